@@ -25,7 +25,7 @@ QUEUES: Final = frozenset({"agents", "scheduled"})
 OUTCOMES: Final = frozenset({"ok", "unavailable", "refused"})
 TABLES: Final = frozenset(
     {
-        *("jobs", "starts", "transitions", "events", "steps", "results"),
+        *("jobs", "starts", "transitions", "events", "steps", "results", "notifications", "told"),
         *("sessions", "turns", "artifacts", "states", "artifact_chunks"),
         *("model_calls", "contents", "model_usage"),
         *("limit_slices", "limit_running", "closed_keys", "exhausted_models", "proxies"),

@@ -1,15 +1,16 @@
-"""The operator's own small HTTP server: `/healthz`, `/readyz` and `/metrics`.
+"""A small HTTP server of operator and notifier: `/healthz`, `/readyz` and `/metrics`.
 
-Runs on the operator's loop on purpose: a loop that is blocked does not answer, and that is what liveness is to find.
+Runs on the process's loop on purpose: a loop that is blocked does not answer, and that is what liveness is to find.
 Standbys serve it too. It decides nothing; the checks are handed in.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from agentjobs.errors import Invalid
@@ -21,11 +22,19 @@ Check = Callable[[], str | None]
 LAG_SECONDS: Final = 0.5
 
 
+class Exposed(Protocol):
+    """What `/metrics` shows."""
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """All metrics of the process."""
+
+
 @asynccontextmanager
 async def serving(
     address: tuple[str | None, int],
     *,
-    metrics: Metrics,
+    metrics: Exposed,
     health: Mapping[str, Check],
     ready: Mapping[str, Check],
 ) -> AsyncIterator[int]:
@@ -68,7 +77,7 @@ def _endpoint(checks: Mapping[str, Check]) -> Callable[[web.Request], Awaitable[
     return answer
 
 
-def _exposition(metrics: Metrics) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _exposition(metrics: Exposed) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 

@@ -153,6 +153,9 @@ class OperatorSettings(_ModelsSettings):
     """The queues that every namespace has without an AgentQueue, each with the number of jobs that hold a slot there at
     once, as a JSON object; 0 stops one. `agents` and `scheduled` are what jobs and schedules use that name none."""
 
+    sinks: Names = ()
+    """Names of the sinks that jobs may notify, separated by commas; the notifier knows where they are."""
+
     history_retention: Duration = timedelta(days=90)
     """How long PostgreSQL keeps a job after its end, once its object is gone; `0s` for ever."""
 
@@ -281,6 +284,41 @@ class ProxySettings(_ServerSettings):
     grace period must be ten seconds longer."""
 
 
+class NotifierSettings(_Settings):
+    """Settings of `agentjobs notifier`."""
+
+    kubeconfig: str | None = None
+    """Path of a kubeconfig; unset in a cluster, where the pod's service account is used. It is asked once, for the
+    cluster's name."""
+
+    database_url: SecretStr
+    """PostgreSQL, as `postgresql://user:password@host/name`."""
+
+    sinks_file: Path
+    """YAML file that says which sinks there are; read again when it changes."""
+
+    notification_longest_wait: Duration = Field(default=timedelta(hours=1), ge=timedelta(seconds=5))
+    """How long a notification that failed waits for its next try at most; at least `5s`."""
+
+    notification_give_up_after: Duration = Field(default=timedelta(days=3), ge=timedelta(minutes=1))
+    """How long it is tried; at least `1m`."""
+
+    probe_address: str = ":8081"
+    """`host:port` of `/healthz`, `/readyz` and `/metrics`; no host listens on all interfaces."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severity that is logged."""
+
+    log_format: Literal["json", "text"] = "json"
+    """`json` for machines, `text` for people."""
+
+    @field_validator("probe_address")
+    @classmethod
+    def _has_port(cls, value: str) -> str:
+        host_and_port(value)
+        return value
+
+
 def operator_settings(**values: Any) -> OperatorSettings:
     """Read the operator's settings; `values` win over the environment. Raises Invalid naming each wrong variable."""
     try:
@@ -301,6 +339,14 @@ def proxy_settings(**values: Any) -> ProxySettings:
     """Read the model proxy's settings; `values` win over the environment. Raises Invalid naming each wrong variable."""
     try:
         return ProxySettings(**values)
+    except ValidationError as error:
+        raise _named(error) from None
+
+
+def notifier_settings(**values: Any) -> NotifierSettings:
+    """Read the notifier's settings; `values` win over the environment. Raises Invalid naming each wrong variable."""
+    try:
+        return NotifierSettings(**values)
     except ValidationError as error:
         raise _named(error) from None
 

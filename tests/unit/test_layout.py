@@ -28,7 +28,7 @@ LISTED = (
     *("reconcile", "reconcile/job", "reconcile/queues", "reconcile/schedule"),
     "proxy",
     "proxy/apis",
-    *("cli", "client", "dev", "engine", "gateway", "history", "kube", "models"),
+    *("cli", "client", "dev", "engine", "gateway", "history", "kube", "models", "notifier"),
 )
 
 

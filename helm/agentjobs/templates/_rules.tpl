@@ -85,3 +85,15 @@
 {{- define "agentjobs.rules.proxy.own" -}}
 []
 {{- end }}
+{{- define "agentjobs.rules.notifier.cluster" -}}
+- apiGroups: ['']
+  resources: [namespaces]
+  resourceNames: [kube-system]
+  verbs: [get]
+{{- end }}
+{{- define "agentjobs.rules.notifier.jobs" -}}
+[]
+{{- end }}
+{{- define "agentjobs.rules.notifier.own" -}}
+[]
+{{- end }}

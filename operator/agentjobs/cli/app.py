@@ -64,7 +64,7 @@ class _Root(Verbs):
         "Models and what they cost": ("models", "usage"),
         "Schedules": ("schedule",),
         "Development on this machine": ("dev", "demo"),
-        "Servers and installations": ("operator", "gateway", "proxy", "migrate", "release-pods"),
+        "Servers and installations": ("operator", "gateway", "proxy", "notifier", "migrate", "release-pods"),
         "Other": ("help", "version"),
     }
 

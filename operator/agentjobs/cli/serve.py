@@ -1,4 +1,4 @@
-"""Verbs that run something: dev, demo, operator, gateway, proxy, migrate, release-pods.
+"""Verbs that run something: dev, demo, operator, gateway, proxy, notifier, migrate, release-pods.
 
 Each imports what it runs when it runs, and says which extra brings it when it is not installed.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add this module's verbs."""
-    for verb in (dev, demo, operator, gateway, proxy, migrate, release_pods):
+    for verb in (dev, demo, operator, gateway, proxy, notifier, migrate, release_pods):
         app.command(verb.__name__.replace("_", "-"))(verb)
 
 
@@ -133,6 +133,24 @@ def proxy() -> None:
         from agentjobs.proxy import serve
         from agentjobs.settings import proxy_settings
     settings = proxy_settings()
+    logs.configure(settings.log_level, settings.log_format)
+    serve.run(settings)
+
+
+def notifier() -> None:
+    """Run the notifier.
+
+    It tells the sinks of the installation what happened to jobs. Its settings are environment variables that begin with
+    AGENTJOBS_.
+
+    Examples:
+        AGENTJOBS_SINKS_FILE=sinks.yaml agentjobs notifier
+    """
+    with _extra("proxy"):
+        from agentjobs import logs
+        from agentjobs.notifier import serve
+        from agentjobs.settings import notifier_settings
+    settings = notifier_settings()
     logs.configure(settings.log_level, settings.log_format)
     serve.run(settings)
 

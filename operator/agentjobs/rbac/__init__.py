@@ -1,4 +1,4 @@
-"""The RBAC rules of operator, gateway and model proxy, and the objects to apply.
+"""The RBAC rules of operator, gateway, model proxy and notifier, and the objects to apply.
 
 The operator's rules for the kinds that it watches come from their rows in `reconcile.kinds`, all others from the YAML
 files beside this module. The chart, `agentjobs dev` and the tests take them from here. Never talks to a cluster.
@@ -13,7 +13,7 @@ import yaml
 from agentjobs.engine.kinds import Kind
 from agentjobs.reconcile.kinds import KINDS
 
-Part = Literal["operator", "gateway", "proxy"]
+Part = Literal["operator", "gateway", "proxy", "notifier"]
 Object = dict[str, Any]
 
 _GROUP: Final = "rbac.authorization.k8s.io"

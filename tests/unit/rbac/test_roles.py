@@ -4,7 +4,7 @@ import pytest
 
 from agentjobs.rbac import objects, roles
 
-PARTS = ["operator", "gateway", "proxy"]
+PARTS = ["operator", "gateway", "proxy", "notifier"]
 
 
 def rules(part):
@@ -43,9 +43,10 @@ def test_the_operator_makes_jobs_and_reads_schedules(resource, verbs):
     [
         ("gateway", {("tokenreviews", "create"), ("subjectaccessreviews", "create")}),
         ("proxy", {("tokenreviews", "create")}),
+        ("notifier", set()),
     ],
 )
-def test_gateway_and_proxy_change_nothing(part, may):
+def test_gateway_proxy_and_notifier_change_nothing(part, may):
     writes = {
         (resource, verb)
         for rule in rules(part)

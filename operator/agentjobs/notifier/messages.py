@@ -1,0 +1,90 @@
+"""A notification as its sink takes it, and its signature. Pure.
+
+What models and users wrote is data here: in JSON, and for Slack without what Slack reads as a command.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from agentjobs.history.outbox_records import Due
+from agentjobs.notifier.sinks_file import Format
+
+TYPE: Final = "dev.agentjobs.job."
+_CONTENT_TYPES: Final = {
+    Format.CLOUD_EVENTS: "application/cloudevents+json; charset=utf-8",
+    Format.SLACK: "application/json; charset=utf-8",
+}
+_SYMBOLS: Final = {
+    "Started": ":arrow_forward:",
+    "Retrying": ":repeat:",
+    "Suspended": ":double_vertical_bar:",
+    "Succeeded": ":white_check_mark:",
+    "Failed": ":x:",
+    "Cancelled": ":no_entry_sign:",
+}
+
+
+def message_id(due: Due) -> str:
+    """Return the id of an event: the same at each try. It has no dot, which separates the parts that are signed."""
+    return f"{due.uid}-{due.transition}"
+
+
+def content_type(form: Format) -> str:
+    """Return the media type of a message."""
+    return _CONTENT_TYPES[form]
+
+
+def body(due: Due, form: Format, *, source: str) -> bytes:
+    """Return a message; the same at each try.
+
+    Args:
+        source: what CloudEvents call the origin of events; with the id it names an event.
+    """
+    told = _slack(due) if form is Format.SLACK else _cloud_event(due, source)
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def signature(keys: Iterable[bytes], *, of: str, at: datetime, body: bytes) -> str:
+    """Return `webhook-signature` of Standard Webhooks: one for each key, so that a receiver may change keys."""
+    signed = f"{of}.{timestamp(at)}.".encode() + body
+    digests = [hmac.new(key, signed, hashlib.sha256).digest() for key in keys]
+    return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
+
+
+def timestamp(at: datetime) -> str:
+    """Return `webhook-timestamp`: seconds since 1970."""
+    return str(int(at.timestamp()))
+
+
+def _cloud_event(due: Due, source: str) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "id": message_id(due),
+        "source": source,
+        "type": TYPE + due.event.lower(),
+        "subject": f"{due.data.get('namespace', '')}/{due.data.get('name', '')}",
+        "time": due.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "datacontenttype": "application/json",
+        "data": dict(due.data),
+    }
+
+
+def _slack(due: Due) -> dict[str, Any]:
+    data = due.data
+    head = f"{_SYMBOLS.get(due.event, '')} *{due.event}* {data.get('namespace', '')}/{data.get('name', '')}"
+    words = ("outcome",) if due.event == "Succeeded" else ("reason", "message")
+    told = ": ".join(str(data[word]) for word in words if data.get(word))
+    lines = [f"{head} ({_escaped(told)})" if told else head]
+    if summary := data.get("summary"):
+        lines += [f"> {line}" for line in _escaped(str(summary)).splitlines()]
+    return {"text": "\n".join(lines)}
+
+
+def _escaped(text: str) -> str:
+    """Write what Slack would read as a link, a mention or a command as text."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

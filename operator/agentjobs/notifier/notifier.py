@@ -1,0 +1,201 @@
+"""Takes what is due from the outbox, sends it, and marks it.
+
+Any number of notifiers work at once. One that dies leaves what it had taken until the lease ends; then another sends
+it, with the same id. PostgreSQL that is away holds up everything and loses nothing.
+"""
+
+import asyncio
+import functools
+import logging
+import random
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from agentjobs.errors import AgentJobsError
+from agentjobs.history.outbox_records import Due, Outcome, Tried
+from agentjobs.history.protocols import Outbox
+from agentjobs.notifier.metrics import NotifierMetrics
+from agentjobs.notifier.patience import Breaker, Patience
+from agentjobs.notifier.sending import Answer, Sender
+from agentjobs.notifier.sinks import Sinks
+from agentjobs.notifier.sinks_file import MAX_TIMEOUT, SinkEntry
+
+logger = logging.getLogger(__name__)
+
+# Longer than any request and the note of its end, which is tried for some time.
+LEASE: Final = MAX_TIMEOUT + timedelta(seconds=60)
+MARK_SECONDS: Final = 45.0
+# One question a second while nothing happens.
+IDLE_SECONDS: Final = 1.0
+# While something does: what ends meanwhile makes room together.
+BUSY_SECONDS: Final = 0.02
+AWAY_SECONDS: Final = 1.0
+TIDY_SECONDS: Final = 15.0
+
+
+class Notifier:
+    """One notifier.
+
+    Args:
+        clock: in seconds, monotonic.
+        chance: gives numbers from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        sinks: Sinks,
+        sender: Sender,
+        *,
+        patience: Patience,
+        metrics: NotifierMetrics,
+        now: Callable[[], datetime],
+        clock: Callable[[], float],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._outbox = outbox
+        self._sinks = sinks
+        self._sender = sender
+        self._patience = patience
+        self._metrics = metrics
+        self._now = now
+        self._clock = clock
+        self._chance = chance
+        self._breakers: dict[str, Breaker] = {}
+        self._under_way: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ended = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until cancelled; then `drain`."""
+        while True:
+            self._ended.clear()
+            try:
+                more = await self.take()
+            except AgentJobsError as error:
+                logger.warning("outbox.unavailable", extra={"error": str(error)})
+                await asyncio.sleep(AWAY_SECONDS)
+                continue
+            if more:
+                await asyncio.sleep(BUSY_SECONDS)
+            else:
+                await self._pause()
+
+    async def take(self) -> bool:
+        """Take what is due and begin to send it; return whether there was something."""
+        taken = await self._outbox.take(self._room(), lease=LEASE)
+        for due in taken:
+            self._under_way[due.sink] += 1
+            task = asyncio.create_task(self._handle(due), name=f"notification {due.uid}")
+            self._tasks.add(task)
+            task.add_done_callback(functools.partial(self._done, due.sink))
+        return bool(taken)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for what is under way, and cut what takes longer: it is sent again when its lease ends."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def tidy(self) -> None:
+        """Every now and then look how much waits, and give up what waits for sinks that are gone. Never returns."""
+        while True:
+            try:
+                given_up = await self._outbox.give_up(self._sinks.by_name, after=self._patience.give_up_after)
+                if given_up:
+                    logger.warning("notifications.given_up", extra={"count": given_up})
+                    self._metrics.without_sink(given_up)
+                self._metrics.waiting(await self._outbox.backlog())
+            except AgentJobsError as error:
+                logger.warning("outbox.unavailable", extra={"error": str(error)})
+            await asyncio.sleep(TIDY_SECONDS)
+
+    def _room(self) -> dict[str, int]:
+        now = self._clock()
+        return {
+            name: self._breaker(name).room(now, concurrency=sink.concurrency, under_way=self._under_way[name])
+            for name, sink in self._sinks.by_name.items()
+        }
+
+    def _breaker(self, sink: str) -> Breaker:
+        return self._breakers.setdefault(sink, Breaker())
+
+    async def _handle(self, due: Due) -> None:
+        sink, began = self._sinks.by_name.get(due.sink), self._clock()
+        if sink is None:  # the file has changed at this moment
+            answer = Answer("the sink is gone")
+        else:
+            answer = await self._answer(due, sink)
+        tried = self._judged(due, answer)
+        self._metrics.tried(due.sink, tried.outcome, self._clock() - began)
+        _log(tried)
+        await self._mark(tried)
+
+    async def _answer(self, due: Due, sink: SinkEntry) -> Answer:
+        try:
+            answer = await self._sender.send(due, sink, self._now())
+        except Exception as error:  # the outermost line of a request: a defect here must not cost the others
+            logger.exception("notification.defect", extra={"sink": due.sink, "uid": due.uid})
+            return Answer(f"defect: {type(error).__name__}")
+        breaker = self._breaker(due.sink)
+        if answer.is_down:
+            breaker.failed(self._clock(), asked=answer.retry_after)
+        else:
+            breaker.answered()
+        return answer
+
+    def _judged(self, due: Due, answer: Answer) -> Tried:
+        if not answer.error:
+            return Tried(due, Outcome.SENT)
+        wait = self._patience.wait(due.waited, asked=answer.retry_after, chance=self._chance())
+        if answer.final or wait is None:
+            return Tried(due, Outcome.GIVEN_UP, answer.error)
+        return Tried(due, Outcome.FAILED, answer.error, wait)
+
+    async def _mark(self, tried: Tried) -> None:
+        """Note how a try ended, also when PostgreSQL is away for a moment: else the sink would hear of it again."""
+        until = self._clock() + MARK_SECONDS
+        while True:
+            try:
+                await self._outbox.mark(tried)
+                return
+            except AgentJobsError as error:
+                if self._clock() >= until:
+                    logger.error("notification.unmarked", extra=_told(tried) | {"error": str(error)})
+                    return
+            await asyncio.sleep(AWAY_SECONDS)
+
+    def _done(self, sink: str, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        self._under_way[sink] -= 1
+        self._ended.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("notification.defect", extra={"sink": sink}, exc_info=error)
+
+    async def _pause(self) -> None:
+        """Wait until something ends, behind which another may be due, or for a second."""
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                await self._ended.wait()
+            await asyncio.sleep(BUSY_SECONDS)
+        except TimeoutError:
+            pass
+
+
+def _told(tried: Tried) -> dict[str, object]:
+    due = tried.due
+    return {"sink": due.sink, "uid": due.uid, "notification": due.event, "tries": due.tries}
+
+
+def _log(tried: Tried) -> None:
+    match tried.outcome:
+        case Outcome.SENT:
+            logger.info("notification.sent", extra=_told(tried))
+        case Outcome.FAILED:
+            logger.warning("notification.failed", extra=_told(tried) | {"error": tried.error})
+        case Outcome.GIVEN_UP:
+            logger.error("notification.given_up", extra=_told(tried) | {"error": tried.error})

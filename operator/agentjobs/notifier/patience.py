@@ -1,0 +1,69 @@
+"""When a notification or a sink is tried again. Pure: times are given, randomness too.
+
+A notification waits for as long again as it has waited already, so waits double until they are the longest. A sink that
+fails time after time is left alone for a while, then asked with one notification.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+FIRST_WAIT: Final = timedelta(seconds=5)
+LONGEST_WAIT: Final = timedelta(hours=1)
+GIVE_UP_AFTER: Final = timedelta(days=3)
+JITTER: Final = 0.2
+OPENS_AFTER: Final = 5
+_FIRST_PAUSE: Final = timedelta(seconds=5)
+_LONGEST_PAUSE: Final = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to try."""
+
+    longest_wait: timedelta = LONGEST_WAIT
+    give_up_after: timedelta = GIVE_UP_AFTER
+
+    def wait(self, waited: timedelta, *, asked: timedelta | None, chance: float) -> timedelta | None:
+        """Return how long to wait before the next try, None to give up.
+
+        Args:
+            waited: since the notification was inserted.
+            asked: what the sink asked for; never less than that, up to the longest wait.
+            chance: from 0 to 1, so that not all come back at once.
+        """
+        if waited >= self.give_up_after:
+            return None
+        doubled = min(max(FIRST_WAIT, waited), self.longest_wait)
+        spread = doubled * (1 - JITTER + 2 * JITTER * chance)
+        return min(max(spread, asked or timedelta(0)), self.longest_wait)
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Whether a sink answers. One for each sink; `now` in seconds, monotonic."""
+
+    failures: int = 0
+    """In a row."""
+    until: float = 0.0
+    """Nothing is sent before."""
+
+    def room(self, now: float, *, concurrency: int, under_way: int) -> int:
+        """Return how many notifications may be sent more at this moment."""
+        if now < self.until:
+            return 0
+        most = 1 if self.failures >= OPENS_AFTER else concurrency
+        return max(0, most - under_way)
+
+    def answered(self) -> None:
+        """The sink lives."""
+        self.failures = 0
+
+    def failed(self, now: float, *, asked: timedelta | None = None) -> None:
+        """The sink did not answer, or wants to be left alone for a while."""
+        self.failures += 1
+        pause = timedelta(0)
+        if self.failures >= OPENS_AFTER:
+            pause = min(_FIRST_PAUSE * 2.0 ** min(self.failures - OPENS_AFTER, 16), _LONGEST_PAUSE)
+        pause = max(pause, min(asked or timedelta(0), LONGEST_WAIT))
+        self.until = max(self.until, now + pause.total_seconds())

@@ -1,0 +1,136 @@
+"""One request to a sink, and what its answer means.
+
+A sink may hang, redirect, send without end or cut: what comes after the status of its answer is not needed, and no time
+is spent on it. Redirects are not followed, or a sink could send what is signed for it anywhere.
+"""
+
+import asyncio
+import email.utils
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import httpx
+
+from agentjobs import __version__, errors
+from agentjobs.history.outbox_records import Due
+from agentjobs.notifier import messages
+from agentjobs.notifier.sinks import Sinks
+from agentjobs.notifier.sinks_file import SinkEntry
+
+# They would log each address, and an address may be a secret.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+logging.getLogger("httpcore").setLevel(logging.WARNING)
+
+# Answers of sinks are short. After one the connection is used again; a longer one is not read, and it is closed.
+_READ_BYTES: Final = 16 * 1024
+_READ_SECONDS: Final = 1.0
+_GONE: Final = 410
+_TOO_MANY: Final = 429
+_MAX_RETRY_AFTER: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a request."""
+
+    error: str = ""
+    """Why the sink did not take it, empty when it did. Without address, headers and what the sink wrote."""
+    final: bool = False
+    """Whether the sink wants to hear no more of it."""
+    is_down: bool = False
+    """Whether others would fail as well: the sink is away, or has too much to do."""
+    retry_after: timedelta | None = None
+
+
+class Sender:
+    """Sends notifications. One for a process: connections are shared."""
+
+    def __init__(self, sinks: Sinks, *, cluster: str) -> None:
+        self._sinks = sinks
+        self._source = f"/agentjobs/clusters/{cluster}"
+        self._client = httpx.AsyncClient(
+            follow_redirects=False,
+            timeout=None,  # noqa: S113  the whole request has one, see `send`
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=30.0),
+            headers={"User-Agent": f"agentjobs/{__version__}"},
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def send(self, due: Due, sink: SinkEntry, now: datetime) -> Answer:
+        """Send one notification and return what came of it; raises nothing that a sink can cause."""
+        try:
+            url, headers, body = self._request(due, sink, now)
+        except errors.Misconfigured as error:
+            return Answer(str(error))
+        try:
+            async with asyncio.timeout(sink.timeout.total_seconds()):
+                return await self._asked(url, headers, body, now)
+        except (TimeoutError, httpx.TimeoutException):
+            return Answer(f"no answer within {sink.timeout.total_seconds():g} s", is_down=True)
+        except httpx.ConnectError:
+            return Answer("cannot be reached", is_down=True)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            # By its name: what it says may have the address.
+            return Answer(f"the request failed ({type(error).__name__})", is_down=True)
+
+    def _request(self, due: Due, sink: SinkEntry, now: datetime) -> tuple[str, dict[str, str], bytes]:
+        name, keys = messages.message_id(due), self._sinks.keys(sink)
+        body = messages.body(due, sink.format, source=sink.source or self._source)
+        headers = self._sinks.headers(sink) | {
+            "content-type": messages.content_type(sink.format),
+            "webhook-id": name,
+            "webhook-timestamp": messages.timestamp(now),
+        }
+        if keys:
+            headers["webhook-signature"] = messages.signature(keys, of=name, at=now, body=body)
+        return self._sinks.url(sink), headers, body
+
+    async def _asked(self, url: str, headers: dict[str, str], body: bytes, now: datetime) -> Answer:
+        async with self._client.stream("POST", url, headers=headers, content=body) as response:
+            answer = _meant(response, now)
+            await _drain(response)
+            return answer
+
+
+def _meant(response: httpx.Response, now: datetime) -> Answer:
+    status = response.status_code
+    if 200 <= status < 300:
+        return Answer()
+    if status == _GONE:
+        return Answer("answered 410: it is gone", final=True)
+    if 300 <= status < 400:
+        return Answer(f"answered {status}: redirects are not followed")
+    told = f"answered {status}"
+    if status == _TOO_MANY or status >= 500:
+        return Answer(told, is_down=True, retry_after=retry_after(response.headers.get("retry-after", ""), now))
+    return Answer(told)
+
+
+def retry_after(value: str, now: datetime) -> timedelta | None:
+    """Return for how long a sink wants to be left alone: seconds, or a date; at most a day. None when it says not."""
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return min(timedelta(seconds=int(value[:9])), _MAX_RETRY_AFTER)
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+        return min(max(moment - now, timedelta(0)), _MAX_RETRY_AFTER)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+async def _drain(response: httpx.Response) -> None:
+    """Read a short answer, so that its connection can be used again. What it cannot read matters to nobody."""
+    size = 0
+    try:
+        async with asyncio.timeout(_READ_SECONDS):
+            async for piece in response.aiter_raw():
+                size += len(piece)
+                if size > _READ_BYTES:
+                    return
+    except (TimeoutError, httpx.HTTPError, OSError):
+        return

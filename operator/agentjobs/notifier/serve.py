@@ -1,0 +1,139 @@
+"""The notifier's process: opens its connections, works, stops gracefully.
+
+Called by `agentjobs notifier` (run); programs that embed it use `serving`. Only wrong settings end it at the start. It
+waits for a database or an API server that is away, and /readyz says so.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Final
+
+import uvloop
+
+from agentjobs import errors, probes
+from agentjobs.auth import cluster_uid
+from agentjobs.engine.background import Background
+from agentjobs.history.database import Database
+from agentjobs.history.outbox import Outbox
+from agentjobs.kube.client import KubeClient
+from agentjobs.listening import until_signalled
+from agentjobs.notifier.metrics import NotifierMetrics
+from agentjobs.notifier.notifier import Notifier
+from agentjobs.notifier.patience import Patience
+from agentjobs.notifier.sending import Sender
+from agentjobs.notifier.sinks import Sinks
+from agentjobs.settings import NotifierSettings, host_and_port
+
+logger = logging.getLogger(__name__)
+
+DATABASE_CONNECTIONS: Final = 4
+ASK_AGAIN_SECONDS: Final = 1.0
+# A request takes a minute at most. What is cut is sent again when its lease ends.
+DRAIN_SECONDS: Final = 15.0
+
+
+def run(settings: NotifierSettings) -> None:
+    """Work until SIGTERM or SIGINT, then finish what is under way and return.
+
+    Raises:
+        errors.Invalid: the settings cannot work: file of sinks wrong, address taken.
+        errors.AgentJobsError: a part that the notifier cannot be without has died.
+    """
+    uvloop.run(until_signalled(lambda on_death: serving(settings, on_death=on_death)))
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    settings: NotifierSettings, *, on_death: Callable[[errors.AgentJobsError], None] = lambda _error: None
+) -> AsyncIterator[int]:
+    """Work for the length of a `with` block; gives the port of the probes.
+
+    Args:
+        on_death: is told when a part that runs in the background dies; it is logged in any case.
+    """
+    metrics = NotifierMetrics()
+    sinks = Sinks(settings.sinks_file, os.environ)
+    async with (
+        Database(
+            settings.database_url.get_secret_value(),
+            pool_size=DATABASE_CONNECTIONS,
+            application="agentjobs notifier",
+            on_request=metrics.database.request,
+        ) as database,
+        KubeClient.connect(settings.kubeconfig, user_agent="agentjobs-notifier") as kube,
+        Background(on_death) as background,
+    ):
+        metrics.database.pool(database.connections)
+        work = _Work(settings, database, sinks, metrics)
+        checks = {"sinks": work.check, "database": work.check_database}
+        async with probes.serving(
+            host_and_port(settings.probe_address), metrics=metrics, health={}, ready=checks
+        ) as port:
+            background.start(sinks.watch(), "sinks-file")
+            task = background.start(work.run(kube), "notifications")
+            logger.info("notifier.started", extra={"sinks": len(sinks.by_name), "port": port})
+            try:
+                yield port
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                await work.end()
+                logger.info("notifier.stopped")
+
+
+class _Work:
+    """What can be made when it is known which cluster this is."""
+
+    def __init__(self, settings: NotifierSettings, database: Database, sinks: Sinks, metrics: NotifierMetrics) -> None:
+        self._patience = Patience(settings.notification_longest_wait, settings.notification_give_up_after)
+        self._database = database
+        self._sinks = sinks
+        self._metrics = metrics
+        self._notifier: Notifier | None = None
+        self._sender: Sender | None = None
+
+    async def run(self, kube: KubeClient) -> None:
+        """Learn the cluster's name, then work until cancelled."""
+        cluster = await _cluster(kube)
+        self._sender = Sender(self._sinks, cluster=cluster)
+        self._notifier = Notifier(
+            Outbox(self._database, cluster=cluster),
+            self._sinks,
+            self._sender,
+            patience=self._patience,
+            metrics=self._metrics,
+            now=lambda: datetime.now(UTC),
+            clock=time.monotonic,
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._notifier.run())
+            group.create_task(self._notifier.tidy())
+
+    async def end(self) -> None:
+        """Finish what is under way."""
+        if self._notifier is not None:
+            await self._notifier.drain(DRAIN_SECONDS)
+        if self._sender is not None:
+            await self._sender.close()
+
+    def check(self) -> str | None:
+        """Say why nothing is sent, None when all is well."""
+        return None if self._notifier is not None else "the API server has not said yet which cluster this is"
+
+    def check_database(self) -> str | None:
+        """Say whether PostgreSQL is away."""
+        return "PostgreSQL is away" if self._database.breaker.away else None
+
+
+async def _cluster(kube: KubeClient) -> str:
+    while True:
+        try:
+            return await cluster_uid(kube)
+        except (errors.Unavailable, errors.Denied) as error:
+            logger.warning("notifier.waits_for_cluster", extra={"error": str(error)})
+            await asyncio.sleep(ASK_AGAIN_SECONDS)

@@ -1,0 +1,133 @@
+"""The sinks that there are now, read again when their file changes; and their secrets, read when they are needed.
+
+A secret is read from its file at each request: a changed Secret counts as soon as the kubelet has brought it.
+"""
+
+import asyncio
+import base64
+import binascii
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from agentjobs import errors
+from agentjobs.notifier import sinks_file
+from agentjobs.notifier.sinks_file import HeaderEntry, SinkEntry
+
+logger = logging.getLogger(__name__)
+
+# A kubelet brings a changed ConfigMap to its volume within a minute or so.
+LOOK_SECONDS: Final = 5.0
+MAX_SECRET_BYTES: Final = 16 * 1024
+KEY_PREFIX: Final = "whsec_"
+_MIN_KEY_BYTES: Final = 16
+
+
+class Sinks:
+    """Holds the sinks of an installation. `watch` must run beside it.
+
+    Args:
+        environ: where `urlEnv` and `env` of headers are looked up.
+
+    Raises:
+        errors.Invalid: the file is wrong; the message has every flaw with its line.
+        errors.Misconfigured: it cannot be read.
+    """
+
+    def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
+        self._path, self._environ = path, environ
+        self._text = _read(path)
+        self.by_name = self._parsed()
+        """The sinks by name, as they are now."""
+
+    async def watch(self) -> None:
+        """Read the file again whenever it changes; what is wrong is logged, and what was right stays. Never returns."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self.look()
+
+    def look(self) -> None:
+        """Read the file again if it has changed."""
+        try:
+            text = _read(self._path)
+            if text == self._text:
+                return
+            self._text = text
+            self.by_name = self._parsed()
+        except errors.AgentJobsError as error:
+            logger.error("sinks.unusable", extra={"error": str(error)})
+        else:
+            logger.info("sinks.changed", extra={"sinks": len(self.by_name)})
+
+    def url(self, sink: SinkEntry) -> str:
+        """Return the address of a sink. Raises `errors.Misconfigured`, which never has it."""
+        found = self._secret(sink.url, sink.url_file, sink.url_env, "url")
+        try:
+            return sinks_file.address(found)
+        except ValueError as error:
+            raise errors.Misconfigured(f"url: {error}") from None
+
+    def headers(self, sink: SinkEntry) -> dict[str, str]:
+        """Return the headers that a sink wants. Raises `errors.Misconfigured`."""
+        return {header.name: self._header(header) for header in sink.headers}
+
+    def keys(self, sink: SinkEntry) -> list[bytes]:
+        """Return the keys that messages to a sink are signed with, one for each line of its file.
+
+        Raises `errors.Misconfigured`.
+        """
+        if sink.signing_key_file is None:
+            return []
+        lines = self._secret(None, sink.signing_key_file, None, "signingKeyFile").split()
+        return [_key(line) for line in lines]
+
+    def _header(self, header: HeaderEntry) -> str:
+        return self._secret(header.value, header.file, header.env, f"header {header.name}")
+
+    def _secret(self, value: str | None, file: Path | None, variable: str | None, what: str) -> str:
+        if value is not None:
+            return value
+        if variable is not None:
+            text = self._environ.get(variable, "")
+            place = f"the variable {variable}"
+        else:
+            assert file is not None  # the file's rules want one of the three
+            text, place = _secret_in(file, what), str(file)
+        text = text.strip()
+        if not text or not text.replace("\n", "").isascii() or not text.replace("\n", "").isprintable():
+            raise errors.Misconfigured(f"{what}: {place} is empty or has other than printable ASCII characters")
+        return text
+
+    def _parsed(self) -> Mapping[str, SinkEntry]:
+        found = sinks_file.parse(self._text, str(self._path))
+        return {sink.name: sink for sink in found.sinks}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise errors.Misconfigured(f"{path}: the file of sinks cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise errors.Misconfigured(f"{path}: the file of sinks is not UTF-8") from None
+
+
+def _secret_in(file: Path, what: str) -> str:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(MAX_SECRET_BYTES).decode("ascii", "replace")
+    except OSError as error:
+        raise errors.Misconfigured(f"{what}: {file} cannot be read: {error.strerror}") from None
+
+
+def _key(line: str) -> bytes:
+    try:
+        key = base64.b64decode(line.removeprefix(KEY_PREFIX), validate=True)
+    except (ValueError, binascii.Error):
+        key = b""
+    if not line.startswith(KEY_PREFIX) or len(key) < _MIN_KEY_BYTES:
+        raise errors.Misconfigured(
+            "signingKeyFile: holds no key; write whsec_ and at least 16 random bytes in base64, one key a line"
+        )
+    return key

@@ -1,0 +1,76 @@
+"""When a sink is asked again."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentjobs.notifier.patience import OPENS_AFTER, Breaker, Patience
+
+HOUR, DAY, SECOND = timedelta(hours=1), timedelta(days=1), timedelta(seconds=1)
+_chances = st.floats(0, 1)
+_waited = st.timedeltas(timedelta(0), 2 * DAY)
+
+
+@pytest.mark.parametrize(
+    ("waited", "next_one"),
+    [
+        pytest.param(timedelta(0), 5 * SECOND, id="at-once"),
+        pytest.param(60 * SECOND, 60 * SECOND, id="as-long-again"),
+        pytest.param(DAY, HOUR, id="an-hour-at-most"),
+        pytest.param(3 * DAY, None, id="given-up-after-three-days"),
+    ],
+)
+def test_one_waits_as_long_again_as_it_has_waited(waited, next_one):
+    assert Patience().wait(waited, asked=None, chance=0.5) == next_one
+
+
+@given(waited=_waited, chance=_chances, asked=st.none() | st.timedeltas(timedelta(0), 2 * DAY))
+def test_no_wait_is_longer_than_the_longest_or_shorter_than_asked(waited, chance, asked):
+    wait = Patience().wait(waited, asked=asked, chance=chance)
+
+    assert timedelta(seconds=4) <= wait <= HOUR
+    assert wait >= min(asked or timedelta(0), HOUR)
+
+
+def test_a_notification_is_tried_less_than_a_hundred_times_in_three_days():
+    waited, tries = timedelta(0), 0
+    while (wait := Patience().wait(waited, asked=None, chance=0.5)) is not None:
+        waited, tries = waited + wait, tries + 1
+
+    assert 70 < tries < 100
+
+
+def test_a_sink_that_answers_has_room_for_as_many_as_it_may_have():
+    assert Breaker().room(0.0, concurrency=4, under_way=1) == 3
+
+
+def test_a_sink_that_fails_time_after_time_is_left_alone_and_then_asked_with_one():
+    breaker = Breaker()
+    for _ in range(OPENS_AFTER):
+        breaker.failed(100.0)
+
+    rooms = [breaker.room(now, concurrency=4, under_way=under_way) for now, under_way in ((101, 0), (106, 0), (106, 1))]
+    breaker.answered()
+
+    assert rooms == [0, 1, 0]
+    assert breaker.room(106.0, concurrency=4, under_way=0) == 4
+
+
+def test_a_sink_is_left_alone_for_as_long_as_it_asks_but_an_hour_at_most():
+    breaker = Breaker()
+    breaker.failed(0.0, asked=90 * SECOND)
+    soon = breaker.room(89.0, concurrency=4, under_way=0), breaker.room(91.0, concurrency=4, under_way=0)
+    breaker.failed(100.0, asked=DAY)
+
+    assert soon == (0, 4)
+    assert breaker.room(100 + 3601.0, concurrency=4, under_way=0) == 4
+
+
+@given(failures=st.integers(0, 10**6))
+def test_a_sink_that_is_back_waits_for_five_minutes_at_most(failures):
+    breaker = Breaker(failures)
+    breaker.failed(0.0)
+
+    assert breaker.room(301.0, concurrency=4, under_way=0) >= 1
