@@ -28,6 +28,7 @@ from agentjobs.errors import AgentJobsError
 from agentjobs.history.database import Database
 from agentjobs.history.model_limits import ModelLimits
 from agentjobs.history.operator_writes import OperatorWrites
+from agentjobs.history.queue_models import QueueModels
 from agentjobs.history.retention import Retention
 from agentjobs.history.session_retention import SessionRetention
 from agentjobs.history.writer import HistoryWriter
@@ -43,6 +44,7 @@ from agentjobs.reconcile import Reconciler
 from agentjobs.reconcile.kinds import KINDS
 from agentjobs.reconcile.lists import Lists
 from agentjobs.reconcile.ports import Ports
+from agentjobs.reconcile.queues.feed import QueueFeed
 from agentjobs.settings import OperatorSettings, host_and_port
 
 logger = logging.getLogger(__name__)
@@ -231,6 +233,7 @@ class Operator:
             metrics.queue_depths(reconciler.state.slots.depths)
             metrics.workqueue_depth.set_function(lambda: float(len(reconciler.state.queue)))
             metrics.workqueue_oldest.set_function(lambda: reconciler.state.queue.oldest_seconds)
+            feed = QueueFeed(QueueModels(database, cluster=cluster), reconciler.state, settings.namespaces)
             lists = Lists(ports, reconciler.state, settings.namespaces)
             retention = Retention(
                 database,
@@ -252,13 +255,18 @@ class Operator:
                 background.start(writer.run(), "history")
                 background.start(recorder.run(), "events")
                 try:
-                    await self._watch(reconciler, lists, retention, sessions)
+                    await self._watch(reconciler, lists, feed, retention, sessions)
                 finally:
                     await writer.flush(FLUSH_SECONDS)
                     await recorder.flush(seconds=1.0)
 
     async def _watch(
-        self, reconciler: Reconciler, lists: Lists, retention: Retention, sessions: SessionRetention
+        self,
+        reconciler: Reconciler,
+        lists: Lists,
+        feed: QueueFeed,
+        retention: Retention,
+        sessions: SessionRetention,
     ) -> None:
         """Work while leading. kopf cancels the tasks that are made inside it; ours are made before."""
         settings = self._settings
@@ -275,6 +283,7 @@ class Operator:
         async with Background(self._end) as background:
             background.start(controller.run(), "controller", may_return=True)
             background.start(lists.run(settings.resync.total_seconds()), "lists")
+            background.start(feed.run(), "queues")
             background.start(_prune(lists, retention), "retention")
             background.start(sessions.run(), "session-retention")
             background.start(reconciler.state.expire(), "expiries")

@@ -19,6 +19,7 @@ from agentjobs.api.conditions import (
     SuspendedReason,
     Word,
 )
+from agentjobs.api.queues.status import LimitedReason, OpenReason
 from agentjobs.api.schedule.status import ActiveReason, BlockedReason, DegradedReason
 from agentjobs.contract import ErrorClass, Verdict
 
@@ -74,6 +75,8 @@ NORMAL: Final[frozenset[str]] = frozenset(
         Verdict.SNOOZE,
         Verdict.CANCEL,
         *(phase for phase in Phase if phase is not Phase.FAILED),
+        *(reason for reason in OpenReason if reason not in (OpenReason.INVALID_SPEC, OpenReason.BUDGET_EXCEEDED)),
+        *(reason for reason in LimitedReason if reason is not LimitedReason.BUDGET_EXCEEDED),
         ActiveReason.SCHEDULED,
         ActiveReason.MAX_RUNS_REACHED,
         BlockedReason.NOT_BLOCKED,

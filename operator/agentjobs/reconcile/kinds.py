@@ -17,6 +17,7 @@ from agentjobs.core.schedule.model import Schedule, parse_schedule
 from agentjobs.engine.kinds import Informers, Key, Kind
 from agentjobs.kube.resources import AGENTJOBS, AGENTQUEUES, AGENTSCHEDULES, PODS
 from agentjobs.reconcile.job.reconciler import Jobs
+from agentjobs.reconcile.queues.reconciler import QueueStatuses
 from agentjobs.reconcile.schedule.reconciler import Schedules
 from agentjobs.reconcile.setup import Setup
 
@@ -51,6 +52,7 @@ def _queues_of_job(job: KnownJob) -> Iterator[tuple[str, str]]:
 _QUEUES: Final[Kind[Queue, Setup]] = Kind(
     resource=AGENTQUEUES,
     parse=parse_queue,
+    reconciler=lambda setup: QueueStatuses(setup).reconcile,
     access={"": ("get", "list", "watch"), "status": ("patch",)},
 )
 _SCHEDULES: Final[Kind[Schedule, Setup]] = Kind(

@@ -66,7 +66,7 @@ class State:
         self.schedules: Cache[Schedule] = self.informers.cache(AGENTSCHEDULES)
         self.pods: Cache[Pod] = self.informers.cache(PODS)
         self.queues: Cache[Queue] = self.informers.cache(AGENTQUEUES)
-        self.policies = Policies(self.queues, limits)
+        self.policies = Policies(self.queues, limits, now=now)
         self.slots = Slots(lambda queue: self.queue.add((QUEUE, *queue)))
         self.specs = Specs()
         self.expiries = Deadlines()
@@ -110,7 +110,9 @@ class State:
     def stop_of(self, job: Job) -> QueueStop | None:
         """Why the queue that a job runs in, or ran in, lets it not go on; None when it does."""
         place = job.status.queue
-        return self.policies.stop((job.namespace, place.name)) if place is not None else None
+        if place is None or self.policies.standing((job.namespace, place.name)) is None:
+            return None
+        return self.policies.stop((job.namespace, place.name), self.specs.partition(job))
 
     def _queue_changed(self, name: QueueName, before: Queue | None, after: Queue | None) -> None:
         self.policies.observe(name, after)
@@ -250,8 +252,8 @@ class State:
         if not self._begun or self._unseen:
             return Admission()
         policy = self.policy(*queue)
-        if policy is None:
-            return Admission()  # its jobs learn that from `policy`, and leave
+        if policy is None or not self.policies.is_settled(queue):
+            return Admission()  # its jobs learn that there is none from `policy`, and leave
         answer = self.slots.admit(queue, policy, self._now())
         for name in answer.changed:
             self.queue.add(AGENTJOBS.key(name))

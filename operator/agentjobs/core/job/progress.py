@@ -142,9 +142,11 @@ def checkpoint_of(known: Progress) -> Checkpoint | None:
     return Checkpoint(known.last, cut(known.name, MAX_STEP_NAME), known.time) if known.last else None
 
 
-def suspended(job: Job, action: Suspend, *, spec_hash: str | None, now: datetime) -> AgentJobStatus:
-    """The job is held. `spec_hash` is set when it has just been accepted."""
+def suspended(job: Job, action: Suspend, *, spec_hash: str | None, now: datetime, queue: str = "") -> AgentJobStatus:
+    """The job is held. `spec_hash` is set when it has just been accepted; `queue` is where it would wait."""
     status = job.status if spec_hash is None else _accepted(job, job.status, spec_hash, now)
+    if queue and status.queue is None:
+        status = replace(status, queue=QueuePlace(name=queue))
     return _held(job, status, action, now)
 
 

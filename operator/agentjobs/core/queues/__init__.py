@@ -2,6 +2,9 @@
 
 model      an AgentQueue as a value
 policy     what a queue allows
+budgets    periods of the calendar, and what is left in them
+tally      how many jobs of each queue run, wait, ...
+status     what an AgentQueue's status says
 requests   what jobs ask, hold and are told
 admission  jobs admitted and refused, and when to look again
 line       the jobs that wait in a queue, in order

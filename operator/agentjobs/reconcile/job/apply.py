@@ -188,7 +188,9 @@ class Applier:
             accepted = await self._acceptance.accept(seen, facts, None)
             if accepted is None:
                 return True
-        await self._write(job, progress.suspended(job, action, spec_hash=accepted, now=self._now()))
+        queue = seen.spec.queue if seen.spec else ""
+        status = progress.suspended(job, action, spec_hash=accepted, queue=queue, now=self._now())
+        await self._write(job, status)
         self._story.accepted(job, accepted)
         self._story.suspended(seen, action)
         return False

@@ -1,36 +1,84 @@
-"""What each queue allows at this moment: its object says so, else the installation.
+"""What each queue allows at this moment: its object says so, else the installation; and what its budgets leave.
 
-Fed by the cache of queues. A spec that breaks rules changes nothing: the last legal one that this process has seen
-counts, and without one nothing starts.
+Fed by the cache of queues, and with what they spent by `feed`. A spec that breaks rules changes nothing: the last legal
+one that this process has seen counts, and without one nothing starts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Final
 
 from agentjobs.api.queues.spec import AgentQueueSpec
 from agentjobs.core.job.observation import QueueStop
 from agentjobs.core.queues.admission import QueuePolicy
+from agentjobs.core.queues.budgets import BudgetState, Spent, budget_state, budget_stops, periods_of
 from agentjobs.core.queues.model import Queue, drain_of, policy_of
 from agentjobs.engine.cache import Cache, Name
 
-NOTHING_STARTS: Final = QueuePolicy(limit=0)
+_EVER: Final = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a queue with an object stands."""
+
+    policy: QueuePolicy
+    spec: AgentQueueSpec | None = None
+    """What counts; None when no legal spec is known."""
+    drain: QueueStop | None = None
+    stops: Mapping[str | None, QueueStop] = field(default_factory=dict)
+    """Why jobs of a partition may not run on; under None of all."""
+    budgets: tuple[BudgetState, ...] = ()
+    settled: bool = True
+    """Whether it is known what was spent. Until then nothing starts, and nobody is told anything else."""
+    until: datetime = _EVER
+    """When a period ends."""
+
+
+NOTHING_STARTS: Final = Standing(QueuePolicy(limit=0))
 
 
 class Policies:
     """The policies of all queues, by namespace and name."""
 
-    def __init__(self, queues: Cache[Queue], limits: Mapping[str, int]) -> None:
+    def __init__(self, queues: Cache[Queue], limits: Mapping[str, int], *, now: Callable[[], datetime]) -> None:
         """`limits` maps the installation's queues, which every namespace has, to their slots."""
         self.limits: Final = dict(limits)
         self._queues = queues
+        self._now = now
         self._legal: dict[Name, tuple[str, AgentQueueSpec]] = {}
+        # By queue and the beginning of a period.
+        self._spent: dict[Name, dict[datetime, Spent]] = {}
+        self._standings: dict[Name, Standing] = {}
 
     def observe(self, name: Name, after: Queue | None) -> None:
         """Take in that a queue's object is so now; None for gone."""
+        self._standings.pop(name, None)
         if after is None:
             self._legal.pop(name, None)
+            self._spent.pop(name, None)
         elif after.spec is not None:
             self._legal[name] = after.uid, after.spec
+
+    def asks_for(self) -> dict[Name, set[datetime]]:
+        """The queues with budgets, each with the beginnings of their present periods."""
+        found: dict[Name, set[datetime]] = {}
+        for name in self._legal:
+            spec = self.spec(name)
+            if spec is not None and spec.budgets:
+                found[name] = {period.begin for _, period in periods_of(spec, self._now())}
+        return found
+
+    def spent(self, name: Name, spent: dict[datetime, Spent]) -> bool:
+        """Take in what a queue spent, by the beginnings of periods. True when that changes what it allows."""
+        before = self._standings.get(name)
+        if self._queues.get(name) is None:
+            return False
+        self._spent[name] = spent
+        self._standings.pop(name, None)
+        after = self.standing(name)
+        return before is None or after is None or _allows(before) != _allows(after)
 
     def spec(self, name: Name) -> AgentQueueSpec | None:
         """The spec that counts for a queue with an object; None when none was ever legal."""
@@ -40,15 +88,54 @@ class Policies:
         uid, spec = self._legal.get(name, ("", None))
         return spec if uid == queue.uid else None
 
-    def stop(self, name: Name) -> QueueStop | None:
-        """Why jobs of a queue may not even run on; None when they may."""
-        spec = self.spec(name)
-        return None if spec is None else drain_of(name[1], spec)
+    def standing(self, name: Name) -> Standing | None:
+        """How a queue stands; None when it has no object."""
+        if self._queues.get(name) is None:
+            return None
+        known = self._standings.get(name)
+        if known is None or known.until <= self._now():
+            known = self._standings[name] = self._stand(name)
+        return known
+
+    def stop(self, name: Name, partition: str) -> QueueStop | None:
+        """Why a job of a queue may not even run on; None when it may."""
+        standing = self.standing(name)
+        if standing is None:
+            return None
+        return standing.drain or standing.stops.get(None) or standing.stops.get(partition)
 
     def policy(self, name: Name) -> QueuePolicy | None:
         """What a queue allows; None when there is no such queue."""
-        if self._queues.get(name) is None:
-            limit = self.limits.get(name[1])
-            return None if limit is None else QueuePolicy(limit=limit)
-        spec = self.spec(name)
-        return NOTHING_STARTS if spec is None else policy_of(spec)
+        standing = self.standing(name)
+        if standing is not None:
+            return standing.policy
+        limit = self.limits.get(name[1])
+        return None if limit is None else QueuePolicy(limit=limit)
+
+    def is_settled(self, name: Name) -> bool:
+        """Whether all is known that `policy` depends on."""
+        standing = self.standing(name)
+        return standing is None or standing.settled
+
+    def _stand(self, name: Name) -> Standing:
+        spec, now = self.spec(name), self._now()
+        if spec is None:
+            return NOTHING_STARTS
+        policy, drain = policy_of(spec), drain_of(name[1], spec)
+        if not spec.budgets:
+            return Standing(policy, spec, drain)
+        spent, periods = self._spent.get(name, {}), tuple(periods_of(spec, now))
+        states = tuple(budget_state(one, spent[at.begin], at) for one, at in periods if at.begin in spent)
+        return Standing(
+            policy=replace(policy, exceeded=tuple(over for state in states for over in state.exceeded)),
+            spec=spec,
+            drain=drain,
+            stops=budget_stops(name[1], states),
+            budgets=states,
+            settled=len(states) == len(periods),
+            until=min(at.end for _, at in periods),
+        )
+
+
+def _allows(standing: Standing) -> tuple[object, ...]:
+    return standing.policy, standing.stops, standing.settled

@@ -1,0 +1,110 @@
+"""What an AgentQueue's status says. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from agentjobs.api.conditions import with_condition
+from agentjobs.api.problems import rejection
+from agentjobs.api.queues.status import (
+    AgentQueueStatus,
+    LimitedReason,
+    LimitLeft,
+    OpenReason,
+    QueueConditionType,
+)
+from agentjobs.core.queues.budgets import BudgetState, told_spend
+from agentjobs.core.queues.model import Queue
+from agentjobs.core.queues.policy import QueuePolicy, Stop
+from agentjobs.durations import format_time
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """A queue and how it stands at one moment."""
+
+    queue: Queue
+    policy: QueuePolicy
+    """What counts, which may be an earlier spec than the object's."""
+    known: bool
+    """Whether any legal spec is known."""
+    running: int = 0
+    waiting: int = 0
+    scheduled: int = 0
+    suspended: int = 0
+    oldest: datetime | None = None
+    budgets: tuple[BudgetState, ...] = ()
+    limits: tuple[LimitLeft, ...] = ()
+    rate_reached: bool = False
+    """Whether jobs wait because of the rate."""
+
+
+def status_of(view: QueueView, now: datetime) -> AgentQueueStatus:
+    """Return the status of a queue that follows the one it has."""
+    queue = view.queue
+    status = replace(
+        queue.status,
+        observed_generation=queue.generation,
+        running=view.running,
+        waiting=view.waiting,
+        scheduled=view.scheduled,
+        suspended=view.suspended,
+        oldest_waiting_time=view.oldest,
+        spend=told_spend(view.budgets),
+        limits=view.limits,
+    )
+    conditions = status.conditions
+    for kind, (holds, reason, message) in (
+        (QueueConditionType.OPEN, _open(view)),
+        (QueueConditionType.LIMITED, next(_limits(view), _NOT_LIMITED)),
+    ):
+        conditions = with_condition(
+            conditions, kind, status=holds, reason=reason, message=message, now=now, generation=queue.generation
+        )
+    return replace(status, conditions=conditions)
+
+
+_Said = tuple[bool, str, str]
+_NOT_LIMITED: _Said = (False, LimitedReason.NOT_LIMITED, "")
+
+
+def _open(view: QueueView) -> _Said:
+    holds, reason, message = _openness(view)
+    if view.queue.problems:
+        told = rejection(view.queue.problems)[1]
+        kept = "the last legal spec holds" if view.known else "nothing starts until it is put right"
+        return holds and view.known, OpenReason.INVALID_SPEC, f"{told}; {kept}"
+    return holds, reason, message
+
+
+def _openness(view: QueueView) -> _Said:
+    policy = view.policy
+    if policy.stopped is Stop.HOLD_AND_DRAIN:
+        return False, OpenReason.DRAINED, "stopPolicy is HoldAndDrain: nothing starts, and what runs is suspended"
+    if policy.stopped is Stop.HOLD:
+        return False, OpenReason.HELD, "stopPolicy is Hold: nothing starts, and what runs goes on"
+    whole = [one for one in policy.exceeded if one.partition is None]
+    if whole:
+        last = max(whole, key=lambda one: one.until)
+        return False, OpenReason.BUDGET_EXCEEDED, f"budget {last.name} is used up until {format_time(last.until)}"
+    if policy.limit == 0:
+        return False, OpenReason.NO_SLOTS, "concurrency.max is 0"
+    return True, OpenReason.OPEN, ""
+
+
+def _limits(view: QueueView) -> Iterator[_Said]:
+    """What besides its slots lets jobs wait, the gravest first."""
+    policy = view.policy
+    for one in policy.exceeded:
+        of = "" if one.partition is None else f" for {_shown(one.partition)}"
+        yield True, LimitedReason.BUDGET_EXCEEDED, f"budget {one.name} is used up{of} until {format_time(one.until)}"
+    if view.rate_reached and policy.rate is not None:
+        yield True, LimitedReason.RATE_LIMIT, "jobs wait until there may be another start"
+    backlog = policy.backlog
+    if backlog is not None and (view.waiting > backlog.limit or (backlog.rejects and view.waiting == backlog.limit)):
+        then = "further jobs end with QueueFull" if backlog.rejects else "further jobs wait as well"
+        yield True, LimitedReason.BACKLOG_FULL, f"{view.waiting} jobs wait, backlog.max is {backlog.limit}; {then}"
+
+
+def _shown(partition: str) -> str:
+    return f"partition {partition}" if partition else "jobs without a partitionKey"

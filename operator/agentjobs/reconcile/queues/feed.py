@@ -1,0 +1,105 @@
+"""What operator and proxies tell each other of queues: limits of model calls, and what calls cost.
+
+One task asks for all queues at once, every few seconds and only while some queue has budgets or limits. While
+PostgreSQL is away what was known stays: nothing starts then anyway.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from agentjobs.core.queues.budgets import Spent
+from agentjobs.core.queues.model import Queue
+from agentjobs.engine.cache import Name
+from agentjobs.errors import AgentJobsError
+from agentjobs.history.breaker import Away
+from agentjobs.history.model_records import SpendSince
+from agentjobs.history.protocols import QueueModels
+from agentjobs.kube.resources import AGENTQUEUES
+from agentjobs.reconcile.state import State
+
+logger = logging.getLogger(__name__)
+
+ASK_SECONDS: Final = 5.0
+
+
+class QueueFeed:
+    """Publishes `modelLimits` and reads what queues spent. `run` must run beside the workers."""
+
+    def __init__(self, history: QueueModels, state: State, namespaces: tuple[str, ...] = ()) -> None:
+        """`namespaces` are those that this operator serves, none for all."""
+        self._history = history
+        self._state = state
+        self._namespaces = namespaces
+        # What PostgreSQL has; None until it was asked.
+        self._published: dict[Name, Any] | None = None
+        self._woken = asyncio.Event()
+        state.informers.subscribe(AGENTQUEUES, self._queue_changed)
+
+    async def run(self) -> None:
+        """Work until it is cancelled. The lists must be complete: a queue that is not known counts as deleted."""
+        while True:
+            self._woken.clear()
+            try:
+                await self.publish()
+                await self.ask()
+            except AgentJobsError as error:
+                if not isinstance(error, Away):  # the breaker logs that, once
+                    logger.warning("queues.unavailable", extra={"error": str(error)})
+            with contextlib.suppress(TimeoutError):
+                # Not wait_for, which makes a task: kopf waits at its end for every task that was made beside it.
+                async with asyncio.timeout(ASK_SECONDS):
+                    await self._woken.wait()
+
+    async def publish(self) -> None:
+        """Tell the proxies the limits of each queue where they differ from what they know."""
+        if self._published is None:
+            known = await self._history.model_limits()
+            self._published = {name: limits for name, limits in known.items() if self._serves(name)}
+        wanted = self._wanted()
+        for name in sorted(wanted.keys() | self._published.keys()):
+            limits = wanted.get(name)
+            if limits == self._published.get(name) or self._is_unreadable(name):
+                continue
+            await self._history.set_model_limits(name, limits or ())
+            if limits is None:
+                del self._published[name]
+            else:
+                self._published[name] = limits
+
+    async def ask(self) -> None:
+        """Ask what queues with budgets spent in their periods, and let those look again that this changes."""
+        asked = [(name, begin) for name, begins in self._state.policies.asks_for().items() for begin in sorted(begins)]
+        if not asked:
+            return
+        answers = await self._history.spent([SpendSince(*name, since=begin) for name, begin in asked])
+        found: dict[Name, dict[Any, Spent]] = {}
+        for (name, begin), spent in zip(asked, answers, strict=True):
+            found.setdefault(name, {})[begin] = spent
+        for name, spends in found.items():
+            if self._state.policies.spent(name, spends):
+                self._state.queue_changed(name)
+            self._state.queue.add(AGENTQUEUES.key(name))
+
+    def _wanted(self) -> dict[Name, list[Mapping[str, Any]]]:
+        found: dict[Name, list[Mapping[str, Any]]] = {}
+        for name in self._state.queues.keys():  # noqa: SIM118  a cache is not a mapping
+            spec = self._state.policies.spec(name)
+            if spec is not None and spec.model_limits:
+                found[name] = [
+                    limit.model_dump(mode="json", by_alias=True, exclude_none=True) for limit in spec.model_limits
+                ]
+        return found
+
+    def _is_unreadable(self, name: Name) -> bool:
+        """Whether the queue is there, and no legal spec of it is known: its limits stay what they were."""
+        return self._state.queues.get(name) is not None and self._state.policies.spec(name) is None
+
+    def _serves(self, name: Name) -> bool:
+        return not self._namespaces or name[0] in self._namespaces
+
+    def _queue_changed(self, _name: Name, before: Queue | None, after: Queue | None) -> None:
+        if before is None or after is None or before.generation != after.generation:
+            self._woken.set()

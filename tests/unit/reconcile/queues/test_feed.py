@@ -1,0 +1,172 @@
+"""Budgets of queues hold jobs back by what was spent; limits of model calls reach the proxies and go with the queue."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from agentjobs.api.conditions import Phase
+from agentjobs.api.queues.status import AgentQueueStatus
+from agentjobs.contract import Verdict
+from agentjobs.errors import Unavailable
+from agentjobs.models.budget import Spend
+from agentjobs.reconcile.queues.feed import QueueFeed
+
+DAY = {"name": "day", "period": "Daily", "maxCostUSD": "10"}
+LIMIT = {"models": ["gemini-*"], "requestsPerMinute": 60}
+
+
+class Calls:
+    """What history has of model calls by queue."""
+
+    def __init__(self):
+        self.limits = {}
+        self.by_partition = {}
+        self.asked = []
+        self.written = []
+        self.away = False
+
+    async def model_limits(self):
+        self._check()
+        return dict(self.limits)
+
+    async def set_model_limits(self, queue, limits):
+        self._check()
+        self.written.append(queue)
+        self.limits[queue] = list(limits)
+        if not limits:
+            del self.limits[queue]
+
+    async def spent(self, asked):
+        self._check()
+        self.asked.append(asked)
+        return [dict(self.by_partition) for _ in asked]
+
+    def _check(self):
+        if self.away:
+            raise Unavailable("away")
+
+
+@pytest.fixture
+def calls():
+    return Calls()
+
+
+def a_feed(world, calls, namespaces=()):
+    return QueueFeed(calls, world.reconciler.state, namespaces)
+
+
+def spend(calls, dollars, partition=""):
+    calls.by_partition[partition] = Spend(Decimal(dollars), 0)
+
+
+async def ask(world, feed):
+    await feed.ask()
+    world.tell()
+    await world.settle()
+
+
+def reasons(world):
+    return {name: world.status(name).reason for name in world.jobs()}
+
+
+async def test_nothing_starts_and_nothing_is_told_before_it_is_known_what_was_spent(world, calls):
+    feed = a_feed(world, calls)
+    world.apply_queue(budgets=[DAY])
+    world.apply(queue="fast")
+    await world.act()
+    assert world.status().phase is None
+
+    await ask(world, feed)
+
+    assert world.status().phase is Phase.RUNNING
+
+
+async def test_a_queue_without_budgets_costs_no_question(world, calls):
+    world.apply_queue()
+    await world.act()
+    await a_feed(world, calls).ask()
+
+    assert calls.asked == []
+
+
+async def test_all_queues_are_asked_for_at_once(world, calls):
+    for name in ("a", "b"):
+        world.apply_queue(name, budgets=[DAY, {**DAY, "name": "month", "period": "Monthly"}])
+    await world.act()
+    await a_feed(world, calls).ask()
+
+    (asked,) = calls.asked
+    assert sorted({(one.queue, one.since.day) for one in asked}) == [("a", 1), ("a", 21), ("b", 1), ("b", 21)]
+
+
+async def spent_day(world, calls, **budget):
+    """A job runs in a queue whose budget is used up."""
+    feed = a_feed(world, calls)
+    world.apply_queue(budgets=[{**DAY, **budget}])
+    world.apply("runs", queue="fast")
+    await world.act()
+    await ask(world, feed)
+    world.run_pod(world.pods("runs")[0])
+    spend(calls, "10")
+    await ask(world, feed)
+    world.apply("next", queue="fast")
+    await world.act(seconds=1)
+    return feed
+
+
+async def test_jobs_that_run_are_suspended_where_the_budget_says_so_and_go_on_by_themselves(world, calls):
+    feed = await spent_day(world, calls, action="Suspend")
+    world.end_pod(world.living_pods()[0], Verdict.SNOOZE, reason="Interrupted", code=75)
+    await world.act(seconds=1)
+    assert reasons(world)["runs"] == "QueueBudgetExceeded"
+
+    world.now += timedelta(hours=16)
+    calls.by_partition.clear()
+    await ask(world, feed)
+
+    assert world.status("runs").phase is Phase.RUNNING
+    assert world.status("runs").attempts == 1
+
+
+async def test_the_status_tells_what_is_spent_and_until_when(world, calls):
+    await spent_day(world, calls)
+    await world.act(seconds=6)
+    told = AgentQueueStatus.parse(world.objects["AgentQueue", "default", "fast"]["status"])
+
+    assert [(one.name, one.cost_usd, f"{one.resets:%d %H:%M}") for one in told.spend] == [("day", "10", "22 00:00")]
+    assert [one.reason for one in told.conditions] == ["BudgetExceeded", "BudgetExceeded"]
+
+
+async def test_limits_are_told_when_they_change_and_go_with_the_queue(world, calls):
+    feed = a_feed(world, calls)
+    world.apply_queue(modelLimits=[LIMIT])
+    await world.act()
+    await feed.publish()
+    await feed.publish()
+    assert (calls.limits, len(calls.written)) == ({("default", "fast"): [LIMIT]}, 1)
+
+    world.remove("fast", kind="AgentQueue")
+    world.tell()
+    await feed.publish()
+
+    assert calls.limits == {}
+
+
+async def test_a_new_operator_removes_limits_of_queues_that_went_meanwhile_in_its_namespaces(world, calls):
+    calls.limits = {("default", "gone"): [LIMIT], ("other", "kept"): [LIMIT], ("default", "fast"): [LIMIT]}
+    world.apply_queue(modelLimits=[LIMIT])
+    await world.act()
+    await a_feed(world, calls, ("default",)).publish()
+
+    assert sorted(calls.limits) == [("default", "fast"), ("other", "kept")]
+    assert calls.written == [("default", "gone")]
+
+
+async def test_limits_of_a_queue_whose_spec_was_broken_meanwhile_stay(world, calls):
+    calls.limits = {("default", "fast"): [LIMIT]}
+    world.apply_queue(modelLimits=[{"models": ["m"]}])
+    await world.act()
+    await a_feed(world, calls).publish()
+
+    assert calls.limits == {("default", "fast"): [LIMIT]}
