@@ -227,6 +227,7 @@ class Operator:
                 pods=pod_defaults(settings, self._models, gateway_authorities=self._authorities),
                 models=self._models,
                 queues=settings.queues,
+                sinks=settings.sinks,
             )
             database.breaker.on_back(writer.retry)
             database.breaker.on_back(reconciler.history_is_back)

@@ -85,6 +85,7 @@ class AcceptedReason(Word):
         "UnknownModelPrice",
         "`budget.maxCostUSD` is set, and a model of the spec has no known price, or nothing counts dollars; it waits.",
     )
+    SINK_NOT_FOUND = "SinkNotFound", "`notifications` names a sink that the installation has not; it waits for it."
     HISTORY_UNAVAILABLE = "HistoryUnavailable", "The database cannot be reached; the job waits until it is back."
     SPEC_TOO_LARGE = "SpecTooLarge", "The spec is larger than 96 KiB, or `input.state` than 16 KiB. The job failed."
     UNRESOLVED_REFERENCE = (

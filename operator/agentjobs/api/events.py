@@ -97,6 +97,7 @@ WARNING: Final[frozenset[str]] = frozenset(
         AcceptedReason.TEMPLATE_NOT_FOUND,
         AcceptedReason.REFERENCE_NOT_FOUND,
         AcceptedReason.UNKNOWN_MODEL_PRICE,
+        AcceptedReason.SINK_NOT_FOUND,
         AcceptedReason.HISTORY_UNAVAILABLE,
         AcceptedReason.SPEC_TOO_LARGE,
         AcceptedReason.UNRESOLVED_REFERENCE,

@@ -28,6 +28,7 @@ class Reconciler:
         pods: PodDefaults,
         queues: Mapping[str, int],
         models: Models | None = None,
+        sinks: Iterable[str] = (),
         kinds: Iterable[Kind[Any, Setup]] = KINDS,
     ) -> None:
         """`queues` maps the implicit queues, which every namespace has, to their slots.
@@ -38,7 +39,14 @@ class Reconciler:
         self.state = State(kinds, limits=queues, now=ports.now)
         self.state.informers.subscribe(AGENTJOBS, HistoryFeed(ports.writer, ports.now).on_change)
         known = models or from_environment({})
-        setup = Setup(ports=ports, state=self.state, pods=pods, models=known, trial=Trial(ports, pods))
+        setup = Setup(
+            ports=ports,
+            state=self.state,
+            pods=pods,
+            models=known,
+            sinks=frozenset(sinks),
+            trial=Trial(ports, pods),
+        )
         self._reconcilers: dict[str, Reconcile] = {QUEUE: self._admit}
         for kind in self.state.informers.kinds:
             if kind.reconciler is not None:

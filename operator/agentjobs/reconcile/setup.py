@@ -22,5 +22,7 @@ class Setup:
     pods: PodDefaults
     models: Models
     """What the installation knows of models."""
+    sinks: frozenset[str]
+    """Names of the sinks that jobs may notify."""
     trial: Trial
     """Shared by jobs and schedules: a pod that the API server would take for one needs no second question."""

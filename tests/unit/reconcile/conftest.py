@@ -91,6 +91,7 @@ class World:
         self.gateway_egress: tuple[EgressRule, ...] = (EgressRule.model_validate({"ports": [{"port": 8443}]}),)
         self.models_url: str | None = "http://gateway"
         self.models_file = ""
+        self.sinks: tuple[str, ...] = ()
         self.die_at: int | None = None
         self.die_after = False
         self.operators: list[Operator] = []
@@ -119,6 +120,7 @@ class World:
             ),
             models=parse(self.models_file),
             queues={"agents": self.slots, "scheduled": 5},
+            sinks=self.sinks,
             kinds=self.kinds,
         )
         self.operators.insert(number, Operator(reconciler, history))

@@ -134,6 +134,15 @@ def prices(seen: Observation, now: datetime) -> Answer | None:
     return _unaccepted(AcceptedReason.UNKNOWN_MODEL_PRICE, "; ".join(seen.unpriced))
 
 
+def sinks(seen: Observation, now: datetime) -> Answer | None:
+    """Names a sink for notifications that the installation does not have."""
+    if seen.job.accepted or not seen.unknown_sinks:
+        return None
+    names = ", ".join(map(repr, seen.unknown_sinks))
+    cure = "name another, or ask who runs the installation for one"
+    return _unaccepted(AcceptedReason.SINK_NOT_FOUND, f"spec.notifications: no such sink: {names}; {cure}")
+
+
 def acceptance(seen: Observation, now: datetime) -> Answer | None:
     """Not accepted yet, and Postgres, where accepted work is stored, is away."""
     return None if seen.job.accepted else history(seen, now)
@@ -223,6 +232,7 @@ HOLDS: Final[tuple[Hold, ...]] = (
     budget,
     queue,
     prices,
+    sinks,
     acceptance,
     suspension_from_the_start,
     limits,

@@ -340,6 +340,8 @@ class Observation:
     """A sentence for each of them that is missing or cannot be used; None when they have not been read."""
     resolved: Resolved | None = None
     """What the job would run with their contents."""
+    unknown_sinks: tuple[str, ...] = ()
+    """Sinks that the spec names and the installation has not, until the job is accepted."""
     unpriced: tuple[str, ...] = ()
     """Why nobody can count the dollars of a job that is not accepted yet and has a limit in them, in sentences."""
     spent: Spend | None = None

@@ -42,6 +42,7 @@ class Jobs:
         self._applier = Applier(ports, state=self._state, acceptance=acceptance, story=self._story, pods=setup.pods)
         self._max_llm_calls = setup.pods.max_llm_calls
         self._models = setup.models
+        self._sinks = setup.sinks
         self._has_proxy = setup.pods.models_url is not None
         self._tells_limits = ports.models is not None
         self._now = ports.now
@@ -116,6 +117,7 @@ class Jobs:
             references=frozenset(config_map_keys(spec)) if spec and not job.accepted else frozenset(),
             missing=facts.missing,
             resolved=facts.resolved,
+            unknown_sinks=self._unknown_sinks(job, spec),
             unpriced=self._unpriced(job, spec),
             spent=facts.spent[1] if facts.spent and facts.spent[0] == job.status.starts else None,
             exhausted=None if facts.exhausted is None else self._exhausted(job, spec, facts.exhausted),
@@ -138,6 +140,11 @@ class Jobs:
             return {}
         ends = {model: exhausted_until(self._models, model, job.namespace, told) for model in self._asked(spec)}
         return {model: until for model, until in ends.items() if until is not None}
+
+    def _unknown_sinks(self, job: Job, spec: AgentJobSpec | None) -> tuple[str, ...]:
+        if job.accepted or spec is None:
+            return ()
+        return tuple(one.sink for one in spec.notifications if one.sink not in self._sinks)
 
     def _unpriced(self, job: Job, spec: AgentJobSpec | None) -> tuple[str, ...]:
         if job.accepted or spec is None or spec.budget is None or spec.budget.max_cost_usd is None:

@@ -16,6 +16,7 @@ KNOWN = {
     "references": {"references": frozenset({("texts", "a")}), "missing": ("ConfigMap texts does not exist",)},
     "queue": {"queue_known": False},
     "prices": {"unpriced": ("spec.agent.model: the price is not known",)},
+    "sinks": {"unknown_sinks": ("chat",)},
     "acceptance": {"history_available": False},
     "slot": {"slot": Refusal("WaitingForSlot", "full")},
 }
@@ -41,9 +42,10 @@ def test_a_job_that_nothing_holds_back_starts(scene):
 @pytest.mark.parametrize(
     ("order", "reason"),
     [
-        (("references", "queue", "prices", "acceptance", "slot"), "ReferenceNotFound"),
-        (("queue", "prices", "acceptance", "slot"), "QueueNotFound"),
-        (("prices", "acceptance", "slot"), "UnknownModelPrice"),
+        (("references", "queue", "prices", "sinks", "acceptance", "slot"), "ReferenceNotFound"),
+        (("queue", "prices", "sinks", "acceptance", "slot"), "QueueNotFound"),
+        (("prices", "sinks", "acceptance", "slot"), "UnknownModelPrice"),
+        (("sinks", "acceptance", "slot"), "SinkNotFound"),
         (("acceptance", "slot"), "HistoryUnavailable"),
         (("slot",), "WaitingForSlot"),
     ],
