@@ -51,7 +51,9 @@ from agentjobs.history.records import (
     JobRecord,
     Lives,
     Newest,
+    NoSlot,
     Record,
+    SlotRequest,
     StartEnd,
     StartRecord,
     StoredEvent,
@@ -197,14 +199,27 @@ class MemoryHistory:
         stored.queue = clean_text(asked.slot.queue if asked.slot else _queue(asked.job.resolved))
         if asked.start is not None:
             if asked.slot is not None:
-                refusal = self.slots.claim(stored.key, asked.start.start, asked.slot, stored.resolved)
+                refusal = self._claim(stored, asked.start, asked.slot)
                 if refusal is not None:
                     return refusal
             self._store(asked.start)
-        return Accepted(stored.resolved)
+        held = self.slots.held.get(stored.key.uid) if asked.start and asked.slot else None
+        return Accepted(stored.resolved, held.claimed if held else None)
 
-    async def give_back(self, left: Collection[tuple[str, int]]) -> None:
-        """Free slots that a dead operator left."""
+    def _claim(self, job: MemoryJob, start: StartRecord, slot: SlotRequest) -> NoSlot | None:
+        assert job.resolved is not None
+        running = [
+            (self.jobs_by_uid[uid].key, number, partition)
+            for uid, number, partition in slot.held
+            if uid in self.jobs_by_uid and self._runs(self.jobs_by_uid[uid], number)
+        ]
+        return self.slots.claim(job.key, start.start, slot, job.resolved, running)
+
+    def _runs(self, job: MemoryJob, start: int) -> bool:
+        return job.is_open and not any(one.end for number, one in job.starts.items() if number >= start)
+
+    async def give_back(self, left: Collection[tuple[str, int, datetime]]) -> None:
+        """Free slots whose starts never began."""
         self._check_available()
         self.slots.give_back(left)
 

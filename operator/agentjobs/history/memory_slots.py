@@ -42,9 +42,19 @@ class MemorySlots:
         self.begun: dict[tuple[str, int], Begun] = {}
         """By uid and start."""
 
-    def claim(self, job: JobKey, start: int, slot: SlotRequest, resolved: Resolved) -> NoSlot | None:
-        """Claim a slot for a start; None once it holds one."""
+    def claim(
+        self,
+        job: JobKey,
+        start: int,
+        slot: SlotRequest,
+        resolved: Resolved,
+        running: Iterable[tuple[JobKey, int, str]] = (),
+    ) -> NoSlot | None:
+        """Claim a slot for a start; None once it holds one. `running` are other starts of the queue, by partition."""
         self.release([(job.uid, start - 1), *slot.released])
+        for key, number, held_in in running:
+            held = MemorySlot(key, number, slot.queue, clean_text(held_in), self._now())
+            self.held.setdefault(key.uid, held)
         own, partition = self.held.get(job.uid), clean_text(slot.partition)
         is_again = own is not None and (own.start, own.queue) == (start, slot.queue)
         if not is_again:
@@ -67,11 +77,11 @@ class MemorySlots:
         """Free the slot of a job that has ended or is gone."""
         self.held.pop(uid, None)
 
-    def give_back(self, left: Collection[tuple[str, int]]) -> None:
-        """Free slots that a dead operator left."""
-        for uid, start in left:
+    def give_back(self, left: Collection[tuple[str, int, datetime]]) -> None:
+        """Free slots, each unless it was claimed again since it was claimed at that time."""
+        for uid, start, claimed in left:
             slot = self.held.get(uid)
-            if slot is not None and slot.start == start and self._is_old(slot):
+            if slot is not None and (slot.start, slot.claimed) == (start, claimed):
                 del self.held[uid]
 
     def _full(self, job: JobKey, slot: SlotRequest, partition: str) -> Literal["Slot", "Partition", "Rate"] | None:
@@ -111,7 +121,7 @@ class MemorySlots:
             if one.job.uid == job.uid or (one.job.namespace, one.queue) == (job.namespace, queue)
         )
         old = sorted(filter(self._is_old, of_queue), key=lambda one: (one.claimed, one.job.uid))
-        return tuple(Holder(one.job.uid, one.start, one.job.namespace, one.job.name) for one in old)
+        return tuple(Holder(one.job.uid, one.start, one.job.namespace, one.job.name, one.claimed) for one in old)
 
     def _is_old(self, slot: MemorySlot) -> bool:
         return slot.claimed < self._now() - timedelta(seconds=LEFT_SECONDS)

@@ -93,22 +93,25 @@ class OperatorWrites:
 
         async def work(tx: Connection) -> tuple[Any, Any]:
             stored = await _execute(tx, "accept_now", [self._asked_row(one) for one in jobs.values()])
-            refused = await slots.claim(tx, batch, cluster=self._cluster)
+            claimed = await slots.claim(tx, batch, cluster=self._cluster)
             await _start(tx, [one.start for one in batch if one.start], {one.job.job.uid for one in batch if one.slot})
-            return stored, refused
+            return stored, claimed
 
-        stored, refused = await self._database.run(work)
+        stored, claimed = await self._database.run(work)
         others = dict(await stored.fetchall())
         of = [others.get(one.job.job.uid, jobs[one.job.job.uid].job.resolved) for one in batch]
-        answers: list[Answer] = [Accepted(resolved) for resolved in of]
-        if refused is not None and (reasons := dict(await refused.fetchall())):
+        told = {row.n: row for row in await claimed.fetchall()} if claimed is not None else {}
+        answers: list[Answer] = [
+            Accepted(resolved, told[n].claimed if n in told else None) for n, resolved in enumerate(of)
+        ]
+        if reasons := {n: row.reason for n, row in told.items() if row.claimed is None}:
             found = await slots.refusals(self._database, batch, reasons, cluster=self._cluster)
             for n, refusal in found.items():
                 answers[n] = replace(refusal, resolved=of[n])
         return answers
 
-    async def give_back(self, left: Collection[tuple[str, int]]) -> None:
-        """Free slots of starts that a dead operator claimed and never began; none that was claimed within a minute."""
+    async def give_back(self, left: Collection[tuple[str, int, datetime]]) -> None:
+        """Free slots whose starts never began, by uid, start and when each was claimed; none that was claimed again."""
         await slots.give_back(self._database, left)
 
     async def write(self, batch: Sequence[Record]) -> None:

@@ -64,8 +64,8 @@ class OperatorHistory(Protocol):
         """
         ...
 
-    async def give_back(self, left: Collection[tuple[str, int]]) -> None:
-        """Free slots of starts that a dead operator claimed and never began; none that was claimed within a minute."""
+    async def give_back(self, left: Collection[tuple[str, int, datetime]]) -> None:
+        """Free slots whose starts never began, by uid, start and when each was claimed; none that was claimed again."""
         ...
 
     async def write(self, batch: Sequence[Record]) -> None:

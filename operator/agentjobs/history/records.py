@@ -74,6 +74,8 @@ class SlotRequest:
     limit: int
     per_partition: int | None = None
     rate: Rate | None = None
+    held: tuple[tuple[str, int, str], ...] = ()
+    """Starts of the queue, by uid and number, each with its partition, that run and may have no slot yet."""
     released: tuple[tuple[str, int], ...] = ()
     """Starts, by uid and number, that have ended and that history may not know of: their slots are free."""
 
@@ -93,6 +95,8 @@ class Accepted:
     """The job is stored, and its start if there was one. `resolved` is the work as first accepted."""
 
     resolved: Resolved
+    claimed: datetime | None = None
+    """When its slot was claimed last, by history's clock; None without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ class Holder:
     start: int
     namespace: str
     name: str
+    claimed: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ statements travel with those of the start: a claim costs no round trip. What a r
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from psycopg import AsyncCursor
@@ -23,9 +23,9 @@ _ALL: Final = 2**31 - 1
 
 
 async def claim(tx: Connection, batch: Sequence[Acceptance], *, cluster: str) -> AsyncCursor[Any] | None:
-    """Claim slots for the starts of a batch, in its order; the cursor has those that are refused.
+    """Claim slots for the starts of a batch, in its order; the cursor has each one's answer.
 
-    No two starts of a batch are of one job. Of different limits of one queue the last ones count.
+    No two starts of a batch are of one job. What the last claim of a queue says of its limits and its starts counts.
     """
     asked = [(n, *claimed) for n, one in enumerate(batch) if (claimed := _claim_of(one)) is not None]
     if not asked:
@@ -35,13 +35,17 @@ async def claim(tx: Connection, batch: Sequence[Acceptance], *, cluster: str) ->
     names = sorted(f"queue/{cluster}/{namespace}/{queue}" for namespace, queue in queues)
     await tx.execute(_SQL["lock_queues"], {"names": names})
     earlier = [(claim["uid"], claim["start"] - 1) for claim in claims if claim["start"] > 1]
-    await release(tx, [*earlier, *(ended for _, _, slot in asked for ended in slot.released)])
+    # Claims of a moment share what they tell.
+    told = {id(slot.released): slot.released for _, _, slot in asked}
+    await release(tx, [*earlier, *(ended for released in told.values() for ended in released)])
+    if held := _held(queues):
+        await tx.execute(_SQL["hold"], {"cluster": cluster, "held": as_json(held)})
     limits = [_limits(namespace, queue, slot) for (namespace, queue), slot in queues.items()]
     rows = [{"n": n, **claim} for n, claim, _ in asked]
-    refused = await tx.execute(_SQL["claim"], {"cluster": cluster, "claims": as_json(rows), "queues": as_json(limits)})
+    answers = await tx.execute(_SQL["claim"], {"cluster": cluster, "claims": as_json(rows), "queues": as_json(limits)})
     if rated := [one for one in limits if one["starts"] is not None]:
         await tx.execute(_SQL["forget_starts"], {"cluster": cluster, "queues": as_json(rated)})
-    return refused
+    return answers
 
 
 async def release(tx: Connection, ended: Iterable[tuple[str, int]]) -> None:
@@ -83,11 +87,10 @@ async def refusals(
     }
 
 
-async def give_back(database: Database, left: Collection[tuple[str, int]]) -> None:
-    """Free slots that a dead operator left."""
-    rows = as_json([{"uid": uid, "start": start} for uid, start in left])
-    asked = {"ended": rows, "age": LEFT_SECONDS}
-    await database.run(lambda tx: tx.execute(_SQL["give_back"], asked))
+async def give_back(database: Database, left: Collection[tuple[str, int, datetime]]) -> None:
+    """Free slots, each unless it was claimed again since it was claimed at that time."""
+    rows = as_json([{"uid": uid, "start": start, "claimed": claimed.isoformat()} for uid, start, claimed in left])
+    await database.run(lambda tx: tx.execute(_SQL["give_back"], {"left": rows}))
 
 
 def _claim_of(asked: Acceptance) -> tuple[dict[str, Any], SlotRequest] | None:
@@ -101,6 +104,14 @@ def _claim_of(asked: Acceptance) -> tuple[dict[str, Any], SlotRequest] | None:
         "queue": slot.queue,
         "partition_key": clean_text(slot.partition),
     }, slot
+
+
+def _held(queues: Mapping[tuple[str, str], SlotRequest]) -> list[dict[str, Any]]:
+    return [
+        {"namespace": namespace, "queue": queue, "uid": uid, "start": start, "partition_key": clean_text(partition)}
+        for (namespace, queue), slot in queues.items()
+        for uid, start, partition in slot.held
+    ]
 
 
 def _limits(namespace: str, queue: str, slot: SlotRequest) -> dict[str, Any]:

@@ -11,6 +11,7 @@
     history_feed  writes to history what a change of a job tells
     reporting     log lines and Events
     slots         queue entries, slots and sessions
+    slot_news     what PostgreSQL may not know yet of slots
     lists         full lists: before the first decision, and now and then
     ports         the protocols of the surroundings
 

@@ -31,6 +31,7 @@ from agentjobs.kube.resources import AGENTJOBS, AGENTQUEUES, AGENTSCHEDULES, POD
 from agentjobs.reconcile.job.memo import JobMemo
 from agentjobs.reconcile.job.specs import Specs
 from agentjobs.reconcile.queues.policies import Policies
+from agentjobs.reconcile.slot_news import SlotNews
 from agentjobs.reconcile.slots import QueueName, Slots
 
 QUEUE: Final = "queue"
@@ -68,6 +69,7 @@ class State:
         self.queues: Cache[Queue] = self.informers.cache(AGENTQUEUES)
         self.policies = Policies(self.queues, limits, now=now)
         self.slots = Slots(lambda queue: self.queue.add((QUEUE, *queue)))
+        self.slot_news = SlotNews()
         self.specs = Specs()
         self.expiries = Deadlines()
         """Finished jobs by the time when their time to live is over."""
@@ -147,9 +149,21 @@ class State:
             self.specs.forget(before.uid)
         for pod in self.pods.by("job", name):
             self._hold_pod(pod.key)
+        self._note_slots(before, after)
         self.hold_claim(name)
         may_wait = after is not None and not is_finished and not after.deleting
         self.slots.leave_unless(name, after.uid if after is not None and may_wait else None)
+
+    def _note_slots(self, before: KnownJob | None, after: KnownJob | None) -> None:
+        """Remember which start has ended, or runs since before this process did: history may know neither."""
+        is_same = before is not None and after is not None and before.uid == after.uid
+        runs = after.active if isinstance(after, Job) else None
+        ran = before.active if isinstance(before, Job) else None
+        is_over = ran is not None and not (is_same and runs is not None and runs.start == ran.start)
+        if isinstance(before, Job) and ran is not None and is_over:
+            self.slot_news.ended(_queue_of(before), before.uid, ran.start)
+        if isinstance(after, Job) and runs is not None and not is_same:
+            self.slot_news.runs(_queue_of(after), after.uid, runs.start, self.specs.partition(after))
 
     def _note_expiry(self, before: KnownJob | None, after: Job) -> None:
         expires = after.expires
@@ -165,7 +179,7 @@ class State:
         job = self.jobs.get(name)
         holding = None
         if isinstance(job, Job) and job.active is not None:
-            queue = job.status.queue.name if job.status.queue else DEFAULT_QUEUE
+            queue = _queue_of(job)[1]
             holding = Holding(job.uid, self.specs.lock(job), queue, job.uid, partition=self.specs.partition(job))
         self.slots.hold(name[0], ("claim", name), holding)
 
@@ -269,3 +283,8 @@ class State:
     def leave(self, job: Job) -> None:
         """The job does not need a slot, or does not need it any more."""
         self.slots.leave(job.key)
+
+
+def _queue_of(job: Job) -> QueueName:
+    """The queue in which a job started."""
+    return job.namespace, job.status.queue.name if job.status.queue else DEFAULT_QUEUE

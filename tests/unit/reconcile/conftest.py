@@ -223,6 +223,10 @@ class World:
             self.starts.setdefault((asked.job.job.uid, start.start), start.attempt)
         return answer
 
+    async def give_back(self, left):
+        self._available()
+        await self.history.give_back(left)
+
     async def final_result(self, uid):
         self._available()
         had = uid in self.results

@@ -1,4 +1,4 @@
--- What `slots` asks. Parameters: %(name)s; `claims`, `queues` and `ended` are JSON arrays of objects, one a row.
+-- What `slots` asks. Parameters: %(name)s; `claims`, `queues`, `held`, `left` and `ended` are JSON arrays of objects, one a row.
 
 -- name: lock_queues
 -- In one order, so that two batches never wait for each other.
@@ -18,9 +18,24 @@ WITH over AS (
 )
 DELETE FROM agentjobs.slots USING over WHERE slots.uid = over.uid AND slots.start = over.start;
 
+-- name: hold
+-- Of starts that run since before there were slots, or that an older copy of the database does not have.
+INSERT INTO agentjobs.slots (uid, start, cluster, namespace, queue, partition_key)
+SELECT given.uid, given.start, %(cluster)s, given.namespace, given.queue, given.partition_key
+FROM json_to_recordset(%(held)s)
+    AS given (uid text, start integer, namespace text, queue text, partition_key text)
+JOIN agentjobs.jobs USING (uid)
+WHERE jobs.finished_at IS NULL AND jobs.deleted_at IS NULL
+    AND NOT EXISTS (
+        SELECT FROM agentjobs.starts
+        WHERE starts.uid = given.uid AND starts.start >= given.start AND starts.ended_at IS NOT NULL
+    )
+ORDER BY given.uid
+ON CONFLICT DO NOTHING;
+
 -- name: claim
 -- As if one claim came after another in the order of `n`: first a claim must find room in its partition, of those that
--- do the first ones get the queue's. The same start again, in the same queue, keeps its slot. Returns what is refused.
+-- do the first ones get the queue's. The same start again, in the same queue, keeps its slot. Returns when each was claimed, null for one that is refused, and why.
 WITH asked AS (
     SELECT claim.*, slots.start AS held, slots.queue AS held_in
     FROM json_to_recordset(%(claims)s)
@@ -103,10 +118,11 @@ WITH asked AS (
     SET claimed_at = clock_timestamp()
     FROM asked
     WHERE slots.uid = asked.uid AND asked.held = asked.start AND asked.held_in = asked.queue
-    RETURNING slots.uid
+    RETURNING slots.uid, slots.claimed_at
 ), taken AS (
     INSERT INTO agentjobs.slots (uid, start, cluster, namespace, queue, partition_key)
     SELECT uid, start, %(cluster)s, namespace, queue, partition_key FROM judged WHERE granted ORDER BY uid
+    RETURNING uid, claimed_at
 ), counted AS (
     INSERT INTO agentjobs.queue_starts (uid, start, cluster, namespace, queue, partition_key)
     SELECT asked.uid, asked.start, %(cluster)s, namespace, queue, asked.partition_key
@@ -118,9 +134,11 @@ WITH asked AS (
     ON CONFLICT (uid, start) DO UPDATE
     SET at = excluded.at, queue = excluded.queue, partition_key = excluded.partition_key
 )
-SELECT n, coalesce(judged.reason, 'Slot') AS reason
-FROM asked LEFT JOIN judged USING (n)
-WHERE NOT coalesce(judged.granted, FALSE) AND (held IS NULL OR held <> asked.start OR held_in <> asked.queue);
+SELECT n, coalesce(taken.claimed_at, again.claimed_at) AS claimed, coalesce(judged.reason, 'Slot') AS reason
+FROM asked
+LEFT JOIN judged USING (n)
+LEFT JOIN taken ON taken.uid = asked.uid
+LEFT JOIN again ON again.uid = asked.uid;
 
 -- name: forget_starts
 DELETE FROM agentjobs.queue_starts AS begun
@@ -130,7 +148,7 @@ WHERE begun.cluster = %(cluster)s AND begun.namespace = allowed.namespace AND be
 
 -- name: holders
 -- Which slots a dead operator may have left: those of the queue, and the job's own in another queue.
-SELECT slots.uid, slots.start, jobs.namespace, jobs.name
+SELECT slots.uid, slots.start, jobs.namespace, jobs.name, slots.claimed_at AS claimed
 FROM agentjobs.slots JOIN agentjobs.jobs USING (uid)
 WHERE slots.claimed_at < clock_timestamp() - make_interval(secs => %(age)s)
     AND (
@@ -154,6 +172,5 @@ WHERE place = %(starts)s;
 -- name: give_back
 -- Unless it was claimed again since it was seen.
 DELETE FROM agentjobs.slots
-USING json_to_recordset(%(ended)s) AS given (uid text, start integer)
-WHERE slots.uid = given.uid AND slots.start = given.start
-    AND slots.claimed_at < clock_timestamp() - make_interval(secs => %(age)s);
+USING json_to_recordset(%(left)s) AS given (uid text, start integer, claimed timestamptz)
+WHERE slots.uid = given.uid AND slots.start = given.start AND slots.claimed_at = given.claimed;

@@ -4,6 +4,7 @@ reconciler     observe, decide, load facts or apply, for one key
 specs          which spec counts for a job
 trial          whether the API server would take a job's pod, asked before acceptance
 acceptance     stores the resolved spec
+left_slots     gives back slots that a dead operator left
 facts          answers the needs of decide
 exhausted      which models are at their limits, asked for all jobs at once
 apply          applies the actions of decide

@@ -4,11 +4,14 @@ from dataclasses import replace
 
 from agentjobs.api.job.resolve import Sources, config_map_keys, resolve_spec
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.core.job.observation import Observation
+from agentjobs.core.job.observation import Job, Observation
+from agentjobs.core.queues.admission import QueuePolicy
 from agentjobs.errors import Invalid, Unavailable
 from agentjobs.history import records
-from agentjobs.history.records import JobRecord, StartRecord
+from agentjobs.history.records import JobRecord, NoSlot, SlotRequest, StartRecord
 from agentjobs.reconcile.job.facts import Facts, FactsLoader
+from agentjobs.reconcile.job.left_slots import LeftSlots
+from agentjobs.reconcile.job.memo import ClaimedSlot, JobMemo
 from agentjobs.reconcile.job.rows import job_key
 from agentjobs.reconcile.job.specs import Accepted, read_stored, to_accept
 from agentjobs.reconcile.ports import Ports
@@ -22,12 +25,16 @@ class Acceptance:
         self._state = state
         self._history = ports.history
         self._loader = loader
+        self._left = LeftSlots(ports, state)
 
-    async def accept(self, seen: Observation, facts: Facts, start: StartRecord | None) -> str | None:
-        """Store the job (and its start) before anything acts on it.
+    async def accept(
+        self, seen: Observation, facts: Facts, start: StartRecord | None = None, memo: JobMemo | None = None
+    ) -> str | None:
+        """Store the job (and its start, with its slot) before anything acts on it.
 
         Returns the hash of what is accepted, which an earlier acceptance may have fixed. None while Postgres is away,
-        and when a newer version has stored what this one cannot read: then the job is to be looked at again.
+        when it has no slot for the start, and when a newer version has stored what this one cannot read: then the job
+        is to be looked at again. `memo` remembers the slot until the status shows its start.
         """
         job, accepted = seen.job, self._state.specs.accepted(seen.job)
         if accepted is not None and start is None:
@@ -35,15 +42,56 @@ class Acceptance:
         try:
             sent = accepted or await self._to_accept(seen)
             record = JobRecord(job=job_key(job), resolved=sent.resolved, spec_hash=sent.hash)
-            answer = await self._history.accept(records.Acceptance(record, start))
-            if not isinstance(answer, records.Accepted):
+            answer = await self._store(seen, record, start)
+            if isinstance(answer, records.Duplicate | records.Superseded):
                 return None
             stored = self._state.specs.accept(job.uid, answer.resolved, sent)
+            if isinstance(answer, NoSlot):
+                self._state.room_refused(job, answer.reason, answer.retry_in)
+                await self._left.give_back(answer.holders)
+                return None
+            if memo is not None and start is not None and answer.claimed is not None:
+                memo.claimed = ClaimedSlot(start.start, answer.claimed, job.resource_version)
             self._state.hold_claim(job.key)
             return None if stored.unreadable else stored.hash
         except Unavailable as error:
             self._loader.outage(job, facts, error)
             return None
+
+    async def _store(self, seen: Observation, record: JobRecord, start: StartRecord | None) -> records.Answer:
+        """Ask history, and tell it what it may not know of the queue's slots."""
+        if start is None:
+            return await self._history.accept(records.Acceptance(record))
+        queue, partition = (seen.job.namespace, seen.legal_spec.queue), record.resolved["spec"].get("partitionKey")
+        policy, news = self._state.policy(*queue), self._state.slot_news.of(queue)
+        slot = SlotRequest(
+            queue=queue[1],
+            partition=str(partition or ""),
+            limit=policy.limit if policy else 0,
+            per_partition=policy.per_partition if policy else None,
+            rate=_rate(policy),
+            held=news.held,
+            released=news.released,
+        )
+        answer = await self._history.accept(records.Acceptance(record, start, slot))
+        self._state.slot_news.told(queue, news)
+        return answer
+
+    async def give_up(self, job: Job, memo: JobMemo) -> None:
+        """Give back the slot of a start that the job is not going to begin now.
+
+        Only once the job has another version than the claim was based on, so that the claim cannot come through any
+        more. Without PostgreSQL the next pass does it.
+        """
+        claimed = memo.claimed
+        if claimed is None or claimed.version == job.resource_version:
+            return
+        if job.status.starts < claimed.start:
+            try:
+                await self._history.give_back([(job.uid, claimed.start, claimed.time)])
+            except Unavailable:
+                return
+        memo.claimed = None
 
     async def _to_accept(self, seen: Observation) -> Accepted:
         job, spec, resolved = seen.job, seen.legal_spec, seen.resolved
@@ -63,3 +111,9 @@ class Acceptance:
             return accepted.spec
         # Never edited, so the object says what was accepted; or history has lost it, and the object is all there is.
         return seen.spec if seen.job.generation <= 1 or seen.history_available else None
+
+
+def _rate(policy: QueuePolicy | None) -> records.Rate | None:
+    if policy is None or policy.rate is None:
+        return None
+    return records.Rate(policy.rate.starts, policy.rate.period, policy.rate.by_partition)

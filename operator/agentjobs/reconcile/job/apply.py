@@ -99,7 +99,7 @@ class Applier:
             case Wait():
                 return await self._wait(seen, action, facts)
             case Claim():
-                await self._claim(seen, action, facts)
+                await self._claim(seen, action, facts, memo)
             case MakePod():
                 return await self._make_pod(seen, action, memo)
             case ReportPod():
@@ -167,7 +167,7 @@ class Applier:
         if action.reason not in _IN_LINE:
             self._state.leave(job)
         if action.accept:
-            accepted = await self._acceptance.accept(seen, facts, None)
+            accepted = await self._acceptance.accept(seen, facts)
             if accepted is None:
                 return True
         queue = seen.spec.queue if seen.spec else ""
@@ -185,7 +185,7 @@ class Applier:
         job, accepted = seen.job, None
         self._state.leave(job)
         if action.accept:
-            accepted = await self._acceptance.accept(seen, facts, None)
+            accepted = await self._acceptance.accept(seen, facts)
             if accepted is None:
                 return True
         queue = seen.spec.queue if seen.spec else ""
@@ -195,13 +195,13 @@ class Applier:
         self._story.suspended(seen, action)
         return False
 
-    async def _claim(self, seen: Observation, claim: Claim, facts: Facts) -> None:
+    async def _claim(self, seen: Observation, claim: Claim, facts: Facts, memo: JobMemo) -> None:
         """Record the start, then claim it. The pod is made by the pass that sees the claim."""
         job, now = seen.job, self._now()
         pod = pod_name(job.name, claim.start)
         run = claim.start if claim.afresh else None
         start = StartRecord(job=job_key(job), start=claim.start, attempt=claim.attempt, pod=pod, time=now, run=run)
-        accepted = await self._acceptance.accept(seen, facts, start)
+        accepted = await self._acceptance.accept(seen, facts, start, memo)
         if accepted is None or seen.spec is None:
             return
         queue = seen.spec.queue

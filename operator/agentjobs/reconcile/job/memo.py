@@ -1,9 +1,21 @@
 """What the operator remembers of a job between two passes. Losing it costs a question, never correctness."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from agentjobs.api.problems import Problem
 from agentjobs.core.job.observation import Obstacle
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedSlot:
+    """A slot that history gave a start, until the job's status shows the start."""
+
+    start: int
+    time: datetime
+    """When, by history's clock."""
+    version: str
+    """The resourceVersion of the job on which the claim was based."""
 
 
 @dataclass(slots=True)
@@ -21,5 +33,6 @@ class JobMemo:
     """The last generation whose edits were checked."""
     trial: tuple[int, tuple[Problem, ...]] | None = None
     """The generation whose pod the API server was asked about, and what it would refuse."""
+    claimed: ClaimedSlot | None = None
     policy_of: str | None = None
     """Uid of the pod that owns the job's network policy beside the job."""

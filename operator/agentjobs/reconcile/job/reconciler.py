@@ -12,7 +12,8 @@ from typing import Final
 from agentjobs.api.job.budget import limits_of
 from agentjobs.api.job.resolve import config_map_keys
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.core.job.actions import Decision, Keep
+from agentjobs.core.job import needs
+from agentjobs.core.job.actions import Answer, Claim, Decision, Keep
 from agentjobs.core.job.decide import decide
 from agentjobs.core.job.ended import EndedJob
 from agentjobs.core.job.models import asked_models, exhausted_until, uncounted, unpriced
@@ -38,7 +39,7 @@ class Jobs:
         ports, self._state = setup.ports, setup.state
         self._story = Story(ports)
         self._facts = FactsLoader(ports, self._state, setup.trial)
-        acceptance = Acceptance(ports, self._state, self._facts)
+        self._acceptance = acceptance = Acceptance(ports, self._state, self._facts)
         self._applier = Applier(ports, state=self._state, acceptance=acceptance, story=self._story, pods=setup.pods)
         self._max_llm_calls = setup.pods.max_llm_calls
         self._models = setup.models
@@ -75,6 +76,8 @@ class Jobs:
             memo = self._state.memo(job)
             seen = self._observe(job, memo, facts)
             answer = decide(seen, self._now())
+            if memo.claimed is not None and _gives_up(answer):
+                await self._acceptance.give_up(job, memo)
             if not isinstance(answer, Decision):
                 if not await self._facts.load(seen, answer, facts, memo):
                     return None
@@ -180,3 +183,10 @@ class Jobs:
         if memo.terminating is None or memo.terminating[0] != pod.uid:
             memo.terminating = (pod.uid, self._monotonic())
         return timedelta(seconds=self._monotonic() - memo.terminating[1])
+
+
+def _gives_up(answer: Answer) -> bool:
+    """Whether a job that was given a slot does something else than to claim its start."""
+    if isinstance(answer, Decision):
+        return not isinstance(answer.action, Claim)
+    return isinstance(answer, needs.Slot)

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from agentjobs import errors
-from agentjobs.history.records import Acceptance, Accepted, Holder, NoSlot, Rate, SlotRequest
+from agentjobs.history.records import Acceptance, Accepted, NoSlot, Rate, SlotRequest
 
 MINUTE = timedelta(minutes=1)
 
@@ -220,32 +220,31 @@ async def test_a_refusal_names_the_slots_that_are_older_than_a_minute(claim, bac
     await backend.passes(timedelta(seconds=61))
     await claim("b", limit=2)
 
-    refused = await claim("c", limit=2)
+    (holder,) = (await claim("c", limit=2)).holders
 
-    assert refused.holders == (Holder("a", 1, "default", "job-a"),)
+    assert (holder.uid, holder.start, holder.namespace, holder.name) == ("a", 1, "default", "job-a")
 
 
 async def test_what_a_dead_operator_left_is_given_back(claim, operator, backend):
     await claim("a", limit=1)
-    await operator.give_back([("a", 1)])
-    young = said([await claim("b", limit=1)])
     await backend.passes(timedelta(seconds=61))
+    (left,) = (await claim("b", limit=1)).holders
 
-    await operator.give_back([("a", 2), ("b", 1)])
-    other = said([await claim("b", limit=1)])
-    await operator.give_back([("a", 1)])
+    await operator.give_back([("a", 2, left.claimed), ("b", 1, left.claimed)])
+    others = said([await claim("b", limit=1)])
+    await operator.give_back([("a", 1, left.claimed)])
 
-    assert (young, other, said([await claim("b", limit=1)])) == (["Slot"], ["Slot"], ["ok"])
+    assert (others, said([await claim("b", limit=1)])) == (["Slot"], ["ok"])
 
 
-async def test_a_slot_that_was_claimed_again_is_not_given_back(claim, operator, backend):
-    await claim("a", limit=1)
-    await backend.passes(timedelta(seconds=61))
-    await claim("a", limit=1)
+async def test_a_slot_that_was_claimed_again_is_not_given_back(claim, operator):
+    first, again = await claim("a", limit=1), await claim("a", limit=1)
 
-    await operator.give_back([("a", 1)])
+    await operator.give_back([("a", 1, first.claimed)])
+    kept = said([await claim("b", limit=1)])
+    await operator.give_back([("a", 1, again.claimed)])
 
-    assert said([await claim("b", limit=1)]) == ["Slot"]
+    assert (kept, said([await claim("b", limit=1)])) == (["Slot"], ["ok"])
 
 
 async def test_a_job_that_was_moved_after_a_crash_gets_its_slot_once_the_old_one_is_given_back(
@@ -254,11 +253,28 @@ async def test_a_job_that_was_moved_after_a_crash_gets_its_slot_once_the_old_one
     await claim("a", queue="old")
     moved = await claim("a", queue="new")
     await backend.passes(timedelta(seconds=61))
-    named = (await claim("a", queue="new")).holders
-    await operator.give_back([(one.uid, one.start) for one in named])
+    (left,) = (await claim("a", queue="new")).holders
+    await operator.give_back([(left.uid, left.start, left.claimed)])
 
-    assert (said([moved]), named) == (["Slot"], (Holder("a", 1, "default", "job-a"),))
-    assert said([await claim("a", queue="new")]) == ["ok"]
+    assert (said([moved]), said([await claim("a", queue="new")])) == (["Slot"], ["ok"])
+
+
+async def test_starts_that_run_since_before_there_were_slots_hold_one(claim, operator, a_job):
+    await operator.write([a_job(uid).start(2) for uid in ("a", "b")])
+
+    held = (("a", 2, ""), ("b", 2, "x"))
+
+    assert said([await claim("c", limit=2, held=held)]) == ["Slot"]
+    assert said([await claim("c", limit=3), await claim("d", limit=3)]) == ["ok", "Slot"]
+    await operator.write([a_job("a").end(2)])
+    assert said([await claim("d", limit=3)]) == ["ok"]
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_a_start_that_history_knows_to_be_over_gets_no_slot_by_being_told(claim, operator, a_job, end):
+    await operator.write([a_job("a").start(1), *ENDS[end](a_job("a"))])
+
+    assert said([await claim("b", limit=1, held=(("a", 1, ""), ("unknown", 1, "")))]) == ["ok"]
 
 
 async def test_a_job_without_a_start_claims_nothing(operator, a_job, claim):
