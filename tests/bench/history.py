@@ -1,15 +1,15 @@
 """How fast history takes what the operator writes. `python tests/bench/history.py`, on the embedded PostgreSQL.
 
-Prints accepted jobs a second (each with its first start, one at a time and 16 at once), records a second through the
-writer, the CPU that this process spends on one job's history as operator and as gateway, and what the embedded server
-and the migration cost at start. Figures of one machine; compare within a run only.
+Prints accepted jobs a second (each with its first start and its slot, one at a time and 16 at once), records a second
+through the writer, the CPU that this process spends on one job's history as operator and as gateway, and what the
+embedded server and the migration cost at start. Figures of one machine; compare within a run only.
 """
 
 import asyncio
 import contextlib
 import tempfile
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from agentjobs.contract import Event, Resolved, Result, ResultDocument
@@ -17,12 +17,23 @@ from agentjobs.history import migrate
 from agentjobs.history.database import Database
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.reads import Reads
-from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartEnd, StartRecord, TransitionRecord
+from agentjobs.history.records import (
+    Acceptance,
+    Accepted,
+    JobKey,
+    JobRecord,
+    Rate,
+    SlotRequest,
+    StartEnd,
+    StartRecord,
+    TransitionRecord,
+)
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.writer import HistoryWriter
 from devcluster.postgres import EmbeddedPostgres
 
 JOBS = 1000
+HELD = 50
 AT_ONCE = 16
 NOW = datetime.now(UTC)
 # About the size of a job with a tool and a page of instructions.
@@ -59,12 +70,16 @@ def an_event(seq: int) -> Event:
     )
 
 
-async def accept_all(history: OperatorWrites, numbers: range, at_once: int) -> float:
+async def accept_all(history: OperatorWrites, numbers: range, at_once: int, rate: Rate | None = None) -> float:
+    """Each with its start and its slot; of 50 slots, the oldest is free for each further start."""
     waiting = iter(numbers)
 
     async def accept_some() -> None:
         for number in waiting:
-            await history.accept(Acceptance(a_job(number), a_start(number)))
+            ended = ((f"uid-{number - HELD}", 1),) if number - HELD in numbers else ()
+            slot = SlotRequest(f"queue-{numbers.start}", "", 10 * HELD, rate=rate, released=ended)
+            answer = await history.accept(Acceptance(a_job(number), a_start(number), slot))
+            assert isinstance(answer, Accepted), answer
 
     begun = time.perf_counter()
     await asyncio.gather(*(accept_some() for _ in range(at_once)))
@@ -93,7 +108,8 @@ async def operator_cpu(history: OperatorWrites, numbers: range, at_once: int) ->
 
     async def run_some() -> None:
         for number in waiting:
-            await history.accept(Acceptance(a_job(number), a_start(number)))
+            slot = SlotRequest("agents", "", 10 * JOBS)
+            await history.accept(Acceptance(a_job(number), a_start(number), slot))
             put_end(writer, number)
             await history.final_result(f"uid-{number}")
 
@@ -155,6 +171,8 @@ async def measure(folder: Path) -> None:
             print(f"jobs accepted, one at a time       {await accept_all(history, range(JOBS), 1):8.0f} /s")
             rate = await accept_all(history, range(JOBS, 2 * JOBS), AT_ONCE)
             print(f"jobs accepted, {AT_ONCE} at once          {rate:8.0f} /s")
+            rate = await accept_all(history, range(10 * JOBS, 11 * JOBS), AT_ONCE, Rate(JOBS, timedelta(hours=1)))
+            print(f"the same, of a queue with a rate   {rate:8.0f} /s")
             print(f"records through the writer         {await write_all(history):8.0f} /s")
             for at_once in (1, AT_ONCE):
                 numbers = range((2 + at_once) * JOBS, (2 + at_once) * JOBS + JOBS)

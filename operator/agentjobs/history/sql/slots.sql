@@ -1,8 +1,9 @@
 -- What `slots` asks. Parameters: %(name)s; `claims`, `queues`, `held`, `left` and `ended` are JSON arrays of objects, one a row.
 
 -- name: lock_queues
--- In one order, so that two batches never wait for each other.
-SELECT pg_advisory_xact_lock(key)
+-- In one order, so that two batches never wait for each other. Rows are looked up by their index: a plan that is made
+-- while a table is nearly empty would read all of it, also when it has grown.
+SELECT pg_advisory_xact_lock(key), set_config('enable_seqscan', 'off', TRUE)
 FROM (SELECT DISTINCT hashtextextended(name, 0) AS key FROM unnest(%(names)s::text[]) AS name ORDER BY key) AS queues;
 
 -- name: release
