@@ -5,6 +5,7 @@ observes, answers needs, and applies actions.
 
     job       what happens to a job next; read `job.decide` first
     schedule  what happens to a schedule next
+    template  what is kept of a template
     queues    which waiting jobs start now
     pods      the pod of a start: how it is made, and what its end means
     children  objects that a parent creates, each exactly once

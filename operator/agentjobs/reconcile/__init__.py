@@ -3,6 +3,7 @@
     job           one job's loop: observe, decide, apply
     schedule      one schedule's loop
     queues        what queues allow
+    template      one template's loop
     kinds         the kinds that are watched, one row each
     reconciler    takes a key to its kind's loop
     setup         what the loops of all kinds are made from

@@ -14,12 +14,14 @@ from agentjobs.core.job.observation import Job, parse_job
 from agentjobs.core.pods.pod import Pod, parse_pod
 from agentjobs.core.queues.model import Queue, parse_queue
 from agentjobs.core.schedule.model import Schedule, parse_schedule
+from agentjobs.core.template.model import AgentTemplate, parse_template
 from agentjobs.engine.kinds import Informers, Key, Kind
-from agentjobs.kube.resources import AGENTJOBS, AGENTQUEUES, AGENTSCHEDULES, PODS
+from agentjobs.kube.resources import AGENTJOBS, AGENTQUEUES, AGENTSCHEDULES, AGENTTEMPLATES, PODS
 from agentjobs.reconcile.job.reconciler import Jobs
 from agentjobs.reconcile.queues.reconciler import QueueStatuses
 from agentjobs.reconcile.schedule.reconciler import Schedules
 from agentjobs.reconcile.setup import Setup
+from agentjobs.reconcile.template.reconciler import Templates
 
 
 def _job_of_pod(before: Pod | None, after: Pod | None) -> Iterator[Key]:
@@ -43,6 +45,11 @@ def _is_idle_job(job: KnownJob, informers: Informers) -> bool:
     )
 
 
+def _template_of_job(job: KnownJob) -> Iterator[tuple[str, str]]:
+    if isinstance(job, Job) and not job.accepted and not job.finished and job.template is not None:
+        yield job.namespace, job.template
+
+
 def _queues_of_job(job: KnownJob) -> Iterator[tuple[str, str]]:
     if isinstance(job, Job) and not job.finished:
         for queue in sorted(job.queues):
@@ -53,6 +60,13 @@ _QUEUES: Final[Kind[Queue, Setup]] = Kind(
     resource=AGENTQUEUES,
     parse=parse_queue,
     reconciler=lambda setup: QueueStatuses(setup).reconcile,
+    access={"": ("get", "list", "watch"), "status": ("patch",)},
+)
+_TEMPLATES: Final[Kind[AgentTemplate, Setup]] = Kind(
+    resource=AGENTTEMPLATES,
+    parse=parse_template,
+    is_idle=lambda template, informers: template.status.observed_generation == template.generation,
+    reconciler=lambda setup: Templates(setup).reconcile,
     access={"": ("get", "list", "watch"), "status": ("patch",)},
 )
 _SCHEDULES: Final[Kind[Schedule, Setup]] = Kind(
@@ -84,7 +98,11 @@ _JOBS: Final[Kind[KnownJob, Setup]] = Kind(
     resource=AGENTJOBS,
     parse=parse_job,
     first=",".join(f"status.phase!={phase.value}" for phase in Phase if phase.is_terminal),
-    indexes={"schedule": lambda job: [job.made_by_uid] if job.made_by_uid else [], "queue": _queues_of_job},
+    indexes={
+        "schedule": lambda job: [job.made_by_uid] if job.made_by_uid else [],
+        "queue": _queues_of_job,
+        "template": _template_of_job,
+    },
     wakes=_schedule_of_job,
     is_idle=_is_idle_job,
     reduce=_reduced,
@@ -99,7 +117,7 @@ _JOBS: Final[Kind[KnownJob, Setup]] = Kind(
     },
 )
 
-KINDS: Final[tuple[Kind[Any, Setup], ...]] = (_QUEUES, _SCHEDULES, _PODS, _JOBS)
-"""In the order in which they are listed. Queues before jobs, which would not find them otherwise. Pods before jobs: a
-claim without its pod would look like a pod to be made. Schedules before jobs: a job that a schedule's status names and
-the later list of jobs does not have is gone."""
+KINDS: Final[tuple[Kind[Any, Setup], ...]] = (_QUEUES, _TEMPLATES, _SCHEDULES, _PODS, _JOBS)
+"""In the order in which they are listed. Queues and templates before jobs, which would not find them otherwise. Pods
+before jobs: a claim without its pod would look like a pod to be made. Schedules before jobs: a job that a schedule's
+status names and the later list of jobs does not have is gone."""

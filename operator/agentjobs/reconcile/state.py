@@ -24,10 +24,11 @@ from agentjobs.core.queues.admission import (
 )
 from agentjobs.core.queues.model import Queue
 from agentjobs.core.schedule.model import Schedule
-from agentjobs.engine.cache import Cache
+from agentjobs.core.template.model import AgentTemplate
+from agentjobs.engine.cache import Cache, Name
 from agentjobs.engine.deadlines import Deadlines
 from agentjobs.engine.kinds import Informers, Kind
-from agentjobs.kube.resources import AGENTJOBS, AGENTQUEUES, AGENTSCHEDULES, PODS
+from agentjobs.kube.resources import AGENTJOBS, AGENTQUEUES, AGENTSCHEDULES, AGENTTEMPLATES, PODS
 from agentjobs.reconcile.job.memo import JobMemo
 from agentjobs.reconcile.job.specs import Specs
 from agentjobs.reconcile.queues.policies import Policies
@@ -70,7 +71,8 @@ class State:
         self.policies = Policies(self.queues, limits, now=now)
         self.slots = Slots(lambda queue: self.queue.add((QUEUE, *queue)))
         self.slot_news = SlotNews()
-        self.specs = Specs()
+        self.templates: Cache[AgentTemplate] = self.informers.cache(AGENTTEMPLATES)
+        self.specs = Specs(self.templates, self.policies.defaults)
         self.expiries = Deadlines()
         """Finished jobs by the time when their time to live is over."""
         self._now = now
@@ -83,6 +85,7 @@ class State:
         self.informers.subscribe(AGENTJOBS, self._job_changed)
         self.informers.subscribe(PODS, self._pod_changed)
         self.informers.subscribe(AGENTQUEUES, self._queue_changed)
+        self.informers.subscribe(AGENTTEMPLATES, self._template_changed)
 
     def observe(self, resource: Resource, event: str | None, obj: Mapping[str, Any]) -> None:
         """Take in an event of a watch (ADDED, MODIFIED, DELETED), or the answer to a write (None)."""
@@ -132,6 +135,12 @@ class State:
         self.queue.add((QUEUE, *name))
         for job in self.jobs.by("queue", name):
             if isinstance(job, Job) and (everyone or job.follows_its_queue):
+                self.queue.add(AGENTJOBS.key(job.key))
+
+    def _template_changed(self, name: Name, before: AgentTemplate | None, after: AgentTemplate | None) -> None:
+        """Jobs that name the template and are not accepted are made from it as it is now."""
+        if before is None or after is None or before.version != after.version:
+            for job in self.jobs.by("template", name):
                 self.queue.add(AGENTJOBS.key(job.key))
 
     def _pod_changed(self, name: JobName, before: Pod | None, after: Pod | None) -> None:

@@ -414,6 +414,25 @@ class World:
         }
         return self._put(("AgentQueue", "default", name), "ADDED", body)
 
+    def apply_template(self, name="review", **spec):
+        body = {
+            "apiVersion": "agentjobs.dev/v1alpha1",
+            "kind": "AgentTemplate",
+            "metadata": {"namespace": "default", "name": name},
+            "spec": spec,
+        }
+        return self._put(("AgentTemplate", "default", name), "ADDED", body)
+
+    def apply_from(self, template="review", name="hello", **spec):
+        """A job that says nothing but what is given here."""
+        body = {
+            "apiVersion": "agentjobs.dev/v1alpha1",
+            "kind": "AgentJob",
+            "metadata": {"namespace": "default", "name": name},
+            "spec": {"templateRef": {"name": template}, **spec},
+        }
+        return self._put(("AgentJob", "default", name), "ADDED", body)
+
     def edit(self, name="hello", *, kind="AgentJob", annotations=None, **spec):
         obj = copy.deepcopy(self.objects[kind, "default", name])
         obj["spec"] |= spec

@@ -22,6 +22,7 @@ from agentjobs.api.job.team import placeholder_problems
 from agentjobs.api.job.validation import grown_problems
 from agentjobs.api.problems import from_error
 from agentjobs.api.substitution import names_of, substituted
+from agentjobs.api.template.merge import JOB, Layer, merged, without_references
 from agentjobs.contract import AcceptedTemplate, Resolved
 from agentjobs.errors import Invalid, NotFound
 
@@ -59,8 +60,8 @@ class Sources:
     """Values of the template's parameters."""
     after: Mapping[str, str] = field(default_factory=dict)
     """Names that stand for the answers of the jobs it waited for, with their values: `after.<job>.<path>`."""
-    steering: Mapping[str, Any] = field(default_factory=dict)
-    """What template and queue say of the fields of `STEERING`."""
+    steering: Mapping[str, Any] | None = None
+    """What template and queue say of the fields of `STEERING`; None when the spec was merged with neither."""
     template: AcceptedTemplate | None = None
 
 
@@ -111,7 +112,7 @@ def resolve_spec(spec: AgentJobSpec, metadata: Mapping[str, Any], sources: Sourc
     dumped["session"] = {**own, "mode": spec.session.mode}
     scripts = {f"{key.name}/{key.key}": _content(contents, key, "agent.model") for key in sorted(set(_scripts(spec)))}
     resolved = Resolved(spec=dumped, scripts=scripts)
-    if sources.steering:
+    if sources.steering is not None:
         resolved["steering"] = dict(sources.steering)
     if sources.template is not None:
         resolved["template"] = sources.template
@@ -182,6 +183,8 @@ def as_accepted(spec: AgentJobSpec, resolved: Resolved) -> AgentJobSpec:
         "input": Input.model_construct(message=_TEXT, state=known["input"]["state"]),
         "session": Session.model_validate(known["session"]),
         "partition_key": known.get("partitionKey"),
+        "template_ref": None,
+        "parameters": {},
     }
     if spec.unique is not None:
         changed["unique"] = spec.unique.model_copy(update={"key": known["unique"].get("key")})
@@ -199,17 +202,59 @@ def _without_instruction(member: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in member.items() if key != "instruction"}
 
 
+def template_of(resolved: Resolved) -> AcceptedTemplate | None:
+    """Return the template of an accepted job, whichever version stored it; None when there is none to be read."""
+    told: object = resolved.get("template")
+    if not isinstance(told, Mapping) or not isinstance(told.get("name"), str):
+        return None
+    generation, given = told.get("generation"), told.get("parameters")
+    return AcceptedTemplate(
+        name=told["name"],
+        generation=generation if type(generation) is int else 0,
+        locked=[str(field) for field in told.get("locked") or ()],
+        parameters={str(name): str(value) for name, value in (given if isinstance(given, Mapping) else {}).items()},
+    )
+
+
 def edited_fields(job: Mapping[str, Any], accepted: Resolved) -> list[str]:
     """Return the fields of the work in which a legal job now differs from what was accepted.
 
-    Texts from ConfigMaps are not compared: their keys are not stored, and their present contents are not read.
+    Texts from ConfigMaps are not compared: their keys are not stored, and their present contents are not read. Of a job
+    that was merged with others, a field that was taken away is not seen: they may have said the same.
     """
+    if "steering" in accepted:
+        return _edits_over(job, accepted)
     spec = AgentJobSpec.model_validate(job["spec"])
     own = resolve_spec(spec, job["metadata"], Sources(contents=_Unread(spec, accepted)))
     fields = _differences(_work(own), _work(accepted))
     if spec.input.message is not None and own["spec"]["input"]["message"] != accepted["spec"]["input"].get("message"):
         fields.add("input.message")
     return sorted(fields | _edited_instructions(spec, own, accepted))
+
+
+def _edits_over(job: Mapping[str, Any], accepted: Resolved) -> list[str]:
+    """Lay the object's own work over what was accepted, and look where it shows."""
+    template, own = template_of(accepted), dict(job["spec"])
+    fields: set[str] = set()
+    named, given = own.pop("templateRef", None), own.pop("parameters", None) or {}
+    if (named or {}).get("name") != (template["name"] if template else None):
+        fields.add("templateRef")
+    values = template["parameters"] if template else {}
+    fields |= {f"parameters.{name}" for name, value in given.items() if values.get(name) != value}
+    work = {key: value for key, value in own.items() if key not in STEERING}
+    work = without_references(substituted(work, names_of(job["metadata"], values)))
+    over = Resolved(spec=merged([Layer("accepted", accepted["spec"]), Layer(JOB, work)]).spec, scripts={})
+    return sorted(fields | _differences(_texts(over), _texts(accepted)) | _differences(_work(over), _work(accepted)))
+
+
+def _texts(resolved: Resolved) -> dict[str, Any]:
+    """The texts that `accepted_spec` leaves out."""
+    spec = resolved["spec"]
+    inline = spec["agent"].get("inline") or {}
+    told = {"instruction": inline.get("instruction")} | {
+        f"agents.{one.get('name')}.instruction": one.get("instruction") for one in inline.get("agents") or ()
+    }
+    return {"input": {"message": spec["input"].get("message")}, "agent": {"inline": told}}
 
 
 class _Unread(dict[ConfigMapKey, str]):

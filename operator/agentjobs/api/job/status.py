@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, cast
 from pydantic import Field, WithJsonSchema
 
 from agentjobs.api.conditions import Condition, FollowUpReason, Phase
-from agentjobs.api.job.relations import MAX_FOLLOW_UPS
+from agentjobs.api.job.relations import MAX_FOLLOW_UPS, MAX_TEMPLATE_NAME
 from agentjobs.api.raw_status import (
     MAX_CONDITIONS,
     MAX_RESUME,
@@ -125,6 +125,18 @@ class ResolvedSpec:
     """What was accepted."""
 
     spec_hash: Annotated[str, Field(max_length=64, description="Hash of what every start runs.")] = ""
+    template: Annotated[
+        str | None, Field(max_length=63, description="The template it was merged with; absent for none.")
+    ] = None
+    template_generation: Annotated[
+        int | None, Field(ge=0, description="`metadata.generation` of the template as it was merged.")
+    ] = None
+    ttl_seconds_after_finished: Annotated[
+        int | None, Field(ge=0, description="The template's, which counts while the job has none of its own.")
+    ] = None
+    pod_retention: Annotated[
+        str | None, Field(max_length=16, description="`runtime.podRetention` as merged, when the job has none.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +299,7 @@ class AgentJobStatus:
 
 
 _MAY_HEAL: Final = frozenset(reason.value for reason in FollowUpReason if reason.may_heal)
+_TTL: Final = "ttlSecondsAfterFinished"
 _PHASES: Final = {phase.value: phase for phase in Phase}
 
 
@@ -346,7 +359,15 @@ def _queue(raw: object) -> QueuePlace | None:
 
 
 def _resolved(raw: object) -> ResolvedSpec | None:
-    return ResolvedSpec(read_text(raw, "specHash")) if isinstance(raw, Mapping) else None
+    if not isinstance(raw, Mapping):
+        return None
+    return ResolvedSpec(
+        spec_hash=read_text(raw, "specHash"),
+        template=read_text(raw, "template")[:MAX_TEMPLATE_NAME] or None,
+        template_generation=read_count(raw, "templateGeneration", 2**63 - 1) if "templateGeneration" in raw else None,
+        ttl_seconds_after_finished=read_count(raw, _TTL) if _TTL in raw else None,
+        pod_retention=read_text(raw, "podRetention")[:16] or None,
+    )
 
 
 def _twin(raw: object) -> Twin | None:

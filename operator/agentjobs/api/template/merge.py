@@ -7,7 +7,7 @@ layers hold, this never raises. What the merged spec is worth is judged by `api.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from agentjobs.api.conditions import AcceptedReason
 from agentjobs.api.problems import Path, Problem, field_name
@@ -124,6 +124,20 @@ def merged(layers: Sequence[Layer]) -> Merged:
         locks |= dict.fromkeys(layer.locked, layer.name)
     origins = dict(_origins(spec, ()))
     return Merged(_plain(spec), origins, tuple(problems))
+
+
+def without_references(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a spec without the references that stand in the place of texts, such as `messageFrom`."""
+
+    def cut(value: Any, path: Path) -> Any:
+        if isinstance(value, Mapping):
+            gone = _EXCLUSIVE.get(path, ("", ""))[1]
+            return {key: cut(item, (*path, str(key))) for key, item in value.items() if key != gone}
+        if isinstance(value, list) and path in _NAMED:
+            return [cut(item, (*path, "*")) for item in value]
+        return value
+
+    return cast("dict[str, Any]", cut(spec, ()))
 
 
 def _locked(field: str, by: str) -> Problem:

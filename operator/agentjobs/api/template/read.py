@@ -20,13 +20,13 @@ from agentjobs.api.template.parameters import value_problems, values_of
 from agentjobs.api.template.spec import Parameter, TemplateFields
 from agentjobs.contract import AcceptedTemplate
 
+DEFAULT_QUEUE: Final = "agents"
 QueueDefaults = Callable[[str], Mapping[str, Any]]
 """What the queue of that name says of jobs that do not; empty for none."""
 
 _OF_TEMPLATES: Final = tuple(str(one.alias) for one in TemplateFields.model_fields.values())
 _OF_JOBS: Final = ("templateRef", "parameters")
 _PARAMETERS: Final = TypeAdapter(tuple[Parameter, ...])
-DEFAULT_QUEUE: Final = "agents"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,11 @@ class ReadJob:
     problems: tuple[Problem, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
     """Values of the template's parameters."""
-    steering: Mapping[str, Any] = field(default_factory=dict)
-    """What template and queue say of the fields that may be changed after acceptance."""
+    queue: str = DEFAULT_QUEUE
+    """Where it would wait."""
+    steering: Mapping[str, Any] | None = None
+    """What template and queue say of the fields that may be changed after acceptance; None when they say nothing of it
+    at all."""
     template: AcceptedTemplate | None = None
     merged: Merged | None = None
     """Where its values came from; None for a job that nothing was merged with."""
@@ -98,14 +101,15 @@ def read_job(job: Any, template: Template | None = None, queue_defaults: QueueDe
     own = raw if template is None else {key: value for key, value in raw.items() if key not in _OF_JOBS}
     lower = [] if template is None else [template.layer]
     queue = own.get("queue") or (template.work.get("queue") if template else None) or DEFAULT_QUEUE
-    if isinstance(queue, str) and (defaults := queue_defaults(queue)):
+    queue = queue if isinstance(queue, str) else DEFAULT_QUEUE
+    if defaults := queue_defaults(queue):
         lower = [Layer(f"queue {queue}", defaults), *lower]
     if not lower:
-        return _read_alone(job)
+        return replace(_read_alone(job), queue=queue)
     # First what is wrong whatever the others say: it is told even while the template is missing.
     if alone := validate_job(job):
-        return ReadJob(None, tuple(alone))
-    return _read_merged(job, own, lower, template)
+        return ReadJob(None, tuple(alone), queue=queue)
+    return replace(_read_merged(job, own, lower, template), queue=queue)
 
 
 def _read_alone(job: Any) -> ReadJob:
@@ -129,7 +133,7 @@ def _read_merged(job: Any, own: Mapping[str, Any], lower: list[Layer], template:
         return ReadJob(None, tuple(problems[:MAX_PROBLEMS]), values, merged=whole)
     steering = {key: value for key, value in merged(lower).spec.items() if key in STEERING}
     accepted = None if template is None else _accepted(template, values)
-    return ReadJob(read, (), values, steering, accepted, whole)
+    return ReadJob(read, (), values, steering=steering, template=accepted, merged=whole)
 
 
 def _accepted(template: Template, values: Mapping[str, str]) -> AcceptedTemplate:

@@ -57,6 +57,16 @@ def unreadable_spec(seen: Observation, now: datetime) -> Answer | None:
     return _suspended(seen.job) or _admitted(seen.job, AdmittedReason.SPEC_UNREADABLE, message, accept=False)
 
 
+def template(seen: Observation, now: datetime) -> Answer | None:
+    """Names a template that does not exist or is illegal; it goes on when there is a legal one."""
+    if not seen.without or seen.problems:
+        return None
+    if seen.job.accepted:
+        # History has lost what was accepted, and the object alone does not say it.
+        return Decision(Keep())
+    return _unaccepted(AcceptedReason.TEMPLATE_NOT_FOUND, seen.without)
+
+
 def broken_spec(seen: Observation, now: datetime) -> Answer | None:
     """Breaks rules, or the API server refuses its pod: the job fails. An accepted spec stands whatever is edited."""
     job = seen.job
@@ -225,6 +235,7 @@ Hold = Callable[[Observation, datetime], Answer | None]
 HOLDS: Final[tuple[Hold, ...]] = (
     end_requested,
     unreadable_spec,
+    template,
     broken_spec,
     references,
     suspension,

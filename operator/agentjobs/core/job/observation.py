@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from agentjobs.api.conditions import ConditionType, Phase, SuspendedReason, find_condition, is_true
+from agentjobs.api.job.resolve import Sources
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, Lineage
 from agentjobs.api.problems import Problem
@@ -114,6 +115,13 @@ class Job:
         return isinstance(self.spec, Mapping) and self.spec.get("suspend") is True
 
     @property
+    def template(self) -> str | None:
+        """Name of the template that it names; None for none."""
+        reference = self.spec.get("templateRef") if isinstance(self.spec, Mapping) else None
+        name = reference.get("name") if isinstance(reference, Mapping) else None
+        return name if isinstance(name, str) else None
+
+    @property
     def queues(self) -> frozenset[str]:
         """The queues that it may ask: where it waits or runs, and the one that its object names."""
         named = self.spec.get("queue") if isinstance(self.spec, Mapping) else None
@@ -137,8 +145,13 @@ class Job:
 
     @property
     def time_to_live(self) -> timedelta | None:
-        """How long the object stays after the job's end, None: forever. Read from the raw spec, as `cancel`."""
+        """How long the object stays after the job's end, None: forever. Read from the raw spec, as `cancel`.
+
+        What its template says instead stands in the status.
+        """
         seconds = self.spec.get("ttlSecondsAfterFinished") if isinstance(self.spec, Mapping) else None
+        if seconds is None and self.status.resolved is not None:
+            seconds = self.status.resolved.ttl_seconds_after_finished
         return timedelta(seconds=seconds) if type(seconds) is int and 0 <= seconds <= _MAX_TTL else None
 
     @property
@@ -149,14 +162,18 @@ class Job:
 
     @property
     def pod_retention(self) -> str:
-        """What becomes of finished pods. Read from the raw spec, as `cancel`."""
+        """What becomes of finished pods. Read from the raw spec, as `cancel`, and after it from the status."""
         runtime = self.spec.get("runtime") if isinstance(self.spec, Mapping) else None
         retention = runtime.get("podRetention") if isinstance(runtime, Mapping) else None
+        if retention is None and self.status.resolved is not None:
+            retention = self.status.resolved.pod_retention
         return retention if retention in _RETENTIONS else "Keep"
 
     @property
     def has_rules(self) -> bool:
-        """Whether the job may have rules of its own about endings. Read from the raw spec, as `cancel`."""
+        """Whether there may be rules about its endings, its own or its template's. Read from the raw spec."""
+        if self.template is not None:
+            return True
         policy = self.spec.get("resultPolicy") if isinstance(self.spec, Mapping) else None
         return bool(policy.get("rules") if isinstance(policy, Mapping) else policy)
 
@@ -325,6 +342,10 @@ class Observation:
     """Whether `spec` is what was accepted, as far as history can tell; False when it has not been asked."""
     limits: Limits = field(default_factory=Limits)
     """What the job may spend, by today's spec and the installation."""
+    without: str = ""
+    """Why the template that it names cannot be used, until it is accepted; then there is no `spec`."""
+    sources: Sources = field(default_factory=Sources)
+    """What its work is made of beside `spec`, until it is accepted."""
     problems: tuple[Problem, ...] = ()
     """What is wrong with the object's own spec."""
     pod_problems: tuple[Problem, ...] | None = None

@@ -19,6 +19,7 @@ from agentjobs.contract import (
     LABEL_ATTEMPT,
     LABEL_JOB,
     LABEL_QUEUE,
+    LABEL_TEMPLATE,
     MANAGED_BY,
     TOKEN_AUDIENCE,
     TOKEN_MOUNT,
@@ -49,6 +50,7 @@ def runner_pod(
     spec: AgentJobSpec,
     defaults: PodDefaults,
     limits: Limits = UNLIMITED,
+    template: str = "",
 ) -> dict[str, Any]:
     """Return the pod `<job>-<start>`, owned by the job and with our finalizer.
 
@@ -64,7 +66,7 @@ def runner_pod(
             "name": pod_name(job, start),
             "finalizers": [FINALIZER],
             "annotations": _annotations(spec.session_key(name=job, uid=uid), runtime, defaults, limits),
-            "labels": _labels(job, attempt, spec),
+            "labels": _labels(job, attempt, spec) | ({LABEL_TEMPLATE: template} if template else {}),
             "ownerReferences": [owner_reference(job, uid)],
         },
         "spec": {

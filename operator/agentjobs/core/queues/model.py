@@ -50,6 +50,12 @@ def policy_of(spec: AgentQueueSpec) -> QueuePolicy:
     )
 
 
+def defaults_of(spec: AgentQueueSpec) -> dict[str, Any]:
+    """Return what the queue says of a job's spec where the job and its template do not; empty for nothing."""
+    said = spec.defaults.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {key: value for key, value in said.items() if value != {}}
+
+
 def drain_of(name: str, spec: AgentQueueSpec) -> QueueStop | None:
     """Return why jobs of the queue may not run on, as its spec says."""
     if spec.stop_policy != "HoldAndDrain":

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from agentjobs.api.job.resolve import Sources, config_map_keys, resolve_spec
+from agentjobs.api.job.resolve import config_map_keys, resolve_spec
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.core.job.observation import Job, Observation
 from agentjobs.core.queues.admission import QueuePolicy
@@ -103,14 +103,15 @@ class Acceptance:
             missing, resolved = await self._loader.references(named)
             if resolved is None:
                 raise Invalid("; ".join(missing))
-        return to_accept(spec, resolved or resolve_spec(spec, job.object["metadata"], Sources()))
+        return to_accept(spec, resolved or resolve_spec(spec, job.object["metadata"], seen.sources))
 
     def for_pod(self, seen: Observation) -> AgentJobSpec | None:
         """The spec that a pod is made from: the accepted one. None while it is not known."""
         if (accepted := self._state.specs.accepted(seen.job)) is not None:
             return accepted.spec
         # Never edited, so the object says what was accepted; or history has lost it, and the object is all there is.
-        return seen.spec if seen.job.generation <= 1 or seen.history_available else None
+        said_alone = seen.job.generation <= 1 and self._state.specs.own(seen.job).is_alone
+        return seen.spec if said_alone or seen.history_available else None
 
 
 def _rate(policy: QueuePolicy | None) -> records.Rate | None:

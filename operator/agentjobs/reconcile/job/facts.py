@@ -5,12 +5,12 @@ While Postgres is away, jobs wait and say so. A pass in which it did not answer 
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, assert_never
 
 from agentjobs.api.job.agent import ConfigMapKey
-from agentjobs.api.job.resolve import Sources, resolve_spec
+from agentjobs.api.job.resolve import resolve_spec
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.problems import Problem
 from agentjobs.contract import Resolved
@@ -115,8 +115,9 @@ class FactsLoader:
                 contents[ConfigMapKey(name, key)] = data[key]
         if missing:
             return tuple(dict.fromkeys(missing)), None
+        sources = replace(seen.sources, contents=contents)
         try:
-            return (), resolve_spec(seen.legal_spec, seen.job.object["metadata"], Sources(contents=contents))
+            return (), resolve_spec(seen.legal_spec, seen.job.object["metadata"], sources)
         except (Invalid, NotFound) as error:
             return (str(error),), None
 

@@ -46,6 +46,7 @@ class PodMaker:
             spec=spec,
             defaults=self._defaults,
             limits=limits,
+            template=(job.status.resolved.template if job.status.resolved else None) or "",
         )
         try:
             self._state.observe(PODS, None, await self._cluster.create(PODS, job.namespace, body, strict=True))

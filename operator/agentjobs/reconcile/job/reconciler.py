@@ -112,6 +112,8 @@ class Jobs:
             unreadable=self._state.specs.unreadable(job),
             spec_known=facts.spec_known or self._is_known(job),
             limits=limits_of(spec.budget if spec else None, max_llm_calls=self._max_llm_calls),
+            without=own.without if spec is None else "",
+            sources=own.sources,
             problems=own.problems,
             pod_problems=self._facts.pod_problems(job, own.spec, memo),
             pods=pods,
@@ -163,7 +165,8 @@ class Jobs:
         specs = self._state.specs
         if not job.accepted or specs.accepted(job) is not None:
             return True
-        return job.generation <= 1 and specs.own(job).spec is not None
+        own = specs.own(job)
+        return job.generation <= 1 and own.spec is not None and own.is_alone
 
     def _active_for(self, job: Job, memo: JobMemo) -> timedelta:
         if job.active is None:

@@ -4,20 +4,34 @@ An edit of fixed fields after acceptance changes nothing: the API server's rules
 the stored spec stands against it. Steering fields are always the object's.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from agentjobs.api.changes import Changes, attributes
-from agentjobs.api.job.resolve import Unreadable, as_accepted, edited_fields, read_accepted, spec_hash
+from agentjobs.api.job.resolve import (
+    STEERING,
+    Sources,
+    Unreadable,
+    as_accepted,
+    edited_fields,
+    read_accepted,
+    spec_hash,
+    template_of,
+)
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.api.job.validation import read_spec
+from agentjobs.api.job.status import AgentJobStatus, ResolvedSpec
+from agentjobs.api.job.validation import read_spec, validate_job
 from agentjobs.api.problems import Problem
 from agentjobs.api.substitution import expanded, names_of
+from agentjobs.api.template.merge import JOB, Layer, merged
+from agentjobs.api.template.read import read_job
 from agentjobs.bounded import Bounded
 from agentjobs.contract import Resolved
 from agentjobs.core.job.observation import Job
 from agentjobs.core.queues.admission import SessionLock
+from agentjobs.core.template.model import AgentTemplate
+from agentjobs.engine.cache import Cache, Name
 
 # Parsing takes some hundred microseconds; this many jobs in motion keep theirs.
 KEPT: Final = 8192
@@ -26,13 +40,30 @@ _STEERING: Final = attributes(AgentJobSpec, Changes.ALWAYS)
 _STEERING_BEFORE_START: Final = attributes(AgentJobSpec, Changes.ALWAYS, Changes.BEFORE_START)
 
 
+Defaults = Callable[[Name], Mapping[str, Any]]
+"""What a queue says of jobs that do not; empty for none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Own:
-    """The object's own spec, read once a generation. `spec` is None when it breaks rules."""
+    """What the object says, with its template and its queue as they are now, or as they were when it was accepted.
 
-    generation: int
+    Read once for each version of what it is made of. `spec` is None when it breaks rules, or lacks its template.
+    """
+
+    version: Hashable
+    queue: str
     spec: AgentJobSpec | None
-    problems: tuple[Problem, ...]
+    problems: tuple[Problem, ...] = ()
+    without: str = ""
+    """Why its template cannot be used; empty when it can, or when it names none."""
+    sources: Sources = field(default_factory=Sources)
+    """What its work is made of beside `spec`."""
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the object says all by itself."""
+        return self.sources.steering is None and not self.without
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +93,44 @@ def to_accept(spec: AgentJobSpec, resolved: Resolved) -> Accepted:
 class Specs:
     """Specs by uid, bounded; forgetting one costs a parse or a query."""
 
-    def __init__(self) -> None:
+    def __init__(self, templates: Cache[AgentTemplate], defaults: Defaults) -> None:
+        """`defaults` is called with a queue's namespace and name."""
+        self._templates = templates
+        self._defaults = defaults
         self._own: Bounded[str, Own] = Bounded(KEPT)
         self._accepted: Bounded[str, Accepted] = Bounded(KEPT)
         # Generation, session, partition.
         self._places: Bounded[str, tuple[int, SessionLock, str]] = Bounded(KEPT)
 
     def own(self, job: Job) -> Own:
-        """The object's own spec."""
-        known = self._own.get(job.uid)
-        if known is None or known.generation != job.generation:
-            read = read_spec(job.object)
-            known = Own(job.generation, None, tuple(read)) if isinstance(read, list) else Own(job.generation, read, ())
-            self._own.put(job.uid, known)
+        """What the object says."""
+        known, accepted = self._own.get(job.uid), self._accepted.get(job.uid)
+        if accepted is not None and (steering := accepted.resolved.get("steering")) is not None:
+            if known is None or known.version != (job.generation, _STEERED):
+                known = _steered(job, steering, accepted.resolved)
+        elif known is None or known.version != self._version(job, known.queue):
+            known = self._read(job)
+        self._own.put(job.uid, known)
         return known
+
+    def _version(self, job: Job, queue: str) -> Hashable:
+        template = self._template(job)
+        told = "" if template is None else template.version
+        defaults = self._defaults((job.namespace, queue))
+        return job.generation, told, tuple(map(str, defaults.items()))
+
+    def _template(self, job: Job) -> AgentTemplate | None:
+        return self._templates.get((job.namespace, job.template)) if job.template is not None else None
+
+    def _read(self, job: Job) -> Own:
+        found = self._template(job)
+        template = found.template if found is not None else None
+        if job.template is not None and template is None:
+            problems = tuple(validate_job(job.object))
+            return Own(self._version(job, ""), "", None, problems, _why_without(job.template, found))
+        read = read_job(job.object, template, lambda queue: self._defaults((job.namespace, queue)))
+        sources = Sources(parameters=read.parameters, steering=read.steering, template=read.template)
+        return Own(self._version(job, read.queue), read.queue, read.spec, read.problems, "", sources)
 
     def accept(self, uid: str, stored: Resolved, sent: Accepted | None = None) -> Accepted:
         """Remember what history stored as accepted, `sent` or what was accepted before."""
@@ -120,6 +175,13 @@ class Specs:
             fields.append("queue")
         return [f"spec.{field}" for field in fields]
 
+    def told(self, job: Job, status: AgentJobStatus) -> AgentJobStatus:
+        """The status with what it keeps of a template, once the job is accepted."""
+        accepted = self._accepted.get(job.uid)
+        if accepted is None or status.resolved is None or "steering" not in accepted.resolved:
+            return status
+        return replace(status, resolved=_resolved(accepted))
+
     def lock(self, job: Job) -> SessionLock:
         """The session a job uses. Asked at every admission for all jobs that run, hence remembered."""
         return self._place(job)[1]
@@ -157,3 +219,46 @@ class Specs:
         self._own.drop(uid)
         self._places.drop(uid)
         self._accepted.drop(uid)
+
+
+_STEERED: Final = "accepted"
+
+
+def _why_without(name: str, found: AgentTemplate | None) -> str:
+    if found is None:
+        return f"spec.templateRef: there is no template {name!r}; make an AgentTemplate of that name"
+    return f"spec.templateRef: template {name!r} is illegal, its condition Valid says why; mend it"
+
+
+def _steered(job: Job, steering: Mapping[str, Any], resolved: Resolved) -> Own:
+    """Of an accepted job that was merged with others: the object's steering fields, over those of acceptance.
+
+    Its work counts no more, so that it is not read; a field that the template locked counts neither.
+    """
+    template = template_of(resolved)
+    locked = template["locked"] if template else ()
+    own = job.spec if isinstance(job.spec, Mapping) else {}
+    mine = {key: value for key, value in own.items() if key in STEERING and key not in locked}
+    spec = merged([Layer("accepted", steering), Layer(JOB, mine)]).spec
+    read = read_spec({"metadata": {"name": job.name}, "spec": {**_ANY_WORK, **spec}})
+    version, sources = (job.generation, _STEERED), Sources(steering=steering)
+    if isinstance(read, list):
+        return Own(version, "", None, tuple(read), "", sources)
+    return Own(version, read.queue, read, (), "", sources)
+
+
+# What stands in the place of work that is not looked at.
+_ANY_WORK: Final[Mapping[str, Any]] = {"agent": {"module": {"ref": "accepted"}}, "input": {"message": "accepted"}}
+
+
+def _resolved(accepted: Accepted) -> ResolvedSpec:
+    template, runtime = template_of(accepted.resolved), accepted.resolved["spec"].get("runtime")
+    retention = runtime.get("podRetention") if isinstance(runtime, Mapping) else None
+    seconds = accepted.resolved.get("steering", {}).get("ttlSecondsAfterFinished")
+    return ResolvedSpec(
+        spec_hash=accepted.hash,
+        template=template["name"] if template else None,
+        template_generation=template["generation"] if template else None,
+        ttl_seconds_after_finished=seconds if type(seconds) is int else None,
+        pod_retention=retention if isinstance(retention, str) and retention != "Keep" else None,
+    )

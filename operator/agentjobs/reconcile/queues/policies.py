@@ -7,13 +7,13 @@ one that this process has seen counts, and without one nothing starts.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from agentjobs.api.queues.spec import AgentQueueSpec
 from agentjobs.core.job.observation import QueueStop
 from agentjobs.core.queues.admission import QueuePolicy
 from agentjobs.core.queues.budgets import BudgetState, Spent, budget_state, budget_stops, periods_of
-from agentjobs.core.queues.model import Queue, drain_of, policy_of
+from agentjobs.core.queues.model import Queue, defaults_of, drain_of, policy_of
 from agentjobs.engine.cache import Cache, Name
 
 _EVER: Final = datetime.max.replace(tzinfo=UTC)
@@ -47,6 +47,7 @@ class Policies:
         self.limits: Final = dict(limits)
         self._queues = queues
         self._now = now
+        self._defaults: dict[Name, Mapping[str, Any]] = {}
         self._legal: dict[Name, tuple[str, AgentQueueSpec]] = {}
         # By queue and the beginning of a period.
         self._spent: dict[Name, dict[datetime, Spent]] = {}
@@ -57,9 +58,11 @@ class Policies:
         self._standings.pop(name, None)
         if after is None:
             self._legal.pop(name, None)
+            self._defaults.pop(name, None)
             self._spent.pop(name, None)
         elif after.spec is not None:
             self._legal[name] = after.uid, after.spec
+            self._defaults[name] = defaults_of(after.spec)
 
     def asks_for(self) -> dict[Name, set[datetime]]:
         """The queues with budgets, each with the beginnings of their present periods."""
@@ -87,6 +90,10 @@ class Policies:
             return None
         uid, spec = self._legal.get(name, ("", None))
         return spec if uid == queue.uid else None
+
+    def defaults(self, name: Name) -> Mapping[str, Any]:
+        """What a queue says of jobs that do not; empty for none."""
+        return self._defaults.get(name, {}) if self.spec(name) is not None else {}
 
     def standing(self, name: Name) -> Standing | None:
         """How a queue stands; None when it has no object."""

@@ -110,7 +110,7 @@ def test_defaults_of_a_queue_hold_for_a_job_without_template(a_job: Job) -> None
 def test_a_plain_job_is_merged_with_nothing(a_job: Job) -> None:
     got = read_job(a_job())
     assert got.spec is not None
-    assert (got.merged, got.steering) == (None, {})
+    assert (got.merged, got.steering) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,4 @@
+"""AgentTemplates: what the operator keeps of one. Pure.
+
+model       an AgentTemplate as a value, with what is wrong with it
+"""

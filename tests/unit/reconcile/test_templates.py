@@ -1,0 +1,249 @@
+"""Jobs of templates through the whole operator: what they run, what they wait for, and which edits reach them."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agentjobs.api.conditions import Phase
+from agentjobs.contract import Verdict
+
+AGENT = {"model": "m", "inline": {"instruction": "Be brief."}}
+INPUT = {"message": "Look at $(params.repo)."}
+REVIEW = {"parameters": [{"name": "repo", "required": True}], "agent": AGENT, "input": INPUT}
+REPO = {"parameters": {"repo": "shop"}}
+
+
+def reason(world, name="hello"):
+    return world.status(name).phase, world.status(name).reason
+
+
+def valid(world, name="review"):
+    status = world.objects["AgentTemplate", "default", name]["status"]
+    return [(one["status"], one["reason"]) for one in status["conditions"]]
+
+
+def work(world, name="hello"):
+    return world.accepted[world.job(name)["metadata"]["uid"]]["spec"]
+
+
+async def test_a_job_runs_what_its_template_says(world):
+    world.apply_template(**REVIEW, priority=7)
+    world.apply_from(**REPO, retry={"maxAttempts": 1})
+    await world.act()
+
+    assert (work(world)["input"]["message"], work(world)["retry"]["maxAttempts"]) == ("Look at shop.", 1)
+    (pod,) = world.pods()
+    assert pod["metadata"]["labels"]["agentjobs.dev/template"] == "review"
+    assert (world.status().resolved.template, world.status().resolved.template_generation) == ("review", 1)
+
+
+async def test_a_job_of_a_template_needs_no_more_writes_than_another(world):
+    world.apply_template(**REVIEW)
+    await world.act()
+    writes = len(world.writes)
+    world.apply_from(**REPO)
+    await world.act()
+    world.end_pod(world.pods()[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+
+    assert reason(world)[0] is Phase.SUCCEEDED
+    assert len(world.writes) - writes == 4
+
+
+async def test_a_missing_template_is_waited_for(world):
+    world.apply_from(**REPO)
+    await world.act()
+    assert reason(world) == (Phase.PENDING, "TemplateNotFound")
+
+    world.apply_template(**REVIEW)
+    await world.act()
+    assert reason(world)[0] is Phase.RUNNING
+
+
+async def test_an_illegal_template_is_waited_for_until_it_is_mended(world):
+    world.apply_template(**REVIEW, priority=99)
+    world.apply_from(**REPO)
+    await world.act()
+    assert reason(world) == (Phase.PENDING, "TemplateNotFound")
+    assert valid(world) == [("False", "InvalidSpec")]
+
+    world.edit("review", kind="AgentTemplate", priority=9)
+    await world.act()
+    assert reason(world)[0] is Phase.RUNNING
+    assert valid(world) == [("True", "Valid")]
+
+
+async def test_what_is_wrong_with_the_job_alone_is_told_though_its_template_is_missing(world):
+    world.apply_from(**REPO, priority=99)
+    await world.act()
+    assert reason(world) == (Phase.FAILED, "InvalidSpec")
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ({}, "InvalidSpec"),
+        ({**REPO, "budget": {"maxTokens": 1}}, "LockedField"),
+        ({**REPO, "agent": {"module": {"ref": "a:b"}}}, "TypeConflict"),
+        ({**REPO, "partitionKey": "$(params.rep)"}, "UnresolvedReference"),
+    ],
+)
+async def test_what_is_wrong_with_job_and_template_together_ends_the_job(world, spec, why):
+    world.apply_template(**REVIEW, locked=["budget"])
+    world.apply_from(**spec)
+    await world.act()
+    assert reason(world) == (Phase.FAILED, why)
+    assert world.pods() == []
+
+
+EDITS = [{"input": {"message": "Else."}}, {"priority": 0}, {"retry": {"maxAttempts": 9}}, {"parameters": []}]
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])  # it holds nothing
+@given(st.lists(st.sampled_from([*EDITS, "delete", "restart", "act"]), max_size=5))
+async def test_no_edit_of_a_template_reaches_a_job_that_was_accepted(worlds, steps):
+    world = worlds()
+    world.apply_template(**REVIEW, priority=7, queue="scheduled")
+    world.apply_from(**REPO, startAfter="1h")
+    await world.act()
+    before, version = work(world), world.status().resolved
+
+    for step in steps:
+        if step == "restart":
+            world.restart()
+        elif step == "delete":
+            world.remove("review", kind="AgentTemplate")
+        elif step == "act":
+            await world.act(seconds=5)
+        elif ("AgentTemplate", "default", "review") in world.objects:
+            world.edit("review", kind="AgentTemplate", **step)
+    await world.act(seconds=3700)
+
+    assert work(world) == before
+    assert (reason(world)[0], world.status().resolved) == (Phase.RUNNING, version)
+    assert world.pods()[0]["metadata"]["labels"]["agentjobs.dev/queue"] == "scheduled"
+
+
+async def test_an_edit_of_a_template_counts_for_a_job_that_still_waits(world):
+    world.apply_template(**REVIEW, queue="later")
+    world.apply_from(**REPO)
+    await world.act()
+    assert reason(world) == (Phase.PENDING, "QueueNotFound")
+
+    world.edit("review", kind="AgentTemplate", queue="agents", input={"message": "Now $(params.repo)."})
+    await world.act()
+    assert work(world)["input"]["message"] == "Now shop."
+
+
+async def test_a_steering_field_that_is_taken_back_is_the_templates_again(world):
+    world.apply_template(**REVIEW, priority=7, budget={"maxLLMCalls": 5, "maxTokens": 9})
+    world.apply_from(**REPO, startAfter="1h", priority=1, budget={"maxTokens": 3})
+    await world.act()
+    world.edit("review", kind="AgentTemplate", priority=4)
+    job = world.job()
+    del job["spec"]["priority"], job["spec"]["budget"]
+    world.edit()
+    world.edit(cancel=False)
+    await world.act(seconds=5)
+
+    known = world.reconciler.state
+    spec = known.specs.in_force(known.jobs.get(("default", "hello")))
+    assert (spec.priority, spec.budget.max_llm_calls, spec.budget.max_tokens) == (7, 5, 9)
+
+
+async def test_a_lock_holds_for_edits_after_acceptance_too(world):
+    world.apply_template(**REVIEW, priority=7, locked=["priority", "budget"], budget={"maxTokens": 9})
+    world.apply_from(**REPO, startAfter="1h")
+    await world.act()
+    world.edit(priority=0, budget={"maxTokens": 900})
+    await world.act(seconds=5)
+
+    known = world.reconciler.state
+    spec = known.specs.in_force(known.jobs.get(("default", "hello")))
+    assert (spec.priority, spec.budget.max_tokens) == (7, 9)
+
+
+async def test_the_templates_time_to_live_counts_after_a_restart_though_the_template_is_gone(world):
+    world.apply_template(**REVIEW, ttlSecondsAfterFinished=60, runtime={"podRetention": "Delete"})
+    world.apply_from(**REPO)
+    await world.act()
+    world.remove("review", kind="AgentTemplate")
+    world.end_pod(world.pods()[0], Verdict.SUCCEED)
+    await world.act(seconds=5)
+    assert world.pods() == []
+    world.restart()
+    await world.act(seconds=5)
+    assert world.jobs() == ["hello"]
+
+    await world.act(seconds=90)
+    assert world.jobs() == []
+
+
+async def test_after_a_restart_the_stored_work_counts_and_not_the_template_of_today(world):
+    world.apply_template(**REVIEW, runtime={"image": "old"})
+    world.apply_from(**REPO)
+    await world.act()
+    world.edit("review", kind="AgentTemplate", runtime={"image": "new"})
+    world.restart()
+    world.end_pod(world.pods()[0], Verdict.RETRY, reason="ToolError", code=1)
+    await world.act(seconds=1)
+    await world.act(seconds=60)
+
+    images = [pod["spec"]["containers"][0]["image"] for pod in world.pods()]
+    assert images == ["old", "old"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        ({"parameters": {"repo": "other"}}, "spec.parameters.repo"),
+        ({"templateRef": {"name": "other"}}, "spec.templateRef"),
+        ({"retry": {"maxAttempts": 9}}, "spec.retry.maxAttempts"),
+        ({"input": {"state": {"a": 1}}}, "spec.input.state.a"),
+        ({"input": {"message": "Else."}}, "spec.input.message"),
+        ({"priority": 1}, None),
+        ({"input": {"message": "Look at $(params.repo)."}}, None),
+    ],
+)
+async def test_edits_of_accepted_work_are_told_by_their_fields(world, spec, named):
+    world.apply_template(**REVIEW)
+    world.apply_from(**REPO, startAfter="1h")
+    await world.act()
+    world.edit(**spec)
+    await world.act(seconds=5)
+
+    told = [message for event, message in world.events if event == "SpecChanged"]
+    assert told == (
+        [] if named is None else [f"has no effect, the job runs as accepted: {named}; for other work make a new job"]
+    )
+
+
+async def test_a_template_is_judged_in_one_write_for_each_edit(world):
+    world.apply_template(**REVIEW)
+    await world.act()
+    world.edit("review", kind="AgentTemplate", priority=99)
+    await world.act()
+    await world.act(seconds=60)
+
+    assert world.writes == [("status", "AgentTemplate")] * 2
+    assert valid(world) == [("False", "InvalidSpec")]
+
+
+async def test_a_queue_says_what_job_and_template_do_not(world):
+    world.apply_queue("fast", defaults={"priority": 8, "timeouts": {"queue": "1h"}})
+    world.apply_template(**REVIEW, queue="fast")
+    world.apply_from(**REPO)
+    await world.act()
+    assert (work(world)["priority"], work(world)["timeouts"]["queue"]) == (8, "1h")
+
+
+async def test_a_queues_defaults_of_acceptance_stay(world):
+    world.apply_queue("fast", defaults={"priority": 8})
+    world.apply(queue="fast", startAfter="1h")
+    await world.act()
+    world.edit("fast", kind="AgentQueue", defaults={"priority": 1})
+    world.restart()
+    await world.act(seconds=5)
+
+    known = world.reconciler.state
+    assert known.specs.in_force(known.jobs.get(("default", "hello"))).priority == 8
