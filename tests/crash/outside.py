@@ -31,6 +31,7 @@ from agentjobs.history.artifacts import Artifacts
 from agentjobs.history.database import Database
 from agentjobs.history.model_reports import ModelReports
 from agentjobs.history.operator_writes import OperatorWrites
+from agentjobs.history.outbox import Notifications
 from agentjobs.history.reads import Reads
 from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartEnd, StartRecord
 from agentjobs.history.runner_writes import RunnerWrites
@@ -289,6 +290,7 @@ async def world(dsn: str, forks: ForkServer | None, folder: Path) -> AsyncIterat
                 artifacts=Artifacts(database, cluster=cluster),
                 kept=SessionReads(database, cluster=cluster),
                 reports=ModelReports(database, cluster=cluster),
+                notifications=Notifications(database, cluster=cluster),
             ),
             Pods(),
             check_history=database.check_schema,

@@ -21,6 +21,7 @@
     history          verbs on what the gateway remembers: history, result
     sessions         verbs on sessions and artifacts
     models           verbs on models and what they cost: models, usage
+    notifications    verbs on notifications: list, retry
     schedules        verbs on AgentSchedules: list, show, next, backfill
     backfilling      schedule backfill
     schedule_orders  schedule trigger, suspend, resume

@@ -17,6 +17,7 @@ from agentjobs.cli import (
     getting,
     history,
     models,
+    notifications,
     orders,
     pod_logs,
     resources,
@@ -62,6 +63,7 @@ class _Root(Verbs):
         "History, also of jobs that are gone": ("history", "result"),
         "Sessions, which outlive their jobs": ("sessions", "artifacts"),
         "Models and what they cost": ("models", "usage"),
+        "What sinks are told": ("notifications",),
         "Schedules": ("schedule",),
         "Development on this machine": ("dev", "demo"),
         "Servers and installations": ("operator", "gateway", "proxy", "notifier", "migrate", "release-pods"),
@@ -81,6 +83,7 @@ for module in (
     history,
     sessions,
     models,
+    notifications,
     schedules,
     serve,
 ):

@@ -13,6 +13,8 @@
     session_operations   what these do
     models               the methods on models and usage
     model_operations     what these do
+    notifications        the methods on notifications
+    notification_operations  what these do
     completion           several jobs, as they end
     logs                 what the pods of a job print
     requests             requests, repeated
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
         Transition,
     )
     from agentjobs.api.recorded_models import ModelsOverview
+    from agentjobs.api.recorded_notifications import RecordedNotification
     from agentjobs.api.recorded_sessions import (
         Deleted,
         RecordedArtifact,
@@ -95,6 +98,7 @@ __all__ = [
     "RecordedArtifact",
     "RecordedCall",
     "RecordedJob",
+    "RecordedNotification",
     "RecordedSession",
     "RecordedStart",
     "RecordedStep",
@@ -135,6 +139,7 @@ _HOMES: Final = {
         "SessionStory",
     ),
     "agentjobs.api.recorded_models": ("ModelsOverview",),
+    "agentjobs.api.recorded_notifications": ("RecordedNotification",),
     "agentjobs.api.recorded_usage": (
         "JobModelUsage",
         "ModelUsage",

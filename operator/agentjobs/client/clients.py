@@ -17,6 +17,8 @@ from agentjobs.client.job import Job, Spec
 from agentjobs.client.kubeconfig import Access, load
 from agentjobs.client.model_operations import ModelOperations
 from agentjobs.client.models import AsyncModels, Models
+from agentjobs.client.notification_operations import NotificationOperations
+from agentjobs.client.notifications import AsyncNotifications, Notifications
 from agentjobs.client.operations import Operations
 from agentjobs.client.schedule_operations import ScheduleOperations
 from agentjobs.client.schedules import AsyncSchedules, Schedules
@@ -90,6 +92,11 @@ class Client:
     def models(self) -> Models:
         """The models that the namespace may use, and what they cost."""
         return Models(ModelOperations(self._do.namespace, self._do.patience), self._transport)
+
+    @property
+    def notifications(self) -> Notifications:
+        """What sinks were told of the jobs of the namespace."""
+        return Notifications(NotificationOperations(self._do.namespace, self._do.patience), self._transport)
 
     def submit(
         self,
@@ -265,6 +272,11 @@ class AsyncClient:
     def models(self) -> AsyncModels:
         """See `Client.models`."""
         return AsyncModels(ModelOperations(self._do.namespace, self._do.patience), self._transport)
+
+    @property
+    def notifications(self) -> AsyncNotifications:
+        """See `Client.notifications`."""
+        return AsyncNotifications(NotificationOperations(self._do.namespace, self._do.patience), self._transport)
 
     async def submit(
         self,

@@ -19,7 +19,15 @@ from starlette.types import ASGIApp
 import agentjobs
 from agentjobs import errors
 from agentjobs.auth import Authenticator, Reviewer
-from agentjobs.gateway import history_api, models_api, runner_api, session_api, session_bodies, user_session_api
+from agentjobs.gateway import (
+    history_api,
+    models_api,
+    notifications_api,
+    runner_api,
+    session_api,
+    session_bodies,
+    user_session_api,
+)
 from agentjobs.gateway.bodies import schemas
 from agentjobs.gateway.limits import Intake
 from agentjobs.gateway.metrics import GatewayMetrics
@@ -71,6 +79,7 @@ def create_app(
     app.include_router(history_api.router)
     app.include_router(user_session_api.router)
     app.include_router(models_api.router)
+    app.include_router(notifications_api.router)
     readiness = Readiness(
         {"database": check_history, "API server": services.check_api_server}, name="gateway", clock=clock
     )

@@ -24,6 +24,7 @@ from agentjobs.gateway.services import GatewayHistory
 from agentjobs.history.artifacts import Artifacts
 from agentjobs.history.database import Database
 from agentjobs.history.model_reports import ModelReports
+from agentjobs.history.outbox import Notifications
 from agentjobs.history.reads import Reads
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.session_reads import SessionReads
@@ -111,6 +112,7 @@ def _history(database: Database, cluster: str) -> GatewayHistory:
         artifacts=Artifacts(database, cluster=cluster),
         kept=SessionReads(database, cluster=cluster),
         reports=ModelReports(database, cluster=cluster),
+        notifications=Notifications(database, cluster=cluster),
     )
 
 

@@ -19,6 +19,7 @@ from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.history.protocols import (
     KeptSessions,
     ModelReports,
+    NotificationReads,
     ReadHistory,
     RunnerArtifacts,
     RunnerHistory,
@@ -37,6 +38,7 @@ class GatewayHistory:
     artifacts: RunnerArtifacts
     kept: KeptSessions
     reports: ModelReports
+    notifications: NotificationReads
 
 
 class Services:
@@ -140,6 +142,11 @@ async def reports_of(request: Request) -> ModelReports:
     return (await services_of(request).history()).reports
 
 
+async def notifications_of(request: Request) -> NotificationReads:
+    """Return what people see of notifications, and try again."""
+    return (await services_of(request).history()).notifications
+
+
 async def history_of(request: Request) -> ReadHistory:
     """Return what people read of this cluster's history."""
     return (await services_of(request).history()).people
@@ -171,6 +178,7 @@ Sessions = Annotated[RunnerSessions, Depends(sessions_of)]
 Artifacts = Annotated[RunnerArtifacts, Depends(artifacts_of)]
 Kept = Annotated[KeptSessions, Depends(kept_of)]
 Reports = Annotated[ModelReports, Depends(reports_of)]
+Notified = Annotated[NotificationReads, Depends(notifications_of)]
 History = Annotated[ReadHistory, Depends(history_of)]
 ReadBudget = Annotated[Capacity, Depends(read_budget_of)]
 StepBudget = Annotated[Capacity, Depends(step_budget_of)]

@@ -10,10 +10,11 @@ import pytest
 import agentjobs.client
 from agentjobs.client import AsyncClient, Client, Misconfigured
 from agentjobs.client.models import AsyncModels, Models
+from agentjobs.client.notifications import AsyncNotifications, Notifications
 from agentjobs.client.schedules import AsyncSchedules, Schedules
 from agentjobs.client.sessions import AsyncSessions, Sessions
 
-PROPERTIES = ("models", "namespace", "schedules", "sessions")
+PROPERTIES = ("models", "namespace", "notifications", "schedules", "sessions")
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "client.md"
 
 
@@ -26,6 +27,7 @@ FACES = {
     "schedules": (Schedules, AsyncSchedules),
     "sessions": (Sessions, AsyncSessions),
     "models": (Models, AsyncModels),
+    "notifications": (Notifications, AsyncNotifications),
 }
 
 
@@ -48,6 +50,7 @@ def test_every_method_and_error_is_in_the_reference():
     assert [name for name in public(Schedules) if f"`schedules.{name}(" not in text] == []
     assert [name for name in public(Sessions) if f"`sessions.{name}(" not in text] == []
     assert [name for name in public(Models) if f"`models.{name}(" not in text] == []
+    assert [name for name in public(Notifications) if f"`notifications.{name}(" not in text] == []
     assert [name for name in shown if f"`{name}`" not in text] == []
 
 

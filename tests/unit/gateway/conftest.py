@@ -15,6 +15,7 @@ from agentjobs.gateway.services import GatewayHistory
 from agentjobs.history.memory import MemoryHistory
 from agentjobs.history.memory_model_calls import MemoryModelCalls, MemoryModelReports
 from agentjobs.history.memory_model_limits import MemoryModelLimits
+from agentjobs.history.memory_outbox import MemoryOutbox
 from agentjobs.history.memory_sessions import MemorySessions
 from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartRecord
 
@@ -170,6 +171,12 @@ def ledger(history):
 
 
 @pytest.fixture
+def outbox(history):
+    """The notifications of the jobs of `history`."""
+    return MemoryOutbox(history.memory)
+
+
+@pytest.fixture
 def model_limits():
     """How the limits of keys stand."""
     return MemoryModelLimits(lambda: NOW)
@@ -190,10 +197,10 @@ def database():
 
 
 @pytest.fixture
-def app(history, sessions, ledger, model_limits, kube, database, clock):
+def app(history, sessions, ledger, model_limits, outbox, kube, database, clock):
     reports = MemoryModelReports(history.memory, ledger, model_limits)
     return create_app(
-        lambda cluster: GatewayHistory(history, history, sessions, sessions, sessions, reports),
+        lambda cluster: GatewayHistory(history, history, sessions, sessions, sessions, reports, outbox),
         kube,
         metrics=GatewayMetrics(),
         check_history=database.check,

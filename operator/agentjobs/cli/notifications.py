@@ -1,0 +1,138 @@
+"""Verbs on notifications: list, which is meant when none is given, and retry."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import typer
+
+from agentjobs.cli.grammar import HELP_FLAGS, Program, Verbs
+from agentjobs.cli.options import (
+    Context,
+    GatewayCA,
+    GatewayURL,
+    Kubeconfig,
+    Namespace,
+    bare_name,
+    checked,
+    complete_names,
+    global_flags,
+    output,
+    talking,
+)
+from agentjobs.cli.printing import NARROW, age, counted, formatted, harmless, show, table
+
+if TYPE_CHECKING:
+    from agentjobs.api.recorded_notifications import RecordedNotification
+    from agentjobs.cli.options import Talk
+    from agentjobs.client.notification_operations import NotificationOperations
+
+
+class _Verbs(Verbs):
+    """Verbs below `notifications`."""
+
+    synonyms: ClassVar[Mapping[str, str]] = {"ls": "list", "get": "list"}
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what stands before the verb; without a verb, list."""
+        words = {*self.commands, *self.synonyms, *HELP_FLAGS["help_option_names"]}
+        return super().parse_args(ctx, args if words.intersection(args) else ["list", *args])
+
+
+notifications = Program(cls=_Verbs, help="See what sinks were told of jobs, and retry it.")
+notifications.callback()(global_flags)
+
+
+def register(root: typer.Typer) -> None:
+    """Add this module's verbs."""
+    root.add_typer(notifications, name="notifications")
+
+
+Job = Annotated[
+    str, typer.Argument(help="Name or uid of a job.", metavar="JOB", autocompletion=complete_names, callback=bare_name)
+]
+
+
+@notifications.command("list")
+def list_(
+    job: Annotated[str | None, typer.Option("--job", metavar="NAME", help="Only of this job, by name or uid.")] = None,
+    stuck: Annotated[bool, typer.Option("--stuck", help="Only those that failed and were not sent.")] = False,
+    format_: Annotated[str | None, output("json", "yaml", "wide")] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    gateway: GatewayURL = None,
+    gateway_ca: GatewayCA = None,
+) -> None:
+    """List what sinks were told, newest first.
+
+    Waiting: not tried yet, or behind another one of the job. Retrying: it failed and is tried again. GivenUp: after
+    three days, or because the sink wants no more of it.
+
+    Examples:
+        agentjobs notifications --stuck
+        agentjobs notifications list --job triage-87 -o json
+    """
+    checked(format_, "json", "yaml", "wide")
+    where = {"kubeconfig": kubeconfig, "context": context, "namespace": namespace}
+    with _opened(**where, gateway=gateway, gateway_ca=gateway_ca) as (talk, do):
+        found = list(talk.iterate(do.list(job=(job and bare_name(job)) or "", stuck=stuck)))
+    if format_ in {"json", "yaml"}:
+        show(formatted([one.model_dump(mode="json", by_alias=True) for one in found], format_))
+    elif found:
+        show(_table(found, wide=format_ == "wide"))
+    else:
+        show(f"There are no such notifications in namespace {do.namespace}.", error=True)
+
+
+@notifications.command("retry")
+def retry(
+    job: Job,
+    sink: Annotated[str | None, typer.Option("--sink", metavar="NAME", help="Only those for this sink.")] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    gateway: GatewayURL = None,
+    gateway_ca: GatewayCA = None,
+) -> None:
+    """Try now what failed or was given up.
+
+    Examples:
+        agentjobs notifications retry triage-87
+        agentjobs notifications retry triage-87 --sink audit
+    """
+    where = {"kubeconfig": kubeconfig, "context": context, "namespace": namespace}
+    with _opened(**where, gateway=gateway, gateway_ca=gateway_ca) as (talk, do):
+        retried = talk.run(do.retry(job, sink=sink or ""))
+    told = f"{counted(retried, 'notification')} tried again" if retried else "nothing to try again"
+    show(f"{harmless(job)}: {told}")
+
+
+@contextmanager
+def _opened(
+    *, gateway: str | None = None, gateway_ca: str | None = None, **where: str | None
+) -> Iterator[tuple["Talk", "NotificationOperations"]]:
+    from agentjobs.client.notification_operations import NotificationOperations
+
+    with talking(**where, url=gateway, ca=gateway_ca) as talk:
+        yield talk, NotificationOperations(talk.do.namespace, talk.do.patience)
+
+
+def _table(found: Sequence["RecordedNotification"], *, wide: bool) -> str:
+    now = datetime.now(UTC)
+    rows = [
+        [
+            one.name,
+            one.sink,
+            one.event,
+            one.state,
+            one.tries,
+            age(one.since.isoformat(), now=now),
+            *([one.uid, one.transition] if wide else []),
+            one.error,
+        ]
+        for one in found
+    ]
+    columns = ["JOB", "SINK", "EVENT", "STATE", "TRIES", "AGE", *(["UID", "TRANSITION"] if wide else []), "ERROR"]
+    return table(columns, rows, gap=NARROW, prose=True)

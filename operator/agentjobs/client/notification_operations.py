@@ -1,0 +1,35 @@
+"""What a client can ask about notifications, as operations (effects.py); all of it is asked of the gateway."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from agentjobs.api.recorded_notifications import RecordedNotification, RecordedNotifications, Retried
+from agentjobs.client.effects import Operation, Send, Server, Stream
+from agentjobs.client.requests import PAGE, Asking, paged
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationOperations(Asking):
+    """The questions about notifications of one namespace."""
+
+    plural: ClassVar[str] = "agentjobs"
+
+    def list(self, *, job: str = "", stuck: bool = False) -> Stream[RecordedNotification]:
+        """Emit notifications, newest first: of one job, by name or uid, or only those that failed, not sent."""
+        chosen = {"job": job, "stuck": "true" if stuck else ""}
+        params = {"limit": str(PAGE)} | {name: value for name, value in chosen.items() if value}
+        return paged(partial(self._told, "notifications"), RecordedNotifications.model_validate, params)
+
+    def retry(self, job: str, *, sink: str = "") -> Operation[int]:
+        """Try a job's notifications again now that failed or were given up; return how many."""
+        below = self._place(f"agentjobs/{quote(job, safe='')}/notifications/retry")
+        send = Send("POST", below, params={"sink": sink} if sink else {}, server=Server.GATEWAY)
+        return Retried.model_validate((yield from self._asked(send))).retried
+
+    def _told(self, below: str, params: dict[str, str]) -> Operation[Any]:
+        return (yield from self._asked(Send("GET", self._place(below), params=params, server=Server.GATEWAY)))
+
+    def _place(self, below: str) -> str:
+        return f"/v1/namespaces/{quote(self.namespace, safe='')}/{below}"

@@ -1,0 +1,55 @@
+"""`Client.notifications` and `AsyncClient.notifications`: each method names an operation and drives it."""
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing
+
+from agentjobs.api.recorded_notifications import RecordedNotification
+from agentjobs.client.notification_operations import NotificationOperations
+from agentjobs.client.transport import Blocking, Nonblocking
+
+
+class Notifications:
+    """What sinks were told of the jobs of the client's namespace."""
+
+    def __init__(self, do: NotificationOperations, transport: Blocking) -> None:
+        self._do = do
+        self._transport = transport
+
+    def list(self, *, job: str = "", stuck: bool = False) -> Generator[RecordedNotification]:
+        """Yield notifications, newest first.
+
+        Args:
+            job: only of this job, by its name or uid.
+            stuck: only those that failed and were not sent.
+
+        Raises:
+            NotFound: there is no such job.
+        """
+        yield from self._transport.iterate(self._do.list(job=job, stuck=stuck))
+
+    def retry(self, job: str, *, sink: str = "") -> int:
+        """Try a job's notifications again now that failed or were given up, all or of one sink; return how many.
+
+        Raises:
+            NotFound: there is no such job.
+            Denied: the user may not change it.
+        """
+        return self._transport.run(self._do.retry(job, sink=sink))
+
+
+class AsyncNotifications:
+    """As `Notifications`, for asyncio."""
+
+    def __init__(self, do: NotificationOperations, transport: Nonblocking) -> None:
+        self._do = do
+        self._transport = transport
+
+    async def list(self, *, job: str = "", stuck: bool = False) -> AsyncGenerator[RecordedNotification]:
+        """See `Notifications.list`."""
+        async with aclosing(self._transport.iterate(self._do.list(job=job, stuck=stuck))) as found:
+            async for one in found:
+                yield one
+
+    async def retry(self, job: str, *, sink: str = "") -> int:
+        """See `Notifications.retry`."""
+        return await self._transport.run(self._do.retry(job, sink=sink))

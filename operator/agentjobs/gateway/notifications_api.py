@@ -1,0 +1,67 @@
+"""What users see of notifications, and try again: which sink was told what of a job, and why not.
+
+A caller acts as themselves. To read takes the right to list AgentJobs, to try again the right to change the job, `patch
+agentjobs`. Addresses and keys of sinks are the notifier's alone.
+"""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from agentjobs.api.recorded_notifications import RecordedNotifications, Retried
+from agentjobs.auth import User
+from agentjobs.gateway.history_api import COLLECTION, Cursor, Limit, Name, Namespace
+from agentjobs.gateway.services import History, Notified, ReadBudget, services_of
+from agentjobs.history.pages import DEFAULT_LIMIT
+
+PLACE: Final = "/v1/namespaces/{namespace}/notifications"
+
+router = APIRouter(tags=["notifications"])
+
+
+async def _may_list(request: Request, namespace: Namespace) -> User:
+    authorization = request.headers.get("authorization")
+    return await services_of(request).authenticator.user(authorization, verb="list", namespace=namespace)
+
+
+async def _may_change(request: Request, namespace: Namespace, name: Name) -> User:
+    authorization = request.headers.get("authorization")
+    return await services_of(request).authenticator.user(authorization, verb="patch", namespace=namespace, name=name)
+
+
+@router.get(PLACE, dependencies=[Depends(_may_list)])
+async def list_notifications(
+    namespace: Namespace,
+    notified: Notified,
+    history: History,
+    budget: ReadBudget,
+    job: Annotated[
+        str | None,
+        Query(max_length=253, pattern="^[-a-z0-9.]*$", description="Only of this job, by its name or uid."),
+    ] = None,
+    stuck: Annotated[bool, Query(description="Only those that failed and were not sent.")] = False,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> RecordedNotifications:
+    """List the notifications of a namespace, newest first."""
+    async with budget.taken():
+        uid = (await history.job(namespace, job)).uid if job else None
+        page = await notified.notifications(namespace, uid=uid, stuck=stuck, limit=limit, cursor=cursor)
+    return RecordedNotifications(items=page.items, cursor=page.cursor)
+
+
+@router.post(COLLECTION + "/{name}/notifications/retry", dependencies=[Depends(_may_change)])
+async def retry_notifications(
+    namespace: Namespace,
+    name: Name,
+    notified: Notified,
+    history: History,
+    budget: ReadBudget,
+    sink: Annotated[
+        str | None, Query(max_length=63, pattern="^[-a-z0-9]*$", description="Only those for this sink.")
+    ] = None,
+) -> Retried:
+    """Try a job's notifications again now that failed or were given up."""
+    async with budget.taken():
+        job = await history.job(namespace, name)
+        return Retried(retried=await notified.retry(job.uid, sink or None))
