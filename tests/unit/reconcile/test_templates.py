@@ -247,3 +247,38 @@ async def test_a_queues_defaults_of_acceptance_stay(world):
 
     known = world.reconciler.state
     assert known.specs.in_force(known.jobs.get(("default", "hello"))).priority == 8
+
+
+def schedule_of(template, **spec):
+    return {"jobTemplate": {"spec": {"templateRef": {"name": template}, **REPO, **spec}}}
+
+
+@pytest.mark.parametrize(
+    ("low", "own", "queue"),
+    [({}, {}, "scheduled"), ({"queue": "agents"}, {}, "agents"), ({}, {"queue": "agents"}, "agents")],
+)
+async def test_jobs_of_a_schedule_may_have_a_template_whose_queue_goes_before_the_schedules(world, low, own, queue):
+    world.apply_template(**REVIEW, **low)
+    world.apply_schedule(schedule="* * * * *", **schedule_of("review", **own))
+    await world.act()
+    await world.act(seconds=61)
+    await world.act(seconds=1)
+
+    (name,) = world.jobs()
+    assert world.status(name).phase is Phase.RUNNING
+    assert (work(world, name)["queue"], work(world, name)["input"]["message"]) == (queue, "Look at shop.")
+
+
+async def test_a_queue_that_the_template_locks_does_not_lock_its_schedules_out(world):
+    world.apply_template(**REVIEW, queue="agents", locked=["queue"])
+    world.apply_schedule(schedule="* * * * *", **schedule_of("review"))
+    await world.act()
+    await world.act(seconds=61)
+    await world.act(seconds=1)
+    assert world.status(world.jobs()[0]).phase is Phase.RUNNING
+
+
+async def test_a_schedule_says_what_is_wrong_with_its_jobs_whatever_their_template_says(world):
+    world.apply_schedule(**schedule_of("review", priority=99))
+    await world.act()
+    assert world.said("Active") == ("False", "InvalidSpec")

@@ -59,7 +59,8 @@ class JobTemplate(Model):
         default_factory=TemplateMetadata, description="Labels and annotations of the jobs."
     )
     spec: AgentJobSpec = Field(
-        description="`spec` of the jobs, as in an AgentJob; `queue` is `scheduled` unless given. Texts may say "
+        description="`spec` of the jobs, as in an AgentJob; `queue` is `scheduled` unless given, here or in the "
+        "template. Texts may say "
         "`$(schedule.time)` and `$(schedule.previousTime)`."
     )
 

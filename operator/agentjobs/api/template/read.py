@@ -89,19 +89,28 @@ def _no_defaults(_queue: str) -> Mapping[str, Any]:
     return {}
 
 
-def read_job(job: Any, template: Template | None = None, queue_defaults: QueueDefaults = _no_defaults) -> ReadJob:
+def read_job(
+    job: Any,
+    template: Template | None = None,
+    queue_defaults: QueueDefaults = _no_defaults,
+    *,
+    default_queue: str = DEFAULT_QUEUE,
+) -> ReadJob:
     """Return the job as it would be accepted now, or all that is wrong with it.
 
     Args:
         job: an AgentJob as it came from the API server.
         template: the one that it names; None for a job that names none.
         queue_defaults: called with the job's queue, once that is known.
+        default_queue: where a job with a template waits when neither says it.
     """
     raw = as_object(as_object(job).get("spec"))
     own = raw if template is None else {key: value for key, value in raw.items() if key not in _OF_JOBS}
     lower = [] if template is None else [template.layer]
-    queue = own.get("queue") or (template.work.get("queue") if template else None) or DEFAULT_QUEUE
-    queue = queue if isinstance(queue, str) else DEFAULT_QUEUE
+    queue = own.get("queue") or (template.work.get("queue") if template else None) or default_queue
+    queue = queue if isinstance(queue, str) else default_queue
+    if template is not None and default_queue != DEFAULT_QUEUE:
+        lower = [Layer("schedule", {"queue": default_queue}), *lower]
     if defaults := queue_defaults(queue):
         lower = [Layer(f"queue {queue}", defaults), *lower]
     if not lower:

@@ -71,8 +71,13 @@ def scheduled_job(schedule: Schedule, occurrence: ActiveJob) -> dict[str, Any]:
                 }
             ],
         },
-        "spec": {"queue": DEFAULT_QUEUE, **_object(template.get("spec"))},
+        "spec": _spec(_object(template.get("spec"))),
     }
+
+
+def _spec(work: Mapping[str, Any]) -> dict[str, Any]:
+    """The queue of a job with a template is the template's; where that says none, acceptance puts in the default."""
+    return dict(work) if work.get("templateRef") is not None else {"queue": DEFAULT_QUEUE, **work}
 
 
 def _object(value: object) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from agentjobs.api.schedule.validation import NEVER, of_template, timing_problem
 from agentjobs.contract import ANNOTATION_RESUME, ANNOTATION_TRIGGER
 from agentjobs.durations import instant
 
+_ANY_WORK = {"agent": {"module": {"ref": "template"}}, "input": {"message": "template"}}
 ON_TIME = timedelta(seconds=60)
 """A job made within this is on time: a new leader takes over in less, and cron has no smaller unit."""
 
@@ -129,8 +130,16 @@ def read_plan(schedule: Schedule) -> Plan | Illegal:
         if any(problem.message == NEVER for problem in timing):
             reason = ActiveReason.NEVER_FIRES
         return Illegal(reason, rejection(problems)[1])
-    parsed = AgentScheduleSpec.model_validate(schedule.spec)
+    parsed = AgentScheduleSpec.model_validate(_without_work(schedule.spec))
     return Plan(schedule.uid, parsed, parse_cron(parsed.schedule, parsed.time_zone))
+
+
+def _without_work(spec: Any) -> Any:
+    """Put other work in the place of a template's, which is not read here: each of the jobs looks its template up."""
+    job = spec["jobTemplate"]
+    if job["spec"].get("templateRef") is None:
+        return spec
+    return {**spec, "jobTemplate": {**job, "spec": {**_ANY_WORK, "templateRef": job["spec"]["templateRef"]}}}
 
 
 def illegal_template(problems: Iterable[Problem]) -> Illegal:

@@ -23,9 +23,10 @@ from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.status import AgentJobStatus, ResolvedSpec
 from agentjobs.api.job.validation import read_spec, validate_job
 from agentjobs.api.problems import Problem
+from agentjobs.api.schedule.spec import DEFAULT_QUEUE as SCHEDULED
 from agentjobs.api.substitution import expanded, names_of
 from agentjobs.api.template.merge import JOB, Layer, merged
-from agentjobs.api.template.read import read_job
+from agentjobs.api.template.read import DEFAULT_QUEUE, read_job
 from agentjobs.bounded import Bounded
 from agentjobs.contract import Resolved
 from agentjobs.core.job.observation import Job
@@ -128,7 +129,12 @@ class Specs:
         if job.template is not None and template is None:
             problems = tuple(validate_job(job.object))
             return Own(self._version(job, ""), "", None, problems, _why_without(job.template, found))
-        read = read_job(job.object, template, lambda queue: self._defaults((job.namespace, queue)))
+        read = read_job(
+            job.object,
+            template,
+            lambda queue: self._defaults((job.namespace, queue)),
+            default_queue=SCHEDULED if job.made_by else DEFAULT_QUEUE,
+        )
         sources = Sources(parameters=read.parameters, steering=read.steering, template=read.template)
         return Own(self._version(job, read.queue), read.queue, read.spec, read.problems, "", sources)
 

@@ -97,7 +97,7 @@ class Schedules:
         known = self._plans.get(schedule.uid)
         if known is None or known[0] != schedule.generation:
             plan = read_plan(schedule)
-            if isinstance(plan, Plan):
+            if isinstance(plan, Plan) and plan.spec.job_template.spec.template_ref is None:
                 found = await self._trial.problems(schedule, plan.spec.job_template.spec)
                 plan = illegal_template(found) if found else plan
             known = (schedule.generation, plan)
