@@ -23,6 +23,7 @@ class Patience:
 
     longest_wait: timedelta = LONGEST_WAIT
     give_up_after: timedelta = GIVE_UP_AFTER
+    first_wait: timedelta = FIRST_WAIT
 
     def wait(self, waited: timedelta, *, asked: timedelta | None, chance: float) -> timedelta | None:
         """Return how long to wait before the next try, None to give up.
@@ -34,7 +35,7 @@ class Patience:
         """
         if waited >= self.give_up_after:
             return None
-        doubled = min(max(FIRST_WAIT, waited), self.longest_wait)
+        doubled = min(max(self.first_wait, waited), self.longest_wait)
         spread = doubled * (1 - JITTER + 2 * JITTER * chance)
         return min(max(spread, asked or timedelta(0)), self.longest_wait)
 

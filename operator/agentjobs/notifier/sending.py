@@ -5,6 +5,7 @@ is spent on it. Redirects are not followed, or a sink could send what is signed 
 """
 
 import asyncio
+import contextlib
 import email.utils
 import logging
 from dataclasses import dataclass
@@ -68,8 +69,9 @@ class Sender:
         except errors.Misconfigured as error:
             return Answer(str(error))
         try:
+            request = self._client.build_request("POST", url, headers=headers, content=body)
             async with asyncio.timeout(sink.timeout.total_seconds()):
-                return await self._asked(url, headers, body, now)
+                response = await self._client.send(request, stream=True)
         except (TimeoutError, httpx.TimeoutException):
             return Answer(f"no answer within {sink.timeout.total_seconds():g} s", is_down=True)
         except httpx.ConnectError:
@@ -77,6 +79,8 @@ class Sender:
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             # By its name: what it says may have the address.
             return Answer(f"the request failed ({type(error).__name__})", is_down=True)
+        await _drain(response)
+        return _meant(response, now)
 
     def _request(self, due: Due, sink: SinkEntry, now: datetime) -> tuple[str, dict[str, str], bytes]:
         name, keys = messages.message_id(due), self._sinks.keys(sink)
@@ -89,12 +93,6 @@ class Sender:
         if keys:
             headers["webhook-signature"] = messages.signature(keys, of=name, at=now, body=body)
         return self._sinks.url(sink), headers, body
-
-    async def _asked(self, url: str, headers: dict[str, str], body: bytes, now: datetime) -> Answer:
-        async with self._client.stream("POST", url, headers=headers, content=body) as response:
-            answer = _meant(response, now)
-            await _drain(response)
-            return answer
 
 
 def _meant(response: httpx.Response, now: datetime) -> Answer:
@@ -126,11 +124,11 @@ def retry_after(value: str, now: datetime) -> timedelta | None:
 async def _drain(response: httpx.Response) -> None:
     """Read a short answer, so that its connection can be used again. What it cannot read matters to nobody."""
     size = 0
-    try:
+    with contextlib.suppress(TimeoutError, httpx.HTTPError, OSError):
         async with asyncio.timeout(_READ_SECONDS):
             async for piece in response.aiter_raw():
                 size += len(piece)
                 if size > _READ_BYTES:
-                    return
-    except (TimeoutError, httpx.HTTPError, OSError):
-        return
+                    break
+    with contextlib.suppress(httpx.HTTPError, OSError):
+        await response.aclose()
