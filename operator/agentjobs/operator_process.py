@@ -228,6 +228,7 @@ class Operator:
                 models=self._models,
                 queues=settings.queues,
                 sinks=settings.sinks,
+                follow_up_depth=settings.follow_up_depth,
             )
             database.breaker.on_back(writer.retry)
             database.breaker.on_back(reconciler.history_is_back)

@@ -153,6 +153,9 @@ class OperatorSettings(_ModelsSettings):
     """The queues that every namespace has without an AgentQueue, each with the number of jobs that hold a slot there at
     once, as a JSON object; 0 stops one. `agents` and `scheduled` are what jobs and schedules use that name none."""
 
+    follow_up_depth: int = Field(default=10, ge=1, le=1000)
+    """How many jobs may come before one in a chain of follow-ups. It ends chains that would go round for ever."""
+
     sinks: Names = ()
     """Names of the sinks that jobs may notify, separated by commas; the notifier knows where they are."""
 

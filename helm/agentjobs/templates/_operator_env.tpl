@@ -8,6 +8,7 @@
   "AGENTJOBS_RUNNER_RESOURCES" (toJson .Values.runner.resources)
   "AGENTJOBS_MODELS_FILE" "/etc/agentjobs/models/models.yaml"
   "AGENTJOBS_QUEUES" (toJson .Values.queues)
+  "AGENTJOBS_FOLLOW_UP_DEPTH" .Values.followUps.depth
   "AGENTJOBS_HISTORY_RETENTION" .Values.history.retention
   "AGENTJOBS_EVENT_RETENTION" .Values.history.eventRetention
   "AGENTJOBS_SESSION_RETENTION" .Values.history.sessionRetention

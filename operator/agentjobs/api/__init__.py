@@ -17,4 +17,6 @@ recorded_notifications  what sinks were told, as the gateway answers it
 recorded_usage  model calls and what they cost, as the gateway answers it
 problems        problems of a spec, as messages
 substitution    `$(…)` in the texts of a spec
+composition     texts that are made for another reader of `$(…)`
+answers         values of an answer by their path
 """

@@ -30,7 +30,7 @@ AFTER: Final = "after."
 OF_FOLLOW_UPS: Final = ("result", "parent", "item", "index", "after")
 """First parts of the names that only texts of follow-ups may use: they have their values when the job has ended."""
 
-_REFERENCE: Final = re.compile(r"\$\$\(|\$\(([^()\n]*)\)")
+REFERENCE: Final = re.compile(r"\$\$\(|\$\(([^()\n]*)\)")
 _OF_A_SCHEDULE: Final = ("schedule.time", "schedule.previousTime")
 
 
@@ -78,7 +78,7 @@ def substitution_problems(
 
     def look(path: Path, text: str) -> str:
         is_later = path[:1] == ("followUps",)
-        for match in _REFERENCE.finditer(text):
+        for match in REFERENCE.finditer(text):
             name = match[1]
             if name is None or name in names or name.startswith(unknown):
                 continue
@@ -104,7 +104,7 @@ def growth(spec: Mapping[str, Any], names: Mapping[str, str]) -> int:
 
     def add(_path: Path, text: str) -> str:
         nonlocal more
-        for match in _REFERENCE.finditer(text):
+        for match in REFERENCE.finditer(text):
             value = names.get(match[1]) if match[1] is not None else None
             more += 0 if value is None else len(value) - len(match[0])
         return text
@@ -129,7 +129,7 @@ def placeholder_faults(spec: Mapping[str, Any], names: Mapping[str, str]) -> Ite
 
 def expanded(text: str, names: Mapping[str, str]) -> str:
     """Return one text with the values put in."""
-    return _REFERENCE.sub(lambda match: "$(" if match[1] is None else names.get(match[1], match[0]), text)
+    return REFERENCE.sub(lambda match: "$(" if match[1] is None else names.get(match[1], match[0]), text)
 
 
 def _cure(name: str, names: Mapping[str, str]) -> str:

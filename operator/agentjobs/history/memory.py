@@ -33,7 +33,7 @@ from agentjobs.contract import (
     Verdict,
     Versions,
 )
-from agentjobs.core.job.observation import FinalResult, Progress
+from agentjobs.core.job.observation import FinalResult, ParentRecord, Progress
 from agentjobs.core.job.policy import may_run_again
 from agentjobs.history import pages
 from agentjobs.history.entries import entries_of, new_events, total_usage
@@ -302,6 +302,17 @@ class MemoryHistory:
         self._check_available()
         found = {uid: _text(self.jobs_by_uid[uid].result) for uid in uids if uid in self.jobs_by_uid}
         return {uid: answer for uid, answer in found.items() if answer is not None}
+
+    async def parent(self, uid: str) -> ParentRecord:
+        """Return what a job was accepted with, all of its answer, and the jobs that follow it."""
+        self._check_available()
+        job = self.jobs_by_uid.get(uid)
+        if job is None:
+            return ParentRecord(None, None, {})
+        last = job.starts[max(job.starts)].result if job.starts else None
+        answer = job.result if job.result is not None else last
+        found = [one.key for one in self.jobs_by_uid.values() if one.key.parent_uid == uid]
+        return ParentRecord(job.resolved, _text(answer), {one.name: one.uid for one in found})
 
     async def clock(self) -> datetime:
         """Return the time."""

@@ -16,7 +16,7 @@ from msgspec import Raw
 from psycopg.types.json import Json
 
 from agentjobs.contract import Resolved
-from agentjobs.core.job.observation import FinalResult, Progress
+from agentjobs.core.job.observation import FinalResult, ParentRecord, Progress
 from agentjobs.history import slots
 from agentjobs.history.batcher import Batcher
 from agentjobs.history.database import Connection, Database
@@ -241,6 +241,17 @@ class OperatorWrites:
             return {uid: Raw(answer) for uid, answer in await found.fetchall()}
 
         return await self._database.autocommit(work) if uids else {}
+
+    async def parent(self, uid: str) -> ParentRecord:
+        """Return what a job was accepted with, all of its answer, and the jobs that follow it, also those long gone."""
+
+        async def work(connection: Connection) -> Any:
+            return await (await connection.execute(_SQL["parent"], {"uid": uid})).fetchone()
+
+        row = await self._database.autocommit(work)
+        if row is None:
+            return ParentRecord(None, None, {})
+        return ParentRecord(row.resolved, None if row.answer is None else Raw(row.answer), row.children or {})
 
     async def clock(self) -> datetime:
         """Return the database's time, which `close_vanished` compares with."""

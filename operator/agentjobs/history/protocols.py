@@ -17,7 +17,7 @@ from agentjobs.api.recorded_notifications import RecordedNotification
 from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, SessionStory
 from agentjobs.api.recorded_usage import JobModelUsage, RecordedCall, UsageBy, UsageReport
 from agentjobs.contract import Attempt, Event, MemoryHit, Resolved, ResultDocument, StepsBody, StepsPage
-from agentjobs.core.job.observation import FinalResult, Progress
+from agentjobs.core.job.observation import FinalResult, ParentRecord, Progress
 from agentjobs.history.model_records import (
     Correction,
     EndedCall,
@@ -116,6 +116,10 @@ class OperatorHistory(Protocol):
 
     async def answers(self, uids: Collection[str]) -> dict[str, Raw]:
         """Return the whole final answers of those of these jobs that have one: `contract.Result` as text."""
+        ...
+
+    async def parent(self, uid: str) -> ParentRecord:
+        """Return what a job was accepted with, all of its answer, and the jobs that follow it, also those long gone."""
         ...
 
     async def clock(self) -> datetime:

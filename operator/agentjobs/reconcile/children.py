@@ -45,14 +45,16 @@ class Children:
         child: Resource,
         word: str,
         controller: Callable[[Any], str],
-        created_before: Callable[[Any, str], Awaitable[str | None]],
+        created_before: Callable[[Any, str], Awaitable[str | None]] | None = None,
+        parent_of: Callable[[Mapping[str, Any]], str | None] | None = None,
     ) -> None:
         """
         Args:
             word: names the parent in messages, as in "this schedule's".
             controller: returns the uid of the parent of a cached child.
             created_before: returns the uid of a child of that name that the parent has had, from history. Raises
-                Unavailable while history cannot say.
+                Unavailable while history cannot say. None where the parent's loop asks history itself.
+            parent_of: returns the uid of the parent of a child as the API server has it. Default: its controller's.
         """
         self._cluster = setup.ports.cluster
         self._history = setup.ports.history
@@ -61,7 +63,8 @@ class Children:
         self._child = child
         self._word = word
         self._controller = controller
-        self._created_before = created_before
+        self._created_before = created_before or _unasked
+        self._parent_of = parent_of or controller_uid
         # Uids of deleted children, by the parent's uid and their name; oldest first.
         self._deleted: Bounded[tuple[str, str], str] = Bounded(TOMBSTONES)
         self._state.informers.subscribe(child, self._on_change)
@@ -79,6 +82,10 @@ class Children:
                 uid = seen.created_before.get(entry.name) or self._deleted.get((parent.uid, entry.name))
                 if uid is not None:
                     yield entry, uid
+
+    def was_deleted(self, parent: Versioned, name: str) -> bool:
+        """Whether this process saw a child of that name go."""
+        return self._deleted.get((parent.uid, name)) is not None
 
     async def refresh(self, parent: Versioned, reserved: Iterable[str], names: Iterable[str], seen: Pass) -> bool:
         """Read the parent, and the children of these names. False while history is away: look again later.
@@ -112,7 +119,7 @@ class Children:
         except NotFound:
             seen.absent.add(name)
             return
-        if controller_uid(child) == parent.uid:
+        if self._parent_of(child) == parent.uid:
             self._state.observe(self._child, None, child)
         else:
             seen.absent.add(name)
@@ -135,7 +142,7 @@ class Children:
 
     async def _adopt(self, parent: Versioned, name: str, seen: Pass) -> None:
         found = await self._cluster.get(self._child, parent.key[0], name)
-        if controller_uid(found) == parent.uid:
+        if self._parent_of(found) == parent.uid:
             self._state.observe(self._child, None, found)
             return
         what = f"an {self._child.kind} {name} exists that is not this {self._word}'s"
@@ -148,6 +155,10 @@ class Children:
         answer = await self._cluster.patch(self._parent, *parent.key, body, subresource="status")
         self._state.observe(self._parent, None, answer)
         seen.fresh = answer["metadata"]["resourceVersion"]
+
+
+async def _unasked(_parent: Any, _name: str) -> str | None:
+    return None
 
 
 def controller_uid(obj: Mapping[str, Any]) -> str | None:

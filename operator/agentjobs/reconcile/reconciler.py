@@ -14,7 +14,7 @@ from agentjobs.reconcile.history_feed import HistoryFeed
 from agentjobs.reconcile.job.trial import Trial
 from agentjobs.reconcile.kinds import KINDS
 from agentjobs.reconcile.ports import Ports
-from agentjobs.reconcile.setup import Setup
+from agentjobs.reconcile.setup import FOLLOW_UP_DEPTH, Setup
 from agentjobs.reconcile.state import QUEUE, State
 
 
@@ -29,6 +29,7 @@ class Reconciler:
         queues: Mapping[str, int],
         models: Models | None = None,
         sinks: Iterable[str] = (),
+        follow_up_depth: int = FOLLOW_UP_DEPTH,
         kinds: Iterable[Kind[Any, Setup]] = KINDS,
     ) -> None:
         """`queues` maps the implicit queues, which every namespace has, to their slots.
@@ -46,6 +47,7 @@ class Reconciler:
             models=known,
             sinks=frozenset(sinks),
             trial=Trial(ports, pods),
+            follow_up_depth=follow_up_depth,
         )
         self._reconcilers: dict[str, Reconcile] = {QUEUE: self._admit}
         for kind in self.state.informers.kinds:

@@ -43,9 +43,10 @@ class Builder:
         namespace: str = "default",
         minute: int = 0,
         schedule: str = "",
+        parent: str = "",
     ) -> None:
         self.uid = uid
-        self.key = JobKey(uid, namespace, name, NOON + timedelta(minutes=minute), schedule)
+        self.key = JobKey(uid, namespace, name, NOON + timedelta(minutes=minute), schedule, parent)
 
     @property
     def place(self) -> dict[str, str]:

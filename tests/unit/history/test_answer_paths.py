@@ -5,7 +5,7 @@ import json
 import pytest
 from msgspec import Raw
 
-from agentjobs.history.answers import Missing, as_text, value_at, whole
+from agentjobs.api.answers import Missing, as_text, value_at, whole
 
 ANSWER = {"steps": [{"title": "one"}, {"title": "two"}], "n": 3, "none": None, "text": 'a "b"\n'}
 

@@ -276,6 +276,10 @@ class World:
         self._available()
         return await self.history.job_of(namespace, schedule, name, since=since)
 
+    async def parent(self, uid):
+        self._available()
+        return await self.history.parent(uid)
+
     async def recorded(self, uid):
         self._available()
         return await self.history.recorded(uid)
@@ -519,7 +523,9 @@ class World:
         else:
             self.calls[uid, attempt] += 1
 
-    def end_pod(self, pod, verdict=None, *, reason="", code=0, delay=None, message="because", outcome=None):
+    def end_pod(
+        self, pod, verdict=None, *, reason="", code=0, delay=None, message="because", outcome=None, structured=None
+    ):
         """The container ends, with the runner's word or without."""
         meta = pod["metadata"]
         start = int(meta["name"].rpartition("-")[2])
@@ -527,7 +533,7 @@ class World:
         if verdict:
             word = TerminationMessage(verdict, reason, message, start, owner(pod), delay, outcome=outcome)
         if verdict is Verdict.SUCCEED:
-            self._answer(pod, start, outcome)
+            self._answer(pod, start, outcome, structured)
         state = {
             "exitCode": code,
             "reason": "Completed" if code == 0 else "Error",
@@ -538,10 +544,10 @@ class World:
         statuses = [{"name": "runner", "state": {"terminated": state}}]
         self._pod_status(pod, phase="Succeeded" if code == 0 else "Failed", containerStatuses=statuses)
 
-    def _answer(self, pod, start, outcome):
+    def _answer(self, pod, start, outcome, structured):
         """The runner hands in its answer; one that was never let claim its start does so now, if it may."""
         uid, of = pod["metadata"]["uid"], owner(pod)
-        answer = {"text": "Hello.", "structured": {"start": start}, "usage": {}, "outcome": outcome}
+        answer = {"text": "Hello.", "structured": structured or {"start": start}, "usage": {}, "outcome": outcome}
         document = {"verdict": Verdict.SUCCEED.value, "reason": "", "message": "", "delaySeconds": None}
         if self.claim(of, start, uid):
             at_once(self.history.put_result(of, start, uid, {**document, "result": answer}))

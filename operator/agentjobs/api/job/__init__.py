@@ -14,6 +14,7 @@ team        rules about inline agents
 output      rules about the schema of an answer
 pod_rules   rules about variables, volumes and credentials of pods
 step_rules  rules about waits, time-outs and compaction of steps, and about sessions
+follow_up_rules  rules about follow-ups: names, order, what their texts may name
 run_config  rules about settings of ADK's RunConfig
 resolve     the spec that an accepted job runs, with defaults and contents of ConfigMaps
 """

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from agentjobs.api.conditions import AcceptedReason
+from agentjobs.api.job.follow_up_rules import follow_up_problems
 from agentjobs.api.job.output import schema_problems
 from agentjobs.api.job.pod_rules import exactly_one, pod_problems
 from agentjobs.api.job.run_config import run_config_problems
@@ -253,6 +254,7 @@ def _rule_problems(spec: Raw) -> Iterator[Problem]:
     yield from step_problems(spec)
     yield from _policy_problems(spec)
     yield from pod_problems(spec)
+    yield from follow_up_problems(spec)
     yield from _egress_problems(as_object(as_object(spec.get("isolation")).get("egress")))
 
 

@@ -1,11 +1,12 @@
 """What the operator may do to a job next: one closed union. mypy shows the branch that `reconcile` lacks for one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from agentjobs.api.conditions import ConditionType, Phase
-from agentjobs.api.job.status import AttemptRecord, Checkpoint, Twin
+from agentjobs.api.job.status import AttemptRecord, Checkpoint, FollowUpStatus, Twin
 from agentjobs.core.job.needs import Need
 from agentjobs.core.job.observation import FinalResult
 from agentjobs.core.pods.pod import Pod
@@ -139,6 +140,24 @@ class DeleteJob:
     """Delete the object: its time to live is over, and its end is in Postgres."""
 
 
+@dataclass(frozen=True, slots=True)
+class MakeFollowUp:
+    """Create the jobs of a follow-up, again if need be; each that exists, or has existed, is there already."""
+
+    name: str
+    jobs: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFollowUps:
+    """Write what became of the follow-ups, all at once."""
+
+    follow_ups: tuple[FollowUpStatus, ...]
+    """None of them when the end turned out to ask for none."""
+    reason: str
+    message: str
+
+
 Action: TypeAlias = (
     Keep
     | Observe
@@ -152,6 +171,8 @@ Action: TypeAlias = (
     | EndStart
     | RemoveFinalizer
     | BackfillResult
+    | MakeFollowUp
+    | RecordFollowUps
     | DeleteJob
 )
 

@@ -33,6 +33,7 @@ from agentjobs.core.job.actions import (
     StopPod,
 )
 from agentjobs.core.job.end_start import ASK_AGAIN, end_start
+from agentjobs.core.job.following import again, follow
 from agentjobs.core.job.holds import HEAL_AGAIN, HOLDS, next_attempt
 from agentjobs.core.job.observation import Job, Observation
 from agentjobs.core.pods.diagnose import Ending, diagnose, lost, never_began, refused, silent
@@ -86,12 +87,16 @@ def _continues(action: Action) -> TypeGuard[EndStart]:
 
 
 def _finished(seen: Observation, now: datetime) -> Answer:
-    """A job that has ended stays as it is. Finalizers are removed, a missing result is added, and it expires."""
+    """A job that has ended stays as it is. Its follow-ups are made, finalizers removed, and it expires."""
     job = seen.job
+    if (following := follow(seen)) is not None:
+        return following
     if pods := _with_finalizer(seen.pods):
         return _clean_up(seen, pods)
     if job.needs_result and seen.history_available:
         return needs.FinalResult() if seen.result is None else Decision(BackfillResult(seen.result))
+    if job.needs_follow_ups and not job.deleting:
+        return Decision(Keep(), again=again(job, now))
     ttl = job.time_to_live
     if job.deleting or ttl is None or job.status.completion_time is None:
         return Decision(Keep())

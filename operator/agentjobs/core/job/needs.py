@@ -72,7 +72,12 @@ class EndRecorded:
     """Whether the job's end is in Postgres."""
 
 
+@dataclass(frozen=True, slots=True)
+class ParentRecord:
+    """What history has of a job that others follow, and whether the job is still as it was seen."""
+
+
 HistoryNeed: TypeAlias = (
-    AcceptedSpec | LastHeartbeat | StartProgress | Spent | ExhaustedModels | FinalResult | EndRecorded
+    AcceptedSpec | LastHeartbeat | StartProgress | Spent | ExhaustedModels | FinalResult | EndRecorded | ParentRecord
 )
 Need: TypeAlias = PodTrial | References | Slot | HistoryNeed

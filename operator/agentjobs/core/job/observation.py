@@ -9,7 +9,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from msgspec import Raw
+
 from agentjobs.api.conditions import ConditionType, Phase, SuspendedReason, find_condition, is_true
+from agentjobs.api.job.relations import FollowUp
 from agentjobs.api.job.resolve import Sources
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, Lineage
@@ -29,6 +32,7 @@ from agentjobs.contract import (
     Result,
     controller_of,
 )
+from agentjobs.core.children import Refusal
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import Answer
 from agentjobs.durations import instant
@@ -330,6 +334,28 @@ class FinalResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ParentRecord:
+    """What history has of a job that others follow."""
+
+    resolved: Resolved | None
+    """What it was accepted with; None of one that history does not know."""
+    answer: Raw | None
+    """All of its answer, however large, as text."""
+    children: Mapping[str, str]
+    """Uids of the jobs that follow it, by name; also of those that are gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How many jobs of a follow-up exist or have existed, and why the others do not."""
+
+    made: int
+    job: str = ""
+    """Name of one of them."""
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """One job and everything a decision about it may depend on."""
 
@@ -385,6 +411,14 @@ class Observation:
     progress: Progress | None = None
     """Of the active start, asked at its end."""
     result: FinalResult | None = None
+    follow_ups: tuple[FollowUp, ...] | None = None
+    """Those that the job was accepted with; None when that is not known without asking."""
+    record: ParentRecord | None = None
+    """Of a job with follow-ups that has ended; None when it has not been asked."""
+    tried: Mapping[str, Tried] = field(default_factory=dict)
+    """What came of the follow-ups that were tried in this pass, by name."""
+    depth: int = 0
+    """How many jobs may come before one in a chain of follow-ups."""
 
     @property
     def must_stop(self) -> bool:

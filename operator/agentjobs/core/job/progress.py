@@ -12,6 +12,7 @@ from agentjobs.api.conditions import (
     AdmittedReason,
     Condition,
     ConditionType,
+    FollowUpReason,
     Phase,
     SuspendedReason,
     is_true,
@@ -26,13 +27,14 @@ from agentjobs.api.job.status import (
     AgentJobStatus,
     AttemptRecord,
     Checkpoint,
+    FollowUpStatus,
     QueuePlace,
     ResolvedSpec,
     ResultSummary,
 )
 from agentjobs.api.raw_status import MAX_CONDITIONS
 from agentjobs.contract import cut, pod_name
-from agentjobs.core.job.actions import Claim, EndStart, Finish, ReportPod, Suspend, Wait
+from agentjobs.core.job.actions import Claim, EndStart, Finish, RecordFollowUps, ReportPod, Suspend, Wait
 from agentjobs.core.job.observation import Job, Progress
 
 _END_CONDITIONS = {
@@ -148,6 +150,28 @@ def suspended(job: Job, action: Suspend, *, spec_hash: str | None, now: datetime
     if queue and status.queue is None:
         status = replace(status, queue=QueuePlace(name=queue))
     return _held(job, status, action, now)
+
+
+def named(
+    job: Job, status: AgentJobStatus, follow_ups: tuple[FollowUpStatus, ...] | None, *, now: datetime
+) -> AgentJobStatus:
+    """The status of an end, with the follow-ups that it asks for; None: nobody can say now which these are."""
+    if follow_ups == ():
+        return status
+    reason, condition = FollowUpReason.PENDING, ConditionType.FOLLOW_UPS_CREATED
+    status = replace(status, follow_ups=follow_ups)
+    return _observed(job, replace(status, conditions=_set(job, status, condition, False, reason, "", now)))
+
+
+def followed(job: Job, action: RecordFollowUps, *, now: datetime) -> AgentJobStatus:
+    """What became of the follow-ups. No transition: the job has ended."""
+    condition = ConditionType.FOLLOW_UPS_CREATED
+    if not action.follow_ups and action.reason == FollowUpReason.CREATED:
+        conditions = tuple(one for one in job.status.conditions if one.type != condition)
+    else:
+        made = action.reason == FollowUpReason.CREATED
+        conditions = _set(job, job.status, condition, made, action.reason, action.message, now)
+    return _observed(job, replace(job.status, conditions=conditions, follow_ups=action.follow_ups or None))
 
 
 def finished(job: Job, action: Finish, *, now: datetime) -> AgentJobStatus:

@@ -367,6 +367,21 @@ ORDER BY name, created_at DESC, uid DESC;
 -- name: answers
 SELECT uid, result::text FROM agentjobs.results WHERE uid = ANY(%(uids)s);
 
+-- name: parent
+SELECT
+    jobs.resolved,
+    coalesce(
+        (SELECT result FROM agentjobs.results WHERE results.uid = jobs.uid),
+        (SELECT last.result FROM agentjobs.starts AS last WHERE last.uid = jobs.uid ORDER BY last.start DESC LIMIT 1)
+    )::text AS answer,
+    (
+        SELECT json_object_agg(child.name, child.uid)
+        FROM agentjobs.jobs AS child
+        WHERE child.parent_uid = %(uid)s AND child.parent_uid <> '' AND child.namespace = jobs.namespace
+    ) AS children
+FROM agentjobs.jobs
+WHERE jobs.uid = %(uid)s;
+
 -- name: clock
 SELECT clock_timestamp() AS now;
 

@@ -18,8 +18,10 @@ from agentjobs.core.job.actions import (
     EndStart,
     Finish,
     Keep,
+    MakeFollowUp,
     MakePod,
     Observe,
+    RecordFollowUps,
     RemoveFinalizer,
     ReportPod,
     StopPod,
@@ -27,6 +29,7 @@ from agentjobs.core.job.actions import (
     Wait,
 )
 from agentjobs.core.job.ended import EndedJob, KnownJob
+from agentjobs.core.job.follow_ups import asked
 from agentjobs.core.job.observation import Job, Observation
 from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.core.pods.pod import Pod
@@ -36,6 +39,7 @@ from agentjobs.history.records import StartRecord
 from agentjobs.kube.resources import AGENTJOBS, PODS
 from agentjobs.reconcile.job.acceptance import Acceptance
 from agentjobs.reconcile.job.facts import Facts
+from agentjobs.reconcile.job.follow_ups import FollowUps
 from agentjobs.reconcile.job.memo import JobMemo
 from agentjobs.reconcile.job.pods import PodMaker
 from agentjobs.reconcile.job.prerequisites import Prerequisites
@@ -74,6 +78,7 @@ class Applier:
         acceptance: Acceptance,
         story: Story,
         pods: PodDefaults,
+        follow_ups: FollowUps,
     ) -> None:
         self._state = state
         self._acceptance = acceptance
@@ -82,6 +87,7 @@ class Applier:
         self._prerequisites = Prerequisites(ports, pods)
         self._pods = PodMaker(ports, state, self._prerequisites, pods)
         self._story = story
+        self._follow_ups = follow_ups
         self._now = ports.now
 
     # One branch an action is the point: mypy shows the one that is missing.
@@ -120,6 +126,11 @@ class Applier:
             case BackfillResult(result):
                 await self._write(job, with_result(job, job.status, result))
                 self._story.completed(seen)
+            case MakeFollowUp():
+                await self._follow_ups.make(job, action, facts)
+            case RecordFollowUps():
+                await self._write(job, progress.followed(job, action, now=self._now()))
+                self._story.followed(seen, action)
             case DeleteJob():
                 await self._delete_job(job)
                 return False
@@ -244,16 +255,22 @@ class Applier:
     async def _finish(self, seen: Observation, end: Finish) -> None:
         job = seen.job
         self._state.leave(job)
-        await self._write(job, with_result(job, progress.finished(job, end, now=self._now()), seen.result))
+        await self._write(job, self._with_end(seen, progress.finished(job, end, now=self._now())))
         self._story.finished(seen, end)
 
     async def _end_start(self, seen: Observation, end: EndStart) -> None:
         job, record = seen.job, end.record
         status = progress.start_ended(job, end, now=self._now())
-        await self._write(job, with_result(job, status, seen.result) if isinstance(end.next_step, Finish) else status)
+        await self._write(job, self._with_end(seen, status) if isinstance(end.next_step, Finish) else status)
         self._metrics.attempt(record.verdict, record.reason)
         self._metrics.run_duration.observe(_seconds(record))
         self._story.start_ended(seen, end)
+
+    def _with_end(self, seen: Observation, status: AgentJobStatus) -> AgentJobStatus:
+        """Add to the status of an end what history knows of the job, and the follow-ups that this end asks for."""
+        job, status = seen.job, with_result(seen.job, status, seen.result)
+        known = seen.follow_ups if job.accepted else ()
+        return progress.named(job, status, None if known is None else asked(known, status), now=self._now())
 
     async def _delete_job(self, job: Job) -> None:
         if self._state.is_reserved_by_schedule(job):
@@ -302,6 +319,7 @@ class Applier:
         body = {"metadata": {"resourceVersion": job.resource_version}, "status": patch}
         answer = await self._cluster.patch(AGENTJOBS, job.namespace, job.name, body, subresource="status")
         self._state.observe(AGENTJOBS, None, answer)
+        self._state.memo(job).written = answer["metadata"]["resourceVersion"]
         return True
 
 

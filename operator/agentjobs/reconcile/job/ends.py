@@ -3,7 +3,7 @@
 from typing import Final
 
 from agentjobs.core.job.ended import EndedJob, KnownJob
-from agentjobs.core.job.observation import parse_job
+from agentjobs.core.job.observation import Job, parse_job
 from agentjobs.errors import NotFound
 from agentjobs.history.protocols import OperatorHistory
 from agentjobs.kube.resources import AGENTJOBS
@@ -15,11 +15,13 @@ _DELETED: Final = "Deleted"
 
 
 async def is_recorded(job: KnownJob, cluster: Cluster, history: OperatorHistory, writer: Writer) -> bool:
-    """Ask; what history lacks is put again, from the status.
+    """Ask; what history lacks is put again, from the status. A job whose follow-ups are not made stays, too.
 
     Raises:
         Unavailable: the database cannot be asked.
     """
+    if isinstance(job, Job) and job.needs_follow_ups:
+        return False
     if await history.recorded(job.uid) not in (None, _DELETED):
         return True
     if isinstance(job, EndedJob):

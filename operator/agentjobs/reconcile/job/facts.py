@@ -5,7 +5,7 @@ While Postgres is away, jobs wait and say so. A pass in which it did not answer 
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, assert_never
 
@@ -15,7 +15,7 @@ from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.problems import Problem
 from agentjobs.contract import Resolved
 from agentjobs.core.job import needs
-from agentjobs.core.job.observation import FinalResult, Heartbeat, Job, Observation, Progress
+from agentjobs.core.job.observation import FinalResult, Heartbeat, Job, Observation, ParentRecord, Progress, Tried
 from agentjobs.errors import Invalid, NotFound, Unavailable
 from agentjobs.kube.resources import AGENTJOBS, CONFIGMAPS
 from agentjobs.models.budget import Spend
@@ -44,6 +44,9 @@ class Facts:
     exhausted: Mapping[str, datetime] | None = None
     end_recorded: bool | None = None
     result: FinalResult | None = None
+    record: ParentRecord | None = None
+    tried: dict[str, Tried] = field(default_factory=dict)
+    """What came of the follow-ups that were tried, by name."""
     outage: bool = False
     """Postgres did not answer in this pass."""
 
@@ -74,6 +77,8 @@ class FactsLoader:
     async def load(self, seen: Observation, need: needs.Need, facts: Facts, memo: JobMemo) -> bool:
         """Answer a need. False when the answer is not there yet: the job's key is worked on again once it is."""
         job = seen.job
+        if isinstance(need, needs.ParentRecord) and memo.written != job.resource_version:
+            await self._read_again(job)
         match need:
             case needs.Slot():
                 self._state.ask_for_slot(job, need)
@@ -150,10 +155,19 @@ class FactsLoader:
                 facts.exhausted = await self._exhausted.models() if self._exhausted else {}
             case needs.FinalResult():
                 facts.result = await self._history.final_result(job.uid)
+            case needs.ParentRecord():
+                facts.record = await self._history.parent(job.uid)
             case needs.EndRecorded():
                 facts.end_recorded = await is_recorded(job, self._cluster, self._history, self._writer)
             case _:
                 assert_never(need)
+
+    async def _read_again(self, job: Job) -> None:
+        """Take in the job as the API server has it: its follow-ups may have been made, and their jobs be gone."""
+        try:
+            self._state.observe(AGENTJOBS, None, await self._cluster.get(AGENTJOBS, *job.key))
+        except NotFound:
+            self._state.observe_gone(AGENTJOBS, job)
 
     async def _recall(self, job: Job) -> None:
         if (resolved := await self._history.resolved(job.uid)) is not None:

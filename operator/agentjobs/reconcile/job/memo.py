@@ -36,3 +36,5 @@ class JobMemo:
     claimed: ClaimedSlot | None = None
     policy_of: str | None = None
     """Uid of the pod that owns the job's network policy beside the job."""
+    written: str = ""
+    """resourceVersion of the job in the answer to our last write: what the cache has of it is no older."""

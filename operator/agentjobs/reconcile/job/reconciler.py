@@ -23,6 +23,7 @@ from agentjobs.core.queues.admission import JobName
 from agentjobs.reconcile.job.acceptance import Acceptance
 from agentjobs.reconcile.job.apply import Applier
 from agentjobs.reconcile.job.facts import Facts, FactsLoader
+from agentjobs.reconcile.job.follow_ups import FollowUps
 from agentjobs.reconcile.job.memo import JobMemo
 from agentjobs.reconcile.job.story import Story
 from agentjobs.reconcile.setup import ASK_AGAIN_SECONDS, Setup
@@ -40,7 +41,15 @@ class Jobs:
         self._story = Story(ports)
         self._facts = FactsLoader(ports, self._state, setup.trial)
         self._acceptance = acceptance = Acceptance(ports, self._state, self._facts)
-        self._applier = Applier(ports, state=self._state, acceptance=acceptance, story=self._story, pods=setup.pods)
+        self._applier = Applier(
+            ports,
+            state=self._state,
+            acceptance=acceptance,
+            story=self._story,
+            pods=setup.pods,
+            follow_ups=FollowUps(setup),
+        )
+        self._depth = setup.follow_up_depth
         self._max_llm_calls = setup.pods.max_llm_calls
         self._models = setup.models
         self._sinks = setup.sinks
@@ -103,6 +112,9 @@ class Jobs:
                 history_available=available,
                 end_recorded=facts.end_recorded,
                 result=facts.result,
+                record=facts.record,
+                tried=facts.tried,
+                depth=self._depth,
             )
         own, spec = self._state.specs.own(job), self._state.specs.in_force(job)
         active_for = self._active_for(job, memo)
@@ -135,6 +147,7 @@ class Jobs:
             deleting_for=self._deleting_for(job, pods, memo),
             progress=facts.progress,
             result=facts.result,
+            follow_ups=self._state.specs.follow_ups(job),
         )
 
     def _asked(self, spec: AgentJobSpec | None) -> frozenset[str]:

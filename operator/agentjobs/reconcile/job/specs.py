@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from agentjobs.api.changes import Changes, attributes
+from agentjobs.api.job.relations import FollowUp
 from agentjobs.api.job.resolve import (
     STEERING,
     Sources,
@@ -167,6 +168,13 @@ class Specs:
             # It was moved between acceptance and the first start, and stays where it started.
             changed["queue"] = job.status.queue.name
         return accepted.spec.model_copy(update=changed) if changed else accepted.spec
+
+    def follow_ups(self, job: Job) -> tuple[FollowUp, ...] | None:
+        """The follow-ups that were accepted; None while that is not known."""
+        if (accepted := self._accepted.get(job.uid)) is not None:
+            return None if accepted.spec is None else accepted.spec.follow_ups
+        own = self.own(job).spec
+        return None if own is None or job.generation > 1 or job.template is not None else own.follow_ups
 
     def edits(self, job: Job) -> list[str]:
         """Name the edits of the object since its acceptance that have no effect, each with its field."""

@@ -8,11 +8,29 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from agentjobs.api.conditions import AcceptedReason, AdmittedReason, Phase, PodStartedReason, SuspendedReason
+from agentjobs.api.conditions import (
+    AcceptedReason,
+    AdmittedReason,
+    FollowUpReason,
+    Phase,
+    PodStartedReason,
+    SuspendedReason,
+)
 from agentjobs.api.events import EventReason
 from agentjobs.api.job.status import AttemptRecord
 from agentjobs.contract import Verdict, cut
-from agentjobs.core.job.actions import Again, Claim, EndStart, Finish, MakePod, ReportPod, StopPod, Suspend, Wait
+from agentjobs.core.job.actions import (
+    Again,
+    Claim,
+    EndStart,
+    Finish,
+    MakePod,
+    RecordFollowUps,
+    ReportPod,
+    StopPod,
+    Suspend,
+    Wait,
+)
 from agentjobs.core.job.observation import Job, Observation, Obstacle
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import Granted
@@ -116,6 +134,17 @@ class Story:
     def completed(self, seen: Observation) -> None:
         """What the job used, and its answer, came into its status after its end."""
         _line("job.completed", seen.job, decision="BackfillResult")
+
+    def followed(self, seen: Observation, action: RecordFollowUps) -> None:
+        """The jobs of its follow-ups exist, or the status says why not."""
+        made = {one.name: one.jobs for one in action.follow_ups if one.jobs}
+        level = logging.INFO if action.reason == FollowUpReason.CREATED else logging.WARNING
+        if made:
+            names = ", ".join(f"{name} ({jobs})" if jobs > 1 else name for name, jobs in made.items())
+            self._event(seen.job, EventReason.FOLLOW_UPS_CREATED, f"made the jobs of: {names}")
+        if level == logging.WARNING:
+            self._event(seen.job, action.reason, action.message)
+        _decided("job.followed", seen, action, level, reason=action.reason, made=made)
 
     def observed(self, job: Job) -> None:
         """An edit was looked at, and the status says so; nothing else follows from it."""

@@ -210,7 +210,7 @@ def test_texts_of_follow_ups_keep_their_names_until_the_job_has_ended() -> None:
         "name": "fix",
         "templateRef": {"name": "fixer"},
         "parameters": {"what": "$(result.bug) $(params.repo) $(parent.name) $$(x)"},
-        "input": {"message": "$(params.note) $(index)"},
+        "input": {"message": "$(params.note) $(parent.phase)"},
     }
     job = job_of(parameters={"repo": "shop", "note": "$(result.secret)"}, followUps=[follow_up])
     kept = resolved(job, read_job(job, template_of("review", 1, REVIEW)))

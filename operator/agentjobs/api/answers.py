@@ -1,0 +1,79 @@
+"""Values of an answer by their path, for texts of other jobs: `$(after.plan.steps.0)`.
+
+An answer has up to 4 MiB, and as Python objects up to 25 times that: only what a path leads through is read, and every
+other part stays the text that it is. Pure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct, field
+
+from agentjobs.contract import cut
+
+MAX_KNOWN: Final = 10
+"""Names that a fault lists."""
+_MAX_NAME: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A path leads nowhere."""
+
+    at: str
+    """Where it ends, as a path; empty for the answer itself."""
+    known: tuple[str, ...]
+    """The names that are there, at most ten; none where there is no object."""
+
+
+class Whole(Struct, frozen=True):
+    """A whole answer, of which nothing is read that is not asked for."""
+
+    text: Raw = Raw(b'""')
+    structured: Raw = Raw(b"null")
+    outcome: str | None = None
+    cut_from: int | None = field(name="cutFrom", default=None)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it was too large to be stored, and is only its beginning."""
+        return self.cut_from is not None
+
+    @property
+    def content(self) -> Raw:
+        """What it says: its JSON object where it has one, else its text as JSON."""
+        return self.text if bytes(memoryview(self.structured)[:1]) == b"n" else self.structured
+
+
+def whole(answer: Raw) -> Whole:
+    """Read an answer as history keeps it."""
+    return msgspec.json.decode(answer, type=Whole)
+
+
+def value_at(value: Raw, path: Sequence[str]) -> Raw | Missing:
+    """Return the value at a path: names of an object's members, numbers from 0 of a list's items."""
+    for place, name in enumerate(path):
+        inner = _inner(value)
+        found = inner.get(name)
+        if found is None:
+            return Missing(".".join(path[:place]), tuple(cut(one, _MAX_NAME) for one in list(inner)[:MAX_KNOWN]))
+        value = found
+    return value
+
+
+def as_text(value: Raw) -> str:
+    """Return a value as it stands in a text: a text as it is, anything else as JSON."""
+    if bytes(memoryview(value)[:1]) == b'"':
+        return msgspec.json.decode(value, type=str)
+    return msgspec.json.format(bytes(value), indent=-1).decode()
+
+
+def _inner(value: Raw) -> dict[str, Raw]:
+    head = bytes(memoryview(value)[:1])
+    if head == b"{":
+        return msgspec.json.decode(value, type=dict[str, Raw])
+    if head == b"[":
+        return {str(place): item for place, item in enumerate(msgspec.json.decode(value, type=list[Raw]))}
+    return {}

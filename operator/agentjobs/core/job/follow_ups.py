@@ -1,0 +1,282 @@
+"""Which jobs follow one that has ended, and what they are.
+
+The write that ends a job names its follow-ups (`asked`). Then `planned` says which jobs each of them is: under names
+that follow from the parent alone, so that a repetition makes the same. What the parent's answer brings into them is
+text: it chooses neither template, queue nor image, and nothing in it reads as a name. Pure.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+import msgspec
+from msgspec import Raw
+from pydantic import TypeAdapter, ValidationError
+
+from agentjobs.api.answers import Missing, as_text, value_at, whole
+from agentjobs.api.composition import Unusable, ValueOf, composed, filled
+from agentjobs.api.conditions import FollowUpReason
+from agentjobs.api.job.follow_up_rules import FOR_EACH
+from agentjobs.api.job.relations import MAX_AFTER, MAX_ITEMS, MAX_PARAMETER, FollowUp
+from agentjobs.api.job.resolve import template_of
+from agentjobs.api.job.spec import MAX_JOB_NAME
+from agentjobs.api.job.status import AgentJobStatus, FollowUpStatus
+from agentjobs.api.substitution import names_of
+from agentjobs.contract import (
+    ANNOTATION_DEPTH,
+    ANNOTATION_PARENT_UID,
+    ANNOTATION_ROOT,
+    GROUP,
+    LABEL_FOLLOW_UP,
+    LABEL_PARENT,
+    MANAGED_BY,
+    VERSION,
+    Resolved,
+)
+from agentjobs.core.job.observation import Job, ParentRecord
+
+MAX_MESSAGE_BYTES: Final = 64 * 1024
+TTL_SECONDS: Final = 24 * 60 * 60
+_HASH_CHARS: Final = 8
+_LIST: Final = TypeAdapter(tuple[FollowUp, ...])
+_AFTER: Final = "after."
+_NO_ITEM: Final = Raw(b"null")
+
+
+@dataclass(frozen=True, slots=True)
+class Unmade:
+    """Why a follow-up gets no jobs."""
+
+    reason: FollowUpReason
+    message: str
+
+
+class _Stop(Exception):
+    def __init__(self, reason: FollowUpReason, message: str) -> None:
+        super().__init__(message)
+        self.unmade = Unmade(reason, message)
+
+
+def accepted_follow_ups(resolved: Resolved) -> tuple[FollowUp, ...] | None:
+    """Return the follow-ups that a job was accepted with; None when this version cannot read them."""
+    try:
+        return _LIST.validate_python(resolved["spec"].get("followUps") or (), extra="ignore")
+    except ValidationError:
+        return None
+
+
+def asked(follow_ups: Iterable[FollowUp], status: AgentJobStatus) -> tuple[FollowUpStatus, ...]:
+    """Return the follow-ups that the end of a job asks for, by its phase and its answer's outcome."""
+    phase, outcome = status.phase, status.result.outcome if status.result else None
+    return tuple(
+        FollowUpStatus(one.name)
+        for one in follow_ups
+        if phase in (one.when or ("Succeeded",)) and (not one.outcomes or outcome in one.outcomes)
+    )
+
+
+def child_name(job: str, uid: str, follow_up: str, index: int | None = None) -> str:
+    """Return the name of a follow-up's job: `<job>-<follow-up>-<8 hexadecimal digits>`.
+
+    The job's name is cut to fit; it is in the digits with its uid, as is the number of the item. There are no dots in
+    it, which would be read as parts of a path where other jobs name it in their texts.
+    """
+    named = "\n".join((uid, job, follow_up, "" if index is None else str(index)))
+    digits = hashlib.sha256(named.encode()).hexdigest()[:_HASH_CHARS]
+    head = job[: MAX_JOB_NAME - _HASH_CHARS - 2 - len(follow_up)].rstrip(".-")
+    return f"{head.replace('.', '-')}-{follow_up}-{digits}"
+
+
+class Plans:
+    """The jobs that follow one job, follow-up by follow-up.
+
+    Args:
+        follow_ups: those that it was accepted with.
+        depth: how long a chain may be: jobs that come before one.
+    """
+
+    def __init__(self, job: Job, record: ParentRecord, follow_ups: Sequence[FollowUp], *, depth: int) -> None:
+        self._job = job
+        self._record = record
+        self._follow_ups = {one.name: one for one in follow_ups}
+        self._asked = {one.name for one in job.status.follow_ups or asked(follow_ups, job.status)}
+        self._depth = depth
+        template = template_of(record.resolved) if record.resolved else None
+        self._names = names_of(job.object["metadata"], template["parameters"] if template else None)
+
+    def before(self, name: str) -> tuple[str, ...]:
+        """Return the follow-ups whose jobs the jobs of this one wait for, among those that are asked for."""
+        known = self._follow_ups.get(name)
+        return () if known is None else tuple(one for one in known.after if one in self._asked and one != name)
+
+    def planned(self, name: str) -> tuple[dict[str, Any], ...] | Unmade:
+        """Return the AgentJobs of a follow-up, or why it gets none: all of them can be made, or none is."""
+        try:
+            return self._planned(name)
+        except _Stop as stop:
+            return stop.unmade
+        except (msgspec.MsgspecError, RecursionError) as error:
+            return Unmade(FollowUpReason.UNUSABLE_TEXT, f"the answer cannot be read: {error}")
+
+    def _planned(self, name: str) -> tuple[dict[str, Any], ...]:
+        follow_up = self._known(name)
+        if self._child_depth > self._depth:
+            chain = f"{self._child_depth - 1} jobs come before it, and a chain has at most {self._depth + 1}"
+            raise _Stop(FollowUpReason.DEPTH_EXCEEDED, chain)
+        after = [child for one in self.before(name) for child in self._jobs(one)]
+        if len(after) > MAX_AFTER:
+            raise _Stop(
+                FollowUpReason.TOO_MANY, f"after leads to {len(after)} jobs; at most {MAX_AFTER} can be waited for"
+            )
+        items = self._items(follow_up)
+        if items is None:
+            return (self._body(follow_up, after, None, _NO_ITEM),)
+        return tuple(self._body(follow_up, after, index, item) for index, item in enumerate(items))
+
+    def _known(self, name: str) -> FollowUp:
+        if (follow_up := self._follow_ups.get(name)) is None:
+            raise _Stop(FollowUpReason.MISSING_RESULT, "the job was not accepted with a follow-up of this name")
+        return follow_up
+
+    def _jobs(self, name: str) -> list[str]:
+        """Names of the jobs of a follow-up."""
+        items = self._items(self._known(name))
+        numbers: list[int | None] = [None] if items is None else list(range(len(items)))
+        return [child_name(self._job.name, self._job.uid, name, number) for number in numbers]
+
+    def _items(self, follow_up: FollowUp) -> list[Raw] | None:
+        """The items of `forEach`, each as JSON; None without one."""
+        if follow_up.for_each is None:
+            return None
+        match = FOR_EACH.fullmatch(follow_up.for_each)
+        found = self._result(match[1]) if match else Raw(b"null")
+        if bytes(memoryview(found)[:1]) != b"[":
+            raise _Stop(FollowUpReason.NO_LIST, f"forEach: {follow_up.for_each} is no list")
+        items = msgspec.json.decode(found, type=list[Raw])
+        if len(items) > MAX_ITEMS:
+            what = f"forEach: {follow_up.for_each} has {len(items)} items; at most {MAX_ITEMS} are allowed"
+            raise _Stop(FollowUpReason.TOO_MANY, what)
+        return items
+
+    @property
+    def _child_depth(self) -> int:
+        lineage = self._job.lineage
+        return (lineage.depth if lineage else 0) + 1
+
+    def _body(self, follow_up: FollowUp, after: list[str], index: int | None, item: Raw) -> dict[str, Any]:
+        job, lineage = self._job, self._job.lineage
+        metadata = {
+            "namespace": job.namespace,
+            "name": child_name(job.name, job.uid, follow_up.name, index),
+            "labels": {
+                LABEL_PARENT: job.name,
+                LABEL_FOLLOW_UP: follow_up.name,
+                "app.kubernetes.io/managed-by": MANAGED_BY,
+            },
+            "annotations": {
+                ANNOTATION_PARENT_UID: job.uid,
+                ANNOTATION_ROOT: lineage.root if lineage else job.name,
+                ANNOTATION_DEPTH: str(self._child_depth),
+            },
+        }
+        spec = self._spec(follow_up, after, index, item)
+        return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "AgentJob", "metadata": metadata, "spec": spec}
+
+    def _spec(self, follow_up: FollowUp, after: list[str], index: int | None, item: Raw) -> dict[str, Any]:
+        def value_of(name: str) -> str | None:
+            return self._value(follow_up, name, index, item, waits=bool(after))
+
+        given = follow_up.model_dump(mode="json", by_alias=True, exclude_none=True)
+        spec: dict[str, Any] = {
+            key: given[key] for key in ("templateRef", "queue", "priority", "startAfter") if key in given
+        }
+        if follow_up.parameters:
+            spec["parameters"] = {key: _parameter(key, text, value_of) for key, text in follow_up.parameters.items()}
+        if follow_up.input is not None:
+            spec["input"] = {"message": _message(follow_up.input.message, value_of)}
+        if after:
+            spec["after"] = {"jobs": after}
+        if "Session" in follow_up.inherit:
+            spec["session"] = self._session()
+        return {**spec, "ttlSecondsAfterFinished": TTL_SECONDS}
+
+    def _session(self) -> dict[str, Any]:
+        session = (self._record.resolved or {"spec": {}})["spec"].get("session") or {}
+        return {**{key: session[key] for key in ("appName", "userId", "sessionId")}, "mode": "Continue"}
+
+    def _value(self, follow_up: FollowUp, name: str, index: int | None, item: Raw, *, waits: bool) -> str | None:
+        """The value of a name in a follow-up's text; None for one that its job itself gives a value."""
+        first, _, path = name.partition(".")
+        if first == "result":
+            return as_text(self._result(name))
+        if first == "item" and follow_up.for_each is not None:
+            return as_text(_at(item, path, name))
+        if name == "index" and index is not None:
+            return str(index)
+        if first == "parent" and (value := self._of_parent(path)) is not None:
+            return value
+        if name.startswith(_AFTER) and follow_up.after:
+            # Nothing to wait for: then its job has no such names.
+            return None if waits else "[]" if path == "results" else _missing(name, "no job is waited for")
+        if (value := self._names.get(name)) is not None:
+            return value
+        return _missing(name, "is no name that has a value here")
+
+    def _of_parent(self, name: str) -> str | None:
+        job, result = self._job, self._job.status.result
+        return {
+            "name": job.name,
+            "uid": job.uid,
+            "phase": job.status.phase.value if job.status.phase else "",
+            "reason": job.status.reason or "",
+            "outcome": (result and result.outcome) or "",
+            "summary": result.summary if result else "",
+        }.get(name)
+
+    def _result(self, name: str) -> Raw:
+        """What `result.<path>` names in the whole answer; `result` alone is all of its text."""
+        if self._record.answer is None:
+            return _missing(name, "the job has no stored answer")
+        answer = whole(self._record.answer)
+        if answer.is_cut:
+            return _missing(name, "the answer was too large to be stored whole")
+        _, _, path = name.partition(".")
+        return _at(answer.content, path, name) if path else answer.text
+
+
+def _at(value: Raw, path: str, name: str) -> Raw:
+    found = value_at(value, path.split(".")) if path else value
+    if isinstance(found, Missing):
+        there = f"there are {', '.join(found.known)}" if found.known else "it is no object and no list"
+        return _missing(name, f"it leads nowhere; at {found.at or 'its beginning'} {there}")
+    return found
+
+
+def _missing(name: str, why: str) -> NoReturn:
+    raise _Stop(FollowUpReason.MISSING_RESULT, f"$({name[:120]}): {why}")
+
+
+def _message(text: str, value_of: ValueOf) -> str:
+    try:
+        message = composed(text, value_of)
+    except Unusable as unusable:
+        raise _Stop(FollowUpReason.UNUSABLE_TEXT, f"input.message: {unusable}") from unusable
+    if (size := len(message.encode())) > MAX_MESSAGE_BYTES:
+        raise _Stop(
+            FollowUpReason.TEXT_TOO_LONG, f"input.message: {size} bytes; at most {MAX_MESSAGE_BYTES} are allowed"
+        )
+    if not message:
+        raise _Stop(FollowUpReason.UNUSABLE_TEXT, "input.message: it is empty")
+    return message
+
+
+def _parameter(name: str, text: str, value_of: ValueOf) -> str:
+    try:
+        value = filled(text, value_of)
+    except Unusable as unusable:
+        raise _Stop(FollowUpReason.UNUSABLE_TEXT, f"parameters.{name}: {unusable}") from unusable
+    if len(value) > MAX_PARAMETER:
+        length = f"parameters.{name}: {len(value)} characters; at most {MAX_PARAMETER} are allowed"
+        raise _Stop(FollowUpReason.TEXT_TOO_LONG, length)
+    return value

@@ -1,0 +1,109 @@
+"""What `decide` does about the follow-ups of a job that has ended.
+
+    the end      names those that are asked for, in the same write
+    MakeFollowUp each in its order: its jobs are created, or found
+    RecordFollowUps once, when all have been tried
+
+A job is created only after the parent was read from the API server, and history was asked which jobs follow it: one
+that has been there, and is gone, is not made again. Pure.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from agentjobs.api.conditions import ConditionType, FollowUpReason, find_condition
+from agentjobs.api.job.status import MAX_FOLLOW_UP_MESSAGE, FollowUpStatus
+from agentjobs.contract import cut
+from agentjobs.core.children import RefusalReason
+from agentjobs.core.job import needs
+from agentjobs.core.job.actions import Answer, Decision, MakeFollowUp, RecordFollowUps
+from agentjobs.core.job.follow_ups import Plans, Unmade, accepted_follow_ups, asked
+from agentjobs.core.job.observation import Job, Observation, Tried
+
+SOON: Final = timedelta(seconds=2)
+AT_LAST: Final = timedelta(minutes=1)
+SHARE: Final = 10
+"""What has been refused for long is tried less often."""
+
+
+def follow(seen: Observation) -> Answer | None:
+    """Return what is to be done about the follow-ups of an ended job now; None when that is nothing."""
+    job, record = seen.job, seen.record
+    if not job.needs_follow_ups or job.deleting or not seen.history_available:
+        return None
+    if record is None:
+        return needs.ParentRecord()
+    known = accepted_follow_ups(record.resolved) if record.resolved else ()
+    if known is None:
+        told = RecordFollowUps(job.status.follow_ups or (), FollowUpReason.SPEC_UNREADABLE, "")
+        return _written(job, told)
+    plans = Plans(job, record, known, depth=seen.depth)
+    entries: dict[str, FollowUpStatus] = {}
+    for entry in job.status.follow_ups or asked(known, job.status):
+        found = _next(entry, plans, entries, seen)
+        if isinstance(found, MakeFollowUp):
+            return Decision(found)
+        entries[entry.name] = found
+    return _written(job, _recorded(tuple(entries.values())))
+
+
+def again(job: Job, now: datetime) -> datetime:
+    """When to try again what the API server refused, or history could not say."""
+    waited = now - (job.status.completion_time or now)
+    return now + min(AT_LAST, max(SOON, waited / SHARE))
+
+
+def _next(
+    entry: FollowUpStatus, plans: Plans, before: dict[str, FollowUpStatus], seen: Observation
+) -> FollowUpStatus | MakeFollowUp:
+    """What became of a follow-up, or the jobs that are to be made for it."""
+    if not entry.is_open:
+        return entry
+    waited_for = [before[name] for name in plans.before(entry.name) if name in before]
+    if any(one.is_open for one in waited_for):
+        return entry
+    if lacking := next((one for one in waited_for if not one.made), None):
+        return _unmade(entry, FollowUpReason.AFTER_NOT_MADE, f"{lacking.name}: {lacking.reason}")
+    if (tried := seen.tried.get(entry.name)) is not None:
+        return _as_tried(entry, tried)
+    planned = plans.planned(entry.name)
+    if isinstance(planned, Unmade):
+        return _unmade(entry, planned.reason, planned.message)
+    return MakeFollowUp(entry.name, planned) if planned else FollowUpStatus(entry.name, made=True)
+
+
+def _as_tried(entry: FollowUpStatus, tried: Tried) -> FollowUpStatus:
+    refusal, alone = tried.refusal, tried.job if tried.made == 1 else None
+    if refusal is None:
+        return FollowUpStatus(entry.name, made=True, jobs=tried.made, job=alone)
+    reason = FollowUpReason.NAME_TAKEN if refusal.reason is RefusalReason.NAME_TAKEN else FollowUpReason.REFUSED
+    unmade = _unmade(entry, FollowUpReason.INVALID if refusal.final else reason, refusal.message)
+    return replace(unmade, jobs=tried.made, job=alone)
+
+
+def _unmade(entry: FollowUpStatus, reason: FollowUpReason, message: str) -> FollowUpStatus:
+    return FollowUpStatus(entry.name, reason=reason.value, message=cut(message, MAX_FOLLOW_UP_MESSAGE))
+
+
+def _recorded(entries: tuple[FollowUpStatus, ...]) -> RecordFollowUps:
+    """All entries, and the condition: what will be tried again is told before what will not."""
+    if all(one.made for one in entries):
+        made = sum(one.jobs for one in entries)
+        return RecordFollowUps(entries, FollowUpReason.CREATED, f"{made} job{'' if made == 1 else 's'}")
+    first = min((one for one in entries if not one.made), key=lambda one: (not one.is_open, one.reason is None))
+    reason = first.reason or FollowUpReason.PENDING
+    return RecordFollowUps(entries, reason, f"{first.name}: {first.message}" if first.message else first.name)
+
+
+def _written(job: Job, action: RecordFollowUps) -> Decision | None:
+    """The action, unless the status says all that already but for its messages: a quota's changes with each try."""
+    said = find_condition(job.status.conditions, ConditionType.FOLLOW_UPS_CREATED)
+    same = said is not None and said.reason == action.reason
+    if same and list(map(_gist, job.status.follow_ups or ())) == list(map(_gist, action.follow_ups)):
+        return None
+    return Decision(action)
+
+
+def _gist(entry: FollowUpStatus) -> FollowUpStatus:
+    return replace(entry, message=None)

@@ -1,0 +1,76 @@
+"""What is wrong with follow-ups is said before the job runs, not when it has ended."""
+
+import pytest
+
+from agentjobs.api.job.validation import validate_job
+
+
+def problems(*follow_ups):
+    spec = {
+        "agent": {"model": "gemini-flash-latest", "inline": {"instruction": "Be brief."}},
+        "input": {"message": "Say hello."},
+        "followUps": [{"templateRef": {"name": "t"}, **one} for one in follow_ups],
+    }
+    return [(one.field, one.reason) for one in validate_job({"metadata": {"name": "hello", "uid": "u"}, "spec": spec})]
+
+
+def message(text, **fields):
+    return {"name": "next", "input": {"message": text}, **fields}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$(result)",
+        "$(result.a.0.b)",
+        "$(parent.name) $(parent.uid) $(parent.phase) $(parent.outcome) $(parent.summary) $(parent.reason)",
+        "$(job.name)",
+        "$$(whatever)",
+    ],
+)
+def test_names_that_have_a_value_when_the_job_has_ended_are_legal(text):
+    assert problems(message(text)) == []
+
+
+def test_items_and_results_are_legal_where_there_are_some():
+    work = message("$(item) $(item.title) $(index)", forEach="$(result.steps)")
+    review = {"name": "review", "after": ["next"], "input": {"message": "$(after.results)"}}
+    assert problems(work, review) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$(item)",
+        "$(index)",
+        "$(parent.spec)",
+        "$(parent)",
+        "$(after.results)",
+        "$(after.other.x)",
+        "$(result.)",
+        "$(result.a..b)",
+        "$(nobody)",
+    ],
+)
+def test_names_without_a_value_are_refused(text):
+    assert problems(message(text)) == [("spec.followUps[0].input.message", "UnresolvedReference")]
+
+
+def test_results_of_others_stand_in_messages_alone():
+    work, review = message("x"), {"name": "review", "after": ["next"], "parameters": {"p": "$(after.results)"}}
+    assert problems(work, review) == [("spec.followUps[1].parameters.p", "UnresolvedReference")]
+
+
+@pytest.mark.parametrize(
+    ("follow_ups", "field"),
+    [
+        pytest.param([{"name": "a"}, {"name": "a"}], "followUps[1].name", id="a name twice"),
+        pytest.param([{"name": "a", "after": ["a"]}], "followUps[0].after[0]", id="itself"),
+        pytest.param([{"name": "a", "after": ["b"]}, {"name": "b"}], "followUps[0].after[0]", id="a later one"),
+        pytest.param([{"name": "a", "forEach": "steps"}], "followUps[0].forEach", id="no name"),
+        pytest.param([{"name": "a", "forEach": "$(result.a) x"}], "followUps[0].forEach", id="more than a name"),
+        pytest.param([{"name": "a", "forEach": "$(parent.name)"}], "followUps[0].forEach", id="no list of the answer"),
+    ],
+)
+def test_order_and_lists_are_checked(follow_ups, field):
+    assert (f"spec.{field}", "InvalidSpec") in problems(*follow_ups)
