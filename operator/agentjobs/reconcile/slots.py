@@ -92,6 +92,12 @@ class Slots:
         self._changed(queue[0])
         return answer
 
+    def close(self, queue: QueueName) -> None:
+        """There is no such queue any more."""
+        if (queues := self._queues.get(queue[0])) is not None:
+            queues.close(queue[1])
+            self._changed(queue[0])
+
     def wake_all(self) -> None:
         """Wake every queue in which jobs wait."""
         for namespace, queues in self._queues.items():

@@ -276,6 +276,8 @@ class State:
             return Admission()
         policy = self.policy(*queue)
         if policy is None or not self.policies.is_settled(queue):
+            if policy is None:
+                self.slots.close(queue)
             return Admission()  # its jobs learn that there is none from `policy`, and leave
         answer = self.slots.admit(queue, policy, self._now())
         for name in answer.changed:

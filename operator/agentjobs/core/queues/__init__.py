@@ -6,6 +6,11 @@ budgets    periods of the calendar, and what is left in them
 tally      how many jobs of each queue run, wait, ...
 status     what an AgentQueue's status says
 requests   what jobs ask, hold and are told
-admission  jobs admitted and refused, and when to look again
+admission  jobs admitted and refused, and when to look again; the order in words
 line       the jobs that wait in a queue, in order
+partition  those of one partition, by session
+limits     what is counted against the policy
+starts     starts in a sliding window
+told       the sentences for jobs
+heaps      heaps with stale entries
 """

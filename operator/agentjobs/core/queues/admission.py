@@ -1,6 +1,15 @@
 """Which waiting jobs of a queue start now.
 
-Order inside a queue: priority (0 first), then age. A job whose session is in use is skipped and delays no other.
+The order, which docs/reference/queue-order.md tells users:
+
+1. The queue is open: not stopped, and with room in its budgets. Else nobody starts.
+2. The level: the priority less one for each whole aging since the job began to wait, at least 0. Lower first.
+3. With strategy Fair the partition: the one that holds the fewest slots; of these the one whose last start is longest
+   ago, first one that had none.
+4. Age: the job that was created first; then its name.
+
+Passed over, never waited for: a job whose session is in use, or whose partition has all its slots, its starts of the
+period, or its budget. While a slot is free, and the queue has starts left, one job that may have it gets it.
 
 `Queues` holds what the decision depends on for one namespace: the entries of waiting jobs, the holders of slots, the
 users of sessions. It takes in each change and keeps its answers up to date, so that a start costs O(log n) and a full
@@ -12,6 +21,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
+from agentjobs.core.queues import told
+from agentjobs.core.queues.limits import Limits
 from agentjobs.core.queues.line import Line
 from agentjobs.core.queues.policy import Backlog, ExceededBudget, QueuePolicy, Rate, Stop, Strategy
 from agentjobs.core.queues.requests import (
@@ -86,8 +97,8 @@ class Queues:
         self._users: Users = {}
 
     def __bool__(self) -> bool:
-        """Whether anything waits or is held."""
-        return bool(self._entries or self._holdings)
+        """Whether anything waits, is held, or has to be remembered."""
+        return bool(self._entries or self._holdings or self._lines)
 
     def entry(self, name: JobName) -> QueueEntry | None:
         """A job's request and its answer so far."""
@@ -113,27 +124,38 @@ class Queues:
             self._leave_line(entry)
         elif isinstance(entry.answer, Granted):
             self.hold(_reservation(name), None)
+            if (line := self._lines.get(entry.queue)) is not None:
+                line.not_started(entry)
 
     def room_refused(self, name: JobName, reason: RoomReason, until: datetime) -> Refusal | None:
-        """PostgreSQL has no room for a job that was granted a slot: it waits again, and nobody is granted one.
+        """PostgreSQL has no room for a job that was granted a slot: it waits again, and none is granted for a while.
 
         Args:
             name: the job.
             reason: of what there is no room.
-            until: when to try again.
+            until: when to try again. A slot of the queue that becomes free ends the wait, too, unless it is of a rate.
 
-        Returns the job's new answer, None when it waits for none.
+        Returns the job's new answer, None when it was granted none.
         """
         entry = self._entries.get(name)
         if entry is None or not isinstance(entry.answer, Granted):
             return None
-        line = self._line(entry.queue)
-        refusal = line.pause(entry, reason, until)
+        # It waits before its slot is free, or the queue might be forgotten; the pause is last, as a free slot ends one.
+        line = self._lines[entry.queue]
+        entry.answer = Refusal(told.SLOT, "")
         line.join(entry)
-        line.told(entry, refusal)
         self.hold(_reservation(name), None)
+        line.not_started(entry)
+        entry.answer = refusal = line.pause(entry, reason, until)
         self.woken.add(entry.queue)
         return refusal
+
+    def close(self, queue: str) -> None:
+        """There is no such queue any more. Those who wait are told by others."""
+        line = self._lines.get(queue)
+        if line is not None:
+            line.limits.policy = None
+            self._forget(queue, line)
 
     def _leave_line(self, entry: QueueEntry) -> None:
         line = self._lines[entry.queue]
@@ -169,28 +191,30 @@ class Queues:
         line = self._lines.get(queue)
         if line is None:
             return NOTHING
+        line.look(policy, now)
         admitted: list[JobName] = []
-        paused = line.paused_until is not None and now < line.paused_until
-        is_full = paused or line.taken >= policy.limit
-        while not paused and line.taken < policy.limit and (entry := line.first()) is not None:
+        while (entry := line.next()) is not None:
             self._grant(line, entry)
             admitted.append(entry.candidate.key)
-        full = Refusal("WaitingForSlot", f"all {policy.limit} slots of queue {queue} are taken")
-        refused = line.refusals(full, is_full=is_full)
+        answers = line.tell()
         self.woken.discard(queue)
-        return Admission(tuple(admitted), refused, again=line.paused_until if paused else None)
+        refused = {name: answer for name, answer in answers.items() if isinstance(answer, Refusal)}
+        rejected = {name: answer for name, answer in answers.items() if isinstance(answer, Rejection)}
+        answer = Admission(tuple(admitted), refused, rejected, line.again())
+        self._forget(queue, line)
+        return answer
 
     def _grant(self, line: Line, entry: QueueEntry) -> None:
         """Reserve the slot and the session until the job's claim is seen, or it leaves."""
         one, entry.answer = entry.candidate, Granted()
         self.hold(_reservation(one.key), Holding(one.uid, one.lock, entry.queue, one.uid, partition=one.partition))
-        line.leave(entry)
+        line.granted(entry)
 
     def _take(self, source: Hashable, holding: Holding) -> None:
         if holding.session is not None:
             self._users.setdefault(holding.session, {})[source] = holding
         if holding.queue is not None:
-            self._line(holding.queue).take(holding.holder)
+            self._line(holding.queue).take(holding.holder, holding.partition)
 
     def _give_back(self, source: Hashable, before: Holding, after: Holding | None) -> None:
         if before.session is not None and (after is None or after.session != before.session):
@@ -200,7 +224,7 @@ class Queues:
                 del self._users[before.session]
         if before.queue is not None:
             line = self._lines[before.queue]
-            if line.give_back(before.holder) and line.waiting:
+            if line.give_back(before.holder, before.partition) and line.waiting:
                 self.woken.add(before.queue)
             self._forget(before.queue, line)
 
@@ -211,11 +235,11 @@ class Queues:
     def _line(self, queue: str) -> Line:
         line = self._lines.get(queue)
         if line is None:
-            line = self._lines[queue] = Line(self._users)
+            line = self._lines[queue] = Line(self._users, Limits(queue))
         return line
 
     def _forget(self, queue: str, line: Line) -> None:
-        if not line.waiting and not line.taken:
+        if line.is_idle:
             del self._lines[queue]
 
 

@@ -1,242 +1,426 @@
-"""The jobs that wait in one queue in order, without those whose session is in use.
+"""One queue: the jobs that wait in it, in order, who holds its slots, and what waiting jobs are told.
 
-Jobs of one session wait in a group. A group offers the line at most one job: the one that the session allows to start.
-So a job that waits for its session costs nothing until the session is free, and then only the first job of that session
-is considered.
+Events (a job joins or leaves, a slot is taken or free, a session changes) note what they touch; a look at the queue
+brings its order up to date for that alone. A look at a queue in which nothing happened costs nothing.
 """
 
 import itertools
-from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush
-from typing import Final
+from typing import Any, Final
 
-from agentjobs.core.queues.requests import Holding, JobName, QueueEntry, Refusal, SessionLock, Users
+from agentjobs.core.queues import told
+from agentjobs.core.queues.heaps import Heap
+from agentjobs.core.queues.limits import NEVER, Limits
+from agentjobs.core.queues.partition import Group, Partition
+from agentjobs.core.queues.policy import QueuePolicy, Strategy
+from agentjobs.core.queues.requests import JobName, QueueEntry, Refusal, Rejection, SessionLock, Users
+from agentjobs.core.queues.starts import Start
 
-_Item = tuple[int, datetime, JobName, int, "QueueEntry"]
-
-# A heap this small is not worth clearing.
-_SMALL: Final = 64
-
-
-class _Heap(ABC):
-    """Entries in order. A stale one stays until it is the first, or until most are stale."""
-
-    __slots__ = ("_clear_at", "_items")
-
-    def __init__(self) -> None:
-        self._items: list[_Item] = []
-        self._clear_at = _SMALL
-
-    @abstractmethod
-    def counts(self, entry: QueueEntry, ticket: int) -> bool:
-        """Whether an entry that was pushed with that ticket is not stale."""
-
-    def push(self, entry: QueueEntry, ticket: int) -> None:
-        """Add an entry. `ticket` grows from call to call."""
-        if len(self._items) >= self._clear_at:
-            self._items = [item for item in self._items if self.counts(item[4], item[3])]
-            heapify(self._items)
-            self._clear_at = 2 * len(self._items) + _SMALL
-        one = entry.candidate
-        heappush(self._items, (one.priority, one.created, one.key, ticket, entry))
-
-    def first(self) -> QueueEntry | None:
-        """Return the best entry that is not stale, and leave it in the heap."""
-        while self._items:
-            *_, ticket, entry = self._items[0]
-            if self.counts(entry, ticket):
-                return entry
-            heappop(self._items)
-        return None
+MOST_TOLD: Final = 200
+"""Jobs whose old answer is looked at again at once: each may be a write."""
+TELL_AGAIN: Final = timedelta(seconds=1)
+MOST_IDLE: Final = 1000
+"""Partitions whose last start is remembered though nothing of them waits or runs."""
 
 
-class _Shown(_Heap):
-    """The entries that groups offer to their line."""
+class _Order(Heap[Partition]):
+    """The partitions that have a job which may start, the next one first."""
 
     __slots__ = ()
 
-    def counts(self, entry: QueueEntry, ticket: int) -> bool:
-        return entry.ticket == ticket
-
-
-class _Group(_Heap):
-    """The waiting jobs of one session."""
-
-    __slots__ = ("members", "named", "shown", "wait_for_slot")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.members: dict[str, QueueEntry] = {}  # by uid
-        self.shown: QueueEntry | None = None
-        # The names of the pods that hold the session, each with the uid of its job.
-        self.named: tuple[tuple[str, str], ...] = ()
-        # Entries whose answer is that they wait for a slot.
-        self.wait_for_slot: dict[QueueEntry, None] = {}
-
-    def counts(self, entry: QueueEntry, ticket: int) -> bool:
-        return self.members.get(entry.candidate.uid) is entry
-
-    def join(self, entry: QueueEntry, ticket: int) -> None:
-        self.members[entry.candidate.uid] = entry
-        self.push(entry, ticket)
-
-    def leave(self, entry: QueueEntry) -> None:
-        del self.members[entry.candidate.uid]
-        self.wait_for_slot.pop(entry, None)
-
-    def next(self, users: Mapping[Hashable, Holding]) -> QueueEntry | None:
-        """The entry that the session allows to start: the first, or that of the job which alone holds the session."""
-        uids = {holding.uid for holding in users.values()}
-        if not uids:
-            return self.first()
-        return self.members.get(uids.pop()) if len(uids) == 1 else None
-
-    def wait_for_session(self) -> list[QueueEntry]:
-        """Entries whose answer is that they wait for the session."""
-        return [entry for entry in self.members.values() if entry.answer and entry not in self.wait_for_slot]
+    def counts(self, item: tuple[Any, ...]) -> bool:
+        partition: Partition = item[-1]
+        return partition.ticket == int(item[-2])
 
 
 @dataclass(slots=True)
 class Line:
-    """One queue: the entries that wait, and the holders of its slots."""
+    """The queue of that name."""
 
     users: Users
     """Sessions in use in the namespace; the owner calls `session_changed` when one of them changes."""
+    limits: Limits
     waiting: int = 0
-    paused_until: datetime | None = None
-    _holders: dict[str, int] = field(default_factory=dict)
-    _groups: dict[SessionLock, _Group] = field(default_factory=dict)
-    _shown: _Shown = field(default_factory=_Shown)
-    # Entries without an answer, or whose answer may be out of date.
+    _groups: dict[SessionLock, tuple[Group, ...]] = field(default_factory=dict)
+    _partitions: dict[str, Partition] = field(default_factory=dict)
+    # Idle ones, the one that became it first in front.
+    _idle: dict[str, None] = field(default_factory=dict)
+    _order: _Order = field(default_factory=_Order)
+    # Partitions whose place may be out of date.
+    _dirty: dict[Partition, None] = field(default_factory=dict)
+    # Open partitions with doubtful groups.
+    _doubts: dict[Partition, None] = field(default_factory=dict)
+    # When partitions are looked at again, though nothing happens.
+    _timers: list[tuple[datetime, int, Partition]] = field(default_factory=list)
+    # When entries gain a level.
+    _gains: list[tuple[datetime, int, QueueEntry]] = field(default_factory=list)
+    # Entries without an answer, and those whose answer may be out of date.
+    _new: dict[QueueEntry, None] = field(default_factory=dict)
     _untold: dict[QueueEntry, None] = field(default_factory=dict)
-    # Sessions in use with an entry whose answer is that it waits for a slot. That is true while all slots are taken.
-    _doubtful: dict[SessionLock, None] = field(default_factory=dict)
-    _tickets: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+    # When more of those are told.
+    _tell_at: datetime = NEVER
+    _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     @property
-    def taken(self) -> int:
-        """How many slots are taken."""
-        return len(self._holders)
+    def is_idle(self) -> bool:
+        """Whether nothing has to be remembered of the queue."""
+        policy = self.limits.policy
+        return not self.waiting and not self.limits.taken and (policy is None or policy.rate is None)
 
-    def take(self, holder: str) -> None:
+    def take(self, holder: str, partition: str | None) -> None:
         """Count one more holding of a holder, which takes one slot for all of them."""
-        self._holders[holder] = self._holders.get(holder, 0) + 1
+        one = None if partition is None else self._partition(partition)
+        self.limits.take(holder, one)
+        if one is not None:
+            self._dirty[one] = None
 
-    def give_back(self, holder: str) -> bool:
-        """Count one holding less. True when the slot becomes free."""
-        self._holders[holder] -= 1
-        if self._holders[holder]:
-            return False
-        del self._holders[holder]
-        return True
+    def give_back(self, holder: str, partition: str | None) -> bool:
+        """Count one holding less. True when a slot becomes free."""
+        one = None if partition is None else self._partition(partition)
+        is_free = self.limits.give_back(holder, one)
+        if one is not None:
+            self._dirty[one] = None
+            self._rest(one)
+        return is_free
 
     def join(self, entry: QueueEntry) -> None:
         """Add an entry."""
-        group = self._groups.setdefault(entry.candidate.lock, _Group())
-        group.join(entry, next(self._tickets))
+        one = entry.candidate
+        group = self._group(entry)
+        if group is None:
+            group = Group(self._partition(one.partition))
+            self._groups[one.lock] = (*self._groups.get(one.lock, ()), group)
+        entry.level = self._level(entry)
+        group.join(entry, next(self._numbers))
+        self._note_gain(entry)
         self.waiting += 1
-        self._untold[entry] = None
-        self.session_changed(entry.candidate.lock)
+        group.partition.waiting += 1
+        self._dirty[group.partition] = None
+        if entry.answer is None:
+            self._new[entry] = None
+        else:
+            group.note(entry)
+            self._tell_again([entry])
+        self.session_changed(one.lock)
 
     def leave(self, entry: QueueEntry) -> bool:
         """Remove an entry. True when that may let another of its session start."""
-        self._groups[entry.candidate.lock].leave(entry)
+        group = self._group_of(entry)
+        group.leave(entry)
         self.waiting -= 1
+        group.partition.waiting -= 1
+        self._new.pop(entry, None)
         self._untold.pop(entry, None)
-        return self.session_changed(entry.candidate.lock)
-
-    def pause(self, entry: QueueEntry, reason: str, until: datetime) -> Refusal:
-        """Start nothing until then. Returns what the job is told that had to come back."""
-        self.paused_until = until
-        if reason == "Rate":
-            return Refusal("WaitingForRate", f"queue {entry.queue} has had its starts; the next may be at {until}")
-        return Refusal("WaitingForSlot", f"all slots of queue {entry.queue} are taken")
-
-    def told(self, entry: QueueEntry, refusal: Refusal) -> None:
-        """Note what an entry was told."""
-        self._untold.pop(entry, None)
-        self._tell(entry, refusal)
+        changed = self.session_changed(entry.candidate.lock)
+        self._rest(group.partition)
+        return changed
 
     def session_changed(self, session: SessionLock) -> bool:
         """Take in that the users or the entries of a session changed. True when admission may change something."""
-        group = self._groups.get(session)
-        if group is None:
-            return False
+        changed = False
+        for group in self._groups.get(session, ()):
+            changed |= self._group_changed(session, group)
+        return changed
+
+    def _group_changed(self, session: SessionLock, group: Group) -> bool:
         users = self.users.get(session, {})
         before, group.shown = group.shown, group.next(users)
         if before is not group.shown:
-            self._show(before, group.shown)
+            self._offer(before, group)
         named = tuple((holding.uid, holding.told) for holding in users.values() if holding.told)
         renamed = named != group.named
         if renamed:
             # Every job that waits for a pod which may never end is told its name, and told again when it ends.
             group.named = named
-            self._untold |= dict.fromkeys(group.wait_for_session())
+            self._tell_again(group.wait_for_session())
         doubtful = self._judge(session, group)
         if not group.members:
-            del self._groups[session]
+            others = tuple(one for one in self._groups[session] if one is not group)
+            if others:
+                self._groups[session] = others
+            else:
+                del self._groups[session]
         return renamed or doubtful or (group.shown is not None and group.shown is not before)
 
-    def first(self) -> QueueEntry | None:
-        """Return the first entry that its session allows to start."""
-        return self._shown.first()
-
-    def refusals(self, full: Refusal, *, is_full: bool) -> Mapping[JobName, Refusal]:
-        """Return the new answers of jobs that wait, where they differ from the last. Call it after all admissions.
-
-        Args:
-            full: the answer to a job that waits for a slot.
-            is_full: whether no slot was free at the beginning. Then no job gets the answer to wait for its session: a
-                slot is missing as well, and the session may be free once there is one.
-        """
-        untold = {entry: self._refusal(entry, full, is_full=is_full) for entry in self._untold}
-        if not is_full:
-            for session in self._doubtful:
-                entries = self._groups[session].wait_for_slot
-                untold |= {entry: self._refusal(entry, full, is_full=False) for entry in entries}
-        self._untold.clear()
-        changed = {entry: refusal for entry, refusal in untold.items() if entry.answer != refusal}
-        return {entry.candidate.key: self._tell(entry, refusal) for entry, refusal in changed.items()}
-
-    def _refusal(self, entry: QueueEntry, full: Refusal, *, is_full: bool) -> Refusal:
-        one, group = entry.candidate, self._groups[entry.candidate.lock]
-        others = [holding for holding in self.users.get(one.lock, {}).values() if holding.uid != one.uid]
-        told = next((holding.told for holding in others if holding.told), "another job")
-        in_use = Refusal("WaitingForLock", f"session {one.lock[2]} is in use by {told}")
-        waits_for_it = entry.answer is not None and entry not in group.wait_for_slot
-        if others:
-            return in_use if waits_for_it or not is_full else full
-        # Behind another entry of a free session the answer stays, unless it names a pod that no longer holds it.
-        return in_use if entry.answer == in_use and entry is not group.shown else full
-
-    def _tell(self, entry: QueueEntry, refusal: Refusal) -> Refusal:
-        session, entry.answer = entry.candidate.lock, refusal
-        group = self._groups[session]
-        if refusal.reason == "WaitingForSlot":
-            group.wait_for_slot[entry] = None
-        else:
-            group.wait_for_slot.pop(entry, None)
-        self._judge(session, group)
-        return refusal
-
-    def _show(self, before: QueueEntry | None, after: QueueEntry | None) -> None:
+    def _offer(self, before: QueueEntry | None, group: Group) -> None:
+        """Let a group offer the entry that it shows now, in place of another."""
         if before is not None:
             before.ticket = 0
+        after = group.shown
         if after is not None:
-            after.ticket = next(self._tickets)
-            self._shown.push(after, after.ticket)
-            if after.answer is not None and after not in self._groups[after.candidate.lock].wait_for_slot:
-                self._untold[after] = None  # its answer was to wait for the session
+            after.ticket = next(self._numbers)
+            one = after.candidate
+            group.partition.offers.push(after.level, one.created, one.key, after.ticket, after)
+            if after not in group.turns:
+                self._tell_again([after])  # if it was told to wait for the session, that is over
+        self._dirty[group.partition] = None
 
-    def _judge(self, session: SessionLock, group: _Group) -> bool:
-        """Note whether a session in use has an entry whose answer is that it waits for a slot; True when it has."""
-        told = len(group.wait_for_slot) - (group.shown in group.wait_for_slot)
-        doubtful = told > 0 and session in self.users
+    def look(self, policy: QueuePolicy, now: datetime) -> None:
+        """Take in what is allowed, and that time has passed."""
+        self.limits.now = now
+        if policy != self.limits.policy:
+            self._adopt(policy)
+        self._age()
+        while self._timers and self._timers[0][0] <= now:
+            partition = heappop(self._timers)[2]
+            partition.timer = None
+            self._dirty[partition] = None
+        if self.limits.close():
+            self._tell_again(self._entries())
+        self._refresh()
+
+    def next(self) -> QueueEntry | None:
+        """Return the entry that starts now; None when none does."""
+        self._refresh()
+        partition = self._order.first() if self.limits.is_open() else None
+        return None if partition is None else partition.offers.first()
+
+    def granted(self, entry: QueueEntry) -> None:
+        """Take in that an entry got a slot. Its slot is taken already."""
+        self.leave(entry)
+        partition = self._partition(entry.candidate.partition)
+        partition.last = self.limits.now
+        if (log := self.limits.log(partition)) is not None:
+            entry.start = Start(self.limits.now)
+            log.add(entry.start)
+        self._dirty[partition] = None
+
+    def not_started(self, entry: QueueEntry) -> None:
+        """Take in that a job left which was granted a slot. Unless it claimed its start, that was none."""
+        partition = self._partitions.get(entry.candidate.partition)
+        if partition is None or entry.start is None or self.limits.is_held(entry.candidate.uid):
+            return
+        if (log := self.limits.log(partition)) is not None:
+            log.take_back(entry.start)
+            self._dirty[partition] = None
+
+    def pause(self, entry: QueueEntry, reason: str, until: datetime) -> Refusal:
+        """Grant nothing until then, as PostgreSQL has no room. Returns what the job is told that it refused."""
+        partition = self._partition(entry.candidate.partition)
+        self._dirty[partition] = None
+        return self.limits.pause(partition, reason, until)
+
+    def tell(self) -> Mapping[JobName, Refusal | Rejection]:
+        """Return the answers of jobs that wait, where they are new or have changed. Call it after all admissions."""
+        if self.limits.is_open():
+            for partition in self._doubts:
+                for group in partition.doubtful:
+                    self._tell_again([entry for entry in group.turns if entry is not group.shown])
+        answers = {entry: self._answer(entry) for entry in self._new}
+        self._new.clear()
+        self._reject_newest(answers)
+        if self._untold and self._tell_at <= self.limits.now:
+            for entry in list(itertools.islice(self._untold, MOST_TOLD)):
+                del self._untold[entry]
+                answers[entry] = self._answer(entry)
+            self._tell_at = self.limits.now + TELL_AGAIN if self._untold else NEVER
+        changed = {entry: answer for entry, answer in answers.items() if entry.answer != answer}
+        for entry, answer in changed.items():
+            self._tell(entry, answer)
+        return {entry.candidate.key: answer for entry, answer in changed.items()}
+
+    def again(self) -> datetime | None:
+        """Return when time alone may change an answer."""
+        times = [self._tell_at] if self._untold else []
+        if self.waiting and (changes := self.limits.changes_at()) is not None:
+            times.append(changes)
+        if self.waiting and self._timers and self.limits.closed == (None, None):
+            times.append(self._timers[0][0])
+        return min(times, default=None)
+
+    def _adopt(self, policy: QueuePolicy) -> None:
+        """Take in another policy. All places are found anew; all levels only when aging is another."""
+        before = self.limits.policy
+        counted_otherwise = self.limits.adopt(policy)
+        self._order.clear()
+        self._timers.clear()
+        for partition in self._partitions.values():
+            partition.pause, partition.ticket, partition.timer = None, 0, None
+            if counted_otherwise:
+                partition.starts.clear()
+            self._dirty[partition] = None
+        if (before.aging if before else None) != policy.aging:
+            self._level_anew()
+
+    def _level_anew(self) -> None:
+        self._gains.clear()
+        for partition in self._partitions.values():
+            partition.offers.clear()
+        for entry in self._entries():
+            entry.level = self._level(entry)
+            if (due := self._gain(entry)) is not None:
+                self._gains.append((due, next(self._numbers), entry))
+        heapify(self._gains)
+        for session, groups in list(self._groups.items()):
+            for group in groups:
+                shown, group.shown = group.shown, None
+                group.clear()
+                for entry in group.members.values():
+                    group.join(entry, next(self._numbers))
+                if shown is not None:
+                    shown.ticket = 0
+                self._group_changed(session, group)
+
+    def _age(self) -> None:
+        """Let each entry gain the levels for which it has waited."""
+        while self._gains and self._gains[0][0] <= self.limits.now:
+            entry = heappop(self._gains)[2]
+            group = self._group(entry)
+            if group is None or group.members.get(entry.candidate.uid) is not entry:
+                continue
+            entry.level = self._level(entry)
+            group.join(entry, next(self._numbers))
+            self._note_gain(entry)
+            if group.shown is entry:
+                self._offer(entry, group)
+            else:
+                self._group_changed(entry.candidate.lock, group)
+
+    @property
+    def _aging(self) -> timedelta | None:
+        return self.limits.policy.aging if self.limits.policy else None
+
+    def _level(self, entry: QueueEntry) -> int:
+        one, aging = entry.candidate, self._aging
+        if aging is None:
+            return one.priority
+        return max(0, one.priority - max(0, (self.limits.now - (one.since or one.created)) // aging))
+
+    def _gain(self, entry: QueueEntry) -> datetime | None:
+        """When an entry gains its next level; None when it never does."""
+        one, aging = entry.candidate, self._aging
+        if aging is None or not entry.level:
+            return None
+        return (one.since or one.created) + (one.priority - entry.level + 1) * aging
+
+    def _note_gain(self, entry: QueueEntry) -> None:
+        if (due := self._gain(entry)) is not None:
+            heappush(self._gains, (due, next(self._numbers), entry))
+
+    def _refresh(self) -> None:
+        """Bring the places of the partitions up to date of which something has changed."""
+        policy, flagged = self.limits.policy, set()
+        while policy is not None and self._dirty:
+            partition, _ = self._dirty.popitem()
+            budget = self.limits.budget(partition.key)
+            if budget != partition.budget:
+                partition.budget = budget
+                flagged.add(partition)
+            opens = partition.opens_at(policy, self.limits.now)
+            partition.is_open = opens is None and not partition.is_full(policy)
+            if opens is not None and partition.waiting and (partition.timer is None or opens < partition.timer):
+                partition.timer = opens
+                heappush(self._timers, (opens, next(self._numbers), partition))
+            self._place(partition, policy)
+            self._note_doubts(partition)
+        if flagged:
+            self._tell_again(entry for entry in self._entries() if self._group_of(entry).partition in flagged)
+
+    def _place(self, partition: Partition, policy: QueuePolicy) -> None:
+        entry = partition.offers.first() if partition.is_open else None
+        if entry is None:
+            partition.ticket = 0
+            return
+        is_fair = policy.strategy is Strategy.FAIR
+        share = (len(partition.holders), partition.last or NEVER) if is_fair else (0, NEVER)
+        place = (entry.level, *share, entry.candidate.created, entry.candidate.key)
+        if not partition.ticket or place != partition.place:
+            partition.place, partition.ticket = place, next(self._numbers)
+            self._order.push(*place, partition.ticket, partition)
+
+    def _answer(self, entry: QueueEntry) -> Refusal | Rejection:
+        group, one, known = self._group_of(entry), entry.candidate, entry.answer
+        refusal = self.limits.refusal_of(group.partition)
+        if refusal is not None and refusal.reason not in told.TURNS:
+            return refusal
+        others = [holding for holding in self.users.get(one.lock, {}).values() if holding.uid != one.uid]
+        in_use = told.in_use(one.lock[2], next((holding.told for holding in others if holding.told), ""))
+        waits_for_it = isinstance(known, Refusal) and known.reason == told.LOCK
+        if others and (waits_for_it or refusal is None):
+            return in_use
+        # Behind another entry of a free session the answer stays, unless it names a pod that no longer holds it.
+        if not others and known == in_use and entry is not group.shown:
+            return in_use
+        if isinstance(known, Refusal) and known.reason in told.TURNS:
+            return known
+        return refusal or told.no_slot(0, self.limits.queue)
+
+    def _reject_newest(self, answers: dict[QueueEntry, Refusal | Rejection]) -> None:
+        """Let the last of the jobs that have just come end where more wait than may."""
+        backlog = self.limits.policy.backlog if self.limits.policy else None
+        if backlog is None or not backlog.rejects:
+            return
+        come = [entry for entry, answer in answers.items() if isinstance(answer, Refusal)]
+        over = self.waiting - (len(answers) - len(come)) - backlog.limit
+        if over > 0:
+            come = [entry for entry in come if entry.candidate.is_new]
+            come.sort(key=lambda entry: (entry.level, entry.candidate.created, entry.candidate.key))
+            answers |= dict.fromkeys(come[-over:], told.backlog_full(self.limits.queue, backlog))
+
+    def _tell(self, entry: QueueEntry, answer: Refusal | Rejection) -> None:
+        entry.answer = answer
+        if isinstance(answer, Rejection):
+            self.leave(entry)
+            return
+        group = self._group_of(entry)
+        group.note(entry)
+        self._judge(entry.candidate.lock, group)
+
+    def _tell_again(self, entries: Iterable[QueueEntry]) -> None:
+        self._untold |= dict.fromkeys(entry for entry in entries if entry.answer is not None)
+
+    def _judge(self, session: SessionLock, group: Group) -> bool:
+        """Note whether a session in use has an entry whose answer is that it waits for its turn; True when it has."""
+        count = len(group.turns) - (group.shown in group.turns)
+        doubtful = count > 0 and session in self.users
         if doubtful:
-            self._doubtful[session] = None
+            group.partition.doubtful[group] = None
         else:
-            self._doubtful.pop(session, None)
+            group.partition.doubtful.pop(group, None)
+        self._note_doubts(group.partition)
         return doubtful
+
+    def _note_doubts(self, partition: Partition) -> None:
+        if partition.doubtful and partition.is_open:
+            self._doubts[partition] = None
+        else:
+            self._doubts.pop(partition, None)
+
+    def _partition(self, key: str) -> Partition:
+        partition = self._partitions.get(key)
+        if partition is None:
+            partition = self._partitions[key] = Partition(key, self.limits.budget(key))
+        self._idle.pop(key, None)
+        return partition
+
+    def _rest(self, partition: Partition) -> None:
+        """Forget a partition of which nothing waits or runs, once many others have come to rest after it."""
+        if not partition.is_idle:
+            return
+        self._idle[partition.key] = None
+        if len(self._idle) > MOST_IDLE:
+            oldest = next(iter(self._idle))
+            del self._idle[oldest]
+            self._order_out(self._partitions.pop(oldest))
+
+    def _order_out(self, partition: Partition) -> None:
+        partition.ticket = 0
+        self._dirty.pop(partition, None)
+        self._doubts.pop(partition, None)
+
+    def _group(self, entry: QueueEntry) -> Group | None:
+        one = entry.candidate
+        return next((group for group in self._groups.get(one.lock, ()) if group.partition.key == one.partition), None)
+
+    def _group_of(self, entry: QueueEntry) -> Group:
+        group = self._group(entry)
+        if group is None:
+            raise LookupError(f"{entry.candidate.key} does not wait in queue {self.limits.queue}")
+        return group
+
+    def _entries(self) -> Iterator[QueueEntry]:
+        groups = itertools.chain.from_iterable(self._groups.values())
+        return itertools.chain.from_iterable(group.members.values() for group in groups)

@@ -4,6 +4,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from agentjobs.core.queues.starts import Start
+
 SessionLock = tuple[str, str, str]  # appName, userId, sessionId
 JobName = tuple[str, str]  # namespace, name
 Users = dict[SessionLock, dict[Hashable, "Holding"]]
@@ -75,5 +77,9 @@ class QueueEntry:
     queue: str
     candidate: Candidate
     answer: Answer | None = None
+    level: int = 0
+    """Its priority, less what it gained by waiting."""
+    start: Start | None = None
+    """What counts against a rate since it was granted a slot."""
     ticket: int = 0
     """The number of its last offer; entries of the heap with an older number are stale."""

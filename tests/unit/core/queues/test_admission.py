@@ -1,220 +1,40 @@
-"""Admission answers as sorting all who wait and walking through them would, and does not do so.
+"""What admission costs, and what it tells those who wait. Its order is in test_order.py."""
 
-`make properties` tries more than the usual histories.
-"""
-
-from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from agentjobs.core.queues.admission import Candidate, Granted, Holding, QueuePolicy, Queues
-
-NOW = datetime(2026, 11, 28, 9, 0, tzinfo=UTC)
-QUEUES = ("agents", "scheduled")
-SLOT, LOCK, ANOTHER = "WaitingForSlot", "WaitingForLock", "another job"
-
-
-def candidate(name, *, uid=None, priority=2, age=0, session=None):
-    lock = ("app", "user", session or name)
-    return Candidate(("default", name), uid or name, priority, NOW - timedelta(seconds=age), lock)
-
-
-class Walk:
-    """The reference: everything is looked through each time."""
-
-    def __init__(self):
-        self.limits = dict.fromkeys(QUEUES, 1)
-        self.waiting = {}
-        self.told = {}
-        self.granted = {}
-        self.holdings = {}
-
-    def held(self):
-        for queue, one in self.granted.values():
-            yield Holding(one.uid, one.lock, queue, one.uid)
-        yield from self.holdings.values()
-
-    def taken(self, queue):
-        return len({one.holder for one in self.held() if one.queue == queue})
-
-    def in_use(self, one):
-        return any(held.session == one.lock and held.uid != one.uid for held in self.held())
-
-    def user(self, one):
-        others = [held.told for held in self.held() if held.session == one.lock and held.uid != one.uid and held.told]
-        return others[0] if others else ANOTHER
-
-    def line(self, queue):
-        found = [one for entry, one in self.waiting.values() if entry == queue]
-        return sorted(found, key=lambda one: (one.priority, one.created, one.key))
-
-    def leave(self, key):
-        for known in (self.waiting, self.told, self.granted):
-            known.pop(key, None)
-
-    def look(self, queue):
-        free, admitted, told = self.limits[queue] - self.taken(queue), [], dict(self.told)
-        for one in self.line(queue):
-            if not self.in_use(one) and self.taken(queue) < self.limits[queue]:
-                self.leave(one.key)
-                self.granted[one.key] = queue, one
-                admitted.append(one.key)
-        first = set()
-        for one in self.line(queue):
-            known = self.told.get(one.key)
-            if self.in_use(one):
-                waits_for_it = known is not None and known != SLOT
-                self.told[one.key] = self.user(one) if free > 0 or waits_for_it else known or SLOT
-            elif known != ANOTHER or one.lock not in first:
-                # A job that is not the first of a free session goes on saying that another job has it.
-                self.told[one.key] = SLOT
-            if not self.in_use(one):
-                first.add(one.lock)
-        return admitted, bool(admitted) or told != self.told
-
-
-class Both:
-    """The structure and the reference, told the same."""
-
-    def __init__(self):
-        self.queues, self.walk = Queues(), Walk()
-
-    def ask(self, queue, one):
-        self.queues.ask(queue, one)
-        self.walk.leave(one.key)
-        self.walk.waiting[one.key] = queue, one
-
-    def leave(self, key):
-        self.queues.leave(key)
-        self.walk.leave(key)
-
-    def hold(self, source, holding):
-        self.queues.hold(source, holding)
-        if holding is None:
-            self.walk.holdings.pop(source, None)
-        else:
-            self.walk.holdings[source] = holding
-
-    def limit(self, queue, slots):
-        self.walk.limits[queue] = slots
-        self.queues.woken.add(queue)  # who changes a policy wakes its queue
-
-    def look(self):
-        """Look until nothing changes; the structure only where it asks for it."""
-        admitted, walked = [], []
-        while self.queues.woken:
-            for queue in sorted(self.queues.woken):
-                admitted += self.admit(queue)
-        while (found := [self.walk.look(queue) for queue in QUEUES]) and any(changed for _, changed in found):
-            walked += [key for keys, _ in found for key in keys]
-        assert admitted == walked
-        assert self.answers() == (self.walk.told, set(self.walk.granted))
-        assert self.queues.waiting() == {queue: len(line) for queue in QUEUES if (line := self.walk.line(queue))}
-
-    def admit(self, queue):
-        limit = self.walk.limits[queue]
-        answer = self.queues.admit(queue, QueuePolicy(limit), NOW)
-        for key, refusal in answer.refused.items():
-            assert self.queues.entry(key).answer == refusal
-        return answer.admitted
-
-    def answers(self):
-        told, granted = {}, set()
-        for key in [*self.walk.waiting, *self.walk.granted]:
-            answer = self.queues.entry(key).answer
-            if isinstance(answer, Granted):
-                granted.add(key)
-            else:
-                told[key] = SLOT if answer.reason == SLOT else answer.message.partition(" is in use by ")[2]
-        return told, granted
-
-    def check(self, before, granted):
-        """What must hold of the answers to a look, whatever the reference says."""
-        walk = self.walk
-        for queue in QUEUES:
-            assert walk.taken(queue) <= max(walk.limits[queue], before[queue]), "more slots than the queue has"
-            if walk.taken(queue) < walk.limits[queue]:
-                assert all(walk.in_use(one) for one in walk.line(queue)), "a slot is free, and a job could have it"
-        users = defaultdict(set)
-        for key, (_, one) in walk.granted.items():
-            assert key in granted or not walk.in_use(one), "a job was let into a session in use"
-            users[one.lock].add(one.uid)
-        assert all(len(uids) == 1 for uids in users.values())
-
-
-NAMES = tuple("abcde")
-STEP = st.tuples(
-    st.sampled_from(
-        ("ask", "ask", "ask", "leave", "claim", "claim", "end", "edit", "move", "anew", "pod", "left", "gone", "limit")
-    ),
-    st.sampled_from(NAMES),
-    st.sampled_from(QUEUES),
-    st.integers(0, 3),
-    st.sampled_from(("s", "s", "t", None)),
-    st.booleans(),
+from agentjobs.core.queues.admission import (
+    Backlog,
+    Candidate,
+    ExceededBudget,
+    Holding,
+    QueuePolicy,
+    Queues,
+    Rate,
+    Stop,
 )
 
-
-def act(both, kind, name, queue, number, session):
-    walk, key = both.walk, ("default", name)
-    entry, known = walk.waiting.get(key) or walk.granted.get(key) or (None, None)
-    if kind == "ask" and known is None:
-        both.ask(queue, candidate(name, priority=number % 2, age=number, session=session))
-    elif kind == "leave":
-        both.leave(key)
-    elif kind == "claim" and key in walk.granted:
-        both.hold(("claim", name), Holding(known.uid, known.lock, entry, known.uid))
-        both.leave(key)
-    elif kind == "end":
-        both.hold(("claim", name), None)
-    elif kind == "edit" and known is not None:
-        both.ask(entry, candidate(name, priority=number, session=known.lock[2]))
-    elif kind == "move" and known is not None:
-        both.ask(queue, known)
-    elif kind == "anew" and known is not None:
-        both.ask(queue, candidate(name, uid=f"{name}-{number}", session=session))
-    elif kind in ("pod", "left"):
-        # It may be of the job that waits under that name, of another operator's claim, or of a job that is gone.
-        lock = known.lock if known is not None and number else candidate(name, session=session).lock
-        slot, uid, told = queue if kind == "left" else None, f"pod-{name}-{number}", "a pod" if number > 1 else ""
-        both.hold(("pod", name, number), Holding(name, lock, slot, uid, told))
-    elif kind == "gone":
-        both.hold(("pod", name, number), None)
-    elif kind == "limit":
-        both.limit(queue, number)
+NOW = datetime(2026, 11, 28, 9, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+SLOT, LOCK = "WaitingForSlot", "WaitingForLock"
 
 
-@given(steps=st.lists(STEP, min_size=20, max_size=60))
-def test_it_answers_as_a_sort_and_a_walk_would(steps):
-    both = Both()
-    for *step, looks in steps:
-        act(both, *step)
-        if looks:
-            before, granted = {queue: both.walk.taken(queue) for queue in QUEUES}, set(both.walk.granted)
-            both.look()
-            both.check(before, granted)
-    for name in NAMES:
-        both.leave(("default", name))
-    for source in list(both.walk.holdings):
-        both.hold(source, None)
-    both.look()
-
-    assert not both.queues
-    assert not both.queues._lines
-    assert not both.queues._users
+def candidate(name, *, uid=None, priority=2, age=0, session=None, partition="", is_new=False):
+    lock = ("app", "user", session or name)
+    return Candidate(("default", name), uid or name, priority, NOW - age * SECOND, lock, partition, None, is_new)
 
 
-def crowd(waiting, *, slots=10, session=None):
+def crowd(waiting, *, slots=10, session=None, partitions=1, **policy):
     """A full queue, in which so many have been told that they wait."""
     queues = Queues()
     for number in range(slots):
         queues.hold(number, Holding(f"runs-{number}", ("", "", f"runs-{number}"), "agents", f"runs-{number}"))
     for number in range(waiting):
-        queues.ask("agents", candidate(f"job-{number:06}", age=number * 7919 % waiting, session=session))
-    queues.admit("agents", QueuePolicy(slots), NOW)
+        share = str(number % partitions)
+        one = candidate(f"job-{number:06}", age=number * 7919 % waiting, session=session, partition=share, priority=9)
+        queues.ask("agents", one)
+    queues.admit("agents", QueuePolicy(slots, **policy), NOW)
     return queues
 
 
@@ -230,8 +50,8 @@ def work_of(counted):
     return work
 
 
-def look(queues, slots=10):
-    return queues.admit("agents", QueuePolicy(slots), NOW)
+def look(queues, slots=10, after=0, **policy):
+    return queues.admit("agents", QueuePolicy(slots, **policy), NOW + after * SECOND)
 
 
 def claim_and_end(queues):
@@ -246,7 +66,7 @@ def claim_and_end(queues):
 
 
 def test_a_look_at_a_full_queue_costs_the_same_however_many_wait(work_of):
-    assert work_of(10_000, look) == work_of(10, look) < 50
+    assert work_of(10_000, look) == work_of(10, look) < 100
 
 
 def test_those_who_wait_behind_a_full_queue_are_told_once():
@@ -318,9 +138,232 @@ def test_what_is_no_longer_in_line_does_not_pile_up():
         look(queues)
     line = queues._lines["agents"]
 
-    assert len(line._shown._items) < 200
+    assert len(line._partitions[""].offers._items) < 200
+    assert len(line._order._items) < 200
+    assert len(line._gains) == 0
     assert len(line._groups) == 1
 
 
-def test_time_alone_changes_no_answer():
+def test_time_alone_changes_no_answer_without_a_rate_or_a_budget():
     assert look(crowd(3)).again is None
+
+
+def reasons(answers):
+    return [answer.reason for answer in answers.values()]
+
+
+def lone(**kinds):
+    queues = Queues()
+    queues.ask("agents", candidate("one", **kinds))
+    return queues
+
+
+def claims(queues, partition, number=1):
+    for taken in range(number):
+        name = f"{partition}-{taken}"
+        queues.hold(name, Holding(name, ("", "", name), "agents", name, "", partition))
+
+
+@pytest.fixture
+def fair_work(counted):
+    """Lines of Python that ten starts take in a queue with so many partitions of ten waiting jobs each."""
+
+    def work(partitions, **policy):
+        queues = crowd(10 * partitions, partitions=partitions, **policy)
+        for number in range(10):
+            queues.hold(number, None)
+        look(queues, **policy)
+        for number in range(10, 20):
+            queues.hold(number, Holding(str(number), None, "agents", str(number)))
+        for entry in [one for one in queues._entries.values() if not hasattr(one.answer, "reason")]:
+            queues.leave(entry.candidate.key)
+        for number in range(10, 20):
+            queues.hold(number, None)
+        with counted() as work:
+            assert len(look(queues, **policy).admitted) == 10
+        return work.lines
+
+    return work
+
+
+@pytest.mark.parametrize("policy", [{}, {"per_partition": 1}, {"aging": timedelta(hours=1)}], ids=str)
+def test_a_start_costs_little_more_with_a_hundred_times_as_many_partitions(fair_work, policy):
+    assert fair_work(1000, **policy) < 2 * fair_work(10, **policy)
+
+
+def test_a_job_moves_up_nine_times_at_most_however_often_the_queue_is_looked_at(counted):
+    queues = crowd(100, aging=SECOND)
+    lines = []
+    for after in range(12):
+        with counted() as work:
+            look(queues, after=after, aging=SECOND)
+        lines.append(work.lines)
+
+    assert max(lines[10:]) < 100
+
+
+def test_conditions_of_a_held_queue_follow_at_two_hundred_a_second():
+    queues = crowd(500)
+    found = [look(queues, after=after, stopped=Stop.HOLD) for after in (0, 0.5, 1, 2, 3)]
+
+    assert [len(answer.refused) for answer in found] == [200, 0, 200, 100, 0]
+    assert [answer.again for answer in found[:3]] == [NOW + SECOND, NOW + SECOND, NOW + 2 * SECOND]
+    assert set(reasons(found[0].refused)) == {"QueueHeld"}
+    assert found[-1].again is None
+
+
+def test_a_job_that_comes_while_others_are_told_is_answered_at_once():
+    queues = crowd(500)
+    look(queues, stopped=Stop.HOLD)
+    queues.ask("agents", candidate("new"))
+
+    assert list(look(queues, stopped=Stop.HOLD).refused) == [("default", "new")]
+
+
+def test_between_slot_and_rate_nobody_is_told_again():
+    queues, rate = lone(), Rate(1, 60 * SECOND)
+    queues.ask("agents", candidate("two"))
+    told = look(queues, slots=1, rate=rate)
+    queues.hold("two", Holding("one", None, "agents", "one", "", ""))
+    queues.leave(told.admitted[0])
+    queues.hold("two", None)
+    after = look(queues, slots=1, rate=rate)
+
+    assert reasons(told.refused) == [SLOT]
+    assert (after.refused, after.again) == ({}, NOW + 60 * SECOND)
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason", "words"),
+    [
+        ({"slots": 1}, SLOT, ("1 slots", "queue agents")),
+        ({"slots": 0}, SLOT, ("queue agents", "0")),
+        ({"per_partition": 1}, SLOT, ("1 slots", "partition red")),
+        ({"rate": Rate(1, 90 * SECOND)}, "WaitingForRate", ("1 starts in 1m30s", "queue agents", "09:01:30Z")),
+        ({"rate": Rate(1, 90 * SECOND, True)}, "WaitingForRate", ("1 starts", "partition red", "09:01:30Z")),
+        ({"stopped": Stop.HOLD_AND_DRAIN}, "QueueHeld", ("queue agents", "HoldAndDrain")),
+        ({"exceeded": (ExceededBudget("day", NOW + SECOND),)}, "BudgetHeld", ("day", "queue agents", "09:00:01Z")),
+        ({"exceeded": (ExceededBudget("day", NOW + SECOND, "red"),)}, "BudgetHeld", ("day", "partition red")),
+    ],
+    ids=["slot", "no-slots", "partition", "rate", "rate-of-partition", "stop", "budget", "budget-of-partition"],
+)
+def test_a_job_that_waits_is_told_the_limit_whose_it_is_and_until_when(policy, reason, words):
+    queues = lone(partition="red", age=1)
+    look(queues, **({"slots": 10} | {name: policy[name] for name in policy if name in ("rate", "slots")}))
+    if policy.get("slots") or "per_partition" in policy:
+        claims(queues, "red")
+    queues.ask("agents", candidate("two", partition="red"))
+    told = look(queues, **policy).refused["default", "two"]
+
+    assert told.reason == reason
+    assert all(word in told.message for word in words)
+
+
+def test_a_budget_that_lets_jobs_fail_ends_those_who_wait_and_no_other_partition():
+    queues = lone(partition="red")
+    queues.ask("agents", candidate("two", partition="blue"))
+    found = look(queues, exceeded=(ExceededBudget("day", NOW + SECOND, "red", fails=True),))
+
+    assert reasons(found.rejected) == ["BudgetExceeded"]
+    assert found.admitted == (("default", "two"),)
+    assert queues.waiting() == {}
+
+
+def test_a_full_backlog_ends_the_last_of_the_new_jobs_and_none_that_was_accepted():
+    queues = Queues()
+    for number in range(5):
+        queues.ask("agents", candidate(f"job-{number}", age=number, is_new=number != 0))
+    found = look(queues, slots=1, backlog=Backlog(2, rejects=True))
+
+    assert found.admitted == (("default", "job-4"),)
+    assert {name: told.reason for (_, name), told in found.rejected.items()} == dict.fromkeys(
+        ["job-1", "job-2"], "QueueFull"
+    )
+    assert sorted(name for _, name in found.refused) == ["job-0", "job-3"]
+
+
+def test_a_backlog_that_lets_jobs_wait_ends_none():
+    queues = crowd(5, backlog=Backlog(2))
+
+    assert queues.waiting() == {"agents": 5}
+
+
+def test_a_job_that_was_told_to_wait_stays_when_the_backlog_is_made_smaller():
+    queues = lone(is_new=True)
+    look(queues, slots=0)
+    queues.ask("agents", candidate("two"))
+
+    assert look(queues, slots=0, backlog=Backlog(1, rejects=True)).rejected == {}
+
+
+def refused(reason, **policy):
+    """A job was granted a slot, and PostgreSQL has no room for it until ten seconds from now."""
+    queues = lone(partition="red")
+    look(queues, **policy)
+    told = queues.room_refused(("default", "one"), reason, NOW + 10 * SECOND)
+    return queues, told
+
+
+@pytest.mark.parametrize(("reason", "told"), [("Slot", SLOT), ("Partition", SLOT), ("Rate", "WaitingForRate")])
+def test_a_job_for_which_the_database_has_no_room_waits_and_tries_again(reason, told):
+    queues, refusal = refused(reason)
+    waits, later = look(queues, after=1), look(queues, after=10)
+
+    assert refusal.reason == told
+    assert (waits.admitted, waits.again) == ((), NOW + 10 * SECOND)
+    assert later.admitted == (("default", "one"),)
+
+
+def test_a_slot_that_becomes_free_ends_the_wait_for_the_database():
+    queues, _ = refused("Slot")
+    claims(queues, "blue")
+    queues.hold("blue-0", None)
+
+    assert look(queues).admitted == (("default", "one"),)
+
+
+def test_a_full_partition_in_the_database_delays_no_other():
+    queues, _ = refused("Partition")
+    queues.ask("agents", candidate("two", partition="blue"))
+
+    assert look(queues).admitted == (("default", "two"),)
+
+
+def test_a_grant_that_became_no_start_does_not_count_against_the_rate():
+    queues, rate = lone(), Rate(1, 60 * SECOND)
+    granted = look(queues, rate=rate).admitted
+    queues.leave(("default", "one"))
+    queues.ask("agents", candidate("two"))
+
+    assert granted
+    assert look(queues, rate=rate).admitted == (("default", "two"),)
+
+
+def test_a_rate_is_kept_when_its_queue_was_empty_meanwhile():
+    queues, rate = lone(), Rate(1, 60 * SECOND)
+    look(queues, rate=rate)
+    queues.hold("claim", Holding("one", None, "agents", "one", "", ""))
+    queues.leave(("default", "one"))
+    queues.hold("claim", None)
+    queues.ask("agents", candidate("two"))
+
+    assert look(queues, rate=rate).again == NOW + 60 * SECOND
+    assert look(queues, rate=rate, after=60).admitted
+
+
+def test_little_is_remembered_of_partitions_that_came_to_rest():
+    queues = crowd(1, slots=1)
+    for number in range(5000):
+        claims(queues, f"p{number}")
+        queues.hold(f"p{number}-0", None)
+
+    assert len(queues._lines["agents"]._partitions) < 1100
+
+
+def test_a_queue_that_is_gone_keeps_nothing_of_its_rate():
+    queues, rate = lone(), Rate(1, 60 * SECOND)
+    look(queues, rate=rate)
+    queues.leave(("default", "one"))
+    queues.close("agents")
+
+    assert not queues

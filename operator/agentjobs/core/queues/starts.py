@@ -1,0 +1,48 @@
+"""The starts of a sliding window that this process has granted. It plans by them; PostgreSQL's count decides."""
+
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime
+
+from agentjobs.core.queues.policy import Rate
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """A start that counts against a rate from that time."""
+
+    time: datetime
+
+
+class Starts:
+    """The starts that were granted, oldest first."""
+
+    __slots__ = ("_starts",)
+
+    def __init__(self) -> None:
+        self._starts: deque[Start] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._starts)
+
+    def add(self, start: Start) -> None:
+        """Count a start."""
+        self._starts.append(start)
+
+    def take_back(self, start: Start) -> None:
+        """A start that was granted did not happen. It is among the last, most often."""
+        after = []
+        while self._starts and (last := self._starts.pop()) is not start:
+            after.append(last)
+        self._starts.extend(reversed(after))
+
+    def room_at(self, rate: Rate, now: datetime) -> datetime | None:
+        """Return when the next start may be; None for at once."""
+        while self._starts and self._starts[0].time + rate.period <= now:
+            self._starts.popleft()
+        over = len(self._starts) - rate.starts
+        return None if over < 0 else self._starts[over].time + rate.period
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._starts.clear()

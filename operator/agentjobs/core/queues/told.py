@@ -1,0 +1,62 @@
+"""The sentences that jobs are told: each names the limit, whose it is, and until when it holds where that is known."""
+
+from datetime import datetime
+from typing import Final
+
+from agentjobs.contract import ErrorClass
+from agentjobs.core.queues.policy import Backlog, ExceededBudget, Rate, Stop
+from agentjobs.core.queues.requests import Refusal, Rejection
+from agentjobs.durations import format_duration, format_time
+
+SLOT: Final = "WaitingForSlot"
+RATE: Final = "WaitingForRate"
+LOCK: Final = "WaitingForLock"
+HELD: Final = "QueueHeld"
+BUDGET: Final = "BudgetHeld"
+TURNS: Final = frozenset({SLOT, RATE})
+"""Both mean that a job waits for its turn. Which of them it is may change with each start, and is told once."""
+
+
+def no_slot(limit: int, queue: str, partition: str | None = None) -> Refusal:
+    """All slots are taken, of the queue or of a partition."""
+    if not limit:
+        return Refusal(SLOT, f"queue {queue} has no slots: its limit is 0")
+    return Refusal(SLOT, f"all {limit} slots of {_whose(queue, partition)} are taken")
+
+
+def no_rate(rate: Rate | None, queue: str, partition: str | None, until: datetime) -> Refusal:
+    """There was the most of starts that a period may have."""
+    limit = f"{rate.starts} starts in {format_duration(rate.period)}" if rate else "starts of this period"
+    return Refusal(RATE, f"{_whose(queue, partition)} has had its {limit}; the next may be at {_clock(until)}")
+
+
+def in_use(session: str, by: str) -> Refusal:
+    """Another job has the session."""
+    return Refusal(LOCK, f"session {session} is in use by {by or 'another job'}")
+
+
+def held(queue: str, stop: Stop) -> Refusal:
+    """The queue starts nothing."""
+    return Refusal(HELD, f"queue {queue} starts nothing: its stopPolicy is {stop.value}")
+
+
+def over_budget(queue: str, budget: ExceededBudget) -> Refusal | Rejection:
+    """A budget of the queue is used up."""
+    whose = _whose(queue, budget.partition)
+    message = f"budget {budget.name} of {whose} is used up until {_clock(budget.until)}"
+    return Rejection(ErrorClass.BUDGET_EXCEEDED, message) if budget.fails else Refusal(BUDGET, message)
+
+
+def backlog_full(queue: str, backlog: Backlog) -> Rejection:
+    """No more jobs may wait."""
+    return Rejection(ErrorClass.QUEUE_FULL, f"{backlog.limit} jobs wait in queue {queue}, and it takes no more")
+
+
+def _whose(queue: str, partition: str | None) -> str:
+    if partition is None:
+        return f"queue {queue}"
+    return f"partition {partition} in queue {queue}" if partition else f"jobs without a partition in queue {queue}"
+
+
+def _clock(moment: datetime) -> str:
+    return format_time(moment)
