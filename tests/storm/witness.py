@@ -62,6 +62,8 @@ class Crowd:
     what: str
     version: int
     """resourceVersion of what was seen."""
+    of_session: bool = False
+    """Whether two were in one session. Else more held slots than there are."""
 
 
 @dataclass(slots=True)
@@ -89,6 +91,7 @@ class Rows:
     starts: list[dict[str, Any]] = field(default_factory=list)
     transitions: list[dict[str, Any]] = field(default_factory=list)
     results: list[dict[str, Any]] = field(default_factory=list)
+    slots: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Witness:
@@ -161,13 +164,13 @@ class Witness:
         if job.uid in self._running:
             return
         if job.session and job.session in self._running.values():
-            self._crowd(f"{job.name} runs in session {job.session}, which another job has", version)
+            self._crowd(f"{job.name} runs in session {job.session}, which another job has", version, of_session=True)
         self._running[job.uid] = job.session
         if len(self._running) > self._limit:
             self._crowd(f"{len(self._running)} jobs run, {self._limit} may; the last is {job.name}", version)
 
-    def _crowd(self, what: str, version: int) -> None:
-        self.seen.crowds.append(Crowd(self._clock() - self._began, what, version))
+    def _crowd(self, what: str, version: int, *, of_session: bool = False) -> None:
+        self.seen.crowds.append(Crowd(self._clock() - self._began, what, version, of_session))
 
     def _pod(self, event: str, obj: Object) -> None:
         meta = obj["metadata"]
@@ -190,7 +193,7 @@ class Witness:
         others = {owner for other, owner in self._living.values() if other == session} - {pod.owner}
         if others and pod.uid not in self._living:
             what = f"pod {pod.name} runs in session {session}, in which a pod of another job lives"
-            self._crowd(what, int(obj["metadata"]["resourceVersion"]))
+            self._crowd(what, int(obj["metadata"]["resourceVersion"]), of_session=True)
         self._living[pod.uid] = session, pod.owner
 
 
@@ -227,7 +230,8 @@ def read_tables(dsn: str) -> dict[str, Rows]:
     """All of history by uid."""
     with psycopg.connect(dsn, row_factory=dict_row) as connection:
         found = {row["uid"]: Rows(row) for row in connection.execute("SELECT * FROM agentjobs.jobs")}
-        for table, order in (("starts", "start"), ("transitions", "transition"), ("results", "start")):
+        orders = {"starts": "start", "transitions": "transition", "results": "start", "slots": "start"}
+        for table, order in orders.items():
             for row in connection.execute(f"SELECT * FROM agentjobs.{table} ORDER BY uid, {order}"):
                 getattr(found[row["uid"]], table).append(row)
     return found

@@ -99,7 +99,7 @@ class Watcher:
     """Remembers what must never change, and checks it after every action."""
 
     def __init__(self, world, *, alone=True):
-        """`alone`: one operator acts at a time, which admission relies on."""
+        """`alone`: one operator acts at a time, which sessions rely on."""
         self.world = world
         self.alone = alone
         self.finals = {}
@@ -127,12 +127,19 @@ class Watcher:
             assert counted(operator.reconciler.state) == in_caches(operator.reconciler.state), (
                 "what is held is miscounted"
             )
+        self._check_slots()
         if self.alone:
-            self._check_limits()
+            self._check_sessions()
 
-    def _check_limits(self):
-        holding = [key for key in self.world.objects if key[0] == "AgentJob" and is_active(self.world.status(key[2]))]
-        assert len(holding) <= self.world.slots, "more starts are under way than the queue has slots"
+    def _check_slots(self):
+        held = self.world.history.slots.held
+        assert len(held) <= self.world.slots, "history gave more slots than the queue has"
+        for key, obj in self.world.objects.items():
+            if key[0] == "AgentJob" and is_active(self.world.status(key[2])):
+                slot, last = held.get(obj["metadata"]["uid"]), self.world.status(key[2]).attempt_history[-1]
+                assert (slot and slot.start) == last.start, "a start is under way without a slot"
+
+    def _check_sessions(self):
         sessions = defaultdict(set)
         for pod in self.world.living_pods():
             owner = pod["metadata"]["ownerReferences"][0]["uid"]

@@ -238,12 +238,25 @@ def test_a_refused_job_breaks_a_promise_unless_its_spec_is_bad(plan, seen):
 
 
 def test_two_leaders_are_forgiven_for_a_moment_after_their_lease_was_deleted(plan, seen):
-    seen.crowds += [Crowd(30.0, "25 jobs run, 24 may", 17)]
+    seen.crowds += [Crowd(30.0, "two jobs run in a session", 17, of_session=True)]
     seen.gaps += [(15, 17)]
 
     assert promises(plan, seen) == set()
     seen.gaps[:] = [(18, 20)]
     assert promises(plan, seen) == {"limits hold"}
+
+
+def test_a_slot_too_many_is_never_forgiven(plan, seen):
+    seen.crowds += [Crowd(30.0, "25 jobs run, 24 may", 17)]
+    seen.gaps += [(15, 17)]
+
+    assert promises(plan, seen) == {"limits hold"}
+
+
+def test_a_job_that_has_ended_and_holds_a_slot_has_left_it_behind(plan, seen):
+    seen.rows["u"].slots.append({"uid": "u", "start": 1})
+
+    assert promises(plan, seen) == {"nothing is left behind"}
 
 
 def test_a_job_that_came_and_went_unseen_was_deleted(plan, seen):
