@@ -199,7 +199,8 @@ _POD_CHANGES: Final = (
 
 def _check_pod_update(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Cause]:
     def fixed(spec: Mapping[str, Any]) -> dict[str, Any]:
-        kept = {name: value for name, value in spec.items() if name not in ("activeDeadlineSeconds", "tolerations")}
+        free = ("activeDeadlineSeconds", "tolerations", "schedulingGates")
+        kept = {name: value for name, value in spec.items() if name not in free}
         for field in ("containers", "initContainers"):
             if field in kept:
                 kept[field] = [{**container, "image": ""} for container in kept[field]]
@@ -209,6 +210,11 @@ def _check_pod_update(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Ca
         return []
     if fixed(new) != fixed(old):
         return [{"reason": "FieldValueForbidden", "field": "spec", "message": f"Forbidden: {_POD_CHANGES}"}]
+    known = {gate.get("name") for gate in old.get("schedulingGates") or ()}
+    for gate in new.get("schedulingGates") or ():
+        if gate.get("name") not in known:
+            told = f"Forbidden: only deletion is allowed, but found new scheduling gate '{gate.get('name')}'"
+            return [{"reason": "FieldValueForbidden", "field": "spec.schedulingGates", "message": told}]
     before, after = old.get("activeDeadlineSeconds"), new.get("activeDeadlineSeconds")
     if before is not None and (after is None or after > before):
         return [

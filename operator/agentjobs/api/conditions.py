@@ -164,6 +164,10 @@ class PodStartedReason(Word):
     ERR_IMAGE_PULL = "ErrImagePull", "The image cannot be pulled."
     INVALID_IMAGE_NAME = "InvalidImageName", "The image's name is none."
     UNSCHEDULABLE = "Unschedulable", "No node has room for the pod."
+    SCHEDULING_GATED = (
+        "SchedulingGated",
+        "Another controller, such as Kueue, gates the pod; the job keeps its slot, and no time-out runs.",
+    )
     CREATE_CONTAINER_CONFIG_ERROR = "CreateContainerConfigError", "A Secret or ConfigMap of `runtime.env` is missing."
     CONTAINER_CREATING = "ContainerCreating", "The node takes unusually long to make the container."
     SILENT = (

@@ -69,6 +69,7 @@ NORMAL: Final[frozenset[str]] = frozenset(
         FollowUpReason.PENDING,
         PodStartedReason.STARTED,
         PodStartedReason.STOPPING,
+        PodStartedReason.SCHEDULING_GATED,
         ErrorClass.SNOOZED,
         ErrorClass.JOB_DELETED,
         Verdict.SUCCEED,

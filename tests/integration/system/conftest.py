@@ -23,7 +23,14 @@ from devcluster.client import CONFIG_MAPS, EVENTS, NAMESPACES, NETWORK_POLICIES,
 ROOT = Path(__file__).parents[3]
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 AGENTSCHEDULES = Resource("agentjobs.dev", "v1alpha1", "agentschedules", "AgentSchedule")
-RESOURCES = {"AgentJob": AGENTJOBS, "AgentSchedule": AGENTSCHEDULES, "ConfigMap": CONFIG_MAPS, "Pod": PODS}
+AGENTQUEUES = Resource("agentjobs.dev", "v1alpha1", "agentqueues", "AgentQueue")
+RESOURCES = {
+    "AgentJob": AGENTJOBS,
+    "AgentQueue": AGENTQUEUES,
+    "AgentSchedule": AGENTSCHEDULES,
+    "ConfigMap": CONFIG_MAPS,
+    "Pod": PODS,
+}
 SECONDS = 120.0
 _numbers = itertools.count(1)
 
@@ -99,6 +106,13 @@ class System:
     async def schedule(self, name):
         """A schedule's status."""
         return (await self.client.get(AGENTSCHEDULES, self.namespace, name)).get("status") or {}
+
+    async def queue(self, name):
+        """A queue's status."""
+        return (await self.client.get(AGENTQUEUES, self.namespace, name)).get("status") or {}
+
+    async def edit_queue(self, name, **spec):
+        await self.client.patch(AGENTQUEUES, self.namespace, name, {"spec": spec})
 
     async def edit_schedule(self, name, **changes):
         subresource = "status" if "status" in changes else None

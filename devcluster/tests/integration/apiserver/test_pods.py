@@ -120,6 +120,17 @@ async def test_a_pods_spec_is_fixed_but_for_its_deadline(api, bound, change, cod
     assert (await api.merge(bound, {"spec": change})).code == code
 
 
+async def test_a_scheduling_gate_can_be_removed_and_not_added(api, pod):
+    await api("POST", f"{api.core}/pods", pod("q", schedulingGates=[{"name": "example.dev/a"}]))
+    path = f"{api.core}/pods/q"
+
+    added = await api.merge(path, {"spec": {"schedulingGates": [{"name": "example.dev/b"}]}})
+    removed = await api.merge(path, {"spec": {"schedulingGates": None}})
+
+    assert (added.code, removed.code) == (422, 200)
+    assert added.body["details"]["causes"][0]["field"] == "spec.schedulingGates"
+
+
 async def test_pods_are_found_by_node_and_phase(api, bound, pod):
     await api("POST", f"{api.core}/pods", pod("q"))
     await api.merge(f"{bound}/status", {"status": {"phase": "Running"}})

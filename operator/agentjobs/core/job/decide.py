@@ -259,6 +259,8 @@ def _loss(pod: Pod) -> ErrorClass:
 
 def _starting(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime) -> Answer:
     """The pod waits for a node, an image, a Secret."""
+    if pod.gates:
+        return _gated(seen, active, pod, now)
     age = min(now - max(pod.created, active.started or pod.created), seen.active_for)
     if age >= GIVE_UP_AFTER:
         return end_start(seen, active, pod, never_began(pod.waiting), now)
@@ -268,6 +270,16 @@ def _starting(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime)
     if pod.waiting is None or seen.job.says(ConditionType.POD_STARTED, status=False, reason=pod.waiting.reason):
         return Decision(Keep(), again=again)
     return Decision(ReportPod(False, pod.waiting.reason, pod.waiting.message), again=again)
+
+
+def _gated(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime) -> Answer:
+    """Something else decides when the pod is scheduled, and may take as long as it likes; no time of ours runs."""
+    age, reason = now - max(pod.created, active.started or pod.created), PodStartedReason.SCHEDULING_GATED
+    if age < REPORT_AFTER:
+        return Decision(Keep(), again=now + REPORT_AFTER - age)
+    if seen.job.says(ConditionType.POD_STARTED, status=False, reason=reason):
+        return Decision(Keep())
+    return Decision(ReportPod(False, reason, f"pod {pod.name} has scheduling gates: {', '.join(pod.gates)}"))
 
 
 def _before_a_start(seen: Observation, now: datetime) -> Answer:

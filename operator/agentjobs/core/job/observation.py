@@ -403,7 +403,8 @@ class Observation:
     """Why the active start's pod could not be made when that was tried last."""
     heartbeat: Heartbeat | None = None
     active_for: timedelta = timedelta.max
-    """How long this operator has known the active start, by its monotonic clock: the wall clock may jump."""
+    """How long this operator has known the active start, with a pod that has no scheduling gates any more, by its
+    monotonic clock: the wall clock may jump."""
     deleting_for: timedelta = timedelta(0)
     """How long the active start's pod has been Terminating, by this operator's monotonic clock."""
     end_recorded: bool | None = None

@@ -18,6 +18,7 @@ from agentjobs.contract import (
     GROUP,
     LABEL_ATTEMPT,
     LABEL_JOB,
+    LABEL_LOCAL_QUEUE,
     LABEL_QUEUE,
     LABEL_TEMPLATE,
     MANAGED_BY,
@@ -51,11 +52,13 @@ def runner_pod(
     defaults: PodDefaults,
     limits: Limits = UNLIMITED,
     template: str = "",
+    local_queue: str = "",
 ) -> dict[str, Any]:
     """Return the pod `<job>-<start>`, owned by the job and with our finalizer.
 
     `ran` is the running time of earlier starts in seconds, which `timeouts.running` counts. `limits` is what the job
     may spend, as of now; gateway and model proxy read it from the pod's object, which the pod itself cannot change.
+    `local_queue` is Kueue's, empty for none.
     """
     runtime, deadline = spec.runtime, _deadline(spec.timeouts, ran)
     return {
@@ -66,7 +69,7 @@ def runner_pod(
             "name": pod_name(job, start),
             "finalizers": [FINALIZER],
             "annotations": _annotations(spec.session_key(name=job, uid=uid), runtime, defaults, limits),
-            "labels": _labels(job, attempt, spec) | ({LABEL_TEMPLATE: template} if template else {}),
+            "labels": _labels(job, attempt, spec, template=template, local_queue=local_queue),
             "ownerReferences": [owner_reference(job, uid)],
         },
         "spec": {
@@ -110,9 +113,11 @@ def _annotations(session: SessionKey, runtime: Runtime, defaults: PodDefaults, l
     return {**runtime.annotations, ANNOTATION_SESSION: json.dumps(session), **budget, **authorities}
 
 
-def _labels(job: str, attempt: int, spec: AgentJobSpec) -> dict[str, str]:
+def _labels(job: str, attempt: int, spec: AgentJobSpec, *, template: str, local_queue: str) -> dict[str, str]:
+    named = {LABEL_TEMPLATE: template, LABEL_LOCAL_QUEUE: local_queue}
     return {
         **spec.runtime.labels,
+        **{label: value for label, value in named.items() if value},
         LABEL_JOB: job,
         LABEL_ATTEMPT: str(attempt),
         LABEL_QUEUE: spec.queue,

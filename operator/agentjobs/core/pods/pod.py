@@ -88,6 +88,8 @@ class Pod:
     container_runs: bool
     terminated: Terminated | None
     waiting: Waiting | None
+    gates: tuple[str, ...] = ()
+    """What keeps the scheduler from the pod: its scheduling gates."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -160,6 +162,7 @@ def parse_pod(obj: Mapping[str, Any]) -> Pod:
         container_runs=bool(state.get("running")),
         terminated=terminated,
         waiting=_waiting(status, state),
+        gates=tuple(str(_map(gate).get("name")) for gate in _list(_map(obj.get("spec")).get("schedulingGates"))),
     )
 
 

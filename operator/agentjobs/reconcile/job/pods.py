@@ -47,6 +47,7 @@ class PodMaker:
             defaults=self._defaults,
             limits=limits,
             template=(job.status.resolved.template if job.status.resolved else None) or "",
+            local_queue=self._state.policies.local_queue((job.namespace, spec.queue)),
         )
         try:
             self._state.observe(PODS, None, await self._cluster.create(PODS, job.namespace, body, strict=True))

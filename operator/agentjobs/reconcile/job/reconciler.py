@@ -117,7 +117,7 @@ class Jobs:
                 depth=self._depth,
             )
         own, spec = self._state.specs.own(job), self._state.specs.in_force(job)
-        active_for = self._active_for(job, memo)
+        active_for = self._active_for(job, pods, memo)
         return Observation(
             job=job,
             spec=spec,
@@ -181,13 +181,16 @@ class Jobs:
         own = specs.own(job)
         return job.generation <= 1 and own.spec is not None and own.is_alone
 
-    def _active_for(self, job: Job, memo: JobMemo) -> timedelta:
+    def _active_for(self, job: Job, pods: tuple[Pod, ...], memo: JobMemo) -> timedelta:
+        """How long the active start is known, and its pod free of scheduling gates."""
         if job.active is None:
             memo.active = None
             return timedelta(0)
         if memo.active is None or memo.active[0] != job.active.start:
             memo.active = (job.active.start, self._monotonic())
             memo.obstacle = None  # it was another pod's
+        if any(pod.gates and pod.start == job.active.start for pod in pods):
+            memo.active = (job.active.start, self._monotonic())
         return timedelta(seconds=self._monotonic() - memo.active[1])
 
     def _deleting_for(self, job: Job, pods: tuple[Pod, ...], memo: JobMemo) -> timedelta:

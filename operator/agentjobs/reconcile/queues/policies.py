@@ -119,6 +119,11 @@ class Policies:
         limit = self.limits.get(name[1])
         return None if limit is None else QueuePolicy(limit=limit)
 
+    def local_queue(self, name: Name) -> str:
+        """Kueue's queue that pods of a queue go through, empty for none."""
+        spec = self.spec(name)
+        return spec.kueue.local_queue if spec is not None and spec.kueue is not None else ""
+
     def is_settled(self, name: Name) -> bool:
         """Whether all is known that `policy` depends on."""
         standing = self.standing(name)
