@@ -14,7 +14,7 @@
 {{/* agentjobs.complete $: Helm's --reuse-values takes the defaults of the chart before, which lack what is new. Any template
 may be the first, so every one comes by here before it reads such a value. */}}
 {{- define "agentjobs.complete" -}}
-{{- range list "models" "modelProxy" -}}
+{{- range list "models" "modelProxy" "notifications" "notifier" -}}
 {{- if not (kindIs "map" (index $.Values .)) -}}
 {{- fail (printf "\n\nThe values have no %s. --reuse-values leaves out what is new in this chart; upgrade with --reset-then-reuse-values.\n" .) -}}
 {{- end -}}
@@ -49,7 +49,10 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{/* agentjobs.parts $: the parts with a Deployment and rights, as JSON. */}}
 {{- define "agentjobs.parts" -}}
 {{- include "agentjobs.complete" . -}}
-{{- concat (list "operator" "gateway") (ternary (list "model-proxy") list .Values.modelProxy.enabled) | toJson -}}
+{{- $parts := list "operator" "gateway" -}}
+{{- if .Values.modelProxy.enabled }}{{ $parts = append $parts "model-proxy" }}{{ end -}}
+{{- if .Values.notifications.sinks }}{{ $parts = append $parts "notifier" }}{{ end -}}
+{{- $parts | toJson -}}
 {{- end }}
 
 {{/* agentjobs.serviceAccount (list $ "operator") */}}

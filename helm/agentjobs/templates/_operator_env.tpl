@@ -25,6 +25,7 @@
 {{- $runnerEnv := merge (deepCopy .Values.runner.env) (include "agentjobs.proxyEnv" . | fromYaml) }}
 {{- with .Values.watchedNamespaces }}{{ $_ := set $env "AGENTJOBS_NAMESPACES" (join "," .) }}{{ end }}
 {{- with .Values.runner.serviceAccounts }}{{ $_ := set $env "AGENTJOBS_SERVICE_ACCOUNTS" (join "," .) }}{{ end }}
+{{- with include "agentjobs.sinkNames" . }}{{ $_ := set $env "AGENTJOBS_SINKS" . }}{{ end }}
 {{- with .Values.runner.images }}{{ $_ := set $env "AGENTJOBS_IMAGES" (join "," .) }}{{ end }}
 {{- with .Values.runner.imagePullSecrets }}{{ $_ := set $env "AGENTJOBS_RUNNER_IMAGE_PULL_SECRETS" (join "," .) }}{{ end }}
 {{- with .Values.runner.nodeSelector }}{{ $_ := set $env "AGENTJOBS_RUNNER_NODE_SELECTOR" (toJson .) }}{{ end }}

@@ -1,4 +1,4 @@
-{{/* What the pods of operator, gateway, model proxy and hooks have in common. */}}
+{{/* What the pods of operator, gateway, model proxy, notifier and hooks have in common. */}}
 
 {{/* agentjobs.placement .Values.operator: where a pod runs. */}}
 {{- define "agentjobs.placement" -}}
@@ -94,6 +94,16 @@ securityContext:
 {{- end -}}
 {{- if and .Values.models.providers (not .Values.modelProxy.enabled) -}}
 {{- fail "\n\nmodels.providers with modelProxy.enabled=false: without the model proxy nobody asks them. Leave modelProxy.enabled at true, or take the providers away.\n" -}}
+{{- end -}}
+{{- $sinks := list -}}
+{{- range .Values.notifications.sinks -}}
+{{- if has .name $sinks -}}
+{{- fail (printf "\n\nnotifications.sinks: two are named %s. Jobs name a sink, so give each its own.\n" .name) -}}
+{{- end -}}
+{{- if and (ne (.format | default "CloudEvents") "Slack") (not .signingKeySecretKeyRef) -}}
+{{- fail (printf "\n\nnotifications.sinks: %s needs signingKeySecretKeyRef, with which the receiver knows that a message is ours.\n" .name) -}}
+{{- end -}}
+{{- $sinks = append $sinks .name -}}
 {{- end -}}
 {{- $names := list -}}
 {{- range .Values.models.providers -}}

@@ -29,6 +29,22 @@ FULL: dict[str, Any] = {
             }
         ],
     },
+    "notifications": {
+        "sinks": [
+            {"name": "chat", "format": "Slack", "urlSecretKeyRef": {"name": "sinks", "key": "chat"}},
+            {
+                "name": "audit",
+                "url": "https://audit.example.com/hooks",
+                "signingKeySecretKeyRef": {"name": "audit", "key": "key"},
+                "headers": [
+                    {"name": "Authorization", "secretKeyRef": {"name": "audit", "key": "token"}},
+                    {"name": "X-Team", "value": 'a "b"'},
+                ],
+                "timeout": "30s",
+                "concurrency": 2,
+            },
+        ],
+    },
     "operator": {"priorityClassName": "high", "tolerations": [{"operator": "Exists"}], "podAnnotations": {"a": "b"}},
     "runner": {
         "serviceAccounts": ["reader", "writer"],

@@ -8,6 +8,7 @@ import yaml
 
 from agentjobs.settings import (
     GatewaySettings,
+    NotifierSettings,
     OperatorSettings,
     ProxySettings,
     gateway_settings,
@@ -24,6 +25,7 @@ NOT_SET = {
     "operator": {"kubeconfig", "gateway_ca", "probe_address", "leader_elect", "identity"},
     "gateway": {"kubeconfig", "host"},
     "model-proxy": {"kubeconfig", "host"},
+    "notifier": {"kubeconfig", "probe_address"},
 }
 
 
@@ -120,7 +122,12 @@ def environment(objects, part):
 
 @pytest.mark.parametrize(
     ("part", "settings"),
-    [("operator", OperatorSettings), ("gateway", GatewaySettings), ("model-proxy", ProxySettings)],
+    [
+        ("operator", OperatorSettings),
+        ("gateway", GatewaySettings),
+        ("model-proxy", ProxySettings),
+        ("notifier", NotifierSettings),
+    ],
 )
 def test_every_setting_has_a_value_and_every_variable_a_setting(full, part, settings):
     given = {
