@@ -74,6 +74,7 @@ from agentjobs.history.steps import (
     recorded,
     run_of,
 )
+from agentjobs.history.twins import Decisions, Keyed
 from agentjobs.models.budget import Limits, Scope, Spend, to_runner
 from agentjobs.models.tokens import Tokens
 
@@ -150,6 +151,9 @@ class MemoryJob:
     resolved: Resolved | None = None
     spec_hash: str | None = None
     queue: str = ""
+    unique_key: str | None = None
+    duplicate_of: str = ""
+    replaced_by: str = ""
     deleted: datetime | None = None
     result: Any = None
     """The final one."""
@@ -194,17 +198,38 @@ class MemoryHistory:
     async def accept(self, asked: Acceptance) -> Answer:
         """Store a job and its start with its slot."""
         self._check_available()
-        stored = self._accept(asked.job)
+        decisions = self._decided(asked)
+        stored = self._accept(asked.job, decisions)
+        uid = stored.key.uid
         assert stored.resolved is not None
+        if uid in decisions.stopped:
+            return decisions.stopped[uid]
         stored.queue = clean_text(asked.slot.queue if asked.slot else _queue(asked.job.resolved))
         if asked.start is not None:
             if asked.slot is not None:
                 refusal = self._claim(stored, asked.start, asked.slot)
                 if refusal is not None:
-                    return refusal
+                    return decisions.answer(uid, refusal)
             self._store(asked.start)
-        held = self.slots.held.get(stored.key.uid) if asked.start and asked.slot else None
-        return Accepted(stored.resolved, held.claimed if held else None)
+        held = self.slots.held.get(uid) if asked.start and asked.slot else None
+        return decisions.answer(uid, Accepted(stored.resolved, held.claimed if held else None))
+
+    def _decided(self, asked: Acceptance) -> Decisions:
+        decisions = Decisions()
+        if asked.unique is None:
+            return decisions
+        for uid, job in self.jobs_by_uid.items():
+            if uid == asked.job.job.uid:
+                other = self.jobs_by_uid.get(job.duplicate_of or job.replaced_by)
+                name = other.key.name if other else ""
+                decisions.remember(uid, job.resolved is not None, job.duplicate_of, job.replaced_by, name)
+            elif job.unique_key is not None:
+                keyed = Keyed(uid, job.key.name, job.key.created, bool(job.starts), not job.is_open, _phase(job))
+                decisions.know(job.key.namespace, job.unique_key, keyed)
+        decisions.decide([asked])
+        for uid, by in decisions.replaced.items():
+            self.jobs_by_uid[uid].unique_key, self.jobs_by_uid[uid].replaced_by = None, by.uid
+        return decisions
 
     def _claim(self, job: MemoryJob, start: StartRecord, slot: SlotRequest) -> NoSlot | None:
         assert job.resolved is not None
@@ -560,11 +585,14 @@ class MemoryHistory:
     def _job(self, key: JobKey) -> MemoryJob:
         return self.jobs_by_uid.setdefault(key.uid, MemoryJob(key, self.now()))
 
-    def _accept(self, record: JobRecord) -> MemoryJob:
+    def _accept(self, record: JobRecord, decisions: Decisions | None = None) -> MemoryJob:
         resolved = _copied(record.resolved)
         job = self._job(record.job)
         if job.resolved is None:
             job.resolved, job.spec_hash, job.queue = resolved, record.spec_hash, _queue(resolved)
+            columns = (decisions or Decisions()).columns(record.job.uid)
+            job.unique_key = columns["unique_key"]
+            job.duplicate_of, job.replaced_by = columns["duplicate_of"] or "", columns["replaced_by"] or ""
         return job
 
     def _store(self, record: Record) -> None:

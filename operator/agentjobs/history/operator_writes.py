@@ -17,7 +17,7 @@ from psycopg.types.json import Json
 
 from agentjobs.contract import Resolved
 from agentjobs.core.job.observation import FinalResult, ParentRecord, Progress
-from agentjobs.history import slots
+from agentjobs.history import slots, unique_keys
 from agentjobs.history.batcher import Batcher
 from agentjobs.history.database import Connection, Database
 from agentjobs.history.outbox_rows import told_of
@@ -30,6 +30,7 @@ from agentjobs.history.records import (
     JobRecord,
     Lives,
     Newest,
+    NoSlot,
     Record,
     StartEnd,
     StartRecord,
@@ -38,6 +39,7 @@ from agentjobs.history.records import (
 from agentjobs.history.sanitize import clean_text, dump_json
 from agentjobs.history.spending import ask_spent, usage_of, used
 from agentjobs.history.statements import load
+from agentjobs.history.twins import Decisions
 from agentjobs.models.budget import Spend
 
 _Row = dict[str, Any]
@@ -91,24 +93,27 @@ class OperatorWrites:
         """Accept many in one transaction; what a refused start has to know is asked after it."""
         jobs = _first(batch, lambda one: one.job.job.uid)
 
-        async def work(tx: Connection) -> tuple[Any, Any]:
-            stored = await _execute(tx, "accept_now", [self._asked_row(one) for one in jobs.values()])
-            claimed = await slots.claim(tx, batch, cluster=self._cluster)
-            await _start(tx, [one.start for one in batch if one.start], {one.job.job.uid for one in batch if one.slot})
-            return stored, claimed
+        async def work(tx: Connection) -> tuple[Decisions, Any, Any]:
+            decisions = await unique_keys.decide(tx, batch, cluster=self._cluster)
+            rows = [{**self._asked_row(one), **decisions.columns(one.job.job.uid)} for one in jobs.values()]
+            stored = await _execute(tx, "accept_now", rows)
+            going = decisions.going(batch)
+            claimed = await slots.claim(tx, going, cluster=self._cluster)
+            await _start(tx, [one.start for one in going if one.start], {one.job.job.uid for one in going if one.slot})
+            return decisions, stored, claimed
 
-        stored, claimed = await self._database.run(work)
-        others = dict(await stored.fetchall())
-        of = [others.get(one.job.job.uid, jobs[one.job.job.uid].job.resolved) for one in batch]
+        decisions, stored, claimed = await self._database.run(work)
+        others, going = dict(await stored.fetchall()), decisions.going(batch)
+        of = [others.get(one.job.job.uid, jobs[one.job.job.uid].job.resolved) for one in going]
         told = {row.n: row for row in await claimed.fetchall()} if claimed is not None else {}
-        answers: list[Answer] = [
+        answers: list[Accepted | NoSlot] = [
             Accepted(resolved, told[n].claimed if n in told else None) for n, resolved in enumerate(of)
         ]
         if reasons := {n: row.reason for n, row in told.items() if row.claimed is None}:
-            found = await slots.refusals(self._database, batch, reasons, cluster=self._cluster)
+            found = await slots.refusals(self._database, going, reasons, cluster=self._cluster)
             for n, refusal in found.items():
                 answers[n] = replace(refusal, resolved=of[n])
-        return answers
+        return decisions.answers(batch, answers)
 
     async def give_back(self, left: Collection[tuple[str, int, datetime]]) -> None:
         """Free slots whose starts never began, by uid, start and when each was claimed; none that was claimed again."""

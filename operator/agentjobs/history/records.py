@@ -81,6 +81,19 @@ class SlotRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class UniqueRequest:
+    """Which other jobs of the namespace a job must not run beside."""
+
+    key: str
+    period: timedelta | None = None
+    states: Literal["Scheduled", "Incomplete", "Successful", "All"] = "Incomplete"
+    replaces: bool = False
+    """Whether it takes the place of one that has had no start."""
+    is_decided: bool = False
+    """It was accepted before, as its status says: it counts for others, and is not judged again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Acceptance:
     """What is stored of a job before anything acts on it, with its start when it starts now."""
 
@@ -88,6 +101,8 @@ class Acceptance:
     start: StartRecord | None = None
     slot: SlotRequest | None = None
     """What the start needs; None for one that needs no slot."""
+    unique: UniqueRequest | None = None
+    """To be given with each start, too: the job's place may have been taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +112,8 @@ class Accepted:
     resolved: Resolved
     claimed: datetime | None = None
     """When its slot was claimed last, by history's clock; None without one."""
+    replaced: tuple[tuple[str, str], ...] = ()
+    """Uid and name of the jobs of its namespace whose place it has just taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +138,8 @@ class NoSlot:
     """When the period has room again; None when only the end of a start makes room."""
     holders: tuple[Holder, ...] = ()
     """Those of the queue's slots that are older than a minute, oldest first: any may be a dead operator's."""
+    replaced: tuple[tuple[str, str], ...] = ()
+    """As in `Accepted`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,9 +73,10 @@ jobs = Table(
     Column("template", Text, nullable=False, server_default=text("''")),
     # Of the job that it follows.
     Column("parent_uid", Text, nullable=False, server_default=text("''")),
-    # Uid of the job that took its place before its first start.
+    # Uid of the job because of which it was skipped, or of the one that took its place before its first start.
+    Column("duplicate_of", Text, nullable=False, server_default=text("''")),
     Column("replaced_by", Text, nullable=False, server_default=text("''")),
-    # Null where it has none, and of a job that was skipped.
+    # Null where it has none, and of a job that was skipped or replaced.
     Column("unique_key", Text),
     # Whom it tells of what: `spec.notifications`.
     Column("notify", JSON(none_as_null=True)),
@@ -110,6 +111,13 @@ Index(
     jobs.c.unique_key,
     jobs.c.created_at.desc(),
     postgresql_where=text("unique_key IS NOT NULL"),
+)
+Index(
+    "jobs_unique_open_idx",
+    jobs.c.cluster,
+    jobs.c.namespace,
+    jobs.c.unique_key,
+    postgresql_where=text("unique_key IS NOT NULL AND finished_at IS NULL AND deleted_at IS NULL"),
 )
 Index("jobs_parent_uid_idx", jobs.c.parent_uid, jobs.c.created_at, postgresql_where=text("parent_uid <> ''"))
 ENDED: Final = func.coalesce(jobs.c.finished_at, jobs.c.deleted_at)

@@ -45,16 +45,17 @@ WITH given AS (
     FROM json_to_recordset(%(rows)s)
         AS job (
             uid text, cluster text, namespace text, name text, created_at timestamptz, schedule text, parent_uid text,
-            resolved json, spec_hash text, partition_key text, queue text, template text, notify json, cleaned boolean
+            resolved json, spec_hash text, partition_key text, queue text, template text, notify json,
+            unique_key text, duplicate_of text, replaced_by text, cleaned boolean
         )
 ), stored AS (
     INSERT INTO agentjobs.jobs (
         uid, cluster, namespace, name, created_at, schedule, parent_uid,
-        resolved, spec_hash, partition_key, queue, template, notify
+        resolved, spec_hash, partition_key, queue, template, notify, unique_key, duplicate_of, replaced_by
     )
     SELECT
         uid, cluster, namespace, name, created_at, schedule, parent_uid,
-        resolved, spec_hash, partition_key, queue, template, notify
+        resolved, spec_hash, partition_key, queue, template, notify, unique_key, duplicate_of, replaced_by
     FROM given
     ORDER BY uid
     ON CONFLICT (uid) DO UPDATE
@@ -63,7 +64,10 @@ WITH given AS (
         partition_key = CASE WHEN jobs.resolved IS NULL THEN excluded.partition_key ELSE jobs.partition_key END,
         queue = excluded.queue,
         template = CASE WHEN jobs.resolved IS NULL THEN excluded.template ELSE jobs.template END,
-        notify = CASE WHEN jobs.resolved IS NULL THEN excluded.notify ELSE jobs.notify END
+        notify = CASE WHEN jobs.resolved IS NULL THEN excluded.notify ELSE jobs.notify END,
+        unique_key = CASE WHEN jobs.resolved IS NULL THEN excluded.unique_key ELSE jobs.unique_key END,
+        duplicate_of = CASE WHEN jobs.resolved IS NULL THEN excluded.duplicate_of ELSE jobs.duplicate_of END,
+        replaced_by = CASE WHEN jobs.resolved IS NULL THEN excluded.replaced_by ELSE jobs.replaced_by END
     RETURNING uid, resolved
 )
 SELECT stored.uid, stored.resolved

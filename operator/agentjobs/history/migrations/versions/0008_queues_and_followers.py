@@ -27,7 +27,7 @@ def upgrade() -> None:
 
 
 def _add_to_jobs() -> None:
-    for column in _empty("queue", "template", "parent_uid", "replaced_by"):
+    for column in _empty("queue", "template", "parent_uid", "duplicate_of", "replaced_by"):
         op.add_column("jobs", column, schema=SCHEMA)
     op.add_column("jobs", sa.Column("unique_key", sa.Text()), schema=SCHEMA)
     op.add_column("jobs", sa.Column("notify", JSON()), schema=SCHEMA)
@@ -37,6 +37,13 @@ def _add_to_jobs() -> None:
         ["cluster", "namespace", "unique_key", sa.text("created_at DESC")],
         schema=SCHEMA,
         postgresql_where=sa.text("unique_key IS NOT NULL"),
+    )
+    op.create_index(
+        "jobs_unique_open_idx",
+        "jobs",
+        ["cluster", "namespace", "unique_key"],
+        schema=SCHEMA,
+        postgresql_where=sa.text("unique_key IS NOT NULL AND finished_at IS NULL AND deleted_at IS NULL"),
     )
     op.create_index(
         "jobs_parent_uid_idx",

@@ -1,0 +1,74 @@
+-- What `unique_keys` asks. Parameters: %(name)s; `asked` and `replaced` are JSON arrays of objects, one a row.
+
+-- name: lock_keys
+-- In one order, so that two batches never wait for each other.
+SELECT pg_advisory_xact_lock(key)
+FROM (SELECT DISTINCT hashtextextended(name, 0) AS key FROM unnest(%(names)s::text[]) AS name ORDER BY key) AS keys;
+
+-- name: lock_twins
+-- The jobs themselves, and all that may be replaced, in the order in which all lock jobs. What is read after this sees
+-- each start and each end that was committed before.
+SELECT jobs.uid
+FROM agentjobs.jobs
+WHERE jobs.uid = ANY(%(uids)s) OR jobs.uid IN (
+    SELECT open.uid
+    FROM json_to_recordset(%(asked)s) AS given (namespace text, key text)
+    JOIN agentjobs.jobs AS open
+        ON open.cluster = %(cluster)s AND open.namespace = given.namespace AND open.unique_key = given.key
+        AND open.unique_key IS NOT NULL AND open.finished_at IS NULL AND open.deleted_at IS NULL
+)
+ORDER BY jobs.uid
+FOR NO KEY UPDATE;
+
+-- name: own
+-- What was decided before, with the name of the other job as long as history has it.
+SELECT
+    own.uid,
+    own.resolved IS NOT NULL AS accepted,
+    own.duplicate_of,
+    own.replaced_by,
+    coalesce(other.name, '') AS other
+FROM agentjobs.jobs AS own
+LEFT JOIN agentjobs.jobs AS other
+    ON other.uid = coalesce(nullif(own.duplicate_of, ''), nullif(own.replaced_by, ''))
+WHERE own.uid = ANY(%(uids)s);
+
+-- name: twins
+-- Of each key the jobs that have not ended, and of those that have the newest that counts for the asked one.
+SELECT DISTINCT
+    found.uid, found.name, found.namespace, found.unique_key AS key, found.created_at AS created, found.phase,
+    found.ended,
+    EXISTS (SELECT FROM agentjobs.starts WHERE starts.uid = found.uid) AS started
+FROM json_to_recordset(%(asked)s)
+    AS given (uid text, namespace text, key text, created_at timestamptz, period double precision, states text)
+CROSS JOIN LATERAL (
+    SELECT open.uid, open.name, open.namespace, open.unique_key, open.created_at, open.phase, FALSE AS ended
+    FROM agentjobs.jobs AS open
+    WHERE open.cluster = %(cluster)s AND open.namespace = given.namespace AND open.unique_key = given.key
+        AND open.unique_key IS NOT NULL AND open.finished_at IS NULL AND open.deleted_at IS NULL
+        AND open.uid <> given.uid
+    UNION ALL
+    SELECT newest.*
+    FROM (
+        SELECT over.uid, over.name, over.namespace, over.unique_key, over.created_at, over.phase, TRUE AS ended
+        FROM agentjobs.jobs AS over
+        WHERE over.cluster = %(cluster)s AND over.namespace = given.namespace AND over.unique_key = given.key
+            AND over.unique_key IS NOT NULL AND (over.finished_at IS NOT NULL OR over.deleted_at IS NOT NULL)
+            AND over.uid <> given.uid
+            AND (given.states = 'All' OR (given.states = 'Successful' AND over.phase = 'Succeeded'))
+            AND (
+                given.period IS NULL
+                OR over.created_at BETWEEN given.created_at - make_interval(secs => given.period)
+                    AND given.created_at + make_interval(secs => given.period)
+            )
+        ORDER BY over.created_at DESC
+        LIMIT 1
+    ) AS newest
+) AS found;
+
+-- name: replace
+-- They lose their key: from now on they count for nobody.
+UPDATE agentjobs.jobs
+SET replaced_by = given.by, unique_key = NULL
+FROM json_to_recordset(%(replaced)s) AS given (uid text, by text)
+WHERE jobs.uid = given.uid;

@@ -1,0 +1,143 @@
+"""Which of several equal jobs runs: the rule of `unique`, for PostgreSQL and for memory. Pure.
+
+A job is judged once, at its first acceptance, under a lock of its key: what is decided of a uid stands, also after its
+twin has ended. Who is skipped or replaced loses its key, and counts for nobody from then on.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from agentjobs.api.conditions import Phase
+from agentjobs.history.records import Acceptance, Accepted, Answer, Duplicate, NoSlot, Superseded, UniqueRequest
+from agentjobs.history.sanitize import clean_text
+
+Key = tuple[str, str]
+"""Namespace and key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """A job with a key, as history knows it."""
+
+    uid: str
+    name: str
+    created: datetime
+    """By the API server's clock, as of all jobs: nothing that delays an acceptance makes a job younger."""
+    started: bool = False
+    ended: bool = False
+    phase: str = Phase.PENDING.value
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """No other job stands in the way. It takes the place of these, none of which has had a start."""
+
+    replaced: tuple[Keyed, ...] = ()
+
+
+@dataclass(slots=True)
+class Decisions:
+    """What is decided about the jobs of a batch, one after another in the order of their creation."""
+
+    stopped: dict[str, Duplicate | Superseded] = field(default_factory=dict)
+    """Those that are not to start, by uid."""
+    replaced: dict[str, Superseded] = field(default_factory=dict)
+    """Those whose place was taken now, by uid: of earlier batches, or of this one."""
+    took: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
+    """Uid and name of those whose place a job takes now, by its uid."""
+    keys: dict[str, str] = field(default_factory=dict)
+    """The keys that the jobs of the batch keep, by uid."""
+    _decided: set[str] = field(default_factory=set)
+    _known: dict[Key, dict[str, Keyed]] = field(default_factory=lambda: defaultdict(dict))
+
+    def remember(self, uid: str, accepted: bool, duplicate_of: str, replaced_by: str, other: str) -> None:
+        """Take what was decided about a job of the batch before; `other` is the other job's name."""
+        if accepted:
+            self._decided.add(uid)
+        if duplicate_of:
+            self.stopped[uid] = Duplicate(duplicate_of, other)
+        elif replaced_by:
+            self.stopped[uid] = Superseded(replaced_by, other)
+
+    def know(self, namespace: str, key: str, job: Keyed) -> None:
+        """Take a job that has a key."""
+        self._known[namespace, key][job.uid] = job
+
+    def decide(self, batch: Iterable[Acceptance]) -> None:
+        """Decide about each job that has a key and about which nothing was decided before."""
+        for one in sorted(batch, key=lambda each: each.job.job.created):
+            if one.unique is not None and one.job.job.uid not in self._decided:
+                self._decide(one, one.unique)
+
+    def columns(self, uid: str) -> dict[str, str | None]:
+        """What its row says of this at its first acceptance."""
+        stop = self.stopped.get(uid)
+        return {
+            "unique_key": self.keys.get(uid),
+            "duplicate_of": stop.uid if isinstance(stop, Duplicate) else "",
+            "replaced_by": stop.uid if isinstance(stop, Superseded) else "",
+        }
+
+    def going(self, batch: Sequence[Acceptance]) -> list[Acceptance]:
+        """Those of a batch that are not stopped."""
+        return [one for one in batch if one.job.job.uid not in self.stopped]
+
+    def answer(self, uid: str, answer: Accepted | NoSlot) -> Answer:
+        """The answer to a job that is not stopped, with those whose place it took."""
+        return replace(answer, replaced=tuple(self.took[uid])) if uid in self.took else answer
+
+    def answers(self, batch: Sequence[Acceptance], going: Sequence[Accepted | NoSlot]) -> list[Answer]:
+        """The answers to a batch, from those to the ones that are `going`."""
+        left, uids = iter(going), [one.job.job.uid for one in batch]
+        return [self.stopped[uid] if uid in self.stopped else self.answer(uid, next(left)) for uid in uids]
+
+    def _decide(self, asked: Acceptance, unique: UniqueRequest) -> None:
+        key, job = asked.job.job, Keyed(asked.job.job.uid, asked.job.job.name, asked.job.job.created)
+        known = self._known[key.namespace, clean_text(unique.key)]
+        answer = Runs() if unique.is_decided else judge(job, unique, known.values())
+        if not isinstance(answer, Runs):
+            self.stopped[job.uid] = answer
+            return
+        for other in answer.replaced:
+            del known[other.uid]
+            self.keys.pop(other.uid, None)
+            self.stopped[other.uid] = self.replaced[other.uid] = Superseded(job.uid, job.name)
+            self.took[job.uid].append((other.uid, other.name))
+        known[job.uid] = job
+        self.keys[job.uid] = clean_text(unique.key)
+
+
+def judge(job: Keyed, request: UniqueRequest, others: Iterable[Keyed]) -> Runs | Duplicate | Superseded:
+    """Decide about a job that is accepted now, among the others of its namespace that have its key.
+
+    Of jobs that replace each other the one that was created last stays, in whichever order they are accepted.
+    """
+    counted = [one for one in others if one.uid != job.uid and _counts(one, job, request)]
+    begun = [one for one in counted if one.started or one.ended]
+    if begun or (counted and not request.replaces):
+        twin = _newest(begun or counted)
+        return Duplicate(twin.uid, twin.name)
+    if newer := [one for one in counted if one.created > job.created]:
+        twin = _newest(newer)
+        return Superseded(twin.uid, twin.name)
+    return Runs(tuple(counted))
+
+
+def _counts(other: Keyed, job: Keyed, request: UniqueRequest) -> bool:
+    if request.period is not None and abs(job.created - other.created) > request.period:
+        return False
+    match request.states:
+        case "Scheduled":
+            return not (other.started or other.ended)
+        case "Incomplete":
+            return not other.ended
+        case "Successful":
+            return not other.ended or other.phase == Phase.SUCCEEDED
+        case "All":
+            return True
+
+
+def _newest(jobs: Iterable[Keyed]) -> Keyed:
+    return max(jobs, key=lambda one: (one.created, one.uid))

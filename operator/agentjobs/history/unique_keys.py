@@ -1,0 +1,51 @@
+"""Keys of jobs with `unique`, in PostgreSQL: who runs is decided in the transaction that accepts the job.
+
+Acceptances of a key wait for each other by an advisory lock of it, and so see what the one before decided. The locks of
+keys are taken first, then rows of jobs by uid, then the locks of queues. A batch without such jobs asks nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from agentjobs.history.database import Connection, as_json
+from agentjobs.history.records import Acceptance, UniqueRequest
+from agentjobs.history.sanitize import clean_text
+from agentjobs.history.statements import load
+from agentjobs.history.twins import Decisions, Keyed
+
+_SQL: Final = load("unique_keys")
+
+
+async def decide(tx: Connection, batch: Sequence[Acceptance], *, cluster: str) -> Decisions:
+    """Decide about the jobs of a batch that have a key, and take theirs from those that are replaced."""
+    asked = {one.job.job.uid: one for one in reversed(batch) if one.unique is not None}
+    decisions = Decisions()
+    if not asked:
+        return decisions
+    rows = [_row(one, one.unique) for one in asked.values() if one.unique is not None]
+    names = sorted({f"unique/{cluster}/{row['namespace']}/{row['key']}" for row in rows})
+    told = {"cluster": cluster, "uids": sorted(asked), "asked": as_json(rows)}
+    await tx.execute(_SQL["lock_keys"], {"names": names})
+    await tx.execute(_SQL["lock_twins"], told)
+    own, twins = await tx.execute(_SQL["own"], told), await tx.execute(_SQL["twins"], told)
+    for row in await own.fetchall():
+        decisions.remember(row.uid, row.accepted, row.duplicate_of, row.replaced_by, row.other)
+    for row in await twins.fetchall():
+        keyed = Keyed(row.uid, row.name, row.created, row.started, row.ended, row.phase)
+        decisions.know(row.namespace, row.key, keyed)
+    decisions.decide(asked.values())
+    if replaced := [{"uid": uid, "by": by.uid} for uid, by in decisions.replaced.items()]:
+        await tx.execute(_SQL["replace"], {"replaced": as_json(replaced)})
+    return decisions
+
+
+def _row(asked: Acceptance, unique: UniqueRequest) -> dict[str, Any]:
+    job = asked.job.job
+    return {
+        "uid": job.uid,
+        "namespace": job.namespace,
+        "key": clean_text(unique.key),
+        "created_at": job.created.isoformat(),
+        "period": None if unique.period is None else unique.period.total_seconds(),
+        "states": unique.states,
+    }

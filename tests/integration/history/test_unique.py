@@ -1,0 +1,55 @@
+"""Unique jobs on PostgreSQL, accepted by two operators at once."""
+
+import asyncio
+import random
+
+from tests.integration.history.conftest import CLUSTER
+
+from agentjobs.history.database import Database
+from agentjobs.history.operator_writes import OperatorWrites
+from agentjobs.history.records import Acceptance, Accepted, Duplicate, Superseded, UniqueRequest
+
+
+async def test_five_hundred_equal_jobs_from_two_operators_make_one_run(database, a_job):
+    jobs = [a_job(f"uid-{n}", name=f"job-{n}") for n in range(500)]
+    async with Database(database) as one, Database(database) as two:
+        operators = [OperatorWrites(each, cluster=CLUSTER) for each in (one, two)]
+
+        async def accept(n):
+            asked = Acceptance(jobs[n].job(), jobs[n].start(1), unique=UniqueRequest("key"))
+            return await operators[n % 2].accept(asked)
+
+        answers = await asyncio.gather(*map(accept, range(500)))
+
+    (winner,) = [n for n, answer in enumerate(answers) if isinstance(answer, Accepted)]
+    assert {answer for answer in answers if not isinstance(answer, Accepted)} == {
+        Duplicate(f"uid-{winner}", f"job-{winner}")
+    }
+
+
+async def test_replacements_starts_and_ends_at_once_neither_hang_nor_run_twins(database, a_job, connected):
+    jobs = [a_job(f"uid-{n:03}", name=f"job-{n}", minute=n) for n in range(60)]
+    draw = random.Random(7)
+    running, most = set(), 0
+    async with Database(database) as one, Database(database) as two:
+        operators = [OperatorWrites(each, cluster=CLUSTER) for each in (one, two)]
+
+        async def run(n):
+            nonlocal most
+            unique = UniqueRequest(f"key-{n % 3}", states="Incomplete", replaces=True)
+            first, then = draw.sample(operators, 2)
+            await first.accept(Acceptance(jobs[n].job(), unique=unique))
+            answer = await then.accept(Acceptance(jobs[n].job(), jobs[n].start(1), unique=unique))
+            if not isinstance(answer, Accepted):
+                assert isinstance(answer, Duplicate | Superseded)
+                return
+            running.add(n)
+            most = max(most, *(sum(one % 3 == key for one in running) for key in range(3)))
+            await asyncio.sleep(0.01)
+            running.discard(n)
+            await then.write([jobs[n].end(1), jobs[n].transition(9, "Succeeded", finished=True)])
+
+        async with asyncio.timeout(30):
+            await asyncio.gather(*map(run, range(60)))
+
+    assert most == 1
