@@ -87,6 +87,11 @@ class AcceptedReason(Word):
     )
     SINK_NOT_FOUND = "SinkNotFound", "`notifications` names a sink that the installation has not; it waits for it."
     HISTORY_UNAVAILABLE = "HistoryUnavailable", "The database cannot be reached; the job waits until it is back."
+    WAITING_FOR_JOBS = "WaitingForJobs", "A job of `after` has not ended; the message names at most five."
+    DEPENDENCY_CYCLE = (
+        "DependencyCycle",
+        "The job waits for itself: its `after` leads back to it, or to jobs that wait for each other. The job failed.",
+    )
     SPEC_TOO_LARGE = "SpecTooLarge", "The spec is larger than 96 KiB, or `input.state` than 16 KiB. The job failed."
     UNRESOLVED_REFERENCE = (
         "UnresolvedReference",

@@ -93,6 +93,18 @@ def substitution_problems(
     yield from found.values()
 
 
+def references(spec: Mapping[str, Any]) -> list[tuple[Path, str]]:
+    """Return each name in the texts of a spec, with the place of its text; not those in texts of follow-ups."""
+    found: list[tuple[Path, str]] = []
+
+    def look(path: Path, text: str) -> str:
+        found.extend((path, match[1]) for match in REFERENCE.finditer(text) if match[1] is not None)
+        return text
+
+    _visited(spec, look)
+    return found
+
+
 def substituted(spec: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Return the spec with the values put in; a name that is none of `names` stays as it is."""
     return _visited(spec, lambda _path, text: expanded(text, names))

@@ -11,6 +11,7 @@
     state         the caches, and what is remembered; fed by watches, lists and our own writes
     history_feed  writes to history what a change of a job tells
     reporting     log lines and Events
+    waits         which jobs wait for which others
     slots         queue entries, slots and sessions
     slot_news     what PostgreSQL may not know yet of slots
     lists         full lists: before the first decision, and now and then

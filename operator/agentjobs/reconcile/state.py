@@ -34,6 +34,7 @@ from agentjobs.reconcile.job.specs import Specs
 from agentjobs.reconcile.queues.policies import Policies
 from agentjobs.reconcile.slot_news import SlotNews
 from agentjobs.reconcile.slots import QueueName, Slots
+from agentjobs.reconcile.waits import Waits
 
 QUEUE: Final = "queue"
 """Stands for the kind in the key of a queue's admission, which needs no object of the cluster."""
@@ -72,6 +73,8 @@ class State:
         self.slots = Slots(lambda queue: self.queue.add((QUEUE, *queue)))
         self.slot_news = SlotNews()
         self.templates: Cache[AgentTemplate] = self.informers.cache(AGENTTEMPLATES)
+        self.waits = Waits()
+        """Jobs that wait for other jobs."""
         self.specs = Specs(self.templates, self.policies.defaults)
         self.expiries = Deadlines()
         """Finished jobs by the time when their time to live is over."""
@@ -156,6 +159,7 @@ class State:
         if before is not None and after is None:
             self._gone[name] = before.uid
             self.specs.forget(before.uid)
+        self._wake_waiting(name, before, after)
         for pod in self.pods.by("job", name):
             self._hold_pod(pod.key)
         self._note_slots(before, after)
@@ -173,6 +177,17 @@ class State:
             self.slot_news.ended(_queue_of(before), before.uid, ran.start)
         if isinstance(after, Job) and runs is not None and not is_same:
             self.slot_news.runs(_queue_of(after), after.uid, runs.start, self.specs.partition(after))
+
+    def _wake_waiting(self, name: JobName, before: KnownJob | None, after: KnownJob | None) -> None:
+        """Let the jobs look again that wait for one which has ended, or is gone."""
+        waits = isinstance(after, Job) and not (after.accepted or after.finished)
+        if not waits or (before is not None and after is not None and before.uid != after.uid):
+            self.waits.drop(name)
+        if after is None or isinstance(after, EndedJob) or after.finished:
+            known = after or before
+            labels = known.labels if isinstance(known, Job) else {}
+            for other in tuple(self.waits.woken_by(name, labels)):
+                self.queue.add(AGENTJOBS.key(other))
 
     def _note_expiry(self, before: KnownJob | None, after: Job) -> None:
         expires = after.expires

@@ -80,6 +80,8 @@ class World:
         # Every claim that was granted: the job's uid, the start, the pod's uid.
         self.granted: list[tuple[str, int, str]] = []
         self.history_away = False
+        # The label selectors of lists that operators asked for.
+        self.listed: list[str] = []
         self.refused = 0
         self.wall_ahead = timedelta(0)  # of the operators' wall clocks alone
         # What the server answers instead: by verb and kind.
@@ -149,6 +151,13 @@ class World:
         if (obj := self.objects.get((resource.kind, namespace, name))) is None:
             raise NotFound(name)
         return copy.deepcopy(obj)
+
+    async def metadata_pages(self, resource, namespace=None, *, label_selector=""):
+        self.listed.append(label_selector)
+        wanted = dict(part.split("=") for part in label_selector.split(",") if part)
+        of_kind = [obj for key, obj in self.objects.items() if key[:2] == (resource.kind, namespace)]
+        found = [obj for obj in of_kind if wanted.items() <= obj["metadata"].get("labels", {}).items()]
+        yield [{"metadata": copy.deepcopy(obj["metadata"])} for obj in found], str(self.version)
 
     async def create(self, resource, namespace, body, *, strict=False, dry_run=False):
         key = (resource.kind, namespace, body["metadata"]["name"])
@@ -280,6 +289,14 @@ class World:
         self._available()
         return await self.history.parent(uid)
 
+    async def newest(self, namespace, names):
+        self._available()
+        return await self.history.newest(namespace, names)
+
+    async def answers(self, uids):
+        self._available()
+        return await self.history.answers(uids)
+
     async def recorded(self, uid):
         self._available()
         return await self.history.recorded(uid)
@@ -383,11 +400,11 @@ class World:
 
     # -- what users, kubelets and watches do
 
-    def apply(self, name="hello", **spec):
+    def apply(self, name="hello", *, labels=None, **spec):
         body = {
             "apiVersion": "agentjobs.dev/v1alpha1",
             "kind": "AgentJob",
-            "metadata": {"namespace": "default", "name": name},
+            "metadata": {"namespace": "default", "name": name, "labels": labels or {}},
             "spec": {
                 "agent": {"model": "gemini-flash-latest", "inline": {"instruction": "Be brief."}},
                 "input": {"message": "Say hello."},
@@ -543,6 +560,12 @@ class World:
         }
         statuses = [{"name": "runner", "state": {"terminated": state}}]
         self._pod_status(pod, phase="Succeeded" if code == 0 else "Failed", containerStatuses=statuses)
+
+    def succeed(self, job, **structured):
+        """The job's pod, which has been made, runs and hands in this answer."""
+        (pod,) = [pod for pod in self.pods(job) if pod["status"].get("phase") == "Pending"]
+        self.run_pod(pod)
+        self.end_pod(pod, Verdict.SUCCEED, structured=structured)
 
     def _answer(self, pod, start, outcome, structured):
         """The runner hands in its answer; one that was never let claim its start does so now, if it may."""

@@ -11,10 +11,12 @@ notifications  its part about whom it tells what happens to it
 status      the status as the operator reads and writes it
 validation  checks all rules of a job, with these modules:
 team        rules about inline agents
+after       rules about jobs to wait for, and what texts may read of them
 output      rules about the schema of an answer
 pod_rules   rules about variables, volumes and credentials of pods
 step_rules  rules about waits, time-outs and compaction of steps, and about sessions
 follow_up_rules  rules about follow-ups: names, order, what their texts may name
 run_config  rules about settings of ADK's RunConfig
+unique      the key of a job that may not run beside its twin
 resolve     the spec that an accepted job runs, with defaults and contents of ConfigMaps
 """

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from agentjobs.api.conditions import AcceptedReason
+from agentjobs.api.job.after import after_problems
 from agentjobs.api.job.follow_up_rules import follow_up_problems
 from agentjobs.api.job.output import schema_problems
 from agentjobs.api.job.pod_rules import exactly_one, pod_problems
@@ -132,6 +133,7 @@ def _deep_problems(body: Raw, names: Mapping[str, str], unknown: tuple[str, ...]
     yield from _size_problems(("input", "state"), as_object(spec.get("input")).get("state"), MAX_STATE_BYTES)
     yield from _size_problems(("output", "schema"), as_object(spec.get("output")).get("schema"), MAX_SCHEMA_BYTES)
     yield from _rule_problems(spec)
+    yield from after_problems(spec, name if isinstance(name, str) else "")
     yield from team_problems(spec, job=name if isinstance(name, str) else "")
     yield from substitution_problems(spec, names, unknown)
 
@@ -239,6 +241,7 @@ def _rule_problems(spec: Raw) -> Iterator[Problem]:
     """Check the rules between fields. Values of wrong types are skipped: the models report them."""
     if spec.get("startAt") is not None and spec.get("startAfter") is not None:
         yield problem_at(("startAfter",), spec["startAfter"], "and startAt exclude each other; remove one")
+    yield from _unique_problems(spec)
     yield from exactly_one(("agent",), spec.get("agent"), ("inline", "module"))
     yield from exactly_one(("input",), spec.get("input"), ("message", "messageFrom"))
     yield from _output_problems(spec.get("output"))
@@ -336,6 +339,15 @@ def _policy_problems(spec: Raw) -> Iterator[Problem]:
         if rule.get("delay") is not None and rule.get("action") not in ("Retry", "Snooze"):
             cure = "goes with the actions Retry and Snooze only; remove it"
             yield problem_at((*here, "delay"), rule["delay"], cure, lacking=rule.get("action") is None)
+
+
+def _unique_problems(spec: Raw) -> Iterator[Problem]:
+    period = as_object(spec.get("unique")).get("period")
+    try:
+        if period is not None and parse_duration(period) < MIN_TIMEOUT:
+            yield problem_at(("unique", "period"), period, "is too short; jobs are made in whole seconds, use 1s")
+    except ValueError:
+        return
 
 
 def _timeout_problems(spec: Raw) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ budget       what follows when a job has spent what it may
 end_start    what follows from the end of a start
 following    what is done about the follow-ups of a job that has ended
 follow_ups   the jobs that follow it, made from its answer
+awaiting     the jobs that a job waits for, and who can never go on
 models       the models that a spec names
 observation  what `decide` looks at
 ended        the summary that is kept of an idle job

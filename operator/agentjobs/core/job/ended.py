@@ -8,7 +8,7 @@ from datetime import datetime
 from sys import intern
 from typing import TypeAlias
 
-from agentjobs.api.conditions import Phase
+from agentjobs.api.conditions import AcceptedReason, ConditionType, Phase
 from agentjobs.core.job.observation import Job
 
 
@@ -30,6 +30,8 @@ class EndedJob:
     made_by_uid: str
     of_generation: int
     parent_uid: str = ""
+    in_cycle: bool = False
+    """It never ran, because it waited for itself."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -55,4 +57,5 @@ def ended_job(job: Job) -> EndedJob:
         made_by_uid=intern(job.made_by_uid),
         of_generation=job.of_generation,
         parent_uid=job.parent_uid,
+        in_cycle=job.says(ConditionType.FAILED, status=True, reason=AcceptedReason.DEPENDENCY_CYCLE),
     )

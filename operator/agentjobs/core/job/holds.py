@@ -13,8 +13,10 @@ from typing import Final
 from agentjobs.api.conditions import (
     AcceptedReason,
     AdmittedReason,
+    CancelledReason,
     ConditionType,
     Phase,
+    SkippedReason,
     SuspendedReason,
     find_condition,
 )
@@ -22,6 +24,7 @@ from agentjobs.api.problems import Problem, rejection
 from agentjobs.contract import ErrorClass
 from agentjobs.core.job import needs
 from agentjobs.core.job.actions import Answer, Decision, Finish, Keep, Suspend, Wait
+from agentjobs.core.job.awaiting import chain
 from agentjobs.core.job.budget import is_suspended, is_unchanged, over_budget, reached
 from agentjobs.core.job.end_start import SUSPENDED, cancelled, time_left
 from agentjobs.core.job.observation import Job, Observation
@@ -32,6 +35,7 @@ HEAL_AGAIN: Final = timedelta(seconds=2)  # how soon something missing that came
 # What has been missing for long is looked for less often: a schedule may leave thousands of such jobs.
 HEAL_AT_LAST: Final = timedelta(seconds=60)
 HEAL_SHARE: Final = 10
+LIST_AGAIN: Final = timedelta(seconds=1)  # how often jobs are looked for by their labels at most
 SHORT_WAIT: Final = timedelta(minutes=1)
 # Jobs that wait for a model come back over a tenth of the time that they waited.
 MODEL_SPREAD: Final = 0.1
@@ -44,6 +48,18 @@ _BY_QUEUE: Final = (SuspendedReason.QUEUE_DRAINED, SuspendedReason.QUEUE_BUDGET_
 def end_requested(seen: Observation, now: datetime) -> Answer | None:
     """Cancelled or deleted: the job ends."""
     return Decision(cancelled(seen.job, " before a start")) if seen.job.must_end else None
+
+
+def twin(seen: Observation, now: datetime) -> Answer | None:
+    """Is not to start, because another job has the same `unique` key: it is skipped, or was replaced."""
+    found = seen.twin
+    if found is None or seen.job.status.starts:
+        return None
+    if found.replaces:
+        message = f"job {found.twin.name} has the same unique key and took its place"
+        return Decision(Finish(Phase.CANCELLED, CancelledReason.REPLACED, message))
+    message = f"job {found.twin.name} has the same unique key"
+    return Decision(Finish(Phase.SKIPPED, SkippedReason.DUPLICATE, message, duplicate_of=found.twin))
 
 
 def unreadable_spec(seen: Observation, now: datetime) -> Answer | None:
@@ -80,6 +96,28 @@ def broken_spec(seen: Observation, now: datetime) -> Answer | None:
     if seen.pod_problems is None:
         return needs.PodTrial()
     return Decision(_rejected(seen.pod_problems)) if seen.pod_problems else None
+
+
+def other_jobs(seen: Observation, now: datetime) -> Answer | None:
+    """Waits for other jobs to end (`after`), before it is accepted: its texts may read their answers."""
+    job = seen.job
+    if job.accepted or seen.legal_spec.after is None:
+        return None
+    awaited = seen.awaited
+    if awaited is None:
+        return needs.AwaitedJobs() if seen.history_available else history(seen, now)
+    if awaited.cycle:
+        message = f"can never go on, because of the order of jobs: {chain(awaited.cycle)}"
+        return Decision(Finish(Phase.FAILED, AcceptedReason.DEPENDENCY_CYCLE, message))
+    if awaited.is_old:
+        return Decision(Keep(), again=now + LIST_AGAIN)
+    if awaited.is_over:
+        return Decision(_rejected(awaited.problems)) if awaited.problems else None
+    again = now + _patience(job, now)
+    said = find_condition(job.status.conditions, ConditionType.ACCEPTED)
+    is_said = said is not None and said.reason == AcceptedReason.WAITING_FOR_JOBS and awaited.is_said_by(said.message)
+    message = said.message if said is not None and is_said else awaited.message
+    return _unaccepted(AcceptedReason.WAITING_FOR_JOBS, message, again=again)
 
 
 def references(seen: Observation, now: datetime) -> Answer | None:
@@ -234,9 +272,11 @@ def history(seen: Observation, now: datetime) -> Answer | None:
 Hold = Callable[[Observation, datetime], Answer | None]
 HOLDS: Final[tuple[Hold, ...]] = (
     end_requested,
+    twin,
     unreadable_spec,
     template,
     broken_spec,
+    other_jobs,
     references,
     suspension,
     queue_stop,

@@ -25,6 +25,11 @@ class References:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitedJobs:
+    """How the jobs of `spec.after` stand, and what the job's texts read of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Slot:
     """Whether the job may start. It joins its queue, and admission answers all jobs of the queue at once."""
 
@@ -80,4 +85,4 @@ class ParentRecord:
 HistoryNeed: TypeAlias = (
     AcceptedSpec | LastHeartbeat | StartProgress | Spent | ExhaustedModels | FinalResult | EndRecorded | ParentRecord
 )
-Need: TypeAlias = PodTrial | References | Slot | HistoryNeed
+Need: TypeAlias = PodTrial | References | AwaitedJobs | Slot | HistoryNeed

@@ -15,7 +15,7 @@ from agentjobs.api.conditions import ConditionType, Phase, SuspendedReason, find
 from agentjobs.api.job.relations import FollowUp
 from agentjobs.api.job.resolve import Sources
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, Lineage
+from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, Lineage, Twin
 from agentjobs.api.problems import Problem
 from agentjobs.api.raw_status import MAX_COUNT, MAX_RESUME
 from agentjobs.contract import (
@@ -33,6 +33,7 @@ from agentjobs.contract import (
     controller_of,
 )
 from agentjobs.core.children import Refusal
+from agentjobs.core.job.awaiting import Awaited
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import Answer
 from agentjobs.durations import instant
@@ -75,6 +76,8 @@ class Job:
     """Generation of the schedule whose template it has; 0 for none, or when it was not written down."""
     replaced_by: str = ""
     """Name of the job for which its schedule cancelled it, empty for none."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """By which other jobs may wait for it."""
     parent_uid: str = ""
     """Of the job that it follows, empty for none."""
     told_lineage: Lineage | None = None
@@ -247,6 +250,7 @@ def parse_job(obj: Mapping[str, Any]) -> Job:
         made_by_uid=schedule.uid if schedule else "",
         of_generation=_number(annotations.get(ANNOTATION_SCHEDULE_GENERATION)),
         replaced_by=str(annotations.get(ANNOTATION_REPLACED_BY, ""))[:63],
+        labels=meta.get("labels") or {},
         parent_uid=str(annotations.get(ANNOTATION_PARENT_UID) or "")[:MAX_UID],
         told_lineage=_lineage(meta.get("labels") or {}, annotations),
     )
@@ -293,6 +297,15 @@ class QueueStop:
 
     reason: SuspendedReason
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TwinFound:
+    """History's word, at this job's acceptance, that another job with its key stands in its place."""
+
+    twin: Twin
+    replaces: bool
+    """Whether the other one took this one's place, which has had no start; else this one is a duplicate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,6 +394,10 @@ class Observation:
     queue_known: bool = True
     stop: QueueStop | None = None
     """Why its queue lets the job not run on; None when it may."""
+    twin: TwinFound | None = None
+    """Because of whom the job is not to start; None as long as history has not said so."""
+    awaited: Awaited | None = None
+    """The jobs of its `after`; None when they have not been asked."""
     references: frozenset[tuple[str, str]] = frozenset()
     """ConfigMap keys that the spec names, until the job is accepted."""
     missing: tuple[str, ...] | None = None

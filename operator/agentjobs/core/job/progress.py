@@ -53,6 +53,7 @@ _REJECTIONS = (
     AcceptedReason.UNRESOLVED_REFERENCE,
     AcceptedReason.LOCKED_FIELD,
     AcceptedReason.TYPE_CONFLICT,
+    AcceptedReason.DEPENDENCY_CYCLE,
 )
 
 

@@ -6,6 +6,7 @@ trial          whether the API server would take a job's pod, asked before accep
 acceptance     stores the resolved spec
 left_slots     gives back slots that a dead operator left
 facts          answers the needs of decide
+awaiting       how the jobs stand that a job waits for, and what its texts read of them
 exhausted      which models are at their limits, asked for all jobs at once
 apply          applies the actions of decide
 pods           makes or adopts pods

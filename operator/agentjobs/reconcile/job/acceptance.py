@@ -2,13 +2,18 @@
 
 from dataclasses import replace
 
+from agentjobs.api.job.relations import Unique
 from agentjobs.api.job.resolve import config_map_keys, resolve_spec
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.core.job.observation import Job, Observation
+from agentjobs.api.job.status import Twin
+from agentjobs.api.job.unique import unique_key
+from agentjobs.contract import Resolved
+from agentjobs.core.job.observation import Job, Observation, TwinFound
 from agentjobs.core.queues.admission import QueuePolicy
 from agentjobs.errors import Invalid, Unavailable
 from agentjobs.history import records
-from agentjobs.history.records import JobRecord, NoSlot, SlotRequest, StartRecord
+from agentjobs.history.records import JobRecord, NoSlot, SlotRequest, StartRecord, UniqueRequest
+from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.reconcile.job.facts import Facts, FactsLoader
 from agentjobs.reconcile.job.left_slots import LeftSlots
 from agentjobs.reconcile.job.memo import ClaimedSlot, JobMemo
@@ -44,7 +49,10 @@ class Acceptance:
             record = JobRecord(job=job_key(job), resolved=sent.resolved, spec_hash=sent.hash)
             answer = await self._store(seen, record, start)
             if isinstance(answer, records.Duplicate | records.Superseded):
+                twin = Twin(answer.name, answer.uid)
+                self._state.memo(job).twin = TwinFound(twin, replaces=isinstance(answer, records.Superseded))
                 return None
+            self._wake_replaced(job, answer)
             stored = self._state.specs.accept(job.uid, answer.resolved, sent)
             if isinstance(answer, NoSlot):
                 self._state.room_refused(job, answer.reason, answer.retry_in)
@@ -60,8 +68,9 @@ class Acceptance:
 
     async def _store(self, seen: Observation, record: JobRecord, start: StartRecord | None) -> records.Answer:
         """Ask history, and tell it what it may not know of the queue's slots."""
+        unique = unique_request(seen.job, record.resolved)
         if start is None:
-            return await self._history.accept(records.Acceptance(record))
+            return await self._history.accept(records.Acceptance(record, unique=unique))
         queue, partition = (seen.job.namespace, seen.legal_spec.queue), record.resolved["spec"].get("partitionKey")
         policy, news = self._state.policy(*queue), self._state.slot_news.of(queue)
         slot = SlotRequest(
@@ -73,7 +82,7 @@ class Acceptance:
             held=news.held,
             released=news.released,
         )
-        answer = await self._history.accept(records.Acceptance(record, start, slot))
+        answer = await self._history.accept(records.Acceptance(record, start, slot, unique))
         self._state.slot_news.told(queue, news)
         return answer
 
@@ -99,11 +108,21 @@ class Acceptance:
             return read_stored(stored)
         if job.accepted:
             # Accepted, but the database was replaced by an empty one: what the object says now is all there is.
-            named = replace(seen, references=frozenset(config_map_keys(spec)))
+            texts = (await self._loader.awaited(seen)).texts if spec.after else {}
+            read = replace(seen.sources, after=texts)
+            named = replace(seen, references=frozenset(config_map_keys(spec)), sources=read)
             missing, resolved = await self._loader.references(named)
             if resolved is None:
                 raise Invalid("; ".join(missing))
         return to_accept(spec, resolved or resolve_spec(spec, job.object["metadata"], seen.sources))
+
+    def _wake_replaced(self, job: Job, answer: records.Accepted | NoSlot) -> None:
+        """Let those end whose place this job has taken. After a crash they learn of it when they ask to start."""
+        for uid, name in answer.replaced:
+            other = self._state.jobs.get((job.namespace, name))
+            if isinstance(other, Job) and other.uid == uid:
+                self._state.memo(other).twin = TwinFound(Twin(job.name, job.uid), replaces=True)
+                self._state.queue.add(AGENTJOBS.key(other.key))
 
     def for_pod(self, seen: Observation) -> AgentJobSpec | None:
         """The spec that a pod is made from: the accepted one. None while it is not known."""
@@ -118,3 +137,18 @@ def _rate(policy: QueuePolicy | None) -> records.Rate | None:
     if policy is None or policy.rate is None:
         return None
     return records.Rate(policy.rate.starts, policy.rate.period, policy.rate.by_partition)
+
+
+def unique_request(job: Job, resolved: Resolved) -> UniqueRequest | None:
+    """What the accepted work says of other jobs with the same key."""
+    raw = resolved["spec"].get("unique")
+    if raw is None:
+        return None
+    unique = Unique.model_validate(raw, extra="ignore")
+    return UniqueRequest(
+        key=unique_key(resolved, name=job.name, uid=job.uid),
+        period=unique.period,
+        states=unique.states,
+        replaces=unique.on_conflict == "Replace",
+        is_decided=job.accepted,
+    )

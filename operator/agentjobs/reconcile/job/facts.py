@@ -15,10 +15,12 @@ from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.problems import Problem
 from agentjobs.contract import Resolved
 from agentjobs.core.job import needs
+from agentjobs.core.job.awaiting import Awaited
 from agentjobs.core.job.observation import FinalResult, Heartbeat, Job, Observation, ParentRecord, Progress, Tried
 from agentjobs.errors import Invalid, NotFound, Unavailable
 from agentjobs.kube.resources import AGENTJOBS, CONFIGMAPS
 from agentjobs.models.budget import Spend
+from agentjobs.reconcile.job.awaiting import Awaiting
 from agentjobs.reconcile.job.ends import is_recorded
 from agentjobs.reconcile.job.exhausted import Exhausted
 from agentjobs.reconcile.job.memo import JobMemo
@@ -37,6 +39,7 @@ class Facts:
     spec_known: bool = False
     missing: tuple[str, ...] | None = None
     resolved: Resolved | None = None
+    awaited: Awaited | None = None
     heartbeat: Heartbeat | None = None
     progress: Progress | None = None
     spent: tuple[int, Spend] | None = None
@@ -60,6 +63,7 @@ class FactsLoader:
         self._cluster = ports.cluster
         self._history = ports.history
         self._writer = ports.writer
+        self._awaiting = Awaiting(ports, state)
         self._exhausted = ports.models and Exhausted(ports.models.exhausted_models, ports.monotonic)
         self._now = ports.now
 
@@ -87,6 +91,12 @@ class FactsLoader:
                 memo.trial = job.generation, await self._tried(job)
             case needs.References():
                 facts.missing, facts.resolved = await self.references(seen)
+            case needs.AwaitedJobs():
+                selected = await self._awaiting.selected(seen, memo)
+                try:
+                    facts.awaited = await self._awaiting.look(seen, selected)
+                except Unavailable as error:
+                    self.outage(job, facts, error)
             case _:
                 try:
                     await self._ask_history(job, need, facts)
@@ -125,6 +135,18 @@ class FactsLoader:
             return (), resolve_spec(seen.legal_spec, seen.job.object["metadata"], sources)
         except (Invalid, NotFound) as error:
             return (str(error),), None
+
+    async def awaited(self, seen: Observation) -> Awaited:
+        """Tell anew what a job reads of the jobs that it has waited for.
+
+        Raises:
+            Invalid: it cannot be told any more.
+        """
+        awaited = await self._awaiting.look(seen, await self._awaiting.selected(seen, JobMemo(seen.job.uid)))
+        self._state.waits.drop(seen.job.key)
+        if awaited.problems or not awaited.is_over:
+            raise Invalid("; ".join(map(str, awaited.problems)) or awaited.message)
+        return awaited
 
     async def _config_map(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         try:

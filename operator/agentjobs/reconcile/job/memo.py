@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agentjobs.api.problems import Problem
-from agentjobs.core.job.observation import Obstacle
+from agentjobs.core.job.observation import Obstacle, TwinFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,10 @@ class JobMemo:
     trial: tuple[int, tuple[Problem, ...]] | None = None
     """The generation whose pod the API server was asked about, and what it would refuse."""
     claimed: ClaimedSlot | None = None
+    twin: TwinFound | None = None
+    """Because of whom the job is not to start; history says the same again."""
+    listed_at: float | None = None
+    """When jobs were looked for by their labels last, on our monotonic clock."""
     policy_of: str | None = None
     """Uid of the pod that owns the job's network policy beside the job."""
     written: str = ""

@@ -6,6 +6,7 @@ finished by the next pass.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -125,13 +126,15 @@ class Jobs:
             spec_known=facts.spec_known or self._is_known(job),
             limits=limits_of(spec.budget if spec else None, max_llm_calls=self._max_llm_calls),
             without=own.without if spec is None else "",
-            sources=own.sources,
+            sources=replace(own.sources, after=facts.awaited.texts) if facts.awaited else own.sources,
             problems=own.problems,
             pod_problems=self._facts.pod_problems(job, own.spec, memo),
             pods=pods,
             queue_known=spec is None or self._state.policy(job.namespace, spec.queue) is not None,
             stop=self._state.stop_of(job),
             references=frozenset(config_map_keys(spec)) if spec and not job.accepted else frozenset(),
+            twin=memo.twin,
+            awaited=facts.awaited,
             missing=facts.missing,
             resolved=facts.resolved,
             unknown_sinks=self._unknown_sinks(job, spec),

@@ -41,7 +41,9 @@ from agentjobs.reconcile.reporting import MAX_WORDS, log_action, record_event
 from agentjobs.tracing import named
 
 # Their messages are ours or the cluster's. Those of the others quote the spec, or texts that it names.
-_OURS: Final = frozenset({*AdmittedReason, *PodStartedReason, AcceptedReason.QUEUE_NOT_FOUND})
+_OURS: Final = frozenset(
+    {*AdmittedReason, *PodStartedReason, AcceptedReason.QUEUE_NOT_FOUND, AcceptedReason.WAITING_FOR_JOBS}
+)
 
 
 class Story:

@@ -1,0 +1,22 @@
+"""The key of a job with `unique`. Pure."""
+
+import hashlib
+import json
+
+from agentjobs.api.job.resolve import STEERING, unresolved
+from agentjobs.contract import Resolved
+
+
+def unique_key(resolved: Resolved, *, name: str, uid: str) -> str:
+    """Return the key of a job that has `unique`: its own, else a hash of its whole work.
+
+    Not part of that work is what was derived from the job's name and uid, what may be steered, and `unique` itself.
+    """
+    spec = resolved["spec"]
+    own = (spec.get("unique") or {}).get("key")
+    if own is not None:
+        return str(own)
+    bare = unresolved(spec, name=name, uid=uid)
+    work = {key: value for key, value in bare.items() if key not in STEERING and key != "unique"}
+    text = json.dumps([work, resolved["scripts"]], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

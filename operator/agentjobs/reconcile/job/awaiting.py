@@ -1,0 +1,245 @@
+"""Finds out how the jobs stand that a job waits for: in the cache, else in history by name, by their labels by a LIST.
+
+Once the job need not wait, the values that its texts read of them are taken from whole answers.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from agentjobs.api.conditions import AcceptedReason, ConditionType, Phase
+from agentjobs.api.job.after import RESULTS, AfterName, after_names
+from agentjobs.api.job.relations import After
+from agentjobs.api.job.validation import grown_problems
+from agentjobs.api.problems import Problem
+from agentjobs.api.substitution import names_of
+from agentjobs.contract import LABEL_PARENT, cut
+from agentjobs.core.job.awaiting import Awaited, Wants, cycle_of
+from agentjobs.core.job.ended import KnownJob
+from agentjobs.core.job.observation import Job, Observation
+from agentjobs.history.answers import Missing, Whole, as_text, value_at, whole
+from agentjobs.kube.resources import AGENTJOBS
+from agentjobs.reconcile.job.memo import JobMemo
+from agentjobs.reconcile.ports import Ports
+from agentjobs.reconcile.state import State
+
+LIST_SECONDS: Final = 1.0
+"""Between two lists for the same job."""
+MAX_READ: Final = 100
+"""Jobs of which `$(after.results)` tells."""
+MAX_VALUE: Final = 256 * 1024
+"""Bytes of one value; no field has room for as much."""
+AT_ONCE: Final = 4
+"""Answers that are in memory together; each has up to 4 MiB."""
+SUMMARY_BYTES: Final = 1024
+MAX_NAME: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one of them stands."""
+
+    name: str
+    uid: str = ""
+    phase: str = ""
+    exists: bool = True
+    ended: bool = False
+    in_cycle: bool = False
+    """It has ended because it waited for itself, and never ran."""
+
+
+class _Told(Struct, frozen=True):
+    """One item of `$(after.results)`."""
+
+    job: str
+    phase: str
+    outcome: str | None
+    result: Raw
+
+
+class Awaiting:
+    """Answers `needs.AwaitedJobs`."""
+
+    def __init__(self, ports: Ports, state: State) -> None:
+        self._cluster = ports.cluster
+        self._history = ports.history
+        self._monotonic = ports.monotonic
+        self._state = state
+
+    async def selected(self, seen: Observation, memo: JobMemo) -> tuple[str, ...] | None:
+        """Return the names of the jobs that have the labels of `after.selector`; None when that was just asked."""
+        job, after = seen.job, _after(seen)
+        # Before anything is read: what ends from now on wakes the job.
+        self._state.waits.note(job.key, Wants(frozenset(after.jobs), after.when == "Any"), after.selector)
+        if not after.selector:
+            return ()
+        if memo.listed_at is not None and self._monotonic() - memo.listed_at < LIST_SECONDS:
+            return None
+        memo.listed_at = self._monotonic()
+        names: set[str] = set()
+        selector = ",".join(f"{key}={value}" for key, value in sorted(after.selector.items()))
+        async for items, _ in self._cluster.metadata_pages(AGENTJOBS, job.namespace, label_selector=selector):
+            names.update(item["metadata"]["name"] for item in items)
+        return tuple(sorted(names - {job.name}))
+
+    async def look(self, seen: Observation, selected: tuple[str, ...] | None) -> Awaited:
+        """Tell how they stand. Raises Unavailable while history is away."""
+        if selected is None:
+            return Awaited(is_over=False, is_old=True)
+        job, after = seen.job, _after(seen)
+        names = tuple(dict.fromkeys([*after.jobs, *selected]))
+        wants = Wants(frozenset(names), after.when == "Any")
+        self._state.waits.note(job.key, wants, after.selector)
+        standing = await self._standing(job.namespace, names)
+        ended_in_cycle = {one.name for one in standing if one.in_cycle}
+        if cycle := cycle_of(job.name, self._state.waits.wants(job.namespace), ended_in_cycle):
+            return Awaited(is_over=False, cycle=cycle)
+        waiting = [one for one in standing if not one.ended or one.in_cycle]
+        parent = self._unmade_parent(job.namespace, after)
+        if parent or not _is_over(after, standing, waiting, selected):
+            told = [one.name for one in waiting] + [name for name in parent if name not in names]
+            absent = frozenset(one.name for one in waiting if not one.exists)
+            return Awaited(is_over=False, waiting=tuple(told), absent=absent)
+        return await self._read(seen, standing)
+
+    def _unmade_parent(self, namespace: str, after: After) -> list[str]:
+        """The parent whose followers are selected, as long as not all of them are made."""
+        parent = after.selector.get(LABEL_PARENT)
+        known = self._state.jobs.get((namespace, parent)) if parent else None
+        is_open = isinstance(known, Job) and (not known.finished or known.needs_follow_ups)
+        return [parent] if parent and is_open else []
+
+    async def _standing(self, namespace: str, names: Sequence[str]) -> list[Standing]:
+        known = {name: self._state.jobs.get((namespace, name)) for name in names}
+        absent = [name for name, job in known.items() if job is None]
+        found = await self._history.newest(namespace, absent) if absent else {}
+        told: list[Standing] = []
+        for name, job in known.items():
+            if job is not None:
+                told.append(_of_cache(job))
+            elif (newest := found.get(name)) is not None:
+                in_cycle = newest.reason == AcceptedReason.DEPENDENCY_CYCLE
+                told.append(Standing(name, newest.uid, newest.phase, True, newest.ended, in_cycle))
+            else:
+                told.append(Standing(name, exists=False))
+        return told
+
+    async def _read(self, seen: Observation, standing: Sequence[Standing]) -> Awaited:
+        """Put together what the texts read of those that have ended."""
+        spec = seen.legal_spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+        asked = after_names(spec)
+        if not asked:
+            return Awaited(is_over=True)
+        ended = [one for one in standing if one.ended]
+        texts = Texts(asked)
+        if RESULTS in asked and len(ended) > MAX_READ:
+            cure = f"would tell of {len(ended)} jobs; at most {MAX_READ} fit, select fewer"
+            return Awaited(is_over=True, problems=(_unresolved(RESULTS, cure),))
+        for some in _parts(ended):
+            answers = await self._history.answers([one.uid for one in some])
+            for one in some:
+                answer = answers.get(one.uid)
+                texts.add(one, None if answer is None else whole(answer))
+        values, problems = texts.values([one for one in standing if not one.ended])
+        names = names_of(seen.job.object["metadata"], seen.sources.parameters, values)
+        problems = problems or tuple(grown_problems(spec, names))
+        return Awaited(is_over=True, texts=values, problems=problems)
+
+
+class Texts:
+    """The values of names, gathered answer by answer: no more of one is kept than what is asked for."""
+
+    def __init__(self, asked: Mapping[str, AfterName | None]) -> None:
+        self._asked = {name: one for name, one in asked.items() if one is not None}
+        self._of_all = RESULTS in asked
+        self._values: dict[str, str] = {}
+        self._problems: list[Problem] = []
+        self._told: list[_Told] = []
+        self._size = 0
+
+    def add(self, job: Standing, answer: Whole | None) -> None:
+        """Take what is asked for of a job that has ended."""
+        if self._of_all and self._size <= MAX_VALUE:
+            result = answer.content if answer else Raw(b"null")
+            self._size += len(memoryview(result))
+            self._told.append(_Told(job.name, job.phase, (answer.outcome or None) if answer else None, result))
+        for name, asked in self._asked.items():
+            if asked.job == job.name:
+                self._take(name, _value(job, answer, asked))
+
+    def values(self, others: Iterable[Standing]) -> tuple[dict[str, str], tuple[Problem, ...]]:
+        """Return the values, and why some have none. Of `others`, which have not ended, there is nothing to read."""
+        for job in others:
+            for name, asked in self._asked.items():
+                if asked.job == job.name:
+                    self._take(name, _value(job, None, asked))
+        if self._of_all:
+            told = msgspec.json.encode(self._told) if self._size <= MAX_VALUE else b""
+            self._take(RESULTS, told.decode() if told else _unresolved(RESULTS, _too_long(self._size)))
+        return self._values, tuple(self._problems)
+
+    def _take(self, name: str, value: str | Problem) -> None:
+        if isinstance(value, Problem):
+            self._problems.append(value)
+        elif len(value) > MAX_VALUE:
+            self._problems.append(_unresolved(name, _too_long(len(value))))
+        else:
+            self._values[name] = value
+
+
+def _value(job: Standing, answer: Whole | None, asked: AfterName) -> str | Problem:
+    match asked.what:
+        case "phase":
+            return job.phase if job.ended else ""
+        case "outcome":
+            return (answer.outcome or "") if answer else ""
+        case "summary":
+            return cut(as_text(answer.text), SUMMARY_BYTES) if answer else ""
+        case "result" if not asked.path:
+            return as_text(answer.content) if answer else ""
+    if answer is None:
+        how = f"ended as {job.phase} without an answer" if job.ended else "has not ended"
+        return _unresolved(asked.name, f"cannot be read: job {job.name} {how}")
+    found = value_at(answer.content, asked.path)
+    if not isinstance(found, Missing):
+        return as_text(found)
+    where = f"{found.at!r} of the answer" if found.at else "the answer"
+    known = f"it has {', '.join(found.known)}" if found.known else "it is no object"
+    name = cut(asked.path[len(found.at.split(".")) if found.at else 0], MAX_NAME)
+    return _unresolved(asked.name, f"is not there: {where} of job {job.name} has no {name!r}; {known}")
+
+
+def _too_long(size: int) -> str:
+    return f"is too long: {size} bytes, and at most {MAX_VALUE} are read; name the parts that you need"
+
+
+def _unresolved(name: str, cure: str) -> Problem:
+    return Problem("spec.after", f"$({name})", cure, AcceptedReason.UNRESOLVED_REFERENCE)
+
+
+def _of_cache(job: KnownJob) -> Standing:
+    if isinstance(job, Job):
+        in_cycle = job.says(ConditionType.FAILED, status=True, reason=AcceptedReason.DEPENDENCY_CYCLE)
+        # Until its answer is in its status, history may not have made it final.
+        ended = job.finished and not job.needs_result
+        return Standing(job.name, job.uid, (job.status.phase or Phase.PENDING).value, True, ended, in_cycle)
+    return Standing(job.name, job.uid, job.phase.value, True, True, job.in_cycle)
+
+
+def _is_over(after: After, standing: Sequence[Standing], waiting: Sequence[Standing], selected: Sequence[str]) -> bool:
+    if after.when == "Any":
+        return len(waiting) < len(standing)
+    return not waiting and bool(selected or not after.selector)
+
+
+def _parts(jobs: Sequence[Standing]) -> Iterator[Sequence[Standing]]:
+    for first in range(0, len(jobs), AT_ONCE):
+        yield jobs[first : first + AT_ONCE]
+
+
+def _after(seen: Observation) -> After:
+    assert seen.legal_spec.after is not None
+    return seen.legal_spec.after

@@ -1,0 +1,253 @@
+"""Jobs that wait for other jobs, through the reconciler."""
+
+import pytest
+
+from agentjobs.api.conditions import ConditionType, find_condition
+from agentjobs.contract import Verdict
+
+
+def said(world, name):
+    """Reason and message of Accepted."""
+    condition = find_condition(world.status(name).conditions, ConditionType.ACCEPTED)
+    return (condition.reason, condition.message) if condition else None
+
+
+def message(world, name):
+    """What the job's agent is told."""
+    return world.accepted[world.job(name)["metadata"]["uid"]]["spec"]["input"]["message"]
+
+
+async def test_a_job_waits_until_the_jobs_that_it_names_have_ended(world):
+    world.apply("join", after={"jobs": ["one", "two"]})
+    world.apply("one")
+    await world.act()
+    assert world.status("join").phase == "Pending"
+    assert said(world, "join") == ("WaitingForJobs", "waits for jobs: one, two (does not exist yet)")
+
+    world.apply("two")
+    await world.act(seconds=1)
+    world.succeed("one")
+    await world.act(seconds=1)
+    assert world.status("join").phase == "Pending"
+    world.end_jobs(Verdict.FAIL, "Permanent", 78)
+    await world.act(seconds=1)
+
+    assert world.status("join").phase == "Running"
+
+
+async def test_an_end_wakes_the_job_that_waits_for_it(world):
+    world.apply("one")
+    world.apply("join", after={"jobs": ["one"]})
+    await world.act()
+    world.succeed("one")
+    world.tell()
+    await world.settle()
+    world.tell()
+    await world.settle()
+
+    assert world.status("join").phase == "Running"
+
+
+async def test_texts_get_the_answers_and_nothing_in_them_is_read_again(world):
+    world.apply("plan")
+    text = "$(after.plan.phase): $(after.plan.title) of $(after.plan.steps.1) $$(job.name) $(after.plan.result.steps)"
+    world.apply("join", after={"jobs": ["plan"]}, input={"message": text})
+    await world.act()
+    world.succeed("plan", title="$(job.uid)", steps=[1, {"a": "$$("}])
+    await world.act(seconds=1)
+
+    assert message(world, "join") == 'Succeeded: $(job.uid) of {"a":"$$("} $(job.name) [1,{"a":"$$("}]'
+
+
+async def test_all_results_come_as_a_list_in_order_of_the_names(world):
+    world.apply("a")
+    world.apply("b")
+    world.apply("join", after={"jobs": ["b", "a"]}, input={"message": "$(after.results)"})
+    await world.act()
+    world.succeed("a", n=1)
+    world.end_jobs(Verdict.FAIL, "Permanent", 78)
+    await world.act(seconds=1)
+
+    assert message(world, "join") == (
+        '[{"job":"b","phase":"Failed","outcome":null,"result":null},'
+        '{"job":"a","phase":"Succeeded","outcome":null,"result":{"n":1}}]'
+    )
+
+
+async def test_a_job_that_is_gone_is_known_from_history(world):
+    world.apply("plan", ttlSecondsAfterFinished=0)
+    await world.act()
+    world.succeed("plan", title="x")
+    await world.act(seconds=1)
+    await world.act(seconds=5)
+    assert world.jobs() == []
+
+    world.apply("join", after={"jobs": ["plan"]}, input={"message": "$(after.plan.title)"})
+    await world.act()
+
+    assert message(world, "join") == "x"
+
+
+async def test_any_one_is_enough_and_the_others_are_empty_texts(world):
+    world.apply("a")
+    world.apply("b")
+    any_ = {"jobs": ["a", "b"], "when": "Any"}
+    world.apply("join", after=any_, input={"message": "<$(after.a.phase)><$(after.b.phase)>$(after.results)"})
+    await world.act()
+    world.succeed("b", n=1)
+    await world.act(seconds=1)
+
+    told = '[{"job":"b","phase":"Succeeded","outcome":null,"result":{"n":1}}]'
+    assert message(world, "join") == f"<><Succeeded>{told}"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "words"),
+    [
+        ("$(after.plan.titel)", "UnresolvedReference", "it has title, long"),
+        ("$(after.plan.title.x)", "UnresolvedReference", "'title' of the answer"),
+        ("$(after.other.title)", "UnresolvedReference", "$(after.results)"),
+        ("$(after.plan.long)", "InvalidSpec", "spec.input.message"),
+        ("$(after.plan.long)$(after.plan.long)", "SpecTooLarge", "characters more"),
+    ],
+    ids=["missing path", "into a text", "not waited for", "too long", "far too long"],
+)
+async def test_what_cannot_be_put_in_fails_the_job_and_says_so(world, text, reason, words):
+    world.apply("plan")
+    await world.act()
+    world.succeed("plan", title="x", long="x" * 66_000)
+    await world.act(seconds=1)
+    world.apply("join", after={"jobs": ["plan"]}, input={"message": text})
+    await world.act()
+
+    status = world.status("join")
+    assert (status.phase, status.reason) == ("Failed", reason)
+    assert words in said(world, "join")[1]
+
+
+async def test_a_failed_job_has_no_answer_to_read(world):
+    world.apply("plan")
+    world.apply("join", after={"jobs": ["plan"]}, input={"message": "$(after.plan.title)"})
+    await world.act()
+    world.end_jobs(Verdict.FAIL, "Permanent", 78)
+    await world.act(seconds=1)
+
+    assert world.status("join").reason == "UnresolvedReference"
+    assert "ended as Failed" in said(world, "join")[1]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+async def test_a_cycle_fails_all_of_its_jobs_and_those_that_wait_for_them(world, size):
+    for n in range(size):
+        world.apply(f"job-{n}", after={"jobs": [f"job-{(n + 1) % size}"]})
+    world.apply("behind", after={"jobs": ["job-0"]})
+    world.apply("beside", after={"jobs": ["free"]})
+    await world.act()
+
+    ends = {name: (world.status(name).phase, world.status(name).reason) for name in world.jobs()}
+    assert ends.pop("beside")[0] == "Pending"
+    assert set(ends.values()) == {("Failed", "DependencyCycle")}
+    assert world.pods() == []
+
+
+async def test_a_cycle_fails_all_of_its_jobs_also_when_the_operator_dies_between(world, died):
+    for n in range(3):
+        world.apply(f"job-{n}", after={"jobs": [f"job-{(n + 1) % 3}"]})
+    for _ in range(12):
+        world.die_at, world.die_after = len(world.writes) + 1, True
+        try:
+            await world.act(seconds=1)
+        except died:
+            world.restart()
+    world.die_at = None
+    await world.act(seconds=90)
+
+    assert {(world.status(name).phase, world.status(name).reason) for name in world.jobs()} == {
+        ("Failed", "DependencyCycle")
+    }
+
+
+async def test_labels_select_jobs_and_at_least_one_must_have_them(world):
+    world.apply("join", after={"selector": {"set": "a"}}, input={"message": "$(after.results)"})
+    await world.act()
+    assert said(world, "join")[0] == "WaitingForJobs"
+    world.apply("one", labels={"set": "a", "more": "x"})
+    world.apply("two", labels={"set": "b"})
+    await world.act(seconds=3)
+    assert said(world, "join") == ("WaitingForJobs", "waits for jobs: one")
+    world.succeed("one", n=1)
+    await world.act(seconds=3)
+    await world.act(seconds=1)
+
+    assert message(world, "join") == '[{"job":"one","phase":"Succeeded","outcome":null,"result":{"n":1}}]'
+
+
+async def test_jobs_are_looked_for_by_their_labels_once_a_second_at_most(world):
+    world.apply("join", after={"selector": {"set": "a"}})
+    for _ in range(10):
+        await world.act(milliseconds=100)
+
+    assert len(world.listed) <= 2
+
+
+async def test_waiting_costs_few_writes_however_many_end_one_by_one(world):
+    for n in range(10):
+        world.apply(f"job-{n}")
+    world.apply("join", after={"jobs": [f"job-{n}" for n in range(10)]})
+    await world.act()
+    transitions = 0
+    for n in range(10):
+        before = world.job("join")["metadata"]["resourceVersion"]
+        world.succeed(f"job-{n}")
+        await world.act(seconds=1)
+        transitions += world.job("join")["metadata"]["resourceVersion"] != before
+
+    assert world.status("join").phase == "Running"
+    assert transitions <= 4
+
+
+async def test_while_history_is_away_nothing_is_guessed(world):
+    world.apply("join", after={"jobs": ["plan"]})
+    world.history_away = True
+    await world.act()
+    assert said(world, "join")[0] == "HistoryUnavailable"
+    world.history_away = False
+    await world.act(seconds=3)
+
+    assert said(world, "join")[0] == "WaitingForJobs"
+
+
+@pytest.mark.parametrize(
+    ("after", "reason"),
+    [
+        ({}, "InvalidSpec"),
+        ({"jobs": ["join"]}, "DependencyCycle"),
+        ({"jobs": ["a", "a"]}, "InvalidSpec"),
+        ({"jobs": [f"job-{n}" for n in range(101)]}, "InvalidSpec"),
+        ({"selector": {"a b": "c"}}, "InvalidSpec"),
+        ({"selector": {"a": "b,c=d"}}, "InvalidSpec"),
+    ],
+    ids=["nothing", "itself", "twice", "too many", "no label", "no value"],
+)
+async def test_wrong_ones_fail_and_say_why(world, after, reason):
+    world.apply("join", after=after)
+    await world.act()
+
+    assert (world.status("join").phase, world.status("join").reason) == ("Failed", reason)
+
+
+async def test_an_answer_does_not_choose_for_whom_a_job_is(world):
+    world.apply("join", after={"jobs": ["plan"]}, partitionKey="$(after.plan.tenant)")
+    await world.act()
+
+    assert world.status("join").reason == "UnresolvedReference"
+
+
+async def test_a_waiting_job_can_be_cancelled(world):
+    world.apply("join", after={"jobs": ["never"]})
+    await world.act()
+    world.edit("join", cancel=True)
+    await world.act(seconds=1)
+
+    assert world.status("join").phase == "Cancelled"
+    assert world.reconciler.state.waits.wants("default") == {}

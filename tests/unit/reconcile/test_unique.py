@@ -1,0 +1,161 @@
+"""Unique jobs, through the reconciler: skipped, replaced, and what a crash leaves of that."""
+
+import pytest
+from tests.unit.reconcile.conftest import Died
+
+from agentjobs.api.conditions import ConditionType, find_condition
+from agentjobs.contract import Verdict
+
+REPLACE = {"key": "reindex", "states": "Scheduled", "onConflict": "Replace"}
+
+
+def end(world, name):
+    """Phase, reason, and whose duplicate it is."""
+    status = world.status(name)
+    return status.phase, status.reason, status.duplicate_of.name if status.duplicate_of else None
+
+
+async def test_of_equal_jobs_one_runs_and_the_others_name_it(world):
+    for name in ("one", "two", "three"):
+        world.apply(name, unique={})
+    await world.act()
+
+    assert [pod["metadata"]["name"] for pod in world.pods()] == ["one-1"]
+    assert end(world, "two") == end(world, "three") == ("Skipped", "Duplicate", "one")
+    finished = find_condition(world.status("two").conditions, ConditionType.FINISHED)
+    assert finished is not None
+    assert finished.is_true
+    assert world.status("two").duplicate_of.uid == world.job("one")["metadata"]["uid"]
+    assert ("Skipped", "Duplicate: job one has the same unique key") in world.events
+
+
+async def test_jobs_of_other_work_or_with_another_key_run(world):
+    world.apply("one", unique={})
+    world.apply("two", unique={}, input={"message": "Say bye."})
+    world.apply("three", unique={"key": "mine/$(job.name)"})
+    world.apply("four", unique={"key": "mine/$(job.name)"})
+    await world.act()
+
+    assert len(world.pods()) == 4
+
+
+async def test_names_steering_and_a_session_of_its_own_make_no_other_work(world):
+    world.apply("one", unique={})
+    await world.act()
+    world.apply("two", unique={"period": "1h"}, priority=1, startAfter="1h", ttlSecondsAfterFinished=5)
+    await world.act()
+
+    assert end(world, "two")[0] == "Skipped"
+
+
+async def test_after_the_end_of_the_first_an_equal_job_runs(world):
+    world.apply("one", unique={})
+    await world.act()
+    world.end_jobs()
+    await world.act(seconds=1)
+    world.apply("two", unique={})
+    await world.act()
+
+    assert world.status("two").phase == "Running"
+
+
+async def test_a_skipped_job_is_in_history_and_goes_when_its_time_to_live_is_over(world):
+    world.apply("one", unique={})
+    world.apply("two", unique={}, ttlSecondsAfterFinished=60)
+    await world.act()
+    recorded = await world.history.job("default", "two")
+    await world.act(seconds=61)
+
+    assert (recorded.phase, recorded.reason) == ("Skipped", "Duplicate")
+    assert world.jobs() == ["one"]
+
+
+async def test_a_burst_of_debounced_jobs_runs_its_last_once(world):
+    for name in ("one", "two", "three"):
+        world.apply(name, unique=REPLACE, startAfter="60s")
+        await world.act(seconds=10)
+
+    assert end(world, "one")[:2] == end(world, "two")[:2] == ("Cancelled", "Replaced")
+    assert world.status("three").phase == "Scheduled"
+    await world.act(seconds=60)
+    assert [pod["metadata"]["name"] for pod in world.pods()] == ["three-1"]
+
+
+async def test_a_replaced_job_ends_at_its_start_time_when_the_operator_died_before_it_could_say_so(world):
+    world.apply("one", unique=REPLACE, startAfter="60s")
+    await world.act(seconds=1)
+    world.apply("two", unique=REPLACE, startAfter="60s")
+    world.die_at, world.die_after = len(world.writes) + 1, False
+    with pytest.raises(Died):
+        await world.act(seconds=1)
+    world.die_at = None
+    world.restart()
+    await world.act(seconds=1)
+    assert world.status("one").phase == "Scheduled"
+    await world.act(seconds=90)
+
+    assert end(world, "one")[:2] == ("Cancelled", "Replaced")
+    assert [pod["metadata"]["name"] for pod in world.pods()] == ["two-1"]
+
+
+async def test_a_job_that_was_skipped_stays_skipped_though_the_operator_died_and_its_twin_has_ended(world):
+    world.apply("one", unique={})
+    await world.act()
+    world.apply("two", unique={})
+    world.die_at = len(world.writes) + 1
+    with pytest.raises(Died):
+        await world.act(seconds=1)
+    world.die_at = None
+    world.restart()
+    world.end_jobs()
+    await world.act(seconds=1)
+    world.restart()
+    await world.act(seconds=1)
+
+    assert end(world, "two") == ("Skipped", "Duplicate", "one")
+
+
+async def test_replace_without_a_start_time_takes_the_place_of_one_that_waits_for_a_slot(worlds):
+    world = worlds(slots=1)
+    world.apply("busy")
+    await world.act()
+    world.apply("old", unique={"key": "k", "onConflict": "Replace"})
+    await world.act(seconds=1)
+    world.apply("new", unique={"key": "k", "onConflict": "Replace"})
+    await world.act(seconds=1)
+
+    assert end(world, "old")[:2] == ("Cancelled", "Replaced")
+    assert world.status("new").phase == "Queued"
+
+
+async def test_a_job_that_is_tried_again_is_not_judged_again(world):
+    world.apply("one", unique={}, retry={"maxAttempts": 2})
+    await world.act()
+    world.end_jobs(Verdict.RETRY, reason="ToolError", code=70)
+    await world.act(seconds=1)
+    world.apply("two", unique={}, retry={"maxAttempts": 2})
+    await world.act(seconds=1)
+    await world.act(minutes=10)
+
+    assert end(world, "two")[0] == "Skipped"
+    assert world.status("one").starts == 2
+
+
+@pytest.mark.parametrize(
+    ("unique", "reason"),
+    [
+        ({"period": "0s"}, "InvalidSpec"),
+        ({"key": "x" * 254}, "InvalidSpec"),
+        ({"key": "$(job.nam)"}, "UnresolvedReference"),
+        ({"key": "$(schedule.previousTime)"}, "InvalidSpec"),
+    ],
+    ids=["no period", "long key", "unknown name", "empty once resolved"],
+)
+async def test_wrong_ones_fail_and_say_why(world, unique, reason):
+    times = {"agentjobs.dev/scheduled-time": "2026-11-21T09:00:00Z"}
+    world.apply("one", unique=unique)
+    if "schedule" in str(unique):
+        world.edit("one", annotations=times)
+    await world.act()
+
+    assert end(world, "one")[:2] == ("Failed", reason)
