@@ -9,7 +9,8 @@
     │   └── Fenced             this start is no longer the current one; stop
     ├── NotFound           no such object
     ├── Gone               the resourceVersion or continue token is too old; list again
-    ├── Denied             401 or 403: our rights are missing, or a rule of the cluster forbids it
+    ├── Denied             403: our rights are missing, or a rule of the cluster forbids it
+    │   └── Unauthenticated    401: the server does not know who we are
     ├── Invalid            the server refused the content; the same request will fail again
     │   ├── JournalFull        the job has recorded as many steps as it may
     │   └── TooLarge           there is more of it than may be stored
@@ -66,6 +67,10 @@ class Gone(AgentJobsError):
 
 class Denied(AgentJobsError):
     """Not authenticated or not allowed (401, 403, or a policy's own code); an administrator may change that."""
+
+
+class Unauthenticated(Denied):
+    """The server does not accept our credentials (401)."""
 
 
 class Invalid(AgentJobsError):

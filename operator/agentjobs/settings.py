@@ -268,6 +268,9 @@ class GatewaySettings(_ServerSettings):
     port: int = Field(default=8443, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
 
+    triggers_file: Path | None = None
+    """YAML file that says which signed calls make jobs of which templates; read again when it changes. Unset: none."""
+
 
 class ProxySettings(_ServerSettings):
     """Settings of `agentjobs proxy`."""

@@ -26,6 +26,7 @@ from agentjobs.gateway import (
     runner_api,
     session_api,
     session_bodies,
+    triggers_api,
     user_session_api,
 )
 from agentjobs.gateway.bodies import schemas
@@ -34,6 +35,9 @@ from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.problems import FRAMEWORK_REASONS, answer, crash, from_error
 from agentjobs.gateway.services import GatewayHistory, Services
 from agentjobs.gateway.traffic import Traffic
+from agentjobs.gateway.triggers.answering import SignedCalls
+from agentjobs.gateway.triggers.file import Triggers
+from agentjobs.kube.callers import Callers
 from agentjobs.problem import Problem
 from agentjobs.readiness import Readiness
 from agentjobs.tracing import Spans
@@ -50,6 +54,8 @@ def create_app(
     spans: Spans | None = None,
     clock: Callable[[], float] = time.monotonic,
     check_addresses: bool = True,
+    callers: Callers | None = None,
+    signed_calls: SignedCalls | None = None,
 ) -> ASGIApp:
     """Return the gateway as an ASGI application.
 
@@ -62,6 +68,8 @@ def create_app(
         spans: take what runners ask for, as parts of their jobs' traces; None for no traces.
         clock: seconds, monotonic; what remembered identities age by.
         check_addresses: whether a runner's token counts only from its pod's own address.
+        callers: makes clients that act as who calls a trigger with a token.
+        signed_calls: answers signed calls of triggers; None: none is accepted.
     """
     authenticator = Authenticator(kube, clock=clock, check_addresses=check_addresses)
     app = FastAPI(title="AgentJobs gateway", version=agentjobs.__version__, docs_url=None, redoc_url=None)
@@ -72,6 +80,8 @@ def create_app(
         metrics=metrics,
         spans=spans or Spans(),
         intake=Intake(clock),
+        callers=callers,
+        signed_calls=signed_calls or SignedCalls(Triggers(None), clock=clock),
     )
     app.state.services = services
     app.include_router(runner_api.router)
@@ -80,6 +90,7 @@ def create_app(
     app.include_router(user_session_api.router)
     app.include_router(models_api.router)
     app.include_router(notifications_api.router)
+    app.include_router(triggers_api.router)
     readiness = Readiness(
         {"database": check_history, "API server": services.check_api_server}, name="gateway", clock=clock
     )

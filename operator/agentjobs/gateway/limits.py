@@ -148,7 +148,7 @@ class Intake:
         rates = rates or self.bodies
         rates.count(pod)
         try:
-            async with self._line(job), self._bytes.taken(min(_announced(request) or limit, limit)):
+            async with self._line(job), self._bytes.taken(min(announced(request) or limit, limit)):
                 raw = await _received(request, limit)
                 rates.charge(pod, len(raw))
                 parsed = await self._parsed(model, raw)
@@ -250,7 +250,7 @@ async def _received(request: Request, limit: int) -> bytes:
     seconds = BODY_SECONDS + limit / BODY_BYTES_A_SECOND
     try:
         async with asyncio.timeout(seconds):
-            refused = _announced(request) > limit
+            refused = announced(request) > limit
             while not refused and (chunk := await anext(stream, None)) is not None:
                 refused = len(body) + len(chunk) > limit
                 if not refused:
@@ -266,7 +266,7 @@ async def _received(request: Request, limit: int) -> bytes:
 
 async def _chunks(request: Request, limit: int) -> AsyncIterator[bytes]:
     """Read the body as it comes. The time that its user takes for a chunk is not the sender's."""
-    if _announced(request) > limit:
+    if announced(request) > limit:
         raise _too_large(limit)
     stream, left = request.stream(), BODY_SECONDS + limit / BODY_BYTES_A_SECOND
     while True:
@@ -288,7 +288,8 @@ def _too_large(limit: int) -> LargeBody:
     return LargeBody(413, "BodyTooLarge", f"The body is larger than {limit} bytes, the limit here; send less.")
 
 
-def _announced(request: Request) -> int:
+def announced(request: Request) -> int:
+    """Return how many bytes a request says that its body has, 0 when it does not say."""
     length = request.headers.get("content-length", "")
     return int(length) if length.isascii() and length.isdigit() and len(length) < 19 else 0
 

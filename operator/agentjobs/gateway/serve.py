@@ -21,6 +21,8 @@ from agentjobs.gateway.connections import CONNECTIONS, connections
 from agentjobs.gateway.limits import DATABASE_CONNECTIONS
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.services import GatewayHistory
+from agentjobs.gateway.triggers.answering import SignedCalls
+from agentjobs.gateway.triggers.file import Triggers
 from agentjobs.history.artifacts import Artifacts
 from agentjobs.history.database import Database
 from agentjobs.history.model_reports import ModelReports
@@ -29,6 +31,7 @@ from agentjobs.history.reads import Reads
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.session_reads import SessionReads
 from agentjobs.history.sessions import Sessions
+from agentjobs.kube.callers import Callers
 from agentjobs.kube.client import KubeClient
 from agentjobs.listening import certificate_of, open_listener, until_signalled, url_of
 from agentjobs.settings import GatewaySettings
@@ -60,6 +63,7 @@ async def serving(
     Args:
         on_death: is told when a part that runs in the background dies; it is logged in any case.
     """
+    triggers = Triggers(settings.triggers_file)
     metrics, spans = GatewayMetrics(), tracing.spans("agentjobs-gateway", os.environ)
     dsn = settings.database_url.get_secret_value()
     async with (
@@ -67,6 +71,7 @@ async def serving(
             dsn, pool_size=DATABASE_CONNECTIONS, application="agentjobs gateway", on_request=metrics.database.request
         ) as database,
         KubeClient.connect(settings.kubeconfig, user_agent="agentjobs-gateway", on_write=metrics.review) as kube,
+        Callers.connect(settings.kubeconfig, user_agent="agentjobs-gateway", on_write=metrics.review) as callers,
         Background(on_death) as background,
     ):
         metrics.database.pool(database.connections)
@@ -77,7 +82,10 @@ async def serving(
             spans=spans,
             check_history=database.check_schema,
             check_addresses=settings.check_addresses,
+            callers=callers,
+            signed_calls=SignedCalls(triggers),
         )
+        background.start(triggers.watch(), "triggers-file")
         certificate = certificate_of(settings.tls_cert, settings.tls_key)
         listener = open_listener(settings.host, settings.port)
         config = uvicorn.Config(

@@ -16,6 +16,7 @@ from agentjobs.auth import Authenticator, Reviewer, RunnerIdentity, cluster_uid
 from agentjobs.capacity import Capacity
 from agentjobs.gateway.limits import PATIENCE_SECONDS, READS_AT_ONCE, STEP_READS_AT_ONCE, Intake
 from agentjobs.gateway.metrics import GatewayMetrics
+from agentjobs.gateway.triggers.answering import SignedCalls
 from agentjobs.history.protocols import (
     KeptSessions,
     ModelReports,
@@ -25,6 +26,7 @@ from agentjobs.history.protocols import (
     RunnerHistory,
     RunnerSessions,
 )
+from agentjobs.kube.callers import Callers
 from agentjobs.tracing import Spans
 
 
@@ -57,6 +59,8 @@ class Services:
         metrics: GatewayMetrics,
         spans: Spans,
         intake: Intake,
+        callers: Callers | None,
+        signed_calls: SignedCalls,
     ) -> None:
         self.authenticator = authenticator
         self.metrics = metrics
@@ -64,9 +68,17 @@ class Services:
         self.intake = intake
         self.reads = Capacity(READS_AT_ONCE, patience=PATIENCE_SECONDS)
         self.step_reads = Capacity(STEP_READS_AT_ONCE, patience=PATIENCE_SECONDS)
+        self.kube = kube
+        self.signed_calls = signed_calls
+        self._callers = callers
         self._make_history = history
-        self._kube = kube
         self._history: GatewayHistory | None = None
+
+    @property
+    def callers(self) -> Callers:
+        """Makes clients that act as who calls."""
+        assert self._callers is not None, "this application was made without"
+        return self._callers
 
     async def history(self) -> GatewayHistory:
         """Return this cluster's history; the first call asks the API server which cluster this is.
@@ -75,7 +87,7 @@ class Services:
             errors.Unavailable, errors.Denied: it cannot be asked yet, or not by us; the next call asks again.
         """
         if self._history is None:
-            self._history = self._make_history(await cluster_uid(self._kube))
+            self._history = self._make_history(await cluster_uid(self.kube))
         return self._history
 
     async def check_api_server(self) -> None:

@@ -14,11 +14,12 @@ from agentjobs.errors import (
     Invalid,
     NotFound,
     TooManyRequests,
+    Unauthenticated,
     Unavailable,
 )
 
 _BY_CODE: Final[Mapping[int, type[AgentJobsError]]] = {
-    401: Denied,
+    401: Unauthenticated,
     403: Denied,
     404: NotFound,
     408: Unavailable,

@@ -1,0 +1,133 @@
+"""What a call says: its body as values, and parameters by path. What callers write is data, and stays text. Pure."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from agentjobs.api.job.relations import MAX_PARAMETER
+from agentjobs.gateway.triggers.file import Signature, Source, TriggerEntry
+
+MAX_KEY: Final = 253
+"""Characters of an idempotency key that stays as it is; of others there is a hash."""
+_MAX_FIELDS: Final = 1000
+_JSON: Final = msgspec.json.Encoder(decimal_format="number")
+
+
+class Unreadable(Exception):
+    """A body is not what its Content-Type says, or has no text where one is needed."""
+
+
+def read(body: bytes, content_type: str) -> Any:
+    """Return the values of a body: JSON, a form, or a form with JSON in its field `payload`.
+
+    Raises:
+        Unreadable: it is none of these.
+    """
+    if content_type.partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+        return _json(body)
+    try:
+        fields = parse_qsl(
+            body.decode("utf-8"),
+            keep_blank_values=True,
+            strict_parsing=bool(body),
+            errors="strict",
+            max_num_fields=_MAX_FIELDS,
+        )
+    except ValueError:
+        raise Unreadable("the body is not a form of UTF-8 text") from None
+    form = dict(reversed(fields))  # the first of each name
+    return _json(form["payload"].encode()) if set(form) == {"payload"} else form
+
+
+def value_of(source: Source, body: Any, headers: Mapping[str, str]) -> str | None:
+    """Return the value in a place of a call as text, None where there is none.
+
+    Texts are what they are; numbers and what is composed are their JSON; null is none.
+    """
+    if source.header is not None:
+        return headers.get(source.header)
+    found = body
+    for step in source.path:
+        if isinstance(found, dict):
+            found = found.get(step)
+        elif isinstance(found, list) and step.isascii() and step.isdigit() and len(step) < 10:
+            found = found[int(step)] if int(step) < len(found) else None
+        else:
+            return None
+    if found is None or isinstance(found, str):
+        return found
+    return _JSON.encode(found).decode()
+
+
+def matches(entry: TriggerEntry, body: Any, headers: Mapping[str, str]) -> bool:
+    """Whether a call is one of those that make jobs."""
+    return all(value_of(source, body, headers) in values for source, values in entry.when.items())
+
+
+def parameters_of(entry: TriggerEntry, body: Any, headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the values of parameters that a call has.
+
+    Raises:
+        Unreadable: one is longer than a parameter may be, or is no text. None is ever cut.
+    """
+    found = {name: value_of(source, body, headers) for name, source in entry.parameters.items()}
+    given = {name: value for name, value in found.items() if value is not None}
+    for name, value in given.items():
+        if len(value) > MAX_PARAMETER:
+            raise Unreadable(f"parameter {name} has {len(value)} characters, {MAX_PARAMETER} at most")
+        _check_text(value, f"parameter {name}")
+    return given
+
+
+def key_of(entry: TriggerEntry, raw: bytes, body: Any, headers: Mapping[str, str]) -> str:
+    """Return what is the same in calls that mean the same; at most `MAX_KEY` characters.
+
+    Raises:
+        Unreadable: the call has none where its entry says that it is, or it is no text.
+    """
+    if entry.idempotency_key is not None:
+        found = value_of(entry.idempotency_key, body, headers)
+    elif entry.signature is Signature.STANDARD_WEBHOOKS:
+        found = headers.get("webhook-id")
+    else:
+        # A signature covers the body and not the headers: only this cannot be chosen by who sends it again.
+        return f"sha256:{hashlib.sha256(raw).hexdigest()}"
+    if not found:
+        raise Unreadable("the call has no idempotency key where one is expected")
+    return short_key(found)
+
+
+def short_key(text: str) -> str:
+    """Return an idempotency key as it is stored.
+
+    Raises:
+        Unreadable: it is no text.
+    """
+    _check_text(text, "the idempotency key")
+    if len(text) <= MAX_KEY and text.isprintable():
+        return text
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _check_text(text: str, what: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Unreadable(f"{what} is not a text") from None
+
+
+def _json(text: bytes) -> Any:
+    try:
+        # Numbers stay as they were written, however long.
+        return json.loads(text, parse_float=Decimal, parse_constant=_refuse)
+    except (ValueError, RecursionError, ArithmeticError):
+        raise Unreadable("the body is not JSON") from None
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(name)
