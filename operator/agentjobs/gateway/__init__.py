@@ -10,6 +10,8 @@
     user_session_api  routes of users: sessions and artifacts, read and deleted with their own rights
     models_api   routes of users: models, limits and usage, read with their own rights
     notifications_api  routes of users: what sinks were told, read and tried again with their own rights
+    triggers_api  calls that make jobs of templates, with a token or a signature
+    triggers     what signed calls may say, and the job of each
     model_overview  what users are told of models
     connections  limits to the number and the duration of connections
     limits       limits to the requests under way, by job, by pod and for all

@@ -1,6 +1,7 @@
 """How the control side speaks to the Kubernetes API. Nothing is decided here.
 
 client             reads and writes objects: dicts in, dicts out, our errors raised
+callers            the same as those see it who call us, with their own tokens
 connection         where the API server is and who we are to it
 answers            what an API server answers, as our errors
 lines              lines of a stream, of any length
