@@ -56,6 +56,23 @@ class RecordedJobs(Recorded):
     cursor: str | None
 
 
+class RelatedJob(RecordedJob):
+    """A job of a chain of follow-ups."""
+
+    parent_uid: str = ""
+    """Of the job that it follows, empty for none."""
+    outcome: str | None = None
+    """What its answer decided."""
+
+
+class RecordedTree(Recorded):
+    """A job, those before it, and all that follow them; the first comes first, parents before what follows them."""
+
+    items: list[RelatedJob]
+    truncated: bool = False
+    """Whether there are more than these."""
+
+
 class RecordedStart(Recorded):
     """One start: verdict and reason are the operator's, `reported` is what the runner said of itself."""
 

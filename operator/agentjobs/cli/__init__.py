@@ -19,6 +19,7 @@
     pod_logs         logs
     log_lines        log lines as sentences
     history          verbs on what the gateway remembers: history, result
+    tree             tree
     sessions         verbs on sessions and artifacts
     models           verbs on models and what they cost: models, usage
     notifications    verbs on notifications: list, retry

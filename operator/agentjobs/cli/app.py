@@ -26,6 +26,7 @@ from agentjobs.cli import (
     serve,
     sessions,
     show,
+    tree,
     waiting,
 )
 from agentjobs.cli.failures import FAILURE, USAGE, Failure
@@ -60,7 +61,7 @@ class _Root(Verbs):
             *("run", "create", "apply", "get", "show", "logs", "wait"),
             *("cancel", "suspend", "resume", "rerun", "delete"),
         ),
-        "History, also of jobs that are gone": ("history", "result"),
+        "History, also of jobs that are gone": ("history", "result", "tree"),
         "Sessions, which outlive their jobs": ("sessions", "artifacts"),
         "Models and what they cost": ("models", "usage"),
         "What sinks are told": ("notifications",),
@@ -86,6 +87,7 @@ for module in (
     notifications,
     schedules,
     serve,
+    tree,
 ):
     module.register(app)
 

@@ -1,6 +1,6 @@
 """The verb that looks at jobs from near: show. It reads both servers and changes nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -363,9 +363,18 @@ def _about(job: "Job", story: "Story | None") -> str:
             "Created": f"{job.created.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
             "Next start": status.next_attempt_time and f"not before {status.next_attempt_time:%Y-%m-%d %H:%M:%S} UTC",
             "Used": _used(job, story),
+            "Follows": status.lineage.parent if status.lineage else job.labels.get(contract.LABEL_PARENT, ""),
+            "Followed by": ", ".join(_followed(job)),
             "Uid": job.uid,
         }
     )
+
+
+def _followed(job: "Job") -> Iterator[str]:
+    """What became of its follow-ups, in a few words each."""
+    for one in job.status.follow_ups or ():
+        made = one.job or (counted(one.jobs, "job") if one.made else "")
+        yield f"{one.name}: {made or one.reason or 'is being made'}"
 
 
 def _used(job: "Job", story: "Story | None") -> str:

@@ -42,6 +42,7 @@ CONDITIONS: Final = (
     "Accepted",
     "Admitted",
     "PodStarted",
+    "FollowUpsCreated",
 )
 
 

@@ -15,6 +15,7 @@
     model_operations     what these do
     notifications        the methods on notifications
     notification_operations  what these do
+    lineage              the jobs before a job, and those that follow
     completion           several jobs, as they end
     logs                 what the pods of a job print
     requests             requests, repeated
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from agentjobs.client.clients import AsyncClient, Client
     from agentjobs.client.connection import NoResult
     from agentjobs.client.job import Job
+    from agentjobs.client.lineage import Tree, TreeJob
     from agentjobs.client.schedule import Schedule
     from agentjobs.errors import (
         AgentJobsError,
@@ -110,6 +112,8 @@ __all__ = [
     "Story",
     "TooManyRequests",
     "Transition",
+    "Tree",
+    "TreeJob",
     "Unavailable",
     "Usage",
     "UsageBy",
@@ -153,6 +157,7 @@ _HOMES: Final = {
     "agentjobs.client.clients": ("AsyncClient", "Client"),
     "agentjobs.client.connection": ("NoResult",),
     "agentjobs.client.job": ("Job",),
+    "agentjobs.client.lineage": ("Tree", "TreeJob"),
     "agentjobs.client.schedule": ("Schedule",),
 }
 

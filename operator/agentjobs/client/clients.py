@@ -15,6 +15,7 @@ from agentjobs.client.connection import Endpoint, api_server, gateway
 from agentjobs.client.effects import Server
 from agentjobs.client.job import Job, Spec
 from agentjobs.client.kubeconfig import Access, load
+from agentjobs.client.lineage import Tree
 from agentjobs.client.model_operations import ModelOperations
 from agentjobs.client.models import AsyncModels, Models
 from agentjobs.client.notification_operations import NotificationOperations
@@ -205,6 +206,14 @@ class Client:
         """Return what history knows of a job: its starts and phases. `name` may be a uid. Raises NotFound."""
         return self._transport.run(self._do.story(name))
 
+    def tree(self, name: str) -> Tree:
+        """Return the jobs before a job and all that follow them, with those that are gone. `name` may be a uid.
+
+        Raises:
+            NotFound: neither the cluster nor history has such a job.
+        """
+        return self._transport.run(self._do.tree(name))
+
     def history(self, *, name: str = "", schedule: str = "", partition: str = "") -> Generator[RecordedJob]:
         """Yield the jobs that history knows, newest first, deleted ones too.
 
@@ -354,6 +363,10 @@ class AsyncClient:
     async def story(self, name: str) -> Story:
         """See `Client.story`."""
         return await self._transport.run(self._do.story(name))
+
+    async def tree(self, name: str) -> Tree:
+        """See `Client.tree`."""
+        return await self._transport.run(self._do.tree(name))
 
     async def history(self, *, name: str = "", schedule: str = "", partition: str = "") -> AsyncGenerator[RecordedJob]:
         """See `Client.history`."""

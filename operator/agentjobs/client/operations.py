@@ -25,14 +25,23 @@ from agentjobs.api.recorded import (
     RecordedSpec,
     RecordedStep,
     RecordedSteps,
+    RecordedTree,
     Result,
     Story,
 )
 from agentjobs.client.effects import MERGE_PATCH, Emit, Listen, NextLine, Now, Operation, Send, Server, Sleep, Stream
 from agentjobs.client.job import Job, Spec, differences
+from agentjobs.client.lineage import Tree, tree_of
 from agentjobs.client.object import plain_spec
 from agentjobs.client.requests import FIRST_PAUSE_SECONDS, PAGE, Asking, paged
-from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_RESUME, ANNOTATION_SCHEDULED_TIME, LABEL_SCHEDULE
+from agentjobs.contract import (
+    ANNOTATION_PREVIOUS_TIME,
+    ANNOTATION_RESUME,
+    ANNOTATION_SCHEDULED_TIME,
+    LABEL_FOLLOW_UP,
+    LABEL_PARENT,
+    LABEL_SCHEDULE,
+)
 
 # A watch is opened anew after this long without an event, in case a proxy on the way dropped it silently.
 WATCH_SECONDS: Final = 300.0
@@ -46,7 +55,9 @@ _ORDER_TRIES: Final = 8
 _TIMES: Final = (ANNOTATION_SCHEDULED_TIME, ANNOTATION_PREVIOUS_TIME)
 
 # Labels by which other tools, and our schedules, know the objects that are theirs.
-_OWNED: Final = frozenset({"app.kubernetes.io/instance", "app.kubernetes.io/managed-by", LABEL_SCHEDULE})
+_OWNED: Final = frozenset(
+    {"app.kubernetes.io/instance", "app.kubernetes.io/managed-by", LABEL_SCHEDULE, LABEL_PARENT, LABEL_FOLLOW_UP}
+)
 _TOOLS: Final = ("argocd.argoproj.io", "toolkit.fluxcd.io", "helm.sh", "kustomize.config.k8s.io", "kapp.k14s.io")
 
 States = Generator[Any, Any, Job]
@@ -157,6 +168,14 @@ class Operations(Asking):
     def story(self, name: str) -> Operation[Story]:
         """Read what history knows of a job."""
         return Story.model_validate((yield from self._told(f"/{quote(name, safe='')}")))
+
+    def tree(self, name: str) -> Operation[Tree]:
+        """Read the jobs before a job and all that follow them, from the objects that there are and from history."""
+        return (yield from tree_of(self, name))
+
+    def recorded_tree(self, name: str) -> Operation[RecordedTree]:
+        """Read the same from history alone."""
+        return RecordedTree.model_validate((yield from self._told(f"/{quote(name, safe='')}/tree")))
 
     def history(self, *, name: str = "", schedule: str = "", partition: str = "") -> Stream[RecordedJob]:
         """Emit the jobs that history knows, newest first."""

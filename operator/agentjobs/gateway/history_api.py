@@ -9,7 +9,15 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from agentjobs.api.recorded import Events, RecordedJobs, RecordedResult, RecordedSpec, RecordedSteps, Story
+from agentjobs.api.recorded import (
+    Events,
+    RecordedJobs,
+    RecordedResult,
+    RecordedSpec,
+    RecordedSteps,
+    RecordedTree,
+    Story,
+)
 from agentjobs.auth import User
 from agentjobs.gateway.problems import json_answer
 from agentjobs.gateway.services import History, ReadBudget, services_of
@@ -74,6 +82,13 @@ async def get_job(namespace: Namespace, name: Name, history: History, budget: Re
     """Tell the story of a job: its starts and every change of its phase."""
     async with budget.taken():
         return await history.story(namespace, name)
+
+
+@router.get(COLLECTION + "/{name}/tree", dependencies=[Depends(_may_list)])
+async def get_tree(namespace: Namespace, name: Name, history: History, budget: ReadBudget) -> RecordedTree:
+    """Tell which jobs come before a job, and which follow them: the whole chain, at most 1000 jobs of it."""
+    async with budget.taken():
+        return await history.tree(namespace, name)
 
 
 @router.get(COLLECTION + "/{name}/events", response_model=Events, dependencies=[Depends(may_get)])

@@ -19,7 +19,15 @@ from uuid import UUID
 from msgspec import Raw
 
 from agentjobs import errors
-from agentjobs.api.recorded import RecordedJob, RecordedStart, RecordedStep, Story, Transition
+from agentjobs.api.recorded import (
+    RecordedJob,
+    RecordedStart,
+    RecordedStep,
+    RecordedTree,
+    RelatedJob,
+    Story,
+    Transition,
+)
 from agentjobs.contract import (
     USAGE,
     Attempt,
@@ -41,7 +49,7 @@ from agentjobs.history.memory_slots import MemorySlots
 from agentjobs.history.model_records import CallOutcome, EndedCall, NewCall
 from agentjobs.history.outbox_rows import told_of
 from agentjobs.history.ownership import check, start_key
-from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, Page, checked_limit, page_of, parse_cursor
+from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, MAX_TREE, Page, checked_limit, page_of, parse_cursor
 from agentjobs.history.records import (
     Acceptance,
     Accepted,
@@ -509,6 +517,19 @@ class MemoryHistory:
             transitions=[_recorded_move(move) for _, move in sorted(job.transitions.items())][-MAX_LIMIT:],
         )
 
+    async def tree(self, namespace: str, name_or_uid: str) -> RecordedTree:
+        """Return a job with those before it and all that follow them."""
+        asked = (await self.job(namespace, name_or_uid)).uid
+        here = {uid: job.key.parent_uid for uid, job in self.jobs_by_uid.items() if job.key.namespace == namespace}
+        up = [asked]
+        while (parent := here.get(up[-1], "")) in here and parent not in up:
+            up.append(parent)
+        down = [up[-1] if here[up[-1]] not in up else asked]
+        for uid in down:
+            down += sorted(child for child, parent in here.items() if parent == uid and child not in down)
+        items = [_related_job(self.jobs_by_uid[uid]) for uid in down[:MAX_TREE]]
+        return RecordedTree(items=items, truncated=len(down) > MAX_TREE)
+
     async def events(
         self,
         uid: str,
@@ -818,6 +839,11 @@ def _recorded_job(job: MemoryJob) -> RecordedJob:
         partition_key=clean_text(partition or ""),
         cost_usd=_cost(job),
     )
+
+
+def _related_job(job: MemoryJob) -> RelatedJob:
+    outcome = job.result.get("outcome") if job.result else None
+    return RelatedJob(**dict(_recorded_job(job)), parent_uid=job.key.parent_uid, outcome=outcome)
 
 
 def _recorded_start(job: MemoryJob, number: int) -> RecordedStart:

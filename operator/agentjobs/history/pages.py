@@ -21,6 +21,8 @@ DEFAULT_LIMIT: Final = 100
 """What a screen shows."""
 
 MAX_LIMIT: Final = 500
+MAX_TREE: Final = 1000
+"""Jobs of one tree."""
 """Rows of one page, and of the starts and transitions of one job."""
 
 MAX_PAGE_BYTES: Final = 4 * 1024 * 1024

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from msgspec import Raw
 
-from agentjobs.api.recorded import RecordedJob, RecordedStep, Story
+from agentjobs.api.recorded import RecordedJob, RecordedStep, RecordedTree, Story
 from agentjobs.api.recorded_models import CallsUnderWay
 from agentjobs.api.recorded_notifications import RecordedNotification
 from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, SessionStory
@@ -408,6 +408,10 @@ class ReadHistory(Protocol):
 
     async def story(self, namespace: str, name_or_uid: str) -> Story:
         """Return a job with its starts and transitions, oldest first. Raises `errors.NotFound`."""
+        ...
+
+    async def tree(self, namespace: str, name_or_uid: str) -> RecordedTree:
+        """Return a job with those before it and all that follow them. Raises `errors.NotFound`."""
         ...
 
     async def events(

@@ -15,7 +15,7 @@ from agentjobs import errors
 from agentjobs.api import recorded
 from agentjobs.history import pages
 from agentjobs.history.database import Connection, Database
-from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, Page, checked_limit, page_of, parse_cursor
+from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, MAX_TREE, Page, checked_limit, page_of, parse_cursor
 from agentjobs.history.records import StoredEvent
 from agentjobs.history.sanitize import clean_text
 from agentjobs.history.statements import load
@@ -119,6 +119,22 @@ class Reads:
             starts=_read(recorded.RecordedStart, reversed(begun)),
             transitions=_read(recorded.Transition, reversed(moved)),
         )
+
+    async def tree(self, namespace: str, name_or_uid: str) -> recorded.RecordedTree:
+        """Return a job, as `job` finds it, with those before it and all that follow them, at most 1000.
+
+        Raises:
+            errors.NotFound: history has none such in this namespace.
+        """
+
+        async def work(connection: Connection) -> list[_Row]:
+            job = await self._found(connection, namespace, name_or_uid)
+            place = {"cluster": self._cluster, "namespace": namespace, "limit": MAX_TREE + 1}
+            rows = connection.cursor(row_factory=dict_row)
+            return await (await rows.execute(_SQL["tree"], {"uid": job["uid"], **place})).fetchall()
+
+        found = _read(recorded.RelatedJob, await self._database.autocommit(work))
+        return recorded.RecordedTree(items=found[:MAX_TREE], truncated=len(found) > MAX_TREE)
 
     async def events(
         self,

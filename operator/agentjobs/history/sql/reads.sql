@@ -54,6 +54,58 @@ WHERE jobs.cluster = %(cluster)s AND jobs.namespace = %(namespace)s
 ORDER BY jobs.uid = %(name_or_uid)s DESC, jobs.created_at DESC, jobs.uid DESC
 LIMIT 1;
 
+-- name: tree
+-- From the job up to the first of its chain, and from there down. UNION lets no job come twice, so that annotations
+-- which name a circle of parents end as well.
+WITH RECURSIVE up AS (
+    SELECT uid, parent_uid FROM agentjobs.jobs WHERE uid = %(uid)s
+    UNION
+    SELECT before.uid, before.parent_uid
+    FROM up
+    JOIN agentjobs.jobs AS before ON before.uid = up.parent_uid
+    WHERE before.cluster = %(cluster)s AND before.namespace = %(namespace)s
+), down AS (
+    SELECT uid
+    FROM (
+        SELECT uid, 0 AS far FROM up WHERE parent_uid NOT IN (SELECT uid FROM up)
+        UNION ALL
+        SELECT %(uid)s, 1
+        ORDER BY far
+        LIMIT 1
+    ) AS root
+    UNION
+    SELECT child.uid
+    FROM down
+    JOIN agentjobs.jobs AS child ON child.parent_uid = down.uid AND child.parent_uid <> ''
+    WHERE child.cluster = %(cluster)s AND child.namespace = %(namespace)s
+), chosen AS (
+    SELECT uid, row_number() OVER () AS place FROM (SELECT uid FROM down LIMIT %(limit)s) AS first
+)
+SELECT
+    jobs.uid,
+    jobs.namespace,
+    jobs.name,
+    CASE WHEN jobs.finished_at IS NULL AND jobs.deleted_at IS NOT NULL THEN 'Deleted' ELSE jobs.phase END AS phase,
+    jobs.reason,
+    jobs.message,
+    jobs.created_at AS created,
+    jobs.changed_at AS changed,
+    jobs.finished_at AS finished,
+    jobs.deleted_at AS deleted,
+    jobs.schedule,
+    jobs.partition_key,
+    coalesce(newest.attempt, 0) AS attempts,
+    coalesce(newest.start, 0) AS starts,
+    (SELECT sum(cost) FROM agentjobs.model_spend AS spend WHERE spend.uid = jobs.uid) AS cost_usd,
+    jobs.parent_uid,
+    (SELECT results.result ->> 'outcome' FROM agentjobs.results WHERE results.uid = jobs.uid) AS outcome
+FROM chosen
+JOIN agentjobs.jobs USING (uid)
+LEFT JOIN LATERAL (
+    SELECT start, attempt FROM agentjobs.starts WHERE starts.uid = jobs.uid ORDER BY start DESC LIMIT 1
+) AS newest ON TRUE
+ORDER BY chosen.place;
+
 -- name: starts
 SELECT
     start, attempt, pod, started_at AS started, claimed_at AS claimed, heartbeat_at AS heartbeat, ended_at AS ended,

@@ -1,0 +1,92 @@
+"""The verb that shows which jobs follow which: tree. It reads both servers and changes nothing."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from agentjobs.cli.options import (
+    Context,
+    GatewayCA,
+    GatewayURL,
+    Kubeconfig,
+    Namespace,
+    bare_name,
+    checked,
+    complete_names,
+    output,
+    talking,
+)
+from agentjobs.cli.printing import age, as_json, dollars, harmless, show, table
+
+if TYPE_CHECKING:
+    from agentjobs.client.lineage import Tree, TreeJob
+
+_GONE: Final = "deleted"
+# A table makes one blank of several.
+_BLANK: Final = "·"
+_LEAD: Final = re.compile(f"^[{_BLANK}│├└─]+")
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's verb."""
+    app.command("tree")(tree_)
+
+
+def tree_(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a job; its uid for one that is gone.",
+            metavar="NAME",
+            autocompletion=complete_names,
+            callback=bare_name,
+        ),
+    ],
+    format_: Annotated[str | None, output("json")] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    gateway: GatewayURL = None,
+    gateway_ca: GatewayCA = None,
+) -> None:
+    """Show which jobs follow which.
+
+    The whole chain of a job: those before it and all that follow, also those that are gone.
+
+    Examples:
+        agentjobs tree triage-87
+        agentjobs tree triage-87 -o json
+    """
+    checked(format_, "json")
+    from agentjobs.client.lineage import document
+
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
+        tree = talk.run(talk.do.tree(name))
+    show(as_json(document(tree)) if format_ == "json" else tree_page(tree, datetime.now(UTC)))
+    if tree.truncated:
+        show(f"… and more: these are the first {len(tree.jobs)} jobs.", error=True)
+    if tree.without_history:
+        show(f"(no history: {harmless(tree.without_history)}; jobs that are gone are missing)", error=True)
+
+
+def tree_page(tree: "Tree", now: datetime) -> str:
+    """Return the tree as a table whose first column branches."""
+    rows = [row for root in tree.roots or tree.jobs[:1] for row in _branch(tree, root, "", "", now, frozenset())]
+    lines = table(["JOB", "FOLLOW-UP", "PHASE", "OUTCOME", "AGE", "COST"], rows).splitlines()
+    return "\n".join(_LEAD.sub(lambda lead: lead[0].replace(_BLANK, " "), line) for line in lines)
+
+
+def _branch(
+    tree: "Tree", job: "TreeJob", lead: str, below: str, now: datetime, above: frozenset[str]
+) -> Iterator[list[object]]:
+    phase = job.phase if job.is_there or job.phase == "Deleted" else f"{job.phase} ({_GONE})"
+    cost = None if job.cost_usd is None else dollars(job.cost_usd)
+    yield [lead + job.name, job.follow_up, phase, job.outcome, age(job.created.isoformat(), now=now), cost]
+    following = [one for one in tree.following(job) if one.uid not in above]
+    for place, one in enumerate(following):
+        is_last = place == len(following) - 1
+        lead, more = ("└─·", "···") if is_last else ("├─·", "│··")
+        yield from _branch(tree, one, below + lead, below + more, now, above | {job.uid})

@@ -1,0 +1,35 @@
+"""How a tree of jobs reads at a terminal."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from agentjobs.cli.tree import tree_page
+from agentjobs.client.lineage import Tree, TreeJob
+
+NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+
+
+def a_job(name, parent="", **more):
+    facts = {"follow_up": "", "phase": "Succeeded", "outcome": None, "finished": None, "cost_usd": None}
+    facts |= {"created": NOW - timedelta(minutes=5), "is_there": True, **more}
+    return TreeJob(name=name, uid=f"uid-{name}", parent_uid=f"uid-{parent}" if parent else "", **facts)
+
+
+def test_a_tree_branches():
+    jobs = [
+        a_job("plan", outcome="go", cost_usd=Decimal("0.0123")),
+        a_job("work-a", "plan", follow_up="work"),
+        a_job("work-b", "plan", follow_up="work", is_there=False),
+        a_job("check", "work-a", phase="Running"),
+    ]
+
+    page = tree_page(Tree(jobs), NOW).splitlines()
+
+    assert [line[:12].rstrip() for line in page] == ["JOB", "plan", "├─ work-a", "│  └─ check", "└─ work-b"]
+    assert ("go" in page[1], "$0.0123" in page[1], "Succeeded (deleted)" in page[4]) == (True, True, True)
+
+
+def test_a_circle_is_shown_once():
+    page = tree_page(Tree([a_job("a", "b"), a_job("b", "a")]), NOW)
+    assert page.count("a ") >= 1
+    assert len(page.splitlines()) == 3
