@@ -46,6 +46,10 @@ def dev(
         str | None,
         typer.Option(metavar="NAME", help="With --apiserver=kubeconfig: which context of the kubeconfig."),
     ] = None,
+    sinks: Annotated[
+        str | None,
+        typer.Option("--sinks", metavar="FILE", help="File of sinks: run the notifier too; jobs may name its sinks."),
+    ] = None,
 ) -> None:
     """Run a whole cluster on this machine.
 
@@ -56,11 +60,12 @@ def dev(
         agentjobs dev
         GOOGLE_API_KEY=your-key agentjobs dev
         AGENTJOBS_MODELS_FILE=models.yaml agentjobs dev
+        agentjobs dev --sinks sinks.yaml
         agentjobs dev -- pytest -q
     """
     with _extra("dev"):
         from agentjobs.dev import up
-    raise typer.Exit(up.dev(command, apiserver=apiserver, context=context))
+    raise typer.Exit(up.dev(command, apiserver=apiserver, context=context, sinks=sinks))
 
 
 def demo() -> None:

@@ -57,6 +57,7 @@ def run(
     environ: Mapping[str, str],
     apiserver: str | None = None,
     context: str | None = None,
+    sinks: str | None = None,
 ) -> int:
     """Run the session and return its exit status: the command's, else 0 after Ctrl-C and 1 when a part failed."""
     try:
@@ -66,10 +67,10 @@ def run(
         if command and shutil.which(command[0], path=environ.get("PATH")) is None:
             # Checked before a cluster is started, with the status of a shell.
             raise UsageError(f"cannot run {command[0]!r}: not found on PATH, or not executable", status=127)
-        providers = _providers(environ)
+        providers, told = _providers(environ), _sinks(sinks)
         with _folder(environ, temporary=bool(command)) as folder:
             _log_to(folder / "cluster.log")
-            return asyncio.run(_session(command, folder, environ, providers, chosen, context))
+            return asyncio.run(_session(command, folder, environ, providers, told, chosen, context))
     except FAILURES as error:
         print(f"agentjobs dev: {error}", file=sys.stderr)
         return error.status if isinstance(error, UsageError) else 1
@@ -80,6 +81,7 @@ async def _session(
     folder: Path,
     environ: Mapping[str, str],
     providers: Mapping[str, str],
+    sinks: Path | None,
     apiserver: Backend,
     context: str | None,
 ) -> int:
@@ -96,6 +98,7 @@ async def _session(
         inherit_env=handed_to_pods(environ),
         providers=providers,
         keep=not command,
+        sinks=sinks,
     )
     starting = asyncio.create_task(cluster.__aenter__())
     waiting = asyncio.create_task(stop.wait())
@@ -192,6 +195,20 @@ def _providers(environ: Mapping[str, str]) -> Mapping[str, str]:
         except AgentJobsError as error:
             raise UsageError(f"{MODELS_FILE} cannot be used:\n{error}", status=2) from error
     return providers
+
+
+def _sinks(path: str | None) -> Path | None:
+    """Return the file of sinks; raises `UsageError` for one that is wrong."""
+    if path is None:
+        return None
+    from agentjobs.notifier.sinks import Sinks  # most sessions have no such file
+
+    found = Path(path).expanduser().absolute()
+    try:
+        Sinks(found, {})
+    except AgentJobsError as error:
+        raise UsageError(f"--sinks cannot be used:\n{error}", status=2) from error
+    return found
 
 
 def _port() -> int:

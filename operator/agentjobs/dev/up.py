@@ -63,6 +63,7 @@ MODELS_FILE: Final = "AGENTJOBS_MODELS_FILE"
 _PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy", "SSL_CERT_FILE")
 
 _PARTS: Final[Sequence[rbac.Part]] = ("operator", "gateway")  # the gateway's process has the model proxy in it
+_NOTIFIER: Final[Sequence[rbac.Part]] = ("notifier",)
 _READY_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 _COMMAND = "from agentjobs.cli import main; main()"
@@ -155,6 +156,7 @@ async def up(
     operators: int = 1,
     operator_command: Sequence[str] = (),
     keep: bool = False,
+    sinks: Path | None = None,
     instant: Callable[[Object], Instant | None] = lambda pod: None,
     forks: ForkServer | None = None,
 ) -> AsyncIterator[DevCluster]:
@@ -173,6 +175,7 @@ async def up(
         operators: the number of operators; one of them leads.
         operator_command: the command of the operator; by default `agentjobs operator`.
         keep: keep the database in `folder` for the next start.
+        sinks: the file of sinks; with it a notifier runs, and jobs may name its sinks.
         instant, forks: see `ProcessNode`.
 
     Raises:
@@ -193,6 +196,7 @@ async def up(
         operator_command,
         keep,
         adopting,
+        sinks,
     )
     async with contextlib.AsyncExitStack() as stack:
         node = {
@@ -224,6 +228,7 @@ class _Start:
         operator_command: Sequence[str],
         keep: bool,
         adopting: bool,
+        sinks: Path | None,
     ) -> None:
         self._folder = folder
         self._backend = backend
@@ -235,6 +240,7 @@ class _Start:
         self._operator_command = list(operator_command)
         self._keep = keep
         self._adopting = adopting
+        self._sinks = sinks
         self._began = time.monotonic()
         self._phases: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -340,9 +346,17 @@ class _Start:
             name = "operator" if number == 1 else f"operator-{number}"
             own = env | {"AGENTJOBS_KUBECONFIG": str(self._credentials("operator"))} | self._settings
             own["AGENTJOBS_PROBE_ADDRESS"] = address
+            own |= {"AGENTJOBS_SINKS": ",".join(_names_of(self._sinks))} if self._sinks else {}
             own |= {MODELS_FILE: self._providers[MODELS_FILE]} if MODELS_FILE in self._providers else {}
             program = self._operator_command or [*command, "operator"]
             parts[name] = Part(name, program, env=own, folder=self._folder, restarts=True)
+        if self._sinks is not None:
+            own = env | {
+                "AGENTJOBS_KUBECONFIG": str(self._credentials("notifier")),
+                "AGENTJOBS_PROBE_ADDRESS": "127.0.0.1:0",
+            }
+            own |= {"AGENTJOBS_SINKS_FILE": str(self._sinks)} | self._settings
+            parts["notifier"] = Part("notifier", [*command, "notifier"], env=own, folder=self._folder)
         return parts
 
     def _node(self, client: Client, options: dict[str, Any]) -> ProcessNode:
@@ -383,7 +397,7 @@ class _Start:
         """Create the accounts of operator and gateway, with the roles that they have in a cluster."""
         server, system = self._server, self._place.system
         await accounts.apply(client, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": system}}])
-        for part in _PARTS:
+        for part in (*_PARTS, *_NOTIFIER) if self._sinks else _PARTS:
             objects = rbac.objects(part, namespace=system)
             if isinstance(server, SharedCluster):
                 objects = [server.labelled(obj) for obj in accounts.renamed(objects, self._place.namespace)]
@@ -450,6 +464,13 @@ def _import_migration(*, fresh: bool) -> None:
         importlib.import_module("alembic.command")
 
 
+def _names_of(sinks: Path) -> list[str]:
+    """Return the names in a file of sinks, which is all that the operator is told of them."""
+    from agentjobs.notifier.sinks import Sinks  # most clusters have no sinks
+
+    return list(Sinks(sinks, {}).by_name)
+
+
 async def _stop_all(databases: Sequence[EmbeddedPostgres]) -> None:
     for database in reversed(databases):
         await database.stop()
@@ -470,13 +491,20 @@ async def _watch_postgres(postgres: EmbeddedPostgres) -> None:
     raise PartEnded("PostgreSQL", "ended", postgres.log)
 
 
-def dev(command: Sequence[str] | None = None, *, apiserver: str | None = None, context: str | None = None) -> int:
+def dev(
+    command: Sequence[str] | None = None,
+    *,
+    apiserver: str | None = None,
+    context: str | None = None,
+    sinks: str | None = None,
+) -> int:
     """Run `agentjobs dev`, or `agentjobs dev -- COMMAND`, and return the exit status.
 
     Args:
         apiserver: None uses the environment's.
         context: of the kubeconfig, for `kubeconfig`.
+        sinks: path of the file of sinks.
     """
     from agentjobs.dev.session import run
 
-    return run(list(command or []), environ=os.environ, apiserver=apiserver, context=context)
+    return run(list(command or []), environ=os.environ, apiserver=apiserver, context=context, sinks=sinks)

@@ -73,13 +73,14 @@ class Sinks:
         return {header.name: self._header(header) for header in sink.headers}
 
     def keys(self, sink: SinkEntry) -> list[bytes]:
-        """Return the keys that messages to a sink are signed with, one for each line of its file.
+        """Return the keys that messages to a sink are signed with, one for each line of its file or variable.
 
         Raises `errors.Misconfigured`.
         """
-        if sink.signing_key_file is None:
+        if sink.signing_key_file is None and sink.signing_key_env is None:
             return []
-        lines = self._secret(None, sink.signing_key_file, None, "signingKeyFile").split()
+        what = "signingKeyEnv" if sink.signing_key_file is None else "signingKeyFile"
+        lines = self._secret(None, sink.signing_key_file, sink.signing_key_env, what).split()
         return [_key(line) for line in lines]
 
     def _header(self, header: HeaderEntry) -> str:
@@ -128,6 +129,6 @@ def _key(line: str) -> bytes:
         key = b""
     if not line.startswith(KEY_PREFIX) or len(key) < _MIN_KEY_BYTES:
         raise errors.Misconfigured(
-            "signingKeyFile: holds no key; write whsec_ and at least 16 random bytes in base64, one key a line"
+            "the signing key is none; write whsec_ and at least 16 random bytes in base64, one key a line"
         )
     return key

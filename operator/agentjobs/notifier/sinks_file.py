@@ -134,6 +134,7 @@ class SinkEntry(_Form):
     url_file: File | None = None
     url_env: Variable | None = None
     signing_key_file: File | None = None
+    signing_key_env: Variable | None = None
     headers: tuple[HeaderEntry, ...] = Field(default=(), max_length=16)
     timeout: Annotated[timedelta, BeforeValidator(_timeout)] = timedelta(seconds=10)
     concurrency: int = Field(default=4, ge=1, le=32, strict=True)
@@ -170,8 +171,12 @@ def _flaws(file: SinksFile) -> Iterator[Flaw]:
             yield Flaw((*place, "name"), f"{shown(sink.name)} is given twice; use another one")
         if sum(one is not None for one in (sink.url, sink.url_file, sink.url_env)) != 1:
             yield Flaw(place, "needs one of url, urlFile and urlEnv")
-        if sink.format is Format.CLOUD_EVENTS and sink.signing_key_file is None:
-            yield Flaw(place, "needs signingKeyFile, with which the receiver knows that a message is ours")
+        if sink.signing_key_file is not None and sink.signing_key_env is not None:
+            yield Flaw((*place, "signingKeyEnv"), "is given beside signingKeyFile; leave one out")
+        if sink.format is Format.CLOUD_EVENTS and sink.signing_key_file is None and sink.signing_key_env is None:
+            yield Flaw(
+                place, "needs signingKeyFile or signingKeyEnv, with which the receiver knows that a message is ours"
+            )
         if sink.format is Format.SLACK and sink.source is not None:
             yield Flaw((*place, "source"), "is of CloudEvents; leave it out")
         for index, header in enumerate(sink.headers):

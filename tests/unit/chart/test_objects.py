@@ -277,7 +277,7 @@ def test_services_and_monitors_find_the_pods_and_ports_they_name(full):
         ]
         for name, template in full.pods().items()
     }
-    pods = full.one("PodMonitor")
+    pods = full.one("PodMonitor", "-operator")
 
     for part in ("gateway", "model-proxy", "postgresql"):
         assert full.one("Service", f"-{part}")["spec"]["ports"][0]["targetPort"] in ports[part]
@@ -305,7 +305,7 @@ def test_a_budget_never_holds_up_a_drain(render, full):
     budgets = full.of("PodDisruptionBudget")
 
     assert {budget["spec"]["maxUnavailable"] for budget in budgets} == {1}
-    assert len(budgets) == 3
+    assert len(budgets) == 4
     alone = {"operator": {"replicas": 1}, "gateway": {"replicas": 1}, "modelProxy": {"replicas": 1}}
     assert not render(TRIAL, alone).of("PodDisruptionBudget")
 

@@ -60,6 +60,9 @@ def test_an_empty_file_has_no_sinks():
         pytest.param({"url": "https://me:pw@chat.example.com"}, "5: sinks[0].url: ", id="password-in-the-address"),
         pytest.param({"urlFile": "chat", "url": None}, "5: sinks[0].urlFile: ", id="path-that-is-not-full"),
         pytest.param({"format": "CloudEvents"}, "sinks[0]: ", id="unsigned"),
+        pytest.param(
+            {"signingKeyFile": "/k", "signingKeyEnv": "KEY"}, "7: sinks[0].signingKeyEnv: ", id="two-places-of-keys"
+        ),
         pytest.param({"timeout": "2m"}, "6: sinks[0].timeout: ", id="longer-than-a-minute"),
         pytest.param({"timeout": "0s"}, "6: sinks[0].timeout: ", id="no-time"),
         pytest.param({"concurrency": "0"}, "6: sinks[0].concurrency: ", id="none-at-once"),
@@ -161,7 +164,7 @@ def test_what_is_no_key_is_said_without_saying_it(opened, tmp_path, text):
 
     with pytest.raises(Misconfigured) as caught:
         found.keys(found.by_name["chat"])
-    assert "signingKeyFile" in str(caught.value)
+    assert "sign" in str(caught.value)
     assert SECRET not in str(caught.value)
 
 
