@@ -8,5 +8,6 @@
   "AGENTJOBS_LOG_LEVEL" .Values.log.level
   "AGENTJOBS_LOG_FORMAT" .Values.log.format
 -}}
+{{- if .Values.triggers }}{{ $_ := set $env "AGENTJOBS_TRIGGERS_FILE" "/etc/agentjobs/triggers/triggers.yaml" }}{{ end -}}
 {{- include "agentjobs.env" $env }}
 {{- end }}

@@ -103,3 +103,8 @@
 {{- define "agentjobs.rules.notifier.own" -}}
 []
 {{- end }}
+{{- define "agentjobs.rules.triggers" -}}
+- apiGroups: [agentjobs.dev]
+  resources: [agentjobs]
+  verbs: [create, get]
+{{- end }}

@@ -36,6 +36,31 @@ def _rules(kinds: Iterable[Kind[Any, Any]]) -> Iterator[Object]:
             yield {"apiGroups": [kind.resource.group], "resources": [name], "verbs": list(verbs)}
 
 
+def trigger_role() -> Object:
+    """Return the Role that the gateway has in a namespace of signed triggers, without the namespace."""
+    found: Object = yaml.safe_load(files(__package__).joinpath("triggers.yaml").read_text(encoding="utf-8"))
+    return found
+
+
+def trigger_objects(*, namespace: str, account: str) -> list[Object]:
+    """Return the Role and its binding for signed triggers of a namespace.
+
+    Args:
+        account: the namespace of the gateway's service account.
+    """
+    role = trigger_role()
+    name = role["metadata"]["name"]
+    where = {"name": name, "namespace": namespace}
+    binding = {
+        "apiVersion": f"{_GROUP}/v1",
+        "kind": "RoleBinding",
+        "metadata": where,
+        "roleRef": {"apiGroup": _GROUP, "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": "agentjobs-gateway", "namespace": account}],
+    }
+    return [role | {"metadata": where}, binding]
+
+
 def objects(part: Part, *, namespace: str) -> list[Object]:
     """Return a service account `agentjobs-PART` in `namespace` with exactly the part's roles, in all namespaces."""
     name = f"agentjobs-{part}"

@@ -13,7 +13,7 @@ from typing import Any, Final, get_args
 import yaml
 
 from agentjobs.api.generate.crd import publish
-from agentjobs.rbac import Part, roles
+from agentjobs.rbac import Part, roles, trigger_role
 
 NOTE: Final = "Made from operator/agentjobs/rbac by `python -m agentjobs.rbac.chart`; do not edit."
 # Kubernetes' own kinds without a namespace that our rules may name; the tests ask an API server whether that is all.
@@ -23,13 +23,18 @@ Rule = dict[str, Any]
 
 
 def rendered() -> str:
-    """Return the templates `agentjobs.rules.PART.WHERE`, WHERE being cluster, jobs (where jobs run) or own."""
+    """Return the templates `agentjobs.rules.PART.WHERE`, WHERE being cluster, jobs (where jobs run) or own, and
+    `agentjobs.rules.triggers`."""
     blocks = [f"{{{{- /* {NOTE} */ -}}}}\n"]
     for part in get_args(Part):
         for where, rules in scoped(part).items():
-            text = yaml.safe_dump(rules, sort_keys=False, default_flow_style=None, width=120) if rules else "[]\n"
-            blocks.append(f'{{{{- define "agentjobs.rules.{part}.{where}" -}}}}\n{text}{{{{- end }}}}\n')
-    return "".join(blocks)
+            blocks.append(_block(f"{part}.{where}", rules))
+    return "".join([*blocks, _block("triggers", trigger_role()["rules"])])
+
+
+def _block(name: str, rules: list[Rule]) -> str:
+    text = yaml.safe_dump(rules, sort_keys=False, default_flow_style=None, width=120) if rules else "[]\n"
+    return f'{{{{- define "agentjobs.rules.{name}" -}}}}\n{text}{{{{- end }}}}\n'
 
 
 def scoped(part: Part) -> dict[str, list[Rule]]:

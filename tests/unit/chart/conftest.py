@@ -29,6 +29,15 @@ FULL: dict[str, Any] = {
             }
         ],
     },
+    "triggers": [
+        {
+            "namespace": "engineering",
+            "template": "triage",
+            "signature": "GitHub",
+            "secrets": [{"name": "hooks", "key": "github"}],
+            "when": {"action": ["opened"]},
+        }
+    ],
     "notifications": {
         "sinks": [
             {"name": "chat", "format": "Slack", "urlSecretKeyRef": {"name": "sinks", "key": "chat"}},
