@@ -24,10 +24,12 @@ ROOT = Path(__file__).parents[3]
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 AGENTSCHEDULES = Resource("agentjobs.dev", "v1alpha1", "agentschedules", "AgentSchedule")
 AGENTQUEUES = Resource("agentjobs.dev", "v1alpha1", "agentqueues", "AgentQueue")
+AGENTTEMPLATES = Resource("agentjobs.dev", "v1alpha1", "agenttemplates", "AgentTemplate")
 RESOURCES = {
     "AgentJob": AGENTJOBS,
     "AgentQueue": AGENTQUEUES,
     "AgentSchedule": AGENTSCHEDULES,
+    "AgentTemplate": AGENTTEMPLATES,
     "ConfigMap": CONFIG_MAPS,
     "Pod": PODS,
 }
