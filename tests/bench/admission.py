@@ -1,9 +1,13 @@
-"""What admission costs while many wait: CPU of one thread, with nothing but the queue.
+"""What admission costs while many wait, with nothing but the queue: CPU and latency of a start, memory of a job.
 
-Beside it stands what it was until 0.1: every look walked through all who wait. That is kept here as the measure.
+Beside the CPU stands what it was until 0.1: every look walked through all who wait. That is kept here as the measure.
+Beside the latency stands that of an idle queue: what many who wait add to a start.
 """
 
+import statistics
 import time
+import tracemalloc
+from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -18,6 +22,7 @@ from agentjobs.core.queues.admission import (
     Queues,
     Refusal,
     SessionLock,
+    Strategy,
 )
 
 SLOTS = 10
@@ -25,6 +30,15 @@ WAITING = (1_000, 10_000, 100_000)
 AIMS = {10_000: 0.2, 100_000: 1.0}
 STARTS = 200
 NOW = datetime(2026, 11, 28, 9, 0, tzinfo=UTC)
+LIMIT = 50
+CROWDS = (5_000, 50_000)
+LATENCIES = 5_000
+HOUR = timedelta(hours=1)
+POLICIES = {
+    "priority": (QueuePolicy(LIMIT, strategy=Strategy.PRIORITY), 1),
+    "Fair, 1,000 partitions": (QueuePolicy(LIMIT, per_partition=5), 1000),
+    "Fair, 1,000 partitions, aging": (QueuePolicy(LIMIT, per_partition=5, aging=HOUR), 1000),
+}
 
 
 class Walk:
@@ -139,9 +153,89 @@ def costs(queue: Walk | Kept, waiting: int, times: int) -> tuple[float, float]:
     return milliseconds(queue.look, times), milliseconds(start, times)
 
 
-def measure(runs: int) -> list[Figure]:
-    """Milliseconds of CPU by number of waiting jobs, beside the walk through all of them."""
+def request(number: int, partitions: int, now: datetime) -> Candidate:
+    """A job of a partition and a session of its own, with one of the ten priorities."""
+    partition = str(number * 7919 % partitions)
+    lock = ("app", "user", f"job-{number}")
+    return Candidate(("default", f"job-{number:06}"), f"uid-{number}", number % 10, now, lock, partition, now)
+
+
+def latencies(policy: QueuePolicy, partitions: int, waiting: int) -> list[float]:
+    """Milliseconds of CPU from a slot that is free (in an idle queue: from a job that asks) to the claim.
+
+    Jobs come as fast as they start. A tenth of an aging passes meanwhile: a tenth of those who wait gain a level.
+    """
+    queues, running, now, number = Queues(), deque[JobName](), NOW, 0
     found = []
+    for number in range(waiting):
+        queues.ask("agents", request(number, partitions, NOW - HOUR * number / max(1, waiting)))
+    queues.admit("agents", policy, now)
+
+    def claim(key: JobName) -> None:
+        entry = queues.entry(key)
+        assert entry is not None
+        one = entry.candidate
+        queues.hold(("claim", key), Holding(one.uid, one.lock, "agents", one.uid, "", one.partition))
+        queues.leave(key)
+        running.append(key)
+
+    for key in [key for key, entry in queues._entries.items() if isinstance(entry.answer, Granted)]:
+        claim(key)
+    for number in range(waiting, waiting + LATENCIES):
+        now += HOUR / (10 * LATENCIES)
+        begun = time.thread_time()
+        if waiting:
+            queues.hold(("claim", running.popleft()), None)
+        else:
+            queues.ask("agents", request(number, partitions, now))
+        for key in queues.admit("agents", policy, now).admitted:
+            claim(key)
+        found.append((time.thread_time() - begun) * 1000)
+        if waiting:
+            queues.ask("agents", request(number, partitions, now))
+            queues.admit("agents", policy, now)
+        else:
+            queues.hold(("claim", running.popleft()), None)
+    return found
+
+
+def p99(samples: list[float]) -> float:
+    """The 99th of a hundred."""
+    return statistics.quantiles(samples, n=100)[98]
+
+
+def measure_latencies(runs: int) -> list[Figure]:
+    """Median and p99 of a start, beside those of an idle queue in the same run."""
+    found = []
+    for kind, (policy, partitions) in POLICIES.items():
+        for waiting in CROWDS:
+            pairs = [(latencies(policy, partitions, waiting), latencies(policy, partitions, 0)) for _ in range(runs)]
+            for word, of in (("p50", statistics.median), ("p99", p99)):
+                ours, idle = (tuple(of(pair[side]) for pair in pairs) for side in (0, 1))
+                name, aim = f"a start, {kind}, {waiting:,} waiting, {word}", 2 * statistics.median(idle)
+                found.append(Figure(name, "ms", ours, aim, peer=idle, peer_name="idle"))
+    return found
+
+
+def memory(runs: int) -> Figure:
+    """Bytes of the queue for a job that waits, without its name, uid and session, which its object has anyway."""
+    samples = []
+    policy, partitions = POLICIES["Fair, 1,000 partitions, aging"]
+    for _ in range(runs):
+        jobs = [request(number, partitions, NOW) for number in range(CROWDS[1])]
+        queues = Queues()
+        tracemalloc.start()
+        for one in jobs:
+            queues.ask("agents", one)
+        queues.admit("agents", policy, NOW)
+        samples.append(tracemalloc.get_traced_memory()[0] / len(jobs))
+        tracemalloc.stop()
+    return Figure("memory of a waiting job in the queue", "B", tuple(samples))
+
+
+def measure(runs: int) -> list[Figure]:
+    """Milliseconds by number of waiting jobs: CPU beside the walk through all of them, latency beside an idle queue."""
+    found = [*measure_latencies(runs), memory(runs)]
     for waiting in WAITING:
         ours = [costs(Kept(), waiting, STARTS) for _ in range(runs)]
         walks = [costs(Walk(), waiting, max(1, 20_000 // waiting)) for _ in range(runs)]

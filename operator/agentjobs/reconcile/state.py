@@ -304,7 +304,10 @@ class State:
 
         `retry_in` says when there will be room, if PostgreSQL knows; else a second later, or when a job ends.
         """
-        return self.slots.room_refused(job.key, reason, self._now() + (retry_in or ROOM_AGAIN))
+        refusal = self.slots.room_refused(job.key, reason, self._now() + (retry_in or ROOM_AGAIN))
+        if refusal is not None:
+            self.queue.add(AGENTJOBS.key(job.key))  # to say so in its condition
+        return refusal
 
     def leave(self, job: Job) -> None:
         """The job does not need a slot, or does not need it any more."""

@@ -90,7 +90,7 @@ class QueueBudget(Model):
 class Backlog(Model):
     """How many jobs may wait."""
 
-    max: Integer = Field(ge=1, le=2147483647, description="Jobs that wait for their first start.")
+    max: Integer = Field(ge=1, le=2147483647, description="Jobs that wait for a slot.")
     on_full: Literal["Wait", "Reject"] = Field(
         default="Wait",
         description="What happens to further jobs: Wait lets them wait as well, and the queue says so in its condition "

@@ -146,7 +146,10 @@ class Queues:
         line.join(entry)
         self.hold(_reservation(name), None)
         line.not_started(entry)
-        entry.answer = refusal = line.pause(entry, reason, until)
+        refusal = line.pause(entry, reason, until)
+        if entry.told is not None and entry.told.reason in told.TURNS:
+            refusal = entry.told  # its condition says so still, and each change is a write
+        entry.answer = refusal
         self.woken.add(entry.queue)
         return refusal
 
@@ -206,7 +209,8 @@ class Queues:
 
     def _grant(self, line: Line, entry: QueueEntry) -> None:
         """Reserve the slot and the session until the job's claim is seen, or it leaves."""
-        one, entry.answer = entry.candidate, Granted()
+        one, entry.told = entry.candidate, entry.answer if isinstance(entry.answer, Refusal) else None
+        entry.answer = Granted()
         self.hold(_reservation(one.key), Holding(one.uid, one.lock, entry.queue, one.uid, partition=one.partition))
         line.granted(entry)
 

@@ -137,9 +137,9 @@ class Limits:
             return told.no_slot(policy.limit, self.queue)
         return told.no_rate(policy.rate, self.queue, None, opens)
 
-    def refusal_of(self, partition: Partition) -> Refusal | Rejection | None:
-        """Why no job of a partition starts now, whatever its session; None when one may."""
-        whole, policy = self.refusal(), self.policy
+    def refusal_of(self, partition: Partition, whole: Refusal | Rejection | None) -> Refusal | Rejection | None:
+        """Why no job of a partition starts now, whatever its session; None when one may. `whole` is of the queue."""
+        policy = self.policy
         if policy is None or self.closed != (None, None):
             return whole
         if partition.budget is not None:

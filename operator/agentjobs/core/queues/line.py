@@ -205,17 +205,18 @@ class Line:
 
     def tell(self) -> Mapping[JobName, Refusal | Rejection]:
         """Return the answers of jobs that wait, where they are new or have changed. Call it after all admissions."""
-        if self.limits.is_open():
+        whole = self.limits.refusal()
+        if whole is None:
             for partition in self._doubts:
                 for group in partition.doubtful:
                     self._tell_again([entry for entry in group.turns if entry is not group.shown])
-        answers = {entry: self._answer(entry) for entry in self._new}
+        answers = {entry: self._answer(entry, whole) for entry in self._new}
         self._new.clear()
         self._reject_newest(answers)
         if self._untold and self._tell_at <= self.limits.now:
             for entry in list(itertools.islice(self._untold, MOST_TOLD)):
                 del self._untold[entry]
-                answers[entry] = self._answer(entry)
+                answers[entry] = self._answer(entry, whole)
             self._tell_at = self.limits.now + TELL_AGAIN if self._untold else NEVER
         changed = {entry: answer for entry, answer in answers.items() if entry.answer != answer}
         for entry, answer in changed.items():
@@ -247,37 +248,33 @@ class Line:
 
     def _level_anew(self) -> None:
         self._gains.clear()
-        for partition in self._partitions.values():
-            partition.offers.clear()
-        for entry in self._entries():
-            entry.level = self._level(entry)
+        for entry in list(self._entries()):
+            self._move(entry)
             if (due := self._gain(entry)) is not None:
                 self._gains.append((due, next(self._numbers), entry))
         heapify(self._gains)
-        for session, groups in list(self._groups.items()):
-            for group in groups:
-                shown, group.shown = group.shown, None
-                group.clear()
-                for entry in group.members.values():
-                    group.join(entry, next(self._numbers))
-                if shown is not None:
-                    shown.ticket = 0
-                self._group_changed(session, group)
 
     def _age(self) -> None:
         """Let each entry gain the levels for which it has waited."""
         while self._gains and self._gains[0][0] <= self.limits.now:
             entry = heappop(self._gains)[2]
             group = self._group(entry)
-            if group is None or group.members.get(entry.candidate.uid) is not entry:
-                continue
-            entry.level = self._level(entry)
-            group.join(entry, next(self._numbers))
-            self._note_gain(entry)
-            if group.shown is entry:
-                self._offer(entry, group)
-            else:
-                self._group_changed(entry.candidate.lock, group)
+            if group is not None and group.members.get(entry.candidate.uid) is entry:
+                self._move(entry)
+                self._note_gain(entry)
+
+    def _move(self, entry: QueueEntry) -> None:
+        """Give an entry the place of its level, if that is another now."""
+        level = self._level(entry)
+        if level == entry.level:
+            return
+        entry.level = level
+        group = self._group_of(entry)
+        was_shown = group.shown is entry
+        group.join(entry, next(self._numbers))
+        self._group_changed(entry.candidate.lock, group)
+        if was_shown and group.shown is entry:
+            self._offer(entry, group)
 
     @property
     def _aging(self) -> timedelta | None:
@@ -331,19 +328,19 @@ class Line:
             partition.place, partition.ticket = place, next(self._numbers)
             self._order.push(*place, partition.ticket, partition)
 
-    def _answer(self, entry: QueueEntry) -> Refusal | Rejection:
+    def _answer(self, entry: QueueEntry, whole: Refusal | Rejection | None) -> Refusal | Rejection:
         group, one, known = self._group_of(entry), entry.candidate, entry.answer
-        refusal = self.limits.refusal_of(group.partition)
+        refusal = self.limits.refusal_of(group.partition, whole)
         if refusal is not None and refusal.reason not in told.TURNS:
             return refusal
         others = [holding for holding in self.users.get(one.lock, {}).values() if holding.uid != one.uid]
-        in_use = told.in_use(one.lock[2], next((holding.told for holding in others if holding.told), ""))
         waits_for_it = isinstance(known, Refusal) and known.reason == told.LOCK
-        if others and (waits_for_it or refusal is None):
-            return in_use
-        # Behind another entry of a free session the answer stays, unless it names a pod that no longer holds it.
-        if not others and known == in_use and entry is not group.shown:
-            return in_use
+        if others or waits_for_it:
+            in_use = told.in_use(one.lock[2], next((holding.told for holding in others if holding.told), ""))
+            # Behind another entry of a free session the answer stays, unless it names a pod that no longer holds it.
+            stays = known == in_use and entry is not group.shown
+            if (others and (waits_for_it or refusal is None)) or (not others and stays):
+                return in_use
         if isinstance(known, Refusal) and known.reason in told.TURNS:
             return known
         return refusal or told.no_slot(0, self.limits.queue)

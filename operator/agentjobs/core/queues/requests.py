@@ -79,6 +79,8 @@ class QueueEntry:
     answer: Answer | None = None
     level: int = 0
     """Its priority, less what it gained by waiting."""
+    told: Refusal | None = None
+    """What it was told before it was granted a slot."""
     start: Start | None = None
     """What counts against a rate since it was granted a slot."""
     ticket: int = 0

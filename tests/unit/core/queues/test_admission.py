@@ -314,6 +314,15 @@ def test_a_job_for_which_the_database_has_no_room_waits_and_tries_again(reason, 
     assert later.admitted == (("default", "one"),)
 
 
+def test_a_job_that_was_told_to_wait_for_its_turn_is_told_nothing_new_when_the_database_has_no_room():
+    queues = lone()
+    told = look(queues, slots=0).refused["default", "one"]
+    look(queues)
+
+    assert queues.room_refused(("default", "one"), "Rate", NOW + SECOND) == told
+    assert look(queues).refused == {}
+
+
 def test_a_slot_that_becomes_free_ends_the_wait_for_the_database():
     queues, _ = refused("Slot")
     claims(queues, "blue")

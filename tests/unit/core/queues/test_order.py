@@ -59,6 +59,7 @@ class Walk:
         self.places = defaultdict(Place)
         self.waiting = {}  # name: queue, candidate
         self.told = {}  # name: reason, who uses the session
+        self.before = {}  # what those were told who were granted a slot
         self.granted = {}  # name: queue, candidate, when
         self.rejected = {}
         self.holdings = {}
@@ -166,8 +167,10 @@ class Walk:
     def look(self, queue):
         admitted, before = [], dict(self.told)
         while (one := self.next(queue)) is not None:
+            self.before[one.key] = self.told.get(one.key)
+            place = self.places[queue]
             self.leave(one.key)
-            self.granted[one.key] = queue, one, self.now
+            self.granted[one.key], self.places[queue] = (queue, one, self.now), place
             self.places[queue].last[one.partition] = self.now
             if self.policies[queue].rate:
                 self.places[queue].starts.append((self.now, one.partition, one.key))
@@ -233,7 +236,9 @@ class Walk:
         place = self.places[queue]
         self.leave(key)
         self.waiting[key], self.places[queue] = (queue, one), place  # a queue in which a job waits is not forgotten
-        self.told[key] = "WaitingForRate" if reason == "Rate" else "WaitingForSlot", None
+        before = self.before.get(key)
+        now = "WaitingForRate" if reason == "Rate" else "WaitingForSlot", None
+        self.told[key] = before if before and before[0] in TURNS else now
         self.places[queue].pauses[one.partition if of_partition else None] = until, reason == "Rate"
 
     def allow(self, queue, policy):

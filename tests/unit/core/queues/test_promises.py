@@ -155,3 +155,24 @@ def test_a_lower_level_goes_before_a_fairer_share():
     stream.look()
 
     assert [one.key[1] for one in stream.running] == ["a", "b"]
+
+
+def test_the_example_of_the_reference_starts_as_it_says():
+    stream = Stream(QueuePolicy(3, per_partition=2, aging=600 * SECOND))
+    for name, priority, partition, waited in (
+        ("a1", 2, "acme", 5),
+        ("a2", 2, "acme", 4),
+        ("a3", 2, "acme", 3),
+        ("b1", 2, "bolt", 1),
+        ("c1", 4, "core", 25),
+        ("d1", 3, "dune", 1),
+    ):
+        stream.now = NOW - waited * 60 * SECOND
+        stream.ask(name, priority=priority, partition=partition)
+    stream.now = NOW
+    stream.look()
+    for name in ("c1", "b1"):
+        stream.end([one.key[1] for one in stream.running].index(name))
+        stream.look()
+
+    assert [one.key[1] for one, _ in stream.started] == ["c1", "a1", "b1", "a2", "d1"]
