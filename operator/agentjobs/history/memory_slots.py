@@ -62,7 +62,10 @@ class MemorySlots:
             if reason is not None:
                 room = self._room(job, slot, partition) if reason == "Rate" else None
                 return NoSlot(resolved, reason, room, self._left(job, slot.queue))
-        self.held[job.uid] = MemorySlot(job, start, slot.queue, partition, self._now())
+        if own is not None:
+            own.claimed = self._now()
+        else:
+            self.held[job.uid] = MemorySlot(job, start, slot.queue, partition, self._now())
         if slot.rate is not None:
             self.begun[job.uid, start] = Begun(job.namespace, slot.queue, partition, self._now())
         return None

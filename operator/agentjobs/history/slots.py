@@ -25,7 +25,8 @@ _ALL: Final = 2**31 - 1
 async def claim(tx: Connection, batch: Sequence[Acceptance], *, cluster: str) -> AsyncCursor[Any] | None:
     """Claim slots for the starts of a batch, in its order; the cursor has each one's answer.
 
-    No two starts of a batch are of one job. What the last claim of a queue says of its limits and its starts counts.
+    No two starts of a batch are of one job. What its claims say to have ended is free for all of them; what the last
+    claim of a queue says of its limits and its starts counts.
     """
     asked = [(n, *claimed) for n, one in enumerate(batch) if (claimed := _claim_of(one)) is not None]
     if not asked:

@@ -105,14 +105,22 @@ WITH asked AS (
         namespace,
         queue,
         in_queue.partition_key,
-        fits AND queue_place <= least(of_queue.slots_left, of_queue.starts_left) AS granted,
+        in_queue.slots_left AS partition_left,
+        of_queue.slots_left AS queue_left,
+        fits AND queue_place <= least(of_queue.slots_left, of_queue.starts_left) AS granted
+    FROM in_queue JOIN of_queue USING (namespace, queue)
+), explained AS (
+    SELECT
+        n,
         CASE
-            -- Its own place counts only where it fits its partition.
-            WHEN queue_place + CASE WHEN fits THEN 0 ELSE 1 END > of_queue.slots_left THEN 'Slot'
-            WHEN place > in_queue.slots_left THEN 'Partition'
+            WHEN queue_left <= count(*) FILTER (WHERE granted) OVER of_queue THEN 'Slot'
+            WHEN partition_left <= count(*) FILTER (WHERE granted) OVER of_partition THEN 'Partition'
             ELSE 'Rate'
         END AS reason
-    FROM in_queue JOIN of_queue USING (namespace, queue)
+    FROM judged
+    WINDOW
+        of_queue AS (PARTITION BY namespace, queue ORDER BY n ROWS UNBOUNDED PRECEDING),
+        of_partition AS (PARTITION BY namespace, queue, partition_key ORDER BY n ROWS UNBOUNDED PRECEDING)
 ), again AS (
     -- From now on nobody takes it for one that a dead operator left.
     UPDATE agentjobs.slots
@@ -135,9 +143,9 @@ WITH asked AS (
     ON CONFLICT (uid, start) DO UPDATE
     SET at = excluded.at, queue = excluded.queue, partition_key = excluded.partition_key
 )
-SELECT n, coalesce(taken.claimed_at, again.claimed_at) AS claimed, coalesce(judged.reason, 'Slot') AS reason
+SELECT n, coalesce(taken.claimed_at, again.claimed_at) AS claimed, coalesce(explained.reason, 'Slot') AS reason
 FROM asked
-LEFT JOIN judged USING (n)
+LEFT JOIN explained USING (n)
 LEFT JOIN taken ON taken.uid = asked.uid
 LEFT JOIN again ON again.uid = asked.uid;
 
