@@ -2,9 +2,9 @@
 
 Events and steps go first, they are most of it, and with them what was asked and answered in model calls, and
 notifications that were sent; then whole jobs. Nothing of a job that has not ended, or whose object still exists, is
-touched. What belongs to no job goes by its own age: usage by day, what queues spent, and what proxies left behind. Rows
-go in batches with pauses between them, so that deleting a year never competes with starting a job; what a crash leaves
-is found again by the next sweep.
+touched. What belongs to no job goes by its own age: usage by day, what queues started and spent, and what proxies left
+behind. Rows go in batches with pauses between them, so that deleting a year never competes with starting a job; what a
+crash leaves is found again by the next sweep.
 """
 
 import asyncio
@@ -39,6 +39,7 @@ _DETAILS: Final = ("events", "steps", "contents", "told")
 _OF_NO_JOB: Final = (
     "model_usage",
     "queue_spend",
+    "queue_starts",
     "limit_slices",
     "limit_running",
     "closed_keys",

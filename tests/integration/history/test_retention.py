@@ -163,6 +163,8 @@ OLD = {
     "provider, model) VALUES ('c0ffee', now()::date - {}, 'default', '', '', '', '', '')",
     "queue_spend": "INSERT INTO agentjobs.queue_spend (cluster, namespace, queue, slice, partition_key) VALUES "
     "('c0ffee', 'default', 'agents', extract(epoch FROM now() - interval '{} days')::bigint / 900, '')",
+    "queue_starts": "INSERT INTO agentjobs.queue_starts (uid, start, cluster, namespace, queue, partition_key, at) "
+    "VALUES ('gone', 1, 'c0ffee', 'default', 'agents', '', now() - interval '{} days')",
     "proxies": "INSERT INTO agentjobs.proxies (id, cluster, told, seen_at) VALUES ('p', 'c0ffee', '{{}}', now() - "
     "interval '{} days')",
     "limit_slices": "INSERT INTO agentjobs.limit_slices (cluster, bucket, slice) SELECT 'c0ffee', 'b', slice FROM "

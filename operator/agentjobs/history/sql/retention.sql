@@ -115,6 +115,14 @@ WHERE ctid = ANY(ARRAY(
     LIMIT %(batch)s
 ));
 
+-- name: delete_queue_starts
+-- Of queues that have no rate any more; those that have one forget them sooner. No period is longer than a day.
+DELETE FROM agentjobs.queue_starts
+WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM agentjobs.queue_starts WHERE cluster = %(cluster)s AND at < clock_timestamp() - interval '1 day'
+    LIMIT %(batch)s
+));
+
 -- name: delete_limit_running
 DELETE FROM agentjobs.limit_running
 WHERE ctid = ANY(ARRAY(
