@@ -180,11 +180,13 @@ class Result(Recorded):
 
 
 class RecordedSpec(Recorded):
-    """A job's spec as it was accepted: with defaults, and with the texts of ConfigMaps in place of their names."""
+    """A job's spec as it was accepted: with its template and defaults, and with texts in place of ConfigMaps' names."""
 
     uid: str
     name: str
     spec: dict[str, Any]
+    parameters: dict[str, str] = {}
+    """The values of its template's parameters, which texts of its follow-ups name."""
 
 
 class RecordedResult(Recorded):

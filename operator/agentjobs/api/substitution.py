@@ -21,6 +21,7 @@ from agentjobs.api.job.team import looked_up
 from agentjobs.api.problems import Path, Problem, field_name, shown
 from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_SCHEDULED_TIME
 from agentjobs.durations import format_time, parse_time
+from agentjobs.errors import Invalid
 
 Visit = Callable[[Path, str], str]
 """Looks at one text and returns what stands there instead."""
@@ -88,7 +89,7 @@ def substitution_problems(
             found[field, name] = Problem(field, shown(f"$({name})"), cure, AcceptedReason.UNRESOLVED_REFERENCE)
         return text
 
-    _visited(spec, look)
+    texts(spec, look)
     follow_up_texts(spec, look)
     yield from found.values()
 
@@ -101,13 +102,13 @@ def references(spec: Mapping[str, Any]) -> list[tuple[Path, str]]:
         found.extend((path, match[1]) for match in REFERENCE.finditer(text) if match[1] is not None)
         return text
 
-    _visited(spec, look)
+    texts(spec, look)
     return found
 
 
 def substituted(spec: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Return the spec with the values put in; a name that is none of `names` stays as it is."""
-    return _visited(spec, lambda _path, text: expanded(text, names))
+    return texts(spec, lambda _path, text: expanded(text, names))
 
 
 def growth(spec: Mapping[str, Any], names: Mapping[str, str]) -> int:
@@ -121,7 +122,7 @@ def growth(spec: Mapping[str, Any], names: Mapping[str, str]) -> int:
             more += 0 if value is None else len(value) - len(match[0])
         return text
 
-    _visited(spec, add)
+    texts(spec, add)
     return more
 
 
@@ -135,13 +136,37 @@ def placeholder_faults(spec: Mapping[str, Any], names: Mapping[str, str]) -> Ite
             found.append(Problem(field_name(path), "", f"{cure}; put that name into input.message instead"))
         return text
 
-    _visited(spec, look)
+    texts(spec, look)
     yield from found
 
 
 def expanded(text: str, names: Mapping[str, str]) -> str:
     """Return one text with the values put in."""
     return REFERENCE.sub(lambda match: "$(" if match[1] is None else names.get(match[1], match[0]), text)
+
+
+def escaped(text: str) -> str:
+    """Return the text that becomes this one when it is read."""
+    return text.replace("$(", "$$(")
+
+
+def written_in(text: str, names: Mapping[str, str]) -> str:
+    """Return a text in which the names that are known are written out, and the others will be read later.
+
+    Raises:
+        Invalid: a value ends in a dollar sign before a name that stays, which nothing can express.
+    """
+    told, said, place = "", "", 0
+    for match in REFERENCE.finditer(text):
+        said += text[place : match.start()]
+        place = match.end()
+        if match[1] is None or match[1] in names:
+            said += "$(" if match[1] is None else names[match[1]]
+            continue
+        if said.endswith("$"):
+            raise Invalid(f"{match[0][:80]} follows a dollar sign, and would be read as $$(; put a blank between them")
+        told, said = f"{told}{escaped(said)}{match[0]}", ""
+    return told + escaped(said + text[place:])
 
 
 def _cure(name: str, names: Mapping[str, str]) -> str:
@@ -155,8 +180,11 @@ def _cure(name: str, names: Mapping[str, str]) -> str:
     return f"is not a known name; {guess}the names are {', '.join(names)}; for the text itself write $$("
 
 
-def _visited(spec: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
-    """Return the spec with every text that may hold names as `visit` wants it. What has the wrong type stays."""
+def texts(spec: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
+    """Return the spec with every text that gets its values at acceptance as `visit` wants it.
+
+    What has the wrong type stays.
+    """
     new = dict(spec)
     given = new.get("input")
     if isinstance(given, Mapping):

@@ -23,6 +23,10 @@
     sessions         verbs on sessions and artifacts
     models           verbs on models and what they cost: models, usage
     notifications    verbs on notifications: list, retry
+    validating       validate
+    judging          what it says of each object
+    templates        verbs on AgentTemplates: list, show, validate
+    parameters       options about templates
     schedules        verbs on AgentSchedules: list, show, next, backfill
     backfilling      schedule backfill
     schedule_orders  schedule trigger, suspend, resume

@@ -26,7 +26,9 @@ from agentjobs.cli import (
     serve,
     sessions,
     show,
+    templates,
     tree,
+    validating,
     waiting,
 )
 from agentjobs.cli.failures import FAILURE, USAGE, Failure
@@ -50,6 +52,7 @@ class _Root(Verbs):
         "list": "get",
         "ls": "get",
         "schedules": "schedule",
+        "templates": "template",
         "session": "sessions",
         "artifact": "artifacts",
         "model": "models",
@@ -58,14 +61,14 @@ class _Root(Verbs):
     }
     sections: ClassVar[Mapping[str, Sequence[str]]] = {
         "Jobs": (
-            *("run", "create", "apply", "get", "show", "logs", "wait"),
+            *("run", "validate", "create", "apply", "get", "show", "logs", "wait"),
             *("cancel", "suspend", "resume", "rerun", "delete"),
         ),
         "History, also of jobs that are gone": ("history", "result", "tree"),
         "Sessions, which outlive their jobs": ("sessions", "artifacts"),
         "Models and what they cost": ("models", "usage"),
         "What sinks are told": ("notifications",),
-        "Schedules": ("schedule",),
+        "Templates and schedules": ("template", "schedule"),
         "Development on this machine": ("dev", "demo"),
         "Servers and installations": ("operator", "gateway", "proxy", "notifier", "migrate", "release-pods"),
         "Other": ("help", "version"),
@@ -86,6 +89,8 @@ for module in (
     models,
     notifications,
     schedules,
+    templates,
+    validating,
     serve,
     tree,
 ):

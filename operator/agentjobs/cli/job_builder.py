@@ -45,7 +45,8 @@ def work_of(file: str | None, *, name: str | None, fields: Mapping[Path, Any]) -
     Raises:
         Failure: the file has not exactly one AgentJob, or neither file nor flags say what to run or what to say to it.
     """
-    work = _read(file) if file else Work({"apiVersion": f"{GROUP}/{VERSION}", "kind": "AgentJob", "metadata": {}})
+    named = bool(fields.get(("templateRef", "name")))
+    work = _read(file, may_lack_job=named) if file else Work(_new())
     spec = work.job.setdefault("spec", {})
     if not isinstance(spec, dict):
         raise Failure(f"{file}: spec is not a mapping.", code=USAGE)
@@ -53,19 +54,30 @@ def work_of(file: str | None, *, name: str | None, fields: Mapping[Path, Any]) -
         if value is not None and value != [] and value != {}:
             _set(spec, path, value)
     agent, given = spec.get("agent") or {}, spec.get("input") or {}
-    if not agent.get("inline") and not agent.get("module"):
-        if not agent.get("model"):
-            raise Failure("nothing to run: give --model and --instruction, or --module, or -f FILE.", code=USAGE)
-        agent["inline"] = {}
-    if not given:
-        raise Failure("no message for the agent: give a MESSAGE.", code=USAGE)
     if given.get("message") and fields.get(("input", "message")):
         given.pop("messageFrom", None)
-    spec.setdefault("ttlSecondsAfterFinished", DAY_SECONDS)
+    if not spec.get("templateRef"):
+        _check_whole(agent, given)
+        spec.setdefault("ttlSecondsAfterFinished", DAY_SECONDS)
     stem = work.job["metadata"].pop("generateName", None)
     if name or (stem and not work.name):
         work.job["metadata"]["name"] = name or f"{stem}{secrets.token_hex(4)}"
     return work
+
+
+def _new() -> dict[str, Any]:
+    return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "AgentJob", "metadata": {}}
+
+
+def _check_whole(agent: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Without a template the job itself must say what runs; a model alone is an agent without an instruction."""
+    if not agent.get("inline") and not agent.get("module"):
+        if not agent.get("model"):
+            cure = "give --model and --instruction, or --module, or --template, or -f FILE"
+            raise Failure(f"nothing to run: {cure}.", code=USAGE)
+        agent["inline"] = {}
+    if not given:
+        raise Failure("no message for the agent: give a MESSAGE.", code=USAGE)
 
 
 def pairs(values: Sequence[str] | None, flag: str) -> dict[str, str]:
@@ -79,11 +91,13 @@ def pairs(values: Sequence[str] | None, flag: str) -> dict[str, str]:
     return found
 
 
-def _read(file: str) -> Work:
+def _read(file: str, *, may_lack_job: bool) -> Work:
     from agentjobs.cli.manifests import read
 
     bodies = [manifest.body for manifest in read([file], generated=True)]
     jobs = [body for body in bodies if body["kind"] == "AgentJob"]
+    if not jobs and may_lack_job:
+        return Work(_new(), bodies)
     if len(jobs) != 1:
         raise Failure(f"{file} holds {len(jobs)} AgentJobs; `run` takes one (`apply` takes any number).", code=USAGE)
     return Work(jobs[0], [body for body in bodies if body is not jobs[0]])

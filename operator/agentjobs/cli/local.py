@@ -15,7 +15,7 @@ import termios
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -23,9 +23,10 @@ from typing import Any, Final, TypedDict
 
 from agentjobs import contract, errors
 from agentjobs.api.job.agent import ConfigMapKey
-from agentjobs.api.job.resolve import resolve
+from agentjobs.api.job.resolve import resolve_spec
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.api.job.validation import validate_job
+from agentjobs.api.template.read import Template, read_job, template_of
+from agentjobs.api.template.validation import validate_template
 from agentjobs.cli.failures import USAGE, Failure, installs
 from agentjobs.cli.job_builder import Work
 from agentjobs.cli.local_budget import Usage, check_prices, of_start
@@ -199,11 +200,12 @@ def _of_the_run_before(path: Path, steps: int) -> str:
 def _attempt(work: Work) -> Attempt:
     name = work.name or "local"
     body = {**work.job, "metadata": {**work.job["metadata"], "name": name, "uid": f"local-{name}"}}
-    if problems := validate_job(body):
-        raise Failure("\n  ".join(["the job is wrong:", *map(str, problems)]), code=USAGE)
+    read = read_job(body, _template(work))
+    if read.spec is None:
+        raise Failure("\n  ".join(["the job is wrong:", *map(str, read.problems)]), code=USAGE)
     contents = {ConfigMapKey(*key): text for key, text in work.config_maps().items()}
     try:
-        resolved = resolve(body, contents)
+        resolved = resolve_spec(read.spec, body["metadata"], replace(read.sources, contents=contents))
     except (errors.NotFound, errors.Invalid) as error:
         raise Failure(f"{error}. With --local, ConfigMaps come from the file of -f.", code=USAGE) from None
     return Attempt(
@@ -216,6 +218,20 @@ def _attempt(work: Work) -> Attempt:
         resolved=resolved,
         result=None,
     )
+
+
+def _template(work: Work) -> Template | None:
+    """The template that the job names, from its file."""
+    reference = work.job["spec"].get("templateRef")
+    if reference is None:
+        return None
+    name = reference.get("name") if isinstance(reference, dict) else None
+    named = [one for one in work.others if one["kind"] == "AgentTemplate" and one["metadata"]["name"] == name]
+    if not named:
+        raise Failure(f"there is no template {name!r}. With --local, templates come from the file of -f.", code=USAGE)
+    if problems := validate_template(named[0]):
+        raise Failure("\n  ".join([f"template {name} is wrong:", *map(str, problems)]), code=USAGE)
+    return template_of(str(name), 0, named[0]["spec"])
 
 
 def _check_installed() -> None:

@@ -11,6 +11,7 @@ import typer
 from agentjobs import errors
 from agentjobs.cli.failures import TIMED_OUT, USAGE, Failure
 from agentjobs.cli.options import Context, GatewayCA, GatewayURL, Kubeconfig, Namespace, Timeout, seconds_of, talking
+from agentjobs.cli.parameters import Parameters, Template
 from agentjobs.cli.printing import age, as_json, harmless, show, show_answer
 from agentjobs.contract import EXIT_CODES, Verdict
 
@@ -35,6 +36,8 @@ def run(
     filename: Annotated[
         str | None, typer.Option("--filename", "-f", metavar="FILE", help="File with one AgentJob, or -.")
     ] = None,
+    template: Template = None,
+    parameters: Parameters = None,
     model: Annotated[str | None, typer.Option("--model", help="agent.model")] = None,
     instruction: Annotated[str | None, typer.Option("--instruction", help="agent.inline.instruction")] = None,
     tool: Annotated[
@@ -63,7 +66,9 @@ def run(
     ttl: Annotated[
         int | None,
         typer.Option(
-            "--ttl-seconds-after-finished", metavar="SECONDS", help="ttlSecondsAfterFinished; a day by default."
+            "--ttl-seconds-after-finished",
+            metavar="SECONDS",
+            help="ttlSecondsAfterFinished; by default a day, or what the template says.",
         ),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the job; by default a random one.")] = None,
@@ -103,6 +108,7 @@ def run(
         agentjobs run -f examples/hello.yaml --local
         agentjobs run -f examples/resume.yaml --local --resume
         agentjobs run -f base.yaml "Another message." --name another
+        agentjobs run --template review -p repo=shop -p depth=deep
     """
     from agentjobs.cli.job_builder import pairs, work_of
 
@@ -112,6 +118,8 @@ def run(
         flag = "--resume" if resume else "--journal"
         raise Failure(f"{flag} goes with --local; a cluster continues a job by itself.", code=USAGE)
     fields: dict[tuple[str, ...], Any] = {
+        ("templateRef", "name"): template,
+        ("parameters",): pairs(parameters, "--parameter"),
         ("agent", "model"): model,
         ("agent", "inline", "instruction"): instruction,
         ("agent", "inline", "tools"): [{"name": each} for each in tool or ()],

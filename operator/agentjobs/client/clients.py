@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from agentjobs.api.recorded import Event, RecordedJob, RecordedStep, Result, Story
 from agentjobs.client.completion import completed
@@ -20,7 +20,7 @@ from agentjobs.client.model_operations import ModelOperations
 from agentjobs.client.models import AsyncModels, Models
 from agentjobs.client.notification_operations import NotificationOperations
 from agentjobs.client.notifications import AsyncNotifications, Notifications
-from agentjobs.client.operations import Operations
+from agentjobs.client.operations import Operations, of_template
 from agentjobs.client.schedule_operations import ScheduleOperations
 from agentjobs.client.schedules import AsyncSchedules, Schedules
 from agentjobs.client.session_operations import SessionOperations
@@ -118,6 +118,33 @@ class Client:
             Invalid: the API server refused the spec.
         """
         return self._transport.run(self._do.submit(spec, name=name, labels=labels, annotations=annotations))
+
+    def run(
+        self,
+        template: str,
+        parameters: Mapping[str, str] | None = None,
+        *,
+        message: str | None = None,
+        spec: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> Job:
+        """Create a job of an AgentTemplate, or return the one of that name that asks for the same: see `submit`.
+
+        Args:
+            template: the template's name.
+            parameters: values of its parameters.
+            message: what the agent is told, in place of the template's message.
+            spec: what else the job says for itself, as in YAML.
+            name: a random one by default.
+
+        Raises:
+            AlreadyExists: the name is taken by a job that asks for other work; the message names the fields.
+            Invalid: the API server refused the spec.
+        """
+        whole = of_template(template, parameters, message=message, spec=spec)
+        return self.submit(whole, name=name, labels=labels, annotations=annotations)
 
     def get(self, name: str) -> Job:
         """Return the job as it is now. Raises NotFound."""
@@ -297,6 +324,21 @@ class AsyncClient:
     ) -> Job:
         """See `Client.submit`."""
         return await self._transport.run(self._do.submit(spec, name=name, labels=labels, annotations=annotations))
+
+    async def run(
+        self,
+        template: str,
+        parameters: Mapping[str, str] | None = None,
+        *,
+        message: str | None = None,
+        spec: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> Job:
+        """See `Client.run`."""
+        whole = of_template(template, parameters, message=message, spec=spec)
+        return await self.submit(whole, name=name, labels=labels, annotations=annotations)
 
     async def get(self, name: str) -> Job:
         """See `Client.get`."""

@@ -128,14 +128,23 @@ class Operations(Asking):
             job = yield from self.get(name)
         except errors.NotFound as absent:
             return (yield from self._rerun_recorded(name, new_name_, absent))
+        labels = {key: value for key, value in job.labels.items() if not _is_bookkeeping(key)}
+        if job.status.resolved is not None and job.status.resolved.template:
+            # What was accepted, and not what the template says by now.
+            return (yield from self._rerun_recorded(job.uid, new_name_, None, labels))
         spec = _to_repeat(job.spec)
         # The work may name the times of its schedule.
         times = {name: job.annotations[name] for name in _TIMES if name in job.annotations}
-        labels = {key: value for key, value in job.labels.items() if not _is_bookkeeping(key)}
         return (yield from self.submit(spec, name=new_name_ or new_name(name), labels=labels, annotations=times))
 
-    def _rerun_recorded(self, name: str, new_name_: str | None, absent: errors.NotFound) -> Operation[Job]:
-        """Submit the work of a job whose object is gone, as history keeps it; its labels are gone with it."""
+    def _rerun_recorded(
+        self,
+        name: str,
+        new_name_: str | None,
+        absent: errors.NotFound | None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Operation[Job]:
+        """Submit the work of a job as history keeps it. Of one whose object is gone the labels are gone with it."""
         from agentjobs.api.job.resolve import (
             unresolved,  # jsonschema and the whole spec, which no other operation needs
         )
@@ -143,14 +152,12 @@ class Operations(Asking):
         try:
             answer = yield from self._told(f"/{quote(name, safe='')}/spec")
         except errors.AgentJobsError as error:
-            raise type(error)(f"{absent}; and from history: {error}") from error
+            cause = absent or "what it ran, with its template, is kept by history alone"
+            raise type(error)(f"{cause}; and from history: {error}") from error
         recorded = RecordedSpec.model_validate(answer)
-        spec = unresolved(recorded.spec, name=recorded.name, uid=recorded.uid)
-        return (
-            yield from self.submit(
-                _to_repeat(spec), name=new_name_ or new_name(recorded.name), labels={}, annotations={}
-            )
-        )
+        spec = unresolved(recorded.spec, name=recorded.name, uid=recorded.uid, parameters=recorded.parameters)
+        again = new_name_ or new_name(recorded.name)
+        return (yield from self.submit(_to_repeat(spec), name=again, labels=labels or {}, annotations={}))
 
     def wait(self, name: str, *, timeout: float | None) -> Operation[Job]:
         """Return the job once it has ended."""
@@ -293,6 +300,19 @@ class Operations(Asking):
     def _told(self, below: str, **params: str) -> Operation[Mapping[str, Any]]:
         path = f"/v1/namespaces/{quote(self.namespace, safe='')}/agentjobs{below}"
         return (yield from self._asked(Send("GET", path, params=params, server=Server.GATEWAY)))
+
+
+def of_template(
+    template: str, parameters: Mapping[str, str] | None, *, message: str | None, spec: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return the spec of a job of a template; what is not given is not in it, and so the template's."""
+    whole = {**(spec or {}), "templateRef": {"name": template}}
+    if parameters:
+        whole["parameters"] = {**whole.get("parameters", {}), **parameters}
+    if message is not None:
+        given = {key: value for key, value in (whole.get("input") or {}).items() if key != "messageFrom"}
+        whole["input"] = {**given, "message": message}
+    return whole
 
 
 def _to_repeat(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -147,6 +147,7 @@ async def get_spec(namespace: Namespace, name: Name, history: History, budget: R
     async with budget.taken():
         job = await history.job(namespace, name)
         spec = await history.spec(job.uid)
+        parameters = await history.parameters(job.uid)
     if spec is None:
         raise Problem(404, "NotFound", f"AgentJob {job.name!r} was never accepted, so history has no spec of it.")
-    return json_answer({"uid": job.uid, "name": job.name, "spec": spec})
+    return json_answer({"uid": job.uid, "name": job.name, "spec": spec, "parameters": parameters or {}})

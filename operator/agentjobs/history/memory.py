@@ -574,6 +574,13 @@ class MemoryHistory:
         job = self.jobs_by_uid.get(uid)
         return _text(job.result) if job else None
 
+    async def parameters(self, uid: str) -> Raw | None:
+        """Return the values of the parameters of the job's template."""
+        self._check_available()
+        job = self.jobs_by_uid.get(uid)
+        template = job.resolved.get("template") if job and job.resolved else None
+        return _text(template["parameters"]) if template else None
+
     async def spec(self, uid: str) -> Raw | None:
         """Return a job's spec as it was accepted."""
         self._check_available()
@@ -674,7 +681,7 @@ def _notify(job: MemoryJob, record: TransitionRecord, now: datetime) -> None:
         return
     row, spec, work = told_of(record), job.resolved["spec"], cast("dict[str, Any]", job.resolved)
     told = {name: value for name, value in row.get("told", {}).items() if value is not None}
-    named = {"template": work.get("template"), "partition": spec.get("partitionKey")}
+    named = {"template": (work.get("template") or {}).get("name"), "partition": spec.get("partitionKey")}
     data = {
         "namespace": job.key.namespace,
         "name": job.key.name,

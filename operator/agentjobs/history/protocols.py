@@ -436,6 +436,9 @@ class ReadHistory(Protocol):
         """Return a job's final result, None while there is none."""
         ...
 
+    async def parameters(self, uid: str) -> Raw | None:
+        """Return the values of the parameters of the job's template, None of a job without one."""
+
     async def spec(self, uid: str) -> Raw | None:
         """Return a job's spec as it was accepted, None while it was not."""
         ...

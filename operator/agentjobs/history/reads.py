@@ -187,6 +187,10 @@ class Reads:
         """Return the job's final result, None while there is none."""
         return await self._text(_SQL["result"], uid)
 
+    async def parameters(self, uid: str) -> Raw | None:
+        """Return the values of the parameters of the job's template, None of a job without one."""
+        return await self._text(_SQL["parameters"], uid)
+
     async def spec(self, uid: str) -> Raw | None:
         """Return the job's spec as it was accepted, None while it was not."""
         return await self._text(_SQL["spec"], uid)

@@ -87,3 +87,23 @@ def test_pairs_are_split_at_the_first_equals_sign():
     assert pairs(["a=1=2", "b="], "--state") == {"a": "1=2", "b": ""}
     with pytest.raises(Failure, match="--state 'a': write KEY=VALUE"):
         pairs(["a"], "--state")
+
+
+TEMPLATE, PARAMETERS = ("templateRef", "name"), ("parameters",)
+
+
+def test_a_template_says_what_runs_and_how_long_it_stays():
+    work = work_of(None, name="a", fields={TEMPLATE: "review", PARAMETERS: {"repo": "shop"}})
+
+    assert work.job["spec"] == {"templateRef": {"name": "review"}, "parameters": {"repo": "shop"}}
+    assert validate_job(work.job) == []
+
+
+def test_with_a_template_a_file_need_not_hold_a_job(tmp_path):
+    path = tmp_path / "template.yaml"
+    path.write_text("apiVersion: agentjobs.dev/v1alpha1\nkind: AgentTemplate\nmetadata: {name: review}\nspec: {}\n")
+    work = work_of(str(path), name="a", fields={TEMPLATE: "review"})
+
+    assert [body["kind"] for body in work.others] == ["AgentTemplate"]
+    with pytest.raises(Failure, match="0 AgentJobs"):
+        work_of(str(path), name="a", fields={MESSAGE: "Hi."})

@@ -21,7 +21,15 @@ from agentjobs.api.job.spec import AgentJobSpec, Input, Session, default_agent_n
 from agentjobs.api.job.team import placeholder_problems
 from agentjobs.api.job.validation import grown_problems
 from agentjobs.api.problems import from_error
-from agentjobs.api.substitution import names_of, substituted
+from agentjobs.api.substitution import (
+    PARAMETERS,
+    escaped,
+    follow_up_texts,
+    names_of,
+    substituted,
+    texts,
+    written_in,
+)
 from agentjobs.api.template.merge import JOB, Layer, merged, without_references
 from agentjobs.contract import AcceptedTemplate, Resolved
 from agentjobs.errors import Invalid, NotFound
@@ -141,11 +149,21 @@ def read_accepted(resolved: Resolved) -> AgentJobSpec | Unreadable:
         return Unreadable("spec: has a form that this version does not know")
 
 
-def unresolved(spec: Mapping[str, Any], *, name: str, uid: str) -> dict[str, Any]:
+def unresolved(
+    spec: Mapping[str, Any], *, name: str, uid: str, parameters: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Return an accepted spec without what `resolve` derived from the job's own name and uid, for a new job to derive.
 
-    The new job must not share a session that was derived for this one.
+    The new job must not share a session that was derived for this one. It has no template, so that the values of its
+    parameters are written into the texts of follow-ups, and all other texts as they were read are kept from being read
+    once more.
+
+    Raises:
+        Invalid: a value cannot be written there.
     """
+    spec = texts(spec, lambda _path, text: escaped(text))
+    known = {f"{PARAMETERS}{key}": value for key, value in (parameters or {}).items()}
+    spec = follow_up_texts(spec, lambda _path, text: written_in(text, known))
     session, agent = dict(spec.get("session") or {}), dict(spec.get("agent") or {})
     if session.get("sessionId") == uid:
         del session["sessionId"]

@@ -116,7 +116,7 @@ def _template_problems(template: Mapping[str, Any], schedule: object) -> Iterato
             yield problem_at((*_TEMPLATE, field), spec[field], "cannot stand here: the schedule says when; remove it")
     if spec.get("cancel") is True:
         yield problem_at((*_TEMPLATE, "cancel"), True, "would end each job at once; use spec.suspend of the schedule")
-    for problem in validate_job({"metadata": _stand_in(schedule), "spec": spec}):
+    for problem in validate_job({"metadata": stand_in(schedule), "spec": spec}):
         yield of_template(problem)
 
 
@@ -139,8 +139,8 @@ def _metadata_problems(kind: str, key: object, value: object) -> Iterator[Proble
         yield problem_at(place, value, f"is not a value of a label; use {_WORDS}, or put it into annotations")
 
 
-def _stand_in(schedule: object) -> Mapping[str, Any]:
-    """Metadata as long as any job's of the schedule: what a text says with them must fit into its field."""
+def stand_in(schedule: object) -> Mapping[str, Any]:
+    """Return metadata as long as any job's of the schedule: what a text says with them must fit into its field."""
     legal = isinstance(schedule, str) and 0 < len(schedule) <= MAX_SCHEDULE_NAME
     name = f"{schedule if legal else 'schedule'}-t00000000"[:MAX_JOB_NAME]
     return {"name": name, "uid": "0" * UID_CHARS, "annotations": _TIMES}

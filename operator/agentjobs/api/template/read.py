@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from agentjobs.api.job.resolve import STEERING
+from agentjobs.api.job.resolve import STEERING, Sources
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.team import as_list, as_object
 from agentjobs.api.job.validation import judged, validate_job
@@ -83,6 +83,11 @@ class ReadJob:
     template: AcceptedTemplate | None = None
     merged: Merged | None = None
     """Where its values came from; None for a job that nothing was merged with."""
+
+    @property
+    def sources(self) -> Sources:
+        """What its work is made of beside `spec`, but for texts and answers."""
+        return Sources(parameters=self.parameters, steering=self.steering, template=self.template)
 
 
 def _no_defaults(_queue: str) -> Mapping[str, Any]:

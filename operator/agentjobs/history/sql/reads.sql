@@ -216,5 +216,8 @@ ORDER BY n;
 -- name: result
 SELECT result::text FROM agentjobs.results WHERE uid = %(uid)s;
 
+-- name: parameters
+SELECT (resolved #> '{template,parameters}')::text AS parameters FROM agentjobs.jobs WHERE uid = %(uid)s;
+
 -- name: spec
 SELECT (resolved -> 'spec')::text AS spec FROM agentjobs.jobs WHERE uid = %(uid)s;

@@ -136,8 +136,7 @@ class Specs:
             lambda queue: self._defaults((job.namespace, queue)),
             default_queue=SCHEDULED if job.made_by else DEFAULT_QUEUE,
         )
-        sources = Sources(parameters=read.parameters, steering=read.steering, template=read.template)
-        return Own(self._version(job, read.queue), read.queue, read.spec, read.problems, "", sources)
+        return Own(self._version(job, read.queue), read.queue, read.spec, read.problems, "", read.sources)
 
     def accept(self, uid: str, stored: Resolved, sent: Accepted | None = None) -> Accepted:
         """Remember what history stored as accepted, `sent` or what was accepted before."""

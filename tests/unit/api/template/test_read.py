@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs.api.job.resolve import Sources, resolve, resolve_spec, spec_hash
+from agentjobs.api.job.resolve import Sources, resolve, resolve_spec, spec_hash, unresolved
 from agentjobs.api.problems import rejection
 from agentjobs.api.template.read import ReadJob, read_job, template_of
 from agentjobs.contract import Resolved
@@ -234,3 +234,17 @@ def test_whatever_values_say_they_arrive_as_they_are_or_are_refused(repo: str, n
     if got.spec is not None:
         message = resolved(job, got)["spec"]["input"]["message"]
         assert message == f"Do a quick review of {repo}. {note}"
+
+
+def test_work_that_is_run_again_is_what_was_accepted_whatever_its_texts_say() -> None:
+    follow_up = {"name": "fix", "templateRef": {"name": "f"}, "parameters": {"what": "$(params.note) of $(result.bug)"}}
+    job = job_of(parameters={"repo": "$(job.uid)", "note": "$(result.secret)"}, followUps=[follow_up])
+    first = resolved(job, read_job(job, template_of("review", 1, REVIEW)))
+    spec = unresolved(first["spec"], name="a", uid="u-1", parameters=first["template"]["parameters"])
+    again = read_job({"metadata": {"name": "b", "uid": "u-2"}, "spec": spec})
+
+    assert again.spec is not None
+    second = resolve_spec(again.spec, {"name": "b", "uid": "u-2"}, again.sources)["spec"]
+    assert second["input"] == first["spec"]["input"]
+    assert second["agent"]["inline"]["instruction"] == first["spec"]["agent"]["inline"]["instruction"]
+    assert second["followUps"][0]["parameters"]["what"] == "$$(result.secret) of $(result.bug)"

@@ -1,0 +1,122 @@
+"""What `agentjobs validate` says of each object of some files. Pure: where templates and queues are is the caller's.
+
+Judges by the operator's own functions, so that what is legal here is legal there. What only a cluster can tell is said
+in words.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from agentjobs.api.job.team import as_object
+from agentjobs.api.job.validation import validate_job
+from agentjobs.api.problems import Problem
+from agentjobs.api.queues.spec import AgentQueueSpec
+from agentjobs.api.queues.validation import read_queue
+from agentjobs.api.schedule.spec import DEFAULT_QUEUE as SCHEDULED
+from agentjobs.api.schedule.validation import stand_in, validate_schedule
+from agentjobs.api.template.merge import JOB, Layer, Merged, merged
+from agentjobs.api.template.read import DEFAULT_QUEUE, read_job, template_of
+from agentjobs.api.template.validation import validate_template
+from agentjobs.core.queues.model import defaults_of
+
+Find = Callable[[str, str], Mapping[str, Any] | str | None]
+"""Looks an object up by kind and name: the object, None when there is none, a sentence when nobody can tell."""
+KINDS: Final = ("AgentJob", "AgentTemplate", "AgentQueue", "AgentSchedule")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is said of one object."""
+
+    kind: str
+    name: str
+    problems: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
+    """What could not be looked at, in sentences."""
+    merged: Merged | None = None
+    """Of jobs and schedules: the spec of the job, and where its values came from."""
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The same as plain values."""
+        told: dict[str, Any] = {"kind": self.kind, "name": self.name, "problems": [*self.problems]}
+        if self.unchecked:
+            told["unchecked"] = [*self.unchecked]
+        if self.merged is not None:
+            told |= {"spec": self.merged.spec, "origins": origins(self.merged)}
+        return told
+
+
+def origins(whole: Merged) -> dict[str, str]:
+    """Return where each value came from, by its field."""
+    return {_dotted(path): layer for path, layer in whole.origins.items()}
+
+
+def judged(body: Mapping[str, Any], find: Find) -> Judged | None:
+    """Return what is said of an object; None of a kind that is not ours."""
+    name = str(as_object(body.get("metadata")).get("name") or as_object(body.get("metadata")).get("generateName"))
+    match body.get("kind"):
+        case "AgentJob":
+            return _job(name, body, find)
+        case "AgentTemplate":
+            return Judged("AgentTemplate", name, _words(validate_template(body)))
+        case "AgentQueue":
+            read = read_queue(name, body.get("spec"))
+            return Judged("AgentQueue", name, () if isinstance(read, AgentQueueSpec) else _words(read))
+        case "AgentSchedule":
+            return _schedule(name, body, find)
+    return None
+
+
+def _job(name: str, body: Mapping[str, Any], find: Find, *, default_queue: str = DEFAULT_QUEUE) -> Judged:
+    spec = as_object(body.get("spec"))
+    metadata = {"uid": "00000000-0000-0000-0000-000000000000", **as_object(body.get("metadata")), "name": name}
+    body = {**body, "metadata": metadata}
+    unchecked: list[str] = []
+    template = None
+    if spec.get("templateRef") is not None:
+        wanted = str(as_object(spec["templateRef"]).get("name"))
+        found = find("AgentTemplate", wanted)
+        if not isinstance(found, Mapping):
+            why = found or f"there is no template {wanted!r}; the job would wait for it"
+            return Judged("AgentJob", name, _words(validate_job(body)), (why,), merged([Layer(JOB, spec)]))
+        if problems := _words(validate_template(found)):
+            return Judged("AgentJob", name, tuple(f"template {wanted}: {one}" for one in problems))
+        generation = as_object(found.get("metadata")).get("generation")
+        template = template_of(wanted, generation if type(generation) is int else 0, found["spec"])
+
+    def defaults(queue: str) -> Mapping[str, Any]:
+        found = find("AgentQueue", queue)
+        if isinstance(found, str):
+            unchecked.append(found)
+        read = read_queue(queue, found.get("spec")) if isinstance(found, Mapping) else None
+        return defaults_of(read) if isinstance(read, AgentQueueSpec) else {}
+
+    read = read_job(body, template, defaults, default_queue=default_queue)
+    whole = read.merged or merged([Layer(JOB, spec)])
+    return Judged("AgentJob", name, _words(read.problems), tuple(unchecked), whole)
+
+
+def _schedule(name: str, body: Mapping[str, Any], find: Find) -> Judged:
+    problems = validate_schedule(body)
+    work = as_object(as_object(as_object(body.get("spec")).get("jobTemplate")).get("spec"))
+    if problems or work.get("templateRef") is None:
+        return Judged("AgentSchedule", name, _words(problems), (), merged([Layer(JOB, work)]))
+    job = {"metadata": stand_in(name), "spec": work}
+    told = _job(str(job["metadata"]["name"]), job, find, default_queue=SCHEDULED)
+    # Those that begin with a template's name are of its fields.
+    problems_there = tuple(re.sub("^spec", "spec.jobTemplate.spec", one) for one in told.problems)
+    return Judged("AgentSchedule", name, problems_there, told.unchecked, told.merged)
+
+
+def _words(problems: Sequence[Problem]) -> tuple[str, ...]:
+    return tuple(map(str, problems))
+
+
+def _dotted(path: tuple[str | int, ...]) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")

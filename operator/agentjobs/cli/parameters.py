@@ -1,0 +1,58 @@
+"""Options about templates and their parameters, and what the shell completes them with."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from agentjobs.cli.options import connected
+
+
+def _objects(context: typer.Context, name: str = "") -> Sequence[Mapping[str, Any]]:
+    """The templates of the namespace, or one; nothing when they cannot be had: it is only a Tab."""
+    given = context.params
+    try:
+        from agentjobs.cli.cluster import AGENTTEMPLATES
+
+        with connected(kubeconfig=given.get("kubeconfig"), context=given.get("context")) as cluster:
+            path = AGENTTEMPLATES.path(given.get("namespace") or cluster.access.namespace, name)
+            found = cluster.request("GET", path)
+            return [found] if name else list(found.get("items") or ())
+    except Exception:  # whatever it is, the shell has no place for it
+        return ()
+
+
+def complete_templates(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the templates whose names begin so, for the shell."""
+    names = [str(item["metadata"]["name"]) for item in _objects(context)]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_parameters(context: typer.Context, incomplete: str) -> list[str]:
+    """Return `name=` of the parameters that begin so, or `name=value` of those with few values."""
+    template = context.params.get("template") or context.params.get("name")
+    if not template:
+        return []
+    found = [
+        choice
+        for item in _objects(context, str(template))
+        for one in (item.get("spec") or {}).get("parameters") or ()
+        for choice in ([f"{one['name']}={value}" for value in one.get("enum") or ()] or [f"{one['name']}="])
+    ]
+    return [choice for choice in found if choice.startswith(incomplete)]
+
+
+Template = Annotated[
+    str | None,
+    typer.Option("--template", metavar="NAME", help="templateRef.name", autocompletion=complete_templates),
+]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--parameter",
+        "-p",
+        metavar="KEY=VALUE",
+        help="One entry of parameters; repeatable.",
+        autocompletion=complete_parameters,
+    ),
+]

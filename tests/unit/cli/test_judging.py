@@ -1,0 +1,123 @@
+"""What `agentjobs validate` says: of the files alone, by the operator's own rules."""
+
+import json
+
+import pytest
+import yaml
+
+from agentjobs.cli.app import run
+
+TEMPLATE = """
+apiVersion: agentjobs.dev/v1alpha1
+kind: AgentTemplate
+metadata: {name: review}
+spec:
+  parameters: [{name: repo, required: true}]
+  locked: [isolation]
+  queue: fast
+  agent: {model: m, inline: {instruction: Review $(params.repo).}}
+  input: {message: Go.}
+"""
+QUEUE = """
+apiVersion: agentjobs.dev/v1alpha1
+kind: AgentQueue
+metadata: {name: fast}
+spec: {defaults: {priority: 4}}
+"""
+JOB = """
+apiVersion: agentjobs.dev/v1alpha1
+kind: AgentJob
+metadata: {name: one}
+spec: {templateRef: {name: review}, parameters: {repo: shop}, retry: {maxAttempts: 1}}
+"""
+SCHEDULE = """
+apiVersion: agentjobs.dev/v1alpha1
+kind: AgentSchedule
+metadata: {name: nightly}
+spec: {schedule: "@daily", jobTemplate: {spec: {templateRef: {name: review}, isolation: {profile: Baseline}}}}
+"""
+
+
+@pytest.fixture
+def validate(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+
+    def build(*documents, more=("--offline",)):
+        path = tmp_path / "all.yaml"
+        path.write_text("\n---\n".join(documents))
+        with pytest.raises(SystemExit) as left:
+            run(["validate", "-f", str(path), *more])
+        told = capsys.readouterr()
+        return left.value.code or 0, told.out, told.err
+
+    return build
+
+
+def test_the_merged_spec_is_yaml_that_says_where_each_value_comes_from(validate):
+    code, out, err = validate(TEMPLATE, QUEUE, JOB)
+
+    assert (code, err) == (0, "")
+    merged = list(yaml.safe_load_all(out))[-1]["spec"]
+    assert (merged["priority"], merged["queue"], merged["retry"]) == (4, "fast", {"maxAttempts": 1})
+    assert "  priority: 4  # queue fast" in out
+    assert "  queue: fast  # template review" in out
+    assert "    maxAttempts: 1  # job" in out
+
+
+def test_all_problems_of_all_objects_are_told_at_once(validate):
+    code, _, err = validate(TEMPLATE, JOB.replace("retry", "rerty"), SCHEDULE)
+
+    assert code == 1
+    assert "AgentJob one: spec.rerty: is an unknown field; did you mean retry?" in err
+    assert "AgentSchedule nightly: spec.jobTemplate.spec.parameters.repo: is required" in err
+    assert "AgentSchedule nightly: spec.jobTemplate.spec.isolation: is locked" in err
+
+
+def test_an_illegal_template_is_told_of_and_of_its_jobs(validate):
+    code, _, err = validate(TEMPLATE.replace("queue: fast", "priority: 99"), JOB)
+
+    assert code == 1
+    assert "AgentTemplate review: spec.priority: 99" in err
+    assert "AgentJob one: template review: spec.priority: 99" in err
+
+
+def test_what_could_not_be_checked_is_said(validate):
+    code, out, err = validate(JOB)
+
+    assert code == 0
+    assert "valid as far as it was checked" in out
+    assert "AgentJob one: not checked: AgentTemplate review is not in the files" in err
+
+
+def test_a_job_alone_is_judged_without_its_template(validate):
+    code, _, err = validate(JOB.replace("maxAttempts: 1", "maxAttempts: 0"))
+    assert (code, "spec.retry.maxAttempts: 0" in err) == (1, True)
+
+
+def test_without_a_cluster_it_says_that_none_can_be_asked(validate):
+    code, _, err = validate(JOB, more=())
+    assert (code, "the cluster cannot be asked" in err) == (0, True)
+
+
+def test_json_has_everything(validate):
+    _, out, _ = validate(TEMPLATE, QUEUE, JOB, more=("--offline", "-o", "json"))
+    told = {one["kind"]: one for one in json.loads(out)}
+
+    assert told["AgentJob"]["origins"]["input.message"] == "template review"
+    assert told["AgentJob"]["spec"]["priority"] == 4
+    assert told["AgentTemplate"]["problems"] == []
+
+
+@pytest.mark.parametrize("text", ["kind: ConfigMap\napiVersion: v1\nmetadata: {name: a}", "- 1", "kind: [", ""])
+def test_a_file_without_any_of_our_objects_is_an_error(validate, text):
+    assert validate(text)[0] == 2
+
+
+SPECS = ["null", "3", "[]", "{templateRef: 3}", "{templateRef: {name: 3}}", "{parameters: [1]}"]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_whatever_a_job_holds_it_is_told_as_a_problem(validate, spec):
+    code, _, err = validate(TEMPLATE, JOB.split("spec:")[0] + f"spec: {spec}")
+    assert code == 1
+    assert "AgentJob one: spec" in err
