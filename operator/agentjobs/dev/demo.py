@@ -36,7 +36,8 @@ _NARROW = 44
 # A shorter part of an answer is not useful.
 _LEAST_ANSWER = 24
 
-_KINDS = {"ConfigMap": CONFIG_MAPS, "AgentJob": AGENT_JOBS}
+AGENT_TEMPLATES = Resource("agentjobs.dev", "v1alpha1", "agenttemplates", "AgentTemplate")
+_KINDS = {"ConfigMap": CONFIG_MAPS, "AgentTemplate": AGENT_TEMPLATES, "AgentJob": AGENT_JOBS}
 _COLOURS = {
     "Succeeded": "green",
     "Failed": "red",

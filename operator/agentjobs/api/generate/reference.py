@@ -7,7 +7,7 @@ written follows from its name: one of `PAGES`.
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,11 +18,13 @@ from agentjobs.api.changes import Changes, changes
 from agentjobs.api.conditions import ConditionType, Word
 from agentjobs.api.error_classes import CLASSES
 from agentjobs.api.fields import QUANTITY
-from agentjobs.api.generate.crd import object_schema, publish, schedule_schema
+from agentjobs.api.generate.crd import object_schema, publish, schedule_schema, template_schema
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.schedule import status as schedule_status
 from agentjobs.api.schedule.spec import AgentScheduleSpec
 from agentjobs.api.schedule.status import ScheduleConditionType
+from agentjobs.api.template import status as template_status
+from agentjobs.api.template.spec import TemplateFields
 from agentjobs.contract import GROUP, VERSION, ErrorClass
 from agentjobs.durations import TIME_PATTERN
 
@@ -150,6 +152,77 @@ def schedule_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def template_page() -> str:
+    """Return the page of a template's fields as Markdown."""
+    schema = template_schema()
+    spec = schema["properties"]["spec"]
+    own = {str(field.alias) for field in TemplateFields.model_fields.values()}
+    work = [name for name in spec["properties"] if name not in own]
+    lines = [
+        NOTE,
+        "# AgentTemplate",
+        "",
+        f"`apiVersion: {GROUP}/{VERSION}`, `kind: AgentTemplate`, short name `atpl`, category `adk`.",
+        schema["description"],
+        "How to use one: [templates](../how-to/templates.md).",
+        "",
+        "```yaml",
+        f"apiVersion: {GROUP}/{VERSION}",
+        "kind: AgentTemplate",
+        "metadata:",
+        "  name: hello",
+        "spec:",
+        "  parameters:",
+        "    - name: who",
+        "      required: true",
+        "  agent:",
+        "    model: gemini-flash-latest",
+        "    inline:",
+        "      instruction: Be brief.",
+        "  input:",
+        "    message: Say hello to $(params.who).",
+        "```",
+        "",
+        "## spec",
+        "",
+        "Each field may change at any time; jobs that were accepted keep what they were accepted with.",
+        "",
+        *_table({**spec, "properties": {name: spec["properties"][name] for name in spec["properties"] if name in own}}),
+        "",
+        f"Besides it has these fields of [an AgentJob's spec](agentjob.md#spec), with their meaning: {_names(work)}.",
+        "None is required: a job may add what the template leaves open. `$(params.<name>)` stands where other names",
+        "may stand, for the parameters that are declared.",
+        "",
+        "## Rules",
+        "",
+        "Refused by the API server: " + "; ".join(rule["message"] for rule in _all_rules(schema, own)) + ".",
+        "",
+        "The rules of [AgentJob](agentjob.md#rules) hold as far as no job could mend what is wrong by adding to it.",
+        "Besides, the operator refuses parameters that are declared twice, a default that is not in `enum`, an `enum`",
+        "without a default for a parameter that is not required, and names in texts that nothing declares.",
+        "Jobs of a template refused so wait; its condition `Valid` is False and names each field, value and cure.",
+        "",
+        "## status",
+        "",
+        "Written by the operator alone; [conditions](conditions.md#conditions-of-an-agenttemplate) say what holds.",
+        "",
+        *_table(schema["properties"]["status"]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _names(fields: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in fields)
+
+
+def _all_rules(schema: Mapping[str, Any], own: Set[str]) -> Iterator[Mapping[str, Any]]:
+    """The rules of an object and of some fields of its spec."""
+    yield from schema.get("x-kubernetes-validations", ())
+    for name, field in schema["properties"]["spec"]["properties"].items():
+        if name in own:
+            yield from field.get("items", {}).get("x-kubernetes-validations", ())
+
+
 def conditions_page() -> str:
     """Return the page of phases, conditions and reasons as Markdown."""
     lines = [
@@ -174,8 +247,8 @@ def conditions_page() -> str:
         "",
         "## Reasons of Failed",
         "",
-        "`InvalidSpec`, `UnresolvedReference` or `SpecTooLarge` for a job that was never started, else the class of",
-        "the last error: one of the [classes of errors](#classes-of-errors).",
+        "`InvalidSpec`, `UnresolvedReference`, `SpecTooLarge`, `LockedField` or `TypeConflict` for a job that was",
+        "never started, else the class of the last error: one of the [classes of errors](#classes-of-errors).",
         "",
         "## Reasons of Finished",
         "",
@@ -187,6 +260,8 @@ def conditions_page() -> str:
     ]
     for of_schedule, reasons in _SCHEDULE_REASONS.items():
         lines += ["", f"## Reasons of {of_schedule}", "", *_words(reasons)]
+    lines += ["", "## Conditions of an AgentTemplate", "", *_words(template_status.TemplateConditionType)]
+    lines += ["", "## Reasons of Valid", "", *_words(template_status.ValidReason)]
     lines += [
         "",
         "## Events",
@@ -319,6 +394,7 @@ _SCHEDULE_REASONS: Final[Mapping[ScheduleConditionType, type[Word]]] = {
 }
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "agentjob.md": agentjob_page,
+    "agenttemplate.md": template_page,
     "agentschedule.md": schedule_page,
     "conditions.md": conditions_page,
 }
