@@ -128,7 +128,8 @@ WHERE starts.uid = newest.uid AND starts.start < newest.start AND starts.fenced_
 
 -- name: insert_transitions
 -- A transition that is new is told to the sinks that asked for its event; its job was accepted before, or tells nobody.
--- Behind one that waits for its next try, a notification waits as long.
+-- Behind one that waits for its next try, a notification waits as long. Rows are found by their keys whatever the
+-- planner knew of the tables when they were small: OFFSET keeps it from joins, COALESCE from the index of what is due.
 WITH given AS (
     SELECT *
     FROM json_to_recordset(%(rows)s)
@@ -173,12 +174,14 @@ SELECT
             SELECT max(before.due_at)
             FROM agentjobs.notifications AS before
             WHERE before.uid = jobs.uid AND before.sink = wanted ->> 'sink'
-                AND before.sent_at IS NULL AND before.given_up_at IS NULL
+                AND coalesce(before.sent_at, before.given_up_at) IS NULL
         )
     )
 FROM inserted
 JOIN given USING (uid, transition, phase)
-JOIN agentjobs.jobs ON jobs.uid = inserted.uid AND jobs.notify IS NOT NULL
+CROSS JOIN LATERAL (
+    SELECT * FROM agentjobs.jobs AS own WHERE own.uid = inserted.uid AND own.notify IS NOT NULL OFFSET 0
+) AS jobs
 CROSS JOIN LATERAL json_array_elements(jobs.notify) AS wanted
 WHERE (wanted -> 'events')::jsonb ? given.event
 ON CONFLICT DO NOTHING;

@@ -2,7 +2,8 @@
 
 -- name: take
 -- Of each sink as many as there is room for, the longest due first. One that another notifier takes at this moment is
--- passed over. Until the lease ends no one else takes it, and none behind it goes before it.
+-- passed over. Until the lease ends no one else takes it, and none behind it goes before it. Those before it are found
+-- by their keys: OFFSET keeps the planner from a join, COALESCE from the index of what is due.
 WITH heads AS (
     SELECT chosen.*
     FROM json_to_recordset(%(rows)s) AS wanted (sink text, room integer)
@@ -16,7 +17,8 @@ WITH heads AS (
                 SELECT
                 FROM agentjobs.notifications AS before
                 WHERE before.uid = head.uid AND before.sink = head.sink AND before.transition < head.transition
-                    AND before.sent_at IS NULL AND before.given_up_at IS NULL
+                    AND coalesce(before.sent_at, before.given_up_at) IS NULL
+                OFFSET 0
             )
         ORDER BY head.due_at
         LIMIT wanted.room
@@ -65,8 +67,7 @@ FROM marked
 WHERE later.uid = marked.uid
     AND later.sink = marked.sink
     AND later.transition > marked.transition
-    AND later.sent_at IS NULL
-    AND later.given_up_at IS NULL;
+    AND coalesce(later.sent_at, later.given_up_at) IS NULL;
 
 -- name: give_up
 -- Of sinks that there are no more, and that nobody takes.
