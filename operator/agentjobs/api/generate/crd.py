@@ -409,7 +409,7 @@ def _columns() -> list[Schema]:
 def _queue_columns() -> list[Schema]:
     return [
         _column("Running", ".status.running", kind="integer"),
-        _column("Max", ".spec.concurrency.max", kind="integer"),
+        _column("Max", ".status.max", kind="integer"),
         _column("Waiting", ".status.waiting", kind="integer"),
         _column("Oldest", ".status.oldestWaitingTime", kind="date"),
         _column("Stop", ".spec.stopPolicy"),

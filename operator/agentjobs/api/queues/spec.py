@@ -20,7 +20,12 @@ StopPolicy = Literal["None", "Hold", "HoldAndDrain"]
 class Concurrency(Model):
     """How many jobs hold a slot at once."""
 
-    max: Integer = Field(default=DEFAULT_CONCURRENCY, ge=0, le=MAX_SLOTS, description="Of the queue. Default: 10.")
+    max: Integer | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_SLOTS,
+        description="Of the queue. Default: what the installation has for a queue of this name, else 10.",
+    )
     per_partition: Integer | None = Field(
         default=None,
         ge=1,

@@ -86,6 +86,7 @@ class AgentQueueStatus:
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = ()
+    max: Annotated[Count, Field(description="Jobs that may hold a slot at once.")] = 0
     running: Annotated[Count, Field(description="Jobs that hold a slot.")] = 0
     waiting: Annotated[Count, Field(description="Jobs that wait for a slot.")] = 0
     scheduled: Annotated[Count, Field(description="Jobs whose start time or backoff lies ahead.")] = 0
@@ -108,6 +109,7 @@ class AgentQueueStatus:
         return cls(
             observed_generation=read_count(raw, "observedGeneration", 2**63 - 1),
             conditions=tuple(map(read_condition, read_objects(raw, "conditions"))),
+            max=read_count(raw, "max"),
             running=read_count(raw, "running"),
             waiting=read_count(raw, "waiting"),
             scheduled=read_count(raw, "scheduled"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from agentjobs.api.conditions import SuspendedReason
 from agentjobs.api.problems import Problem
-from agentjobs.api.queues.spec import AgentQueueSpec
+from agentjobs.api.queues.spec import DEFAULT_CONCURRENCY, AgentQueueSpec
 from agentjobs.api.queues.status import AgentQueueStatus
 from agentjobs.api.queues.validation import read_queue
 from agentjobs.core.job.observation import QueueStop
@@ -36,11 +36,11 @@ class Queue:
         return self.namespace, self.name
 
 
-def policy_of(spec: AgentQueueSpec) -> QueuePolicy:
-    """Return what a spec allows."""
+def policy_of(spec: AgentQueueSpec, limit: int = DEFAULT_CONCURRENCY) -> QueuePolicy:
+    """Return what a spec allows; `limit` holds where it sets none."""
     rate, backlog = spec.rate_limit, spec.backlog
     return QueuePolicy(
-        limit=spec.concurrency.max,
+        limit=limit if spec.concurrency.max is None else spec.concurrency.max,
         per_partition=spec.concurrency.per_partition,
         strategy=Strategy(spec.strategy),
         aging=spec.priority_aging,

@@ -45,6 +45,7 @@ def status_of(view: QueueView, now: datetime) -> AgentQueueStatus:
     status = replace(
         queue.status,
         observed_generation=queue.generation,
+        max=view.policy.limit,
         running=view.running,
         waiting=view.waiting,
         scheduled=view.scheduled,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from agentjobs.api.queues.spec import AgentQueueSpec
+from agentjobs.api.queues.spec import DEFAULT_CONCURRENCY, AgentQueueSpec
 from agentjobs.core.job.observation import QueueStop
 from agentjobs.core.queues.admission import QueuePolicy
 from agentjobs.core.queues.budgets import BudgetState, Spent, budget_state, budget_stops, periods_of
@@ -133,7 +133,7 @@ class Policies:
         spec, now = self.spec(name), self._now()
         if spec is None:
             return NOTHING_STARTS
-        policy, drain = policy_of(spec), drain_of(name[1], spec)
+        policy, drain = policy_of(spec, self.limits.get(name[1], DEFAULT_CONCURRENCY)), drain_of(name[1], spec)
         if not spec.budgets:
             return Standing(policy, spec, drain)
         spent, periods = self._spent.get(name, {}), tuple(periods_of(spec, now))

@@ -115,6 +115,27 @@ async def spent_day(world, calls, **budget):
     return feed
 
 
+async def test_a_budget_that_is_used_up_lets_jobs_wait_until_it_is_raised(world, calls):
+    feed = await spent_day(world, calls)
+    assert (world.status("runs").phase, reasons(world)["next"]) == (Phase.RUNNING, "BudgetHeld")
+
+    world.edit("fast", kind="AgentQueue", budgets=[{**DAY, "maxCostUSD": "11"}])
+    world.tell()
+    await world.settle()
+
+    assert world.status("next").phase is Phase.RUNNING
+    assert feed is not None
+
+
+async def test_they_go_on_in_the_next_period(world, calls):
+    feed = await spent_day(world, calls)
+    world.now += timedelta(hours=16)
+    calls.by_partition.clear()
+    await ask(world, feed)
+
+    assert world.status("next").phase is Phase.RUNNING
+
+
 async def test_jobs_that_run_are_suspended_where_the_budget_says_so_and_go_on_by_themselves(world, calls):
     feed = await spent_day(world, calls, action="Suspend")
     world.end_pod(world.living_pods()[0], Verdict.SNOOZE, reason="Interrupted", code=75)
@@ -129,6 +150,19 @@ async def test_jobs_that_run_are_suspended_where_the_budget_says_so_and_go_on_by
     assert world.status("runs").attempts == 1
 
 
+async def test_a_budget_by_partition_holds_one_partition_back(world, calls):
+    feed = a_feed(world, calls)
+    world.apply_queue(budgets=[{**DAY, "scope": "Partition"}])
+    await world.act()
+    spend(calls, "10", "ann")
+    await ask(world, feed)
+    for name in ("ann", "bob"):
+        world.apply(name, queue="fast", partitionKey=name)
+    await world.act(seconds=1)
+
+    assert (reasons(world)["ann"], world.status("bob").phase) == ("BudgetHeld", Phase.RUNNING)
+
+
 async def test_the_status_tells_what_is_spent_and_until_when(world, calls):
     await spent_day(world, calls)
     await world.act(seconds=6)
@@ -136,6 +170,16 @@ async def test_the_status_tells_what_is_spent_and_until_when(world, calls):
 
     assert [(one.name, one.cost_usd, f"{one.resets:%d %H:%M}") for one in told.spend] == [("day", "10", "22 00:00")]
     assert [one.reason for one in told.conditions] == ["BudgetExceeded", "BudgetExceeded"]
+
+
+async def test_what_was_spent_stays_known_while_the_database_is_away(world, calls):
+    feed = await spent_day(world, calls)
+    calls.away = True
+    with pytest.raises(Unavailable):
+        await feed.ask()
+    await world.act(seconds=1)
+
+    assert reasons(world)["next"] == "BudgetHeld"
 
 
 async def test_limits_are_told_when_they_change_and_go_with_the_queue(world, calls):

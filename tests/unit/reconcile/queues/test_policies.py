@@ -110,3 +110,13 @@ async def test_a_legal_spec_of_a_deleted_namesake_does_not_count(world):
     await apply_jobs(world, 1, queue="fast")
 
     assert world.status("job-0").phase is Phase.QUEUED
+
+
+async def test_an_object_without_a_maximum_has_the_installations(world):
+    world.apply_queue("scheduled", strategy="Priority")
+    world.apply_queue("other")
+    await world.act()
+
+    limits = [world.reconciler.state.policy("default", name).limit for name in ("scheduled", "other")]
+    assert limits == [5, 10]
+    assert world.objects["AgentQueue", "default", "scheduled"]["status"]["max"] == 5
