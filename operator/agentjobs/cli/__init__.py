@@ -27,6 +27,7 @@
     judging          what it says of each object
     templates        verbs on AgentTemplates: list, show, validate
     parameters       options about templates
+    queues           verbs on queues: list, show, pause, drain, resume, scale
     schedules        verbs on AgentSchedules: list, show, next, backfill
     backfilling      schedule backfill
     schedule_orders  schedule trigger, suspend, resume

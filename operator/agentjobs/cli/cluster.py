@@ -18,7 +18,17 @@ from agentjobs.client.kubeconfig import Access
 from agentjobs.client.transport import Blocking
 from agentjobs.contract import GROUP, VERSION
 
-__all__ = ["AGENTJOBS", "AGENTSCHEDULES", "AGENTTEMPLATES", "MERGE_PATCH", "TABLE", "Cluster", "Kind", "connect"]
+__all__ = [
+    "AGENTJOBS",
+    "AGENTQUEUES",
+    "AGENTSCHEDULES",
+    "AGENTTEMPLATES",
+    "MERGE_PATCH",
+    "TABLE",
+    "Cluster",
+    "Kind",
+    "connect",
+]
 
 TABLE: Final = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
@@ -55,6 +65,9 @@ class Kind:
 
 
 AGENTJOBS: Final = Kind(group_version=f"{GROUP}/{VERSION}", plural="agentjobs", singular="agentjob", namespaced=True)
+AGENTQUEUES: Final = Kind(
+    group_version=f"{GROUP}/{VERSION}", plural="agentqueues", singular="agentqueue", namespaced=True
+)
 AGENTSCHEDULES: Final = Kind(
     group_version=f"{GROUP}/{VERSION}", plural="agentschedules", singular="agentschedule", namespaced=True
 )

@@ -160,6 +160,21 @@ def complete_schedules(context: typer.Context, incomplete: str) -> list[str]:
         return []
 
 
+def complete_queues(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the queues whose names begin so, for the shell; nothing when they cannot be had."""
+    given = context.params
+    try:
+        from agentjobs.client.queue_operations import QueueOperations
+
+        with talking(
+            kubeconfig=given.get("kubeconfig"), context=given.get("context"), namespace=given.get("namespace")
+        ) as talk:
+            found = talk.run(QueueOperations(talk.do.namespace, talk.do.patience).in_use())
+            return [queue.name for queue in found if queue.name.startswith(incomplete)]
+    except Exception:  # whatever it is, the shell has no place for it
+        return []
+
+
 JobNames = Annotated[
     list[str] | None,
     typer.Argument(help="Names of AgentJobs.", metavar="[NAME...]", autocompletion=complete_names, callback=bare_names),
@@ -183,6 +198,21 @@ def bare_schedules(words: list[str] | None) -> list[str]:
     return [bare_schedule(word) for word in words or ()]
 
 
+def bare_queue(word: str) -> str:
+    """Return the name of a queue that is written as kubectl prints it: `agentqueue.agentjobs.dev/fast`.
+
+    Raises:
+        Failure: it names another kind.
+    """
+    kind, slash, name = word.rpartition("/")
+    if slash and kind.lower().removesuffix(".agentjobs.dev") not in {"agentqueue", "agentqueues", "aq"}:
+        raise Failure(f"{word}: this is about AgentQueues, not {kind!r}.", code=USAGE)
+    return name
+
+
+QueueName = Annotated[
+    str, typer.Argument(help="Name of the queue.", metavar="NAME", autocompletion=complete_queues, callback=bare_queue)
+]
 ScheduleName = Annotated[
     str,
     typer.Argument(

@@ -9,6 +9,9 @@
     schedule             an AgentSchedule as a value
     schedules            the methods on schedules
     schedule_operations  what these do
+    job_queue            a queue as a value
+    queues               the methods on queues
+    queue_operations     what these do
     sessions             the methods on sessions and artifacts
     session_operations   what these do
     models               the methods on models and usage
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from agentjobs.api.conditions import Condition, Phase
     from agentjobs.api.job.spec import AgentJobSpec
     from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, Usage
+    from agentjobs.api.queues.spec import AgentQueueSpec
+    from agentjobs.api.queues.status import AgentQueueStatus
     from agentjobs.api.recorded import (
         Event,
         RecordedJob,
@@ -58,6 +63,7 @@ if TYPE_CHECKING:
     from agentjobs.client.clients import AsyncClient, Client
     from agentjobs.client.connection import NoResult
     from agentjobs.client.job import Job
+    from agentjobs.client.job_queue import Queue
     from agentjobs.client.lineage import Tree, TreeJob
     from agentjobs.client.schedule import Schedule
     from agentjobs.errors import (
@@ -77,6 +83,8 @@ __all__ = [
     "AgentJobSpec",
     "AgentJobStatus",
     "AgentJobsError",
+    "AgentQueueSpec",
+    "AgentQueueStatus",
     "AgentScheduleSpec",
     "AgentScheduleStatus",
     "AlreadyExists",
@@ -97,6 +105,7 @@ __all__ = [
     "NoResult",
     "NotFound",
     "Phase",
+    "Queue",
     "RecordedArtifact",
     "RecordedCall",
     "RecordedJob",
@@ -158,7 +167,10 @@ _HOMES: Final = {
     "agentjobs.client.connection": ("NoResult",),
     "agentjobs.client.job": ("Job",),
     "agentjobs.client.lineage": ("Tree", "TreeJob"),
+    "agentjobs.client.job_queue": ("Queue",),
     "agentjobs.client.schedule": ("Schedule",),
+    "agentjobs.api.queues.spec": ("AgentQueueSpec",),
+    "agentjobs.api.queues.status": ("AgentQueueStatus",),
 }
 
 

@@ -21,6 +21,8 @@ from agentjobs.client.models import AsyncModels, Models
 from agentjobs.client.notification_operations import NotificationOperations
 from agentjobs.client.notifications import AsyncNotifications, Notifications
 from agentjobs.client.operations import Operations, of_template
+from agentjobs.client.queue_operations import QueueOperations
+from agentjobs.client.queues import AsyncQueues, Queues
 from agentjobs.client.schedule_operations import ScheduleOperations
 from agentjobs.client.schedules import AsyncSchedules, Schedules
 from agentjobs.client.session_operations import SessionOperations
@@ -78,6 +80,11 @@ class Client:
     def namespace(self) -> str:
         """The namespace all calls are about."""
         return self._do.namespace
+
+    @property
+    def queues(self) -> Queues:
+        """The queues of the namespace."""
+        return Queues(QueueOperations(self._do.namespace, self._do.patience), self._transport)
 
     @property
     def schedules(self) -> Schedules:
@@ -293,6 +300,11 @@ class AsyncClient:
     def namespace(self) -> str:
         """The namespace all calls are about."""
         return self._do.namespace
+
+    @property
+    def queues(self) -> AsyncQueues:
+        """The queues of the namespace."""
+        return AsyncQueues(QueueOperations(self._do.namespace, self._do.patience), self._transport)
 
     @property
     def schedules(self) -> AsyncSchedules:

@@ -104,6 +104,11 @@ class Slots:
             for queue in queues.waiting():
                 self._wake((namespace, queue))
 
+    def waits_for_rate(self, queue: QueueName) -> bool:
+        """Whether jobs waited for the queue's rate when it was looked at last."""
+        queues = self._queues.get(queue[0])
+        return queues is not None and queues.waits_for_rate(queue[1])
+
     def depths(self) -> Mapping[str, int]:
         """How many jobs wait without a slot, by name of queue, over all namespaces."""
         found: Counter[str] = Counter()

@@ -119,8 +119,9 @@ def test_every_verb_is_in_one_section_with_a_summary_of_one_line(monkeypatch):
     listed = [name for names in type(root).sections.values() for name in names]
 
     assert sorted(listed) == sorted(root.commands)
-    below = root.commands["schedule"].commands
-    commands = {**root.commands, **{f"schedule {name}": command for name, command in below.items()}}
+    commands = dict(root.commands)
+    for group in ("schedule", "queue"):
+        commands |= {f"{group} {name}": command for name, command in root.commands[group].commands.items()}
     assert [name for name, command in commands.items() if not 0 < len(summary(command)) <= 50] == []
 
 

@@ -11,10 +11,11 @@ import agentjobs.client
 from agentjobs.client import AsyncClient, Client, Misconfigured
 from agentjobs.client.models import AsyncModels, Models
 from agentjobs.client.notifications import AsyncNotifications, Notifications
+from agentjobs.client.queues import AsyncQueues, Queues
 from agentjobs.client.schedules import AsyncSchedules, Schedules
 from agentjobs.client.sessions import AsyncSessions, Sessions
 
-PROPERTIES = ("models", "namespace", "notifications", "schedules", "sessions")
+PROPERTIES = ("models", "namespace", "notifications", "queues", "schedules", "sessions")
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "client.md"
 
 
@@ -25,6 +26,7 @@ def public(kind):
 FACES = {
     "jobs": (Client, AsyncClient),
     "schedules": (Schedules, AsyncSchedules),
+    "queues": (Queues, AsyncQueues),
     "sessions": (Sessions, AsyncSessions),
     "models": (Models, AsyncModels),
     "notifications": (Notifications, AsyncNotifications),
@@ -48,6 +50,7 @@ def test_every_method_and_error_is_in_the_reference():
 
     assert [name for name in public(Client) if name not in PROPERTIES and f"`{name}(" not in text] == []
     assert [name for name in public(Schedules) if f"`schedules.{name}(" not in text] == []
+    assert [name for name in public(Queues) if f"`queues.{name}(" not in text] == []
     assert [name for name in public(Sessions) if f"`sessions.{name}(" not in text] == []
     assert [name for name in public(Models) if f"`models.{name}(" not in text] == []
     assert [name for name in public(Notifications) if f"`notifications.{name}(" not in text] == []

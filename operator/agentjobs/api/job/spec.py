@@ -299,8 +299,8 @@ class AgentJobSpec(Model):
         min_length=1,
         max_length=63,
         pattern=DNS_LABEL,
-        description="Queue the job waits in: `agents` (10 running jobs) or `scheduled` (5 running jobs). Fixed after "
-        "the first start. Default: `agents`.",
+        description="Queue the job waits in: an AgentQueue, or one of the installation (`agents`, `scheduled`). Fixed "
+        "after the first start. Default: `agents`.",
     )
     priority: Annotated[Integer, ALWAYS] = Field(
         default=2, ge=0, le=9, description="Place in the queue: 0 is first, 9 is last. Default: 2."

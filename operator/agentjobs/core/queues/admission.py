@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
+from agentjobs.api.conditions import AdmittedReason
 from agentjobs.core.queues import told
 from agentjobs.core.queues.limits import Limits
 from agentjobs.core.queues.line import Line
@@ -107,6 +108,12 @@ class Queues:
     def waiting(self) -> Mapping[str, int]:
         """How many jobs wait without a slot, by queue."""
         return {name: line.waiting for name, line in self._lines.items() if line.waiting}
+
+    def waits_for_rate(self, queue: str) -> bool:
+        """Whether jobs waited for the queue's rate when it was looked at last."""
+        line = self._lines.get(queue)
+        refusal = line.limits.refusal() if line is not None and line.waiting else None
+        return isinstance(refusal, Refusal) and refusal.reason == AdmittedReason.WAITING_FOR_RATE
 
     def ask(self, queue: str, candidate: Candidate) -> None:
         """Let a job wait in a queue. An earlier entry of that name is removed."""

@@ -80,6 +80,19 @@ async def test_a_status_that_holds_is_not_written_again(world):
     assert writes(world) == before
 
 
+async def test_a_queue_says_that_its_rate_is_reached(world):
+    world.apply_queue(rateLimit={"starts": 1, "period": "1h"})
+    for name in ("first", "second"):
+        world.apply(name, queue="fast")
+    await world.act()
+    await world.act(seconds=6)
+    assert reason(world, "Limited") == "RateLimit"
+
+    await world.act(hours=1)
+    await world.act(seconds=6)
+    assert reason(world, "Limited") == "NotLimited"
+
+
 async def test_a_broken_spec_is_named(world):
     world.apply_queue(rateLimit={"starts": 0, "period": "1m"})
     await world.act()

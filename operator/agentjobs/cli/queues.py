@@ -1,0 +1,282 @@
+"""Verbs on queues: list, show, pause, drain, resume, scale. Each order is one request as the user."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+
+import typer
+
+from agentjobs.cli.grammar import Program, Verbs
+from agentjobs.cli.options import Context, Kubeconfig, Namespace, QueueName, checked, global_flags, output, talking
+from agentjobs.cli.printing import NARROW, age, formatted, harmless, show, table, without_managed_fields
+
+if TYPE_CHECKING:
+    from agentjobs.cli.options import Talk
+    from agentjobs.client.effects import Operation
+    from agentjobs.client.job_queue import Queue
+    from agentjobs.client.queue_operations import QueueOperations
+
+_COLUMNS: Final = ("NAME", "RUNNING", "MAX", "WAITING", "OLDEST", "STOP", "AGE")
+_WIDE: Final = ("SCHEDULED", "SUSPENDED", "RATE", "SPEND", "OPEN", "LIMITED")
+_OF_INSTALLATION: Final = "installation's"
+
+
+class _Queues(Verbs):
+    """Verbs below `queue`."""
+
+    synonyms: ClassVar[Mapping[str, str]] = {"get": "list", "ls": "list", "describe": "show", "hold": "pause"}
+
+
+app = Program(cls=_Queues, help="Work with queues: limits of their jobs.")
+app.callback()(global_flags)
+
+Output = Annotated[str | None, output("json", "yaml", "name")]
+
+
+def register(root: typer.Typer) -> None:
+    """Add this module's verbs, below `queue`."""
+    root.add_typer(app, name="queue")
+
+
+@app.command("list")
+def list_(
+    format_: Annotated[str | None, output("json", "yaml", "name", "wide")] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """List the queues of the namespace.
+
+    Those with an AgentQueue, and those of the installation: `agents`, `scheduled`, and others that jobs are in. Of a
+    queue without an object the installation alone knows the limit.
+
+    Examples:
+        agentjobs queue list
+        agentjobs queue list -o wide
+    """
+    checked(format_, "json", "yaml", "name", "wide")
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
+        found = talk.run(_do(talk).in_use())
+    if format_ == "name":
+        for queue in found:
+            show(_shown(queue.name))
+    elif format_ in {"json", "yaml"}:
+        show(formatted([_document(queue) for queue in found], format_))
+    else:
+        now, wide = datetime.now(UTC), format_ == "wide"
+        rows = [_row(queue, now) + (_wide(queue) if wide else []) for queue in found]
+        show(table([*_COLUMNS, *(_WIDE if wide else ())], rows))
+
+
+@app.command("show")
+def show_(
+    name: QueueName,
+    format_: Annotated[str | None, output("json", "yaml")] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Show a queue, its jobs, and what is left.
+
+    Examples:
+        agentjobs queue show agents
+        agentjobs queue show agents -o yaml
+    """
+    from agentjobs import errors
+    from agentjobs.cli.cluster import AGENTQUEUES
+
+    checked(format_, "json", "yaml")
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
+        queue = next((one for one in talk.run(_do(talk).in_use()) if one.name == name), None)
+        if queue is None:
+            raise errors.NotFound(f"there is no AgentQueue {name!r}, and no job is in such a queue.")
+        if format_ is None:
+            show(_page(queue))
+        elif queue.has_object:
+            body = talk.cluster.request("GET", AGENTQUEUES.path(talk.do.namespace, name))
+            show(formatted(without_managed_fields(body), format_))
+        else:
+            show(formatted(_document(queue), format_))
+
+
+@app.command()
+def pause(
+    name: QueueName,
+    format_: Output = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Start no more jobs; those that run go on.
+
+    Sets spec.stopPolicy to Hold. A queue of the installation gets an AgentQueue for it, with the installation's limit.
+
+    Examples:
+        agentjobs queue pause agents
+    """
+    _order(name, lambda do: do.stop(name, "Hold"), "paused", format_, namespace, context, kubeconfig)
+
+
+@app.command()
+def drain(
+    name: QueueName,
+    format_: Output = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Start no more jobs, suspend those that run.
+
+    Sets spec.stopPolicy to HoldAndDrain. A job is suspended after the step that it is at, and goes on by itself after
+    `agentjobs queue resume`.
+
+    Examples:
+        agentjobs queue drain agents
+    """
+    _order(name, lambda do: do.stop(name, "HoldAndDrain"), "draining", format_, namespace, context, kubeconfig)
+
+
+@app.command()
+def resume(
+    name: QueueName,
+    format_: Output = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Start jobs again; drained ones go on.
+
+    Sets spec.stopPolicy to None.
+
+    Examples:
+        agentjobs queue resume agents
+    """
+    _order(name, lambda do: do.stop(name, "None"), "resumed", format_, namespace, context, kubeconfig)
+
+
+@app.command()
+def scale(
+    name: QueueName,
+    most: Annotated[
+        int, typer.Argument(metavar="NUMBER", min=0, max=100000, help="How many jobs hold a slot at once: 0 to 100000.")
+    ],
+    format_: Output = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Set how many jobs of a queue run at once.
+
+    Sets spec.concurrency.max. Jobs that run above a lower limit go on.
+
+    Examples:
+        agentjobs queue scale agents 20
+    """
+    _order(name, lambda do: do.scale(name, most), f"scaled to {most}", format_, namespace, context, kubeconfig)
+
+
+def _order(
+    name: str,
+    give: "Any",
+    done: str,
+    format_: str | None,
+    namespace: str | None,
+    context: str | None,
+    kubeconfig: str | None,
+) -> None:
+    checked(format_, "json", "yaml", "name")
+    from agentjobs.cli.cluster import AGENTQUEUES
+
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
+        order: Operation[tuple[Queue, bool]] = give(_do(talk))
+        queue, made = talk.run(order)
+        if made:
+            words = f"AgentQueue {name} was made for it; delete it, and the installation's limits alone hold again."
+            show(words, error=True)
+        if format_ in {"json", "yaml"}:
+            body = talk.cluster.request("GET", AGENTQUEUES.path(talk.do.namespace, name))
+            show(formatted(without_managed_fields(body), format_))
+        else:
+            show(_shown(queue.name) if format_ == "name" else f"{_shown(queue.name)} {done}")
+
+
+def _do(talk: "Talk") -> "QueueOperations":
+    from agentjobs.client.queue_operations import QueueOperations
+
+    return QueueOperations(talk.do.namespace, talk.do.patience)
+
+
+def _shown(name: str) -> str:
+    """Return `agentqueue.agentjobs.dev/agents`, as kubectl prints it."""
+    return f"agentqueue.agentjobs.dev/{name}"
+
+
+def _row(queue: "Queue", now: datetime) -> list[Any]:
+    status = queue.status
+    return [
+        queue.name,
+        status.running,
+        status.max if queue.has_object else _OF_INSTALLATION,
+        status.waiting,
+        age(status.oldest_waiting_time.isoformat(), now=now) if status.oldest_waiting_time else "",
+        queue.spec.get("stopPolicy", "None"),
+        age(queue.created.isoformat(), now=now) if queue.has_object else "",
+    ]
+
+
+def _wide(queue: "Queue") -> list[Any]:
+    from agentjobs.api.conditions import find_condition
+
+    status, rate = queue.status, queue.spec.get("rateLimit") or {}
+    limited = find_condition(status.conditions, "Limited")
+    return [
+        status.scheduled,
+        status.suspended,
+        f"{rate['starts']} in {rate['period']}" if "starts" in rate and "period" in rate else "",
+        ", ".join(f"{one.name} ${one.cost_usd}" for one in status.spend),
+        queue.reason,
+        limited.reason if limited and limited.is_true else "",
+    ]
+
+
+def _document(queue: "Queue") -> dict[str, Any]:
+    """A queue as an object; one of the installation has no metadata but its name."""
+    meta: dict[str, Any] = {"name": queue.name, "namespace": queue.namespace}
+    if queue.has_object:
+        meta |= {"uid": queue.uid, "labels": dict(queue.labels), "annotations": dict(queue.annotations)}
+    kind = {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentQueue", "metadata": meta}
+    return {**kind, "spec": dict(queue.spec), "status": queue.status.to_dict()}
+
+
+def _page(queue: "Queue") -> str:
+    status, spec = queue.status, queue.spec
+    facts = {
+        "Queue": f"{queue.namespace}/{queue.name}",
+        "Limits": f"at most {status.max} at once" if queue.has_object else "those of the installation: no AgentQueue",
+        "Stop": spec.get("stopPolicy", "None") if queue.has_object else "",
+        "Jobs": f"{status.running} running, {status.waiting} waiting, {status.scheduled} scheduled, "
+        f"{status.suspended} suspended",
+        "Oldest": status.oldest_waiting_time.isoformat() if status.oldest_waiting_time else "",
+    }
+    width = max(map(len, facts)) + 1
+    lines = [f"{key + ':':<{width}} {harmless(str(value))}" for key, value in facts.items() if value]
+    parts = ["\n".join(lines), _conditions(queue), _spend(status.spend), _limits(status.limits)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _conditions(queue: "Queue") -> str:
+    rows = [[one.type, one.status, one.reason, one.message] for one in queue.status.conditions]
+    return table(["CONDITION", "STATUS", "REASON", "MESSAGE"], rows, gap=NARROW, prose=True) if rows else ""
+
+
+def _spend(spend: Sequence[Any]) -> str:
+    rows = [
+        [one.name, f"${one.cost_usd}", one.tokens, one.partition, one.resets.isoformat() if one.resets else ""]
+        for one in spend
+    ]
+    return table(["BUDGET", "COST", "TOKENS", "PARTITION", "RESETS"], rows) if rows else ""
+
+
+def _limits(limits: Sequence[Any]) -> str:
+    rows = [[one.models, one.limit, one.max, one.left] for one in limits]
+    return table(["MODELS", "LIMIT", "MAX", "LEFT"], rows) if rows else ""

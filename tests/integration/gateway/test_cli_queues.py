@@ -1,0 +1,80 @@
+"""`agentjobs queue` against the embedded API server."""
+
+import json
+
+import pytest
+
+KIND = {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentQueue"}
+
+
+def path_of(cluster, plural):
+    return f"/apis/agentjobs.dev/v1alpha1/namespaces/{cluster.namespace}/{plural}"
+
+
+async def spec_of(cluster, name):
+    return (await cluster.http.get(f"{path_of(cluster, 'agentqueues')}/{name}")).json().get("spec")
+
+
+@pytest.fixture
+async def fast(cluster):
+    """A queue with an object."""
+    spec = {"concurrency": {"max": 3}, "rateLimit": {"starts": 60, "period": "1m"}}
+    return await cluster.create(path_of(cluster, "agentqueues"), KIND | {"metadata": {"name": "fast"}, "spec": spec})
+
+
+def rows(told):
+    return [line.split() for line in told.splitlines()]
+
+
+async def test_list_has_queues_with_an_object_and_those_of_the_installation(cli, fast):
+    header, *found = rows((await cli("queue", "list"))[1])
+    as_json = json.loads((await cli("queue", "list", "-o", "json"))[1])
+    names = (await cli("queue", "list", "-o", "name"))[1].split()
+
+    assert header == ["NAME", "RUNNING", "MAX", "WAITING", "OLDEST", "STOP", "AGE"]
+    assert [row[0] for row in found] == ["agents", "fast", "scheduled"]
+    assert found[0][2] == "installation's"
+    assert [one["metadata"]["name"] for one in as_json] == ["agents", "fast", "scheduled"]
+    assert names[1] == "agentqueue.agentjobs.dev/fast"
+
+
+async def test_orders_change_the_object(cli, cluster, fast):
+    for words, field in (
+        (["pause", "fast"], ("stopPolicy", "Hold")),
+        (["drain", "agentqueue.agentjobs.dev/fast"], ("stopPolicy", "HoldAndDrain")),
+        (["resume", "fast"], ("stopPolicy", "None")),
+        (["scale", "fast", "7"], ("concurrency", {"max": 7})),
+    ):
+        code, told, _ = await cli("queue", *words)
+        assert (code, told.split()[0]) == (0, "agentqueue.agentjobs.dev/fast")
+        assert (await spec_of(cluster, "fast"))[field[0]] == field[1]
+
+
+async def test_to_pause_a_queue_of_the_installation_makes_its_object_and_says_so(cli, cluster):
+    code, told, said = await cli("queue", "pause", "agents")
+
+    assert (code, told.strip()) == (0, "agentqueue.agentjobs.dev/agents paused")
+    assert "AgentQueue agents was made" in said
+    spec = await spec_of(cluster, "agents")
+    assert (spec["stopPolicy"], spec["concurrency"]) == ("Hold", {})
+
+
+async def test_a_slip_in_a_name_makes_no_queue(cli, cluster, fast):
+    code, _, said = await cli("queue", "pause", "fats")
+
+    assert (code, "no AgentQueue 'fats'" in said) == (1, True)
+    assert await spec_of(cluster, "fats") is None
+
+
+async def test_show_tells_of_both_kinds_of_queues(cli, fast):
+    with_object, without = await cli("queue", "show", "fast"), await cli("queue", "show", "agents")
+    as_yaml = await cli("queue", "show", "fast", "-o", "yaml")
+
+    assert "Queue:" in with_object[1]
+    assert "no AgentQueue" in without[1]
+    assert "starts: 60" in as_yaml[1]
+    assert (await cli("queue", "show", "nope"))[0] == 1
+
+
+async def test_a_number_that_no_queue_has_is_refused(cli, fast):
+    assert (await cli("queue", "scale", "fast", "-1"))[0] == 2
