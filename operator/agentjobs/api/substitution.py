@@ -21,7 +21,6 @@ from agentjobs.api.job.team import looked_up
 from agentjobs.api.problems import Path, Problem, field_name, shown
 from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_SCHEDULED_TIME
 from agentjobs.durations import format_time, parse_time
-from agentjobs.errors import Invalid
 
 Visit = Callable[[Path, str], str]
 """Looks at one text and returns what stands there instead."""
@@ -143,30 +142,6 @@ def placeholder_faults(spec: Mapping[str, Any], names: Mapping[str, str]) -> Ite
 def expanded(text: str, names: Mapping[str, str]) -> str:
     """Return one text with the values put in."""
     return REFERENCE.sub(lambda match: "$(" if match[1] is None else names.get(match[1], match[0]), text)
-
-
-def escaped(text: str) -> str:
-    """Return the text that becomes this one when it is read."""
-    return text.replace("$(", "$$(")
-
-
-def written_in(text: str, names: Mapping[str, str]) -> str:
-    """Return a text in which the names that are known are written out, and the others will be read later.
-
-    Raises:
-        Invalid: a value ends in a dollar sign before a name that stays, which nothing can express.
-    """
-    told, said, place = "", "", 0
-    for match in REFERENCE.finditer(text):
-        said += text[place : match.start()]
-        place = match.end()
-        if match[1] is None or match[1] in names:
-            said += "$(" if match[1] is None else names[match[1]]
-            continue
-        if said.endswith("$"):
-            raise Invalid(f"{match[0][:80]} follows a dollar sign, and would be read as $$(; put a blank between them")
-        told, said = f"{told}{escaped(said)}{match[0]}", ""
-    return told + escaped(said + text[place:])
 
 
 def _cure(name: str, names: Mapping[str, str]) -> str:

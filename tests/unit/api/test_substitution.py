@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from agentjobs.api.job.resolve import edited_fields, resolve
 from agentjobs.api.job.validation import rejection, validate_job
-from agentjobs.api.substitution import escaped, expanded, names_of, substituted, written_in
+from agentjobs.api.substitution import expanded, names_of, substituted
 from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_SCHEDULED_TIME
-from agentjobs.errors import Invalid
 
 Job = Callable[..., dict[str, Any]]
 NAMES = {"job.name": "hello", "job.uid": "6c0c1a52"}
@@ -150,21 +149,3 @@ def test_an_accepted_job_with_names_in_it_is_not_edited(a_job: Job) -> None:
     assert edited_fields(job, accepted) == []
     job["spec"]["input"]["message"] = "$(job.name)"
     assert edited_fields(job, accepted) == ["input.message"]
-
-
-@given(st.text(alphabet="$(){}ab.\n"))
-def test_what_was_escaped_reads_as_it_stood(text: str) -> None:
-    assert expanded(escaped(text), {"a": "x"}) == text
-
-
-PARTS = st.sampled_from(["$(a)", "$(later)", "$$(", "$", "(", "x"])
-
-
-@given(st.lists(PARTS, max_size=6), st.text("$()later", max_size=9))
-def test_what_is_written_in_first_reads_as_if_all_were_put_in_at_once(parts: list[str], value: str) -> None:
-    text, later = "".join(parts), "$(a)"
-    try:
-        first = written_in(text, {"a": value})
-    except Invalid:
-        return
-    assert expanded(first, {"later": later}) == expanded(text, {"a": value, "later": later})

@@ -161,6 +161,8 @@ async def test_a_lock_holds_for_edits_after_acceptance_too(world):
     known = world.reconciler.state
     spec = known.specs.in_force(known.jobs.get(("default", "hello")))
     assert (spec.priority, spec.budget.max_tokens) == (7, 9)
+    (told,) = [message for event, message in world.events if event == "SpecChanged"]
+    assert "spec.budget, spec.priority" in told or "spec.priority, spec.budget" in told
 
 
 async def test_the_templates_time_to_live_counts_after_a_restart_though_the_template_is_gone(world):
@@ -282,3 +284,33 @@ async def test_a_schedule_says_what_is_wrong_with_its_jobs_whatever_their_templa
     world.apply_schedule(**schedule_of("review", priority=99))
     await world.act()
     assert world.said("Active") == ("False", "InvalidSpec")
+
+
+async def test_a_job_asks_for_the_partition_that_its_parameters_say_before_it_is_accepted(world):
+    world.apply_template(**REVIEW, partitionKey="$(params.repo)", queue="missing")
+    world.apply_from(**REPO)
+    await world.act()
+
+    known = world.reconciler.state
+    assert reason(world) == (Phase.PENDING, "QueueNotFound")
+    assert known.specs.partition(known.jobs.get(("default", "hello"))) == "shop"
+    world.edit("review", kind="AgentTemplate", partitionKey="of $(params.repo)")
+    await world.act()
+    assert known.specs.partition(known.jobs.get(("default", "hello"))) == "of shop"
+
+
+async def test_an_operator_that_dies_after_storing_the_work_runs_that_and_no_later_template(world, died):
+    world.apply_template(**REVIEW)
+    await world.act()
+    world.apply_from(**REPO)
+    world.die_at, world.die_after = len(world.writes) + 1, False
+    with pytest.raises(died):
+        await world.act()
+    world.die_at = None
+    world.edit("review", kind="AgentTemplate", input={"message": "Else."})
+    world.restart()
+    await world.act()
+
+    assert reason(world)[0] is Phase.RUNNING
+    assert work(world)["input"]["message"] == "Look at shop."
+    assert len(world.pods()) == 1

@@ -15,6 +15,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from agentjobs.api.changes import Changes, aliases
+from agentjobs.api.composition import Unusable, composed, escaped
 from agentjobs.api.job.agent import AgentBase, ConfigMapKey, ConfigMapKeyRef, scripted_model
 from agentjobs.api.job.output import schema_problems
 from agentjobs.api.job.spec import AgentJobSpec, Input, Session, default_agent_name, default_app_name
@@ -23,12 +24,10 @@ from agentjobs.api.job.validation import grown_problems
 from agentjobs.api.problems import from_error
 from agentjobs.api.substitution import (
     PARAMETERS,
-    escaped,
     follow_up_texts,
     names_of,
     substituted,
     texts,
-    written_in,
 )
 from agentjobs.api.template.merge import JOB, Layer, merged, without_references
 from agentjobs.contract import AcceptedTemplate, Resolved
@@ -163,7 +162,10 @@ def unresolved(
     """
     spec = texts(spec, lambda _path, text: escaped(text))
     known = {f"{PARAMETERS}{key}": value for key, value in (parameters or {}).items()}
-    spec = follow_up_texts(spec, lambda _path, text: written_in(text, known))
+    try:
+        spec = follow_up_texts(spec, lambda _path, text: composed(text, known.get))
+    except Unusable as error:
+        raise Invalid(f"a text of followUps cannot be written out: {error}") from error
     session, agent = dict(spec.get("session") or {}), dict(spec.get("agent") or {})
     if session.get("sessionId") == uid:
         del session["sessionId"]

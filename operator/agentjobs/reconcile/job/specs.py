@@ -101,8 +101,8 @@ class Specs:
         self._defaults = defaults
         self._own: Bounded[str, Own] = Bounded(KEPT)
         self._accepted: Bounded[str, Accepted] = Bounded(KEPT)
-        # Generation, session, partition.
-        self._places: Bounded[str, tuple[int, SessionLock, str]] = Bounded(KEPT)
+        # Version, session, partition.
+        self._places: Bounded[str, tuple[Hashable, SessionLock, str]] = Bounded(KEPT)
 
     def own(self, job: Job) -> Own:
         """What the object says."""
@@ -183,7 +183,7 @@ class Specs:
         own = self.own(job)
         if own.spec is None:
             return [str(problem) for problem in own.problems]
-        fields = edited_fields(job.object, accepted.resolved)
+        fields = [*edited_fields(job.object, accepted.resolved), *_locked_edits(job, accepted.resolved)]
         if job.status.starts and job.status.queue and own.spec.queue != job.status.queue.name:
             fields.append("queue")
         return [f"spec.{field}" for field in fields]
@@ -203,12 +203,13 @@ class Specs:
         """The job's `partitionKey`, empty without one; names in it have their values."""
         return self._place(job)[2]
 
-    def _place(self, job: Job) -> tuple[int, SessionLock, str]:
-        known = self._places.get(job.uid)
-        if known is None or known[0] != job.generation:
+    def _place(self, job: Job) -> tuple[Hashable, SessionLock, str]:
+        known, found = self._places.get(job.uid), None if job.accepted else self._template(job)
+        version = job.generation, None if found is None else found.version
+        if known is None or known[0] != version:
             spec = self.in_force(job)
             lock = spec.session_key(name=job.name, uid=job.uid) if spec else self._raw_lock(job)
-            known = (job.generation, lock, self._partition(job, spec))
+            known = (version, lock, self._partition(job, spec))
             self._places.put(job.uid, known)
         return known
 
@@ -217,7 +218,7 @@ class Specs:
         if accepted is not None:
             return str(accepted.resolved["spec"].get("partitionKey") or "")
         key = spec.partition_key if spec else None
-        return expanded(key, names_of(job.object["metadata"])) if key else ""
+        return expanded(key, names_of(job.object["metadata"], self.own(job).sources.parameters)) if key else ""
 
     def _raw_lock(self, job: Job) -> SessionLock:
         """The session as it was accepted, of a job that this version cannot read."""
@@ -241,6 +242,12 @@ def _why_without(name: str, found: AgentTemplate | None) -> str:
     if found is None:
         return f"spec.templateRef: there is no template {name!r}; make an AgentTemplate of that name"
     return f"spec.templateRef: template {name!r} is illegal, its condition Valid says why; mend it"
+
+
+def _locked_edits(job: Job, resolved: Resolved) -> list[str]:
+    """The steering fields that the object sets, though its template does not leave them to it."""
+    template, own = template_of(resolved), job.spec if isinstance(job.spec, Mapping) else {}
+    return [field for field in (template["locked"] if template else ()) if own.get(field) is not None]
 
 
 def _steered(job: Job, steering: Mapping[str, Any], resolved: Resolved) -> Own:
