@@ -4,7 +4,7 @@ PYTHON ?= python3
 comma := ,
 BIN := .venv/bin
 # The pages that are made from the code.
-PAGES := $(addprefix docs/reference/,agentjob.md agenttemplate.md agentschedule.md conditions.md)
+PAGES := $(addprefix docs/reference/,agentjob.md agenttemplate.md agentschedule.md agentqueue.md conditions.md)
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -18,8 +18,9 @@ from agentjobs.api.changes import Changes, changes
 from agentjobs.api.conditions import ConditionType, Word
 from agentjobs.api.error_classes import CLASSES
 from agentjobs.api.fields import QUANTITY
-from agentjobs.api.generate.crd import object_schema, publish, schedule_schema, template_schema
+from agentjobs.api.generate.crd import object_schema, publish, queue_schema, schedule_schema, template_schema
 from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.api.queues import status as queue_status
 from agentjobs.api.schedule import status as schedule_status
 from agentjobs.api.schedule.spec import AgentScheduleSpec
 from agentjobs.api.schedule.status import ScheduleConditionType
@@ -211,6 +212,43 @@ def template_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def queue_page() -> str:
+    """Return the page of a queue's fields as Markdown."""
+    schema = queue_schema()
+    spec = schema["properties"]["spec"]
+    items = [spec["properties"][name]["items"] for name in ("budgets", "modelLimits")]
+    rules = [rule["message"] for one in (schema, *items) for rule in one["x-kubernetes-validations"]]
+    lines = [
+        NOTE,
+        "# AgentQueue",
+        "",
+        f"`apiVersion: {GROUP}/{VERSION}`, `kind: AgentQueue`, short name `aq`, category `adk`.",
+        schema["description"],
+        "How to use one: [queues](../how-to/queues.md). Who starts next: [the order of a queue](queue-order.md).",
+        "",
+        "## spec",
+        "",
+        "No field is required, and each may change at any time.",
+        "",
+        *_table(spec),
+        "",
+        "## Rules",
+        "",
+        "Refused by the API server: " + "; ".join(rules) + ".",
+        "",
+        "Besides, the operator refuses a zone that does not exist, two budgets of one name, a `rateLimit.period` that",
+        "is shorter than 1s or longer than 1d, and a `priorityAging` below 1s. The last legal spec stays in force;",
+        "the reason of the condition `Open` is `InvalidSpec` then, and its message names each field, value and cure.",
+        "",
+        "## status",
+        "",
+        "Written by the operator alone; [conditions](conditions.md#conditions-of-an-agentqueue) say what holds.",
+        "",
+        *_table(schema["properties"]["status"]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def _names(fields: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in fields)
 
@@ -262,6 +300,9 @@ def conditions_page() -> str:
         lines += ["", f"## Reasons of {of_schedule}", "", *_words(reasons)]
     lines += ["", "## Conditions of an AgentTemplate", "", *_words(template_status.TemplateConditionType)]
     lines += ["", "## Reasons of Valid", "", *_words(template_status.ValidReason)]
+    lines += ["", "## Conditions of an AgentQueue", "", *_words(queue_status.QueueConditionType)]
+    lines += ["", "## Reasons of Open", "", *_words(queue_status.OpenReason)]
+    lines += ["", "## Reasons of Limited", "", *_words(queue_status.LimitedReason)]
     lines += [
         "",
         "## Events",
@@ -396,6 +437,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "agentjob.md": agentjob_page,
     "agenttemplate.md": template_page,
     "agentschedule.md": schedule_page,
+    "agentqueue.md": queue_page,
     "conditions.md": conditions_page,
 }
 
