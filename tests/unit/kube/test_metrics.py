@@ -13,6 +13,7 @@ from agentjobs.errors import Conflict, Unavailable
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.kube import resources
 from agentjobs.metrics import Metrics
+from agentjobs.notifier.metrics import NotifierMetrics
 from agentjobs.proxy.metrics import ProxyMetrics
 from agentjobs.rbac import roles
 
@@ -50,7 +51,13 @@ def registered(registry):
 
 
 @pytest.mark.parametrize(
-    ("process", "made"), [("operator", Metrics), ("gateway", GatewayMetrics), ("model proxy", ProxyMetrics)]
+    ("process", "made"),
+    [
+        ("operator", Metrics),
+        ("gateway", GatewayMetrics),
+        ("model proxy", ProxyMetrics),
+        ("notifier", NotifierMetrics),
+    ],
 )
 def test_the_page_lists_every_metric_with_type_and_labels(process, made):
     assert documented(process) == registered(made().registry)
@@ -58,7 +65,9 @@ def test_the_page_lists_every_metric_with_type_and_labels(process, made):
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
 def test_an_alert_asks_for_metrics_and_labels_that_exist_and_is_on_the_page(rule):
-    listed = documented("operator") | documented("gateway") | documented("model proxy")
+    listed = {}
+    for process in ("operator", "gateway", "model proxy", "notifier"):
+        listed |= documented(process)
     samples = {
         f"{name.removesuffix('_total')}{suffix}": labels
         for name, (kind, labels) in listed.items()
