@@ -7,7 +7,21 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.bench import admission, jobs, killed, quiet, ready, replay, restart, rules, schedules, server, specs, startup
+from tests.bench import (
+    admission,
+    follow_ups,
+    jobs,
+    killed,
+    quiet,
+    ready,
+    replay,
+    restart,
+    rules,
+    schedules,
+    server,
+    specs,
+    startup,
+)
 from tests.bench.figures import Figure, machine, table, write_json
 
 AIM_FIRST_CALL = 0.7
@@ -35,6 +49,7 @@ MEASURES: Mapping[str, Callable[[int], list[Figure]]] = {
     "latency": jobs.measure_latency,
     "throughput": jobs.measure_throughput,
     "server": server.measure,
+    "follow-ups": follow_ups.measure,
     "schedules": schedules.measure,
     "restart": restart.measure,
     "killed": killed.measure,
