@@ -95,6 +95,11 @@ securityContext:
 {{- if and .Values.models.providers (not .Values.modelProxy.enabled) -}}
 {{- fail "\n\nmodels.providers with modelProxy.enabled=false: without the model proxy nobody asks them. Leave modelProxy.enabled at true, or take the providers away.\n" -}}
 {{- end -}}
+{{- range .Values.triggers -}}
+{{- if and $.Values.watchedNamespaces (not (has .namespace $.Values.watchedNamespaces)) -}}
+{{- fail (printf "\n\ntriggers: the operator does not watch namespace %s, so no job of its triggers would run. Add it to watchedNamespaces.\n" .namespace) -}}
+{{- end -}}
+{{- end -}}
 {{- $sinks := list -}}
 {{- range .Values.notifications.sinks -}}
 {{- if has .name $sinks -}}

@@ -50,6 +50,10 @@ def dev(
         str | None,
         typer.Option("--sinks", metavar="FILE", help="File of sinks: run the notifier too; jobs may name its sinks."),
     ] = None,
+    triggers: Annotated[
+        str | None,
+        typer.Option("--triggers", metavar="FILE", help="File of triggers: take signed calls that make jobs."),
+    ] = None,
 ) -> None:
     """Run a whole cluster on this machine.
 
@@ -65,7 +69,7 @@ def dev(
     """
     with _extra("dev"):
         from agentjobs.dev import up
-    raise typer.Exit(up.dev(command, apiserver=apiserver, context=context, sinks=sinks))
+    raise typer.Exit(up.dev(command, apiserver=apiserver, context=context, sinks=sinks, triggers=triggers))
 
 
 def demo() -> None:

@@ -58,6 +58,7 @@ def run(
     apiserver: str | None = None,
     context: str | None = None,
     sinks: str | None = None,
+    triggers: str | None = None,
 ) -> int:
     """Run the session and return its exit status: the command's, else 0 after Ctrl-C and 1 when a part failed."""
     try:
@@ -67,10 +68,10 @@ def run(
         if command and shutil.which(command[0], path=environ.get("PATH")) is None:
             # Checked before a cluster is started, with the status of a shell.
             raise UsageError(f"cannot run {command[0]!r}: not found on PATH, or not executable", status=127)
-        providers, told = _providers(environ), _sinks(sinks)
+        providers, told, called = _providers(environ), _sinks(sinks), _triggers(triggers)
         with _folder(environ, temporary=bool(command)) as folder:
             _log_to(folder / "cluster.log")
-            return asyncio.run(_session(command, folder, environ, providers, told, chosen, context))
+            return asyncio.run(_session(command, folder, environ, providers, told, called, chosen, context))
     except FAILURES as error:
         print(f"agentjobs dev: {error}", file=sys.stderr)
         return error.status if isinstance(error, UsageError) else 1
@@ -82,6 +83,7 @@ async def _session(
     environ: Mapping[str, str],
     providers: Mapping[str, str],
     sinks: Path | None,
+    triggers: Path | None,
     apiserver: Backend,
     context: str | None,
 ) -> int:
@@ -99,6 +101,7 @@ async def _session(
         providers=providers,
         keep=not command,
         sinks=sinks,
+        triggers=triggers,
     )
     starting = asyncio.create_task(cluster.__aenter__())
     waiting = asyncio.create_task(stop.wait())
@@ -208,6 +211,20 @@ def _sinks(path: str | None) -> Path | None:
         Sinks(found, {})
     except AgentJobsError as error:
         raise UsageError(f"--sinks cannot be used:\n{error}", status=2) from error
+    return found
+
+
+def _triggers(path: str | None) -> Path | None:
+    """Return the file of triggers; raises `UsageError` for one that is wrong."""
+    if path is None:
+        return None
+    from agentjobs.gateway.triggers.file import read  # most sessions have no such file
+
+    found = Path(path).expanduser().absolute()
+    try:
+        read(found)
+    except AgentJobsError as error:
+        raise UsageError(f"--triggers cannot be used:\n{error}", status=2) from error
     return found
 
 

@@ -157,6 +157,7 @@ async def up(
     operator_command: Sequence[str] = (),
     keep: bool = False,
     sinks: Path | None = None,
+    triggers: Path | None = None,
     instant: Callable[[Object], Instant | None] = lambda pod: None,
     forks: ForkServer | None = None,
 ) -> AsyncIterator[DevCluster]:
@@ -176,6 +177,7 @@ async def up(
         operator_command: the command of the operator; by default `agentjobs operator`.
         keep: keep the database in `folder` for the next start.
         sinks: the file of sinks; with it a notifier runs, and jobs may name its sinks.
+        triggers: the file of triggers; with it the gateway takes signed calls, and may make jobs in their namespaces.
         instant, forks: see `ProcessNode`.
 
     Raises:
@@ -197,6 +199,7 @@ async def up(
         keep,
         adopting,
         sinks,
+        triggers,
     )
     async with contextlib.AsyncExitStack() as stack:
         node = {
@@ -229,6 +232,7 @@ class _Start:
         keep: bool,
         adopting: bool,
         sinks: Path | None,
+        triggers: Path | None,
     ) -> None:
         self._folder = folder
         self._backend = backend
@@ -241,6 +245,7 @@ class _Start:
         self._keep = keep
         self._adopting = adopting
         self._sinks = sinks
+        self._triggers = triggers
         self._began = time.monotonic()
         self._phases: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -340,6 +345,7 @@ class _Start:
         # -P: modules in the user's working folder must not shadow others.
         command = [sys.executable, "-P", "-c", _COMMAND]
         own = env | {"AGENTJOBS_KUBECONFIG": str(self._credentials("gateway"))} | dict(gateway_tls)
+        own |= {} if self._triggers is None else {"AGENTJOBS_TRIGGERS_FILE": str(self._triggers)}
         own |= {"AGENTJOBS_DRAIN": "2s"} | self._providers | self._settings  # well within what ending a part may take
         parts = {"gateway": Part("gateway", [*command, "gateway", *models], env=own, folder=self._folder)}
         for number, address in enumerate(probes, start=1):
@@ -405,7 +411,20 @@ class _Start:
             token = await accounts.token(client, system, f"agentjobs-{part}")
             config = kubeconfig(server.url, server.ca, token, name="agentjobs", user=f"agentjobs-{part}")
             write_kubeconfig(self._credentials(part), config)
+        await accounts.apply(client, self._trigger_roles())
         self._note("accounts")
+
+    def _trigger_roles(self) -> list[dict[str, Any]]:
+        if self._triggers is None:
+            return []
+        from agentjobs.gateway.triggers.file import read  # most clusters have no such file
+
+        namespaces = {entry.namespace for entry in read(self._triggers)}
+        if self._place.shared:  # what is made elsewhere would stay
+            namespaces &= {self._place.namespace}
+        made = [rbac.trigger_objects(namespace=name, account=self._place.system) for name in sorted(namespaces)]
+        missing = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in sorted(namespaces)]
+        return [*missing, *(obj for objects in made for obj in objects)]
 
     def _credentials(self, part: rbac.Part) -> Path:
         return self._folder / f"{part}.kubeconfig"
@@ -497,6 +516,7 @@ def dev(
     apiserver: str | None = None,
     context: str | None = None,
     sinks: str | None = None,
+    triggers: str | None = None,
 ) -> int:
     """Run `agentjobs dev`, or `agentjobs dev -- COMMAND`, and return the exit status.
 
@@ -504,7 +524,10 @@ def dev(
         apiserver: None uses the environment's.
         context: of the kubeconfig, for `kubeconfig`.
         sinks: path of the file of sinks.
+        triggers: path of the file of triggers.
     """
     from agentjobs.dev.session import run
 
-    return run(list(command or []), environ=os.environ, apiserver=apiserver, context=context, sinks=sinks)
+    return run(
+        list(command or []), environ=os.environ, apiserver=apiserver, context=context, sinks=sinks, triggers=triggers
+    )
