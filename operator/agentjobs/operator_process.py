@@ -27,6 +27,7 @@ from agentjobs.engine.kinds import Informers, Key, Kind
 from agentjobs.errors import AgentJobsError
 from agentjobs.history.database import Database
 from agentjobs.history.model_limits import ModelLimits
+from agentjobs.history.model_reports import ModelReports
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.queue_models import QueueModels
 from agentjobs.history.retention import Retention
@@ -235,7 +236,12 @@ class Operator:
             metrics.queue_depths(reconciler.state.slots.depths)
             metrics.workqueue_depth.set_function(lambda: float(len(reconciler.state.queue)))
             metrics.workqueue_oldest.set_function(lambda: reconciler.state.queue.oldest_seconds)
-            feed = QueueFeed(QueueModels(database, cluster=cluster), reconciler.state, settings.namespaces)
+            feed = QueueFeed(
+                QueueModels(database, cluster=cluster),
+                ModelReports(database, cluster=cluster),
+                reconciler.state,
+                settings.namespaces,
+            )
             lists = Lists(ports, reconciler.state, settings.namespaces)
             retention = Retention(
                 database,

@@ -3,9 +3,10 @@
 import copy
 import json
 
+import psycopg
 import pytest
 
-from devcluster.client import PODS, ApiError, Resource
+from devcluster.client import NAMESPACES, PODS, ApiError, Resource
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("shared-cluster")]
 
@@ -148,3 +149,57 @@ def gated(pod, uid):
         "metadata": {**meta, "finalizers": ["agentjobs.dev/record-end"]},
         "spec": spec,
     }
+
+
+async def test_a_budget_that_is_used_up_lets_jobs_wait_until_it_is_raised(system, job_of, said):
+    day = {"name": "day", "period": "Daily", "maxCostUSD": "5", "timeZone": "Europe/Berlin"}
+    await spend(system, "fast", "5")
+    await system.apply(a_queue(budgets=[day]), *job_of("thrifty", QUICK, queue="fast"))
+    await system.until("thrifty", lambda status: said(status, "Admitted", "reason") == "BudgetHeld")
+    told = await system.until("fast", lambda found: found.get("spend"), status_of=system.queue)
+    await system.edit_queue("fast", budgets=[{**day, "maxCostUSD": "6"}])
+    status = await system.finished("thrifty")
+
+    assert (told["spend"][0]["name"], told["spend"][0]["costUSD"]) == ("day", "5")
+    assert said(told, "Open", "reason") == "BudgetExceeded"
+    assert status["phase"] == "Succeeded"
+
+
+async def test_a_budget_may_let_jobs_fail(system, job_of):
+    day = {"name": "day", "period": "Daily", "maxTokens": 10, "onExceeded": "Fail"}
+    await spend(system, "fast", "0", tokens=10)
+    await system.apply(a_queue(budgets=[day]), *job_of("late", QUICK, queue="fast"))
+    status = await system.finished("late")
+
+    assert (status["phase"], status["reason"]) == ("Failed", "BudgetExceeded")
+
+
+async def test_limits_of_model_calls_reach_the_proxies_and_go_with_the_queue(system):
+    count = "SELECT count(*) FROM agentjobs.queue_limits WHERE namespace = %s AND queue = 'fast'"
+
+    async def published(_):
+        return (await rows(system, count, system.namespace))[0][0]
+
+    await system.apply(a_queue(modelLimits=[{"models": ["gemini-*"], "requestsPerMinute": 60}]))
+    await system.until("limits", lambda found: found == 1, status_of=published)
+    told = await system.until("fast", lambda found: found.get("limits"), status_of=system.queue)
+    await system.delete(AGENTQUEUES, "fast")
+    await system.until("limits", lambda found: found == 0, status_of=published)
+
+    assert told["limits"] == [{"models": "gemini-*", "limit": "requestsPerMinute", "max": 60, "left": 60}]
+
+
+async def rows(system, statement, *values):
+    async with await psycopg.AsyncConnection.connect(system.cluster.dsn) as connection:
+        found = await connection.execute(statement, values)
+        return await found.fetchall() if found.description else []
+
+
+async def spend(system, queue, dollars, tokens=0):
+    """A model call of a job of the queue has cost that."""
+    cluster = (await system.client.get(NAMESPACES, None, "kube-system"))["metadata"]["uid"]
+    statement = (
+        "INSERT INTO agentjobs.queue_spend (cluster, namespace, queue, partition_key, slice, tokens, cost) "
+        "VALUES (%s, %s, %s, '', floor(extract(epoch FROM clock_timestamp()) / 900), %s, %s)"
+    )
+    await rows(system, statement, cluster, system.namespace, queue, tokens, dollars)

@@ -7,30 +7,41 @@ PostgreSQL is away what was known stays: nothing starts then anyway.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Collection, Mapping
+from typing import Any, Final, Protocol
 
+from agentjobs.api.queues.status import LimitLeft
+from agentjobs.contract import cut
 from agentjobs.core.queues.budgets import Spent
 from agentjobs.core.queues.model import Queue
 from agentjobs.engine.cache import Name
 from agentjobs.errors import AgentJobsError
 from agentjobs.history.breaker import Away
-from agentjobs.history.model_records import SpendSince
+from agentjobs.history.model_records import Limit, LimitsNow, SpendSince
 from agentjobs.history.protocols import QueueModels
 from agentjobs.kube.resources import AGENTQUEUES
+from agentjobs.models.queue_limits import QueueLimit, limits_of
 from agentjobs.reconcile.state import State
 
 logger = logging.getLogger(__name__)
 
 ASK_SECONDS: Final = 5.0
+MAX_MODELS: Final = 1024
+
+
+class LimitUsage(Protocol):
+    """What is used of limits; see `history.model_reports.ModelReports`."""
+
+    async def limits_now(self, limits: Collection[Limit]) -> LimitsNow: ...
 
 
 class QueueFeed:
-    """Publishes `modelLimits` and reads what queues spent. `run` must run beside the workers."""
+    """Publishes `modelLimits`, reads what queues spent and what is left. `run` must run beside the workers."""
 
-    def __init__(self, history: QueueModels, state: State, namespaces: tuple[str, ...] = ()) -> None:
+    def __init__(self, history: QueueModels, usage: LimitUsage, state: State, namespaces: tuple[str, ...] = ()) -> None:
         """`namespaces` are those that this operator serves, none for all."""
         self._history = history
+        self._usage = usage
         self._state = state
         self._namespaces = namespaces
         # What PostgreSQL has; None until it was asked.
@@ -45,6 +56,7 @@ class QueueFeed:
             try:
                 await self.publish()
                 await self.ask()
+                await self.look()
             except AgentJobsError as error:
                 if not isinstance(error, Away):  # the breaker logs that, once
                     logger.warning("queues.unavailable", extra={"error": str(error)})
@@ -83,6 +95,15 @@ class QueueFeed:
                 self._state.queue_changed(name)
             self._state.queue.add(AGENTQUEUES.key(name))
 
+    async def look(self) -> None:
+        """Read what is left of the limits of model calls, for the status of their queues."""
+        limits = {name: limits_of(*name, entries) for name, entries in self._wanted().items()}
+        asked = [Limit(one.quota.bucket, one.quota.most, one.quota.window) for each in limits.values() for one in each]
+        used = (await self._usage.limits_now(asked)).used if asked else {}
+        left = {name: tuple(_left(one, used[one.quota.bucket]) for one in each) for name, each in limits.items()}
+        for name in self._state.policies.note_left(left):
+            self._state.queue.add(AGENTQUEUES.key(name))
+
     def _wanted(self) -> dict[Name, list[Mapping[str, Any]]]:
         found: dict[Name, list[Mapping[str, Any]]] = {}
         for name in self._state.queues.keys():  # noqa: SIM118  a cache is not a mapping
@@ -103,3 +124,8 @@ class QueueFeed:
     def _queue_changed(self, _name: Name, before: Queue | None, after: Queue | None) -> None:
         if before is None or after is None or before.generation != after.generation:
             self._woken.set()
+
+
+def _left(limit: QueueLimit, used: int) -> LimitLeft:
+    models, most = cut(",".join(limit.models), MAX_MODELS), limit.quota.most
+    return LimitLeft(models=models, limit=limit.field, max=most, left=max(0, most - used))

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from agentjobs.api.queues.spec import DEFAULT_CONCURRENCY, AgentQueueSpec
+from agentjobs.api.queues.status import LimitLeft
 from agentjobs.core.job.observation import QueueStop
 from agentjobs.core.queues.admission import QueuePolicy
 from agentjobs.core.queues.budgets import BudgetState, Spent, budget_state, budget_stops, periods_of
@@ -52,6 +53,7 @@ class Policies:
         # By queue and the beginning of a period.
         self._spent: dict[Name, dict[datetime, Spent]] = {}
         self._standings: dict[Name, Standing] = {}
+        self._left: dict[Name, tuple[LimitLeft, ...]] = {}
 
     def observe(self, name: Name, after: Queue | None) -> None:
         """Take in that a queue's object is so now; None for gone."""
@@ -82,6 +84,15 @@ class Policies:
         self._standings.pop(name, None)
         after = self.standing(name)
         return before is None or after is None or _allows(before) != _allows(after)
+
+    def note_left(self, left: Mapping[Name, tuple[LimitLeft, ...]]) -> list[Name]:
+        """Take in what is left of all limits of model calls. Returns the queues for which that has changed."""
+        before, self._left = self._left, dict(left)
+        return [name for name in sorted(before.keys() | left.keys()) if before.get(name) != left.get(name)]
+
+    def left(self, name: Name) -> tuple[LimitLeft, ...]:
+        """What is left of a queue's limits of model calls."""
+        return self._left.get(name, ())
 
     def spec(self, name: Name) -> AgentQueueSpec | None:
         """The spec that counts for a queue with an object; None when none was ever legal."""

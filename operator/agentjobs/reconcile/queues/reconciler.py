@@ -74,6 +74,7 @@ class QueueStatuses:
             suspended=self._tally.count(name, Place.SUSPENDED),
             oldest=self._tally.oldest(name),
             budgets=standing.budgets,
+            limits=self._state.policies.left(name),
             rate_reached=self._state.slots.waits_for_rate(name),
         )
 

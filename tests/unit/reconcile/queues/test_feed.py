@@ -9,6 +9,7 @@ from agentjobs.api.conditions import Phase
 from agentjobs.api.queues.status import AgentQueueStatus
 from agentjobs.contract import Verdict
 from agentjobs.errors import Unavailable
+from agentjobs.history.model_records import LimitsNow
 from agentjobs.models.budget import Spend
 from agentjobs.reconcile.queues.feed import QueueFeed
 
@@ -25,6 +26,7 @@ class Calls:
         self.asked = []
         self.written = []
         self.away = False
+        self.used = 0
 
     async def model_limits(self):
         self._check()
@@ -42,6 +44,10 @@ class Calls:
         self.asked.append(asked)
         return [dict(self.by_partition) for _ in asked]
 
+    async def limits_now(self, limits):
+        self._check()
+        return LimitsNow({one.bucket: self.used for one in limits}, (), ())
+
     def _check(self):
         if self.away:
             raise Unavailable("away")
@@ -53,7 +59,7 @@ def calls():
 
 
 def a_feed(world, calls, namespaces=()):
-    return QueueFeed(calls, world.reconciler.state, namespaces)
+    return QueueFeed(calls, calls, world.reconciler.state, namespaces)
 
 
 def spend(calls, dollars, partition=""):
@@ -214,3 +220,18 @@ async def test_limits_of_a_queue_whose_spec_was_broken_meanwhile_stay(world, cal
     await a_feed(world, calls).publish()
 
     assert calls.limits == {("default", "fast"): [LIMIT]}
+
+
+async def test_the_status_tells_what_is_left_of_limits(world, calls):
+    feed = a_feed(world, calls)
+    world.apply_queue(modelLimits=[{**LIMIT, "tokensPerMinute": 5}])
+    await world.act()
+    calls.used = 7
+    await feed.look()
+    await world.act(seconds=6)
+    told = AgentQueueStatus.parse(world.objects["AgentQueue", "default", "fast"]["status"])
+
+    assert [(one.models, one.limit, one.max, one.left) for one in told.limits] == [
+        ("gemini-*", "requestsPerMinute", 60, 53),
+        ("gemini-*", "tokensPerMinute", 5, 0),
+    ]
