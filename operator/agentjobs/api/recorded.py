@@ -43,6 +43,8 @@ class RecordedJob(Recorded):
     starts: int
     schedule: str = ""
     """Name of the AgentSchedule that made it, empty for none."""
+    template: str = ""
+    """Name of the AgentTemplate that it was accepted with, empty for none."""
     partition_key: str = ""
     """`spec.partitionKey` as accepted, empty for none."""
     cost_usd: Dollars | None = Field(default=None, alias="costUSD")

@@ -27,6 +27,7 @@ from agentjobs.cli.options import (
     output,
     talking,
 )
+from agentjobs.cli.parameters import complete_templates
 from agentjobs.cli.printing import NARROW, age, formatted, show, show_answer, show_cut, shown_job, table
 from agentjobs.cli.story import Told, phase_words, phases_table, starts_table, story_head, took
 
@@ -60,6 +61,15 @@ def history(
     partition: Annotated[
         str | None, typer.Option("--partition", metavar="KEY", help="Only jobs with this partitionKey.")
     ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            "--template",
+            metavar="NAME",
+            help="Only jobs of this AgentTemplate.",
+            autocompletion=complete_templates,
+        ),
+    ] = None,
     limit: Annotated[
         int,
         typer.Option(
@@ -83,8 +93,10 @@ def history(
         agentjobs history --schedule morning-brief --limit 5
     """
     checked(format_, "json", "yaml", "name", "wide")
-    if name and (schedule or partition):
-        flag = "--schedule" if schedule else "--partition"
+    wanted = {"schedule": schedule, "partition": partition, "template": template}
+    chosen = {key: value for key, value in wanted.items() if value}
+    if name and chosen:
+        flag = f"--{next(iter(chosen))}"
         raise Failure(f"{flag} lists jobs and NAME shows one; leave one out.", code=USAGE)
     access = access_of(kubeconfig=kubeconfig, context=context)
     with _gateway(access, url=gateway, ca=gateway_ca) as http:
@@ -93,7 +105,6 @@ def history(
             story = _get(http, f"{place}/{quote(name, safe='')}")
             _show(format_, story, [story["job"]], _story_page(story))
             return
-        chosen = {key: value for key, value in (("schedule", schedule), ("partition", partition)) if value}
         page = _get(http, place, limit=str(limit), **chosen)
         _show(format_, page["items"], page["items"], _list(page["items"], wide=format_ == "wide"))
         if page["cursor"] and format_ in {None, "wide"}:

@@ -248,15 +248,19 @@ class Client:
         """
         return self._transport.run(self._do.tree(name))
 
-    def history(self, *, name: str = "", schedule: str = "", partition: str = "") -> Generator[RecordedJob]:
+    def history(
+        self, *, name: str = "", schedule: str = "", partition: str = "", template: str = ""
+    ) -> Generator[RecordedJob]:
         """Yield the jobs that history knows, newest first, deleted ones too.
 
         Args:
             name: only jobs of this name.
             schedule: only jobs that the AgentSchedule of this name made.
             partition: only jobs with this `partitionKey`.
+            template: only jobs that were accepted with the AgentTemplate of this name.
         """
-        yield from self._transport.iterate(self._do.history(name=name, schedule=schedule, partition=partition))
+        do = self._do.history(name=name, schedule=schedule, partition=partition, template=template)
+        yield from self._transport.iterate(do)
 
     def set_config_map(self, name: str, data: Mapping[str, str]) -> None:
         """Create a ConfigMap, or set these keys of the one that is there: for texts and scripts that jobs name."""
@@ -422,11 +426,12 @@ class AsyncClient:
         """See `Client.tree`."""
         return await self._transport.run(self._do.tree(name))
 
-    async def history(self, *, name: str = "", schedule: str = "", partition: str = "") -> AsyncGenerator[RecordedJob]:
+    async def history(
+        self, *, name: str = "", schedule: str = "", partition: str = "", template: str = ""
+    ) -> AsyncGenerator[RecordedJob]:
         """See `Client.history`."""
-        async with aclosing(
-            self._transport.iterate(self._do.history(name=name, schedule=schedule, partition=partition))
-        ) as jobs:
+        do = self._do.history(name=name, schedule=schedule, partition=partition, template=template)
+        async with aclosing(self._transport.iterate(do)) as jobs:
             async for job in jobs:
                 yield job
 

@@ -184,9 +184,11 @@ class Operations(Asking):
         """Read the same from history alone."""
         return RecordedTree.model_validate((yield from self._told(f"/{quote(name, safe='')}/tree")))
 
-    def history(self, *, name: str = "", schedule: str = "", partition: str = "") -> Stream[RecordedJob]:
+    def history(
+        self, *, name: str = "", schedule: str = "", partition: str = "", template: str = ""
+    ) -> Stream[RecordedJob]:
         """Emit the jobs that history knows, newest first."""
-        chosen = {"name": name, "schedule": schedule, "partition": partition}
+        chosen = {"name": name, "schedule": schedule, "partition": partition, "template": template}
         params = {"limit": str(PAGE)} | {key: value for key, value in chosen.items() if value}
         return paged(lambda page: self._told("", **page), RecordedJobs.model_validate, params)
 

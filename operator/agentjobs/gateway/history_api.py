@@ -69,9 +69,13 @@ async def list_jobs(
         str | None, Query(max_length=253, pattern="^[-a-z0-9.]*$", description="Only jobs that this schedule made.")
     ] = None,
     partition: Annotated[str | None, Query(max_length=253, description="Only jobs with this partitionKey.")] = None,
+    template: Annotated[
+        str | None, Query(max_length=253, pattern="^[-a-z0-9.]*$", description="Only jobs of this template.")
+    ] = None,
 ) -> RecordedJobs:
     """List the jobs of a namespace, newest first."""
-    chosen = {"name": name or None, "schedule": schedule or None, "partition_key": partition or None}
+    chosen = {"name": name, "schedule": schedule, "partition_key": partition, "template": template}
+    chosen = {key: value or None for key, value in chosen.items()}
     async with budget.taken():
         page = await history.jobs(namespace, limit=limit, cursor=cursor, **chosen)
     return RecordedJobs(items=page.items, cursor=page.cursor)

@@ -482,6 +482,7 @@ class MemoryHistory:
         name: str | None = None,
         schedule: str | None = None,
         partition_key: str | None = None,
+        template: str | None = None,
     ) -> Page[RecordedJob]:
         """Return jobs of a namespace, newest first."""
         self._check_available()
@@ -494,6 +495,7 @@ class MemoryHistory:
             and (name is None or job.name == name)
             and (schedule is None or job.schedule == schedule != "")
             and (partition_key is None or job.partition_key == partition_key != "")
+            and (template is None or job.template == template != "")
         ]
         return page_of(found[:limit], lambda last: (last.created, last.uid), more=len(found) > limit)
 
@@ -716,6 +718,11 @@ def _queue(resolved: Resolved) -> str:
     return clean_text(resolved["spec"].get("queue") or "")
 
 
+def _template(resolved: Resolved | None) -> str:
+    template = resolved.get("template") if resolved else None
+    return template["name"] if template else ""
+
+
 def _journal_head(job: MemoryJob, start: int) -> JournalHead:
     own = job.starts[start]
     earlier = [(number, one) for number, one in sorted(job.starts.items()) if number < start and one.run is not None]
@@ -843,6 +850,7 @@ def _recorded_job(job: MemoryJob) -> RecordedJob:
         attempts=job.starts[newest].attempt if newest else 0,
         starts=newest,
         schedule=key.schedule,
+        template=_template(job.resolved),
         partition_key=clean_text(partition or ""),
         cost_usd=_cost(job),
     )

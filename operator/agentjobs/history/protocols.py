@@ -398,6 +398,7 @@ class ReadHistory(Protocol):
         name: str | None = None,
         schedule: str | None = None,
         partition_key: str | None = None,
+        template: str | None = None,
     ) -> Page[RecordedJob]:
         """Return jobs of a namespace, newest first. Raises `errors.Invalid` for a wrong limit or cursor."""
         ...

@@ -30,6 +30,7 @@ _MAX_START: Final = 2**31 - 1
 _NAME: Final = "AND jobs.name = %(name)s "
 _SCHEDULE: Final = "AND jobs.schedule = %(schedule)s AND jobs.schedule <> '' "
 _PARTITION: Final = "AND jobs.partition_key = %(partition_key)s AND jobs.partition_key <> '' "
+_TEMPLATE: Final = "AND jobs.template = %(template)s AND jobs.template <> '' "
 _OLDER: Final = "AND (jobs.created_at, jobs.uid) < (%(created)s, %(uid)s) "
 _START: Final = "AND start = %(start)s "
 _AFTER: Final = "AND (start, seq) > (%(last_start)s, %(last_seq)s) "
@@ -58,8 +59,9 @@ class Reads:
         name: str | None = None,
         schedule: str | None = None,
         partition_key: str | None = None,
+        template: str | None = None,
     ) -> Page[recorded.RecordedJob]:
-        """Return jobs of a namespace, newest first; with `name`, `schedule` or `partition_key` only those that have it.
+        """Return jobs of a namespace, newest first; with name, schedule, partition or template only those that have it.
 
         Args:
             limit: 1 to 500.
@@ -77,6 +79,8 @@ class Reads:
             conditions, asked = conditions + _SCHEDULE, asked | {"schedule": schedule}
         if partition_key is not None:
             conditions, asked = conditions + _PARTITION, asked | {"partition_key": clean_text(partition_key)}
+        if template is not None:
+            conditions, asked = conditions + _TEMPLATE, asked | {"template": template}
         if cursor is not None:
             created, uid = parse_cursor(cursor, (datetime, str))
             conditions, asked = conditions + _OLDER, asked | {"created": created, "uid": uid}

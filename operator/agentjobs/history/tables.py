@@ -105,6 +105,15 @@ Index(
     postgresql_where=text("partition_key <> ''"),
 )
 Index(
+    "jobs_template_idx",
+    jobs.c.cluster,
+    jobs.c.namespace,
+    jobs.c.template,
+    jobs.c.created_at.desc(),
+    jobs.c.uid.desc(),
+    postgresql_where=text("template <> ''"),
+)
+Index(
     "jobs_unique_key_idx",
     jobs.c.cluster,
     jobs.c.namespace,

@@ -62,6 +62,9 @@ async def test_a_job_is_run_by_the_name_of_its_template_and_its_parameters(jobs,
         await jobs.run(template, {"who": "Di"}, name=template)
     code, out, _ = await cli("run", "--template", template, "-p", "who=Bo", "-p", "tone=dry", "--json")
     assert (code, json.loads(out)["result"]["text"]) == (0, "Hello!")
+    told = [one async for one in jobs.history(template=template)]
+    assert [(one.template, one.phase) for one in told] == [(template, "Succeeded")] * 2
+    assert template in (await cli("history", "--template", template))[1]
 
 
 async def test_a_job_of_a_template_is_run_again_as_it_was_accepted(jobs, cli, template, tmp_path):

@@ -35,6 +35,9 @@ class Gateway:
     async def result(self, uid: str) -> Any:
         return _read(await self._people.result(uid))
 
+    async def parameters(self, uid: str) -> Any:
+        return _read(await self._people.parameters(uid))
+
     async def spec(self, uid: str) -> Any:
         return _read(await self._people.spec(uid))
 

@@ -1,5 +1,6 @@
 """What users read: their namespace, page by page, also of hostile jobs."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -198,3 +199,17 @@ async def test_values_that_json_cannot_say_are_invalid(operator, a_job):
 
     with pytest.raises(errors.Invalid, match="cannot store"):
         await operator.accept(Acceptance(record))
+
+
+async def test_the_jobs_of_a_template_are_found_by_its_name(operator, gateway, a_job):
+    template = {"name": "review", "generation": 2, "locked": [], "parameters": {"repo": "$(x)"}}
+    for uid, more in (("of", {"template": template}), ("none", {})):
+        record = a_job(uid, minute=1).job()
+        await operator.accept(Acceptance(replace(record, resolved={**record.resolved, **more})))
+
+    assert [(job.uid, job.template) for job in (await gateway.jobs("default", template="review")).items] == [
+        ("of", "review")
+    ]
+    assert (await gateway.jobs("default", template="")).items == []
+    assert (await gateway.job("default", "none")).template == ""
+    assert (await gateway.parameters("of"), await gateway.parameters("none")) == ({"repo": "$(x)"}, None)

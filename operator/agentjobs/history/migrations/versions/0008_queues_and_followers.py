@@ -32,6 +32,13 @@ def _add_to_jobs() -> None:
     op.add_column("jobs", sa.Column("unique_key", sa.Text()), schema=SCHEMA)
     op.add_column("jobs", sa.Column("notify", JSON()), schema=SCHEMA)
     op.create_index(
+        "jobs_template_idx",
+        "jobs",
+        ["cluster", "namespace", "template", sa.text("created_at DESC"), sa.text("uid DESC")],
+        schema=SCHEMA,
+        postgresql_where=sa.text("template <> ''"),
+    )
+    op.create_index(
         "jobs_unique_key_idx",
         "jobs",
         ["cluster", "namespace", "unique_key", sa.text("created_at DESC")],
