@@ -5,6 +5,8 @@ from typing import Final
 
 FAILURE: Final = 1
 USAGE: Final = 2
+SKIPPED: Final = 79
+"""A job was not run, because another one with its `unique` key counts."""
 TIMED_OUT: Final = 124
 """What timeout(1) exits with."""
 

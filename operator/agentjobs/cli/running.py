@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from agentjobs import errors
-from agentjobs.cli.failures import TIMED_OUT, USAGE, Failure
+from agentjobs.cli.failures import SKIPPED, TIMED_OUT, USAGE, Failure
 from agentjobs.cli.options import Context, GatewayCA, GatewayURL, Kubeconfig, Namespace, Timeout, seconds_of, talking
 from agentjobs.cli.parameters import Parameters, Template
 from agentjobs.cli.printing import age, as_json, harmless, show, show_answer
@@ -99,8 +99,8 @@ def run(
     from --name or the file, running the same command again shows the earlier run; `agentjobs rerun NAME` runs it again.
     With --local it records each step in a file, and --resume continues a run that was killed.
 
-    Exits 0 when it succeeded, 77 when it was cancelled, 78 when it failed; with --local also 70 (would be tried again)
-    and 75 (would be tried later).
+    Exits 0 when it succeeded, 77 when it was cancelled, 78 when it failed, 79 when it was skipped because another job
+    has its unique key; with --local also 70 (would be tried again) and 75 (would be tried later).
 
     Examples:
         agentjobs run "Say hello." --model gemini-flash-latest --instruction Rhyme.
@@ -223,6 +223,8 @@ def _see_through(talk: "Talk", name: str, *, json_: bool, timeout: float | None)
     except TimeoutError as error:
         raise Failure(str(error), code=TIMED_OUT) from None
     assert job is not None, "the stream begins with the job"
+    if job.phase == "Skipped":
+        raise typer.Exit(_skipped(job, json_=json_))
     verdict = _VERDICTS.get(job.phase, Verdict.FAIL)
     answer = _answer(talk, job) if job.succeeded else None
     if json_:
@@ -231,6 +233,17 @@ def _see_through(talk: "Talk", name: str, *, json_: bool, timeout: float | None)
     elif answer is not None:
         show_answer(answer)
     raise typer.Exit(EXIT_CODES[verdict])
+
+
+def _skipped(job: "Job", *, json_: bool) -> int:
+    """Say whose work it is; return the exit code."""
+    twin = job.status.duplicate_of
+    if json_:
+        named = {"name": twin.name, "uid": twin.uid} if twin else None
+        show(as_json({"name": job.name, "verdict": "Skip", "reason": job.reason, "duplicateOf": named, "result": None}))
+    if twin and twin.name:
+        show(harmless(f"To follow the job that counts: agentjobs wait {twin.name}"), error=True)
+    return SKIPPED
 
 
 def _answer(talk: "Talk", job: "Job") -> dict[str, Any]:

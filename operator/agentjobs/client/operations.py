@@ -318,9 +318,15 @@ def of_template(
 
 
 def _to_repeat(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out of a spec what belongs to one run: its time, and the orders given to it."""
+    """Leave out of a spec what belongs to one run: its time, and the orders given to it.
+
+    Who repeats a unique job wants it to run though it has run before; it still does not run beside its twin.
+    """
     left = of_one_run(AgentJobSpec)
-    return {key: value for key, value in spec.items() if key not in left}
+    kept = {key: value for key, value in spec.items() if key not in left}
+    if (unique := kept.get("unique")) and unique.get("states") in ("Successful", "All"):
+        kept["unique"] = {**unique, "states": "Incomplete"}
+    return kept
 
 
 def _is_bookkeeping(label: str) -> bool:

@@ -29,6 +29,11 @@ class Keyed:
     ended: bool = False
     phase: str = Phase.PENDING.value
 
+    @property
+    def age(self) -> tuple[datetime, str]:
+        """Its place among others: creation times have whole seconds, so names decide within one, as for slots."""
+        return self.created, self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Runs:
@@ -67,7 +72,7 @@ class Decisions:
 
     def decide(self, batch: Iterable[Acceptance]) -> None:
         """Decide about each job that has a key and about which nothing was decided before."""
-        for one in sorted(batch, key=lambda each: each.job.job.created):
+        for one in sorted(batch, key=lambda each: (each.job.job.created, each.job.job.name)):
             if one.unique is not None and one.job.job.uid not in self._decided:
                 self._decide(one, one.unique)
 
@@ -119,7 +124,7 @@ def judge(job: Keyed, request: UniqueRequest, others: Iterable[Keyed]) -> Runs |
     if begun or (counted and not request.replaces):
         twin = _newest(begun or counted)
         return Duplicate(twin.uid, twin.name)
-    if newer := [one for one in counted if one.created > job.created]:
+    if newer := [one for one in counted if one.age > job.age]:
         twin = _newest(newer)
         return Superseded(twin.uid, twin.name)
     return Runs(tuple(counted))
@@ -140,4 +145,4 @@ def _counts(other: Keyed, job: Keyed, request: UniqueRequest) -> bool:
 
 
 def _newest(jobs: Iterable[Keyed]) -> Keyed:
-    return max(jobs, key=lambda one: (one.created, one.uid))
+    return max(jobs, key=lambda one: one.age)

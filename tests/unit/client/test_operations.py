@@ -208,6 +208,25 @@ def test_a_rerun_of_a_job_that_is_gone_takes_what_history_keeps(world, job_body)
     assert there.sent[2].body["spec"] == {**SPEC, "session": {"userId": "ada"}}
 
 
+def test_a_rerun_of_a_text_that_was_put_together_reads_nothing_in_it(world, job_body):
+    session = {"appName": "hello", "userId": "ada", "sessionId": "u1"}
+    told = {**SPEC, "session": session, "input": {"message": "An answer said $(job.uid) and $$(x)."}}
+    there = world([errors.NotFound("gone"), {"uid": "u1", "name": "hello", "spec": told}, job_body("again")])
+
+    there.run(DO.rerun("hello", new_name_="again"))
+
+    assert there.sent[2].body["spec"]["input"]["message"] == "An answer said $$(job.uid) and $$$(x)."
+
+
+@pytest.mark.parametrize(("states", "then"), [("All", "Incomplete"), ("Scheduled", "Scheduled")])
+def test_a_rerun_of_a_unique_job_runs_though_it_has_run_before(world, job_body, states, then):
+    there = world([job_body(spec={**SPEC, "unique": {"key": "k", "states": states}}), job_body("again")])
+
+    there.run(DO.rerun("hello", new_name_="again"))
+
+    assert there.sent[1].body["spec"]["unique"] == {"key": "k", "states": then}
+
+
 def test_a_rerun_of_a_job_that_nobody_knows_says_so_of_both(world):
     there = world([errors.NotFound("not in the cluster"), errors.Denied("may not get configmaps")])
 

@@ -251,3 +251,17 @@ async def test_a_waiting_job_can_be_cancelled(world):
 
     assert world.status("join").phase == "Cancelled"
     assert world.reconciler.state.waits.wants("default") == {}
+
+
+async def test_an_order_to_a_job_whose_texts_read_answers_is_no_edit_of_its_work(world):
+    world.apply("plan")
+    world.apply(
+        "join", after={"jobs": ["plan"]}, input={"message": "$(after.plan.n)", "state": {"n": "$(after.plan.n)"}}
+    )
+    await world.act()
+    world.succeed("plan", n=1)
+    await world.act(seconds=1)
+    world.edit("join", priority=1)
+    await world.act(seconds=1)
+
+    assert "SpecChanged" not in {reason for reason, _ in world.events}

@@ -8,6 +8,7 @@ later. Pure: the caller has read the ConfigMaps.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,11 +22,13 @@ from agentjobs.api.job.output import schema_problems
 from agentjobs.api.job.spec import AgentJobSpec, Input, Session, default_agent_name, default_app_name
 from agentjobs.api.job.team import placeholder_problems
 from agentjobs.api.job.validation import grown_problems
-from agentjobs.api.problems import from_error
+from agentjobs.api.problems import Path, from_error
 from agentjobs.api.substitution import (
+    AFTER,
     PARAMETERS,
     follow_up_texts,
     names_of,
+    references,
     substituted,
     texts,
 )
@@ -166,6 +169,11 @@ def unresolved(
         spec = follow_up_texts(spec, lambda _path, text: composed(text, known.get))
     except Unusable as error:
         raise Invalid(f"a text of followUps cannot be written out: {error}") from error
+    return underived(spec, name=name, uid=uid)
+
+
+def underived(spec: Mapping[str, Any], *, name: str, uid: str) -> dict[str, Any]:
+    """Return an accepted spec without what follows from the job's own name and uid, its texts as they are."""
     session, agent = dict(spec.get("session") or {}), dict(spec.get("agent") or {})
     if session.get("sessionId") == uid:
         del session["sessionId"]
@@ -240,10 +248,20 @@ def edited_fields(job: Mapping[str, Any], accepted: Resolved) -> list[str]:
     """Return the fields of the work in which a legal job now differs from what was accepted.
 
     Texts from ConfigMaps are not compared: their keys are not stored, and their present contents are not read. Of a job
-    that was merged with others, a field that was taken away is not seen: they may have said the same.
+    that was merged with others, a field that was taken away is not seen: they may have said the same. A text that reads
+    answers of other jobs is not compared, either.
     """
-    if "steering" in accepted:
-        return _edits_over(job, accepted)
+    found = _edits_over(job, accepted) if "steering" in accepted else _edits(job, accepted)
+    read = {_place(path) for path, name in references(job["spec"]) if name.startswith(AFTER)}
+    return [field for field in found if not any(_place((field,)).startswith(place) for place in read)]
+
+
+def _place(path: Path) -> str:
+    """Where a text is, without the numbers of items."""
+    return re.sub(r"\[\d+\]", "", ".".join(part for part in path if isinstance(part, str)))
+
+
+def _edits(job: Mapping[str, Any], accepted: Resolved) -> list[str]:
     spec = AgentJobSpec.model_validate(job["spec"])
     own = resolve_spec(spec, job["metadata"], Sources(contents=_Unread(spec, accepted)))
     fields = _differences(_work(own), _work(accepted))

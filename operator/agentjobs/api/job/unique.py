@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from agentjobs.api.job.resolve import STEERING, unresolved
+from agentjobs.api.job.resolve import STEERING, underived
 from agentjobs.contract import Resolved
 
 
@@ -16,7 +16,10 @@ def unique_key(resolved: Resolved, *, name: str, uid: str) -> str:
     own = (spec.get("unique") or {}).get("key")
     if own is not None:
         return str(own)
-    bare = unresolved(spec, name=name, uid=uid)
+    bare = underived(spec, name=name, uid=uid)
     work = {key: value for key, value in bare.items() if key not in STEERING and key != "unique"}
-    text = json.dumps([work, resolved["scripts"]], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    # Texts of follow-ups get the values of parameters later than all others.
+    template = resolved.get("template")
+    later = template["parameters"] if template and work.get("followUps") else {}
+    text = json.dumps([work, resolved["scripts"], later], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -177,7 +177,7 @@ class Texts:
                 if asked.job == job.name:
                     self._take(name, _value(job, None, asked))
         if self._of_all:
-            told = msgspec.json.encode(self._told) if self._size <= MAX_VALUE else b""
+            told = msgspec.json.format(msgspec.json.encode(self._told), indent=-1) if self._size <= MAX_VALUE else b""
             self._take(RESULTS, told.decode() if told else _unresolved(RESULTS, _too_long(self._size)))
         return self._values, tuple(self._problems)
 

@@ -131,6 +131,17 @@ async def test_the_last_of_a_burst_stays_in_whatever_order_they_come(accept, job
     assert is_accepted(starts[2])
 
 
+async def test_of_a_burst_within_one_second_the_last_by_name_stays(accept, a_job):
+    jobs = [a_job(f"uid-{n}", name=f"job-{n}") for n in (2, 1, 3)]
+
+    answers = await asyncio.gather(*(accept(one, DEBOUNCE) for one in jobs))
+    starts = [await accept(one, DEBOUNCE, start=1) for one in jobs]
+
+    assert all(isinstance(answer, Superseded) for answer in starts[:2])
+    assert is_accepted(starts[2])
+    assert is_accepted(answers[2])
+
+
 async def test_a_burst_after_the_start_of_the_last_one_runs_again(accept, job):
     await accept(job(1), DEBOUNCE, start=1)
 

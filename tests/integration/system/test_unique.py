@@ -1,0 +1,76 @@
+"""Unique jobs and jobs that wait for others, through the whole system."""
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from agentjobs.contract import TerminationMessage, Verdict, start_of
+from agentjobs.dev.up import up
+from devcluster.client import PODS
+from devcluster.node import Instant
+
+EXAMPLES = Path(__file__).parents[3] / "examples" / "unique"
+JOBS = 500
+
+
+def succeeds(pod):
+    """The pod's container ends at once, with the runner's word."""
+    meta = pod["metadata"]
+    start = start_of(meta["name"], meta["labels"]["agentjobs.dev/job"])
+    word = TerminationMessage(Verdict.SUCCEED, "", "", start, meta["ownerReferences"][0]["uid"])
+    return Instant(message=word.dump(), exit_code=0)
+
+
+@pytest.mark.xdist_group("two-operators")
+async def test_five_hundred_equal_jobs_at_once_make_one_run_with_two_operators(backend, tmp_path, systems, job_of):
+    settings = {"AGENTJOBS_LEADER_ELECT": "false"}
+    async with up(tmp_path, apiserver=backend, operators=2, settings=settings, instant=succeeds) as cluster:
+        system = systems(cluster)
+        agent = {"model": "gemini-x", "inline": {"instruction": "x"}}
+        bodies = [job_of(f"twin-{n}", None, agent=agent, unique={"states": "All"})[0] for n in range(JOBS)]
+        await asyncio.gather(*map(system.apply, bodies))
+        statuses = [await system.finished(f"twin-{n}", 120) for n in range(JOBS)]
+        pods, _ = await cluster.client.list(PODS, system.namespace, label_selector="agentjobs.dev/job")
+
+    ran = [n for n, status in enumerate(statuses) if status["phase"] == "Succeeded"]
+    assert len(ran) == len(pods) == 1
+    assert Counter(status["phase"] for status in statuses) == {"Succeeded": 1, "Skipped": JOBS - 1}
+    named = {status["duplicateOf"]["name"] for status in statuses if status["phase"] == "Skipped"}
+    assert named == {f"twin-{ran[0]}"}
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.xdist_group("shared-cluster")
+async def test_of_equal_jobs_one_runs_and_of_a_burst_the_last(module_system):
+    for name in ("equal-jobs", "debounced-burst"):
+        await module_system.apply_file(EXAMPLES / f"{name}.yaml")
+    equal = [await module_system.finished(f"review-{n}") for n in "abc"]
+    burst = [await module_system.finished(f"reindex-{n}") for n in range(1, 6)]
+    told = await module_system.history("reindex-1")
+
+    assert Counter(status["phase"] for status in equal) == {"Succeeded": 1, "Skipped": 2}
+    assert [(status["phase"], status["reason"]) for status in burst[:4]] == [("Cancelled", "Replaced")] * 4
+    assert burst[4]["phase"] == "Succeeded"
+    assert told["job"]["phase"] == "Cancelled"
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.xdist_group("shared-cluster")
+async def test_a_job_waits_for_others_and_is_told_what_they_answered(module_system, job_of):
+    answer = {"starts": [[{"delay": "1s", "text": '{"title": "$(job.name) {x}"}'}]]}
+    schema = {"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]}
+    after = {"jobs": ["plan"], "selector": {"set": "parts"}}
+    told = {"message": "$(after.plan.title), $(after.results)"}
+    join = job_of("join", {"starts": [[{"text": "Done."}]]}, after=after, input=told)
+    await module_system.apply(*join)
+    waits = await module_system.until("join", lambda status: status.get("reason") == "WaitingForJobs")
+    plan = job_of("plan", answer, output={"schema": schema})
+    plan[-1]["metadata"]["labels"] = {"set": "parts"}
+    await module_system.apply(*plan)
+    ended = await module_system.finished("join")
+    assert (waits["phase"], ended["phase"]) == ("Pending", "Succeeded"), await module_system.status("plan")
+    spec = await module_system.history("join/spec")
+    result = '{"job":"plan","phase":"Succeeded","outcome":null,"result":{"title":"$(job.name) {x}"}}'
+    assert spec["spec"]["input"]["message"] == f"$(job.name) {{x}}, [{result}]"
