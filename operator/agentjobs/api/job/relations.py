@@ -59,7 +59,8 @@ class Unique(Model):
         description="Jobs of the namespace with the same key are equal; may hold `$(…)`. Default: a hash of the work.",
     )
     period: Duration | None = Field(
-        default=None, description="Only jobs made within this time count. Default: all, however old."
+        default=None,
+        description="Only jobs created within this time of each other count, at least 1s. Default: all, however old.",
     )
     states: Literal["Scheduled", "Incomplete", "Successful", "All"] = Field(
         default="Incomplete",
