@@ -84,7 +84,10 @@ class Sinks:
         return [_key(line) for line in lines]
 
     def _header(self, header: HeaderEntry) -> str:
-        return self._secret(header.value, header.file, header.env, f"header {header.name}")
+        value = self._secret(header.value, header.file, header.env, f"header {header.name}")
+        if "\n" in value:
+            raise errors.Misconfigured(f"header {header.name}: its value has several lines")
+        return value
 
     def _secret(self, value: str | None, file: Path | None, variable: str | None, what: str) -> str:
         if value is not None:

@@ -168,6 +168,16 @@ def test_what_is_no_key_is_said_without_saying_it(opened, tmp_path, text):
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize("value", [f"{SECRET}\nX-Other: 1", "", "Grüße"], ids=["two-lines", "empty", "not-ascii"])
+def test_what_is_no_header_is_said_without_saying_it(opened, value):
+    found = opened(a_sink(headers="[{name: Authorization, env: TOKEN}]"), {"TOKEN": value})
+
+    with pytest.raises(Misconfigured) as caught:
+        found.headers(found.by_name["chat"])
+    assert "Authorization" in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
 def test_a_secret_has_a_size(opened, tmp_path):
     (tmp_path / "url").write_text("https://a.example.com/" + "x" * 10**6)
     found = opened(a_sink(url=None, urlFile=tmp_path / "url"))

@@ -203,6 +203,15 @@ async def test_what_waits_for_a_sink_that_is_gone_is_given_up(backend, outbox, a
     assert (early, late, states) == (0, 1, {"chat": "GivenUp", "audit": "Waiting"})
 
 
+async def test_without_any_sink_all_that_waits_too_long_is_given_up(backend, outbox, accepted):
+    build = await accepted()
+    await backend.operator.write([build.transition(1, "Running")])
+    await backend.passes(2 * MINUTE)
+
+    assert await outbox.give_up([], after=MINUTE) == 1
+    assert (await outbox.backlog()).pending == 0
+
+
 async def test_the_backlog_tells_how_many_wait_and_how_long_the_oldest_does(backend, outbox, accepted):
     for number in range(3):
         build = await accepted(f"uid-{number}")
