@@ -265,3 +265,19 @@ async def test_an_order_to_a_job_whose_texts_read_answers_is_no_edit_of_its_work
     await world.act(seconds=1)
 
     assert "SpecChanged" not in {reason for reason, _ in world.events}
+
+
+async def test_a_job_that_waits_for_the_followers_of_another_waits_for_that_one_too(world):
+    world.apply("plan")
+    world.apply("part", labels={"agentjobs.dev/parent": "plan"})
+    world.apply("join", after={"selector": {"agentjobs.dev/parent": "plan"}}, input={"message": "$(after.results)"})
+    await world.act()
+    world.succeed("part", n=1)
+    await world.act(seconds=3)
+    await world.act(seconds=1)
+    assert said(world, "join") == ("WaitingForJobs", "waits for jobs: part, plan")
+    world.succeed("plan")
+    await world.act(seconds=3)
+    await world.act(seconds=1)
+
+    assert message(world, "join") == '[{"job":"part","phase":"Succeeded","outcome":null,"result":{"n":1}}]'

@@ -159,3 +159,17 @@ async def test_wrong_ones_fail_and_say_why(world, unique, reason):
     await world.act()
 
     assert end(world, "one")[:2] == ("Failed", reason)
+
+
+async def test_a_skipped_job_of_a_schedule_is_no_success_and_no_failure(world):
+    world.apply("one", unique={"key": "k"})
+    await world.act()
+    world.apply_schedule(jobTemplate={"spec": {**world.job("one")["spec"]}})
+    await world.act(minutes=10)
+    await world.act(seconds=1)
+    skipped = [name for name in world.jobs() if name != "one"]
+
+    assert [world.status(name).phase for name in skipped] == ["Skipped"]
+    assert world.schedule().get("active", []) == []
+    assert "lastSuccessfulTime" not in world.schedule()
+    assert world.schedule().get("consecutiveFailures", 0) == 0
