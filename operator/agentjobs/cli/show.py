@@ -349,7 +349,9 @@ def _start_page(number: int, entries: "Sequence[Event]", told: Told, full: bool)
 
 def _about(job: "Job", story: "Story | None") -> str:
     status, agent = job.status, job.spec.get("agent") or {}
-    runs = (agent.get("module") or {}).get("ref") or "inline agent"
+    # What a template runs is not in the job.
+    is_inline = "inline" in agent or "templateRef" not in job.spec
+    runs = (agent.get("module") or {}).get("ref") or ("inline agent" if is_inline else "what its template says")
     lost = f", {status.infra_restarts} lost to the cluster" if status.infra_restarts else ""
     snoozes = f", {counted(status.snoozes, 'snooze')}" if status.snoozes else ""
     return facts(
@@ -358,6 +360,7 @@ def _about(job: "Job", story: "Story | None") -> str:
             "Phase": phase_words(job.phase, job.reason if job.reason != job.phase else ""),
             "Because": job.message,
             "Runs": f"{runs}, model {agent.get('model')}" if agent.get("model") else runs,
+            "Template": _template(job),
             "Queue": status.queue.name if status.queue else str(job.spec.get("queue") or ""),
             "Attempts": f"{status.attempts} ({counted(status.starts, 'start')}{snoozes}{lost})",
             "Created": f"{job.created.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
@@ -406,3 +409,12 @@ def _head_of_answer(job: "Job") -> str:
         return ""
     more = f"\n… (all of it: agentjobs result {job.name})" if result.truncated else ""
     return f"Answer:\n{harmless(result.summary)}{more}"
+
+
+def _template(job: "Job") -> str:
+    """The job's template, with its generation once the job is accepted."""
+    told = job.status.resolved
+    if told is not None and told.template:
+        return f"{told.template}, generation {told.template_generation}"
+    reference = job.spec.get("templateRef")
+    return str(reference.get("name") or "") if isinstance(reference, Mapping) else ""

@@ -65,6 +65,7 @@ async def test_a_job_is_run_by_the_name_of_its_template_and_its_parameters(jobs,
     told = [one async for one in jobs.history(template=template)]
     assert [(one.template, one.phase) for one in told] == [(template, "Succeeded")] * 2
     assert template in (await cli("history", "--template", template))[1]
+    assert f"{template}, generation 1" in (await cli("show", template))[1]
 
 
 async def test_a_job_of_a_template_is_run_again_as_it_was_accepted(jobs, cli, template, tmp_path):

@@ -33,6 +33,7 @@ from agentjobs.api.substitution import (
     growth,
     names_of,
     placeholder_faults,
+    references,
     substituted,
     substitution_problems,
 )
@@ -140,14 +141,14 @@ def _deep_problems(body: Raw, names: Mapping[str, str], unknown: tuple[str, ...]
 
 def grown_problems(spec: Raw, names: Mapping[str, str]) -> Iterator[Problem]:
     """Check what a legal spec becomes once its names have their values."""
+    if not references(spec):
+        return
     # Before anything is made of it: a few names, often used, can stand for megabytes.
     if (more := growth(spec, names)) > MAX_SPEC_BYTES:
         cure = f"has {more} characters more once its names have values; use at most {MAX_SPEC_BYTES} bytes in all"
         yield Problem("spec", "", cure, AcceptedReason.SPEC_TOO_LARGE)
         return
     grown = substituted(spec, names)
-    if grown == spec:
-        return
     faults = [*_size_problems((), grown, MAX_SPEC_BYTES), *_hostile_content(grown)]
     faults += _size_problems(("input", "state"), as_object(grown.get("input")).get("state"), MAX_STATE_BYTES)
     model = _model(grown)

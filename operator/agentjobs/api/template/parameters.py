@@ -2,11 +2,13 @@
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from agentjobs.api.problems import Path, Problem, field_name, problem_at, shown
+from agentjobs.api.substitution import PARAMETERS, REFERENCE
 from agentjobs.api.template.spec import Parameter
 
-PREFIX = "params."
+_OURS: Final = (PARAMETERS, "job.", "schedule.")
 
 
 def declaration_problems(declared: Sequence[Parameter]) -> Iterator[Problem]:
@@ -19,6 +21,8 @@ def declaration_problems(declared: Sequence[Parameter]) -> Iterator[Problem]:
         seen.add(one.name)
         if one.required and one.default is not None:
             yield Problem(field_name(here), "", "is required and has a default, which no job would use; keep one")
+        if one.default is not None and any(name and name.startswith(_OURS) for name in REFERENCE.findall(one.default)):
+            yield problem_at((*here, "default"), one.default, "is text, in which no names are read; write the value")
         if one.enum and one.default is None and not one.required:
             yield Problem(field_name(here), "", "has an enum, so it needs a default of it, or required: true")
         if one.enum and one.default is not None and one.default not in one.enum:
@@ -43,11 +47,6 @@ def value_problems(declared: Sequence[Parameter], given: Mapping[str, object], t
 def values_of(declared: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, str]:
     """Return the value of each declared parameter: the job's, else the default, else the empty text."""
     return {one.name: given.get(one.name, one.default or "") for one in declared}
-
-
-def as_names(values: Mapping[str, str]) -> dict[str, str]:
-    """Return the values under the names that texts use: `params.<name>`."""
-    return {f"{PREFIX}{name}": value for name, value in values.items()}
 
 
 def _undeclared(name: str, known: Sequence[str], template: str) -> str:

@@ -1,3 +1,4 @@
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,6 +63,15 @@ SPECS = st.fixed_dictionaries(
 @given(SPECS, SPECS, SPECS)
 def test_it_does_not_matter_which_layers_are_merged_first(one: Any, two: Any, three: Any) -> None:
     assert merge(merge(one, two), three) == merge(one, merge(two, three))
+
+
+@given(SPECS, SPECS)
+def test_the_layers_are_left_as_they_were(low: Any, job: Any) -> None:
+    before = copy.deepcopy([low, job])
+    result = merge(low, job)
+
+    assert [low, job] == before
+    assert result is not low
 
 
 @given(SPECS)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs.api.job.resolve import Sources, resolve, resolve_spec, spec_hash, unresolved
+from agentjobs.api.job.resolve import Sources, accepted_spec, as_accepted, resolve, resolve_spec, spec_hash, unresolved
+from agentjobs.api.job.resolve import template_of as template_of_resolved
 from agentjobs.api.problems import rejection
 from agentjobs.api.template.read import ReadJob, read_job, template_of
 from agentjobs.contract import Resolved
@@ -248,3 +249,29 @@ def test_work_that_is_run_again_is_what_was_accepted_whatever_its_texts_say() ->
     assert second["input"] == first["spec"]["input"]
     assert second["agent"]["inline"]["instruction"] == first["spec"]["agent"]["inline"]["instruction"]
     assert second["followUps"][0]["parameters"]["what"] == "$$(result.secret) of $(result.bug)"
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "retry": st.just({"maxAttempts": 1}),
+            "priority": st.integers(0, 9),
+            "session": st.just({"userId": "u"}),
+            "unique": st.just({"key": "of $(params.repo)"}),
+            "partitionKey": st.just("$(params.repo)"),
+            "output": st.just({"outcomeKey": "how"}),
+        },
+    )
+)
+def test_what_is_accepted_reads_the_same_from_its_spec_and_from_the_database(spec: dict[str, Any]) -> None:
+    job = job_of(parameters={"repo": "shop"}, **spec)
+    got = read_job(job, template_of("review", 1, REVIEW))
+    assert got.spec is not None
+    assert as_accepted(got.spec, resolved(job, got)) == accepted_spec(resolved(job, got))
+
+
+@pytest.mark.parametrize("told", [None, 3, {}, {"name": 3}, {"name": "a", "locked": None, "parameters": 3}])
+def test_a_template_that_another_version_stored_is_read_as_far_as_it_can_be(told: Any) -> None:
+    read_back = template_of_resolved({"spec": {}, "scripts": {}, "template": told})
+    assert read_back is None or read_back == {"name": "a", "generation": 0, "locked": [], "parameters": {}}

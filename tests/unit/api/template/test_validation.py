@@ -54,6 +54,7 @@ def test_what_a_job_may_still_add_is_no_fault_of_a_template(spec: dict[str, Any]
         ({"parameters": [{"name": "a", "enum": ["x"], "default": "y"}]}, "spec.parameters[0].default"),
         ({"parameters": [{"name": "a", "required": True, "default": "y"}]}, "spec.parameters[0]"),
         ({"parameters": {"a": "x"}}, "spec.parameters"),
+        ({"parameters": [{"name": "a"}, {"name": "b", "default": "of $(params.a)"}]}, "spec.parameters[1].default"),
         ({"runtime": {"env": [{"value": "a"}]}}, "spec.runtime.env[0].name"),
         ({"runtime": {"volumes": [{"name": "v", "hostPath": {}}]}}, "spec.runtime.volumes[0].hostPath"),
     ],
