@@ -248,7 +248,7 @@ def model_limit(seen: Observation, now: datetime) -> Answer | None:
 
 
 def slot(seen: Observation, now: datetime) -> Answer | None:
-    """Has no slot of its queue, or another job uses its session. The job fails once `timeouts.queue` is over."""
+    """Has no slot of its queue, or another job uses its session. Fails once `timeouts.queue` is over, or rejected."""
     job, spec = seen.job, seen.legal_spec
     if seen.slot is None:
         return needs.Slot(spec.queue, spec.priority, spec.session_key(name=job.name, uid=job.uid))

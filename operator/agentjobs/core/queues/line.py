@@ -160,9 +160,11 @@ class Line:
 
     def look(self, policy: QueuePolicy, now: datetime) -> None:
         """Take in what is allowed, and that time has passed."""
+        was_set_back = now < self.limits.now
         self.limits.now = now
-        if policy != self.limits.policy:
+        if policy != self.limits.policy or was_set_back:
             self._adopt(policy)
+            self._tell_at = NEVER
         self._age()
         while self._timers and self._timers[0][0] <= now:
             partition = heappop(self._timers)[2]
@@ -308,9 +310,11 @@ class Line:
                 flagged.add(partition)
             opens = partition.opens_at(policy, self.limits.now)
             partition.is_open = opens is None and not partition.is_full(policy)
-            if opens is not None and partition.waiting and (partition.timer is None or opens < partition.timer):
-                partition.timer = opens
-                heappush(self._timers, (opens, next(self._numbers), partition))
+            # Jobs are told when the budget has room again, though a rate may keep them longer.
+            due = opens if budget is None else budget.until
+            if due is not None and partition.waiting and (partition.timer is None or due < partition.timer):
+                partition.timer = due
+                heappush(self._timers, (due, next(self._numbers), partition))
             self._place(partition, policy)
             self._note_doubts(partition)
         if flagged:

@@ -38,6 +38,8 @@ class Starts:
 
     def room_at(self, rate: Rate, now: datetime) -> datetime | None:
         """Return when the next start may be; None for at once."""
+        while self._starts and self._starts[-1].time > now:
+            self._starts.pop()  # the clock was set back; PostgreSQL has its own
         while self._starts and self._starts[0].time + rate.period <= now:
             self._starts.popleft()
         over = len(self._starts) - rate.starts

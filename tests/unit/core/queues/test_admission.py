@@ -269,6 +269,18 @@ def test_a_budget_that_lets_jobs_fail_ends_those_who_wait_and_no_other_partition
     assert queues.waiting() == {}
 
 
+def test_a_job_is_told_when_its_budget_has_room_again_though_the_rate_keeps_it_longer():
+    queues, policy = lone(partition="red"), {"rate": Rate(1, 60 * SECOND, True)}
+    look(queues, **policy)
+    queues.ask("agents", candidate("two", partition="red"))
+    policy["exceeded"] = (ExceededBudget("day", NOW + SECOND, "red"),)
+    before = look(queues, **policy)
+    after = look(queues, after=1, **policy)
+
+    assert (reasons(before.refused), before.again) == (["BudgetHeld"], NOW + SECOND)
+    assert (reasons(after.refused), after.again) == (["WaitingForRate"], NOW + 60 * SECOND)
+
+
 def test_a_full_backlog_ends_the_last_of_the_new_jobs_and_none_that_was_accepted():
     queues = Queues()
     for number in range(5):
@@ -358,6 +370,22 @@ def test_a_rate_is_kept_when_its_queue_was_empty_meanwhile():
 
     assert look(queues, rate=rate).again == NOW + 60 * SECOND
     assert look(queues, rate=rate, after=60).admitted
+
+
+@pytest.mark.parametrize("wait", ["rate", "room", "told"])
+def test_a_clock_that_is_set_back_keeps_nobody_waiting(wait):
+    queues, policy = lone(), {"rate": Rate(1, 60 * SECOND)} if wait == "rate" else {}
+    look(queues, **policy)
+    if wait == "room":
+        queues.room_refused(("default", "one"), "Slot", NOW + SECOND)
+    elif wait == "told":
+        queues = crowd(500)
+        look(queues, stopped=Stop.HOLD)
+        assert len(look(queues, after=-3600, stopped=Stop.HOLD).refused) == 200
+        return
+    queues.ask("agents", candidate("two"))
+
+    assert look(queues, after=-3600, **policy).admitted
 
 
 def test_little_is_remembered_of_partitions_that_came_to_rest():

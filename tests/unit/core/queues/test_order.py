@@ -325,6 +325,7 @@ def check(walk, before, granted):
     for queue, policy in walk.policies.items():
         held = walk.holders(queue)
         assert len(held) <= max(policy.limit, before[queue]), "more slots than the queue has"
+        assert walk.next(queue) is None, "a slot is free, and a job could have it"
         new = [walk.granted[key] for key in walk.granted.keys() - granted if walk.granted[key][0] == queue]
         for partition, count in Counter(one.partition for _, one, _ in new).items():
             assert policy.per_partition is None or len(walk.holders(queue, partition)) <= policy.per_partition
