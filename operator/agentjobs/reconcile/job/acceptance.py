@@ -1,5 +1,6 @@
 """Acceptance: what will run is stored in Postgres, and from then on that counts, whatever is edited."""
 
+import contextlib
 from dataclasses import replace
 
 from agentjobs.api.job.relations import Unique
@@ -56,7 +57,8 @@ class Acceptance:
             stored = self._state.specs.accept(job.uid, answer.resolved, sent)
             if isinstance(answer, NoSlot):
                 self._state.room_refused(job, answer.reason, answer.retry_in)
-                await self._left.give_back(answer.holders)
+                with contextlib.suppress(Unavailable):  # the next refusal tries again
+                    await self._left.give_back(answer.holders)
                 return None
             if memo is not None and start is not None and answer.claimed is not None:
                 memo.claimed = ClaimedSlot(start.start, answer.claimed, job.resource_version)

@@ -1,0 +1,66 @@
+"""Slots under many connections at once."""
+
+import asyncio
+import random
+from datetime import timedelta
+
+import pytest
+
+from agentjobs.history.database import Database
+from agentjobs.history.operator_writes import OperatorWrites
+from agentjobs.history.records import Acceptance, Accepted, Rate, SlotRequest
+
+OPERATORS = 6
+
+
+@pytest.fixture
+async def operators(database):
+    """Operators that know nothing of each other."""
+    databases = [Database(database) for _ in range(OPERATORS)]
+    for one in databases:
+        await one._pool.open()
+    yield [OperatorWrites(one, cluster="c0ffee") for one in databases]
+    for one in databases:
+        await one.close()
+
+
+def asked(build, start=1, queue="q", limit=3, **slot):
+    return Acceptance(build.job(), build.start(start), SlotRequest(queue, slot.pop("partition", ""), limit, **slot))
+
+
+LIMITS = {
+    "queue": {},
+    "partition": {"limit": 99, "per_partition": 3},
+    "rate": {"limit": 99, "rate": Rate(3, timedelta(hours=1))},
+}
+
+
+@pytest.mark.parametrize("limits", LIMITS)
+async def test_many_operators_at_once_give_no_slot_too_many(operators, a_job, limits):
+    builds = [a_job(f"uid-{number}") for number in range(60)]
+
+    answers = await asyncio.gather(
+        *(operators[number % OPERATORS].accept(asked(build, **LIMITS[limits])) for number, build in enumerate(builds))
+    )
+
+    assert sum(isinstance(answer, Accepted) for answer in answers) == 3
+
+
+async def test_claims_of_many_queues_beside_ends_in_any_order_never_stand_in_each_others_way(operators, a_job):
+    order = random.Random(15)
+    builds = [a_job(f"uid-{number:02}") for number in range(40)]
+
+    async def live(build, number):
+        operator = operators[number % OPERATORS]
+        for start in (1, 2, 3):
+            queue = f"q{order.randrange(4)}"
+            ended = tuple((other.uid, start - 1) for other in order.sample(builds, 5))
+            await operator.accept(asked(build, start, queue, 100, released=ended))
+            await operator.write([other.end(start) for other in order.sample(builds, 10)])
+
+    await asyncio.gather(*(live(build, number) for number, build in enumerate(builds)))
+    await operators[0].write([build.end(3) for build in builds])
+
+    for number in range(4):
+        alone = asked(a_job(f"last-{number}"), queue=f"q{number}", limit=1)
+        assert isinstance(await operators[0].accept(alone), Accepted), "a slot was left"
