@@ -85,7 +85,8 @@ class Acceptance:
             released=news.released,
         )
         answer = await self._history.accept(records.Acceptance(record, start, slot, unique))
-        self._state.slot_news.told(queue, news)
+        if isinstance(answer, records.Accepted | NoSlot):  # else no slot was asked for, and nothing told
+            self._state.slot_news.told(queue, news)
         return answer
 
     async def give_up(self, job: Job, memo: JobMemo) -> None:
