@@ -33,7 +33,6 @@
     memory_slots     the same in memory, for tests
     twins            which of several equal jobs runs, without I/O
     unique_keys      the keys of such jobs, asked in the transaction that accepts one
-    answers          values of whole answers by their paths, without I/O
     writer           the operator's queue of writes: never blocks, survives an outage
     runner_writes    writes of runners through the gateway, behind the fence
     entries          timeline entries as they are stored, and their usage

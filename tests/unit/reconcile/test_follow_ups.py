@@ -279,6 +279,42 @@ async def test_a_job_that_a_person_deletes_before_is_followed_by_none(world):
     assert children(world) == set()
 
 
+async def test_its_schedules_history_limit_waits_for_the_follow_ups(world):
+    work = {"agent": {"model": "gemini-flash-latest", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
+    world.apply_schedule(
+        successfulJobsHistoryLimit=0, jobTemplate={"spec": {**work, "followUps": [{**NEXT, "input": {"message": "x"}}]}}
+    )
+    await world.act()
+    await world.act(minutes=10)
+    world.refuse["create", "AgentJob"] = Denied("exceeded quota")
+    world.end_jobs()
+    for _ in range(3):
+        await world.act(seconds=10)
+    (stays,) = world.jobs()
+    uid = world.objects["AgentJob", "default", stays]["metadata"]["uid"]
+    world.refuse.clear()
+    for _ in range(3):
+        await world.act(seconds=60)
+
+    assert [name for name in children(world) if "-next-" in name] == [child_name(stays, uid, "next")]
+    assert stays not in world.jobs()
+
+
+async def test_a_template_brings_its_follow_ups_and_its_parameters_into_them(world):
+    world.apply_template(
+        "triage",
+        parameters=[{"name": "issue", "default": "87"}],
+        agent={"model": "gemini-flash-latest", "inline": {"instruction": "Be brief."}},
+        input={"message": "Go."},
+        followUps=[{**NEXT, "input": {"message": "$(params.issue): $(result.title)"}}],
+    )
+    uid = world.apply_from("triage", parameters={"issue": "$(result.title)"})["metadata"]["uid"]
+    await end(world)
+    child = world.objects["AgentJob", "default", child_name("hello", uid, "next")]
+
+    assert child["spec"]["input"]["message"] == "$$(result.title): it"
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("write", range(3, 10))
 async def test_whichever_write_the_operator_dies_at_each_follow_up_is_made_once(worlds, died, write, after):

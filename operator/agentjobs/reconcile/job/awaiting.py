@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
+from agentjobs.api.answers import Missing, Whole, as_text, value_at, whole
 from agentjobs.api.conditions import AcceptedReason, ConditionType, Phase
 from agentjobs.api.job.after import RESULTS, AfterName, after_names
 from agentjobs.api.job.relations import After
@@ -20,7 +21,6 @@ from agentjobs.contract import LABEL_PARENT, cut
 from agentjobs.core.job.awaiting import Awaited, Wants, cycle_of
 from agentjobs.core.job.ended import KnownJob
 from agentjobs.core.job.observation import Job, Observation
-from agentjobs.history.answers import Missing, Whole, as_text, value_at, whole
 from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.reconcile.job.memo import JobMemo
 from agentjobs.reconcile.ports import Ports
