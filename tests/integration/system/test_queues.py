@@ -29,9 +29,20 @@ def a_queue(name="fast", **spec):
         ({"budgets": [{"name": "day", "period": "Daily"}]}, "maxCostUSD"),
         ({"budgets": [{"name": "day", "period": "Hourly", "maxTokens": 1}]}, "period"),
         ({"modelLimits": [{"models": ["m"]}]}, "requestsPerMinute"),
+        ({"modelLimits": [{"models": [], "requestsPerMinute": 1}]}, "names at least one"),
         ({"stopPolicy": "Stop"}, "stopPolicy"),
     ],
-    ids=["rate-0", "no-period", "below-0", "partition-0", "no-limit", "hourly", "no-model-limit", "no-policy"],
+    ids=[
+        "rate-0",
+        "no-period",
+        "below-0",
+        "partition-0",
+        "no-limit",
+        "hourly",
+        "no-model-limit",
+        "no-model",
+        "no-policy",
+    ],
 )
 async def test_the_api_server_refuses_what_no_queue_can_be(system, spec, field):
     refused = await system.refusal(a_queue(**spec))

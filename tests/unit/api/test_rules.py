@@ -6,13 +6,16 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from tests.crdvalues import jobs, values
 
-from agentjobs.api.generate.crd import object_schema, schedule_schema
+from agentjobs.api.generate.crd import object_schema, queue_schema, schedule_schema
+from agentjobs.api.queues.validation import read_queue
 from devcluster.apiserver.schema import Schema
 
 RAW = object_schema()
 SCHEMA = Schema(RAW)
 SCHEDULE = schedule_schema()
 of_schedules = Schema(SCHEDULE)
+QUEUE = queue_schema()
+of_queues = Schema(QUEUE)
 STARTED = {"phase": "Running", "startTime": "2026-12-01T09:00:00Z"}
 BROKEN = "evaluating rule"
 # A number of JSON like 3.0: the server stores it as 3, so that it is refused at once or never.
@@ -61,3 +64,20 @@ def test_no_schedule_makes_a_rule_fail(spec: dict[str, Any]) -> None:
     messages = [cause["message"] for cause in of_schedules.validate(job)]
 
     assert [one for one in messages if BROKEN in one and FRACTION not in one] == []
+
+
+@unhurried
+@given(values(QUEUE["properties"]["spec"]))
+def test_what_the_api_server_takes_for_a_queue_its_model_reads_too(spec: dict[str, Any]) -> None:
+    queue = {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentQueue", "metadata": {"name": "x"}, "spec": spec}
+    of_queues.prune(queue)
+    of_queues.default(queue)
+    messages = [cause["message"] for cause in of_queues.validate(queue)]
+    read = read_queue("x", queue.get("spec"))
+
+    assert [one for one in messages if BROKEN in one and FRACTION not in one] == []
+    # The operator alone knows zones, names that are taken, and what lies between two durations. 3.0 is stored as 3.
+    known = ("timeZone", "period", "priorityAging", "name", "queue")
+    if not messages and isinstance(read, list):
+        others = [str(one) for one in read if not one.field.rpartition(".")[2].startswith(known)]
+        assert [one for one in others if "is not a whole number" not in one and "is longer than" not in one] == []

@@ -159,6 +159,7 @@ def queue_schema() -> Schema:
     budget = fields["budgets"]["items"]
     _set_defaults(budget, QueueBudget)
     _add(budget, "has(self.maxCostUSD) || has(self.maxTokens)", "a budget needs maxCostUSD, maxTokens or both")
+    _add(fields["modelLimits"]["items"], "self.models.size() > 0", "a limit of models names at least one")
     _add(
         fields["modelLimits"]["items"],
         "has(self.requestsPerMinute) || has(self.tokensPerMinute) || has(self.maxConcurrentCalls)",

@@ -19,6 +19,7 @@ MIN_PERIOD: Final = timedelta(seconds=1)
 MAX_PERIOD: Final = timedelta(days=1)
 """Starts are remembered that long, one row each."""
 MIN_AGING: Final = timedelta(seconds=1)
+MIN_QUEUE_TIMEOUT: Final = timedelta(seconds=1)
 
 
 def read_queue(name: str, spec: object) -> AgentQueueSpec | list[Problem]:
@@ -44,6 +45,9 @@ def _rule_problems(spec: AgentQueueSpec) -> Iterator[Problem]:
         yield from _between(("rateLimit", "period"), spec.rate_limit.period, MIN_PERIOD, MAX_PERIOD)
     if spec.priority_aging is not None:
         yield from _between(("priorityAging",), spec.priority_aging, MIN_AGING, None)
+    if spec.defaults.timeouts.queue is not None:
+        # What no job may have fails every job.
+        yield from _between(("defaults", "timeouts", "queue"), spec.defaults.timeouts.queue, MIN_QUEUE_TIMEOUT, None)
     for number, limit in enumerate(spec.model_limits):
         if not limit.requests_per_minute and not limit.tokens_per_minute and not limit.max_concurrent_calls:
             cure = "limits nothing; set requestsPerMinute, tokensPerMinute or maxConcurrentCalls"

@@ -54,6 +54,11 @@ def test_a_queue_needs_nothing(spec: object) -> None:
         ),
         pytest.param({"rateLimit": {"starts": 1, "period": "0s"}}, 'spec.rateLimit.period: "0s" is too short', id="0s"),
         pytest.param({"priorityAging": "0s"}, 'spec.priorityAging: "0s" is too short', id="aging-0"),
+        pytest.param(
+            {"defaults": {"timeouts": {"queue": "0s"}}},
+            'spec.defaults.timeouts.queue: "0s" is too short',
+            id="default-0s",
+        ),
         pytest.param({"modelLimits": [{"models": ["m"]}]}, "spec.modelLimits[0]: limits nothing", id="no-limit"),
         pytest.param(
             {"budgets": [{"name": "a", "period": "Daily"}]}, "spec.budgets[0]: limits nothing", id="no-budget"

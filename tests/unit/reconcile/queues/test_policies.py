@@ -120,3 +120,24 @@ async def test_an_object_without_a_maximum_has_the_installations(world):
     limits = [world.reconciler.state.policy("default", name).limit for name in ("scheduled", "other")]
     assert limits == [5, 10]
     assert world.objects["AgentQueue", "default", "scheduled"]["status"]["max"] == 5
+
+
+async def test_defaults_of_a_queue_hold_for_jobs_that_say_nothing_else(world):
+    world.apply_queue(concurrency={"max": 0}, defaults={"priority": 7, "timeouts": {"queue": "1h"}})
+    world.apply("silent", queue="fast")
+    world.apply("outspoken", queue="fast", timeouts={"queue": "9h"})
+    await world.act()
+    await world.act(hours=2)
+
+    assert (world.status("silent").phase, world.status("silent").reason) == (Phase.FAILED, "QueueTimeout")
+    assert world.status("outspoken").phase is Phase.QUEUED
+
+
+async def test_a_queue_that_appears_gives_its_defaults_to_jobs_that_waited_for_it(world):
+    world.apply(queue="fast")
+    await world.act()
+    world.apply_queue(concurrency={"max": 0}, defaults={"timeouts": {"queue": "1h"}})
+    await world.act(seconds=1)
+    await world.act(hours=2)
+
+    assert world.status().reason == "QueueTimeout"
