@@ -173,3 +173,17 @@ async def test_a_skipped_job_of_a_schedule_is_no_success_and_no_failure(world):
     assert world.schedule().get("active", []) == []
     assert "lastSuccessfulTime" not in world.schedule()
     assert world.schedule().get("consecutiveFailures", 0) == 0
+
+
+async def test_what_history_says_ends_a_job_also_when_a_restored_database_has_forgotten_its_start(world):
+    world.apply("one", unique={"key": "k", "onConflict": "Replace"}, retry={"maxAttempts": 3})
+    await world.act()
+    world.end_jobs(Verdict.RETRY, reason="ToolError", code=70)
+    await world.act(seconds=1)
+    world.history.jobs_by_uid[world.job("one")["metadata"]["uid"]].starts.clear()
+    world.apply("two", unique={"key": "k", "onConflict": "Replace"})
+    await world.act(seconds=1)
+    await world.act(minutes=10)
+
+    assert end(world, "one")[:2] == ("Cancelled", "Replaced")
+    assert world.status("two").phase == "Running"

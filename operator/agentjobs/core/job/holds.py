@@ -53,7 +53,7 @@ def end_requested(seen: Observation, now: datetime) -> Answer | None:
 def twin(seen: Observation, now: datetime) -> Answer | None:
     """Is not to start, because another job has the same `unique` key: it is skipped, or was replaced."""
     found = seen.twin
-    if found is None or seen.job.status.starts:
+    if found is None:
         return None
     if found.replaces:
         message = f"job {found.twin.name} has the same unique key and took its place"
