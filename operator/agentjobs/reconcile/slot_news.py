@@ -39,7 +39,8 @@ class SlotNews:
 
     def ended(self, queue: QueueName, uid: str, start: int) -> None:
         """A start has ended."""
-        self._held[queue].pop((uid, start), None)
+        if queue in self._held:
+            self._held[queue].pop((uid, start), None)
         self._released[queue][uid, start] = None
         self._news.pop(queue, None)
 
