@@ -30,6 +30,7 @@ from agentjobs.contract import (
     GROUP,
     LABEL_FOLLOW_UP,
     LABEL_PARENT,
+    LABEL_TEMPLATE,
     MANAGED_BY,
     VERSION,
     Resolved,
@@ -172,6 +173,7 @@ class Plans:
             "labels": {
                 LABEL_PARENT: job.name,
                 LABEL_FOLLOW_UP: follow_up.name,
+                LABEL_TEMPLATE: follow_up.template_ref.name,
                 "app.kubernetes.io/managed-by": MANAGED_BY,
             },
             "annotations": {

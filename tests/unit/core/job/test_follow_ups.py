@@ -75,6 +75,7 @@ def test_a_follow_up_is_a_job_of_its_template_with_its_lineage():
     }
     assert body["metadata"]["labels"]["agentjobs.dev/parent"] == "triage-87"
     assert body["metadata"]["labels"]["agentjobs.dev/follow-up"] == "next"
+    assert body["metadata"]["labels"]["agentjobs.dev/template"] == "implement"
     assert body["metadata"]["annotations"] == {
         "agentjobs.dev/parent-uid": UID,
         "agentjobs.dev/root": "triage-87",
