@@ -187,3 +187,30 @@ async def test_what_history_says_ends_a_job_also_when_a_restored_database_has_fo
 
     assert end(world, "one")[:2] == ("Cancelled", "Replaced")
     assert world.status("two").phase == "Running"
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_two_operators_that_die_at_any_write_never_run_twins_together(worlds, died, seed):
+    world = worlds(seed)
+    world.join(1)
+    draw, unique = world.random, [{"key": "k"}, {"key": "k", "onConflict": "Replace"}][seed % 2]
+    for n in range(30):
+        if n % 3 == 0:
+            world.apply(f"job-{n:02}", unique=unique, **draw.choice([{}, {"startAfter": "3s"}]))
+        world.die_at, world.die_after = len(world.writes) + draw.randint(1, 8), draw.random() < 0.5
+        number = draw.randint(0, 1)
+        try:
+            await world.act(number, shuffled=True, seconds=1)
+        except died:
+            world.restart(number)
+        assert len(world.living_pods()) <= 1
+        if draw.random() < 0.2:
+            world.end_jobs()
+    world.die_at = None
+    for _ in range(4):
+        await world.act(0, seconds=3)
+        world.end_jobs()
+
+    ends = {world.status(name).phase for name in world.jobs()}
+    assert ends <= {"Succeeded", "Skipped", "Cancelled"}
+    assert "Succeeded" in ends
