@@ -52,6 +52,7 @@ ACTIONS = (
     "find-history",
     "cancel",
     "suspend",
+    "steer-queue",
     "resume",
     "delete-job",
     "roll-back",
@@ -342,10 +343,25 @@ async def act(world, action, draw, number):  # noqa: C901  one flat branch an ac
         stay_behind(world, number)
     elif action in ("suspend", "resume"):
         world.edit("one", suspend=action == "suspend")
+    elif action == "steer-queue":
+        steer_queue(world, draw)
     elif action == "relist":
         world.list(number)
     elif action == "wait":
         await world.act(number, minutes=20)
+
+
+def steer_queue(world, draw):
+    """The queue of the jobs gets an object, is stopped, broken, narrowed, opened, or loses its object."""
+    ways = ({}, {"stopPolicy": "Hold"}, {"stopPolicy": "HoldAndDrain"}, {"concurrency": {"max": "many"}})
+    if draw % 6 == 5:
+        world.remove("agents", kind="AgentQueue")
+        return
+    spec = {"stopPolicy": "None", "concurrency": {"max": draw % 3}, **ways[draw % len(ways)]}
+    if ("AgentQueue", "default", "agents") in world.objects:
+        world.edit("agents", kind="AgentQueue", **spec)
+    else:
+        world.apply_queue("agents", **spec)
 
 
 def turn(world, *, newer):
@@ -375,6 +391,7 @@ def stay_behind(world, number):
 async def finish(world, operators):
     """With everything well again, every job comes to its end."""
     world.history_away, world.die_at = False, None
+    world.remove("agents", kind="AgentQueue")
     turn(world, newer=False)
     world.edit("one", suspend=False, budget={"maxLLMCalls": 1000, "onExceeded": "Suspend"})
     for _ in range(60):
