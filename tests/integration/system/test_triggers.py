@@ -25,6 +25,7 @@ from .conftest import AGENTJOBS, ROOT, System
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("triggers")]
 
 TEMPLATES = Resource("agentjobs.dev", "v1alpha1", "agenttemplates", "AgentTemplate")
+EXAMPLE = ROOT / "examples" / "webhook"
 SECRET = b"a secret of the repository"
 # 500 take half a minute on a machine that does nothing else.
 BURST = 100
@@ -56,6 +57,8 @@ async def system(backend, tmp_path_factory):
         }
         for template in ("triage", "burst")
     ]
+    example = yaml.safe_load((EXAMPLE / "triggers.yaml").read_text())["triggers"]
+    entries += [entry | {"secretFiles": [str(folder / "secret")]} for entry in example]
     (folder / "triggers.yaml").write_text(yaml.safe_dump({"triggers": entries}))
     async with up(
         folder / "cluster",
@@ -76,6 +79,9 @@ async def system(backend, tmp_path_factory):
             }
             body = {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentTemplate", "metadata": {"name": name}}
             await system.client.create(TEMPLATES, "default", body | {"spec": spec})
+        for body in yaml.safe_load_all((EXAMPLE / "triage.yaml").read_text()):
+            resource = CONFIG_MAPS if body["kind"] == "ConfigMap" else TEMPLATES
+            await system.client.create(resource, "default", body)
         yield system
 
 
@@ -95,7 +101,7 @@ async def call(system):
                 return await sent(title, template)
 
         async def sent(title, template):
-            body = json.dumps({"issue": {"title": title}}).encode()
+            body = json.dumps({"action": "opened", "issue": {"number": 7, "title": title}}).encode()
             signature = hmac.new(SECRET, body, hashlib.sha256).hexdigest()
             headers = {"X-Hub-Signature-256": f"sha256={signature}"}
             return await http.post(f"/v1/namespaces/default/triggers/{template}", content=body, headers=headers)
@@ -117,6 +123,15 @@ async def test_what_a_stranger_writes_reaches_the_agent_as_text_and_nothing_more
 
     assert (answer.status_code, status["phase"]) == (201, "Succeeded")
     assert await messages(system, job["uid"]) == ["Look at: $(job.uid) $$(x) $(params.title)"]
+
+
+async def test_the_example_makes_a_job_of_an_issue(system, call):
+    answer = await call("The last page is missing", "triage-issue")
+    job = answer.json()
+    status = await system.finished(job["job"])
+
+    assert (status["phase"], status["result"]["summary"]) == ("Succeeded", "Looks like an error in the pager.")
+    assert await messages(system, job["uid"]) == ["Issue 7: The last page is missing"]
 
 
 async def test_a_call_that_is_replayed_after_its_job_was_deleted_makes_none(system, call):

@@ -1,0 +1,43 @@
+"""A call with a token makes a job with that token's rights, whatever the gateway itself may do."""
+
+import pytest
+
+from agentjobs.kube.callers import Callers
+from agentjobs.kube.resources import AGENTJOBS
+
+
+def url(cluster, template="triage"):
+    return f"/v1/namespaces/{cluster.namespace}/triggers/{template}"
+
+
+async def test_who_may_make_jobs_makes_one_and_finds_it_again(http, cluster, apiserver):
+    headers = {"Authorization": f"Bearer {apiserver.token}"}
+    answers = [await http.post(url(cluster), json={"idempotencyKey": "order-7"}, headers=headers) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [201, 200]
+    assert answers[0].json() | {"created": False} == answers[1].json()
+
+
+async def test_the_api_servers_word_on_a_job_is_passed_on(http, cluster, apiserver):
+    headers = {"Authorization": f"Bearer {apiserver.token}"}
+    answer = await http.post(url(cluster), json={"name": "Not A Name"}, headers=headers)
+
+    assert (answer.status_code, answer.json()["reason"]) == (422, "Invalid")
+
+
+@pytest.mark.parametrize(("token", "status"), [("nobodys", 401), (None, 403)], ids=["unknown", "without-the-right"])
+async def test_who_may_not_make_jobs_makes_none_though_the_gateway_is_an_administrator(http, cluster, token, status):
+    token = token or await cluster.token(audience="https://kubernetes.default.svc")
+    answer = await http.post(url(cluster), headers={"Authorization": f"Bearer {token}"})
+    path = f"/apis/agentjobs.dev/v1alpha1/namespaces/{cluster.namespace}/agentjobs"
+
+    assert (answer.status_code, (await cluster.http.get(path)).json()["items"]) == (status, [])
+
+
+async def test_a_callers_client_has_no_credentials_but_the_token(apiserver, cluster):
+    """Were the gateway's own sent beside it, an unknown token would do."""
+    given = {"user_agent": "test", "on_write": lambda *_: None}
+    async with Callers.connect(str(apiserver.kubeconfig), **given) as callers:
+        with pytest.raises(Exception, match="401"):
+            await callers.client("nobodys").list(AGENTJOBS, cluster.namespace)
+        assert isinstance(await callers.client(apiserver.token).list(AGENTJOBS, cluster.namespace), tuple)
