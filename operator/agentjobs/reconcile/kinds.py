@@ -107,9 +107,9 @@ _JOBS: Final[Kind[KnownJob, Setup]] = Kind(
     is_idle=_is_idle_job,
     reduce=_reduced,
     reconciler=lambda setup: Jobs(setup).reconcile,
-    # Creates the jobs of schedules, and cancels those that a later one replaces: the only field of a job's spec that it
-    # patches. Deletes jobs beyond their schedule's history limits, and those whose time to live is over. Pods name
-    # their job as blocking owner, as jobs name their schedule.
+    # Creates the jobs of schedules and of follow-ups, and cancels those that a later one of a schedule replaces: the
+    # only field of a job's spec that it patches. Deletes jobs beyond their schedule's history limits, and those whose
+    # time to live is over. Pods name their job as blocking owner, as jobs name their schedule.
     access={
         "": ("get", "list", "watch", "create", "patch", "delete"),
         "status": ("patch",),

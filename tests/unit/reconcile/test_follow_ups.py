@@ -145,6 +145,23 @@ async def test_a_join_of_jobs_that_could_not_be_made_is_not_made(world):
     }
 
 
+@pytest.mark.parametrize(
+    ("before", "made"),
+    [
+        pytest.param(EACH, {"each": 0, "review": 1}, id="an empty list"),
+        pytest.param({**EACH, "outcomes": ["other"]}, {"review": 1}, id="another outcome"),
+    ],
+)
+async def test_a_join_of_nobody_is_made_and_waits_for_nobody(world, before, made):
+    uid = a_parent(world, before, {**REVIEW, "input": {"message": "Look at $(after.results)"}})
+    await end(world, answer={"steps": []})
+    review = world.objects["AgentJob", "default", child_name("hello", uid, "review")]
+
+    assert {name: one.jobs for name, one in entries(world).items()} == made
+    assert (review["spec"]["input"]["message"], "after" in review["spec"]) == ("Look at []", False)
+    assert told(world) == (True, "Created")
+
+
 async def test_a_chain_ends_at_the_depth_of_the_installation(world):
     chain = {"agentjobs.dev/parent-uid": "x", "agentjobs.dev/root": "r", "agentjobs.dev/depth": "10"}
     a_parent(world)
