@@ -23,12 +23,12 @@ CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 WORKPLACE = re.compile("|".join([r"(?<![\w.])/wor" + "k/", r"\.\./share" + "d", r"facts-(?:adk|kopf|devserver)"]))
 ALLOWED = {".ci/run"}
 LISTED = (
-    *("api", "api/generate", "api/job", "api/queues", "api/schedule"),
-    *("core", "core/job", "core/pods", "core/queues", "core/schedule"),
-    *("reconcile", "reconcile/job", "reconcile/queues", "reconcile/schedule"),
-    "proxy",
-    "proxy/apis",
-    *("cli", "client", "dev", "engine", "gateway", "history", "kube", "models", "notifier"),
+    *("api", "api/generate", "api/job", "api/queues", "api/schedule", "api/template"),
+    *("core", "core/job", "core/pods", "core/queues", "core/schedule", "core/template"),
+    *("reconcile", "reconcile/job", "reconcile/queues", "reconcile/schedule", "reconcile/template"),
+    *("gateway", "gateway/triggers"),
+    *("proxy", "proxy/apis"),
+    *("cli", "client", "dev", "engine", "history", "kube", "models", "notifier"),
 )
 
 
