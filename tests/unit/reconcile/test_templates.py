@@ -314,3 +314,23 @@ async def test_an_operator_that_dies_after_storing_the_work_runs_that_and_no_lat
     assert reason(world)[0] is Phase.RUNNING
     assert work(world)["input"]["message"] == "Look at shop."
     assert len(world.pods()) == 1
+
+
+@pytest.mark.parametrize("verdict", [Verdict.RETRY, Verdict.FAIL])
+async def test_no_template_of_today_decides_about_an_end_while_the_database_is_away(world, verdict):
+    rule = {"name": "again", "onErrors": ["ToolError"], "action": "Retry"}
+    world.apply_template(**REVIEW, resultPolicy={"rules": [rule]})
+    world.apply_from(**REPO)
+    await world.act()
+    world.edit("review", kind="AgentTemplate", retry={"maxAttempts": 1}, resultPolicy={"rules": []})
+    world.history_away = True
+    world.restart()
+    world.end_pod(world.pods()[0], verdict, reason="ToolError", code=1)
+    await world.act(seconds=1)
+    await world.act(seconds=60)
+    assert reason(world)[0] is Phase.RUNNING
+
+    world.history_away = False
+    world.reconciler.history_is_back()
+    await world.act(seconds=1)
+    assert reason(world)[0] is Phase.RETRYING

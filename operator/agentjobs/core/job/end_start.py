@@ -38,8 +38,9 @@ def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending:
         ending.verdict in (Verdict.RETRY, Verdict.SNOOZE) or ending.outcome is not None or _is_over_budget(ending)
     )
     unknown = seen.spec is None and not seen.unreadable
+    may_continue = may_continue or seen.job.has_rules
     if unknown and may_continue and not seen.history_available and not seen.job.must_end:
-        # An accepted job's spec was broken by an edit while Postgres, which knows the accepted one, is away.
+        # An accepted job's spec was broken by an edit, or is its template's, while Postgres, which knows it, is away.
         return Decision(Keep(), again=now + ASK_AGAIN)
     ran = _ran(active, pod, now)
     rule = _rule(seen, ending, pod)

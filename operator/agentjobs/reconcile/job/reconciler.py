@@ -118,12 +118,15 @@ class Jobs:
                 depth=self._depth,
             )
         own, spec = self._state.specs.own(job), self._state.specs.in_force(job)
+        known = facts.spec_known or self._is_known(job)
+        if not known and not available and not own.is_alone:
+            spec = None  # the template may say something else by now than it did when the job was accepted
         active_for = self._active_for(job, pods, memo)
         return Observation(
             job=job,
             spec=spec,
             unreadable=self._state.specs.unreadable(job),
-            spec_known=facts.spec_known or self._is_known(job),
+            spec_known=known,
             limits=limits_of(spec.budget if spec else None, max_llm_calls=self._max_llm_calls),
             without=own.without if spec is None else "",
             sources=replace(own.sources, after=facts.awaited.texts) if facts.awaited else own.sources,
