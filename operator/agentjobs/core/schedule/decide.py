@@ -75,10 +75,10 @@ def _children(seen: ScheduleObservation, now: datetime) -> Children[ActiveJob, M
 def _make(seen: ScheduleObservation, occurrence: ActiveJob, now: datetime) -> MakeJob:
     due = _due(seen, occurrence)
     kind = OccurrenceKind.SCHEDULED if now - due <= ON_TIME else OccurrenceKind.CAUGHT_UP
-    return MakeJob(occurrence, OccurrenceKind.TRIGGERED if _is_triggered(seen, occurrence) else kind, due)
+    return MakeJob(occurrence, OccurrenceKind.TRIGGERED if is_triggered(seen, occurrence) else kind, due)
 
 
-def _is_triggered(seen: ScheduleObservation, occurrence: ActiveJob) -> bool:
+def is_triggered(seen: ScheduleObservation, occurrence: ActiveJob) -> bool:
     return occurrence.name != scheduled_name(seen.schedule.name, occurrence.time)
 
 
@@ -86,7 +86,7 @@ def _due(seen: ScheduleObservation, occurrence: ActiveJob) -> datetime:
     """When the job of a reserved occurrence should have been made."""
     plan = seen.plan
     return (
-        plan.due(occurrence.time) if isinstance(plan, Plan) and not _is_triggered(seen, occurrence) else occurrence.time
+        plan.due(occurrence.time) if isinstance(plan, Plan) and not is_triggered(seen, occurrence) else occurrence.time
     )
 
 
@@ -95,7 +95,7 @@ def _is_expired(seen: ScheduleObservation, occurrence: ActiveJob, now: datetime)
     plan, refusal = seen.plan, seen.refusals.get(occurrence.name)
     if isinstance(plan, Illegal) or (refusal is not None and refusal.final):
         return True
-    if _is_triggered(seen, occurrence):
+    if is_triggered(seen, occurrence):
         return refusal is not None and now - occurrence.time >= GIVE_UP_AFTER
     if plan.deadline is not None and now > _due(seen, occurrence) + plan.deadline:
         return True
@@ -175,7 +175,7 @@ class _Draft:
         message = f"job {occurrence.name} was not made: {why}"
         self.events.append(Event(EventReason.START_FAILED, message))
         self._set_condition(ScheduleConditionType.DEGRADED, True, DegradedReason.START_FAILED, message)
-        if not _is_triggered(self.seen, occurrence):
+        if not is_triggered(self.seen, occurrence):
             self._count_missed(1)
             self.status = replace(self.status, runs=max(0, self.status.runs - 1))
 

@@ -25,7 +25,7 @@ from agentjobs.core.schedule.actions import (
     Record,
     Reserve,
 )
-from agentjobs.core.schedule.decide import decide
+from agentjobs.core.schedule.decide import decide, is_triggered
 from agentjobs.core.schedule.job import scheduled_job
 from agentjobs.core.schedule.model import Illegal, Plan, Schedule, illegal_template, read_plan
 from agentjobs.core.schedule.observation import MadeJob, ScheduleObservation, made_job
@@ -122,6 +122,8 @@ class Schedules:
                 return await self._refresh(seen, action.names, current)
             case Reserve() | Record():
                 await self._write(schedule, action.status, current)
+                if isinstance(action, Reserve) and any(is_triggered(seen, one) for one in action.occurrences):
+                    current.fresh = ""  # its name may have been used before: history is asked first
                 self._story.written(seen, action)
                 self._metrics.schedule_missed.inc(action.missed)
             case MakeJob():
