@@ -3,6 +3,8 @@
     records          the values that are written
     protocols        the protocols of history, by audience: operator, runners, people
     memory           an implementation in memory, for tests
+    memory_rows      its rows
+    memory_operator, memory_runner, memory_reads  what it does for each audience
     tables           the schema as SQLAlchemy metadata, for migrations alone
     migrate          upgrades a database to that schema with Alembic; safe to run twice at once
     schema           the version of the schema that this code needs

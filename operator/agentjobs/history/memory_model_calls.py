@@ -16,8 +16,9 @@ from msgspec import Raw
 from agentjobs import errors
 from agentjobs.api.recorded_models import CallsUnderWay
 from agentjobs.api.recorded_usage import JobModelUsage, ModelUsage, RecordedCall, UsageBy, UsageLine, UsageReport
-from agentjobs.history.memory import MemoryCall, MemoryHistory, MemoryJob, booked
+from agentjobs.history.memory import MemoryHistory
 from agentjobs.history.memory_model_limits import MemoryModelLimits
+from agentjobs.history.memory_rows import MemoryCall, MemoryJob, booked
 from agentjobs.history.model_calls import content
 from agentjobs.history.model_records import (
     MISSED,

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from agentjobs.api.recorded_notifications import NotificationState, RecordedNotification
-from agentjobs.history.memory import MemoryHistory, MemoryJob, MemoryNotification
+from agentjobs.history.memory import MemoryHistory
+from agentjobs.history.memory_rows import MemoryJob, MemoryNotification
 from agentjobs.history.outbox import NO_SINK, place_of
 from agentjobs.history.outbox_records import Backlog, Due, Outcome, Tried
 from agentjobs.history.pages import DEFAULT_LIMIT, Page, checked_limit, page_of, parse_cursor

@@ -28,7 +28,8 @@ from agentjobs.contract import (
     MemoryHit,
 )
 from agentjobs.history import pages
-from agentjobs.history.memory import MemoryHistory, MemoryJob
+from agentjobs.history.memory import MemoryHistory
+from agentjobs.history.memory_rows import MemoryJob
 from agentjobs.history.ownership import check, start_key
 from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, Page, checked_limit, page_of, parse_cursor, write_cursor
 from agentjobs.history.records import TurnEvent

@@ -13,9 +13,10 @@ from tests.modelproviders import Answer, FakeProviders, Used, serving
 
 from agentjobs import contract
 from agentjobs.auth import RunnerIdentity
-from agentjobs.history.memory import MemoryHistory, MemoryJob, MemoryStart
+from agentjobs.history.memory import MemoryHistory
 from agentjobs.history.memory_model_calls import MemoryModelCalls
 from agentjobs.history.memory_model_limits import MemoryModelLimits
+from agentjobs.history.memory_rows import MemoryJob, MemoryStart
 from agentjobs.models.budget import Limits
 from agentjobs.models.environment import from_environment
 from agentjobs.proxy.checker import Checker

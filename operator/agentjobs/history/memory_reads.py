@@ -1,0 +1,243 @@
+"""What people read, in memory: what `ReadHistory` promises, for `MemoryHistory`."""
+
+from datetime import datetime
+
+from msgspec import Raw
+
+from agentjobs import errors
+from agentjobs.api.recorded import (
+    RecordedJob,
+    RecordedStart,
+    RecordedStep,
+    RecordedTree,
+    RelatedJob,
+    Story,
+    Transition,
+)
+from agentjobs.contract import Resolved
+from agentjobs.history import pages
+from agentjobs.history.memory_rows import MemoryCall, MemoryJob, MemoryRows, cost_of, phase_of, text_of, total_cost
+from agentjobs.history.model_records import CallOutcome
+from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, MAX_TREE, Page, checked_limit, page_of, parse_cursor
+from agentjobs.history.records import (
+    StoredEvent,
+    TransitionRecord,
+)
+from agentjobs.history.sanitize import clean_text
+from agentjobs.history.steps import (
+    StepRow,
+)
+
+
+class MemoryReads(MemoryRows):
+    """Jobs with their stories, trees, events and steps."""
+
+    async def jobs(
+        self,
+        namespace: str,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+        name: str | None = None,
+        schedule: str | None = None,
+        partition_key: str | None = None,
+        template: str | None = None,
+    ) -> Page[RecordedJob]:
+        """Return jobs of a namespace, newest first."""
+        self._check_available()
+        limit = checked_limit(limit)
+        before = None if cursor is None else tuple(parse_cursor(cursor, (datetime, str)))
+        found = [
+            job
+            for job in self._recorded_jobs(namespace)
+            if (before is None or (job.created, job.uid) < before)
+            and (name is None or job.name == name)
+            and (schedule is None or job.schedule == schedule != "")
+            and (partition_key is None or job.partition_key == partition_key != "")
+            and (template is None or job.template == template != "")
+        ]
+        return page_of(found[:limit], lambda last: (last.created, last.uid), more=len(found) > limit)
+
+    async def job(self, namespace: str, name_or_uid: str) -> RecordedJob:
+        """Return a job by uid, else the newest of that name."""
+        self._check_available()
+        for asked in ("uid", "name"):
+            for job in self._recorded_jobs(namespace):
+                if getattr(job, asked) == name_or_uid:
+                    return job
+        raise errors.NotFound(f"no AgentJob {name_or_uid!r} in the history of namespace {namespace!r}")
+
+    async def story(self, namespace: str, name_or_uid: str) -> Story:
+        """Return a job with its starts and transitions, oldest first."""
+        told = await self.job(namespace, name_or_uid)
+        job = self.jobs_by_uid[told.uid]
+        return Story(
+            job=told,
+            spec_hash=job.spec_hash,
+            starts=[_recorded_start(job, number) for number in sorted(job.starts)][-MAX_LIMIT:],
+            transitions=[_recorded_move(move) for _, move in sorted(job.transitions.items())][-MAX_LIMIT:],
+        )
+
+    async def tree(self, namespace: str, name_or_uid: str) -> RecordedTree:
+        """Return a job with those before it and all that follow them."""
+        asked = (await self.job(namespace, name_or_uid)).uid
+        here = {uid: job.key.parent_uid for uid, job in self.jobs_by_uid.items() if job.key.namespace == namespace}
+        up = [asked]
+        while (parent := here.get(up[-1], "")) in here and parent not in up:
+            up.append(parent)
+        down = [up[-1] if here[up[-1]] not in up else asked]
+        for uid in down:
+            down += sorted(child for child, parent in here.items() if parent == uid and child not in down)
+        items = [_related_job(self.jobs_by_uid[uid]) for uid in down[:MAX_TREE]]
+        return RecordedTree(items=items, truncated=len(down) > MAX_TREE)
+
+    async def events(
+        self,
+        uid: str,
+        *,
+        start: int | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+        newest: bool = False,
+    ) -> Page[StoredEvent]:
+        """Return a job's events by start and number."""
+        self._check_available()
+        limit = checked_limit(limit)
+        job = self.jobs_by_uid.get(uid)
+        starts = [] if job is None else [one for number, one in job.starts.items() if start in (None, number)]
+        found = sorted((event for one in starts for event in one.events.values()), key=_place, reverse=newest)
+        if cursor is not None:
+            last = tuple(parse_cursor(cursor, (int, int)))
+            found = [event for event in found if (_place(event) < last if newest else _place(event) > last)]
+        items, size = [], 0
+        for event in found[:limit]:
+            if size >= pages.MAX_PAGE_BYTES:
+                break
+            items.append(event)
+            size += len(memoryview(event.data))
+        return page_of(items, _place, more=len(items) < len(found))
+
+    async def steps(
+        self, uid: str, *, start: int | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[RecordedStep]:
+        """Return a job's steps in the order of recording."""
+        self._check_available()
+        limit = checked_limit(limit)
+        (after,) = (0,) if cursor is None else parse_cursor(cursor, (int,))
+        job = self.jobs_by_uid.get(uid)
+        rows = job.steps.values() if job else ()
+        found = [_recorded_step(job, row) for row in rows if job and row.n > after and start in (None, row.start)]
+        return page_of(found[:limit], lambda last: (last.n,), more=len(found) > limit)
+
+    async def result(self, uid: str) -> Raw | None:
+        """Return a job's final result."""
+        self._check_available()
+        job = self.jobs_by_uid.get(uid)
+        return text_of(job.result) if job else None
+
+    async def parameters(self, uid: str) -> Raw | None:
+        """Return the values of the parameters of the job's template."""
+        self._check_available()
+        job = self.jobs_by_uid.get(uid)
+        template = job.resolved.get("template") if job and job.resolved else None
+        return text_of(template["parameters"]) if template else None
+
+    async def spec(self, uid: str) -> Raw | None:
+        """Return a job's spec as it was accepted."""
+        self._check_available()
+        job = self.jobs_by_uid.get(uid)
+        return text_of(job.resolved["spec"]) if job and job.resolved else None
+
+    def _recorded_jobs(self, namespace: str) -> list[RecordedJob]:
+        found = [_recorded_job(job) for job in self.jobs_by_uid.values() if job.key.namespace == namespace]
+        return sorted(found, key=lambda job: (job.created, job.uid), reverse=True)
+
+
+def _template(resolved: Resolved | None) -> str:
+    template = resolved.get("template") if resolved else None
+    return template["name"] if template else ""
+
+
+def _place(event: StoredEvent) -> tuple[int, int]:
+    return event.start, event.seq
+
+
+def _recorded_job(job: MemoryJob) -> RecordedJob:
+    key, current = job.key, job.current
+    newest = max(job.starts, default=0)
+    partition = job.resolved["spec"].get("partitionKey") if job.resolved else None
+    return RecordedJob(
+        uid=key.uid,
+        namespace=key.namespace,
+        name=key.name,
+        phase=phase_of(job),
+        reason=current.reason if current else "",
+        message=current.message if current else "",
+        created=key.created,
+        changed=current.time if current else None,
+        finished=current.time if current and current.finished else None,
+        deleted=job.deleted,
+        attempts=job.starts[newest].attempt if newest else 0,
+        starts=newest,
+        schedule=key.schedule,
+        template=_template(job.resolved),
+        partition_key=clean_text(partition or ""),
+        cost_usd=cost_of(job),
+    )
+
+
+def _related_job(job: MemoryJob) -> RelatedJob:
+    outcome = job.result.get("outcome") if job.result else None
+    return RelatedJob(**dict(_recorded_job(job)), parent_uid=job.key.parent_uid, outcome=outcome)
+
+
+def _recorded_start(job: MemoryJob, number: int) -> RecordedStart:
+    start = job.starts[number]
+    end = start.end
+    return RecordedStart(
+        start=number,
+        attempt=start.attempt,
+        pod=start.pod,
+        started=start.started,
+        claimed=start.claimed,
+        heartbeat=start.heartbeat,
+        ended=end.ended if end else None,
+        verdict=end.verdict if end else None,
+        reason=end.reason if end else None,
+        charged=end.charged if end else None,
+        message=end.message if end else None,
+        reported=start.reported,
+        usage=start.usage,
+        cost_usd=total_cost(call for call in job.calls.values() if call.new.start == number),
+    )
+
+
+def _recorded_step(job: MemoryJob, row: StepRow) -> RecordedStep:
+    later = any(number > row.start and one.run == row.run for number, one in job.starts.items())
+    told = {name: getattr(row, name) for name in RecordedStep.model_fields if hasattr(row, name)}
+    calls = sorted(_calls_of(job, row), key=lambda call: call.began)
+    served = [call for call in calls if call.end and call.end.outcome is CallOutcome.ANSWERED][-1:]
+    return RecordedStep(
+        **told,
+        replayed=later and row.ended is not None and not row.void,
+        cost_usd=total_cost(calls),
+        served=next((call.end.model for call in served if call.end and call.end.model != call.new.asked), None),
+        tries=len(calls),
+    )
+
+
+def _calls_of(job: MemoryJob, row: StepRow) -> list[MemoryCall]:
+    """Return the calls of a row: of those that have its key, the first which ended after a call began has the call."""
+    rows = sorted(
+        (one for one in job.steps.values() if (one.run, one.key) == (row.run, row.key)), key=lambda one: one.n
+    )
+    made = [one for one in job.calls.values() if one.new.step == row.key and job.starts[one.new.start].run == row.run]
+    return [
+        call for call in made if row is next((one for one in rows if one.ended and one.ended >= call.began), rows[-1])
+    ]
+
+
+def _recorded_move(move: TransitionRecord) -> Transition:
+    return Transition(
+        transition=move.transition, time=move.time, phase=move.phase, reason=move.reason, message=move.message
+    )

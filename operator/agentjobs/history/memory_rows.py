@@ -1,0 +1,215 @@
+"""Rows in memory: jobs with all that belongs to them, and what follows from a row alone."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from msgspec import Raw
+
+from agentjobs import errors
+from agentjobs.contract import (
+    Resolved,
+    Versions,
+)
+from agentjobs.core.job.observation import Progress
+from agentjobs.history.memory_slots import MemorySlots
+from agentjobs.history.model_records import CallOutcome, EndedCall, NewCall
+from agentjobs.history.records import (
+    JobKey,
+    StartEnd,
+    StoredEvent,
+    TransitionRecord,
+)
+from agentjobs.history.sanitize import dump_json
+from agentjobs.history.spending import usage
+from agentjobs.history.steps import (
+    StepRow,
+)
+from agentjobs.models.tokens import Tokens
+
+
+@dataclass(slots=True)
+class MemoryStart:
+    """One start, as its row says it."""
+
+    attempt: int
+    pod: str
+    started: datetime | None = None
+    pod_uid: str | None = None
+    claimed: datetime | None = None
+    heartbeat: datetime | None = None
+    fenced: datetime | None = None
+    reported: dict[str, Any] | None = None
+    usage: dict[str, int] | None = None
+    result: Any = None
+    """Its answer, while that is not the job's."""
+    end: StartEnd | None = None
+    events: dict[int, StoredEvent] = field(default_factory=dict)
+    run: int | None = None
+    versions: Versions | None = None
+
+
+@dataclass(slots=True)
+class MemoryCall:
+    """One model call, as its row says it."""
+
+    new: NewCall
+    attempt: int
+    began: datetime
+    ended: datetime | None = None
+    end: EndedCall | None = None
+
+    @property
+    def booked(self) -> EndedCall | None:
+        """Its end, where budgets and reports count it."""
+        return self.end if self.end and self.end.outcome is not CallOutcome.FAILED else None
+
+
+@dataclass(slots=True)
+class MemoryNotification:
+    """One notification, as its row says it; `MemoryOutbox` takes it."""
+
+    uid: str
+    sink: str
+    transition: int
+    event: str
+    time: datetime
+    data: dict[str, Any]
+    since: datetime
+    due: datetime
+    tries: int = 0
+    sent: datetime | None = None
+    given_up: datetime | None = None
+    error: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still to be sent."""
+        return self.sent is None and self.given_up is None
+
+
+@dataclass(slots=True)
+class MemoryJob:
+    """One job, as its rows say it."""
+
+    key: JobKey
+    inserted: datetime
+    resolved: Resolved | None = None
+    spec_hash: str | None = None
+    queue: str = ""
+    unique_key: str | None = None
+    duplicate_of: str = ""
+    replaced_by: str = ""
+    deleted: datetime | None = None
+    result: Any = None
+    """The final one."""
+    starts: dict[int, MemoryStart] = field(default_factory=dict)
+    steps: dict[int, StepRow] = field(default_factory=dict)
+    transitions: dict[int, TransitionRecord] = field(default_factory=dict)
+    calls: dict[UUID, MemoryCall] = field(default_factory=dict)
+    """Of models; `MemoryModelCalls` writes them."""
+    notifications: dict[tuple[str, int], MemoryNotification] = field(default_factory=dict)
+    """By sink and transition."""
+
+    @property
+    def current(self) -> TransitionRecord | None:
+        """The transition that stands: the end, else the newest."""
+        return max(self.transitions.values(), key=lambda one: (one.finished, one.transition), default=None)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the job may go on."""
+        return self.deleted is None and not (self.current and self.current.finished)
+
+
+class MemoryRows:
+    """What all audiences of history in memory share.
+
+    Args:
+        now: its clock.
+    """
+
+    def __init__(self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.now = now
+        self.jobs_by_uid: dict[str, MemoryJob] = {}
+        """All it holds. A test may look at it and change it."""
+        self.slots = MemorySlots(lambda: self.now())
+        self.has_session: Callable[[str], bool] = lambda _uid: False
+        """Whether a job begins with a session or a state. `MemorySessions` knows it."""
+        self.away = False
+        """Set it, and every method raises `errors.Unavailable`."""
+
+    def _check_available(self) -> None:
+        if self.away:
+            raise errors.Unavailable("history is away")
+
+    def _start(self, uid: str, start: int) -> MemoryStart | None:
+        job = self.jobs_by_uid.get(uid)
+        return job.starts.get(start) if job else None
+
+
+def copied(value: Any) -> Any:
+    """Return what PostgreSQL would give back of a JSON value.
+
+    Raises:
+        errors.Invalid: it is not JSON.
+    """
+    try:
+        return json.loads(dump_json(value))
+    except ValueError as error:
+        raise errors.Invalid(f"history cannot store this: {error}") from error
+
+
+def text_of(value: Any) -> Raw | None:
+    """Return the JSON text of a value, None for None."""
+    return None if value is None else Raw(dump_json(value))
+
+
+def phase_of(job: MemoryJob) -> str:
+    """Return the phase that people see; `Deleted` of a job that went before it ended."""
+    current = job.current
+    if job.deleted is not None and not (current and current.finished):
+        return "Deleted"
+    return current.phase if current else "Pending"
+
+
+def booked(job: MemoryJob, attempt: int | None = None) -> list[EndedCall]:
+    """Return the calls that count as spent, of all attempts or of one."""
+    return [call.booked for call in job.calls.values() if call.booked and attempt in (None, call.attempt)]
+
+
+def usage_of(job: MemoryJob, attempt: int | None = None, *, before: int | None = None) -> dict[str, int]:
+    """Return what starts used, of all attempts or of one, up to the start before `before`."""
+    starts = [start for number, start in job.starts.items() if before is None or number < before]
+    told = [start.usage or {} for start in starts if attempt in (None, start.attempt)]
+    tokens, calls = sum((end.tokens for end in booked(job, attempt)), Tokens()), len(booked(job, attempt))
+    return usage(told, {"llmCalls": calls, "inputTokens": tokens.input, "outputTokens": tokens.output})
+
+
+def cost_of(job: MemoryJob, attempt: int | None = None) -> Decimal | None:
+    """Return what the calls of a job cost, of all attempts or of one; None where there are none."""
+    return total_cost(call for call in job.calls.values() if attempt in (None, call.attempt))
+
+
+def total_cost(calls: Iterable[MemoryCall]) -> Decimal | None:
+    """Return what calls cost that count as spent; None where there are none."""
+    costs = [call.booked.cost for call in calls if call.booked]
+    return sum(costs, Decimal(0)) if costs else None
+
+
+def progress_of(job: MemoryJob, start: int) -> Progress:
+    """Return how far a start got."""
+    runs = [one.run for number, one in sorted(job.starts.items()) if number <= start and one.run is not None]
+    rows = [row for row in job.steps.values() if row.run in runs[-1:] and row.ended is not None and not row.void]
+    last = max(rows, key=lambda row: row.n, default=None)
+    return Progress(
+        before=max((row.n for row in rows if row.start < start), default=0),
+        last=last.n if last else 0,
+        name=last.name if last else "",
+        time=last.ended if last else None,
+        advanced=any(row.start == start for row in rows),
+    )
