@@ -31,10 +31,11 @@ async def job(history):
 
 
 async def test_a_page_of_jobs(http, history, job):
+    job.resolved["template"] = {"name": "report", "generation": 1, "locked": [], "parameters": {}}
     later = replace(job.key, uid="u0", created=NOW + timedelta(minutes=1))
     history.memory.jobs_by_uid["u0"] = replace(job, key=later)
     cursor = write_cursor((NOW + timedelta(minutes=2), "u9"))
-    chosen = {"name": "hello", "schedule": "brief", "partition": "shop"}
+    chosen = {"name": "hello", "schedule": "brief", "partition": "shop", "template": "report"}
     answer = await http.get(JOBS, headers=AS_ADA, params={"limit": 1, "cursor": cursor, **chosen})
     rest = await http.get(JOBS, headers=AS_ADA, params={"cursor": answer.json()["cursor"]})
 
@@ -42,7 +43,7 @@ async def test_a_page_of_jobs(http, history, job):
     item = answer.json()["items"][0]
     assert (item["name"], item["schedule"], item["partitionKey"]) == ("hello", "brief", "shop")
     assert answer.json()["items"][0]["created"] == "2026-11-21T09:01:00Z"
-    assert history.calls[0] == ("jobs", "docs", 1, cursor, "hello", "brief", "shop")
+    assert history.calls[0] == ("jobs", "docs", 1, cursor, "hello", "brief", "shop", "report")
 
 
 async def test_the_story_of_a_job_leaves_out_its_resolved_spec(http, history, job):
@@ -96,7 +97,7 @@ async def test_the_accepted_spec_is_for_those_who_may_read_config_maps(http, kub
 
     assert (refused.status_code, refused.json()["reason"], asked) == (403, "Forbidden", [])
     assert "get configmaps" in refused.json()["message"]
-    assert found.json() == {"uid": "u1", "name": "hello", "spec": job.resolved["spec"]}
+    assert found.json() == {"uid": "u1", "name": "hello", "spec": job.resolved["spec"], "parameters": {}}
 
 
 async def test_a_job_that_history_never_saw_is_404(http):
