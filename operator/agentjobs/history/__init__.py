@@ -31,6 +31,7 @@
     journal          reads and records steps
     ownership        decides who owns a start, without I/O
     operator_writes  writes and queries of the operator
+    operator_rows    what it writes, as rows
     slots            slots of queues, claimed with the start that needs one
     memory_slots     the same in memory, for tests
     twins            which of several equal jobs runs, without I/O

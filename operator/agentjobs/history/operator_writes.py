@@ -20,13 +20,12 @@ from agentjobs.core.job.observation import FinalResult, ParentRecord, Progress
 from agentjobs.history import slots, unique_keys
 from agentjobs.history.batcher import Batcher
 from agentjobs.history.database import Connection, Database
-from agentjobs.history.outbox_rows import told_of
+from agentjobs.history.operator_rows import accept_row, asked_row, end_row, key_row, start_row, transition_row
 from agentjobs.history.records import (
     Acceptance,
     Accepted,
     Answer,
     Deletion,
-    JobKey,
     JobRecord,
     Lives,
     Newest,
@@ -36,13 +35,11 @@ from agentjobs.history.records import (
     StartRecord,
     TransitionRecord,
 )
-from agentjobs.history.sanitize import clean_text, dump_json
 from agentjobs.history.spending import ask_spent, usage_of, used
 from agentjobs.history.statements import load
 from agentjobs.history.twins import Decisions
 from agentjobs.models.budget import Spend
 
-_Row = dict[str, Any]
 _SQL: Final = load("operator_writes")
 
 # Jobs closed in one transaction. An operator that was away for long may miss tens of thousands: too many for the
@@ -95,7 +92,9 @@ class OperatorWrites:
 
         async def work(tx: Connection) -> tuple[Decisions, Any, Any]:
             decisions = await unique_keys.decide(tx, batch, cluster=self._cluster)
-            rows = [{**self._asked_row(one), **decisions.columns(one.job.job.uid)} for one in jobs.values()]
+            rows = [
+                {**asked_row(one, cluster=self._cluster), **decisions.columns(one.job.job.uid)} for one in jobs.values()
+            ]
             stored = await _execute(tx, "accept_now", rows)
             going = decisions.going(batch)
             claimed = await slots.claim(tx, going, cluster=self._cluster)
@@ -307,15 +306,15 @@ class OperatorWrites:
 
     async def _write(self, tx: Connection, batch: Sequence[Record]) -> None:
         keys = _first((record.job for record in batch), lambda job: job.uid)
-        await _execute(tx, "identify", [self._key_row(key) for key in keys.values()])
+        await _execute(tx, "identify", [key_row(key, cluster=self._cluster) for key in keys.values()])
         await tx.execute(_SQL["lock_jobs"], {"uids": list(keys)})
         accepted = _first(_of(JobRecord, batch), lambda record: record.job.uid)
-        await _execute(tx, "accept", [self._accept_row(each) for each in accepted.values()])
+        await _execute(tx, "accept", [accept_row(each, cluster=self._cluster) for each in accepted.values()])
         await _start(tx, _of(StartRecord, batch))
         over = _first(_of(StartEnd, batch), lambda record: (record.job.uid, record.start))
-        await _execute(tx, "end_starts", [_end_row(each) for each in over.values()])
+        await _execute(tx, "end_starts", [end_row(each) for each in over.values()])
         await _fence_older(tx, over.values())
-        changed = [_transition_row(each) for each in _of(TransitionRecord, batch)]
+        changed = [transition_row(each) for each in _of(TransitionRecord, batch)]
         await _execute(tx, "insert_transitions", changed)
         await _execute(tx, "move", changed)
         finished = sorted({each["uid"] for each in changed if each["finished"]})
@@ -335,36 +334,6 @@ class OperatorWrites:
         row = await self._database.autocommit(work)
         return None if row is None else row[0]
 
-    def _key_row(self, key: JobKey) -> _Row:
-        return {
-            "uid": key.uid,
-            "cluster": self._cluster,
-            "namespace": key.namespace,
-            "name": key.name,
-            "created_at": key.created,
-            "schedule": key.schedule,
-            "parent_uid": key.parent_uid,
-        }
-
-    def _asked_row(self, asked: Acceptance) -> _Row:
-        """A job that starts is in the queue of its slot: it may have been moved there since it was accepted."""
-        row = self._accept_row(asked.job)
-        return row if asked.slot is None else {**row, "queue": clean_text(asked.slot.queue)}
-
-    def _accept_row(self, record: JobRecord) -> _Row:
-        resolved, spec = dump_json(record.resolved), record.resolved["spec"]
-        return {
-            **self._key_row(record.job),
-            "resolved": Raw(resolved),
-            "spec_hash": record.spec_hash,
-            "partition_key": clean_text(spec.get("partitionKey") or ""),
-            "queue": clean_text(spec.get("queue") or ""),
-            "template": clean_text(record.template),
-            "notify": spec.get("notifications") or None,
-            # It may be stored otherwise than it came.
-            "cleaned": "\ufffd" in str(resolved),
-        }
-
 
 async def _execute(tx: Connection, statement: str, rows: Sequence[Any]) -> Any:
     return await tx.execute(_SQL[statement], {"rows": _json(rows)}) if rows else None
@@ -373,7 +342,7 @@ async def _execute(tx: Connection, statement: str, rows: Sequence[Any]) -> Any:
 async def _start(tx: Connection, begun: Sequence[StartRecord], slotted: Collection[str] = ()) -> None:
     """Insert starts; those of `slotted` jobs only where they hold a slot."""
     earliest = _first(sorted(begun, key=lambda record: record.time), lambda record: (record.job.uid, record.start))
-    rows = [{**_start_row(each), "slotted": each.job.uid in slotted} for each in earliest.values()]
+    rows = [{**start_row(each), "slotted": each.job.uid in slotted} for each in earliest.values()]
     await _execute(tx, "insert_starts", rows)
     await _fence_older(tx, begun, slotted)
 
@@ -435,42 +404,3 @@ def _place_of(record: TransitionRecord | StartEnd) -> tuple[str, str, int]:
     if isinstance(record, StartEnd):
         return "start", record.job.uid, record.start
     return "transition", record.job.uid, record.transition
-
-
-def _start_row(record: StartRecord) -> _Row:
-    return {
-        "uid": record.job.uid,
-        "start": record.start,
-        "attempt": record.attempt,
-        "pod": record.pod,
-        "started_at": record.time,
-        "run": record.run,
-    }
-
-
-def _end_row(record: StartEnd) -> _Row:
-    return {
-        "uid": record.job.uid,
-        "start": record.start,
-        "attempt": record.attempt,
-        "pod": record.pod,
-        "started_at": record.started,
-        "ended_at": record.ended,
-        "verdict": record.verdict,
-        "reason": clean_text(record.reason),
-        "charged": record.charged,
-        "message": clean_text(record.message),
-    }
-
-
-def _transition_row(record: TransitionRecord) -> _Row:
-    return {
-        "uid": record.job.uid,
-        "transition": record.transition,
-        "time": record.time,
-        "phase": record.phase,
-        "reason": clean_text(record.reason),
-        "message": clean_text(record.message),
-        "finished": record.finished,
-        **told_of(record),
-    }

@@ -1,0 +1,88 @@
+"""What the operator writes, as the statements of `operator_writes` take it: a dict for each row. Without I/O."""
+
+from typing import Any
+
+from msgspec import Raw
+
+from agentjobs.history.outbox_rows import told_of
+from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartEnd, StartRecord, TransitionRecord
+from agentjobs.history.sanitize import clean_text, dump_json
+
+Row = dict[str, Any]
+
+
+def key_row(key: JobKey, *, cluster: str) -> Row:
+    """Return who a job is."""
+    return {
+        "uid": key.uid,
+        "cluster": cluster,
+        "namespace": key.namespace,
+        "name": key.name,
+        "created_at": key.created,
+        "schedule": key.schedule,
+        "parent_uid": key.parent_uid,
+    }
+
+
+def asked_row(asked: Acceptance, *, cluster: str) -> Row:
+    """Return the job of an acceptance. One that starts is in the queue of its slot: it may have been moved there."""
+    row = accept_row(asked.job, cluster=cluster)
+    return row if asked.slot is None else {**row, "queue": clean_text(asked.slot.queue)}
+
+
+def accept_row(record: JobRecord, *, cluster: str) -> Row:
+    """Return a job with its work."""
+    resolved, spec = dump_json(record.resolved), record.resolved["spec"]
+    return {
+        **key_row(record.job, cluster=cluster),
+        "resolved": Raw(resolved),
+        "spec_hash": record.spec_hash,
+        "partition_key": clean_text(spec.get("partitionKey") or ""),
+        "queue": clean_text(spec.get("queue") or ""),
+        "template": clean_text(record.template),
+        "notify": spec.get("notifications") or None,
+        # It may be stored otherwise than it came.
+        "cleaned": "\ufffd" in str(resolved),
+    }
+
+
+def start_row(record: StartRecord) -> Row:
+    """Return a start as it begins."""
+    return {
+        "uid": record.job.uid,
+        "start": record.start,
+        "attempt": record.attempt,
+        "pod": record.pod,
+        "started_at": record.time,
+        "run": record.run,
+    }
+
+
+def end_row(record: StartEnd) -> Row:
+    """Return the end of a start."""
+    return {
+        "uid": record.job.uid,
+        "start": record.start,
+        "attempt": record.attempt,
+        "pod": record.pod,
+        "started_at": record.started,
+        "ended_at": record.ended,
+        "verdict": record.verdict,
+        "reason": clean_text(record.reason),
+        "charged": record.charged,
+        "message": clean_text(record.message),
+    }
+
+
+def transition_row(record: TransitionRecord) -> Row:
+    """Return a transition, with what sinks are told of it."""
+    return {
+        "uid": record.job.uid,
+        "transition": record.transition,
+        "time": record.time,
+        "phase": record.phase,
+        "reason": clean_text(record.reason),
+        "message": clean_text(record.message),
+        "finished": record.finished,
+        **told_of(record),
+    }
