@@ -75,7 +75,7 @@ class Again:
     infra: bool
     """It counts against `maxInfraRestarts`."""
     free: bool = False
-    """It counts against nothing: the start was lost to the cluster after it had recorded new steps."""
+    """It counts against nothing: the start was lost after it had recorded new steps, or by our own order to stop."""
 
 
 @dataclass(frozen=True, slots=True)

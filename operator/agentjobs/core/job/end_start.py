@@ -33,7 +33,8 @@ SUSPENDED = "spec.suspend is true; set it to false and the job continues"
 
 def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, now: datetime) -> Answer:
     """The active start is over: charge it or not, and say what follows; or what has to be known first."""
-    ending = stopped(seen.job, ending, seen.stop)
+    was_told = pod is not None and pod.uid == seen.stopped
+    ending = stopped(seen.job, ending, seen.stop, was_told=was_told)
     may_continue = (
         ending.verdict in (Verdict.RETRY, Verdict.SNOOZE) or ending.outcome is not None or _is_over_budget(ending)
     )
@@ -160,7 +161,7 @@ def _next_step(
         return Finish(Phase.FAILED, ending.reason, ending.message), False
     if ending.reason == ErrorClass.SUSPENDED:
         # The loss is our own doing: it spends nothing.
-        return _suspension(seen), False
+        return (_suspension(seen) if seen.must_stop else Again(now, infra=False, free=True)), False
     if _is_past_deadline(seen, seen.spec, ending, ran):
         return Finish(Phase.FAILED, ErrorClass.DEADLINE_EXCEEDED, "timeouts.running was used up"), False
     following, charged = _again(seen, seen.spec, active, ending, now)

@@ -424,6 +424,8 @@ class Observation:
     monotonic clock: the wall clock may jump."""
     deleting_for: timedelta = timedelta(0)
     """How long the active start's pod has been Terminating, by this operator's monotonic clock."""
+    stopped: str | None = None
+    """Uid of the pod that this operator told to stop because the job or its queue asked for it."""
     end_recorded: bool | None = None
     """Whether the job's end is in Postgres; None when it has not been asked."""
     progress: Progress | None = None

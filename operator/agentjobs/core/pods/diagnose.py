@@ -73,10 +73,16 @@ def lost(message: str, reason: ErrorClass = ErrorClass.RUNNER_LOST) -> Ending:
     return Ending(Verdict.SNOOZE, reason, message, delay=INFRA_DELAY, infra=True)
 
 
-def stopped(job: Job, ending: Ending, stop: QueueStop | None) -> Ending:
-    """Name the ending of a start after the order to stop, of the job or of its queue, if that is why it was lost."""
-    if ending.reason != ErrorClass.RUNNER_LOST or not (job.must_stop or stop):
+def stopped(job: Job, ending: Ending, stop: QueueStop | None, *, was_told: bool) -> Ending:
+    """Name the ending of a start after the order to stop, of the job or of its queue, if that is why it was lost.
+
+    Args:
+        was_told: its pod got that order; it may have been taken back since.
+    """
+    if ending.reason != ErrorClass.RUNNER_LOST or not (job.must_stop or stop or was_told):
         return ending
+    if not (job.must_stop or stop):
+        return replace(ending, reason=ErrorClass.SUSPENDED, message="the order to stop was taken back")
     if job.cancel:
         return Ending(Verdict.CANCEL, ErrorClass.CANCELLED, "spec.cancel was set")
     if job.deleting:

@@ -112,6 +112,8 @@ class Applier:
                 await self._write(job, progress.reported(job, action, now=self._now()))
                 self._story.pod_reported(seen, action)
             case StopPod():
+                if seen.must_stop:
+                    memo.stopped = action.pod.uid
                 await self._stop_pod(action)
                 self._story.pod_stopped(seen, action)
             case Finish():

@@ -25,6 +25,8 @@ class JobMemo:
     uid: str
     terminating: tuple[str, float] | None = None
     """Uid of a pod that was seen Terminating, and since when on our monotonic clock."""
+    stopped: str | None = None
+    """Uid of the pod that was told to stop because the job, or its queue, asked for it."""
     active: tuple[int, float] | None = None
     """Number of the active start, and since when it is known on our monotonic clock."""
     obstacle: Obstacle | None = None

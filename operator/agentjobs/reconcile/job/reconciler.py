@@ -151,6 +151,7 @@ class Jobs:
             heartbeat=facts.heartbeat,
             active_for=active_for,
             deleting_for=self._deleting_for(job, pods, memo),
+            stopped=memo.stopped,
             progress=facts.progress,
             result=facts.result,
             follow_ups=self._state.specs.follow_ups(job),

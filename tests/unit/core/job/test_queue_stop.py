@@ -47,6 +47,20 @@ def test_a_pod_that_stopped_for_its_queue_costs_nothing(scene, stop):
     assert end.next_step == Suspend(stop.reason, stop.message)
 
 
+def test_an_order_to_stop_that_was_taken_back_costs_nothing(scene):
+    seen = interrupted(scene(retry={"maxAttempts": 1, "maxInfraRestarts": 0}).claimed())
+    end = action(seen.knowing(stopped=seen.observation.active_pod.uid))
+
+    assert (end.record.charged, end.record.reason) == (False, "Suspended")
+    assert end.next_step == Again(seen.now, infra=False, free=True)
+
+
+def test_a_pod_that_others_stopped_is_lost_also_after_one_that_we_stopped(scene):
+    end = action(interrupted(scene().claimed()).knowing(stopped="uid-of-the-pod-before"))
+
+    assert (end.record.reason, end.next_step.infra) == ("RunnerLost", True)
+
+
 def test_a_start_whose_pod_was_not_made_yet_is_given_back(scene):
     end = action(scene().claimed().knowing(stop=DRAINED))
 

@@ -71,3 +71,18 @@ async def test_a_drained_queue_that_is_deleted_lets_its_jobs_say_so(world):
     await world.act(seconds=1)
 
     assert world.status("job-0").reason == "QueueNotFound"
+
+
+async def test_a_drain_that_is_over_before_the_pod_ends_costs_the_job_nothing(world):
+    world.apply_queue()
+    world.apply(queue="fast", retry={"maxAttempts": 1, "maxInfraRestarts": 0})
+    await world.act()
+    world.run_pod(world.pods()[0])
+    stop(world, "HoldAndDrain")
+    await world.act(seconds=1)
+    stop(world, "None")
+    await world.act(seconds=1)
+    await stop_pods(world)
+
+    status = world.status()
+    assert (status.phase, status.starts, status.attempts, status.infra_restarts) == (Phase.RUNNING, 2, 1, 0)
