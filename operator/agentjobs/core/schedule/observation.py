@@ -100,6 +100,9 @@ class ScheduleObservation:
         counted = [job for job in self.jobs if job.finished and not job.deleting]
         counted.sort(key=lambda job: (job.created, job.name), reverse=True)
         good = [job for job in counted if job.phase is Phase.SUCCEEDED]
-        bad = [job for job in counted if job.phase is not Phase.SUCCEEDED]
-        over_limit = good[spec.successful_jobs_history_limit :] + bad[spec.failed_jobs_history_limit :]
-        return tuple(reversed(over_limit))
+        # A job that did nothing takes no failure's place; its kind is kept to the same number.
+        skipped = [job for job in counted if job.phase is Phase.SKIPPED]
+        bad = [job for job in counted if job.phase not in (Phase.SUCCEEDED, Phase.SKIPPED)]
+        kept = spec.failed_jobs_history_limit
+        over_limit = {job.uid for job in (*good[spec.successful_jobs_history_limit :], *bad[kept:], *skipped[kept:])}
+        return tuple(job for job in reversed(counted) if job.uid in over_limit)

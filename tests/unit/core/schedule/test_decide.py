@@ -506,6 +506,17 @@ def test_finished_jobs_beyond_the_limits_go_oldest_first(operate, good, bad):
     assert [name for name in kept if cluster.jobs[name].phase is Phase.FAILED] == cluster.made[1::2][9 - bad :]
 
 
+def test_jobs_that_were_skipped_take_no_failures_place_and_do_not_pile_up(operate):
+    cluster, operator = operate(failedJobsHistoryLimit=2)
+    for number in range(8):
+        operator.run(minutes=10, lasting=None)
+        cluster.end(cluster.made[-1], Phase.FAILED if number < 3 else Phase.SKIPPED)
+    operator.run(minutes=1, lasting=None)
+
+    assert len(cluster.made) == 8
+    assert [job.phase for _, job in sorted(cluster.jobs.items())] == [Phase.FAILED] * 2 + [Phase.SKIPPED] * 2
+
+
 def test_more_than_64_unfinished_jobs_hold_up_the_next(operate):
     cluster, operator = operate(MINUTELY, concurrencyPolicy="Allow")
     operator.run(minutes=70, lasting=None)
