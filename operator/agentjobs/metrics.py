@@ -7,8 +7,8 @@ series database.
 
 import functools
 import time
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
@@ -20,8 +20,6 @@ from agentjobs.core.schedule.actions import OccurrenceKind
 from agentjobs.errors import Conflict
 
 OTHER: Final = "Other"
-# The queues that exist in every namespace; a queue that a user made counts as Other.
-QUEUES: Final = frozenset({"agents", "scheduled"})
 OUTCOMES: Final = frozenset({"ok", "unavailable", "refused"})
 TABLES: Final = frozenset(
     {
@@ -76,10 +74,18 @@ class DatabaseMetrics:
 
 
 class Metrics:
-    """All metrics of one operator process, in a registry of their own."""
+    """All metrics of one operator process, in a registry of their own.
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        queues: those that exist in every namespace, by the installation's wish; a queue that a user made counts as
+            Other, unless it has the name of one of them.
+    """
+
+    def __init__(
+        self, queues: Iterable[str] = ("agents", "scheduled"), *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.registry = CollectorRegistry()
+        self._queues = frozenset(queues)
         add_process(self.registry)
         self.database = DatabaseMetrics(self.registry)
         self._clock = clock
@@ -93,7 +99,7 @@ class Metrics:
             "agentjobs_queue_depth", "Jobs that wait for a slot of their queue.", ["queue"], registry=registry
         )
         self._depths: Callable[[], Mapping[str, int]] = dict
-        for queue in sorted({*QUEUES, OTHER}):
+        for queue in sorted({*self._queues, OTHER}):
             self._queue_depth.labels(queue).set_function(functools.partial(self._depth_of, queue))
         self._queue_wait = Histogram(
             "agentjobs_queue_wait_seconds",
@@ -101,6 +107,12 @@ class Metrics:
             ["queue"],
             buckets=_WAITS,
             registry=registry,
+        )
+        self._claims_refused = Counter(
+            "agentjobs_claims_refused", "Starts for which PostgreSQL had no room.", ["reason"], registry=registry
+        )
+        self.slots_given_back = Counter(
+            "agentjobs_slots_given_back", "Slots whose job was not at that start.", registry=registry
         )
         self.starts = Counter("agentjobs_starts", "Pods started for jobs.", registry=registry)
         self._attempts = Counter(
@@ -165,11 +177,15 @@ class Metrics:
 
     def _depth_of(self, queue: str) -> float:
         """How many wait in one of our queues; for `Other` in all that users made."""
-        return float(sum(jobs for name, jobs in self._depths().items() if _known(name, QUEUES) == queue))
+        return float(sum(jobs for name, jobs in self._depths().items() if _known(name, self._queues) == queue))
 
     def queue_wait(self, queue: str, seconds: float) -> None:
         """Count one job that got its slot after `seconds`."""
-        self._queue_wait.labels(_known(queue, QUEUES)).observe(seconds)
+        self._queue_wait.labels(_known(queue, self._queues)).observe(seconds)
+
+    def claim_refused(self, reason: Literal["Slot", "Partition", "Rate"]) -> None:
+        """Count one start that got no slot, though memory thought that there was one."""
+        self._claims_refused.labels(reason).inc()
 
     def history_pruned(self, table: str, rows: int) -> None:
         """Count rows that retention deleted; fits `Retention`'s `on_pruned`."""

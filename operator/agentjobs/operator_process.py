@@ -80,7 +80,7 @@ class Operator:
     def __init__(self, settings: OperatorSettings, now: Callable[[], datetime] = utc_now) -> None:
         self._settings = settings
         self._now = now
-        self._metrics = Metrics()
+        self._metrics = Metrics(settings.queues)
         self._spans = tracing.spans("agentjobs-operator", os.environ)
         self._stop = asyncio.Event()
         self._state = "starting"

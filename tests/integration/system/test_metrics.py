@@ -21,6 +21,7 @@ WITHOUT_SAMPLES = {
     "agentjobs_schedule_starts_total",
     "agentjobs_history_pruned_total",
     "agentjobs_api_write_errors_total",
+    "agentjobs_claims_refused_total",
 }
 CHOSEN = "chosen-by-a-user"
 VALUES = {
@@ -29,7 +30,8 @@ VALUES = {
     "reason": {*ErrorClass, "ResultAccepted", "Other"},
     "verb": {"POST", "PUT", "PATCH", "DELETE"},
     "kind": {
-        *("AgentJob", "AgentSchedule", "Pod", "Event", "Lease", "TokenReview", "SubjectAccessReview"),
+        *("AgentJob", "AgentSchedule", "AgentQueue", "AgentTemplate"),
+        *("Pod", "Event", "Lease", "TokenReview", "SubjectAccessReview"),
         *StepKind,
         *("any", "Other"),
     },

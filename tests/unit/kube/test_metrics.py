@@ -112,6 +112,16 @@ def test_queues_of_users_count_as_other(metrics):
     assert value(metrics, "agentjobs_queue_wait_seconds_count", queue="Other") == 1
 
 
+def test_queues_of_the_installation_count_by_name():
+    metrics = Metrics({"agents": 10, "critical": 5})
+    metrics.queue_depths(lambda: {"critical": 3, "scheduled": 2})
+    metrics.queue_wait("critical", 2)
+
+    depths = [value(metrics, "agentjobs_queue_depth", queue=queue) for queue in ("agents", "critical", "Other")]
+    assert depths == [0, 3, 2]
+    assert value(metrics, "agentjobs_queue_wait_seconds_count", queue="critical") == 1
+
+
 def test_every_kind_that_the_operator_may_write_is_counted_by_its_name(metrics):
     kinds = {known.plural: known.kind for known in vars(resources).values() if isinstance(known, Resource)}
     written = {
@@ -125,7 +135,8 @@ def test_every_kind_that_the_operator_may_write_is_counted_by_its_name(metrics):
     for kind in written:
         metrics.api_write("PATCH", kind, 200)
 
-    assert {"AgentJob", "AgentSchedule", "Pod", "NetworkPolicy", "Event", "Lease"} == written
+    agents = {"AgentJob", "AgentSchedule", "AgentQueue", "AgentTemplate"}
+    assert agents | {"Pod", "NetworkPolicy", "Event", "Lease"} == written
     assert all(value(metrics, "agentjobs_api_writes_total", verb="PATCH", kind=kind) == 1 for kind in written)
 
 

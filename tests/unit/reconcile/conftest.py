@@ -132,7 +132,12 @@ class World:
         """What surrounds an operator; the world plays every part that `others` does not."""
         parts = {"cluster": self, "history": self, "models": self, "writer": self, "recorder": self, **others}
         clocks = {"now": lambda: self.now + self.wall_ahead, "monotonic": lambda: self.now.timestamp()}
-        return Ports(**parts, **clocks, metrics=Metrics())
+        self.metrics = Metrics()
+        return Ports(**parts, **clocks, metrics=self.metrics)
+
+    def counted(self, name: str, **labels: str) -> float:
+        """A metric of the operator that came last."""
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
 
     def list(self, number: int = 0) -> None:
         operator = self.operators[number]

@@ -71,6 +71,8 @@ async def test_a_slot_that_a_crash_left_to_a_job_that_moved_is_free_after_a_minu
     assert early == [Phase.QUEUED, Phase.QUEUED]
     assert phases(world, "a", "b") == [Phase.RUNNING, Phase.RUNNING]
     assert slots(world) == {"a": ("fast", 1), "b": ("agents", 1)}
+    assert world.counted("agentjobs_slots_given_back_total") == 1
+    assert world.counted("agentjobs_claims_refused_total", reason="Slot") >= 1
 
 
 async def test_a_slot_that_a_crash_left_to_a_job_that_is_held_goes_to_the_next(world, died):

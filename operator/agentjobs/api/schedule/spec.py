@@ -102,7 +102,8 @@ class AgentScheduleSpec(Model):
         default=3,
         ge=0,
         le=1000,
-        description="Failed and cancelled jobs that are kept, and as many skipped ones; their history stays. Default: 3.",
+        description="Failed and cancelled jobs that are kept, and as many skipped ones; their history stays. "
+        "Default: 3.",
     )
     jitter: Annotated[Duration, ALWAYS] = Field(
         default=timedelta(0),

@@ -30,6 +30,7 @@ class Acceptance:
     def __init__(self, ports: Ports, state: State, loader: FactsLoader) -> None:
         self._state = state
         self._history = ports.history
+        self._metrics = ports.metrics
         self._loader = loader
         self._left = LeftSlots(ports, state)
 
@@ -56,6 +57,7 @@ class Acceptance:
             self._wake_replaced(job, answer)
             stored = self._state.specs.accept(job.uid, answer.resolved, sent)
             if isinstance(answer, NoSlot):
+                self._metrics.claim_refused(answer.reason)
                 self._state.room_refused(job, answer.reason, answer.retry_in)
                 with contextlib.suppress(Unavailable):  # the next refusal tries again
                     await self._left.give_back(answer.holders)

@@ -29,6 +29,7 @@ class LeftSlots:
         self._state = state
         self._cluster = ports.cluster
         self._history = ports.history
+        self._metrics = ports.metrics
         self._monotonic = ports.monotonic
         self._looked: Bounded[tuple[str, int], float] = Bounded(_KEPT)
 
@@ -38,6 +39,7 @@ class LeftSlots:
         if not left:
             return
         await self._history.give_back([(holder.uid, holder.start, holder.claimed) for holder in left])
+        self._metrics.slots_given_back.inc(len(left))
         for holder in left:
             about = {"namespace": holder.namespace, "job": holder.name, "uid": holder.uid, "start": holder.start}
             logger.warning("slot.given_back", extra=about)
