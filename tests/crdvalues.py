@@ -88,27 +88,29 @@ def _objects(node: Schema) -> st.SearchStrategy[dict[str, Any]]:
     return some()
 
 
-def jobs(schema: Schema) -> st.SearchStrategy[dict[str, Any]]:
-    """Draw AgentJobs: a good one, with up to three fields of its spec drawn."""
+A_JOB: Schema = {"agent": {"model": "gemini-flash-latest", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
+
+
+def jobs(schema: Schema, good: Schema = A_JOB, kind: str = "AgentJob") -> st.SearchStrategy[dict[str, Any]]:
+    """Draw AgentJobs, or another kind: a good one, with up to three fields of its spec drawn."""
     fields = schema["properties"]["spec"]["properties"]
-    good = {"agent": {"model": "gemini-flash-latest", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
 
     @st.composite
     def some(draw: st.DrawFn) -> dict[str, Any]:
         chosen = draw(st.lists(st.sampled_from(sorted(fields)), min_size=1, max_size=3, unique=True))
         spec = copy.deepcopy(good) | {name: draw(values(fields[name])) for name in chosen}
-        head = {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentJob", "metadata": {"name": "x"}}
+        head = {"apiVersion": "agentjobs.dev/v1alpha1", "kind": kind, "metadata": {"name": "x"}}
         return {**head, "spec": spec}
 
     return some()
 
 
-def samples(schema: Schema, count: int) -> list[dict[str, Any]]:
-    """Return the same jobs at each call, for servers that are too slow to search."""
+def samples(schema: Schema, count: int, good: Schema = A_JOB, kind: str = "AgentJob") -> list[dict[str, Any]]:
+    """Return the same objects at each call, for servers that are too slow to search."""
     found: list[dict[str, Any]] = []
 
     @settings(max_examples=count, derandomize=True, database=None, deadline=None, suppress_health_check=HealthCheck)
-    @given(jobs(schema))
+    @given(jobs(schema, good, kind))
     def collect(job: dict[str, Any]) -> None:
         found.append(job)
 
