@@ -15,7 +15,8 @@ from typing import Final, get_args
 
 from agentjobs.dev.backends import Backend
 from agentjobs.dev.parts import PartEnded
-from agentjobs.dev.up import MODELS_FILE, DevCluster, handed_to_models, handed_to_pods, up
+from agentjobs.dev.programs import MODELS_FILE, handed_to_models, handed_to_pods
+from agentjobs.dev.up import DevCluster, up
 from agentjobs.dev.welcome import welcome
 from agentjobs.errors import AgentJobsError
 from devcluster.client import ApiError

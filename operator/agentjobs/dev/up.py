@@ -1,6 +1,6 @@
 """Joins the development cluster and the product: `async with up(folder) as cluster`.
 
-API server, controllers and process node run in this process; PostgreSQL, gateway and operator are children. All parts
+API server, controllers and process node run in this process; PostgreSQL and the programs are children. All parts
 start at the same time, because most of the time is spent on imports. Used by `agentjobs dev`, `agentjobs demo` and the
 integration tests.
 """
@@ -11,16 +11,13 @@ import contextlib
 import datetime
 import functools
 import importlib
-import json
 import os
 import ssl
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any
 
 import aiohttp
 
@@ -31,6 +28,7 @@ from agentjobs.dev.crds import apply_crds
 from agentjobs.dev.identity import adopt, is_kept
 from agentjobs.dev.nodes import Nodes
 from agentjobs.dev.parts import Part, PartEnded, all_of, first_failure, unless_broken
+from agentjobs.dev.programs import Programs
 from agentjobs.dev.shared import Place, SharedCluster
 from devcluster.certificates import Authority
 from devcluster.client import NAMESPACES, Client, Object
@@ -42,46 +40,8 @@ from devcluster.ports import free_port
 from devcluster.postgres import EmbeddedPostgres
 
 GATEWAY_EXTENSION = "agentjobs.dev/gateway"
-# Variables by which the clients of providers are told keys and addresses. Only the model proxy gets them.
-PROVIDER_VARIABLES = (
-    "ANTHROPIC_API_KEY",
-    "ANTHROPIC_AUTH_TOKEN",
-    "ANTHROPIC_BASE_URL",
-    "GEMINI_API_KEY",
-    "GOOGLE_API_KEY",
-    "GOOGLE_APPLICATION_CREDENTIALS",
-    "GOOGLE_CLOUD_LOCATION",
-    "GOOGLE_CLOUD_PROJECT",
-    "GOOGLE_GEMINI_BASE_URL",
-    "GOOGLE_GENAI_USE_ENTERPRISE",
-    "GOOGLE_GENAI_USE_VERTEXAI",
-    "GOOGLE_VERTEX_BASE_URL",
-    "OPENAI_API_KEY",
-    "OPENAI_BASE_URL",
-)
-MODELS_FILE: Final = "AGENTJOBS_MODELS_FILE"
-_PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy", "SSL_CERT_FILE")
-
-_PARTS: Final[Sequence[rbac.Part]] = ("operator", "gateway")  # the gateway's process has the model proxy in it
-_NOTIFIER: Final[Sequence[rbac.Part]] = ("notifier",)
 _READY_SECONDS = 60.0
 _POLL_SECONDS = 0.02
-_COMMAND = "from agentjobs.cli import main; main()"
-
-
-def handed_to_models(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of an environment that say which models there are, for the model proxy and no pod.
-
-    They are the file of models, else the keys and addresses of providers, which count only without one.
-    """
-    if file := environ.get(MODELS_FILE):
-        return {MODELS_FILE: str(Path(file).expanduser().absolute())}
-    return {name: environ[name] for name in PROVIDER_VARIABLES if environ.get(name)}
-
-
-def handed_to_pods(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the HTTP proxy settings of an environment, which runner pods get."""
-    return {name: environ[name] for name in _PROXY_VARIABLES if environ.get(name)}
 
 
 @dataclass(slots=True)
@@ -169,7 +129,7 @@ async def up(
         port: of the API server; 0 is a free port.
         context: for `kubeconfig`; by default the current context of the file KUBECONFIG.
         inherit_env: variables for every runner pod, such as settings of an HTTP proxy.
-        providers: the file of models, or variables with keys and addresses of providers (see `handed_to_models`), for
+        providers: the file of models, or variables with keys and addresses of providers (see `programs`), for
             the model proxy alone; without any, no model of a provider can be asked.
         working_folder: of runner pods, also in their PYTHONPATH; by default the current one.
         settings: additional variables for operator and gateway, such as AGENTJOBS_QUEUES.
@@ -188,19 +148,10 @@ async def up(
     folder = _made(folder)
     adopting = apiserver == "embedded" and not is_kept(folder / "apiserver")
     server = make_server(apiserver, folder / "apiserver", port=port, context=context)
-    starting = _Start(
-        folder,
-        apiserver,
-        server,
-        dict(settings or {}),
-        dict(providers or {}),
-        operators,
-        operator_command,
-        keep,
-        adopting,
-        sinks,
-        triggers,
+    programs = Programs(
+        folder, place_of(server), dict(settings or {}), dict(providers or {}), operator_command, sinks, triggers
     )
+    starting = _Start(programs, apiserver, server, operators=operators, keep=keep, adopting=adopting)
     async with contextlib.AsyncExitStack() as stack:
         node = {
             "inherited": dict(inherit_env or {}),
@@ -221,31 +172,16 @@ class _Start:
     """One start, step by step; the stack ends the parts in the opposite order."""
 
     def __init__(
-        self,
-        folder: Path,
-        backend: Backend,
-        server: Server,
-        settings: dict[str, str],
-        providers: dict[str, str],
-        operators: int,
-        operator_command: Sequence[str],
-        keep: bool,
-        adopting: bool,
-        sinks: Path | None,
-        triggers: Path | None,
+        self, programs: Programs, backend: Backend, server: Server, *, operators: int, keep: bool, adopting: bool
     ) -> None:
-        self._folder = folder
+        self._programs = programs
+        self._folder = programs.folder
+        self._place = programs.place
         self._backend = backend
         self._server = server
-        self._place = place_of(server)
-        self._settings = settings
-        self._providers = providers
         self._operators = operators
-        self._operator_command = list(operator_command)
         self._keep = keep
         self._adopting = adopting
-        self._sinks = sinks
-        self._triggers = triggers
         self._began = time.monotonic()
         self._phases: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -270,7 +206,7 @@ class _Start:
         config = self._write_kubeconfig(gateway_url, gateway_tls["AGENTJOBS_GATEWAY_CA"])
         await self._sign_in(client)
         probes = [f"127.0.0.1:{free_port()}" for _ in range(self._operators)]
-        parts = self._parts(dsn, gateway_url, gateway_tls, probes)
+        parts = self._programs.parts(dsn, gateway_url, gateway_tls, probes)
         stack.push_async_callback(_end_all, parts)
         stack.push_async_callback(self._cancel)  # ended first: the pods' processes end with the node
         for part in parts.values():
@@ -328,43 +264,6 @@ class _Start:
             "AGENTJOBS_GATEWAY_CA": str(authority.certificate),
         }
 
-    def _parts(self, dsn: str, gateway_url: str, gateway_tls: Mapping[str, str], probes: list[str]) -> dict[str, Part]:
-        models_url = f"https://127.0.0.1:{free_port()}"  # the model proxy, in the gateway's process
-        dropped = {*PROVIDER_VARIABLES, MODELS_FILE, "AGENTJOBS_GATEWAY_CA"}
-        env = {key: value for key, value in os.environ.items() if key not in dropped}
-        env |= {
-            "AGENTJOBS_DATABASE_URL": dsn,
-            "AGENTJOBS_GATEWAY_URL": gateway_url,
-            "AGENTJOBS_GATEWAY_EGRESS": _egress(gateway_url),
-            "AGENTJOBS_MODELS_URL": models_url,
-            "AGENTJOBS_MODELS_EGRESS": _egress(models_url),
-            "AGENTJOBS_LEASE_NAMESPACE": self._place.system,
-            "AGENTJOBS_LOG_FORMAT": "text",
-        } | self._place.settings
-        models = ["--models", "--models-port", str(urlsplit(models_url).port)]
-        # -P: modules in the user's working folder must not shadow others.
-        command = [sys.executable, "-P", "-c", _COMMAND]
-        own = env | {"AGENTJOBS_KUBECONFIG": str(self._credentials("gateway"))} | dict(gateway_tls)
-        own |= {} if self._triggers is None else {"AGENTJOBS_TRIGGERS_FILE": str(self._triggers)}
-        own |= {"AGENTJOBS_DRAIN": "2s"} | self._providers | self._settings  # well within what ending a part may take
-        parts = {"gateway": Part("gateway", [*command, "gateway", *models], env=own, folder=self._folder)}
-        for number, address in enumerate(probes, start=1):
-            name = "operator" if number == 1 else f"operator-{number}"
-            own = env | {"AGENTJOBS_KUBECONFIG": str(self._credentials("operator"))} | self._settings
-            own["AGENTJOBS_PROBE_ADDRESS"] = address
-            own |= {"AGENTJOBS_SINKS": ",".join(_names_of(self._sinks))} if self._sinks else {}
-            own |= {MODELS_FILE: self._providers[MODELS_FILE]} if MODELS_FILE in self._providers else {}
-            program = self._operator_command or [*command, "operator"]
-            parts[name] = Part(name, program, env=own, folder=self._folder, restarts=True)
-        if self._sinks is not None:
-            own = env | {
-                "AGENTJOBS_KUBECONFIG": str(self._credentials("notifier")),
-                "AGENTJOBS_PROBE_ADDRESS": "127.0.0.1:0",
-            }
-            own |= {"AGENTJOBS_SINKS_FILE": str(self._sinks)} | self._settings
-            parts["notifier"] = Part("notifier", [*command, "notifier"], env=own, folder=self._folder)
-        return parts
-
     def _node(self, client: Client, options: dict[str, Any]) -> ProcessNode:
         place = self._place
         return ProcessNode(
@@ -400,34 +299,19 @@ class _Start:
         return path
 
     async def _sign_in(self, client: Client) -> None:
-        """Create the accounts of operator and gateway, with the roles that they have in a cluster."""
+        """Create the accounts of the programs, with the roles that they have in a cluster."""
         server, system = self._server, self._place.system
         await accounts.apply(client, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": system}}])
-        for part in (*_PARTS, *_NOTIFIER) if self._sinks else _PARTS:
+        for part in self._programs.accounts:
             objects = rbac.objects(part, namespace=system)
             if isinstance(server, SharedCluster):
                 objects = [server.labelled(obj) for obj in accounts.renamed(objects, self._place.namespace)]
             await accounts.apply(client, objects)
             token = await accounts.token(client, system, f"agentjobs-{part}")
             config = kubeconfig(server.url, server.ca, token, name="agentjobs", user=f"agentjobs-{part}")
-            write_kubeconfig(self._credentials(part), config)
-        await accounts.apply(client, self._trigger_roles())
+            write_kubeconfig(self._programs.credentials(part), config)
+        await accounts.apply(client, self._programs.trigger_roles())
         self._note("accounts")
-
-    def _trigger_roles(self) -> list[dict[str, Any]]:
-        if self._triggers is None:
-            return []
-        from agentjobs.gateway.triggers.file import read  # most clusters have no such file
-
-        namespaces = {entry.namespace for entry in read(self._triggers)}
-        if self._place.shared:  # what is made elsewhere would stay
-            namespaces &= {self._place.namespace}
-        made = [rbac.trigger_objects(namespace=name, account=self._place.system) for name in sorted(namespaces)]
-        missing = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in sorted(namespaces)]
-        return [*missing, *(obj for objects in made for obj in objects)]
-
-    def _credentials(self, part: rbac.Part) -> Path:
-        return self._folder / f"{part}.kubeconfig"
 
     async def _migrate(self, dsn: str, client: Client) -> None:
         from agentjobs.history.migrate import upgrade
@@ -465,13 +349,6 @@ class _Start:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def _egress(url: str) -> str:
-    """Return the egress rule to a server of ours for network policies, which the process node does not enforce."""
-    address = urlsplit(url)
-    block = {"ipBlock": {"cidr": f"{address.hostname}/32"}}
-    return json.dumps([{"to": [block], "ports": [{"port": address.port}]}])
-
-
 def _database(folder: Path, *, keep: bool) -> EmbeddedPostgres:
     return EmbeddedPostgres(folder / "postgres", ephemeral=not keep, user="agentjobs")
 
@@ -481,13 +358,6 @@ def _import_migration(*, fresh: bool) -> None:
     importlib.import_module("agentjobs.history.migrate")
     if fresh:
         importlib.import_module("alembic.command")
-
-
-def _names_of(sinks: Path) -> list[str]:
-    """Return the names in a file of sinks, which is all that the operator is told of them."""
-    from agentjobs.notifier.sinks import Sinks  # most clusters have no sinks
-
-    return list(Sinks(sinks, {}).by_name)
 
 
 async def _stop_all(databases: Sequence[EmbeddedPostgres]) -> None:

@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from agentjobs.dev.up import MODELS_FILE, PROVIDER_VARIABLES, DevCluster
+from agentjobs.dev.programs import MODELS_FILE, PROVIDER_VARIABLES
+from agentjobs.dev.up import DevCluster
 
 _KINDS: Final = {
     "embedded": "embedded, Kubernetes-compatible, in memory",

@@ -7,7 +7,8 @@ import pytest
 import pytest_asyncio
 from tests.modelproviders import Answer, in_thread
 
-from agentjobs.dev.up import handed_to_models, up
+from agentjobs.dev.programs import handed_to_models
+from agentjobs.dev.up import up
 from devcluster.client import Resource
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

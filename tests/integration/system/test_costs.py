@@ -6,7 +6,8 @@ import pytest
 import pytest_asyncio
 from tests.modelproviders import Answer, Failure, Used, in_thread
 
-from agentjobs.dev.up import handed_to_models, up
+from agentjobs.dev.programs import handed_to_models
+from agentjobs.dev.up import up
 from agentjobs.history.database import Database
 from agentjobs.history.model_limits import ModelLimits
 from agentjobs.reconcile.job.exhausted import ASK_SECONDS

@@ -10,7 +10,8 @@ import pytest_asyncio
 from psycopg.rows import namedtuple_row
 from tests.modelproviders import Answer, Cut, Failure, Garbage, Used, in_thread
 
-from agentjobs.dev.up import handed_to_models, up
+from agentjobs.dev.programs import handed_to_models
+from agentjobs.dev.up import up
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agentjobs.dev.demo import Example, _Table, examples_folder, load, summary
-from agentjobs.dev.up import PROVIDER_VARIABLES, handed_to_models, handed_to_pods
+from agentjobs.dev.programs import PROVIDER_VARIABLES, handed_to_models, handed_to_pods
 from agentjobs.dev.welcome import next_lines
 from agentjobs.models.environment import from_environment
 
