@@ -4,8 +4,10 @@ An answer has up to 4 MiB, and as Python objects up to 25 times that: only what 
 other part stays the text that it is. Pure.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -16,6 +18,7 @@ from agentjobs.contract import cut
 MAX_KNOWN: Final = 10
 """Names that a fault lists."""
 _MAX_NAME: Final = 60
+_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +55,26 @@ def whole(answer: Raw) -> Whole:
     return msgspec.json.decode(answer, type=Whole)
 
 
-def value_at(value: Raw, path: Sequence[str]) -> Raw | Missing:
-    """Return the value at a path: names of an object's members, numbers from 0 of a list's items."""
-    for place, name in enumerate(path):
-        inner = _inner(value)
-        found = inner.get(name)
-        if found is None:
-            return Missing(".".join(path[:place]), tuple(cut(one, _MAX_NAME) for one in list(inner)[:MAX_KNOWN]))
-        value = found
-    return value
+class Reader:
+    """Reads values of one JSON text by their paths. What it has opened once it keeps: many paths lead through it."""
+
+    def __init__(self, value: Raw) -> None:
+        self._value = value
+        self._opened: dict[tuple[str, ...], dict[str, Raw] | list[Raw]] = {}
+
+    def at(self, path: Sequence[str]) -> Raw | Missing:
+        """Return the value at a path: names of an object's members, numbers from 0 of a list's items."""
+        value = self._value
+        for place, name in enumerate(path):
+            above = tuple(path[:place])
+            inner = self._opened.get(above)
+            if inner is None:
+                inner = self._opened[above] = _inner(value)
+            found = _member(inner, name)
+            if found is None:
+                return Missing(".".join(above), _known(inner))
+            value = found
+        return value
 
 
 def as_text(value: Raw) -> str:
@@ -70,10 +84,23 @@ def as_text(value: Raw) -> str:
     return msgspec.json.format(bytes(value), indent=-1).decode()
 
 
-def _inner(value: Raw) -> dict[str, Raw]:
+def _inner(value: Raw) -> dict[str, Raw] | list[Raw]:
     head = bytes(memoryview(value)[:1])
     if head == b"{":
         return msgspec.json.decode(value, type=dict[str, Raw])
     if head == b"[":
-        return {str(place): item for place, item in enumerate(msgspec.json.decode(value, type=list[Raw]))}
+        return msgspec.json.decode(value, type=list[Raw])
     return {}
+
+
+def _member(inner: dict[str, Raw] | list[Raw], name: str) -> Raw | None:
+    if isinstance(inner, dict):
+        return inner.get(name)
+    place = int(name) if _NUMBER.fullmatch(name) else len(inner)
+    return inner[place] if place < len(inner) else None
+
+
+def _known(inner: dict[str, Raw] | list[Raw]) -> tuple[str, ...]:
+    if isinstance(inner, list):
+        return tuple(map(str, range(min(len(inner), MAX_KNOWN))))
+    return tuple(cut(one, _MAX_NAME) for one in islice(inner, MAX_KNOWN))

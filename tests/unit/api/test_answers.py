@@ -2,10 +2,11 @@
 
 import json
 
+import msgspec
 import pytest
 from msgspec import Raw
 
-from agentjobs.api.answers import Missing, as_text, value_at, whole
+from agentjobs.api.answers import Missing, Reader, as_text, whole
 
 ANSWER = {"steps": [{"title": "one"}, {"title": "two"}], "n": 3, "none": None, "text": 'a "b"\n'}
 
@@ -25,7 +26,7 @@ def raw(value):
     ],
 )
 def test_a_path_leads_to_a_text_or_to_json(path, text):
-    assert as_text(value_at(raw(ANSWER), path.split("."))) == text
+    assert as_text(Reader(raw(ANSWER)).at(path.split("."))) == text
 
 
 @pytest.mark.parametrize(
@@ -34,16 +35,18 @@ def test_a_path_leads_to_a_text_or_to_json(path, text):
         ("stages", "", ("steps", "n", "none", "text")),
         ("steps.2", "steps", ("0", "1")),
         ("steps.-1", "steps", ("0", "1")),
+        ("steps.01", "steps", ("0", "1")),
+        ("steps.99999999999", "steps", ("0", "1")),
         ("n.more", "n", ()),
         ("text.0", "text", ()),
     ],
 )
 def test_a_path_that_leads_nowhere_names_what_is_there(path, at, known):
-    assert value_at(raw(ANSWER), path.split(".")) == Missing(at, known)
+    assert Reader(raw(ANSWER)).at(path.split(".")) == Missing(at, known)
 
 
 def test_many_or_long_names_are_not_all_told():
-    found = value_at(raw({"x" * 500 + str(n): n for n in range(50)}), ["y"])
+    found = Reader(raw({"x" * 500 + str(n): n for n in range(50)})).at(["y"])
 
     assert isinstance(found, Missing)
     assert len(found.known) == 10
@@ -54,3 +57,13 @@ def test_an_answer_says_its_object_else_its_text():
     assert as_text(whole(raw({"text": "{}", "structured": {"a": 1}, "outcome": "Bug"})).content) == '{"a":1}'
     assert as_text(whole(raw({"text": "Hello.", "structured": None, "usage": {}})).content) == "Hello."
     assert whole(raw({"text": "", "structured": None})).outcome is None
+
+
+def test_what_many_paths_lead_through_is_opened_once(monkeypatch):
+    opened = []
+    decode = msgspec.json.decode
+    monkeypatch.setattr(msgspec.json, "decode", lambda text, **of: opened.append(of["type"]) or decode(text, **of))
+    reader = Reader(raw(ANSWER))
+
+    assert [as_text(reader.at(["steps", str(n), "title"])) for n in (0, 1, 0, 1)] == ["one", "two", "one", "two"]
+    assert len([one for one in opened if one is not str]) == 4

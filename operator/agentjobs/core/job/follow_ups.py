@@ -14,13 +14,13 @@ import msgspec
 from msgspec import Raw
 from pydantic import TypeAdapter, ValidationError
 
-from agentjobs.api.answers import Missing, as_text, value_at, whole
+from agentjobs.api.answers import Missing, Reader, Whole, as_text, whole
 from agentjobs.api.composition import Unusable, ValueOf, composed, filled
 from agentjobs.api.conditions import FollowUpReason
 from agentjobs.api.job.follow_up_rules import FOR_EACH
 from agentjobs.api.job.relations import MAX_AFTER, MAX_ITEMS, MAX_PARAMETER, FollowUp
 from agentjobs.api.job.resolve import template_of
-from agentjobs.api.job.spec import MAX_JOB_NAME
+from agentjobs.api.job.spec import MAX_JOB_NAME, MAX_SPEC_BYTES
 from agentjobs.api.job.status import AgentJobStatus, FollowUpStatus
 from agentjobs.api.substitution import names_of
 from agentjobs.contract import (
@@ -42,7 +42,7 @@ TTL_SECONDS: Final = 24 * 60 * 60
 _HASH_CHARS: Final = 8
 _LIST: Final = TypeAdapter(tuple[FollowUp, ...])
 _AFTER: Final = "after."
-_NO_ITEM: Final = Raw(b"null")
+_NO_ITEM: Final = Reader(Raw(b"null"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,7 @@ class Plans:
         self._follow_ups = {one.name: one for one in follow_ups}
         self._asked = {one.name for one in job.status.follow_ups or asked(follow_ups, job.status)}
         self._depth = depth
+        self._answer: tuple[Whole, Reader] | None = None
         template = template_of(record.resolved) if record.resolved else None
         self._names = names_of(job.object["metadata"], template["parameters"] if template else None)
 
@@ -133,7 +134,7 @@ class Plans:
         items = self._items(follow_up)
         if items is None:
             return (self._body(follow_up, after, None, _NO_ITEM),)
-        return tuple(self._body(follow_up, after, index, item) for index, item in enumerate(items))
+        return tuple(self._body(follow_up, after, index, Reader(item)) for index, item in enumerate(items))
 
     def _known(self, name: str) -> FollowUp:
         if (follow_up := self._follow_ups.get(name)) is None:
@@ -165,7 +166,7 @@ class Plans:
         lineage = self._job.lineage
         return (lineage.depth if lineage else 0) + 1
 
-    def _body(self, follow_up: FollowUp, after: list[str], index: int | None, item: Raw) -> dict[str, Any]:
+    def _body(self, follow_up: FollowUp, after: list[str], index: int | None, item: Reader) -> dict[str, Any]:
         job, lineage = self._job, self._job.lineage
         metadata = {
             "namespace": job.namespace,
@@ -185,7 +186,7 @@ class Plans:
         spec = self._spec(follow_up, after, index, item)
         return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "AgentJob", "metadata": metadata, "spec": spec}
 
-    def _spec(self, follow_up: FollowUp, after: list[str], index: int | None, item: Raw) -> dict[str, Any]:
+    def _spec(self, follow_up: FollowUp, after: list[str], index: int | None, item: Reader) -> dict[str, Any]:
         def value_of(name: str) -> str | None:
             return self._value(follow_up, name, index, item, waits=bool(after))
 
@@ -201,13 +202,18 @@ class Plans:
             spec["after"] = {"jobs": after}
         if "Session" in follow_up.inherit:
             spec["session"] = self._session()
-        return {**spec, "ttlSecondsAfterFinished": TTL_SECONDS}
+        spec["ttlSecondsAfterFinished"] = TTL_SECONDS
+        if (size := len(msgspec.json.encode(spec))) > MAX_SPEC_BYTES:
+            raise _Stop(
+                FollowUpReason.TEXT_TOO_LONG, f"the spec would have {size} bytes; at most {MAX_SPEC_BYTES} are allowed"
+            )
+        return spec
 
     def _session(self) -> dict[str, Any]:
         session = (self._record.resolved or {"spec": {}})["spec"].get("session") or {}
         return {**{key: session[key] for key in ("appName", "userId", "sessionId")}, "mode": "Continue"}
 
-    def _value(self, follow_up: FollowUp, name: str, index: int | None, item: Raw, *, waits: bool) -> str | None:
+    def _value(self, follow_up: FollowUp, name: str, index: int | None, item: Reader, *, waits: bool) -> str | None:
         """The value of a name in a follow-up's text; None for one that its job itself gives a value."""
         first, _, path = name.partition(".")
         if first == "result":
@@ -240,15 +246,18 @@ class Plans:
         """What `result.<path>` names in the whole answer; `result` alone is all of its text."""
         if self._record.answer is None:
             return _missing(name, "the job has no stored answer")
-        answer = whole(self._record.answer)
+        if self._answer is None:
+            answer = whole(self._record.answer)
+            self._answer = answer, Reader(answer.content)
+        answer, content = self._answer
         if answer.is_cut:
             return _missing(name, "the answer was too large to be stored whole")
         _, _, path = name.partition(".")
-        return _at(answer.content, path, name) if path else answer.text
+        return _at(content, path, name) if path else answer.text
 
 
-def _at(value: Raw, path: str, name: str) -> Raw:
-    found = value_at(value, path.split(".")) if path else value
+def _at(reader: Reader, path: str, name: str) -> Raw:
+    found = reader.at(path.split(".") if path else ())
     if isinstance(found, Missing):
         there = f"there are {', '.join(found.known)}" if found.known else "it is no object and no list"
         return _missing(name, f"it leads nowhere; at {found.at or 'its beginning'} {there}")
@@ -259,9 +268,24 @@ def _missing(name: str, why: str) -> NoReturn:
     raise _Stop(FollowUpReason.MISSING_RESULT, f"$({name[:120]}): {why}")
 
 
+def _bounded(value_of: ValueOf, most: int, place: str) -> ValueOf:
+    """Stop before a text that names a long value again and again takes more room than there is."""
+    left = most
+
+    def bounded(name: str) -> str | None:
+        nonlocal left
+        value = value_of(name)
+        left -= len(value or "")
+        if left < 0:
+            raise _Stop(FollowUpReason.TEXT_TOO_LONG, f"{place}: its values alone are longer than {most} characters")
+        return value
+
+    return bounded
+
+
 def _message(text: str, value_of: ValueOf) -> str:
     try:
-        message = composed(text, value_of)
+        message = composed(text, _bounded(value_of, MAX_MESSAGE_BYTES, "input.message"))
     except Unusable as unusable:
         raise _Stop(FollowUpReason.UNUSABLE_TEXT, f"input.message: {unusable}") from unusable
     if (size := len(message.encode())) > MAX_MESSAGE_BYTES:
@@ -275,7 +299,7 @@ def _message(text: str, value_of: ValueOf) -> str:
 
 def _parameter(name: str, text: str, value_of: ValueOf) -> str:
     try:
-        value = filled(text, value_of)
+        value = filled(text, _bounded(value_of, MAX_PARAMETER, f"parameters.{name}"))
     except Unusable as unusable:
         raise _Stop(FollowUpReason.UNUSABLE_TEXT, f"parameters.{name}: {unusable}") from unusable
     if len(value) > MAX_PARAMETER:

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from agentjobs.api.answers import Missing, Whole, as_text, value_at, whole
+from agentjobs.api.answers import Missing, Reader, Whole, as_text, whole
 from agentjobs.api.conditions import AcceptedReason, ConditionType, Phase
 from agentjobs.api.job.after import RESULTS, AfterName, after_names
 from agentjobs.api.job.relations import After
@@ -166,16 +166,17 @@ class Texts:
             result = answer.content if answer else Raw(b"null")
             self._size += len(memoryview(result))
             self._told.append(_Told(job.name, job.phase, (answer.outcome or None) if answer else None, result))
+        reader = Reader(answer.content) if answer else None
         for name, asked in self._asked.items():
             if asked.job == job.name:
-                self._take(name, _value(job, answer, asked))
+                self._take(name, _value(job, answer, reader, asked))
 
     def values(self, others: Iterable[Standing]) -> tuple[dict[str, str], tuple[Problem, ...]]:
         """Return the values, and why some have none. Of `others`, which have not ended, there is nothing to read."""
         for job in others:
             for name, asked in self._asked.items():
                 if asked.job == job.name:
-                    self._take(name, _value(job, None, asked))
+                    self._take(name, _value(job, None, None, asked))
         if self._of_all:
             told = msgspec.json.format(msgspec.json.encode(self._told), indent=-1) if self._size <= MAX_VALUE else b""
             self._take(RESULTS, told.decode() if told else _unresolved(RESULTS, _too_long(self._size)))
@@ -190,7 +191,7 @@ class Texts:
             self._values[name] = value
 
 
-def _value(job: Standing, answer: Whole | None, asked: AfterName) -> str | Problem:
+def _value(job: Standing, answer: Whole | None, reader: Reader | None, asked: AfterName) -> str | Problem:
     match asked.what:
         case "phase":
             return job.phase if job.ended else ""
@@ -200,10 +201,10 @@ def _value(job: Standing, answer: Whole | None, asked: AfterName) -> str | Probl
             return cut(as_text(answer.text), SUMMARY_BYTES) if answer else ""
         case "result" if not asked.path:
             return as_text(answer.content) if answer else ""
-    if answer is None:
+    if reader is None:
         how = f"ended as {job.phase} without an answer" if job.ended else "has not ended"
         return _unresolved(asked.name, f"cannot be read: job {job.name} {how}")
-    found = value_at(answer.content, asked.path)
+    found = reader.at(asked.path)
     if not isinstance(found, Missing):
         return as_text(found)
     where = f"{found.at!r} of the answer" if found.at else "the answer"

@@ -172,6 +172,18 @@ def test_an_answer_chooses_neither_template_nor_queue():
         pytest.param(
             {"parameters": {"p": "$(result.x)"}}, {"answer": {"x": "y" * 4097}}, "TextTooLong", id="a long parameter"
         ),
+        pytest.param(
+            {"input": {"message": "$(result.x)" * 5000}},
+            {"answer": {"x": "y" * 4_000_000}},
+            "TextTooLong",
+            id="20 GB of text",
+        ),
+        pytest.param(
+            {"parameters": {f"p{number}": "$(result.x)" for number in range(64)}},
+            {"answer": {"x": "y" * 4096}},
+            "TextTooLong",
+            id="more than a spec has",
+        ),
         pytest.param({"input": {"message": "$(result.x)"}}, {"answer": {"x": ""}}, "UnusableText", id="no text"),
         pytest.param({}, {"depth": 0}, "DepthExceeded", id="too deep"),
     ],
