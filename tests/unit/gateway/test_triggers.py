@@ -287,6 +287,15 @@ async def test_slack_is_answered_its_challenge(open_gateway, kube):
     assert (forged.status_code, kube.jobs) == (401, {})
 
 
+@pytest.mark.parametrize("challenge", ['"\\ud800"', "7", "null", '"ä"'])
+async def test_a_challenge_that_is_none_is_400(open_gateway, challenge):
+    body = f'{{"type": "url_verification", "challenge": {challenge}}}'
+    async with open_gateway(TRIGGER | {"signature": "Slack"}) as http:
+        answer = await http.post(url(), **slack(body.replace("ä", "\\u00e4"), kind="application/json"))
+
+    assert answer.status_code == 400
+
+
 async def test_a_command_of_slack_makes_a_job_and_is_answered_200_with_a_text(open_gateway, kube):
     trigger = TRIGGER | {"signature": "Slack", "parameters": {"text": "text", "user": "user_name"}, "when": {}}
     async with open_gateway(trigger) as http:
@@ -334,16 +343,27 @@ async def test_the_first_trigger_that_fits_an_event_makes_its_job(open_gateway, 
     assert [job["spec"]["parameters"] for job in kube.jobs.values()] == [{"closed": "7"}]
 
 
+def titled(title):
+    return github(b'{"action": "opened", "issue": {"title": ' + title + b"}}")
+
+
+MANY = {f"p{number}": "x" * 4096 for number in range(30)}
+ALL_OF_MANY = {name: name for name in MANY}
+
+
 @pytest.mark.parametrize(
     ("call", "trigger"),
     [
         pytest.param(github(b"{"), {}, id="no-json"),
         pytest.param(github(b"[" * 100_000), {}, id="deep"),
         pytest.param(github(b'{"action": NaN}'), {}, id="nan"),
-        pytest.param(github(b'{"action": 1e999999999999999999999}'), {}, id="endless-number"),
         pytest.param(github(b"\xff\xfe"), {}, id="no-text"),
         pytest.param(github(ISSUE | {"issue": {"title": "x" * 4097}}), {}, id="long-parameter"),
-        pytest.param(github(b'{"action": "opened", "issue": {"title": "\\ud800"}}'), {}, id="half-a-character"),
+        pytest.param(titled(b'"\\ud800"'), {}, id="half-a-character"),
+        pytest.param(titled(b'["\\ud800"]'), {}, id="half-a-character-inside"),
+        pytest.param(titled(b'{"\\udfff": 1}'), {}, id="half-a-character-as-key"),
+        pytest.param(titled(b'"a\\u0000"'), {}, id="nul"),
+        pytest.param(github({"action": "opened"} | MANY), {"parameters": ALL_OF_MANY}, id="more-than-a-spec-has"),
         pytest.param(github(ISSUE), {"idempotencyKey": "delivery.id"}, id="no-key"),
         pytest.param(github(b"a=%ff", **{"Content-Type": "application/x-www-form-urlencoded"}), {}, id="no-form"),
     ],
@@ -363,12 +383,14 @@ async def test_a_body_that_is_too_large_is_413(open_gateway, kube):
 
 
 async def test_numbers_stay_as_they_were_written(open_gateway, kube):
-    body = b'{"action": "opened", "issue": {"number": 123456789012345678901234567890, "title": {"a": [1.10, true]}}}'
+    body = (
+        b'{"action": "opened", "issue": {"number": 123456789012345678901234567890, "title": {"a": [1.10, 1e5, true]}}}'
+    )
     async with open_gateway(TRIGGER) as http:
         await http.post(url(), **github(body))
     [parameters] = [job["spec"]["parameters"] for job in kube.jobs.values()]
 
-    assert parameters == {"number": "123456789012345678901234567890", "title": '{"a":[1.10,true]}'}
+    assert parameters == {"number": "123456789012345678901234567890", "title": '{"a":[1.10,1e5,true]}'}
 
 
 @pytest.mark.parametrize("key", ["issue.number", "header:X-GitHub-Delivery"])

@@ -163,7 +163,10 @@ def _words(error: OSError | ValueError) -> str:
 def _challenge(signature: Signature, read: Any) -> Challenge | None:
     if signature is not Signature.SLACK or not isinstance(read, dict) or read.get("type") != "url_verification":
         return None
-    return Challenge(str(read.get("challenge", ""))[:1024])
+    challenge = read.get("challenge")
+    if not isinstance(challenge, str) or not challenge.isascii():
+        raise Unreadable("its challenge is not a text of ASCII characters")
+    return Challenge(challenge[:1024])
 
 
 def _is_ping(signature: Signature, headers: Mapping[str, str]) -> bool:

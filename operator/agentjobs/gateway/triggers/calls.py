@@ -3,19 +3,19 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from agentjobs.api.job.relations import MAX_PARAMETER
+from agentjobs.api.job.spec import MAX_SPEC_BYTES
 from agentjobs.gateway.triggers.file import Signature, Source, TriggerEntry
 
 MAX_KEY: Final = 253
 """Characters of an idempotency key that stays as it is; of others there is a hash."""
 _MAX_FIELDS: Final = 1000
-_JSON: Final = msgspec.json.Encoder(decimal_format="number")
+_JSON: Final = msgspec.json.Encoder()
 
 
 class Unreadable(Exception):
@@ -48,6 +48,9 @@ def value_of(source: Source, body: Any, headers: Mapping[str, str]) -> str | Non
     """Return the value in a place of a call as text, None where there is none.
 
     Texts are what they are; numbers and what is composed are their JSON; null is none.
+
+    Raises:
+        Unreadable: what is composed has a text in it that is none, or too many levels.
     """
     if source.header is not None:
         return headers.get(source.header)
@@ -61,7 +64,10 @@ def value_of(source: Source, body: Any, headers: Mapping[str, str]) -> str | Non
             return None
     if found is None or isinstance(found, str):
         return found
-    return _JSON.encode(found).decode()
+    try:
+        return _JSON.encode(found).decode()
+    except (UnicodeEncodeError, RecursionError):
+        raise Unreadable(f"{'.'.join(source.path)} holds what is not a text, or too many levels") from None
 
 
 def matches(entry: TriggerEntry, body: Any, headers: Mapping[str, str]) -> bool:
@@ -73,7 +79,7 @@ def parameters_of(entry: TriggerEntry, body: Any, headers: Mapping[str, str]) ->
     """Return the values of parameters that a call has.
 
     Raises:
-        Unreadable: one is longer than a parameter may be, or is no text. None is ever cut.
+        Unreadable: one is longer than a parameter may be, or is no text that a job may have. None is ever cut.
     """
     found = {name: value_of(source, body, headers) for name, source in entry.parameters.items()}
     given = {name: value for name, value in found.items() if value is not None}
@@ -81,6 +87,10 @@ def parameters_of(entry: TriggerEntry, body: Any, headers: Mapping[str, str]) ->
         if len(value) > MAX_PARAMETER:
             raise Unreadable(f"parameter {name} has {len(value)} characters, {MAX_PARAMETER} at most")
         _check_text(value, f"parameter {name}")
+        if "\0" in value:  # a job with it would never be accepted
+            raise Unreadable(f"parameter {name} holds the character U+0000")
+    if (size := sum(len(value.encode()) for value in given.values())) > MAX_SPEC_BYTES:
+        raise Unreadable(f"its parameters have {size} bytes, {MAX_SPEC_BYTES} at most in all")
     return given
 
 
@@ -123,10 +133,14 @@ def _check_text(text: str, what: str) -> None:
 
 def _json(text: bytes) -> Any:
     try:
-        # Numbers stay as they were written, however long.
-        return json.loads(text, parse_float=Decimal, parse_constant=_refuse)
-    except (ValueError, RecursionError, ArithmeticError):
+        return json.loads(text, parse_int=_number, parse_float=_number, parse_constant=_refuse)
+    except (ValueError, RecursionError):
         raise Unreadable("the body is not JSON") from None
+
+
+def _number(written: str) -> msgspec.Raw:
+    """A number stays as it was written, however long: 1e5 is not 1E+5."""
+    return msgspec.Raw(written.encode())
 
 
 def _refuse(name: str) -> Any:
