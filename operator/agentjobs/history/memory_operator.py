@@ -300,7 +300,7 @@ def _notify(job: MemoryJob, record: TransitionRecord, now: datetime) -> None:
     for wanted in spec.get("notifications") or ():
         if row.get("event") in wanted["events"]:
             sink, uid = wanted["sink"], job.key.uid
-            ahead = [one.due for one in job.notifications.values() if one.is_open and one.sink == sink]
+            ahead = [one.due for one in job.notifications.values() if one.is_open and one.error and one.sink == sink]
             due = max([now, *ahead])
             job.notifications[sink, record.transition] = MemoryNotification(
                 uid, sink, record.transition, row["event"], record.time, data, now, due

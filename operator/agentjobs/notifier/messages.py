@@ -78,11 +78,13 @@ def _slack(due: Due) -> dict[str, Any]:
     data = due.data
     head = f"{_SYMBOLS.get(due.event, '')} *{due.event}* {data.get('namespace', '')}/{data.get('name', '')}"
     words = ("outcome",) if due.event == "Succeeded" else ("reason", "message")
-    told = ": ".join(str(data[word]) for word in words if data.get(word))
+    # One line: what follows would read as another job's.
+    told = " ".join(": ".join(str(data[word]) for word in words if data.get(word)).split())
     lines = [f"{head} ({_escaped(told)})" if told else head]
     if summary := data.get("summary"):
         lines += [f"> {line}" for line in _escaped(str(summary)).splitlines()]
-    return {"text": "\n".join(lines)}
+    # Slack would fetch what a link shows of itself, and tell whoever the link names what a model wrote into it.
+    return {"text": "\n".join(lines), "unfurl_links": False, "unfurl_media": False}
 
 
 def _escaped(text: str) -> str:

@@ -75,6 +75,20 @@ def test_a_model_cannot_write_commands_of_slack(a_notification):
     assert [line[0] for line in text.splitlines()[1:]] == [">", ">"]
 
 
+def test_a_message_of_several_lines_cannot_tell_of_another_job(a_notification):
+    text = slack(a_notification("Failed", message="no)\n:white_check_mark: *Succeeded* shop/deploy\u2028x", summary=""))
+
+    assert text.splitlines() == [text]
+    assert text.startswith(":x: *Failed* shop/triage-87 (")
+
+
+def test_slack_fetches_no_link_that_a_model_wrote(a_notification):
+    due = a_notification(summary="https://evil.example/?q=secret")
+    told = json.loads(messages.body(due, Format.SLACK, source=""))
+
+    assert (told["unfurl_links"], told["unfurl_media"]) == (False, False)
+
+
 @pytest.mark.parametrize("form", list(Format), ids=lambda form: form.value)
 @given(data=st.fixed_dictionaries({name: st.text(max_size=200) for name in ("summary", "message", "reason")}))
 def test_whatever_a_model_wrote_a_message_is_one_line_of_json(form, data):

@@ -128,7 +128,8 @@ WHERE starts.uid = newest.uid AND starts.start < newest.start AND starts.fenced_
 
 -- name: insert_transitions
 -- A transition that is new is told to the sinks that asked for its event; its job was accepted before, or tells nobody.
--- Behind one that waits for its next try, a notification waits as long. Rows are found by their keys whatever the
+-- Behind one that waits for its next try, a notification waits as long; not behind one that is tried for the first time:
+-- who marks it at this moment does not see the new row, which would wait for the end of the lease. Rows are found by their keys whatever the
 -- planner knew of the tables when they were small: OFFSET keeps it from joins, COALESCE from the index of what is due.
 WITH given AS (
     SELECT *
@@ -173,7 +174,7 @@ SELECT
         (
             SELECT max(before.due_at)
             FROM agentjobs.notifications AS before
-            WHERE before.uid = jobs.uid AND before.sink = wanted ->> 'sink'
+            WHERE before.uid = jobs.uid AND before.sink = wanted ->> 'sink' AND before.error <> ''
                 AND coalesce(before.sent_at, before.given_up_at) IS NULL
         )
     )

@@ -163,6 +163,19 @@ async def test_one_that_failed_is_due_again_after_its_wait_and_the_next_behind_i
     assert await told(outbox) == [("chat", "Started")]
 
 
+async def test_one_that_comes_while_the_one_before_it_is_sent_does_not_wait_for_its_lease(operator, outbox, accepted):
+    build = await accepted()
+    await operator.write([build.transition(1, "Running")])
+    await outbox.take(ALL, lease=LEASE)
+
+    await operator.write([build.transition(2, "Failed", finished=True)])
+
+    ended, started = (await outbox.notifications("default")).items
+    assert (ended.event, started.event) == ("Failed", "Started")
+    assert ended.due < started.due
+    assert await told(outbox) == []
+
+
 async def test_a_failure_counts_only_from_who_took_it_last(backend, outbox, accepted):
     build = await accepted()
     await backend.operator.write([build.transition(1, "Running")])
