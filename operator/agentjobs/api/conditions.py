@@ -233,8 +233,7 @@ class FollowUpReason(Word):
     TOO_MANY = "TooMany", "`forEach` names a list of more than 100 items, or `after` leads to more than 100 jobs."
     TEXT_TOO_LONG = (
         "TextTooLong",
-        "With the answer in it, the message is longer than 64 KiB, a parameter than 4 KiB, or the spec than 96 KiB. "
-        "Nothing is cut.",
+        "The message is longer than 64 KiB with the answer in it, a parameter than 4 KiB, or the spec than 96 KiB.",
     )
     UNUSABLE_TEXT = "UnusableText", "What the answer puts into a text cannot stand there; the message says why."
     AFTER_NOT_MADE = "AfterNotMade", "A follow-up that it has in `after` has not got all of its jobs."
