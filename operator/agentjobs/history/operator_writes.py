@@ -91,7 +91,8 @@ class OperatorWrites:
         jobs = _first(batch, lambda one: one.job.job.uid)
 
         async def work(tx: Connection) -> tuple[Decisions, Any, Any]:
-            decisions = await unique_keys.decide(tx, batch, cluster=self._cluster)
+            keys = [key_row(one.job.job, cluster=self._cluster) for one in jobs.values()]
+            decisions = await unique_keys.decide(tx, batch, keys, cluster=self._cluster)
             rows = [
                 {**asked_row(one, cluster=self._cluster), **decisions.columns(one.job.job.uid)} for one in jobs.values()
             ]
@@ -299,15 +300,14 @@ class OperatorWrites:
             uids = [row[0] for row in await locked.fetchall()]
             await tx.execute(_SQL["vanish"], {"uids": uids, "time": time})
             await tx.execute(_SQL["end_vanished"], {"uids": uids, "time": time})
-            await slots.release_all(tx, uids)
+            await slots.release(tx, all_of=uids)
             return len(uids)
 
         return await self._database.run(work)
 
     async def _write(self, tx: Connection, batch: Sequence[Record]) -> None:
         keys = _first((record.job for record in batch), lambda job: job.uid)
-        await _execute(tx, "identify", [key_row(key, cluster=self._cluster) for key in keys.values()])
-        await tx.execute(_SQL["lock_jobs"], {"uids": list(keys)})
+        await _execute(tx, "lock_jobs", [key_row(key, cluster=self._cluster) for key in keys.values()])
         accepted = _first(_of(JobRecord, batch), lambda record: record.job.uid)
         await _execute(tx, "accept", [accept_row(each, cluster=self._cluster) for each in accepted.values()])
         await _start(tx, _of(StartRecord, batch))
@@ -322,8 +322,8 @@ class OperatorWrites:
             await tx.execute(_SQL["finalize_results"], {"uids": finished})
         gone = _of(Deletion, batch)
         await _execute(tx, "delete", [{"uid": each.job.uid, "time": each.time} for each in gone])
-        await slots.release(tx, [(each.job.uid, each.start) for each in over.values()])
-        await slots.release_all(tx, {*finished, *(each.job.uid for each in gone)})
+        ended = [(each.job.uid, each.start) for each in over.values()]
+        await slots.release(tx, ended, all_of={*finished, *(each.job.uid for each in gone)})
 
     async def _value(self, statement: str, asked: Mapping[str, Any]) -> Any:
         """Return the first column of the one row there may be."""

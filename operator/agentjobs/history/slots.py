@@ -49,15 +49,14 @@ async def claim(tx: Connection, batch: Sequence[Acceptance], *, cluster: str) ->
     return answers
 
 
-async def release(tx: Connection, ended: Iterable[tuple[str, int]]) -> None:
-    """Free the slots of starts that have ended, and of earlier ones of the same jobs."""
-    if rows := [{"uid": uid, "start": start} for uid, start in ended]:
-        await tx.execute(_SQL["release"], {"ended": as_json(rows)})
+async def release(tx: Connection, ended: Iterable[tuple[str, int]] = (), all_of: Iterable[str] = ()) -> None:
+    """Free the slots of starts that have ended, and of earlier ones of the same jobs; of the jobs `all_of` any slot.
 
-
-async def release_all(tx: Connection, uids: Iterable[str]) -> None:
-    """Free the slots of jobs that have ended or are gone."""
-    await release(tx, [(uid, _ALL) for uid in uids])
+    In one pass: who frees some and then others would wait for one that frees them in their order.
+    """
+    over = [*ended, *((uid, _ALL) for uid in all_of)]
+    if over:
+        await tx.execute(_SQL["release"], {"ended": as_json([{"uid": uid, "start": start} for uid, start in over])})
 
 
 async def refusals(

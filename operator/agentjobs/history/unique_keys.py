@@ -4,8 +4,11 @@ Acceptances of a key wait for each other by an advisory lock of it, and so see w
 keys are taken first, then rows of jobs by uid, then the locks of queues. A batch without such jobs asks nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
+
+import msgspec
+from psycopg.types.json import Json
 
 from agentjobs.history.database import Connection, as_json
 from agentjobs.history.records import Acceptance, UniqueRequest
@@ -16,8 +19,13 @@ from agentjobs.history.twins import Decisions, Keyed
 _SQL: Final = load("unique_keys")
 
 
-async def decide(tx: Connection, batch: Sequence[Acceptance], *, cluster: str) -> Decisions:
-    """Decide about the jobs of a batch that have a key, and take theirs from those that are replaced."""
+async def decide(
+    tx: Connection, batch: Sequence[Acceptance], jobs: Sequence[Mapping[str, Any]], *, cluster: str
+) -> Decisions:
+    """Decide about the jobs of a batch that have a key, and take theirs from those that are replaced.
+
+    `jobs` are the rows of all jobs of the batch, also of those without a key.
+    """
     asked = {one.job.job.uid: one for one in reversed(batch) if one.unique is not None}
     decisions = Decisions()
     if not asked:
@@ -25,8 +33,9 @@ async def decide(tx: Connection, batch: Sequence[Acceptance], *, cluster: str) -
     rows = [_row(one, one.unique) for one in asked.values() if one.unique is not None]
     names = sorted({f"unique/{cluster}/{row['namespace']}/{row['key']}" for row in rows})
     told = {"cluster": cluster, "uids": sorted(asked), "asked": as_json(rows)}
+    locked = {"rows": Json(jobs, msgspec.json.encode), "batch": [job["uid"] for job in jobs]}
     await tx.execute(_SQL["lock_keys"], {"names": names})
-    await tx.execute(_SQL["lock_twins"], told)
+    await tx.execute(_SQL["lock_twins"], {**told, **locked})
     own, twins = await tx.execute(_SQL["own"], told), await tx.execute(_SQL["twins"], told)
     for row in await own.fetchall():
         decisions.remember(row.uid, row.accepted, row.duplicate_of, row.replaced_by, row.other)

@@ -5,9 +5,10 @@ import random
 
 from tests.integration.history.conftest import CLUSTER
 
+from agentjobs.history import database as connections
 from agentjobs.history.database import Database
 from agentjobs.history.operator_writes import OperatorWrites
-from agentjobs.history.records import Acceptance, Accepted, Duplicate, Superseded, UniqueRequest
+from agentjobs.history.records import Acceptance, Accepted, Duplicate, SlotRequest, Superseded, UniqueRequest
 
 
 async def test_five_hundred_equal_jobs_from_two_operators_make_one_run(database, a_job):
@@ -53,3 +54,23 @@ async def test_replacements_starts_and_ends_at_once_neither_hang_nor_run_twins(d
             await asyncio.gather(*map(run, range(60)))
 
     assert most == 1
+
+
+async def test_jobs_with_and_without_keys_beside_their_ends_never_wait_in_a_circle(database, a_job, monkeypatch):
+    monkeypatch.setattr(connections, "_COLLISIONS", frozenset())  # such a request would be repeated
+    jobs = [a_job(f"uid-{n:03}", name=f"job-{n}", minute=n) for n in range(60)]
+    draw = random.Random(0)
+    async with Database(database) as one, Database(database) as two:
+        operators = [OperatorWrites(each, cluster=CLUSTER) for each in (one, two)]
+
+        async def live(n):
+            unique = UniqueRequest(f"key-{n % 5}", states="Incomplete", replaces=True) if n % 2 else None
+            for start in range(1, 5):
+                operator, other = draw.sample(operators, 2)
+                slot = SlotRequest(f"q{draw.randrange(3)}", "", 100)
+                await operator.accept(Acceptance(jobs[n].job(), jobs[n].start(start), slot, unique))
+                some = draw.sample(jobs, 12)
+                ended = [draw.choice([each.end(start), each.transition(start, "Running")]) for each in some]
+                await other.write([*ended, some[0].deletion()] if start > 2 else ended)
+
+        await asyncio.gather(*map(live, range(60)))

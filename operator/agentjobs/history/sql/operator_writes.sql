@@ -1,6 +1,9 @@
 -- What `operator_writes` asks. Parameters: %(name)s; `rows` is a JSON array of objects, one a row.
 
--- name: identify
+-- name: lock_jobs
+-- The row of a job serialises its starts: while it is locked, no newer start can appear. One that is not there is made,
+-- in the same pass: whoever locks or makes rows of jobs does so in the order of their uids, or two would wait for each
+-- other. The condition never holds, so nothing is written, and the rows are locked all the same.
 INSERT INTO agentjobs.jobs (uid, cluster, namespace, name, created_at, schedule, parent_uid)
 SELECT uid, cluster, namespace, name, created_at, schedule, parent_uid
 FROM json_to_recordset(%(rows)s)
@@ -8,11 +11,7 @@ FROM json_to_recordset(%(rows)s)
         uid text, cluster text, namespace text, name text, created_at timestamptz, schedule text, parent_uid text
     )
 ORDER BY uid
-ON CONFLICT DO NOTHING;
-
--- name: lock_jobs
--- The row of a job serialises its starts: while it is locked, no newer start can appear.
-SELECT uid FROM agentjobs.jobs WHERE uid = ANY(%(uids)s) ORDER BY uid FOR NO KEY UPDATE;
+ON CONFLICT (uid) DO UPDATE SET name = excluded.name WHERE FALSE;
 
 -- name: accept
 INSERT INTO agentjobs.jobs (

@@ -179,7 +179,13 @@ FROM (
 WHERE place = %(starts)s;
 
 -- name: give_back
--- Unless it was claimed again since it was seen.
-DELETE FROM agentjobs.slots
-USING json_to_recordset(%(left)s) AS given (uid text, start integer, claimed timestamptz)
-WHERE slots.uid = given.uid AND slots.start = given.start AND slots.claimed_at = given.claimed;
+-- Unless it was claimed again since it was seen. In the order of `release`.
+WITH left_over AS (
+    SELECT slots.uid, slots.start
+    FROM agentjobs.slots
+    JOIN json_to_recordset(%(left)s) AS given (uid text, start integer, claimed timestamptz)
+        ON slots.uid = given.uid AND slots.start = given.start AND slots.claimed_at = given.claimed
+    ORDER BY slots.uid
+    FOR UPDATE OF slots
+)
+DELETE FROM agentjobs.slots USING left_over WHERE slots.uid = left_over.uid AND slots.start = left_over.start;

@@ -6,19 +6,27 @@ SELECT pg_advisory_xact_lock(key)
 FROM (SELECT DISTINCT hashtextextended(name, 0) AS key FROM unnest(%(names)s::text[]) AS name ORDER BY key) AS keys;
 
 -- name: lock_twins
--- The jobs themselves, and all that may be replaced, in the order in which all lock jobs. What is read after this sees
--- each start and each end that was committed before.
-SELECT jobs.uid
-FROM agentjobs.jobs
-WHERE jobs.uid = ANY(%(uids)s) OR jobs.uid IN (
-    SELECT open.uid
+-- All jobs of the batch, made where they are not there, and all that may be replaced, in one pass in the order in which
+-- all lock jobs: see `lock_jobs`. What is read after this sees each start and each end that was committed before.
+INSERT INTO agentjobs.jobs (uid, cluster, namespace, name, created_at, schedule, parent_uid)
+SELECT uid, cluster, namespace, name, created_at, schedule, parent_uid
+FROM (
+    SELECT uid, cluster, namespace, name, created_at, schedule, parent_uid
+    FROM json_to_recordset(%(rows)s)
+        AS job (
+            uid text, cluster text, namespace text, name text, created_at timestamptz, schedule text, parent_uid text
+        )
+    UNION ALL
+    SELECT DISTINCT
+        open.uid, open.cluster, open.namespace, open.name, open.created_at, open.schedule, open.parent_uid
     FROM json_to_recordset(%(asked)s) AS given (namespace text, key text)
     JOIN agentjobs.jobs AS open
         ON open.cluster = %(cluster)s AND open.namespace = given.namespace AND open.unique_key = given.key
         AND open.unique_key IS NOT NULL AND open.finished_at IS NULL AND open.deleted_at IS NULL
-)
-ORDER BY jobs.uid
-FOR NO KEY UPDATE;
+    WHERE open.uid <> ALL(%(batch)s)
+) AS together
+ORDER BY uid
+ON CONFLICT (uid) DO UPDATE SET name = excluded.name WHERE FALSE;
 
 -- name: own
 -- What was decided before, with the name of the other job as long as history has it.
