@@ -400,6 +400,8 @@ def _parameters(dsn: str, application: str) -> dict[str, Any]:
     limits = (
         f"-c statement_timeout={_STATEMENT_MILLISECONDS} -c lock_timeout={_LOCK_MILLISECONDS}"
         f" -c idle_in_transaction_session_timeout={_IDLE_MILLISECONDS}"
+        # What is counted under a lock must be counted as it is once the lock is there, whatever the server's default.
+        r" -c default_transaction_isolation=read\ committed"
     )
     return {
         **found,

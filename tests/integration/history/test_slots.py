@@ -3,6 +3,7 @@
 import asyncio
 import random
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
 
@@ -42,6 +43,17 @@ async def test_many_operators_at_once_give_no_slot_too_many(operators, a_job, li
     answers = await asyncio.gather(
         *(operators[number % OPERATORS].accept(asked(build, **LIMITS[limits])) for number, build in enumerate(builds))
     )
+
+    assert sum(isinstance(answer, Accepted) for answer in answers) == 3
+
+
+async def test_a_server_that_begins_transactions_with_old_snapshots_gives_no_slot_too_many(database, a_job):
+    query = quote("-c default_transaction_isolation=repeatable\\ read")
+    dsn = f"{database}{'&' if '?' in database else '?'}options={query}"
+    builds = [a_job(f"uid-{number}") for number in range(30)]
+    async with Database(dsn) as one, Database(dsn) as two:
+        both = [OperatorWrites(each, cluster="c0ffee") for each in (one, two)]
+        answers = await asyncio.gather(*(both[n % 2].accept(asked(build)) for n, build in enumerate(builds)))
 
     assert sum(isinstance(answer, Accepted) for answer in answers) == 3
 
