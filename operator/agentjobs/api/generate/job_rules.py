@@ -1,0 +1,106 @@
+"""The rules of a job's spec as CEL, wherever it stands: in jobs, templates, schedules.
+
+What a rule costs at run time, which is at every write of the status too, is the fields it reads: a read copies the
+schemas of all fields beside it. So a rule stands as deep as it can, and reads `spec` only where two of its fields meet.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from agentjobs.api.generate.structural import Schema, add_rule
+from agentjobs.api.job.agent import RESERVED_AGENT_NAME
+
+REQUIRED: Final[Mapping[str, str]] = {
+    "agent": "agent is required: name the agent with agent.inline or agent.module, here or in the template",
+    "input": "input is required: give the agent its message with input.message or input.messageFrom, here or in the "
+    "template",
+}
+_COMPLETE: Final[Mapping[str, str]] = {
+    "agent": "has(self.agent) && (has(self.agent.inline) || has(self.agent.module))",
+    "input": "has(self.input) && (has(self.input.message) || has(self.input.messageFrom))",
+}
+"""What a job without a template must have."""
+
+
+def add_job_rules(schema: Schema, *, complete: bool = True) -> None:
+    """Write the rules of a job's spec that hold at every moment, wherever it stands.
+
+    Args:
+        complete: whether a spec that names no template must say what runs, and on what input.
+    """
+    # Rules say it in words, where `required` would only say "Required value".
+    schema.pop("required", None)
+    spec = schema["properties"]
+    spec["input"].pop("required", None)
+    if complete:
+        for field, message in REQUIRED.items():
+            add_rule(schema, f"has(self.templateRef) || ({_COMPLETE[field]})", message)
+        add_rule(
+            schema,
+            "!has(self.parameters) || self.parameters.size() == 0 || has(self.templateRef)",
+            "parameters go with templateRef: they are those of the template",
+        )
+    _refuse_reserved_names(spec["agent"]["properties"]["inline"])
+    _refuse_two_instructions(spec["agent"]["properties"]["inline"])
+    add_rule(spec["agent"], "!(has(self.inline) && has(self.module))", "agent needs exactly one of inline and module")
+    add_rule(
+        spec["input"],
+        "!(has(self.message) && has(self.messageFrom))",
+        "message and messageFrom exclude each other",
+    )
+    add_rule(schema, "!(has(self.startAt) && has(self.startAfter))", "startAt and startAfter exclude each other")
+    add_rule(
+        spec["resultPolicy"]["properties"]["rules"]["items"],
+        "has(self.onErrors) || has(self.onOutcomes) || has(self.onExitCodes) || has(self.onPodConditions)",
+        "a rule needs a matcher: onErrors, onOutcomes, onExitCodes or onPodConditions",
+    )
+    add_rule(
+        spec["after"],
+        "has(self.jobs) && self.jobs.size() > 0 || has(self.selector) && self.selector.size() > 0",
+        "after needs jobs or selector",
+    )
+    steps = spec["steps"]["properties"]
+    add_rule(
+        steps["tools"]["items"]["properties"]["match"],
+        "self.size() > 0",
+        "match is empty; name a tool, or write * for all of them",
+    )
+    add_rule(
+        steps["compaction"],
+        "!has(self.overlap) || self.overlap < self.everyEvents",
+        "overlap must be less than everyEvents, or nothing is left to summarize",
+    )
+    add_rule(
+        spec["session"],
+        "!has(self.mode) || self.mode != 'Continue' || has(self.sessionId)",
+        "mode Continue needs sessionId: its default is another in each job",
+    )
+    add_rule(
+        schema,
+        "!has(self.resultPolicy) || !has(self.resultPolicy.rules) || has(self.output) || "
+        "self.resultPolicy.rules.all(r, !has(r.onOutcomes))",
+        "onOutcomes needs output: an answer without a schema has no outcome",
+    )
+    add_rule(
+        schema,
+        "!has(self.runtime) || !has(self.runtime.runAsUser) || self.runtime.runAsUser > 0 || "
+        "(has(self.isolation) && has(self.isolation.profile) && self.isolation.profile == 'Baseline')",
+        "runAsUser 0 is root: use another user, or isolation.profile Baseline",
+    )
+    add_rule(
+        spec["isolation"]["properties"]["egress"],
+        "!has(self.allow) || self.allow.size() == 0 || (has(self.mode) && self.mode == 'Restricted')",
+        "egress.allow goes with mode Restricted only",
+    )
+
+
+def _refuse_reserved_names(inline: Schema) -> None:
+    for agent in (inline, inline["properties"]["agents"]["items"]):
+        message = "is ADK's name for the person; use another, e.g. assistant"
+        add_rule(agent["properties"]["name"], f"self != '{RESERVED_AGENT_NAME}'", message)
+
+
+def _refuse_two_instructions(inline: Schema) -> None:
+    for agent in (inline, inline["properties"]["agents"]["items"]):
+        both = "has(self.instruction) && has(self.instructionFrom)"
+        add_rule(agent, f"!({both})", "instruction and instructionFrom exclude each other")
