@@ -153,3 +153,12 @@ def test_nothing_names_the_place_where_it_was_written():
             found += [f"{name}: {hit[0]}" for hit in WORKPLACE.finditer(text)]
 
     assert found == []
+
+
+@pytest.mark.xdist_group("grouped")
+def test_a_worker_knows_a_test_by_its_group(request):
+    """Where it does not, tests of a group meet on several workers, and each starts the group's cluster."""
+    if not request.config.getoption("loadgroup", default=False):
+        pytest.skip("tests are not spread by their groups")
+
+    assert request.node.nodeid.endswith("@grouped")
