@@ -1,5 +1,7 @@
 """Jobs of templates through the whole operator: what they run, what they wait for, and which edits reach them."""
 
+import itertools
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -334,3 +336,75 @@ async def test_no_template_of_today_decides_about_an_end_while_the_database_is_a
     world.reconciler.history_is_back()
     await world.act(seconds=1)
     assert reason(world)[0] is Phase.RETRYING
+
+
+MIXED = {"agent": {"model": "m", "inline": {"instructionFrom": {"configMapKeyRef": {"name": "texts", "key": "a"}}}}}
+
+
+def a_version(number):
+    """What the runner reads, and what the pod has."""
+    return {"input": {"message": str(number)}, "runtime": {"env": [{"name": "V", "value": str(number)}]}}
+
+
+def variables(pod):
+    return {one["name"]: one.get("value") for one in pod["spec"]["containers"][0]["env"]}
+
+
+@pytest.mark.parametrize("asked", range(1, 5))
+async def test_a_job_runs_one_version_of_a_template_that_is_edited_while_it_is_read(world, monkeypatch, asked):
+    """What its runner reads and its pod are of one generation, whichever question the edit comes in between."""
+    texts = {"metadata": {"namespace": "default", "name": "texts"}, "data": {"a": "Be brief."}}
+    world._put(("ConfigMap", "default", "texts"), "ADDED", texts)
+    world.apply_template(**MIXED, **a_version(1))
+    questions = itertools.count(1)
+
+    def edit():
+        if next(questions) == asked:
+            world.edit("review", kind="AgentTemplate", **a_version(2))
+            world.tell()
+
+    async def get(*key, ask=world.get):
+        found = await ask(*key)
+        edit()
+        return found
+
+    async def create(*key, ask=world.create, **options):
+        found = await ask(*key, **options)
+        if options.get("dry_run"):
+            edit()
+        return found
+
+    monkeypatch.setattr(world, "get", get)
+    monkeypatch.setattr(world, "create", create)
+    world.apply_from()
+    await world.act()
+
+    (pod,) = world.pods()
+    assert variables(pod)["V"] == work(world)["input"]["message"] == str(world.status().resolved.template_generation)
+
+
+async def test_none_of_200_jobs_is_mixed_of_versions_of_templates_that_are_edited_all_the_time(worlds, monkeypatch):
+    world, names, edits = worlds(slots=200), ("odd", "even"), itertools.count(1)
+    texts = {"metadata": {"namespace": "default", "name": "texts"}, "data": {"a": "Be brief."}}
+    world._put(("ConfigMap", "default", "texts"), "ADDED", texts)
+    for name in names:
+        world.apply_template(name, **MIXED, **a_version(0))
+
+    async def get(*key, ask=world.get):
+        found = await ask(*key)
+        if (number := next(edits)) % 3 == 0 and number <= 600:
+            world.edit(names[number % 2], kind="AgentTemplate", **a_version(number))
+            world.tell()
+        return found
+
+    monkeypatch.setattr(world, "get", get)
+    for number in range(200):
+        world.apply_from(names[number % 2], f"job-{number}")
+    world.tell()
+    await world.settle(limit=5000)
+    world.tell()
+    await world.settle(limit=5000)
+
+    of_pods = {pod["metadata"]["labels"]["agentjobs.dev/job"]: variables(pod)["V"] for pod in world.pods()}
+    assert of_pods == {f"job-{number}": work(world, f"job-{number}")["input"]["message"] for number in range(200)}
+    assert len(set(of_pods.values())) > 50

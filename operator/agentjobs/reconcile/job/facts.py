@@ -4,7 +4,7 @@ While Postgres is away, jobs wait and say so. A pass in which it did not answer 
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, assert_never
@@ -52,6 +52,13 @@ class Facts:
     """What came of the follow-ups that were tried, by name."""
     outage: bool = False
     """Postgres did not answer in this pass."""
+    read_of: Hashable = None
+    """The version of the object and its template that `missing`, `resolved` and `awaited` were read of."""
+
+    def read(self, version: Hashable) -> None:
+        """Forget what was read of another version: half of it would run with half of this one."""
+        if version != self.read_of:
+            self.read_of, self.missing, self.resolved, self.awaited = version, None, None, None
 
 
 class FactsLoader:
@@ -88,7 +95,7 @@ class FactsLoader:
                 self._state.ask_for_slot(job, need)
                 return False
             case needs.PodTrial():
-                memo.trial = job.generation, await self._tried(job)
+                memo.trial = self._state.specs.own(job).version, await self._tried(job)
             case needs.References():
                 facts.missing, facts.resolved = await self.references(seen)
             case needs.AwaitedJobs():
@@ -109,7 +116,7 @@ class FactsLoader:
         """What the API server has against the pod of a job that is not accepted yet; None when it must be asked."""
         if spec is None or job.accepted or job.deleting:
             return ()
-        if memo.trial is not None and memo.trial[0] == job.generation:
+        if memo.trial is not None and memo.trial[0] == self._state.specs.own(job).version:
             return memo.trial[1]
         return () if self._trial.is_passed(job, spec) else None
 

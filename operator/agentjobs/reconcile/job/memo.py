@@ -1,5 +1,6 @@
 """What the operator remembers of a job between two passes. Losing it costs a question, never correctness."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -33,8 +34,8 @@ class JobMemo:
     """Why the active start's pod could not be made when that was tried last."""
     generation: int = 1
     """The last generation whose edits were checked."""
-    trial: tuple[int, tuple[Problem, ...]] | None = None
-    """The generation whose pod the API server was asked about, and what it would refuse."""
+    trial: tuple[Hashable, tuple[Problem, ...]] | None = None
+    """The version of object and template whose pod the API server was asked about, and what it would refuse."""
     claimed: ClaimedSlot | None = None
     twin: TwinFound | None = None
     """Because of whom the job is not to start; history says the same again."""

@@ -118,6 +118,7 @@ class Jobs:
                 depth=self._depth,
             )
         own, spec = self._state.specs.own(job), self._state.specs.in_force(job)
+        facts.read(own.version)
         known = facts.spec_known or self._is_known(job)
         if not known and not available and not own.is_alone:
             spec = None  # the template may say something else by now than it did when the job was accepted
