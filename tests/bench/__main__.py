@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.bench import (
     admission,
+    burst,
     follow_ups,
     jobs,
     killed,
@@ -50,6 +51,7 @@ MEASURES: Mapping[str, Callable[[int], list[Figure]]] = {
     "throughput": jobs.measure_throughput,
     "server": server.measure,
     "follow-ups": follow_ups.measure,
+    "burst": burst.measure,
     "schedules": schedules.measure,
     "restart": restart.measure,
     "killed": killed.measure,
