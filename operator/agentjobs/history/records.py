@@ -5,7 +5,7 @@ row. Pure; made by the reconciler, read by `operator_writes` and `writer`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -80,6 +80,13 @@ class SlotRequest:
     """Starts, by uid and number, that have ended and that history may not know of: their slots are free."""
 
 
+Ends = Callable[[str, str, str], str | None]
+"""The phase with which the job of that uid, namespace and name ended, empty for one that was deleted before it did.
+
+None for one that is not known to have ended.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class UniqueRequest:
     """Which other jobs of the namespace a job must not run beside."""
@@ -91,6 +98,8 @@ class UniqueRequest:
     """Whether it takes the place of one that has had no start."""
     is_decided: bool = False
     """It was accepted before, as its status says: it counts for others, and is not judged again."""
+    ends: Ends = field(default=lambda _uid, _namespace, _name: None, compare=False)
+    """What the operator has seen of ends, which history may not know yet."""
 
 
 @dataclass(frozen=True, slots=True)

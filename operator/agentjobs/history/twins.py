@@ -101,7 +101,8 @@ class Decisions:
     def _decide(self, asked: Acceptance, unique: UniqueRequest) -> None:
         key, job = asked.job.job, Keyed(asked.job.job.uid, asked.job.job.name, asked.job.job.created)
         known = self._known[key.namespace, clean_text(unique.key)]
-        answer = Runs() if unique.is_decided else judge(job, unique, known.values())
+        others = [_as_seen(one, unique.ends(one.uid, key.namespace, one.name)) for one in known.values()]
+        answer = Runs() if unique.is_decided else judge(job, unique, others)
         if not isinstance(answer, Runs):
             self.stopped[job.uid] = answer
             return
@@ -128,6 +129,11 @@ def judge(job: Keyed, request: UniqueRequest, others: Iterable[Keyed]) -> Runs |
         twin = _newest(newer)
         return Superseded(twin.uid, twin.name)
     return Runs(tuple(counted))
+
+
+def _as_seen(job: Keyed, end: str | None) -> Keyed:
+    """A job as the operator knows it, of whose end history may learn a little later."""
+    return job if job.ended or end is None else replace(job, ended=True, phase=end or job.phase)
 
 
 def _counts(other: Keyed, job: Keyed, request: UniqueRequest) -> bool:

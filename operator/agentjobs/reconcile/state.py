@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from agentjobs.api_resource import Resource
+from agentjobs.bounded import Bounded
 from agentjobs.core.job import needs
 from agentjobs.core.job.ended import EndedJob, KnownJob
 from agentjobs.core.job.observation import DEFAULT_QUEUE, Job, QueueStop, parse_job
@@ -41,6 +42,9 @@ QUEUE: Final = "queue"
 
 ROOM_AGAIN: Final = timedelta(seconds=1)
 """How soon a queue is tried again for which PostgreSQL counts more slots than this operator."""
+
+
+_DELETED: Final = 4096
 
 
 class Versioned(Protocol):
@@ -82,6 +86,8 @@ class State:
         self._memos: dict[JobName, JobMemo] = {}
         # Uids of deleted jobs that no worker has looked at since.
         self._gone: dict[JobName, str] = {}
+        # By uid of a deleted job the phase with which it had ended, empty if it had not.
+        self._deleted: Bounded[str, str] = Bounded(_DELETED)
         # Jobs of the first lists that no worker has seen: until then admission would not know which has priority.
         self._unseen: set[JobName] = set()
         self._begun = False
@@ -110,6 +116,11 @@ class State:
         if schedule is None or schedule.uid != job.made_by_uid:
             return False
         return any(entry.name == job.name and not entry.uid for entry in schedule.status.active)
+
+    def end_of(self, uid: str, namespace: str, name: str) -> str | None:
+        """The phase with which a job ended, empty for one that was deleted before; None when neither was seen."""
+        job = self.jobs.get((namespace, name))
+        return _end_of(job) if job is not None and job.uid == uid else self._deleted.get(uid)
 
     def policy(self, namespace: str, queue: str) -> QueuePolicy | None:
         """What a queue allows now: its object, else the installation; None when there is no such queue."""
@@ -156,6 +167,8 @@ class State:
         if isinstance(after, Job) and after.finished:
             self.specs.forget(after.uid)
             self._note_expiry(before, after)
+        if before is not None and (after is None or after.uid != before.uid):
+            self._deleted.put(before.uid, _end_of(before) or "")
         if before is not None and after is None:
             self._gone[name] = before.uid
             self.specs.forget(before.uid)
@@ -312,6 +325,12 @@ class State:
     def leave(self, job: Job) -> None:
         """The job does not need a slot, or does not need it any more."""
         self.slots.leave(job.key)
+
+
+def _end_of(job: KnownJob) -> str | None:
+    if isinstance(job, EndedJob):
+        return job.phase.value
+    return job.status.phase.value if job.finished and job.status.phase else None
 
 
 def _queue_of(job: Job) -> QueueName:

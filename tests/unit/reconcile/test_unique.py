@@ -214,3 +214,27 @@ async def test_two_operators_that_die_at_any_write_never_run_twins_together(worl
     ends = {world.status(name).phase for name in world.jobs()}
     assert ends <= {"Succeeded", "Skipped", "Cancelled"}
     assert "Succeeded" in ends
+
+
+async def test_a_job_that_is_seen_to_have_ended_keeps_no_equal_job_away_though_history_does_not_know(world):
+    world.apply("one", unique={})
+    await world.act()
+    world.put = lambda record: None  # the writer's next batch is not written yet
+    world.end_jobs()
+    await world.act(seconds=1)
+    world.apply("two", unique={})
+    await world.act()
+
+    assert (world.status("one").phase, world.status("two").phase) == ("Succeeded", "Running")
+
+
+async def test_a_job_that_is_made_again_under_its_name_is_no_duplicate_of_the_one_that_is_gone(world):
+    world.apply("one", unique={}, startAfter="1h")
+    await world.act()
+    world.put = lambda record: None
+    world.remove("one")
+    await world.act()
+    world.apply("one", unique={}, startAfter="1h")
+    await world.act()
+
+    assert world.status("one").phase == "Scheduled"

@@ -13,7 +13,7 @@ from agentjobs.core.job.observation import Job, Observation, TwinFound
 from agentjobs.core.queues.admission import QueuePolicy
 from agentjobs.errors import Invalid, Unavailable
 from agentjobs.history import records
-from agentjobs.history.records import JobRecord, NoSlot, SlotRequest, StartRecord, UniqueRequest
+from agentjobs.history.records import Ends, JobRecord, NoSlot, SlotRequest, StartRecord, UniqueRequest
 from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.reconcile.job.facts import Facts, FactsLoader
 from agentjobs.reconcile.job.left_slots import LeftSlots
@@ -72,7 +72,7 @@ class Acceptance:
 
     async def _store(self, seen: Observation, record: JobRecord, start: StartRecord | None) -> records.Answer:
         """Ask history, and tell it what it may not know of the queue's slots."""
-        unique = unique_request(seen.job, record.resolved)
+        unique = unique_request(seen.job, record.resolved, self._state.end_of)
         if start is None:
             return await self._history.accept(records.Acceptance(record, unique=unique))
         queue, partition = (seen.job.namespace, seen.legal_spec.queue), record.resolved["spec"].get("partitionKey")
@@ -144,7 +144,7 @@ def _rate(policy: QueuePolicy | None) -> records.Rate | None:
     return records.Rate(policy.rate.starts, policy.rate.period, policy.rate.by_partition)
 
 
-def unique_request(job: Job, resolved: Resolved) -> UniqueRequest | None:
+def unique_request(job: Job, resolved: Resolved, ends: Ends) -> UniqueRequest | None:
     """What the accepted work says of other jobs with the same key."""
     raw = resolved["spec"].get("unique")
     if raw is None:
@@ -156,4 +156,5 @@ def unique_request(job: Job, resolved: Resolved) -> UniqueRequest | None:
         states=unique.states,
         replaces=unique.on_conflict == "Replace",
         is_decided=job.accepted,
+        ends=ends,
     )
