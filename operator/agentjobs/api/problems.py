@@ -179,7 +179,7 @@ PATTERN_CURES: Final[Mapping[str, str]] = {
     fields.ONE_LINE: "has line breaks or other control characters; remove them",
     fields.IDENTIFIER: "is not an identifier; use letters, digits and _",
     fields.APP_NAME: "is not an application name; begin with a letter, then use letters, digits, _ and -",
-    fields.DNS_LABEL: "is not a queue name; use lower case letters, digits and -",
+    fields.DNS_LABEL: "is not a name; use lower case letters, digits and -, and begin and end with a letter or digit",
     fields.DNS_SUBDOMAIN: "is not an object name; use lower case letters, digits, - and .",
     fields.CONFIG_KEY: "is not a key; use letters, digits, -, _ and .",
     fields.ENV_NAME: "is not a variable name; use letters, digits, _, - and ., not beginning with a digit",

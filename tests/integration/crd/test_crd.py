@@ -84,7 +84,7 @@ REFUSED = {
         '"tomorrow": is not a time; use RFC 3339 with a zone, T and Z as capitals, e.g. 2026-12-01T09:00:00Z',
     ),
     "small-letters": ({"startAt": "2026-12-01t09:00:00z"}, "T and Z as capitals"),
-    "bad-queue": ({"queue": "A b"}, '"A b": is not a queue name; use lower case letters, digits and -'),
+    "bad-queue": ({"queue": "A b"}, '"A b": is not a name; use lower case letters, digits and -'),
     "bad-module": ({"agent": {"module": {"ref": "../x"}}}, "names no attribute; use package.module:attribute"),
     "bad-quantity": ({"runtime": {"resources": {"limits": {"memory": "lots"}}}}, "spec.runtime.resources.limits"),
     "wrong-type": ({"priority": "high"}, "spec.priority in body must be of type integer"),
