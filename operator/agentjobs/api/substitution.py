@@ -144,6 +144,13 @@ def expanded(text: str, names: Mapping[str, str]) -> str:
     return REFERENCE.sub(lambda match: "$(" if match[1] is None else names.get(match[1], match[0]), text)
 
 
+_CURES: Final[Mapping[str, str]] = {
+    **dict.fromkeys(OF_FOLLOW_UPS, "it has a value in followUps alone"),
+    "params": "declare it in parameters of the template",
+    "after": "name the jobs to wait for in after.jobs",
+}
+
+
 def _cure(name: str, names: Mapping[str, str]) -> str:
     if name in _OF_A_SCHEDULE:
         return (
@@ -152,6 +159,8 @@ def _cure(name: str, names: Mapping[str, str]) -> str:
         )
     near = difflib.get_close_matches(name[:63], [*names, *_OF_A_SCHEDULE], n=1)
     guess = f"did you mean $({near[0]})? " if near else ""
+    if cure := _CURES.get(name.partition(".")[0]):
+        return f"is not known here; {guess}{cure}; for the text itself write $$("
     return f"is not a known name; {guess}the names are {', '.join(names)}; for the text itself write $$("
 
 

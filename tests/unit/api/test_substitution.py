@@ -105,6 +105,9 @@ def test_a_first_run_has_no_previous_time() -> None:
         ("$(job.nmae)", "did you mean $(job.name)? the names are job.name, job.uid; for the text itself write $$("),
         ("$(date)", "is not a known name; the names are job.name, job.uid; for the text itself write $$("),
         ("$()", "is not a known name"),
+        ("$(params.repo)", "declare it in parameters of the template"),
+        ("$(after.plan.steps)", "name the jobs to wait for in after.jobs"),
+        ("$(result.steps)", "it has a value in followUps alone"),
         ("$(schedule.time)", "has a value in jobs of a schedule only, whose annotation agentjobs.dev/scheduled-time"),
     ],
 )
