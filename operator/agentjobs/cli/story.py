@@ -1,6 +1,7 @@
 """What history tells of one job, as text for people: its starts, phases and entries. Pure. All times are UTC."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -33,8 +34,8 @@ class Told:
     def once(self, text: str | None) -> str:
         """Return the text, with what the page has said already left out."""
         for said in () if self._always else self._texts:
-            if text and said in text:
-                return text.replace(said, _SEE_ABOVE)
+            if text and (whole := re.compile(rf"(?<!\w){re.escape(said)}(?!\w)")).search(text):
+                return whole.sub(_SEE_ABOVE, text)
         if text and len(text) >= _LONG:
             self._texts.append(text)
         return text or ""

@@ -54,6 +54,14 @@ def test_a_long_error_is_told_once_on_a_page():
     assert page.count("(see above)") == 2
 
 
+def test_a_sentence_that_begins_a_longer_word_is_not_that_sentence():
+    held = "queue nightly starts nothing: its stopPolicy is Hold"
+    told = Told(held)
+
+    assert told.once(f"{held}AndDrain") == f"{held}AndDrain"
+    assert told.once(f"QueueHeld: {held}.") == "QueueHeld: (see above)."
+
+
 def test_where_all_is_asked_for_a_long_error_is_told_whole_each_time():
     told = Told(LONG, always=True)
 

@@ -21,7 +21,8 @@ def no_slot(limit: int, queue: str, partition: str | None = None) -> Refusal:
     """All slots are taken, of the queue or of a partition."""
     if not limit:
         return Refusal(SLOT, f"queue {queue} has no slots: its limit is 0")
-    return Refusal(SLOT, f"all {limit} slots of {_whose(queue, partition)} are taken")
+    whose = _whose(queue, partition)
+    return Refusal(SLOT, f"all {limit} slots of {whose} are taken" if limit > 1 else f"the 1 slot of {whose} is taken")
 
 
 def no_rate(rate: Rate | None, queue: str, partition: str | None, until: datetime) -> Refusal:

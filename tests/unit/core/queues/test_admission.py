@@ -236,9 +236,9 @@ def test_between_slot_and_rate_nobody_is_told_again():
 @pytest.mark.parametrize(
     ("policy", "reason", "words"),
     [
-        ({"slots": 1}, SLOT, ("1 slots", "queue agents")),
+        ({"slots": 1}, SLOT, ("1 slot", "queue agents")),
         ({"slots": 0}, SLOT, ("queue agents", "0")),
-        ({"per_partition": 1}, SLOT, ("1 slots", "partition red")),
+        ({"per_partition": 1}, SLOT, ("1 slot", "partition red")),
         ({"rate": Rate(1, 90 * SECOND)}, "WaitingForRate", ("1 starts in 1m30s", "queue agents", "09:01:30Z")),
         ({"rate": Rate(1, 90 * SECOND, True)}, "WaitingForRate", ("1 starts", "partition red", "09:01:30Z")),
         ({"stopped": Stop.HOLD_AND_DRAIN}, "QueueHeld", ("queue agents", "HoldAndDrain")),
