@@ -12,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from agentjobs import errors
+from agentjobs.cli.failures import nearest
 from agentjobs.client.connection import api_server
 from agentjobs.client.effects import JSON, MERGE_PATCH, Emit, Listen, NextLine, Send, Stream
 from agentjobs.client.kubeconfig import Access
@@ -125,8 +126,10 @@ class Cluster:
                     )
         if (api_version, kind) not in self._kinds:
             ours = api_version.startswith(f"{GROUP}/")
-            cure = "; install our CRDs: `kubectl apply --server-side -f crds/`" if ours else ""
-            raise errors.NotFound(f"{self.access.server} does not serve kind {kind!r} of {api_version!r}{cure}.")
+            here = [known for version, known in self._kinds if version == api_version]
+            cure = f"; {nearest(kind, here)}" if here else ""
+            cure = "; install our CRDs: `kubectl apply --server-side -f crds/`" if ours and not here else cure
+            raise errors.NotFound(f"{self.access.server} does not serve kind {kind!r} of {api_version!r}{cure}")
         return self._kinds[api_version, kind]
 
     def watch(

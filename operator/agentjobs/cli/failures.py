@@ -1,5 +1,7 @@
 """How the command line fails: a sentence that names the cure, and an exit code that scripts can tell apart."""
 
+import difflib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,12 @@ def installs(extra: str) -> str:
     if (clone / "pyproject.toml").is_file():
         return f"pip install -e '{clone}[{extra}]'"
     return f"pip install 'agentjobs[{extra}] @ git+URL-OF-THE-REPOSITORY'"
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """Return the cure of a name that is not known: the one that was probably meant, else all that there are."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"there is {', '.join(sorted(known))}"
 
 
 class Failure(Exception):

@@ -6,12 +6,12 @@ in words.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from agentjobs.api.job.team import as_object
 from agentjobs.api.job.validation import validate_job
-from agentjobs.api.problems import Problem
+from agentjobs.api.problems import Problem, shown
 from agentjobs.api.queues.spec import AgentQueueSpec
 from agentjobs.api.queues.validation import read_queue
 from agentjobs.api.schedule.spec import DEFAULT_QUEUE as SCHEDULED
@@ -19,11 +19,15 @@ from agentjobs.api.schedule.validation import stand_in, validate_schedule
 from agentjobs.api.template.merge import JOB, Layer, Merged, merged
 from agentjobs.api.template.read import DEFAULT_QUEUE, read_job, template_of
 from agentjobs.api.template.validation import validate_template
+from agentjobs.cli.failures import nearest
+from agentjobs.contract import GROUP, VERSION
 from agentjobs.core.queues.model import defaults_of
 
 Find = Callable[[str, str], Mapping[str, Any] | str | None]
 """Looks an object up by kind and name: the object, None when there is none, a sentence when nobody can tell."""
 KINDS: Final = ("AgentJob", "AgentTemplate", "AgentQueue", "AgentSchedule")
+# The API server alone has this rule, for the operator never sees such a job.
+_NO_TEMPLATE: Final = "are those of a template, and the job names none; set templateRef, or remove them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +58,16 @@ def origins(whole: Merged) -> dict[str, str]:
     return {_dotted(path): layer for path, layer in whole.origins.items()}
 
 
+def is_meant(body: Mapping[str, Any]) -> bool:
+    """Return whether the object is ours, or would be but for a misspelling."""
+    return body.get("kind") in KINDS or str(body.get("apiVersion")).startswith(f"{GROUP}/")
+
+
 def judged(body: Mapping[str, Any], find: Find) -> Judged | None:
     """Return what is said of an object; None of a kind that is not ours."""
     name = str(as_object(body.get("metadata")).get("name") or as_object(body.get("metadata")).get("generateName"))
+    if is_meant(body) and (problem := _misnamed(body)):
+        return Judged(str(body.get("kind")), name, (str(problem),))
     match body.get("kind"):
         case "AgentJob":
             return _job(name, body, find)
@@ -70,6 +81,15 @@ def judged(body: Mapping[str, Any], find: Find) -> Judged | None:
     return None
 
 
+def _misnamed(body: Mapping[str, Any]) -> Problem | None:
+    kind, version = str(body.get("kind")), body.get("apiVersion")
+    if kind not in KINDS:
+        return Problem("kind", shown(kind), f"is no kind of {GROUP}; {nearest(kind, KINDS)}")
+    if version != f"{GROUP}/{VERSION}":
+        return Problem("apiVersion", shown(version), f"is not that of {kind}; use {GROUP}/{VERSION}")
+    return None
+
+
 def _job(name: str, body: Mapping[str, Any], find: Find, *, default_queue: str = DEFAULT_QUEUE) -> Judged:
     spec = as_object(body.get("spec"))
     metadata = {"uid": "00000000-0000-0000-0000-000000000000", **as_object(body.get("metadata")), "name": name}
@@ -77,7 +97,9 @@ def _job(name: str, body: Mapping[str, Any], find: Find, *, default_queue: str =
     unchecked: list[str] = []
     template = None
     if spec.get("templateRef") is not None:
-        wanted = str(as_object(spec["templateRef"]).get("name"))
+        wanted = as_object(spec["templateRef"]).get("name")
+        if not isinstance(wanted, str):
+            return Judged("AgentJob", name, _words(validate_job(body)), (), merged([Layer(JOB, spec)]))
         found = find("AgentTemplate", wanted)
         if not isinstance(found, Mapping):
             why = found or f"there is no template {wanted!r}; the job would wait for it"
@@ -95,6 +117,8 @@ def _job(name: str, body: Mapping[str, Any], find: Find, *, default_queue: str =
         return defaults_of(read) if isinstance(read, AgentQueueSpec) else {}
 
     read = read_job(body, template, defaults, default_queue=default_queue)
+    if template is None and spec.get("parameters"):
+        read = replace(read, problems=(*read.problems, Problem("spec.parameters", "", _NO_TEMPLATE)))
     whole = read.merged or merged([Layer(JOB, spec)])
     return Judged("AgentJob", name, _words(read.problems), tuple(unchecked), whole)
 

@@ -51,13 +51,13 @@ def validate(
         agentjobs validate -f review.yaml
         agentjobs validate -f jobs/ -f templates/ --offline -o table
     """
-    from agentjobs.cli.judging import KINDS
+    from agentjobs.cli.judging import KINDS, is_meant
     from agentjobs.cli.manifests import read
 
     checked(format_, "yaml", "json", "table")
     if not filename:
         raise Failure("give the files with -f FILE.", code=USAGE)
-    manifests = [one for one in read(filename, generated=True) if one.body["kind"] in KINDS]
+    manifests = [one for one in read(filename, generated=True) if is_meant(one.body)]
     if not manifests:
         raise Failure(f"no {', '.join(KINDS[:-1])} or {KINDS[-1]} in {', '.join(filename)}.", code=USAGE)
     report(manifests, format_, namespace=namespace, access=None if offline else (kubeconfig, context))

@@ -75,6 +75,7 @@ async def test_apply_reports_every_bad_object_and_goes_on(cli, tmp_path):
     path.write_text(
         HELLO.replace("priority", "x").replace("input:", "inptu:")
         + "---\napiVersion: v1\nkind: Unicorn\nmetadata: {name: u}\n"
+        + "---\napiVersion: agentjobs.dev/v1alpha1\nkind: AgentJb\nmetadata: {name: j}\n"
         + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: after}\n"
     )
 
@@ -85,6 +86,7 @@ async def test_apply_reports_every_bad_object_and_goes_on(cli, tmp_path):
     assert "bad.yaml, document 2, AgentJob 'hello': " in err
     assert "inptu" in err
     assert "does not serve kind 'Unicorn'" in err
+    assert "'AgentJb' of 'agentjobs.dev/v1alpha1'; did you mean AgentJob?" in err
 
 
 async def test_get_prints_the_columns_of_the_kind(cli, cluster, hello):

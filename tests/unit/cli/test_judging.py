@@ -121,3 +121,29 @@ def test_whatever_a_job_holds_it_is_told_as_a_problem(validate, spec):
     code, _, err = validate(TEMPLATE, JOB.split("spec:")[0] + f"spec: {spec}")
     assert code == 1
     assert "AgentJob one: spec" in err
+
+
+@pytest.mark.parametrize(
+    ("slip", "cure"),
+    [
+        (("kind: AgentJob", "kind: AgentJb"), 'kind: "AgentJb" is no kind of agentjobs.dev; did you mean AgentJob?'),
+        (("dev/v1alpha1", "dev/v1"), 'apiVersion: "agentjobs.dev/v1" is not that of AgentJob; use agentjobs.dev/v1al'),
+        (("agentjobs.dev/", "agentjob.dev/"), 'apiVersion: "agentjob.dev/v1alpha1" is not that of AgentJob'),
+    ],
+    ids=["kind", "version", "group"],
+)
+def test_an_object_whose_kind_is_misspelt_is_not_passed_over(validate, slip, cure):
+    code, _, err = validate(TEMPLATE, JOB.replace(*slip))
+    assert (code, cure in err) == (1, True)
+
+
+def test_a_template_that_is_named_in_a_wrong_way_is_not_looked_for(validate):
+    _, _, err = validate(JOB.replace("{name: review}", "review"))
+
+    assert 'spec.templateRef: "review" is not an object' in err
+    assert "None" not in err
+
+
+def test_parameters_without_a_template_are_a_problem_as_they_are_for_the_api_server(validate):
+    code, _, err = validate(JOB.replace("templateRef: {name: review}", "agent: {model: m, inline: {instruction: x}}"))
+    assert (code, "spec.parameters: are those of a template" in err) == (1, True)
