@@ -120,6 +120,13 @@ def resume(
             patch = """'{"spec":{"budget":{"FIELD":VALUE}}}'"""
             cure = f"raise the limit: kubectl patch agentjob {target.name} --type merge -p {patch}"
             raise Failure(f"{target.name} cannot be resumed: its budget is used up; {cure}")
+        queue = job.status.queue.name if job.status.queue else ""
+        if (job.phase, job.reason) == ("Suspended", "QueueDrained"):
+            cure = f"it goes on with its queue: agentjobs queue resume {queue}"
+            raise Failure(f"{target.name} cannot be resumed: queue {queue} is drained; {cure}")
+        if (job.phase, job.reason) == ("Suspended", "QueueBudgetExceeded"):
+            cure = "it goes on in the next period, or when that budget is raised"
+            raise Failure(f"{target.name} cannot be resumed: a budget of queue {queue} is used up; {cure}")
         return _told(target, job, "resumed", "be resumed")
 
     choice = Choice(names or (), selector, all_, everywhere)

@@ -9,6 +9,7 @@ import typer
 from agentjobs.cli.grammar import Program, Verbs
 from agentjobs.cli.options import Context, Kubeconfig, Namespace, QueueName, checked, global_flags, output, talking
 from agentjobs.cli.printing import NARROW, age, formatted, harmless, show, table, without_managed_fields
+from agentjobs.cli.story import moment
 
 if TYPE_CHECKING:
     from agentjobs.cli.options import Talk
@@ -252,16 +253,36 @@ def _page(queue: "Queue") -> str:
     status, spec = queue.status, queue.spec
     facts = {
         "Queue": f"{queue.namespace}/{queue.name}",
-        "Limits": f"at most {status.max} at once" if queue.has_object else "those of the installation: no AgentQueue",
+        "Limits": _limits_words(queue) if queue.has_object else "those of the installation: no AgentQueue",
         "Stop": spec.get("stopPolicy", "None") if queue.has_object else "",
         "Jobs": f"{status.running} running, {status.waiting} waiting, {status.scheduled} scheduled, "
         f"{status.suspended} suspended",
-        "Oldest": status.oldest_waiting_time.isoformat() if status.oldest_waiting_time else "",
+        "Oldest": f"waits since {_moment(status.oldest_waiting_time)}" if status.oldest_waiting_time else "",
     }
     width = max(map(len, facts)) + 1
     lines = [f"{key + ':':<{width}} {harmless(str(value))}" for key, value in facts.items() if value]
-    parts = ["\n".join(lines), _conditions(queue), _spend(status.spend), _limits(status.limits)]
+    parts = ["\n".join(lines), _conditions(queue), _spend(queue), _limits(status.limits)]
     return "\n\n".join(part for part in parts if part)
+
+
+def _limits_words(queue: "Queue") -> str:
+    each = (queue.spec.get("concurrency") or {}).get("perPartition")
+    rate, backlog = queue.spec.get("rateLimit") or {}, queue.spec.get("backlog") or {}
+    words = [f"at most {queue.status.max} at once"]
+    words += [f"{each} of one partition"] if each is not None else []
+    if rate:
+        words.append(f"{rate['starts']} starts in {rate['period']}{_whose(rate)}")
+    if backlog:
+        words.append(f"{backlog['max']} waiting")
+    return ", ".join(words)
+
+
+def _whose(limit: Mapping[str, Any]) -> str:
+    return " of one partition" if limit.get("scope") == "Partition" else ""
+
+
+def _moment(time: datetime) -> str:
+    return f"{moment(time.isoformat())} UTC"
 
 
 def _conditions(queue: "Queue") -> str:
@@ -269,12 +290,23 @@ def _conditions(queue: "Queue") -> str:
     return table(["CONDITION", "STATUS", "REASON", "MESSAGE"], rows, gap=NARROW, prose=True) if rows else ""
 
 
-def _spend(spend: Sequence[Any]) -> str:
+def _spend(queue: "Queue") -> str:
+    most = {one.get("name"): one for one in queue.spec.get("budgets") or ()}
     rows = [
-        [one.name, f"${one.cost_usd}", one.tokens, one.partition, one.resets.isoformat() if one.resets else ""]
-        for one in spend
+        [
+            one.name,
+            _of(f"${one.cost_usd}", most.get(one.name, {}).get("maxCostUSD"), "$"),
+            _of(one.tokens, most.get(one.name, {}).get("maxTokens")),
+            one.partition,
+            _moment(one.resets) if one.resets else "",
+        ]
+        for one in queue.status.spend
     ]
     return table(["BUDGET", "COST", "TOKENS", "PARTITION", "RESETS"], rows) if rows else ""
+
+
+def _of(spent: object, most: object, unit: str = "") -> str:
+    return f"{spent}" if most is None else f"{spent} of {unit}{most}"
 
 
 def _limits(limits: Sequence[Any]) -> str:

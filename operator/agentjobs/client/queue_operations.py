@@ -91,7 +91,8 @@ class QueueOperations(Asking):
             return
         jobs = yield from Operations(self.namespace, self.patience).list(selector="")
         if not any(job.status.queue is not None and job.status.queue.name == name for job in jobs):
-            raise errors.NotFound(f"there is no AgentQueue {name!r}, and no job is in such a queue.")
+            said = f"there is no AgentQueue {name!r}, and no job is in such a queue"
+            raise errors.NotFound(f"{said}; make one, or see `agentjobs queue list`.")
 
 
 COMMON: Final = ("agents", "scheduled")

@@ -5,10 +5,16 @@ import json
 import pytest
 
 KIND = {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentQueue"}
+NOON = "2026-01-01T12:00:00Z"
 
 
 def path_of(cluster, plural):
     return f"/apis/agentjobs.dev/v1alpha1/namespaces/{cluster.namespace}/{plural}"
+
+
+async def set_status(cluster, place, status):
+    path, headers = f"{path_of(cluster, place)}/status", {"content-type": "application/merge-patch+json"}
+    (await cluster.http.patch(path, json={"status": status}, headers=headers)).raise_for_status()
 
 
 async def spec_of(cluster, name):
@@ -78,3 +84,33 @@ async def test_show_tells_of_both_kinds_of_queues(cli, fast):
 
 async def test_a_number_that_no_queue_has_is_refused(cli, fast):
     assert (await cli("queue", "scale", "fast", "-1"))[0] == 2
+
+
+async def test_show_tells_what_there_is_of_each_limit(cli, cluster):
+    spec = {"concurrency": {"max": 3, "perPartition": 2}, "rateLimit": {"starts": 5, "period": "1m"}}
+    spec |= {"backlog": {"max": 9}, "budgets": [{"name": "day", "period": "Daily", "maxCostUSD": "20"}]}
+    await cluster.create(path_of(cluster, "agentqueues"), KIND | {"metadata": {"name": "all"}, "spec": spec})
+    spend = [{"name": "day", "costUSD": "1.5", "tokens": 7, "resets": "2026-01-02T00:00:00Z"}]
+    status = {"max": 3, "oldestWaitingTime": NOON, "spend": spend}
+    await set_status(cluster, "agentqueues/all", status)
+
+    page = (await cli("queue", "show", "all"))[1]
+
+    assert "at most 3 at once, 2 of one partition, 5 starts in 1m, 9 waiting" in page
+    assert "waits since 2026-01-01 12:00:00 UTC" in page
+    assert "$1.5 of $20" in page
+    assert "2026-01-02 00:00:00 UTC" in page
+
+
+async def test_a_job_that_its_queue_stops_is_not_resumed_but_told_of(cli, cluster):
+    work = {"agent": {"model": "m", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
+    kind = {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentJob"}
+    for reason, cure in (("QueueDrained", "agentjobs queue resume fast"), ("QueueBudgetExceeded", "budget is raised")):
+        name = reason.lower()
+        await cluster.create(path_of(cluster, "agentjobs"), kind | {"metadata": {"name": name}, "spec": work})
+        said = {"type": "Suspended", "status": "True", "reason": reason, "message": "", "lastTransitionTime": NOON}
+        status = {"phase": "Suspended", "conditions": [said], "queue": {"name": "fast"}}
+        await set_status(cluster, f"agentjobs/{name}", status)
+
+        code, _, err = await cli("resume", name)
+        assert (code, cure in err) == (1, True)
