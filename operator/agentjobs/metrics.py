@@ -23,9 +23,9 @@ OTHER: Final = "Other"
 OUTCOMES: Final = frozenset({"ok", "unavailable", "refused"})
 TABLES: Final = frozenset(
     {
-        *("jobs", "starts", "transitions", "events", "steps", "results", "notifications", "told"),
+        *("jobs", "starts", "transitions", "events", "steps", "results", "notifications", "sent_notifications"),
         *("sessions", "turns", "artifacts", "states", "artifact_chunks"),
-        *("model_calls", "contents", "model_usage"),
+        *("model_calls", "contents", "model_usage", "queue_spend", "queue_starts"),
         *("limit_slices", "limit_running", "closed_keys", "exhausted_models", "proxies"),
     }
 )

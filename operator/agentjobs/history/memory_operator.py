@@ -22,7 +22,7 @@ from agentjobs.history.memory_rows import (
     text_of,
     usage_of,
 )
-from agentjobs.history.outbox_rows import told_of
+from agentjobs.history.outbox_rows import event_of
 from agentjobs.history.records import (
     Acceptance,
     Accepted,
@@ -286,8 +286,8 @@ def _notify(job: MemoryJob, record: TransitionRecord, now: datetime) -> None:
     """Tell a transition that is new to the sinks that asked for its event."""
     if job.resolved is None:
         return
-    row, spec, work = told_of(record), job.resolved["spec"], cast("dict[str, Any]", job.resolved)
-    told = {name: value for name, value in row.get("told", {}).items() if value is not None}
+    row, spec, work = event_of(record), job.resolved["spec"], cast("dict[str, Any]", job.resolved)
+    details = {name: value for name, value in row.get("details", {}).items() if value is not None}
     named = {"template": (work.get("template") or {}).get("name"), "partition": spec.get("partitionKey")}
     data = {
         "namespace": job.key.namespace,
@@ -295,7 +295,7 @@ def _notify(job: MemoryJob, record: TransitionRecord, now: datetime) -> None:
         "uid": job.key.uid,
         **{name: value for name, value in named.items() if value},
         "phase": record.phase,
-        **told,
+        **details,
     }
     for wanted in spec.get("notifications") or ():
         if row.get("event") in wanted["events"]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import Raw
 
-from agentjobs.history.outbox_rows import told_of
+from agentjobs.history.outbox_rows import event_of
 from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartEnd, StartRecord, TransitionRecord
 from agentjobs.history.sanitize import clean_text, dump_json
 
@@ -84,5 +84,5 @@ def transition_row(record: TransitionRecord) -> Row:
         "reason": clean_text(record.reason),
         "message": clean_text(record.message),
         "finished": record.finished,
-        **told_of(record),
+        **event_of(record),
     }

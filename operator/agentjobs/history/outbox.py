@@ -24,11 +24,11 @@ from agentjobs.history.statements import load
 _SQL: Final = load("outbox")
 _CONDITIONS: Final = "/* conditions */"
 _OLDER: Final = (
-    "AND (told.inserted_at, told.uid, told.sink, told.transition)"
+    "AND (one.inserted_at, one.uid, one.sink, one.transition)"
     " < (%(since)s, %(last_uid)s, %(last_sink)s, %(last_transition)s) "
 )
-_OF_JOB: Final = "AND told.uid = %(uid)s "
-_STUCK: Final = "AND told.sent_at IS NULL AND (told.given_up_at IS NOT NULL OR told.error <> '') "
+_OF_JOB: Final = "AND one.uid = %(uid)s "
+_STUCK: Final = "AND one.sent_at IS NULL AND (one.given_up_at IS NOT NULL OR one.error <> '') "
 
 NO_SINK: Final = "the installation has no sink of this name"
 

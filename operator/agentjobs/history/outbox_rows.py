@@ -17,21 +17,21 @@ MAX_TEXT: Final = 2048
 _MAX_WORD: Final = 256
 
 
-def told_of(record: TransitionRecord) -> dict[str, Any]:
+def event_of(record: TransitionRecord) -> dict[str, Any]:
     """Return which event a transition is and what its notifications tell; nothing for a phase that is no event."""
     event = EVENTS.get(record.phase)
     if event is None:
         return {}
-    told = record.told
+    details = record.details
     return {
         "event": event,
-        "told": {
+        "details": {
             "reason": bounded(record.reason, _MAX_WORD) or None,
             "message": bounded(record.message) or None,
-            "outcome": bounded(told.outcome or "", _MAX_WORD) or None if told else None,
-            "summary": bounded(told.summary) or None if told else None,
-            "attempts": told.attempts if told else None,
-            "costUSD": told.cost if told else None,
+            "outcome": bounded(details.outcome or "", _MAX_WORD) or None if details else None,
+            "summary": bounded(details.summary) or None if details else None,
+            "attempts": details.attempts if details else None,
+            "costUSD": details.cost if details else None,
         },
     }
 

@@ -187,8 +187,8 @@ class StartEnd:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a notification of a transition tells beside the transition itself, as the status holds it."""
+class EventDetails:
+    """What sinks are to know of an event beside the transition itself, as the status holds it."""
 
     attempts: int
     summary: str = ""
@@ -212,7 +212,7 @@ class TransitionRecord:
     reason: str
     message: str = ""
     finished: bool = False
-    told: Told | None = None
+    details: EventDetails | None = None
     """For the sinks that the job names, where its phase is an event."""
 
 

@@ -35,7 +35,7 @@ PAUSE_SECONDS: Final = 1.0
 SHARE: Final = 5
 # Children before parents; each is bounded by itself, because one job may have a hundred thousand events.
 _PARTS: Final = ("events", "steps", "model_calls", "notifications", "transitions", "starts", "results")
-_DETAILS: Final = ("events", "steps", "contents", "told")
+_DETAILS: Final = ("events", "steps", "contents", "sent_notifications")
 _OF_NO_JOB: Final = (
     "model_usage",
     "queue_spend",

@@ -52,7 +52,7 @@ class SlotNews:
             news = self._news[queue] = News(held, tuple(self._released.get(queue, ())))
         return news
 
-    def told(self, queue: QueueName, news: News) -> None:
+    def delivered(self, queue: QueueName, news: News) -> None:
         """PostgreSQL knows these now."""
         if news == NO_NEWS:
             self._news.pop(queue, None)

@@ -19,11 +19,11 @@ from agentjobs.history.reads import Reads
 from agentjobs.history.records import (
     Acceptance,
     Deletion,
+    EventDetails,
     JobKey,
     JobRecord,
     StartEnd,
     StartRecord,
-    Told,
     TransitionRecord,
 )
 from agentjobs.history.runner_writes import RunnerWrites
@@ -68,10 +68,10 @@ class Builder:
         return StartEnd(self.key, number, attempt, pod, begun, ended, "Retry", "ToolError", True, message)
 
     def transition(
-        self, number: int, phase: str, *, finished: bool = False, message: str = "", told: Told | None = None
+        self, number: int, phase: str, *, finished: bool = False, message: str = "", details: EventDetails | None = None
     ) -> TransitionRecord:
         time = NOON + timedelta(minutes=number)
-        return TransitionRecord(self.key, number, time, phase, f"{phase}Reason", message, finished, told)
+        return TransitionRecord(self.key, number, time, phase, f"{phase}Reason", message, finished, details)
 
     def deletion(self, minute: int = 30) -> Deletion:
         return Deletion(self.key, NOON + timedelta(minutes=minute))

@@ -151,7 +151,7 @@ async def test_notifications_that_were_sent_go_with_the_steps_and_others_with_th
         for sink, sent in (("took-it", "2026-01-31"), ("did-not", None)):
             connection.execute(insert, (sink, sent))
 
-    assert await sweep() == {"told": 1}
+    assert await sweep() == {"sent_notifications": 1}
     assert left()["notifications"] == 1
     end(database, "old", days=91)
     assert (await sweep())["notifications"] == 1

@@ -11,8 +11,9 @@ from agentjobs.api_resource import Resource
 from agentjobs.contract import Verdict
 from agentjobs.errors import Conflict, Unavailable
 from agentjobs.gateway.metrics import GatewayMetrics
+from agentjobs.history.statements import load
 from agentjobs.kube import resources
-from agentjobs.metrics import Metrics
+from agentjobs.metrics import TABLES, Metrics
 from agentjobs.notifier.metrics import NotifierMetrics
 from agentjobs.proxy.metrics import ProxyMetrics
 from agentjobs.rbac import roles
@@ -138,6 +139,12 @@ def test_every_kind_that_the_operator_may_write_is_counted_by_its_name(metrics):
     agents = {"AgentJob", "AgentSchedule", "AgentQueue", "AgentTemplate"}
     assert agents | {"Pod", "NetworkPolicy", "Event", "Lease"} == written
     assert all(value(metrics, "agentjobs_api_writes_total", verb="PATCH", kind=kind) == 1 for kind in written)
+
+
+def test_rows_that_retention_deletes_are_counted_by_their_table():
+    swept = {name.removeprefix("delete_") for name in load("retention") if name.startswith("delete_")}
+
+    assert swept <= TABLES
 
 
 @pytest.mark.parametrize(("code", "errors"), [(200, None), (201, None), (409, 1), (0, 1)])

@@ -9,7 +9,7 @@ import pytest
 from agentjobs.api.job.status import AgentJobStatus
 from agentjobs.contract import Verdict
 from agentjobs.core.job.observation import FinalResult, parse_job
-from agentjobs.history.records import Told
+from agentjobs.history.records import EventDetails
 from agentjobs.reconcile.job.rows import preview, transition, with_result
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
@@ -94,5 +94,5 @@ async def test_history_knows_when_a_job_was_resumed(world):
 def test_a_transition_tells_sinks_what_the_status_holds():
     status = {"attempts": 2, "usage": {"costUSD": "0.5"}, "result": {"summary": "done", "outcome": "fixed"}}
 
-    assert transition(JOB, AgentJobStatus.parse(status)).told == Told(2, "done", "fixed", "0.5")
-    assert transition(JOB, AgentJobStatus.parse(None)).told == Told(0)
+    assert transition(JOB, AgentJobStatus.parse(status)).details == EventDetails(2, "done", "fixed", "0.5")
+    assert transition(JOB, AgentJobStatus.parse(None)).details == EventDetails(0)

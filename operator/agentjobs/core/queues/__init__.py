@@ -11,6 +11,6 @@ line       the jobs that wait in a queue, in order
 partition  those of one partition, by session
 limits     what is counted against the policy
 starts     starts in a sliding window
-told       the sentences for jobs
+sentences  what waiting jobs are told
 heaps      heaps with stale entries
 """

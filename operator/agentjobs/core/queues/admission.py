@@ -22,7 +22,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from agentjobs.api.conditions import AdmittedReason
-from agentjobs.core.queues import told
+from agentjobs.core.queues import sentences
 from agentjobs.core.queues.limits import Limits
 from agentjobs.core.queues.line import Line
 from agentjobs.core.queues.policy import Backlog, ExceededBudget, QueuePolicy, Rate, Stop, Strategy
@@ -149,12 +149,12 @@ class Queues:
             return None
         # It waits before its slot is free, or the queue might be forgotten; the pause is last, as a free slot ends one.
         line = self._lines[entry.queue]
-        entry.answer = Refusal(told.SLOT, "")
+        entry.answer = Refusal(sentences.SLOT, "")
         line.join(entry)
         self.hold(_reservation(name), None)
         line.not_started(entry)
         refusal = line.pause(entry, reason, until)
-        if entry.told is not None and entry.told.reason in told.TURNS:
+        if entry.told is not None and entry.told.reason in sentences.TURNS:
             refusal = entry.told  # its condition says so still, and each change is a write
         entry.answer = refusal
         self.woken.add(entry.queue)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from agentjobs.core.queues import told
+from agentjobs.core.queues import sentences
 from agentjobs.core.queues.partition import Partition, Pause
 from agentjobs.core.queues.policy import ExceededBudget, QueuePolicy, Rate, Stop
 from agentjobs.core.queues.requests import Refusal, Rejection
@@ -86,9 +86,9 @@ class Limits:
         else:
             self._pause = pause
         if of_rate:
-            return told.no_rate(policy.rate, self.queue, whose, until)
+            return sentences.no_rate(policy.rate, self.queue, whose, until)
         limit = policy.per_partition if of_partition and policy.per_partition else policy.limit
-        return told.no_slot(limit, self.queue, whose)
+        return sentences.no_slot(limit, self.queue, whose)
 
     def budget(self, partition: str | None) -> ExceededBudget | None:
         """The budget that is used up and counts: one that lets jobs fail, else the one whose period is over last."""
@@ -123,19 +123,19 @@ class Limits:
         """Why the whole queue starts nothing now; None when it does."""
         policy, (stopped, budget) = self.policy, self.closed
         if policy is None:
-            return told.no_slot(0, self.queue)
+            return sentences.no_slot(0, self.queue)
         if stopped is not None:
-            return told.held(self.queue, stopped)
+            return sentences.held(self.queue, stopped)
         if budget is not None:
-            return told.over_budget(self.queue, budget)
+            return sentences.over_budget(self.queue, budget)
         if self.taken >= policy.limit:
-            return told.no_slot(policy.limit, self.queue)
+            return sentences.no_slot(policy.limit, self.queue)
         opens = self.opens_at()
         if opens is None:
             return None
         if _waits_for_slots(self._pause, self.now):
-            return told.no_slot(policy.limit, self.queue)
-        return told.no_rate(policy.rate, self.queue, None, opens)
+            return sentences.no_slot(policy.limit, self.queue)
+        return sentences.no_rate(policy.rate, self.queue, None, opens)
 
     def refusal_of(self, partition: Partition, whole: Refusal | Rejection | None) -> Refusal | Rejection | None:
         """Why no job of a partition starts now, whatever its session; None when one may. `whole` is of the queue."""
@@ -143,13 +143,13 @@ class Limits:
         if policy is None or self.closed != (None, None):
             return whole
         if partition.budget is not None:
-            return told.over_budget(self.queue, partition.budget)
+            return sentences.over_budget(self.queue, partition.budget)
         if whole is not None or partition.is_open:
             return whole
         opens = partition.opens_at(policy, self.now)
         if partition.is_full(policy) or opens is None or _waits_for_slots(partition.pause, self.now):
-            return told.no_slot(policy.per_partition or policy.limit, self.queue, partition.key)
-        return told.no_rate(policy.rate, self.queue, partition.key, opens)
+            return sentences.no_slot(policy.per_partition or policy.limit, self.queue, partition.key)
+        return sentences.no_rate(policy.rate, self.queue, partition.key, opens)
 
 
 def _less(holders: dict[str, int], holder: str) -> bool:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush
 from typing import Any, Final
 
-from agentjobs.core.queues import told
+from agentjobs.core.queues import sentences
 from agentjobs.core.queues.heaps import Heap
 from agentjobs.core.queues.limits import NEVER, Limits
 from agentjobs.core.queues.partition import Group, Partition
@@ -335,19 +335,19 @@ class Line:
     def _answer(self, entry: QueueEntry, whole: Refusal | Rejection | None) -> Refusal | Rejection:
         group, one, known = self._group_of(entry), entry.candidate, entry.answer
         refusal = self.limits.refusal_of(group.partition, whole)
-        if refusal is not None and refusal.reason not in told.TURNS:
+        if refusal is not None and refusal.reason not in sentences.TURNS:
             return refusal
         others = [holding for holding in self.users.get(one.lock, {}).values() if holding.uid != one.uid]
-        waits_for_it = isinstance(known, Refusal) and known.reason == told.LOCK
+        waits_for_it = isinstance(known, Refusal) and known.reason == sentences.LOCK
         if others or waits_for_it:
-            in_use = told.in_use(one.lock[2], next((holding.told for holding in others if holding.told), ""))
+            in_use = sentences.in_use(one.lock[2], next((holding.told for holding in others if holding.told), ""))
             # Behind another entry of a free session the answer stays, unless it names a pod that no longer holds it.
             stays = known == in_use and entry is not group.shown
             if (others and (waits_for_it or refusal is None)) or (not others and stays):
                 return in_use
-        if isinstance(known, Refusal) and known.reason in told.TURNS:
+        if isinstance(known, Refusal) and known.reason in sentences.TURNS:
             return known
-        return refusal or told.no_slot(0, self.limits.queue)
+        return refusal or sentences.no_slot(0, self.limits.queue)
 
     def _reject_newest(self, answers: dict[QueueEntry, Refusal | Rejection]) -> None:
         """Let the last of the jobs that have just come end where more wait than may."""
@@ -359,7 +359,7 @@ class Line:
         if over > 0:
             come = [entry for entry in come if entry.candidate.is_new]
             come.sort(key=lambda entry: (entry.level, entry.candidate.created, entry.candidate.key))
-            answers |= dict.fromkeys(come[-over:], told.backlog_full(self.limits.queue, backlog))
+            answers |= dict.fromkeys(come[-over:], sentences.backlog_full(self.limits.queue, backlog))
 
     def _tell(self, entry: QueueEntry, answer: Refusal | Rejection) -> None:
         entry.answer = answer

@@ -13,8 +13,8 @@ from typing import Any
 from agentjobs.core.queues.heaps import Heap
 from agentjobs.core.queues.policy import ExceededBudget, QueuePolicy
 from agentjobs.core.queues.requests import Holding, QueueEntry
+from agentjobs.core.queues.sentences import TURNS
 from agentjobs.core.queues.starts import Starts
-from agentjobs.core.queues.told import TURNS
 
 
 class _Offers(Heap[QueueEntry]):

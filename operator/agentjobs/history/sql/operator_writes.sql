@@ -135,7 +135,7 @@ WITH given AS (
     FROM json_to_recordset(%(rows)s)
         AS given (
             uid text, transition integer, time timestamptz, phase text, reason text, message text, finished boolean,
-            event text, told json
+            event text, details json
         )
 ), inserted AS (
     INSERT INTO agentjobs.transitions (uid, transition, time, phase, reason, message, finished)
@@ -161,12 +161,12 @@ SELECT
         'template', nullif(jobs.template, ''),
         'partition', nullif(jobs.partition_key, ''),
         'phase', given.phase,
-        'reason', given.told -> 'reason',
-        'message', given.told -> 'message',
-        'outcome', given.told -> 'outcome',
-        'summary', given.told -> 'summary',
-        'attempts', given.told -> 'attempts',
-        'costUSD', given.told -> 'costUSD'
+        'reason', given.details -> 'reason',
+        'message', given.details -> 'message',
+        'outcome', given.details -> 'outcome',
+        'summary', given.details -> 'summary',
+        'attempts', given.details -> 'attempts',
+        'costUSD', given.details -> 'costUSD'
     )),
     greatest(
         clock_timestamp(),

@@ -86,39 +86,39 @@ WHERE cluster = %(cluster)s AND sent_at IS NULL AND given_up_at IS NULL;
 
 -- name: notifications
 SELECT
-    told.uid,
-    told.namespace,
+    one.uid,
+    one.namespace,
     jobs.name,
-    told.sink,
-    told.transition,
-    told.event,
-    told.time,
-    told.inserted_at AS since,
-    told.tries,
+    one.sink,
+    one.transition,
+    one.event,
+    one.time,
+    one.inserted_at AS since,
+    one.tries,
     CASE
-        WHEN told.sent_at IS NOT NULL THEN 'Sent'
-        WHEN told.given_up_at IS NOT NULL THEN 'GivenUp'
-        WHEN told.error <> '' THEN 'Retrying'
+        WHEN one.sent_at IS NOT NULL THEN 'Sent'
+        WHEN one.given_up_at IS NOT NULL THEN 'GivenUp'
+        WHEN one.error <> '' THEN 'Retrying'
         ELSE 'Waiting'
     END AS state,
-    CASE WHEN told.sent_at IS NULL AND told.given_up_at IS NULL THEN told.due_at END AS due,
-    coalesce(told.sent_at, told.given_up_at) AS ended,
-    told.error
-FROM agentjobs.notifications AS told
-JOIN agentjobs.jobs ON jobs.uid = told.uid
-WHERE told.cluster = %(cluster)s AND told.namespace = %(namespace)s
+    CASE WHEN one.sent_at IS NULL AND one.given_up_at IS NULL THEN one.due_at END AS due,
+    coalesce(one.sent_at, one.given_up_at) AS ended,
+    one.error
+FROM agentjobs.notifications AS one
+JOIN agentjobs.jobs ON jobs.uid = one.uid
+WHERE one.cluster = %(cluster)s AND one.namespace = %(namespace)s
 /* conditions */
-ORDER BY told.inserted_at DESC, told.uid DESC, told.sink DESC, told.transition DESC
+ORDER BY one.inserted_at DESC, one.uid DESC, one.sink DESC, one.transition DESC
 LIMIT %(limit)s;
 
 -- name: again
 -- One that waits for its next try is tried now, one that was given up as if it were new. Of one that is tried at this
 -- moment a sink may hear twice.
-UPDATE agentjobs.notifications AS told
+UPDATE agentjobs.notifications AS one
 SET given_up_at = NULL,
-    inserted_at = CASE WHEN told.given_up_at IS NULL THEN told.inserted_at ELSE clock_timestamp() END,
+    inserted_at = CASE WHEN one.given_up_at IS NULL THEN one.inserted_at ELSE clock_timestamp() END,
     due_at = clock_timestamp()
-WHERE told.uid = %(uid)s
-    AND told.sent_at IS NULL
-    AND (told.given_up_at IS NOT NULL OR told.error <> '')
-    AND (%(sink)s::text IS NULL OR told.sink = %(sink)s);
+WHERE one.uid = %(uid)s
+    AND one.sent_at IS NULL
+    AND (one.given_up_at IS NOT NULL OR one.error <> '')
+    AND (%(sink)s::text IS NULL OR one.sink = %(sink)s);

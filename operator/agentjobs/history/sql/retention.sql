@@ -13,7 +13,7 @@ SELECT
         OR EXISTS (SELECT FROM agentjobs.steps WHERE steps.uid = jobs.uid)
         OR EXISTS (SELECT FROM agentjobs.model_calls AS calls WHERE calls.uid = jobs.uid AND calls.content IS NOT NULL)
         OR EXISTS (
-            SELECT FROM agentjobs.notifications AS told WHERE told.uid = jobs.uid AND told.sent_at IS NOT NULL
+            SELECT FROM agentjobs.notifications AS sent WHERE sent.uid = jobs.uid AND sent.sent_at IS NOT NULL
         )
         AS has_details
 FROM agentjobs.jobs
@@ -42,7 +42,7 @@ WHERE id IN (
     SELECT id FROM agentjobs.model_calls WHERE uid = ANY(%(uids)s) AND content IS NOT NULL LIMIT %(batch)s
 );
 
--- name: delete_told
+-- name: delete_sent_notifications
 DELETE FROM agentjobs.notifications
 WHERE (uid, sink, transition) IN (
     SELECT uid, sink, transition

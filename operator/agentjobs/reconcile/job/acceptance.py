@@ -88,7 +88,7 @@ class Acceptance:
         )
         answer = await self._history.accept(records.Acceptance(record, start, slot, unique))
         if isinstance(answer, records.Accepted | NoSlot):  # else no slot was asked for, and nothing told
-            self._state.slot_news.told(queue, news)
+            self._state.slot_news.delivered(queue, news)
         return answer
 
     async def give_up(self, job: Job, memo: JobMemo) -> None:

@@ -315,7 +315,7 @@ class Applier:
 
     async def _write(self, job: Job, status: AgentJobStatus) -> bool:
         """Patch the status if it has changed; the resourceVersion is the precondition. True when written."""
-        patch = self._state.specs.told(job, status).patch_from(job.raw_status)
+        patch = self._state.specs.with_template(job, status).patch_from(job.raw_status)
         if not patch:
             return False
         body = {"metadata": {"resourceVersion": job.resource_version}, "status": patch}

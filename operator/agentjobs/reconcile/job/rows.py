@@ -13,7 +13,7 @@ from agentjobs.contract import Result, cut
 from agentjobs.core.job.ended import KnownJob
 from agentjobs.core.job.observation import FinalResult, Job, Progress
 from agentjobs.core.job.progress import checkpoint_of
-from agentjobs.history.records import JobKey, StartEnd, Told, TransitionRecord
+from agentjobs.history.records import EventDetails, JobKey, StartEnd, TransitionRecord
 from agentjobs.models.budget import plain
 
 SUMMARY_BYTES: Final = 1024
@@ -48,14 +48,14 @@ def transition(job: Job, status: AgentJobStatus) -> TransitionRecord:
         reason=last.reason if last else "",
         message=last.message if last else "",
         finished=phase.is_terminal,
-        told=told(status),
+        details=event_details(status),
     )
 
 
-def told(status: AgentJobStatus) -> Told:
+def event_details(status: AgentJobStatus) -> EventDetails:
     """What notifications of a transition tell of the status that it led to."""
     result, used = status.result, status.usage
-    return Told(
+    return EventDetails(
         attempts=status.attempts,
         summary=result.summary if result else "",
         outcome=result.outcome if result else None,

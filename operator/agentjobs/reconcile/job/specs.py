@@ -188,7 +188,7 @@ class Specs:
             fields.append("queue")
         return [f"spec.{field}" for field in fields]
 
-    def told(self, job: Job, status: AgentJobStatus) -> AgentJobStatus:
+    def with_template(self, job: Job, status: AgentJobStatus) -> AgentJobStatus:
         """The status with what it keeps of a template, once the job is accepted."""
         accepted = self._accepted.get(job.uid)
         if accepted is None or status.resolved is None or "steering" not in accepted.resolved:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agentjobs import errors
 from agentjobs.history.outbox_records import Outcome, Tried
-from agentjobs.history.records import Acceptance, Told
+from agentjobs.history.records import Acceptance, EventDetails
 
 LEASE = timedelta(seconds=30)
 MINUTE = timedelta(minutes=1)
@@ -63,7 +63,7 @@ async def test_a_job_without_notifications_or_that_was_never_accepted_tells_nobo
 
 async def test_a_notification_holds_what_the_status_held(operator, outbox, accepted):
     build = await accepted(sinks={"chat": ["Failed"]}, partitionKey="tenant-7")
-    held = Told(attempts=3, summary="half of it", outcome="needs_review", cost="0.25")
+    held = EventDetails(attempts=3, summary="half of it", outcome="needs_review", cost="0.25")
 
     await operator.write([build.transition(4, "Failed", finished=True, message="too slow", told=held)])
 
@@ -90,7 +90,7 @@ async def test_a_notification_stays_below_8_kib_whatever_a_model_said(operator, 
     endless = character * 40_000
 
     await operator.write(
-        [build.transition(1, "Failed", finished=True, message=endless, told=Told(1, endless, endless))]
+        [build.transition(1, "Failed", finished=True, message=endless, details=EventDetails(1, endless, endless))]
     )
 
     (taken,) = await outbox.take(ALL, lease=LEASE)

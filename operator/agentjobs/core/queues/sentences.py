@@ -1,18 +1,19 @@
-"""The sentences that jobs are told: each names the limit, whose it is, and until when it holds where that is known."""
+"""What waiting jobs are told: each sentence names the limit, whose it is, and until when it holds where one knows."""
 
 from datetime import datetime
 from typing import Final
 
+from agentjobs.api.conditions import AdmittedReason
 from agentjobs.contract import ErrorClass
 from agentjobs.core.queues.policy import Backlog, ExceededBudget, Rate, Stop
 from agentjobs.core.queues.requests import Refusal, Rejection
 from agentjobs.durations import format_duration, format_time
 
-SLOT: Final = "WaitingForSlot"
-RATE: Final = "WaitingForRate"
-LOCK: Final = "WaitingForLock"
-HELD: Final = "QueueHeld"
-BUDGET: Final = "BudgetHeld"
+SLOT: Final = AdmittedReason.WAITING_FOR_SLOT.value
+RATE: Final = AdmittedReason.WAITING_FOR_RATE.value
+LOCK: Final = AdmittedReason.WAITING_FOR_LOCK.value
+HELD: Final = AdmittedReason.QUEUE_HELD.value
+BUDGET: Final = AdmittedReason.BUDGET_HELD.value
 TURNS: Final = frozenset({SLOT, RATE})
 """Both mean that a job waits for its turn. Which of them it is may change with each start, and is told once."""
 
