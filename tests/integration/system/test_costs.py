@@ -80,3 +80,40 @@ async def test_a_job_is_held_back_while_the_provider_asks_to_wait(system, job_of
 
     assert waiting.get("starts", 0) == 0
     assert (first["phase"], second["phase"], second["starts"]) == ("Succeeded", "Succeeded", 1)
+
+
+def a_queue(name, **spec):
+    return {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentQueue", "metadata": {"name": name}, "spec": spec}
+
+
+def spent_so(dollars):
+    return lambda status: [one["costUSD"] for one in status.get("spend", [])] == [dollars]
+
+
+async def test_what_calls_cost_is_spent_by_their_queue_and_holds_its_next_job(system, job_of, fake):
+    before = len(fake.seen)
+    day = {"name": "day", "period": "Daily", "maxCostUSD": "0.005"}
+    one = {"model": MODEL, "inline": {"instruction": "Be brief."}}
+    await system.apply(a_queue("thrifty", budgets=[day]), *job_of("spends", agent=one, queue="thrifty"))
+    await system.finished("spends")
+    await system.until("thrifty", spent_so("0.009"), status_of=system.queue)
+    await system.apply(*job_of("held", agent=one, queue="thrifty"))
+    await system.until("held", lambda status: status.get("reason") == "BudgetHeld")
+    calls = len(fake.seen) - before
+    await system.edit_queue("thrifty", budgets=[{**day, "maxCostUSD": "1"}])
+    status = await system.finished("held")
+
+    assert (calls, len(fake.seen) - before, status["phase"]) == (1, 2, "Succeeded")
+
+
+async def test_a_budget_of_the_queue_suspends_what_runs_after_its_step(system, job_of, fake, said):
+    day = {"name": "day", "period": "Daily", "maxCostUSD": "0.005", "action": "Suspend"}
+    fake.script(CALL, Answer("A chapter.", used=Used(1000, 1000), delay=12))
+    await system.apply(a_queue("strict", budgets=[day]))
+    await system.apply(*job_of("novel", agent={"model": MODEL, "inline": BOOK}, queue="strict"))
+    kept = await system.phase("novel", "Suspended")
+    await system.edit_queue("strict", budgets=[{**day, "maxCostUSD": "1"}])
+    status = await system.finished("novel")
+
+    assert said(kept, "Suspended", "reason") == "QueueBudgetExceeded"
+    assert (status["phase"], status["attempts"], status["starts"]) == ("Succeeded", 1, 2)
