@@ -48,7 +48,7 @@ async def test_a_chat_gets_a_text(send, sink):
     await send(format="Slack", signingKeyFile=None)
 
     (request,) = sink.requests
-    assert set(request.event) == {"text"}
+    assert set(request.event) == {"text", "unfurl_links", "unfurl_media"}
     assert "the disk is full" in request.event["text"]
     assert "webhook-signature" not in request.headers
 

@@ -65,7 +65,7 @@ async def test_a_notification_holds_what_the_status_held(operator, outbox, accep
     build = await accepted(sinks={"chat": ["Failed"]}, partitionKey="tenant-7")
     held = EventDetails(attempts=3, summary="half of it", outcome="needs_review", cost="0.25")
 
-    await operator.write([build.transition(4, "Failed", finished=True, message="too slow", told=held)])
+    await operator.write([build.transition(4, "Failed", finished=True, message="too slow", details=held)])
 
     (taken,) = await outbox.take(ALL, lease=LEASE)
     assert (taken.transition, taken.time, taken.tries) == (4, build.transition(4, "").time, 1)
