@@ -1,9 +1,9 @@
 """A real cluster, the one KUBECONFIG names, with AgentJobs installed in it by Helm once a session.
 
-Tests are blocking and speak kubectl, as users do. Fixtures: `kubectl`, `provider` (a fake, of models), `release` (the
-installation), `namespace` (one a test, Pod Security level Restricted), `apply`, `jobs` (read, wait, history),
-`wait_for`. What failed is explained: the namespace's objects and events and the ends of our parts' logs are printed
-below the failure. At the end no call of ours may have been denied.
+Tests are blocking and speak kubectl, as users do. Fixtures: `kubectl`, `provider` (a fake, of models), `outside` (who
+calls and is told), `release` (the installation), `namespace` (one a test, Pod Security level Restricted), `apply`,
+`jobs` (read, wait, history), `wait_for`. What failed is explained: the namespace's objects and events and the ends of
+our parts' logs are printed below the failure. At the end no call of ours may have been denied.
 """
 
 import contextlib
@@ -24,13 +24,15 @@ from typing import Any, ClassVar
 import pytest
 import yaml
 
+from .outside import Outside
+
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "agentjobs"
 REPOSITORY = os.environ.get("AGENTJOBS_E2E_REPOSITORY", "localhost")
 TAG = os.environ.get("AGENTJOBS_E2E_TAG", "dev")
 PULL_POLICY = os.environ.get("AGENTJOBS_E2E_PULL_POLICY", "Never")
 RELEASE = "agentjobs"
-DEPLOYMENTS = ("gateway", "model-proxy", "operator")
+DEPLOYMENTS = ("gateway", "model-proxy", "notifier", "operator")
 RELEASE_NAMESPACE = os.environ.get("AGENTJOBS_E2E_NAMESPACE", "agentjobs-e2e")
 KEEP = "AGENTJOBS_E2E_KEEP"
 """Set it to leave the installation for the next session, which then upgrades it."""
@@ -118,6 +120,15 @@ class Kubectl:
         where = [] if namespace else ["-A"]
         selectors = [f"--selector={labels}"] * bool(labels) + [f"--field-selector={fields}"] * bool(fields)
         return json.loads(self("get", kind, *where, *selectors, "-o", "json", namespace=namespace))["items"]
+
+    def may(self, verb: str, kind: str, *account: str, namespace: str) -> bool:
+        """Whether somebody, `--as=…`, has a right."""
+        try:
+            return self("auth", "can-i", verb, kind, *account, namespace=namespace).strip() == "yes"
+        except CommandFailed as error:
+            if error.stdout.strip() != "no":
+                raise
+            return False
 
     def patch(self, kind: str, name: str, change: Object, namespace: str | None = None, *more: str) -> None:
         """Apply a merge patch."""
@@ -456,6 +467,7 @@ def chart_values() -> Object:
         "operator": {"resources": small},
         "gateway": {"resources": small},
         "modelProxy": {"resources": small},
+        "notifier": {"resources": small},
         "postgresql": {
             "enabled": True,
             "image": f"{REPOSITORY}/agentjobs-postgres:{TAG}",
@@ -467,16 +479,27 @@ def chart_values() -> Object:
 
 
 @pytest.fixture(scope="session")
+def outside(kubectl: Kubectl) -> Iterator[Outside]:
+    """Who calls the installation and is told of its jobs."""
+    made = Outside(kubectl, RELEASE_NAMESPACE, f"{REPOSITORY}/agentjobs-operator:{TAG}", PULL_POLICY)
+    made.start()
+    yield made
+    made.stop(keep=bool(os.environ.get(KEEP)))
+
+
+@pytest.fixture(scope="session")
 def release(
     kubectl: Kubectl,
     chart_values: Object,
     provider: Provider,
+    outside: Outside,
     figure: Callable[[str], None],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Release]:
     """AgentJobs, installed from this checkout; removed at the end unless AGENTJOBS_E2E_KEEP is set."""
     helm = pytest.importorskip("helm_python", reason="Helm's engine is missing: pip install -e '.[test,helm]'")
-    made = Release(kubectl, values=chart_values, folder=tmp_path_factory.mktemp("release"))
+    values = {**chart_values, **outside.values}
+    made = Release(kubectl, values=values, folder=tmp_path_factory.mktemp("release"))
     began = time.monotonic()
     with helm.Config(namespace=made.namespace) as config:
         adopt_crds(kubectl, CHART, made.name, made.namespace)
@@ -487,12 +510,12 @@ def release(
             there = None
         if there:
             try:
-                config.upgrade(CHART, made.name, chart_values, **options)
+                config.upgrade(CHART, made.name, values, **options)
             except helm.HelmReleaseError:  # a test of that session had its hands on the objects
                 config.uninstall(made.name, wait="watcher", timeout=INSTALL_SECONDS)
                 there = None
         if not there:
-            config.install(CHART, made.name, chart_values, create_namespace=True, **options)
+            config.install(CHART, made.name, values, create_namespace=True, **options)
         made.ready()
         made.seconds = time.monotonic() - began
         figure(f"helm {'upgrade' if there else 'install'} to all parts ready: {made.seconds:.1f} s")
@@ -596,7 +619,7 @@ def shared_namespace(request: pytest.FixtureRequest, kubectl: Kubectl, release: 
 def explain(kubectl: Kubectl, release: Release, namespace: str) -> None:
     """Print what is needed to understand a failure."""
     for words in (
-        ("get", "agentjobs,pods", "-o", "wide"),
+        ("get", "agentjobs,agentqueues,agenttemplates,pods", "-o", "wide"),
         ("describe", "agentjobs"),
         ("get", "events", "--sort-by=.lastTimestamp"),
     ):

@@ -288,6 +288,8 @@ def test_an_upgrade_from_an_earlier_version_loses_and_doubles_nothing(life, appl
     with load.running(), Beside(life) as beside:
         life.upgrade()
 
+    life.ended_once("before", *load.names)
+    queued_behind_one(life, apply_to, a_job, "one-too-many")
     life.open_gate("here-still-1")
     assert max(map(len, beside.seen["gateway"])) == max(map(len, beside.seen["operator"])) == 2
     assert (kinds, served(life)) == (charted(life.earlier), charted(CHART))
@@ -295,8 +297,23 @@ def test_an_upgrade_from_an_earlier_version_loses_and_doubles_nothing(life, appl
     assert None not in secrets
     # The certificate is a new one of the same authority when this version has more names to be reached by.
     assert life.secrets()[:2] == secrets[:2]
-    life.ended_once("before", "here-still", "in-turn", *load.names)
+    life.ended_once("here-still", "in-turn", "one-too-many")
     life.ended_once("retried", starts=2)
+    life.kubectl("delete", "agentqueue", "agents", namespace=life.jobs)
+
+
+def queued_behind_one(life, apply_to, a_job, name):
+    """A limit that only this version knows counts the one job that the earlier version started."""
+    meta = {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentQueue", "metadata": {"name": "agents"}}
+    apply_to(life.jobs, {**meta, "spec": {"concurrency": {"max": 1}}})
+
+    def counted():
+        status = life.kubectl.get("agentqueue", "agents", life.jobs).get("status") or {}
+        return (status.get("max"), status.get("running")) == (1, 1)
+
+    life.wait_for(counted, "the queue counts what runs")
+    apply_to(life.jobs, *a_job(name, HELLO))
+    life.reaches(name, "Queued")
 
 
 def held(a_job, name, **spec):
