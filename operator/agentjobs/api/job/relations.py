@@ -1,6 +1,7 @@
 """What relates a job to others: its template, the jobs that it waits for, its twins, the jobs that follow it."""
 
-from typing import Annotated, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
@@ -15,6 +16,8 @@ MAX_FOLLOW_UPS: Final = 16
 MAX_ITEMS: Final = 100
 """Children of one `forEach`."""
 MAX_AFTER: Final = 100
+OF_TRIGGERS: Final = "trigger/"
+"""How the keys of `unique` begin that the gateway gives to jobs of calls."""
 
 ParameterName = Annotated[str, Field(min_length=1, max_length=63, pattern=PARAMETER_NAME)]
 ParameterValue = Annotated[str, Field(max_length=MAX_PARAMETER)]
@@ -72,6 +75,13 @@ class Unique(Model):
         description="Skip ends this job as Skipped. Replace cancels an earlier job that has had no start, and this one "
         "takes its place; where the earlier one has had a start, this one is skipped. Default: Skip.",
     )
+
+
+def is_of_a_trigger(spec: Mapping[str, Any]) -> bool:
+    """Whether a job's `unique` is a trigger's, which gives way to its template's. Never raises."""
+    unique = spec.get("unique")
+    key = unique.get("key") if isinstance(unique, Mapping) else None
+    return isinstance(key, str) and key.startswith(OF_TRIGGERS)
 
 
 class FollowUpInput(Model):

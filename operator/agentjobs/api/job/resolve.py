@@ -19,6 +19,7 @@ from agentjobs.api.changes import Changes, aliases
 from agentjobs.api.composition import Unusable, composed, escaped
 from agentjobs.api.job.agent import AgentBase, ConfigMapKey, ConfigMapKeyRef, scripted_model
 from agentjobs.api.job.output import schema_problems
+from agentjobs.api.job.relations import is_of_a_trigger
 from agentjobs.api.job.spec import AgentJobSpec, Input, Session, default_agent_name, default_app_name
 from agentjobs.api.job.team import placeholder_problems
 from agentjobs.api.job.validation import grown_problems
@@ -274,6 +275,8 @@ def _edits_over(job: Mapping[str, Any], accepted: Resolved) -> list[str]:
     """Lay the object's own work over what was accepted, and look where it shows."""
     template, own = template_of(accepted), dict(job["spec"])
     fields: set[str] = set()
+    if is_of_a_trigger(own) and not is_of_a_trigger(accepted["spec"]):
+        del own["unique"]
     named, given = own.pop("templateRef", None), own.pop("parameters", None) or {}
     if (named or {}).get("name") != (template["name"] if template else None):
         fields.add("templateRef")

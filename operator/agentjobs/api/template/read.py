@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from agentjobs.api.job.relations import is_of_a_trigger
 from agentjobs.api.job.resolve import STEERING, Sources
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.team import as_list, as_object
@@ -111,6 +112,9 @@ def read_job(
     """
     raw = as_object(as_object(job).get("spec"))
     own = raw if template is None else {key: value for key, value in raw.items() if key not in _OF_JOBS}
+    if template is not None and "unique" in (*template.work, *template.locked) and is_of_a_trigger(own):
+        # The template says which events are one; that this call makes one job, its name and history say as well.
+        own = {key: value for key, value in own.items() if key != "unique"}
     lower = [] if template is None else [template.layer]
     queue = own.get("queue") or (template.work.get("queue") if template else None) or default_queue
     queue = queue if isinstance(queue, str) else default_queue

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from agentjobs import errors
+from agentjobs.api.job.relations import OF_TRIGGERS
 from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.contract import ANNOTATION_IDEMPOTENCY_KEY
 from agentjobs.durations import format_duration
@@ -75,7 +76,7 @@ def job_of(wanted: Wanted, name: str) -> Obj:
         metadata["annotations"] = {ANNOTATION_IDEMPOTENCY_KEY: wanted.key}
         # A hash, so that nothing in the key is read as a name to put a value in for.
         digest = hashlib.sha256(wanted.key.encode()).hexdigest()
-        spec["unique"] = {"key": f"trigger/{wanted.template}/{digest}", "states": "All"}
+        spec["unique"] = {"key": f"{OF_TRIGGERS}{wanted.template}/{digest}", "states": "All"}
         if wanted.period is not None:
             spec["unique"]["period"] = format_duration(wanted.period)
     return {"apiVersion": AGENTJOBS.api_version, "kind": AGENTJOBS.kind, "metadata": metadata, "spec": spec}

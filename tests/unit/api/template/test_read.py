@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs.api.job.resolve import Sources, accepted_spec, as_accepted, resolve, resolve_spec, spec_hash, unresolved
+from agentjobs.api.job.resolve import (
+    Sources,
+    accepted_spec,
+    as_accepted,
+    edited_fields,
+    resolve,
+    resolve_spec,
+    spec_hash,
+    unresolved,
+)
 from agentjobs.api.job.resolve import template_of as template_of_resolved
 from agentjobs.api.problems import rejection
 from agentjobs.api.template.read import ReadJob, read_job, template_of
@@ -275,3 +284,28 @@ def test_what_is_accepted_reads_the_same_from_its_spec_and_from_the_database(spe
 def test_a_template_that_another_version_stored_is_read_as_far_as_it_can_be(told: Any) -> None:
     read_back = template_of_resolved({"spec": {}, "scripts": {}, "template": told})
     assert read_back is None or read_back == {"name": "a", "generation": 0, "locked": [], "parameters": {}}
+
+
+@pytest.mark.parametrize("locked", [[], ["unique"]], ids=["open", "locked"])
+def test_the_template_of_a_trigger_says_which_events_are_one(locked: list[str]) -> None:
+    debounced = {"key": "pr-$(params.repo)", "states": "Scheduled", "onConflict": "Replace"}
+    template = {**REVIEW, "unique": debounced, "locked": locked}
+    job = job_of(parameters={"repo": "shop"}, unique={"key": "trigger/review/0a1b", "states": "All", "period": "1h"})
+    spec = resolved(job, read_job(job, template_of("review", 4, template)))
+
+    assert spec["spec"]["unique"] == {**debounced, "key": "pr-shop"}
+    assert edited_fields(job, spec) == []
+
+
+def test_a_template_may_lock_unique_and_have_triggers() -> None:
+    job = job_of(parameters={"repo": "shop"}, unique={"key": "trigger/review/0a1b", "states": "All"})
+    spec = resolved(job, read_job(job, template_of("review", 4, {**REVIEW, "locked": ["unique"]})))
+
+    assert ("unique" in spec["spec"], edited_fields(job, spec)) == (False, [])
+
+
+def test_a_triggers_own_key_counts_where_the_template_has_none() -> None:
+    job = job_of(parameters={"repo": "shop"}, unique={"key": "trigger/review/0a1b", "states": "All"})
+    spec = resolved(job, read_job(job, template_of("review", 4, REVIEW)))
+
+    assert (spec["spec"]["unique"]["key"], edited_fields(job, spec)) == ("trigger/review/0a1b", [])
