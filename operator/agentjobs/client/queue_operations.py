@@ -18,7 +18,7 @@ from agentjobs.client.object import plain_spec
 from agentjobs.client.operations import Operations
 from agentjobs.client.requests import Asking
 
-_APPLY_TRIES: Final = 5
+_TRIES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +36,9 @@ class QueueOperations(Asking):
         annotations: Mapping[str, str] | None,
     ) -> Operation[Queue]:
         """Create a queue, or change the one of that name to this spec."""
-        wanted, noted = plain_spec(spec), {"labels": dict(labels or {}), "annotations": dict(annotations or {})}
-        for _ in range(_APPLY_TRIES):
-            try:
-                body = yield from self._asked(Send("GET", self.path(name)))
-            except errors.NotFound:
-                with suppress(errors.AlreadyExists):  # another client was faster
-                    return Queue.parse((yield from self._created("AgentQueue", {"name": name, **noted}, wanted)))
-                continue
-            with suppress(errors.Conflict):
-                return Queue.parse((yield from self._replaced(_changed(body, wanted, noted))))
-        raise errors.Conflict(f"AgentQueue {name!r} changes all the time; try again.")
+        notes = {"labels": labels, "annotations": annotations}
+        applied = self._applied(name, plain_spec(spec), kind="AgentQueue", stopping="stopPolicy", **notes)
+        return Queue.parse((yield from applied))
 
     def get(self, name: str) -> Operation[Queue]:
         """Read a queue; one of the installation that jobs are in has no object."""
@@ -77,7 +69,7 @@ class QueueOperations(Asking):
         return (yield from self._set(name, {"concurrency": {"max": most}}))
 
     def _set(self, name: str, spec: Mapping[str, Any]) -> Operation[tuple[Queue, bool]]:
-        for _ in range(_APPLY_TRIES):
+        for _ in range(_TRIES):
             with suppress(errors.NotFound):
                 return Queue.parse((yield from self._patched(name, {"spec": spec}))), False
             yield from self._must_be_known(name)
@@ -109,10 +101,3 @@ def without_object(jobs: Sequence[Job], *, known: Mapping[str, object], namespac
     return [
         Queue.of_installation(name, phases, namespace=namespace) for name, phases in counts.items() if name not in known
     ]
-
-
-def _changed(body: Mapping[str, Any], spec: Mapping[str, Any], noted: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an object with another spec; whether it is stopped stays as it is, until a spec says otherwise."""
-    metadata = {**body["metadata"], **{key: {**(body["metadata"].get(key) or {}), **noted[key]} for key in noted}}
-    held = {"stopPolicy": body["spec"]["stopPolicy"]} if "stopPolicy" in (body.get("spec") or {}) else {}
-    return {**body, "metadata": metadata, "spec": {**held, **spec}}

@@ -16,6 +16,8 @@ from agentjobs.contract import GROUP, VERSION
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
 PAGE: Final = 500
+# Somebody else, who writes at the same time, is done after one or two.
+_APPLY_TRIES: Final = 5
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -53,7 +55,7 @@ def paged(
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """The requests that both kinds have.
+    """The requests that all kinds have.
 
     Args:
         patience: seconds for which a request that a server cannot answer now is repeated.
@@ -69,6 +71,35 @@ class Asking:
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         with suppress(errors.NotFound):
             yield from self._asked(Send("DELETE", self.path(name), options))
+
+    def _applied(
+        self,
+        name: str,
+        spec: Mapping[str, Any],
+        *,
+        kind: str,
+        labels: Mapping[str, str] | None,
+        annotations: Mapping[str, str] | None,
+        stopping: str,
+    ) -> Operation[Mapping[str, Any]]:
+        """Create an object, or change the one of that name to this spec.
+
+        Args:
+            stopping: the field by which people stop what the object does; it stays as it is, until a spec says it.
+        """
+        noted = {"labels": dict(labels or {}), "annotations": dict(annotations or {})}
+        for _ in range(_APPLY_TRIES):
+            try:
+                body = yield from self._asked(Send("GET", self.path(name)))
+            except errors.NotFound:
+                with suppress(errors.AlreadyExists):  # another client was faster
+                    return (yield from self._created(kind, {"name": name, **noted}, spec))
+                continue
+            if body["metadata"].get("deletionTimestamp"):
+                raise errors.Conflict(f"{kind} {name!r} is being deleted; apply again once it is gone.")
+            with suppress(errors.Conflict):
+                return (yield from self._replaced(_changed(body, spec, noted, stopping)))
+        raise errors.Conflict(f"{kind} {name!r} changes all the time; try again.")
 
     def _created(self, kind: str, metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> Operation[Mapping[str, Any]]:
         body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "metadata": metadata, "spec": spec}
@@ -114,3 +145,13 @@ class Asking:
 
 
 _STRICTLY: Final = {"fieldValidation": "Strict", "fieldManager": "agentjobs-client"}
+
+
+def _changed(
+    body: Mapping[str, Any], spec: Mapping[str, Any], noted: Mapping[str, Any], stopping: str
+) -> Mapping[str, Any]:
+    """Return an object with another spec, and with labels and annotations beside those that it has."""
+    before, metadata = body.get("spec") or {}, body["metadata"]
+    added = {key: {**(metadata.get(key) or {}), **noted[key]} for key in noted}
+    held = {stopping: before[stopping]} if stopping in before else {}
+    return {**body, "metadata": {**metadata, **added}, "spec": {**held, **spec}}

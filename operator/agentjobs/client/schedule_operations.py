@@ -20,8 +20,6 @@ from agentjobs.core.schedule.job import triggered_name
 
 # An operator that runs makes a job at once.
 _LOOK_SECONDS: Final = 0.2
-# Somebody else, who writes at the same time, is done after one or two.
-_APPLY_TRIES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +37,9 @@ class ScheduleOperations(Asking):
         annotations: Mapping[str, str] | None,
     ) -> Operation[Schedule]:
         """Create a schedule, or change the one of that name to this spec."""
-        wanted, noted = plain_spec(spec), {"labels": dict(labels or {}), "annotations": dict(annotations or {})}
-        for _ in range(_APPLY_TRIES):
-            try:
-                body = yield from self._asked(Send("GET", self.path(name)))
-            except errors.NotFound:
-                with suppress(errors.AlreadyExists):  # another client was faster
-                    return Schedule.parse((yield from self._created("AgentSchedule", {"name": name, **noted}, wanted)))
-                continue
-            if Schedule.parse(body).deleting:
-                raise errors.Conflict(f"AgentSchedule {name!r} is being deleted; apply again once it is gone.")
-            with suppress(errors.Conflict):
-                return Schedule.parse((yield from self._replaced(_changed(body, wanted, noted))))
-        raise errors.Conflict(f"AgentSchedule {name!r} changes all the time; try again.")
+        notes = {"labels": labels, "annotations": annotations}
+        applied = self._applied(name, plain_spec(spec), kind="AgentSchedule", stopping="suspend", **notes)
+        return Schedule.parse((yield from applied))
 
     def get(self, name: str) -> Operation[Schedule]:
         """Read a schedule."""
@@ -98,10 +86,3 @@ class ScheduleOperations(Asking):
                 told = schedule.message or "no operator has made it; does one run?"
                 raise TimeoutError(f"AgentJob {made!r} was not there within {timeout:g} s: {told}")
             yield Sleep(_LOOK_SECONDS)
-
-
-def _changed(body: Mapping[str, Any], spec: Mapping[str, Any], noted: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an object with another spec; whether it is suspended stays as it is, until a spec says otherwise."""
-    metadata = {**body["metadata"], **{key: {**(body["metadata"].get(key) or {}), **noted[key]} for key in noted}}
-    held = {"suspend": body["spec"]["suspend"]} if "suspend" in body["spec"] else {}
-    return {**body, "metadata": metadata, "spec": {**held, **spec}}

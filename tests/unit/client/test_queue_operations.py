@@ -1,0 +1,34 @@
+"""What the client does with AgentQueues, step by step, without a server."""
+
+import pytest
+
+from agentjobs import errors
+from agentjobs.client.queue_operations import QueueOperations
+
+DO = QueueOperations("default", patience=30.0)
+NOW = "2026-11-21T09:00:00Z"
+SPEC = {"concurrency": {"max": 4}}
+
+
+def body(spec=SPEC, **metadata):
+    """A queue as the API server answers it."""
+    names = {"name": "brief", "namespace": "default", "uid": "u1", "resourceVersion": "7", "creationTimestamp": NOW}
+    return {"metadata": names | metadata, "spec": spec}
+
+
+def apply(spec=SPEC):
+    return DO.apply("brief", spec, labels=None, annotations=None)
+
+
+def test_a_queue_that_is_being_deleted_is_not_changed(world):
+    with pytest.raises(errors.Conflict, match="being deleted"):
+        world([body(deletionTimestamp=NOW), body()]).run(apply())
+
+
+@pytest.mark.parametrize(("said", "stays"), [({}, "Hold"), ({"stopPolicy": "None"}, "None")])
+def test_who_paused_a_queue_is_heeded_until_the_spec_says_otherwise(world, said, stays):
+    there = world([body({**SPEC, "stopPolicy": "Hold"}), body()])
+
+    there.run(apply({**SPEC, **said}))
+
+    assert there.sent[1].body["spec"]["stopPolicy"] == stays
