@@ -408,3 +408,18 @@ async def test_none_of_200_jobs_is_mixed_of_versions_of_templates_that_are_edite
     of_pods = {pod["metadata"]["labels"]["agentjobs.dev/job"]: variables(pod)["V"] for pod in world.pods()}
     assert of_pods == {f"job-{number}": work(world, f"job-{number}")["input"]["message"] for number in range(200)}
     assert len(set(of_pods.values())) > 50
+
+
+@pytest.mark.parametrize("edited", [False, True], ids=["first", "edited"])
+async def test_a_job_goes_on_when_the_queue_is_made_that_its_template_names(world, edited):
+    world.apply_template(**REVIEW, queue="first")
+    world.apply_from(**REPO)
+    await world.act()
+    if edited:
+        world.edit("review", kind="AgentTemplate", queue="second")
+    await world.act(seconds=1)
+    world.apply_queue("second" if edited else "first")
+    world.tell()
+    await world.settle()
+
+    assert world.status().phase == "Running"

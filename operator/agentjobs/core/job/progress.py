@@ -93,7 +93,9 @@ def waiting(job: Job, action: Wait, *, spec_hash: str | None, queue: str, now: d
     status = _resumed(job, status, now)
     status = replace(status, conditions=_set(job, status, action.condition, False, action.reason, action.message, now))
     if action.reason in _NOT_IN_LINE:
-        status = replace(status, queue=replace(status.queue, since=None) if status.queue else None)
+        # By this name it is found when there is such a queue: its template, not its object, may say it.
+        name = queue or (status.queue.name if status.queue else "")
+        status = replace(status, queue=QueuePlace(name=name) if name else None)
     elif phase_of(status.conditions) is Phase.QUEUED:
         status = replace(status, queue=_place(status, queue, now.replace(microsecond=0)))
     elif queue and status.queue is None:

@@ -86,3 +86,31 @@ async def test_a_drain_that_is_over_before_the_pod_ends_costs_the_job_nothing(wo
 
     status = world.status()
     assert (status.phase, status.starts, status.attempts, status.infra_restarts) == (Phase.RUNNING, 2, 1, 0)
+
+
+async def test_suspended_drained_and_then_cancelled_ends(world):
+    await drained(world, 1)
+    world.edit("job-0", suspend=True)
+    await world.act(seconds=1)
+    stop(world, "None")
+    await world.act(seconds=1)
+    held = world.status("job-0")
+    world.edit("job-0", cancel=True)
+    await world.act(seconds=1)
+
+    assert (held.phase, held.reason) == (Phase.SUSPENDED, "Requested")
+    assert world.status("job-0").phase is Phase.CANCELLED
+
+
+async def test_suspended_by_hand_in_a_drained_queue_waits_for_the_queue_once_it_is_resumed(world):
+    await drained(world, 1)
+    world.edit("job-0", suspend=True)
+    await world.act(seconds=1)
+    world.edit("job-0", suspend=False)
+    await world.act(seconds=1)
+    held = world.status("job-0")
+    stop(world, "None")
+    await world.act(seconds=3)
+
+    assert held.reason == "QueueHeld"
+    assert world.status("job-0").phase is Phase.RUNNING
