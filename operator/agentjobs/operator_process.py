@@ -243,30 +243,35 @@ class Operator:
                 settings.namespaces,
             )
             lists = Lists(ports, reconciler.state, settings.namespaces)
-            retention = Retention(
-                database,
-                cluster=cluster,
-                namespaces=settings.namespaces,
-                lives=lists.lives,
-                keep_jobs=settings.history_retention or None,
-                keep_events=settings.event_retention or None,
-                on_pruned=metrics.history_pruned,
-            )
-            sessions = SessionRetention(
-                database,
-                cluster=cluster,
-                namespaces=settings.namespaces,
-                keep=settings.session_retention or None,
-                on_pruned=metrics.history_pruned,
-            )
+            sweeps = self._sweeps(database, cluster, lists)
             async with Background(self._end) as background:
                 background.start(writer.run(), "history")
                 background.start(recorder.run(), "events")
                 try:
-                    await self._watch(reconciler, lists, feed, retention, sessions)
+                    await self._watch(reconciler, lists, feed, *sweeps)
                 finally:
                     await writer.flush(FLUSH_SECONDS)
                     await recorder.flush(seconds=1.0)
+
+    def _sweeps(self, database: Database, cluster: str, lists: Lists) -> tuple[Retention, SessionRetention]:
+        """Return what deletes old jobs, and sessions that nobody uses."""
+        retention = Retention(
+            database,
+            cluster=cluster,
+            namespaces=self._settings.namespaces,
+            lives=lists.lives,
+            keep_jobs=self._settings.history_retention or None,
+            keep_events=self._settings.event_retention or None,
+            on_pruned=self._metrics.history_pruned,
+        )
+        sessions = SessionRetention(
+            database,
+            cluster=cluster,
+            namespaces=self._settings.namespaces,
+            keep=self._settings.session_retention or None,
+            on_pruned=self._metrics.history_pruned,
+        )
+        return retention, sessions
 
     async def _watch(
         self,

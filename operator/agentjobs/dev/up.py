@@ -22,6 +22,7 @@ from typing import Any
 import aiohttp
 
 from agentjobs import rbac
+from agentjobs.client.kubeconfig import GATEWAY_EXTENSION
 from agentjobs.dev import accounts
 from agentjobs.dev.backends import Backend, Server, make_server, place_of
 from agentjobs.dev.crds import apply_crds
@@ -39,7 +40,6 @@ from devcluster.node import Instant, ProcessNode
 from devcluster.ports import free_port
 from devcluster.postgres import EmbeddedPostgres
 
-GATEWAY_EXTENSION = "agentjobs.dev/gateway"
 _READY_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 

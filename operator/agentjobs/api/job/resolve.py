@@ -93,7 +93,6 @@ def resolve_spec(spec: AgentJobSpec, metadata: Mapping[str, Any], sources: Sourc
         NotFound: a content is missing; the job should wait for it.
         Invalid: a content or an answer cannot be used; the message names the place and the cure.
     """
-    contents = sources.contents
     dumped = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     names = names_of(metadata, sources.parameters, sources.after)
     for problem in grown_problems(dumped, names) if sources.after else ():
@@ -102,6 +101,24 @@ def resolve_spec(spec: AgentJobSpec, metadata: Mapping[str, Any], sources: Sourc
     dumped = substituted(dumped, names)
     for name in _MERGED:
         dumped.pop(name, None)
+    _put_in_texts(dumped, spec, sources.contents)
+    if "inline" in dumped["agent"]:
+        dumped["agent"]["inline"].setdefault("name", default_agent_name(metadata["name"]))
+    app_name, user_id, session_id = spec.session_key(name=metadata["name"], uid=metadata["uid"])
+    own = {"appName": app_name, "userId": user_id, "sessionId": session_id}
+    dumped["session"] = {**own, "mode": spec.session.mode}
+    keys = sorted(set(_scripts(spec)))
+    scripts = {f"{key.name}/{key.key}": _content(sources.contents, key, "agent.model") for key in keys}
+    resolved = Resolved(spec=dumped, scripts=scripts)
+    if sources.steering is not None:
+        resolved["steering"] = dict(sources.steering)
+    if sources.template is not None:
+        resolved["template"] = sources.template
+    return resolved
+
+
+def _put_in_texts(dumped: dict[str, Any], spec: AgentJobSpec, contents: Mapping[ConfigMapKey, str]) -> None:
+    """Replace the names of ConfigMaps by their contents."""
     reference = spec.input.message_from
     if reference is not None:
         dumped["input"].pop("messageFrom")
@@ -116,18 +133,6 @@ def resolve_spec(spec: AgentJobSpec, metadata: Mapping[str, Any], sources: Sourc
         key = _key(spec.output.schema_from.config_map_key_ref)
         dumped["output"].pop("schemaFrom")
         dumped["output"]["schema"] = _schema(contents, key)
-    if "inline" in dumped["agent"]:
-        dumped["agent"]["inline"].setdefault("name", default_agent_name(metadata["name"]))
-    app_name, user_id, session_id = spec.session_key(name=metadata["name"], uid=metadata["uid"])
-    own = {"appName": app_name, "userId": user_id, "sessionId": session_id}
-    dumped["session"] = {**own, "mode": spec.session.mode}
-    scripts = {f"{key.name}/{key.key}": _content(contents, key, "agent.model") for key in sorted(set(_scripts(spec)))}
-    resolved = Resolved(spec=dumped, scripts=scripts)
-    if sources.steering is not None:
-        resolved["steering"] = dict(sources.steering)
-    if sources.template is not None:
-        resolved["template"] = sources.template
-    return resolved
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,18 +105,7 @@ class Jobs:
         if job.finished or job.deleting or job.active:
             self._state.leave(job)  # it needs no slot, or holds one by its claim
         if job.finished:
-            # Most jobs of a cluster: what still counts of their specs is read raw.
-            return Observation(
-                job=job,
-                spec=None,
-                pods=pods,
-                history_available=available,
-                end_recorded=facts.end_recorded,
-                result=facts.result,
-                record=facts.record,
-                tried=facts.tried,
-                depth=self._depth,
-            )
+            return self._observe_finished(job, pods, facts, available=available)
         own, spec = self._state.specs.own(job), self._state.specs.in_force(job)
         facts.read(own.version)
         known = facts.spec_known or self._is_known(job)
@@ -156,6 +145,20 @@ class Jobs:
             progress=facts.progress,
             result=facts.result,
             follow_ups=self._state.specs.follow_ups(job),
+        )
+
+    def _observe_finished(self, job: Job, pods: tuple[Pod, ...], facts: Facts, *, available: bool) -> Observation:
+        """Most jobs of a cluster: what still counts of their specs is read raw."""
+        return Observation(
+            job=job,
+            spec=None,
+            pods=pods,
+            history_available=available,
+            end_recorded=facts.end_recorded,
+            result=facts.result,
+            record=facts.record,
+            tried=facts.tried,
+            depth=self._depth,
         )
 
     def _asked(self, spec: AgentJobSpec | None) -> frozenset[str]:
