@@ -113,7 +113,8 @@ async def _session(
         running = starting.result()
         if command:
             return await _run_command(command, running, received, environ)
-        print(welcome(running, providers, absent=_ABSENT[running.backend].format(place=running.place)), flush=True)
+        absent = _ABSENT[running.backend].format(place=running.place)
+        print(welcome(running, providers, absent=absent, sinks=sinks, triggers=triggers), flush=True)
         await _until(waiting, running)
         print("\nstopping …", flush=True)
         return 0

@@ -22,12 +22,21 @@ _WIDTH: Final = 80
 _COLUMN: Final = 15
 
 
-def welcome(cluster: DevCluster, providers: Mapping[str, str], *, absent: str) -> str:
+def welcome(
+    cluster: DevCluster,
+    providers: Mapping[str, str],
+    *,
+    absent: str,
+    sinks: Path | None = None,
+    triggers: Path | None = None,
+) -> str:
     """Return the banner.
 
     Args:
         providers: variables that the model proxy got; their names are told, and the path of a file of models.
         absent: features that the cluster's API server does not have.
+        sinks: the file of sinks, if there is one.
+        triggers: the file of triggers, if there is one.
     """
     parts = {
         "API server": f"{cluster.url} ({_KINDS[cluster.backend]})",
@@ -36,9 +45,11 @@ def welcome(cluster: DevCluster, providers: Mapping[str, str], *, absent: str) -
         "PostgreSQL": f"kept in {cluster.postgres.place}",
         "pods": f"processes of {_user()} on this machine: NO SANDBOX, no images, no resource limits",
         "models": _models(providers),
+        "sinks": f"as {sinks} says" if sinks else "",
+        "triggers": f"as {triggers} says; certificate {cluster.folder}/gateway-ca.crt" if triggers else "",
         "logs": f"{cluster.folder}/*.log",
     }
-    told = "\n".join(_line(name, what) for name, what in parts.items())
+    told = "\n".join(_line(name, what) for name, what in parts.items() if what)
     typed = "\n".join(f"  {line}" for line in next_lines(cluster.kubeconfig, here=Path.cwd(), prefix=Path(sys.prefix)))
     unserved = "\n".join(textwrap.fill(line, _WIDTH) for line in absent.splitlines())
     return f"""\

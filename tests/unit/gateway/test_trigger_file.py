@@ -59,6 +59,11 @@ def test_what_is_wrong_is_named_by_line_and_field_and_no_secret_is_shown(old, ne
     assert "hunter2" not in str(refused.value)
 
 
+def test_a_place_in_a_field_is_named_as_it_is_written():
+    with pytest.raises(Invalid, match=r"triggers\[0\]\.when: \"action\" has no list"):
+        parse(RIGHT.replace("[opened, 7, true]", "opened"), "triggers.yaml")
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(Misconfigured, match=r"gone\.yaml"):
         read(tmp_path / "gone.yaml")

@@ -88,7 +88,13 @@ def _text(value: object) -> str:
 
 def _sources(value: object) -> object:
     # Keys of a mapping: pydantic would make no objects of them.
-    return {Source.parse(key): item for key, item in value.items()} if isinstance(value, dict) else value
+    if not isinstance(value, dict):
+        return value
+    # Said here: a problem inside of a place would name the place as Python shows it.
+    for key, item in value.items():
+        if not isinstance(item, list):
+            raise ValueError(f"{shown(key)} has no list of values; write each value after a dash, or in [ ]")
+    return {Source.parse(key): item for key, item in value.items()}
 
 
 Place = Annotated[Source, BeforeValidator(Source.parse)]
