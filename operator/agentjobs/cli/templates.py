@@ -122,8 +122,10 @@ def validate_(
     from agentjobs.cli.job_builder import pairs
     from agentjobs.cli.manifests import Manifest
     from agentjobs.cli.validating import report
+    from agentjobs.contract import GROUP, VERSION
 
     job = {
+        "apiVersion": f"{GROUP}/{VERSION}",
         "kind": "AgentJob",
         "metadata": {"name": f"{name[:40].rstrip('.-')}-job"},
         "spec": {"templateRef": {"name": name}, "parameters": pairs(parameters, "-p")},
