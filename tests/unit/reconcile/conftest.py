@@ -245,7 +245,7 @@ class World:
         self._available()
         had = uid in self.results
         found = await self.history.final_result(uid)
-        if not had:
+        if not had and uid in self.results:
             self.settled[uid] = max((n for of, n in self.starts if of == uid), default=0)
         last = max((n for of, n in self.starts if of == uid), default=0)
         return replace(found, usage=self.used.get(uid, found.usage), progress=self._progress(uid, last))
