@@ -24,6 +24,8 @@ NOT_RUN = re.compile(
     # Of an installation by Helm: tests/unit/chart renders them, tests/e2e does the like on a cluster.
     r"|helm .*|kubectl (-n agentjobs-system|create namespace|label namespace|delete) .*|kubectl apply --server-side .*"
     r"|kubectl -n default create .*|agentjobs release-pods .*|  --(set \S+=|from-literal=).*"
+    # Calls from outside of a cluster, and what they are signed with.
+    r"|agentjobs dev --triggers .*|curl .*|  -[Hd] .*|openssl rand .*|kubectl create secret generic .*"
     # Into a cluster that is there.
     r"|(\w+=\S+ )+(make \w+|tests/e2e/images\.sh)"
 )
@@ -37,7 +39,7 @@ def name_of(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 async def test_every_block_says_its_language(documentation, page):
-    known = {"yaml", "console", "sh", "python", "text", "json", "dockerfile"}
+    known = {"yaml", "console", "sh", "python", "sql", "text", "json", "dockerfile"}
 
     assert [block.line for block in documentation["blocks"](page) if block.language not in known] == []
 
