@@ -197,6 +197,15 @@ def test_the_charts_defaults_are_the_programs(trial, monkeypatch):
         assert getattr(ours, name) == programs[name].get_default(call_default_factory=True), name
 
 
+def test_the_queues_of_the_documentation_are_those_of_every_namespace(render, monkeypatch):
+    page = (ROOT / "docs" / "how-to" / "queues.md").read_text()
+    shown = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
+    for name, value in environment(render(TRIAL, shown), "operator").items():
+        monkeypatch.setenv(name, value)
+
+    assert operator_settings().queues == {"agents": 10, "critical": 5, "batch": 3, "scheduled": 5}
+
+
 HELM = re.compile(r"^helm (?:install|upgrade) .*(?:\\\n.*)*", re.MULTILINE)
 
 
