@@ -53,8 +53,9 @@ class MemorySlots:
         """Claim a slot for a start; None once it holds one. `running` are other starts of the queue, by partition."""
         self.release([(job.uid, start - 1), *slot.released])
         for key, number, held_in in running:
-            held = MemorySlot(key, number, slot.queue, clean_text(held_in), self._now())
-            self.held.setdefault(key.uid, held)
+            known = self.held.get(key.uid)
+            if known is None or known.start < number:
+                self.held[key.uid] = MemorySlot(key, number, slot.queue, clean_text(held_in), self._now())
         own, partition = self.held.get(job.uid), clean_text(slot.partition)
         is_again = own is not None and (own.start, own.queue) == (start, slot.queue)
         if not is_again:

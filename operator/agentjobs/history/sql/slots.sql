@@ -20,9 +20,10 @@ WITH over AS (
 DELETE FROM agentjobs.slots USING over WHERE slots.uid = over.uid AND slots.start = over.start;
 
 -- name: hold
--- Of starts that run since before there were slots, or that an older copy of the database does not have.
+-- Of starts that run since before there were slots, or that an older copy of the database does not have. What is there of
+-- an earlier start is over: a version that knows no slots left it.
 INSERT INTO agentjobs.slots (uid, start, cluster, namespace, queue, partition_key)
-SELECT given.uid, given.start, %(cluster)s, given.namespace, given.queue, given.partition_key
+SELECT DISTINCT ON (given.uid) given.uid, given.start, %(cluster)s, given.namespace, given.queue, given.partition_key
 FROM json_to_recordset(%(held)s)
     AS given (uid text, start integer, namespace text, queue text, partition_key text)
 JOIN agentjobs.jobs USING (uid)
@@ -31,8 +32,15 @@ WHERE jobs.finished_at IS NULL AND jobs.deleted_at IS NULL
         SELECT FROM agentjobs.starts
         WHERE starts.uid = given.uid AND starts.start >= given.start AND starts.ended_at IS NOT NULL
     )
-ORDER BY given.uid
-ON CONFLICT DO NOTHING;
+ORDER BY given.uid, given.start DESC
+ON CONFLICT (uid) DO UPDATE
+SET start = excluded.start,
+    cluster = excluded.cluster,
+    namespace = excluded.namespace,
+    queue = excluded.queue,
+    partition_key = excluded.partition_key,
+    claimed_at = excluded.claimed_at
+WHERE slots.start < excluded.start;
 
 -- name: claim
 -- As if one claim came after another in the order of `n`: first a claim must find room in its partition, of those that

@@ -270,6 +270,16 @@ async def test_starts_that_run_since_before_there_were_slots_hold_one(claim, ope
     assert said([await claim("d", limit=3)]) == ["ok"]
 
 
+async def test_a_start_that_runs_takes_over_what_an_older_version_left_of_an_earlier_one(claim, operator, a_job):
+    left = await claim("a", 1, limit=1)
+    await operator.write([a_job("a").start(3)])  # by a version that knows no slots, as it knew of no end of the first
+
+    told = await claim("b", limit=1, held=(("a", 3, ""),))
+    await operator.give_back([("a", 1, left.claimed)])
+
+    assert (said([told]), said([await claim("b", limit=1)])) == (["Slot"], ["Slot"])
+
+
 @pytest.mark.parametrize("end", ENDS)
 async def test_a_start_that_history_knows_to_be_over_gets_no_slot_by_being_told(claim, operator, a_job, end):
     await operator.write([a_job("a").start(1), *ENDS[end](a_job("a"))])
