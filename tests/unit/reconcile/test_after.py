@@ -1,9 +1,15 @@
 """Jobs that wait for other jobs, through the reconciler."""
 
-import pytest
+import json
 
+import pytest
+from msgspec import Raw
+
+from agentjobs.api.answers import whole
 from agentjobs.api.conditions import ConditionType, find_condition
+from agentjobs.api.job.after import AfterName
 from agentjobs.contract import Verdict
+from agentjobs.reconcile.job.awaiting import MAX_VALUE, Standing, Texts
 
 
 def said(world, name):
@@ -281,3 +287,16 @@ async def test_a_job_that_waits_for_the_followers_of_another_waits_for_that_one_
     await world.act(seconds=1)
 
     assert message(world, "join") == '[{"job":"part","phase":"Succeeded","outcome":null,"result":{"n":1}}]'
+
+
+def test_no_more_is_kept_of_many_long_values_than_a_spec_could_hold():
+    names = {
+        f"after.a.{number}": AfterName(f"after.a.{number}", "a", "result", (str(number),)) for number in range(500)
+    }
+    texts = Texts(names)
+    answer = json.dumps({"text": "", "structured": ["x" * 8000] * 500}).encode()
+    texts.add(Standing("a", ended=True), whole(Raw(answer)))
+    values, problems = texts.values([])
+
+    assert sum(map(len, values.values())) <= MAX_VALUE
+    assert len(values) + len(problems) == 500

@@ -31,7 +31,7 @@ LIST_SECONDS: Final = 1.0
 MAX_READ: Final = 100
 """Jobs of which `$(after.results)` tells."""
 MAX_VALUE: Final = 256 * 1024
-"""Bytes of one value; no field has room for as much."""
+"""Bytes of all values together; no spec has room for as much."""
 AT_ONCE: Final = 4
 """Answers that are in memory together; each has up to 4 MiB."""
 SUMMARY_BYTES: Final = 1024
@@ -156,6 +156,7 @@ class Texts:
         self._asked = {name: one for name, one in asked.items() if one is not None}
         self._of_all = RESULTS in asked
         self._values: dict[str, str] = {}
+        self._length = 0
         self._problems: list[Problem] = []
         self._told: list[_Told] = []
         self._size = 0
@@ -185,9 +186,10 @@ class Texts:
     def _take(self, name: str, value: str | Problem) -> None:
         if isinstance(value, Problem):
             self._problems.append(value)
-        elif len(value) > MAX_VALUE:
-            self._problems.append(_unresolved(name, _too_long(len(value))))
+        elif self._length + len(value) > MAX_VALUE:
+            self._problems.append(_unresolved(name, _too_long(self._length + len(value))))
         else:
+            self._length += len(value)
             self._values[name] = value
 
 
@@ -214,7 +216,7 @@ def _value(job: Standing, answer: Whole | None, reader: Reader | None, asked: Af
 
 
 def _too_long(size: int) -> str:
-    return f"is too long: {size} bytes, and at most {MAX_VALUE} are read; name the parts that you need"
+    return f"is too long: {size} bytes with those before, and at most {MAX_VALUE} are read; name the parts you need"
 
 
 def _unresolved(name: str, cure: str) -> Problem:
