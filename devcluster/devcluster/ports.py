@@ -1,17 +1,34 @@
 """Free ports of the loopback interface."""
 
+import secrets
 import socket
+from typing import Final
 
-# Ports that were returned and may not be in use yet; the kernel could return them again.
+# The kernel takes the ports of connections, and those of listeners that ask for any, from above these.
+_PORTS: Final = range(20_000, 30_000)
+# Ports that were returned and may not be in use yet.
 _given: set[int] = set()
 
 
 def free_port() -> int:
-    """Return a free port. Another program may take it before the caller listens on it; listening fails then."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port not in _given:
+    """Return a free port, which no connection gets. A program that asks for it by number may be sooner than the caller.
+
+    Raises:
+        OSError: all are taken.
+    """
+    start = secrets.randbelow(len(_PORTS))
+    for offset in range(len(_PORTS)):
+        port = _PORTS[(start + offset) % len(_PORTS)]
+        if port not in _given and _is_free(port):
             _given.add(port)
             return port
+    raise OSError(f"no port from {_PORTS.start} to {_PORTS[-1]} is free")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
