@@ -67,6 +67,28 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 class _Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
 
+    database_url: SecretStr
+    """PostgreSQL, as `postgresql://user:password@host/name`."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severity that is logged."""
+
+    log_format: Literal["json", "text"] = "json"
+    """`json` for machines, `text` for people."""
+
+
+class _ProbedSettings(_Settings):
+    """Settings of a process that only probes and Prometheus reach."""
+
+    probe_address: str = ":8081"
+    """`host:port` of `/healthz`, `/readyz` and `/metrics`; no host listens on all interfaces."""
+
+    @field_validator("probe_address")
+    @classmethod
+    def _has_port(cls, value: str) -> str:
+        host_and_port(value)
+        return value
+
 
 class _ModelsSettings(_Settings):
     """What operator and model proxy share."""
@@ -76,7 +98,7 @@ class _ModelsSettings(_Settings):
     providers' own clients name (`GOOGLE_API_KEY` and the like), and the shipped prices hold."""
 
 
-class OperatorSettings(_ModelsSettings):
+class OperatorSettings(_ModelsSettings, _ProbedSettings):
     """Settings of `agentjobs operator`."""
 
     kubeconfig: str | None = None
@@ -84,9 +106,6 @@ class OperatorSettings(_ModelsSettings):
 
     namespaces: Names = ()
     """Namespaces to serve, separated by commas; none means all of the cluster."""
-
-    database_url: SecretStr
-    """PostgreSQL, as `postgresql://user:password@host/name`."""
 
     gateway_url: str
     """Address at which runner pods reach the gateway, as `https://agentjobs-gateway.agentjobs.svc`."""
@@ -179,9 +198,6 @@ class OperatorSettings(_ModelsSettings):
     """How often what is known is compared with the API server, to repair what a watch may have missed; at least
     `10s`."""
 
-    probe_address: str = ":8081"
-    """`host:port` of `/healthz`, `/readyz` and `/metrics`; no host listens on all interfaces."""
-
     leader_elect: bool = True
     """Whether to hold a Lease while working; switch it off only where nothing else can start a second operator."""
 
@@ -203,18 +219,6 @@ class OperatorSettings(_ModelsSettings):
     identity: str | None = None
     """Name of this process in the Lease and in Events; unset: host name and a random part."""
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Least severity that is logged."""
-
-    log_format: Literal["json", "text"] = "json"
-    """`json` for machines, `text` for people."""
-
-    @field_validator("probe_address")
-    @classmethod
-    def _has_port(cls, value: str) -> str:
-        host_and_port(value)
-        return value
-
     @model_validator(mode="after")
     def _lease_is_ordered(self) -> "OperatorSettings":
         if not self.lease_retry < self.lease_deadline < self.lease_duration:
@@ -231,9 +235,6 @@ class _ServerSettings(_Settings):
     kubeconfig: str | None = None
     """Path of a kubeconfig; unset in a cluster, where the pod's service account is used."""
 
-    database_url: SecretStr
-    """PostgreSQL, as `postgresql://user:password@host/name`."""
-
     host: str = "0.0.0.0"  # noqa: S104  runner pods come from other machines
     """Interface to listen on."""
 
@@ -248,12 +249,6 @@ class _ServerSettings(_Settings):
 
     Switch it off where something on the way replaces addresses, as sidecars of some service meshes do.
     """
-
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Least severity that is logged."""
-
-    log_format: Literal["json", "text"] = "json"
-    """`json` for machines, `text` for people."""
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:
@@ -290,15 +285,12 @@ class ProxySettings(_ServerSettings):
     grace period must be ten seconds longer."""
 
 
-class NotifierSettings(_Settings):
+class NotifierSettings(_ProbedSettings):
     """Settings of `agentjobs notifier`."""
 
     kubeconfig: str | None = None
     """Path of a kubeconfig; unset in a cluster, where the pod's service account is used. It is asked once, for the
     cluster's name."""
-
-    database_url: SecretStr
-    """PostgreSQL, as `postgresql://user:password@host/name`."""
 
     sinks_file: Path
     """YAML file that says which sinks there are; read again when it changes."""
@@ -308,21 +300,6 @@ class NotifierSettings(_Settings):
 
     notification_give_up_after: Duration = Field(default=timedelta(days=3), ge=timedelta(minutes=1))
     """How long it is tried; at least `1m`."""
-
-    probe_address: str = ":8081"
-    """`host:port` of `/healthz`, `/readyz` and `/metrics`; no host listens on all interfaces."""
-
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Least severity that is logged."""
-
-    log_format: Literal["json", "text"] = "json"
-    """`json` for machines, `text` for people."""
-
-    @field_validator("probe_address")
-    @classmethod
-    def _has_port(cls, value: str) -> str:
-        host_and_port(value)
-        return value
 
 
 def operator_settings(**values: Any) -> OperatorSettings:
