@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from agentjobs.contract import Event, Resolved, Result, ResultDocument
+from agentjobs.core.queues.policy import Rate
 from agentjobs.history import migrate
 from agentjobs.history.database import Database
 from agentjobs.history.operator_writes import OperatorWrites
@@ -22,7 +23,6 @@ from agentjobs.history.records import (
     Accepted,
     JobKey,
     JobRecord,
-    Rate,
     SlotRequest,
     StartEnd,
     StartRecord,

@@ -17,9 +17,9 @@ from agentjobs.capacity import Capacity
 from agentjobs.gateway.limits import PATIENCE_SECONDS, READS_AT_ONCE, STEP_READS_AT_ONCE, Intake
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.triggers.answering import SignedCalls
+from agentjobs.history.model_protocols import ModelReports
 from agentjobs.history.protocols import (
     KeptSessions,
-    ModelReports,
     NotificationReads,
     ReadHistory,
     RunnerArtifacts,

@@ -2,6 +2,7 @@
 
     records          the values that are written
     protocols        the protocols of history, by audience: operator, runners, people
+    model_protocols  those about model calls and their limits
     memory           an implementation in memory, for tests
     memory_rows      its rows
     memory_operator, memory_runner, memory_reads  what it does for each audience

@@ -33,7 +33,7 @@ class _Closed:
 
 
 class MemoryModelLimits:
-    """What `protocols.ModelLimits` promises.
+    """What `model_protocols.ModelLimits` promises.
 
     Args:
         now: the time, with its zone.

@@ -10,7 +10,7 @@ from agentjobs.models.budget import Spend
 
 
 class MemoryQueueModels:
-    """What `protocols.QueueModels` promises."""
+    """What `model_protocols.QueueModels` promises."""
 
     def __init__(self, history: MemoryHistory) -> None:
         self._history = history

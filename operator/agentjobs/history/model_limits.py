@@ -30,14 +30,14 @@ _SQL: Final = load("model_limits")
 
 
 class ModelLimits:
-    """`protocols.ModelLimits` for one cluster; every method raises `errors.Unavailable` as `Database.run`."""
+    """`model_protocols.ModelLimits` for one cluster; every method raises `errors.Unavailable` as `Database.run`."""
 
     def __init__(self, database: Database, *, cluster: str) -> None:
         self._database = database
         self._cluster = cluster
 
     async def take(self, proxy: str, model: str, asked: Sequence[Take], others: Sequence[Take] = ()) -> Taken:
-        """Take from limits for calls in a given order: see `protocols.ModelLimits`."""
+        """Take from limits for calls in a given order: see `model_protocols.ModelLimits`."""
         every = [*asked, *others]
         limits = {limit.bucket: limit for take in every for limit, _ in take.amounts}
         calls = [take.id for take in asked]
@@ -96,7 +96,7 @@ class ModelLimits:
         return Taken.after(asked[: row.granted], states, closed, frozenset(row.probes or ()))
 
     async def give_back(self, amounts: Sequence[Correction], ended: Collection[UUID] = ()) -> None:
-        """Correct what was taken: see `protocols.ModelLimits`.
+        """Correct what was taken: see `model_protocols.ModelLimits`.
 
         A correction is made twice if the connection broke at COMMIT; the slice forgets that with its window.
         """

@@ -24,7 +24,7 @@ KEPT_DAYS: Final = 400
 
 
 class ModelReports:
-    """The model calls of one cluster, as `protocols.ModelReports` promises.
+    """The model calls of one cluster, as `model_protocols.ModelReports` promises.
 
     Args:
         cluster: uid of the namespace kube-system; only its rows are read.

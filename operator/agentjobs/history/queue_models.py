@@ -14,7 +14,7 @@ _SQL: Final = load("queue_models")
 
 
 class QueueModels:
-    """`protocols.QueueModels` for one cluster; every method raises `errors.Unavailable` as `Database.autocommit`."""
+    """What `QueueModels` promises, for one cluster; its methods raise `errors.Unavailable` as `Database.autocommit`."""
 
     def __init__(self, database: Database, *, cluster: str) -> None:
         self._database = database

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from msgspec import Raw, Struct
 
 from agentjobs.contract import Resolved
+from agentjobs.core.queues.policy import Rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +55,6 @@ class StartRecord:
     time: datetime
     run: int | None = None
     """The run of steps that it begins, its own number; None when its claim finds out in which one it goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Most starts in any period of that length, of the whole queue or of each of its partitions."""
-
-    starts: int
-    period: timedelta
-    by_partition: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ from agentjobs import contract, errors
 from agentjobs.auth import Authenticator, RunnerIdentity, credentials_of
 from agentjobs.capacity import PerCaller
 from agentjobs.contract import ErrorClass
+from agentjobs.history.model_protocols import ModelLedger
 from agentjobs.history.model_records import EndedCall, NewCall, Reserved
-from agentjobs.history.protocols import ModelLedger
 from agentjobs.models.budget import Fits
 from agentjobs.models.config import Models
 from agentjobs.models.models_file import RecordContent

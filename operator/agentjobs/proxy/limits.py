@@ -14,7 +14,7 @@ import contextlib
 from typing import Final
 from uuid import UUID
 
-from agentjobs.history.protocols import ModelLimits
+from agentjobs.history.model_protocols import ModelLimits
 from agentjobs.models.config import Key
 from agentjobs.models.tokens import Tokens
 from agentjobs.proxy.closures import Closures

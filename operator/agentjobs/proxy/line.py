@@ -15,6 +15,7 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from agentjobs.errors import AgentJobsError
+from agentjobs.history.model_protocols import ModelLimits
 from agentjobs.history.model_records import (
     LOOK_AGAIN_SECONDS,
     PROBE_SECONDS,
@@ -23,7 +24,6 @@ from agentjobs.history.model_records import (
     Take,
     Taken,
 )
-from agentjobs.history.protocols import ModelLimits
 from agentjobs.models.config import Key, Quota
 from agentjobs.models.models_file import Counts
 from agentjobs.models.names import pool

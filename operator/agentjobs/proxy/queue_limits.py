@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from agentjobs.errors import AgentJobsError, Unavailable
-from agentjobs.history.protocols import QueueModels
+from agentjobs.history.model_protocols import QueueModels
 from agentjobs.models.config import Key
 from agentjobs.models.queue_limits import QueueLimit, limits_of
 from agentjobs.proxy.turns import Wanted

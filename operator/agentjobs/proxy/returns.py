@@ -11,8 +11,8 @@ from typing import Final
 from uuid import UUID
 
 from agentjobs.errors import AgentJobsError
+from agentjobs.history.model_protocols import ModelLimits
 from agentjobs.history.model_records import Correction
-from agentjobs.history.protocols import ModelLimits
 
 logger = logging.getLogger(__name__)
 

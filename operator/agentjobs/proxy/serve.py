@@ -23,7 +23,7 @@ from agentjobs.engine.background import Background
 from agentjobs.history.database import Database
 from agentjobs.history.model_calls import ModelCalls
 from agentjobs.history.model_limits import ModelLimits
-from agentjobs.history.protocols import ModelLedger
+from agentjobs.history.model_protocols import ModelLedger
 from agentjobs.history.queue_models import QueueModels
 from agentjobs.kube.client import KubeClient
 from agentjobs.listening import certificate_of, open_listener, until_signalled, url_of

@@ -66,7 +66,7 @@ class Cluster(Protocol):
 
 
 class Models(Protocol):
-    """What the model proxies share; see `history.protocols.ModelLimits`."""
+    """What the model proxies share; see `history.model_protocols.ModelLimits`."""
 
     async def exhausted_models(self) -> Mapping[str, datetime]: ...
 

@@ -7,9 +7,10 @@ from urllib.parse import quote
 
 import pytest
 
+from agentjobs.core.queues.policy import Rate
 from agentjobs.history.database import Database
 from agentjobs.history.operator_writes import OperatorWrites
-from agentjobs.history.records import Acceptance, Accepted, Rate, SlotRequest
+from agentjobs.history.records import Acceptance, Accepted, SlotRequest
 
 OPERATORS = 6
 

@@ -10,7 +10,6 @@ from agentjobs.api.job.status import Twin
 from agentjobs.api.job.unique import unique_key
 from agentjobs.contract import Resolved
 from agentjobs.core.job.observation import Job, Observation, TwinFound
-from agentjobs.core.queues.admission import QueuePolicy
 from agentjobs.errors import Invalid, Unavailable
 from agentjobs.history import records
 from agentjobs.history.records import Ends, JobRecord, NoSlot, SlotRequest, StartRecord, UniqueRequest
@@ -82,7 +81,7 @@ class Acceptance:
             partition=str(partition or ""),
             limit=policy.limit if policy else 0,
             per_partition=policy.per_partition if policy else None,
-            rate=_rate(policy),
+            rate=policy.rate if policy else None,
             held=news.held,
             released=news.released,
         )
@@ -136,12 +135,6 @@ class Acceptance:
         # Never edited, so the object says what was accepted; or history has lost it, and the object is all there is.
         said_alone = seen.job.generation <= 1 and self._state.specs.own(seen.job).is_alone
         return seen.spec if said_alone or seen.history_available else None
-
-
-def _rate(policy: QueuePolicy | None) -> records.Rate | None:
-    if policy is None or policy.rate is None:
-        return None
-    return records.Rate(policy.rate.starts, policy.rate.period, policy.rate.by_partition)
 
 
 def unique_request(job: Job, resolved: Resolved, ends: Ends) -> UniqueRequest | None:

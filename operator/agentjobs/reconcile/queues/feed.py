@@ -17,8 +17,8 @@ from agentjobs.core.queues.model import Queue
 from agentjobs.engine.cache import Name
 from agentjobs.errors import AgentJobsError
 from agentjobs.history.breaker import Away
+from agentjobs.history.model_protocols import QueueModels
 from agentjobs.history.model_records import Limit, LimitsNow, SpendSince
-from agentjobs.history.protocols import QueueModels
 from agentjobs.kube.resources import AGENTQUEUES
 from agentjobs.models.queue_limits import QueueLimit, limits_of
 from agentjobs.reconcile.state import State

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.integration.history.runner_calls import Gateway, Runner
 
-from agentjobs.history import protocols
+from agentjobs.history import model_protocols
 from agentjobs.history.artifacts import Artifacts
 from agentjobs.history.database import Database
 from agentjobs.history.memory import MemoryHistory
@@ -47,10 +47,10 @@ class Backend:
     operator: OperatorHistory
     gateway: Gateway
     sessions: Any
-    ledger: protocols.ModelLedger
-    limits: protocols.ModelLimits
-    reports: protocols.ModelReports
-    queues: protocols.QueueModels
+    ledger: model_protocols.ModelLedger
+    limits: model_protocols.ModelLimits
+    reports: model_protocols.ModelReports
+    queues: model_protocols.QueueModels
     outbox: Any
     passes: Callable[[timedelta], Awaitable[None]]
 
@@ -132,12 +132,12 @@ def outbox(backend: Backend) -> Any:
 
 
 @pytest.fixture
-def ledger(backend: Backend) -> protocols.ModelLedger:
+def ledger(backend: Backend) -> model_protocols.ModelLedger:
     return backend.ledger
 
 
 @pytest.fixture
-def queues(backend: Backend) -> protocols.QueueModels:
+def queues(backend: Backend) -> model_protocols.QueueModels:
     return backend.queues
 
 

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from agentjobs import errors
-from agentjobs.history.records import Acceptance, Accepted, NoSlot, Rate, SlotRequest
+from agentjobs.core.queues.policy import Rate
+from agentjobs.history.records import Acceptance, Accepted, NoSlot, SlotRequest
 
 MINUTE = timedelta(minutes=1)
 

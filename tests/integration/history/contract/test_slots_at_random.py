@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agentjobs.core.queues.policy import Rate
 from agentjobs.history.memory import MemoryHistory
-from agentjobs.history.records import Acceptance, Accepted, Rate, SlotRequest
+from agentjobs.history.records import Acceptance, Accepted, SlotRequest
 
 _clusters = itertools.count()
 
