@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from agentjobs.api import fields
@@ -90,6 +90,13 @@ def shown(value: object) -> str:
     if isinstance(value, int | float):
         return str(value)[:MAX_SHOWN] if not isinstance(value, int) or value.bit_length() < 200 else "a huge number"
     return f"a {type(value).__name__}"[:MAX_SHOWN]
+
+
+def details(refused: ValidationError) -> list[ErrorDetails]:
+    """Return what pydantic found, without the lists that are too short only because entries of theirs are wrong."""
+    errors = refused.errors(include_url=False)
+    around = {error["loc"][:size] for error in errors for size in range(len(error["loc"]))}
+    return [error for error in errors if error["type"] != "too_short" or error["loc"] not in around]
 
 
 def from_error(error: ErrorDetails, spec: type[BaseModel] = agentjob.AgentJobSpec) -> Problem:

@@ -147,3 +147,13 @@ def test_a_template_that_is_named_in_a_wrong_way_is_not_looked_for(validate):
 def test_parameters_without_a_template_are_a_problem_as_they_are_for_the_api_server(validate):
     code, _, err = validate(JOB.replace("templateRef: {name: review}", "agent: {model: m, inline: {instruction: x}}"))
     assert (code, "spec.parameters: are those of a template" in err) == (1, True)
+
+
+def test_a_list_is_not_called_short_because_of_what_is_wrong_in_it(validate):
+    told = (
+        "agent: {model: m, inline: {instruction: x}}, input: {message: x}, notifications: [{sink: a, events: [failed]}]"
+    )
+    code, _, err = validate(JOB.split("spec:")[0] + f"spec: {{{told}}}")
+
+    assert (code, 'notifications[0].events[0]: "failed" is not allowed' in err) == (1, True)
+    assert "1 problem:" in err

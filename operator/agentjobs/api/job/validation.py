@@ -26,7 +26,17 @@ from agentjobs.api.job.run_config import run_config_problems
 from agentjobs.api.job.spec import MAX_JOB_NAME, MAX_SCHEMA_BYTES, MAX_SPEC_BYTES, MAX_STATE_BYTES, AgentJobSpec
 from agentjobs.api.job.step_rules import step_problems
 from agentjobs.api.job.team import Raw, as_list, as_object, scripted_problems, team_problems
-from agentjobs.api.problems import MAX_PROBLEMS, Path, Problem, field_name, from_error, problem_at, rejection, shown
+from agentjobs.api.problems import (
+    MAX_PROBLEMS,
+    Path,
+    Problem,
+    details,
+    field_name,
+    from_error,
+    problem_at,
+    rejection,
+    shown,
+)
 from agentjobs.api.substitution import (
     AFTER,
     PARAMETERS,
@@ -230,7 +240,7 @@ def _model(spec: Raw) -> AgentJobSpec | list[Problem]:
     try:
         return AgentJobSpec.model_validate(spec)
     except ValidationError as refused:
-        return [_of_model(error) for error in refused.errors(include_url=False)[:MAX_PROBLEMS]]
+        return [_of_model(error) for error in details(refused)[:MAX_PROBLEMS]]
 
 
 def _of_model(error: ErrorDetails) -> Problem:

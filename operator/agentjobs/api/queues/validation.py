@@ -10,7 +10,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from agentjobs.api.problems import MAX_PROBLEMS, Path, Problem, field_name, from_error, problem_at, shown
+from agentjobs.api.problems import MAX_PROBLEMS, Path, Problem, details, field_name, from_error, problem_at, shown
 from agentjobs.api.queues.spec import MAX_QUEUE_NAME, AgentQueueSpec
 from agentjobs.api.schedule.cron import parse_zone
 from agentjobs.durations import format_duration
@@ -30,7 +30,7 @@ def read_queue(name: str, spec: object) -> AgentQueueSpec | list[Problem]:
     try:
         read = AgentQueueSpec.model_validate(spec or {})
     except ValidationError as refused:
-        errors = refused.errors(include_url=False)
+        errors = details(refused)
         return [*found, *(from_error(error, AgentQueueSpec) for error in errors)][:MAX_PROBLEMS]
     found += _rule_problems(read)
     return found[:MAX_PROBLEMS] or read

@@ -16,7 +16,7 @@ from agentjobs.api.job.pod_rules import RESERVED_DOMAINS
 from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.api.job.team import as_object
 from agentjobs.api.job.validation import validate_job
-from agentjobs.api.problems import MAX_PROBLEMS, Problem, from_error, problem_at, shown
+from agentjobs.api.problems import MAX_PROBLEMS, Problem, details, from_error, problem_at, shown
 from agentjobs.api.schedule.cron import expand, parse_cron, parse_zone
 from agentjobs.api.schedule.spec import MAX_SCHEDULE_NAME, MIN_DEADLINE_SECONDS, AgentScheduleSpec
 from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_SCHEDULED_TIME, GROUP
@@ -80,7 +80,7 @@ def _model_problems(spec: Mapping[str, Any]) -> list[Problem]:
     try:
         AgentScheduleSpec.model_validate(spec)
     except ValidationError as refused:
-        errors = refused.errors(include_url=False)
+        errors = details(refused)
         return [from_error(error, AgentScheduleSpec) for error in errors if not _is_told_better(error)][:MAX_PROBLEMS]
     return []
 

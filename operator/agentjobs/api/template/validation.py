@@ -14,7 +14,7 @@ from agentjobs.api.fields import DNS_SUBDOMAIN
 from agentjobs.api.job.relations import MAX_TEMPLATE_NAME
 from agentjobs.api.job.team import as_object
 from agentjobs.api.job.validation import fatal_problems, part_problems
-from agentjobs.api.problems import MAX_PROBLEMS, Path, Problem, from_error, problem_at, shown
+from agentjobs.api.problems import MAX_PROBLEMS, Path, Problem, details, from_error, problem_at, shown
 from agentjobs.api.substitution import AFTER, names_of
 from agentjobs.api.template.parameters import declaration_problems
 from agentjobs.api.template.read import work_of
@@ -60,7 +60,7 @@ def _own_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
     try:
         yield from declaration_problems(TemplateFields.model_validate(own).parameters)
     except ValidationError as refused:
-        yield from (from_error(error, TemplateFields) for error in refused.errors(include_url=False)[:MAX_PROBLEMS])
+        yield from (from_error(error, TemplateFields) for error in details(refused)[:MAX_PROBLEMS])
 
 
 def _misplaced(spec: Mapping[str, Any]) -> Iterator[Problem]:
