@@ -308,6 +308,15 @@ async def test_a_command_of_slack_makes_a_job_and_is_answered_200_with_a_text(op
     assert job["spec"]["parameters"] == {"text": "now & then", "user": "ann"}
 
 
+async def test_json_that_is_sent_as_a_form_is_told_so(open_gateway, kube):
+    form = github(json.dumps(ISSUE).encode(), **{"Content-Type": "application/x-www-form-urlencoded"})
+    async with open_gateway(TRIGGER) as http:
+        answer = await http.post(url(), **form)
+
+    assert answer.status_code == 400
+    assert "Content-Type" in answer.json()["message"]
+
+
 async def test_json_in_a_form_is_read(open_gateway, kube):
     form = b"payload=" + quote_plus(json.dumps(ISSUE)).encode()
     async with open_gateway(TRIGGER) as http:

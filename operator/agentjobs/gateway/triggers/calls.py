@@ -39,7 +39,7 @@ def read(body: bytes, content_type: str) -> Any:
             max_num_fields=_MAX_FIELDS,
         )
     except ValueError:
-        raise Unreadable("the body is not a form of UTF-8 text") from None
+        raise Unreadable("its Content-Type says a form, and the body is none; send application/json") from None
     form = dict(reversed(fields))  # the first of each name
     return _json(form["payload"].encode()) if set(form) == {"payload"} else form
 
