@@ -133,6 +133,7 @@ async def test_a_signed_call_makes_the_job_of_its_trigger(open_gateway, kube):
         201,
         {"job": job["metadata"]["name"], "uid": "uid-0", "created": True},
     )
+    assert job["metadata"]["labels"] == {"agentjobs.dev/template": "triage"}
     assert job["spec"]["templateRef"] == {"name": "triage"}
     assert job["spec"]["parameters"] == {"number": "7", "title": "It $(params.x) breaks", "label": "bug"}
     assert (job["spec"]["unique"]["states"], set(job["spec"])) == ("All", {"templateRef", "parameters", "unique"})

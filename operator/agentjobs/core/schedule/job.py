@@ -14,6 +14,7 @@ from agentjobs.contract import (
     ANNOTATION_SCHEDULED_TIME,
     GROUP,
     LABEL_SCHEDULE,
+    LABEL_TEMPLATE,
     MANAGED_BY,
     VERSION,
 )
@@ -52,6 +53,7 @@ def scheduled_job(schedule: Schedule, occurrence: ActiveJob) -> dict[str, Any]:
             "labels": {
                 **_object(metadata.get("labels")),
                 LABEL_SCHEDULE: schedule.name,
+                **_label_of(_object(template.get("spec"))),
                 "app.kubernetes.io/managed-by": MANAGED_BY,
             },
             "annotations": {
@@ -78,6 +80,11 @@ def scheduled_job(schedule: Schedule, occurrence: ActiveJob) -> dict[str, Any]:
 def _spec(work: Mapping[str, Any]) -> dict[str, Any]:
     """The queue of a job with a template is the template's; where that says none, acceptance puts in the default."""
     return dict(work) if work.get("templateRef") is not None else {"queue": DEFAULT_QUEUE, **work}
+
+
+def _label_of(work: Mapping[str, Any]) -> dict[str, str]:
+    name = _object(work.get("templateRef")).get("name")
+    return {LABEL_TEMPLATE: name} if isinstance(name, str) else {}
 
 
 def _object(value: object) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from agentjobs import errors
 from agentjobs.api.job.relations import OF_TRIGGERS
 from agentjobs.api.job.spec import MAX_JOB_NAME
-from agentjobs.contract import ANNOTATION_IDEMPOTENCY_KEY
+from agentjobs.contract import ANNOTATION_IDEMPOTENCY_KEY, LABEL_TEMPLATE
 from agentjobs.durations import format_duration
 from agentjobs.history.protocols import ReadHistory
 from agentjobs.kube.client import Obj
@@ -69,7 +69,7 @@ def names_of(wanted: Wanted) -> tuple[str, ...]:
 def job_of(wanted: Wanted, name: str) -> Obj:
     """Return the object of the job under this name."""
     spec: Obj = {"templateRef": {"name": wanted.template}, "parameters": dict(wanted.parameters)}
-    metadata: Obj = {"name": name, "namespace": wanted.namespace}
+    metadata: Obj = {"name": name, "namespace": wanted.namespace, "labels": {LABEL_TEMPLATE: wanted.template}}
     if wanted.message is not None:
         spec["input"] = {"message": wanted.message}
     if wanted.key is not None:

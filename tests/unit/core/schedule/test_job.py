@@ -55,6 +55,13 @@ def test_a_job_belongs_to_its_schedule_and_is_a_legal_one(a_cluster) -> None:
     }
 
 
+def test_a_job_of_a_template_is_found_by_its_label(a_cluster) -> None:
+    cluster = a_cluster()
+    cluster.spec["jobTemplate"]["spec"] = {"templateRef": {"name": "cleanup"}}
+
+    assert scheduled_job(cluster.seen(), START)["metadata"]["labels"]["agentjobs.dev/template"] == "cleanup"
+
+
 @pytest.mark.parametrize(("own", "queue"), [({}, "scheduled"), ({"queue": "agents"}, "agents")], ids=["default", "own"])
 def test_a_job_waits_in_the_queue_of_schedules_unless_it_names_one(a_cluster, own, queue) -> None:
     cluster = a_cluster()
