@@ -11,7 +11,7 @@ from agentjobs.dev.programs import handed_to_models
 from agentjobs.dev.up import up
 from devcluster.client import Resource
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("dev-models")]
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 KEYS = {"gemini": "real-key-of-google", "openai": "real-key-of-openai", "anthropic": "real-key-of-anthropic"}
 MODELS = {"gemini": "gemini-2.5-flash", "openai": "openai/gpt-5", "anthropic": "anthropic/claude-sonnet-4-5"}

@@ -13,7 +13,7 @@ from agentjobs.history.model_limits import ModelLimits
 from agentjobs.reconcile.job.exhausted import ASK_SECONDS
 from devcluster.client import NAMESPACES
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("costs")]
 
 MODEL = "gemini-flash-latest"
 # Of the shipped table: 1.50 dollars for a million tokens of input, 7.50 for output; so a call costs 0.009.

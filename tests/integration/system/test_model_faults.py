@@ -15,6 +15,7 @@ from agentjobs.dev.up import up
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.xdist_group("model-faults"),
     pytest.mark.alone("a proxy of others is not killed for a test"),
 ]
 

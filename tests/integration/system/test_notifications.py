@@ -17,7 +17,7 @@ from devcluster.ports import free_port
 EXAMPLE = Path(__file__).parents[3] / "examples" / "notifications"
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("notifications")]
 
 
 class Receiver:
