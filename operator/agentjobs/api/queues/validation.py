@@ -5,6 +5,7 @@ The CRD says most of this at `kubectl apply`; older API servers and paths around
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -26,12 +27,17 @@ def read_queue(name: str, spec: object) -> AgentQueueSpec | list[Problem]:
     """Return the spec of a queue, or all that is wrong with it, at most `MAX_PROBLEMS`. Never raises."""
     if not isinstance(spec, Mapping | None):
         return [Problem("spec", shown(spec), "is not an object")]
+    raw = spec or {}
     found = [] if len(name) <= MAX_QUEUE_NAME else [_long_name(name)]
     try:
-        read = AgentQueueSpec.model_validate(spec or {})
+        read = AgentQueueSpec.model_validate(raw)
     except ValidationError as refused:
         errors = details(refused)
-        return [*found, *(from_error(error, AgentQueueSpec) for error in errors)][:MAX_PROBLEMS]
+        found += [from_error(error, AgentQueueSpec) for error in errors]
+        broken = {part for error in errors for part in error["loc"][:1]}
+        with suppress(ValidationError):  # of fields that are broken nothing more can be said
+            found += _rule_problems(AgentQueueSpec.model_validate({k: v for k, v in raw.items() if k not in broken}))
+        return found[:MAX_PROBLEMS]
     found += _rule_problems(read)
     return found[:MAX_PROBLEMS] or read
 

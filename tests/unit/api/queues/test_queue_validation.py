@@ -78,5 +78,14 @@ def test_what_is_wrong_is_named_with_its_cure(spec: object, told: str) -> None:
     assert problems(spec)[0].startswith(told)
 
 
+def test_rules_of_one_field_are_told_beside_a_wrong_form_of_another() -> None:
+    found = problems({"concurrency": {"max": -1}, "priorityAging": "0s", "budgets": [BUDGET, BUDGET], "typo": 1})
+
+    assert {one.partition(":")[0] for one in found} == {
+        *("spec.concurrency.max", "spec.typo"),
+        *("spec.priorityAging", "spec.budgets[0].name", "spec.budgets[1].name"),
+    }
+
+
 def test_a_name_that_no_label_takes_is_refused() -> None:
     assert problems({}, "q" * 64)[0].startswith("metadata.name: ")
