@@ -80,7 +80,9 @@ class MemoryOperator(MemoryRows):
                 name = other.key.name if other else ""
                 decisions.remember(uid, job.resolved is not None, job.duplicate_of, job.replaced_by, name)
             elif job.unique_key is not None:
-                keyed = Keyed(uid, job.key.name, job.key.created, bool(job.starts), not job.is_open, phase_of(job))
+                keyed = Keyed(
+                    uid, job.key.name, job.key.created, job.inserted, bool(job.starts), not job.is_open, phase_of(job)
+                )
                 decisions.know(job.key.namespace, job.unique_key, keyed)
         decisions.decide([asked])
         for uid, by in decisions.replaced.items():

@@ -72,8 +72,10 @@ class SlotRequest:
     """Starts, by uid and number, that have ended and that history may not know of: their slots are free."""
 
 
-Ends = Callable[[str, str, str], str | None]
-"""The phase with which the job of that uid, namespace and name ended, empty for one that was deleted before it did.
+Ends = Callable[[str, str, str, datetime], str | None]
+"""The phase with which a job ended, empty for one that was deleted before it did.
+
+Asked with its uid, namespace and name, and when history stored it first.
 
 None for one that is not known to have ended.
 """
@@ -90,7 +92,7 @@ class UniqueRequest:
     """Whether it takes the place of one that has had no start."""
     is_decided: bool = False
     """It was accepted before, as its status says: it counts for others, and is not judged again."""
-    ends: Ends = field(default=lambda _uid, _namespace, _name: None, compare=False)
+    ends: Ends = field(default=lambda _uid, _namespace, _name, _stored: None, compare=False)
     """What the operator has seen of ends, which history may not know yet."""
 
 

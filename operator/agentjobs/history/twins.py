@@ -7,7 +7,7 @@ twin has ended. Who is skipped or replaced loses its key, and counts for nobody 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from agentjobs.api.conditions import Phase
 from agentjobs.history.records import Acceptance, Accepted, Answer, Duplicate, NoSlot, Superseded, UniqueRequest
@@ -25,6 +25,8 @@ class Keyed:
     name: str
     created: datetime
     """By the API server's clock, as of all jobs: nothing that delays an acceptance makes a job younger."""
+    stored: datetime
+    """When history stored it first, by the database's clock."""
     started: bool = False
     ended: bool = False
     phase: str = Phase.PENDING.value
@@ -99,9 +101,9 @@ class Decisions:
         return [self.stopped[uid] if uid in self.stopped else self.answer(uid, next(left)) for uid in uids]
 
     def _decide(self, asked: Acceptance, unique: UniqueRequest) -> None:
-        key, job = asked.job.job, Keyed(asked.job.job.uid, asked.job.job.name, asked.job.job.created)
+        key, job = asked.job.job, _keyed(asked)
         known = self._known[key.namespace, clean_text(unique.key)]
-        others = [_as_seen(one, unique.ends(one.uid, key.namespace, one.name)) for one in known.values()]
+        others = [_as_seen(one, unique.ends(one.uid, key.namespace, one.name, one.stored)) for one in known.values()]
         answer = Runs() if unique.is_decided else judge(job, unique, others)
         if not isinstance(answer, Runs):
             self.stopped[job.uid] = answer
@@ -129,6 +131,11 @@ def judge(job: Keyed, request: UniqueRequest, others: Iterable[Keyed]) -> Runs |
         twin = _newest(newer)
         return Superseded(twin.uid, twin.name)
     return Runs(tuple(counted))
+
+
+def _keyed(asked: Acceptance) -> Keyed:
+    job = asked.job.job
+    return Keyed(job.uid, job.name, job.created, stored=datetime.max.replace(tzinfo=UTC))
 
 
 def _as_seen(job: Keyed, end: str | None) -> Keyed:

@@ -40,7 +40,7 @@ async def decide(
     for row in await own.fetchall():
         decisions.remember(row.uid, row.accepted, row.duplicate_of, row.replaced_by, row.other)
     for row in await twins.fetchall():
-        keyed = Keyed(row.uid, row.name, row.created, row.started, row.ended, row.phase)
+        keyed = Keyed(row.uid, row.name, row.created, row.stored, row.started, row.ended, row.phase)
         decisions.know(row.namespace, row.key, keyed)
     decisions.decide(asked.values())
     if replaced := [{"uid": uid, "by": by.uid} for uid, by in decisions.replaced.items()]:

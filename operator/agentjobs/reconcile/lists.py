@@ -60,7 +60,7 @@ class Lists:
         for kind in self._state.informers.kinds:
             for namespace in self._namespaces:
                 self._versions[kind.resource.kind, namespace] = await self._begin(kind, namespace)
-        self._state.begin()
+        self._state.begin(self._listed_at)
 
     async def begin(self, kind: Kind[Any, Any], namespace: str | None) -> str:
         """Return the resourceVersion from which to watch: of the list that `start` took, later of a new one."""

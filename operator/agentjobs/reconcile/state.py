@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
+from agentjobs.api.conditions import Phase
 from agentjobs.api_resource import Resource
 from agentjobs.bounded import Bounded
 from agentjobs.core.job import needs
@@ -91,6 +92,7 @@ class State:
         # Jobs of the first lists that no worker has seen: until then admission would not know which has priority.
         self._unseen: set[JobName] = set()
         self._begun = False
+        self._listed_at: datetime | None = None
         self.informers.subscribe(AGENTJOBS, self._job_changed)
         self.informers.subscribe(PODS, self._pod_changed)
         self.informers.subscribe(AGENTQUEUES, self._queue_changed)
@@ -106,9 +108,12 @@ class State:
         versions = {"uid": known.uid, "resourceVersion": known.resource_version}
         self.observe(resource, "DELETED", {"kind": resource.kind, "metadata": names | versions})
 
-    def begin(self) -> None:
-        """All that admission depends on is listed; it begins once a worker has seen each of those jobs."""
-        self._begun = True
+    def begin(self, listed_at: datetime | None = None) -> None:
+        """All that admission depends on is listed; it begins once a worker has seen each of those jobs.
+
+        `listed_at` is the database's time before the lists, None while it is away.
+        """
+        self._begun, self._listed_at = True, listed_at
 
     def is_reserved_by_schedule(self, job: Job) -> bool:
         """Whether the job's entry in its schedule's status has no uid yet: until then the job must not be deleted."""
@@ -117,10 +122,18 @@ class State:
             return False
         return any(entry.name == job.name and not entry.uid for entry in schedule.status.active)
 
-    def end_of(self, uid: str, namespace: str, name: str) -> str | None:
-        """The phase with which a job ended, empty for one that was deleted before; None when neither was seen."""
+    def end_of(self, uid: str, namespace: str, name: str, stored: datetime) -> str | None:
+        """The phase with which a job ended, empty for one that was deleted before; None when neither is known.
+
+        The first lists have every job that has not ended. So one that history had `stored` before, and that is not
+        here, ended or went while nobody looked: it counts as one that succeeded, since nothing else is known of it.
+        """
         job = self.jobs.get((namespace, name))
-        return _end_of(job) if job is not None and job.uid == uid else self._deleted.get(uid)
+        if job is not None and job.uid == uid:
+            return _end_of(job)
+        if uid in self._deleted:
+            return self._deleted.get(uid)
+        return Phase.SUCCEEDED.value if self._listed_at is not None and stored < self._listed_at else None
 
     def policy(self, namespace: str, queue: str) -> QueuePolicy | None:
         """What a queue allows now: its object, else the installation; None when there is no such queue."""

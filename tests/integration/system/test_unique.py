@@ -8,11 +8,12 @@ import pytest
 
 from agentjobs.contract import TerminationMessage, Verdict, start_of
 from agentjobs.dev.up import up
-from devcluster.client import PODS
+from devcluster.client import PODS, Resource
 from devcluster.node import Instant
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "unique"
 JOBS = 500
+AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 
 
 def succeeds(pod):
@@ -74,3 +75,22 @@ async def test_a_job_waits_for_others_and_is_told_what_they_answered(module_syst
     spec = await module_system.history("join/spec")
     result = '{"job":"plan","phase":"Succeeded","outcome":null,"result":{"title":"$(job.name) {x}"}}'
     assert spec["spec"]["input"]["message"] == f"$(job.name) {{x}}, [{result}]"
+
+
+@pytest.mark.xdist_group("two-operators")
+async def test_a_job_that_was_deleted_while_no_operator_looked_keeps_no_equal_job_away(
+    backend, tmp_path, systems, job_of
+):
+    agent = {"model": "gemini-x", "inline": {"instruction": "x"}}
+    waits = {"agent": agent, "startAfter": "1h", "unique": {"key": "index", "states": "Incomplete"}}
+    async with up(tmp_path, apiserver=backend, settings={"AGENTJOBS_LEADER_ELECT": "false"}) as cluster:
+        system = systems(cluster)
+        await system.apply(*job_of("old", None, **waits))
+        await system.phase("old", "Scheduled")
+        await system.crash("operator")
+        await system.delete(AGENTJOBS, "old")
+        await system.apply(*job_of("new", None, **waits))
+        system.start("operator")
+        told = await system.until("new", lambda status: status.get("phase") in ("Scheduled", "Skipped"))
+
+    assert told["phase"] == "Scheduled"

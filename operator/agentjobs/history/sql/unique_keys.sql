@@ -44,13 +44,14 @@ WHERE own.uid = ANY(%(uids)s);
 -- name: twins
 -- Of each key the jobs that have not ended, and of those that have the newest that counts for the asked one.
 SELECT DISTINCT
-    found.uid, found.name, found.namespace, found.unique_key AS key, found.created_at AS created, found.phase,
-    found.ended,
+    found.uid, found.name, found.namespace, found.unique_key AS key, found.created_at AS created,
+    found.inserted_at AS stored, found.phase, found.ended,
     EXISTS (SELECT FROM agentjobs.starts WHERE starts.uid = found.uid) AS started
 FROM json_to_recordset(%(asked)s)
     AS given (uid text, namespace text, key text, created_at timestamptz, period double precision, states text)
 CROSS JOIN LATERAL (
-    SELECT open.uid, open.name, open.namespace, open.unique_key, open.created_at, open.phase, FALSE AS ended
+    SELECT open.uid, open.name, open.namespace, open.unique_key, open.created_at,
+        open.inserted_at, open.phase, FALSE AS ended
     FROM agentjobs.jobs AS open
     WHERE open.cluster = %(cluster)s AND open.namespace = given.namespace AND open.unique_key = given.key
         AND open.unique_key IS NOT NULL AND open.finished_at IS NULL AND open.deleted_at IS NULL
@@ -58,7 +59,8 @@ CROSS JOIN LATERAL (
     UNION ALL
     SELECT newest.*
     FROM (
-        SELECT over.uid, over.name, over.namespace, over.unique_key, over.created_at, over.phase, TRUE AS ended
+        SELECT over.uid, over.name, over.namespace, over.unique_key, over.created_at,
+            over.inserted_at, over.phase, TRUE AS ended
         FROM agentjobs.jobs AS over
         WHERE over.cluster = %(cluster)s AND over.namespace = given.namespace AND over.unique_key = given.key
             AND over.unique_key IS NOT NULL AND (over.finished_at IS NOT NULL OR over.deleted_at IS NOT NULL)
