@@ -175,7 +175,7 @@ class MemoryOperator(MemoryRows):
         self._check_available()
         found = sorted(self.jobs_by_uid.values(), key=lambda job: (job.key.created, job.key.uid))
         return {
-            job.key.name: Newest(job.key.uid, phase_of(job), job.current.reason if job.current else "", not job.is_open)
+            job.key.name: Newest(job.key.uid, phase_of(job), job.current.reason if job.current else "", job.ended)
             for job in found
             if job.key.namespace == namespace and job.key.name in names
         }

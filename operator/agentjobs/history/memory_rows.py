@@ -121,9 +121,14 @@ class MemoryJob:
         return max(self.transitions.values(), key=lambda one: (one.finished, one.transition), default=None)
 
     @property
+    def ended(self) -> datetime | None:
+        """When it ended, or its object vanished; None while it may go on."""
+        return self.current.time if self.current and self.current.finished else self.deleted
+
+    @property
     def is_open(self) -> bool:
         """Whether the job may go on."""
-        return self.deleted is None and not (self.current and self.current.finished)
+        return self.ended is None
 
 
 class MemoryRows:

@@ -234,7 +234,7 @@ class OperatorWrites:
 
         async def work(connection: Connection) -> dict[str, Newest]:
             rows: list[Any] = await (await connection.execute(_SQL["newest"], asked)).fetchall()
-            return {row.name: Newest(row.uid, row.phase, row.reason, row.ended) for row in rows}
+            return {row.name: Newest(row.uid, row.phase, row.reason, row.ended_at) for row in rows}
 
         return await self._database.autocommit(work) if asked["names"] else {}
 

@@ -226,7 +226,12 @@ class Newest:
     phase: str
     """`Deleted` where its object vanished before it had ended."""
     reason: str
-    ended: bool
+    ended_at: datetime | None
+    """When it ended, or its object vanished; None while it goes on."""
+
+    @property
+    def ended(self) -> bool:
+        return self.ended_at is not None
 
 
 Record = JobRecord | StartRecord | StartEnd | TransitionRecord | Deletion

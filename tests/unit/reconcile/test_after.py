@@ -80,18 +80,29 @@ async def test_all_results_come_as_a_list_in_order_of_the_names(world):
     )
 
 
-async def test_a_job_that_is_gone_is_known_from_history(world):
+async def test_a_job_that_went_while_it_was_waited_for_is_known_from_history(world):
+    world.apply("join", after={"jobs": ["plan"]}, input={"message": "$(after.plan.title)"})
     world.apply("plan", ttlSecondsAfterFinished=0)
     await world.act()
     world.succeed("plan", title="x")
     await world.act(seconds=1)
     await world.act(seconds=5)
-    assert world.jobs() == []
+    assert world.jobs() == ["join"]
+
+    assert message(world, "join") == "x"
+
+
+async def test_yesterdays_job_of_the_same_name_does_not_answer_for_the_next(world):
+    world.apply("plan", ttlSecondsAfterFinished=0)
+    await world.act()
+    world.succeed("plan", title="yesterday's")
+    await world.act(seconds=1)
+    await world.act(seconds=5)
 
     world.apply("join", after={"jobs": ["plan"]}, input={"message": "$(after.plan.title)"})
     await world.act()
 
-    assert message(world, "join") == "x"
+    assert said(world, "join") == ("WaitingForJobs", "waits for jobs: plan (does not exist yet)")
 
 
 async def test_any_one_is_enough_and_the_others_are_empty_texts(world):

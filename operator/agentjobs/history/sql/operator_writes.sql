@@ -366,7 +366,7 @@ SELECT DISTINCT ON (name)
     uid,
     CASE WHEN finished_at IS NULL AND deleted_at IS NOT NULL THEN 'Deleted' ELSE phase END AS phase,
     reason,
-    finished_at IS NOT NULL OR deleted_at IS NOT NULL AS ended
+    coalesce(finished_at, deleted_at) AS ended_at
 FROM agentjobs.jobs
 WHERE cluster = %(cluster)s AND namespace = %(namespace)s AND name = ANY(%(names)s)
 ORDER BY name, created_at DESC, uid DESC;

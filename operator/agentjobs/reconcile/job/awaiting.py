@@ -21,6 +21,7 @@ from agentjobs.contract import LABEL_PARENT, cut
 from agentjobs.core.job.awaiting import Awaited, Wants, cycle_of
 from agentjobs.core.job.ended import KnownJob
 from agentjobs.core.job.observation import Job, Observation
+from agentjobs.history.records import Newest
 from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.reconcile.job.memo import JobMemo
 from agentjobs.reconcile.ports import Ports
@@ -93,7 +94,7 @@ class Awaiting:
         names = tuple(dict.fromkeys([*after.jobs, *selected]))
         wants = Wants(frozenset(names), after.when == "Any")
         self._state.waits.note(job.key, wants, after.selector)
-        standing = await self._standing(job.namespace, names)
+        standing = await self._standing(job, names)
         ended_in_cycle = {one.name for one in standing if one.in_cycle}
         if cycle := cycle_of(job.name, self._state.waits.wants(job.namespace), ended_in_cycle):
             return Awaited(is_over=False, cycle=cycle)
@@ -112,15 +113,15 @@ class Awaiting:
         is_open = isinstance(known, Job) and (not known.finished or known.needs_follow_ups)
         return [parent] if parent and is_open else []
 
-    async def _standing(self, namespace: str, names: Sequence[str]) -> list[Standing]:
-        known = {name: self._state.jobs.get((namespace, name)) for name in names}
-        absent = [name for name, job in known.items() if job is None]
-        found = await self._history.newest(namespace, absent) if absent else {}
+    async def _standing(self, job: Job, names: Sequence[str]) -> list[Standing]:
+        known = {name: self._state.jobs.get((job.namespace, name)) for name in names}
+        absent = [name for name, other in known.items() if other is None]
+        found = await self._history.newest(job.namespace, absent) if absent else {}
         told: list[Standing] = []
-        for name, job in known.items():
-            if job is not None:
-                told.append(_of_cache(job))
-            elif (newest := found.get(name)) is not None:
+        for name, other in known.items():
+            if other is not None:
+                told.append(_of_cache(other))
+            elif (newest := found.get(name)) is not None and _counts(job, newest):
                 in_cycle = newest.reason == AcceptedReason.DEPENDENCY_CYCLE
                 told.append(Standing(name, newest.uid, newest.phase, True, newest.ended, in_cycle))
             else:
@@ -221,6 +222,14 @@ def _too_long(size: int) -> str:
 
 def _unresolved(name: str, cure: str) -> Problem:
     return Problem("spec.after", f"$({name})", cure, AcceptedReason.UNRESOLVED_REFERENCE)
+
+
+def _counts(job: Job, gone: Newest) -> bool:
+    """Whether a job whose object is gone is the one that is meant: yesterday's of the same name must not answer.
+
+    The jobs that a follow-up waits for have names that no other job has.
+    """
+    return job.lineage is not None or gone.ended_at is None or gone.ended_at >= job.created
 
 
 def _of_cache(job: KnownJob) -> Standing:
