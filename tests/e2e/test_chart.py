@@ -189,8 +189,9 @@ def life(kubectl, wait_for, chart_values, adopt, tmp_path_factory) -> Iterator[L
         "watchedNamespaces": [jobs],
         "postgresql": chart_values["postgresql"] | {"persistence": disk},
     }
-    # Whoever tested here before may have left newer ones.
-    adopt(earlier, NAME, namespace)
+    # Whoever tested here before may have left newer ones, and kinds that the earlier version does not have.
+    for chart in (CHART, earlier):
+        adopt(chart, NAME, namespace)
     with volume(kubectl, namespace, values["image"]), helm.Config(namespace=namespace) as config:
         config.install(earlier, NAME, earlier_values(values, earlier), wait="watcher", timeout=SECONDS)
         yield Life(kubectl, wait_for, config, values, namespace, jobs, earlier)
