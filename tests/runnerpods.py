@@ -57,8 +57,9 @@ class Cluster:
         pod = await self.create(f"/api/v1/namespaces/{self.namespace}/pods", {"metadata": meta, "spec": spec})
         return await self.token(audience="agentjobs-gateway", pod=pod)
 
-    async def token(self, *, audience: str, pod: dict[str, Any] | None = None) -> str:
-        spec: dict[str, Any] = {"audiences": [audience], "expirationSeconds": 3600}
+    async def token(self, *, audience: str | None = None, pod: dict[str, Any] | None = None) -> str:
+        """A token of the service account `default`; without an audience for the API server."""
+        spec: dict[str, Any] = {"audiences": [audience] if audience else [], "expirationSeconds": 3600}
         if pod:
             name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
             spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}

@@ -21,6 +21,13 @@ async def spec_of(cluster, name):
     return (await cluster.http.get(f"{path_of(cluster, 'agentqueues')}/{name}")).json().get("spec")
 
 
+@pytest.fixture(autouse=True)
+async def no_queue_stays(cluster):
+    """The next test may get the same namespace."""
+    yield
+    await cluster.http.delete(path_of(cluster, "agentqueues"))
+
+
 @pytest.fixture
 async def fast(cluster):
     """A queue with an object."""

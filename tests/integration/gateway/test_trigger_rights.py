@@ -27,7 +27,7 @@ async def test_the_api_servers_word_on_a_job_is_passed_on(http, cluster, apiserv
 
 @pytest.mark.parametrize(("token", "status"), [("nobodys", 401), (None, 403)], ids=["unknown", "without-the-right"])
 async def test_who_may_not_make_jobs_makes_none_though_the_gateway_is_an_administrator(http, cluster, token, status):
-    token = token or await cluster.token(audience="https://kubernetes.default.svc")
+    token = token or await cluster.token()
     answer = await http.post(url(cluster), headers={"Authorization": f"Bearer {token}"})
     path = f"/apis/agentjobs.dev/v1alpha1/namespaces/{cluster.namespace}/agentjobs"
 

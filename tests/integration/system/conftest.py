@@ -23,7 +23,6 @@ from devcluster.client import CONFIG_MAPS, EVENTS, NAMESPACES, NETWORK_POLICIES,
 ROOT = Path(__file__).parents[3]
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 AGENTSCHEDULES = Resource("agentjobs.dev", "v1alpha1", "agentschedules", "AgentSchedule")
-AGENTTEMPLATES = Resource("agentjobs.dev", "v1alpha1", "agenttemplates", "AgentTemplate")
 AGENTQUEUES = Resource("agentjobs.dev", "v1alpha1", "agentqueues", "AgentQueue")
 AGENTTEMPLATES = Resource("agentjobs.dev", "v1alpha1", "agenttemplates", "AgentTemplate")
 RESOURCES = {
@@ -293,13 +292,22 @@ async def in_a_namespace(cluster: DevCluster) -> AsyncIterator[System]:
     """A new namespace of the cluster, seen through a client of the running event loop."""
     async with Client(cluster.url, token=cluster.token, ca=cluster.ca) as client:
         if cluster.place.shared:
-            yield System(cluster, client)
+            yield (system := System(cluster, client))
+            await _forget_limits(system)
             return
         name = f"system-{next(_numbers)}"
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
         await client.create(NAMESPACES, None, body)
         yield System(cluster, client, name)
         await client.delete(NAMESPACES, None, name)
+
+
+async def _forget_limits(system: System) -> None:
+    """Delete the queues and templates of a namespace that the next test gets as well, and would run under."""
+    for resource in (AGENTQUEUES, AGENTTEMPLATES):
+        found, _ = await system.client.list(resource, system.namespace)
+        for one in found:
+            await system.delete(resource, one["metadata"]["name"])
 
 
 @pytest.fixture(scope="session")

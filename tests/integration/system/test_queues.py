@@ -178,8 +178,8 @@ async def test_a_budget_that_is_used_up_lets_jobs_wait_until_it_is_raised(system
 
 async def test_a_budget_may_let_jobs_fail(system, job_of):
     day = {"name": "day", "period": "Daily", "maxTokens": 10, "onExceeded": "Fail"}
-    await spend(system, "fast", "0", tokens=10)
-    await system.apply(a_queue(budgets=[day]), *job_of("late", QUICK, queue="fast"))
+    await spend(system, "strict", "0", tokens=10)
+    await system.apply(a_queue(name="strict", budgets=[day]), *job_of("late", QUICK, queue="strict"))
     status = await system.finished("late")
 
     assert (status["phase"], status["reason"]) == ("Failed", "BudgetExceeded")

@@ -22,7 +22,11 @@ from devcluster.node import Instant
 
 from .conftest import AGENTJOBS, ROOT, System
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("triggers")]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.xdist_group("triggers"),
+    pytest.mark.alone("the file of triggers names the namespace default, where others have their jobs"),
+]
 
 TEMPLATES = Resource("agentjobs.dev", "v1alpha1", "agenttemplates", "AgentTemplate")
 EXAMPLE = ROOT / "examples" / "webhook"
