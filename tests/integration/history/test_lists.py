@@ -146,7 +146,7 @@ async def test_a_list_whose_snapshot_expires_is_begun_anew(lists):
     assert [lists.lives(name, "default", name) for name in ("new", "there")] == [True, True]
 
 
-FIRST = ("AgentJob", "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Cancelled")
+FIRST = ("AgentJob", "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Cancelled,status.phase!=Skipped")
 
 
 def finished(name):
@@ -180,7 +180,7 @@ async def test_where_the_server_cannot_select_all_are_listed_first(lists):
     assert lists.server.lists[-2:] == [FIRST, ("AgentJob", "")]
     await lists.complete()
     assert lists.server.lists[-1] == ("AgentJob", "")
-    assert len(lists.server.lists) == 4
+    assert [kind for kind, _ in lists.server.lists].count("AgentJob") == 2
 
 
 async def test_a_watch_goes_on_where_the_first_list_ended_and_after_a_gap_all_is_listed_again(lists):
@@ -195,7 +195,7 @@ async def test_a_watch_goes_on_where_the_first_list_ended_and_after_a_gap_all_is
     gone_later = lists.lives("old", "default", "old")
     await lists.complete()
 
-    assert (first, after_a_gap) == ("13", "15")
+    assert int(after_a_gap) == int(first) + 2
     assert (gone_later, lists.lives("old", "default", "old")) == (True, False)
     assert lists.lives("new", "default", "new")
 

@@ -22,6 +22,7 @@ from agentjobs.errors import (
     Invalid,
     NotFound,
     TooManyRequests,
+    Unauthenticated,
     Unavailable,
 )
 from agentjobs.kube.client import KubeClient
@@ -201,7 +202,7 @@ async def test_of_a_list_only_what_was_read_of_it_is_kept_and_an_expired_half_is
     ("code", "reason", "expected"),
     [
         (400, "BadRequest", Invalid),
-        (401, "Unauthorized", Denied),
+        (401, "Unauthorized", Unauthenticated),
         (403, "Forbidden", Denied),
         (404, "NotFound", NotFound),
         (405, "MethodNotAllowed", Invalid),
