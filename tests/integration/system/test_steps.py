@@ -14,6 +14,8 @@ SECOND = {"agent": "two", "text": "2"}
 # A start that asked the model of `one` again would be told nothing, and fail.
 GOES_ON = {"starts": [[FIRST, ENDLESS], [SECOND]]}
 ONCE = {"maxAttempts": 1, "maxInfraRestarts": 0}
+# A step under way may go on until five seconds before the end of it.
+BRIEF = {"terminationGracePeriodSeconds": 6}
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def steps_of(status):
 
 
 async def test_a_job_that_is_timed_out_after_a_new_step_goes_on_and_is_not_charged(system, halves):
-    await system.apply(*halves("slow", retry=ONCE, timeouts={"attempt": "15s"}))
+    await system.apply(*halves("slow", retry=ONCE, timeouts={"attempt": "15s"}, runtime=BRIEF))
     waiting = await system.phase("slow", "Retrying")
     status = await system.finished("slow")
 
@@ -63,7 +65,7 @@ async def test_a_job_that_is_timed_out_after_a_new_step_goes_on_and_is_not_charg
 
 async def test_a_job_that_is_timed_out_without_a_step_is_charged(system, halves):
     script = {"starts": [[{**ENDLESS, "agent": "one"}]]}
-    await system.apply(*halves("still", script, retry=ONCE, timeouts={"attempt": "5s"}))
+    await system.apply(*halves("still", script, retry=ONCE, timeouts={"attempt": "5s"}, runtime=BRIEF))
     status = await system.finished("still")
 
     assert (status["phase"], status["reason"]) == ("Failed", "AttemptTimeout")
@@ -72,7 +74,7 @@ async def test_a_job_that_is_timed_out_without_a_step_is_charged(system, halves)
 
 
 async def test_a_pod_that_is_lost_after_a_new_step_counts_against_nothing(system, halves):
-    await system.apply(*halves("lost", retry=ONCE, runtime={"terminationGracePeriodSeconds": 6}))
+    await system.apply(*halves("lost", retry=ONCE, runtime=BRIEF))
     await recorded(system, "lost")
     await system.client.delete(PODS, system.namespace, "lost-1")
     status = await system.finished("lost")
@@ -82,7 +84,7 @@ async def test_a_pod_that_is_lost_after_a_new_step_counts_against_nothing(system
 
 
 async def test_a_suspended_job_goes_on_after_its_last_step(system, halves):
-    await system.apply(*halves("held", retry=ONCE, runtime={"terminationGracePeriodSeconds": 6}))
+    await system.apply(*halves("held", retry=ONCE, runtime=BRIEF))
     await recorded(system, "held")
     await system.edit("held", suspend=True)
     held = await system.phase("held", "Suspended")
