@@ -21,6 +21,16 @@ MAX_CONDITIONS: Final = 16
 MAX_RESUME: Final = 253
 
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Generation = Annotated[int, Field(ge=0, description="`metadata.generation` this was said about.")]
+Conditions = Annotated[
+    tuple[Condition, ...],
+    Field(
+        max_length=MAX_CONDITIONS,
+        description="What holds, and why; see the reference of conditions.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    ),
+]
+"""`observedGeneration` and `conditions` as the status of every kind has them."""
 
 _STATUSES: Final = ("True", "False", "Unknown")
 # Most members of a status are of these types.

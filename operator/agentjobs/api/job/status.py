@@ -12,12 +12,13 @@ from typing import Annotated, Any, Final, cast
 
 from pydantic import Field, WithJsonSchema
 
-from agentjobs.api.conditions import Condition, FollowUpReason, Phase
+from agentjobs.api.conditions import FollowUpReason, Phase
 from agentjobs.api.job.relations import MAX_FOLLOW_UPS, MAX_TEMPLATE_NAME
 from agentjobs.api.raw_status import (
-    MAX_CONDITIONS,
     MAX_RESUME,
+    Conditions,
     Count,
+    Generation,
     keys_of,
     merge_patch,
     plain,
@@ -181,7 +182,7 @@ class FollowUpStatus:
 class AgentJobStatus:
     """What is known about the job."""
 
-    observed_generation: Annotated[int, Field(ge=0, description="`metadata.generation` this was said about.")] = 0
+    observed_generation: Generation = 0
     phase: Annotated[
         Phase | None,
         # No enum: phases may be added, and an older CRD must not refuse them.
@@ -196,14 +197,7 @@ class AgentJobStatus:
             "Absent while nothing does.",
         ),
     ] = None
-    conditions: Annotated[
-        tuple[Condition, ...],
-        Field(
-            max_length=MAX_CONDITIONS,
-            description="What holds, and why; see the reference of conditions.",
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-        ),
-    ] = ()
+    conditions: Conditions = ()
     start_time: Annotated[datetime | None, Field(description="When the first start was claimed.")] = None
     completion_time: Annotated[datetime | None, Field(description="When the job ended.")] = None
     next_attempt_time: Annotated[datetime | None, Field(description="Not before then starts the next one.")] = None

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Final, cast
 
 from pydantic import Field
 
-from agentjobs.api.conditions import Condition, Word
+from agentjobs.api.conditions import Word
 from agentjobs.api.raw_status import (
-    MAX_CONDITIONS,
+    Conditions,
     Count,
+    Generation,
     keys_of,
     merge_patch,
     plain,
@@ -77,15 +78,8 @@ class LimitLeft:
 class AgentQueueStatus:
     """What is known about the queue; counts are at most some seconds old."""
 
-    observed_generation: Annotated[int, Field(ge=0, description="`metadata.generation` this was said about.")] = 0
-    conditions: Annotated[
-        tuple[Condition, ...],
-        Field(
-            max_length=MAX_CONDITIONS,
-            description="What holds, and why; see the reference of conditions.",
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-        ),
-    ] = ()
+    observed_generation: Generation = 0
+    conditions: Conditions = ()
     max: Annotated[Count, Field(description="Jobs that may hold a slot at once.")] = 0
     running: Annotated[Count, Field(description="Jobs that hold a slot.")] = 0
     waiting: Annotated[Count, Field(description="Jobs that wait for a slot.")] = 0

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Final, cast
 
 from pydantic import Field
 
-from agentjobs.api.conditions import Condition, Word
+from agentjobs.api.conditions import Word
 from agentjobs.api.raw_status import (
-    MAX_CONDITIONS,
     MAX_RESUME,
+    Conditions,
     Count,
+    Generation,
     keys_of,
     merge_patch,
     plain,
@@ -91,15 +92,8 @@ class ActiveJob:
 class AgentScheduleStatus:
     """What is known about the schedule."""
 
-    observed_generation: Annotated[int, Field(ge=0, description="`metadata.generation` this was said about.")] = 0
-    conditions: Annotated[
-        tuple[Condition, ...],
-        Field(
-            max_length=MAX_CONDITIONS,
-            description="What holds, and why; see the reference of conditions.",
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-        ),
-    ] = ()
+    observed_generation: Generation = 0
+    conditions: Conditions = ()
     active: Annotated[
         tuple[ActiveJob, ...],
         Field(max_length=MAX_ACTIVE, description="Starts whose jobs have not ended, oldest first."),

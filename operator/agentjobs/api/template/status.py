@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, cast
+from typing import Any, Final, cast
 
-from pydantic import Field
-
-from agentjobs.api.conditions import Condition, Word
+from agentjobs.api.conditions import Word
 from agentjobs.api.raw_status import (
-    MAX_CONDITIONS,
+    Conditions,
+    Generation,
     keys_of,
     merge_patch,
     plain,
@@ -35,15 +34,8 @@ class ValidReason(Word):
 class AgentTemplateStatus:
     """What is known about the template."""
 
-    observed_generation: Annotated[int, Field(ge=0, description="`metadata.generation` this was said about.")] = 0
-    conditions: Annotated[
-        tuple[Condition, ...],
-        Field(
-            max_length=MAX_CONDITIONS,
-            description="What holds, and why; see the reference of conditions.",
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-        ),
-    ] = ()
+    observed_generation: Generation = 0
+    conditions: Conditions = ()
 
     @classmethod
     def parse(cls, raw: object) -> "AgentTemplateStatus":
