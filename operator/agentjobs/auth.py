@@ -6,6 +6,7 @@ server takes the token for, and may read what they may `get` or `list` as AgentJ
 answer a caller's request. Tokens are kept nowhere: answers are remembered under their SHA-256.
 """
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -24,6 +25,9 @@ from agentjobs.models.budget import DEFAULT_LLM_CALLS, Limits
 from agentjobs.problem import Problem, forbidden, unauthorized
 
 logger = logging.getLogger(__name__)
+
+ASK_AGAIN_SECONDS: Final = 1.0
+"""Until the API server says which cluster this is."""
 
 # A right that was taken away works on for at most this long.
 KNOWN_SECONDS: Final = 60.0
@@ -314,6 +318,16 @@ async def cluster_uid(kube: Reviewer) -> str:
         errors.Unavailable, errors.Denied: it cannot be asked, or not by us.
     """
     return str((await kube.get(NAMESPACES, None, CLUSTER_NAMESPACE))["metadata"]["uid"])
+
+
+async def wait_for_cluster_uid(kube: Reviewer, logger: logging.Logger, event: str) -> str:
+    """Return `cluster_uid` once the API server says it, however long that takes; each failure is logged as `event`."""
+    while True:
+        try:
+            return await cluster_uid(kube)
+        except (errors.Unavailable, errors.Denied) as error:
+            logger.warning(event, extra={"error": str(error)})
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
 
 
 def _plausible(token: str) -> str:

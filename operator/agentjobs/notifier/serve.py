@@ -16,7 +16,7 @@ from typing import Final
 import uvloop
 
 from agentjobs import errors, probes
-from agentjobs.auth import cluster_uid
+from agentjobs.auth import wait_for_cluster_uid
 from agentjobs.engine.background import Background
 from agentjobs.history.database import Database
 from agentjobs.history.outbox import Outbox
@@ -32,7 +32,6 @@ from agentjobs.settings import NotifierSettings, host_and_port
 logger = logging.getLogger(__name__)
 
 DATABASE_CONNECTIONS: Final = 4
-ASK_AGAIN_SECONDS: Final = 1.0
 # A request takes a minute at most. What is cut is sent again when its lease ends.
 DRAIN_SECONDS: Final = 15.0
 
@@ -99,7 +98,7 @@ class _Work:
 
     async def run(self, kube: KubeClient) -> None:
         """Learn the cluster's name, then work until cancelled."""
-        cluster = await _cluster(kube)
+        cluster = await wait_for_cluster_uid(kube, logger, "notifier.waits_for_cluster")
         self._sender = Sender(self._sinks, cluster=cluster)
         self._notifier = Notifier(
             Outbox(self._database, cluster=cluster),
@@ -128,12 +127,3 @@ class _Work:
     def check_database(self) -> str | None:
         """Say whether PostgreSQL is away."""
         return "PostgreSQL is away" if self._database.breaker.away else None
-
-
-async def _cluster(kube: KubeClient) -> str:
-    while True:
-        try:
-            return await cluster_uid(kube)
-        except (errors.Unavailable, errors.Denied) as error:
-            logger.warning("notifier.waits_for_cluster", extra={"error": str(error)})
-            await asyncio.sleep(ASK_AGAIN_SECONDS)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import uvloop
 
 from agentjobs import errors
-from agentjobs.auth import Authenticator, cluster_uid
+from agentjobs.auth import Authenticator, wait_for_cluster_uid
 from agentjobs.engine.background import Background
 from agentjobs.history.database import Database
 from agentjobs.history.model_calls import ModelCalls
@@ -54,8 +54,6 @@ DATABASE_CONNECTIONS: Final = 10
 SETTLE_SECONDS: Final = 5.0
 # A proxy that was not seen for 45 s is missed, and its calls are lost.
 SEEN_SECONDS: Final = 10.0
-# Until the API server says which cluster this is.
-ASK_AGAIN_SECONDS: Final = 1.0
 
 
 def run(settings: ProxySettings) -> None:
@@ -146,7 +144,7 @@ class _Parts:
 
     async def begin(self, kube: KubeClient) -> None:
         """Learn the cluster's name, make everything, and let requests in."""
-        cluster = await _cluster(kube)
+        cluster = await wait_for_cluster_uid(kube, logger, "proxy.waits_for_cluster")
         ledger = ModelCalls(self._database, cluster=cluster)
         queues = QueueLimits(QueueModels(self._database, cluster=cluster), on_change=self._queues_changed)
         limits = ModelLimits(self._database, cluster=cluster)
@@ -209,12 +207,3 @@ class _Parts:
             except errors.AgentJobsError as error:
                 logger.warning("proxy.unseen", extra={"error": str(error)})
             await asyncio.sleep(SEEN_SECONDS)
-
-
-async def _cluster(kube: KubeClient) -> str:
-    while True:
-        try:
-            return await cluster_uid(kube)
-        except (errors.Unavailable, errors.Denied) as error:
-            logger.warning("proxy.waits_for_cluster", extra={"error": str(error)})
-            await asyncio.sleep(ASK_AGAIN_SECONDS)
