@@ -84,6 +84,10 @@ class System:
         found, _ = await self.client.list(EVENTS, self.namespace, field_selector=f"involvedObject.name={name}")
         return {event["reason"]: event["message"] for event in found}
 
+    async def event(self, name, reason):
+        """Wait for an Event: the recorder writes them beside the status, not before it."""
+        await self.until(name, lambda events: reason in events, status_of=self.events)
+
     async def edit(self, name, **spec):
         await self.client.patch(AGENTJOBS, self.namespace, name, {"spec": spec})
 
