@@ -70,6 +70,15 @@ ENV_GRACE_SECONDS: Final = "AGENTJOBS_GRACE_SECONDS"
 ENV_ENGINE: Final = "AGENTJOBS_ENGINE"
 """Which engine of the runner runs the agent. Pods made before there was a choice lack it; they run `ENGINE_ADK`."""
 ENGINE_ADK: Final = "adk"
+ENGINE_CLAUDE_CODE: Final = "claude-code"
+ENV_CLAUDE: Final = "AGENTJOBS_CLAUDE"
+"""Path of Claude Code's CLI; unset where it is `claude` of PATH."""
+ENV_WORKSPACE: Final = "AGENTJOBS_WORKSPACE"
+"""Folder of the workspace, whose `TREE` is the checkout; unset without one."""
+ENV_GIT_CREDENTIALS: Final = "AGENTJOBS_GIT_CREDENTIALS"
+"""Folder with the keys of a Secret, in the containers that clone and publish; unset without one."""
+ENV_GIT_CACHE: Final = "AGENTJOBS_GIT_CACHE"
+"""Folder that outlives pods, in the container that clones; unset without one."""
 
 ENV_MODELS_URL: Final = "AGENTJOBS_MODELS_URL"
 """Address of the model proxy. Unset where models are asked directly, with keys of the pod's environment."""
@@ -83,6 +92,19 @@ ENV_MCP_HEADER: Final = "AGENTJOBS_MCP_HEADER_"
 
 RUNNER_CONTAINER: Final = "runner"
 RUNNER_COMMAND: Final = ("python", "-m", "agentjobs_runner")
+CLONE_CONTAINER: Final = "workspace"
+"""The init container that checks out the workspace."""
+CLONE_COMMAND: Final = ("python", "-m", "agentjobs_runner.workspace", "clone")
+PUBLISH_CONTAINER: Final = "publish"
+"""The container that publishes. In its pod the runner is an init container: it begins when the agent is gone."""
+PUBLISH_COMMAND: Final = ("python", "-m", "agentjobs_runner.workspace", "publish")
+WORKSPACE_MOUNT: Final = "/workspace"
+TREE: Final = "tree"
+"""The checkout, in the folder of the workspace."""
+GIT_CREDENTIALS_MOUNT: Final = "/var/run/agentjobs-git"
+GIT_CACHE_MOUNT: Final = "/var/cache/agentjobs-git"
+WORKSPACE_MOUNTS: Final = (WORKSPACE_MOUNT, GIT_CREDENTIALS_MOUNT, GIT_CACHE_MOUNT)
+WORKSPACE_VOLUMES: Final = ("workspace", "git-read", "git-write", "git-cache", "publish-tmp")
 TOKEN_AUDIENCE: Final = "agentjobs-gateway"  # noqa: S105  an audience, not a secret
 TOKEN_MOUNT: Final = "/var/run/agentjobs"  # noqa: S105  a folder
 GATEWAY_CA_FILE: Final = f"{TOKEN_MOUNT}/gateway-ca.crt"
@@ -108,6 +130,13 @@ PATH_ARTIFACT_VERSIONS: Final = "/v1/attempt/artifacts/versions"
 """GET (`?name=<name>`) lists the versions of an artifact: `ArtifactVersions`, empty where there is none."""
 PATH_MEMORY: Final = "/v1/attempt/memory"
 """POST `MemoryQuery` searches what was said in other sessions of the same app and user; answered with `MemoryHits`."""
+PATH_KEPT: Final = "/v1/attempt/kept"
+"""GET lists the files that starts of the job's run keep for later ones: `KeptFiles`."""
+PATH_KEPT_CONTENT: Final = "/v1/attempt/kept/content"
+"""GET (`?name=<name>&offset=<bytes>`) answers up to `MAX_KEPT_PART_BYTES` of a file from there, fewer at its end only;
+404 with reason NotFound where there is none. PUT (`?name=<name>&offset=<bytes>`) makes the file what it was up to the
+offset, and then the body, which has at most `MAX_KEPT_PART_BYTES`: 204; 422 where it is shorter than the offset, 413
+above `MAX_KEPT_BYTES` or `MAX_KEPT_FILES`. DELETE (`?name=<name>`): 204."""
 HEADER_ARTIFACT: Final = "Agentjobs-Artifact"
 """Its value is JSON in ASCII."""
 USER_PREFIX: Final = "user:"
@@ -131,6 +160,8 @@ HEADER_MODEL: Final = "Agentjobs-Model"
 """On an answer: the model that was asked, where it is not the one that the request named."""
 REFUSAL_PREFIX: Final = "agentjobs.dev/"
 """What the proxy refuses has the shape of the provider's own errors; its code is this and a class of `ErrorClass`."""
+REFUSAL_DELAY: Final = ";retry-after="
+"""Follows the class, with whole seconds, for clients that show the code but not the header."""
 
 # The runner beats this often; the operator takes 30 s of silence of an evicted node's pod for its loss.
 HEARTBEAT_SECONDS: Final = 10.0
@@ -175,10 +206,18 @@ MAX_ARTIFACTS_BYTES: Final = 256 * 1024 * 1024
 """Of all versions of all artifacts of one session, and of one user of an app."""
 MAX_METADATA_BYTES: Final = 2 * 1024
 """Of the metadata of one version, as JSON in ASCII."""
+MAX_KEPT_PART_BYTES: Final = 1024 * 1024
+MAX_KEPT_NAME_CHARS: Final = 200
+MAX_KEPT_FILES: Final = 500
+"""Of one run."""
+MAX_KEPT_BYTES: Final = 256 * 1024 * 1024
+"""Of all kept files of one run."""
 MAX_QUERY_CHARS: Final = 8 * 1024
 MAX_MEMORIES: Final = 50
 MAX_MEMORY_CHARS: Final = 8 * 1024
 """Of the text of one hit, which is cut."""
+MAX_PUBLISHED_CHARS: Final = 512
+"""Of the address of a pull request."""
 # The kubelet keeps 4,096 bytes of a termination message; ours stays well below.
 MAX_TERMINATION_BYTES: Final = 3 * 1024
 MAX_SUMMARY_BYTES: Final = 512
@@ -250,6 +289,13 @@ class ErrorClass(StrEnum):
     VERSION_MISMATCH = "VersionMismatch"
     MODEL_NOT_ALLOWED = "ModelNotAllowed"
     UNKNOWN_MODEL_PRICE = "UnknownModelPrice"
+    BINARY_NOT_FOUND = "BinaryNotFound"
+    COMMAND_FAILED = "CommandFailed"
+    MAX_TURNS_EXCEEDED = "MaxTurnsExceeded"
+    REPOSITORY_UNAVAILABLE = "RepositoryUnavailable"
+    REPOSITORY_INVALID = "RepositoryInvalid"
+    PUBLISH_FAILED = "PublishFailed"
+    PUBLISH_REFUSED = "PublishRefused"
 
 
 # Exit codes of the runner, from sysexits.h where one fits. The termination message decides; they are for people and for
@@ -537,6 +583,31 @@ class MemoryHits(TypedDict):
     memories: list[MemoryHit]
 
 
+class KeptFile(TypedDict):
+    """A file that is kept for later starts."""
+
+    name: str
+    """Printable ASCII of at most `MAX_KEPT_NAME_CHARS`. It is no path."""
+    bytes: int
+
+
+class KeptFiles(TypedDict):
+    """What `GET /v1/attempt/kept` answers, by name."""
+
+    files: list[KeptFile]
+
+
+class Published(TypedDict):
+    """What a publish container did."""
+
+    branch: str
+    """Empty where nothing had changed."""
+    commit: str
+    """Hexadecimal."""
+    pullRequest: NotRequired[str]
+    """Its address, for people."""
+
+
 class Used(TypedDict):
     """What the starts of a job used so far, as far as its budget counts them."""
 
@@ -623,6 +694,8 @@ class TerminationMessage:
     summary: str = ""
     outcome: str | None = None
     """What the answer decided; rules of `resultPolicy` match on it. None without one."""
+    published: Published | None = None
+    """Of the publish container alone."""
 
     def dump(self) -> str:
         """Return the JSON written to the termination file, at most `MAX_TERMINATION_BYTES` bytes of UTF-8."""
@@ -641,6 +714,8 @@ class TerminationMessage:
                 body["delaySeconds"] = self.delay_seconds
             if self.outcome is not None:
                 body["outcome"] = self.outcome[:MAX_OUTCOME_CHARS]
+            if self.published is not None:
+                body["published"] = self.published
             text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
             if len(text.encode()) <= MAX_TERMINATION_BYTES:
                 return text
@@ -669,9 +744,26 @@ class TerminationMessage:
                 delay_seconds=None if delay is None else min(max(0.0, float(delay)), MAX_DELAY_SECONDS),
                 summary=cut(str(body["summary"]), MAX_SUMMARY_BYTES),
                 outcome=outcome[:MAX_OUTCOME_CHARS] if isinstance(outcome, str) else None,
+                published=_published(body.get("published")),
             )
         except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
             return None
+
+
+def _published(told: object) -> Published | None:
+    """What a container says it published; None where it does not say it whole."""
+    if not isinstance(told, dict):
+        return None
+    branch, commit, request = told.get("branch"), told.get("commit"), told.get("pullRequest")
+    if not isinstance(branch, str) or not isinstance(commit, str) or len(branch) > 253 or len(commit) > 64:
+        return None
+    if commit.strip("0123456789abcdef"):
+        return None
+    found = Published(branch=branch, commit=commit)
+    # People follow it: nothing but an address of the web.
+    if isinstance(request, str) and len(request) <= MAX_PUBLISHED_CHARS and request.startswith(("https://", "http://")):
+        found["pullRequest"] = request
+    return found
 
 
 def _is_word(text: str) -> bool:

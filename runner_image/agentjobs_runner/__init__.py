@@ -27,6 +27,7 @@ Steps that later starts find again:
 What outlives the job:
 
     stores       what engines use                 gateway_stores  session, artifacts and memory, which the gateway keeps
+    kept         files for later starts of the job
 
 What engines share:
 
@@ -39,6 +40,11 @@ What engines share:
 The engines:
 
     adk          agents of Google ADK
+    claude_code  Claude Code
+
+The agent's files:
+
+    workspace    clones a repository before the agent, keeps its changes, publishes them after it
 """
 
 from agentjobs_runner.control import Cancel, Permanent, Snooze

@@ -91,7 +91,7 @@ def test_the_dev_extra_brings_what_the_development_cluster_needs():
     [
         *(ROOT / "operator" / "agentjobs" / name for name in LISTED),
         ROOT / "runner_image" / "agentjobs_runner",
-        ROOT / "runner_image" / "agentjobs_runner" / "adk",
+        *(ROOT / "runner_image" / "agentjobs_runner" / name for name in ("adk", "claude_code", "workspace")),
         ROOT / "devcluster" / "devcluster",
         *(ROOT / "devcluster" / "devcluster" / name for name in ("apiserver", "controllers", "node")),
     ],

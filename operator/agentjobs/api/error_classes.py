@@ -142,4 +142,29 @@ CLASSES: Final[Mapping[ErrorClass, Described]] = {
         "The job has a budget in dollars, and the installation knows no price of a model that its code asks for.",
         *_FAIL,
     ),
+    ErrorClass.BINARY_NOT_FOUND: Described(
+        "The image has no `claude`, or no `git` that the workspace needs; see the how-to about coding agents.", *_FAIL
+    ),
+    ErrorClass.COMMAND_FAILED: Described(
+        "Claude Code ended without a result, or the agent's program without one that can be read.", *_RETRY
+    ),
+    ErrorClass.MAX_TURNS_EXCEEDED: Described(
+        "`budget.maxTurns` is reached, over all starts.", "by `budget.onExceeded`", "no"
+    ),
+    ErrorClass.REPOSITORY_UNAVAILABLE: Described(
+        "The repository of `workspace.git` cannot be reached, or breaks off.", *_RETRY
+    ),
+    ErrorClass.REPOSITORY_INVALID: Described(
+        "The repository refuses the credentials, or has no such ref, commit or submodule.", *_FAIL
+    ),
+    ErrorClass.PUBLISH_FAILED: Described(
+        "The agent succeeded, and the push or the pull request failed. The next start publishes again; the agent does "
+        "not run again.",
+        *_RETRY,
+    ),
+    ErrorClass.PUBLISH_REFUSED: Described(
+        "The agent succeeded, and what it made must not or cannot be pushed: a secret in it, a branch with other "
+        "commits, credentials that may not write.",
+        *_FAIL,
+    ),
 }

@@ -160,7 +160,7 @@ def _is_private(path: Path) -> bool:
 MAX_DEPTH_SHOWN: Final = 12
 _PLAIN_NAME: Final = re.compile("[A-Za-z_][A-Za-z0-9_-]{0,62}", re.ASCII)
 _REQUIRED: Final[Mapping[Path, str]] = {
-    ("agent",): "is required; name the agent with agent.inline or agent.module",
+    ("agent",): "is required; name it with agent.inline, agent.module, agent.claudeCode or agent.container",
     ("input",): "is required; give the agent its message with input.message or input.messageFrom",
 }
 _TYPES: Final[Mapping[str, str]] = {

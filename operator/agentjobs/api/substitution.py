@@ -18,6 +18,7 @@ from typing import Any, Final, cast
 
 from agentjobs.api.conditions import AcceptedReason
 from agentjobs.api.job.team import looked_up
+from agentjobs.api.job.workspace import WORKSPACE_TEXTS
 from agentjobs.api.problems import Path, Problem, field_name, shown
 from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_SCHEDULED_TIME
 from agentjobs.durations import format_time, parse_time
@@ -189,7 +190,23 @@ def texts(spec: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
                 for place, one in enumerate(inline["agents"])
             ]
         new["agent"] = {**agent, "inline": inline}
+    claude = agent.get("claudeCode") if isinstance(agent, Mapping) else None
+    if isinstance(agent, Mapping) and isinstance(claude, Mapping):
+        for name in ("systemPrompt", "appendSystemPrompt"):
+            claude = _with_text(claude, ("agent", "claudeCode", name), visit)
+        new["agent"] = {**agent, "claudeCode": claude}
+    workspace = new.get("workspace")
+    if isinstance(workspace, Mapping):
+        new["workspace"] = {**workspace, **_workspace(workspace, visit)}
     return new
+
+
+def _workspace(workspace: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
+    return {
+        part: _with_text(workspace[part], (top, part, key), visit)
+        for top, part, key in WORKSPACE_TEXTS
+        if isinstance(workspace.get(part), Mapping)
+    }
 
 
 def follow_up_texts(spec: Mapping[str, Any], visit: Visit) -> dict[str, Any]:

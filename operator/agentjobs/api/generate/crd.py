@@ -9,6 +9,7 @@ server judges that in the tests.
 
 import argparse
 import difflib
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,9 @@ from agentjobs.api.template.status import AgentTemplateStatus
 from agentjobs.contract import GROUP, VERSION
 
 HEADER: Final = "# Made from operator/agentjobs/api by `python -m agentjobs.api.generate.crd crds`; do not edit.\n"
+
+_SENTENCE: Final = re.compile(r"(?<=\w\w[.:)])\s.*", re.DOTALL)
+"""What follows the first sentence."""
 
 IMMUTABLE: Final = aliases(AgentJobSpec, Changes.NEVER)
 FIXED_AFTER_START: Final = aliases(AgentJobSpec, Changes.BEFORE_START)
@@ -190,6 +194,7 @@ def schedule_spec_schema() -> Schema:
     catch_up["default"] = {}
     job = schema["properties"]["jobTemplate"]["properties"]["spec"]
     add_job_rules(job)
+    _shorten(job)
     # A template is edited as one likes: what is fixed is fixed in each job that was made from it.
     add_rule(job, "!has(self.startAt)", "startAt cannot stand here: the schedule says when")
     add_rule(job, "!has(self.startAfter)", "startAfter cannot stand here: the schedule says when")
@@ -203,6 +208,15 @@ def schedule_spec_schema() -> Schema:
         "catchUp.policy All and concurrencyPolicy Replace exclude each other: each start would cancel the one before",
     )
     return schema
+
+
+def _shorten(schema: Schema) -> None:
+    """Leave the first sentence of each description: the whole stands in the AgentJob, and a CRD has a limit of size."""
+    for field in schema.get("properties", {}).values():
+        if "description" in field:
+            field["description"] = _SENTENCE.sub("", field["description"])
+        _shorten(field)
+        _shorten(field.get("items", {}))
 
 
 def _set_defaults(schema: Schema, model: type[BaseModel]) -> None:

@@ -8,15 +8,17 @@ from collections.abc import Mapping
 from typing import Final
 
 from agentjobs.api.generate.structural import Schema, add_rule
-from agentjobs.api.job.agent import RESERVED_AGENT_NAME
+from agentjobs.api.job.agent import AGENT_KINDS, RESERVED_AGENT_NAME
 
 REQUIRED: Final[Mapping[str, str]] = {
-    "agent": "agent is required: name the agent with agent.inline or agent.module, here or in the template",
+    "agent": "agent is required: name it with agent.inline, agent.module, agent.claudeCode or agent.container, here or "
+    "in the template",
     "input": "input is required: give the agent its message with input.message or input.messageFrom, here or in the "
     "template",
 }
 _COMPLETE: Final[Mapping[str, str]] = {
-    "agent": "has(self.agent) && (has(self.agent.inline) || has(self.agent.module))",
+    "agent": "has(self.agent) && (has(self.agent.inline) || has(self.agent.module) || has(self.agent.claudeCode) || "
+    "has(self.agent.container))",
     "input": "has(self.input) && (has(self.input.message) || has(self.input.messageFrom))",
 }
 """What a job without a template must have."""
@@ -42,7 +44,17 @@ def add_job_rules(schema: Schema, *, complete: bool = True) -> None:
         )
     _refuse_reserved_names(spec["agent"]["properties"]["inline"])
     _refuse_two_instructions(spec["agent"]["properties"]["inline"])
-    add_rule(spec["agent"], "!(has(self.inline) && has(self.module))", "agent needs exactly one of inline and module")
+    kinds = ", ".join(f"has(self.{kind})" for kind in AGENT_KINDS)
+    one = f"agent needs exactly one of {', '.join(AGENT_KINDS[:-1])} and {AGENT_KINDS[-1]}"
+    add_rule(spec["agent"], f"[{kinds}].filter(x, x).size() <= 1", one)
+    claude, workspace = spec["agent"]["properties"]["claudeCode"], spec["workspace"]
+    both = "has(self.mcpConfig) && has(self.mcpConfigFrom)"
+    add_rule(claude, f"!({both})", "mcpConfig and mcpConfigFrom exclude each other")
+    add_rule(
+        workspace["properties"]["worktree"],
+        "!has(self.mode) || self.mode != 'Named' || has(self.name)",
+        "a Named worktree needs a name",
+    )
     add_rule(
         spec["input"],
         "!(has(self.message) && has(self.messageFrom))",

@@ -16,6 +16,8 @@ from agentjobs.api.fields import (
     SERVER_NAME,
     TOOL_NAME,
 )
+from agentjobs.api.job.coding import ClaudeCode, Container
+from agentjobs.api.job.references import ConfigMapKeyRef
 from agentjobs.api.model import Integer, Model
 from agentjobs.models.names import SCRIPTED
 
@@ -24,6 +26,10 @@ RESERVED_AGENT_NAME: Final = "user"
 AgentName = Annotated[str, Field(min_length=1, max_length=63, pattern=IDENTIFIER)]
 AgentClass = Literal["LlmAgent", "SequentialAgent", "ParallelAgent", "LoopAgent"]
 ModelName = Annotated[str, Field(min_length=1, max_length=253, pattern=MODEL_NAME)]
+
+
+AGENT_KINDS: Final = ("inline", "module", "claudeCode", "container")
+"""The members of `agent` of which exactly one says what runs."""
 
 
 class ConfigMapKey(NamedTuple):
@@ -45,13 +51,6 @@ def scripted_model(model: str | None) -> ConfigMapKey | None:
     if not re.fullmatch(DNS_SUBDOMAIN, name) or not re.fullmatch(CONFIG_KEY, key):
         raise ValueError(f"{model[:80]!r} names no ConfigMap and key; use {SCRIPTED}<configmap>/<key>")
     return ConfigMapKey(name, key)
-
-
-class ConfigMapKeyRef(Model):
-    """A key of a ConfigMap in the job's namespace."""
-
-    name: str = Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN, description="Name of the ConfigMap.")
-    key: str = Field(min_length=1, max_length=253, pattern=CONFIG_KEY, description="Key in its data.")
 
 
 class InstructionFrom(Model):
@@ -206,17 +205,24 @@ class Module(Model):
 
 
 class Agent(Model):
-    """What runs: exactly one of inline and module."""
+    """What runs: exactly one of inline, module, claudeCode and container."""
 
     model: ModelName | None = Field(
         default=None,
         description="Model of the root agent, and of all further agents that name none, in graphs and tools too; a "
         "script replaces every model. Refused when no agent takes it. `gemini-…`, `openai/…` (also for hosts that "
         "speak OpenAI's API, see OPENAI_BASE_URL), `anthropic/…`, another `provider/model` in images with LiteLLM, or "
-        "`scripted/<configmap>/<key>` for answers written down in a ConfigMap.",
+        "`scripted/<configmap>/<key>` for answers written down in a ConfigMap. For claudeCode a model of Anthropic: "
+        "`sonnet`, `claude-…` or `anthropic/claude-…`; by default the CLI's own.",
     )
     inline: Inline | None = Field(default=None, description="An agent written down here; needs no code.")
     module: Module | None = Field(default=None, description="An agent written in Python, in the runner's image.")
+    claude_code: ClaudeCode | None = Field(
+        default=None, description="Claude Code, whose CLI is in the runner's image. Its folder is the workspace's."
+    )
+    container: Container | None = Field(
+        default=None, description="Any program in an image of your own that speaks the runner contract."
+    )
     run_config: dict[str, Any] = Field(
         default_factory=dict,
         description="Settings of ADK's RunConfig, by its names: `max_llm_calls` (of one start; no limit by default, "

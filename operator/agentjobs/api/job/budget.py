@@ -49,6 +49,13 @@ class Budget(Model):
     max_tool_calls: Integer | None = Field(
         default=None, ge=1, le=MAX_CALLS, description="Calls of tools, counted as calls of models. Default: no limit."
     )
+    max_turns: Integer | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_CALLS,
+        description="Turns of agent.claudeCode: answers of its main model, without those of its subagents. "
+        "Default: no limit.",
+    )
     scope: Literal["Job", "Attempt"] = Field(
         default="Job",
         description="What is counted together: Job counts all starts, Attempt those of the current attempt, so that "

@@ -10,11 +10,11 @@ from typing import Any, Final
 from agentjobs.api.job.runtime import RESERVED_ENV_PREFIX
 from agentjobs.api.job.team import Raw, as_list, as_object
 from agentjobs.api.problems import Path, Problem, field_name, problem_at
-from agentjobs.contract import TOKEN_MOUNT
+from agentjobs.contract import TOKEN_MOUNT, WORKSPACE_MOUNTS, WORKSPACE_VOLUMES
 
 RESERVED_DOMAINS: Final = frozenset({"agentjobs.dev", "app.kubernetes.io", "kubernetes.io", "k8s.io"})
-RESERVED_VOLUMES: Final = ("tmp", "token")
-RESERVED_PATHS: Final = frozenset({"/", "/dev", "/proc", "/sys", "/tmp", TOKEN_MOUNT})  # noqa: S108  refused, not used
+RESERVED_VOLUMES: Final = ("tmp", "token", *WORKSPACE_VOLUMES)
+RESERVED_PATHS: Final = frozenset({"/", "/dev", "/proc", "/sys", "/tmp", TOKEN_MOUNT, *WORKSPACE_MOUNTS})  # noqa: S108  refused, not used
 RESTRICTED_VOLUMES: Final = frozenset(
     {
         "name",
@@ -39,9 +39,13 @@ def exactly_one(path: Path, value: object, members: tuple[str, ...]) -> Iterator
         return
     present = [member for member in members if value.get(member) is not None]
     if not present:
-        yield Problem(field_name(path), "", f"needs one of {' and '.join(members)}", lacking=True)
+        yield Problem(field_name(path), "", f"needs one of {_listed(members)}", lacking=True)
     elif len(present) > 1:
         yield Problem(field_name(path), "", f"has {' and '.join(present)}, which exclude each other; keep one")
+
+
+def _listed(words: tuple[str, ...]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def pod_problems(spec: Raw) -> Iterator[Problem]:

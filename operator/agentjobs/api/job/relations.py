@@ -117,8 +117,11 @@ class FollowUp(Model):
     )
     priority: Integer | None = Field(default=None, ge=0, le=9, description="Its priority. Default: the template's.")
     start_after: Duration | None = Field(default=None, description="Not before its creation plus this.")
-    inherit: tuple[Literal["Session"], ...] = Field(
-        default=(), max_length=4, description="What it takes over. Session: it continues this job's ADK session."
+    inherit: tuple[Literal["Session", "Workspace"], ...] = Field(
+        default=(),
+        max_length=4,
+        description="What it takes over. Session: it continues this job's ADK session. Workspace: its worktree is this "
+        "job's, which must be Named.",
     )
     for_each: str | None = Field(
         default=None,

@@ -17,8 +17,9 @@ from pydantic import ValidationError
 
 from agentjobs.api.changes import Changes, aliases
 from agentjobs.api.composition import Unusable, composed, escaped
-from agentjobs.api.job.agent import AgentBase, ConfigMapKey, ConfigMapKeyRef, scripted_model
+from agentjobs.api.job.agent import AgentBase, ConfigMapKey, scripted_model
 from agentjobs.api.job.output import schema_problems
+from agentjobs.api.job.references import ConfigMapKeyRef
 from agentjobs.api.job.relations import is_of_a_trigger
 from agentjobs.api.job.spec import AgentJobSpec, Input, Session, default_agent_name, default_app_name
 from agentjobs.api.job.team import placeholder_problems
@@ -56,6 +57,8 @@ def config_map_keys(spec: AgentJobSpec) -> set[ConfigMapKey]:
     if spec.input.message_from is not None:
         keys.add(_key(spec.input.message_from.config_map_key_ref))
     keys.update(key for _, key in _instructions(spec))
+    if (reference := _mcp_config(spec)) is not None:
+        keys.add(reference)
     if spec.output is not None and spec.output.schema_from is not None:
         keys.add(_key(spec.output.schema_from.config_map_key_ref))
     return keys
@@ -129,6 +132,10 @@ def _put_in_texts(dumped: dict[str, Any], spec: AgentJobSpec, contents: Mapping[
         member, field = (inline, "agent.inline") if index is None else (inline["agents"][index], _AGENTS.format(index))
         member.pop("instructionFrom")
         member["instruction"] = _instruction(contents, key, f"{field}.instructionFrom", spec.input.state)
+    if (config := _mcp_config(spec)) is not None:
+        claude = dumped["agent"]["claudeCode"]
+        claude.pop("mcpConfigFrom")
+        claude["mcpConfig"] = _content(contents, config, "agent.claudeCode.mcpConfigFrom")
     if spec.output is not None and spec.output.schema_from is not None:
         key = _key(spec.output.schema_from.config_map_key_ref)
         dumped["output"].pop("schemaFrom")
@@ -357,6 +364,12 @@ def spec_hash(resolved: Resolved) -> str:
 
 def _key(reference: ConfigMapKeyRef) -> ConfigMapKey:
     return ConfigMapKey(reference.name, reference.key)
+
+
+def _mcp_config(spec: AgentJobSpec) -> ConfigMapKey | None:
+    """The key of the configuration of Claude Code's MCP servers, where it is taken from a ConfigMap."""
+    claude = spec.agent.claude_code
+    return None if claude is None or claude.mcp_config_from is None else _key(claude.mcp_config_from.config_map_key_ref)
 
 
 def _instructions(spec: AgentJobSpec) -> Iterator[tuple[int | None, ConfigMapKey]]:

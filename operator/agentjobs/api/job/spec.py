@@ -16,13 +16,15 @@ from pydantic import Field, Strict
 
 from agentjobs.api.changes import ALWAYS, BEFORE_START, NEVER, OF_ONE_RUN
 from agentjobs.api.fields import APP_NAME, DNS_LABEL, MAX_PARTITION_KEY, ONE_LINE, Duration, Instant
-from agentjobs.api.job.agent import RESERVED_AGENT_NAME, Agent, ConfigMapKeyRef
+from agentjobs.api.job.agent import RESERVED_AGENT_NAME, Agent
 from agentjobs.api.job.budget import Budget
 from agentjobs.api.job.isolation import Isolation
 from agentjobs.api.job.notifications import MAX_NOTIFICATIONS, Notification
+from agentjobs.api.job.references import ConfigMapKeyRef
 from agentjobs.api.job.relations import MAX_FOLLOW_UPS, MAX_PARAMETERS, After, FollowUp, Parameters, TemplateRef, Unique
 from agentjobs.api.job.runtime import Runtime
 from agentjobs.api.job.steps import Steps
+from agentjobs.api.job.workspace import Workspace
 from agentjobs.api.model import Boolean, Integer, Model
 from agentjobs.contract import PROGRESS_SECONDS
 
@@ -361,6 +363,9 @@ class AgentJobSpec(Model):
         default_factory=Steps,
         description="What is recorded while the agent runs, and how single steps are tried. A step is a model's whole "
         "answer, a tool's result, or a value of the agent's code.",
+    )
+    workspace: Annotated[Workspace | None, NEVER] = Field(
+        default=None, description="A checkout of a Git repository, which is the agent's folder. Default: none."
     )
     isolation: Annotated[Isolation, NEVER] = Field(
         default_factory=Isolation, description="How far the job's pods are kept apart from the rest."

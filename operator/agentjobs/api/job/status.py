@@ -90,6 +90,15 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishedWorkspace:
+    """What was published of the workspace, by the word of the publish container."""
+
+    branch: Annotated[str, Field(max_length=253, description="The branch; empty where nothing had changed.")] = ""
+    commit: Annotated[str, Field(max_length=64, description="Its commit.")] = ""
+    pull_request: Annotated[str, Field(max_length=512, description="Address of the pull request, if any.")] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ResultSummary:
     """The answer, shortened; `agentjobs result NAME` prints the whole."""
 
@@ -108,6 +117,9 @@ class ResultSummary:
     outcome: Annotated[
         str | None,
         Field(max_length=63, description="What the answer decided, by `output.outcomeKey`; absent without one."),
+    ] = None
+    workspace: Annotated[
+        PublishedWorkspace | None, Field(description="What was published of the workspace; absent without.")
     ] = None
 
 
@@ -345,6 +357,15 @@ def _result(raw: object) -> ResultSummary | None:
         truncated=raw.get("truncated") is True,
         ref=read_text(raw, "ref"),
         outcome=read_text(raw, "outcome") or None,
+        workspace=_published(raw.get("workspace")),
+    )
+
+
+def _published(raw: object) -> PublishedWorkspace | None:
+    if not isinstance(raw, Mapping):
+        return None
+    return PublishedWorkspace(
+        branch=read_text(raw, "branch"), commit=read_text(raw, "commit"), pull_request=read_text(raw, "pullRequest")
     )
 
 

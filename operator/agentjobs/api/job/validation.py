@@ -19,6 +19,8 @@ from pydantic_core import ErrorDetails
 
 from agentjobs.api.conditions import AcceptedReason
 from agentjobs.api.job.after import after_problems
+from agentjobs.api.job.agent import AGENT_KINDS
+from agentjobs.api.job.coding_rules import coding_problems
 from agentjobs.api.job.follow_up_rules import follow_up_problems
 from agentjobs.api.job.output import schema_problems
 from agentjobs.api.job.pod_rules import exactly_one, pod_problems
@@ -26,6 +28,7 @@ from agentjobs.api.job.run_config import run_config_problems
 from agentjobs.api.job.spec import MAX_JOB_NAME, MAX_SCHEMA_BYTES, MAX_SPEC_BYTES, MAX_STATE_BYTES, AgentJobSpec
 from agentjobs.api.job.step_rules import step_problems
 from agentjobs.api.job.team import Raw, as_list, as_object, scripted_problems, team_problems
+from agentjobs.api.job.workspace_rules import workspace_problems
 from agentjobs.api.problems import (
     MAX_PROBLEMS,
     Path,
@@ -162,7 +165,7 @@ def grown_problems(spec: Raw, names: Mapping[str, str]) -> Iterator[Problem]:
     faults = [*_size_problems((), grown, MAX_SPEC_BYTES), *_hostile_content(grown)]
     faults += _size_problems(("input", "state"), as_object(grown.get("input")).get("state"), MAX_STATE_BYTES)
     model = _model(grown)
-    faults += model if isinstance(model, list) else ()
+    faults += model if isinstance(model, list) else workspace_problems(grown)
     yield from (replace(fault, message=f"{fault.message}, once its names have values") for fault in faults)
     yield from placeholder_faults(spec, names)
 
@@ -253,7 +256,7 @@ def _rule_problems(spec: Raw) -> Iterator[Problem]:
     if spec.get("startAt") is not None and spec.get("startAfter") is not None:
         yield problem_at(("startAfter",), spec["startAfter"], "and startAt exclude each other; remove one")
     yield from _unique_problems(spec)
-    yield from exactly_one(("agent",), spec.get("agent"), ("inline", "module"))
+    yield from exactly_one(("agent",), spec.get("agent"), AGENT_KINDS)
     yield from exactly_one(("input",), spec.get("input"), ("message", "messageFrom"))
     yield from _output_problems(spec.get("output"))
     for problem in schema_problems(as_object(spec.get("output")).get("schema")):
@@ -264,6 +267,8 @@ def _rule_problems(spec: Raw) -> Iterator[Problem]:
     yield from _module_problems(as_object(agent.get("module")))
     if as_object(spec.get("session")).get("appName") == "user":
         yield problem_at(("session", "appName"), "user", "is ADK's name for the person; use another")
+    yield from coding_problems(spec)
+    yield from workspace_problems(spec)
     yield from _timeout_problems(spec)
     yield from step_problems(spec)
     yield from _policy_problems(spec)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from agentjobs.api.conditions import AcceptedReason
+from agentjobs.api.job.agent import AGENT_KINDS
 from agentjobs.api.problems import Path, Problem, field_name
 
 JOB: Final = "job"
@@ -88,12 +89,13 @@ _EXCLUSIVE: Final[Mapping[Path, tuple[str, str]]] = {
     ("output",): ("schema", "schemaFrom"),
     ("agent", "inline"): ("instruction", "instructionFrom"),
     ("agent", "inline", "agents", "*"): ("instruction", "instructionFrom"),
+    ("agent", "claudeCode"): ("mcpConfig", "mcpConfigFrom"),
 }
 # A schema of which a half is another's is none.
-_WHOLE: Final = ("schema", "schemaFrom", "messageFrom", "instructionFrom")
+_WHOLE: Final = ("schema", "schemaFrom", "messageFrom", "instructionFrom", "mcpConfigFrom")
 # Objects of any form, in which null is a value.
 _FREE: Final[tuple[Path, ...]] = (("input", "state"), ("agent", "module", "args"), ("agent", "runConfig"))
-_KINDS: Final = ("inline", "module")
+_KINDS: Final = AGENT_KINDS
 
 
 def can_be_added(path: Path) -> bool:

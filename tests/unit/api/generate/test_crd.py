@@ -129,7 +129,7 @@ def test_the_schema_has_the_fields_of_the_models_and_no_others(
 
 @pytest.mark.parametrize("made", FILES.values(), ids=FILES)
 def test_the_file_stays_small(made: Callable[[], dict[str, Any]]) -> None:
-    assert len(rendered(made())) < 150_000
+    assert len(rendered(made())) < 180_000
 
 
 @pytest.mark.parametrize("spec", [AgentJobSpec, AgentScheduleSpec])

@@ -42,8 +42,8 @@ def test_a_number_is_refused_with_its_cure(a_job: Job, number: float) -> None:
     assert '"2.50"' in said
 
 
-def test_a_limit_of_claude_code_is_not_taken_before_it_is_honoured(a_job: Job) -> None:
-    assert "unknown field" in told(a_job(budget={"maxTurns": 4}))
+def test_a_limit_of_claude_code_is_refused_for_agents_of_adk(a_job: Job) -> None:
+    assert "counts turns of agent.claudeCode; use maxLLMCalls" in told(a_job(budget={"maxTurns": 4}))
 
 
 def test_the_installations_limit_counts_where_the_job_says_none() -> None:

@@ -29,7 +29,7 @@ BAD_SPECS = {
     "list-as-object": ({"runtime": {"env": {"A": "1"}}}, "spec.runtime.env: an object is not a list"),
     "out-of-range": ({"priority": 12}, "spec.priority: 12 is too large; use at most 9"),
     "no-such-choice": ({"runtime": {"imagePullPolicy": "Now"}}, 'spec.runtime.imagePullPolicy: "Now" is not allowed'),
-    "no-agent": ({"agent": None}, "spec.agent: is required; name the agent with agent.inline or agent.module"),
+    "no-agent": ({"agent": None}, "spec.agent: is required; name it with agent.inline, agent.module"),
     "no-input": ({"input": None}, "spec.input: is required; give the agent its message with input.message"),
     "no-message": ({"input": {}}, "spec.input: needs one of message and messageFrom"),
     "empty-message": ({"input": {"message": ""}}, 'spec.input.message: "" is too short'),
@@ -37,7 +37,10 @@ BAD_SPECS = {
         {"input": {"message": "x", "messageFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}},
         "spec.input: has message and messageFrom, which exclude each other; keep one",
     ),
-    "no-kind-of-agent": ({"agent": {"model": MODEL}}, "spec.agent: needs one of inline and module"),
+    "no-kind-of-agent": (
+        {"agent": {"model": MODEL}},
+        "spec.agent: needs one of inline, module, claudeCode and container",
+    ),
     "two-kinds-of-agent": (
         {"agent": {"model": MODEL, "inline": {"name": "a"}, "module": {"ref": "a:b"}}},
         "spec.agent: has inline and module, which exclude each other; keep one",

@@ -1,0 +1,89 @@
+"""The rules of `agent.claudeCode` and `agent.container` that no single field has. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from agentjobs.api.problems import Path, Problem, field_name, problem_at
+
+MANAGED_FLAGS: Final = frozenset(
+    {
+        *("-p", "--print", "--output-format", "--input-format", "--verbose", "--include-partial-messages"),
+        *("--model", "--fallback-model", "--permission-mode", "--permission-prompts", "--permission-prompt-tool"),
+        *("--dangerously-skip-permissions", "--allow-dangerously-skip-permissions", "--restricted"),
+        *("--system-prompt", "--system-prompt-file", "--append-system-prompt", "--append-system-prompt-file"),
+        *("--system-prompt-snapshot", "--allowedTools", "--allowed-tools", "--disallowedTools", "--disallowed-tools"),
+        *("--mcp-config", "--strict-mcp-config", "--setting-sources", "--settings", "--max-turns", "--max-budget-usd"),
+        *("--json-schema", "--session-id", "-r", "--resume", "-c", "--continue", "--fork-session"),
+        *("--no-session-persistence", "--replay-user-messages", "-w", "--worktree", "--bare", "--safe-mode", "--bg"),
+        *("-h", "--help", "-v", "--version", "--"),
+    }
+)
+"""Flags of the CLI that the runner sets or that would undo what it sets."""
+
+
+def coding_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what is wrong with agents of these kinds. Values of wrong types are skipped: the models report them."""
+    agent = spec.get("agent")
+    if not isinstance(agent, Mapping):
+        return
+    if isinstance(agent.get("claudeCode"), Mapping):
+        yield from _claude_problems(spec, agent, agent["claudeCode"])
+    if isinstance(agent.get("container"), Mapping):
+        yield from _container_problems(spec)
+    budget = spec.get("budget")
+    if isinstance(budget, Mapping) and budget.get("maxTurns") is not None and agent.get("claudeCode") is None:
+        cure = "counts turns of agent.claudeCode; use maxLLMCalls"
+        yield problem_at(("budget", "maxTurns"), budget["maxTurns"], cure, lacking=_open(agent))
+
+
+def _open(agent: Mapping[str, Any]) -> bool:
+    """Whether another layer may still say which kind of agent runs."""
+    return not any(agent.get(kind) is not None for kind in ("inline", "module", "container"))
+
+
+def _claude_problems(spec: Mapping[str, Any], agent: Mapping[str, Any], claude: Mapping[str, Any]) -> Iterator[Problem]:
+    here: Path = ("agent", "claudeCode")
+    isolation = spec.get("isolation")
+    profile = isolation.get("profile") if isinstance(isolation, Mapping) else None
+    if claude.get("permissionMode") == "BypassPermissions" and profile not in (None, "Restricted"):
+        cure = "lets it do everything; set isolation.profile Restricted"
+        yield problem_at((*here, "permissionMode"), "BypassPermissions", cure, lacking=True)
+    if claude.get("mcpConfig") is not None and claude.get("mcpConfigFrom") is not None:
+        yield Problem(field_name(here), "", "has mcpConfig and mcpConfigFrom, which exclude each other; keep one")
+    if str(agent.get("model") or "").startswith("scripted/"):
+        cure = "is a script, which Claude Code cannot ask; name a model of Anthropic, e.g. sonnet"
+        yield problem_at(("agent", "model"), agent["model"], cure)
+    arguments = claude.get("extraArgs")
+    for place, word in enumerate(arguments if isinstance(arguments, list | tuple) else ()):
+        if isinstance(word, str) and word.partition("=")[0] in MANAGED_FLAGS:
+            cure = "is set by the runner; use the field of agent.claudeCode, output or budget that says it"
+            yield problem_at((*here, "extraArgs", place), word, cure)
+    yield from _unheard(spec, "agent.claudeCode")
+
+
+def _container_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    runtime = spec.get("runtime")
+    if not (isinstance(runtime, Mapping) and runtime.get("image")):
+        cure = "needs runtime.image, an image that speaks the runner contract"
+        yield Problem(field_name(("agent", "container")), "", cure, lacking=True)
+
+
+def _unheard(spec: Mapping[str, Any], kind: str) -> Iterator[Problem]:
+    """Fields that only agents of ADK know."""
+    agent, output, steps = (_object(spec.get(name)) for name in ("agent", "output", "steps"))
+    named = {
+        ("agent", "runConfig"): agent.get("runConfig"),
+        ("input", "state"): _object(spec.get("input")).get("state"),
+        ("output", "fromState"): output.get("fromState"),
+        ("steps", "compaction"): steps.get("compaction"),
+        ("steps", "tools"): steps.get("tools"),
+    }
+    for path, value in named.items():
+        if value:
+            yield Problem(field_name(path), "", f"is for agents of ADK; {kind} has no such thing. Remove it")
+    if _object(spec.get("session")).get("mode") == "Continue":
+        yield problem_at(("session", "mode"), "Continue", f"is for agents of ADK; {kind} begins a session in each job")
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

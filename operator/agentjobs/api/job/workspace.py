@@ -1,0 +1,147 @@
+"""AgentJob.spec.workspace: a checkout of a Git repository for the agent, and what is published of it."""
+
+from collections.abc import Mapping
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from agentjobs.api.fields import DNS_SUBDOMAIN, HTTP_URL, ONE_LINE, Quantity
+from agentjobs.api.model import Boolean, Integer, Model
+
+GIT_URL: Final = r"^(https?://[^\s/?#@]+/[^\s?#]+|ssh://([A-Za-z0-9._-]+@)?[^\s/?#@-][^\s/?#@]*/[^\s?#]+|[A-Za-z0-9._-]+@[A-Za-z0-9][A-Za-z0-9.-]*:[^\s?#-][^\s?#]*)$"
+"""An address without a user's password, and none that git takes for an option or a program."""
+GIT_REF: Final = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$"
+DEFAULT_SIZE: Final = "2Gi"
+PUBLISHING: Final = ("Branch", "PullRequest", "DraftPullRequest")
+PULL_REQUESTS: Final = ("PullRequest", "DraftPullRequest")
+PROVIDERS: Final[Mapping[str, str]] = {"github.com": "GitHub", "gitlab.com": "GitLab", "codeberg.org": "Gitea"}
+"""The hosts whose provider needs no field."""
+
+WORKSPACE_TEXTS: Final[tuple[tuple[str, str, str], ...]] = (
+    ("workspace", "git", "ref"),
+    ("workspace", "worktree", "name"),
+    ("workspace", "publish", "branch"),
+)
+"""The texts that may hold names."""
+
+Provider = Literal["GitHub", "GitLab", "Gitea"]
+
+
+class SecretRef(Model):
+    """A Secret of the job's namespace: `username` and `password`, `token`, or `ssh-privatekey` and `known_hosts`."""
+
+    name: str = Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN, description="Name of the Secret.")
+
+
+class Git(Model):
+    """The repository that is checked out."""
+
+    url: str = Field(
+        min_length=1,
+        max_length=2048,
+        pattern=GIT_URL,
+        description="Address of the repository: `https://…`, `ssh://…` or `git@host:path`, without credentials.",
+    )
+    ref: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        pattern=ONE_LINE,
+        description="Branch, tag or commit. May hold the names of `input.message`. Default: the repository's branch.",
+    )
+    secret_ref: SecretRef | None = Field(
+        default=None,
+        description="Credentials to read it: keys `username` and `password`, or `token`; for ssh `ssh-privatekey` and "
+        "`known_hosts`. The agent never sees them.",
+    )
+    depth: Integer = Field(
+        default=1, ge=0, le=100000, description="How many commits of the past are fetched; 0 for all. Default: 1."
+    )
+    submodules: Boolean = Field(
+        default=False, description="Whether submodules are checked out too. Credentials go to the host of `url` alone."
+    )
+
+
+class Worktree(Model):
+    """How long the files live, and who shares them."""
+
+    mode: Literal["Ephemeral", "Named"] = Field(
+        default="Ephemeral",
+        description="Ephemeral: the job's own; a later start finds them again as they were after the last recorded "
+        "step, without files that Git ignores. Named: a volume that outlives the job; jobs that share it take turns. "
+        "Default: Ephemeral.",
+    )
+    name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        pattern=ONE_LINE,
+        description="Name of a Named worktree, of one repository; at most 63 characters of a DNS label once its "
+        "`$(…)` have values.",
+    )
+
+
+class Publish(Model):
+    """What becomes of the files once the agent has succeeded; done in a container of its own, without the agent."""
+
+    mode: Literal["None", "Branch", "PullRequest", "DraftPullRequest"] = Field(
+        default="None",
+        description="Branch pushes what has changed to a branch; PullRequest and DraftPullRequest also ask to merge it "
+        "into `git.ref`. The job succeeds when that is done. Default: None.",
+    )
+    branch: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        pattern=ONE_LINE,
+        description="The branch, e.g. `agents/$(job.name)`. May hold the names of `input.message`. One that exists is "
+        "only ever moved forward.",
+    )
+    secret_ref: SecretRef | None = Field(
+        default=None,
+        description="Credentials to write, and to make pull requests: as `git.secretRef`, whose container has not "
+        "these. For ssh, `token` beside the key makes pull requests.",
+    )
+    provider: Provider | None = Field(
+        default=None, description="Whose API makes pull requests. Default: by the host, for hosts that are known."
+    )
+    api_url: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=2048,
+        pattern=HTTP_URL,
+        description="Address of that API. Default: the usual one of the host.",
+    )
+
+
+class Workspace(Model):
+    """A checkout of a Git repository, which is the agent's folder."""
+
+    git: Git = Field(description="The repository that is checked out.")
+    worktree: Worktree = Field(default_factory=Worktree, description="How long the files live, and who shares them.")
+    size: Quantity = Field(
+        default=DEFAULT_SIZE, description="Room for the checkout and what the agent makes. Default: 2Gi."
+    )
+    claim_name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        pattern=DNS_SUBDOMAIN,
+        description="A PersistentVolumeClaim of your own for a Named worktree. Default: one is made, and stays.",
+    )
+    publish: Publish = Field(
+        default_factory=Publish, description="What becomes of the files once the agent has succeeded."
+    )
+
+    @property
+    def publishes(self) -> bool:
+        """Whether something is published."""
+        return self.publish.mode != "None"
+
+
+def host_of(url: str) -> str:
+    """Return the host of a repository's address, in small letters, without its port."""
+    if "://" in url:
+        return (urlsplit(url).hostname or "").lower()
+    return url.partition("@")[2].partition(":")[0].lower()

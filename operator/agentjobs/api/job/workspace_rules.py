@@ -1,0 +1,73 @@
+"""The rules of `workspace` that no single field has. Pure."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agentjobs.api.fields import DNS_LABEL
+from agentjobs.api.job.workspace import GIT_REF, PROVIDERS, PUBLISHING, PULL_REQUESTS, host_of
+from agentjobs.api.problems import Path, Problem, field_name, problem_at
+
+
+def workspace_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what is wrong with a workspace. Values of wrong types are skipped: the models report them."""
+    workspace = spec.get("workspace")
+    if not isinstance(workspace, Mapping):
+        return
+    git, worktree, publish = (_object(workspace.get(name)) for name in ("git", "worktree", "publish"))
+    yield from _named_problems(workspace, worktree)
+    yield from _publish_problems(git, publish)
+    for path, text, pattern, cure in (
+        (("workspace", "git", "ref"), git.get("ref"), GIT_REF, "cannot be a ref of Git; use a branch, tag or commit"),
+        (("workspace", "worktree", "name"), worktree.get("name"), DNS_LABEL, "is no name: small letters, digits and -"),
+        (("workspace", "publish", "branch"), publish.get("branch"), GIT_REF, "cannot be the name of a branch"),
+    ):
+        # Names of parameters have their values later; the rule is asked again then.
+        if isinstance(text, str) and "$(" not in text and not _fits(text, pattern):
+            yield problem_at(path, text, cure)
+
+
+def _fits(text: str, pattern: str) -> bool:
+    if re.search(pattern, text, re.ASCII) is None:
+        return False
+    if pattern == DNS_LABEL:
+        return len(text) <= 63
+    bad = ("..", "//", "@{", "/.", ".lock/")
+    return not (any(part in text for part in bad) or text.startswith(("/", ".")) or text.endswith(("/", ".", ".lock")))
+
+
+def _named_problems(workspace: Mapping[str, Any], worktree: Mapping[str, Any]) -> Iterator[Problem]:
+    named = worktree.get("mode") == "Named"
+    if named and worktree.get("name") is None:
+        yield Problem(field_name(("workspace", "worktree")), "", "a Named worktree needs a name", lacking=True)
+    if worktree.get("name") is not None and not named:
+        cure = "goes with mode Named only; set it, or remove this"
+        yield problem_at(
+            ("workspace", "worktree", "name"), worktree["name"], cure, lacking=worktree.get("mode") is None
+        )
+    if workspace.get("claimName") is not None and not named:
+        cure = "is for a Named worktree; set worktree.mode and worktree.name, or remove this"
+        yield problem_at(("workspace", "claimName"), workspace["claimName"], cure, lacking=worktree.get("mode") is None)
+
+
+def _publish_problems(git: Mapping[str, Any], publish: Mapping[str, Any]) -> Iterator[Problem]:
+    here: Path = ("workspace", "publish")
+    mode = publish.get("mode")
+    if mode not in PUBLISHING:
+        return
+    if publish.get("branch") is None:
+        yield Problem(field_name(here), "", f"mode {mode} needs branch, e.g. agents/$(job.name)", lacking=True)
+    if publish.get("secretRef") is None:
+        yield Problem(field_name(here), "", f"mode {mode} needs secretRef: credentials to write", lacking=True)
+    url = git.get("url")
+    if mode in PULL_REQUESTS and publish.get("provider") is None and isinstance(url, str):
+        host = host_of(url)
+        if host and host not in PROVIDERS:
+            cure = f"is needed: the API of {host[:80]} is not known; set GitHub, GitLab or Gitea"
+            yield Problem(field_name((*here, "provider")), "", cure, lacking=True)
+    if mode in PULL_REQUESTS and publish.get("branch") is not None and publish["branch"] == git.get("ref"):
+        yield problem_at((*here, "branch"), publish["branch"], "is git.ref, into which it would be merged; use another")
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
