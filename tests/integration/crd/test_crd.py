@@ -45,14 +45,22 @@ async def test_the_server_defaults_only_what_is_no_part_of_the_work(jobs: Any) -
 
 
 REFUSED = {
-    "no-agent": ({"agent": None}, "agent is required: name the agent with agent.inline or agent.module"),
+    "no-agent": ({"agent": None}, "agent is required: name it with agent.inline, agent.module"),
     "no-kind-of-agent": (
         {"agent": {"model": MODEL}},
-        "agent is required: name the agent with agent.inline or agent.module",
+        "agent is required: name it with agent.inline, agent.module",
     ),
     "two-kinds-of-agent": (
         {"agent": {"inline": {"name": "a"}, "module": {"ref": "a:b"}}},
-        "agent needs exactly one of inline and module",
+        "agent needs exactly one of inline, module, claudeCode and container",
+    ),
+    "worktree-without-name": (
+        {"workspace": {"git": {"url": "https://git.example.com/a/b"}, "worktree": {"mode": "Named"}}},
+        "a Named worktree needs a name",
+    ),
+    "repository-that-runs-a-program": (
+        {"workspace": {"git": {"url": "ext::sh -c touch% /tmp/x"}}},
+        "spec.workspace.git.url",
     ),
     "no-input": ({"input": None}, "input is required: give the agent its message"),
     "no-message": ({"input": {"state": {}}}, "input is required: give the agent its message"),
@@ -92,7 +100,7 @@ REFUSED = {
     "dollars-as-a-number": ({"budget": {"maxCostUSD": 2.5}}, "spec.budget.maxCostUSD in body must be of type string"),
     "no-dollars": ({"budget": {"maxCostUSD": "0.00"}}, "is not an amount of US dollars above 0"),
     "a-limit-of-nothing": ({"budget": {"maxLLMCalls": 0}}, "spec.budget.maxLLMCalls in body should be greater than"),
-    "no-such-limit": ({"budget": {"maxTurns": 3}}, 'unknown field "spec.budget.maxTurns"'),
+    "no-such-limit": ({"budget": {"maxMinutes": 3}}, 'unknown field "spec.budget.maxMinutes"'),
     "no-such-choice": ({"runtime": {"imagePullPolicy": "Now"}}, 'supported values: "Always"'),
     "agent-twice": ({"agent": {"inline": {"agents": [{"name": "a"}, {"name": "a"}]}}}, "Duplicate value"),
     "variable-twice": ({"runtime": {"env": [{"name": "A"}, {"name": "A"}]}}, "Duplicate value"),
