@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from agentjobs import errors
 from agentjobs.contract import (
+    Published,
     Resolved,
     Versions,
 )
@@ -107,6 +108,7 @@ class MemoryJob:
     deleted: datetime | None = None
     result: Any = None
     """The final one."""
+    workspace: Published | None = None
     starts: dict[int, MemoryStart] = field(default_factory=dict)
     steps: dict[int, StepRow] = field(default_factory=dict)
     transitions: dict[int, TransitionRecord] = field(default_factory=dict)

@@ -80,6 +80,8 @@ jobs = Table(
     Column("unique_key", Text),
     # Whom it tells of what: `spec.notifications`.
     Column("notify", JSON(none_as_null=True)),
+    # What was published of its workspace: `contract.Published`.
+    Column("workspace", JSON(none_as_null=True)),
 )
 # Pages of one namespace, newest first, and the newest of one name.
 Index(None, jobs.c.cluster, jobs.c.namespace, jobs.c.created_at.desc(), jobs.c.uid.desc())
@@ -229,6 +231,30 @@ results = Table(
     Column("start", Integer, nullable=False),
     Column("result", JSON, nullable=False),
     _time("stored_at", nullable=False, server_default=func.clock_timestamp()),
+)
+
+# Files that starts of a run keep for later ones. They go when a newer run has begun, or the job has ended.
+kept_files = Table(
+    "kept_files",
+    metadata,
+    Column("uid", Text, ForeignKey(jobs.c.uid, ondelete="CASCADE"), primary_key=True),
+    Column("run", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text(collation="C"), primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+)
+
+# Their bytes: each part begins where the one before it ends.
+kept_parts = Table(
+    "kept_parts",
+    metadata,
+    Column("uid", Text, primary_key=True),
+    Column("run", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text(collation="C"), primary_key=True),
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
+    ForeignKeyConstraint(
+        ["uid", "run", "name"], [kept_files.c.uid, kept_files.c.run, kept_files.c.name], ondelete="CASCADE"
+    ),
 )
 
 # To whom sessions, state and artifacts belong: an app (no user), a user of it (no session), a session. They stay when
