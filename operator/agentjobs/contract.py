@@ -138,7 +138,9 @@ PATH_KEPT_CONTENT: Final = "/v1/attempt/kept/content"
 """GET (`?name=<name>&offset=<bytes>`) answers up to `MAX_KEPT_PART_BYTES` of a file from there, fewer at its end only;
 404 with reason NotFound where there is none. PUT (`?name=<name>&offset=<bytes>`) makes the file what it was up to the
 offset, and then the body, which has at most `MAX_KEPT_PART_BYTES`: 204; 422 where it is shorter than the offset, 413
-above `MAX_KEPT_BYTES` or `MAX_KEPT_FILES`. DELETE (`?name=<name>`): 204."""
+above `MAX_KEPT_BYTES` or `MAX_KEPT_FILES`. DELETE (`?name=<name>`): 204. With `&write=<number>`, which rises with each
+PUT and DELETE of a start and is the same in further tries of one, a request that was given up and arrives after a later
+one of the file changes nothing."""
 HEADER_ARTIFACT: Final = "Agentjobs-Artifact"
 """Its value is JSON in ASCII."""
 USER_PREFIX: Final = "user:"

@@ -241,6 +241,9 @@ kept_files = Table(
     Column("run", Integer, primary_key=True, autoincrement=False),
     Column("name", Text(collation="C"), primary_key=True),
     Column("bytes", BigInteger, nullable=False),
+    # Its last write: the start, and the number that this gave to it.
+    Column("start", Integer, nullable=False),
+    Column("write", BigInteger, nullable=False),
 )
 
 # Their bytes: each part begins where the one before it ends.

@@ -27,6 +27,8 @@ def upgrade() -> None:
         "kept_files",
         *_names(),
         sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.Column("start", sa.Integer(), nullable=False),
+        sa.Column("write", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("uid", "run", "name", name="kept_files_pkey"),
         sa.ForeignKeyConstraint(["uid"], [f"{SCHEMA}.jobs.uid"], name="kept_files_uid_fkey", ondelete="CASCADE"),
         schema=SCHEMA,
