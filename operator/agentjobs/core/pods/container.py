@@ -1,8 +1,11 @@
-"""The runner's container, as a plain dict: image, environment, resources, security and mounts, each a function."""
+"""The runner's container, as a plain dict: image, environment, resources, security and mounts, each a function.
+
+A job's own program (`agent.container`) runs in it as our runner does, with the image's command or its own.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 
@@ -11,6 +14,7 @@ from agentjobs.api.job.runtime import Runtime
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.contract import (
     ENGINE_ADK,
+    ENGINE_CLAUDE_CODE,
     ENV_ENGINE,
     ENV_GATEWAY_CA,
     ENV_GATEWAY_URL,
@@ -22,35 +26,62 @@ from agentjobs.contract import (
     ENV_START,
     ENV_TERMINATION_FILE,
     ENV_TOKEN_FILE,
+    ENV_WORKSPACE,
     GATEWAY_CA_FILE,
     RUNNER_COMMAND,
     RUNNER_CONTAINER,
     TERMINATION_FILE,
     TOKEN_MOUNT,
+    TREE,
+    WORKSPACE_MOUNT,
     mcp_header_variable,
 )
 from agentjobs.core.pods.defaults import PodDefaults
 
+RESTRICTED: Final[Mapping[str, Any]] = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
 
-def runner_container(
-    *, namespace: str, job: str, start: int, spec: AgentJobSpec, defaults: PodDefaults
-) -> dict[str, Any]:
-    """Return the container in which the agent of start `start` of a job runs."""
+
+def start_variables(namespace: str, job: str, start: int) -> dict[str, str]:
+    """Return the variables by which a container of a pod knows its start."""
+    return {ENV_NAMESPACE: namespace, ENV_JOB: job, ENV_START: str(start)}
+
+
+def runner_container(place: Mapping[str, str], spec: AgentJobSpec, defaults: PodDefaults) -> dict[str, Any]:
+    """Return the container in which the agent of a start runs."""
     runtime = spec.runtime
-    place = {ENV_NAMESPACE: namespace, ENV_JOB: job, ENV_START: str(start), ENV_ENGINE: ENGINE_ADK}
     return {
         "name": RUNNER_CONTAINER,
         "image": runtime.image or defaults.image,
-        "command": list(RUNNER_COMMAND),
-        "env": _environment(place, spec, defaults),
-        "resources": _resources(runtime, defaults),
+        **_command(spec),
+        "env": _environment({**place, **_engine(spec.agent)}, spec, defaults),
+        "resources": resources_of(runtime, defaults),
         "securityContext": _security(spec),
         "terminationMessagePath": TERMINATION_FILE,
         "terminationMessagePolicy": "File",
-        "volumeMounts": _mounts(runtime),
+        "volumeMounts": _mounts(spec),
         "envFrom": dumped(runtime.env_from),
-        **_pull_policy(runtime, defaults),
+        **pull_policy(runtime, defaults),
     }
+
+
+def _command(spec: AgentJobSpec) -> dict[str, Any]:
+    own = spec.agent.container
+    if own is None:
+        # Python looks for modules where it stands, so ours never starts in a checkout.
+        return {"command": list(RUNNER_COMMAND)}
+    folder = {"workingDir": f"{WORKSPACE_MOUNT}/{TREE}"} if spec.workspace is not None else {}
+    command = {"command": list(own.command)} if own.command else {}
+    return {**command, **({"args": list(own.args)} if own.args else {}), **folder}
+
+
+def _engine(agent: Agent) -> dict[str, str]:
+    if agent.container is not None:
+        return {}
+    return {ENV_ENGINE: ENGINE_ADK if agent.claude_code is None else ENGINE_CLAUDE_CODE}
 
 
 def dumped(models: Sequence[BaseModel]) -> list[dict[str, Any]]:
@@ -60,17 +91,29 @@ def dumped(models: Sequence[BaseModel]) -> list[dict[str, Any]]:
 
 def _environment(place: Mapping[str, str], spec: AgentJobSpec, defaults: PodDefaults) -> list[dict[str, Any]]:
     """Ours last: of two variables of one name the last counts."""
-    ours = _ours(place, spec.runtime, defaults)
+    ours = {**_ours(place, spec.runtime, defaults), **_models(defaults)}
+    if spec.workspace is not None:
+        ours[ENV_WORKSPACE] = WORKSPACE_MOUNT
     theirs = dumped([item for item in spec.runtime.env if item.name not in ours])
     names = {item["name"] for item in theirs}
-    # The root is read-only, and libraries want a home for their caches.
-    usual = {"HOME": "/tmp", "PYTHONUNBUFFERED": "1", **defaults.env}  # noqa: S108  the pod's own emptyDir
-    left = {name: value for name, value in usual.items() if name not in names and name not in ours}
+    left = {name: value for name, value in _usual(defaults).items() if name not in names and name not in ours}
     return [*_variables(left), *theirs, *_mcp_headers(spec.agent), *_variables(ours)]
 
 
+def installation_environment(place: Mapping[str, str], runtime: Runtime, defaults: PodDefaults) -> list[dict[str, Any]]:
+    """Return the variables of a container of ours beside the agent's: none that the job chose."""
+    ours = _ours(place, runtime, defaults)
+    left = {name: value for name, value in _usual(defaults).items() if name not in ours}
+    return [*_variables(left), *_variables(ours)]
+
+
+def _usual(defaults: PodDefaults) -> dict[str, str]:
+    """The root is read-only, and libraries want a home for their caches."""
+    return {"HOME": "/tmp", "PYTHONUNBUFFERED": "1", **defaults.env}  # noqa: S108  the pod's own emptyDir
+
+
 def _ours(place: Mapping[str, str], runtime: Runtime, defaults: PodDefaults) -> dict[str, str]:
-    """The variables by which a runner finds its gateway and its models, and knows its start."""
+    """The variables by which a runner finds its gateway and knows its start."""
     authorities = GATEWAY_CA_FILE if defaults.gateway_authorities else defaults.gateway_ca
     return {
         ENV_GATEWAY_URL: defaults.gateway_url,
@@ -79,6 +122,11 @@ def _ours(place: Mapping[str, str], runtime: Runtime, defaults: PodDefaults) -> 
         ENV_TERMINATION_FILE: TERMINATION_FILE,
         ENV_GRACE_SECONDS: str(runtime.termination_grace_period_seconds),
         **({ENV_GATEWAY_CA: authorities} if authorities else {}),
+    }
+
+
+def _models(defaults: PodDefaults) -> dict[str, str]:
+    return {
         **({ENV_MODELS_URL: defaults.models_url} if defaults.models_url else {}),
         **({ENV_MODEL_ALIASES: _aliases(defaults)} if defaults.model_aliases else {}),
     }
@@ -88,34 +136,35 @@ def _aliases(defaults: PodDefaults) -> str:
     return json.dumps(dict(defaults.model_aliases), sort_keys=True, separators=(",", ":"))
 
 
-def _resources(runtime: Runtime, defaults: PodDefaults) -> dict[str, Any]:
+def resources_of(runtime: Runtime, defaults: PodDefaults) -> dict[str, Any]:
+    """Return what the agent's container asks for and may use."""
     if runtime.resources is None:
         return dict(defaults.resources)
     return runtime.resources.model_dump(by_alias=True, exclude_none=True)
 
 
-def _mounts(runtime: Runtime) -> list[dict[str, Any]]:
+def _mounts(spec: AgentJobSpec) -> list[dict[str, Any]]:
+    files = [] if spec.workspace is None else [{"name": "workspace", "mountPath": WORKSPACE_MOUNT}]
     return [
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  the pod's own emptyDir
         {"name": "token", "mountPath": TOKEN_MOUNT, "readOnly": True},
-        *dumped(runtime.volume_mounts),
+        *files,
+        *dumped(spec.runtime.volume_mounts),
     ]
 
 
-def _pull_policy(runtime: Runtime, defaults: PodDefaults) -> dict[str, str]:
-    """The installation's policy is about the installation's image."""
-    policy = runtime.image_pull_policy or (None if runtime.image else defaults.image_pull_policy)
+def pull_policy(runtime: Runtime | None, defaults: PodDefaults) -> dict[str, str]:
+    """The installation's policy is about the installation's image, which runs where no `runtime` says another."""
+    policy = defaults.image_pull_policy
+    if runtime is not None:
+        policy = runtime.image_pull_policy or (None if runtime.image else policy)
     return {"imagePullPolicy": policy} if policy else {}
 
 
 def _security(spec: AgentJobSpec) -> dict[str, Any]:
     if spec.isolation.profile == "Baseline":
         return {"allowPrivilegeEscalation": True, "readOnlyRootFilesystem": False}
-    return {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
+    return dict(RESTRICTED)
 
 
 def _mcp_headers(agent: Agent) -> list[dict[str, Any]]:

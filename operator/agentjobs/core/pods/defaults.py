@@ -9,6 +9,16 @@ from agentjobs.api.job.runtime import Toleration
 
 
 @dataclass(frozen=True, slots=True)
+class Storage:
+    """What a PersistentVolumeClaim that we make asks for."""
+
+    size: str
+    class_name: str | None = None
+    """None for the cluster's own default class; empty for volumes without a class."""
+    access_modes: Sequence[str] = ("ReadWriteOnce",)
+
+
+@dataclass(frozen=True, slots=True)
 class PodDefaults:
     """The operator's settings that are about pods."""
 
@@ -43,3 +53,7 @@ class PodDefaults:
     """How pods reach DNS."""
     images: Sequence[str] = ()
     """Images that jobs may name, a `*` at the end meaning all that begin so; none: any."""
+    worktrees: Storage = Storage("2Gi")
+    """Of the volumes of Named worktrees, whose size is the job's."""
+    git_cache: Storage | None = None
+    """Of the cache of repositories that each namespace has; None where there is none."""

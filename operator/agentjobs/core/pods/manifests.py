@@ -13,6 +13,7 @@ from agentjobs.contract import (
     ANNOTATION_BUDGET,
     ANNOTATION_GATEWAY_CA,
     ANNOTATION_SESSION,
+    ANNOTATION_WORKTREE,
     FINALIZER,
     GATEWAY_CA_FILE,
     GROUP,
@@ -22,13 +23,16 @@ from agentjobs.contract import (
     LABEL_QUEUE,
     LABEL_TEMPLATE,
     MANAGED_BY,
+    RUNNER_CONTAINER,
     TOKEN_AUDIENCE,
     TOKEN_MOUNT,
     VERSION,
     pod_name,
 )
-from agentjobs.core.pods.container import dumped, runner_container
+from agentjobs.core.pods.claims import worktree_claim
+from agentjobs.core.pods.container import dumped, runner_container, start_variables
 from agentjobs.core.pods.defaults import PodDefaults
+from agentjobs.core.pods.workspace import with_workspace, workspace_volumes
 from agentjobs.models.budget import Limits
 
 # The token outlives the longest start: its time-out, its grace period, and ten minutes for a last result.
@@ -38,6 +42,8 @@ TOKEN_SECONDS = (600, 2**32 - 1)
 # Seconds a pod outlives its node's silence, on top of the node monitor's 50.
 NODE_TOLERATION_SECONDS = 10
 UNLIMITED = Limits()
+ANNOTATION_LOGS = "kubectl.kubernetes.io/default-container"
+"""kubectl's own: whose log is meant where nobody says which."""
 
 
 def runner_pod(
@@ -61,6 +67,7 @@ def runner_pod(
     `local_queue` is Kueue's, empty for none.
     """
     runtime, deadline = spec.runtime, _deadline(spec.timeouts, ran)
+    place = start_variables(namespace, job, start)
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -68,7 +75,7 @@ def runner_pod(
             "namespace": namespace,
             "name": pod_name(job, start),
             "finalizers": [FINALIZER],
-            "annotations": _annotations(spec.session_key(name=job, uid=uid), runtime, defaults, limits),
+            "annotations": _annotations(spec, spec.session_key(name=job, uid=uid), defaults, limits),
             "labels": _labels(job, attempt, spec, template=template, local_queue=local_queue),
             "ownerReferences": [owner_reference(job, uid)],
         },
@@ -80,8 +87,8 @@ def runner_pod(
             "enableServiceLinks": False,
             "securityContext": _pod_security(runtime),
             "tolerations": _tolerations(runtime, defaults),
-            "containers": [runner_container(namespace=namespace, job=job, start=start, spec=spec, defaults=defaults)],
-            "volumes": _volumes(runtime, defaults, deadline),
+            **with_workspace(runner_container(place, spec, defaults), place, spec, defaults),
+            "volumes": _volumes(spec, defaults, deadline),
             **_scheduling(runtime, defaults),
         },
     }
@@ -107,10 +114,13 @@ def _deadline(timeouts: Timeouts, ran: int) -> int:
     return max(1, int(min(limits)))
 
 
-def _annotations(session: SessionKey, runtime: Runtime, defaults: PodDefaults, limits: Limits) -> dict[str, str]:
+def _annotations(spec: AgentJobSpec, session: SessionKey, defaults: PodDefaults, limits: Limits) -> dict[str, str]:
     authorities = {ANNOTATION_GATEWAY_CA: defaults.gateway_authorities} if defaults.gateway_authorities else {}
     budget = {ANNOTATION_BUDGET: json.dumps(told, separators=(",", ":"))} if (told := limits.dump()) else {}
-    return {**runtime.annotations, ANNOTATION_SESSION: json.dumps(session), **budget, **authorities}
+    logs = {} if spec.workspace is None else {ANNOTATION_LOGS: RUNNER_CONTAINER}
+    worktree = {ANNOTATION_WORKTREE: claim} if (claim := worktree_claim(spec.workspace)) else {}
+    ours = {ANNOTATION_SESSION: json.dumps(session), **budget, **authorities, **worktree}
+    return {**logs, **spec.runtime.annotations, **ours}
 
 
 def _labels(job: str, attempt: int, spec: AgentJobSpec, *, template: str, local_queue: str) -> dict[str, str]:
@@ -153,12 +163,13 @@ def _tolerations(runtime: Runtime, defaults: PodDefaults) -> list[dict[str, Any]
     return ours + dumped([*defaults.tolerations, *runtime.tolerations])
 
 
-def _volumes(runtime: Runtime, defaults: PodDefaults, deadline: int) -> list[dict[str, Any]]:
-    token = _token(deadline + runtime.termination_grace_period_seconds)
+def _volumes(spec: AgentJobSpec, defaults: PodDefaults, deadline: int) -> list[dict[str, Any]]:
+    token = _token(deadline + spec.runtime.termination_grace_period_seconds)
     return [
         {"name": "tmp", "emptyDir": {}},
         {"name": "token", "projected": {"sources": [token, *_authorities(defaults)]}},
-        *runtime.volumes,
+        *workspace_volumes(spec.workspace, defaults),
+        *spec.runtime.volumes,
     ]
 
 

@@ -15,7 +15,7 @@ from agentjobs.api.job.budget import limits_of
 from agentjobs.api.job.isolation import EgressRule
 from agentjobs.api.job.runtime import Toleration
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.core.pods.defaults import PodDefaults
+from agentjobs.core.pods.defaults import PodDefaults, Storage
 from agentjobs.core.pods.manifests import runner_pod
 from agentjobs.core.pods.prerequisites import egress_policy
 
@@ -81,11 +81,31 @@ EVERYTHING = {
     "session": {"appName": "app", "userId": "u", "sessionId": "s"},
     "runtime": RUNTIME,
 }
+GIT = {"url": "https://github.com/acme/papers", "ref": "main", "secretRef": {"name": "reader"}}
+PUBLISH = {"mode": "PullRequest", "branch": "agents/hello", "secretRef": {"name": "writer"}}
+CODING = {
+    **SPEC,
+    "agent": {"model": "sonnet", "claudeCode": {}},
+    "workspace": {"git": GIT, "size": "5Gi", "publish": PUBLISH},
+    "runtime": {
+        "image": "ghcr.io/acme/agent:1",
+        "env": [{"name": "GIT_DIR", "value": "/elsewhere"}],
+        "resources": {"limits": {"memory": "2Gi", "nvidia.com/gpu": "1"}},
+    },
+}
+NAMED = {"mode": "Named", "name": "a-worktree-whose-name-is-as-long-as-names-of-labels-can-be"}
+OWN = {"container": {"command": ["node"], "args": ["main.js", ""]}}
 PODS = {
     "smallest": (SPEC, PLAIN),
     "everything": (EVERYTHING, FULL),
     "defaults": (SPEC, FULL),
     "baseline": ({**SPEC, "isolation": {"profile": "Baseline"}, "runtime": {"runAsUser": 0}}, PLAIN),
+    "publishing": (CODING, replace(FULL, git_cache=Storage("10Gi"))),
+    "worktree": ({**SPEC, "workspace": {"git": GIT, "worktree": NAMED}}, PLAIN),
+    "own-program": (
+        {**SPEC, "agent": OWN, "workspace": {"git": {"url": GIT["url"]}}, "runtime": {"image": "own:1"}},
+        PLAIN,
+    ),
     "authorities-by-path": (SPEC, replace(PLAIN, gateway_ca="/etc/ca.pem")),
 }
 PEERS = [{"to": [{"ipBlock": {"cidr": "203.0.113.0/24"}}], "ports": [{"port": 443}]}]

@@ -1,0 +1,135 @@
+"""What a workspace adds to a pod: a container that clones before the agent, one that publishes after it, and volumes.
+
+Both run our own code in the installation's image, whatever image the agent has, and are the only ones to see
+credentials of Git, each its own. Where something is published, the agent's container is an init container: the kubelet
+starts the one that publishes when the agent's has exited with 0, with all that it started.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.api.job.workspace import SecretRef, Workspace
+from agentjobs.contract import (
+    CLONE_COMMAND,
+    CLONE_CONTAINER,
+    ENV_GIT_CACHE,
+    ENV_GIT_CREDENTIALS,
+    ENV_WORKSPACE,
+    GIT_CACHE_MOUNT,
+    GIT_CREDENTIALS_MOUNT,
+    PUBLISH_COMMAND,
+    PUBLISH_CONTAINER,
+    TERMINATION_FILE,
+    TOKEN_MOUNT,
+    WORKSPACE_MOUNT,
+)
+from agentjobs.core.pods.claims import CACHE_CLAIM, worktree_claim
+from agentjobs.core.pods.container import RESTRICTED, installation_environment, pull_policy, resources_of
+from agentjobs.core.pods.defaults import PodDefaults
+
+WORKSPACE_VOLUME: Final = "workspace"
+READ_VOLUME: Final = "git-read"
+WRITE_VOLUME: Final = "git-write"
+CACHE_VOLUME: Final = "git-cache"
+TMP_VOLUME: Final = "publish-tmp"
+"""What our containers have for /tmp. Never the agent's: a copy of a key may be left in it."""
+SECRET_MODE: Final = 0o440
+# What a container of ours may ask for; devices are the agent's.
+_PLAIN: Final = ("cpu", "memory", "ephemeral-storage")
+
+
+def with_workspace(
+    agent: dict[str, Any], place: Mapping[str, str], spec: AgentJobSpec, defaults: PodDefaults
+) -> dict[str, Any]:
+    """Return the containers of a pod whose agent runs in `agent`: `containers`, and `initContainers` if there are any.
+
+    Args:
+        place: the variables that say which start it is.
+    """
+    workspace = spec.workspace
+    if workspace is None:
+        return {"containers": [agent]}
+    clone = _clone(place, spec, workspace, defaults)
+    if not workspace.publishes:
+        return {"initContainers": [clone], "containers": [agent]}
+    return {"initContainers": [clone, agent], "containers": [_publish(place, spec, workspace, defaults)]}
+
+
+def workspace_volumes(workspace: Workspace | None, defaults: PodDefaults) -> list[dict[str, Any]]:
+    """Return the volumes of a workspace: its files, our own /tmp, credentials and cache."""
+    if workspace is None:
+        return []
+    claim = worktree_claim(workspace)
+    files = {"persistentVolumeClaim": {"claimName": claim}} if claim else {"emptyDir": {"sizeLimit": workspace.size}}
+    volumes = [{"name": WORKSPACE_VOLUME, **files}, {"name": TMP_VOLUME, "emptyDir": {}}]
+    volumes += _secret(READ_VOLUME, workspace.git.secret_ref)
+    if workspace.publishes:
+        volumes += _secret(WRITE_VOLUME, workspace.publish.secret_ref)
+    if defaults.git_cache is not None:
+        volumes.append({"name": CACHE_VOLUME, "persistentVolumeClaim": {"claimName": CACHE_CLAIM}})
+    return volumes
+
+
+def _secret(volume: str, secret: SecretRef | None) -> list[dict[str, Any]]:
+    return (
+        [] if secret is None else [{"name": volume, "secret": {"secretName": secret.name, "defaultMode": SECRET_MODE}}]
+    )
+
+
+def _clone(place: Mapping[str, str], spec: AgentJobSpec, workspace: Workspace, defaults: PodDefaults) -> dict[str, Any]:
+    credentials = READ_VOLUME if workspace.git.secret_ref is not None else None
+    clone = _container(CLONE_CONTAINER, CLONE_COMMAND, place, spec, defaults, credentials=credentials)
+    if defaults.git_cache is not None:
+        clone["env"].append({"name": ENV_GIT_CACHE, "value": GIT_CACHE_MOUNT})
+        clone["volumeMounts"].append({"name": CACHE_VOLUME, "mountPath": GIT_CACHE_MOUNT})
+    return clone
+
+
+def _publish(
+    place: Mapping[str, str], spec: AgentJobSpec, workspace: Workspace, defaults: PodDefaults
+) -> dict[str, Any]:
+    credentials = WRITE_VOLUME if workspace.publish.secret_ref is not None else None
+    return _container(PUBLISH_CONTAINER, PUBLISH_COMMAND, place, spec, defaults, credentials=credentials)
+
+
+def _container(
+    name: str,
+    command: tuple[str, ...],
+    place: Mapping[str, str],
+    spec: AgentJobSpec,
+    defaults: PodDefaults,
+    *,
+    credentials: str | None,
+) -> dict[str, Any]:
+    """A container of ours. Nothing of `spec.runtime` is in it but how much it may use, and how long it has to end."""
+    ours = {**place, ENV_WORKSPACE: WORKSPACE_MOUNT}
+    mounts: list[dict[str, Any]] = [
+        {"name": TMP_VOLUME, "mountPath": "/tmp"},  # noqa: S108  the pod's own emptyDir
+        {"name": "token", "mountPath": TOKEN_MOUNT, "readOnly": True},
+        {"name": WORKSPACE_VOLUME, "mountPath": WORKSPACE_MOUNT},
+    ]
+    if credentials is not None:
+        ours[ENV_GIT_CREDENTIALS] = GIT_CREDENTIALS_MOUNT
+        mounts.append({"name": credentials, "mountPath": GIT_CREDENTIALS_MOUNT, "readOnly": True})
+    return {
+        "name": name,
+        "image": defaults.image,
+        "command": list(command),
+        "env": installation_environment(ours, spec.runtime, defaults),
+        "resources": _resources(spec, defaults),
+        "securityContext": dict(RESTRICTED),
+        "terminationMessagePath": TERMINATION_FILE,
+        "terminationMessagePolicy": "File",
+        "volumeMounts": mounts,
+        **pull_policy(None, defaults),
+    }
+
+
+def _resources(spec: AgentJobSpec, defaults: PodDefaults) -> dict[str, Any]:
+    """As much as the agent's container, which costs a pod nothing: one after the other, they count as the largest."""
+    return {
+        kind: {name: amount for name, amount in amounts.items() if name in _PLAIN}
+        for kind, amounts in resources_of(spec.runtime, defaults).items()
+        if isinstance(amounts, Mapping)
+    }
