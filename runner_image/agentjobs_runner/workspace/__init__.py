@@ -1,4 +1,9 @@
 """The agent's files: a repository is cloned before the agent, its changes kept, and published after it.
 
 Runs as containers of their own (`python -m agentjobs_runner.workspace clone|publish`) and, in between, in the runner.
+
+Git, for all of them:
+
+    git          runs it, with nothing but its arguments to decide
+    credentials  for one host                     failures     what Git says went wrong
 """

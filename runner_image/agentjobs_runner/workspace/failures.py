@@ -1,0 +1,90 @@
+"""What can go wrong with Git, told from what it says. Pure."""
+
+import re
+from enum import StrEnum
+from typing import Final
+
+
+class Kind(StrEnum):
+    """What a failure of Git means to whoever called it."""
+
+    UNAVAILABLE = "Unavailable"
+    """The host cannot be reached, or gave up in the midst: try again."""
+    REFUSED = "Refused"
+    """Wrong credentials, an unknown host key, a redirect, a protocol that is not allowed: nothing changes by itself."""
+    MISSING = "Missing"
+    """No such repository or ref; hosts say the same of what these credentials may not see."""
+    FULL = "Full"
+    """No room on the disk."""
+    BROKEN = "Broken"
+    """Anything else: a damaged repository, a push that was not taken, arguments that Git does not accept."""
+    ABSENT = "Absent"
+    """There is no git, or no ssh, in PATH."""
+
+
+class GitFailed(Exception):
+    """A command of Git failed. The message is for people, and has no secrets."""
+
+    def __init__(self, kind: Kind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
+# The first that matches counts: a full disk also makes "early EOF", a missing repository a "remote end hung up".
+_SIGNS: Final[tuple[tuple[Kind, str], ...]] = (
+    (Kind.FULL, r"no space left on device|disk quota exceeded|file too large"),
+    (Kind.ABSENT, r"cannot run ssh|ssh: not found|ssh: command not found|remote helper '\w+'.*not found"),
+    (
+        Kind.REFUSED,
+        (
+            r"authentication failed|could not read (username|password)|invalid credentials|permission denied \(|"
+            r"access denied|host key verification failed|returned error: 40[13]\b|transport '.*' not allowed|"
+            r"protocol '.*' is not allowed|load key|returned error: 30\d|unable to update url base from redirection|"
+            r"certificate|no matching host key"
+        ),
+    ),
+    (
+        Kind.UNAVAILABLE,
+        (
+            r"returned error: (5\d\d|429|408)|could not resolve (host|proxy)|name or service not known|"
+            r"connection refused|temporary failure in name resolution|failed to connect|couldn't connect|"
+            r"connection (was )?(reset|closed|timed out)|timed out|operation too slow|"
+            r"network is unreachable|no route to host|gnutls|\bssl_\w+|\btls\b"
+        ),
+    ),
+    (
+        Kind.MISSING,
+        (
+            r"not our ref|couldn't find remote ref|remote branch .* not found|repository .*not found|"
+            r"repository not found|does not appear to be a git repository|does not exist|no such remote|"
+            r"returned error: 404"
+        ),
+    ),
+    (
+        Kind.UNAVAILABLE,
+        (
+            r"early eof|rpc failed|unexpected disconnect|the remote end hung up|invalid index-pack output|"
+            r"expected flush|unexpected end of|bad line length|kex_exchange"
+        ),
+    ),
+)
+_PATTERNS: Final = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in _SIGNS)
+_MAX_CHARS: Final = 400
+_NOISE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def kind_of(said: str) -> Kind:
+    """Return what Git's standard error, in English, says went wrong."""
+    for kind, pattern in _PATTERNS:
+        if pattern.search(said):
+            return kind
+    return Kind.BROKEN
+
+
+def in_short(said: str) -> str:
+    """Return the lines of Git's standard error that tell why, as one line."""
+    lines = [_NOISE.sub("", line).strip() for line in said.replace("\r", "\n").splitlines()]
+    telling = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))] or lines
+    text = "; ".join(line for line in telling if line)
+    return text if len(text) <= _MAX_CHARS else text[: _MAX_CHARS - 1] + "…"

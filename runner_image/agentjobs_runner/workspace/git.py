@@ -1,0 +1,245 @@
+"""Git, with nothing but its arguments to decide what it does: no configuration, hook, prompt or program of others.
+
+Everything that speaks to a remote runs in repositories that we have made ourselves: a repository's own configuration
+may lead Git to another host, and no variable undoes all of it.
+"""
+
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Final
+
+from agentjobs_runner.workspace.credentials import Credentials, SshFiles
+from agentjobs_runner.workspace.failures import GitFailed, Kind, in_short, kind_of
+
+# Of one command. A large repository over a slow line takes long; one that stands still is ended by `_SETTINGS` before.
+LONGEST_SECONDS: Final = 3600.0
+# Of what one command may print; lists of refs and of files stay far below.
+MAX_OUTPUT_BYTES: Final = 256 * 1024 * 1024
+REMOTE: Final = ("https", "http", "ssh")
+LOCAL: Final = ("file",)
+
+_CHUNK: Final = 1 << 16
+_KEPT_ERROR_BYTES: Final = 1 << 16
+# The way to the network, and whom to trust there: the installation's.
+_PASSED: Final = (
+    *("PATH", "TMPDIR", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"),
+    *("GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
+# Given by variables, which stand above every file.
+_SETTINGS: Final = (
+    ("core.hooksPath", "/dev/null"),
+    ("core.fsmonitor", "false"),
+    ("core.attributesFile", "/dev/null"),
+    ("core.excludesFile", "/dev/null"),
+    ("core.askPass", ""),
+    ("core.pager", "cat"),
+    ("core.editor", "false"),
+    ("core.quotePath", "false"),
+    ("core.autocrlf", "false"),
+    ("credential.helper", ""),
+    ("safe.directory", "*"),
+    ("gc.auto", "0"),
+    ("maintenance.auto", "false"),
+    ("fetch.recurseSubmodules", "false"),
+    ("submodule.recurse", "false"),
+    ("protocol.ext.allow", "never"),
+    ("commit.gpgSign", "false"),
+    ("tag.gpgSign", "false"),
+    ("push.gpgSign", "false"),
+    ("push.recurseSubmodules", "no"),
+    ("advice.detachedHead", "false"),
+    ("init.defaultBranch", "main"),
+    ("http.lowSpeedLimit", "1000"),
+    ("http.lowSpeedTime", "60"),
+    ("pack.threads", "2"),
+)
+
+
+class Git:
+    """Runs commands of Git. Safe to use from any thread, one command at a time each.
+
+    Args:
+        credentials: for the host of their address alone; without, remotes are asked as anybody.
+        protocols: by which remotes are reached, as Git names them.
+        seconds: of one command, after which it is killed.
+        settings: more of Git's configuration, which stands above every file.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials | None = None,
+        *,
+        protocols: Sequence[str] = REMOTE,
+        seconds: float = LONGEST_SECONDS,
+        settings: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self._credentials = credentials
+        self._seconds = seconds
+        self._ssh = SshFiles(credentials) if "ssh" in protocols else None
+        self._environment = _environment(credentials, self._ssh, protocols, settings)
+
+    def run(
+        self,
+        *arguments: str | bytes | Path,
+        cwd: Path | None = None,
+        input: bytes | None = None,  # noqa: A002  as subprocess calls it
+        variables: Mapping[str, str] | None = None,
+        output: IO[bytes] | None = None,
+        seconds: float | None = None,
+    ) -> bytes:
+        """Run a command and return what it printed; nothing where `output` is a file that takes it.
+
+        Args:
+            arguments: after `git`.
+            cwd: its folder; name the repository by `--git-dir` where the folder is not ours.
+            input: its standard input; none by default.
+            variables: more of its environment, e.g. GIT_INDEX_FILE.
+            output: an open file for its standard output.
+            seconds: instead of the time that all commands have.
+
+        Raises:
+            GitFailed: it ended with an error, took too long, or there is no git.
+        """
+        program = shutil.which("git", path=self._environment.get("PATH", os.defpath))
+        if program is None:
+            raise GitFailed(Kind.ABSENT, "there is no git in PATH of this image")
+        limit = self._seconds if seconds is None else seconds
+        try:
+            process = subprocess.Popen(  # noqa: S603  no shell, and a name of ours
+                [program, *arguments],
+                cwd=cwd or "/",
+                env={**self._environment, **(variables or {})},
+                stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+                stdout=subprocess.PIPE if output is None else output,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            raise GitFailed(Kind.BROKEN, f"git cannot be run: {type(error).__name__}: {error}") from error
+        with process:
+            try:
+                printed, said = _talk(process, input, time.monotonic() + limit)
+            except TimeoutError:
+                told = f"git {_named(arguments)} did not end within {limit:g} seconds"
+                raise GitFailed(Kind.UNAVAILABLE, told) from None
+            finally:
+                # Also when this thread is told to stop: nothing of a command outlives it.
+                _end(process)
+        if process.returncode != 0:
+            raise self._failed(arguments, process.returncode, said)
+        return printed
+
+    def _failed(self, arguments: Sequence[str | bytes | Path], code: int, said: bytes) -> GitFailed:
+        text = said.decode("utf-8", "replace")
+        kind = kind_of(text)
+        short = in_short(self._credentials.cleared(text) if self._credentials is not None else text)
+        return GitFailed(kind, f"git {_named(arguments)}: {short or f'exit code {code}'}")
+
+
+def _environment(
+    credentials: Credentials | None,
+    ssh: SshFiles | None,
+    protocols: Sequence[str],
+    more: Sequence[tuple[str, str]],
+) -> dict[str, str]:
+    # A redirect could lead credentials elsewhere; Git follows the first one only, and here not even that.
+    redirects = ("http.followRedirects", "initial" if credentials is None else "false")
+    settings = [*_SETTINGS, redirects, *(credentials.settings() if credentials is not None else ()), *more]
+    numbered = {f"GIT_CONFIG_{part}_{n}": text for n, pair in enumerate(settings) for part, text in _parts(pair)}
+    return {
+        **{name: os.environ[name] for name in _PASSED if name in os.environ},
+        "HOME": "/nonexistent",
+        "LC_ALL": "C",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_SYSTEM": "/dev/null",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_CONFIG_COUNT": str(len(settings)),
+        **numbered,
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ASKPASS": "",
+        "SSH_ASKPASS_REQUIRE": "never",
+        "GIT_ALLOW_PROTOCOL": ":".join(protocols),
+        "GIT_PROTOCOL_FROM_USER": "0",
+        "GIT_SSH_COMMAND": "false" if ssh is None else ssh.command,
+        "GIT_SSH_VARIANT": "ssh",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_LITERAL_PATHSPECS": "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_ADVICE": "0",
+        "GIT_EDITOR": "false",
+    }
+
+
+def _parts(pair: tuple[str, str]) -> tuple[tuple[str, str], tuple[str, str]]:
+    return ("KEY", pair[0]), ("VALUE", pair[1])
+
+
+def _named(arguments: Sequence[str | bytes | Path]) -> str:
+    """The command that arguments begin with: the rest may be of the agent's making, and long."""
+    words = [str(word) for word in arguments if not isinstance(word, bytes)]
+    return next((word for word in words if not word.startswith("-")), "")
+
+
+def _talk(process: "subprocess.Popen[bytes]", given: bytes | None, until: float) -> tuple[bytes, bytes]:
+    """Write what is given and read what comes until the process has ended; of errors, the last part.
+
+    Raises:
+        TimeoutError: it has not ended by then.
+        GitFailed: it printed more than `MAX_OUTPUT_BYTES`.
+    """
+    printed, said, left = bytearray(), bytearray(), memoryview(given or b"")
+    with selectors.DefaultSelector() as ready:
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                ready.register(stream, selectors.EVENT_READ, printed if stream is process.stdout else said)
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
+            ready.register(process.stdin, selectors.EVENT_WRITE)
+        while ready.get_map():
+            if (rest := until - time.monotonic()) <= 0:
+                raise TimeoutError
+            for key, _ in ready.select(rest):
+                if key.fileobj is process.stdin:
+                    left = _written(key.fd, left)
+                    if not left:
+                        ready.unregister(process.stdin)
+                        process.stdin.close()
+                    continue
+                part = os.read(key.fd, _CHUNK)
+                if not part:
+                    ready.unregister(key.fileobj)
+                key.data.extend(part)
+            if len(printed) > MAX_OUTPUT_BYTES:
+                raise GitFailed(Kind.BROKEN, f"git printed more than {MAX_OUTPUT_BYTES} bytes")
+            del said[:-_KEPT_ERROR_BYTES]
+    try:
+        process.wait(max(0.0, until - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
+    return bytes(printed), bytes(said)
+
+
+def _written(descriptor: int, left: memoryview) -> memoryview:
+    """Write what the pipe takes and return the rest; nothing is left where nobody reads it any more."""
+    try:
+        return left[os.write(descriptor, left[:_CHUNK]) :]
+    except BlockingIOError:
+        return left
+    except BrokenPipeError:
+        return left[len(left) :]
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
