@@ -5,6 +5,7 @@ protocol between images of different ages: add, never reuse a name with another 
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -166,6 +167,8 @@ REFUSAL_PREFIX: Final = "agentjobs.dev/"
 """What the proxy refuses has the shape of the provider's own errors; its code is this and a class of `ErrorClass`."""
 REFUSAL_DELAY: Final = ";retry-after="
 """Follows the class, with whole seconds, for clients that show the code but not the header."""
+TOLD_DELAY_SECONDS: Final = 60.0
+"""A delay above this is told in the code of a refusal: clients that wait by themselves give up above it."""
 
 # The runner beats this often; the operator takes 30 s of silence of an evicted node's pod for its loss.
 HEARTBEAT_SECONDS: Final = 10.0
@@ -777,6 +780,7 @@ def _is_word(text: str) -> bool:
 
 # A snooze longer than a year is a mistake of the code that asked for it.
 MAX_DELAY_SECONDS: Final = 366 * 86400.0
+_DELAY_DIGITS: Final = 9
 
 
 def cut(text: str, limit: int) -> str:
@@ -785,6 +789,32 @@ def cut(text: str, limit: int) -> str:
     if len(raw) <= limit:
         return raw.decode()
     return raw[: limit - 3].decode("utf-8", "ignore") + "…"
+
+
+class RefusalCode(NamedTuple):
+    """What the code of a refusal of the model proxy says."""
+
+    error_class: str
+    """As it was told: a proxy of a later version may know classes that this reader does not."""
+    retry_after: float | None
+    """Seconds until the call may be made again; None where the code does not say."""
+
+
+def refusal_code(error_class: ErrorClass, retry_after: float | None = None) -> str:
+    """Return the code of a refusal, with the seconds until the call may be made again where one is given."""
+    delay = "" if retry_after is None else f"{REFUSAL_DELAY}{math.ceil(min(max(1.0, retry_after), MAX_DELAY_SECONDS))}"
+    return f"{REFUSAL_PREFIX}{error_class.value}{delay}"
+
+
+def read_refusal(code: object) -> RefusalCode | None:
+    """Return what a code says; None for one that is not the model proxy's. Never raises."""
+    if not isinstance(code, str) or not code.startswith(REFUSAL_PREFIX):
+        return None
+    kind, _, told = code.removeprefix(REFUSAL_PREFIX).partition(REFUSAL_DELAY)
+    if not kind or not _is_word(kind):
+        return None
+    seconds = float(told) if told.isascii() and told.isdigit() and len(told) <= _DELAY_DIGITS else None
+    return RefusalCode(kind, None if seconds is None else min(max(1.0, seconds), MAX_DELAY_SECONDS))
 
 
 def is_traced(variables: Mapping[str, str]) -> bool:

@@ -35,6 +35,7 @@ What engines share:
     classify     what an error means              origins      whose code raised an error
     modules      loads the user's code            frames       which lines of a stack are the user's
     output       what the job wants of its answer
+    provider_errors what a model's provider reported
     results      an answer as the job's result
 
 The engines:

@@ -49,7 +49,6 @@ What came of it:
     event_entries        an event as entries of the timeline
     answer               the answer of a run
     classify             what an error means
-    provider_errors      what a provider's error means
     finish_reasons       what a finish reason means
     invalid_definitions  definitions that can never work
 """

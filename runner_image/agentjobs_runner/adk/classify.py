@@ -17,12 +17,12 @@ from pydantic import ValidationError
 
 from agentjobs.contract import ErrorClass, Verdict
 from agentjobs_runner.adk.invalid_definitions import invalid_definition
-from agentjobs_runner.adk.provider_errors import head, judge, read, refusal, status_of
 from agentjobs_runner.classify import described, disk_failed, ending_of
 from agentjobs_runner.endings import Ending, NotAnAnswer, ProviderFailed, key_cure
 from agentjobs_runner.frames import Frame, frames_of, own_frame
 from agentjobs_runner.modules import first_problems
 from agentjobs_runner.origins import AGENT, Cause, Source, origin_of
+from agentjobs_runner.provider_errors import head, judge, read, refusal, status_of
 from agentjobs_runner.redaction import safe_str
 
 _KEY: Final = re.compile(r"API[ _]?key|credentials|Missing key inputs", re.IGNORECASE)

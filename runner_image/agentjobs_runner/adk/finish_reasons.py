@@ -7,8 +7,8 @@ import json
 from typing import Any, Final
 
 from agentjobs.contract import ErrorClass, Verdict
-from agentjobs_runner.adk.provider_errors import Report, judge
 from agentjobs_runner.endings import Ending, StartEnded, malformed_call
+from agentjobs_runner.provider_errors import Report, judge
 
 # Tools by which ADK has models give structured answers; a person knows them as the answer.
 _ANSWERS: Final = frozenset({"set_model_response", "structured_output"})

@@ -19,7 +19,7 @@ from tests.modelproviders import Answer, Failure, Used
 from agentjobs.contract import ErrorClass
 from agentjobs.models.tokens import Tokens
 from agentjobs.proxy.apis.api import Operation, Refusal
-from agentjobs_runner.adk.provider_errors import read
+from agentjobs_runner.provider_errors import read
 
 pytestmark = [
     # google-genai makes a class of aiohttp's session, which aiohttp discourages; ADK's classes are called experimental.

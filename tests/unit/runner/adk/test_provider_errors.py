@@ -6,7 +6,7 @@ import httpx
 import pytest
 from google.genai import errors
 
-from agentjobs_runner.adk import provider_errors
+from agentjobs_runner import provider_errors
 from agentjobs_runner.adk.classify import classify
 from agentjobs_runner.endings import ProviderFailed
 from agentjobs_runner.origins import Origin, Source, note_origin

@@ -7,13 +7,14 @@ Pure but for the clock that is passed in.
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from agentjobs import contract
-from agentjobs.contract import MAX_DELAY_SECONDS, REFUSAL_PREFIX, ErrorClass, Verdict
+from agentjobs.contract import MAX_DELAY_SECONDS, ErrorClass, RefusalCode, Verdict, read_refusal
 from agentjobs_runner.endings import Ending, fenced
 
 # A rate limit that does not say how long (api reference, error classes).
@@ -21,7 +22,6 @@ RATE_LIMIT_SECONDS: Final = 30.0
 # A quota per day, whose RetryInfo speaks of seconds. Each look costs a pod.
 DAILY_SECONDS: Final = 3600.0
 _SHOWN_QUOTAS: Final = 3
-_REFUSAL: Final = re.compile(rf"{re.escape(REFUSAL_PREFIX)}[A-Za-z0-9]{{1,63}}")
 # Hosts answer with whole pages; a message has 1 KiB.
 _TEXT_BYTES: Final = 600
 
@@ -244,14 +244,21 @@ def read(error: BaseException, now: datetime) -> Report:
     body, details = _body(error), _details(error)
     text = _text(error, body)
     words = _all_words(error, body, details, text)
+    refused = refusal_of(words)
+    told = None if refused is None else refused.retry_after
     return Report(
         status=status_of(error),
         words=frozenset(word.casefold() for word in words),
         text=text,
         quotas=tuple(_quotas(details)),
-        wait=_wait(error, body, details, text, now),
-        refused=next((word.removeprefix(REFUSAL_PREFIX) for word in words if _REFUSAL.fullmatch(word)), ""),
+        wait=told if told is not None else _wait(error, body, details, text, now),
+        refused="" if refused is None else refused.error_class,
     )
+
+
+def refusal_of(words: Iterable[str]) -> RefusalCode | None:
+    """Return what the model proxy says in the codes and types of an error; None where none is its own."""
+    return next((found for word in words if (found := read_refusal(word)) is not None), None)
 
 
 def status_of(error: BaseException) -> int | None:
@@ -290,7 +297,7 @@ def _all_words(error: BaseException, body: dict[str, Any], details: list[dict[st
     if kinds:
         # LiteLLM writes what the provider answered into its own sentence.
         found += [kind.__name__ for kind in kinds]
-        found += re.findall(r"""["'](?:code|type|reason)["']\s*:\s*["']([\w./-]+)["']""", text)
+        found += re.findall(r"""["'](?:code|type|reason)["']\s*:\s*["']([\w./;=-]+)["']""", text)
     return [word for word in found if isinstance(word, str) and word]
 
 
@@ -302,7 +309,7 @@ def _text(error: BaseException, body: dict[str, Any]) -> str:
         # OpenRouter's own sentence says only that its upstream failed.
         raw = metadata.get("raw") if isinstance(metadata, dict) else None
         beside = f": {raw[:500]}" if isinstance(raw, str) and raw.strip() else ""
-        named = f"{code}: " if isinstance(code, str) and not (code.isdigit() or _REFUSAL.match(code)) else ""
+        named = f"{code}: " if isinstance(code, str) and not (code.isdigit() or read_refusal(code)) else ""
         return f"{named}{said}{beside}"
     message = getattr(error, "message", None)
     return str(message) if message else str(error)

@@ -1,0 +1,279 @@
+"""The command line of Claude Code, and its environment. Pure.
+
+What the job says becomes flags; what would lead it elsewhere, keep it waiting or let the repository speak for the job
+is switched off. Nothing in it is a secret: the token stays in its file, the prompt goes by standard input.
+"""
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from agentjobs_runner.claude_code.prompt import DEFAULT_APPEND
+from agentjobs_runner.endings import config_invalid
+
+MODES: Final = {
+    "Default": "",
+    "AcceptEdits": "acceptEdits",
+    "Plan": "plan",
+    "DontAsk": "dontAsk",
+    "BypassPermissions": "bypassPermissions",
+}
+"""The CLI's words for `permissionMode`; its own default goes unsaid."""
+WAITING: Final = ("ScheduleWakeup", "Monitor", "CronCreate", "Workflow", "SendMessage")
+"""Tools that keep the process waiting for something, which a job pays for."""
+ALIASES: Final = frozenset({"default", "best", "opus", "sonnet", "haiku", "fable", "opusplan"})
+"""Names that the CLI resolves by itself."""
+LONG_CONTEXT: Final = "[1m]"
+"""Follows a model's name to ask for its long context."""
+
+# Linux takes at most 128 KiB for one argument, with the zero at its end.
+_ARGUMENT_BYTES: Final = 128 * 1024 - 1
+# Below the ten minutes of `timeouts.progress`; above the two that a call may wait in the proxy before it is sent.
+_REQUEST_SECONDS: Final = 300
+_SILENCE_SECONDS: Final = 240
+_RETRIES: Final = 2
+_KEY_SECONDS: Final = 60
+_TRANSPORTS: Final = frozenset({"http", "sse", "ws", "streamable-http"})
+
+# What makes the CLI ask elsewhere, with other credentials, or as another kind of session.
+_ELSEWHERE: Final = frozenset(
+    {
+        *("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_CUSTOM_HEADERS", "ANTHROPIC_UNIX_SOCKET"),
+        *("CLAUDE_CODE_API_KEY_FILE_DESCRIPTOR", "CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN_FILE_DESCRIPTOR"),
+        *("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY"),
+    }
+)
+_OTHER_SESSION: Final = frozenset(
+    {
+        *("ANTHROPIC_MODEL", "ANTHROPIC_SMALL_FAST_MODEL", "CLAUDE_CODE_SUBAGENT_MODEL", "CLAUDE_CODE_MAX_TURNS"),
+        *("CLAUDE_CONFIG_DIR", "CLAUDE_CODE_TMPDIR", "CLAUDE_CODE_SIMPLE", "CLAUDE_CODE_REMOTE", "CLAUDECODE"),
+        *("CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SESSION_ID"),
+    }
+)
+_SWITCHES: Final[Mapping[str, str]] = {
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "DISABLE_AUTOUPDATER": "1",
+    "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
+    "CLAUDE_CODE_DISABLE_CRON": "1",
+    "CLAUDE_CODE_STARTUP_FAILURE_RESULTS": "1",
+    "CLAUDE_CODE_DISABLE_REFUSAL_FALLBACK": "1",
+    "CLAUDE_CODE_DISABLE_REFUSAL_RETRY": "1",
+    "CLAUDE_CODE_MAX_RETRIES": str(_RETRIES),
+    "CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS": str(_SILENCE_SECONDS * 1000),
+    "API_TIMEOUT_MS": str(_REQUEST_SECONDS * 1000),
+}
+# Names by which its own tools ask for a smaller or larger model.
+_MODEL_NAMES: Final = (
+    "ANTHROPIC_DEFAULT_HAIKU_MODEL",
+    "ANTHROPIC_DEFAULT_SONNET_MODEL",
+    "ANTHROPIC_DEFAULT_OPUS_MODEL",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a job asks of Claude Code."""
+
+    model: str
+    """One of the CLI's names, or a model's own."""
+    mode: str = "Default"
+    system_prompt: str | None = None
+    append_system_prompt: str = DEFAULT_APPEND
+    allowed_tools: tuple[str, ...] = ()
+    disallowed_tools: tuple[str, ...] = ()
+    mcp_config: str | None = None
+    servers: frozenset[str] = frozenset()
+    """Names of the servers of `mcp_config`: the job needs all of them."""
+    remote_servers: frozenset[str] = frozenset()
+    """Those of them that are reached by an address."""
+    extra_args: tuple[str, ...] = ()
+    schema: Mapping[str, Any] | None = None
+
+    @classmethod
+    def read(cls, spec: Mapping[str, Any]) -> "Asked":
+        """Return what a resolved spec asks, the installation's names for models replaced in `agent.model`.
+
+        Raises:
+            StartEnded: ConfigInvalid for what the CLI would misunderstand or pass over in silence.
+        """
+        agent: Mapping[str, Any] = spec.get("agent") or {}
+        given: Mapping[str, Any] = agent.get("claudeCode") or {}
+        model = str(agent.get("model") or "").removeprefix("anthropic/")
+        if not model or model.startswith("-"):
+            raise config_invalid("agent.model is missing; name a model of Anthropic, e.g. sonnet")
+        mode = str(given.get("permissionMode") or "Default")
+        if mode not in MODES:
+            raise config_invalid(f"agent.claudeCode.permissionMode: this runner has no {mode!r}")
+        config = given.get("mcpConfig")
+        servers = {} if config is None else _servers(str(config))
+        appended = given.get("appendSystemPrompt")
+        return cls(
+            model=model,
+            mode=mode,
+            system_prompt=given.get("systemPrompt"),
+            append_system_prompt=DEFAULT_APPEND if appended is None else appended,
+            allowed_tools=_rules(given, "allowedTools"),
+            disallowed_tools=_rules(given, "disallowedTools"),
+            mcp_config=config,
+            servers=frozenset(servers),
+            remote_servers=frozenset(name for name, server in servers.items() if "command" not in server),
+            extra_args=tuple(given.get("extraArgs") or ()),
+            schema=_schema(spec),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the CLI runs. All but `base_url` are paths."""
+
+    binary: str
+    home: str
+    tmp: str
+    tree: str
+    base_url: str | None = None
+    """Of the model proxy; None where the pod's environment says whom to ask, and with which key."""
+    token_file: str | None = None
+    """Goes with `base_url`: the newest token of the pod is in it."""
+    mcp_config_file: str | None = None
+    """Holds `Asked.mcp_config`."""
+    ca_file: str | None = None
+    """Certificates that the proxy's is checked against, beside the public ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionChoice:
+    """The session to run in; `resumes` where its file is there."""
+
+    id: str
+    resumes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What the job may still spend, over all of its starts; None for no limit.
+
+    `cost` is in dollars, and counts where no proxy does.
+    """
+
+    turns: int | None = None
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to execute. `unset` are variables of the runner that the CLI must not inherit."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    unset: frozenset[str]
+
+
+def build(asked: Asked, place: Place, session: SessionChoice, left: Left) -> Command:
+    """Return the command of one start. The prompt goes by standard input.
+
+    Raises:
+        StartEnded: ConfigInvalid for an argument that is longer than Linux takes.
+    """
+    argv = [place.binary, "-p", "--output-format", "stream-json", "--verbose", "--model", asked.model]
+    if MODES[asked.mode]:
+        argv += ["--permission-mode", MODES[asked.mode]]
+    argv += ["--setting-sources", "user", "--strict-mcp-config", "--settings", _settings(place)]
+    if place.mcp_config_file is not None:
+        argv += ["--mcp-config", place.mcp_config_file]
+    if asked.system_prompt is not None:
+        argv.append(f"--system-prompt={asked.system_prompt}")
+    argv += [f"--append-system-prompt={asked.append_system_prompt}", *asked.extra_args]
+    # Lists end at the next flag, so one follows each of them.
+    if asked.allowed_tools:
+        argv += ["--allowedTools", *asked.allowed_tools]
+    argv += ["--disallowedTools", *dict.fromkeys((*WAITING, *asked.disallowed_tools))]
+    if left.turns is not None:
+        argv += ["--max-turns", str(max(1, left.turns))]
+    if left.cost is not None:
+        argv += ["--max-budget-usd", f"{max(left.cost, 0.0001):.4f}"]
+    if asked.schema is not None:
+        argv += ["--json-schema", json.dumps(asked.schema, separators=(",", ":"))]
+    argv += ["--resume" if session.resumes else "--session-id", session.id]
+    for word in argv:
+        if len(word.encode("utf-8", "surrogateescape")) > _ARGUMENT_BYTES or "\0" in word:
+            name = word.partition("=")[0] if word.startswith("--") else "output.schema or agent.claudeCode"
+            raise config_invalid(
+                f"{name}: it is longer than the {_ARGUMENT_BYTES // 1024} KiB that one argument may have"
+            )
+    return Command(tuple(argv), _environment(asked, place), _unset(place))
+
+
+def is_same_model(asked: str, ran: str) -> bool:
+    """Whether a model's name, as the CLI or the API tells it, is of the model that was asked."""
+    asked, ran = (name.removesuffix(LONG_CONTEXT).casefold() for name in (asked, ran))
+    if asked in ALIASES:
+        # Only the CLI knows what it is today; the kind stands in the name.
+        return asked in ("default", "best", "opusplan") or asked in ran.split("-")
+    rest = ran.removeprefix(asked)
+    # The API answers with the dated name of a model that has one.
+    return ran == asked or (rest != ran and rest[:1] in "-@" and rest[1:].isdigit() and len(rest) == len("-20260101"))
+
+
+def _environment(asked: Asked, place: Place) -> dict[str, str]:
+    env = {**_SWITCHES, "HOME": place.home, "TMPDIR": place.tmp}
+    if asked.model.removesuffix(LONG_CONTEXT) not in ALIASES:
+        env |= dict.fromkeys(_MODEL_NAMES, asked.model)
+    if place.base_url is not None:
+        env["ANTHROPIC_BASE_URL"] = place.base_url
+        env["CLAUDE_CODE_API_KEY_HELPER_TTL_MS"] = str(_KEY_SECONDS * 1000)
+    if place.ca_file is not None:
+        env["NODE_EXTRA_CA_CERTS"] = place.ca_file
+    return env
+
+
+def _unset(place: Place) -> frozenset[str]:
+    return _OTHER_SESSION | (_ELSEWHERE if place.base_url is not None else frozenset())
+
+
+def _settings(place: Place) -> str:
+    """The CLI asks api.anthropic.com about each page before it reads one, unless told not to."""
+    settings: dict[str, Any] = {"skipWebFetchPreflight": True}
+    if place.base_url is not None and place.token_file is not None:
+        settings["apiKeyHelper"] = f"cat {shlex.quote(place.token_file)}"
+    return json.dumps(settings)
+
+
+def _rules(given: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    rules = tuple(given.get(name) or ())
+    if flag := next((rule for rule in rules if rule.startswith("-")), None):
+        raise config_invalid(f"agent.claudeCode.{name}: {flag!r} is no rule for tools, which begin with a tool's name")
+    return rules
+
+
+def _servers(config: str) -> dict[str, Mapping[str, Any]]:
+    """The servers of a configuration. The CLI leaves out what it does not understand, and says nothing."""
+    where = "agent.claudeCode.mcpConfig"
+    try:
+        servers = json.loads(config)["mcpServers"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise config_invalid(f'{where} must be JSON of the form {{"mcpServers": {{"<name>": …}}}}') from None
+    if not isinstance(servers, dict):
+        raise config_invalid(f"{where}: mcpServers must be an object, with one entry for each server")
+    for name, server in servers.items():
+        known = isinstance(server, dict)
+        command, url = (server.get("command"), server.get("url")) if known else (None, None)
+        kind = server.get("type") if known else None
+        is_process = isinstance(command, str) and command and kind in (None, "stdio")
+        is_remote = isinstance(url, str) and url and kind in _TRANSPORTS
+        if not (is_process or is_remote):
+            raise config_invalid(f"{where}: server {name[:63]!r} needs a command, or a url and the type http or sse")
+    return servers
+
+
+def _schema(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The schema as the CLI takes it: of an object, since the answer is the input of a tool."""
+    schema = (spec.get("output") or {}).get("schema")
+    if schema is None:
+        return None
+    kind = schema.get("type", "object")
+    if kind != "object" and not (isinstance(kind, list) and "object" in kind):
+        raise config_invalid(f"output.schema: Claude Code answers with a JSON object; the schema wants {kind!r}")
+    # Its validator knows no other drafts by their address, and would refuse the whole.
+    return {**{name: value for name, value in schema.items() if name != "$schema"}, "type": "object"}

@@ -1,0 +1,68 @@
+"""What Claude Code is told: the job's message, and after a start that was cut off, what nobody knows. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from agentjobs.contract import cut
+from agentjobs_runner.endings import config_invalid
+
+DEFAULT_APPEND: Final = (
+    "You run unattended, as a background job. Nobody reads along and nobody answers questions: where something is "
+    "unclear, decide by what you can find out, and say in your answer what you assumed. This is your only turn: when "
+    "you end it, the job is over. So finish the work within it. Do not wait for builds, reviews, notifications or "
+    "other people, do not poll for them, and leave nothing running in the background. Where the work ends with "
+    "something that others continue, such as a draft pull request, end there and describe its state."
+)
+"""Follows the CLI's system prompt where the job says nothing else."""
+
+_SHOWN: Final = 20
+_INPUT_BYTES: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertain:
+    """A tool call of an earlier start that had begun, and of whose end nothing is recorded."""
+
+    id: str
+    """By which the model knows it."""
+    name: str
+    given: str
+    """What the tool was called with, in short."""
+
+
+def first(message: str) -> str:
+    """Return the prompt of a session that begins.
+
+    Raises:
+        StartEnded: ConfigInvalid for an empty message, which the CLI does not take.
+    """
+    if not message.strip():
+        raise config_invalid("input.message is empty; say what Claude Code shall do")
+    return message
+
+
+def resumed(uncertain: Sequence[Uncertain]) -> str:
+    """Return the prompt of a session that goes on after its process was gone.
+
+    Args:
+        uncertain: calls whose outcome nobody knows, in their order.
+    """
+    begun = (
+        "Your process was stopped and has been started again, in another place perhaps. Your files and this "
+        "conversation are as they were when it stopped. Continue the work where it was; do not begin it anew."
+    )
+    if not uncertain:
+        return begun
+    calls = [f"- {call.name} ({call.id}): {_short(call.given)}" for call in uncertain[:_SHOWN]]
+    if len(uncertain) > _SHOWN:
+        calls.append(f"- and {len(uncertain) - _SHOWN} more")
+    return (
+        f"{begun}\n\nOf these tool calls nobody knows whether they took effect:\n"
+        + "\n".join(calls)
+        + "\nFind out before you rely on one of them, and before you make one of them again."
+    )
+
+
+def _short(text: str) -> str:
+    return cut(" ".join(text.split()), _INPUT_BYTES)

@@ -1,0 +1,453 @@
+"""What Claude Code prints, line by line, as values: `Reader`. Pure.
+
+Whatever bytes come, reading never raises and its memory is bounded. What is not understood is passed over; what could
+have been a result and is not whole is remembered, because an answer that was cut must not pass for one.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from agentjobs_runner.redaction import plain, storable
+
+MAX_LINE_BYTES: Final = 32 * 1024 * 1024
+"""Of one line; a longer one is not read. The largest answer that can be kept has 4 MiB, and a result tells it twice."""
+MAX_TEXT_BYTES: Final = 256 * 1024
+"""Kept of one answer's or tool result's text."""
+MAX_CALLS: Final = 200
+"""Kept of one answer."""
+
+_SYNTHETIC: Final = "<synthetic>"
+_NAME_CHARS: Final = 256
+_ERROR_CHARS: Final = 4096
+_MAX_NAMES: Final = 200
+_MAX_IDS: Final = 20_000
+# An answer is an object of this; everything else is left out of what is kept of a call.
+_INPUT_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool that the model calls, by the id that the model gave the call."""
+
+    id: str
+    name: str
+    input: dict[str, Any]
+    """Its texts are cut; for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A turn begins: the first event of a process, and told again with each further turn."""
+
+    session: str
+    model: str
+    mode: str
+    servers: Mapping[str, str]
+    """Of MCP, by name: `connected`, `failed` and others."""
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer of a model, as far as it is known: the CLI tells it in parts, and each comes with those before it."""
+
+    id: str
+    model: str
+    text: str
+    calls: tuple[Call, ...]
+    usage: Mapping[str, int]
+    """By the names of `contract.USAGE`; its output is not whole before the result tells it."""
+    main: bool
+    """Whether it is of the main agent, not of one that a tool started."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolEnded:
+    """A tool call has ended. `name` is empty for a call that was not seen, as after a resume."""
+
+    id: str
+    name: str
+    result: str
+    is_error: bool
+    main: bool
+    ran: bool
+    """False where it was denied or not known: the tool itself did nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """The CLI waits before it asks the model again: no progress."""
+
+    attempt: int
+    most: int
+    delay_seconds: float
+    status: int | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Anything else."""
+
+    kind: str
+    """Its type, for logs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """A result. The last one of a process counts; there may be several."""
+
+    subtype: str
+    is_error: bool
+    terminal: str
+    """Why it is over: `completed`, `api_error` and others; empty where it is not told."""
+    stop: str
+    """Why the model stopped."""
+    text: str
+    errors: tuple[str, ...]
+    status: int | None
+    """HTTP status of the API's error."""
+    error_type: str
+    """The API's own word for its error: through the model proxy, the proxy's."""
+    error: str
+    """The CLI's word for what it did not get from the API."""
+    startup: str
+    """Why it could not even begin."""
+    structured: dict[str, Any] | None
+    has_structured: bool
+    deferred: str
+    """Name of the tool whose call waits for an approval; empty for none."""
+    cost: float
+    """In dollars, of the session so far."""
+    turns: int
+    usage: Mapping[str, int]
+
+
+Seen = Began | Answered | ToolEnded | Retrying | Noise | Concluded
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a process has said until now, as far as its end is judged by it."""
+
+    began: Began | None = None
+    """The newest one."""
+    servers: Mapping[str, str] = field(default_factory=dict)
+    """The newest status of each MCP server."""
+    models: frozenset[str] = frozenset()
+    """That answered the main agent."""
+    moved_to: str = ""
+    """The model to which the CLI itself went over; empty where it did not."""
+    last: Concluded | None = None
+    structured: dict[str, Any] | None = None
+    """The newest of any result."""
+    deferred: str = ""
+    """Of any result."""
+    denied: Mapping[str, int] = field(default_factory=dict)
+    """How often each tool was denied."""
+    error: str = ""
+    """The CLI's word for the newest error of a model call."""
+    unfinished: bool = False
+    """Whether more came after the last result: a turn began, or a line was not whole."""
+    usage: Mapping[str, int] = field(default_factory=dict)
+    """Of this process, by the names of `contract.USAGE`."""
+
+
+class Reader:
+    """Reads the standard output of one process."""
+
+    def __init__(self) -> None:
+        self._began: Began | None = None
+        self._servers: dict[str, str] = {}
+        self._models: set[str] = set()
+        self._moved_to = ""
+        self._last: Concluded | None = None
+        self._structured: dict[str, Any] | None = None
+        self._deferred = ""
+        self._denied: Counter[str] = Counter()
+        self._denied_ids: dict[str, None] = {}
+        self._error = ""
+        self._unfinished = False
+        self._answer: Answered | None = None
+        self._answers: dict[str, None] = {}
+        self._calls: dict[str, str] = {}
+        self._usage: Counter[str] = Counter()
+
+    @property
+    def facts(self) -> Facts:
+        """What is known now."""
+        return Facts(
+            began=self._began,
+            servers=dict(self._servers),
+            models=frozenset(self._models),
+            moved_to=self._moved_to,
+            last=self._last,
+            structured=self._structured,
+            deferred=self._deferred,
+            denied=dict(self._denied),
+            error=self._error,
+            unfinished=self._unfinished,
+            usage=dict(self._usage),
+        )
+
+    def feed(self, line: bytes) -> list[Seen]:
+        """Return what a line says, with or without its end of line. Never raises."""
+        if not line.strip():
+            return []
+        event = _event(line)
+        if event is None:
+            # What is no event of the stream is somebody's print; what began as one may have been the last result.
+            self._unfinished = self._unfinished or line.lstrip()[:1] == b"{" or len(line) > MAX_LINE_BYTES
+            return [Noise("")]
+        kind = _text(event.get("type"))
+        match kind:
+            case "system":
+                return [self._system(event)]
+            case "assistant":
+                return [self._assistant(event)]
+            case "user":
+                return self._user(event)
+            case "result":
+                return [self._result(event)]
+            case _:
+                return [Noise(kind)]
+
+    def _system(self, event: dict[str, Any]) -> Seen:
+        subtype = _text(event.get("subtype"))
+        match subtype:
+            case "init":
+                self._unfinished = True
+                self._began = _began(event)
+                _remember(self._servers, self._began.servers)
+                return self._began
+            case "api_retry":
+                return Retrying(
+                    attempt=_count(event.get("attempt")),
+                    most=_count(event.get("max_retries")),
+                    delay_seconds=_number(event.get("retry_delay_ms")) / 1000,
+                    status=_status(event.get("error_status")),
+                    error=_text(event.get("error")),
+                )
+            case "permission_denied":
+                self._deny(event)
+            case "model_fallback" | "model_refusal_fallback":
+                self._moved_to = _text(event.get("fallback_model")) or _text(event.get("model")) or "another model"
+        return Noise(f"system/{subtype}")
+
+    def _assistant(self, event: dict[str, Any]) -> Seen:
+        main, message = _is_main(event), _object(event.get("message"))
+        self._unfinished = self._unfinished or main
+        self._error = _text(event.get("error")) or self._error
+        model = _text(message.get("model"))
+        if model == _SYNTHETIC or event.get("is_api_error_message") is True:
+            return Noise("assistant/error")
+        part = _answer(message, main=main)
+        before, self._answer = self._answer, part
+        if before is not None and before.id == part.id:
+            self._answer = _joined(before, part)
+        if main and model and len(self._models) < _MAX_NAMES:
+            self._models.add(model)
+        for call in part.calls:
+            if call.id not in self._calls:
+                self._usage["toolCalls"] += 1
+                _note(self._calls, call.id, call.name)
+        if part.id not in self._answers:
+            _note(self._answers, part.id, None)
+            self._usage["llmCalls"] += 1
+            self._usage["inputTokens"] += part.usage.get("inputTokens", 0)
+        return self._answer
+
+    def _user(self, event: dict[str, Any]) -> list[Seen]:
+        main = _is_main(event)
+        self._unfinished = self._unfinished or main
+        content = _object(event.get("message")).get("content")
+        blocks = [block for block in _list(content) if isinstance(block, dict)]
+        unran = {
+            _text(meta.get("id"))
+            for meta in _list(event.get("tool_result_meta"))
+            if isinstance(meta, dict) and meta.get("non_execution_kind")
+        }
+        ended: list[Seen] = []
+        for block in blocks[:_MAX_NAMES]:
+            if block.get("type") != "tool_result":
+                continue
+            id_, text = _text(block.get("tool_use_id")), _shown(block.get("content"))
+            name, ran = self._calls.get(id_, ""), id_ not in unran
+            ended.append(ToolEnded(id_, name, text, block.get("is_error") is True, main, ran))
+        return ended or [Noise("user")]
+
+    def _result(self, event: dict[str, Any]) -> Concluded:
+        found = _concluded(event)
+        self._last, self._unfinished = found, False
+        if found.has_structured:
+            self._structured = found.structured
+        self._deferred = found.deferred or self._deferred
+        for denial in _list(event.get("permission_denials")):
+            if isinstance(denial, dict):
+                self._deny(denial)
+        self._usage["outputTokens"] += found.usage.get("outputTokens", 0)
+        return found
+
+    def _deny(self, told: dict[str, Any]) -> None:
+        id_, name = _text(told.get("tool_use_id")), _text(told.get("tool_name")) or "a tool"
+        if id_ in self._denied_ids or (name not in self._denied and len(self._denied) >= _MAX_NAMES):
+            return
+        _note(self._denied_ids, id_, None)
+        self._denied[name] += 1
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    if len(line) > MAX_LINE_BYTES:
+        return None
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _began(event: dict[str, Any]) -> Began:
+    servers = [server for server in _list(event.get("mcp_servers")) if isinstance(server, dict)]
+    return Began(
+        session=_text(event.get("session_id")),
+        model=_text(event.get("model")),
+        mode=_text(event.get("permissionMode")),
+        servers={_text(server.get("name")): _text(server.get("status")) for server in servers[:_MAX_NAMES]},
+        version=_text(event.get("claude_code_version")),
+    )
+
+
+def _answer(message: dict[str, Any], *, main: bool) -> Answered:
+    blocks = [block for block in _list(message.get("content")) if isinstance(block, dict)]
+    texts = [str(block["text"]) for block in blocks if block.get("type") == "text" and "text" in block]
+    calls = [block for block in blocks if block.get("type") == "tool_use"]
+    return Answered(
+        id=_text(message.get("id")),
+        model=_text(message.get("model")),
+        text=_cut("".join(texts)),
+        calls=tuple(map(_call, calls[:MAX_CALLS])),
+        usage=_usage(message.get("usage")),
+        main=main,
+    )
+
+
+def _call(block: dict[str, Any]) -> Call:
+    given = plain(_object(block.get("input")), text_limit=_INPUT_BYTES)
+    return Call(_text(block.get("id")), _text(block.get("name")), given if isinstance(given, dict) else {})
+
+
+def _joined(before: Answered, part: Answered) -> Answered:
+    """Two parts of one answer. A part may be told again."""
+    known = {call.id for call in before.calls}
+    calls = (*before.calls, *(call for call in part.calls if call.id not in known))
+    return Answered(
+        part.id, part.model, _cut(before.text + part.text), calls[:MAX_CALLS], part.usage or before.usage, part.main
+    )
+
+
+def _concluded(event: dict[str, Any]) -> Concluded:
+    structured = event.get("structured_output")
+    deferred = event.get("deferred_tool_use")
+    stop = _text(event.get("stop_reason"))
+    terminal = _text(event.get("terminal_reason"))
+    is_deferred = deferred is not None or "tool_deferred" in (stop, terminal)
+    return Concluded(
+        subtype=_text(event.get("subtype")),
+        # What is not plainly false is an error.
+        is_error=event.get("is_error") is not False,
+        terminal=terminal,
+        stop=stop,
+        text=storable(event["result"]) if isinstance(event.get("result"), str) else "",
+        errors=tuple(str(error)[:_ERROR_CHARS] for error in _list(event.get("errors"))[:_MAX_NAMES]),
+        status=_status(event.get("api_error_status")),
+        error_type=_text(event.get("api_error_type")),
+        error=_text(event.get("api_error")),
+        startup=_text(event.get("startup_failure_reason")),
+        structured=structured if isinstance(structured, dict) else None,
+        has_structured=isinstance(structured, dict),
+        deferred=(_text(_object(deferred).get("name")) or "a tool") if is_deferred else "",
+        cost=_number(event.get("total_cost_usd")),
+        turns=_count(event.get("num_turns")),
+        usage=_usage(event.get("usage")),
+    )
+
+
+def _usage(told: object) -> dict[str, int]:
+    usage = _object(told)
+    if not usage:
+        return {}
+    read = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+    return {
+        "inputTokens": sum(_count(usage.get(name)) for name in read),
+        "outputTokens": _count(usage.get("output_tokens")),
+    }
+
+
+def _shown(content: object) -> str:
+    """The text of a tool's result, which is a text or a list of blocks."""
+    if isinstance(content, str):
+        return _cut(content)
+    return _cut("\n".join(_block_texts(content)))
+
+
+def _block_texts(content: object) -> Iterator[str]:
+    for block in _list(content)[:_MAX_NAMES]:
+        if isinstance(block, dict):
+            text = block.get("text")
+            yield text if isinstance(text, str) else f"<{_text(block.get('type')) or 'content'}>"
+
+
+def _is_main(event: dict[str, Any]) -> bool:
+    return event.get("parent_tool_use_id") is None
+
+
+def _remember(into: dict[str, str], names: Mapping[str, str]) -> None:
+    for name, value in names.items():
+        if name in into or len(into) < _MAX_NAMES:
+            into[name] = value
+
+
+def _note(into: dict[str, Any], key: str, value: str | None) -> None:
+    """Add an entry; the oldest goes where there are too many."""
+    into[key] = value
+    if len(into) > _MAX_IDS:
+        del into[next(iter(into))]
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: object) -> str:
+    return storable(value[:_NAME_CHARS]) if isinstance(value, str) else ""
+
+
+def _cut(text: str) -> str:
+    raw = storable(text).encode()
+    return raw.decode() if len(raw) <= MAX_TEXT_BYTES else raw[:MAX_TEXT_BYTES].decode("utf-8", "ignore")
+
+
+def _number(value: object) -> float:
+    """A number from 0, as far as it can be one that JSON may hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0.0
+    try:
+        number = float(value)
+    except OverflowError:
+        return 0.0
+    return number if 0 <= number < float("inf") else 0.0
+
+
+def _count(value: object) -> int:
+    return int(min(_number(value), 2**53)) if isinstance(value, int) else 0
+
+
+def _status(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599 else None

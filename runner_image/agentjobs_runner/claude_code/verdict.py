@@ -1,0 +1,302 @@
+"""How a process of Claude Code ended, as the ending of a start: `judge`. Pure.
+
+Neither the exit code nor the result tells it alone, so both must say success, and what the job asked for must be there.
+Every case has a recording of the real CLI in tests/unit/runner/claude_code; add one with each new row.
+"""
+
+import errno
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from agentjobs.contract import ErrorClass, Verdict, cut, read_refusal
+from agentjobs_runner import provider_errors
+from agentjobs_runner.claude_code.command import Asked, is_same_model
+from agentjobs_runner.claude_code.stream import Began, Concluded, Facts
+from agentjobs_runner.endings import Ending, interrupted
+from agentjobs_runner.output import Output
+from agentjobs_runner.provider_errors import Report
+
+_SHOWN_BYTES: Final = 600
+_SHOWN_TOOLS: Final = 8
+_RAISE_TURNS: Final = "raise budget.maxTurns to let the job do more"
+_SAID: Final = "Claude Code said"
+
+# A new session helps: the CLI does not find, or does not take, the one that was named.
+_NO_SESSION: Final = ("No conversation found with session ID", "is already in use", "No deferred tool marker found")
+_FULL: Final = ("ENOSPC", "No space left on device", "EDQUOT")
+# Start-up failures that another try may pass.
+_PASSING: Final = frozenset({"worktree_unverified", "org_config_required_unavailable"})
+_TOO_LONG: Final = frozenset({"prompt_too_long", "blocking_limit", "image_error", "rapid_refill_breaker"})
+_WHOLE: Final = frozenset({"end_turn", "stop_sequence", "tool_use", ""})
+_OVER_BUDGET: Final = "Budget limit reached"
+_NOT_ALLOWED: Final = (126, 127)
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How the process ended."""
+
+    code: int | None
+    """As subprocess tells it: negative for a signal. None where the process could not be waited for."""
+    stderr: str = ""
+    """The end of its standard error."""
+    told: bool = False
+    """Whether the runner told it to stop, or killed it."""
+    out_of_memory: bool = False
+    """Whether the kernel killed something of this container meanwhile because its memory was used up."""
+
+    @property
+    def signal(self) -> int | None:
+        """The signal that ended it. The CLI exits by itself with 128 and the signal's number."""
+        if self.code is None:
+            return None
+        number = -self.code if self.code < 0 else self.code - 128
+        return number if number in _SIGNALS else None
+
+
+_SIGNALS: Final = frozenset(map(int, signal.Signals))
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How the start ends; with `new_session`, the next start must not resume this one's session."""
+
+    ending: Ending
+    new_session: bool = False
+
+
+def judge(facts: Facts, ended: Exit, asked: Asked, output: Output, usage: Mapping[str, int] | None = None) -> Judged:
+    """Say how a start ended whose process is gone and whose output has been read to its end.
+
+    Args:
+        usage: goes with the result; that of the stream where none is given.
+    """
+    last = facts.last
+    if last is None:
+        return _without_result(facts, ended)
+    if last.subtype == "error_max_turns":
+        said = f"Claude Code used the turns that were left of budget.maxTurns; {_RAISE_TURNS}"
+        return _fail(ErrorClass.MAX_TURNS_EXCEEDED, said)
+    if last.subtype == "error_max_budget_usd" or _OVER_BUDGET in ended.stderr:
+        said = f"Claude Code spent what was left of budget.maxCostUSD: {_told(last, ended)}; raise it to let it do more"
+        return _fail(ErrorClass.BUDGET_EXCEEDED, said)
+    if last.subtype == "error_max_structured_output_retries":
+        return _invalid(output, [_told(last, ended)])
+    if ended.told and ended.signal is not None:
+        return Judged(interrupted("Claude Code was told to stop"))
+    if last.terminal.startswith("aborted_"):
+        said = "Claude Code was interrupted, and not by the runner"
+        return Judged(interrupted(said) if ended.told else _ending(Verdict.RETRY, ErrorClass.RUNNER_CRASHED, said))
+    if last.subtype != "success":
+        return _not_run(last, ended)
+    if last.is_error:
+        return Judged(_api_error(facts, last))
+    return _unproven(facts, ended, asked) or _answer(facts, last, asked, output, usage)
+
+
+def refused(began: Began, asked: Asked) -> Ending | None:
+    """Say how a start ends that cannot be what the job asked for, by what the CLI says when it begins; None if it can.
+
+    It costs nothing to stop it then: no model has been asked.
+    """
+    missing = sorted(name for name in asked.servers if began.servers.get(name) != "connected")
+    if missing:
+        return _no_server(missing[0], began.servers.get(missing[0], ""), asked)
+    if not is_same_model(asked.model, began.model):
+        return _other_model(asked.model, began.model)
+    return None
+
+
+def not_started(error: OSError, binary: str) -> Ending:
+    """Say how a start ends whose process could not be executed."""
+    if error.errno in (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR):
+        return _no_binary(f"{binary} cannot be executed ({error.strerror})")
+    said = f"{binary} could not be started: {error.strerror}"
+    return _ending(Verdict.RETRY, ErrorClass.IO, said)
+
+
+def _without_result(facts: Facts, ended: Exit) -> Judged:
+    told = f": {_shown(ended.stderr)}" if ended.stderr.strip() else ""
+    if ended.told:
+        return Judged(interrupted("Claude Code was told to stop"))
+    if ended.out_of_memory and ended.signal == signal.SIGKILL:
+        return _retry(ErrorClass.OOM_KILLED, "Claude Code was killed: the container's memory was used up")
+    if ended.signal is not None:
+        name = signal.Signals(ended.signal).name
+        return _retry(ErrorClass.RUNNER_CRASHED, f"Claude Code was killed by {name}, and not by the runner{told}")
+    if any(words in ended.stderr for words in _NO_SESSION):
+        return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code did not take its session{told}", new_session=True)
+    if any(words in ended.stderr for words in _FULL):
+        return _retry(ErrorClass.IO, f"Claude Code found no room on a disk{told}")
+    if ended.code in _NOT_ALLOWED or "claude native binary not installed" in ended.stderr:
+        return Judged(_no_binary(f"Claude Code's CLI cannot be executed{told}"))
+    if ended.code == 1 and facts.began is None:
+        return _fail(ErrorClass.CONFIG_INVALID, f"Claude Code did not start{told or ', and did not say why'}")
+    code = "in an unknown way" if ended.code is None else f"with exit code {ended.code}"
+    return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code ended {code} and without a result{told}")
+
+
+def _not_run(last: Concluded, ended: Exit) -> Judged:
+    """A result that says that the CLI did not get as far as a model."""
+    told = _told(last, ended)
+    if any(words in told for words in _NO_SESSION):
+        return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code did not take its session: {told}", new_session=True)
+    if last.startup and last.startup not in _PASSING:
+        return _fail(ErrorClass.CONFIG_INVALID, f"Claude Code did not start: {told}")
+    if any(words in told for words in _FULL):
+        return _retry(ErrorClass.IO, f"Claude Code found no room on a disk: {told}")
+    return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code failed ({last.subtype[:63] or 'no reason'}): {told}")
+
+
+def _api_error(facts: Facts, last: Concluded) -> Ending:
+    """What a model's provider, or the way to it, said at last."""
+    text = last.text.removeprefix("API Error: ")
+    said = f"{_SAID}: {_shown(text)}"
+    code = read_refusal(last.error_type)
+    if code is None:
+        if last.terminal in _TOO_LONG:
+            return _ending(Verdict.FAIL, ErrorClass.CONTEXT_TOO_LONG, f"{said}; give it less text at once")
+        if last.stop == "refusal":
+            return _ending(Verdict.FAIL, ErrorClass.CONTENT_BLOCKED, said)
+        if last.error == "max_output_tokens":
+            is_full = "context window" in text
+            kind = ErrorClass.CONTEXT_TOO_LONG if is_full else ErrorClass.MODEL_OUTPUT_TRUNCATED
+            return _ending(Verdict.FAIL, kind, said)
+        if last.status is None and (facts.error == "authentication_failed" or text.startswith("Not logged in")):
+            cure = "it has no credentials; without a model proxy, runtime.env must have ANTHROPIC_API_KEY"
+            return _ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, f"{said}; {cure}")
+        if last.status is None and "malformed response (HTTP 200)" in text:
+            cure = "is the address of the API right?"
+            return _ending(Verdict.FAIL, ErrorClass.MODEL_BAD_REQUEST, f"{said}; {cure}")
+        if last.status is None and text.startswith("Request timed out"):
+            return _ending(Verdict.RETRY, ErrorClass.MODEL_TIMEOUT, said)
+    words = {last.error_type, _WORDS.get(facts.error, "")} - {""}
+    report = Report(
+        status=last.status if last.status is not None and last.status >= 400 else None,
+        words=frozenset(word.casefold() for word in words),
+        text=text,
+        wait=None if code is None else code.retry_after,
+        refused="" if code is None else code.error_class,
+    )
+    return provider_errors.judge(report, _SAID)
+
+
+# The CLI's words where the provider's are kept from us.
+_WORDS: Final = {
+    "billing_error": "billing_error",
+    "rate_limit": "rate_limit_error",
+    "overloaded": "overloaded_error",
+    "authentication_failed": "authentication_error",
+}
+
+
+def _unproven(facts: Facts, ended: Exit, asked: Asked) -> Judged | None:
+    """Say what is wrong with a success, None where it is one."""
+    last = facts.last
+    assert last is not None
+    if facts.deferred:
+        said = (
+            f"a hook of the image put the call of tool {facts.deferred} off until it is approved; nobody can approve it"
+        )
+        return _fail(ErrorClass.CONFIG_INVALID, said)
+    if ended.code != 0:
+        return _crashed_after(ended)
+    if facts.unfinished:
+        said = "Claude Code's output ended within a turn; what it said before is not its answer"
+        return _retry(ErrorClass.RESULT_ERROR, said)
+    if last.terminal not in ("completed", ""):
+        return _retry(ErrorClass.RESULT_ERROR, f"Claude Code ended without an answer ({last.terminal})")
+    if last.stop == "refusal":
+        return _fail(ErrorClass.CONTENT_BLOCKED, "the model declined to answer")
+    if last.stop in ("max_tokens", "model_context_window_exceeded"):
+        said = f"the model's answer was cut ({last.stop})"
+        return _fail(ErrorClass.MODEL_OUTPUT_TRUNCATED, said)
+    if last.stop not in _WHOLE:
+        return _retry(ErrorClass.RESULT_ERROR, f"the model did not end its answer ({last.stop})")
+    if facts.began is None:
+        return _retry(ErrorClass.RESULT_ERROR, "Claude Code gave an answer without having begun")
+    if facts.moved_to:
+        return Judged(_other_model(asked.model, facts.moved_to))
+    found = refused(replace(facts.began, servers=facts.servers), asked)
+    return None if found is None else Judged(found)
+
+
+def _crashed_after(ended: Exit) -> Judged:
+    """The process gave a result and then did not end well: what else it did, nobody knows."""
+    told = f": {_shown(ended.stderr)}" if ended.stderr.strip() else ""
+    if ended.out_of_memory and ended.signal == signal.SIGKILL:
+        return _retry(ErrorClass.OOM_KILLED, "Claude Code was killed: the container's memory was used up")
+    if ended.signal is not None:
+        name = signal.Signals(ended.signal).name
+        return _retry(ErrorClass.RUNNER_CRASHED, f"Claude Code was killed by {name} before it had ended{told}")
+    return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code said success, and ended with exit code {ended.code}{told}")
+
+
+def _answer(facts: Facts, last: Concluded, asked: Asked, output: Output, usage: Mapping[str, int] | None) -> Judged:
+    counted = dict(facts.usage if usage is None else usage)
+    if asked.schema is not None or output.schema is not None:
+        if facts.structured is None:
+            return _invalid(output, ["it gave no structured answer, though it was asked for one"])
+        found = output.judge(facts.structured, None, counted)
+    elif not last.text.strip():
+        return _retry(ErrorClass.RESULT_ERROR, "Claude Code ended without an answer")
+    else:
+        found = output.judge(last.text, None, counted)
+    if isinstance(found, list):
+        return _invalid(output, found)
+    if found.verdict is Verdict.SUCCEED and facts.denied:
+        found = replace(found, message=f"{found.message}; {_denials(facts.denied)}")
+    return Judged(found)
+
+
+def _denials(denied: Mapping[str, int]) -> str:
+    named = [f"{name} ×{count}" if count > 1 else name for name, count in sorted(denied.items())]
+    more = ["…"] if len(named) > _SHOWN_TOOLS else []
+    total = sum(denied.values())
+    calls = "call of a tool was" if total == 1 else "calls of tools were"
+    return f"{total} {calls} denied: {', '.join([*named[:_SHOWN_TOOLS], *more])}"
+
+
+def _invalid(output: Output, problems: list[str]) -> Judged:
+    """The CLI has had the answer corrected already, as often as it does; another try is one from the beginning."""
+    return Judged(replace(output, repairs=0).invalid(problems), new_session=True)
+
+
+def _no_server(name: str, status: str, asked: Asked) -> Ending:
+    told = f"is {status}" if status else "was left out"
+    said = f"MCP server {name[:63]!r} of agent.claudeCode.mcpConfig {told}; the job needs it"
+    if name in asked.remote_servers and status:
+        return _ending(Verdict.RETRY, ErrorClass.TOOL_ERROR, said)
+    return _ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, said)
+
+
+def _other_model(asked: str, ran: str) -> Ending:
+    said = f"Claude Code asked model {ran[:100]!r}, and the job asks for {asked[:100]!r}"
+    return _ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, said)
+
+
+def _no_binary(said: str) -> Ending:
+    cure = "runtime.image must have Claude Code's CLI as `claude` in its PATH"
+    return _ending(Verdict.FAIL, ErrorClass.BINARY_NOT_FOUND, f"{said}; {cure}")
+
+
+def _told(last: Concluded, ended: Exit) -> str:
+    return _shown("; ".join(last.errors) or last.text or ended.stderr or last.terminal or "no reason given")
+
+
+def _shown(text: str) -> str:
+    return cut(" ".join(text.split()), _SHOWN_BYTES)
+
+
+def _ending(verdict: Verdict, kind: ErrorClass, message: str) -> Ending:
+    return Ending(verdict, kind, message)
+
+
+def _fail(kind: ErrorClass, message: str) -> Judged:
+    return Judged(_ending(Verdict.FAIL, kind, message))
+
+
+def _retry(kind: ErrorClass, message: str, *, new_session: bool = False) -> Judged:
+    return Judged(_ending(Verdict.RETRY, kind, message), new_session)
