@@ -5,7 +5,7 @@ It has no product's kinds built in: custom resources are defined by CustomResour
     server            listens, authenticates (auth), authorizes (rbac), finds the resource (routes, registry)
     handlers          one request about a resource: negotiation (with protobuf) of bodies and forms,
                       lists, streams (watches), logs, reviews, tables (with podstatus, jsonpath)
-    core              writes: decoding, metadata, strategies, lifecycle, patches, podfields
+    core              writes: decoding, metadata, strategies (with claims), lifecycle, patches, podfields
     store             objects, revisions, history
     crds              definitions of custom resources: structural checks their schemas; schema prunes, sets defaults,
                       and validates by validators, formats and CEL rules (with celvalues)

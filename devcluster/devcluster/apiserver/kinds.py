@@ -160,6 +160,7 @@ def _rules(**rules: MergeRule) -> Mapping[str, MergeRule]:
 
 _NAME = Column("Name", format="name", path=".metadata.name", description="Name must be unique within a namespace.")
 _AGE = Column("Age", path=".metadata.creationTimestamp", description="Time since the server created the object.")
+_CREATED = Column("Created At", "date", ".metadata.creationTimestamp", description="When it was created.")
 
 _POD_COLUMNS = (
     _NAME,
@@ -192,11 +193,20 @@ _NODE_COLUMNS = (
     Column("Roles", description="The roles of the node."),
     _AGE,
     Column("Version", path=".status.nodeInfo.kubeletVersion", description="Kubelet version reported by the node."),
-    Column("Internal-IP", description="Address within the cluster.", priority=1),
-    Column("External-IP", description="Address outside of the cluster.", priority=1),
+    *(Column(name, description="An address of the node.", priority=1) for name in ("Internal-IP", "External-IP")),
     Column("OS-Image", description="OS image reported by the node.", priority=1),
     Column("Kernel-Version", description="Kernel version reported by the node.", priority=1),
     Column("Container-Runtime", description="Container runtime reported by the node.", priority=1),
+)
+
+_CLAIM_COLUMNS = (
+    _NAME,
+    Column("Status", description="The phase of the claim."),
+    Column("Volume", path=".spec.volumeName", description="The volume that the claim is bound to."),
+    *(Column(name, description="Of the volume.") for name in ("Capacity", "Access Modes")),
+    *(Column(name, description="Class of the volume.") for name in ("StorageClass", "VolumeAttributesClass")),
+    _AGE,
+    Column("VolumeMode", path=".spec.volumeMode", description="Filesystem or Block.", priority=1),
 )
 
 _CONTAINER_RULES = {
@@ -243,13 +253,10 @@ def _rbac(kind: str, *columns: Column, namespaced: bool = True) -> Kind:
     return Kind(group, "v1", f"{name}s", name, kind, namespaced=namespaced, columns=(_NAME, *columns))
 
 
-_CREATED = Column("Created At", "date", ".metadata.creationTimestamp", description="When it was created.")
 _BINDING_COLUMNS = (
     Column("Role", description="Kind and name of the role that is bound."),
     _AGE,
-    Column("Users", priority=1, description="Users that are bound."),
-    Column("Groups", priority=1, description="Groups that are bound."),
-    Column("ServiceAccounts", priority=1, description="Service accounts that are bound."),
+    *(Column(name, priority=1, description="Who is bound.") for name in ("Users", "Groups", "ServiceAccounts")),
 )
 NAMESPACE = Kind(
     "",
@@ -396,9 +403,20 @@ CUSTOM_RESOURCE_DEFINITION = Kind(
     categories=("api-extensions",),
     namespaced=False,
     subresources=(_status("CustomResourceDefinition"),),
-    columns=(_NAME, Column("Created At", "date", ".metadata.creationTimestamp", description="When it was created.")),
+    columns=(_NAME, _CREATED),
     tracks_generation=True,
     unconditional_update=False,
+)
+PERSISTENT_VOLUME_CLAIM = Kind(
+    "",
+    "v1",
+    "persistentvolumeclaims",
+    "persistentvolumeclaim",
+    "PersistentVolumeClaim",
+    short_names=("pvc",),
+    subresources=(_status("PersistentVolumeClaim"),),
+    columns=_CLAIM_COLUMNS,
+    merge_rules=_rules(status__conditions=MergeRule("type")),
 )
 ROLE = _rbac("Role", _CREATED)
 CLUSTER_ROLE = _rbac("ClusterRole", _CREATED, namespaced=False)
@@ -414,6 +432,7 @@ BUILTIN: tuple[Kind, ...] = (
     EVENT,
     NAMESPACE,
     NODE,
+    PERSISTENT_VOLUME_CLAIM,
     POD,
     SECRET,
     SERVICE_ACCOUNT,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from devcluster.apiserver import rbac, syntax
+from devcluster.apiserver import claims, rbac, syntax
 from devcluster.apiserver.errors import Cause, bad_request, bad_value, cause, immutable, required
 from devcluster.apiserver.kinds import (
     CLUSTER_ROLE,
@@ -23,6 +23,7 @@ from devcluster.apiserver.kinds import (
     NAMESPACE,
     NETWORK_POLICY,
     NODE,
+    PERSISTENT_VOLUME_CLAIM,
     POD,
     ROLE,
     ROLE_BINDING,
@@ -360,6 +361,12 @@ _STRATEGIES: Final[Mapping[tuple[str, str], Strategy]] = {
     ),
     CONFIG_MAP.key: Strategy(
         on_write=_write_config_map, check=_check_keys, fields=frozenset({"data", "binaryData", "immutable"})
+    ),
+    PERSISTENT_VOLUME_CLAIM.key: Strategy(
+        on_create=claims.start,
+        on_write=claims.complete,
+        check=claims.check,
+        fields=frozenset({"spec", "status"}),
     ),
     EVENT.key: Strategy(check=_check_event),
     NODE.key: Strategy(fields=frozenset({"spec", "status"})),

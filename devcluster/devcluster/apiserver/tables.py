@@ -21,7 +21,15 @@ _INCLUDE: Final = ("", "Metadata", "Object", "None")
 _NONE: Final = "<none>"
 _UNKNOWN: Final = "<unknown>"
 _INVALID: Final = "<invalid>"
+_UNSET: Final = "<unset>"
 _ABSENT: Final = object()
+# In the order of the printer, not of the claim.
+_ACCESS_MODES: Final = {
+    "ReadWriteOnce": "RWO",
+    "ReadOnlyMany": "ROX",
+    "ReadWriteMany": "RWX",
+    "ReadWriteOncePod": "RWOP",
+}
 _ROLE_PREFIX: Final = "node-role.kubernetes.io/"
 _FINISHED: Final = {
     "Succeeded": ("Succeeded", "The pod has completed successfully."),
@@ -273,6 +281,24 @@ def _binding(obj: Object, now: datetime) -> list[Cell]:
     return [_name(obj), role, _created(obj, now), *(", ".join(names) for names in named.values())]
 
 
+def _claim(obj: Object, now: datetime) -> list[Cell]:
+    meta, spec, status = obj.get("metadata") or {}, obj.get("spec") or {}, obj.get("status") or {}
+    phase = "Terminating" if meta.get("deletionTimestamp") else str(status.get("phase") or "")
+    volume = str(spec.get("volumeName") or "")
+    modes = [_ACCESS_MODES[mode] for mode in _ACCESS_MODES if mode in (status.get("accessModes") or ())]
+    return [
+        _name(obj),
+        phase,
+        volume,
+        str((status.get("capacity") or {}).get("storage") or "") if volume else "",
+        ",".join(modes) if volume else "",
+        str(spec.get("storageClassName") or ""),
+        str(spec.get("volumeAttributesClassName") or _UNSET),
+        _created(obj, now),
+        str(spec.get("volumeMode") or _UNSET),
+    ]
+
+
 def _policy(obj: Object, now: datetime) -> list[Cell]:
     selector = (obj.get("spec") or {}).get("podSelector") or {}
     terms = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
@@ -295,6 +321,7 @@ _CELLS: Final[Mapping[tuple[str, str], Callable[[Object, datetime], list[Cell]]]
     ("", "configmaps"): _config_map,
     ("", "events"): _event,
     ("", "nodes"): _node,
+    ("", "persistentvolumeclaims"): _claim,
     ("", "pods"): _pod,
     ("", "secrets"): _secret,
     ("apiextensions.k8s.io", "customresourcedefinitions"): _definition_row,

@@ -1,4 +1,4 @@
-"""Binds pending pods to nodes by node selectors, taints and cordons; does not count resources."""
+"""Binds pending pods to nodes by node selectors, taints, cordons and claims; does not count resources."""
 
 import asyncio
 import datetime
@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from devcluster.client import NODES, PODS, ApiError, Client, Listing, Object
+from devcluster.client import CLAIMS, NODES, PODS, ApiError, Client, Listing, Object
+from devcluster.controllers.claims import claims_of
 from devcluster.controllers.keyed import KeyedQueue
 from devcluster.events import EventRecorder
 from devcluster.timestamps import timestamp
@@ -35,6 +36,16 @@ def choose(pod: Object, nodes: Iterable[Object]) -> str | Unschedulable:
         return Unschedulable("no nodes available to schedule pods")
     listed = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
     return Unschedulable(f"0/{total} nodes are available: {listed}.")
+
+
+def unready(name: str, claim: Object | None) -> str:
+    """Return why no pod can have a claim, None for one that is missing, in the scheduler's words; empty if one can."""
+    if claim is None:
+        return f'persistentvolumeclaim "{name}" not found'
+    if claim["metadata"].get("deletionTimestamp"):
+        return f'persistentvolumeclaim "{name}" is being deleted'
+    bound = (claim.get("status") or {}).get("phase") == "Bound"
+    return "" if bound else "pod has unbound immediate PersistentVolumeClaims"
 
 
 def _against(spec: Object, node: Object) -> str:
@@ -79,6 +90,7 @@ class Scheduler:
             group.create_task(self._queue.run())
             group.create_task(self._watch_nodes())
             group.create_task(self._watch_pods())
+            group.create_task(self._watch_claims())
 
     async def _watch_nodes(self) -> None:
         async for event in self._client.follow(NODES):
@@ -106,13 +118,35 @@ class Scheduler:
                 self._pods[_key(event.object)] = event.object
                 self._queue.add(_key(event.object))
 
+    async def _watch_claims(self) -> None:
+        """Look again at the pods of a namespace in which a claim has changed."""
+        async for event in self._client.follow(CLAIMS):
+            claims = event.items if isinstance(event, Listing) else [event.object]
+            changed = {claim["metadata"]["namespace"] for claim in claims}
+            for key, pod in self._pods.items():
+                if key[0] in changed and claims_of(pod):
+                    self._queue.add(key)
+
+    async def _place(self, pod: Object) -> str | Unschedulable:
+        """Return the node for a pod, whose claims are asked for before nodes are."""
+        for name in claims_of(pod):
+            try:
+                claim = await self._client.get(CLAIMS, pod["metadata"]["namespace"], name)
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+                claim = None
+            if why := unready(name, claim):
+                return Unschedulable(f"0/{len(self._nodes)} nodes are available: {why}.")
+        return choose(pod, self._nodes.values())
+
     async def _bind(self, key: tuple[str, str]) -> None:
         pod = self._pods.get(key)
         if pod is None or pod["metadata"].get("deletionTimestamp"):
             return
         namespace, name = key
-        node = choose(pod, self._nodes.values())
         try:
+            node = await self._place(pod)
             if isinstance(node, Unschedulable):
                 await self._refuse(pod, node)
                 return

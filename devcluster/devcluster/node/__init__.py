@@ -5,7 +5,8 @@ security contexts, resource limits, probes and mount namespaces do not exist her
 and works with embedded and real servers.
 
 `kubelet` registers the node and runs a worker of `pods` for each pod, which uses `volumes`, `environment`,
-`containers`, `logs`, `label_selectors`, `statuses` and `writer`. `endpoint` serves logs.
+`containers`, `logs`, `label_selectors`, `statuses` and `writer`. `endpoint` serves logs, `claims` deletes the
+folders of claims that are gone.
 """
 
 from devcluster.node.kubelet import ProcessNode

@@ -14,6 +14,7 @@ from devcluster.certificates import NodeTLS
 from devcluster.client import LEASES, NAMESPACES, NODES, PODS, ApiError, Client, Listing, Object
 from devcluster.events import EventRecorder
 from devcluster.forkserver import ForkServer
+from devcluster.node.claims import ClaimFolders
 from devcluster.node.endpoint import LogEndpoint
 from devcluster.node.pods import Instant, Node, PodWorker
 from devcluster.timestamps import micro_time, timestamp
@@ -22,7 +23,8 @@ logger = logging.getLogger(__name__)
 
 ADDRESS = "127.0.0.1"
 NO_SANDBOX = (
-    "pods run as processes of this user: no isolation, no images, no resource limits; securityContext is ignored"
+    "pods run as processes of this user: no isolation, no images, no limits of resources or sizes of volumes; "
+    "securityContext is ignored"
 )
 _LEASE_NAMESPACE = "kube-node-lease"
 # As a kubelet: a lease of 40 s, renewed every 10 s.
@@ -81,6 +83,7 @@ class ProcessNode:
             client=client,
             events=self._events,
             folder=folder / "pods",
+            claims=folder / "claims",
             address=ADDRESS,
             command_path=command_path or Path(sys.executable).parent,
             working_folder=working_folder or Path.cwd(),
@@ -99,6 +102,7 @@ class ProcessNode:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._renew())
                 group.create_task(self._follow())
+                group.create_task(ClaimFolders(self._client, self._node.claims).run())
         finally:
             await self._shut_down()
 

@@ -31,6 +31,7 @@ from devcluster.node.statuses import (
     State,
     Terminated,
     Waiting,
+    after_restart,
     final_phase,
     pod_status,
 )
@@ -63,6 +64,7 @@ class Node:
     client: Client
     events: EventRecorder
     folder: Path
+    claims: Path
     address: str
     command_path: Path
     working_folder: Path
@@ -88,6 +90,8 @@ class PodWorker:
         }
         creating = Waiting("PodInitializing" if self._init else "ContainerCreating")
         self._states: dict[str, State] = {entry["name"]: creating for entry in spec["containers"]}
+        self._told = after_restart(status.get("containerStatuses") or [], now=_now())
+        self._init_told = after_restart(status.get("initContainerStatuses") or [], now=_now())
         self._running: dict[str, Container] = {}
         self._logs: dict[str, ContainerLog] = {}
         self._stopping = asyncio.Event()
@@ -181,6 +185,7 @@ class PodWorker:
             self.pod,
             _Objects(self._node.client, self.pod),
             folder=self._volumes,
+            claims=self._node.claims,
             address=self._address,
         )
         self._spawn_task(self._warn_of_policies())
@@ -321,15 +326,17 @@ class PodWorker:
             self._stopping.set()
 
     def _was_running(self) -> bool:
-        statuses = (self.pod.get("status") or {}).get("containerStatuses") or []
-        return any("waiting" not in (entry.get("state") or {"waiting": {}}) for entry in statuses)
+        """Whether something of the pod was started by an earlier process of the node. Nothing is started twice."""
+        return any(not isinstance(state, Waiting) for state in (self._told | self._init_told).values())
 
     def _fail_lost(self) -> None:
         """Fail the pod after a restart of the node, which ended its processes."""
-        now = _now()
-        for states in (self._init, self._states):
-            for name in states:
-                states[name] = Terminated(137, "ContainerStatusUnknown", now, message=LOST_MESSAGE)
+        self._init |= self._init_told
+        self._states |= self._told
+        if final_phase(list(self._init.values())) == "Succeeded":
+            lost = Terminated(137, "ContainerStatusUnknown", _now(), message=LOST_MESSAGE)
+            for name, state in self._states.items():
+                self._states[name] = lost if isinstance(state, Waiting) else state
         self._end("Failed")
 
     async def _keep_fresh(self, mounter: Mounter, token: TokenFile) -> None:

@@ -79,6 +79,28 @@ def start_error(command: str, why: str, *, finished: datetime.datetime) -> Termi
     return Terminated(START_ERROR, "StartError", finished, message=text)
 
 
+def after_restart(entries: Sequence[Object], *, now: datetime.datetime) -> dict[str, State]:
+    """Return the states of containers after a restart of the node, which ended what ran: what was told stays true."""
+    return {entry["name"]: _after_restart(entry.get("state") or {}, now) for entry in entries}
+
+
+def _after_restart(state: Object, now: datetime.datetime) -> State:
+    if ended := state.get("terminated"):
+        pid = str(ended.get("containerID") or "").removeprefix("process://")
+        return Terminated(
+            ended["exitCode"],
+            ended["reason"],
+            datetime.datetime.fromisoformat(ended["finishedAt"]),
+            datetime.datetime.fromisoformat(ended["startedAt"]),
+            ended.get("message", ""),
+            int(pid) if pid.isdigit() else None,
+        )
+    if "running" in state:
+        return Terminated(137, "ContainerStatusUnknown", now, message=LOST_MESSAGE)
+    waiting = state.get("waiting") or {}
+    return Waiting(str(waiting.get("reason") or "ContainerCreating"), str(waiting.get("message") or ""))
+
+
 def final_phase(states: Sequence[State]) -> str:
     """Return the phase of a pod whose containers have all ended (restartPolicy Never)."""
     return "Succeeded" if all(isinstance(state, Terminated) and state.exit_code == 0 for state in states) else "Failed"
@@ -102,6 +124,8 @@ def pod_status(pod: Object, state: PodState, *, now: datetime.datetime) -> Objec
     }
     if state.init_containers:
         status["initContainerStatuses"] = _container_statuses(pod["spec"]["initContainers"], state.init_containers)
+        for entry in status["initContainerStatuses"]:  # ready is one that has done its work
+            entry["ready"] = entry["state"].get("terminated", {}).get("exitCode") == 0
     if generation is not None:
         status["observedGeneration"] = generation
     return status

@@ -1,6 +1,7 @@
-"""A pod's volumes as folders: configMap, secret, downwardAPI, projected (with rotating tokens) and emptyDir.
+"""A pod's volumes as folders: configMap, secret, downwardAPI, projected (with rotating tokens), emptyDir and claims.
 
-Contents are read at the pod's start; only service account tokens are renewed. Other kinds of volume are refused.
+Contents are read at the pod's start; only service account tokens are renewed. Other kinds of volume are refused. The
+folder of a claim outlives its pods; no `sizeLimit` and no size of a claim is enforced.
 """
 
 import base64
@@ -9,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devcluster.client import SERVICE_ACCOUNTS, Client, Object
+from devcluster.client import CLAIMS, SERVICE_ACCOUNTS, ApiError, Client, Object
 from devcluster.files import write_private
 from devcluster.node.environment import ConfigError, Lookup, field_value
 
@@ -35,8 +36,12 @@ class MountError(Exception):
 class Mounter:
     """Writes the volumes of one pod below `folder`."""
 
-    def __init__(self, client: Client, pod: Object, lookup: Lookup, *, folder: Path, address: str) -> None:
+    def __init__(
+        self, client: Client, pod: Object, lookup: Lookup, *, folder: Path, claims: Path, address: str
+    ) -> None:
+        """`claims` is the folder of all claims, for which each has one by its uid."""
         self._client = client
+        self._claims = claims
         self._pod = pod
         self._lookup = lookup
         self._folder = folder
@@ -47,12 +52,30 @@ class Mounter:
         tokens: list[TokenFile] = []
         for volume in self._pod["spec"].get("volumes") or []:
             folder = inside(self._folder, volume["name"])
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             try:
+                if claim := volume.get("persistentVolumeClaim"):
+                    await self._attach(claim["claimName"], folder)
+                    continue
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 tokens += await self._fill(volume, folder, now)
             except ConfigError as error:
                 raise MountError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from error
         return tokens
+
+    async def _attach(self, name: str, place: Path) -> None:
+        """Make `place` a link to the folder of a claim."""
+        namespace = self._pod["metadata"]["namespace"]
+        try:
+            claim = await self._client.get(CLAIMS, namespace, name)
+        except ApiError as error:
+            if error.code == 404:
+                raise ConfigError(f"error fetching PVC {namespace}/{name}: {error.message}") from None
+            raise
+        if (claim.get("status") or {}).get("phase") != "Bound":
+            raise ConfigError(f"error processing PVC {namespace}/{name}: PVC is not bound")
+        folder = inside(self._claims, claim["metadata"]["uid"])
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _link(place, folder)
 
     async def refresh(self, token: TokenFile, *, now: datetime.datetime) -> TokenFile:
         """Request a new token and replace the old one; raises `ApiError`."""
@@ -117,6 +140,12 @@ class Mounter:
         raise ConfigError(f"volume {kinds} is not supported by the process node")
 
 
+def _link(place: Path, target: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    place.unlink(missing_ok=True)
+    place.symlink_to(target)
+
+
 def config_map_bytes(config_map: Object) -> dict[str, bytes]:
     """Return `data` and `binaryData` of a ConfigMap as bytes."""
     text = {key: str(value).encode() for key, value in (config_map.get("data") or {}).items()}
@@ -125,12 +154,24 @@ def config_map_bytes(config_map: Object) -> dict[str, bytes]:
 
 
 def mount_paths(container: Object, folder: Path) -> dict[str, Path]:
-    """Return the real folder or file of every volumeMount of a container."""
+    """Return the real folder or file of every volumeMount of a container; make the folder of a subPath."""
     mounts: dict[str, Path] = {}
     for mount in container.get("volumeMounts") or []:
         real = inside(folder, mount["name"])
-        mounts[mount["mountPath"]] = inside(real, mount["subPath"]) if mount.get("subPath") else real
+        if real.is_symlink():  # a claim
+            real = real.resolve()
+        mounts[mount["mountPath"]] = _sub_path(real, mount) if mount.get("subPath") else real
     return mounts
+
+
+def _sub_path(volume: Path, mount: Object) -> Path:
+    """Return the folder or file of a subPath. What pods left in the volume, links too, does not lead out of it."""
+    real = inside(volume, mount["subPath"]).resolve()
+    if not real.is_relative_to(volume.resolve()):
+        raise ConfigError(f'failed to prepare subPath for volumeMount "{mount["name"]}"')
+    if volume.is_dir() and not real.exists():
+        real.mkdir(parents=True, mode=0o750)
+    return real
 
 
 def inside(folder: Path, relative: str) -> Path:

@@ -61,6 +61,8 @@ def of(body: Any) -> Any:
         told |= {key: body.get(key) for key in ("rules", "roleRef", "subjects") if body.get(key)}
     if body.get("apiVersion") == "networking.k8s.io/v1":
         told["spec"] = body.get("spec")
+    if body.get("kind") == "PersistentVolumeClaim":
+        told |= {"spec": body.get("spec"), "status": body.get("status")}
     if body.get("apiVersion") == "example.dev/v1":
         told |= {key: value for key, value in body.items() if key not in ("apiVersion", "kind", "metadata")}
     return told

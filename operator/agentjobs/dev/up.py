@@ -33,7 +33,7 @@ from agentjobs.dev.programs import Programs
 from agentjobs.dev.shared import Place, SharedCluster
 from devcluster.certificates import Authority
 from devcluster.client import NAMESPACES, Client, Object
-from devcluster.controllers import DefaultAccounts, GarbageCollector, NamespaceController, Scheduler
+from devcluster.controllers import ClaimBinder, DefaultAccounts, GarbageCollector, NamespaceController, Scheduler
 from devcluster.files import kubeconfig, write_kubeconfig
 from devcluster.forkserver import ForkServer
 from devcluster.node import Instant, ProcessNode
@@ -281,6 +281,7 @@ class _Start:
             services |= {
                 "garbage collector": GarbageCollector(client).run(),
                 "namespace controller": NamespaceController(client).run(),
+                "claims": ClaimBinder(client).run(),
                 "scheduler": Scheduler(client).run(),
                 "service accounts": DefaultAccounts(client, ca=self._server.ca.read_text()).run(),
             }

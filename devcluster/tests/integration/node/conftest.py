@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from devcluster.client import CONFIG_MAPS, NAMESPACES, PODS, ApiError, Client, Listing
-from devcluster.controllers import DefaultAccounts, GarbageCollector, NamespaceController, Scheduler
+from devcluster.controllers import ClaimBinder, DefaultAccounts, GarbageCollector, NamespaceController, Scheduler
 from devcluster.node import ProcessNode
 
 SECONDS = 60.0
@@ -134,7 +134,8 @@ async def machine(make_server, tmp_path_factory):
         services = [node]
         if not place.shared:
             accounts = DefaultAccounts(client, ca=server.ca.read_text())
-            services += [GarbageCollector(client), NamespaceController(client), Scheduler(client), accounts]
+            services += [GarbageCollector(client), NamespaceController(client), Scheduler(client), ClaimBinder(client)]
+            services += [accounts]
         tasks = [asyncio.create_task(service.run()) for service in services]
         await asyncio.wait_for(node.ready.wait(), SECONDS)
         yield Machine(server, client, node, tasks, folder)

@@ -1,0 +1,107 @@
+"""What a PersistentVolumeClaim becomes on create, and what an update may change. Pure.
+
+The finalizer is the one of the server's admission plugin StorageObjectInUseProtection, and growing is refused as by
+its plugin PersistentVolumeClaimResize where no StorageClass allows it: this server has no classes.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from devcluster.apiserver.errors import Cause, bad_value, cause, forbidden, required
+from devcluster.apiserver.kinds import PERSISTENT_VOLUME_CLAIM
+from devcluster.apiserver.store import Object
+
+PROTECTION: Final = "kubernetes.io/pvc-protection"
+_NO_RESIZE: Final = (
+    "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"
+)
+_ACCESS_MODES: Final = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
+_VOLUME_MODES: Final = ("Block", "Filesystem")
+_UNITS: Final = {
+    **{unit: Decimal(1024) ** power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
+    **{unit: Decimal(1000) ** power for power, unit in enumerate(("k", "M", "G", "T", "P", "E"), 1)},
+    "m": Decimal("0.001"),
+}
+
+
+def start(obj: Object) -> None:
+    """Set the first status, and the finalizer that keeps a claim while pods use it."""
+    meta = obj["metadata"]
+    if PROTECTION not in meta.get("finalizers", ()):
+        meta["finalizers"] = [*meta.get("finalizers", ()), PROTECTION]
+    obj["status"] = {"phase": "Pending"}
+
+
+def complete(obj: Object) -> None:
+    """Set the defaults."""
+    if isinstance(obj.get("spec"), dict):
+        obj["spec"]["volumeMode"] = obj["spec"].get("volumeMode") or "Filesystem"
+        obj["spec"].setdefault("resources", {})
+
+
+def check(new: Object, old: Object | None) -> list[Cause]:
+    """Return what is wrong with a claim, or with its update; raises 403 for one that would grow."""
+    spec = _mapping(new.get("spec"))
+    causes = _check_spec(spec)
+    return causes if old is None else causes + _check_update(new, spec, old)
+
+
+def _check_spec(spec: Mapping[str, Any]) -> list[Cause]:
+    causes = []
+    modes = spec.get("accessModes")
+    if not modes:
+        causes.append(required("spec.accessModes", "at least 1 access mode is required"))
+    unknown = [mode for mode in (modes if isinstance(modes, list) else ()) if mode not in _ACCESS_MODES]
+    causes += [_unsupported("spec.accessModes", mode, _ACCESS_MODES) for mode in unknown]
+    asked = _asked(spec)
+    if asked is None:
+        causes.append(required("spec.resources[storage]"))
+    elif (size := _bytes(asked)) is None or size <= 0:
+        causes.append(bad_value("spec.resources[storage]", asked, "must be greater than zero"))
+    if spec["volumeMode"] not in _VOLUME_MODES:
+        causes.append(_unsupported("spec.volumeMode", spec["volumeMode"], _VOLUME_MODES))
+    return causes
+
+
+def _check_update(new: Object, spec: Mapping[str, Any], old: Object) -> list[Cause]:
+    before = old["spec"]
+    asked, had = _bytes(_asked(spec)), _bytes(_asked(before))
+    if asked is not None and had is not None and asked > had:
+        raise forbidden(PERSISTENT_VOLUME_CLAIM, new["metadata"]["name"], _NO_RESIZE)
+    free = {"resources", "volumeAttributesClassName"} if _mapping(new.get("status")).get("phase") == "Bound" else set()
+    free |= set() if before.get("volumeName") else {"volumeName"}
+    causes: list[Cause] = []
+    if any(spec.get(name) != before.get(name) for name in {*spec, *before} - free):
+        told = (
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+        )
+        causes.append(cause("FieldValueForbidden", "spec", f"Forbidden: {told}"))
+    if asked is not None and had is not None and asked < had:
+        told = "field can not be less than status.capacity"
+        causes.append(cause("FieldValueForbidden", "spec.resources.requests.storage", f"Forbidden: {told}"))
+    return causes
+
+
+def _asked(spec: Mapping[str, Any]) -> Any:
+    return _mapping(_mapping(spec.get("resources")).get("requests")).get("storage")
+
+
+def _bytes(quantity: object) -> Decimal | None:
+    """Return a quantity as a number; None where it is none."""
+    text = str(quantity)
+    unit = next((unit for unit in _UNITS if text.endswith(unit)), "")
+    try:
+        number = Decimal(text.removesuffix(unit) if unit else text)
+    except InvalidOperation:
+        return None
+    return number * _UNITS.get(unit, Decimal(1)) if number.is_finite() else None
+
+
+def _unsupported(field: str, value: object, accepted: tuple[str, ...]) -> Cause:
+    listed = ", ".join(f'"{item}"' for item in accepted)
+    return cause("FieldValueNotSupported", field, f'Unsupported value: "{value}": supported values: {listed}')
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
