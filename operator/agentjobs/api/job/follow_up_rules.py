@@ -22,6 +22,7 @@ def follow_up_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
     for place, entry in enumerate(entries):
         if isinstance(entry, Mapping):
             yield from _own_problems(entry, ("followUps", place), before)
+            yield from _inherit_problems(spec, entry, ("followUps", place, "inherit"))
             before.append(entry.get("name"))
     yield from _text_problems(spec, entries)
 
@@ -38,6 +39,19 @@ def _own_problems(entry: Mapping[str, Any], here: Path, before: list[object]) ->
     for_each = entry.get("forEach")
     if isinstance(for_each, str) and FOR_EACH.fullmatch(for_each) is None:
         yield problem_at((*here, "forEach"), for_each, "must be one name of a list in the answer: $(result.<path>)")
+
+
+def _inherit_problems(spec: Mapping[str, Any], entry: Mapping[str, Any], here: Path) -> Iterator[Problem]:
+    inherit, workspace = entry.get("inherit"), spec.get("workspace")
+    if not isinstance(inherit, list | tuple) or "Workspace" not in inherit:
+        return
+    worktree = workspace.get("worktree") if isinstance(workspace, Mapping) else None
+    mode = worktree.get("mode") if isinstance(worktree, Mapping) else None
+    if mode != "Named":
+        cure = (
+            "Workspace is the worktree of this job, which has none that outlives it; set workspace.worktree.mode Named"
+        )
+        yield Problem(field_name(here), "", cure, lacking=mode is None)
 
 
 def _text_problems(spec: Mapping[str, Any], entries: Any) -> Iterator[Problem]:

@@ -120,8 +120,8 @@ class FollowUp(Model):
     inherit: tuple[Literal["Session", "Workspace"], ...] = Field(
         default=(),
         max_length=4,
-        description="What it takes over. Session: it continues this job's ADK session. Workspace: its worktree is this "
-        "job's, which must be Named.",
+        description="What it takes over. Session: it continues this job's ADK session. Workspace: its repository and "
+        "worktree are this job's, which must be Named; what it publishes is its template's.",
     )
     for_each: str | None = Field(
         default=None,

@@ -15,13 +15,14 @@ from msgspec import Raw
 from pydantic import TypeAdapter, ValidationError
 
 from agentjobs.api.answers import Missing, Reader, Whole, as_text, whole
-from agentjobs.api.composition import Unusable, ValueOf, composed, filled
+from agentjobs.api.composition import Unusable, ValueOf, composed, escaped, filled
 from agentjobs.api.conditions import FollowUpReason
 from agentjobs.api.job.follow_up_rules import FOR_EACH
 from agentjobs.api.job.relations import MAX_AFTER, MAX_ITEMS, MAX_PARAMETER, FollowUp
 from agentjobs.api.job.resolve import template_of
 from agentjobs.api.job.spec import MAX_JOB_NAME, MAX_SPEC_BYTES
 from agentjobs.api.job.status import AgentJobStatus, FollowUpStatus
+from agentjobs.api.job.workspace import Workspace
 from agentjobs.api.substitution import names_of
 from agentjobs.contract import (
     ANNOTATION_DEPTH,
@@ -36,6 +37,7 @@ from agentjobs.contract import (
     Resolved,
 )
 from agentjobs.core.job.observation import Job, ParentRecord
+from agentjobs.core.pods.claims import worktree_claim
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 TTL_SECONDS: Final = 24 * 60 * 60
@@ -202,6 +204,8 @@ class Plans:
             spec["after"] = {"jobs": after}
         if "Session" in follow_up.inherit:
             spec["session"] = self._session()
+        if "Workspace" in follow_up.inherit:
+            spec["workspace"] = self._workspace()
         spec["ttlSecondsAfterFinished"] = TTL_SECONDS
         if (size := len(msgspec.json.encode(spec))) > MAX_SPEC_BYTES:
             raise _Stop(
@@ -212,6 +216,25 @@ class Plans:
     def _session(self) -> dict[str, Any]:
         session = (self._record.resolved or {"spec": {}})["spec"].get("session") or {}
         return {**{key: session[key] for key in ("appName", "userId", "sessionId")}, "mode": "Continue"}
+
+    def _workspace(self) -> dict[str, Any]:
+        """The repository and the worktree that the job was accepted with. Its template says what is published.
+
+        The volume is named: one that is gone is waited for, not made anew with other files. Credentials to read go
+        with the address that they are for.
+        """
+        given = (self._record.resolved or {"spec": {}})["spec"].get("workspace") or {}
+        try:
+            workspace = Workspace.model_validate(given)
+        except ValidationError:
+            raise _Stop(FollowUpReason.SPEC_UNREADABLE, "the job's workspace cannot be read") from None
+        if not (claim := worktree_claim(workspace)):
+            raise _Stop(FollowUpReason.MISSING_RESULT, "inherit: the job has no Named worktree")
+        git = workspace.git.model_dump(mode="json", by_alias=True, exclude_none=True)
+        if workspace.git.ref is not None:
+            git["ref"] = escaped(workspace.git.ref)
+        worktree = {"mode": "Named", "name": workspace.worktree.name}
+        return {"git": git, "worktree": worktree, "claimName": claim, "size": workspace.size}
 
     def _value(self, follow_up: FollowUp, name: str, index: int | None, item: Reader, *, waits: bool) -> str | None:
         """The value of a name in a follow-up's text; None for one that its job itself gives a value."""

@@ -5,8 +5,9 @@ import pytest
 from agentjobs.api.job.validation import validate_job
 
 
-def problems(*follow_ups):
+def problems(*follow_ups, **fields):
     spec = {
+        **fields,
         "agent": {"model": "gemini-flash-latest", "inline": {"instruction": "Be brief."}},
         "input": {"message": "Say hello."},
         "followUps": [{"templateRef": {"name": "t"}, **one} for one in follow_ups],
@@ -74,3 +75,16 @@ def test_results_of_others_stand_in_messages_alone():
 )
 def test_order_and_lists_are_checked(follow_ups, field):
     assert (f"spec.{field}", "InvalidSpec") in problems(*follow_ups)
+
+
+@pytest.mark.parametrize(
+    ("worktree", "expected"),
+    [
+        ({"mode": "Named", "name": "issue-87"}, []),
+        ({"mode": "Ephemeral"}, [("spec.followUps[0].inherit", "InvalidSpec")]),
+        ({}, [("spec.followUps[0].inherit", "InvalidSpec")]),
+    ],
+)
+def test_only_a_worktree_that_outlives_the_job_is_inherited(worktree, expected):
+    workspace = {"git": {"url": "https://git.example.com/shop.git"}, "worktree": worktree}
+    assert problems({"name": "next", "inherit": ["Workspace"]}, workspace=workspace) == expected

@@ -9,9 +9,11 @@ from agentjobs.api.conditions import FollowUpReason
 from agentjobs.api.job.relations import FollowUp
 from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.api.job.status import AgentJobStatus
+from agentjobs.api.job.workspace import Workspace
 from agentjobs.api.substitution import expanded
 from agentjobs.core.job.follow_ups import Plans, Unmade, asked, child_name
 from agentjobs.core.job.observation import ParentRecord, parse_job
+from agentjobs.core.pods.claims import worktree_claim
 
 UID = "6c0c1a52-1b5e-4a6e-9a52-0d9f0a7f5a11"
 SESSION = {"appName": "shop", "userId": "u", "sessionId": "s", "mode": "New"}
@@ -259,6 +261,42 @@ def test_more_than_a_hundred_jobs_cannot_be_waited_for():
 def test_a_session_is_inherited_with_its_identity():
     session = only(plans(follow_up(inherit=["Session"])).planned("next"))["spec"]["session"]
     assert session == {**SESSION, "mode": "Continue"}
+
+
+WORKSPACE = {
+    "git": {"url": "https://git.example.com/shop.git", "ref": "fix/$(b)", "secretRef": {"name": "read"}, "depth": 0},
+    "worktree": {"mode": "Named", "name": "issue-87"},
+    "size": "5Gi",
+    "publish": {"mode": "Branch", "branch": "agents/x", "secretRef": {"name": "write"}},
+}
+
+
+def with_workspace(workspace):
+    record = ParentRecord({"spec": {"workspace": workspace}, "scripts": {}}, None, {})
+    return Plans(a_parent(), record, [follow_up(inherit=["Workspace"])], depth=10).planned("next")
+
+
+def test_a_workspace_is_inherited_without_what_it_publishes():
+    spec = only(with_workspace(WORKSPACE))["spec"]["workspace"]
+
+    claim = worktree_claim(Workspace.model_validate(WORKSPACE))
+    assert spec["worktree"] == WORKSPACE["worktree"]
+    assert (spec["claimName"], spec["size"]) == (claim, "5Gi")
+    assert "publish" not in spec
+    assert worktree_claim(Workspace.model_validate(spec)) == claim
+
+
+def test_an_inherited_ref_is_no_name_to_the_job_that_gets_it():
+    git = only(with_workspace(WORKSPACE))["spec"]["workspace"]["git"]
+
+    assert expanded(git["ref"], {"b": "READ"}) == "fix/$(b)"
+    assert git["secretRef"] == {"name": "read"}
+
+
+@pytest.mark.parametrize("workspace", [None, {**WORKSPACE, "worktree": {"mode": "Ephemeral"}}])
+def test_a_workspace_that_ends_with_its_job_is_inherited_by_none(workspace):
+    found = with_workspace(workspace)
+    assert isinstance(found, Unmade)
 
 
 def test_depth_counts_the_jobs_before():
