@@ -28,6 +28,7 @@ What outlives the job:
 
     stores       what engines use                 gateway_stores  session, artifacts and memory, which the gateway keeps
     kept         files for later starts of the job
+    gateway_kept the same, which the gateway keeps
 
 What engines share:
 

@@ -3,32 +3,21 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final, NoReturn, Protocol, TypeVar, cast
+from collections.abc import Callable
+from typing import Any, Final, NoReturn, TypeVar, cast
 from urllib.parse import urlencode
-
-import httpx
 
 from agentjobs import contract
 from agentjobs.contract import ArtifactNames, ArtifactSave, ArtifactVersion, ArtifactVersions, MemoryHit, Turn
 from agentjobs.errors import Fenced, Invalid, Unavailable
 from agentjobs_runner.gateway import Backoff, Missing, answer_of
+from agentjobs_runner.gateway_kept import GatewayKept, Requests
 from agentjobs_runner.redaction import Redactor
 from agentjobs_runner.stores import Earlier
 
 T = TypeVar("T")
 _JSON: Final = "application/json"
 _BYTES: Final = "application/octet-stream"
-
-
-class Requests(Protocol):
-    """The part of `gateway.Gateway` that is used here."""
-
-    def request(
-        self, method: str, path: str, content: bytes | None = None, headers: Mapping[str, str] | None = None
-    ) -> httpx.Response:
-        """Make a request, in one try."""
-        ...
 
 
 class GatewayStores:
@@ -56,6 +45,12 @@ class GatewayStores:
         self._progressed = progressed
         self._clock = clock
         self._sleep = sleep
+        self._kept = GatewayKept(gateway, self._patiently)
+
+    @property
+    def kept(self) -> GatewayKept:
+        """The files that starts of the job's run keep for later ones."""
+        return self._kept
 
     def session(self) -> Earlier:
         """Return the session as it stood before the job; see `Stores.session`."""

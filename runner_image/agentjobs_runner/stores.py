@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agentjobs.contract import ArtifactSave, ArtifactVersion, MemoryHit, Turn
+from agentjobs_runner.kept import Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,11 @@ class Earlier:
 
 class Stores(Protocol):
     """The session, the artifacts and the memory of one job. Safe to use from any thread."""
+
+    @property
+    def kept(self) -> Kept:
+        """The files that starts of the job's run keep for later ones."""
+        ...
 
     def session(self) -> Earlier:
         """Return the session as it stood before the job."""

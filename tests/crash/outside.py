@@ -29,6 +29,7 @@ from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.services import GatewayHistory
 from agentjobs.history.artifacts import Artifacts
 from agentjobs.history.database import Database
+from agentjobs.history.kept_files import KeptFiles
 from agentjobs.history.model_reports import ModelReports
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.outbox import Notifications
@@ -288,6 +289,7 @@ async def world(dsn: str, forks: ForkServer | None, folder: Path) -> AsyncIterat
                 people=Reads(database, cluster=cluster),
                 sessions=Sessions(database, cluster=cluster),
                 artifacts=Artifacts(database, cluster=cluster),
+                files=KeptFiles(database),
                 kept=SessionReads(database, cluster=cluster),
                 reports=ModelReports(database, cluster=cluster),
                 notifications=Notifications(database, cluster=cluster),

@@ -8,6 +8,7 @@
     local_gateway    what its runner speaks to
     local_journal    its recorded steps, in a file
     local_artifacts  its artifacts, in the same file
+    local_kept       files that its starts keep, likewise
     local_budget     its budget, and what it used
     resources        verbs on files of objects: create, apply, delete
     getting          get

@@ -16,10 +16,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from agentjobs import contract
-from agentjobs.cli import local_artifacts
+from agentjobs import contract, errors
+from agentjobs.cli import local_artifacts, local_kept
 from agentjobs.cli.local_journal import Journal, Refused
-from agentjobs.contract import ArtifactNames, ArtifactSaved, ArtifactVersions, Attempt, MemoryHits, StepsAnswer
+from agentjobs.contract import (
+    ArtifactNames,
+    ArtifactSaved,
+    ArtifactVersions,
+    Attempt,
+    KeptFiles,
+    MemoryHits,
+    StepsAnswer,
+)
+from agentjobs.history.kept import Write
 
 
 class Server(ThreadingHTTPServer):
@@ -90,6 +99,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(200, MemoryHits(memories=[]))
             case _, path if path.startswith(contract.PATH_ARTIFACTS):
                 self._artifacts(path, {name: values[0] for name, values in parse_qs(asked.query).items()}, body)
+            case _, contract.PATH_KEPT | contract.PATH_KEPT_CONTENT as path:
+                self._kept(path, {name: values[0] for name, values in parse_qs(asked.query).items()}, body)
             case _:
                 self._send(404, {"reason": "NotFound", "message": f"{self.path} is not there with --local."})
 
@@ -120,6 +131,47 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(200, ArtifactVersions(versions=versions))
             case _:
                 self._send(404, {"reason": "NotFound", "message": f"{path} is not there with --local."})
+
+    def _kept(self, path: str, asked: Mapping[str, str], body: bytes) -> None:
+        journal, name, offset = self.server.journal, asked.get("name", ""), int(asked.get("offset", "0"))
+        number = int(asked["write"]) if "write" in asked else None
+        match self.command, path:
+            case "GET", contract.PATH_KEPT:
+                with journal.file() as file:
+                    found = local_kept.files(file, journal.run)
+                self._send(200, KeptFiles(files=found))
+            case "GET", contract.PATH_KEPT_CONTENT:
+                with journal.file() as file:
+                    part = local_kept.part(file, journal.run, name, offset)
+                self._send_part(part)
+            case "PUT", contract.PATH_KEPT_CONTENT:
+                self._write(Write(name, offset, body, number))
+            case "DELETE", contract.PATH_KEPT_CONTENT:
+                with journal.file() as file:
+                    local_kept.delete(file, journal.run, journal.start, name, number)
+                self._send(204, None)
+            case _:
+                self._send(404, {"reason": "NotFound", "message": f"{path} is not there with --local."})
+
+    def _write(self, given: Write) -> None:
+        journal = self.server.journal
+        try:
+            with journal.file() as file:
+                local_kept.write(file, journal.run, journal.start, given)
+        except (errors.Invalid, errors.TooLarge) as error:
+            status = 413 if isinstance(error, errors.TooLarge) else 422
+            self._send(status, {"reason": type(error).__name__, "message": str(error)})
+            return
+        self._send(204, None)
+
+    def _send_part(self, part: bytes | None) -> None:
+        if part is None:
+            self._send(404, {"reason": "NotFound", "message": "There is no such kept file."})
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
 
     def _send_artifact(self, found: tuple[str, bytes] | None) -> None:
         if found is None:

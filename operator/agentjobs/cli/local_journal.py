@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agentjobs import contract
-from agentjobs.cli import local_artifacts
+from agentjobs.cli import local_artifacts, local_kept
 from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.local_budget import Spending
 from agentjobs.contract import JournalHead, RecordedStep, Resolved, Result, Step, StepsBody, StepsPage, Versions
@@ -26,7 +26,7 @@ PAGE_BYTES: Final = 4 * 1024 * 1024
 
 # "ajob" in the file's header, by which we know our own: any path may follow --journal.
 _APPLICATION: Final = 0x616A6F62
-_FORMAT: Final = 4
+_FORMAT: Final = 5
 # What may differ when a run goes on: how long and where it runs, not what it does.
 _MAY_DIFFER: Final = frozenset({"budget", "retry", "runtime", "timeouts"})
 _SHOWN_DIFFERENCES: Final = 5
@@ -338,7 +338,7 @@ def _check_work(path: Path, connection: sqlite3.Connection, resolved: Resolved) 
 
 
 def _create(connection: sqlite3.Connection) -> None:
-    for statement in (_SCHEMA + local_artifacts.SCHEMA).split(";"):
+    for statement in (_SCHEMA + local_artifacts.SCHEMA + local_kept.SCHEMA).split(";"):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {_APPLICATION}")
     connection.execute(f"PRAGMA user_version = {_FORMAT}")

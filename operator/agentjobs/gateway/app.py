@@ -21,6 +21,7 @@ from agentjobs import errors
 from agentjobs.auth import Authenticator, Reviewer
 from agentjobs.gateway import (
     history_api,
+    kept_api,
     models_api,
     notifications_api,
     runner_api,
@@ -86,6 +87,7 @@ def create_app(
     app.state.services = services
     app.include_router(runner_api.router)
     app.include_router(session_api.router)
+    app.include_router(kept_api.router)
     app.include_router(history_api.router)
     app.include_router(user_session_api.router)
     app.include_router(models_api.router)

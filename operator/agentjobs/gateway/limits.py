@@ -122,6 +122,7 @@ class Intake:
         self.rates = Rates(clock)
         self.bodies = Rates(clock)
         self.artifacts = Rates(clock)
+        self.files = Rates(clock)
         self.steps = Rates(clock, a_second=STEPS_A_SECOND, burst=STEPS_BURST, size=STEPS_BYTES)
         self._patience = patience
         self._bytes = Capacity(BODY_BYTES, patience=patience)
@@ -145,16 +146,33 @@ class Intake:
             Problem: as `read_body` and `parse`; 429 for a pod that sent too much or too slowly, 503 when this process
             has no room for it in time.
         """
-        rates = rates or self.bodies
+        async with self._taken(request, limit, job, pod, rates or self.bodies) as raw:
+            parsed = await self._parsed(model, raw)
+            del raw
+            async with self._writes.taken():
+                yield parsed
+
+    @asynccontextmanager
+    async def file(self, request: Request, limit: int, *, job: str, pod: str) -> AsyncIterator[bytes]:
+        """Give a request's body as it is, and hold what it takes until it is stored.
+
+        A job has one under way, beside a `body`: no step waits for it.
+
+        Raises:
+            Problem: as `body`.
+        """
+        async with self._taken(request, limit, f"{job}/files", pod, self.files) as raw, self._writes.taken():
+            yield raw
+
+    @asynccontextmanager
+    async def _taken(self, request: Request, limit: int, line: str, pod: str, rates: Rates) -> AsyncIterator[bytes]:
+        """Receive a body in its line, and hold its bytes."""
         rates.count(pod)
         try:
-            async with self._line(job), self._bytes.taken(min(announced(request) or limit, limit)):
-                raw = await _received(request, limit)
-                rates.charge(pod, len(raw))
-                parsed = await self._parsed(model, raw)
-                del raw
-                async with self._writes.taken():
-                    yield parsed
+            async with self._line(line), self._bytes.taken(min(announced(request) or limit, limit)):
+                received = [await _received(request, limit)]
+                rates.charge(pod, len(received[0]))
+                yield received.pop()  # who takes it lets it go as soon as it can
         except SlowBody:
             rates.punish(pod)
             raise

@@ -25,6 +25,7 @@ from agentjobs.gateway.triggers.answering import SignedCalls
 from agentjobs.gateway.triggers.file import Triggers
 from agentjobs.history.artifacts import Artifacts
 from agentjobs.history.database import Database
+from agentjobs.history.kept_files import KeptFiles
 from agentjobs.history.model_reports import ModelReports
 from agentjobs.history.outbox import Notifications
 from agentjobs.history.reads import Reads
@@ -118,6 +119,7 @@ def _history(database: Database, cluster: str) -> GatewayHistory:
         people=Reads(database, cluster=cluster),
         sessions=Sessions(database, cluster=cluster),
         artifacts=Artifacts(database, cluster=cluster),
+        files=KeptFiles(database),
         kept=SessionReads(database, cluster=cluster),
         reports=ModelReports(database, cluster=cluster),
         notifications=Notifications(database, cluster=cluster),

@@ -23,6 +23,7 @@ from agentjobs.history.protocols import (
     NotificationReads,
     ReadHistory,
     RunnerArtifacts,
+    RunnerFiles,
     RunnerHistory,
     RunnerSessions,
 )
@@ -38,6 +39,7 @@ class GatewayHistory:
     people: ReadHistory
     sessions: RunnerSessions
     artifacts: RunnerArtifacts
+    files: RunnerFiles
     kept: KeptSessions
     reports: ModelReports
     notifications: NotificationReads
@@ -144,6 +146,11 @@ async def artifacts_of(request: Request) -> RunnerArtifacts:
     return (await services_of(request).history()).artifacts
 
 
+async def files_of(request: Request) -> RunnerFiles:
+    """Return the files that the runners of this cluster's jobs keep for later starts."""
+    return (await services_of(request).history()).files
+
+
 async def kept_of(request: Request) -> KeptSessions:
     """Return what people read and delete of sessions and artifacts."""
     return (await services_of(request).history()).kept
@@ -188,6 +195,7 @@ Runner = Annotated[RunnerIdentity, Depends(runner_of)]
 Writes = Annotated[RunnerHistory, Depends(writes_of)]
 Sessions = Annotated[RunnerSessions, Depends(sessions_of)]
 Artifacts = Annotated[RunnerArtifacts, Depends(artifacts_of)]
+Files = Annotated[RunnerFiles, Depends(files_of)]
 Kept = Annotated[KeptSessions, Depends(kept_of)]
 Reports = Annotated[ModelReports, Depends(reports_of)]
 Notified = Annotated[NotificationReads, Depends(notifications_of)]

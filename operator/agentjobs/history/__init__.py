@@ -49,6 +49,9 @@
     versions         versions of artifacts as values
     artifacts        artifacts of runners
     memory_sessions  sessions and artifacts in memory, for tests
+    kept             the rules of files that starts keep for later ones, without I/O
+    kept_files       such files
+    memory_kept_files  the same in memory, for tests
     session_reads    queries and deletions of people
     session_removal  removes a session, or what belongs to a user, in batches
     session_retention  deletes sessions that were not used for long

@@ -93,6 +93,15 @@ class MemoryNotification:
         return self.sent is None and self.given_up is None
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryKeptFile:
+    """One kept file, as its rows say it."""
+
+    data: bytes
+    start: int
+    write: int
+
+
 @dataclass(slots=True)
 class MemoryJob:
     """One job, as its rows say it."""
@@ -108,6 +117,8 @@ class MemoryJob:
     deleted: datetime | None = None
     result: Any = None
     """The final one."""
+    result_run: int | None = None
+    """The run that it comes from, where a start stored it."""
     workspace: Published | None = None
     starts: dict[int, MemoryStart] = field(default_factory=dict)
     steps: dict[int, StepRow] = field(default_factory=dict)
@@ -116,6 +127,8 @@ class MemoryJob:
     """Of models; `MemoryModelCalls` writes them."""
     notifications: dict[tuple[str, int], MemoryNotification] = field(default_factory=dict)
     """By sink and transition."""
+    kept: dict[int, dict[str, MemoryKeptFile]] = field(default_factory=dict)
+    """By run and name."""
 
     @property
     def current(self) -> TransitionRecord | None:

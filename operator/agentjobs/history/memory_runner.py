@@ -136,8 +136,8 @@ class MemoryRunner(MemoryRows):
         if document["verdict"] == Verdict.SUCCEED and result is not None:
             if _may_go_on(job, result.get("outcome")):
                 found.result = found.result or copied(result)
-            else:
-                job.result = job.result or copied(result)
+            elif job.result is None:
+                job.result, job.result_run = copied(result), found.run or start
         return text_of(job.result)
 
     def _fenced(self, uid: str, start: int, pod: str) -> MemoryStart:
@@ -162,7 +162,7 @@ def _journal_head(job: MemoryJob, start: int) -> JournalHead:
     before = Before(earlier[-1][1].run or 0, earlier[-1][1].attempt) if earlier else None
     spec = job.resolved["spec"] if job.resolved else {}
     wanted = {"checkpoint": spec.get("steps", {}).get("checkpoint"), "resume": spec["retry"].get("resume")}
-    run = own.run or run_of(start, own.attempt, before, **wanted)
+    run = own.run or job.result_run or run_of(start, own.attempt, before, **wanted)
     begun = [*(one.versions for _, one in earlier if one.run == run), own.versions]
     last = max((row.n for row in job.steps.values() if row.run == run), default=0)
     return JournalHead(run=run, last=last, versions=next((one for one in begun if one is not None), None))

@@ -13,8 +13,9 @@ from msgspec import Raw
 from agentjobs.api.recorded import RecordedJob, RecordedStep, RecordedTree, Story
 from agentjobs.api.recorded_notifications import RecordedNotification
 from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, SessionStory
-from agentjobs.contract import Attempt, Event, MemoryHit, Resolved, ResultDocument, StepsBody, StepsPage
+from agentjobs.contract import Attempt, Event, KeptFile, MemoryHit, Resolved, ResultDocument, StepsBody, StepsPage
 from agentjobs.core.job.observation import FinalResult, ParentRecord, Progress
+from agentjobs.history.kept import Write
 from agentjobs.history.outbox_records import Backlog, Due, Tried
 from agentjobs.history.pages import DEFAULT_LIMIT, Page
 from agentjobs.history.records import (
@@ -265,6 +266,33 @@ class RunnerArtifacts(Protocol):
 
     def pieces(self, stored: StoredVersion) -> AsyncIterator[bytes]:
         """Read the bytes of a version, a piece at a time. Raises `errors.Gone` when it is deleted meanwhile."""
+        ...
+
+
+class RunnerFiles(Protocol):
+    """What a runner keeps for later starts: the files of its start's run. Raises as `RunnerSessions`."""
+
+    async def files(self, uid: str, start: int, pod_uid: str) -> list[KeptFile]:
+        """Return all files by name."""
+        ...
+
+    async def part(self, uid: str, start: int, pod_uid: str, name: str, offset: int) -> bytes | None:
+        """Return up to `MAX_KEPT_PART_BYTES` of a file from `offset`, fewer at its end only; None without a file."""
+        ...
+
+    async def write(self, uid: str, start: int, pod_uid: str, write: Write) -> None:
+        """Make a file what it was up to the write's offset, and then its data.
+
+        A write with a smaller number than the file's last one of this start changes nothing.
+
+        Raises:
+            errors.Invalid: the file is shorter than the offset.
+            errors.TooLarge: the run would keep more than it may.
+        """
+        ...
+
+    async def delete(self, uid: str, start: int, pod_uid: str, name: str, number: int | None = None) -> None:
+        """Delete a file, if there is one; not with a smaller number than its last write's."""
         ...
 
 

@@ -1,10 +1,11 @@
 """Prunes history: what ended long ago and whose object is gone. Run by the leading operator beside its work.
 
-Events and steps go first, they are most of it, and with them what was asked and answered in model calls, and
-notifications that were sent; then whole jobs. Nothing of a job that has not ended, or whose object still exists, is
-touched. What belongs to no job goes by its own age: usage by day, what queues started and spent, and what proxies left
-behind. Rows go in batches with pauses between them, so that deleting a year never competes with starting a job; what a
-crash leaves is found again by the next sweep.
+Files that a job's starts kept go with its end: no later start reads them. Then events and steps, they are most of the
+rest, and with them what was asked and answered in model calls, and notifications that were sent; then whole jobs.
+Nothing else of a job that has not ended, or whose object still exists, is touched. What belongs to no job goes by its
+own age: usage by day, what queues started and spent, and what proxies left behind. Rows go in batches with pauses
+between them, so that deleting a year never competes with starting a job; what a crash leaves is found again by the next
+sweep.
 """
 
 import asyncio
@@ -30,12 +31,15 @@ FIRST_SECONDS: Final = 60.0
 # Jobs looked at in one query, rows deleted in one transaction: some ten milliseconds each.
 PAGE: Final = 200
 BATCH: Final = 2000
+# A part of a kept file has up to 1 MiB.
+KEPT_BATCH: Final = 200
 # At most one batch a second, and never more than a fifth of the time: see `_pause`.
 PAUSE_SECONDS: Final = 1.0
 SHARE: Final = 5
 # Children before parents; each is bounded by itself, because one job may have a hundred thousand events.
 _PARTS: Final = ("events", "steps", "model_calls", "notifications", "transitions", "starts", "results")
 _DETAILS: Final = ("events", "steps", "contents", "sent_notifications")
+_KEPT: Final = ("kept_parts", "kept_files")
 _OF_NO_JOB: Final = (
     "model_usage",
     "queue_spend",
@@ -113,6 +117,7 @@ class Retention:
             errors.AgentJobsError: the database is away; what went stays gone.
         """
         gone: dict[str, int] = {}
+        await self._prune(_KEPT, self._place, gone)
         after: tuple[datetime | str, str] = ("-infinity", "")
         while page := await self._database.autocommit(lambda connection: self._page(connection, after)):  # noqa: B023  awaited
             dead = [job for job in page if not self._lives(job.uid, job.namespace, job.name)]
@@ -147,10 +152,10 @@ class Retention:
 
     async def _prune(self, tables: Sequence[str], of: Mapping[str, Any], gone: dict[str, int]) -> None:
         for table in tables:
-            count = BATCH
-            while count == BATCH:
+            count = batch = KEPT_BATCH if table in _KEPT else BATCH
+            while count == batch:
                 began = time.monotonic()
-                count = await self._database.autocommit(lambda connection: _delete(connection, table, of))  # noqa: B023  awaited
+                count = await self._database.autocommit(lambda connection: _delete(connection, table, of, batch))  # noqa: B023  awaited
                 if count:
                     gone[table] = gone.get(table, 0) + count
                     self._on_pruned(table, count)
@@ -160,5 +165,5 @@ class Retention:
         await self._sleep(max(PAUSE_SECONDS, worked * (SHARE - 1)))
 
 
-async def _delete(connection: Connection, table: str, of: Mapping[str, Any]) -> int:
-    return (await connection.execute(_SQL[f"delete_{table}"], {**of, "batch": BATCH})).rowcount
+async def _delete(connection: Connection, table: str, of: Mapping[str, Any], batch: int) -> int:
+    return (await connection.execute(_SQL[f"delete_{table}"], {**of, "batch": batch})).rowcount

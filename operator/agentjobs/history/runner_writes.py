@@ -180,7 +180,7 @@ async def _budget(tx: Connection, limits: Limits, *, uid: str, start: int, attem
 def _journal_head(start: int, row: Any, own: Any, before: Any, end: Any) -> JournalHead:
     """What a start goes on from. `row` is its own, `before` that of the start before it, `end` the newest step's."""
     earlier = None if before is None else Before(before.run, before.attempt)
-    run = row.run or run_of(start, row.attempt, earlier, checkpoint=own.checkpoint, resume=own.resume)
+    run = row.run or own.result_run or run_of(start, row.attempt, earlier, checkpoint=own.checkpoint, resume=own.resume)
     begun = row.versions if earlier is None or run != earlier.run else before.versions or row.versions
     versions = cast("Any", None if begun is None else Raw(begun))
     return JournalHead(run=run, last=end.n if end is not None and end.run == run else 0, versions=versions)

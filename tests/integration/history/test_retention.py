@@ -12,6 +12,8 @@ from agentjobs.contract import Event, Result, ResultDocument
 from agentjobs.errors import Unavailable
 from agentjobs.history import retention
 from agentjobs.history.database import Database
+from agentjobs.history.kept import MERGED_BYTES, Write
+from agentjobs.history.kept_files import KeptFiles
 from agentjobs.history.model_calls import ModelCalls
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.records import Acceptance
@@ -47,6 +49,7 @@ def sweep(connected):
         assert told == swept
         return swept
 
+    run.database = connected
     return run
 
 
@@ -276,6 +279,57 @@ async def test_more_than_one_page_and_batch_go_in_one_sweep_with_pauses_between(
     assert (swept["jobs"], swept["events"], left()) == (5, retention.BATCH + 13, WHOLE)
     assert len(pauses) >= 15
     assert min(pauses) >= retention.PAUSE_SECONDS
+
+
+@pytest.fixture
+def keep(connected):
+    """`await keep(uid)`: the first start keeps two files, of one and of two parts."""
+
+    async def write(uid):
+        files = KeptFiles(connected)
+        for name, offset, data in (("a", 0, b"x"), ("b", 0, b"x" * MERGED_BYTES), ("b", MERGED_BYTES, b"y")):
+            await files.write(uid, 1, "pod", Write(name, offset, data))
+
+    return write
+
+
+@pytest.mark.parametrize("how", ["ended", "deleted"])
+async def test_kept_files_go_when_their_job_has_ended_although_its_object_exists(sweep, a_story, keep, database, how):
+    await a_story("uid-1", fenced=False)
+    await keep("uid-1")
+    assert await sweep("uid-1", jobs=None, events=None) == {}
+    with psycopg.connect(database) as connection:
+        column = "finished_at" if how == "ended" else "deleted_at"
+        connection.execute(f"UPDATE {SCHEMA}.jobs SET {column} = clock_timestamp()")
+
+    assert await sweep("uid-1", jobs=None, events=None) == {"kept_parts": 3, "kept_files": 2}
+
+
+async def test_kept_files_of_a_run_go_when_a_newer_one_has_begun(sweep, a_story, keep, database):
+    await a_story("uid-1", fenced=False)
+    await keep("uid-1")
+    statement = f"INSERT INTO {SCHEMA}.starts (uid, start, attempt, pod, run) VALUES ('uid-1', 2, 2, 'pod-2', %s)"
+    with psycopg.connect(database) as connection:
+        connection.execute(statement, [None])
+    assert await sweep("uid-1") == {}
+    with psycopg.connect(database) as connection:
+        connection.execute(f"UPDATE {SCHEMA}.starts SET run = 2 WHERE start = 2")
+
+    assert await sweep("uid-1") == {"kept_parts": 3, "kept_files": 2}
+
+
+async def test_kept_files_go_in_batches_and_with_a_job_that_is_removed(sweep, a_story, keep, left, monkeypatch):
+    monkeypatch.setattr(retention, "KEPT_BATCH", 1)
+    await a_story("old", fenced=False)
+    await keep("old")
+
+    await a_story("theirs", fenced=False, cluster="another")
+    await keep("theirs")
+    end_all = f"UPDATE {SCHEMA}.jobs SET finished_at = clock_timestamp() - interval '91 days'"
+    await sweep.database.run(lambda tx: tx.execute(end_all))
+
+    assert await sweep() == WHOLE | {"kept_parts": 3, "kept_files": 2}
+    assert left()["kept_parts"] == 3
 
 
 async def test_what_a_crash_leaves_is_found_by_the_next_sweep(sweep, a_story, left):

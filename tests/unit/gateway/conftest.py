@@ -13,6 +13,7 @@ from agentjobs.gateway.app import create_app
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.services import GatewayHistory
 from agentjobs.history.memory import MemoryHistory
+from agentjobs.history.memory_kept_files import MemoryKeptFiles
 from agentjobs.history.memory_model_calls import MemoryModelCalls, MemoryModelReports
 from agentjobs.history.memory_model_limits import MemoryModelLimits
 from agentjobs.history.memory_outbox import MemoryOutbox
@@ -165,6 +166,12 @@ def sessions(history):
 
 
 @pytest.fixture
+def files(history):
+    """Kept files of the jobs of `history`."""
+    return MemoryKeptFiles(history.memory)
+
+
+@pytest.fixture
 def ledger(history):
     """What proxies record of model calls."""
     return MemoryModelCalls(history.memory)
@@ -197,10 +204,10 @@ def database():
 
 
 @pytest.fixture
-def app(history, sessions, ledger, model_limits, outbox, kube, database, clock):
+def app(history, sessions, files, ledger, model_limits, outbox, kube, database, clock):
     reports = MemoryModelReports(history.memory, ledger, model_limits)
     return create_app(
-        lambda cluster: GatewayHistory(history, history, sessions, sessions, sessions, reports, outbox),
+        lambda cluster: GatewayHistory(history, history, sessions, sessions, files, sessions, reports, outbox),
         kube,
         metrics=GatewayMetrics(),
         check_history=database.check,

@@ -74,7 +74,7 @@ def secret(tmp_path):
 
 
 @pytest.fixture
-def open_gateway(history, sessions, kube, clock, secret, tmp_path):
+def open_gateway(history, sessions, files, kube, clock, secret, tmp_path):
     """Open a gateway with these triggers."""
 
     def build(*triggers):
@@ -86,7 +86,7 @@ def open_gateway(history, sessions, kube, clock, secret, tmp_path):
             pass
 
         app = create_app(
-            lambda cluster: GatewayHistory(history, history, sessions, sessions, sessions, None, None),
+            lambda cluster: GatewayHistory(history, history, sessions, sessions, files, sessions, None, None),
             kube,
             metrics=GatewayMetrics(),
             check_history=check,

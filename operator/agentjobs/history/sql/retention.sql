@@ -79,6 +79,39 @@ WHERE uid IN (SELECT uid FROM agentjobs.results WHERE uid = ANY(%(uids)s) LIMIT 
 DELETE FROM agentjobs.jobs
 WHERE uid IN (SELECT uid FROM agentjobs.jobs WHERE uid = ANY(%(uids)s) LIMIT %(batch)s);
 
+-- name: delete_kept_parts
+-- Of files that no start can read any more: their job has ended, or goes on in a newer run.
+DELETE FROM agentjobs.kept_parts
+WHERE ctid = ANY(ARRAY(
+    SELECT parts.ctid
+    FROM agentjobs.kept_files AS files
+    JOIN agentjobs.jobs ON jobs.uid = files.uid
+    JOIN agentjobs.kept_parts AS parts
+        ON parts.uid = files.uid AND parts.run = files.run AND parts.name = files.name
+    WHERE jobs.cluster = %(cluster)s
+        AND (%(namespaces)s::text[] IS NULL OR jobs.namespace = ANY(%(namespaces)s::text[]))
+        AND (
+            coalesce(jobs.finished_at, jobs.deleted_at) IS NOT NULL
+            OR files.run < (SELECT max(starts.run) FROM agentjobs.starts WHERE starts.uid = files.uid)
+        )
+    LIMIT %(batch)s
+));
+
+-- name: delete_kept_files
+DELETE FROM agentjobs.kept_files
+WHERE ctid = ANY(ARRAY(
+    SELECT files.ctid
+    FROM agentjobs.kept_files AS files
+    JOIN agentjobs.jobs ON jobs.uid = files.uid
+    WHERE jobs.cluster = %(cluster)s
+        AND (%(namespaces)s::text[] IS NULL OR jobs.namespace = ANY(%(namespaces)s::text[]))
+        AND (
+            coalesce(jobs.finished_at, jobs.deleted_at) IS NOT NULL
+            OR files.run < (SELECT max(starts.run) FROM agentjobs.starts WHERE starts.uid = files.uid)
+        )
+    LIMIT %(batch)s
+));
+
 -- name: delete_model_usage
 DELETE FROM agentjobs.model_usage
 WHERE ctid = ANY(ARRAY(

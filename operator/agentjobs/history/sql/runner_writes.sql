@@ -68,6 +68,12 @@ SELECT
     jobs.resolved #>> '{spec,retry,resume}' AS resume,
     jobs.resolved #>> '{spec,steps,checkpoint}' AS checkpoint,
     results.result::text AS result,
+    -- The run that it comes from: what a start does that only ends the job, it does with the files of that run.
+    (
+        SELECT coalesce(answered.run, answered.start)
+        FROM agentjobs.starts AS answered
+        WHERE answered.uid = results.uid AND answered.start = results.start
+    ) AS result_run,
     -- Whether there is anything to begin with: turns of the session where the job continues it, or state.
     EXISTS (
         SELECT

@@ -11,7 +11,9 @@ from tests.integration.history.runner_calls import Gateway, Runner
 from agentjobs.history import model_protocols
 from agentjobs.history.artifacts import Artifacts
 from agentjobs.history.database import Database
+from agentjobs.history.kept_files import KeptFiles
 from agentjobs.history.memory import MemoryHistory
+from agentjobs.history.memory_kept_files import MemoryKeptFiles
 from agentjobs.history.memory_model_calls import MemoryModelCalls, MemoryModelReports
 from agentjobs.history.memory_model_limits import MemoryModelLimits
 from agentjobs.history.memory_outbox import MemoryOutbox
@@ -47,6 +49,7 @@ class Backend:
     operator: OperatorHistory
     gateway: Gateway
     sessions: Any
+    files: Any
     ledger: model_protocols.ModelLedger
     limits: model_protocols.ModelLimits
     reports: model_protocols.ModelReports
@@ -98,7 +101,7 @@ async def backend(dsn: str | None) -> AsyncIterator[Backend]:
         operator, sessions = OperatorWrites(database, cluster="c0ffee"), InPostgres(database)
         calls = [kind(database, cluster="c0ffee") for kind in (ModelCalls, ModelLimits, ModelReports, QueueModels)]
         outbox = OutboxInPostgres(database)
-        yield Backend(operator, Gateway(runners, people), sessions, *calls, outbox, passes)
+        yield Backend(operator, Gateway(runners, people), sessions, KeptFiles(database), *calls, outbox, passes)
 
 
 def _in_memory() -> Backend:
@@ -112,7 +115,8 @@ def _in_memory() -> Backend:
     ledger, limits = MemoryModelCalls(history), MemoryModelLimits(history.now)
     reports = MemoryModelReports(history, ledger, limits)
     calls = ledger, limits, reports, MemoryQueueModels(history), MemoryOutbox(history)
-    return Backend(history, Gateway(history, history), MemorySessions(history), *calls, passes)
+    kept = MemorySessions(history), MemoryKeptFiles(history)
+    return Backend(history, Gateway(history, history), *kept, *calls, passes)
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ async def test_code_that_runs_again_saves_no_second_version(stores):
         numbers = [await again.save_artifact(**SESSION, filename="a", artifact=blob(bytes([n]))) for n in range(2)]
 
     assert numbers == [0, 1]
-    assert [content for _, content in stores.kept.artifacts["a"]] == [b"\x00", b"\x01"]
+    assert [content for _, content in stores.shared.artifacts["a"]] == [b"\x00", b"\x01"]
 
 
 async def test_two_tool_calls_save_two_versions(artifacts):
@@ -218,7 +218,7 @@ async def test_what_an_agent_found_it_finds_again_although_more_was_said_since(t
     journal = start(MemoryJournal())
     here(AGENT)
     await Memory(told, "app", "user").search_memory(**OURS, query="cat")
-    told.kept.turns.clear()
+    told.shared.turns.clear()
 
     start(journal.again())
 

@@ -134,7 +134,7 @@ async def test_a_session_that_cannot_be_read_fails_the_job(job, monkeypatch):
     ended = await job(stores)
 
     assert (ended.verdict, ended.reason) == (Verdict.FAIL, ErrorClass.CONFIG_INVALID)
-    assert stores.kept.turns == {}
+    assert stores.shared.turns == {}
 
 
 async def test_a_start_that_does_not_succeed_leaves_no_turn(job, monkeypatch):
@@ -160,7 +160,7 @@ async def test_a_turn_that_is_refused_fails_the_job(job, monkeypatch):
 
 async def test_an_event_that_this_adk_cannot_read_is_said_so(job):
     stores = MemoryStores(uid="2")
-    stores.kept.turns["s"] = [("1", {"events": [{"author": 7}], "state": {}, "user": {}, "app": {}})]
+    stores.shared.turns["s"] = [("1", {"events": [{"author": 7}], "state": {}, "user": {}, "app": {}})]
 
     ended = await job(stores)
 
@@ -184,7 +184,7 @@ async def test_of_a_session_that_no_one_named_only_the_state_of_user_and_app_is_
 
     await job(stores, session={"appName": "app", "userId": "system", "sessionId": "0b6f2a"})
 
-    assert stores.kept.turns["0b6f2a"][0][1] == {"events": [], "state": {}, "user": {"n": 1}, "app": {"n": 1}}
+    assert stores.shared.turns["0b6f2a"][0][1] == {"events": [], "state": {}, "user": {"n": 1}, "app": {"n": 1}}
 
 
 async def test_a_job_that_changes_nothing_of_others_and_names_no_session_stores_none(job, module):

@@ -1,0 +1,129 @@
+"""What a runner meets that keeps files for later starts, also a hostile one."""
+
+import asyncio
+
+import pytest
+
+from agentjobs import contract
+from agentjobs.gateway import limits
+
+AS_RUNNER = {"Authorization": "Bearer t"}
+LIST, FILE = contract.PATH_KEPT, contract.PATH_KEPT_CONTENT
+NAME = "claude-code/session.jsonl"
+
+
+@pytest.fixture(autouse=True)
+async def _runner(kube, history):
+    kube.add_runner("t", job="hello", start=2, uid="u1", pod_uid="p1")
+    await history.accept(start=2)
+
+
+@pytest.fixture
+def put(http):
+    """Writes a part of a file."""
+
+    async def write(content, *, headers=AS_RUNNER, **asked):
+        return await http.put(FILE, params={"name": NAME} | asked, headers=headers, content=content)
+
+    return write
+
+
+async def test_a_file_is_written_in_parts_listed_read_and_deleted(http, put):
+    written = [(await put(b"one\n")).status_code, (await put(b"two\n", offset=4)).status_code]
+
+    told = (await http.get(LIST, headers=AS_RUNNER)).json()
+    read = await http.get(FILE, params={"name": NAME, "offset": 2}, headers=AS_RUNNER)
+    gone = await http.delete(FILE, params={"name": NAME}, headers=AS_RUNNER)
+
+    assert (written, gone.status_code) == ([204, 204], 204)
+    assert (told, read.content) == ({"files": [{"name": NAME, "bytes": 8}]}, b"e\ntwo\n")
+    assert (read.headers["content-type"], read.headers["content-disposition"]) == (
+        "application/octet-stream",
+        "attachment",
+    )
+    assert (await http.get(LIST, headers=AS_RUNNER)).json() == {"files": []}
+
+
+async def test_what_is_not_there_is_not_found(http):
+    answer = await http.get(FILE, params={"name": NAME}, headers=AS_RUNNER)
+
+    assert (answer.status_code, answer.json()["reason"]) == (404, "NotFound")
+
+
+async def test_a_late_write_changes_nothing(http, put):
+    await put(b"one", write=1)
+    await put(b"two", offset=3, write=2)
+
+    assert (await put(b"one", write=1)).status_code == 204
+    assert (await http.get(FILE, params={"name": NAME}, headers=AS_RUNNER)).content == b"onetwo"
+
+
+@pytest.mark.parametrize("name", ["", "x" * 201, "a\nb", "a\0b", "ä", "a\x7f"])
+async def test_a_name_that_no_file_can_have_is_refused(put, http, name):
+    assert (await put(b"x", name=name)).status_code == 400
+    assert (await http.get(LIST, headers=AS_RUNNER)).json() == {"files": []}
+
+
+@pytest.mark.parametrize("offset", ["-1", "x", "", str(2**80), "1.5"])
+async def test_an_offset_that_is_none_is_refused(put, offset):
+    assert (await put(b"x", offset=offset)).status_code == 400
+
+
+async def test_an_offset_behind_the_end_is_refused_and_changes_nothing(http, put):
+    await put(b"one")
+
+    assert (await put(b"x", offset=4)).status_code == 422
+    assert (await http.get(LIST, headers=AS_RUNNER)).json()["files"][0]["bytes"] == 3
+
+
+async def test_a_part_above_the_limit_is_refused_and_changes_nothing(http, put):
+    most = contract.MAX_KEPT_PART_BYTES
+
+    assert ((await put(b"x" * most)).status_code, (await put(b"x" * (most + 1))).status_code) == (204, 413)
+    assert (await http.get(LIST, headers=AS_RUNNER)).json()["files"][0]["bytes"] == most
+
+
+async def test_more_than_a_run_may_keep_is_too_large(put, monkeypatch):
+    monkeypatch.setattr("agentjobs.history.kept.MAX_KEPT_BYTES", 10)
+
+    answer = await put(b"x" * 11)
+
+    assert (answer.status_code, answer.json()["reason"]) == (413, "TooLarge")
+
+
+async def test_a_pod_that_lost_its_start_is_fenced(put, history):
+    history.memory.jobs_by_uid["u1"].starts[2].fenced = history.memory.now()
+
+    answer = await put(b"x")
+
+    assert (answer.status_code, answer.json()["reason"]) == (409, "Fenced")
+
+
+async def test_a_stranger_writes_nothing(put):
+    assert (await put(b"x", headers={"Authorization": "Bearer other"})).status_code == 401
+
+
+async def test_a_pod_that_keeps_too_much_is_told_to_wait_and_its_steps_are_not(app, http, put):
+    parts = int(limits.BURST / (contract.MAX_KEPT_PART_BYTES / limits.REQUEST_BYTES)) + 1
+    answers = [await put(b"x" * contract.MAX_KEPT_PART_BYTES) for _ in range(parts + 1)]
+
+    assert [answer.status_code for answer in answers].count(429) >= 1
+    assert int(answers[-1].headers["retry-after"]) >= 1
+    events = {"events": []}
+    assert (await http.post(contract.PATH_EVENTS, headers=AS_RUNNER, json=events)).status_code == 204
+
+
+async def test_a_file_that_comes_slowly_holds_up_no_step_of_its_job(http, put):
+    arrived = asyncio.Event()
+
+    async def slowly():
+        yield b"one"
+        await arrived.wait()
+
+    sending = asyncio.create_task(put(slowly()))
+    await asyncio.sleep(0)
+
+    answer = await http.post(contract.PATH_EVENTS, headers=AS_RUNNER, json={"events": []})
+    arrived.set()
+
+    assert (answer.status_code, (await sending).status_code) == (204, 204)
