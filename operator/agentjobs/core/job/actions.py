@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from agentjobs.api.conditions import ConditionType, Phase
 from agentjobs.api.job.status import AttemptRecord, Checkpoint, FollowUpStatus, Twin
+from agentjobs.contract import Published
 from agentjobs.core.job.needs import Need
 from agentjobs.core.job.observation import FinalResult
 from agentjobs.core.pods.pod import Pod
@@ -88,6 +89,8 @@ class Finish:
     summary: str = ""
     outcome: str | None = None
     """The outcome of the answer that the job ends with, however it ends."""
+    published: Published | None = None
+    """What was published of its workspace."""
     duplicate_of: Twin | None = None
     """The job because of which a skipped one is not run."""
 

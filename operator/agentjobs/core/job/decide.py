@@ -14,7 +14,7 @@ from typing import TypeGuard
 
 from agentjobs.api.conditions import ConditionType, PodStartedReason, find_condition
 from agentjobs.api.job.status import AttemptRecord
-from agentjobs.contract import GATEWAY_PATIENCE_SECONDS, ErrorClass, Verdict
+from agentjobs.contract import GATEWAY_PATIENCE_SECONDS, RUNNER_CONTAINER, ErrorClass, Verdict
 from agentjobs.core.job import needs
 from agentjobs.core.job.actions import (
     Action,
@@ -147,8 +147,8 @@ def _running(seen: Observation, active: AttemptRecord, now: datetime) -> Answer:
         return _terminating(seen, active, pod, now)
     if seen.must_stop:
         return Decision(StopPod(pod, _order(seen)))
-    if pod.container_started is not None:
-        return _started(seen, active, pod, pod.container_started, now)
+    if pod.stage.started is not None:
+        return _started(seen, active, pod, pod.stage.started, now)
     return _starting(seen, active, pod, now)
 
 
@@ -180,7 +180,8 @@ def _started(seen: Observation, active: AttemptRecord, pod: Pod, began: datetime
     unwell = find_condition(job.status.conditions, ConditionType.POD_STARTED)
     if unwell is not None and not unwell.is_true:
         return Decision(ReportPod(True, PodStartedReason.STARTED, f"pod {pod.name} runs"))
-    if spec is None:
+    if spec is None or pod.stage.name != RUNNER_CONTAINER:
+        # What clones and publishes sends no heartbeats; its time is that of the attempt.
         return Decision(Keep())
     # The runner watches itself; this is for one that cannot. Pulling an image is not silence, so the container's start
     # counts.
@@ -261,7 +262,9 @@ def _starting(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime)
     """The pod waits for a node, an image, a Secret."""
     if pod.gates:
         return _gated(seen, active, pod, now)
-    age = min(now - max(pod.created, active.started or pod.created), seen.active_for)
+    # The next container waits since the one before it has ended.
+    since = pod.waits_since or max(pod.created, active.started or pod.created)
+    age = min(now - since, seen.active_for)
     if age >= GIVE_UP_AFTER:
         return end_start(seen, active, pod, never_began(pod.waiting), now)
     if age < REPORT_AFTER:

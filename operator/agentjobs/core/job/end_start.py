@@ -251,7 +251,7 @@ def _describe(rule: Rule, ending: Ending) -> str:
 
 def _finish(ending: Ending, phase: Phase, reason: str) -> Finish:
     """The job ends by this ending, and with its answer if it gave one."""
-    return Finish(phase, reason, ending.message, ending.summary, ending.outcome)
+    return Finish(phase, reason, ending.message, ending.summary, ending.outcome, published=ending.published)
 
 
 def _again(

@@ -28,6 +28,7 @@ from agentjobs.api.job.status import (
     AttemptRecord,
     Checkpoint,
     FollowUpStatus,
+    PublishedWorkspace,
     QueuePlace,
     ResolvedSpec,
     ResultSummary,
@@ -225,10 +226,21 @@ def _ended(job: Job, status: AgentJobStatus, end: Finish, now: datetime) -> Agen
         conditions=conditions,
         completion_time=now.replace(microsecond=0),
         next_attempt_time=None,
-        result=ResultSummary(summary=end.summary, outcome=end.outcome) if end.answered else None,
+        result=_result(end),
         duplicate_of=end.duplicate_of,
     )
     return _moved(job, status, now)
+
+
+def _result(end: Finish) -> ResultSummary | None:
+    """What the end itself tells of the answer; history tells the rest."""
+    if not end.answered and end.published is None:
+        return None
+    told = end.published
+    workspace = None
+    if told is not None:
+        workspace = PublishedWorkspace(told["branch"], told["commit"], told.get("pullRequest", ""))
+    return ResultSummary(summary=end.summary, outcome=end.outcome, workspace=workspace)
 
 
 def _moved(job: Job, status: AgentJobStatus, now: datetime) -> AgentJobStatus:

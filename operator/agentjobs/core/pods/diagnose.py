@@ -1,14 +1,25 @@
 """From the facts of an ended pod to one ending: what it means, why, and whether the cluster is to blame.
 
 The runner's own word comes first, because an exit code of 0 after SIGTERM makes a pod Succeeded that did nothing, and a
-deaf process makes one Failed whose result is stored. Only without that word do the kubelet's facts decide. How many
-endings of a kind a job may have is not decided here (see `decide`).
+deaf process makes one Failed whose result is stored. Only without that word do the kubelet's facts decide. Where a
+container publishes after the runner, both have to say that they succeeded. How many endings of a kind a job may have is
+not decided here (see `decide`).
 """
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from agentjobs.contract import EXIT_FENCED, ErrorClass, Verdict
+from agentjobs.contract import (
+    CLONE_CONTAINER,
+    EXIT_FENCED,
+    PUBLISH_CONTAINER,
+    RUNNER_CONTAINER,
+    WORKSPACE_VOLUMES,
+    ErrorClass,
+    Published,
+    TerminationMessage,
+    Verdict,
+)
 from agentjobs.core.job.observation import Job, Obstacle, QueueStop
 from agentjobs.core.pods.pod import Pod, Waiting
 
@@ -53,13 +64,50 @@ class Ending:
     began: bool = True
     summary: str = ""
     outcome: str | None = None
+    published: Published | None = None
+    """What a container published of the job's workspace."""
 
 
 def diagnose(pod: Pod) -> Ending:
     """Say how an ended pod ended."""
-    word = pod.termination_message
+    name, word = pod.stage.name, pod.word_of(pod.stage.name)
+    if name == PUBLISH_CONTAINER:
+        return _after_the_runner(pod, pod.word_of(RUNNER_CONTAINER), word)
     if word is None:
         return _by_facts(pod)
+    if word.verdict is Verdict.SUCCEED and (name == CLONE_CONTAINER or pod.publishes):
+        # It exited with something else than 0, so what follows it did not begin.
+        return _unpublished(pod) if name == RUNNER_CONTAINER else _by_facts(pod)
+    return _by_word(pod, word)
+
+
+def _after_the_runner(pod: Pod, runner: TerminationMessage | None, word: TerminationMessage | None) -> Ending:
+    """How a pod ended whose runner exited with 0: publishing decides, if that was the exit of a success."""
+    if runner is None:
+        return Ending(Verdict.RETRY, ErrorClass.RUNNER_CRASHED, "the container ended with exit code 0 and no verdict")
+    if runner.verdict is not Verdict.SUCCEED:
+        return _by_word(pod, runner)
+    if word is None or (word.verdict is Verdict.SUCCEED and word.published is None):
+        return _unpublished(pod)
+    if word.verdict is not Verdict.SUCCEED:
+        # What the answer decided counts once the job may end with it.
+        return replace(_by_word(pod, word), outcome=None)
+    message = "; ".join(said for said in (runner.message, word.message) if said)
+    return replace(_by_word(pod, runner), message=message, published=word.published)
+
+
+def _unpublished(pod: Pod) -> Ending:
+    """The ending of a start whose runner succeeded, and of which nobody says that its workspace is published."""
+    ending = _by_facts(pod)
+    if ending.reason != ErrorClass.RUNNER_CRASHED:
+        return ending
+    return replace(
+        ending, reason=ErrorClass.PUBLISH_FAILED, message=f"nothing is known to be published: {ending.message}"
+    )
+
+
+def _by_word(pod: Pod, word: TerminationMessage) -> Ending:
+    """How a start ended by the word of its container."""
     if word.reason == ErrorClass.INTERRUPTED:
         return _interrupted(pod)
     delay = None if word.delay_seconds is None else timedelta(seconds=word.delay_seconds)
@@ -110,31 +158,49 @@ def refused(obstacle: Obstacle) -> Ending:
 
 
 def _by_facts(pod: Pod) -> Ending:
-    ended, began = pod.terminated, pod.container_started is not None
+    ended, began, container = pod.terminated, pod.container_started is not None, _container(pod)
     if pod.reason == "DeadlineExceeded":
         return Ending(Verdict.RETRY, ErrorClass.ATTEMPT_TIMEOUT, "timeouts.attempt was used up", began=began)
+    if _outgrew_its_workspace(pod):
+        return _outgrown(pod)
     if pod.disruption or pod.reason in ("Evicted", "Preempting", "NodeLost", "NodeShutdown", "Terminated"):
         return _disrupted(pod)
     if ended is None:
         return lost(f"the pod failed without its container's status: {pod.reason or 'no reason'} {pod.message}".strip())
     if ended.reason == "OOMKilled":
-        message = "the container was killed for memory; raise runtime.resources.limits.memory"
+        message = f"{container} was killed for memory; raise runtime.resources.limits.memory"
         return Ending(Verdict.RETRY, ErrorClass.OOM_KILLED, message)
     if ended.exit_code == EXIT_FENCED:
         return lost("another pod held this start")
     if ended.reason in ("StartError", "ContainerCannotRun"):
         return Ending(
-            Verdict.FAIL, ErrorClass.CONFIG_INVALID, f"the container cannot start: {ended.message}", began=False
+            Verdict.FAIL, ErrorClass.CONFIG_INVALID, f"{container} cannot start: {ended.message}", began=began
         )
     if pod.deletion is not None:
         return lost("the pod was deleted")
-    return Ending(
-        Verdict.RETRY, ErrorClass.RUNNER_CRASHED, f"the container ended with {_code(ended.exit_code)} and no verdict"
-    )
+    message = f"{container} ended with {_code(ended.exit_code)} and no verdict"
+    return Ending(Verdict.RETRY, ErrorClass.RUNNER_CRASHED, message)
+
+
+def _container(pod: Pod) -> str:
+    name = pod.stage.name
+    return "the container" if name == RUNNER_CONTAINER else f"the container {name}"
+
+
+def _outgrew_its_workspace(pod: Pod) -> bool:
+    """Whether the kubelet evicted a pod for its own files: no node is to blame, and a next start may do the same."""
+    return pod.reason == "Evicted" and f'EmptyDir volume "{WORKSPACE_VOLUMES[0]}"' in pod.message
+
+
+def _outgrown(pod: Pod) -> Ending:
+    message = f"the files need more than workspace.size; raise it: {pod.message}".strip()
+    return Ending(Verdict.RETRY, ErrorClass.EVICTED, message)
 
 
 def _interrupted(pod: Pod) -> Ending:
     """The runner was told to stop; the facts at hand say by whom."""
+    if _outgrew_its_workspace(pod):
+        return _outgrown(pod)
     if pod.disruption or pod.reason == "Evicted":
         return _disrupted(pod)
     if pod.reason == "DeadlineExceeded":

@@ -15,17 +15,19 @@ from typing import Any
 from agentjobs.contract import (
     ANNOTATION_BUDGET,
     ANNOTATION_SESSION,
+    ANNOTATION_WORKTREE,
     FINALIZER,
     LABEL_JOB,
     LABEL_QUEUE,
     LABEL_RELEASED,
     MAX_REASON_CHARS,
-    RUNNER_CONTAINER,
+    PUBLISH_CONTAINER,
     TerminationMessage,
     controller_of,
     cut,
     start_of,
 )
+from agentjobs.core.pods.stages import Stage, Terminated, as_map, read_stages, waiting_state
 from agentjobs.durations import instant
 
 MAX_GRACE = 10**9  # seconds; an API server takes any number, a timedelta does not
@@ -37,16 +39,6 @@ class Waiting:
 
     reason: str
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Terminated:
-    """How the runner's container ended."""
-
-    exit_code: int
-    reason: str
-    message: str
-    finished: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +76,14 @@ class Pod:
     """Carries our finalizer."""
     finalizers: tuple[str, ...]
     node: str
-    container_started: datetime | None
-    container_runs: bool
-    terminated: Terminated | None
+    stages: tuple[Stage, ...]
+    """Its containers of ours, in the order in which they run."""
     waiting: Waiting | None
+    """Why the next of them does not run yet."""
     gates: tuple[str, ...] = ()
     """What keeps the scheduler from the pod: its scheduling gates."""
+    worktree: str = ""
+    """The claim of the Named worktree that it may write to, as noted on it; empty for none."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -107,46 +101,76 @@ class Pod:
         return {"metadata": {**meta, "labels": {LABEL_RELEASED: "true"}} if self.ended else meta}
 
     @property
+    def stage(self) -> Stage:
+        """The container that decides: the first that is not done, or the last."""
+        return next((stage for stage in self.stages if not stage.is_done), self.stages[-1])
+
+    @property
+    def publishes(self) -> bool:
+        """Whether a container follows the runner's, without whose word nothing has succeeded."""
+        return self.stages[-1].name == PUBLISH_CONTAINER
+
+    @property
+    def container_started(self) -> datetime | None:
+        """When the first container of ours began; None when none has."""
+        return next((stage.started for stage in self.stages if stage.started is not None), None)
+
+    @property
+    def container_runs(self) -> bool:
+        """Whether a container of ours runs."""
+        return any(stage.runs for stage in self.stages)
+
+    @property
+    def terminated(self) -> Terminated | None:
+        """How the container that decides ended; None when it has not."""
+        return self.stage.terminated
+
+    @property
+    def waits_since(self) -> datetime | None:
+        """When the container before the next one ended; None when the next is the first."""
+        done = [stage.terminated.finished for stage in self.stages if stage.is_done and stage.terminated]
+        return done[-1] if done else None
+
+    @property
     def ended(self) -> bool:
-        """The runner will do no more. A sidecar may keep the pod's phase at Running after that.
+        """Our containers will do no more. A sidecar may keep the pod's phase at Running after that.
 
         A kubelet writes Failed and DeadlineExceeded while the container still has its grace period, and the runner
         may yet store a result.
         """
         return self.terminated is not None or (self.phase in ("Succeeded", "Failed") and not self.container_runs)
 
-    @property
-    def termination_message(self) -> TerminationMessage | None:
-        """The runner's own word, if it left one for this very start."""
-        if self.terminated is None:
+    def word_of(self, name: str) -> TerminationMessage | None:
+        """What a container said of its end, if it left its own word for this very start."""
+        ended = next((stage.terminated for stage in self.stages if stage.name == name), None)
+        if ended is None:
             return None
-        word = TerminationMessage.load(self.terminated.message)
+        word = TerminationMessage.load(ended.message)
         # A runner that never reached the gateway does not know its job's uid; the pod is bound to the job anyway.
         return word if word and word.uid in ("", self.owner_uid) and word.start == self.start else None
 
 
 def parse_pod(obj: Mapping[str, Any]) -> Pod:
     """Read a pod object as the API server gives it. Status fields of the wrong shape count as absent."""
-    meta, status = _map(obj.get("metadata")), _map(obj.get("status"))
-    label, owner = str(_map(meta.get("labels")).get(LABEL_JOB, "")), controller_of(meta, "AgentJob")
+    meta, status = as_map(obj.get("metadata")), as_map(obj.get("status"))
+    label, owner = str(as_map(meta.get("labels")).get(LABEL_JOB, "")), controller_of(meta, "AgentJob")
     job = label if owner is None else owner.name
-    container = _runner_status(status)
-    state = _map(container.get("state"))
-    terminated = _terminated(_map(state.get("terminated"))) if state.get("terminated") else None
+    annotations = as_map(meta.get("annotations"))
     name = str(meta.get("name", ""))
+    stages = read_stages(as_map(obj.get("spec")), status)
     return Pod(
         namespace=str(meta.get("namespace", "")),
         name=name,
         uid=str(meta.get("uid", "")),
         resource_version=str(meta.get("resourceVersion", "")),
         job=job,
-        label="" if LABEL_RELEASED in _map(meta.get("labels")) else label,
+        label="" if LABEL_RELEASED in as_map(meta.get("labels")) else label,
         owner_uid=None if owner is None else owner.uid,
         start=start_of(name, job),
-        queue=str(_map(meta.get("labels")).get(LABEL_QUEUE, "")),
-        session=_session(_map(meta.get("annotations")).get(ANNOTATION_SESSION)),
+        queue=str(as_map(meta.get("labels")).get(LABEL_QUEUE, "")),
+        session=_session(annotations.get(ANNOTATION_SESSION)),
         # Most pods have the same.
-        budget=intern(str(_map(meta.get("annotations")).get(ANNOTATION_BUDGET) or "")),
+        budget=intern(str(annotations.get(ANNOTATION_BUDGET) or "")),
         created=instant(meta.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
         phase=str(status.get("phase", "")),
         reason=str(status.get("reason") or ""),
@@ -157,12 +181,11 @@ def parse_pod(obj: Mapping[str, Any]) -> Pod:
         grace=_grace(meta.get("deletionGracePeriodSeconds")),
         has_finalizer=FINALIZER in _list(meta.get("finalizers")),
         finalizers=tuple(str(item) for item in _list(meta.get("finalizers"))),
-        node=str(_map(obj.get("spec")).get("nodeName") or ""),
-        container_started=_started(state),
-        container_runs=bool(state.get("running")),
-        terminated=terminated,
-        waiting=_waiting(status, state),
-        gates=tuple(str(_map(gate).get("name")) for gate in _list(_map(obj.get("spec")).get("schedulingGates"))),
+        node=str(as_map(obj.get("spec")).get("nodeName") or ""),
+        stages=stages,
+        waiting=_waiting(status, stages),
+        gates=tuple(str(as_map(gate).get("name")) for gate in _list(as_map(obj.get("spec")).get("schedulingGates"))),
+        worktree=intern(str(annotations.get(ANNOTATION_WORKTREE) or "")),
     )
 
 
@@ -183,47 +206,25 @@ def _noted_session(noted: str) -> tuple[str, str, str] | None:
     return str(app), str(user), str(session)
 
 
-def _runner_status(status: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = [_map(item) for item in _list(status.get("containerStatuses"))]
-    return next((item for item in found if item.get("name") == RUNNER_CONTAINER), {})
-
-
-def _terminated(state: Mapping[str, Any]) -> Terminated:
-    code = state.get("exitCode")
-    return Terminated(
-        exit_code=code if isinstance(code, int) else -1,
-        reason=str(state.get("reason") or ""),
-        message=str(state.get("message") or ""),
-        finished=instant(state.get("finishedAt")),
-    )
-
-
-def _started(state: Mapping[str, Any]) -> datetime | None:
-    ended = _map(state.get("terminated"))
-    # A container that could not be created is reported as started at the epoch (seen with StartError).
-    began = instant(_map(state.get("running")).get("startedAt")) or instant(ended.get("startedAt"))
-    return None if began is None or began.year < 1980 or ended.get("reason") == "StartError" else began
-
-
 def _conditions(status: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
-    found = map(_map, _list(status.get("conditions")))
+    found = map(as_map, _list(status.get("conditions")))
     return tuple((str(one.get("type")), str(one.get("status")), str(one.get("reason") or "")) for one in found)
 
 
 def _disruption(status: Mapping[str, Any]) -> str | None:
-    for condition in map(_map, _list(status.get("conditions"))):
+    for condition in map(as_map, _list(status.get("conditions"))):
         if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
             return str(condition.get("reason") or "DisruptionTarget")
     return None
 
 
-def _waiting(status: Mapping[str, Any], state: Mapping[str, Any]) -> Waiting | None:
+def _waiting(status: Mapping[str, Any], stages: tuple[Stage, ...]) -> Waiting | None:
     if status.get("phase") != "Pending":
         return None
-    waiting = _map(state.get("waiting"))
-    if waiting:
+    following = next((stage.name for stage in stages if not stage.is_done), None)
+    if following is not None and (waiting := waiting_state(status, following)):
         return _said(waiting, "ContainerCreating")
-    for condition in map(_map, _list(status.get("conditions"))):
+    for condition in map(as_map, _list(status.get("conditions"))):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             return _said(condition, "Unschedulable")
     return None
@@ -232,10 +233,6 @@ def _waiting(status: Mapping[str, Any], state: Mapping[str, Any]) -> Waiting | N
 def _said(state: Mapping[str, Any], reason: str) -> Waiting:
     """What a kubelet or scheduler says, as short as a condition takes it."""
     return Waiting(str(state.get("reason") or reason)[:MAX_REASON_CHARS], cut(str(state.get("message") or ""), 900))
-
-
-def _map(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _list(value: object) -> list[Any]:

@@ -137,8 +137,9 @@ def with_result(job: Job, status: AgentJobStatus, result: FinalResult | None) ->
     status = replace(_with_progress(status, result.progress), usage=usage(result.usage, result.cost))
     if status.phase is not Phase.SUCCEEDED and result.answer is None:
         return status
-    summary = status.result.summary if status.result else ""
-    return replace(status, result=preview(job, summary, result.answer))
+    known = status.result or ResultSummary()
+    shown = preview(job, known.summary, result.answer)
+    return replace(status, result=replace(shown, workspace=known.workspace))
 
 
 def _with_progress(status: AgentJobStatus, known: Progress | None) -> AgentJobStatus:

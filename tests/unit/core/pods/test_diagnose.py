@@ -1,6 +1,7 @@
 """How pods really end: statuses recorded on a Kubernetes 1.36 kubelet with containerd, one file a case."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,13 +28,39 @@ ENDINGS = {
     "node-lost-back": ("NodeLost", "Snooze", True),
     "command-missing": ("ConfigInvalid", "Fail", False),
     "init-failed": ("RunnerLost", "Snooze", True),
+    "stages-published": ("", "Succeed", False),
+    "stages-clone-fails": ("RepositoryInvalid", "Fail", False),
+    "stages-clone-fails-plain": ("RepositoryUnavailable", "Retry", False),
+    "stages-clone-crashes": ("RunnerCrashed", "Retry", False),
+    "stages-clone-oom": ("OOMKilled", "Retry", False),
+    "stages-clone-deadline": ("AttemptTimeout", "Retry", False),
+    "stages-clone-deleted": ("RunnerLost", "Snooze", True),
+    "stages-clone-evicted": ("Evicted", "Snooze", True),
+    "stages-runner-fails": ("ToolError", "Retry", False),
+    "stages-runner-oom": ("OOMKilled", "Retry", False),
+    "stages-runner-deadline": ("AttemptTimeout", "Retry", False),
+    "stages-runner-deleted": ("RunnerLost", "Snooze", True),
+    "stages-runner-deleted-zero": ("RunnerLost", "Snooze", True),
+    "stages-runner-evicted": ("Evicted", "Snooze", True),
+    "stages-runner-silent": ("RunnerCrashed", "Retry", False),
+    "stages-publish-fails": ("PublishFailed", "Retry", False),
+    "stages-publish-crashes": ("PublishFailed", "Retry", False),
+    "stages-publish-oom": ("OOMKilled", "Retry", False),
+    "stages-publish-deadline": ("AttemptTimeout", "Retry", False),
+    "stages-publish-deleted": ("RunnerLost", "Snooze", True),
+    "stages-publish-evicted": ("Evicted", "Snooze", True),
 }
+RUNNING = {"stages-clone-runs": "workspace", "stages-runner-runs": "runner", "stages-publish-runs": "publish"}
 WAITS = {
     "image-missing": "ImagePullFailed",
     "image-invalid": "ImagePullFailed",
     "secret-missing": "MissingReference",
     "volume-missing": "MissingReference",
     "unschedulable": "Unschedulable",
+    "stages-clone-image": "ImagePullFailed",
+    "stages-runner-image": "ImagePullFailed",
+    "stages-publish-image": "ImagePullFailed",
+    "stages-secret-missing": "MissingReference",
 }
 
 
@@ -47,7 +74,7 @@ def recorded(name):
 
 
 def test_every_recorded_case_is_judged():
-    assert {path.stem for path in RECORDED.glob("*.json")} == {*ENDINGS, *WAITS, "node-lost"}
+    assert {path.stem for path in RECORDED.glob("*.json")} == {*ENDINGS, *WAITS, *RUNNING, "node-lost"}
 
 
 @pytest.mark.parametrize("name", list(ENDINGS))
@@ -65,10 +92,28 @@ def test_a_pod_that_cannot_start_says_why_in_the_clusters_words(name):
     ending = never_began(pod.waiting)
 
     assert not pod.ended
-    assert pod.container_started is None
+    assert pod.stage.started is None
     assert ending.reason == WAITS[name]
     assert pod.waiting is not None
     assert pod.waiting.reason in ending.message
+
+
+@pytest.mark.parametrize("name", list(RUNNING))
+def test_a_pod_runs_while_one_of_its_containers_does(name):
+    pod = recorded(name)
+
+    assert (pod.stage.name, pod.container_runs, pod.ended, pod.waiting) == (RUNNING[name], True, False, None)
+
+
+def test_what_was_published_is_told_by_the_container_that_did():
+    assert diagnose(recorded("stages-published")).published == {"branch": "agents/x", "commit": "0a1b"}
+
+
+def test_an_agent_that_fills_its_workspace_is_charged_for_it():
+    pod = recorded("evicted-disk")
+    ending = diagnose(replace(pod, message=pod.message.replace('"s"', '"workspace"')))
+
+    assert (ending.verdict, ending.reason, ending.infra) == ("Retry", "Evicted", False)
 
 
 def test_a_pod_on_a_lost_node_still_looks_as_if_it_ran():

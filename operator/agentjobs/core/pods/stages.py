@@ -1,0 +1,100 @@
+"""The containers of ours in a pod, in the order in which they run, as the pod's status tells of them.
+
+Most pods have one: the runner's. With a workspace there is one that clones before it, and maybe one that publishes
+after it; then the runner's is an init container. A container begins when the one before it has exited with 0, and one
+that exits otherwise is the last. Pure, a part of `pod`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from agentjobs.contract import CLONE_CONTAINER, PUBLISH_CONTAINER, RUNNER_CONTAINER
+from agentjobs.durations import instant
+
+
+@dataclass(frozen=True, slots=True)
+class Terminated:
+    """How a container ended."""
+
+    exit_code: int
+    reason: str
+    message: str
+    finished: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One container of ours."""
+
+    name: str
+    started: datetime | None = None
+    runs: bool = False
+    terminated: Terminated | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has done what the next one waits for."""
+        return self.terminated is not None and self.terminated.exit_code == 0
+
+
+def read_stages(spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[Stage, ...]:
+    """Read the containers of ours, of which there is at least the runner's."""
+    first, last = _named(spec.get("initContainers")), _named(spec.get("containers"))
+    if not last:
+        first, last = _named(status.get("initContainerStatuses")), _named(status.get("containerStatuses"))
+    names = [RUNNER_CONTAINER]
+    if CLONE_CONTAINER in first:
+        names.insert(0, CLONE_CONTAINER)
+    # By its place alone: a sidecar that somebody's webhook added may have any name.
+    if RUNNER_CONTAINER in first:
+        names.append(PUBLISH_CONTAINER)
+    told = {**_named(status.get("containerStatuses")), **_named(status.get("initContainerStatuses"))}
+    return tuple(_stage(name, state_of(told.get(name))) for name in names)
+
+
+def waiting_state(status: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return why a container waits, as its status has it; empty when it does not."""
+    for field in ("initContainerStatuses", "containerStatuses"):
+        if (found := _named(status.get(field)).get(name)) is not None:
+            return as_map(state_of(found).get("waiting"))
+    return {}
+
+
+def state_of(container: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the state in a container's status."""
+    return as_map(as_map(container).get("state"))
+
+
+def _stage(name: str, state: Mapping[str, Any]) -> Stage:
+    ended = as_map(state.get("terminated"))
+    return Stage(name, _started(state, ended), bool(state.get("running")), _terminated(ended) if ended else None)
+
+
+def _terminated(state: Mapping[str, Any]) -> Terminated:
+    code = state.get("exitCode")
+    return Terminated(
+        exit_code=code if isinstance(code, int) else -1,
+        reason=str(state.get("reason") or ""),
+        message=str(state.get("message") or ""),
+        finished=instant(state.get("finishedAt")),
+    )
+
+
+def _started(state: Mapping[str, Any], ended: Mapping[str, Any]) -> datetime | None:
+    # A container that could not be created is reported as started at the epoch (seen with StartError).
+    began = instant(as_map(state.get("running")).get("startedAt")) or instant(ended.get("startedAt"))
+    return None if began is None or began.year < 1980 or ended.get("reason") == "StartError" else began
+
+
+def _named(containers: object) -> dict[str, Mapping[str, Any]]:
+    """Containers, or their statuses, by name."""
+    if not isinstance(containers, list):
+        return {}
+    return {str(item.get("name")): item for item in containers if isinstance(item, Mapping)}
+
+
+def as_map(value: object) -> Mapping[str, Any]:
+    """Return an object of JSON, and an empty one for anything else."""
+    return value if isinstance(value, Mapping) else {}
