@@ -2,6 +2,12 @@
 
 Runs as containers of their own (`python -m agentjobs_runner.workspace clone|publish`) and, in between, in the runner.
 
+    settings     what the job says, and where its files lie
+    container    a container of ours, from its first request to its last
+    clone        what the one before the agent does
+    remote       the repository                   cache        one that outlives pods
+    locks        what a killed git leaves
+
 Git, for all of them:
 
     git          runs it, with nothing but its arguments to decide

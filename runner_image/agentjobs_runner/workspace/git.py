@@ -59,7 +59,21 @@ _SETTINGS: Final = (
     ("http.lowSpeedLimit", "1000"),
     ("http.lowSpeedTime", "60"),
     ("pack.threads", "2"),
+    # Whole packs alone: what an interrupted fetch leaves is then a temporary file, never half of a commit.
+    ("fetch.unpackLimit", "1"),
+    ("checkout.workers", "0"),
 )
+
+
+_running: set[int] = set()
+"""The process groups of commands under way."""
+
+
+def end_all() -> None:
+    """End the commands that run, in a process that is about to end."""
+    for group in tuple(_running):
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
 
 
 class Git:
@@ -124,6 +138,7 @@ class Git:
         except (OSError, ValueError) as error:
             raise GitFailed(Kind.BROKEN, f"git cannot be run: {type(error).__name__}: {error}") from error
         with process:
+            _running.add(process.pid)
             try:
                 printed, said = _talk(process, input, time.monotonic() + limit)
             except TimeoutError:
@@ -132,6 +147,7 @@ class Git:
             finally:
                 # Also when this thread is told to stop: nothing of a command outlives it.
                 _end(process)
+                _running.discard(process.pid)
         if process.returncode != 0:
             raise self._failed(arguments, process.returncode, said)
         return printed

@@ -3,6 +3,8 @@
 import pytest
 from tests.gitservers import PASSWORD, USER, HttpServer, Repositories, SshServer, secret, sshd
 
+from agentjobs.errors import Invalid
+
 
 @pytest.fixture
 def repositories(tmp_path):
@@ -40,3 +42,30 @@ def ssh(repositories, tmp_path):
     server = SshServer(tmp_path, program)
     yield server
     server.close()
+
+
+class MemoryKept:
+    """Kept files in memory."""
+
+    def __init__(self):
+        self.stored = {}
+
+    def files(self):
+        return {name: len(content) for name, content in self.stored.items()}
+
+    def read(self, name):
+        return self.stored.get(name)
+
+    def write(self, name, content, *, offset=0):
+        before = self.stored.get(name, b"")
+        if len(before) < offset:
+            raise Invalid("shorter than the offset")
+        self.stored[name] = before[:offset] + content
+
+    def delete(self, name):
+        self.stored.pop(name, None)
+
+
+@pytest.fixture
+def kept():
+    return MemoryKept()

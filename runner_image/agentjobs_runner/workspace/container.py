@@ -1,0 +1,215 @@
+"""A container of ours beside the agent's, from its first request to its last: fetch the attempt, work, report.
+
+The work runs in a thread; what ends it from outside (a signal, a fence, a gateway that is away) reaches the main
+thread, which then ends the process with all that it started. It beats, because a long clone must not look lost.
+"""
+
+import errno
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from agentjobs import contract
+from agentjobs.contract import Attempt, ErrorClass, Published, TerminationMessage, Verdict
+from agentjobs.errors import AgentJobsError, Fenced, Invalid, Unavailable
+from agentjobs_runner import log
+from agentjobs_runner.endings import Ending, interrupted, journal_unavailable
+from agentjobs_runner.environment import Environment
+from agentjobs_runner.gateway import Gateway, connect
+from agentjobs_runner.gateway_stores import GatewayStores
+from agentjobs_runner.kept import Kept
+from agentjobs_runner.log import logger
+from agentjobs_runner.pod_token import PodToken
+from agentjobs_runner.redaction import Redactor, safe_str
+from agentjobs_runner.timeline import Recorder
+from agentjobs_runner.workspace import git
+from agentjobs_runner.workspace.failures import GitFailed, Kind
+from agentjobs_runner.workspace.settings import Place
+
+DONE: Final = "Done"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a container ended. `published` goes with the success of the one that publishes."""
+
+    ending: Ending
+    published: Published | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the work of a container is given."""
+
+    attempt: Attempt
+    kept: Kept
+    place: Place
+    credentials: Path | None
+    """Folder of the Secret for Git."""
+    cache: Path | None
+    """Folder that outlives pods."""
+
+
+Work = Callable[[Task], Ended]
+Lost = Fenced | Unavailable | signal.Signals
+
+
+def done(message: str = "") -> Ended:
+    """The work is done."""
+    return Ended(Ending(Verdict.SUCCEED, DONE, message))
+
+
+def failed(error: GitFailed) -> Ending:
+    """What a failure of Git means for a start."""
+    match error.kind:
+        case Kind.FULL:
+            return Ending(Verdict.RETRY, ErrorClass.IO, error.message)
+        case Kind.ABSENT:
+            return Ending(Verdict.FAIL, ErrorClass.BINARY_NOT_FOUND, error.message)
+        case Kind.REFUSED | Kind.MISSING:
+            return Ending(Verdict.FAIL, ErrorClass.REPOSITORY_INVALID, error.message)
+        case Kind.UNAVAILABLE | Kind.BROKEN:
+            return Ending(Verdict.RETRY, ErrorClass.REPOSITORY_UNAVAILABLE, error.message)
+
+
+def run(variables: Mapping[str, str], work: Work) -> int:
+    """Do the work of this container, whose environment `variables` are; return the process's exit code."""
+    redactor = Redactor(variables)
+    log.configure(variables, redactor)
+    try:
+        environment = Environment.read(variables)
+        place = Place(Path(variables[contract.ENV_WORKSPACE]))
+        token = PodToken(environment.token_file, redactor.renew)
+        token()
+        gateway = connect(environment, token)
+    except KeyError as error:
+        logger.error("environment.invalid", extra={"error": f"{error.args[0]} is not set"})
+        return contract.EXIT_CODES[Verdict.FAIL]
+    except (ValueError, OSError) as error:
+        logger.error("environment.invalid", extra={"error": str(error)})
+        return contract.EXIT_CODES[Verdict.FAIL]
+    except Unavailable as error:
+        return _leave(environment, redactor, Ended(journal_unavailable(str(error))), "")
+    folders = tuple(
+        Path(variables[name]) if variables.get(name) else None
+        for name in (contract.ENV_GIT_CREDENTIALS, contract.ENV_GIT_CACHE)
+    )
+    return _Container(environment, gateway, redactor, place, folders).run(work)
+
+
+class _Container:
+    """Sees the work of one container through."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        gateway: Gateway,
+        redactor: Redactor,
+        place: Place,
+        folders: tuple[Path | None, ...],
+    ) -> None:
+        self._environment = environment
+        self._gateway = gateway
+        self._redactor = redactor
+        self._place = place
+        self._credentials, self._cache = folders
+        self._inbox: queue.SimpleQueue[Ended | Lost] = queue.SimpleQueue()
+        self._told = False
+
+    def run(self, work: Work) -> int:
+        """Fetch the attempt, do the work, and return the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
+        patience = time.monotonic() + contract.GATEWAY_PATIENCE_SECONDS
+        try:
+            attempt = self._gateway.attempt(give_up=lambda: time.monotonic() if self._told else patience)
+        except Fenced as error:
+            return self._fenced(error)
+        except AgentJobsError as error:
+            return self._leave(Ended(self._unfetched(error)), "")
+        recorder = Recorder(self._gateway, self._redactor, self._inbox.put)
+        recorder.start()
+        stores = GatewayStores(self._gateway, self._redactor, self._inbox.put, recorder.progressed)
+        task = Task(attempt, stores.kept, self._place, self._credentials, self._cache)
+        threading.Thread(target=self._work, args=(work, task), name="work", daemon=True).start()
+        message = self._inbox.get()
+        git.end_all()
+        match message:
+            case Ended():
+                return self._leave(message, attempt["uid"])
+            case Fenced():
+                return self._fenced(message)
+            case Unavailable():
+                said = journal_unavailable(f"the gateway cannot be reached: {message}")
+                return self._leave(Ended(said), attempt["uid"])
+            case signal.Signals():
+                said = interrupted(f"told to stop by {message.name} before the files were ready")
+                return self._leave(Ended(said), attempt["uid"])
+
+    def _work(self, work: Work, task: Task) -> None:
+        try:
+            ended = work(task)
+        except GitFailed as error:
+            ended = Ended(failed(error))
+        except OSError as error:
+            ended = Ended(_of_disk(error))
+        except BaseException as error:  # the thread's outermost line: an unreported end would hang the pod
+            logger.exception("workspace.failed")
+            said = f"the container of the workspace failed: {type(error).__name__}: {safe_str(error)}"
+            ended = Ended(Ending(Verdict.RETRY, ErrorClass.RUNNER_CRASHED, said))
+        self._inbox.put(ended)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._told = True
+        self._inbox.put(signal.Signals(number))
+
+    def _unfetched(self, error: AgentJobsError) -> Ending:
+        if self._told:
+            return interrupted("told to stop before the attempt was fetched")
+        if isinstance(error, Invalid):
+            return Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, f"the gateway refused the request: {error}")
+        return journal_unavailable(f"the gateway cannot be reached: {error}")
+
+    def _fenced(self, error: Fenced) -> int:
+        logger.error("attempt.fenced", extra={"error": str(error)})
+        return contract.EXIT_FENCED
+
+    def _leave(self, ended: Ended, uid: str) -> int:
+        return _leave(self._environment, self._redactor, ended, uid)
+
+
+def _of_disk(error: OSError) -> Ending:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    said = f"the files of the workspace: {error.strerror or type(error).__name__}"
+    cure = "; raise workspace.size" if full else ""
+    return Ending(Verdict.RETRY, ErrorClass.IO, said + cure)
+
+
+def _leave(environment: Environment, redactor: Redactor, ended: Ended, uid: str) -> int:
+    """Write the termination message and return the exit code; without one where nothing is to be said."""
+    ending = replace(ended.ending, message=redactor.message(ended.ending.message, contract.MAX_MESSAGE_BYTES))
+    logger.info("workspace.ended", extra={"verdict": ending.verdict, "reason": ending.reason, "why": ending.message})
+    if ending.verdict is Verdict.SUCCEED and ended.published is None:
+        return contract.EXIT_CODES[Verdict.SUCCEED]
+    message = TerminationMessage(
+        verdict=ending.verdict,
+        reason=ending.reason,
+        message=ending.message,
+        start=environment.start,
+        uid=uid,
+        delay_seconds=ending.delay_seconds,
+        published=ended.published,
+    )
+    try:
+        environment.termination_file.write_text(message.dump(), encoding="utf-8")
+    except OSError as error:
+        logger.error("termination.unwritten", extra={"error": os.strerror(error.errno or 0)})
+    return contract.EXIT_CODES[ending.verdict]
