@@ -32,10 +32,18 @@ def image(request):
 
 
 def test_every_stage_stands_on_the_base_that_the_caller_chose(image):
-    stages = [line.split()[1] for line in instructions(image) if line.startswith("FROM")]
+    stages = [line.split()[1:] for line in instructions(image) if line.startswith("FROM")]
+    named = {stage[2] for stage in stages if len(stage) == 3}
 
     assert "ARG BASE_IMAGE=python:3.11-slim" in instructions(image)
-    assert stages == ["${BASE_IMAGE}"] * 2
+    assert {stage[0] for stage in stages} - named <= {"${BASE_IMAGE}", "${NODE_IMAGE}"}
+
+
+def test_a_build_that_names_no_stage_makes_the_runner_without_the_cli_which_is_not_ours():
+    stages = [line.split()[1:] for line in instructions("agentjobs-runner") if line.startswith("FROM")]
+
+    assert stages[-1] == ["common", "AS", "runner"]
+    assert ["common", "AS", "claude-code"] in stages
 
 
 def test_the_user_is_a_number_that_the_kubelet_can_check(image):
