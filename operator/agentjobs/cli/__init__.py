@@ -3,8 +3,11 @@
     app              the program: its verbs by sections, its exit codes, how it fails
     grammar          how the command line is read and explained: flags before the verb, synonyms, examples
     running          run
+    run_flags        what its flags say of the job
+    run_following    what it does on a cluster
     job_builder      flags to an AgentJob
     local            run --local, without any server
+    local_engine     what runs its agent, and whether that is installed
     local_gateway    what its runner speaks to
     local_journal    its recorded steps, in a file
     local_artifacts  its artifacts, in the same file

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from agentjobs.api.job.agent import AGENT_KINDS
 from agentjobs.cli.failures import USAGE, Failure
+from agentjobs.cli.run_flags import DEFAULT_MODEL
 from agentjobs.contract import GROUP, VERSION
 
 DAY_SECONDS: Final = 86400
@@ -37,8 +39,10 @@ class Work:
         }
 
 
-def work_of(file: str | None, *, name: str | None, fields: Mapping[Path, Any]) -> Work:
+def work_of(file: str | None, *, name: str | None, fields: Mapping[Path, Any], kind: str | None = None) -> Work:
     """Return the job of `file` (or a new one) with `fields` set in its spec; values that are None or empty set nothing.
+
+    `kind` is the member of `agent` that runs, where a flag says so.
 
     A file's generateName gets random digits here, so that what asks twice for the job asks for one.
 
@@ -53,6 +57,8 @@ def work_of(file: str | None, *, name: str | None, fields: Mapping[Path, Any]) -
     for path, value in fields.items():
         if value is not None and value != [] and value != {}:
             _set(spec, path, value)
+    if kind is not None:
+        _set(spec, ("agent", kind), {})
     agent, given = spec.get("agent") or {}, spec.get("input") or {}
     if given.get("message") and fields.get(("input", "message")):
         given.pop("messageFrom", None)
@@ -71,9 +77,11 @@ def _new() -> dict[str, Any]:
 
 def _check_whole(agent: dict[str, Any], given: Mapping[str, Any]) -> None:
     """Without a template the job itself must say what runs; a model alone is an agent without an instruction."""
-    if not agent.get("inline") and not agent.get("module"):
+    if agent.get("claudeCode") is not None:
+        agent["model"] = agent.get("model") or DEFAULT_MODEL
+    elif not any(agent.get(member) for member in AGENT_KINDS):
         if not agent.get("model"):
-            cure = "give --model and --instruction, or --module, or --template, or -f FILE"
+            cure = "give --model and --instruction, or --module, or --claude, or --template, or -f FILE"
             raise Failure(f"nothing to run: {cure}.", code=USAGE)
         agent["inline"] = {}
     if not given:

@@ -14,7 +14,7 @@ import tempfile
 import termios
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -27,17 +27,16 @@ from agentjobs.api.job.resolve import resolve_spec
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.template.read import Template, read_job, template_of
 from agentjobs.api.template.validation import validate_template
-from agentjobs.cli.failures import USAGE, Failure, installs
+from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.job_builder import Work
 from agentjobs.cli.local_budget import Usage, check_prices, of_start
+from agentjobs.cli.local_engine import MODULE, engine_of
 from agentjobs.cli.local_gateway import serving
 from agentjobs.cli.local_journal import Journal, Unusable, path_of, put_aside
 from agentjobs.cli.printing import counted, show
 from agentjobs.contract import Attempt, ErrorClass, TerminationMessage, Verdict
 from agentjobs.models.names import aliases_in
 
-MODULE: Final = "agentjobs_runner"
-EXTRA: Final = "runner"
 NAMESPACE: Final = "local"
 # `python -m MODULE` that dies with us, where the system can do that: after a kill -9 of ours it would call tools beside
 # the run that --resume begins.
@@ -83,7 +82,9 @@ class Recording:
     resume: bool = False
 
 
-def attempt(work: Work, recording: Recording, *, environ: Mapping[str, str], readable: bool) -> Ended:
+def attempt(
+    work: Work, recording: Recording, *, environ: Mapping[str, str], folder: Path | None = None, readable: bool
+) -> Ended:
     """Run one start of the job and return how it ended; what it logs goes to standard error.
 
     A job that has succeeded is not run again by `recording.resume`: its ending is returned as it was.
@@ -92,6 +93,7 @@ def attempt(work: Work, recording: Recording, *, environ: Mapping[str, str], rea
         work: the job, and what its file holds beside it.
         recording: where its steps are recorded.
         environ: our environment, which the runner gets too.
+        folder: what the agent works in; None for the current one.
         readable: whether a person reads what the runner logs.
 
     Raises:
@@ -103,8 +105,8 @@ def attempt(work: Work, recording: Recording, *, environ: Mapping[str, str], rea
     if recording.resume and not _resumable(given):
         why = "steps.checkpoint is None, so that nothing is kept to continue from"
         raise Failure(f"{why}. Leave out --resume to begin.", code=USAGE)
-    _check_installed()
     spec = AgentJobSpec.model_validate(given["resolved"]["spec"])
+    engine = engine_of(spec, environ, has_folder=folder is not None)
     check_prices(spec, _aliases(environ), datetime.now(UTC).date())
     with _journal(given, recording) as journal:
         if (final := journal.result) is not None:
@@ -117,7 +119,10 @@ def attempt(work: Work, recording: Recording, *, environ: Mapping[str, str], rea
         given["budget"] = of_start(spec, journal.spent())
         ended = False
         try:
-            ending = _run_start(given, spec, journal, environ=environ, readable=readable)
+            variables = _variables(spec, environ) | {contract.ENV_ENGINE: engine}
+            if readable:
+                variables.setdefault(contract.ENV_LOG_FORMAT, "text")
+            ending = _run_start(given, spec, journal, variables, folder)
             ended = ending["result"] is not None
             return Ended(**ending, usage=journal.spent().usage())
         finally:
@@ -132,28 +137,25 @@ def _resumable(given: Attempt) -> bool:
 
 
 def _run_start(
-    given: Attempt, spec: AgentJobSpec, journal: Journal, *, environ: Mapping[str, str], readable: bool
+    given: Attempt, spec: AgentJobSpec, journal: Journal, variables: dict[str, str], place: Path | None
 ) -> Ending:
     token = secrets.token_urlsafe(32)
     with serving(given, journal, token) as gateway, tempfile.TemporaryDirectory(prefix="agentjobs-") as folder:
         (Path(folder) / "token").write_text(token, "utf-8")
         end = Path(folder) / "termination"
-        variables = _variables(spec, environ) | {
+        variables |= {
             contract.ENV_GATEWAY_URL: gateway.url,
             contract.ENV_TOKEN_FILE: f"{folder}/token",
             contract.ENV_NAMESPACE: NAMESPACE,
             contract.ENV_JOB: given["job"],
             contract.ENV_START: str(given["start"]),
-            contract.ENV_ENGINE: contract.ENGINE_ADK,
             contract.ENV_TERMINATION_FILE: str(end),
             contract.ENV_GRACE_SECONDS: str(spec.runtime.termination_grace_period_seconds),
         }
-        for name in (contract.ENV_GATEWAY_CA, contract.ENV_MODELS_URL):
+        for name in (contract.ENV_GATEWAY_CA, contract.ENV_MODELS_URL, contract.ENV_WORKSPACE):
             variables.pop(name, None)
-        if readable:
-            variables.setdefault(contract.ENV_LOG_FORMAT, "text")
         grace = float(spec.runtime.termination_grace_period_seconds)
-        how = _run(variables, seconds=spec.timeouts.attempt.total_seconds(), grace=grace)
+        how = _run(variables, place, seconds=spec.timeouts.attempt.total_seconds(), grace=grace)
         said = TerminationMessage.load(end.read_text("utf-8", "replace")) if end.is_file() else None
     return _ending(gateway.document, said, how)
 
@@ -234,17 +236,6 @@ def _template(work: Work) -> Template | None:
     return template_of(str(name), 0, named[0]["spec"])
 
 
-def _check_installed() -> None:
-    from importlib.util import find_spec
-
-    for module in (MODULE, "google.adk"):
-        found = None
-        with suppress(ModuleNotFoundError):  # of the package above it
-            found = find_spec(module)
-        if found is None:
-            raise Failure(f"--local needs {module}, which is not installed. Type: {installs(EXTRA)}", code=USAGE)
-
-
 def _variables(spec: AgentJobSpec, environ: Mapping[str, str]) -> dict[str, str]:
     variables = dict(environ)
     for entry in spec.runtime.env:
@@ -259,10 +250,10 @@ def _variables(spec: AgentJobSpec, environ: Mapping[str, str]) -> dict[str, str]
     return variables
 
 
-def _run(variables: Mapping[str, str], *, seconds: float, grace: float) -> _How:
+def _run(variables: Mapping[str, str], folder: Path | None, *, seconds: float, grace: float) -> _How:
     """Run the runner to its end. Ctrl-C reaches it by itself, being of our terminal, and it says what it waits for."""
     with _terminal_as_it_was():
-        child = _started(variables)
+        child = _started(variables, folder)
         ended = _end_of(child)
         how = _How.ENDED
         try:
@@ -291,13 +282,14 @@ def _end_of(child: "subprocess.Popen[bytes]") -> threading.Event:
     return ended
 
 
-def _started(variables: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+def _started(variables: Mapping[str, str], folder: Path | None) -> "subprocess.Popen[bytes]":
     # Blocked until the runner handles it: Python would die of it while it starts, with a stack.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return subprocess.Popen(  # noqa: S603  our own interpreter and constant code
             [sys.executable, "-c", _RUNNER, MODULE, str(os.getpid())],
             env=dict(variables),
+            cwd=folder,
             stdin=None if _types() else subprocess.DEVNULL,  # for breakpoint()
             stdout=sys.stderr.fileno(),  # standard output is for the answer alone
         )

@@ -107,3 +107,12 @@ def test_with_a_template_a_file_need_not_hold_a_job(tmp_path):
     assert [body["kind"] for body in work.others] == ["AgentTemplate"]
     with pytest.raises(Failure, match="0 AgentJobs"):
         work_of(str(path), name="a", fields={MESSAGE: "Hi."})
+
+
+def test_a_file_of_claude_code_is_not_taken_for_another_agent(tmp_path):
+    path = tmp_path / "job.yaml"
+    path.write_text(
+        "apiVersion: agentjobs.dev/v1alpha1\nkind: AgentJob\nmetadata: {name: x}\n"
+        "spec: {agent: {model: opus, claudeCode: {}}, input: {message: Go.}}\n"
+    )
+    assert work_of(str(path), name=None, fields={}).job["spec"]["agent"] == {"model": "opus", "claudeCode": {}}

@@ -1,0 +1,124 @@
+"""What `run` does on a cluster: it submits the job, shows what happens to it, and prints its answer."""
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+from agentjobs import errors
+from agentjobs.cli.failures import SKIPPED, TIMED_OUT, USAGE, Failure
+from agentjobs.cli.printing import age, as_json, harmless, show, show_answer
+from agentjobs.contract import EXIT_CODES, Verdict
+
+if TYPE_CHECKING:
+    from agentjobs.cli.job_builder import Work
+    from agentjobs.cli.options import Talk
+    from agentjobs.client.job import Job
+
+# What a job's end means as a runner's verdict, for one table of exit codes.
+_VERDICTS: Final = {"Succeeded": Verdict.SUCCEED, "Cancelled": Verdict.CANCEL}
+
+
+def on_cluster(talk: "Talk", work: "Work", *, detach: bool, json_: bool, timeout: float | None) -> None:
+    """Submit a job, and follow it to its end unless it is to be left alone.
+
+    Raises:
+        typer.Exit: with the code of the job's verdict.
+        Failure: it cannot be submitted, or time has run out.
+    """
+    job = _submitted(talk, work)
+    if earlier := _earlier(job, now=datetime.now(UTC)):
+        show(harmless(earlier), error=True)
+    if detach:
+        show(as_json({"name": job.name, "uid": job.uid}) if json_ else job.name)
+        return
+    _see_through(talk, job.name, json_=json_, timeout=timeout)
+
+
+def _submitted(talk: "Talk", work: "Work") -> "Job":
+    """Apply what else the file holds, then submit the job."""
+    from agentjobs.cli.manifests import Manifest
+    from agentjobs.cli.resources import applied
+
+    own = work.job["metadata"].get("namespace")
+    if own and own != talk.do.namespace:
+        raise Failure(f"the file has namespace {own!r}; add --namespace {own}.", code=USAGE)
+    for body in work.others:
+        show(applied(talk.cluster, Manifest(source="file", body=body), namespace=talk.do.namespace), error=True)
+    metadata = work.job["metadata"]
+    return talk.run(
+        talk.do.submit(
+            work.job["spec"],
+            name=work.name or None,
+            labels=metadata.get("labels"),
+            annotations=metadata.get("annotations"),
+        )
+    )
+
+
+def _earlier(job: "Job", *, now: datetime) -> str:
+    """Return what to say of a job that was there already, and what runs the work again; nothing of a new one."""
+    if job.status.phase is None:
+        return ""
+    ago = age(job.created.isoformat(), now=now)
+    if job.finished:
+        how = f"{job.phase} ({job.reason})" if job.reason else job.phase
+        again = f"To run it again: agentjobs rerun {job.name}"
+        return f"{job.name} was created {ago} ago and ended as {how}; this is that run. {again}"
+    return f"{job.name} was created {ago} ago and is {job.phase}; this follows it."
+
+
+def _see_through(talk: "Talk", name: str, *, json_: bool, timeout: float | None) -> None:
+    from agentjobs.cli.log_lines import shown
+    from agentjobs.client.logs import LogLine, follow
+
+    job: Job | None = None
+    try:
+        for item in talk.iterate(follow(talk.do, name, timeout=timeout)):
+            if isinstance(item, LogLine):
+                if (text := shown(item.text, sys.stderr, raw=json_)) is not None:
+                    show(text, error=True)
+            else:
+                job = item
+                show(harmless(f"{name}: {job.phase} {job.message}".rstrip()), error=True)
+    except KeyboardInterrupt:
+        show(f"\n{name} runs on; to stop it: agentjobs cancel {name}", error=True)
+        raise typer.Exit(130) from None
+    except TimeoutError as error:
+        raise Failure(str(error), code=TIMED_OUT) from None
+    assert job is not None, "the stream begins with the job"
+    if job.phase == "Skipped":
+        raise typer.Exit(_skipped(job, json_=json_))
+    verdict = _VERDICTS.get(job.phase, Verdict.FAIL)
+    answer = _answer(talk, job) if job.succeeded else None
+    if json_:
+        ended = {"name": name, "verdict": verdict.value, "reason": job.reason, "message": job.message}
+        show(as_json({**ended, "result": answer}))
+    elif answer is not None:
+        show_answer(answer)
+    raise typer.Exit(EXIT_CODES[verdict])
+
+
+def _skipped(job: "Job", *, json_: bool) -> int:
+    """Say whose work it is; return the exit code."""
+    twin = job.status.duplicate_of
+    if json_:
+        named = {"name": twin.name, "uid": twin.uid} if twin else None
+        show(as_json({"name": job.name, "verdict": "Skip", "reason": job.reason, "duplicateOf": named, "result": None}))
+    if twin and twin.name:
+        show(harmless(f"To follow the job that counts: agentjobs wait {twin.name}"), error=True)
+    return SKIPPED
+
+
+def _answer(talk: "Talk", job: "Job") -> dict[str, Any]:
+    """The whole answer; its head from the status where no gateway can be asked."""
+    try:
+        return talk.run(talk.do.result(job.uid)).model_dump(by_alias=True)
+    except (errors.Misconfigured, errors.Unavailable, errors.Denied) as error:
+        head = job.status.result
+        if head is None:
+            raise
+        if head.truncated:
+            show(harmless(f"only the beginning of the answer: {error}"), error=True)
+        return {"text": head.summary, "structured": head.structured, "usage": {}}

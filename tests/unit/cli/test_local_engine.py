@@ -1,0 +1,55 @@
+"""What a local run needs on this machine is said before anything runs."""
+
+import pytest
+
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.cli.failures import Failure
+from agentjobs.cli.local_engine import engine_of
+
+CLAUDE = {"model": "sonnet", "claudeCode": {}}
+
+
+def a_spec(agent, **fields):
+    return AgentJobSpec.model_validate({"agent": agent, "input": {"message": "Go."}, **fields})
+
+
+@pytest.fixture
+def binary(tmp_path):
+    path = tmp_path / "claude"
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_the_engine_is_the_agents():
+    assert engine_of(a_spec({"model": "x", "inline": {}}), {}, has_folder=False) == "adk"
+
+
+def test_claude_code_is_found_in_the_path(binary):
+    assert engine_of(a_spec(CLAUDE), {"PATH": str(binary.parent)}, has_folder=False) == "claude-code"
+
+
+def test_claude_code_is_found_where_the_variable_says(binary):
+    environ = {"PATH": "", "AGENTJOBS_CLAUDE": str(binary)}
+    assert engine_of(a_spec(CLAUDE), environ, has_folder=False) == "claude-code"
+
+
+@pytest.mark.parametrize("environ", [{"PATH": ""}, {"PATH": "", "AGENTJOBS_CLAUDE": "/nowhere/claude"}])
+def test_without_claude_code_what_installs_it_is_named(environ):
+    with pytest.raises(Failure, match="npm install -g @anthropic-ai/claude-code") as refused:
+        engine_of(a_spec(CLAUDE), environ, has_folder=False)
+    assert refused.value.code == 2
+
+
+def test_a_program_of_ones_own_image_needs_a_cluster():
+    container = a_spec({"container": {}}, runtime={"image": "example.com/agent:1"})
+    with pytest.raises(Failure, match="agentjobs conformance"):
+        engine_of(container, {}, has_folder=True)
+
+
+def test_a_workspace_needs_a_folder_here(binary):
+    environ = {"PATH": str(binary.parent)}
+    spec = a_spec(CLAUDE, workspace={"git": {"url": "https://git.example.com/shop.git"}})
+    with pytest.raises(Failure, match="--working-dir"):
+        engine_of(spec, environ, has_folder=False)
+    assert engine_of(spec, environ, has_folder=True) == "claude-code"

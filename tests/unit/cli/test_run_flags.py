@@ -1,0 +1,89 @@
+"""What `run`'s flags say of a job, and which of them exclude each other."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+from agentjobs.api.job.validation import validate_job
+from agentjobs.cli.failures import Failure
+from agentjobs.cli.job_builder import work_of
+from agentjobs.cli.run_flags import fields_of, kind_of, place_of
+from agentjobs.cli.running import run
+
+NOTHING = {
+    name: None if one.default in (None, "0") else one.default for name, one in inspect.signature(run).parameters.items()
+}
+
+
+def given(**flags):
+    return {**NOTHING, **flags}
+
+
+def spec_of(**flags):
+    work = work_of(None, name="hello", fields=fields_of(given(**flags)), kind=kind_of(given(**flags)))
+    assert validate_job({**work.job, "metadata": {"name": "hello", "uid": "u"}}) == []
+    return work.job["spec"]
+
+
+def test_a_prompt_is_a_legal_job_of_claude_code():
+    spec = spec_of(claude=True, message="Fix it.")
+
+    assert spec["agent"] == {"claudeCode": {}, "model": "sonnet"}
+    assert spec["input"] == {"message": "Fix it."}
+
+
+def test_each_flag_is_a_field(tmp_path):
+    schema = tmp_path / "schema.yaml"
+    schema.write_text("type: object\nproperties: {ok: {type: boolean}}\n")
+
+    spec = spec_of(claude=True, message="Go.", model="opus", permission_mode="acceptEdits", max_turns=3, schema=schema)
+
+    assert spec["agent"] == {"claudeCode": {"permissionMode": "AcceptEdits"}, "model": "opus"}
+    assert spec["budget"] == {"maxTurns": 3}
+    assert spec["output"]["schema"]["properties"] == {"ok": {"type": "boolean"}}
+
+
+def test_a_branch_is_published_with_its_own_credentials():
+    repository = {"git": "https://git.example.com/shop.git", "ref": "main", "git_secret": "read"}
+    spec = spec_of(claude=True, message="Go.", publish_branch="agents/x", publish_secret="write", **repository)
+
+    assert spec["workspace"]["git"] == {"url": repository["git"], "ref": "main", "secretRef": {"name": "read"}}
+    assert spec["workspace"]["publish"] == {"mode": "Branch", "branch": "agents/x", "secretRef": {"name": "write"}}
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"working_dir": Path("/nowhere/at/all")}, "no folder"),
+        ({"working_dir": Path("/"), "detach": True}, "leave out --detach"),
+        ({"working_dir": Path("/"), "git": "https://x/y"}, "--git is checked out in a cluster"),
+        ({"resume": True}, "--resume goes with --local"),
+    ],
+)
+def test_flags_of_different_places_exclude_each_other(flags, words):
+    with pytest.raises(Failure, match=words):
+        place_of(given(**flags))
+
+
+def test_a_folder_to_work_in_means_this_machine(tmp_path):
+    place = place_of(given(working_dir=tmp_path))
+    assert (place.local, place.folder) == (True, tmp_path)
+
+
+def test_what_adk_alone_knows_is_refused_for_claude_code():
+    with pytest.raises(Failure, match="--instruction is for agents of ADK"):
+        kind_of(given(claude=True, instruction="Be brief."))
+
+
+def test_a_mode_that_is_none_names_the_one_that_was_meant():
+    with pytest.raises(Failure, match="did you mean AcceptEdits"):
+        fields_of(given(permission_mode="AcceptEdit"))
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "a: 1\n---\nb: 2\n"])
+def test_a_file_that_holds_no_schema_is_refused(tmp_path, text):
+    schema = tmp_path / "schema.json"
+    schema.write_text(text)
+    with pytest.raises(Failure, match="--schema"):
+        fields_of(given(schema=schema))
