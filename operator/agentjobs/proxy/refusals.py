@@ -74,6 +74,13 @@ def no_turn(model: str, limit: str, retry_after: float) -> Refusal:
     return Refusal(429, ErrorClass.MODEL_RATE_LIMITED, said, retry_after)
 
 
+def later(way: Way, status: int, seconds: float) -> Refusal:
+    """A provider asks for a long wait, where the client does not see for how long."""
+    said = f"Provider {way.provider.name} answered {status} and asks to be left alone for {seconds:.0f} s."
+    # Whatever its status was: clients do not wait for so long with this one.
+    return Refusal(429, ErrorClass.MODEL_RATE_LIMITED, said, seconds)
+
+
 def bad_key(way: Way, status: int) -> Refusal:
     """A provider does not accept a key."""
     place = way.key.source.place if way.key.source is not None else "the credentials of the proxy"

@@ -6,6 +6,7 @@ gone to the pod, a way that fails makes room for the next. What of it all is boo
 
 import asyncio
 import logging
+import math
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -55,6 +56,8 @@ _DAILY: Final = re.compile(rb'"quotaId"\s*:\s*"\w*PerDay')
 # What answers are; a page of a load balancer is none, whatever its status.
 _MEDIA: Final = ("json", "event-stream")
 _DOWN: Final = frozenset({500, 502, 503, 504, 529})
+# By which a provider says that another time is better.
+_LATER: Final = frozenset({429, 503, 529})
 
 
 class Sort(StrEnum):
@@ -86,6 +89,8 @@ class Failure:
     refusal: Refusal | None = None
     """What the pod is told in its place."""
     retry_after: float = BUSY_SECONDS
+    told_delay: float = 0.0
+    """Seconds that the header Retry-After says, however many; 0 for none."""
 
 
 @dataclass(slots=True)
@@ -293,6 +298,9 @@ class Sender:
         """Give the pod a provider's error, or what stands in its place."""
         if failure.refusal is not None:
             raise Refused(failure.refusal)
+        long = failure.told_delay > contract.TOLD_DELAY_SECONDS
+        if long and outgoing.api.tells_delays and failure.status in _LATER:
+            raise Refused(refusals.later(failure.way, failure.status, failure.told_delay))
         await outgoing.client.begin(failure.status, {**failure.headers, "content-length": str(len(failure.body))})
         await outgoing.client.write(failure.body)
         await outgoing.client.end()
@@ -317,7 +325,17 @@ async def _failure(way: Way, answer: Answer, key: str) -> Failure:
     if refusal is None and (len(body) > ERROR_BYTES or (key and key.encode() in body)):
         refusal = refusals.odd_answer(way, answer.status, "in a body that is not passed on")
     headers = {name: value for name, value in answer.headers.items() if name.lower() != "content-length"}
-    return Failure(sort, way, answer.status, headers, body, refusal, _seconds(answer.retry_after, body))
+    delay = _told(answer.retry_after)
+    return Failure(sort, way, answer.status, headers, body, refusal, _seconds(answer.retry_after, body), delay)
+
+
+def _told(retry_after: str) -> float:
+    """Return the seconds of a header, 0 where it says none."""
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        return 0.0
+    return seconds if 0 < seconds < math.inf else 0.0
 
 
 def _seconds(retry_after: str, body: bytes) -> float:

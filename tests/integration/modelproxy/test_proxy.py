@@ -8,7 +8,7 @@ import httpx
 import pytest
 from tests.modelproviders import Answer, Cut, Failure, Garbage, Hang, Used
 
-from agentjobs.contract import HEADER_MODEL, HEADER_STEP
+from agentjobs.contract import HEADER_MODEL, HEADER_PATIENCE, HEADER_STEP, read_refusal
 from agentjobs.proxy import exchange, sending, upstream
 from agentjobs.proxy.serve import serving
 
@@ -291,6 +291,51 @@ async def test_a_request_that_its_provider_always_refuses_does_not_keep_the_key_
     answer = await http.post("/openai/v1/chat/completions", json=CHAT, headers=headers)
 
     assert (refused.status_code, answer.status_code, len(fake.seen)) == (429, 200, times + 1)
+
+
+@pytest.mark.parametrize("status", [429, 503, 529])
+async def test_a_provider_that_asks_for_a_long_wait_is_quoted_in_the_code(http, pod, fake, status):
+    fake.default = Failure(status, retry_after=7200)
+    token = await pod()
+
+    answer = await ask(http, token)
+
+    assert answer.status_code == 429
+    assert code(answer)[0] == "agentjobs.dev/ModelRateLimited;retry-after=7200"
+    assert answer.headers["retry-after"] == "7200"
+
+
+async def test_calls_that_find_a_key_closed_for_long_are_told_so_in_the_code(http, pod, fake):
+    fake.default = Failure(429, retry_after=600)
+    token = await pod()
+
+    answers = [await ask(http, token) for _ in range(2)]
+
+    told = [read_refusal(code(answer)[0]) for answer in answers]
+    assert [found.error_class for found in told] == ["ModelRateLimited", "ModelRateLimited"]
+    assert all(590 <= found.retry_after <= 600 for found in told)
+    assert len(fake.seen) == 1
+
+
+@pytest.mark.parametrize(("status", "seconds"), [(429, 30), (400, 7200), (500, 7200)])
+async def test_another_error_of_a_provider_stays_its_own(http, pod, fake, status, seconds):
+    fake.default = Failure(status, retry_after=seconds)
+    token = await pod()
+
+    answer = await ask(http, token, **{HEADER_PATIENCE: "1"})
+
+    assert answer.status_code == status
+    assert not code(answer)[0].startswith("agentjobs.dev/")
+
+
+async def test_clients_that_show_headers_get_a_providers_long_delay_as_it_is(http, pod, fake):
+    fake.default = Failure(429, retry_after=7200)
+    token = await pod()
+
+    answer = await http.post("/openai/v1/chat/completions", json=CHAT, headers={"Authorization": f"Bearer {token}"})
+
+    assert answer.headers["retry-after"] == "7200"
+    assert "agentjobs.dev" not in answer.text
 
 
 async def test_a_fallback_answers_where_the_model_is_down_and_is_told(settings, models_file, pod, fake, ledger):

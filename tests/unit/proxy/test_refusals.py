@@ -1,10 +1,14 @@
 """Refusals look like the provider's own errors and carry the class."""
 
 import json
+import math
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agentjobs.contract import ErrorClass
+from agentjobs.contract import MAX_DELAY_SECONDS, ErrorClass, RefusalCode, read_refusal, refusal_code
 from agentjobs.proxy import apis
 from agentjobs.proxy.apis.api import Refusal
 
@@ -44,6 +48,47 @@ def test_anthropics_clients_find_the_class_in_the_type():
         body = json.loads(api(prefix).refusal_body(SPENT))
 
         assert (body["type"], body["error"]["type"]) == ("error", CODE)
+
+
+def test_anthropics_clients_find_a_long_delay_in_the_type():
+    types = {
+        seconds: json.loads(api("/anthropic/").refusal_body(replace(LATER, retry_after=seconds)))["error"]["type"]
+        for seconds in (None, 60, 60.5, 1e12)
+    }
+
+    plain = "agentjobs.dev/ModelRateLimited"
+    a_year = 366 * 86400
+    assert types == {None: plain, 60: plain, 60.5: f"{plain};retry-after=61", 1e12: f"{plain};retry-after={a_year}"}
+
+
+@given(st.sampled_from(ErrorClass), st.none() | st.floats(0, 1e9))
+def test_a_code_says_what_it_was_made_of(kind, delay):
+    found = read_refusal(refusal_code(kind, delay))
+
+    seconds = None if delay is None else min(max(1, math.ceil(delay)), MAX_DELAY_SECONDS)
+    assert found == RefusalCode(kind, seconds)
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("agentjobs.dev/Newer", RefusalCode("Newer", None)),
+        ("agentjobs.dev/Newer;retry-after=", RefusalCode("Newer", None)),
+        ("agentjobs.dev/Newer;retry-after=1e9", RefusalCode("Newer", None)),
+        ("agentjobs.dev/Newer;retry-after=-3", RefusalCode("Newer", None)),
+        ("agentjobs.dev/Newer;retry-after=0", RefusalCode("Newer", 1.0)),
+        ("agentjobs.dev/Newer;retry-after=" + "9" * 5000, RefusalCode("Newer", None)),
+        ("agentjobs.dev/Newer;later=3", None),
+        ("agentjobs.dev/", None),
+        ("agentjobs.dev/;retry-after=3", None),
+        ("agentjobs.dev/A B", None),
+        ("rate_limit_error;retry-after=3", None),
+        (None, None),
+        (429, None),
+    ],
+)
+def test_a_code_that_is_not_the_proxys_says_nothing(code, found):
+    assert read_refusal(code) == found
 
 
 def test_a_client_is_told_when_to_try_again_or_not_to():

@@ -22,6 +22,7 @@ class AnthropicApi:
     """See `api.Api`."""
 
     kind: Final = Kind.ANTHROPIC
+    tells_delays: Final = True
 
     def read(self, request: Request) -> Asked | Refusal:
         """Understand a request."""

@@ -214,6 +214,11 @@ class Api(Protocol):
         """Which one it is."""
         ...
 
+    @property
+    def tells_delays(self) -> bool:
+        """Whether a provider's long delay is told in the code of a refusal: a client of it shows no headers."""
+        ...
+
     def read(self, request: Request) -> Asked | Refusal:
         """Understand a request whose path is below the API's own, as `apis.find` tells it. Never raises."""
         ...

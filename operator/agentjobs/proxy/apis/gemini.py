@@ -35,6 +35,7 @@ class GeminiApi:
     """See `api.Api`."""
 
     kind: Final = Kind.GEMINI
+    tells_delays: Final = False
 
     def read(self, request: Request) -> Asked | Refusal:
         """Understand a request."""

@@ -29,6 +29,7 @@ class OpenAIApi:
     """See `api.Api`."""
 
     kind: Final = Kind.OPENAI
+    tells_delays: Final = False
 
     def read(self, request: Request) -> Asked | Refusal:
         """Understand a request. Its query stays here: it can only choose the version of Azure's API."""

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from agentjobs.contract import GROUP, REFUSAL_PREFIX, ErrorClass
+from agentjobs.contract import GROUP, TOLD_DELAY_SECONDS, ErrorClass, refusal_code
 from agentjobs.proxy.apis.api import Refusal
 
 _GOOGLE_STATUS: Final = {
@@ -36,7 +36,7 @@ def bad_request(reason: str) -> Refusal:
 
 def code_of(refusal: Refusal) -> str:
     """Return the code by which the runner knows the class."""
-    return f"{REFUSAL_PREFIX}{refusal.error_class.value}"
+    return refusal_code(refusal.error_class)
 
 
 def google_error(refusal: Refusal) -> dict[str, Any]:
@@ -57,8 +57,14 @@ def openai_error(refusal: Refusal) -> dict[str, Any]:
 
 
 def anthropic_error(refusal: Refusal) -> dict[str, Any]:
-    """Return a refusal as Anthropic tells errors: the class is its type."""
-    return {"type": code_of(refusal), "message": refusal.message}
+    """Return a refusal as Anthropic tells errors: the class is its type.
+
+    Claude Code shows the type of an error and no header, and does not wait for long by itself. So a long delay stands
+    in the type as well.
+    """
+    delay = refusal.retry_after
+    code = refusal_code(refusal.error_class, delay if delay is not None and delay > TOLD_DELAY_SECONDS else None)
+    return {"type": code, "message": refusal.message}
 
 
 def document(value: dict[str, Any]) -> bytes:

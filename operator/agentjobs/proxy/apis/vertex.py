@@ -28,6 +28,7 @@ class VertexApi:
     """See `api.Api`."""
 
     kind: Final = Kind.VERTEX_AI
+    tells_delays: Final = False
 
     def read(self, request: Request) -> Asked | Refusal:
         """Understand a request."""

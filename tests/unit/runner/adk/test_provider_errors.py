@@ -409,6 +409,20 @@ def test_a_refusal_of_a_limit_snoozes_as_long_as_it_says():
     assert judged(error).delay_seconds == 17.0
 
 
+def test_a_refusals_delay_counts_where_its_code_tells_it():
+    error = refused_by_anthropic(429, "agentjobs.dev/ModelRateLimited;retry-after=3600", "Wait.")
+    ending = judged(error)
+    assert (ending.verdict.value, ending.reason, ending.delay_seconds) == ("Snooze", "ModelRateLimited", 3600.0)
+
+
+def test_a_refusals_code_with_a_delay_is_read_out_of_litellms_sentence():
+    said = (
+        'AnthropicException - {"error": {"type": "agentjobs.dev/ModelRateLimited;retry-after=90", "message": "Wait."}}'
+    )
+    ending = judged(litellm(429, "RateLimitError", said))
+    assert (ending.reason, ending.delay_seconds) == ("ModelRateLimited", 90.0)
+
+
 def test_a_refusal_that_a_tools_own_code_met_keeps_its_class():
     error = refused_by_openai(402, "agentjobs.dev/BudgetExceeded", "Raise budget.maxCostUSD.")
     note_origin(error, Origin(Source.TOOL, "search"))

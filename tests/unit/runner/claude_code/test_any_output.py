@@ -1,0 +1,205 @@
+"""Whatever the CLI prints: reading never raises and stays small, and nothing passes for an answer that is none."""
+
+import json
+import sys
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from agentjobs.contract import Verdict
+from agentjobs_runner.claude_code import stream
+from agentjobs_runner.claude_code.command import Asked
+from agentjobs_runner.claude_code.stream import Reader
+from agentjobs_runner.claude_code.verdict import Exit, judge
+from agentjobs_runner.output import Output
+from tests.clauderecordings import judged, recordings
+
+SCHEMA = {"type": "object", "required": ["outcome"], "properties": {"outcome": {"type": "string"}}}
+NAMES = sorted(name for name, recording in recordings().items() if recording.lines)
+
+texts = st.text(max_size=8) | st.sampled_from(["init", "success", "result", "completed", "end_turn", "Bash"])
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = (
+    *("subtype", "message", "is_error", "result", "structured_output", "mcp_servers", "model", "permission_denials"),
+    *(
+        "parent_tool_use_id",
+        "terminal_reason",
+        "stop_reason",
+        "errors",
+        "usage",
+        "api_error_status",
+        "tool_result_meta",
+    ),
+    *("deferred_tool_use", "total_cost_usd", "error", "retry_delay_ms", "attempt", "num_turns"),
+)
+blocks = st.fixed_dictionaries(
+    {"type": st.sampled_from(["text", "tool_use", "tool_result", "image"]) | values},
+    optional={name: values for name in ("text", "id", "name", "input", "content", "tool_use_id", "is_error")},
+)
+messages = st.fixed_dictionaries({"content": st.lists(blocks, max_size=3) | values, "id": values, "usage": values})
+events = st.fixed_dictionaries(
+    {"type": st.sampled_from(["system", "assistant", "user", "result"]) | values},
+    optional={name: values for name in FIELDS} | {"message": messages | values},
+)
+
+
+def line(event):
+    return json.dumps(event).encode() + b"\n"
+
+
+@given(st.lists(st.binary(max_size=60) | events.map(line) | values.map(line), max_size=12))
+@settings(max_examples=300, deadline=None)
+@example([b'{"type":"result","is_error":false,"total_cost_usd":1e999,"num_turns":1' + b"0" * 5000 + b"}"])
+@example([b'{"type":"result","result":"\\ud800\\u0000"}'])
+@example([b"[" * 100_000])
+@example([b'{"type":"user","message":{"content":' + b'[{"a":' * 20_000])
+def test_reading_never_raises(lines):
+    reader = Reader()
+    for each in lines:
+        reader.feed(each)
+    judge(reader.facts, Exit(0), Asked(model="opus"), Output())
+
+
+def test_a_line_that_is_too_long_is_not_read(monkeypatch):
+    monkeypatch.setattr(stream, "MAX_LINE_BYTES", 1000)
+    recording = recordings()["success"]
+    assert judged(recording.lines, Exit(0), recording.asked, Output()).ending.verdict is not Verdict.SUCCEED
+
+
+def test_what_is_remembered_stays_bounded(monkeypatch):
+    monkeypatch.setattr(stream, "_MAX_IDS", 50)
+    reader, sizes = Reader(), []
+    for number in range(4000):
+        call = {"type": "tool_use", "id": f"t{number}", "name": f"n{number}", "input": {}}
+        message = {"id": f"m{number}", "model": f"m{number}", "content": [call]}
+        reader.feed(line({"type": "assistant", "message": message, "parent_tool_use_id": None}))
+        reader.feed(line({"type": "system", "subtype": "permission_denied", "tool_name": f"n{number}"}))
+        reader.feed(line({"type": "system", "subtype": "init", "mcp_servers": [{"name": f"s{number}"}]}))
+        if number % 1000 == 999:
+            sizes.append(sum(sys.getsizeof(held) for held in vars(reader).values()))
+    assert sizes[0] == sizes[-1]
+
+
+def test_an_answer_told_in_endless_parts_stays_bounded():
+    reader = Reader()
+    message = {"id": "m", "model": "m", "content": [{"type": "text", "text": "x" * 100_000}]}
+    for _ in range(30):
+        [answered] = reader.feed(line({"type": "assistant", "message": message, "parent_tool_use_id": None}))
+    assert len(answered.text) == stream.MAX_TEXT_BYTES
+
+
+@given(st.sampled_from(NAMES), st.floats(0, 1), st.booleans())
+@settings(max_examples=500, deadline=None)
+def test_a_cut_recording_succeeds_only_by_a_whole_result(name, share, ends_well):
+    recording = recordings()[name]
+    whole = b"".join(recording.lines)
+    kept = whole[: int(len(whole) * share)]
+    ended = Exit(0) if ends_well else recording.exit
+    found = judged(kept.splitlines(keepends=True), ended, recording.asked, recording.output)
+    if found.ending.verdict is Verdict.SUCCEED:
+        assert ended.code == 0
+        assert_answered(kept.splitlines())
+
+
+def test_no_recording_succeeds_without_its_last_result():
+    for name in NAMES:
+        recording = recordings()[name]
+        last = max((at for at, each in enumerate(recording.lines) if is_result(each)), default=0)
+        for end in range(last + 1):
+            kept = recording.lines[:end]
+            found = judged(kept, Exit(0), recording.asked, recording.output)
+            if found.ending.verdict is Verdict.SUCCEED:
+                assert_answered(kept)
+
+
+def is_result(raw):
+    return json.loads(raw).get("type") == "result"
+
+
+def assert_answered(kept):
+    """The newest result is whole, and no turn of the main agent began after it."""
+    tail = []
+    for raw in reversed(kept):
+        event = json.loads(raw)  # a cut line is none
+        if event.get("type") == "result":
+            break
+        tail.append(event)
+    else:
+        raise AssertionError("no result")
+    turns = [each for each in tail if each.get("type") in ("assistant", "user")]
+    assert all(each["parent_tool_use_id"] for each in turns)
+    assert all(each.get("subtype") != "init" for each in tail)
+
+
+inits = st.builds(
+    lambda model, status: {
+        **{"type": "system", "subtype": "init", "model": model},
+        "mcp_servers": [] if status is None else [{"name": "papers", "status": status}],
+    },
+    st.sampled_from(["claude-opus-5-5"] * 3 + ["claude-haiku-5-5", ""]),
+    st.sampled_from(["connected"] * 3 + ["failed", "pending", None]),
+)
+results = st.fixed_dictionaries(
+    {
+        "type": st.just("result"),
+        "subtype": st.sampled_from(["success"] * 4 + ["error_during_execution", "error_max_turns"]),
+        "is_error": st.sampled_from([False] * 4 + [True, None, "false"]),
+        "result": st.sampled_from(["done", '{"outcome":"x"}', ""]),
+        "terminal_reason": st.sampled_from(["completed"] * 3 + ["tool_deferred", "aborted_tools", "api_error"]),
+        "stop_reason": st.sampled_from(["end_turn"] * 3 + ["tool_use", "refusal", "max_tokens", "tool_deferred"]),
+    },
+    optional={
+        "structured_output": st.sampled_from([{"outcome": "fix"}] * 3 + [{"other": 1}, [], "x"]),
+        "deferred_tool_use": st.just({"id": "t", "name": "Bash"}),
+    },
+)
+answers = st.builds(
+    lambda parent: {"type": "assistant", "message": {"id": "m", "model": "m"}, "parent_tool_use_id": parent},
+    st.sampled_from([None, "toolu_1"]),
+)
+moves = st.just({"type": "system", "subtype": "model_refusal_fallback", "fallback_model": "claude-opus-4-8"})
+
+
+rests = st.just([]) | st.lists(st.one_of(inits, results, answers, moves), max_size=2)
+
+
+@given(
+    st.builds(lambda init, middle, result, end: [init, *middle, result, *end], inits, rests, results, rests),
+    st.sampled_from([0, 0, 0, 0, 1, 143, -9, None]),
+    st.booleans(),
+    st.booleans(),
+)
+@settings(max_examples=1500, deadline=None)
+def test_success_needs_all_that_the_job_asked_for(told, code, wants_schema, wants_server):
+    output = Output.read({"schema": SCHEMA} if wants_schema else {})
+    asked = Asked(
+        model="claude-opus-5-5",
+        servers=frozenset({"papers"} if wants_server else ()),
+        schema=SCHEMA if wants_schema else None,
+    )
+    found = judged(map(line, told), Exit(code), asked, output)
+    if found.ending.verdict is not Verdict.SUCCEED:
+        return
+    begins = [each for each in told if each.get("subtype") == "init"]
+    ends = [each for each in told if each["type"] == "result"]
+    last = ends[-1]
+    assert code == 0
+    assert last["subtype"] == "success"
+    assert last["is_error"] is False
+    assert last["terminal_reason"] == "completed"
+    assert last["stop_reason"] in ("end_turn", "tool_use")
+    assert not any("deferred_tool_use" in each or "tool_deferred" in each.values() for each in ends)
+    assert not any(each.get("subtype") == "model_refusal_fallback" for each in told)
+    assert begins[-1]["model"] == "claude-opus-5-5"
+    if wants_schema:
+        assert found.ending.result["structured"] == {"outcome": "fix"}
+    else:
+        assert found.ending.result["text"] == last["result"]
+    if wants_server:
+        told_of = [server for each in begins for server in each.get("mcp_servers", ())]
+        assert told_of[-1]["status"] == "connected"
+    assert_answered(list(map(line, told)))
