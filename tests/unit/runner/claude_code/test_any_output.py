@@ -5,6 +5,7 @@ import sys
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.clauderecordings import judged, recordings
 
 from agentjobs.contract import Verdict
 from agentjobs_runner.claude_code import stream
@@ -12,7 +13,6 @@ from agentjobs_runner.claude_code.command import Asked
 from agentjobs_runner.claude_code.stream import Reader
 from agentjobs_runner.claude_code.verdict import Exit, judge
 from agentjobs_runner.output import Output
-from tests.clauderecordings import judged, recordings
 
 SCHEMA = {"type": "object", "required": ["outcome"], "properties": {"outcome": {"type": "string"}}}
 NAMES = sorted(name for name, recording in recordings().items() if recording.lines)
@@ -38,12 +38,12 @@ FIELDS = (
 )
 blocks = st.fixed_dictionaries(
     {"type": st.sampled_from(["text", "tool_use", "tool_result", "image"]) | values},
-    optional={name: values for name in ("text", "id", "name", "input", "content", "tool_use_id", "is_error")},
+    optional=dict.fromkeys(("text", "id", "name", "input", "content", "tool_use_id", "is_error"), values),
 )
 messages = st.fixed_dictionaries({"content": st.lists(blocks, max_size=3) | values, "id": values, "usage": values})
 events = st.fixed_dictionaries(
     {"type": st.sampled_from(["system", "assistant", "user", "result"]) | values},
-    optional={name: values for name in FIELDS} | {"message": messages | values},
+    optional=dict.fromkeys(FIELDS, values) | {"message": messages | values},
 )
 
 
@@ -137,7 +137,9 @@ def assert_answered(kept):
 
 inits = st.builds(
     lambda model, status: {
-        **{"type": "system", "subtype": "init", "model": model},
+        "type": "system",
+        "subtype": "init",
+        "model": model,
         "mcp_servers": [] if status is None else [{"name": "papers", "status": status}],
     },
     st.sampled_from(["claude-opus-5-5"] * 3 + ["claude-haiku-5-5", ""]),
