@@ -12,4 +12,11 @@ Git, for all of them:
 
     git          runs it, with nothing but its arguments to decide
     credentials  for one host                     failures     what Git says went wrong
+
+Publishing, from the agent's files to the host:
+
+    agent_store   what is read of the agent's repository   agent_files  which of its files there are
+    destination   the host's repository, and one of ours   commits      what is to be published
+    secret_forms  what a secret looks like                 search       whether one is in what is new
+    refusals      how publishing ends without success
 """

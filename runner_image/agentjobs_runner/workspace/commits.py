@@ -1,0 +1,227 @@
+"""What is published: the agent's commits where they go on from the base, and what it did not commit as a last one.
+
+Made in our own repository (`destination`). The agent's store of objects is read beside it while commits are made; then
+all that is new is copied, whereby every object is named anew by its content and checked, and the store is not looked at
+again. What cannot be read, or is not whole, is not taken: the files alone are then one commit.
+"""
+
+import os
+import stat
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agentjobs_runner.log import logger
+from agentjobs_runner.workspace import agent_store
+from agentjobs_runner.workspace.agent_files import Found, TooMany, files_of
+from agentjobs_runner.workspace.destination import BASE, Repository
+from agentjobs_runner.workspace.failures import GitFailed, Kind
+from agentjobs_runner.workspace.refusals import of_git, refused
+
+AUTHOR: Final = "AgentJobs"
+EMAIL: Final = "noreply@agentjobs.dev"
+_GITLINK: Final = b"160000"
+# Ignored by our own rule, or spoken of by the agent's: with one match the command does not end with an error.
+_SENTINEL: Final = b".agentjobs-ignored"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be published."""
+
+    head: str
+    """The last commit, hexadecimal."""
+    tree: str
+    """The object of its files."""
+    parent: str
+    """The commit that `head` was made on, where what was not committed made one; else `head` itself."""
+    kept: bool
+    """Whether the agent's commits are part of it, or there are none."""
+    objects: tuple[tuple[str, bytes], ...]
+    """All objects that the remote does not have by the base, each with a path where it has one."""
+    left_out: tuple[bytes, ...]
+    """Paths that are not published though they are there and not ignored."""
+
+
+def changes(repository: Repository, tree: Path, message: str) -> Change | None:
+    """Make the commits that publish what the agent left in `tree`, on the base; None when it changed nothing.
+
+    Args:
+        repository: ours, with the base fetched.
+        tree: the checkout, as the agent left it.
+        message: of the last commit.
+
+    Raises:
+        StartEnded: it cannot be published.
+    """
+    if not agent_store.is_folder(tree):
+        raise refused("the checkout is gone: in its place is no folder")
+    if (what := agent_store.unfinished(tree)) is not None:
+        raise refused(f"the agent left {what} unfinished, so its files are not what it meant; nothing was published")
+    store = repository.folder / "agent-objects"
+    linked = agent_store.link_objects(tree, store)
+    base = repository.words("rev-parse", "--verify", f"{BASE}^{{commit}}")
+    claimed = agent_store.head_of(tree)
+    ways: list[tuple[Path | None, str]] = [(store, base)] if linked else []
+    if linked and claimed not in (None, base):
+        ways.insert(0, (store, str(claimed)))
+    ways.append((None, base))
+    for beside, on in ways:
+        try:
+            found = _made(repository, tree, beside, base, on, message)
+        except GitFailed as error:
+            if error.kind in (Kind.FULL, Kind.ABSENT) or (beside, on) == ways[-1]:
+                raise of_git(error, "making a commit of the agent's files") from error
+            told = {"commit": on, "why": error.message}
+            logger.warning("publish.commits_not_kept" if on != base else "publish.objects_not_read", extra=told)
+            continue
+        kept = on == claimed or claimed in (None, base)
+        return None if found is None else Change(*found[:3], kept, *found[3:])
+    raise AssertionError("the last way returns or raises")
+
+
+_Made = tuple[str, str, str, tuple[tuple[str, bytes], ...], tuple[bytes, ...]]
+
+
+def _made(repository: Repository, tree: Path, beside: Path | None, base: str, on: str, message: str) -> _Made | None:
+    """Commit the files on the commit `on`, take over what is new, and return it; None where nothing is.
+
+    Raises:
+        GitFailed: `on` does not go on from the base, or something of it is missing or damaged.
+    """
+    variables = {} if beside is None else {"GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(beside)}
+    if on != base:
+        repository.run("merge-base", "--is-ancestor", base, on, variables=variables)
+    files, left_out = _tree_of(repository, tree, on, variables)
+    head = on
+    if files != repository.words("rev-parse", "--verify", f"{on}^{{tree}}", variables=variables):
+        head = repository.words("commit-tree", files, "-p", on, input=message.encode(), variables=variables | _author())
+    if head == base:
+        return None
+    _take_over(repository, base, head, variables)
+    # From here on without the agent's store: what is listed is there, whole, and what will be sent.
+    listed = repository.run("rev-list", "--objects", head, "--not", base)
+    objects = tuple((line.partition(b" ")[0].decode(), line.partition(b" ")[2]) for line in listed.split(b"\n") if line)
+    return head, files, on, objects, left_out
+
+
+def _tree_of(
+    repository: Repository, tree: Path, on: str, variables: Mapping[str, str]
+) -> tuple[str, tuple[bytes, ...]]:
+    """Write the agent's files, as they would be committed on `on`; return the tree, and what was left out."""
+    index = repository.folder / "index-of-files"
+    index.unlink(missing_ok=True)
+    places = {**variables, "GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(tree)}
+    repository.run("read-tree", on, variables=places)
+    listed = repository.run("ls-files", "--stage", "-z", variables=places).split(b"\0")
+    tracked = {line.partition(b"\t")[2]: line[:6] for line in listed if line}
+    submodules = frozenset(path for path, mode in tracked.items() if mode == _GITLINK)
+    found = _walked(tree, tracked, submodules)
+    ignored = _ignored(repository, [*found.paths, *found.left_out], tracked, tree, places)
+    present = frozenset(found.paths) - ignored
+    gone = [path for path in tracked if path not in present and path not in submodules]
+    if gone and agent_store.is_sparse(tree):
+        raise refused("the agent made the checkout sparse, so files that are missing may be deleted or not; undo that")
+    if gone:
+        lines = b"".join(b"0 %s\t%s\0" % (b"0" * len(on), path) for path in gone)
+        repository.run("update-index", "-z", "--index-info", input=lines, variables=places, cwd=tree)
+    settings = () if _keeps_modes(tree.parent) else ("-c", "core.fileMode=false")
+    repository.git.run(
+        *(f"--git-dir={repository.folder}", *settings, "update-index", "-z", "--add", "--replace", "--stdin"),
+        input=b"".join(path + b"\0" for path in sorted(present)),
+        variables=places,
+        cwd=tree,
+    )
+    return repository.words("write-tree", variables=places), tuple(p for p in found.left_out if p not in ignored)
+
+
+def _walked(tree: Path, tracked: Mapping[bytes, bytes], submodules: frozenset[bytes]) -> Found:
+    try:
+        return files_of(tree, tracked, submodules)
+    except TooMany as error:
+        raise refused("the checkout has more than a million files; nothing was published") from error
+    except OSError as error:
+        name = os.fsdecode(error.filename or b"").removeprefix(f"{tree}/")
+        raise refused(f"a folder of the checkout cannot be read: {name!r:.200}: {error.strerror}") from error
+
+
+def _ignored(
+    repository: Repository,
+    paths: list[bytes],
+    tracked: Mapping[bytes, bytes],
+    tree: Path,
+    places: Mapping[str, str],
+) -> frozenset[bytes]:
+    """Return those of the paths that the checkout's `.gitignore` files leave out; what is tracked never is."""
+    exclude = repository.folder / "info" / "exclude"
+    exclude.parent.mkdir(exist_ok=True)
+    exclude.write_bytes(b"/" + _SENTINEL + b"\n")
+    # A name may begin with a colon, which says more about a path, but for this command and its `./`.
+    asked = b"".join(b"./" + path + b"\0" for path in [_SENTINEL, *(path for path in paths if path not in tracked)])
+    variables = {**places, "GIT_LITERAL_PATHSPECS": "0"}
+    fields = repository.run("check-ignore", "-z", "-v", "--stdin", input=asked, variables=variables, cwd=tree).split(
+        b"\0"
+    )
+    matches = zip(fields[2::4], fields[3::4], strict=False)
+    return frozenset(path[2:] for rule, path in matches if not rule.startswith(b"!"))
+
+
+def _take_over(repository: Repository, base: str, head: str, variables: Mapping[str, str]) -> None:
+    """Copy what `head` has beyond the base into our repository; each object is checked and named by its content."""
+    pack = repository.folder / "objects" / "pack"
+    pack.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=repository.folder) as folder:
+        incoming = Path(folder) / "incoming.pack"
+        with incoming.open("wb") as opened:
+            asked = f"{head}\n^{base}\n".encode()
+            repository.run(
+                "pack-objects", "--revs", "--stdout", "--quiet", input=asked, output=opened, variables=variables
+            )
+        name = repository.words("index-pack", "--fsck-objects", str(incoming)).split()[-1]
+        for suffix in ("pack", "idx"):  # the index last: with it the pack is there
+            incoming.with_suffix(f".{suffix}").replace(pack / f"pack-{name}.{suffix}")
+
+
+def _author() -> dict[str, str]:
+    return {
+        f"GIT_{who}_{what}": text
+        for who in ("AUTHOR", "COMMITTER")
+        for what, text in (("NAME", AUTHOR), ("EMAIL", EMAIL))
+    }
+
+
+def _quoted(path: Path) -> str:
+    """A path as Git reads it in a list that colons separate."""
+    plain = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{plain}"'
+
+
+def _keeps_modes(folder: Path) -> bool:
+    """Whether the volume keeps whether a file may be executed; some network file systems say so of all files."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder) as probe:
+            os.fchmod(probe.fileno(), 0o600)
+            plain = os.fstat(probe.fileno()).st_mode
+            os.fchmod(probe.fileno(), 0o700)
+            return bool((plain ^ os.fstat(probe.fileno()).st_mode) & stat.S_IXUSR)
+    except OSError:
+        return True  # it cannot be tried; what volumes mostly do
+
+
+def is_published(repository: Repository, change: Change, commit: str) -> bool:
+    """Whether a commit of the branch is this change: made by a start that died before it said so.
+
+    Raises:
+        StartEnded: it cannot be read.
+    """
+    if change.head == change.parent:
+        return False  # then the same commit would be there
+    try:
+        head = repository.run("cat-file", "commit", commit).partition(b"\n\n")[0].decode("utf-8", "replace")
+    except GitFailed as error:
+        raise of_git(error, f"reading the commit {commit[:12]} of the branch") from error
+    fields = [line.partition(" ")[::2] for line in head.split("\n")]
+    named = [(name, value) for name, value in fields if name in ("tree", "parent")]
+    return named == [("tree", change.tree), ("parent", change.parent)]

@@ -1,0 +1,194 @@
+"""The repository at the host, asked and changed with the credentials to write, and our own repository beside it.
+
+Our repository holds what the remote gave, and what was made or checked here. The agent's objects are never in it, but
+for commands that are told their place (`Repository.beside`).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agentjobs_runner.workspace.failures import GitFailed, Kind
+from agentjobs_runner.workspace.git import Git
+from agentjobs_runner.workspace.refusals import of_git, refused
+
+BASE: Final = "refs/agentjobs/base"
+"""In our repository: the commit that the agent began with."""
+_HEADS: Final = "refs/heads/"
+_TAGS: Final = "refs/tags/"
+# What a hostile store may hold beside objects is not asked; big files are streamed; what is there is sent as it is.
+SETTINGS: Final = (
+    ("core.commitGraph", "false"),
+    ("core.multiPackIndex", "false"),
+    ("core.bigFileThreshold", "16m"),
+    ("core.protectHFS", "true"),
+    ("core.protectNTFS", "true"),
+    ("pack.readReverseIndex", "false"),
+    ("pack.useBitmaps", "false"),
+    ("pack.useSparse", "false"),
+    ("pack.windowMemory", "64m"),
+    ("push.negotiate", "true"),
+    ("push.default", "nothing"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refs:
+    """What the remote has."""
+
+    tips: dict[str, str]
+    """Commits or tags by the names of refs."""
+    default: str | None
+    """The name of the default branch, where the host tells it."""
+
+    def branch(self, name: str) -> str | None:
+        """Return the commit of a branch."""
+        return self.tips.get(_HEADS + name)
+
+    def is_branch(self, name: str) -> bool:
+        """Whether there is such a branch."""
+        return _HEADS + name in self.tips
+
+    def commit_of(self, ref: str | None) -> str | None:
+        """Return the commit that `git.ref` stands for now: a branch or a tag; the default branch for None."""
+        if ref is None:
+            return self.tips.get("HEAD")
+        for name in (_HEADS + ref, f"{_TAGS}{ref}^{{}}", _TAGS + ref, f"{ref}^{{}}", ref):
+            if name in self.tips:
+                return self.tips[name]
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """Our own bare repository, and how to run Git in it."""
+
+    git: Git
+    folder: Path
+
+    def run(self, *arguments: str | bytes | Path, **more: object) -> bytes:
+        """Run Git in it, as `Git.run`."""
+        return self.git.run(f"--git-dir={self.folder}", *arguments, **more)  # type: ignore[arg-type]
+
+    def words(self, *arguments: str, **more: object) -> str:
+        """Run Git and return its one line."""
+        return self.run(*arguments, **more).decode("utf-8", "replace").strip()
+
+    def has(self, name: str) -> bool:
+        """Whether a commit is there."""
+        try:
+            self.run("cat-file", "-e", f"{name}^{{commit}}")
+        except GitFailed as error:
+            if error.kind in (Kind.FULL, Kind.ABSENT):
+                raise
+            return False
+        return True
+
+
+def create(git: Git, folder: Path, url: str, object_format: str = "sha1") -> Repository:
+    """Make our repository, whose only remote is `url`; how its objects are named is the remote's to say.
+
+    Raises:
+        StartEnded: there is no git, or no room.
+    """
+    try:
+        git.run("init", "--quiet", "--bare", "--template=", f"--object-format={object_format}", "--", folder)
+        git.run(f"--git-dir={folder}", "config", "remote.origin.url", url)
+    except GitFailed as error:
+        raise of_git(error, "making a repository to publish from") from error
+    return Repository(git, folder)
+
+
+def refs_of(repository: Repository) -> Refs:
+    """Ask the remote what it has.
+
+    Raises:
+        StartEnded: it does not answer, or refuses the credentials.
+    """
+    try:
+        lines = repository.run("ls-remote", "--symref", "--", "origin").decode("utf-8", "replace").splitlines()
+    except GitFailed as error:
+        raise of_git(error, "asking the repository what it has") from error
+    tips, default = dict[str, str](), None
+    for line in lines:
+        value, _, name = line.partition("\t")
+        if value.startswith("ref: ") and name == "HEAD":
+            default = value.removeprefix("ref: ").removeprefix(_HEADS)
+        elif not value.startswith("ref: "):
+            tips[name] = value
+    return Refs(tips, default)
+
+
+def fetch_base(repository: Repository, commit: str, refs: Refs, depth: int) -> bool:
+    """Fetch the commit that the agent began with: only then is it one of the remote's.
+
+    Files are left out where the remote can do so and will know the commit when we push: they are not needed, since
+    what it has is not sent.
+
+    Args:
+        commit: hexadecimal.
+        depth: how many commits of the past were fetched for the agent; 0 for all.
+
+    Returns:
+        Whether the remote has it.
+
+    Raises:
+        StartEnded: the remote cannot be reached, or refuses.
+    """
+    options = ["--filter=blob:none"] if commit in refs.tips.values() else []
+    options += [f"--depth={depth}"] if depth > 0 else []
+    config = repository.folder / "config"
+    before = config.read_bytes()
+    try:
+        repository.run(
+            *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", *options),
+            *("--", "origin", f"+{commit}:{BASE}"),
+        )
+    except GitFailed as error:
+        # Hosts say in several ways that they have no such commit, and none of them helps another start.
+        if error.kind in (Kind.MISSING, Kind.BROKEN):
+            return False
+        raise of_git(error, f"fetching the commit {commit[:12]}, with which the job began") from error
+    finally:
+        # A filter makes the remote one that is asked for whatever is missing.
+        config.write_bytes(before)
+    return repository.has(BASE)
+
+
+def fetch_tip(repository: Repository, commit: str) -> bool:
+    """Fetch one commit of a branch with its folders; whether that could be done."""
+    config = repository.folder / "config"
+    before = config.read_bytes()
+    try:
+        repository.run(
+            *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"),
+            *("--filter=blob:none", "--depth=1", "--", "origin", f"+{commit}:refs/agentjobs/there"),
+        )
+    except GitFailed as error:
+        if error.kind in (Kind.MISSING, Kind.BROKEN):
+            return False
+        raise of_git(error, "fetching what the branch has") from error
+    finally:
+        config.write_bytes(before)
+    return repository.has(commit)
+
+
+def check_branch(repository: Repository, branch: str) -> None:
+    """Refuse a branch that Git cannot name.
+
+    Raises:
+        StartEnded: it cannot.
+    """
+    try:
+        repository.run("check-ref-format", _HEADS + branch)
+    except GitFailed as error:
+        raise refused(f"publish.branch {branch!r:.120} cannot be the name of a branch") from error
+
+
+def push(repository: Repository, commit: str, branch: str) -> None:
+    """Move a branch forward to `commit`, or make it.
+
+    Raises:
+        GitFailed: it was not taken.
+    """
+    repository.run("push", "--quiet", "--no-verify", "--no-thin", "--", "origin", f"{commit}:{_HEADS}{branch}")
