@@ -18,6 +18,7 @@
     waiting          wait
     orders           cancel, suspend, resume, rerun
     show             show
+    job_words        what a job runs, where, and what it published
     story            the text of a job's history
     step_table       the text of a job's recorded steps
     pod_logs         logs

@@ -169,6 +169,14 @@ def show_answer(result: Mapping[str, Any]) -> None:
     show_cut(result)
 
 
+def published_words(branch: str, commit: str, pull_request: str = "") -> str:
+    """Return what was published of a workspace, for people: a branch that is empty is one that was not pushed."""
+    if not branch:
+        return "nothing"
+    words = f"{branch} at {commit[:12]}"
+    return f"{words}, {pull_request}" if pull_request else words
+
+
 def show_cut(result: Mapping[str, Any]) -> None:
     """Say on standard error that a result is only the beginning of the answer, if it is."""
     if (whole := result.get("cutFrom")) is not None:

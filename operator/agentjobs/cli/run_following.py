@@ -1,6 +1,7 @@
 """What `run` does on a cluster: it submits the job, shows what happens to it, and prints its answer."""
 
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -8,6 +9,7 @@ import typer
 
 from agentjobs import errors
 from agentjobs.cli.failures import SKIPPED, TIMED_OUT, USAGE, Failure
+from agentjobs.cli.job_words import published
 from agentjobs.cli.printing import age, as_json, harmless, show, show_answer
 from agentjobs.contract import EXIT_CODES, Verdict
 
@@ -92,11 +94,14 @@ def _see_through(talk: "Talk", name: str, *, json_: bool, timeout: float | None)
         raise typer.Exit(_skipped(job, json_=json_))
     verdict = _VERDICTS.get(job.phase, Verdict.FAIL)
     answer = _answer(talk, job) if job.succeeded else None
+    told = job.status.result.workspace if job.status.result else None
     if json_:
         ended = {"name": name, "verdict": verdict.value, "reason": job.reason, "message": job.message}
-        show(as_json({**ended, "result": answer}))
+        show(as_json({**ended, "result": answer, "published": told and asdict(told)}))
     elif answer is not None:
         show_answer(answer)
+        if told is not None:
+            show(harmless(f"published: {published(job)}"), error=True)
     raise typer.Exit(EXIT_CODES[verdict])
 
 

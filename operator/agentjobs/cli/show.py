@@ -13,6 +13,7 @@ import typer
 from agentjobs import contract, errors
 from agentjobs.cli.chosen import Choice, Target, documents, each, heading, targets
 from agentjobs.cli.failures import USAGE, Failure
+from agentjobs.cli.job_words import published, runs, works_in
 from agentjobs.cli.options import (
     Context,
     Everywhere,
@@ -349,9 +350,7 @@ def _start_page(number: int, entries: "Sequence[Event]", told: Told, full: bool)
 
 def _about(job: "Job", story: "Story | None") -> str:
     status, agent = job.status, job.spec.get("agent") or {}
-    # What a template runs is not in the job.
-    is_inline = "inline" in agent or "templateRef" not in job.spec
-    runs = (agent.get("module") or {}).get("ref") or ("inline agent" if is_inline else "what its template says")
+    what = runs(job.spec)
     lost = f", {status.infra_restarts} lost to the cluster" if status.infra_restarts else ""
     snoozes = f", {counted(status.snoozes, 'snooze')}" if status.snoozes else ""
     return facts(
@@ -359,7 +358,9 @@ def _about(job: "Job", story: "Story | None") -> str:
             "Job": f"{job.namespace}/{job.name}",
             "Phase": phase_words(job.phase, job.reason if job.reason != job.phase else ""),
             "Because": job.message,
-            "Runs": f"{runs}, model {agent.get('model')}" if agent.get("model") else runs,
+            "Runs": f"{what}, model {agent.get('model')}" if agent.get("model") else what,
+            "Works in": works_in(job.spec.get("workspace")),
+            "Published": published(job),
             "Template": _template(job),
             "Queue": status.queue.name if status.queue else str(job.spec.get("queue") or ""),
             "Attempts": f"{status.attempts} ({counted(status.starts, 'start')}{snoozes}{lost})",

@@ -19,7 +19,7 @@ from agentjobs.cli.options import (
     output,
     talking,
 )
-from agentjobs.cli.printing import age, as_json, dollars, harmless, show, table
+from agentjobs.cli.printing import age, as_json, dollars, harmless, published_words, show, table
 
 if TYPE_CHECKING:
     from agentjobs.client.lineage import Tree, TreeJob
@@ -74,8 +74,10 @@ def tree_(
 
 def tree_page(tree: "Tree", now: datetime) -> str:
     """Return the tree as a table whose first column branches."""
+    some = any(job.branch for job in tree.jobs)
     rows = [row for root in tree.roots or tree.jobs[:1] for row in _branch(tree, root, "", "", now, frozenset())]
-    lines = table(["JOB", "FOLLOW-UP", "PHASE", "OUTCOME", "AGE", "COST"], rows).splitlines()
+    columns = ["JOB", "FOLLOW-UP", "PHASE", "OUTCOME", "AGE", "COST", *(["PUBLISHED"] if some else [])]
+    lines = table(columns, [row[: len(columns)] for row in rows]).splitlines()
     return "\n".join(_LEAD.sub(lambda lead: lead[0].replace(_BLANK, " "), line) for line in lines)
 
 
@@ -84,7 +86,8 @@ def _branch(
 ) -> Iterator[list[object]]:
     phase = job.phase if job.is_there or job.phase == "Deleted" else f"{job.phase} ({_GONE})"
     cost = None if job.cost_usd is None else dollars(job.cost_usd)
-    yield [lead + job.name, job.follow_up, phase, job.outcome, age(job.created.isoformat(), now=now), cost]
+    published = published_words(job.branch, job.commit, job.pull_request) if job.branch else ""
+    yield [lead + job.name, job.follow_up, phase, job.outcome, age(job.created.isoformat(), now=now), cost, published]
     following = [one for one in tree.following(job) if one.uid not in above]
     for place, one in enumerate(following):
         is_last = place == len(following) - 1

@@ -39,6 +39,10 @@ class TreeJob:
     created: datetime
     finished: datetime | None
     cost_usd: Decimal | None
+    branch: str
+    """That was published of its workspace; empty for none, and where its object is gone."""
+    commit: str
+    pull_request: str
     is_there: bool
     """Whether the cluster has its object."""
 
@@ -118,6 +122,7 @@ def _descend(do: "Operations", found: dict[str, TreeJob]) -> Operation[bool]:
 def _add(job: Job, found: dict[str, TreeJob]) -> None:
     status, before = job.status, found.get(job.uid)
     usage, result = status.usage, status.result
+    published = result.workspace if result else None
     told = TreeJob(
         name=job.name,
         uid=job.uid,
@@ -128,6 +133,9 @@ def _add(job: Job, found: dict[str, TreeJob]) -> None:
         created=job.created,
         finished=status.completion_time,
         cost_usd=_dollars(usage.cost_usd if usage else None),
+        branch=published.branch if published else "",
+        commit=published.commit if published else "",
+        pull_request=published.pull_request if published else "",
         is_there=True,
     )
     if before is not None and before.cost_usd is not None:
@@ -146,6 +154,9 @@ def _recorded(job: RelatedJob) -> TreeJob:
         created=job.created,
         finished=job.finished,
         cost_usd=job.cost_usd,
+        branch="",
+        commit="",
+        pull_request="",
         is_there=False,
     )
 
@@ -185,5 +196,8 @@ def _item(job: TreeJob) -> dict[str, Any]:
         "created": job.created.isoformat(),
         "finished": job.finished.isoformat() if job.finished else None,
         "costUSD": None if job.cost_usd is None else str(job.cost_usd),
+        "branch": job.branch or None,
+        "commit": job.commit or None,
+        "pullRequest": job.pull_request or None,
         "exists": job.is_there,
     }

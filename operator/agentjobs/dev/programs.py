@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from agentjobs import rbac
+from agentjobs.contract import ENV_CLAUDE
 from agentjobs.dev.parts import Part
 from agentjobs.dev.shared import Place
 from devcluster.ports import free_port
@@ -49,8 +50,14 @@ def handed_to_models(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def handed_to_pods(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the HTTP proxy settings of an environment, which runner pods get."""
-    return {name: environ[name] for name in _PROXY_VARIABLES if environ.get(name)}
+    """Return the variables of an environment that runner pods get: settings of an HTTP proxy, and Claude Code's path.
+
+    Without the path, Claude Code is `claude` of PATH, which pods have from here, as they have `git`.
+    """
+    found = {name: environ[name] for name in _PROXY_VARIABLES if environ.get(name)}
+    if claude := environ.get(ENV_CLAUDE):
+        found[ENV_CLAUDE] = str(Path(claude).expanduser().absolute()) if "/" in claude else claude
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 
 def a_job(name, parent="", **more):
     facts = {"follow_up": "", "phase": "Succeeded", "outcome": None, "finished": None, "cost_usd": None}
+    facts |= {"branch": "", "commit": "", "pull_request": ""}
     facts |= {"created": NOW - timedelta(minutes=5), "is_there": True, **more}
     return TreeJob(name=name, uid=f"uid-{name}", parent_uid=f"uid-{parent}" if parent else "", **facts)
 
@@ -27,6 +28,17 @@ def test_a_tree_branches():
 
     assert [line[:12].rstrip() for line in page] == ["JOB", "plan", "├─ work-a", "│  └─ check", "└─ work-b"]
     assert ("go" in page[1], "$0.0123" in page[1], "Succeeded (deleted)" in page[4]) == (True, True, True)
+
+
+def test_what_was_published_has_a_column_where_there_is_some():
+    address = "https://git.example.com/shop/pull/7"
+    pushed = a_job("work", branch="agents/work", commit="1234567890abcdef", pull_request=address)
+
+    page = tree_page(Tree([pushed]), NOW)
+
+    assert page.splitlines()[0].endswith("PUBLISHED")
+    assert f"agents/work at 1234567890ab, {address}" in page
+    assert "PUBLISHED" not in tree_page(Tree([a_job("work")]), NOW)
 
 
 def test_a_circle_is_shown_once():

@@ -122,3 +122,9 @@ def test_the_model_proxy_gets_every_variable_that_it_reads():
     from_environment(Noted(GOOGLE_GENAI_USE_VERTEXAI="true", GOOGLE_CLOUD_PROJECT="p"))
 
     assert asked == set(PROVIDER_VARIABLES)
+
+
+def test_pods_get_the_path_of_claude_code(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert handed_to_pods({"AGENTJOBS_CLAUDE": "bin/claude"}) == {"AGENTJOBS_CLAUDE": str(tmp_path / "bin/claude")}
+    assert handed_to_pods({"AGENTJOBS_CLAUDE": "claude-nightly"}) == {"AGENTJOBS_CLAUDE": "claude-nightly"}

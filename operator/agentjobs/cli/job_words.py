@@ -1,0 +1,35 @@
+"""What a job runs, where it works and what it published, in a few words. Pure."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from agentjobs.cli.printing import published_words
+
+if TYPE_CHECKING:
+    from agentjobs.client.job import Job
+
+
+def runs(spec: Mapping[str, Any]) -> str:
+    """Return what runs, as far as the job itself says it: what a template runs is not in it."""
+    agent = spec.get("agent") or {}
+    if agent.get("claudeCode") is not None:
+        mode = agent["claudeCode"].get("permissionMode") or ""
+        return f"Claude Code, {mode}" if mode else "Claude Code"
+    if agent.get("container") is not None:
+        return f"container {(spec.get('runtime') or {}).get('image') or ''}".rstrip()
+    if ref := (agent.get("module") or {}).get("ref"):
+        return str(ref)
+    return "inline agent" if "inline" in agent or "templateRef" not in spec else "what its template says"
+
+
+def works_in(workspace: Mapping[str, Any] | None) -> str:
+    """Return the repository and the worktree of a job; empty without."""
+    git, worktree = ((workspace or {}).get(part) or {} for part in ("git", "worktree"))
+    place = f"{git.get('url') or ''}{' at ' if git.get('ref') else ''}{git.get('ref') or ''}"
+    return ", ".join(part for part in (place, worktree.get("name") and f"worktree {worktree['name']}") if part)
+
+
+def published(job: "Job") -> str:
+    """Return what was published of its workspace; empty for none."""
+    told = job.status.result.workspace if job.status.result else None
+    return published_words(told.branch, told.commit, told.pull_request) if told else ""
