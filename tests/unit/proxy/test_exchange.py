@@ -10,7 +10,7 @@ import pytest
 
 from agentjobs import errors
 from agentjobs.auth import RunnerIdentity
-from agentjobs.contract import HEADER_PATIENCE
+from agentjobs.contract import HEADER_PATIENCE, read_refusal
 from agentjobs.history.memory import MemoryHistory
 from agentjobs.history.memory_model_calls import MemoryModelCalls
 from agentjobs.history.memory_model_limits import MemoryModelLimits
@@ -137,7 +137,8 @@ class Client:
 
     @property
     def refusal(self):
-        return self.status, json.loads(self.came)["error"]["type"].removeprefix("agentjobs.dev/")
+        code = read_refusal(json.loads(self.came)["error"]["type"])
+        return self.status, code.error_class if code is not None else ""
 
 
 class Ledger(MemoryModelCalls):

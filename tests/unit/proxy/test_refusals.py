@@ -2,17 +2,19 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs.contract import MAX_DELAY_SECONDS, ErrorClass, RefusalCode, read_refusal, refusal_code
+from agentjobs.contract import MAX_DELAY_SECONDS, ErrorClass, RefusalCode, read_refusal, refusal_code, refusal_type
 from agentjobs.proxy import apis
 from agentjobs.proxy.apis.api import Refusal
 
 CODE = "agentjobs.dev/BudgetExceeded"
+TYPE = "agentjobs_budget_exceeded"
 SPENT = Refusal(402, ErrorClass.BUDGET_EXCEEDED, "spent")
 LATER = Refusal(429, ErrorClass.MODEL_RATE_LIMITED, "later", retry_after=7.2)
 PREFIXES = ["/gemini/", "/vertex/", "/openai/v1/", "/anthropic/"]
@@ -47,7 +49,16 @@ def test_anthropics_clients_find_the_class_in_the_type():
     for prefix in ("/anthropic/", "/vertex/"):
         body = json.loads(api(prefix).refusal_body(SPENT))
 
-        assert (body["type"], body["error"]["type"]) == ("error", CODE)
+        assert (body["type"], body["error"]["type"]) == ("error", TYPE)
+
+
+@pytest.mark.parametrize("delay", [None, 3600])
+@pytest.mark.parametrize("kind", ErrorClass)
+def test_a_type_says_the_same_as_a_code_in_what_claude_code_hands_on(kind, delay):
+    told = refusal_type(kind, delay)
+
+    assert re.fullmatch(r"[a-z0-9_]{1,64}", told)
+    assert read_refusal(told) == read_refusal(refusal_code(kind, delay)) == (kind.value, delay)
 
 
 def test_anthropics_clients_find_a_long_delay_in_the_type():
@@ -56,9 +67,9 @@ def test_anthropics_clients_find_a_long_delay_in_the_type():
         for seconds in (None, 60, 60.5, 1e12)
     }
 
-    plain = "agentjobs.dev/ModelRateLimited"
+    plain = "agentjobs_model_rate_limited"
     a_year = 366 * 86400
-    assert types == {None: plain, 60: plain, 60.5: f"{plain};retry-after=61", 1e12: f"{plain};retry-after={a_year}"}
+    assert types == {None: plain, 60: plain, 60.5: f"{plain}_retry_after_61", 1e12: f"{plain}_retry_after_{a_year}"}
 
 
 @given(st.sampled_from(ErrorClass), st.none() | st.floats(0, 1e9))
@@ -103,4 +114,4 @@ def test_a_refusal_within_a_stream_is_an_event_whatever_was_sent_before(prefix):
     lines = [line for line in text.splitlines() if line]
     assert text.startswith("\n\n")
     assert text.endswith("\n\n")
-    assert CODE in json.dumps(json.loads(lines[-1].removeprefix("data: ")))
+    assert (TYPE if prefix == "/anthropic/" else CODE) in json.dumps(json.loads(lines[-1].removeprefix("data: ")))

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from agentjobs.contract import GROUP, TOLD_DELAY_SECONDS, ErrorClass, refusal_code
+from agentjobs.contract import GROUP, TOLD_DELAY_SECONDS, ErrorClass, refusal_code, refusal_type
 from agentjobs.proxy.apis.api import Refusal
 
 _GOOGLE_STATUS: Final = {
@@ -60,10 +60,10 @@ def anthropic_error(refusal: Refusal) -> dict[str, Any]:
     """Return a refusal as Anthropic tells errors: the class is its type.
 
     Claude Code shows the type of an error and no header, and does not wait for long by itself. So a long delay stands
-    in the type as well.
+    in the type as well, which it hands on in certain letters alone.
     """
     delay = refusal.retry_after
-    code = refusal_code(refusal.error_class, delay if delay is not None and delay > TOLD_DELAY_SECONDS else None)
+    code = refusal_type(refusal.error_class, delay if delay is not None and delay > TOLD_DELAY_SECONDS else None)
     return {"type": code, "message": refusal.message}
 
 
