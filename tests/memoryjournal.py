@@ -47,6 +47,10 @@ class MemoryJournal:
         """Whether it was found with steps that have not been asked for."""
         return bool(self._ahead)
 
+    def earlier(self) -> list[RecordedStep]:
+        """Return the steps it was found with, without bodies."""
+        return [{**_copy(step), "body": None} for step in sorted(self.found.values(), key=lambda step: step["n"])]
+
     def ended(self, key: str) -> RecordedStep | None:
         """Return the step of that key if it has ended."""
         self._ahead.discard(key)

@@ -13,7 +13,7 @@ The process, which knows no engine:
     signals      orders to stop                   gate         holds steps back
     usage        what the start used              tracing      its span
     log          the runner's log                 redaction    text that may leave the pod
-    budget       what the job may still spend
+    budget       what the job may still spend     descendants  processes that it started, and their end
     pod_token    the newest one                   model_access models through the installation's proxy
 
 Steps that later starts find again:

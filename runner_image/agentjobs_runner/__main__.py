@@ -17,6 +17,8 @@ from agentjobs_runner import import_trim, signals  # noqa: E402  see above
 
 # What a full pipe may hold up at the end; the log is worth less than the verdict.
 FLUSH_SECONDS = 1.0
+# For descendants that start others faster than they are killed.
+KILL_SECONDS = 2.0
 
 
 def main() -> None:
@@ -34,7 +36,18 @@ def main() -> None:
         flusher = threading.Thread(target=_flush, daemon=True)
         flusher.start()
         flusher.join(FLUSH_SECONDS)
+        _end_descendants()
         os._exit(code)
+
+
+def _end_descendants() -> None:
+    """Let nothing that the agent started go on beside the next start; in a pod the kernel sees to that as well."""
+    try:
+        from agentjobs_runner import descendants  # not before it is needed: a start waits for each import
+
+        descendants.kill_all(seconds=KILL_SECONDS)
+    except BaseException:
+        traceback.print_exc()
 
 
 def _flush() -> None:

@@ -231,7 +231,7 @@ class Supervisor:
             case Terminated(signal=name):
                 told = {"signal": name, "grace_seconds": self._environment.grace_seconds, "running": gate.running}
                 logger.info("attempt.terminating", extra=told)
-                gate.close()
+                gate.close(time.monotonic() + self._until_deadline(0.0))
                 return None
             case InterruptedAgain():
                 return interrupted("told to stop again; the running step was left")

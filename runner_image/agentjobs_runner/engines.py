@@ -17,7 +17,10 @@ from agentjobs_runner.journal import Journal
 from agentjobs_runner.stores import Stores
 from agentjobs_runner.timeline import Recorder
 
-MODULES: Final = {contract.ENGINE_ADK: "agentjobs_runner.adk.engine"}
+MODULES: Final = {
+    contract.ENGINE_ADK: "agentjobs_runner.adk.engine",
+    contract.ENGINE_CLAUDE_CODE: "agentjobs_runner.claude_code.engine",
+}
 """The module of each engine. To add one, write such a module and name it here."""
 
 

@@ -55,6 +55,7 @@ class Gate:
         """With the name and the task of each: a step whose task was cancelled has ended, though nothing says so."""
         self._held = 0
         self._closed = False
+        self._until: float | None = None
         self._process = os.getpid()
 
     async def enter(self, step: StepKey | str, named: str = "a step", *, within: tuple[StepKey, ...] = ()) -> None:
@@ -117,8 +118,22 @@ class Gate:
         with self._lock:
             return " and ".join(named for named, _ in self._alive().values())
 
-    def close(self) -> None:
-        """Let no further step begin; `at_boundary` is called once those that run have ended and one was held."""
+    @property
+    def closed(self) -> bool:
+        """Whether no further step may begin, because the runner was told to stop."""
+        return self._closed
+
+    @property
+    def until(self) -> float | None:
+        """The instant, by `time.monotonic`, when a start that does not end by itself is ended; None for none."""
+        return self._until
+
+    def close(self, until: float | None = None) -> None:
+        """Let no further step begin; `at_boundary` is called once those that run have ended and one was held.
+
+        `until` is when those that run are left.
+        """
+        self._until = until
         self._closed = True
         self._check_idle()
 

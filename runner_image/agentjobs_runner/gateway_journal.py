@@ -121,6 +121,11 @@ class GatewayJournal:
         """Whether this start has not come to all that is recorded; see `Journal.has_more`."""
         return self._steps.has_more
 
+    def earlier(self) -> list[RecordedStep]:
+        """Return the steps of earlier starts; see `Journal.earlier`."""
+        self._read.result()
+        return [step for step in self._steps.frames() if step["start"] != self._start]
+
     def ended(self, key: str) -> RecordedStep | None:
         """Return the step of that key; see `Journal.ended`."""
         self._read.result()

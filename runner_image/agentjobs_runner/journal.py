@@ -56,6 +56,10 @@ class Journal(Protocol):
         """Whether earlier starts recorded steps that this start has not come to."""
         ...
 
+    def earlier(self) -> list[RecordedStep]:
+        """Return the steps that earlier starts of the run recorded, in their order and without bodies; after `open`."""
+        ...
+
     def ended(self, key: str) -> RecordedStep | None:
         """Return the step of that key that an earlier start recorded, or this one; None when there is none.
 

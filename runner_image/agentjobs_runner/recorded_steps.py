@@ -56,6 +56,11 @@ class RecordedSteps:
         """Return how many of the steps have ended."""
         return sum(kept.frame["ended"] is not None for kept in list(self._kept.values()))
 
+    def frames(self) -> list[RecordedStep]:
+        """Return all steps by number, without their bodies."""
+        frames = sorted((kept.frame for kept in list(self._kept.values())), key=lambda frame: frame["n"])
+        return [cast("RecordedStep", {**frame, "body": None}) for frame in frames]
+
     def put(self, frame: Mapping[str, Any], body: bytes) -> None:
         """Add one step with its body as JSON."""
         self._kept[frame["key"]] = _Kept(frame, body)

@@ -48,7 +48,8 @@ class Recorder:
         in_full: bool = False,
     ) -> None:
         self._gateway = gateway
-        self._redactor = redactor
+        self._redactor = self.redactor = redactor
+        """Clears what engines keep elsewhere, too."""
         self._on_lost = on_lost
         self._in_full = in_full
         self._pending: deque[tuple[Event, int]] = deque()

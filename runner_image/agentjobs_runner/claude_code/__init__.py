@@ -4,4 +4,8 @@ command      the command line and its environment
 prompt       what the agent is told
 stream       what the CLI prints, as values
 verdict      how it ended
+engine       one start, from its session to its ending
+process      the CLI as a child, and the end of all that it started
+session      its session's file: kept while it runs, put back in a later start
+telling      what it tells as entries, steps and signs of progress
 """

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
@@ -31,7 +32,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         raw = self.rfile.read(int(self.headers.get("content-length") or 0))
-        body = json.loads(raw) if raw else None
+        is_json = not self.path.startswith(contract.PATH_KEPT_CONTENT)
+        body = (json.loads(raw) if is_json else raw) if raw else None
         status, headers, answer = self.server.answer(self.command, self.path, dict(self.headers), body)
         content = b"" if answer is None else answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
@@ -45,7 +47,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_GET = do_POST = do_PUT = _handle
+    do_GET = do_POST = do_PUT = do_DELETE = _handle
 
 
 class _Server(ThreadingHTTPServer):
@@ -89,6 +91,10 @@ class FakeGateway:
     recorded: list[dict[str, Any]] = field(default_factory=list)
     """The steps of earlier starts."""
     steps: list[dict[str, Any]] = field(default_factory=list)
+    versions: dict[str, Any] | None = None
+    """That the start said with its first steps."""
+    kept: dict[str, bytes] = field(default_factory=dict)
+    """Files for later starts."""
     heartbeats: int = 0
     calls: list[str] = field(default_factory=list)
     url: str = ""
@@ -112,14 +118,33 @@ class FakeGateway:
                 return 200, {}, {"steps": page, "next": page[-1]["n"] if len(page) == 2 else None}
             case "POST", contract.PATH_STEPS:
                 self.steps += body["steps"]
+                self.versions = body.get("versions") or self.versions
                 return 200, {}, {"last": len(self.recorded) + len(self.steps)}
             case "POST", contract.PATH_HEARTBEAT:
                 self.heartbeats += 1
                 return 204, {}, None
+            case _, _ if path.startswith(contract.PATH_KEPT):
+                return self._kept(method, path, body)
             case "PUT", contract.PATH_RESULT:
                 self.results.append(body)
                 return 200, {}, {"final": self.final if self.final is not None else body["result"]}
         return 404, {}, {"reason": "NotFound", "message": path}
+
+    def _kept(self, method: str, path: str, body: bytes | None) -> tuple[int, dict[str, str], Any]:
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(path).query).items()}
+        if not asked:
+            return 200, {}, {"files": [{"name": name, "bytes": len(self.kept[name])} for name in sorted(self.kept)]}
+        name, offset = asked["name"], int(asked.get("offset", 0))
+        match method:
+            case "GET" if name in self.kept:
+                return 200, {}, self.kept[name][offset : offset + contract.MAX_KEPT_PART_BYTES]
+            case "PUT" if len(self.kept.get(name, b"")) >= offset:
+                self.kept[name] = self.kept.get(name, b"")[:offset] + (body or b"")
+                return 204, {}, None
+            case "DELETE":
+                self.kept.pop(name, None)
+                return 204, {}, None
+        return 422 if method == "PUT" else 404, {}, {"reason": "NotFound", "message": name}
 
     def kinds(self) -> list[str]:
         return [event["kind"] for event in self.events]

@@ -40,7 +40,7 @@ def test_an_unknown_engine_fails_the_job_and_names_those_there_are(gateway, star
 
     assert run.verdict == ("Fail", "ConfigInvalid")
     assert "'quantum'" in run.message.message
-    assert "(it has: adk)" in run.message.message
+    assert "(it has: adk, claude-code)" in run.message.message
     assert fake.kinds() == ["ended"]
 
 

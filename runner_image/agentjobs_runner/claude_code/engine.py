@@ -1,0 +1,264 @@
+"""Runs Claude Code for one attempt, to the ending of its process.
+
+The CLI runs beside us: what it tells is recorded after the fact. Nothing that it says counts before its process has
+ended, and everything that it started with it.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from agentjobs import contract
+from agentjobs.contract import Attempt, ErrorClass, Verdict
+from agentjobs.models.names import aliases_in
+from agentjobs_runner.budget import StartBudget
+from agentjobs_runner.claude_code import prompt, session
+from agentjobs_runner.claude_code.command import Asked, Command, Left, Place, SessionChoice, build
+from agentjobs_runner.claude_code.process import Process, out_of_memory_kills
+from agentjobs_runner.claude_code.stream import Began, Reader
+from agentjobs_runner.claude_code.telling import MAIN, SCHEME, Telling, agent_digest, turns_of, uncertain_calls
+from agentjobs_runner.endings import Ending, StartEnded, interrupted
+from agentjobs_runner.gate import Gate
+from agentjobs_runner.journal import Journal
+from agentjobs_runner.log import logger
+from agentjobs_runner.stores import Stores
+from agentjobs_runner.timeline import Recorder
+
+if TYPE_CHECKING:
+    from agentjobs_runner.claude_code.verdict import Judged
+    from agentjobs_runner.kept import Kept
+
+_READ_SECONDS: Final = 0.2
+# Between SIGTERM and SIGKILL: it takes up to 1.6 s to kill its tools and to write its session.
+_STOP_SECONDS: Final = 6.0
+# Of the grace period: for SIGTERM's effect, and for keeping the session afterwards.
+_KEEP_SECONDS: Final = 8.0
+
+
+def execute(attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, stores: Stores | None = None) -> Ending:
+    """Run the CLI and say how it ended. Blocks; called in a thread of its own."""
+    home = Path(tempfile.mkdtemp(prefix="agentjobs-claude-"))
+    try:
+        kept = None if stores is None else stores.kept
+        return _Start(attempt, gate, recorder, journal, kept, home).run()
+    except StartEnded as ended:
+        return ended.ending
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """The session of this start, and what it is told."""
+
+    id: str
+    restored: session.Restored | None
+    prompt: str
+
+
+class _Start:
+    """One start of one attempt."""
+
+    def __init__(
+        self, attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, kept: "Kept | None", home: Path
+    ) -> None:
+        self._attempt, self._gate, self._recorder, self._journal, self._kept = attempt, gate, recorder, journal, kept
+        self._home, self._tmp, self._tree = home / "home", home / "tmp", Path.cwd()
+        self._spec = attempt["resolved"]["spec"]
+        self._loop = asyncio.new_event_loop()
+        self._stopped_at: float | None = None
+        self._killed = False
+        self._ending: Ending | None = None
+        """How we ended it, where we did."""
+
+    def run(self) -> Ending:
+        """Run the CLI to its end, keep its session, and judge."""
+        asked = self._asked()
+        budget = StartBudget.read(self._attempt)
+        self._journal.open(adk=contract.ENGINE_CLAUDE_CODE, scheme=SCHEME, agent=agent_digest(self._spec))
+        for folder in (self._home, self._tmp):
+            folder.mkdir(mode=0o700)
+        chosen = self._choose()
+        left = Left(turns=self._turns_left())
+        command = build(asked, self._place(asked), SessionChoice(chosen.id, chosen.restored is not None), left)
+        self._loop.run_until_complete(self._gate.enter("start", "the start of Claude Code"))
+        process = self._started(command, chosen.prompt)
+        keeper = self._keeper(chosen)
+        reader, killed_before = Reader(), out_of_memory_kills()
+        telling = Telling(self._attempt, self._gate, self._recorder, self._journal, budget, self._loop)
+        try:
+            self._gate.leave("start")
+            telling.asks()
+            self._hear(process, reader, telling, asked)
+        finally:
+            left_over = process.end()
+        if left_over:
+            logger.error("claude.left_over", extra={"processes": left_over})
+        problem = keeper.finish() if keeper is not None else ""
+        judged = self._judged(process, reader, asked, out_of_memory=out_of_memory_kills() > killed_before)
+        return self._concluded(judged, chosen, problem)
+
+    def _asked(self) -> Asked:
+        agent = self._spec.get("agent") or {}
+        model = agent.get("model")
+        resolved = aliases_in(os.environ).get(str(model), model)
+        return Asked.read({**self._spec, "agent": {**agent, "model": resolved}})
+
+    def _choose(self) -> _Chosen:
+        """Take up the session of the start before, or begin one."""
+        message = (self._spec.get("input") or {}).get("message") or ""
+        begun = session.new_id(self._attempt["uid"], self._attempt["start"])
+        if not self._journal.resumes:
+            return _Chosen(begun, None, prompt.first(message))
+        earlier = self._journal.earlier()
+        found: session.Restored | session.Absent = session.Absent("nothing is kept of it here")
+        if self._kept is not None:
+            found = session.restore(self._kept, self._recorder.redactor.unseal, self._home, self._tree)
+        if isinstance(found, session.Restored):
+            self._journal.ended(next((step["key"] for step in earlier if step["ended"] is not None), ""))
+            return _Chosen(found.id, found, prompt.resumed(uncertain_calls(found.calls, earlier)))
+        if found.why:
+            self._warn(f"the session of an earlier start cannot go on, a new one begins: {found.why}")
+        return _Chosen(begun, None, prompt.first(message))
+
+    def _turns_left(self) -> int | None:
+        given = self._attempt.get("budget")
+        limits: Mapping[str, Any] = given["limits"] if given is not None else self._spec.get("budget") or {}
+        most = limits.get("maxTurns")
+        if most is None:
+            return None
+        attempt = self._attempt["attempt"] if limits.get("scope") == "Attempt" else None
+        left = int(most) - turns_of(self._journal.earlier(), attempt)
+        if left < 1:
+            said = f"budget.maxTurns is reached: earlier starts took {most}. Raise budget.maxTurns to let it go on"
+            raise StartEnded(Ending(Verdict.FAIL, ErrorClass.MAX_TURNS_EXCEEDED, said))
+        return left
+
+    def _place(self, asked: Asked) -> Place:
+        config = None
+        if asked.mcp_config is not None:
+            config = self._home / "mcp.json"
+            config.touch(mode=0o600)
+            config.write_text(asked.mcp_config, encoding="utf-8")
+        url = _proxy(os.environ)
+        return Place(
+            binary=_binary(os.environ),
+            home=str(self._home),
+            tmp=str(self._tmp),
+            tree=str(self._tree),
+            base_url=url,
+            token_file=None if url is None else os.environ.get(contract.ENV_TOKEN_FILE),
+            mcp_config_file=None if config is None else str(config),
+            ca_file=os.environ.get("NODE_EXTRA_CA_CERTS"),
+        )
+
+    def _started(self, command: Command, text: str) -> Process:
+        variables = {name: value for name, value in os.environ.items() if name not in command.unset} | command.env
+        try:
+            return Process(command.argv, variables, self._tree, text.encode("utf-8", "replace"), self._tmp)
+        except OSError as error:
+            from agentjobs_runner.claude_code.verdict import not_started
+
+            raise StartEnded(not_started(error, command.argv[0])) from error
+
+    def _keeper(self, chosen: _Chosen) -> session.Keeper | None:
+        if self._kept is None:
+            return None
+        keeper = session.Keeper(self._kept, self._recorder.redactor.seal, self._home, chosen.id, chosen.restored)
+        keeper.start()
+        return keeper
+
+    def _hear(self, process: Process, reader: Reader, telling: Telling, asked: Asked) -> None:
+        """Hear the process out, and end it where that has to be."""
+        while not process.ended:
+            for line in process.read(_READ_SECONDS):
+                for seen in reader.feed(line):
+                    self._tell(telling, seen)
+                    if isinstance(seen, Began):
+                        self._check(seen, asked)
+            self._see_to_end(process, telling)
+        self._tell(telling, None)
+
+    def _tell(self, telling: Telling, seen: Any) -> None:
+        try:
+            telling.tell(seen)
+        except StartEnded as ended:
+            self._ending = self._ending or ended.ending
+
+    def _check(self, began: Began, asked: Asked) -> None:
+        """End what cannot be what the job asked for before it costs something."""
+        from agentjobs_runner.claude_code.verdict import refused
+
+        self._ending = self._ending or refused(began, asked)
+
+    def _see_to_end(self, process: Process, telling: Telling) -> None:
+        now = time.monotonic()
+        if self._gate.closed and self._ending is None:
+            until = self._gate.until
+            if not telling.in_tool or (until is not None and now > until - _KEEP_SECONDS):
+                self._ending = interrupted("told to stop; stopped Claude Code")
+        if self._ending is None:
+            return
+        if self._stopped_at is None:
+            self._stopped_at = now
+            process.stop()
+        elif not self._killed and now - self._stopped_at > _STOP_SECONDS:
+            self._killed = True
+            logger.warning("claude.killed", extra={"why": "SIGTERM did not end it"})
+            process.kill()
+
+    def _judged(self, process: Process, reader: Reader, asked: Asked, *, out_of_memory: bool) -> "Judged":
+        # Loaded while the CLI ran: what validates answers takes long to import.
+        from agentjobs_runner.claude_code.verdict import Exit, judge
+        from agentjobs_runner.output import Output
+
+        ended = Exit(process.code, process.stderr, told=self._stopped_at is not None, out_of_memory=out_of_memory)
+        output = Output.read(self._spec.get("output"))
+        return judge(reader.facts, ended, asked, output, self._recorder.usage.total)
+
+    def _concluded(self, judged: "Judged", chosen: _Chosen, problem: str) -> Ending:
+        ending = judged.ending
+        if self._ending is not None and ending.verdict is not Verdict.SUCCEED:
+            return self._ending
+        if problem:
+            self._warn(f"its session is not kept, so a later start begins a new one: {problem}")
+        if judged.new_session and self._kept is not None:
+            session.give_up(self._kept, chosen.id)
+        return ending
+
+    def _warn(self, message: str) -> None:
+        self._recorder.add("warning", MAIN, {"level": "WARNING", "message": message})
+
+
+def _binary(variables: Mapping[str, str]) -> str:
+    """Return the path of the CLI.
+
+    Raises:
+        StartEnded: BinaryNotFound.
+    """
+    named = variables.get(contract.ENV_CLAUDE)
+    found = shutil.which(named or "claude", path=variables.get("PATH"))
+    if found is None:
+        where = f"{contract.ENV_CLAUDE} names {named}, which is no program" if named else "there is no `claude` in PATH"
+        raise _not_found(where)
+    return str(Path(found).absolute())
+
+
+def _not_found(what: str) -> StartEnded:
+    cure = (
+        "Build an image that has it from the target claude-code of the runner's Dockerfile, and name it in "
+        f"runtime.image; on one's own machine install it, or set {contract.ENV_CLAUDE} to its path"
+    )
+    return StartEnded(Ending(Verdict.FAIL, ErrorClass.BINARY_NOT_FOUND, f"{what}. {cure}"))
+
+
+def _proxy(variables: Mapping[str, str]) -> str | None:
+    """Return the address of the model proxy for the CLI; None where the job asks Anthropic by itself."""
+    url = (variables.get(contract.ENV_MODELS_URL) or "").rstrip("/") + contract.MODELS_ANTHROPIC
+    return url if variables.get("ANTHROPIC_BASE_URL") == url else None

@@ -1,0 +1,213 @@
+"""The CLI as a child process: its output line by line, its signals, and the end of all that it started.
+
+It gets a session of its own, so it is in no group of ours. It dies with this process. Its memory here is bounded,
+whatever it prints.
+"""
+
+import io
+import os
+import selectors
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import IO, Final
+
+from agentjobs_runner import descendants
+from agentjobs_runner.claude_code.stream import MAX_LINE_BYTES
+
+MAX_STDERR_BYTES: Final = 2048
+_CHUNK: Final = 256 * 1024
+_POLL_SECONDS: Final = 0.1
+_REAP_SECONDS: Final = 5.0
+_KILL_SECONDS: Final = 5.0
+_MEMORY_EVENTS: Final = Path("/sys/fs/cgroup/memory.events")
+
+
+def out_of_memory_kills() -> int:
+    """Return how many processes of this container the kernel has killed because its memory was used up."""
+    try:
+        events = _MEMORY_EVENTS.read_text().splitlines()
+        return next((int(line.split()[1]) for line in events if line.startswith("oom_kill ")), 0)
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+class Lines:
+    """Makes lines of pieces, without their ends. Keeps at most `most` bytes of one: its beginning."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._begun = bytearray()
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """Return the lines that end in this piece."""
+        *ended, rest = piece.split(b"\n")
+        lines = []
+        for part in ended:
+            self._take(part)
+            lines += self.rest()
+        self._take(rest)
+        return lines
+
+    def rest(self) -> list[bytes]:
+        """Return the line that has begun, where there is one."""
+        line = bytes(self._begun)
+        self._begun.clear()
+        return [line] if line else []
+
+    def _take(self, part: bytes) -> None:
+        self._begun += part[: self._most - len(self._begun)]
+
+
+class Process:
+    """The running CLI. Used from one thread; ends with `end`.
+
+    Args:
+        argv: the first is the path of the program.
+        variables: its whole environment.
+        folder: its working directory.
+        prompt: what its standard input gives.
+        tmp: a folder for the prompt, which has no name there.
+
+    Raises:
+        OSError: it cannot be run.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], variables: Mapping[str, str], folder: Path, prompt: bytes, tmp: Path
+    ) -> None:
+        descendants.adopt()
+        with _file_of(prompt, tmp) as given:
+            # A file and no pipe: the CLI need not read for us to go on, and sees that nothing more comes.
+            self._popen = subprocess.Popen(  # noqa: S603  the job's own image says what it is
+                argv,
+                env=dict(variables),
+                cwd=folder,
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
+                preexec_fn=partial(descendants.die_with, os.getpid()),  # only system calls in it
+            )
+        self._lines = Lines(MAX_LINE_BYTES + 1)  # so that the reader sees that it was longer
+        self._stderr = bytearray()
+        self._reaped = time.monotonic()
+        self._ended = False
+        self._selector = selectors.DefaultSelector()
+        for stream in self._streams:
+            os.set_blocking(stream.fileno(), False)
+            self._selector.register(stream, selectors.EVENT_READ)
+
+    @property
+    def pid(self) -> int:
+        """Its number, which is that of its group and of its session as well."""
+        return self._popen.pid
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended, and all that it printed was read."""
+        return self._ended
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, the negative number of the signal that ended it, or None while it runs."""
+        return self._popen.returncode
+
+    @property
+    def stderr(self) -> str:
+        """The end of what it said there."""
+        return self._stderr.decode("utf-8", "replace")
+
+    def read(self, seconds: float) -> list[bytes]:
+        """Return the lines that came, waiting for as long as `seconds` for some."""
+        if self._ended:
+            return []
+        lines, got, gone = list[bytes](), False, self._is_gone()
+        if self._selector.get_map():
+            for key, _ in self._selector.select(0 if gone else seconds):
+                piece = self._piece(key.fileobj)
+                got = got or bool(piece)
+                lines += self._lines.feed(piece) if key.fileobj is self._popen.stdout else []
+        elif not gone:
+            time.sleep(min(seconds, _POLL_SECONDS))
+        if gone and not got:
+            self._ended = True
+            lines += self._lines.rest()
+        self._reap()
+        return lines
+
+    def stop(self) -> None:
+        """Ask it to end: it then kills its tools, and keeps its session."""
+        with suppress(OSError):
+            self._popen.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once. What it printed until then can still be read."""
+        with suppress(OSError):
+            self._popen.kill()
+
+    def end(self) -> int:
+        """End it, and all that it started and left; return how many of those cannot be ended."""
+        if self._popen.returncode is None:
+            self.kill()
+            self._kill_group()
+            with suppress(subprocess.TimeoutExpired):
+                self._popen.wait(_KILL_SECONDS)
+        left = descendants.kill_all(seconds=_KILL_SECONDS, spare_group=os.getpgrp())
+        self._ended = True
+        self._selector.close()
+        for stream in self._streams:
+            stream.close()
+        return left
+
+    @property
+    def _streams(self) -> list[IO[bytes]]:
+        return [stream for stream in (self._popen.stdout, self._popen.stderr) if stream is not None]
+
+    def _is_gone(self) -> bool:
+        """Whether it has ended; then nothing that it started goes on, and what was printed is all in the pipes."""
+        if self._popen.returncode is not None:
+            return True
+        # Before its number is free for others: its group is killed by that number.
+        if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return False
+        self._kill_group()
+        self._popen.wait()
+        descendants.kill_all(seconds=_KILL_SECONDS, spare_group=os.getpgrp())
+        return True
+
+    def _kill_group(self) -> None:
+        with suppress(OSError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def _piece(self, stream: object) -> bytes:
+        """Read what one of our streams has."""
+        descriptor = stream.fileno() if isinstance(stream, io.IOBase) else -1
+        try:
+            piece = os.read(descriptor, _CHUNK)
+        except BlockingIOError:
+            return b""
+        if not piece:
+            self._selector.unregister(descriptor)
+        elif stream is self._popen.stderr:
+            self._stderr += piece
+            del self._stderr[:-MAX_STDERR_BYTES]
+        return piece
+
+    def _reap(self) -> None:
+        if time.monotonic() - self._reaped >= _REAP_SECONDS:
+            self._reaped = time.monotonic()
+            descendants.reap(os.getpgrp(), spare=(self.pid,))
+
+
+def _file_of(content: bytes, folder: Path) -> IO[bytes]:
+    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  its user closes it
+    file.write(content)
+    file.seek(0)
+    return file

@@ -1,0 +1,246 @@
+"""The CLI's session file: put back where an earlier start kept one, and kept for later ones while the CLI runs.
+
+Whole lines only, appended to, without the pod's secrets. A second file says whose session it is, and is written first:
+where the two do not agree, something was cut off in between, and the next start begins a session of its own.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+from agentjobs.errors import Invalid, TooLarge
+from agentjobs_runner.kept import Kept
+from agentjobs_runner.log import logger
+
+SESSION: Final = "claude-code/session.jsonl"
+STATE: Final = "claude-code/state.json"
+KEEP_SECONDS: Final = 0.4
+"""Between two looks at the file: what a kill may cost."""
+_SPACE: Final = UUID("6f1d3c62-5d0b-4a86-9a3e-0d9b6f3f5c11")
+_MOST_AT_ONCE: Final = 4 * 1024 * 1024
+_MAX_LINE_BYTES: Final = 64 * 1024 * 1024
+# By which a file that was rewritten, not appended to, is known.
+_TAIL_BYTES: Final = 4096
+
+
+def new_id(uid: str, start: int) -> str:
+    """Return the id of the session that a start begins: of no other start, and the same however often it is asked."""
+    return str(uuid5(_SPACE, f"{uid}/{start}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """The tool calls that a session holds."""
+
+    asked: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By id: `name` and `input` as the model gave them."""
+    answered: frozenset[str] = frozenset()
+
+    @property
+    def open(self) -> list[dict[str, Any]]:
+        """Those without a result, in their order."""
+        return [call for number, call in self.asked.items() if number not in self.answered]
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A session that can be resumed: its file is in place."""
+
+    id: str
+    tail: "Tail"
+    """Of its file, which begins with what was kept."""
+    kept: int
+    """Bytes of the kept file: placeholders of secrets are shorter or longer."""
+    calls: Calls
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """There is no session to resume; `why` is empty where none was expected."""
+
+    why: str = ""
+
+
+def path_of(home: Path, tree: Path, session: str) -> Path:
+    """Return where the CLI looks for a session's file."""
+    return home / ".claude" / "projects" / re.sub(r"[^A-Za-z0-9]", "-", str(tree)) / f"{session}.jsonl"
+
+
+@dataclass
+class Tail:
+    """The whole lines that a file gets. Holds a few kilobytes of it."""
+
+    path: Path
+    at: int = 0
+    """Up to there the file was read."""
+    before: bytes = b""
+    """What stood before that."""
+
+    def more(self) -> tuple[bytes, bool]:
+        """Return what was added, some megabytes at most; and whether it is from the file's beginning once more,
+        because the file was rewritten.
+
+        Raises:
+            OSError: it cannot be read.
+            TooLarge: it has a line that is longer than any can be.
+        """
+        with self.path.open("rb") as file:
+            file.seek(self.at - len(self.before))
+            anew = file.read(len(self.before)) != self.before
+            if anew:
+                self.at, self.before = file.seek(0), b""
+            content = bytearray(file.read(_MOST_AT_ONCE))
+            while b"\n" not in content and (piece := file.read(_MOST_AT_ONCE)):
+                content += piece
+                if len(content) > _MAX_LINE_BYTES:
+                    raise TooLarge(f"a line of the session has more than {_MAX_LINE_BYTES} bytes")
+        whole = bytes(content[: content.rfind(b"\n") + 1])
+        self.at += len(whole)
+        self.before = (self.before + whole)[-_TAIL_BYTES:]
+        return whole, anew
+
+
+def restore(kept: Kept, unseal: Callable[[Any], Any], home: Path, tree: Path) -> Restored | Absent:
+    """Put the kept session back, if there is one that can be used. Blocks until the files are read."""
+    session = _session_of(kept.read(STATE))
+    if isinstance(session, Absent):
+        return session
+    content = kept.read(SESSION)
+    if content is None:
+        return Absent("of the session before nothing was kept")
+    *lines, rest = content.split(b"\n")
+    try:
+        texts = [str(unseal(line.decode())) for line in lines]
+        entries = [json.loads(text) for text in texts]
+    except LookupError as error:
+        return Absent(f"the kept session cannot be read: {error.args[0] if error.args else error}")
+    except (ValueError, RecursionError):
+        return Absent("the kept session is damaged")
+    owners = {str(entry["sessionId"]) for entry in entries if isinstance(entry, dict) and "sessionId" in entry}
+    if rest or owners != {session}:
+        return Absent("the kept session is damaged")
+    whole = "".join(f"{text}\n" for text in texts).encode()
+    path = path_of(home, tree, session)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.touch(mode=0o600)
+    path.write_bytes(whole)
+    return Restored(session, Tail(path, len(whole), whole[-_TAIL_BYTES:]), len(content), _calls(entries))
+
+
+def give_up(kept: Kept, session: str) -> None:
+    """Let the next start begin a session of its own."""
+    kept.write(STATE, _state(session, spent=True))
+    kept.delete(SESSION)
+
+
+class Keeper:
+    """Keeps the session's file while the CLI writes it, in a thread of its own.
+
+    Args:
+        kept: takes the file.
+        seal: takes the pod's secrets out of a line.
+        home: the CLI's.
+        session: its id.
+        restored: what the file begins with, if it is an earlier start's.
+    """
+
+    def __init__(
+        self, kept: Kept, seal: Callable[[Any], Any], home: Path, session: str, restored: Restored | None
+    ) -> None:
+        self._kept, self._seal, self._home, self._session = kept, seal, home, session
+        self._tail = restored.tail if restored else None
+        self._begun = restored is not None
+        self._bytes = restored.kept if restored else 0
+        """Of the kept file."""
+        self._done = threading.Event()
+        self._problem = ""
+        self._thread = threading.Thread(target=self._run, name="session", daemon=True)
+
+    def start(self) -> None:
+        """Begin to keep."""
+        self._thread.start()
+
+    def finish(self) -> str:
+        """Keep the rest, and return why the session cannot be kept; empty when it is kept whole.
+
+        Blocks until it is kept. The CLI has ended.
+        """
+        self._done.set()
+        self._thread.join()
+        return self._problem
+
+    def _run(self) -> None:
+        try:
+            while not self._done.wait(KEEP_SECONDS):
+                self._keep()
+            self._keep()
+        except (Invalid, OSError) as error:
+            self._forget(str(error))
+        except Exception as error:  # the thread's outermost line: without it nobody would know
+            logger.exception("session.failed")
+            self._forget(f"{type(error).__name__}: {error}")
+
+    def _forget(self, why: str) -> None:
+        """Let no later start take up the part that is kept: it would do again what came after."""
+        self._problem = why[:300] or "unknown"
+        try:
+            give_up(self._kept, self._session)
+        except Exception:
+            logger.exception("session.failed")
+
+    def _keep(self) -> None:
+        """Keep what was added to the file."""
+        if self._tail is None:
+            found = next((self._home / ".claude" / "projects").glob(f"*/{self._session}.jsonl"), None)
+            self._tail = None if found is None else Tail(found)
+        while self._tail is not None:
+            content, anew = self._tail.more()
+            if anew:
+                logger.warning("session.rewritten", extra={"session": self._session})
+                self._bytes = 0
+            if not content:
+                return
+            if not self._begun:
+                self._kept.write(STATE, _state(self._session))
+                self._begun = True
+            lines = content.decode("utf-8", "replace").split("\n")[:-1]
+            sealed = "".join(f"{self._seal(line)}\n" for line in lines).encode()
+            self._kept.write(SESSION, sealed, offset=self._bytes)
+            self._bytes += len(sealed)
+
+
+def _state(session: str, *, spent: bool = False) -> bytes:
+    return json.dumps({"session": session, "spent": spent}).encode()
+
+
+def _session_of(state: bytes | None) -> str | Absent:
+    """The session to go on in, as `_state` says it."""
+    if state is None:
+        return Absent()
+    try:
+        given = json.loads(state)
+        session, spent = str(UUID(given["session"])), given.get("spent")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return Absent("what is kept of the session is damaged")
+    return Absent() if spent else session
+
+
+def _calls(entries: Iterable[Any]) -> Calls:
+    """The tool calls in the lines of a session."""
+    asked: dict[str, dict[str, Any]] = {}
+    answered = set[str]()
+    for entry in entries:
+        message = entry.get("message") if isinstance(entry, dict) else None
+        content = message.get("content") if isinstance(message, dict) else None
+        for block in content if isinstance(content, list) else ():
+            match block:
+                case {"type": "tool_use", "id": str(number), "name": str(name)}:
+                    asked[number] = {"id": number, "name": name, "input": block.get("input")}
+                case {"type": "tool_result", "tool_use_id": str(number)}:
+                    answered.add(number)
+    return Calls(asked, frozenset(answered))

@@ -1,0 +1,219 @@
+"""What the CLI tells, passed on: entries of the timeline, recorded steps, signs of progress, names of what runs.
+
+Only what goes on is passed on. Tries, pings and status lines are not, so that a start which hangs is silent.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Coroutine, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from agentjobs.contract import MAX_STEP_BYTES, Attempt, RecordedStep, StepKind
+from agentjobs_runner.budget import StartBudget
+from agentjobs_runner.claude_code.prompt import Uncertain
+from agentjobs_runner.claude_code.session import Calls
+from agentjobs_runner.claude_code.stream import Answered, Began, Call, Concluded, Retrying, Seen, ToolEnded
+from agentjobs_runner.gate import Gate
+from agentjobs_runner.journal import Journal, NewStep
+from agentjobs_runner.log import logger
+from agentjobs_runner.redaction import cut_to_fit
+from agentjobs_runner.timeline import Recorder
+
+SCHEME: Final = "claude-code/1"
+MAIN: Final = "claude"
+"""Author of what the main agent does."""
+SUBAGENT: Final = "subagent"
+_ASKS: Final = "a model call"
+_MOST_BYTES: Final = MAX_STEP_BYTES - 4096
+
+
+def agent_digest(spec: Mapping[str, Any]) -> str:
+    """Return what tells two definitions of an agent apart."""
+    agent = spec.get("agent") or {}
+    return hashlib.sha256(json.dumps(agent, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def turns_of(earlier: Iterable[RecordedStep], attempt: int | None) -> int:
+    """Return how many turns earlier starts took: answers of the main model.
+
+    Args:
+        attempt: the only attempt whose turns count; None for all.
+    """
+    return sum(
+        step["kind"] == StepKind.MODEL
+        and bool(step["request"].get("turn"))
+        and attempt in (None, step["request"].get("attempt"))
+        for step in earlier
+    )
+
+
+def uncertain_calls(calls: Calls, earlier: Iterable[RecordedStep]) -> list[Uncertain]:
+    """Return the tool calls of earlier starts of whose end a session says nothing.
+
+    A call that is recorded may be missing in the session, which is kept a little later.
+    """
+    known = [Uncertain(call["id"], call["name"], json.dumps(call["input"], ensure_ascii=False)) for call in calls.open]
+    missing = [
+        Uncertain(str(step["request"].get("id")), step["name"], "")
+        for step in earlier
+        if step["kind"] == StepKind.TOOL and step["request"].get("id") not in calls.asked
+    ]
+    return known + missing
+
+
+class Telling:
+    """Passes on what one process tells. Used from the engine's thread.
+
+    Args:
+        loop: in which nothing else runs; the journal is asked in it.
+    """
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        gate: Gate,
+        recorder: Recorder,
+        journal: Journal,
+        budget: StartBudget,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._attempt, self._gate, self._recorder, self._journal = attempt, gate, recorder, journal
+        self._budget, self._loop = budget, loop
+        self._started = False
+        self._asked_at = datetime.now(UTC)
+        self._pending: Answered | None = None
+        """An answer of which more parts may come."""
+        self._recorded: set[str] = set()
+        """The ids of answers that are recorded: their parts come one after the other, and may be told again."""
+        self._calls: set[tuple[str, str]] = set()
+        """The ids of answers and calls that have begun."""
+        self._times: Counter[str] = Counter()
+        """How often the id of a call was given: some servers use one again."""
+        self._tools: dict[str, NewStep] = {}
+        """The calls under way, by id."""
+        self._output = 0
+        """Tokens of the main agent's answers since the last result, as far as they were told."""
+
+    @property
+    def in_tool(self) -> bool:
+        """Whether a tool runs."""
+        return bool(self._tools)
+
+    def asks(self) -> None:
+        """Note that a model is being asked."""
+        self._asked_at = datetime.now(UTC)
+        self._gate.note(_ASKS, _ASKS)
+
+    def tell(self, seen: Seen | None) -> None:
+        """Pass on what was seen; None at the end of all.
+
+        Raises:
+            StartEnded: the budget is used up, or a step cannot be recorded.
+        """
+        match seen:
+            case Began():
+                self._begin(seen)
+            case Answered():
+                self._answer(seen)
+            case ToolEnded():
+                self._flush()
+                self._end_tool(seen)
+            case Concluded():
+                self._flush(output=seen.usage.get("outputTokens", 0))
+                self._output = 0
+                self._gate.leave(_ASKS)
+            case Retrying():
+                told = {"attempt": seen.attempt, "status": seen.status, "error": seen.error}
+                logger.warning("claude.retries", extra=told)
+            case None:
+                self._flush()
+
+    def _begin(self, began: Began) -> None:
+        if self._started:
+            return
+        self._started = True
+        version = {"attempt": self._attempt["attempt"], "start": self._attempt["start"], "claudeCode": began.version}
+        self._recorder.add("started", MAIN, version)
+
+    def _answer(self, answer: Answered) -> None:
+        self._recorder.progressed()
+        if self._pending is not None and self._pending.id != answer.id:
+            self._flush()
+        new = [call for call in answer.calls if (answer.id, call.id) not in self._calls]
+        self._calls.update((answer.id, call.id) for call in new)
+        self._pending = None if answer.id in self._recorded else answer
+        if not new:
+            return
+        if self._pending is not None:
+            self._flush()
+        else:
+            self._recorder.add("model", _author(answer.main), _entry(answer.model, {}, new))
+        for call in new:
+            self._begin_tool(call, _author(answer.main))
+        self._recorder.progressed()
+
+    def _flush(self, output: int = 0) -> None:
+        """Record the answer that has come.
+
+        `output` are the tokens of the main agent's answers since the last result, which the result alone knows.
+        """
+        answer, self._pending = self._pending, None
+        if answer is None:
+            return
+        self._recorded.add(answer.id)
+        usage = {"llmCalls": 1, **answer.usage}
+        if answer.main:
+            usage["outputTokens"] = max(usage.get("outputTokens", 0), output - self._output)
+            self._output += usage["outputTokens"]
+        author = _author(answer.main)
+        request = {"model": answer.model, "turn": answer.main, "attempt": self._attempt["attempt"]}
+        key = f"{self._attempt['start']}/{answer.id}"
+        step = NewStep(key, StepKind.MODEL, author, answer.model, self._asked_at, request, usage)
+        calls = [{"id": call.id, "name": call.name, "input": call.input} for call in answer.calls]
+        self._recorder.add("model", author, _entry(answer.model, usage, answer.calls))
+        if answer.text:
+            self._recorder.add("text", author, {"text": answer.text, "final": answer.main and not calls})
+        self._gate.leave(_ASKS)
+        self._wait(self._journal.record(step, cut_to_fit({"text": answer.text, "calls": calls}, _MOST_BYTES)))
+
+    def _begin_tool(self, call: Call, author: str) -> None:
+        self._times[call.id] += 1
+        again = f"#{self._times[call.id]}" if self._times[call.id] > 1 else ""
+        key = f"{self._attempt['start']}/{call.id}{again}"
+        step = NewStep(key, StepKind.TOOL, author, call.name, datetime.now(UTC), {"id": call.id}, {"toolCalls": 1})
+        self._tools[call.id] = step
+        self._gate.note(key, f"tool {call.name}")
+        self._wait(self._journal.begin(step))
+        self._budget.tool_call()
+
+    def _end_tool(self, ended: ToolEnded) -> None:
+        step = self._tools.pop(ended.id, None)
+        name = step.name if step else ended.name or "a tool"
+        result = {"error" if ended.is_error else "result": ended.result}
+        self._recorder.add("tool", _author(ended.main), {"name": name, "callId": ended.id, "result": result})
+        if step is None:
+            return
+        body = cut_to_fit({"result": ended.result, "isError": ended.is_error, "ran": ended.ran}, _MOST_BYTES)
+        self._wait(self._journal.record(step, body))
+        self._gate.leave(step.key)
+        if not self._tools:
+            self.asks()
+
+    def _wait(self, recording: Coroutine[Any, Any, None]) -> None:
+        self._loop.run_until_complete(recording)
+
+
+def _entry(model: str, usage: Mapping[str, int], calls: Iterable[Call]) -> dict[str, Any]:
+    return {
+        "model": model,
+        "inputTokens": usage.get("inputTokens"),
+        "outputTokens": usage.get("outputTokens"),
+        "toolCalls": [{"name": call.name, "callId": call.id, "args": call.input} for call in calls],
+    }
+
+
+def _author(main: bool) -> str:
+    return MAIN if main else SUBAGENT

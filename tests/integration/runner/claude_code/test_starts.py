@@ -1,0 +1,113 @@
+"""Claude Code in the runner: what a start does, and what it leaves behind."""
+
+import json
+
+from tests.integration.runner.claude_code.conftest import alive, bash
+
+from agentjobs import contract
+from agentjobs.contract import ErrorClass
+
+
+def test_an_answer_is_the_result_and_its_steps_are_recorded(job):
+    one = job({"text": "I look.", "tools": [bash("echo seen")]}, {"text": "All is well."})
+
+    run = one.start().wait()
+
+    assert run.verdict == ("Succeed", "ResultAccepted"), run.err
+    assert run.message.summary == "All is well."
+    steps = [(step["kind"], step["name"], step["ended"] is not None) for step in one.fake.steps]
+    model = "claude-sonnet-5-5"
+    assert steps == [("model", model, True), ("tool", "Bash", False), ("tool", "Bash", True), ("model", model, True)]
+    assert one.fake.kinds() == ["started", "model", "text", "tool", "model", "text", "ended"]
+
+
+def test_usage_is_counted_once_and_goes_with_the_result(job):
+    one = job({"text": "I look.", "tools": [bash("true")]}, {"text": "Done."})
+
+    one.start().wait()
+
+    counted = {"llmCalls": 2, "toolCalls": 1, "inputTokens": 200, "outputTokens": 40}
+    used = {name: sum(step["usage"].get(name, 0) for step in one.fake.steps) for name in counted}
+    assert used == one.fake.results[-1]["result"]["usage"] == counted
+
+
+def test_what_a_tool_left_running_is_killed_with_the_cli(job):
+    marker = "sleep 3313"
+    one = job({"tools": [bash(f"(setsid {marker} >/dev/null 2>&1 &) ; echo begun")]}, {"text": "Done."})
+
+    run = one.start().wait()
+
+    assert run.verdict[0] == "Succeed", run.err
+    assert alive(marker) == []
+
+
+def test_a_structured_answer_is_taken_and_its_outcome_with_it(job):
+    schema = {"type": "object", "properties": {"outcome": {"type": "string"}}, "required": ["outcome"]}
+    one = job({"tools": [{"name": "StructuredOutput", "input": {"outcome": "fixed"}}]})
+
+    run = one.start(spec={"output": {"schema": schema}}).wait()
+
+    assert run.verdict == ("Succeed", "ResultAccepted"), run.err
+    assert run.message.outcome == "fixed"
+
+
+def test_a_job_without_the_cli_is_told_how_to_get_it(job):
+    run = job().start(env={contract.ENV_CLAUDE: "/nowhere/claude"}).wait()
+
+    assert run.verdict == ("Fail", "BinaryNotFound")
+    assert "claude-code" in run.message.message
+
+
+def test_the_proxy_is_asked_with_the_pods_token_and_no_key_is_in_the_environment(job):
+    one = job({"tools": [bash("env | grep -c ^ANTHROPIC_API_KEY= || true")]}, {"text": "Done."})
+    unset = {"ANTHROPIC_BASE_URL": "", "ANTHROPIC_API_KEY": ""}
+
+    run = one.start(env={**unset, contract.ENV_MODELS_URL: one.api.url}).wait()
+
+    assert run.verdict[0] == "Succeed", run.err
+    asked = one.api.requests[0]
+    assert asked.path.startswith(contract.MODELS_ANTHROPIC)
+    assert asked.headers["authorization"] == f"Bearer {(run.folder / 'token').read_text()}"
+    assert [event["data"]["result"]["result"] for event in one.fake.events if event["kind"] == "tool"] == ["0"]
+
+
+def test_the_budget_of_the_proxy_ends_the_job(job):
+    error = {"type": contract.refusal_type(ErrorClass.BUDGET_EXCEEDED), "message": "spent"}
+    one = job({"status": 402, "error": error})
+
+    run = one.start().wait()
+
+    assert run.verdict == ("Fail", "BudgetExceeded"), run.err
+
+
+def test_a_tool_beyond_the_budget_is_stopped(job):
+    budget = {"limits": {"maxToolCalls": 1}, "used": {"costUSD": "0", "tokens": 0, "llmCalls": 0, "toolCalls": 0}}
+    one = job({"tools": [bash("sleep 0.3")]}, {"tools": [bash("sleep 3312")]}, {"text": "Done."})
+
+    run = one.start(attempt={"budget": budget}).wait()
+
+    assert run.verdict == ("Fail", "BudgetExceeded"), run.err
+    assert alive("sleep 3312") == []
+
+
+def test_turns_are_counted_over_all_starts(job):
+    budget = {"limits": {"maxTurns": 2}, "used": {"costUSD": "0", "tokens": 0, "llmCalls": 0, "toolCalls": 0}}
+    one = job({"tools": [bash("true")]}, {"status": 500}, {"status": 500}, {"status": 500}, {"tools": [bash("true")]})
+
+    first = one.start(attempt={"budget": budget}).wait()
+    second = one.start(attempt={"budget": budget}).wait()
+
+    assert first.verdict == ("Retry", "ModelUnavailable"), first.err
+    assert second.verdict == ("Fail", "MaxTurnsExceeded"), second.err
+
+
+def test_secrets_of_the_pod_are_not_in_what_is_kept(job):
+    secret = "s3cr3t-value-of-this-pod"
+    one = job({"tools": [bash("echo $DEPLOY_TOKEN; sleep 1")]}, {"text": "Done."})
+
+    one.start(env={"DEPLOY_TOKEN": secret}).wait()
+
+    kept = one.kept["claude-code/session.jsonl"].decode()
+    assert secret not in kept
+    assert "DEPLOY_TOKEN" in kept
+    assert all(json.loads(line) for line in kept.splitlines())
