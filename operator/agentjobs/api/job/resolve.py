@@ -24,6 +24,7 @@ from agentjobs.api.job.relations import is_of_a_trigger
 from agentjobs.api.job.spec import AgentJobSpec, Input, Session, default_agent_name, default_app_name
 from agentjobs.api.job.team import placeholder_problems
 from agentjobs.api.job.validation import grown_problems
+from agentjobs.api.job.workspace import Workspace
 from agentjobs.api.problems import Path, from_error
 from agentjobs.api.substitution import (
     AFTER,
@@ -45,6 +46,12 @@ _MERGED: Final = ("templateRef", "parameters")  # nothing of them is left once t
 _AGENTS: Final = "agent.inline.agents[{}]"
 _TEXT: Final = "…"
 _NO_INSTRUCTION: Final[Mapping[str, None]] = {"instruction": None, "instruction_from": None}
+_PROMPTS: Final = ("systemPrompt", "appendSystemPrompt", "mcpConfig")
+_NO_PROMPTS: Final[Mapping[str, None]] = {
+    **dict.fromkeys(("system_prompt", "append_system_prompt")),
+    **dict.fromkeys(("mcp_config", "mcp_config_from")),
+}
+"""The texts of Claude Code, which may be long, in the two ways in which they are spelt."""
 
 
 def config_map_keys(spec: AgentJobSpec) -> set[ConfigMapKey]:
@@ -214,6 +221,10 @@ def accepted_spec(resolved: Resolved) -> AgentJobSpec:
     if inline is not None:
         agents = [_without_instruction(member) for member in inline.get("agents") or ()]
         spec["agent"] = {**spec["agent"], "inline": {**_without_instruction(inline), "agents": agents}}
+    claude = spec["agent"].get("claudeCode")
+    if claude is not None:
+        kept = {key: value for key, value in claude.items() if key not in _PROMPTS}
+        spec["agent"] = {**spec["agent"], "claudeCode": kept}
     return AgentJobSpec.model_validate(spec, extra="ignore")
 
 
@@ -233,6 +244,11 @@ def as_accepted(spec: AgentJobSpec, resolved: Resolved) -> AgentJobSpec:
         agents = tuple(agent.model_copy(update=_NO_INSTRUCTION) for agent in inline.agents)
         update = {**_NO_INSTRUCTION, "name": known["agent"]["inline"]["name"], "agents": agents}
         changed["agent"] = spec.agent.model_copy(update={"inline": inline.model_copy(update=update)})
+    if (claude := spec.agent.claude_code) is not None:
+        agent = {"claude_code": claude.model_copy(update=_NO_PROMPTS)}
+        changed["agent"] = spec.agent.model_copy(update=agent)
+    if spec.workspace is not None:
+        changed["workspace"] = Workspace.model_validate(known["workspace"])
     if spec.output is not None and spec.output.schema_from is not None:
         schema = {"json_schema": known["output"]["schema"], "schema_from": None}
         changed["output"] = spec.output.model_copy(update=schema)
@@ -280,7 +296,7 @@ def _edits(job: Mapping[str, Any], accepted: Resolved) -> list[str]:
     fields = _differences(_work(own), _work(accepted))
     if spec.input.message is not None and own["spec"]["input"]["message"] != accepted["spec"]["input"].get("message"):
         fields.add("input.message")
-    return sorted(fields | _edited_instructions(spec, own, accepted))
+    return sorted(fields | _edited_instructions(spec, own, accepted) | _edited_prompts(spec, own, accepted))
 
 
 def _edits_over(job: Mapping[str, Any], accepted: Resolved) -> list[str]:
@@ -307,7 +323,9 @@ def _texts(resolved: Resolved) -> dict[str, Any]:
     told = {"instruction": inline.get("instruction")} | {
         f"agents.{one.get('name')}.instruction": one.get("instruction") for one in inline.get("agents") or ()
     }
-    return {"input": {"message": spec["input"].get("message")}, "agent": {"inline": told}}
+    claude = spec["agent"].get("claudeCode") or {}
+    agent = {"inline": told, "claudeCode": {name: claude.get(name) for name in _PROMPTS}}
+    return {"input": {"message": spec["input"].get("message")}, "agent": agent}
 
 
 class _Unread(dict[ConfigMapKey, str]):
@@ -353,6 +371,16 @@ def _edited_instructions(spec: AgentJobSpec, own: Resolved, accepted: Resolved) 
         if member.instruction is not None and new["instruction"] != old.get("instruction"):
             found.add(f"{_AGENTS.format(index)}.instruction")
     return found
+
+
+def _edited_prompts(spec: AgentJobSpec, own: Resolved, accepted: Resolved) -> set[str]:
+    """As `_edited_instructions`, of Claude Code."""
+    now, stored = (one["spec"]["agent"].get("claudeCode") for one in (own, accepted))
+    if now is None or stored is None:
+        return set()
+    unread = () if _mcp_config(spec) is None else ("mcpConfig",)
+    names = [name for name in _PROMPTS if name not in unread and now.get(name) != stored.get(name)]
+    return {f"agent.claudeCode.{name}" for name in names}
 
 
 def spec_hash(resolved: Resolved) -> str:
