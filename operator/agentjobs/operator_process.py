@@ -19,7 +19,8 @@ from typing import Any, Final
 import uvloop
 
 from agentjobs import authorities, kopf_adapter, tracing
-from agentjobs.core.pods.defaults import PodDefaults
+from agentjobs.api.job.workspace import DEFAULT_SIZE
+from agentjobs.core.pods.defaults import PodDefaults, Storage
 from agentjobs.engine.background import Background, Died
 from agentjobs.engine.clock import watch_clock
 from agentjobs.engine.controller import Controller
@@ -362,6 +363,10 @@ def pod_defaults(settings: OperatorSettings, models: config.Models, *, gateway_a
         images=settings.images,
         image_pull_secrets=settings.runner_image_pull_secrets,
         env=settings.runner_env,
+        worktrees=Storage(DEFAULT_SIZE, settings.worktree_storage_class, settings.worktree_access_modes),
+        git_cache=None
+        if settings.git_cache_size is None
+        else Storage(settings.git_cache_size, settings.git_cache_storage_class, settings.git_cache_access_modes),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from agentjobs.api.fields import DNS_LABEL
+from agentjobs.api.fields import DNS_LABEL, Quantity
 from agentjobs.api.job.isolation import EgressRule
 from agentjobs.api.job.runtime import Toleration
 from agentjobs.api.queues.spec import MAX_QUEUE_NAME, MAX_SLOTS
@@ -53,6 +53,9 @@ def _json(value: object) -> object:
 
 Rules = Annotated[tuple[EgressRule, ...], NoDecode, BeforeValidator(_json)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
+AccessModes = Annotated[
+    tuple[Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"], ...], NoDecode, BeforeValidator(_names)
+]
 Slots = Annotated[
     dict[
         Annotated[str, Field(min_length=1, max_length=MAX_QUEUE_NAME, pattern=DNS_LABEL)],
@@ -167,6 +170,21 @@ class OperatorSettings(_ModelsSettings, _ProbedSettings):
 
     runner_env: dict[str, str] = Field(default_factory=dict)
     """Variables of every runner container, as a JSON object; a job's own win. Not for secrets: jobs' pods show them."""
+
+    worktree_storage_class: str | None = None
+    """Storage class of the volumes of Named worktrees; unset, the cluster's default."""
+
+    worktree_access_modes: AccessModes = ("ReadWriteOnce",)
+    """Access modes of these volumes, separated by commas."""
+
+    git_cache_size: Quantity | None = None
+    """Size of the volume that each namespace gets for copies of repositories, as `20Gi`; unset, there is none."""
+
+    git_cache_storage_class: str | None = None
+    """Its storage class; unset, the cluster's default."""
+
+    git_cache_access_modes: AccessModes = ("ReadWriteMany",)
+    """Its access modes, separated by commas. With `ReadWriteOnce` all jobs with a workspace run on one node."""
 
     queues: Slots = Field(default_factory=lambda: {"agents": 10, "scheduled": 5})
     """The queues that every namespace has without an AgentQueue, each with the number of jobs that hold a slot there at

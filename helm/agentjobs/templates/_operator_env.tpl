@@ -30,6 +30,15 @@
 {{- with .Values.runner.imagePullSecrets }}{{ $_ := set $env "AGENTJOBS_RUNNER_IMAGE_PULL_SECRETS" (join "," .) }}{{ end }}
 {{- with .Values.runner.nodeSelector }}{{ $_ := set $env "AGENTJOBS_RUNNER_NODE_SELECTOR" (toJson .) }}{{ end }}
 {{- with .Values.runner.tolerations }}{{ $_ := set $env "AGENTJOBS_RUNNER_TOLERATIONS" (toJson .) }}{{ end }}
+{{- with .Values.workspaces }}
+{{- with .storageClassName }}{{ $_ := set $env "AGENTJOBS_WORKTREE_STORAGE_CLASS" . }}{{ end }}
+{{- $_ := set $env "AGENTJOBS_WORKTREE_ACCESS_MODES" (join "," .accessModes) }}
+{{- if .cache.enabled }}
+{{- $_ := set $env "AGENTJOBS_GIT_CACHE_SIZE" .cache.size }}
+{{- with .cache.storageClassName }}{{ $_ := set $env "AGENTJOBS_GIT_CACHE_STORAGE_CLASS" . }}{{ end }}
+{{- $_ := set $env "AGENTJOBS_GIT_CACHE_ACCESS_MODES" (join "," .cache.accessModes) }}
+{{- end }}
+{{- end }}
 {{- with $runnerEnv }}{{ $_ := set $env "AGENTJOBS_RUNNER_ENV" (toJson .) }}{{ end }}
 {{- if .Values.modelProxy.enabled }}
 {{- $_ := set $env "AGENTJOBS_MODELS_URL" (printf "https://%s" (include "agentjobs.modelProxyHost" .)) }}

@@ -46,6 +46,9 @@
   resources: [networkpolicies]
   verbs: [get, create, update, delete]
 - apiGroups: ['']
+  resources: [persistentvolumeclaims]
+  verbs: [get, create]
+- apiGroups: ['']
   resources: [events]
   verbs: [get, create, patch]
 {{- end }}

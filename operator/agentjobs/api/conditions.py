@@ -165,6 +165,13 @@ class PodStartedReason(Word):
         "NetworkPolicyNameTaken",
         "A NetworkPolicy of that name exists and is not ours; delete it, and the job continues.",
     )
+    VOLUME_CLAIM_UNUSABLE = (
+        "VolumeClaimUnusable",
+        (
+            "The PersistentVolumeClaim of the worktree or of the cache is not ours, goes, or is too small; the message "
+            "says what to do."
+        ),
+    )
     IMAGE_PULL_BACK_OFF = "ImagePullBackOff", "The image cannot be pulled; the kubelet waits before it tries again."
     ERR_IMAGE_PULL = "ErrImagePull", "The image cannot be pulled."
     INVALID_IMAGE_NAME = "InvalidImageName", "The image's name is none."
@@ -175,6 +182,13 @@ class PodStartedReason(Word):
     )
     CREATE_CONTAINER_CONFIG_ERROR = "CreateContainerConfigError", "A Secret or ConfigMap of `runtime.env` is missing."
     CONTAINER_CREATING = "ContainerCreating", "The node takes unusually long to make the container."
+    POD_INITIALIZING = (
+        "PodInitializing",
+        (
+            "The next container of a job with a workspace takes unusually long to be made; a Secret of `workspace` may "
+            "be missing."
+        ),
+    )
     SILENT = (
         "Silent",
         "The container runs, but its runner was not heard of for `timeouts.progress` and three minutes; it is stopped.",

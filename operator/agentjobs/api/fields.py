@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
@@ -82,3 +83,22 @@ def parse_quantity(value: object) -> str:
     if isinstance(text, str) and len(text) <= QUANTITY_MAX_LENGTH and re.fullmatch(QUANTITY, text, re.ASCII):
         return text
     raise ValueError(f"{value!r:.40} is not a quantity; use e.g. 250m, 0.5 or 512Mi")
+
+
+_UNITS: Final[dict[str, Decimal]] = {
+    **{f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", 1)},
+    **{letter: Decimal(1000) ** power for power, letter in enumerate("kMGTPE", 1)},
+    **{letter: Decimal(1000) ** -power for power, letter in enumerate("mun", 1)},
+    "": Decimal(1),
+}
+
+
+def amount_of(quantity: str) -> Decimal:
+    """Return the number that a Kubernetes quantity stands for; of sizes, that of bytes.
+
+    Raises:
+        ValueError: it is no quantity.
+    """
+    found = re.fullmatch(r"(.*?)([KMGTPE]i|[numkMGTPE]|)", parse_quantity(quantity))
+    assert found is not None
+    return Decimal(found[1]) * _UNITS[found[2]]

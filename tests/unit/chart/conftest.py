@@ -63,6 +63,11 @@ FULL: dict[str, Any] = {
         "nodeSelector": {"agents": "yes"},
         "tolerations": [{"key": "agents", "operator": "Exists"}],
     },
+    "workspaces": {
+        "storageClassName": "ssd",
+        "accessModes": ["ReadWriteOncePod"],
+        "cache": {"enabled": True, "storageClassName": "nfs"},
+    },
     "proxy": {"http": "http://proxy:3128", "https": "http://proxy:3128", "noProxy": ".svc"},
     "networkPolicy": {
         "metricsFrom": [{"namespaceSelector": {}}],

@@ -19,7 +19,7 @@ from agentjobs.api.job.isolation import EgressRule
 from agentjobs.api.job.status import AgentJobStatus
 from agentjobs.contract import ANNOTATION_BUDGET, LABEL_JOB, LABEL_RELEASED, TerminationMessage, Verdict
 from agentjobs.core.job.observation import Progress
-from agentjobs.core.pods.defaults import PodDefaults
+from agentjobs.core.pods.defaults import PodDefaults, Storage
 from agentjobs.errors import AlreadyExists, Conflict, Fenced, NotFound, Unavailable
 from agentjobs.history.memory import MemoryHistory
 from agentjobs.history.records import Accepted
@@ -93,6 +93,7 @@ class World:
         self.gateway_egress: tuple[EgressRule, ...] = (EgressRule.model_validate({"ports": [{"port": 8443}]}),)
         self.models_url: str | None = "http://gateway"
         self.models_file = ""
+        self.git_cache: Storage | None = None
         self.sinks: tuple[str, ...] = ()
         self.die_at: int | None = None
         self.die_after = False
@@ -119,6 +120,7 @@ class World:
                 image="runner",
                 gateway_egress=self.gateway_egress,
                 models_url=self.models_url,
+                git_cache=self.git_cache,
             ),
             models=parse(self.models_file),
             queues={"agents": self.slots, "scheduled": 5},

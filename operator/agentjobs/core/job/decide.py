@@ -43,6 +43,8 @@ REPORT_AFTER = timedelta(seconds=10)  # images are pulled and nodes found within
 GIVE_UP_AFTER = timedelta(minutes=15)  # a container that has not started by then needs a person
 SILENCE = timedelta(seconds=30)  # three missed heartbeats: no runner lives behind them
 REPORT_STOP_AFTER = timedelta(seconds=2)  # most runners have stopped by then, and cost no write
+# What keeps a pod from being made and only a person mends; who took a name may give it back by himself.
+_GIVEN_UP = (PodStartedReason.POD_REFUSED, PodStartedReason.VOLUME_CLAIM_UNUSABLE)
 STUCK_AFTER = timedelta(seconds=60)  # a kubelet that has not ended a pod this long after its grace period is away
 # On top of timeouts.progress. A live runner ends itself sooner: two minutes without the gateway, and one to report.
 SILENT_MARGIN = timedelta(seconds=GATEWAY_PATIENCE_SECONDS + 60)
@@ -211,7 +213,7 @@ def _missing(seen: Observation, active: AttemptRecord, now: datetime) -> Answer:
         return Decision(MakePod(active.start, active.attempt), again=now + HEAL_AGAIN)
     if obstacle.final:
         return end_start(seen, active, None, refused(obstacle), now)
-    if obstacle.reason == PodStartedReason.POD_REFUSED and age >= GIVE_UP_AFTER:
+    if obstacle.reason in _GIVEN_UP and age >= GIVE_UP_AFTER:
         return end_start(seen, active, None, never_began(Waiting(obstacle.reason, obstacle.message)), now)
     if age >= REPORT_AFTER and not seen.job.says(ConditionType.POD_STARTED, status=False, reason=obstacle.reason):
         return Decision(ReportPod(False, obstacle.reason, obstacle.message))

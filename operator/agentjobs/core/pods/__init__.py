@@ -4,7 +4,7 @@ manifests      the pod, made from parts
 container      the runner's container
 prerequisites  objects that must exist before it
 workspace      containers and volumes of a workspace
-claims         names of volumes that outlive pods
+claims         volumes that outlive pods
 defaults       what the installation says about every pod
 policy         what an installation allows jobs
 pod            a pod as decisions see it

@@ -6,6 +6,7 @@ from typing import Any
 
 from agentjobs.api.job.isolation import EgressRule
 from agentjobs.api.job.runtime import Toleration
+from agentjobs.api.job.workspace import DEFAULT_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class PodDefaults:
     """How pods reach DNS."""
     images: Sequence[str] = ()
     """Images that jobs may name, a `*` at the end meaning all that begin so; none: any."""
-    worktrees: Storage = Storage("2Gi")
+    worktrees: Storage = Storage(DEFAULT_SIZE)
     """Of the volumes of Named worktrees, whose size is the job's."""
     git_cache: Storage | None = None
     """Of the cache of repositories that each namespace has; None where there is none."""

@@ -43,6 +43,7 @@ _WAITS = {
     "CreateContainerConfigError": ErrorClass.MISSING_REFERENCE,
     "ContainerCreating": ErrorClass.MISSING_REFERENCE,
     "PodInitializing": ErrorClass.MISSING_REFERENCE,
+    "VolumeClaimUnusable": ErrorClass.MISSING_REFERENCE,
     "Unschedulable": ErrorClass.UNSCHEDULABLE,
     "SchedulingGated": ErrorClass.UNSCHEDULABLE,
 }

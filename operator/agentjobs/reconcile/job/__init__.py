@@ -11,6 +11,7 @@ exhausted      which models are at their limits, asked for all jobs at once
 apply          applies the actions of decide
 pods           makes or adopts pods
 follow_ups     makes or finds the jobs of follow-ups
+claims         makes the volumes that outlive pods
 prerequisites  makes what pods need, and makes the pods owners of it
 story          log lines, Events and traces about what was done
 memo           what is remembered of a job between two passes

@@ -16,13 +16,14 @@ from agentjobs.api_resource import Resource
 from agentjobs.bounded import Bounded
 from agentjobs.contract import cut
 from agentjobs.core.job.observation import Job
+from agentjobs.core.pods.claims import claims
 from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.core.pods.manifests import runner_pod
 from agentjobs.core.pods.prerequisites import prerequisites
 from agentjobs.core.pods.problems import in_words_of_the_job
 from agentjobs.core.schedule.model import Schedule
 from agentjobs.errors import AgentJobsError, AlreadyExists, Invalid
-from agentjobs.kube.resources import PODS
+from agentjobs.kube.resources import PERSISTENTVOLUMECLAIMS, PODS
 from agentjobs.reconcile.job.prerequisites import RESOURCES
 from agentjobs.reconcile.ports import Ports
 
@@ -59,7 +60,8 @@ class Trial:
     def is_passed(self, owner: Job | Schedule, spec: AgentJobSpec) -> bool:
         """Whether no dry run is needed: the spec says nothing about its pod, or a pod of its shape was taken before."""
         restricted = spec.isolation.egress.mode == "Restricted"
-        return not (_says_something(spec.runtime) or restricted) or _shape(owner.namespace, spec) in self._good
+        says = _says_something(spec.runtime) or restricted or spec.workspace is not None
+        return not says or _shape(owner.namespace, spec) in self._good
 
     async def _of_pod(self, owner: Job | Schedule, spec: AgentJobSpec) -> Problem | None:
         pod = runner_pod(
@@ -86,6 +88,13 @@ class Trial:
             refusal = await self._refusal(RESOURCES[one.kind], owner.namespace, one.body)
             if refusal is not None:
                 return Problem(one.field, "", f"the API server refuses its {one.kind}: {cut(refusal, MAX_WORDS)}")
+        for claim in claims(namespace=owner.namespace, spec=spec, defaults=self._defaults):
+            if "$(" in claim["metadata"]["name"]:
+                continue  # names of parameters have their values later
+            refusal = await self._refusal(PERSISTENTVOLUMECLAIMS, owner.namespace, claim)
+            if refusal is not None:
+                words = f"the API server refuses its PersistentVolumeClaim: {cut(refusal, MAX_WORDS)}"
+                return Problem("spec.workspace", "", words)
         return None
 
     async def _refusal(self, resource: Resource, namespace: str, body: dict[str, Any]) -> str | None:
@@ -112,5 +121,7 @@ def _shape(namespace: str, spec: AgentJobSpec) -> str:
     runtime = spec.runtime.model_dump(mode="json", by_alias=True, exclude_none=True)
     runtime["env"] = [{**one, "value": ""} if "value" in one else one for one in runtime.get("env", ())]
     isolation = spec.isolation.model_dump(mode="json", by_alias=True, exclude_none=True)
-    text = json.dumps([namespace, runtime, isolation], sort_keys=True)
+    workspace = spec.workspace.model_dump(mode="json", by_alias=True) if spec.workspace is not None else None
+    own = spec.agent.container is not None
+    text = json.dumps([namespace, runtime, isolation, workspace, own], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,151 @@
+"""Volumes of workspaces: made once, shared by name, deleted by nobody."""
+
+import pytest
+
+from agentjobs.api.conditions import Phase
+from agentjobs.contract import ANNOTATION_WORKTREE, Verdict
+from agentjobs.core.pods.claims import CACHE_CLAIM
+from agentjobs.core.pods.defaults import Storage
+from agentjobs.errors import Denied, Invalid
+
+GIT = {"url": "https://github.com/acme/papers"}
+NAMED = {"git": GIT, "worktree": {"mode": "Named", "name": "papers"}, "size": "2Gi"}
+
+
+def claims(world):
+    return [obj for (kind, _, _), obj in world.objects.items() if kind == "PersistentVolumeClaim"]
+
+
+def said(world, reason="VolumeClaimUnusable", name="hello"):
+    return [one.message for one in world.status(name).conditions if one.reason == reason]
+
+
+async def made(world, workspace=NAMED, **job):
+    world.apply(workspace=workspace, **job)
+    await world.act()
+
+
+async def unusable(world, change):
+    """Let a first job make the claim, and another meet it changed."""
+    await made(world)
+    world.end_pod(world.pods()[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+    (claim,) = claims(world)
+    change(claim)
+    world._put(("PersistentVolumeClaim", "default", claim["metadata"]["name"]), "MODIFIED", claim)
+    await made(world, name="second")
+    await world.act(seconds=15)
+
+
+async def test_a_named_worktree_has_a_claim_before_its_pod_that_no_job_owns(world):
+    await made(world)
+    (claim,) = claims(world)
+    (pod,) = world.pods()
+
+    assert [kind for verb, kind in world.writes if verb == "create"] == ["PersistentVolumeClaim", "Pod"]
+    assert "ownerReferences" not in claim["metadata"]
+    assert claim["spec"] == {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}}
+    assert pod["metadata"]["annotations"][ANNOTATION_WORKTREE] == claim["metadata"]["name"]
+
+
+async def test_the_next_job_with_the_worktree_takes_the_claim_that_is_there(world):
+    await unusable(world, lambda _claim: None)
+
+    assert len(claims(world)) == 1
+    assert world.pods("second")
+
+
+async def test_an_ephemeral_workspace_makes_no_claim(world):
+    await made(world, {"git": GIT})
+
+    assert claims(world) == []
+    assert world.pods()
+
+
+async def test_a_claim_of_ones_own_is_never_made(world):
+    await made(world, {**NAMED, "claimName": "mine"})
+    (pod,) = world.pods()
+
+    assert claims(world) == []
+    assert {"name": "workspace", "persistentVolumeClaim": {"claimName": "mine"}} in pod["spec"]["volumes"]
+
+
+async def test_each_namespace_has_one_cache(world):
+    world.git_cache = Storage("20Gi", "nfs", ("ReadWriteMany",))
+    world.restart()
+    await made(world, {"git": GIT})
+    await made(world, {"git": GIT}, name="second")
+    (claim,) = claims(world)
+
+    assert claim["metadata"]["name"] == CACHE_CLAIM
+    assert claim["spec"]["storageClassName"] == "nfs"
+    assert world.pods("second")
+
+
+async def test_a_job_without_a_workspace_makes_no_cache(world):
+    world.git_cache = Storage("20Gi")
+    world.restart()
+    world.apply()
+    await world.act()
+
+    assert claims(world) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda claim: claim["metadata"].update(labels={}), "is not ours"),
+        (lambda claim: claim.update(status={"capacity": {"storage": "1Gi"}}), "has 1Gi, and workspace.size is 2Gi"),
+        (lambda claim: claim["metadata"].update(deletionTimestamp="2026-11-21T09:00:00Z"), "is being deleted"),
+        (lambda claim: claim["spec"].update(accessModes=["ReadOnlyMany"]), "ReadOnlyMany"),
+    ],
+    ids=["foreign", "too-small", "deleted", "read-only"],
+)
+async def test_a_claim_that_cannot_be_used_is_said(world, change, words):
+    await unusable(world, change)
+
+    assert world.pods("second") == []
+    (message,) = said(world, name="second")
+    assert words in message
+
+
+async def test_a_job_whose_claim_nobody_mends_fails(world):
+    await unusable(world, lambda claim: claim["metadata"].update(labels={}))
+    await world.act(seconds=16 * 60)
+
+    assert (world.status("second").phase, world.status("second").reason) == (Phase.FAILED, "MissingReference")
+
+
+@pytest.mark.parametrize("size", ["2Gi", "2048Mi", "2147483648", "3e9", "0.003Ti"])
+async def test_a_claim_is_large_enough_in_whatever_unit(world, size):
+    await unusable(world, lambda claim: claim.update(status={"capacity": {"storage": size}}))
+
+    assert world.pods("second")
+
+
+async def test_a_quota_for_volumes_is_waited_for(world):
+    world.refuse["create", "PersistentVolumeClaim"] = Denied("exceeded quota: storage")
+    await made(world)
+    await world.act(seconds=15)
+    (message,) = said(world, "PodRefused")
+    world.refuse.clear()
+    await world.act(seconds=5)
+
+    assert "exceeded quota" in message
+    assert world.pods()
+
+
+async def test_a_worktree_that_no_claim_can_be_made_for_is_refused_before_its_start(world):
+    world.refuse["dry-run", "PersistentVolumeClaim"] = Invalid("must be greater than zero")
+    await made(world, {**NAMED, "size": "0"})
+    await world.act(seconds=1)
+
+    assert (world.status().phase, world.status().starts) == (Phase.FAILED, 0)
+
+
+async def test_a_name_that_has_its_value_later_is_not_tried(world):
+    world.refuse["dry-run", "PersistentVolumeClaim"] = Invalid("no name")
+    await made(world, {**NAMED, "worktree": {"mode": "Named", "name": "of-$(job.name)"}})
+    (claim,) = claims(world)
+
+    assert claim["metadata"]["name"].startswith("worktree-of-hello-")
