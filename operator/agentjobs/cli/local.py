@@ -30,7 +30,7 @@ from agentjobs.api.template.validation import validate_template
 from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.job_builder import Work
 from agentjobs.cli.local_budget import Usage, check_prices, of_start
-from agentjobs.cli.local_engine import MODULE, engine_of
+from agentjobs.cli.local_engine import MODULE, engine_of, login_of
 from agentjobs.cli.local_gateway import serving
 from agentjobs.cli.local_journal import Journal, Unusable, path_of, put_aside
 from agentjobs.cli.printing import counted, show
@@ -120,6 +120,8 @@ def attempt(
         ended = False
         try:
             variables = _variables(spec, environ) | {contract.ENV_ENGINE: engine}
+            if engine == contract.ENGINE_CLAUDE_CODE:
+                variables |= login_of(variables)
             if readable:
                 variables.setdefault(contract.ENV_LOG_FORMAT, "text")
             ending = _run_start(given, spec, journal, variables, folder)

@@ -13,6 +13,10 @@ from agentjobs.cli.printing import show
 MODULE: Final = "agentjobs_runner"
 EXTRA: Final = "runner"
 CLAUDE: Final = "claude"
+_KEYS: Final = (
+    *("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"),
+    *("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY"),
+)
 _NPM: Final = "npm install -g @anthropic-ai/claude-code"
 
 
@@ -40,6 +44,14 @@ def engine_of(spec: AgentJobSpec, environ: Mapping[str, str], *, has_folder: boo
     if spec.agent.claude_code.permission_mode == "BypassPermissions":
         show("nothing isolates a local run: with BypassPermissions it may do whatever you may", error=True)
     return contract.ENGINE_CLAUDE_CODE
+
+
+def login_of(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return what lets Claude Code ask by the login of who types; nothing where the environment has a key for it."""
+    home = variables.get("HOME")
+    if not home or any(variables.get(name) for name in _KEYS):
+        return {}
+    return {contract.ENV_CLAUDE_HOME: home}
 
 
 def _check_module(module: str) -> None:

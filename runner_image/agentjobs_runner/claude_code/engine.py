@@ -69,7 +69,9 @@ class _Start:
         self, attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, kept: "Kept | None", home: Path
     ) -> None:
         self._attempt, self._gate, self._recorder, self._journal, self._kept = attempt, gate, recorder, journal, kept
-        self._home, self._tmp, self._tree = home / "home", home / "tmp", Path.cwd()
+        # A copy of a login would be renewed in its place, and end the person's own.
+        self._home = Path(os.environ.get(contract.ENV_CLAUDE_HOME) or home / "home")
+        self._tmp, self._tree = home / "tmp", Path.cwd()
         self._spec = attempt["resolved"]["spec"]
         self._loop = asyncio.new_event_loop()
         self._stopped_at: float | None = None
@@ -83,7 +85,7 @@ class _Start:
         budget = StartBudget.read(self._attempt)
         self._journal.open(adk=contract.ENGINE_CLAUDE_CODE, scheme=SCHEME, agent=agent_digest(self._spec))
         for folder in (self._home, self._tmp):
-            folder.mkdir(mode=0o700)
+            folder.mkdir(mode=0o700, exist_ok=True)
         chosen = self._choose()
         left = Left(turns=self._turns_left())
         command = build(asked, self._place(asked), SessionChoice(chosen.id, chosen.restored is not None), left)
@@ -143,7 +145,7 @@ class _Start:
     def _place(self, asked: Asked) -> Place:
         config = None
         if asked.mcp_config is not None:
-            config = self._home / "mcp.json"
+            config = self._tmp / "mcp.json"
             config.touch(mode=0o600)
             config.write_text(asked.mcp_config, encoding="utf-8")
         url = _proxy(os.environ)

@@ -4,7 +4,7 @@ import pytest
 
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.cli.failures import Failure
-from agentjobs.cli.local_engine import engine_of
+from agentjobs.cli.local_engine import engine_of, login_of
 
 CLAUDE = {"model": "sonnet", "claudeCode": {}}
 
@@ -53,3 +53,8 @@ def test_a_workspace_needs_a_folder_here(binary):
     with pytest.raises(Failure, match="--working-dir"):
         engine_of(spec, environ, has_folder=False)
     assert engine_of(spec, environ, has_folder=True) == "claude-code"
+
+
+def test_ones_own_login_counts_where_no_key_is_set():
+    assert login_of({"HOME": "/home/me"}) == {"AGENTJOBS_CLAUDE_HOME": "/home/me"}
+    assert login_of({"HOME": "/home/me", "ANTHROPIC_API_KEY": "sk-1"}) == {}

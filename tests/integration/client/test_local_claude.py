@@ -1,0 +1,130 @@
+"""`agentjobs run --claude` without a cluster: the verdict is the exit code, and what is found is said."""
+
+import asyncio
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from tests.fakeanthropic import FakeAnthropic
+
+from agentjobs.cli.app import run
+
+STAND_IN = Path(__file__).parents[2] / "claudecli.py"
+CLAUDE = os.environ.get("AGENTJOBS_CLAUDE") or str(STAND_IN)
+SCHEMA = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+
+
+@pytest.fixture
+def api():
+    fake = FakeAnthropic()
+    yield fake
+    fake.close()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, api):
+    """A folder to work in, where no cluster is to be found, and a key for the scripted API."""
+    for name, value in {
+        "AGENTJOBS_CLAUDE": CLAUDE,
+        "ANTHROPIC_BASE_URL": api.url,
+        "ANTHROPIC_API_KEY": "sk-not-a-real-key-0123456789",
+        "IS_SANDBOX": "1",
+        "KUBECONFIG": str(tmp_path / "none"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    work = tmp_path / "work"
+    work.mkdir()
+    return work
+
+
+@pytest.fixture
+def claude(folder, capfd):
+    """`await claude(prompt, flag, …)`: the exit code, standard output and standard error."""
+
+    def left(arguments):
+        try:
+            run(arguments)
+        except SystemExit as ended:
+            return ended.code or 0
+
+    async def typed(prompt, *flags):
+        arguments = ["run", "--claude", prompt, "--working-dir", str(folder), "--model", "claude-sonnet-5-5", *flags]
+        code = await asyncio.to_thread(left, arguments)
+        return code, *capfd.readouterr()
+
+    return typed
+
+
+def bash(command):
+    return {"tools": [{"name": "Bash", "input": {"command": command, "description": "a test"}}]}
+
+
+async def test_it_works_in_the_folder_and_its_answer_is_printed(claude, folder, api):
+    api.script = [bash("pwd > made"), {"text": "Made it."}]
+
+    code, out, err = await claude("Make it.", "--permission-mode", "bypassPermissions")
+
+    assert (code, out) == (0, "Made it.\n")
+    assert (folder / "made").read_text().strip() == str(folder)
+    assert "it may do whatever you may" in err
+
+
+async def test_json_has_the_verdict_the_answer_and_what_it_used(claude, folder, api, tmp_path):
+    (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
+    api.script = [{"tools": [{"name": "StructuredOutput", "input": {"ok": True}}]}]
+
+    code, out, _ = await claude("Judge it.", "--schema", str(tmp_path / "schema.json"), "--json")
+
+    told = json.loads(out)
+    assert (code, told["verdict"], told["result"]["structured"]) == (0, "Succeed", {"ok": True})
+    assert told["usage"]["llmCalls"] == 1
+
+
+async def test_an_api_that_refuses_the_key_is_a_failure(claude, api):
+    api.script = [{"status": 401, "error": {"type": "authentication_error", "message": "invalid x-api-key"}}]
+
+    code, out, err = await claude("Go.")
+
+    assert (code, out) == (78, "")
+    assert "Fail ModelAuth" in err
+
+
+async def test_a_limit_of_turns_is_a_failure(claude, api):
+    api.script = [bash("true")]
+
+    code, _, err = await claude("Go on for ever.", "--max-turns", "2", "--permission-mode", "bypassPermissions")
+
+    assert (code, "Fail MaxTurnsExceeded" in err) == (78, True)
+
+
+async def test_ones_own_login_is_used_where_no_key_is_set(claude, folder, tmp_path, monkeypatch):
+    """A stand-in that tells its home: who has logged in there is known to the real one alone."""
+    home, told = tmp_path / "home", tmp_path / "told"
+    home.mkdir()
+    program = tmp_path / "claude"
+    program.write_text(f'#!/bin/sh\nprintf %s "$HOME" > {told}\nexec {STAND_IN} "$@"\n')
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("AGENTJOBS_CLAUDE", str(program))
+    monkeypatch.setenv("HOME", str(home))
+
+    await claude("Go.")
+    assert told.read_text() != str(home)
+
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+    await claude("Go.")
+    assert told.read_text() == str(home)
+
+
+async def test_a_killed_run_goes_on_in_its_session(claude, api, folder):
+    """The runner is killed while the model is asked, and the next command takes up the same session."""
+    api.script = [bash("kill -9 $(ps -o ppid= -p $PPID)"), {"text": "Went on."}]
+
+    first, _, err = await claude("Go.", "--permission-mode", "bypassPermissions", "--name", "killed")
+    code, out, _ = await claude("Go.", "--permission-mode", "bypassPermissions", "--name", "killed", "--resume")
+
+    assert (first, "RunnerCrashed" in err) == (70, True)
+    assert (code, out) == (0, "Went on.\n")
+    assert "toolu_" in api.requests[1].said
