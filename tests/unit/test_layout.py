@@ -28,7 +28,7 @@ LISTED = (
     *("reconcile", "reconcile/job", "reconcile/queues", "reconcile/schedule", "reconcile/template"),
     *("gateway", "gateway/triggers"),
     *("proxy", "proxy/apis"),
-    *("cli", "client", "dev", "engine", "history", "kube", "models", "notifier"),
+    *("cli", "cli/conformance", "client", "dev", "engine", "history", "kube", "models", "notifier"),
 )
 
 

@@ -36,6 +36,7 @@
     schedules        verbs on AgentSchedules: list, show, next, backfill
     backfilling      schedule backfill
     schedule_orders  schedule trigger, suspend, resume
+    conformance      does a program keep the runner contract? A package
     serve            verbs that run something: dev, demo, operator, gateway, migrate
     chosen           the objects that a verb works on
     cluster          the API server, any kind

@@ -32,6 +32,7 @@ from agentjobs.cli import (
     validating,
     waiting,
 )
+from agentjobs.cli.conformance import verb as conformance
 from agentjobs.cli.failures import FAILURE, USAGE, Failure
 from agentjobs.cli.grammar import Program, Verbs, complaint
 from agentjobs.cli.options import Context, GatewayCA, GatewayURL, Kubeconfig, Namespace
@@ -72,7 +73,7 @@ class _Root(Verbs):
         "What sinks are told": ("notifications",),
         "Templates and schedules": ("template", "schedule"),
         "Queues": ("queue",),
-        "Development on this machine": ("dev", "demo"),
+        "Development on this machine": ("dev", "demo", "conformance"),
         "Servers and installations": ("operator", "gateway", "proxy", "notifier", "migrate", "release-pods"),
         "Other": ("help", "version"),
     }
@@ -97,6 +98,7 @@ for module in (
     queues,
     serve,
     tree,
+    conformance,
 ):
     module.register(app)
 

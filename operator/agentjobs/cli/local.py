@@ -101,7 +101,7 @@ def attempt(
             journal cannot be used.
         KeyboardInterrupt: Ctrl-C ended it: the runner after its running step, or us at the second one.
     """
-    given = _attempt(work)
+    given = accepted(work)
     if recording.resume and not _resumable(given):
         why = "steps.checkpoint is None, so that nothing is kept to continue from"
         raise Failure(f"{why}. Leave out --resume to begin.", code=USAGE)
@@ -201,7 +201,12 @@ def _of_the_run_before(path: Path, steps: int) -> str:
     )
 
 
-def _attempt(work: Work) -> Attempt:
+def accepted(work: Work) -> Attempt:
+    """Return the attempt of a job as an operator would accept it, with what its file holds beside it.
+
+    Raises:
+        Failure: the job is wrong (all problems at once), or names what is not there.
+    """
     name = work.name or "local"
     body = {**work.job, "metadata": {**work.job["metadata"], "name": name, "uid": f"local-{name}"}}
     read = read_job(body, _template(work))

@@ -21,6 +21,7 @@ from agentjobs.readable import CONTROLS, written_out
 _COLOURS: Final[Mapping[str, str]] = {
     "Succeeded": "green",
     "Succeed": "green",
+    "Passed": "green",
     "Running": "cyan",
     "Queued": "blue",
     "Scheduled": "blue",

@@ -1,0 +1,180 @@
+"""What every program must do in every situation: each function tells one kind of fault. Pure.
+
+A fault is a sentence that begins with what the program did, and ends with what it must do.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from agentjobs import contract
+from agentjobs.cli.conformance.seen import KUBELET_BYTES, Call, Seen, Token
+from agentjobs.contract import EXIT_CODES, EXIT_FENCED, Verdict
+
+# The operator takes so much silence of a pod on a node that is gone for its loss.
+SILENCE_SECONDS: Final = 30.0
+# What a process that is about to end may still have on its way.
+_SLACK: Final = 1.0
+_REFUSED: Final = frozenset({400, 405, 413, 422})
+
+
+def everywhere(seen: Seen) -> list[str]:
+    """Return all faults that do not depend on the situation."""
+    return [fault for check in _CHECKS for fault in check(seen)]
+
+
+def _ends(seen: Seen) -> Iterator[str]:
+    if seen.code is None:
+        yield f"it {seen.why_killed}, so it was killed"
+
+
+def _claims_first(seen: Seen) -> Iterator[str]:
+    first = next(seen.to_gateway(), None)
+    if first is None:
+        if seen.stopped is None and not seen.shaken_off:
+            yield f"it never asked the gateway: GET {contract.PATH_ATTEMPT} at {contract.ENV_GATEWAY_URL} comes first"
+    elif not first.claims:
+        yield f"its first request was {first.method} {first.path}: GET {contract.PATH_ATTEMPT} comes first"
+
+
+def _shows_its_token(seen: Seen) -> Iterator[str]:
+    without = [call for call in seen.calls if call.token in (Token.NONE, Token.WRONG)]
+    for call in without[:1]:
+        who = "a model" if call.of_models else "the gateway"
+        key = "no token" if call.token is Token.NONE else "another token than the pod's"
+        how = "as the key that the provider's API has" if call.of_models else "as `Authorization: Bearer …`"
+        yield f"it asked {who} with {key} ({call.method} {call.path}): {contract.ENV_TOKEN_FILE} has it, send it {how}"
+
+
+def _sends_what_is_taken(seen: Seen) -> Iterator[str]:
+    told = set[str]()
+    for call in seen.to_gateway():
+        if call.refused and call.path not in told:
+            told.add(call.path)
+            yield f"{call.method} {call.path} was refused with {call.status}: {call.refused}"
+
+
+def _leaves_a_message(seen: Seen) -> Iterator[str]:
+    size, word = len(seen.termination), seen.word
+    if seen.replaced:
+        yield f"it put another file in the place of {contract.ENV_TERMINATION_FILE}, a mount in a pod: write into it"
+    if size > KUBELET_BYTES:
+        yield f"its termination message has {size} bytes, of which the kubelet keeps {KUBELET_BYTES}"
+    if seen.termination and word is None and size <= KUBELET_BYTES:
+        yield "its termination message cannot be read: it is one JSON object, see the contract"
+    if word is not None:
+        if word.uid != seen.attempt["uid"] and (word.uid or seen.claimed):
+            yield f"its termination message has uid {word.uid!r}: it is the attempt's, {seen.attempt['uid']!r}"
+        if word.start != seen.attempt["start"]:
+            yield f"its termination message has start {word.start}: it is {contract.ENV_START}, {seen.attempt['start']}"
+
+
+def _agrees_with_itself(seen: Seen) -> Iterator[str]:
+    word, code = seen.word, seen.code
+    if code is None:
+        return
+    if word is None:
+        if code == 0:
+            yield "it exited with 0 and left no termination message, which says nothing: it counts as a crash"
+        return
+    if code != (right := EXIT_CODES[word.verdict]):
+        yield f"it exited with {code} and left the verdict {word.verdict}: that goes with exit code {right}"
+
+
+def _tells_the_truth(seen: Seen) -> Iterator[str]:
+    word = seen.word
+    if word is None:
+        return
+    stored = seen.final is not None
+    if word.verdict is Verdict.SUCCEED and not stored:
+        yield "it left the verdict Succeed, and no result is stored: Succeed is for what the gateway has taken"
+    if word.verdict is not Verdict.SUCCEED and (taken := _taken(seen)) is not None and taken["verdict"] == "Succeed":
+        yield f"its result was stored, and it left the verdict {word.verdict}: a stored result is Succeed"
+    final = seen.final
+    if final is not None and word.verdict is Verdict.SUCCEED:
+        yield from _repeats(seen, final, word.summary, word.outcome)
+
+
+def _repeats(seen: Seen, final: contract.Result, summary: str, outcome: str | None) -> Iterator[str]:
+    own = final.get("outcome")
+    if outcome != own:
+        yield f"its termination message has outcome {outcome!r}: it is the final result's, {own!r}"
+    head = summary.removesuffix("…")
+    if not final["text"].startswith(head) or (final["text"] and not head):
+        yield "the summary of its termination message is not the beginning of the final result's text"
+
+
+def _taken(seen: Seen) -> dict[str, object] | None:
+    """The report that the gateway took."""
+    return next((call.document() for call in reversed(seen.reports) if call.status == 200), None)
+
+
+def _keeps_its_token(seen: Seen) -> Iterator[str]:
+    if seen.leaked:
+        yield "it printed the pod's token: whoever reads its log could use it"
+    if any(call.leaks for call in seen.calls):
+        yield "it sent the pod's token in a path or a body, where it is stored: it belongs into the header alone"
+
+
+def _shows_that_it_lives(seen: Seen) -> Iterator[str]:
+    claimed = [call.at for call in seen.to_gateway() if call.claims and call.status == 200]
+    if not claimed:
+        return
+    heard = [call.at for call in seen.to_gateway() if call.at >= claimed[0]]
+    longest = max(later - earlier for earlier, later in zip(heard, [*heard[1:], seen.ended], strict=True))
+    if longest > SILENCE_SECONDS:
+        yield (
+            f"nothing was heard of it for {longest:.0f} s: POST {contract.PATH_HEARTBEAT} every "
+            f"{contract.HEARTBEAT_SECONDS:.0f} s, or its pod may be taken for lost"
+        )
+
+
+def _stops_in_time(seen: Seen) -> Iterator[str]:
+    if seen.stopped is not None and seen.code is not None and seen.ended - seen.stopped > seen.grace:
+        yield f"it took {seen.ended - seen.stopped:.1f} s to stop: {contract.ENV_GRACE_SECONDS} was {seen.grace:.0f}"
+
+
+_CHECKS: Final[tuple[Callable[[Seen], Iterator[str]], ...]] = (
+    _ends,
+    _claims_first,
+    _shows_its_token,
+    _sends_what_is_taken,
+    _leaves_a_message,
+    _agrees_with_itself,
+    _tells_the_truth,
+    _keeps_its_token,
+    _shows_that_it_lives,
+    _stops_in_time,
+)
+
+
+def succeeds(seen: Seen) -> list[str]:
+    """The faults of a program that had all it needs to succeed."""
+    if seen.code is None:
+        return []  # told already
+    word = seen.word
+    if word is None:
+        what = "nothing that can be read" if seen.termination else "nothing"
+        return [f"it exited with {seen.code} and left {what} in {contract.ENV_TERMINATION_FILE}: it should succeed"]
+    if word.verdict is not Verdict.SUCCEED:
+        return [f"it left {word.verdict} {word.reason}: {word.message or 'no message'}; it should succeed"]
+    return [] if seen.reports else [f"it reported nothing: PUT {contract.PATH_RESULT} comes before the message"]
+
+
+def says_nothing(seen: Seen, since: Call | None) -> Iterator[str]:
+    """The faults of a program whose start another pod holds, as it was told by the answer to `since`."""
+    if seen.code is not None and seen.code != EXIT_FENCED:
+        yield f"it exited with {seen.code} after 409 Fenced: the exit code is {EXIT_FENCED}"
+    if seen.termination:
+        yield "it left a termination message after 409 Fenced: what it says would be about another pod's work"
+    if since is not None:
+        late = [call for call in seen.calls if call.at > since.at + _SLACK]
+        if late:
+            yield f"it went on after 409 Fenced, with {late[0].method} {late[0].path}: stop at once"
+
+
+def claims_no_success(seen: Seen) -> Iterator[str]:
+    """The fault of a program that succeeded although it could not."""
+    if seen.word is not None and seen.word.verdict is Verdict.SUCCEED:
+        yield "it left the verdict Succeed"
+    elif seen.code == 0:
+        yield "it exited with 0"

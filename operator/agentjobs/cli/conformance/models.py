@@ -1,0 +1,144 @@
+"""What the model proxy of a situation answers, in the APIs of the providers that it speaks. Pure."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from agentjobs import contract
+from agentjobs.contract import REFUSAL_PREFIX, ErrorClass
+
+_GEMINI: Final = re.compile(
+    r"/(?:gemini/v1(?:beta)?|vertex/v1(?:beta1)?(?:/projects/[^/]+/locations/[^/]+)?/publishers/google)"
+    r"/models/([^/:]+):(generateContent|streamGenerateContent)(?:\?.*)?"
+)
+_MODEL: Final = "conformance"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call of a model: `api` is chat, responses, messages or gemini."""
+
+    api: str
+    model: str
+    streamed: bool
+
+
+def read(path: str, body: bytes) -> Asked | None:
+    """Return what a request asks for; None where it asks no model."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(document, dict):
+        return None
+    model, streamed = str(document.get("model") or _MODEL), document.get("stream") is True
+    match path.partition("?")[0]:
+        case "/openai/v1/chat/completions":
+            return Asked("chat", model, streamed)
+        case "/openai/v1/responses":
+            return Asked("responses", model, streamed)
+        case "/anthropic/v1/messages":
+            return Asked("messages", model, streamed)
+    found = _GEMINI.fullmatch(path)
+    return Asked("gemini", found[1], found[2].startswith("stream")) if found else None
+
+
+def content_type(asked: Asked) -> str:
+    """Return the type of what `answer` returns."""
+    return "text/event-stream" if asked.streamed else "application/json"
+
+
+def refusal(asked: Asked, status: int, error: ErrorClass, message: str) -> dict[str, Any]:
+    """Return a refusal of the proxy, in the shape of the API's own errors."""
+    code = f"{REFUSAL_PREFIX}{error}"
+    if asked.api == "messages":
+        return {"type": "error", "error": {"type": code, "message": message}}
+    if asked.api == "gemini":
+        info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": code, "domain": contract.GROUP}
+        return {"error": {"code": status, "message": message, "status": "FAILED_PRECONDITION", "details": [info]}}
+    return {"error": {"message": message, "type": code, "param": None, "code": code}}
+
+
+def answer(asked: Asked, text: str) -> bytes:
+    """Return the body of the answer that says `text`, as one document or as a stream."""
+    whole = _WHOLE[asked.api](asked, text)
+    if not asked.streamed:
+        return json.dumps(whole).encode()
+    return b"".join(_EVENTS[asked.api](whole, text))
+
+
+def _chat(asked: Asked, text: str) -> dict[str, Any]:
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
+    head = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1_700_000_000, "model": asked.model}
+    return {**head, "choices": [choice], "usage": usage}
+
+
+def _chat_events(whole: dict[str, Any], text: str) -> Iterator[bytes]:
+    head = {**whole, "object": "chat.completion.chunk", "usage": None}
+    first = {"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": None}
+    yield _event({**head, "choices": [first]})
+    yield _event({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    yield _event({**head, "choices": [], "usage": whole["usage"]})
+    yield b"data: [DONE]\n\n"
+
+
+def _responses(asked: Asked, text: str) -> dict[str, Any]:
+    part = {"type": "output_text", "text": text, "annotations": []}
+    item = {"id": "msg_1", "type": "message", "status": "completed", "role": "assistant", "content": [part]}
+    details = {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
+    usage = {"input_tokens": 9, "output_tokens": 5, "total_tokens": 14, **details}
+    head = {"id": "resp_1", "object": "response", "created_at": 1_700_000_000, "model": asked.model}
+    settings = {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True, "error": None, "metadata": {}}
+    return {**head, **settings, "status": "completed", "output": [item], "usage": usage, "incomplete_details": None}
+
+
+def _responses_events(whole: dict[str, Any], text: str) -> Iterator[bytes]:
+    place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    yield _event({"type": "response.output_text.delta", **place, "delta": text, "sequence_number": 0, "logprobs": []})
+    yield _event({"type": "response.completed", "response": whole, "sequence_number": 1})
+
+
+def _messages(asked: Asked, text: str) -> dict[str, Any]:
+    head = {"id": "msg_1", "type": "message", "role": "assistant", "model": asked.model}
+    end = {"stop_reason": "end_turn", "stop_sequence": None, "usage": {"input_tokens": 9, "output_tokens": 5}}
+    return {**head, "content": [{"type": "text", "text": text}], **end}
+
+
+def _messages_events(whole: dict[str, Any], text: str) -> Iterator[bytes]:
+    start = {**whole, "content": [], "stop_reason": None}
+    end = {"stop_reason": "end_turn", "stop_sequence": None}
+    for told in (
+        {"type": "message_start", "message": start},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": end, "usage": {"output_tokens": 5}},
+        {"type": "message_stop"},
+    ):
+        yield f"event: {told['type']}\n".encode() + _event(told)
+
+
+def _gemini(asked: Asked, text: str) -> dict[str, Any]:
+    candidate = {"content": {"role": "model", "parts": [{"text": text}]}, "finishReason": "STOP", "index": 0}
+    usage = {"promptTokenCount": 9, "candidatesTokenCount": 5, "totalTokenCount": 14}
+    return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": asked.model}
+
+
+def _gemini_events(whole: dict[str, Any], text: str) -> Iterator[bytes]:
+    yield _event(whole)
+
+
+def _event(document: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(document).encode() + b"\n\n"
+
+
+_WHOLE: Final = {"chat": _chat, "responses": _responses, "messages": _messages, "gemini": _gemini}
+_EVENTS: Final = {
+    "chat": _chat_events,
+    "responses": _responses_events,
+    "messages": _messages_events,
+    "gemini": _gemini_events,
+}

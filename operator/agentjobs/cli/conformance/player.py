@@ -1,0 +1,198 @@
+"""One situation from beginning to end: servers, folder, program; what was seen of it, as a value."""
+
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from agentjobs import contract
+from agentjobs.cli.conformance.program import Place, Program, Running
+from agentjobs.cli.conformance.seen import MODELS, Seen
+from agentjobs.cli.conformance.server import Server, serving
+from agentjobs.cli.conformance.stage import Script, Stage
+from agentjobs.contract import Attempt
+from agentjobs.dev.authority import Certified, certified
+
+_POLL_SECONDS: Final = 0.02
+# A program that does not stop in time is given a little more, so that it is seen how late it is.
+_LATE_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """How a situation is played. Times are in seconds.
+
+    `script` makes what the gateway answers out of the usual; `stop` says, of what happened so far, when the program is
+    told to stop.
+    """
+
+    attempt: Attempt
+    script: Callable[[Stage], Script]
+    said: str
+    hold: float = 0.0
+    """How long models take."""
+    works_long: bool = False
+    """Whether the job is one on which the program is known to be at work for long."""
+    limit: float = 60.0
+    """How long the program may take."""
+    grace: float = 30.0
+    stop: Callable[[Stage], float | None] | None = None
+    opens_after: float = 0.0
+    """When the gateway begins to listen."""
+    tls: str = ""
+    """`own` for an authority that the program is told of, `other` for one that it is not."""
+    engine: str = ""
+
+
+class Stopped(Exception):
+    """The command was told to stop."""
+
+
+def play(scene: Scene, program: Program, stopping: threading.Event) -> Seen:
+    """Run the program in the scene and return what was seen. Nothing of it is left running.
+
+    Raises:
+        Failure: the program cannot be started.
+        Stopped: `stopping` was set.
+    """
+    with tempfile.TemporaryDirectory(prefix="agentjobs-conformance-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # a container's user is another one
+        mount = _Mount(folder / "mount")
+        stage = Stage(scene.attempt, said=scene.said, hold=scene.hold, renew=mount.write_token)
+        mount.write_token(stage.tokens[-1])
+        stage.script = scene.script(stage)
+        pair = _certificates(folder, mount, scene.tls)
+        server = Server(stage, None if pair is None else (pair.certificate, pair.key))
+        termination = folder / "termination"
+        termination.touch()
+        termination.chmod(0o666)
+        inode = termination.stat().st_ino
+        place = Place(mount.folder, termination, _variables(scene, server.url), authority=pair is not None)
+        with serving(server, after=scene.opens_after):
+            began = time.monotonic()
+            running = program.start(place)
+            running.watch(stage.tokens)
+            with _ended(running):
+                course = _follow(scene, stage, running, began, stopping)
+        return Seen(
+            attempt=stage.given,
+            calls=tuple(stage.calls),
+            began=began,
+            ended=course.ended,
+            code=course.code,
+            why_killed=course.why_killed,
+            termination=_read(termination),
+            replaced=not termination.exists() or termination.stat().st_ino != inode,
+            leaked=running.leaked,
+            output=running.output,
+            stopped=course.stopped,
+            grace=scene.grace,
+            held=scene.works_long or (scene.hold > 0 and any(call.of_models for call in stage.calls)),
+            final=stage.final,
+            shaken_off=stage.shaken_off is not None,
+        )
+
+
+@dataclass(slots=True)
+class _Course:
+    ended: float = 0.0
+    code: int | None = None
+    why_killed: str = ""
+    stopped: float | None = None
+
+
+def _follow(scene: Scene, stage: Stage, running: Running, began: float, stopping: threading.Event) -> _Course:
+    """Wait for the program's end; tell it to stop when the scene says so, and see that it does not go on for ever."""
+    course = _Course()
+    while (code := running.poll()) is None:
+        now = time.monotonic()
+        if stopping.wait(_POLL_SECONDS):
+            raise Stopped
+        running.watch(stage.tokens)
+        if course.stopped is None and scene.stop is not None:
+            at = scene.stop(stage)
+            if at is not None and now >= at:
+                course.stopped = now
+                running.tell_to_stop()
+        if course.stopped is not None and now > course.stopped + scene.grace + _LATE_SECONDS:
+            course.why_killed = f"did not stop in the {scene.grace:.0f} s that it had after SIGTERM"
+        elif now > began + scene.limit:
+            course.why_killed = f"did not end within {scene.limit:.0f} s"
+        elif stage.hopeless:
+            course.why_killed = "was refused for its token again and again"
+        if course.why_killed:
+            break
+    course.ended, course.code = time.monotonic(), code
+    return course
+
+
+@contextmanager
+def _ended(running: Running) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        running.end()
+
+
+class _Mount:
+    """The folder with the token, renewed as a kubelet does it: by a link to another folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._written = 0
+        folder.mkdir(mode=0o755)
+
+    def write_token(self, token: str) -> None:
+        """Put a token in the place of the one before."""
+        self._written += 1
+        data = self.folder / f"..{self._written}"
+        data.mkdir(mode=0o755)
+        (data / "token").write_text(token)
+        link, new = self.folder / "..data", self.folder / "..data_tmp"
+        new.symlink_to(data.name)
+        new.replace(link)
+        if not (self.folder / "token").is_symlink():
+            (self.folder / "token").symlink_to("..data/token")
+
+
+def _certificates(folder: Path, mount: _Mount, tls: str) -> Certified | None:
+    """Make the server's certificate, and put the authority into the mount that the program is to check it with."""
+    if not tls:
+        return None
+    made = []
+    for name in ("own", "other"):
+        (folder / name).mkdir(mode=0o700)
+        made.append(certified(folder / name, now=datetime.now(UTC)))
+    own, other = made
+    (mount.folder / Path(contract.GATEWAY_CA_FILE).name).write_bytes(own.authority.read_bytes())
+    return own if tls == "own" else other
+
+
+def _variables(scene: Scene, url: str) -> dict[str, str]:
+    engine = {contract.ENV_ENGINE: scene.engine} if scene.engine else {}
+    return {
+        contract.ENV_GATEWAY_URL: url,
+        contract.ENV_MODELS_URL: f"{url}{MODELS}",
+        contract.ENV_NAMESPACE: scene.attempt["namespace"],
+        contract.ENV_JOB: scene.attempt["job"],
+        contract.ENV_START: str(scene.attempt["start"]),
+        contract.ENV_GRACE_SECONDS: f"{scene.grace:.0f}",
+        **engine,
+    }
+
+
+def _read(file: Path) -> bytes:
+    """The termination file, of which a kubelet would not read more than this."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return b""
+    with os.fdopen(descriptor, "rb") as opened:
+        return opened.read(64 * 1024)

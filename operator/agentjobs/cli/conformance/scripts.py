@@ -1,0 +1,162 @@
+"""What gateways answer in situations, where it is not the usual, and when programs are told to stop.
+
+A script is made for each situation that is played, and may remember what it answered.
+"""
+
+import itertools
+from typing import Final
+
+from agentjobs.cli.conformance.seen import Call, first
+from agentjobs.cli.conformance.stage import CUT, LOST, Reply, Script, Stage, refusal
+from agentjobs.contract import Result, Verdict
+
+ASKED_SECONDS: Final = 2.0
+"""What Retry-After says."""
+SOON: Final = 2.0
+"""Seconds from a sign of work until something happens to it."""
+OTHERS: Final = Result(text="The answer of another start.", structured=None, outcome="approved", usage={})
+_AWAY_SECONDS: Final = 5.0
+_LONG: Final = 20.0
+_AWAY: Final = refusal(503, "Unavailable", "The database is away.")
+_BAD: Final = Reply(502, b"<html>Bad Gateway</html>", {"Content-Type": "text/html"})
+_FENCED: Final = refusal(409, "Fenced", "Another pod holds this start.")
+
+
+def usual(stage: Stage) -> Script:
+    """Nothing else than the usual."""
+    return lambda call: None
+
+
+def fenced_at_the_claim(stage: Stage) -> Script:
+    """Another pod holds the start already."""
+    return lambda call: _FENCED if call.claims else None
+
+
+def fenced_later(stage: Stage) -> Script:
+    """Another pod takes the start after the claim."""
+    return lambda call: None if call.claims else _FENCED
+
+
+def fenced_at_work(stage: Stage) -> Script:
+    """Fenced from some seconds on: what a program tells at its beginning is still taken."""
+
+    def script(call: Call) -> Reply | None:
+        claimed = first(stage.calls, lambda one: one.claims and one.status == 200)
+        return _FENCED if claimed is not None and call.at > claimed.at + SOON and not call.claims else None
+
+    return script
+
+
+def away_from_the_claim_on(stage: Stage) -> Script:
+    """The gateway is away for some seconds after the claim."""
+    answers = itertools.cycle((CUT, _AWAY))
+
+    def script(call: Call) -> Reply | None:
+        claimed = first(stage.calls, lambda one: one.claims and one.status == 200)
+        if claimed is None or call.at > claimed.at + _AWAY_SECONDS:
+            return None
+        return next(answers)
+
+    return script
+
+
+def away_at_the_start(stage: Stage) -> Script:
+    """Refused connections are seen to by the scene; then a gateway that is not ready yet."""
+    answers = iter((CUT, _AWAY, _BAD))
+    return lambda call: next(answers, None) if call.claims else None
+
+
+def away_at_the_result(stage: Stage) -> Script:
+    """The result meets everything that can go wrong; at last it is stored, and nobody hears of it."""
+    answers = iter((CUT, _AWAY, _BAD, refusal(500, "InternalError", "A bug."), LOST))
+    return lambda call: next(answers, None) if call.reports else None
+
+
+def never_takes_a_result(stage: Stage) -> Script:
+    """The gateway is away for results."""
+    return lambda call: _AWAY if call.reports else None
+
+
+def never_answers(stage: Stage) -> Script:
+    """The gateway is away."""
+    return lambda call: _AWAY
+
+
+def refuses_the_result(stage: Stage) -> Script:
+    """The gateway refuses a result."""
+
+    def script(call: Call) -> Reply | None:
+        if call.reports and call.document().get("verdict") == Verdict.SUCCEED:
+            return refusal(422, "Invalid", "The result was refused.")
+        return None
+
+    return script
+
+
+def too_many(stage: Stage) -> Script:
+    """Refuses the first request of each kind."""
+    known = set[tuple[str, str]]()
+
+    def script(call: Call) -> Reply | None:
+        kind = (call.method, call.path)
+        if kind in known:
+            return None
+        known.add(kind)
+        return refusal(429, "TooManyRequests", "Ask again later.", retry_after=f"{ASKED_SECONDS:.0f}")
+
+    return script
+
+
+def another_result_is_final(stage: Stage) -> Script:
+    """Another start's result is stored just before."""
+
+    def script(call: Call) -> Reply | None:
+        if call.reports:
+            stage.final = OTHERS
+        return None
+
+    return script
+
+
+def renews_the_token(stage: Stage) -> Script:
+    """The token is renewed at the claim."""
+
+    def script(call: Call) -> Reply | None:
+        if call.claims:
+            stage.renew_token()
+        return None
+
+    return script
+
+
+def budget_is_spent(stage: Stage) -> Script:
+    """Models are refused for the job's budget."""
+    stage.budget_spent = True
+    return lambda call: None
+
+
+def stop_at_work(stage: Stage) -> float | None:
+    """Soon after the first call of a model; without one, some seconds after the claim."""
+    asked = first(stage.calls, lambda call: call.of_models)
+    if asked is not None:
+        return asked.at + SOON
+    claimed = first(stage.calls, lambda call: call.claims and call.status == 200)
+    return None if claimed is None else claimed.at + 2 * SOON
+
+
+def stop_at_the_report(stage: Stage) -> float | None:
+    """Soon after the first report."""
+    reported = first(stage.calls, lambda call: call.reports)
+    return None if reported is None else reported.at + SOON
+
+
+def stop_at_the_claim(stage: Stage) -> float | None:
+    """Soon after the program asked for its attempt."""
+    claimed = first(stage.calls, lambda call: call.claims)
+    return None if claimed is None else claimed.at + SOON
+
+
+def stop_at_the_handshake(stage: Stage) -> float | None:
+    """Soon after the first connection that came to nothing; of a program that makes none, after a while."""
+    asked = stage.shaken_off or (stage.calls[0].at if stage.calls else None)
+    return stage.began + _LONG if asked is None else asked + SOON

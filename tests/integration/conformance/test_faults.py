@@ -1,0 +1,111 @@
+"""Each check finds the fault that it is there for, and finds nothing in a program without one."""
+
+import pytest
+
+from agentjobs.cli.conformance.situations import SITUATIONS
+
+SCHEMA = {
+    "output": {
+        "schema": {"type": "object", "properties": {"mood": {"type": "string"}}, "required": ["mood"]},
+        "outcomeKey": "mood",
+    }
+}
+# Of these a program without a fault takes as long as they last.
+SLOW = {"fenced-at-work", "heartbeat", "away-for-good"}
+
+FAULTS = [
+    ("success", "hangs", "did not end within"),
+    ("success", "floods", "did not end within"),
+    ("success", "reports-first", "its first request was POST"),
+    ("success", "no-token", "with no token"),
+    ("success", "key-of-its-own", "asked a model with another token"),
+    ("success", "wrong-event", "POST /v1/attempt/events was refused with 422"),
+    ("success", "wrong-result", "PUT /v1/attempt/result was refused with 422"),
+    ("success", "replaces-the-file", "put another file in the place"),
+    ("success", "no-json", "cannot be read"),
+    ("success", "no-message", "left no termination message"),
+    ("success", "uid-of-its-own", "has uid 'another'"),
+    ("success", "start-of-its-own", "has start 1"),
+    ("success", "exits-with-1", "exited with 1 and left the verdict Succeed"),
+    ("success", "never-reports", "no result is stored"),
+    ("success", "fails-after-all", "its result was stored, and it left the verdict Retry"),
+    ("success", "another-summary", "is not the beginning of the final result"),
+    ("success", "prints-its-token", "printed the pod's token"),
+    ("success", "token-in-an-event", "in a path or a body"),
+    ("long-texts", "endless-summary", "of which the kubelet keeps 4096"),
+    ("already-answered", "works-again", "asked a model, although the attempt has a `result`"),
+    ("fenced-at-the-claim", "talks-when-fenced", "left a termination message after 409"),
+    ("fenced-at-the-claim", "other-code-when-fenced", "exited with 1 after 409"),
+    ("fenced-later", "never-reports", "nothing that could be answered with 409"),
+    ("fenced-later", "deaf-to-fences", "left a termination message after 409"),
+    ("away-at-the-start", "tries-once", "it should succeed"),
+    ("away-in-the-middle", "tries-once", "it should succeed"),
+    ("away-at-the-result", "tries-once", "it should succeed"),
+    ("away-at-the-result", "reports-anew", "reported different things"),
+    ("away-for-good", "impatient", "gave up"),
+    ("too-many-requests", "hasty", "after 429 with Retry-After: 2"),
+    ("result-refused", "success-when-refused", "although the gateway refused its result"),
+    ("another-is-final", "deaf-to-the-final-result", "outcome None: it is the final result's"),
+    ("another-is-final", "no-outcome", "outcome None: it is the final result's"),
+    ("told-to-stop", "deaf-to-sigterm", "did not stop in the"),
+    ("told-to-stop", "success-when-stopped", "although it was told to stop before its work was done"),
+    ("told-to-stop", "silent-when-stopped", "left no termination message when it was told to stop"),
+    ("told-to-stop", "a-failure-when-stopped", "left Fail AgentError when it was told to stop"),
+    ("told-to-stop-early", "success-when-stopped", "although no result could be stored"),
+    ("told-to-stop-late", "success-when-stopped", "although no result could be stored"),
+    ("token-renewed", "old-token", "with a token that had been renewed"),
+    ("tls", "no-authority", "did not end within"),
+    ("tls-of-another", "trusts-everybody", "whose certificate is not signed by"),
+    ("budget", "success-without-model", "although the model was refused"),
+    ("budget", "retries-402", "left Retry BudgetExceeded after 402"),
+    ("structured", "no-structure", "has no `structured`"),
+    ("structured", "misfit", "does not fit output.schema"),
+    ("structured", "no-outcome-of-its-own", "the outcome of its result is None"),
+]
+
+
+@pytest.mark.parametrize("name", [one.name for one in SITUATIONS if one.name not in SLOW])
+def test_a_program_without_a_fault_passes(judged, name):
+    judgement = judged(name, spec=SCHEMA if name == "structured" else None)
+
+    assert (judgement.faults, judgement.skipped) == ((), "")
+
+
+@pytest.mark.parametrize(("name", "fault", "told"), FAULTS)
+def test_a_fault_is_found(judged, name, fault, told):
+    limit = 3.0 if fault in ("hangs", "floods", "no-authority") else 20.0
+
+    found = judged(name, fault, spec=SCHEMA if name == "structured" else None, limit=limit).faults
+
+    assert any(told in one for one in found), found
+
+
+def test_a_token_that_is_refused_for_ever_ends_the_situation(judged):
+    found = judged("token-renewed", "old-token", works=0).faults
+
+    assert any("refused for its token again and again" in one for one in found), found
+
+
+@pytest.mark.parametrize(
+    ("name", "fault", "told"),
+    [
+        pytest.param("heartbeat", "no-heartbeat", "nothing was heard of it for", id="silence"),
+        pytest.param("fenced-at-work", "no-heartbeat", "did not hear of 409 Fenced", id="a-fence-unheard"),
+    ],
+)
+def test_silence_at_work_is_found(judged, name, fault, told):
+    found = judged(name, fault, works=34, limit=40.0).faults
+
+    assert any(told in one for one in found), found
+
+
+@pytest.mark.parametrize("name", ["heartbeat", "fenced-at-work"])
+def test_a_program_that_beats_at_work_passes(judged, name):
+    assert judged(name).word == "Passed"
+
+
+@pytest.mark.parametrize("name", ["heartbeat", "fenced-at-work", "told-to-stop", "budget"])
+def test_what_an_early_end_hides_is_not_judged(judged, name):
+    judgement = judged(name, works=0) if name == "budget" else judged(name, "hides")
+
+    assert (judgement.word, judgement.faults) == ("Skipped", ())
