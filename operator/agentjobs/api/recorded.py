@@ -26,6 +26,15 @@ class Recorded(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
+class RecordedWorkspace(Recorded):
+    """What was published of a job's workspace; `branch` is empty where nothing had changed."""
+
+    branch: str
+    commit: str
+    pull_request: str | None = None
+    """Its address, for people."""
+
+
 class RecordedJob(Recorded):
     """A job. `phase` is `Deleted` when its object went before it ended."""
 
@@ -49,6 +58,8 @@ class RecordedJob(Recorded):
     """`spec.partitionKey` as accepted, empty for none."""
     cost_usd: Dollars | None = Field(default=None, alias="costUSD")
     """What its model calls cost so far; null where none through the proxy has ended."""
+    workspace: RecordedWorkspace | None = None
+    """Null for a job that published nothing, or has none."""
 
 
 class RecordedJobs(Recorded):
@@ -198,3 +209,5 @@ class RecordedResult(Recorded):
     name: str
     phase: str
     result: Result
+    workspace: RecordedWorkspace | None = None
+    """Null for a job that published nothing, or has none."""

@@ -169,10 +169,12 @@ def _result(http: "Blocking", one: Target) -> dict[str, Any]:
 
     place = f"{_jobs(one.do.namespace)}/{quote(one.name, safe='')}"
     try:
-        found: dict[str, Any] = _get(http, f"{place}/result")["result"]
+        told = _get(http, f"{place}/result")
     except NoResult:
         raise Failure(why_no_result(_get(http, place)["job"])) from None
-    return found
+    found: dict[str, Any] = told["result"]
+    # Of a gateway from before there were workspaces nothing is said.
+    return {**found, "workspace": told["workspace"]} if told.get("workspace") else found
 
 
 def why_no_result(job: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from agentjobs import contract
-from agentjobs.cli.printing import NARROW, age, counted, dollars, facts, lasted, table
+from agentjobs.cli.printing import NARROW, age, counted, dollars, facts, lasted, published_words, table
 
 if TYPE_CHECKING:
     from agentjobs.api.recorded import Event
@@ -55,9 +55,14 @@ def story_head(job: Mapping[str, Any], starts: Sequence[Mapping[str, Any]]) -> s
             "Schedule": job.get("schedule"),
             "Partition": job.get("partitionKey"),
             "Used": used and used_words(total, cost_of(starts)),
+            "Published": _published(job.get("workspace")),
             "Uid": job["uid"],
         }
     )
+
+
+def _published(told: Mapping[str, Any] | None) -> str:
+    return published_words(told["branch"], told["commit"], told.get("pullRequest") or "") if told else ""
 
 
 def starts_table(starts: Sequence[Mapping[str, Any]], told: Told, steps: Mapping[int, str] | None = None) -> str:

@@ -40,7 +40,7 @@ class TreeJob:
     finished: datetime | None
     cost_usd: Decimal | None
     branch: str
-    """That was published of its workspace; empty for none, and where its object is gone."""
+    """That was published of its workspace; empty for none."""
     commit: str
     pull_request: str
     is_there: bool
@@ -144,6 +144,7 @@ def _add(job: Job, found: dict[str, TreeJob]) -> None:
 
 
 def _recorded(job: RelatedJob) -> TreeJob:
+    told = job.workspace
     return TreeJob(
         name=job.name,
         uid=job.uid,
@@ -154,9 +155,9 @@ def _recorded(job: RelatedJob) -> TreeJob:
         created=job.created,
         finished=job.finished,
         cost_usd=job.cost_usd,
-        branch="",
-        commit="",
-        pull_request="",
+        branch=told.branch if told else "",
+        commit=told.commit if told else "",
+        pull_request=(told.pull_request or "") if told else "",
         is_there=False,
     )
 

@@ -138,7 +138,9 @@ async def get_result(namespace: Namespace, name: Name, history: History, budget:
         result = await history.result(job.uid)
     if result is None:
         raise Problem(404, "NoResult", f"AgentJob {job.name!r} has no result; its phase is {job.phase}.")
-    return json_answer({"uid": job.uid, "name": job.name, "phase": job.phase, "result": result})
+    published = None if job.workspace is None else job.workspace.model_dump(by_alias=True)
+    told = {"uid": job.uid, "name": job.name, "phase": job.phase, "result": result, "workspace": published}
+    return json_answer(told)
 
 
 @router.get(

@@ -252,6 +252,7 @@ class MemoryOperator(MemoryRows):
                 cleaned = replace(record, reason=clean_text(record.reason), message=clean_text(record.message))
                 if job.transitions.setdefault(number, cleaned) is cleaned:
                     _notify(job, record, self.now())
+                job.workspace = job.workspace or record.workspace
                 if record.finished:
                     _finalize(job)
                     self.slots.release_all(key.uid)

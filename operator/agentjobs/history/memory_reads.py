@@ -10,6 +10,7 @@ from agentjobs.api.recorded import (
     RecordedStart,
     RecordedStep,
     RecordedTree,
+    RecordedWorkspace,
     RelatedJob,
     Story,
     Transition,
@@ -183,6 +184,7 @@ def _recorded_job(job: MemoryJob) -> RecordedJob:
         template=_template(job.resolved),
         partition_key=clean_text(partition or ""),
         cost_usd=cost_of(job),
+        workspace=None if job.workspace is None else RecordedWorkspace.model_validate(job.workspace),
     )
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from msgspec import Raw
 
+from agentjobs.contract import Published
 from agentjobs.history.outbox_rows import event_of
 from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartEnd, StartRecord, TransitionRecord
 from agentjobs.history.sanitize import clean_text, dump_json
@@ -84,5 +85,10 @@ def transition_row(record: TransitionRecord) -> Row:
         "reason": clean_text(record.reason),
         "message": clean_text(record.message),
         "finished": record.finished,
+        "workspace": _cleaned(record.workspace),
         **event_of(record),
     }
+
+
+def _cleaned(told: Published | None) -> Row | None:
+    return None if told is None else {name: clean_text(str(value)) for name, value in told.items()}

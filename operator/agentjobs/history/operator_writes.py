@@ -317,6 +317,7 @@ class OperatorWrites:
         changed = [transition_row(each) for each in _of(TransitionRecord, batch)]
         await _execute(tx, "insert_transitions", changed)
         await _execute(tx, "move", changed)
+        await _execute(tx, "published", [each for each in changed if each["workspace"] is not None])
         finished = sorted({each["uid"] for each in changed if each["finished"]})
         if finished:
             await tx.execute(_SQL["finalize_results"], {"uids": finished})

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from msgspec import Raw, Struct
 
-from agentjobs.contract import Resolved
+from agentjobs.contract import Published, Resolved
 from agentjobs.core.queues.policy import Rate
 
 
@@ -208,6 +208,8 @@ class TransitionRecord:
     finished: bool = False
     details: EventDetails | None = None
     """For the sinks that the job names, where its phase is an event."""
+    workspace: Published | None = None
+    """What was published of its workspace, of the transition that ended it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,10 +82,12 @@ async def test_steps_of_one_start_without_what_they_gave(http, history, job):
 async def test_a_result_and_its_absence(http, history, job):
     nothing = await http.get(f"{JOBS}/hello/result", headers=AS_ADA)
     job.result = {"text": "hi", "structured": {"a": 1}, "usage": {"llmCalls": 1}, "outcome": "fix"}
+    job.workspace = {"branch": "agents/x", "commit": "0a1b"}
     found = await http.get(f"{JOBS}/hello/result", headers=AS_ADA)
 
     assert (nothing.status_code, nothing.json()["reason"]) == (404, "NoResult")
-    assert found.json() == {"uid": "u1", "name": "hello", "phase": "Succeeded", "result": job.result}
+    told = {"uid": "u1", "name": "hello", "phase": "Succeeded", "result": job.result}
+    assert found.json() == {**told, "workspace": {**job.workspace, "pullRequest": None}}
 
 
 async def test_the_accepted_spec_is_for_those_who_may_read_config_maps(http, kube, history, job):

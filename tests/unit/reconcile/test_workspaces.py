@@ -3,12 +3,15 @@
 import pytest
 
 from agentjobs.api.conditions import Phase
-from agentjobs.contract import ANNOTATION_WORKTREE, Verdict
+from agentjobs.api.job.status import PublishedWorkspace
+from agentjobs.contract import ANNOTATION_WORKTREE, EXIT_CODES, Published, TerminationMessage, Verdict
 from agentjobs.core.pods.claims import CACHE_CLAIM
 from agentjobs.core.pods.defaults import Storage
 from agentjobs.errors import Denied, Invalid
 
 GIT = {"url": "https://github.com/acme/papers"}
+PUBLISHED = Published(branch="agents/x", commit="0a1b")
+PUBLISHING = {"git": GIT, "publish": {"mode": "Branch", "branch": "agents/x", "secretRef": {"name": "writer"}}}
 NAMED = {"git": GIT, "worktree": {"mode": "Named", "name": "papers"}, "size": "2Gi"}
 
 
@@ -18,6 +21,23 @@ def claims(world):
 
 def said(world, reason="VolumeClaimUnusable", name="hello"):
     return [one.message for one in world.status(name).conditions if one.reason == reason]
+
+
+def publish(world, pod, verdict, reason="", published=None):
+    """The runner of a pod answers, and what publishes ends with a word; without a verdict it goes on."""
+    start = int(pod["metadata"]["name"].rpartition("-")[2])
+    uid = pod["metadata"]["ownerReferences"][0]["uid"]
+    world._answer(pod, start, None, None)
+
+    def ended(verdict, reason="", published=None):
+        word = TerminationMessage(verdict, reason, "because", start, uid, published=published)
+        return {"terminated": {"exitCode": EXIT_CODES[verdict], "message": word.dump()}}
+
+    first = [{"name": name, "state": ended(Verdict.SUCCEED)} for name in ("workspace", "runner")]
+    last = ended(verdict, reason, published) if verdict else {"running": {}}
+    phase = "Running" if verdict is None else "Succeeded" if verdict is Verdict.SUCCEED else "Failed"
+    statuses = [{"name": "publish", "state": last}]
+    world._pod_status(pod, phase=phase, initContainerStatuses=first, containerStatuses=statuses)
 
 
 async def made(world, workspace=NAMED, **job):
@@ -149,3 +169,61 @@ async def test_a_name_that_has_its_value_later_is_not_tried(world):
     (claim,) = claims(world)
 
     assert claim["metadata"]["name"].startswith("worktree-of-hello-")
+
+
+async def test_a_job_ends_with_what_its_second_start_published(world):
+    job = world.apply(workspace=PUBLISHING)
+    await world.act()
+    publish(world, world.pods()[0], Verdict.RETRY, "PublishFailed")
+    await world.act(seconds=1)
+    await world.act(seconds=60)
+    publish(world, world.pods()[-1], Verdict.SUCCEED, published=PUBLISHED)
+    await world.act(seconds=1)
+    status = world.status()
+
+    assert (status.phase, status.starts) == (Phase.SUCCEEDED, 2)
+    assert status.result.workspace == PublishedWorkspace("agents/x", "0a1b")
+    assert status.result.structured == {"start": 1}
+    await world.act(seconds=1)
+    (moved,) = [one for one in world.records.values() if getattr(one, "finished", False)]
+    assert moved.workspace == PUBLISHED
+    assert moved.job.uid == job["metadata"]["uid"]
+
+
+async def test_a_pod_that_goes_while_it_publishes_takes_no_success_with_it(world):
+    world.apply(workspace=PUBLISHING)
+    await world.act()
+    publish(world, world.pods()[0], None)
+    await world.act(seconds=1)
+    world._delete(("Pod", "default", "hello-1"))
+    await world.act(seconds=1)
+    await world.act(seconds=60)
+
+    assert world.status().phase is Phase.RUNNING
+    assert world.status().result is None
+    assert [pod["status"] for pod in world.pods()] == [{"phase": "Pending"}]
+
+
+async def test_an_operator_that_comes_later_finds_what_was_published(world):
+    world.apply(workspace=PUBLISHING)
+    await world.act()
+    publish(world, world.pods()[0], Verdict.SUCCEED, published=PUBLISHED)
+    world.restart()
+    await world.act(seconds=1)
+
+    assert world.status().result.workspace == PublishedWorkspace("agents/x", "0a1b")
+
+
+async def test_what_was_published_stays_when_the_answer_comes_later(world):
+    world.apply(workspace=PUBLISHING)
+    await world.act()
+    publish(world, world.pods()[0], Verdict.SUCCEED, published=PUBLISHED)
+    world.history_away = True
+    await world.act(seconds=1)
+    early = world.status().result
+    world.history_away = False
+    await world.act(seconds=60)
+    late = world.status().result
+
+    assert (early.ref, early.workspace) == ("", PublishedWorkspace("agents/x", "0a1b"))
+    assert (bool(late.ref), late.workspace) == (True, early.workspace)

@@ -207,6 +207,12 @@ WHERE jobs.uid = newest.uid
         OR (newest.finished, newest.transition) > (jobs.finished_at IS NOT NULL, jobs.transition)
     );
 
+-- name: published
+UPDATE agentjobs.jobs
+SET workspace = given.workspace
+FROM json_to_recordset(%(rows)s) AS given (uid text, workspace json)
+WHERE jobs.uid = given.uid AND jobs.workspace IS NULL;
+
 -- name: finalize_results
 -- The answer of a job's last start is final once the job has ended, unless another answer is.
 INSERT INTO agentjobs.results (uid, start, result)

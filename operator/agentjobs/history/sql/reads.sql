@@ -17,7 +17,8 @@ SELECT
     jobs.partition_key,
     coalesce(newest.attempt, 0) AS attempts,
     coalesce(newest.start, 0) AS starts,
-    (SELECT sum(cost) FROM agentjobs.model_spend AS spend WHERE spend.uid = jobs.uid) AS cost_usd
+    (SELECT sum(cost) FROM agentjobs.model_spend AS spend WHERE spend.uid = jobs.uid) AS cost_usd,
+    jobs.workspace
 FROM agentjobs.jobs
 LEFT JOIN LATERAL (
     SELECT start, attempt FROM agentjobs.starts WHERE starts.uid = jobs.uid ORDER BY start DESC LIMIT 1
@@ -46,6 +47,7 @@ SELECT
     coalesce(newest.attempt, 0) AS attempts,
     coalesce(newest.start, 0) AS starts,
     (SELECT sum(cost) FROM agentjobs.model_spend AS spend WHERE spend.uid = jobs.uid) AS cost_usd,
+    jobs.workspace,
     jobs.spec_hash
 FROM agentjobs.jobs
 LEFT JOIN LATERAL (
@@ -100,6 +102,7 @@ SELECT
     coalesce(newest.attempt, 0) AS attempts,
     coalesce(newest.start, 0) AS starts,
     (SELECT sum(cost) FROM agentjobs.model_spend AS spend WHERE spend.uid = jobs.uid) AS cost_usd,
+    jobs.workspace,
     jobs.parent_uid,
     (SELECT results.result ->> 'outcome' FROM agentjobs.results WHERE results.uid = jobs.uid) AS outcome
 FROM chosen

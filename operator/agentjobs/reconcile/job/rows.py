@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from agentjobs.api.conditions import Condition, ConditionType, Phase, find_condition
 from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, ResultSummary, Usage
-from agentjobs.contract import Result, cut
+from agentjobs.contract import Published, Result, cut
 from agentjobs.core.job.ended import KnownJob
 from agentjobs.core.job.observation import FinalResult, Job, Progress
 from agentjobs.core.job.progress import checkpoint_of
@@ -49,7 +49,18 @@ def transition(job: Job, status: AgentJobStatus) -> TransitionRecord:
         message=last.message if last else "",
         finished=phase.is_terminal,
         details=event_details(status),
+        workspace=_published(status),
     )
+
+
+def _published(status: AgentJobStatus) -> Published | None:
+    told = status.result.workspace if status.result else None
+    if told is None:
+        return None
+    found = Published(branch=told.branch, commit=told.commit)
+    if told.pull_request:
+        found["pullRequest"] = told.pull_request
+    return found
 
 
 def event_details(status: AgentJobStatus) -> EventDetails:

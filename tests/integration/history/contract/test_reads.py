@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from agentjobs import errors
-from agentjobs.contract import Event, Result, ResultDocument
+from agentjobs.contract import Event, Published, Result, ResultDocument
 from agentjobs.history.records import Acceptance
 
 HOSTILE = "NUL \x00, half \ud800, '; DROP TABLE jobs; --, 🙂"
@@ -213,3 +213,19 @@ async def test_the_jobs_of_a_template_are_found_by_its_name(operator, gateway, a
     assert (await gateway.jobs("default", template="")).items == []
     assert (await gateway.job("default", "none")).template == ""
     assert (await gateway.parameters("of"), await gateway.parameters("none")) == ({"repo": "$(x)"}, None)
+
+
+async def test_what_was_published_is_read_with_its_job_and_written_once(operator, gateway, a_job):
+    one, other = (
+        Published(branch="agents/x", commit="0a1b", pullRequest="https://git/1"),
+        Published(branch="", commit=""),
+    )
+    ended = a_job("coded").transition(2, "Succeeded", finished=True)
+    await operator.write([replace(ended, workspace=one), a_job("plain").transition(1, "Running")])
+    await operator.write([replace(ended, workspace=other)])
+    jobs = {job.uid: job for job in (await gateway.jobs("default")).items}
+
+    assert jobs["coded"].workspace.model_dump(by_alias=True) == one
+    assert jobs["plain"].workspace is None
+    assert (await gateway.job("default", "coded")).workspace == jobs["coded"].workspace
+    assert [job.workspace for job in (await gateway.tree("default", "coded")).items] == [jobs["coded"].workspace]
