@@ -225,16 +225,17 @@ class State:
         await self.expiries.run(lambda name: self.queue.add(AGENTJOBS.key(name)), now=self._now)
 
     def hold_claim(self, name: JobName) -> None:
-        """Count what a job's claim holds: a slot and a session. Call it again when the session becomes known."""
+        """Count what a job's claim holds: a slot and its locks. Call it again when these become known."""
         job = self.jobs.get(name)
         holding = None
         if isinstance(job, Job) and job.active is not None:
             queue = _queue_of(job)[1]
-            holding = Holding(job.uid, self.specs.lock(job), queue, job.uid, partition=self.specs.partition(job))
+            more = {"partition": self.specs.partition(job), "worktree": self.specs.worktree(job)}
+            holding = Holding(job.uid, self.specs.lock(job), queue, job.uid, **more)
         self.slots.hold(name[0], ("claim", name), holding)
 
     def _hold_pod(self, name: JobName) -> None:
-        """Count what a pod holds until it ends: always its session, and a slot if its job is gone."""
+        """Count what a pod holds until it ends: always its locks, and a slot if its job is gone."""
         pod = self.pods.get(name)
         holding = None
         if pod is not None and not pod.ended and pod.owner_uid is not None:
@@ -243,7 +244,8 @@ class State:
             active = job.active if isinstance(job, Job) and not is_orphan else None
             is_claimed = active is not None and active.start == pod.start
             told = "" if is_claimed else f"pod {pod.name}, which has not ended"
-            holding = Holding(pod.owner_uid, pod.session, pod.queue if is_orphan else None, pod.uid, told)
+            queue = pod.queue if is_orphan else None
+            holding = Holding(pod.owner_uid, pod.session, queue, pod.uid, told, worktree=pod.worktree)
         self.slots.hold(name[0], ("pod", name), holding)
 
     def memo(self, job: Job) -> JobMemo:
@@ -307,6 +309,7 @@ class State:
             partition=self.specs.partition(job),
             since=since or self.slots.waits_since(queue, job) or self._now().replace(microsecond=0),
             is_new=not job.accepted,
+            worktree=self.specs.worktree(job),
         )
         if not self.slots.has_asked(queue, candidate):
             self.slots.ask(queue, candidate)

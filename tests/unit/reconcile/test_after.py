@@ -260,6 +260,15 @@ async def test_an_answer_does_not_choose_for_whom_a_job_is(world):
     assert world.status("join").reason == "UnresolvedReference"
 
 
+async def test_an_answer_does_not_choose_whose_files_a_job_works_on(world):
+    worktree = {"mode": "Named", "name": "$(after.plan.branch)"}
+    git = {"url": "https://git.example.com/shop.git"}
+    world.apply("join", after={"jobs": ["plan"]}, workspace={"git": git, "worktree": worktree})
+    await world.act()
+
+    assert world.status("join").reason == "UnresolvedReference"
+
+
 async def test_a_waiting_job_can_be_cancelled(world):
     world.apply("join", after={"jobs": ["never"]})
     await world.act()

@@ -90,6 +90,8 @@ def _text_problems(spec: Raw, jobs: list[str]) -> Iterator[Problem]:
         read = after_name(name)
         if path == ("partitionKey",):
             cure = "must not be here: an answer may not choose for whom a job is"
+        elif path == ("workspace", "worktree", "name"):
+            cure = "must not be here: an answer may not choose whose files a job works on"
         elif name == RESULTS or (read is not None and read.job in jobs):
             continue
         else:

@@ -8,11 +8,12 @@ The order, which docs/reference/queue-order.md tells users:
    ago, first one that had none.
 4. Age: the job that was created first; then its name.
 
-Passed over, never waited for: a job whose session is in use, or whose partition has all its slots, its starts of the
-period, or its budget. While a slot is free, and the queue has starts left, one job that may have it gets it.
+Passed over, never waited for: a job whose session or worktree is in use, or whose partition has all its slots, its
+starts of the period, or its budget. While a slot is free, and the queue has starts left, one job that may have it gets
+it. Who starts takes all its locks at once, so no job holds one while it waits for another.
 
 `Queues` holds what the decision depends on for one namespace: the entries of waiting jobs, the holders of slots, the
-users of sessions. It takes in each change and keeps its answers up to date, so that a start costs O(log n) and a full
+users of locks. It takes in each change and keeps its answers up to date, so that a start costs O(log n) and a full
 queue nothing, however many jobs wait. The decision is one synchronous call. No I/O, no clock.
 """
 
@@ -32,11 +33,13 @@ from agentjobs.core.queues.requests import (
     Granted,
     Holding,
     JobName,
+    Lock,
     QueueEntry,
     Refusal,
     Rejection,
     SessionLock,
     Users,
+    WorktreeLock,
 )
 
 __all__ = (
@@ -58,6 +61,7 @@ __all__ = (
     "SessionLock",
     "Stop",
     "Strategy",
+    "WorktreeLock",
 )
 
 
@@ -66,7 +70,7 @@ class Admission:
     """The answer for one queue."""
 
     admitted: tuple[JobName, ...] = ()
-    """Jobs that start now, in order. Each has its slot reserved, and its session, until it leaves."""
+    """Jobs that start now, in order. Each has its slot reserved, and its locks, until it leaves."""
     refused: Mapping[JobName, Refusal] = field(default_factory=dict)
     """Jobs that wait, with the reason: only those whose answer is new or has changed."""
     rejected: Mapping[JobName, Rejection] = field(default_factory=dict)
@@ -186,8 +190,8 @@ class Queues:
             self._take(source, holding)
         if before is not None:
             self._give_back(source, before, holding)
-        for session in {one.session for one in (before, holding) if one is not None and one.session is not None}:
-            self._session_changed(session)
+        for lock in dict.fromkeys(lock for one in (before, holding) if one is not None for lock in one.locks):
+            self._lock_changed(lock)
 
     def admit(self, queue: str, policy: QueuePolicy, now: datetime) -> Admission:
         """Answer all requests of a queue at once.
@@ -215,33 +219,35 @@ class Queues:
         return answer
 
     def _grant(self, line: Line, entry: QueueEntry) -> None:
-        """Reserve the slot and the session until the job's claim is seen, or it leaves."""
+        """Reserve the slot and all locks until the job's claim is seen, or it leaves."""
         one, entry.told = entry.candidate, entry.answer if isinstance(entry.answer, Refusal) else None
         entry.answer = Granted()
-        self.hold(_reservation(one.key), Holding(one.uid, one.lock, entry.queue, one.uid, partition=one.partition))
+        more = {"partition": one.partition, "worktree": one.worktree}
+        self.hold(_reservation(one.key), Holding(one.uid, one.lock, entry.queue, one.uid, **more))
         line.granted(entry)
 
     def _take(self, source: Hashable, holding: Holding) -> None:
-        if holding.session is not None:
-            self._users.setdefault(holding.session, {})[source] = holding
+        for lock in holding.locks:
+            self._users.setdefault(lock, {})[source] = holding
         if holding.queue is not None:
             self._line(holding.queue).take(holding.holder, holding.partition)
 
     def _give_back(self, source: Hashable, before: Holding, after: Holding | None) -> None:
-        if before.session is not None and (after is None or after.session != before.session):
-            users = self._users[before.session]
-            del users[source]
-            if not users:
-                del self._users[before.session]
+        for lock in before.locks:
+            if after is None or lock not in after.locks:
+                users = self._users[lock]
+                del users[source]
+                if not users:
+                    del self._users[lock]
         if before.queue is not None:
             line = self._lines[before.queue]
             if line.give_back(before.holder, before.partition) and line.waiting:
                 self.woken.add(before.queue)
             self._forget(before.queue, line)
 
-    def _session_changed(self, session: SessionLock) -> None:
-        """A session is shared by all queues of the namespace, of which there are few."""
-        self.woken.update(name for name, line in self._lines.items() if line.session_changed(session))
+    def _lock_changed(self, lock: Lock) -> None:
+        """A lock is shared by all queues of the namespace, of which there are few."""
+        self.woken.update(name for name, line in self._lines.items() if line.lock_changed(lock))
 
     def _line(self, queue: str) -> Line:
         line = self._lines.get(queue)

@@ -1,6 +1,6 @@
 """One queue: the jobs that wait in it, in order, who holds its slots, and what waiting jobs are told.
 
-Events (a job joins or leaves, a slot is taken or free, a session changes) note what they touch; a look at the queue
+Events (a job joins or leaves, a slot is taken or free, a lock changes) note what they touch; a look at the queue
 brings its order up to date for that alone. A look at a queue in which nothing happened costs nothing.
 """
 
@@ -14,9 +14,9 @@ from typing import Any, Final
 from agentjobs.core.queues import sentences
 from agentjobs.core.queues.heaps import Heap
 from agentjobs.core.queues.limits import NEVER, Limits
-from agentjobs.core.queues.partition import Group, Partition
+from agentjobs.core.queues.partition import Group, Partition, WorktreeGroup, names
 from agentjobs.core.queues.policy import QueuePolicy, Strategy
-from agentjobs.core.queues.requests import JobName, QueueEntry, Refusal, Rejection, SessionLock, Users
+from agentjobs.core.queues.requests import JobName, Lock, QueueEntry, Refusal, Rejection, SessionLock, Users
 from agentjobs.core.queues.starts import Start
 
 MOST_TOLD: Final = 200
@@ -41,10 +41,12 @@ class Line:
     """The queue of that name."""
 
     users: Users
-    """Sessions in use in the namespace; the owner calls `session_changed` when one of them changes."""
+    """Locks in use in the namespace; the owner calls `lock_changed` when one of them changes."""
     limits: Limits
     waiting: int = 0
-    _groups: dict[SessionLock, tuple[Group, ...]] = field(default_factory=dict)
+    _groups: dict[Lock, tuple[Group, ...]] = field(default_factory=dict)
+    # Groups of worktrees, by the sessions of their jobs.
+    _of_sessions: dict[SessionLock, dict[WorktreeGroup, None]] = field(default_factory=dict)
     _partitions: dict[str, Partition] = field(default_factory=dict)
     # Idle ones, the one that became it first in front.
     _idle: dict[str, None] = field(default_factory=dict)
@@ -91,8 +93,10 @@ class Line:
         one = entry.candidate
         group = self._group(entry)
         if group is None:
-            group = Group(self._partition(one.partition))
-            self._groups[one.lock] = (*self._groups.get(one.lock, ()), group)
+            group = (WorktreeGroup if one.worktree else Group)(one.group, self._partition(one.partition))
+            self._groups[one.group] = (*self._groups.get(one.group, ()), group)
+        if isinstance(group, WorktreeGroup):
+            self._of_sessions.setdefault(one.lock, {})[group] = None
         entry.level = self._level(entry)
         group.join(entry, next(self._numbers))
         self._note_gain(entry)
@@ -104,46 +108,59 @@ class Line:
         else:
             group.note(entry)
             self._tell_again([entry])
-        self.session_changed(one.lock)
+        self._group_changed(group)
 
     def leave(self, entry: QueueEntry) -> bool:
-        """Remove an entry. True when that may let another of its session start."""
+        """Remove an entry. True when that may let another of its group start."""
         group = self._group_of(entry)
         group.leave(entry)
         self.waiting -= 1
         group.partition.waiting -= 1
         self._new.pop(entry, None)
         self._untold.pop(entry, None)
-        changed = self.session_changed(entry.candidate.lock)
+        session = entry.candidate.lock
+        if isinstance(group, WorktreeGroup) and session not in group.sessions:
+            del self._of_sessions[session][group]
+            if not self._of_sessions[session]:
+                del self._of_sessions[session]
+        changed = self._group_changed(group)
         self._rest(group.partition)
         return changed
 
-    def session_changed(self, session: SessionLock) -> bool:
-        """Take in that the users or the entries of a session changed. True when admission may change something."""
+    def lock_changed(self, lock: Lock) -> bool:
+        """Take in that the users of a lock changed. True when admission may change something."""
         changed = False
-        for group in self._groups.get(session, ()):
-            changed |= self._group_changed(session, group)
+        for group in self._groups.get(lock, ()):
+            changed |= self._group_changed(group)
+        if not isinstance(lock, str):
+            for shared in tuple(self._of_sessions.get(lock, ())):
+                again = shared.session_changed(lock, self.users)
+                self._tell_again(again)
+                changed |= self._group_changed(shared) or bool(again)
         return changed
 
-    def _group_changed(self, session: SessionLock, group: Group) -> bool:
-        users = self.users.get(session, {})
-        before, group.shown = group.shown, group.next(users)
+    def _group_changed(self, group: Group) -> bool:
+        before, group.shown = group.shown, group.next(self.users)
         if before is not group.shown:
             self._offer(before, group)
-        named = tuple((holding.uid, holding.told) for holding in users.values() if holding.told)
-        renamed = named != group.named
-        if renamed:
+        named = names(self.users.get(group.lock, {}).values())
+        changed = named != group.named
+        if changed:
             # Every job that waits for a pod which may never end is told its name, and told again when it ends.
             group.named = named
-            self._tell_again(group.wait_for_session())
-        doubtful = self._judge(session, group)
+            self._tell_again(group.wait_for_lock())
+        if isinstance(group, WorktreeGroup) and group.passed:
+            changed = True
+            self._tell_again(group.passed)
+            group.passed.clear()
+        doubtful = self._judge(group)
         if not group.members:
-            others = tuple(one for one in self._groups[session] if one is not group)
+            others = tuple(one for one in self._groups[group.lock] if one is not group)
             if others:
-                self._groups[session] = others
+                self._groups[group.lock] = others
             else:
-                del self._groups[session]
-        return renamed or doubtful or (group.shown is not None and group.shown is not before)
+                del self._groups[group.lock]
+        return changed or doubtful or (group.shown is not None and group.shown is not before)
 
     def _offer(self, before: QueueEntry | None, group: Group) -> None:
         """Let a group offer the entry that it shows now, in place of another."""
@@ -155,7 +172,7 @@ class Line:
             one = after.candidate
             group.partition.offers.push(after.level, one.created, one.key, after.ticket, after)
             if after not in group.turns:
-                self._tell_again([after])  # if it was told to wait for the session, that is over
+                self._tell_again([after])  # if it was told to wait for a lock, that is over
         self._dirty[group.partition] = None
 
     def look(self, policy: QueuePolicy, now: datetime) -> None:
@@ -211,7 +228,7 @@ class Line:
         if whole is None:
             for partition in self._doubts:
                 for group in partition.doubtful:
-                    self._tell_again([entry for entry in group.turns if entry is not group.shown])
+                    self._tell_again(group.doubted(self.users))
         answers = {entry: self._answer(entry, whole) for entry in self._new}
         self._new.clear()
         self._reject_newest(answers)
@@ -274,7 +291,7 @@ class Line:
         group = self._group_of(entry)
         was_shown = group.shown is entry
         group.join(entry, next(self._numbers))
-        self._group_changed(entry.candidate.lock, group)
+        self._group_changed(group)
         if was_shown and group.shown is entry:
             self._offer(entry, group)
 
@@ -337,17 +354,23 @@ class Line:
         refusal = self.limits.refusal_of(group.partition, whole)
         if refusal is not None and refusal.reason not in sentences.TURNS:
             return refusal
-        others = [holding for holding in self.users.get(one.lock, {}).values() if holding.uid != one.uid]
         waits_for_it = isinstance(known, Refusal) and known.reason == sentences.LOCK
-        if others or waits_for_it:
-            in_use = sentences.in_use(one.lock[2], next((holding.told for holding in others if holding.told), ""))
-            # Behind another entry of a free session the answer stays, unless it names a pod that no longer holds it.
-            stays = known == in_use and entry is not group.shown
-            if (others and (waits_for_it or refusal is None)) or (not others and stays):
-                return in_use
+        in_use = self._in_use(entry)
+        if in_use and (waits_for_it or refusal is None):
+            return known if known in in_use else in_use[0]
+        # Behind another entry of a free lock the answer stays, unless it names a pod that no longer holds it.
+        stays = waits_for_it and not in_use and entry is not group.shown
+        if stays and known in [sentences.in_use(lock, "") for lock in one.locks]:
+            return known
         if isinstance(known, Refusal) and known.reason in sentences.TURNS:
             return known
         return refusal or sentences.no_slot(0, self.limits.queue)
+
+    def _in_use(self, entry: QueueEntry) -> list[Refusal | Rejection]:
+        """What an entry may be told of the locks that keep it."""
+        uid, locks = entry.candidate.uid, entry.candidate.locks
+        by = [(lock, [one.told for one in self.users.get(lock, {}).values() if one.uid != uid]) for lock in locks]
+        return [sentences.in_use(lock, next(filter(None, others), "")) for lock, others in by if others]
 
     def _reject_newest(self, answers: dict[QueueEntry, Refusal | Rejection]) -> None:
         """Let the last of the jobs that have just come end where more wait than may."""
@@ -368,15 +391,14 @@ class Line:
             return
         group = self._group_of(entry)
         group.note(entry)
-        self._judge(entry.candidate.lock, group)
+        self._judge(group)
 
     def _tell_again(self, entries: Iterable[QueueEntry]) -> None:
         self._untold |= dict.fromkeys(entry for entry in entries if entry.answer is not None)
 
-    def _judge(self, session: SessionLock, group: Group) -> bool:
-        """Note whether a session in use has an entry whose answer is that it waits for its turn; True when it has."""
-        count = len(group.turns) - (group.shown in group.turns)
-        doubtful = count > 0 and session in self.users
+    def _judge(self, group: Group) -> bool:
+        """Note whether a lock in use has an entry whose answer is that it waits for its turn; True when it has."""
+        doubtful = group.is_doubted(self.users)
         if doubtful:
             group.partition.doubtful[group] = None
         else:
@@ -414,7 +436,7 @@ class Line:
 
     def _group(self, entry: QueueEntry) -> Group | None:
         one = entry.candidate
-        return next((group for group in self._groups.get(one.lock, ()) if group.partition.key == one.partition), None)
+        return next((group for group in self._groups.get(one.group, ()) if group.partition.key == one.partition), None)
 
     def _group_of(self, entry: QueueEntry) -> Group:
         group = self._group(entry)

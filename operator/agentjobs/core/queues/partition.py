@@ -1,20 +1,27 @@
-"""The jobs of one partition that wait in one queue, without those whose session is in use.
+"""The jobs of one partition that wait in one queue, without those whose session or worktree is in use.
 
-Jobs of one session wait in a group. A group offers its partition at most one job: the one that the session allows to
-start. So a job that waits for its session costs nothing until the session is free, and then only the first job of that
-session is considered. A group is of one session and one partition: no partition's limit delays another's jobs.
+Jobs of one lock wait in a group: of their worktree, else of their session. A group offers its partition at most one
+job: the one that the lock allows to start. So a job that waits for its lock costs nothing until that is free, and then
+only the first job of it is considered. A group is of one lock and one partition: no partition's limit delays another's
+jobs.
+
+Jobs of one worktree may be of any sessions. One that comes up while its session is in use is set aside until that
+changes, so that those behind it come up.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from heapq import heappop
+from typing import Any, ClassVar
 
 from agentjobs.core.queues.heaps import Heap
 from agentjobs.core.queues.policy import ExceededBudget, QueuePolicy
-from agentjobs.core.queues.requests import Holding, QueueEntry
+from agentjobs.core.queues.requests import Holding, Lock, QueueEntry, SessionLock, Users
 from agentjobs.core.queues.sentences import TURNS
 from agentjobs.core.queues.starts import Starts
+
+Names = tuple[tuple[str, str], ...]
 
 
 class _Offers(Heap[QueueEntry]):
@@ -75,7 +82,7 @@ class Partition:
         self.timer: datetime | None = None
         """When it is looked at again, though nothing happens."""
         self.doubtful: dict[Group, None] = {}
-        """Groups whose session is in use, with jobs that were told to wait for their turn."""
+        """Groups whose lock is in use, with jobs that were told to wait for their turn."""
 
     @property
     def is_idle(self) -> bool:
@@ -95,17 +102,21 @@ class Partition:
 
 
 class Group(Heap[QueueEntry]):
-    """The waiting jobs of one session in one partition."""
+    """The waiting jobs of one lock in one partition."""
 
-    __slots__ = ("members", "named", "partition", "shown", "turns")
+    __slots__ = ("lock", "members", "named", "partition", "shown", "turns")
 
-    def __init__(self, partition: Partition) -> None:
+    passed: ClassVar[Sequence[QueueEntry]] = ()
+    """Entries that were set aside since somebody looked."""
+
+    def __init__(self, lock: Lock, partition: Partition) -> None:
         super().__init__()
+        self.lock = lock
         self.partition = partition
         self.members: dict[str, QueueEntry] = {}  # by uid
         self.shown: QueueEntry | None = None
-        # The names of the pods that hold the session, each with the uid of its job.
-        self.named: tuple[tuple[str, str], ...] = ()
+        # What messages call those that hold the lock, each with the uid of its job.
+        self.named: Names = ()
         # Entries whose answer is that they wait for their turn.
         self.turns: dict[QueueEntry, None] = {}
 
@@ -123,16 +134,32 @@ class Group(Heap[QueueEntry]):
         del self.members[entry.candidate.uid]
         self.turns.pop(entry, None)
 
-    def next(self, users: Mapping[Hashable, Holding]) -> QueueEntry | None:
-        """The entry that the session allows to start: the first, or that of the job which alone holds the session."""
-        uids = {holding.uid for holding in users.values()}
-        if not uids:
-            return self.first()
-        return self.members.get(uids.pop()) if len(uids) == 1 else None
+    def next(self, users: Users) -> QueueEntry | None:
+        """The entry that all locks allow to start: the first, or that of the job which alone holds the group's."""
+        holders = users.get(self.lock)
+        if not holders:
+            return self._first(users)
+        uids = {holding.uid for holding in holders.values()}
+        entry = self.members.get(uids.pop()) if len(uids) == 1 else None
+        return entry if entry is not None and self._may_start(entry, users) else None
 
-    def wait_for_session(self) -> list[QueueEntry]:
-        """Entries whose answer is that they wait for the session."""
+    def _first(self, users: Users) -> QueueEntry | None:
+        return self.first()
+
+    def _may_start(self, entry: QueueEntry, users: Users) -> bool:
+        return True
+
+    def wait_for_lock(self) -> list[QueueEntry]:
+        """Entries whose answer is that they wait for a lock."""
         return [entry for entry in self.members.values() if entry.answer and entry not in self.turns]
+
+    def doubted(self, users: Users) -> list[QueueEntry]:
+        """Entries whose answer is that they wait for their turn, while a lock keeps them."""
+        return [entry for entry in self.turns if entry is not self.shown] if self.lock in users else []
+
+    def is_doubted(self, users: Users) -> bool:
+        """Whether there are any."""
+        return self.lock in users and len(self.turns) > (self.shown in self.turns)
 
     def note(self, entry: QueueEntry) -> None:
         """Take in an entry's new answer."""
@@ -140,3 +167,76 @@ class Group(Heap[QueueEntry]):
             self.turns[entry] = None
         else:
             self.turns.pop(entry, None)
+
+
+class WorktreeGroup(Group):
+    """The waiting jobs of one worktree in one partition, of whichever sessions."""
+
+    __slots__ = ("aside", "passed", "session_names", "sessions")
+
+    def __init__(self, lock: Lock, partition: Partition) -> None:
+        super().__init__(lock, partition)
+        self.sessions: dict[SessionLock, dict[QueueEntry, None]] = {}
+        # Entries that came up while their session was in use, with their places in the heap.
+        self.aside: dict[SessionLock, dict[QueueEntry, tuple[Any, ...]]] = {}
+        self.passed: list[QueueEntry] = []  # type: ignore[misc]  # of each group, where there can be any
+        # As `named`, of sessions.
+        self.session_names: dict[SessionLock, Names] = {}
+
+    def join(self, entry: QueueEntry, number: int) -> None:
+        super().join(entry, number)
+        self.sessions.setdefault(entry.candidate.lock, {})[entry] = None
+
+    def leave(self, entry: QueueEntry) -> None:
+        super().leave(entry)
+        session = entry.candidate.lock
+        for found in (self.sessions, self.aside):
+            if (entries := found.get(session)) is not None:
+                entries.pop(entry, None)
+                if not entries:
+                    del found[session]
+        if session not in self.sessions:
+            self.session_names.pop(session, None)
+
+    def session_changed(self, session: SessionLock, users: Users) -> list[QueueEntry]:
+        """Take in that the users of a session changed. Returns the entries whose answer may be out of date."""
+        holders, again = users.get(session, {}), []
+        if (named := names(holders.values())) != self.session_names.get(session, ()):
+            self.session_names[session] = named
+            again = [entry for entry in self.sessions[session] if entry not in self.turns]
+        uids = {holding.uid for holding in holders.values()}
+        if len(uids) < 2:
+            free = [entry for entry in self.aside.get(session, ()) if not uids or entry.candidate.uid in uids]
+            for entry in free:
+                item = self.aside[session].pop(entry)
+                if self.counts(item):
+                    self.push(*item)
+            again += free
+            if session in self.aside and not self.aside[session]:
+                del self.aside[session]
+        return again
+
+    def _first(self, users: Users) -> QueueEntry | None:
+        while (entry := self.first()) is not None:
+            if self._may_start(entry, users):
+                return entry
+            self.aside.setdefault(entry.candidate.lock, {})[entry] = heappop(self._items)
+            self.passed.append(entry)
+        return None
+
+    def _may_start(self, entry: QueueEntry, users: Users) -> bool:
+        holders = users.get(entry.candidate.lock)
+        return not holders or all(holding.uid == entry.candidate.uid for holding in holders.values())
+
+    def doubted(self, users: Users) -> list[QueueEntry]:
+        if self.lock in users:
+            return super().doubted(users)
+        return [entry for entries in self.aside.values() for entry in entries if entry in self.turns]
+
+    def is_doubted(self, users: Users) -> bool:
+        return super().is_doubted(users) or bool(self.aside and self.turns and self.doubted(users))
+
+
+def names(holders: Iterable[Holding]) -> Names:
+    """What messages call those that hold a lock, each with the uid of its job."""
+    return tuple((holding.uid, holding.told) for holding in holders if holding.told)

@@ -7,9 +7,12 @@ from datetime import datetime
 from agentjobs.core.queues.starts import Start
 
 SessionLock = tuple[str, str, str]  # appName, userId, sessionId
+WorktreeLock = str  # the claim of its volume
+Lock = SessionLock | WorktreeLock
+"""What one job at a time uses: a session, or a Named worktree."""
 JobName = tuple[str, str]  # namespace, name
-Users = dict[SessionLock, dict[Hashable, "Holding"]]
-"""Sessions in use, each with what holds it, by source."""
+Users = dict[Lock, dict[Hashable, "Holding"]]
+"""Locks in use, each with what holds it, by source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,18 @@ class Candidate:
     """When it began to wait; None: when it was created."""
     is_new: bool = field(default=False, compare=False)
     """Whether it was never accepted: a full backlog may end it. That it is accepted is no new request."""
+    worktree: WorktreeLock = ""
+    """Empty without a Named worktree. It starts when both locks allow it, and takes both at once."""
+
+    @property
+    def group(self) -> Lock:
+        """The lock by which it waits: those of one worktree stand behind each other, else those of one session."""
+        return self.worktree or self.lock
+
+    @property
+    def locks(self) -> tuple[Lock, ...]:
+        """All that it needs."""
+        return (self.worktree, self.lock) if self.worktree else (self.lock,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +73,24 @@ class Holding:
     """What a claim, a pod that has not ended, or a reservation keeps from other jobs."""
 
     uid: str
-    """Uid of the job. A job never waits for a session that only it holds."""
+    """Uid of the job. A job never waits for a lock that only it holds."""
     session: SessionLock | None = None
     queue: str | None = None
     """The queue in which it takes a slot, None for none."""
     holder: str = ""
     """Who holds the slot: several holdings of one holder take one slot."""
     told: str = ""
-    """How messages name it to jobs that wait for the session; empty for a claimed start, since those change often."""
+    """How messages name it to jobs that wait for a lock; empty for a claimed start, since those change often."""
     partition: str | None = None
     """The partition in which it takes a slot; None when that is not known: then the slot counts in the queue alone."""
+    worktree: WorktreeLock = ""
+    """Empty for none."""
+
+    @property
+    def locks(self) -> tuple[Lock, ...]:
+        """All that it keeps from others."""
+        session = () if self.session is None else (self.session,)
+        return (*session, self.worktree) if self.worktree else session
 
 
 @dataclass(slots=True, eq=False)

@@ -6,7 +6,7 @@ from typing import Final
 from agentjobs.api.conditions import AdmittedReason
 from agentjobs.contract import ErrorClass
 from agentjobs.core.queues.policy import Backlog, ExceededBudget, Rate, Stop
-from agentjobs.core.queues.requests import Refusal, Rejection
+from agentjobs.core.queues.requests import Lock, Refusal, Rejection
 from agentjobs.durations import format_duration, format_time
 
 SLOT: Final = AdmittedReason.WAITING_FOR_SLOT.value
@@ -32,9 +32,10 @@ def no_rate(rate: Rate | None, queue: str, partition: str | None, until: datetim
     return Refusal(RATE, f"{_whose(queue, partition)} has had its {limit}; the next may be at {_clock(until)}")
 
 
-def in_use(session: str, by: str) -> Refusal:
-    """Another job has the session."""
-    return Refusal(LOCK, f"session {session} is in use by {by or 'another job'}")
+def in_use(lock: Lock, by: str) -> Refusal:
+    """Another job has the session or the worktree."""
+    what = f"the worktree in volume {lock}" if isinstance(lock, str) else f"session {lock[2]}"
+    return Refusal(LOCK, f"{what} is in use by {by or 'another job'}")
 
 
 def held(queue: str, stop: Stop) -> Refusal:

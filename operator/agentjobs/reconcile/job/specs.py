@@ -31,7 +31,8 @@ from agentjobs.api.template.read import DEFAULT_QUEUE, read_job
 from agentjobs.bounded import Bounded
 from agentjobs.contract import Resolved
 from agentjobs.core.job.observation import Job
-from agentjobs.core.queues.admission import SessionLock
+from agentjobs.core.pods.claims import worktree_claim
+from agentjobs.core.queues.admission import SessionLock, WorktreeLock
 from agentjobs.core.template.model import AgentTemplate
 from agentjobs.engine.cache import Cache, Name
 
@@ -101,8 +102,8 @@ class Specs:
         self._defaults = defaults
         self._own: Bounded[str, Own] = Bounded(KEPT)
         self._accepted: Bounded[str, Accepted] = Bounded(KEPT)
-        # Version, session, partition.
-        self._places: Bounded[str, tuple[Hashable, SessionLock, str]] = Bounded(KEPT)
+        # Version, session, partition, worktree.
+        self._places: Bounded[str, tuple[Hashable, SessionLock, str, WorktreeLock]] = Bounded(KEPT)
 
     def own(self, job: Job) -> Own:
         """What the object says."""
@@ -203,13 +204,17 @@ class Specs:
         """The job's `partitionKey`, empty without one; names in it have their values."""
         return self._place(job)[2]
 
-    def _place(self, job: Job) -> tuple[Hashable, SessionLock, str]:
+    def worktree(self, job: Job) -> WorktreeLock:
+        """The claim of the job's Named worktree, empty without one."""
+        return self._place(job)[3]
+
+    def _place(self, job: Job) -> tuple[Hashable, SessionLock, str, WorktreeLock]:
         known, found = self._places.get(job.uid), None if job.accepted else self._template(job)
         version = job.generation, None if found is None else found.version
         if known is None or known[0] != version:
             spec = self.in_force(job)
             lock = spec.session_key(name=job.name, uid=job.uid) if spec else self._raw_lock(job)
-            known = (version, lock, self._partition(job, spec))
+            known = (version, lock, self._partition(job, spec), self._worktree(job, spec))
             self._places.put(job.uid, known)
         return known
 
@@ -219,6 +224,16 @@ class Specs:
             return str(accepted.resolved["spec"].get("partitionKey") or "")
         key = spec.partition_key if spec else None
         return expanded(key, names_of(job.object["metadata"], self.own(job).sources.parameters)) if key else ""
+
+    def _worktree(self, job: Job, spec: AgentJobSpec | None) -> WorktreeLock:
+        workspace = spec.workspace if spec else None
+        if workspace is None or (name := workspace.worktree.name) is None:
+            return ""
+        if self._accepted.get(job.uid) is None:
+            name = expanded(name, names_of(job.object["metadata"], self.own(job).sources.parameters))
+            worktree = workspace.worktree.model_copy(update={"name": name})
+            workspace = workspace.model_copy(update={"worktree": worktree})
+        return worktree_claim(workspace)
 
     def _raw_lock(self, job: Job) -> SessionLock:
         """The session as it was accepted, of a job that this version cannot read."""

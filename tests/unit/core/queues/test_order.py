@@ -35,10 +35,17 @@ TURNS = ("WaitingForSlot", "WaitingForRate")
 LOCK, HELD, BUDGET = "WaitingForLock", "QueueHeld", "BudgetHeld"
 
 
-def candidate(name, *, at=NOW, uid=None, priority=2, age=0, waited=None, session=None, partition="", is_new=False):
+def candidate(
+    name, *, at=NOW, uid=None, priority=2, age=0, waited=None, session=None, partition="", is_new=False, worktree=""
+):
     lock = ("app", "user", session or name)
-    since = None if waited is None else at - waited * SECOND
-    return Candidate(("default", name), uid or name, priority, at - age * SECOND, lock, partition, since, is_new)
+    since, created = None if waited is None else at - waited * SECOND, at - age * SECOND
+    return Candidate(("default", name), uid or name, priority, created, lock, partition, since, is_new, worktree)
+
+
+def claim_of(one, queue):
+    """What the claim of a job's start holds."""
+    return Holding(one.uid, one.lock, queue, one.uid, "", one.partition, one.worktree)
 
 
 class Place:
@@ -66,7 +73,7 @@ class Walk:
 
     def held(self):
         for queue, one, _ in self.granted.values():
-            yield Holding(one.uid, one.lock, queue, one.uid, "", one.partition)
+            yield claim_of(one, queue)
         yield from self.holdings.values()
 
     def holders(self, queue, partition=None):
@@ -77,7 +84,7 @@ class Walk:
         }
 
     def others(self, one):
-        return [held for held in self.held() if held.session == one.lock and held.uid != one.uid]
+        return [held for held in self.held() if {*held.locks} & {*one.locks} and held.uid != one.uid]
 
     def level(self, queue, one):
         aging = self.policies[queue].aging
@@ -158,11 +165,27 @@ class Walk:
         found = {}
         for one in self.line(queue):
             if not self.others(one):
-                found.setdefault((one.lock, one.partition), one.key)
+                found.setdefault((one.group, one.partition), one.key)
         for one in self.line(queue):
-            if any(held.session == one.lock for held in self.held()) and not self.others(one):
-                found[one.lock, one.partition] = one.key  # it holds the session itself
+            if any(one.group in held.locks for held in self.held()) and not self.others(one):
+                found[one.group, one.partition] = one.key  # it holds the lock itself
         return set(found.values())
+
+    def may_say(self, key, told):
+        """Whether a job that needs two locks may be told this. Of a free worktree only the first is looked at."""
+        queue, one = self.waiting[key]
+        if told == self.told[key]:
+            return True
+        if self.stop(queue, one.partition):
+            return False
+        firsts, others = self.firsts(queue), self.others(one)
+        if told[0] == LOCK:
+            return key not in firsts and told[1] in ("another job", *(held.told for held in others))
+        ahead = [
+            other.key for other in self.line(queue) if (other.group, other.partition) == (one.group, one.partition)
+        ]
+        is_behind = not firsts.isdisjoint(ahead[: ahead.index(key)])
+        return told[0] in TURNS and is_behind and not any(one.worktree in held.locks for held in others)
 
     def look(self, queue):
         admitted, before = [], dict(self.told)
@@ -287,6 +310,10 @@ class Both:
         while (found := [self.walk.look(queue) for queue in QUEUES]) and any(changed for _, changed in found):
             walked += [key for keys, _ in found for key in keys]
         assert admitted == walked, (admitted, walked)
+        for key, told in self.answers()[0].items():
+            if self.walk.waiting[key][1].worktree:
+                assert self.walk.may_say(key, told), (key, told, self.walk.told[key])
+                self.walk.told[key] = told
         theirs = self.walk.told, set(self.walk.granted), self.walk.rejected
         assert self.answers() == theirs, (self.answers(), theirs)
         assert self.queues.waiting() == {queue: len(line) for queue in QUEUES if (line := self.walk.line(queue))}
@@ -332,8 +359,9 @@ def check(walk, before, granted):
             assert count == 0 or not policy.stopped
     users = defaultdict(set)
     for key, (_, one, _) in walk.granted.items():
-        assert key in granted or not walk.others(one), "a job was let into a session in use"
-        users[one.lock].add(one.uid)
+        assert key in granted or not walk.others(one), "a job was let into a session or a worktree in use"
+        for lock in one.locks:
+            users[lock].add(one.uid)
     assert all(len(uids) == 1 for uids in users.values())
 
 
@@ -368,23 +396,24 @@ STEP = st.tuples(
     st.integers(0, 3),
     st.sampled_from(("s", "s", "t", None, None)),
     st.sampled_from(PARTITIONS),
+    st.sampled_from(("", "", "", "w", "w", "v")),
     POLICY,
     BUDGETS,
     st.booleans(),
 )  # fmt: skip
 
 
-def act(both, kind, name, queue, number, session, partition, policy, budgets):
+def act(both, kind, name, queue, number, session, partition, worktree, policy, budgets):
     walk, key = both.walk, ("default", name)
     entry, known, *_ = walk.waiting.get(key) or walk.granted.get(key) or (None, None)
     if kind == "leave":
         both.leave(key)
     elif kind in ("ask", "anew", "edit", "move"):
-        request(both, kind, entry, known, (name, queue, number, session, partition))
+        request(both, kind, entry, known, (name, queue, number, session, partition, worktree))
     elif kind in ("claim", "end", "refused"):
         start(both, kind, key, number)
     elif kind in ("pod", "left", "gone"):
-        pod(both, kind, known, (name, queue, number, session, partition))
+        pod(both, kind, known, (name, queue, number, session, partition, worktree))
     elif kind == "policy":
         both.allow(queue, replace(policy, exceeded=exceeded(walk.now, budgets)))
     else:
@@ -392,8 +421,8 @@ def act(both, kind, name, queue, number, session, partition, policy, budgets):
 
 
 def request(both, kind, entry, known, about):
-    name, queue, number, session, partition = about
-    more = {"at": both.walk.now, "session": session, "partition": partition}
+    name, queue, number, session, partition, worktree = about
+    more = {"at": both.walk.now, "session": session, "partition": partition, "worktree": worktree}
     if kind == "ask" and known is None:
         one = candidate(name, priority=3 * number, age=number % 2, waited=number % 3, is_new=number > 1, **more)
         both.ask(queue, one)
@@ -412,7 +441,7 @@ def start(both, kind, key, number):
     elif key in both.walk.granted:
         queue, one, _ = both.walk.granted[key]
         if kind == "claim":
-            both.hold(source, Holding(one.uid, one.lock, queue, one.uid, "", one.partition))
+            both.hold(source, claim_of(one, queue))
             both.leave(key)
         else:
             reason, until = ("Slot", "Partition", "Rate")[number % 3], both.walk.now + (number + 1) * SECOND
@@ -422,11 +451,13 @@ def start(both, kind, key, number):
 
 def pod(both, kind, known, about):
     """It may be of the job that waits under that name, of another operator's claim, or of a job that is gone."""
-    name, queue, number, session, partition = about
+    name, queue, number, session, partition, worktree = about
+    worktree = known.worktree if known is not None and number else worktree
     lock = known.lock if known is not None and number else candidate(name, session=session).lock
     slot, uid, told = queue if kind == "left" else None, f"pod-{name}-{number}", "a pod" if number > 1 else ""
     share = partition if slot and number % 2 else None
-    both.hold(("pod", name, number), None if kind == "gone" else Holding(name, lock, slot, uid, told, share))
+    holding = Holding(name, lock, slot, uid, told, share, worktree)
+    both.hold(("pod", name, number), None if kind == "gone" else holding)
 
 
 def exceeded(now, budgets):

@@ -1,0 +1,222 @@
+"""Jobs that need two locks, their session and a Named worktree: both at once or none, and nobody else waits for it."""
+
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentjobs.core.queues.admission import Candidate, Granted, Holding, QueuePolicy, Queues
+
+NOW = datetime(2026, 11, 29, 9, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+SLOT, LOCK = "WaitingForSlot", "WaitingForLock"
+QUEUES = ("agents", "fast")
+
+
+def candidate(name, *, worktree="", session=None, age=0, partition="", uid=None):
+    lock = ("app", "user", session or name)
+    return Candidate(("default", name), uid or name, 2, NOW - age * SECOND, lock, partition, None, False, worktree)
+
+
+def user_of(one, told=""):
+    """What holds the locks of a job, and no slot."""
+    return Holding(one.uid, one.lock, told=told, worktree=one.worktree)
+
+
+def look(queues, slots=10, queue="agents"):
+    return queues.admit(queue, QueuePolicy(slots), NOW)
+
+
+def names(keys):
+    return [name for _, name in keys]
+
+
+def reasons(answer):
+    return {name: refusal.message for (_, name), refusal in answer.refused.items() if refusal.reason == LOCK}
+
+
+def test_one_worktree_has_one_job_whichever_queue_partition_and_session():
+    queues = Queues()
+    for number, queue in enumerate(("agents", "agents", "fast")):
+        queues.ask(queue, candidate(f"job-{number}", worktree="w", age=9 - number, partition=str(number)))
+
+    admitted = [*names(look(queues).admitted), *names(look(queues, queue="fast").admitted)]
+
+    assert admitted == ["job-0"]
+
+
+def test_a_job_takes_both_locks_or_none():
+    queues = Queues()
+    queues.hold("talks", user_of(candidate("talks", session="s")))
+    queues.ask("agents", candidate("both", session="s", worktree="w", age=9))
+    queues.ask("agents", candidate("works", worktree="w"))
+
+    first = look(queues)
+
+    assert names(first.admitted) == ["works"]
+    assert list(reasons(first)) == ["both"]
+
+
+def test_the_message_names_the_lock_that_is_in_use():
+    queues = Queues()
+    queues.hold("talks", user_of(candidate("talks", session="s"), "pod talks-1, which has not ended"))
+    queues.hold("works", user_of(candidate("works", worktree="w")))
+    queues.ask("agents", candidate("both", session="s", worktree="w"))
+    before = reasons(look(queues))
+    queues.hold("works", None)
+    assert queues.woken == {"agents"}
+    after = reasons(look(queues))
+    queues.hold("talks", None)
+
+    assert before == {"both": "the worktree in volume w is in use by another job"}
+    assert after == {"both": "session s is in use by pod talks-1, which has not ended"}
+    assert names(look(queues).admitted) == ["both"]
+
+
+@pytest.mark.parametrize("held", [{"session": "s"}, {"worktree": "w"}, {"session": "s", "worktree": "w"}])
+def test_a_job_does_not_wait_for_a_lock_that_it_holds_alone(held):
+    queues = Queues()
+    queues.hold("pod", user_of(candidate("mine", **held)))
+    queues.ask("agents", candidate("older", session="s", worktree="w", age=9))
+    queues.ask("agents", candidate("mine", session="s", worktree="w"))
+
+    assert names(look(queues).admitted) == ["mine"]
+
+
+def test_a_job_waits_for_the_other_lock_though_it_holds_one_alone():
+    queues = Queues()
+    queues.hold("pod", user_of(candidate("mine", worktree="w")))
+    queues.hold("talks", user_of(candidate("talks", session="s")))
+    queues.ask("agents", candidate("mine", session="s", worktree="w"))
+    refused = look(queues)
+    queues.hold("talks", None)
+
+    assert (names(refused.admitted), list(reasons(refused))) == ([], ["mine"])
+    assert names(look(queues).admitted) == ["mine"]
+
+
+def test_a_job_whose_session_is_in_use_delays_nobody_behind_it_on_the_worktree():
+    queues = Queues()
+    queues.hold("talks", user_of(candidate("talks", session="s")))
+    for number in range(20):
+        queues.ask("agents", candidate(f"blocked-{number}", session="s", worktree="w", age=50 - number))
+    queues.ask("agents", candidate("free", worktree="w"))
+
+    assert names(look(queues).admitted) == ["free"]
+
+
+def test_a_worktree_is_no_session_of_that_name():
+    queues = Queues()
+    queues.hold("works", user_of(candidate("works", worktree="w")))
+    queues.ask("agents", candidate("one", session="w"))
+
+    assert names(look(queues).admitted) == ["one"]
+
+
+@pytest.fixture
+def work_of(counted):
+    def work(waiting, **locks):
+        """Lines of code of ten jobs in a row, each of which ends before the next is looked for."""
+        queues = Queues()
+        queues.hold(0, user_of(candidate("first", **{name: of(0) for name, of in locks.items()})))
+        for number in range(waiting):
+            own = {name: of(number) for name, of in locks.items()}
+            queues.ask("agents", candidate(f"job-{number:05}", age=number * 7919 % waiting, **own))
+        while look(queues).changed:
+            pass
+
+        def start(number):
+            queues.hold(number, None)
+            (key,) = look(queues).admitted
+            queues.hold(number + 1, user_of(queues.entry(key).candidate))
+            queues.leave(key)
+            look(queues)
+
+        start(0)
+        with counted() as work:
+            for number in range(1, 10):
+                start(number)
+        return work.lines
+
+    return work
+
+
+@pytest.mark.parametrize("session", [str, lambda _: "s"], ids=["sessions of their own", "one session"])
+def test_a_start_costs_little_more_with_a_hundred_times_as_many_waiting_on_one_worktree(work_of, session):
+    few, many = (work_of(waiting, worktree=lambda _: "w", session=session) for waiting in (100, 10_000))
+
+    assert many < 3 * few
+
+
+LOCKS = st.tuples(st.sampled_from((None, "s", "t")), st.sampled_from(("", "v", "w")))
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(("ask", "ask", "ask", "end", "leave", "pod", "gone")),
+        st.integers(0, 7),
+        LOCKS,
+        st.sampled_from(QUEUES),
+        st.sampled_from(("", "red")),
+    ),
+    max_size=60,
+)
+
+
+class Jobs:
+    """Jobs of two queues that run as soon as they may, and pods that keep locks longer than their jobs run."""
+
+    def __init__(self, slots):
+        self.queues, self.slots, self.waiting = Queues(), slots, {}
+        self.users = defaultdict(dict)  # by lock and source: uid
+        self.running = defaultdict(dict)  # by queue and name
+
+    def hold(self, source, holding):
+        self.queues.hold(source, holding)
+        for sources in self.users.values():
+            sources.pop(source, None)
+        for lock in holding.locks if holding else ():
+            self.users[lock][source] = holding.uid
+
+    def may_start(self, one):
+        return all(uid == one.uid for lock in one.locks for uid in self.users[lock].values())
+
+    def look(self):
+        """Look as long as a queue asks for it; each start must be allowed at its turn."""
+        while self.queues.woken:
+            queue = min(self.queues.woken)
+            for key in self.queues.admit(queue, QueuePolicy(self.slots, per_partition=2), NOW).admitted:
+                one = self.waiting.pop(key)[1]
+                assert self.may_start(one), "a lock has two users"
+                self.hold(("claim", key), Holding(one.uid, one.lock, queue, one.uid, "", one.partition, one.worktree))
+                self.queues.leave(key)
+                self.running[queue][key] = one
+        for key, (queue, one) in self.waiting.items():
+            of_partition = [other for other in self.running[queue].values() if other.partition == one.partition]
+            full = len(self.running[queue]) >= self.slots or len(of_partition) >= 2
+            assert full or not self.may_start(one), f"{key} could start"
+            assert full or self.queues.entry(key).answer.reason == LOCK
+
+
+@given(slots=st.integers(1, 4), steps=STEPS)
+def test_no_lock_has_two_users_and_no_slot_is_free_beside_a_job_that_may_start(slots, steps):
+    jobs = Jobs(slots)
+    for kind, number, (session, worktree), queue, partition in steps:
+        one = candidate(f"job-{number}", session=session, worktree=worktree, age=number % 3, partition=partition)
+        runs = next((queue for queue in QUEUES if one.key in jobs.running[queue]), None)
+        if kind == "ask" and runs is None:
+            jobs.waiting[one.key] = queue, one
+            jobs.queues.ask(queue, one)
+        elif kind == "leave" and runs is None:
+            jobs.waiting.pop(one.key, None)
+            jobs.queues.leave(one.key)
+        elif kind == "end" and runs is not None:
+            del jobs.running[runs][one.key]
+            jobs.hold(("claim", one.key), None)
+        elif kind == "pod" and runs is not None:
+            jobs.hold(("pod", one.key), user_of(jobs.running[runs][one.key], "its pod"))
+        elif kind == "gone":
+            jobs.hold(("pod", one.key), None)
+        jobs.look()
+
+    assert not any(isinstance(jobs.queues.entry(key).answer, Granted) for key in jobs.waiting)

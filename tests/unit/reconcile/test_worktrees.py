@@ -1,0 +1,104 @@
+"""A Named worktree is of one job at a time: who starts has it from its admission until its pod has ended."""
+
+from agentjobs.api.conditions import Phase
+
+SESSION = {"appName": "shop", "sessionId": "s-1"}
+GIT = {"url": "https://git.example.com/shop.git"}
+
+
+def workspace(name="fix", **more):
+    return {"git": GIT, "worktree": {"mode": "Named", "name": name}, **more}
+
+
+def phases(world, *names):
+    return [world.status(name).phase for name in names]
+
+
+def admitted(world, name):
+    return next(one for one in world.status(name).conditions if one.type == "Admitted")
+
+
+async def test_two_jobs_on_one_worktree_take_turns_whichever_their_queues(world):
+    world.apply_queue("fast")
+    world.apply("one", workspace=workspace())
+    world.apply("two", workspace=workspace(), queue="fast")
+    await world.act(seconds=1)
+
+    assert phases(world, "one", "two") == [Phase.RUNNING, Phase.QUEUED]
+    assert admitted(world, "two").reason == "WaitingForLock"
+    assert "worktree-fix-" in admitted(world, "two").message
+    world.edit("one", cancel=True)
+    await world.act(minutes=1)
+    await world.act(seconds=1)
+    assert phases(world, "one", "two") == [Phase.CANCELLED, Phase.RUNNING]
+
+
+async def test_worktrees_of_other_names_and_repositories_are_other_ones(world):
+    world.apply("one", workspace=workspace())
+    world.apply("two", workspace=workspace("feature"))
+    world.apply("three", workspace=workspace(git={"url": "https://git.example.com/bank.git"}))
+    world.apply("four", workspace={"git": GIT})
+    await world.act(seconds=1)
+
+    assert phases(world, "one", "two", "three", "four") == [Phase.RUNNING] * 4
+
+
+async def test_worktrees_in_one_volume_of_the_users_own_are_one(world):
+    world.apply("one", workspace=workspace(claimName="mine"))
+    world.apply("two", workspace=workspace("feature", claimName="mine"))
+    await world.act(seconds=1)
+
+    assert phases(world, "one", "two") == [Phase.RUNNING, Phase.QUEUED]
+
+
+async def test_a_name_counts_as_it_is_with_its_values(world):
+    world.apply("one", workspace=workspace("$(job.name)"))
+    world.apply("two", workspace=workspace("one"))
+    await world.act(seconds=1)
+
+    assert phases(world, "one", "two") == [Phase.RUNNING, Phase.QUEUED]
+
+
+async def test_a_job_that_needs_both_locks_waits_for_both(world):
+    world.apply("talks", session=SESSION)
+    world.apply("works", workspace=workspace())
+    await world.act(seconds=1)
+    world.apply("with-both", session=SESSION, workspace=workspace())
+    await world.act(seconds=1)
+    assert "the worktree in volume worktree-fix-" in admitted(world, "with-both").message
+
+    for job, lock in (("works", "session s-1"), ("talks", "")):
+        world.edit(job, cancel=True)
+        await world.act(minutes=1)
+        await world.act(seconds=1)
+        assert lock in admitted(world, "with-both").message
+
+    assert phases(world, "with-both") == [Phase.RUNNING]
+
+
+async def test_an_operator_that_starts_anew_knows_who_has_the_worktree(world):
+    world.apply("one", workspace=workspace())
+    await world.act(seconds=1)
+    world.restart()
+    world.apply("two", workspace=workspace())
+    await world.act(seconds=1)
+
+    assert phases(world, "one", "two") == [Phase.RUNNING, Phase.QUEUED]
+
+
+async def test_a_pod_keeps_the_worktree_though_its_job_is_gone(world):
+    world.apply("one", workspace=workspace(), retry={"maxAttempts": 1, "maxInfraRestarts": 3})
+    await world.act()
+    world.run_pod(world.pods("one")[0])
+    await world.act(seconds=1)
+    world._delete(("Pod", "default", "one-1"))
+    await world.act(seconds=1)
+    await world.act(minutes=2)
+    world.edit("one", cancel=True)
+    await world.act(seconds=1)
+    world.restart()
+    world.apply("two", workspace=workspace())
+    await world.act(seconds=1)
+
+    assert phases(world, "one", "two") == [Phase.CANCELLED, Phase.QUEUED]
+    assert "pod one-1" in admitted(world, "two").message
