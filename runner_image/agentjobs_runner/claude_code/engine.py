@@ -116,7 +116,7 @@ class _Start:
         """Take up the session of the start before, or begin one."""
         message = (self._spec.get("input") or {}).get("message") or ""
         begun = session.new_id(self._attempt["uid"], self._attempt["start"])
-        if not self._journal.resumes:
+        if self._begins_anew():
             return _Chosen(begun, None, prompt.first(message))
         earlier = self._journal.earlier()
         found: session.Restored | session.Absent = session.Absent("nothing is kept of it here")
@@ -128,6 +128,13 @@ class _Start:
         if found.why:
             self._warn(f"the session of an earlier start cannot go on, a new one begins: {found.why}")
         return _Chosen(begun, None, prompt.first(message))
+
+    def _begins_anew(self) -> bool:
+        """Whether this start is the first of its run. One may have kept its session before any step was recorded."""
+        head = self._attempt.get("journal")
+        if head is None or head["run"] == self._attempt["start"]:
+            return True
+        return head["last"] > 0 and not self._journal.resumes  # the steps of another version are left
 
     def _turns_left(self) -> int | None:
         given = self._attempt.get("budget")

@@ -53,8 +53,9 @@ class Job:
         self.fake = self.gateway(spec=whole, scripts={}, start=self.starts)
         steps = sorted(self.recorded.values(), key=lambda step: step["n"])
         self.fake.recorded = steps
-        if steps:
-            self.fake.attempt["journal"] = {"run": 1, "last": steps[-1]["n"], "versions": self.versions}
+        if self.starts > 1:
+            last = steps[-1]["n"] if steps else 0
+            self.fake.attempt["journal"] = {"run": 1, "last": last, "versions": self.versions}
         self.fake.attempt |= {"session": {}, **(attempt or {})}
         self.fake.kept = self.kept
         known = {"ANTHROPIC_BASE_URL": self.api.url, "ANTHROPIC_API_KEY": "sk-not-a-real-key-0123456789"}
@@ -105,3 +106,9 @@ def alive(marker: str) -> list[int]:
             if re.search(marker, line):
                 found.append(int(entry.name))
     return found
+
+
+@pytest.fixture
+def stand_in() -> dict[str, str]:
+    """The environment of a start that runs the stand-in, whichever CLI the others run."""
+    return {contract.ENV_CLAUDE: str(STAND_IN)}

@@ -1,0 +1,213 @@
+"""Starts that are killed, stopped or hang, and the next start, which goes on."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from tests.integration.runner.claude_code.conftest import alive, bash
+
+SESSION = "claude-code/session.jsonl"
+
+
+@pytest.fixture
+def mark():
+    """A command that runs for long, known by its number; ended after the test."""
+    number = str(3_000_000 + os.getpid() * 10 + 1)
+    yield f"sleep {number}"
+    for pid in alive(f"sleep {number}"):
+        os.kill(pid, signal.SIGKILL)
+
+
+def kept(job, text: str) -> bool:
+    return text.encode() in job.kept.get(SESSION, b"")
+
+
+def test_a_start_killed_in_a_tool_goes_on_and_is_told_what_is_uncertain(job, mark, tmp_path):
+    once = tmp_path / "effects"
+    one = job({"text": "I act.", "tools": [bash(f"echo once >> {once}; {mark}")]}, {"text": "It was done already."})
+    run = one.start()
+    run.until(lambda: once.exists() and kept(one, "tool_use"))
+    run.send(signal.SIGKILL)
+    run.wait()
+
+    again = one.start().wait()
+
+    assert again.verdict == ("Succeed", "ResultAccepted"), again.err
+    assert again.message.summary == "It was done already."
+    assert once.read_text() == "once\n"
+    asked = one.api.requests[-1].said
+    assert "Say hello." in asked
+    assert "nobody knows whether they took effect" in asked
+    assert "resumed" in one.fake.kinds()
+
+
+def test_a_start_killed_in_a_model_call_asks_again_with_all_that_was_done(job, tmp_path):
+    one = job(
+        {"text": "I act.", "tools": [bash("echo the-result-of-the-tool")]},
+        {"text": "too late", "hang": 60},
+        {"text": "Done."},
+    )
+    run = one.start()
+    run.until(lambda: len(one.api.requests) == 2 and kept(one, "tool_result"))
+    run.send(signal.SIGKILL)
+    run.wait()
+
+    again = one.start().wait()
+
+    assert again.verdict == ("Succeed", "ResultAccepted"), again.err
+    asked = one.api.requests[-1].said
+    assert "the-result-of-the-tool" in asked
+    assert "nobody knows" not in asked
+
+
+def test_a_session_that_was_kept_before_any_step_was_recorded_goes_on(job, tmp_path):
+    one = job({"tools": [bash("echo the-result-of-the-tool")]}, {"status": 500}, {"text": "Done."})
+    one.start().wait()
+    one.fake.steps.clear()
+
+    again = one.start().wait()
+
+    assert again.verdict == ("Succeed", "ResultAccepted"), again.err
+    assert "the-result-of-the-tool" in one.api.requests[-1].said
+
+
+def test_the_cli_dies_with_the_runner(job, mark):
+    one = job({"tools": [bash(mark)]})
+    run = one.start()
+    run.until(lambda: alive(mark) != [])
+    folder = str(run.folder)
+    run.send(signal.SIGKILL)
+    run.wait()
+
+    deadline = time.monotonic() + 10
+    while alive("stream-json.*--session-id") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert [pid for pid in alive("stream-json.*--session-id") if of(pid, folder)] == []
+
+
+def of(pid: int, folder: str) -> bool:
+    try:
+        return str(Path(f"/proc/{pid}/cwd").readlink()) == folder
+    except OSError:
+        return False
+
+
+def test_a_pod_that_is_told_to_stop_waits_for_the_tool_and_keeps_its_result(job):
+    one = job({"tools": [bash("sleep 1; echo finished-in-time")]}, {"text": "late", "delay": 60})
+    run = one.start(grace=30)
+    run.until(lambda: "tool" in [step["kind"] for step in one.fake.steps])
+
+    run.send(signal.SIGTERM)
+    run.wait()
+
+    assert run.verdict == ("Snooze", "Interrupted"), run.err
+    assert kept(one, "finished-in-time")
+    assert [step["body"]["result"] for step in one.fake.steps if step["kind"] == "tool" and step["ended"]] == [
+        "finished-in-time"
+    ]
+
+
+def test_a_tool_that_outlasts_the_grace_period_is_ended_and_the_session_kept(job, mark):
+    one = job({"text": "I wait.", "tools": [bash(mark)]}, {"text": "Done."})
+    run = one.start(grace=14)
+    run.until(lambda: alive(mark) != [])
+
+    run.send(signal.SIGTERM)
+    run.wait()
+
+    assert run.verdict == ("Snooze", "Interrupted"), run.err
+    assert alive(mark) == []
+    assert kept(one, "I wait.")
+    assert one.start().wait().verdict == ("Succeed", "ResultAccepted")
+
+
+def test_a_start_that_is_told_to_stop_in_a_model_call_ends_at_once(job):
+    one = job({"text": "late", "delay": 60}, {"text": "Done."})
+    run = one.start(grace=60)
+    run.until(lambda: len(one.api.requests) == 1)
+    began = time.monotonic()
+
+    run.send(signal.SIGTERM)
+    run.wait()
+
+    assert run.verdict == ("Snooze", "Interrupted"), run.err
+    assert time.monotonic() - began < 15
+
+
+def test_a_cli_that_ignores_sigterm_is_killed_within_the_grace_period(job, stand_in):
+    one = job({"text": "late", "delay": 60})
+    run = one.start(grace=20, env={**stand_in, "FAKE_CLAUDE": "ignores-sigterm"})
+    run.until(lambda: len(one.api.requests) == 1)
+    began = time.monotonic()
+
+    run.send(signal.SIGTERM)
+    run.wait()
+
+    assert run.verdict == ("Snooze", "Interrupted"), run.err
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("hang", [{"hang": 120, "pings": 0.2}, {"hang": 120}, {"delay": 120}], ids=str)
+def test_a_model_that_never_answers_ends_within_the_time_for_progress(job, hang):
+    one = job({"text": "never", **hang})
+
+    run = one.start(spec={"timeouts": {"progress": "4s"}}).wait()
+
+    assert run.verdict == ("Retry", "ProgressTimeout"), run.err
+    assert "a model call" in run.message.message
+    assert [pid for pid in alive("stream-json.*--session-id") if of(pid, str(run.folder))] == []
+
+
+def test_a_tool_that_never_ends_ends_within_the_time_for_progress_with_all_that_it_started(job, mark):
+    one = job({"tools": [bash(mark)]})
+
+    run = one.start(spec={"timeouts": {"progress": "4s"}}).wait()
+
+    assert run.verdict == ("Retry", "ProgressTimeout"), run.err
+    assert "tool Bash" in run.message.message
+    assert alive(mark) == []
+
+
+def test_a_cli_that_never_starts_ends_within_the_time_for_progress(job, stand_in):
+    one = job()
+
+    run = one.start(spec={"timeouts": {"progress": "2s"}}, env={**stand_in, "FAKE_CLAUDE": "never-starts"}).wait()
+
+    assert run.verdict == ("Retry", "ProgressTimeout"), run.err
+    assert [pid for pid in alive("claudecli.py") if of(pid, str(run.folder))] == []
+
+
+@pytest.mark.parametrize("content", [b"not json\n", b'{"half', b""])
+def test_a_damaged_session_is_not_resumed_and_the_job_goes_on_in_another(job, content):
+    one = job({"tools": [bash("echo one")]}, {"status": 500}, {"status": 500}, {"status": 500}, {"text": "Done."})
+    assert one.start().wait().verdict == ("Retry", "ModelUnavailable")
+    before = one.kept[SESSION]
+    one.kept[SESSION] = content
+
+    again = one.start().wait()
+
+    assert again.verdict == ("Succeed", "ResultAccepted"), again.err
+    told = [event["data"]["message"] for event in one.fake.events if event["kind"] == "warning"]
+    assert any("new one begins" in message for message in told)
+    assert "echo one" not in one.api.requests[-1].said
+    assert one.kept[SESSION].splitlines()[0] != before.splitlines()[0]
+
+
+def test_an_answer_that_did_not_fit_is_asked_for_in_a_new_session(job):
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    one = job(
+        {"text": "I do not answer so."},
+        {"text": "I do not answer so."},
+        {"tools": [{"name": "StructuredOutput", "input": {"n": 1}}], "when": "Say hello."},
+    )
+    one.api.script = one.api.script[:2]
+    first = one.start(spec={"output": {"schema": schema}}).wait()
+    one.api.script = [{"tools": [{"name": "StructuredOutput", "input": {"n": 1}}]}]
+
+    again = one.start(spec={"output": {"schema": schema}}).wait()
+
+    assert first.verdict == ("Retry", "InvalidOutput"), first.err
+    assert again.verdict == ("Succeed", "ResultAccepted"), again.err
+    assert "I do not answer so." not in one.api.requests[-1].said
