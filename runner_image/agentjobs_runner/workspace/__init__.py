@@ -15,8 +15,10 @@ Git, for all of them:
 
 Publishing, from the agent's files to the host:
 
-    agent_store   what is read of the agent's repository   agent_files  which of its files there are
-    destination   the host's repository, and one of ours   commits      what is to be published
-    secret_forms  what a secret looks like                 search       whether one is in what is new
-    refusals      how publishing ends without success
+    publish       what the container does                  refusals      how it ends without success
+    agent_store   what is read of the agent's repository   agent_files   which of its files there are
+    destination   the host's repository, and one of ours   commits       what is to be published
+    secret_forms  what a secret looks like                 search        whether one is in what is new
+    request_text  the words of commits and pull requests   pull_requests asking to merge
+    hosts         the three hosts that are known           api           requests to one
 """

@@ -45,13 +45,15 @@ class Change:
     """Paths that are not published though they are there and not ignored."""
 
 
-def changes(repository: Repository, tree: Path, message: str) -> Change | None:
+def changes(repository: Repository, tree: Path, message: str, *, strict: bool = False) -> Change | None:
     """Make the commits that publish what the agent left in `tree`, on the base; None when it changed nothing.
 
     Args:
         repository: ours, with the base fetched.
         tree: the checkout, as the agent left it.
         message: of the last commit.
+        strict: whether files on another commit than the base may be changes of something else. Then the agent's
+            commits must go on from the base: as one commit, such files would undo what others did.
 
     Raises:
         StartEnded: it cannot be published.
@@ -68,6 +70,10 @@ def changes(repository: Repository, tree: Path, message: str) -> Change | None:
     if linked and claimed not in (None, base):
         ways.insert(0, (store, str(claimed)))
     ways.append((None, base))
+    if strict and claimed != base:
+        ways = [way for way in ways if way[1] == claimed]
+        if not ways:
+            raise refused("what the files are changes of cannot be told: the checkout has no commit to go on from")
     for beside, on in ways:
         try:
             found = _made(repository, tree, beside, base, on, message)

@@ -11,6 +11,7 @@ from typing import Final
 from agentjobs_runner.workspace.failures import GitFailed, Kind
 from agentjobs_runner.workspace.git import Git
 from agentjobs_runner.workspace.refusals import of_git, refused
+from agentjobs_runner.workspace.settings import is_branch
 
 BASE: Final = "refs/agentjobs/base"
 """In our repository: the commit that the agent began with."""
@@ -173,16 +174,46 @@ def fetch_tip(repository: Repository, commit: str) -> bool:
     return repository.has(commit)
 
 
+def goes_on(repository: Repository, commit: str, head: str) -> bool:
+    """Whether `head` goes on from a commit of the remote, for which the past is fetched, without files.
+
+    Raises:
+        StartEnded: the remote cannot be reached, or refuses.
+    """
+    config = repository.folder / "config"
+    before = config.read_bytes()
+    base = repository.words("rev-parse", BASE)
+    whole = ["--unshallow"] if (repository.folder / "shallow").exists() else []
+    try:
+        repository.run(
+            *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"),
+            *("--filter=tree:0", *whole, "--", "origin", f"+{base}:{BASE}", f"+{commit}:refs/agentjobs/there"),
+        )
+        repository.run("merge-base", "--is-ancestor", commit, head)
+    except GitFailed as error:
+        if error.kind in (Kind.MISSING, Kind.BROKEN):
+            return False
+        raise of_git(error, "fetching the past of the branch") from error
+    finally:
+        config.write_bytes(before)
+    return True
+
+
 def check_branch(repository: Repository, branch: str) -> None:
-    """Refuse a branch that Git cannot name.
+    """Refuse a branch that Git cannot name, or would take for something else.
 
     Raises:
         StartEnded: it cannot.
     """
     try:
         repository.run("check-ref-format", _HEADS + branch)
+        fits = is_branch(branch)
     except GitFailed as error:
-        raise refused(f"publish.branch {branch!r:.120} cannot be the name of a branch") from error
+        if error.kind is Kind.ABSENT:
+            raise of_git(error, "checking publish.branch") from error
+        fits = False
+    if not fits:
+        raise refused(f"publish.branch {branch!r:.120} cannot be the name of a branch")
 
 
 def push(repository: Repository, commit: str, branch: str) -> None:

@@ -1,0 +1,244 @@
+"""The container that publishes: what the agent left becomes commits, is searched, pushed, and asked to be merged.
+
+It alone has the credentials to write, and begins when the agent is gone. Remote, branch and base are the accepted
+spec's. Dying at any place loses nothing: the next start finds at the host what this one did.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from agentjobs import contract
+from agentjobs.contract import Published, Result, Verdict
+from agentjobs_runner.endings import Ending, StartEnded
+from agentjobs_runner.log import logger
+from agentjobs_runner.workspace import commits, destination, hosts, pull_requests, request_text, search
+from agentjobs_runner.workspace.api import Away, Login, Odd, authority_of, unavailable
+from agentjobs_runner.workspace.commits import Change
+from agentjobs_runner.workspace.container import Ended, Task
+from agentjobs_runner.workspace.credentials import PASSWORD, SSH_KEY, TOKEN, Credentials
+from agentjobs_runner.workspace.destination import Refs
+from agentjobs_runner.workspace.failures import GitFailed, Kind
+from agentjobs_runner.workspace.git import Git
+from agentjobs_runner.workspace.refusals import of_git, refused
+from agentjobs_runner.workspace.secret_forms import Search
+from agentjobs_runner.workspace.settings import BASE_FILE, Base, Settings, is_commit
+
+PUBLISHED: Final = "Published"
+NOT_PUBLISHED: Final = "NotPublished"
+_MODES: Final = ("Branch", "PullRequest", "DraftPullRequest")
+_PROVIDERS: Final[Mapping[str, str]] = {"github.com": "GitHub", "gitlab.com": "GitLab", "codeberg.org": "Gitea"}
+_SUCCESS: Final = "Succeed"
+_FINAL: Final = ("Succeed", "Fail", "Cancel")
+_MAX_TOLD: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """`spec.workspace.publish` of a job as accepted."""
+
+    mode: str
+    branch: str
+    provider: str | None
+    api_url: str | None
+
+    @classmethod
+    def of(cls, spec: Mapping[str, Any]) -> Self | None:
+        """Read a resolved spec; None where nothing is to be published."""
+        asked = (spec.get("workspace") or {}).get("publish") or {}
+        if asked.get("mode", "None") == "None":
+            return None
+        return cls(asked["mode"], asked.get("branch") or "", asked.get("provider"), asked.get("apiUrl"))
+
+
+def work(task: Task) -> Ended:
+    """Publish; what the container does.
+
+    Raises:
+        OSError: the disk is in the way.
+    """
+    attempt = task.attempt
+    settings, publish = Settings.of(attempt["resolved"]["spec"]), Publish.of(attempt["resolved"]["spec"])
+    if settings is None or publish is None:
+        return _nothing("the job publishes nothing")
+    try:
+        spec, result = attempt["resolved"]["spec"], attempt["result"]
+        if (why := _withheld(spec, result)) is not None:
+            return _nothing(why)
+        if result is None:
+            # Then the agent did not succeed, whatever its exit code says.
+            raise refused("the job has no final result, so nothing was published")
+        with tempfile.TemporaryDirectory(prefix="publish-") as folder:
+            return _Publishing(task, settings, publish, result, Path(folder)).run()
+    except StartEnded as ended:
+        return Ended(ended.ending)
+    except GitFailed as error:
+        return Ended(of_git(error, "publishing").ending)
+
+
+class _Publishing:
+    """One publication."""
+
+    def __init__(self, task: Task, settings: Settings, publish: Publish, result: Result, folder: Path) -> None:
+        if publish.mode not in _MODES:
+            raise refused(f"publish.mode {publish.mode!r:.40} is none that this version knows")
+        if task.credentials is None:
+            raise refused("publishing needs publish.secretRef, with credentials to write")
+        self._task, self._settings, self._publish = task, settings, publish
+        self._credentials = Credentials.read(task.credentials, settings.url)
+        self._search = Search(_held(self._credentials, os.environ))
+        job = f"{task.attempt['namespace']}/{task.attempt['job']}"
+        self._text = request_text.of_result(result, job, task.attempt["uid"])
+        if (kind := self._search.find(f"{self._text.title}\n{self._text.body}")) is not None:
+            raise refused(f"nothing was pushed, because the job's answer, of which titles are made, holds {kind}")
+        # Before anything is pushed: what cannot be asked to be merged is not to lie about.
+        self._host = None if publish.mode == "Branch" else self._host_of(publish)
+        git = Git(self._credentials, settings=destination.SETTINGS)
+        self._pinned = Base.load(task.kept.read(BASE_FILE), settings)
+        kind = "sha256" if self._pinned is not None and len(self._pinned.commit) == 64 else "sha1"
+        self._ours = destination.create(git, folder / "publish.git", settings.url, kind)
+
+    def run(self) -> Ended:
+        """Publish what there is."""
+        destination.check_branch(self._ours, self._publish.branch)
+        refs = destination.refs_of(self._ours)
+        strict = self._fetch_base(refs)
+        change = commits.changes(self._ours, self._task.place.tree, self._text.commit(), strict=strict)
+        if change is None:
+            return _nothing("the agent changed no files")
+        commit = self._pushed(change, refs)
+        published = Published(branch=self._publish.branch, commit=commit)
+        if self._host is not None:
+            try:
+                published["pullRequest"] = self._request(self._host, refs)
+            except StartEnded as ended:
+                # The branch is there, whatever becomes of the request.
+                return Ended(ended.ending, published)
+        return Ended(Ending(Verdict.SUCCEED, PUBLISHED, _told(change)), published)
+
+    def _host_of(self, publish: Publish) -> hosts.Host:
+        url = self._settings.url
+        provider = publish.provider or _PROVIDERS.get(hosts.Address.of(url).host)
+        if provider is None:
+            raise refused("publish.provider is needed: GitHub, GitLab or Gitea")
+        login, authority = Login(self._credentials), authority_of(self._credentials)
+        return hosts.host_of(provider, url, publish.api_url, login, authority)
+
+    def _fetch_base(self, refs: Refs) -> bool:
+        """Fetch the commit that the job began with, and return whether the agent's commits must go on from it.
+
+        What is kept of it is only a claim, because the agent can write kept files: it counts when the remote has it.
+        """
+        settings, pinned = self._settings, self._pinned
+        if pinned is not None and destination.fetch_base(self._ours, pinned.commit, refs, settings.depth):
+            # Whoever works on in a worktree of before may not have come to the base yet.
+            return settings.named
+        ref = settings.ref
+        tip = refs.commit_of(ref) or (ref if ref is not None and is_commit(ref) else None)
+        if tip is None or not destination.fetch_base(self._ours, tip, refs, settings.depth):
+            raise refused(
+                f"the repository has neither the commit that the job began with nor {ref or 'a default branch'}: its "
+                "history was rewritten. Run the job again"
+            )
+        logger.warning("publish.base_unproved", extra={"pinned": pinned and pinned.commit, "instead": tip})
+        return True
+
+    def _pushed(self, change: Change, refs: Refs) -> str:
+        """Search the change and push it, unless it is there; return the commit that the branch has."""
+        branch = self._publish.branch
+        there = refs.branch(branch)
+        if there == change.head:
+            return change.head
+        if there is not None and (same := self._is_there(change, there)) is not None:
+            return same
+        search.check(self._ours, change, self._search)
+        try:
+            destination.push(self._ours, change.head, branch)
+        except GitFailed as error:
+            raise self._unpushed(error, change, there) from error
+        return change.head
+
+    def _is_there(self, change: Change, there: str) -> str | None:
+        """Return the commit of a branch that exists where it is this change; None where it can be moved forward.
+
+        Raises:
+            StartEnded: it has commits of others.
+        """
+        if there in {name for name, _ in change.objects} or there == self._ours.words("rev-parse", destination.BASE):
+            return None
+        if destination.fetch_tip(self._ours, there) and commits.is_published(self._ours, change, there):
+            return there
+        if destination.goes_on(self._ours, there, change.head):
+            return None
+        raise _taken(self._publish.branch, there)
+
+    def _unpushed(self, error: GitFailed, change: Change, there: str | None) -> StartEnded:
+        """Say why a push was not taken; who pushed meanwhile is found by asking again."""
+        branch = self._publish.branch
+        if error.kind is Kind.BROKEN:
+            now = destination.refs_of(self._ours).branch(branch)
+            if now not in (there, change.head, None):
+                return _taken(branch, now)
+        return of_git(error, f"pushing to the branch {branch}")
+
+    def _request(self, host: hosts.Host, refs: Refs) -> str:
+        ref, draft = self._settings.ref, self._publish.mode == "DraftPullRequest"
+        base = ref if ref is not None and refs.is_branch(ref) else refs.default
+        try:
+            base = base or host.default_branch()
+        except Away as error:
+            raise unavailable(error) from error
+        except Odd as error:
+            raise refused(f"the repository's default branch cannot be told: {error}") from error
+        if base == self._publish.branch:
+            raise refused(f"publish.branch is {base}, into which it would be merged; use another")
+        text = self._text
+        return pull_requests.ask(host, hosts.Wanted(self._publish.branch, base, text.title, text.body, draft))
+
+
+def _withheld(spec: Mapping[str, Any], result: Result | None) -> str | None:
+    """Say why an answer is not published that a rule of the job does not take for success."""
+    rules = [rule for rule in (spec.get("resultPolicy") or {}).get("rules") or () if rule.get("onOutcomes")]
+    if result is None:
+        again = any(rule.get("action") not in _FINAL for rule in rules)
+        return "the answer is not final: a rule of the job may let it run again" if again else None
+    outcome = result.get("outcome")
+    for rule in rules:
+        if outcome is not None and outcome in rule["onOutcomes"]:
+            if rule.get("action") == _SUCCESS:
+                return None
+            return f"outcome {outcome!r:.80} is not published: rule {rule.get('name')!r:.80} takes it for no success"
+    return None
+
+
+def _held(credentials: Credentials, variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield what this pod holds and nobody may see, by what it is called."""
+    for key in (PASSWORD, TOKEN, SSH_KEY):
+        if key in credentials.keys:
+            yield f"{key} of publish.secretRef", (credentials.folder / key).read_text("utf-8", "surrogateescape")
+    if file := variables.get(contract.ENV_TOKEN_FILE):
+        yield "the pod's token", Path(file).read_text("utf-8", "surrogateescape")
+
+
+def _nothing(why: str) -> Ended:
+    return Ended(Ending(Verdict.SUCCEED, NOT_PUBLISHED, why), Published(branch="", commit=""))
+
+
+def _taken(branch: str, there: str) -> StartEnded:
+    return refused(
+        f"the branch {branch} exists, with commits that the agent's do not go on from ({there[:12]}), and is only "
+        "moved forward. Delete it, or use another publish.branch, e.g. with $(job.name), and run the job again"
+    )
+
+
+def _told(change: Change) -> str:
+    """Say what people may not expect of what was published."""
+    parts = [] if change.kept else ["the agent's commits could not be kept, so its files are one commit"]
+    if change.left_out:
+        named = ", ".join(repr(os.fsdecode(path))[:80] for path in change.left_out[:_MAX_TOLD])
+        more = " and more" if len(change.left_out) > _MAX_TOLD else ""
+        parts.append(f"left out, because they are no files that Git takes: {named}{more}")
+    return "; ".join(parts)
