@@ -64,9 +64,14 @@ class Retry(Exception):
 class ApiError(Exception):
     """What the API refused."""
 
-    def __init__(self, status: int | None, kind: str, text: str) -> None:
+    def __init__(self, status: int | None, text: str, kind: object = None, code: object = None) -> None:
         super().__init__(text)
-        self.status, self.kind = status, kind
+        self.status, self.kind, self.code = status, _identifier(kind), _identifier(code)
+
+
+def _identifier(told: object) -> str | None:
+    """What is handed on of the words in an error."""
+    return told if isinstance(told, str) and re.fullmatch("[a-z][a-z0-9_]{0,63}", told) else None
 
 
 class Session:
@@ -146,7 +151,8 @@ class Cli:
         except ApiError as error:
             told = f"API Error: {error.status or ''} {error}"
             self._conclude("success", is_error=True, result=told, terminal_reason="api_error",
-                           api_error_status=error.status, api_error_type=error.kind)  # fmt: skip
+                           api_error_status=error.status, api_error_type=error.kind,
+                           api_error_code=error.code)  # fmt: skip
             return 1
 
     def _loop(self) -> int:
@@ -181,7 +187,7 @@ class Cli:
                 return self._asked()
             except Retry as error:
                 cause = error.__cause__
-                failed = cause if isinstance(cause, ApiError) else ApiError(None, "", str(cause))
+                failed = cause if isinstance(cause, ApiError) else ApiError(None, str(cause))
                 if tried == most:
                     raise failed from error
                 emit({"type": "system", "subtype": "api_retry", "attempt": tried + 1, "max_retries": most,
@@ -202,7 +208,8 @@ class Cli:
                 return self._hear(it)
         except urllib.error.HTTPError as error:
             told = json.loads(error.read() or b"{}").get("error", {})
-            failed = ApiError(error.code, told.get("type", ""), told.get("message", ""))
+            code = (told.get("details") or {}).get("error_code")
+            failed = ApiError(error.code, told.get("message", ""), told.get("type"), code)
             if error.code in (401, 429) or error.code >= 500:
                 raise Retry from failed
             raise failed from error
@@ -217,7 +224,7 @@ class Cli:
             return {"x-api-key": key}
         if key := os.environ.get("ANTHROPIC_AUTH_TOKEN"):
             return {"authorization": f"Bearer {key}"}
-        raise ApiError(None, "", "Not logged in · Please run /login")
+        raise ApiError(None, "Not logged in · Please run /login")
 
     def _hear(self, stream: Any) -> dict[str, Any]:
         """Read a streamed answer; each block is told when it is whole."""

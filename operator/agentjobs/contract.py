@@ -808,21 +808,21 @@ def refusal_code(error_class: ErrorClass, retry_after: float | None = None) -> s
     return f"{REFUSAL_PREFIX}{error_class.value}{delay}"
 
 
-def refusal_type(error_class: ErrorClass, retry_after: float | None = None) -> str:
-    """Return the same code as a word that Claude Code hands on: of other letters than these it shows no type at all,
-    and of more than 64 either."""
+def refusal_identifier(error_class: ErrorClass, retry_after: float | None = None) -> str:
+    """Return the same code as an identifier, at most 64 small letters, digits and underscores: Claude Code hands on no
+    other."""
     _, _, delay = refusal_code(error_class, retry_after).partition(REFUSAL_DELAY)
-    return f"{_TYPE_PREFIX}{error_class.name.lower()}{_TYPE_DELAY + delay if delay else ''}"
+    return f"{_IDENTIFIER_PREFIX}{error_class.name.lower()}{_IDENTIFIER_DELAY + delay if delay else ''}"
 
 
-_TYPE_PREFIX: Final = "agentjobs_"
-_TYPE_DELAY: Final = "_retry_after_"
+_IDENTIFIER_PREFIX: Final = "agentjobs_"
+_IDENTIFIER_DELAY: Final = "_retry_after_"
 
 
 def read_refusal(code: object) -> RefusalCode | None:
     """Return what a code says, in either form; None for one that is not the model proxy's. Never raises."""
-    if isinstance(code, str) and code.startswith(_TYPE_PREFIX):
-        name, _, told = code.removeprefix(_TYPE_PREFIX).partition(_TYPE_DELAY)
+    if isinstance(code, str) and code.startswith(_IDENTIFIER_PREFIX):
+        name, _, told = code.removeprefix(_IDENTIFIER_PREFIX).partition(_IDENTIFIER_DELAY)
         known = ErrorClass.__members__.get(name.upper())
         kind = known.value if known is not None else name.title().replace("_", "")
         code = f"{REFUSAL_PREFIX}{kind}{REFUSAL_DELAY + told if told else ''}"

@@ -16,6 +16,7 @@ DEFAULT_APPEND: Final = (
 )
 """Follows the CLI's system prompt where the job says nothing else."""
 
+_MESSAGE: Final = "The message of this job:"
 _SHOWN: Final = 20
 _INPUT_BYTES: Final = 300
 
@@ -34,12 +35,14 @@ class Uncertain:
 def first(message: str) -> str:
     """Return the prompt of a session that begins.
 
+    A message that begins with a slash would be a command to the CLI, which then asks no model.
+
     Raises:
         StartEnded: ConfigInvalid for an empty message, which the CLI does not take.
     """
     if not message.strip():
         raise config_invalid("input.message is empty; say what Claude Code shall do")
-    return message
+    return f"{_MESSAGE}\n{message}" if message.lstrip().startswith("/") else message
 
 
 def resumed(uncertain: Sequence[Uncertain]) -> str:

@@ -111,7 +111,9 @@ class Concluded:
     status: int | None
     """HTTP status of the API's error."""
     error_type: str
-    """The API's own word for its error: through the model proxy, the proxy's."""
+    """The API's type of its error, where that is an identifier."""
+    error_code: str
+    """What the API says in `details.error_code` of its error, where that is one: the model proxy its refusal."""
     error: str
     """The CLI's word for what it did not get from the API."""
     startup: str
@@ -124,6 +126,8 @@ class Concluded:
     """In dollars, of the session so far."""
     turns: int
     usage: Mapping[str, int]
+    models: frozenset[str]
+    """That the CLI asked for in this session. What answered is `Answered.model`."""
 
 
 Seen = Began | Answered | ToolEnded | Retrying | Noise | Concluded
@@ -364,6 +368,7 @@ def _concluded(event: dict[str, Any]) -> Concluded:
         errors=tuple(str(error)[:_ERROR_CHARS] for error in _list(event.get("errors"))[:_MAX_NAMES]),
         status=_status(event.get("api_error_status")),
         error_type=_text(event.get("api_error_type")),
+        error_code=_text(event.get("api_error_code")),
         error=_text(event.get("api_error")),
         startup=_text(event.get("startup_failure_reason")),
         structured=structured if isinstance(structured, dict) else None,
@@ -372,6 +377,7 @@ def _concluded(event: dict[str, Any]) -> Concluded:
         cost=_number(event.get("total_cost_usd")),
         turns=_count(event.get("num_turns")),
         usage=_usage(event.get("usage")),
+        models=frozenset(map(_text, list(_object(event.get("modelUsage")))[:_MAX_NAMES])),
     )
 
 

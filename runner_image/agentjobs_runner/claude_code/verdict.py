@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agentjobs.contract import ErrorClass, Verdict, cut, read_refusal
+from agentjobs.contract import ErrorClass, Verdict, cut
 from agentjobs_runner import provider_errors
 from agentjobs_runner.claude_code.command import Asked, is_same_model
 from agentjobs_runner.claude_code.stream import Began, Concluded, Facts
@@ -154,7 +154,7 @@ def _api_error(facts: Facts, last: Concluded) -> Ending:
     """What a model's provider, or the way to it, said at last."""
     text = last.text.removeprefix("API Error: ")
     said = f"{_SAID}: {_shown(text)}"
-    code = read_refusal(last.error_type)
+    code = provider_errors.refusal_of((last.error_code, last.error_type))
     if code is None:
         if last.terminal in _TOO_LONG:
             return _ending(Verdict.FAIL, ErrorClass.CONTEXT_TOO_LONG, f"{said}; give it less text at once")
@@ -217,8 +217,13 @@ def _unproven(facts: Facts, ended: Exit, asked: Asked) -> Judged | None:
         return _retry(ErrorClass.RESULT_ERROR, f"the model did not end its answer ({last.stop})")
     if facts.began is None:
         return _retry(ErrorClass.RESULT_ERROR, "Claude Code gave an answer without having begun")
-    if facts.moved_to:
-        return Judged(_other_model(asked.model, facts.moved_to))
+    if not facts.models:
+        said = f"Claude Code asked no model; it said: {_shown(last.text)}"
+        return _retry(ErrorClass.RESULT_ERROR, said)
+    # What another model answered in the place of the one asked for is its provider's or the installation's matter.
+    others = sorted(model for model in facts.models & last.models if not is_same_model(asked.model, model))
+    if facts.moved_to or others:
+        return Judged(_other_model(asked.model, facts.moved_to or others[0]))
     found = refused(replace(facts.began, servers=facts.servers), asked)
     return None if found is None else Judged(found)
 
@@ -246,9 +251,14 @@ def _answer(facts: Facts, last: Concluded, asked: Asked, output: Output, usage: 
         found = output.judge(last.text, None, counted)
     if isinstance(found, list):
         return _invalid(output, found)
-    if found.verdict is Verdict.SUCCEED and facts.denied:
-        found = replace(found, message=f"{found.message}; {_denials(facts.denied)}")
-    return Judged(found)
+    if found.verdict is not Verdict.SUCCEED:
+        return Judged(found)
+    said = [found.message]
+    if stand_ins := sorted(model for model in facts.models if not is_same_model(asked.model, model)):
+        said.append(f"{stand_ins[0]} answered in the place of {asked.model}")
+    if facts.denied:
+        said.append(_denials(facts.denied))
+    return Judged(replace(found, message="; ".join(said)))
 
 
 def _denials(denied: Mapping[str, int]) -> str:

@@ -68,6 +68,11 @@ def code(answer):
     return answer.json()["error"]["type"], answer.json()["error"].get("code")
 
 
+def identifier(answer):
+    """What Claude Code hands on of a refusal."""
+    return answer.json()["error"]["details"]["error_code"]
+
+
 async def test_a_stream_passes_byte_for_byte_and_its_usage_is_read(http, pod, fake, ledger):
     token = await pod()
     fake.default = Answer(used=Used(input=500, output=50), pieces=5)
@@ -301,7 +306,7 @@ async def test_a_provider_that_asks_for_a_long_wait_is_quoted_in_the_code(http, 
     answer = await ask(http, token)
 
     assert answer.status_code == 429
-    assert code(answer)[0] == "agentjobs.dev/ModelRateLimited;retry-after=7200"
+    assert identifier(answer) == "agentjobs_model_rate_limited_retry_after_7200"
     assert answer.headers["retry-after"] == "7200"
 
 
@@ -311,7 +316,7 @@ async def test_calls_that_find_a_key_closed_for_long_are_told_so_in_the_code(htt
 
     answers = [await ask(http, token) for _ in range(2)]
 
-    told = [read_refusal(code(answer)[0]) for answer in answers]
+    told = [read_refusal(identifier(answer)) for answer in answers]
     assert [found.error_class for found in told] == ["ModelRateLimited", "ModelRateLimited"]
     assert all(590 <= found.retry_after <= 600 for found in told)
     assert len(fake.seen) == 1

@@ -9,12 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs.contract import MAX_DELAY_SECONDS, ErrorClass, RefusalCode, read_refusal, refusal_code, refusal_type
+from agentjobs.contract import (
+    MAX_DELAY_SECONDS,
+    ErrorClass,
+    RefusalCode,
+    read_refusal,
+    refusal_code,
+    refusal_identifier,
+)
 from agentjobs.proxy import apis
 from agentjobs.proxy.apis.api import Refusal
 
 CODE = "agentjobs.dev/BudgetExceeded"
-TYPE = "agentjobs_budget_exceeded"
 SPENT = Refusal(402, ErrorClass.BUDGET_EXCEEDED, "spent")
 LATER = Refusal(429, ErrorClass.MODEL_RATE_LIMITED, "later", retry_after=7.2)
 PREFIXES = ["/gemini/", "/vertex/", "/openai/v1/", "/anthropic/"]
@@ -49,27 +55,27 @@ def test_anthropics_clients_find_the_class_in_the_type():
     for prefix in ("/anthropic/", "/vertex/"):
         body = json.loads(api(prefix).refusal_body(SPENT))
 
-        assert (body["type"], body["error"]["type"]) == ("error", TYPE)
+        assert (body["type"], body["error"]["type"]) == ("error", CODE)
 
 
 @pytest.mark.parametrize("delay", [None, 3600])
 @pytest.mark.parametrize("kind", ErrorClass)
-def test_a_type_says_the_same_as_a_code_in_what_claude_code_hands_on(kind, delay):
-    told = refusal_type(kind, delay)
+def test_an_identifier_says_the_same_as_a_code_in_what_claude_code_hands_on(kind, delay):
+    told = refusal_identifier(kind, delay)
 
-    assert re.fullmatch(r"[a-z0-9_]{1,64}", told)
+    assert re.fullmatch(r"[a-z][a-z0-9_]{1,63}", told)
     assert read_refusal(told) == read_refusal(refusal_code(kind, delay)) == (kind.value, delay)
 
 
-def test_anthropics_clients_find_a_long_delay_in_the_type():
-    types = {
-        seconds: json.loads(api("/anthropic/").refusal_body(replace(LATER, retry_after=seconds)))["error"]["type"]
-        for seconds in (None, 60, 60.5, 1e12)
+def test_claude_code_finds_class_and_delay_in_an_identifier():
+    codes = {
+        seconds: json.loads(api("/anthropic/").refusal_body(replace(LATER, retry_after=seconds)))["error"]["details"]
+        for seconds in (None, 60.5, 1e12)
     }
 
     plain = "agentjobs_model_rate_limited"
-    a_year = 366 * 86400
-    assert types == {None: plain, 60: plain, 60.5: f"{plain}_retry_after_61", 1e12: f"{plain}_retry_after_{a_year}"}
+    told = {None: plain, 60.5: f"{plain}_retry_after_61", 1e12: f"{plain}_retry_after_{366 * 86400}"}
+    assert codes == {seconds: {"error_code": code} for seconds, code in told.items()}
 
 
 @given(st.sampled_from(ErrorClass), st.none() | st.floats(0, 1e9))
@@ -114,4 +120,4 @@ def test_a_refusal_within_a_stream_is_an_event_whatever_was_sent_before(prefix):
     lines = [line for line in text.splitlines() if line]
     assert text.startswith("\n\n")
     assert text.endswith("\n\n")
-    assert (TYPE if prefix == "/anthropic/" else CODE) in json.dumps(json.loads(lines[-1].removeprefix("data: ")))
+    assert CODE in json.dumps(json.loads(lines[-1].removeprefix("data: ")))

@@ -8,7 +8,14 @@ from agentjobs.proxy.apis.api import Asked, Operation, Refusal, Request, UsageRe
 from agentjobs.proxy.apis.body import Members, Unclear
 from agentjobs.proxy.apis.estimate import prompt
 from agentjobs.proxy.apis.headers import passed
-from agentjobs.proxy.apis.refusals import anthropic_error, bad_request, document, event, no_such_path
+from agentjobs.proxy.apis.refusals import (
+    anthropic_error,
+    bad_request,
+    document,
+    event,
+    no_such_path,
+    told_by_claude_code,
+)
 from agentjobs.proxy.apis.requests import check_others, check_tier, check_tools, place_of, plain_body
 from agentjobs.proxy.apis.usage import Document, Reader, Usage, counted, text_bytes
 
@@ -44,11 +51,11 @@ class AnthropicApi:
 
     def refusal_body(self, refusal: Refusal) -> bytes:
         """Return a refusal as the API's own error."""
-        return document({"type": "error", "error": anthropic_error(refusal)})
+        return document({"type": "error", "error": anthropic_error(refusal) | told_by_claude_code(refusal)})
 
     def refusal_event(self, refusal: Refusal) -> bytes:
         """Return a refusal as an event of a stream."""
-        return event({"type": "error", "error": anthropic_error(refusal)}, name="error")
+        return event({"type": "error", "error": anthropic_error(refusal) | told_by_claude_code(refusal)}, name="error")
 
 
 def messages_asked(

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from agentjobs.contract import GROUP, TOLD_DELAY_SECONDS, ErrorClass, refusal_code, refusal_type
+from agentjobs.contract import GROUP, ErrorClass, refusal_code, refusal_identifier
 from agentjobs.proxy.apis.api import Refusal
 
 _GOOGLE_STATUS: Final = {
@@ -57,14 +57,16 @@ def openai_error(refusal: Refusal) -> dict[str, Any]:
 
 
 def anthropic_error(refusal: Refusal) -> dict[str, Any]:
-    """Return a refusal as Anthropic tells errors: the class is its type.
+    """Return a refusal as Anthropic tells errors: the class is its type."""
+    return {"type": code_of(refusal), "message": refusal.message}
 
-    Claude Code shows the type of an error and no header, and does not wait for long by itself. So a long delay stands
-    in the type as well, which it hands on in certain letters alone.
+
+def told_by_claude_code(refusal: Refusal) -> dict[str, Any]:
+    """Return what Claude Code hands on of an error: an identifier, and no header, so that a delay stands in it too.
+
+    The type stays as clients of all ages know it, which Claude Code does not take for an identifier.
     """
-    delay = refusal.retry_after
-    code = refusal_type(refusal.error_class, delay if delay is not None and delay > TOLD_DELAY_SECONDS else None)
-    return {"type": code, "message": refusal.message}
+    return {"details": {"error_code": refusal_identifier(refusal.error_class, refusal.retry_after)}}
 
 
 def document(value: dict[str, Any]) -> bytes:

@@ -72,7 +72,8 @@ def test_the_proxy_is_asked_with_the_pods_token_and_no_key_is_in_the_environment
 
 
 def test_the_budget_of_the_proxy_ends_the_job(job):
-    error = {"type": contract.refusal_type(ErrorClass.BUDGET_EXCEEDED), "message": "spent"}
+    code = contract.refusal_identifier(ErrorClass.BUDGET_EXCEEDED)
+    error = {"type": "agentjobs.dev/BudgetExceeded", "message": "spent", "details": {"error_code": code}}
     one = job({"status": 402, "error": error})
 
     run = one.start().wait()

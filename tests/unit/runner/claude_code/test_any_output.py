@@ -155,22 +155,29 @@ results = st.fixed_dictionaries(
         "stop_reason": st.sampled_from(["end_turn"] * 3 + ["tool_use", "refusal", "max_tokens", "tool_deferred"]),
     },
     optional={
+        "modelUsage": st.sampled_from([{"claude-opus-5-5": {}}] * 2 + [{"claude-haiku-5-5": {}}]),
         "structured_output": st.sampled_from([{"outcome": "fix"}] * 3 + [{"other": 1}, [], "x"]),
         "deferred_tool_use": st.just({"id": "t", "name": "Bash"}),
     },
 )
 answers = st.builds(
-    lambda parent: {"type": "assistant", "message": {"id": "m", "model": "m"}, "parent_tool_use_id": parent},
-    st.sampled_from([None, "toolu_1"]),
+    lambda parent, model: {
+        "type": "assistant",
+        "message": {"id": "m", "model": model},
+        "parent_tool_use_id": parent,
+    },
+    st.sampled_from([None, None, "toolu_1"]),
+    st.sampled_from(["claude-opus-5-5", "claude-opus-5-5", "claude-haiku-5-5", "<synthetic>"]),
 )
 moves = st.just({"type": "system", "subtype": "model_refusal_fallback", "fallback_model": "claude-opus-4-8"})
 
 
 rests = st.just([]) | st.lists(st.one_of(inits, results, answers, moves), max_size=2)
+middles = st.lists(answers, min_size=1, max_size=2) | rests
 
 
 @given(
-    st.builds(lambda init, middle, result, end: [init, *middle, result, *end], inits, rests, results, rests),
+    st.builds(lambda init, middle, result, end: [init, *middle, result, *end], inits, middles, results, rests),
     st.sampled_from([0, 0, 0, 0, 1, 143, -9, None]),
     st.booleans(),
     st.booleans(),
@@ -197,6 +204,9 @@ def test_success_needs_all_that_the_job_asked_for(told, code, wants_schema, want
     assert not any("deferred_tool_use" in each or "tool_deferred" in each.values() for each in ends)
     assert not any(each.get("subtype") == "model_refusal_fallback" for each in told)
     assert begins[-1]["model"] == "claude-opus-5-5"
+    said = [each["message"]["model"] for each in told if each["type"] == "assistant" and not each["parent_tool_use_id"]]
+    assert {*said} - {"<synthetic>"}
+    assert "claude-haiku-5-5" not in said or "claude-haiku-5-5" not in last.get("modelUsage", {})
     if wants_schema:
         assert found.ending.result["structured"] == {"outcome": "fix"}
     else:

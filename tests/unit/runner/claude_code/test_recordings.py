@@ -4,6 +4,7 @@ import pytest
 from tests.clauderecordings import FOLDER, recordings
 
 from agentjobs.contract import ErrorClass, Verdict
+from agentjobs_runner.endings import FENCED
 
 SUCCEED = (Verdict.SUCCEED, "ResultAccepted")
 
@@ -37,6 +38,8 @@ ENDINGS = {
     "mode_dontAsk": SUCCEED,
     "mode_auto_bash": SUCCEED,
     "defer_resume_deny": SUCCEED,
+    # Another model answered in the place of the one that the CLI asked.
+    "stand_in_model": SUCCEED,
     # Several results: the last one.
     "bg_agent_result_twice": SUCCEED,
     "bg_bash_8s": SUCCEED,
@@ -59,6 +62,7 @@ ENDINGS = {
     "schema_invalid_schema": CONFIG,
     # Said to be a success, and none.
     "empty_content": retry("RESULT_ERROR"),
+    "slash_command": retry("RESULT_ERROR"),
     "monitor": retry("RUNNER_CRASHED"),
     "mcp_dead": CONFIG,
     "mcp_one_fails": CONFIG,
@@ -97,6 +101,12 @@ ENDINGS = {
     "stop_max_tokens": fail("MODEL_OUTPUT_TRUNCATED"),
     "refusal": fail("CONTENT_BLOCKED"),
     "refusal_details": fail("CONTENT_BLOCKED"),
+    # What the model proxy refused.
+    "proxy_402_budget": fail("BUDGET_EXCEEDED"),
+    "proxy_403_not_allowed": fail("MODEL_NOT_ALLOWED"),
+    "proxy_409_fenced": (Verdict.RETRY, FENCED),
+    "proxy_429_two_hours": (Verdict.SNOOZE, ErrorClass.MODEL_RATE_LIMITED),
+    "proxy_503": retry("MODEL_UNAVAILABLE"),
     # It did not start.
     "config_file_broken": CONFIG,
     "cwd_gone": CONFIG,

@@ -1,0 +1,196 @@
+"""How a start ends, in what recordings do not show."""
+
+import errno
+import os
+from dataclasses import replace
+
+import pytest
+from tests.clauderecordings import judged, recordings
+
+from agentjobs.contract import ErrorClass, Verdict
+from agentjobs_runner.claude_code.command import Asked, is_same_model
+from agentjobs_runner.claude_code.stream import Began
+from agentjobs_runner.claude_code.verdict import Exit, not_started, refused
+from agentjobs_runner.output import Output
+
+SCHEMA = {"type": "object", "required": ["outcome"], "properties": {"outcome": {"enum": ["fix", "wontfix"]}}}
+
+
+def ended(name, *, code=None, **more):
+    recording = recordings()[name]
+    code = recording.exit.code if code is None else code
+    stderr = more.pop("stderr", recording.exit.stderr)
+    return judged(recording.lines, Exit(code, stderr, **more), recording.asked, recording.output)
+
+
+def told_of(name, old, new, *, asked=None, output=None):
+    """A recording in which something was said otherwise."""
+    recording = recordings()[name]
+    lines = [line.replace(old.encode(), new.encode()) for line in recording.lines]
+    assert lines != list(recording.lines)
+    return judged(lines, recording.exit, asked or recording.asked, output or recording.output)
+
+
+def test_a_long_delay_of_the_proxy_is_how_long_the_job_snoozes():
+    assert ended("proxy_429_two_hours").ending.delay_seconds == 7200.0
+
+
+def test_a_rate_limit_without_a_delay_snoozes_for_half_a_minute():
+    assert ended("api_429_exhausted").ending.delay_seconds == 30.0
+
+
+def test_denied_tools_are_told_with_their_number():
+    assert "2 calls of tools were denied: Bash, Write" in ended("mode_dontAsk").ending.message
+
+
+def test_a_model_that_stood_in_is_told():
+    assert "claude-haiku-5-5 answered in the place of sonnet" in ended("stand_in_model").ending.message
+
+
+@pytest.mark.parametrize("name", ["success", "mcp_stdio", "schema_ok", "stream_cut_recovers", "bg_bash_8s"])
+@pytest.mark.parametrize("code", [1, 2, 137, 143, -9, -15])
+def test_an_answer_of_a_process_that_ended_badly_is_none(name, code):
+    assert ended(name, code=code).ending.verdict is Verdict.RETRY
+
+
+@pytest.mark.parametrize("code", [143, -15, 137, -9])
+@pytest.mark.parametrize("name", ["success", "sigterm_in_tool", "sigkill_in_model", "sigint_in_tool"])
+def test_a_process_that_was_told_to_stop_is_no_fault_of_its_own(name, code):
+    ending = ended(name, code=code, told=True).ending
+    assert (ending.verdict, ending.reason) == (Verdict.SNOOZE, ErrorClass.INTERRUPTED)
+
+
+def test_an_answer_that_was_whole_before_the_order_to_stop_counts():
+    assert ended("success", code=0, told=True).ending.verdict is Verdict.SUCCEED
+
+
+@pytest.mark.parametrize("name", ["sigkill_in_tool", "success"])
+def test_a_process_killed_for_its_memory_says_so(name):
+    assert ended(name, code=-9, out_of_memory=True).ending.reason == ErrorClass.OOM_KILLED
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr", "reason", "verdict"),
+    [
+        (0, "", "CommandFailed", Verdict.RETRY),
+        (2, "panic", "CommandFailed", Verdict.RETRY),
+        (None, "", "CommandFailed", Verdict.RETRY),
+        (127, "claude: not found", "BinaryNotFound", Verdict.FAIL),
+        (126, "Permission denied", "BinaryNotFound", Verdict.FAIL),
+        (1, "Error: claude native binary not installed.", "BinaryNotFound", Verdict.FAIL),
+        (1, "ENOSPC: no space left on device, write", "IO", Verdict.RETRY),
+        (1, "", "ConfigInvalid", Verdict.FAIL),
+        (-11, "", "RunnerCrashed", Verdict.RETRY),
+        (-6, "uv_os_homedir returned ENOENT", "RunnerCrashed", Verdict.RETRY),
+    ],
+)
+def test_an_end_without_a_word_is_judged_by_code_and_standard_error(code, stderr, reason, verdict):
+    ending = judged([], Exit(code, stderr), Asked(model="opus"), Output()).ending
+    assert (ending.reason, ending.verdict) == (reason, verdict)
+
+
+def test_a_process_that_fails_after_it_began_is_tried_again():
+    begun = recordings()["success"].lines[:1]
+    assert judged(begun, Exit(1, "TypeError"), Asked(model="opus"), Output()).ending.verdict is Verdict.RETRY
+
+
+@pytest.mark.parametrize("name", ["schema_ok", "schema_with_bg"])
+def test_an_answer_is_checked_by_us_too(name):
+    recording = recordings()[name]
+    output = Output.read({"schema": {**SCHEMA, "properties": {"outcome": {"const": "other"}}}})
+    found = judged(recording.lines, recording.exit, recording.asked, output)
+    assert (found.ending.reason, found.new_session) == (ErrorClass.INVALID_OUTPUT, True)
+
+
+def test_an_invalid_answer_fails_where_the_job_says_so():
+    recording = recordings()["schema_never_called"]
+    output = Output.read({"schema": SCHEMA, "onInvalid": "Fail"})
+    assert judged(recording.lines, recording.exit, recording.asked, output).ending.verdict is Verdict.FAIL
+
+
+def test_the_outcome_is_that_of_the_structured_answer():
+    result = ended("schema_ok").ending.result
+    assert (result["outcome"], result["structured"]["summary"]) == ("fix", "all fine")
+
+
+def test_a_structured_answer_that_is_no_object_is_none():
+    new = '"structured_output":["fix"]'
+    found = told_of("schema_ok", '"structured_output":{"outcome":"fix","summary":"all fine"}', new)
+    assert found.ending.reason == ErrorClass.INVALID_OUTPUT
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('"is_error":false', '"is_error":true', "ModelUnavailable"),
+        ('"is_error":false', '"is_error":null', "ModelUnavailable"),
+        ('"subtype":"success"', '"subtype":"error_of_tomorrow"', "CommandFailed"),
+        ('"terminal_reason":"completed"', '"terminal_reason":"stop_hook_prevented"', "ResultError"),
+        ('"stop_reason":"end_turn"', '"stop_reason":"pause_turn"', "ResultError"),
+        ('"stop_reason":"end_turn"', '"stop_reason":"max_tokens"', "ModelOutputTruncated"),
+        ('"stop_reason":"end_turn"', '"stop_reason":"refusal"', "ContentBlocked"),
+        ('"model":"claude-opus-5-5","perm', '"model":"claude-haiku-5-5","perm', "ConfigInvalid"),
+        ('"result":"Hello from the fake."', '"result":"  "', "ResultError"),
+        ('"result":"Hello from the fake."', '"result":{"text":"x"}', "ResultError"),
+        ('"subtype":"init"', '"subtype":"unknown"', "ResultError"),
+    ],
+)
+def test_a_success_that_lacks_something_is_none(old, new, reason):
+    ending = told_of("success", old, new).ending
+    assert (ending.verdict is not Verdict.SUCCEED, ending.reason) == (True, reason)
+
+
+def test_a_server_at_an_address_may_come_back():
+    asked = replace(recordings()["mcp_one_fails"].asked, remote_servers=frozenset({"bad"}))
+    recording = recordings()["mcp_one_fails"]
+    ending = judged(recording.lines, recording.exit, asked, recording.output).ending
+    assert (ending.verdict, ending.reason) == (Verdict.RETRY, ErrorClass.TOOL_ERROR)
+
+
+@pytest.mark.parametrize("status", ["failed", "pending", "needs-auth", "connecting", "", None])
+def test_a_job_that_lacks_a_server_is_refused_before_it_asks_a_model(status):
+    servers = {} if status is None else {"papers": status}
+    began = Began("s", "claude-opus-5-5", "default", servers, "2.1.332")
+    assert refused(began, Asked(model="opus", servers=frozenset({"papers"}))).verdict is Verdict.FAIL
+
+
+def test_a_job_with_its_servers_and_its_model_is_not_refused():
+    began = Began("s", "claude-opus-5-5", "default", {"papers": "connected", "other": "failed"}, "2.1.332")
+    assert refused(began, Asked(model="opus", servers=frozenset({"papers"}))) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "ran", "same"),
+    [
+        ("claude-sonnet-4-5", "claude-sonnet-4-5-20250929", True),
+        ("claude-sonnet-4-5", "claude-sonnet-4-5@20250929", True),
+        ("claude-sonnet-5-5[1m]", "claude-sonnet-5-5", True),
+        ("sonnet", "claude-sonnet-5-5", True),
+        ("sonnet[1m]", "claude-sonnet-5-5[1m]", True),
+        ("sonnet", "claude-haiku-5-5", False),
+        ("claude-sonnet-4", "claude-sonnet-4-5-20250929", False),
+        ("claude-sonnet-4", "claude-sonnet-4-5", False),
+        ("claude-opus-5-5", "claude-opus-5", False),
+        ("claude-opus-5-5", "", False),
+    ],
+)
+def test_a_model_is_known_by_its_name(asked, ran, same):
+    assert is_same_model(asked, ran) is same
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (errno.ENOENT, "BinaryNotFound"),
+        (errno.EACCES, "BinaryNotFound"),
+        (errno.ENOEXEC, "BinaryNotFound"),
+        (errno.ENOMEM, "IO"),
+    ],
+)
+def test_a_program_that_cannot_be_executed_is_told_from_a_machine_that_cannot(code, reason):
+    assert not_started(OSError(code, os.strerror(code)), "/usr/bin/claude").reason == reason
+
+
+def test_no_message_is_longer_than_a_status_takes():
+    stderr = "x" * 100_000
+    assert len(judged([], Exit(1, stderr), Asked(model="opus"), Output()).ending.message) < 1024
