@@ -195,7 +195,7 @@ async def test_a_pod_that_goes_while_it_publishes_takes_no_success_with_it(world
     await world.act()
     publish(world, world.pods()[0], None)
     await world.act(seconds=1)
-    world._delete(("Pod", "default", "hello-1"))
+    world._drop(("Pod", "default", "hello-1"))
     await world.act(seconds=1)
     await world.act(seconds=60)
 
