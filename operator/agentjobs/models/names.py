@@ -18,6 +18,8 @@ from agentjobs.contract import ENV_MODEL_ALIASES
 SCRIPTED: Final = "scripted/"
 """Prefix of models that answer from a ConfigMap and ask no provider: `scripted/<configmap>/<key>`."""
 MAX_CHARS: Final = 253
+CLAUDE_CODE: Final = frozenset({"default", "best", "opus", "sonnet", "haiku", "fable", "opusplan"})
+"""Names for which Claude Code's CLI asks a model of its own choice, another with each of its versions."""
 
 
 class Api(StrEnum):

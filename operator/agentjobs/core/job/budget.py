@@ -12,6 +12,7 @@ from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.contract import ErrorClass, cut
 from agentjobs.core.job.actions import Again, Finish, Suspend
 from agentjobs.core.job.observation import Job, Observation
+from agentjobs.core.pods.diagnose import Ending
 from agentjobs.core.pods.pod import Pod
 from agentjobs.models.budget import Limits, Spend
 
@@ -27,16 +28,18 @@ def reached(limits: Limits, spent: Spend) -> str:
     return f"{', '.join(told)}. Raise it to let the job do more" if told else ""
 
 
-def over_budget(spec: AgentJobSpec, limits: Limits, message: str) -> Finish | Suspend:
-    """Return what follows for a job whose budget, as `limits` have it, is used up."""
+def over_budget(
+    spec: AgentJobSpec, limits: Limits, message: str, reason: str = ErrorClass.BUDGET_EXCEEDED
+) -> Finish | Suspend:
+    """Return what follows for a job whose budget, as `limits` have it, is used up: it fails with `reason`, or waits."""
     if spec.budget is None or spec.budget.on_exceeded == "Fail":
-        return Finish(Phase.FAILED, ErrorClass.BUDGET_EXCEEDED, message)
+        return Finish(Phase.FAILED, reason, message)
     said = cut(message, MAX_WORDS).rstrip(".")
     return Suspend(SuspendedReason.BUDGET_EXCEEDED, f"{said}; {_THEN}{_words(limits)}")
 
 
-def after_start(seen: Observation, spec: AgentJobSpec, message: str, now: datetime) -> Again | Finish | Suspend:
-    """Return what follows a start that ended because its budget was used up.
+def after_start(seen: Observation, spec: AgentJobSpec, ending: Ending, now: datetime) -> Again | Finish | Suspend:
+    """Return what follows a start that ended because its budget was used up, or the turns of it.
 
     When the budget was edited meanwhile, the job goes on as if it had been so from the beginning: what is left of it is
     judged before the next start.
@@ -44,7 +47,7 @@ def after_start(seen: Observation, spec: AgentJobSpec, message: str, now: dateti
     told = _noted(seen.active_pod)
     if told is not None and told != seen.limits:
         return Again(now, infra=False, free=True)
-    return over_budget(spec, seen.limits, message)
+    return over_budget(spec, seen.limits, ending.message, ending.reason)
 
 
 def is_suspended(job: Job) -> bool:

@@ -28,6 +28,7 @@ RECORD_BYTES = 512
 ASK_AGAIN = timedelta(seconds=5)
 DEADLINE_SLACK = timedelta(seconds=1)  # the kubelet counts whole seconds
 _TIMED_OUT = (ErrorClass.ATTEMPT_TIMEOUT, ErrorClass.PROGRESS_TIMEOUT)
+_OVER_BUDGET = (ErrorClass.BUDGET_EXCEEDED, ErrorClass.MAX_TURNS_EXCEEDED)
 SUSPENDED = "spec.suspend is true; set it to false and the job continues"
 
 
@@ -153,7 +154,7 @@ def _next_step(
     if ending.verdict is Verdict.CANCEL:
         return Finish(Phase.CANCELLED, CancelledReason.CANCELLED, ending.message), False
     if _is_over_budget(ending) and seen.spec is not None:
-        next_step = after_start(seen, seen.spec, ending.message, now)
+        next_step = after_start(seen, seen.spec, ending, now)
         if seen.job.suspend and not isinstance(next_step, Finish):
             return Suspend(SuspendedReason.REQUESTED, SUSPENDED), False
         return next_step, False
@@ -178,7 +179,7 @@ def _suspension(seen: Observation) -> Suspend:
 
 
 def _is_over_budget(ending: Ending) -> bool:
-    return ending.verdict is Verdict.FAIL and ending.reason == ErrorClass.BUDGET_EXCEEDED
+    return ending.verdict is Verdict.FAIL and ending.reason in _OVER_BUDGET
 
 
 def _is_undecided(seen: Observation, ending: Ending) -> bool:

@@ -1,17 +1,22 @@
 """The models that a job's spec names. What its code asks for besides is known at the call alone."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.models.config import Models, Refusal
-from agentjobs.models.names import SCRIPTED, of_pool
+from agentjobs.models.names import CLAUDE_CODE, SCRIPTED, Api, api_of, canonical, of_pool
 
 
-def named_models(spec: AgentJobSpec) -> Iterator[tuple[str, str]]:
-    """Yield field and name of each model that the spec names and that will be asked; scripts ask none."""
+def named_models(spec: AgentJobSpec, aliases: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+    """Yield field and name of each model that the spec names and that will be asked; scripts ask none.
+
+    Args:
+        aliases: names of the installation. They go before those for which Claude Code chooses a model itself, which
+            nobody but its CLI can tell.
+    """
     agent = spec.agent
-    named = [("spec.agent.model", agent.model)]
+    named = [("spec.agent.model", agent.model if agent.claude_code is None else _of_claude_code(agent.model, aliases))]
     if agent.inline is not None and not (agent.model or "").startswith(SCRIPTED):
         # A script of the whole team replaces the models of its members.
         members = enumerate(agent.inline.agents)
@@ -23,9 +28,18 @@ def named_models(spec: AgentJobSpec) -> Iterator[tuple[str, str]]:
             yield field, model
 
 
+def _of_claude_code(model: str | None, aliases: Collection[str]) -> str | None:
+    """The canonical name of a model as it is named for Claude Code; None where its CLI chooses."""
+    if model is None or model in aliases:
+        return model
+    if model in CLAUDE_CODE:
+        return None
+    return canonical(Api.ANTHROPIC, model) if api_of(model) is None and "/" not in model else model
+
+
 def asked_models(spec: AgentJobSpec, aliases: Mapping[str, str]) -> frozenset[str]:
     """Return the models that the spec's names stand for, without aliases and scripts."""
-    return frozenset(aliases.get(model, model) for _, model in named_models(spec))
+    return frozenset(aliases.get(model, model) for _, model in named_models(spec, aliases))
 
 
 def exhausted_until(models: Models, model: str, namespace: str, exhausted: Mapping[str, datetime]) -> datetime | None:
@@ -65,7 +79,7 @@ def unpriced(spec: AgentJobSpec, is_priced: Callable[[str], bool], source: str) 
 
 def uncounted(spec: AgentJobSpec) -> tuple[str, ...]:
     """Return a sentence when the spec names models and the installation has nothing that counts dollars."""
-    if not any(named_models(spec)):
+    if spec.agent.claude_code is None and not any(named_models(spec)):
         return ()
     cure = "set AGENTJOBS_MODELS_URL for the operator, or use maxTokens or maxLLMCalls"
     return (f"spec.budget.maxCostUSD: this installation has no model proxy, so nothing counts dollars; {cure}",)

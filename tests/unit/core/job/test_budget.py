@@ -76,6 +76,29 @@ def test_at_its_budget_a_job_is_kept_without_a_charge_when_it_wants_so(scene):
     assert [record.charged for record in seen.job.status.attempt_history] == [False]
 
 
+def out_of_turns(scene, budget):
+    seen = scene(budget=budget).claimed().said(Verdict.FAIL, "MaxTurnsExceeded")
+    return told(seen, budget)
+
+
+def test_a_job_that_is_out_of_turns_fails_by_that_name(scene):
+    end = next_of(out_of_turns(scene, {"maxTurns": 5}))
+
+    assert (end.next_step.phase, end.next_step.reason) == (Phase.FAILED, "MaxTurnsExceeded")
+
+
+def test_a_job_that_is_out_of_turns_is_kept_until_it_gets_more(scene):
+    seen = out_of_turns(scene, {"maxTurns": 5, "onExceeded": "Suspend"})
+    end = next_of(seen)
+    seen.written(end).granted().pods.clear()
+
+    assert isinstance(end.next_step, Suspend)
+    assert not end.record.charged
+    assert isinstance(decide(seen.observation, seen.now).action, Keep)
+    more = edited(seen, maxTurns=10, onExceeded="Suspend")
+    assert isinstance(decide(more.observation, more.now).action, Claim)
+
+
 @pytest.mark.parametrize("action", ["Retry", "Succeed", "Cancel"])
 def test_a_rule_of_the_job_comes_before_its_budget(scene, action):
     rules = [{"name": "mine", "onErrors": ["BudgetExceeded"], "action": action}]

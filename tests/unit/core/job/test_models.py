@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.core.job.models import asked_models, exhausted_until, named_models
+from agentjobs.core.job.models import asked_models, exhausted_until, named_models, uncounted, unpriced
 from agentjobs.models.config import parse
 from agentjobs.models.environment import from_environment
 from agentjobs.models.names import pool
@@ -27,6 +27,35 @@ MAIN = ("gemini/main", "gemini/spare")
 
 def spec_of(agent, **spec):
     return AgentJobSpec.model_validate({"agent": agent, "input": {"message": "Go."}, **spec})
+
+
+@pytest.mark.parametrize(
+    ("model", "asked"),
+    [
+        ("sonnet", set()),
+        (None, set()),
+        ("claude-opus-5-5", {"anthropic/claude-opus-5-5"}),
+        ("anthropic/claude-opus-5-5", {"anthropic/claude-opus-5-5"}),
+        ("team/coder", {"team/coder"}),
+    ],
+)
+def test_a_model_of_claude_code_has_its_canonical_name_unless_its_cli_chooses(model, asked):
+    spec = spec_of({"model": model, "claudeCode": {}})
+
+    assert {name for _, name in named_models(spec)} == asked
+
+
+def test_a_name_of_the_installation_goes_before_one_of_claude_code():
+    spec = spec_of({"model": "sonnet", "claudeCode": {}})
+
+    assert asked_models(spec, {"sonnet": "anthropic/claude-x"}) == {"anthropic/claude-x"}
+
+
+def test_dollars_of_a_model_that_its_cli_chooses_need_no_price_at_acceptance_but_a_proxy():
+    spec = spec_of({"model": "sonnet", "claudeCode": {}}, budget={"maxCostUSD": "1"})
+
+    assert unpriced(spec, lambda _: False, "here") == ()
+    assert uncounted(spec)
 
 
 def test_every_model_that_is_named_is_found_with_its_field():
