@@ -71,6 +71,17 @@ e2e-setup: .venv/.helm
 	@echo "Installing Helm's engine: another 244 MB."
 	$(call pip,test$(comma)helm)
 
+# The real one, against an API of the tests' own; it asks no other. Of the version that the tests' recordings are of.
+CLAUDE ?= .venv/claude/node_modules/.bin/claude
+test-claude: setup $(if $(filter .venv/%,$(CLAUDE)),.venv/claude/.installed) ## Run the tests of Claude Code with its real CLI, which npm installs [CLAUDE=path]
+	AGENTJOBS_CLAUDE=$(abspath $(CLAUDE)) $(BIN)/python -m pytest -q -n 2 tests/integration/runner/claude_code
+
+.venv/claude/.installed:
+	@command -v npm >/dev/null || { echo "make test-claude needs npm, which is not installed, or CLAUDE=<path of the CLI>" >&2; exit 3; }
+	@echo "Installing Claude Code into .venv/claude: about a minute, 390 MB on disk."
+	@mkdir -p .venv/claude && npm install --prefix .venv/claude --no-fund --no-audit --loglevel=error @anthropic-ai/claude-code@2.1.332
+	@touch $@
+
 # With KUBEBUILDER_ASSETS on a real API server, too.
 chart: .venv/.helm ## Test the chart through Helm's own engine
 	$(BIN)/python -m pytest -q tests/unit/chart tests/integration/chart
@@ -121,4 +132,4 @@ demo: .venv/.demo ## Run the examples in a development cluster and show them liv
 bench: setup ## Measure the figures of docs/reference/performance.md
 	$(BIN)/python -m tests.bench
 
-.PHONY: help install setup fmt check crds test properties test-devcluster test-real test-cluster chart kind e2e e2e-setup bench-cluster conformance storm images demo bench crash-matrix
+.PHONY: help install setup fmt check crds test properties test-devcluster test-real test-cluster test-claude chart kind e2e e2e-setup bench-cluster conformance storm images demo bench crash-matrix
