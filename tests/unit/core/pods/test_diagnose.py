@@ -1,7 +1,6 @@
 """How pods really end: statuses recorded on a Kubernetes 1.36 kubelet with containerd, one file a case."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +48,8 @@ ENDINGS = {
     "stages-publish-deadline": ("AttemptTimeout", "Retry", False),
     "stages-publish-deleted": ("RunnerLost", "Snooze", True),
     "stages-publish-evicted": ("Evicted", "Snooze", True),
+    "stages-workspace-full": ("Evicted", "Retry", False),
+    "stages-waiting-deleted": ("RunnerLost", "Snooze", True),
 }
 RUNNING = {"stages-clone-runs": "workspace", "stages-runner-runs": "runner", "stages-publish-runs": "publish"}
 WAITS = {
@@ -109,11 +110,8 @@ def test_what_was_published_is_told_by_the_container_that_did():
     assert diagnose(recorded("stages-published")).published == {"branch": "agents/x", "commit": "0a1b"}
 
 
-def test_an_agent_that_fills_its_workspace_is_charged_for_it():
-    pod = recorded("evicted-disk")
-    ending = diagnose(replace(pod, message=pod.message.replace('"s"', '"workspace"')))
-
-    assert (ending.verdict, ending.reason, ending.infra) == ("Retry", "Evicted", False)
+def test_an_agent_that_fills_its_workspace_is_told_which_field_to_raise():
+    assert "workspace.size" in diagnose(recorded("stages-workspace-full")).message
 
 
 def test_a_pod_on_a_lost_node_still_looks_as_if_it_ran():
