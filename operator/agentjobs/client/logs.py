@@ -19,6 +19,9 @@ from agentjobs.contract import LABEL_JOB, RUNNER_CONTAINER, pod_name, start_of
 LOOK_SECONDS: Final = 0.5
 # A silent log is opened anew after this long, so that a lost node or a dropped connection does not hold us for ever.
 SILENCE_SECONDS: Final = 60.0
+# A pod may publish for long after its agent's log has ended, which is read as a whole each time.
+LINES_A_SECOND: Final = 2000
+LAST_LOOK_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +66,15 @@ def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None
         start = job.status.starts
         if start and tail is not None:
             shown[start], tail = (yield from _tail(do, name, start, tail)), None
+        known = shown.get(start, 0)
         if start:
-            shown[start] = yield from _log(do, name, start, skip=shown.get(start, 0), deadline=deadline)
+            shown[start] = yield from _log(do, name, start, skip=known, deadline=deadline)
         if job.finished:
             return
         if deadline is not None and (yield Now()) >= deadline:
             raise TimeoutError(f"AgentJob {name!r} did not end within {timeout:g} s; it is {job.phase}.")
-        yield Sleep(LOOK_SECONDS)
+        over = 0 if shown.get(start, 0) > known else known
+        yield Sleep(min(LAST_LOOK_SECONDS, max(LOOK_SECONDS, over / LINES_A_SECOND)))
 
 
 def _again(do: Operations, name: str, known: Job | None) -> Operation[Job]:

@@ -120,3 +120,14 @@ def test_a_part_of_a_log_is_asked_of_the_server(world, at):
     there.run(logs(DO, "hello", start=None, part=Part(tail=5, since=60)))
 
     assert there.sent[-1].params == {"container": "runner", "tailLines": "5", "sinceSeconds": "60"}
+
+
+def test_a_long_log_that_has_ended_is_read_again_less_often_while_its_pod_publishes(world, at):
+    log = [str(number) for number in range(8000)]
+    there = world([at(1), at(1), at(1), at(1, ended="Complete")], [log] * 4)
+    began = there.now
+
+    there.run(follow(DO, "hello", timeout=None))
+
+    assert len(lines(there)) == 8000
+    assert there.now - began == 0.5 + 4 + 4
