@@ -6,6 +6,7 @@ import logging
 
 import httpx
 import pytest
+from tests import claudecoderequest
 from tests.modelproviders import Answer, Cut, Failure, Garbage, Hang, Used
 
 from agentjobs.contract import HEADER_MODEL, HEADER_PATIENCE, HEADER_STEP, read_refusal
@@ -296,6 +297,21 @@ async def test_a_request_that_its_provider_always_refuses_does_not_keep_the_key_
     answer = await http.post("/openai/v1/chat/completions", json=CHAT, headers=headers)
 
     assert (refused.status_code, answer.status_code, len(fake.seen)) == (429, 200, times + 1)
+
+
+async def test_a_request_of_claude_code_reaches_the_provider_as_it_is(http, pod, fake):
+    token = await pod()
+    # Its apiKeyHelper gives both of them.
+    keys = {"x-api-key": token, "authorization": f"Bearer {token}"}
+
+    path, body = f"/anthropic/v1/messages?{claudecoderequest.QUERY}", json.dumps(claudecoderequest.BODY)
+    answer = await http.post(path, content=body, headers={**claudecoderequest.HEADERS, **keys})
+
+    assert answer.status_code == 200, answer.text
+    (seen,) = fake.seen
+    assert (seen.body.decode(), seen.query, seen.key) == (body, claudecoderequest.QUERY, "key-of-anthropic")
+    assert {name: seen.headers.get(name) for name in claudecoderequest.HEADERS} == claudecoderequest.HEADERS
+    assert token not in str(seen.headers)
 
 
 @pytest.mark.parametrize("status", [429, 503, 529])
