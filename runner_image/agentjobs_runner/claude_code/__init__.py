@@ -3,6 +3,7 @@
 command      the command line and its environment
 prompt       what the agent is told
 stream       what the CLI prints, as values
+fields       what a stranger's JSON holds
 verdict      how it ended
 engine       one start, from its session to its ending
 process      the CLI as a child, and the end of all that it started

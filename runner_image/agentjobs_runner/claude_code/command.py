@@ -201,12 +201,21 @@ def build(asked: Asked, place: Place, session: SessionChoice, left: Left) -> Com
         argv += ["--json-schema", json.dumps(asked.schema, separators=(",", ":"))]
     argv += ["--resume" if session.resumes else "--session-id", session.id]
     for word in argv:
-        if len(word.encode("utf-8", "surrogateescape")) > _ARGUMENT_BYTES or "\0" in word:
+        if problem := _argument_problem(word):
             name = word.partition("=")[0] if word.startswith("--") else "output.schema or agent.claudeCode"
-            raise config_invalid(
-                f"{name}: it is longer than the {_ARGUMENT_BYTES // 1024} KiB that one argument may have"
-            )
+            raise config_invalid(f"{name}: {problem}")
     return Command(tuple(argv), _environment(asked, place), _unset(place))
+
+
+def _argument_problem(word: str) -> str:
+    """Say why Linux would not take a word as an argument; empty where it does."""
+    if "\0" in word:
+        return "it holds a zero character, which no argument may"
+    try:
+        size = len(word.encode())
+    except UnicodeEncodeError:
+        return "it holds half a character"
+    return f"it has {size} bytes; one argument may have {_ARGUMENT_BYTES}" if size > _ARGUMENT_BYTES else ""
 
 
 def is_same_model(asked: str, ran: str) -> bool:

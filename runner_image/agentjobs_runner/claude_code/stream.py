@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from agentjobs_runner.claude_code.fields import as_count, as_list, as_much, as_name, as_number, as_object, as_status
 from agentjobs_runner.redaction import plain, storable
 
 MAX_LINE_BYTES: Final = 32 * 1024 * 1024
@@ -20,11 +21,10 @@ MAX_CALLS: Final = 200
 """Kept of one answer."""
 
 _SYNTHETIC: Final = "<synthetic>"
-_NAME_CHARS: Final = 256
 _ERROR_CHARS: Final = 4096
 _MAX_NAMES: Final = 200
 _MAX_IDS: Final = 20_000
-# An answer is an object of this; everything else is left out of what is kept of a call.
+# Of one text in what a tool is called with.
 _INPUT_BYTES: Final = 64 * 1024
 
 
@@ -206,7 +206,7 @@ class Reader:
             # What is no event of the stream is somebody's print; what began as one may have been the last result.
             self._unfinished = self._unfinished or line.lstrip()[:1] == b"{" or len(line) > MAX_LINE_BYTES
             return [Noise("")]
-        kind = _text(event.get("type"))
+        kind = as_name(event.get("type"))
         match kind:
             case "system":
                 return [self._system(event)]
@@ -220,7 +220,7 @@ class Reader:
                 return [Noise(kind)]
 
     def _system(self, event: dict[str, Any]) -> Seen:
-        subtype = _text(event.get("subtype"))
+        subtype = as_name(event.get("subtype"))
         match subtype:
             case "init":
                 self._unfinished = True
@@ -229,23 +229,23 @@ class Reader:
                 return self._began
             case "api_retry":
                 return Retrying(
-                    attempt=_count(event.get("attempt")),
-                    most=_count(event.get("max_retries")),
-                    delay_seconds=_number(event.get("retry_delay_ms")) / 1000,
-                    status=_status(event.get("error_status")),
-                    error=_text(event.get("error")),
+                    attempt=as_count(event.get("attempt")),
+                    most=as_count(event.get("max_retries")),
+                    delay_seconds=as_number(event.get("retry_delay_ms")) / 1000,
+                    status=as_status(event.get("error_status")),
+                    error=as_name(event.get("error")),
                 )
             case "permission_denied":
                 self._deny(event)
             case "model_fallback" | "model_refusal_fallback":
-                self._moved_to = _text(event.get("fallback_model")) or _text(event.get("model")) or "another model"
+                self._moved_to = as_name(event.get("fallback_model")) or as_name(event.get("model")) or "another model"
         return Noise(f"system/{subtype}")
 
     def _assistant(self, event: dict[str, Any]) -> Seen:
-        main, message = _is_main(event), _object(event.get("message"))
+        main, message = _is_main(event), as_object(event.get("message"))
         self._unfinished = self._unfinished or main
-        self._error = _text(event.get("error")) or self._error
-        model = _text(message.get("model"))
+        self._error = as_name(event.get("error")) or self._error
+        model = as_name(message.get("model"))
         if model == _SYNTHETIC or event.get("is_api_error_message") is True:
             return Noise("assistant/error")
         part = _answer(message, main=main)
@@ -267,18 +267,18 @@ class Reader:
     def _user(self, event: dict[str, Any]) -> list[Seen]:
         main = _is_main(event)
         self._unfinished = self._unfinished or main
-        content = _object(event.get("message")).get("content")
-        blocks = [block for block in _list(content) if isinstance(block, dict)]
+        content = as_object(event.get("message")).get("content")
+        blocks = [block for block in as_list(content) if isinstance(block, dict)]
         unran = {
-            _text(meta.get("id"))
-            for meta in _list(event.get("tool_result_meta"))
+            as_name(meta.get("id"))
+            for meta in as_list(event.get("tool_result_meta"))
             if isinstance(meta, dict) and meta.get("non_execution_kind")
         }
         ended: list[Seen] = []
         for block in blocks[:_MAX_NAMES]:
             if block.get("type") != "tool_result":
                 continue
-            id_, text = _text(block.get("tool_use_id")), _shown(block.get("content"))
+            id_, text = as_name(block.get("tool_use_id")), _shown(block.get("content"))
             name, ran = self._calls.get(id_, ""), id_ not in unran
             ended.append(ToolEnded(id_, name, text, block.get("is_error") is True, main, ran))
         return ended or [Noise("user")]
@@ -289,14 +289,14 @@ class Reader:
         if found.has_structured:
             self._structured = found.structured
         self._deferred = found.deferred or self._deferred
-        for denial in _list(event.get("permission_denials")):
+        for denial in as_list(event.get("permission_denials")):
             if isinstance(denial, dict):
                 self._deny(denial)
         self._usage["outputTokens"] += found.usage.get("outputTokens", 0)
         return found
 
     def _deny(self, told: dict[str, Any]) -> None:
-        id_, name = _text(told.get("tool_use_id")), _text(told.get("tool_name")) or "a tool"
+        id_, name = as_name(told.get("tool_use_id")), as_name(told.get("tool_name")) or "a tool"
         if id_ in self._denied_ids or (name not in self._denied and len(self._denied) >= _MAX_NAMES):
             return
         _note(self._denied_ids, id_, None)
@@ -314,24 +314,24 @@ def _event(line: bytes) -> dict[str, Any] | None:
 
 
 def _began(event: dict[str, Any]) -> Began:
-    servers = [server for server in _list(event.get("mcp_servers")) if isinstance(server, dict)]
+    servers = [server for server in as_list(event.get("mcp_servers")) if isinstance(server, dict)]
     return Began(
-        session=_text(event.get("session_id")),
-        model=_text(event.get("model")),
-        mode=_text(event.get("permissionMode")),
-        servers={_text(server.get("name")): _text(server.get("status")) for server in servers[:_MAX_NAMES]},
-        version=_text(event.get("claude_code_version")),
+        session=as_name(event.get("session_id")),
+        model=as_name(event.get("model")),
+        mode=as_name(event.get("permissionMode")),
+        servers={as_name(server.get("name")): as_name(server.get("status")) for server in servers[:_MAX_NAMES]},
+        version=as_name(event.get("claude_code_version")),
     )
 
 
 def _answer(message: dict[str, Any], *, main: bool) -> Answered:
-    blocks = [block for block in _list(message.get("content")) if isinstance(block, dict)]
+    blocks = [block for block in as_list(message.get("content")) if isinstance(block, dict)]
     texts = [str(block["text"]) for block in blocks if block.get("type") == "text" and "text" in block]
     calls = [block for block in blocks if block.get("type") == "tool_use"]
     return Answered(
-        id=_text(message.get("id")),
-        model=_text(message.get("model")),
-        text=_cut("".join(texts)),
+        id=as_name(message.get("id")),
+        model=as_name(message.get("model")),
+        text=as_much("".join(texts), MAX_TEXT_BYTES),
         calls=tuple(map(_call, calls[:MAX_CALLS])),
         usage=_usage(message.get("usage")),
         main=main,
@@ -339,8 +339,8 @@ def _answer(message: dict[str, Any], *, main: bool) -> Answered:
 
 
 def _call(block: dict[str, Any]) -> Call:
-    given = plain(_object(block.get("input")), text_limit=_INPUT_BYTES)
-    return Call(_text(block.get("id")), _text(block.get("name")), given if isinstance(given, dict) else {})
+    given = plain(as_object(block.get("input")), text_limit=_INPUT_BYTES)
+    return Call(as_name(block.get("id")), as_name(block.get("name")), given if isinstance(given, dict) else {})
 
 
 def _joined(before: Answered, part: Answered) -> Answered:
@@ -348,62 +348,67 @@ def _joined(before: Answered, part: Answered) -> Answered:
     known = {call.id for call in before.calls}
     calls = (*before.calls, *(call for call in part.calls if call.id not in known))
     return Answered(
-        part.id, part.model, _cut(before.text + part.text), calls[:MAX_CALLS], part.usage or before.usage, part.main
+        id=part.id,
+        model=part.model,
+        text=as_much(before.text + part.text, MAX_TEXT_BYTES),
+        calls=calls[:MAX_CALLS],
+        usage=part.usage or before.usage,
+        main=part.main,
     )
 
 
 def _concluded(event: dict[str, Any]) -> Concluded:
     structured = event.get("structured_output")
     deferred = event.get("deferred_tool_use")
-    stop = _text(event.get("stop_reason"))
-    terminal = _text(event.get("terminal_reason"))
+    stop = as_name(event.get("stop_reason"))
+    terminal = as_name(event.get("terminal_reason"))
     is_deferred = deferred is not None or "tool_deferred" in (stop, terminal)
     return Concluded(
-        subtype=_text(event.get("subtype")),
+        subtype=as_name(event.get("subtype")),
         # What is not plainly false is an error.
         is_error=event.get("is_error") is not False,
         terminal=terminal,
         stop=stop,
         text=storable(event["result"]) if isinstance(event.get("result"), str) else "",
-        errors=tuple(str(error)[:_ERROR_CHARS] for error in _list(event.get("errors"))[:_MAX_NAMES]),
-        status=_status(event.get("api_error_status")),
-        error_type=_text(event.get("api_error_type")),
-        error_code=_text(event.get("api_error_code")),
-        error=_text(event.get("api_error")),
-        startup=_text(event.get("startup_failure_reason")),
+        errors=tuple(str(error)[:_ERROR_CHARS] for error in as_list(event.get("errors"))[:_MAX_NAMES]),
+        status=as_status(event.get("api_error_status")),
+        error_type=as_name(event.get("api_error_type")),
+        error_code=as_name(event.get("api_error_code")),
+        error=as_name(event.get("api_error")),
+        startup=as_name(event.get("startup_failure_reason")),
         structured=structured if isinstance(structured, dict) else None,
         has_structured=isinstance(structured, dict),
-        deferred=(_text(_object(deferred).get("name")) or "a tool") if is_deferred else "",
-        cost=_number(event.get("total_cost_usd")),
-        turns=_count(event.get("num_turns")),
+        deferred=(as_name(as_object(deferred).get("name")) or "a tool") if is_deferred else "",
+        cost=as_number(event.get("total_cost_usd")),
+        turns=as_count(event.get("num_turns")),
         usage=_usage(event.get("usage")),
-        models=frozenset(map(_text, list(_object(event.get("modelUsage")))[:_MAX_NAMES])),
+        models=frozenset(map(as_name, list(as_object(event.get("modelUsage")))[:_MAX_NAMES])),
     )
 
 
 def _usage(told: object) -> dict[str, int]:
-    usage = _object(told)
+    usage = as_object(told)
     if not usage:
         return {}
     read = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
     return {
-        "inputTokens": sum(_count(usage.get(name)) for name in read),
-        "outputTokens": _count(usage.get("output_tokens")),
+        "inputTokens": sum(as_count(usage.get(name)) for name in read),
+        "outputTokens": as_count(usage.get("output_tokens")),
     }
 
 
 def _shown(content: object) -> str:
     """The text of a tool's result, which is a text or a list of blocks."""
     if isinstance(content, str):
-        return _cut(content)
-    return _cut("\n".join(_block_texts(content)))
+        return as_much(content, MAX_TEXT_BYTES)
+    return as_much("\n".join(_block_texts(content)), MAX_TEXT_BYTES)
 
 
 def _block_texts(content: object) -> Iterator[str]:
-    for block in _list(content)[:_MAX_NAMES]:
+    for block in as_list(content)[:_MAX_NAMES]:
         if isinstance(block, dict):
             text = block.get("text")
-            yield text if isinstance(text, str) else f"<{_text(block.get('type')) or 'content'}>"
+            yield text if isinstance(text, str) else f"<{as_name(block.get('type')) or 'content'}>"
 
 
 def _is_main(event: dict[str, Any]) -> bool:
@@ -421,39 +426,3 @@ def _note(into: dict[str, Any], key: str, value: str | None) -> None:
     into[key] = value
     if len(into) > _MAX_IDS:
         del into[next(iter(into))]
-
-
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _text(value: object) -> str:
-    return storable(value[:_NAME_CHARS]) if isinstance(value, str) else ""
-
-
-def _cut(text: str) -> str:
-    raw = storable(text).encode()
-    return raw.decode() if len(raw) <= MAX_TEXT_BYTES else raw[:MAX_TEXT_BYTES].decode("utf-8", "ignore")
-
-
-def _number(value: object) -> float:
-    """A number from 0, as far as it can be one that JSON may hold."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0.0
-    try:
-        number = float(value)
-    except OverflowError:
-        return 0.0
-    return number if 0 <= number < float("inf") else 0.0
-
-
-def _count(value: object) -> int:
-    return int(min(_number(value), 2**53)) if isinstance(value, int) else 0
-
-
-def _status(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599 else None

@@ -6,12 +6,12 @@ import logging
 
 import httpx
 import pytest
-from tests import claudecoderequest
 from tests.modelproviders import Answer, Cut, Failure, Garbage, Hang, Used
 
 from agentjobs.contract import HEADER_MODEL, HEADER_PATIENCE, HEADER_STEP, read_refusal
 from agentjobs.proxy import exchange, sending, upstream
 from agentjobs.proxy.serve import serving
+from tests import claudecoderequest
 
 pytestmark = pytest.mark.alone("runners' pods here have no job")
 

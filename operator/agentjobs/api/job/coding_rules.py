@@ -55,10 +55,21 @@ def _claude_problems(spec: Mapping[str, Any], agent: Mapping[str, Any], claude: 
         yield problem_at(("agent", "model"), agent["model"], cure)
     arguments = claude.get("extraArgs")
     for place, word in enumerate(arguments if isinstance(arguments, list | tuple) else ()):
-        if isinstance(word, str) and word.partition("=")[0] in MANAGED_FLAGS:
+        if isinstance(word, str) and _is_managed(word):
             cure = "is set by the runner; use the field of agent.claudeCode, output or budget that says it"
             yield problem_at((*here, "extraArgs", place), word, cure)
+    for name in ("allowedTools", "disallowedTools"):
+        rules = claude.get(name)
+        for place, rule in enumerate(rules if isinstance(rules, list | tuple) else ()):
+            if isinstance(rule, str) and rule.startswith("-"):
+                yield problem_at((*here, name, place), rule, "is a flag; a rule begins with the name of a tool")
     yield from _unheard(spec, "agent.claudeCode")
+
+
+def _is_managed(word: str) -> bool:
+    # A short flag takes its value without a space: `-rID` resumes a session.
+    short = word[:2] if word[:1] == "-" and word[1:2] != "-" else ""
+    return word.partition("=")[0] in MANAGED_FLAGS or short in MANAGED_FLAGS
 
 
 def _container_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:

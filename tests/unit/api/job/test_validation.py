@@ -45,6 +45,14 @@ BAD_SPECS = {
         {"agent": {"model": MODEL, "inline": {"name": "a"}, "module": {"ref": "a:b"}}},
         "spec.agent: has inline and module, which exclude each other; keep one",
     ),
+    "a-short-flag-with-its-value": (
+        {"agent": {"model": "sonnet", "claudeCode": {"extraArgs": ["-rID"]}}},
+        'spec.agent.claudeCode.extraArgs[0]: "-rID" is set by the runner',
+    ),
+    "a-flag-among-rules-for-tools": (
+        {"agent": {"model": "sonnet", "claudeCode": {"allowedTools": ["Edit", "--bare"]}}},
+        'spec.agent.claudeCode.allowedTools[1]: "--bare" is a flag; a rule begins with the name of a tool',
+    ),
     "name-with-dash": (
         {"agent": {"model": MODEL, "inline": {"name": "morning-brief"}}},
         'spec.agent.inline.name: "morning-brief" is not an identifier; use letters, digits and _, e.g. morning_brief',

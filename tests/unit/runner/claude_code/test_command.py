@@ -1,0 +1,208 @@
+"""The command line and environment of the CLI, by what a job says."""
+
+import json
+
+import pytest
+
+from agentjobs.api.job.coding_rules import MANAGED_FLAGS
+from agentjobs.contract import ErrorClass
+from agentjobs_runner.claude_code.command import WAITING, Asked, Left, Place, SessionChoice, build
+from agentjobs_runner.claude_code.prompt import DEFAULT_APPEND
+from agentjobs_runner.endings import StartEnded
+
+PLACE = Place(
+    binary="/usr/bin/claude",
+    home="/tmp/h",
+    tmp="/tmp/t",
+    tree="/workspace/tree",
+    base_url="http://proxy/anthropic",
+    token_file="/var/run/agentjobs/the token",
+)
+NEW = SessionChoice("22673e4a-f2c9-43ca-b7fd-a5bd7a79b69b", resumes=False)
+
+
+def asked(*, model="sonnet", output=None, **claude):
+    return Asked.read({"agent": {"model": model, "claudeCode": claude}, "output": output})
+
+
+def command(*, place=PLACE, session=NEW, left=None, **given):
+    return build(asked(**given), place, session, left or Left())
+
+
+def after(argv, flag):
+    """The words that follow a flag, until the next one."""
+    words = argv[argv.index(flag) + 1 :]
+    end = next((at for at, word in enumerate(words) if word.startswith("--")), len(words))
+    return words[:end]
+
+
+def refused(**given):
+    with pytest.raises(StartEnded) as caught:
+        command(**given)
+    assert caught.value.ending.reason == ErrorClass.CONFIG_INVALID
+    return caught.value.ending.message
+
+
+def test_nothing_of_the_repository_speaks_for_the_job():
+    argv = command().argv
+
+    assert after(argv, "--setting-sources") == ("user",)
+    assert "--strict-mcp-config" in argv
+    assert after(argv, "--output-format") == ("stream-json",)
+    assert {"-p", "--verbose"} <= set(argv)
+
+
+def test_the_token_is_read_anew_from_its_file_and_stands_nowhere():
+    made = command()
+    settings = json.loads(after(made.argv, "--settings")[0])
+
+    assert settings["apiKeyHelper"] == "cat '/var/run/agentjobs/the token'"
+    assert made.env["ANTHROPIC_BASE_URL"] == "http://proxy/anthropic"
+    assert made.unset >= {"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_CUSTOM_HEADERS"}
+    assert not any("KEY" in name and "HELPER" not in name for name in made.env)
+
+
+def test_a_job_that_asks_anthropic_itself_keeps_its_key():
+    made = command(place=Place("/usr/bin/claude", "/tmp/h", "/tmp/t", "/tree"))
+
+    assert "ANTHROPIC_API_KEY" not in made.unset
+    assert "ANTHROPIC_BASE_URL" not in made.env
+    assert "apiKeyHelper" not in str(made.argv)
+
+
+def test_nothing_else_is_contacted_and_nothing_waited_for():
+    made = command()
+
+    assert made.env["CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC"] == "1"
+    assert made.env["CLAUDE_CODE_DISABLE_BACKGROUND_TASKS"] == "1"
+    assert set(after(made.argv, "--disallowedTools")) == set(WAITING)
+
+
+def test_what_a_job_takes_away_goes_beside_what_waits():
+    argv = command(allowedTools=["Bash(git *)", "Edit"], disallowedTools=["WebSearch", "Monitor"]).argv
+
+    assert after(argv, "--allowedTools") == ("Bash(git *)", "Edit")
+    assert after(argv, "--disallowedTools") == (*WAITING, "WebSearch")
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("AcceptEdits", ("acceptEdits",)),
+        ("Plan", ("plan",)),
+        ("DontAsk", ("dontAsk",)),
+        ("BypassPermissions", ("bypassPermissions",)),
+    ],
+)
+def test_a_mode_is_said_in_the_clis_word(mode, said):
+    assert after(command(permissionMode=mode).argv, "--permission-mode") == said
+
+
+def test_the_default_mode_goes_unsaid():
+    assert "--permission-mode" not in command().argv
+
+
+def test_a_session_is_begun_or_resumed():
+    assert after(command().argv, "--session-id") == (NEW.id,)
+    assert after(command(session=SessionChoice(NEW.id, resumes=True)).argv, "--resume") == (NEW.id,)
+
+
+def test_what_is_left_limits_the_process():
+    argv = command(left=Left(turns=3, cost=0.5)).argv
+
+    assert (after(argv, "--max-turns"), after(argv, "--max-budget-usd")) == (("3",), ("0.5000",))
+    assert not {"--max-turns", "--max-budget-usd"} & set(command().argv)
+
+
+def test_a_prompt_that_looks_like_a_flag_is_none():
+    argv = command(systemPrompt="--bare", appendSystemPrompt="- a list\n- of things").argv
+
+    assert {"--system-prompt=--bare", "--append-system-prompt=- a list\n- of things"} <= set(argv)
+    assert "--bare" not in argv
+
+
+def test_nobody_answers_is_said_where_the_job_says_nothing_else():
+    assert f"--append-system-prompt={DEFAULT_APPEND}" in command().argv
+
+
+def test_a_models_names_for_its_tools_are_the_jobs_model():
+    made = command(model="anthropic/claude-sonnet-4-5")
+
+    assert after(made.argv, "--model") == ("claude-sonnet-4-5",)
+    assert made.env["ANTHROPIC_DEFAULT_HAIKU_MODEL"] == "claude-sonnet-4-5"
+    assert not any(name.startswith("ANTHROPIC_DEFAULT") for name in command(model="sonnet").env)
+
+
+def test_a_schema_goes_without_its_address_and_as_an_object():
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["outcome"]}
+    argv = command(output={"schema": schema}).argv
+
+    assert json.loads(after(argv, "--json-schema")[0]) == {"required": ["outcome"], "type": "object"}
+
+
+@pytest.mark.parametrize("kind", ["array", "string", ["array", "null"]])
+def test_a_schema_of_something_else_than_an_object_is_refused(kind):
+    assert "output.schema" in refused(output={"schema": {"type": kind}})
+
+
+def test_an_argument_that_linux_would_refuse_is_refused_with_its_name():
+    assert refused(appendSystemPrompt="ü" * 70_000).startswith("--append-system-prompt")
+    assert "one argument" in refused(output={"schema": {"description": "x" * 140_000}})
+    assert "zero" in refused(systemPrompt="a\0b")
+    assert "half" in refused(systemPrompt="a\ud800b")
+
+
+@pytest.mark.parametrize("field", ["allowedTools", "disallowedTools"])
+def test_a_rule_for_tools_that_is_a_flag_is_refused(field):
+    assert field in refused(**{field: ["--dangerously-skip-permissions"]})
+
+
+@pytest.mark.parametrize("model", ["", None, "--bare"])
+def test_a_job_without_a_model_is_refused(model):
+    assert "agent.model" in refused(model=model)
+
+
+def test_the_servers_of_a_configuration_are_those_that_the_job_needs():
+    servers = {"papers": {"command": "npx"}, "wiki": {"type": "http", "url": "https://wiki"}}
+    found = asked(mcpConfig=json.dumps({"mcpServers": servers}))
+
+    assert (found.servers, found.remote_servers) == ({"papers", "wiki"}, {"wiki"})
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"mcpServers": []}',
+        '{"mcpServers": {"x": {"type": "http"}}}',
+        '{"mcpServers": {"x": {"url": "https://wiki"}}}',
+        '{"mcpServers": {"x": {"type": "carrier-pigeon", "url": "https://wiki"}}}',
+        '{"mcpServers": {"x": {"command": ["npx"]}}}',
+        '{"mcpServers": {"x": null}}',
+        "[" * 100_000,
+    ],
+)
+def test_a_configuration_that_the_cli_would_pass_over_is_refused(config):
+    assert "mcpConfig" in refused(mcpConfig=config)
+
+
+def test_every_flag_that_we_set_is_refused_among_a_jobs_own():
+    argv = command(
+        place=Place("/c", "/h", "/t", "/w", "http://p", "/token", "/mcp.json"),
+        left=Left(turns=1, cost=1.0),
+        output={"schema": {"type": "object"}},
+        permissionMode="Plan",
+        systemPrompt="x",
+        allowedTools=["Edit"],
+    ).argv
+    flags = {word.partition("=")[0] for word in argv if word.startswith("-")}
+
+    assert flags <= MANAGED_FLAGS
+
+
+def test_a_jobs_own_arguments_end_before_ours_begin():
+    argv = command(extraArgs=["--add-dir", "/data"], allowedTools=["Edit"]).argv
+
+    assert after(argv, "--add-dir") == ("/data",)
