@@ -41,6 +41,9 @@ class Stage:
 
 def read_stages(spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[Stage, ...]:
     """Read the containers of ours, of which there is at least the runner's."""
+    if spec.get("containers") and not spec.get("initContainers"):  # most pods, of which each event is read
+        only = next((one for one in _list(status.get("containerStatuses")) if _is_named(one, RUNNER_CONTAINER)), None)
+        return (_stage(RUNNER_CONTAINER, state_of(only)),)
     first, last = _named(spec.get("initContainers")), _named(spec.get("containers"))
     if not last:
         first, last = _named(status.get("initContainerStatuses")), _named(status.get("containerStatuses"))
@@ -90,9 +93,15 @@ def _started(state: Mapping[str, Any], ended: Mapping[str, Any]) -> datetime | N
 
 def _named(containers: object) -> dict[str, Mapping[str, Any]]:
     """Containers, or their statuses, by name."""
-    if not isinstance(containers, list):
-        return {}
-    return {str(item.get("name")): item for item in containers if isinstance(item, Mapping)}
+    return {str(item.get("name")): item for item in _list(containers) if isinstance(item, Mapping)}
+
+
+def _is_named(container: object, name: str) -> bool:
+    return isinstance(container, Mapping) and container.get("name") == name
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def as_map(value: object) -> Mapping[str, Any]:
