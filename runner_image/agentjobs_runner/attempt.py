@@ -11,10 +11,10 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import MutableMapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, MutableMapping
+from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from agentjobs import contract
 from agentjobs.contract import Attempt, ErrorClass, Result, ResultDocument, TerminationMessage, Verdict
@@ -36,6 +36,7 @@ from agentjobs_runner.gate import AllSet, Gate
 from agentjobs_runner.gateway import Gateway, Instant, connect
 from agentjobs_runner.gateway_journal import GatewayJournal
 from agentjobs_runner.gateway_stores import GatewayStores
+from agentjobs_runner.inbox import AgentEnded, AtBoundary, InterruptedAgain, Lost, Message, Terminated
 from agentjobs_runner.journal import Journal
 from agentjobs_runner.log import logger
 from agentjobs_runner.model_access import ModelAccess
@@ -46,45 +47,15 @@ from agentjobs_runner.stores import Stores
 from agentjobs_runner.timeline import Recorder
 from agentjobs_runner.tracing import Tracing
 
+if TYPE_CHECKING:
+    from agentjobs_runner.workspace.start import AgentFiles
+
 # The kubelet kills when the grace period is over; the rest is for the last report.
 REPORT_SECONDS: Final = 5.0
 # A verdict other than success says the same without the gateway's record: the operator decides by the message.
 FAREWELL_SECONDS: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class AgentEnded:
-    """The agent ended by itself."""
-
-    ending: Ending
-
-
-@dataclass(frozen=True, slots=True)
-class Terminated:
-    """A signal to stop came; by the agent's own doing when `own`."""
-
-    signal: str
-    own: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AtBoundary:
-    """The gate is closed and no step runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class InterruptedAgain:
-    """SIGINT came again: the person at the terminal does not wait for the running step."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The gateway ended it: fenced, or away for too long."""
-
-    error: Fenced | Unavailable
-
-
-Message = AgentEnded | Terminated | AtBoundary | InterruptedAgain | Lost
+# Of the grace period: the entries, the result and the termination message.
+LAST_REPORT_SECONDS: Final = 2.0
 
 
 def run(variables: MutableMapping[str, str]) -> int:
@@ -153,20 +124,45 @@ class Supervisor:
         except AgentJobsError as error:
             return _leave(self._environment, self._redactor, self._unfetched(error))
         logger.info("attempt.started", extra=_named(attempt))
-        if attempt["result"] is not None:
-            ending = Ending(
-                Verdict.SUCCEED, "ResultAccepted", "the job has its result already", result=attempt["result"]
-            )
-            return _leave(self._environment, self._redactor, ending, uid=attempt["uid"])
         recorder = Recorder(self._gateway, self._redactor, self._on_lost, in_full=self._in_full)
+        stores = self._stores(attempt, recorder)
+        files = _files(attempt, stores, recorder)
+        if attempt["result"] is not None:
+            return self._accepted(attempt, recorder, files)
         recorder.start()
         journal = GatewayJournal(attempt, self._gateway, self._redactor, recorder, self._on_lost)
         journal.start()
-        stores = self._stores(attempt, recorder)
-        outcome = self._supervise(attempt, recorder, journal, stores, engine)
+        outcome = self._supervise(attempt, recorder, journal, stores, files, engine)
         if isinstance(outcome, Fenced):
             return self._fenced(outcome)
+        if files is not None and outcome.reason == ErrorClass.INTERRUPTED:
+            self._bounded(files.keep)
         return self._report(attempt, recorder, journal, outcome)
+
+    def _accepted(self, attempt: Attempt, recorder: Recorder, files: "AgentFiles | None") -> int:
+        """Leave a job that has its result: nothing runs, but what was made may have to be published."""
+        ending = Ending(Verdict.SUCCEED, "ResultAccepted", "the job has its result already", result=attempt["result"])
+        if files is not None and files.publishes:
+            recorder.start()
+            restore = files.restored
+            threading.Thread(target=lambda: self._inbox.put(AgentEnded(restore(ending))), daemon=True).start()
+            match self._inbox.get():
+                case AgentEnded(ending=ended):
+                    ending = ended
+                case Lost(error=Fenced() as fence):
+                    return self._fenced(fence)
+                case Lost(error=error):
+                    ending = journal_unavailable(f"the gateway cannot be reached: {error}")
+                case _:
+                    ending = interrupted("told to stop before the files were restored")
+            recorder.finish(self._give_up(FAREWELL_SECONDS))
+        return _leave(self._environment, self._redactor, ending, uid=attempt["uid"])
+
+    def _bounded(self, work: Callable[[], None]) -> None:
+        """Do `work` in what is left of the grace period, less what the last report needs."""
+        thread = threading.Thread(target=work, name="keep", daemon=True)
+        thread.start()
+        thread.join(max(1.0, self._give_up(FAREWELL_SECONDS)() - time.monotonic() - LAST_REPORT_SECONDS))
 
     def _stores(self, attempt: Attempt, recorder: Recorder) -> Stores | None:
         """What outlives the job, where this gateway keeps it."""
@@ -192,12 +188,13 @@ class Supervisor:
         recorder: Recorder,
         journal: GatewayJournal,
         stores: Stores | None,
+        files: "AgentFiles | None",
         engine: Loading,
     ) -> Ending | Fenced:
         """Wait for the agent's end, or for what ends it from outside."""
         reached = AllSet(recorder.recorded, journal.reachable)
         gate = Gate(reached, lambda: self._inbox.put(AtBoundary()), recorder.progressed)
-        arguments = (attempt, gate, recorder, journal, stores, engine)
+        arguments = (attempt, gate, recorder, journal, stores, files, engine)
         threading.Thread(target=self._agent, args=arguments, name="agent", daemon=True).start()
         limit = _progress_limit(attempt)
         outcome: Ending | Fenced | None = None
@@ -245,20 +242,24 @@ class Supervisor:
         attempt: Attempt,
         gate: Gate,
         recorder: Recorder,
-        journal: Journal,
+        journal: GatewayJournal,
         stores: Stores | None,
+        files: "AgentFiles | None",
         engine: Loading,
     ) -> None:
         try:
+            steps = journal if files is None else files.open(journal, os.environ)
             loaded = engine.wait()
             if self._models is not None:
                 self._models.attend()
             recorder.progressed()
             self._stops.watch_own()
             fails = (attempt["resolved"]["spec"].get("steps") or {}).get("onDivergence") == "Fail"
-            user_steps.install(user_steps.UserSteps(attempt["uid"], journal, gate, recorder.add, fails))
+            user_steps.install(user_steps.UserSteps(attempt["uid"], steps, gate, recorder.add, fails))
             with self._tracing.run(attempt):
-                ending = _execute(loaded, attempt, gate, recorder, journal, stores)
+                ending = _execute(loaded, attempt, gate, recorder, steps, stores)
+            if files is not None and ending.reason != FENCED:
+                files.keep()
         except StartEnded as ended:
             ending = ended.ending
         except BaseException as error:  # the thread's outermost line: an unreported end would hang the pod
@@ -340,6 +341,15 @@ class Supervisor:
         """Another pod holds this start: whatever we say now would be about its work, so we say nothing."""
         logger.error("attempt.fenced", extra={"error": str(error)})
         return contract.EXIT_FENCED
+
+
+def _files(attempt: Attempt, stores: Stores | None, recorder: Recorder) -> "AgentFiles | None":
+    """The agent's files, where it has any: most jobs need nothing of what they import."""
+    if not attempt["resolved"]["spec"].get("workspace"):
+        return None
+    from agentjobs_runner.workspace.start import AgentFiles
+
+    return AgentFiles.of(attempt, os.environ, None if stores is None else stores.kept, recorder)
 
 
 def _execute(

@@ -107,9 +107,14 @@ class GatewayJournal:
             logger.warning("journal.versions", extra={"why": change.told})
             self._recorder.add("warning", self._job, {"level": "WARNING", "message": change.told})
         if change.restart:
-            self._run, self._last, self._resumes = self._start, 0, None
-            self._steps.clear()
+            self.begin_anew()
         self._versions = versions
+
+    def begin_anew(self) -> None:
+        """Forget what earlier starts recorded: this start begins another run. Before the first step is asked for."""
+        self._read.result()
+        self._run, self._last, self._resumes = self._start, 0, None
+        self._steps.clear()
 
     @property
     def resumes(self) -> bool:

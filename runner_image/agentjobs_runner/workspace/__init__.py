@@ -7,6 +7,8 @@ Runs as containers of their own (`python -m agentjobs_runner.workspace clone|pub
     clone        what the one before the agent does
     remote       the repository                   cache        one that outlives pods
     locks        what a killed git leaves
+    start        the files in the runner          saved        what an agent changed, kept for later starts
+    saving_journal   keeps it before a step is recorded
 
 Git, for all of them:
 

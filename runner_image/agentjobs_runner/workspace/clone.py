@@ -93,10 +93,7 @@ class Clone:
         return pinned
 
     def _anew(self, pinned: Base | None, tip: Tip, exists: bool) -> Base:
-        """Check out what the ref is now. Changes that were kept are changes of something else, so they go."""
-        for name in self._kept.files() if pinned is not None else ():
-            if name != BASE_FILE:
-                self._kept.delete(name)
+        """Check out what the ref is now. Changes that were kept are of something else: the agent's start drops them."""
         self._make(tip, exists)
         lost = "" if pinned is None else pinned.commit
         return Base(self._settings.url, self._settings.ref, tip.branch, tip.commit, lost)

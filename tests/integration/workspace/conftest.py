@@ -2,8 +2,7 @@
 
 import pytest
 from tests.gitservers import PASSWORD, USER, HttpServer, Repositories, SshServer, secret, sshd
-
-from agentjobs.errors import Invalid
+from tests.memorystores import MemoryKept
 
 
 @pytest.fixture
@@ -42,28 +41,6 @@ def ssh(repositories, tmp_path):
     server = SshServer(tmp_path, program)
     yield server
     server.close()
-
-
-class MemoryKept:
-    """Kept files in memory."""
-
-    def __init__(self):
-        self.stored = {}
-
-    def files(self):
-        return {name: len(content) for name, content in self.stored.items()}
-
-    def read(self, name):
-        return self.stored.get(name)
-
-    def write(self, name, content, *, offset=0):
-        before = self.stored.get(name, b"")
-        if len(before) < offset:
-            raise Invalid("shorter than the offset")
-        self.stored[name] = before[:offset] + content
-
-    def delete(self, name):
-        self.stored.pop(name, None)
 
 
 @pytest.fixture

@@ -1,0 +1,390 @@
+"""Changes of an agent's files, kept for later starts of the run.
+
+What differs is committed to a repository of our own beside the tree, whose index, hooks and configuration are the
+agent's. New objects are kept as packs: each on top of those before it, which are on top of the base. A pack that was
+cut off, because its start died, is of a step that was not recorded; so later starts pass over it.
+"""
+
+import json
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from agentjobs.contract import MAX_KEPT_BYTES
+from agentjobs.errors import Invalid
+from agentjobs_runner.kept import Kept
+from agentjobs_runner.workspace.failures import GitFailed
+from agentjobs_runner.workspace.git import Git
+from agentjobs_runner.workspace.settings import BASE_FILE, Base, Place, is_branch, is_commit
+
+UNKEPT_FILE: Final = "workspace/unkept"
+"""A kept file that says that the files of this run could not be kept, and why."""
+# The session of an engine is kept too, out of the same room.
+MAX_PACKS_BYTES: Final = MAX_KEPT_BYTES - 64 * 1024 * 1024
+# Packs are joined beyond, which costs a large pack once in a while.
+_MOST_PACKS: Final = 64
+_MOST_BRANCHES: Final = 200
+_LONGEST_SECONDS: Final = 300.0
+_PACK: Final = re.compile(
+    r"workspace/(?P<start>\d{1,9})-(?P<number>\d{1,9})-(?P<commit>[0-9a-f]{40,64})-(?P<bytes>\d{1,12})"
+    r"(?P<whole>-whole)?\.pack"
+)
+# Files are kept byte by byte, whatever attributes the repository gives them.
+_ATTRIBUTES: Final = "* -text !eol -ident !filter !working-tree-encoding\n"
+# Repositories inside of repositories.
+_DEEPEST: Final = 8
+_LINK: Final = b"160000"
+_REF: Final = "refs/saved"
+_SET: Final = ("read-tree", "--reset", "-u")
+_WHO: Final = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "agentjobs"), ("EMAIL", "agentjobs@invalid"))
+}
+
+
+class NotKept(Exception):
+    """The files could not be kept; in words."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Pack:
+    """A kept file with objects."""
+
+    start: int
+    number: int
+    commit: str
+    size: int
+    whole: bool
+    """Whether it stands on the base alone."""
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        whole = "-whole" if self.whole else ""
+        return f"workspace/{self.start}-{self.number}-{self.commit}-{self.size}{whole}.pack"
+
+
+def packs_of(files: Iterable[tuple[str, int]]) -> list[Pack]:
+    """Return the packs that lead to the newest files, in their order, of kept files with their bytes."""
+    found = list[Pack]()
+    for name, size in files:
+        match = _PACK.fullmatch(name)
+        if match is not None and int(match["bytes"]) == size:
+            pack = Pack(int(match["start"]), int(match["number"]), match["commit"], size, match["whole"] is not None)
+            found.append(pack)
+    found.sort()
+    whole = max((at for at, pack in enumerate(found) if pack.whole), default=0)
+    return found[whole:]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a save holds: the files as a tree of Git, and where the agent's repository stands."""
+
+    tree: str
+    head: str
+    """The content of `HEAD`."""
+    branches: tuple[tuple[str, str], ...]
+
+    def message(self) -> bytes:
+        """Return what is written into the commit."""
+        return json.dumps({"head": self.head, "branches": dict(self.branches)}).encode()
+
+
+class Saved:
+    """The saved changes of one start. Safe to use from any thread.
+
+    Args:
+        git: without credentials, and with local repositories only.
+        start: the start's number.
+    """
+
+    def __init__(self, place: Place, git: Git, kept: Kept, base: Base, start: int) -> None:
+        self._place = place
+        self._git = git
+        self._kept = kept
+        self._base = base
+        self._start = start
+        self._lock = threading.Lock()
+        self._last: tuple[str, State | None] = ("", None)
+        """The commit of the newest save that is kept, and what it holds."""
+        self._first: State | None = None
+        """What the run begins from."""
+        self._packs: list[Pack] = []
+        self._begun = 0
+        self._unkept = False
+        self._work = f"--work-tree={place.tree}"
+        self._dir = f"--git-dir={place.saved}"
+        self._tree_dir = f"--git-dir={place.tree / '.git'}"
+        self._index = {"GIT_INDEX_FILE": str(place.ours / "saved.index")}
+
+    def prepare(self) -> None:
+        """Make the repository of saves, before the agent has touched its own."""
+        shutil.rmtree(self._place.saved, ignore_errors=True)
+        self._git.run("init", "-q", "--bare", "--template=", *self._format(), self._place.saved)
+        info = self._place.saved / "objects/info"
+        info.mkdir(parents=True, exist_ok=True)
+        (info / "alternates").write_text("../../../tree/.git/objects\n", encoding="utf-8")
+        (self._place.saved / "info").mkdir(exist_ok=True)
+        (self._place.saved / "info/attributes").write_text(_ATTRIBUTES, encoding="utf-8")
+        self._follow_depth()
+        # It knows of each file when it was checked out, so that the first save looks into changed files alone.
+        shutil.copyfile(self._place.tree / ".git/index", self._index["GIT_INDEX_FILE"])
+        self._first = self._now()
+        self._last = ("", self._first)
+
+    def restore(self) -> list[str]:
+        """Set files and branches as they were at the newest save; after `prepare`.
+
+        Returns:
+            What could not be set as it was, in words.
+
+        Raises:
+            NotKept: a pack is damaged, or does not fit to the checkout.
+        """
+        packs = packs_of(self._kept.files().items())
+        if not packs:
+            return []
+        commit = packs[-1].commit
+        self._last = ("", None)
+        try:
+            for pack in packs:
+                content = self._kept.read(pack.name) or b""
+                self._git.run(self._tree_dir, "index-pack", "--stdin", "--fix-thin", input=content)
+            told = self._told(commit)
+            self._git.run(self._dir, self._work, *_SET, commit, cwd=self._place.tree, variables=self._index)
+            problems = self._set_branches(told)
+            self._git.run(self._tree_dir, self._work, "reset", "-q", cwd=self._place.tree)
+        except GitFailed as error:
+            raise NotKept(f"the files of the start before cannot be set: {error.message}") from error
+        self._packs = packs
+        self._last = (commit, self._state(self._said("rev-parse", f"{commit}^{{tree}}")))
+        return problems
+
+    def undo(self) -> None:
+        """Set files and branches as the run began.
+
+        Raises:
+            GitFailed: the disk or the checkout is in the way.
+        """
+        with self._lock:
+            first = self._first
+            if first is None or self._last == ("", first):
+                return
+            self._git.run(self._dir, self._work, *_SET, first.tree, cwd=self._place.tree, variables=self._index)
+            self._set_branches({"head": first.head, "branches": dict(first.branches)})
+            self._git.run(self._tree_dir, self._work, "reset", "-q", cwd=self._place.tree)
+            self._packs, self._last = [], ("", first)
+
+    def save(self) -> bool:
+        """Keep what has changed since the last save; return whether anything had.
+
+        Raises:
+            NotKept: it could not be kept. Later starts of the run then begin anew, until a save succeeds.
+        """
+        with self._lock:
+            try:
+                return self._save()
+            except (GitFailed, OSError, Invalid) as error:
+                said = error.message if isinstance(error, GitFailed) else str(error)
+                self._say_unkept(said)
+                raise NotKept(said) from error
+            except NotKept as error:
+                self._say_unkept(str(error))
+                raise
+
+    def secure(self) -> None:
+        """Keep what the run begins from, once the journal has begun: a run that begins anew has nothing kept."""
+        with self._lock:
+            if BASE_FILE not in self._kept.files():
+                self._keep_base()
+
+    def _save(self) -> bool:
+        state = self._now()
+        commit, last = self._last
+        if state == last and not self._unkept:
+            return False
+        known = self._kept.files()
+        # A run that begins anew in the midst of a start has other files, and none of ours.
+        begins = BASE_FILE not in known or not all(pack.name in known for pack in self._packs)
+        if BASE_FILE not in known:
+            self._keep_base()
+        whole = begins or self._unkept or not commit or len(self._packs) >= _MOST_PACKS
+        new = self._commit(state, "" if whole else commit)
+        self._keep_pack(new, commit, known, whole=whole)
+        self._git.run(self._dir, "update-ref", _REF, new)
+        self._last = (new, state)
+        if self._unkept:
+            self._kept.delete(UNKEPT_FILE)
+            self._unkept = False
+        return True
+
+    def _now(self) -> State:
+        """The state of files and branches as they are."""
+        self._follow_depth()
+        try:
+            self._add()
+        except GitFailed:
+            # A file that something writes at this moment cannot be read whole, another time it can; and a repository
+            # without a commit stands in the way until it counts as a folder.
+            Path(f"{self._index['GIT_INDEX_FILE']}.lock").unlink(missing_ok=True)
+            self._open_nested()
+            self._add()
+        tree = self._said("write-tree")
+        before = self._last[1].tree if self._last[1] is not None else self._base.commit
+        for _ in range(_DEEPEST):
+            if tree == before or not (links := self._links(before, tree)):
+                break
+            gone = b"".join(b"0 %s\t%s\0" % (b"0" * len(tree), link) for link in links)
+            self._git.run(self._dir, "update-index", "-z", "--index-info", input=gone, variables=self._index)
+            self._open_nested()
+            self._add()
+            tree = self._said("write-tree")
+        return self._state(tree)
+
+    def _add(self) -> None:
+        add = (self._dir, self._work, "add", "--all", "--", ".")
+        self._git.run(*add, cwd=self._place.tree, variables=self._index, seconds=_LONGEST_SECONDS)
+
+    def _links(self, before: str, tree: str) -> list[bytes]:
+        """The paths that hold another repository, and have come since `before`."""
+        found = self._git.run(self._dir, "diff-tree", "-r", "-z", before, tree).split(b"\0")
+        return [path for told, path in zip(found[::2], found[1::2], strict=False) if told.split(b" ")[1] == _LINK]
+
+    def _open_nested(self) -> None:
+        """Let repositories inside of the tree count as folders, whose files are kept like others.
+
+        Git takes a folder for one of its own where it knows a file in it.
+        """
+        listing = (self._dir, self._work, "ls-files", "--others", "--exclude-standard", "-z")
+        for _ in range(_DEEPEST):
+            listed = self._git.run(*listing, cwd=self._place.tree, variables=self._index).split(b"\0")
+            if not (nested := [path for path in listed if path.endswith(b"/")]):
+                return
+            zero = b"1" * len(self._base.commit)
+            known = b"".join(b"100644 %s\t%s.agentjobs\0" % (zero, path) for path in nested)
+            self._git.run(self._dir, "update-index", "-z", "--index-info", input=known, variables=self._index)
+
+    def _state(self, tree: str) -> State:
+        listed = self._git.run(self._tree_dir, "for-each-ref", "--format=%(objectname) %(refname)", "refs/heads")
+        branches = list[tuple[str, str]]()
+        for line in listed.decode("utf-8", "surrogateescape").splitlines():
+            commit, _, name = line.partition(" ")
+            branches.append((name.removeprefix("refs/heads/"), commit))
+        if len(branches) > _MOST_BRANCHES:
+            raise NotKept(f"there are {len(branches)} branches, and at most {_MOST_BRANCHES} are kept")
+        return State(tree, self._head(), tuple(branches))
+
+    def _head(self) -> str:
+        with (self._place.tree / ".git/HEAD").open("rb") as file:
+            return file.read(1024).decode("utf-8", "surrogateescape").strip()
+
+    def _commit(self, state: State, last: str) -> str:
+        heads = {commit for _, commit in state.branches}
+        if is_commit(state.head):
+            heads.add(state.head)
+        parents = [last or self._base.commit, *sorted(heads - {self._base.commit, last})]
+        arguments = [part for parent in parents for part in ("-p", parent)]
+        return self._said("commit-tree", state.tree, *arguments, input=state.message(), variables=_WHO)
+
+    def _keep_pack(self, commit: str, last: str, known: dict[str, int], *, whole: bool) -> None:
+        """Keep the new objects, or all since the base where the packs before are not to be built upon."""
+        file = self._place.ours / "save.pack"
+        wanted = [commit, f"^{self._base.commit}", *([] if whole else [f"^{last}"])]
+        with file.open("wb") as output:
+            self._git.run(
+                *(self._dir, "pack-objects", "-q", "--revs", "--thin", "--delta-base-offset", "--stdout"),
+                input="".join(f"{line}\n" for line in wanted).encode(),
+                output=output,
+                seconds=_LONGEST_SECONDS,
+            )
+        content = file.read_bytes()
+        file.unlink()
+        taken = sum(known.get(pack.name, 0) for pack in self._packs)
+        if len(content) + (0 if whole else taken) > MAX_PACKS_BYTES:
+            raise NotKept(f"the changes are larger than {MAX_PACKS_BYTES >> 20} MiB, which is what can be kept")
+        if whole and taken + len(content) > MAX_PACKS_BYTES:
+            self._say_unkept("the changes are about to be kept anew")
+            self._forget(known, set())
+        self._begun += 1
+        pack = Pack(self._start, self._begun, commit, len(content), whole)
+        self._kept.write(pack.name, content)
+        if whole:
+            self._forget(known, {pack.name})
+        self._packs = [pack] if whole else [*self._packs, pack]
+
+    def _forget(self, known: dict[str, int], but: set[str]) -> None:
+        for name in known:
+            if _PACK.fullmatch(name) and name not in but:
+                self._kept.delete(name)
+
+    def _keep_base(self) -> None:
+        base = self._base
+        self._kept.write(BASE_FILE, Base(base.url, base.ref, base.branch, base.commit).dump())
+
+    def _say_unkept(self, why: str) -> None:
+        if not self._unkept:
+            self._unkept = True
+            self._kept.write(UNKEPT_FILE, why.encode("utf-8", "replace")[:1024])
+
+    def _told(self, commit: str) -> dict[str, Any]:
+        """What the message of a save says."""
+        raw = self._git.run(self._dir, "cat-file", "commit", commit)
+        try:
+            told = json.loads(raw.partition(b"\n\n")[2])
+            return {"head": str(told["head"]), "branches": {str(a): str(b) for a, b in told["branches"].items()}}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise NotKept("what is kept is no save of ours") from error
+
+    def _set_branches(self, told: dict[str, Any]) -> list[str]:
+        problems, orders, gone = list[str](), list[bytes](), list[bytes]()
+        wanted: dict[str, str] = told["branches"]
+        for name, commit in wanted.items():
+            if not is_branch(name) or not is_commit(commit) or not self._has(commit):
+                problems.append(f"the branch {name!r:.100} cannot be set: its commit is not in the checkout")
+                continue
+            orders.append(b"update refs/heads/%s\0%s\0\0" % (os.fsencode(name), commit.encode()))
+        for name, _ in self._state("").branches:
+            if name not in wanted:
+                gone.append(b"delete refs/heads/%s\0\0" % os.fsencode(name))
+        # HEAD first: a branch that it stands on cannot be deleted from under it without moving it.
+        head: str = told["head"]
+        if is_commit(head):
+            self._git.run(self._tree_dir, "update-ref", "--no-deref", "HEAD", head)
+        elif head.startswith("ref: refs/heads/") and is_branch(head.removeprefix("ref: refs/heads/")):
+            self._git.run(self._tree_dir, "symbolic-ref", "HEAD", os.fsencode(head.removeprefix("ref: ")))
+        else:
+            problems.append("what was checked out cannot be set")
+        if gone:
+            self._git.run(self._tree_dir, "update-ref", "--stdin", "-z", input=b"".join(gone))
+        if orders:
+            self._git.run(self._tree_dir, "update-ref", "--stdin", "-z", input=b"".join(orders))
+        return problems
+
+    def _has(self, commit: str) -> bool:
+        with suppress(GitFailed):
+            self._git.run(self._tree_dir, "cat-file", "-e", f"{commit}^{{commit}}")
+            return True
+        return False
+
+    def _follow_depth(self) -> None:
+        """Know where the past of the agent's repository ends."""
+        ours = self._place.saved / "shallow"
+        try:
+            shutil.copyfile(self._place.tree / ".git/shallow", ours)
+        except FileNotFoundError:
+            ours.unlink(missing_ok=True)
+
+    def _format(self) -> list[str]:
+        return ["--object-format=sha256"] if len(self._base.commit) == 64 else []
+
+    def _said(self, *arguments: str, input: bytes | None = None, variables: dict[str, str] | None = None) -> str:  # noqa: A002  as subprocess calls it
+        told = {**self._index, **(variables or {})}
+        return self._git.run(self._dir, *arguments, input=input, variables=told).decode().strip()
