@@ -216,6 +216,23 @@ def _keeps_modes(folder: Path) -> bool:
         return True  # it cannot be tried; what volumes mostly do
 
 
+def line_of(repository: Repository, tree: Path, most: int) -> list[str]:
+    """Return the commit of the agent's HEAD and its first ancestors, as far as the agent's store tells; a claim."""
+    store = repository.folder / "claimed-objects"
+    found: list[str] = []
+    if not agent_store.is_folder(tree) or not agent_store.link_objects(tree, store):
+        return found
+    commit = agent_store.head_of(tree)
+    while commit is not None and len(found) < most and commit not in found:
+        found.append(commit)
+        try:
+            head = _head_of_commit(repository, commit, {"GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(store)})
+        except GitFailed:
+            break
+        commit = next((value for name, value in head if name == "parent"), None)
+    return found
+
+
 def is_published(repository: Repository, change: Change, commit: str) -> bool:
     """Whether a commit of the branch is this change: made by a start that died before it said so.
 
@@ -225,9 +242,15 @@ def is_published(repository: Repository, change: Change, commit: str) -> bool:
     if change.head == change.parent:
         return False  # then the same commit would be there
     try:
-        head = repository.run("cat-file", "commit", commit).partition(b"\n\n")[0].decode("utf-8", "replace")
+        head = _head_of_commit(repository, commit, {})
     except GitFailed as error:
         raise of_git(error, f"reading the commit {commit[:12]} of the branch") from error
-    fields = [line.partition(" ")[::2] for line in head.split("\n")]
-    named = [(name, value) for name, value in fields if name in ("tree", "parent")]
+    named = [(name, value) for name, value in head if name in ("tree", "parent")]
     return named == [("tree", change.tree), ("parent", change.parent)]
+
+
+def _head_of_commit(repository: Repository, commit: str, variables: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the fields of a commit before its message."""
+    content = repository.run("cat-file", "commit", commit, variables=variables)
+    lines = content.partition(b"\n\n")[0].decode("utf-8", "replace").split("\n")
+    return [(name, value) for name, _, value in (line.partition(" ") for line in lines)]

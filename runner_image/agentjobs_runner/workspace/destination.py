@@ -22,6 +22,8 @@ SETTINGS: Final = (
     ("core.commitGraph", "false"),
     ("core.multiPackIndex", "false"),
     ("core.bigFileThreshold", "16m"),
+    ("core.packedGitWindowSize", "32m"),
+    ("core.packedGitLimit", "256m"),
     ("core.protectHFS", "true"),
     ("core.protectNTFS", "true"),
     ("pack.readReverseIndex", "false"),

@@ -34,6 +34,7 @@ _PROVIDERS: Final[Mapping[str, str]] = {"github.com": "GitHub", "gitlab.com": "G
 _SUCCESS: Final = "Succeed"
 _FINAL: Final = ("Succeed", "Fail", "Cancel")
 _MAX_TOLD: Final = 5
+_MOST_ANCESTORS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +134,10 @@ class _Publishing:
         What is kept of it is only a claim, because the agent can write kept files: it counts when the remote has it.
         """
         settings, pinned = self._settings, self._pinned
+        if settings.named and self._fetch_own_base(pinned, refs):
+            return True
         if pinned is not None and destination.fetch_base(self._ours, pinned.commit, refs, settings.depth):
-            # Whoever works on in a worktree of before may not have come to the base yet.
+            # A worktree of before may be older than what the job began with.
             return settings.named
         ref = settings.ref
         tip = refs.commit_of(ref) or (ref if ref is not None and is_commit(ref) else None)
@@ -145,6 +148,20 @@ class _Publishing:
             )
         logger.warning("publish.base_unproved", extra={"pinned": pinned and pinned.commit, "instead": tip})
         return True
+
+    def _fetch_own_base(self, pinned: Base | None, refs: Refs) -> bool:
+        """Fetch the newest commit that a worktree of before goes on from, where that is not what the job began with.
+
+        Its branches stay as they are while the repository's go on; so does what it is a change of.
+        """
+        line = commits.line_of(self._ours, self._task.place.tree, _MOST_ANCESTORS)
+        if pinned is not None and pinned.commit in line:
+            return False
+        known = [commit for commit in line if commit in refs.tips.values()]
+        return any(
+            destination.fetch_base(self._ours, commit, refs, self._settings.depth)
+            for commit in dict.fromkeys([*known[:1], *line])
+        )
 
     def _pushed(self, change: Change, refs: Refs) -> str:
         """Search the change and push it, unless it is there; return the commit that the branch has."""

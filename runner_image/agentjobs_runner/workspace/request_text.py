@@ -79,7 +79,7 @@ def _words(result: Result) -> tuple[str, str]:
     if told:
         return "", ""  # JSON is nothing to read
     first, _, rest = result["text"].strip().partition("\n")
-    return first, rest if len(first.encode()) <= MAX_TITLE_BYTES else result["text"]
+    return first, rest if len(first.encode("utf-8", "replace")) <= MAX_TITLE_BYTES else result["text"]
 
 
 def _text(told: Mapping[str, Any], name: str) -> str:

@@ -292,14 +292,35 @@ def test_an_answer_that_may_not_be_final_is_not_published(site):
     assert (ended.ending.verdict, ended.published["branch"]) == ("Succeed", "")
 
 
-def test_a_named_worktree_on_an_older_commit_does_not_undo_what_others_did(site):
+@pytest.mark.parametrize("committed", [0, 2])
+def test_a_named_worktree_goes_on_from_where_it_is(site, committed):
+    began = site.base()
+    for number in range(committed):
+        gitservers.commit(site.tree, {"own": str(number)})
     change(site)
     gitservers.commit(site.work, {"theirs": "x"})
     gitservers.git("push", "-q", "origin", "main", cwd=site.work)
 
-    ended = run(site, named=True)
+    run(site, named=True)
 
-    assert ended.ending.reason == "PublishRefused" or "theirs" in site.there("ls-tree", "--name-only", BRANCH)
+    assert site.there("rev-list", BRANCH).split("\n")[committed + 1 :] == [began]
+
+
+def test_a_named_worktree_moves_forward_what_it_published(site):
+    gitservers.commit(site.tree, {"a.txt": "1\n"})
+    first = run(site, named=True).published["commit"]
+    second = gitservers.commit(site.tree, {"a.txt": "2\n"})
+
+    assert run(site, named=True).published["commit"] == second
+    assert site.there("rev-parse", f"{BRANCH}^") == first
+
+
+def test_a_named_worktree_without_a_known_commit_is_not_published(site):
+    gitservers.git("checkout", "-q", "--orphan", "other", cwd=site.tree)
+    gitservers.commit(site.tree, {"more": "x"})
+
+    assert run(site, named=True).ending.reason == "PublishRefused"
+    assert site.there("branch", "--list") == "* main"
 
 
 @pytest.fixture
