@@ -109,7 +109,7 @@ class AdmittedReason(Word):
     WAITING_FOR_START_TIME = "WaitingForStartTime", "`startAt` or `startAfter` lies ahead."
     WAITING_FOR_SLOT = "WaitingForSlot", "All slots of the queue, or of the job's partition, are taken."
     WAITING_FOR_RATE = "WaitingForRate", "The queue, or the job's partition, has had its starts of this period."
-    WAITING_FOR_LOCK = "WaitingForLock", "Another job of the same session is running."
+    WAITING_FOR_LOCK = "WaitingForLock", "Another job of the same session, or on the same worktree, is running."
     WAITING_FOR_MODEL_LIMIT = (
         "WaitingForModelLimit",
         "A limit of the job's model is used up for all jobs; the message names the model. The job holds no slot.",
