@@ -1,0 +1,128 @@
+"""Jobs with a workspace: cloned before their agent, published after it, each with credentials that only it sees."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from .conftest import PULL_POLICY, REPOSITORY, TAG, job_of
+
+GITSERVERS = Path(__file__).parents[1] / "gitservers.py"
+SERVE = """
+import http.server, pathlib, time
+import gitservers
+
+gitservers.ThreadingHTTPServer = lambda _, handler: http.server.ThreadingHTTPServer(("0.0.0.0", 8080), handler)
+root = pathlib.Path("/tmp/root")
+(root / "team").mkdir(parents=True)
+gitservers.Repositories(root).make("team/app", {"README.md": "hello"})
+gitservers.HttpServer(root)
+time.sleep(10**6)
+"""
+PASSWORD = "pass/word with%odd:signs"
+NOBODY = {
+    "runAsNonRoot": True,
+    "runAsUser": 65532,
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+@pytest.fixture
+def repository(kubectl, namespace, apply):
+    """A repository behind a server in the test's namespace; run git there with `repository(*arguments)`."""
+    container = {
+        "name": "git",
+        "image": f"{REPOSITORY}/agentjobs-runner:{TAG}",
+        "imagePullPolicy": PULL_POLICY,
+        "command": ["python", "/serve/serve.py"],
+        "readinessProbe": {"periodSeconds": 1, "tcpSocket": {"port": 8080}},
+        "volumeMounts": [{"name": "serve", "mountPath": "/serve"}],
+        "securityContext": NOBODY,
+    }
+    files = {"serve.py": SERVE, "gitservers.py": GITSERVERS.read_text()}
+    spec = {"containers": [container], "volumes": [{"name": "serve", "configMap": {"name": "serve"}}]}
+    meta = {"name": "git", "labels": {"app": "git"}}
+    secret = {"username": "reader", "password": PASSWORD}
+    apply(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "serve"}, "data": files},
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": meta,
+            "spec": {"selector": {"app": "git"}, "ports": [{"port": 8080}]},
+        },
+        {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec},
+        *(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": secret}
+            for name in ("reader", "writer")
+        ),
+    )
+    kubectl("wait", "pod/git", "--for=condition=Ready", "--timeout=240s", namespace=namespace)
+    return lambda *arguments: kubectl(
+        "exec", "git", "--", "git", "-C", "/tmp/root/team/app.git", *arguments, namespace=namespace
+    )
+
+
+def workspace(namespace, **publish):
+    git = {"url": f"http://git.{namespace}.svc:8080/team/app.git", "ref": "main", "secretRef": {"name": "reader"}}
+    return {"git": git, **({"publish": {"secretRef": {"name": "writer"}, **publish}} if publish else {})}
+
+
+def probe(**tries):
+    return {"module": {"ref": "probe:agent", "args": tries}}
+
+
+def test_what_an_agent_leaves_is_pushed_by_a_container_that_it_does_not_see(
+    kubectl, namespace, apply, jobs, repository
+):
+    agent = probe(
+        mark={"do": "write", "folders": ["/workspace/tree"]},
+        key={"do": "hunt", "backwards": PASSWORD[::-1]},
+        git={"do": "write", "folders": ["/var/run/agentjobs-git"]},
+    )
+    own = workspace(namespace, mode="Branch", branch="agents/$(job.name)")
+    apply(*job_of("coded", agent=agent, workspace=own))
+    status = jobs.finished("coded")
+    tried = json.loads(jobs.result("coded"))
+
+    assert status["phase"] == "Succeeded", status
+    assert status["result"]["workspace"]["branch"] == "agents/coded"
+    assert repository("show", "agents/coded:probe") == "here"
+    assert repository("rev-parse", "agents/coded").strip() == status["result"]["workspace"]["commit"]
+    assert tried == {
+        "mark": {"/workspace/tree": "written"},
+        "key": [],
+        "git": {"/var/run/agentjobs-git": "No such file or directory"},
+    }
+    # Nobody has to name the container.
+    assert "attempt.started" in kubectl("logs", "coded-1", namespace=namespace)
+    assert jobs.story("coded")["job"]["workspace"]["branch"] == "agents/coded"
+
+
+def test_a_repository_that_cannot_be_cloned_ends_its_job_by_its_name(namespace, apply, jobs, repository):
+    own = workspace(namespace)
+    own["git"]["ref"] = "nowhere"
+    apply(*job_of("lost", agent=probe(mark={"do": "hold", "seconds": 0}), workspace=own))
+    status = jobs.finished("lost")
+
+    assert (status["phase"], status["reason"]) == ("Failed", "RepositoryInvalid"), status
+    assert "nowhere" in jobs.describe("lost")
+
+
+def test_an_answer_is_published_by_the_start_after_the_one_that_could_not(
+    kubectl, namespace, apply, jobs, repository, wait_for
+):
+    agent = probe(mark={"do": "write", "folders": ["/workspace/tree"]})
+    apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "writer"}, "stringData": {"password": "wrong"}})
+    own = workspace(namespace, mode="Branch", branch="agents/late")
+    retry = {"maxAttempts": 9, "backoff": {"initial": "5s", "max": "5s"}}
+    apply(*job_of("late", agent=agent, workspace=own, retry=retry))
+    jobs.until("late", lambda status: (status.get("starts") or 0) > 1, "a second start")
+    apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "writer"}, "stringData": {"password": PASSWORD}})
+    status = jobs.finished("late")
+
+    assert status["phase"] == "Succeeded", status
+    assert status["attemptHistory"][0]["reason"] in ("PublishFailed", "PublishRefused")
+    assert repository("show", "agents/late:probe") == "here"
