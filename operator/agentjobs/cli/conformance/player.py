@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from agentjobs import contract
 from agentjobs.cli.conformance.program import Place, Program, Running
@@ -17,7 +17,9 @@ from agentjobs.cli.conformance.seen import MODELS, Seen
 from agentjobs.cli.conformance.server import Server, serving
 from agentjobs.cli.conformance.stage import Script, Stage
 from agentjobs.contract import Attempt
-from agentjobs.dev.authority import Certified, certified
+
+if TYPE_CHECKING:
+    from agentjobs.dev.authority import Certified
 
 _POLL_SECONDS: Final = 0.02
 # A program that does not stop in time is given a little more, so that it is seen how late it is.
@@ -162,10 +164,12 @@ class _Mount:
             (self.folder / "token").symlink_to("..data/token")
 
 
-def _certificates(folder: Path, mount: _Mount, tls: str) -> Certified | None:
+def _certificates(folder: Path, mount: _Mount, tls: str) -> "Certified | None":
     """Make the server's certificate, and put the authority into the mount that the program is to check it with."""
     if not tls:
         return None
+    from agentjobs.dev.authority import certified  # of the development cluster, which images do not have
+
     made = []
     for name in ("own", "other"):
         (folder / name).mkdir(mode=0o700)
