@@ -77,6 +77,8 @@ class HttpServer:
     """Where every request is sent instead."""
     broken: int | None = None
     """A status that every request is answered with."""
+    slow: float = 0.0
+    """Seconds before every answer."""
     seen: list = field(default_factory=list)
     """Method, path and whether it had credentials, of each request."""
 
@@ -115,6 +117,9 @@ class _Handler(BaseHTTPRequestHandler):
         given = self.headers.get("authorization", "")
         site.seen.append((self.command, self.path, bool(given)))
         body = self._body()
+        until = time.monotonic() + site.slow
+        while time.monotonic() < until and site.slow:
+            time.sleep(0.05)
         wanted = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         if site.redirect is not None:
             return self._short(302, {"Location": site.redirect + self.path})
