@@ -65,6 +65,11 @@ class FakeAnthropic:
         """Its base URL."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
+    def play(self, *answers: Answer) -> None:
+        """Begin another script, and forget what was asked."""
+        with self._lock:
+            self.script, self.requests, self.others, self._used = list(answers), [], [], set()
+
     def close(self) -> None:
         """End it."""
         self.closed.set()

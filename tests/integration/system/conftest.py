@@ -16,9 +16,21 @@ import psycopg
 import pytest
 import pytest_asyncio
 import yaml
+from tests.fakeanthropic import FakeAnthropic
+from tests.gitservers import HttpServer, Repositories
 
 from agentjobs.dev.up import DevCluster, up
-from devcluster.client import CONFIG_MAPS, EVENTS, NAMESPACES, NETWORK_POLICIES, PODS, ApiError, Client, Resource
+from devcluster.client import (
+    CONFIG_MAPS,
+    EVENTS,
+    NAMESPACES,
+    NETWORK_POLICIES,
+    PODS,
+    SECRETS,
+    ApiError,
+    Client,
+    Resource,
+)
 
 ROOT = Path(__file__).parents[3]
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
@@ -34,6 +46,8 @@ RESOURCES = {
     "Pod": PODS,
 }
 SECONDS = 120.0
+STAND_IN = ROOT / "tests" / "claudecli.py"
+PROVIDER_KEY = "sk-of-the-installation-0123456789"
 _numbers = itertools.count(1)
 
 
@@ -328,3 +342,45 @@ def checkout():
 @pytest.fixture
 def kill():
     return os.kill
+
+
+class Coding(System):
+    """A cluster whose jobs of Claude Code ask a scripted API, with a server of repositories."""
+
+    def __init__(self, cluster, client, namespace, api, site, repositories):
+        super().__init__(cluster, client, namespace)
+        self.api, self.site, self.repositories = api, site, repositories
+
+    def url(self, name):
+        """Address of a repository, without credentials."""
+        return f"{self.site.url}/{name}.git"
+
+    async def secret(self, name, **keys):
+        """Make a Secret of credentials."""
+        body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": keys}
+        await self.client.create(SECRETS, self.namespace, body)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def coding_cluster(backend, tmp_path_factory):
+    """A cluster with Claude Code: the one that AGENTJOBS_CLAUDE names, else the stand-in."""
+    api = FakeAnthropic()
+    keys = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": PROVIDER_KEY}
+    # The CLI refuses BypassPermissions to root elsewhere.
+    given = {"AGENTJOBS_CLAUDE": os.environ.get("AGENTJOBS_CLAUDE") or str(STAND_IN), "IS_SANDBOX": "1"}
+    folder = tmp_path_factory.mktemp("cluster")
+    async with up(folder, apiserver=backend, working_folder=ROOT, providers=keys, inherit_env=given) as cluster:
+        yield cluster, api
+    api.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def coding(coding_cluster, tmp_path) -> AsyncIterator[Coding]:
+    """That cluster in a namespace of the test's own, and repositories of its own."""
+    cluster, api = coding_cluster
+    root = tmp_path / "repositories"
+    root.mkdir()
+    site = HttpServer(root)
+    async with in_a_namespace(cluster) as system:
+        yield Coding(cluster, system.client, system.namespace, api, site, Repositories(root))
+    site.close()
