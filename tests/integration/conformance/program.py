@@ -96,7 +96,7 @@ def leave(verdict, reason, message, result=None):
         FILE.with_name("new").replace(FILE)
     elif FAULT == "no-json":
         FILE.write_text("done")
-    elif FAULT != "no-message":
+    elif FAULT != "no-message" and (FAULT != "no-message-at-first" or os.environ["AGENTJOBS_START"] != "1"):
         FILE.write_text(json.dumps(word))
     if FAULT == "prints-its-token":
         print("asking with", token(), "x" * 100_000, flush=True)

@@ -67,7 +67,9 @@ def play(scene: Scene, program: Program, stopping: threading.Event) -> Seen:
         folder = Path(name)
         folder.chmod(0o755)  # a container's user is another one
         mount = _Mount(folder / "mount")
-        stage = Stage(scene.attempt, said=scene.said, hold=scene.hold, renew=mount.write_token)
+        stage = Stage(
+            scene.attempt, said=scene.said, hold=scene.hold, works_long=scene.works_long, renew=mount.write_token
+        )
         mount.write_token(stage.tokens[-1])
         stage.script = scene.script(stage)
         pair = _certificates(folder, mount, scene.tls)

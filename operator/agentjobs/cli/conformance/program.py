@@ -24,6 +24,7 @@ _USER: Final = "65532:65532"
 _TAIL_BYTES: Final = 16 * 1024
 _PIECE_BYTES: Final = 64 * 1024
 _TOOL_SECONDS: Final = 20.0
+_PULL_SECONDS: Final = 600.0
 _POLL_SECONDS: Final = 0.1
 # A descendant in a session of its own may go on printing.
 _DRAIN_SECONDS: Final = 1.0
@@ -208,26 +209,29 @@ def image(name: str, words: Sequence[str]) -> Image:
     """Return an image as a program.
 
     Raises:
-        Failure: nothing on this machine runs images.
+        Failure: nothing on this machine runs images, or this one cannot be had.
     """
     tried = []
     for tool in TOOLS:
         if (path := shutil.which(tool)) is None:
             tried.append(f"{tool} is not installed")
             continue
-        if said := _unusable(path):
+        if said := _refused(path, "info"):
             tried.append(f"{tool} does not work: {said}")
             continue
+        # Before the first situation, whose time is for the program.
+        if _refused(path, "image", "inspect", name) and (said := _refused(path, "pull", name, seconds=_PULL_SECONDS)):
+            raise Failure(f"the image {name} cannot be had: {said}.")
         return Image(path, name, tuple(words))
     cure = "On a machine without them, give the image's command behind `--`, which runs it as a process"
     raise Failure(f"an image needs docker or podman: {'; '.join(tried)}. {cure}.", code=NO_TOOL)
 
 
-def _unusable(tool: str) -> str:
-    """Return why a tool cannot run containers; empty when it can."""
+def _refused(tool: str, *words: str, seconds: float = _TOOL_SECONDS) -> str:
+    """Return why a tool does not do something; empty when it did."""
     try:
-        done = subprocess.run(  # noqa: S603  constant words
-            [tool, "info"], capture_output=True, text=True, errors="replace", timeout=_TOOL_SECONDS, check=False
+        done = subprocess.run(  # noqa: S603  constant words, and an image that the user typed
+            [tool, *words], capture_output=True, text=True, errors="replace", timeout=seconds, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return type(error).__name__

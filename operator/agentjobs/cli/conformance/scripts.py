@@ -136,12 +136,12 @@ def budget_is_spent(stage: Stage) -> Script:
 
 
 def stop_at_work(stage: Stage) -> float | None:
-    """Soon after the first call of a model; without one, some seconds after the claim."""
+    """Soon after the first call of a model; of a job that takes long, some seconds after the claim in any case."""
     asked = first(stage.calls, lambda call: call.of_models)
     if asked is not None:
         return asked.at + SOON
     claimed = first(stage.calls, lambda call: call.claims and call.status == 200)
-    return None if claimed is None else claimed.at + 2 * SOON
+    return claimed.at + 2 * SOON if claimed is not None and stage.works_long else None
 
 
 def stop_at_the_report(stage: Stage) -> float | None:

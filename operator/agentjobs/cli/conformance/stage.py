@@ -59,11 +59,15 @@ class Stage:
         given: the attempt.
         said: what models answer.
         hold: seconds that models take for it.
+        works_long: whether the job is one on which the program is known to be at work for long.
         renew: called with a new token, which is the only right one from then on.
     """
 
-    def __init__(self, given: Attempt, *, said: str, hold: float, renew: Callable[[str], None]) -> None:
+    def __init__(
+        self, given: Attempt, *, said: str, hold: float, works_long: bool, renew: Callable[[str], None]
+    ) -> None:
         self.given = given
+        self.works_long = works_long
         self.final = given["result"]
         self.calls: list[Call] = []
         self.script: Script = lambda call: None

@@ -1,0 +1,116 @@
+"""Programs of one's own in place of the runner, through the whole system: good ones, and such as keep no contract."""
+
+import shutil
+
+import pytest
+import yaml
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("shared-cluster")]
+
+PROGRAM = "tests/integration/conformance/program.py"
+NODE = shutil.which("node")
+
+
+@pytest.fixture
+def program(job_of):
+    """A job whose container has this command. There are no images here: any will do."""
+
+    def make(name, *command, **spec):
+        agent = {"container": {"command": list(command)}}
+        runtime = {"image": "example.com/any:1", "terminationGracePeriodSeconds": 5, **spec.pop("runtime", {})}
+        return job_of(name, None, agent=agent, runtime=runtime, **{"retry": {"maxAttempts": 1}, **spec})
+
+    return make
+
+
+@pytest.mark.skipif(NODE is None, reason="node is not installed, and the example is a program for it")
+async def test_the_example_in_node_answers(system, checkout):
+    job = yaml.safe_load((checkout / "examples/container/job.yaml").read_text())
+    job["spec"]["agent"]["container"]["command"] = [NODE, str(checkout / "examples/container/agent.mjs")]
+
+    await system.apply(job)
+    status = await system.finished("container")
+    result = (await system.history("container/result"))["result"]
+
+    assert (status["phase"], status["starts"], status["result"]["summary"]) == (
+        "Succeeded",
+        1,
+        "Hello from a program of your own.",
+    )
+    assert result["text"] == "Hello from a program of your own."
+
+
+async def test_an_outcome_that_a_program_gives_is_the_jobs(system, program):
+    schema = {"type": "object", "properties": {"mood": {"type": "string"}}, "required": ["mood"]}
+    output = {"schema": schema, "outcomeKey": "mood"}
+
+    await system.apply(*program("decides", "python", PROGRAM, "none", "0", output=output))
+    status = await system.finished("decides")
+
+    assert (status["phase"], status["result"]["outcome"]) == ("Succeeded", "fine")
+    assert status["result"]["structured"] == {"mood": "fine"}
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "reason"),
+    [
+        pytest.param("does-nothing", ["true"], "RunnerCrashed", id="exits-0-without-a-result"),
+        pytest.param("floods", ["sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x"], "RunnerCrashed", id="megabytes"),
+        pytest.param("is-missing", ["no-such-program"], "ConfigInvalid", id="cannot-be-started"),
+        pytest.param("is-silent", ["sh", "-c", "exit 3"], "RunnerCrashed", id="exits-with-a-code-of-its-own"),
+        pytest.param("is-wrong", ["python", PROGRAM, "wrong-result", "0"], "ResultError", id="a-result-of-no-shape"),
+    ],
+)
+async def test_a_program_that_keeps_no_contract_fails_its_job(system, program, said, name, command, reason):
+    await system.apply(*program(name, *command))
+    status = await system.finished(name)
+
+    assert (status["phase"], said(status, "Failed", "reason")) == ("Failed", reason), status
+    assert "result" not in status
+
+
+@pytest.mark.parametrize("fault", ["no-message", "uid-of-its-own", "no-json"])
+async def test_without_its_own_word_a_program_has_failed_and_the_stored_result_is_kept(system, program, said, fault):
+    await system.apply(*program(fault, "python", PROGRAM, fault, "0"))
+    status = await system.finished(fault)
+
+    assert (status["phase"], said(status, "Failed", "reason")) == ("Failed", "RunnerCrashed"), status
+    assert status["result"]["summary"] == "Go."
+
+
+async def test_a_program_that_hangs_is_stopped_when_its_time_is_up(system, program, said):
+    timeouts = {"attempt": "3s"}
+
+    await system.apply(*program("hangs", "python", PROGRAM, "hangs", timeouts=timeouts))
+    status = await system.finished("hangs")
+
+    assert (status["phase"], said(status, "Failed", "reason")) == ("Failed", "AttemptTimeout"), status
+
+
+async def test_a_result_whose_program_died_before_its_message_is_found_by_the_next_start(system, program):
+    retry = {"maxAttempts": 2, "backoff": {"initial": "1s"}}
+
+    await system.apply(*program("mute", "python", PROGRAM, "no-message-at-first", "0", retry=retry))
+    status = await system.finished("mute")
+
+    assert (status["phase"], status["starts"]) == ("Succeeded", 2), status
+
+
+async def test_a_program_at_work_is_cancelled_in_its_grace_period(system, program):
+    await system.apply(*program("long", "python", PROGRAM, "none", "600"))
+    await system.running("long")
+    await system.edit("long", cancel=True)
+    status = await system.finished("long", seconds=60)
+
+    assert status["phase"] == "Cancelled"
+
+
+async def test_a_program_whose_pod_is_deleted_runs_again_and_is_charged_nothing(system, program):
+    from devcluster.client import PODS
+
+    await system.apply(*program("moved", "python", PROGRAM, "none", "2"))
+    await system.running("moved")
+    await system.delete(PODS, "moved-1")
+    status = await system.finished("moved")
+
+    assert (status["phase"], status["starts"], status["attempts"]) == ("Succeeded", 2, 1), status
