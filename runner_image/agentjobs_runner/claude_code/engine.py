@@ -11,11 +11,12 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from agentjobs import contract
-from agentjobs.contract import Attempt, ErrorClass, Verdict
+from agentjobs.contract import Attempt, ErrorClass, StepKind, Verdict
 from agentjobs.models.names import aliases_in
 from agentjobs_runner.budget import StartBudget
 from agentjobs_runner.claude_code import prompt, session
@@ -27,6 +28,7 @@ from agentjobs_runner.endings import Ending, StartEnded, interrupted
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.journal import Journal
 from agentjobs_runner.log import logger
+from agentjobs_runner.redaction import safe_str
 from agentjobs_runner.stores import Stores
 from agentjobs_runner.timeline import Recorder
 
@@ -43,14 +45,18 @@ _KEEP_SECONDS: Final = 8.0
 
 def execute(attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, stores: Stores | None = None) -> Ending:
     """Run the CLI and say how it ended. Blocks; called in a thread of its own."""
-    home = Path(tempfile.mkdtemp(prefix="agentjobs-claude-"))
+    home: Path | None = None
     try:
+        home = Path(tempfile.mkdtemp(prefix="agentjobs-claude-"))
         kept = None if stores is None else stores.kept
         return _Start(attempt, gate, recorder, journal, kept, home).run()
     except StartEnded as ended:
         return ended.ending
+    except OSError as error:
+        return Ending(Verdict.RETRY, ErrorClass.IO, f"the pod's files cannot be used: {safe_str(error)}")
     finally:
-        shutil.rmtree(home, ignore_errors=True)
+        if home is not None:
+            shutil.rmtree(home, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +93,14 @@ class _Start:
         for folder in (self._home, self._tmp):
             folder.mkdir(mode=0o700, exist_ok=True)
         chosen = self._choose()
-        left = Left(turns=self._turns_left())
-        command = build(asked, self._place(asked), SessionChoice(chosen.id, chosen.restored is not None), left)
+        place, choice = self._place(asked), SessionChoice(chosen.id, chosen.restored is not None)
+        command = build(asked, place, choice, self._left())
         self._loop.run_until_complete(self._gate.enter("start", "the start of Claude Code"))
         process = self._started(command, chosen.prompt)
-        keeper = self._keeper(chosen)
         reader, killed_before = Reader(), out_of_memory_kills()
-        telling = Telling(self._attempt, self._gate, self._recorder, self._journal, budget, self._loop)
+        spends = None if place.base_url is not None else budget
+        telling = Telling(self._attempt, self._gate, self._recorder, self._journal, budget, spends, self._loop)
+        keeper = self._keeper(chosen, telling)
         try:
             self._gate.leave("start")
             telling.asks()
@@ -122,12 +129,16 @@ class _Start:
         found: session.Restored | session.Absent = session.Absent("nothing is kept of it here")
         if self._kept is not None:
             found = session.restore(self._kept, self._recorder.redactor.unseal, self._home, self._tree)
-        if isinstance(found, session.Restored):
+        calls = [step["name"] for step in earlier if step["kind"] == StepKind.TOOL]
+        if isinstance(found, session.Restored) and not self._journal.resumes:
+            # Nothing was recorded, so files are as the run began, and the session is ahead of them.
+            calls = [call["name"] for call in found.calls.asked.values()]
+        elif isinstance(found, session.Restored):
             self._journal.ended(next((step["key"] for step in earlier if step["ended"] is not None), ""))
             return _Chosen(found.id, found, prompt.resumed(uncertain_calls(found.calls, earlier)))
-        if found.why:
+        elif found.why:
             self._warn(f"the session of an earlier start cannot go on, a new one begins: {found.why}")
-        return _Chosen(begun, None, prompt.first(message))
+        return _Chosen(begun, None, prompt.anew(message, calls))
 
     def _begins_anew(self) -> bool:
         """Whether this start is the first of its run. One may have kept its session before any step was recorded."""
@@ -136,9 +147,17 @@ class _Start:
             return True
         return head["last"] > 0 and not self._journal.resumes  # the steps of another version are left
 
-    def _turns_left(self) -> int | None:
+    def _left(self) -> Left:
+        """What the job may still spend, as far as the CLI counts it."""
         given = self._attempt.get("budget")
-        limits: Mapping[str, Any] = given["limits"] if given is not None else self._spec.get("budget") or {}
+        if given is None:
+            return Left()
+        limits: Mapping[str, Any] = given["limits"]
+        cost = limits.get("maxCostUSD") if _proxy(os.environ) is None else None
+        spent = Decimal(given["used"]["costUSD"])
+        return Left(self._turns_left(limits), None if cost is None else float(Decimal(str(cost)) - spent))
+
+    def _turns_left(self, limits: Mapping[str, Any]) -> int | None:
         most = limits.get("maxTurns")
         if most is None:
             return None
@@ -176,10 +195,11 @@ class _Start:
 
             raise StartEnded(not_started(error, command.argv[0])) from error
 
-    def _keeper(self, chosen: _Chosen) -> session.Keeper | None:
+    def _keeper(self, chosen: _Chosen, telling: Telling) -> session.Keeper | None:
         if self._kept is None:
             return None
-        keeper = session.Keeper(self._kept, self._recorder.redactor.seal, self._home, chosen.id, chosen.restored)
+        seal = self._recorder.redactor.seal
+        keeper = session.Keeper(self._kept, seal, self._home, chosen.id, chosen.restored, telling.has_recorded)
         keeper.start()
         return keeper
 
@@ -233,12 +253,14 @@ class _Start:
 
     def _concluded(self, judged: "Judged", chosen: _Chosen, problem: str) -> Ending:
         ending = judged.ending
-        if self._ending is not None and ending.verdict is not Verdict.SUCCEED:
-            return self._ending
         if problem:
             self._warn(f"its session is not kept, so a later start begins a new one: {problem}")
-        if judged.new_session and self._kept is not None:
+        if judged.new_session and self._ending is None and self._kept is not None:
             session.give_up(self._kept, chosen.id)
+        if self._ending is not None:
+            # It may have had its answer when it was told to stop; beyond a limit that does not count.
+            was_told = self._ending.reason == ErrorClass.INTERRUPTED
+            return ending if was_told and ending.verdict is Verdict.SUCCEED else self._ending
         return ending
 
     def _warn(self, message: str) -> None:

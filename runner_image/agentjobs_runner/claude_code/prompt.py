@@ -1,5 +1,6 @@
 """What Claude Code is told: the job's message, and after a start that was cut off, what nobody knows. Pure."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -43,6 +44,21 @@ def first(message: str) -> str:
     if not message.strip():
         raise config_invalid("input.message is empty; say what Claude Code shall do")
     return f"{_MESSAGE}\n{message}" if message.lstrip().startswith("/") else message
+
+
+def anew(message: str, tools: Sequence[str]) -> str:
+    """Return the prompt of a session that begins where an earlier one is lost, or not to be gone on with.
+
+    Args:
+        tools: the name of the tool of each call that earlier starts made.
+    """
+    if not tools:
+        return first(message)
+    counted = ", ".join(f"{name} ×{count}" for name, count in Counter(tools).most_common(_SHOWN))
+    return (
+        f"{first(message)}\n\nAn earlier start of this job worked on it already; its conversation is lost. It called "
+        f"these tools: {counted}. What they did may have taken effect: find out what is there before you do it again."
+    )
 
 
 def resumed(uncertain: Sequence[Uncertain]) -> str:

@@ -24,6 +24,7 @@ KEEP_SECONDS: Final = 0.4
 _SPACE: Final = UUID("6f1d3c62-5d0b-4a86-9a3e-0d9b6f3f5c11")
 _MOST_AT_ONCE: Final = 4 * 1024 * 1024
 _MAX_LINE_BYTES: Final = 64 * 1024 * 1024
+_RESULT: Final = b"tool_result"
 # By which a file that was rewritten, not appended to, is known.
 _TAIL_BYTES: Final = 4096
 
@@ -104,6 +105,11 @@ class Tail:
         self.before = (self.before + whole)[-_TAIL_BYTES:]
         return whole, anew
 
+    def give_back(self, rest: bytes) -> None:
+        """Return the end of what `more` gave, to be read again."""
+        self.at -= len(rest)
+        self.before = self.before[: -len(rest)]
+
 
 def restore(kept: Kept, unseal: Callable[[Any], Any], home: Path, tree: Path) -> Restored | Absent:
     """Put the kept session back, if there is one that can be used. Blocks until the files are read."""
@@ -147,12 +153,22 @@ class Keeper:
         home: the CLI's.
         session: its id.
         restored: what the file begins with, if it is an earlier start's.
+        has_recorded: whether the result of a tool call is recorded. One that is not is not kept before the CLI has
+            ended: files are kept when a result is recorded, and a session must not tell of what is not in them.
     """
 
     def __init__(
-        self, kept: Kept, seal: Callable[[Any], Any], home: Path, session: str, restored: Restored | None
+        self,
+        kept: Kept,
+        seal: Callable[[Any], Any],
+        home: Path,
+        session: str,
+        restored: Restored | None,
+        has_recorded: Callable[[str], bool],
     ) -> None:
         self._kept, self._seal, self._home, self._session = kept, seal, home, session
+        self._has_recorded = has_recorded
+        self._earlier = frozenset(restored.calls.asked) if restored else frozenset()
         self._tail = restored.tail if restored else None
         self._begun = restored is not None
         self._bytes = restored.kept if restored else 0
@@ -203,15 +219,38 @@ class Keeper:
             if anew:
                 logger.warning("session.rewritten", extra={"session": self._session})
                 self._bytes = 0
-            if not content:
+            safe = content if self._done.is_set() else self._safe(content)
+            if len(safe) < len(content):
+                self._tail.give_back(content[len(safe) :])
+            if not safe:
                 return
             if not self._begun:
                 self._kept.write(STATE, _state(self._session))
                 self._begun = True
-            lines = content.decode("utf-8", "replace").split("\n")[:-1]
+            lines = safe.decode("utf-8", "replace").split("\n")[:-1]
             sealed = "".join(f"{self._seal(line)}\n" for line in lines).encode()
             self._kept.write(SESSION, sealed, offset=self._bytes)
             self._bytes += len(sealed)
+
+    def _safe(self, content: bytes) -> bytes:
+        """The lines before the first result that is not recorded."""
+        end = 0
+        for line in content.splitlines(keepends=True):
+            if _RESULT in line and not all(map(self._is_recorded, _answered(line))):
+                break
+            end += len(line)
+        return content[:end]
+
+    def _is_recorded(self, call: str) -> bool:
+        return call in self._earlier or self._has_recorded(call)
+
+
+def _answered(line: bytes) -> frozenset[str]:
+    """The calls whose results a line has."""
+    try:
+        return _calls([json.loads(line)]).answered
+    except (ValueError, RecursionError):
+        return frozenset()
 
 
 def _state(session: str, *, spent: bool = False) -> bytes:

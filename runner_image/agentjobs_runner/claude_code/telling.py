@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from agentjobs.contract import MAX_STEP_BYTES, Attempt, RecordedStep, StepKind
+from agentjobs.models.budget import Spend
+from agentjobs.models.names import Api, canonical
 from agentjobs_runner.budget import StartBudget
 from agentjobs_runner.claude_code.prompt import Uncertain
 from agentjobs_runner.claude_code.session import Calls
@@ -68,6 +70,8 @@ class Telling:
     """Passes on what one process tells. Used from the engine's thread.
 
     Args:
+        budget: asked for tool calls.
+        spends: counts model calls; None where the model proxy does.
         loop: in which nothing else runs; the journal is asked in it.
     """
 
@@ -78,10 +82,11 @@ class Telling:
         recorder: Recorder,
         journal: Journal,
         budget: StartBudget,
+        spends: StartBudget | None,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._attempt, self._gate, self._recorder, self._journal = attempt, gate, recorder, journal
-        self._budget, self._loop = budget, loop
+        self._budget, self._spends, self._loop = budget, spends, loop
         self._started = False
         self._asked_at = datetime.now(UTC)
         self._pending: Answered | None = None
@@ -94,6 +99,8 @@ class Telling:
         """How often the id of a call was given: some servers use one again."""
         self._tools: dict[str, NewStep] = {}
         """The calls under way, by id."""
+        self._ended: set[str] = set()
+        """The ids of calls whose results are recorded."""
         self._output = 0
         """Tokens of the main agent's answers since the last result, as far as they were told."""
 
@@ -101,6 +108,11 @@ class Telling:
     def in_tool(self) -> bool:
         """Whether a tool runs."""
         return bool(self._tools)
+
+    def has_recorded(self, call: str) -> bool:
+        """Whether the result of the call with this id is recorded, and with it the files that it changed. May be asked
+        from another thread."""
+        return call in self._ended
 
     def asks(self) -> None:
         """Note that a model is being asked."""
@@ -130,6 +142,7 @@ class Telling:
                 logger.warning("claude.retries", extra=told)
             case None:
                 self._flush()
+        self._wait(self._recorder.room())
 
     def _begin(self, began: Began) -> None:
         if self._started:
@@ -178,6 +191,16 @@ class Telling:
             self._recorder.add("text", author, {"text": answer.text, "final": answer.main and not calls})
         self._gate.leave(_ASKS)
         self._wait(self._journal.record(step, cut_to_fit({"text": answer.text, "calls": calls}, _MOST_BYTES)))
+        if self._spends is not None:
+            self._wait(self._spend(self._spends, answer.model, usage))
+
+    async def _spend(self, budget: StartBudget, model: str, usage: Mapping[str, int]) -> None:
+        """Count a call that was made: what it passes by is known afterwards only."""
+        spent = Spend(llm_calls=1)
+        if budget.counts_tokens:
+            spent = budget.most(canonical(Api.ANTHROPIC, model), usage.get("inputTokens", 0), usage.get("outputTokens"))
+        async with budget.model_call(spent) as charge:
+            charge.spent = spent
 
     def _begin_tool(self, call: Call, author: str) -> None:
         self._times[call.id] += 1
@@ -185,6 +208,7 @@ class Telling:
         key = f"{self._attempt['start']}/{call.id}{again}"
         step = NewStep(key, StepKind.TOOL, author, call.name, datetime.now(UTC), {"id": call.id}, {"toolCalls": 1})
         self._tools[call.id] = step
+        self._ended.discard(call.id)
         self._gate.note(key, f"tool {call.name}")
         self._wait(self._journal.begin(step))
         self._budget.tool_call()
@@ -195,9 +219,11 @@ class Telling:
         result = {"error" if ended.is_error else "result": ended.result}
         self._recorder.add("tool", _author(ended.main), {"name": name, "callId": ended.id, "result": result})
         if step is None:
+            self._ended.add(ended.id)
             return
         body = cut_to_fit({"result": ended.result, "isError": ended.is_error, "ran": ended.ran}, _MOST_BYTES)
         self._wait(self._journal.record(step, body))
+        self._ended.add(ended.id)
         self._gate.leave(step.key)
         if not self._tools:
             self.asks()

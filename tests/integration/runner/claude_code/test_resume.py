@@ -62,7 +62,7 @@ def test_a_start_killed_in_a_model_call_asks_again_with_all_that_was_done(job, t
     assert "nobody knows" not in asked
 
 
-def test_a_session_that_was_kept_before_any_step_was_recorded_goes_on(job, tmp_path):
+def test_a_session_that_is_ahead_of_all_that_was_recorded_is_not_resumed_but_told_of(job):
     one = job({"tools": [bash("echo the-result-of-the-tool")]}, {"status": 500}, {"text": "Done."})
     one.start().wait()
     one.fake.steps.clear()
@@ -70,7 +70,9 @@ def test_a_session_that_was_kept_before_any_step_was_recorded_goes_on(job, tmp_p
     again = one.start().wait()
 
     assert again.verdict == ("Succeed", "ResultAccepted"), again.err
-    assert "the-result-of-the-tool" in one.api.requests[-1].said
+    asked = one.api.requests[-1].said
+    assert "the-result-of-the-tool" not in asked
+    assert "Bash \\u00d71" in asked
 
 
 def test_the_cli_dies_with_the_runner(job, mark):
@@ -191,7 +193,9 @@ def test_a_damaged_session_is_not_resumed_and_the_job_goes_on_in_another(job, co
     assert again.verdict == ("Succeed", "ResultAccepted"), again.err
     told = [event["data"]["message"] for event in one.fake.events if event["kind"] == "warning"]
     assert any("new one begins" in message for message in told)
-    assert "echo one" not in one.api.requests[-1].said
+    asked = one.api.requests[-1].said
+    assert "echo one" not in asked
+    assert "Bash \\u00d71" in asked
     assert one.kept[SESSION].splitlines()[0] != before.splitlines()[0]
 
 

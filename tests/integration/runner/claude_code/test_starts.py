@@ -112,3 +112,12 @@ def test_secrets_of_the_pod_are_not_in_what_is_kept(job):
     assert secret not in kept
     assert "DEPLOY_TOKEN" in kept
     assert all(json.loads(line) for line in kept.splitlines())
+
+
+def test_without_a_proxy_the_budget_of_model_calls_is_counted_here(job):
+    budget = {"limits": {"maxLLMCalls": 2}, "used": {"costUSD": "0", "tokens": 0, "llmCalls": 1, "toolCalls": 0}}
+    one = job({"tools": [bash("true")]}, {"tools": [bash("true")]}, {"text": "Done."})
+
+    run = one.start(attempt={"budget": budget}).wait()
+
+    assert run.verdict == ("Fail", "BudgetExceeded"), run.err

@@ -51,7 +51,7 @@ def written(tmp_path):
 
 
 def keep(kept, tmp_path, *, restored=None, seal=same):
-    keeper = Keeper(kept, seal, tmp_path / "home", ID, restored)
+    keeper = Keeper(kept, seal, tmp_path / "home", ID, restored, lambda call: True)
     keeper.start()
     return keeper.finish()
 
@@ -181,3 +181,28 @@ def test_calls_without_a_result_are_known_when_it_is_put_back(kept, written, tmp
     found = restore(kept, same, tmp_path / "home", tmp_path)
 
     assert [call["id"] for call in found.calls.open] == ["t2"]
+
+
+def test_a_result_is_kept_when_it_is_recorded_and_not_before(kept, written, tmp_path):
+    recorded, result = set(), {"type": "tool_result", "content": "ok"}
+    written(line(1, [{**result, "tool_use_id": "t1"}]) + line(2, [{**result, "tool_use_id": "t2"}]) + line(3))
+    keeper = Keeper(kept, same, tmp_path / "home", ID, None, recorded.__contains__)
+
+    found = []
+    for call in ("t0", "t1", "t2"):
+        recorded.add(call)
+        keeper._keep()
+        found.append(len((kept.read(SESSION) or b"").splitlines()))
+
+    assert found == [0, 1, 3]
+    assert kept.read(SESSION).decode().count("sessionId") == 3
+
+
+def test_what_was_not_recorded_is_kept_when_the_cli_has_ended(kept, written, tmp_path):
+    written(line(1, [{"type": "tool_result", "tool_use_id": "t1", "content": "Exit code 137"}]))
+    keeper = Keeper(kept, same, tmp_path / "home", ID, None, lambda call: False)
+    keeper.start()
+
+    assert keeper.finish() == ""
+
+    assert b"Exit code 137" in kept.read(SESSION)
