@@ -50,6 +50,7 @@ def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending:
         ending = replace(ending, message=_describe(rule, ending))
         next_step, charged = _by_rule(seen, active, ending, rule, now)
         return _ended(seen, _record(seen, active, pod, ending, charged, now), next_step, ran, rule.name)
+    ending = _as_published(seen, ending)
     if _depends_on_steps(seen, ending, ran):
         if seen.progress is None and seen.history_available:
             return needs.StartProgress(active.start)
@@ -59,6 +60,22 @@ def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending:
         ending = _after_steps(seen, ending)
     next_step, charged = _next_step(seen, active, ending, ran, now)
     return _ended(seen, _record(seen, active, pod, ending, charged, now), next_step, ran)
+
+
+def _as_published(seen: Observation, ending: Ending) -> Ending:
+    """The same ending, as a failure if its answer was kept from being published by a rule that decides no more.
+
+    What publishes does not know how often a rule has fired. By default an answer is taken; this one went nowhere.
+    """
+    withheld = ending.published is not None and not ending.published["branch"]
+    if not withheld or ending.outcome is None or seen.spec is None:
+        return ending
+    rules = (rule for rule in seen.spec.result_policy.rules if ending.outcome in rule.on_outcomes)
+    first = next(rules, None)
+    if first is None or first.action == "Succeed":
+        return ending
+    message = f"the answer was not published: {ending.message}; and rule {first.name} has reached its limit"
+    return replace(ending, verdict=Verdict.FAIL, reason=ErrorClass.PUBLISH_REFUSED, message=message, published=None)
 
 
 def _record(

@@ -283,6 +283,36 @@ def test_a_rule_about_an_outcome_decides_once_it_is_published(scene):
     assert (end.rule, end.next_step.published) == ("sure", PUBLISHED)
 
 
+NOTHING = said(Verdict.SUCCEED, published=Published(branch="", commit=""))
+
+
+def unsure(scene, **rule):
+    rules = [{"name": "again", "onOutcomes": ["unsure"], "action": "Retry", **rule}]
+    seen = claimed(scene, resultPolicy={"rules": rules}, output={"schema": {"type": "object"}})
+    return in_pod(seen, runner=said(Verdict.SUCCEED, outcome="unsure"), publish=NOTHING, phase="Succeeded")
+
+
+def test_an_outcome_that_asks_for_another_attempt_gets_it_unpublished(scene):
+    end = end_of(unsure(scene))
+
+    assert (end.rule, end.record.verdict, type(end.next_step)) == ("again", "Succeed", Again)
+
+
+def test_an_outcome_whose_rule_is_used_up_is_no_success_because_nothing_was_published(scene):
+    seen = unsure(scene, limit=1)
+    seen.status["ruleCounts"] = {"again": 1}
+    end = end_of(seen)
+
+    assert (end.next_step.phase, end.next_step.reason) == (Phase.FAILED, "PublishRefused")
+
+
+def test_an_outcome_without_a_rule_succeeds_though_nothing_had_changed(scene):
+    seen = claimed(scene, output={"schema": {"type": "object"}})
+    end = end_of(in_pod(seen, runner=said(Verdict.SUCCEED, outcome="x"), publish=NOTHING, phase="Succeeded"))
+
+    assert end.next_step.phase is Phase.SUCCEEDED
+
+
 def test_the_deadline_of_a_job_ends_it_also_while_it_publishes(scene):
     seen = claimed(scene, timeouts={"running": "30s"})
     end = end_of(in_pod(seen.later(seconds=30), publish=ended("", 137), phase="Failed", reason="DeadlineExceeded"))
