@@ -13,7 +13,7 @@ from typing import Any, Final
 from agentjobs_runner.claude_code.fields import as_count, as_list, as_much, as_name, as_number, as_object, as_status
 from agentjobs_runner.redaction import plain, storable
 
-MAX_LINE_BYTES: Final = 32 * 1024 * 1024
+MAX_LINE_BYTES: Final = 24 * 1024 * 1024
 """Of one line; a longer one is not read. The largest answer that can be kept has 4 MiB, and a result tells it twice."""
 MAX_TEXT_BYTES: Final = 256 * 1024
 """Kept of one answer's or tool result's text."""
