@@ -1,0 +1,215 @@
+"""Workspaces through the whole system: real Git over http, Claude Code's stand-in, pods of three containers."""
+
+import asyncio
+
+import pytest
+import pytest_asyncio
+from tests.githosts import PATH, TOKEN, GitHost
+
+from devcluster.client import PODS
+from tests import gitservers
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("coding-agents")]
+
+MODEL = "claude-sonnet-5-5"
+BRIEF = 60.0
+"""Seconds in which a job gets there."""
+WRITE = {"secretRef": {"name": "git"}}
+
+
+@pytest.fixture
+def storage(coding):
+    """For tests of volumes that outlive pods."""
+    if coding.cluster.place.shared:
+        pytest.skip("the cluster has no storage that could bind a claim")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def shop(coding):
+    """A repository `team/app`, and the Secret `git` that opens it."""
+    (coding.site.root / "team").mkdir()
+    coding.repositories.make(PATH, {"README.md": "hello\n"})
+    await coding.secret("git", username=gitservers.USER, password=gitservers.PASSWORD)
+    return coding.site.root / f"{PATH}.git"
+
+
+def bash(command):
+    return {"tools": [{"name": "Bash", "input": {"command": command, "description": "a test"}}]}
+
+
+def a_spec(coding, message="Go.", worktree=None, publish=None, **spec):
+    git = {"url": coding.url(PATH), "secretRef": {"name": "git"}}
+    given = {"git": git, "worktree": worktree, "publish": publish}
+    workspace = {name: value for name, value in given.items() if value}
+    agent = {"model": MODEL, "claudeCode": {"permissionMode": "BypassPermissions"}}
+    return {"agent": agent, "input": {"message": message}, "workspace": workspace, **spec}
+
+
+def an_object(kind, name, spec):
+    return {"apiVersion": "agentjobs.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+async def apply(coding, name, **given):
+    await coding.apply(an_object("AgentJob", name, a_spec(coding, **given)))
+
+
+async def asked(coding, count):
+    """Until the API was asked so often."""
+
+    async def requests(_):
+        return len(coding.api.requests)
+
+    await coding.until("the API", lambda found: found >= count, BRIEF, status_of=requests)
+
+
+def results(request):
+    """What the tools gave that a request tells of, oldest first."""
+    blocks = [block for message in request.body["messages"] for block in message["content"]]
+    return [one["content"] for one in blocks if isinstance(one, dict) and one["type"] == "tool_result"]
+
+
+def file_of(repository, branch, path):
+    return gitservers.git("show", f"{branch}:{path}", cwd=repository)
+
+
+async def test_an_agent_works_in_a_checkout_and_sees_no_credentials(coding, shop):
+    coding.api.play(bash("cat README.md; env; cat .git/config; ls -a / ~ ${TMPDIR}"), {"text": "Read it."})
+    await apply(coding, "reads")
+
+    status = await coding.finished("reads", BRIEF)
+
+    assert (status["phase"], status["result"]["summary"]) == ("Succeeded", "Read it.")
+    heard = coding.api.requests[1].said
+    assert "hello" in heard
+    assert gitservers.PASSWORD not in heard
+    assert any(with_credentials for _, _, with_credentials in coding.site.seen)
+
+
+async def test_an_evicted_pod_finds_its_files_again(coding, shop):
+    never = {"text": "never heard", "delay": 60}
+    changes, looks = bash("echo kept > new.txt; echo two >> README.md"), bash("cat new.txt README.md")
+    coding.api.play(changes, never, looks, {"text": "ok"})
+    await apply(coding, "evicted", runtime={"terminationGracePeriodSeconds": 12})
+    await asked(coding, 2)
+    await coding.client.delete(PODS, coding.namespace, "evicted-1")
+
+    status = await coding.finished("evicted", BRIEF)
+
+    assert (status["phase"], status["starts"]) == ("Succeeded", 2)
+    assert results(coding.api.requests[3])[-1] == "kept\nhello\ntwo"
+
+
+async def test_what_changed_is_pushed_to_a_branch(coding, shop):
+    coding.api.play(bash("echo fixed > fix.txt"), {"text": "Fixed it."})
+    await apply(coding, "pushes", publish={"mode": "Branch", "branch": "agents/$(job.name)", **WRITE})
+
+    status = await coding.finished("pushes", BRIEF)
+
+    told = status["result"]["workspace"]
+    assert (status["phase"], told["branch"]) == ("Succeeded", "agents/pushes")
+    assert gitservers.git("rev-parse", "agents/pushes", cwd=shop) == told["commit"]
+    assert file_of(shop, "agents/pushes", "fix.txt") == "fixed"
+    job = (await coding.story("pushes"))["job"]
+    assert job["workspace"]["branch"] == "agents/pushes"
+
+
+async def test_a_draft_pull_request_is_asked_for(coding, shop):
+    host = GitHost("GitHub")
+    keys = {"username": gitservers.USER, "password": gitservers.PASSWORD, "token": TOKEN}
+    await coding.secret("write", **keys)
+    publish = {"mode": "DraftPullRequest", "branch": "agents/$(job.name)", "secretRef": {"name": "write"}}
+    coding.api.play(bash("echo fixed > fix.txt"), {"text": "Fix the pager"})
+    await apply(coding, "asks", publish={**publish, "provider": "GitHub", "apiUrl": host.api_url})
+
+    status = await coding.finished("asks", BRIEF)
+    host.close()
+
+    (made,) = host.requests
+    assert (made["branch"], made["base"], made["draft"]) == ("agents/asks", "main", True)
+    assert status["result"]["workspace"]["pullRequest"] == host.address(made)
+
+
+async def test_wrong_credentials_end_a_job_with_their_name(coding, shop):
+    await coding.secret("wrong", username=gitservers.USER, password="another")
+    spec = a_spec(coding, retry={"maxAttempts": 1})
+    spec["workspace"]["git"]["secretRef"] = {"name": "wrong"}
+    await coding.apply(an_object("AgentJob", "wrong", spec))
+
+    status = await coding.finished("wrong", BRIEF)
+
+    assert (status["phase"], status["reason"]) == ("Failed", "RepositoryInvalid")
+    assert "another" not in str(status)
+
+
+async def test_jobs_on_one_worktree_take_turns(coding, shop, storage):
+    tree = {"mode": "Named", "name": "shared"}
+    first = {**bash("sleep 3; echo first > order.txt"), "when": "be the first"}
+    second = {**bash("cat order.txt"), "when": "be the second"}
+    coding.api.play(first, second, {"text": "done", "when": "be the first"}, {"text": "done", "when": "be the second"})
+    await apply(coding, "first", message="be the first", worktree=tree)
+    await coding.phase("first", "Running", BRIEF)
+    await apply(coding, "second", message="be the second", worktree=tree)
+    waits = await coding.until("second", lambda found: found.get("reason") == "WaitingForLock", BRIEF)
+    assert (waits["phase"], waits.get("starts", 0)) == ("Queued", 0)
+
+    one, two = await asyncio.gather(coding.finished("first", BRIEF), coding.finished("second", BRIEF))
+
+    assert (one["phase"], two["phase"]) == ("Succeeded", "Succeeded")
+    last = [request for request in coding.api.requests if "be the second" in request.said][-1]
+    assert results(last)[-1] == "first"
+
+
+async def test_a_chain_works_in_one_worktree(coding, shop, storage, said):
+    """Triage proposes, implement disposes, review reads what it wrote; each is chosen by the outcome before it."""
+    outcome = {"type": "object", "properties": {"outcome": {"type": "string"}}, "required": ["outcome"]}
+    decides = {"schema": outcome, "outcomeKey": "outcome"}
+
+    def says(when, what):
+        return {"tools": [{"name": "StructuredOutput", "input": {"outcome": what}}], "when": when}
+
+    coding.api.play(
+        {**bash("echo plan > PLAN.md"), "when": "triage it"},
+        says("triage it", "fix"),
+        {**bash("cat PLAN.md > fix.txt"), "when": "implement it"},
+        says("implement it", "done"),
+        {**bash("cat fix.txt"), "when": "review it"},
+        says("review it", "good"),
+    )
+    bare = {key: value for key, value in a_spec(coding).items() if key == "agent"}
+
+    def follows(name, template, outcome):
+        return {"name": name, "templateRef": {"name": template}, "outcomes": [outcome], "inherit": ["Workspace"]}
+
+    named = {"worktree": {"mode": "Named", "name": "issue-$(params.issue)"}}
+    triage = a_spec(coding, message="triage it", **named, output=decides, parameters=None)
+    triage = {key: value for key, value in triage.items() if value is not None} | {
+        "parameters": [{"name": "issue"}],
+        "followUps": [follows("implement", "implement", "fix")],
+    }
+    publish = {"publish": {"mode": "Branch", "branch": "agents/$(job.name)", **WRITE}}
+    implement = {
+        **bare,
+        "input": {"message": "implement it"},
+        "output": decides,
+        "followUps": [follows("review", "review", "done")],
+        # Where the worktree is not handed on by name.
+        "workspace": {"git": {"url": coding.url(PATH)}, "worktree": {"mode": "Named", "name": "other"}, **publish},
+    }
+    review = {**bare, "input": {"message": "review it"}, "output": decides}
+    for name, spec in (("triage", triage), ("implement", implement), ("review", review)):
+        await coding.apply(an_object("AgentTemplate", name, spec))
+    chain = {"templateRef": {"name": "triage"}, "parameters": {"issue": "87"}}
+    await coding.apply(an_object("AgentJob", "chain", chain))
+
+    async def child(name):
+        status = await coding.until(name, lambda it: said(it, "FollowUpsCreated") == "True", BRIEF)
+        return status["followUps"][0]["job"]
+
+    second = await child("chain")
+    third = await child(second)
+    ends = [await coding.finished(name, BRIEF) for name in ("chain", second, third)]
+
+    assert [end["result"]["outcome"] for end in ends] == ["fix", "done", "good"]
+    assert ends[1]["result"]["workspace"]["branch"] == f"agents/{second}"
+    assert file_of(shop, f"agents/{second}", "fix.txt") == "plan"
+    assert results(coding.api.requests[-1])[-1] == "plan"
