@@ -225,13 +225,18 @@ class State:
         await self.expiries.run(lambda name: self.queue.add(AGENTJOBS.key(name)), now=self._now)
 
     def hold_claim(self, name: JobName) -> None:
-        """Count what a job's claim holds: a slot and its locks. Call it again when these become known."""
+        """Count what a job's claim holds: a slot and its locks. Call it again when these become known.
+
+        A worktree is the job's until it has ended: its half-done work, or what it has still to publish, lies there.
+        """
         job = self.jobs.get(name)
         holding = None
         if isinstance(job, Job) and job.active is not None:
             queue = _queue_of(job)[1]
             more = {"partition": self.specs.partition(job), "worktree": self.specs.worktree(job)}
             holding = Holding(job.uid, self.specs.lock(job), queue, job.uid, **more)
+        elif isinstance(job, Job) and job.status.starts and not job.finished and (own := self.specs.worktree(job)):
+            holding = Holding(job.uid, told=f"job {job.name}, which has not ended", worktree=own)
         self.slots.hold(name[0], ("claim", name), holding)
 
     def _hold_pod(self, name: JobName) -> None:

@@ -1,5 +1,7 @@
 """A Named worktree is of one job at a time: who starts has it from its admission until its pod has ended."""
 
+import pytest
+
 from agentjobs.api.conditions import Phase
 
 SESSION = {"appName": "shop", "sessionId": "s-1"}
@@ -74,6 +76,40 @@ async def test_a_job_that_needs_both_locks_waits_for_both(world):
         assert lock in admitted(world, "with-both").message
 
     assert phases(world, "with-both") == [Phase.RUNNING]
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["", "operator anew"])
+async def test_a_job_that_is_to_go_on_keeps_its_worktree_and_no_slot(world, restarts):
+    world.apply_queue(concurrency={"max": 1})
+    world.apply("one", workspace=workspace(), queue="fast", retry={"backoff": {"initial": "1h"}})
+    world.apply("other", queue="fast")
+    await world.act()
+    world.end_pod(world.pods("one")[0], code=137)
+    await world.act(seconds=1)
+    if restarts:
+        world.restart()
+    world.apply("two", workspace=workspace())
+    await world.act(seconds=1)
+    await world.act(seconds=1)
+
+    assert phases(world, "one", "other", "two") == [Phase.RETRYING, Phase.RUNNING, Phase.QUEUED]
+    assert "job one, which has not ended" in admitted(world, "two").message
+    world.edit("one", cancel=True)
+    await world.act(seconds=1)
+    await world.act(seconds=1)
+    assert phases(world, "two") == [Phase.RUNNING]
+
+
+async def test_a_job_goes_on_in_the_worktree_that_it_kept(world):
+    world.apply("one", workspace=workspace())
+    world.apply("two", workspace=workspace())
+    await world.act()
+    world.end_pod(world.pods("one")[0], code=137)
+    await world.act(seconds=1)
+    await world.act(minutes=5)
+    await world.act(seconds=1)
+
+    assert (phases(world, "one", "two"), world.status("one").starts) == ([Phase.RUNNING, Phase.QUEUED], 2)
 
 
 async def test_an_operator_that_starts_anew_knows_who_has_the_worktree(world):
