@@ -93,14 +93,15 @@ class _Publishing:
         self._search = Search(_held(self._credentials, os.environ))
         job = f"{task.attempt['namespace']}/{task.attempt['job']}"
         self._text = request_text.of_result(result, job, task.attempt["uid"])
-        if (kind := self._search.find(f"{self._text.title}\n{self._text.body}")) is not None:
-            raise refused(f"nothing was pushed, because the job's answer, of which titles are made, holds {kind}")
         # Before anything is pushed: what cannot be asked to be merged is not to lie about.
         self._host = None if publish.mode == "Branch" else self._host_of(publish)
+        kind = self._search.find(f"{self._text.title}\n{self._text.body}")
+        if kind is not None and self._host is not None:  # in a commit, it is searched with the commit
+            raise refused(f"nothing was pushed: the job's answer, which the pull request would show, holds {kind}")
         git = Git(self._credentials, settings=destination.SETTINGS)
         self._pinned = Base.load(task.kept.read(BASE_FILE), settings)
-        kind = "sha256" if self._pinned is not None and len(self._pinned.commit) == 64 else "sha1"
-        self._ours = destination.create(git, folder / "publish.git", settings.url, kind)
+        names = "sha256" if self._pinned is not None and len(self._pinned.commit) == 64 else "sha1"
+        self._ours = destination.create(git, folder / "publish.git", settings.url, names)
 
     def run(self) -> Ended:
         """Publish what there is."""

@@ -71,6 +71,7 @@ def test_commits_alone_are_published_as_they_are(site):
 
 @pytest.mark.parametrize("spoil", ["orphan", "deleted", "link", "file", "reset", "reftable"])
 def test_without_commits_on_the_base_the_files_are_one_commit(site, spoil):
+    gitservers.commit(site.tree, {"own": "x"})
     (site.tree / "new").write_text("x")
     git_folder = site.tree / ".git"
     if spoil == "orphan":
@@ -90,7 +91,7 @@ def test_without_commits_on_the_base_the_files_are_one_commit(site, spoil):
     ours, change = made(site)
 
     assert change.parent == site.base()
-    assert files(ours, change.head) >= {"new", "a.txt", "b/c.txt", ".gitignore"}
+    assert files(ours, change.head) >= {"new", "own", "a.txt", "b/c.txt", ".gitignore"}
 
 
 def test_head_is_not_read_through_a_link(site):
@@ -278,11 +279,14 @@ def test_names_that_some_system_takes_for_git_are_left_out(site, name):
     assert "new" in files(ours, change.head)
 
 
-def test_a_commit_with_such_a_name_is_not_taken(site):
+@pytest.mark.parametrize("undone", [False, True])
+def test_a_commit_with_such_a_name_is_not_taken(site, undone):
     blob = gitservers.git("hash-object", "-w", "--stdin", given=b"x", cwd=site.tree)
     inner = gitservers.git("mktree", given=f"100644 blob {blob}\tconfig\n".encode(), cwd=site.tree)
     tree = gitservers.git("mktree", given=f"040000 tree {inner}\t.GIT\n".encode(), cwd=site.tree)
     head = gitservers.git("commit-tree", tree, "-p", site.base(), "-m", "evil", cwd=site.tree)
+    if undone:
+        head = gitservers.git("commit-tree", f"{site.base()}^{{tree}}", "-p", head, "-m", "clean", cwd=site.tree)
     (site.tree / ".git/refs/heads/main").write_text(head + "\n")
     (site.tree / "new").write_text("x")
 

@@ -254,14 +254,6 @@ def test_a_secret_that_the_file_had_before_is_no_news(site):
     assert run(site).ending.verdict == "Succeed"
 
 
-def test_a_secret_in_the_answer_stops_the_push(site):
-    change(site)
-
-    ended = run(site, result=answered(f"I used {token_of_github()}"))
-
-    assert (ended.ending.reason, site.there("branch", "--list")) == ("PublishRefused", "* main")
-
-
 def test_without_a_final_result_nothing_is_published(site):
     change(site)
 
@@ -350,6 +342,15 @@ def test_a_pull_request_is_made(site, host, mode):
     assert (made["branch"], made["base"], made["draft"]) == (BRANCH, "main", mode == "DraftPullRequest")
     assert made["title"].endswith("Fix @\u200broot")
     assert made["body"].startswith("\u200b/merge\nping @\u200bteam [31m\n")
+
+
+def test_a_secret_in_the_answer_stops_the_push(site, host):
+    asked = asked_of(site, host)
+    gitservers.commit(site.tree, {"a.txt": "1\n"})
+
+    ended = run(site, asked, result=answered(f"I used {token_of_github()}"))
+
+    assert (ended.ending.reason, site.there("branch", "--list")) == ("PublishRefused", "* main")
 
 
 @ALL
