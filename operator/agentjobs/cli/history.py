@@ -28,7 +28,18 @@ from agentjobs.cli.options import (
     talking,
 )
 from agentjobs.cli.parameters import complete_templates
-from agentjobs.cli.printing import NARROW, age, formatted, show, show_answer, show_cut, shown_job, table
+from agentjobs.cli.printing import (
+    NARROW,
+    age,
+    formatted,
+    harmless,
+    published_words,
+    show,
+    show_answer,
+    show_cut,
+    shown_job,
+    table,
+)
 from agentjobs.cli.story import Told, phase_words, phases_table, starts_table, story_head, took
 
 if TYPE_CHECKING:
@@ -157,6 +168,9 @@ def result(
             if head := heading(one, chosen):
                 show(head.removesuffix("\n"))
             show_answer(found)
+            if told := found.get("workspace"):
+                words = published_words(told["branch"], told["commit"], told.get("pullRequest") or "")
+                show(harmless(f"published: {words}"), error=True)
 
         if format_:
             documents(chosen, choice, document, format_)

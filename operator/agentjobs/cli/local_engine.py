@@ -36,6 +36,8 @@ def engine_of(spec: AgentJobSpec, environ: Mapping[str, str], *, has_folder: boo
     if spec.workspace is not None and not has_folder:
         cure = "with --local say which folder the agent works in: --working-dir FOLDER"
         raise Failure(f"workspace is checked out by a cluster; {cure}.", code=USAGE)
+    if spec.workspace is not None and spec.workspace.publishes:
+        show("nothing is published: a cluster does that", error=True)
     _check_module(MODULE)
     if spec.agent.claude_code is None:
         _check_module("google.adk")

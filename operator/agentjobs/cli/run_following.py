@@ -1,7 +1,6 @@
 """What `run` does on a cluster: it submits the job, shows what happens to it, and prints its answer."""
 
 import sys
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +13,7 @@ from agentjobs.cli.printing import age, as_json, harmless, show, show_answer
 from agentjobs.contract import EXIT_CODES, Verdict
 
 if TYPE_CHECKING:
+    from agentjobs.api.job.status import PublishedWorkspace
     from agentjobs.cli.job_builder import Work
     from agentjobs.cli.options import Talk
     from agentjobs.client.job import Job
@@ -97,12 +97,17 @@ def _see_through(talk: "Talk", name: str, *, json_: bool, timeout: float | None)
     told = job.status.result.workspace if job.status.result else None
     if json_:
         ended = {"name": name, "verdict": verdict.value, "reason": job.reason, "message": job.message}
-        show(as_json({**ended, "result": answer, "published": told and asdict(told)}))
+        show(as_json({**ended, "result": answer, "workspace": told and _workspace(told)}))
     elif answer is not None:
         show_answer(answer)
         if told is not None:
             show(harmless(f"published: {published(job)}"), error=True)
     raise typer.Exit(EXIT_CODES[verdict])
+
+
+def _workspace(told: "PublishedWorkspace") -> dict[str, Any]:
+    """What was published, by the names that `result` has for it."""
+    return {"branch": told.branch, "commit": told.commit, "pullRequest": told.pull_request or None}
 
 
 def _skipped(job: "Job", *, json_: bool) -> int:

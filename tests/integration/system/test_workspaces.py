@@ -1,11 +1,13 @@
 """Workspaces through the whole system: real Git over http, Claude Code's stand-in, pods of three containers."""
 
 import asyncio
+import json
 
 import pytest
 import pytest_asyncio
 from tests.githosts import PATH, TOKEN, GitHost
 
+from agentjobs.cli.app import run
 from devcluster.client import PODS
 from tests import gitservers
 
@@ -213,3 +215,43 @@ async def test_a_chain_works_in_one_worktree(coding, shop, storage, said):
     assert ends[1]["result"]["workspace"]["branch"] == f"agents/{second}"
     assert file_of(shop, f"agents/{second}", "fix.txt") == "plan"
     assert results(coding.api.requests[-1])[-1] == "plan"
+
+
+async def test_the_command_line_pushes_and_tells_what(coding, shop, monkeypatch, capfd):
+    monkeypatch.setenv("KUBECONFIG", str(coding.cluster.kubeconfig))
+    place = ["--namespace", coding.namespace]
+
+    async def typed(*arguments):
+        def left():
+            try:
+                run(list(arguments))
+            except SystemExit as ended:
+                return ended.code or 0
+
+        code = await asyncio.to_thread(left)
+        return code, *capfd.readouterr()
+
+    coding.api.play(bash("echo fixed > fix.txt"), {"text": "Fixed it."})
+    flags = [
+        "--git",
+        coding.url(PATH),
+        "--git-secret",
+        "git",
+        "--publish-branch",
+        "agents/cli",
+        "--publish-secret",
+        "git",
+    ]
+    flags += ["--model", MODEL, "--permission-mode", "bypassPermissions", "--name", "cli"]
+    code, out, err = await typed("run", "--claude", "Fix it.", *flags, "--json", "--timeout", "60s", *place)
+    assert code == 0, err
+    told = json.loads(out)
+    _, shown, _ = await typed("show", "cli", *place)
+    _, tree, _ = await typed("tree", "cli", *place)
+    _, answer, noted = await typed("result", "cli", *place)
+
+    assert (told["verdict"], told["workspace"]["branch"]) == ("Succeed", "agents/cli")
+    assert file_of(shop, "agents/cli", "fix.txt") == "fixed"
+    words = f"agents/cli at {told['workspace']['commit'][:12]}"
+    assert all(words in text for text in (shown, tree, noted))
+    assert ("Claude Code, BypassPermissions" in shown, answer) == (True, "Fixed it.\n")
