@@ -46,15 +46,17 @@ _KEEP_SECONDS: Final = 8.0
 def execute(attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, stores: Stores | None = None) -> Ending:
     """Run the CLI and say how it ended. Blocks; called in a thread of its own."""
     home: Path | None = None
+    loop = asyncio.new_event_loop()
     try:
         home = Path(tempfile.mkdtemp(prefix="agentjobs-claude-"))
         kept = None if stores is None else stores.kept
-        return _Start(attempt, gate, recorder, journal, kept, home).run()
+        return _Start(attempt, gate, recorder, journal, kept, home, loop).run()
     except StartEnded as ended:
         return ended.ending
     except OSError as error:
         return Ending(Verdict.RETRY, ErrorClass.IO, f"the pod's files cannot be used: {safe_str(error)}")
     finally:
+        loop.close()
         if home is not None:
             shutil.rmtree(home, ignore_errors=True)
 
@@ -72,14 +74,21 @@ class _Start:
     """One start of one attempt."""
 
     def __init__(
-        self, attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, kept: "Kept | None", home: Path
+        self,
+        attempt: Attempt,
+        gate: Gate,
+        recorder: Recorder,
+        journal: Journal,
+        kept: "Kept | None",
+        home: Path,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._attempt, self._gate, self._recorder, self._journal, self._kept = attempt, gate, recorder, journal, kept
         # A copy of a login would be renewed in its place, and end the person's own.
         self._home = Path(os.environ.get(contract.ENV_CLAUDE_HOME) or home / "home")
         self._tmp, self._tree = home / "tmp", Path.cwd()
         self._spec = attempt["resolved"]["spec"]
-        self._loop = asyncio.new_event_loop()
+        self._loop = loop
         self._stopped_at: float | None = None
         self._killed = False
         self._ending: Ending | None = None
@@ -96,10 +105,11 @@ class _Start:
         place, choice = self._place(asked), SessionChoice(chosen.id, chosen.restored is not None)
         command = build(asked, place, choice, self._left())
         self._loop.run_until_complete(self._gate.enter("start", "the start of Claude Code"))
-        process = self._started(command, chosen.prompt)
-        reader, killed_before = Reader(), out_of_memory_kills()
         spends = None if place.base_url is not None else budget
         telling = Telling(self._attempt, self._gate, self._recorder, self._journal, budget, spends, self._loop)
+        telling.check()
+        reader, killed_before = Reader(), out_of_memory_kills()
+        process = self._started(command, chosen.prompt)
         keeper = self._keeper(chosen, telling)
         try:
             self._gate.leave("start")

@@ -119,6 +119,15 @@ class Telling:
         self._asked_at = datetime.now(UTC)
         self._gate.note(_ASKS, _ASKS)
 
+    def check(self) -> None:
+        """Let a model be asked.
+
+        Raises:
+            StartEnded: the budget has no room for another call, as far as no proxy sees to that.
+        """
+        if self._spends is not None:
+            self._wait(self._probe(self._spends))
+
     def tell(self, seen: Seen | None) -> None:
         """Pass on what was seen; None at the end of all.
 
@@ -193,14 +202,20 @@ class Telling:
         self._wait(self._journal.record(step, cut_to_fit({"text": answer.text, "calls": calls}, _MOST_BYTES)))
         if self._spends is not None:
             self._wait(self._spend(self._spends, answer.model, usage))
+            if answer.calls:
+                self.check()
 
     async def _spend(self, budget: StartBudget, model: str, usage: Mapping[str, int]) -> None:
-        """Count a call that was made: what it passes by is known afterwards only."""
+        """Count a call that was made."""
         spent = Spend(llm_calls=1)
         if budget.counts_tokens:
             spent = budget.most(canonical(Api.ANTHROPIC, model), usage.get("inputTokens", 0), usage.get("outputTokens"))
         async with budget.model_call(spent) as charge:
             charge.spent = spent
+
+    async def _probe(self, budget: StartBudget) -> None:
+        async with budget.model_call(Spend(llm_calls=1)):
+            pass
 
     def _begin_tool(self, call: Call, author: str) -> None:
         self._times[call.id] += 1

@@ -1,0 +1,221 @@
+"""What the CLI tells becomes entries, steps and signs of progress."""
+
+import asyncio
+import json
+import threading
+
+import pytest
+from tests.memoryjournal import MemoryJournal
+
+from agentjobs.models.budget import Limits
+from agentjobs_runner.budget import StartBudget
+from agentjobs_runner.claude_code.session import Calls
+from agentjobs_runner.claude_code.stream import Answered, Began, Call, Noise, Reader, Retrying, ToolEnded
+from agentjobs_runner.claude_code.telling import Telling, turns_of, uncertain_calls
+from agentjobs_runner.endings import StartEnded
+from agentjobs_runner.gate import Gate
+from agentjobs_runner.usage import UsageCounter
+
+
+class Heard:
+    """A recorder that keeps what it is told."""
+
+    def __init__(self):
+        self.usage = UsageCounter()
+        self.entries = []
+        self.signs = 0
+
+    def add(self, kind, author, data):
+        self.entries.append((kind, author, data))
+        self.progressed()
+
+    def progressed(self):
+        self.signs += 1
+
+    async def room(self):
+        """There is always some."""
+
+
+class Here:
+    """A telling, and all that it tells."""
+
+    def __init__(self, loop, limits=None, spends=None):
+        self.heard = Heard()
+        self.journal = MemoryJournal(self.heard.usage)
+        flag = threading.Event()
+        flag.set()
+        self.gate = Gate(flag, lambda: None, self.heard.progressed)
+        attempt = {"start": 2, "attempt": 1}
+        budget = StartBudget(limits)
+        self.telling = Telling(attempt, self.gate, self.heard, self.journal, budget, spends, loop)
+
+    def tell(self, *seen):
+        for one in seen:
+            self.telling.tell(one)
+        return self
+
+    @property
+    def kinds(self):
+        return [kind for kind, _, _ in self.heard.entries]
+
+
+def call(n, **given):
+    return Call(f"t{n}", "Bash", given or {"command": str(n)})
+
+
+def answered(n, *calls, text="", main=True, output=1):
+    return Answered(f"m{n}", "claude", text, calls, {"inputTokens": 100, "outputTokens": output}, main)
+
+
+def ended(n, result="ok", *, error=False):
+    return ToolEnded(f"t{n}", "Bash", result, error, True, True)
+
+
+def concluded(output):
+    result = {"type": "result", "subtype": "success", "is_error": False, "usage": {"output_tokens": output}}
+    return Reader().feed(json.dumps(result).encode())[0]
+
+
+@pytest.fixture
+def make():
+    """`make(...)`: a telling in a loop of its own."""
+    loop = asyncio.new_event_loop()
+    yield lambda *given, **more: Here(loop, *given, **more)
+    loop.close()
+
+
+@pytest.fixture
+def here(make):
+    return make()
+
+
+def test_an_answer_in_parts_is_one_step_before_those_of_its_tools(here):
+    here.tell(answered(1, text="I look."), answered(1, call(1), text="I look."), answered(1, call(1), call(2)))
+    here.tell(ended(2), ended(1), None)
+
+    assert here.journal.names == ["model claude", "tool Bash…", "tool Bash…", "tool Bash", "tool Bash"]
+    assert [step.key for step, _ in here.journal.steps] == ["2/m1", "2/t1", "2/t2", "2/t2", "2/t1"]
+    assert here.journal.usage.total == {"llmCalls": 1, "toolCalls": 2, "inputTokens": 100, "outputTokens": 1}
+
+
+def test_the_same_id_again_is_another_call(here):
+    here.tell(answered(1, call(1)), ended(1), answered(2, call(1)), ended(1), None)
+
+    assert [step.key for step, body in here.journal.steps if body is not None] == ["2/m1", "2/t1", "2/m2", "2/t1#2"]
+
+
+def test_tokens_that_the_result_alone_knows_are_counted_with_the_last_answer(here):
+    here.tell(answered(1, call(1)), ended(1), answered(2, text="Done."), concluded(output=40))
+
+    assert here.journal.usage.total["outputTokens"] == 40
+
+
+def test_an_answer_without_calls_is_final_and_one_of_a_subagent_is_not(here):
+    here.tell(answered(1, text="inner", main=False), answered(2, text="outer"), None)
+
+    texts = [(author, data["text"], data["final"]) for kind, author, data in here.heard.entries if kind == "text"]
+    assert texts == [("subagent", "inner", False), ("claude", "outer", True)]
+
+
+def test_tries_and_noise_are_no_progress(here):
+    before = here.heard.signs
+
+    here.tell(Retrying(1, 2, 0.5, 529, "overloaded"), Noise("system/status"))
+
+    assert here.heard.signs == before
+
+
+def test_a_process_begins_once_however_many_turns_it_takes(here):
+    began = Began("s", "claude", "default", {}, "2.1.332")
+
+    here.tell(began, began)
+
+    assert here.kinds == ["started"]
+
+
+def test_a_result_of_a_call_that_nobody_saw_is_told_and_not_recorded(here):
+    here.tell(ended(9))
+
+    assert (here.kinds, here.journal.steps) == (["tool"], [])
+    assert here.telling.has_recorded("t9")
+
+
+def test_what_runs_has_a_name(here):
+    here.telling.asks()
+    assert here.gate.running == "a model call"
+
+    here.tell(answered(1, call(1)))
+    assert (here.gate.running, here.telling.in_tool) == ("tool Bash", True)
+
+    here.tell(ended(1))
+    assert (here.gate.running, here.telling.in_tool) == ("a model call", False)
+
+
+def test_a_result_counts_as_recorded_when_it_is(here):
+    here.tell(answered(1, call(1)))
+    assert not here.telling.has_recorded("t1")
+
+    here.tell(ended(1))
+    assert here.telling.has_recorded("t1")
+
+
+def test_a_tool_beyond_the_budget_is_recorded_as_begun_and_ends_the_start(make):
+    here = make(Limits(tool_calls=1))
+    here.tell(answered(1, call(1)), ended(1))
+
+    with pytest.raises(StartEnded, match="maxToolCalls"):
+        here.tell(answered(2, call(2)))
+
+    assert here.journal.names[-1] == "tool Bash…"
+
+
+def test_model_calls_are_counted_where_no_proxy_does(make):
+    here = make(spends=StartBudget(Limits(tokens=150)))
+    here.tell(answered(1, call(1)), ended(1))
+
+    with pytest.raises(StartEnded, match="maxTokens"):
+        here.tell(answered(2, call(2), output=60))
+
+    assert here.journal.names[-1] == "model claude"
+
+
+def test_an_answer_that_passes_a_limit_may_be_the_last(make):
+    here = make(spends=StartBudget(Limits(tokens=50)))
+
+    here.tell(answered(1, text="Done."), None)
+
+    with pytest.raises(StartEnded, match="maxTokens"):
+        here.telling.check()
+
+
+def test_a_step_is_cut_to_what_can_be_recorded(here):
+    calls = [Call(f"t{n}", "Write", {"content": "x" * 60_000}) for n in range(40)]
+
+    here.tell(answered(1, *calls, text="y" * 200_000))
+
+    assert here.journal.names[0] == "model claude"
+
+
+def recorded(key, kind="model", ended_=True, **request):
+    return {"key": key, "kind": kind, "name": "Bash", "ended": "t" if ended_ else None, "request": request}
+
+
+def test_turns_are_answers_of_the_main_model_of_the_attempts_that_count():
+    steps = [
+        recorded("1", turn=True, attempt=1),
+        recorded("2", turn=False, attempt=1),
+        recorded("3", kind="tool", id="t1"),
+        recorded("4", turn=True, attempt=2),
+    ]
+
+    assert (turns_of(steps, None), turns_of(steps, 2)) == (2, 1)
+
+
+def test_calls_are_uncertain_that_have_no_result_in_the_session_or_are_not_in_it_at_all():
+    asked = {n: {"id": n, "name": "Bash", "input": {"command": n}} for n in ("t1", "t2")}
+    calls = Calls(asked, frozenset({"t1"}))
+    steps = [recorded(f"1/t{n}", kind="tool", id=f"t{n}") for n in (1, 2, 3)]
+
+    found = uncertain_calls(calls, steps)
+
+    assert [(one.id, one.given) for one in found] == [("t2", '{"command": "t2"}'), ("t3", "")]
