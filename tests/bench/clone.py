@@ -25,6 +25,8 @@ from agentjobs_runner.workspace.saved import Saved
 from agentjobs_runner.workspace.settings import BASE_FILE, Base, Place, Settings
 
 SAVES = 9
+FAST = (("core.compression", "1"), ("core.bigFileThreshold", "8m"))
+"""As in `agentjobs_runner.workspace.start`."""
 
 
 def repository(root: Path, megabytes: int, files: int) -> None:
@@ -59,7 +61,7 @@ def saves(place: Place, kept: MemoryKept, url: str) -> dict[str, float]:
     assert settings is not None
     base = Base.load(kept.read(BASE_FILE), settings)
     assert base is not None
-    saved = Saved(place, Git(protocols=LOCAL), kept, base, 1)
+    saved = Saved(place, Git(protocols=LOCAL, settings=FAST), kept, base, 1)
     found = {"before the engine": timed(saved.prepare)}
     found["save, nothing changed"] = statistics.median(timed(saved.save) for _ in range(SAVES))
 
@@ -78,7 +80,7 @@ def restored(place: Place, kept: MemoryKept, url: str) -> dict[str, float]:
     assert settings is not None
     base = Base.load(kept.read(BASE_FILE), settings)
     assert base is not None
-    saved = Saved(place, Git(protocols=LOCAL), kept, base, 2)
+    saved = Saved(place, Git(protocols=LOCAL, settings=FAST), kept, base, 2)
     return {"before the engine of a later start": timed(saved.prepare), "restore": timed(saved.restore)}
 
 

@@ -39,14 +39,23 @@ _PACK: Final = re.compile(
 _ATTRIBUTES: Final = "* -text !eol -ident !filter !working-tree-encoding\n"
 # Repositories inside of repositories.
 _DEEPEST: Final = 8
-_LINK: Final = b"160000"
+# Of changed files, as they are: what is larger takes minutes to pack, and room that the agent needs.
+_MOST_BYTES: Final = 4 * MAX_KEPT_BYTES
 _REF: Final = "refs/saved"
+_PART_BYTES: Final = 8 * 1024 * 1024
 _SET: Final = ("read-tree", "--reset", "-u")
 _WHO: Final = {
     f"GIT_{who}_{what}": value
     for who in ("AUTHOR", "COMMITTER")
     for what, value in (("NAME", "agentjobs"), ("EMAIL", "agentjobs@invalid"))
 }
+
+
+def _bytes_of(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:  # deleted
+        return 0
 
 
 class NotKept(Exception):
@@ -117,6 +126,8 @@ class Saved:
         """The commit of the newest save that is kept, and what it holds."""
         self._first: State | None = None
         """What the run begins from."""
+        self._indexed = ""
+        """The files as our index has them; empty while that is not known."""
         self._packs: list[Pack] = []
         self._begun = 0
         self._unkept = False
@@ -137,6 +148,7 @@ class Saved:
         self._follow_depth()
         # It knows of each file when it was checked out, so that the first save looks into changed files alone.
         shutil.copyfile(self._place.tree / ".git/index", self._index["GIT_INDEX_FILE"])
+        self._open_submodules()
         self._first = self._now()
         self._last = ("", self._first)
 
@@ -149,11 +161,14 @@ class Saved:
         Raises:
             NotKept: a pack is damaged, or does not fit to the checkout.
         """
-        packs = packs_of(self._kept.files().items())
+        known = self._kept.files()
+        packs = packs_of(known.items())
+        # What was cut off, or is joined in a later one, takes room.
+        self._forget(known, {pack.name for pack in packs})
         if not packs:
             return []
         commit = packs[-1].commit
-        self._last = ("", None)
+        self._last, self._indexed = ("", None), ""
         try:
             for pack in packs:
                 content = self._kept.read(pack.name) or b""
@@ -165,7 +180,8 @@ class Saved:
         except GitFailed as error:
             raise NotKept(f"the files of the start before cannot be set: {error.message}") from error
         self._packs = packs
-        self._last = (commit, self._state(self._said("rev-parse", f"{commit}^{{tree}}")))
+        self._indexed = self._said("rev-parse", f"{commit}^{{tree}}")
+        self._last = (commit, self._state(self._indexed))
         return problems
 
     def undo(self) -> None:
@@ -181,7 +197,7 @@ class Saved:
             self._git.run(self._dir, self._work, *_SET, first.tree, cwd=self._place.tree, variables=self._index)
             self._set_branches({"head": first.head, "branches": dict(first.branches)})
             self._git.run(self._tree_dir, self._work, "reset", "-q", cwd=self._place.tree)
-            self._packs, self._last = [], ("", first)
+            self._packs, self._last, self._indexed = [], ("", first), first.tree
 
     def save(self) -> bool:
         """Keep what has changed since the last save; return whether anything had.
@@ -229,48 +245,49 @@ class Saved:
     def _now(self) -> State:
         """The state of files and branches as they are."""
         self._follow_depth()
-        try:
-            self._add()
-        except GitFailed:
-            # A file that something writes at this moment cannot be read whole, another time it can; and a repository
-            # without a commit stands in the way until it counts as a folder.
-            Path(f"{self._index['GIT_INDEX_FILE']}.lock").unlink(missing_ok=True)
-            self._open_nested()
-            self._add()
-        tree = self._said("write-tree")
-        before = self._last[1].tree if self._last[1] is not None else self._base.commit
-        for _ in range(_DEEPEST):
-            if tree == before or not (links := self._links(before, tree)):
-                break
-            gone = b"".join(b"0 %s\t%s\0" % (b"0" * len(tree), link) for link in links)
-            self._git.run(self._dir, "update-index", "-z", "--index-info", input=gone, variables=self._index)
-            self._open_nested()
-            self._add()
-            tree = self._said("write-tree")
-        return self._state(tree)
-
-    def _add(self) -> None:
+        changed = self._changed()
+        if not changed and self._indexed:
+            return self._state(self._indexed)
+        self._indexed = ""
+        size = sum(_bytes_of(self._place.tree / os.fsdecode(path)) for path in changed)
+        if size > _MOST_BYTES:
+            raise NotKept(f"{size >> 20} MiB have changed in files that Git does not ignore, which is too much to keep")
         add = (self._dir, self._work, "add", "--all", "--", ".")
-        self._git.run(*add, cwd=self._place.tree, variables=self._index, seconds=_LONGEST_SECONDS)
+        try:
+            self._git.run(*add, cwd=self._place.tree, variables=self._index, seconds=_LONGEST_SECONDS)
+        except GitFailed:
+            # A file that something writes at this moment cannot be read whole; another time it can.
+            Path(f"{self._index['GIT_INDEX_FILE']}.lock").unlink(missing_ok=True)
+            self._git.run(*add, cwd=self._place.tree, variables=self._index, seconds=_LONGEST_SECONDS)
+        self._indexed = self._said("write-tree")
+        return self._state(self._indexed)
 
-    def _links(self, before: str, tree: str) -> list[bytes]:
-        """The paths that hold another repository, and have come since `before`."""
-        found = self._git.run(self._dir, "diff-tree", "-r", "-z", before, tree).split(b"\0")
-        return [path for told, path in zip(found[::2], found[1::2], strict=False) if told.split(b" ")[1] == _LINK]
+    def _changed(self) -> list[bytes]:
+        """The paths that are not as at the last save.
 
-    def _open_nested(self) -> None:
-        """Let repositories inside of the tree count as folders, whose files are kept like others.
-
-        Git takes a folder for one of its own where it knows a file in it.
+        Repositories inside of the tree count as folders, whose files are kept like others: Git takes a folder for one
+        of its own where it knows a file in it, so it is told of one that does not exist.
         """
-        listing = (self._dir, self._work, "ls-files", "--others", "--exclude-standard", "-z")
+        listing = (self._dir, self._work, "ls-files", "-z", "--others", "--modified", "--deleted", "--exclude-standard")
         for _ in range(_DEEPEST):
-            listed = self._git.run(*listing, cwd=self._place.tree, variables=self._index).split(b"\0")
-            if not (nested := [path for path in listed if path.endswith(b"/")]):
-                return
-            zero = b"1" * len(self._base.commit)
-            known = b"".join(b"100644 %s\t%s.agentjobs\0" % (zero, path) for path in nested)
-            self._git.run(self._dir, "update-index", "-z", "--index-info", input=known, variables=self._index)
+            told = self._git.run(*listing, cwd=self._place.tree, variables=self._index, seconds=_LONGEST_SECONDS)
+            paths = told.split(b"\0")[:-1]
+            if not (nested := [path for path in paths if path.endswith(b"/")]):
+                return paths
+            some = b"1" * len(self._base.commit)
+            self._order_index(b"".join(b"100644 %s\t%s.agentjobs\0" % (some, path) for path in nested))
+        raise NotKept(f"there are repositories in more than {_DEEPEST} others")
+
+    def _open_submodules(self) -> None:
+        """Let submodules that are checked out count as folders, too."""
+        listed = self._git.run(self._dir, "ls-files", "-z", "--stage", variables=self._index).split(b"\0")
+        links = [path for entry in listed if entry.startswith(b"160000 ") for path in [entry.partition(b"\t")[2]]]
+        here = [path for path in links if (self._place.tree / os.fsdecode(path) / ".git").exists()]
+        if here:
+            self._order_index(b"".join(b"0 %s\t%s\0" % (b"0" * len(self._base.commit), path) for path in here))
+
+    def _order_index(self, orders: bytes) -> None:
+        self._git.run(self._dir, "update-index", "-z", "--index-info", input=orders, variables=self._index)
 
     def _state(self, tree: str) -> State:
         listed = self._git.run(self._tree_dir, "for-each-ref", "--format=%(objectname) %(refname)", "refs/heads")
@@ -305,17 +322,20 @@ class Saved:
                 output=output,
                 seconds=_LONGEST_SECONDS,
             )
-        content = file.read_bytes()
-        file.unlink()
+        size = file.stat().st_size
         taken = sum(known.get(pack.name, 0) for pack in self._packs)
-        if len(content) + (0 if whole else taken) > MAX_PACKS_BYTES:
+        if size + (0 if whole else taken) > MAX_PACKS_BYTES:
             raise NotKept(f"the changes are larger than {MAX_PACKS_BYTES >> 20} MiB, which is what can be kept")
-        if whole and taken + len(content) > MAX_PACKS_BYTES:
+        if whole and taken + size > MAX_PACKS_BYTES:
             self._say_unkept("the changes are about to be kept anew")
             self._forget(known, set())
         self._begun += 1
-        pack = Pack(self._start, self._begun, commit, len(content), whole)
-        self._kept.write(pack.name, content)
+        pack = Pack(self._start, self._begun, commit, size, whole)
+        with file.open("rb") as packed:
+            # Not all of it in memory, which is the agent's.
+            while part := packed.read(_PART_BYTES):
+                self._kept.write(pack.name, part, offset=packed.tell() - len(part))
+        file.unlink()
         if whole:
             self._forget(known, {pack.name})
         self._packs = [pack] if whole else [*self._packs, pack]
@@ -332,7 +352,13 @@ class Saved:
     def _say_unkept(self, why: str) -> None:
         if not self._unkept:
             self._unkept = True
-            self._kept.write(UNKEPT_FILE, why.encode("utf-8", "replace")[:1024])
+            said = why.encode("utf-8", "replace")[:1024]
+            try:
+                self._kept.write(UNKEPT_FILE, said)
+            except Invalid:
+                # There is no room for it, so packs that nobody may use make some.
+                self._forget(self._kept.files(), set())
+                self._kept.write(UNKEPT_FILE, said)
 
     def _told(self, commit: str) -> dict[str, Any]:
         """What the message of a save says."""

@@ -49,7 +49,9 @@ class AgentFiles:
         self._job, self._start = attempt["job"], attempt["start"]
         self._kept = kept
         self._recorder = recorder
-        self._git = Git(protocols=LOCAL)
+        # Quick rather than small: a tool's result waits for it. Large files are no differences of each other.
+        fast = (("core.compression", "1"), ("core.bigFileThreshold", "8m"))
+        self._git = Git(protocols=LOCAL, settings=fast)
         self._saved: Saved | None = None
         self._told = ""
 

@@ -1,5 +1,7 @@
 """Changes of an agent's files, from one start to the next."""
 
+import functools
+import itertools
 import os
 import shutil
 import subprocess
@@ -8,6 +10,7 @@ import pytest
 from tests.gitservers import commit, git
 from tests.memorystores import MemoryKept
 
+from agentjobs.errors import Invalid
 from agentjobs_runner.workspace.git import LOCAL, Git
 from agentjobs_runner.workspace.saved import UNKEPT_FILE, NotKept, Saved, packs_of
 from agentjobs_runner.workspace.settings import BASE_FILE, Base, Place
@@ -21,24 +24,33 @@ def origin(tmp_path):
     return folder
 
 
+class Starts:
+    """Begins starts of one run: each a new checkout of its base, with what was kept."""
+
+    def __init__(self, folder, origin):
+        self.folder, self.origin, self.kept, self.number = folder, origin, MemoryKept(), 0
+        self.also = lambda tree: None
+        self.pin()
+
+    def pin(self):
+        self.base = git("rev-parse", "HEAD", cwd=self.origin)
+
+    def __call__(self):
+        self.number += 1
+        place = Place(self.folder / f"start-{self.number}")
+        place.ours.mkdir(parents=True)
+        git("clone", "-q", "--no-local", "--depth=1", f"file://{self.origin}", str(place.tree))
+        git("checkout", "-q", "-B", "main", self.base, cwd=place.tree)
+        self.also(place.tree)
+        base = Base("u", None, "main", self.base)
+        saved = Saved(place, Git(protocols=LOCAL), self.kept, base, self.number)
+        saved.prepare()
+        return place.tree, saved, self.kept, saved.restore()
+
+
 @pytest.fixture
 def start(tmp_path, origin):
-    """Begin a start of the run: a new checkout of its base, with what was kept."""
-    kept, numbers = MemoryKept(), iter(range(1, 1000))
-    base_commit = git("rev-parse", "HEAD", cwd=origin)
-
-    def begin(*, restores=True):
-        number = next(numbers)
-        place = Place(tmp_path / f"start-{number}")
-        place.ours.mkdir(parents=True)
-        git("clone", "-q", "--no-local", "--depth=1", f"file://{origin}", str(place.tree))
-        git("checkout", "-q", "-B", "main", base_commit, cwd=place.tree)
-        saved = Saved(place, Git(protocols=LOCAL), kept, Base("u", None, "main", base_commit), number)
-        saved.prepare()
-        problems = saved.restore() if restores else []
-        return place.tree, saved, kept, problems
-
-    return begin
+    return Starts(tmp_path, origin)
 
 
 def listing(folder):
@@ -178,6 +190,42 @@ def test_files_of_a_repository_inside_are_kept(start, committed):
     assert listing(again) == listing(tree)
 
 
+@pytest.mark.parametrize("checked_out", [True, False])
+def test_files_of_a_submodule_are_kept_where_it_is_checked_out(start, origin, tmp_path, checked_out):
+    library = tmp_path / "library"
+    git("init", "-q", "-b", "main", str(library))
+    tip = commit(library, {"code": "1"})
+    git("update-index", "--add", "--cacheinfo", f"160000,{tip},lib", cwd=origin)
+    git("commit", "-q", "-m", "with a submodule", cwd=origin)
+    start.pin()
+    if checked_out:
+        start.also = lambda tree: git("clone", "-q", str(library), str(tree / "lib"))
+    tree, saved, _, _ = start()
+    (tree / "a").write_text("changed")
+    if checked_out:
+        (tree / "lib/code").write_text("changed")
+        (tree / "lib/more").write_text("new")
+    assert saved.save()
+
+    again, *_ = start()
+
+    assert listing(again) == listing(tree)
+    assert git("ls-files", "-s", "lib", cwd=again).startswith("160000")
+
+
+def test_more_than_can_be_packed_is_said_before_it_is_packed(start, monkeypatch):
+    monkeypatch.setattr("agentjobs_runner.workspace.saved._MOST_BYTES", 100_000)
+    tree, saved, kept, _ = start()
+    with (tree / "sparse").open("wb") as file:
+        file.truncate(200_000)
+
+    with pytest.raises(NotKept):
+        saved.save()
+
+    assert UNKEPT_FILE in kept.files()
+    assert not list((tree.parent / ".agentjobs/saved.git/objects").rglob("??/*"))
+
+
 def test_a_pack_that_was_cut_off_is_passed_over(start):
     tree, saved, kept, _ = start()
     (tree / "a").write_text("kept")
@@ -220,6 +268,69 @@ def test_what_is_too_large_is_said_and_a_smaller_tree_kept_again(start, monkeypa
 
     assert UNKEPT_FILE not in kept.files()
     assert listing(start()[0]) == listing(tree)
+
+
+def test_what_failed_to_be_kept_is_kept_by_the_next_save(start, monkeypatch):
+    tree, saved, kept, _ = start()
+    (tree / "a").write_text("changed")
+    with monkeypatch.context() as patched:
+        patched.setattr(kept, "write", refuses_packs(kept.write))
+        with pytest.raises(NotKept):
+            saved.save()
+    assert UNKEPT_FILE in kept.files()
+
+    assert saved.save()
+
+    assert UNKEPT_FILE not in kept.files()
+    assert listing(start()[0]) == listing(tree)
+
+
+def test_a_save_that_is_killed_leaves_the_files_of_before_or_of_after(start, monkeypatch):
+    ran, write = Git.run, MemoryKept.write
+    tree, saved, _, _ = start()
+    (tree / "a").write_text("before")
+    saved.save()
+    (tree / "first").write_text("1")
+    outcomes, done = set(), False
+    for left in range(20):
+        calls = itertools.count()
+
+        def dies(self, *arguments, run=ran, calls=calls, left=left, **more):
+            if next(calls) == left:
+                if run is write:
+                    # As a body of which a part has arrived.
+                    write(self, arguments[0], arguments[1][: len(arguments[1]) // 2], **more)
+                raise SystemError("killed here")
+            return run(self, *arguments, **more)
+
+        tree, saved, _, _ = start()
+        before = listing(tree)
+        (tree / "a").write_text(f"after {left}")
+        (tree / f"new-{left}").write_text("x" * left)
+        with monkeypatch.context() as patched:
+            patched.setattr(Git, "run", functools.partialmethod(dies, run=ran))
+            patched.setattr(MemoryKept, "write", functools.partialmethod(dies, run=write))
+            try:
+                saved.save()
+                done = True
+            except SystemError:
+                pass
+        found = listing(start()[0])
+        assert found in (before, listing(tree))
+        outcomes.add(found == before)
+        if done:
+            break
+    assert outcomes == {True, False}
+    assert done
+
+
+def refuses_packs(write):
+    def instead(name, content, *, offset=0):
+        if name.endswith(".pack"):
+            raise Invalid("no room")
+        write(name, content, offset=offset)
+
+    return instead
 
 
 def test_many_saves_are_joined(start, monkeypatch):
