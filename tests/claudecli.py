@@ -210,7 +210,8 @@ class Cli:
             told = json.loads(error.read() or b"{}").get("error", {})
             code = (told.get("details") or {}).get("error_code")
             failed = ApiError(error.code, told.get("message", ""), told.get("type"), code)
-            if error.code in (401, 429) or error.code >= 500:
+            is_soon = float(error.headers.get("retry-after") or 0) <= 60
+            if is_soon and (error.code in (401, 429) or error.code >= 500):
                 raise Retry from failed
             raise failed from error
         except (OSError, ValueError) as error:
