@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from typing import Final, TypeVar
 
 import msgspec
@@ -46,6 +46,8 @@ STEPS_BYTES: Final = 16 * 1024
 PODS: Final = 8192
 # Eight of the largest results. Each is held up to four times on its way into the database.
 BODY_BYTES: Final = 32 * 1024 * 1024
+# Of those, what writes of kept files take at most: four of the largest leave room and a connection to all others.
+FILE_BYTES: Final = 4 * 1024 * 1024
 DATABASE_CONNECTIONS: Final = 12
 """Of the database's pool. The three below are bounds on who takes them; claims and heartbeats have the rest."""
 WRITES_AT_ONCE: Final = 5
@@ -126,6 +128,7 @@ class Intake:
         self.steps = Rates(clock, a_second=STEPS_A_SECOND, burst=STEPS_BURST, size=STEPS_BYTES)
         self._patience = patience
         self._bytes = Capacity(BODY_BYTES, patience=patience)
+        self._file_bytes = Capacity(FILE_BYTES, patience=patience)
         self._writes = Capacity(WRITES_AT_ONCE, patience=patience)
         self._lines: dict[str, Capacity] = {}
         # One: two would take turns at the interpreter all the same, and hold twice as much.
@@ -156,20 +159,24 @@ class Intake:
     async def file(self, request: Request, limit: int, *, job: str, pod: str) -> AsyncIterator[bytes]:
         """Give a request's body as it is, and hold what it takes until it is stored.
 
-        A job has one under way, beside a `body`: no step waits for it.
+        A job has one under way, beside a `body`: no step waits for it. All of them together have `FILE_BYTES`.
 
         Raises:
             Problem: as `body`.
         """
-        async with self._taken(request, limit, f"{job}/files", pod, self.files) as raw, self._writes.taken():
+        asked = self._taken(request, limit, f"{job}/files", pod, self.files, self._file_bytes)
+        async with asked as raw, self._writes.taken():
             yield raw
 
     @asynccontextmanager
-    async def _taken(self, request: Request, limit: int, line: str, pod: str, rates: Rates) -> AsyncIterator[bytes]:
-        """Receive a body in its line, and hold its bytes."""
+    async def _taken(
+        self, request: Request, limit: int, line: str, pod: str, rates: Rates, room: Capacity | None = None
+    ) -> AsyncIterator[bytes]:
+        """Receive a body in its line, and hold its bytes, also of `room`."""
         rates.count(pod)
+        size = min(announced(request) or limit, limit)
         try:
-            async with self._line(line), self._bytes.taken(min(announced(request) or limit, limit)):
+            async with self._line(line), room.taken(size) if room else nullcontext(), self._bytes.taken(size):
                 received = [await _received(request, limit)]
                 rates.charge(pod, len(received[0]))
                 yield received.pop()  # who takes it lets it go as soon as it can

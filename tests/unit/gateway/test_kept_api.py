@@ -113,6 +113,30 @@ async def test_a_pod_that_keeps_too_much_is_told_to_wait_and_its_steps_are_not(a
     assert (await http.post(contract.PATH_EVENTS, headers=AS_RUNNER, json=events)).status_code == 204
 
 
+async def test_many_pods_that_keep_much_leave_room_for_what_others_record(http, kube, history):
+    arrived, size = asyncio.Event(), contract.MAX_KEPT_PART_BYTES
+    for number in range(40):
+        kube.add_runner(f"t{number}", job=f"job-{number}", start=1, uid=f"uid-{number}", pod_uid=f"pod-{number}")
+
+    async def slowly():
+        await arrived.wait()
+        yield b"x"
+
+    async def keep(number):
+        headers = {"Authorization": f"Bearer t{number}", "Content-Length": str(size)}
+        return await http.put(FILE, params={"name": NAME}, headers=headers, content=slowly())
+
+    sending = [asyncio.create_task(keep(number)) for number in range(40)]
+    await asyncio.sleep(0.05)
+
+    async with asyncio.timeout(2):  # below the patience of those that wait for room
+        answer = await http.post(contract.PATH_EVENTS, headers=AS_RUNNER, json={"events": []})
+    arrived.set()
+    await asyncio.gather(*sending)
+
+    assert answer.status_code == 204
+
+
 async def test_a_file_that_comes_slowly_holds_up_no_step_of_its_job(http, put):
     arrived = asyncio.Event()
 
