@@ -35,7 +35,8 @@ async function gateway(method, path, body) {
   const until = Date.now() + 120_000;
   for (let pause = 250; ; pause = Math.min(pause * 2, 5_000)) {
     const { status, wait = 0, text } = await send(method, gatewayUrl + path, body, 15_000).catch((error) => ({ text: error.message }));
-    if (status === 200 || status === 204) return text && JSON.parse(text);
+    if (status === 204) return null;
+    if (status === 200 && text.startsWith("{")) return JSON.parse(text); // what else answers 200 is not the gateway
     if (status === 409) process.exit(76); // another pod holds this start: not a word more
     if ([400, 405, 413, 422].includes(status)) throw ending("Retry", "ResultError", `${path} was refused: ${text}`);
     const rest = Math.max(pause, Math.min(wait, 60) * 1_000);
@@ -58,9 +59,9 @@ async function answer({ agent, input }) {
   return { text: choice.message.content, structured: null, usage: used };
 }
 
-// The last word, by which the operator decides. The kubelet keeps 4096 bytes of it, so texts are cut.
+// The last word, by which the operator decides. A kubelet may keep 1536 bytes of it, so texts are cut.
 function leave({ verdict, reason, message, delaySeconds, result }) {
-  const head = (text) => Array.from(text.slice(0, 400)).slice(0, 200).join("");
+  const head = (text) => Array.from(text.slice(0, 200)).slice(0, 100).join("");
   const word = { agentjobs: 1, verdict, reason, start: Number(env.AGENTJOBS_START), uid, message: head(message) };
   const more = { summary: head(result?.text ?? ""), outcome: result?.outcome ?? undefined, delaySeconds: delaySeconds ?? undefined };
   writeFileSync(env.AGENTJOBS_TERMINATION_FILE, JSON.stringify({ ...word, ...more }));

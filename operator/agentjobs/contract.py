@@ -227,8 +227,9 @@ MAX_MEMORY_CHARS: Final = 8 * 1024
 """Of the text of one hit, which is cut."""
 MAX_PUBLISHED_CHARS: Final = 512
 """Of the address of a pull request."""
-# The kubelet keeps 4,096 bytes of a termination message; ours stays well below.
-MAX_TERMINATION_BYTES: Final = 3 * 1024
+# The kubelet keeps 4,096 bytes of a termination message, and 12 KiB of those of a pod: an equal share for each of its
+# containers. This is the share of eight, with those that a mesh or an injector of secrets puts beside ours.
+MAX_TERMINATION_BYTES: Final = 12 * 1024 // 8
 MAX_SUMMARY_BYTES: Final = 512
 MAX_MESSAGE_BYTES: Final = 1024
 MAX_OUTCOME_CHARS: Final = 63
@@ -707,7 +708,10 @@ class TerminationMessage:
     """Of the publish container alone."""
 
     def dump(self) -> str:
-        """Return the JSON written to the termination file, at most `MAX_TERMINATION_BYTES` bytes of UTF-8."""
+        """Return the JSON written to the termination file, at most `MAX_TERMINATION_BYTES` bytes of UTF-8.
+
+        Message and summary are cut for that, and nothing else.
+        """
         message, summary = cut(self.message, MAX_MESSAGE_BYTES), cut(self.summary, MAX_SUMMARY_BYTES)
         while True:
             body: dict[str, Any] = {
@@ -726,7 +730,7 @@ class TerminationMessage:
             if self.published is not None:
                 body["published"] = self.published
             text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-            if len(text.encode()) <= MAX_TERMINATION_BYTES:
+            if len(text.encode()) <= MAX_TERMINATION_BYTES or not (message or summary):
                 return text
             # Escapes (quotes, control characters) can make a short text long; halve until it fits.
             message, summary = message[: len(message) // 2], summary[: len(summary) // 2]

@@ -171,7 +171,7 @@ def test_the_operator_makes_of_an_end_what_the_page_says(row):
         f"{contract.MAX_EVENT_BYTES // KIB} KiB in an event",
         f"At most {contract.MAX_RESULT_BYTES // MIB} MiB. `result`",
         f"at most {contract.MAX_OUTCOME_CHARS} characters: rules",
-        f"stay below {contract.MAX_TERMINATION_BYTES:,}, and cut `message` to {contract.MAX_MESSAGE_BYTES:,} bytes",
+        f"at most {contract.MAX_TERMINATION_BYTES:,} bytes, and cut `message` to {contract.MAX_MESSAGE_BYTES:,} bytes",
         f"bytes and `summary` to {contract.MAX_SUMMARY_BYTES}",
         f"letters and digits, at most {contract.MAX_REASON_CHARS}",
         f"at most {contract.MAX_STEPS} and {contract.MAX_STEPS_BODY_BYTES // MIB} MiB a request",

@@ -16,8 +16,9 @@ from devcluster.node.logs import ContainerLog
 from devcluster.node.statuses import Running, Terminated, exit_state, start_error
 from devcluster.process import Child, spawn
 
-# The kubelet's limit for a termination message.
+# The kubelet's limits for a termination message, and for those of all containers of a pod.
 _MESSAGE_BYTES = 4096
+_POD_MESSAGE_BYTES = 12 * 1024
 # A descendant that left the group may hold the pipe open; the end of the container waits this long for it.
 _DRAIN_SECONDS = 0.5
 
@@ -31,8 +32,17 @@ _WHY = {
 class Container:
     """A started container. Made by `start`."""
 
-    def __init__(self, spec: Object, child: Child, log: ContainerLog, paths: Paths, started: datetime.datetime) -> None:
+    def __init__(
+        self,
+        spec: Object,
+        child: Child,
+        log: ContainerLog,
+        paths: Paths,
+        started: datetime.datetime,
+        message_bytes: int = _MESSAGE_BYTES,
+    ) -> None:
         self._spec = spec
+        self._message_bytes = message_bytes
         self._log = log
         self._paths = paths
         self.child = child
@@ -52,12 +62,19 @@ class Container:
     def _message(self, code: int) -> str:
         try:
             with self._paths.termination_file.open("rb") as file:
-                text = file.read(_MESSAGE_BYTES).decode(errors="replace")
+                text = file.read(self._message_bytes).decode(errors="replace")
         except OSError:
             text = ""
         if not text and code != 0 and self._spec.get("terminationMessagePolicy") == "FallbackToLogsOnError":
             return self._log.tail()
         return text
+
+
+def message_bytes(pod: Object) -> int:
+    """Return how much a kubelet keeps of each termination message of a pod: containers share what there is."""
+    spec = pod["spec"]
+    count = sum(len(spec.get(kind) or []) for kind in ("containers", "initContainers", "ephemeralContainers"))
+    return min(_MESSAGE_BYTES, _POD_MESSAGE_BYTES // max(1, count))
 
 
 async def start(
@@ -69,8 +86,13 @@ async def start(
     log: ContainerLog,
     paths: Paths,
     forks: ForkServer | None = None,
+    message_bytes: int = _MESSAGE_BYTES,
 ) -> Container | Terminated:
-    """Start the process of a container in `folder`; return the state of its end if the command cannot be executed."""
+    """Start the process of a container in `folder`; return the state of its end if the command cannot be executed.
+
+    Args:
+        message_bytes: how much of its termination message is kept.
+    """
     now = datetime.datetime.now(datetime.UTC)
     paths.termination_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     paths.termination_file.touch(mode=0o600)
@@ -88,7 +110,7 @@ async def start(
     except BaseException:
         child.send(signal.SIGKILL)
         raise
-    return Container(spec, child, log, paths, now)
+    return Container(spec, child, log, paths, now, message_bytes)
 
 
 def _why(command: str, error: OSError) -> str:

@@ -294,7 +294,14 @@ class PodWorker:
         log = self._logs[spec["name"]] = ContainerLog(own / "log", clock=_now)
         folder = _existing(paths.real(spec.get("workingDir") or ""), self._node.working_folder)
         return await containers.start(
-            spec, command, env=full, folder=folder, log=log, paths=paths, forks=self._node.forks
+            spec,
+            command,
+            env=full,
+            folder=folder,
+            log=log,
+            paths=paths,
+            forks=self._node.forks,
+            message_bytes=containers.message_bytes(self.pod),
         )
 
     async def _stop_containers(self) -> None:

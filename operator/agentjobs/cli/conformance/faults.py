@@ -57,8 +57,8 @@ def _leaves_a_message(seen: Seen) -> Iterator[str]:
     size, word = len(seen.termination), seen.word
     if seen.replaced:
         yield f"it put another file in the place of {contract.ENV_TERMINATION_FILE}, a mount in a pod: write into it"
-    if size > KUBELET_BYTES:
-        yield f"its termination message has {size} bytes, of which the kubelet keeps {KUBELET_BYTES}"
+    if size > (most := contract.MAX_TERMINATION_BYTES):
+        yield f"its termination message has {size} bytes, of which a kubelet may keep {most}: cut message and summary"
     if seen.termination and word is None and size <= KUBELET_BYTES:
         yield "its termination message cannot be read: it is one JSON object, see the contract"
     if word is not None:
