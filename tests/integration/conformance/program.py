@@ -57,7 +57,11 @@ def gateway(method, path, body=None):
     while True:
         status, wait, text = send(method, URL + path, body)
         if status in (200, 204):
-            return json.loads(text) if text else None
+            try:
+                return json.loads(text) if text else None
+            except ValueError:
+                if FAULT == "believes-whoever-answers":
+                    return {"final": body["result"]} if body else {}
         if status == 409 and FAULT != "deaf-to-fences":
             if FAULT == "talks-when-fenced":
                 leave("Snooze", "Fenced", "another pod")
@@ -96,6 +100,9 @@ def leave(verdict, reason, message, result=None):
         FILE.with_name("new").replace(FILE)
     elif FAULT == "no-json":
         FILE.write_text("done")
+    elif FAULT == "a-folder":
+        FILE.unlink()
+        FILE.mkdir()
     elif FAULT != "no-message" and (FAULT != "no-message-at-first" or os.environ["AGENTJOBS_START"] != "1"):
         FILE.write_text(json.dumps(word))
     if FAULT == "prints-its-token":

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _POLL_SECONDS: Final = 0.02
 # A program that does not stop in time is given a little more, so that it is seen how late it is.
 _LATE_SECONDS: Final = 2.0
+# Of a termination file, to say how large it is.
+_MOST_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +79,15 @@ def play(scene: Scene, program: Program, stopping: threading.Event) -> Seen:
         termination = folder / "termination"
         termination.touch()
         termination.chmod(0o666)
-        inode = termination.stat().st_ino
         place = Place(mount.folder, termination, _variables(scene, server.url), authority=pair is not None)
-        with serving(server, after=scene.opens_after):
+        # Kept open, so that no other file can have its number.
+        with termination.open("rb") as mounted, serving(server, after=scene.opens_after):
             began = time.monotonic()
             running = program.start(place)
             running.watch(stage.tokens)
             with _ended(running):
                 course = _follow(scene, stage, running, began, stopping)
+            replaced = not termination.exists() or not os.path.samestat(termination.stat(), os.fstat(mounted.fileno()))
         return Seen(
             attempt=stage.given,
             calls=tuple(stage.calls),
@@ -93,7 +96,7 @@ def play(scene: Scene, program: Program, stopping: threading.Event) -> Seen:
             code=course.code,
             why_killed=course.why_killed,
             termination=_read(termination),
-            replaced=not termination.exists() or termination.stat().st_ino != inode,
+            replaced=replaced,
             leaked=running.leaked,
             output=running.output,
             stopped=course.stopped,
@@ -200,5 +203,9 @@ def _read(file: Path) -> bytes:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return b""
-    with os.fdopen(descriptor, "rb") as opened:
-        return opened.read(64 * 1024)
+    try:
+        return os.read(descriptor, _MOST_BYTES)
+    except OSError:  # a folder
+        return b""
+    finally:
+        os.close(descriptor)

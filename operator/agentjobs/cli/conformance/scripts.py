@@ -19,6 +19,8 @@ _AWAY_SECONDS: Final = 5.0
 _LONG: Final = 20.0
 _AWAY: Final = refusal(503, "Unavailable", "The database is away.")
 _BAD: Final = Reply(502, b"<html>Bad Gateway</html>", {"Content-Type": "text/html"})
+# What stands before a gateway may answer for it: 200, and no JSON.
+_NOT_THE_GATEWAY: Final = Reply(200, b"<html>Please sign in.</html>", {"Content-Type": "text/html"})
 _FENCED: Final = refusal(409, "Fenced", "Another pod holds this start.")
 
 
@@ -62,13 +64,13 @@ def away_from_the_claim_on(stage: Stage) -> Script:
 
 def away_at_the_start(stage: Stage) -> Script:
     """Refused connections are seen to by the scene; then a gateway that is not ready yet."""
-    answers = iter((CUT, _AWAY, _BAD))
+    answers = iter((CUT, _AWAY, _BAD, _NOT_THE_GATEWAY))
     return lambda call: next(answers, None) if call.claims else None
 
 
 def away_at_the_result(stage: Stage) -> Script:
     """The result meets everything that can go wrong; at last it is stored, and nobody hears of it."""
-    answers = iter((CUT, _AWAY, _BAD, refusal(500, "InternalError", "A bug."), LOST))
+    answers = iter((CUT, _AWAY, _BAD, _NOT_THE_GATEWAY, refusal(500, "InternalError", "A bug."), LOST))
     return lambda call: next(answers, None) if call.reports else None
 
 

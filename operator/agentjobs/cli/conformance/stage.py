@@ -124,6 +124,8 @@ class Stage:
             told = self.script(call)
             reply = self._usual(call) if told is None or told is LOST else told
             reply = LOST if told is LOST else reply
+            if told is not None and told.status == 200:
+                return reply  # somebody else's: it was not the gateway who said so
         call.status = max(reply.status, 0)
         return reply
 
