@@ -56,8 +56,9 @@ _SETTINGS: Final = (
     ("push.recurseSubmodules", "no"),
     ("advice.detachedHead", "false"),
     ("init.defaultBranch", "main"),
-    ("http.lowSpeedLimit", "1000"),
-    ("http.lowSpeedTime", "60"),
+    # A server that packs a large repository says a few bytes every five seconds.
+    ("http.lowSpeedLimit", "1"),
+    ("http.lowSpeedTime", "120"),
     ("pack.threads", "2"),
     # Whole packs alone: what an interrupted fetch leaves is then a temporary file, never half of a commit.
     ("fetch.unpackLimit", "1"),

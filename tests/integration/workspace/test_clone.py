@@ -4,12 +4,13 @@ import json
 import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from tests.gitservers import commit, git
 
-from agentjobs_runner.workspace import clone
+from agentjobs_runner.workspace import cache, clone
 from agentjobs_runner.workspace import git as git_module
 from agentjobs_runner.workspace.container import Task
 from agentjobs_runner.workspace.failures import GitFailed, Kind
@@ -280,6 +281,29 @@ class TestCache:
 
         assert git("fsck", "--full", cwd=tree) == ""
         assert git("status", "--porcelain", cwd=tree) == ""
+
+    @pytest.mark.parametrize("depth", [1, 0])
+    def test_many_fetches_are_packed_together(self, repositories, http, start, kept, tmp_path, monkeypatch, depth):
+        monkeypatch.setattr(cache, "_MOST_PACKS", 2)
+        work = repositories.make("shop")
+        for number in range(6):
+            tip = commit(work, {"a": str(number)})
+            git("push", "-q", "origin", "main", cwd=work)
+            kept.content.clear()
+            tree = start(f"{http.url}/shop.git", cache=tmp_path / "cache", depth=depth)
+            assert git("rev-parse", "HEAD", cwd=tree) == tip
+            assert git("fsck", "--full", "--no-dangling", cwd=tree) == ""
+
+        assert len(list((tmp_path / "cache").rglob("*.pack"))) <= 4
+
+    def test_pods_that_begin_at_once_fetch_it_once(self, repositories, http, start, kept, tmp_path):
+        repositories.make("shop")
+
+        with ThreadPoolExecutor() as pods:
+            trees = list(pods.map(lambda _: start(f"{http.url}/shop.git", cache=tmp_path / "cache"), range(4)))
+
+        assert [git("fsck", "--full", cwd=tree) for tree in trees] == [""] * 4
+        assert self.fetched(http) == 4 + 1
 
     def test_a_folder_that_cannot_be_written_does_without(self, repositories, http, start, tmp_path):
         repositories.make("shop")
