@@ -2,7 +2,7 @@
 
 import pytest
 
-from devcluster.controllers.scheduler import Unschedulable, choose
+from devcluster.controllers.scheduler import Unschedulable, choose, unready
 
 
 def node(name="n", *, ready="True", labels=None, **spec):
@@ -51,3 +51,24 @@ def test_a_pod_is_bound_to_a_node_that_fits(spec, nodes, expected):
 )
 def test_an_unschedulable_pod_has_the_reason(spec, nodes, message):
     assert choose({"spec": spec}, nodes) == Unschedulable(message)
+
+
+def claim(phase, **metadata):
+    return {"metadata": metadata, "status": {"phase": phase}}
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        pytest.param(None, 'persistentvolumeclaim "c" not found', id="missing"),
+        pytest.param(claim("Pending"), "pod has unbound immediate PersistentVolumeClaims", id="unbound"),
+        pytest.param(
+            claim("Bound", deletionTimestamp="2026-11-21T09:00:00Z"),
+            'persistentvolumeclaim "c" is being deleted',
+            id="going",
+        ),
+        pytest.param(claim("Bound"), "", id="bound"),
+    ],
+)
+def test_a_pod_waits_for_its_claims_in_the_schedulers_words(found, why):
+    assert unready("c", found) == why

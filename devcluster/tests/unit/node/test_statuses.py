@@ -9,6 +9,7 @@ from devcluster.node.statuses import (
     Running,
     Terminated,
     Waiting,
+    after_restart,
     exit_state,
     final_phase,
     pod_status,
@@ -94,6 +95,26 @@ def test_a_failed_init_container_keeps_the_others_waiting(a_pod):
 
     assert conditions(found)["Initialized"] == ("False", "ContainersNotInitialized")
     assert found["initContainerStatuses"][0]["state"]["terminated"]["exitCode"] == 5
+
+
+def test_what_was_told_of_ended_containers_outlives_a_restart_of_the_node(a_pod):
+    pod = a_pod(initContainers=[{"name": "init", "image": "agent:1"}])
+    ended = exit_state(0, pid=7, started=T0, finished=T1, message="done")
+    told = status(pod, "Pending", Running(8, T1), init={"init": ended})
+
+    found = after_restart(told["initContainerStatuses"] + told["containerStatuses"], now=T1)
+
+    assert found["init"] == ended
+    assert (found["runner"].exit_code, found["runner"].reason) == (137, "ContainerStatusUnknown")
+
+
+def test_an_init_container_is_ready_when_it_has_done_its_work(a_pod):
+    pod = a_pod(initContainers=[{"name": "init", "image": "agent:1"}])
+    waiting, done = Waiting("PodInitializing"), Terminated(0, "Completed", T1, T0)
+
+    runs, ended = (status(pod, "Pending", waiting, init={"init": one}) for one in (Running(7, T0), done))
+
+    assert [one["initContainerStatuses"][0]["ready"] for one in (runs, ended)] == [False, True]
 
 
 def test_a_condition_keeps_its_time_until_it_changes(a_pod):
