@@ -115,6 +115,35 @@ async def test_what_changed_is_pushed_to_a_branch(coding, shop):
     assert job["workspace"]["branch"] == "agents/pushes"
 
 
+async def test_publishing_is_tried_again_without_the_agent(coding, shop):
+    coding.api.play(bash("echo fixed > fix.txt"), {"text": "Fixed it.", "delay": 2})
+    publish = {"mode": "Branch", "branch": "agents/$(job.name)", **WRITE}
+    await apply(coding, "again", publish=publish, retry={"maxAttempts": 9, "backoff": {"initial": "1s"}})
+    await asked(coding, 2)
+    coding.site.broken = 503
+    ended = await coding.until("again", lambda found: "PublishFailed" in str(found.get("attemptHistory")), BRIEF)
+    coding.site.broken = None
+
+    status = await coding.finished("again", BRIEF)
+
+    assert ended["phase"] != "Failed"
+    assert (status["phase"], status["result"]["summary"]) == ("Succeeded", "Fixed it.")
+    assert status["starts"] > 1
+    assert file_of(shop, "agents/again", "fix.txt") == "fixed"
+    assert len(coding.api.requests) == 2
+
+
+async def test_a_secret_in_what_changed_stops_the_push(coding, shop):
+    coding.api.play(bash("echo AKIA$(echo IOSFODNN7EXAMPLQ) > key.txt"), {"text": "Left a key."})
+    publish = {"mode": "Branch", "branch": "agents/$(job.name)", **WRITE}
+    await apply(coding, "leaks", publish=publish, retry={"maxAttempts": 1})
+
+    status = await coding.finished("leaks", BRIEF)
+
+    assert (status["phase"], status["reason"]) == ("Failed", "PublishRefused")
+    assert gitservers.git("branch", "--list", "agents/*", cwd=shop) == ""
+
+
 async def test_a_draft_pull_request_is_asked_for(coding, shop):
     host = GitHost("GitHub")
     keys = {"username": gitservers.USER, "password": gitservers.PASSWORD, "token": TOKEN}
