@@ -22,5 +22,6 @@ Publishing, from the agent's files to the host:
     destination   the host's repository, and one of ours   commits       what is to be published
     secret_forms  what a secret looks like                 search        whether one is in what is new
     request_text  the words of commits and pull requests   pull_requests asking to merge
+    marker        what was last published of a worktree
     hosts         the three hosts that are known           api           requests to one
 """

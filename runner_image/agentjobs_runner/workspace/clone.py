@@ -165,7 +165,7 @@ class Clone:
                 ours.unlink()
             ours.mkdir(parents=True)
         for entry in ours.iterdir():
-            if entry == self._place.origin and stat.S_ISREG(entry.lstat().st_mode):
+            if entry in (self._place.origin, self._place.published) and stat.S_ISREG(entry.lstat().st_mode):
                 continue
             if _is_folder(entry):
                 shutil.rmtree(entry)

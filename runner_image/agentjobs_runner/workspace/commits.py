@@ -83,7 +83,8 @@ def changes(repository: Repository, tree: Path, message: str, *, strict: bool = 
             told = {"commit": on, "why": error.message}
             logger.warning("publish.commits_not_kept" if on != base else "publish.objects_not_read", extra=told)
             continue
-        kept = on == claimed or claimed in (None, base)
+        before = [value for name, value in _head_of_commit(repository, base, {}) if name == "parent"]
+        kept = on == claimed or claimed in (None, base, *before)
         return None if found is None else Change(*found[:3], kept, *found[3:])
     raise AssertionError("the last way returns or raises")
 
@@ -218,18 +219,19 @@ def _keeps_modes(folder: Path) -> bool:
 
 def line_of(repository: Repository, tree: Path, most: int) -> list[str]:
     """Return the commit of the agent's HEAD and its first ancestors, as far as the agent's store tells; a claim."""
-    store = repository.folder / "claimed-objects"
     found: list[str] = []
-    if not agent_store.is_folder(tree) or not agent_store.link_objects(tree, store):
-        return found
-    commit = agent_store.head_of(tree)
-    while commit is not None and len(found) < most and commit not in found:
-        found.append(commit)
-        try:
-            head = _head_of_commit(repository, commit, {"GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(store)})
-        except GitFailed:
-            break
-        commit = next((value for name, value in head if name == "parent"), None)
+    with tempfile.TemporaryDirectory(dir=repository.folder) as folder:
+        store = Path(folder) / "objects"
+        if not agent_store.is_folder(tree) or not agent_store.link_objects(tree, store):
+            return found
+        commit = agent_store.head_of(tree)
+        while commit is not None and len(found) < most and commit not in found:
+            found.append(commit)
+            try:
+                head = _head_of_commit(repository, commit, {"GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(store)})
+            except GitFailed:
+                break
+            commit = next((value for name, value in head if name == "parent"), None)
     return found
 
 

@@ -23,7 +23,8 @@ from agentjobs_runner.workspace.credentials import PASSWORD, SSH_KEY, TOKEN, Cre
 from agentjobs_runner.workspace.destination import Refs
 from agentjobs_runner.workspace.failures import GitFailed, Kind
 from agentjobs_runner.workspace.git import Git
-from agentjobs_runner.workspace.refusals import of_git, refused
+from agentjobs_runner.workspace.marker import Marker
+from agentjobs_runner.workspace.refusals import failed, of_git, refused
 from agentjobs_runner.workspace.secret_forms import Search
 from agentjobs_runner.workspace.settings import BASE_FILE, Base, Settings, is_commit
 
@@ -108,10 +109,14 @@ class _Publishing:
         destination.check_branch(self._ours, self._publish.branch)
         refs = destination.refs_of(self._ours)
         strict = self._fetch_base(refs)
+        if self._settings.named and self._goes_on_from(refs):
+            strict = False  # the files are what the branch has, and what was changed since
         change = commits.changes(self._ours, self._task.place.tree, self._text.commit(), strict=strict)
         if change is None:
             return _nothing("the agent changed no files")
         commit = self._pushed(change, refs)
+        if self._settings.named:
+            Marker(self._settings.url, self._publish.branch, commit).write(self._task.place)
         published = Published(branch=self._publish.branch, commit=commit)
         if self._host is not None:
             try:
@@ -164,6 +169,17 @@ class _Publishing:
             for commit in dict.fromkeys([*known[:1], *line])
         )
 
+    def _goes_on_from(self, refs: Refs) -> bool:
+        """Whether the worktree is what an earlier job published of it, with changes; that is the base then.
+
+        What was not committed there is a commit of the branch, and none of the worktree.
+        """
+        there, told = refs.branch(self._publish.branch), Marker.read(self._task.place)
+        if there is None or told != Marker(self._settings.url, self._publish.branch, there):
+            return False
+        line = commits.line_of(self._ours, self._task.place.tree, 1)
+        return there not in line and destination.fetch_base(self._ours, there, refs, self._settings.depth)
+
     def _pushed(self, change: Change, refs: Refs) -> str:
         """Search the change and push it, unless it is there; return the commit that the branch has."""
         branch = self._publish.branch
@@ -176,7 +192,7 @@ class _Publishing:
         try:
             destination.push(self._ours, change.head, branch)
         except GitFailed as error:
-            raise self._unpushed(error, change, there) from error
+            raise self._unpushed(error, change, refs) from error
         return change.head
 
     def _is_there(self, change: Change, there: str) -> str | None:
@@ -193,14 +209,17 @@ class _Publishing:
             return None
         raise _taken(self._publish.branch, there)
 
-    def _unpushed(self, error: GitFailed, change: Change, there: str | None) -> StartEnded:
+    def _unpushed(self, error: GitFailed, change: Change, refs: Refs) -> StartEnded:
         """Say why a push was not taken; who pushed meanwhile is found by asking again."""
-        branch = self._publish.branch
+        branch, doing = self._publish.branch, f"pushing to the branch {self._publish.branch}"
         if error.kind is Kind.BROKEN:
-            now = destination.refs_of(self._ours).branch(branch)
-            if now not in (there, change.head, None):
-                return _taken(branch, now)
-        return of_git(error, f"pushing to the branch {branch}")
+            now = destination.refs_of(self._ours)
+            there = now.branch(branch)
+            if there not in (refs.branch(branch), change.head, None):
+                return _taken(branch, there)
+            if now.tips != refs.tips:
+                return failed(f"{doing}, while others pushed: {error.message}")
+        return of_git(error, doing)
 
     def _request(self, host: hosts.Host, refs: Refs) -> str:
         ref, draft = self._settings.ref, self._publish.mode == "DraftPullRequest"

@@ -22,6 +22,8 @@ from agentjobs_runner.workspace.secret_forms import LONGEST, Match, Search, unwr
 LONGEST_SECONDS: Final = 900.0
 MAX_FOUND: Final = 5
 """How many are told."""
+MAX_BYTES: Final = 4 * 1024**3
+"""Of all that is new: a small object may unfold into more than a disk holds."""
 _BATCH_BYTES: Final = 16 * 1024 * 1024
 _PART_BYTES: Final = 4 * 1024 * 1024
 _MAX_PATH_CHARS: Final = 120
@@ -60,6 +62,10 @@ def check(repository: Repository, change: Change, search: Search, clock: Callabl
     found: list[Finding] = []
     try:
         objects = list(_sized(repository, change.objects))
+        if sum(item.size for item in objects) > MAX_BYTES:
+            raise refused(
+                f"what is new has more than {MAX_BYTES >> 30} GiB, and is not searched for secrets nor pushed"
+            )
         names = b"\n".join(path for _, path in change.objects)
         found += [Finding("the name of a file", 1, match.kind) for match in search.matches(unwrapped(names))]
         for item, match, line in _searched(repository, objects, search):

@@ -82,6 +82,11 @@ class Place:
         """The file that says whose checkout a Named worktree is."""
         return self.ours / "origin.json"
 
+    @property
+    def published(self) -> Path:
+        """The file that says what was last published of a Named worktree."""
+        return self.ours / "published.json"
+
 
 @dataclass(frozen=True, slots=True)
 class Base:

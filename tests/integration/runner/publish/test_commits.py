@@ -366,3 +366,17 @@ def test_a_merge_of_older_work_is_kept_where_the_past_was_cloned(site):
 
     assert change.kept
     assert site.there("rev-list", "--parents", "-1", "merged").split()[1:] == [site.base(), side]
+
+
+ATTRIBUTES = ["*.txt text eol=crlf", "*.txt ident", "x.txt working-tree-encoding=UTF-16LE", "* -text"]
+
+
+@pytest.mark.parametrize("attributes", ATTRIBUTES)
+def test_files_are_compared_as_their_attributes_say(site, attributes):
+    gitservers.commit(site.work, {".gitattributes": attributes + "\n", "x.txt": "$Id$ ab\n"})
+    gitservers.git("push", "-q", "origin", "main", cwd=site.work)
+    gitservers.git("fetch", "-q", "--depth=1", "origin", "main", cwd=site.tree)
+    gitservers.git("reset", "-q", "--hard", "FETCH_HEAD", cwd=site.tree)
+    gitservers.git("checkout", "-q", "HEAD", "--", ".", cwd=site.tree)
+
+    assert made(site)[1] is None

@@ -7,7 +7,7 @@ import pytest
 from tests.githosts import TOKEN, GitHost
 from tests.memorystores import MemoryKept
 
-from agentjobs_runner.workspace import publish, pull_requests
+from agentjobs_runner.workspace import publish, pull_requests, search
 from agentjobs_runner.workspace.container import Task
 from agentjobs_runner.workspace.settings import BASE_FILE, Base, Place
 from tests import gitservers
@@ -307,11 +307,63 @@ def test_a_named_worktree_moves_forward_what_it_published(site):
     assert site.there("rev-parse", f"{BRANCH}^") == first
 
 
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_second_job_in_a_worktree_goes_on_in_its_branch(site, committed):
+    change(site)
+    Place(site.tree.parent).ours.mkdir()
+    first = run(site, named=True).published["commit"]
+    if committed:
+        gitservers.commit(site.tree, {"more.txt": "x"})
+    (site.tree / "more.txt").write_text("more\n")
+
+    second = run(site, named=True)
+
+    assert site.there("rev-parse", f"{BRANCH}^") == first
+    assert site.there("diff", "--name-only", first, BRANCH) == "more.txt"
+    assert ("could not be kept" in second.ending.message) == committed
+
+
+def test_what_others_added_to_a_worktrees_branch_stays(site):
+    change(site)
+    Place(site.tree.parent).ours.mkdir()
+    run(site, named=True)
+    gitservers.git("fetch", "-q", "origin", BRANCH, cwd=site.work)
+    gitservers.git("checkout", "-q", "FETCH_HEAD", cwd=site.work)
+    theirs = gitservers.commit(site.work, {"theirs": "x"})
+    gitservers.git("push", "-q", "origin", f"HEAD:{BRANCH}", cwd=site.work)
+    (site.tree / "more.txt").write_text("more\n")
+
+    assert run(site, named=True).ending.reason == "PublishRefused"
+    assert site.there("rev-parse", BRANCH) == theirs
+
+
+def test_a_note_that_is_a_link_is_neither_followed_nor_written_to(site):
+    change(site)
+    place = Place(site.tree.parent)
+    place.ours.mkdir()
+    outside = site.folder / "outside"
+    outside.write_text("{}")
+    place.published.symlink_to(outside)
+
+    run(site, named=True)
+
+    assert outside.read_text() == "{}"
+    assert not place.published.is_symlink()
+
+
 def test_a_named_worktree_without_a_known_commit_is_not_published(site):
     gitservers.git("checkout", "-q", "--orphan", "other", cwd=site.tree)
     gitservers.commit(site.tree, {"more": "x"})
 
     assert run(site, named=True).ending.reason == "PublishRefused"
+    assert site.there("branch", "--list") == "* main"
+
+
+def test_a_small_object_that_unfolds_into_a_large_one_is_not_pushed(site, monkeypatch):
+    monkeypatch.setattr(search, "MAX_BYTES", 10_000_000)
+    (site.tree / "zeros").write_bytes(bytes(11_000_000))
+
+    assert run(site).ending.reason == "PublishRefused"
     assert site.there("branch", "--list") == "* main"
 
 

@@ -1,0 +1,58 @@
+"""What was last published of a Named worktree, noted beside its checkout for the jobs that go on in it.
+
+A commit that was made in publishing is none of the worktree. Without the note, a second job could only publish to
+another branch. An agent can write it too: so it counts where the branch has that very commit, and then allows no more
+than any agent could do by changing files.
+"""
+
+import json
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from agentjobs_runner.log import logger
+from agentjobs_runner.workspace.agent_store import is_folder
+from agentjobs_runner.workspace.settings import Place, is_commit
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A commit that a branch of a repository got."""
+
+    url: str
+    branch: str
+    commit: str
+
+    @classmethod
+    def read(cls, place: Place) -> Self | None:
+        """Read the note; None where there is none that could be meant."""
+        try:
+            descriptor = os.open(place.published, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with os.fdopen(descriptor, "rb") as opened:
+                told = json.loads(opened.read(8192))
+            found = cls(*(told[name] for name in ("url", "branch", "commit")))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+        texts = all(isinstance(text, str) for text in (found.url, found.branch, found.commit))
+        return found if texts and is_commit(found.commit) else None
+
+    def write(self, place: Place) -> None:
+        """Write the note. Without it nothing is lost: the next job is told to use another branch."""
+        try:
+            if not is_folder(place.ours):
+                return
+            # A new file takes its place, whatever an agent put there.
+            descriptor, name = tempfile.mkstemp(dir=place.ours)
+            try:
+                with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+                    json.dump(asdict(self), opened)
+                Path(name).replace(place.published)
+            except OSError:
+                with suppress(OSError):
+                    Path(name).unlink()
+                raise
+        except OSError as error:
+            logger.warning("publish.unmarked", extra={"error": error.strerror})
