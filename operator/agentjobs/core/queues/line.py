@@ -95,10 +95,11 @@ class Line:
         if group is None:
             group = (WorktreeGroup if one.worktree else Group)(one.group, self._partition(one.partition))
             self._groups[one.group] = (*self._groups.get(one.group, ()), group)
-        if isinstance(group, WorktreeGroup):
-            self._of_sessions.setdefault(one.lock, {})[group] = None
         entry.level = self._level(entry)
         group.join(entry, next(self._numbers))
+        if isinstance(group, WorktreeGroup):
+            self._of_sessions.setdefault(one.lock, {})[group] = None
+            self._tell_again(group.session_changed(one.lock, self.users))
         self._note_gain(entry)
         self.waiting += 1
         group.partition.waiting += 1

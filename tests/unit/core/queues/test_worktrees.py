@@ -75,6 +75,19 @@ def test_the_message_names_the_lock_that_is_in_use():
     assert names(look(queues).admitted) == ["both"]
 
 
+def test_no_message_names_a_pod_that_holds_the_session_no_more():
+    queues, other = Queues(), candidate("talks", session="s")
+    queues.hold("pod", user_of(other, "pod talks-1, which has not ended"))
+    queues.hold("claim", user_of(other))
+    queues.ask("agents", candidate("both", session="s", worktree="w"))
+    before = reasons(look(queues))
+    queues.hold("pod", None)
+
+    assert before == {"both": "session s is in use by pod talks-1, which has not ended"}
+    assert queues.woken == {"agents"}
+    assert reasons(look(queues)) == {"both": "session s is in use by another job"}
+
+
 @pytest.mark.parametrize("held", [{"session": "s"}, {"worktree": "w"}, {"session": "s", "worktree": "w"}])
 def test_a_job_does_not_wait_for_a_lock_that_it_holds_alone(held):
     queues = Queues()
