@@ -49,6 +49,8 @@ class Bench:
     api: FakeAnthropic = field(default_factory=FakeAnthropic)
     kept: dict[str, bytes] = field(default_factory=dict)
     writes: list[int] = field(default_factory=list)
+    gateway: FakeGateway | None = None
+    """Of the newest start."""
     runs: int = 0
 
     def bare(self) -> tuple[list[str], dict[str, str], Path]:
@@ -66,8 +68,12 @@ class Bench:
         attempt = {"namespace": "default", "job": "bench", "uid": f"u{self.runs - start}", "start": start, "attempt": 1}
         attempt |= {"maxAttempts": 9, "resolved": {"spec": SPEC, "scripts": {}}, "result": None}
         attempt |= {"session": {}} if keeps else {}
-        attempt |= {"journal": {"run": 1, "last": 0, "versions": None}} if start > 1 else {}
-        gateway = FakeGateway(attempt, kept=self.kept)
+        before, gateway = self.gateway, FakeGateway(attempt, kept=self.kept)
+        if start > 1 and before is not None:
+            known = {step["key"]: step for step in before.steps}.values()
+            gateway.recorded = [{**step, "n": n, "start": start - 1} for n, step in enumerate(known, 1)]
+            attempt["journal"] = {"run": 1, "last": len(gateway.recorded), "versions": before.versions}
+        self.gateway = gateway
         server = _Server(("127.0.0.1", 0), _handler())
         server.answer = self._counting(gateway.answer)
         threading.Thread(target=server.serve_forever, daemon=True).start()
