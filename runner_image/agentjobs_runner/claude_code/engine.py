@@ -114,6 +114,7 @@ class _Start:
         try:
             self._gate.leave("start")
             telling.asks()
+            _load()
             self._hear(process, reader, telling, asked)
         finally:
             left_over = process.end()
@@ -253,7 +254,6 @@ class _Start:
             process.kill()
 
     def _judged(self, process: Process, reader: Reader, asked: Asked, *, out_of_memory: bool) -> "Judged":
-        # Loaded while the CLI ran: what validates answers takes long to import.
         from agentjobs_runner.claude_code.verdict import Exit, judge
         from agentjobs_runner.output import Output
 
@@ -275,6 +275,11 @@ class _Start:
 
     def _warn(self, message: str) -> None:
         self._recorder.add("warning", MAIN, {"level": "WARNING", "message": message})
+
+
+def _load() -> None:
+    """Import what judges, while the CLI starts: it brings what validates answers, and takes as long as all the rest."""
+    import agentjobs_runner.claude_code.verdict  # noqa: F401  for those that import it later
 
 
 def _binary(variables: Mapping[str, str]) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests.integration.runner.claude_code.conftest import alive, bash
 
+from agentjobs import contract
+
 SESSION = "claude-code/session.jsonl"
 
 
@@ -160,6 +162,18 @@ def test_a_model_that_never_answers_ends_within_the_time_for_progress(job, hang)
     assert run.verdict == ("Retry", "ProgressTimeout"), run.err
     assert "a model call" in run.message.message
     assert [pid for pid in alive("stream-json.*--session-id") if of(pid, str(run.folder))] == []
+
+
+def test_a_start_that_another_pod_holds_ends_the_cli_and_what_it_started(job, mark):
+    one = job({"tools": [bash(mark)]})
+    run = one.start()
+    run.until(lambda: alive(mark) != [])
+
+    one.fake.script[contract.PATH_HEARTBEAT] = [(409, {"reason": "Fenced", "message": "another pod holds it"})] * 9
+    run.wait()
+
+    assert run.code == contract.EXIT_FENCED, run.err
+    assert alive(mark) == []
 
 
 def test_a_tool_that_never_ends_ends_within_the_time_for_progress_with_all_that_it_started(job, mark):
