@@ -67,6 +67,10 @@ class Clone:
         self._clean()
         pinned = Base.load(self._kept.read(BASE_FILE), self._settings)
         exists = _is_folder(self._place.tree)
+        if exists and not self._settings.named:
+            # Of this pod before its sandbox was made anew: later starts begin from what is kept, as this one does.
+            shutil.rmtree(self._place.tree)
+            exists = False
         if exists:
             self._check_origin()
             remove_stale(self._place.tree / ".git")
@@ -178,9 +182,13 @@ class Clone:
         Raises:
             GitFailed: Missing.
         """
-        url = _told_origin(self._place.origin)
         config = self._place.tree / ".git/config"
-        if url is None and _is_folder(config.parent) and config.is_file() and not config.is_symlink():
+        if not _is_folder(config.parent):
+            raise GitFailed(
+                Kind.MISSING, "the worktree is no repository any more; delete its claim, or use another name"
+            )
+        url = _told_origin(self._place.origin)
+        if url is None and config.is_file() and not config.is_symlink():
             asked = ("config", "--no-includes", "--file", config, "--get", "remote.origin.url")
             with suppress(GitFailed):
                 url = self._git.run(*asked).decode("utf-8", "replace").strip()

@@ -337,6 +337,19 @@ class TestNamed:
 
         assert kind_of(start, f"{http.url}/shop.git", named=True, root=tree.parent) is Kind.MISSING
 
+    @pytest.mark.parametrize("left", ["nothing", "a link", "a file"])
+    def test_one_without_its_repository_is_refused(self, repositories, http, start, kept, left):
+        repositories.make("shop")
+        tree = start(f"{http.url}/shop.git", named=True)
+        kept.content.clear()
+        shutil.move(tree / ".git", tree.parent / "moved")
+        if left == "a link":
+            (tree / ".git").symlink_to("../moved")
+        elif left == "a file":
+            (tree / ".git").write_text("gitdir: ../moved\n")
+
+        assert kind_of(start, f"{http.url}/shop.git", named=True, root=tree.parent) is Kind.MISSING
+
     def test_nothing_in_it_runs_where_the_credentials_are(self, repositories, http, start, kept, tmp_path):
         repositories.make("shop")
         tree = start(f"{http.url}/shop.git", named=True)
@@ -406,6 +419,17 @@ def test_what_a_killed_clone_left_is_begun_anew(repositories, http, start, kept,
 
     assert number > 5
     assert git("status", "--porcelain", cwd=tree) == ""
+
+
+def test_an_ephemeral_checkout_that_exists_is_made_anew(repositories, http, start):
+    repositories.make("shop")
+    tree = start(f"{http.url}/shop.git")
+    (tree / "made").write_text("by a start before")
+
+    again = start(f"{http.url}/shop.git", root=tree.parent)
+
+    assert not (again / "made").exists()
+    assert git("status", "--porcelain", cwd=again) == ""
 
 
 def test_a_full_disk_says_so(repositories, http, start, tmp_path):
