@@ -221,7 +221,8 @@ def _unproven(facts: Facts, ended: Exit, asked: Asked) -> Judged | None:
         said = f"Claude Code asked no model; it said: {_shown(last.text)}"
         return _retry(ErrorClass.RESULT_ERROR, said)
     # What another model answered in the place of the one asked for is its provider's or the installation's matter.
-    others = sorted(model for model in facts.models & last.models if not is_same_model(asked.model, model))
+    strange = sorted(model for model in facts.models if not is_same_model(asked.model, model))
+    others = [model for model in strange if any(is_same_model(own, model) for own in last.models)]
     if facts.moved_to or others:
         return Judged(_other_model(asked.model, facts.moved_to or others[0]))
     found = refused(replace(facts.began, servers=facts.servers), asked)

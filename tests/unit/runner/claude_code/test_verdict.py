@@ -140,6 +140,19 @@ def test_a_success_that_lacks_something_is_none(old, new, reason):
     assert (ending.verdict is not Verdict.SUCCEED, ending.reason) == (True, reason)
 
 
+@pytest.mark.parametrize("answered", ["claude-haiku-4-5", "claude-haiku-4-5-20251001"])
+def test_a_model_that_the_cli_asks_instead_is_not_accepted(answered):
+    recording = recordings()["success"]
+    lines = [
+        line.replace(b'"model":"claude-opus-5-5","content"', f'"model":"{answered}","content"'.encode()).replace(
+            b'"modelUsage":{"claude-opus-5-5"', b'"modelUsage":{"claude-haiku-4-5"'
+        )
+        for line in recording.lines
+    ]
+    ending = judged(lines, recording.exit, recording.asked, recording.output).ending
+    assert (ending.verdict, ending.reason) == (Verdict.FAIL, ErrorClass.CONFIG_INVALID)
+
+
 def test_a_server_at_an_address_may_come_back():
     asked = replace(recordings()["mcp_one_fails"].asked, remote_servers=frozenset({"bad"}))
     recording = recordings()["mcp_one_fails"]
