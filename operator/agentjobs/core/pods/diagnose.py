@@ -179,6 +179,9 @@ def _by_facts(pod: Pod) -> Ending:
         )
     if pod.deletion is not None:
         return lost("the pod was deleted")
+    if ended.reason == "ContainerStatusUnknown":
+        # Of a kubelet that came back and found nothing; it calls that 137, whatever the program did.
+        return lost(f"the kubelet lost {container}: {ended.message}".rstrip(": "))
     message = f"{container} ended with {_code(ended.exit_code)} and no verdict"
     return Ending(Verdict.RETRY, ErrorClass.RUNNER_CRASHED, message)
 

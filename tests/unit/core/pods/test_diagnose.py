@@ -87,6 +87,15 @@ def test_an_ended_pod_is_told_apart_by_what_its_kubelet_said(name):
     assert (ending.reason, ending.verdict, ending.infra) == ENDINGS[name]
 
 
+def test_a_container_that_its_kubelet_does_not_find_again_is_lost_and_has_not_crashed():
+    ended = {"exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": "2026-11-29T16:00:00Z"}
+    status = {"phase": "Failed", "containerStatuses": [{"name": "runner", "state": {"terminated": ended}}]}
+
+    ending = diagnose(parse_pod({"metadata": {"name": "hello-1"}, "status": status}))
+
+    assert (ending.reason, ending.verdict, ending.infra) == ("RunnerLost", "Snooze", True)
+
+
 @pytest.mark.parametrize("name", list(WAITS))
 def test_a_pod_that_cannot_start_says_why_in_the_clusters_words(name):
     pod = recorded(name)
