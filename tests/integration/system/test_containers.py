@@ -105,6 +105,27 @@ async def test_a_program_at_work_is_cancelled_in_its_grace_period(system, progra
     assert status["phase"] == "Cancelled"
 
 
+@pytest.mark.parametrize(
+    ("name", "script"),
+    [
+        pytest.param("calls-it-success", "trap 'exit 0' TERM; sleep 600 & wait", id="exits-0-on-sigterm"),
+        pytest.param("is-deaf", "trap '' TERM; sleep 600 & wait; sleep 600", id="deaf-to-sigterm"),
+    ],
+)
+async def test_a_program_that_is_told_to_stop_has_never_succeeded(system, program, name, script):
+    from devcluster.client import PODS
+
+    await system.apply(*program(name, "sh", "-c", script, runtime={"terminationGracePeriodSeconds": 1}))
+    await system.running(name)
+    await system.delete(PODS, f"{name}-1")
+    again = await system.until(name, lambda status: status.get("starts") == 2)
+    await system.edit(name, cancel=True)
+    status = await system.finished(name)
+
+    assert (again["attempts"], status["phase"]) == (1, "Cancelled")
+    assert "result" not in status
+
+
 async def test_a_program_whose_pod_is_deleted_runs_again_and_is_charged_nothing(system, program):
     from devcluster.client import PODS
 
