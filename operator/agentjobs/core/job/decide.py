@@ -45,6 +45,7 @@ SILENCE = timedelta(seconds=30)  # three missed heartbeats: no runner lives behi
 REPORT_STOP_AFTER = timedelta(seconds=2)  # most runners have stopped by then, and cost no write
 # What keeps a pod from being made and only a person mends; who took a name may give it back by himself.
 _GIVEN_UP = (PodStartedReason.POD_REFUSED, PodStartedReason.VOLUME_CLAIM_UNUSABLE)
+_MOUNTING = (PodStartedReason.POD_INITIALIZING, PodStartedReason.CONTAINER_CREATING)
 STUCK_AFTER = timedelta(seconds=60)  # a kubelet that has not ended a pod this long after its grace period is away
 # On top of timeouts.progress. A live runner ends itself sooner: two minutes without the gateway, and one to report.
 SILENT_MARGIN = timedelta(seconds=GATEWAY_PATIENCE_SECONDS + 60)
@@ -267,14 +268,26 @@ def _starting(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime)
     # The next container waits since the one before it has ended.
     since = pod.waits_since or max(pod.created, active.started or pod.created)
     age = min(now - since, seen.active_for)
+    waiting = _explained(seen, pod.waiting)
     if age >= GIVE_UP_AFTER:
-        return end_start(seen, active, pod, never_began(pod.waiting), now)
+        return end_start(seen, active, pod, never_began(waiting), now)
     if age < REPORT_AFTER:
         return Decision(Keep(), again=now + REPORT_AFTER - age)
     again = now + GIVE_UP_AFTER - age
-    if pod.waiting is None or seen.job.says(ConditionType.POD_STARTED, status=False, reason=pod.waiting.reason):
+    if waiting is None or seen.job.says(ConditionType.POD_STARTED, status=False, reason=waiting.reason):
         return Decision(Keep(), again=again)
-    return Decision(ReportPod(False, pod.waiting.reason, pod.waiting.message), again=again)
+    return Decision(ReportPod(False, waiting.reason, waiting.message), again=again)
+
+
+def _explained(seen: Observation, waiting: Waiting | None) -> Waiting | None:
+    """The same wait, with what it is mostly for: of volumes that cannot be mounted a kubelet tells in Events alone."""
+    workspace = seen.spec.workspace if seen.spec else None
+    if waiting is None or waiting.message or waiting.reason not in _MOUNTING or workspace is None:
+        return waiting
+    secrets = sorted({one.name for one in (workspace.git.secret_ref, workspace.publish.secret_ref) if one is not None})
+    return (
+        replace(waiting, message=f"it waits for its volumes, with Secrets {', '.join(secrets)}") if secrets else waiting
+    )
 
 
 def _gated(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime) -> Answer:

@@ -239,6 +239,14 @@ def test_a_pod_that_waited_for_an_image_in_between_is_said_to_run_again(scene):
     assert end_of(in_pod(seen, runner=RUNS)).started
 
 
+def test_a_pod_whose_secret_is_missing_says_which_it_waits_for(scene):
+    seen = in_pod(claimed(scene), clone=WAITS, runner=WAITS).later(minutes=1)
+    assert end_of(seen).message == "it waits for its volumes, with Secrets writer"
+
+    end = end_of(seen.later(minutes=15))
+    assert (end.record.reason, "writer" in end.record.message) == ("MissingReference", True)
+
+
 @pytest.mark.parametrize("wish", ["cancel", "suspend"])
 def test_a_wish_to_stop_reaches_a_pod_that_publishes(scene, wish):
     seen = in_pod(claimed(scene, **{wish: True}), publish=RUNS, phase="Running")
