@@ -79,7 +79,7 @@ def _check_whole(agent: dict[str, Any], given: Mapping[str, Any]) -> None:
     """Without a template the job itself must say what runs; a model alone is an agent without an instruction."""
     if agent.get("claudeCode") is not None:
         agent["model"] = agent.get("model") or DEFAULT_MODEL
-    elif not any(agent.get(member) for member in AGENT_KINDS):
+    elif agent.get("container") is None and not any(agent.get(member) for member in AGENT_KINDS):
         if not agent.get("model"):
             cure = "give --model and --instruction, or --module, or --claude, or --template, or -f FILE"
             raise Failure(f"nothing to run: {cure}.", code=USAGE)

@@ -1,5 +1,7 @@
 """From flags and a file to an AgentJob."""
 
+import json
+
 import pytest
 
 from agentjobs.api.job.validation import validate_job
@@ -116,3 +118,12 @@ def test_a_file_of_claude_code_is_not_taken_for_another_agent(tmp_path):
         "spec: {agent: {model: opus, claudeCode: {}}, input: {message: Go.}}\n"
     )
     assert work_of(str(path), name=None, fields={}).job["spec"]["agent"] == {"model": "opus", "claudeCode": {}}
+
+
+def test_a_container_with_the_images_own_command_is_something_to_run(tmp_path):
+    agent = {"model": "openai/gpt-5-mini", "container": {}}
+    spec = {"agent": agent, "runtime": {"image": "example.com/agent:1"}, "input": {"message": "Hi."}}
+    body = {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentJob", "metadata": {"name": "a"}, "spec": spec}
+    (tmp_path / "job.yaml").write_text(json.dumps(body))
+
+    assert work_of(str(tmp_path / "job.yaml"), name=None, fields={}).job["spec"]["agent"] == agent
