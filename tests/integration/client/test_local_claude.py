@@ -119,12 +119,12 @@ async def test_ones_own_login_is_used_where_no_key_is_set(claude, folder, tmp_pa
 
 
 async def test_a_killed_run_goes_on_in_its_session(claude, api, folder):
-    """The runner is killed while the model is asked, and the next command takes up the same session."""
-    api.script = [bash("kill -9 $(ps -o ppid= -p $PPID)"), {"text": "Went on."}]
+    """The runner is killed by a tool, which waits until what was said is kept: that is at most a second behind."""
+    api.script = [bash("true"), bash("sleep 2; kill -9 $(ps -o ppid= -p $PPID)"), {"text": "Went on."}]
 
     first, _, err = await claude("Go.", "--permission-mode", "bypassPermissions", "--name", "killed")
     code, out, _ = await claude("Go.", "--permission-mode", "bypassPermissions", "--name", "killed", "--resume")
 
     assert (first, "RunnerCrashed" in err) == (70, True)
     assert (code, out) == (0, "Went on.\n")
-    assert "toolu_" in api.requests[1].said
+    assert "toolu_" in api.requests[2].said
