@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from agentjobs.models.names import CLAUDE_CODE
 from agentjobs_runner.claude_code.prompt import DEFAULT_APPEND
 from agentjobs_runner.endings import config_invalid
 
@@ -23,8 +24,6 @@ MODES: Final = {
 """The CLI's words for `permissionMode`; its own default goes unsaid."""
 WAITING: Final = ("ScheduleWakeup", "Monitor", "CronCreate", "Workflow", "SendMessage")
 """Tools that keep the process waiting for something, which a job pays for."""
-ALIASES: Final = frozenset({"default", "best", "opus", "sonnet", "haiku", "fable", "opusplan"})
-"""Names that the CLI resolves by itself."""
 LONG_CONTEXT: Final = "[1m]"
 """Follows a model's name to ask for its long context."""
 
@@ -221,7 +220,7 @@ def _argument_problem(word: str) -> str:
 def is_same_model(asked: str, ran: str) -> bool:
     """Whether a model's name, as the CLI or the API tells it, is of the model that was asked."""
     asked, ran = (name.removesuffix(LONG_CONTEXT).casefold() for name in (asked, ran))
-    if asked in ALIASES:
+    if asked in CLAUDE_CODE:
         # Only the CLI knows what it is today; the kind stands in the name.
         return asked in ("default", "best", "opusplan") or asked in ran.split("-")
     rest = ran.removeprefix(asked)
@@ -231,7 +230,7 @@ def is_same_model(asked: str, ran: str) -> bool:
 
 def _environment(asked: Asked, place: Place) -> dict[str, str]:
     env = {**_SWITCHES, "HOME": place.home, "TMPDIR": place.tmp}
-    if asked.model.removesuffix(LONG_CONTEXT) not in ALIASES:
+    if asked.model.removesuffix(LONG_CONTEXT) not in CLAUDE_CODE:
         env |= dict.fromkeys(_MODEL_NAMES, asked.model)
     if place.base_url is not None:
         env["ANTHROPIC_BASE_URL"] = place.base_url
