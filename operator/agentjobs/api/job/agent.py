@@ -212,8 +212,8 @@ class Agent(Model):
         description="Model of the root agent, and of all further agents that name none, in graphs and tools too; a "
         "script replaces every model. Refused when no agent takes it. `gemini-…`, `openai/…` (also for hosts that "
         "speak OpenAI's API, see OPENAI_BASE_URL), `anthropic/…`, another `provider/model` in images with LiteLLM, or "
-        "`scripted/<configmap>/<key>` for answers written down in a ConfigMap. For claudeCode a model of Anthropic: "
-        "`sonnet`, `claude-…` or `anthropic/claude-…`; by default the CLI's own.",
+        "`scripted/<configmap>/<key>` for answers written down in a ConfigMap. For claudeCode, which needs one, a "
+        "model of Anthropic: `sonnet`, `claude-…` or `anthropic/claude-…`.",
     )
     inline: Inline | None = Field(default=None, description="An agent written down here; needs no code.")
     module: Module | None = Field(default=None, description="An agent written in Python, in the runner's image.")

@@ -50,7 +50,11 @@ def _claude_problems(spec: Mapping[str, Any], agent: Mapping[str, Any], claude: 
         yield problem_at((*here, "permissionMode"), "BypassPermissions", cure, lacking=True)
     if claude.get("mcpConfig") is not None and claude.get("mcpConfigFrom") is not None:
         yield Problem(field_name(here), "", "has mcpConfig and mcpConfigFrom, which exclude each other; keep one")
-    if str(agent.get("model") or "").startswith("scripted/"):
+    if agent.get("model") is None:
+        # What the CLI would choose by itself changes with its versions, and no price, policy or limit could name it.
+        cure = "is missing; name a model of Anthropic, e.g. sonnet"
+        yield Problem(field_name(("agent", "model")), "", cure, lacking=True)
+    elif str(agent["model"]).startswith("scripted/"):
         cure = "is a script, which Claude Code cannot ask; name a model of Anthropic, e.g. sonnet"
         yield problem_at(("agent", "model"), agent["model"], cure)
     arguments = claude.get("extraArgs")

@@ -127,7 +127,7 @@ class Egress(Model):
         default=(),
         max_length=32,
         description="With Restricted: what else may be reached, such as the model's provider; as `egress` of a "
-        "NetworkPolicy.",
+        "NetworkPolicy. A job with a workspace needs its Git host here, and for pull requests the host of its API.",
     )
 
 

@@ -17,6 +17,7 @@ def workspace_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
     git, worktree, publish = (_object(workspace.get(name)) for name in ("git", "worktree", "publish"))
     yield from _named_problems(workspace, worktree)
     yield from _publish_problems(git, publish)
+    yield from _unreachable(spec)
     for path, text, pattern, cure in (
         (("workspace", "git", "ref"), git.get("ref"), GIT_REF, "cannot be a ref of Git; use a branch, tag or commit"),
         (("workspace", "worktree", "name"), worktree.get("name"), DNS_LABEL, "is no name: small letters, digits and -"),
@@ -48,6 +49,14 @@ def _named_problems(workspace: Mapping[str, Any], worktree: Mapping[str, Any]) -
     if workspace.get("claimName") is not None and not named:
         cure = "is for a Named worktree; set worktree.mode and worktree.name, or remove this"
         yield problem_at(("workspace", "claimName"), workspace["claimName"], cure, lacking=worktree.get("mode") is None)
+
+
+def _unreachable(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    """A policy is of the whole pod: it also holds for the containers that clone and publish."""
+    egress = _object(_object(spec.get("isolation")).get("egress"))
+    if egress.get("mode") == "Restricted" and not egress.get("allow"):
+        cure = "is empty, so the host of workspace.git.url cannot be reached; add a rule for its addresses and port"
+        yield Problem(field_name(("isolation", "egress", "allow")), "", cure, lacking=True)
 
 
 def _publish_problems(git: Mapping[str, Any], publish: Mapping[str, Any]) -> Iterator[Problem]:

@@ -53,6 +53,17 @@ BAD_SPECS = {
         {"agent": {"model": "sonnet", "claudeCode": {"allowedTools": ["Edit", "--bare"]}}},
         'spec.agent.claudeCode.allowedTools[1]: "--bare" is a flag; a rule begins with the name of a tool',
     ),
+    "claude-code-without-a-model": (
+        {"agent": {"claudeCode": {}}},
+        "spec.agent.model: is missing; name a model of Anthropic, e.g. sonnet",
+    ),
+    "a-repository-out-of-reach": (
+        {
+            "workspace": {"git": {"url": "https://git.example.com/shop.git"}},
+            "isolation": {"egress": {"mode": "Restricted"}},
+        },
+        "spec.isolation.egress.allow: is empty, so the host of workspace.git.url cannot be reached",
+    ),
     "name-with-dash": (
         {"agent": {"model": MODEL, "inline": {"name": "morning-brief"}}},
         'spec.agent.inline.name: "morning-brief" is not an identifier; use letters, digits and _, e.g. morning_brief',
