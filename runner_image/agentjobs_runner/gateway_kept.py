@@ -1,6 +1,7 @@
 """The kept files of one run, which the gateway keeps. See `kept` for what engines use of them."""
 
 import itertools
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, cast
 from urllib.parse import urlencode
@@ -29,12 +30,21 @@ class GatewayKept:
 
     Args:
         patiently: makes a request, again and again while the gateway is away.
+        microseconds: tells the time; see `_writes`.
     """
 
-    def __init__(self, gateway: Requests, patiently: Callable[[Callable[[], httpx.Response]], httpx.Response]) -> None:
+    def __init__(
+        self,
+        gateway: Requests,
+        patiently: Callable[[Callable[[], httpx.Response]], httpx.Response],
+        *,
+        microseconds: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
         self._gateway = gateway
         self._patiently = patiently
-        self._writes = itertools.count(1)
+        # They rise over all processes of a start, which run one after the other: the gateway passes over a write with
+        # a smaller number than the file's last one. A process writes less often than once in a microsecond.
+        self._writes = itertools.count(microseconds())
 
     def files(self) -> dict[str, int]:
         """Return the names of all files, with the bytes of each."""

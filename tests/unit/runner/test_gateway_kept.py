@@ -27,6 +27,10 @@ class KeptFiles:
         self.asked = []
         self.fails = []
         self.now = 0.0
+        self.start_another()
+
+    def start_another(self):
+        """As a container does that follows another, or a runner that its pod is given twice."""
         client = httpx.Client(base_url="http://gateway", transport=httpx.MockTransport(self.answer))
         gateway = Gateway(client, lambda: "token")
         stores = GatewayStores(gateway, Redactor({}), self.lost, lambda: None, clock=lambda: self.now, sleep=self.sleep)
@@ -38,6 +42,9 @@ class KeptFiles:
         if self.fails and (failure := self.fails.pop(0)):
             return failure
         name, offset = asked.get("name"), int(asked.get("offset", 0))
+        if request.method == "DELETE":
+            self.content.pop(name, None)
+            return httpx.Response(204)
         if request.method == "PUT":
             assert len(request.content) <= PART
             self.content[name] = self.content.get(name, b"")[:offset] + request.content
@@ -95,9 +102,23 @@ def test_a_further_try_is_the_same_write_and_each_write_has_a_higher_number(gate
     gateway.kept.write(NAME, b"x" * (PART + 1))
     gateway.kept.write("other", b"x")
 
-    assert [asked["write"] for _, asked in gateway.asked] == ["1", "2", "2", "2", "3"]
+    first = int(gateway.asked[0][1]["write"])
+    assert [int(asked["write"]) - first for _, asked in gateway.asked] == [0, 1, 1, 1, 2]
     assert len(gateway.content[NAME]) == PART + 1
     assert gateway.now >= 2
+
+
+def test_the_next_process_of_a_start_goes_on_with_higher_numbers(gateway):
+    for _ in range(3):
+        gateway.kept.write(NAME, b"x")
+
+    gateway.start_another()
+    gateway.kept.write(NAME, b"y")
+    gateway.kept.delete(NAME)
+
+    numbers = [int(asked["write"]) for _, asked in gateway.asked]
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] < 2**53  # what the gateway takes
 
 
 @pytest.mark.parametrize(("status", "error"), [(422, Invalid), (413, TooLarge)])
