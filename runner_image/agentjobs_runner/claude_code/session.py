@@ -42,11 +42,6 @@ class Calls:
     """By id: `name` and `input` as the model gave them."""
     answered: frozenset[str] = frozenset()
 
-    @property
-    def open(self) -> list[dict[str, Any]]:
-        """Those without a result, in their order."""
-        return [call for number, call in self.asked.items() if number not in self.answered]
-
 
 @dataclass(frozen=True, slots=True)
 class Restored:

@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -52,16 +52,24 @@ def turns_of(earlier: Iterable[RecordedStep], attempt: int | None) -> int:
     )
 
 
-def uncertain_calls(calls: Calls, earlier: Iterable[RecordedStep]) -> list[Uncertain]:
-    """Return the tool calls of earlier starts of whose end a session says nothing.
+def uncertain_calls(calls: Calls, earlier: Sequence[RecordedStep]) -> list[Uncertain]:
+    """Return the tool calls of earlier starts of whose effect a session does not tell what is so.
 
-    A call that is recorded may be missing in the session, which is kept a little later.
+    A call that is recorded may be missing in the session, which is kept a little later. And the end of the newest
+    start's may be told there without being recorded: then its files were perhaps not kept.
     """
-    known = [Uncertain(call["id"], call["name"], json.dumps(call["input"], ensure_ascii=False)) for call in calls.open]
+    newest = max((step["start"] for step in earlier), default=0)
+    tools = [step for step in earlier if step["kind"] == StepKind.TOOL]
+    unended = {step["request"].get("id") for step in tools if step["start"] == newest and step["ended"] is None}
+    known = [
+        Uncertain(call["id"], call["name"], json.dumps(call["input"], ensure_ascii=False))
+        for call in calls.asked.values()
+        if call["id"] not in calls.answered or call["id"] in unended
+    ]
     missing = [
         Uncertain(str(step["request"].get("id")), step["name"], "")
-        for step in earlier
-        if step["kind"] == StepKind.TOOL and step["request"].get("id") not in calls.asked
+        for step in tools
+        if step["request"].get("id") not in calls.asked
     ]
     return known + missing
 

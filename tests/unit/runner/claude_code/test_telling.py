@@ -197,7 +197,8 @@ def test_a_step_is_cut_to_what_can_be_recorded(here):
 
 
 def recorded(key, kind="model", ended_=True, **request):
-    return {"key": key, "kind": kind, "name": "Bash", "ended": "t" if ended_ else None, "request": request}
+    ended, start = "t" if ended_ else None, int(key.partition("/")[0])
+    return {"key": key, "start": start, "kind": kind, "name": "Bash", "ended": ended, "request": request}
 
 
 def test_turns_are_answers_of_the_main_model_of_the_attempts_that_count():
@@ -219,3 +220,15 @@ def test_calls_are_uncertain_that_have_no_result_in_the_session_or_are_not_in_it
     found = uncertain_calls(calls, steps)
 
     assert [(one.id, one.given) for one in found] == [("t2", '{"command": "t2"}'), ("t3", "")]
+
+
+def test_a_result_in_the_session_that_the_newest_start_did_not_record_is_uncertain():
+    asked = {n: {"id": n, "name": "Edit", "input": {}} for n in ("t1", "t2", "t3")}
+    calls = Calls(asked, frozenset(asked))
+    steps = [
+        recorded("1/t1", kind="tool", ended_=False, id="t1"),  # of which the second start was told
+        recorded("2/t2", kind="tool", id="t2"),
+        recorded("2/t3", kind="tool", ended_=False, id="t3"),
+    ]
+
+    assert [one.id for one in uncertain_calls(calls, steps)] == ["t3"]
