@@ -9,7 +9,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -91,6 +92,7 @@ class _Start:
         self._loop = loop
         self._stopped_at: float | None = None
         self._killed = False
+        self._process: Process | None = None
         self._ending: Ending | None = None
         """How we ended it, where we did."""
 
@@ -106,10 +108,12 @@ class _Start:
         command = build(asked, place, choice, self._left())
         self._loop.run_until_complete(self._gate.enter("start", "the start of Claude Code"))
         spends = None if place.base_url is not None else budget
-        telling = Telling(self._attempt, self._gate, self._recorder, self._journal, budget, spends, self._loop)
+        telling = Telling(
+            self._attempt, self._gate, self._recorder, self._journal, budget, spends, self._loop, self._held
+        )
         telling.check()
         reader, killed_before = Reader(), out_of_memory_kills()
-        process = self._started(command, chosen.prompt)
+        self._process = process = self._started(command, chosen.prompt)
         keeper = self._keeper(chosen, telling)
         try:
             self._gate.leave("start")
@@ -230,6 +234,19 @@ class _Start:
             telling.tell(seen)
         except StartEnded as ended:
             self._ending = self._ending or ended.ending
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """The CLI does nothing."""
+        process = self._process
+        if process is not None:
+            logger.warning("claude.held", extra={"why": "what it does cannot be recorded at present"})
+            process.hold()
+        try:
+            yield
+        finally:
+            if process is not None:
+                process.go_on()
 
     def _check(self, began: Began, asked: Asked) -> None:
         """End what cannot be what the job asked for before it costs something."""

@@ -144,8 +144,15 @@ class Process:
 
     def stop(self) -> None:
         """Ask it to end: it then kills its tools, and keeps its session."""
-        with suppress(OSError):
-            self._popen.send_signal(signal.SIGTERM)
+        self._signal(signal.SIGTERM)
+
+    def hold(self) -> None:
+        """Let it do nothing until `go_on`. What it started goes on."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it go on after `hold`."""
+        self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it at once. What it printed until then can still be read."""
@@ -165,6 +172,10 @@ class Process:
         for stream in self._streams:
             stream.close()
         return left
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(OSError):
+            self._popen.send_signal(number)
 
     @property
     def _streams(self) -> list[IO[bytes]]:

@@ -69,7 +69,9 @@ def resumed(uncertain: Sequence[Uncertain]) -> str:
     """
     begun = (
         "Your process was stopped and has been started again, in another place perhaps. Your files and this "
-        "conversation are as they were when it stopped. Continue the work where it was; do not begin it anew."
+        "conversation are as they were when it stopped, or a moment before. Continue the work where it was; do not "
+        "begin it anew. Nobody has read anything of this conversation: where the work is done, or you have given your "
+        "answer already, give the whole answer again."
     )
     if not uncertain:
         return begun

@@ -7,7 +7,8 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ MAIN: Final = "claude"
 SUBAGENT: Final = "subagent"
 _ASKS: Final = "a model call"
 _MOST_BYTES: Final = MAX_STEP_BYTES - 4096
+# How far the CLI may run ahead of what is recorded.
+_AHEAD_SECONDS: Final = 1.0
 
 
 def agent_digest(spec: Mapping[str, Any]) -> str:
@@ -81,6 +84,8 @@ class Telling:
         budget: asked for tool calls.
         spends: counts model calls; None where the model proxy does.
         loop: in which nothing else runs; the journal is asked in it.
+        held: within it the CLI does nothing. Entered where a step is not stored soon, as when the gateway is away: what
+            the CLI did meanwhile, no later start would know.
     """
 
     def __init__(
@@ -92,7 +97,9 @@ class Telling:
         budget: StartBudget,
         spends: StartBudget | None,
         loop: asyncio.AbstractEventLoop,
+        held: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
+        self._held = held
         self._attempt, self._gate, self._recorder, self._journal = attempt, gate, recorder, journal
         self._budget, self._spends, self._loop = budget, spends, loop
         self._started = False
@@ -252,7 +259,12 @@ class Telling:
             self.asks()
 
     def _wait(self, recording: Coroutine[Any, Any, None]) -> None:
-        self._loop.run_until_complete(recording)
+        task = self._loop.create_task(recording)
+        self._loop.run_until_complete(asyncio.wait({task}, timeout=_AHEAD_SECONDS))
+        if not task.done():
+            with self._held():
+                self._loop.run_until_complete(asyncio.wait({task}))
+        task.result()
 
 
 def _entry(model: str, usage: Mapping[str, int], calls: Iterable[Call]) -> dict[str, Any]:

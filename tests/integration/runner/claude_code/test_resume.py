@@ -176,6 +176,26 @@ def test_a_start_that_another_pod_holds_ends_the_cli_and_what_it_started(job, ma
     assert alive(mark) == []
 
 
+def test_a_gateway_that_is_away_holds_the_cli_until_it_is_back(job, tmp_path):
+    effects = tmp_path / "effects"
+    act = {"tools": [bash(f"echo x >> {effects}; sleep 0.2")]}
+    one = job(*[act] * 25, {"text": "Done."})
+    run = one.start()
+    run.until(lambda: any(step["kind"] == "tool" and step["ended"] for step in one.fake.steps))
+
+    one.fake.script[contract.PATH_STEPS] = [(503, {"reason": "Unavailable", "message": "away"})] * 1000
+    time.sleep(3.5)
+    before = len(effects.read_text().split())
+    time.sleep(2)
+    assert len(effects.read_text().split()) == before < 20
+    one.fake.script.clear()
+    run.wait()
+
+    assert run.verdict == ("Succeed", "ResultAccepted"), run.err
+    assert effects.read_text() == "x\n" * 25
+    assert sum(step["kind"] == "tool" and step["ended"] is not None for step in one.fake.steps) == 25
+
+
 def test_a_tool_that_never_ends_ends_within_the_time_for_progress_with_all_that_it_started(job, mark):
     one = job({"tools": [bash(mark)]})
 

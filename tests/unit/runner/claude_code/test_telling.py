@@ -3,16 +3,18 @@
 import asyncio
 import json
 import threading
+from contextlib import contextmanager
 
 import pytest
 from tests.memoryjournal import MemoryJournal
 
+from agentjobs.contract import ErrorClass, Verdict
 from agentjobs.models.budget import Limits
 from agentjobs_runner.budget import StartBudget
 from agentjobs_runner.claude_code.session import Calls
 from agentjobs_runner.claude_code.stream import Answered, Began, Call, Noise, Reader, Retrying, ToolEnded
 from agentjobs_runner.claude_code.telling import Telling, turns_of, uncertain_calls
-from agentjobs_runner.endings import StartEnded
+from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.usage import UsageCounter
 
@@ -47,7 +49,14 @@ class Here:
         self.gate = Gate(flag, lambda: None, self.heard.progressed)
         attempt = {"start": 2, "attempt": 1}
         budget = StartBudget(limits)
-        self.telling = Telling(attempt, self.gate, self.heard, self.journal, budget, spends, loop)
+        self.held = []
+        self.telling = Telling(attempt, self.gate, self.heard, self.journal, budget, spends, loop, self._hold)
+
+    @contextmanager
+    def _hold(self):
+        self.held.append("held")
+        yield
+        self.held.append("goes on")
 
     def tell(self, *seen):
         for one in seen:
@@ -232,3 +241,32 @@ def test_a_result_in_the_session_that_the_newest_start_did_not_record_is_uncerta
     ]
 
     assert [one.id for one in uncertain_calls(calls, steps)] == ["t3"]
+
+
+def test_the_cli_is_held_while_a_step_cannot_be_stored(here, monkeypatch):
+    record, waits = here.journal.record, [0.0, 0.1]
+
+    async def slow(step, body, **more):
+        await asyncio.sleep(waits.pop())
+        await record(step, body, **more)
+
+    monkeypatch.setattr(here.journal, "record", slow)
+    monkeypatch.setattr("agentjobs_runner.claude_code.telling._AHEAD_SECONDS", 0.05)
+    here.tell(answered(1), None)
+    assert here.held == ["held", "goes on"]
+    here.tell(answered(2), None)
+
+    assert here.held == ["held", "goes on"]
+    assert here.journal.names == ["model claude", "model claude"]
+
+
+def test_a_step_that_cannot_be_recorded_lets_the_cli_go_on_to_its_end(here, monkeypatch):
+    async def refused(step, body, **more):
+        await asyncio.sleep(0.05)
+        raise StartEnded(Ending(Verdict.FAIL, ErrorClass.JOURNAL_FULL, "no room"))
+
+    monkeypatch.setattr(here.journal, "record", refused)
+    monkeypatch.setattr("agentjobs_runner.claude_code.telling._AHEAD_SECONDS", 0.01)
+    with pytest.raises(StartEnded):
+        here.tell(answered(1), None)
+    assert here.held == ["held", "goes on"]
