@@ -38,3 +38,7 @@ def test_many_long_calls_stay_a_short_prompt():
     calls = [Uncertain(f"toolu_{number}", "Write", "x" * 100_000) for number in range(1000)]
     assert len(resumed(calls)) < 20_000
     assert "and 980 more" in resumed(calls)
+
+
+def test_a_model_that_had_answered_already_is_asked_for_its_whole_answer():
+    assert "give the whole answer again" in resumed([])
