@@ -18,6 +18,7 @@ TRIGGERS = [
         "parameters": {"number": "issue.number"},
         "idempotencyKey": "issue.id",
         "period": "7d",
+        "startAfter": "2m",
     },
     {"namespace": "shop", "template": "ask", "signature": "Slack", "secrets": [{"name": "slack", "key": "secret"}]},
     {"namespace": "shop", "template": "more", "signature": "Slack", "secrets": [{"name": "slack", "key": "secret"}]},

@@ -19,6 +19,7 @@ triggers:
     header:X-GitHub-Event: [issues]
   idempotencyKey: issue.id
   period: 7d
+  startAfter: 2m
 """
 
 
@@ -47,8 +48,9 @@ def test_a_file_says_which_calls_make_jobs():
         ("header:X-GitHub-Event: [issues]", '"header:": [issues]', 8, "triggers[0].when"),
         ("idempotencyKey: issue.id", "idempotencyKey: [issue.id]", 11, "triggers[0].idempotencyKey"),
         ("period: 7d", "period: soon", 12, "triggers[0].period"),
+        ("startAfter: 2m", "startAfter: later", 13, "triggers[0].startAfter"),
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_what_is_wrong_is_named_by_line_and_field_and_no_secret_is_shown(old, new, line, field):
     assert old in RIGHT

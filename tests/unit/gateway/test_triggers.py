@@ -139,6 +139,14 @@ async def test_a_signed_call_makes_the_job_of_its_trigger(open_gateway, kube):
     assert (job["spec"]["unique"]["states"], set(job["spec"])) == ("All", {"templateRef", "parameters", "unique"})
 
 
+async def test_a_trigger_lets_its_jobs_wait(open_gateway, kube):
+    async with open_gateway(TRIGGER | {"startAfter": "2m"}) as http:
+        await http.post(url(), **github(ISSUE))
+
+    [job] = kube.jobs.values()
+    assert job["spec"]["startAfter"] == "2m"
+
+
 async def test_a_call_that_is_sent_again_finds_its_job(open_gateway, kube):
     async with open_gateway(TRIGGER) as http:
         answers = await asyncio.gather(*(http.post(url(), **github(ISSUE)) for _ in range(5)))

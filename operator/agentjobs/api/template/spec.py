@@ -31,6 +31,7 @@ Lockable = Literal[
     "steps",
     "timeouts",
     "unique",
+    "workspace",
 ]
 
 

@@ -135,6 +135,7 @@ class SignedCalls:
             calls.parameters_of(entry, read, call.headers),
             key=calls.key_of(entry, call.body, read, call.headers),
             period=entry.period,
+            start_after=entry.start_after,
         )
 
     async def _before(self, wanted: Wanted, history: Callable[[], Awaitable[ReadHistory]]) -> Made | None:

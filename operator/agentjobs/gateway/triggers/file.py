@@ -119,6 +119,8 @@ class TriggerEntry(Form):
     """What is the same in calls that mean the same. Default: the signed id of StandardWebhooks, else the whole body."""
     period: Duration | None = None
     """How long a call counts as made, once its job is gone. Default: as long as history keeps the job."""
+    start_after: Duration | None = None
+    """How long its job waits, so that the calls of a burst can take each other's place. Default: not at all."""
 
 
 class TriggersFile(Form):

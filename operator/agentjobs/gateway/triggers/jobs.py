@@ -44,6 +44,7 @@ class Wanted:
     """Chosen by the caller."""
     message: str | None = None
     period: timedelta | None = None
+    start_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ def job_of(wanted: Wanted, name: str) -> Obj:
     metadata: Obj = {"name": name, "namespace": wanted.namespace, "labels": {LABEL_TEMPLATE: wanted.template}}
     if wanted.message is not None:
         spec["input"] = {"message": wanted.message}
+    if wanted.start_after is not None:
+        spec["startAfter"] = format_duration(wanted.start_after)
     if wanted.key is not None:
         metadata["annotations"] = {ANNOTATION_IDEMPOTENCY_KEY: wanted.key}
         # A hash, so that nothing in the key is read as a name to put a value in for.

@@ -1,10 +1,12 @@
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.problems import rejection
+from agentjobs.api.template.spec import NOT_IN_TEMPLATES, Lockable
 from agentjobs.api.template.validation import validate_template
 
 
@@ -93,3 +95,9 @@ JSON = st.recursive(
 def test_whatever_it_holds_there_are_problems_and_no_exception(spec: Any, metadata: Any) -> None:
     validate_template({"metadata": metadata, "spec": spec})
     validate_template({"spec": metadata})
+
+
+def test_every_field_of_the_work_can_be_locked() -> None:
+    work = {field.alias or name for name, field in AgentJobSpec.model_fields.items()} - {*NOT_IN_TEMPLATES}
+
+    assert work - {*get_args(Lockable)} == {"ttlSecondsAfterFinished"}
