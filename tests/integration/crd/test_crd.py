@@ -62,6 +62,10 @@ REFUSED = {
         {"workspace": {"git": {"url": "ext::sh -c touch% /tmp/x"}}},
         "spec.workspace.git.url",
     ),
+    "workspace-without-repository": (
+        {"workspace": {"publish": {"mode": "None"}}},
+        "workspace needs git.url, here or in the template",
+    ),
     "no-input": ({"input": None}, "input is required: give the agent its message"),
     "no-message": ({"input": {"state": {}}}, "input is required: give the agent its message"),
     "two-messages": (

@@ -170,3 +170,10 @@ async def test_the_largest_status_fits_the_schema_and_96_kib(client: Client, kin
 
     assert type(kind.status).parse(written["status"]) == kind.status
     assert len(json.dumps(written["status"])) < 96 * 1024
+
+
+async def test_a_template_may_leave_the_repository_to_its_jobs(client: Client) -> None:
+    publish = {"mode": "Branch", "branch": "agents/$(job.name)", "secretRef": {"name": "write"}}
+
+    for number, workspace in enumerate(({"publish": publish}, {"git": {"ref": "main"}})):
+        await create(client, TEMPLATE, TEMPLATE.body({"workspace": workspace}, f"publishes-{number}"))

@@ -15,11 +15,13 @@ REQUIRED: Final[Mapping[str, str]] = {
     "in the template",
     "input": "input is required: give the agent its message with input.message or input.messageFrom, here or in the "
     "template",
+    "workspace": "workspace needs git.url, here or in the template",
 }
 _COMPLETE: Final[Mapping[str, str]] = {
     "agent": "has(self.agent) && (has(self.agent.inline) || has(self.agent.module) || has(self.agent.claudeCode) || "
     "has(self.agent.container))",
     "input": "has(self.input) && (has(self.input.message) || has(self.input.messageFrom))",
+    "workspace": "!has(self.workspace) || (has(self.workspace.git) && has(self.workspace.git.url))",
 }
 """What a job without a template must have."""
 
@@ -33,7 +35,8 @@ def add_job_rules(schema: Schema, *, complete: bool = True) -> None:
     # Rules say it in words, where `required` would only say "Required value".
     schema.pop("required", None)
     spec = schema["properties"]
-    spec["input"].pop("required", None)
+    for part in (spec["input"], spec["workspace"], spec["workspace"]["properties"]["git"]):
+        part.pop("required", None)
     if complete:
         for field, message in REQUIRED.items():
             add_rule(schema, f"has(self.templateRef) || ({_COMPLETE[field]})", message)

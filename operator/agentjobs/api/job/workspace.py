@@ -41,7 +41,8 @@ class Git(Model):
         min_length=1,
         max_length=2048,
         pattern=GIT_URL,
-        description="Address of the repository: `https://…`, `ssh://…` or `git@host:path`, without credentials.",
+        description="Address of the repository: `https://…`, `ssh://…` or `git@host:path`, without credentials. Needed, "
+        "here or in the template.",
     )
     ref: str | None = Field(
         default=None,
@@ -118,7 +119,7 @@ class Publish(Model):
 class Workspace(Model):
     """A checkout of a Git repository, which is the agent's folder."""
 
-    git: Git = Field(description="The repository that is checked out.")
+    git: Git = Field(description="The repository that is checked out; here or in the template.")
     worktree: Worktree = Field(default_factory=Worktree, description="How long the files live, and who shares them.")
     size: Quantity = Field(
         default=DEFAULT_SIZE, description="Room for the checkout and what the agent makes. Default: 2Gi."

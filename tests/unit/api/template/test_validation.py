@@ -28,6 +28,7 @@ LEGAL: list[dict[str, Any]] = [
     {"input": {"message": "$(params.a) $(job.name) $(schedule.time) $(after.b.c)"}, "parameters": [{"name": "a"}]},
     {"followUps": [{"name": "a", "templateRef": {"name": "b"}, "parameters": {"x": "$(result.y) $(parent.name)"}}]},
     {"locked": ["agent", "budget"], "description": "Reviews."},
+    {"workspace": {"publish": {"mode": "Branch", "branch": "a"}}},
 ]
 
 
