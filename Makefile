@@ -74,7 +74,7 @@ e2e-setup: .venv/.helm
 # The real one, against an API of the tests' own; it asks no other. Of the version that the tests' recordings are of.
 CLAUDE ?= .venv/claude/node_modules/.bin/claude
 test-claude: setup $(if $(filter .venv/%,$(CLAUDE)),.venv/claude/.installed) ## Run the tests of Claude Code with its real CLI, which npm installs [CLAUDE=path]
-	AGENTJOBS_CLAUDE=$(abspath $(CLAUDE)) $(BIN)/python -m pytest -q -n 2 tests/integration/runner/claude_code tests/integration/modelproxy/test_claude_code.py
+	AGENTJOBS_CLAUDE=$(abspath $(CLAUDE)) $(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/integration/runner/claude_code tests/integration/modelproxy/test_claude_code.py tests/integration/system/test_coding_examples.py
 
 .venv/claude/.installed:
 	@command -v npm >/dev/null || { echo "make test-claude needs npm, which is not installed, or CLAUDE=<path of the CLI>" >&2; exit 3; }

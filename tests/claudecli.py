@@ -273,7 +273,7 @@ class Cli:
                 return f"Output does not match required schema: {missing}", True, {}
             self.structured = given
             return "Structured output provided successfully", False, {}
-        if self.args.permission_mode != "bypassPermissions" and name not in self.args.allowedTools and name != "Read":
+        if not self._may(name, given):
             self.denials.append({"tool_name": name, "tool_use_id": self.call, "tool_input": given})
             emit({"type": "system", "subtype": "permission_denied", "tool_name": name, "tool_use_id": self.call})
             said = f"Claude requested permissions to use {name}, but you haven't granted it yet."
@@ -285,6 +285,14 @@ class Cli:
             path.write_text(given["content"])
             return f"File created successfully at: {path}", False, {}
         return (path.read_text(), False, {}) if path.exists() else ("File does not exist.", True, {})
+
+    def _may(self, name: str, given: dict[str, Any]) -> bool:
+        """Whether it may call a tool unasked: `Bash(git log *)` allows commands that begin so."""
+        beginning = f"{name}({given.get('command', '')}"
+        rules = [rule[: -len("*)")] for rule in self.args.allowedTools if rule.endswith("*)")]
+        allowed = name in self.args.allowedTools or any(beginning.startswith(rule) for rule in rules)
+        edits = self.args.permission_mode == "acceptEdits" and name == "Write"
+        return self.args.permission_mode == "bypassPermissions" or name == "Read" or allowed or edits
 
     def _bash(self, command: str) -> tuple[str, bool, dict[str, Any]]:
         self.tool = subprocess.Popen(["/bin/bash", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

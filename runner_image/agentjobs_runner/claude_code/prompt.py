@@ -15,7 +15,7 @@ DEFAULT_APPEND: Final = (
     "other people, do not poll for them, and leave nothing running in the background. Where the work ends with "
     "something that others continue, such as a draft pull request, end there and describe its state."
 )
-"""Follows the CLI's system prompt where the job says nothing else."""
+"""The prompt of a batch job with one turn: the default of `appendSystemPrompt`, which takes its place as a whole."""
 
 _MESSAGE: Final = "The message of this job:"
 _SHOWN: Final = 20

@@ -41,8 +41,8 @@ class Git(Model):
         min_length=1,
         max_length=2048,
         pattern=GIT_URL,
-        description="Address of the repository: `https://…`, `ssh://…` or `git@host:path`, without credentials. Needed, "
-        "here or in the template.",
+        description="Address of the repository: `https://…`, `ssh://…` or `git@host:path`, without credentials. "
+        "Needed, here or in the template.",
     )
     ref: str | None = Field(
         default=None,
