@@ -20,6 +20,8 @@ SCRIPTED: Final = "scripted/"
 MAX_CHARS: Final = 253
 CLAUDE_CODE: Final = frozenset({"default", "best", "opus", "sonnet", "haiku", "fable", "opusplan"})
 """Names for which Claude Code's CLI asks a model of its own choice, another with each of its versions."""
+LONG_CONTEXT: Final = "[1m]"
+"""Follows the name of a model for Claude Code that is to have its long context; the API's own name is without it."""
 
 
 class Api(StrEnum):

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.models.config import Models, Refusal
-from agentjobs.models.names import CLAUDE_CODE, SCRIPTED, Api, api_of, canonical, of_pool
+from agentjobs.models.names import CLAUDE_CODE, LONG_CONTEXT, SCRIPTED, Api, api_of, canonical, of_pool
 
 
 def named_models(spec: AgentJobSpec, aliases: Collection[str] = ()) -> Iterator[tuple[str, str]]:
@@ -32,6 +32,7 @@ def _of_claude_code(model: str | None, aliases: Collection[str]) -> str | None:
     """The canonical name of a model as it is named for Claude Code; None where its CLI chooses."""
     if model is None or model in aliases:
         return model
+    model = model.removesuffix(LONG_CONTEXT)
     if model in CLAUDE_CODE:
         return None
     return canonical(Api.ANTHROPIC, model) if api_of(model) is None and "/" not in model else model

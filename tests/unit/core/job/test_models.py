@@ -33,7 +33,9 @@ def spec_of(agent, **spec):
     ("model", "asked"),
     [
         ("sonnet", set()),
+        ("sonnet[1m]", set()),
         (None, set()),
+        ("claude-opus-5-5[1m]", {"anthropic/claude-opus-5-5"}),
         ("claude-opus-5-5", {"anthropic/claude-opus-5-5"}),
         ("anthropic/claude-opus-5-5", {"anthropic/claude-opus-5-5"}),
         ("team/coder", {"team/coder"}),
