@@ -31,6 +31,9 @@ UNKNOWN_OUTCOME = (
 )
 
 
+MODELS = {"default": "claude-opus-5-5"}
+
+
 def fail(text: str) -> None:
     print(text, file=sys.stderr)
     sys.exit(1)
@@ -49,7 +52,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--max-budget-usd", type=float)
     for flag in ("--allowedTools", "--disallowedTools", "--add-dir"):
         parser.add_argument(flag, nargs="+", default=[])
-    return parser.parse_args()
+    given = parser.parse_args()
+    given.model = MODELS.get(given.model, given.model)
+    return given
 
 
 def emit(event: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agentjobs.models.names import CLAUDE_CODE
+from agentjobs.models.names import CLAUDE_CODE, LONG_CONTEXT
 from agentjobs_runner.claude_code.prompt import DEFAULT_APPEND
 from agentjobs_runner.endings import config_invalid
 
@@ -24,8 +24,8 @@ MODES: Final = {
 """The CLI's words for `permissionMode`; its own default goes unsaid."""
 WAITING: Final = ("ScheduleWakeup", "Monitor", "CronCreate", "Workflow", "SendMessage")
 """Tools that keep the process waiting for something, which a job pays for."""
-LONG_CONTEXT: Final = "[1m]"
-"""Follows a model's name to ask for its long context."""
+OWN_MODEL: Final = "default"
+"""The model that the CLI asks where a job names none."""
 
 # Linux takes at most 128 KiB for one argument, with the zero at its end.
 _ARGUMENT_BYTES: Final = 128 * 1024 - 1
@@ -103,9 +103,9 @@ class Asked:
         """
         agent: Mapping[str, Any] = spec.get("agent") or {}
         given: Mapping[str, Any] = agent.get("claudeCode") or {}
-        model = str(agent.get("model") or "").removeprefix("anthropic/")
+        model = str(agent.get("model") or OWN_MODEL).removeprefix("anthropic/")
         if not model or model.startswith("-"):
-            raise config_invalid("agent.model is missing; name a model of Anthropic, e.g. sonnet")
+            raise config_invalid(f"agent.model {model!r} is no model; name one of Anthropic, e.g. sonnet")
         mode = str(given.get("permissionMode") or "Default")
         if mode not in MODES:
             raise config_invalid(f"agent.claudeCode.permissionMode: this runner has no {mode!r}")

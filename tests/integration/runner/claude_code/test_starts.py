@@ -121,3 +121,12 @@ def test_without_a_proxy_the_budget_of_model_calls_is_counted_here(job):
     run = one.start(attempt={"budget": budget}).wait()
 
     assert run.verdict == ("Fail", "BudgetExceeded"), run.err
+
+
+def test_a_job_that_names_no_model_has_the_one_of_the_cli(job):
+    one = job({"text": "All is well."})
+
+    run = one.start(spec={"agent": {"claudeCode": {}}}).wait()
+
+    assert run.verdict[0] == "Succeed", run.err
+    assert one.api.requests[-1].body["model"].startswith("claude-")

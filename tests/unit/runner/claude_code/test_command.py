@@ -157,8 +157,13 @@ def test_a_rule_for_tools_that_is_a_flag_is_refused(field):
     assert field in refused(**{field: ["--dangerously-skip-permissions"]})
 
 
-@pytest.mark.parametrize("model", ["", None, "--bare"])
-def test_a_job_without_a_model_is_refused(model):
+@pytest.mark.parametrize("model", ["", None])
+def test_a_job_without_a_model_has_the_one_of_the_cli(model):
+    assert after(command(model=model).argv, "--model") == ("default",)
+
+
+@pytest.mark.parametrize("model", ["anthropic/", "--bare"])
+def test_what_is_no_model_is_refused(model):
     assert "agent.model" in refused(model=model)
 
 
