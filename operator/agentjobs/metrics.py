@@ -24,7 +24,7 @@ OUTCOMES: Final = frozenset({"ok", "unavailable", "refused"})
 TABLES: Final = frozenset(
     {
         *("jobs", "starts", "transitions", "events", "steps", "results", "notifications", "sent_notifications"),
-        *("sessions", "turns", "artifacts", "states", "artifact_chunks"),
+        *("sessions", "turns", "artifacts", "states", "artifact_chunks", "kept_files", "kept_parts"),
         *("model_calls", "contents", "model_usage", "queue_spend", "queue_starts"),
         *("limit_slices", "limit_running", "closed_keys", "exhausted_models", "proxies"),
     }

@@ -137,7 +137,7 @@ def test_every_kind_that_the_operator_may_write_is_counted_by_its_name(metrics):
         metrics.api_write("PATCH", kind, 200)
 
     agents = {"AgentJob", "AgentSchedule", "AgentQueue", "AgentTemplate"}
-    assert agents | {"Pod", "NetworkPolicy", "Event", "Lease"} == written
+    assert agents | {"Pod", "PersistentVolumeClaim", "NetworkPolicy", "Event", "Lease"} == written
     assert all(value(metrics, "agentjobs_api_writes_total", verb="PATCH", kind=kind) == 1 for kind in written)
 
 
