@@ -256,6 +256,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
         variables = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
+            "TMPDIR": str(folder),
             "PYTHONPATH": f"{folder}:{Path(__file__).parents[3]}",
             "PYTHONUNBUFFERED": "1",
             contract.ENV_GATEWAY_URL: gateway.url,
