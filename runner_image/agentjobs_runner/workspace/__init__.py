@@ -6,7 +6,7 @@ Runs as containers of their own (`python -m agentjobs_runner.workspace clone|pub
     container    a container of ours, from its first request to its last
     clone        what the one before the agent does
     remote       the repository                   cache        one that outlives pods
-    locks        what a killed git leaves
+    locks        what a killed git leaves        folders       that an agent may have filled
     start        the files in the runner          saved        what an agent changed, kept for later starts
     saving_journal   keeps it before a step is recorded
 

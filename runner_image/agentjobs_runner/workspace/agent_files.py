@@ -13,6 +13,8 @@ from typing import Final
 
 MAX_FILES: Final = 1_000_000
 _MAX_LEFT_OUT: Final = 100
+# What Git opens without looking first what it is.
+_READ: Final = (b".gitignore", b".gitattributes")
 # What HFS+ passes over in names, so that `.g\u200cit` would be `.git` there.
 _UNSEEN: Final = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
 
@@ -35,6 +37,14 @@ class TooMany(Exception):
     """There are more files than `MAX_FILES`."""
 
 
+class Waits(Exception):
+    """A pipe is in the place of a file that Git reads for itself."""
+
+    def __init__(self, path: bytes) -> None:
+        super().__init__(path)
+        self.path = path
+
+
 def files_of(tree: Path, tracked: Iterable[bytes], submodules: frozenset[bytes]) -> Found:
     """Return the files below `tree`, which is a folder itself.
 
@@ -45,6 +55,7 @@ def files_of(tree: Path, tracked: Iterable[bytes], submodules: frozenset[bytes])
 
     Raises:
         TooMany: there are too many.
+        Waits: Git would not end.
         OSError: a folder cannot be read.
     """
     known = {parent for path in tracked for parent in _parents(path)}
@@ -63,6 +74,8 @@ def files_of(tree: Path, tracked: Iterable[bytes], submodules: frozenset[bytes])
                         found.leave(path)
                     continue
                 mode = entry.stat(follow_symlinks=False).st_mode
+                if name in _READ and stat.S_ISFIFO(mode):
+                    raise Waits(path)
                 if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
                     found.paths.append(path)
                 elif not stat.S_ISDIR(mode) or (path not in known and _is_repository(b"/".join((root, path)))):

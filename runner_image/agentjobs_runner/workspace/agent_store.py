@@ -31,14 +31,6 @@ _UNFINISHED: Final = {
 }
 
 
-def is_folder(path: Path) -> bool:
-    """Whether a path is a folder itself, and no link to one."""
-    try:
-        return stat.S_ISDIR(path.lstat().st_mode)
-    except OSError:
-        return False
-
-
 def head_of(tree: Path) -> str | None:
     """Return the commit that HEAD of the agent's repository names; None where it names none."""
     with _opened(tree, ".git") as folder:

@@ -6,7 +6,6 @@ fetched goes into new ones, and a checkout takes its place by one rename when it
 
 import json
 import os
-import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from agentjobs_runner.workspace.cache import Cache
 from agentjobs_runner.workspace.container import Ended, Task, done
 from agentjobs_runner.workspace.credentials import Credentials, is_ssh
 from agentjobs_runner.workspace.failures import GitFailed, Kind
+from agentjobs_runner.workspace.folders import is_folder, remove
 from agentjobs_runner.workspace.git import Git
 from agentjobs_runner.workspace.locks import remove_stale
 from agentjobs_runner.workspace.remote import Remote, Tip, make
@@ -66,11 +66,7 @@ class Clone:
         """Make the checkout, and return what it begins from."""
         self._clean()
         pinned = Base.load(self._kept.read(BASE_FILE), self._settings)
-        exists = _is_folder(self._place.tree)
-        if exists and not self._settings.named:
-            # Of this pod before its sandbox was made anew: later starts begin from what is kept, as this one does.
-            shutil.rmtree(self._place.tree)
-            exists = False
+        exists = self._exists()
         if exists:
             self._check_origin()
             remove_stale(self._place.tree / ".git")
@@ -81,6 +77,23 @@ class Clone:
         if base != pinned:
             self._kept.write(BASE_FILE, base.dump())
         return base
+
+    def _exists(self) -> bool:
+        """Whether a worktree of before is there.
+
+        Raises:
+            GitFailed: Missing where something else is in its place, which every job of it would find again.
+        """
+        tree = self._place.tree
+        if not os.path.lexists(tree):
+            return False
+        if not self._settings.named:
+            # Of this pod before its sandbox was made anew: later starts begin from what is kept, as this one does.
+            remove(tree)
+            return False
+        if not is_folder(tree):
+            raise GitFailed(Kind.MISSING, "the worktree is no folder any more; delete its claim, or use another name")
+        return True
 
     def _pinned(self, pinned: Base | None, tip: Tip, exists: bool) -> Base | None:
         """Check out what the run began from; None where there is nothing, or the repository has it no more."""
@@ -136,6 +149,13 @@ class Clone:
         begun.rename(self._place.tree)
 
     def _fetch(self, repository: Path, tip: Tip, cache: Cache | None) -> None:
+        self._get(repository, tip, cache)
+        what = self._git.run(f"--git-dir={repository}", "cat-file", "-t", tip.commit).decode().strip()
+        if what != "commit":
+            told = self._settings.ref or "HEAD"
+            raise GitFailed(Kind.MISSING, f"{told!r:.260} is no commit of the repository but a {what}")
+
+    def _get(self, repository: Path, tip: Tip, cache: Cache | None) -> None:
         depth = self._settings.depth
         if cache is not None:
             try:
@@ -164,17 +184,14 @@ class Clone:
     def _clean(self) -> None:
         """Make the folder that is ours, without what an agent or a start that was killed left in its place."""
         ours = self._place.ours
-        if not _is_folder(ours):
+        if not is_folder(ours):
             with suppress(FileNotFoundError):
                 ours.unlink()
             ours.mkdir(parents=True)
         for entry in ours.iterdir():
             if entry in (self._place.origin, self._place.published) and stat.S_ISREG(entry.lstat().st_mode):
                 continue
-            if _is_folder(entry):
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+            remove(entry)
 
     def _check_origin(self) -> None:
         """Refuse a worktree of another repository. Nothing of its configuration is read but this line.
@@ -183,7 +200,7 @@ class Clone:
             GitFailed: Missing.
         """
         config = self._place.tree / ".git/config"
-        if not _is_folder(config.parent):
+        if not is_folder(config.parent):
             raise GitFailed(
                 Kind.MISSING, "the worktree is no repository any more; delete its claim, or use another name"
             )
@@ -215,11 +232,3 @@ def _configuration(url: str, branch: str) -> list[tuple[str, str]]:
             (f"branch.{branch}.merge", f"refs/heads/{branch}"),
         ]
     return found
-
-
-def _is_folder(path: Path) -> bool:
-    """Whether a path is a folder itself, and no link to one."""
-    try:
-        return stat.S_ISDIR(path.lstat().st_mode)
-    except OSError:
-        return False

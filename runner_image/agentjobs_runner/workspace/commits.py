@@ -15,9 +15,10 @@ from typing import Final
 
 from agentjobs_runner.log import logger
 from agentjobs_runner.workspace import agent_store
-from agentjobs_runner.workspace.agent_files import Found, TooMany, files_of
+from agentjobs_runner.workspace.agent_files import Found, TooMany, Waits, files_of
 from agentjobs_runner.workspace.destination import BASE, Repository
 from agentjobs_runner.workspace.failures import GitFailed, Kind
+from agentjobs_runner.workspace.folders import is_folder
 from agentjobs_runner.workspace.refusals import of_git, refused
 
 AUTHOR: Final = "AgentJobs"
@@ -58,7 +59,7 @@ def changes(repository: Repository, tree: Path, message: str, *, strict: bool = 
     Raises:
         StartEnded: it cannot be published.
     """
-    if not agent_store.is_folder(tree):
+    if not is_folder(tree):
         raise refused("the checkout is gone: in its place is no folder")
     if (what := agent_store.unfinished(tree)) is not None:
         raise refused(f"the agent left {what} unfinished, so its files are not what it meant; nothing was published")
@@ -119,7 +120,8 @@ def _tree_of(
 ) -> tuple[str, tuple[bytes, ...]]:
     """Write the agent's files, as they would be committed on `on`; return the tree, and what was left out."""
     index = repository.folder / "index-of-files"
-    index.unlink(missing_ok=True)
+    for left in (index, index.with_suffix(".lock")):  # by a git that took too long
+        left.unlink(missing_ok=True)
     places = {**variables, "GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(tree)}
     repository.run("read-tree", on, variables=places)
     listed = repository.run("ls-files", "--stage", "-z", variables=places).split(b"\0")
@@ -149,6 +151,8 @@ def _walked(tree: Path, tracked: Mapping[bytes, bytes], submodules: frozenset[by
         return files_of(tree, tracked, submodules)
     except TooMany as error:
         raise refused("the checkout has more than a million files; nothing was published") from error
+    except Waits as error:
+        raise refused(f"{os.fsdecode(error.path)!r:.200} is a pipe, for which git would wait") from error
     except OSError as error:
         name = os.fsdecode(error.filename or b"").removeprefix(f"{tree}/")
         raise refused(f"a folder of the checkout cannot be read: {name!r:.200}: {error.strerror}") from error
@@ -222,7 +226,7 @@ def line_of(repository: Repository, tree: Path, most: int) -> list[str]:
     found: list[str] = []
     with tempfile.TemporaryDirectory(dir=repository.folder) as folder:
         store = Path(folder) / "objects"
-        if not agent_store.is_folder(tree) or not agent_store.link_objects(tree, store):
+        if not is_folder(tree) or not agent_store.link_objects(tree, store):
             return found
         commit = agent_store.head_of(tree)
         while commit is not None and len(found) < most and commit not in found:

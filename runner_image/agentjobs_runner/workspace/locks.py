@@ -11,13 +11,18 @@ _UNDER_WAY: Final = ("tmp_pack_", "tmp_idx_", "tmp_rev_", "tmp_obj_", ".tmp-")
 def remove_stale(repository: Path) -> None:
     """Remove lock files and unfinished objects from a repository that no git uses. Follows no link.
 
-    No ref of Git ends in `.lock`, and loose objects are named by digits.
+    No ref of Git ends in `.lock`, and loose objects are named by digits. Folders that cannot be read, or are deeper
+    than a path may be, are passed over.
     """
-    with suppress(OSError):
-        for _, folders, files, descriptor in os.fwalk(repository, follow_symlinks=False):
-            # Loose objects: too many to look through for nothing.
-            folders[:] = [name for name in folders if len(name) != 2]
-            for name in files:
-                if name.endswith(".lock") or name.startswith(_UNDER_WAY):
+    waiting = [repository]
+    while waiting:
+        folder = waiting.pop()
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    # Loose objects: too many to look through for nothing.
+                    if folder.name != "objects" or len(entry.name) != 2:
+                        waiting.append(folder / entry.name)
+                elif entry.name.endswith(".lock") or entry.name.startswith(_UNDER_WAY):
                     with suppress(OSError):
-                        os.unlink(name, dir_fd=descriptor)
+                        (folder / entry.name).unlink()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from agentjobs_runner.log import logger
-from agentjobs_runner.workspace.agent_store import is_folder
+from agentjobs_runner.workspace.folders import is_folder
 from agentjobs_runner.workspace.settings import Place, is_commit
 
 

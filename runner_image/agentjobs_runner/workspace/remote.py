@@ -43,7 +43,7 @@ class Remote:
         listed, head = self._listed(names)
         if ref is None:
             if "HEAD" not in listed:
-                raise GitFailed(Kind.MISSING, "the repository has no commit yet")
+                raise GitFailed(Kind.MISSING, "the repository has no commit yet, or its address is that of a page")
             branch = head.removeprefix(_HEADS) if head.startswith(_HEADS) else ""
             return Tip(listed["HEAD"], branch if is_branch(branch) else "", shown=True)
         for name in names:

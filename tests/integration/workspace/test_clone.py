@@ -104,6 +104,15 @@ def test_a_ref_that_is_not_there_is_missing(repositories, http, start, ref):
     assert kind_of(start, f"{http.url}/shop.git", ref=ref) is Kind.MISSING
 
 
+@pytest.mark.parametrize("what", ["HEAD^{tree}", "HEAD:README.md"])
+def test_a_tag_that_is_no_commit_is_missing(repositories, http, start, tmp_path, what):
+    repositories.make("shop")
+    git("tag", "v1", git("rev-parse", what, cwd=repositories.root / "shop.git"), cwd=repositories.root / "shop.git")
+
+    assert kind_of(start, f"{http.url}/shop.git", ref="v1") is Kind.MISSING
+    assert kind_of(start, f"{http.url}/shop.git", ref="v1", cache=tmp_path / "cache") is Kind.MISSING
+
+
 def test_a_repository_without_a_commit_is_missing(repositories, http, start):
     git("init", "-q", "--bare", str(repositories.root / "empty.git"))
 
@@ -350,6 +359,21 @@ class TestNamed:
 
         assert kind_of(start, f"{http.url}/shop.git", named=True, root=tree.parent) is Kind.MISSING
 
+    @pytest.mark.parametrize("left", ["a link", "a broken link", "a file", "a pipe"])
+    def test_something_else_in_its_place_is_refused(self, repositories, http, start, kept, left):
+        repositories.make("shop")
+        tree = start(f"{http.url}/shop.git", named=True)
+        kept.content.clear()
+        shutil.rmtree(tree)
+        if left == "a file":
+            tree.write_text("x")
+        elif left == "a pipe":
+            os.mkfifo(tree)
+        else:
+            tree.symlink_to("/" if left == "a link" else "/nonexistent")
+
+        assert kind_of(start, f"{http.url}/shop.git", named=True, root=tree.parent) is Kind.MISSING
+
     def test_nothing_in_it_runs_where_the_credentials_are(self, repositories, http, start, kept, tmp_path):
         repositories.make("shop")
         tree = start(f"{http.url}/shop.git", named=True)
@@ -372,12 +396,15 @@ class TestNamed:
         repositories.make("shop")
         tree = start(f"{http.url}/shop.git", named=True)
         kept.content.clear()
-        for name in ("index.lock", "HEAD.lock", "refs/heads/main.lock", "objects/pack/tmp_pack_x"):
+        left = ("index.lock", "HEAD.lock", "refs/heads/main.lock", "objects/pack/tmp_pack_x")
+        for name in (*left, "refs/heads/ai/next.lock", "modules/ui/index.lock"):
+            (tree / ".git" / name).parent.mkdir(parents=True, exist_ok=True)
             (tree / ".git" / name).write_text("")
 
         start(f"{http.url}/shop.git", named=True, root=tree.parent)
 
-        assert git("checkout", "-q", "-b", "next", cwd=tree) == ""
+        assert git("checkout", "-q", "-b", "ai/next", cwd=tree) == ""
+        assert not list(tree.rglob("*.lock"))
         assert not list(tree.rglob("tmp_pack_*"))
 
     def test_a_folder_that_is_a_link_is_not_followed(self, repositories, http, start, tmp_path):
@@ -418,6 +445,17 @@ def test_what_a_killed_clone_left_is_begun_anew(repositories, http, start, kept,
     tree = start(f"{http.url}/shop.git", root=root, named=True)
 
     assert number > 5
+    assert git("status", "--porcelain", cwd=tree) == ""
+
+
+def test_a_link_in_place_of_an_ephemeral_checkout_is_not_followed(repositories, http, start, tmp_path):
+    repositories.make("shop")
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "volume/tree").symlink_to(tmp_path / "nowhere")
+
+    tree = start(f"{http.url}/shop.git", root=tmp_path / "volume")
+
+    assert not tree.is_symlink()
     assert git("status", "--porcelain", cwd=tree) == ""
 
 

@@ -23,6 +23,25 @@ def test_an_untouched_checkout_is_no_change(site):
     assert made(site)[1] is None
 
 
+@pytest.mark.parametrize("place", [".gitignore", ".gitattributes", "b/.gitignore"])
+def test_a_pipe_that_git_would_read_is_not_waited_for(site, place):
+    (site.tree / place).unlink(missing_ok=True)
+    os.mkfifo(site.tree / place)
+
+    with pytest.raises(StartEnded) as ended:
+        made(site)
+
+    assert (ended.value.ending.reason, place in ended.value.ending.message) == ("PublishRefused", True)
+
+
+def test_the_lock_of_a_git_that_took_too_long_is_gone(site):
+    (site.tree / "new.txt").write_text("new\n")
+    ours = site.ours()
+    (ours.folder / "index-of-files.lock").write_text("")
+
+    assert commits.changes(ours, site.tree, "Do it\n").kept
+
+
 def test_what_is_not_committed_becomes_one_commit_on_the_base(site):
     (site.tree / "new.txt").write_text("new\n")
     (site.tree / "a.txt").unlink()
