@@ -151,7 +151,7 @@ class _Container:
                 said = journal_unavailable(f"the gateway cannot be reached: {message}")
                 return self._leave(Ended(said), attempt["uid"])
             case signal.Signals():
-                said = interrupted(f"told to stop by {message.name} before the files were ready")
+                said = interrupted(f"told to stop by {message.name} before it was done")
                 return self._leave(Ended(said), attempt["uid"])
 
     def _work(self, work: Work, task: Task) -> None:

@@ -39,8 +39,8 @@ _SIGNS: Final[tuple[tuple[Kind, str], ...]] = (
         Kind.REFUSED,
         (
             r"authentication failed|could not read (username|password)|invalid credentials|permission denied \(|"
-            r"access denied|host key verification failed|returned error: 40[13]\b|transport '.*' not allowed|"
-            r"protocol '.*' is not allowed|load key|returned error: 30\d|unable to update url base from redirection|"
+            r"access denied|host key verification failed|returned error: (30\d|40[1237]|413|451)\b|load key|"
+            r"transport '.*' not allowed|protocol '.*' is not allowed|unable to update url base from redirection|"
             r"certificate|no matching host key"
         ),
     ),
@@ -50,7 +50,8 @@ _SIGNS: Final[tuple[tuple[Kind, str], ...]] = (
             r"returned error: (5\d\d|429|408)|could not resolve (host|proxy)|name or service not known|"
             r"connection refused|temporary failure in name resolution|failed to connect|couldn't connect|"
             r"connection (was )?(reset|closed|timed out)|timed out|operation too slow|"
-            r"network is unreachable|no route to host|gnutls|\bssl_\w+|\btls\b"
+            r"network is unreachable|no route to host|gnutls|\bssl_\w+|\btls\b|empty reply from server|"
+            r"transfer closed|not closed cleanly"
         ),
     ),
     (
@@ -58,7 +59,10 @@ _SIGNS: Final[tuple[tuple[Kind, str], ...]] = (
         (
             r"not our ref|couldn't find remote ref|remote branch .* not found|repository .*not found|"
             r"repository not found|does not appear to be a git repository|does not exist|no such remote|"
-            r"returned error: 404"
+            r"returned error: (404|410)\b|"
+            # What a repository says of its submodules, which stays so.
+            r"no url found for submodule|bad config line|invalid value for 'submodule|did not contain|"
+            r"strange (hostname|pathname) .* blocked|not a valid branch name"
         ),
     ),
     (
@@ -71,13 +75,22 @@ _SIGNS: Final[tuple[tuple[Kind, str], ...]] = (
 )
 _PATTERNS: Final = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in _SIGNS)
 _MAX_CHARS: Final = 400
+# A repository may be called `tls`, and a branch too.
+_NAMES: Final = re.compile(r"'[^'\n]*/[^'\n]*'|^To .*$|\S+ -> \S+", re.MULTILINE)
+# Where Git tells why: of a push, in the line of its branch.
+_TELLING: Final = ("fatal:", "error:", "remote:", "! [")
+# Hosts redirect from the names that a repository had, and where an address lacks its `.git`.
+_MOVED: Final = re.compile(r"returned error: 30\d")
+_CURE: Final = "; the host says that it is elsewhere: use the address that a browser ends at, with .git at its end"
+_LOGIN: Final = re.compile(r"(?<=://)[^/\s'\"@]*@")
 _NOISE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def kind_of(said: str) -> Kind:
     """Return what Git's standard error, in English, says went wrong."""
+    plain = _NAMES.sub("", said)
     for kind, pattern in _PATTERNS:
-        if pattern.search(said):
+        if pattern.search(plain):
             return kind
     return Kind.BROKEN
 
@@ -85,6 +98,8 @@ def kind_of(said: str) -> Kind:
 def in_short(said: str) -> str:
     """Return the lines of Git's standard error that tell why, as one line."""
     lines = [_NOISE.sub("", line).strip() for line in said.replace("\r", "\n").splitlines()]
-    telling = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))] or lines
-    text = "; ".join(line for line in telling if line)
-    return text if len(text) <= _MAX_CHARS else text[: _MAX_CHARS - 1] + "…"
+    telling = [line for line in lines if line.startswith(_TELLING)] or lines
+    # What recurses says all twice. An address in a repository may have a login in it.
+    text = _LOGIN.sub("", "; ".join(dict.fromkeys(line for line in telling if line)))
+    text = text if len(text) <= _MAX_CHARS else text[: _MAX_CHARS - 1] + "…"
+    return text + _CURE if _MOVED.search(text) else text

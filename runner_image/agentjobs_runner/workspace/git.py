@@ -202,8 +202,13 @@ def _parts(pair: tuple[str, str]) -> tuple[tuple[str, str], tuple[str, str]]:
 
 def _named(arguments: Sequence[str | bytes | Path]) -> str:
     """The command that arguments begin with: the rest may be of the agent's making, and long."""
-    words = [str(word) for word in arguments if not isinstance(word, bytes)]
-    return next((word for word in words if not word.startswith("-")), "")
+    words = iter(arguments)
+    for word in words:
+        if word == "-c":
+            next(words, None)  # its value
+        elif isinstance(word, str) and not word.startswith("-"):
+            return word
+    return ""
 
 
 def _talk(process: "subprocess.Popen[bytes]", given: bytes | None, until: float) -> tuple[bytes, bytes]:

@@ -7,7 +7,7 @@ spec's. Dying at any place loses nothing: the next start finds at the host what 
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -123,7 +123,8 @@ class _Publishing:
                 published["pullRequest"] = self._request(self._host, refs)
             except StartEnded as ended:
                 # The branch is there, whatever becomes of the request.
-                return Ended(ended.ending, published)
+                said = f"{ended.ending.message}; the branch {published['branch']} is pushed, at {commit[:12]}"
+                return Ended(replace(ended.ending, message=said), published)
         return Ended(Ending(Verdict.SUCCEED, PUBLISHED, _told(change)), published)
 
     def _host_of(self, publish: Publish) -> hosts.Host:

@@ -168,6 +168,13 @@ def test_without_git_in_path_it_says_so(monkeypatch, tmp_path):
     assert kind_of(Git().run, "version") is Kind.ABSENT
 
 
+def test_a_failure_names_the_command_and_nothing_else_of_its_arguments(tmp_path):
+    with pytest.raises(GitFailed) as raised:
+        Git().run("-c", "core.fileMode=false", "--git-dir", tmp_path, b"\xff", "nothing", "secret")
+
+    assert raised.value.message.startswith("git nothing: ")
+
+
 def test_ssh_reads_with_the_key_of_the_secret(repositories, ssh):
     work = repositories.make("shop")
     url = ssh.url(repositories.root / "shop.git")
