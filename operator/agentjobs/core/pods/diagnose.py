@@ -193,7 +193,7 @@ def _container(pod: Pod) -> str:
 
 def _outgrew_its_workspace(pod: Pod) -> bool:
     """Whether the kubelet evicted a pod for its own files: no node is to blame, and a next start may do the same."""
-    return pod.reason == "Evicted" and f'EmptyDir volume "{WORKSPACE_VOLUMES[0]}"' in pod.message
+    return pod.reason == "Evicted" and any(f'EmptyDir volume "{name}"' in pod.message for name in WORKSPACE_VOLUMES)
 
 
 def _outgrown(pod: Pod) -> Ending:

@@ -62,7 +62,8 @@ def workspace_volumes(workspace: Workspace | None, defaults: PodDefaults) -> lis
         return []
     claim = worktree_claim(workspace)
     files = {"persistentVolumeClaim": {"claimName": claim}} if claim else {"emptyDir": {"sizeLimit": workspace.size}}
-    volumes = [{"name": WORKSPACE_VOLUME, **files}, {"name": TMP_VOLUME, "emptyDir": {}}]
+    # A copy of what changed, and of the past that it goes on from: a server that never stops may not fill the node.
+    volumes = [{"name": WORKSPACE_VOLUME, **files}, {"name": TMP_VOLUME, "emptyDir": {"sizeLimit": workspace.size}}]
     volumes += _secret(READ_VOLUME, workspace.git.secret_ref)
     if workspace.publishes:
         volumes += _secret(WRITE_VOLUME, workspace.publish.secret_ref)

@@ -1,6 +1,7 @@
 """How pods really end: statuses recorded on a Kubernetes 1.36 kubelet with containerd, one file a case."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,14 @@ def test_what_was_published_is_told_by_the_container_that_did():
 
 def test_an_agent_that_fills_its_workspace_is_told_which_field_to_raise():
     assert "workspace.size" in diagnose(recorded("stages-workspace-full")).message
+
+
+def test_a_pod_whose_own_tmp_is_full_is_charged_too():
+    pod = recorded("stages-workspace-full")
+
+    ended = diagnose(replace(pod, message=pod.message.replace('"workspace"', '"publish-tmp"')))
+
+    assert (ended.reason, ended.infra, "publish-tmp" in ended.message) == ("Evicted", False, True)
 
 
 def test_a_pod_on_a_lost_node_still_looks_as_if_it_ran():
