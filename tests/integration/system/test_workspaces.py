@@ -8,7 +8,7 @@ import pytest_asyncio
 from tests.githosts import PATH, TOKEN, GitHost
 
 from agentjobs.cli.app import run
-from devcluster.client import PODS
+from devcluster.client import PODS, SECRETS
 from tests import gitservers
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("coding-agents")]
@@ -32,7 +32,9 @@ async def shop(coding):
     (coding.site.root / "team").mkdir()
     coding.repositories.make(PATH, {"README.md": "hello\n"})
     await coding.secret("git", username=gitservers.USER, password=gitservers.PASSWORD)
-    return coding.site.root / f"{PATH}.git"
+    yield coding.site.root / f"{PATH}.git"
+    # On a real cluster all tests share a namespace.
+    await coding.delete(SECRETS, "git")
 
 
 def bash(command):
