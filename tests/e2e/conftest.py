@@ -24,6 +24,8 @@ from typing import Any, ClassVar
 import pytest
 import yaml
 
+from . import coding
+from .gitserver import GitServer
 from .outside import Outside
 
 ROOT = Path(__file__).parents[2]
@@ -373,9 +375,10 @@ def denied(folder: Path) -> list[str]:
 
 @dataclass
 class Provider:
-    """A provider of models within the cluster: tests/modelproviders.py in a pod, in a namespace of its own.
+    """Providers of models within the cluster, in one pod, in a namespace of its own.
 
-    It answers at once, and after 15 seconds what is asked with the words `Take your time`.
+    `address` is tests/modelproviders.py: it answers at once, and after 15 seconds what is asked with the words `Take
+    your time`. `anthropic` is tests/fakeanthropic.py, with the script that the prompt brings (`coding.prompt`).
     """
 
     kubectl: Kubectl
@@ -387,14 +390,19 @@ class Provider:
     def address(self) -> str:
         return f"models.{self.namespace}.svc:8000"
 
+    @property
+    def anthropic(self) -> str:
+        return f"models.{self.namespace}.svc:{coding.PORT}"
+
     def seen(self) -> list[Object]:
-        """What was asked of it: `key` and `body`, oldest first."""
+        """What was asked of them: `key` and `body`, those of Anthropic last, each oldest first."""
         told = self.kubectl("exec", "models", "--", "python", "-c", _SEEN, namespace=self.namespace)
         asked: list[Object] = json.loads(told)
         return asked
 
     def start(self) -> None:
-        files = {"modelproviders.py": (ROOT / "tests" / "modelproviders.py").read_text(), "serve.py": _SERVE}
+        fakes = (ROOT / "tests" / "modelproviders.py", ROOT / "tests" / "fakeanthropic.py", Path(coding.__file__))
+        files = {**{path.name: path.read_text() for path in fakes}, "serve.py": _SERVE}
         container = {
             "name": "models",
             "image": f"{REPOSITORY}/agentjobs-operator:{TAG}",
@@ -404,7 +412,8 @@ class Provider:
             "volumeMounts": [{"name": "fake", "mountPath": "/fake"}],
         }
         spec = {"containers": [container], "volumes": [{"name": "fake", "configMap": {"name": "fake"}}]}
-        service = {"selector": {"app": "models"}, "ports": [{"port": 8000}]}
+        ports = [{"name": f"port-{port}", "port": port} for port in (8000, coding.PORT)]
+        service = {"selector": {"app": "models"}, "ports": ports}
         labels = {"app": "models"}
         for body in (
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}},
@@ -419,15 +428,20 @@ class Provider:
 
 
 _SERVE = """
+import json
+import coding
 from aiohttp import web
 from modelproviders import Answer, FakeProviders
 
 fake = FakeProviders()
 fake.choose = lambda seen: Answer(delay=15.0) if b"Take your time" in seen.body else None
 app = fake.app()
+anthropic = coding.serve()
 
 async def seen(_):
-    return web.json_response([{"key": one.key, "body": one.body.decode("utf-8", "replace")} for one in fake.seen])
+    asked = [{"key": one.key, "body": one.body.decode("utf-8", "replace")} for one in fake.seen]
+    more = [{"key": one.headers.get("x-api-key"), "body": json.dumps(one.body)} for one in anthropic.requests]
+    return web.json_response(asked + more)
 
 app.router.add_get("/seen", seen)
 web.run_app(app, port=8000)
@@ -455,9 +469,11 @@ def chart_values() -> Object:
     """What the session installs the chart with."""
     small = {"requests": {"cpu": "10m", "memory": "64Mi"}}
     key = {"name": "main", "secretKeyRef": {"name": "models", "key": "gemini"}}
-    base = f"http://models.{RELEASE_NAMESPACE}-provider.svc:8000/gemini"
+    base = f"http://models.{RELEASE_NAMESPACE}-provider.svc"
+    gemini = {"name": "gemini", "kind": "Gemini", "baseUrl": f"{base}:8000/gemini", "keys": [key]}
+    anthropic = {"name": "anthropic", "kind": "Anthropic", "baseUrl": f"{base}:{coding.PORT}", "keys": [key]}
     return {
-        "models": {"providers": [{"name": "gemini", "kind": "Gemini", "baseUrl": base, "keys": [key]}]},
+        "models": {"providers": [gemini, anthropic]},
         "image": {"repository": f"{REPOSITORY}/agentjobs-operator", "tag": TAG, "pullPolicy": PULL_POLICY},
         "runner": {
             # A user's image: the runner with the examples' modules in it.
@@ -645,6 +661,14 @@ def apply_in(kubectl: Kubectl, namespace: str, *what: Object | Path) -> None:
     for one in what:
         text = one.read_text() if isinstance(one, Path) else json.dumps(one)
         kubectl("apply", "-f", "-", namespace=namespace, stdin=text)
+
+
+@pytest.fixture
+def repository(kubectl: Kubectl, namespace: str, apply: Callable[..., None]) -> GitServer:
+    """A repository behind a server in the test's namespace."""
+    made = GitServer(kubectl, namespace, f"{REPOSITORY}/agentjobs-runner:{TAG}", PULL_POLICY)
+    made.start(apply)
+    return made
 
 
 class Jobs:

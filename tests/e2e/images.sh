@@ -4,6 +4,7 @@
 #   KIND=name      loads into the nodes of this kind cluster
 #   neither        builds only, with docker or else buildah
 #   TAG=dev  BASE_IMAGE=python:3.11-slim  REPOSITORY=localhost
+#   NODE_IMAGE=image with npm: the CLI of Claude Code comes from there, instead of the tests' stand-in
 # Operator and runner of an earlier commit, which tests/e2e/earlier names, come by the tag TAG-earlier, to upgrade from.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -16,7 +17,7 @@ mkdir -p "$stamps"
 exec 9>"$stamps/lock"
 flock 9
 
-sources=(.dockerignore pyproject.toml constraints.txt README.md LICENSE operator runner_image examples docs/how-to/build-your-own-image.md tests/e2e/agents tests/e2e/images)
+sources=(.dockerignore pyproject.toml constraints.txt README.md LICENSE operator runner_image examples docs/how-to/build-your-own-image.md tests/claudecli.py tests/e2e/agents tests/e2e/images)
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
@@ -60,6 +61,12 @@ make_image agentjobs-operator -f operator/Dockerfile --build-arg "BASE_IMAGE=$ba
 operator=$!
 make_image agentjobs-runner -f runner_image/Dockerfile --build-arg "BASE_IMAGE=$base" .
 make_image agentjobs-postgres -f tests/e2e/images/postgres.Dockerfile --build-arg "BASE_IMAGE=$base" tests/e2e/images
+
+if [ -n "${NODE_IMAGE:-}" ]; then
+  tree="$tree $NODE_IMAGE" make_image agentjobs-claude -f runner_image/Dockerfile --target claude-code --build-arg "BASE_IMAGE=$base" --build-arg "NODE_IMAGE=$NODE_IMAGE" .
+else
+  make_image agentjobs-claude -f tests/e2e/images/claude.Dockerfile --build-arg "RUNNER=$repository/agentjobs-runner:$tag" tests
+fi
 
 # Users' images, by the very Dockerfiles of the documentation, one without and one with packages.
 user_image() { # NAME, which Dockerfile of the page

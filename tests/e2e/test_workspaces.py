@@ -1,69 +1,9 @@
 """Jobs with a workspace: cloned before their agent, published after it, each with credentials that only it sees."""
 
 import json
-from pathlib import Path
 
-import pytest
-
-from .conftest import PULL_POLICY, REPOSITORY, TAG, job_of
-
-GITSERVERS = Path(__file__).parents[1] / "gitservers.py"
-SERVE = """
-import http.server, pathlib, time
-import gitservers
-
-gitservers.ThreadingHTTPServer = lambda _, handler: http.server.ThreadingHTTPServer(("0.0.0.0", 8080), handler)
-root = pathlib.Path("/tmp/root")
-(root / "team").mkdir(parents=True)
-gitservers.Repositories(root).make("team/app", {"README.md": "hello"})
-gitservers.HttpServer(root)
-time.sleep(10**6)
-"""
-SERVICE = {"selector": {"app": "git"}, "ports": [{"port": 8080}]}
-PASSWORD = "pass/word with%odd:signs"
-NOBODY = {
-    "runAsNonRoot": True,
-    "runAsUser": 65532,
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
-
-
-@pytest.fixture
-def repository(kubectl, namespace, apply):
-    """A repository behind a server in the test's namespace; run git there with `repository(*arguments)`."""
-    container = {
-        "name": "git",
-        "image": f"{REPOSITORY}/agentjobs-runner:{TAG}",
-        "imagePullPolicy": PULL_POLICY,
-        "command": ["python", "/serve/serve.py"],
-        "readinessProbe": {"periodSeconds": 1, "tcpSocket": {"port": 8080}},
-        "volumeMounts": [{"name": "serve", "mountPath": "/serve"}],
-        "securityContext": NOBODY,
-    }
-    files = {"serve.py": SERVE, "gitservers.py": GITSERVERS.read_text()}
-    spec = {"containers": [container], "volumes": [{"name": "serve", "configMap": {"name": "serve"}}]}
-    meta = {"name": "git", "labels": {"app": "git"}}
-    secret = {"username": "reader", "password": PASSWORD}
-    apply(
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "serve"}, "data": files},
-        {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": SERVICE},
-        {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec},
-        *(
-            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": secret}
-            for name in ("reader", "writer")
-        ),
-    )
-    kubectl("wait", "pod/git", "--for=condition=Ready", "--timeout=240s", namespace=namespace)
-    return lambda *arguments: kubectl(
-        "exec", "git", "--", "git", "-C", "/tmp/root/team/app.git", *arguments, namespace=namespace
-    )
-
-
-def workspace(namespace, **publish):
-    git = {"url": f"http://git.{namespace}.svc:8080/team/app.git", "ref": "main", "secretRef": {"name": "reader"}}
-    return {"git": git, **({"publish": {"secretRef": {"name": "writer"}, **publish}} if publish else {})}
+from .conftest import job_of
+from .gitserver import PASSWORD, SERVICE
 
 
 def probe(**tries):
@@ -78,7 +18,7 @@ def test_what_an_agent_leaves_is_pushed_by_a_container_that_it_does_not_see(
         key={"do": "hunt", "backwards": PASSWORD[::-1]},
         git={"do": "write", "folders": ["/var/run/agentjobs-git"]},
     )
-    own = workspace(namespace, mode="Branch", branch="agents/$(job.name)")
+    own = repository.workspace(mode="Branch", branch="agents/$(job.name)")
     apply(*job_of("coded", agent=agent, workspace=own))
     status = jobs.finished("coded")
     tried = json.loads(jobs.result("coded"))
@@ -98,7 +38,7 @@ def test_what_an_agent_leaves_is_pushed_by_a_container_that_it_does_not_see(
 
 
 def test_a_repository_that_cannot_be_cloned_ends_its_job_by_its_name(namespace, apply, jobs, repository):
-    own = workspace(namespace)
+    own = repository.workspace()
     own["git"]["ref"] = "nowhere"
     apply(*job_of("lost", agent=probe(mark={"do": "hold", "seconds": 0}), workspace=own))
     status = jobs.finished("lost")
@@ -111,7 +51,7 @@ def test_an_answer_is_published_by_the_start_after_the_one_that_could_not(
     kubectl, namespace, apply, jobs, repository, condition, wait_for
 ):
     agent = probe(mark={"do": "write", "folders": ["/workspace/tree"]}, stay={"do": "hold", "seconds": 10})
-    own = workspace(namespace, mode="Branch", branch="agents/late")
+    own = repository.workspace(mode="Branch", branch="agents/late")
     apply(
         *job_of("late", agent=agent, workspace=own, retry={"maxAttempts": 9, "backoff": {"initial": "3s", "max": "3s"}})
     )
@@ -119,7 +59,7 @@ def test_an_answer_is_published_by_the_start_after_the_one_that_could_not(
     wait_for(lambda: "attempt.started" in kubectl("logs", "late-1", namespace=namespace), "the agent runs")
     kubectl("delete", "service", "git", namespace=namespace)
     jobs.until("late", lambda status: (status.get("starts") or 0) > 1, "a second start")
-    apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "git"}, "spec": SERVICE})
+    apply(SERVICE)
     status = jobs.finished("late")
 
     assert status["phase"] == "Succeeded", status
