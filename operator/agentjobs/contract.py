@@ -648,6 +648,9 @@ class Attempt(TypedDict):
     resolved: Resolved
     result: Result | None
     """Set when the job's result is already final: the runner repeats the verdict Succeed and runs nothing."""
+    undecided: NotRequired[str]
+    """The outcome of an answer that this very start has stored and that is not final, because a rule may let the job
+    run again after it. For the container that publishes; absent where there is none."""
     journal: NotRequired[JournalHead]
     """Absent from gateways of before there was a journal."""
     session: NotRequired[bool]

@@ -72,6 +72,8 @@ class MemoryRunner(MemoryRows):
             journal=head,
             session=self.has_session(uid),
         )
+        if found.result is not None and own.result is None:
+            attempt["undecided"] = found.result["outcome"]
         if budget is not None and budget.dump():
             scope = found.attempt if budget.scope is Scope.ATTEMPT else None
             attempt["budget"] = to_runner(budget, used(usage_of(own, scope, before=start), cost_of(own, scope)))

@@ -85,6 +85,8 @@ class RunnerWrites:
                 journal=head,
                 session=own.has_session,
             )
+            if own.undecided is not None and own.result is None:
+                attempt["undecided"] = own.undecided
             if budget is not None and budget.dump():
                 attempt["budget"] = await _budget(tx, budget, uid=uid, start=start, attempt=row.attempt)
             return attempt

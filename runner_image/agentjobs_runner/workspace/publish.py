@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from agentjobs import contract
-from agentjobs.contract import Published, Result, Verdict
+from agentjobs.contract import Attempt, Published, Result, Verdict
 from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.log import logger
 from agentjobs_runner.workspace import commits, destination, hosts, pull_requests, request_text, search
@@ -68,10 +68,12 @@ def work(task: Task) -> Ended:
         return _nothing("the job publishes nothing")
     try:
         spec, result = attempt["resolved"]["spec"], attempt["result"]
-        if (why := _withheld(spec, result)) is not None:
+        if result is None and "undecided" not in attempt:
+            # Then the agent did not succeed, whatever its exit code and its word say.
+            raise refused("the agent stored no answer, so nothing was published")
+        if (why := _withheld(spec, attempt)) is not None:
             return _nothing(why)
         if result is None:
-            # Then the agent did not succeed, whatever its exit code says.
             raise refused("the job has no final result, so nothing was published")
         with tempfile.TemporaryDirectory(prefix="publish-") as folder:
             return _Publishing(task, settings, publish, result, Path(folder)).run()
@@ -237,12 +239,14 @@ class _Publishing:
         return pull_requests.ask(host, hosts.Wanted(self._publish.branch, base, text.title, text.body, draft))
 
 
-def _withheld(spec: Mapping[str, Any], result: Result | None) -> str | None:
+def _withheld(spec: Mapping[str, Any], attempt: Attempt) -> str | None:
     """Say why an answer is not published that a rule of the job does not take for success."""
     rules = [rule for rule in (spec.get("resultPolicy") or {}).get("rules") or () if rule.get("onOutcomes")]
+    result = attempt["result"]
     if result is None:
-        again = any(rule.get("action") not in _FINAL for rule in rules)
-        return "the answer is not final: a rule of the job may let it run again" if again else None
+        outcome = attempt.get("undecided")
+        again = any(outcome in rule["onOutcomes"] and rule.get("action") not in _FINAL for rule in rules)
+        return f"outcome {outcome!r:.80} is not final: a rule of the job may let it run again" if again else None
     outcome = result.get("outcome")
     for rule in rules:
         if outcome is not None and outcome in rule["onOutcomes"]:

@@ -68,6 +68,11 @@ SELECT
     jobs.resolved #>> '{spec,retry,resume}' AS resume,
     jobs.resolved #>> '{spec,steps,checkpoint}' AS checkpoint,
     results.result::text AS result,
+    (
+        SELECT kept.result ->> 'outcome'
+        FROM agentjobs.starts AS kept
+        WHERE kept.uid = jobs.uid AND kept.start = %(start)s
+    ) AS undecided,
     -- The run that it comes from: what a start does that only ends the job, it does with the files of that run.
     (
         SELECT coalesce(answered.run, answered.start)

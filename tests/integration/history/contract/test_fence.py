@@ -169,6 +169,21 @@ async def test_an_answer_that_a_rule_runs_again_after_binds_no_later_start(gatew
     assert final["text"] == (await operator.final_result(ruled.uid)).answer["text"] == "second"
 
 
+async def test_a_pod_is_told_what_its_own_answer_that_is_not_final_decided(gateway, operator, ruled):
+    before = await gateway.claim(ruled.uid, 1, "pod-a", **ruled.place)
+    await gateway.put_result(ruled.uid, 1, "pod-a", an_answer("first"))
+    own = await gateway.claim(ruled.uid, 1, "pod-a", **ruled.place)
+    await operator.accept(Acceptance(ruled.job(**AGAIN), ruled.start(2)))
+    later = await gateway.claim(ruled.uid, 2, "pod-b", **ruled.place)
+
+    assert ("undecided" in before, own["undecided"], own["result"], "undecided" in later) == (
+        False,
+        "unsure",
+        None,
+        False,
+    )
+
+
 async def test_the_answer_of_the_last_start_is_final_once_the_operator_asks_for_it(gateway, operator, ruled):
     for _ in range(2):
         await gateway.put_result(ruled.uid, 1, "pod-a", an_answer("first"))

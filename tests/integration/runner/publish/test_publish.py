@@ -35,7 +35,7 @@ def pinned(site, commit=None, ref=None):
     return kept
 
 
-def run(site, asked=None, result=None, kept=None, **more):
+def run(site, asked=None, result=None, kept=None, undecided=None, **more):
     """Publish as the container does; return how it ended."""
     attempt = {
         "namespace": "team-a",
@@ -44,6 +44,7 @@ def run(site, asked=None, result=None, kept=None, **more):
         "start": 1,
         "resolved": {"spec": asked or spec(site, **more), "scripts": {}},
         "result": answered() if result is None else result or None,
+        **({} if undecided is None else {"undecided": undecided}),
     }
     return publish.work(Task(attempt, kept or pinned(site), Place(site.tree.parent), site.credentials, None))
 
@@ -279,9 +280,19 @@ def test_an_outcome_is_published_only_where_the_job_takes_it_for_success(site, a
 def test_an_answer_that_may_not_be_final_is_not_published(site):
     change(site)
 
-    ended = run(site, rules=[{"name": "r", "onOutcomes": ["odd"], "action": "Retry"}], result=False)
+    rules = [{"name": "r", "onOutcomes": ["odd"], "action": "Retry"}]
+    ended = run(site, rules=rules, result=False, undecided="odd")
 
     assert (ended.ending.verdict, ended.published["branch"]) == ("Succeed", "")
+
+
+@pytest.mark.parametrize("stored", [None, "other"], ids=["no-answer", "an-outcome-of-no-rule"])
+def test_a_rule_that_may_run_a_job_again_makes_no_success_of_an_answer_that_is_not_there(site, stored):
+    change(site)
+    rules = [{"name": "r", "onOutcomes": ["odd"], "action": "Retry"}]
+    ended = run(site, rules=rules, result=False, undecided=stored)
+
+    assert (ended.ending.verdict, ended.ending.reason) == ("Fail", "PublishRefused")
 
 
 @pytest.mark.parametrize("committed", [0, 2])
