@@ -32,7 +32,7 @@ from agentjobs.core.job.actions import (
     ReportPod,
     StopPod,
 )
-from agentjobs.core.job.end_start import ASK_AGAIN, end_start
+from agentjobs.core.job.end_start import ASK_AGAIN, answered, end_start
 from agentjobs.core.job.following import again, follow
 from agentjobs.core.job.holds import HEAL_AGAIN, HOLDS, next_attempt
 from agentjobs.core.job.observation import Job, Observation
@@ -59,6 +59,8 @@ def decide(seen: Observation, now: datetime) -> Answer:
     if seen.history_available:
         if seen.result is None and _ends_with_a_result(seen.job, answer.action):
             return needs.FinalResult()
+        if isinstance(answer.action, Finish) and seen.job.status.starts > 0:
+            answer = replace(answer, action=answered(seen, answer.action))
         if seen.progress is None and _continues(answer.action):
             return needs.StartProgress(answer.action.record.start)
     if isinstance(answer.action, Keep) and not seen.job.is_observed:

@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from agentjobs.api.conditions import CancelledReason, CompleteReason, Phase, SuspendedReason
 from agentjobs.api.job.spec import AgentJobSpec, Rule
 from agentjobs.api.job.status import AttemptRecord
-from agentjobs.contract import ErrorClass, Verdict, cut
+from agentjobs.contract import MAX_SUMMARY_BYTES, ErrorClass, Result, Verdict, cut
 from agentjobs.core.job import needs
 from agentjobs.core.job.actions import Again, Answer, Decision, EndStart, Finish, Keep, Suspend
 from agentjobs.core.job.budget import after_start
 from agentjobs.core.job.observation import Job, Observation
-from agentjobs.core.job.policy import matching_rule
+from agentjobs.core.job.policy import FINAL_ACTIONS, matching_rule
 from agentjobs.core.job.progress import checkpoint_of
 from agentjobs.core.job.retry import backoff
 from agentjobs.core.pods.diagnose import SNOOZE_DELAY, Ending, stopped
@@ -34,6 +34,7 @@ SUSPENDED = "spec.suspend is true; set it to false and the job continues"
 
 def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, now: datetime) -> Answer:
     """The active start is over: charge it or not, and say what follows; or what has to be known first."""
+    ending = _as_answered(seen, ending)
     was_told = pod is not None and pod.uid == seen.stopped
     ending = stopped(seen.job, ending, seen.stop, was_told=was_told)
     may_continue = (
@@ -60,6 +61,48 @@ def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending:
         ending = _after_steps(seen, ending)
     next_step, charged = _next_step(seen, active, ending, ran, now)
     return _ended(seen, _record(seen, active, pod, ending, charged, now), next_step, ran)
+
+
+def _as_answered(seen: Observation, ending: Ending) -> Ending:
+    """The same ending, as a success where the job is about to end although its final answer is stored.
+
+    Another start would have repeated that answer, but none follows. What a container itself calls the end of the job
+    stays that.
+    """
+    answer = _final_answer(seen) if ending.verdict in (Verdict.RETRY, Verdict.SNOOZE) else None
+    if answer is None:
+        return ending
+    message = f"the answer was stored before this start failed: {ending.reason}: {ending.message}"
+    summary = cut(answer["text"], MAX_SUMMARY_BYTES)
+    return Ending(Verdict.SUCCEED, "", message, summary=summary, outcome=answer.get("outcome"))
+
+
+def answered(seen: Observation, end: Finish) -> Finish:
+    """The same end of a job that waits for its next start, as a success where its final answer is stored."""
+    answer = _final_answer(seen) if end.phase is Phase.FAILED else None
+    if answer is None or any(answer.get("outcome") in rule.on_outcomes for rule in seen.legal_spec.result_policy.rules):
+        return end
+    message = f"the answer was stored by an earlier start: {end.reason}: {end.message}"
+    return Finish(
+        Phase.SUCCEEDED,
+        CompleteReason.RESULT_ACCEPTED,
+        message,
+        cut(answer["text"], MAX_SUMMARY_BYTES),
+        answer.get("outcome"),
+    )
+
+
+def _final_answer(seen: Observation) -> Result | None:
+    """The answer that ends the job by itself, if history was asked and has one; it is asked when a job ends.
+
+    An answer that has to be published first is none yet, and one that a rule may run the job again after is not final.
+    """
+    spec, answer = seen.spec, seen.result.answer if seen.result else None
+    if answer is None or spec is None or (spec.workspace is not None and spec.workspace.publishes):
+        return None
+    outcome = answer.get("outcome")
+    rules = (rule for rule in spec.result_policy.rules if outcome in rule.on_outcomes)
+    return answer if all(rule.action in FINAL_ACTIONS for rule in rules) else None
 
 
 def _as_published(seen: Observation, ending: Ending) -> Ending:

@@ -11,7 +11,8 @@ from agentjobs.contract import Verdict
 from agentjobs.core.pods.diagnose import Ending
 from agentjobs.core.pods.pod import Pod
 
-_FINAL = ("Succeed", "Fail", "Cancel")
+FINAL_ACTIONS = ("Succeed", "Fail", "Cancel")
+"""What a rule does that lets no job run again."""
 
 
 def matching_rule(
@@ -39,7 +40,7 @@ def may_run_again(policy: Mapping[str, Any], outcome: str) -> bool:
         policy: `resultPolicy` as it was accepted, maybe by a newer version: an action that is not known may do that.
     """
     rules = policy.get("rules") or ()
-    return any(outcome in (rule.get("onOutcomes") or ()) and rule.get("action") not in _FINAL for rule in rules)
+    return any(outcome in (rule.get("onOutcomes") or ()) and rule.get("action") not in FINAL_ACTIONS for rule in rules)
 
 
 def _matches(rule: Rule, ending: Ending, pod: Pod | None) -> bool:
