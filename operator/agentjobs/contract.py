@@ -625,6 +625,8 @@ class Used(TypedDict):
     tokens: int
     llmCalls: int
     toolCalls: int
+    turns: NotRequired[int]
+    """Where `limits` has `maxTurns`: the recorded answers whose request says `turn`, of all runs of the job."""
 
 
 class Budget(TypedDict):

@@ -26,7 +26,7 @@ from agentjobs.history.records import (
     TransitionRecord,
 )
 from agentjobs.history.sanitize import dump_json
-from agentjobs.history.spending import usage
+from agentjobs.history.spending import is_turn, usage
 from agentjobs.history.steps import (
     StepRow,
 )
@@ -208,6 +208,14 @@ def usage_of(job: MemoryJob, attempt: int | None = None, *, before: int | None =
     told = [start.usage or {} for start in starts if attempt in (None, start.attempt)]
     tokens, calls = sum((end.tokens for end in booked(job, attempt)), Tokens()), len(booked(job, attempt))
     return usage(told, {"llmCalls": calls, "inputTokens": tokens.input, "outputTokens": tokens.output})
+
+
+def turns_of(job: MemoryJob, attempt: int | None = None, *, before: int) -> int:
+    """Return how many turns starts took, of all attempts or of one, up to the start before `before`."""
+    answers = [
+        row for row in job.steps.values() if row.kind == "model" and row.ended is not None and row.start < before
+    ]
+    return sum(is_turn(json.loads(bytes(row.request)), attempt) for row in answers if row.request is not None)
 
 
 def cost_of(job: MemoryJob, attempt: int | None = None) -> Decimal | None:

@@ -19,7 +19,16 @@ from agentjobs.contract import (
 )
 from agentjobs.core.job.policy import may_run_again
 from agentjobs.history.entries import entries_of, new_events, total_usage
-from agentjobs.history.memory_rows import MemoryJob, MemoryRows, MemoryStart, copied, cost_of, text_of, usage_of
+from agentjobs.history.memory_rows import (
+    MemoryJob,
+    MemoryRows,
+    MemoryStart,
+    copied,
+    cost_of,
+    text_of,
+    turns_of,
+    usage_of,
+)
 from agentjobs.history.ownership import check, start_key
 from agentjobs.history.records import (
     StoredEvent,
@@ -76,7 +85,9 @@ class MemoryRunner(MemoryRows):
             attempt["undecided"] = found.result["outcome"]
         if budget is not None and budget.dump():
             scope = found.attempt if budget.scope is Scope.ATTEMPT else None
-            attempt["budget"] = to_runner(budget, used(usage_of(own, scope, before=start), cost_of(own, scope)))
+            spent = used(usage_of(own, scope, before=start), cost_of(own, scope))
+            turns = None if budget.turns is None else turns_of(own, scope, before=start)
+            attempt["budget"] = to_runner(budget, spent, turns)
         return attempt
 
     async def read_steps(

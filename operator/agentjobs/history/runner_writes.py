@@ -18,7 +18,7 @@ from agentjobs.history.entries import MAX_USAGE, entries_of, new_events
 from agentjobs.history.fence import Fence
 from agentjobs.history.journal import Journal
 from agentjobs.history.ownership import check, start_key
-from agentjobs.history.spending import ask_spent, usage_of, used
+from agentjobs.history.spending import ask_spent, ask_turns, usage_of, used
 from agentjobs.history.statements import load
 from agentjobs.history.steps import MAX_PAGE_STEPS, Appended, Before, run_of
 from agentjobs.models.budget import Limits, Scope, to_runner
@@ -176,7 +176,8 @@ class RunnerWrites:
 async def _budget(tx: Connection, limits: Limits, *, uid: str, start: int, attempt: int) -> Budget:
     of = {"uid": uid, "before": start, "attempt": attempt if limits.scope is Scope.ATTEMPT else None}
     row = await (await ask_spent(tx, [of])).fetchone()
-    return to_runner(limits, used(usage_of(row), row.cost))
+    turns = None if limits.turns is None else await ask_turns(tx, of)
+    return to_runner(limits, used(usage_of(row), row.cost), turns)
 
 
 def _journal_head(start: int, row: Any, own: Any, before: Any, end: Any) -> JournalHead:

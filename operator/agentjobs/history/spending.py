@@ -27,6 +27,21 @@ async def ask_spent(connection: Connection, of: Sequence[Mapping[str, Any]]) -> 
     return await connection.execute(_SQL["spent"], {"rows": Json(of, msgspec.json.encode)})
 
 
+async def ask_turns(connection: Connection, of: Mapping[str, Any]) -> int:
+    """Return how many turns starts of a job took, of all its runs.
+
+    Args:
+        of: `uid`, the `attempt` whose turns count or None, and `before`: only starts of lower numbers.
+    """
+    row = await (await connection.execute(_SQL["turns"], of)).fetchone()
+    return int(row.turns) if row is not None else 0
+
+
+def is_turn(request: Any, attempt: int | None = None) -> bool:
+    """Whether an answer counts as a turn, by its request; with `attempt`, whether as one of that attempt."""
+    return isinstance(request, Mapping) and request.get("turn") is True and attempt in (None, request.get("attempt"))
+
+
 def usage(told: Iterable[Mapping[str, int]] | None, calls: Mapping[str, int]) -> dict[str, int]:
     """Return what starts used, by the names of `contract.USAGE`.
 

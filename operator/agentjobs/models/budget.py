@@ -123,11 +123,13 @@ class Judgement:
     """Name of the field of `spec.budget`; empty when the call fits."""
 
 
-def to_runner(limits: Limits, spent: Spend) -> contract.Budget:
-    """Return a budget as a runner is told it."""
+def to_runner(limits: Limits, spent: Spend, turns: int | None = None) -> contract.Budget:
+    """Return a budget as a runner is told it. `turns` are those that were taken, where anybody counts them."""
     used = contract.Used(
         costUSD=plain(spent.cost), tokens=spent.tokens, llmCalls=spent.llm_calls, toolCalls=spent.tool_calls
     )
+    if turns is not None:
+        used["turns"] = turns
     return contract.Budget(limits=limits.dump(), used=used)
 
 

@@ -170,14 +170,18 @@ class _Start:
         limits: Mapping[str, Any] = given["limits"]
         cost = limits.get("maxCostUSD") if _proxy(os.environ) is None else None
         spent = Decimal(given["used"]["costUSD"])
-        return Left(self._turns_left(limits), None if cost is None else float(Decimal(str(cost)) - spent))
+        return Left(
+            self._turns_left(limits, given["used"].get("turns")),
+            None if cost is None else float(Decimal(str(cost)) - spent),
+        )
 
-    def _turns_left(self, limits: Mapping[str, Any]) -> int | None:
+    def _turns_left(self, limits: Mapping[str, Any], used: int | None) -> int | None:
         most = limits.get("maxTurns")
         if most is None:
             return None
         attempt = self._attempt["attempt"] if limits.get("scope") == "Attempt" else None
-        left = int(most) - turns_of(self._journal.earlier(), attempt)
+        # The journal has those of this run; a gateway counts earlier ones as well.
+        left = int(most) - max(turns_of(self._journal.earlier(), attempt), used or 0)
         if left < 1:
             said = f"budget.maxTurns is reached: earlier starts took {most}. Raise budget.maxTurns to let it go on"
             raise StartEnded(Ending(Verdict.FAIL, ErrorClass.MAX_TURNS_EXCEEDED, said))

@@ -18,3 +18,14 @@ CROSS JOIN LATERAL (
     FROM agentjobs.model_spend
     WHERE model_spend.uid = given.uid AND (given.attempt IS NULL OR model_spend.attempt = given.attempt)
 ) AS spent;
+
+-- name: turns
+-- Answers that runners count as turns. Those of runs that were begun anew count as well.
+SELECT count(*) AS turns
+FROM agentjobs.steps
+WHERE uid = %(uid)s
+    AND kind = 'model'
+    AND ended IS NOT NULL
+    AND start < %(before)s
+    AND request ->> 'turn' = 'true'
+    AND (%(attempt)s::integer IS NULL OR request ->> 'attempt' = %(attempt)s::text);

@@ -7,6 +7,7 @@ from tests.integration.history.runner_calls import a_call, a_step, record
 
 from agentjobs import contract, errors
 from agentjobs.history.records import Acceptance
+from agentjobs.models.budget import Limits, Scope
 
 VERSIONS = {"adk": "2.5.0", "runner": "0.2.0", "scheme": "1", "agent": "abc"}
 
@@ -322,3 +323,19 @@ async def test_another_pod_and_an_older_start_neither_read_nor_record(gateway, b
         with pytest.raises(errors.Fenced):
             await ask(gateway, build, start, pod)
     assert await keys_of(gateway, build, 2) == []
+
+
+@pytest.mark.parametrize(("scope", "turns"), [(Scope.JOB, 2), (Scope.ATTEMPT, 1)])
+async def test_turns_are_counted_over_all_runs_of_a_job(gateway, operator, build, begun, scope, turns):
+    from_start = {"retry": {"maxAttempts": 3, "resume": "FromStart"}}
+    answers = [{"turn": True, "attempt": 1}, {"turn": False, "attempt": 1}, {"digest": "0f"}]
+    await begun(1, **from_start)
+    steps = [a_step(f"1/{n}") | {"request": request} for n, request in enumerate(answers)]
+    await record(gateway, build.uid, 1, *steps, a_call("1/tool") | {"request": {"turn": True}})
+    await begun(2, attempt=2, **from_start)
+    await record(gateway, build.uid, 2, a_step("2/1") | {"request": {"turn": True, "attempt": 2}}, run=2)
+    await begun(3, attempt=2, **from_start)
+
+    attempt = await gateway.claim(build.uid, 3, "pod-3", **build.place, budget=Limits(turns=9, scope=scope))
+
+    assert attempt["budget"]["used"]["turns"] == turns

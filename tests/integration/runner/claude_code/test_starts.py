@@ -102,6 +102,16 @@ def test_turns_are_counted_over_all_starts(job):
     assert second.verdict == ("Fail", "MaxTurnsExceeded"), second.err
 
 
+def test_turns_of_a_run_that_was_begun_anew_count_as_well(job):
+    used = {"costUSD": "0", "tokens": 0, "llmCalls": 0, "toolCalls": 0, "turns": 2}
+    one = job({"text": "Done."})
+
+    run = one.start(attempt={"budget": {"limits": {"maxTurns": 2}, "used": used}}).wait()
+
+    assert run.verdict == ("Fail", "MaxTurnsExceeded"), run.err
+    assert one.api.requests == []
+
+
 def test_secrets_of_the_pod_are_not_in_what_is_kept(job):
     secret = "s3cr3t-value-of-this-pod"
     one = job({"tools": [bash("echo $DEPLOY_TOKEN; sleep 1")]}, {"text": "Done."})
