@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 import time
+import unittest
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -83,6 +84,8 @@ class HttpServer:
     """Method, path and whether it had credentials, of each request."""
 
     def __post_init__(self):
+        if http_backend() is None:
+            raise unittest.SkipTest("git http-backend is not installed, which some systems have in git-daemon")
         outer = self
 
         class Handler(_Handler):
@@ -199,6 +202,11 @@ def _feed(process, body):
     with suppress(BrokenPipeError):
         process.stdin.write(body)
         process.stdin.close()
+
+
+def http_backend():
+    """Return the path of `git http-backend`, None where it is not installed."""
+    return shutil.which("git-http-backend", path=git("--exec-path"))
 
 
 def sshd():

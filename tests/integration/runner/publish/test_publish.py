@@ -548,7 +548,7 @@ def test_a_key_alone_makes_no_pull_request_and_pushes_nothing(site, host):
     assert site.there("branch", "--list") == "* main"
 
 
-@pytest.mark.skipif(gitservers.sshd() is None, reason="sshd is not installed")
+@pytest.mark.skipif(gitservers.sshd() is None, reason="sshd is not installed: openssh-server")
 def test_a_branch_is_pushed_by_ssh(site, tmp_path):
     server = gitservers.SshServer(tmp_path, gitservers.sshd())
     try:
