@@ -7,7 +7,8 @@ User code imports three exceptions from here, to say what shall happen to its jo
 The process, which knows no engine:
 
     attempt      one start from its first request to its last; begins in __main__
-    inbox        what ends it                     environment  the pod's variables
+    inbox        what ends it                     leaving      its last word, and its exit code
+    environment  the pod's variables
     engines      the engine, by its name          import_trim  what is not imported, to start quickly
     gateway      its calls, with retries          timeline     the start's entries, and who sends them
     signals      orders to stop                   gate         holds steps back

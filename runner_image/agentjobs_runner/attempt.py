@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from agentjobs import contract
-from agentjobs.contract import Attempt, ErrorClass, Result, ResultDocument, TerminationMessage, Verdict
+from agentjobs.contract import Attempt, ErrorClass, Result, ResultDocument, Verdict
 from agentjobs.durations import format_duration, parse_duration
 from agentjobs.errors import AgentJobsError, Fenced, Invalid, Unavailable
 from agentjobs_runner import log, user_steps
@@ -38,6 +38,7 @@ from agentjobs_runner.gateway_journal import GatewayJournal
 from agentjobs_runner.gateway_stores import GatewayStores
 from agentjobs_runner.inbox import AgentEnded, AtBoundary, InterruptedAgain, Lost, Message, Terminated
 from agentjobs_runner.journal import Journal
+from agentjobs_runner.leaving import leave, leave_fenced, unfetched
 from agentjobs_runner.log import logger
 from agentjobs_runner.model_access import ModelAccess
 from agentjobs_runner.pod_token import PodToken
@@ -71,7 +72,7 @@ def run(variables: MutableMapping[str, str]) -> int:
         logger.error("environment.invalid", extra={"error": str(error)})
         return contract.EXIT_CODES[Verdict.FAIL]
     except Unavailable as error:
-        return _leave(environment, redactor, journal_unavailable(str(error)))
+        return leave(environment, redactor, journal_unavailable(str(error)))
     tracing = Tracing(variables, redactor)
     models = _model_access(environment, token, variables)
     code = Supervisor(environment, gateway, redactor, tracing, models, in_full=log.for_people(variables)).run()
@@ -120,9 +121,10 @@ class Supervisor:
         try:
             attempt = self._gateway.attempt(give_up=self._give_up(contract.GATEWAY_PATIENCE_SECONDS))
         except Fenced as error:
-            return self._fenced(error)
+            return leave_fenced(error)
         except AgentJobsError as error:
-            return _leave(self._environment, self._redactor, self._unfetched(error))
+            ending = unfetched(error, told_to_stop=self._terminated_at is not None)
+            return leave(self._environment, self._redactor, ending)
         logger.info("attempt.started", extra=_named(attempt))
         recorder = Recorder(self._gateway, self._redactor, self._on_lost, in_full=self._in_full)
         stores = self._stores(attempt, recorder)
@@ -134,7 +136,7 @@ class Supervisor:
         journal.start()
         outcome = self._supervise(attempt, recorder, journal, stores, files, engine)
         if isinstance(outcome, Fenced):
-            return self._fenced(outcome)
+            return leave_fenced(outcome)
         if files is not None and outcome.reason == ErrorClass.INTERRUPTED:
             self._bounded(files.keep)
         return self._report(attempt, recorder, journal, outcome)
@@ -150,13 +152,13 @@ class Supervisor:
                 case AgentEnded(ending=ended):
                     ending = ended
                 case Lost(error=Fenced() as fence):
-                    return self._fenced(fence)
+                    return leave_fenced(fence)
                 case Lost(error=error):
                     ending = journal_unavailable(f"the gateway cannot be reached: {error}")
                 case _:
                     ending = interrupted("told to stop before the files were restored")
             recorder.finish(self._give_up(FAREWELL_SECONDS))
-        return _leave(self._environment, self._redactor, ending, uid=attempt["uid"])
+        return leave(self._environment, self._redactor, ending, uid=attempt["uid"])
 
     def _bounded(self, work: Callable[[], None]) -> None:
         """Do `work` in what is left of the grace period, less what the last report needs."""
@@ -289,13 +291,6 @@ class Supervisor:
 
         return instant
 
-    def _unfetched(self, error: AgentJobsError) -> Ending:
-        if self._terminated_at is not None:
-            return interrupted("told to stop before the attempt was fetched")
-        if isinstance(error, Invalid):
-            return Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, f"the gateway refused the runner's request: {error}")
-        return journal_unavailable(f"the gateway cannot be reached: {error}")
-
     def _report(self, attempt: Attempt, recorder: Recorder, journal: GatewayJournal, ending: Ending) -> int:
         """Give the gateway its record, then leave. What is final there wins over what happened here."""
         self._tracing.end(ending.verdict, str(ending.reason))
@@ -306,7 +301,7 @@ class Supervisor:
         try:
             journal.finish(give_up)
         except Fenced as error:
-            return self._fenced(error)
+            return leave_fenced(error)
         except Unavailable as error:
             if ending.result is not None:
                 ending = self._unsent(error)
@@ -317,7 +312,7 @@ class Supervisor:
         try:
             final = self._gateway.put_result(_document(ending), give_up=give_up)
         except Fenced as error:
-            return self._fenced(error)
+            return leave_fenced(error)
         except Invalid as error:
             logger.error("result.refused", extra={"error": str(error)})
             if ending.result is not None:
@@ -329,18 +324,13 @@ class Supervisor:
                 ending = self._unsent(error)
         else:
             ending = _agreed(ending, final)
-        return _leave(self._environment, self._redactor, ending, uid=attempt["uid"])
+        return leave(self._environment, self._redactor, ending, uid=attempt["uid"])
 
     def _unsent(self, error: Unavailable) -> Ending:
         if self._terminated_at is not None:
             return interrupted("told to stop before the result could be stored")
         said = self._redactor.message(f"the result could not be stored: {error}", contract.MAX_MESSAGE_BYTES)
         return journal_unavailable(said)
-
-    def _fenced(self, error: Fenced) -> int:
-        """Another pod holds this start: whatever we say now would be about its work, so we say nothing."""
-        logger.error("attempt.fenced", extra={"error": str(error)})
-        return contract.EXIT_FENCED
 
 
 def _files(attempt: Attempt, stores: Stores | None, recorder: Recorder) -> "AgentFiles | None":
@@ -368,26 +358,6 @@ def _execute(
         if os.getpid() != process:
             # A tool forked and its child came all the way here; only the parent reports.
             os._exit(70)
-
-
-def _leave(environment: Environment, redactor: Redactor, ending: Ending, *, uid: str = "") -> int:
-    """Write the termination message and return the exit code. `uid` is empty when the attempt was never fetched."""
-    message = TerminationMessage(
-        verdict=ending.verdict,
-        reason=ending.reason,
-        message=redactor.message(ending.message, contract.MAX_MESSAGE_BYTES),
-        start=environment.start,
-        uid=uid,
-        delay_seconds=ending.delay_seconds,
-        summary=ending.result["text"] if ending.result is not None else "",
-        outcome=ending.result.get("outcome") if ending.result is not None else None,
-    )
-    try:
-        environment.termination_file.write_text(message.dump(), encoding="utf-8")
-    except OSError as error:
-        logger.error("termination.unwritten", extra={"error": str(error)})
-    logger.info("attempt.ended", extra={"verdict": message.verdict, "reason": message.reason, "why": message.message})
-    return contract.EXIT_CODES[ending.verdict]
 
 
 def _agreed(ending: Ending, final: Result | None) -> Ending:

@@ -5,26 +5,26 @@ thread, which then ends the process with all that it started. It beats, because 
 """
 
 import errno
-import os
 import queue
 import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
 from agentjobs import contract
-from agentjobs.contract import Attempt, ErrorClass, Published, TerminationMessage, Verdict
-from agentjobs.errors import AgentJobsError, Fenced, Invalid, Unavailable
+from agentjobs.contract import Attempt, ErrorClass, Published, Verdict
+from agentjobs.errors import AgentJobsError, Fenced, Unavailable
 from agentjobs_runner import log
 from agentjobs_runner.endings import Ending, interrupted, journal_unavailable
 from agentjobs_runner.environment import Environment
 from agentjobs_runner.gateway import Gateway, connect
 from agentjobs_runner.gateway_stores import GatewayStores
 from agentjobs_runner.kept import Kept
+from agentjobs_runner.leaving import leave, leave_fenced, unfetched
 from agentjobs_runner.log import logger
 from agentjobs_runner.pod_token import PodToken
 from agentjobs_runner.redaction import Redactor, safe_str
@@ -96,7 +96,7 @@ def run(variables: Mapping[str, str], work: Work) -> int:
         logger.error("environment.invalid", extra={"error": str(error)})
         return contract.EXIT_CODES[Verdict.FAIL]
     except Unavailable as error:
-        return _leave(environment, redactor, Ended(journal_unavailable(str(error))), "")
+        return leave(environment, redactor, journal_unavailable(str(error)))
     folders = tuple(
         Path(variables[name]) if variables.get(name) else None
         for name in (contract.ENV_GIT_CREDENTIALS, contract.ENV_GIT_CACHE)
@@ -132,9 +132,9 @@ class _Container:
         try:
             attempt = self._gateway.attempt(give_up=lambda: time.monotonic() if self._told else patience)
         except Fenced as error:
-            return self._fenced(error)
+            return leave_fenced(error)
         except AgentJobsError as error:
-            return self._leave(Ended(self._unfetched(error)), "")
+            return self._leave(Ended(unfetched(error, told_to_stop=self._told)))
         recorder = Recorder(self._gateway, self._redactor, self._inbox.put)
         recorder.start()
         stores = GatewayStores(self._gateway, self._redactor, self._inbox.put, recorder.progressed)
@@ -146,7 +146,7 @@ class _Container:
             case Ended():
                 return self._leave(message, attempt["uid"])
             case Fenced():
-                return self._fenced(message)
+                return leave_fenced(message)
             case Unavailable():
                 said = journal_unavailable(f"the gateway cannot be reached: {message}")
                 return self._leave(Ended(said), attempt["uid"])
@@ -171,19 +171,13 @@ class _Container:
         self._told = True
         self._inbox.put(signal.Signals(number))
 
-    def _unfetched(self, error: AgentJobsError) -> Ending:
-        if self._told:
-            return interrupted("told to stop before the attempt was fetched")
-        if isinstance(error, Invalid):
-            return Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, f"the gateway refused the request: {error}")
-        return journal_unavailable(f"the gateway cannot be reached: {error}")
-
-    def _fenced(self, error: Fenced) -> int:
-        logger.error("attempt.fenced", extra={"error": str(error)})
-        return contract.EXIT_FENCED
-
-    def _leave(self, ended: Ended, uid: str) -> int:
-        return _leave(self._environment, self._redactor, ended, uid)
+    def _leave(self, ended: Ended, uid: str = "") -> int:
+        ending = ended.ending
+        if ending.verdict is Verdict.SUCCEED and ended.published is None:
+            # The exit code says all; a pod's termination messages share what the kubelet keeps.
+            logger.info("workspace.ready", extra={"why": ending.message})
+            return contract.EXIT_CODES[Verdict.SUCCEED]
+        return leave(self._environment, self._redactor, ending, uid=uid, published=ended.published)
 
 
 def _of_disk(error: OSError) -> Ending:
@@ -191,25 +185,3 @@ def _of_disk(error: OSError) -> Ending:
     said = f"the files of the workspace: {error.strerror or type(error).__name__}"
     cure = "; raise workspace.size" if full else ""
     return Ending(Verdict.RETRY, ErrorClass.IO, said + cure)
-
-
-def _leave(environment: Environment, redactor: Redactor, ended: Ended, uid: str) -> int:
-    """Write the termination message and return the exit code; without one where nothing is to be said."""
-    ending = replace(ended.ending, message=redactor.message(ended.ending.message, contract.MAX_MESSAGE_BYTES))
-    logger.info("workspace.ended", extra={"verdict": ending.verdict, "reason": ending.reason, "why": ending.message})
-    if ending.verdict is Verdict.SUCCEED and ended.published is None:
-        return contract.EXIT_CODES[Verdict.SUCCEED]
-    message = TerminationMessage(
-        verdict=ending.verdict,
-        reason=ending.reason,
-        message=ending.message,
-        start=environment.start,
-        uid=uid,
-        delay_seconds=ending.delay_seconds,
-        published=ended.published,
-    )
-    try:
-        environment.termination_file.write_text(message.dump(), encoding="utf-8")
-    except OSError as error:
-        logger.error("termination.unwritten", extra={"error": os.strerror(error.errno or 0)})
-    return contract.EXIT_CODES[ending.verdict]

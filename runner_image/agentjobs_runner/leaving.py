@@ -1,0 +1,54 @@
+"""How a container of ours leaves: its termination message, and its exit code. It has nothing to say after that."""
+
+import os
+
+from agentjobs import contract
+from agentjobs.contract import ErrorClass, Published, TerminationMessage, Verdict
+from agentjobs.errors import AgentJobsError, Fenced, Invalid
+from agentjobs_runner.endings import Ending, interrupted, journal_unavailable
+from agentjobs_runner.environment import Environment
+from agentjobs_runner.log import logger
+from agentjobs_runner.redaction import Redactor
+
+
+def leave(
+    environment: Environment, redactor: Redactor, ending: Ending, *, uid: str = "", published: Published | None = None
+) -> int:
+    """Write the termination message and return the exit code.
+
+    Args:
+        uid: of the job; empty where the attempt was never fetched.
+        published: what goes with the success of the container that publishes.
+    """
+    message = TerminationMessage(
+        verdict=ending.verdict,
+        reason=ending.reason,
+        message=redactor.message(ending.message, contract.MAX_MESSAGE_BYTES),
+        start=environment.start,
+        uid=uid,
+        delay_seconds=ending.delay_seconds,
+        summary=ending.result["text"] if ending.result is not None else "",
+        outcome=ending.result.get("outcome") if ending.result is not None else None,
+        published=published,
+    )
+    try:
+        environment.termination_file.write_text(message.dump(), encoding="utf-8")
+    except OSError as error:
+        logger.error("termination.unwritten", extra={"error": os.strerror(error.errno or 0)})
+    logger.info("attempt.ended", extra={"verdict": message.verdict, "reason": message.reason, "why": message.message})
+    return contract.EXIT_CODES[ending.verdict]
+
+
+def leave_fenced(error: Fenced) -> int:
+    """Return the exit code where another pod holds this start: what we say now would be about its work."""
+    logger.error("attempt.fenced", extra={"error": str(error)})
+    return contract.EXIT_FENCED
+
+
+def unfetched(error: AgentJobsError, *, told_to_stop: bool) -> Ending:
+    """Say how a container ends that could not fetch its attempt."""
+    if told_to_stop:
+        return interrupted("told to stop before the attempt was fetched")
+    if isinstance(error, Invalid):
+        return Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, f"the gateway refused the runner's request: {error}")
+    return journal_unavailable(f"the gateway cannot be reached: {error}")
