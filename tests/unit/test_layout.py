@@ -20,6 +20,7 @@ PAGES = sorted(
 LINK = re.compile(r"\[[^\]\n]*\]\((?P<target>[^)\s]+)\)")
 CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 # Where we happen to work is nobody's business but ours. Spelt so that this file does not name it either.
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 WORKPLACE = re.compile("|".join([r"(?<![\w.])/wor" + "k/", r"\.\./share" + "d", r"facts-(?:adk|kopf|devserver)"]))
 ALLOWED = {".ci/run"}
 LISTED = (
@@ -130,6 +131,14 @@ def test_every_link_leads_somewhere(page):
             broken.append(found["target"])
 
     assert broken == []
+
+
+def test_every_test_that_the_security_model_names_is_there():
+    named = set(re.findall(r"`(test_[a-z0-9_]+)`", (ROOT / "docs/reference/security.md").read_text("utf-8")))
+    written = {name for path in TESTS for name in re.findall(r"def (test_\w+)", path.read_text("utf-8"))}
+
+    assert len(named) > 30
+    assert named - written == set()
 
 
 def test_every_page_of_the_documentation_can_be_reached_from_its_index():
