@@ -290,7 +290,7 @@ async def world(dsn: str, forks: ForkServer | None, folder: Path) -> AsyncIterat
                 sessions=Sessions(database, cluster=cluster),
                 artifacts=Artifacts(database, cluster=cluster),
                 files=KeptFiles(database),
-                kept=SessionReads(database, cluster=cluster),
+                user_sessions=SessionReads(database, cluster=cluster),
                 reports=ModelReports(database, cluster=cluster),
                 notifications=Notifications(database, cluster=cluster),
             ),

@@ -120,7 +120,7 @@ def _history(database: Database, cluster: str) -> GatewayHistory:
         sessions=Sessions(database, cluster=cluster),
         artifacts=Artifacts(database, cluster=cluster),
         files=KeptFiles(database),
-        kept=SessionReads(database, cluster=cluster),
+        user_sessions=SessionReads(database, cluster=cluster),
         reports=ModelReports(database, cluster=cluster),
         notifications=Notifications(database, cluster=cluster),
     )

@@ -19,13 +19,13 @@ from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.triggers.answering import SignedCalls
 from agentjobs.history.model_protocols import ModelReports
 from agentjobs.history.protocols import (
-    KeptSessions,
     NotificationReads,
     ReadHistory,
     RunnerArtifacts,
     RunnerFiles,
     RunnerHistory,
     RunnerSessions,
+    UserSessionHistory,
 )
 from agentjobs.kube.callers import Callers
 from agentjobs.tracing import Spans
@@ -40,7 +40,7 @@ class GatewayHistory:
     sessions: RunnerSessions
     artifacts: RunnerArtifacts
     files: RunnerFiles
-    kept: KeptSessions
+    user_sessions: UserSessionHistory
     reports: ModelReports
     notifications: NotificationReads
 
@@ -151,9 +151,9 @@ async def files_of(request: Request) -> RunnerFiles:
     return (await services_of(request).history()).files
 
 
-async def kept_of(request: Request) -> KeptSessions:
+async def user_sessions_of(request: Request) -> UserSessionHistory:
     """Return what people read and delete of sessions and artifacts."""
-    return (await services_of(request).history()).kept
+    return (await services_of(request).history()).user_sessions
 
 
 async def reports_of(request: Request) -> ModelReports:
@@ -196,7 +196,7 @@ Writes = Annotated[RunnerHistory, Depends(writes_of)]
 Sessions = Annotated[RunnerSessions, Depends(sessions_of)]
 Artifacts = Annotated[RunnerArtifacts, Depends(artifacts_of)]
 Files = Annotated[RunnerFiles, Depends(files_of)]
-Kept = Annotated[KeptSessions, Depends(kept_of)]
+UserSessions = Annotated[UserSessionHistory, Depends(user_sessions_of)]
 Reports = Annotated[ModelReports, Depends(reports_of)]
 Notified = Annotated[NotificationReads, Depends(notifications_of)]
 History = Annotated[ReadHistory, Depends(history_of)]

@@ -21,7 +21,7 @@ from agentjobs.api.recorded_sessions import (
 from agentjobs.auth import User
 from agentjobs.gateway.history_api import Cursor, Limit, Namespace
 from agentjobs.gateway.problems import json_answer
-from agentjobs.gateway.services import Kept, ReadBudget, services_of
+from agentjobs.gateway.services import ReadBudget, UserSessions, services_of
 from agentjobs.gateway.session_api import Version, bytes_answer
 from agentjobs.history.pages import DEFAULT_LIMIT
 
@@ -60,7 +60,7 @@ async def _may_delete(request: Request, namespace: Namespace) -> User:
 @router.get(PLACE + "/sessions", dependencies=[Depends(_may_list)])
 async def list_sessions(
     namespace: Namespace,
-    kept: Kept,
+    sessions: UserSessions,
     budget: ReadBudget,
     app: AnyApp = None,
     person: AnyPerson = None,
@@ -70,43 +70,55 @@ async def list_sessions(
 ) -> RecordedSessions:
     """List the sessions of a namespace, the last used first."""
     async with budget.taken():
-        page = await kept.sessions(namespace, app=app, user=person, session=session, limit=limit, cursor=cursor)
+        page = await sessions.sessions(namespace, app=app, user=person, session=session, limit=limit, cursor=cursor)
     return RecordedSessions(items=page.items, cursor=page.cursor)
 
 
 @router.get(SESSION, dependencies=[Depends(_may_get)])
 async def get_session(
-    namespace: Namespace, kept: Kept, budget: ReadBudget, app: App, person: Person, session: Id
+    namespace: Namespace, sessions: UserSessions, budget: ReadBudget, app: App, person: Person, session: Id
 ) -> SessionStory:
     """Tell the turns of a session, and the states that its next job would see."""
     async with budget.taken():
-        return await kept.session_story(namespace, app, person, session)
+        return await sessions.session_story(namespace, app, person, session)
 
 
 @router.get(SESSION + "/events", response_model=SessionEvents, dependencies=[Depends(_may_get)])
 async def list_session_events(
-    namespace: Namespace, kept: Kept, budget: ReadBudget, app: App, person: Person, session: Id, cursor: Cursor = None
+    namespace: Namespace,
+    sessions: UserSessions,
+    budget: ReadBudget,
+    app: App,
+    person: Person,
+    session: Id,
+    cursor: Cursor = None,
 ) -> Response:
     """List the events of a session, oldest first."""
     async with budget.taken():
-        page = await kept.turn_events(namespace, app, person, session, cursor=cursor)
+        page = await sessions.turn_events(namespace, app, person, session, cursor=cursor)
     return json_answer({"items": page.items, "cursor": page.cursor})
 
 
 @router.get(SESSION + "/artifacts", dependencies=[Depends(_may_get)])
 async def list_session_artifacts(
-    namespace: Namespace, kept: Kept, budget: ReadBudget, app: App, person: Person, session: Id, cursor: Cursor = None
+    namespace: Namespace,
+    sessions: UserSessions,
+    budget: ReadBudget,
+    app: App,
+    person: Person,
+    session: Id,
+    cursor: Cursor = None,
 ) -> RecordedArtifacts:
     """List the versions of the artifacts of a session and of its user, by name."""
     async with budget.taken():
-        page = await kept.artifacts(namespace, app, person, session, cursor=cursor)
+        page = await sessions.artifacts(namespace, app, person, session, cursor=cursor)
     return RecordedArtifacts(items=page.items, cursor=page.cursor)
 
 
 @router.get(SESSION + "/artifacts/content", dependencies=[Depends(_may_get)])
 async def get_session_artifact(
     namespace: Namespace,
-    kept: Kept,
+    sessions: UserSessions,
     budget: ReadBudget,
     app: App,
     person: Person,
@@ -116,23 +128,23 @@ async def get_session_artifact(
 ) -> Response:
     """Answer the bytes of a version of an artifact, the newest by default."""
     async with budget.taken():
-        found = await kept.artifact(namespace, app, person, session, name, version)
-        return await bytes_answer(found, kept.pieces(found))
+        found = await sessions.artifact(namespace, app, person, session, name, version)
+        return await bytes_answer(found, sessions.pieces(found))
 
 
 @router.delete(SESSION, dependencies=[Depends(_may_delete)])
 async def delete_session(
-    namespace: Namespace, kept: Kept, budget: ReadBudget, app: App, person: Person, session: Id
+    namespace: Namespace, sessions: UserSessions, budget: ReadBudget, app: App, person: Person, session: Id
 ) -> Deleted:
     """Delete a session with its turns, its artifacts and what memory finds of it; what is the user's stays."""
     async with budget.taken():
-        return await kept.delete_session(namespace, app, person, session)
+        return await sessions.delete_session(namespace, app, person, session)
 
 
 @router.delete(PLACE + "/user-data", dependencies=[Depends(_may_delete)])
 async def delete_user_data(
-    namespace: Namespace, kept: Kept, budget: ReadBudget, person: Person, app: AnyApp = None
+    namespace: Namespace, sessions: UserSessions, budget: ReadBudget, person: Person, app: AnyApp = None
 ) -> Deleted:
     """Delete all sessions, artifacts, states and memories of a user in a namespace, in one app or in all."""
     async with budget.taken():
-        return await kept.delete_user(namespace, person, app=app)
+        return await sessions.delete_user(namespace, person, app=app)

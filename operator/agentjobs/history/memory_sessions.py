@@ -83,7 +83,7 @@ class _Kept:
 
 
 class MemorySessions:
-    """What `RunnerSessions`, `RunnerArtifacts` and `KeptSessions` promise."""
+    """What `RunnerSessions`, `RunnerArtifacts` and `UserSessionHistory` promise."""
 
     def __init__(self, history: MemoryHistory) -> None:
         self._history = history

@@ -355,7 +355,7 @@ class ReadHistory(Protocol):
         ...
 
 
-class KeptSessions(Protocol):
+class UserSessionHistory(Protocol):
     """What people read and delete of the sessions of one cluster, and of what belongs to their users."""
 
     async def sessions(
