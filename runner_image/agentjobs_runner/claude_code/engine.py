@@ -117,7 +117,7 @@ class _Start:
         keeper = self._keeper(chosen, telling)
         try:
             self._gate.leave("start")
-            telling.asks()
+            telling.starts(asked.servers)
             _load()
             self._hear(process, reader, telling, asked)
         finally:

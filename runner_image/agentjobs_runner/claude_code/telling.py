@@ -30,6 +30,7 @@ MAIN: Final = "claude"
 """Author of what the main agent does."""
 SUBAGENT: Final = "subagent"
 _ASKS: Final = "a model call"
+_STARTS: Final = "the start"
 _MOST_BYTES: Final = MAX_STEP_BYTES - 4096
 # How far the CLI may run ahead of what is recorded.
 _AHEAD_SECONDS: Final = 1.0
@@ -129,6 +130,11 @@ class Telling:
         from another thread."""
         return call in self._ended
 
+    def starts(self, servers: Iterable[str]) -> None:
+        """Note that the CLI starts. It connects the MCP servers first, and waits for them."""
+        named = f" with its MCP servers {', '.join(sorted(servers))}" if servers else ""
+        self._gate.note(_STARTS, f"the start of Claude Code{named}")
+
     def asks(self) -> None:
         """Note that a model is being asked."""
         self._asked_at = datetime.now(UTC)
@@ -172,6 +178,8 @@ class Telling:
         if self._started:
             return
         self._started = True
+        self.asks()
+        self._gate.leave(_STARTS)
         version = {"attempt": self._attempt["attempt"], "start": self._attempt["start"], "claudeCode": began.version}
         self._recorder.add("started", MAIN, version)
 

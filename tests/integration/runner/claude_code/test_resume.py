@@ -212,6 +212,7 @@ def test_a_cli_that_never_starts_ends_within_the_time_for_progress(job, stand_in
     run = one.start(spec={"timeouts": {"progress": "2s"}}, env={**stand_in, "FAKE_CLAUDE": "never-starts"}).wait()
 
     assert run.verdict == ("Retry", "ProgressTimeout"), run.err
+    assert "the start of Claude Code" in run.message.message
     assert [pid for pid in alive("claudecli.py") if of(pid, str(run.folder))] == []
 
 

@@ -150,7 +150,10 @@ def test_a_result_of_a_call_that_nobody_saw_is_told_and_not_recorded(here):
 
 
 def test_what_runs_has_a_name(here):
-    here.telling.asks()
+    here.telling.starts({"papers", "mail"})
+    assert here.gate.running == "the start of Claude Code with its MCP servers mail, papers"
+
+    here.tell(Began("s", "claude", "default", {}, "2.1.332"))
     assert here.gate.running == "a model call"
 
     here.tell(answered(1, call(1)))
