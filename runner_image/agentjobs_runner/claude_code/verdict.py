@@ -24,6 +24,7 @@ _RAISE_TURNS: Final = "raise budget.maxTurns to let the job do more"
 _SAID: Final = "Claude Code said"
 
 # A new session helps: the CLI does not find, or does not take, the one that was named.
+_ROOT: Final = "root/sudo"
 _NO_SESSION: Final = ("No conversation found with session ID", "is already in use", "No deferred tool marker found")
 _FULL: Final = ("ENOSPC", "No space left on device", "EDQUOT")
 # Start-up failures that another try may pass.
@@ -133,7 +134,7 @@ def _without_result(facts: Facts, ended: Exit) -> Judged:
     if ended.code in _NOT_ALLOWED or "claude native binary not installed" in ended.stderr:
         return Judged(_no_binary(f"Claude Code's CLI cannot be executed{told}"))
     if ended.code == 1 and facts.began is None:
-        return _fail(ErrorClass.CONFIG_INVALID, f"Claude Code did not start{told or ', and did not say why'}")
+        return _not_started(told or ", and did not say why")
     code = "in an unknown way" if ended.code is None else f"with exit code {ended.code}"
     return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code ended {code} and without a result{told}")
 
@@ -144,7 +145,7 @@ def _not_run(last: Concluded, ended: Exit) -> Judged:
     if any(words in told for words in _NO_SESSION):
         return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code did not take its session: {told}", new_session=True)
     if last.startup and last.startup not in _PASSING:
-        return _fail(ErrorClass.CONFIG_INVALID, f"Claude Code did not start: {told}")
+        return _not_started(f": {told}")
     if any(words in told for words in _FULL):
         return _retry(ErrorClass.IO, f"Claude Code found no room on a disk: {told}")
     return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code failed ({last.subtype[:63] or 'no reason'}): {told}")
@@ -291,6 +292,12 @@ def _other_model(asked: str, ran: str) -> Ending:
 def _no_binary(said: str) -> Ending:
     cure = "runtime.image must have Claude Code's CLI as `claude` in its PATH"
     return _ending(Verdict.FAIL, ErrorClass.BINARY_NOT_FOUND, f"{said}; {cure}")
+
+
+def _not_started(told: str) -> Judged:
+    # It refuses BypassPermissions to root. Where pods are processes, as in `agentjobs dev`, they may well be root's.
+    cure = ". Set runtime.runAsUser to another user than root, or IS_SANDBOX=1 in runtime.env" if _ROOT in told else ""
+    return _fail(ErrorClass.CONFIG_INVALID, f"Claude Code did not start{told}{cure}")
 
 
 def _told(last: Concluded, ended: Exit) -> str:

@@ -89,6 +89,11 @@ def test_an_end_without_a_word_is_judged_by_code_and_standard_error(code, stderr
     assert (ending.reason, ending.verdict) == (reason, verdict)
 
 
+@pytest.mark.parametrize("name", ["root_bypass", "root_bypass_startup_results"])
+def test_root_is_told_how_not_to_be(name):
+    assert "runtime.runAsUser" in ended(name).ending.message
+
+
 def test_a_process_that_fails_after_it_began_is_tried_again():
     begun = recordings()["success"].lines[:1]
     assert judged(begun, Exit(1, "TypeError"), Asked(model="opus"), Output()).ending.verdict is Verdict.RETRY
