@@ -18,7 +18,7 @@ from agentjobs_runner.workspace.failures import GitFailed
 from agentjobs_runner.workspace.refusals import of_git, refused
 from agentjobs_runner.workspace.secret_forms import LONGEST, Match, Search, unwrapped
 
-# All of what one change may have; a gigabyte takes about a minute and a half.
+# All of what one change may have; a gigabyte takes about half a minute.
 LONGEST_SECONDS: Final = 900.0
 MAX_FOUND: Final = 5
 """How many are told."""

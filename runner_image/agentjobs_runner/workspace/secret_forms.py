@@ -25,11 +25,27 @@ _SLICE: Final = 24
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One kind of secret: the texts that each one has, and the pattern that tells."""
+    """One kind of secret: what each one has in it, quick to find, and the pattern that tells."""
 
     kind: str
-    signs: tuple[bytes, ...]
+    signs: tuple[re.Pattern[bytes], ...]
     pattern: re.Pattern[bytes]
+    begins: bool = True
+    """Whether each one begins with a sign; then the pattern is tried nowhere else."""
+
+    def found(self, content: bytes) -> Iterator[re.Match[bytes]]:
+        """Yield what the pattern tells, sign by sign."""
+        if not self.begins:
+            if any(sign.search(content) for sign in self.signs):
+                yield from self.pattern.finditer(content)
+            return
+        for sign in self.signs:
+            end = 0
+            for place in sign.finditer(content):
+                match = self.pattern.match(content, place.start()) if place.start() >= end else None
+                if match is not None:
+                    yield match
+                    end = match.end()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +57,18 @@ class Match:
     digest: bytes
 
 
-def _form(kind: str, signs: str, pattern: bytes) -> Form:
+def _form(kind: str, signs: str, pattern: bytes, *, begins: bool = True) -> Form:
     # A word of another alphabet before it, and it is a part of something else.
-    return Form(kind, tuple(signs.encode().split()), re.compile(rb"(?<![A-Za-z0-9_])(?:" + pattern + rb")"))
+    found = re.compile(rb"(?<![A-Za-z0-9_])(?:" + pattern + rb")")
+    return Form(kind, _signs(*signs.encode().split()), found, begins)
+
+
+def _signs(*texts: bytes) -> tuple[re.Pattern[bytes], ...]:
+    """Return patterns for texts. Those that begin alike are looked for together, which costs as much as one of them."""
+    together = dict[bytes, list[bytes]]()
+    for text in texts:
+        together.setdefault(text[:1], []).append(re.escape(text))
+    return tuple(re.compile(b"|".join(group)) for group in together.values())
 
 
 # Between the first line of a key and what follows: ends of lines, also as other texts quote them.
@@ -56,7 +81,7 @@ _KEY: Final = (
     + rb"){0,6}[A-Za-z0-9+/=]{32,100}+"
 )
 FORMS: Final = (
-    Form("a private key", (b"PRIVATE KEY",), re.compile(_KEY)),
+    Form("a private key", _signs(b"-----BEGIN "), re.compile(_KEY)),
     _form("a private key of PuTTY", "PuTTY-User-Key-File-", rb"PuTTY-User-Key-File-[23]: "),
     _form("a private key of age", "AGE-SECRET-KEY-1", rb"AGE-SECRET-KEY-1[0-9A-Z]{58}"),
     _form("an access key of AWS", "AKIA ASIA ABIA ACCA", rb"(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}(?![A-Za-z0-9])"),
@@ -76,7 +101,7 @@ FORMS: Final = (
         rb"hooks\.slack\.com/(?:services|workflows)/T[A-Z0-9]{6,14}/[A-Z0-9]{6,14}/[A-Za-z0-9/]{16,80}",
     ),
     _form("a key of Anthropic", "sk-ant-", rb"sk-ant-[a-z0-9]{3,12}-[A-Za-z0-9_-]{24,200}"),
-    _form("a key of OpenAI", "T3BlbkFJ", rb"sk-[A-Za-z0-9_-]{8,200}?T3BlbkFJ[A-Za-z0-9_-]{20,200}"),
+    _form("a key of OpenAI", "T3BlbkFJ", rb"sk-[A-Za-z0-9_-]{8,200}?T3BlbkFJ[A-Za-z0-9_-]{20,200}", begins=False),
     _form("a key of OpenAI", "sk-proj- sk-svcacct- sk-admin-", rb"sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{40,300}"),
     _form("a key of OpenRouter", "sk-or-v1-", rb"sk-or-v1-[0-9a-f]{64}"),
     _form("a key of Google", "AIza", rb"AIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"),
@@ -91,8 +116,10 @@ FORMS: Final = (
     _form("a token of Docker", "dckr_", rb"dckr_(?:pat|oat)_[A-Za-z0-9_-]{27,}"),
     _form("a key of Azure storage", "AccountKey=", rb"AccountKey=[A-Za-z0-9+/]{86}=="),
 )
-_JWT: Final = re.compile(
-    rb"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{10,2000}\.(eyJ[A-Za-z0-9_-]{10,8000})\.[A-Za-z0-9_-]{20,2000}"
+_JWT: Final = Form(
+    "a token of Kubernetes",
+    _signs(b"eyJ"),
+    re.compile(rb"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{10,2000}\.(eyJ[A-Za-z0-9_-]{10,8000})\.[A-Za-z0-9_-]{20,2000}"),
 )
 _FEW: Final = 8
 """With fewer different letters it stands for a secret in documentation: `ghp_xxxx…`."""
@@ -114,14 +141,12 @@ class Search:
     def matches(self, content: bytes) -> Iterator[Match]:
         """Yield the secrets in a content, each kind by kind."""
         for form in FORMS:
-            if any(sign in content for sign in form.signs):
-                for found in form.pattern.finditer(content):
-                    if not _is_example(found[0]):
-                        yield _match(form.kind, found.start(), found[0])
-        if b"eyJ" in content:
-            for found in _JWT.finditer(content):
-                if _is_of_kubernetes(found[1]):
-                    yield _match("a token of Kubernetes", found.start(), found[0])
+            for found in form.found(content):
+                if not _is_example(found[0]):
+                    yield _match(form.kind, found.start(), found[0])
+        for found in _JWT.found(content):
+            if _is_of_kubernetes(found[1]):
+                yield _match(_JWT.kind, found.start(), found[0])
         for text, kind in self._known.items():
             if (at := content.find(text)) >= 0:
                 yield _match(kind, at, text)
