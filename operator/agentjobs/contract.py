@@ -108,6 +108,8 @@ TREE: Final = "tree"
 """The checkout, in the folder of the workspace."""
 GIT_CREDENTIALS_MOUNT: Final = "/var/run/agentjobs-git"
 GIT_CACHE_MOUNT: Final = "/var/cache/agentjobs-git"
+GIT_CACHE_CLAIM: Final = "agentjobs-git-cache"
+"""The claim of a namespace's cache of repositories, which no agent may see."""
 WORKSPACE_MOUNTS: Final = (WORKSPACE_MOUNT, GIT_CREDENTIALS_MOUNT, GIT_CACHE_MOUNT)
 WORKSPACE_VOLUMES: Final = ("workspace", "git-read", "git-write", "git-cache", "publish-tmp")
 TOKEN_AUDIENCE: Final = "agentjobs-gateway"  # noqa: S105  an audience, not a secret

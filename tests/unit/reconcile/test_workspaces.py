@@ -4,8 +4,7 @@ import pytest
 
 from agentjobs.api.conditions import Phase
 from agentjobs.api.job.status import PublishedWorkspace
-from agentjobs.contract import ANNOTATION_WORKTREE, EXIT_CODES, Published, TerminationMessage, Verdict
-from agentjobs.core.pods.claims import CACHE_CLAIM
+from agentjobs.contract import ANNOTATION_WORKTREE, EXIT_CODES, GIT_CACHE_CLAIM, Published, TerminationMessage, Verdict
 from agentjobs.core.pods.defaults import Storage
 from agentjobs.errors import Denied, Invalid
 
@@ -97,7 +96,7 @@ async def test_each_namespace_has_one_cache(world):
     await made(world, {"git": GIT}, name="second")
     (claim,) = claims(world)
 
-    assert claim["metadata"]["name"] == CACHE_CLAIM
+    assert claim["metadata"]["name"] == GIT_CACHE_CLAIM
     assert claim["spec"]["storageClassName"] == "nfs"
     assert world.pods("second")
 

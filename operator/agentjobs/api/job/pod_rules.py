@@ -10,7 +10,7 @@ from typing import Any, Final
 from agentjobs.api.job.runtime import RESERVED_ENV_PREFIX
 from agentjobs.api.job.team import Raw, as_list, as_object
 from agentjobs.api.problems import Path, Problem, field_name, problem_at
-from agentjobs.contract import TOKEN_MOUNT, WORKSPACE_MOUNTS, WORKSPACE_VOLUMES
+from agentjobs.contract import GIT_CACHE_CLAIM, TOKEN_MOUNT, WORKSPACE_MOUNTS, WORKSPACE_VOLUMES
 
 RESERVED_DOMAINS: Final = frozenset({"agentjobs.dev", "app.kubernetes.io", "kubernetes.io", "k8s.io"})
 RESERVED_VOLUMES: Final = ("tmp", "token", *WORKSPACE_VOLUMES)
@@ -84,6 +84,10 @@ def _volume_problems(runtime: Raw, *, restricted: bool) -> Iterator[Problem]:
         elif restricted and (others := sorted(map(str, as_object(volume).keys() - RESTRICTED_VOLUMES))):
             cure = "is not a volume of the profile Restricted; use a claim, or isolation.profile Baseline"
             yield Problem(field_name((*here, others[0])), "", cure, lacking=True)
+        claim = as_object(as_object(volume).get("persistentVolumeClaim")).get("claimName")
+        if claim == GIT_CACHE_CLAIM:
+            cure = "holds repositories that other jobs may read; agents do not see it"
+            yield problem_at((*here, "persistentVolumeClaim", "claimName"), claim, cure)
         for place, source in enumerate(as_list(as_object(as_object(volume).get("projected")).get("sources"))):
             yield from _credential_problems(runtime, (*here, "projected", "sources", place), as_object(source))
     for number, mount in enumerate(as_list(runtime.get("volumeMounts"))):

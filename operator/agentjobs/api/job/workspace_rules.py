@@ -7,6 +7,7 @@ from typing import Any
 from agentjobs.api.fields import DNS_LABEL
 from agentjobs.api.job.workspace import GIT_REF, PROVIDERS, PUBLISHING, PULL_REQUESTS, host_of
 from agentjobs.api.problems import Path, Problem, field_name, problem_at
+from agentjobs.contract import GIT_CACHE_CLAIM
 
 
 def workspace_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
@@ -49,6 +50,9 @@ def _named_problems(workspace: Mapping[str, Any], worktree: Mapping[str, Any]) -
     if workspace.get("claimName") is not None and not named:
         cure = "is for a Named worktree; set worktree.mode and worktree.name, or remove this"
         yield problem_at(("workspace", "claimName"), workspace["claimName"], cure, lacking=worktree.get("mode") is None)
+    elif workspace.get("claimName") == GIT_CACHE_CLAIM:
+        cure = "holds repositories that other jobs may read; agents do not see it"
+        yield problem_at(("workspace", "claimName"), GIT_CACHE_CLAIM, cure)
 
 
 def _unreachable(spec: Mapping[str, Any]) -> Iterator[Problem]:

@@ -11,14 +11,12 @@ from typing import Any, Final
 from agentjobs.api.fields import amount_of
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.workspace import Workspace
-from agentjobs.contract import GROUP, MANAGED_BY
+from agentjobs.contract import GIT_CACHE_CLAIM, GROUP, MANAGED_BY
 from agentjobs.core.pods.defaults import PodDefaults, Storage
 
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 ANNOTATION_REPOSITORY: Final = f"{GROUP}/repository"
 ANNOTATION_WORKTREE_NAME: Final = f"{GROUP}/worktree-name"
-CACHE_CLAIM: Final = "agentjobs-git-cache"
-"""Of a namespace's cache of repositories."""
 MAX_READABLE: Final = 40
 """Characters of a worktree's name in the name of its claim; what tells claims apart follows them."""
 
@@ -51,7 +49,7 @@ def claims(*, namespace: str, spec: AgentJobSpec, defaults: PodDefaults) -> tupl
         storage = Storage(workspace.size, defaults.worktrees.class_name, defaults.worktrees.access_modes)
         wanted.append(_claim(namespace, worktree_claim(workspace), "worktree", storage, annotations=told))
     if defaults.git_cache is not None:
-        wanted.append(_claim(namespace, CACHE_CLAIM, "git-cache", defaults.git_cache, annotations={}))
+        wanted.append(_claim(namespace, GIT_CACHE_CLAIM, "git-cache", defaults.git_cache, annotations={}))
     return tuple(wanted)
 
 
@@ -67,7 +65,7 @@ def unusable(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
         return f"PersistentVolumeClaim {name} has access mode ReadOnlyMany; it must be one that can be written to"
     has, asked = _size(found), _size(wanted)
     # A cache that is smaller than the settings say by now serves as well.
-    if name == CACHE_CLAIM or not has or amount_of(has) >= amount_of(asked):
+    if name == GIT_CACHE_CLAIM or not has or amount_of(has) >= amount_of(asked):
         return ""
     return (
         f"PersistentVolumeClaim {name} has {has}, and workspace.size is {asked}; enlarge the claim, or lower the size"

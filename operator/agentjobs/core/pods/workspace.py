@@ -16,6 +16,7 @@ from agentjobs.contract import (
     ENV_GIT_CACHE,
     ENV_GIT_CREDENTIALS,
     ENV_WORKSPACE,
+    GIT_CACHE_CLAIM,
     GIT_CACHE_MOUNT,
     GIT_CREDENTIALS_MOUNT,
     PUBLISH_COMMAND,
@@ -24,7 +25,7 @@ from agentjobs.contract import (
     TOKEN_MOUNT,
     WORKSPACE_MOUNT,
 )
-from agentjobs.core.pods.claims import CACHE_CLAIM, worktree_claim
+from agentjobs.core.pods.claims import worktree_claim
 from agentjobs.core.pods.container import RESTRICTED, installation_environment, pull_policy, resources_of
 from agentjobs.core.pods.defaults import PodDefaults
 
@@ -68,7 +69,7 @@ def workspace_volumes(workspace: Workspace | None, defaults: PodDefaults) -> lis
     if workspace.publishes:
         volumes += _secret(WRITE_VOLUME, workspace.publish.secret_ref)
     if defaults.git_cache is not None:
-        volumes.append({"name": CACHE_VOLUME, "persistentVolumeClaim": {"claimName": CACHE_CLAIM}})
+        volumes.append({"name": CACHE_VOLUME, "persistentVolumeClaim": {"claimName": GIT_CACHE_CLAIM}})
     return volumes
 
 

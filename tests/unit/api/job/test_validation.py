@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.validation import validate_job
 from agentjobs.api.problems import MAX_PROBLEMS, Problem, rejection
+from agentjobs.contract import GIT_CACHE_CLAIM
 
 Job = Callable[..., dict[str, Any]]
 MODEL = "gemini-flash-latest"
@@ -293,6 +294,11 @@ def test_a_rule_that_cannot_do_what_it_says_is_refused(rule, words) -> None:
             "is taken",
             id="our-path",
         ),
+        pytest.param(
+            {"volumes": [{"name": "a", "persistentVolumeClaim": {"claimName": GIT_CACHE_CLAIM}}]},
+            "other jobs may read",
+            id="cache-of-repositories",
+        ),
         pytest.param({"labels": {"agentjobs.dev/job": "other"}}, "is ours", id="our-label"),
         pytest.param({"envFrom": [{}]}, "needs one of", id="env-from-nowhere"),
         pytest.param({"automountServiceAccountToken": True}, "serviceAccountName", id="token-of-the-default-account"),
@@ -304,6 +310,16 @@ def test_a_pod_wish_that_is_not_granted_is_refused_by_name(runtime, words) -> No
     job = {"metadata": {"name": "x"}, "spec": {**spec, "runtime": runtime}}
 
     assert words in "; ".join(map(str, validate_job(job)))
+
+
+def test_the_cache_of_repositories_is_nobodys_worktree():
+    worktree = {"mode": "Named", "name": "a"}
+    workspace = {"git": {"url": "https://h/a.git"}, "worktree": worktree, "claimName": GIT_CACHE_CLAIM}
+    spec = {"agent": {"model": "gemini-x", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
+
+    problems = validate_job({"metadata": {"name": "x"}, "spec": {**spec, "workspace": workspace}})
+
+    assert ["spec.workspace.claimName" in str(problem) for problem in problems] == [True]
 
 
 def credential(source, **runtime):
