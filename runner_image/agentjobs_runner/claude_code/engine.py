@@ -206,7 +206,7 @@ class _Start:
         )
 
     def _started(self, command: Command, text: str) -> Process:
-        variables = {name: value for name, value in os.environ.items() if name not in command.unset} | command.env
+        variables = _inherited(os.environ, command) | command.env
         try:
             return Process(command.argv, variables, self._tree, text.encode("utf-8", "replace"), self._tmp)
         except OSError as error:
@@ -301,6 +301,17 @@ class _Start:
 def _load() -> None:
     """Import what judges, while the CLI starts: it brings what validates answers, and takes as long as all the rest."""
     import agentjobs_runner.claude_code.verdict  # noqa: F401  for those that import it later
+
+
+def _inherited(variables: Mapping[str, str], command: Command) -> dict[str, str]:
+    """Return what the CLI, and what it runs, gets of our environment.
+
+    The keys of other providers' clients are the pod's token. An agent that looks at its environment would tell it to
+    its model, and of a long run it is the expired one. In its file, which the CLI asks with, it is renewed.
+    """
+    file = variables.get(contract.ENV_TOKEN_FILE)
+    hidden = {Path(file).read_text("utf-8").strip()} if file else set()
+    return {name: value for name, value in variables.items() if name not in command.unset and value not in hidden}
 
 
 def _binary(variables: Mapping[str, str]) -> str:

@@ -71,6 +71,16 @@ def test_the_proxy_is_asked_with_the_pods_token_and_no_key_is_in_the_environment
     assert [event["data"]["result"]["result"] for event in one.fake.events if event["kind"] == "tool"] == ["0"]
 
 
+def test_what_the_cli_runs_has_the_pods_token_in_no_variable(job):
+    one = job({"tools": [bash('env | grep -cF "$(cat "$AGENTJOBS_TOKEN_FILE")" || true')]}, {"text": "Done."})
+    unset = {"ANTHROPIC_BASE_URL": "", "ANTHROPIC_API_KEY": ""}
+
+    run = one.start(env={**unset, contract.ENV_MODELS_URL: one.api.url}).wait()
+
+    assert run.verdict[0] == "Succeed", run.err
+    assert [event["data"]["result"]["result"] for event in one.fake.events if event["kind"] == "tool"] == ["0"]
+
+
 def test_the_budget_of_the_proxy_ends_the_job(job):
     code = contract.refusal_identifier(ErrorClass.BUDGET_EXCEEDED)
     error = {"type": "agentjobs.dev/BudgetExceeded", "message": "spent", "details": {"error_code": code}}
