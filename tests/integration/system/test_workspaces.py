@@ -286,3 +286,46 @@ async def test_the_command_line_pushes_and_tells_what(coding, shop, monkeypatch,
     words = f"agents/cli at {told['workspace']['commit'][:12]}"
     assert all(words in text for text in (shown, tree, noted))
     assert ("Claude Code, BypassPermissions" in shown, answer) == (True, "Fixed it.\n")
+
+
+async def test_an_answer_that_a_rule_runs_again_after_is_not_published_and_the_next_one_is(coding, shop):
+    asked_for = {"type": "object", "properties": {"outcome": {"type": "string"}}, "required": ["outcome"]}
+    rules = [{"name": "again", "onOutcomes": ["unsure"], "action": "Retry", "delay": "1s"}]
+    decide = [{"tools": [{"name": "StructuredOutput", "input": {"outcome": one}}]} for one in ("unsure", "sure")]
+    coding.api.play(bash("echo first > fix.txt"), decide[0], bash("echo second > fix.txt"), decide[1])
+    publish = {"mode": "Branch", "branch": "agents/$(job.name)", **WRITE}
+    await apply(coding, "decides", publish=publish, output={"schema": asked_for}, resultPolicy={"rules": rules})
+
+    status = await coding.finished("decides", BRIEF)
+
+    assert (status["phase"], status["result"]["outcome"], status["starts"]) == ("Succeeded", "sure", 2)
+    assert file_of(shop, "agents/decides", "fix.txt") == "second"
+    assert gitservers.git("rev-list", "--count", "main..agents/decides", cwd=shop) == "1"
+
+
+async def test_an_agent_of_adk_works_in_a_checkout_and_its_files_are_published(coding, shop):
+    calls = [{"name": "append", "args": {"path": "README.md", "text": "more\n"}}]
+    script = json.dumps({"starts": [[{"toolCalls": calls}, {"text": "Wrote it."}]]})
+    tools = [{"name": "tests.integration.system.editor:append"}]
+    agent = {"model": "scripted/writes/script", "inline": {"instruction": "Write.", "tools": tools}}
+    spec = a_spec(coding, publish={"mode": "Branch", "branch": "agents/$(job.name)", **WRITE})
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "writes"}, "data": {"script": script}}
+    await coding.apply(config, an_object("AgentJob", "writes", {**spec, "agent": agent}))
+
+    status = await coding.finished("writes", BRIEF)
+
+    assert (status["phase"], status["result"]["summary"]) == ("Succeeded", "Wrote it."), status
+    assert file_of(shop, "agents/writes", "README.md") == "hello\nmore"
+
+
+async def test_a_program_of_ones_own_works_in_a_checkout_and_its_files_are_published(coding, shop, checkout):
+    program = checkout / "tests/integration/conformance/program.py"
+    command = ["sh", "-c", f'cd "$AGENTJOBS_WORKSPACE/tree" && echo more >> README.md && exec python {program} none 0']
+    spec = a_spec(coding, publish={"mode": "Branch", "branch": "agents/$(job.name)", **WRITE})
+    own = {"agent": {"container": {"command": command}}, "runtime": {"image": "example.com/any:1"}}
+    await coding.apply(an_object("AgentJob", "owns", {**spec, **own}))
+
+    status = await coding.finished("owns", BRIEF)
+
+    assert (status["phase"], status["result"]["summary"]) == ("Succeeded", "Go."), status
+    assert file_of(shop, "agents/owns", "README.md") == "hello\nmore"
