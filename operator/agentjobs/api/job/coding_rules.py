@@ -19,6 +19,13 @@ MANAGED_FLAGS: Final = frozenset(
     }
 )
 """Flags of the CLI that the runner sets or that would undo what it sets."""
+INTERACTIVE_FLAGS: Final = frozenset(
+    {
+        *("--background", "--cloud", "--desktop", "--environment", "--from-pr", "--teleport", "--tmux"),
+        *("--ide", "--chrome", "--remote-control", "--remote-control-session-name-prefix"),
+    }
+)
+"""Flags for a person at a terminal, or that take the session elsewhere. The CLI passes over some of them in silence."""
 
 
 def coding_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
@@ -61,6 +68,9 @@ def _claude_problems(spec: Mapping[str, Any], agent: Mapping[str, Any], claude: 
     for place, word in enumerate(arguments if isinstance(arguments, list | tuple) else ()):
         if isinstance(word, str) and _is_managed(word):
             cure = "is set by the runner; use the field of agent.claudeCode, output or budget that says it"
+            yield problem_at((*here, "extraArgs", place), word, cure)
+        elif isinstance(word, str) and word.partition("=")[0] in INTERACTIVE_FLAGS:
+            cure = "is for a person at a terminal; remove it"
             yield problem_at((*here, "extraArgs", place), word, cure)
     for name in ("allowedTools", "disallowedTools"):
         rules = claude.get(name)

@@ -50,6 +50,10 @@ BAD_SPECS = {
         {"agent": {"model": "sonnet", "claudeCode": {"extraArgs": ["-rID"]}}},
         'spec.agent.claudeCode.extraArgs[0]: "-rID" is set by the runner',
     ),
+    "a-flag-for-people": (
+        {"agent": {"model": "sonnet", "claudeCode": {"extraArgs": ["--add-dir", "/data", "--remote-control=x"]}}},
+        'spec.agent.claudeCode.extraArgs[2]: "--remote-control=x" is for a person at a terminal; remove it',
+    ),
     "a-flag-among-rules-for-tools": (
         {"agent": {"model": "sonnet", "claudeCode": {"allowedTools": ["Edit", "--bare"]}}},
         'spec.agent.claudeCode.allowedTools[1]: "--bare" is a flag; a rule begins with the name of a tool',
