@@ -111,7 +111,10 @@ GIT_CACHE_MOUNT: Final = "/var/cache/agentjobs-git"
 GIT_CACHE_CLAIM: Final = "agentjobs-git-cache"
 """The claim of a namespace's cache of repositories, which no agent may see."""
 WORKSPACE_MOUNTS: Final = (WORKSPACE_MOUNT, GIT_CREDENTIALS_MOUNT, GIT_CACHE_MOUNT)
-WORKSPACE_VOLUMES: Final = ("workspace", "git-read", "git-write", "git-cache", "publish-tmp")
+WORKSPACE_VOLUME: Final = "workspace"
+WORKSPACE_VOLUMES: Final = (WORKSPACE_VOLUME, "git-read", "git-write", "git-cache", "publish-tmp")
+GIT_PROVIDERS: Final[Mapping[str, str]] = {"github.com": "GitHub", "gitlab.com": "GitLab", "codeberg.org": "Gitea"}
+"""Whose API makes pull requests, of the hosts that need not say it."""
 TOKEN_AUDIENCE: Final = "agentjobs-gateway"  # noqa: S105  an audience, not a secret
 TOKEN_MOUNT: Final = "/var/run/agentjobs"  # noqa: S105  a folder
 GATEWAY_CA_FILE: Final = f"{TOKEN_MOUNT}/gateway-ca.crt"

@@ -31,7 +31,6 @@ from agentjobs_runner.workspace.settings import BASE_FILE, Base, Settings, is_co
 PUBLISHED: Final = "Published"
 NOT_PUBLISHED: Final = "NotPublished"
 _MODES: Final = ("Branch", "PullRequest", "DraftPullRequest")
-_PROVIDERS: Final[Mapping[str, str]] = {"github.com": "GitHub", "gitlab.com": "GitLab", "codeberg.org": "Gitea"}
 _SUCCESS: Final = "Succeed"
 _FINAL: Final = ("Succeed", "Fail", "Cancel")
 _MAX_TOLD: Final = 5
@@ -131,7 +130,7 @@ class _Publishing:
 
     def _host_of(self, publish: Publish) -> hosts.Host:
         url = self._settings.url
-        provider = publish.provider or _PROVIDERS.get(hosts.Address.of(url).host)
+        provider = publish.provider or contract.GIT_PROVIDERS.get(hosts.Address.of(url).host)
         if provider is None:
             raise refused("publish.provider is needed: GitHub, GitLab or Gitea")
         login, authority = Login(self._credentials), authority_of(self._credentials)

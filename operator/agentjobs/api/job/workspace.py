@@ -1,6 +1,5 @@
 """AgentJob.spec.workspace: a checkout of a Git repository for the agent, and what is published of it."""
 
-from collections.abc import Mapping
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
@@ -15,8 +14,6 @@ GIT_REF: Final = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$"
 DEFAULT_SIZE: Final = "2Gi"
 PUBLISHING: Final = ("Branch", "PullRequest", "DraftPullRequest")
 PULL_REQUESTS: Final = ("PullRequest", "DraftPullRequest")
-PROVIDERS: Final[Mapping[str, str]] = {"github.com": "GitHub", "gitlab.com": "GitLab", "codeberg.org": "Gitea"}
-"""The hosts whose provider needs no field."""
 
 WORKSPACE_TEXTS: Final[tuple[tuple[str, str, str], ...]] = (
     ("workspace", "git", "ref"),

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agentjobs.api.fields import DNS_LABEL
-from agentjobs.api.job.workspace import GIT_REF, PROVIDERS, PUBLISHING, PULL_REQUESTS, host_of
+from agentjobs.api.job.workspace import GIT_REF, PUBLISHING, PULL_REQUESTS, host_of
 from agentjobs.api.problems import Path, Problem, field_name, problem_at
-from agentjobs.contract import GIT_CACHE_CLAIM
+from agentjobs.contract import GIT_CACHE_CLAIM, GIT_PROVIDERS
 
 
 def workspace_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
@@ -75,7 +75,7 @@ def _publish_problems(git: Mapping[str, Any], publish: Mapping[str, Any]) -> Ite
     url = git.get("url")
     if mode in PULL_REQUESTS and publish.get("provider") is None and isinstance(url, str):
         host = host_of(url)
-        if host and host not in PROVIDERS:
+        if host and host not in GIT_PROVIDERS:
             cure = f"is needed: the API of {host[:80]} is not known; set GitHub, GitLab or Gitea"
             yield Problem(field_name((*here, "provider")), "", cure, lacking=True)
     if mode in PULL_REQUESTS and publish.get("branch") is not None and publish["branch"] == git.get("ref"):

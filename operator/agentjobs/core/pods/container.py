@@ -34,6 +34,7 @@ from agentjobs.contract import (
     TOKEN_MOUNT,
     TREE,
     WORKSPACE_MOUNT,
+    WORKSPACE_VOLUME,
     mcp_header_variable,
 )
 from agentjobs.core.pods.defaults import PodDefaults
@@ -144,7 +145,7 @@ def resources_of(runtime: Runtime, defaults: PodDefaults) -> dict[str, Any]:
 
 
 def _mounts(spec: AgentJobSpec) -> list[dict[str, Any]]:
-    files = [] if spec.workspace is None else [{"name": "workspace", "mountPath": WORKSPACE_MOUNT}]
+    files = [] if spec.workspace is None else [{"name": WORKSPACE_VOLUME, "mountPath": WORKSPACE_MOUNT}]
     return [
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  the pod's own emptyDir
         {"name": "token", "mountPath": TOKEN_MOUNT, "readOnly": True},

@@ -24,17 +24,15 @@ from agentjobs.contract import (
     TERMINATION_FILE,
     TOKEN_MOUNT,
     WORKSPACE_MOUNT,
+    WORKSPACE_VOLUME,
+    WORKSPACE_VOLUMES,
 )
 from agentjobs.core.pods.claims import worktree_claim
 from agentjobs.core.pods.container import RESTRICTED, installation_environment, pull_policy, resources_of
 from agentjobs.core.pods.defaults import PodDefaults
 
-WORKSPACE_VOLUME: Final = "workspace"
-READ_VOLUME: Final = "git-read"
-WRITE_VOLUME: Final = "git-write"
-CACHE_VOLUME: Final = "git-cache"
-TMP_VOLUME: Final = "publish-tmp"
-"""What our containers have for /tmp. Never the agent's: a copy of a key may be left in it."""
+# The last is what our containers have for /tmp. Never the agent's: a copy of a key may be left in it.
+_, READ_VOLUME, WRITE_VOLUME, CACHE_VOLUME, TMP_VOLUME = WORKSPACE_VOLUMES
 SECRET_MODE: Final = 0o440
 # What a container of ours may ask for; devices are the agent's.
 _PLAIN: Final = ("cpu", "memory", "ephemeral-storage")
