@@ -17,7 +17,7 @@ from agentjobs_runner.workspace.cache import Cache
 from agentjobs_runner.workspace.container import Ended, Task, done
 from agentjobs_runner.workspace.credentials import Credentials, is_ssh
 from agentjobs_runner.workspace.failures import GitFailed, Kind
-from agentjobs_runner.workspace.folders import is_folder, remove
+from agentjobs_runner.workspace.folders import is_folder, note_of, remove
 from agentjobs_runner.workspace.git import Git
 from agentjobs_runner.workspace.locks import remove_stale
 from agentjobs_runner.workspace.remote import Remote, Tip, make
@@ -215,12 +215,8 @@ class Clone:
 
 
 def _told_origin(file: Path) -> str | None:
-    try:
-        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:
-            told = json.loads(opened.read(8192))
-        return str(told["url"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
+    told = note_of(file)
+    return str(told["url"]) if isinstance(told, dict) and "url" in told else None
 
 
 def _configuration(url: str, branch: str) -> list[tuple[str, str]]:

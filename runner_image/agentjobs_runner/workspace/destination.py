@@ -15,6 +15,7 @@ from agentjobs_runner.workspace.settings import is_branch
 
 BASE: Final = "refs/agentjobs/base"
 """In our repository: the commit that the agent began with."""
+_THERE: Final = "refs/agentjobs/there"
 _HEADS: Final = "refs/heads/"
 _TAGS: Final = "refs/tags/"
 # What a hostile store may hold beside objects is not asked; big files are streamed; what is there is sent as it is.
@@ -140,40 +141,14 @@ def fetch_base(repository: Repository, commit: str, refs: Refs, depth: int) -> b
     """
     options = ["--filter=blob:none"] if commit in refs.tips.values() else []
     options += [f"--depth={depth}"] if depth > 0 else []
-    config = repository.folder / "config"
-    before = config.read_bytes()
-    try:
-        repository.run(
-            *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", *options),
-            *("--", "origin", f"+{commit}:{BASE}"),
-        )
-    except GitFailed as error:
-        # Hosts say in several ways that they have no such commit, and none of them helps another start.
-        if error.kind in (Kind.MISSING, Kind.BROKEN):
-            return False
-        raise of_git(error, f"fetching the commit {commit[:12]}, with which the job began") from error
-    finally:
-        # A filter makes the remote one that is asked for whatever is missing.
-        config.write_bytes(before)
-    return repository.has(BASE)
+    doing = f"fetching the commit {commit[:12]}, with which the job began"
+    return _fetched(repository, doing, *options, "--", "origin", f"+{commit}:{BASE}") and repository.has(BASE)
 
 
 def fetch_tip(repository: Repository, commit: str) -> bool:
     """Fetch one commit of a branch with its folders; whether that could be done."""
-    config = repository.folder / "config"
-    before = config.read_bytes()
-    try:
-        repository.run(
-            *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"),
-            *("--filter=blob:none", "--depth=1", "--", "origin", f"+{commit}:refs/agentjobs/there"),
-        )
-    except GitFailed as error:
-        if error.kind in (Kind.MISSING, Kind.BROKEN):
-            return False
-        raise of_git(error, "fetching what the branch has") from error
-    finally:
-        config.write_bytes(before)
-    return repository.has(commit)
+    what = ("--filter=blob:none", "--depth=1", "--", "origin", f"+{commit}:{_THERE}")
+    return _fetched(repository, "fetching what the branch has", *what) and repository.has(commit)
 
 
 def goes_on(repository: Repository, commit: str, head: str) -> bool:
@@ -182,22 +157,36 @@ def goes_on(repository: Repository, commit: str, head: str) -> bool:
     Raises:
         StartEnded: the remote cannot be reached, or refuses.
     """
+    doing, base = "fetching the past of the branch", repository.words("rev-parse", BASE)
+    whole = ["--unshallow"] if (repository.folder / "shallow").exists() else []
+    what = ("--filter=tree:0", *whole, "--", "origin", f"+{base}:{BASE}", f"+{commit}:{_THERE}")
+    return _fetched(repository, doing, *what) and _done(repository, doing, "merge-base", "--is-ancestor", commit, head)
+
+
+def _fetched(repository: Repository, doing: str, *what: str) -> bool:
+    """Fetch, and say whether that could be done.
+
+    Raises:
+        StartEnded: the remote cannot be reached, or refuses.
+    """
     config = repository.folder / "config"
     before = config.read_bytes()
-    base = repository.words("rev-parse", BASE)
-    whole = ["--unshallow"] if (repository.folder / "shallow").exists() else []
+    options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
     try:
-        repository.run(
-            *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"),
-            *("--filter=tree:0", *whole, "--", "origin", f"+{base}:{BASE}", f"+{commit}:refs/agentjobs/there"),
-        )
-        repository.run("merge-base", "--is-ancestor", commit, head)
+        return _done(repository, doing, "fetch", *options, *what)
+    finally:
+        # A filter makes the remote one that is asked for whatever is missing.
+        config.write_bytes(before)
+
+
+def _done(repository: Repository, doing: str, *order: str) -> bool:
+    try:
+        repository.run(*order)
     except GitFailed as error:
+        # Hosts say in several ways that they have no such commit, and none of them helps another start.
         if error.kind in (Kind.MISSING, Kind.BROKEN):
             return False
-        raise of_git(error, "fetching the past of the branch") from error
-    finally:
-        config.write_bytes(before)
+        raise of_git(error, doing) from error
     return True
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from agentjobs_runner.log import logger
-from agentjobs_runner.workspace.folders import is_folder
+from agentjobs_runner.workspace.folders import is_folder, note_of
 from agentjobs_runner.workspace.settings import Place, is_commit
 
 
@@ -29,12 +29,10 @@ class Marker:
     @classmethod
     def read(cls, place: Place) -> Self | None:
         """Read the note; None where there is none that could be meant."""
+        told = note_of(place.published)
         try:
-            descriptor = os.open(place.published, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            with os.fdopen(descriptor, "rb") as opened:
-                told = json.loads(opened.read(8192))
             found = cls(*(told[name] for name in ("url", "branch", "commit")))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (KeyError, TypeError):
             return None
         texts = all(isinstance(text, str) for text in (found.url, found.branch, found.commit))
         return found if texts and is_commit(found.commit) else None
