@@ -5,6 +5,7 @@ Every case has a recording of the real CLI in tests/unit/runner/claude_code; add
 """
 
 import errno
+import re
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,13 +25,16 @@ _RAISE_TURNS: Final = "raise budget.maxTurns to let the job do more"
 _SAID: Final = "Claude Code said"
 
 # A new session helps: the CLI does not find, or does not take, the one that was named.
-_ROOT: Final = "root/sudo"
 _NO_SESSION: Final = ("No conversation found with session ID", "is already in use", "No deferred tool marker found")
 _FULL: Final = ("ENOSPC", "No space left on device", "EDQUOT")
 # Start-up failures that another try may pass.
 _PASSING: Final = frozenset({"worktree_unverified", "org_config_required_unavailable"})
 _TOO_LONG: Final = frozenset({"prompt_too_long", "blocking_limit", "image_error", "rapid_refill_breaker"})
 _WHOLE: Final = frozenset({"end_turn", "stop_sequence", "tool_use", ""})
+_ROOT: Final = "root/sudo"
+# Of a context that is full the CLI makes a summary first. Why it got none stands in its words alone.
+_NO_SUMMARY: Final = re.compile(r"compaction failed: API Error: (\d{3}) (.*)", re.DOTALL)
+_OF_A_PROMPT: Final = (400, 413)
 _OVER_BUDGET: Final = "Budget limit reached"
 _NOT_ALLOWED: Final = (126, 127)
 
@@ -158,6 +162,8 @@ def _api_error(facts: Facts, last: Concluded) -> Ending:
     code = provider_errors.refusal_of((last.error_code, last.error_type))
     if code is None:
         if last.terminal in _TOO_LONG:
+            if (why := _NO_SUMMARY.search(text)) is not None and int(why[1]) not in _OF_A_PROMPT:
+                return _no_summary(int(why[1]), why[2])
             return _ending(Verdict.FAIL, ErrorClass.CONTEXT_TOO_LONG, f"{said}; give it less text at once")
         if last.stop == "refusal":
             return _ending(Verdict.FAIL, ErrorClass.CONTENT_BLOCKED, said)
@@ -182,6 +188,14 @@ def _api_error(facts: Facts, last: Concluded) -> Ending:
         refused="" if code is None else code.error_class,
     )
     return provider_errors.judge(report, _SAID)
+
+
+def _no_summary(status: int, words: str) -> Ending:
+    """What the provider said, or our proxy, when it was asked to shorten the context."""
+    # A budget's refusal begins with the field, and of a provider 402 is about money.
+    is_budget = status == 402 and words.startswith("budget.")
+    refused = ErrorClass.BUDGET_EXCEEDED if is_budget else ""
+    return provider_errors.judge(Report(status=status, text=words, refused=refused), _SAID)
 
 
 # The CLI's words where the provider's are kept from us.

@@ -1,6 +1,7 @@
 """How a start ends, in what recordings do not show."""
 
 import errno
+import json
 import os
 from dataclasses import replace
 
@@ -45,6 +46,29 @@ def test_denied_tools_are_told_with_their_number():
 
 def test_a_model_that_stood_in_is_told():
     assert "claude-haiku-5-5 answered in the place of sonnet" in ended("stand_in_model").ending.message
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "verdict"),
+    [
+        ("402 budget.maxCostUSD is reached: 2 of 1 used.", "BudgetExceeded", Verdict.FAIL),
+        ("402 Your credit is used up", "ModelOutOfCredit", Verdict.FAIL),
+        ("429 slow down", "ModelRateLimited", Verdict.SNOOZE),
+        ("529 over", "ModelUnavailable", Verdict.RETRY),
+        ("401 invalid x-api-key", "ModelAuth", Verdict.FAIL),
+        ("400 prompt is too long", "ContextTooLong", Verdict.FAIL),
+    ],
+)
+def test_a_context_that_could_not_be_shortened_ends_by_why(said, reason, verdict):
+    recording = recordings()["prompt_too_long"]
+    (kind,) = {line for line in recording.lines if b'"type":"result"' in line}
+    result = {**json.loads(kind), "terminal_reason": "blocking_limit", "api_error_status": None}
+    result["result"] = f"Prompt is too long · automatic compaction failed: API Error: {said}"
+    lines = [*(line for line in recording.lines if line != kind), json.dumps(result).encode()]
+
+    ending = judged(lines, recording.exit, recording.asked, recording.output).ending
+
+    assert (ending.reason, ending.verdict) == (reason, verdict)
 
 
 @pytest.mark.parametrize("name", ["success", "mcp_stdio", "schema_ok", "stream_cut_recovers", "bg_bash_8s"])
