@@ -108,6 +108,7 @@ class Git:
         variables: Mapping[str, str] | None = None,
         output: IO[bytes] | None = None,
         seconds: float | None = None,
+        unless: bytes | None = None,
     ) -> bytes:
         """Run a command and return what it printed; nothing where `output` is a file that takes it.
 
@@ -118,6 +119,7 @@ class Git:
             variables: more of its environment, e.g. GIT_INDEX_FILE.
             output: an open file for its standard output.
             seconds: instead of the time that all commands have.
+            unless: what it says where it only warns of what is a failure to us.
 
         Raises:
             GitFailed: it ended with an error, took too long, or there is no git.
@@ -149,7 +151,7 @@ class Git:
                 # Also when this thread is told to stop: nothing of a command outlives it.
                 _end(process)
                 _running.discard(process.pid)
-        if process.returncode != 0:
+        if process.returncode != 0 or (unless is not None and unless in said):
             raise self._failed(arguments, process.returncode, said)
         return printed
 

@@ -39,6 +39,8 @@ _PACK: Final = re.compile(
 _ATTRIBUTES: Final = "* -text !eol -ident !filter !working-tree-encoding\n"
 # Repositories inside of repositories.
 _DEEPEST: Final = 8
+# Git passes over a folder that it may not read, or whose path is too long, and so would files be lost.
+_UNREAD: Final = b"could not open directory"
 # Of changed files, as they are: what is larger takes minutes to pack, and room that the agent needs.
 _MOST_BYTES: Final = 4 * MAX_KEPT_BYTES
 _REF: Final = "refs/saved"
@@ -270,7 +272,9 @@ class Saved:
         """
         listing = (self._dir, self._work, "ls-files", "-z", "--others", "--modified", "--deleted", "--exclude-standard")
         for _ in range(_DEEPEST):
-            told = self._git.run(*listing, cwd=self._place.tree, variables=self._index, seconds=_LONGEST_SECONDS)
+            told = self._git.run(
+                *listing, cwd=self._place.tree, variables=self._index, seconds=_LONGEST_SECONDS, unless=_UNREAD
+            )
             paths = told.split(b"\0")[:-1]
             if not (nested := [path for path in paths if path.endswith(b"/")]):
                 return paths

@@ -11,6 +11,7 @@ from tests.gitservers import commit, git
 from tests.memorystores import MemoryKept
 
 from agentjobs.errors import Invalid
+from agentjobs_runner.workspace.folders import remove
 from agentjobs_runner.workspace.git import LOCAL, Git
 from agentjobs_runner.workspace.saved import UNKEPT_FILE, NotKept, Saved, packs_of
 from agentjobs_runner.workspace.settings import BASE_FILE, Base, Place
@@ -411,6 +412,24 @@ def test_without_its_repository_the_tree_cannot_be_kept(start):
         saved.save()
 
     assert UNKEPT_FILE in kept.files()
+
+
+def test_a_folder_that_git_passes_over_is_not_taken_for_kept(start):
+    tree, saved, kept, _ = start()
+    at = os.open(tree, os.O_RDONLY)
+    for _ in range(50):  # deeper than a path can say
+        os.mkdir("d" * 200, dir_fd=at)
+        below = os.open("d" * 200, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(os.open("made", os.O_CREAT | os.O_WRONLY, dir_fd=at))
+    os.close(at)
+
+    with pytest.raises(NotKept, match="could not open directory"):
+        saved.save()
+
+    assert UNKEPT_FILE in kept.files()
+    remove(tree)
 
 
 def test_a_full_disk_is_said(start, tmp_path):
