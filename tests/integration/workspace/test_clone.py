@@ -396,7 +396,7 @@ class TestNamed:
         repositories.make("shop")
         tree = start(f"{http.url}/shop.git", named=True)
         kept.content.clear()
-        left = ("index.lock", "HEAD.lock", "refs/heads/main.lock", "objects/pack/tmp_pack_x")
+        left = ("index.lock", "HEAD.lock", "refs/heads/main.lock", "objects/pack/tmp_pack_x", "packed-refs.new")
         for name in (*left, "refs/heads/ai/next.lock", "modules/ui/index.lock"):
             (tree / ".git" / name).parent.mkdir(parents=True, exist_ok=True)
             (tree / ".git" / name).write_text("")
@@ -404,6 +404,7 @@ class TestNamed:
         start(f"{http.url}/shop.git", named=True, root=tree.parent)
 
         assert git("checkout", "-q", "-b", "ai/next", cwd=tree) == ""
+        assert git("pack-refs", "--all", cwd=tree) == ""
         assert not list(tree.rglob("*.lock"))
         assert not list(tree.rglob("tmp_pack_*"))
 
