@@ -8,6 +8,7 @@
     job_builder      flags to an AgentJob
     local            run --local, without any server
     local_engine     what runs its agent, and whether that is installed
+    local_guard      the parent of its runner, which ends what is left
     local_gateway    what its runner speaks to
     local_journal    its recorded steps, in a file
     local_artifacts  its artifacts, in the same file

@@ -38,17 +38,8 @@ from agentjobs.contract import Attempt, ErrorClass, TerminationMessage, Verdict
 from agentjobs.models.names import aliases_in
 
 NAMESPACE: Final = "local"
-# `python -m MODULE` that dies with us, where the system can do that: after a kill -9 of ours it would call tools beside
-# the run that --resume begins.
-_RUNNER: Final = """
-import ctypes, os, runpy, signal, sys
-module, parent = sys.argv[1:]
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
-if os.getppid() == int(parent):
-    del sys.argv[1:]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
-"""
+# For the runner, and what it leaves, to be killed and reaped.
+_KILL_SECONDS: Final = 5.0
 
 
 class Ending(TypedDict):
@@ -142,7 +133,7 @@ def _run_start(
     given: Attempt, spec: AgentJobSpec, journal: Journal, variables: dict[str, str], place: Path | None
 ) -> Ending:
     token = secrets.token_urlsafe(32)
-    with serving(given, journal, token) as gateway, tempfile.TemporaryDirectory(prefix="agentjobs-") as folder:
+    with serving(given, journal, token) as gateway, _private_folder() as folder:
         (Path(folder) / "token").write_text(token, "utf-8")
         end = Path(folder) / "termination"
         variables |= {
@@ -154,10 +145,12 @@ def _run_start(
             contract.ENV_TERMINATION_FILE: str(end),
             contract.ENV_GRACE_SECONDS: str(spec.runtime.termination_grace_period_seconds),
         }
+        if variables[contract.ENV_ENGINE] == contract.ENGINE_CLAUDE_CODE:
+            variables["TMPDIR"] = folder  # what it has there goes with it, however the runner ends
         for name in (contract.ENV_GATEWAY_CA, contract.ENV_MODELS_URL, contract.ENV_WORKSPACE):
             variables.pop(name, None)
         grace = float(spec.runtime.termination_grace_period_seconds)
-        how = _run(variables, place, seconds=spec.timeouts.attempt.total_seconds(), grace=grace)
+        how = _run(variables, place, folder, seconds=spec.timeouts.attempt.total_seconds(), grace=grace)
         said = TerminationMessage.load(end.read_text("utf-8", "replace")) if end.is_file() else None
     return _ending(gateway.document, said, how)
 
@@ -257,10 +250,14 @@ def _variables(spec: AgentJobSpec, environ: Mapping[str, str]) -> dict[str, str]
     return variables
 
 
-def _run(variables: Mapping[str, str], folder: Path | None, *, seconds: float, grace: float) -> _How:
+def _private_folder() -> "tempfile.TemporaryDirectory[str]":
+    return tempfile.TemporaryDirectory(prefix="agentjobs-", ignore_cleanup_errors=True)
+
+
+def _run(variables: Mapping[str, str], place: Path | None, folder: str, *, seconds: float, grace: float) -> _How:
     """Run the runner to its end. Ctrl-C reaches it by itself, being of our terminal, and it says what it waits for."""
     with _terminal_as_it_was():
-        child = _started(variables, folder)
+        child = _started(variables, place, folder)
         ended = _end_of(child)
         how = _How.ENDED
         try:
@@ -272,6 +269,8 @@ def _run(variables: Mapping[str, str], folder: Path | None, *, seconds: float, g
                 how = _How.INTERRUPTED
             ended.wait(grace)
         finally:  # also at the second Ctrl-C
+            child.send_signal(signal.SIGUSR1)
+            ended.wait(_KILL_SECONDS)
             child.kill()
             ended.wait()
     return how
@@ -289,14 +288,15 @@ def _end_of(child: "subprocess.Popen[bytes]") -> threading.Event:
     return ended
 
 
-def _started(variables: Mapping[str, str], folder: Path | None) -> "subprocess.Popen[bytes]":
+def _started(variables: Mapping[str, str], place: Path | None, folder: str) -> "subprocess.Popen[bytes]":
+    guard = Path(__file__).with_name("local_guard.py").read_text("utf-8")
     # Blocked until the runner handles it: Python would die of it while it starts, with a stack.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return subprocess.Popen(  # noqa: S603  our own interpreter and constant code
-            [sys.executable, "-c", _RUNNER, MODULE, str(os.getpid())],
+            [sys.executable, "-c", guard, MODULE, str(os.getpid()), folder],
             env=dict(variables),
-            cwd=folder,
+            cwd=place,
             stdin=None if _types() else subprocess.DEVNULL,  # for breakpoint()
             stdout=sys.stderr.fileno(),  # standard output is for the answer alone
         )

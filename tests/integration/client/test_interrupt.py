@@ -101,7 +101,8 @@ def test_the_runner_itself_ends_at_a_second_ctrl_c(typist):
     """Under load the two may reach the command line as one."""
     person = typist("time.sleep(600)")
     person.until("TOOL RUNS")
-    (runner,) = psutil.Process(person.pid).children()
+    (guard,) = psutil.Process(person.pid).children()
+    (runner,) = guard.children()
     runner.send_signal(signal.SIGINT)
     person.until("stopping")
     runner.send_signal(signal.SIGINT)

@@ -4,8 +4,12 @@ import asyncio
 import json
 import os
 import stat
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
+import psutil
 import pytest
 from tests.fakeanthropic import FakeAnthropic
 
@@ -128,3 +132,67 @@ async def test_a_killed_run_goes_on_in_its_session(claude, api, folder):
     assert (first, "RunnerCrashed" in err) == (70, True)
     assert (code, out) == (0, "Went on.\n")
     assert "toolu_" in api.requests[2].said
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """Where temporary files are made."""
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setenv("TMPDIR", str(place))
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    return place
+
+
+@pytest.fixture
+def mark():
+    """A command that runs for long, known by its number; ended after the test."""
+    command = f"sleep {4_000_000 + os.getpid()}"
+    yield command
+    for process in running(command):
+        process.kill()
+
+
+def running(command):
+    words = command.split()
+    return [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == words]
+
+
+async def in_tool(command):
+    """Until a tool runs the command; its process."""
+    async with asyncio.timeout(60):
+        while not (found := running(command)):
+            await asyncio.sleep(0.05)
+    return found[0]
+
+
+async def test_a_runner_that_is_killed_leaves_no_tool_and_no_file(claude, api, temporary, mark):
+    api.script = [bash(mark)]
+    ending = asyncio.create_task(claude("Go.", "--permission-mode", "bypassPermissions"))
+    tool = await in_tool(mark)
+    runner = next(one for one in tool.parents() if "agentjobs_runner" in one.cmdline())
+
+    runner.kill()
+    code, _, err = await ending
+
+    assert (code, "RunnerCrashed" in err) == (70, True)
+    assert running(mark) == []
+    assert list(temporary.iterdir()) == []
+
+
+async def test_a_command_line_that_is_killed_leaves_no_tool_and_no_file(folder, api, temporary, mark):
+    api.script = [bash(mark)]
+    words = ["run", "--claude", "Go.", "--working-dir", str(folder), "--model", "claude-sonnet-5-5"]
+    words += ["--permission-mode", "bypassPermissions"]
+    line = subprocess.Popen(
+        [sys.executable, "-c", "from agentjobs.cli import main; main()", *words], stderr=subprocess.DEVNULL
+    )
+    tool = await in_tool(mark)
+    guard = next(one for one in tool.parents() if one.ppid() == line.pid)
+
+    line.kill()
+    line.wait()
+    psutil.wait_procs([guard], timeout=30)
+
+    assert running(mark) == []
+    assert [one for one in temporary.rglob("*") if one.is_file()] == []
