@@ -170,6 +170,14 @@ async def test_a_name_that_has_its_value_later_is_not_tried(world):
     assert claim["metadata"]["name"].startswith("worktree-of-hello-")
 
 
+async def test_jobs_whose_repository_and_branch_differ_are_tried_once(world):
+    for name in ("one", "two"):
+        git = {"url": f"https://github.com/acme/{name}", "ref": name}
+        await made(world, {**PUBLISHING, "git": git, "publish": {**PUBLISHING["publish"], "branch": name}}, name=name)
+
+    assert len(world.tried) == 1
+
+
 async def test_a_job_ends_with_what_its_second_start_published(world):
     job = world.apply(workspace=PUBLISHING)
     await world.act()

@@ -21,6 +21,7 @@ from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.core.pods.manifests import runner_pod
 from agentjobs.core.pods.prerequisites import prerequisites
 from agentjobs.core.pods.problems import in_words_of_the_job
+from agentjobs.core.pods.workspace import workspace_volumes
 from agentjobs.core.schedule.model import Schedule
 from agentjobs.errors import AgentJobsError, AlreadyExists, Invalid
 from agentjobs.kube.resources import PERSISTENTVOLUMECLAIMS, PODS
@@ -54,14 +55,14 @@ class Trial:
             return ()
         if found is not None:
             return (found,)
-        self._good.put(_shape(owner.namespace, spec), None)
+        self._good.put(self._shape(owner.namespace, spec), None)
         return ()
 
     def is_passed(self, owner: Job | Schedule, spec: AgentJobSpec) -> bool:
         """Whether no dry run is needed: the spec says nothing about its pod, or a pod of its shape was taken before."""
         restricted = spec.isolation.egress.mode == "Restricted"
         says = _says_something(spec.runtime) or restricted or spec.workspace is not None
-        return not says or _shape(owner.namespace, spec) in self._good
+        return not says or self._shape(owner.namespace, spec) in self._good
 
     async def _of_pod(self, owner: Job | Schedule, spec: AgentJobSpec) -> Problem | None:
         pod = runner_pod(
@@ -97,6 +98,20 @@ class Trial:
                 return Problem("spec.workspace", "", words)
         return None
 
+    def _shape(self, namespace: str, spec: AgentJobSpec) -> str:
+        """Return what the form of a pod depends on. Values of variables do not change it, nor do the address, the ref
+        and the branch of a workspace, which differ from job to job."""
+        runtime = spec.runtime.model_dump(mode="json", by_alias=True, exclude_none=True)
+        runtime["env"] = [{**one, "value": ""} if "value" in one else one for one in runtime.get("env", ())]
+        isolation = spec.isolation.model_dump(mode="json", by_alias=True, exclude_none=True)
+        workspace = None
+        if spec.workspace is not None:
+            volumes = workspace_volumes(spec.workspace, self._defaults)
+            workspace = [volumes, spec.workspace.size, spec.workspace.publishes]
+        own = spec.agent.container is not None
+        text = json.dumps([namespace, runtime, isolation, workspace, own], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
     async def _refusal(self, resource: Resource, namespace: str, body: dict[str, Any]) -> str | None:
         """Return why the API server would never take an object; None when it would.
 
@@ -114,14 +129,3 @@ class Trial:
 
 def _says_something(runtime: Runtime) -> bool:
     return bool(runtime.model_fields_set - _UNJUDGED)
-
-
-def _shape(namespace: str, spec: AgentJobSpec) -> str:
-    """Return what the form of a pod depends on, which the values of variables do not change."""
-    runtime = spec.runtime.model_dump(mode="json", by_alias=True, exclude_none=True)
-    runtime["env"] = [{**one, "value": ""} if "value" in one else one for one in runtime.get("env", ())]
-    isolation = spec.isolation.model_dump(mode="json", by_alias=True, exclude_none=True)
-    workspace = spec.workspace.model_dump(mode="json", by_alias=True) if spec.workspace is not None else None
-    own = spec.agent.container is not None
-    text = json.dumps([namespace, runtime, isolation, workspace, own], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
