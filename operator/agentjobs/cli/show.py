@@ -50,6 +50,7 @@ from agentjobs.cli.story import (
     phases_table,
     starts_table,
     story_head,
+    used_of,
     used_words,
 )
 
@@ -316,12 +317,15 @@ def _page(name: str, seen: Seen, no_history: str, *, full: bool) -> str:
     parts = []
     if job is not None:
         # While it runs history alone knows what was used; when that is away the status may.
-        parts.append(_about(job, seen.story))
+        parts.append(_about(job, seen))
         told.once(job.message)
     if seen.story is not None:
         story = seen.story.model_dump(mode="json", by_alias=True)
         if job is None:
-            parts += [f"{name} is deleted; this is what history knows.", story_head(story["job"], story["starts"])]
+            parts += [
+                f"{name} is deleted; this is what history knows.",
+                story_head(story["job"], story["starts"], seen.models),
+            ]
             told.once(story["job"].get("message"))
         parts += [
             starts_table(story["starts"], told, spans(seen.steps)),
@@ -348,7 +352,7 @@ def _start_page(number: int, entries: "Sequence[Event]", told: Told, full: bool)
     return f"{title}\n{entries_table(entries, told, full=full)}" if entries else ""
 
 
-def _about(job: "Job", story: "Story | None") -> str:
+def _about(job: "Job", seen: Seen) -> str:
     status, agent = job.status, job.spec.get("agent") or {}
     what = runs(job.spec)
     lost = f", {status.infra_restarts} lost to the cluster" if status.infra_restarts else ""
@@ -366,7 +370,7 @@ def _about(job: "Job", story: "Story | None") -> str:
             "Attempts": f"{status.attempts} ({counted(status.starts, 'start')}{snoozes}{lost})",
             "Created": f"{job.created.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
             "Next start": status.next_attempt_time and f"not before {status.next_attempt_time:%Y-%m-%d %H:%M:%S} UTC",
-            "Used": _used(job, story),
+            "Used": _used(job, seen),
             "Follows": status.lineage.parent if status.lineage else job.labels.get(contract.LABEL_PARENT, ""),
             "Followed by": ", ".join(_followed(job)),
             "Uid": job.uid,
@@ -381,7 +385,8 @@ def _followed(job: "Job") -> Iterator[str]:
         yield f"{one.name}: {made or one.reason or 'is being made'}"
 
 
-def _used(job: "Job", story: "Story | None") -> str:
+def _used(job: "Job", seen: Seen) -> str:
+    story = seen.story
     if story is None:
         usage = job.status.usage
         if usage is None:
@@ -391,8 +396,7 @@ def _used(job: "Job", story: "Story | None") -> str:
         return used_words(dict(zip(contract.USAGE, counts, strict=True)), cost)
     starts = [start.usage for start in story.starts if start.usage]
     cost = cost_of([start.model_dump(mode="json", by_alias=True) for start in story.starts])
-    total = {key: sum(each.get(key, 0) for each in starts) for key in contract.USAGE}
-    return used_words(total, cost) if starts or cost else ""
+    return used_words(used_of(starts, seen.models), cost) if starts or seen.models else ""
 
 
 def _events_table(events: Sequence[Mapping[str, Any]], told: Told) -> str:

@@ -41,10 +41,25 @@ class Told:
         return text or ""
 
 
-def story_head(job: Mapping[str, Any], starts: Sequence[Mapping[str, Any]]) -> str:
+def used_of(used: "Sequence[Mapping[str, int]]", models: "Sequence[JobModelUsage]" = ()) -> dict[str, int]:
+    """Return what a job used, by `contract.USAGE`: of calls and tokens the larger count, as its status has it.
+
+    That is of what its starts recorded, or of its calls through the model proxy: not every call is a step.
+    """
+    total = {name: sum(each.get(name, 0) for each in used) for name in contract.USAGE}
+    booked = {
+        "llmCalls": sum(one.calls for one in models),
+        "inputTokens": sum(one.input_tokens for one in models),
+        "outputTokens": sum(one.output_tokens for one in models),
+    }
+    return total | {name: max(total[name], count) for name, count in booked.items()}
+
+
+def story_head(
+    job: Mapping[str, Any], starts: Sequence[Mapping[str, Any]], models: "Sequence[JobModelUsage]" = ()
+) -> str:
     """Return what there is to say of a job before its starts."""
     used = [start["usage"] for start in starts if start["usage"]]
-    total = {name: sum(each.get(name, 0) for each in used) for name in contract.USAGE}
     return facts(
         {
             "Job": f"{job['namespace']}/{job['name']}",
@@ -54,7 +69,7 @@ def story_head(job: Mapping[str, Any], starts: Sequence[Mapping[str, Any]]) -> s
             "Deleted": job["deleted"] and f"{moment(job['deleted'])} UTC",
             "Schedule": job.get("schedule"),
             "Partition": job.get("partitionKey"),
-            "Used": used and used_words(total, cost_of(starts)),
+            "Used": (used or models) and used_words(used_of(used, models), cost_of(starts)),
             "Published": _published(job.get("workspace")),
             "Uid": job["uid"],
         }

@@ -9,7 +9,7 @@ from agentjobs.api.recorded import Event
 from agentjobs.api.recorded_usage import JobModelUsage
 from agentjobs.cli import printing
 from agentjobs.cli.history import why_no_result
-from agentjobs.cli.story import Told, entries_table, models_table, starts_table, used_words
+from agentjobs.cli.story import Told, entries_table, models_table, starts_table, used_of, used_words
 
 LONG = "the model needs credentials: put GOOGLE_API_KEY into runtime.env, from a Secret of the job's namespace"
 
@@ -119,6 +119,16 @@ def test_what_was_used_tells_its_cost_where_it_is_known():
 
     assert used_words(used) == "1 model call, 0 tool calls, 5 tokens in, 2 out"
     assert used_words(used, Decimal("0.5")) == "1 model call, 0 tool calls, 5 tokens in, 2 out, $0.50"
+
+
+def test_calls_that_are_no_step_count_as_used():
+    counts = dict.fromkeys(("cachedTokens", "cacheWrittenTokens", "thinkingTokens", "failed", "underWay"), 0)
+    asked = {"provider": "anthropic", "model": "anthropic/m", "calls": 3, "inputTokens": 9, "outputTokens": 4}
+    one = JobModelUsage.model_validate(counts | asked | {"costUSD": "1.5", "estimated": 0})
+    steps = [{"llmCalls": 1, "toolCalls": 2, "inputTokens": 5, "outputTokens": 7}]
+
+    assert used_of(steps, [one]) == {"llmCalls": 3, "toolCalls": 2, "inputTokens": 9, "outputTokens": 7}
+    assert used_of(steps) == steps[0]
 
 
 def test_what_a_jobs_models_cost_says_what_is_not_sure():
