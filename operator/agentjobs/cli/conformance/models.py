@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agentjobs import contract
-from agentjobs.contract import REFUSAL_PREFIX, ErrorClass
+from agentjobs.contract import ErrorClass
+from agentjobs.proxy.apis.api import Refusal
+from agentjobs.proxy.apis.refusals import anthropic_error, google_error, openai_error, told_by_claude_code
 
 _GEMINI: Final = re.compile(
     r"/(?:gemini/v1(?:beta)?|vertex/v1(?:beta1)?(?:/projects/[^/]+/locations/[^/]+)?/publishers/google)"
@@ -52,13 +53,10 @@ def content_type(asked: Asked) -> str:
 
 def refusal(asked: Asked, status: int, error: ErrorClass, message: str) -> dict[str, Any]:
     """Return a refusal of the proxy, in the shape of the API's own errors."""
-    code = f"{REFUSAL_PREFIX}{error}"
+    refused = Refusal(status, error, message)
     if asked.api == "messages":
-        return {"type": "error", "error": {"type": code, "message": message}}
-    if asked.api == "gemini":
-        info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": code, "domain": contract.GROUP}
-        return {"error": {"code": status, "message": message, "status": "FAILED_PRECONDITION", "details": [info]}}
-    return {"error": {"message": message, "type": code, "param": None, "code": code}}
+        return {"type": "error", "error": anthropic_error(refused) | told_by_claude_code(refused)}
+    return {"error": google_error(refused) if asked.api == "gemini" else openai_error(refused)}
 
 
 def answer(asked: Asked, text: str) -> bytes:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from agentjobs import contract
+from agentjobs import contract, errors
 from agentjobs.cli.conformance import models
 from agentjobs.cli.conformance.seen import MODELS, Call, Token
 from agentjobs.contract import Attempt, ErrorClass, JournalHead, KeptFile, KeptFiles, Result, StepsAnswer, StepsPage
 from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, Model, ResultDocumentBody, StepsBody, parse
+from agentjobs.history.kept import Room, Write, check_write
 from agentjobs.problem import Problem
 
 MAX_HEARTBEAT_BYTES: Final = 4 * 1024
@@ -189,8 +190,14 @@ class Stage:
         if method == "PUT":
             if len(body) > contract.MAX_KEPT_PART_BYTES:
                 raise Problem(413, "BodyTooLarge", f"A part has at most {contract.MAX_KEPT_PART_BYTES} bytes.")
-            if len(before or b"") < at:
-                raise Problem(422, "Invalid", "The file is shorter than the offset.")
+            taken = sum(map(len, self._kept.values()))
+            try:
+                check_write(
+                    Write(name, at, body), Room(None if before is None else len(before), len(self._kept), taken)
+                )
+            except errors.Invalid as error:
+                status = 413 if isinstance(error, errors.TooLarge) else 422
+                raise Problem(status, type(error).__name__, str(error)) from error
             self._kept[name] = (before or b"")[:at] + body
             return Reply(204)
         if method == "DELETE":
