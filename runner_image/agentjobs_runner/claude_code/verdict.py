@@ -293,7 +293,9 @@ def _invalid(output: Output, problems: list[str]) -> Judged:
 def _no_server(name: str, status: str, asked: Asked) -> Ending:
     told = f"is {status}" if status else "was left out"
     said = f"MCP server {name[:63]!r} of agent.claudeCode.mcpConfig {told}; the job needs it"
-    if name in asked.remote_servers and status:
+    if status == "pending":
+        said += ". It was not ready in time: MCP_TIMEOUT in runtime.env, in milliseconds, gives it longer"
+    if status == "pending" or (name in asked.remote_servers and status):
         return _ending(Verdict.RETRY, ErrorClass.TOOL_ERROR, said)
     return _ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, said)
 

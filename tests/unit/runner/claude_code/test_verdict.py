@@ -189,7 +189,14 @@ def test_a_server_at_an_address_may_come_back():
     assert (ending.verdict, ending.reason) == (Verdict.RETRY, ErrorClass.TOOL_ERROR)
 
 
-@pytest.mark.parametrize("status", ["failed", "pending", "needs-auth", "connecting", "", None])
+def test_a_server_that_was_not_ready_in_time_may_be_the_next_time():
+    began = Began("s", "claude-opus-5-5", "default", {"papers": "pending"}, "2.1.332")
+    ending = refused(began, Asked(model="opus", servers=frozenset({"papers"})))
+    assert (ending.verdict, ending.reason) == (Verdict.RETRY, ErrorClass.TOOL_ERROR)
+    assert "MCP_TIMEOUT" in ending.message
+
+
+@pytest.mark.parametrize("status", ["failed", "needs-auth", "connecting", "", None])
 def test_a_job_that_lacks_a_server_is_refused_before_it_asks_a_model(status):
     servers = {} if status is None else {"papers": status}
     began = Began("s", "claude-opus-5-5", "default", servers, "2.1.332")
