@@ -29,7 +29,7 @@ pytestmark = [
 
 EXAMPLES = ROOT / "examples" / "coding"
 SECRET = b"a secret of the repository"
-BRIEF = 90.0
+BRIEF = 150.0
 """Seconds in which a job gets there."""
 
 
