@@ -181,21 +181,29 @@ class _Handler(BaseHTTPRequestHandler):
             stderr=subprocess.DEVNULL,
         )
         with process:
-            threading.Thread(target=_feed, args=(process, body), daemon=True).start()
-            status, headers = 200, []
-            while line := process.stdout.readline().strip():
-                name, _, value = line.decode().partition(": ")
-                if name.lower() == "status":
-                    status = int(value.split()[0])
-                else:
-                    headers.append((name, value))
-            self.send_response(status)
-            for name, value in headers:
-                self.send_header(name, value)
-            self.send_header("Connection", "close")
-            self.end_headers()
-            self.close_connection = True
-            shutil.copyfileobj(process.stdout, self.wfile, 1 << 20)
+            feeding = threading.Thread(target=_feed, args=(process, body), daemon=True)
+            feeding.start()
+            try:
+                self._answer(process.stdout)
+            finally:
+                process.stdout.close()
+                feeding.join()  # whom nobody listens to any more ends with a broken pipe
+
+    def _answer(self, told):
+        status, headers = 200, []
+        while line := told.readline().strip():
+            name, _, value = line.decode().partition(": ")
+            if name.lower() == "status":
+                status = int(value.split()[0])
+            else:
+                headers.append((name, value))
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        shutil.copyfileobj(told, self.wfile, 1 << 20)
 
 
 def _feed(process, body):
