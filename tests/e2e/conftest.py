@@ -36,6 +36,7 @@ PULL_POLICY = os.environ.get("AGENTJOBS_E2E_PULL_POLICY", "Never")
 RELEASE = "agentjobs"
 DEPLOYMENTS = ("gateway", "model-proxy", "notifier", "operator")
 RELEASE_NAMESPACE = os.environ.get("AGENTJOBS_E2E_NAMESPACE", "agentjobs-e2e")
+STORAGE_CLASS = "agentjobs-e2e"
 KEEP = "AGENTJOBS_E2E_KEEP"
 """Set it to leave the installation for the next session, which then upgrades it."""
 
@@ -480,6 +481,8 @@ def chart_values() -> Object:
             "image": {"repository": f"{REPOSITORY}/agentjobs-examples", "tag": TAG, "pullPolicy": PULL_POLICY},
             "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}},
         },
+        # No cluster has this one: a test makes the volumes that it needs.
+        "workspaces": {"storageClassName": STORAGE_CLASS},
         "operator": {"resources": small},
         "gateway": {"resources": small},
         "modelProxy": {"resources": small},

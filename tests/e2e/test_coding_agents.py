@@ -28,7 +28,8 @@ for path in [*pathlib.Path("/").rglob("*"), *pathlib.Path("/proc").glob("[0-9]*/
             found.append(str(path))
     except OSError:
         pass
-ends = {"found": found, "uid": os.getuid()}
+token = pathlib.Path(os.environ["AGENTJOBS_TOKEN_FILE"]).read_text()
+ends = {"found": found, "uid": os.getuid(), "token": [name for name, value in os.environ.items() if value == token]}
 for folder in ("/", "/usr/local/bin", "/opt/agentjobs", "/var/run/agentjobs"):
     try:
         pathlib.Path(folder, "mine").write_text("x")
@@ -102,6 +103,7 @@ def test_a_coding_agent_goes_on_in_another_pod_and_holds_no_key(
     assert json.loads(repository("show", "agents/coded:again.json")) == {
         "found": [],
         "uid": 65532,
+        "token": [],
         "provider": "TimeoutError",
         **dict.fromkeys(("/", "/usr/local/bin", "/opt/agentjobs", "/var/run/agentjobs"), "Read-only file system"),
     }

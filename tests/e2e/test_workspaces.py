@@ -2,12 +2,40 @@
 
 import json
 
-from .conftest import job_of
+import pytest
+
+from .conftest import STORAGE_CLASS, job_of
 from .gitserver import PASSWORD, SERVICE
 
 
 def probe(**tries):
     return {"module": {"ref": "probe:agent", "args": tries}}
+
+
+@pytest.fixture
+def volume(kubectl, node, namespace, wait_for):
+    """Make a volume for the first claim of the namespace once that waits for one; a folder of the node's, of root."""
+    folder = f"/tmp/{namespace}"
+
+    def build():
+        (claim,) = wait_for(lambda: kubectl.list("pvc", namespace), "a claim")
+        node.run("import os, sys; os.makedirs('/proc/1/root' + sys.argv[1])", folder)
+        host = kubectl.list("pods", fields="metadata.name=hand")[0]["spec"]["nodeName"]
+        here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [host]}
+        spec = {
+            "capacity": {"storage": claim["spec"]["resources"]["requests"]["storage"]},
+            "accessModes": claim["spec"]["accessModes"],
+            "storageClassName": STORAGE_CLASS,
+            "claimRef": {"namespace": namespace, "name": claim["metadata"]["name"]},
+            "local": {"path": folder},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}},
+        }
+        body = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": namespace}, "spec": spec}
+        kubectl("create", "-f", "-", stdin=json.dumps(body))
+
+    yield build
+    kubectl("delete", "pv", namespace, "--wait=false", "--ignore-not-found")
+    node.run("import shutil, sys; shutil.rmtree('/proc/1/root' + sys.argv[1], ignore_errors=True)", folder)
 
 
 def test_what_an_agent_leaves_is_pushed_by_a_container_that_it_does_not_see(
@@ -66,3 +94,19 @@ def test_an_answer_is_published_by_the_start_after_the_one_that_could_not(
     assert status["attemptHistory"][0]["reason"] == "PublishFailed"
     assert repository("show", "agents/late:probe") == "here"
     assert "has its result already" in condition(status, "Complete", "message")
+
+
+def test_jobs_of_one_worktree_take_turns_on_its_volume(apply, jobs, repository, volume, condition):
+    own = repository.workspace() | {"worktree": {"mode": "Named", "name": "shared"}}
+    leave, find = ({"do": deed, "folders": ["/workspace/tree"]} for deed in ("write", "read"))
+    apply(*job_of("leaves", agent=probe(left=leave, stay={"do": "hold", "seconds": 2}), workspace=own))
+    jobs.until("leaves", lambda status: (status.get("starts") or 0) == 1, "a start")
+    apply(*job_of("finds", agent=probe(found=find), workspace=own))
+    waits = jobs.until("finds", lambda status: condition(status, "Admitted") == "False", "waits")
+    volume()
+    first, second = jobs.finished("leaves"), jobs.finished("finds")
+
+    assert condition(waits, "Admitted", "reason") == "WaitingForLock"
+    assert (first["phase"], second["phase"], second["starts"]) == ("Succeeded", "Succeeded", 1), (first, second)
+    assert json.loads(jobs.result("finds")) == {"found": {"/workspace/tree": "here"}}
+    assert first["completionTime"] <= second["startTime"]

@@ -88,6 +88,11 @@ def write(folders: list[str]) -> dict[str, str]:
     return ends
 
 
+def read(folders: list[str]) -> dict[str, str]:
+    """Read the files that `write` left in folders."""
+    return {folder: (Path(folder) / "probe").read_text("utf-8") for folder in folders}
+
+
 def rights() -> dict[str, Any]:
     """Tell who this process is, what the kernel lets it do, and how trying to do more ends."""
     status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text("utf-8").splitlines())
@@ -148,5 +153,5 @@ def hold(seconds: float) -> float:
 
 
 DEEDS: dict[str, Callable[..., Any]] = {
-    deed.__name__: deed for deed in (reach, ask, write, rights, environment, hunt, version, hold)
+    deed.__name__: deed for deed in (reach, ask, write, read, rights, environment, hunt, version, hold)
 }
