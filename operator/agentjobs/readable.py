@@ -80,10 +80,15 @@ def _told(line: Mapping[str, Any], painted: _Paint, width: int | None) -> str:
     return _other(event, line, painted)
 
 
+def _started(line: Mapping[str, Any]) -> str:
+    by = {"adk": "ADK", "claudeCode": "Claude Code"}
+    return ", ".join(("started", *(f"{name} {_text(line[key])}" for key, name in by.items() if key in line)))
+
+
 def _step(kind: str, line: Mapping[str, Any]) -> str:
     match kind:
         case "started":
-            return f"started, ADK {_text(line.get('adk'))}"
+            return _started(line)
         case "resumed" if "replayed" in line:
             return f"continued, {_text(line['replayed'])} steps replayed"
         case "model" if line.get("calls"):

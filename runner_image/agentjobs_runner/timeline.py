@@ -28,7 +28,7 @@ _TEXT_BYTES: Final = 16 * 1024
 # Eight bodies: what a slow gateway takes in the half minute after an agent's end.
 MAX_PENDING_BYTES: Final = 8 * contract.MAX_EVENTS_BODY_BYTES
 _POLL_SECONDS: Final = 0.05
-_SHOWN: Final = frozenset({"attempt", "start", "adk", "code", "verdict", "reason"})
+_SHOWN: Final = frozenset({"attempt", "start", "adk", "claudeCode", "code", "verdict", "reason"})
 
 
 class Recorder:

@@ -29,6 +29,12 @@ def line(event, **fields):
             id="agent",
         ),
         pytest.param(
+            line("step.started", author="claude", attempt=1, start=1, claudeCode="2.1.332"),
+            "claude  started, Claude Code 2.1.332",
+            id="claude-code",
+        ),
+        pytest.param(line("step.started", author="own", attempt=1, start=1), "own  started", id="of-no-version"),
+        pytest.param(
             line("step.resumed", author="hello", from_step=7, replayed=6),
             "hello  continued, 6 steps replayed",
             id="resumed",
