@@ -98,21 +98,32 @@ def logs(do: Operations, name: str, *, start: int | Literal["all"] | None, part:
         errors.NotFound: there is no such job, or no such pod any more; the message says what to do.
     """
     job = yield from do.get(name)
-    there = yield from _starts(do, name)
+    pods = yield from _pods(do, name)
+    there = sorted(pods)
     wanted = there if start == "all" else [start or there[-1]] if there else []
     if not wanted or wanted[0] not in there:
         raise errors.NotFound(_no_pod(job, None if start == "all" else start, there))
     for number in wanted:
-        yield from _listen(do, name, number, part.parameters())
+        yield from _listen(do, name, number, {"container": _telling(pods[number])} | part.parameters())
         while (line := (yield NextLine())) is not None:
             yield Emit(LogLine(number, line))
 
 
-def _starts(do: Operations, name: str) -> Operation[list[int]]:
+def _pods(do: Operations, name: str) -> Operation[dict[int, Any]]:
+    """Read the pods of a job, by their starts."""
     path = f"/api/v1/namespaces/{quote(do.namespace, safe='')}/pods"
     found = yield Send("GET", path, params={"labelSelector": f"{LABEL_JOB}={name}"})
-    numbers = (start_of(item["metadata"]["name"], name) for item in found.get("items") or ())
-    return sorted(number for number in numbers if number)
+    items = ((start_of(item["metadata"]["name"], name), item) for item in found.get("items") or ())
+    return {number: item for number, item in items if number}
+
+
+def _telling(pod: dict[str, Any]) -> str:
+    """The container whose log tells how a start went: the runner's, or one that failed before it could begin."""
+    for status in (pod.get("status") or {}).get("initContainerStatuses") or ():
+        ended = (status.get("state") or {}).get("terminated")
+        if status["name"] != RUNNER_CONTAINER and ended and ended.get("exitCode") != 0:
+            return str(status["name"])
+    return RUNNER_CONTAINER
 
 
 def _tail(do: Operations, name: str, start: int, count: int) -> Any:

@@ -122,6 +122,30 @@ def test_a_part_of_a_log_is_asked_of_the_server(world, at):
     assert there.sent[-1].params == {"container": "runner", "tailLines": "5", "sinceSeconds": "60"}
 
 
+def test_a_start_that_got_no_workspace_is_told_by_the_container_that_failed(world, at):
+    failed = {"name": "workspace", "state": {"terminated": {"exitCode": 1}}}
+    waiting = {"name": "runner", "state": {"waiting": {"reason": "PodInitializing"}}}
+    pod = {"metadata": {"name": "hello-1"}, "status": {"initContainerStatuses": [failed, waiting]}}
+    there = world([at(1, ended="Failed"), {"items": [pod]}], [["no such repository"]])
+
+    there.run(logs(DO, "hello", start=None))
+
+    assert there.sent[-1].params == {"container": "workspace"}
+    assert lines(there) == [(1, "no such repository")]
+
+
+def test_a_runner_before_publishing_tells_its_own_end(world, at):
+    ended = [
+        {"name": name, "state": {"terminated": {"exitCode": code}}} for name, code in (("workspace", 0), ("runner", 1))
+    ]
+    pod = {"metadata": {"name": "hello-1"}, "status": {"initContainerStatuses": ended}}
+    there = world([at(1), {"items": [pod]}], [["b"]])
+
+    there.run(logs(DO, "hello", start=None))
+
+    assert there.sent[-1].params == {"container": "runner"}
+
+
 def test_a_long_log_that_has_ended_is_read_again_less_often_while_its_pod_publishes(world, at):
     log = [str(number) for number in range(8000)]
     there = world([at(1), at(1), at(1), at(1, ended="Complete")], [log] * 4)
