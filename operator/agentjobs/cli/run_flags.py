@@ -124,6 +124,8 @@ _PLAIN: Final[Mapping[str, tuple[str, ...]]] = {
     "publish_secret": ("workspace", "publish", "secretRef", "name"),
 }
 """By the name of the parameter: the field that its value is."""
+_OF_A_CLUSTER: Final = ("git", "ref", "git_secret", "publish_branch", "publish_secret")
+"""Flags of a workspace, which a run on this machine has none of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +150,10 @@ def place_of(given: Mapping[str, Any]) -> Place:
         raise Failure(f"{flag} runs in this process; leave out --detach.", code=USAGE)
     if folder is not None and not folder.is_dir():
         raise Failure(f"--working-dir {folder} is no folder.", code=USAGE)
-    if local and given["git"]:
-        cure = f"{flag} works in a folder of this machine; leave out one of the two"
-        raise Failure(f"--git is checked out in a cluster, and {cure}.", code=USAGE)
+    for name in _OF_A_CLUSTER if local else ():
+        if given[name]:
+            cure = f"{flag} works in a folder of this machine; leave out one of the two"
+            raise Failure(f"--{name.replace('_', '-')} is for a job on a cluster, and {cure}.", code=USAGE)
     if not local and (given["resume"] or given["journal"]):
         flag = "--resume" if given["resume"] else "--journal"
         raise Failure(f"{flag} goes with --local; a cluster continues a job by itself.", code=USAGE)

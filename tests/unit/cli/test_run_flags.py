@@ -57,7 +57,8 @@ def test_a_branch_is_published_with_its_own_credentials():
     [
         ({"working_dir": Path("/nowhere/at/all")}, "no folder"),
         ({"working_dir": Path("/"), "detach": True}, "leave out --detach"),
-        ({"working_dir": Path("/"), "git": "https://x/y"}, "--git is checked out in a cluster"),
+        ({"working_dir": Path("/"), "git": "https://x/y"}, "--git is for a job on a cluster"),
+        ({"local": True, "publish_branch": "agents/x"}, "--publish-branch is for a job on a cluster, and --local"),
         ({"resume": True}, "--resume goes with --local"),
     ],
 )
