@@ -27,6 +27,8 @@ INTERACTIVE_FLAGS: Final = frozenset(
 )
 """Flags for a person at a terminal, or that take the session elsewhere. The CLI passes over some of them in silence."""
 
+_OF_OTHER_APIS: Final = ("gemini-", "gemini/", "openai/")
+
 
 def coding_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield what is wrong with agents of these kinds. Values of wrong types are skipped: the models report them."""
@@ -63,6 +65,9 @@ def _claude_problems(spec: Mapping[str, Any], agent: Mapping[str, Any], claude: 
         yield Problem(field_name(("agent", "model")), "", cure, lacking=True)
     elif str(agent["model"]).startswith("scripted/"):
         cure = "is a script, which Claude Code cannot ask; name a model of Anthropic, e.g. sonnet"
+        yield problem_at(("agent", "model"), agent["model"], cure)
+    elif str(agent["model"]).startswith(_OF_OTHER_APIS):
+        cure = "has another API than Claude Code, which asks Anthropic's alone; name a model of it, e.g. sonnet"
         yield problem_at(("agent", "model"), agent["model"], cure)
     arguments = claude.get("extraArgs")
     for place, word in enumerate(arguments if isinstance(arguments, list | tuple) else ()):

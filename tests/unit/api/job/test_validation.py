@@ -58,6 +58,10 @@ BAD_SPECS = {
         {"agent": {"model": "sonnet", "claudeCode": {"allowedTools": ["Edit", "--bare"]}}},
         'spec.agent.claudeCode.allowedTools[1]: "--bare" is a flag; a rule begins with the name of a tool',
     ),
+    "claude-code-with-a-model-of-another-api": (
+        {"agent": {"model": "openai/gpt-5", "claudeCode": {}}},
+        'spec.agent.model: "openai/gpt-5" has another API than Claude Code, which asks Anthropic\'s alone',
+    ),
     "claude-code-without-a-model": (
         {"agent": {"claudeCode": {}}},
         "spec.agent.model: is missing; name a model of Anthropic, e.g. sonnet",
