@@ -172,7 +172,7 @@ def _api_error(facts: Facts, last: Concluded) -> Ending:
             kind = ErrorClass.CONTEXT_TOO_LONG if is_full else ErrorClass.MODEL_OUTPUT_TRUNCATED
             return _ending(Verdict.FAIL, kind, said)
         if last.status is None and (facts.error == "authentication_failed" or text.startswith("Not logged in")):
-            cure = "it has no credentials; without a model proxy, runtime.env must have ANTHROPIC_API_KEY"
+            cure = "it has no credentials; set ANTHROPIC_API_KEY, in a cluster without a model proxy in runtime.env"
             return _ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, f"{said}; {cure}")
         if last.status is None and "malformed response (HTTP 200)" in text:
             cure = "is the address of the API right?"
