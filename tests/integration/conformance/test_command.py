@@ -114,7 +114,14 @@ def test_megabytes_of_output_are_not_kept():
 
 def test_ctrl_c_leaves_nothing_running():
     words = [*AGENTJOBS, "--", sys.executable, PROGRAM, "hangs"]
-    command = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests in a shell's background has them ignore it, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     children = until(lambda: [one for one in psutil.Process(command.pid).children() if PROGRAM in one.cmdline()])
 
     command.send_signal(signal.SIGINT)
