@@ -82,7 +82,7 @@ class Spending:
         """What people read at the end of a run."""
         calls, tools = counted(self.counts["llmCalls"], "model call"), counted(self.counts["toolCalls"], "tool call")
         tokens = counted(self.counts["inputTokens"] + self.counts["outputTokens"], "token")
-        missing = f" without {', '.join(sorted(self.unpriced))}, whose price is not known" if self.unpriced else ""
+        missing = f" without {', '.join(sorted(self.unpriced))}, whose cost is not known" if self.unpriced else ""
         return f"used: {calls}, {tools}, {tokens}, ${plain(self.cost)}{missing}"
 
 
