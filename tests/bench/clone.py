@@ -1,4 +1,4 @@
-"""What a workspace costs: `python tests/bench/clone.py [--megabytes M] [--files N] [--depth D] [--json FILE]`.
+"""What a workspace costs: `python -m tests.bench.clone [--megabytes M] [--files N] [--depth D] [--json FILE]`.
 
 A repository of random bytes, so that packing does not make it small, behind a local http server. Its clone by plain
 git, by the container that clones, and again with what that left in the cache. Then saves of the checkout, with and

@@ -53,11 +53,13 @@ def add_job_rules(schema: Schema, *, complete: bool = True) -> None:
     claude, workspace = spec["agent"]["properties"]["claudeCode"], spec["workspace"]
     both = "has(self.mcpConfig) && has(self.mcpConfigFrom)"
     add_rule(claude, f"!({both})", "mcpConfig and mcpConfigFrom exclude each other")
-    add_rule(
-        workspace["properties"]["worktree"],
-        "!has(self.mode) || self.mode != 'Named' || has(self.name)",
-        "a Named worktree needs a name",
-    )
+    if complete:
+        # A template may leave the name to its jobs.
+        add_rule(
+            workspace["properties"]["worktree"],
+            "!has(self.mode) || self.mode != 'Named' || has(self.name)",
+            "a Named worktree needs a name",
+        )
     add_rule(
         spec["input"],
         "!(has(self.message) && has(self.messageFrom))",

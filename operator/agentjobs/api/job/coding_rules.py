@@ -69,20 +69,27 @@ def _claude_problems(spec: Mapping[str, Any], agent: Mapping[str, Any], claude: 
     elif str(agent["model"]).startswith(_OF_OTHER_APIS):
         cure = "has another API than Claude Code, which asks Anthropic's alone; name a model of it, e.g. sonnet"
         yield problem_at(("agent", "model"), agent["model"], cure)
-    arguments = claude.get("extraArgs")
-    for place, word in enumerate(arguments if isinstance(arguments, list | tuple) else ()):
-        if isinstance(word, str) and _is_managed(word):
-            cure = "is set by the runner; use the field of agent.claudeCode, output or budget that says it"
-            yield problem_at((*here, "extraArgs", place), word, cure)
-        elif isinstance(word, str) and word.partition("=")[0] in INTERACTIVE_FLAGS:
-            cure = "is for a person at a terminal; remove it"
-            yield problem_at((*here, "extraArgs", place), word, cure)
+    yield from _argument_problems(claude.get("extraArgs"))
     for name in ("allowedTools", "disallowedTools"):
         rules = claude.get(name)
         for place, rule in enumerate(rules if isinstance(rules, list | tuple) else ()):
             if isinstance(rule, str) and rule.startswith("-"):
                 yield problem_at((*here, name, place), rule, "is a flag; a rule begins with the name of a tool")
     yield from _unheard(spec, "agent.claudeCode")
+
+
+def _argument_problems(arguments: object) -> Iterator[Problem]:
+    here: Path = ("agent", "claudeCode", "extraArgs")
+    for place, word in enumerate(arguments if isinstance(arguments, list | tuple) else ()):
+        if isinstance(word, str) and _is_managed(word):
+            cure = "is set by the runner; use the field of agent.claudeCode, output or budget that says it"
+            yield problem_at((*here, place), word, cure)
+        elif isinstance(word, str) and place == 0 and not word.startswith("-"):
+            # The CLI takes it for a message, or for a command of its own such as `mcp`.
+            yield problem_at((*here, place), word, "is no flag; what the agent is told is input.message")
+        elif isinstance(word, str) and word.partition("=")[0] in INTERACTIVE_FLAGS:
+            cure = "is for a person at a terminal; remove it"
+            yield problem_at((*here, place), word, cure)
 
 
 def _is_managed(word: str) -> bool:

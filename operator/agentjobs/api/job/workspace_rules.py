@@ -30,7 +30,8 @@ def workspace_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _fits(text: str, pattern: str) -> bool:
-    if re.search(pattern, text, re.ASCII) is None:
+    # Printable: what turns the direction of writing would let a name pass for another.
+    if re.search(pattern, text, re.ASCII) is None or not text.isprintable():
         return False
     if pattern == DNS_LABEL:
         return len(text) <= 63
@@ -78,6 +79,8 @@ def _publish_problems(git: Mapping[str, Any], publish: Mapping[str, Any]) -> Ite
         if host and host not in GIT_PROVIDERS:
             cure = f"is needed: the API of {host[:80]} is not known; set GitHub, GitLab or Gitea"
             yield Problem(field_name((*here, "provider")), "", cure, lacking=True)
+    if publish.get("branch") == "HEAD":
+        yield problem_at((*here, "branch"), "HEAD", "is Git's name for the branch at hand; use another")
     if mode in PULL_REQUESTS and publish.get("branch") is not None and publish["branch"] == git.get("ref"):
         yield problem_at((*here, "branch"), publish["branch"], "is git.ref, into which it would be merged; use another")
 

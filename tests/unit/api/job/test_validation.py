@@ -46,6 +46,28 @@ BAD_SPECS = {
         {"agent": {"model": MODEL, "inline": {"name": "a"}, "module": {"ref": "a:b"}}},
         "spec.agent: has inline and module, which exclude each other; keep one",
     ),
+    "message-among-arguments": (
+        {"agent": {"model": "sonnet", "claudeCode": {"extraArgs": ["mcp", "list"]}}},
+        'spec.agent.claudeCode.extraArgs[0]: "mcp" is no flag',
+    ),
+    "branch-that-reads-as-another": (
+        {
+            "workspace": {
+                "git": {"url": "https://git.example.com/a/b"},
+                "publish": {"mode": "Branch", "branch": "agents/\u202enimda", "secretRef": {"name": "git"}},
+            }
+        },
+        "spec.workspace.publish.branch",
+    ),
+    "branch-of-no-name": (
+        {
+            "workspace": {
+                "git": {"url": "https://git.example.com/a/b"},
+                "publish": {"mode": "Branch", "branch": "HEAD", "secretRef": {"name": "git"}},
+            }
+        },
+        'spec.workspace.publish.branch: "HEAD" is Git',
+    ),
     "a-short-flag-with-its-value": (
         {"agent": {"model": "sonnet", "claudeCode": {"extraArgs": ["-rID"]}}},
         'spec.agent.claudeCode.extraArgs[0]: "-rID" is set by the runner',
