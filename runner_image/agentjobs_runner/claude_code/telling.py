@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from agentjobs.contract import MAX_STEP_BYTES, Attempt, RecordedStep, StepKind
-from agentjobs.models.budget import Spend
+from agentjobs.models.budget import Spend, plain
 from agentjobs.models.names import Api, canonical
+from agentjobs.models.tokens import Tokens
 from agentjobs_runner.budget import StartBudget
 from agentjobs_runner.claude_code.prompt import Uncertain
 from agentjobs_runner.claude_code.session import Calls
@@ -76,6 +77,11 @@ def uncertain_calls(calls: Calls, earlier: Sequence[RecordedStep]) -> list[Uncer
         if step["request"].get("id") not in calls.asked
     ]
     return known + missing
+
+
+def _priced(model: str, usage: Mapping[str, int]) -> tuple[str, Tokens]:
+    """What a call is priced by. What a cache read of the prompt counts as if it had been sent: rather too much."""
+    return canonical(Api.ANTHROPIC, model), Tokens(usage.get("inputTokens", 0), usage.get("outputTokens", 0))
 
 
 class Telling:
@@ -215,6 +221,8 @@ class Telling:
             self._output += usage["outputTokens"]
         author = _author(answer.main)
         request = {"model": answer.model, "turn": answer.main, "attempt": self._attempt["attempt"]}
+        if self._spends is not None and (cost := self._spends.cost(*_priced(answer.model, usage))) is not None:
+            request["costUSD"] = plain(cost)  # no proxy counts it
         key = f"{self._attempt['start']}/{answer.id}"
         step = NewStep(key, StepKind.MODEL, author, answer.model, self._asked_at, request, usage)
         calls = [{"id": call.id, "name": call.name, "input": call.input} for call in answer.calls]

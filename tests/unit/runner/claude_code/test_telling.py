@@ -4,6 +4,8 @@ import asyncio
 import json
 import threading
 from contextlib import contextmanager
+from datetime import date
+from decimal import Decimal
 
 import pytest
 from tests.memoryjournal import MemoryJournal
@@ -273,3 +275,13 @@ def test_a_step_that_cannot_be_recorded_lets_the_cli_go_on_to_its_end(here, monk
     with pytest.raises(StartEnded):
         here.tell(answered(1), None)
     assert here.held == ["held", "goes on"]
+
+
+def test_a_call_that_no_proxy_counts_is_recorded_with_its_cost(make):
+    spends = StartBudget(Limits(cost=Decimal(5)), prices=True, on=date(2026, 11, 29))
+    answer = Answered("m1", "claude-sonnet-5-5", "Done.", (), {"inputTokens": 1000, "outputTokens": 9}, True)
+
+    counted, not_here = (make(spends=one).tell(answer, None).journal.steps[-1][0] for one in (spends, None))
+
+    assert Decimal(counted.request["costUSD"]) > 0
+    assert "costUSD" not in not_here.request
