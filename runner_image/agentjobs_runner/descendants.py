@@ -44,24 +44,30 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-def kill_all(*, seconds: float, spare_group: int | None = None) -> int:
+def children() -> frozenset[int]:
+    """Return the processes whose parent this one is."""
+    return frozenset(pid for pid, process in _processes().items() if process.parent == os.getpid())
+
+
+def kill_all(*, seconds: float, spare_group: int | None = None, spare: Iterable[int] = ()) -> int:
     """Kill all descendants of this process, and return how many are left after `seconds` at most.
 
     They are looked for again until none is found, because they may start others meanwhile.
 
     Args:
         spare_group: a process group whose members live on. What has a session of its own cannot join it.
+        spare: processes that live on, with those that they started.
     """
-    deadline = time.monotonic() + seconds
-    while found := _descendants(spare_group):
+    deadline, spared = time.monotonic() + seconds, frozenset(spare)
+    while found := _descendants(spare_group, spared):
         for pid in found:
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
-        reap(spare_group)
+        reap(spare_group, spare=spared)
         if time.monotonic() >= deadline:
             return len(found)
         time.sleep(_ROUND_SECONDS)
-    reap(spare_group)
+    reap(spare_group, spare=spared)
     return 0
 
 
@@ -105,7 +111,7 @@ def _processes() -> Mapping[int, _Process]:
     return found
 
 
-def _descendants(spare_group: int | None) -> list[int]:
+def _descendants(spare_group: int | None, spared: frozenset[int]) -> list[int]:
     """The descendants that live, those of spared ones left out."""
     processes = _processes()
     children: dict[int, list[int]] = {}
@@ -114,7 +120,7 @@ def _descendants(spare_group: int | None) -> list[int]:
     found, unseen = [], [os.getpid()]
     while unseen:
         for pid in children.get(unseen.pop(), ()):
-            if processes[pid].group == spare_group:
+            if processes[pid].group == spare_group or pid in spared:
                 continue
             unseen.append(pid)
             if processes[pid].state not in ("Z", "X"):

@@ -82,6 +82,7 @@ class Process:
         self, argv: Sequence[str], variables: Mapping[str, str], folder: Path, prompt: bytes, tmp: Path
     ) -> None:
         descendants.adopt()
+        self._others = descendants.children()  # of whoever uses this process besides
         with _file_of(prompt, tmp) as given:
             # A file and no pipe: the CLI need not read for us to go on, and sees that nothing more comes.
             self._popen = subprocess.Popen(  # noqa: S603  the job's own image says what it is
@@ -166,7 +167,7 @@ class Process:
             self._kill_group()
             with suppress(subprocess.TimeoutExpired):
                 self._popen.wait(_KILL_SECONDS)
-        left = descendants.kill_all(seconds=_KILL_SECONDS, spare_group=os.getpgrp())
+        left = self._kill_left()
         self._ended = True
         self._selector.close()
         for stream in self._streams:
@@ -190,8 +191,11 @@ class Process:
             return False
         self._kill_group()
         self._popen.wait()
-        descendants.kill_all(seconds=_KILL_SECONDS, spare_group=os.getpgrp())
+        self._kill_left()
         return True
+
+    def _kill_left(self) -> int:
+        return descendants.kill_all(seconds=_KILL_SECONDS, spare_group=os.getpgrp(), spare=self._others)
 
     def _kill_group(self) -> None:
         with suppress(OSError):
@@ -214,7 +218,7 @@ class Process:
     def _reap(self) -> None:
         if time.monotonic() - self._reaped >= _REAP_SECONDS:
             self._reaped = time.monotonic()
-            descendants.reap(os.getpgrp(), spare=(self.pid,))
+            descendants.reap(os.getpgrp(), spare=(self.pid, *self._others))
 
 
 def _file_of(content: bytes, folder: Path) -> IO[bytes]:

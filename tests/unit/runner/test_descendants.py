@@ -44,6 +44,21 @@ def test_a_program_that_ended_its_parent_and_took_a_session_of_its_own_is_killed
     assert not is_alive(pid)
 
 
+def test_what_was_there_before_lives_on_with_what_it_started():
+    run = within("""
+        descendants.adopt()
+        mine = subprocess.Popen(["sh", "-c", "sleep 3319 & wait"], start_new_session=True)
+        time.sleep(0.1)
+        others = descendants.children()
+        subprocess.Popen(["sleep", "3319"], start_new_session=True)
+        descendants.kill_all(seconds=5, spare_group=os.getpgrp(), spare=others)
+        print(len(descendants._descendants(None, frozenset())), mine.poll())
+        os.killpg(mine.pid, 9)
+    """)
+
+    assert run.stdout.split() == ["2", "None"]
+
+
 def test_members_of_the_spared_group_live_on():
     run = within("""
         descendants.adopt()
