@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from agentjobs.api.job.team import as_object
 from agentjobs.api.problems import Path, Problem, field_name, problem_at
 
 MANAGED_FLAGS: Final = frozenset(
@@ -52,8 +53,7 @@ def _open(agent: Mapping[str, Any]) -> bool:
 
 def _claude_problems(spec: Mapping[str, Any], agent: Mapping[str, Any], claude: Mapping[str, Any]) -> Iterator[Problem]:
     here: Path = ("agent", "claudeCode")
-    isolation = spec.get("isolation")
-    profile = isolation.get("profile") if isinstance(isolation, Mapping) else None
+    profile = as_object(spec.get("isolation")).get("profile")
     if claude.get("permissionMode") == "BypassPermissions" and profile not in (None, "Restricted"):
         cure = "lets it do everything; set isolation.profile Restricted"
         yield problem_at((*here, "permissionMode"), "BypassPermissions", cure, lacking=True)
@@ -99,18 +99,17 @@ def _is_managed(word: str) -> bool:
 
 
 def _container_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
-    runtime = spec.get("runtime")
-    if not (isinstance(runtime, Mapping) and runtime.get("image")):
+    if not as_object(spec.get("runtime")).get("image"):
         cure = "needs runtime.image, an image that speaks the runner contract"
         yield Problem(field_name(("agent", "container")), "", cure, lacking=True)
 
 
 def _unheard(spec: Mapping[str, Any], kind: str) -> Iterator[Problem]:
     """Fields that only agents of ADK know."""
-    agent, output, steps = (_object(spec.get(name)) for name in ("agent", "output", "steps"))
+    agent, output, steps = (as_object(spec.get(name)) for name in ("agent", "output", "steps"))
     named = {
         ("agent", "runConfig"): agent.get("runConfig"),
-        ("input", "state"): _object(spec.get("input")).get("state"),
+        ("input", "state"): as_object(spec.get("input")).get("state"),
         ("output", "fromState"): output.get("fromState"),
         ("steps", "compaction"): steps.get("compaction"),
         ("steps", "tools"): steps.get("tools"),
@@ -118,9 +117,5 @@ def _unheard(spec: Mapping[str, Any], kind: str) -> Iterator[Problem]:
     for path, value in named.items():
         if value:
             yield Problem(field_name(path), "", f"is for agents of ADK; {kind} has no such thing. Remove it")
-    if _object(spec.get("session")).get("mode") == "Continue":
+    if as_object(spec.get("session")).get("mode") == "Continue":
         yield problem_at(("session", "mode"), "Continue", f"is for agents of ADK; {kind} begins a session in each job")
-
-
-def _object(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agentjobs.api.fields import DNS_LABEL
+from agentjobs.api.job.team import as_object
 from agentjobs.api.job.workspace import GIT_REF, PUBLISHING, PULL_REQUESTS, host_of
 from agentjobs.api.problems import Path, Problem, field_name, problem_at
 from agentjobs.contract import GIT_CACHE_CLAIM, GIT_PROVIDERS
@@ -15,7 +16,7 @@ def workspace_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
     workspace = spec.get("workspace")
     if not isinstance(workspace, Mapping):
         return
-    git, worktree, publish = (_object(workspace.get(name)) for name in ("git", "worktree", "publish"))
+    git, worktree, publish = (as_object(workspace.get(name)) for name in ("git", "worktree", "publish"))
     yield from _named_problems(workspace, worktree)
     yield from _publish_problems(git, publish)
     yield from _unreachable(spec)
@@ -58,7 +59,7 @@ def _named_problems(workspace: Mapping[str, Any], worktree: Mapping[str, Any]) -
 
 def _unreachable(spec: Mapping[str, Any]) -> Iterator[Problem]:
     """A policy is of the whole pod: it also holds for the containers that clone and publish."""
-    egress = _object(_object(spec.get("isolation")).get("egress"))
+    egress = as_object(as_object(spec.get("isolation")).get("egress"))
     if egress.get("mode") == "Restricted" and not egress.get("allow"):
         cure = "is empty, so the host of workspace.git.url cannot be reached; add a rule for its addresses and port"
         yield Problem(field_name(("isolation", "egress", "allow")), "", cure, lacking=True)
@@ -83,7 +84,3 @@ def _publish_problems(git: Mapping[str, Any], publish: Mapping[str, Any]) -> Ite
         yield problem_at((*here, "branch"), "HEAD", "is Git's name for the branch at hand; use another")
     if mode in PULL_REQUESTS and publish.get("branch") is not None and publish["branch"] == git.get("ref"):
         yield problem_at((*here, "branch"), publish["branch"], "is git.ref, into which it would be merged; use another")
-
-
-def _object(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
