@@ -29,7 +29,20 @@ LISTED = (
     *("reconcile", "reconcile/job", "reconcile/queues", "reconcile/schedule", "reconcile/template"),
     *("gateway", "gateway/triggers"),
     *("proxy", "proxy/apis"),
-    *("cli", "cli/conformance", "client", "dev", "engine", "history", "kube", "models", "notifier"),
+    *(
+        "cli",
+        "cli/conformance",
+        "client",
+        "dashboard",
+        "dashboard/pages",
+        "dashboard/views",
+        "dev",
+        "engine",
+        "history",
+        "kube",
+        "models",
+        "notifier",
+    ),
 )
 
 

@@ -13,6 +13,8 @@ events          the reasons of Kubernetes Events, and which are Warnings
 recorded        history as the gateway answers it
 recorded_sessions  sessions and artifacts as the gateway answers them
 recorded_models  providers, prices and limits as the gateway answers them
+recorded_overview  many jobs at once, and what is acted on, as the gateway answers it
+job_filter      which jobs of a list are wanted, in URLs and everywhere else
 recorded_notifications  what sinks were told, as the gateway answers it
 recorded_usage  model calls and what they cost, as the gateway answers it
 problems        problems of a spec, as messages

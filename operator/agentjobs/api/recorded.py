@@ -56,6 +56,14 @@ class RecordedJob(Recorded):
     """Name of the AgentTemplate that it was accepted with, empty for none."""
     partition_key: str = ""
     """`spec.partitionKey` as accepted, empty for none."""
+    queue: str = ""
+    """The queue that it is in or was, empty while it has none."""
+    model: str = ""
+    """`spec.agent.model` as accepted, empty for none."""
+    outcome: str | None = None
+    """What its final answer decided."""
+    labels: dict[str, str] = {}
+    """Of its object, as accepted."""
     cost_usd: Dollars | None = Field(default=None, alias="costUSD")
     """What its model calls cost so far; null where none through the proxy has ended."""
     workspace: RecordedWorkspace | None = None
@@ -63,7 +71,7 @@ class RecordedJob(Recorded):
 
 
 class RecordedJobs(Recorded):
-    """A page of jobs, newest first; `cursor` is null on the last one."""
+    """A page of jobs in the order that was asked for; `cursor` is null on the last one."""
 
     items: list[RecordedJob]
     cursor: str | None
@@ -74,8 +82,6 @@ class RelatedJob(RecordedJob):
 
     parent_uid: str = ""
     """Of the job that it follows, empty for none."""
-    outcome: str | None = None
-    """What its answer decided."""
 
 
 class RecordedTree(Recorded):
@@ -176,6 +182,18 @@ class RecordedSteps(Recorded):
 
     items: list[RecordedStep]
     cursor: str | None
+
+
+class StepContent(Recorded):
+    """A step with what it gave."""
+
+    step: RecordedStep
+    request: dict[str, Any]
+    """What tells whether it was asked the same before: digests and numbers, no texts."""
+    body: Any
+    """What it gave, secrets sealed; null for a call that did not end, and where `unreadable`."""
+    unreadable: bool = False
+    """Whether what is stored is not JSON any more."""
 
 
 class Result(Recorded):

@@ -6,10 +6,10 @@ with a router, one line here, and what it needs in services.py.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any, Final, Literal
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -45,6 +45,21 @@ from agentjobs.tracing import Spans
 
 logger = logging.getLogger(__name__)
 
+Audience = Literal["runners", "people"]
+EVERYBODY: Final[Collection[Audience]] = ("runners", "people")
+
+
+_ROUTERS: Final[Sequence[tuple[Audience, APIRouter]]] = (
+    ("runners", runner_api.router),
+    ("runners", session_api.router),
+    ("runners", kept_api.router),
+    ("people", history_api.router),
+    ("people", user_session_api.router),
+    ("people", models_api.router),
+    ("people", notifications_api.router),
+    ("people", triggers_api.router),
+)
+
 
 def create_app(
     history: Callable[[str], GatewayHistory],
@@ -57,6 +72,7 @@ def create_app(
     check_addresses: bool = True,
     callers: Callers | None = None,
     signed_calls: SignedCalls | None = None,
+    audience: Collection[Audience] = EVERYBODY,
 ) -> ASGIApp:
     """Return the gateway as an ASGI application.
 
@@ -71,6 +87,7 @@ def create_app(
         check_addresses: whether a runner's token counts only from its pod's own address.
         callers: makes clients that act as who calls a trigger with a token.
         signed_calls: answers signed calls of triggers; None: none is accepted.
+        audience: whose routes there are.
     """
     authenticator = Authenticator(kube, clock=clock, check_addresses=check_addresses)
     app = FastAPI(title="AgentJobs gateway", version=agentjobs.__version__, docs_url=None, redoc_url=None)
@@ -85,14 +102,9 @@ def create_app(
         signed_calls=signed_calls or SignedCalls(Triggers(None), clock=clock),
     )
     app.state.services = services
-    app.include_router(runner_api.router)
-    app.include_router(session_api.router)
-    app.include_router(kept_api.router)
-    app.include_router(history_api.router)
-    app.include_router(user_session_api.router)
-    app.include_router(models_api.router)
-    app.include_router(notifications_api.router)
-    app.include_router(triggers_api.router)
+    for whose, router in _ROUTERS:
+        if whose in audience:
+            app.include_router(router)
     readiness = Readiness(
         {"database": check_history, "API server": services.check_api_server}, name="gateway", clock=clock
     )

@@ -59,6 +59,11 @@ class MemoryReads(MemoryRows):
         ]
         return page_of(found[:limit], lambda last: (last.created, last.uid), more=len(found) > limit)
 
+    async def namespaces(self, *, limit: int) -> list[str]:
+        """Return the namespaces that have jobs in history, in the order of their names."""
+        self._check_available()
+        return sorted({job.key.namespace for job in self.jobs_by_uid.values()})[:limit]
+
     async def job(self, namespace: str, name_or_uid: str) -> RecordedJob:
         """Return a job by uid, else the newest of that name."""
         self._check_available()
@@ -190,7 +195,7 @@ def _recorded_job(job: MemoryJob) -> RecordedJob:
 
 def _related_job(job: MemoryJob) -> RelatedJob:
     outcome = job.result.get("outcome") if job.result else None
-    return RelatedJob(**dict(_recorded_job(job)), parent_uid=job.key.parent_uid, outcome=outcome)
+    return RelatedJob(**dict(_recorded_job(job)) | {"parent_uid": job.key.parent_uid, "outcome": outcome})
 
 
 def _recorded_start(job: MemoryJob, number: int) -> RecordedStart:

@@ -313,6 +313,10 @@ class ReadHistory(Protocol):
         """Return jobs of a namespace, newest first. Raises `errors.Invalid` for a wrong limit or cursor."""
         ...
 
+    async def namespaces(self, *, limit: int) -> list[str]:
+        """Return the namespaces that have jobs in history, in the order of their names."""
+        ...
+
     async def job(self, namespace: str, name_or_uid: str) -> RecordedJob:
         """Return a job by uid, else the newest of that name. Raises `errors.NotFound`."""
         ...

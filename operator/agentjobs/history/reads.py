@@ -88,6 +88,11 @@ class Reads:
         found = _read(recorded.RecordedJob, rows)
         return page_of(found[:limit], lambda last: (last.created, last.uid), more=len(found) > limit)
 
+    async def namespaces(self, *, limit: int) -> list[str]:
+        """Return the namespaces that have jobs in history, in the order of their names."""
+        rows = await self._rows(_SQL["namespaces"], {"cluster": self._cluster, "limit": limit})
+        return [row["namespace"] for row in rows]
+
     async def job(self, namespace: str, name_or_uid: str) -> recorded.RecordedJob:
         """Return a job by uid, else the newest that had the name.
 

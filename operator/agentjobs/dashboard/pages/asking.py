@@ -1,0 +1,28 @@
+"""What the routes of pages ask for, as FastAPI's dependencies."""
+
+from typing import Annotated
+
+import httpx
+from fastapi import Depends, Request
+
+from agentjobs.dashboard.identity import Identity, identity_of
+from agentjobs.dashboard.rendering import Pages
+from agentjobs.dashboard.rest import Rest
+
+Person = Annotated[Identity, Depends(identity_of)]
+
+
+def rest_of(request: Request, person: Person) -> Rest:
+    """Return REST with the rights of who is signed in. Raises SignInNeeded."""
+    http: httpx.AsyncClient = request.app.state.http
+    return Rest(http, person)
+
+
+def pages_of(request: Request) -> Pages:
+    """Return what renders templates."""
+    pages: Pages = request.app.state.pages
+    return pages
+
+
+Asked = Annotated[Rest, Depends(rest_of)]
+Shown = Annotated[Pages, Depends(pages_of)]

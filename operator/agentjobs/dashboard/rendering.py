@@ -1,0 +1,128 @@
+"""Templates, and what they do to text that models and users wrote: it is data, shown and never obeyed.
+
+Everything is escaped by Jinja2. Marks that turn the writing direction, and control characters, are shown as such.
+"""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+import agentjobs
+from agentjobs.readable import CONTROLS
+
+FOLDER: Final = Path(__file__).parent
+_CUT: Final = 300
+
+
+def visible(text: object) -> str:
+    """Return text with control characters, and marks that turn the writing direction, replaced by a visible mark."""
+    return CONTROLS.sub("\ufffd", "" if text is None else str(text))
+
+
+def cut(text: object, length: int = _CUT) -> str:
+    """Return the first characters of a text, as `visible`, in one line."""
+    said = " ".join(visible(str(text or "")[: 4 * length]).split())
+    return said if len(said) <= length else said[: length - 1] + "…"
+
+
+def moment(time: datetime | None) -> str:
+    """Return a time in UTC, to the second."""
+    return "" if time is None else time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def machine(time: datetime) -> str:
+    """Return a time for programs: RFC 3339."""
+    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def lasting(span: timedelta | float | None) -> str:
+    """Return a duration in two units at most: `1h 5m`, `3.2s`."""
+    if span is None:
+        return ""
+    seconds = span.total_seconds() if isinstance(span, timedelta) else span
+    if seconds < 0:
+        return "0s"
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    units = (("d", whole // 86400), ("h", whole % 86400 // 3600), ("m", whole % 3600 // 60), ("s", whole % 60))
+    told = [f"{count}{unit}" for unit, count in units if count]
+    return " ".join(told[:2]) or "0s"
+
+
+def dollars(cost: Decimal | None) -> str:
+    """Return an amount of US dollars; empty for none."""
+    if cost is None:
+        return ""
+    return f"${cost:,.2f}" if cost >= 1 or cost == 0 else f"${cost.normalize():f}"[:9]
+
+
+def number(count: float | None) -> str:
+    """Return a number with its thousands apart; empty for none."""
+    return "" if count is None else f"{count:,}"
+
+
+def link(*parts: object, **query: object) -> str:
+    """Return a path below the dashboard's root from parts that may be anything, with a query."""
+    path = "/" + "/".join(quote(str(part), safe="") for part in parts)
+    given = [
+        (name, one) for name, value in query.items() for one in (value if isinstance(value, list | tuple) else [value])
+    ]
+    told = urlencode([(name, str(value)) for name, value in given if value not in (None, "")])
+    return f"{path}?{told}" if told else path
+
+
+def environment() -> Environment:
+    """Return the templates."""
+    made = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "visible": visible,
+        "cut": cut,
+        "moment": moment,
+        "machine": machine,
+        "lasting": lasting,
+        "dollars": dollars,
+        "number": number,
+    }
+    made.globals |= {"link": link, "version": agentjobs.__version__}
+    return made
+
+
+class Pages:
+    """Renders templates for the person who asks."""
+
+    def __init__(self, templates: Environment) -> None:
+        self._templates = templates
+
+    def render(self, request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+        """Return a page.
+
+        Args:
+            values: what the template shows; beside them it has `identity`, `namespaces` (those chosen in the URL),
+                `path`, `url` (with its query) and `now`.
+        """
+        shown = self._values(request) | values
+        return HTMLResponse(self._templates.get_template(template).render(shown), status)
+
+    def _values(self, request: Request) -> dict[str, Any]:
+        query = request.url.query
+        return {
+            "identity": getattr(request.state, "identity", None),
+            "namespaces": request.query_params.getlist("namespace"),
+            "path": request.url.path,
+            "url": request.url.path + (f"?{query}" if query else ""),
+            "now": datetime.now(UTC),
+            "live": None,
+        }

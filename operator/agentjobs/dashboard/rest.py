@@ -1,0 +1,284 @@
+"""REST as a person sees it: each method is a GET or POST with the identity of the person, read into what it answers."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from agentjobs.api import recorded, recorded_models, recorded_notifications, recorded_overview, recorded_usage
+from agentjobs.api.job_filter import EVERY_JOB, JobFilter
+from agentjobs.dashboard.identity import Identity
+from agentjobs.problem import Problem
+
+Query = Iterable[tuple[str, str]]
+_Model = TypeVar("_Model", bound=BaseModel)
+
+PAGE: Final = 50
+"""Rows of a list, where a page does not ask for another number."""
+
+
+class Rest:
+    """REST with the rights of one person. Make one for each request.
+
+    Every method raises `Problem` as REST answers it: 401, 403, 404, 429, 503 … and 503 where nothing answers.
+
+    Args:
+        http: where REST is; shared by all.
+        identity: who asks.
+    """
+
+    def __init__(self, http: httpx.AsyncClient, identity: Identity) -> None:
+        self._http = http
+        self._identity = identity
+
+    async def me(self) -> recorded_overview.Me:
+        """Return who asks."""
+        return await self._read(recorded_overview.Me, "/v1/me")
+
+    async def namespaces(self) -> recorded_overview.Namespaces:
+        """Return the namespaces that they may read."""
+        return await self._read(recorded_overview.Namespaces, "/v1/namespaces")
+
+    async def jobs(
+        self,
+        chosen: JobFilter = EVERY_JOB,
+        *,
+        namespaces: Iterable[str] = (),
+        limit: int = PAGE,
+        cursor: str | None = None,
+    ) -> recorded.RecordedJobs:
+        """Return a page of jobs; of all namespaces that they may read, unless some are named."""
+        query = [*_named(namespaces), *chosen.query(), ("limit", str(limit)), *_given(cursor=cursor)]
+        return await self._read(recorded.RecordedJobs, "/v1/agentjobs", query)
+
+    async def open_jobs(self, namespaces: Iterable[str] = ()) -> recorded_overview.OpenCounts:
+        """Return how many jobs run, and how many wait for what."""
+        return await self._read(recorded_overview.OpenCounts, "/v1/counts", _named(namespaces))
+
+    async def activity(
+        self, since: datetime, until: datetime, namespaces: Iterable[str] = ()
+    ) -> recorded_overview.Activity:
+        """Return what happened in that time, in at most 100 slices."""
+        query = [*_named(namespaces), ("since", _text(since)), ("until", _text(until))]
+        return await self._read(recorded_overview.Activity, "/v1/activity", query)
+
+    async def usage_series(
+        self, by: str, since: datetime, until: datetime, namespaces: Iterable[str] = ()
+    ) -> recorded_overview.UsageSeries:
+        """Return what model calls used in that time; `by` is `queue`, `model` or `partition`."""
+        query = [*_named(namespaces), ("by", by), ("since", _text(since)), ("until", _text(until))]
+        return await self._read(recorded_overview.UsageSeries, "/v1/usage/series", query)
+
+    async def usage(
+        self, by: Iterable[str], *, since: date, until: date, namespace: str | None = None
+    ) -> recorded_usage.UsageReport:
+        """Return what model calls of these days used."""
+        query = [
+            *(("by", one) for one in by),
+            ("since", str(since)),
+            ("until", str(until)),
+            *_given(namespace=namespace),
+        ]
+        return await self._read(recorded_usage.UsageReport, "/v1/usage", query)
+
+    async def models(self, namespace: str | None = None) -> recorded_models.ModelsOverview:
+        """Return the models there are, and what is left of limits."""
+        return await self._read(recorded_models.ModelsOverview, "/v1/models", _given(namespace=namespace))
+
+    async def installation(self) -> recorded_overview.Installation:
+        """Return what runs this installation."""
+        return await self._read(recorded_overview.Installation, "/v1/installation")
+
+    async def actions(
+        self, namespaces: Iterable[str] = (), *, uid: str | None = None, cursor: str | None = None
+    ) -> recorded_overview.RecordedActions:
+        """Return what people did, newest first; with `uid` only to that job."""
+        query = [*_named(namespaces), *_given(uid=uid, cursor=cursor)]
+        return await self._read(recorded_overview.RecordedActions, "/v1/actions", query)
+
+    async def story(self, namespace: str, name: str) -> recorded.Story:
+        """Return a job with its starts and phases."""
+        return await self._read(recorded.Story, _job(namespace, name))
+
+    async def steps(
+        self, namespace: str, name: str, *, start: int | None = None, limit: int = 200, cursor: str | None = None
+    ) -> recorded.RecordedSteps:
+        """Return a page of a job's steps."""
+        query = _given(start=start, limit=limit, cursor=cursor)
+        return await self._read(recorded.RecordedSteps, _job(namespace, name, "steps"), query)
+
+    async def step(self, namespace: str, name: str, number: int) -> recorded.StepContent:
+        """Return a step with what it gave."""
+        return await self._read(recorded.StepContent, _job(namespace, name, f"steps/{number}"))
+
+    async def entries(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        start: int | None = None,
+        limit: int = 200,
+        cursor: str | None = None,
+        newest: bool = False,
+    ) -> recorded.Events:
+        """Return a page of the entries of a job's starts."""
+        query = _given(start=start, limit=limit, cursor=cursor, newest="true" if newest else None)
+        return await self._read(recorded.Events, _job(namespace, name, "events"), query)
+
+    async def result(self, namespace: str, name: str) -> recorded.RecordedResult | None:
+        """Return a job's final result, None while it has none."""
+        try:
+            return await self._read(recorded.RecordedResult, _job(namespace, name, "result"))
+        except Problem as problem:
+            if problem.reason == "NoResult":
+                return None
+            raise
+
+    async def tree(self, namespace: str, name: str) -> recorded.RecordedTree:
+        """Return the jobs before a job and all that follow them."""
+        return await self._read(recorded.RecordedTree, _job(namespace, name, "tree"))
+
+    async def spec(self, namespace: str, name: str) -> recorded.RecordedSpec:
+        """Return a job's spec as accepted; takes the right to read ConfigMaps."""
+        return await self._read(recorded.RecordedSpec, _job(namespace, name, "spec"))
+
+    async def job_models(self, namespace: str, name: str) -> recorded_models.JobModels:
+        """Return what a job's model calls used."""
+        return await self._read(recorded_models.JobModels, _job(namespace, name, "models"))
+
+    async def calls(
+        self, namespace: str, name: str, *, step: str | None = None, cursor: str | None = None
+    ) -> recorded_usage.RecordedCalls:
+        """Return a page of a job's model calls."""
+        return await self._read(
+            recorded_usage.RecordedCalls, _job(namespace, name, "calls"), _given(step=step, cursor=cursor)
+        )
+
+    async def call_content(self, namespace: str, name: str, call: str) -> Mapping[str, Any]:
+        """Return request and answer of a model call, where the installation records them."""
+        found: Mapping[str, Any] = (
+            await self._get(_job(namespace, name, f"calls/{quote(call, safe='')}/content"))
+        ).json()
+        return found
+
+    async def notifications(self, namespace: str, job: str) -> recorded_notifications.RecordedNotifications:
+        """Return what sinks were told of a job."""
+        path = f"/v1/namespaces/{quote(namespace, safe='')}/notifications"
+        return await self._read(recorded_notifications.RecordedNotifications, path, [("job", job)])
+
+    async def object(self, namespace: str, name: str) -> recorded_overview.ObjectSeen | None:
+        """Return a job's object, None when it is gone."""
+        return await self._found(recorded_overview.ObjectSeen, _job(namespace, name, "object"))
+
+    async def kubernetes_events(self, namespace: str, name: str) -> recorded_overview.KubernetesEvents:
+        """Return the Events of a job and its pods."""
+        return await self._read(recorded_overview.KubernetesEvents, _job(namespace, name, "kubernetes-events"))
+
+    async def logs(self, namespace: str, name: str, start: int, *, lines: int = 500, container: str = "") -> str:
+        """Return the last lines that a start's pod logged. Raises Problem with reason PodGone when it is gone."""
+        query = _given(start=start, lines=lines, container=container or None)
+        return (await self._get(_job(namespace, name, "logs"), query)).text
+
+    async def queues(self, namespace: str) -> recorded_overview.QueuesSeen:
+        """Return the queues of a namespace."""
+        return await self._read(recorded_overview.QueuesSeen, _place(namespace, "queues"))
+
+    async def queue(self, namespace: str, name: str) -> recorded_overview.QueueSeen:
+        """Return a queue."""
+        return await self._read(recorded_overview.QueueSeen, _place(namespace, "queues", name))
+
+    async def schedules(self, namespace: str) -> recorded_overview.SchedulesSeen:
+        """Return the schedules of a namespace."""
+        return await self._read(recorded_overview.SchedulesSeen, _place(namespace, "schedules"))
+
+    async def schedule(self, namespace: str, name: str) -> recorded_overview.ScheduleSeen:
+        """Return a schedule."""
+        return await self._read(recorded_overview.ScheduleSeen, _place(namespace, "schedules", name))
+
+    async def templates(self, namespace: str) -> recorded_overview.TemplatesSeen:
+        """Return the templates of a namespace."""
+        return await self._read(recorded_overview.TemplatesSeen, _place(namespace, "templates"))
+
+    async def template(self, namespace: str, name: str) -> recorded_overview.TemplateSeen:
+        """Return a template."""
+        return await self._read(recorded_overview.TemplateSeen, _place(namespace, "templates", name))
+
+    async def act(
+        self, kind: str, namespace: str, name: str, action: str, body: Mapping[str, Any] | None = None
+    ) -> recorded_overview.ActionDone:
+        """Do something to an object.
+
+        Args:
+            kind: `agentjobs`, `queues`, `schedules` or `templates`.
+            action: `cancel`, `suspend`, `resume`, `rerun`; `pause`, `drain`, `resume`, `scale`; `trigger`, `suspend`,
+                `resume`; `run`.
+            body: what the action takes.
+        """
+        answer = await self._send("POST", f"{_place(namespace, kind, name)}/{action}", json=dict(body or {}))
+        return _parsed(recorded_overview.ActionDone, answer)
+
+    async def _read(self, model: type[_Model], path: str, query: Query = ()) -> _Model:
+        return _parsed(model, await self._get(path, query))
+
+    async def _found(self, model: type[_Model], path: str) -> _Model | None:
+        try:
+            return await self._read(model, path)
+        except Problem as problem:
+            if problem.status == 404:
+                return None
+            raise
+
+    async def _get(self, path: str, query: Query = ()) -> httpx.Response:
+        return await self._send("GET", path, params=httpx.QueryParams(list(query)))
+
+    async def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
+        try:
+            answer = await self._http.request(method, path, headers=dict(self._identity.headers), **more)
+        except httpx.HTTPError as error:
+            raise Problem(503, "Unavailable", "AgentJobs cannot be reached now.") from error
+        if answer.is_success:
+            return answer
+        raise _refusal(answer)
+
+
+def _refusal(answer: httpx.Response) -> Problem:
+    headers = {"Retry-After": told} if (told := answer.headers.get("retry-after")) else {}
+    try:
+        said = answer.json()
+        return Problem(answer.status_code, str(said["reason"]), str(said["message"]), headers=headers)
+    except (ValueError, KeyError, TypeError):
+        return Problem(
+            answer.status_code, "Unknown", f"The server answered with {answer.status_code}.", headers=headers
+        )
+
+
+def _parsed(model: type[_Model], answer: httpx.Response) -> _Model:
+    try:
+        return model.model_validate_json(answer.content)
+    except ValidationError as error:
+        raise Problem(502, "Unreadable", "The server's answer was not understood; see the log.") from error
+
+
+def _place(namespace: str, kind: str, name: str = "") -> str:
+    path = f"/v1/namespaces/{quote(namespace, safe='')}/{kind}"
+    return f"{path}/{quote(name, safe='')}" if name else path
+
+
+def _job(namespace: str, name: str, below: str = "") -> str:
+    path = _place(namespace, "agentjobs", name)
+    return f"{path}/{below}" if below else path
+
+
+def _named(namespaces: Iterable[str]) -> list[tuple[str, str]]:
+    return [("namespace", name) for name in namespaces]
+
+
+def _given(**values: str | int | None) -> list[tuple[str, str]]:
+    return [(name, str(value)) for name, value in values.items() if value is not None]
+
+
+def _text(time: datetime) -> str:
+    return time.isoformat().replace("+00:00", "Z")

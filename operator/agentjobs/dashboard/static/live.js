@@ -1,0 +1,14 @@
+// What pages do beyond htmx: nothing on a page needs this to work.
+
+// A page that could not be loaded tries again by itself.
+if (document.querySelector("main .problem a[href]") && document.body.innerText.includes("tries again by itself")) {
+  setTimeout(() => location.reload(), 5000);
+}
+
+// A refresh must not undo what a person is doing: open details, ticked boxes and typed text stay.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const main = document.getElementById("main");
+  if (main && main.contains(document.activeElement) && document.activeElement.matches("input[type=text], input[type=search], textarea, select")) {
+    event.detail.shouldSwap = false;
+  }
+});

@@ -1,0 +1,22 @@
+"""The page of words."""
+
+
+async def test_a_reason_is_explained(pages):
+    page = await pages.get("/reasons/WaitingForSlot")
+
+    assert page.status_code == 200
+    assert "All slots of the queue" in page.text
+
+
+async def test_an_unknown_reason_is_not_found(pages):
+    page = await pages.get("/reasons/<script>alert(1)</script>")
+
+    assert page.status_code == 404
+    assert "<script>alert" not in page.text
+
+
+async def test_who_is_not_signed_in_is_asked_to_and_comes_back(strangers):
+    page = await strangers.get("/reasons/Failed")
+
+    assert page.status_code == 303
+    assert page.headers["location"] == "/sign-in?to=%2Freasons%2FFailed"
