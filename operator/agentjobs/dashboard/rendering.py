@@ -120,7 +120,7 @@ class Pages:
         query = request.url.query
         return {
             "identity": getattr(request.state, "identity", None),
-            "namespaces": request.query_params.getlist("namespace"),
+            "namespaces": [name for name in request.query_params.getlist("namespace") if name.strip()],
             "path": request.url.path,
             "url": request.url.path + (f"?{query}" if query else ""),
             "now": datetime.now(UTC),

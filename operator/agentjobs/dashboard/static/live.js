@@ -5,10 +5,16 @@ if (document.querySelector("main .problem a[href]") && document.body.innerText.i
   setTimeout(() => location.reload(), 5000);
 }
 
-// A refresh must not undo what a person is doing: open details, ticked boxes and typed text stay.
+// A refresh must not undo what a person is doing: open details, ticked boxes, chosen options and typed text stay.
 document.addEventListener("htmx:beforeSwap", (event) => {
   const main = document.getElementById("main");
   if (main && main.contains(document.activeElement) && document.activeElement.matches("input[type=text], input[type=search], textarea, select")) {
     event.detail.shouldSwap = false;
   }
 });
+const isKept = (attribute, element) =>
+  (attribute === "open" && element.matches("details")) ||
+  (attribute === "checked" && element.checked !== element.defaultChecked) ||
+  (attribute === "selected" && element.selected !== element.defaultSelected) ||
+  (attribute === "value" && element.matches("input[type=text], input[type=search], textarea") && element.value !== element.defaultValue);
+Idiomorph.defaults.callbacks.beforeAttributeUpdated = (attribute, element) => !isKept(attribute, element);
