@@ -11,6 +11,7 @@ from urllib.parse import quote
 import typer
 
 from agentjobs import contract, errors
+from agentjobs.api.step_states import state_of
 from agentjobs.cli.chosen import Choice, Target, documents, each, heading, targets
 from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.job_words import published, runs, works_in
@@ -39,7 +40,7 @@ from agentjobs.cli.printing import (
     table,
     without_managed_fields,
 )
-from agentjobs.cli.step_table import continued, interrupted, spans, state_of, step_table, summary
+from agentjobs.cli.step_table import continued, interrupted, spans, step_table, summary
 from agentjobs.cli.story import (
     Told,
     calls_table,

@@ -4,36 +4,16 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC
 from typing import TYPE_CHECKING, Final
 
+from agentjobs.api.step_states import INTERRUPTED, REPLAYED, RUNNING, VOID, state_of
 from agentjobs.cli.printing import NARROW, cell, dollars, lasted, table, terminal_width
 
 if TYPE_CHECKING:
     from agentjobs.api.recorded import RecordedStart, RecordedStep
 
-RECORDED: Final = "recorded"
-REPLAYED: Final = "replayed"
-VOID: Final = "void"
-INTERRUPTED: Final = "interrupted"
-RUNNING: Final = "running"
-
 _COLUMNS: Final = ("STEP", "KIND", "AGENT", "NAME", "START", "AT (UTC)", "TOOK", "TOKENS", "STATE")
 _NAMES: Final = (_COLUMNS.index("AGENT"), _COLUMNS.index("NAME"))
 """Columns that are cut where a terminal is too narrow, and what is left of them at least."""
 _LEAST_NAME: Final = 6
-
-
-def state_of(step: "RecordedStep", starts: "Sequence[RecordedStart]") -> str:
-    """Return what became of a step.
-
-    `replayed` when a later start had it from the record, `void` when no later one may, `interrupted` when its call
-    began and the start ended before it did. `starts` come by number.
-    """
-    if step.void:
-        return VOID
-    if step.ended is None:
-        newest = starts[-1] if starts else None
-        under_way = newest is not None and newest.start == step.start and newest.ended is None
-        return RUNNING if under_way else INTERRUPTED
-    return REPLAYED if step.replayed else RECORDED
 
 
 def step_table(steps: "Sequence[RecordedStep]", starts: "Sequence[RecordedStart]", *, full: bool) -> str:

@@ -1,0 +1,28 @@
+"""What became of a recorded step, in one word: for the command line and the dashboard. Pure."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from agentjobs.api.recorded import RecordedStart, RecordedStep
+
+RECORDED: Final = "recorded"
+REPLAYED: Final = "replayed"
+VOID: Final = "void"
+INTERRUPTED: Final = "interrupted"
+RUNNING: Final = "running"
+
+
+def state_of(step: "RecordedStep", starts: "Sequence[RecordedStart]") -> str:
+    """Return what became of a step.
+
+    `replayed` when a later start had it from the record, `void` when no later one may, `interrupted` when its call
+    began and the start ended before it did. `starts` come by number.
+    """
+    if step.void:
+        return VOID
+    if step.ended is None:
+        newest = starts[-1] if starts else None
+        under_way = newest is not None and newest.start == step.start and newest.ended is None
+        return RUNNING if under_way else INTERRUPTED
+    return REPLAYED if step.replayed else RECORDED
