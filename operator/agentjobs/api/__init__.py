@@ -9,6 +9,9 @@ fields          types of fields and patterns of texts that they share
 raw_status      reading and writing a status as JSON
 conditions      condition types, their reasons, phases
 error_classes   what each class of errors means
+causes          why a job ended or waits, in half a sentence, and what cures it
+explain         what happened to a job in one sentence, and what may be done next
+step_states     what became of a recorded step
 events          the reasons of Kubernetes Events, and which are Warnings
 recorded        history as the gateway answers it
 recorded_sessions  sessions and artifacts as the gateway answers them

@@ -1,5 +1,10 @@
 """The page of words."""
 
+import pytest
+
+from agentjobs.api.error_classes import CLASSES
+from agentjobs.contract import Verdict
+
 
 async def test_a_reason_is_explained(pages):
     page = await pages.get("/reasons/WaitingForSlot")
@@ -20,3 +25,15 @@ async def test_who_is_not_signed_in_is_asked_to_and_comes_back(strangers):
 
     assert page.status_code == 303
     assert page.headers["location"] == "/sign-in?to=%2Freasons%2FFailed"
+
+
+@pytest.mark.parametrize("word", [*CLASSES, *Verdict])
+async def test_every_class_of_errors_and_every_verdict_is_explained(pages, word):
+    assert (await pages.get(f"/reasons/{word}")).status_code == 200
+
+
+async def test_a_reason_with_a_cure_tells_it(pages):
+    page = await pages.get("/reasons/OOMKilled")
+
+    assert "what to do" in page.text
+    assert "runtime.resources.limits.memory" in page.text

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from agentjobs.dashboard.pages.asking import Person, Shown
-from agentjobs.dashboard.views.reasons import MEANINGS
+from agentjobs.dashboard.views.reasons import CURES, MEANINGS
 from agentjobs.problem import Problem
 
 router = APIRouter()
@@ -12,7 +12,7 @@ router = APIRouter()
 @router.get("/reasons")
 async def all_reasons(request: Request, person: Person, pages: Shown) -> Response:
     """List all words."""
-    return pages.render(request, "reasons.html", meanings=dict(sorted(MEANINGS.items())))
+    return pages.render(request, "reasons.html", meanings=dict(sorted(MEANINGS.items())), cures=CURES)
 
 
 @router.get("/reasons/{reason}")
@@ -20,4 +20,4 @@ async def one_reason(request: Request, person: Person, pages: Shown, reason: str
     """Tell what a word means."""
     if reason not in MEANINGS:
         raise Problem(404, "NotFound", "AgentJobs has no such word; a runner or the kubelet may have written it.")
-    return pages.render(request, "reasons.html", meanings={reason: MEANINGS[reason]})
+    return pages.render(request, "reasons.html", meanings={reason: MEANINGS[reason]}, cures=CURES)

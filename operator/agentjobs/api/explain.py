@@ -1,0 +1,231 @@
+"""What happened to a job in one sentence, and what a person may do next: for the dashboard and the command line.
+
+Driven by the tables of `causes`; a reason that no table has (runners and kubelets have words of their own) is told as
+it is. Pure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from agentjobs.api.causes import (
+    CANCELLATIONS,
+    FAILURES,
+    HOLDS,
+    POD_TROUBLE,
+    SKIPS,
+    SUCCESSES,
+    SUSPENSIONS,
+    Cause,
+    Look,
+)
+from agentjobs.api.conditions import AdmittedReason, Phase, SuspendedReason
+from agentjobs.durations import format_duration
+
+DELETED: Final = "Deleted"
+"""The phase that history gives a job whose object went before it ended."""
+
+
+class Order(StrEnum):
+    """What may be asked of a job now."""
+
+    CANCEL = "cancel"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    RERUN = "rerun"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """What is known of a job now. What is not known is empty or None."""
+
+    phase: str
+    reason: str
+    """Of the condition that explains the phase."""
+    pod_reason: str = ""
+    """Why the start's pod does not get going; of `PodStarted` while that is false."""
+    attempts: int = 0
+    max_attempts: int | None = None
+    starts: int = 0
+    queue: str = ""
+    others_waiting: int | None = None
+    """Jobs that wait in the same queue, without this one."""
+    created: datetime | None = None
+    started: datetime | None = None
+    """When the newest start was claimed."""
+    claimed: datetime | None = None
+    """When its runner first spoke."""
+    finished: datetime | None = None
+    due: datetime | None = None
+    """When the next start may be, at the earliest."""
+    last_reason: str = ""
+    """Why the newest start ended."""
+    step: int | None = None
+    """The newest step."""
+    doing: str = ""
+    """What runs now: `tool search`, `model gemini-flash-latest`."""
+    outcome: str | None = None
+    twin: str = ""
+    """The job because of which this one was skipped."""
+    is_there: bool = True
+    """Whether the cluster has its object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What is told of a job."""
+
+    sentence: str
+    cure: str
+    """What a person does about it, empty for nothing."""
+    look: Look | None
+    """Where they look next."""
+    orders: tuple[Order, ...]
+    """What may be asked of the job now, the likeliest first."""
+
+
+def explain(seen: Situation, now: datetime) -> Explanation:
+    """Return what happened, and what may be done."""
+    sentence, cause = _TOLD.get(seen.phase, _unknown)(seen, now)
+    return Explanation(sentence, cause.cure, cause.look, orders(seen))
+
+
+def orders(seen: Situation) -> tuple[Order, ...]:
+    """Return what may be asked of a job now. A job whose object is gone can only run again."""
+    if seen.phase == DELETED or not seen.is_there:
+        return (Order.RERUN,)
+    if seen.phase in _ENDED:
+        return (Order.RERUN,)
+    if seen.phase == Phase.SUSPENDED:
+        resumable = seen.reason in (SuspendedReason.REQUESTED, SuspendedReason.RULE)
+        return (Order.RESUME, Order.CANCEL) if resumable else (Order.CANCEL,)
+    return (Order.CANCEL, Order.SUSPEND)
+
+
+def cure_of(word: str) -> str:
+    """Return what a person does about a reason, empty where there is nothing to do or it is not known."""
+    found = (table[word].cure for table in TABLES if word in table and table[word].cure)
+    return next(found, "")
+
+
+def _failed(seen: Situation, now: datetime) -> tuple[str, Cause]:
+    cause = FAILURES.get(seen.reason, _said(seen.reason))
+    if seen.starts == 0:
+        return f"Failed before its first start: {cause.clause}.", cause
+    after = f" after {seen.attempts} attempts" if seen.attempts > 1 else " in its first attempt"
+    return f"Failed{after}: {cause.clause}. It is not tried again.", cause
+
+
+def _running(seen: Situation, now: datetime) -> tuple[str, Cause]:
+    if seen.pod_reason:
+        cause = POD_TROUBLE.get(seen.pod_reason, _said(seen.pod_reason))
+        return f"Start {seen.starts} does not get going: {cause.clause}.", cause
+    since = f" for {_lasted(seen.started, now)}" if seen.started else ""
+    if seen.claimed is None:
+        return f"Running{since}, start {seen.starts}; its pod is being made.", Cause("")
+    at = f", at step {seen.step}" if seen.step else ""
+    doing = f", calling {seen.doing}" if seen.doing else ""
+    return f"Running{since}, start {seen.starts}{at}{doing}.", Cause("", "", Look.TRANSCRIPT)
+
+
+def _waiting(seen: Situation, now: datetime) -> tuple[str, Cause]:
+    if not seen.reason:
+        return "It was made a moment ago and is looked at next.", Cause("")
+    cause = HOLDS.get(seen.reason, _said(seen.reason))
+    if seen.reason == AdmittedReason.WAITING_FOR_START_TIME and seen.due:
+        return f"Starts at {_clock(seen.due)}, in {_lasted(now, seen.due)}.", cause
+    if seen.reason not in HOLDS:
+        return f"Waits: {cause.clause}.", cause
+    sentence = cause.clause.format(queue=seen.queue or "default")
+    if cause.look is Look.QUEUE and seen.others_waiting is not None:
+        others = f"{seen.others_waiting} other jobs wait" if seen.others_waiting != 1 else "1 other job waits"
+        sentence += f" {others} in it." if seen.others_waiting else " No other job waits in it."
+    return sentence, cause
+
+
+def _retrying(seen: Situation, now: datetime) -> tuple[str, Cause]:
+    last = FAILURES.get(seen.last_reason)
+    because = f": {last.clause}" if last is not None else ""
+    before = f"attempt {seen.attempts + 1}"
+    if seen.max_attempts:
+        before = f"its next start; attempt {seen.attempts} of {seen.max_attempts} ended"
+    if seen.due is not None and seen.due > now:
+        return f"Waits {_lasted(now, seen.due)} before {before}{because}.", last or Cause("")
+    return f"Starts again in a moment{because}.", last or Cause("")
+
+
+def _suspended(seen: Situation, now: datetime) -> tuple[str, Cause]:
+    cause = SUSPENSIONS.get(seen.reason, _said(seen.reason))
+    kept = f" after step {seen.step}" if seen.step else ""
+    return f"Suspended{kept}: {cause.clause}. It holds no slot and no pod.", cause
+
+
+def _succeeded(seen: Situation, now: datetime) -> tuple[str, Cause]:
+    cause = SUCCESSES.get(seen.reason, Cause("with an answer", "", Look.RESULT))
+    took = f" in {_lasted(seen.created, seen.finished)}" if seen.created and seen.finished else ""
+    starts = f", after {seen.starts} starts" if seen.starts > 1 else ""
+    outcome = f" Its outcome is {seen.outcome}." if seen.outcome else ""
+    return f"Succeeded{took}{starts} {cause.clause}.{outcome}", cause
+
+
+def _cancelled(seen: Situation, now: datetime) -> tuple[str, Cause]:
+    cause = CANCELLATIONS.get(seen.reason, _said(seen.reason))
+    when = "before its first start" if seen.starts == 0 else f"in start {seen.starts}"
+    return f"Cancelled {when}: {cause.clause}.", cause
+
+
+def _skipped(seen: Situation, now: datetime) -> tuple[str, Cause]:
+    cause = SKIPS.get(seen.reason, _said(seen.reason))
+    which = f": {seen.twin}" if seen.twin else ""
+    return f"Skipped: {cause.clause}{which}.", cause
+
+
+def _deleted(seen: Situation, now: datetime) -> tuple[str, Cause]:
+    return "Its object was deleted before it ended. Nothing runs.", Cause("")
+
+
+def _unknown(seen: Situation, now: datetime) -> tuple[str, Cause]:
+    return f"Its phase is {seen.phase or 'not known yet'}.", Cause("")
+
+
+def _said(reason: str) -> Cause:
+    """A reason that no table has, as it is."""
+    return Cause(f"for the reason {reason}" if reason else "for no reason that is known", "", Look.EVENTS)
+
+
+def _lasted(since: datetime, until: datetime) -> str:
+    seconds = max(0, round((until - since).total_seconds()))
+    unit = 1 if seconds < 3600 else 60
+    return format_duration(timedelta(seconds=seconds // unit * unit))
+
+
+def _clock(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+_ENDED: Final = frozenset(phase.value for phase in Phase if phase.is_terminal)
+_TOLD: Final = {
+    Phase.PENDING.value: _waiting,
+    Phase.SCHEDULED.value: _waiting,
+    Phase.QUEUED.value: _waiting,
+    Phase.RUNNING.value: _running,
+    Phase.RETRYING.value: _retrying,
+    Phase.SUSPENDED.value: _suspended,
+    Phase.SUCCEEDED.value: _succeeded,
+    Phase.FAILED.value: _failed,
+    Phase.CANCELLED.value: _cancelled,
+    Phase.SKIPPED.value: _skipped,
+    DELETED: _deleted,
+}
+TABLES: Final[tuple[Mapping[str, Cause], ...]] = (
+    FAILURES,
+    HOLDS,
+    POD_TROUBLE,
+    SUSPENSIONS,
+    SUCCESSES,
+    CANCELLATIONS,
+    SKIPS,
+)
+"""All of them, by what they explain."""

@@ -1,0 +1,125 @@
+"""What happened to a job is said in one sentence, for every reason that a job can have."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agentjobs.api import explain as told
+from agentjobs.api.causes import CANCELLATIONS, FAILURES, HOLDS, POD_TROUBLE, SKIPS, SUCCESSES, SUSPENSIONS, Look
+from agentjobs.api.conditions import (
+    AcceptedReason,
+    AdmittedReason,
+    CancelledReason,
+    CompleteReason,
+    Phase,
+    PodStartedReason,
+    SkippedReason,
+    SuspendedReason,
+)
+from agentjobs.api.explain import Order, Situation, explain
+from agentjobs.contract import ErrorClass
+
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+REJECTIONS = [reason for reason in AcceptedReason if reason.description.endswith("The job failed.")]
+WAITS = [*(reason for reason in AcceptedReason if reason not in REJECTIONS), *AdmittedReason]
+
+
+def situation(phase, reason="", **more):
+    return Situation(phase=str(phase), reason=str(reason), **more)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        pytest.param(FAILURES, [*ErrorClass, *REJECTIONS], id="failures"),
+        pytest.param(HOLDS, WAITS, id="waits"),
+        pytest.param(POD_TROUBLE, list(PodStartedReason), id="pods"),
+        pytest.param(SUSPENSIONS, list(SuspendedReason), id="suspensions"),
+        pytest.param(SUCCESSES, list(CompleteReason), id="successes"),
+        pytest.param(CANCELLATIONS, list(CancelledReason), id="cancellations"),
+        pytest.param(SKIPS, list(SkippedReason), id="skips"),
+    ],
+)
+def test_every_reason_of_a_job_has_its_words_and_no_other_word_has(table, words):
+    assert {str(word) for word in table} == {str(word) for word in words}
+
+
+@pytest.mark.parametrize("reason", [*ErrorClass, *REJECTIONS])
+def test_every_failure_but_a_deletion_tells_what_to_do(reason):
+    assert bool(told.cure_of(reason)) == (reason is not ErrorClass.JOB_DELETED)
+
+
+@pytest.mark.parametrize("phase", [*Phase, told.DELETED])
+@pytest.mark.parametrize("reason", ["", "ModelAuth", "WaitingForSlot", "Requested", "SomethingOfARunner"])
+def test_each_phase_is_told_in_sentences_whatever_the_reason(phase, reason):
+    sentence = explain(situation(phase, reason, starts=1, attempts=1), NOW).sentence
+
+    assert sentence[0].isupper()
+    assert sentence.endswith(".")
+    assert "{" not in sentence
+    assert ".." not in sentence
+
+
+def test_a_failure_tells_its_attempts_its_cause_and_its_cure():
+    said = explain(situation("Failed", "ModelAuth", attempts=3, starts=3), NOW)
+
+    assert said.sentence == "Failed after 3 attempts: the provider refused the key. It is not tried again."
+    assert said.look is Look.MODELS
+    assert "key" in said.cure
+    assert said.orders == (Order.RERUN,)
+
+
+def test_what_runs_tells_since_when_and_what_it_does_now():
+    seen = situation(
+        "Running", "", starts=2, started=NOW - timedelta(minutes=3), claimed=NOW, step=14, doing="tool search"
+    )
+
+    assert explain(seen, NOW).sentence == "Running for 3m, start 2, at step 14, calling tool search."
+
+
+def test_a_pod_that_does_not_get_going_is_the_sentence():
+    seen = situation("Running", "ImagePullBackOff", pod_reason="ImagePullBackOff", starts=1)
+
+    assert explain(seen, NOW).sentence == "Start 1 does not get going: its image cannot be pulled."
+
+
+def test_what_waits_for_a_slot_tells_the_queue_and_how_many_wait():
+    said = explain(situation("Queued", "WaitingForSlot", queue="agents", others_waiting=4), NOW)
+
+    assert said.sentence == "Waits for a slot of queue agents. 4 other jobs wait in it."
+    assert said.look is Look.QUEUE
+
+
+def test_a_name_of_a_queue_is_no_template_of_the_sentence():
+    assert (
+        "{queue.__class__}" in explain(situation("Queued", "WaitingForSlot", queue="{queue.__class__}"), NOW).sentence
+    )
+
+
+def test_a_retry_tells_how_long_it_waits_and_why():
+    seen = situation(
+        "Retrying",
+        "WaitingForBackoff",
+        attempts=2,
+        max_attempts=5,
+        due=NOW + timedelta(seconds=90),
+        last_reason="ModelUnavailable",
+    )
+
+    assert explain(seen, NOW).sentence.startswith("Waits 1m30s before its next start; attempt 2 of 5 ended: the model")
+
+
+@pytest.mark.parametrize(
+    ("seen", "orders"),
+    [
+        pytest.param(situation("Running"), (Order.CANCEL, Order.SUSPEND), id="running"),
+        pytest.param(situation("Queued", "WaitingForSlot"), (Order.CANCEL, Order.SUSPEND), id="queued"),
+        pytest.param(situation("Suspended", "Requested"), (Order.RESUME, Order.CANCEL), id="suspended by a person"),
+        pytest.param(situation("Suspended", "BudgetExceeded"), (Order.CANCEL,), id="a resume would not help"),
+        pytest.param(situation("Succeeded"), (Order.RERUN,), id="ended"),
+        pytest.param(situation("Running", is_there=False), (Order.RERUN,), id="gone"),
+        pytest.param(situation("Deleted"), (Order.RERUN,), id="deleted"),
+    ],
+)
+def test_only_what_is_possible_now_is_offered(seen, orders):
+    assert explain(seen, NOW).orders == orders
