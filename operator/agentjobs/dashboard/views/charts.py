@@ -1,0 +1,246 @@
+"""Charts over time, as values that a template draws as SVG: bars that stack, and lines. Pure.
+
+A chart of six series is at most 8 kB: each series is one path in whole units, and bars are areas drawn one over the
+other, the highest first.
+Texts are sized for a phone, where the drawing is smaller than it is made here.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from math import ceil, floor, log10
+from typing import Final
+
+from agentjobs.dashboard.rendering import cut
+from agentjobs.dashboard.views.time_axis import Slices, labels
+
+WIDTH: Final = 420
+HEIGHT: Final = 168
+LEFT, RIGHT, TOP, BASE = 46, 412, 8, 144
+CHARACTER: Final = 8.2
+"""Width of a character of the labels at their largest."""
+COLOURS: Final = 8
+_NAME: Final = 22
+_MOST_TOLD: Final = 3
+_LABELS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A number for each slice of time."""
+
+    name: str
+    values: tuple[float, ...]
+    look: str
+    """Class of the style sheet: `c1` to `c8`, `ok`, `bad`, `warn`, `run`, `dim`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A series as it is drawn."""
+
+    name: str
+    look: str
+    path: str
+    total: str
+    """Of all its values, as a legend says it; empty for lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What is told of one slice when it is pointed at."""
+
+    x: int
+    width: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A label of an axis."""
+
+    at: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart as it is drawn in a field of WIDTH × HEIGHT."""
+
+    key: str
+    """Its id on the page."""
+    title: str
+    description: str
+    kind: str
+    """`bars` or `line`."""
+    layers: tuple[Layer, ...]
+    """In the order of the legend. Bars are drawn in the opposite order."""
+    marks: tuple[Mark, ...]
+    across: tuple[Tick, ...]
+    up: tuple[Tick, ...]
+    gaps: str
+    """Dashes of a line as thick as the field is high, which is drawn over the bars: what is between them."""
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+    """Of the table: a time, and the value of each series. Times without any are left out."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to draw."""
+        return not self.rows
+
+
+Told = Callable[[float], str]
+
+
+def bars(
+    key: str, title: str, shown: Slices, series: Sequence[Series], *, told: Told | None = None, peak: float = 0
+) -> Chart:
+    """Make a chart of bars that stack, the first series at the bottom.
+
+    Args:
+        key: id of the chart on its page: letters, digits and hyphens.
+        told: a value in words; counts are told as `short` does.
+        peak: what the axis reaches at least, so that several charts have one scale.
+    """
+    sums = [sum(one.values[place] for one in series) for place in range(shown.count)]
+    ticks = round_ticks(max([peak, *sums]), whole=told is None)
+    below = [0.0] * shown.count
+    layers = []
+    for one in series:
+        below = [lower + value for lower, value in zip(below, one.values, strict=True)]
+        path = _steps([_height(value, ticks[-1]) for value in below], shown.count)
+        layers.append(Layer(named(one.name), one.look, path, (told or short)(sum(one.values))))
+    return _chart(key, title, "bars", shown, series, tuple(layers), ticks, told or short)
+
+
+def lines(
+    key: str, title: str, shown: Slices, series: Sequence[Series], *, told: Told | None = None, peak: float = 0
+) -> Chart:
+    """Make a chart of lines, each from zero. The arguments are those of `bars`."""
+    ticks = round_ticks(max([peak, *(value for one in series for value in one.values)]), whole=told is None)
+    layers = [
+        Layer(named(one.name), one.look, _line([_height(value, ticks[-1]) for value in one.values]), "")
+        for one in series
+    ]
+    return _chart(key, title, "line", shown, series, tuple(layers), ticks, told or short)
+
+
+def _chart(
+    key: str,
+    title: str,
+    kind: str,
+    shown: Slices,
+    series: Sequence[Series],
+    layers: tuple[Layer, ...],
+    ticks: Sequence[float],
+    told: Told,
+) -> Chart:
+    filled = [place for place in range(shown.count) if any(one.values[place] for one in series)]
+    wide = (RIGHT - LEFT) / shown.count
+    return Chart(
+        key=key,
+        title=title,
+        description=_described(shown, series, told),
+        kind=kind,
+        layers=layers,
+        marks=tuple(
+            Mark(round(LEFT + place * wide), round(wide), _told_of(place, shown, series, told)) for place in filled
+        ),
+        across=_across(shown),
+        up=tuple(Tick(round(_height(value, ticks[-1])), told(value)) for value in ticks),
+        gaps=f"1.5 {wide - 1.5:.3f}",
+        rows=tuple((shown.label(place), tuple(told(one.values[place]) for one in series)) for place in filled),
+    )
+
+
+def round_ticks(peak: float, *, whole: bool) -> tuple[float, ...]:
+    """Return values from 0 to at least `peak`, at most 5 of them, each a round number.
+
+    Args:
+        whole: for what is counted, which has no half.
+    """
+    if peak <= 0:
+        return (0.0, 1.0)
+    least = peak / 4
+    power = 10.0 ** floor(log10(least))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least * (1 - 1e-9))
+    step = max(1.0, step) if whole else step
+    return tuple(step * number for number in range(ceil(peak / step - 1e-9) + 1))
+
+
+def short(value: float) -> str:
+    """Return a number in few characters: `950`, `1.2k`, `3M`."""
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size * 0.9995:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def short_dollars(value: float) -> str:
+    """Return US dollars in few characters: `$0`, `$0.05`, `$1.2k`."""
+    if 1 <= value < 999.5:
+        return f"${value:.2f}".removesuffix(".00")
+    return f"${Decimal(f'{value:.2g}'):f}" if value < 1 else f"${short(value)}"
+
+
+def named(name: str) -> str:
+    """Return a name of at most 22 characters: its begin and its end, which tell versions and numbers apart."""
+    said = cut(name, 300)
+    return said if len(said) <= _NAME else f"{said[: _NAME - 10]}…{said[-9:]}"
+
+
+def _height(value: float, most: float) -> float:
+    return BASE - (BASE - TOP) * max(0.0, value) / most
+
+
+def _steps(tops: Sequence[float], count: int) -> str:
+    """Return the area below these heights, one step for each."""
+    wide = (RIGHT - LEFT) / count
+    path, before = [f"M{LEFT},{BASE}"], float(BASE)
+    for place, top in enumerate(tops):
+        if round(top) != round(before):
+            path.append(f"H{round(LEFT + place * wide)}V{round(top)}")
+            before = top
+    return "".join([*path, f"H{RIGHT}V{BASE}z"])
+
+
+def _line(tops: Sequence[float]) -> str:
+    wide = (RIGHT - LEFT) / len(tops)
+    # A dot at the first place, so that a line of one value is seen.
+    points = [f"{round(LEFT + (place + 0.5) * wide)},{_plain(top)}" for place, top in enumerate(tops)]
+    return f"M{points[0]}h.1M" + "L".join(points)
+
+
+def _across(shown: Slices) -> tuple[Tick, ...]:
+    found, last = [], float(LEFT)
+    scale = (RIGHT - LEFT) / (shown.end - shown.first).total_seconds()
+    for time, text in labels(shown, _LABELS):
+        at = LEFT + (time - shown.first).total_seconds() * scale
+        half = len(text) * CHARACTER / 2
+        if round(at) - half > last and round(at) + half <= WIDTH:
+            found.append(Tick(round(at), text))
+            last = round(at) + half + CHARACTER / 2
+    return tuple(found)
+
+
+def _told_of(place: int, shown: Slices, series: Sequence[Series], told: Told) -> str:
+    there = [one for one in series if one.values[place]]
+    if len(there) <= _MOST_TOLD:
+        said = ", ".join(f"{told(one.values[place])} {named(one.name)}" for one in there)
+        return f"{shown.label(place)}: {said}"
+    most = max(there, key=lambda one: one.values[place])
+    total = told(sum(one.values[place] for one in there))
+    return f"{shown.label(place)}: {total}, most {named(most.name)}"
+
+
+def _described(shown: Slices, series: Sequence[Series], told: Told) -> str:
+    span = f"From {shown.label(0)} to {shown.label(shown.count - 1)} UTC"
+    there = [one for one in series if any(one.values)]
+    if len(there) > _MOST_TOLD:
+        return f"{span}: {told(sum(sum(one.values) for one in there))} in all."
+    said = ", ".join(f"{named(one.name)} {told(sum(one.values))}" for one in there)
+    return f"{span}: {said or 'nothing'}."
+
+
+def _plain(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
