@@ -184,6 +184,23 @@ class RecordedSteps(Recorded):
     cursor: str | None
 
 
+class StepSpan(Recorded):
+    """When a step was under way; `ended` is null for a call that did not end."""
+
+    n: int
+    start: int
+    kind: str
+    name: str
+    began: datetime
+    ended: datetime | None
+
+
+class StepSpans(Recorded):
+    """When all steps of a job were under way, in the order of recording."""
+
+    items: list[StepSpan]
+
+
 class StepContent(Recorded):
     """A step with what it gave."""
 

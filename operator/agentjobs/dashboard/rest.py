@@ -104,11 +104,15 @@ class Rest:
         return await self._read(recorded.Story, _job(namespace, name))
 
     async def steps(
-        self, namespace: str, name: str, *, start: int | None = None, limit: int = 200, cursor: str | None = None
+        self, namespace: str, name: str, *, start: int | None = None, limit: int = 200, after: int | None = None
     ) -> recorded.RecordedSteps:
-        """Return a page of a job's steps."""
-        query = _given(start=start, limit=limit, cursor=cursor)
+        """Return a page of a job's steps, from the one after number `after`."""
+        query = _given(start=start, limit=limit, after=after)
         return await self._read(recorded.RecordedSteps, _job(namespace, name, "steps"), query)
+
+    async def spans(self, namespace: str, name: str) -> recorded.StepSpans:
+        """Return when all of a job's steps were under way."""
+        return await self._read(recorded.StepSpans, _job(namespace, name, "spans"))
 
     async def step(self, namespace: str, name: str, number: int) -> recorded.StepContent:
         """Return a step with what it gave."""
@@ -122,10 +126,11 @@ class Rest:
         start: int | None = None,
         limit: int = 200,
         cursor: str | None = None,
+        after: int | None = None,
         newest: bool = False,
     ) -> recorded.Events:
-        """Return a page of the entries of a job's starts."""
-        query = _given(start=start, limit=limit, cursor=cursor, newest="true" if newest else None)
+        """Return a page of the entries of a job's starts; with `start`, from the one after number `after`."""
+        query = _given(start=start, limit=limit, cursor=cursor, after=after, newest="true" if newest else None)
         return await self._read(recorded.Events, _job(namespace, name, "events"), query)
 
     async def result(self, namespace: str, name: str) -> recorded.RecordedResult | None:

@@ -16,12 +16,13 @@ from agentjobs.api.recorded import (
     RecordedSpec,
     RecordedSteps,
     RecordedTree,
+    StepSpans,
     Story,
 )
 from agentjobs.auth import User
 from agentjobs.gateway.problems import json_answer
 from agentjobs.gateway.services import History, ReadBudget, services_of
-from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT
+from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, write_cursor
 from agentjobs.kube.resources import CONFIGMAPS
 from agentjobs.problem import Problem
 
@@ -32,6 +33,7 @@ Namespace = Annotated[str, Path(pattern="^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 Name = Annotated[str, Path(pattern="^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$", description="The job's name or its uid.")]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 Cursor = Annotated[str | None, Query(max_length=512, description="`cursor` of the page before.")]
+Number = Annotated[int | None, Query(ge=0, le=2**31 - 1)]
 
 router = APIRouter(tags=["history"])
 
@@ -105,10 +107,13 @@ async def list_events(
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     newest: Annotated[bool, Query(description="Begin with the newest and go back from there.")] = False,
+    after: Annotated[Number, Query(description="With `start`: begin after its entry of this number.")] = None,
 ) -> Response:
     """List what a job's runners told: model calls, tool calls, texts, errors."""
     async with budget.taken():
         job = await history.job(namespace, name)
+        if cursor is None and start is not None and after is not None:
+            cursor = write_cursor((start, after))
         page = await history.events(job.uid, start=start, limit=limit, cursor=cursor, newest=newest)
     return json_answer({"items": page.items, "cursor": page.cursor})
 
@@ -122,12 +127,22 @@ async def list_steps(
     start: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only those that this start ran.")] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
+    after: Annotated[Number, Query(description="Begin after the step of this number.")] = None,
 ) -> RecordedSteps:
     """List a job's recorded steps, without what they gave: which start ran them, how long they took, what they used."""
     async with budget.taken():
         job = await history.job(namespace, name)
-        page = await history.steps(job.uid, start=start, limit=limit, cursor=cursor)
+        begin = write_cursor((after,)) if cursor is None and after is not None else cursor
+        page = await history.steps(job.uid, start=start, limit=limit, cursor=begin)
     return RecordedSteps(items=page.items, cursor=page.cursor)
+
+
+@router.get(COLLECTION + "/{name}/spans", dependencies=[Depends(may_get)])
+async def get_spans(namespace: Namespace, name: Name, history: History, budget: ReadBudget) -> StepSpans:
+    """Tell when all of a job's steps were under way, for a picture of its time."""
+    async with budget.taken():
+        job = await history.job(namespace, name)
+        return StepSpans(items=await history.spans(job.uid))
 
 
 @router.get(COLLECTION + "/{name}/result", response_model=RecordedResult, dependencies=[Depends(may_get)])

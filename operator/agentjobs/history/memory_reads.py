@@ -12,6 +12,7 @@ from agentjobs.api.recorded import (
     RecordedTree,
     RecordedWorkspace,
     RelatedJob,
+    StepSpan,
     Story,
     Transition,
 )
@@ -134,6 +135,13 @@ class MemoryReads(MemoryRows):
         rows = job.steps.values() if job else ()
         found = [_recorded_step(job, row) for row in rows if job and row.n > after and start in (None, row.start)]
         return page_of(found[:limit], lambda last: (last.n,), more=len(found) > limit)
+
+    async def spans(self, uid: str) -> list[StepSpan]:
+        """Return when all steps of a job were under way."""
+        self._check_available()
+        job = self.jobs_by_uid.get(uid)
+        rows = sorted(job.steps.values(), key=lambda row: row.n) if job else []
+        return [StepSpan(**{name: getattr(row, name) for name in StepSpan.model_fields}) for row in rows]
 
     async def result(self, uid: str) -> Raw | None:
         """Return a job's final result."""

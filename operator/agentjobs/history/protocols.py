@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from msgspec import Raw
 
-from agentjobs.api.recorded import RecordedJob, RecordedStep, RecordedTree, Story
+from agentjobs.api.recorded import RecordedJob, RecordedStep, RecordedTree, StepSpan, Story
 from agentjobs.api.recorded_notifications import RecordedNotification
 from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, SessionStory
 from agentjobs.contract import Attempt, Event, KeptFile, MemoryHit, Resolved, ResultDocument, StepsBody, StepsPage
@@ -345,6 +345,10 @@ class ReadHistory(Protocol):
         self, uid: str, *, start: int | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
     ) -> Page[RecordedStep]:
         """Return a job's steps in the order of recording. Raises `errors.Invalid` for a wrong limit or cursor."""
+        ...
+
+    async def spans(self, uid: str) -> list[StepSpan]:
+        """Return when all steps of a job were under way, in the order of recording."""
         ...
 
     async def result(self, uid: str) -> Raw | None:

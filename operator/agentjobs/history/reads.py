@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from agentjobs import errors
 from agentjobs.api import recorded
+from agentjobs.contract import MAX_JOB_STEPS
 from agentjobs.history import pages
 from agentjobs.history.database import Connection, Database
 from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, MAX_TREE, Page, checked_limit, page_of, parse_cursor
@@ -191,6 +192,10 @@ class Reads:
             conditions, asked = _START, asked | {"start": min(start, _MAX_START)}
         found = _read(recorded.RecordedStep, await self._rows(_SQL["steps"].replace(_CONDITIONS, conditions), asked))
         return page_of(found[:limit], lambda last: (last.n,), more=len(found) > limit)
+
+    async def spans(self, uid: str) -> list[recorded.StepSpan]:
+        """Return when all steps of a job were under way, in the order of recording; there are at most 20,000."""
+        return _read(recorded.StepSpan, await self._rows(_SQL["spans"], {"uid": uid, "limit": MAX_JOB_STEPS}))
 
     async def result(self, uid: str) -> Raw | None:
         """Return the job's final result, None while there is none."""

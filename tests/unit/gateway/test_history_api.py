@@ -79,6 +79,26 @@ async def test_steps_of_one_start_without_what_they_gave(http, history, job):
     assert history.calls[-1] == ("steps", "u1", 1, 100, None)
 
 
+async def test_steps_and_events_from_a_number_on(http, history, job):
+    await http.get(f"{JOBS}/hello/steps", headers=AS_ADA, params={"after": 11})
+    steps = history.calls[-1]
+    await http.get(f"{JOBS}/hello/events", headers=AS_ADA, params={"start": 2, "after": 7})
+
+    assert steps == ("steps", "u1", None, 100, write_cursor((11,)))
+    assert history.calls[-1] == ("events", "u1", 2, 100, write_cursor((2, 7)), False)
+
+
+async def test_when_all_steps_were_under_way(http, history, job):
+    times = {"began": "2026-11-21T09:00:00Z", "ended": "2026-11-21T09:00:02Z"}
+    named = {"kind": "model", "name": "gemini"}
+    step = {**named, **times, "key": "k", "agent": "hello", "request": {}, "body": "SECRET", "usage": {}}
+    await history.memory.append_steps("u1", 1, "p1", {"run": 1, "void": [], "steps": [step]})
+
+    answer = await http.get(f"{JOBS}/hello/spans", headers=AS_ADA)
+
+    assert answer.json() == {"items": [{**named, **times, "n": 1, "start": 1}]}
+
+
 async def test_a_result_and_its_absence(http, history, job):
     nothing = await http.get(f"{JOBS}/hello/result", headers=AS_ADA)
     job.result = {"text": "hi", "structured": {"a": 1}, "usage": {"llmCalls": 1}, "outcome": "fix"}

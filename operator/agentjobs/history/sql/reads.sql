@@ -195,6 +195,13 @@ FROM (
 ) AS sized
 ORDER BY start DESC, seq DESC;
 
+-- name: spans
+SELECT n, start, kind, name, began, ended
+FROM agentjobs.steps
+WHERE uid = %(uid)s
+ORDER BY n
+LIMIT %(limit)s;
+
 -- name: steps
 -- A call belongs to one row. Of those that have its key in its run, all but one of which are void, that is the first
 -- which ended after the call began, else the last. They are looked for in two parts, because each has its own index.

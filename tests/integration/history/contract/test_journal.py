@@ -300,6 +300,20 @@ async def test_people_read_the_steps_of_one_start_and_none_of_another_job(gatewa
     assert (await gateway.steps("nobody")).items == (await gateway.steps(build.uid, start=2**40)).items == []
 
 
+async def test_people_read_when_all_steps_were_under_way(gateway, build, begun):
+    await begun(1)
+    await record(gateway, build.uid, 1, a_step("a"), a_step("b", void=True), a_call("c"))
+
+    spans = await gateway.spans(build.uid)
+
+    steps = (await gateway.steps(build.uid)).items
+    assert [(one.n, one.start, one.kind, one.name, one.began, one.ended) for one in spans] == [
+        (one.n, one.start, one.kind, one.name, one.began, one.ended) for one in steps
+    ]
+    assert [one.ended is None for one in spans] == [False, False, True]
+    assert await gateway.spans("nobody") == []
+
+
 @pytest.mark.parametrize("wrong", [{"limit": 0}, {"limit": 501}, {"cursor": "x"}])
 async def test_a_page_of_steps_that_cannot_be_is_refused(gateway, build, wrong):
     with pytest.raises(errors.Invalid, match=r"limit|cursor"):
