@@ -2,7 +2,8 @@
 
 It has no product's kinds built in: custom resources are defined by CustomResourceDefinitions.
 
-    server            listens, authenticates (auth), authorizes (rbac), finds the resource (routes, registry)
+    server            listens, authenticates (auth, impersonation), authorizes (rbac), finds the resource (routes,
+                      registry)
     handlers          one request about a resource: negotiation (with protobuf) of bodies and forms,
                       lists, streams (watches), logs, reviews, tables (with podstatus, jsonpath)
     core              writes: decoding, metadata, strategies (with claims), lifecycle, patches, podfields

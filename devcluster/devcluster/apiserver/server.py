@@ -23,6 +23,7 @@ from devcluster.apiserver.decoding import WriteOptions
 from devcluster.apiserver.errors import StatusError
 from devcluster.apiserver.faults import Faults
 from devcluster.apiserver.handlers import Call, ResourceHandler, verb_of
+from devcluster.apiserver.impersonation import impersonated
 from devcluster.apiserver.kinds import NAMESPACE
 from devcluster.apiserver.lists import Lister
 from devcluster.apiserver.registry import Registry, ServedResource
@@ -221,7 +222,12 @@ class ApiServer:
         who = self._reviews.identify(token.strip()) if scheme.lower() == "bearer" else None
         if who is None or auth.ISSUER not in who.audiences:
             raise StatusError(401, "Unauthorized")
-        return who
+        other = impersonated(request.headers.items())
+        if other is None:
+            return who
+        for attributes in other[1]:
+            self._authorize(who, attributes)
+        return other[0]
 
     def _authorize(self, caller: Identity, attributes: rbac.Attributes) -> None:
         decision = self._access.decide(caller.name, caller.groups, attributes)
