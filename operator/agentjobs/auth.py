@@ -2,17 +2,16 @@
 
 A runner is its pod: TokenReview for our audience says which pod the token is bound to, the pod's controlling owner
 says which job, its name which start; and the request must come from that pod's address. A user is whoever the API
-server takes the token for, and may read what they may `get` or `list` as AgentJobs. The gateway's own rights never
-answer a caller's request. Tokens are kept nowhere: answers are remembered under their SHA-256.
+server takes the token for, or whom they may impersonate, and may read what they may `get` or `list` as AgentJobs. The
+gateway's own rights never answer a caller's request. Tokens are kept nowhere: answers are remembered under their
+SHA-256.
 """
 
 import asyncio
-import base64
-import hashlib
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -20,9 +19,11 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from agentjobs import contract, errors
 from agentjobs.api_resource import Resource
 from agentjobs.bounded import Bounded
-from agentjobs.kube.resources import AGENTJOBS, NAMESPACES, PODS, SUBJECTACCESSREVIEWS, TOKENREVIEWS
+from agentjobs.kube.impersonation import EVERYBODY, Impersonation
+from agentjobs.kube.resources import AGENTJOBS, GROUPS, NAMESPACES, PODS, SUBJECTACCESSREVIEWS, TOKENREVIEWS, USERS
 from agentjobs.models.budget import DEFAULT_LLM_CALLS, Limits
 from agentjobs.problem import Problem, forbidden, unauthorized
+from agentjobs.tokens import audiences_of, bearer, digest, seconds_left
 
 logger = logging.getLogger(__name__)
 
@@ -39,18 +40,12 @@ RUNNER_KNOWN_SECONDS: Final = 600.0
 REFUSED_SECONDS: Final = 2.0
 # Twice the pods a large installation runs at once; an entry is some 500 bytes.
 CACHE_SIZE: Final = 8192
-# The largest token seen in the wild is some 4 KB (many groups); the API server itself takes headers of 1 MB.
-MAX_TOKEN_CHARS: Final = 16 * 1024
 # Its uid is the usual name of a cluster: the namespace is always there and is never deleted.
 CLUSTER_NAMESPACE: Final = "kube-system"
 # Of a pod that says no budget, or none that can be read. It is what jobs get that ask for none: a pod from before there
 # were budgets goes on as its job would today, and what cannot be read is not taken for "no limit". A job without limits
 # says so: its pod has an empty budget.
 UNSAID_BUDGET: Final = Limits(llm_calls=DEFAULT_LLM_CALLS)
-# Where the clients of the providers put their key, which for a pod is its token.
-_KEY_HEADERS: Final = ("x-api-key", "x-goog-api-key", "api-key")
-_KEY_QUERY: Final = "key"
-
 _EXTRA_POD_NAME: Final = "authentication.kubernetes.io/pod-name"
 _EXTRA_POD_UID: Final = "authentication.kubernetes.io/pod-uid"
 _SERVICE_ACCOUNT: Final = "system:serviceaccount:"
@@ -106,6 +101,16 @@ class User:
     uid: str
     groups: tuple[str, ...]
     extra: Mapping[str, Any]
+    impersonated_by: str | None = None
+    """Who acts as them; None for themselves."""
+    known_seconds: float = KNOWN_SECONDS
+    """For how long this may be remembered."""
+
+    @property
+    def key(self) -> str:
+        """What their rights are remembered by: all that a review is asked about."""
+        about = [self.name, self.uid, self.groups, sorted(self.extra.items())]
+        return digest(json.dumps(about, default=str))
 
 
 class AnswerCache(Generic[Answer]):
@@ -170,12 +175,12 @@ class Authenticator:
         self._runners: AnswerCache[RunnerIdentity] = AnswerCache(
             clock=clock, known=lambda identity: identity.known_seconds if identity.addresses else REFUSED_SECONDS
         )
-        self._users: AnswerCache[User] = AnswerCache(clock=clock)
+        self._users: AnswerCache[User] = AnswerCache(clock=clock, known=lambda user: user.known_seconds)
         self._rights: AnswerCache[None] = AnswerCache(clock=clock)
 
     async def runner_of_token(self, token: str, address: str | None = None) -> RunnerIdentity:
         """Return the runner whose pod-bound token this is; as `runner`."""
-        identity = await self._runners.answer((_digest(token),), lambda: self._ask_runner(token))
+        identity = await self._runners.answer((digest(token),), lambda: self._ask_runner(token))
         if self._check_addresses and identity.addresses and canonical(address) not in identity.addresses:
             logger.warning(
                 "runner.elsewhere",
@@ -197,23 +202,61 @@ class Authenticator:
         return await self.runner_of_token(bearer(authorization), address)
 
     async def user(
-        self, authorization: str | None, *, verb: str, namespace: str, name: str = "", resource: Resource = AGENTJOBS
+        self,
+        authorization: str | None,
+        *,
+        verb: str,
+        namespace: str,
+        name: str = "",
+        resource: Resource = AGENTJOBS,
+        impersonation: Impersonation | None = None,
     ) -> User:
         """Return the user of this header, who may `verb` AgentJobs of `namespace` (the one called `name`, if given).
 
         An empty namespace means all of them. `resource` asks about objects of another kind.
 
         Raises:
-            Problem: 401 for an unknown token, 403 when the user may not.
+            Problem: as `person`; 403 when the user may not.
+            errors.Unavailable: the API server cannot be asked.
+        """
+        user = await self.person(authorization, impersonation)
+        await self._check_right(user, resource, verb=verb, namespace=namespace, name=name)
+        return user
+
+    async def person(self, authorization: str | None, impersonation: Impersonation | None = None) -> User:
+        """Return the user of this header, or whom they act as, whatever these may do.
+
+        Raises:
+            Problem: 401 for an unknown token and that of a runner, 403 when its user may not impersonate.
             errors.Unavailable: the API server cannot be asked.
         """
         token = bearer(authorization)
-        digest = _digest(token)
-        user = await self._users.answer((digest,), lambda: self._ask_user(token))
+        caller = await self._users.answer((digest(token),), lambda: self._ask_user(token))
+        if impersonation is None:
+            return caller
+        await self._check_right(caller, USERS, verb="impersonate", name=impersonation.user)
+        await self._check_groups(caller, impersonation.groups)
+        groups = (*impersonation.groups, EVERYBODY)
+        return User(impersonation.user, "", groups, {}, caller.name, caller.known_seconds)
+
+    async def _check_groups(self, caller: User, groups: Sequence[str]) -> None:
+        if not groups:
+            return
+        try:
+            # Who may act as every group is asked about once, not for each of them.
+            await self._check_right(caller, GROUPS, verb="impersonate")
+        except Problem as problem:
+            if problem.status != 403:
+                raise
+            for group in groups:
+                await self._check_right(caller, GROUPS, verb="impersonate", name=group)
+
+    async def _check_right(
+        self, user: User, resource: Resource, *, verb: str, namespace: str = "", name: str = ""
+    ) -> None:
         attributes = {"group": resource.group, "resource": resource.plural, "verb": verb, "namespace": namespace}
         attributes |= {"name": name} if name else {}
-        await self._rights.answer((digest, *attributes.values()), lambda: self._ask_right(user, attributes))
-        return user
+        await self._rights.answer((user.key, *attributes.values()), lambda: self._ask_right(user, attributes))
 
     async def check(self) -> None:
         """Return when the API server answers reviews.
@@ -236,16 +279,25 @@ class Authenticator:
         except errors.NotFound:
             raise forbidden(f"Pod {namespace}/{pod} of this token is gone.") from None
         identity = _identity(found, namespace=namespace, pod=pod, pod_uid=pod_uid)
-        return replace(identity, known_seconds=_known_seconds(token, self._now()))
+        return replace(identity, known_seconds=self._known_seconds(token, RUNNER_KNOWN_SECONDS))
 
     async def _ask_user(self, token: str) -> User:
         review = await self._review(token, audience=None)
+        # The API server's own audiences may be any, ours too; what a runner's model does is not done by a user.
+        if contract.TOKEN_AUDIENCE in audiences_of(token):
+            raise unauthorized("This is the token of a runner, who is no user; send one for the API server.")
         return User(
             name=str(review.get("username", "")),
             uid=str(review.get("uid", "")),
             groups=tuple(review.get("groups") or ()),
             extra=review.get("extra") or {},
+            known_seconds=self._known_seconds(token, KNOWN_SECONDS),
         )
+
+    def _known_seconds(self, token: str, longest: float) -> float:
+        """For how long to remember whose token this is; the API server has taken it by now."""
+        left = seconds_left(token, self._now())
+        return KNOWN_SECONDS if left is None else min(longest, left)
 
     async def _review(self, token: str, *, audience: str | None) -> Mapping[str, Any]:
         spec: dict[str, Any] = {"token": token} | ({"audiences": [audience]} if audience else {})
@@ -271,44 +323,14 @@ class Authenticator:
         }
         status = (await self._kube.create(SUBJECTACCESSREVIEWS, None, body)).get("status") or {}
         if status.get("allowed") is not True:
-            where = f"namespace {attributes['namespace']!r}" if attributes["namespace"] else "all namespaces"
-            raise forbidden(
-                f"User {user.name!r} may not {attributes['verb']} {attributes['resource']} in {where}; "
-                "ask for that role."
-            )
+            raise forbidden(f"User {user.name!r} may not {_words(attributes)}; ask for that role.")
 
 
-def bearer(authorization: str | None) -> str:
-    """Return the token of an Authorization header.
-
-    Raises:
-        Problem: 401 when there is none, or what there is cannot be one.
-    """
-    scheme, _, token = (authorization or "").partition(" ")
-    token = token.strip()
-    if scheme.lower() != "bearer" or not token:
-        raise unauthorized("Send a token: 'Authorization: Bearer …'.")
-    return _plausible(token)
-
-
-def credentials_of(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
-    """Return the token of a request that a provider's client made, from wherever the client puts its key.
-
-    Args:
-        headers: by lower-case names, or of a mapping that does not tell cases apart.
-
-    Raises:
-        Problem: 401 when there is none, there are two that differ, or what there is cannot be one.
-    """
-    scheme, _, sent = headers.get("authorization", "").partition(" ")
-    found = {sent.strip()} if scheme.lower() == "bearer" else set()
-    found |= {headers.get(name, "").strip() for name in _KEY_HEADERS} | {query.get(_KEY_QUERY, "").strip()}
-    found.discard("")
-    if not found:
-        raise unauthorized("Send the pod's token as the provider's API key; the runner's environment has it.")
-    if len(found) > 1:
-        raise unauthorized("The request carries two different keys; send the pod's token alone.")
-    return _plausible(found.pop())
+def _words(attributes: Mapping[str, str]) -> str:
+    done = f"{attributes['verb']} {attributes['resource']}"
+    if attributes["resource"] in (USERS.plural, GROUPS.plural):
+        return f"{done}, {attributes['name']!r} among them" if "name" in attributes else done
+    return f"{done} in " + (f"namespace {attributes['namespace']!r}" if attributes["namespace"] else "all namespaces")
 
 
 async def cluster_uid(kube: Reviewer) -> str:
@@ -328,22 +350,6 @@ async def wait_for_cluster_uid(kube: Reviewer, logger: logging.Logger, event: st
         except (errors.Unavailable, errors.Denied) as error:
             logger.warning(event, extra={"error": str(error)})
             await asyncio.sleep(ASK_AGAIN_SECONDS)
-
-
-def _plausible(token: str) -> str:
-    if len(token) > MAX_TOKEN_CHARS or not token.isascii() or not token.isprintable():
-        raise unauthorized("What was sent as a token cannot be one.")
-    return token
-
-
-def _known_seconds(token: str, now: float) -> float:
-    """For how long to remember whose token this is, by the end that it names: the API server has taken it by now."""
-    try:
-        claims = token.split(".")[1]
-        ends = float(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"])
-    except (IndexError, KeyError, TypeError, ValueError, RecursionError):
-        return KNOWN_SECONDS  # none that we can read
-    return max(0.0, min(RUNNER_KNOWN_SECONDS, ends - now))
 
 
 def canonical(address: object) -> str:
@@ -406,7 +412,3 @@ def _identity(found: Mapping[str, Any], *, namespace: str, pod: str, pod_uid: st
 def _first(extra: Mapping[str, Any], key: str) -> str:
     values = extra.get(key)
     return values[0] if isinstance(values, list) and values and isinstance(values[0], str) else ""
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

@@ -8,6 +8,7 @@
     session_api  routes of runners: session, artifacts, memory
     kept_api     routes of runners: files for later starts
     rights       what who asks may do, and where
+    me_api       routes of users: who they are
     history_api  routes of users: history, read with their own rights
     user_session_api  routes of users: sessions and artifacts, read and deleted with their own rights
     models_api   routes of users: models, limits and usage, read with their own rights

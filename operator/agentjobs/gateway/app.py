@@ -22,6 +22,7 @@ from agentjobs.auth import Authenticator, Reviewer
 from agentjobs.gateway import (
     history_api,
     kept_api,
+    me_api,
     models_api,
     notifications_api,
     runner_api,
@@ -53,6 +54,7 @@ _ROUTERS: Final[Sequence[tuple[Audience, APIRouter]]] = (
     ("runners", runner_api.router),
     ("runners", session_api.router),
     ("runners", kept_api.router),
+    ("people", me_api.router),
     ("people", history_api.router),
     ("people", user_session_api.router),
     ("people", models_api.router),

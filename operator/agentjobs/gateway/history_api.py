@@ -1,7 +1,7 @@
 """What users read: the jobs of a namespace, their story and their results, also after the objects are gone.
 
 A caller reads as themselves: `list agentjobs` for the list, `get agentjobs` for one job, asked of the API server for
-every token (auth.py). The accepted work has the contents of ConfigMaps inlined, and who may read AgentJobs may not
+every caller (rights.py). The accepted work has the contents of ConfigMaps inlined, and who may read AgentJobs may not
 therefore read those: it is answered apart, to callers who may `get configmaps` too.
 """
 
@@ -21,7 +21,8 @@ from agentjobs.api.recorded import (
 )
 from agentjobs.auth import User
 from agentjobs.gateway.problems import json_answer
-from agentjobs.gateway.services import History, ReadBudget, services_of
+from agentjobs.gateway.rights import may
+from agentjobs.gateway.services import History, ReadBudget
 from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, write_cursor
 from agentjobs.kube.resources import CONFIGMAPS
 from agentjobs.problem import Problem
@@ -39,22 +40,17 @@ router = APIRouter(tags=["history"])
 
 
 async def _may_list(request: Request, namespace: Namespace) -> User:
-    authorization = request.headers.get("authorization")
-    return await services_of(request).authenticator.user(authorization, verb="list", namespace=namespace)
+    return await may(request, "list", namespace=namespace)
 
 
 async def may_get(request: Request, namespace: Namespace, name: Name) -> User:
     """Return the user that asks, who may read this job."""
-    authorization = request.headers.get("authorization")
-    return await services_of(request).authenticator.user(authorization, verb="get", namespace=namespace, name=name)
+    return await may(request, "get", namespace=namespace, name=name)
 
 
 async def may_read_texts(request: Request, namespace: Namespace) -> User:
     """Return the user that asks, who may read the texts that jobs take from ConfigMaps."""
-    authorization = request.headers.get("authorization")
-    return await services_of(request).authenticator.user(
-        authorization, verb="get", namespace=namespace, resource=CONFIGMAPS
-    )
+    return await may(request, "get", namespace=namespace, resource=CONFIGMAPS)
 
 
 @router.get(COLLECTION, dependencies=[Depends(_may_list)])

@@ -17,7 +17,8 @@ from agentjobs.contract import MAX_STEP_KEY_CHARS
 from agentjobs.gateway.history_api import COLLECTION, Cursor, Limit, Name, Namespace, may_get, may_read_texts
 from agentjobs.gateway.model_overview import limits_of, overview
 from agentjobs.gateway.problems import json_answer
-from agentjobs.gateway.services import History, ReadBudget, Reports, services_of
+from agentjobs.gateway.rights import may
+from agentjobs.gateway.services import History, ReadBudget, Reports
 from agentjobs.history.pages import DEFAULT_LIMIT
 from agentjobs.problem import Problem
 
@@ -36,8 +37,7 @@ router = APIRouter(tags=["models"])
 
 
 async def _may_list(request: Request, namespace: OneNamespace = None) -> User:
-    authorization = request.headers.get("authorization")
-    return await services_of(request).authenticator.user(authorization, verb="list", namespace=namespace or "")
+    return await may(request, "list", namespace=namespace or "")
 
 
 @router.get("/v1/models", dependencies=[Depends(_may_list)])

@@ -11,7 +11,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from agentjobs.api.recorded_notifications import RecordedNotifications, Retried
 from agentjobs.auth import User
 from agentjobs.gateway.history_api import COLLECTION, Cursor, Limit, Name, Namespace
-from agentjobs.gateway.services import History, Notified, ReadBudget, services_of
+from agentjobs.gateway.rights import may
+from agentjobs.gateway.services import History, Notified, ReadBudget
 from agentjobs.history.pages import DEFAULT_LIMIT
 
 PLACE: Final = "/v1/namespaces/{namespace}/notifications"
@@ -20,13 +21,11 @@ router = APIRouter(tags=["notifications"])
 
 
 async def _may_list(request: Request, namespace: Namespace) -> User:
-    authorization = request.headers.get("authorization")
-    return await services_of(request).authenticator.user(authorization, verb="list", namespace=namespace)
+    return await may(request, "list", namespace=namespace)
 
 
 async def _may_change(request: Request, namespace: Namespace, name: Name) -> User:
-    authorization = request.headers.get("authorization")
-    return await services_of(request).authenticator.user(authorization, verb="patch", namespace=namespace, name=name)
+    return await may(request, "patch", namespace=namespace, name=name)
 
 
 @router.get(PLACE, dependencies=[Depends(_may_list)])

@@ -15,11 +15,11 @@ from msgspec import Meta
 from agentjobs.api.fields import DNS_SUBDOMAIN, PARAMETER_NAME
 from agentjobs.api.job.relations import MAX_PARAMETER, MAX_PARAMETERS, MAX_TEMPLATE_NAME
 from agentjobs.api.job.spec import MAX_JOB_NAME
-from agentjobs.auth import bearer
 from agentjobs.gateway.bodies import parse
 from agentjobs.gateway.history_api import Namespace
 from agentjobs.gateway.limits import announced, read_body
 from agentjobs.gateway.problems import json_answer
+from agentjobs.gateway.rights import acting, may
 from agentjobs.gateway.services import Services, services_of
 from agentjobs.gateway.triggers.answering import MAX_BODY_BYTES, Call, Challenge, Ignored
 from agentjobs.gateway.triggers.calls import Unreadable, short_key
@@ -71,9 +71,8 @@ async def trigger(request: Request, namespace: Namespace, template: Template) ->
 
 
 async def _with_token(request: Request, services: Services, namespace: str, template: str) -> Response:
-    authorization = request.headers.get("authorization")
     # Before a byte of the body is read; what the token may do is for the API server to say, once more.
-    await services.authenticator.user(authorization, verb="create", namespace=namespace)
+    await may(request, "create", namespace=namespace)
     async with _body(request, services) as raw:
         body = parse(TriggerBody, raw or b"{}")
     try:
@@ -83,7 +82,7 @@ async def _with_token(request: Request, services: Services, namespace: str, temp
     message = None if body.input is None else body.input.message
     wanted = Wanted(namespace, template, body.parameters, key=key, name=body.name, message=message)
     with own_rights():
-        made = await make(services.callers.client(bearer(authorization)), wanted)
+        made = await make(await acting(request), wanted)
     return _of_job(made, 201 if made.created else 200)
 
 

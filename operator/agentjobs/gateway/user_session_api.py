@@ -21,7 +21,8 @@ from agentjobs.api.recorded_sessions import (
 from agentjobs.auth import User
 from agentjobs.gateway.history_api import Cursor, Limit, Namespace
 from agentjobs.gateway.problems import json_answer
-from agentjobs.gateway.services import ReadBudget, UserSessions, services_of
+from agentjobs.gateway.rights import may
+from agentjobs.gateway.services import ReadBudget, UserSessions
 from agentjobs.gateway.session_api import Version, bytes_answer
 from agentjobs.history.pages import DEFAULT_LIMIT
 
@@ -40,21 +41,16 @@ Name = Annotated[str, Query(max_length=contract.MAX_ARTIFACT_NAME_CHARS, min_len
 router = APIRouter(tags=["sessions"])
 
 
-async def _may(request: Request, verb: str, namespace: str) -> User:
-    authorization = request.headers.get("authorization")
-    return await services_of(request).authenticator.user(authorization, verb=verb, namespace=namespace)
-
-
 async def _may_list(request: Request, namespace: Namespace) -> User:
-    return await _may(request, "list", namespace)
+    return await may(request, "list", namespace=namespace)
 
 
 async def _may_get(request: Request, namespace: Namespace) -> User:
-    return await _may(request, "get", namespace)
+    return await may(request, "get", namespace=namespace)
 
 
 async def _may_delete(request: Request, namespace: Namespace) -> User:
-    return await _may(request, "delete", namespace)
+    return await may(request, "delete", namespace=namespace)
 
 
 @router.get(PLACE + "/sessions", dependencies=[Depends(_may_list)])

@@ -2,6 +2,7 @@
 
 client             reads and writes objects: dicts in, dicts out, our errors raised
 callers            the same as those see it who call us, with their own tokens
+impersonation      whom a caller acts as, as headers say it
 connection         where the API server is and who we are to it
 answers            what an API server answers, as our errors
 lines              lines of a stream, of any length

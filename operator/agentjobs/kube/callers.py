@@ -1,4 +1,7 @@
-"""The API server as those see it who call us: with their own tokens, and nothing of ours."""
+"""The API server as those see it who call us: with their own tokens, and nothing of ours.
+
+Who acts as somebody else does so there, too: the API server is told, and checks the right for it once more.
+"""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -10,6 +13,7 @@ import aiohttp
 from agentjobs.errors import Invalid
 from agentjobs.kube.client import KubeClient, OnWrite
 from agentjobs.kube.connection import load_configuration, open_session
+from agentjobs.kube.impersonation import Impersonation
 
 
 class Callers:
@@ -44,14 +48,15 @@ class Callers:
         async with session:
             yield cls(session, configuration, user_agent=user_agent, on_write=on_write)
 
-    def client(self, token: str) -> KubeClient:
-        """Return a client that asks with this token alone."""
+    def client(self, token: str, impersonation: Impersonation | None = None) -> KubeClient:
+        """Return a client that asks with this token alone, as its owner or as whom they impersonate."""
         own = _Bearer(self._configuration.host, self._configuration.tls_server_name, token)
-        return KubeClient(self._session, own, user_agent=self._user_agent, on_write=self._on_write)
+        headers = impersonation.headers() if impersonation else ()
+        return KubeClient(self._session, own, user_agent=self._user_agent, on_write=self._on_write, headers=headers)
 
 
 class _Bearer:
-    """What a client reads of a configuration."""
+    """What a client reads of a configuration. Its text has no token."""
 
     def __init__(self, host: str, tls_server_name: str | None, token: str) -> None:
         self.host = host

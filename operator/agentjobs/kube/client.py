@@ -9,14 +9,16 @@ uid.)
 
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from copy import copy
 from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
 import orjson
+from multidict import CIMultiDict
 from yarl import URL
 
 from agentjobs.api_resource import Resource
@@ -66,13 +68,14 @@ class KubeClient:
         user_agent: str,
         check: Check | None = None,
         on_write: OnWrite | None = None,
+        headers: Iterable[tuple[str, str]] = (),
     ) -> None:
         self._session = session
         self._configuration = configuration
         self._check = check
         self._on_write = on_write
         self._base: str = configuration.host.rstrip("/")
-        self._headers = {"User-Agent": user_agent}
+        self._headers = CIMultiDict([("User-Agent", user_agent), *headers])
         self._timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS, connect=CONNECT_SECONDS)
 
     @classmethod
@@ -105,10 +108,9 @@ class KubeClient:
 
     def with_check(self, check: Check | None) -> "KubeClient":
         """Return a client over the same connections with another fence (None: unfenced, as the elector needs it)."""
-        user_agent = self._headers["User-Agent"]
-        return type(self)(
-            self._session, self._configuration, user_agent=user_agent, check=check, on_write=self._on_write
-        )
+        other = copy(self)
+        other._check = check
+        return other
 
     @property
     def server(self) -> str:
@@ -318,7 +320,8 @@ class KubeClient:
     async def _send(
         self, method: str, url: URL, *, body: Obj | None = None, timeout: aiohttp.ClientTimeout, accept: str = JSON
     ) -> aiohttp.ClientResponse:
-        headers = {**self._headers, "Accept": accept}
+        headers = self._headers.copy()
+        headers["Accept"] = accept
         # The only public way through the configuration's refresh hook: projected tokens rotate hourly.
         token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
         if token:

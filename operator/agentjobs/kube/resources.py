@@ -20,6 +20,9 @@ TOKENREVIEWS: Final = Resource("authentication.k8s.io", "v1", "tokenreviews", "T
 SUBJECTACCESSREVIEWS: Final = Resource(
     "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False
 )
+USERS: Final = Resource("", "v1", "users", "User", namespaced=False)
+"""There are no objects of this and the next; rights to impersonate name them."""
+GROUPS: Final = Resource("", "v1", "groups", "Group", namespaced=False)
 CRDS: Final = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
 )

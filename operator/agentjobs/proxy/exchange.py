@@ -23,7 +23,7 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 from agentjobs import contract, errors
-from agentjobs.auth import Authenticator, RunnerIdentity, credentials_of
+from agentjobs.auth import Authenticator, RunnerIdentity
 from agentjobs.capacity import PerCaller
 from agentjobs.contract import ErrorClass
 from agentjobs.history.model_protocols import ModelLedger
@@ -43,6 +43,7 @@ from agentjobs.proxy.routing import plan
 from agentjobs.proxy.sending import Outgoing, Sender
 from agentjobs.proxy.settlements import Settlements
 from agentjobs.proxy.upstream import CutShort, Why
+from agentjobs.tokens import credentials_of
 
 logger = logging.getLogger(__name__)
 

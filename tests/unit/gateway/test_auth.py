@@ -14,11 +14,11 @@ from agentjobs.auth import (
     UNSAID_BUDGET,
     Authenticator,
     RunnerIdentity,
-    credentials_of,
 )
 from agentjobs.contract import ANNOTATION_BUDGET, LABEL_JOB, LABEL_QUEUE
 from agentjobs.models.budget import Limits
 from agentjobs.problem import Problem
+from agentjobs.tokens import credentials_of
 
 
 async def test_a_pod_bound_token_is_the_start_its_pod_was_made_for(kube, authenticator):
@@ -189,6 +189,29 @@ async def test_a_runners_token_is_no_users(kube, authenticator):
         await authenticator.user("Bearer t", verb="list", namespace="docs")
 
     assert refused.value.status == 401
+
+
+@pytest.mark.parametrize("audience", ["agentjobs-gateway", ["x", "agentjobs-gateway"]])
+async def test_a_runners_token_is_no_users_where_the_api_server_has_our_audience_too(kube, authenticator, audience):
+    claims = base64.urlsafe_b64encode(json.dumps({"aud": audience}).encode()).decode().rstrip("=")
+    kube.add_user(f"x.{claims}.x", "ada", may={("list", "docs", "")})
+
+    with pytest.raises(Problem, match="token of a runner") as refused:
+        await authenticator.user(f"Bearer x.{claims}.x", verb="list", namespace="docs")
+
+    assert refused.value.status == 401
+
+
+@pytest.mark.parametrize(("left", "asked"), [(10, 2), (1000, 1)], ids=["ends-soon", "lives"])
+async def test_a_user_is_not_remembered_beyond_the_tokens_end(kube, clock, left, asked):
+    authenticator, token = Authenticator(kube, clock=clock, now=lambda: NOW), token_until(NOW + left)
+    kube.add_user(token, "ada")
+    await authenticator.person(f"Bearer {token}")
+
+    clock.now += 11
+    await authenticator.person(f"Bearer {token}")
+
+    assert kube.asked.count("TokenReview") == asked
 
 
 @pytest.mark.parametrize(

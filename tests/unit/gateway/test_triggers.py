@@ -56,7 +56,7 @@ class Kube(FakeKube):
             self.jobs[namespace, name] if resource.kind == "AgentJob" else await super().get(resource, namespace, name)
         )
 
-    def client(self, token):
+    def client(self, token, impersonation=None):
         self.tokens.append(token)
         return self
 
