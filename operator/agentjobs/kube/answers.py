@@ -1,4 +1,4 @@
-"""Translates what an API server answers into our errors. Called by the client alone; does no I/O."""
+"""Translates what an API server answers into our errors, and back into its words. Does no I/O."""
 
 import json
 import re
@@ -64,6 +64,13 @@ def error_of_status(
     if code in _OF_CONTENT and _BY_ADMISSION.match(message):
         return Denied(told)
     return _build(code, reason, told, retry_after, seconds)
+
+
+def said(error: AgentJobsError) -> str:
+    """Return what a server said in one of these errors, without the request that it answered."""
+    request, told, rest = str(error).partition(": HTTP ")
+    code, colon, message = rest.partition(": ")
+    return message if told and colon and code.isdigit() and "\n" not in request else str(error)
 
 
 def _build(code: int, reason: str, message: str, retry_after: str | None, seconds: object) -> AgentJobsError:

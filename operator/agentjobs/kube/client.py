@@ -26,6 +26,7 @@ from agentjobs.errors import Gone, Invalid, Unavailable
 from agentjobs.kube.answers import error_of, error_of_status
 from agentjobs.kube.connection import load_configuration, open_session
 from agentjobs.kube.lines import whole_lines
+from agentjobs.kube.resources import PODS
 
 Obj = dict[str, Any]
 """A Kubernetes object as JSON says it."""
@@ -247,6 +248,40 @@ class KubeClient:
             options["gracePeriodSeconds"] = grace_seconds
         return await self._call("DELETE", resource, namespace, name, body=options)
 
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        kind: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Obj:
+        """Send a request by its path, for those who make paths themselves, and return the answer's object.
+
+        Args:
+            path: quoted, from the root of the server; a PATCH there is a merge.
+            kind: what `on_write` is told, and errors name.
+        """
+        url = self._at(path, query)
+        raw = await self._exchange(method, url, kind, f"{method} {kind}", body=body, write=method != "GET")
+        return _understood(raw, f"{method} {kind}")
+
+    async def log(
+        self, namespace: str, pod: str, *, container: str, lines: int, most: int, previous: bool = False
+    ) -> bytes:
+        """Return the last lines that a container has logged.
+
+        Args:
+            most: bytes at most; of more lines than fit, the first ones.
+            previous: of the container that ran before the present one in the same pod.
+        """
+        query = {"container": container, "tailLines": str(lines), "limitBytes": str(most)}
+        query |= {"previous": "true"} if previous else {}
+        url = self._url(PODS, namespace, pod, subresource="log", query=query)
+        raw = await self._exchange("GET", url, PODS.kind, _request("GET", PODS, namespace, pod), accept="*/*")
+        return raw[:most]
+
     async def watch(
         self,
         resource: Resource,
@@ -299,26 +334,48 @@ class KubeClient:
         accept: str = JSON,
     ) -> Obj:
         write = method != "GET" and not (query or {}).get("dryRun")
+        url = self._url(resource, namespace, name, subresource=subresource, query=query)
+        request = _request(method, resource, namespace, name)
+        raw = await self._exchange(method, url, resource.kind, request, body=body, accept=accept, write=write)
+        return _understood(raw, request)
+
+    async def _exchange(
+        self,
+        method: str,
+        url: URL,
+        kind: str,
+        request: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        accept: str = JSON,
+        write: bool = False,
+    ) -> bytes:
+        """Return the body of an answer that is no refusal; `request` is how errors call what was asked."""
         if write and self._check is not None:
             self._check()
         code = 0
         try:
-            url = self._url(resource, namespace, name, subresource=subresource, query=query)
             response = await self._send(method, url, body=body, timeout=self._timeout, accept=accept)
             async with response:
                 raw = await response.read()
                 code = response.status
-            if code < 300:
-                return _object(raw)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            raise Unavailable(f"{_request(method, resource, namespace, name)}: {_words(error)}") from error
+            raise Unavailable(f"{request}: {_words(error)}") from error
         finally:
             if write and self._on_write is not None:
-                self._on_write(method, resource.kind, code)
-        raise self._error(response, raw, _request(method, resource, namespace, name))
+                self._on_write(method, kind, code)
+        if code >= 300:
+            raise self._error(response, raw, request)
+        return raw
 
     async def _send(
-        self, method: str, url: URL, *, body: Obj | None = None, timeout: aiohttp.ClientTimeout, accept: str = JSON
+        self,
+        method: str,
+        url: URL,
+        *,
+        body: Mapping[str, Any] | None = None,
+        timeout: aiohttp.ClientTimeout,
+        accept: str = JSON,
     ) -> aiohttp.ClientResponse:
         headers = self._headers.copy()
         headers["Accept"] = accept
@@ -348,7 +405,7 @@ class KubeClient:
         subresource: str | None = None,
         query: Mapping[str, str] | None = None,
     ) -> URL:
-        parts = [self._base, resource.root]
+        parts = [resource.root]
         if resource.namespaced and namespace is not None:
             parts += ["/namespaces/", quote(namespace, safe="")]
         parts += ["/", resource.plural]
@@ -356,10 +413,12 @@ class KubeClient:
             parts += ["/", quote(name, safe="")]
         if subresource is not None:
             parts += ["/", subresource]
-        if query:
-            parts += ["?", urlencode({key: value for key, value in query.items() if value})]
+        return self._at("".join(parts), query)
+
+    def _at(self, path: str, query: Mapping[str, str] | None) -> URL:
+        asked = urlencode({key: value for key, value in (query or {}).items() if value})
         # Already quoted: yarl then parses and nothing more.
-        return URL("".join(parts), encoded=True)
+        return URL(self._base + path + (f"?{asked}" if asked else ""), encoded=True)
 
     @staticmethod
     def _error(response: aiohttp.ClientResponse, raw: bytes, request: str) -> Exception:
@@ -375,7 +434,7 @@ async def _collected(read: Callable[[Obj], T], pages: AsyncIterator[Listed[Obj]]
     return items, listed
 
 
-def _written(body: Obj) -> bytes:
+def _written(body: Mapping[str, Any]) -> bytes:
     """Return a body as JSON. What orjson cannot or must not write goes as the standard library writes it.
 
     orjson refuses integers of more than 64 bits and halves of surrogate pairs. NaN it writes as null, which in a merge
@@ -388,11 +447,14 @@ def _written(body: Obj) -> bytes:
     return json.dumps(body).encode() if b"null" in raw else raw
 
 
-def _object(raw: bytes) -> Obj:
-    """Read an answer; ValueError when it is no JSON object."""
-    answer = orjson.loads(raw)
-    if not isinstance(answer, dict):
-        raise ValueError(f"not an object: {raw[:80]!r}")
+def _understood(raw: bytes, request: str) -> Obj:
+    """Read an answer; Unavailable when it is no JSON object, for then it was not the API server that answered."""
+    try:
+        answer = orjson.loads(raw)
+        if not isinstance(answer, dict):
+            raise ValueError(f"not an object: {raw[:80]!r}")
+    except ValueError as error:
+        raise Unavailable(f"{request}: {_words(error)}") from error
     return answer
 
 

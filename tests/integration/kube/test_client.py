@@ -65,6 +65,37 @@ async def test_a_call_goes_to_the_resources_path(client, server, call, method, p
     assert [(r.method, r.path) for r in server.requests] == [(method, path)]
 
 
+async def test_a_request_by_its_path_says_what_its_maker_says(client, server):
+    server.answer(JOB)
+    path, query = "/apis/agentjobs.dev/v1alpha1/namespaces/team/agentjobs/a", {"fieldManager": "me", "limit": ""}
+
+    assert await client.send("PATCH", path, kind="agentjobs", body={"spec": {}}, query=query) == JOB
+    (request,) = server.requests
+    assert (request.method, request.path, request.query) == ("PATCH", path, {"fieldManager": "me"})
+    assert (request.body, request.headers["Content-Type"]) == ({"spec": {}}, "application/merge-patch+json")
+
+
+async def test_a_log_is_the_bytes_that_the_server_sends_and_no_more_than_asked_for(client, server):
+    async def log(_: web.Request) -> web.Response:
+        return web.Response(body=b"one\xff\ntwo\n")
+
+    server.handler = log
+    asked = {"container": "runner", "lines": 5, "most": 6}
+
+    assert await client.log("team", "a-1", **asked, previous=True) == b"one\xff\nt"
+    (request,) = server.requests
+    assert request.path == "/api/v1/namespaces/team/pods/a-1/log"
+    wanted = {"container": "runner", "tailLines": "5", "limitBytes": "6", "previous": "true"}
+    assert request.query == wanted
+
+
+async def test_an_answer_that_is_no_object_is_not_the_api_servers(client, server):
+    server.answer(["a proxy"])
+
+    with pytest.raises(Unavailable, match="not an object"):
+        await client.send("GET", "/api/v1/namespaces/team/pods/a", kind="pods")
+
+
 async def test_a_hostile_name_stays_one_segment_of_the_path(client, server):
     async def raw_path(request: web.Request) -> web.Response:
         return web.json_response({"path": request.raw_path})

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agentjobs.errors import Conflict, Denied, Gone, Invalid, TooManyRequests, Unavailable
-from agentjobs.kube.answers import error_of, error_of_status
+from agentjobs.kube.answers import error_of, error_of_status, said
 
 
 def status(**fields: Any) -> bytes:
@@ -74,3 +74,25 @@ def test_words_of_a_policy_within_a_value_deny_nothing():
     message = 'Pod "a-1" is invalid: metadata.labels: Invalid value: "pods "x" is forbidden: no"'
 
     assert type(error_of(422, status(message=message), request="POST pods")) is Invalid
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        pytest.param(
+            status(message='agentjobs "a" is forbidden: HTTP 1: no'),
+            'agentjobs "a" is forbidden: HTTP 1: no',
+            id="status",
+        ),
+        pytest.param(b"<h1>Bad: gateway</h1>", "<h1>Bad: gateway</h1>", id="proxy"),
+    ],
+)
+def test_what_the_server_said_is_told_without_the_request(raw, words):
+    assert said(error_of(403, raw, request="PATCH agentjobs default/a")) == words
+
+
+def test_words_that_no_server_said_stay_as_they_are():
+    assert (
+        said(Conflict("AgentJob 'a' changes all the time; try again."))
+        == "AgentJob 'a' changes all the time; try again."
+    )
