@@ -108,26 +108,29 @@ class Operations(Asking):
             change = {"data": dict(data)}
             yield from self._asked(Send("PATCH", f"{path}/{quote(name, safe='')}", change, content_type=MERGE_PATCH))
 
-    def cancel(self, name: str) -> Operation[Job]:
-        """Ask a job to stop for good; one that has ended is returned as it is."""
-        return (yield from self._ordered(name, lambda _: {"spec": {"cancel": True}}))
+    def cancel(self, name: str, *, uid: str | None = None) -> Operation[Job]:
+        """Ask a job to stop for good; one that has ended is returned as it is.
 
-    def suspend(self, name: str) -> Operation[Job]:
+        Here and below: with `uid` only that very job, and never another one that was given its name.
+        """
+        return (yield from self._ordered(name, uid, lambda _: {"spec": {"cancel": True}}))
+
+    def suspend(self, name: str, *, uid: str | None = None) -> Operation[Job]:
         """Ask a job to free its pod and wait; one that has ended is returned as it is."""
-        return (yield from self._ordered(name, lambda _: {"spec": {"suspend": True}}))
+        return (yield from self._ordered(name, uid, lambda _: {"spec": {"suspend": True}}))
 
-    def resume(self, name: str) -> Operation[Job]:
+    def resume(self, name: str, *, uid: str | None = None) -> Operation[Job]:
         """Let a job go on that was suspended by its spec, or by a rule of its resultPolicy."""
-        return (yield from self._ordered(name, _resumption))
+        return (yield from self._ordered(name, uid, _resumption))
 
-    def rerun(self, name: str, *, new_name_: str | None) -> Operation[Job]:
+    def rerun(self, name: str, *, new_name_: str | None, uid: str | None = None) -> Operation[Job]:
         """Submit the work of a job anew under another name; all else of its spec too, but its time and orders."""
         if name == new_name_:
             raise errors.AlreadyExists(f"AgentJob {name!r} cannot run again under its own name; choose another.")
         try:
-            job = yield from self.get(name)
+            job = yield from self._own(name, uid)
         except errors.NotFound as absent:
-            return (yield from self._rerun_recorded(name, new_name_, absent))
+            return (yield from self._rerun_recorded(uid or name, new_name_, absent))
         labels = {key: value for key, value in job.labels.items() if not _is_bookkeeping(key)}
         if job.status.resolved is not None and job.status.resolved.template:
             # What was accepted, and not what the template says by now.
@@ -228,10 +231,17 @@ class Operations(Asking):
         page = Events.model_validate((yield from self._told(f"/{quote(name, safe='')}/events", **params)))
         return sorted(page.items, key=lambda event: event.seq)
 
-    def _ordered(self, name: str, order: Callable[[Job], Mapping[str, Any]]) -> Operation[Job]:
+    def _own(self, name: str, uid: str | None) -> Operation[Job]:
+        """Read a job; one that has another uid than the given is not the one that is meant."""
+        job = yield from self.get(name)
+        if uid not in (None, job.uid):
+            raise deleted(name)
+        return job
+
+    def _ordered(self, name: str, uid: str | None, order: Callable[[Job], Mapping[str, Any]]) -> Operation[Job]:
         """Change a job unless it has ended: an order would do nothing then, but make its status look out of date."""
         for _ in range(_ORDER_TRIES):
-            job = yield from self.get(name)
+            job = yield from self._own(name, uid)
             if job.finished:
                 return job
             change = order(job)

@@ -60,29 +60,35 @@ class QueueOperations(Asking):
             )
         )
 
-    def stop(self, name: str, policy: StopPolicy) -> Operation[tuple[Queue, bool]]:
-        """Set `stopPolicy`. The second value says whether the object was made for it."""
-        return (yield from self._set(name, {"stopPolicy": policy}))
+    def stop(self, name: str, policy: StopPolicy, *, known: bool | None = None) -> Operation[tuple[Queue, bool]]:
+        """Set `stopPolicy`. The second value says whether the object was made for it.
 
-    def scale(self, name: str, most: int) -> Operation[tuple[Queue, bool]]:
-        """Set how many jobs hold a slot at once. The second value says whether the object was made for it."""
-        return (yield from self._set(name, {"concurrency": {"max": most}}))
+        Args:
+            known: whether jobs are in a queue of this name, where the caller knows it; else all are read to see.
+        """
+        return (yield from self._set(name, {"stopPolicy": policy}, known))
 
-    def _set(self, name: str, spec: Mapping[str, Any]) -> Operation[tuple[Queue, bool]]:
+    def scale(self, name: str, most: int, *, known: bool | None = None) -> Operation[tuple[Queue, bool]]:
+        """Set how many jobs hold a slot at once. As `stop`."""
+        return (yield from self._set(name, {"concurrency": {"max": most}}, known))
+
+    def _set(self, name: str, spec: Mapping[str, Any], known: bool | None) -> Operation[tuple[Queue, bool]]:
         for _ in range(_TRIES):
             with suppress(errors.NotFound):
                 return Queue.parse((yield from self._patched(name, {"spec": spec}))), False
-            yield from self._must_be_known(name)
+            yield from self._must_be_known(name, known)
             with suppress(errors.AlreadyExists):
                 return Queue.parse((yield from self._created("AgentQueue", {"name": name}, spec))), True
         raise errors.Conflict(f"AgentQueue {name!r} comes and goes all the time; try again.")
 
-    def _must_be_known(self, name: str) -> Operation[None]:
+    def _must_be_known(self, name: str, known: bool | None) -> Operation[None]:
         """A slip in a name must not make a queue. Raises NotFound."""
-        if name in COMMON:
+        if name in COMMON or known:
             return
-        jobs = yield from Operations(self.namespace, self.patience).list(selector="")
-        if not any(job.status.queue is not None and job.status.queue.name == name for job in jobs):
+        if known is None:
+            jobs = yield from Operations(self.namespace, self.patience).list(selector="")
+            known = any(job.status.queue is not None and job.status.queue.name == name for job in jobs)
+        if not known:
             said = f"there is no AgentQueue {name!r}, and no job is in such a queue"
             raise errors.NotFound(f"{said}; make one, or see `agentjobs queue list`.")
 

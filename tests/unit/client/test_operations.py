@@ -208,6 +208,39 @@ def test_a_rerun_of_a_job_that_is_gone_takes_what_history_keeps(world, job_body)
     assert there.sent[2].body["spec"] == {**SPEC, "session": {"userId": "ada"}}
 
 
+@pytest.mark.parametrize("order", [DO.cancel, DO.suspend, DO.resume])
+def test_an_order_to_one_job_is_not_given_to_another_of_its_name(world, job_body, order):
+    there = world([job_body(uid="another")])
+
+    with pytest.raises(errors.NotFound, match="was deleted"):
+        there.run(order("hello", uid="u1"))
+    assert [send.method for send in there.sent] == ["GET"]
+
+
+def test_an_order_to_one_job_is_given_to_it(world, job_body):
+    there = world([job_body(), job_body(version="2")])
+
+    assert there.run(DO.cancel("hello", uid="u1")).version == "2"
+    assert there.sent[1].body == {"spec": {"cancel": True}, "metadata": {"resourceVersion": "1"}}
+
+
+def test_a_job_that_was_replaced_between_look_and_order_gets_none(world, job_body):
+    there = world([job_body(), errors.Conflict("the object has been modified"), job_body(uid="another", version="9")])
+
+    with pytest.raises(errors.NotFound, match="was deleted"):
+        there.run(DO.suspend("hello", uid="u1"))
+
+
+def test_a_rerun_of_one_job_takes_its_work_and_not_that_of_another_of_its_name(world, job_body):
+    session = {"appName": "hello", "userId": "ada", "sessionId": "u1"}
+    recorded = {"uid": "u1", "name": "hello", "spec": {**SPEC, "session": session}}
+    there = world([job_body(uid="another"), recorded, job_body(name="again")])
+
+    there.run(DO.rerun("hello", new_name_="again", uid="u1"))
+
+    assert there.sent[1].path.endswith("/agentjobs/u1/spec")
+
+
 def test_a_rerun_of_a_text_that_was_put_together_reads_nothing_in_it(world, job_body):
     session = {"appName": "hello", "userId": "ada", "sessionId": "u1"}
     told = {**SPEC, "session": session, "input": {"message": "An answer said $(job.uid) and $$(x)."}}

@@ -32,3 +32,18 @@ def test_who_paused_a_queue_is_heeded_until_the_spec_says_otherwise(world, said,
     there.run(apply({**SPEC, **said}))
 
     assert there.sent[1].body["spec"]["stopPolicy"] == stays
+
+
+def test_who_knows_that_jobs_are_in_a_queue_does_not_read_them_all(world):
+    there = world([errors.NotFound("no queue"), body()])
+
+    assert there.run(DO.stop("brief", "Hold", known=True))[1]
+    assert [send.method for send in there.sent] == ["PATCH", "POST"]
+
+
+def test_a_queue_that_nobody_knows_is_not_made(world):
+    there = world([errors.NotFound("no queue")])
+
+    with pytest.raises(errors.NotFound, match="no job is in such a queue"):
+        there.run(DO.scale("breif", 3, known=False))
+    assert [send.method for send in there.sent] == ["PATCH"]
