@@ -138,7 +138,8 @@ class RecordedAction(Recorded):
     user: str
     impersonated_by: str | None = None
     namespace: str
-    kind: Literal["AgentJob", "AgentQueue", "AgentSchedule", "AgentTemplate"]
+    kind: Literal["AgentJob", "AgentQueue", "AgentSchedule", "AgentTemplate", "Session", "User"]
+    """`Session` and `User` are those whose sessions were deleted; the message says of which app."""
     name: str
     uid: str = ""
     """Of the job that was acted on, empty for other kinds."""
@@ -181,9 +182,14 @@ class QueueSeen(Recorded):
 
 
 class QueuesSeen(Recorded):
-    """The queues of a namespace, in the order of their names."""
+    """The queues of a namespace, in the order of their names: those with an object, and those that jobs are in."""
 
     items: list[QueueSeen]
+    truncated: bool = False
+    """Whether there are more objects than are shown, at most 1000."""
+    counted: bool = True
+    """Whether jobs could be counted. While history is away, and for whom may not list AgentJobs, queues without an
+    object are left out, but for the common ones."""
 
 
 class ScheduleSeen(Recorded):
@@ -200,6 +206,8 @@ class SchedulesSeen(Recorded):
     """The schedules of a namespace, in the order of their names."""
 
     items: list[ScheduleSeen]
+    truncated: bool = False
+    """Whether there are more than are shown, at most 1000."""
 
 
 class TemplateSeen(Recorded):
@@ -214,6 +222,8 @@ class TemplatesSeen(Recorded):
     """The templates of a namespace, in the order of their names."""
 
     items: list[TemplateSeen]
+    truncated: bool = False
+    """Whether there are more than are shown, at most 1000."""
 
 
 class ObjectSeen(Recorded):
@@ -236,6 +246,10 @@ class KubernetesEvent(Recorded):
 
 
 class KubernetesEvents(Recorded):
-    """Events of a job's object and pods, oldest first; they are gone after an hour or so."""
+    """Events of a job's object and of the pods of its last starts, oldest first; they are gone after an hour or so."""
 
     items: list[KubernetesEvent]
+    readable: bool = True
+    """Whether the caller may list Events in the namespace; who may not is shown none."""
+    truncated: bool = False
+    """Whether there are more than are shown, at most 500 of each object."""

@@ -29,6 +29,9 @@
     outbox_rows      what a transition tells its sinks, bounded
     outbox           notifications, for notifiers and for people
     memory_outbox    the same in memory, for tests
+    action_records   what people did, as it is stored
+    actions          such actions, written and read
+    memory_actions   the same in memory, for tests
     journal          reads and records steps
     ownership        decides who owns a start, without I/O
     operator_writes  writes and queries of the operator

@@ -3,9 +3,9 @@
 Files that a job's starts kept go with its end: no later start reads them. Then events and steps, they are most of the
 rest, and with them what was asked and answered in model calls, and notifications that were sent; then whole jobs.
 Nothing else of a job that has not ended, or whose object still exists, is touched. What belongs to no job goes by its
-own age: usage by day, what queues started and spent, and what proxies left behind. Rows go in batches with pauses
-between them, so that deleting a year never competes with starting a job; what a crash leaves is found again by the next
-sweep.
+own age: usage by day, what people did, what queues started and spent, and what proxies left behind. Rows go in batches
+with pauses between them, so that deleting a year never competes with starting a job; what a crash leaves is found again
+by the next sweep.
 """
 
 import asyncio
@@ -41,6 +41,7 @@ _PARTS: Final = ("events", "steps", "model_calls", "notifications", "transitions
 _DETAILS: Final = ("events", "steps", "contents", "sent_notifications")
 _KEPT: Final = ("kept_parts", "kept_files")
 _OF_NO_JOB: Final = (
+    "actions",
     "model_usage",
     "queue_spend",
     "queue_starts",
@@ -126,7 +127,8 @@ class Retention:
             await self._prune(_DETAILS if told else (), {"uids": told}, gone)
             await self._prune((*_PARTS, "jobs") if whole else (), {"uids": whole}, gone)
             after = (page[-1].ended, page[-1].uid)
-        await self._prune(_OF_NO_JOB, {**self._place, "days": KEPT_DAYS}, gone)
+        old = {"days": KEPT_DAYS, "keep_jobs": self._keep_jobs}
+        await self._prune(_OF_NO_JOB, {**self._place, **old}, gone)
         if gone:
             logger.info("history.pruned", extra={"jobs": gone.get("jobs", 0), "events": gone.get("events", 0)})
         return gone

@@ -556,3 +556,28 @@ Index(
     notifications.c.sink.desc(),
     notifications.c.transition.desc(),
 )
+
+# What people did through REST and dashboard, also what was refused; it stays when jobs go, for as long as those. `id`
+# is made by who writes the row, so that written twice it is one.
+actions = Table(
+    "actions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("cluster", Text, nullable=False),
+    _time("time", nullable=False, server_default=func.clock_timestamp()),
+    Column("user_name", Text, nullable=False),
+    Column("impersonated_by", Text),
+    *_texts("namespace", "kind", "name", "uid", "action"),
+    Column("status", Integer, nullable=False),
+    Column("message", Text, nullable=False),
+)
+# Pages of all namespaces, of one, and of one job, newest first; by the first of them also the oldest to prune.
+Index("actions_time_idx", actions.c.cluster, actions.c.time.desc(), actions.c.id.desc())
+Index("actions_namespace_idx", actions.c.cluster, actions.c.namespace, actions.c.time.desc(), actions.c.id.desc())
+Index(
+    "actions_uid_idx",
+    actions.c.uid,
+    actions.c.time.desc(),
+    actions.c.id.desc(),
+    postgresql_where=text("uid <> ''"),
+)

@@ -164,6 +164,9 @@ async def test_notifications_that_were_sent_go_with_the_steps_and_others_with_th
 OLD = {
     "model_usage": "INSERT INTO agentjobs.model_usage (cluster, day, namespace, queue, partition_key, user_id, "
     "provider, model) VALUES ('c0ffee', now()::date - {}, 'default', '', '', '', '', '')",
+    "actions": "INSERT INTO agentjobs.actions (id, cluster, time, user_name, namespace, kind, name, uid, action, "
+    "status, message) VALUES (gen_random_uuid(), 'c0ffee', now() - interval '{} days', 'ada', 'default', 'AgentJob', "
+    "'hello', 'u1', 'cancel', 200, '')",
     "queue_spend": "INSERT INTO agentjobs.queue_spend (cluster, namespace, queue, slice, partition_key) VALUES "
     "('c0ffee', 'default', 'agents', extract(epoch FROM now() - interval '{} days')::bigint / 900, '')",
     "queue_starts": "INSERT INTO agentjobs.queue_starts (uid, start, cluster, namespace, queue, partition_key, at) "
@@ -197,6 +200,16 @@ async def test_what_belongs_to_no_job_stays_while_it_counts(sweep, database, lef
 
     assert await sweep() == {}
     assert list(left()) == [table]
+
+
+async def test_what_people_did_stays_as_long_as_jobs_do(sweep, database, left):
+    with psycopg.connect(database) as connection:
+        connection.execute(OLD["actions"].format(89))
+        connection.execute(OLD["actions"].format(401))
+
+    assert await sweep(jobs=None) == {}
+    assert await sweep(namespaces=["other"]) == {}
+    assert (await sweep(), left()) == ({"actions": 1}, {"actions": 1})
 
 
 async def test_steps_go_before_their_job_though_there_are_no_events(sweep, a_story):

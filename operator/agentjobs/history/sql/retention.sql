@@ -112,6 +112,17 @@ WHERE ctid = ANY(ARRAY(
     LIMIT %(batch)s
 ));
 
+-- name: delete_actions
+-- By their own age, as jobs by that of their end. A null interval keeps all.
+DELETE FROM agentjobs.actions
+WHERE ctid = ANY(ARRAY(
+    SELECT ctid
+    FROM agentjobs.actions
+    WHERE cluster = %(cluster)s AND time < clock_timestamp() - %(keep_jobs)s::interval
+        AND (%(namespaces)s::text[] IS NULL OR namespace = ANY(%(namespaces)s::text[]))
+    LIMIT %(batch)s
+));
+
 -- name: delete_model_usage
 DELETE FROM agentjobs.model_usage
 WHERE ctid = ANY(ARRAY(

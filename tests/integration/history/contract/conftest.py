@@ -9,10 +9,12 @@ import pytest
 from tests.integration.history.runner_calls import Gateway, Runner
 
 from agentjobs.history import model_protocols
+from agentjobs.history.actions import Actions
 from agentjobs.history.artifacts import Artifacts
 from agentjobs.history.database import Database
 from agentjobs.history.kept_files import KeptFiles
 from agentjobs.history.memory import MemoryHistory
+from agentjobs.history.memory_actions import MemoryActions
 from agentjobs.history.memory_kept_files import MemoryKeptFiles
 from agentjobs.history.memory_model_calls import MemoryModelCalls, MemoryModelReports
 from agentjobs.history.memory_model_limits import MemoryModelLimits
@@ -24,7 +26,7 @@ from agentjobs.history.model_limits import ModelLimits
 from agentjobs.history.model_reports import ModelReports
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.outbox import Notifications, Outbox
-from agentjobs.history.protocols import OperatorHistory
+from agentjobs.history.protocols import ActionLog, OperatorHistory
 from agentjobs.history.queue_models import QueueModels
 from agentjobs.history.reads import Reads
 from agentjobs.history.records import Acceptance
@@ -38,6 +40,7 @@ EARLIER = (
     "UPDATE agentjobs.model_calls SET began = began - %(by)s",
     "UPDATE agentjobs.slots SET claimed_at = claimed_at - %(by)s",
     "UPDATE agentjobs.queue_starts SET at = at - %(by)s",
+    "UPDATE agentjobs.actions SET time = time - %(by)s",
     "UPDATE agentjobs.notifications SET inserted_at = inserted_at - %(by)s, due_at = due_at - %(by)s",
 )
 
@@ -56,6 +59,7 @@ class Backend:
     queues: model_protocols.QueueModels
     outbox: Any
     passes: Callable[[timedelta], Awaitable[None]]
+    actions: ActionLog
 
     async def an_hour_passes(self) -> None:
         """Let an hour pass."""
@@ -101,7 +105,8 @@ async def backend(dsn: str | None) -> AsyncIterator[Backend]:
         operator, sessions = OperatorWrites(database, cluster="c0ffee"), InPostgres(database)
         calls = [kind(database, cluster="c0ffee") for kind in (ModelCalls, ModelLimits, ModelReports, QueueModels)]
         outbox = OutboxInPostgres(database)
-        yield Backend(operator, Gateway(runners, people), sessions, KeptFiles(database), *calls, outbox, passes)
+        kept, actions = KeptFiles(database), Actions(database, cluster="c0ffee")
+        yield Backend(operator, Gateway(runners, people), sessions, kept, *calls, outbox, passes, actions)
 
 
 def _in_memory() -> Backend:
@@ -116,7 +121,8 @@ def _in_memory() -> Backend:
     reports = MemoryModelReports(history, ledger, limits)
     calls = ledger, limits, reports, MemoryQueueModels(history), MemoryOutbox(history)
     kept = MemorySessions(history), MemoryKeptFiles(history)
-    return Backend(history, Gateway(history, history), *kept, *calls, passes)
+    actions = MemoryActions(now=history.now)
+    return Backend(history, Gateway(history, history), *kept, *calls, passes, actions)
 
 
 @pytest.fixture

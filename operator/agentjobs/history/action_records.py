@@ -1,0 +1,51 @@
+"""What people did, as the gateway hands it to history. Pure."""
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+from uuid import UUID, uuid4
+
+from agentjobs import contract
+from agentjobs.history.sanitize import clean_text
+
+MAX_MESSAGE_BYTES: Final = 1024
+# Of a user or a name; the longest that the API server takes for an object's is 253.
+MAX_NAME_BYTES: Final = 512
+
+ActionKind = Literal["AgentJob", "AgentQueue", "AgentSchedule", "AgentTemplate", "Session", "User"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """Something that a person did, or was refused. Text of any length and kind is cut and cleaned by `stored`."""
+
+    user: str
+    impersonated_by: str | None = None
+    namespace: str
+    kind: ActionKind
+    name: str
+    uid: str = ""
+    action: str
+    status: int
+    message: str = ""
+    id: UUID = field(default_factory=uuid4)
+    """Makes one row of an action that is written twice."""
+
+    def stored(self) -> dict[str, object]:
+        """Return the row that is stored, by columns."""
+        by = self.impersonated_by
+        return {
+            "id": self.id,
+            "user_name": _short(self.user),
+            "impersonated_by": None if by is None else _short(by),
+            "namespace": self.namespace,
+            "kind": self.kind,
+            "name": _short(self.name),
+            "uid": _short(self.uid),
+            "action": self.action,
+            "status": self.status,
+            "message": contract.cut(clean_text(self.message), MAX_MESSAGE_BYTES),
+        }
+
+
+def _short(text: str) -> str:
+    return contract.cut(clean_text(text), MAX_NAME_BYTES)

@@ -1,0 +1,65 @@
+-- What `actions` asks. Parameters: %(name)s. `/* … */` is where it adds the conditions that a caller asks for.
+
+-- name: record
+INSERT INTO agentjobs.actions (
+    id, cluster, user_name, impersonated_by, namespace, kind, name, uid, action, status, message
+)
+VALUES (
+    %(id)s,
+    %(cluster)s,
+    %(user_name)s,
+    %(impersonated_by)s,
+    %(namespace)s,
+    %(kind)s,
+    %(name)s,
+    %(uid)s,
+    %(action)s,
+    %(status)s,
+    %(message)s
+)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: everywhere
+SELECT
+    actions.id,
+    actions.time,
+    actions.user_name AS "user",
+    actions.impersonated_by,
+    actions.namespace,
+    actions.kind,
+    actions.name,
+    actions.uid,
+    actions.action,
+    actions.status,
+    actions.message
+FROM agentjobs.actions
+WHERE actions.cluster = %(cluster)s
+    /* conditions */
+ORDER BY actions.time DESC, actions.id DESC
+LIMIT %(limit)s;
+
+-- name: within
+-- Each namespace is asked by itself, so that each uses the index; what is not shown costs nothing.
+SELECT found.*
+FROM unnest(%(namespaces)s::text[]) AS place (namespace)
+CROSS JOIN LATERAL (
+    SELECT
+        actions.id,
+        actions.time,
+        actions.user_name AS "user",
+        actions.impersonated_by,
+        actions.namespace,
+        actions.kind,
+        actions.name,
+        actions.uid,
+        actions.action,
+        actions.status,
+        actions.message
+    FROM agentjobs.actions
+    WHERE actions.cluster = %(cluster)s AND actions.namespace = place.namespace
+        /* conditions */
+    ORDER BY actions.time DESC, actions.id DESC
+    LIMIT %(limit)s
+) AS found
+ORDER BY found.time DESC, found.id DESC
+LIMIT %(limit)s;
