@@ -32,6 +32,9 @@
     action_records   what people did, as it is stored
     actions          such actions, written and read
     memory_actions   the same in memory, for tests
+    change_records   what has changed of jobs, as values
+    changes          asks for it: one question for all who look at pages
+    memory_changes   the same in memory, for tests
     journal          reads and records steps
     ownership        decides who owns a start, without I/O
     operator_writes  writes and queries of the operator

@@ -17,6 +17,7 @@ from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedS
 from agentjobs.contract import Attempt, Event, KeptFile, MemoryHit, Resolved, ResultDocument, StepsBody, StepsPage
 from agentjobs.core.job.observation import FinalResult, ParentRecord, Progress
 from agentjobs.history.action_records import Action
+from agentjobs.history.change_records import Changes
 from agentjobs.history.kept import Write
 from agentjobs.history.outbox_records import Backlog, Due, Tried
 from agentjobs.history.pages import DEFAULT_LIMIT, Page
@@ -185,6 +186,18 @@ class ActionLog(Protocol):
         """Return actions in these namespaces (None: in all), newest first; with `uid` only those to that job.
 
         Raises `errors.Invalid` for a wrong limit or cursor.
+        """
+        ...
+
+
+class ChangeReads(Protocol):
+    """What pages are told of changes."""
+
+    async def changes(self, mark: str | None, *, watched: Collection[str] = ()) -> Changes:
+        """Return which jobs were written since a mark, and how far the watched ones are, by uid.
+
+        Without a mark nothing has changed, and the answer says where to begin. Nothing is left out between two answers
+        of which the second was asked with the mark of the first, however late a transaction commits.
         """
         ...
 

@@ -82,7 +82,11 @@ jobs = Table(
     Column("notify", JSON(none_as_null=True)),
     # What was published of its workspace: `contract.Published`.
     Column("workspace", JSON(none_as_null=True)),
+    # The transaction that wrote the row last; a trigger sets it. Null where that was before there was the column.
+    Column("touched", BigInteger),
 )
+# What has changed since a moment.
+Index("jobs_touched_idx", jobs.c.cluster, jobs.c.touched)
 # Pages of one namespace, newest first, and the newest of one name.
 Index(None, jobs.c.cluster, jobs.c.namespace, jobs.c.created_at.desc(), jobs.c.uid.desc())
 Index(None, jobs.c.cluster, jobs.c.namespace, jobs.c.name, jobs.c.created_at.desc())

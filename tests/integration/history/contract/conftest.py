@@ -11,10 +11,12 @@ from tests.integration.history.runner_calls import Gateway, Runner
 from agentjobs.history import model_protocols
 from agentjobs.history.actions import Actions
 from agentjobs.history.artifacts import Artifacts
+from agentjobs.history.changes import ChangedJobs
 from agentjobs.history.database import Database
 from agentjobs.history.kept_files import KeptFiles
 from agentjobs.history.memory import MemoryHistory
 from agentjobs.history.memory_actions import MemoryActions
+from agentjobs.history.memory_changes import MemoryChanges
 from agentjobs.history.memory_kept_files import MemoryKeptFiles
 from agentjobs.history.memory_model_calls import MemoryModelCalls, MemoryModelReports
 from agentjobs.history.memory_model_limits import MemoryModelLimits
@@ -26,7 +28,7 @@ from agentjobs.history.model_limits import ModelLimits
 from agentjobs.history.model_reports import ModelReports
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.outbox import Notifications, Outbox
-from agentjobs.history.protocols import ActionLog, OperatorHistory
+from agentjobs.history.protocols import ActionLog, ChangeReads, OperatorHistory
 from agentjobs.history.queue_models import QueueModels
 from agentjobs.history.reads import Reads
 from agentjobs.history.records import Acceptance
@@ -60,6 +62,7 @@ class Backend:
     outbox: Any
     passes: Callable[[timedelta], Awaitable[None]]
     actions: ActionLog
+    changes: ChangeReads
 
     async def an_hour_passes(self) -> None:
         """Let an hour pass."""
@@ -106,7 +109,8 @@ async def backend(dsn: str | None) -> AsyncIterator[Backend]:
         calls = [kind(database, cluster="c0ffee") for kind in (ModelCalls, ModelLimits, ModelReports, QueueModels)]
         outbox = OutboxInPostgres(database)
         kept, actions = KeptFiles(database), Actions(database, cluster="c0ffee")
-        yield Backend(operator, Gateway(runners, people), sessions, kept, *calls, outbox, passes, actions)
+        changes = ChangedJobs(database, cluster="c0ffee")
+        yield Backend(operator, Gateway(runners, people), sessions, kept, *calls, outbox, passes, actions, changes)
 
 
 def _in_memory() -> Backend:
@@ -122,12 +126,17 @@ def _in_memory() -> Backend:
     calls = ledger, limits, reports, MemoryQueueModels(history), MemoryOutbox(history)
     kept = MemorySessions(history), MemoryKeptFiles(history)
     actions = MemoryActions(now=history.now)
-    return Backend(history, Gateway(history, history), *kept, *calls, passes, actions)
+    return Backend(history, Gateway(history, history), *kept, *calls, passes, actions, MemoryChanges(history))
 
 
 @pytest.fixture
 def operator(backend: Backend) -> OperatorHistory:
     return backend.operator
+
+
+@pytest.fixture
+def changes(backend: Backend) -> ChangeReads:
+    return backend.changes
 
 
 @pytest.fixture

@@ -1,0 +1,53 @@
+"""What has changed of a cluster's jobs since a question before: one question for everybody who looks at pages.
+
+A mark is PostgreSQL's word for which transactions were seen. So a transaction that begins early and commits late is
+missed by nobody, whatever clocks say.
+"""
+
+from collections.abc import Collection
+from typing import Any, Final
+
+from psycopg.rows import dict_row
+
+from agentjobs.history.change_records import MAX_CHANGED, ChangedJob, Changes
+from agentjobs.history.database import Connection, Database
+from agentjobs.history.statements import load
+
+_SQL: Final = load("changes")
+_Row = dict[str, Any]
+
+
+class ChangedJobs:
+    """The changes of one cluster's jobs.
+
+    Args:
+        cluster: uid of the namespace kube-system; only its rows are read.
+    """
+
+    def __init__(self, database: Database, *, cluster: str) -> None:
+        self._database = database
+        self._cluster = cluster
+
+    async def changes(self, mark: str | None, *, watched: Collection[str] = ()) -> Changes:
+        """Return which jobs were written since a mark, and how far the watched ones are, by uid.
+
+        Args:
+            mark: of the answer before; None for where things are now, without any jobs.
+
+        Raises:
+            errors.Unavailable: the database cannot answer within five seconds.
+        """
+        asked = {"cluster": self._cluster, "mark": mark, "limit": MAX_CHANGED + 1, "uids": sorted(watched)}
+
+        async def work(connection: Connection) -> tuple[list[_Row], list[_Row]]:
+            changed, further = connection.cursor(row_factory=dict_row), connection.cursor(row_factory=dict_row)
+            async with connection.pipeline():
+                await changed.execute(_SQL["mark" if mark is None else "jobs"], asked)
+                if watched:
+                    await further.execute(_SQL["progress"], asked)
+            return await changed.fetchall(), await further.fetchall() if watched else []
+
+        rows, further = await self._database.autocommit(work)
+        jobs = [ChangedJob(row["namespace"], row["name"], row["uid"]) for row in rows if row.get("uid")]
+        progress = {row["uid"]: row["progress"] for row in further}
+        return Changes(rows[0]["mark"], tuple(jobs[:MAX_CHANGED]), len(jobs) > MAX_CHANGED, progress)

@@ -1,0 +1,46 @@
+"""What has changed of jobs, in memory: what `ChangeReads` promises, for tests."""
+
+from collections.abc import Collection
+
+from agentjobs.history.change_records import MAX_CHANGED, ChangedJob, Changes
+from agentjobs.history.memory_rows import MemoryJob, MemoryRows
+
+
+class MemoryChanges:
+    """The changes of a history's jobs: it looks at all of them whenever it is asked.
+
+    What was written with the values that it had is no change here; PostgreSQL tells of that, too.
+    """
+
+    def __init__(self, history: MemoryRows) -> None:
+        self._history = history
+        self._seen: dict[str, tuple[str, int]] = {}
+        """By uid: the row as it was, and at which mark it had changed."""
+        self._mark = 0
+
+    async def changes(self, mark: str | None, *, watched: Collection[str] = ()) -> Changes:
+        """Return which jobs were written since a mark, and how far the watched ones are, by uid."""
+        self._history._check_available()
+        self._mark += 1
+        for uid, job in self._history.jobs_by_uid.items():
+            before = self._seen.get(uid)
+            if before is None or before[0] != _row(job):
+                self._seen[uid] = _row(job), self._mark
+        since = self._mark if mark is None else int(mark)
+        newest = sorted(self._seen.items(), key=lambda item: item[1][1], reverse=True)
+        keys = [self._history.jobs_by_uid[uid].key for uid, (_, at) in newest if at > since]
+        jobs = [ChangedJob(key.namespace, key.name, key.uid) for key in keys]
+        further = {uid: self._history.jobs_by_uid[uid] for uid in watched if uid in self._history.jobs_by_uid}
+        progress = {uid: _progress(job) for uid, job in further.items() if job.starts}
+        return Changes(str(self._mark), tuple(jobs[:MAX_CHANGED]), len(jobs) > MAX_CHANGED, progress)
+
+
+def _row(job: MemoryJob) -> str:
+    return repr((job.current, job.deleted, job.resolved, job.queue, job.workspace, job.duplicate_of, job.replaced_by))
+
+
+def _progress(job: MemoryJob) -> str:
+    newest = max(job.starts)
+    start = job.starts[newest]
+    steps = [(step.n, step.ended, step.void) for step in job.steps.values()]
+    return repr((newest, start.heartbeat, start.end, max(steps, default=None, key=str), len(start.events)))

@@ -1,0 +1,30 @@
+"""Which transaction wrote the row of a job last, so that one question finds what has changed."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0011"
+down_revision = "0010"
+
+SCHEMA = "agentjobs"
+
+# Whoever writes a job sets it without knowing: also processes that are older than this migration.
+TOUCH = """
+CREATE FUNCTION agentjobs.touch_job() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.touched := pg_current_xact_id()::text::bigint;
+    RETURN NEW;
+END
+$$
+"""
+TRIGGER = """
+CREATE TRIGGER jobs_touched BEFORE INSERT OR UPDATE ON agentjobs.jobs
+FOR EACH ROW EXECUTE FUNCTION agentjobs.touch_job()
+"""
+
+
+def upgrade() -> None:
+    op.add_column("jobs", sa.Column("touched", sa.BigInteger()), schema=SCHEMA)
+    op.create_index("jobs_touched_idx", "jobs", ["cluster", "touched"], schema=SCHEMA)
+    op.execute(TOUCH)
+    op.execute(TRIGGER)

@@ -1,0 +1,92 @@
+"""What PostgreSQL alone can do to whoever asks for changes: late commits, restored rows, many rows."""
+
+import psycopg
+import pytest
+from tests.integration.history.test_actions_plans import nodes
+
+from agentjobs.history.changes import _SQL, ChangedJobs
+from agentjobs.history.database import Database
+
+INSERT = """
+    INSERT INTO agentjobs.jobs (uid, cluster, namespace, name, created_at)
+    VALUES (%s, 'c0ffee', 'docs', 'hello', now())
+"""
+ROWS = """
+    INSERT INTO agentjobs.jobs (uid, cluster, namespace, name, created_at)
+    SELECT 'u' || n, 'c0ffee', 'docs', 'j' || n, now() FROM generate_series(1, 20000) AS n
+"""
+
+
+@pytest.fixture
+async def changes(database):
+    async with Database(database) as connected:
+        yield ChangedJobs(connected, cluster="c0ffee")
+
+
+def uids(answer):
+    return [job.uid for job in answer.jobs]
+
+
+async def test_a_transaction_that_began_before_the_mark_and_commits_after_it_is_told(database, changes):
+    with psycopg.connect(database) as late, psycopg.connect(database, autocommit=True) as quick:
+        late.execute(INSERT, ["late"])
+        quick.execute(INSERT, ["quick"])
+        mark = (await changes.changes(None)).mark
+        quick.execute(INSERT, ["after"])
+        seen = await changes.changes(mark)
+        late.commit()
+        then = await changes.changes(seen.mark)
+        afterwards = await changes.changes(then.mark)
+
+    assert (uids(seen), uids(then), uids(afterwards)) == (["after"], ["late"], [])
+
+
+async def test_what_is_rolled_back_is_never_told(database, changes):
+    mark = (await changes.changes(None)).mark
+    with psycopg.connect(database) as connection:
+        connection.execute(INSERT, ["gone"])
+        connection.rollback()
+
+    assert uids(await changes.changes(mark)) == []
+
+
+async def test_a_process_that_does_not_know_of_changes_makes_them_all_the_same(database, changes):
+    with psycopg.connect(database, autocommit=True) as older:
+        older.execute(INSERT, ["u1"])
+        mark = (await changes.changes(None)).mark
+        older.execute("UPDATE agentjobs.jobs SET reason = 'Other' WHERE uid = 'u1'")
+
+    assert uids(await changes.changes(mark)) == ["u1"]
+
+
+async def test_rows_that_were_restored_from_a_server_far_ahead_are_not_told_again_and_again(database, changes):
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("ALTER TABLE agentjobs.jobs DISABLE TRIGGER jobs_touched")
+        connection.execute(INSERT, ["restored"])
+        connection.execute("UPDATE agentjobs.jobs SET touched = 4000000000")
+        connection.execute("ALTER TABLE agentjobs.jobs ENABLE TRIGGER jobs_touched")
+        mark = (await changes.changes(None)).mark
+        connection.execute(INSERT, ["new"])
+
+    assert uids(await changes.changes(mark)) == ["new"]
+
+
+async def test_the_jobs_of_another_cluster_are_not_told(database, changes):
+    mark = (await changes.changes(None)).mark
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(INSERT.replace("c0ffee", "another"), ["u1"])
+
+    assert uids(await changes.changes(mark)) == []
+
+
+def test_what_has_changed_is_read_from_its_index(database):
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(ROWS)
+        connection.execute("ANALYZE agentjobs.jobs")
+        (mark,) = connection.execute(_SQL["mark"]).fetchone()
+        given = {"cluster": "c0ffee", "mark": mark, "limit": 1001}
+        (plan,) = connection.execute(f"EXPLAIN (FORMAT JSON) {_SQL['jobs']}", given).fetchone()
+
+    found = list(nodes(plan[0]["Plan"]))
+    assert "jobs_touched_idx" in {node.get("Index Name") for node in found}
+    assert "Seq Scan" not in {node["Node Type"] for node in found}
