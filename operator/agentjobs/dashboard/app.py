@@ -11,13 +11,13 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from agentjobs.dashboard.identity import SignInNeeded
-from agentjobs.dashboard.pages import reasons
+from agentjobs.dashboard.pages import overview, reasons
 from agentjobs.dashboard.rendering import FOLDER, Pages, environment, link
 from agentjobs.problem import Problem
 
 logger = logging.getLogger(__name__)
 
-ROUTERS: Final = (reasons.router,)
+ROUTERS: Final = (overview.router, reasons.router)
 """Of all pages. A new page is one module with a router, and its place here."""
 
 

@@ -12,7 +12,8 @@ from tests.dashboardpages import ADA, Answers, application, served
 CHROMIUM = os.environ.get("AGENTJOBS_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
 
-@pytest.fixture(scope="session")
+# Playwright holds the thread's event loop while it runs, so tests of other modules could have none.
+@pytest.fixture(scope="module")
 def browser():
     if CHROMIUM is None:
         pytest.skip("no Chromium here: install the package chromium, or name one with AGENTJOBS_CHROMIUM")
@@ -42,6 +43,8 @@ def tab(browser, site):
     context = browser.new_context(base_url=site, viewport={"width": 1280, "height": 800})
     page = context.new_page()
     complaints = []
+    # Nothing changes here but by the test; the page listens all the same.
+    page.route("**/v1/changes*", lambda route: None)
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     yield page

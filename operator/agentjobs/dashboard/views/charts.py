@@ -20,7 +20,7 @@ LEFT, RIGHT, TOP, BASE = 46, 412, 8, 144
 CHARACTER: Final = 8.2
 """Width of a character of the labels at their largest."""
 COLOURS: Final = 8
-_NAME: Final = 22
+_NAME: Final = 20
 _MOST_TOLD: Final = 3
 _LABELS: Final = 5
 
@@ -184,7 +184,7 @@ def short_dollars(value: float) -> str:
 
 
 def named(name: str) -> str:
-    """Return a name of at most 22 characters: its begin and its end, which tell versions and numbers apart."""
+    """Return a name of at most 20 characters: its begin and its end, which tell versions and numbers apart."""
     said = cut(name, 300)
     return said if len(said) <= _NAME else f"{said[: _NAME - 10]}…{said[-9:]}"
 

@@ -1,0 +1,74 @@
+"""The overview: what runs, what waits, what failed and why, what it cost."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+
+from agentjobs.api.conditions import Phase
+from agentjobs.api.job_filter import JobFilter, JobOrder
+from agentjobs.dashboard.pages.asking import Asked, Shown
+from agentjobs.dashboard.rest import Rest
+from agentjobs.dashboard.views import overview as views
+from agentjobs.dashboard.views.namespaces import chosen_namespaces, picker
+from agentjobs.dashboard.views.urls import changes_of, with_values
+
+router = APIRouter()
+
+LISTED: Final = 6
+"""Rows of the lists of running and failed jobs."""
+_RUNNING: Final = JobFilter(phase=(Phase.RUNNING.value,), order=JobOrder.OLDEST)
+
+
+@router.get("/")
+async def overview(request: Request, rest: Asked, pages: Shown) -> Response:
+    """Show what runs, waits, failed and costs."""
+    query = request.query_params.multi_items()
+    asked = request.query_params.get("range") or views.DEFAULT_RANGE
+    word = asked if asked in views.RANGES else views.DEFAULT_RANGE
+    by = request.query_params.get("by", "")
+    by = by if by in views.BY else views.BY[0]
+    namespaces = chosen_namespaces(query)
+    shown = await _asked(rest, namespaces, word, by)
+    return pages.render(
+        request,
+        "overview.html",
+        **shown,
+        live=changes_of(namespaces),
+        wrong_range=asked if asked != word else "",
+        word=word,
+        told=views.TOLD[word],
+        ranges=[(one, with_values("/", query, range=one), views.TOLD[one]) for one in views.RANGES],
+        by=by,
+        bys=[(one, with_values("/", query, by=one) + "#usage") for one in views.BY],
+        picker=picker(shown["known"], query),
+    )
+
+
+async def _asked(rest: Rest, namespaces: tuple[str, ...], word: str, by: str) -> dict[str, Any]:
+    """Ask REST for all of it at once."""
+    since, until = views.window(views.RANGES[word], datetime.now(UTC))
+    failed = JobFilter(phase=(Phase.FAILED.value,), ended_since=since, order=JobOrder.ENDED)
+    known, counts, activity, usage, running, failures = await asyncio.gather(
+        rest.namespaces(),
+        rest.open_jobs(namespaces),
+        rest.activity(since, until, namespaces),
+        rest.usage_series(by, since, until, namespaces),
+        rest.jobs(_RUNNING, namespaces=namespaces, limit=LISTED),
+        rest.jobs(failed, namespaces=namespaces, limit=LISTED),
+    )
+    untouched = views.is_untouched(counts, activity)
+    ended, started = views.activity_charts(activity)
+    return {
+        "known": known,
+        "is_first": untouched and not (await rest.jobs(namespaces=namespaces, limit=1)).items,
+        "totals": views.totals(counts, activity),
+        "waiting": views.waiting(counts, namespaces),
+        "failing": views.failing(activity, namespaces, word),
+        "ended": ended,
+        "started": started,
+        "used": views.used(usage),
+        "running": running.items,
+        "failures": failures.items,
+    }
