@@ -43,4 +43,6 @@ def _progress(job: MemoryJob) -> str:
     newest = max(job.starts)
     start = job.starts[newest]
     steps = [(step.n, step.ended, step.void) for step in job.steps.values()]
-    return repr((newest, start.heartbeat, start.end, max(steps, default=None, key=str), len(start.events)))
+    return repr(
+        (newest, start.claimed, start.heartbeat, start.end, max(steps, default=None, key=str), len(start.events))
+    )

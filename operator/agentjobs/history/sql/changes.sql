@@ -28,13 +28,13 @@ ORDER BY changed.touched DESC;
 SELECT
     asked.uid,
     concat_ws(
-        ' ', newest.start, newest.heartbeat_at, newest.steps_bytes, newest.ended_at,
+        ' ', newest.start, newest.claimed_at, newest.heartbeat_at, newest.steps_bytes, newest.ended_at,
         (SELECT max(n) FROM agentjobs.steps WHERE steps.uid = asked.uid),
         (SELECT max(seq) FROM agentjobs.events WHERE events.uid = asked.uid AND events.start = newest.start)
     ) AS progress
 FROM unnest(%(uids)s::text[]) AS asked (uid)
 CROSS JOIN LATERAL (
-    SELECT starts.start, starts.heartbeat_at, starts.steps_bytes, starts.ended_at
+    SELECT starts.start, starts.claimed_at, starts.heartbeat_at, starts.steps_bytes, starts.ended_at
     FROM agentjobs.starts
     WHERE starts.uid = asked.uid
     ORDER BY starts.start DESC

@@ -74,7 +74,7 @@ async def test_more_than_an_answer_names_are_said_to_be_more(operator, changes, 
     assert (len(answer.jobs), answer.more) == (MAX_CHANGED, True)
 
 
-async def test_heartbeats_entries_steps_and_newer_starts_are_progress(operator, gateway, changes, a_job):
+async def test_claims_heartbeats_entries_steps_and_newer_starts_are_progress(operator, gateway, changes, a_job):
     build = a_job("u1")
     await operator.accept(Acceptance(build.job(), build.start(1)))
     told = [(await changes.changes(None, watched=["u1"])).progress]
