@@ -247,8 +247,8 @@ class OperatorSettings(_ModelsSettings, _ProbedSettings):
         return self
 
 
-class _ServerSettings(_Settings):
-    """Settings of a process that pods reach."""
+class ServerSettings(_Settings):
+    """Settings of a process that others reach."""
 
     kubeconfig: str | None = None
     """Path of a kubeconfig; unset in a cluster, where the pod's service account is used."""
@@ -262,12 +262,6 @@ class _ServerSettings(_Settings):
     tls_key: Path | None = None
     """PEM file of the certificate's key."""
 
-    check_addresses: bool = True
-    """Whether a runner's token counts only from the address of its pod: a stolen one is worth nothing elsewhere.
-
-    Switch it off where something on the way replaces addresses, as sidecars of some service meshes do.
-    """
-
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
@@ -275,7 +269,17 @@ class _ServerSettings(_Settings):
         return self
 
 
-class GatewaySettings(_ServerSettings):
+class _PodServerSettings(ServerSettings):
+    """Settings of a process that runner pods reach."""
+
+    check_addresses: bool = True
+    """Whether a runner's token counts only from the address of its pod: a stolen one is worth nothing elsewhere.
+
+    Switch it off where something on the way replaces addresses, as sidecars of some service meshes do.
+    """
+
+
+class GatewaySettings(_PodServerSettings):
     """Settings of `agentjobs gateway`."""
 
     port: int = Field(default=8443, ge=0, le=65535)
@@ -285,7 +289,7 @@ class GatewaySettings(_ServerSettings):
     """YAML file that says which signed calls make jobs of which templates; read again when it changes. Unset: none."""
 
 
-class ProxySettings(_ServerSettings):
+class ProxySettings(_PodServerSettings):
     """Settings of `agentjobs proxy`."""
 
     port: int = Field(default=8444, ge=0, le=65535)
@@ -325,7 +329,7 @@ def operator_settings(**values: Any) -> OperatorSettings:
     try:
         return OperatorSettings(**values)
     except ValidationError as error:
-        raise _named(error) from None
+        raise named(error) from None
 
 
 def gateway_settings(**values: Any) -> GatewaySettings:
@@ -333,7 +337,7 @@ def gateway_settings(**values: Any) -> GatewaySettings:
     try:
         return GatewaySettings(**values)
     except ValidationError as error:
-        raise _named(error) from None
+        raise named(error) from None
 
 
 def proxy_settings(**values: Any) -> ProxySettings:
@@ -341,7 +345,7 @@ def proxy_settings(**values: Any) -> ProxySettings:
     try:
         return ProxySettings(**values)
     except ValidationError as error:
-        raise _named(error) from None
+        raise named(error) from None
 
 
 def notifier_settings(**values: Any) -> NotifierSettings:
@@ -349,10 +353,10 @@ def notifier_settings(**values: Any) -> NotifierSettings:
     try:
         return NotifierSettings(**values)
     except ValidationError as error:
-        raise _named(error) from None
+        raise named(error) from None
 
 
-def _named(error: ValidationError) -> Invalid:
+def named(error: ValidationError) -> Invalid:
     """Name the variables and the rules they break, never the values: they may be secrets."""
     problems = []
     for problem in error.errors(include_input=False, include_url=False, include_context=False):

@@ -22,8 +22,8 @@ from tests.crash.outside import NAMESPACE, Pods, served
 
 from agentjobs.contract import MAX_KEPT_PART_BYTES, Resolved
 from agentjobs.gateway.app import create_app
+from agentjobs.gateway.hosting import history_of
 from agentjobs.gateway.metrics import GatewayMetrics
-from agentjobs.gateway.serve import _history
 from agentjobs.history.database import Database
 from agentjobs.history.kept import Write
 from agentjobs.history.kept_files import KeptFiles
@@ -113,7 +113,7 @@ async def measure(folder: Path, *, fsync: bool) -> None:
             await a_start(database, "http")
             metrics = GatewayMetrics()
             app = create_app(
-                lambda _cluster: _history(database, "c"),
+                lambda _cluster: history_of(database, "c"),
                 Pods(),
                 check_history=database.check_schema,
                 metrics=metrics,

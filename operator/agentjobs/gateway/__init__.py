@@ -22,6 +22,7 @@
     session_bodies  reads and checks what a runner sends of its session
     json_text    checks JSON text before it is parsed
     problems     error responses
+    hosting      connections and web server, for every process that serves REST
     serve        the process
 
 Stateless: every fact is in Postgres or in the API server, so any number of replicas may serve.

@@ -54,7 +54,7 @@ class Traffic:
         try:
             await self._app(scope, receive, noted)
         except Exception as error:  # the outermost line of a request: nothing may leave it but an answer
-            logger.error("request.crashed", extra={"error": type(error).__name__, "stack": _stack(error)})
+            logger.error("request.crashed", extra={"error": type(error).__name__, "stack": stack_of(error)})
             if status == 0:
                 await answer(crash())(scope, receive, noted)
         finally:
@@ -78,5 +78,6 @@ def _pieces(message: Message) -> Iterator[Message]:
     yield {**message, "body": body[last:]} if last else message
 
 
-def _stack(error: BaseException) -> list[str]:
+def stack_of(error: BaseException) -> list[str]:
+    """Return where an error came from, without its text, which may quote the request."""
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
