@@ -106,6 +106,29 @@
 {{- define "agentjobs.rules.notifier.own" -}}
 []
 {{- end }}
+{{- define "agentjobs.rules.dashboard.cluster" -}}
+- apiGroups: [authentication.k8s.io]
+  resources: [tokenreviews]
+  verbs: [create]
+- apiGroups: [authorization.k8s.io]
+  resources: [subjectaccessreviews]
+  verbs: [create]
+- apiGroups: ['']
+  resources: [namespaces]
+  resourceNames: [kube-system]
+  verbs: [get]
+{{- end }}
+{{- define "agentjobs.rules.dashboard.jobs" -}}
+[]
+{{- end }}
+{{- define "agentjobs.rules.dashboard.own" -}}
+[]
+{{- end }}
+{{- define "agentjobs.rules.impersonation" -}}
+- apiGroups: ['']
+  resources: [users, groups]
+  verbs: [impersonate]
+{{- end }}
 {{- define "agentjobs.rules.triggers" -}}
 - apiGroups: [agentjobs.dev]
   resources: [agentjobs]

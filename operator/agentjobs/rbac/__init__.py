@@ -1,4 +1,4 @@
-"""The RBAC rules of operator, gateway, model proxy and notifier, and the objects to apply.
+"""The RBAC rules of operator, gateway, model proxy, notifier and dashboard, and the objects to apply.
 
 The operator's rules for the kinds that it watches come from their rows in `reconcile.kinds`, all others from the YAML
 files beside this module. The chart, `agentjobs dev` and the tests take them from here. Never talks to a cluster.
@@ -13,7 +13,7 @@ import yaml
 from agentjobs.engine.kinds import Kind
 from agentjobs.reconcile.kinds import KINDS
 
-Part = Literal["operator", "gateway", "proxy", "notifier"]
+Part = Literal["operator", "gateway", "proxy", "notifier", "dashboard"]
 Object = dict[str, Any]
 
 _GROUP: Final = "rbac.authorization.k8s.io"
@@ -40,6 +40,26 @@ def trigger_role() -> Object:
     """Return the Role that the gateway has in a namespace of signed triggers, without the namespace."""
     found: Object = yaml.safe_load(files(__package__).joinpath("triggers.yaml").read_text(encoding="utf-8"))
     return found
+
+
+def impersonation_role() -> Object:
+    """Return the ClusterRole that the dashboard has where people sign in by OpenID Connect or by headers."""
+    found: Object = yaml.safe_load(files(__package__).joinpath("impersonation.yaml").read_text(encoding="utf-8"))
+    return found
+
+
+def impersonation_objects(*, namespace: str) -> list[Object]:
+    """Return the ClusterRole and its binding for the dashboard whose service account is in `namespace`."""
+    role = impersonation_role()
+    name = role["metadata"]["name"]
+    binding = {
+        "apiVersion": f"{_GROUP}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": _GROUP, "kind": "ClusterRole", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": "agentjobs-dashboard", "namespace": namespace}],
+    }
+    return [role, binding]
 
 
 def trigger_objects(*, namespace: str, account: str) -> list[Object]:

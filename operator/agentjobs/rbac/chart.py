@@ -13,7 +13,7 @@ from typing import Any, Final, get_args
 import yaml
 
 from agentjobs.api.generate.crd import publish
-from agentjobs.rbac import Part, roles, trigger_role
+from agentjobs.rbac import Part, impersonation_role, roles, trigger_role
 
 NOTE: Final = "Made from operator/agentjobs/rbac by `python -m agentjobs.rbac.chart`; do not edit."
 # Kubernetes' own kinds without a namespace that our rules may name; the tests ask an API server whether that is all.
@@ -23,12 +23,13 @@ Rule = dict[str, Any]
 
 
 def rendered() -> str:
-    """Return the templates `agentjobs.rules.PART.WHERE`, WHERE being cluster, jobs (where jobs run) or own, and
-    `agentjobs.rules.triggers`."""
+    """Return the templates `agentjobs.rules.PART.WHERE`, WHERE being cluster, jobs (where jobs run) or own,
+    `agentjobs.rules.impersonation` and `agentjobs.rules.triggers`."""
     blocks = [f"{{{{- /* {NOTE} */ -}}}}\n"]
     for part in get_args(Part):
         for where, rules in scoped(part).items():
             blocks.append(_block(f"{part}.{where}", rules))
+    blocks.append(_block("impersonation", impersonation_role()["rules"]))
     return "".join([*blocks, _block("triggers", trigger_role()["rules"])])
 
 

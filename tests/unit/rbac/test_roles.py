@@ -2,9 +2,9 @@
 
 import pytest
 
-from agentjobs.rbac import objects, roles
+from agentjobs.rbac import impersonation_objects, objects, roles
 
-PARTS = ["operator", "gateway", "proxy", "notifier"]
+PARTS = ["operator", "gateway", "proxy", "notifier", "dashboard"]
 
 
 def rules(part):
@@ -44,9 +44,10 @@ def test_the_operator_makes_jobs_and_reads_schedules(resource, verbs):
         ("gateway", {("tokenreviews", "create"), ("subjectaccessreviews", "create")}),
         ("proxy", {("tokenreviews", "create")}),
         ("notifier", set()),
+        ("dashboard", {("tokenreviews", "create"), ("subjectaccessreviews", "create")}),
     ],
 )
-def test_gateway_proxy_and_notifier_change_nothing(part, may):
+def test_gateway_proxy_notifier_and_dashboard_change_nothing(part, may):
     writes = {
         (resource, verb)
         for rule in rules(part)
@@ -71,3 +72,11 @@ def test_objects_bind_every_role_to_one_account():
         ("Role", "here"),
         ("RoleBinding", "here"),
     ]
+
+
+def test_impersonation_is_a_role_of_its_own_for_the_dashboards_account():
+    role, binding = impersonation_objects(namespace="here")
+
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["users", "groups"], "verbs": ["impersonate"]}]
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "agentjobs-dashboard", "namespace": "here"}]
+    assert not any("impersonate" in rule["verbs"] for part in PARTS for rule in rules(part))
