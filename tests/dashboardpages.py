@@ -1,7 +1,7 @@
 """The dashboard's pages over answers of REST that a test gives: no database, no API server, no network.
 
-`Answers` is what REST answers, by path; `Pages` asks for pages as somebody who is signed in; `served` runs them on a
-socket, for a browser.
+`Answers` is what REST answers, by path; `client` asks for pages as somebody who is signed in; `site` is the whole
+dashboard, where one has to sign in; `served` runs them on a socket, for a browser.
 """
 
 import asyncio
@@ -12,10 +12,15 @@ from dataclasses import dataclass, field
 
 import httpx
 import uvicorn
+from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
 from agentjobs.dashboard.app import create_pages
-from agentjobs.dashboard.identity import STATE, Identity
+from agentjobs.dashboard.identity import Identity
+from agentjobs.dashboard.metrics import DashboardMetrics
+from agentjobs.dashboard.sign_in.visitors import Visitors
+from agentjobs.dashboard.sign_in.ways import Ways
+from agentjobs.dashboard.whole import create_site, guarded
 from devcluster.ports import free_port
 
 ADA = Identity(name="ada", way="token", headers={"Authorization": "Bearer ada"}, csrf="csrf-of-ada")
@@ -53,20 +58,34 @@ def refusal(status, reason, message="It is so.", **headers):
     return httpx.Response(status, json={"reason": reason, "message": message}, headers=headers)
 
 
-class _SignedIn:
-    def __init__(self, app, identity):
-        self.app, self.identity = app, identity
-
-    async def __call__(self, scope, receive, send):
-        if scope["type"] == "http" and self.identity is not None:
-            scope.setdefault("state", {})[STATE] = self.identity
-        await self.app(scope, receive, send)
-
-
-def application(answers, identity=ADA):
-    """The pages, with somebody signed in (or nobody)."""
+def application(answers, identity=ADA, ways=None):
+    """The pages as the dashboard guards them, with somebody signed in (or nobody)."""
     rest = httpx.AsyncClient(transport=httpx.MockTransport(answers), base_url="http://rest")
-    return _SignedIn(create_pages(rest), identity)
+    return guarded(create_pages(rest, ways), lambda _request: identity, secure=False)
+
+
+def site(answers, ways=None, *, account=None, hosts=()):
+    """The whole dashboard over these answers: whoever asks signs in first, and REST is beside the pages."""
+    ways = ways or Ways()
+    visitors = Visitors(ways.sessions, ways.proxies, account=account, now=ways.now)
+    metrics = DashboardMetrics(CollectorRegistry())
+    return create_site(_answering(answers), ways=ways, visitors=visitors, metrics=metrics, hosts=hosts)
+
+
+def _answering(answers):
+    async def rest(scope, receive, send):
+        body = b""
+        while (message := await receive())["type"] == "http.request":
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        url = f"http://rest{scope['path']}?{scope['query_string'].decode()}"
+        answer = answers(httpx.Request(scope["method"], url, headers=scope["headers"], content=body))
+        head = [(name.lower(), value) for name, value in answer.headers.raw]
+        await send({"type": "http.response.start", "status": answer.status_code, "headers": head})
+        await send({"type": "http.response.body", "body": answer.content})
+
+    return rest
 
 
 def client(answers, identity=ADA) -> httpx.AsyncClient:

@@ -35,6 +35,7 @@ LISTED = (
         "client",
         "dashboard",
         "dashboard/pages",
+        "dashboard/sign_in",
         "dashboard/views",
         "dev",
         "engine",

@@ -74,7 +74,15 @@ class _Root(Verbs):
         "Templates and schedules": ("template", "schedule"),
         "Queues": ("queue",),
         "Development on this machine": ("dev", "demo", "conformance"),
-        "Servers and installations": ("operator", "gateway", "proxy", "notifier", "migrate", "release-pods"),
+        "Servers and installations": (
+            "operator",
+            "gateway",
+            "dashboard",
+            "proxy",
+            "notifier",
+            "migrate",
+            "release-pods",
+        ),
         "Other": ("help", "version"),
     }
 

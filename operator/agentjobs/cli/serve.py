@@ -1,4 +1,4 @@
-"""Verbs that run something: dev, demo, operator, gateway, proxy, notifier, migrate, release-pods.
+"""Verbs that run something: dev, demo, operator, gateway, dashboard, proxy, notifier, migrate, release-pods.
 
 Each imports what it runs when it runs, and says which extra brings it when it is not installed.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add this module's verbs."""
-    for verb in (dev, demo, operator, gateway, proxy, notifier, migrate, release_pods):
+    for verb in (dev, demo, operator, gateway, dashboard, proxy, notifier, migrate, release_pods):
         app.command(verb.__name__.replace("_", "-"))(verb)
 
 
@@ -126,6 +126,24 @@ def gateway(
         _gateway_and_proxy(settings, models_port)
     else:
         serve.run(settings)
+
+
+def dashboard() -> None:
+    """Run the dashboard.
+
+    Pages for people, and the routes of the gateway that people ask. Its settings are environment variables that begin
+    with AGENTJOBS_.
+
+    Examples:
+        AGENTJOBS_DATABASE_URL=postgresql://… agentjobs dashboard
+    """
+    with _extra("dashboard"):
+        from agentjobs import logs
+        from agentjobs.dashboard import serve
+        from agentjobs.dashboard.settings import dashboard_settings
+    settings = dashboard_settings()
+    logs.configure(settings.log_level, settings.log_format)
+    serve.run(settings)
 
 
 def proxy() -> None:

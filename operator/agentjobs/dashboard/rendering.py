@@ -3,6 +3,8 @@
 Everything is escaped by Jinja2. Marks that turn the writing direction, and control characters, are shown as such.
 """
 
+import functools
+import hashlib
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -78,6 +80,13 @@ def link(*parts: object, **query: object) -> str:
     return f"{path}?{told}" if told else path
 
 
+@functools.cache
+def asset(name: str) -> str:
+    """Return the address of a static file, which changes with its content: browsers keep it for ever."""
+    digest = hashlib.sha256((FOLDER / "static" / name).read_bytes()).hexdigest()
+    return f"/static/{name}?{digest[:12]}"
+
+
 def environment() -> Environment:
     """Return the templates."""
     made = Environment(
@@ -96,7 +105,7 @@ def environment() -> Environment:
         "dollars": dollars,
         "number": number,
     }
-    made.globals |= {"link": link, "version": agentjobs.__version__}
+    made.globals |= {"link": link, "asset": asset, "version": agentjobs.__version__}
     return made
 
 

@@ -241,7 +241,7 @@ class Rest:
 
     async def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
         try:
-            answer = await self._http.request(method, path, headers=dict(self._identity.headers), **more)
+            answer = await self._http.request(method, path, headers=httpx.Headers(self._identity.headers), **more)
         except httpx.HTTPError as error:
             raise Problem(503, "Unavailable", "AgentJobs cannot be reached now.") from error
         if answer.is_success:

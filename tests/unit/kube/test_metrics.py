@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from agentjobs.api_resource import Resource
 from agentjobs.contract import Verdict
+from agentjobs.dashboard.metrics import DashboardMetrics
 from agentjobs.errors import Conflict, Unavailable
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.history.statements import load
@@ -58,6 +60,7 @@ def registered(registry):
         ("gateway", GatewayMetrics),
         ("model proxy", ProxyMetrics),
         ("notifier", NotifierMetrics),
+        ("dashboard", lambda: DashboardMetrics(CollectorRegistry())),
     ],
 )
 def test_the_page_lists_every_metric_with_type_and_labels(process, made):

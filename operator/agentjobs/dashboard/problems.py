@@ -1,0 +1,90 @@
+"""What people see when something is wrong: the page of a problem, and the way to sign in for who has not."""
+
+import logging
+from typing import Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
+from starlette.exceptions import HTTPException
+
+from agentjobs.dashboard.identity import SignInNeeded
+from agentjobs.dashboard.rendering import Pages, link
+from agentjobs.dashboard.sign_in.routes import hop
+from agentjobs.dashboard.sign_in.ways import Ways
+from agentjobs.problem import Problem
+
+logger = logging.getLogger(__name__)
+
+PASSING: Final = frozenset({429, 502, 503})
+"""Statuses of what may be over soon: the page asks again by itself."""
+AGAIN_SECONDS: Final = 5
+_REASONS: Final = {404: "NotFound", 405: "MethodNotAllowed"}
+
+
+def add_answers(app: FastAPI) -> None:
+    """Give every refusal its page, whatever raised it."""
+
+    @app.exception_handler(SignInNeeded)
+    async def sign_in(request: Request, _: SignInNeeded) -> Response:
+        return _to_sign_in(request)
+
+    @app.exception_handler(Problem)
+    async def refused(request: Request, problem: Problem) -> Response:
+        if problem.status != 401:
+            return problem_page(request, problem)
+        answer = _to_sign_in(request)
+        ways: Ways = request.app.state.ways
+        ways.sessions.end(request, answer)  # its token counts no more
+        return answer
+
+    @app.exception_handler(HTTPException)
+    async def unrouted(request: Request, error: HTTPException) -> Response:
+        said = "There is no such page." if error.status_code == 404 else str(error.detail)
+        reason = _REASONS.get(error.status_code, "BadRequest")
+        return problem_page(request, Problem(error.status_code, reason, said, headers=error.headers))
+
+    @app.exception_handler(RequestValidationError)
+    async def misasked(request: Request, error: RequestValidationError) -> Response:
+        said = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors())
+        return problem_page(request, Problem(400, "BadRequest", said[:1000]))
+
+    @app.exception_handler(Exception)
+    async def crashed(request: Request, _: Exception) -> Response:
+        # Starlette answers so and raises the error again; who watches requests logs it.
+        return problem_page(request, Problem(500, "InternalError", "The dashboard failed; its log has the reason."))
+
+
+def problem_page(request: Request, problem: Problem) -> Response:
+    """Return the page that says what is wrong. Where it may pass, a browser asks again by itself."""
+    pages: Pages = request.app.state.pages
+    again = problem.status in PASSING and request.method == "GET"
+    answer = pages.render(request, "problem.html", status=problem.status, problem=problem, again=again)
+    answer.headers.update(problem.headers)
+    if again:
+        answer.headers["Refresh"] = str(_seconds(problem))
+    return answer
+
+
+def _seconds(problem: Problem) -> int:
+    told = {name.lower(): value for name, value in problem.headers.items()}.get("retry-after", "")
+    return max(AGAIN_SECONDS, min(int(told), 600)) if told.isdecimal() else AGAIN_SECONDS
+
+
+def _to_sign_in(request: Request) -> Response:
+    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    if request.headers.get("hx-request"):
+        # Of a page that is open: htmx would put the page of signing in into it.
+        shown = request.headers.get("hx-current-url", "")
+        here = wanted if not shown else "/" + shown.partition("://")[2].partition("/")[2].partition("#")[0]
+        return Response(status_code=401, headers={"HX-Redirect": _sign_in(here)})
+    if request.method != "GET":
+        return RedirectResponse(_sign_in("/"), 303)
+    if request.headers.get("sec-fetch-site") == "cross-site":
+        # A link on another site: the browser kept our cookies back, and sends them when we ask ourselves.
+        return hop(request, wanted)
+    return RedirectResponse(_sign_in(wanted), 303)
+
+
+def _sign_in(wanted: str) -> str:
+    return link("sign-in", to=wanted if wanted != "/" else None)

@@ -1,0 +1,91 @@
+"""Seals small values so that browsers can keep them: encrypted and authenticated (AES-256-GCM) under the installation's
+keys. Whoever lacks the keys can neither read nor make one, nor use one for another purpose.
+"""
+
+import hmac
+import logging
+import secrets
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from agentjobs.errors import Invalid
+
+logger = logging.getLogger(__name__)
+
+MIN_KEY_CHARS: Final = 32
+MAX_KEYS: Final = 10
+_NONCE_BYTES: Final = 12
+
+
+class Seal:
+    """Seals with the first key, opens with any.
+
+    Args:
+        file: of keys, one a line, read again when it changes; None makes a key that nobody else has.
+
+    Raises:
+        errors.Invalid: the file cannot be read, or has no key that could be one.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._modified = 0
+        self._keys: Sequence[bytes] = ()
+        if file is None:
+            self._keys = [_derived(secrets.token_hex(MIN_KEY_CHARS))]
+        else:
+            self._modified = file.stat().st_mtime_ns if file.exists() else 0
+            self._keys = _read(file)
+
+    def seal(self, purpose: str, content: bytes) -> bytes:
+        """Return the content, sealed. Opens for the same purpose alone."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return nonce + AESGCM(self._current()[0]).encrypt(nonce, content, purpose.encode())
+
+    def open(self, purpose: str, sealed: bytes) -> bytes | None:
+        """Return what was sealed; None where it was not, or not with a key of ours, or for something else."""
+        for key in self._current():
+            try:
+                return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], purpose.encode())
+            except (InvalidTag, ValueError):
+                continue
+        return None
+
+    def digest(self, purpose: str, text: str) -> bytes:
+        """Return 16 bytes that follow from the text, which nobody without the first key can tell."""
+        return hmac.digest(self._current()[0], f"{purpose}\0{text}".encode(), sha256)[:16]
+
+    def _current(self) -> Sequence[bytes]:
+        if self._file is not None:
+            try:
+                modified = self._file.stat().st_mtime_ns
+                if modified != self._modified:
+                    self._keys, self._modified = _read(self._file), modified
+                    logger.info("session-keys.read", extra={"keys": len(self._keys)})
+            except (OSError, Invalid) as error:
+                # What is known goes on: half a file must not end everybody's session.
+                logger.error("session-keys.unusable", extra={"error": str(error)})
+        return self._keys
+
+
+def _read(file: Path) -> list[bytes]:
+    try:
+        lines = [line.strip() for line in file.read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"keys of sessions: {file} cannot be read: {error}") from error
+    found = [line for line in lines if line]
+    if not found or len(found) > MAX_KEYS or min(map(len, found)) < MIN_KEY_CHARS:
+        expected = f"expected 1 to {MAX_KEYS} lines of at least {MIN_KEY_CHARS} characters"
+        raise Invalid(f"keys of sessions: {file}: {expected}, as `openssl rand -hex 32` makes them")
+    return [_derived(line) for line in found]
+
+
+def _derived(key: str) -> bytes:
+    return HKDF(hashes.SHA256(), length=32, salt=None, info=b"agentjobs dashboard").derive(key.encode())

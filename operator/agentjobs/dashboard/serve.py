@@ -1,0 +1,99 @@
+"""The dashboard's process: REST for people and the pages, with connections of its own; no routes of runners.
+
+Called by `agentjobs dashboard` (run); tests use `serving`. Only wrong settings end it at the start. It waits for a
+database or an API server that is away, and /readyz says so.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from agentjobs import errors
+from agentjobs.dashboard.metrics import DashboardMetrics
+from agentjobs.dashboard.sealing import Seal
+from agentjobs.dashboard.security import allowed_names
+from agentjobs.dashboard.sessions import Sessions
+from agentjobs.dashboard.settings import DashboardSettings
+from agentjobs.dashboard.sign_in.account import Account
+from agentjobs.dashboard.sign_in.attempts import Attempts
+from agentjobs.dashboard.sign_in.links import Links
+from agentjobs.dashboard.sign_in.proxies import Proxies
+from agentjobs.dashboard.sign_in.visitors import Visitors
+from agentjobs.dashboard.sign_in.ways import Ways
+from agentjobs.dashboard.whole import create_site
+from agentjobs.engine.background import Background
+from agentjobs.gateway.app import Audience, create_app
+from agentjobs.gateway.hosting import connected, listening
+from agentjobs.gateway.metrics import GatewayMetrics
+from agentjobs.listening import until_signalled
+
+logger = logging.getLogger(__name__)
+
+# A page asks some five questions at once, and READS_AT_ONCE of REST bounds who has a connection.
+DATABASE_CONNECTIONS: Final = 8
+_PEOPLE: Final[Audience] = "people"
+
+
+def run(settings: DashboardSettings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is under way and return.
+
+    Raises:
+        errors.Invalid: the settings cannot work.
+        errors.AgentJobsError: a part that the dashboard cannot be without has died.
+    """
+    asyncio.run(until_signalled(lambda on_death: serving(settings, on_death=on_death)))
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    settings: DashboardSettings, *, on_death: Callable[[errors.AgentJobsError], None] = lambda _error: None
+) -> AsyncIterator[str]:
+    """Serve for the length of a `with` block; gives the URL, with the real port when the settings said 0.
+
+    Args:
+        on_death: is told when a part that runs in the background dies; it is logged in any case.
+    """
+    metrics = GatewayMetrics()
+    ours = DashboardMetrics(metrics.registry)
+    ways = _ways(settings, ours)
+    impersonates = settings.user_header is not None
+    account = Account(settings.account_token_file) if impersonates else None
+    visitors = Visitors(ways.sessions, ways.proxies, account=account, now=ways.now)
+    async with (
+        connected(settings, name="dashboard", pool_size=DATABASE_CONNECTIONS, metrics=metrics) as backing,
+        Background(on_death) as background,
+    ):
+        rest = create_app(
+            backing.history,
+            backing.kube,
+            metrics=metrics,
+            check_history=backing.database.check_schema,
+            callers=backing.callers,
+            audience=[_PEOPLE],
+        )
+        hosts = allowed_names(settings.public_url, settings.allowed_hosts)
+        site = create_site(rest, ways=ways, visitors=visitors, metrics=ours, hosts=hosts)
+        # Behind a proxy all have one address.
+        async with listening(site, settings, port=settings.port, background=background, per_address=None) as url:
+            logger.info("dashboard.listening", extra={"url": url})
+            yield url
+        logger.info("dashboard.stopped")
+
+
+def _ways(settings: DashboardSettings, metrics: DashboardMetrics) -> Ways:
+    secure = settings.public_url.startswith("https:") if settings.public_url else settings.tls_cert is not None
+    return Ways(
+        sessions=Sessions(Seal(settings.session_keys_file), length=settings.session_length, secure=secure),
+        proxies=Proxies(
+            settings.trusted_proxies, user_header=settings.user_header, groups_header=settings.groups_header
+        ),
+        token=settings.token_sign_in,
+        links=Links(settings.links_folder) if settings.links_folder else None,
+        attempts=Attempts(time.monotonic),
+        now=lambda: datetime.now(UTC),
+        on_attempt=metrics.attempt,
+    )

@@ -1,0 +1,129 @@
+"""Sessions: who has signed in, kept in sealed cookies of their browser, and nowhere else.
+
+A long token takes several cookies. Whatever cannot be opened, is not whole or is over counts as nobody: its browser
+gets the page of signing in, never an error.
+"""
+
+import base64
+import binascii
+import secrets
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+from fastapi import Request, Response
+
+from agentjobs.dashboard.identity import Way
+from agentjobs.dashboard.sealing import Seal
+from agentjobs.problem import Problem
+
+MAX_COOKIE_BYTES: Final = 12 * 1024
+"""Of all cookies of a session. Browsers send them with each request, and servers bound its head."""
+# Browsers take 4096 bytes for name, value and attributes.
+_PART_BYTES: Final = 3500
+_PARTS: Final = -(-MAX_COOKIE_BYTES // _PART_BYTES)
+_PURPOSE: Final = "session"
+
+
+class Session(msgspec.Struct, frozen=True):
+    """What a browser keeps."""
+
+    name: str
+    way: Way
+    until: datetime
+    token: str | None = None
+    """With which REST is asked; None where the person is impersonated."""
+    groups: tuple[str, ...] = ()
+    """Of who is impersonated."""
+    secret: str = msgspec.field(default_factory=lambda: secrets.token_hex(16))
+    """From which the token of their forms is made."""
+
+    def __repr__(self) -> str:
+        return f"Session(name={self.name!r}, way={self.way!r}, until={self.until!r})"
+
+
+class Sessions:
+    """Puts sessions into cookies and takes them out.
+
+    Args:
+        length: after which everybody has to sign in again.
+        secure: whether browsers reach us by TLS.
+    """
+
+    def __init__(self, seal: Seal, *, length: timedelta, secure: bool) -> None:
+        self.seal = seal
+        self.length = length
+        self.secure = secure
+
+    def of(self, request: Request, now: datetime) -> Session | None:
+        """Return whose browser asks; None for nobody, or nobody any more."""
+        opened = self.seal.open(_PURPOSE, _joined(request, self.cookie_name(request)))
+        if opened is None:
+            return None
+        try:
+            session = msgspec.json.decode(opened, type=Session)
+        except msgspec.DecodeError:  # of another version
+            return None
+        return session if session.until > now else None
+
+    def begin(self, request: Request, response: Response, session: Session, *, now: datetime) -> None:
+        """Let the browser keep a session, in place of any that it has.
+
+        Raises:
+            Problem: 413, it is too large for cookies.
+        """
+        value = base64.urlsafe_b64encode(self.seal.seal(_PURPOSE, msgspec.json.encode(session))).decode()
+        if len(value) > MAX_COOKIE_BYTES:
+            said = f"takes {len(value)} bytes, and browsers keep {MAX_COOKIE_BYTES} for us"
+            raise Problem(
+                413, "SessionTooLarge", f"This session {said}: sign in with a shorter token, or one with fewer groups."
+            )
+        parts = [value[begin : begin + _PART_BYTES] for begin in range(0, len(value), _PART_BYTES)]
+        name = self.cookie_name(request)
+        for number, part in enumerate(parts):
+            self.set_cookie(response, f"{name}-{number}", part, lasting=session.until - now)
+        self._forget(request, response, range(len(parts), _PARTS))
+
+    def end(self, request: Request, response: Response) -> None:
+        """Let the browser forget its session."""
+        self._forget(request, response, range(_PARTS))
+
+    def set_cookie(
+        self, response: Response, name: str, value: str, *, lasting: timedelta, same_site: str = "strict"
+    ) -> None:
+        """Set a cookie that no script reads and no other host gets."""
+        response.set_cookie(
+            name,
+            value,
+            max_age=max(0, int(lasting.total_seconds())),
+            path="/",
+            secure=self.secure,
+            httponly=True,
+            samesite="lax" if same_site == "lax" else "strict",
+        )
+
+    def cookie_name(self, request: Request, what: str = "session") -> str:
+        """Return the name of cookies, without the number. Browsers do not tell the ports of a host apart: names do."""
+        if self.secure:
+            return f"__Host-agentjobs-{what}"
+        port = request.headers.get("host", "").rpartition(":")[2]
+        return f"agentjobs-{port if port.isdecimal() and port.isascii() else 80}-{what}"
+
+    def _forget(self, request: Request, response: Response, numbers: range) -> None:
+        name = self.cookie_name(request)
+        for number in numbers:
+            if f"{name}-{number}" in request.cookies:
+                self.set_cookie(response, f"{name}-{number}", "", lasting=timedelta(0))
+
+
+def _joined(request: Request, name: str) -> bytes:
+    parts = []
+    for number in range(_PARTS):
+        part = request.cookies.get(f"{name}-{number}")
+        if part is None:
+            break
+        parts.append(part)
+    try:
+        return base64.b64decode("".join(parts).encode(), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return b""

@@ -1,0 +1,138 @@
+"""The dashboard's whole application: REST for people at `/v1`, health and metrics, and everything else the pages.
+
+A page is made of what REST answers in the same process. REST takes the headers of its callers; a session in cookies
+counts there for reading alone, for what a page's scripts ask of `/v1`.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Collection
+from typing import Final
+
+import httpx
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agentjobs.dashboard.app import create_pages
+from agentjobs.dashboard.metrics import DashboardMetrics
+from agentjobs.dashboard.problems import problem_page
+from agentjobs.dashboard.security import SAFE, Guard, Recognise, is_from_here, is_served_host
+from agentjobs.dashboard.sign_in.visitors import Visitors
+from agentjobs.dashboard.sign_in.ways import Ways
+from agentjobs.gateway.traffic import stack_of
+from agentjobs.problem import Problem
+
+logger = logging.getLogger(__name__)
+
+REST: Final = "/v1/"
+HEALTH: Final = frozenset({"/healthz", "/readyz"})
+METRICS: Final = "/metrics"
+_OTHERS: Final = frozenset({"/v1", "/openapi.json", METRICS})
+_OUR_WAY: Final = "http://rest"
+# Smaller pages gain nothing.
+_COMPRESSED_BYTES: Final = 1024
+# What says who asks: where a session does, nothing else may.
+_WHO: Final = (b"authorization", b"cookie", b"impersonate-")
+_REFUSED_HOST: Final = "This host is not served here; see AGENTJOBS_PUBLIC_URL and AGENTJOBS_ALLOWED_HOSTS.\n"
+
+
+def create_site(
+    rest: ASGIApp, *, ways: Ways, visitors: Visitors, metrics: DashboardMetrics, hosts: Collection[str] = ()
+) -> ASGIApp:
+    """Return the application.
+
+    Args:
+        rest: REST with the routes of people, health and metrics.
+        hosts: names under which we answer, beside health checks, which go by address; none means any.
+    """
+    http = httpx.AsyncClient(transport=httpx.ASGITransport(rest), base_url=_OUR_WAY, timeout=None)  # noqa: S113  REST ends its own requests
+    pages = guarded(create_pages(http, ways), visitors.of, secure=ways.sessions.secure)
+    # Compressed pages tell nothing of the token of forms, which is another each time (csrf.py).
+    compressed = GZipMiddleware(pages, minimum_size=_COMPRESSED_BYTES, compresslevel=5)
+    return _Site(rest, _Watched(compressed, metrics), visitors, hosts)
+
+
+def guarded(pages: FastAPI, recognise: Recognise, *, secure: bool) -> ASGIApp:
+    """Return the pages behind their guard.
+
+    Args:
+        recognise: tells who asks.
+        secure: whether browsers reach us by TLS.
+    """
+
+    def refused(request: Request, problem: Problem) -> Response:
+        request.scope["app"] = pages
+        return problem_page(request, problem)
+
+    return Guard(pages, recognise=recognise, refuse=refused, secure=secure)
+
+
+class _Site:
+    """Gives each request to who answers it."""
+
+    def __init__(self, rest: ASGIApp, pages: ASGIApp, visitors: Visitors, hosts: Collection[str]) -> None:
+        self._rest = rest
+        self._pages = pages
+        self._visitors = visitors
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] != "http":
+            await self._pages(scope, receive, send)
+            return
+        request, path = Request(scope), scope["path"]
+        if path in HEALTH:
+            await self._rest(scope, receive, send)
+        elif not is_served_host(request.headers.get("host", ""), self._hosts) and path != METRICS:
+            await PlainTextResponse(_REFUSED_HOST, 421)(scope, receive, send)
+        elif path.startswith(REST) or path in _OTHERS:
+            await self._rest(self._as_person(request), receive, send)
+        else:
+            await self._pages(scope, receive, send)
+
+    def _as_person(self, request: Request) -> Scope:
+        """Return a request to REST with the headers of who is signed in, where it only reads and names nobody."""
+        if request.method not in SAFE or "authorization" in request.headers or not is_from_here(request.headers):
+            return dict(request.scope)
+        person = self._visitors.of(request)
+        if person is None:
+            return dict(request.scope)
+        kept = [(name, value) for name, value in request.scope["headers"] if not name.lower().startswith(_WHO)]
+        own = httpx.Headers(person.headers, encoding="utf-8").raw
+        return {**request.scope, "headers": [*kept, *((name.lower(), value) for name, value in own)]}
+
+
+class _Watched:
+    """The pages, measured and logged: route, status and time, never a query, a header or a form."""
+
+    def __init__(self, pages: ASGIApp, metrics: DashboardMetrics, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pages = pages
+        self._metrics = metrics
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] != "http":
+            await self._pages(scope, receive, send)
+            return
+        began, status = self._clock(), 0
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._pages(scope, receive, noted)
+        except Exception as error:  # the outermost line of a request; its page has gone out
+            logger.error("page.crashed", extra={"error": type(error).__name__, "stack": stack_of(error)})
+        finally:
+            route = getattr(scope.get("route"), "path", "unmatched")
+            seconds = self._clock() - began
+            self._metrics.page(scope["method"], route, status, seconds)
+            fields = {"method": scope["method"], "route": route, "status": status}
+            logger.debug("page.served", extra=fields | {"milliseconds": round(seconds * 1000, 1)})

@@ -1,0 +1,151 @@
+"""What protects every page, through the whole dashboard."""
+
+import httpx
+import pytest
+from tests.dashboardpages import ADA, Answers, application, client, site
+
+from agentjobs.dashboard import csrf
+from agentjobs.dashboard.security import CONTENT_POLICY
+from agentjobs.problem import Problem
+
+ORIGIN = "http://pages"
+
+
+@pytest.fixture
+async def whole():
+    transport = httpx.ASGITransport(site(Answers(), hosts={"pages"}))
+    async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as http:
+        yield http
+
+
+@pytest.mark.parametrize("path", ["/reasons/Failed", "/nothing", "/sign-in", "/static/style.css"])
+async def test_every_answer_has_the_headers_that_protect_it(pages, path):
+    headers = (await pages.get(path)).headers
+
+    assert headers["content-security-policy"] == CONTENT_POLICY
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == headers["cross-origin-opener-policy"] == "same-origin"
+    assert "strict-transport-security" not in headers
+
+
+async def test_over_tls_browsers_are_told_to_stay_there():
+    app = application(Answers())
+    app.secure = True
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://pages") as http:
+        assert "max-age=" in (await http.get("/sign-in")).headers["strict-transport-security"]
+
+
+def test_no_script_of_a_pages_own_text_and_nothing_from_elsewhere():
+    assert "unsafe" not in CONTENT_POLICY
+    assert "http" not in CONTENT_POLICY
+    assert CONTENT_POLICY.startswith("default-src 'none'")
+
+
+@pytest.mark.parametrize(
+    ("path", "caching"),
+    [
+        ("/reasons", "no-store"),
+        ("/static/style.css", "no-cache"),
+        ("/static/nothing.css?1", "no-store"),
+        ("/static/style.css?1", "public, max-age=31536000, immutable"),
+        ("/static/vendor/htmx-2.0.11.min.js", "public, max-age=31536000, immutable"),
+    ],
+)
+async def test_pages_are_kept_by_nobody_and_files_for_ever(pages, path, caching):
+    assert (await pages.get(path)).headers["cache-control"] == caching
+
+
+async def test_a_page_names_its_files_by_what_is_in_them(pages):
+    page = await pages.get("/reasons")
+
+    assert "/static/style.css?" in page.text
+    assert "/static/live.js?" in page.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"Origin": "http://evil.example"}, id="another-origin"),
+        pytest.param({"Origin": "null"}, id="no-origin"),
+        pytest.param({"Sec-Fetch-Site": "cross-site"}, id="cross-site"),
+        pytest.param({"Sec-Fetch-Site": "same-site", "Origin": "http://other.pages"}, id="a-neighbour"),
+    ],
+)
+async def test_a_form_of_another_site_is_refused_though_it_has_the_token(pages, headers):
+    answer = await pages.post("/sign-out", data={"csrf": ADA.csrf}, headers=headers)
+
+    assert (answer.status_code, "not sent by a page of this dashboard" in answer.text) == (403, True)
+
+
+@pytest.mark.parametrize("sent", [{}, {"csrf": ""}, {"csrf": "guessed"}, {"csrf": csrf.masked(b"x" * 16)}])
+async def test_a_form_without_the_sessions_token_is_refused(pages, sent):
+    answer = await pages.post("/sign-out", data=sent, headers={"Origin": ORIGIN})
+
+    assert (answer.status_code, "another session" in answer.text) == (403, True)
+
+
+async def test_a_script_may_send_the_token_in_a_header(pages):
+    answer = await pages.post("/sign-out", headers={"X-CSRF-Token": ADA.csrf, "Sec-Fetch-Site": "same-origin"})
+
+    assert answer.status_code == 303
+
+
+async def test_the_token_looks_different_each_time_and_is_the_same():
+    first, second = csrf.masked(b"0123456789abcdef"), csrf.masked(b"0123456789abcdef")
+
+    assert first != second
+    assert csrf.is_same(first, second)
+    assert not csrf.is_same(first, csrf.masked(b"0123456789abcdeg"))
+
+
+async def test_a_form_of_more_than_its_bounds_is_refused_before_it_is_kept(pages):
+    answer = await pages.post("/sign-out", content=b"x" * 300_000, headers={"Origin": ORIGIN})
+
+    assert (answer.status_code, "larger than" in answer.text) == (413, True)
+
+
+@pytest.mark.parametrize(("host", "status"), [("pages", 200), ("pages:99", 200), ("PAGES", 200), ("rebound.evil", 421)])
+async def test_only_names_of_ours_are_answered(whole, host, status):
+    assert (await whole.get("/sign-in", headers={"Host": host})).status_code == status
+    assert (await whole.get("/v1/me", headers={"Host": host})).status_code == (404 if status == 200 else 421)
+
+
+async def test_health_is_answered_under_any_name(whole):
+    answers = await whole.get("/healthz", headers={"Host": "10.1.2.3:8445"})
+
+    assert answers.status_code == 404  # of this test's REST, which the request reached
+
+
+async def test_pages_are_compressed(whole):
+    page = await whole.get("/sign-in", headers={"Host": "pages", "Accept-Encoding": "gzip"})
+
+    assert page.headers["content-encoding"] == "gzip"
+
+
+async def test_a_page_that_crashes_says_so_and_not_why(monkeypatch):
+    async with client(Answers()) as http:
+        monkeypatch.setattr("agentjobs.dashboard.pages.reasons.MEANINGS", None)
+        http._transport.raise_app_exceptions = False
+        page = await http.get("/reasons/Failed")
+
+    assert (page.status_code, "its log has the reason" in page.text) == (500, True)
+    assert "TypeError" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "again"),
+    [(503, {}, "5"), (429, {"Retry-After": "17"}, "17"), (502, {}, "5"), (404, {}, None), (403, {}, None)],
+)
+async def test_what_may_pass_is_asked_for_again_without_javascript(status, headers, again):
+    app = application(Answers())
+
+    @app.pages.get("/failing")
+    async def failing():
+        raise Problem(status, "Reason", "It is so.", headers=headers)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as http:
+        page = await http.get("/failing")
+
+    assert (page.status_code, page.headers.get("refresh")) == (status, again)
+    assert ("tries again by itself" in page.text) == (again is not None)

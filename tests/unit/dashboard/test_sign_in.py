@@ -1,0 +1,235 @@
+"""Signing in by a token and by a link, and out again, through the whole dashboard over answers of a test."""
+
+import base64
+import json
+import re
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from tests.dashboardpages import Answers, refusal, site
+
+from agentjobs.dashboard.sign_in.attempts import Attempts
+from agentjobs.dashboard.sign_in.links import Links
+from agentjobs.dashboard.sign_in.returning import own_path
+from agentjobs.dashboard.sign_in.ways import Ways
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+ORIGIN = "http://pages"
+
+
+class Clock:
+    def __init__(self):
+        self.at = NOW
+
+    def __call__(self):
+        return self.at
+
+    def seconds(self):
+        return self.at.timestamp()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def ways(clock, tmp_path):
+    return Ways(links=Links(tmp_path / "links"), now=clock, attempts=Attempts(clock.seconds))
+
+
+@pytest.fixture
+def answers():
+    found = Answers()
+    found["/v1/me"] = lambda asked: (
+        refusal(401, "Unauthorized")
+        if asked.headers["authorization"] != "Bearer good"
+        else httpx.Response(200, json={"name": "ada", "groups": []})
+    )
+    return found
+
+
+@pytest.fixture
+async def browser(answers, ways):
+    transport = httpx.ASGITransport(site(answers, ways), client=("192.0.2.7", 1))
+    async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as http:
+        yield http
+
+
+def csrf_of(page):
+    return re.search(r'name="csrf" value="([^"]+)"', page.text)[1]
+
+
+async def signed_in(browser, token="good", to="/reasons/Failed"):
+    return await browser.post("/sign-in/token", data={"token": token, "to": to}, headers={"Origin": ORIGIN})
+
+
+async def test_a_token_that_the_api_server_knows_signs_in_and_leads_to_the_page_asked_for(browser):
+    answer = await signed_in(browser)
+
+    page = await browser.get(answer.headers["location"])
+    assert (answer.status_code, answer.headers["location"]) == (303, "/reasons/Failed")
+    assert (page.status_code, "ada" in page.text) == (200, True)
+
+
+async def test_a_token_that_it_does_not_know_is_refused_where_it_was_typed(browser, caplog):
+    answer = await signed_in(browser, token="wrong-and-secret")
+
+    assert answer.status_code == 401
+    assert "does not accept this token" in answer.text
+    assert "wrong-and-secret" not in answer.text + caplog.text
+
+
+@pytest.mark.parametrize("token", ["", "two words", "ü", "x" * 20_000], ids=["none", "spaces", "no-ascii", "long"])
+async def test_what_cannot_be_a_token_is_refused_like_a_wrong_one(browser, token):
+    assert (await signed_in(browser, token=token)).status_code == 401
+
+
+async def test_while_the_api_server_is_away_signing_in_says_so(browser, answers):
+    answers["/v1/me"] = refusal(503, "Unavailable", "The API server does not answer.")
+
+    answer = await signed_in(browser)
+
+    assert (answer.status_code, "does not answer" in answer.text) == (503, True)
+
+
+async def test_attempts_are_logged_with_way_address_and_user(browser, caplog):
+    caplog.set_level("INFO", "agentjobs.dashboard")
+
+    await signed_in(browser)
+    await signed_in(browser, token="wrong")
+
+    ok, refused = [one for one in caplog.records if one.message.startswith("signin.")]
+    assert (ok.message, ok.user, ok.way, ok.address) == ("signin.ok", "ada", "token", "192.0.2.7")
+    assert (refused.message, refused.reason, refused.address) == ("signin.refused", "Unauthorized", "192.0.2.7")
+
+
+async def test_the_eleventh_wrong_token_within_a_minute_waits(browser, clock):
+    for _ in range(10):
+        await signed_in(browser, token="wrong")
+
+    answer = await signed_in(browser)
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "60")
+    clock.at += timedelta(seconds=60)
+    assert (await signed_in(browser)).status_code == 303
+
+
+async def test_tokens_that_are_right_use_up_no_attempts(browser):
+    answers = [(await signed_in(browser)).status_code for _ in range(12)]
+
+    assert answers == [303] * 12
+
+
+async def test_a_session_ends_with_its_token(browser, answers, clock):
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": (NOW + timedelta(minutes=5)).timestamp()}).encode()).decode()
+    answers["/v1/me"] = {"name": "ada", "groups": []}
+    await signed_in(browser, token=f"e30.{claims}.c2ln")
+
+    before = await browser.get("/reasons/Failed")
+    clock.at += timedelta(minutes=5)
+    after = await browser.get("/reasons/Failed")
+
+    assert (before.status_code, after.status_code) == (200, 303)
+    assert after.headers["location"] == "/sign-in?to=%2Freasons%2FFailed"
+
+
+async def test_a_session_ends_after_eight_hours(browser, clock):
+    await signed_in(browser)
+    clock.at += timedelta(hours=8)
+
+    assert (await browser.get("/reasons/Failed")).status_code == 303
+
+
+async def test_signing_out_takes_the_session_away(browser):
+    await signed_in(browser)
+    token = csrf_of(await browser.get("/reasons/Failed"))
+
+    answer = await browser.post("/sign-out", data={"csrf": token}, headers={"Origin": ORIGIN})
+
+    assert answer.headers["location"] == "/sign-in?done=signed-out"
+    assert (await browser.get("/reasons/Failed")).status_code == 303
+
+
+async def test_a_link_signs_in_once(browser, ways):
+    secret = ways.links.make("administrator", "good", NOW)
+
+    first = await browser.get(f"/sign-in/link/{secret}")
+    page = await browser.get("/reasons/Failed")
+    again = await browser.get(f"/sign-in/link/{secret}")
+
+    assert (first.status_code, 'content="0;url=/"' in first.text) == (200, True)
+    assert "administrator" in page.text
+    assert (again.status_code, "has been used" in again.text) == (403, True)
+
+
+async def test_a_link_is_worth_nothing_after_ten_minutes(browser, ways, clock):
+    secret = ways.links.make("administrator", "good", NOW)
+    clock.at += timedelta(minutes=10)
+
+    assert (await browser.get(f"/sign-in/link/{secret}")).status_code == 403
+
+
+async def test_a_link_that_is_only_prefetched_stays(browser, ways):
+    secret = ways.links.make("administrator", "good", NOW)
+
+    await browser.get(f"/sign-in/link/{secret}", headers={"Sec-Purpose": "prefetch"})
+
+    assert (await browser.get(f"/sign-in/link/{secret}")).status_code == 200
+
+
+def test_a_link_lies_where_only_its_user_can_read_it(tmp_path):
+    Links(tmp_path / "links").make("administrator", "token", NOW)
+
+    (file,) = (tmp_path / "links").iterdir()
+    assert ((tmp_path / "links").stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
+
+
+@pytest.mark.parametrize("secret", ["..%2F..%2Fkeys", "x" * 5000, "%00"])
+async def test_no_secret_names_another_file(browser, secret):
+    assert (await browser.get(f"/sign-in/link/{secret}")).status_code in (403, 404)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        *("//evil.example", "/\\evil.example", "\\\\evil", "https://evil.example", "javascript:alert(1)", "evil"),
+        *("/a\r\nSet-Cookie: x=1", "/\t/evil.example", "/" + "a" * 3000, "/sign-in?to=/sign-in", "/sign-out", "", None),
+    ],
+)
+def test_after_signing_in_no_address_leads_elsewhere(wanted):
+    assert own_path(wanted) == "/"
+
+
+def test_after_signing_in_one_comes_to_the_page_asked_for():
+    assert own_path("/jobs?namespace=a&q=x%20y") == "/jobs?namespace=a&q=x%20y"
+
+
+async def test_a_link_from_another_site_does_not_ask_to_sign_in_again(browser):
+    page = await browser.get("/reasons/Failed?x=1", headers={"Sec-Fetch-Site": "cross-site"})
+
+    assert (page.status_code, 'content="0;url=/reasons/Failed?x=1"' in page.text) == (200, True)
+
+
+async def test_an_open_page_whose_session_has_ended_goes_to_sign_in_whole(browser):
+    headers = {"HX-Request": "true", "HX-Current-URL": "http://pages/reasons/Failed?a=b#c"}
+
+    answer = await browser.get("/reasons/Failed", headers=headers)
+
+    assert answer.status_code == 401
+    assert answer.headers["hx-redirect"] == "/sign-in?to=%2Freasons%2FFailed%3Fa%3Db"
+
+
+async def test_reading_rest_takes_the_session_and_changing_does_not(browser, answers):
+    answers["/v1/changes"] = {"ok": True}
+    answers["/v1/namespaces/a/agentjobs/b/cancel"] = {"ok": True}
+    await signed_in(browser)
+
+    await browser.get("/v1/changes", headers={"Impersonate-User": "root"})
+    await browser.post("/v1/namespaces/a/agentjobs/b/cancel")
+
+    read, changed = answers.asked[-2:]
+    assert read.headers["authorization"] == "Bearer good"
+    assert not {"cookie", "impersonate-user"} & set(read.headers)
+    assert "authorization" not in changed.headers
