@@ -1,7 +1,8 @@
-"""The programs of the product on a development cluster: operator, gateway and notifier, with their variables."""
+"""The programs of the product on a development cluster, with their variables."""
 
 import json
 import os
+import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -73,11 +74,19 @@ class Programs:
     """Empty for `agentjobs operator`."""
     sinks: Path | None
     triggers: Path | None
+    dashboard: bool = False
 
     @property
     def accounts(self) -> Sequence[rbac.Part]:
         """Whose service accounts there are."""
-        return ("operator", "gateway", "notifier") if self.sinks else ("operator", "gateway")
+        more: list[rbac.Part] = ["notifier"] if self.sinks else []
+        more += ["dashboard"] if self.dashboard else []
+        return ("operator", "gateway", *more)
+
+    @property
+    def links(self) -> Path:
+        """Folder of the links that sign in once."""
+        return self.folder / "sign-in"
 
     def credentials(self, part: rbac.Part) -> Path:
         """Return the kubeconfig of a service account."""
@@ -97,7 +106,12 @@ class Programs:
         return [*missing, *(obj for objects in made for obj in objects)]
 
     def parts(
-        self, dsn: str, gateway_url: str, gateway_tls: Mapping[str, str], probes: Sequence[str]
+        self,
+        dsn: str,
+        gateway_url: str,
+        gateway_tls: Mapping[str, str],
+        probes: Sequence[str],
+        dashboard_url: str | None,
     ) -> dict[str, Part]:
         """Return the programs by name, none of them started; an operator for each address of `probes`."""
         models_url = f"https://127.0.0.1:{free_port()}"
@@ -107,6 +121,8 @@ class Programs:
             parts.append(self._operator("operator" if number == 1 else f"operator-{number}", env, address))
         if self.sinks is not None:
             parts.append(self._notifier(env, self.sinks))
+        if dashboard_url is not None:
+            parts.append(self._dashboard(env, dashboard_url))
         return {part.name: part for part in parts}
 
     def _variables(self, dsn: str, gateway_url: str, models_url: str) -> dict[str, str]:
@@ -149,6 +165,24 @@ class Programs:
         }
         own |= {"AGENTJOBS_SINKS_FILE": str(sinks), **self.settings}
         return Part("notifier", _command("notifier"), env=own, folder=self.folder)
+
+    def _dashboard(self, env: Mapping[str, str], url: str) -> Part:
+        keys = self.folder / "session-keys"
+        if not keys.exists():
+            keys.touch(mode=0o600)
+            keys.write_text(secrets.token_hex(32))
+        own = {
+            **env,
+            "AGENTJOBS_KUBECONFIG": str(self.credentials("dashboard")),
+            "AGENTJOBS_HOST": "127.0.0.1",
+            "AGENTJOBS_PORT": str(urlsplit(url).port),
+            # Other names of this machine's addresses may be of anybody.
+            "AGENTJOBS_ALLOWED_HOSTS": "127.0.0.1,localhost",
+            "AGENTJOBS_LINKS_FOLDER": str(self.links),
+            "AGENTJOBS_SESSION_KEYS_FILE": str(keys),
+            **self.settings,
+        }
+        return Part("dashboard", _command("dashboard"), env=own, folder=self.folder)
 
 
 def _command(process: str) -> list[str]:

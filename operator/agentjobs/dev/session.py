@@ -25,6 +25,8 @@ from devcluster.process import Child, spawn
 
 # kubectl caches discovery by host and port for hours, so an interactive cluster keeps its port if possible.
 PORT = 17443
+# Bookmarks and sessions go by it.
+DASHBOARD_PORT = 17445
 _GRACE_SECONDS = 10.0
 _ABSENT: Mapping[Backend, str] = {
     "embedded": "Not served here: exec, attach, port-forward, cp, webhooks, quotas, Deployments and other workloads.",
@@ -96,13 +98,15 @@ async def _session(
     cluster = up(
         folder,
         apiserver=apiserver,
-        port=0 if command else _port(),
+        port=0 if command else _port(PORT),
         context=context,
         inherit_env=handed_to_pods(environ),
         providers=providers,
         keep=not command,
         sinks=sinks,
         triggers=triggers,
+        dashboard=not command,  # a command has no use for pages, and would wait for them
+        dashboard_port=0 if command else _port(DASHBOARD_PORT),
     )
     starting = asyncio.create_task(cluster.__aenter__())
     waiting = asyncio.create_task(stop.wait())
@@ -230,15 +234,15 @@ def _triggers(path: str | None) -> Path | None:
     return found
 
 
-def _port() -> int:
+def _port(usual: int) -> int:
     """Return the usual port, or 0 for any if it is in use."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", PORT))
+            probe.bind(("127.0.0.1", usual))
         except OSError:
             return 0
-    return PORT
+    return usual
 
 
 @contextlib.contextmanager

@@ -63,8 +63,12 @@ class DevCluster:
     gateway_ca: Path
     operator_url: str
     """Base URL of the operator's `/readyz` and `/metrics`."""
+    dashboard_url: str | None
+    """None without a dashboard."""
+    links: Path
+    """Folder of the links that sign in once."""
     parts: dict[str, Part]
-    """`gateway`, `operator`, `operator-2`, …, which tests may end and start."""
+    """`gateway`, `operator`, `operator-2`, `dashboard` …, which tests may end and start."""
     phases: dict[str, float]
     """Seconds from the beginning to the end of each step of the start; the last is `ready`."""
     server: Server
@@ -96,6 +100,13 @@ class DevCluster:
         if again.dsn != self.dsn:
             raise RuntimeError(f"PostgreSQL is at {again.dsn} now, not {self.dsn}: choose a folder with a shorter path")
 
+    def sign_in_link(self) -> str:
+        """Return an address that signs in to the dashboard as the administrator, once."""
+        from agentjobs.dashboard.sign_in.links import Links  # most clusters have no dashboard
+
+        secret = Links(self.links).make("administrator", self.token, datetime.datetime.now(datetime.UTC))
+        return f"{self.dashboard_url}/sign-in/link/{secret}"
+
     async def until_broken(self) -> None:
         """Raise when the cluster breaks; never return."""
         error = await asyncio.shield(self.failure)
@@ -118,6 +129,8 @@ async def up(
     keep: bool = False,
     sinks: Path | None = None,
     triggers: Path | None = None,
+    dashboard: bool = False,
+    dashboard_port: int = 0,
     instant: Callable[[Object], Instant | None] = lambda pod: None,
     forks: ForkServer | None = None,
 ) -> AsyncIterator[DevCluster]:
@@ -138,6 +151,8 @@ async def up(
         keep: keep the database in `folder` for the next start.
         sinks: the file of sinks; with it a notifier runs, and jobs may name its sinks.
         triggers: the file of triggers; with it the gateway takes signed calls, and may make jobs in their namespaces.
+        dashboard: whether the dashboard runs too.
+        dashboard_port: of the dashboard; 0 is a free port.
         instant, forks: see `ProcessNode`.
 
     Raises:
@@ -149,9 +164,17 @@ async def up(
     adopting = apiserver == "embedded" and not is_kept(folder / "apiserver")
     server = make_server(apiserver, folder / "apiserver", port=port, context=context)
     programs = Programs(
-        folder, place_of(server), dict(settings or {}), dict(providers or {}), operator_command, sinks, triggers
+        folder,
+        place_of(server),
+        dict(settings or {}),
+        dict(providers or {}),
+        operator_command,
+        sinks,
+        triggers,
+        dashboard,
     )
-    starting = _Start(programs, apiserver, server, operators=operators, keep=keep, adopting=adopting)
+    url = f"http://127.0.0.1:{dashboard_port or free_port()}" if dashboard else None
+    starting = _Start(programs, apiserver, server, operators=operators, keep=keep, adopting=adopting, dashboard=url)
     async with contextlib.AsyncExitStack() as stack:
         node = {
             "inherited": dict(inherit_env or {}),
@@ -172,7 +195,15 @@ class _Start:
     """One start, step by step; the stack ends the parts in the opposite order."""
 
     def __init__(
-        self, programs: Programs, backend: Backend, server: Server, *, operators: int, keep: bool, adopting: bool
+        self,
+        programs: Programs,
+        backend: Backend,
+        server: Server,
+        *,
+        operators: int,
+        keep: bool,
+        adopting: bool,
+        dashboard: str | None,
     ) -> None:
         self._programs = programs
         self._folder = programs.folder
@@ -182,6 +213,7 @@ class _Start:
         self._operators = operators
         self._keep = keep
         self._adopting = adopting
+        self._dashboard = dashboard
         self._began = time.monotonic()
         self._phases: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -206,7 +238,7 @@ class _Start:
         config = self._write_kubeconfig(gateway_url, gateway_tls["AGENTJOBS_GATEWAY_CA"])
         await self._sign_in(client)
         probes = [f"127.0.0.1:{free_port()}" for _ in range(self._operators)]
-        parts = self._programs.parts(dsn, gateway_url, gateway_tls, probes)
+        parts = self._programs.parts(dsn, gateway_url, gateway_tls, probes, self._dashboard)
         stack.push_async_callback(_end_all, parts)
         stack.push_async_callback(self._cancel)  # ended first: the pods' processes end with the node
         for part in parts.values():
@@ -227,7 +259,8 @@ class _Start:
         await unless_broken(self._migrate(dsn, client), failure)
         gateway = self._until_ready("gateway", f"{gateway_url}/readyz", Path(gateway_tls["AGENTJOBS_GATEWAY_CA"]))
         leader = self._until_ready("operator", *(f"http://{address}/readyz" for address in probes))
-        await unless_broken(all_of(gateway, leader, nodes.current.ready.wait()), failure)
+        pages = [self._until_ready("dashboard", f"{self._dashboard}/readyz")] if self._dashboard else []
+        await unless_broken(all_of(gateway, leader, nodes.current.ready.wait(), *pages), failure)
         self._note("ready")
         return DevCluster(
             folder=self._folder,
@@ -242,6 +275,8 @@ class _Start:
             gateway_url=gateway_url,
             gateway_ca=Path(gateway_tls["AGENTJOBS_GATEWAY_CA"]),
             operator_url=f"http://{probes[0]}",
+            dashboard_url=self._dashboard,
+            links=self._programs.links,
             parts=parts,
             phases=self._phases,
             server=server,

@@ -40,6 +40,7 @@ def welcome(
     """
     parts = {
         "API server": f"{cluster.url} ({_KINDS[cluster.backend]})",
+        "dashboard": cluster.dashboard_url or "",
         "gateway": cluster.gateway_url,
         "operator": f"{cluster.operator_url}/metrics",
         "PostgreSQL": f"kept in {cluster.postgres.place}",
@@ -57,12 +58,18 @@ AgentJobs for development, ready in {cluster.phases["ready"]:.1f} s. Not for pro
 
 {told}
 
-Type next, in another terminal:
+{_entrance(cluster)}Type next, in another terminal:
 
 {typed}
 
 {unserved}
 Ctrl-C stops everything."""
+
+
+def _entrance(cluster: DevCluster) -> str:
+    if cluster.dashboard_url is None:
+        return ""
+    return f"Open the dashboard; this link signs you in once, within ten minutes:\n\n  {cluster.sign_in_link()}\n\n"
 
 
 def _models(providers: Mapping[str, str]) -> str:
