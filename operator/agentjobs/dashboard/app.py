@@ -6,13 +6,19 @@ import httpx
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from agentjobs.dashboard.pages import overview, reasons
+from agentjobs.dashboard.pages import overview, queues, reasons, schedules, templates
 from agentjobs.dashboard.problems import add_answers
 from agentjobs.dashboard.rendering import FOLDER, Pages, environment
 from agentjobs.dashboard.sign_in import routes as sign_in
 from agentjobs.dashboard.sign_in.ways import Ways
 
-ROUTERS: Final = (overview.router, reasons.router)
+ROUTERS: Final = (
+    overview.router,
+    queues.router,
+    reasons.router,
+    schedules.router,
+    templates.router,
+)
 """Of all pages. A new page is one module with a router, and its place here."""
 
 

@@ -1,6 +1,10 @@
 """The pages: routes that ask REST, make a view of the answer, and render it.
 
-asking    what routes ask for: REST with the rights of who is signed in, and templates
-overview  what runs, waits, fails and costs
-reasons   what the words of conditions and errors mean
+asking        what routes ask for: REST with the rights of who is signed in, and templates
+overview      what runs, waits, fails and costs
+queues        queues: limits, who holds slots and who waits
+reasons       what the words of conditions and errors mean
+schedules     schedules: times, and the jobs they made
+several       asks REST the same of several namespaces
+templates     templates, and the form that runs one
 """

@@ -1,0 +1,114 @@
+"""Queues: their limits, who holds slots and who waits; pause, drain, resume, and change the limit."""
+
+import asyncio
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from agentjobs.api.job_filter import JobFilter, JobOrder
+from agentjobs.api.queues.spec import MAX_SLOTS
+from agentjobs.api.recorded import RecordedJob
+from agentjobs.dashboard.forms import form_of
+from agentjobs.dashboard.pages.asking import Asked, Shown
+from agentjobs.dashboard.pages.several import gathered
+from agentjobs.dashboard.rendering import link
+from agentjobs.dashboard.rest import Rest
+from agentjobs.dashboard.views.queues import PHASES, queue_view
+from agentjobs.dashboard.views.states import counted
+from agentjobs.problem import Problem
+
+router = APIRouter()
+
+_WAITING: Final = PHASES[1:]
+_SHOWN: Final = 25
+_FAILED: Final = 10
+_DONE: Final = {
+    "pause": "The queue is paused. Nothing starts; what runs goes on.",
+    "drain": "The queue drains. Nothing starts; what runs is suspended after its step.",
+    "resume": "The queue is resumed. Jobs start as soon as there is a slot.",
+    "scale": "The limit is changed. Jobs that run above it go on.",
+}
+
+
+@router.get("/queues")
+async def all_queues(request: Request, rest: Asked, pages: Shown) -> Response:
+    """Show the queues of the chosen namespaces."""
+    found = await gathered(request, rest, rest.queues)
+    counts = await rest.open_jobs(found.namespaces) if found.namespaces else None
+    queues = [queue_view(one, counts) for answer in found.answers for one in answer.items]
+    live = link("v1", "changes", namespace=request.query_params.getlist("namespace"))
+    return pages.render(request, "queues.html", queues=queues, gathered=found, live=live)
+
+
+@router.get("/queues/{namespace}/{name}")
+async def one_queue(request: Request, rest: Asked, pages: Shown, namespace: str, name: str, done: str = "") -> Response:
+    """Show a queue."""
+    return await _page(request, rest, pages, namespace, name, done=_DONE.get(done, ""))
+
+
+@router.get("/queues/{namespace}/{name}/drain")
+async def ask_to_drain(request: Request, rest: Asked, pages: Shown, namespace: str, name: str) -> Response:
+    """Say what draining does, and ask."""
+    queue = queue_view(await rest.queue(namespace, name))
+    return pages.render(request, "queue_drain.html", queue=queue, running=counted(queue.running, "job"))
+
+
+@router.post("/queues/{namespace}/{name}/scale")
+async def scale(request: Request, rest: Asked, pages: Shown, namespace: str, name: str) -> Response:
+    """Change how many jobs of a queue run at once."""
+    typed = (await form_of(request)).get("max", "").strip()
+    if not (typed.isascii() and typed.isdigit() and len(typed) <= len(str(MAX_SLOTS)) and int(typed) <= MAX_SLOTS):
+        wrong = f"Give a whole number from 0 to {MAX_SLOTS:,}."
+        return await _page(request, rest, pages, namespace, name, status=422, typed=typed[:40], wrong=wrong)
+    return await _acted(request, rest, pages, namespace, name, "scale", {"max": int(typed)})
+
+
+@router.post("/queues/{namespace}/{name}/{action}")
+async def act(request: Request, rest: Asked, pages: Shown, namespace: str, name: str, action: str) -> Response:
+    """Pause, drain or resume a queue."""
+    if action not in _DONE:
+        raise Problem(404, "NotFound", "There is no such action.")
+    return await _acted(request, rest, pages, namespace, name, action, {})
+
+
+async def _acted(
+    request: Request, rest: Rest, pages: Shown, namespace: str, name: str, action: str, body: dict[str, int]
+) -> Response:
+    try:
+        await rest.act("queues", namespace, name, action, body)
+    except Problem as problem:
+        if problem.status in (401, 404):
+            raise
+        return await _page(request, rest, pages, namespace, name, status=problem.status, refused=problem.message)
+    return RedirectResponse(link("queues", namespace, name, done=action), 303)
+
+
+async def _page(
+    request: Request, rest: Rest, pages: Shown, namespace: str, name: str, *, status: int = 200, **said: str
+) -> Response:
+    queue, running, waiting, failed = await asyncio.gather(
+        rest.queue(namespace, name),
+        _jobs(rest, namespace, JobFilter(queue=(name,), phase=("Running",), order=JobOrder.OLDEST), _SHOWN),
+        _jobs(rest, namespace, JobFilter(queue=(name,), phase=_WAITING, order=JobOrder.OLDEST), _SHOWN + 1),
+        _jobs(rest, namespace, JobFilter(queue=(name,), phase=("Failed",), order=JobOrder.ENDED), _FAILED),
+    )
+    shown = {
+        "queue": queue_view(queue),
+        "running": running,
+        "waiting": waiting[:_SHOWN],
+        "more_wait": len(waiting) > _SHOWN,
+        "failed": failed,
+        "open_phases": _WAITING,
+        "live": link("v1", "changes", namespace=namespace) if status == 200 else None,
+        "done": "",
+        "refused": "",
+        "wrong": "",
+        "typed": None,
+        **said,
+    }
+    return pages.render(request, "queue.html", status=status, **shown)
+
+
+async def _jobs(rest: Rest, namespace: str, chosen: JobFilter, limit: int) -> list[RecordedJob]:
+    return (await rest.jobs(chosen, namespaces=[namespace], limit=limit)).items

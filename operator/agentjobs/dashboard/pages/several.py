@@ -1,0 +1,56 @@
+"""Asks REST the same of several namespaces, some of them at once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from fastapi import Request
+
+from agentjobs.dashboard.rest import Rest
+from agentjobs.dashboard.views.namespaces import Picker, picker
+from agentjobs.problem import Problem
+
+MAX_NAMESPACES: Final = 50
+"""Of which a page asks one by one; a page of more would take longer than anybody waits."""
+_AT_ONCE: Final = 8
+"""Fewer than what one person may have under way at REST."""
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered(Generic[Answer]):
+    """What REST answered of several namespaces, in the order of their names."""
+
+    answers: Sequence[Answer]
+    namespaces: Sequence[str]
+    """Those that were asked."""
+    left_out: int
+    """How many more there are, which were not asked."""
+    picker: Picker
+
+
+async def gathered(request: Request, rest: Rest, ask: Callable[[str], Awaitable[Answer]]) -> Gathered[Answer]:
+    """Ask of the namespaces in the URL, or else of all that the person may read.
+
+    Raises:
+        Problem: of a namespace that the URL names, and 503.
+    """
+    readable = await rest.namespaces()
+    choice = picker(readable, request.query_params.multi_items())
+    known = sorted(choice.chosen or readable.items)
+    chosen = known[:MAX_NAMESPACES]
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def answer(namespace: str) -> Answer | None:
+        async with slots:
+            try:
+                return await ask(namespace)
+            except Problem as problem:
+                if problem.status in (403, 404) and not choice.chosen:
+                    return None  # rights that were taken away since the list of namespaces was answered
+                raise
+
+    found = await asyncio.gather(*map(answer, chosen))
+    return Gathered([one for one in found if one is not None], chosen, len(known) - len(chosen), choice)

@@ -1,0 +1,67 @@
+"""Templates: what they run, and a form that makes a job of one."""
+
+import asyncio
+import secrets
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from agentjobs.api.job_filter import JobFilter
+from agentjobs.dashboard.forms import form_of
+from agentjobs.dashboard.pages.asking import Asked, Shown
+from agentjobs.dashboard.pages.several import gathered
+from agentjobs.dashboard.rendering import link
+from agentjobs.dashboard.views.run_form import RunForm, empty_form, filled_form
+from agentjobs.dashboard.views.templates import template_view
+from agentjobs.problem import Problem
+
+router = APIRouter()
+
+_SHOWN: Final = 15
+
+
+@router.get("/templates")
+async def all_templates(request: Request, rest: Asked, pages: Shown) -> Response:
+    """Show the templates of the chosen namespaces."""
+    found = await gathered(request, rest, rest.templates)
+    templates = [template_view(one) for answer in found.answers for one in answer.items]
+    return pages.render(request, "templates.html", templates=templates, gathered=found)
+
+
+@router.get("/templates/{namespace}/{name}")
+async def one_template(request: Request, rest: Asked, pages: Shown, namespace: str, name: str) -> Response:
+    """Show a template, with the form that runs it."""
+    seen, made = await asyncio.gather(
+        rest.template(namespace, name),
+        rest.jobs(JobFilter(template=(name,)), namespaces=[namespace], limit=_SHOWN),
+    )
+    view = template_view(seen)
+    shown = {"view": view, "form": empty_form(view, secrets.token_hex(8)), "jobs": made.items, "refused": ""}
+    live = link("v1", "changes", namespace=namespace)
+    return pages.render(request, "template.html", status=200, live=live, **shown)
+
+
+@router.post("/templates/{namespace}/{name}/run")
+async def run(request: Request, rest: Asked, pages: Shown, namespace: str, name: str) -> Response:
+    """Make a job of a template, and lead to it; or show what is wrong with what was typed."""
+    sent = dict(await form_of(request))
+    view = template_view(await rest.template(namespace, name))
+    form, refused = filled_form(view, sent, secrets.token_hex(8)), ""
+    status = 422
+    if not form.wrong:
+        try:
+            done = await rest.act("templates", namespace, name, "run", _order(form))
+            return RedirectResponse(link("jobs", namespace, done.made or form.job), 303)
+        except Problem as problem:
+            if problem.status in (401, 404):
+                raise
+            refused, status = problem.message, problem.status
+    made = await rest.jobs(JobFilter(template=(name,)), namespaces=[namespace], limit=_SHOWN)
+    shown = {"view": view, "form": form, "jobs": made.items, "refused": refused}
+    return pages.render(request, "template.html", status=status, **shown)
+
+
+def _order(form: RunForm) -> dict[str, Any]:
+    order: dict[str, Any] = {"name": form.job, "parameters": dict(form.parameters)}
+    return order if form.message is None else order | {"message": form.message}

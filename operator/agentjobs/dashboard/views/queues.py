@@ -1,0 +1,289 @@
+"""What the pages of queues show. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from agentjobs.api.conditions import find_condition
+from agentjobs.api.job.team import as_object
+from agentjobs.api.queues.spec import AgentQueueSpec, ModelLimit, QueueBudget, RateLimit
+from agentjobs.api.queues.status import (
+    AgentQueueStatus,
+    BudgetSpend,
+    LimitedReason,
+    OpenReason,
+    QueueConditionType,
+)
+from agentjobs.api.recorded_overview import OpenCounts, QueueSeen
+from agentjobs.dashboard.views.states import Fill, State, counted, part_of
+from agentjobs.durations import format_duration
+
+PHASES: Final = ("Running", "Queued", "Scheduled", "Retrying", "Suspended", "Pending")
+"""Of jobs that have not ended, in the order in which pages show them."""
+_EACH: Final = {"Daily": "day", "Weekly": "week", "Monthly": "month"}
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A budget of a queue, and what is spent of it."""
+
+    name: str
+    words: str
+    """For which time and whom it holds."""
+    used: tuple[Fill, ...]
+    """Of dollars, of tokens."""
+    partition: str
+    """Who spent the most, of a budget of each partition."""
+    resets: datetime | None
+    then: str
+    """What happens when it is used up."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLimitLeft:
+    """A limit of model calls, and what is left of it."""
+
+    models: str
+    words: str
+    left: Fill | None
+    """None while no operator has told."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """A queue."""
+
+    namespace: str
+    name: str
+    has_object: bool
+    state: State
+    most: int | None
+    """Slots; None where the installation alone knows."""
+    slots: Fill
+    phases: Sequence[tuple[str, int]]
+    """Jobs that have not ended, by phase; those of nothing are left out."""
+    running: int
+    waiting: int
+    oldest: datetime | None
+    """Since when the job waits for a slot that waits longest."""
+    budgets: Sequence[Budget]
+    limits: Sequence[str]
+    """Sentences."""
+    models: Sequence[ModelLimitLeft]
+    stopped: bool
+    """Whether somebody paused or drains it."""
+    drains: bool
+    illegal: str
+    """What is wrong with the spec; empty for a legal one."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.namespace, self.name
+
+
+def queue_view(seen: QueueSeen, counts: OpenCounts | None = None) -> QueueView:
+    """Return what pages show of a queue.
+
+    Args:
+        counts: of jobs that have not ended, for how long the oldest waits where the object does not tell.
+    """
+    body = as_object(seen.object)
+    status = AgentQueueStatus.parse(body.get("status"))
+    spec = _spec(body) if seen.object is not None else None
+    phases = [(phase, seen.phases[phase]) for phase in PHASES if seen.phases.get(phase, 0) > 0]
+    running, waiting = seen.phases.get("Running", 0), seen.phases.get("Queued", 0)
+    most = _most(spec, status) if seen.object is not None else None
+    stop = as_object(body.get("spec")).get("stopPolicy")
+    return QueueView(
+        namespace=seen.namespace,
+        name=seen.name,
+        has_object=seen.object is not None,
+        state=_state(seen, status, stop, running),
+        most=most,
+        slots=_slots(running, most),
+        phases=phases,
+        running=running,
+        waiting=waiting,
+        oldest=status.oldest_waiting_time or _oldest(seen, counts),
+        budgets=[_budget(one, _spent(status, one.name)) for one in spec.budgets] if spec else [],
+        limits=list(_limits(spec, most)) if spec else [],
+        models=list(_model_limits(spec, status)) if spec else [],
+        stopped=stop in ("Hold", "HoldAndDrain"),
+        drains=stop == "HoldAndDrain",
+        illegal=_illegal(seen, status, spec),
+    )
+
+
+def _spec(body: Mapping[str, Any]) -> AgentQueueSpec | None:
+    """Return the spec where it can be read; what is wrong with it, its conditions say."""
+    try:
+        return AgentQueueSpec.model_validate(as_object(body.get("spec")))
+    except ValidationError:
+        return None
+
+
+def _most(spec: AgentQueueSpec | None, status: AgentQueueStatus) -> int | None:
+    if spec is not None and spec.concurrency.max is not None:
+        return spec.concurrency.max
+    return status.max if status.conditions else None
+
+
+def _state(seen: QueueSeen, status: AgentQueueStatus, stop: object, running: int) -> State:
+    if seen.object is None:
+        return State("Open", "ok", "Nobody has set limits for it: those of the installation hold.")
+    if stop == "HoldAndDrain":
+        if running:
+            return State(
+                "Draining", "warn", f"Nothing starts; what runs ({counted(running, 'job')}) stops after its step."
+            )
+        return State("Drained", "warn", "Nothing starts, and what ran is suspended until the queue is resumed.")
+    if stop == "Hold":
+        goes_on = f"; what runs ({counted(running, 'job')}) goes on" if running else ""
+        return State("Held", "warn", f"It is paused: nothing starts{goes_on}.")
+    return _of_conditions(status)
+
+
+_CLOSED: Final[Mapping[str, tuple[str, str]]] = {
+    OpenReason.NO_SLOTS: ("No slots", "At most 0 jobs may run at once, so nothing starts."),
+    OpenReason.BUDGET_EXCEEDED: ("Budget used up", "Nothing starts until a budget has room again."),
+    OpenReason.INVALID_SPEC: ("Invalid", "Its spec breaks rules; the last legal one holds, else nothing starts."),
+    OpenReason.HELD: ("Resuming", "It was resumed moments ago; the operator has not acted on it yet."),
+    OpenReason.DRAINED: ("Resuming", "It was resumed moments ago; the operator has not acted on it yet."),
+}
+_LIMITED: Final[Mapping[str, str]] = {
+    LimitedReason.RATE_LIMIT: "Jobs wait because the queue has had its starts of this period.",
+    LimitedReason.BUDGET_EXCEEDED: "Jobs wait because a budget is used up.",
+    LimitedReason.BACKLOG_FULL: "More jobs wait than the queue has room for.",
+}
+
+
+def _of_conditions(status: AgentQueueStatus) -> State:
+    said = find_condition(status.conditions, QueueConditionType.OPEN)
+    limited = find_condition(status.conditions, QueueConditionType.LIMITED)
+    if said is None:
+        return State("Not seen", "dim", "No operator has looked at this queue yet.")
+    if said.status != "True":
+        word, text = _CLOSED.get(said.reason, ("Closed", "It starts no jobs."))
+        return State(word, "bad" if word == "Invalid" else "warn", text, said.reason, said.message)
+    if limited is not None and limited.status == "True":
+        text = _LIMITED.get(limited.reason, "Jobs wait because of a limit other than the slots.")
+        return State("Limited", "warn", text, limited.reason, limited.message)
+    return State("Open", "ok", "Jobs start as soon as there is a slot.")
+
+
+def _illegal(seen: QueueSeen, status: AgentQueueStatus, spec: AgentQueueSpec | None) -> str:
+    said = find_condition(status.conditions, QueueConditionType.OPEN)
+    if said is not None and said.reason == OpenReason.INVALID_SPEC:
+        return said.message or "The spec breaks rules."
+    return "" if spec is not None or seen.object is None else "The spec breaks rules; no operator has said which."
+
+
+def _slots(running: int, most: int | None) -> Fill:
+    if most is None:
+        return Fill(0, f"{running:,} in use")
+    return Fill(part_of(running, most), f"{running:,} of {most:,}", "warn" if running >= most else "run")
+
+
+def _oldest(seen: QueueSeen, counts: OpenCounts | None) -> datetime | None:
+    waits = [
+        one.since
+        for one in (counts.items if counts else ())
+        if (one.namespace, one.queue, one.phase) == (seen.namespace, seen.name, "Queued") and one.jobs
+    ]
+    return min(waits, default=None)
+
+
+def _limits(spec: AgentQueueSpec, most: int | None) -> Iterable[str]:
+    each = spec.concurrency.per_partition
+    if spec.concurrency.max is not None:
+        yield f"At most {counted(most or 0, 'job')} at once."
+    elif most is not None:
+        yield f"At most {counted(most, 'job')} at once, as the installation has it."
+    if each is not None:
+        yield f"At most {counted(each, 'job')} at once of one partition."
+    if spec.rate_limit is not None:
+        yield _rate(spec.rate_limit)
+    if spec.backlog is not None:
+        beyond = "further ones wait as well" if spec.backlog.on_full == "Wait" else "further ones are refused"
+        yield f"At most {counted(spec.backlog.max, 'waiting job')}; {beyond}."
+    yield _order(spec)
+    if spec.defaults.timeouts.queue is not None:
+        yield f"Jobs that say nothing else give up after {format_duration(spec.defaults.timeouts.queue)} of waiting."
+    if spec.defaults.priority is not None:
+        yield f"Jobs that say nothing else have priority {spec.defaults.priority} (0 is first, 9 is last)."
+    if spec.kueue is not None:
+        yield f"Pods are scheduled when Kueue's LocalQueue {spec.kueue.local_queue} has room for them, too."
+
+
+def _rate(limit: RateLimit) -> str:
+    whom = " for each partition" if limit.scope == "Partition" else ""
+    return f"At most {counted(limit.starts, 'start')} in any {format_duration(limit.period)}{whom}."
+
+
+def _order(spec: AgentQueueSpec) -> str:
+    first = (
+        "the partition that holds the fewest slots is first, and of its jobs the oldest"
+        if spec.strategy == "Fair"
+        else "the oldest is first"
+    )
+    gain = spec.priority_aging
+    aged = f" A job gains one step of priority for each {format_duration(gain)} that it waits." if gain else ""
+    return f"Among jobs of one priority, {first}.{aged}"
+
+
+def _spent(status: AgentQueueStatus, name: str) -> BudgetSpend:
+    return next((one for one in status.spend if one.name == name), BudgetSpend(name))
+
+
+def _budget(budget: QueueBudget, spend: BudgetSpend) -> Budget:
+    whom = ", for each partition" if budget.scope == "Partition" else ""
+    used = []
+    if budget.max_cost_usd is not None:
+        cost, most = _dollars(spend.cost_usd), _dollars(budget.max_cost_usd)
+        used.append(_used(cost, most, f"${cost:,.2f} of ${most:,.2f}"))
+    if budget.max_tokens is not None:
+        used.append(_used(spend.tokens, budget.max_tokens, f"{spend.tokens:,} of {budget.max_tokens:,} tokens"))
+    waiting = "jobs wait for the next period" if budget.on_exceeded == "Hold" else "jobs that would start fail"
+    running = "what runs may spend more" if budget.action == "LetFinish" else "what runs is suspended after its step"
+    words = f"Each {_EACH[budget.period]} of {budget.time_zone}{whom}"
+    return Budget(budget.name, words, tuple(used), spend.partition, spend.resets, f"{waiting}, {running}")
+
+
+def _used(spent: Decimal | int, most: Decimal | int, text: str) -> Fill:
+    part = part_of(float(spent), float(most))
+    return Fill(part, text, "bad" if part >= 100 else "warn" if part >= 80 else "run")
+
+
+def _dollars(text: str) -> Decimal:
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        return Decimal(0)
+    return found if found.is_finite() else Decimal(0)
+
+
+_LEFT_OF: Final = (
+    ("requestsPerMinute", "requests_per_minute", "calls a minute"),
+    ("tokensPerMinute", "tokens_per_minute", "tokens a minute"),
+    ("maxConcurrentCalls", "max_concurrent_calls", "calls at once"),
+)
+
+
+def _model_limits(spec: AgentQueueSpec, status: AgentQueueStatus) -> Iterable[ModelLimitLeft]:
+    for limit in spec.model_limits:
+        for key, field, unit in _LEFT_OF:
+            most: int | None = getattr(limit, field)
+            if most is not None:
+                yield ModelLimitLeft(", ".join(limit.models), f"{most:,} {unit}", _left(limit, key, status))
+
+
+def _left(limit: ModelLimit, key: str, status: AgentQueueStatus) -> Fill | None:
+    for one in status.limits:
+        if one.limit == key and [name.strip() for name in one.models.split(",")] == list(limit.models):
+            part = part_of(one.left, one.max)
+            return Fill(part, f"{one.left:,} of {one.max:,} left", "bad" if one.left <= 0 else "run")
+    return None

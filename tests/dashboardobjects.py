@@ -1,0 +1,119 @@
+"""Queues, schedules, templates and jobs as REST answers them; a test spells only what it is about."""
+
+from datetime import UTC, datetime
+
+from agentjobs.api.recorded import RecordedJob, RecordedJobs
+from agentjobs.api.recorded_overview import OpenCounts, QueueSeen, QueuesSeen, ScheduleSeen, TemplateSeen
+
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+"""A Wednesday."""
+SHOP = {"items": ["shop"], "everywhere": False}
+"""The namespaces of somebody who may read one."""
+HOSTILE = "<script>alert(1)</script>\u202e<img src=x onerror=alert(2)>"
+
+
+def condition(type_, status, reason, message=""):
+    return {
+        "type": type_,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": "2026-11-25T11:00:00Z",
+        "observedGeneration": 1,
+    }
+
+
+def a_queue(name="agents", *, spec=None, conditions=None, phases=None, namespace="shop", **status):
+    """A queue with an object; `spec=False` for one of the installation."""
+    conditions = [condition("Open", "True", "Open")] if conditions is None else conditions
+    body = {
+        "apiVersion": "agentjobs.dev/v1alpha1",
+        "kind": "AgentQueue",
+        "metadata": {"namespace": namespace, "name": name, "generation": 1},
+        "spec": spec or {},
+        "status": {"observedGeneration": 1, "conditions": conditions, "max": 10, **status},
+    }
+    return QueueSeen(namespace=namespace, name=name, object=None if spec is False else body, phases=phases or {})
+
+
+def a_job(name="job", **more):
+    fields = {
+        "uid": f"{abs(hash(name)):032x}"[:32],
+        "namespace": "shop",
+        "phase": "Queued",
+        "reason": "WaitingForSlot",
+        "message": "",
+        "created": NOON,
+        "changed": NOON,
+        "finished": None,
+        "deleted": None,
+        "attempts": 0,
+        "starts": 0,
+    }
+    return RecordedJob(name=name, **{**fields, **more})
+
+
+def jobs(*items, cursor=None):
+    return RecordedJobs(items=list(items), cursor=cursor)
+
+
+def serve_queue(answers, queue, *items):
+    """Let REST answer a queue and its jobs, each list by the phases that were asked for."""
+    answers[f"/v1/namespaces/{queue.namespace}/queues/{queue.name}"] = queue
+    answers["/v1/agentjobs"] = lambda asked: jobs(
+        *(one for one in items if one.phase in asked.url.params.get_list("phase"))
+    )
+
+
+def serve_queues(answers, *queues):
+    answers["/v1/counts"] = OpenCounts(items=[])
+    answers["/v1/namespaces"] = SHOP
+    answers["/v1/namespaces/shop/queues"] = QueuesSeen(items=list(queues))
+
+
+def a_schedule(name="brief", *, conditions=None, following=(), namespace="shop", status=None, **spec):
+    conditions = [condition("Active", "True", "Scheduled")] if conditions is None else conditions
+    body = {
+        "apiVersion": "agentjobs.dev/v1alpha1",
+        "kind": "AgentSchedule",
+        "metadata": {"namespace": namespace, "name": name, "generation": 1},
+        "spec": {
+            "schedule": "30 6 * * 1-5",
+            "timeZone": "Europe/Berlin",
+            "jobTemplate": {"spec": {"templateRef": {"name": "review"}}},
+            **spec,
+        },
+        "status": {"observedGeneration": 1, "conditions": conditions, **(status or {})},
+    }
+    return ScheduleSeen(namespace=namespace, name=name, object=body, next=list(following))
+
+
+def serve_schedule(answers, schedule, *items, cursor=None):
+    answers[f"/v1/namespaces/{schedule.namespace}/schedules/{schedule.name}"] = schedule
+    answers["/v1/agentjobs"] = jobs(*items, cursor=cursor)
+
+
+def a_template(name="review", *, conditions=None, namespace="shop", **spec):
+    conditions = [condition("Valid", "True", "Valid")] if conditions is None else conditions
+    body = {
+        "apiVersion": "agentjobs.dev/v1alpha1",
+        "kind": "AgentTemplate",
+        "metadata": {"namespace": namespace, "name": name, "generation": 1},
+        "spec": {
+            "description": "Reviews the last change of a repository.",
+            "agent": {"model": "gemini-flash-latest", "inline": {"name": "reviewer", "instruction": "You review."}},
+            "input": {"message": "Review $(params.repository)."},
+            **spec,
+        },
+        "status": {"observedGeneration": 1, "conditions": conditions},
+    }
+    return TemplateSeen(namespace=namespace, name=name, object=body)
+
+
+REPOSITORY = {"name": "repository", "required": True, "description": "Which repository."}
+DEPTH = {"name": "depth", "default": "quick", "enum": ["quick", "thorough"]}
+
+
+def serve_template(answers, template, *items):
+    answers[f"/v1/namespaces/{template.namespace}/templates/{template.name}"] = template
+    answers["/v1/agentjobs"] = jobs(*items)

@@ -1,0 +1,142 @@
+"""Queues, schedules and templates in a browser: read by everybody, and acted on with and without JavaScript."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from tests.dashboardobjects import (
+    DEPTH,
+    HOSTILE,
+    REPOSITORY,
+    SHOP,
+    a_job,
+    a_queue,
+    a_schedule,
+    a_template,
+    condition,
+    jobs,
+)
+
+from agentjobs.api.recorded_overview import ActionDone, OpenCounts, QueuesSeen, SchedulesSeen, TemplatesSeen
+
+BUDGET = {"name": "day", "period": "Daily", "maxCostUSD": "20"}
+PAGES = [
+    "/queues",
+    "/queues/shop/agents",
+    "/queues/shop/agents/drain",
+    "/schedules",
+    "/schedules/shop/brief",
+    "/templates",
+    "/templates/shop/review",
+]
+
+
+@pytest.fixture(autouse=True)
+def objects(answers):
+    """One of each kind, with a hostile job, and what is done to them."""
+    now = datetime.now(UTC)
+    limited = [condition("Open", "True", "Open"), condition("Limited", "True", "RateLimit", HOSTILE)]
+    queue = a_queue(spec={"budgets": [BUDGET]}, conditions=limited, phases={"Running": 2, "Queued": 9})
+    schedule = a_schedule(following=[now + timedelta(days=day) for day in range(5)], jitter="5m")
+    template = a_template(parameters=[REPOSITORY, DEPTH], locked=["output"])
+    answers["/v1/namespaces"] = SHOP
+    answers["/v1/counts"] = OpenCounts(items=[])
+    answers["/v1/agentjobs"] = jobs(
+        a_job("waits", message=HOSTILE), a_job("broke", phase="Failed", reason="AgentError")
+    )
+    answers["/v1/changes"] = ""
+    for kind, seen, listed in (
+        ("queues", queue, QueuesSeen),
+        ("schedules", schedule, SchedulesSeen),
+        ("templates", template, TemplatesSeen),
+    ):
+        answers[f"/v1/namespaces/shop/{kind}"] = listed(items=[seen])
+        answers[f"/v1/namespaces/shop/{kind}/{seen.name}"] = seen
+    for path in ("queues/agents/pause", "queues/agents/drain", "queues/agents/scale", "schedules/brief/suspend"):
+        answers["POST", f"/v1/namespaces/shop/{path}"] = ActionDone(namespace="shop", kind="", name="", action="")
+
+
+def orders(answers):
+    return [(one.url.path.rpartition("/")[2], json.loads(one.content)) for one in answers.asked if one.method == "POST"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_is_readable_for_everybody(tab, path):
+    tab.goto(path)
+
+    assert [one["id"] for one in Axe().run(tab).response["violations"]] == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_is_readable_in_the_dark(tab, path):
+    tab.emulate_media(color_scheme="dark")
+    tab.goto(path)
+
+    assert [one["id"] for one in Axe().run(tab).response["violations"]] == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_fits_a_phone(plain_tab, path):
+    plain_tab.set_viewport_size({"width": 390, "height": 800})
+    plain_tab.goto(path)
+
+    assert plain_tab.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_queue_is_paused_without_javascript(plain_tab, answers):
+    plain_tab.goto("/queues")
+    plain_tab.get_by_role("link", name="agents").click()
+    plain_tab.get_by_role("button", name="Pause").click()
+
+    assert plain_tab.get_by_role("status").inner_text().startswith("The queue is paused.")
+    assert orders(answers) == [("pause", {})]
+
+
+def test_draining_takes_a_second_click(tab, answers):
+    tab.goto("/queues/shop/agents")
+    tab.get_by_role("link", name="Drain").click()
+    assert orders(answers) == []
+    tab.get_by_role("button", name="Drain the queue").click()
+
+    assert tab.get_by_role("status").inner_text().startswith("The queue drains.")
+    assert orders(answers) == [("drain", {})]
+
+
+def test_a_limit_that_is_none_is_told_beside_its_field(plain_tab, answers):
+    plain_tab.goto("/queues/shop/agents")
+    field = plain_tab.get_by_label("Jobs at once")
+    field.fill("many")
+    plain_tab.get_by_role("button", name="Change the limit").click()
+
+    assert (field.input_value(), field.get_attribute("aria-invalid"), orders(answers)) == ("many", "true", [])
+    field.fill("4")
+    plain_tab.get_by_role("button", name="Change the limit").click()
+    assert orders(answers) == [("scale", {"max": 4})]
+
+
+def test_a_schedule_is_suspended_by_keyboard(tab, answers):
+    tab.goto("/schedules/shop/brief")
+    tab.get_by_role("button", name="Suspend").focus()
+    tab.keyboard.press("Enter")
+
+    assert tab.get_by_role("status").inner_text().startswith("The schedule is suspended.")
+    assert orders(answers) == [("suspend", {})]
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_a_template_is_run_with_its_form_and_leads_to_the_job(browser, site, answers, javascript):
+    answers["POST", "/v1/namespaces/shop/templates/review/run"] = lambda asked: ActionDone(
+        namespace="shop", kind="AgentTemplate", name="review", action="run", made=json.loads(asked.content)["name"]
+    )
+    with browser.new_context(base_url=site, java_script_enabled=javascript) as context:
+        page = context.new_page()
+        page.goto("/templates/shop/review")
+        page.get_by_label("repository").fill("shop")
+        page.get_by_label("depth").select_option("thorough")
+        page.get_by_role("button", name="Run").click()
+        reached = page.url
+
+    ((_, order),) = orders(answers)
+    assert order["parameters"] == {"repository": "shop", "depth": "thorough"}
+    assert reached.endswith(f"/jobs/shop/{order['name']}")

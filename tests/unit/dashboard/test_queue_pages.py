@@ -1,0 +1,142 @@
+"""The pages of queues."""
+
+import json
+
+import pytest
+from tests.dashboardobjects import HOSTILE, a_job, a_queue, condition, serve_queue, serve_queues
+from tests.dashboardpages import refusal
+
+from agentjobs.api.recorded_overview import ActionDone, OpenCounts, QueuesSeen
+
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+PAGE = "/queues/shop/agents"
+REST = "/v1/namespaces/shop/queues/agents"
+
+
+def done(action):
+    return ActionDone(namespace="shop", kind="AgentQueue", name="agents", action=action)
+
+
+async def test_queues_of_all_readable_namespaces_are_listed(answers, pages):
+    serve_queues(answers, a_queue(phases={"Queued": 4}), a_queue("slow"))
+
+    page = await pages.get("/queues")
+
+    assert 'href="/queues/shop/slow"' in page.text
+    assert 'href="/jobs?namespace=shop&amp;queue=agents&amp;phase=Queued"' in page.text
+
+
+async def test_more_namespaces_than_fifty_are_cut_and_it_says_so(answers, pages):
+    names = [f"n{number:03}" for number in range(60)]
+    answers["/v1/namespaces"] = {"items": names, "everywhere": True}
+    answers["/v1/counts"] = OpenCounts(items=[])
+    answers.by_path |= {f"/v1/namespaces/{name}/queues": QueuesSeen(items=[]) for name in names}
+
+    page = await pages.get("/queues")
+
+    assert "10 more namespaces are not shown" in page.text
+    assert len([one for one in answers.asked if one.url.path.endswith("/queues")]) == 50
+
+
+async def test_a_namespace_taken_away_meanwhile_is_left_out(answers, pages):
+    serve_queues(answers, a_queue())
+    answers["/v1/namespaces"] = {"items": ["gone", "shop"], "everywhere": False}
+    answers["/v1/namespaces/gone/queues"] = refusal(403, "Forbidden")
+
+    assert 'href="/queues/shop/agents"' in (await pages.get("/queues")).text
+    assert (await pages.get("/queues?namespace=gone")).status_code == 403
+
+
+async def test_a_queue_tells_who_holds_slots_who_waits_and_what_failed(answers, pages):
+    runs, waits = a_job("runs", phase="Running", reason=""), a_job("waits", reason="WaitingForRate")
+    serve_queue(answers, a_queue(), runs, waits, a_job("broke", phase="Failed", reason="AgentError"))
+
+    page = (await pages.get(PAGE)).text
+
+    places = [page.index(text) for text in ("Who holds", ">runs<", "Who waits", ">waits<", "Failed last", ">broke<")]
+    assert places == sorted(places)
+    assert 'href="/reasons/WaitingForRate"' in page
+
+
+@pytest.mark.parametrize("action", ["pause", "drain", "resume"])
+async def test_an_action_is_sent_once_and_the_page_says_what_came_of_it(answers, pages, action):
+    serve_queue(answers, a_queue())
+    answers["POST", f"{REST}/{action}"] = done(action)
+
+    page = await pages.post(f"{PAGE}/{action}", content="csrf=x", headers=FORM, follow_redirects=True)
+
+    assert page.request.url.query == f"done={action}".encode()
+    assert 'class="notice ok"' in page.text
+    assert len([one for one in answers.asked if one.method == "POST"]) == 1
+
+
+async def test_the_limit_is_changed_to_what_was_typed(answers, pages):
+    answers["POST", f"{REST}/scale"] = done("scale")
+
+    page = await pages.post(f"{PAGE}/scale", content="max=20", headers=FORM)
+
+    assert page.headers["location"] == f"{PAGE}?done=scale"
+    assert json.loads(answers.asked[-1].content) == {"max": 20}
+
+
+@pytest.mark.parametrize("typed", ["-1", "100001", "many", "", "٣", "1e3"])
+async def test_a_limit_that_is_none_is_refused_at_its_field(answers, pages, typed):
+    serve_queue(answers, a_queue())
+
+    page = await pages.post(f"{PAGE}/scale", data={"max": typed})
+
+    assert page.status_code == 422
+    assert 'id="max-wrong"' in page.text
+    assert f'value="{typed}"' in page.text
+    assert not [one for one in answers.asked if one.method == "POST"]
+
+
+async def test_a_refused_action_is_told_on_the_page(answers, pages):
+    serve_queue(answers, a_queue())
+    answers["POST", f"{REST}/pause"] = refusal(403, "Forbidden", "You may not patch agentqueues.")
+
+    page = await pages.post(f"{PAGE}/pause", content="", headers=FORM)
+
+    assert (page.status_code, "You may not patch agentqueues." in page.text) == (403, True)
+
+
+async def test_drain_asks_first_and_says_how_many_stop(answers, pages):
+    serve_queue(answers, a_queue(spec=False, phases={"Running": 3}))
+
+    page = (await pages.get(f"{PAGE}/drain")).text
+
+    assert "What runs (3 jobs) stops after the step" in page
+    assert "An AgentQueue is made" in page
+    assert f'method="post" action="{PAGE}/drain"' in page
+
+
+async def test_a_text_of_the_address_is_no_notice(answers, pages):
+    serve_queue(answers, a_queue())
+
+    page = await pages.get(PAGE, params={"done": "Your password is needed"})
+
+    assert "Your password" not in page.text
+    assert "notice ok" not in page.text
+
+
+async def test_hostile_texts_are_shown_as_text(answers, pages):
+    said = [condition("Open", "False", "BudgetExceeded", HOSTILE)]
+    serve_queue(answers, a_queue(conditions=said), a_job("x", message=HOSTILE * 1000, partition_key=HOSTILE))
+
+    page = (await pages.get(PAGE)).text
+
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    assert "\u202e" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert len(page) < 60_000
+
+
+async def test_a_list_says_what_it_leaves_out(answers, pages):
+    serve_queues(answers, a_queue())
+    answers["/v1/namespaces/shop/queues"] = QueuesSeen(items=[a_queue()], truncated=True, counted=False)
+
+    page = (await pages.get("/queues")).text
+
+    assert "at most 1000 of one namespace" in page
+    assert "Jobs cannot be counted everywhere" in page

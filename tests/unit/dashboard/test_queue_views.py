@@ -1,0 +1,126 @@
+"""What pages say of queues."""
+
+from datetime import timedelta
+
+import pytest
+from tests.dashboardobjects import NOON, a_queue, condition
+
+from agentjobs.api.recorded_overview import OpenCounts, OpenJobs
+from agentjobs.dashboard.views.queues import queue_view
+
+LIMITED = [condition("Open", "True", "Open"), condition("Limited", "True", "RateLimit", "5 starts in 1m")]
+
+
+@pytest.mark.parametrize(
+    ("queue", "word", "reason"),
+    [
+        pytest.param(a_queue(), "Open", "", id="open"),
+        pytest.param(a_queue(spec=False), "Open", "", id="without-object"),
+        pytest.param(a_queue(spec={"stopPolicy": "Hold"}), "Held", "", id="held-before-the-operator-saw-it"),
+        pytest.param(a_queue(spec={"stopPolicy": "HoldAndDrain"}, phases={"Running": 2}), "Draining", "", id="drains"),
+        pytest.param(a_queue(spec={"stopPolicy": "HoldAndDrain"}), "Drained", "", id="drained"),
+        pytest.param(a_queue(conditions=LIMITED), "Limited", "RateLimit", id="limited"),
+        pytest.param(a_queue(conditions=[condition("Open", "False", "NoSlots")]), "No slots", "NoSlots", id="no-slots"),
+        pytest.param(
+            a_queue(conditions=[condition("Open", "False", "BudgetExceeded")]),
+            "Budget used up",
+            "BudgetExceeded",
+            id="budget",
+        ),
+        pytest.param(
+            a_queue(conditions=[condition("Open", "False", "InvalidSpec")]), "Invalid", "InvalidSpec", id="invalid"
+        ),
+        pytest.param(
+            a_queue(conditions=[condition("Open", "False", "Held")]), "Resuming", "Held", id="resumed-just-now"
+        ),
+        pytest.param(
+            a_queue(conditions=[condition("Open", "False", "OfANewerVersion")]),
+            "Closed",
+            "OfANewerVersion",
+            id="unknown",
+        ),
+        pytest.param(a_queue(conditions=[]), "Not seen", "", id="no-operator"),
+    ],
+)
+def test_the_state_is_told_in_a_word_with_its_reason(queue, word, reason):
+    view = queue_view(queue)
+
+    assert (view.state.word, view.state.reason) == (word, reason)
+    assert view.state.text.endswith(".")
+
+
+def test_slots_are_a_part_of_the_limit():
+    view = queue_view(a_queue(spec={"concurrency": {"max": 4}}, phases={"Running": 3}))
+
+    assert (view.slots.percent, view.slots.text, view.most) == (75, "3 of 4", 4)
+
+
+def test_of_a_queue_without_object_the_limit_is_not_guessed():
+    view = queue_view(a_queue(spec=False, phases={"Running": 3}))
+
+    assert (view.most, view.slots.text, view.limits) == (None, "3 in use", [])
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"concurrency": {"max": 1, "perPartition": 1}}, ["At most 1 job at once.", "of one partition"]),
+        (
+            {"rateLimit": {"starts": 100, "period": "1h", "scope": "Partition"}},
+            ["100 starts in any 1h for each partition"],
+        ),
+        ({"backlog": {"max": 50, "onFull": "Reject"}}, ["50 waiting jobs; further ones are refused"]),
+        ({"strategy": "Priority", "priorityAging": "10m"}, ["the oldest is first", "for each 10m that it waits"]),
+        ({"defaults": {"priority": 3, "timeouts": {"queue": "1h"}}}, ["priority 3", "after 1h of waiting"]),
+        ({"kueue": {"localQueue": "gpus"}}, ["LocalQueue gpus"]),
+    ],
+    ids=["slots", "rate", "backlog", "order", "defaults", "kueue"],
+)
+def test_limits_are_told_in_words(spec, words):
+    told = " ".join(queue_view(a_queue(spec=spec)).limits)
+
+    assert [one for one in words if one not in told] == []
+
+
+def test_a_budget_tells_what_is_spent_and_what_happens_then():
+    spec = {
+        "budgets": [{"name": "day", "period": "Daily", "maxCostUSD": "20", "onExceeded": "Fail", "action": "Suspend"}]
+    }
+    spend = [{"name": "day", "costUSD": "18.5", "tokens": 7, "resets": "2026-11-26T00:00:00Z"}]
+
+    (budget,) = queue_view(a_queue(spec=spec, spend=spend)).budgets
+
+    (used,) = budget.used
+    assert (used.percent, used.text, used.tone) == (92, "$18.50 of $20.00", "warn")
+    assert (budget.words, budget.then) == (
+        "Each day of UTC",
+        "jobs that would start fail, what runs is suspended after its step",
+    )
+    assert budget.resets == NOON + timedelta(hours=12)
+
+
+def test_what_is_left_of_model_limits_stands_beside_each():
+    spec = {"modelLimits": [{"models": ["gemini-*", "gpt-*"], "requestsPerMinute": 60, "maxConcurrentCalls": 2}]}
+    left = [{"models": "gemini-*,gpt-*", "limit": "requestsPerMinute", "max": 60, "left": 0}]
+
+    calls, at_once = queue_view(a_queue(spec=spec, limits=left)).models
+
+    assert (calls.words, calls.left.text, calls.left.tone) == ("60 calls a minute", "0 of 60 left", "bad")
+    assert (at_once.words, at_once.left) == ("2 calls at once", None)
+
+
+def test_a_spec_that_cannot_be_read_is_shown_as_illegal():
+    wrong = [condition("Open", "False", "InvalidSpec", "spec.strategy: no")]
+
+    view = queue_view(a_queue(spec={"strategy": "no"}, conditions=wrong))
+
+    assert (view.illegal, view.limits, view.budgets) == ("spec.strategy: no", [], [])
+
+
+def test_the_oldest_comes_from_counts_where_no_status_tells_it():
+    waits = OpenJobs(namespace="shop", queue="agents", phase="Queued", reason="x", jobs=1, since=NOON)
+    others = waits.model_copy(update={"queue": "other", "since": NOON - timedelta(days=1)})
+
+    view = queue_view(a_queue(spec=False), OpenCounts(items=[others, waits]))
+
+    assert view.oldest == NOON

@@ -1,0 +1,104 @@
+"""The pages of schedules."""
+
+import json
+import re
+
+import pytest
+from tests.dashboardobjects import HOSTILE, NOON, SHOP, a_job, a_schedule, condition, serve_schedule
+from tests.dashboardpages import refusal
+
+from agentjobs.api.recorded_overview import ActionDone, SchedulesSeen
+
+PAGE = "/schedules/shop/brief"
+REST = "/v1/namespaces/shop/schedules/brief"
+
+
+def done(action, made=None):
+    return ActionDone(namespace="shop", kind="AgentSchedule", name="brief", action=action, made=made)
+
+
+async def test_schedules_are_listed_with_state_and_next_time(answers, pages):
+    answers["/v1/namespaces"] = SHOP
+    answers["/v1/namespaces/shop/schedules"] = SchedulesSeen(items=[a_schedule(following=[NOON])])
+
+    page = await pages.get("/schedules?namespace=shop")
+
+    assert 'href="/schedules/shop/brief"' in page.text
+    assert "Wed 2026-11-25 13:00 CET" in page.text
+    assert "30 6 * * 1-5" in page.text
+
+
+async def test_a_schedule_shows_its_jobs_and_links_its_days(answers, pages):
+    serve_schedule(answers, a_schedule(), a_job("brief-1", phase="Failed", reason="AgentError"), cursor="more")
+
+    page = (await pages.get(PAGE)).text
+
+    assert ">brief-1<" in page
+    assert 'href="/reasons/AgentError"' in page
+    assert "It made more jobs than are counted here" in page
+
+
+async def test_a_trigger_leads_to_the_page_that_names_the_job(answers, pages):
+    serve_schedule(answers, a_schedule())
+    answers["POST", f"{REST}/trigger"] = done("trigger", made="brief-now-1")
+
+    page = await pages.post(f"{PAGE}/trigger", data={"once": "0123456789abcdef"}, follow_redirects=True)
+
+    sent = next(one for one in answers.asked if one.method == "POST")
+    assert json.loads(sent.content) == {"value": "0123456789abcdef"}
+    assert '<a href="/jobs/shop/brief-now-1">' in page.text
+
+
+async def test_each_form_asks_for_a_job_of_its_own(answers, pages):
+    serve_schedule(answers, a_schedule())
+
+    values = [re.search('name="once" value="([0-9a-f]{16})"', (await pages.get(PAGE)).text)[1] for _ in range(2)]
+
+    assert values[0] != values[1]
+
+
+@pytest.mark.parametrize("action", ["suspend", "resume"])
+async def test_an_action_is_sent_and_told(answers, pages, action):
+    serve_schedule(answers, a_schedule())
+    answers["POST", f"{REST}/{action}"] = done(action)
+
+    page = await pages.post(f"{PAGE}/{action}", data={"csrf": "x"}, follow_redirects=True)
+
+    assert f"The schedule is {'suspended' if action == 'suspend' else 'resumed'}" in page.text
+
+
+async def test_a_refused_action_is_told_on_the_page(answers, pages):
+    serve_schedule(answers, a_schedule())
+    answers["POST", f"{REST}/suspend"] = refusal(403, "Forbidden", "You may not patch agentschedules.")
+
+    page = await pages.post(f"{PAGE}/suspend", data={"csrf": "x"})
+
+    assert (page.status_code, "You may not patch agentschedules." in page.text) == (403, True)
+
+
+async def test_an_unknown_action_is_not_passed_on(answers, pages):
+    page = await pages.post(f"{PAGE}/delete", data={"csrf": "x"})
+
+    assert (page.status_code, answers.asked) == (404, [])
+
+
+@pytest.mark.parametrize("made", ["<b>x</b>", "a" * 64, "../models"])
+async def test_a_name_of_the_address_that_is_none_is_not_shown(answers, pages, made):
+    serve_schedule(answers, a_schedule())
+
+    page = await pages.get(PAGE, params={"done": "trigger", "made": made})
+
+    assert "A job was asked for." in page.text
+    assert "Its job is" not in page.text
+
+
+async def test_hostile_texts_are_shown_as_text(answers, pages):
+    said = [condition("Active", "False", "InvalidSpec", HOSTILE)]
+    schedule = a_schedule(conditions=said, schedule=HOSTILE, timeZone=HOSTILE, jitter=HOSTILE)
+    serve_schedule(answers, schedule, a_job("x", message=HOSTILE))
+
+    page = (await pages.get(PAGE)).text
+
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    assert "\u202e" not in page

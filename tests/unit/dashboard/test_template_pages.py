@@ -1,0 +1,100 @@
+"""The pages of templates."""
+
+import json
+
+import pytest
+from tests.dashboardobjects import DEPTH, HOSTILE, REPOSITORY, SHOP, a_job, a_template, condition, serve_template
+from tests.dashboardpages import refusal
+
+from agentjobs.api.recorded_overview import ActionDone, TemplatesSeen
+
+PAGE = "/templates/shop/review"
+RUN = ("POST", "/v1/namespaces/shop/templates/review/run")
+ONCE = "0123456789abcdef"
+
+
+def made(request):
+    name = json.loads(request.content)["name"]
+    return ActionDone(namespace="shop", kind="AgentTemplate", name="review", action="run", made=name)
+
+
+def orders(answers):
+    return [json.loads(one.content) for one in answers.asked if one.method == "POST"]
+
+
+async def test_templates_are_listed_with_what_they_run(answers, pages):
+    answers["/v1/namespaces"] = SHOP
+    answers["/v1/namespaces/shop/templates"] = TemplatesSeen(items=[a_template(parameters=[REPOSITORY])])
+
+    page = (await pages.get("/templates?namespace=shop")).text
+
+    assert 'href="/templates/shop/review"' in page
+    assert "The agent reviewer with gemini-flash-latest" in page
+
+
+async def test_a_template_shows_its_form_what_it_locks_and_its_jobs(answers, pages):
+    serve_template(answers, a_template(parameters=[REPOSITORY, DEPTH], locked=["isolation"]), a_job("review-1"))
+
+    page = (await pages.get(PAGE)).text
+
+    assert '<option value="quick" selected>' in page
+    assert 'name="p.repository" required' in page
+    assert "<code>isolation</code>" in page
+    assert ">review-1<" in page
+
+
+async def test_a_run_makes_a_job_and_leads_to_it_once(answers, pages):
+    serve_template(answers, a_template(parameters=[REPOSITORY, DEPTH]))
+    answers[RUN] = made
+    sent = {"once": ONCE, "p.repository": "shop", "p.depth": "thorough"}
+
+    first, again = [await pages.post(f"{PAGE}/run", data=sent) for _ in range(2)]
+
+    assert [page.status_code for page in (first, again)] == [303, 303]
+    one, other = orders(answers)
+    assert one == other
+    assert one["parameters"] == {"repository": "shop", "depth": "thorough"}
+    assert first.headers["location"] == again.headers["location"] == f"/jobs/shop/{one['name']}"
+
+
+async def test_what_is_wrong_is_told_at_its_field_and_no_job_is_asked_for(answers, pages):
+    serve_template(answers, a_template(parameters=[REPOSITORY, DEPTH]))
+
+    page = await pages.post(f"{PAGE}/run", data={"once": ONCE, "p.repository": "", "p.depth": "thorough"})
+
+    assert (page.status_code, orders(answers)) == (422, [])
+    assert 'id="p-repository-wrong"' in page.text
+    assert '<option value="thorough" selected>' in page.text
+
+
+@pytest.mark.parametrize("status", [403, 409, 422, 503])
+async def test_a_refusal_keeps_what_was_typed(answers, pages, status):
+    serve_template(answers, a_template(parameters=[REPOSITORY]))
+    answers[RUN] = refusal(status, "Refused", "It cannot be <b>so</b>.")
+
+    page = await pages.post(f"{PAGE}/run", data={"once": ONCE, "p.repository": "my shop"})
+
+    assert (page.status_code, "my shop</textarea>" in page.text) == (status, True)
+    assert "It cannot be &lt;b&gt;so&lt;/b&gt;." in page.text
+    assert f'value="{ONCE}"' in page.text
+
+
+async def test_a_template_that_is_not_legal_has_no_form(answers, pages):
+    serve_template(answers, a_template(conditions=[condition("Valid", "False", "InvalidSpec", "spec.queue: no")]))
+
+    page = (await pages.get(PAGE)).text
+
+    assert "spec.queue: no" in page
+    assert 'action="/templates/shop/review/run"' not in page
+
+
+async def test_hostile_texts_are_shown_as_text(answers, pages):
+    evil = {"name": "p", "description": HOSTILE, "default": f'"{HOSTILE}', "enum": [f'"{HOSTILE}', "</textarea>"]}
+    text = {"name": "q", "default": "</textarea>" + HOSTILE * 50}
+    serve_template(answers, a_template(parameters=[evil, text], description=HOSTILE, input={"message": HOSTILE}))
+
+    page = (await pages.get(PAGE)).text
+
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    assert page.count("</textarea>") == 1
