@@ -18,7 +18,6 @@ from pydantic import BaseModel
 from agentjobs.dashboard.app import create_pages
 from agentjobs.dashboard.identity import Identity
 from agentjobs.dashboard.metrics import DashboardMetrics
-from agentjobs.dashboard.sign_in.visitors import Visitors
 from agentjobs.dashboard.sign_in.ways import Ways
 from agentjobs.dashboard.whole import create_site, guarded
 from devcluster.ports import free_port
@@ -64,12 +63,10 @@ def application(answers, identity=ADA, ways=None):
     return guarded(create_pages(rest, ways), lambda _request: identity, secure=False)
 
 
-def site(answers, ways=None, *, account=None, hosts=()):
+def site(answers, ways=None, *, hosts=()):
     """The whole dashboard over these answers: whoever asks signs in first, and REST is beside the pages."""
-    ways = ways or Ways()
-    visitors = Visitors(ways.sessions, ways.proxies, account=account, now=ways.now)
     metrics = DashboardMetrics(CollectorRegistry())
-    return create_site(_answering(answers), ways=ways, visitors=visitors, metrics=metrics, hosts=hosts)
+    return create_site(_answering(answers), ways=ways or Ways(), metrics=metrics, hosts=hosts)
 
 
 def _answering(answers):

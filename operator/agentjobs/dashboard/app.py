@@ -9,6 +9,7 @@ from starlette.staticfiles import StaticFiles
 from agentjobs.dashboard.pages import overview, queues, reasons, schedules, templates
 from agentjobs.dashboard.problems import add_answers
 from agentjobs.dashboard.rendering import FOLDER, Pages, environment
+from agentjobs.dashboard.sign_in import oidc_routes
 from agentjobs.dashboard.sign_in import routes as sign_in
 from agentjobs.dashboard.sign_in.ways import Ways
 
@@ -33,7 +34,7 @@ def create_pages(http: httpx.AsyncClient, ways: Ways | None = None) -> FastAPI:
     app.state.http = http
     app.state.pages = Pages(environment())
     app.state.ways = ways or Ways()
-    for router in (sign_in.router, *ROUTERS):
+    for router in (sign_in.router, oidc_routes.router, *ROUTERS):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
     add_answers(app)

@@ -10,8 +10,7 @@ from starlette.exceptions import HTTPException
 
 from agentjobs.dashboard.identity import SignInNeeded
 from agentjobs.dashboard.rendering import Pages, link
-from agentjobs.dashboard.sign_in.routes import hop
-from agentjobs.dashboard.sign_in.ways import Ways
+from agentjobs.dashboard.sign_in.pages import hop, ways_of
 from agentjobs.problem import Problem
 
 logger = logging.getLogger(__name__)
@@ -34,8 +33,7 @@ def add_answers(app: FastAPI) -> None:
         if problem.status != 401:
             return problem_page(request, problem)
         answer = _to_sign_in(request)
-        ways: Ways = request.app.state.ways
-        ways.sessions.end(request, answer)  # its token counts no more
+        ways_of(request).sessions.end(request, answer)  # its token counts no more
         return answer
 
     @app.exception_handler(HTTPException)

@@ -7,6 +7,7 @@ database or an API server that is away, and /readyz says so.
 import asyncio
 import contextlib
 import logging
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
@@ -21,8 +22,8 @@ from agentjobs.dashboard.settings import DashboardSettings
 from agentjobs.dashboard.sign_in.account import Account
 from agentjobs.dashboard.sign_in.attempts import Attempts
 from agentjobs.dashboard.sign_in.links import Links
+from agentjobs.dashboard.sign_in.oidc import CALLBACK, Client, Provider, open_http
 from agentjobs.dashboard.sign_in.proxies import Proxies
-from agentjobs.dashboard.sign_in.visitors import Visitors
 from agentjobs.dashboard.sign_in.ways import Ways
 from agentjobs.dashboard.whole import create_site
 from agentjobs.engine.background import Background
@@ -59,14 +60,12 @@ async def serving(
     """
     metrics = GatewayMetrics()
     ours = DashboardMetrics(metrics.registry)
-    ways = _ways(settings, ours)
-    impersonates = settings.user_header is not None
-    account = Account(settings.account_token_file) if impersonates else None
-    visitors = Visitors(ways.sessions, ways.proxies, account=account, now=ways.now)
     async with (
+        _provider(settings) as provider,
         connected(settings, name="dashboard", pool_size=DATABASE_CONNECTIONS, metrics=metrics) as backing,
         Background(on_death) as background,
     ):
+        ways = _ways(settings, provider, ours)
         rest = create_app(
             backing.history,
             backing.kube,
@@ -76,7 +75,7 @@ async def serving(
             audience=[_PEOPLE],
         )
         hosts = allowed_names(settings.public_url, settings.allowed_hosts)
-        site = create_site(rest, ways=ways, visitors=visitors, metrics=ours, hosts=hosts)
+        site = create_site(rest, ways=ways, metrics=ours, hosts=hosts)
         # Behind a proxy all have one address.
         async with listening(site, settings, port=settings.port, background=background, per_address=None) as url:
             logger.info("dashboard.listening", extra={"url": url})
@@ -84,8 +83,36 @@ async def serving(
         logger.info("dashboard.stopped")
 
 
-def _ways(settings: DashboardSettings, metrics: DashboardMetrics) -> Ways:
+@contextlib.asynccontextmanager
+async def _provider(settings: DashboardSettings) -> AsyncIterator[Provider | None]:
+    if settings.oidc_issuer is None:
+        yield None
+        return
+    try:
+        secret = settings.oidc_client_secret_file and settings.oidc_client_secret_file.read_text("utf-8").strip()
+        http = open_http(str(settings.oidc_ca_file) if settings.oidc_ca_file else None)
+    except (OSError, UnicodeDecodeError, ssl.SSLError) as error:
+        raise errors.Invalid(f"OpenID Connect: {error}") from error
+    client = Client(
+        issuer=settings.oidc_issuer,
+        client_id=settings.oidc_client_id or "",
+        secret=secret or None,
+        redirect_uri=f"{settings.public_url}{CALLBACK}",
+        scopes=settings.oidc_scopes,
+        username_claim=settings.oidc_username_claim,
+        username_prefix=settings.oidc_username_prefix,
+        groups_claim=settings.oidc_groups_claim,
+        groups_prefix=settings.oidc_groups_prefix,
+        name=settings.oidc_name,
+        keeps_token=settings.oidc_mode == "Token",
+    )
+    async with http:
+        yield Provider(client, http)
+
+
+def _ways(settings: DashboardSettings, provider: Provider | None, metrics: DashboardMetrics) -> Ways:
     secure = settings.public_url.startswith("https:") if settings.public_url else settings.tls_cert is not None
+    impersonates = settings.user_header is not None or (provider is not None and not provider.client.keeps_token)
     return Ways(
         sessions=Sessions(Seal(settings.session_keys_file), length=settings.session_length, secure=secure),
         proxies=Proxies(
@@ -93,6 +120,8 @@ def _ways(settings: DashboardSettings, metrics: DashboardMetrics) -> Ways:
         ),
         token=settings.token_sign_in,
         links=Links(settings.links_folder) if settings.links_folder else None,
+        oidc=provider,
+        account=Account(settings.account_token_file) if impersonates else None,
         attempts=Attempts(time.monotonic),
         now=lambda: datetime.now(UTC),
         on_attempt=metrics.attempt,

@@ -19,7 +19,6 @@ from agentjobs.dashboard.app import create_pages
 from agentjobs.dashboard.metrics import DashboardMetrics
 from agentjobs.dashboard.problems import problem_page
 from agentjobs.dashboard.security import SAFE, Guard, Recognise, is_from_here, is_served_host
-from agentjobs.dashboard.sign_in.visitors import Visitors
 from agentjobs.dashboard.sign_in.ways import Ways
 from agentjobs.gateway.traffic import stack_of
 from agentjobs.problem import Problem
@@ -38,9 +37,7 @@ _WHO: Final = (b"authorization", b"cookie", b"impersonate-")
 _REFUSED_HOST: Final = "This host is not served here; see AGENTJOBS_PUBLIC_URL and AGENTJOBS_ALLOWED_HOSTS.\n"
 
 
-def create_site(
-    rest: ASGIApp, *, ways: Ways, visitors: Visitors, metrics: DashboardMetrics, hosts: Collection[str] = ()
-) -> ASGIApp:
+def create_site(rest: ASGIApp, *, ways: Ways, metrics: DashboardMetrics, hosts: Collection[str] = ()) -> ASGIApp:
     """Return the application.
 
     Args:
@@ -48,10 +45,10 @@ def create_site(
         hosts: names under which we answer, beside health checks, which go by address; none means any.
     """
     http = httpx.AsyncClient(transport=httpx.ASGITransport(rest), base_url=_OUR_WAY, timeout=None)  # noqa: S113  REST ends its own requests
-    pages = guarded(create_pages(http, ways), visitors.of, secure=ways.sessions.secure)
+    pages = guarded(create_pages(http, ways), ways.who, secure=ways.sessions.secure)
     # Compressed pages tell nothing of the token of forms, which is another each time (csrf.py).
     compressed = GZipMiddleware(pages, minimum_size=_COMPRESSED_BYTES, compresslevel=5)
-    return _Site(rest, _Watched(compressed, metrics), visitors, hosts)
+    return _Site(rest, _Watched(compressed, metrics), ways, hosts)
 
 
 def guarded(pages: FastAPI, recognise: Recognise, *, secure: bool) -> ASGIApp:
@@ -72,10 +69,10 @@ def guarded(pages: FastAPI, recognise: Recognise, *, secure: bool) -> ASGIApp:
 class _Site:
     """Gives each request to who answers it."""
 
-    def __init__(self, rest: ASGIApp, pages: ASGIApp, visitors: Visitors, hosts: Collection[str]) -> None:
+    def __init__(self, rest: ASGIApp, pages: ASGIApp, ways: Ways, hosts: Collection[str]) -> None:
         self._rest = rest
         self._pages = pages
-        self._visitors = visitors
+        self._ways = ways
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,7 +94,7 @@ class _Site:
         """Return a request to REST with the headers of who is signed in, where it only reads and names nobody."""
         if request.method not in SAFE or "authorization" in request.headers or not is_from_here(request.headers):
             return dict(request.scope)
-        person = self._visitors.of(request)
+        person = self._ways.who(request)
         if person is None:
             return dict(request.scope)
         kept = [(name, value) for name, value in request.scope["headers"] if not name.lower().startswith(_WHO)]

@@ -104,7 +104,7 @@ class DevCluster:
         """Return an address that signs in to the dashboard as the administrator, once."""
         from agentjobs.dashboard.sign_in.links import Links  # most clusters have no dashboard
 
-        secret = Links(self.links).make("administrator", self.token, datetime.datetime.now(datetime.UTC))
+        secret = Links(self.links).make(self.token, datetime.datetime.now(datetime.UTC))
         return f"{self.dashboard_url}/sign-in/link/{secret}"
 
     async def until_broken(self) -> None:

@@ -6,7 +6,6 @@ file first has used it.
 
 import json
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -23,8 +22,8 @@ class Links:
 
     folder: Path
 
-    def make(self, name: str, token: str, now: datetime) -> str:
-        """Return the secret of a new link, which signs in as `name` with a token of the API server."""
+    def make(self, token: str, now: datetime) -> str:
+        """Return the secret of a new link, which signs in with a token of the API server."""
         secret = secrets.token_urlsafe(_SECRET_BYTES)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for old in self.folder.glob("*.link"):
@@ -32,20 +31,20 @@ class Links:
                 old.unlink(missing_ok=True)
         file = self._file(secret)
         file.touch(mode=0o600, exist_ok=False)
-        file.write_text(json.dumps({"name": name, "token": token, "until": (now + VALID).isoformat()}))
+        file.write_text(json.dumps({"token": token, "until": (now + VALID).isoformat()}))
         return secret
 
-    def use(self, secret: str, now: datetime) -> Mapping[str, str] | None:
-        """Return name and token of a link, and end it; None for one that is unknown, used or too old."""
+    def use(self, secret: str, now: datetime) -> str | None:
+        """Return the token of a link, and end it; None for one that is unknown, used or too old."""
         file = self._file(secret)
         taken = file.with_suffix(".used")
         try:
             file.rename(taken)  # succeeds once, whoever else tries
-            found: Mapping[str, str] = json.loads(taken.read_text())
+            found = json.loads(taken.read_text())
             taken.unlink()
         except FileNotFoundError:
             return None
-        return found if datetime.fromisoformat(found["until"]) > now else None
+        return str(found["token"]) if datetime.fromisoformat(found["until"]) > now else None
 
     def _file(self, secret: str) -> Path:
         return self.folder / f"{sha256(secret.encode()).hexdigest()}.link"

@@ -1,19 +1,23 @@
-"""Which ways to sign in there are, and what they need."""
+"""Which ways to sign in there are, and who asks: by what a trusted proxy says, else by the session in their cookies."""
 
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Final
 
 from fastapi import Request
 
-from agentjobs.dashboard.identity import Way
+from agentjobs.dashboard import csrf
+from agentjobs.dashboard.identity import Identity, Way, impersonating, with_token
 from agentjobs.dashboard.sealing import Seal
-from agentjobs.dashboard.sessions import Sessions
+from agentjobs.dashboard.sessions import Session, Sessions
+from agentjobs.dashboard.sign_in.account import Account
 from agentjobs.dashboard.sign_in.attempts import Attempts
 from agentjobs.dashboard.sign_in.links import Links
+from agentjobs.dashboard.sign_in.oidc import Provider
 from agentjobs.dashboard.sign_in.proxies import Proxies
 
 logger = logging.getLogger(__name__)
@@ -41,9 +45,31 @@ class Ways:
     token: bool = True
     """By a token of the API server."""
     links: Links | None = None
+    oidc: Provider | None = None
+    account: Account | None = None
+    """The token with which people are impersonated; None where nobody is."""
     attempts: Attempts = field(default_factory=lambda: Attempts(time.monotonic))
     now: Callable[[], datetime] = _now
     on_attempt: OnAttempt = lambda _way, _succeeded: None
+
+    def who(self, request: Request) -> Identity | None:
+        """Return who asks, None for nobody that we know."""
+        if self.account is not None and (user := self.proxies.user(request)) is not None:
+            headers = impersonating(self.account.token(), user.name, user.groups)
+            return Identity(user.name, "headers", headers, csrf.masked(self.sessions.seal.digest("csrf", user.name)))
+        session = self.sessions.of(request, self.now())
+        return None if session is None else self.identity(session)
+
+    def identity(self, session: Session) -> Identity | None:
+        """Return whose session it is; None where its way has been switched off."""
+        form = csrf.masked(sha256(f"csrf {session.secret}".encode()).digest()[:16])
+        if session.token is not None:
+            return Identity(session.name, session.way, with_token(session.token), form)
+        if self.account is None or self.oidc is None or self.oidc.client.keeps_token:
+            return None
+        return Identity(
+            session.name, session.way, impersonating(self.account.token(), session.name, session.groups), form
+        )
 
     def note(self, request: Request, way: Way, name: str | None, reason: str = "") -> None:
         """Log and count an attempt.

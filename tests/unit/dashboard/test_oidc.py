@@ -1,0 +1,320 @@
+"""Signing in by OpenID Connect, at a provider of the tests."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.dashboardpages import Answers, refusal, site
+from tests.oidcprovider import OidcProvider, a_key, a_shared_secret, an_elliptic_key
+
+from agentjobs.dashboard.sign_in.account import Account
+from agentjobs.dashboard.sign_in.attempts import Attempts
+from agentjobs.dashboard.sign_in.oidc import Client, Provider
+from agentjobs.dashboard.sign_in.ways import Ways
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+CLIENT = Client(
+    issuer="http://provider",
+    client_id="dashboard",
+    secret="hush",
+    redirect_uri="http://pages/sign-in/oidc/callback",
+    scopes=("openid",),
+    username_claim="sub",
+    username_prefix="idp:",
+    groups_claim="groups",
+    groups_prefix="idp:",
+    name="Example Login",
+    keeps_token=False,
+)
+
+
+class Clock:
+    def __init__(self):
+        self.at = NOW
+
+    def __call__(self):
+        return self.at
+
+    def seconds(self):
+        return self.at.timestamp()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def provider(clock):
+    return OidcProvider(seconds=clock.seconds())
+
+
+@pytest.fixture
+def answers():
+    """REST that says who is impersonated, or whose token it is."""
+    found = Answers()
+    found["/v1/me"] = lambda asked: httpx.Response(
+        200, json={"name": asked.headers.get("impersonate-user", "token's"), "groups": []}
+    )
+    return found
+
+
+@pytest.fixture
+def sign_in(provider, answers, clock, tmp_path):
+    """Makes a browser at a dashboard with this client."""
+    (tmp_path / "token").write_text("ours")
+
+    def browser(client=CLIENT):
+        http = httpx.AsyncClient(transport=httpx.ASGITransport(provider.app()))
+        ways = Ways(
+            oidc=Provider(client, http, clock.seconds),
+            account=Account(Path(tmp_path / "token")),
+            now=clock,
+            attempts=Attempts(clock.seconds),
+        )
+        return httpx.AsyncClient(transport=httpx.ASGITransport(site(answers, ways)), base_url="http://pages")
+
+    return browser
+
+
+async def through(browser, provider, to="/reasons/Failed"):
+    """Go to the provider and come back; gives the last answer."""
+    leaving = await browser.get("/sign-in/oidc", params={"to": to})
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(provider.app())) as http:
+        back = await http.get(leaving.headers["location"])
+    return await browser.get(back.headers["location"])
+
+
+def reason(caplog):
+    return [one.reason for one in caplog.records if one.message == "signin.refused"][-1]
+
+
+async def test_who_comes_back_is_signed_in_and_impersonated(sign_in, provider, answers):
+    provider.claims = {"groups": ["dev", "ops"]}
+    browser = sign_in()
+
+    back = await through(browser, provider)
+    await browser.get("/v1/me")
+
+    asked = answers.asked[-1].headers
+    assert (back.status_code, 'content="0;url=/reasons/Failed"' in back.text) == (200, True)
+    assert (asked["authorization"], asked["impersonate-user"]) == ("Bearer ours", "idp:ada")
+    assert asked.get_list("impersonate-group") == ["idp:dev", "idp:ops"]
+
+
+async def test_the_id_token_can_be_what_the_api_server_gets(sign_in, provider, answers):
+    browser = sign_in(replace(CLIENT, keeps_token=True))
+
+    await through(browser, provider)
+    await browser.get("/v1/me")
+
+    asked = answers.asked[-1].headers
+    assert asked["authorization"].startswith("Bearer ey")
+    assert "impersonate-user" not in asked
+
+
+async def test_a_session_that_keeps_the_id_token_ends_with_it(sign_in, provider, clock):
+    browser = sign_in(replace(CLIENT, keeps_token=True))
+    await through(browser, provider)
+    clock.at += timedelta(minutes=5)
+
+    assert (await browser.get("/reasons/Failed")).status_code == 303
+
+
+async def test_an_impersonated_session_lasts_longer_than_the_id_token(sign_in, provider, clock):
+    browser = sign_in()
+    await through(browser, provider)
+    clock.at += timedelta(hours=7)
+
+    assert (await browser.get("/reasons/Failed")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("claims", "why"),
+    [
+        pytest.param({"nonce": "another"}, "InvalidClaim:nonce", id="another-nonce"),
+        pytest.param({"nonce": None}, "MissingClaim:nonce", id="no-nonce"),
+        pytest.param({"aud": "another"}, "InvalidClaim:aud", id="for-another-client"),
+        pytest.param({"aud": ["dashboard", "another"]}, "MissingClaim:azp", id="for-two-clients"),
+        pytest.param({"iss": "http://evil"}, "InvalidClaim:iss", id="of-another-issuer"),
+        pytest.param({"exp": NOW.timestamp() - 120}, "ExpiredToken:exp", id="expired"),
+        pytest.param({"exp": None}, "MissingClaim:exp", id="without-an-end"),
+        pytest.param({"iat": NOW.timestamp() + 3600}, "InvalidClaim:iat", id="of-the-future"),
+        pytest.param({"nbf": NOW.timestamp() + 3600}, "InvalidClaim:nbf", id="not-yet"),
+        pytest.param({"at_hash": "x"}, "InvalidClaim:at_hash", id="of-another-access-token"),
+        pytest.param({"sub": None}, "MissingClaim:sub", id="of-nobody"),
+    ],
+)
+async def test_a_token_that_says_something_wrong_signs_nobody_in(sign_in, provider, caplog, claims, why):
+    provider.claims = claims
+
+    back = await through(sign_in(), provider)
+
+    assert (back.status_code, "signs nobody in" in back.text) == (403, True)
+    assert reason(caplog) == why
+
+
+async def test_clocks_may_differ_by_a_minute(sign_in, provider, clock):
+    provider.claims = {"exp": clock.seconds() - 50, "iat": clock.seconds() + 50}
+
+    assert (await through(sign_in(), provider)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "key"),
+    [
+        pytest.param("none", None, id="none"),
+        pytest.param("HS256", a_shared_secret, id="a-secret-that-two-know"),
+        pytest.param("RS256", lambda: a_key("one"), id="another-key-of-that-name"),
+        pytest.param("RS256", lambda: a_key("unknown"), id="a-key-that-nobody-tells"),
+    ],
+)
+async def test_a_token_that_the_provider_has_not_signed_signs_nobody_in(sign_in, provider, algorithm, key):
+    provider.published = [provider.key]
+    provider.algorithm, provider.key = algorithm, key() if key else provider.key
+
+    assert (await through(sign_in(), provider)).status_code == 403
+
+
+async def test_a_new_key_of_the_provider_is_asked_for(sign_in, provider, clock):
+    browser = sign_in()
+    await through(browser, provider)
+    provider.key, provider.algorithm = an_elliptic_key(), "ES256"
+    clock.at += timedelta(minutes=1)
+    provider.seconds = clock.seconds()
+
+    assert (await through(browser, provider)).status_code == 200
+    assert provider.asked.count("/keys") == 2
+
+
+async def test_keys_that_nobody_knows_do_not_make_us_ask_each_time(sign_in, provider):
+    browser = sign_in()
+    provider.published, provider.key = [provider.key], a_key("unknown")
+
+    for _ in range(3):
+        await through(browser, provider)
+
+    assert provider.asked.count("/keys") == 1
+
+
+async def test_what_the_provider_says_of_itself_is_remembered(sign_in, provider):
+    browser = sign_in()
+
+    await through(browser, provider)
+    await through(browser, provider)
+
+    assert provider.asked.count("/.well-known/openid-configuration") == 1
+
+
+@pytest.mark.parametrize("at", ["beginning", "end"])
+async def test_while_the_provider_is_away_the_page_says_so(sign_in, provider, at):
+    browser = sign_in()
+    if at == "end":
+        await through(browser, provider)
+        leaving = await browser.get("/sign-in/oidc")
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(provider.app())) as http:
+            back = (await http.get(leaving.headers["location"])).headers["location"]
+    provider.away = True
+
+    page = await browser.get(back if at == "end" else "/sign-in/oidc")
+
+    assert (page.status_code, "Example Login cannot be asked now" in page.text) == (503, True)
+
+
+async def test_a_provider_that_says_it_is_another_is_not_used(sign_in, provider):
+    provider.issuer = "http://evil"
+
+    assert (await sign_in().get("/sign-in/oidc")).status_code == 503
+
+
+async def test_who_cancels_at_the_provider_is_back_at_the_choice(sign_in, provider, caplog):
+    provider.error = "access_denied"
+
+    back = await through(sign_in(), provider)
+
+    assert "You did not sign in at Example Login" in back.text
+    assert reason(caplog) == "access_denied"
+
+
+async def test_an_error_of_other_words_is_not_logged_as_it_came(sign_in, provider, caplog):
+    provider.error = "a\nb"
+
+    await through(sign_in(), provider)
+
+    assert reason(caplog) == "Refused"
+
+
+@pytest.mark.parametrize("change", ["state", "cookie", "iss", "late", "twice"])
+async def test_only_who_left_comes_back_and_once(sign_in, provider, clock, change):
+    browser = sign_in()
+    leaving = await browser.get("/sign-in/oidc")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(provider.app())) as http:
+        back = (await http.get(leaving.headers["location"])).headers["location"]
+    match change:
+        case "state":
+            back = back.replace("state=", "state=x")
+        case "iss":
+            back = back.replace("iss=http%3A%2F%2Fprovider", "iss=http%3A%2F%2Fevil")
+        case "cookie":
+            browser.cookies.clear()
+        case "late":
+            clock.at += timedelta(minutes=10)
+        case "twice":
+            await browser.get(back)
+
+    assert (await browser.get(back)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("claims", "why"),
+    [
+        pytest.param({"sub": "x" * 2000}, "NameNotTaken", id="long"),
+        pytest.param({"sub": "a\nb"}, "NameNotTaken", id="two-lines"),
+        pytest.param({"sub": ["ada"]}, "InvalidClaim:sub", id="a-list"),
+    ],
+)
+async def test_a_name_that_cannot_be_one_signs_nobody_in(sign_in, provider, caplog, claims, why):
+    provider.claims = claims
+
+    assert (await through(sign_in(), provider)).status_code == 403
+    assert reason(caplog) == why
+
+
+async def test_without_a_prefix_nobody_is_one_of_the_systems(sign_in, provider):
+    provider.claims = {"sub": "system:admin"}
+
+    assert (await through(sign_in(replace(CLIENT, username_prefix="")), provider)).status_code == 403
+
+
+async def test_without_a_prefix_no_group_is_one_of_the_systems(sign_in, provider, answers):
+    provider.claims = {"groups": ["system:masters", "SYSTEM:x", "dev", 7, "a\nb"]}
+    browser = sign_in(replace(CLIENT, groups_prefix=""))
+
+    await through(browser, provider)
+
+    assert answers.asked[-1].headers.get_list("impersonate-group") == ["dev"]
+
+
+@pytest.mark.parametrize(("verified", "status"), [(False, 403), ("true", 403), (True, 200), (None, 200)])
+async def test_an_address_that_is_not_verified_names_nobody(sign_in, provider, verified, status):
+    provider.claims = {"email": "ada@example.com", "email_verified": verified}
+
+    assert (await through(sign_in(replace(CLIENT, username_claim="email")), provider)).status_code == status
+
+
+async def test_without_the_right_to_impersonate_nobody_is_signed_in(sign_in, provider, answers):
+    answers["/v1/me"] = refusal(403, "Forbidden", "The dashboard may not impersonate users.")
+    browser = sign_in()
+
+    back = await through(browser, provider)
+
+    assert (back.status_code, "may not impersonate" in back.text) == (403, True)
+    assert (await browser.get("/reasons/Failed")).status_code == 303
+
+
+async def test_after_the_provider_no_address_leads_elsewhere(sign_in, provider):
+    back = await through(sign_in(), provider, to="//evil.example")
+
+    assert 'content="0;url=/"' in back.text
