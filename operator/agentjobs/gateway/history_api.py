@@ -16,10 +16,12 @@ from agentjobs.api.recorded import (
     RecordedSpec,
     RecordedSteps,
     RecordedTree,
+    StepContent,
     StepSpans,
     Story,
 )
 from agentjobs.auth import User
+from agentjobs.gateway.json_text import readable
 from agentjobs.gateway.problems import json_answer
 from agentjobs.gateway.rights import may
 from agentjobs.gateway.services import History, ReadBudget
@@ -139,6 +141,26 @@ async def get_spans(namespace: Namespace, name: Name, history: History, budget: 
     async with budget.taken():
         job = await history.job(namespace, name)
         return StepSpans(items=await history.spans(job.uid))
+
+
+@router.get(COLLECTION + "/{name}/steps/{n}", response_model=StepContent, dependencies=[Depends(may_get)])
+async def get_step(
+    namespace: Namespace,
+    name: Name,
+    n: Annotated[int, Path(ge=1, le=2**31 - 1, description="The step's number.")],
+    history: History,
+    budget: ReadBudget,
+) -> Response:
+    """Answer one recorded step with what it gave, as it is stored; 404 where history has no such step."""
+    async with budget.taken():
+        job = await history.job(namespace, name)
+        found = await history.step(job.uid, n)
+    if found is None:
+        raise Problem(404, "NotFound", f"AgentJob {job.name!r} has no step {n} in history.")
+    body = None if found.body is None else readable(found.body)
+    told = found.step.model_dump(mode="json", by_alias=True)
+    is_lost = found.body is not None and body is None
+    return json_answer({"step": told, "request": found.request, "body": body, "unreadable": is_lost})
 
 
 @router.get(COLLECTION + "/{name}/result", response_model=RecordedResult, dependencies=[Depends(may_get)])

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import Final
 
+import msgspec
+from msgspec import Raw
+
 # Any reader of JSON takes so much; pydantic's own limit.
 MAX_DEPTH: Final = 200
 # Python refuses to read an integer of more than 4,300 digits, and PostgreSQL holds what a piece's border lets through.
@@ -49,6 +52,15 @@ def checked(text: bytes) -> bytes:
         _check_structure(text)
     if _SURROGATE.search(text):
         _check_pairs(text.replace(rb"\\", _MARK))
+    return text
+
+
+def readable(text: Raw) -> Raw | None:
+    """Return stored JSON text as it is, None where not every reader would take it."""
+    try:
+        msgspec.json.decode(checked(bytes(text)), type=Raw)
+    except (ValueError, RecursionError):
+        return None
     return text
 
 

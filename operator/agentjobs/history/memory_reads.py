@@ -23,6 +23,7 @@ from agentjobs.history.model_records import CallOutcome
 from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, MAX_TREE, Page, checked_limit, page_of, parse_cursor
 from agentjobs.history.records import (
     StoredEvent,
+    StoredStep,
     TransitionRecord,
 )
 from agentjobs.history.sanitize import clean_text
@@ -142,6 +143,15 @@ class MemoryReads(MemoryRows):
         job = self.jobs_by_uid.get(uid)
         rows = sorted(job.steps.values(), key=lambda row: row.n) if job else []
         return [StepSpan(**{name: getattr(row, name) for name in StepSpan.model_fields}) for row in rows]
+
+    async def step(self, uid: str, n: int) -> StoredStep | None:
+        """Return one step of a job with what it gave."""
+        self._check_available()
+        job = self.jobs_by_uid.get(uid)
+        row = job.steps.get(n) if job else None
+        if job is None or row is None or row.request is None:
+            return None
+        return StoredStep(_recorded_step(job, row), row.request, row.body)
 
     async def result(self, uid: str) -> Raw | None:
         """Return a job's final result."""

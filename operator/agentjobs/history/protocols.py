@@ -29,6 +29,7 @@ from agentjobs.history.records import (
     Record,
     StartEnd,
     StoredEvent,
+    StoredStep,
     TransitionRecord,
     TurnEvent,
 )
@@ -386,6 +387,10 @@ class ReadHistory(Protocol):
 
     async def spans(self, uid: str) -> list[StepSpan]:
         """Return when all steps of a job were under way, in the order of recording."""
+        ...
+
+    async def step(self, uid: str, n: int) -> StoredStep | None:
+        """Return one step of a job with what it gave, None where there is none."""
         ...
 
     async def result(self, uid: str) -> Raw | None:

@@ -17,7 +17,7 @@ from agentjobs.contract import MAX_JOB_STEPS
 from agentjobs.history import pages
 from agentjobs.history.database import Connection, Database
 from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, MAX_TREE, Page, checked_limit, page_of, parse_cursor
-from agentjobs.history.records import StoredEvent
+from agentjobs.history.records import StoredEvent, StoredStep
 from agentjobs.history.sanitize import clean_text
 from agentjobs.history.statements import load
 
@@ -196,6 +196,23 @@ class Reads:
     async def spans(self, uid: str) -> list[recorded.StepSpan]:
         """Return when all steps of a job were under way, in the order of recording; there are at most 20,000."""
         return _read(recorded.StepSpan, await self._rows(_SQL["spans"], {"uid": uid, "limit": MAX_JOB_STEPS}))
+
+    async def step(self, uid: str, n: int) -> StoredStep | None:
+        """Return one step of a job with what it gave, None where there is none."""
+        asked: _Row = {"uid": uid, "n": n, "after": n - 1, "limit": 1}
+
+        async def work(connection: Connection) -> tuple[list[_Row], Any]:
+            steps = connection.cursor(row_factory=dict_row)
+            async with connection.pipeline():
+                await steps.execute(_SQL["steps"], asked)
+                content = await connection.execute(_SQL["step_content"], asked)
+                return await steps.fetchall(), await content.fetchone()
+
+        rows, content = await self._database.autocommit(work)
+        if content is None or not rows or rows[0]["n"] != n:
+            return None
+        body = None if content.body is None else Raw(content.body.encode())
+        return StoredStep(recorded.RecordedStep(**rows[0]), Raw(content.request.encode()), body)
 
     async def result(self, uid: str) -> Raw | None:
         """Return the job's final result, None while there is none."""

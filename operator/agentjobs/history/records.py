@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from msgspec import Raw, Struct
 
+from agentjobs.api.recorded import RecordedStep
 from agentjobs.contract import Published, Resolved
 from agentjobs.core.queues.policy import Rate
 
@@ -248,6 +249,16 @@ class StoredEvent(Struct, frozen=True):
     kind: str
     author: str
     data: Raw
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStep:
+    """A step with what it gave, as text: `recorded.StepContent` to who reads it."""
+
+    step: RecordedStep
+    request: Raw
+    body: Raw | None
+    """None for a call that did not end, and for one that gave nothing."""
 
 
 class TurnEvent(Struct, frozen=True):

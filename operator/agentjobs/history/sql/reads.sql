@@ -245,6 +245,9 @@ CROSS JOIN LATERAL (
 ) AS calls
 ORDER BY n;
 
+-- name: step_content
+SELECT request::text AS request, body FROM agentjobs.steps WHERE uid = %(uid)s AND n = %(n)s;
+
 -- name: result
 SELECT result::text FROM agentjobs.results WHERE uid = %(uid)s;
 

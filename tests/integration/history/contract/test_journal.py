@@ -1,5 +1,6 @@
 """A step is stored once, before its start acts on it, and every later start of its run finds it."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -298,6 +299,20 @@ async def test_people_read_the_steps_of_one_start_and_none_of_another_job(gatewa
 
     assert [step.key for step in (await gateway.steps(build.uid, start=2)).items] == ["b"]
     assert (await gateway.steps("nobody")).items == (await gateway.steps(build.uid, start=2**40)).items == []
+
+
+async def test_people_read_what_one_step_gave(gateway, build, begun):
+    await begun(1)
+    await record(gateway, build.uid, 1, a_step("a", body={"text": "ü\u2028"}), a_call("b"))
+
+    gave, open_ = [await gateway.step(build.uid, n) for n in (1, 2)]
+
+    assert (json.loads(bytes(gave.body)), json.loads(bytes(gave.request))) == ({"text": "ü\u2028"}, {"digest": "0f"})
+    assert (open_.body, open_.step.ended) == (None, None)
+    assert [gave.step, open_.step] == (await gateway.steps(build.uid)).items
+    assert [await gateway.step(*other) for other in ((build.uid, 3), ("nobody", 1), (build.uid, 2**31 - 1))] == [
+        None
+    ] * 3
 
 
 async def test_people_read_when_all_steps_were_under_way(gateway, build, begun):
