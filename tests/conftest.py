@@ -37,7 +37,7 @@ _numbers = itertools.count(1)
 _EMPTIED = (
     *("jobs", "artifact_chunks", "artifacts", "states", "turns", "scopes"),
     *("proxies", "model_usage", "limit_slices", "limit_running", "closed_keys", "exhausted_models"),
-    *("queue_spend", "queue_limits", "queue_starts", "actions"),
+    *("queue_usage", "queue_spend", "queue_limits", "queue_starts", "processes", "actions"),
 )
 _free: list[str] = []
 

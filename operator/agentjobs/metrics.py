@@ -25,8 +25,8 @@ TABLES: Final = frozenset(
     {
         *("jobs", "starts", "transitions", "events", "steps", "results", "notifications", "sent_notifications"),
         *("sessions", "turns", "artifacts", "states", "artifact_chunks", "kept_files", "kept_parts"),
-        *("model_calls", "contents", "model_usage", "queue_spend", "queue_starts", "actions"),
-        *("limit_slices", "limit_running", "closed_keys", "exhausted_models", "proxies"),
+        *("model_calls", "contents", "model_usage", "queue_usage", "queue_spend", "queue_starts", "actions"),
+        *("limit_slices", "limit_running", "closed_keys", "exhausted_models", "proxies", "processes"),
     }
 )
 _REASONS: Final = frozenset(ErrorClass)

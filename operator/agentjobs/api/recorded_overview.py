@@ -38,9 +38,11 @@ class OpenJobs(Recorded):
 
 
 class OpenCounts(Recorded):
-    """What runs and what waits for what."""
+    """What runs and what waits for what: the most first."""
 
     items: list[OpenJobs]
+    more: bool = False
+    """Whether there are others: at most 2,000 are told."""
 
 
 class ActivitySlice(Recorded):
@@ -68,7 +70,9 @@ class Activity(Recorded):
     """Jobs over time. Each slice of the time asked for is there, also those in which nothing happened."""
 
     since: datetime
+    """Where the first slice begins: at or before what was asked for."""
     until: datetime
+    """Where the last one ends: at or after it, and in the future where the last one goes on."""
     seconds: int
     """Of one slice."""
     slices: list[ActivitySlice]
@@ -92,7 +96,9 @@ class UsageSeries(Recorded):
     """What model calls used over time. Slices in which nothing was used are left out."""
 
     since: datetime
+    """Where the first slice begins: at or before what was asked for."""
     until: datetime
+    """Where the last one ends: at or after it, and in the future where the last one goes on."""
     seconds: int
     by: Literal["queue", "model", "partition"]
     items: list[UsagePoint]

@@ -48,6 +48,12 @@
     entries          timeline entries as they are stored, and their usage
     reads            queries of people
     pages            cursors of long lists
+    slices           time in slices of round lengths, without I/O
+    overview_protocols  the protocols of numbers and of processes
+    overview         what many jobs do and use, in numbers
+    process_records  what a process tells of itself
+    processes        which processes live, and the database they share
+    memory_overview  both in memory, for tests
     retention        deletes the history of jobs that ended long ago
     scopes           to whom sessions, state and artifacts belong: an app, its user, a session
     turns            the rules of what a job adds to its session

@@ -3,9 +3,9 @@
 Files that a job's starts kept go with its end: no later start reads them. Then events and steps, they are most of the
 rest, and with them what was asked and answered in model calls, and notifications that were sent; then whole jobs.
 Nothing else of a job that has not ended, or whose object still exists, is touched. What belongs to no job goes by its
-own age: usage by day, what people did, what queues started and spent, and what proxies left behind. Rows go in batches
-with pauses between them, so that deleting a year never competes with starting a job; what a crash leaves is found again
-by the next sweep.
+own age: usage by day, what people did, what queues started and used, and what proxies and other processes left behind.
+Rows go in batches with pauses between them, so that deleting a year never competes with starting a job; what a crash
+leaves is found again by the next sweep.
 """
 
 import asyncio
@@ -43,6 +43,7 @@ _KEPT: Final = ("kept_parts", "kept_files")
 _OF_NO_JOB: Final = (
     "actions",
     "model_usage",
+    "queue_usage",
     "queue_spend",
     "queue_starts",
     "limit_slices",
@@ -50,6 +51,7 @@ _OF_NO_JOB: Final = (
     "closed_keys",
     "exhausted_models",
     "proxies",
+    "processes",
 )
 
 

@@ -140,6 +140,15 @@ ENDED: Final = func.coalesce(jobs.c.finished_at, jobs.c.deleted_at)
 
 # What `retention` looks through, oldest first.
 Index("jobs_ended_idx", jobs.c.cluster, ENDED, jobs.c.uid)
+# How many ended in a time, and how: the index has all that is asked.
+Index(
+    "jobs_ends_idx",
+    jobs.c.cluster,
+    jobs.c.namespace,
+    jobs.c.finished_at,
+    postgresql_include=["phase", "reason"],
+    postgresql_where=text("finished_at IS NOT NULL"),
+)
 # What `close_vanished` looks through.
 Index(
     "jobs_open_idx",
@@ -176,6 +185,9 @@ starts = Table(
     Column("versions", JSON(none_as_null=True)),
     Column("steps_bytes", BigInteger),
 )
+
+# How many were started in a time, with the way to their jobs.
+Index("starts_started_idx", starts.c.started_at, starts.c.uid)
 
 transitions = Table(
     "transitions",
@@ -382,6 +394,17 @@ proxies = Table(
     Column("told", JSON, nullable=False),
 )
 
+# Operators, gateways and dashboards that live, or lived. `id` is new with each process.
+processes = Table(
+    "processes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    *_texts("cluster", "kind", "version"),
+    Column("leads", Boolean, nullable=False),
+    _time("since", nullable=False, server_default=func.clock_timestamp()),
+    _time("seen_at", nullable=False, server_default=func.clock_timestamp()),
+)
+
 # Every call of a model through a proxy, written before it is made. `ended` is null while it is under way; then what it
 # reserved counts. `asked` is the model that the job asked for, `model` the one that was asked; both as in a job's
 # `agent.model`. `step` is the key of the step that it belongs to, empty for calls of the user's own code.
@@ -512,7 +535,24 @@ queue_limits = Table(
     _time("changed_at", nullable=False, server_default=func.clock_timestamp()),
 )
 
-# What model calls of a queue's jobs used in a quarter of an hour: midnight of every zone begins one.
+# What model calls of a queue's jobs used in a quarter of an hour, by model: for budgets of queues, and for charts of up
+# to 24 days. Midnight of every zone begins a quarter.
+queue_usage = Table(
+    "queue_usage",
+    metadata,
+    Column("cluster", Text, primary_key=True),
+    Column("namespace", Text, primary_key=True),
+    Column("queue", Text, primary_key=True),
+    Column("slice", BigInteger, primary_key=True, autoincrement=False),
+    Column("partition_key", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    *_counts("calls", "input", "output"),
+    _money("cost"),
+)
+# Charts of all queues, and `retention`.
+Index("queue_usage_slice_idx", queue_usage.c.cluster, queue_usage.c.slice)
+
+# The same without models, which proxies of an older release add up. Budgets count both; nothing here adds to it.
 queue_spend = Table(
     "queue_spend",
     metadata,

@@ -140,7 +140,7 @@ async def test_what_was_asked_of_models_goes_with_the_steps_and_the_calls_with_t
     assert left()["model_calls"] == 1
     end(database, "old", days=91)
     assert (await sweep())["model_calls"] == 1
-    assert left() == {"model_usage": 1, "queue_spend": 1}
+    assert left() == {"model_usage": 1, "queue_usage": 1}
 
 
 async def test_notifications_that_were_sent_go_with_the_steps_and_others_with_their_job(
@@ -169,10 +169,14 @@ OLD = {
     "'hello', 'u1', 'cancel', 200, '')",
     "queue_spend": "INSERT INTO agentjobs.queue_spend (cluster, namespace, queue, slice, partition_key) VALUES "
     "('c0ffee', 'default', 'agents', extract(epoch FROM now() - interval '{} days')::bigint / 900, '')",
+    "queue_usage": "INSERT INTO agentjobs.queue_usage (cluster, namespace, queue, slice, partition_key, model) VALUES "
+    "('c0ffee', 'default', 'agents', extract(epoch FROM now() - interval '{} days')::bigint / 900, '', 'm')",
     "queue_starts": "INSERT INTO agentjobs.queue_starts (uid, start, cluster, namespace, queue, partition_key, at) "
     "VALUES ('gone', 1, 'c0ffee', 'default', 'agents', '', now() - interval '{} days')",
     "proxies": "INSERT INTO agentjobs.proxies (id, cluster, told, seen_at) VALUES ('p', 'c0ffee', '{{}}', now() - "
     "interval '{} days')",
+    "processes": "INSERT INTO agentjobs.processes (id, cluster, kind, version, leads, seen_at) VALUES ('p', 'c0ffee', "
+    "'gateway', '1', false, now() - interval '{} days')",
     "limit_slices": "INSERT INTO agentjobs.limit_slices (cluster, bucket, slice) SELECT 'c0ffee', 'b', slice FROM "
     "extract(epoch FROM now()) AS t, unnest(ARRAY[t - 86400 * {0}, t / 86400 - {0}]::bigint[]) AS slice",
     "limit_running": "INSERT INTO agentjobs.limit_running (call, bucket, cluster, proxy, since) VALUES "

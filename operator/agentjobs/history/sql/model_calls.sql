@@ -73,7 +73,7 @@ SELECT holder.*, judged.* FROM holder, judged;
 
 -- name: settle
 -- Rows are locked in one order everywhere, or two batches would wait for each other: calls, the usage by day, and what
--- jobs and queues spent, each by its key. A call that has ended stays as it is.
+-- jobs and queues used, each by its key. A call that has ended stays as it is.
 WITH given AS (
     SELECT *
     FROM json_to_recordset(%(rows)s)
@@ -138,18 +138,22 @@ WITH given AS (
         thinking = spend.thinking + excluded.thinking,
         cost = least(spend.cost + excluded.cost, 9999999999)
 ), of_queues AS (
-    -- For budgets of queues. A quarter of an hour begins at the midnight of every zone.
-    INSERT INTO agentjobs.queue_spend AS spend (cluster, namespace, queue, slice, partition_key, tokens, cost)
+    -- For budgets of queues and for charts. A quarter of an hour begins at the midnight of every zone.
+    INSERT INTO agentjobs.queue_usage AS used
+        (cluster, namespace, queue, slice, partition_key, model, calls, input, output, cost)
     SELECT
         owners.cluster, owners.namespace, coalesce(nullif(booked.queue, ''), owners.queue),
-        floor(extract(epoch FROM booked.ended) / 900)::bigint, owners.partition_key,
-        sum(booked.input + booked.output), sum(booked.cost)
+        floor(extract(epoch FROM booked.ended) / 900)::bigint, owners.partition_key, booked.model,
+        count(*), sum(booked.input), sum(booked.output), sum(booked.cost)
     FROM booked
     JOIN owners USING (uid)
-    GROUP BY 1, 2, 3, 4, 5
-    ORDER BY 1, 2, 3, 4, 5
-    ON CONFLICT (cluster, namespace, queue, slice, partition_key) DO UPDATE
-    SET tokens = spend.tokens + excluded.tokens, cost = least(spend.cost + excluded.cost, 9999999999)
+    GROUP BY 1, 2, 3, 4, 5, 6
+    ORDER BY 1, 2, 3, 4, 5, 6
+    ON CONFLICT (cluster, namespace, queue, slice, partition_key, model) DO UPDATE
+    SET calls = used.calls + excluded.calls,
+        input = used.input + excluded.input,
+        output = used.output + excluded.output,
+        cost = least(used.cost + excluded.cost, 9999999999)
 )
 INSERT INTO agentjobs.model_usage AS usage
     (

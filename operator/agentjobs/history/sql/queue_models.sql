@@ -15,11 +15,22 @@ DELETE FROM agentjobs.queue_limits
 WHERE cluster = %(cluster)s AND namespace = %(namespace)s AND queue = %(queue)s;
 
 -- name: spent
+-- Of all models. `queue_spend` is what proxies of an older release add up, and have added up.
 SELECT given.n, spend.partition_key, sum(spend.cost) AS cost, sum(spend.tokens)::bigint AS tokens
 FROM json_to_recordset(%(rows)s) AS given (n integer, namespace text, queue text, slice bigint)
-INNER JOIN agentjobs.queue_spend AS spend
-    ON spend.cluster = %(cluster)s
-    AND spend.namespace = given.namespace
-    AND spend.queue = given.queue
-    AND spend.slice >= given.slice
+CROSS JOIN LATERAL (
+    SELECT used.partition_key, used.cost, used.input + used.output AS tokens
+    FROM agentjobs.queue_usage AS used
+    WHERE used.cluster = %(cluster)s
+        AND used.namespace = given.namespace
+        AND used.queue = given.queue
+        AND used.slice >= given.slice
+    UNION ALL
+    SELECT older.partition_key, older.cost, older.tokens
+    FROM agentjobs.queue_spend AS older
+    WHERE older.cluster = %(cluster)s
+        AND older.namespace = given.namespace
+        AND older.queue = given.queue
+        AND older.slice >= given.slice
+) AS spend
 GROUP BY given.n, spend.partition_key;

@@ -133,8 +133,19 @@ WHERE ctid = ANY(ARRAY(
     LIMIT %(batch)s
 ));
 
+-- name: delete_queue_usage
+-- The longest period of a budget is a month, and no chart of quarters of an hour is longer.
+DELETE FROM agentjobs.queue_usage
+WHERE ctid = ANY(ARRAY(
+    SELECT ctid
+    FROM agentjobs.queue_usage
+    WHERE cluster = %(cluster)s
+        AND slice < floor((extract(epoch FROM clock_timestamp()) - 40 * 86400) / 900)
+        AND (%(namespaces)s::text[] IS NULL OR namespace = ANY(%(namespaces)s::text[]))
+    LIMIT %(batch)s
+));
+
 -- name: delete_queue_spend
--- The longest period of a budget is a month; its slices are quarters of an hour.
 DELETE FROM agentjobs.queue_spend
 WHERE ctid = ANY(ARRAY(
     SELECT ctid
@@ -204,6 +215,15 @@ DELETE FROM agentjobs.proxies
 WHERE ctid = ANY(ARRAY(
     SELECT ctid
     FROM agentjobs.proxies
+    WHERE cluster = %(cluster)s AND seen_at < clock_timestamp() - interval '1 hour'
+    LIMIT %(batch)s
+));
+
+-- name: delete_processes
+DELETE FROM agentjobs.processes
+WHERE ctid = ANY(ARRAY(
+    SELECT ctid
+    FROM agentjobs.processes
     WHERE cluster = %(cluster)s AND seen_at < clock_timestamp() - interval '1 hour'
     LIMIT %(batch)s
 ));

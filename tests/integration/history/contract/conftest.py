@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.integration.history.runner_calls import Gateway, Runner
 
-from agentjobs.history import model_protocols
+from agentjobs.history import model_protocols, overview_protocols
 from agentjobs.history.actions import Actions
 from agentjobs.history.artifacts import Artifacts
 from agentjobs.history.changes import ChangedJobs
@@ -21,6 +21,7 @@ from agentjobs.history.memory_kept_files import MemoryKeptFiles
 from agentjobs.history.memory_model_calls import MemoryModelCalls, MemoryModelReports
 from agentjobs.history.memory_model_limits import MemoryModelLimits
 from agentjobs.history.memory_outbox import MemoryOutbox
+from agentjobs.history.memory_overview import MemoryOverview, MemoryProcesses
 from agentjobs.history.memory_queue_models import MemoryQueueModels
 from agentjobs.history.memory_sessions import MemorySessions
 from agentjobs.history.model_calls import ModelCalls
@@ -28,6 +29,8 @@ from agentjobs.history.model_limits import ModelLimits
 from agentjobs.history.model_reports import ModelReports
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.outbox import Notifications, Outbox
+from agentjobs.history.overview import Overview
+from agentjobs.history.processes import Processes
 from agentjobs.history.protocols import ActionLog, ChangeReads, OperatorHistory
 from agentjobs.history.queue_models import QueueModels
 from agentjobs.history.reads import Reads
@@ -38,6 +41,7 @@ from agentjobs.history.sessions import Sessions
 
 EARLIER = (
     "UPDATE agentjobs.starts SET claimed_at = claimed_at - %(by)s, heartbeat_at = heartbeat_at - %(by)s",
+    "UPDATE agentjobs.processes SET since = since - %(by)s, seen_at = seen_at - %(by)s",
     "UPDATE agentjobs.proxies SET since = since - %(by)s, seen_at = seen_at - %(by)s",
     "UPDATE agentjobs.model_calls SET began = began - %(by)s",
     "UPDATE agentjobs.slots SET claimed_at = claimed_at - %(by)s",
@@ -63,6 +67,8 @@ class Backend:
     passes: Callable[[timedelta], Awaitable[None]]
     actions: ActionLog
     changes: ChangeReads
+    overview: overview_protocols.OverviewHistory
+    processes: overview_protocols.ProcessHistory
 
     async def an_hour_passes(self) -> None:
         """Let an hour pass."""
@@ -110,7 +116,8 @@ async def backend(dsn: str | None) -> AsyncIterator[Backend]:
         outbox = OutboxInPostgres(database)
         kept, actions = KeptFiles(database), Actions(database, cluster="c0ffee")
         changes = ChangedJobs(database, cluster="c0ffee")
-        yield Backend(operator, Gateway(runners, people), sessions, kept, *calls, outbox, passes, actions, changes)
+        numbers = changes, Overview(database, cluster="c0ffee"), Processes(database, cluster="c0ffee")
+        yield Backend(operator, Gateway(runners, people), sessions, kept, *calls, outbox, passes, actions, *numbers)
 
 
 def _in_memory() -> Backend:
@@ -126,7 +133,8 @@ def _in_memory() -> Backend:
     calls = ledger, limits, reports, MemoryQueueModels(history), MemoryOutbox(history)
     kept = MemorySessions(history), MemoryKeptFiles(history)
     actions = MemoryActions(now=history.now)
-    return Backend(history, Gateway(history, history), *kept, *calls, passes, actions, MemoryChanges(history))
+    numbers = MemoryChanges(history), MemoryOverview(history), MemoryProcesses(history)
+    return Backend(history, Gateway(history, history), *kept, *calls, passes, actions, *numbers)
 
 
 @pytest.fixture
@@ -158,6 +166,16 @@ def ledger(backend: Backend) -> model_protocols.ModelLedger:
 @pytest.fixture
 def queues(backend: Backend) -> model_protocols.QueueModels:
     return backend.queues
+
+
+@pytest.fixture
+def overview(backend: Backend) -> overview_protocols.OverviewHistory:
+    return backend.overview
+
+
+@pytest.fixture
+def processes(backend: Backend) -> overview_protocols.ProcessHistory:
+    return backend.processes
 
 
 @pytest.fixture

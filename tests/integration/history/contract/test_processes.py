@@ -1,0 +1,61 @@
+"""Who says that they live is told for a minute."""
+
+from datetime import timedelta
+
+import pytest
+
+from agentjobs.history import schema
+from agentjobs.history.process_records import Presence
+from agentjobs.history.records import Acceptance
+
+LEADER = Presence("operator", "op-1", "1.2.3", leads=True)
+STANDBY = Presence("operator", "op-2", "1.2.3")
+
+
+@pytest.fixture
+def told(processes):
+    async def ask():
+        return [(one.kind, one.id, one.version, one.leads) for one in await processes.processes()]
+
+    return ask
+
+
+async def test_processes_are_told_by_kind_and_id(processes, told):
+    for one in (STANDBY, LEADER, Presence("gateway", "gw-1", "1.2.2")):
+        await processes.lives(one)
+
+    assert await told() == [
+        ("gateway", "gw-1", "1.2.2", False),
+        ("operator", "op-1", "1.2.3", True),
+        ("operator", "op-2", "1.2.3", False),
+    ]
+
+
+async def test_what_a_process_says_last_counts_and_since_when_it_lives_stays(backend, processes, told):
+    await processes.lives(STANDBY)
+    await backend.passes(timedelta(seconds=50))
+    await processes.lives(Presence("operator", "op-2", "1.2.3", leads=True))
+
+    [seen] = await processes.processes()
+    assert (await told(), seen.seen - seen.since >= timedelta(seconds=50)) == (
+        [("operator", "op-2", "1.2.3", True)],
+        True,
+    )
+
+
+async def test_a_process_that_is_not_heard_for_a_minute_is_gone(backend, processes, told):
+    await processes.lives(LEADER)
+    await backend.passes(timedelta(seconds=61))
+    await processes.lives(STANDBY)
+
+    assert await told() == [("operator", "op-2", "1.2.3", False)]
+
+
+async def test_the_database_tells_what_it_holds(processes, operator, a_job):
+    for uid in ("uid-1", "uid-2"):
+        await operator.accept(Acceptance(a_job(uid, name=uid).job()))
+
+    facts = await processes.database()
+
+    assert (facts.jobs, facts.schema, bool(facts.version)) == (2, schema.HEAD, True)
+    assert abs(facts.now - await operator.clock()) < timedelta(seconds=5)

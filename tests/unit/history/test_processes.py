@@ -1,0 +1,86 @@
+"""A process says that it lives, whatever becomes of it."""
+
+import pytest
+
+from agentjobs import errors
+from agentjobs.history.memory import MemoryHistory
+from agentjobs.history.memory_overview import MemoryProcesses
+from agentjobs.history.process_records import Presence
+from agentjobs.history.processes import EVERY_SECONDS, of_cluster, say_that_it_lives, unique_id
+
+ME = Presence("gateway", "gw-1", "1")
+
+
+class Enough(Exception):
+    pass
+
+
+async def says(processes, *steps, presence=lambda: ME):
+    """Say it so often as there are steps, each of which happens in the pause after it."""
+    left, slept = list(steps), []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+        if not left:
+            raise Enough
+        left.pop(0)()
+
+    async def history():
+        return processes
+
+    with pytest.raises(Enough):
+        await say_that_it_lives(history, presence, sleep=sleep)
+    return slept
+
+
+@pytest.fixture
+def history():
+    return MemoryHistory()
+
+
+@pytest.fixture
+def processes(history):
+    return MemoryProcesses(history)
+
+
+async def test_it_says_so_every_fifteen_seconds_and_what_it_is_then(processes):
+    states = iter([False, True])
+    slept = await says(processes, lambda: None, presence=lambda: Presence("operator", "op", "1", next(states)))
+
+    assert slept == [EVERY_SECONDS, EVERY_SECONDS]
+    assert [one.leads for one in await processes.processes()] == [True]
+
+
+async def test_an_outage_is_logged_once_and_survived(history, processes, caplog):
+    history.away = True
+    await says(processes, lambda: None, lambda: None, lambda: setattr(history, "away", False))
+
+    assert [record.message for record in caplog.records] == ["presence.unsaid"]
+    assert [one.id for one in await processes.processes()] == ["gw-1"]
+
+
+async def test_each_outage_is_logged(history, processes, caplog):
+    turns = [lambda to=to: setattr(history, "away", to) for to in (True, False, True)]
+    await says(processes, *turns)
+
+    assert [record.message for record in caplog.records] == ["presence.unsaid"] * 2
+
+
+async def test_which_cluster_it_is_is_asked_until_it_is_known():
+    asked = iter([errors.Unavailable("not yet"), "c0ffee"])
+
+    async def cluster():
+        answer = next(asked)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    processes = of_cluster(None, cluster)
+    with pytest.raises(errors.Unavailable):
+        await processes()
+
+    assert await processes() is await processes()
+
+
+def test_no_two_processes_have_one_name():
+    assert unique_id() != unique_id()
