@@ -33,6 +33,8 @@ from agentjobs.history.kept_files import KeptFiles
 from agentjobs.history.model_reports import ModelReports
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.outbox import Notifications
+from agentjobs.history.overview import Overview
+from agentjobs.history.processes import Processes
 from agentjobs.history.reads import Reads
 from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartEnd, StartRecord
 from agentjobs.history.runner_writes import RunnerWrites
@@ -293,6 +295,8 @@ async def world(dsn: str, forks: ForkServer | None, folder: Path) -> AsyncIterat
                 user_sessions=SessionReads(database, cluster=cluster),
                 reports=ModelReports(database, cluster=cluster),
                 notifications=Notifications(database, cluster=cluster),
+                overview=Overview(database, cluster=cluster),
+                processes=Processes(database, cluster=cluster),
             ),
             Pods(),
             check_history=database.check_schema,

@@ -28,7 +28,7 @@ from agentjobs.dashboard.sign_in.ways import Ways
 from agentjobs.dashboard.whole import create_site
 from agentjobs.engine.background import Background
 from agentjobs.gateway.app import Audience, create_app
-from agentjobs.gateway.hosting import connected, listening
+from agentjobs.gateway.hosting import connected, listening, presence
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.listening import until_signalled
 
@@ -74,6 +74,7 @@ async def serving(
             callers=backing.callers,
             audience=[_PEOPLE],
         )
+        background.start(presence(backing, "dashboard"), "presence")
         hosts = allowed_names(settings.public_url, settings.allowed_hosts)
         site = create_site(rest, ways=ways, metrics=ours, hosts=hosts)
         # Behind a proxy all have one address.

@@ -12,6 +12,7 @@
     history_api  routes of users: history, read with their own rights
     user_session_api  routes of users: sessions and artifacts, read and deleted with their own rights
     models_api   routes of users: models, limits and usage, read with their own rights
+    overview_api routes of users: numbers of many jobs, and the installation
     notifications_api  routes of users: what sinks were told, read and tried again with their own rights
     triggers_api  calls that make jobs of templates, with a token or a signature
     triggers     what signed calls may say, and the job of each

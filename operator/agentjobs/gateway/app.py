@@ -25,6 +25,7 @@ from agentjobs.gateway import (
     me_api,
     models_api,
     notifications_api,
+    overview_api,
     runner_api,
     session_api,
     session_bodies,
@@ -59,6 +60,7 @@ _ROUTERS: Final[Sequence[tuple[Audience, APIRouter]]] = (
     ("people", user_session_api.router),
     ("people", models_api.router),
     ("people", notifications_api.router),
+    ("people", overview_api.router),
     ("people", triggers_api.router),
 )
 

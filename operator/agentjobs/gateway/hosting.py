@@ -8,12 +8,14 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import uvicorn
 from starlette.types import ASGIApp
 
+import agentjobs
 from agentjobs import errors
+from agentjobs.auth import cluster_uid
 from agentjobs.engine.background import Background
 from agentjobs.gateway.connections import connections
 from agentjobs.gateway.metrics import GatewayMetrics
@@ -23,6 +25,9 @@ from agentjobs.history.database import Database
 from agentjobs.history.kept_files import KeptFiles
 from agentjobs.history.model_reports import ModelReports
 from agentjobs.history.outbox import Notifications
+from agentjobs.history.overview import Overview
+from agentjobs.history.process_records import Presence
+from agentjobs.history.processes import Processes, of_cluster, say_that_it_lives, unique_id
 from agentjobs.history.reads import Reads
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.session_reads import SessionReads
@@ -64,7 +69,15 @@ def history_of(database: Database, cluster: str) -> GatewayHistory:
         user_sessions=SessionReads(database, cluster=cluster),
         reports=ModelReports(database, cluster=cluster),
         notifications=Notifications(database, cluster=cluster),
+        overview=Overview(database, cluster=cluster),
+        processes=Processes(database, cluster=cluster),
     )
+
+
+async def presence(backing: Backing, kind: Literal["gateway", "dashboard"]) -> None:
+    """Say for ever that this process lives, for a task in the background."""
+    me = Presence(kind, unique_id(), agentjobs.__version__)
+    await say_that_it_lives(of_cluster(backing.database, lambda: cluster_uid(backing.kube)), lambda: me)
 
 
 @contextlib.asynccontextmanager

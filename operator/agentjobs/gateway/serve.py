@@ -14,7 +14,7 @@ from agentjobs import errors, tracing
 from agentjobs.engine.background import Background
 from agentjobs.gateway.app import create_app
 from agentjobs.gateway.connections import CONNECTIONS
-from agentjobs.gateway.hosting import connected, listening
+from agentjobs.gateway.hosting import connected, listening, presence
 from agentjobs.gateway.limits import DATABASE_CONNECTIONS
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.triggers.answering import SignedCalls
@@ -61,6 +61,7 @@ async def serving(
             signed_calls=SignedCalls(triggers),
         )
         background.start(triggers.watch(), "triggers-file")
+        background.start(presence(backing, "gateway"), "presence")
         per_address = CONNECTIONS if settings.check_addresses else None
         async with listening(app, settings, port=settings.port, background=background, per_address=per_address) as url:
             logger.info("gateway.listening", extra={"url": url})

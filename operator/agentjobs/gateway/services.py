@@ -18,6 +18,7 @@ from agentjobs.gateway.limits import PATIENCE_SECONDS, READS_AT_ONCE, STEP_READS
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.triggers.answering import SignedCalls
 from agentjobs.history.model_protocols import ModelReports
+from agentjobs.history.overview_protocols import OverviewHistory, ProcessHistory
 from agentjobs.history.protocols import (
     NotificationReads,
     ReadHistory,
@@ -43,6 +44,8 @@ class GatewayHistory:
     user_sessions: UserSessionHistory
     reports: ModelReports
     notifications: NotificationReads
+    overview: OverviewHistory
+    processes: ProcessHistory
 
 
 class Services:
@@ -75,6 +78,7 @@ class Services:
         self._callers = callers
         self._make_history = history
         self._history: GatewayHistory | None = None
+        self._cluster: str | None = None
 
     @property
     def callers(self) -> Callers:
@@ -89,8 +93,14 @@ class Services:
             errors.Unavailable, errors.Denied: it cannot be asked yet, or not by us; the next call asks again.
         """
         if self._history is None:
-            self._history = self._make_history(await cluster_uid(self.kube))
+            self._history = self._make_history(await self.cluster())
         return self._history
+
+    async def cluster(self) -> str:
+        """Return the uid of this cluster's namespace kube-system. Raises as `history`."""
+        if self._cluster is None:
+            self._cluster = await cluster_uid(self.kube)
+        return self._cluster
 
     async def check_api_server(self) -> None:
         """Return when the API server answers what we ask of it. Raises as `history`."""
@@ -161,6 +171,16 @@ async def reports_of(request: Request) -> ModelReports:
     return (await services_of(request).history()).reports
 
 
+async def overview_of(request: Request) -> OverviewHistory:
+    """Return what people read of many jobs at once."""
+    return (await services_of(request).history()).overview
+
+
+async def processes_of(request: Request) -> ProcessHistory:
+    """Return what is known of the installation's processes and database."""
+    return (await services_of(request).history()).processes
+
+
 async def notifications_of(request: Request) -> NotificationReads:
     """Return what people see of notifications, and try again."""
     return (await services_of(request).history()).notifications
@@ -198,6 +218,8 @@ Artifacts = Annotated[RunnerArtifacts, Depends(artifacts_of)]
 Files = Annotated[RunnerFiles, Depends(files_of)]
 UserSessions = Annotated[UserSessionHistory, Depends(user_sessions_of)]
 Reports = Annotated[ModelReports, Depends(reports_of)]
+Numbers = Annotated[OverviewHistory, Depends(overview_of)]
+Installed = Annotated[ProcessHistory, Depends(processes_of)]
 Notified = Annotated[NotificationReads, Depends(notifications_of)]
 History = Annotated[ReadHistory, Depends(history_of)]
 ReadBudget = Annotated[Capacity, Depends(read_budget_of)]

@@ -17,6 +17,7 @@ from agentjobs.history.memory_kept_files import MemoryKeptFiles
 from agentjobs.history.memory_model_calls import MemoryModelCalls, MemoryModelReports
 from agentjobs.history.memory_model_limits import MemoryModelLimits
 from agentjobs.history.memory_outbox import MemoryOutbox
+from agentjobs.history.memory_overview import MemoryOverview, MemoryProcesses
 from agentjobs.history.memory_sessions import MemorySessions
 from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartRecord
 
@@ -184,6 +185,12 @@ def outbox(history):
 
 
 @pytest.fixture
+def processes(history):
+    """The processes of the installation."""
+    return MemoryProcesses(history.memory)
+
+
+@pytest.fixture
 def model_limits():
     """How the limits of keys stand."""
     return MemoryModelLimits(lambda: NOW)
@@ -204,10 +211,11 @@ def database():
 
 
 @pytest.fixture
-def app(history, sessions, files, ledger, model_limits, outbox, kube, database, clock):
+def app(history, sessions, files, ledger, model_limits, outbox, processes, kube, database, clock):
     reports = MemoryModelReports(history.memory, ledger, model_limits)
+    read = reports, outbox, MemoryOverview(history.memory), processes
     return create_app(
-        lambda cluster: GatewayHistory(history, history, sessions, sessions, files, sessions, reports, outbox),
+        lambda cluster: GatewayHistory(history, history, sessions, sessions, files, sessions, *read),
         kube,
         metrics=GatewayMetrics(),
         check_history=database.check,

@@ -86,7 +86,9 @@ def open_gateway(history, sessions, files, kube, clock, secret, tmp_path):
             pass
 
         app = create_app(
-            lambda cluster: GatewayHistory(history, history, sessions, sessions, files, sessions, None, None),
+            lambda cluster: GatewayHistory(
+                history, history, sessions, sessions, files, sessions, None, None, None, None
+            ),
             kube,
             metrics=GatewayMetrics(),
             check_history=check,
