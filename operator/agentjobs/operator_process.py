@@ -1,6 +1,6 @@
 """The operator's process, from its settings to its end.
 
-It starts in this order: probes, Lease, database, full lists, workers, watches. It stops watches and workers first, then
+It starts in this order: probes, database, Lease, full lists, workers, watches. It stops watches and workers first, then
 writes what is left of the history, then gives the Lease back.
 """
 
@@ -18,7 +18,8 @@ from typing import Any, Final
 
 import uvloop
 
-from agentjobs import authorities, kopf_adapter, tracing
+import agentjobs
+from agentjobs import auth, authorities, kopf_adapter, tracing
 from agentjobs.api.job.workspace import DEFAULT_SIZE
 from agentjobs.core.pods.defaults import PodDefaults, Storage
 from agentjobs.engine.background import Background, Died
@@ -30,6 +31,8 @@ from agentjobs.history.database import Database
 from agentjobs.history.model_limits import ModelLimits
 from agentjobs.history.model_reports import ModelReports
 from agentjobs.history.operator_writes import OperatorWrites
+from agentjobs.history.process_records import Presence
+from agentjobs.history.processes import of_cluster, say_that_it_lives
 from agentjobs.history.queue_models import QueueModels
 from agentjobs.history.retention import Retention
 from agentjobs.history.session_retention import SessionRetention
@@ -178,9 +181,25 @@ class Operator:
     async def _lead(self, client: KubeClient, identity: str) -> None:
         settings = self._settings
         await check_served(client, KINDS, settings.namespaces)
-        if not settings.leader_elect:
-            await self._work(client, identity)
-            return
+        dsn, metrics = settings.database_url.get_secret_value(), self._metrics
+        async with (
+            Database(dsn, application="agentjobs-operator", on_request=metrics.database.request) as database,
+            Background(self._end) as background,
+        ):
+            metrics.database.pool(database.connections)
+            processes = of_cluster(database, lambda: auth.cluster_uid(client))
+            background.start(say_that_it_lives(processes, lambda: self._presence(identity)), "presence")
+            if settings.leader_elect:
+                await self._stand_by(client, identity, database)
+            else:
+                await self._work(client, identity, database)
+
+    def _presence(self, identity: str) -> Presence:
+        return Presence("operator", identity, agentjobs.__version__, leads=self._state == "leading")
+
+    async def _stand_by(self, client: KubeClient, identity: str, database: Database) -> None:
+        """Wait for the Lease, and work with it."""
+        settings = self._settings
         self._elector = elector = Elector(
             client,
             namespace=settings.lease_namespace,
@@ -199,60 +218,57 @@ class Operator:
                 # It ends when another process may lead already. Every write is fenced from then on, and a new process
                 # becomes a standby.
                 background.start(elector.run(), "lease")
-                await self._work(client.with_check(elector.held), identity)
+                await self._work(client.with_check(elector.held), identity, database)
         finally:
             await elector.release()
 
-    async def _work(self, client: KubeClient, identity: str) -> None:
+    async def _work(self, client: KubeClient, identity: str, database: Database) -> None:
         settings, metrics = self._settings, self._metrics
         self._state = "reading what there is"
-        dsn = settings.database_url.get_secret_value()
-        async with Database(dsn, application="agentjobs-operator", on_request=metrics.database.request) as database:
-            metrics.database.pool(database.connections)
-            cluster = await cluster_uid(client)
-            history = OperatorWrites(database, cluster=cluster)
-            writer = HistoryWriter(history)
-            recorder = EventRecorder(client, instance=identity, on_dropped=metrics.events_dropped.inc)
-            metrics.history_backlog.set_function(lambda: float(writer.backlog))
-            ports = Ports(
-                cluster=client,
-                history=history,
-                models=ModelLimits(database, cluster=cluster),
-                writer=writer,
-                recorder=recorder,
-                metrics=metrics,
-                spans=self._spans,
-                now=self._now,
-            )
-            reconciler = Reconciler(
-                ports,
-                pods=pod_defaults(settings, self._models, gateway_authorities=self._authorities),
-                models=self._models,
-                queues=settings.queues,
-                sinks=settings.sinks,
-                follow_up_depth=settings.follow_up_depth,
-            )
-            database.breaker.on_back(writer.retry)
-            database.breaker.on_back(reconciler.history_is_back)
-            metrics.queue_depths(reconciler.state.slots.depths)
-            metrics.workqueue_depth.set_function(lambda: float(len(reconciler.state.queue)))
-            metrics.workqueue_oldest.set_function(lambda: reconciler.state.queue.oldest_seconds)
-            feed = QueueFeed(
-                QueueModels(database, cluster=cluster),
-                ModelReports(database, cluster=cluster),
-                reconciler.state,
-                settings.namespaces,
-            )
-            lists = Lists(ports, reconciler.state, settings.namespaces)
-            sweeps = self._sweeps(database, cluster, lists)
-            async with Background(self._end) as background:
-                background.start(writer.run(), "history")
-                background.start(recorder.run(), "events")
-                try:
-                    await self._watch(reconciler, lists, feed, *sweeps)
-                finally:
-                    await writer.flush(FLUSH_SECONDS)
-                    await recorder.flush(seconds=1.0)
+        cluster = await cluster_uid(client)
+        history = OperatorWrites(database, cluster=cluster)
+        writer = HistoryWriter(history)
+        recorder = EventRecorder(client, instance=identity, on_dropped=metrics.events_dropped.inc)
+        metrics.history_backlog.set_function(lambda: float(writer.backlog))
+        ports = Ports(
+            cluster=client,
+            history=history,
+            models=ModelLimits(database, cluster=cluster),
+            writer=writer,
+            recorder=recorder,
+            metrics=metrics,
+            spans=self._spans,
+            now=self._now,
+        )
+        reconciler = Reconciler(
+            ports,
+            pods=pod_defaults(settings, self._models, gateway_authorities=self._authorities),
+            models=self._models,
+            queues=settings.queues,
+            sinks=settings.sinks,
+            follow_up_depth=settings.follow_up_depth,
+        )
+        database.breaker.on_back(writer.retry)
+        database.breaker.on_back(reconciler.history_is_back)
+        metrics.queue_depths(reconciler.state.slots.depths)
+        metrics.workqueue_depth.set_function(lambda: float(len(reconciler.state.queue)))
+        metrics.workqueue_oldest.set_function(lambda: reconciler.state.queue.oldest_seconds)
+        feed = QueueFeed(
+            QueueModels(database, cluster=cluster),
+            ModelReports(database, cluster=cluster),
+            reconciler.state,
+            settings.namespaces,
+        )
+        lists = Lists(ports, reconciler.state, settings.namespaces)
+        sweeps = self._sweeps(database, cluster, lists)
+        async with Background(self._end) as background:
+            background.start(writer.run(), "history")
+            background.start(recorder.run(), "events")
+            try:
+                await self._watch(reconciler, lists, feed, *sweeps)
+            finally:
+                await writer.flush(FLUSH_SECONDS)
+                await recorder.flush(seconds=1.0)
 
     def _sweeps(self, database: Database, cluster: str, lists: Lists) -> tuple[Retention, SessionRetention]:
         """Return what deletes old jobs, and sessions that nobody uses."""

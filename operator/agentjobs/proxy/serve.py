@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import uvloop
 
+import agentjobs
 from agentjobs import errors
 from agentjobs.auth import Authenticator, wait_for_cluster_uid
 from agentjobs.engine.background import Background
@@ -201,7 +202,8 @@ class _Parts:
 
     async def _beat(self, ledger: ModelLedger) -> None:
         while True:
-            told: dict[str, Any] = self._installation.models.told(datetime.now(UTC).date())
+            models: dict[str, Any] = self._installation.models.told(datetime.now(UTC).date())
+            told = {**models, "version": agentjobs.__version__}
             try:
                 await ledger.seen(self._name, told)
             except errors.AgentJobsError as error:
