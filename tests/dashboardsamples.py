@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from uuid import NAMESPACE_URL, uuid5
 
 from agentjobs.api.recorded import RecordedJob, RecordedJobs
 from agentjobs.api.recorded_overview import (
@@ -30,7 +31,7 @@ def a_job(name="report-1", *, phase="Succeeded", age=timedelta(minutes=5), now=N
     now = now or datetime.now(UTC)
     ended = phase in ("Succeeded", "Failed", "Cancelled", "Skipped")
     given = {
-        "uid": f"uid-of-{name}"[:60],
+        "uid": uid_of(name),
         "namespace": "team-a",
         "name": name,
         "phase": phase,
@@ -46,6 +47,11 @@ def a_job(name="report-1", *, phase="Succeeded", age=timedelta(minutes=5), now=N
         "model": _MODELS[0],
     }
     return RecordedJob(**(given | fields))
+
+
+def uid_of(name):
+    """The uid of a sample of this name."""
+    return str(uuid5(NAMESPACE_URL, name))
 
 
 def a_page(*jobs, cursor=None):
@@ -190,3 +196,43 @@ def answer_with_nothing(answers, *, namespaces=()):
     answers["/v1/activity"] = nothing
     answers["/v1/usage/series"] = unused
     answers["/v1/agentjobs"] = a_page()
+
+
+def mixed(count=50, now=None):
+    """Jobs of all phases, as a list has them."""
+    phases = (
+        "Succeeded",
+        "Running",
+        "Failed",
+        "Queued",
+        "Succeeded",
+        "Retrying",
+        "Succeeded",
+        "Cancelled",
+        "Succeeded",
+    )
+    made = []
+    for number in range(count):
+        phase = phases[number % len(phases)]
+        if phase == "Failed":
+            made.append(failed(number, now=now))
+            continue
+        waits = phase in ("Queued", "Retrying")
+        made.append(
+            a_job(
+                f"{('triage', 'digest', 'review', 'research')[number % 4]}-{number:04}",
+                phase=phase,
+                age=timedelta(minutes=1 + 7 * number),
+                now=now,
+                namespace=("team-a", "team-b")[number % 2],
+                schedule="morning-digest" if number % 4 == 1 else "",
+                template="triage" if number % 4 == 0 else "",
+                outcome=("approved", None, "needs-review")[number % 3] if phase == "Succeeded" else None,
+                cost_usd=None if waits else Decimal("0.0371") * (number % 9),
+                message="The queue default has 8 of 8 slots taken; 47 jobs are before it." if phase == "Queued" else "",
+                model=_MODELS[number % 3],
+                starts=1 + number % 3,
+                queue=("default", "reports")[number % 2],
+            )
+        )
+    return made

@@ -6,7 +6,7 @@ import httpx
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from agentjobs.dashboard.pages import overview, queues, reasons, schedules, templates
+from agentjobs.dashboard.pages import bulk, jobs, overview, queues, reasons, schedules, templates
 from agentjobs.dashboard.problems import add_answers
 from agentjobs.dashboard.rendering import FOLDER, Pages, environment
 from agentjobs.dashboard.sign_in import oidc_routes
@@ -15,6 +15,8 @@ from agentjobs.dashboard.sign_in.ways import Ways
 
 ROUTERS: Final = (
     overview.router,
+    jobs.router,
+    bulk.router,
     queues.router,
     reasons.router,
     schedules.router,

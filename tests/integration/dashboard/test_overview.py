@@ -5,7 +5,7 @@ import itertools
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from tests.dashboardsamples import answer_busily, answer_with_nothing
+from tests.dashboardsamples import answer_busily, answer_with_nothing, uid_of
 
 
 def violations(tab):
@@ -66,7 +66,7 @@ def test_a_failure_is_two_clicks_from_its_reason_and_one_from_its_job(tab, answe
     assert tab.get_by_text("the container used more than its limit of 512 MiB").is_visible()
     address = tab.get_by_role("link", name="refund-check-0002").get_attribute("href")
 
-    assert address == "/jobs/team-a/uid-of-refund-check-0002"
+    assert address == f"/jobs/team-a/{uid_of('refund-check-0002')}"
 
 
 def test_a_change_is_shown_and_what_was_opened_stays_open(tab, answers):

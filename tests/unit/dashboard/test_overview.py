@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.dashboardpages import refusal
-from tests.dashboardsamples import HOSTILE, a_page, answer_busily, answer_with_nothing, counts, failed
+from tests.dashboardsamples import HOSTILE, a_page, answer_busily, answer_with_nothing, counts, failed, uid_of
 
 from agentjobs.api.recorded_overview import Activity, OpenCounts, OpenJobs, UsagePoint, UsageSeries
 from agentjobs.dashboard.rendering import FOLDER
@@ -90,7 +90,7 @@ async def test_the_page_shows_what_failed_with_its_message(pages, answers):
 
     assert page.status_code == 200
     assert "the container used more than its limit of 512 MiB" in page.text
-    assert 'href="/jobs/team-a/uid-of-triage-invoices-0000"' in page.text
+    assert f'href="/jobs/team-a/{uid_of("triage-invoices-0000")}"' in page.text
     assert len(page.content) <= 60_000
 
 

@@ -1,6 +1,8 @@
 """The pages: routes that ask REST, make a view of the answer, and render it.
 
 asking        what routes ask for: REST with the rights of who is signed in, and templates
+bulk          cancels or runs again many jobs
+jobs          the list of jobs
 overview      what runs, waits, fails and costs
 queues        queues: limits, who holds slots and who waits
 reasons       what the words of conditions and errors mean

@@ -18,3 +18,5 @@ const isKept = (attribute, element) =>
   (attribute === "selected" && element.selected !== element.defaultSelected) ||
   (attribute === "value" && element.matches("input[type=text], input[type=search], textarea") && element.value !== element.defaultValue);
 Idiomorph.defaults.callbacks.beforeAttributeUpdated = (attribute, element) => !isKept(attribute, element);
+// What scripts have put on a page is no part of what the server sends.
+Idiomorph.defaults.callbacks.beforeNodeMorphed = (element) => !(element instanceof Element && element.hasAttribute("data-kept"));

@@ -1,0 +1,164 @@
+"""Cancelling or running again many jobs: a page that says what will happen, then one that says what came of it.
+
+The names are looked up anew before they are shown, and each action is asked of REST by the job's uid, so that another
+job that has its name by now is left alone.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+from starlette.datastructures import ImmutableMultiDict
+
+from agentjobs.api.job_filter import MAX_VALUES, JobFilter
+from agentjobs.api.recorded import RecordedJob
+from agentjobs.api.recorded_overview import ActionDone
+from agentjobs.dashboard.forms import form_of
+from agentjobs.dashboard.pages.asking import Asked, Shown
+from agentjobs.dashboard.rendering import Pages
+from agentjobs.dashboard.rest import Rest
+from agentjobs.dashboard.views import bulk, job_filters
+from agentjobs.dashboard.views.namespaces import chosen_namespaces
+from agentjobs.dashboard.views.urls import address
+from agentjobs.problem import Problem
+
+router = APIRouter()
+
+AT_ONCE: Final = 8
+"""Requests to REST that one form has under way."""
+_TRIES: Final = 5
+_LONGEST_WAIT: Final = 10.0
+"""Seconds that REST may ask to wait before an action is given up."""
+_MANY: Final = 500
+
+
+@router.get("/bulk")
+@router.get("/bulk/run")
+async def reloaded() -> Response:
+    """Lead back to the list: these pages are answers to forms."""
+    return RedirectResponse(job_filters.PATH, 303)
+
+
+@router.post("/bulk")
+async def confirm(request: Request, rest: Asked, pages: Shown) -> Response:
+    """Say what will happen to the jobs that were ticked, or to all that match."""
+    form = await form_of(request)
+    action, _, of_all = form.get("action", "").partition("-")
+    if action not in bulk.ACTIONS:
+        raise Problem(400, "BadRequest", "The form does not say what is to be done.")
+    query = parse_qsl(form.get("asks", ""), max_num_fields=MAX_VALUES * 20)
+    if of_all:
+        known, more = await _matching(rest, query)
+        asked = tuple(bulk.target_of(job) for job in known)
+    else:
+        asked, more = bulk.targets(form.getlist("job")), False
+        if len(asked) > bulk.MAX_JOBS:
+            raise Problem(400, "BadRequest", f"At most {bulk.MAX_JOBS} jobs at once, not {len(asked)}.")
+        known = await _looked_up(rest, asked)
+    items = bulk.plan(action, asked, known)
+    return pages.render(
+        request,
+        "bulk.html",
+        action=action,
+        verb=bulk.ACTIONS[action],
+        can=[one for one in items if not one.why_not],
+        cannot=[one for one in items if one.why_not],
+        more=more,
+        most=bulk.MAX_JOBS,
+        token=secrets.token_hex(16),
+        back=address(job_filters.PATH, query),
+        asks=form.get("asks", ""),
+    )
+
+
+@router.post("/bulk/run")
+async def run(request: Request, rest: Asked, pages: Shown) -> Response:
+    """Do it, and say of each job what came of it. Sent twice, the second time changes nothing."""
+    form = await form_of(request)
+    action, token, asked = form.get("action", ""), form.get("token", ""), bulk.targets(form.getlist("job"))
+    if action not in bulk.ACTIONS or not bulk.is_token(token) or not 1 <= len(asked) <= bulk.MAX_JOBS:
+        raise Problem(400, "BadRequest", "This is not a form of this page; go back to the list and tick jobs there.")
+    return _told(request, pages, form, await _all_done(rest, action, token, asked))
+
+
+def _told(request: Request, pages: Pages, form: ImmutableMultiDict[str, str], done: Sequence[bulk.Done]) -> Response:
+    query = parse_qsl(form.get("asks", ""), max_num_fields=MAX_VALUES * 20)
+    return pages.render(
+        request,
+        "bulk_done.html",
+        action=form["action"],
+        done=[one for one in done if one.is_done],
+        failed=[one for one in done if not one.is_done],
+        back=address(job_filters.PATH, query),
+    )
+
+
+async def _matching(rest: Rest, query: Sequence[tuple[str, str]]) -> tuple[list[RecordedJob], bool]:
+    """Return the jobs that a list is of, and whether there are more than one form acts on."""
+    wanted = job_filters.wanted(query, datetime.now(UTC))
+    if wanted.errors:
+        raise Problem(400, "BadRequest", "The list's filter is wrong; go back and correct it.")
+    page = await rest.jobs(wanted.filter, namespaces=chosen_namespaces(query), limit=bulk.MAX_JOBS)
+    return page.items, page.cursor is not None
+
+
+async def _looked_up(rest: Rest, asked: Sequence[bulk.Target]) -> list[RecordedJob]:
+    """Return what history knows of these jobs now; several have one name where a name was used again."""
+    busy = asyncio.Semaphore(AT_ONCE)
+
+    async def found(some: Sequence[bulk.Target]) -> list[RecordedJob]:
+        names = JobFilter(name=tuple(dict.fromkeys(one.name for one in some)))
+        async with busy:
+            page = await rest.jobs(names, namespaces=sorted({one.namespace for one in some}), limit=_MANY)
+        return page.items
+
+    return [job for jobs in await asyncio.gather(*map(found, bulk.lookups(asked, MAX_VALUES))) for job in jobs]
+
+
+async def _all_done(rest: Rest, action: str, token: str, asked: Sequence[bulk.Target]) -> list[bulk.Done]:
+    busy = asyncio.Semaphore(AT_ONCE)
+
+    async def done(one: bulk.Target) -> bulk.Done:
+        async with busy:
+            return await _done(rest, action, token, one)
+
+    return list(await asyncio.gather(*map(done, asked)))
+
+
+async def _done(rest: Rest, action: str, token: str, one: bulk.Target) -> bulk.Done:
+    again = bulk.name_again(one, token) if action == "rerun" else ""
+    try:
+        answer = await _patiently(rest, action, one, {"name": again} if again else {})
+    except Problem as problem:
+        if problem.status == 401:
+            raise
+        if again and problem.reason == "AlreadyExists":
+            # The name follows from this form, so this form has made it.
+            return bulk.Done(one, True, again, "It was made when the form was sent before.")
+        return bulk.Done(one, False, "", problem.message)
+    return bulk.Done(one, True, answer.made or again, answer.message)
+
+
+async def _patiently(rest: Rest, action: str, one: bulk.Target, body: dict[str, str]) -> ActionDone:
+    """Ask for an action; where REST says that it is too much at once, wait as long as it says."""
+    for _ in range(_TRIES - 1):
+        try:
+            return await rest.act("agentjobs", one.namespace, one.uid, action, body)
+        except Problem as problem:
+            wait = _wait_of(problem)
+            if wait is None:
+                raise
+            await asyncio.sleep(wait)
+    return await rest.act("agentjobs", one.namespace, one.uid, action, body)
+
+
+def _wait_of(problem: Problem) -> float | None:
+    told = problem.headers.get("Retry-After", "1")
+    if problem.status != 429 or not told.isdigit() or float(told) > _LONGEST_WAIT:
+        return None
+    return float(told)

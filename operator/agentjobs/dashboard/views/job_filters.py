@@ -1,0 +1,173 @@
+"""What the list of jobs is asked for by its URL, how that stands in a form, and as words that can be taken away. Pure.
+
+The words are those of `JobFilter`, and two more: `within` and `endedWithin`, times that move on, so that a bookmark
+means the last day whenever it is opened. Fields of the form take several values, `a, b`; what a form sends is put into
+the words of a URL by `canonical`.
+"""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from agentjobs.api.conditions import Phase
+from agentjobs.api.job_filter import NAMES, JobFilter, JobOrder
+from agentjobs.dashboard.views.time_axis import floor
+from agentjobs.dashboard.views.urls import without
+from agentjobs.errors import Invalid
+
+Pairs = Sequence[tuple[str, str]]
+
+PATH: Final = "/jobs"
+PHASES: Final = (*(phase.value for phase in Phase), "Deleted")
+LISTS: Final = ("name", "queue", "reason", "outcome", "schedule", "template", "partition", "model", "label")
+"""Fields that take several values, as text."""
+EXACT: Final = ("since", "until", "endedSince", "endedUntil")
+MONEY: Final = ("minCost", "maxCost")
+WITHIN: Final[Mapping[str, str]] = {
+    "1h": "last hour",
+    "6h": "last 6 hours",
+    "today": "today",
+    "24h": "last 24 hours",
+    "7d": "last 7 days",
+    "30d": "last 30 days",
+    "90d": "last 90 days",
+}
+ORDERS: Final[Mapping[JobOrder, str]] = {
+    JobOrder.NEWEST: "newest",
+    JobOrder.OLDEST: "oldest",
+    JobOrder.ENDED: "ended last",
+    JobOrder.COST: "costliest",
+}
+FORM: Final = "form"
+"""A parameter that the form sends with it."""
+_TYPED: Final = "in."
+_SPANS: Final = {"1h": 1, "6h": 6, "24h": 24, "7d": 7 * 24, "30d": 30 * 24, "90d": 90 * 24}
+_DAY_SECONDS: Final = 86400
+_NAMED: Final = {
+    "partition": "partition", "since": "made since", "until": "made before", "within": "made", "endedWithin": "ended",
+    "endedSince": "ended since", "endedUntil": "ended before", "minCost": "cost at least", "maxCost": "cost at most",
+    "text": "text",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One thing that is asked for, and the address of the list without it."""
+
+    name: str
+    value: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a URL asks of the list."""
+
+    filter: JobFilter
+    errors: Mapping[str, str]
+    """What is wrong, by parameter; those are not part of the filter."""
+    query: tuple[tuple[str, str], ...]
+    """The words of the URL that ask for jobs, without namespaces, order and place."""
+    chips: tuple[Chip, ...]
+    order: JobOrder
+
+    def typed(self, parameter: str) -> str:
+        """Return what stands in a field of the form: values with commas between them."""
+        return joined(value for name, value in self.query if name == parameter)
+
+    def has(self, parameter: str, value: str) -> bool:
+        """Whether this value of a parameter is asked for."""
+        return (parameter, value) in self.query
+
+    @property
+    def uses_more(self) -> bool:
+        """Whether something is asked for that stands in the folded part of the form."""
+        shown = ("text", "phase", "within", "endedWithin", "queue")
+        return any(name not in shown for name, _ in self.query) or any(name not in shown for name in self.errors)
+
+
+def canonical(query: Pairs) -> tuple[tuple[str, str], ...] | None:
+    """Return the words of a URL for what the form sent; None for a URL that is such already."""
+    if not any(name == FORM or name.startswith(_TYPED) for name, _ in query):
+        return None
+    found: dict[tuple[str, str], None] = {}
+    for name, value in query:
+        if name.startswith(_TYPED):
+            found |= dict.fromkeys((name.removeprefix(_TYPED), one) for one in split(value))
+        elif name not in (FORM, "cursor") and value.strip():
+            found[name, value.strip()] = None
+    return tuple(found)
+
+
+def split(text: str) -> tuple[str, ...]:
+    """Return the values that were typed with commas between them; one with a comma stands in double quotes."""
+    rows = csv.reader([text.replace("\n", " ").replace("\r", " ")], skipinitialspace=True)
+    return tuple(dict.fromkeys(value.strip() for row in rows for value in row if value.strip()))
+
+
+def joined(values: Iterable[str]) -> str:
+    """Return values as `split` reads them."""
+    return ", ".join('"' + one.replace('"', '""') + '"' if "," in one or '"' in one else one for one in values)
+
+
+def wanted(query: Pairs, now: datetime) -> Wanted:
+    """Read what a URL asks for. What cannot be read is said, and asks for nothing."""
+    mine = tuple((name, value.strip()) for name, value in query if _is_mine(name) and value.strip())
+    fields: dict[str, Any] = {}
+    errors: dict[str, str] = {}
+    for parameter in dict.fromkeys(name for name, _ in mine):
+        values = [(name, value) for name, value in mine if name == parameter]
+        try:
+            fields |= _read(parameter, values, now)
+        except Invalid as error:
+            errors[parameter] = str(error).partition(": ")[2] or str(error)
+    errors |= _at_odds(fields)
+    order = fields.get("order", JobOrder.NEWEST)
+    asks = tuple(pair for pair in mine if pair[0] != "order")
+    return Wanted(JobFilter(**fields), errors, asks, _chips(query, asks), order)
+
+
+def _is_mine(name: str) -> bool:
+    return name in NAMES or name in ("within", "endedWithin")
+
+
+def _read(parameter: str, values: Pairs, now: datetime) -> dict[str, Any]:
+    """Return the fields of a filter that one parameter sets. Raises Invalid."""
+    if parameter in ("within", "endedWithin"):
+        begin = _begin(parameter, values[-1][1], now)
+        return {"since" if parameter == "within" else "ended_since": begin}
+    if parameter == "phase" and (unknown := [value for _, value in values if value not in PHASES]):
+        raise Invalid(f"phase: {unknown[0][:60]!r} is none of {', '.join(PHASES)}")
+    field = NAMES[parameter]
+    return {field: getattr(JobFilter.parse(values), field)}
+
+
+def _begin(parameter: str, word: str, now: datetime) -> datetime:
+    if word == "today":
+        return floor(now, _DAY_SECONDS)
+    if word not in _SPANS:
+        raise Invalid(f"{parameter}: {word[:60]!r} is none of {', '.join(WITHIN)}")
+    # To the minute, so that those who look at the same list within it ask the same.
+    return floor(now, 60) - timedelta(hours=_SPANS[word])
+
+
+def _at_odds(fields: Mapping[str, Any]) -> dict[str, str]:
+    found = {}
+    for later, earlier in (("until", "since"), ("ended_until", "ended_since"), ("max_cost", "min_cost")):
+        if earlier in fields and later in fields and fields[later] < fields[earlier]:
+            parameter = next(name for name, field in NAMES.items() if field == later)
+            found[parameter] = "Nothing can match: this is less than where it begins."
+    return found
+
+
+def _chips(query: Pairs, asks: Pairs) -> tuple[Chip, ...]:
+    return tuple(
+        Chip(
+            _NAMED.get(name, name),
+            WITHIN.get(value, value) if name in ("within", "endedWithin") else value,
+            without(PATH, query, name, value),
+        )
+        for name, value in dict.fromkeys(asks)
+    )

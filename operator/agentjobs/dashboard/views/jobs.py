@@ -1,0 +1,114 @@
+"""The list of jobs: its rows, its addresses, and the views that everybody has. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from agentjobs.api.conditions import AdmittedReason, CompleteReason, Phase
+from agentjobs.api.recorded import RecordedJob
+from agentjobs.dashboard.rendering import link
+from agentjobs.dashboard.views.charts import named
+from agentjobs.dashboard.views.job_filters import ORDERS, PATH, Pairs, Wanted
+from agentjobs.dashboard.views.urls import address, with_values
+
+_WAITING: Final = (Phase.PENDING.value, Phase.SCHEDULED.value, Phase.QUEUED.value, Phase.RETRYING.value)
+_NEVER_STARTED: Final = (Phase.PENDING.value, Phase.SCHEDULED.value, Phase.QUEUED.value, Phase.SKIPPED.value)
+_PLAIN: Final = frozenset({AdmittedReason.ADMITTED.value, CompleteReason.RESULT_ACCEPTED.value})
+
+VIEWS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
+    ("All", ()),
+    ("Running", (("phase", "Running"),)),
+    ("Waiting", (*(("phase", phase) for phase in _WAITING), ("order", "oldest"))),
+    ("Failed today", (("phase", "Failed"), ("endedWithin", "today"), ("order", "ended"))),
+    ("Costly this week", (("within", "7d"), ("order", "cost"))),
+    ("Suspended", (("phase", "Suspended"),)),
+)
+"""Lists that people often want, by the words of their URLs."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A link to a list with a name."""
+
+    name: str
+    address: str
+    is_shown: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A job of the list."""
+
+    job: RecordedJob
+    token: str
+    """By which forms name it: `namespace/name/uid`."""
+    took: timedelta | None
+    """From when it was made until it ended, or until now; None for what has not begun."""
+    reason: str
+    """Empty where the phase says it all."""
+    model: str
+    """In few characters."""
+    source: tuple[str, str, str] | None
+    """Kind, name and address of the schedule or template that it is of."""
+
+
+def rows(jobs: Sequence[RecordedJob], now: datetime) -> tuple[Row, ...]:
+    """Return the rows for jobs, in their order."""
+    return tuple(
+        Row(
+            job=job,
+            token=token_of(job),
+            took=_took(job, now),
+            reason="" if job.reason in _PLAIN else job.reason,
+            model=named(job.model),
+            source=_source(job),
+        )
+        for job in jobs
+    )
+
+
+def token_of(job: RecordedJob) -> str:
+    """Return by what forms name a job. None of its parts can hold a slash."""
+    return f"{job.namespace}/{job.name}/{job.uid}"
+
+
+def _took(job: RecordedJob, now: datetime) -> timedelta | None:
+    if job.phase in _NEVER_STARTED:
+        return None
+    return (job.finished or job.deleted or now) - job.created
+
+
+def _source(job: RecordedJob) -> tuple[str, str, str] | None:
+    if job.schedule:
+        return "schedule", job.schedule, link("schedules", job.namespace, job.schedule)
+    if job.template:
+        return "template", job.template, link("templates", job.namespace, job.template)
+    return None
+
+
+def views(query: Pairs, namespaces: Sequence[str]) -> tuple[View, ...]:
+    """Return the views that everybody has, in the namespaces of the page."""
+    now = {(name, value) for name, value in query if name not in ("namespace", "cursor")}
+    places = [("namespace", one) for one in namespaces]
+    return tuple(View(name, address(PATH, [*places, *words]), set(words) == now) for name, words in VIEWS)
+
+
+def orders(query: Pairs, asked: Wanted) -> tuple[View, ...]:
+    """Return the same list in each order."""
+    return tuple(
+        View(words, with_values(PATH, query, order=order.value), order == asked.order)
+        for order, words in ORDERS.items()
+    )
+
+
+def next_page(query: Pairs, cursor: str | None) -> str | None:
+    """Return the address of the page that follows; None on the last one."""
+    if cursor is None:
+        return None
+    return address(PATH, [*first(query), ("cursor", cursor)])
+
+
+def first(query: Pairs) -> list[tuple[str, str]]:
+    """Return the words of the first page."""
+    return [(name, value) for name, value in query if name != "cursor" and value]

@@ -1,0 +1,243 @@
+"""Many jobs at once: what is asked of REST, and what people are told of each."""
+
+import json
+import re
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.dashboardpages import refusal
+from tests.dashboardsamples import a_page, answer_busily, failed, running, uid_of
+
+from agentjobs.api.job.spec import MAX_JOB_NAME
+from agentjobs.api.recorded_overview import ActionDone
+from agentjobs.dashboard.pages import bulk as page
+from agentjobs.dashboard.views.bulk import MAX_JOBS, Target, name_again, targets
+from agentjobs.dashboard.views.jobs import token_of
+
+TOKEN = "0123456789abcdef" * 2
+names = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?", fullmatch=True)
+
+
+@pytest.fixture
+def known(answers):
+    """Sets the jobs that REST knows; each action is done, unless it is refused by the job's name."""
+
+    def given(*jobs, refused=None, cursor=None):
+        answer_busily(answers, list_of=lambda request: a_page(*jobs, cursor=cursor))
+        for job in jobs:
+            for action in ("cancel", "rerun"):
+                path = f"/v1/namespaces/{job.namespace}/agentjobs/{job.uid}/{action}"
+                answers["POST", path] = (refused or {}).get(job.name) or done(job, action)
+
+    return given
+
+
+def done(job, action):
+    def answer(request):
+        made = json.loads(request.content).get("name")
+        said = ActionDone(namespace=job.namespace, kind="AgentJob", name=job.name, action=action, made=made)
+        return httpx.Response(200, json=said.model_dump(by_alias=True))
+
+    return answer
+
+
+def posted(answers):
+    return [(one.url.path, json.loads(one.content)) for one in answers.asked if one.method == "POST"]
+
+
+async def sent(pages, path, **fields):
+    return await pages.post(path, data={"csrf": "csrf-of-ada", **fields})
+
+
+async def test_what_will_happen_is_said_before_it_does(pages, answers, known):
+    runs, ended = running(1), failed(2)
+    known(runs, ended)
+
+    answer = await sent(pages, "/bulk", action="cancel", job=[token_of(runs), token_of(ended)], asks="phase=Failed")
+
+    assert "Cancel 1 job?" in answer.text
+    assert "it has ended already" in answer.text
+    assert 'href="/jobs?phase=Failed">Back, change nothing' in answer.text
+    assert posted(answers) == []
+
+
+async def test_jobs_that_run_are_not_run_again(pages, known):
+    known(running(1))
+
+    answer = await sent(pages, "/bulk", action="rerun", job=[token_of(running(1))])
+
+    assert "it has not ended" in answer.text
+    assert "/bulk/run" not in answer.text
+
+
+async def test_a_job_that_is_gone_or_hidden_is_said_to_be(pages, known):
+    known()
+
+    answer = await sent(pages, "/bulk", action="cancel", job=["secret/other/uid-1"])
+
+    assert "there is no such job any more, or you may not read it" in answer.text
+
+
+async def test_another_job_of_the_same_name_is_left_alone(pages, known):
+    known(running(1, uid="newer-uid"))
+
+    answer = await sent(pages, "/bulk", action="cancel", job=[token_of(running(1))])
+
+    assert "there is no such job any more" in answer.text
+
+
+async def test_nothing_ticked_is_said(pages, known):
+    known()
+
+    assert "No job was ticked." in (await sent(pages, "/bulk", action="cancel")).text
+
+
+async def test_all_that_match_are_those_of_the_filter_and_more_are_said(pages, answers, known):
+    known(*(running(number) for number in range(3)), cursor="more")
+
+    answer = await sent(pages, "/bulk", action="cancel-all", asks="phase=Running&namespace=team-a")
+
+    asked = next(one.url.params for one in answers.asked if one.url.path == "/v1/agentjobs")
+    assert (asked["phase"], asked["namespace"], asked["limit"]) == ("Running", "team-a", str(MAX_JOBS))
+    assert "Cancel 3 jobs?" in answer.text
+    assert "these are the first 200 of the list" in answer.text
+
+
+async def test_many_names_are_looked_up_in_few_questions(pages, answers, known):
+    jobs = [running(number) for number in range(45)]
+    known(*jobs)
+
+    answer = await sent(pages, "/bulk", action="cancel", job=[token_of(job) for job in jobs])
+
+    assert "Cancel 45 jobs?" in answer.text
+    assert [request.url.path for request in answers.asked].count("/v1/agentjobs") == 3
+
+
+async def test_more_than_200_at_once_are_refused(pages, answers, known):
+    answer = await sent(pages, "/bulk", action="cancel", job=[f"a/b/c{number}" for number in range(MAX_JOBS + 1)])
+
+    assert answer.status_code == 400
+    assert answers.asked == []
+
+
+async def test_each_job_is_acted_on_by_its_uid_and_told_of(pages, answers, known):
+    runs, lost = running(1), running(2)
+    known(runs, lost, refused={lost.name: refusal(403, "Forbidden", "ada may not patch agentjobs")})
+
+    answer = await sent(pages, "/bulk/run", action="cancel", token=TOKEN, job=[token_of(runs), token_of(lost)])
+
+    assert f"/v1/namespaces/team-a/agentjobs/{runs.uid}/cancel" in [path for path, _ in posted(answers)]
+    assert "1 told to stop, 1 not" in answer.text
+    assert "ada may not patch agentjobs" in answer.text
+
+
+async def test_a_form_sent_twice_asks_for_the_same_new_job(pages, answers, known):
+    known(failed(0))
+
+    for _ in range(2):
+        answer = await sent(pages, "/bulk/run", action="rerun", token=TOKEN, job=[token_of(failed(0))])
+
+    (_, first), (_, second) = posted(answers)
+    assert first["name"] == second["name"] != failed(0).name
+    assert f'href="/jobs/team-a/{first["name"]}"' in answer.text
+
+
+async def test_a_job_that_this_form_has_made_before_counts_as_done(pages, known):
+    known(failed(0), refused={failed(0).name: refusal(409, "AlreadyExists", "there is one")})
+
+    answer = await sent(pages, "/bulk/run", action="rerun", token=TOKEN, job=[token_of(failed(0))])
+
+    assert "1 run again" in answer.text
+    assert "It was made when the form was sent before." in answer.text
+
+
+async def test_too_much_at_once_is_waited_for(pages, answers, known):
+    known(running(1))
+    told = [refusal(429, "TooManyRequests", **{"Retry-After": "0"}), done(running(1), "cancel")]
+
+    def answer_in_turn(request):
+        now = told.pop(0)
+        return now(request) if callable(now) else now
+
+    answers["POST", f"/v1/namespaces/team-a/agentjobs/{uid_of('research-0001')}/cancel"] = answer_in_turn
+
+    answer = await sent(pages, "/bulk/run", action="cancel", token=TOKEN, job=[token_of(running(1))])
+
+    assert "1 told to stop" in answer.text
+    assert told == []
+
+
+async def test_no_more_than_a_few_requests_are_under_way(pages, answers, known, monkeypatch):
+    jobs, under_way, most = [running(number) for number in range(30)], [0], [0]
+    known(*jobs)
+
+    async def act(self, kind, namespace, name, action, body=None):
+        under_way[0] += 1
+        most[0] = max(most[0], under_way[0])
+        await page.asyncio.sleep(0)
+        under_way[0] -= 1
+        return ActionDone(namespace=namespace, kind="AgentJob", name=name, action=action)
+
+    # Answers of REST are functions here, and would never overlap.
+    monkeypatch.setattr(page.Rest, "act", act)
+    answer = await sent(pages, "/bulk/run", action="cancel", token=TOKEN, job=[token_of(job) for job in jobs])
+
+    assert "30 told to stop" in answer.text
+    assert most == [page.AT_ONCE]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"action": "delete", "token": TOKEN, "job": "a/b/c"}, id="another-action"),
+        pytest.param({"action": "cancel", "token": "short", "job": "a/b/c"}, id="no-token"),
+        pytest.param({"action": "cancel", "token": TOKEN, "job": "../../x/y"}, id="no-job"),
+    ],
+)
+async def test_what_no_page_sends_does_nothing(pages, answers, fields):
+    answer = await sent(pages, "/bulk/run", **fields)
+
+    assert answer.status_code == 400
+    assert answers.asked == []
+
+
+async def test_who_is_signed_out_meanwhile_signs_in_again(pages, known):
+    known(running(1), refused={running(1).name: refusal(401, "Unauthorized")})
+
+    answer = await sent(pages, "/bulk/run", action="cancel", token=TOKEN, job=[token_of(running(1))])
+
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/sign-in")
+
+
+async def test_an_answer_to_a_form_that_is_reloaded_by_its_address_leads_to_the_list(pages):
+    assert (await pages.get("/bulk/run")).headers["location"] == "/jobs"
+
+
+async def test_a_form_has_a_token_of_its_own(pages, known):
+    known(failed(0))
+    forms = [(await sent(pages, "/bulk", action="rerun", job=[token_of(failed(0))])).text for _ in range(2)]
+
+    first, second = (re.search('name="token" value="([0-9a-f]{32})"', form)[1] for form in forms)
+
+    assert first != second
+
+
+@given(names, st.uuids())
+def test_a_name_to_run_again_is_one_that_kubernetes_takes(name, uid):
+    made = name_again(Target("team-a", name, str(uid)), TOKEN)
+
+    assert len(made) <= MAX_JOB_NAME
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", made)
+    assert made != name_again(Target("team-b", name, str(uid)), TOKEN)
+
+
+@pytest.mark.parametrize("value", ["", "a/b", "a/b/c/d", "A/b/c", "a/../c", "a/b/<script>", "a/b/c\n"])
+def test_what_cannot_be_a_job_is_left_out(value):
+    assert targets([value, "a/b/c"]) == (Target("a", "b", "c"),)
+
+
+def test_a_job_that_is_named_twice_is_acted_on_once():
+    assert len(targets(["a/b/c", "a/b/c"])) == 1

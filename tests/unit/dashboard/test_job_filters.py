@@ -1,0 +1,115 @@
+"""What the list of jobs is asked for: URL, form and filter say the same."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentjobs.api.job_filter import JobOrder
+from agentjobs.dashboard.views.job_filters import LISTS, canonical, joined, split, wanted
+
+NOW = datetime(2026, 11, 29, 19, 24, 31, tzinfo=UTC)
+texts = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=30)
+
+
+@given(st.lists(texts, unique=True, max_size=8))
+def test_values_are_typed_and_read_back(values):
+    assert split(joined(values)) == tuple(values)
+
+
+def test_what_the_form_sends_becomes_the_words_of_a_url():
+    sent = [("form", "1"), ("text", " "), ("in.queue", "a, b,a"), ("in.partition", '"x, y", z'), ("phase", "Failed")]
+
+    assert canonical(sent) == (
+        ("queue", "a"),
+        ("queue", "b"),
+        ("partition", "x, y"),
+        ("partition", "z"),
+        ("phase", "Failed"),
+    )
+
+
+def test_a_url_stays_as_it_is():
+    assert canonical([("partition", "a,b"), ("namespace", "n")]) is None
+
+
+def test_a_form_leads_to_the_first_page():
+    assert canonical([("form", "1"), ("cursor", "c"), ("phase", "Failed")]) == (("phase", "Failed"),)
+
+
+@pytest.mark.parametrize("parameter", LISTS)
+def test_several_values_of_a_field_are_alternatives(parameter):
+    found = wanted([(parameter, "a"), (parameter, "b")], NOW)
+
+    assert [pair for pair in found.filter.query() if pair[0] == parameter] == [(parameter, "a"), (parameter, "b")]
+    assert found.typed(parameter) == "a, b"
+
+
+@pytest.mark.parametrize(
+    ("word", "since"),
+    [
+        ("1h", NOW.replace(second=0) - timedelta(hours=1)),
+        ("7d", NOW.replace(second=0) - timedelta(days=7)),
+        ("today", NOW.replace(hour=0, minute=0, second=0)),
+    ],
+)
+def test_times_that_move_on_are_read_at_the_time(word, since):
+    assert wanted([("within", word)], NOW).filter.since == since
+    assert wanted([("endedWithin", word)], NOW).filter.ended_since == since
+
+
+def test_exact_times_costs_text_and_order_are_read():
+    found = wanted(
+        [("until", "2026-11-29T08:00:00Z"), ("minCost", "0.5"), ("text", "find order"), ("order", "cost")], NOW
+    ).filter
+
+    assert (found.until, found.min_cost) == (datetime(2026, 11, 29, 8, tzinfo=UTC), Decimal("0.5"))
+    assert (found.text, found.order) == ("find order", JobOrder.COST)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("since", "yesterday"),
+        ("endedUntil", "2026-11-29T08:00:00"),
+        ("minCost", "abc"),
+        ("maxCost", "-1"),
+        ("phase", "Broken"),
+        ("within", "2y"),
+        ("order", "random"),
+        ("text", "x" * 201),
+        ("queue", "q\0"),
+    ],
+)
+def test_a_wrong_value_is_said_at_its_field_and_asks_for_nothing(parameter, value):
+    found = wanted([(parameter, value), ("queue", "default")], NOW)
+
+    assert list(found.errors) == [parameter]
+    assert found.filter.phase == ()
+    assert found.filter.since is None
+
+
+def test_too_many_values_are_said_at_the_field():
+    assert "at most 20" in wanted([("queue", f"q{number}") for number in range(21)], NOW).errors["queue"]
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [("minCost", "2"), ("maxCost", "1")],
+        [("since", "2026-11-29T08:00:00Z"), ("until", "2026-11-28T08:00:00Z")],
+    ],
+)
+def test_limits_at_odds_are_said_at_the_later_one(pairs):
+    assert list(wanted(pairs, NOW).errors) == [pairs[1][0]]
+
+
+def test_each_thing_asked_for_can_be_taken_away_and_the_rest_stays():
+    query = [("namespace", "n"), ("queue", "a"), ("queue", "b"), ("order", "cost"), ("cursor", "c")]
+
+    chips = wanted(query, NOW).chips
+
+    assert [(chip.name, chip.value) for chip in chips] == [("queue", "a"), ("queue", "b")]
+    assert chips[0].address == "/jobs?namespace=n&queue=b&order=cost"

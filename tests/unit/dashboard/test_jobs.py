@@ -1,0 +1,137 @@
+"""The list of jobs over answers of REST."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from tests.dashboardpages import refusal
+from tests.dashboardsamples import HOSTILE, a_job, a_page, answer_busily, failed, mixed, uid_of
+
+from agentjobs.dashboard.views.job_filters import PHASES
+from agentjobs.dashboard.views.jobs import VIEWS, rows, token_of
+
+
+@pytest.fixture
+def listed(answers):
+    """Sets which jobs REST lists."""
+
+    def given(*jobs, cursor=None):
+        answer_busily(answers, list_of=lambda request: a_page(*jobs, cursor=cursor))
+
+    given()
+    return given
+
+
+def asked_of(answers):
+    return next(request.url.params for request in answers.asked if request.url.path == "/v1/agentjobs")
+
+
+async def test_a_job_is_shown_with_what_became_of_it(pages, listed):
+    listed(failed(2))
+
+    page = await pages.get("/jobs")
+
+    assert page.status_code == 200
+    assert f'href="/jobs/team-a/{uid_of("refund-check-0002")}"' in page.text
+    assert "the container used more than its limit of 512 MiB" in page.text
+    assert 'href="/reasons/OOMKilled"' in page.text
+
+
+async def test_the_list_asks_rest_for_what_its_url_says(pages, answers, listed):
+    await pages.get("/jobs?namespace=team-a&phase=Failed&phase=Cancelled&queue=a,b&minCost=1&order=cost&cursor=xyz")
+
+    asked = asked_of(answers)
+    assert asked.get_list("phase") == ["Failed", "Cancelled"]
+    assert (asked["queue"], asked["minCost"], asked["order"], asked["cursor"]) == ("a,b", "1", "cost", "xyz")
+    assert asked.get_list("namespace") == ["team-a"]
+
+
+async def test_the_form_leads_to_an_address_that_can_be_kept(pages, listed):
+    answer = await pages.get("/jobs?form=1&namespace=team-a&text=&in.queue=a%2C+b&within=7d")
+
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/jobs?namespace=team-a&queue=a&queue=b&within=7d"
+
+
+async def test_the_next_page_keeps_the_filter(pages, listed):
+    listed(*mixed(3), cursor="c/2")
+
+    page = await pages.get("/jobs?phase=Failed&cursor=c1")
+
+    assert 'href="/jobs?phase=Failed&amp;cursor=c%2F2"' in page.text
+    assert 'href="/jobs?phase=Failed">First page' in page.text
+
+
+async def test_a_wrong_value_is_said_at_its_field_and_rest_is_not_asked(pages, answers, listed):
+    page = await pages.get("/jobs?minCost=abc&queue=default")
+
+    assert page.status_code == 200
+    assert re.search(r'value="abc"[^>]*aria-invalid="true" aria-describedby="wrong-minCost"', page.text)
+    assert "/v1/agentjobs" not in [request.url.path for request in answers.asked]
+
+
+async def test_what_rest_says_against_a_question_is_shown_in_the_page(pages, answers, listed):
+    answers["/v1/agentjobs"] = refusal(400, "BadRequest", "cursor: this is no cursor of this list")
+
+    page = await pages.get("/jobs?phase=Failed&cursor=stolen")
+
+    assert page.status_code == 200
+    assert "this is no cursor of this list" in page.text
+    assert 'href="/jobs?phase=Failed">First page' in page.text
+
+
+async def test_an_empty_list_says_which_filter_to_take_away(pages, listed):
+    page = await pages.get("/jobs?phase=Failed&queue=none")
+
+    assert "No job matches" in page.text
+    assert 'href="/jobs?phase=Failed">without queue:' in page.text
+    assert "history.retention" in page.text
+
+
+async def test_rights_that_are_gone_are_said(pages, answers, listed):
+    answers["/v1/agentjobs"] = refusal(403, "Forbidden", "You may not list AgentJobs in team-a.")
+
+    page = await pages.get("/jobs?namespace=team-a")
+
+    assert page.status_code == 403
+    assert "You may not see this" in page.text
+
+
+async def test_fifty_jobs_with_long_messages_weigh_little(pages, listed):
+    listed(*(job.model_copy(update={"message": "long message " * 90}) for job in mixed(50)), cursor="next")
+
+    page = await pages.get("/jobs")
+
+    assert len(page.content) <= 62_000
+
+
+async def test_hostile_texts_are_data(pages, listed):
+    texts = dict.fromkeys(("reason", "message", "queue", "template", "model", "outcome", "namespace"), HOSTILE)
+    listed(a_job(phase="Failed", **texts))
+
+    page = await pages.get("/jobs", params={"text": "<script>alert(3)", "queue": "\u202e<b>", "label": "a=<i>"})
+
+    # What was typed stands in its field as it is; everywhere else marks of direction are visible.
+    seen = re.sub(r'value="[^"]*"', "", page.text)
+    assert not re.search(r"<script>alert|<img src=x|<b>|<i>|\u202e|\x07", seen)
+
+
+async def test_the_list_is_live_for_its_namespaces(pages, listed):
+    page = await pages.get("/jobs?namespace=a&namespace=b")
+
+    assert 'sse-connect="/v1/changes?namespace=a&amp;namespace=b"' in page.text
+
+
+def test_views_name_phases_that_there_are():
+    assert {value for _, words in VIEWS for name, value in words if name == "phase"} <= set(PHASES)
+
+
+def test_what_has_not_started_took_no_time_and_what_runs_takes_it_still(listed):
+    now = a_job().created
+    queued, runs = a_job(phase="Queued", now=now), a_job(phase="Running", age=timedelta(hours=2), now=now)
+
+    assert [row.took for row in rows([queued, runs], now)] == [None, timedelta(hours=2)]
+
+
+def test_a_job_is_named_in_forms_by_its_uid():
+    assert token_of(a_job("x")) == f"team-a/x/{uid_of('x')}"
