@@ -34,7 +34,7 @@ REPOSITORY = os.environ.get("AGENTJOBS_E2E_REPOSITORY", "localhost")
 TAG = os.environ.get("AGENTJOBS_E2E_TAG", "dev")
 PULL_POLICY = os.environ.get("AGENTJOBS_E2E_PULL_POLICY", "Never")
 RELEASE = "agentjobs"
-DEPLOYMENTS = ("gateway", "model-proxy", "notifier", "operator")
+DEPLOYMENTS = ("dashboard", "gateway", "model-proxy", "notifier", "operator")
 RELEASE_NAMESPACE = os.environ.get("AGENTJOBS_E2E_NAMESPACE", "agentjobs-e2e")
 STORAGE_CLASS = "agentjobs-e2e"
 KEEP = "AGENTJOBS_E2E_KEEP"
@@ -181,7 +181,7 @@ class Release:
     """Where the parts' logs are collected."""
 
     def pods(self, component: str) -> list[Object]:
-        """Pods of `operator`, `gateway`, `model-proxy` or `postgresql` that are not being deleted."""
+        """Pods of a part, such as `operator`, that are not being deleted."""
         labels = f"app.kubernetes.io/instance={self.name},app.kubernetes.io/component={component}"
         found = self.kubectl.list("pods", self.namespace, labels=labels)
         return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
@@ -212,7 +212,17 @@ class Release:
     @contextlib.contextmanager
     def gateway(self) -> Iterator[dict[str, str]]:
         """Forward a local port to a gateway; gives what `agentjobs` needs in its environment to use it."""
-        command = ["kubectl", "-n", self.namespace, "port-forward", f"service/{self.name}-gateway", ":443"]
+        with self.forwarded("gateway") as url:
+            yield {
+                "AGENTJOBS_GATEWAY_URL": url,
+                "AGENTJOBS_GATEWAY_CA": str(self.authority()),
+                "AGENTJOBS_TOKEN": self.token,
+            }
+
+    @contextlib.contextmanager
+    def forwarded(self, part: str) -> Iterator[str]:
+        """Forward a local port to a part that serves TLS; gives its address."""
+        command = ["kubectl", "-n", self.namespace, "port-forward", f"service/{self.name}-{part}", ":443"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as forward:
             try:
                 line = forward.stdout.readline()
@@ -222,15 +232,12 @@ class Release:
                     said = forward.stderr.read()
                     done = subprocess.CompletedProcess(command, forward.wait() or 1, line, said)
                     raise CommandFailed(tuple(command), done)
-                yield {
-                    "AGENTJOBS_GATEWAY_URL": f"https://localhost:{found[1]}",
-                    "AGENTJOBS_GATEWAY_CA": str(self._authority()),
-                    "AGENTJOBS_TOKEN": self.token,
-                }
+                yield f"https://localhost:{found[1]}"
             finally:
                 forward.kill()
 
-    def _authority(self) -> Path:
+    def authority(self) -> Path:
+        """Return the file of the certificate that vouches for what the parts serve."""
         path = self.folder / "gateway-ca.crt"
         if not path.exists():
             found = self.kubectl.get("configmap", f"{self.name}-gateway-ca", self.namespace)
@@ -487,6 +494,7 @@ def chart_values() -> Object:
         "gateway": {"resources": small},
         "modelProxy": {"resources": small},
         "notifier": {"resources": small},
+        "dashboard": {"enabled": True, "resources": small},
         "postgresql": {
             "enabled": True,
             "image": f"{REPOSITORY}/agentjobs-postgres:{TAG}",

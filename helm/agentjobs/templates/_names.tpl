@@ -14,7 +14,7 @@
 {{/* agentjobs.complete $: Helm's --reuse-values takes the defaults of the chart before, which lack what is new. Any template
 may be the first, so every one comes by here before it reads such a value. */}}
 {{- define "agentjobs.complete" -}}
-{{- range list "models" "modelProxy" "notifications" "notifier" -}}
+{{- range list "models" "modelProxy" "notifications" "notifier" "dashboard" -}}
 {{- if not (kindIs "map" (index $.Values .)) -}}
 {{- fail (printf "\n\nThe values have no %s. --reuse-values leaves out what is new in this chart; upgrade with --reset-then-reuse-values.\n" .) -}}
 {{- end -}}
@@ -52,6 +52,7 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- $parts := list "operator" "gateway" -}}
 {{- if .Values.modelProxy.enabled }}{{ $parts = append $parts "model-proxy" }}{{ end -}}
 {{- if .Values.notifications.sinks }}{{ $parts = append $parts "notifier" }}{{ end -}}
+{{- if .Values.dashboard.enabled }}{{ $parts = append $parts "dashboard" }}{{ end -}}
 {{- $parts | toJson -}}
 {{- end }}
 
@@ -79,6 +80,10 @@ app.kubernetes.io/component: {{ index . 1 }}
 
 {{- define "agentjobs.modelProxyHost" -}}
 {{- printf "%s-model-proxy.%s.svc" (include "agentjobs.fullname" .) .Release.Namespace -}}
+{{- end }}
+
+{{- define "agentjobs.dashboardHost" -}}
+{{- printf "%s-dashboard.%s.svc" (include "agentjobs.fullname" .) .Release.Namespace -}}
 {{- end }}
 
 {{- define "agentjobs.tlsSecret" -}}

@@ -1,4 +1,4 @@
-{{/* What the pods of operator, gateway, model proxy, notifier and hooks have in common. */}}
+{{/* What the pods of operator, gateway, model proxy, notifier, dashboard and hooks have in common. */}}
 
 {{/* agentjobs.placement .Values.operator: where a pod runs. */}}
 {{- define "agentjobs.placement" -}}
@@ -94,6 +94,17 @@ securityContext:
 {{- end -}}
 {{- if and .Values.models.providers (not .Values.modelProxy.enabled) -}}
 {{- fail "\n\nmodels.providers with modelProxy.enabled=false: without the model proxy nobody asks them. Leave modelProxy.enabled at true, or take the providers away.\n" -}}
+{{- end -}}
+{{- with .Values.dashboard -}}
+{{- if and .enabled .signIn.headers.user (not .signIn.trustedProxies) -}}
+{{- fail "\n\ndashboard.signIn.headers.user without trustedProxies: from nobody else is the header believed. Set dashboard.signIn.trustedProxies to the networks of your proxy.\n" -}}
+{{- end -}}
+{{- if and .enabled .signIn.oidc.issuer (not (and .signIn.oidc.clientId .publicUrl)) -}}
+{{- fail "\n\ndashboard.signIn.oidc.issuer without clientId or dashboard.publicUrl: the provider has to know who asks, and where it sends people back.\n" -}}
+{{- end -}}
+{{- if and .enabled (not (or .signIn.token .signIn.oidc.issuer .signIn.headers.user)) -}}
+{{- fail "\n\ndashboard.signIn: nobody could sign in. Leave token at true, or set oidc.issuer or headers.user.\n" -}}
+{{- end -}}
 {{- end -}}
 {{- range .Values.triggers -}}
 {{- if and $.Values.watchedNamespaces (not (has .namespace $.Values.watchedNamespaces)) -}}

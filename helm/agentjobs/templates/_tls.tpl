@@ -15,10 +15,10 @@
 {{- end }}
 {{- end }}
 
-{{/* The names that gateway and model proxy are reached by: in the cluster, and through kubectl port-forward. One a line.
-     They do not depend on modelProxy.enabled, so that switching it makes no new certificate. */}}
+{{/* The names that gateway, model proxy and dashboard are reached by: in the cluster, and through kubectl port-forward. One
+     a line. They do not depend on modelProxy.enabled and dashboard.enabled, so that switching makes no new certificate. */}}
 {{- define "agentjobs.tlsNames" -}}
-{{- range $host := list (include "agentjobs.gatewayHost" .) (include "agentjobs.modelProxyHost" .) }}
+{{- range $host := list (include "agentjobs.gatewayHost" .) (include "agentjobs.modelProxyHost" .) (include "agentjobs.dashboardHost" .) }}
 {{- $short := trimSuffix ".svc" $host }}
 {{ $host }}
 {{ $host }}.{{ $.Values.clusterDomain }}

@@ -69,6 +69,25 @@ FULL: dict[str, Any] = {
         "cache": {"enabled": True, "storageClassName": "nfs"},
     },
     "proxy": {"http": "http://proxy:3128", "https": "http://proxy:3128", "noProxy": ".svc"},
+    "dashboard": {
+        "enabled": True,
+        "publicUrl": "https://agentjobs.example.com",
+        "allowedHosts": ["agentjobs.internal"],
+        "signIn": {
+            "oidc": {
+                "issuer": "https://id.example.com/realm",
+                "clientId": "agentjobs",
+                "clientSecretKeyRef": {"name": "oidc"},
+                "caConfigMapKeyRef": {"name": "company-ca"},
+                "groupsClaim": "groups",
+                "groupsPrefix": "oidc:",
+            },
+            "headers": {"user": "X-Forwarded-User", "groups": "X-Forwarded-Groups"},
+            "trustedProxies": ["10.0.0.0/8"],
+        },
+        "ingress": {"enabled": True, "className": "nginx", "tlsSecretName": "agentjobs-example-com"},
+        "httpRoute": {"enabled": True, "parentRefs": [{"name": "public", "namespace": "gateways"}]},
+    },
     "networkPolicy": {
         "metricsFrom": [{"namespaceSelector": {}}],
         "dnsEgress": [{"ports": [{"protocol": "UDP", "port": 53}]}],

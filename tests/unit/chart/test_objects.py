@@ -305,7 +305,7 @@ def test_a_budget_never_holds_up_a_drain(render, full):
     budgets = full.of("PodDisruptionBudget")
 
     assert {budget["spec"]["maxUnavailable"] for budget in budgets} == {1}
-    assert len(budgets) == 4
+    assert len(budgets) == 5
     alone = {"operator": {"replicas": 1}, "gateway": {"replicas": 1}, "modelProxy": {"replicas": 1}}
     assert not render(TRIAL, alone).of("PodDisruptionBudget")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from agentjobs.dashboard.settings import DashboardSettings
 from agentjobs.settings import (
     GatewaySettings,
     NotifierSettings,
@@ -26,6 +27,8 @@ NOT_SET = {
     "gateway": {"kubeconfig", "host"},
     "model-proxy": {"kubeconfig", "host"},
     "notifier": {"kubeconfig", "probe_address"},
+    # Links are for development.
+    "dashboard": {"kubeconfig", "host", "links_folder", "account_token_file"},
 }
 
 
@@ -60,6 +63,8 @@ MATRIX = [
     pytest.param([TRIAL, {"networkPolicy": {"enabled": False}, "uninstall": {"releasePods": False}}], id="bare"),
     pytest.param([TRIAL, {"operator": {"serviceAccount": {"create": False, "name": "theirs"}}}], id="foreign-account"),
     pytest.param([TRIAL, {"fullnameOverride": "a" * 40}], id="long-name"),
+    pytest.param([TRIAL, {"dashboard": {"enabled": True}}], id="dashboard"),
+    pytest.param([TRIAL, {"dashboard": {"enabled": True, "tls": False}}], id="dashboard-behind-tls"),
 ]
 
 
@@ -106,6 +111,24 @@ def test_a_wrong_value_is_refused_by_its_place(chart, helm, values, words):
         pytest.param(
             {**OWN, "tls": {"mode": "Secret", "secretName": "a", "trust": "Bundle"}}, "tls.caBundle", id="no-bundle"
         ),
+        pytest.param(
+            {**OWN, "dashboard": {"enabled": True, "ingress": {"enabled": True}}},
+            "dashboard.publicUrl: say at which address",
+            id="ingress-without-a-name",
+        ),
+        pytest.param(
+            {**OWN, "dashboard": {"enabled": True, "signIn": {"headers": {"user": "X-User"}}}},
+            "dashboard.signIn.trustedProxies",
+            id="headers-of-anybody",
+        ),
+        pytest.param(
+            {**OWN, "dashboard": {"enabled": True, "signIn": {"oidc": {"issuer": "https://id"}}}},
+            "dashboard.signIn.oidc.issuer without clientId",
+            id="oidc-without-a-client",
+        ),
+        pytest.param(
+            {**OWN, "dashboard": {"enabled": True, "signIn": {"token": False}}}, "nobody could sign in", id="no-way-in"
+        ),
     ],
 )
 def test_values_that_contradict_each_other_are_refused_with_a_cure(render, helm, values, words):
@@ -127,6 +150,7 @@ def environment(objects, part):
         ("gateway", GatewaySettings),
         ("model-proxy", ProxySettings),
         ("notifier", NotifierSettings),
+        ("dashboard", DashboardSettings),
     ],
 )
 def test_every_setting_has_a_value_and_every_variable_a_setting(full, part, settings):
@@ -218,4 +242,6 @@ def test_the_commands_and_values_of_the_documentation_can_be_used(helm, render, 
             shown = text.split(f"`{file}`:\n\n```yaml\n")[1].split("\n```")[0]
             given |= yaml.safe_load(shown)
         if given:
-            assert render(given).of("Deployment")
+            # Helm then has the values of the installation, too.
+            reused = [TRIAL] if "--reset-then-reuse-values" in command else []
+            assert render(*reused, given).of("Deployment")
