@@ -25,21 +25,11 @@ from tests.crash.topologies import Topology
 from agentjobs import contract
 from agentjobs.contract import TerminationMessage
 from agentjobs.gateway.app import create_app
+from agentjobs.gateway.hosting import history_of
 from agentjobs.gateway.metrics import GatewayMetrics
-from agentjobs.gateway.services import GatewayHistory
-from agentjobs.history.artifacts import Artifacts
 from agentjobs.history.database import Database
-from agentjobs.history.kept_files import KeptFiles
-from agentjobs.history.model_reports import ModelReports
 from agentjobs.history.operator_writes import OperatorWrites
-from agentjobs.history.outbox import Notifications
-from agentjobs.history.overview import Overview
-from agentjobs.history.processes import Processes
-from agentjobs.history.reads import Reads
 from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartEnd, StartRecord
-from agentjobs.history.runner_writes import RunnerWrites
-from agentjobs.history.session_reads import SessionReads
-from agentjobs.history.sessions import Sessions
 from devcluster.forkserver import Forked, ForkServer
 
 ROOT = Path(__file__).parents[2]
@@ -286,18 +276,7 @@ async def world(dsn: str, forks: ForkServer | None, folder: Path) -> AsyncIterat
     """A gateway over a migrated database, for the length of a `with` block."""
     async with Database(dsn) as database:
         app = create_app(
-            lambda cluster: GatewayHistory(
-                runners=RunnerWrites(database, cluster=cluster),
-                people=Reads(database, cluster=cluster),
-                sessions=Sessions(database, cluster=cluster),
-                artifacts=Artifacts(database, cluster=cluster),
-                files=KeptFiles(database),
-                user_sessions=SessionReads(database, cluster=cluster),
-                reports=ModelReports(database, cluster=cluster),
-                notifications=Notifications(database, cluster=cluster),
-                overview=Overview(database, cluster=cluster),
-                processes=Processes(database, cluster=cluster),
-            ),
+            lambda cluster: history_of(database, cluster),
             Pods(),
             check_history=database.check_schema,
             metrics=GatewayMetrics(),

@@ -28,6 +28,7 @@ from agentjobs.dashboard.sign_in.ways import Ways
 from agentjobs.dashboard.whole import create_site
 from agentjobs.engine.background import Background
 from agentjobs.gateway.app import Audience, create_app
+from agentjobs.gateway.change_feed import ChangeFeed
 from agentjobs.gateway.hosting import connected, listening, presence
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.listening import until_signalled
@@ -66,6 +67,7 @@ async def serving(
         Background(on_death) as background,
     ):
         ways = _ways(settings, provider, ours)
+        changes = ChangeFeed()
         rest = create_app(
             backing.history,
             backing.kube,
@@ -73,12 +75,19 @@ async def serving(
             check_history=backing.database.check_schema,
             callers=backing.callers,
             audience=[_PEOPLE],
+            changes=changes,
         )
         background.start(presence(backing, "dashboard"), "presence")
         hosts = allowed_names(settings.public_url, settings.allowed_hosts)
         site = create_site(rest, ways=ways, metrics=ours, hosts=hosts)
-        # Behind a proxy all have one address.
-        async with listening(site, settings, port=settings.port, background=background, per_address=None) as url:
+        async with listening(
+            site,
+            settings,
+            port=settings.port,
+            background=background,
+            per_address=None,  # behind a proxy all have one
+            on_stop=changes.close,
+        ) as url:
             logger.info("dashboard.listening", extra={"url": url})
             yield url
         logger.info("dashboard.stopped")

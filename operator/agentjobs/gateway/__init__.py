@@ -9,6 +9,9 @@
     kept_api     routes of runners: files for later starts
     rights       what who asks may do, and where
     me_api       routes of users: who they are
+    changes_api  routes of users: streams that say when jobs change
+    changes      who is told of which changes, and when
+    change_feed  asks history what has changed, for all who listen
     history_api  routes of users: history, read with their own rights
     user_session_api  routes of users: sessions and artifacts, read and deleted with their own rights
     models_api   routes of users: models, limits and usage, read with their own rights

@@ -20,6 +20,7 @@ import agentjobs
 from agentjobs import errors
 from agentjobs.auth import Authenticator, Reviewer
 from agentjobs.gateway import (
+    changes_api,
     history_api,
     kept_api,
     me_api,
@@ -33,7 +34,8 @@ from agentjobs.gateway import (
     user_session_api,
 )
 from agentjobs.gateway.bodies import schemas
-from agentjobs.gateway.limits import Intake
+from agentjobs.gateway.change_feed import ChangeFeed
+from agentjobs.gateway.limits import Intake, Streams
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.problems import FRAMEWORK_REASONS, answer, crash, from_error
 from agentjobs.gateway.services import GatewayHistory, Services
@@ -56,6 +58,7 @@ _ROUTERS: Final[Sequence[tuple[Audience, APIRouter]]] = (
     ("runners", session_api.router),
     ("runners", kept_api.router),
     ("people", me_api.router),
+    ("people", changes_api.router),
     ("people", history_api.router),
     ("people", user_session_api.router),
     ("people", models_api.router),
@@ -77,6 +80,8 @@ def create_app(
     callers: Callers | None = None,
     signed_calls: SignedCalls | None = None,
     audience: Collection[Audience] = EVERYBODY,
+    changes: ChangeFeed | None = None,
+    streams: Streams | None = None,
 ) -> ASGIApp:
     """Return the gateway as an ASGI application.
 
@@ -92,6 +97,8 @@ def create_app(
         callers: makes clients that act as who calls a trigger with a token.
         signed_calls: answers signed calls of triggers; None: none is accepted.
         audience: whose routes there are.
+        changes: what streams of changes are told by; whoever makes it closes it when the process stops.
+        streams: how many of these there may be, and for how long; None for the usual limits.
     """
     authenticator = Authenticator(kube, clock=clock, check_addresses=check_addresses)
     app = FastAPI(title="AgentJobs gateway", version=agentjobs.__version__, docs_url=None, redoc_url=None)
@@ -104,6 +111,8 @@ def create_app(
         intake=Intake(clock),
         callers=callers,
         signed_calls=signed_calls or SignedCalls(Triggers(None), clock=clock),
+        changes=changes or ChangeFeed(),
+        streams=streams or Streams(),
     )
     app.state.services = services
     for whose, router in _ROUTERS:

@@ -6,7 +6,7 @@ Called by the processes of gateway and dashboard. A database or an API server th
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -21,6 +21,7 @@ from agentjobs.gateway.connections import connections
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.services import GatewayHistory
 from agentjobs.history.artifacts import Artifacts
+from agentjobs.history.changes import ChangedJobs
 from agentjobs.history.database import Database
 from agentjobs.history.kept_files import KeptFiles
 from agentjobs.history.model_reports import ModelReports
@@ -71,6 +72,7 @@ def history_of(database: Database, cluster: str) -> GatewayHistory:
         notifications=Notifications(database, cluster=cluster),
         overview=Overview(database, cluster=cluster),
         processes=Processes(database, cluster=cluster),
+        changes=ChangedJobs(database, cluster=cluster),
     )
 
 
@@ -107,12 +109,19 @@ async def connected(
 
 @contextlib.asynccontextmanager
 async def listening(
-    app: ASGIApp, settings: ServerSettings, *, port: int, background: Background, per_address: int | None
+    app: ASGIApp,
+    settings: ServerSettings,
+    *,
+    port: int,
+    background: Background,
+    per_address: int | None,
+    on_stop: Callable[[], None],
 ) -> AsyncIterator[str]:
     """Serve an application for the length of a `with` block; gives the URL, with the real port for port 0.
 
     Args:
         per_address: how many connections an address may have; None for any number.
+        on_stop: called when the server is to stop: what is under way is then waited for, streams would go on.
 
     Raises:
         errors.Invalid: the address is taken, or the certificate cannot be read.
@@ -136,7 +145,10 @@ async def listening(
     if certificate is not None:
         background.start(certificate.renew(), "certificate")
     async with _served(uvicorn.Server(config), listener, background):
-        yield url_of(listener, secure=certificate is not None)
+        try:
+            yield url_of(listener, secure=certificate is not None)
+        finally:
+            on_stop()
 
 
 @contextlib.asynccontextmanager

@@ -8,9 +8,9 @@ written at once. Claims and heartbeats need none of the last three, so they get 
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, asynccontextmanager, nullcontext
+from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontext
 from typing import Final, TypeVar
 
 import msgspec
@@ -53,6 +53,9 @@ DATABASE_CONNECTIONS: Final = 12
 WRITES_AT_ONCE: Final = 5
 READS_AT_ONCE: Final = 3
 STEP_READS_AT_ONCE: Final = 2
+# Of changes, open at once: each tab of a browser has one. Each holds some kilobytes, and a connection.
+STREAMS_PER_USER: Final = 50
+STREAMS: Final = 1000
 # A runner asks again by itself; below the 15 s after which it gives up.
 PATIENCE_SECONDS: Final = 5.0
 # A body has this long, and a second more for each so many bytes.
@@ -62,6 +65,49 @@ BODY_BYTES_A_SECOND: Final = 512 * 1024
 PENALTY_SECONDS: Final = 30.0
 # Smaller bodies are read in less time than a thread takes to hear of them.
 INLINE_BYTES: Final = 16 * 1024
+
+
+class Streams:
+    """How many streams of changes are open, of a user and in all, and for how long each is.
+
+    Args:
+        shortest, longest: seconds; each stream ends somewhere between.
+        quiet: seconds after which a stream says that it still is there, and its user's rights are asked again.
+    """
+
+    def __init__(
+        self,
+        *,
+        per_user: int = STREAMS_PER_USER,
+        together: int = STREAMS,
+        shortest: float = 90.0,
+        longest: float = 110.0,
+        quiet: float = 15.0,
+    ) -> None:
+        self.quiet = quiet
+        self._span = shortest, longest
+        self._left = together
+        self._per_user = PerCaller(per_user)
+
+    def seconds(self, part: float) -> float:
+        """Return how long a stream is open; `part` is from 0 to 1."""
+        return self._span[0] + part * (self._span[1] - self._span[0])
+
+    @contextmanager
+    def taken(self, user: str) -> Iterator[None]:
+        """Count a stream for the length of a `with` block.
+
+        Raises:
+            Problem: 429 when the user has as many as there are, 503 when all together have.
+        """
+        if not self._left:
+            raise busy(503, "As many streams of changes are open as there may be.", 5.0)
+        with self._per_user.taken(user):
+            self._left -= 1
+            try:
+                yield
+            finally:
+                self._left += 1
 
 
 class Rates:

@@ -51,7 +51,7 @@ class GatewayMetrics:
         )
         self._seconds = Histogram(
             "agentjobs_gateway_request_duration_seconds",
-            "From the request's first line to the answer's last byte, by route.",
+            "From the request's first line to the answer's last byte, of a stream to its first, by route.",
             ["route"],
             buckets=_SECONDS,
             registry=registry,

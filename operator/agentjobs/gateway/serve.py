@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from agentjobs import errors, tracing
 from agentjobs.engine.background import Background
 from agentjobs.gateway.app import create_app
+from agentjobs.gateway.change_feed import ChangeFeed
 from agentjobs.gateway.connections import CONNECTIONS
 from agentjobs.gateway.hosting import connected, listening, presence
 from agentjobs.gateway.limits import DATABASE_CONNECTIONS
@@ -50,6 +51,7 @@ async def serving(
         connected(settings, name="gateway", pool_size=DATABASE_CONNECTIONS, metrics=metrics) as backing,
         Background(on_death) as background,
     ):
+        changes = ChangeFeed()
         app = create_app(
             backing.history,
             backing.kube,
@@ -59,11 +61,19 @@ async def serving(
             check_addresses=settings.check_addresses,
             callers=backing.callers,
             signed_calls=SignedCalls(triggers),
+            changes=changes,
         )
         background.start(triggers.watch(), "triggers-file")
         background.start(presence(backing, "gateway"), "presence")
         per_address = CONNECTIONS if settings.check_addresses else None
-        async with listening(app, settings, port=settings.port, background=background, per_address=per_address) as url:
+        async with listening(
+            app,
+            settings,
+            port=settings.port,
+            background=background,
+            per_address=per_address,
+            on_stop=changes.close,
+        ) as url:
             logger.info("gateway.listening", extra={"url": url})
             yield url
         await asyncio.to_thread(spans.close)

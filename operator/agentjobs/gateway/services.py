@@ -14,12 +14,14 @@ from fastapi import Depends, Request
 
 from agentjobs.auth import Authenticator, Reviewer, RunnerIdentity, cluster_uid
 from agentjobs.capacity import Capacity
-from agentjobs.gateway.limits import PATIENCE_SECONDS, READS_AT_ONCE, STEP_READS_AT_ONCE, Intake
+from agentjobs.gateway.change_feed import ChangeFeed
+from agentjobs.gateway.limits import PATIENCE_SECONDS, READS_AT_ONCE, STEP_READS_AT_ONCE, Intake, Streams
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.triggers.answering import SignedCalls
 from agentjobs.history.model_protocols import ModelReports
 from agentjobs.history.overview_protocols import OverviewHistory, ProcessHistory
 from agentjobs.history.protocols import (
+    ChangeReads,
     NotificationReads,
     ReadHistory,
     RunnerArtifacts,
@@ -46,6 +48,7 @@ class GatewayHistory:
     notifications: NotificationReads
     overview: OverviewHistory
     processes: ProcessHistory
+    changes: ChangeReads
 
 
 class Services:
@@ -66,6 +69,8 @@ class Services:
         intake: Intake,
         callers: Callers | None,
         signed_calls: SignedCalls,
+        changes: ChangeFeed,
+        streams: Streams,
     ) -> None:
         self.authenticator = authenticator
         self.metrics = metrics
@@ -75,6 +80,8 @@ class Services:
         self.step_reads = Capacity(STEP_READS_AT_ONCE, patience=PATIENCE_SECONDS)
         self.kube = kube
         self.signed_calls = signed_calls
+        self.changes = changes
+        self.streams = streams
         self._callers = callers
         self._make_history = history
         self._history: GatewayHistory | None = None
@@ -101,6 +108,10 @@ class Services:
         if self._cluster is None:
             self._cluster = await cluster_uid(self.kube)
         return self._cluster
+
+    async def change_reads(self) -> ChangeReads:
+        """Return what streams are told of this cluster's history. Raises as `history`."""
+        return (await self.history()).changes
 
     async def check_api_server(self) -> None:
         """Return when the API server answers what we ask of it. Raises as `history`."""

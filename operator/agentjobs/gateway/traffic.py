@@ -22,6 +22,8 @@ PIECE_BYTES: Final = 64 * 1024
 # Answers are private data, and a browser must not render one as a page.
 HEADERS: Final = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
+_STREAM: Final = b"text/event-stream"
+
 
 class Traffic:
     """The application, observed.
@@ -41,12 +43,13 @@ class Traffic:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = self._clock(), 0
+        began, status, answered = self._clock(), 0, None
 
         async def noted(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
                 status = message["status"]
+                answered = self._clock() if _is_stream(message) else None
                 message = {**message, "headers": [*message.get("headers", []), *HEADERS]}
             for piece in _pieces(message):
                 await send(piece)
@@ -58,7 +61,8 @@ class Traffic:
             if status == 0:
                 await answer(crash())(scope, receive, noted)
         finally:
-            self._note(scope, status=status, seconds=self._clock() - began)
+            # A stream takes as long as somebody listens; how long its first word took is what says something.
+            self._note(scope, status=status, seconds=(answered or self._clock()) - began)
 
     def _note(self, scope: Scope, *, status: int, seconds: float) -> None:
         # The template of the path, `/v1/…/{name}`: labels come from a fixed set, never from what callers type.
@@ -68,6 +72,10 @@ class Traffic:
         level = logging.WARNING if status >= 500 else logging.DEBUG
         fields = {"method": method, "route": route, "status": status, "milliseconds": round(seconds * 1000, 1)}
         logger.log(level, "request.served", extra=fields)
+
+
+def _is_stream(message: Message) -> bool:
+    return any(name == b"content-type" and value.startswith(_STREAM) for name, value in message.get("headers", ()))
 
 
 def _pieces(message: Message) -> Iterator[Message]:

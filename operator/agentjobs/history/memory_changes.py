@@ -36,7 +36,9 @@ class MemoryChanges:
 
 
 def _row(job: MemoryJob) -> str:
-    return repr((job.current, job.deleted, job.resolved, job.queue, job.workspace, job.duplicate_of, job.replaced_by))
+    more = job.queue, job.workspace, job.duplicate_of, job.replaced_by
+    # Each start is stored with its job.
+    return repr((job.current, job.deleted, job.resolved, max(job.starts, default=0), *more))
 
 
 def _progress(job: MemoryJob) -> str:

@@ -10,9 +10,11 @@ import pytest
 from agentjobs import contract, errors
 from agentjobs.auth import Authenticator
 from agentjobs.gateway.app import create_app
+from agentjobs.gateway.limits import Streams
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.services import GatewayHistory
 from agentjobs.history.memory import MemoryHistory
+from agentjobs.history.memory_changes import MemoryChanges
 from agentjobs.history.memory_kept_files import MemoryKeptFiles
 from agentjobs.history.memory_model_calls import MemoryModelCalls, MemoryModelReports
 from agentjobs.history.memory_model_limits import MemoryModelLimits
@@ -211,15 +213,28 @@ def database():
 
 
 @pytest.fixture
-def app(history, sessions, files, ledger, model_limits, outbox, processes, kube, database, clock):
+def changes(history):
+    """What has changed of the jobs of `history`."""
+    return MemoryChanges(history.memory)
+
+
+@pytest.fixture
+def streams():
+    """How long streams of changes last."""
+    return Streams()
+
+
+@pytest.fixture
+def app(history, sessions, files, ledger, model_limits, outbox, processes, changes, kube, database, clock, streams):
     reports = MemoryModelReports(history.memory, ledger, model_limits)
     read = reports, outbox, MemoryOverview(history.memory), processes
     return create_app(
-        lambda cluster: GatewayHistory(history, history, sessions, sessions, files, sessions, *read),
+        lambda cluster: GatewayHistory(history, history, sessions, sessions, files, sessions, *read, changes),
         kube,
         metrics=GatewayMetrics(),
         check_history=database.check,
         clock=clock,
+        streams=streams,
     )
 
 

@@ -99,7 +99,7 @@ async def test_every_route_of_people_heeds_impersonation(app, http, kube):
     paths = (await http.get("/openapi.json")).json()["paths"]
     asked = [(path, method) for path, each in paths.items() for method in each if "/v1/attempt" not in path]
     values = {"namespace": "docs", "name": "n", "call": "0" * 32, "template": "t"}
-    query = {"app": "a", "user": "u", "session": "s", "name": "n", "namespace": "docs", "job": "docs/n"}
+    query = {"app": "a", "user": "u", "session": "s", "name": "n", "namespace": "docs"}
 
     wrong = []
     for path, method in asked:

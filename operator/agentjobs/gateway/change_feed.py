@@ -1,0 +1,80 @@
+"""Asks history what has changed, once a second for all who listen, and never while nobody does. One a process."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from agentjobs import errors
+from agentjobs.gateway.changes import Board, Listener
+from agentjobs.history.protocols import ChangeReads
+
+logger = logging.getLogger(__name__)
+
+_History = Callable[[], Awaitable[ChangeReads]]
+PAUSE_SECONDS: Final = 1.0
+"""Between two questions."""
+
+
+class ChangeFeed:
+    """Tells listeners what changes, for as long as they are in its `with` block.
+
+    Args:
+        pause: seconds between two questions.
+    """
+
+    def __init__(self, *, pause: float = PAUSE_SECONDS) -> None:
+        self.board = Board(uuid.uuid4().hex[:12])
+        self.closed = False
+        """Whether all who listen are to leave."""
+        self._pause = pause
+        self._mark: str | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def listening(self, listener: Listener, *, last: str | None, history: _History) -> Iterator[None]:
+        """Have a listener hear of changes.
+
+        Args:
+            last: `Board.id_of` of when it listened before; None for the first time.
+            history: returns what is asked; may raise errors of ours while that cannot be known yet.
+        """
+        self.board.join(listener, last=last, now=_now())
+        if self._task is None or self._task.done():
+            # It lives as long as somebody listens, and looks after itself.
+            self._task = asyncio.get_running_loop().create_task(self._ask(history), name="changes")
+        try:
+            yield
+        finally:
+            self.board.leave(listener)
+
+    def close(self) -> None:
+        """Have all who listen leave: the process stops."""
+        self.closed = True
+        for each in self.board.listeners:
+            each.wake()
+
+    async def _ask(self, history: _History) -> None:
+        while self.board.listeners:
+            await self._ask_once(history)
+            await asyncio.sleep(self._pause)
+
+    async def _ask_once(self, history: _History) -> None:
+        try:
+            changes = await (await history()).changes(self._mark, watched=self.board.watched)
+        except errors.AgentJobsError as error:
+            self.board.tell_away()
+            logger.debug("changes.away", extra={"error": str(error)})
+        except Exception:
+            # Whatever it was, pages must not stand still for ever because of it.
+            self.board.tell_away()
+            logger.exception("changes.failed")
+        else:
+            first, self._mark = self._mark is None, changes.mark
+            self.board.tell(changes, now=_now(), first=first)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

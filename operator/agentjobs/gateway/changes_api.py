@@ -1,0 +1,224 @@
+"""Live pages: a stream of server-sent events that says that something changed, never what it is now.
+
+Whoever hears it asks again, with their rights. These are also asked for the stream itself, when it opens and while it
+is open. It ends before the connection would be cut; the browser comes back and says the last number it heard.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
+from dataclasses import replace
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from agentjobs import errors
+from agentjobs.auth import User
+from agentjobs.gateway.changes import Interest, Listener
+from agentjobs.gateway.rights import MAX_NAMESPACES, may, scope_of, who
+from agentjobs.gateway.services import Services, services_of
+from agentjobs.problem import Problem
+
+SEND_SECONDS: Final = 10.0
+"""Who does not take an event in this time is dropped."""
+_ENCODER: Final = msgspec.json.Encoder()
+_RETRY: Final = b"retry: 1000\n"
+_JOB: Final = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
+_TOLD: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "Events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+}
+
+router = APIRouter(tags=["changes"])
+
+
+class EventStream(Response):
+    """An answer that goes on until its events end, its reader is gone, or its reader takes none."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: AsyncGenerator[bytes, None], status_code: int = 200) -> None:
+        super().__init__(status_code=status_code, headers={"X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        telling = asyncio.ensure_future(self._tell(send))
+        gone = asyncio.ensure_future(_until_gone(receive))
+        try:
+            await asyncio.wait({telling, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in (telling, gone):
+                each.cancel()
+            await asyncio.gather(telling, gone, return_exceptions=True)
+        if not telling.cancelled() and (error := telling.exception()):
+            raise error
+
+    async def _tell(self, send: Send) -> None:
+        async with aclosing(self._events) as events:
+            begun = False
+            async for event in events:
+                if not begun:  # a refusal comes instead of the first event
+                    begun = True
+                    start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+                    await send(start)
+                if not await _is_taken(send, event):
+                    return
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+@router.get("/v1/changes", response_class=EventStream, responses=_TOLD)
+async def watch_changes(
+    request: Request,
+    namespace: Annotated[
+        list[str] | None,
+        Query(max_length=MAX_NAMESPACES, description="Of these namespaces; of all that the caller may read without."),
+    ] = None,
+    job: Annotated[
+        str | None,
+        Query(max_length=317, pattern=_JOB, description="Only of this job, `namespace/name` or `namespace/uid`."),
+    ] = None,
+    every: Annotated[
+        float, Query(ge=1, le=60, allow_inf_nan=False, description="Seconds: at most one event in so many.")
+    ] = 2,
+    last_event_id: Annotated[
+        str | None, Header(max_length=100, description="The last that was heard before the stream broke off.")
+    ] = None,
+) -> EventStream:
+    """Tell when jobs change, as server-sent events `change` and `away`, until a minute or two have passed."""
+    services, user = services_of(request), await who(request)
+
+    async def interest() -> Interest:
+        return await _interest(request, namespace, job)
+
+    about = await interest()
+    if job:
+        about = await _found(services, about)
+    stream = Stream(services, user, about, interest, every=every, last=last_event_id)
+    return EventStream(stream.events())
+
+
+async def _interest(request: Request, namespace: list[str] | None, job: str | None) -> Interest:
+    if not job:
+        return Interest(await scope_of(request, namespace))
+    if namespace:
+        raise Problem(400, "BadRequest", "Ask for the changes of namespaces, or for those of one job.")
+    where, _, name = job.partition("/")
+    await may(request, "get", namespace=where, name=name)
+    return Interest((where,), name)
+
+
+async def _found(services: Services, about: Interest) -> Interest:
+    assert about.namespaces is not None
+    try:
+        async with services.reads.taken():
+            found = await (await services.history()).people.job(about.namespaces[0], about.job)
+    except errors.NotFound:
+        return about  # its first change says which one it is
+    except errors.Unavailable:
+        return about  # the stream says that history is away
+    return replace(about, uid=found.uid, name=found.name)
+
+
+class Stream:
+    """One stream: what it writes, and for how long.
+
+    Args:
+        check: asks again what the user may hear of; raises Problem when that is nothing any more.
+        last: what the user heard last, on a stream before.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        user: User,
+        about: Interest,
+        check: Callable[[], Awaitable[Interest]],
+        *,
+        every: float,
+        last: str | None,
+    ) -> None:
+        self._feed = services.changes
+        self._limits = services.streams
+        self._history = services.change_reads
+        self._user = user
+        self._check = check
+        self._last = last
+        self._news = asyncio.Event()
+        self._listener = Listener(about, every=every, wake=self._news.set)
+
+    async def events(self) -> AsyncGenerator[bytes, None]:
+        """Yield what is written."""
+        listening = self._feed.listening(self._listener, last=self._last, history=self._history)
+        with self._limits.taken(self._user.name), listening:
+            async with aclosing(self._until_over()) as events:
+                async for event in events:
+                    yield event
+
+    async def _until_over(self) -> AsyncGenerator[bytes, None]:
+        now = _now()
+        ends = now + self._limits.seconds(random.random())  # noqa: S311  that not all come back at once
+        quiet_at = now + self._limits.quiet
+        yield _RETRY + self._id()
+        while (now := _now()) < ends and not self._feed.closed:
+            if self._listener.due_in(now) == 0:
+                yield self._event(now)
+            elif now >= quiet_at:
+                quiet_at = now + self._limits.quiet
+                if not await self._is_allowed():
+                    return
+                # A comment, and where to go on from: neither is an event to a browser.
+                yield b": still here\n" + self._id()
+            else:
+                await self._wait(min(ends, quiet_at) - now)
+
+    async def _wait(self, seconds: float) -> None:
+        due = self._listener.due_in(_now())
+        self._news.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds if due is None else min(seconds, due)):
+                await self._news.wait()
+
+    def _event(self, now: float) -> bytes:
+        event = self._listener.take(now)
+        if event is None:
+            return b"event: away\ndata: {}\n\n"
+        return b"event: change\ndata: " + _ENCODER.encode(event) + b"\n" + self._id()
+
+    def _id(self) -> bytes:
+        if self._listener.due_in(_now()) is not None:
+            return b"\n"  # who breaks off now has not heard it
+        return f"id: {self._feed.board.id_of(self._listener)}\n\n".encode()
+
+    async def _is_allowed(self) -> bool:
+        """Whether the user still may hear of anything, and note of what. Where nobody can say, they may not."""
+        try:
+            about = await self._check()
+        except (Problem, errors.AgentJobsError):
+            return False
+        if about.job:
+            return True
+        before, self._listener.interest = self._listener.interest, about
+        return about.namespaces != () or before.namespaces == ()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _is_taken(send: Send, event: bytes) -> bool:
+    try:
+        async with asyncio.timeout(SEND_SECONDS):
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,235 @@
+"""Who is told of which changes: everybody what is theirs, each thing once, and nothing is missed."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentjobs.gateway.changes import BEFORE_SECONDS, REMEMBERED, Board, Event, Interest, Listener, What
+from agentjobs.history.change_records import ChangedJob, Changes
+
+A, B, OTHER = ChangedJob("docs", "a", "u-a"), ChangedJob("docs", "b", "u-b"), ChangedJob("shop", "c", "u-c")
+DOCS = Interest(("docs",))
+
+
+@pytest.fixture
+def board():
+    return Board("boot")
+
+
+@pytest.fixture
+def join(board):
+    def build(interest=DOCS, *, every=2.0, last=None, now=0.0):
+        woken = []
+        listener = Listener(interest, every=every, wake=lambda: woken.append(1))
+        listener.woken = woken
+        board.join(listener, last=last, now=now)
+        return listener
+
+    return build
+
+
+def tell(board, *jobs, now=10.0, more=False, **progress):
+    board.tell(Changes("m", jobs, more, progress), now=now)
+
+
+def told(listener, now=10.0):
+    return listener.take(now) if listener.due_in(now) == 0 else None
+
+
+def test_a_change_is_told_with_its_place_and_wakes_the_stream(board, join):
+    listener = join()
+    tell(board, A)
+
+    assert listener.woken == [1]
+    assert told(listener) == Event("docs", "a", "u-a", What.JOB, 1)
+    assert listener.due_in(100.0) is None
+
+
+@pytest.mark.parametrize(
+    ("interest", "hears"),
+    [
+        pytest.param(Interest(None), ["u-a", "u-b", "u-c"], id="everything"),
+        pytest.param(DOCS, ["u-a", "u-b"], id="a-namespace"),
+        pytest.param(Interest(()), [], id="nothing"),
+        pytest.param(Interest(("docs",), "a"), ["u-a"], id="a-job-by-name"),
+        pytest.param(Interest(("docs",), "u-b"), ["u-b"], id="a-job-by-uid"),
+        pytest.param(Interest(("shop",), "a"), [], id="of-that-name-elsewhere"),
+    ],
+)
+def test_a_stream_hears_of_what_it_is_about_and_nothing_else(board, join, interest, hears):
+    listener, heard = join(interest), []
+    for number, job in enumerate((A, B, OTHER)):
+        tell(board, job, now=number * 10.0)
+        heard += [event.uid for event in [told(listener, number * 10.0)] if event]
+
+    assert heard == hears
+
+
+def test_many_changes_are_one_event_of_the_newest_and_at_most_one_in_its_time(board, join):
+    listener = join(every=5.0)
+    tell(board, A, now=0.0)
+    first = told(listener, 0.0)
+    for second in range(1, 5):
+        tell(board, B, now=float(second))
+
+    assert (first.changes, listener.due_in(4.0)) == (1, 1.0)
+    assert told(listener, 5.0) == Event("docs", "b", "u-b", What.JOB, 4)
+
+
+def test_of_jobs_written_at_once_the_last_written_is_named(board, join):
+    listener = join()
+    tell(board, B, A)  # as history has them: the newest first
+
+    assert told(listener) == Event("docs", "b", "u-b", What.JOB, 2)
+
+
+def test_steps_are_told_to_who_looks_at_the_job_alone(board, join):
+    about, listing = join(Interest(("docs",), "a", "u-a", "a")), join()
+    tell(board, **{"u-a": "1 1"})
+    tell(board, **{"u-a": "1 2"})
+
+    assert (told(about), told(listing)) == (Event("docs", "a", "u-a", What.STEPS, 1), None)
+    assert board.watched == {"u-a"}
+
+
+def test_progress_that_stays_the_same_is_no_change(board, join):
+    listener = join(Interest(("docs",), "a", "u-a", "a"))
+    for _ in range(3):
+        tell(board, **{"u-a": "1 1"})
+
+    assert told(listener) is None
+
+
+def test_a_job_that_history_does_not_know_yet_is_looked_at_once_it_does(board, join):
+    listener = join(Interest(("docs",), "a"))
+    before = board.watched
+    tell(board, A)
+
+    assert (before, board.watched, told(listener).uid) == (frozenset(), {"u-a"}, "u-a")
+
+
+def test_a_name_follows_to_its_newest_job(board, join):
+    listener = join(Interest(("docs",), "a", "old", "a"))
+    tell(board, A)
+
+    assert (told(listener).uid, board.watched) == ("u-a", {"u-a"})
+
+
+def test_a_job_by_uid_does_not_follow_its_name(board, join):
+    listener = join(Interest(("docs",), "old", "old", "a"))
+    tell(board, A)
+
+    assert (told(listener), board.watched) == (None, {"old"})
+
+
+def test_a_row_says_more_than_its_steps(board, join):
+    listener = join(Interest(("docs",), "a", "u-a", "a"))
+    tell(board, **{"u-a": "1"})
+    tell(board, A, **{"u-a": "2"})
+
+    assert told(listener) == Event("docs", "a", "u-a", What.JOB, 2)
+
+
+def test_while_history_is_away_a_stream_hears_so_once_and_of_its_return(board, join):
+    listener, late = join(), None
+    board.tell_away()
+    board.tell_away()
+    away = listener.due_in(0.0), listener.take(0.0), listener.due_in(0.0)
+    late = join()
+    tell(board)
+
+    assert away == (0.0, None, None)
+    assert (told(listener).what, told(late).what) == (What.ALL, What.ALL)
+
+
+def test_who_comes_while_history_is_away_hears_so(board, join):
+    board.tell_away()
+
+    assert (join().due_in(0.0), join().take(0.0)) == (0.0, None)
+
+
+def test_more_changes_than_can_be_named_are_anything(board, join):
+    listener = join(Interest(("far",)))
+    tell(board, A, more=True)
+
+    assert told(listener) == Event("", "", "", What.ALL, 0)
+
+
+def test_the_first_answer_of_a_process_is_anything(board, join):
+    listener = join()
+    board.tell(Changes("m"), now=0.0, first=True)
+
+    assert told(listener).what is What.ALL
+
+
+def test_who_comes_back_hears_what_was_missed_and_nothing_twice(board, join):
+    listener = join()
+    tell(board, A, now=0.0)
+    told(listener)
+    last = board.id_of(listener)
+    board.leave(listener)
+    tell(board, B, now=50.0)
+
+    back, again = join(last=last, now=99.0), join(last=last, now=99.0)
+    assert told(back, 99.0) == Event("docs", "b", "u-b", What.JOB, 1)
+    told(again, 99.0)
+    assert told(join(last=board.id_of(again), now=100.0), 100.0) is None
+
+
+@pytest.mark.parametrize("last", ["other-1", "boot-", "boot-x", "boot-0x1", "", "boot", "boot-²"])
+def test_a_number_of_another_process_or_of_nobody_means_that_anything_may_have_changed(board, join, last):
+    assert told(join(last=last)).what is What.ALL
+
+
+def test_who_was_away_too_long_is_told_that_anything_may_have_changed(board, join):
+    listener = join()
+    last = board.id_of(listener)
+    board.leave(listener)
+    for number in range(REMEMBERED + 1):
+        tell(board, A, now=float(number))
+
+    assert told(join(last=last)).what is What.ALL
+
+
+def test_a_number_that_is_still_to_come_hears_of_what_comes(board, join):
+    listener = join(last="boot-99")
+    tell(board, A)
+
+    assert told(listener).uid == "u-a"
+
+
+@pytest.mark.parametrize(("seconds", "hears"), [(BEFORE_SECONDS - 1, True), (BEFORE_SECONDS + 1, False)])
+def test_a_new_stream_hears_of_what_changed_while_its_page_was_made(board, join, seconds, hears):
+    tell(board, A, now=0.0)
+
+    assert (told(join(now=seconds), seconds) is not None) is hears
+
+
+CHANGES = st.lists(st.lists(st.sampled_from([A, B, OTHER]), max_size=3), max_size=30)
+
+
+@given(CHANGES, st.lists(st.booleans(), min_size=30, max_size=30), st.sampled_from([None, ("docs",), ("shop",), ()]))
+def test_however_often_a_stream_breaks_off_it_hears_of_every_change_of_its_own_and_of_no_other(rounds, breaks, scope):
+    """It is read only now and then; each event stands for as many changes as there were since the last."""
+    board = Board("boot")
+    listener = Listener(Interest(scope), every=1.0, wake=lambda: None)
+    board.join(listener, last=None, now=0.0)
+    heard, places = 0, set()
+    for second, (jobs, is_broken) in enumerate(zip(rounds, breaks, strict=False)):
+        board.tell(Changes("m", tuple(jobs)), now=float(second))
+        if is_broken:
+            if listener.due_in(second) == 0:
+                event = listener.take(second)
+                heard, places = heard + event.changes, places | {event.namespace}
+            last = board.id_of(listener) if listener.due_in(second) is None else None
+            if last is not None:
+                board.leave(listener)
+                listener = Listener(Interest(scope), every=1.0, wake=lambda: None)
+                board.join(listener, last=last, now=float(second))
+    if listener.due_in(99.0) is not None:
+        event = listener.take(99.0)
+        heard, places = heard + event.changes, places | {event.namespace}
+
+    mine = [job for jobs in rounds for job in jobs if scope is None or job.namespace in scope]
+    assert heard == len(mine)
+    assert places <= {job.namespace for job in mine}

@@ -1,0 +1,324 @@
+"""Streams of changes: who may have them, what is written, and when they end."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from tests.unit.gateway.conftest import NOW
+from tests.unit.gateway.streaming import Reader
+
+from agentjobs import errors
+from agentjobs.auth import Authenticator
+from agentjobs.gateway.changes_api import SEND_SECONDS
+from agentjobs.gateway.limits import STREAMS_PER_USER, Streams
+from agentjobs.history.records import JobKey
+
+pytestmark = pytest.mark.looptime
+ADA = {"Authorization": "Bearer t"}
+EVERYWHERE, DOCS, ONE = ("list", "", ""), ("list", "docs", ""), ("get", "default", "hello")
+
+
+class LoopClock:
+    """The time of the event loop, which the tests do not wait for."""
+
+    def __call__(self):
+        return asyncio.get_running_loop().time()
+
+
+@pytest.fixture
+def clock():
+    return LoopClock()
+
+
+@pytest.fixture
+def ada(kube):
+    kube.add_user("t", "ada", may={EVERYWHERE, ("get", "docs", "hello"), ONE})
+
+
+@pytest.fixture
+async def listen(app, ada):
+    readers = []
+
+    async def build(**query):
+        headers = {**ADA, **query.pop("headers", {})}
+        readers.append(Reader(app, "/v1/changes", headers=headers, **query))
+        await asyncio.sleep(1.5)  # the first question, whose answer is that anything may have changed
+        return readers[-1]
+
+    yield build
+    for reader in readers:
+        await reader.leave()
+
+
+def whats(reader):
+    return [data.get("what", event) for event, data, _ in reader.events]
+
+
+async def test_a_change_is_told_within_seconds_and_names_its_job(listen, history):
+    reader = await listen()
+    await history.accept()
+    await asyncio.sleep(3)
+
+    event, data, number = reader.events[-1]
+    assert (event, data["what"], data["namespace"], data["name"], data["uid"]) == (
+        "change", "job", "default", "hello", "u1"
+    )  # fmt: skip
+    assert (number == reader.last_id, reader.status) == (True, 200)
+    assert reader.headers["content-type"].startswith("text/event-stream")
+
+
+async def test_at_most_one_event_in_the_time_that_was_asked_for(listen, history):
+    reader = await listen(every=10)
+    for start in range(1, 9):
+        await history.accept(start=start)
+        await asyncio.sleep(2)
+
+    assert whats(reader) == ["all", "job"]
+
+
+async def test_a_page_of_a_job_hears_of_its_steps(listen, history):
+    await history.accept()
+    reader = await listen(job="default/hello")
+    await asyncio.sleep(2)
+    before = len(reader.events)
+    history.memory.jobs_by_uid["u1"].starts[1].heartbeat = history.memory.now()
+    await asyncio.sleep(3)
+
+    assert [data["what"] for _, data, _ in reader.events[before:]] == ["steps"]
+
+
+@pytest.mark.parametrize("count", [1, 20])
+async def test_however_many_listen_history_is_asked_once_a_second(listen, changes, count, monkeypatch):
+    asked = noted(changes, monkeypatch)
+    for _ in range(count):
+        await listen()
+    asked.clear()
+    await asyncio.sleep(10)
+
+    assert 9 <= len(asked) <= 11
+
+
+async def test_while_nobody_listens_nothing_is_asked(listen, changes, monkeypatch):
+    asked = noted(changes, monkeypatch)
+    await asyncio.sleep(10)
+    reader = await listen()
+    await reader.leave()
+    await asyncio.sleep(1)
+    asked_by_then = len(asked)
+    await asyncio.sleep(60)
+
+    assert (asked_by_then > 0, len(asked)) == (True, asked_by_then)
+
+
+def noted(changes, monkeypatch):
+    asked, ask = [], changes.changes
+
+    async def once(mark, *, watched=()):
+        asked.append(mark)
+        return await ask(mark, watched=watched)
+
+    monkeypatch.setattr(changes, "changes", once)
+    return asked
+
+
+async def test_a_stream_says_every_15_seconds_that_it_is_there_and_ends_before_its_connection_would_be_cut(listen):
+    reader = await listen()
+    await asyncio.sleep(88)
+    still = reader.body.count(b": still here"), reader.is_complete
+    await asyncio.sleep(24)
+
+    assert still == (5, False)
+    assert (reader.is_complete, reader.task.done()) == (True, True)
+
+
+async def test_who_comes_back_after_its_end_misses_nothing(listen, history):
+    reader = await listen()
+    await asyncio.sleep(115)
+    await history.accept()
+    second = await listen()  # somebody else, so that the change is known before the first is back
+    await asyncio.sleep(30)
+    back = await listen(headers={"Last-Event-ID": reader.last_id})
+
+    assert (second.events != [], whats(back)) == (True, ["job"])
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        pytest.param({"namespace": "secret"}, 403, id="a-namespace-without-the-right"),
+        pytest.param({"namespace": ["docs", "secret"]}, 403, id="one-of-two"),
+        pytest.param({"job": "secret/hello"}, 403, id="a-job-without-the-right"),
+        pytest.param({"job": "docs/hello", "namespace": "docs"}, 400, id="both"),
+        pytest.param({"job": "docs"}, 400, id="no-job"),
+        pytest.param({"job": "../x/y"}, 400, id="a-path"),
+        pytest.param({"every": "0"}, 400, id="too-often"),
+        pytest.param({"every": "nan"}, 400, id="no-number"),
+        pytest.param({"every": "61"}, 400, id="too-seldom"),
+    ],
+)
+async def test_what_a_user_may_not_hear_or_cannot_mean_is_refused(app, kube, query, status):
+    kube.add_user("t", "ada", may={DOCS, ("get", "docs", "hello")})
+    reader = Reader(app, "/v1/changes", headers=ADA, **query)
+    await reader.task
+
+    assert (reader.status, reader.headers["content-type"]) == (status, "application/json")
+
+
+async def test_without_a_token_nobody_listens(app):
+    reader = Reader(app, "/v1/changes")
+    await reader.task
+
+    assert reader.status == 401
+
+
+async def test_who_may_read_some_namespaces_hears_of_those(app, kube, history):
+    kube.add_user("t", "ada", may={DOCS})
+    job = await history.accept(namespace="docs")
+    reader = Reader(app, "/v1/changes", headers=ADA)
+    await asyncio.sleep(1.5)
+    history.memory.jobs_by_uid["u2"] = replace(job, key=JobKey("u2", "secret", "other", NOW, ""))
+    await asyncio.sleep(3)
+    before = len(reader.events)
+    job.queue = "other"
+    await asyncio.sleep(3)
+    await reader.leave()
+
+    assert whats(reader)[:before] == ["all"]
+    assert [data["namespace"] for _, data, _ in reader.events[before:]] == ["docs"]
+
+
+async def test_a_namespace_that_is_taken_away_is_heard_of_no_more(app, kube, history):
+    kube.add_user("t", "ada", may={DOCS, ("list", "shop", "")})
+    job = await history.accept(namespace="docs")
+    history.memory.jobs_by_uid["u2"] = replace(job, key=JobKey("u2", "shop", "other", NOW, ""))
+    reader = Reader(app, "/v1/changes", headers=ADA)
+    await asyncio.sleep(1.5)
+    kube.rights["ada"] = {("list", "shop", "")}
+    await asyncio.sleep(76)
+    before = len(reader.events)
+    job.queue = history.memory.jobs_by_uid["u2"].queue = "other"
+    await asyncio.sleep(3)
+    await reader.leave()
+
+    assert [(data["namespace"], data["changes"]) for _, data, _ in reader.events[before:]] == [("shop", 1)]
+
+
+async def test_a_stream_ends_within_75_seconds_when_its_right_is_taken_away(listen, kube):
+    reader = await listen()
+    kube.rights["ada"] = set()
+    await asyncio.sleep(76)
+
+    assert (reader.task.done(), reader.is_complete) == (True, True)
+
+
+async def test_a_stream_ends_soon_after_its_token(app, kube, monkeypatch):
+    monkeypatch.setattr(Authenticator, "_known_seconds", lambda *_: 20.0)
+    kube.add_user("t", "ada", may={EVERYWHERE})
+    reader = Reader(app, "/v1/changes", headers=ADA)
+    await asyncio.sleep(1)
+    del kube.reviews["t"]
+    await asyncio.sleep(31)
+
+    assert reader.is_complete
+
+
+async def test_while_the_api_server_is_away_a_stream_goes_on_for_as_long_as_rights_are_known(listen, kube):
+    reader = await listen()
+    kube.away = True
+    await asyncio.sleep(50)
+    before = reader.is_complete
+    await asyncio.sleep(26)
+
+    assert (before, reader.is_complete) == (False, True)
+
+
+async def test_while_history_is_away_a_stream_says_so_once_and_when_it_is_back(listen, history):
+    reader = await listen()
+    history.memory.away = True
+    await asyncio.sleep(5)
+    history.memory.away = False
+    await asyncio.sleep(5)
+
+    assert [event for event, _, _ in reader.events] == ["change", "away", "change"]
+    assert whats(reader)[-1] == "all"
+
+
+async def test_history_that_fails_in_any_way_does_not_stop_the_feed(listen, history, changes, monkeypatch):
+    reader = await listen()
+    with monkeypatch.context() as broken:
+        broken.setattr(changes, "changes", None)
+        await asyncio.sleep(3)
+    await asyncio.sleep(3)
+
+    assert [event for event, _, _ in reader.events] == ["change", "away", "change"]
+
+
+async def test_a_stream_of_a_job_opens_while_history_is_away(app, ada, history):
+    history.raises = errors.Unavailable("away")
+    reader = Reader(app, "/v1/changes", headers=ADA, job="default/hello")
+    await asyncio.sleep(2)
+    await reader.leave()
+
+    assert reader.status == 200
+
+
+async def test_a_slow_reader_is_dropped_and_leaves_its_place(app, ada, streams):
+    readers = [Reader(app, "/v1/changes", headers=ADA, takes=False) for _ in range(STREAMS_PER_USER)]
+    await asyncio.sleep(SEND_SECONDS + 1)
+    dropped = [reader.task.done() for reader in readers]
+    after = Reader(app, "/v1/changes", headers=ADA)
+    await asyncio.sleep(1)
+    await after.leave()
+
+    assert (all(dropped), after.status) == (True, 200)
+
+
+async def test_one_more_stream_than_a_user_may_have_is_429_and_another_user_has_theirs(app, ada, kube):
+    kube.add_user("b", "bob", may={EVERYWHERE})
+    readers = [Reader(app, "/v1/changes", headers=ADA) for _ in range(STREAMS_PER_USER + 1)]
+    other = Reader(app, "/v1/changes", headers={"Authorization": "Bearer b"})
+    await asyncio.sleep(1)
+    statuses = [reader.status for reader in readers]
+    for reader in (*readers, other):
+        await reader.leave()
+
+    assert (statuses.count(200), statuses.count(429), other.status) == (STREAMS_PER_USER, 1, 200)
+
+
+class TestFewStreams:
+    """Of an installation that allows one."""
+
+    @pytest.fixture
+    def streams(self):
+        return Streams(together=1)
+
+    async def test_one_more_than_there_may_be_is_503_with_the_time_to_come_back(self, app, ada):
+        readers = [Reader(app, "/v1/changes", headers=ADA) for _ in range(2)]
+        await asyncio.sleep(1)
+        statuses, retry = [reader.status for reader in readers], readers[1].headers.get("retry-after")
+        for reader in readers:
+            await reader.leave()
+
+        assert (statuses, retry) == ([200, 503], "5")
+
+
+async def test_when_the_process_stops_its_streams_end_at_once(app, listen):
+    readers = [await listen() for _ in range(3)]
+    app._app.state.services.changes.close()
+    await asyncio.sleep(0.1)
+
+    assert [reader.is_complete for reader in readers] == [True] * 3
+
+
+async def test_what_is_not_read_takes_the_same_room_however_much_happens(app, ada, history, kube):
+    """Each stream holds one event, whatever has happened since it was read."""
+    reader = Reader(app, "/v1/changes", headers=ADA, every=60)
+    await asyncio.sleep(2)
+    for start in range(1, 50):
+        await history.accept(start=start)
+        await asyncio.sleep(1)
+    (listener,) = app._app.state.services.changes.board.listeners
+    await reader.leave()
+
+    assert listener._pending.changes >= 48
+    assert app._app.state.services.changes.board.listeners == set()
