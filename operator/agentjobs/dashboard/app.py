@@ -6,7 +6,18 @@ import httpx
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from agentjobs.dashboard.pages import bulk, jobs, overview, queues, reasons, schedules, templates
+from agentjobs.dashboard.pages import (
+    bulk,
+    job,
+    job_actions,
+    job_files,
+    jobs,
+    overview,
+    queues,
+    reasons,
+    schedules,
+    templates,
+)
 from agentjobs.dashboard.problems import add_answers
 from agentjobs.dashboard.rendering import FOLDER, Pages, environment
 from agentjobs.dashboard.sign_in import oidc_routes
@@ -14,6 +25,9 @@ from agentjobs.dashboard.sign_in import routes as sign_in
 from agentjobs.dashboard.sign_in.ways import Ways
 
 ROUTERS: Final = (
+    job.router,
+    job_actions.router,
+    job_files.router,
     overview.router,
     jobs.router,
     bulk.router,

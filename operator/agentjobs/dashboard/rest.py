@@ -8,7 +8,14 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from agentjobs.api import recorded, recorded_models, recorded_notifications, recorded_overview, recorded_usage
+from agentjobs.api import (
+    recorded,
+    recorded_models,
+    recorded_notifications,
+    recorded_overview,
+    recorded_sessions,
+    recorded_usage,
+)
 from agentjobs.api.job_filter import EVERY_JOB, JobFilter
 from agentjobs.dashboard.identity import Identity
 from agentjobs.problem import Problem
@@ -168,6 +175,21 @@ class Rest:
             await self._get(_job(namespace, name, f"calls/{quote(call, safe='')}/content"))
         ).json()
         return found
+
+    async def session_artifacts(
+        self, namespace: str, app: str, user: str, session: str, *, cursor: str | None = None
+    ) -> recorded_sessions.RecordedArtifacts:
+        """Return a page of the versions of artifacts of a session and of its user."""
+        query = _given(app=app, user=user, session=session, cursor=cursor)
+        path = f"/v1/namespaces/{quote(namespace, safe='')}/session/artifacts"
+        return await self._read(recorded_sessions.RecordedArtifacts, path, query)
+
+    async def artifact(self, namespace: str, session: tuple[str, str, str], name: str, version: int) -> bytes:
+        """Return the bytes of a version of an artifact; `session` is its app, user and id."""
+        app, user, id_ = session
+        query = _given(app=app, user=user, session=id_, name=name, version=version)
+        path = f"/v1/namespaces/{quote(namespace, safe='')}/session/artifacts/content"
+        return (await self._get(path, query)).content
 
     async def notifications(self, namespace: str, job: str) -> recorded_notifications.RecordedNotifications:
         """Return what sinks were told of a job."""

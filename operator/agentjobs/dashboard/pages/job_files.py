@@ -1,0 +1,92 @@
+"""What a page shows in part or not at all, whole: texts of models and users, saved as files, never shown as pages."""
+
+import json
+from typing import Annotated, Final
+from urllib.parse import quote
+
+from fastapi import APIRouter, Path, Query, Response
+
+from agentjobs.dashboard.pages.asking import Asked, Person
+from agentjobs.dashboard.pages.job_asking import known_job, part
+from agentjobs.dashboard.views.job import session_of
+from agentjobs.problem import Problem
+
+_PLACE: Final = "/jobs/{namespace}/{key}/files"
+_NAME: Final = 100
+_LINES: Final = 5000
+
+Number = Annotated[int, Path(ge=0, le=2**31 - 1)]
+
+router = APIRouter()
+
+
+@router.get(_PLACE + "/result")
+async def result_file(person: Person, rest: Asked, namespace: str, key: str) -> Response:
+    """Answer a job's result as a file."""
+    found = await rest.result(namespace, key)
+    if found is None:
+        raise Problem(404, "NoResult", "The job has no result.")
+    return _text(found.result.text, f"{found.name}-result.txt")
+
+
+@router.get(_PLACE + "/entries/{start}/{seq}")
+async def entry_file(person: Person, rest: Asked, namespace: str, key: str, start: Number, seq: Number) -> Response:
+    """Answer an entry of a start's transcript as a file."""
+    page = await rest.entries(namespace, key, start=start, limit=1, after=max(0, seq - 1))
+    found = next((one for one in page.items if one.seq == seq), None)
+    if found is None:
+        raise Problem(404, "NotFound", "There is no such entry.")
+    return _text(json.dumps(found.data, indent=2, ensure_ascii=False), f"entry-{start}-{seq}.json.txt")
+
+
+@router.get(_PLACE + "/steps/{number}")
+async def step_file(person: Person, rest: Asked, namespace: str, key: str, number: Number) -> Response:
+    """Answer what a step gave as a file."""
+    found = await rest.step(namespace, key, number)
+    return _text(json.dumps(found.body, indent=2, ensure_ascii=False), f"step-{number}.json.txt")
+
+
+@router.get(_PLACE + "/log/{start}")
+async def log_file(
+    person: Person,
+    rest: Asked,
+    namespace: str,
+    key: str,
+    start: Number,
+    container: Annotated[str, Query(max_length=63)] = "",
+) -> Response:
+    """Answer the last lines of a start's log as a file, as they were logged."""
+    text = await rest.logs(namespace, key, start, lines=_LINES, container=container)
+    return _text(text, f"start-{start}.log.txt")
+
+
+@router.get(_PLACE + "/artifact")
+async def artifact_file(
+    person: Person,
+    rest: Asked,
+    namespace: str,
+    key: str,
+    name: Annotated[str, Query(min_length=1, max_length=255)],
+    version: Annotated[int, Query(ge=0, le=2**31 - 1)],
+) -> Response:
+    """Answer a version of an artifact of the job's session as a file."""
+    known = await known_job(rest, namespace, key)
+    told = (await part(rest.spec(namespace, key))).value if known.story else None
+    session = session_of(told.spec if told is not None else known.spec, name=known.name, uid=known.uid)
+    content = await rest.artifact(namespace, session, name, version)
+    return Response(content, media_type="application/octet-stream", headers=_as_file(name))
+
+
+def _text(text: str, name: str) -> Response:
+    return Response(text.encode("utf-8", "replace"), media_type="text/plain; charset=utf-8", headers=_as_file(name))
+
+
+def _as_file(name: str) -> dict[str, str]:
+    """Return headers by which a browser saves an answer, under a name without anything that is none."""
+    plain = "".join(one if one.isascii() and (one.isalnum() or one in "._-") else "_" for one in name)[-_NAME:]
+    return {
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(plain.lstrip('.') or 'file', safe='')}",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Cache-Control": "no-store",
+    }

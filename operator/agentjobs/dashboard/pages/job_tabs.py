@@ -1,0 +1,234 @@
+"""The tabs of a job's page: what each asks REST for, beside the job itself."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import Request
+
+from agentjobs.api.recorded import RecordedResult, Result
+from agentjobs.dashboard.pages.job_asking import Part, part
+from agentjobs.dashboard.rest import Rest
+from agentjobs.dashboard.views.documents import Text, json_text, yaml_text
+from agentjobs.dashboard.views.job import Known, https, input_of, session_of
+from agentjobs.dashboard.views.lineage import relatives
+from agentjobs.dashboard.views.log_lines import log_lines
+from agentjobs.dashboard.views.markdown import Shown, markdown
+from agentjobs.dashboard.views.steps import PAGE, call_shown, first_of_page, step_lines, step_shown
+from agentjobs.dashboard.views.transcript import conversation
+from agentjobs.problem import Problem
+
+LINES: Final = 500
+_TURNS: Final = 100
+_CALLS: Final = 5
+"""Tries of a step whose content is asked for."""
+_RESULT: Final = 50_000
+
+Parts = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A tab. `ask` runs beside the question for the job; `more` needs its answer, and returns what it adds."""
+
+    name: str
+    ask: Callable[[Request, Rest, str, str], Awaitable[Parts]]
+    more: Callable[[Request, Rest, Known, Parts], Awaitable[Parts]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A job's result: as text with structure, or as JSON."""
+
+    result: Result
+    text: Shown | None
+    structured: Text | None
+
+
+def answer(told: RecordedResult) -> Answer:
+    """Return a result as it is shown."""
+    result = told.result
+    if result.structured is not None:
+        return Answer(result, None, json_text(result.structured, _RESULT))
+    return Answer(result, markdown(result.text), None)
+
+
+def number_in(request: Request, name: str) -> int | None:
+    """Return a number of the address, None where there is none. Raises Problem for what is no number."""
+    told = request.query_params.get(name)
+    if not told:
+        return None
+    if not told.isascii() or not told.isdigit() or len(told) > 9:
+        raise Problem(400, "BadRequest", f"{name}: expected a number.")
+    return int(told)
+
+
+async def _steps(request: Request, rest: Rest, namespace: str, key: str) -> Parts:
+    start, step = number_in(request, "start"), number_in(request, "step")
+    after = number_in(request, "after")
+    if after is None and step is not None:
+        after = first_of_page(step)
+    asked = part(rest.steps(namespace, key, start=start, limit=PAGE, after=after))
+    if step is None:
+        return {"page": await asked, "after": after or 0, "start": start, "step": None, "content": None}
+    page, content = await asyncio.gather(asked, part(rest.step(namespace, key, step)))
+    return {"page": page, "after": after or 0, "start": start, "step": step, "content": content}
+
+
+async def _more_steps(request: Request, rest: Rest, known: Known, parts: Parts) -> Parts:
+    """Add what models were asked in the step that is open, and the lines, which need the job's starts."""
+    content, page = parts["content"], parts["page"].value
+    shown = step_shown(content.value) if content and content.value else None
+    calls: list[tuple[Any, Part[Text]]] = []
+    if content and content.value and content.value.step.kind == "model":
+        calls = await _contents(rest, known, content.value.step.key)
+    return {
+        "lines": list(step_lines(page.items, known.starts)) if page else [],
+        "shown": shown,
+        "calls": calls,
+        "page_size": PAGE,
+    }
+
+
+async def _contents(rest: Rest, known: Known, step: str) -> list[tuple[Any, Part[Text]]]:
+    found = (await part(rest.calls(known.namespace, known.key, step=step))).value
+    calls = [call for call in found.items if call.has_content][-_CALLS:] if found else []
+    asked = [part(rest.call_content(known.namespace, known.key, str(call.id))) for call in calls]
+    contents = await asyncio.gather(*asked)
+    return [
+        (call, Part(call_shown(told.value) if told.value is not None else None, told.problem))
+        for call, told in zip(calls, contents, strict=True)
+    ]
+
+
+async def _nothing(request: Request, rest: Rest, namespace: str, key: str) -> Parts:
+    return {}
+
+
+async def _transcript(request: Request, rest: Rest, namespace: str, key: str) -> Parts:
+    start, after = number_in(request, "start"), number_in(request, "after")
+    cursor, newest = request.query_params.get("cursor"), request.query_params.get("newest") == "true"
+    asked = rest.entries(namespace, key, start=start, limit=_TURNS, cursor=cursor, after=after, newest=newest)
+    page = await part(asked)
+    entries = sorted(page.value.items, key=lambda one: (one.start, one.seq)) if page.value else []
+    more = page.value.cursor if page.value else None
+    first = cursor is None and not after
+    return {
+        "page": page,
+        "turns": conversation(entries),
+        "start": start,
+        "newest": newest,
+        "cursor": more,
+        "is_first": first and not newest,
+    }
+
+
+async def _more_transcript(request: Request, rest: Rest, known: Known, parts: Parts) -> Parts:
+    asked = input_of(known.spec, None)
+    if asked is None and known.story is not None and not request.query_params.get("cursor"):
+        told = (await part(rest.spec(known.namespace, known.key))).value
+        asked = input_of({}, told.spec) if told is not None else None
+    return {"asked": asked}
+
+
+async def _logs(request: Request, rest: Rest, known: Known, parts: Parts) -> Parts:
+    newest = known.status.starts or (known.story.job.starts if known.story else 0)
+    log = number_in(request, "log") or newest
+    container = request.query_params.get("container", "")
+    if not log:
+        return {"log": None, "lines": [], "container": "", "text": None, "containers": ()}
+    text = await part(rest.logs(known.namespace, known.key, log, lines=LINES, container=container))
+    containers = ("workspace", "runner", "publish") if "workspace" in known.spec else ()
+    lines = list(log_lines(text.value)) if text.value else []
+    return {
+        "log": log,
+        "newest": newest,
+        "lines": lines,
+        "container": container,
+        "text": text,
+        "containers": containers,
+    }
+
+
+async def _result(request: Request, rest: Rest, namespace: str, key: str) -> Parts:
+    found, spec = await asyncio.gather(part(rest.result(namespace, key)), part(rest.spec(namespace, key)))
+    return {
+        "found": found,
+        "result": answer(found.value) if found.value else None,
+        "accepted": spec.value.spec if spec.value else None,
+    }
+
+
+async def _artifacts(request: Request, rest: Rest, known: Known, parts: Parts) -> Parts:
+    session = session_of(parts["accepted"] or known.spec, name=known.name, uid=known.uid)
+    found = await part(rest.session_artifacts(known.namespace, *session, cursor=request.query_params.get("cursor")))
+    items = found.value.items if found.value else []
+    published = known.story.job.workspace if known.story else None
+    return {
+        "session": session,
+        "artifacts": found,
+        "own": [one for one in items if one.job == known.uid],
+        "others": sum(one.job != known.uid for one in items),
+        "published": published,
+        "request_address": https(published.pull_request if published else None),
+    }
+
+
+async def session_key(rest: Rest, known: Known) -> tuple[str, str, str]:
+    """Return app, user and id of a job's session: as accepted where that may be read, else by the rules of defaults."""
+    told = (await part(rest.spec(known.namespace, known.key))).value if known.story else None
+    return session_of(told.spec if told is not None else known.spec, name=known.name, uid=known.uid)
+
+
+async def _models(request: Request, rest: Rest, namespace: str, key: str) -> Parts:
+    cursor = request.query_params.get("cursor")
+    models, calls = await asyncio.gather(
+        part(rest.job_models(namespace, key)), part(rest.calls(namespace, key, cursor=cursor))
+    )
+    return {"models": models, "calls": calls}
+
+
+async def _events(request: Request, rest: Rest, namespace: str, key: str) -> Parts:
+    events, notifications = await asyncio.gather(
+        part(rest.kubernetes_events(namespace, key)), part(rest.notifications(namespace, key))
+    )
+    return {"events": events, "notifications": notifications}
+
+
+async def _more_events(request: Request, rest: Rest, known: Known, parts: Parts) -> Parts:
+    if not known.uid:
+        return {"actions": Part(None)}
+    return {"actions": await part(rest.actions([known.namespace], uid=known.uid))}
+
+
+async def _related(request: Request, rest: Rest, namespace: str, key: str) -> Parts:
+    return {"tree": await part(rest.tree(namespace, key))}
+
+
+async def _more_related(request: Request, rest: Rest, known: Known, parts: Parts) -> Parts:
+    tree = parts["tree"].value
+    return {"relatives": relatives(tree, known.uid) if tree else [], "truncated": bool(tree and tree.truncated)}
+
+
+async def _yaml(request: Request, rest: Rest, namespace: str, key: str) -> Parts:
+    spec = await part(rest.spec(namespace, key))
+    return {"accepted": spec, "accepted_text": yaml_text(spec.value.spec) if spec.value else None}
+
+
+async def _more_yaml(request: Request, rest: Rest, known: Known, parts: Parts) -> Parts:
+    return {"object_text": yaml_text(known.body) if known.body else None}
+
+
+TABS: Final[dict[str, Tab]] = {
+    "transcript": Tab("Transcript", _transcript, _more_transcript),
+    "steps": Tab("Steps", _steps, _more_steps),
+    "logs": Tab("Logs", _nothing, _logs),
+    "result": Tab("Result", _result, _artifacts),
+    "models": Tab("Models and cost", _models),
+    "events": Tab("Events", _events, _more_events),
+    "related": Tab("Related jobs", _related, _more_related),
+    "yaml": Tab("YAML", _yaml, _more_yaml),
+}
+"""By the word of the address."""
+NAMES: Final = {"overview": "Overview"} | {word: tab.name for word, tab in TABS.items()}

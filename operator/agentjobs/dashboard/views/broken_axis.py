@@ -1,0 +1,109 @@
+"""An axis of time on which short work between long waits stays readable: long idle stretches are drawn narrow. Pure.
+
+Time is drawn to scale but for stretches in which nothing happened and that are longer than all work together; where
+much would be left of those, also for shorter ones. Those are breaks: each has the same small width and is marked.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final
+
+_BREAK: Final = 0.06
+"""Width of a break, as a part of the axis."""
+_BREAKS: Final = 0.4
+"""Of all breaks together, at most."""
+_MUCH: Final = 3.0
+"""Idle time to scale is at most this many times the work, as far as it has stretches that are worth a break."""
+
+_LEAST: Final = 0.001
+"""Seconds of work for which a break is made."""
+
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of the axis with a scale of its own: seconds, and places between 0 and 1."""
+
+    since: float
+    until: float
+    left: float
+    right: float
+    is_break: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Places for times, rising with them. Times outside lie at its ends."""
+
+    stretches: Sequence[Stretch]
+
+    def place(self, time: float) -> float:
+        """Return where a time lies, from 0 to 1."""
+        found = self.stretches[max(0, bisect_right(self.stretches, time, key=lambda one: one.since) - 1)]
+        if found.until <= found.since:
+            return found.left
+        part = min(1.0, max(0.0, (time - found.since) / (found.until - found.since)))
+        return min(found.right, found.left + part * (found.right - found.left))
+
+
+def axis_of(since: float, until: float, work: Iterable[Span], edges: Iterable[float]) -> Axis:
+    """Return the axis from `since` to `until`.
+
+    Args:
+        work: when something happened that shall be drawn to scale.
+        edges: times at which anything else began or ended; an idle stretch lies between two of them.
+    """
+    until = max(until, since)
+    busy = _merged((max(since, one), min(until, other)) for one, other in work)
+    total = sum(one - other for other, one in busy)
+    idle = _idle(since, until, busy, edges)
+    breaks = _breaks(idle, total) if total > _LEAST else []
+    return Axis(_scaled(since, until, breaks))
+
+
+def _merged(spans: Iterable[Span]) -> list[Span]:
+    found: list[Span] = []
+    for since, until in sorted(one for one in spans if one[1] > one[0]):
+        if found and since <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], until)
+        else:
+            found.append((since, until))
+    return found
+
+
+def _idle(since: float, until: float, busy: Sequence[Span], edges: Iterable[float]) -> list[Span]:
+    """Return the stretches without work, cut where anything else changes."""
+    starts = [one for one, _ in busy]
+    cuts = sorted({since, until, *(edge for span in busy for edge in span), *(e for e in edges if since < e < until)})
+    found = []
+    for left, right in pairwise(cuts):
+        at = bisect_right(starts, left) - 1
+        if at < 0 or busy[at][1] <= left:
+            found.append((left, right))
+    return found
+
+
+def _breaks(idle: Sequence[Span], work: float) -> list[Span]:
+    least = work
+    if sum(right - left for left, right in idle if right - left <= least) > _MUCH * work:
+        least = work / 10
+    return [(left, right) for left, right in idle if right - left > least]
+
+
+def _scaled(since: float, until: float, breaks: Sequence[Span]) -> list[Stretch]:
+    width = min(_BREAK, _BREAKS / len(breaks)) if breaks else 0.0
+    rest = until - since - sum(right - left for left, right in breaks)
+    scale = (1 - width * len(breaks)) / rest if rest > 0 else 0.0
+    found: list[Stretch] = []
+    at, place = since, 0.0
+    for left, right in breaks:
+        if left > at:
+            found.append(Stretch(at, left, place, place := min(1.0, place + (left - at) * scale), False))
+        found.append(Stretch(left, right, place, place := min(1.0, place + width), True))
+        at = right
+    if at < until or not found:
+        found.append(Stretch(at, until, place, 1.0, False))
+    return [*found[:-1], replace(found[-1], right=1.0)]

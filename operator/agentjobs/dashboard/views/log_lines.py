@@ -1,0 +1,39 @@
+"""What a start's pod logged, line by line: our own lines as sentences, all others as they are. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from agentjobs.dashboard.rendering import visible
+from agentjobs.readable import parsed, readable
+
+MAX_LINE: Final = 2_000
+"""Characters of a line that are shown."""
+_PARSED: Final = 64 * 1024
+"""Bytes of a line that are looked at as JSON; ours are shorter."""
+_GRAVE: Final = {"warning": "warning", "error": "error", "critical": "error"}
+
+Level = Literal["", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line, numbered from 1 in what was read."""
+
+    number: int
+    text: str
+    level: str
+    left_out: int = 0
+    """Characters that were cut."""
+
+
+def log_lines(text: str) -> Iterator[LogLine]:
+    """Yield the lines of a log; those that only repeat another are left out, and keep their number."""
+    # Not splitlines: a line of theirs may hold separators that are none of ours.
+    for number, raw in enumerate(text.removesuffix("\n").split("\n") if text else (), 1):
+        fields = parsed(raw) if len(raw) <= _PARSED else None
+        said = raw if fields is None else readable(fields)
+        if fields is not None and not said:
+            continue
+        level = "" if fields is None else _GRAVE.get(str(fields.get("level")).lower(), "")
+        yield LogLine(number, visible(said[:MAX_LINE]), level, max(0, len(said) - MAX_LINE))

@@ -1,0 +1,81 @@
+"""Markdown that models and users wrote, as HTML that can do nothing: no links, no images, no HTML of theirs. Pure.
+
+markdown-it-py makes HTML of it without taking any from the text; nh3 then leaves only what is listed here. Links are
+shown as their text with the address behind it, headings as bold paragraphs, because the page has headings of its own.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import nh3
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from markupsafe import Markup
+
+from agentjobs.dashboard.rendering import visible
+
+MAX_CHARS: Final = 20_000
+"""Of one text; what is longer is cut, and the page links to the whole."""
+_ADDRESS_CHARS: Final = 300
+_TEXT: Final = ("p", "br", "hr", "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol", "li")
+_TABLE: Final = ("table", "thead", "tbody", "tr", "th", "td")
+TAGS: Final = frozenset((*_TEXT, *_TABLE))
+"""All that comes out."""
+ATTRIBUTES: Final[dict[str, set[str]]] = {"ol": {"start"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A text as it is shown."""
+
+    html: Markup
+    left_out: int = 0
+    """Characters that were cut."""
+
+
+def markdown(text: str) -> Shown:
+    """Return a text as HTML."""
+    shown = visible(text[:MAX_CHARS])
+    made = _reader()
+    tokens = [_inert(token) for token in made.parse(shown)]
+    html = made.renderer.render(tokens, made.options, {})
+    # Every tag and attribute that is not listed goes; there is none left that has an address.
+    clean = nh3.clean(html, tags=set(TAGS), attributes=ATTRIBUTES, url_schemes=set(), link_rel=None)
+    return Shown(Markup(clean), max(0, len(text) - MAX_CHARS))  # noqa: S704  nh3 has just cleaned it
+
+
+def _reader() -> MarkdownIt:
+    return MarkdownIt("commonmark", {"html": False, "maxNesting": 12}).enable(["table", "strikethrough"])
+
+
+def _inert(token: Token) -> Token:
+    if token.type in ("heading_open", "heading_close"):
+        token.tag = "p"
+    if token.children is not None:
+        token.children = list(_plain(token.children))
+    return token
+
+
+def _plain(children: Sequence[Token]) -> Iterator[Token]:
+    """Yield the parts of a line, with addresses as text."""
+    addresses: list[str] = []
+    for child in children:
+        match child.type:
+            case "link_open":
+                addresses.append("" if child.info == "auto" else _address(child, "href"))
+            case "link_close":
+                yield _text(addresses.pop() if addresses else "")
+            case "image":
+                yield _text(f"[image: {child.content}]{_address(child, 'src')}")
+            case _:
+                yield child
+
+
+def _address(token: Token, attribute: str) -> str:
+    told = str(token.attrGet(attribute) or "")
+    return f" ({told[:_ADDRESS_CHARS]})" if told else ""
+
+
+def _text(content: str) -> Token:
+    return Token("text", "", 0, content=content)

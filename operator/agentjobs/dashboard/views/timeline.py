@@ -1,0 +1,302 @@
+"""A job's time as a picture: a row for each start, with what it waited for before, and what it did. Pure.
+
+What lies in one column of the picture is drawn as one: thousands of steps take no more room than the picture has.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from itertools import pairwise
+from typing import Final
+
+from agentjobs.api.conditions import Phase
+from agentjobs.api.recorded import RecordedStart, StepSpan, Story
+from agentjobs.dashboard.rendering import lasting
+from agentjobs.dashboard.views.broken_axis import Axis, axis_of
+
+WIDTH: Final = 1000
+"""Columns of the picture."""
+MAX_ROWS: Final = 40
+LEFT: Final = 78
+TOP: Final = 34
+ROW: Final = 26
+BAR: Final = 16
+_APART: Final = 86
+"""Columns between two times written on the axis."""
+
+
+class Kind(StrEnum):
+    """What a stretch of time was."""
+
+    MODEL = "model"
+    TOOL = "tool"
+    CODE = "code"
+    POD = "pod"
+    QUEUED = "queued"
+    PENDING = "pending"
+    SCHEDULED = "scheduled"
+    BACKOFF = "backoff"
+    SUSPENDED = "suspended"
+
+
+LEGEND: Final = {
+    Kind.MODEL: "model calls",
+    Kind.TOOL: "tool calls",
+    Kind.CODE: "the agent's own code",
+    Kind.POD: "pod is made, image pulled",
+    Kind.QUEUED: "waits in its queue",
+    Kind.PENDING: "not accepted yet",
+    Kind.SCHEDULED: "waits for its time",
+    Kind.BACKOFF: "waits before the next start",
+    Kind.SUSPENDED: "suspended",
+}
+_WAITS: Final = {
+    Phase.PENDING.value: Kind.PENDING,
+    Phase.SCHEDULED.value: Kind.SCHEDULED,
+    Phase.QUEUED.value: Kind.QUEUED,
+    Phase.RETRYING.value: Kind.BACKOFF,
+    Phase.SUSPENDED.value: Kind.SUSPENDED,
+}
+_STEPS: Final = {"model": Kind.MODEL, "tool": Kind.TOOL}
+_FIRST: Final = (Kind.MODEL, Kind.TOOL, Kind.CODE)
+"""Of what happens at the same time the first is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """A stretch of time of one kind, in seconds since the epoch."""
+
+    kind: Kind
+    since: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Columns of one kind."""
+
+    kind: Kind
+    x: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A start, or (number 0) what was waited for after the last one."""
+
+    start: int
+    stays: Sequence[Stay]
+    blocks: Sequence[Block]
+    y: int
+
+    def shapes(self) -> list[tuple[Kind, str]]:
+        """Return the blocks of each kind as the data of one SVG path."""
+        drawn: dict[Kind, list[str]] = {}
+        for one in self.blocks:
+            drawn.setdefault(one.kind, []).append(f"M{LEFT + one.x} {self.y}h{one.width}v{BAR}h-{one.width}z")
+        return [(kind, "".join(drawn[kind])) for kind in Kind if kind in drawn]
+
+    def lasted(self, *kinds: Kind) -> timedelta:
+        """Return how long these kinds took together."""
+        return timedelta(seconds=sum(one.until - one.since for one in self.stays if one.kind in kinds))
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A time written on the axis, or a break and how long it is. `since` and `until` are what it zooms to."""
+
+    x: int
+    width: int
+    text: str
+    since: datetime
+    until: datetime
+
+    @property
+    def zoom(self) -> dict[str, str]:
+        """The query that draws this part alone."""
+        return {"from": self.since.isoformat(), "to": self.until.isoformat()}
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The picture."""
+
+    since: datetime
+    until: datetime
+    rows: Sequence[Row]
+    ticks: Sequence[Mark]
+    breaks: Sequence[Mark]
+    hidden: int = 0
+    """Starts before those that are shown."""
+    kinds: Sequence[Kind] = field(default_factory=tuple)
+    """What is in it."""
+
+    @property
+    def height(self) -> int:
+        """Of the picture."""
+        return TOP + ROW * len(self.rows) + 6
+
+
+def timeline(
+    story: Story,
+    spans: Iterable[StepSpan],
+    now: datetime,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    start: int | None = None,
+) -> Timeline | None:
+    """Return the picture; None where there is nothing to draw.
+
+    Args:
+        since: only from then on; until: only up to then.
+        start: only this start, with its wait.
+    """
+    rows = [(number, stays) for number, stays in _rows(story, spans, now) if start in (None, number)]
+    rows = [(number, shown) for number, stays in rows if (shown := list(_cut(stays, since, until)))]
+    if not rows:
+        return None
+    hidden, rows = max(0, len(rows) - MAX_ROWS), rows[-MAX_ROWS:]
+    every = [stay for _, stays in rows for stay in stays]
+    first, last = min(one.since for one in every), max(one.until for one in every)
+    axis = axis_of(first, last, _work(every), (edge for one in every for edge in (one.since, one.until)))
+    drawn = [
+        Row(number, stays, list(_blocks(stays, axis)), TOP + ROW * place) for place, (number, stays) in enumerate(rows)
+    ]
+    return Timeline(
+        _time(first),
+        _time(last),
+        drawn,
+        list(_ticks(axis)),
+        list(_breaks(axis)),
+        hidden,
+        [kind for kind in Kind if any(one.kind is kind for one in every)],
+    )
+
+
+def _rows(story: Story, spans: Iterable[StepSpan], now: datetime) -> Iterator[tuple[int, list[Stay]]]:
+    """Yield what each start waited for and did, by number; last what was waited for after them, as start 0."""
+    over = (story.job.finished or story.job.deleted or now).timestamp()
+    waits = list(_waited(story, over))
+    steps: dict[int, list[StepSpan]] = {}
+    for span in spans:
+        steps.setdefault(span.start, []).append(span)
+    free = min((one.since for one in waits), default=over)
+    for start in (one for one in story.starts if one.started is not None):
+        began = _seconds(start.started)
+        ended = max(began, over if start.ended is None else start.ended.timestamp())
+        before = list(_between(waits, free, began))
+        yield start.start, [*before, *_did(start, began, ended, steps.get(start.start, ()))]
+        free = max(free, ended)
+    yield 0, list(_between(waits, free, over))
+
+
+def _waited(story: Story, over: float) -> Iterator[Stay]:
+    """Yield when the job waited, by its phases."""
+    moves = [(story.job.created, Phase.PENDING.value), *((one.time, one.phase) for one in story.transitions)]
+    times = [time.timestamp() for time, _ in moves] + [over]
+    for (_, phase), (since, until) in zip(moves, pairwise(times), strict=True):
+        if phase in _WAITS and until > since:
+            yield Stay(_WAITS[phase], since, until)
+
+
+def _between(stays: Iterable[Stay], since: float, until: float) -> Iterator[Stay]:
+    for one in stays:
+        if one.since < until and one.until > since:
+            yield Stay(one.kind, max(one.since, since), min(one.until, until))
+
+
+def _did(start: RecordedStart, began: float, ended: float, steps: Iterable[StepSpan]) -> Iterator[Stay]:
+    """Yield what a start did, one after the other: its pod is made, then steps, and the agent's code between them."""
+    spoke = ended if start.claimed is None else min(ended, max(began, start.claimed.timestamp()))
+    if spoke > began:
+        yield Stay(Kind.POD, began, spoke)
+    changes: list[tuple[float, int, Kind]] = []
+    for step in steps:
+        kind = _STEPS.get(step.kind, Kind.CODE)
+        since = min(ended, max(spoke, step.began.timestamp()))
+        until = ended if step.ended is None else min(ended, step.ended.timestamp())
+        if until > since and kind is not Kind.CODE:
+            changes += [(since, 1, kind), (until, -1, kind)]
+    yield from _flat(changes, spoke, ended)
+
+
+def _flat(changes: list[tuple[float, int, Kind]], since: float, until: float) -> Iterator[Stay]:
+    """Yield one kind at a time, of things that begin and end beside each other."""
+    under_way = dict.fromkeys(_FIRST, 0)
+    under_way[Kind.CODE] = 1
+    kind, at = Kind.CODE, since
+    for time, change, changed in sorted(changes, key=lambda one: one[0]):
+        under_way[changed] += change
+        now = next(one for one in _FIRST if under_way[one])
+        if now is not kind:
+            if time > at:
+                yield Stay(kind, at, time)
+                at = time
+            kind = now
+    if until > at:
+        yield Stay(kind, at, until)
+
+
+def _cut(stays: Iterable[Stay], since: datetime | None, until: datetime | None) -> Iterator[Stay]:
+    first = since.timestamp() if since else float("-inf")
+    return _between(stays, first, until.timestamp() if until else float("inf"))
+
+
+def _work(stays: Sequence[Stay]) -> list[tuple[float, float]]:
+    """Return what is drawn to scale: steps; where there are none, the agent's code, or the making of pods."""
+    for kinds in ((Kind.MODEL, Kind.TOOL), (Kind.CODE,), (Kind.POD,)):
+        if found := [(one.since, one.until) for one in stays if one.kind in kinds]:
+            return found
+    return []
+
+
+def _blocks(stays: Iterable[Stay], axis: Axis) -> Iterator[Block]:
+    """Yield columns: in each, what took most of it."""
+    columns: dict[int, dict[Kind, float]] = {}
+    for stay in stays:
+        left, right = axis.place(stay.since) * WIDTH, axis.place(stay.until) * WIDTH
+        last = min(WIDTH - 1, max(int(left), -int(-right // 1) - 1))
+        for column in range(min(int(left), WIDTH - 1), last + 1):
+            covered = min(right, column + 1) - max(left, column)
+            taken = columns.setdefault(column, {})
+            taken[stay.kind] = taken.get(stay.kind, 0.0) + max(covered, 1e-9)
+    shown = [(column, max(taken, key=lambda kind: taken[kind])) for column, taken in sorted(columns.items())]
+    begun: tuple[int, Kind] | None = None
+    for place, (column, kind) in enumerate(shown):
+        begun = begun or (column, kind)
+        after = shown[place + 1] if place + 1 < len(shown) else None
+        if after != (column + 1, kind):
+            yield Block(kind, begun[0], column + 1 - begun[0])
+            begun = None
+
+
+def _ticks(axis: Axis) -> Iterator[Mark]:
+    """Yield times at the beginnings of stretches to scale, as far as there is room; a click zooms to the stretch."""
+    free, days = 0, {_time(one.since).date() for one in axis.stretches}
+    scaled = [one for one in axis.stretches if not one.is_break]
+    for one in scaled:
+        x = round(one.left * WIDTH)
+        if x >= free and x <= WIDTH - _APART // 2:
+            text = f"{_time(one.since):%b %d %H:%M:%S}" if len(days) > 1 else f"{_time(one.since):%H:%M:%S}"
+            yield Mark(x, round((one.right - one.left) * WIDTH), text, _time(one.since), _time(one.until))
+            free = x + _APART
+
+
+def _breaks(axis: Axis) -> Iterator[Mark]:
+    free = 0
+    for one in axis.stretches:
+        x, width = round(one.left * WIDTH), max(1, round((one.right - one.left) * WIDTH))
+        if one.is_break and x >= free:
+            text = lasting(one.until - one.since) if width >= 40 else ""
+            yield Mark(x, width, text, _time(one.since), _time(one.until))
+            free = x + max(width, 8)
+
+
+def _seconds(time: datetime | None) -> float:
+    return 0.0 if time is None else time.timestamp()
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,148 @@
+"""What a job's runners told, as a conversation: who said what, which tools were called and what they gave. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from agentjobs.api.recorded import Event
+from agentjobs.dashboard.rendering import cut
+from agentjobs.dashboard.views.documents import Text, cut_text, json_text
+from agentjobs.dashboard.views.markdown import Shown, markdown
+
+Role = Literal["model", "tool", "mark", "warning", "error"]
+_NAME: Final = 120
+_MAX_CALLS: Final = 50
+"""Of one answer; one of more is a mistake of the model."""
+_ARGUMENTS: Final = 90
+"""Characters of arguments beside a tool's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a tool."""
+
+    name: str
+    brief: str
+    """Its arguments in one line, cut."""
+    arguments: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One entry of the conversation."""
+
+    start: int
+    seq: int
+    time: datetime
+    who: str
+    role: Role
+    said: str = ""
+    """A sentence of ours, with names in it."""
+    text: Shown | None = None
+    """What a model wrote."""
+    calls: list[Call] = field(default_factory=list)
+    result: Text | None = None
+    """What a tool gave, or a long message."""
+    failed: bool = False
+    left_out: int = 0
+    """Characters that are not shown; the whole entry is a click away."""
+
+
+def conversation(entries: Iterable[Event]) -> list[Turn]:
+    """Return entries as turns, in their order."""
+    return [_turn(entry) for entry in entries]
+
+
+def _turn(entry: Event) -> Turn:
+    told = _TOLD.get(entry.kind, _other)(entry.data)
+    parts = (told.get("text"), told.get("result"), *(call.arguments for call in told.get("calls", ())))
+    left_out = sum(part.left_out for part in parts if part is not None)
+    who = cut(entry.author, _NAME)
+    return Turn(entry.start, entry.seq, entry.time, who, left_out=left_out, **{"role": "mark"} | told)
+
+
+def _started(data: Mapping[str, Any]) -> dict[str, Any]:
+    engine = next((f", {name} {cut(data[key], 40)}" for key, name in _ENGINES.items() if data.get(key)), "")
+    return {"said": f"Start {cut(data.get('start'), 12)} begins: attempt {cut(data.get('attempt'), 12)}{engine}"}
+
+
+def _resumed(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"said": f"continues from the record: {cut(data.get('replayed'), 12)} steps are replayed, not run again"}
+
+
+def _model(data: Mapping[str, Any]) -> dict[str, Any]:
+    used = [
+        f"{count:,} tokens {way}"
+        for key, way in (("inputTokens", "in"), ("outputTokens", "out"))
+        if isinstance(count := data.get(key), int)
+    ]
+    said = ", ".join([cut(data.get("model") or "a model", _NAME), *used])
+    return {"role": "model", "said": said, "calls": list(_calls(data.get("toolCalls")))}
+
+
+def _calls(told: object) -> Iterator[Call]:
+    for one in told[:_MAX_CALLS] if isinstance(told, list) else ():
+        if isinstance(one, Mapping):
+            given = one.get("args")
+            yield Call(cut(one.get("name"), _NAME), _brief(given), json_text({} if given is None else given))
+
+
+def _brief(given: object) -> str:
+    if not isinstance(given, Mapping):
+        return ""
+    return cut(", ".join(f"{name}={value!r:.80}" for name, value in list(given.items())[:8]), _ARGUMENTS)
+
+
+def _tool(data: Mapping[str, Any]) -> dict[str, Any]:
+    result = data.get("result")
+    failed = isinstance(result, Mapping) and bool(result.get("error"))
+    said = f"{cut(data.get('name') or 'a tool', _NAME)} {'failed' if failed else 'returned'}"
+    return {"role": "tool", "said": said, "result": json_text(result), "failed": failed}
+
+
+def _text(data: Mapping[str, Any]) -> dict[str, Any]:
+    said = "answers" if data.get("final") is True else "says"
+    return {"role": "model", "said": said, "text": markdown(str(data.get("text") or ""))}
+
+
+def _error(data: Mapping[str, Any]) -> dict[str, Any]:
+    said = {"said": cut(data.get("code") or "error", _NAME), "result": cut_text(str(data.get("message") or ""))}
+    return {"role": "error", "failed": True, **said}
+
+
+def _warning(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"role": "warning", "said": "warning", "result": cut_text(str(data.get("message") or ""))}
+
+
+def _repair(data: Mapping[str, Any]) -> dict[str, Any]:
+    problems = data.get("problems")
+    listed = "\n".join(map(str, problems)) if isinstance(problems, list) else str(problems or "")
+    said = f"The answer does not fit; the model is asked again (correction {cut(data.get('repair'), 12)})"
+    return {"role": "warning", "said": said, "result": cut_text(listed)}
+
+
+def _ended(data: Mapping[str, Any]) -> dict[str, Any]:
+    verdict, reason = cut(data.get("verdict"), 40), cut(data.get("reason"), 63)
+    failed = verdict in ("Fail", "Retry")
+    message = {"result": cut_text(str(data["message"]))} if data.get("message") else {}
+    said = f"Ended: {verdict}{f', {reason}' if reason and reason != 'None' else ''}"
+    return {"role": "error" if failed else "mark", "said": said, "failed": failed, **message}
+
+
+def _other(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"said": "told", "result": json_text(data)}
+
+
+_ENGINES: Final = {"adk": "ADK", "claudeCode": "Claude Code"}
+_TOLD: Final = {
+    "started": _started,
+    "resumed": _resumed,
+    "model": _model,
+    "tool": _tool,
+    "text": _text,
+    "error": _error,
+    "warning": _warning,
+    "repair": _repair,
+    "ended": _ended,
+}

@@ -1,0 +1,131 @@
+"""The page of a job in a browser: with and without JavaScript, on a phone, in the dark, by keyboard."""
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from tests.dashboardjobs import BASE, UID, a_failed_job, a_start, a_story, an_entry, an_object, answered
+
+from agentjobs.api.recorded_overview import ActionDone
+
+PAGE = "/jobs/docs/triage-7"
+TABS = ["overview", "transcript", "steps&step=2", "logs", "result", "models", "events", "related", "yaml"]
+
+
+def violations(page):
+    return [(one["id"], one["nodes"][0]["html"][:120]) for one in Axe().run(page).response["violations"]]
+
+
+@pytest.mark.parametrize("show", TABS)
+def test_every_tab_is_readable_for_everybody(tab, answers, show):
+    a_failed_job(answers)
+    tab.goto(f"{PAGE}?show={show}")
+
+    assert tab.get_by_role("heading", level=1).inner_text().startswith("triage-7")
+    assert violations(tab) == []
+
+
+@pytest.mark.parametrize("show", TABS)
+def test_every_tab_is_readable_in_the_dark_and_fits_a_phone(browser, site, answers, show):
+    a_failed_job(answers)
+    context = browser.new_context(base_url=site, viewport={"width": 390, "height": 800}, color_scheme="dark")
+    page = context.new_page()
+    page.goto(f"{PAGE}?show={show}")
+    found, width = violations(page), page.evaluate("document.documentElement.scrollWidth")
+    context.close()
+
+    assert found == []
+    assert width == 390
+
+
+def test_the_failure_is_understood_without_a_click_or_javascript(plain_tab, answers):
+    a_failed_job(answers)
+    plain_tab.goto(PAGE)
+
+    assert plain_tab.get_by_text("the provider refused the key").is_visible()
+    assert plain_tab.get_by_text("The key that the job uses was revoked.").is_visible()
+    assert plain_tab.get_by_text("Triage the issue.").is_visible()
+
+
+def test_a_job_is_cancelled_after_a_question_without_javascript(plain_tab, answers):
+    answered(answers, seen=an_object("Running"))
+    answers["POST", f"{BASE}/triage-7/cancel"] = ActionDone(
+        namespace="docs", kind="AgentJob", name="triage-7", action="cancel"
+    )
+    plain_tab.goto(PAGE)
+    plain_tab.get_by_role("link", name="Cancel").click()
+    plain_tab.get_by_role("button", name="Cancel the job").click()
+
+    assert plain_tab.get_by_role("status").inner_text().startswith("The job was told to stop")
+    assert [one.url.path for one in answers.asked if one.method == "POST"] == [f"{BASE}/triage-7/cancel"]
+
+
+def test_a_job_runs_again_under_a_name_of_ones_own(tab, answers):
+    a_failed_job(answers)
+    answers["POST", f"{BASE}/{UID}/rerun"] = ActionDone(
+        namespace="docs", kind="AgentJob", name="triage-7", action="rerun", made="triage-8"
+    )
+    answered(answers, seen=an_object("Queued", name="triage-8", uid="new"), key="triage-8")
+    tab.goto(PAGE)
+    tab.get_by_placeholder("a new name").fill("triage-8")
+    tab.get_by_role("button", name="Run again").press("Enter")
+
+    assert tab.get_by_role("heading", level=1).inner_text().startswith("triage-8")
+
+
+def test_a_start_is_looked_at_from_the_timeline_and_back(tab, answers):
+    a_failed_job(answers)
+    tab.goto(PAGE)
+    tab.get_by_role("link", name="Zoom to start 2").click()
+    assert tab.get_by_role("link", name="Zoom to start 1").count() == 0
+    tab.get_by_role("link", name="Show the whole time").click()
+
+    assert tab.get_by_role("link", name="Zoom to start 1").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("?show=steps&step=2#step-2", "#step-2"),
+        ("?show=logs&log=2#line-3", "#line-3"),
+        ("?show=transcript#entry-2-5", "#entry-2-5"),
+    ],
+)
+def test_a_link_leads_to_a_step_a_line_or_an_entry(tab, answers, address, shown):
+    a_failed_job(answers)
+    tab.goto(PAGE + address)
+
+    assert tab.locator(f"{shown}:target").is_visible()
+
+
+def test_tools_arguments_are_folded_and_open_by_keyboard(tab, answers):
+    a_failed_job(answers)
+    tab.goto(f"{PAGE}?show=transcript")
+    arguments = tab.get_by_text('"query": "heat pumps"')
+    assert not arguments.is_visible()
+    tab.get_by_text("calls search").focus()
+    tab.keyboard.press("Enter")
+
+    assert arguments.is_visible()
+
+
+def test_scripts_of_models_do_not_run_and_their_links_lead_nowhere(tab, answers):
+    text = (
+        '<script>document.title="owned"</script><img src=x onerror="document.title=1">[a](javascript:document.title=2)'
+    )
+    answered(answers, a_story(a_start()), seen=an_object(), entries=[an_entry(1, "text", {"text": text})])
+    tab.goto(f"{PAGE}?show=transcript")
+
+    article = tab.locator("#entry-1-1")
+    assert article.get_by_text("<script>").is_visible()
+    assert article.locator(".prose a, .prose img, .prose script").count() == 0
+    assert "owned" not in tab.title()
+
+
+def test_a_line_of_a_megabyte_does_not_widen_the_page(tab, answers):
+    base = answered(answers, a_story(a_start()), seen=an_object())
+    answers[f"{base}/events"] = {"items": [], "cursor": None}
+    answers[f"{base}/logs"] = httpx.Response(200, text="x" * 1_000_000)
+    tab.goto(f"{PAGE}?show=logs")
+
+    assert tab.evaluate("document.documentElement.scrollWidth") == 1280
+    assert tab.get_by_text("998,000 more characters").is_visible()

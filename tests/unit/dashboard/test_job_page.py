@@ -1,0 +1,477 @@
+"""The page of a job: what happened, from the cluster, from history, or from both."""
+
+import json
+import re
+import time
+
+import httpx
+import pytest
+from tests.dashboardjobs import (
+    BASE,
+    UID,
+    a_failed_job,
+    a_job,
+    a_move,
+    a_span,
+    a_start,
+    a_step,
+    a_story,
+    an_entry,
+    an_object,
+    answered,
+    at,
+)
+from tests.dashboardpages import refusal
+
+from agentjobs.api.recorded import (
+    Events,
+    RecordedResult,
+    RecordedSpec,
+    RecordedSteps,
+    RecordedTree,
+    RelatedJob,
+    Result,
+    StepSpans,
+)
+from agentjobs.api.recorded_overview import QueueSeen
+from agentjobs.api.recorded_sessions import RecordedArtifact, RecordedArtifacts
+from agentjobs.api.recorded_usage import RecordedCalls
+
+PAGE = "/jobs/docs/triage-7"
+TABS = ["overview", "transcript", "steps", "logs", "result", "models", "events", "related", "yaml"]
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\u202egnp.exe\x1b[31m" + "'\"" + "{{ 7 * 7 }}"
+AWAY = refusal(503, "Unavailable", "The database cannot be reached.")
+
+
+def text_of(page):
+    return " ".join(re.sub(r"<[^>]+>", " ", page.text).split())
+
+
+async def test_a_failed_job_says_why_and_what_to_do(pages, answers):
+    a_failed_job(answers)
+    page = await pages.get(PAGE)
+
+    assert page.status_code == 200
+    told = text_of(page)
+    assert "Failed after 2 attempts: the provider refused the key." in told
+    assert "Put a key that works" in told
+    assert 'href="/reasons/ModelAuth"' in page.text
+
+
+async def test_the_failure_and_what_it_was_given_are_there_without_a_click(pages, answers):
+    a_failed_job(answers)
+    told = text_of(await pages.get(PAGE))
+
+    assert "The key that the job uses was revoked." in told
+    assert "Triage the issue." in told
+    assert "read the issue" in told
+
+
+async def test_the_first_page_asks_six_questions_at_most(pages, answers):
+    a_failed_job(answers)
+    await pages.get(PAGE)
+
+    assert len(answers.asked) <= 6
+
+
+async def test_a_job_whose_object_is_gone_is_shown_from_history(pages, answers):
+    answered(answers, a_story(a_start(), message="all well"))
+    page = await pages.get(PAGE)
+
+    assert page.status_code == 200
+    assert "Its object is gone from the cluster" in page.text
+    assert "sse-connect" not in page.text
+
+
+async def test_a_job_that_history_does_not_know_is_shown_from_its_object(pages, answers):
+    answered(answers, seen=an_object("Queued", "WaitingForSlot"))
+    page = await pages.get(PAGE)
+
+    assert "History does not know this job yet." in page.text
+    assert f'sse-connect="/v1/changes?job=docs%2F{UID}"' in page.text
+
+
+@pytest.mark.parametrize("show", TABS)
+async def test_while_history_is_away_each_tab_says_so_and_shows_the_rest(pages, answers, show):
+    base = answered(answers, AWAY, seen=an_object("Running", ""))
+    for path in ("spans", "events", "steps", "result", "models", "calls", "tree", "spec"):
+        answers[f"{base}/{path}"] = AWAY
+    page = await pages.get(PAGE, params={"show": show})
+
+    assert page.status_code == 200
+    assert "History cannot be read now" in page.text
+
+
+async def test_while_the_cluster_is_away_the_page_says_so(pages, answers):
+    answered(answers, a_story(a_start()), seen=refusal(503, "Unavailable", "The API server is away."))
+    page = await pages.get(PAGE)
+
+    assert "The cluster cannot be read now" in page.text
+    assert "Its object is gone" not in page.text
+    assert "sse-connect" in page.text
+
+
+@pytest.mark.parametrize(
+    ("story", "seen", "status"),
+    [
+        pytest.param(None, None, 404, id="nowhere"),
+        pytest.param(refusal(403, "Forbidden"), refusal(403, "Forbidden"), 403, id="not allowed"),
+        pytest.param(AWAY, None, 503, id="perhaps in history"),
+    ],
+)
+async def test_a_job_that_nobody_shows_is_a_problem_of_its_kind(pages, answers, story, seen, status):
+    answers[f"{BASE}/triage-7"], answers[f"{BASE}/triage-7/object"] = story, seen
+
+    assert (await pages.get(PAGE)).status_code == status
+
+
+async def test_who_is_not_signed_in_any_more_is_asked_to(pages, answers):
+    answered(answers, a_story(a_start()), seen=refusal(401, "Unauthorized"))
+    page = await pages.get(PAGE)
+
+    assert page.status_code == 303
+    assert page.headers["location"].startswith("/sign-in")
+
+
+async def test_an_older_job_of_the_same_name_is_not_mixed_with_the_one_in_the_cluster(pages, answers):
+    answered(answers, a_story(a_start(message="of the old one")), seen=an_object("Queued", "", uid="another"))
+    page = await pages.get(PAGE)
+
+    assert "of the old one" not in page.text
+    assert "History does not know this job yet." in page.text
+
+
+async def test_what_waits_tells_how_many_wait_with_it(pages, answers):
+    conditions = [
+        {
+            "type": "Admitted",
+            "status": "False",
+            "reason": "WaitingForSlot",
+            "message": "all 2 slots of queue agents are taken",
+            "lastTransitionTime": "2026-11-20T12:00:00Z",
+        }
+    ]
+    answered(answers, a_story(phase="Queued"), seen=an_object("Queued", status={"conditions": conditions, "starts": 0}))
+    answers["/v1/namespaces/docs/queues/agents"] = QueueSeen(
+        namespace="docs", name="agents", object=None, phases={"Queued": 5}
+    )
+    told = text_of(await pages.get(PAGE))
+
+    assert "Waits for a slot of queue agents. 4 other jobs wait in it." in told
+    assert "all 2 slots of queue agents are taken" in told
+
+
+@pytest.mark.parametrize(
+    ("phase", "reason", "offered", "not_offered"),
+    [
+        ("Running", "", ["cancel", "suspend"], ["resume", "rerun"]),
+        ("Suspended", "Requested", ["resume", "cancel"], ["suspend", "rerun"]),
+        ("Failed", "ModelAuth", ["rerun"], ["cancel", "suspend", "resume"]),
+    ],
+)
+async def test_only_what_is_possible_now_is_offered(pages, answers, phase, reason, offered, not_offered):
+    said = {"Suspended": "Suspended", "Failed": "Failed", "Running": "Admitted"}[phase]
+    condition = {"type": said, "status": "True", "reason": reason, "lastTransitionTime": "2026-11-20T12:00:00Z"}
+    answered(answers, a_story(a_start()), seen=an_object(phase, reason, status={"conditions": [condition]}))
+    page = await pages.get(PAGE)
+
+    assert all(f'"{PAGE}/{order}"' in page.text for order in offered)
+    assert not any(f'"{PAGE}/{order}"' in page.text for order in not_offered)
+
+
+async def post(pages, order, **form):
+    return await pages.post(f"{PAGE}/{order}", data={"csrf": "csrf-of-ada", **form})
+
+
+@pytest.mark.parametrize("order", ["cancel", "suspend", "resume"])
+async def test_an_order_is_given_and_the_page_says_so(pages, answers, order):
+    answered(answers, a_story(a_start()), seen=an_object("Running"))
+    done = {"namespace": "docs", "kind": "AgentJob", "name": "triage-7", "action": order}
+    answers[f"{BASE}/triage-7/{order}"] = done
+    page = await post(pages, order)
+
+    assert (page.status_code, page.headers["location"]) == (303, f"{PAGE}?done={order}")
+    assert "The job was told to" in (await pages.get(page.headers["location"])).text
+
+
+async def test_a_rerun_leads_to_the_new_job(pages, answers):
+    answered(answers, a_story(a_start()), seen=an_object("Failed"))
+    done = {"namespace": "docs", "kind": "AgentJob", "name": "triage-7", "action": "rerun", "made": "triage-8"}
+    answers[f"{BASE}/{UID}/rerun"] = done
+    page = await post(pages, "rerun", name="triage-8")
+
+    assert (page.status_code, page.headers["location"]) == (303, "/jobs/docs/triage-8?done=rerun")
+    assert json.loads(answers.asked[-1].content) == {"name": "triage-8"}
+
+
+async def test_an_order_that_is_refused_says_why(pages, answers):
+    answers[f"{BASE}/triage-7/cancel"] = refusal(403, "Forbidden", "ada may not patch agentjobs")
+    page = await post(pages, "cancel")
+
+    assert page.status_code == 403
+    assert "ada may not patch agentjobs" in page.text
+
+
+async def test_there_are_no_other_orders(pages, answers):
+    assert (await post(pages, "delete")).status_code == 404
+    assert answers.asked == []
+
+
+async def test_cancelling_asks_first(pages, answers):
+    answered(answers, seen=an_object("Running"))
+    page = await pages.get(f"{PAGE}/cancel")
+
+    assert f'<form method="post" action="{PAGE}/cancel">' in page.text
+    assert [request.method for request in answers.asked] == ["GET", "GET"]
+
+
+async def test_what_was_done_is_none_of_the_address(pages, answers):
+    a_failed_job(answers)
+
+    assert "Call us" not in (await pages.get(PAGE, params={"done": "Call us"})).text
+
+
+async def test_a_part_of_the_time_is_shown_alone(pages, answers):
+    a_failed_job(answers)
+    page = await pages.get(PAGE, params={"start": "2"})
+
+    assert "start 1</text>" not in page.text
+    assert "Show the whole time" in page.text
+
+
+@pytest.mark.parametrize("query", ["from=yesterday", "start=two", "show=steps&step=-1", "show=logs&log=x"])
+async def test_what_is_no_time_or_number_is_said(pages, answers, query):
+    a_failed_job(answers)
+
+    assert (await pages.get(f"{PAGE}?{query}")).status_code == 400
+
+
+async def test_a_step_opens_on_its_page_of_the_table(pages, answers):
+    base = a_failed_job(answers)
+    page = await pages.get(PAGE, params={"show": "steps", "step": "2"})
+
+    assert "what step 2 gave" in page.text
+    assert 'id="step-2" class="chosen"' in page.text
+    assert "interrupted" in page.text
+    asked = next(one for one in answers.asked if one.url.path == f"{base}/steps")
+    assert asked.url.params["after"] == "0"
+
+
+async def test_a_late_step_is_asked_for_with_its_page_alone(pages, answers):
+    base = a_failed_job(answers)
+    answers[f"{base}/steps"] = RecordedSteps(items=[a_step(n) for n in range(4901, 5001)], cursor="more")
+    page = await pages.get(PAGE, params={"show": "steps", "step": "4950"})
+
+    asked = next(one for one in answers.asked if one.url.path == f"{base}/steps")
+    assert (asked.url.params["after"], asked.url.params["limit"]) == ("4900", "100")
+    assert "Steps after 5000" in page.text
+    assert "after=4800" in page.text
+
+
+async def test_what_a_model_was_asked_is_shown_where_it_is_recorded(pages, answers):
+    base = a_failed_job(answers)
+    call = {
+        "id": "0e0e0e0e-0000-0000-0000-000000000001",
+        "start": 1,
+        "attempt": 1,
+        "step": "triage:1",
+        "asked": "m",
+        "model": "m",
+        "provider": "p",
+        "key": "p/k",
+        "began": at(4),
+        "ended": at(20),
+        "status": 200,
+        "outcome": "Answered",
+        "input_tokens": 1,
+        "output_tokens": 1,
+        "cached_tokens": 0,
+        "thinking_tokens": 0,
+        "cache_written_tokens": 0,
+        "cost_usd": "0",
+        "reserved_usd": "0",
+        "estimated": False,
+        "has_content": True,
+    }
+    answers[f"{base}/calls"] = RecordedCalls.model_validate({"items": [call], "cursor": None})
+    answers[f"{base}/calls/{call['id']}/content"] = {"content": {"request": {"contents": "Read it."}}}
+    page = await pages.get(PAGE, params={"show": "steps", "step": "1"})
+
+    assert "Read it." in page.text
+
+
+async def test_the_transcript_is_a_conversation(pages, answers):
+    a_failed_job(answers)
+    page = await pages.get(PAGE, params={"show": "transcript"})
+
+    told = text_of(page)
+    assert told.index("The job asks") < told.index("calls search") < told.index("read the issue")
+    assert 'id="entry-2-5"' in page.text
+    assert "<li>answer (https://a.example)</li>" in page.text
+
+
+async def test_the_log_is_readable_and_its_lines_have_addresses(pages, answers):
+    a_failed_job(answers)
+    page = await pages.get(PAGE, params={"show": "logs", "log": "2"})
+
+    assert "12:00:03 triage  tool search returned" in page.text
+    assert 'id="line-3" class="log-error"' in page.text
+
+
+async def test_the_log_of_a_pod_that_is_gone_says_so(pages, answers):
+    base = a_failed_job(answers)
+    answers[f"{base}/logs"] = refusal(404, "PodGone", "gone")
+
+    assert "The pod of start 2 is gone" in (await pages.get(PAGE, params={"show": "logs"})).text
+
+
+def a_result(text="All is **well**.", structured=None, **more):
+    result = Result(text=text, structured=structured, usage={}, **more)
+    return RecordedResult(uid=UID, name="triage-7", phase="Succeeded", result=result)
+
+
+async def test_a_result_is_read_as_markdown_and_saved_as_text(pages, answers):
+    answered(answers, a_story(a_start()), seen=an_object(), result=a_result())
+    page = await pages.get(PAGE, params={"show": "result"})
+    file = await pages.get(f"{PAGE}/files/result")
+
+    assert "All is <strong>well</strong>." in page.text
+    assert (file.text, file.headers["content-type"]) == ("All is **well**.", "text/plain; charset=utf-8")
+    assert file.headers["content-disposition"] == "attachment; filename*=UTF-8''triage-7-result.txt"
+
+
+async def test_a_structured_result_is_json_with_its_outcome(pages, answers):
+    told = a_result('{"fix": 1}', {"fix": 1}, outcome="approve", cut_from=9_000_000)
+    answered(answers, a_story(a_start(), outcome="approve"), seen=an_object(), result=told)
+    page = await pages.get(PAGE, params={"show": "result"})
+
+    assert "&#34;fix&#34;: 1" in page.text
+    assert "approve" in page.text
+    assert "9,000,000 bytes" in page.text
+
+
+@pytest.mark.parametrize(
+    ("address", "is_link"),
+    [("https://git.example/pulls/1", True), ("javascript:alert(1)", False), ("http://git.example/1", False)],
+)
+async def test_a_pull_request_is_a_link_only_over_https(pages, answers, address, is_link):
+    published = {"branch": "agents/x", "commit": "0a1b", "pullRequest": address}
+    answered(answers, a_story(a_start(), workspace=published), seen=an_object())
+    page = await pages.get(PAGE, params={"show": "result"})
+
+    assert address in page.text
+    assert (f'href="{address}"' in page.text) == is_link
+
+
+async def test_artifacts_of_the_job_are_saved_and_never_shown(pages, answers):
+    answered(answers, a_story(a_start()), seen=an_object())
+    told = {"kind": "data", "mime": "text/html", "bytes": 9, "stored": at(9), "metadata": {}}
+    items = [
+        RecordedArtifact(name="page.html", version=1, job=UID, **told),
+        RecordedArtifact(name="of-another", version=0, job="another", **told),
+    ]
+    answers["/v1/namespaces/docs/session/artifacts"] = RecordedArtifacts(items=items, cursor=None)
+    answers["/v1/namespaces/docs/session/artifacts/content"] = httpx.Response(200, content=b"<script>")
+    page = await pages.get(PAGE, params={"show": "result"})
+    file = await pages.get(f"{PAGE}/files/artifact", params={"name": "page.html", "version": "1"})
+
+    assert "page.html" in page.text
+    assert "of-another" not in page.text
+    assert file.headers["content-type"] == "application/octet-stream"
+    assert file.headers["content-disposition"].startswith("attachment")
+    asked = answers.asked[-1].url.params
+    assert (asked["app"], asked["user"], asked["session"], asked["version"]) == ("triage-7", "system", UID, "1")
+
+
+async def test_an_entry_is_saved_whole(pages, answers):
+    base = a_failed_job(answers)
+    answers[f"{base}/events"] = Events(items=[an_entry(5, "text", {"text": "x" * 15_000}, start=2)], cursor=None)
+    file = await pages.get(f"{PAGE}/files/entries/2/5")
+
+    assert len(file.json()["text"]) == 15_000
+    assert dict(answers.asked[-1].url.params) == {"start": "2", "limit": "1", "after": "4"}
+
+
+async def test_the_tree_shows_parents_before_what_follows(pages, answers):
+    base = answered(answers, a_story(a_start()), seen=an_object())
+    jobs = [
+        RelatedJob(**a_job(uid="a", name="first").model_dump()),
+        RelatedJob(**a_job().model_dump(), parent_uid="a"),
+        RelatedJob(**a_job(uid="c", name="third").model_dump(), parent_uid=UID),
+        RelatedJob(**a_job(uid="d", name="loop").model_dump(), parent_uid="d"),
+    ]
+    answers[f"{base}/tree"] = RecordedTree(items=jobs)
+    page = await pages.get(PAGE, params={"show": "related"})
+
+    assert page.text.index("first") < page.text.index("this one") < page.text.index("third")
+    assert 'class="deep deep-2"' in page.text
+
+
+async def test_the_accepted_spec_is_for_those_who_may_read_it(pages, answers):
+    base = a_failed_job(answers)
+    shown = await pages.get(PAGE, params={"show": "yaml"})
+    answers[f"{base}/spec"] = refusal(403, "Forbidden", "may not get configmaps")
+    hidden = await pages.get(PAGE, params={"show": "yaml"})
+
+    assert shown.text.count("message: Triage the issue.") == 2
+    assert hidden.text.count("message: Triage the issue.") == 1
+    assert "You may not read what was accepted." in hidden.text
+
+
+@pytest.mark.parametrize("show", TABS)
+async def test_what_models_and_users_wrote_is_never_obeyed(pages, answers, show):
+    long = HOSTILE + "x" * 1_000_000
+    start = a_start(message=HOSTILE, reason="Odd", verdict="Fail")
+    published = {"branch": HOSTILE, "commit": HOSTILE, "pullRequest": "javascript:alert(1)"}
+    labels = {HOSTILE: HOSTILE}
+    story = a_story(
+        start,
+        moves=[a_move(1, 0, "Failed", HOSTILE, long)],
+        phase="Failed",
+        reason=HOSTILE,
+        message=long,
+        model=HOSTILE,
+        partition_key=HOSTILE,
+        labels=labels,
+        outcome=HOSTILE,
+        workspace=published,
+        template=HOSTILE,
+        schedule=HOSTILE,
+    )
+    condition = {"type": "Failed", "status": "True", "reason": HOSTILE, "message": HOSTILE}
+    seen = an_object(
+        "Failed",
+        HOSTILE,
+        spec={"input": {"message": long}, "agent": {"module": HOSTILE}, "queue": HOSTILE},
+        status={"conditions": [condition | {"lastTransitionTime": "2026-11-20T12:00:00Z"}]},
+    )
+    kinds = ("text", "tool", "model", "error", "warning", "repair", "ended", "odd")
+    data = {"text": long, "name": HOSTILE, "result": {HOSTILE: HOSTILE}, "message": HOSTILE, "code": HOSTILE}
+    data["toolCalls"] = [{"name": HOSTILE, "args": {HOSTILE: HOSTILE}}]
+    entries = [an_entry(n, kind, data, author=HOSTILE) for n, kind in enumerate(kinds, 1)]
+    base = answered(answers, story, seen=seen, entries=entries, spans=[a_span(1, 2, 3, name=HOSTILE)])
+    answers[f"{base}/steps"] = RecordedSteps(items=[a_step(1, name=HOSTILE, agent=HOSTILE, kind="odd")], cursor=None)
+    answers[f"{base}/logs"] = httpx.Response(200, text=f"{HOSTILE}\n{'y' * 1_000_000}\n")
+    answers[f"{base}/result"] = a_result(long, outcome=HOSTILE)
+    answers[f"{base}/spec"] = RecordedSpec(uid=UID, name="triage-7", spec={HOSTILE: HOSTILE})
+    page = await pages.get(PAGE, params={"show": show})
+
+    assert page.status_code == 200
+    assert "<script>alert" not in page.text
+    assert "<img" not in page.text.replace('<img src="/static/icon.svg', "")
+    assert not {"\u202e", "\x1b"} & set(page.text)
+    assert "49" not in re.findall(r"\b49\b", page.text)
+    assert 'href="javascript' not in page.text
+    assert len(page.content) < 300_000
+
+
+async def test_five_thousand_steps_are_shown_quickly_and_small(pages, answers):
+    spans = [a_span(n, n * 2.0, n * 2.0 + 1.5, kind="model" if n % 2 else "tool") for n in range(1, 5001)]
+    base = answered(answers, a_story(a_start(1, 0, 10_010), finished=at(10_010)), seen=an_object(), spans=spans)
+    answers[f"{base}/spans"] = httpx.Response(200, content=StepSpans(items=spans).model_dump_json(by_alias=True))
+    began = time.process_time()
+    page = await pages.get(PAGE)
+
+    assert len(page.content) < 60_000
+    # The processor's time, with reading REST's answer; 300 ms are promised on an idle machine.
+    assert time.process_time() - began < 1.5

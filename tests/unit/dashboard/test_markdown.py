@@ -1,0 +1,124 @@
+"""Markdown of models comes out as text with a little structure, whatever is in it."""
+
+import time
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentjobs.dashboard.views.markdown import ATTRIBUTES, MAX_CHARS, TAGS, markdown
+
+PIECES = [
+    *(
+        "<script>",
+        "</script>",
+        "<img src=x onerror=alert(1)>",
+        '<a href="javascript:x">',
+        "<!--",
+        "]]>",
+        "<svg/onload=x>",
+    ),
+    *(
+        "[a](javascript:alert(1))",
+        "![b](https://evil.example/p.png)",
+        "<https://evil.example>",
+        "[c]: data:text/html,x",
+    ),
+    *(
+        "**",
+        "`",
+        "```html\n",
+        "\n\n",
+        "> ",
+        "* ",
+        "1. ",
+        "|a|b|\n|-|-|\n",
+        "# ",
+        "\u202e",
+        "\u2066",
+        "\x00",
+        "\x1b[31m",
+    ),
+    *(
+        "&lt;script&gt;",
+        "&#60;",
+        "\\<",
+        '"',
+        "'",
+        "style=",
+        "onclick=",
+        "<style>",
+        "<iframe>",
+        "[x][c]",
+        "~~",
+        "====\n",
+    ),
+]
+
+
+class Seen(HTMLParser):
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.attributes, self.texts = set(), set(), []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes |= {(tag, name) for name, _ in attrs}
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    def handle_comment(self, data):
+        self.tags.add("comment")
+
+
+@given(st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=12)), max_size=25).map("".join))
+@settings(max_examples=400, deadline=None)
+def test_no_tag_or_attribute_comes_out_that_is_not_listed(text):
+    seen = Seen(markdown(text).html)
+
+    assert seen.tags <= TAGS
+    assert seen.attributes <= {(tag, name) for tag, names in ATTRIBUTES.items() for name in names}
+    assert not {"\u202e", "\u2066", "\x00", "\x1b"} & set(markdown(text).html)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        pytest.param("[here](javascript:alert(1))", "[here](javascript:alert(1))", id="script"),
+        pytest.param("[here](https://a.example/x)", "here (https://a.example/x)", id="link"),
+        pytest.param("<https://a.example/x>", "https://a.example/x", id="address"),
+        pytest.param("![cat](https://a.example/c.png)", "[image: cat] (https://a.example/c.png)", id="image"),
+        pytest.param("<b>bold</b>", "<b>bold</b>", id="HTML"),
+        pytest.param("a\u202eb", "a\ufffdb", id="direction"),
+    ],
+)
+def test_what_could_lead_away_is_text(text, shown):
+    assert "".join(Seen(markdown(text).html).texts).strip() == shown
+
+
+def test_structure_is_kept():
+    html = markdown("# Title\n\n* one **bold**\n\n|a|b|\n|-|-|\n|1|2|\n\n```\ncode\n```").html
+
+    assert "<li>one <strong>bold</strong></li>" in html
+    assert "<td>2</td>" in html
+    assert "<pre><code>code\n</code></pre>" in html
+    assert "<h1" not in html
+
+
+def test_a_long_text_is_cut_and_says_how_much():
+    assert markdown("x" * (MAX_CHARS + 5)).left_out == 5
+    assert len(markdown("x" * 1_000_000).html) < MAX_CHARS + 20
+
+
+@pytest.mark.parametrize(
+    "piece", ["[", "![", "> ", "*", "`", "_a ", "<", "[a](", "|", "* ", "~~", "&", "\\", "[a][", "(("]
+)
+def test_no_text_takes_long(piece):
+    began = time.process_time()
+    markdown(piece * MAX_CHARS)
+
+    # A second is far above what any of these takes, and far below what a quadratic reader would.
+    assert time.process_time() - began < 1.5

@@ -1,0 +1,140 @@
+"""The picture of a job's time: nothing overlaps, nothing is lost, and it stays small."""
+
+import re
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.dashboardjobs import NOW, a_move, a_span, a_start, a_story, at
+
+from agentjobs.dashboard.views.broken_axis import axis_of
+from agentjobs.dashboard.views.timeline import LEFT, MAX_ROWS, WIDTH, Kind, timeline
+
+DAY = 86400.0
+
+
+@st.composite
+def stories(draw):
+    """Starts one after the other, with waits of any length between them and steps of any length in them."""
+    clock, starts, moves, spans = 0.0, [], [], []
+    lengths = st.one_of(st.just(0.0), st.floats(0.001, 5), st.floats(60, 4 * DAY))
+    for number in range(1, draw(st.integers(1, 6)) + 1):
+        moves.append(a_move(2 * number - 1, clock, draw(st.sampled_from(["Queued", "Retrying", "Suspended"]))))
+        began = clock + draw(lengths)
+        ended = began + draw(lengths)
+        moves.append(a_move(2 * number, began, "Running"))
+        starts.append(a_start(number, began, ended, claimed=draw(st.sampled_from([None, at(began)]))))
+        for _ in range(draw(st.integers(0, 4))):
+            since = draw(st.floats(began - 10, ended + 10))
+            until = draw(st.one_of(st.none(), st.floats(since, ended + 20)))
+            spans.append(
+                a_span(len(spans) + 1, since, until, start=number, kind=draw(st.sampled_from(["model", "tool"])))
+            )
+        clock = ended
+    return a_story(*starts, moves=moves, finished=at(clock)), spans
+
+
+@given(stories())
+@settings(max_examples=150, deadline=None)
+def test_blocks_of_a_row_never_overlap_and_lie_in_the_picture(drawn):
+    found = timeline(*drawn, NOW)
+
+    for row in found.rows if found else ():
+        places = [(one.x, one.x + one.width) for one in row.blocks]
+        assert all(0 <= left < right <= WIDTH for left, right in places)
+        assert all(one[1] <= other[0] for one, other in pairwise(places))
+
+
+@given(stories())
+@settings(max_examples=150, deadline=None)
+def test_stays_of_a_row_follow_one_another_and_every_start_is_there(drawn):
+    story, spans = drawn
+    found = timeline(story, spans, NOW)
+
+    shown = {row.start for row in found.rows} if found else set()
+    assert {one.start for one in story.starts if one.ended > one.started} <= shown
+    for row in found.rows if found else ():
+        assert all(one.until <= other.since + 1e-6 for one, other in pairwise(row.stays))
+        assert row.blocks
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 9 * DAY), st.floats(0, 9 * DAY)).map(sorted), max_size=20),
+    st.lists(st.floats(0, 9 * DAY), max_size=20),
+    st.lists(st.floats(-10, 10 * DAY), min_size=2, max_size=30).map(sorted),
+)
+@settings(max_examples=200, deadline=None)
+def test_places_on_the_axis_rise_with_time_and_stay_on_it(work, edges, times):
+    axis = axis_of(0, 9 * DAY, work, edges)
+
+    places = [axis.place(time) for time in times]
+    assert places == sorted(places)
+    assert all(0 <= place <= 1 for place in places)
+    assert (axis.place(0), round(axis.place(9 * DAY), 9)) == (0, 1)
+
+
+def test_work_around_a_wait_of_days_takes_most_of_the_picture():
+    story = a_story(
+        a_start(1, 0, 30, claimed=at(0)),
+        a_start(2, 30 + 3 * DAY, 40 + 3 * DAY, claimed=at(30 + 3 * DAY)),
+        moves=[a_move(1, 0, "Running"), a_move(2, 30, "Retrying"), a_move(3, 30 + 3 * DAY, "Running")],
+        finished=at(40 + 3 * DAY),
+    )
+    found = timeline(story, [a_span(1, 0, 30), a_span(2, 30 + 3 * DAY, 40 + 3 * DAY, start=2)], NOW)
+
+    first, second = found.rows
+    assert [(one.kind, one.width) for one in first.blocks] == [(Kind.MODEL, 705)]
+    assert next(one.width for one in second.blocks if one.kind is Kind.MODEL) > 200
+    assert [one.text for one in found.breaks] == ["3d"]
+
+
+def test_five_thousand_steps_make_a_small_picture():
+    spans = [a_span(n, n * 2.0, n * 2.0 + 1.5, kind="model" if n % 2 else "tool") for n in range(1, 5001)]
+    found = timeline(a_story(a_start(1, 0, 10_010), finished=at(10_010)), spans, NOW)
+
+    drawn = "".join(data for row in found.rows for _, data in row.shapes())
+    assert len(drawn) < 30_000
+    assert {one.kind for one in found.rows[0].blocks} >= {Kind.MODEL, Kind.TOOL}
+
+
+def test_what_happens_at_the_same_time_is_shown_once():
+    spans = [a_span(1, 10, 20), a_span(2, 12, 30, kind="tool"), a_span(3, 13, 25, kind="tool")]
+    (row,) = timeline(a_story(a_start(1, 1, 60)), spans, NOW).rows
+
+    assert [(one.kind, one.since - NOW.timestamp()) for one in row.stays[-4:]] == [
+        (Kind.CODE, 3),
+        (Kind.MODEL, 10),
+        (Kind.TOOL, 20),
+        (Kind.CODE, 30),
+    ]
+
+
+def test_a_call_under_way_lasts_until_now():
+    story = a_story(a_start(1, 1, None), phase="Running", finished=None)
+    (row,) = timeline(story, [a_span(1, 5, None, kind="tool")], at(100)).rows
+
+    assert (row.stays[-1].kind, row.stays[-1].until) == (Kind.TOOL, at(100).timestamp())
+
+
+def test_a_part_of_the_time_is_drawn_alone():
+    story = a_story(a_start(1, 0, 60), a_start(2, 60, 120), finished=at(120))
+    found = timeline(story, [], NOW, since=at(70), until=at(80))
+
+    assert [row.start for row in found.rows] == [2]
+    assert (found.since, found.until) == (at(70), at(80))
+
+
+def test_of_many_starts_the_newest_are_drawn_and_the_others_counted():
+    starts = [a_start(n, n * 10.0, n * 10.0 + 5, claimed=at(n * 10.0)) for n in range(1, 101)]
+    found = timeline(a_story(*starts, finished=at(1005)), [], NOW)
+
+    assert len(found.rows) == MAX_ROWS
+    assert found.rows[-1].start == 100
+    assert found.hidden == 100 - MAX_ROWS
+
+
+def test_a_path_has_numbers_alone():
+    (row,) = timeline(a_story(a_start(1, 1, 60)), [a_span(1, 5, 10)], NOW).rows
+
+    assert all(re.fullmatch(r"(M\d+ \d+h\d+v16h-\d+z)+", data) for _, data in row.shapes())
+    assert min(int(one) for _, data in row.shapes() for one in re.findall(r"M(\d+)", data)) >= LEFT

@@ -1,0 +1,109 @@
+"""What runners told reads as a conversation, and what models wrote in it is data."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.dashboardjobs import an_entry
+
+from agentjobs.dashboard.views.log_lines import MAX_LINE, log_lines
+from agentjobs.dashboard.views.transcript import conversation
+
+KINDS = ["started", "resumed", "model", "tool", "text", "error", "warning", "repair", "ended", "another"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "said"),
+    [
+        ("started", {"start": 2, "attempt": 1, "adk": "2.5.0"}, "Start 2 begins: attempt 1, ADK 2.5.0"),
+        ("resumed", {"fromStep": 8, "replayed": 7}, "continues from the record: 7 steps are replayed, not run again"),
+        ("model", {"model": "gemini", "inputTokens": 1200, "outputTokens": 9}, "gemini, 1,200 tokens in, 9 tokens out"),
+        ("tool", {"name": "search", "result": {"found": 3}}, "search returned"),
+        ("tool", {"name": "search", "result": {"error": "no net"}}, "search failed"),
+        ("text", {"text": "Done.", "final": True}, "answers"),
+        ("error", {"code": "SAFETY", "message": "no"}, "SAFETY"),
+        (
+            "repair",
+            {"repair": 1, "problems": ["a", "b"]},
+            "The answer does not fit; the model is asked again (correction 1)",
+        ),
+        ("ended", {"verdict": "Fail", "reason": "ModelAuth", "message": "401"}, "Ended: Fail, ModelAuth"),
+    ],
+)
+def test_each_kind_of_entry_says_what_it_is(kind, data, said):
+    (turn,) = conversation([an_entry(1, kind, data)])
+
+    assert turn.said == said
+    assert turn.who == "triage"
+
+
+def test_a_call_has_its_arguments_in_brief_and_in_full():
+    data = {"toolCalls": [{"name": "search", "args": {"query": "heat pumps", "limit": 3}}]}
+    (call,) = conversation([an_entry(1, "model", data)])[0].calls
+
+    assert (call.name, call.brief) == ("search", "query='heat pumps', limit=3")
+    assert call.arguments.text == '{\n  "query": "heat pumps",\n  "limit": 3\n}'
+
+
+def test_a_large_result_is_cut_and_says_so():
+    (turn,) = conversation([an_entry(1, "tool", {"name": "read", "result": "x" * 60_000})])
+
+    assert len(turn.result.text) == 4_000
+    assert turn.left_out == 56_000
+
+
+def test_a_failed_start_is_marked():
+    turns = conversation(
+        [an_entry(n, "ended", {"verdict": word}) for n, word in enumerate(["Succeed", "Retry", "Fail"])]
+    )
+
+    assert [turn.role for turn in turns] == ["mark", "error", "error"]
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=20)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)),
+    max_leaves=8,
+)
+FIELDS = [
+    "text",
+    "name",
+    "result",
+    "toolCalls",
+    "message",
+    "code",
+    "problems",
+    "verdict",
+    "reason",
+    "args",
+    "adk",
+    "model",
+]
+
+
+@given(st.sampled_from(KINDS), st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=6))
+@settings(max_examples=300, deadline=None)
+def test_any_entry_can_be_told(kind, data):
+    (turn,) = conversation([an_entry(1, kind, data)])
+
+    texts = [turn.said, turn.who, *(call.name + call.brief for call in turn.calls)]
+    assert all("\n" not in text and "\u202e" not in text and len(text) < 500 for text in texts)
+
+
+def test_our_log_lines_are_sentences_and_others_stay():
+    told = '{"time": "2026-11-29T12:00:03Z", "level": "warning", "event": "step.tool", "author": "a", "tool": "search"}'
+    ours, theirs = log_lines(f"{told}\nplain \x1b[31mred\n")
+
+    assert (ours.text, ours.level) == ("12:00:03 a  tool search returned", "warning")
+    assert (theirs.number, theirs.text, theirs.level) == (2, "plain \ufffd[31mred", "")
+
+
+def test_a_line_of_a_megabyte_is_cut():
+    (line,) = log_lines("x" * 1_000_000)
+
+    assert (len(line.text), line.left_out) == (MAX_LINE, 1_000_000 - MAX_LINE)
+
+
+def test_a_line_left_out_keeps_its_number():
+    ended = '{"time": "2026-11-29T12:00:03Z", "level": "info", "event": "step.ended", "author": "a"}'
+
+    assert [line.number for line in log_lines(f"a\n{ended}\nb\n")] == [1, 3]
