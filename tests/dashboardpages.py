@@ -15,6 +15,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
+from agentjobs.dashboard import csrf
 from agentjobs.dashboard.app import create_pages
 from agentjobs.dashboard.identity import Identity
 from agentjobs.dashboard.metrics import DashboardMetrics
@@ -86,14 +87,16 @@ def _answering(answers):
 
 
 def client(answers, identity=ADA) -> httpx.AsyncClient:
-    """Ask for pages."""
-    return httpx.AsyncClient(transport=httpx.ASGITransport(application(answers, identity)), base_url="http://pages")
+    """Ask for pages; each request carries the token that forms have."""
+    token = {csrf.HEADER: identity.csrf} if identity else {}
+    transport = httpx.ASGITransport(application(answers, identity))
+    return httpx.AsyncClient(transport=transport, base_url="http://pages", headers=token)
 
 
 @contextlib.contextmanager
-def served(app) -> Iterator[str]:
+def served(app, port=0) -> Iterator[str]:
     """The pages on a socket of this machine, for a browser; gives their address."""
-    port = free_port()
+    port = port or free_port()
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="off"))
     server.capture_signals = contextlib.nullcontext
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)

@@ -12,6 +12,13 @@ ORIGIN = "http://pages"
 
 
 @pytest.fixture
+async def pages():
+    """Asks for pages as Ada, and sends nothing by itself."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(application(Answers())), base_url=ORIGIN) as http:
+        yield http
+
+
+@pytest.fixture
 async def whole():
     transport = httpx.ASGITransport(site(Answers(), hosts={"pages"}))
     async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as http:

@@ -1,22 +1,125 @@
-// What pages do beyond htmx: nothing on a page needs this to work.
+// What pages do beyond htmx. No page needs this to work.
 
-// A page that could not be loaded tries again by itself.
-if (document.querySelector("main .problem a[href]") && document.body.innerText.includes("tries again by itself")) {
-  setTimeout(() => location.reload(), 5000);
-}
+const main = () => document.getElementById("main");
+const note = document.getElementById("note");
 
-// A refresh must not undo what a person is doing: open details, ticked boxes, chosen options and typed text stay.
+// The browser's clock may be wrong; times on the page are the server's.
+const behind = Date.parse(document.documentElement.dataset.now) - Date.now();
+
+// --- A refresh must not undo what a person is doing: open details, ticked boxes, chosen options and typed text stay.
+
+const TYPED = "input[type=text], input[type=search], textarea";
 document.addEventListener("htmx:beforeSwap", (event) => {
-  const main = document.getElementById("main");
-  if (main && main.contains(document.activeElement) && document.activeElement.matches("input[type=text], input[type=search], textarea, select")) {
-    event.detail.shouldSwap = false;
-  }
+  const active = document.activeElement;
+  if (main().contains(active) && active.matches(`${TYPED}, select`)) event.detail.shouldSwap = false;
 });
 const isKept = (attribute, element) =>
-  (attribute === "open" && element.matches("details")) ||
+  (attribute === "open" && element.matches("details, dialog")) ||
   (attribute === "checked" && element.checked !== element.defaultChecked) ||
   (attribute === "selected" && element.selected !== element.defaultSelected) ||
-  (attribute === "value" && element.matches("input[type=text], input[type=search], textarea") && element.value !== element.defaultValue);
+  (attribute === "value" && element.matches(TYPED) && element.value !== element.defaultValue);
 Idiomorph.defaults.callbacks.beforeAttributeUpdated = (attribute, element) => !isKept(attribute, element);
 // What scripts have put on a page is no part of what the server sends.
 Idiomorph.defaults.callbacks.beforeNodeMorphed = (element) => !(element instanceof Element && element.hasAttribute("data-kept"));
+
+// --- A page that follows what happens says when it cannot, and goes on by itself.
+
+const AGAIN = 5000; // after a page that did not come
+const POLL = 15000; // while the server tells of no changes
+let following = true; // whether the server tells of changes
+let timer = 0;
+let missed = false; // a change while nobody looked
+
+const refresh = () => main().hasAttribute("hx-get") && htmx.trigger(main(), "sse:change");
+const later = (milliseconds) => {
+  clearTimeout(timer);
+  timer = setTimeout(refresh, milliseconds);
+};
+const tell = (text) => {
+  note.textContent = text;
+  note.hidden = !text;
+};
+const ofMain = (event) => event.detail.elt === main();
+
+document.addEventListener("htmx:sseError", () => {
+  following = false;
+  later(1000); // the page itself says what is wrong: signed out, no right any more, away
+});
+document.addEventListener("htmx:sseOpen", () => {
+  const again = !following;
+  following = true;
+  if (again) refresh(); // for what changed in between
+});
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (!ofMain(event) || !document.hidden) return;
+  event.preventDefault();
+  missed = true;
+});
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden || !missed) return;
+  missed = false;
+  refresh();
+});
+document.addEventListener("htmx:afterRequest", (event) => {
+  if (!ofMain(event)) return;
+  const status = event.detail.xhr.status;
+  if (event.detail.successful) {
+    tell("");
+    if (following) clearTimeout(timer);
+    else later(POLL);
+  } else if ([400, 403, 404, 410].includes(status)) {
+    location.reload(); // no longer for this person, or no longer there: the whole page says so
+  } else if (status !== 401) {
+    // 401 leads to the page of signing in, by the answer's HX-Redirect.
+    tell("AgentJobs cannot be reached now. This page shows what was known before, and tries again by itself.");
+    later(AGAIN);
+  }
+});
+
+// --- Times that say how long ago something was go on.
+
+const ago = (seconds) => {
+  const whole = Math.max(0, Math.round(seconds));
+  const units = [["d", Math.floor(whole / 86400)], ["h", Math.floor((whole % 86400) / 3600)], ["m", Math.floor((whole % 3600) / 60)], ["s", whole % 60]];
+  const told = units.filter(([, count]) => count).slice(0, 2).map(([unit, count]) => `${count}${unit}`);
+  return `${told.join(" ") || "0s"} ago`;
+};
+setInterval(() => {
+  if (document.hidden) return;
+  for (const time of document.querySelectorAll("time.ago")) {
+    const text = ago((Date.now() + behind - Date.parse(time.dateTime)) / 1000);
+    if (time.textContent !== text) time.textContent = text;
+  }
+}, 1000);
+
+// --- A form with data-confirm asks before it is sent.
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  const asked = event.submitter?.dataset.confirm ?? form.dataset.confirm;
+  if (!asked || form.dataset.confirmed) return;
+  event.preventDefault();
+  const dialog = document.createElement("dialog");
+  const text = document.createElement("p");
+  text.id = "asked";
+  text.textContent = asked;
+  dialog.setAttribute("aria-labelledby", text.id);
+  const answers = document.createElement("form");
+  answers.method = "dialog";
+  answers.className = "actions";
+  for (const [value, name, kind] of [["yes", event.submitter?.textContent.trim() || "Yes", "danger"], ["no", "Back", ""]]) {
+    const button = document.createElement("button");
+    [button.value, button.textContent, button.className] = [value, name, kind];
+    answers.append(button);
+  }
+  dialog.append(text, answers);
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    if (dialog.returnValue !== "yes") return;
+    form.dataset.confirmed = "yes";
+    form.requestSubmit(event.submitter);
+    delete form.dataset.confirmed;
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+});
