@@ -24,6 +24,8 @@ from agentjobs.dashboard.whole import create_site, guarded
 from devcluster.ports import free_port
 
 ADA = Identity(name="ada", way="token", headers={"Authorization": "Bearer ada"}, csrf="csrf-of-ada")
+SIGNED = {"csrf": ADA.csrf}
+"""What each form of hers carries."""
 
 
 @dataclass

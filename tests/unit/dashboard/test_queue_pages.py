@@ -4,11 +4,10 @@ import json
 
 import pytest
 from tests.dashboardobjects import HOSTILE, a_job, a_queue, condition, serve_queue, serve_queues
-from tests.dashboardpages import refusal
+from tests.dashboardpages import SIGNED, refusal
 
 from agentjobs.api.recorded_overview import ActionDone, OpenCounts, QueuesSeen
 
-FORM = {"content-type": "application/x-www-form-urlencoded"}
 PAGE = "/queues/shop/agents"
 REST = "/v1/namespaces/shop/queues/agents"
 
@@ -63,7 +62,7 @@ async def test_an_action_is_sent_once_and_the_page_says_what_came_of_it(answers,
     serve_queue(answers, a_queue())
     answers["POST", f"{REST}/{action}"] = done(action)
 
-    page = await pages.post(f"{PAGE}/{action}", content="csrf=x", headers=FORM, follow_redirects=True)
+    page = await pages.post(f"{PAGE}/{action}", data=SIGNED, follow_redirects=True)
 
     assert page.request.url.query == f"done={action}".encode()
     assert 'class="notice ok"' in page.text
@@ -73,7 +72,7 @@ async def test_an_action_is_sent_once_and_the_page_says_what_came_of_it(answers,
 async def test_the_limit_is_changed_to_what_was_typed(answers, pages):
     answers["POST", f"{REST}/scale"] = done("scale")
 
-    page = await pages.post(f"{PAGE}/scale", content="max=20", headers=FORM)
+    page = await pages.post(f"{PAGE}/scale", data=SIGNED | {"max": "20"})
 
     assert page.headers["location"] == f"{PAGE}?done=scale"
     assert json.loads(answers.asked[-1].content) == {"max": 20}
@@ -83,7 +82,7 @@ async def test_the_limit_is_changed_to_what_was_typed(answers, pages):
 async def test_a_limit_that_is_none_is_refused_at_its_field(answers, pages, typed):
     serve_queue(answers, a_queue())
 
-    page = await pages.post(f"{PAGE}/scale", data={"max": typed})
+    page = await pages.post(f"{PAGE}/scale", data=SIGNED | {"max": typed})
 
     assert page.status_code == 422
     assert 'id="max-wrong"' in page.text
@@ -95,7 +94,7 @@ async def test_a_refused_action_is_told_on_the_page(answers, pages):
     serve_queue(answers, a_queue())
     answers["POST", f"{REST}/pause"] = refusal(403, "Forbidden", "You may not patch agentqueues.")
 
-    page = await pages.post(f"{PAGE}/pause", content="", headers=FORM)
+    page = await pages.post(f"{PAGE}/pause", data=SIGNED)
 
     assert (page.status_code, "You may not patch agentqueues." in page.text) == (403, True)
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from tests.dashboardobjects import HOSTILE, NOON, SHOP, a_job, a_schedule, condition, serve_schedule
-from tests.dashboardpages import refusal
+from tests.dashboardpages import SIGNED, refusal
 
 from agentjobs.api.recorded_overview import ActionDone, SchedulesSeen
 
@@ -42,7 +42,7 @@ async def test_a_trigger_leads_to_the_page_that_names_the_job(answers, pages):
     serve_schedule(answers, a_schedule())
     answers["POST", f"{REST}/trigger"] = done("trigger", made="brief-now-1")
 
-    page = await pages.post(f"{PAGE}/trigger", data={"once": "0123456789abcdef"}, follow_redirects=True)
+    page = await pages.post(f"{PAGE}/trigger", data=SIGNED | {"once": "0123456789abcdef"}, follow_redirects=True)
 
     sent = next(one for one in answers.asked if one.method == "POST")
     assert json.loads(sent.content) == {"value": "0123456789abcdef"}
@@ -62,7 +62,7 @@ async def test_an_action_is_sent_and_told(answers, pages, action):
     serve_schedule(answers, a_schedule())
     answers["POST", f"{REST}/{action}"] = done(action)
 
-    page = await pages.post(f"{PAGE}/{action}", data={"csrf": "x"}, follow_redirects=True)
+    page = await pages.post(f"{PAGE}/{action}", data=SIGNED, follow_redirects=True)
 
     assert f"The schedule is {'suspended' if action == 'suspend' else 'resumed'}" in page.text
 
@@ -71,13 +71,13 @@ async def test_a_refused_action_is_told_on_the_page(answers, pages):
     serve_schedule(answers, a_schedule())
     answers["POST", f"{REST}/suspend"] = refusal(403, "Forbidden", "You may not patch agentschedules.")
 
-    page = await pages.post(f"{PAGE}/suspend", data={"csrf": "x"})
+    page = await pages.post(f"{PAGE}/suspend", data=SIGNED)
 
     assert (page.status_code, "You may not patch agentschedules." in page.text) == (403, True)
 
 
 async def test_an_unknown_action_is_not_passed_on(answers, pages):
-    page = await pages.post(f"{PAGE}/delete", data={"csrf": "x"})
+    page = await pages.post(f"{PAGE}/delete", data=SIGNED)
 
     assert (page.status_code, answers.asked) == (404, [])
 

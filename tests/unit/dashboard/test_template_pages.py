@@ -4,7 +4,7 @@ import json
 
 import pytest
 from tests.dashboardobjects import DEPTH, HOSTILE, REPOSITORY, SHOP, a_job, a_template, condition, serve_template
-from tests.dashboardpages import refusal
+from tests.dashboardpages import SIGNED, refusal
 
 from agentjobs.api.recorded_overview import ActionDone, TemplatesSeen
 
@@ -48,7 +48,7 @@ async def test_a_run_makes_a_job_and_leads_to_it_once(answers, pages):
     answers[RUN] = made
     sent = {"once": ONCE, "p.repository": "shop", "p.depth": "thorough"}
 
-    first, again = [await pages.post(f"{PAGE}/run", data=sent) for _ in range(2)]
+    first, again = [await pages.post(f"{PAGE}/run", data=SIGNED | sent) for _ in range(2)]
 
     assert [page.status_code for page in (first, again)] == [303, 303]
     one, other = orders(answers)
@@ -60,7 +60,7 @@ async def test_a_run_makes_a_job_and_leads_to_it_once(answers, pages):
 async def test_what_is_wrong_is_told_at_its_field_and_no_job_is_asked_for(answers, pages):
     serve_template(answers, a_template(parameters=[REPOSITORY, DEPTH]))
 
-    page = await pages.post(f"{PAGE}/run", data={"once": ONCE, "p.repository": "", "p.depth": "thorough"})
+    page = await pages.post(f"{PAGE}/run", data=SIGNED | {"once": ONCE, "p.repository": "", "p.depth": "thorough"})
 
     assert (page.status_code, orders(answers)) == (422, [])
     assert 'id="p-repository-wrong"' in page.text
@@ -72,7 +72,7 @@ async def test_a_refusal_keeps_what_was_typed(answers, pages, status):
     serve_template(answers, a_template(parameters=[REPOSITORY]))
     answers[RUN] = refusal(status, "Refused", "It cannot be <b>so</b>.")
 
-    page = await pages.post(f"{PAGE}/run", data={"once": ONCE, "p.repository": "my shop"})
+    page = await pages.post(f"{PAGE}/run", data=SIGNED | {"once": ONCE, "p.repository": "my shop"})
 
     assert (page.status_code, "my shop</textarea>" in page.text) == (status, True)
     assert "It cannot be &lt;b&gt;so&lt;/b&gt;." in page.text
