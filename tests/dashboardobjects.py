@@ -3,7 +3,18 @@
 from datetime import UTC, datetime
 
 from agentjobs.api.recorded import RecordedJob, RecordedJobs
-from agentjobs.api.recorded_overview import OpenCounts, QueueSeen, QueuesSeen, ScheduleSeen, TemplateSeen
+from agentjobs.api.recorded_models import LimitLeft, ModelKey, ModelProvider, ModelsOverview
+from agentjobs.api.recorded_overview import (
+    Installation,
+    OpenCounts,
+    Process,
+    QueueSeen,
+    QueuesSeen,
+    RecordedAction,
+    ScheduleSeen,
+    TemplateSeen,
+    UsageSeries,
+)
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 """A Wednesday."""
@@ -117,3 +128,56 @@ DEPTH = {"name": "depth", "default": "quick", "enum": ["quick", "thorough"]}
 def serve_template(answers, template, *items):
     answers[f"/v1/namespaces/{template.namespace}/templates/{template.name}"] = template
     answers["/v1/agentjobs"] = jobs(*items)
+
+
+def a_limit(bucket, counts, most, *, left=None, window=60):
+    return LimitLeft(bucket=bucket, counts=counts, most=most, window=window, left=most if left is None else left)
+
+
+def a_key(name="gemini/first", *, limits=(), closed=()):
+    return ModelKey(name=name, limits=list(limits), closed=list(closed))
+
+
+def a_provider(*keys, name="gemini"):
+    return ModelProvider(name=name, kind="Gemini", base_url="https://models", models=["gemini-*"], keys=list(keys))
+
+
+def models_seen(*providers, **more):
+    return ModelsOverview(providers=list(providers), **more)
+
+
+def serve_models(answers, seen):
+    answers["/v1/namespaces"] = SHOP
+    answers["/v1/models"] = seen
+    answers["/v1/usage/series"] = UsageSeries(since=NOON, until=NOON, seconds=86400, by="queue", items=[], keys=[])
+
+
+def a_process(kind, *, name="", version="0.1.0", leads=False):
+    return Process(kind=kind, id=name or f"{kind}-a", version=version, leads=leads, since=NOON, seen=NOON)
+
+
+def an_installation(*processes, clock_skew_seconds=0.01):
+    return Installation(
+        version="0.1.0",
+        cluster="7d1f",
+        processes=list(processes),
+        database_version="17.2",
+        schema_version="0012",
+        database_bytes=312 * 2**20,
+        jobs=100_000,
+        clock_skew_seconds=clock_skew_seconds,
+    )
+
+
+def an_action(kind, action, name, *, status=200, message="", uid=""):
+    return RecordedAction(
+        time=NOON,
+        user="ada",
+        namespace="shop",
+        kind=kind,
+        name=name,
+        uid=uid,
+        action=action,
+        status=status,
+        message=message,
+    )

@@ -7,11 +7,14 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from agentjobs.dashboard.pages import (
+    actions,
     bulk,
+    installation,
     job,
     job_actions,
     job_files,
     jobs,
+    models,
     overview,
     queues,
     reasons,
@@ -25,12 +28,15 @@ from agentjobs.dashboard.sign_in import routes as sign_in
 from agentjobs.dashboard.sign_in.ways import Ways
 
 ROUTERS: Final = (
+    actions.router,
+    bulk.router,
+    installation.router,
     job.router,
     job_actions.router,
     job_files.router,
-    overview.router,
     jobs.router,
-    bulk.router,
+    models.router,
+    overview.router,
     queues.router,
     reasons.router,
     schedules.router,

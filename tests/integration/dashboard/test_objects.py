@@ -1,4 +1,4 @@
-"""Queues, schedules and templates in a browser: read by everybody, and acted on with and without JavaScript."""
+"""Queues, schedules, templates, models, installation and actions in a browser, with and without JavaScript."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -11,14 +11,30 @@ from tests.dashboardobjects import (
     REPOSITORY,
     SHOP,
     a_job,
+    a_key,
+    a_limit,
+    a_process,
+    a_provider,
     a_queue,
     a_schedule,
     a_template,
+    an_action,
+    an_installation,
     condition,
     jobs,
+    models_seen,
+    serve_models,
 )
 
-from agentjobs.api.recorded_overview import ActionDone, OpenCounts, QueuesSeen, SchedulesSeen, TemplatesSeen
+from agentjobs.api.recorded_models import ClosedKey
+from agentjobs.api.recorded_overview import (
+    ActionDone,
+    OpenCounts,
+    QueuesSeen,
+    RecordedActions,
+    SchedulesSeen,
+    TemplatesSeen,
+)
 
 BUDGET = {"name": "day", "period": "Daily", "maxCostUSD": "20"}
 PAGES = [
@@ -29,6 +45,9 @@ PAGES = [
     "/schedules/shop/brief",
     "/templates",
     "/templates/shop/review",
+    "/models",
+    "/installation",
+    "/actions",
 ]
 
 
@@ -46,6 +65,10 @@ def objects(answers):
         a_job("waits", message=HOSTILE), a_job("broke", phase="Failed", reason="AgentError")
     )
     answers["/v1/changes"] = ""
+    closed = [ClosedKey(model="", reason=HOSTILE, until=now + timedelta(minutes=5))]
+    serve_models(answers, models_seen(a_provider(a_key(limits=[a_limit("g * r", "requests", 60)], closed=closed))))
+    answers["/v1/installation"] = an_installation(a_process("operator", leads=True), a_process("gateway", version="2"))
+    answers["/v1/actions"] = RecordedActions(items=[an_action("AgentJob", "cancel", "x", message=HOSTILE)], cursor="c")
     for kind, seen, listed in (
         ("queues", queue, QueuesSeen),
         ("schedules", schedule, SchedulesSeen),

@@ -1,0 +1,28 @@
+"""What people did by pages and REST, newest first."""
+
+import asyncio
+
+from fastapi import APIRouter, Request, Response
+
+from agentjobs.dashboard.pages.asking import Asked, Shown
+from agentjobs.dashboard.views.actions import did
+from agentjobs.dashboard.views.namespaces import chosen_namespaces, picker
+from agentjobs.dashboard.views.urls import address
+
+router = APIRouter()
+
+
+@router.get("/actions")
+async def actions(request: Request, rest: Asked, pages: Shown, cursor: str | None = None) -> Response:
+    """Show a page of what people did in the chosen namespaces."""
+    query = request.query_params.multi_items()
+    chosen = chosen_namespaces(query)
+    known, found = await asyncio.gather(rest.namespaces(), rest.actions(chosen, cursor=cursor or None))
+    older = address("/actions", [*(("namespace", one) for one in chosen), ("cursor", found.cursor or "")])
+    return pages.render(
+        request,
+        "actions.html",
+        did=did(found.items),
+        older=older if found.cursor else "",
+        picker=picker(known, query),
+    )

@@ -1,0 +1,26 @@
+"""The installation: versions, who leads, the database, providers, and what is wrong."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, Request, Response
+
+from agentjobs.dashboard.pages.asking import Asked, Shown
+from agentjobs.dashboard.views.installation import installation_view
+from agentjobs.problem import Problem
+
+router = APIRouter()
+
+
+@router.get("/installation")
+async def installation(request: Request, rest: Asked, pages: Shown) -> Response:
+    """Show what runs this installation, to those who may read all of it."""
+    now = datetime.now(UTC)
+    try:
+        seen, models = await asyncio.gather(rest.installation(), rest.models())
+    except Problem as problem:
+        if problem.status != 403:
+            raise
+        return pages.render(request, "installation_closed.html", status=403)
+    view = installation_view(seen, models, now)
+    return pages.render(request, "installation.html", seen=seen, view=view, now=now, live="/v1/changes")

@@ -1,0 +1,54 @@
+"""Models: keys and what is left of their limits, calls under way, prices, and what was spent."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+
+from agentjobs.api.recorded_overview import Namespaces
+from agentjobs.dashboard.pages.asking import Asked, Shown
+from agentjobs.dashboard.views.models import models_view
+from agentjobs.dashboard.views.namespaces import chosen_namespaces, picker
+from agentjobs.dashboard.views.overview import BY, used
+from agentjobs.dashboard.views.urls import changes_of, with_values
+from agentjobs.problem import Problem
+
+router = APIRouter()
+
+_SPAN: Final = timedelta(days=30)
+
+
+@router.get("/models")
+async def models(request: Request, rest: Asked, pages: Shown) -> Response:
+    """Show the models of the chosen namespace, or of the installation."""
+    query, now = request.query_params.multi_items(), datetime.now(UTC)
+    by = request.query_params.get("by", "")
+    by = by if by in BY else BY[0]
+    known = await rest.namespaces()
+    chosen = chosen_namespaces(query)
+    one = _as_namespace(known, chosen)
+    seen, usage = await asyncio.gather(rest.models(one), rest.usage_series(by, now - _SPAN, now, chosen))
+    return pages.render(
+        request,
+        "models.html",
+        models=models_view(seen, now),
+        as_namespace=one,
+        used=used(usage),
+        by=by,
+        bys=[(each, with_values("/models", query, by=each) + "#usage") for each in BY],
+        picker=picker(known, query),
+        now=now,
+        live=changes_of(chosen),
+    )
+
+
+def _as_namespace(known: Namespaces, chosen: tuple[str, ...]) -> str | None:
+    """Return as whose namespace models are shown: None for all of an installation. Raises Problem."""
+    if chosen:
+        return chosen[0]
+    if known.everywhere:
+        return None
+    if not known.items:
+        raise Problem(403, "Forbidden", "You may read no namespace, so there are no models to show.")
+    return known.items[0]

@@ -1,0 +1,71 @@
+"""What people did, in words. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from agentjobs.api.recorded_overview import RecordedAction
+from agentjobs.dashboard.rendering import link
+
+_DID: Final = {
+    ("AgentJob", "cancel"): "cancelled job",
+    ("AgentJob", "suspend"): "suspended job",
+    ("AgentJob", "resume"): "resumed job",
+    ("AgentJob", "rerun"): "ran again job",
+    ("AgentQueue", "pause"): "paused queue",
+    ("AgentQueue", "drain"): "drained queue",
+    ("AgentQueue", "resume"): "resumed queue",
+    ("AgentQueue", "scale"): "changed the limit of queue",
+    ("AgentSchedule", "trigger"): "triggered schedule",
+    ("AgentSchedule", "suspend"): "suspended schedule",
+    ("AgentSchedule", "resume"): "resumed schedule",
+    ("AgentTemplate", "run"): "ran template",
+}
+_PAGES: Final = {"AgentQueue": "queues", "AgentSchedule": "schedules", "AgentTemplate": "templates"}
+_NOTHING_DONE: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Did:
+    """One thing that somebody did, or tried to do."""
+
+    time: datetime
+    user: str
+    impersonated_by: str
+    what: str
+    """`paused queue`; the name of the object follows."""
+    namespace: str
+    name: str
+    address: str
+    """Of the object's page; empty where there is none."""
+    refused: bool
+    status: int
+    message: str
+
+
+def did(actions: Sequence[RecordedAction]) -> list[Did]:
+    """Return what people did, in the order in which REST tells it."""
+    return [_one(action) for action in actions]
+
+
+def _one(action: RecordedAction) -> Did:
+    return Did(
+        time=action.time,
+        user=action.user,
+        impersonated_by=action.impersonated_by or "",
+        what=_DID.get((action.kind, action.action), f"{action.action} {action.kind}"),
+        namespace=action.namespace,
+        name=action.name,
+        address=_address(action),
+        refused=action.status >= _NOTHING_DONE,
+        status=action.status,
+        message=action.message,
+    )
+
+
+def _address(action: RecordedAction) -> str:
+    if action.kind == "AgentJob":
+        return link("jobs", action.namespace, action.uid or action.name)
+    plural = _PAGES.get(action.kind)
+    return link(plural, action.namespace, action.name) if plural else ""

@@ -1,0 +1,125 @@
+"""What the page of the installation shows: who runs, and on top what is wrong, in words. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from agentjobs.api.recorded_models import ModelsOverview
+from agentjobs.api.recorded_overview import Installation, Process
+from agentjobs.dashboard.views.models import troubles
+from agentjobs.dashboard.views.states import State, counted, listed
+
+KINDS: Final = ("operator", "gateway", "proxy", "dashboard")
+NAMES: Final = {"operator": "Operators", "gateway": "Gateways", "proxy": "Model proxies", "dashboard": "Dashboards"}
+_SKEW_SECONDS: Final = 2.0
+"""More than what a busy machine may take to answer; leases and backoffs are seconds."""
+_MEGABYTE: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """What is wrong, and what that means."""
+
+    tone: str
+    """`bad` where jobs suffer now, `warn` where somebody should look."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The processes of one kind."""
+
+    kind: str
+    name: str
+    state: State
+    processes: Sequence[Process]
+    mixed: bool
+    """Whether they have different versions."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationView:
+    """An installation."""
+
+    wrong: Sequence[Wrong]
+    groups: Sequence[Group]
+    database: Sequence[tuple[str, str]]
+
+
+def installation_view(seen: Installation, models: ModelsOverview, now: datetime) -> InstallationView:
+    """Return what the page shows."""
+    return InstallationView(
+        wrong=[*_wrong(seen), *(Wrong("warn", words) for words in troubles(models, now))],
+        groups=[_group(kind, [one for one in seen.processes if one.kind == kind]) for kind in KINDS],
+        database=[
+            ("Version", f"PostgreSQL {seen.database_version}"),
+            ("Schema", seen.schema_version),
+            ("Size", size(seen.database_bytes)),
+            ("Jobs in history", f"about {seen.jobs:,}"),
+            ("Clock", _skew(seen.clock_skew_seconds)),
+        ],
+    )
+
+
+def size(count: int) -> str:
+    """Return bytes as people read them: `312 MiB`."""
+    if count < _MEGABYTE:
+        return f"{count / 1024:,.0f} KiB"
+    return f"{count / _MEGABYTE:,.0f} MiB" if count < 1024 * _MEGABYTE else f"{count / 1024 / _MEGABYTE:,.1f} GiB"
+
+
+def _wrong(seen: Installation) -> Iterable[Wrong]:
+    kinds = {kind: [one for one in seen.processes if one.kind == kind] for kind in KINDS}
+    leaders = [one for one in kinds["operator"] if one.leads]
+    if not kinds["operator"]:
+        yield Wrong("bad", "No operator was seen in the last minute: jobs do not start, and nobody notices their ends.")
+    elif not leaders:
+        yield Wrong("bad", "No operator leads: jobs do not start until one has the Lease.")
+    elif len(leaders) > 1:
+        names = listed([one.id for one in leaders])
+        yield Wrong(
+            "warn", f"More than one operator says that it leads: {names}. One of them should stop within seconds."
+        )
+    if not kinds["gateway"]:
+        yield Wrong("bad", "No gateway was seen in the last minute: runners cannot report, and jobs wait for it.")
+    if not kinds["proxy"]:
+        text = "No model proxy was seen in the last minute. Where jobs ask models through it, their calls fail."
+        yield Wrong("warn", text)
+    versions = sorted({one.version for one in seen.processes})
+    if len(versions) > 1:
+        text = (
+            f"Versions {listed(versions)} run side by side. That is normal during an upgrade, and should end with it."
+        )
+        yield Wrong("warn", text)
+    if abs(seen.clock_skew_seconds) > _SKEW_SECONDS:
+        yield Wrong(
+            "warn", f"The clocks differ: {_skew(seen.clock_skew_seconds)}. Times on these pages are off by that."
+        )
+
+
+def _skew(seconds: float) -> str:
+    if abs(seconds) < 1:
+        return "within a second of ours"
+    return f"{abs(seconds):,.0f} s {'ahead of' if seconds > 0 else 'behind'} ours"
+
+
+def _group(kind: str, processes: Sequence[Process]) -> Group:
+    mixed = len({one.version for one in processes}) > 1
+    told = sorted(processes, key=lambda one: (not one.leads, one.id))
+    return Group(kind, NAMES[kind], _state(kind, processes), told, mixed)
+
+
+def _state(kind: str, processes: Sequence[Process]) -> State:
+    if not processes:
+        return State(
+            "None seen", "dim" if kind in ("proxy", "dashboard") else "bad", "None was seen in the last minute."
+        )
+    if kind != "operator":
+        return State(
+            f"{len(processes)}", "ok", f"{counted(len(processes), 'process', 'processes')} seen in the last minute."
+        )
+    standbys = sum(not one.leads for one in processes)
+    if standbys == len(processes):
+        return State("No leader", "bad", "None of them leads.")
+    return State("Leads", "ok", f"One leads, {counted(standbys, 'stands', 'stand')} by.")

@@ -1,0 +1,112 @@
+"""The pages of models, of the installation and of actions."""
+
+import pytest
+from tests.dashboardobjects import (
+    HOSTILE,
+    NOON,
+    SHOP,
+    a_key,
+    a_process,
+    a_provider,
+    an_action,
+    an_installation,
+    models_seen,
+    serve_models,
+)
+from tests.dashboardpages import refusal
+
+from agentjobs.api.recorded_models import CallsUnderWay, ClosedKey
+from agentjobs.api.recorded_overview import RecordedActions
+
+
+def asked(answers, path):
+    return [dict(one.url.params) for one in answers.asked if one.url.path == path]
+
+
+async def test_who_may_read_everything_sees_the_models_of_the_installation(answers, pages):
+    serve_models(answers, models_seen(a_provider(a_key())))
+    answers["/v1/namespaces"] = {"items": ["shop"], "everywhere": True}
+
+    page = await pages.get("/models")
+
+    assert (page.status_code, asked(answers, "/v1/models")) == (200, [{}])
+    assert "<code>first</code>" in page.text
+
+
+@pytest.mark.parametrize(("query", "namespace"), [("", "shop"), ("?namespace=bank&namespace=shop", "bank")])
+async def test_others_see_them_as_one_of_their_namespaces(answers, pages, query, namespace):
+    serve_models(answers, models_seen())
+
+    page = await pages.get(f"/models{query}")
+
+    assert asked(answers, "/v1/models") == [{"namespace": namespace}]
+    assert f"<bdi>{namespace}</bdi> have them" in page.text
+
+
+async def test_who_may_read_nothing_is_shown_no_models(answers, pages):
+    answers["/v1/namespaces"] = {"items": [], "everywhere": False}
+
+    assert (await pages.get("/models")).status_code == 403
+    assert asked(answers, "/v1/models") == []
+
+
+async def test_calls_under_way_lead_to_their_jobs(answers, pages):
+    call = CallsUnderWay(namespace="shop", job="triage", model="m", calls=2, since=NOON)
+    serve_models(answers, models_seen(under_way=[call]))
+
+    assert 'href="/jobs/shop/triage"' in (await pages.get("/models")).text
+
+
+async def test_the_installation_says_what_is_wrong_first(answers, pages):
+    answers["/v1/installation"] = an_installation(a_process("gateway"), a_process("proxy"))
+    answers["/v1/models"] = models_seen()
+
+    page = (await pages.get("/installation")).text
+
+    assert page.index("No operator was seen") < page.index("PostgreSQL 17.2")
+
+
+async def test_who_may_not_see_the_installation_is_told_who_may(answers, pages):
+    answers["/v1/installation"] = refusal(403, "Forbidden")
+
+    page = await pages.get("/installation")
+
+    assert (page.status_code, "list AgentJobs in all namespaces" in page.text) == (403, True)
+
+
+async def test_actions_lead_to_what_they_were_done_to(answers, pages):
+    answers["/v1/namespaces"] = SHOP
+    done = [an_action("AgentJob", "cancel", "triage", uid="u-1"), an_action("AgentQueue", "pause", "agents")]
+    refused = an_action("AgentSchedule", "trigger", "brief", status=403, message="You may not.")
+    answers["/v1/actions"] = RecordedActions(items=[*done, refused], cursor="next")
+
+    page = (await pages.get("/actions?namespace=shop")).text
+
+    for address in ("/jobs/shop/u-1", "/queues/shop/agents", "/schedules/shop/brief"):
+        assert f'href="{address}"' in page
+    assert 'href="/actions?namespace=shop&amp;cursor=next"' in page
+    assert "refused</span> triggered schedule" in page
+
+
+async def test_an_action_of_a_newer_version_is_shown_by_its_words(answers, pages):
+    answers["/v1/namespaces"] = SHOP
+    answers["/v1/actions"] = RecordedActions(items=[an_action("Session", "delete", "u/1")], cursor=None)
+
+    page = (await pages.get("/actions")).text
+
+    assert "delete Session <bdi>u/1</bdi>" in page
+    assert "Older" not in page
+
+
+async def test_hostile_texts_are_shown_as_text(answers, pages):
+    closed = [ClosedKey(model=HOSTILE, reason=HOSTILE, until=NOON.replace(year=2100))]
+    seen = models_seen(a_provider(a_key(closed=closed)), aliases={HOSTILE: HOSTILE})
+    serve_models(answers, seen)
+    answers["/v1/installation"] = an_installation(a_process("operator", name=HOSTILE, version=HOSTILE))
+    answers["/v1/actions"] = RecordedActions(items=[an_action("AgentJob", "x", "y", message=HOSTILE)], cursor=None)
+
+    shown = "".join([(await pages.get(path)).text for path in ("/models", "/installation", "/actions")])
+
+    assert "<script>alert" not in shown
+    assert "<img src=x" not in shown
+    assert "\u202e" not in shown

@@ -1,0 +1,70 @@
+"""What the page says of an installation, and what is wrong on top of it."""
+
+from datetime import timedelta
+
+import pytest
+from tests.dashboardobjects import NOON, a_key, a_process, a_provider, an_installation, models_seen
+
+from agentjobs.api.recorded_models import ClosedKey
+from agentjobs.dashboard.views.installation import installation_view, size
+
+WELL = (a_process("operator", leads=True), a_process("gateway"), a_process("proxy"))
+
+
+def wrong(*processes, models=None, **more):
+    return installation_view(an_installation(*processes, **more), models or models_seen(), NOON).wrong
+
+
+def test_of_a_healthy_installation_nothing_is_wrong():
+    standby, dashboard = a_process("operator", name="b"), a_process("dashboard")
+
+    assert wrong(*WELL, standby, dashboard) == []
+
+
+@pytest.mark.parametrize(
+    ("processes", "tone", "said"),
+    [
+        pytest.param(WELL[1:], "bad", "jobs do not start", id="no-operator"),
+        pytest.param((a_process("operator"), *WELL[1:]), "bad", "No operator leads", id="no-leader"),
+        pytest.param((*WELL, a_process("operator", name="b", leads=True)), "warn", "-a and b", id="two-leaders"),
+        pytest.param((WELL[0], WELL[2]), "bad", "runners cannot report", id="no-gateway"),
+        pytest.param(WELL[:2], "warn", "No model proxy", id="no-proxy"),
+        pytest.param((*WELL, a_process("gateway", version="9.9")), "warn", "0.1.0 and 9.9", id="mixed-versions"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence_on_top(processes, tone, said):
+    (told,) = wrong(*processes)
+
+    assert (told.tone, said in told.text) == (tone, True)
+
+
+@pytest.mark.parametrize(("skew", "said"), [(90.0, "90 s ahead of"), (-3.0, "3 s behind")])
+def test_clocks_that_differ_are_told(skew, said):
+    (told,) = wrong(*WELL, clock_skew_seconds=skew)
+
+    assert said in told.text
+
+
+def test_a_key_that_its_provider_refused_is_told():
+    closed = ClosedKey(model="", reason="401 invalid key", until=NOON + timedelta(minutes=3))
+    models = models_seen(a_provider(a_key(closed=[closed])))
+
+    (told,) = wrong(*WELL, models=models)
+
+    assert told.text == "gemini refused key first. No call uses it until 12:03:00 UTC: 401 invalid key"
+
+
+def test_the_leader_stands_first_and_versions_are_marked_where_they_differ():
+    processes = (a_process("operator", name="a", version="0.2.0"), a_process("operator", name="b", leads=True))
+
+    operators = installation_view(an_installation(*processes), models_seen(), NOON).groups[0]
+
+    assert ([one.id for one in operators.processes], operators.mixed) == (["b", "a"], True)
+    assert (operators.state.word, operators.state.text) == ("Leads", "One leads, 1 stands by.")
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(8192, "8 KiB"), (312 * 2**20, "312 MiB"), (5 * 2**30, "5.0 GiB")], ids=["k", "m", "g"]
+)
+def test_sizes_are_told_as_people_read_them(count, said):
+    assert size(count) == said
