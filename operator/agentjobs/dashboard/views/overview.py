@@ -98,7 +98,7 @@ class Totals:
     def success(self) -> str:
         """The share of jobs that succeeded, of those that did or failed; empty where none ended."""
         ended = self.succeeded + self.failed
-        return f"{100 * self.succeeded / ended:.3g} %" if ended else ""
+        return f"{100 * self.succeeded / ended:.3g}%" if ended else ""
 
 
 @dataclass(frozen=True, slots=True)
