@@ -148,12 +148,9 @@ def _waiting(seen: Situation, now: datetime) -> tuple[str, Cause]:
 def _retrying(seen: Situation, now: datetime) -> tuple[str, Cause]:
     last = FAILURES.get(seen.last_reason)
     because = f": {last.clause}" if last is not None else ""
-    before = f"attempt {seen.attempts + 1}"
-    if seen.max_attempts:
-        before = f"its next start; attempt {seen.attempts} of {seen.max_attempts} ended"
-    if seen.due is not None and seen.due > now:
-        return f"Waits {_lasted(now, seen.due)} before {before}{because}.", last or Cause("")
-    return f"Starts again in a moment{because}.", last or Cause("")
+    most = f" Attempts so far: {seen.attempts} of {seen.max_attempts}." if seen.max_attempts else ""
+    wait = f"Waits {_lasted(now, seen.due)} before" if seen.due is not None and seen.due > now else "Goes on soon with"
+    return f"{wait} start {seen.starts + 1}{because}.{most}", last or Cause("")
 
 
 def _suspended(seen: Situation, now: datetime) -> tuple[str, Cause]:
@@ -165,9 +162,9 @@ def _suspended(seen: Situation, now: datetime) -> tuple[str, Cause]:
 def _succeeded(seen: Situation, now: datetime) -> tuple[str, Cause]:
     cause = SUCCESSES.get(seen.reason, Cause("with an answer", "", Look.RESULT))
     took = f" in {_lasted(seen.created, seen.finished)}" if seen.created and seen.finished else ""
-    starts = f", after {seen.starts} starts" if seen.starts > 1 else ""
+    starts = f" after {seen.starts} starts" if seen.starts > 1 else ""
     outcome = f" Its outcome is {seen.outcome}." if seen.outcome else ""
-    return f"Succeeded{took}{starts} {cause.clause}.{outcome}", cause
+    return f"Succeeded{took}{starts}, {cause.clause}.{outcome}", cause
 
 
 def _cancelled(seen: Situation, now: datetime) -> tuple[str, Cause]:

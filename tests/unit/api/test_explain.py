@@ -101,12 +101,15 @@ def test_a_retry_tells_how_long_it_waits_and_why():
         "Retrying",
         "WaitingForBackoff",
         attempts=2,
+        starts=3,
         max_attempts=5,
         due=NOW + timedelta(seconds=90),
         last_reason="ModelUnavailable",
     )
 
-    assert explain(seen, NOW).sentence.startswith("Waits 1m30s before its next start; attempt 2 of 5 ended: the model")
+    sentence = explain(seen, NOW).sentence
+    assert sentence.startswith("Waits 1m30s before start 4: the model's provider could not be reached")
+    assert sentence.endswith("Attempts so far: 2 of 5.")
 
 
 @pytest.mark.parametrize(

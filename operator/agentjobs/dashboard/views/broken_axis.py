@@ -1,7 +1,8 @@
 """An axis of time on which short work between long waits stays readable: long idle stretches are drawn narrow. Pure.
 
-Time is drawn to scale but for stretches in which nothing happened and that are longer than all work together; where
-much would be left of those, also for shorter ones. Those are breaks: each has the same small width and is marked.
+Time is drawn to scale but for stretches of a minute or more in which nothing happened and that are longer than all work
+together; where much would be left of those, also for shorter ones. Those are breaks: each has the same small width and
+is marked.
 """
 
 from bisect import bisect_right
@@ -17,8 +18,10 @@ _BREAKS: Final = 0.4
 _MUCH: Final = 3.0
 """Idle time to scale is at most this many times the work, as far as it has stretches that are worth a break."""
 
-_LEAST: Final = 0.001
-"""Seconds of work for which a break is made."""
+_LONG: Final = 60.0
+"""Seconds of an idle stretch that is worth a break."""
+_MANY: Final = 10.0
+"""The same, where there are many of them."""
 
 Span = tuple[float, float]
 
@@ -60,7 +63,7 @@ def axis_of(since: float, until: float, work: Iterable[Span], edges: Iterable[fl
     busy = _merged((max(since, one), min(until, other)) for one, other in work)
     total = sum(one - other for other, one in busy)
     idle = _idle(since, until, busy, edges)
-    breaks = _breaks(idle, total) if total > _LEAST else []
+    breaks = _breaks(idle, total) if total > 0 else []
     return Axis(_scaled(since, until, breaks))
 
 
@@ -87,9 +90,9 @@ def _idle(since: float, until: float, busy: Sequence[Span], edges: Iterable[floa
 
 
 def _breaks(idle: Sequence[Span], work: float) -> list[Span]:
-    least = work
+    least = max(work, _LONG)
     if sum(right - left for left, right in idle if right - left <= least) > _MUCH * work:
-        least = work / 10
+        least = max(work / 10, _MANY)
     return [(left, right) for left, right in idle if right - left > least]
 
 

@@ -245,8 +245,8 @@ def _cut(stays: Iterable[Stay], since: datetime | None, until: datetime | None) 
 
 
 def _work(stays: Sequence[Stay]) -> list[tuple[float, float]]:
-    """Return what is drawn to scale: steps; where there are none, the agent's code, or the making of pods."""
-    for kinds in ((Kind.MODEL, Kind.TOOL), (Kind.CODE,), (Kind.POD,)):
+    """Return what is drawn to scale: what agents did; where none did anything, the making of pods."""
+    for kinds in (_FIRST, (Kind.POD,)):
         if found := [(one.since, one.until) for one in stays if one.kind in kinds]:
             return found
     return []
