@@ -18,6 +18,8 @@
     model_operations     what these do
     notifications        the methods on notifications
     notification_operations  what these do
+    overview             the methods on many jobs at once, and on the installation
+    overview_operations  what these do
     lineage              the jobs before a job, and those that follow
     completion           several jobs, as they end
     logs                 what the pods of a job print

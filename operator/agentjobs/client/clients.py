@@ -9,7 +9,7 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Any, TypeVar
 
-from agentjobs.api.recorded import Event, RecordedJob, RecordedStep, Result, Story
+from agentjobs.api.recorded import Event, RecordedJob, RecordedStep, Result, StepContent, Story
 from agentjobs.client.completion import completed
 from agentjobs.client.connection import Endpoint, api_server, gateway
 from agentjobs.client.effects import Server
@@ -21,6 +21,8 @@ from agentjobs.client.models import AsyncModels, Models
 from agentjobs.client.notification_operations import NotificationOperations
 from agentjobs.client.notifications import AsyncNotifications, Notifications
 from agentjobs.client.operations import Operations, of_template
+from agentjobs.client.overview import AsyncOverview, Overview
+from agentjobs.client.overview_operations import OverviewOperations
 from agentjobs.client.queue_operations import QueueOperations
 from agentjobs.client.queues import AsyncQueues, Queues
 from agentjobs.client.schedule_operations import ScheduleOperations
@@ -105,6 +107,11 @@ class Client:
     def notifications(self) -> Notifications:
         """What sinks were told of the jobs of the namespace."""
         return Notifications(NotificationOperations(self._do.namespace, self._do.patience), self._transport)
+
+    @property
+    def overview(self) -> Overview:
+        """The jobs of this client's namespace in numbers, and the installation; read through the gateway."""
+        return Overview(OverviewOperations(self._do.namespace, self._do.patience), self._transport)
 
     def submit(
         self,
@@ -236,6 +243,10 @@ class Client:
         """
         yield from self._transport.iterate(self._do.steps(name, start=start))
 
+    def step(self, name: str, number: int) -> StepContent:
+        """Return one recorded step of a job with what it gave. `name` may be a uid. Raises NotFound."""
+        return self._transport.run(self._do.step(name, number))
+
     def story(self, name: str) -> Story:
         """Return what history knows of a job: its starts and phases. `name` may be a uid. Raises NotFound."""
         return self._transport.run(self._do.story(name))
@@ -330,6 +341,11 @@ class AsyncClient:
         """See `Client.notifications`."""
         return AsyncNotifications(NotificationOperations(self._do.namespace, self._do.patience), self._transport)
 
+    @property
+    def overview(self) -> AsyncOverview:
+        """See `Client.overview`."""
+        return AsyncOverview(OverviewOperations(self._do.namespace, self._do.patience), self._transport)
+
     async def submit(
         self,
         spec: Spec,
@@ -417,6 +433,10 @@ class AsyncClient:
         async with aclosing(self._transport.iterate(self._do.steps(name, start=start))) as steps:
             async for step in steps:
                 yield step
+
+    async def step(self, name: str, number: int) -> StepContent:
+        """See `Client.step`."""
+        return await self._transport.run(self._do.step(name, number))
 
     async def story(self, name: str) -> Story:
         """See `Client.story`."""

@@ -27,6 +27,7 @@ from agentjobs.api.recorded import (
     RecordedSteps,
     RecordedTree,
     Result,
+    StepContent,
     Story,
 )
 from agentjobs.client.effects import MERGE_PATCH, Emit, Listen, NextLine, Now, Operation, Send, Server, Sleep, Stream
@@ -224,6 +225,10 @@ class Operations(Asking):
         params = {"limit": str(PAGE)} | ({"start": str(start)} if start else {})
         below = f"/{quote(name, safe='')}/steps"
         return paged(lambda page: self._told(below, **page), RecordedSteps.model_validate, params)
+
+    def step(self, name: str, number: int) -> Operation[StepContent]:
+        """Read one recorded step of a job with what it gave."""
+        return StepContent.model_validate((yield from self._told(f"/{quote(name, safe='')}/steps/{number}")))
 
     def newest_events(self, name: str, *, start: int, count: int) -> "Operation[Sequence[Event]]":
         """Read the last entries of a start's timeline, in their order; `count` is at most a page's length."""

@@ -57,6 +57,7 @@ CURSORS = {
 PARAMETERS = [
     *((JOBS, name) for name in ("limit", "cursor", "name", "schedule", "partition")),
     *((EVENTS, name) for name in ("limit", "cursor", "start", "newest")),
+    *(("/v1/usage/series", name) for name in ("since", "until", "by")),
 ]
 NUMBERS = ("negative", "beyond 64 bits", "fraction", "exponent")
 # Any text may be a partition's key; an object may have a number for its name; `1_0` is ten to pydantic.

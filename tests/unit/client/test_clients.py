@@ -11,11 +11,12 @@ import agentjobs.client
 from agentjobs.client import AsyncClient, Client, Misconfigured
 from agentjobs.client.models import AsyncModels, Models
 from agentjobs.client.notifications import AsyncNotifications, Notifications
+from agentjobs.client.overview import AsyncOverview, Overview
 from agentjobs.client.queues import AsyncQueues, Queues
 from agentjobs.client.schedules import AsyncSchedules, Schedules
 from agentjobs.client.sessions import AsyncSessions, Sessions
 
-PROPERTIES = ("models", "namespace", "notifications", "queues", "schedules", "sessions")
+PROPERTIES = ("models", "namespace", "notifications", "overview", "queues", "schedules", "sessions")
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "client.md"
 
 
@@ -30,6 +31,7 @@ FACES = {
     "sessions": (Sessions, AsyncSessions),
     "models": (Models, AsyncModels),
     "notifications": (Notifications, AsyncNotifications),
+    "overview": (Overview, AsyncOverview),
 }
 
 
@@ -53,6 +55,7 @@ def test_every_method_and_error_is_in_the_reference():
     assert [name for name in public(Queues) if f"`queues.{name}(" not in text] == []
     assert [name for name in public(Sessions) if f"`sessions.{name}(" not in text] == []
     assert [name for name in public(Models) if f"`models.{name}(" not in text] == []
+    assert [name for name in public(Overview) if f"`overview.{name}(" not in text] == []
     assert [name for name in public(Notifications) if f"`notifications.{name}(" not in text] == []
     assert [name for name in shown if f"`{name}`" not in text] == []
 

@@ -1,0 +1,88 @@
+"""`Client.overview` and `AsyncClient.overview`: each method names one operation and drives it, as in clients.py."""
+
+from datetime import datetime
+from typing import Literal
+
+from agentjobs.api.recorded_overview import Activity, Installation, OpenCounts, UsageSeries
+from agentjobs.client.overview_operations import OverviewOperations
+from agentjobs.client.transport import Blocking, Nonblocking
+
+By = Literal["queue", "model", "partition"]
+
+
+class Overview:
+    """The jobs of the client's namespace in numbers; with `everywhere` those of all namespaces that the user may read.
+
+    Times have a zone. They are 1 hour to 90 days, by default the last day, and are covered by at most 100 slices.
+    """
+
+    def __init__(self, do: OverviewOperations, transport: Blocking) -> None:
+        self._do = do
+        self._transport = transport
+
+    def open_jobs(self, *, everywhere: bool = False) -> OpenCounts:
+        """Return how many jobs have not ended, by namespace, queue, phase and reason. Raises Denied."""
+        return self._transport.run(self._do.open_jobs(everywhere=everywhere))
+
+    def activity(
+        self, *, since: datetime | None = None, until: datetime | None = None, everywhere: bool = False
+    ) -> Activity:
+        """Return how many jobs were created and started and how many ended, over time, and why jobs failed.
+
+        Raises:
+            Invalid: no such time can be told of.
+            Denied: the user may not.
+        """
+        return self._transport.run(self._do.activity(since, until, everywhere=everywhere))
+
+    def usage(
+        self,
+        by: By = "model",
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        everywhere: bool = False,
+    ) -> UsageSeries:
+        """Return what model calls used over time, of the costliest eight keys apart. Raises as `activity`."""
+        return self._transport.run(self._do.usage(by, since, until, everywhere=everywhere))
+
+    def installation(self) -> Installation:
+        """Return which processes live and how the database is.
+
+        Raises:
+            Denied: the user may not list AgentJobs in all namespaces.
+        """
+        return self._transport.run(self._do.installation())
+
+
+class AsyncOverview:
+    """As `Overview`, for asyncio."""
+
+    def __init__(self, do: OverviewOperations, transport: Nonblocking) -> None:
+        self._do = do
+        self._transport = transport
+
+    async def open_jobs(self, *, everywhere: bool = False) -> OpenCounts:
+        """See `Overview.open_jobs`."""
+        return await self._transport.run(self._do.open_jobs(everywhere=everywhere))
+
+    async def activity(
+        self, *, since: datetime | None = None, until: datetime | None = None, everywhere: bool = False
+    ) -> Activity:
+        """See `Overview.activity`."""
+        return await self._transport.run(self._do.activity(since, until, everywhere=everywhere))
+
+    async def usage(
+        self,
+        by: By = "model",
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        everywhere: bool = False,
+    ) -> UsageSeries:
+        """See `Overview.usage`."""
+        return await self._transport.run(self._do.usage(by, since, until, everywhere=everywhere))
+
+    async def installation(self) -> Installation:
+        """See `Overview.installation`."""
+        return await self._transport.run(self._do.installation())

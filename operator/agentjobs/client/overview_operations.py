@@ -1,0 +1,60 @@
+"""What a client can ask about many jobs at once and about the installation, as operations (effects.py)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel
+
+from agentjobs.api.recorded_overview import Activity, Installation, OpenCounts, UsageSeries
+from agentjobs.client.effects import Operation, Send, Server
+from agentjobs.client.requests import Asking
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class OverviewOperations(Asking):
+    """The questions about the jobs of one namespace, or of all that the user may read."""
+
+    plural: ClassVar[str] = "agentjobs"
+
+    def open_jobs(self, *, everywhere: bool = False) -> Operation[OpenCounts]:
+        """Ask what runs and what waits for what."""
+        return (yield from self._told(OpenCounts, "/v1/counts", self._place(everywhere)))
+
+    def activity(
+        self, since: datetime | None = None, until: datetime | None = None, *, everywhere: bool = False
+    ) -> Operation[Activity]:
+        """Ask what happened to jobs over time."""
+        params = self._place(everywhere) | _times(since, until)
+        return (yield from self._told(Activity, "/v1/activity", params))
+
+    def usage(
+        self,
+        by: Literal["queue", "model", "partition"],
+        since: datetime | None = None,
+        until: datetime | None = None,
+        *,
+        everywhere: bool = False,
+    ) -> Operation[UsageSeries]:
+        """Ask what model calls used over time."""
+        params = self._place(everywhere) | _times(since, until) | {"by": by}
+        return (yield from self._told(UsageSeries, "/v1/usage/series", params))
+
+    def installation(self) -> Operation[Installation]:
+        """Ask which processes live and how the database is."""
+        return (yield from self._told(Installation, "/v1/installation", {}))
+
+    def _place(self, everywhere: bool) -> dict[str, Any]:
+        return {} if everywhere else {"namespace": self.namespace}
+
+    def _told(self, model: type[_Model], path: str, params: dict[str, str | Sequence[str]]) -> Operation[_Model]:
+        answer = yield from self._asked(Send("GET", path, params=params, server=Server.GATEWAY))
+        return model.model_validate(answer)
+
+
+def _times(since: datetime | None, until: datetime | None) -> dict[str, Any]:
+    given = {"since": since, "until": until}
+    return {name: time.isoformat() for name, time in given.items() if time is not None}
