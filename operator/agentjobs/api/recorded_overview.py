@@ -145,7 +145,7 @@ class RecordedAction(Recorded):
     impersonated_by: str | None = None
     namespace: str
     kind: Literal["AgentJob", "AgentQueue", "AgentSchedule", "AgentTemplate", "Session", "User"]
-    """`Session` and `User` are those whose sessions were deleted; the message says of which app."""
+    """`Session` is one that was deleted, named by app, user and id; `User` one of whom everything was."""
     name: str
     uid: str = ""
     """Of the job that was acted on, empty for other kinds."""

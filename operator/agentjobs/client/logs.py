@@ -5,6 +5,7 @@ was shown already is left out, so that no line is lost or told twice.
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import quote
@@ -104,7 +105,7 @@ def logs(do: Operations, name: str, *, start: int | Literal["all"] | None, part:
     if not wanted or wanted[0] not in there:
         raise errors.NotFound(_no_pod(job, None if start == "all" else start, there))
     for number in wanted:
-        yield from _listen(do, name, number, {"container": _telling(pods[number])} | part.parameters())
+        yield from _listen(do, name, number, {"container": telling_container(pods[number])} | part.parameters())
         while (line := (yield NextLine())) is not None:
             yield Emit(LogLine(number, line))
 
@@ -117,7 +118,7 @@ def _pods(do: Operations, name: str) -> Operation[dict[int, Any]]:
     return {number: item for number, item in items if number}
 
 
-def _telling(pod: dict[str, Any]) -> str:
+def telling_container(pod: Mapping[str, Any]) -> str:
     """The container whose log tells how a start went: the runner's, or one that failed before it could begin."""
     for status in (pod.get("status") or {}).get("initContainerStatuses") or ():
         ended = (status.get("state") or {}).get("terminated")

@@ -12,6 +12,15 @@
     changes_api  routes of users: streams that say when jobs change
     changes      who is told of which changes, and when
     change_feed  asks history what has changed, for all who listen
+    acting       runs operations of the Python client as who calls
+    actions_api  routes of users: what they do to objects with their own rights, and what others did
+    action_bodies  reads and checks what users send with actions
+    audit        keeps who did what
+    named_jobs   which job is meant by a name or a uid
+    queue_counts  how many jobs are in queues, by history
+    cluster_api  routes of users: objects, Events and logs, read of the API server with their own rights
+    seen         objects as people are shown them
+    kubernetes_events  Events as people are shown them
     history_api  routes of users: history, read with their own rights
     user_session_api  routes of users: sessions and artifacts, read and deleted with their own rights
     models_api   routes of users: models, limits and usage, read with their own rights

@@ -20,7 +20,10 @@ import agentjobs
 from agentjobs import errors
 from agentjobs.auth import Authenticator, Reviewer
 from agentjobs.gateway import (
+    action_bodies,
+    actions_api,
     changes_api,
+    cluster_api,
     history_api,
     kept_api,
     me_api,
@@ -65,6 +68,8 @@ _ROUTERS: Final[Sequence[tuple[Audience, APIRouter]]] = (
     ("people", notifications_api.router),
     ("people", overview_api.router),
     ("people", triggers_api.router),
+    ("people", actions_api.router),
+    ("people", cluster_api.router),
 )
 
 
@@ -183,7 +188,9 @@ def _complete_openapi(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = get_openapi(title=app.title, version=app.version, routes=app.routes)
-            document.setdefault("components", {}).setdefault("schemas", {}).update(schemas(*session_bodies.MODELS))
+            document.setdefault("components", {}).setdefault("schemas", {}).update(
+                schemas(*session_bodies.MODELS, *action_bodies.MODELS)
+            )
             app.openapi_schema = document
         return app.openapi_schema
 

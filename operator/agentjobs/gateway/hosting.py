@@ -20,6 +20,7 @@ from agentjobs.engine.background import Background
 from agentjobs.gateway.connections import connections
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.services import GatewayHistory
+from agentjobs.history.actions import Actions
 from agentjobs.history.artifacts import Artifacts
 from agentjobs.history.changes import ChangedJobs
 from agentjobs.history.database import Database
@@ -73,6 +74,7 @@ def history_of(database: Database, cluster: str) -> GatewayHistory:
         overview=Overview(database, cluster=cluster),
         processes=Processes(database, cluster=cluster),
         changes=ChangedJobs(database, cluster=cluster),
+        actions=Actions(database, cluster=cluster),
     )
 
 

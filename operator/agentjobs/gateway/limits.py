@@ -56,6 +56,8 @@ STEP_READS_AT_ONCE: Final = 2
 # Of changes, open at once: each tab of a browser has one. Each holds some kilobytes, and a connection.
 STREAMS_PER_USER: Final = 50
 STREAMS: Final = 1000
+# Requests that the API server is asked for as who calls: an action, a list of objects, a log. Each may hold some MiB.
+AS_CALLERS_AT_ONCE: Final = 16
 # A runner asks again by itself; below the 15 s after which it gives up.
 PATIENCE_SECONDS: Final = 5.0
 # A body has this long, and a second more for each so many bytes.

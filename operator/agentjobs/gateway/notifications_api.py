@@ -10,8 +10,9 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from agentjobs.api.recorded_notifications import RecordedNotifications, Retried
 from agentjobs.auth import User
+from agentjobs.gateway.audit import Doing, audited
 from agentjobs.gateway.history_api import COLLECTION, Cursor, Limit, Name, Namespace
-from agentjobs.gateway.rights import may
+from agentjobs.gateway.rights import Person, may
 from agentjobs.gateway.services import History, Notified, ReadBudget
 from agentjobs.history.pages import DEFAULT_LIMIT
 
@@ -22,10 +23,6 @@ router = APIRouter(tags=["notifications"])
 
 async def _may_list(request: Request, namespace: Namespace) -> User:
     return await may(request, "list", namespace=namespace)
-
-
-async def _may_change(request: Request, namespace: Namespace, name: Name) -> User:
-    return await may(request, "patch", namespace=namespace, name=name)
 
 
 @router.get(PLACE, dependencies=[Depends(_may_list)])
@@ -49,8 +46,10 @@ async def list_notifications(
     return RecordedNotifications(items=page.items, cursor=page.cursor)
 
 
-@router.post(COLLECTION + "/{name}/notifications/retry", dependencies=[Depends(_may_change)])
+@router.post(COLLECTION + "/{name}/notifications/retry")
 async def retry_notifications(
+    request: Request,
+    person: Person,
     namespace: Namespace,
     name: Name,
     notified: Notified,
@@ -61,6 +60,11 @@ async def retry_notifications(
     ] = None,
 ) -> Retried:
     """Try a job's notifications again now that failed or were given up."""
-    async with budget.taken():
-        job = await history.job(namespace, name)
-        return Retried(retried=await notified.retry(job.uid, sink or None))
+    async with audited(request, person, Doing("AgentJob", namespace, name, "retry-notifications")) as doing:
+        await may(request, "patch", namespace=namespace, name=name)
+        async with budget.taken():
+            job = await history.job(namespace, name)
+            doing.name, doing.uid = job.name, job.uid
+            retried = await notified.retry(job.uid, sink or None)
+        doing.message = f"{retried} are tried again"
+    return Retried(retried=retried)

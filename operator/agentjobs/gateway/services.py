@@ -15,12 +15,20 @@ from fastapi import Depends, Request
 from agentjobs.auth import Authenticator, Reviewer, RunnerIdentity, cluster_uid
 from agentjobs.capacity import Capacity
 from agentjobs.gateway.change_feed import ChangeFeed
-from agentjobs.gateway.limits import PATIENCE_SECONDS, READS_AT_ONCE, STEP_READS_AT_ONCE, Intake, Streams
+from agentjobs.gateway.limits import (
+    AS_CALLERS_AT_ONCE,
+    PATIENCE_SECONDS,
+    READS_AT_ONCE,
+    STEP_READS_AT_ONCE,
+    Intake,
+    Streams,
+)
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.triggers.answering import SignedCalls
 from agentjobs.history.model_protocols import ModelReports
 from agentjobs.history.overview_protocols import OverviewHistory, ProcessHistory
 from agentjobs.history.protocols import (
+    ActionLog,
     ChangeReads,
     NotificationReads,
     ReadHistory,
@@ -49,6 +57,7 @@ class GatewayHistory:
     overview: OverviewHistory
     processes: ProcessHistory
     changes: ChangeReads
+    actions: ActionLog
 
 
 class Services:
@@ -78,6 +87,7 @@ class Services:
         self.intake = intake
         self.reads = Capacity(READS_AT_ONCE, patience=PATIENCE_SECONDS)
         self.step_reads = Capacity(STEP_READS_AT_ONCE, patience=PATIENCE_SECONDS)
+        self.as_callers = Capacity(AS_CALLERS_AT_ONCE, patience=PATIENCE_SECONDS)
         self.kube = kube
         self.signed_calls = signed_calls
         self.changes = changes
@@ -197,6 +207,11 @@ async def notifications_of(request: Request) -> NotificationReads:
     return (await services_of(request).history()).notifications
 
 
+async def actions_of(request: Request) -> ActionLog:
+    """Return what people did."""
+    return (await services_of(request).history()).actions
+
+
 async def history_of(request: Request) -> ReadHistory:
     """Return what people read of this cluster's history."""
     return (await services_of(request).history()).people
@@ -232,6 +247,7 @@ Reports = Annotated[ModelReports, Depends(reports_of)]
 Numbers = Annotated[OverviewHistory, Depends(overview_of)]
 Installed = Annotated[ProcessHistory, Depends(processes_of)]
 Notified = Annotated[NotificationReads, Depends(notifications_of)]
+ActionsDone = Annotated[ActionLog, Depends(actions_of)]
 History = Annotated[ReadHistory, Depends(history_of)]
 ReadBudget = Annotated[Capacity, Depends(read_budget_of)]
 StepBudget = Annotated[Capacity, Depends(step_budget_of)]

@@ -19,8 +19,10 @@ from agentjobs.api.recorded_sessions import (
     SessionStory,
 )
 from agentjobs.auth import User
+from agentjobs.gateway.audit import Doing, audited
 from agentjobs.gateway.history_api import Cursor, Limit, Namespace
 from agentjobs.gateway.problems import json_answer
+from agentjobs.gateway.rights import Person as Caller
 from agentjobs.gateway.rights import may
 from agentjobs.gateway.services import ReadBudget, UserSessions
 from agentjobs.gateway.session_api import Version, bytes_answer
@@ -47,10 +49,6 @@ async def _may_list(request: Request, namespace: Namespace) -> User:
 
 async def _may_get(request: Request, namespace: Namespace) -> User:
     return await may(request, "get", namespace=namespace)
-
-
-async def _may_delete(request: Request, namespace: Namespace) -> User:
-    return await may(request, "delete", namespace=namespace)
 
 
 @router.get(PLACE + "/sessions", dependencies=[Depends(_may_list)])
@@ -128,19 +126,38 @@ async def get_session_artifact(
         return await bytes_answer(found, sessions.pieces(found))
 
 
-@router.delete(SESSION, dependencies=[Depends(_may_delete)])
+@router.delete(SESSION)
 async def delete_session(
-    namespace: Namespace, sessions: UserSessions, budget: ReadBudget, app: App, person: Person, session: Id
+    request: Request,
+    caller: Caller,
+    namespace: Namespace,
+    sessions: UserSessions,
+    budget: ReadBudget,
+    app: App,
+    person: Person,
+    session: Id,
 ) -> Deleted:
     """Delete a session with its turns, its artifacts and what memory finds of it; what is the user's stays."""
-    async with budget.taken():
-        return await sessions.delete_session(namespace, app, person, session)
+    async with audited(request, caller, Doing("Session", namespace, f"{app}/{person}/{session}", "delete")):
+        await may(request, "delete", namespace=namespace)
+        async with budget.taken():
+            return await sessions.delete_session(namespace, app, person, session)
 
 
-@router.delete(PLACE + "/user-data", dependencies=[Depends(_may_delete)])
+@router.delete(PLACE + "/user-data")
 async def delete_user_data(
-    namespace: Namespace, sessions: UserSessions, budget: ReadBudget, person: Person, app: AnyApp = None
+    request: Request,
+    caller: Caller,
+    namespace: Namespace,
+    sessions: UserSessions,
+    budget: ReadBudget,
+    person: Person,
+    app: AnyApp = None,
 ) -> Deleted:
     """Delete all sessions, artifacts, states and memories of a user in a namespace, in one app or in all."""
-    async with budget.taken():
-        return await sessions.delete_user(namespace, person, app=app)
+    async with audited(request, caller, Doing("User", namespace, person, "delete")) as doing:
+        await may(request, "delete", namespace=namespace)
+        async with budget.taken():
+            deleted = await sessions.delete_user(namespace, person, app=app)
+        doing.message = "in all apps" if app is None else f"of app {app}"
+    return deleted

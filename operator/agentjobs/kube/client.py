@@ -9,7 +9,7 @@ uid.)
 
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from copy import copy
 from functools import partial
@@ -164,7 +164,7 @@ class KubeClient:
         label_selector: str = "",
         field_selector: str = "",
         limit: int = LIST_LIMIT,
-    ) -> AsyncIterator[Listed[Obj]]:
+    ) -> AsyncGenerator[Listed[Obj]]:
         """Yield all objects, so many at a time (0: all at once), each page with the resourceVersion of the list.
 
         Raises Gone when the snapshot expires half way; a list that is begun anew shows a later one.

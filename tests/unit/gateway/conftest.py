@@ -14,6 +14,7 @@ from agentjobs.gateway.limits import Streams
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.services import GatewayHistory
 from agentjobs.history.memory import MemoryHistory
+from agentjobs.history.memory_actions import MemoryActions
 from agentjobs.history.memory_changes import MemoryChanges
 from agentjobs.history.memory_kept_files import MemoryKeptFiles
 from agentjobs.history.memory_model_calls import MemoryModelCalls, MemoryModelReports
@@ -193,6 +194,12 @@ def processes(history):
 
 
 @pytest.fixture
+def actions():
+    """What people did."""
+    return MemoryActions(now=lambda: NOW)
+
+
+@pytest.fixture
 def model_limits():
     """How the limits of keys stand."""
     return MemoryModelLimits(lambda: NOW)
@@ -225,16 +232,19 @@ def streams():
 
 
 @pytest.fixture
-def app(history, sessions, files, ledger, model_limits, outbox, processes, changes, kube, database, clock, streams):
+def app(
+    history, sessions, files, ledger, model_limits, outbox, processes, changes, actions, kube, database, clock, streams
+):
     reports = MemoryModelReports(history.memory, ledger, model_limits)
-    read = reports, outbox, MemoryOverview(history.memory), processes
+    read = reports, outbox, MemoryOverview(history.memory), processes, changes, actions
     return create_app(
-        lambda cluster: GatewayHistory(history, history, sessions, sessions, files, sessions, *read, changes),
+        lambda cluster: GatewayHistory(history, history, sessions, sessions, files, sessions, *read),
         kube,
         metrics=GatewayMetrics(),
         check_history=database.check,
         clock=clock,
         streams=streams,
+        callers=kube,
     )
 
 

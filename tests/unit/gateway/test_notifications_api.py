@@ -52,6 +52,18 @@ async def test_what_was_given_up_is_tried_again(http, outbox):
     assert [one.sink for one in await outbox.take({"chat": 1}, lease=timedelta(seconds=1))] == ["chat"]
 
 
+async def test_who_tried_again_is_kept_and_who_was_not_let(http, kube, actions):
+    await http.post(RETRY, headers=AS_ADA, params={"sink": "chat"})
+    kube.add_user("u", "eve", may=set())
+    await http.post(RETRY, headers={"Authorization": "Bearer u"})
+
+    found = (await actions.actions(["docs"])).items
+    assert {(one.user, one.action, one.status, one.uid) for one in found} == {
+        ("ada", "retry-notifications", 200, "u1"),
+        ("eve", "retry-notifications", 403, ""),
+    }
+
+
 async def test_a_job_nobody_knows_has_none(http):
     assert (await http.get(PLACE, headers=AS_ADA, params={"job": "nobody"})).status_code == 404
 

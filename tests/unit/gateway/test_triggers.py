@@ -87,7 +87,7 @@ def open_gateway(history, sessions, files, kube, clock, secret, tmp_path):
 
         app = create_app(
             lambda cluster: GatewayHistory(
-                history, history, sessions, sessions, files, sessions, None, None, None, None, None
+                history, history, sessions, sessions, files, sessions, None, None, None, None, None, None
             ),
             kube,
             metrics=GatewayMetrics(),

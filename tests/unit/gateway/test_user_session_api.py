@@ -70,6 +70,21 @@ async def test_a_deleted_session_is_gone_and_what_is_the_users_stays(http):
     assert (again.status_code, [one["name"] for one in left.json()["items"]]) == (404, ["user:photo"])
 
 
+async def test_who_deletes_is_kept_and_who_may_not_too(http, kube, actions):
+    await http.delete(SESSION, headers=AS_ADA, params=NAMES)
+    await http.delete(PLACE + "/user-data", headers=AS_ADA, params={"user": "ann"})
+    kube.add_user("eve", "eve", may={("list", "docs", "")})
+    await http.delete(SESSION, headers={"Authorization": "Bearer eve"}, params=NAMES)
+
+    found = (await actions.actions(["docs"])).items
+    session = f"{NAMES['app']}/{NAMES['user']}/{NAMES['session']}"
+    assert {(one.user, one.kind, one.name, one.action, one.status) for one in found} == {
+        ("ada", "Session", session, "delete", 200),
+        ("ada", "User", "ann", "delete", 200),
+        ("eve", "Session", session, "delete", 403),
+    }
+
+
 async def test_all_data_of_a_user_is_gone(http):
     gone = await http.delete(PLACE + "/user-data", headers=AS_ADA, params={"user": "ann"})
 

@@ -1,0 +1,248 @@
+"""What users do to jobs, queues, schedules and templates, and what others did: each as themselves.
+
+An action is the operation of the Python client, run with the caller's credentials (acting.py): the API server decides
+whether they may. Each is kept (audit.py), also one that was refused.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Path, Query, Request
+
+from agentjobs.api.fields import DNS_SUBDOMAIN
+from agentjobs.api.queues.spec import StopPolicy
+from agentjobs.api.recorded_overview import ActionDone, RecordedActions
+from agentjobs.api_resource import Resource
+from agentjobs.auth import User
+from agentjobs.client.effects import Operation
+from agentjobs.client.job import Job
+from agentjobs.client.job_queue import Queue
+from agentjobs.client.operations import Operations, new_name, of_template
+from agentjobs.client.queue_operations import QueueOperations
+from agentjobs.client.schedule import Schedule
+from agentjobs.client.schedule_operations import ScheduleOperations
+from agentjobs.gateway import rights
+from agentjobs.gateway.acting import PATIENCE_SECONDS, Acting, acting_as_caller
+from agentjobs.gateway.action_bodies import AskBody, NothingBody, RerunBody, RunBody, ScaleBody, body_of, takes
+from agentjobs.gateway.audit import Doing, audited
+from agentjobs.gateway.history_api import COLLECTION, Cursor, Limit, Name, Namespace
+from agentjobs.gateway.named_jobs import NamedJob, named_job
+from agentjobs.gateway.queue_counts import is_in_use
+from agentjobs.gateway.rights import InScope
+from agentjobs.gateway.services import ActionsDone, ReadBudget, services_of
+from agentjobs.history.pages import DEFAULT_LIMIT
+from agentjobs.kube.resources import AGENTJOBS, AGENTQUEUES, AGENTSCHEDULES
+from agentjobs.problem import Problem
+
+PLACE: Final = "/v1/namespaces/{namespace}"
+QUEUE: Final = PLACE + "/queues/{name}"
+SCHEDULE: Final = PLACE + "/schedules/{name}"
+TEMPLATE: Final = PLACE + "/templates/{name}"
+
+ObjectName = Annotated[str, Path(max_length=253, pattern=DNS_SUBDOMAIN)]
+
+# An operator that runs makes the job of a trigger at once. One that does not run is no reason to let a person wait.
+_TRIGGER_SECONDS: Final = 5.0
+_ENDED: Final = "It has ended before, so nothing was changed."
+
+router = APIRouter(tags=["actions"])
+
+
+@router.get("/v1/actions")
+async def list_actions(
+    scope: InScope,
+    log: ActionsDone,
+    budget: ReadBudget,
+    uid: Annotated[str | None, Query(max_length=253, description="Only what was done to the job of this uid.")] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> RecordedActions:
+    """List what people did through REST and dashboard, newest first, also what was refused."""
+    async with budget.taken():
+        page = await log.actions(scope, uid=uid, limit=limit, cursor=cursor)
+    return RecordedActions(items=page.items, cursor=page.cursor)
+
+
+@router.post(COLLECTION + "/{name}/cancel", openapi_extra=takes(NothingBody))
+async def cancel_job(request: Request, namespace: Namespace, name: Name) -> ActionDone:
+    """Ask a job to stop for good."""
+    return await _ordered(request, Doing("AgentJob", namespace, name, "cancel"), Operations.cancel)
+
+
+@router.post(COLLECTION + "/{name}/suspend", openapi_extra=takes(NothingBody))
+async def suspend_job(request: Request, namespace: Namespace, name: Name) -> ActionDone:
+    """Ask a job to free its pod and wait."""
+    return await _ordered(request, Doing("AgentJob", namespace, name, "suspend"), Operations.suspend)
+
+
+@router.post(COLLECTION + "/{name}/resume", openapi_extra=takes(NothingBody))
+async def resume_job(request: Request, namespace: Namespace, name: Name) -> ActionDone:
+    """Let a job go on that was suspended."""
+    return await _ordered(request, Doing("AgentJob", namespace, name, "resume"), Operations.resume)
+
+
+@router.post(COLLECTION + "/{name}/rerun", openapi_extra=takes(RerunBody))
+async def rerun_job(request: Request, namespace: Namespace, name: Name) -> ActionDone:
+    """Submit the work of a job anew, also of one whose object is gone; that takes `get configmaps`, too."""
+    doing = Doing("AgentJob", namespace, name, "rerun")
+    user = await _allowed(request, doing, "create", AGENTJOBS)
+    asked = await body_of(request, RerunBody)
+    async with _as_caller(request, user, doing) as caller:
+        one = await _meant(request, doing)
+        again = Operations(namespace, PATIENCE_SECONDS).rerun(one.name, uid=one.uid, new_name_=asked.name)
+        doing.message = (await caller.run(again)).name
+    return _done(doing, made=doing.message)
+
+
+@router.post(QUEUE + "/pause", openapi_extra=takes(NothingBody))
+async def pause_queue(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
+    """Let a queue start no more jobs; those that run go on."""
+    return await _stopped(request, Doing("AgentQueue", namespace, name, "pause"), "Hold")
+
+
+@router.post(QUEUE + "/drain", openapi_extra=takes(NothingBody))
+async def drain_queue(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
+    """Let a queue start no more jobs, and suspend those that run after their step."""
+    return await _stopped(request, Doing("AgentQueue", namespace, name, "drain"), "HoldAndDrain")
+
+
+@router.post(QUEUE + "/resume", openapi_extra=takes(NothingBody))
+async def resume_queue(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
+    """Let a queue start jobs again."""
+    return await _stopped(request, Doing("AgentQueue", namespace, name, "resume"), "None")
+
+
+@router.post(QUEUE + "/scale", openapi_extra=takes(ScaleBody))
+async def scale_queue(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
+    """Set how many jobs of a queue hold a slot at once."""
+    doing = Doing("AgentQueue", namespace, name, "scale")
+    user = await _allowed(request, doing, "patch", AGENTQUEUES)
+    most = (await body_of(request, ScaleBody)).max
+
+    def scaled(do: QueueOperations, known: bool | None) -> Operation[tuple[Queue, bool]]:
+        return do.scale(name, most, known=known)
+
+    return await _queue(request, user, doing, scaled)
+
+
+@router.post(SCHEDULE + "/trigger", openapi_extra=takes(AskBody))
+async def trigger_schedule(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
+    """Ask for a job of a schedule now. `made` is null where no operator has made it within five seconds."""
+    doing = Doing("AgentSchedule", namespace, name, "trigger")
+    user = await _allowed(request, doing, "patch", AGENTSCHEDULES)
+    value = (await body_of(request, AskBody)).value
+    async with _as_caller(request, user, doing) as caller:
+        do = ScheduleOperations(namespace, PATIENCE_SECONDS)
+        asked = do.trigger(name, value=value, timeout=_TRIGGER_SECONDS)
+        try:
+            made: str | None = (await caller.run(asked)).name
+            doing.message = made or ""
+        except TimeoutError as error:
+            # It stays asked for: an operator that comes back makes the job.
+            made, doing.message = None, str(error)
+    return _done(doing, made=made)
+
+
+@router.post(SCHEDULE + "/suspend", openapi_extra=takes(NothingBody))
+async def suspend_schedule(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
+    """Let a schedule make no jobs."""
+    return await _schedule(request, Doing("AgentSchedule", namespace, name, "suspend"), ScheduleOperations.suspend)
+
+
+@router.post(SCHEDULE + "/resume", openapi_extra=takes(NothingBody))
+async def resume_schedule(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
+    """Let a schedule make jobs again, whether its spec or too many failures stopped it."""
+    return await _schedule(request, Doing("AgentSchedule", namespace, name, "resume"), ScheduleOperations.resume)
+
+
+@router.post(TEMPLATE + "/run", openapi_extra=takes(RunBody))
+async def run_template(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
+    """Make a job of a template; with a `name`, asking twice makes one."""
+    doing = Doing("AgentTemplate", namespace, name, "run")
+    user = await _allowed(request, doing, "create", AGENTJOBS)
+    asked = await body_of(request, RunBody)
+    more = {} if asked.queue is None else {"queue": asked.queue}
+    spec = of_template(name, asked.parameters, message=asked.message, spec=more)
+    called = asked.name or new_name(name.replace(".", "-"))
+    async with _as_caller(request, user, doing) as caller:
+        submitted = Operations(namespace, PATIENCE_SECONDS).submit(spec, name=called, labels=None, annotations=None)
+        doing.message = (await caller.run(submitted)).name
+    return _done(doing, made=doing.message)
+
+
+async def _ordered(request: Request, doing: Doing, order: Callable[..., Operation[Job]]) -> ActionDone:
+    user = await _allowed(request, doing, "patch", AGENTJOBS)
+    await body_of(request, NothingBody)
+    async with _as_caller(request, user, doing) as caller:
+        one = await _meant(request, doing)
+        job = await caller.run(order(Operations(doing.namespace, PATIENCE_SECONDS), one.name, uid=one.uid))
+        doing.uid = job.uid
+        doing.message = _ENDED if job.finished else ""
+    return _done(doing)
+
+
+async def _stopped(request: Request, doing: Doing, policy: StopPolicy) -> ActionDone:
+    user = await _allowed(request, doing, "patch", AGENTQUEUES)
+    await body_of(request, NothingBody)
+
+    def stopped(do: QueueOperations, known: bool | None) -> Operation[tuple[Queue, bool]]:
+        return do.stop(doing.name, policy, known=known)
+
+    return await _queue(request, user, doing, stopped)
+
+
+async def _queue(
+    request: Request,
+    user: User,
+    doing: Doing,
+    change: Callable[[QueueOperations, bool | None], Operation[tuple[Queue, bool]]],
+) -> ActionDone:
+    async with _as_caller(request, user, doing) as caller:
+        known = await is_in_use(request, doing.namespace, doing.name)
+        _, made = await caller.run(change(QueueOperations(doing.namespace, PATIENCE_SECONDS), known))
+        doing.message = "Its AgentQueue was made; what that does not say is the installation's." if made else ""
+    return _done(doing)
+
+
+async def _schedule(
+    request: Request, doing: Doing, change: Callable[[ScheduleOperations, str], Operation[Schedule]]
+) -> ActionDone:
+    user = await _allowed(request, doing, "patch", AGENTSCHEDULES)
+    await body_of(request, NothingBody)
+    async with _as_caller(request, user, doing) as caller:
+        await caller.run(change(ScheduleOperations(doing.namespace, PATIENCE_SECONDS), doing.name))
+    return _done(doing)
+
+
+async def _allowed(request: Request, doing: Doing, verb: str, resource: Resource) -> User:
+    """Return who asks, if they may; that they may not is kept. It is known before a byte of the body is read."""
+    user = await rights.who(request)
+    name = "" if verb == "create" else doing.name
+    try:
+        await rights.may(request, verb, namespace=doing.namespace, name=name, resource=resource)
+    except Problem:
+        async with audited(request, user, doing):
+            raise
+    return user
+
+
+@asynccontextmanager
+async def _as_caller(request: Request, user: User, doing: Doing) -> AsyncIterator[Acting]:
+    """Give what acts as who sent this; what comes of it is kept, also that there is no room for it now."""
+    room = services_of(request).as_callers
+    async with audited(request, user, doing), room.taken(), acting_as_caller(request) as caller:
+        yield caller
+
+
+async def _meant(request: Request, doing: Doing) -> NamedJob:
+    one = await named_job(request, doing.namespace, doing.name)
+    doing.name, doing.uid = one.name, one.uid or ""
+    return one
+
+
+def _done(doing: Doing, *, made: str | None = None) -> ActionDone:
+    message = "" if doing.message == made else doing.message
+    return ActionDone(
+        namespace=doing.namespace, kind=doing.kind, name=doing.name, action=doing.action, made=made, message=message
+    )

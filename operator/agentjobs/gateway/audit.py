@@ -1,0 +1,90 @@
+"""Keeps who did what: a row in history and a line in the log for each action of a user, also for one that was refused.
+
+The row is written after the action and before its answer. While history is away the action counts all the same; then
+the log alone has it.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from fastapi import Request
+
+from agentjobs import contract, errors
+from agentjobs.auth import User
+from agentjobs.gateway.problems import crash, from_error
+from agentjobs.gateway.services import services_of
+from agentjobs.history.action_records import MAX_MESSAGE_BYTES, Action, ActionKind
+from agentjobs.problem import Problem
+
+logger = logging.getLogger(__name__)
+
+# The action is done; who asked for it does not wait long for a database that hangs.
+_WRITE_SECONDS: Final = 2.0
+
+
+@dataclass(slots=True)
+class Doing:
+    """An action under way. Whoever does it adds what they learn."""
+
+    kind: ActionKind
+    namespace: str
+    name: str
+    action: str
+    uid: str = ""
+    message: str = ""
+    """What came of it."""
+
+
+@asynccontextmanager
+async def audited(request: Request, user: User, doing: Doing) -> AsyncIterator[Doing]:
+    """Keep what is done in a `with` block, however it ends."""
+    try:
+        yield doing
+    except Exception as error:
+        problem = _problem_of(error)
+        await _keep(request, user, doing, problem.status, problem.message)
+        raise
+    await _keep(request, user, doing, 200, doing.message)
+
+
+def _problem_of(error: Exception) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    return from_error(error) if isinstance(error, errors.AgentJobsError) else crash()
+
+
+async def _keep(request: Request, user: User, doing: Doing, status: int, message: str) -> None:
+    action = Action(
+        user=user.name,
+        impersonated_by=user.impersonated_by,
+        namespace=doing.namespace,
+        kind=doing.kind,
+        name=doing.name,
+        uid=doing.uid,
+        action=doing.action,
+        status=status,
+        message=message,
+    )
+    logger.info(
+        "action.done",
+        extra={
+            "user": action.user,
+            "impersonated_by": action.impersonated_by,
+            "namespace": action.namespace,
+            "kind": action.kind,
+            "object": action.name,
+            "uid": action.uid,
+            "action": action.action,
+            "status": status,
+            "detail": contract.cut(message, MAX_MESSAGE_BYTES),
+        },
+    )
+    try:
+        async with asyncio.timeout(_WRITE_SECONDS):
+            await (await services_of(request).history()).actions.record(action)
+    except (errors.AgentJobsError, TimeoutError) as error:
+        logger.warning("action.unrecorded", extra={"action": action.action, "error": str(error) or "timed out"})

@@ -1,0 +1,241 @@
+"""What users read of the API server, as themselves: an object, its Events and logs; queues, schedules and templates.
+
+Every request goes to the API server with the caller's credentials, and it decides what they may see. Lists are bounded,
+and jobs are counted in history: listing all of a namespace would cost the API server more than a page is worth.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import PlainTextResponse
+
+from agentjobs import errors
+from agentjobs.api.recorded_overview import (
+    KubernetesEvents,
+    ObjectSeen,
+    QueueSeen,
+    QueuesSeen,
+    ScheduleSeen,
+    SchedulesSeen,
+    TemplateSeen,
+    TemplatesSeen,
+)
+from agentjobs.api_resource import Resource
+from agentjobs.client.logs import telling_container
+from agentjobs.contract import controller_of, pod_name
+from agentjobs.gateway import kubernetes_events, rights, seen
+from agentjobs.gateway.acting import in_the_api_servers_words
+from agentjobs.gateway.actions_api import PLACE, QUEUE, SCHEDULE, TEMPLATE, ObjectName
+from agentjobs.gateway.history_api import COLLECTION, Name, Namespace
+from agentjobs.gateway.named_jobs import KnownJob, known_job, named_job, object_of
+from agentjobs.gateway.queue_counts import queues_in_use
+from agentjobs.gateway.services import services_of
+from agentjobs.kube.client import KubeClient, Obj
+from agentjobs.kube.resources import AGENTJOBS, AGENTQUEUES, AGENTSCHEDULES, AGENTTEMPLATES, EVENTS, PODS
+from agentjobs.problem import Problem, unavailable
+
+MAX_LINES: Final = 5000
+MAX_LOG_BYTES: Final = 1024 * 1024
+# Objects of one list, and bytes of them: an object may have more than a megabyte.
+MAX_OBJECTS: Final = 1000
+_MAX_OBJECTS_BYTES: Final = 8 * 1024 * 1024
+_PAGE: Final = 100
+_MAX_EVENTS: Final = 500
+_STARTS_WITH_EVENTS: Final = 5
+_SECONDS: Final = 10.0
+
+router = APIRouter(tags=["cluster"])
+
+
+@router.get(COLLECTION + "/{name}/object")
+async def get_object(request: Request, namespace: Namespace, name: Name) -> ObjectSeen:
+    """Answer a job's object; 404 when it is gone, for a uid also when another job has its name."""
+    async with _as_caller(request, "get", AGENTJOBS, namespace, name) as cluster:
+        found = await object_of(cluster, namespace, await named_job(request, namespace, name))
+    return ObjectSeen(object=seen.plain(found))
+
+
+@router.get(COLLECTION + "/{name}/kubernetes-events")
+async def list_kubernetes_events(request: Request, namespace: Namespace, name: Name) -> KubernetesEvents:
+    """List the Kubernetes Events of a job and of the pods of its last five starts."""
+    async with _as_caller(request, "get", AGENTJOBS, namespace, name) as cluster:
+        job = await known_job(request, cluster, namespace, name)
+        try:
+            found, truncated = await _events(cluster, namespace, job)
+        except errors.Denied:
+            return KubernetesEvents(items=[], readable=False)
+    return KubernetesEvents(items=kubernetes_events.readable(found), truncated=truncated)
+
+
+@router.get(COLLECTION + "/{name}/logs", response_class=PlainTextResponse)
+async def get_logs(
+    request: Request,
+    namespace: Namespace,
+    name: Name,
+    start: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Of this start; of the newest without.")] = None,
+    lines: Annotated[int, Query(ge=1, le=MAX_LINES, description="The last so many.")] = 500,
+    container: Annotated[
+        str | None,
+        Query(
+            max_length=63,
+            pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+            description="`runner`; of jobs with a workspace also `workspace` and `publish`. By default the runner's, "
+            "or of those before it the one that failed.",
+        ),
+    ] = None,
+    previous: Annotated[bool, Query(description="Of the container that ran before in the same pod.")] = False,
+) -> PlainTextResponse:
+    """Answer what a start's pod has logged, at most 1 MiB; 404 with reason PodGone when it is gone."""
+    async with _as_caller(request, "get", AGENTJOBS, namespace, name) as cluster:
+        job = await known_job(request, cluster, namespace, name)
+        pod = await _pod(cluster, namespace, job, start or job.starts)
+        told = container or telling_container(pod)
+        if told not in seen.containers(pod):
+            raise Problem(404, "NoContainer", f"The pod has no container {told!r}.")
+        try:
+            raw = await cluster.log(
+                namespace, pod["metadata"]["name"], container=told, lines=lines, most=MAX_LOG_BYTES, previous=previous
+            )
+        except errors.NotFound:
+            raise _pod_gone(job, start or job.starts) from None
+        except errors.Invalid as error:
+            raise Problem(409, "NoLog", f"There is no log yet, or none any more: {error}") from error
+    return PlainTextResponse(raw.decode("utf-8", "replace"))
+
+
+@router.get(PLACE + "/queues")
+async def list_queues(request: Request, namespace: Namespace) -> QueuesSeen:
+    """List the queues of a namespace: those with an object, and those that jobs are in."""
+    async with _as_caller(request, "list", AGENTQUEUES, namespace) as cluster:
+        found, truncated = await _listed(cluster, AGENTQUEUES, namespace)
+        counts = await queues_in_use(request, namespace)
+    items = [seen.queue(one, namespace, counts or {}) for one in found]
+    if not truncated:
+        items += seen.queues_without_object(namespace, counts or {}, known={one.name for one in items})
+    items.sort(key=lambda one: one.name)
+    return QueuesSeen(items=items, truncated=truncated, counted=counts is not None)
+
+
+@router.get(QUEUE)
+async def get_queue(request: Request, namespace: Namespace, name: ObjectName) -> QueueSeen:
+    """Answer a queue; one that jobs are in, and the common ones, also without an object."""
+    async with _as_caller(request, "get", AGENTQUEUES, namespace, name) as cluster:
+        counts = await queues_in_use(request, namespace) or {}
+        try:
+            return seen.queue(await cluster.get(AGENTQUEUES, namespace, name), namespace, counts)
+        except errors.NotFound:
+            without = seen.queues_without_object(namespace, counts, known=())
+            if not (found := [one for one in without if one.name == name]):
+                raise
+    return found[0]
+
+
+@router.get(PLACE + "/schedules")
+async def list_schedules(request: Request, namespace: Namespace) -> SchedulesSeen:
+    """List the AgentSchedules of a namespace with their next ten times."""
+    async with _as_caller(request, "list", AGENTSCHEDULES, namespace) as cluster:
+        found, truncated = await _listed(cluster, AGENTSCHEDULES, namespace)
+    now = datetime.now(UTC)
+    # Ten times of a thousand schedules take a while, in which others are served.
+    items: list[ScheduleSeen] = await asyncio.to_thread(
+        lambda: [seen.schedule(one, namespace, now=now) for one in found]
+    )
+    return SchedulesSeen(items=items, truncated=truncated)
+
+
+@router.get(SCHEDULE)
+async def get_schedule(request: Request, namespace: Namespace, name: ObjectName) -> ScheduleSeen:
+    """Answer an AgentSchedule with its next ten times."""
+    async with _as_caller(request, "get", AGENTSCHEDULES, namespace, name) as cluster:
+        found = await cluster.get(AGENTSCHEDULES, namespace, name)
+    return seen.schedule(found, namespace, now=datetime.now(UTC))
+
+
+@router.get(PLACE + "/templates")
+async def list_templates(request: Request, namespace: Namespace) -> TemplatesSeen:
+    """List the AgentTemplates of a namespace."""
+    async with _as_caller(request, "list", AGENTTEMPLATES, namespace) as cluster:
+        found, truncated = await _listed(cluster, AGENTTEMPLATES, namespace)
+    return TemplatesSeen(items=[seen.template(one, namespace) for one in found], truncated=truncated)
+
+
+@router.get(TEMPLATE)
+async def get_template(request: Request, namespace: Namespace, name: ObjectName) -> TemplateSeen:
+    """Answer an AgentTemplate."""
+    async with _as_caller(request, "get", AGENTTEMPLATES, namespace, name) as cluster:
+        return seen.template(await cluster.get(AGENTTEMPLATES, namespace, name), namespace)
+
+
+@asynccontextmanager
+async def _as_caller(
+    request: Request, verb: str, resource: Resource, namespace: str, name: str = ""
+) -> AsyncIterator[KubeClient]:
+    """Give the API server as who asks has it, for a few seconds, if they may do this.
+
+    What the API server refuses all the same is a Problem in its words.
+    """
+    await rights.may(request, verb, namespace=namespace, name=name, resource=resource)
+    async with services_of(request).as_callers.taken():
+        cluster = await rights.acting(request)
+        try:
+            with in_the_api_servers_words():
+                async with asyncio.timeout(_SECONDS):
+                    yield cluster
+        except TimeoutError:
+            raise unavailable(f"The API server did not answer within {_SECONDS:g} s; try again.") from None
+
+
+async def _listed(cluster: KubeClient, resource: Resource, namespace: str) -> tuple[list[Obj], bool]:
+    """Return the objects of a namespace, in the order of their names, and whether there are more."""
+    found: list[Obj] = []
+    size = 0
+    async with aclosing(cluster.pages(resource, namespace, limit=_PAGE)) as pages:
+        async for items, _ in pages:
+            if len(found) >= MAX_OBJECTS or size >= _MAX_OBJECTS_BYTES:
+                return found, True
+            found += items
+            size += len(msgspec.json.encode(items))
+    return found, False
+
+
+async def _events(cluster: KubeClient, namespace: str, job: KnownJob) -> tuple[list[Mapping[str, Any]], bool]:
+    """Return the Events of a job and its pods, and whether there are more than that."""
+    of_job = await _some_events(cluster, namespace, f"involvedObject.uid={job.uid}")
+    found: list[Mapping[str, Any]] = [*of_job]
+    truncated = len(of_job) >= _MAX_EVENTS
+    for start in range(max(1, job.starts - _STARTS_WITH_EVENTS + 1), job.starts + 1):
+        pod = f"involvedObject.kind=Pod,involvedObject.name={pod_name(job.name, start)}"
+        of_pod = await _some_events(cluster, namespace, pod)
+        found += kubernetes_events.between(of_pod, job.created, job.deleted)
+        truncated = truncated or len(of_pod) >= _MAX_EVENTS
+    return found, truncated
+
+
+async def _some_events(cluster: KubeClient, namespace: str, selector: str) -> list[Obj]:
+    async with aclosing(cluster.pages(EVENTS, namespace, field_selector=selector, limit=_MAX_EVENTS)) as pages:
+        items, _ = await anext(pages)
+    return items
+
+
+async def _pod(cluster: KubeClient, namespace: str, job: KnownJob, start: int) -> Obj:
+    """Return the pod of a start. A pod of that name that is not this job's is not it."""
+    if not start:
+        raise Problem(404, "NotStarted", f"AgentJob {job.name!r} has not started, so there is no log.")
+    try:
+        pod = await cluster.get(PODS, namespace, pod_name(job.name, start))
+    except errors.NotFound:
+        raise _pod_gone(job, start) from None
+    controller = controller_of(pod["metadata"], AGENTJOBS.kind)
+    if controller is None or controller.uid != job.uid:
+        raise _pod_gone(job, start)
+    return pod
+
+
+def _pod_gone(job: KnownJob, start: int) -> Problem:
+    said = f"The pod of start {start} of AgentJob {job.name!r} is gone, and its log with it."
+    return Problem(404, "PodGone", f"{said} What its runner reported is kept; runtime.podRetention keeps pods longer.")

@@ -1,0 +1,43 @@
+"""How many jobs are in the queues of a namespace, by history: to list them all would take the API server long."""
+
+from collections.abc import Mapping
+
+from fastapi import Request
+
+from agentjobs import errors
+from agentjobs.gateway import rights
+from agentjobs.gateway.services import services_of
+from agentjobs.problem import Problem
+
+Phases = Mapping[str, int]
+
+
+async def queues_in_use(request: Request, namespace: str) -> Mapping[str, Phases] | None:
+    """Return the queues that jobs are in which have not ended, with how many of these are in which phase.
+
+    None where nobody can tell: history is away, or who asks may not list the AgentJobs of the namespace.
+    """
+    try:
+        await rights.may(request, "list", namespace=namespace)
+        services = services_of(request)
+        overview = (await services.history()).overview
+        async with services.reads.taken():
+            counts = await overview.open_jobs([namespace])
+    except errors.Unavailable:
+        return None
+    except Problem as problem:
+        if problem.status in (403, 503):
+            return None
+        raise
+    found: dict[str, dict[str, int]] = {}
+    for row in counts.items:
+        if row.queue:
+            phases = found.setdefault(row.queue, {})
+            phases[row.phase] = phases.get(row.phase, 0) + row.jobs
+    return found
+
+
+async def is_in_use(request: Request, namespace: str, queue: str) -> bool | None:
+    """Whether jobs are in a queue that have not ended; None where nobody can tell."""
+    found = await queues_in_use(request, namespace)
+    return None if found is None else queue in found

@@ -1,0 +1,82 @@
+"""Objects of the API server as people are shown them. Pure."""
+
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final
+
+from agentjobs.api.conditions import find_condition
+from agentjobs.api.queues.status import AgentQueueStatus
+from agentjobs.api.recorded_overview import QueueSeen, ScheduleSeen, TemplateSeen
+from agentjobs.api.schedule.cron import parse_cron
+from agentjobs.api.schedule.status import ActiveReason, AgentScheduleStatus, ScheduleConditionType
+from agentjobs.client.queue_operations import COMMON
+
+NEXT_TIMES: Final = 10
+Obj = Mapping[str, Any]
+Counts = Mapping[str, Mapping[str, int]]
+"""Of the jobs in each queue that have not ended, how many are in which phase."""
+
+
+def plain(obj: Obj) -> dict[str, Any]:
+    """Return an object without what only field managers read, which may be most of it."""
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
+    return {**obj, "metadata": metadata}
+
+
+def containers(pod: Obj) -> list[str]:
+    """Return the names of a pod's containers."""
+    spec = pod.get("spec") or {}
+    return [str(one["name"]) for key in ("initContainers", "containers") for one in spec.get(key) or ()]
+
+
+def queue(obj: Obj, namespace: str, counts: Counts) -> QueueSeen:
+    """Return a queue with its object, counted by its status once an operator has seen it."""
+    name = str(obj["metadata"]["name"])
+    status = AgentQueueStatus.parse(obj.get("status"))
+    said = {
+        "Running": status.running,
+        "Queued": status.waiting,
+        "Scheduled": status.scheduled,
+        "Suspended": status.suspended,
+    }
+    told = {phase: jobs for phase, jobs in said.items() if jobs}
+    phases = told if status.observed_generation else dict(counts.get(name, {}))
+    return QueueSeen(namespace=namespace, name=name, object=plain(obj), phases=phases)
+
+
+def queues_without_object(namespace: str, counts: Counts, *, known: Collection[str]) -> list[QueueSeen]:
+    """Return the queues that only the installation knows: the common ones, and those that jobs are in."""
+    return [
+        QueueSeen(namespace=namespace, name=name, object=None, phases=dict(counts.get(name, {})))
+        for name in sorted({*COMMON, *counts})
+        if name not in known
+    ]
+
+
+def schedule(obj: Obj, namespace: str, *, now: datetime) -> ScheduleSeen:
+    """Return a schedule with its next times."""
+    coming = list(islice(_times(obj, now), NEXT_TIMES))
+    return ScheduleSeen(namespace=namespace, name=str(obj["metadata"]["name"]), object=plain(obj), next=coming)
+
+
+def template(obj: Obj, namespace: str) -> TemplateSeen:
+    """Return a template."""
+    return TemplateSeen(namespace=namespace, name=str(obj["metadata"]["name"]), object=plain(obj))
+
+
+def _times(obj: Obj, now: datetime) -> Iterator[datetime]:
+    """Yield the times at which a schedule makes jobs; none while it is stopped or illegal."""
+    spec = obj.get("spec") or {}
+    active = find_condition(AgentScheduleStatus.parse(obj.get("status")).conditions, ScheduleConditionType.ACTIVE)
+    halted = active is not None and active.reason == ActiveReason.TOO_MANY_FAILURES
+    if spec.get("suspend") or halted:
+        return
+    try:
+        cron = parse_cron(str(spec.get("schedule")), str(spec.get("timeZone") or "UTC"))
+    except ValueError:
+        return
+    at = cron.next_after(now)
+    while at is not None:
+        yield at
+        at = cron.next_after(at)

@@ -1,0 +1,399 @@
+"""What people do goes to the API server as theirs, means what it means in the client, and is kept."""
+
+import asyncio
+import logging
+
+import pytest
+from tests.unit.gateway.callers_kube import CallersKube, refused
+from tests.unit.gateway.conftest import NOW
+
+from agentjobs import errors
+from agentjobs.history.records import Acceptance, JobKey, JobRecord
+
+UID, OTHER = "11111111-2222-3333-4444-555555555555", "99999999-2222-3333-4444-555555555555"
+AS_ADA = {"Authorization": "Bearer ada"}
+JOBS = "/v1/namespaces/docs/agentjobs"
+SPEC = {"agent": {"model": "m", "inline": {}}, "input": {"message": "hi"}}
+FINISHED = {
+    "type": "Finished",
+    "status": "True",
+    "reason": "Done",
+    "message": "",
+    "lastTransitionTime": NOW.isoformat(),
+}
+EVERYTHING = {
+    (f"{verb} {plural}".strip().removesuffix(" agentjobs"), "docs", "")
+    for verb in ("get", "list", "create", "patch")
+    for plural in ("agentjobs", "agentqueues", "agentschedules", "configmaps")
+}
+
+
+@pytest.fixture
+def kube():
+    return CallersKube()
+
+
+@pytest.fixture(autouse=True)
+async def _there(kube, history):
+    """A job that runs and is in history; and Ada, who may do everything in her namespace."""
+    kube.add_user("ada", "ada", may=EVERYTHING)
+    kube.put("agentjobs", "hello", uid=UID, spec=SPEC, status={"phase": "Running"})
+    session = {"appName": "hello", "userId": "ada", "sessionId": UID}
+    resolved = {"spec": SPEC | {"retry": {}, "session": session}, "scripts": {}}
+    recorded = JobRecord(JobKey(UID, "docs", "hello", NOW), resolved, "abc")
+    await history.memory.accept(Acceptance(recorded))
+
+
+@pytest.fixture
+def act(http):
+    """Send an action as Ada, or with other headers."""
+
+    async def post(path, body=None, headers=AS_ADA):
+        return await http.post(f"/v1/namespaces/docs/{path}", json=body, headers=headers)
+
+    return post
+
+
+async def kept(actions):
+    return [(one.user, one.name, one.action, one.status) for one in (await actions.actions(None)).items]
+
+
+@pytest.mark.parametrize(
+    ("action", "field"), [("cancel", {"cancel": True}), ("suspend", {"suspend": True}), ("resume", {"suspend": False})]
+)
+@pytest.mark.parametrize("name", ["hello", UID], ids=["by-name", "by-uid"])
+async def test_an_order_is_given_to_a_job_and_kept(act, kube, actions, action, field, name):
+    answer = await act(f"agentjobs/{name}/{action}")
+
+    assert answer.json() == {
+        "namespace": "docs", "kind": "AgentJob", "name": "hello", "action": action, "made": None, "message": "",
+    }  # fmt: skip
+    assert kube.spec("agentjobs", "hello") == SPEC | field
+    (one,) = (await actions.actions(["docs"], uid=UID)).items
+    assert (one.user, one.kind, one.name, one.action, one.status) == ("ada", "AgentJob", "hello", action, 200)
+
+
+async def test_a_job_that_has_ended_is_left_as_it_is(act, kube):
+    kube.put("agentjobs", "hello", uid=UID, spec=SPEC, status={"phase": "Succeeded", "conditions": [FINISHED]})
+
+    assert (await act("agentjobs/hello/cancel")).json()["message"] == "It has ended before, so nothing was changed."
+    assert kube.done == []
+
+
+async def test_a_job_that_was_made_again_under_the_name_is_not_hit(act, kube, actions):
+    kube.put("agentjobs", "hello", uid=OTHER, spec=SPEC)
+    answer = await act(f"agentjobs/{UID}/cancel")
+
+    assert (answer.status_code, answer.json()["reason"], kube.done) == (404, "NotFound", [])
+    assert await kept(actions) == [("ada", "hello", "cancel", 404)]
+
+
+async def test_a_job_that_is_made_again_between_look_and_order_is_not_hit(act, kube):
+    def made_again(verb, plural, _name):
+        if verb == "patch":
+            kube.before = lambda *_: None
+            kube.put("agentjobs", "hello", uid=OTHER, spec=SPEC)
+
+    kube.before = made_again
+    answer = await act(f"agentjobs/{UID}/suspend")
+
+    assert (answer.status_code, kube.spec("agentjobs", "hello"), kube.done) == (404, SPEC, [])
+
+
+async def test_a_job_that_is_deleted_between_look_and_order_is_not_found(act, kube):
+    def deleted(verb, _plural, _name):
+        if verb == "patch":
+            kube.objects.clear()
+
+    kube.before = deleted
+    assert (await act("agentjobs/hello/cancel")).status_code == 404
+
+
+async def test_two_who_cancel_at_once_both_hear_that_it_is_done(act, kube, actions):
+    kube.add_user("bob", "bob", may=EVERYTHING)
+    answers = await asyncio.gather(
+        act("agentjobs/hello/cancel"), act("agentjobs/hello/cancel", headers={"Authorization": "Bearer bob"})
+    )
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert {user for user, *_ in await kept(actions)} == {"ada", "bob"}
+
+
+async def test_a_rerun_makes_a_job_with_the_same_work(act, kube, actions):
+    answer = (await act("agentjobs/hello/rerun", {"name": "again"})).json()
+
+    assert (answer["made"], answer["name"], kube.spec("agentjobs", "again")) == ("again", "hello", SPEC)
+    assert (await actions.actions(None)).items[0].message == "again"
+
+
+@pytest.mark.parametrize("name", ["hello", UID], ids=["by-name", "by-uid"])
+async def test_a_job_that_is_gone_runs_again_from_history(act, kube, name):
+    del kube.objects["agentjobs", "docs", "hello"]
+    answer = (await act(f"agentjobs/{name}/rerun")).json()
+
+    assert answer["made"].startswith("hello-")
+    assert kube.spec("agentjobs", answer["made"])["input"] == {"message": "hi"}
+
+
+async def test_the_recorded_work_takes_the_right_to_read_configmaps(act, kube, actions):
+    del kube.objects["agentjobs", "docs", "hello"]
+    kube.rights["ada"] -= {("get configmaps", "docs", "")}
+    answer = await act("agentjobs/hello/rerun")
+
+    assert (answer.status_code, answer.json()["reason"], kube.done) == (403, "Forbidden", [])
+    assert await kept(actions) == [("ada", "hello", "rerun", 403)]
+
+
+async def test_a_name_that_is_taken_is_a_conflict(act, kube):
+    kube.put("agentjobs", "again", spec=SPEC | {"input": {"message": "other"}})
+
+    answer = await act("agentjobs/hello/rerun", {"name": "again"})
+    assert (answer.status_code, answer.json()["reason"]) == (409, "AlreadyExists")
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "spec"),
+    [
+        ("pause", None, {"stopPolicy": "Hold"}),
+        ("drain", {}, {"stopPolicy": "HoldAndDrain"}),
+        ("resume", {}, {"stopPolicy": "None"}),
+        ("scale", {"max": 7}, {"concurrency": {"max": 7}}),
+    ],
+    ids=["pause", "drain", "resume", "scale"],
+)
+async def test_a_queue_is_steered(act, kube, actions, action, body, spec):
+    kube.put("agentqueues", "nightly")
+    answer = await act(f"queues/nightly/{action}", body)
+
+    assert (answer.status_code, answer.json()["message"], kube.spec("agentqueues", "nightly")) == (200, "", spec)
+    assert await kept(actions) == [("ada", "nightly", action, 200)]
+
+
+async def test_a_queue_of_the_installation_gets_an_object(act, kube):
+    answer = await act("queues/agents/pause")
+
+    assert "was made" in answer.json()["message"]
+    assert kube.spec("agentqueues", "agents") == {"stopPolicy": "Hold"}
+
+
+async def test_a_queue_that_nobody_knows_is_not_made(act, kube):
+    assert ((await act("queues/nightyl/pause")).status_code, kube.done) == (404, [])
+
+
+async def test_a_schedule_is_stopped_and_goes_on(act, kube):
+    kube.put("agentschedules", "brief", spec={"suspend": False})
+
+    assert (await act("schedules/brief/suspend")).status_code == 200
+    assert kube.spec("agentschedules", "brief") == {"suspend": True}
+    assert (await act("schedules/brief/resume")).status_code == 200
+    assert kube.spec("agentschedules", "brief") == {"suspend": False}
+
+
+async def test_a_triggered_schedule_makes_a_job(act, kube):
+    kube.put("agentschedules", "brief", status={})
+
+    def an_operator_makes_it(verb, plural, name):
+        if plural == "agentjobs":
+            kube.put("agentjobs", name)
+
+    kube.before = an_operator_makes_it
+    answer = (await act("schedules/brief/trigger")).json()
+
+    assert answer["made"].startswith("brief-")
+    assert ("agentjobs", "docs", answer["made"]) in kube.objects
+
+
+async def test_a_trigger_is_done_though_no_operator_makes_its_job_yet(act, kube, monkeypatch):
+    monkeypatch.setattr("agentjobs.gateway.actions_api._TRIGGER_SECONDS", 0.0)
+    kube.put("agentschedules", "brief", status={})
+    answer = await act("schedules/brief/trigger")
+
+    assert (answer.status_code, answer.json()["made"], kube.done) == (200, None, [("patch", "agentschedules", "brief")])
+    assert "no operator has made it" in answer.json()["message"]
+
+
+async def test_the_same_value_asks_for_the_same_job(act, kube):
+    kube.put("agentschedules", "brief", status={})
+    kube.before = lambda verb, plural, name: kube.put(plural, name) if (verb, plural) == ("get", "agentjobs") else None
+    answers = [await act("schedules/brief/trigger", {"value": "form-1"}) for _ in range(2)]
+
+    assert len({answer.json()["made"] for answer in answers}) == 1
+
+
+RUN = {"name": "one", "parameters": {"number": "7"}, "message": "Look.", "queue": "slow"}
+
+
+async def test_a_template_runs_and_runs_once_by_a_name(act, kube, actions):
+    answers = [await act("templates/triage/run", RUN) for _ in range(2)]
+
+    assert [answer.json()["made"] for answer in answers] == ["one", "one"]
+    assert kube.spec("agentjobs", "one") == {
+        "queue": "slow",
+        "templateRef": {"name": "triage"},
+        "parameters": {"number": "7"},
+        "input": {"message": "Look."},
+    }
+    assert await kept(actions) == [("ada", "triage", "run", 200)] * 2
+
+
+async def test_another_work_under_the_name_is_a_conflict(act, kube):
+    await act("templates/triage/run", RUN)
+    answer = await act("templates/triage/run", RUN | {"message": "Look elsewhere."})
+
+    assert (answer.status_code, answer.json()["reason"], "input.message" in answer.json()["message"]) == (
+        409,
+        "AlreadyExists",
+        True,
+    )
+
+
+async def test_a_template_runs_without_a_word_about_it(act, kube):
+    made = (await act("templates/triage.v2/run")).json()["made"]
+
+    assert made.startswith("triage-v2-")
+    assert kube.spec("agentjobs", made) == {"templateRef": {"name": "triage.v2"}}
+
+
+BODIES = [
+    pytest.param("agentjobs/hello/cancel", {"force": True}, 422, id="unknown-key"),
+    pytest.param("agentjobs/hello/rerun", {"name": "x" * 53}, 422, id="long-name"),
+    pytest.param("queues/agents/scale", {}, 422, id="nothing"),
+    pytest.param("queues/agents/scale", {"max": -1}, 422, id="negative"),
+    pytest.param("queues/agents/scale", {"max": True}, 422, id="no-number"),
+    pytest.param("schedules/brief/trigger", [], 422, id="no-object"),
+    pytest.param("schedules/brief/trigger", {"value": "a\nb"}, 422, id="two-lines"),
+    pytest.param("templates/triage/run", {"parameters": {"$(x)": "1"}}, 422, id="no-name-of-a-parameter"),
+    pytest.param("templates/triage/run", {"message": "x" * 2**20}, 413, id="large"),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "status"), BODIES)
+async def test_what_cannot_be_meant_is_refused_and_is_no_action(act, kube, actions, path, body, status):
+    assert (await act(path, body)).status_code == status
+    assert (kube.done, await kept(actions)) == ([], [])
+
+
+ALL = [
+    *[f"agentjobs/hello/{action}" for action in ("cancel", "suspend", "resume", "rerun")],
+    *[f"queues/agents/{action}" for action in ("pause", "drain", "resume")],
+    *[f"schedules/brief/{action}" for action in ("trigger", "suspend", "resume")],
+    "templates/triage/run",
+]
+
+
+@pytest.mark.parametrize("path", ALL)
+async def test_who_may_only_read_does_nothing_and_that_is_kept(act, kube, actions, path):
+    kube.put("agentschedules", "brief", status={})
+    kube.rights["ada"] = {right for right in EVERYTHING if right[0].partition(" ")[0] in ("get", "list")}
+    before = {key: dict(one["spec"]) for key, one in kube.objects.items()}
+    answer = await act(path)
+
+    assert (answer.status_code, answer.json()["reason"], kube.done) == (403, "Forbidden", [])
+    assert {key: one["spec"] for key, one in kube.objects.items()} == before
+    ((user, _, action, status),) = await kept(actions)
+    assert (user, action, status) == ("ada", path.rpartition("/")[2], 403)
+
+
+@pytest.mark.parametrize("path", ALL)
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer nobodys"}], ids=["no-token", "unknown-token"])
+async def test_who_is_unknown_does_nothing(act, kube, actions, path, headers):
+    assert (await act(path, headers=headers)).status_code == 401
+    assert (kube.done, await kept(actions)) == ([], [])
+
+
+async def test_a_uid_tells_its_name_to_nobody_who_may_not_get_the_job(act, kube):
+    kube.rights["ada"] = set()
+    answer = await act(f"agentjobs/{UID}/cancel")
+
+    assert (answer.status_code, "hello" in answer.text) == (403, False)
+
+
+async def test_a_right_that_was_just_taken_away_is_refused_by_the_api_server(act, kube, actions):
+    def taken_away(verb, plural, name):
+        if verb == "patch":
+            raise refused(403, "Forbidden", f'{plural} "{name}" is forbidden: User "ada" cannot patch')
+
+    kube.before = taken_away
+    answer = await act("agentjobs/hello/cancel")
+
+    assert (answer.status_code, answer.json()["message"]) == (
+        403,
+        'agentjobs "hello" is forbidden: User "ada" cannot patch',
+    )
+    assert await kept(actions) == [("ada", "hello", "cancel", 403)]
+
+
+async def test_who_acts_as_another_is_kept_with_them(act, kube, actions):
+    kube.add_user("board", "dashboard", may=set())
+    kube.rights["dashboard"] = {("impersonate users", "", "ada"), ("impersonate groups", "", "")}
+    headers = {"Authorization": "Bearer board", "Impersonate-User": "ada"}
+
+    assert (await act("agentjobs/hello/cancel", headers=headers)).status_code == 200
+    (one,) = (await actions.actions(None)).items
+    assert (one.user, one.impersonated_by) == ("ada", "dashboard")
+
+
+async def test_a_rerun_from_history_is_as_who_is_acted_for(act, kube):
+    del kube.objects["agentjobs", "docs", "hello"]
+    kube.add_user("board", "dashboard", may=set())
+    kube.rights["dashboard"] = {("impersonate users", "", "ada"), ("impersonate groups", "", "")}
+    headers = {"Authorization": "Bearer board", "Impersonate-User": "ada"}
+
+    assert (await act("agentjobs/hello/rerun", headers=headers)).status_code == 200
+
+
+async def test_while_the_api_server_is_away_people_hear_so_and_not_where_it_is(act, kube, actions, monkeypatch):
+    monkeypatch.setattr("agentjobs.gateway.actions_api.PATIENCE_SECONDS", 0.0)
+
+    def goes_away(*_):
+        raise refused(503, "ServiceUnavailable", "cannot connect to host 10.0.0.1:6443")
+
+    kube.before = goes_away
+    answer = await act("agentjobs/hello/cancel")
+
+    assert (answer.status_code, answer.json()["reason"], "10.0.0.1" in answer.text) == (503, "Unavailable", False)
+    assert answer.headers["Retry-After"] == "2"
+    assert await kept(actions) == [("ada", "hello", "cancel", 503)]
+
+
+async def test_while_history_is_away_an_action_counts_and_the_log_has_it(act, kube, actions, caplog):
+    async def away(_action):
+        raise errors.Unavailable("history is away")
+
+    actions.record = away
+    with caplog.at_level(logging.INFO):
+        assert (await act("agentjobs/hello/cancel")).status_code == 200
+    (line,) = [record for record in caplog.records if record.msg == "action.done"]
+
+    assert (line.user, line.kind, line.object, line.uid, line.action, line.status) == (
+        "ada", "AgentJob", "hello", UID, "cancel", 200,
+    )  # fmt: skip
+    assert kube.spec("agentjobs", "hello")["cancel"] is True
+
+
+async def test_no_token_is_in_the_log(act, caplog):
+    with caplog.at_level(logging.DEBUG):
+        await act("agentjobs/hello/cancel")
+
+    assert [record for record in caplog.records if "Bearer" in str(vars(record))] == []
+
+
+async def test_what_people_did_is_read_by_whom_may_list_the_jobs_there(http, act, kube, actions):
+    await act("agentjobs/hello/cancel")
+    await act("queues/agents/pause")
+    kube.add_user("eve", "eve", may={("list", "shop", "")})
+
+    read = [await http.get("/v1/actions", params={"namespace": "docs"}, headers=who) for who in (AS_ADA, {})]
+    assert {one["action"] for one in read[0].json()["items"]} == {"pause", "cancel"}
+    assert read[1].status_code == 401
+    as_eve = {"Authorization": "Bearer eve"}
+    assert (await http.get("/v1/actions", params={"namespace": "docs"}, headers=as_eve)).status_code == 403
+    assert (await http.get("/v1/actions", headers=as_eve)).json() == {"items": [], "cursor": None}
+
+
+async def test_what_was_done_to_one_job_is_found(http, act):
+    await act("agentjobs/hello/cancel")
+    await act("queues/agents/pause")
+    found = await http.get("/v1/actions", params={"uid": UID, "limit": 1, "namespace": "docs"}, headers=AS_ADA)
+
+    assert [(one["action"], one["uid"]) for one in found.json()["items"]] == [("cancel", UID)]
