@@ -92,7 +92,12 @@ FULL: dict[str, Any] = {
         "metricsFrom": [{"namespaceSelector": {}}],
         "dnsEgress": [{"ports": [{"protocol": "UDP", "port": 53}]}],
     },
-    "monitoring": {"monitors": {"enabled": True}, "rules": {"enabled": True}, "labels": {"release": "prometheus"}},
+    "monitoring": {
+        "monitors": {"enabled": True},
+        "rules": {"enabled": True},
+        "labels": {"release": "prometheus"},
+        "grafana": {"enabled": True, "folder": "Agents", "annotations": {"team": "platform"}},
+    },
 }
 
 

@@ -301,6 +301,17 @@ def test_alerts_are_those_of_the_documentation(full):
     assert full.one("PrometheusRule")["spec"] == shown
 
 
+def test_grafana_finds_its_dashboard_by_label_and_puts_it_into_its_folder(full, trial):
+    board = full.one("ConfigMap", "-grafana-dashboard")
+
+    assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert board["metadata"]["annotations"] == {"grafana_folder": "Agents", "team": "platform"}
+    assert board["data"] == {
+        "agentjobs.json": (ROOT / "helm" / "agentjobs" / "files" / "grafana-dashboard.json").read_text()
+    }
+    assert not trial.of("ConfigMap", "-grafana-dashboard")
+
+
 def test_a_budget_never_holds_up_a_drain(render, full):
     budgets = full.of("PodDisruptionBudget")
 

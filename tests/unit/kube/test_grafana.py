@@ -1,0 +1,89 @@
+"""The dashboard for Grafana asks for metrics and labels that exist, and is one that Grafana 10 takes."""
+
+import json
+import re
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from tests.unit.kube.test_metrics import SUFFIXES, documented
+
+FILE = Path(__file__).parents[3] / "helm" / "agentjobs" / "files" / "grafana-dashboard.json"
+BOARD = json.loads(FILE.read_text())
+PANELS = [one for one in BOARD["panels"] if one["type"] != "row"]
+PROCESSES = ("operator", "gateway", "dashboard", "model proxy", "notifier")
+# What Prometheus writes on each series that it scrapes from a pod.
+OF_TARGETS = {"namespace", "pod"}
+
+
+def samples():
+    """Every series by name, with its labels."""
+    found = {}
+    for process in PROCESSES:
+        for name, (kind, labels) in documented(process).items():
+            for suffix in SUFFIXES[kind]:
+                more = {"le"} if suffix == "_bucket" else set()
+                found[f"{name.removesuffix('_total')}{suffix}"] = labels | more
+    return found
+
+
+SAMPLES = samples()
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
+def test_a_panel_asks_for_metrics_and_labels_that_exist(panel):
+    for target in panel["targets"]:
+        asked = re.findall(r"(agentjobs_\w+)\{([^}]*)\}", target["expr"])
+        grouped = {label for found in re.findall(r"by \(([^)]*)\)", target["expr"]) for label in found.split(", ")}
+        shown = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
+
+        assert asked
+        assert len(asked) == target["expr"].count("agentjobs_"), "a metric without the choice of installations"
+        for name, selector in asked:
+            known = SAMPLES[name] | OF_TARGETS
+            assert set(re.findall(r"(\w+)=", selector)) | grouped <= known
+        assert shown <= grouped
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_each_process_is_on_it(process):
+    asked = {
+        name for panel in PANELS for target in panel["targets"] for name in re.findall(r"agentjobs_\w+", target["expr"])
+    }
+    stems = {re.sub("_(total|bucket|count|sum)$", "", name) for name in asked}
+
+    own = {name.removesuffix("_total") for name in documented(process)}
+    assert len(own & stems) >= min(3, len(own))
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
+def test_a_panel_says_what_it_shows_and_takes_the_chosen_data_source(panel):
+    assert panel["description"].endswith(".")
+    assert panel["fieldConfig"]["defaults"]["unit"]
+    sources = [panel["datasource"], *(target["datasource"] for target in panel["targets"])]
+    assert all(one == {"type": "prometheus", "uid": "${datasource}"} for one in sources)
+
+
+def test_grafana_10_takes_it_into_any_installation():
+    first, second = BOARD["templating"]["list"]
+
+    assert BOARD["schemaVersion"] == 38
+    assert (first["type"], first["query"], first["name"]) == ("datasource", "prometheus", "datasource")
+    assert (second["name"], second["allValue"]) == ("namespace", ".*")
+    assert BOARD["id"] is None
+    assert "uid" not in BOARD
+
+
+def test_panels_have_their_own_ids_and_places():
+    places = [one["gridPos"] for one in BOARD["panels"]]
+
+    assert len({one["id"] for one in BOARD["panels"]}) == len(BOARD["panels"])
+    assert all(one["x"] + one["w"] <= 24 for one in places)
+    assert not [
+        (one, other)
+        for one, other in combinations(places, 2)
+        if one["x"] < other["x"] + other["w"]
+        and other["x"] < one["x"] + one["w"]
+        and one["y"] < other["y"] + other["h"]
+        and other["y"] < one["y"] + one["h"]
+    ]
