@@ -5,6 +5,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from tests.dashboardjobs import BASE, UID, a_failed_job, a_start, a_story, an_entry, an_object, answered
 
+from agentjobs.api.recorded import Events
 from agentjobs.api.recorded_overview import ActionDone
 
 PAGE = "/jobs/docs/triage-7"
@@ -129,3 +130,38 @@ def test_a_line_of_a_megabyte_does_not_widen_the_page(tab, answers):
 
     assert tab.evaluate("document.documentElement.scrollWidth") == 1280
     assert tab.get_by_text("998,000 more characters").is_visible()
+
+
+@pytest.fixture
+def live_tab(browser, site):
+    """A page that is told again and again that something changed; each connection ends, of which htmx complains."""
+    context = browser.new_context(base_url=site)
+    page = context.new_page()
+    told = {"content_type": "text/event-stream", "body": "retry: 200\nevent: change\ndata: {}\n\n"}
+    page.route("**/v1/changes*", lambda route: route.fulfill(**told))
+    yield page
+    context.close()
+
+
+def test_a_job_that_is_deleted_while_looked_at_says_so(live_tab, answers):
+    answered(answers, a_story(a_start(ended=None), phase="Running", finished=None), seen=an_object("Running"))
+    live_tab.goto(PAGE)
+    assert live_tab.get_by_text("Running for").is_visible()
+
+    del answers.by_path[f"{BASE}/triage-7/object"]
+
+    live_tab.get_by_text("Its object is gone from the cluster").wait_for()
+
+
+def test_what_a_reader_has_opened_stays_open_when_more_is_told(live_tab, answers):
+    base = a_failed_job(answers)
+    told = answers.by_path[f"{base}/events"].items
+    answers[f"{base}/object"] = an_object("Running")
+    live_tab.goto(f"{PAGE}?show=transcript")
+    live_tab.get_by_text("calls search").click()
+
+    more = an_entry(8, "text", {"text": "One more thing."}, start=2)
+    answers[f"{base}/events"] = Events(items=[*told, more], cursor=None)
+    live_tab.get_by_text("One more thing.").wait_for()
+
+    assert live_tab.get_by_text('"query": "heat pumps"').is_visible()
