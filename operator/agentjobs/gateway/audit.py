@@ -1,7 +1,7 @@
 """Keeps who did what: a row in history and a line in the log for each action of a user, also for one that was refused.
 
 The row is written after the action and before its answer. While history is away the action counts all the same; then
-the log alone has it.
+the log alone has it, and so it is with refusals of somebody who is refused all the time.
 """
 
 import asyncio
@@ -84,7 +84,9 @@ async def _keep(request: Request, user: User, doing: Doing, status: int, message
         },
     )
     try:
+        if status != 200:
+            services_of(request).refusals.count(user.name)
         async with asyncio.timeout(_WRITE_SECONDS):
             await (await services_of(request).history()).actions.record(action)
-    except (errors.AgentJobsError, TimeoutError) as error:
+    except (errors.AgentJobsError, TimeoutError, Problem) as error:
         logger.warning("action.unrecorded", extra={"action": action.action, "error": str(error) or "timed out"})

@@ -58,6 +58,10 @@ STREAMS_PER_USER: Final = 50
 STREAMS: Final = 1000
 # Requests that the API server is asked for as who calls: an action, a list of objects, a log. Each may hold some MiB.
 AS_CALLERS_AT_ONCE: Final = 16
+# Actions of one user that were refused and are kept, in the long run and at once: who may do nothing must not fill the
+# database. The log has all.
+REFUSALS_A_SECOND: Final = 1.0
+REFUSALS: Final = 100.0
 # A runner asks again by itself; below the 15 s after which it gives up.
 PATIENCE_SECONDS: Final = 5.0
 # A body has this long, and a second more for each so many bytes.

@@ -15,7 +15,8 @@ Phases = Mapping[str, int]
 async def queues_in_use(request: Request, namespace: str) -> Mapping[str, Phases] | None:
     """Return the queues that jobs are in which have not ended, with how many of these are in which phase.
 
-    None where nobody can tell: history is away, or who asks may not list the AgentJobs of the namespace.
+    None where nobody can tell: history is away, there are more than it counts, or who asks may not list the AgentJobs
+    of the namespace.
     """
     try:
         await rights.may(request, "list", namespace=namespace)
@@ -23,12 +24,14 @@ async def queues_in_use(request: Request, namespace: str) -> Mapping[str, Phases
         overview = (await services.history()).overview
         async with services.reads.taken():
             counts = await overview.open_jobs([namespace])
-    except errors.Unavailable:
+    except (errors.Unavailable, errors.Denied):
         return None
     except Problem as problem:
         if problem.status in (403, 503):
             return None
         raise
+    if counts.more:
+        return None
     found: dict[str, dict[str, int]] = {}
     for row in counts.items:
         if row.queue:

@@ -19,8 +19,11 @@ from agentjobs.gateway.limits import (
     AS_CALLERS_AT_ONCE,
     PATIENCE_SECONDS,
     READS_AT_ONCE,
+    REFUSALS,
+    REFUSALS_A_SECOND,
     STEP_READS_AT_ONCE,
     Intake,
+    Rates,
     Streams,
 )
 from agentjobs.gateway.metrics import GatewayMetrics
@@ -87,6 +90,7 @@ class Services:
         self.intake = intake
         self.reads = Capacity(READS_AT_ONCE, patience=PATIENCE_SECONDS)
         self.step_reads = Capacity(STEP_READS_AT_ONCE, patience=PATIENCE_SECONDS)
+        self.refusals = Rates(a_second=REFUSALS_A_SECOND, burst=REFUSALS)
         self.as_callers = Capacity(AS_CALLERS_AT_ONCE, patience=PATIENCE_SECONDS)
         self.kube = kube
         self.signed_calls = signed_calls

@@ -8,6 +8,7 @@ from tests.unit.gateway.callers_kube import CallersKube, refused
 from tests.unit.gateway.conftest import NOW
 
 from agentjobs import errors
+from agentjobs.gateway.limits import REFUSALS
 from agentjobs.history.records import Acceptance, JobKey, JobRecord
 
 UID, OTHER = "11111111-2222-3333-4444-555555555555", "99999999-2222-3333-4444-555555555555"
@@ -369,6 +370,17 @@ async def test_while_history_is_away_an_action_counts_and_the_log_has_it(act, ku
         "ada", "AgentJob", "hello", UID, "cancel", 200,
     )  # fmt: skip
     assert kube.spec("agentjobs", "hello")["cancel"] is True
+
+
+async def test_who_is_refused_all_the_time_does_not_fill_the_database(act, kube, actions, caplog):
+    kube.rights["ada"] = set()
+    times = int(REFUSALS) + 50
+    with caplog.at_level(logging.INFO):
+        answers = {(await act("agentjobs/hello/cancel")).status_code for _ in range(times)}
+    stored = len((await actions.actions(None, limit=500)).items)
+
+    assert (answers, REFUSALS <= stored < times) == ({403}, True)
+    assert len([record for record in caplog.records if record.msg == "action.done"]) == times
 
 
 async def test_no_token_is_in_the_log(act, caplog):
