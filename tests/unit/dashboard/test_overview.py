@@ -10,7 +10,8 @@ import yaml
 from tests.dashboardpages import refusal
 from tests.dashboardsamples import HOSTILE, a_page, answer_busily, answer_with_nothing, counts, failed, uid_of
 
-from agentjobs.api.recorded_overview import Activity, OpenCounts, OpenJobs, UsagePoint, UsageSeries
+from agentjobs.api import conditions
+from agentjobs.api.recorded_overview import Activity, ActivitySlice, OpenCounts, OpenJobs, UsagePoint, UsageSeries
 from agentjobs.dashboard.rendering import FOLDER
 from agentjobs.dashboard.views.overview import MOST_KEYS, RANGES, totals, used, waiting, window
 from agentjobs.dashboard.views.time_axis import slices
@@ -46,6 +47,30 @@ def test_suspended_jobs_are_not_counted_as_waiting():
 
     assert (found.running, found.suspended) == (31, 2)
     assert found.waiting == 148 + 12 + 31 + 5 + 64 + 1
+
+
+@pytest.mark.parametrize(
+    ("succeeded", "failed_", "share"), [(0, 0, ""), (1, 1, "50%"), (5, 0, "100%"), (9999, 1, "99.9%"), (0, 3, "0%")]
+)
+def test_nearly_all_is_not_all(succeeded, failed_, share):
+    begin = ActivitySlice(begin=NOW, succeeded=succeeded, failed=failed_)
+    happened = no_activity().model_copy(update={"slices": [begin]})
+
+    assert totals(OpenCounts(items=[]), happened).success == share
+
+
+def test_what_jobs_wait_for_is_told_without_the_marks_of_code():
+    items = [
+        OpenJobs(namespace="a", queue="q", phase="Pending", reason=reason, jobs=1, since=NOW)
+        for _, words in vars(conditions).items()
+        if isinstance(words, type) and issubclass(words, conditions.Word) and words is not conditions.Word
+        for reason in words
+    ]
+
+    found = waiting(OpenCounts(items=items), [])
+
+    assert all(row.meaning for row in found)
+    assert "`" not in "".join(row.meaning for row in found)
 
 
 def test_who_looks_twice_within_a_slice_asks_the_same():

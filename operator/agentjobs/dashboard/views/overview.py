@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from agentjobs.api.conditions import AcceptedReason, AdmittedReason, Phase, SuspendedReason
+from agentjobs.api.conditions import AcceptedReason, AdmittedReason, Phase, PodStartedReason, SuspendedReason
 from agentjobs.api.recorded_overview import Activity, OpenCounts, OpenJobs, UsagePoint, UsageSeries
 from agentjobs.dashboard.rendering import link
 from agentjobs.dashboard.views.charts import Chart, Series, bars, short_dollars
@@ -49,7 +49,13 @@ _PLAIN: Final[Mapping[str, str]] = {
     AcceptedReason.QUEUE_NOT_FOUND: "A queue that does not exist.",
     AcceptedReason.TEMPLATE_NOT_FOUND: "A template that does not exist, or is illegal.",
     AcceptedReason.REFERENCE_NOT_FOUND: "A ConfigMap, or a key in one, that does not exist.",
+    AcceptedReason.HISTORY_UNAVAILABLE: "The database, which cannot be reached.",
     SuspendedReason.REQUESTED: "Somebody who resumes them: they were suspended.",
+    SuspendedReason.RULE: "Somebody who resumes them: a rule for results suspended them.",
+    SuspendedReason.BUDGET_EXCEEDED: "Somebody who raises their budget: a limit of it is reached.",
+    SuspendedReason.QUEUE_DRAINED: "Their queue, which is drained.",
+    SuspendedReason.QUEUE_BUDGET_EXCEEDED: "A budget of their queue, which is used up.",
+    PodStartedReason.UNSCHEDULABLE: "A node with room for their pods.",
 }
 
 
@@ -98,7 +104,11 @@ class Totals:
     def success(self) -> str:
         """The share of jobs that succeeded, of those that did or failed; empty where none ended."""
         ended = self.succeeded + self.failed
-        return f"{100 * self.succeeded / ended:.3g}%" if ended else ""
+        if not ended:
+            return ""
+        # Nearly all is not all: 99.96 % must not read as 100 %.
+        share = 100 * self.succeeded / ended
+        return f"{int(share * 10) / 10}%" if 99 <= share < 100 else f"{share:.0f}%"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +180,7 @@ def _meaning(reason: str) -> str:
         return _PLAIN[reason]
     found = MEANINGS.get(reason, ())
     of_jobs = [one.text for one in found if one.of.endswith("of a job")]
-    return of_jobs[0] if of_jobs else next((one.text for one in found), "")
+    return (of_jobs[0] if of_jobs else next((one.text for one in found), "")).replace("`", "")
 
 
 def failing(activity: Activity, namespaces: Sequence[str], word: str) -> tuple[Failing, ...]:
