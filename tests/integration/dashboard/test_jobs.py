@@ -256,3 +256,43 @@ def test_a_page_with_its_files_weighs_little(tab, listed):
 
     assert len(weights) > 5
     assert sum(weights) <= 60_000
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_can_be_opened_is_readable_on_a_phone(tab, listed, scheme):
+    listed(*mixed(3))
+    tab.emulate_media(color_scheme=scheme)
+    tab.set_viewport_size({"width": 390, "height": 800})
+    tab.goto("/jobs?namespace=team-a")
+
+    for opened in ("#more-filters", "#namespaces", "#all-that-match"):
+        tab.evaluate(f"document.querySelectorAll('details').forEach(one => one.open = one.matches('{opened}'))")
+        assert violations(tab) == []
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_is_done_to_many_is_readable_on_a_phone(tab, listed, scheme):
+    listed(running(1), failed(2))
+    tab.emulate_media(color_scheme=scheme)
+    tab.set_viewport_size({"width": 390, "height": 800})
+    tab.goto("/jobs")
+    tab.get_by_label("Tick all jobs of this page").check()
+
+    tab.get_by_role("button", name="Cancel…").click()
+    confirmed = violations(tab)
+    tab.get_by_role("button", name="Cancel it").click()
+
+    assert confirmed == violations(tab) == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_why_a_job_failed_is_seen_on_a_phone_without_moving(tab, listed):
+    listed(failed(3))
+    tab.set_viewport_size({"width": 390, "height": 800})
+    tab.goto("/jobs")
+
+    box = tab.get_by_text("the answer does not fit output.schema").bounding_box()
+
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
