@@ -29,6 +29,7 @@
     triggers_api  calls that make jobs of templates, with a token or a signature
     triggers     what signed calls may say, and the job of each
     model_overview  what users are told of models
+    shared_reads  one question to history for all who ask it at once
     connections  limits to the number and the duration of connections
     limits       limits to the requests under way, by job, by pod and for all
     bodies       reads and checks request bodies

@@ -9,12 +9,14 @@ from typing import Final
 
 from agentjobs import errors
 from agentjobs.gateway.changes import Board, Listener
+from agentjobs.gateway.shared_reads import FRESH_SECONDS
+from agentjobs.history.change_records import Changes
 from agentjobs.history.protocols import ChangeReads
 
 logger = logging.getLogger(__name__)
 
 _History = Callable[[], Awaitable[ChangeReads]]
-PAUSE_SECONDS: Final = 1.0
+PAUSE_SECONDS: Final = FRESH_SECONDS
 """Between two questions."""
 
 
@@ -31,6 +33,9 @@ class ChangeFeed:
         """Whether all who listen are to leave."""
         self._pause = pause
         self._mark: str | None = None
+        # Told one question later: answers from before these changes, which whoever hears of them must not get, are too
+        # old to be shared by then (shared_reads.py), in every process.
+        self._held: Changes | None = None
         self._task: asyncio.Task[None] | None = None
 
     @contextmanager
@@ -73,7 +78,9 @@ class ChangeFeed:
             logger.exception("changes.failed")
         else:
             first, self._mark = self._mark is None, changes.mark
-            self.board.tell(changes, now=_now(), first=first)
+            if self._held is not None or first:
+                self.board.tell(self._held or changes, now=_now(), first=first)
+            self._held = None if first else changes
 
 
 def _now() -> float:

@@ -24,7 +24,7 @@ from agentjobs.auth import User
 from agentjobs.gateway.json_text import readable
 from agentjobs.gateway.problems import json_answer
 from agentjobs.gateway.rights import may
-from agentjobs.gateway.services import History, ReadBudget
+from agentjobs.gateway.services import History, ReadBudget, Shared
 from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, write_cursor
 from agentjobs.kube.resources import CONFIGMAPS
 from agentjobs.problem import Problem
@@ -60,6 +60,7 @@ async def list_jobs(
     namespace: Namespace,
     history: History,
     budget: ReadBudget,
+    shared: Shared,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     name: Annotated[
@@ -76,16 +77,24 @@ async def list_jobs(
     """List the jobs of a namespace, newest first."""
     chosen = {"name": name, "schedule": schedule, "partition_key": partition, "template": template}
     chosen = {key: value or None for key, value in chosen.items()}
-    async with budget.taken():
-        page = await history.jobs(namespace, limit=limit, cursor=cursor, **chosen)
-    return RecordedJobs(items=page.items, cursor=page.cursor)
+
+    async def ask() -> RecordedJobs:
+        async with budget.taken():
+            page = await history.jobs(namespace, limit=limit, cursor=cursor, **chosen)
+        return RecordedJobs(items=page.items, cursor=page.cursor)
+
+    return await shared.once("jobs", (namespace,), limit, cursor, *chosen.values(), ask=ask)
 
 
 @router.get(COLLECTION + "/{name}", dependencies=[Depends(may_get)])
-async def get_job(namespace: Namespace, name: Name, history: History, budget: ReadBudget) -> Story:
+async def get_job(namespace: Namespace, name: Name, history: History, budget: ReadBudget, shared: Shared) -> Story:
     """Tell the story of a job: its starts and every change of its phase."""
-    async with budget.taken():
-        return await history.story(namespace, name)
+
+    async def ask() -> Story:
+        async with budget.taken():
+            return await history.story(namespace, name)
+
+    return await shared.once("job", (namespace,), name, ask=ask)
 
 
 @router.get(COLLECTION + "/{name}/tree", dependencies=[Depends(_may_list)])

@@ -13,7 +13,8 @@ import agentjobs
 from agentjobs.api.recorded_overview import Activity, Installation, OpenCounts, Process, UsageSeries
 from agentjobs.auth import User
 from agentjobs.gateway.rights import InScope, may
-from agentjobs.gateway.services import Installed, Numbers, ReadBudget, Reports, services_of
+from agentjobs.gateway.services import Installed, Numbers, ReadBudget, Reports, Shared, services_of
+from agentjobs.gateway.shared_reads import seconds_of
 from agentjobs.history.model_records import SeenProxy
 from agentjobs.history.overview_protocols import SeriesBy
 from agentjobs.problem import Problem
@@ -34,15 +35,24 @@ async def _may_read_all(request: Request) -> User:
 
 
 @router.get("/v1/counts")
-async def get_counts(scope: InScope, numbers: Numbers, budget: ReadBudget) -> OpenCounts:
+async def get_counts(scope: InScope, numbers: Numbers, budget: ReadBudget, shared: Shared) -> OpenCounts:
     """Count the jobs that have not ended, by namespace, queue, phase and what they wait for."""
-    async with budget.taken():
-        return await numbers.open_jobs(scope)
+
+    async def ask() -> OpenCounts:
+        async with budget.taken():
+            return await numbers.open_jobs(scope)
+
+    return await shared.once("counts", scope, ask=ask)
 
 
 @router.get("/v1/activity")
 async def get_activity(
-    scope: InScope, numbers: Numbers, budget: ReadBudget, since: Since = None, until: Until = None
+    scope: InScope,
+    numbers: Numbers,
+    budget: ReadBudget,
+    shared: Shared,
+    since: Since = None,
+    until: Until = None,
 ) -> Activity:
     """Tell what happened to jobs over time, and why jobs failed.
 
@@ -50,8 +60,13 @@ async def get_activity(
     cover the time that is asked for: `since` and `until` of the answer are where the first begins and the last ends.
     """
     begin, end = _time(since, until, now=datetime.now(UTC))
-    async with budget.taken():
-        return await numbers.activity(begin, end, scope)
+
+    async def ask() -> Activity:
+        async with budget.taken():
+            return await numbers.activity(begin, end, scope)
+
+    seconds, about = _shared(begin, end)
+    return await shared.once("activity", scope, *about, ask=ask, seconds=seconds)
 
 
 @router.get("/v1/usage/series")
@@ -59,6 +74,7 @@ async def get_usage_series(
     scope: InScope,
     numbers: Numbers,
     budget: ReadBudget,
+    shared: Shared,
     by: Annotated[SeriesBy, Query(description="What usage is divided by.")] = "model",
     since: Since = None,
     until: Until = None,
@@ -68,8 +84,13 @@ async def get_usage_series(
     Slices are as those of `/v1/activity`: 15 min, 1 h, 2 h or 6 h for up to 24 days, of longer times days.
     """
     begin, end = _time(since, until, now=datetime.now(UTC))
-    async with budget.taken():
-        return await numbers.usage_series(by, begin, end, scope)
+
+    async def ask() -> UsageSeries:
+        async with budget.taken():
+            return await numbers.usage_series(by, begin, end, scope)
+
+    seconds, about = _shared(begin, end)
+    return await shared.once("usage", scope, by, *about, ask=ask, seconds=seconds)
 
 
 @router.get("/v1/installation", dependencies=[Depends(_may_read_all)])
@@ -106,6 +127,15 @@ def clock_skew(theirs: datetime, *, asked: datetime, answered: datetime) -> floa
 def _proxy(seen: SeenProxy) -> Process:
     version = str(seen.told.get("version") or "")
     return Process(kind="proxy", id=seen.id, version=version, since=seen.since, seen=seen.seen)
+
+
+def _shared(begin: datetime, end: datetime) -> tuple[float, tuple[timedelta, int]]:
+    """For how many seconds numbers over a time are shared, and what is the same for who asks for about that time.
+
+    Everybody's "until now" is another moment; within these seconds all of them mean the same.
+    """
+    seconds = seconds_of(end - begin)
+    return seconds, (end - begin, int(end.timestamp() // seconds))
 
 
 def _time(since: datetime | None, until: datetime | None, *, now: datetime) -> tuple[datetime, datetime]:

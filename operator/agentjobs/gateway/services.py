@@ -27,6 +27,7 @@ from agentjobs.gateway.limits import (
     Streams,
 )
 from agentjobs.gateway.metrics import GatewayMetrics
+from agentjobs.gateway.shared_reads import SharedReads
 from agentjobs.gateway.triggers.answering import SignedCalls
 from agentjobs.history.model_protocols import ModelReports
 from agentjobs.history.overview_protocols import OverviewHistory, ProcessHistory
@@ -96,6 +97,7 @@ class Services:
         self.signed_calls = signed_calls
         self.changes = changes
         self.streams = streams
+        self.shared = SharedReads()
         self._callers = callers
         self._make_history = history
         self._history: GatewayHistory | None = None
@@ -226,6 +228,11 @@ async def read_budget_of(request: Request) -> Capacity:
     return services_of(request).reads
 
 
+async def shared_of(request: Request) -> SharedReads:
+    """Return what makes one question of what many ask at once."""
+    return services_of(request).shared
+
+
 async def step_budget_of(request: Request) -> Capacity:
     """Return what bounds the reading of steps by runners."""
     return services_of(request).step_reads
@@ -253,6 +260,7 @@ Installed = Annotated[ProcessHistory, Depends(processes_of)]
 Notified = Annotated[NotificationReads, Depends(notifications_of)]
 ActionsDone = Annotated[ActionLog, Depends(actions_of)]
 History = Annotated[ReadHistory, Depends(history_of)]
+Shared = Annotated[SharedReads, Depends(shared_of)]
 ReadBudget = Annotated[Capacity, Depends(read_budget_of)]
 StepBudget = Annotated[Capacity, Depends(step_budget_of)]
 Bodies = Annotated[Intake, Depends(intake_of)]

@@ -320,5 +320,5 @@ async def test_what_is_not_read_takes_the_same_room_however_much_happens(app, ad
     (listener,) = app._app.state.services.changes.board.listeners
     await reader.leave()
 
-    assert listener._pending.changes >= 48
+    assert listener._pending.changes >= 40
     assert app._app.state.services.changes.board.listeners == set()

@@ -1,0 +1,164 @@
+"""Answers are shared among those who may have them, for seconds, and errors are not."""
+
+import asyncio
+from datetime import timedelta
+
+import looptime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentjobs import errors
+from agentjobs.gateway.shared_reads import SharedReads, seconds_of
+
+
+class Asked:
+    """Counts its calls and answers with their number, after some time."""
+
+    def __init__(self, lasts=0.1):
+        self.calls = 0
+        self.lasts = lasts
+        self.raises = None
+
+    async def __call__(self):
+        self.calls += 1
+        number = self.calls
+        await asyncio.sleep(self.lasts)
+        if self.raises:
+            raise self.raises
+        return number
+
+
+@pytest.fixture
+def reads():
+    return SharedReads(size=4)
+
+
+@pytest.fixture
+def asked():
+    return Asked()
+
+
+@pytest.mark.looptime
+async def test_what_is_asked_at_the_same_time_is_one_question(reads, asked):
+    answers = await asyncio.gather(*(reads.once("list", ("docs",), 1, ask=asked) for _ in range(200)))
+
+    assert (asked.calls, set(answers)) == (1, {1})
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize(("later", "calls"), [(0.8, 1), (1.0, 2)])
+async def test_an_answer_is_shared_for_seconds_from_when_it_was_asked_for(reads, asked, later, calls):
+    began = now()
+    await reads.once("list", None, ask=asked)
+    await asyncio.sleep(began + later - now())
+
+    assert await reads.once("list", None, ask=asked) == calls
+
+
+@pytest.mark.looptime
+async def test_a_question_under_way_for_longer_is_not_waited_for(reads):
+    """What it will answer does not know of the last seconds."""
+    slow = Asked(lasts=5)
+    first = asyncio.ensure_future(reads.once("list", None, ask=slow))
+    await asyncio.sleep(1.5)
+
+    assert await reads.once("list", None, ask=slow) == 2
+    assert await first == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [("list", ("shop",), 1), ("list", None, 1), ("list", (), 1), ("counts", ("docs",), 1), ("list", ("docs",), 2)],
+)
+@pytest.mark.looptime
+async def test_another_scope_kind_or_question_is_another_answer(reads, asked, other):
+    await reads.once("list", ("docs",), 1, ask=asked)
+    await reads.once(*other, ask=asked)
+
+    assert asked.calls == 2
+
+
+@pytest.mark.looptime
+async def test_an_error_is_told_to_all_who_wait_and_remembered_for_none(reads, asked):
+    asked.raises = errors.Unavailable("away")
+    waiting = (reads.once("list", None, ask=asked) for _ in range(3))
+    told = await asyncio.gather(*waiting, return_exceptions=True)
+    asked.raises = None
+
+    assert ([type(each) for each in told], asked.calls) == ([errors.Unavailable] * 3, 1)
+    assert await reads.once("list", None, ask=asked) == 2
+
+
+@pytest.mark.looptime
+async def test_who_hangs_up_takes_the_answer_from_nobody(reads, asked):
+    first = asyncio.ensure_future(reads.once("list", None, ask=asked))
+    second = asyncio.ensure_future(reads.once("list", None, ask=asked))
+    await asyncio.sleep(0.05)
+    first.cancel()
+
+    assert (await second, asked.calls) == (1, 1)
+
+
+@pytest.mark.looptime
+async def test_it_holds_few_answers_and_lets_them_go_by_themselves(reads, asked):
+    for number in range(9):
+        await reads.once("list", None, number, ask=asked)
+    held = len(reads)
+    await asyncio.sleep(1.1)
+
+    assert (held, len(reads)) == (4, 0)
+
+
+@pytest.mark.parametrize(
+    ("length", "seconds"),
+    [
+        pytest.param(timedelta(minutes=1), 1.0, id="minute"),
+        pytest.param(timedelta(hours=1), 5.0, id="hour"),
+        pytest.param(timedelta(days=1), 60.0, id="day"),
+        pytest.param(timedelta(days=90), 60.0, id="quarter"),
+    ],
+)
+def test_longer_times_are_shared_for_longer(length, seconds):
+    assert seconds_of(length) == seconds
+
+
+SCOPES = st.sampled_from([None, (), ("a",), ("b",), ("a", "b")])
+STEPS = st.lists(
+    st.tuples(SCOPES, st.integers(1, 2), st.sampled_from([0.0, 0.3, 1.0]), st.sampled_from([0.01, 2.0])), max_size=25
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS)
+def test_nobody_gets_the_answer_of_another_scope_or_one_that_is_too_old(steps):
+    """Whatever is asked in whatever order, with answers that are fast or slow."""
+
+    async def one(reads, scope, question, lasts):
+        asked_at = now()
+
+        async def ask():
+            begun = now()
+            await asyncio.sleep(lasts)
+            return scope, question, begun
+
+        answer = await reads.once("list", scope, question, ask=ask)
+        assert answer[:2] == (scope, question)
+        assert asked_at - answer[2] < 1.0
+
+    async def everything():
+        reads, waiting = SharedReads(size=3), []
+        for scope, question, pause, lasts in steps:
+            waiting.append(asyncio.ensure_future(one(reads, scope, question, lasts)))
+            await asyncio.sleep(pause)
+        await asyncio.gather(*waiting)
+
+    loop = looptime.new_event_loop(_enabled=True)
+    try:
+        loop.run_until_complete(everything())
+    finally:
+        loop.close()
+
+
+def now():
+    return asyncio.get_running_loop().time()
