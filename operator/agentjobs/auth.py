@@ -129,21 +129,42 @@ class AnswerCache(Generic[Answer]):
         self._clock = clock
         self._known = known
         self._entries: Bounded[tuple[str, ...], tuple[float, Answer | Problem]] = Bounded(size)
+        self._under_way: dict[tuple[str, ...], asyncio.Task[tuple[float, Answer | Problem]]] = {}
 
     async def answer(self, key: tuple[str, ...], ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Return the remembered answer to `key`, or ask; a `Problem` that says no is remembered too, an outage is
         not."""
         entry = self._entries.get(key)
         if entry is None or self._clock() >= entry[0]:
-            entry = await self._asked(ask)
-            self._entries.put(key, entry)
+            entry = await self._asked_once(key, ask)
         if isinstance(entry[1], Problem):
             # A fresh one: an exception object that is raised twice gathers the stacks of both.
             raise Problem(entry[1].status, entry[1].reason, entry[1].message, headers=entry[1].headers)
         return entry[1]
 
+    def has(self, key: tuple[str, ...]) -> bool:
+        """Return whether an answer is remembered that is no refusal."""
+        entry = self._entries.get(key)
+        return entry is not None and self._clock() < entry[0] and not isinstance(entry[1], Problem)
+
     def __len__(self) -> int:
         return len(self._entries)
+
+    async def _asked_once(
+        self, key: tuple[str, ...], ask: Callable[[], Awaitable[Answer]]
+    ) -> tuple[float, Answer | Problem]:
+        """Ask, or wait for who asks the same: a page asks five things at once, all of whose rights are new."""
+        asking = self._under_way.get(key)
+        if asking is None:
+            asking = self._under_way[key] = asyncio.ensure_future(self._asked(ask))
+
+            def done(task: asyncio.Task[tuple[float, Answer | Problem]]) -> None:
+                del self._under_way[key]
+                if not task.cancelled() and task.exception() is None:
+                    self._entries.put(key, task.result())
+
+            asking.add_done_callback(done)
+        return await asyncio.shield(asking)
 
     async def _asked(self, ask: Callable[[], Awaitable[Answer]]) -> tuple[float, Answer | Problem]:
         try:
@@ -238,6 +259,10 @@ class Authenticator:
         await self._check_groups(caller, impersonation.groups)
         groups = (*impersonation.groups, EVERYBODY)
         return User(impersonation.user, "", groups, {}, caller.name, caller.known_seconds)
+
+    def remembers(self, authorization: str | None) -> bool:
+        """Return whether we know whose token this is without asking anybody. Raises Problem (401) for none."""
+        return self._users.has((digest(bearer(authorization)),))
 
     async def _check_groups(self, caller: User, groups: Sequence[str]) -> None:
         if not groups:

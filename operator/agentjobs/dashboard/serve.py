@@ -35,8 +35,9 @@ from agentjobs.listening import until_signalled
 
 logger = logging.getLogger(__name__)
 
-# A page asks some five questions at once, and READS_AT_ONCE of REST bounds who has a connection.
+# A page asks some five questions at once. No runner waits here: two connections are for what the process itself asks.
 DATABASE_CONNECTIONS: Final = 8
+_READS_AT_ONCE: Final = DATABASE_CONNECTIONS - 2
 _PEOPLE: Final[Audience] = "people"
 
 
@@ -76,6 +77,7 @@ async def serving(
             callers=backing.callers,
             audience=[_PEOPLE],
             changes=changes,
+            reads_at_once=_READS_AT_ONCE,
         )
         background.start(presence(backing, "dashboard"), "presence")
         hosts = allowed_names(settings.public_url, settings.allowed_hosts)

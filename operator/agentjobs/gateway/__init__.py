@@ -32,6 +32,7 @@
     shared_reads  one question to history for all who ask it at once
     connections  limits to the number and the duration of connections
     limits       limits to the requests under way, by job, by pod and for all
+    user_limits  limits to what users ask, each for themselves
     bodies       reads and checks request bodies
     session_bodies  reads and checks what a runner sends of its session
     json_text    checks JSON text before it is parsed

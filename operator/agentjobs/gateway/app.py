@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final, Literal
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -38,13 +38,15 @@ from agentjobs.gateway import (
 )
 from agentjobs.gateway.bodies import schemas
 from agentjobs.gateway.change_feed import ChangeFeed
-from agentjobs.gateway.limits import Intake, Streams
+from agentjobs.gateway.limits import READS_AT_ONCE, Intake
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.problems import FRAMEWORK_REASONS, answer, crash, from_error
+from agentjobs.gateway.rights import counted
 from agentjobs.gateway.services import GatewayHistory, Services
 from agentjobs.gateway.traffic import Traffic
 from agentjobs.gateway.triggers.answering import SignedCalls
 from agentjobs.gateway.triggers.file import Triggers
+from agentjobs.gateway.user_limits import Streams, UserLimits
 from agentjobs.kube.callers import Callers
 from agentjobs.problem import Problem
 from agentjobs.readiness import Readiness
@@ -87,6 +89,8 @@ def create_app(
     audience: Collection[Audience] = EVERYBODY,
     changes: ChangeFeed | None = None,
     streams: Streams | None = None,
+    user_limits: UserLimits | None = None,
+    reads_at_once: int = READS_AT_ONCE,
 ) -> ASGIApp:
     """Return the gateway as an ASGI application.
 
@@ -104,6 +108,8 @@ def create_app(
         audience: whose routes there are.
         changes: what streams of changes are told by; whoever makes it closes it when the process stops.
         streams: how many of these there may be, and for how long; None for the usual limits.
+        user_limits: how often users may ask; None for the usual limits.
+        reads_at_once: questions of users to history at once; the process's pool must have room for more.
     """
     authenticator = Authenticator(kube, clock=clock, check_addresses=check_addresses)
     app = FastAPI(title="AgentJobs gateway", version=agentjobs.__version__, docs_url=None, redoc_url=None)
@@ -118,11 +124,14 @@ def create_app(
         signed_calls=signed_calls or SignedCalls(Triggers(None), clock=clock),
         changes=changes or ChangeFeed(),
         streams=streams or Streams(),
+        user_limits=user_limits or UserLimits(clock),
+        clock=clock,
+        reads_at_once=reads_at_once,
     )
     app.state.services = services
     for whose, router in _ROUTERS:
         if whose in audience:
-            app.include_router(router)
+            app.include_router(router, dependencies=[Depends(counted)] if whose == "people" else ())
     readiness = Readiness(
         {"database": check_history, "API server": services.check_api_server}, name="gateway", clock=clock
     )

@@ -8,9 +8,9 @@ written at once. Claims and heartbeats need none of the last three, so they get 
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontext
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from typing import Final, TypeVar
 
 import msgspec
@@ -53,9 +53,6 @@ DATABASE_CONNECTIONS: Final = 12
 WRITES_AT_ONCE: Final = 5
 READS_AT_ONCE: Final = 3
 STEP_READS_AT_ONCE: Final = 2
-# Of changes, open at once: each tab of a browser has one. Each holds some kilobytes, and a connection.
-STREAMS_PER_USER: Final = 50
-STREAMS: Final = 1000
 # Requests that the API server is asked for as who calls: an action, a list of objects, a log. Each may hold some MiB.
 AS_CALLERS_AT_ONCE: Final = 16
 # Actions of one user that were refused and are kept, in the long run and at once: who may do nothing must not fill the
@@ -73,49 +70,6 @@ PENALTY_SECONDS: Final = 30.0
 INLINE_BYTES: Final = 16 * 1024
 
 
-class Streams:
-    """How many streams of changes are open, of a user and in all, and for how long each is.
-
-    Args:
-        shortest, longest: seconds; each stream ends somewhere between.
-        quiet: seconds after which a stream says that it still is there, and its user's rights are asked again.
-    """
-
-    def __init__(
-        self,
-        *,
-        per_user: int = STREAMS_PER_USER,
-        together: int = STREAMS,
-        shortest: float = 90.0,
-        longest: float = 110.0,
-        quiet: float = 15.0,
-    ) -> None:
-        self.quiet = quiet
-        self._span = shortest, longest
-        self._left = together
-        self._per_user = PerCaller(per_user)
-
-    def seconds(self, part: float) -> float:
-        """Return how long a stream is open; `part` is from 0 to 1."""
-        return self._span[0] + part * (self._span[1] - self._span[0])
-
-    @contextmanager
-    def taken(self, user: str) -> Iterator[None]:
-        """Count a stream for the length of a `with` block.
-
-        Raises:
-            Problem: 429 when the user has as many as there are, 503 when all together have.
-        """
-        if not self._left:
-            raise busy(503, "As many streams of changes are open as there may be.", 5.0)
-        with self._per_user.taken(user):
-            self._left -= 1
-            try:
-                yield
-            finally:
-                self._left += 1
-
-
 class Rates:
     """How often each caller may ask: a bucket of requests that fills again by the second.
 
@@ -124,6 +78,7 @@ class Rates:
         a_second: requests, in the long run.
         burst: requests at once, of a caller that was quiet before.
         size: a body counts as one request more for each so many bytes.
+        who: may ask so often, for the refusal.
     """
 
     def __init__(
@@ -133,8 +88,10 @@ class Rates:
         a_second: float = REQUESTS_A_SECOND,
         burst: float = BURST,
         size: int = REQUEST_BYTES,
+        who: str = "A pod",
     ) -> None:
         self._clock = clock
+        self._who = who
         self._a_second = a_second
         self._burst = burst
         self._size = size
@@ -146,11 +103,15 @@ class Rates:
         Raises:
             Problem: 429 when the caller's bucket is empty; `Retry-After` says when it is not any more.
         """
+        self._keep(caller, self.check(caller) - 1)
+
+    def check(self, caller: str) -> float:
+        """Return how many requests the caller has left. Raises as `count`."""
         left = self._left(caller)
         if left < 1:
-            said = f"A pod may send {self._a_second:.0f} such requests a second."
+            said = f"{self._who} may send {self._a_second:.0f} such requests a second."
             raise busy(429, said, (1 - left) / self._a_second)
-        self._keep(caller, left - 1)
+        return left
 
     def charge(self, caller: str, size: int) -> None:
         """Count the bytes of a body that came; those that come later pay for it."""

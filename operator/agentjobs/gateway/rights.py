@@ -4,13 +4,15 @@ Who asks is the owner of the token, or whom they impersonate by `Impersonate-Use
 that somebody may not read does not exist for them: what they are told does not depend on whether it does.
 """
 
+import asyncio
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Annotated, Final
 
 from fastapi import Depends, Query, Request
 
 from agentjobs.api_resource import Resource
-from agentjobs.auth import User
+from agentjobs.auth import User, canonical
 from agentjobs.gateway.services import services_of
 from agentjobs.kube.client import KubeClient
 from agentjobs.kube.impersonation import Impersonation, impersonation_of
@@ -20,6 +22,11 @@ from agentjobs.tokens import bearer
 
 MAX_NAMESPACES: Final = 500
 """That are asked about for somebody who may not read all of them, and that one request may name."""
+
+_READING: Final = ("GET", "HEAD")
+# Where somebody may not read all namespaces, each is asked about: so many at once, and for a new namespace this late.
+_REVIEWS_AT_ONCE: Final = 16
+_NAMESPACES_SECONDS: Final = 5.0
 
 Scope = tuple[str, ...] | None
 """The namespaces that a request is about; None for all there are."""
@@ -34,6 +41,29 @@ async def who(request: Request) -> User:
     """
     authorization, impersonation = _identity(request)
     return await services_of(request).authenticator.person(authorization, impersonation)
+
+
+async def counted(request: Request) -> None:
+    """Count a request for who asks; for their address while we do not know who that is.
+
+    What comes without a token costs nobody a question; whether it may is for the route to say.
+
+    Raises:
+        Problem: 429, with the time to wait; as `who`.
+    """
+    authorization, impersonation = _identity(request)
+    if authorization is None:
+        return
+    services = services_of(request)
+    address = request.client.host if request.client else ""
+    if not services.authenticator.remembers(authorization) and not _is_own(address):
+        services.user_limits.check_stranger(address)
+    try:
+        user = await services.authenticator.person(authorization, impersonation)
+    except Problem:
+        services.user_limits.count_refusal(address)
+        raise
+    services.user_limits.count(user.name, acts=request.method not in _READING)
 
 
 async def may(request: Request, verb: str, *, namespace: str, name: str = "", resource: Resource = AGENTJOBS) -> User:
@@ -86,9 +116,33 @@ async def scope_of(
         return named
     if await _is_allowed(request, ""):
         return None
-    history = (await services_of(request).history()).people
-    known: Sequence[str] = await history.namespaces(limit=MAX_NAMESPACES)
-    return tuple([one for one in known if await _is_allowed(request, one)])
+    services, user = services_of(request), await who(request)
+    found = await services.scopes.answer((user.key,), lambda: _readable(request))
+    # Refusals are what there are many of, and what may be old; whatever is read is asked about like everything.
+    return tuple([one for one in found if await _is_allowed(request, one)])
+
+
+async def _readable(request: Request) -> tuple[str, ...]:
+    services = services_of(request)
+
+    async def ask() -> Sequence[str]:
+        async with services.reads.taken():
+            return await (await services.history()).people.namespaces(limit=MAX_NAMESPACES)
+
+    known: Sequence[str] = await services.shared.once("namespaces", None, ask=ask, seconds=_NAMESPACES_SECONDS)
+    room = asyncio.Semaphore(_REVIEWS_AT_ONCE)
+
+    async def allowed(namespace: str) -> bool:
+        async with room:
+            return await _is_allowed(request, namespace)
+
+    told = await asyncio.gather(*(allowed(one) for one in known))
+    return tuple(one for one, is_allowed in zip(known, told, strict=True) if is_allowed)
+
+
+def _is_own(address: str) -> bool:
+    """Whether a request comes from our own process, or by something on the way that replaces addresses."""
+    return ip_address(canonical(address) or "0.0.0.0").is_loopback  # noqa: S104  an address that is nobody's
 
 
 async def _is_allowed(request: Request, namespace: str) -> bool:

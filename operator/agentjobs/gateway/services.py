@@ -12,23 +12,22 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from agentjobs.auth import Authenticator, Reviewer, RunnerIdentity, cluster_uid
+from agentjobs.auth import AnswerCache, Authenticator, Reviewer, RunnerIdentity, cluster_uid
 from agentjobs.capacity import Capacity
 from agentjobs.gateway.change_feed import ChangeFeed
 from agentjobs.gateway.limits import (
     AS_CALLERS_AT_ONCE,
     PATIENCE_SECONDS,
-    READS_AT_ONCE,
     REFUSALS,
     REFUSALS_A_SECOND,
     STEP_READS_AT_ONCE,
     Intake,
     Rates,
-    Streams,
 )
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.shared_reads import SharedReads
 from agentjobs.gateway.triggers.answering import SignedCalls
+from agentjobs.gateway.user_limits import Streams, UserLimits
 from agentjobs.history.model_protocols import ModelReports
 from agentjobs.history.overview_protocols import OverviewHistory, ProcessHistory
 from agentjobs.history.protocols import (
@@ -84,12 +83,15 @@ class Services:
         signed_calls: SignedCalls,
         changes: ChangeFeed,
         streams: Streams,
+        user_limits: UserLimits,
+        clock: Callable[[], float],
+        reads_at_once: int,
     ) -> None:
         self.authenticator = authenticator
         self.metrics = metrics
         self.spans = spans
         self.intake = intake
-        self.reads = Capacity(READS_AT_ONCE, patience=PATIENCE_SECONDS)
+        self.reads = Capacity(reads_at_once, patience=PATIENCE_SECONDS)
         self.step_reads = Capacity(STEP_READS_AT_ONCE, patience=PATIENCE_SECONDS)
         self.refusals = Rates(a_second=REFUSALS_A_SECOND, burst=REFUSALS)
         self.as_callers = Capacity(AS_CALLERS_AT_ONCE, patience=PATIENCE_SECONDS)
@@ -98,6 +100,9 @@ class Services:
         self.changes = changes
         self.streams = streams
         self.shared = SharedReads()
+        self.user_limits = user_limits
+        self.scopes: AnswerCache[tuple[str, ...]] = AnswerCache(clock=clock)
+        """The namespaces that a user may read, by the user's key; each is asked about again whenever it counts."""
         self._callers = callers
         self._make_history = history
         self._history: GatewayHistory | None = None

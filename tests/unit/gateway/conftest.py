@@ -10,9 +10,9 @@ import pytest
 from agentjobs import contract, errors
 from agentjobs.auth import Authenticator
 from agentjobs.gateway.app import create_app
-from agentjobs.gateway.limits import Streams
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.services import GatewayHistory
+from agentjobs.gateway.user_limits import Streams
 from agentjobs.history.memory import MemoryHistory
 from agentjobs.history.memory_actions import MemoryActions
 from agentjobs.history.memory_changes import MemoryChanges

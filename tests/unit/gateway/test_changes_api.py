@@ -10,7 +10,7 @@ from tests.unit.gateway.streaming import Reader
 from agentjobs import errors
 from agentjobs.auth import Authenticator
 from agentjobs.gateway.changes_api import SEND_SECONDS
-from agentjobs.gateway.limits import STREAMS_PER_USER, Streams
+from agentjobs.gateway.user_limits import STREAMS_PER_USER, Streams
 from agentjobs.history.records import JobKey
 
 pytestmark = pytest.mark.looptime

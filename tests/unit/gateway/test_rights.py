@@ -1,10 +1,14 @@
 """Who asks and what they may: the same for every route of users, for themselves and as somebody else."""
 
+import asyncio
 import logging
+from dataclasses import replace
 
 import pytest
+from tests.unit.gateway.conftest import NOW
 
 from agentjobs.auth import KNOWN_SECONDS
+from agentjobs.history.records import JobKey
 
 AS_ANN = {"Authorization": "Bearer proxy", "Impersonate-User": "ann"}
 LIST = "/v1/namespaces/docs/agentjobs"
@@ -179,3 +183,56 @@ async def test_no_log_line_and_no_answer_has_a_token(http, kube, caplog):
 
     said = answer.text + "".join(f"{record.getMessage()} {vars(record)}" for record in caplog.records)
     assert (answer.status_code, "secret" in said) == (403, False)
+
+
+async def test_five_questions_of_a_page_at_once_ask_the_api_server_once(http, kube):
+    kube.add_user("t", "ada", may={MAY_LIST})
+
+    await asyncio.gather(*(http.get(LIST, headers={"Authorization": "Bearer t"}) for _ in range(5)))
+
+    assert sorted(kube.asked) == ["SubjectAccessReview", "TokenReview"]
+
+
+class TestManyNamespaces:
+    """Somebody who may read a few of many."""
+
+    @pytest.fixture
+    async def ada(self, kube, history):
+        job = await history.accept(namespace="n0")
+        for number in range(1, 40):
+            key = JobKey(f"x{number}", f"n{number}", "hello", NOW, "")
+            history.memory.jobs_by_uid[f"x{number}"] = replace(job, key=key)
+        kube.add_user("t", "ada", may={("list", "n3", ""), ("list", "n7", "")})
+        return {"Authorization": "Bearer t"}
+
+    async def scope(self, http, headers):
+        answer = await http.get("/v1/counts", headers=headers)
+        return [item["namespace"] for item in answer.json()["items"]]
+
+    async def test_they_have_the_numbers_of_those_alone(self, http, ada):
+        assert await self.scope(http, ada) == ["n3", "n7"]
+
+    async def test_the_others_are_asked_about_once_a_minute(self, http, ada, kube, clock):
+        await self.scope(http, ada)
+        first = len(kube.asked)
+        for _ in range(10):
+            clock.now += 5
+            await self.scope(http, ada)
+
+        assert (first > 40, len(kube.asked) - first < 20) == (True, True)
+
+    async def test_one_that_is_taken_away_is_gone_within_a_minute(self, http, ada, kube, clock):
+        await self.scope(http, ada)
+        kube.rights["ada"] = {("list", "n3", "")}
+        clock.now += KNOWN_SECONDS
+
+        assert await self.scope(http, ada) == ["n3"]
+
+    async def test_one_that_is_given_is_there_within_a_minute_and_at_once_by_its_name(self, http, ada, kube, clock):
+        await self.scope(http, ada)
+        kube.rights["ada"].add(("list", "n9", ""))
+        clock.now += 3
+        by_name = await http.get("/v1/counts?namespace=n9", headers=ada)
+        clock.now += KNOWN_SECONDS
+
+        assert (by_name.status_code, await self.scope(http, ada)) == (200, ["n3", "n7", "n9"])
