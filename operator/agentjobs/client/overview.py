@@ -1,9 +1,11 @@
 """`Client.overview` and `AsyncClient.overview`: each method names one operation and drives it, as in clients.py."""
 
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing
 from datetime import datetime
 from typing import Literal
 
-from agentjobs.api.recorded_overview import Activity, Installation, OpenCounts, UsageSeries
+from agentjobs.api.recorded_overview import Activity, Installation, OpenCounts, RecordedAction, UsageSeries
 from agentjobs.client.overview_operations import OverviewOperations
 from agentjobs.client.transport import Blocking, Nonblocking
 
@@ -54,6 +56,17 @@ class Overview:
         """
         return self._transport.run(self._do.installation())
 
+    def actions(self, *, uid: str = "", everywhere: bool = False) -> Generator[RecordedAction]:
+        """Yield what people did through REST and dashboard, newest first, also what was refused.
+
+        Args:
+            uid: only to the job with this uid.
+
+        Raises:
+            Denied: the user may not list the AgentJobs of the namespace.
+        """
+        yield from self._transport.iterate(self._do.actions(uid=uid, everywhere=everywhere))
+
 
 class AsyncOverview:
     """As `Overview`, for asyncio."""
@@ -86,3 +99,9 @@ class AsyncOverview:
     async def installation(self) -> Installation:
         """See `Overview.installation`."""
         return await self._transport.run(self._do.installation())
+
+    async def actions(self, *, uid: str = "", everywhere: bool = False) -> AsyncGenerator[RecordedAction]:
+        """See `Overview.actions`."""
+        async with aclosing(self._transport.iterate(self._do.actions(uid=uid, everywhere=everywhere))) as found:
+            async for one in found:
+                yield one

@@ -7,9 +7,16 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel
 
-from agentjobs.api.recorded_overview import Activity, Installation, OpenCounts, UsageSeries
-from agentjobs.client.effects import Operation, Send, Server
-from agentjobs.client.requests import Asking
+from agentjobs.api.recorded_overview import (
+    Activity,
+    Installation,
+    OpenCounts,
+    RecordedAction,
+    RecordedActions,
+    UsageSeries,
+)
+from agentjobs.client.effects import Operation, Send, Server, Stream
+from agentjobs.client.requests import PAGE, Asking, paged
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -46,6 +53,14 @@ class OverviewOperations(Asking):
     def installation(self) -> Operation[Installation]:
         """Ask which processes live and how the database is."""
         return (yield from self._told(Installation, "/v1/installation", {}))
+
+    def actions(self, *, uid: str = "", everywhere: bool = False) -> Stream[RecordedAction]:
+        """Emit what people did through REST and dashboard, newest first; with `uid` only to that job."""
+        params = {"limit": str(PAGE)} | self._place(everywhere) | ({"uid": uid} if uid else {})
+        return paged(self._page_of_actions, RecordedActions.model_validate, params)
+
+    def _page_of_actions(self, params: dict[str, str]) -> Operation[Any]:
+        return (yield from self._asked(Send("GET", "/v1/actions", params=params, server=Server.GATEWAY)))
 
     def _place(self, everywhere: bool) -> dict[str, Any]:
         return {} if everywhere else {"namespace": self.namespace}

@@ -54,13 +54,16 @@ async def list_actions(
     scope: InScope,
     log: ActionsDone,
     budget: ReadBudget,
-    uid: Annotated[str | None, Query(max_length=253, description="Only what was done to the job of this uid.")] = None,
+    uid: Annotated[
+        str | None,
+        Query(max_length=253, pattern="^[-a-z0-9.]*$", description="Only what was done to the job of this uid."),
+    ] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> RecordedActions:
     """List what people did through REST and dashboard, newest first, also what was refused."""
     async with budget.taken():
-        page = await log.actions(scope, uid=uid, limit=limit, cursor=cursor)
+        page = await log.actions(scope, uid=uid or None, limit=limit, cursor=cursor)
     return RecordedActions(items=page.items, cursor=page.cursor)
 
 

@@ -57,13 +57,14 @@ CURSORS = {
 PARAMETERS = [
     *((JOBS, name) for name in ("limit", "cursor", "name", "schedule", "partition")),
     *((EVENTS, name) for name in ("limit", "cursor", "start", "newest")),
+    *(("/v1/actions", name) for name in ("limit", "cursor", "uid")),
     *(("/v1/usage/series", name) for name in ("since", "until", "by")),
 ]
 NUMBERS = ("negative", "beyond 64 bits", "fraction", "exponent")
 # Any text may be a partition's key; an object may have a number for its name; `1_0` is ten to pydantic.
 SOUND = (
     {("partition", kind) for kind in ODD if kind not in ("long", "huge")}
-    | {(name, kind) for name in ("name", "schedule") for kind in NUMBERS}
+    | {(name, kind) for name in ("name", "schedule", "uid") for kind in NUMBERS}
     | {(name, "underscore") for name in ("limit", "start")}
 )
 

@@ -90,11 +90,13 @@ async def test_actions_lead_to_what_they_were_done_to(answers, pages):
 
 async def test_an_action_of_a_newer_version_is_shown_by_its_words(answers, pages):
     answers["/v1/namespaces"] = SHOP
-    answers["/v1/actions"] = RecordedActions(items=[an_action("Session", "delete", "u/1")], cursor=None)
+    done = [an_action("Session", "archive", "u/1"), an_action("Session", "delete", "u/2")]
+    answers["/v1/actions"] = RecordedActions(items=done, cursor=None)
 
     page = (await pages.get("/actions")).text
 
-    assert "delete Session <bdi>u/1</bdi>" in page
+    assert "archive Session <bdi>u/1</bdi>" in page
+    assert "deleted session <bdi>u/2</bdi>" in page
     assert "Older" not in page
 
 

@@ -13,6 +13,7 @@ _DID: Final = {
     ("AgentJob", "suspend"): "suspended job",
     ("AgentJob", "resume"): "resumed job",
     ("AgentJob", "rerun"): "ran again job",
+    ("AgentJob", "retry-notifications"): "told sinks again of job",
     ("AgentQueue", "pause"): "paused queue",
     ("AgentQueue", "drain"): "drained queue",
     ("AgentQueue", "resume"): "resumed queue",
@@ -21,6 +22,8 @@ _DID: Final = {
     ("AgentSchedule", "suspend"): "suspended schedule",
     ("AgentSchedule", "resume"): "resumed schedule",
     ("AgentTemplate", "run"): "ran template",
+    ("Session", "delete"): "deleted session",
+    ("User", "delete"): "deleted all sessions of user",
 }
 _PAGES: Final = {"AgentQueue": "queues", "AgentSchedule": "schedules", "AgentTemplate": "templates"}
 _NOTHING_DONE: Final = 400
