@@ -48,7 +48,28 @@ class Cause:
 _E: Final = ErrorClass
 _RERUN: Final = "Run it again."
 
+REJECTIONS: Final[Mapping[str, Cause]] = {
+    AcceptedReason.DEPENDENCY_CYCLE: Cause("it waits for itself", "Correct `after`, then make a new job.", Look.SPEC),
+    AcceptedReason.SPEC_TOO_LARGE: Cause(
+        "its spec is too large", "Put long texts into ConfigMaps, then make a new job.", Look.SPEC
+    ),
+    AcceptedReason.UNRESOLVED_REFERENCE: Cause(
+        "a text names something that is not known", "Correct the `$(…)`, then make a new job.", Look.SPEC
+    ),
+    AcceptedReason.LOCKED_FIELD: Cause(
+        "it sets a field that its template locks", "Leave the field out, then make a new job.", Look.TEMPLATE
+    ),
+    AcceptedReason.TYPE_CONFLICT: Cause(
+        "it has another kind of agent than its template", "Correct its agent, then make a new job.", Look.TEMPLATE
+    ),
+    AcceptedReason.INVALID_SPEC: Cause(
+        "its spec breaks rules", "Correct the fields that the message names, then make a new job.", Look.SPEC
+    ),
+}
+"""Why a job was not accepted, and failed."""
+
 FAILURES: Final[Mapping[str, Cause]] = {
+    **REJECTIONS,
     _E.RESULT_ERROR: Cause(
         "the agent ended without an answer that can be used", "See what the model said last.", Look.TRANSCRIPT
     ),
@@ -179,22 +200,6 @@ FAILURES: Final[Mapping[str, Cause]] = {
     _E.PUBLISH_REFUSED: Cause(
         "the agent succeeded, but what it made must not or cannot be pushed", "Do what the message says.", Look.LOGS
     ),
-    AcceptedReason.DEPENDENCY_CYCLE: Cause("it waits for itself", "Correct `after`, then make a new job.", Look.SPEC),
-    AcceptedReason.SPEC_TOO_LARGE: Cause(
-        "its spec is too large", "Put long texts into ConfigMaps, then make a new job.", Look.SPEC
-    ),
-    AcceptedReason.UNRESOLVED_REFERENCE: Cause(
-        "a text names something that is not known", "Correct the `$(…)`, then make a new job.", Look.SPEC
-    ),
-    AcceptedReason.LOCKED_FIELD: Cause(
-        "it sets a field that its template locks", "Leave the field out, then make a new job.", Look.TEMPLATE
-    ),
-    AcceptedReason.TYPE_CONFLICT: Cause(
-        "it has another kind of agent than its template", "Correct its agent, then make a new job.", Look.TEMPLATE
-    ),
-    AcceptedReason.INVALID_SPEC: Cause(
-        "its spec breaks rules", "Correct the fields that the message names, then make a new job.", Look.SPEC
-    ),
 }
 """Why a job failed, or a start of it."""
 
@@ -269,8 +274,8 @@ POD_TROUBLE: Final[Mapping[str, Cause]] = {
         "See whether a Secret of `workspace` is missing.",
         Look.EVENTS,
     ),
-    PodStartedReason.SILENT: Cause("nothing was heard of it for too long; it is stopped", "", Look.LOGS),
-    PodStartedReason.STOPPING: Cause("it was told to stop and has its grace period"),
+    PodStartedReason.SILENT: Cause("nothing was heard of it for too long", "", Look.LOGS),
+    PodStartedReason.STOPPING: Cause("its pod has its grace period"),
     PodStartedReason.STARTED: Cause("it runs; what was wrong has healed"),
 }
 """Why a start's pod does not get going."""

@@ -15,13 +15,14 @@ from agentjobs.api.causes import (
     FAILURES,
     HOLDS,
     POD_TROUBLE,
+    REJECTIONS,
     SKIPS,
     SUCCESSES,
     SUSPENSIONS,
     Cause,
     Look,
 )
-from agentjobs.api.conditions import AdmittedReason, Phase, SuspendedReason
+from agentjobs.api.conditions import AdmittedReason, Phase, PodStartedReason, SuspendedReason
 from agentjobs.durations import format_duration
 
 DELETED: Final = "Deleted"
@@ -71,6 +72,8 @@ class Situation:
     """The job because of which this one was skipped."""
     is_there: bool = True
     """Whether the cluster has its object."""
+    asked: Order | None = None
+    """What its spec asks for already: `CANCEL` or `SUSPEND`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +97,15 @@ def explain(seen: Situation, now: datetime) -> Explanation:
 
 def orders(seen: Situation) -> tuple[Order, ...]:
     """Return what may be asked of a job now. A job whose object is gone can only run again."""
-    if seen.phase == DELETED or not seen.is_there:
-        return (Order.RERUN,)
-    if seen.phase in _ENDED:
-        return (Order.RERUN,)
+    if seen.phase in _ENDED or not seen.is_there:
+        # What was never accepted would be refused again.
+        return () if seen.reason in REJECTIONS else (Order.RERUN,)
+    if seen.asked is Order.CANCEL:
+        return ()
     if seen.phase == Phase.SUSPENDED:
         resumable = seen.reason in (SuspendedReason.REQUESTED, SuspendedReason.RULE)
         return (Order.RESUME, Order.CANCEL) if resumable else (Order.CANCEL,)
-    return (Order.CANCEL, Order.SUSPEND)
+    return (Order.CANCEL, Order.RESUME if seen.asked is Order.SUSPEND else Order.SUSPEND)
 
 
 def cure_of(word: str) -> str:
@@ -121,6 +125,8 @@ def _failed(seen: Situation, now: datetime) -> tuple[str, Cause]:
 def _running(seen: Situation, now: datetime) -> tuple[str, Cause]:
     if seen.pod_reason:
         cause = POD_TROUBLE.get(seen.pod_reason, _said(seen.pod_reason))
+        if seen.pod_reason in _STOPS:
+            return f"Start {seen.starts} is stopped: {cause.clause}.", cause
         return f"Start {seen.starts} does not get going: {cause.clause}.", cause
     since = f" for {_lasted(seen.started, now)}" if seen.started else ""
     if seen.claimed is None:
@@ -202,7 +208,8 @@ def _clock(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-_ENDED: Final = frozenset(phase.value for phase in Phase if phase.is_terminal)
+_ENDED: Final = frozenset({DELETED, *(phase.value for phase in Phase if phase.is_terminal)})
+_STOPS: Final = frozenset({PodStartedReason.STOPPING.value, PodStartedReason.SILENT.value})
 _TOLD: Final = {
     Phase.PENDING.value: _waiting,
     Phase.SCHEDULED.value: _waiting,

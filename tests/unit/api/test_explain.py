@@ -83,6 +83,12 @@ def test_a_pod_that_does_not_get_going_is_the_sentence():
     assert explain(seen, NOW).sentence == "Start 1 does not get going: its image cannot be pulled."
 
 
+def test_a_pod_that_is_stopped_has_got_going():
+    seen = situation("Running", "Stopping", pod_reason="Stopping", starts=1)
+
+    assert explain(seen, NOW).sentence == "Start 1 is stopped: its pod has its grace period."
+
+
 def test_what_waits_for_a_slot_tells_the_queue_and_how_many_wait():
     said = explain(situation("Queued", "WaitingForSlot", queue="agents", others_waiting=4), NOW)
 
@@ -116,12 +122,15 @@ def test_a_retry_tells_how_long_it_waits_and_why():
     ("seen", "orders"),
     [
         pytest.param(situation("Running"), (Order.CANCEL, Order.SUSPEND), id="running"),
+        pytest.param(situation("Running", asked=Order.SUSPEND), (Order.CANCEL, Order.RESUME), id="will be suspended"),
+        pytest.param(situation("Running", asked=Order.CANCEL), (), id="will be cancelled"),
         pytest.param(situation("Queued", "WaitingForSlot"), (Order.CANCEL, Order.SUSPEND), id="queued"),
         pytest.param(situation("Suspended", "Requested"), (Order.RESUME, Order.CANCEL), id="suspended by a person"),
         pytest.param(situation("Suspended", "BudgetExceeded"), (Order.CANCEL,), id="a resume would not help"),
         pytest.param(situation("Succeeded"), (Order.RERUN,), id="ended"),
         pytest.param(situation("Running", is_there=False), (Order.RERUN,), id="gone"),
         pytest.param(situation("Deleted"), (Order.RERUN,), id="deleted"),
+        pytest.param(situation("Failed", "InvalidSpec"), (), id="never accepted"),
     ],
 )
 def test_only_what_is_possible_now_is_offered(seen, orders):

@@ -10,7 +10,7 @@ from fastapi import Request
 from agentjobs.api.recorded import RecordedResult, Result
 from agentjobs.dashboard.pages.job_asking import Part, part
 from agentjobs.dashboard.rest import Rest
-from agentjobs.dashboard.views.documents import Text, json_text, yaml_text
+from agentjobs.dashboard.views.documents import Text, json_text, object_text, yaml_text
 from agentjobs.dashboard.views.job import Known, https, input_of, session_of
 from agentjobs.dashboard.views.lineage import relatives
 from agentjobs.dashboard.views.log_lines import log_lines
@@ -217,7 +217,7 @@ async def _yaml(request: Request, rest: Rest, namespace: str, key: str) -> Parts
 
 
 async def _more_yaml(request: Request, rest: Rest, known: Known, parts: Parts) -> Parts:
-    return {"object_text": yaml_text(known.body) if known.body else None}
+    return {"object_text": object_text(known.body) if known.body else None}
 
 
 TABS: Final[dict[str, Tab]] = {

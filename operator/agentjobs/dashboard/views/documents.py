@@ -40,6 +40,12 @@ def json_text(value: object, limit: int = MAX_VALUE_CHARS) -> Text:
     return cut_text(json.dumps(value, indent=2, ensure_ascii=False, default=str), limit)
 
 
+def object_text(body: Mapping[str, Any]) -> Text:
+    """Return an object of Kubernetes as YAML: what it asks for before what became of it."""
+    first = {key: body[key] for key in ("apiVersion", "kind", "metadata", "spec") if key in body}
+    return yaml_text({**first, **body})
+
+
 def yaml_text(value: Mapping[str, Any], limit: int = MAX_CHARS) -> Text:
     """Return an object as YAML, its fields in the order in which they came."""
     text = yaml.dump(dict(value), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=100)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from agentjobs.api.conditions import Condition, ConditionType, find_condition, primary_condition
-from agentjobs.api.explain import Explanation, Situation, explain
+from agentjobs.api.explain import Explanation, Order, Situation, explain
 from agentjobs.api.job.spec import default_app_name
 from agentjobs.api.job.status import AgentJobStatus
 from agentjobs.api.job.team import as_object
@@ -147,6 +147,7 @@ def explained(known: Known, spans: Sequence[StepSpan], now: datetime, *, others:
         outcome=cut(job.outcome, 63) if job and job.outcome else None,
         twin=status.duplicate_of.name if status.duplicate_of else "",
         is_there=known.seen is not None,
+        asked=next((one for one in (Order.CANCEL, Order.SUSPEND) if known.spec.get(one.value) is True), None),
     )
     return explain(situation, now)
 

@@ -43,7 +43,7 @@ class Kind(StrEnum):
 LEGEND: Final = {
     Kind.MODEL: "model calls",
     Kind.TOOL: "tool calls",
-    Kind.CODE: "the agent's own code",
+    Kind.CODE: "the agent's own code, and its loading",
     Kind.POD: "pod is made, image pulled",
     Kind.QUEUED: "waits in its queue",
     Kind.PENDING: "not accepted yet",
