@@ -88,6 +88,21 @@ async def test_actions_lead_to_what_they_were_done_to(answers, pages):
     assert "refused</span> triggered schedule" in page
 
 
+async def test_a_job_that_came_of_an_action_is_a_link_and_other_texts_are_none(answers, pages):
+    answers["/v1/namespaces"] = SHOP
+    ran, odd = an_action("AgentTemplate", "run", "review", message="review-1"), "javascript:x"
+    others = [
+        an_action("AgentTemplate", "run", "review", message=odd),
+        an_action("AgentJob", "cancel", "x", message="y"),
+    ]
+    answers["/v1/actions"] = RecordedActions(items=[ran, *others], cursor=None)
+
+    page = (await pages.get("/actions")).text
+
+    assert 'made <a href="/jobs/shop/review-1">' in page
+    assert page.count("made <a") == 1
+
+
 async def test_an_action_of_a_newer_version_is_shown_by_its_words(answers, pages):
     answers["/v1/namespaces"] = SHOP
     done = [an_action("Session", "archive", "u/1"), an_action("Session", "delete", "u/2")]

@@ -8,6 +8,7 @@ from tests.dashboardobjects import NOON, a_key, a_process, a_provider, an_instal
 from agentjobs.api.recorded_models import ClosedKey
 from agentjobs.dashboard.views.installation import installation_view, size
 
+CLOSED = ClosedKey(model="", reason="401 invalid key", until=NOON + timedelta(minutes=3))
 WELL = (a_process("operator", leads=True), a_process("gateway"), a_process("proxy"))
 
 
@@ -46,8 +47,7 @@ def test_clocks_that_differ_are_told(skew, said):
 
 
 def test_a_key_that_its_provider_refused_is_told():
-    closed = ClosedKey(model="", reason="401 invalid key", until=NOON + timedelta(minutes=3))
-    models = models_seen(a_provider(a_key(closed=[closed])))
+    models = models_seen(a_provider(a_key(closed=[CLOSED])))
 
     (told,) = wrong(*WELL, models=models)
 
@@ -68,3 +68,19 @@ def test_the_leader_stands_first_and_versions_are_marked_where_they_differ():
 )
 def test_sizes_are_told_as_people_read_them(count, said):
     assert size(count) == said
+
+
+@pytest.mark.parametrize(
+    ("keys", "word", "tone"),
+    [
+        ([], "No key", "bad"),
+        ([a_key()], "Open", "ok"),
+        ([a_key(), a_key("gemini/second", closed=[CLOSED])], "Closed", "warn"),
+        ([a_key(closed=[CLOSED])], "Closed", "bad"),
+    ],
+    ids=["none", "open", "one-of-two", "all"],
+)
+def test_the_health_of_a_provider_is_that_of_its_keys(keys, word, tone):
+    ((name, health),) = installation_view(an_installation(*WELL), models_seen(a_provider(*keys)), NOON).providers
+
+    assert (name, health.word, health.tone) == ("gemini", word, tone)

@@ -139,3 +139,12 @@ async def test_a_list_says_what_it_leaves_out(answers, pages):
 
     assert "at most 1000 of one namespace" in page
     assert "Jobs cannot be counted everywhere" in page
+
+
+async def test_who_changes_a_queue_of_the_installation_is_told_of_its_object(answers, pages):
+    serve_queue(answers, a_queue(spec=False))
+    answers["POST", f"{REST}/pause"] = done("pause").model_copy(update={"message": "Its AgentQueue was made."})
+
+    page = await pages.post(f"{PAGE}/pause", data=SIGNED, follow_redirects=True)
+
+    assert "The queue is paused. Nothing starts; what runs goes on. An AgentQueue was made for it" in page.text

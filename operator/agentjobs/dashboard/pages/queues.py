@@ -42,9 +42,14 @@ async def all_queues(request: Request, rest: Asked, pages: Shown) -> Response:
 
 
 @router.get("/queues/{namespace}/{name}")
-async def one_queue(request: Request, rest: Asked, pages: Shown, namespace: str, name: str, done: str = "") -> Response:
+async def one_queue(
+    request: Request, rest: Asked, pages: Shown, namespace: str, name: str, done: str = "", made: str = ""
+) -> Response:
     """Show a queue."""
-    return await _page(request, rest, pages, namespace, name, done=_DONE.get(done, ""))
+    said = [_DONE[done]] if done in _DONE else []
+    if said and made == "queue":
+        said.append("An AgentQueue was made for it; what that does not say is the installation's.")
+    return await _page(request, rest, pages, namespace, name, done=" ".join(said))
 
 
 @router.get("/queues/{namespace}/{name}/drain")
@@ -76,12 +81,12 @@ async def _acted(
     request: Request, rest: Rest, pages: Shown, namespace: str, name: str, action: str, body: dict[str, int]
 ) -> Response:
     try:
-        await rest.act("queues", namespace, name, action, body)
+        done = await rest.act("queues", namespace, name, action, body)
     except Problem as problem:
         if problem.status in (401, 404):
             raise
         return await _page(request, rest, pages, namespace, name, status=problem.status, refused=problem.message)
-    return RedirectResponse(link("queues", namespace, name, done=action), 303)
+    return RedirectResponse(link("queues", namespace, name, done=action, made="queue" if done.message else ""), 303)
 
 
 async def _page(

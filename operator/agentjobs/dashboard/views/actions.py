@@ -1,10 +1,12 @@
 """What people did, in words. Pure."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from agentjobs.api.fields import DNS_LABEL
 from agentjobs.api.recorded_overview import RecordedAction
 from agentjobs.dashboard.rendering import link
 
@@ -26,6 +28,8 @@ _DID: Final = {
     ("User", "delete"): "deleted all sessions of user",
 }
 _PAGES: Final = {"AgentQueue": "queues", "AgentSchedule": "schedules", "AgentTemplate": "templates"}
+_MAKING: Final = ("rerun", "run", "trigger")
+"""Actions whose message is the name of the job that they made."""
 _NOTHING_DONE: Final = 400
 
 
@@ -45,6 +49,8 @@ class Did:
     refused: bool
     status: int
     message: str
+    job: str
+    """Name of the job that came of it; empty for none."""
 
 
 def did(actions: Sequence[RecordedAction]) -> list[Did]:
@@ -64,7 +70,13 @@ def _one(action: RecordedAction) -> Did:
         refused=action.status >= _NOTHING_DONE,
         status=action.status,
         message=action.message,
+        job=_made(action),
     )
+
+
+def _made(action: RecordedAction) -> str:
+    is_name = re.fullmatch(DNS_LABEL, action.message) is not None
+    return action.message if action.action in _MAKING and action.status < _NOTHING_DONE and is_name else ""
 
 
 def _address(action: RecordedAction) -> str:

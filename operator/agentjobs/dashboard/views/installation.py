@@ -7,8 +7,8 @@ from typing import Final
 
 from agentjobs.api.recorded_models import ModelsOverview
 from agentjobs.api.recorded_overview import Installation, Process
-from agentjobs.dashboard.views.models import troubles
-from agentjobs.dashboard.views.states import State, counted, listed
+from agentjobs.dashboard.views.models import Key, models_view
+from agentjobs.dashboard.views.states import State, Tone, counted, listed
 
 KINDS: Final = ("operator", "gateway", "proxy", "dashboard")
 NAMES: Final = {"operator": "Operators", "gateway": "Gateways", "proxy": "Model proxies", "dashboard": "Dashboards"}
@@ -44,14 +44,18 @@ class InstallationView:
 
     wrong: Sequence[Wrong]
     groups: Sequence[Group]
+    providers: Sequence[tuple[str, State]]
+    """Who answers calls of models, and whether their keys are open."""
     database: Sequence[tuple[str, str]]
 
 
 def installation_view(seen: Installation, models: ModelsOverview, now: datetime) -> InstallationView:
     """Return what the page shows."""
+    asked = models_view(models, now)
     return InstallationView(
-        wrong=[*_wrong(seen), *(Wrong("warn", words) for words in troubles(models, now))],
+        wrong=[*_wrong(seen), *(Wrong("warn", words) for words in asked.troubles)],
         groups=[_group(kind, [one for one in seen.processes if one.kind == kind]) for kind in KINDS],
+        providers=[(one.name, _health(one.keys)) for one in asked.providers],
         database=[
             ("Version", f"PostgreSQL {seen.database_version}"),
             ("Schema", seen.schema_version),
@@ -104,6 +108,16 @@ def _skew(seconds: float) -> str:
     return f"{abs(seconds):,.0f} s {'ahead of' if seconds > 0 else 'behind'} ours"
 
 
+def _health(keys: Sequence[Key]) -> State:
+    closed = [one for one in keys if one.state.word == "Closed"]
+    if not keys:
+        return State("No key", "bad", "Its models cannot be asked.")
+    if not closed:
+        return State("Open", "ok", f"{counted(len(keys), 'key')}, which calls use.")
+    tone: Tone = "bad" if len(closed) == len(keys) else "warn"
+    return State("Closed", tone, f"{len(closed)} of {counted(len(keys), 'key')} closed: {closed[0].state.text}")
+
+
 def _group(kind: str, processes: Sequence[Process]) -> Group:
     mixed = len({one.version for one in processes}) > 1
     told = sorted(processes, key=lambda one: (not one.leads, one.id))
@@ -116,10 +130,9 @@ def _state(kind: str, processes: Sequence[Process]) -> State:
             "None seen", "dim" if kind in ("proxy", "dashboard") else "bad", "None was seen in the last minute."
         )
     if kind != "operator":
-        return State(
-            f"{len(processes)}", "ok", f"{counted(len(processes), 'process', 'processes')} seen in the last minute."
-        )
+        return State("Running", "ok", f"{counted(len(processes), 'process', 'processes')} seen in the last minute.")
     standbys = sum(not one.leads for one in processes)
+    others = counted(standbys, "stands", "stand") if standbys else "none stands"
     if standbys == len(processes):
         return State("No leader", "bad", "None of them leads.")
-    return State("Leads", "ok", f"One leads, {counted(standbys, 'stands', 'stand')} by.")
+    return State("Leads", "ok", f"One leads, {others} by.")
