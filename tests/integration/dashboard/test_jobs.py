@@ -172,7 +172,7 @@ def test_a_refresh_keeps_what_is_ticked_on_its_job(tab, listed):
     tab.get_by_label(failed(1).name).check()
     listed(running(5), failed(0), failed(1))
 
-    tab.evaluate("htmx.trigger('#main', 'sse:change')")
+    tab.evaluate("htmx.trigger('#main', 'refresh')")
     tab.get_by_role("link", name=running(5).name).wait_for()
 
     ticked = tab.locator("#list input[name=job]:checked")
@@ -186,7 +186,7 @@ def test_a_refresh_takes_a_job_that_left_the_list_out_of_what_is_ticked(tab, lis
     tab.get_by_label(failed(1).name).check()
     listed(failed(0), failed(2))
 
-    tab.evaluate("htmx.trigger('#main', 'sse:change')")
+    tab.evaluate("htmx.trigger('#main', 'refresh')")
     tab.get_by_role("link", name=failed(2).name).wait_for()
 
     assert tab.locator("#list input[name=job]:checked").count() == 0
@@ -199,7 +199,7 @@ def test_a_refresh_waits_while_a_filter_is_typed(tab, listed):
     listed(failed(1))
 
     with tab.expect_response("**/jobs"):
-        tab.evaluate("htmx.trigger('#main', 'sse:change')")
+        tab.evaluate("htmx.trigger('#main', 'refresh')")
 
     assert tab.get_by_label("Queue", exact=True).input_value() == "half a na"
     assert tab.get_by_role("link", name=failed(0).name).is_visible()

@@ -75,7 +75,7 @@ def test_a_change_is_shown_and_what_was_opened_stays_open(tab, answers):
     tab.locator("#cost summary").click()
     answer_busily(answers, failures=3)
 
-    tab.evaluate("htmx.trigger('#main', 'sse:change')")
+    tab.evaluate("htmx.trigger('#main', 'refresh')")
     tab.get_by_role("link", name="refund-check-0002").wait_for()
 
     assert tab.locator("#cost details").get_attribute("open") is not None

@@ -27,13 +27,17 @@ Idiomorph.defaults.callbacks.beforeNodeMorphed = (element) => !(element instance
 const AGAIN = 5000; // after a page that did not come
 const POLL = 15000; // while the server tells of no changes
 let following = true; // whether the server tells of changes
-let timer = 0;
+let timer; // of the next refresh
+let lost = false; // whether a change may have been missed, of which the next stream does not tell
 let missed = false; // a change while nobody looked
 
-const refresh = () => main().hasAttribute("hx-get") && htmx.trigger(main(), "sse:change");
+const refresh = () => {
+  timer = clearTimeout(timer);
+  if (main().hasAttribute("hx-get")) htmx.trigger(main(), "refresh");
+};
+// At the earlier of two times: a stream that breaks again and again must not put it off for ever.
 const later = (milliseconds) => {
-  clearTimeout(timer);
-  timer = setTimeout(refresh, milliseconds);
+  timer ??= setTimeout(refresh, milliseconds);
 };
 const tell = (text) => {
   note.textContent = text;
@@ -41,14 +45,25 @@ const tell = (text) => {
 };
 const ofMain = (event) => event.detail.elt === main();
 
-document.addEventListener("htmx:sseError", () => {
+htmx.createEventSource = (url) => {
+  const source = new EventSource(url);
+  // Not by hx-trigger="sse:change": the extension would listen once more after each refresh.
+  source.addEventListener("change", refresh);
+  source.addEventListener("away", refresh); // the server follows nothing now; the page itself says why
+  return source;
+};
+document.addEventListener("htmx:sseError", (event) => {
+  // Streams end every minute or two, and the browser goes on with the next. One that was refused is over: the page
+  // itself says why, signed out, no right any more, away.
+  const over = event.detail.source.readyState === EventSource.CLOSED;
   following = false;
-  later(1000); // the page itself says what is wrong: signed out, no right any more, away
+  lost ||= over;
+  later(over ? 500 : AGAIN);
 });
 document.addEventListener("htmx:sseOpen", () => {
-  const again = !following;
   following = true;
-  if (again) refresh(); // for what changed in between
+  timer = clearTimeout(timer);
+  if (lost) refresh();
 });
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (!ofMain(event) || !document.hidden) return;
@@ -65,12 +80,13 @@ document.addEventListener("htmx:afterRequest", (event) => {
   const status = event.detail.xhr.status;
   if (event.detail.successful) {
     tell("");
-    if (following) clearTimeout(timer);
-    else later(POLL);
+    lost = false;
+    if (!following) later(POLL);
   } else if ([400, 403, 404, 410].includes(status)) {
     location.reload(); // no longer for this person, or no longer there: the whole page says so
   } else if (status !== 401) {
     // 401 leads to the page of signing in, by the answer's HX-Redirect.
+    lost = true;
     tell("AgentJobs cannot be reached now. This page shows what was known before, and tries again by itself.");
     later(AGAIN);
   }

@@ -1,0 +1,225 @@
+"""Open pages in a browser: they follow what happens, and say when they cannot."""
+
+import asyncio
+import contextlib
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from fastapi import APIRouter, Request
+from tests.dashboardpages import ADA, Answers, application, refusal, served
+
+from agentjobs.dashboard import app as pages_module
+from agentjobs.dashboard.pages.asking import Asked, Shown
+from agentjobs.problem import Problem
+from devcluster.ports import free_port
+
+router = APIRouter()
+
+
+@router.get("/ticking")
+async def ticking(request: Request, rest: Asked, pages: Shown):
+    """A page that follows changes, and shows who asks."""
+    told = Problem(200, "Shown", (await rest.me()).name)
+    return pages.render(request, "problem.html", problem=told, again=False, live="/v1/changes")
+
+
+class Site:
+    """The pages, with a stream of changes that a test writes."""
+
+    def __init__(self, answers):
+        self.answers = answers
+        self.events = []
+        self.status = 200
+        self.opened = 0
+        self.cut = False
+        self.app = application(answers, ADA)
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http" or scope["path"] != "/v1/changes":
+            await self.app(scope, receive, send)
+            return
+        head = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": self.status, "headers": head})
+        told = len(self.events)
+        self.opened += 1
+        await send({"type": "http.response.body", "body": b"retry: 100\n\n", "more_body": True})
+        gone = asyncio.ensure_future(_gone(receive))
+        while self.status == 200 and not self.cut and not gone.done():
+            for event in self.events[told:]:
+                body = f"event: {event}\ndata: {{}}\n\n".encode()
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+            told = len(self.events)
+            await asyncio.sleep(0.02)
+        self.cut = False
+        gone.cancel()
+        await send({"type": "http.response.body", "body": b""})
+
+    def pages(self):
+        return len([one for one in self.answers.asked if one.url.path == "/v1/me"])
+
+
+async def _gone(receive):
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def named(name):
+    return {"name": name, "groups": []}
+
+
+@pytest.fixture
+def answers():
+    found = Answers()
+    found["/v1/me"] = named("first")
+    return found
+
+
+@pytest.fixture
+def site(answers, monkeypatch):
+    monkeypatch.setattr(pages_module, "ROUTERS", (*pages_module.ROUTERS, router))
+    return Site(answers)
+
+
+@pytest.fixture
+def url(site):
+    with served(site) as url:
+        yield url
+        site.status = 204
+
+
+@pytest.fixture
+def tab(browser, url, site):
+    with contextlib.closing(browser.new_context(base_url=url)) as context:
+        page = context.new_page()
+        page.goto("/ticking")
+        until(lambda: site.opened)
+        yield page
+
+
+def until(true, seconds=10):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def shown(tab, text):
+    return tab.locator("#main").get_by_text(text, exact=True)
+
+
+def test_each_change_asks_for_the_page_once_however_many_there_were(tab, site, answers):
+    for number in range(4):
+        answers["/v1/me"] = named(f"number-{number}")
+        site.events.append("change")
+        shown(tab, f"number-{number}").wait_for()
+
+    assert site.pages() == 1 + 4
+
+
+def test_a_stream_that_ends_goes_on_with_the_next_and_asks_for_nothing(tab, site, answers):
+    site.cut = True
+    until(lambda: site.opened == 2)
+    answers["/v1/me"] = named("second")
+    site.events.append("change")
+    shown(tab, "second").wait_for()
+
+    assert site.pages() == 2
+
+
+def test_a_page_whose_session_has_ended_goes_to_sign_in_as_a_whole(tab, site, answers):
+    answers["/v1/me"] = refusal(401, "Unauthorized")
+    site.events.append("change")
+
+    tab.wait_for_url("**/sign-in?to=%2Fticking")
+    assert tab.locator("#main").count() == 1
+
+
+@pytest.mark.parametrize(("status", "said"), [(403, "You may not do this"), (404, "Not found")])
+def test_a_page_that_is_no_longer_for_them_says_so(tab, site, answers, status, said):
+    answers["/v1/me"] = refusal(status, "Reason", "It is so.")
+    site.events.append("change")
+
+    shown(tab, said).wait_for()
+
+
+@pytest.mark.parametrize("event", ["change", "away"])
+def test_while_history_is_away_the_page_stays_and_says_so_until_it_is_back(tab, site, answers, event):
+    answers["/v1/me"] = refusal(503, "Unavailable")
+    site.events.append(event)
+    tab.get_by_text("cannot be reached now").wait_for()
+    kept = shown(tab, "first").is_visible()
+    answers["/v1/me"] = named("second")
+
+    shown(tab, "second").wait_for()
+    assert kept
+    assert not tab.locator("#note").is_visible()
+
+
+def test_while_the_server_is_away_the_page_says_so_until_it_is_back(browser, site, answers):
+    port = free_port()
+    with contextlib.closing(browser.new_context()) as context:
+        tab = context.new_page()
+        with served(site, port=port) as url:
+            tab.goto(f"{url}/ticking")
+            until(lambda: site.opened)
+            site.status = 503  # the stream ends, too: the server waits for it
+        tab.get_by_text("cannot be reached now").wait_for()
+        answers["/v1/me"], site.status = named("second"), 200
+        with served(site, port=port):
+            shown(tab, "second").wait_for()
+            site.status = 204
+
+
+def test_a_stream_that_is_refused_lets_the_page_say_why(tab, site, answers):
+    answers["/v1/me"] = refusal(403, "Forbidden", "Not any more.")
+    site.status = 403
+
+    tab.get_by_text("Not any more.").wait_for()
+
+
+def test_a_page_that_could_not_be_loaded_comes_by_itself_without_javascript(browser, url, answers):
+    answers["/v1/me"] = refusal(503, "Unavailable")
+    with contextlib.closing(browser.new_context(base_url=url, java_script_enabled=False)) as context:
+        tab = context.new_page()
+        tab.goto("/ticking")
+        away = tab.get_by_text("tries again by itself").is_visible()
+        answers["/v1/me"] = named("second")
+
+        shown(tab, "second").wait_for()
+        assert away
+
+
+def test_a_page_that_nobody_looks_at_asks_when_somebody_does(tab, site, answers):
+    hide = "(hidden) => Object.defineProperty(document, 'hidden', { get: () => hidden, configurable: true }) && null"
+    tab.evaluate(hide, True)
+    answers["/v1/me"] = named("second")
+    site.events.append("change")
+    tab.wait_for_timeout(300)
+    asked = site.pages()
+    tab.evaluate(hide, False)
+    tab.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+    shown(tab, "second").wait_for()
+    assert (asked, site.pages()) == (1, 2)
+
+
+def test_times_go_on_and_go_by_the_servers_clock(tab):
+    began = (datetime.now(UTC) - timedelta(hours=2, minutes=5)).isoformat()
+    text = f'<time class="ago" datetime="{began}"></time>'
+    tab.evaluate("text => document.querySelector('#main').insertAdjacentHTML('beforeend', text)", text)
+
+    tab.get_by_text("2h 5m ago").wait_for()
+
+
+@pytest.mark.parametrize(("answer", "sent"), [("Cancel all", 1), ("Back", 0)])
+def test_a_form_that_asks_first_is_sent_when_the_answer_is_yes(tab, site, answer, sent):
+    tab.evaluate(
+        """document.querySelector('#main').insertAdjacentHTML('beforeend',
+        '<form method=get action="/reasons" data-confirm="All 7 jobs?"><button>Cancel all</button></form>')"""
+    )
+    tab.get_by_role("button", name="Cancel all").click()
+    dialog = tab.get_by_role("dialog", name="All 7 jobs?")
+    dialog.get_by_role("button", name=answer).click()
+
+    tab.wait_for_url("**/reasons?" if sent else "**/ticking")
