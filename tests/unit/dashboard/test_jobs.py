@@ -94,7 +94,7 @@ async def test_rights_that_are_gone_are_said(pages, answers, listed):
     page = await pages.get("/jobs?namespace=team-a")
 
     assert page.status_code == 403
-    assert "You may not see this" in page.text
+    assert "You may not list AgentJobs in team-a." in page.text
 
 
 async def test_fifty_jobs_with_long_messages_weigh_little(pages, listed):

@@ -183,10 +183,10 @@ def short_dollars(value: float) -> str:
     return f"${Decimal(f'{value:.2g}'):f}" if value < 1 else f"${short(value)}"
 
 
-def named(name: str) -> str:
-    """Return a name of at most 20 characters: its begin and its end, which tell versions and numbers apart."""
+def named(name: str, most: int = _NAME) -> str:
+    """Return a name of at most so many characters: its begin and its end, which tell versions and numbers apart."""
     said = cut(name, 300)
-    return said if len(said) <= _NAME else f"{said[: _NAME - 10]}…{said[-9:]}"
+    return said if len(said) <= most else f"{said[: most - 10]}…{said[-9:]}"
 
 
 def _height(value: float, most: float) -> float:

@@ -14,6 +14,8 @@ from agentjobs.dashboard.views.urls import address, with_values
 
 _WAITING: Final = (Phase.PENDING.value, Phase.SCHEDULED.value, Phase.QUEUED.value, Phase.RETRYING.value)
 _NEVER_STARTED: Final = (Phase.PENDING.value, Phase.SCHEDULED.value, Phase.QUEUED.value, Phase.SKIPPED.value)
+_MODEL: Final = 28
+"""Characters of a model's name."""
 _PLAIN: Final = frozenset({AdmittedReason.ADMITTED.value, CompleteReason.RESULT_ACCEPTED.value})
 
 VIEWS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
@@ -47,6 +49,8 @@ class Row:
     """From when it was made until it ended, or until now; None for what has not begun."""
     reason: str
     """Empty where the phase says it all."""
+    message: str
+    """Likewise."""
     model: str
     """In few characters."""
     source: tuple[str, str, str] | None
@@ -61,7 +65,8 @@ def rows(jobs: Sequence[RecordedJob], now: datetime) -> tuple[Row, ...]:
             token=token_of(job),
             took=_took(job, now),
             reason="" if job.reason in _PLAIN else job.reason,
-            model=named(job.model),
+            message="" if job.reason in _PLAIN else job.message,
+            model=named(job.model, _MODEL),
             source=_source(job),
         )
         for job in jobs
