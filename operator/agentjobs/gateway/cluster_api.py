@@ -35,8 +35,9 @@ from agentjobs.gateway.history_api import COLLECTION, Name, Namespace
 from agentjobs.gateway.named_jobs import KnownJob, known_job, named_job, object_of
 from agentjobs.gateway.queue_counts import queues_in_use
 from agentjobs.gateway.services import services_of
-from agentjobs.kube.client import KubeClient, Obj
+from agentjobs.kube.client import KubeClient
 from agentjobs.kube.resources import AGENTJOBS, AGENTQUEUES, AGENTSCHEDULES, AGENTTEMPLATES, EVENTS, PODS
+from agentjobs.kube.wire import Obj
 from agentjobs.problem import Problem, unavailable
 
 MAX_LINES: Final = 5000

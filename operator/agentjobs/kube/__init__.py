@@ -5,6 +5,7 @@ callers            the same as those see it who call us, with their own tokens
 impersonation      whom a caller acts as, as headers say it
 connection         where the API server is and who we are to it
 answers            what an API server answers, as our errors
+wire               objects as JSON, and read back
 lines              lines of a stream, of any length
 startup            repeats what a process asks when it starts, until an API server answers
 resources          the resources that we touch, as values

@@ -7,7 +7,6 @@ closed an idle connection under it; all of ours are safe to repeat, because PUT 
 uid.)
 """
 
-import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -17,7 +16,6 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
-import orjson
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -27,9 +25,8 @@ from agentjobs.kube.answers import error_of, error_of_status
 from agentjobs.kube.connection import load_configuration, open_session
 from agentjobs.kube.lines import whole_lines
 from agentjobs.kube.resources import PODS
+from agentjobs.kube.wire import Obj, event, understood, words, written
 
-Obj = dict[str, Any]
-"""A Kubernetes object as JSON says it."""
 T = TypeVar("T")
 Items = list[T]
 Listed = tuple[list[T], str]
@@ -50,8 +47,6 @@ CONNECT_SECONDS: Final = 10.0
 # The server ends a watch after this long; the margin lets it do so before we take silence for a dead connection.
 WATCH_SECONDS: Final = 290
 WATCH_MARGIN_SECONDS: Final = 20
-# Types that JSON does not have are mistakes of ours.
-_STRICT: Final = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 class KubeClient:
@@ -265,7 +260,7 @@ class KubeClient:
         """
         url = self._at(path, query)
         raw = await self._exchange(method, url, kind, f"{method} {kind}", body=body, write=method != "GET")
-        return _understood(raw, f"{method} {kind}")
+        return understood(raw, f"{method} {kind}")
 
     async def log(
         self, namespace: str, pod: str, *, container: str, lines: int, most: int, previous: bool = False
@@ -314,12 +309,12 @@ class KubeClient:
                 if response.status >= 400:
                     raise self._error(response, await response.read(), request)
                 async for lines in whole_lines(response.content):
-                    for kind, obj in map(_event, lines):
+                    for kind, obj in map(event, lines):
                         if kind == "ERROR":
                             raise error_of_status(obj, request=request)
                         yield kind, obj
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            raise Unavailable(f"{request}: {_words(error)}") from error
+            raise Unavailable(f"{request}: {words(error)}") from error
 
     async def _call(
         self,
@@ -337,7 +332,7 @@ class KubeClient:
         url = self._url(resource, namespace, name, subresource=subresource, query=query)
         request = _request(method, resource, namespace, name)
         raw = await self._exchange(method, url, resource.kind, request, body=body, accept=accept, write=write)
-        return _understood(raw, request)
+        return understood(raw, request)
 
     async def _exchange(
         self,
@@ -360,7 +355,7 @@ class KubeClient:
                 raw = await response.read()
                 code = response.status
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            raise Unavailable(f"{request}: {_words(error)}") from error
+            raise Unavailable(f"{request}: {words(error)}") from error
         finally:
             if write and self._on_write is not None:
                 self._on_write(method, kind, code)
@@ -386,7 +381,7 @@ class KubeClient:
         data = None
         if body is not None:
             headers["Content-Type"] = MERGE_PATCH if method == "PATCH" else JSON
-            data = _written(body)
+            data = written(body)
         return await self._session.request(
             method,
             url,
@@ -434,45 +429,6 @@ async def _collected(read: Callable[[Obj], T], pages: AsyncIterator[Listed[Obj]]
     return items, listed
 
 
-def _written(body: Mapping[str, Any]) -> bytes:
-    """Return a body as JSON. What orjson cannot or must not write goes as the standard library writes it.
-
-    orjson refuses integers of more than 64 bits and halves of surrogate pairs. NaN it writes as null, which in a merge
-    patch removes the field. The server has to see these, and refuses them.
-    """
-    try:
-        raw = orjson.dumps(body, option=_STRICT)
-    except TypeError:
-        return json.dumps(body).encode()
-    return json.dumps(body).encode() if b"null" in raw else raw
-
-
-def _understood(raw: bytes, request: str) -> Obj:
-    """Read an answer; Unavailable when it is no JSON object, for then it was not the API server that answered."""
-    try:
-        answer = orjson.loads(raw)
-        if not isinstance(answer, dict):
-            raise ValueError(f"not an object: {raw[:80]!r}")
-    except ValueError as error:
-        raise Unavailable(f"{request}: {_words(error)}") from error
-    return answer
-
-
-def _event(line: bytes) -> tuple[str, Obj]:
-    """Read one line of a watch; ValueError when it is none."""
-    event = orjson.loads(line)
-    try:
-        kind, obj = event["type"], event["object"]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"not a watch event: {line[:80]!r}") from error
-    return kind, obj
-
-
 def _request(method: str, resource: Resource, namespace: str | None, name: str | None) -> str:
     path = "/".join(part for part in (namespace, name) if part)
     return f"{method} {resource.plural} {path}".rstrip()
-
-
-def _words(error: BaseException) -> str:
-    """A time-out has no text of its own."""
-    return str(error) or type(error).__name__

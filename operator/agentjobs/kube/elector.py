@@ -21,9 +21,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from agentjobs.errors import AgentJobsError, AlreadyExists, Conflict, Invalid, NotFound
-from agentjobs.kube.client import KubeClient, Obj
+from agentjobs.kube.client import KubeClient
 from agentjobs.kube.resources import LEASES
 from agentjobs.kube.startup import StartupRetry
+from agentjobs.kube.wire import Obj
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,9 @@ from typing import Any, Final
 
 from agentjobs.bounded import Bounded
 from agentjobs.errors import AgentJobsError, AlreadyExists, NotFound, TooManyRequests, Unavailable
-from agentjobs.kube.client import KubeClient, Obj
+from agentjobs.kube.client import KubeClient
 from agentjobs.kube.resources import EVENTS
+from agentjobs.kube.wire import Obj
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.contract import ANNOTATION_IDEMPOTENCY_KEY, LABEL_TEMPLATE
 from agentjobs.durations import format_duration
 from agentjobs.history.protocols import ReadHistory
-from agentjobs.kube.client import Obj
 from agentjobs.kube.resources import AGENTJOBS
+from agentjobs.kube.wire import Obj
 from agentjobs.problem import Problem, forbidden, unauthorized
 
 # 65 bits of the key, and 130 where another key has the same.
