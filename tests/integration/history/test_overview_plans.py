@@ -5,10 +5,15 @@ from decimal import Decimal
 
 import psycopg
 import pytest
+from tests.integration.history.conftest import NOON
 
+from agentjobs import errors
+from agentjobs.history import overview
 from agentjobs.history.model_records import SpendSince
-from agentjobs.history.overview import _SQL
+from agentjobs.history.operator_writes import OperatorWrites
+from agentjobs.history.overview import _SQL, Overview
 from agentjobs.history.queue_models import QueueModels
+from agentjobs.history.records import Acceptance
 from agentjobs.history.slices import ACTIVITY_SECONDS, slices_of
 from agentjobs.models.budget import Spend
 
@@ -29,6 +34,8 @@ JOBS = """
     ("statement", "index"),
     [
         ("created", "jobs_cluster_namespace_created_at_uid_idx"),
+        ("started_anywhere", "starts_started_idx"),
+        ("started_lately", "starts_started_idx"),
         ("started", "starts_started_idx"),
         ("ended", "jobs_ends_idx"),
         ("failures", "jobs_ends_idx"),
@@ -50,6 +57,28 @@ def test_the_numbers_of_a_day_are_read_from_an_index(database, statement, index)
     # Which jobs starts belong to may be read from all jobs at once, when that is cheaper.
     scanned = {node["Relation Name"] for node in found if node["Node Type"] == "Seq Scan"}
     assert scanned <= ({"jobs"} if statement == "started" else set())
+
+
+@pytest.mark.parametrize("days", [1, 30])
+async def test_starts_of_other_clusters_are_not_counted(connected, a_job, days):
+    for cluster, uid in (("c0ffee", "uid-1"), ("another", "uid-2")):
+        build = a_job(uid)
+        await OperatorWrites(connected, cluster=cluster).accept(Acceptance(build.job(), build.start(1)))
+        told = await Overview(connected, cluster="c0ffee").activity(
+            NOON - timedelta(days=days), NOON + timedelta(hours=1)
+        )
+
+        assert sum(one.started for one in told.slices) == 1
+
+
+async def test_a_question_that_takes_too_long_does_not_count_as_an_outage(connected, monkeypatch):
+    slow = {"created": "SELECT now() AS slice, 0 AS jobs FROM pg_sleep(2.9) LIMIT 0"}
+    monkeypatch.setattr(overview, "_SQL", {**_SQL, **slow, "failures": "SELECT pg_sleep(9)"})
+    with pytest.raises(errors.Unavailable, match="statement timeout"):
+        await Overview(connected, cluster="c0ffee").activity(NOON - timedelta(days=1), NOON)
+
+    await connected.check_schema()
+    assert (await Overview(connected, cluster="c0ffee").open_jobs()).items == []
 
 
 async def test_a_budget_counts_what_proxies_of_the_release_before_added_up(connected):

@@ -47,6 +47,32 @@ CROSS JOIN LATERAL (
 ) AS counted
 GROUP BY slice;
 
+-- name: is_alone
+-- Whether the database has jobs of one cluster only. Both ends are read from an index.
+SELECT coalesce(min(cluster) = max(cluster), TRUE) AS is_alone FROM agentjobs.jobs;
+
+-- name: started_anywhere
+-- All there are, for whom may read all, and where no other cluster has any: starts know their job and not its cluster.
+SELECT date_bin(%(width)s::interval, started_at, %(since)s::timestamptz) AS slice, count(*) AS jobs
+FROM agentjobs.starts
+WHERE started_at >= %(since)s AND started_at < %(until)s
+GROUP BY 1;
+
+-- name: started_lately
+-- The jobs of few starts, one by one: the planner would read which there are of all jobs. OFFSET keeps it from that.
+SELECT date_bin(%(width)s::interval, starts.started_at, %(since)s::timestamptz) AS slice, count(*) AS jobs
+FROM agentjobs.starts
+CROSS JOIN LATERAL (
+    SELECT
+    FROM agentjobs.jobs
+    WHERE jobs.uid = starts.uid
+        AND jobs.cluster = %(cluster)s
+        AND (%(namespaces)s::text[] IS NULL OR jobs.namespace = ANY(%(namespaces)s::text[]))
+    OFFSET 0
+) AS own
+WHERE starts.started_at >= %(since)s AND starts.started_at < %(until)s
+GROUP BY 1;
+
 -- name: started
 SELECT date_bin(%(width)s::interval, starts.started_at, %(since)s::timestamptz) AS slice, count(*) AS jobs
 FROM agentjobs.starts
