@@ -40,7 +40,7 @@ from agentjobs.cli.printing import (
     table,
     without_managed_fields,
 )
-from agentjobs.cli.step_table import continued, interrupted, spans, step_table, summary
+from agentjobs.cli.step_table import continued, interrupted, spans, step_page, step_table, summary
 from agentjobs.cli.story import (
     Told,
     calls_table,
@@ -106,6 +106,9 @@ def show_(
     steps: Annotated[
         bool, typer.Option("--steps", help="The recorded steps: which start ran each, and which were replayed.")
     ] = False,
+    step: Annotated[
+        int | None, typer.Option("--step", min=1, metavar="NUMBER", help="What the step of this number gave.")
+    ] = None,
     calls: Annotated[
         bool, typer.Option("--calls", help="The model calls, one by one: how each ended, what it used and cost.")
     ] = False,
@@ -129,14 +132,15 @@ def show_(
     Examples:
         agentjobs show hello
         agentjobs show hello --steps
+        agentjobs show hello --step 12
         agentjobs show hello --calls
         agentjobs show hello --start 1 --full
         agentjobs show hello --start all -o json
         agentjobs show -l team=docs
     """
     checked(format_, "json", "yaml")
-    if steps and calls:
-        raise Failure("--steps and --calls are two pages; give one of them.", code=USAGE)
+    if steps + calls + (step is not None) > 1:
+        raise Failure("--steps, --step and --calls are pages of their own; give one of them.", code=USAGE)
     wanted = start_of(start)
     choice = Choice(names or (), selector, everywhere=everywhere)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
@@ -144,6 +148,9 @@ def show_(
 
         def document(one: Target) -> dict[str, Any]:
             at = replace(talk, do=one.do)
+            if step is not None:
+                content = talk.run(at.do.step(one.name, step))
+                return content.model_dump(mode="json", by_alias=True)
             if steps:
                 story, recorded = _recorded(at, one.name, wanted)
                 return steps_document(story, recorded)
@@ -158,6 +165,8 @@ def show_(
 
         def page(one: Target) -> str:
             at = replace(talk, do=one.do)
+            if step is not None:
+                return heading(one, chosen) + step_page(talk.run(at.do.step(one.name, step)))
             if steps:
                 story, recorded = _recorded(at, one.name, wanted)
                 return heading(one, chosen) + steps_page(story, recorded, full=full)

@@ -5,10 +5,10 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Final
 
 from agentjobs.api.step_states import INTERRUPTED, REPLAYED, RUNNING, VOID, state_of
-from agentjobs.cli.printing import NARROW, cell, dollars, lasted, table, terminal_width
+from agentjobs.cli.printing import NARROW, cell, dollars, facts, formatted, harmless, lasted, table, terminal_width
 
 if TYPE_CHECKING:
-    from agentjobs.api.recorded import RecordedStart, RecordedStep
+    from agentjobs.api.recorded import RecordedStart, RecordedStep, StepContent
 
 _COLUMNS: Final = ("STEP", "KIND", "AGENT", "NAME", "START", "AT (UTC)", "TOOK", "TOKENS", "STATE")
 _NAMES: Final = (_COLUMNS.index("AGENT"), _COLUMNS.index("NAME"))
@@ -39,6 +39,24 @@ def step_table(steps: "Sequence[RecordedStep]", starts: "Sequence[RecordedStart]
             told.append(f"start {run} began from the first step:")
         told.append(line)
     return "\n".join(told)
+
+
+def step_page(content: "StepContent") -> str:
+    """Return one step with what it gave."""
+    step = content.step
+    head = facts(
+        {
+            "Step": f"{step.n}, {step.kind}{', void' if step.void else ''}",
+            "Name": step.name,
+            "Agent": step.agent,
+            "Start": step.start,
+            "Began": step.began.astimezone(UTC).isoformat(timespec="seconds"),
+            "Took": lasted(step.began, step.ended) if step.ended else "it did not end",
+            "Cost": "" if step.cost_usd is None else dollars(step.cost_usd),
+        }
+    )
+    gave = "What it gave cannot be read any more." if content.unreadable else formatted(content.body, "json")
+    return f"{head}\n\n{harmless(gave)}" if step.ended else head
 
 
 def spans(steps: "Iterable[RecordedStep]") -> dict[int, str]:

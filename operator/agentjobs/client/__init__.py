@@ -46,11 +46,13 @@ if TYPE_CHECKING:
         RecordedStart,
         RecordedStep,
         Result,
+        StepContent,
         Story,
         Transition,
     )
     from agentjobs.api.recorded_models import ModelsOverview
     from agentjobs.api.recorded_notifications import RecordedNotification
+    from agentjobs.api.recorded_overview import Activity, Installation, OpenCounts, UsageSeries
     from agentjobs.api.recorded_sessions import (
         Deleted,
         RecordedArtifact,
@@ -82,6 +84,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ActiveJob",
+    "Activity",
     "AgentJobSpec",
     "AgentJobStatus",
     "AgentJobsError",
@@ -98,6 +101,7 @@ __all__ = [
     "Deleted",
     "Denied",
     "Event",
+    "Installation",
     "Invalid",
     "Job",
     "JobModelUsage",
@@ -106,6 +110,7 @@ __all__ = [
     "ModelsOverview",
     "NoResult",
     "NotFound",
+    "OpenCounts",
     "Phase",
     "Queue",
     "RecordedArtifact",
@@ -120,6 +125,7 @@ __all__ = [
     "Schedule",
     "SessionEvent",
     "SessionStory",
+    "StepContent",
     "Story",
     "TooManyRequests",
     "Transition",
@@ -130,6 +136,7 @@ __all__ = [
     "UsageBy",
     "UsageLine",
     "UsageReport",
+    "UsageSeries",
 ]
 
 _HOMES: Final = {
@@ -142,6 +149,7 @@ _HOMES: Final = {
         "RecordedStart",
         "RecordedStep",
         "Result",
+        "StepContent",
         "Story",
         "Transition",
     ),
@@ -154,6 +162,7 @@ _HOMES: Final = {
         "SessionStory",
     ),
     "agentjobs.api.recorded_models": ("ModelsOverview",),
+    "agentjobs.api.recorded_overview": ("Activity", "Installation", "OpenCounts", "UsageSeries"),
     "agentjobs.api.recorded_notifications": ("RecordedNotification",),
     "agentjobs.api.recorded_usage": (
         "JobModelUsage",

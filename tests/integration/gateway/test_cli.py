@@ -282,6 +282,8 @@ async def test_show_tells_which_start_ran_a_step_and_where_one_continued(cli, st
         await cli("show", "hello", "--steps", "--start", "2"),
     )
     unknown = await cli("show", "hello", "--steps", "--start", "9")
+    gave, raw = await cli("show", "hello", "--step", "2"), await cli("show", "hello", "--step", "2", "-o", "json")
+    missing, both = await cli("show", "hello", "--step", "9"), await cli("show", "hello", "--step", "2", "--steps")
 
     assert [step["state"] for step in json.loads(told[1])["steps"]] == [
         "replayed",
@@ -295,6 +297,8 @@ async def test_show_tells_which_start_ran_a_step_and_where_one_continued(cli, st
     assert ("tool_4" in one[1], "tool_1" in one[1]) == (True, False)
     assert all(word in short[1] for word in ("STEPS", "1-3"))
     assert (unknown[0], "has no start 9" in unknown[2]) == (2, True)
+    assert (json.loads(raw[1])["body"], "tool_2" in gave[1], gave[1].splitlines()[-1]) == (2, True, "2")
+    assert (missing[0], "no step 9" in missing[2], both[0]) == (1, True, 2)
 
 
 @pytest.mark.stops_the_server

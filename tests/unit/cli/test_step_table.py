@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agentjobs.api.recorded import RecordedStart, RecordedStep
+from agentjobs.api.recorded import RecordedStart, RecordedStep, StepContent
 from agentjobs.cli import step_table as told
 
 NOON = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
@@ -117,3 +117,23 @@ def test_costs_and_another_model_that_answered_have_columns_where_a_step_has_the
     assert first.split()[-3:] == ["$0.0123", "gemini-2.5-flash", "recorded"]
     assert second.split()[-3:] == ["-", "-", "recorded"]
     assert "COST" not in plain
+
+
+def test_one_step_is_shown_with_what_it_gave_and_its_terminal_is_safe():
+    page = told.step_page(StepContent(step=a_step(3), request={}, body={"text": "\x1b[2J\u202e"}))
+
+    assert ("Step:" in page, "scripted/resume/script" in page, '"text"' in page) == (True,) * 3
+    assert not {"\x1b", "\u202e"} & set(page)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (StepContent(step=a_step(1, ended=False), request={}, body=None), "it did not end"),
+        (StepContent(step=a_step(1), request={}, body=None, unreadable=True), "cannot be read any more"),
+        (StepContent(step=a_step(1, void=True), request={}, body=None), "1, model, void"),
+    ],
+    ids=["open", "unreadable", "void"],
+)
+def test_a_step_without_an_answer_says_why(content, said):
+    assert said in told.step_page(content)
