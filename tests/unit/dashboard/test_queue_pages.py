@@ -148,3 +148,12 @@ async def test_who_changes_a_queue_of_the_installation_is_told_of_its_object(ans
     page = await pages.post(f"{PAGE}/pause", data=SIGNED, follow_redirects=True)
 
     assert "The queue is paused. Nothing starts; what runs goes on. An AgentQueue was made for it" in page.text
+
+
+async def test_a_list_of_thousands_is_cut_and_says_so(answers, pages):
+    serve_queues(answers, *(a_queue(f"queue-{number}") for number in range(1000)))
+
+    page = (await pages.get("/queues")).text
+
+    assert "700 more are not shown" in page
+    assert page.count('href="/queues/shop/') == 300

@@ -11,11 +11,12 @@ from agentjobs.api.queues.spec import MAX_SLOTS
 from agentjobs.api.recorded import RecordedJob
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.asking import Asked, Shown
-from agentjobs.dashboard.pages.several import gathered
+from agentjobs.dashboard.pages.several import MAX_ROWS, gathered
 from agentjobs.dashboard.rendering import link
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.views.queues import PHASES, queue_view
 from agentjobs.dashboard.views.states import counted
+from agentjobs.dashboard.views.urls import changes_of
 from agentjobs.problem import Problem
 
 router = APIRouter()
@@ -36,9 +37,12 @@ async def all_queues(request: Request, rest: Asked, pages: Shown) -> Response:
     """Show the queues of the chosen namespaces."""
     found = await gathered(request, rest, rest.queues)
     counts = await rest.open_jobs(found.namespaces) if found.namespaces else None
-    queues = [queue_view(one, counts) for answer in found.answers for one in answer.items]
-    live = link("v1", "changes", namespace=request.query_params.getlist("namespace"))
-    return pages.render(request, "queues.html", queues=queues, gathered=found, live=live)
+    seen = [one for answer in found.answers for one in answer.items]
+    queues = [queue_view(one, counts) for one in seen[:MAX_ROWS]]
+    live = changes_of(found.picker.chosen)
+    return pages.render(
+        request, "queues.html", queues=queues, unshown=len(seen) - len(queues), gathered=found, live=live
+    )
 
 
 @router.get("/queues/{namespace}/{name}")
@@ -105,7 +109,7 @@ async def _page(
         "more_wait": len(waiting) > _SHOWN,
         "failed": failed,
         "open_phases": _WAITING,
-        "live": link("v1", "changes", namespace=namespace) if status == 200 else None,
+        "live": changes_of([namespace]) if status == 200 else None,
         "done": "",
         "refused": "",
         "wrong": "",

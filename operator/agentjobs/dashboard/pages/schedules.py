@@ -12,10 +12,11 @@ from agentjobs.api.fields import DNS_LABEL
 from agentjobs.api.job_filter import JobFilter
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.asking import Asked, Shown
-from agentjobs.dashboard.pages.several import gathered
+from agentjobs.dashboard.pages.several import MAX_ROWS, gathered
 from agentjobs.dashboard.rendering import link
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.views.schedules import ahead, calendar_since, past, schedule_view
+from agentjobs.dashboard.views.urls import changes_of
 from agentjobs.problem import Problem
 
 router = APIRouter()
@@ -34,9 +35,12 @@ _DONE: Final = {
 async def all_schedules(request: Request, rest: Asked, pages: Shown) -> Response:
     """Show the schedules of the chosen namespaces."""
     found = await gathered(request, rest, rest.schedules)
-    schedules = [schedule_view(one) for answer in found.answers for one in answer.items]
-    live = link("v1", "changes", namespace=request.query_params.getlist("namespace"))
-    return pages.render(request, "schedules.html", schedules=schedules, gathered=found, live=live)
+    seen = [one for answer in found.answers for one in answer.items]
+    schedules = [schedule_view(one) for one in seen[:MAX_ROWS]]
+    live = changes_of(found.picker.chosen)
+    return pages.render(
+        request, "schedules.html", schedules=schedules, unshown=len(seen) - len(schedules), gathered=found, live=live
+    )
 
 
 @router.get("/schedules/{namespace}/{name}")
@@ -83,7 +87,7 @@ async def _page(
         "jobs": last[:_SHOWN],
         "once": secrets.token_hex(8),
         "now": now,
-        "live": link("v1", "changes", namespace=namespace) if status == 200 else None,
+        "live": changes_of([namespace]) if status == 200 else None,
         "done": "",
         "made": "",
         "refused": "",

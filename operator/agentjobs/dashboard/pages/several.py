@@ -13,6 +13,8 @@ from agentjobs.problem import Problem
 
 MAX_NAMESPACES: Final = 50
 """Of which a page asks one by one; a page of more would take longer than anybody waits."""
+MAX_ROWS: Final = 300
+"""Of a table: nobody reads more, and a page of more takes a second to be laid out."""
 _AT_ONCE: Final = 8
 """Fewer than what one person may have under way at REST."""
 

@@ -10,10 +10,11 @@ from fastapi.responses import RedirectResponse
 from agentjobs.api.job_filter import JobFilter
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.asking import Asked, Shown
-from agentjobs.dashboard.pages.several import gathered
+from agentjobs.dashboard.pages.several import MAX_ROWS, gathered
 from agentjobs.dashboard.rendering import link
 from agentjobs.dashboard.views.run_form import RunForm, empty_form, filled_form
 from agentjobs.dashboard.views.templates import template_view
+from agentjobs.dashboard.views.urls import changes_of
 from agentjobs.problem import Problem
 
 router = APIRouter()
@@ -25,8 +26,11 @@ _SHOWN: Final = 15
 async def all_templates(request: Request, rest: Asked, pages: Shown) -> Response:
     """Show the templates of the chosen namespaces."""
     found = await gathered(request, rest, rest.templates)
-    templates = [template_view(one) for answer in found.answers for one in answer.items]
-    return pages.render(request, "templates.html", templates=templates, gathered=found)
+    seen = [one for answer in found.answers for one in answer.items]
+    templates = [template_view(one) for one in seen[:MAX_ROWS]]
+    return pages.render(
+        request, "templates.html", templates=templates, unshown=len(seen) - len(templates), gathered=found
+    )
 
 
 @router.get("/templates/{namespace}/{name}")
@@ -38,7 +42,7 @@ async def one_template(request: Request, rest: Asked, pages: Shown, namespace: s
     )
     view = template_view(seen)
     shown = {"view": view, "form": empty_form(view, secrets.token_hex(8)), "jobs": made.items, "refused": ""}
-    live = link("v1", "changes", namespace=namespace)
+    live = changes_of([namespace])
     return pages.render(request, "template.html", status=200, live=live, **shown)
 
 
