@@ -198,10 +198,24 @@ async def test_a_rerun_leads_to_the_new_job(pages, answers):
     answered(answers, a_story(a_start()), seen=an_object("Failed"))
     done = {"namespace": "docs", "kind": "AgentJob", "name": "triage-7", "action": "rerun", "made": "triage-8"}
     answers[f"{BASE}/{UID}/rerun"] = done
-    page = await post(pages, "rerun", name="triage-8")
+    page = await post(pages, "rerun", name="triage-8", uid=UID)
 
     assert (page.status_code, page.headers["location"]) == (303, "/jobs/docs/triage-8?done=rerun")
     assert json.loads(answers.asked[-1].content) == {"name": "triage-8"}
+
+
+async def test_a_rerun_that_is_sent_twice_makes_one_job(pages, answers):
+    answers[f"{BASE}/triage-7/rerun"] = lambda request: httpx.Response(409, json={})
+    for _ in range(2):
+        await post(pages, "rerun", once="0a1b2c3d", uid="' OR 1=1")
+
+    assert [json.loads(one.content) for one in answers.asked] == [{"name": "triage-7-0a1b2c3d"}] * 2
+
+
+async def test_the_form_means_the_job_that_was_looked_at(pages, answers):
+    a_failed_job(answers)
+
+    assert f'name="uid" value="{UID}"' in (await pages.get(PAGE)).text
 
 
 async def test_an_order_that_is_refused_says_why(pages, answers):

@@ -138,3 +138,25 @@ def test_a_path_has_numbers_alone():
 
     assert all(re.fullmatch(r"(M\d+ \d+h\d+v16h-\d+z)+", data) for _, data in row.shapes())
     assert min(int(one) for _, data in row.shapes() for one in re.findall(r"M(\d+)", data)) >= LEFT
+
+
+def test_the_axis_tells_round_times_since_its_beginning():
+    found = timeline(a_story(a_start(1, 0, 95, claimed=at(0)), finished=at(95)), [], NOW)
+
+    assert [(one.text, one.x) for one in found.scale] == [
+        ("+15s", 158),
+        ("+30s", 316),
+        ("+45s", 474),
+        ("+1m", 632),
+        ("+1m15s", 789),
+        ("+1m30s", 947),
+    ]
+
+
+@given(stories())
+@settings(max_examples=50, deadline=None)
+def test_what_is_written_on_the_axis_has_room(drawn):
+    found = timeline(*drawn, NOW)
+
+    written = sorted(one.x for one in (*found.ticks, *found.scale)) if found else []
+    assert all(other - one >= 40 for one, other in pairwise(written))

@@ -1,6 +1,7 @@
 """The page of a job: what happened, and its tabs."""
 
 import asyncio
+import secrets
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -101,6 +102,7 @@ async def _head(rest: Rest, known: Known, steps: list[StepSpan] | None = None) -
         "reason": reason_of(known),
         "message": message_of(known),
         "queue": queue_of(known),
+        "once": secrets.token_hex(4),
         "live": None if known.is_over else link("v1", "changes", job=f"{known.namespace}/{known.uid}"),
     }
 

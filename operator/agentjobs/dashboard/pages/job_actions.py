@@ -1,19 +1,22 @@
 """What is done to one job from its page: cancel, suspend, resume, rerun."""
 
+import re
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from agentjobs.api.explain import Order
+from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.asking import Asked, Person, Shown
 from agentjobs.dashboard.pages.job_asking import known_job
 from agentjobs.dashboard.rendering import link
-from agentjobs.dashboard.views.job import Known
 from agentjobs.problem import Problem
 
 ORDERS: Final = frozenset(order.value for order in Order)
+_UID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ONCE: Final = re.compile(r"[0-9a-f]{8}")
 
 router = APIRouter()
 
@@ -29,20 +32,24 @@ async def confirm_cancel(
 
 @router.post("/jobs/{namespace}/{key}/{order}")
 async def act(request: Request, person: Person, rest: Asked, namespace: str, key: str, order: str) -> Response:
-    """Give a job an order, and go back to its page; to that of the new job after a rerun."""
+    """Give a job an order, and go back to its page; to that of the new job after a rerun.
+
+    The form says the uid of the job that was looked at: another may have its name by now.
+    """
     if order not in ORDERS:
         raise Problem(404, "NotFound", "There is no such action.")
     form = await form_of(request)
-    name = form.get("name", "").strip()
-    body = {"name": name} if order == Order.RERUN and name else {}
-    done = await rest.act("agentjobs", namespace, await _target(rest, namespace, key, order), order, body)
+    body = {"name": _new_name(form.get("name", ""), form.get("once", ""), key)} if order == Order.RERUN else {}
+    uid = form.get("uid", "")
+    done = await rest.act("agentjobs", namespace, uid if _UID.fullmatch(uid) else key, order, body)
     back = done.made if order == Order.RERUN and done.made else key
     return RedirectResponse(link("jobs", namespace, back, done=order), 303)
 
 
-async def _target(rest: Asked, namespace: str, key: str, order: str) -> str:
-    """Return which job is meant. One that runs again is named by its uid: another may have its name by now."""
-    if order != Order.RERUN:
-        return key
-    known: Known = await known_job(rest, namespace, key)
-    return known.uid if known.story is not None and known.uid else key
+def _new_name(given: str, once: str, key: str) -> str | None:
+    """Return the name of the new job: as given, else one that follows from the form, so that sending it twice makes one
+    job; None for a form without either."""
+    if given.strip():
+        return given.strip()
+    stem = "again" if _UID.fullmatch(key) else key
+    return f"{stem[: MAX_JOB_NAME - 9].rstrip('-.')}-{once}" if _ONCE.fullmatch(once) else None

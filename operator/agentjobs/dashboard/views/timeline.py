@@ -14,6 +14,7 @@ from agentjobs.api.conditions import Phase
 from agentjobs.api.recorded import RecordedStart, StepSpan, Story
 from agentjobs.dashboard.rendering import lasting
 from agentjobs.dashboard.views.broken_axis import Axis, axis_of
+from agentjobs.durations import format_duration
 
 WIDTH: Final = 1000
 """Columns of the picture."""
@@ -43,7 +44,7 @@ class Kind(StrEnum):
 LEGEND: Final = {
     Kind.MODEL: "model calls",
     Kind.TOOL: "tool calls",
-    Kind.CODE: "the agent's own code, and its loading",
+    Kind.CODE: "between steps: own code, or a call not recorded yet",
     Kind.POD: "pod is made, image pulled",
     Kind.QUEUED: "waits in its queue",
     Kind.PENDING: "not accepted yet",
@@ -51,6 +52,8 @@ LEGEND: Final = {
     Kind.BACKOFF: "waits before the next start",
     Kind.SUSPENDED: "suspended",
 }
+_ROUND: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400, 604800)
+"""Seconds."""
 _WAITS: Final = {
     Phase.PENDING.value: Kind.PENDING,
     Phase.SCHEDULED.value: Kind.SCHEDULED,
@@ -127,6 +130,8 @@ class Timeline:
     rows: Sequence[Row]
     ticks: Sequence[Mark]
     breaks: Sequence[Mark]
+    scale: Sequence[Mark]
+    """Times since the beginning of a stretch, between `ticks`."""
     hidden: int = 0
     """Starts before those that are shown."""
     kinds: Sequence[Kind] = field(default_factory=tuple)
@@ -161,6 +166,7 @@ def timeline(
     every = [stay for _, stays in rows for stay in stays]
     first, last = min(one.since for one in every), max(one.until for one in every)
     axis = axis_of(first, last, _work(every), (edge for one in every for edge in (one.since, one.until)))
+    ticks = list(_ticks(axis))
     drawn = [
         Row(number, stays, list(_blocks(stays, axis)), TOP + ROW * place) for place, (number, stays) in enumerate(rows)
     ]
@@ -168,8 +174,9 @@ def timeline(
         _time(first),
         _time(last),
         drawn,
-        list(_ticks(axis)),
+        ticks,
         list(_breaks(axis)),
+        [mark for tick in ticks for mark in _scale(tick)],
         hidden,
         [kind for kind in Kind if any(one.kind is kind for one in every)],
     )
@@ -282,6 +289,17 @@ def _ticks(axis: Axis) -> Iterator[Mark]:
             text = f"{_time(one.since):%b %d %H:%M:%S}" if len(days) > 1 else f"{_time(one.since):%H:%M:%S}"
             yield Mark(x, round((one.right - one.left) * WIDTH), text, _time(one.since), _time(one.until))
             free = x + _APART
+
+
+def _scale(tick: Mark) -> Iterator[Mark]:
+    """Yield round durations since a time on the axis, as far as its stretch has room for them."""
+    lasts, room = (tick.until - tick.since).total_seconds(), tick.width // _APART
+    step = next((one for one in _ROUND if room > 1 and lasts / one <= room / 1.6), None)
+    for seconds in range(step, int(lasts) + 1, step) if step else ():
+        x = round(tick.width * seconds / lasts)
+        if _APART <= x <= tick.width - _APART // 4:
+            time = tick.since + timedelta(seconds=seconds)
+            yield Mark(tick.x + x, 0, f"+{format_duration(timedelta(seconds=seconds))}", time, time)
 
 
 def _breaks(axis: Axis) -> Iterator[Mark]:
