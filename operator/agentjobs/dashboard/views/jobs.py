@@ -14,7 +14,7 @@ from agentjobs.dashboard.views.urls import address, with_values
 
 _WAITING: Final = (Phase.PENDING.value, Phase.SCHEDULED.value, Phase.QUEUED.value, Phase.RETRYING.value)
 _NEVER_STARTED: Final = (Phase.PENDING.value, Phase.SCHEDULED.value, Phase.QUEUED.value, Phase.SKIPPED.value)
-_MODEL: Final = 28
+_MODEL: Final = 22
 """Characters of a model's name."""
 _PLAIN: Final = frozenset({AdmittedReason.ADMITTED.value, CompleteReason.RESULT_ACCEPTED.value})
 
