@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, Final
 
+from agentjobs.durations import is_usable
 from agentjobs.errors import Invalid
 
 MAX_VALUES: Final = 20
@@ -46,16 +47,19 @@ class JobFilter:
     partition: tuple[str, ...] = ()
     model: tuple[str, ...] = ()
     label: tuple[str, ...] = ()
-    """`key=value`, or `key` for any value; unlike other fields all of them must hold."""
+    """`key=value`, or `key` for any value; unlike other fields all of them must hold. As the job was accepted with."""
     since: datetime | None = None
     """Created then or later."""
     until: datetime | None = None
     """Created before then."""
     ended_since: datetime | None = None
+    """Ended, or deleted before it could, then or later."""
     ended_until: datetime | None = None
+    """Ended, or deleted before it could, before then."""
     min_cost: Decimal | None = None
-    """US dollars."""
+    """Its model calls cost so much or more so far, in US dollars. A job without such calls has no cost."""
     max_cost: Decimal | None = None
+    """So much or less."""
     text: str = ""
     """Words that name, reason or message have; all of them, in any order, the last one may be a beginning."""
     order: JobOrder = JobOrder.NEWEST
@@ -74,6 +78,8 @@ class JobFilter:
                 continue
             if len(value) > (MAX_TEXT_CHARS if name == "text" else MAX_VALUE_CHARS) or "\0" in value:
                 raise Invalid(f"{parameter}: {value[:80]!r} is too long, or has a NUL character")
+            if name == "label" and value.startswith("="):
+                raise Invalid(f"{parameter}: {value[:80]!r} has no key; write key=value, or key for any value")
             if name in _SEVERAL:
                 before = given.get(name, ())
                 given[name] = before if value in before else (*before, value)
@@ -81,7 +87,7 @@ class JobFilter:
                 given[name] = _READERS[name](parameter, value)
         for name in _SEVERAL:
             if len(given.get(name, ())) > MAX_VALUES:
-                raise Invalid(f"{name}: at most {MAX_VALUES} values, got {len(given[name])}")
+                raise Invalid(f"{name}: expected at most {MAX_VALUES} values, got {len(given[name])}")
         return cls(**given)
 
     def query(self) -> Iterator[tuple[str, str]]:
@@ -108,6 +114,8 @@ def _time(parameter: str, value: str) -> datetime:
         raise Invalid(f"{parameter}: {value!r} is no time; write 2026-11-29T08:00:00Z") from None
     if found.tzinfo is None:
         raise Invalid(f"{parameter}: {value!r} has no time zone; write 2026-11-29T08:00:00Z")
+    if not is_usable(found):
+        raise Invalid(f"{parameter}: {value!r} is too long ago, or too far away")
     return found
 
 
@@ -128,6 +136,12 @@ def _order(parameter: str, value: str) -> JobOrder:
         raise Invalid(f"{parameter}: {value!r} is none of {', '.join(JobOrder)}") from None
 
 
+def _text(parameter: str, value: str) -> str:
+    if not any(character.isalnum() for character in value):
+        raise Invalid(f"{parameter}: {value[:80]!r} has no word")
+    return value
+
+
 _SEVERAL: Final = frozenset(each.name for each in fields(JobFilter) if str(each.type).startswith("tuple"))
 _READERS: Final[Mapping[str, Any]] = {
     "since": _time,
@@ -136,7 +150,7 @@ _READERS: Final[Mapping[str, Any]] = {
     "ended_until": _time,
     "min_cost": _dollars,
     "max_cost": _dollars,
-    "text": lambda _parameter, value: value,
+    "text": _text,
     "order": _order,
 }
 

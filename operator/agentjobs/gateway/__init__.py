@@ -22,6 +22,7 @@
     seen         objects as people are shown them
     kubernetes_events  Events as people are shown them
     history_api  routes of users: history, read with their own rights
+    job_filters  the parameters of lists of jobs
     user_session_api  routes of users: sessions and artifacts, read and deleted with their own rights
     models_api   routes of users: models, limits and usage, read with their own rights
     overview_api routes of users: numbers of many jobs, and the installation

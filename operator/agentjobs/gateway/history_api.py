@@ -20,10 +20,12 @@ from agentjobs.api.recorded import (
     StepSpans,
     Story,
 )
+from agentjobs.api.recorded_overview import Namespaces
 from agentjobs.auth import User
+from agentjobs.gateway.job_filters import Chosen
 from agentjobs.gateway.json_text import readable
 from agentjobs.gateway.problems import json_answer
-from agentjobs.gateway.rights import may
+from agentjobs.gateway.rights import MAX_NAMESPACES, InScope, Scope, may, scope_of
 from agentjobs.gateway.services import History, ReadBudget, Shared
 from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, write_cursor
 from agentjobs.kube.resources import CONFIGMAPS
@@ -45,6 +47,13 @@ async def _may_list(request: Request, namespace: Namespace) -> User:
     return await may(request, "list", namespace=namespace)
 
 
+async def _readable(request: Request) -> Scope:
+    return await scope_of(request)
+
+
+_Readable = Annotated[Scope, Depends(_readable)]
+
+
 async def may_get(request: Request, namespace: Namespace, name: Name) -> User:
     """Return the user that asks, who may read this job."""
     return await may(request, "get", namespace=namespace, name=name)
@@ -55,35 +64,52 @@ async def may_read_texts(request: Request, namespace: Namespace) -> User:
     return await may(request, "get", namespace=namespace, resource=CONFIGMAPS)
 
 
+@router.get("/v1/namespaces")
+async def list_namespaces(readable: _Readable, history: History) -> Namespaces:
+    """List the namespaces with jobs, now or in history, that the caller may read, at most 500."""
+    if readable is not None:
+        return Namespaces(items=list(readable), everywhere=False)
+    return Namespaces(items=await history.namespaces(limit=MAX_NAMESPACES), everywhere=True)
+
+
+@router.get("/v1/agentjobs")
+async def list_all_jobs(
+    scope: InScope,
+    history: History,
+    budget: ReadBudget,
+    shared: Shared,
+    chosen: Chosen,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> RecordedJobs:
+    """List jobs of all namespaces that the caller may read, or of those that are named, the newest first."""
+
+    async def ask() -> RecordedJobs:
+        async with budget.taken():
+            page = await history.jobs(scope, chosen, limit=limit, cursor=cursor)
+        return RecordedJobs(items=page.items, cursor=page.cursor)
+
+    return await shared.once("jobs", scope, limit, cursor, chosen, ask=ask)
+
+
 @router.get(COLLECTION, dependencies=[Depends(_may_list)])
 async def list_jobs(
     namespace: Namespace,
     history: History,
     budget: ReadBudget,
     shared: Shared,
+    chosen: Chosen,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
-    name: Annotated[
-        str | None, Query(max_length=253, pattern="^[-a-z0-9.]*$", description="Only jobs of this name.")
-    ] = None,
-    schedule: Annotated[
-        str | None, Query(max_length=253, pattern="^[-a-z0-9.]*$", description="Only jobs that this schedule made.")
-    ] = None,
-    partition: Annotated[str | None, Query(max_length=253, description="Only jobs with this partitionKey.")] = None,
-    template: Annotated[
-        str | None, Query(max_length=253, pattern="^[-a-z0-9.]*$", description="Only jobs of this template.")
-    ] = None,
 ) -> RecordedJobs:
-    """List the jobs of a namespace, newest first."""
-    chosen = {"name": name, "schedule": schedule, "partition_key": partition, "template": template}
-    chosen = {key: value or None for key, value in chosen.items()}
+    """List the jobs of a namespace, the newest first."""
 
     async def ask() -> RecordedJobs:
         async with budget.taken():
-            page = await history.jobs(namespace, limit=limit, cursor=cursor, **chosen)
+            page = await history.jobs((namespace,), chosen, limit=limit, cursor=cursor)
         return RecordedJobs(items=page.items, cursor=page.cursor)
 
-    return await shared.once("jobs", (namespace,), limit, cursor, *chosen.values(), ask=ask)
+    return await shared.once("jobs", (namespace,), limit, cursor, chosen, ask=ask)
 
 
 @router.get(COLLECTION + "/{name}", dependencies=[Depends(may_get)])

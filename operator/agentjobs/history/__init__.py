@@ -47,6 +47,10 @@
     runner_writes    writes of runners through the gateway, behind the fence
     entries          timeline entries as they are stored, and their usage
     reads            queries of people
+    listing          the statements that find a page of jobs by a filter
+    memory_filter    whether a job has what a filter asks for, for tests
+    labels           which labels of a job are kept
+    words            by which words a job is found
     pages            cursors of long lists
     slices           time in slices of round lengths, without I/O
     overview_protocols  the protocols of numbers and of processes

@@ -224,13 +224,14 @@ class MemoryOperator(MemoryRows):
         return len(vanished)
 
     def _job(self, key: JobKey) -> MemoryJob:
-        return self.jobs_by_uid.setdefault(key.uid, MemoryJob(key, self.now()))
+        return self.jobs_by_uid.setdefault(key.uid, MemoryJob(key, self.now(), labels=key.labels))
 
     def _accept(self, record: JobRecord, decisions: Decisions | None = None) -> MemoryJob:
         resolved = copied(record.resolved)
         job = self._job(record.job)
         if job.resolved is None:
             job.resolved, job.spec_hash, job.queue = resolved, record.spec_hash, _queue(resolved)
+            job.labels = record.job.labels
             columns = (decisions or Decisions()).columns(record.job.uid)
             job.unique_key = columns["unique_key"]
             job.duplicate_of, job.replaced_by = columns["duplicate_of"] or "", columns["replaced_by"] or ""

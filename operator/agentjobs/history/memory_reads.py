@@ -1,10 +1,11 @@
 """What people read, in memory: what `ReadHistory` promises, for `MemoryHistory`."""
 
-from datetime import datetime
+import operator
 
 from msgspec import Raw
 
 from agentjobs import errors
+from agentjobs.api.job_filter import EVERY_JOB, JobFilter, JobOrder
 from agentjobs.api.recorded import (
     RecordedJob,
     RecordedStart,
@@ -18,9 +19,21 @@ from agentjobs.api.recorded import (
 )
 from agentjobs.contract import Resolved
 from agentjobs.history import pages
+from agentjobs.history.memory_filter import has
 from agentjobs.history.memory_rows import MemoryCall, MemoryJob, MemoryRows, cost_of, phase_of, text_of, total_cost
 from agentjobs.history.model_records import CallOutcome
-from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, MAX_TREE, Page, checked_limit, page_of, parse_cursor
+from agentjobs.history.pages import (
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    MAX_TREE,
+    Page,
+    checked_limit,
+    page_of,
+    parse_cursor,
+    parse_job_cursor,
+    place_of,
+    write_job_cursor,
+)
 from agentjobs.history.records import (
     StoredEvent,
     StoredStep,
@@ -37,29 +50,26 @@ class MemoryReads(MemoryRows):
 
     async def jobs(
         self,
-        namespace: str,
+        namespaces: tuple[str, ...] | None,
+        chosen: JobFilter = EVERY_JOB,
         *,
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
-        name: str | None = None,
-        schedule: str | None = None,
-        partition_key: str | None = None,
-        template: str | None = None,
     ) -> Page[RecordedJob]:
-        """Return jobs of a namespace, newest first."""
+        """Return jobs of these namespaces that have what the filter asks for, in its order."""
         self._check_available()
-        limit = checked_limit(limit)
-        before = None if cursor is None else tuple(parse_cursor(cursor, (datetime, str)))
+        limit, order = checked_limit(limit), chosen.order
         found = [
             job
-            for job in self._recorded_jobs(namespace)
-            if (before is None or (job.created, job.uid) < before)
-            and (name is None or job.name == name)
-            and (schedule is None or job.schedule == schedule != "")
-            and (partition_key is None or job.partition_key == partition_key != "")
-            and (template is None or job.template == template != "")
+            for job in map(_recorded_job, self.jobs_by_uid.values())
+            if (namespaces is None or job.namespace in namespaces) and has(job, chosen)
         ]
-        return page_of(found[:limit], lambda last: (last.created, last.uid), more=len(found) > limit)
+        found.sort(key=lambda job: (place_of(order, job), job.uid), reverse=order is not JobOrder.OLDEST)
+        if cursor is not None:
+            last = parse_job_cursor(order, cursor)
+            before = operator.gt if order is JobOrder.OLDEST else operator.lt
+            found = [job for job in found if before((place_of(order, job), job.uid), last)]
+        return Page(found[:limit], write_job_cursor(order, found[limit - 1]) if len(found) > limit else None)
 
     async def namespaces(self, *, limit: int) -> list[str]:
         """Return the namespaces that have jobs in history, in the order of their names."""
@@ -189,7 +199,8 @@ def _place(event: StoredEvent) -> tuple[int, int]:
 def _recorded_job(job: MemoryJob) -> RecordedJob:
     key, current = job.key, job.current
     newest = max(job.starts, default=0)
-    partition = job.resolved["spec"].get("partitionKey") if job.resolved else None
+    spec = job.resolved["spec"] if job.resolved else {}
+    partition, agent = spec.get("partitionKey"), spec.get("agent") or {}
     return RecordedJob(
         uid=key.uid,
         namespace=key.namespace,
@@ -206,14 +217,17 @@ def _recorded_job(job: MemoryJob) -> RecordedJob:
         schedule=key.schedule,
         template=_template(job.resolved),
         partition_key=clean_text(partition or ""),
+        queue=job.queue,
+        model=clean_text(str(agent.get("model") or "")),
+        outcome=job.result.get("outcome") if job.result else None,
+        labels=dict(job.labels),
         cost_usd=cost_of(job),
         workspace=None if job.workspace is None else RecordedWorkspace.model_validate(job.workspace),
     )
 
 
 def _related_job(job: MemoryJob) -> RelatedJob:
-    outcome = job.result.get("outcome") if job.result else None
-    return RelatedJob(**dict(_recorded_job(job)) | {"parent_uid": job.key.parent_uid, "outcome": outcome})
+    return RelatedJob(**dict(_recorded_job(job)) | {"parent_uid": job.key.parent_uid})
 
 
 def _recorded_start(job: MemoryJob, number: int) -> RecordedStart:

@@ -111,6 +111,7 @@ class MemoryJob:
     resolved: Resolved | None = None
     spec_hash: str | None = None
     queue: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
     unique_key: str | None = None
     duplicate_of: str = ""
     replaced_by: str = ""

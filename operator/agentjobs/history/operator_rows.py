@@ -5,6 +5,7 @@ from typing import Any
 from msgspec import Raw
 
 from agentjobs.contract import Published
+from agentjobs.history.labels import label_words
 from agentjobs.history.outbox_rows import event_of
 from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartEnd, StartRecord, TransitionRecord
 from agentjobs.history.sanitize import clean_text, dump_json
@@ -22,6 +23,7 @@ def key_row(key: JobKey, *, cluster: str) -> Row:
         "created_at": key.created,
         "schedule": key.schedule,
         "parent_uid": key.parent_uid,
+        "labels": label_words(key.labels),
     }
 
 

@@ -316,11 +316,11 @@ class OperatorWrites:
         await _fence_older(tx, over.values())
         changed = [transition_row(each) for each in _of(TransitionRecord, batch)]
         await _execute(tx, "insert_transitions", changed)
-        await _execute(tx, "move", changed)
-        await _execute(tx, "published", [each for each in changed if each["workspace"] is not None])
         finished = sorted({each["uid"] for each in changed if each["finished"]})
         if finished:
             await tx.execute(_SQL["finalize_results"], {"uids": finished})
+        await _execute(tx, "move", changed)
+        await _execute(tx, "published", [each for each in changed if each["workspace"] is not None])
         gone = _of(Deletion, batch)
         await _execute(tx, "delete", [{"uid": each.job.uid, "time": each.time} for each in gone])
         ended = [(each.job.uid, each.start) for each in over.values()]

@@ -10,9 +10,13 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Generic, TypeVar
 
 from agentjobs import errors
+from agentjobs.api.job_filter import JobOrder
+from agentjobs.api.recorded import RecordedJob
+from agentjobs.durations import is_usable
 
 T = TypeVar("T")
 _INT8_MAX: Final = 2**63 - 1
@@ -21,9 +25,13 @@ DEFAULT_LIMIT: Final = 100
 """What a screen shows."""
 
 MAX_LIMIT: Final = 500
+"""Rows of one page, and of the starts and transitions of one job."""
+
 MAX_TREE: Final = 1000
 """Jobs of one tree."""
-"""Rows of one page, and of the starts and transitions of one job."""
+
+MAX_DOLLARS: Final = 10**10
+"""What a cost may be, as the tables have it."""
 
 MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
 """Of events' data; the one that goes beyond is the page's last. 500 of the largest were 32 MB, and several times that
@@ -60,6 +68,41 @@ def write_cursor(key: Sequence[datetime | int | str]) -> str:
     return base64.urlsafe_b64encode(json.dumps(parts, separators=(",", ":")).encode()).decode().rstrip("=")
 
 
+def write_job_cursor(order: JobOrder, last: RecordedJob) -> str:
+    """Return where the page after that job begins, in this order alone."""
+    place = place_of(order, last)
+    key: tuple[datetime | int | str, ...] = (str(place) if isinstance(place, Decimal) else place, last.uid)
+    # That of the newest first is as it was before there were other orders: gateways of different ages meet.
+    return write_cursor(key if order is JobOrder.NEWEST else (order.value, *key))
+
+
+def parse_job_cursor(order: JobOrder, cursor: str) -> tuple[datetime | Decimal, str]:
+    """Return place and uid of the job that `write_job_cursor` was given.
+
+    Raises:
+        errors.Invalid: it is no cursor of this list in this order.
+    """
+    kind: type = str if order is JobOrder.COST else datetime
+    if order is JobOrder.NEWEST:
+        place, uid = parse_cursor(cursor, (datetime, str))
+    else:
+        named, place, uid = parse_cursor(cursor, (str, kind, str))
+        if named != order:
+            raise _foreign(cursor)
+    return (_dollars(cursor, place) if order is JobOrder.COST else place), uid
+
+
+def place_of(order: JobOrder, job: RecordedJob) -> Any:
+    """Return by what a job is listed in this order; None for one that is left out."""
+    match order:
+        case JobOrder.NEWEST | JobOrder.OLDEST:
+            return job.created
+        case JobOrder.ENDED:
+            return job.finished or job.deleted
+        case JobOrder.COST:
+            return job.cost_usd
+
+
 def parse_cursor(cursor: str, kinds: Sequence[type]) -> list[Any]:
     """Return the key that `write_cursor` was given.
 
@@ -73,15 +116,31 @@ def parse_cursor(cursor: str, kinds: Sequence[type]) -> list[Any]:
             raise TypeError("no list")
         return [_parse_part(part, kind) for part, kind in zip(parts, kinds, strict=True)]
     except (ValueError, TypeError, binascii.Error, RecursionError) as error:
-        raise errors.Invalid(f"cursor: {cursor[:80]!r} is not of this list; leave it out to begin anew") from error
+        raise _foreign(cursor) from error
+
+
+def _foreign(cursor: str) -> errors.Invalid:
+    return errors.Invalid(f"cursor: {cursor[:80]!r} is not of this list in this order; leave it out to begin anew")
+
+
+def _dollars(cursor: str, text: str) -> Decimal:
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        raise _foreign(cursor) from None
+    if not found.is_finite() or not 0 <= found < MAX_DOLLARS:
+        raise _foreign(cursor)
+    return found
 
 
 def _parse_part(part: Any, kind: type) -> Any:
     if kind is datetime:
         time = datetime.fromisoformat(part)
-        if time.tzinfo is None:
-            raise ValueError("no time zone")
+        if time.tzinfo is None or not is_usable(time):
+            raise ValueError("no time zone, or no time that PostgreSQL has")
         return time
     if type(part) is not kind or (isinstance(part, int) and not 0 <= part <= _INT8_MAX):
         raise TypeError(f"expected {kind.__name__}")
+    if isinstance(part, str) and "\0" in part.encode().decode():  # encode() refuses half a character
+        raise ValueError("a NUL character")
     return part

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from msgspec import Raw
 
+from agentjobs.api.job_filter import EVERY_JOB, JobFilter
 from agentjobs.api.recorded import RecordedJob, RecordedStep, RecordedTree, StepSpan, Story
 from agentjobs.api.recorded_notifications import RecordedNotification
 from agentjobs.api.recorded_overview import RecordedAction
@@ -339,16 +340,16 @@ class ReadHistory(Protocol):
 
     async def jobs(
         self,
-        namespace: str,
+        namespaces: tuple[str, ...] | None,
+        chosen: JobFilter = EVERY_JOB,
         *,
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
-        name: str | None = None,
-        schedule: str | None = None,
-        partition_key: str | None = None,
-        template: str | None = None,
     ) -> Page[RecordedJob]:
-        """Return jobs of a namespace, newest first. Raises `errors.Invalid` for a wrong limit or cursor."""
+        """Return jobs of these namespaces, or of all for None, that have what the filter asks for, in its order.
+
+        Raises `errors.Invalid` for a wrong limit or cursor, also for one of another order.
+        """
         ...
 
     async def namespaces(self, *, limit: int) -> list[str]:

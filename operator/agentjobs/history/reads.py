@@ -4,7 +4,6 @@ Answers and events come as JSON text (`msgspec.Raw`): nothing here reads them, a
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from msgspec import Raw
@@ -13,12 +12,23 @@ from pydantic import BaseModel
 
 from agentjobs import errors
 from agentjobs.api import recorded
+from agentjobs.api.job_filter import EVERY_JOB, JobFilter
 from agentjobs.contract import MAX_JOB_STEPS
 from agentjobs.history import pages
 from agentjobs.history.database import Connection, Database
-from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, MAX_TREE, Page, checked_limit, page_of, parse_cursor
+from agentjobs.history.labels import labels_of
+from agentjobs.history.listing import Listing, Scope
+from agentjobs.history.pages import (
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    MAX_TREE,
+    Page,
+    checked_limit,
+    page_of,
+    parse_cursor,
+    write_job_cursor,
+)
 from agentjobs.history.records import StoredEvent, StoredStep
-from agentjobs.history.sanitize import clean_text
 from agentjobs.history.statements import load
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -27,12 +37,7 @@ _Row = dict[str, Any]
 _SQL: Final = load("reads")
 _CONDITIONS: Final = "/* conditions */"
 _MAX_START: Final = 2**31 - 1
-# `<> ''` stands apart, or the planner cannot see that the partial index fits.
-_NAME: Final = "AND jobs.name = %(name)s "
-_SCHEDULE: Final = "AND jobs.schedule = %(schedule)s AND jobs.schedule <> '' "
-_PARTITION: Final = "AND jobs.partition_key = %(partition_key)s AND jobs.partition_key <> '' "
-_TEMPLATE: Final = "AND jobs.template = %(template)s AND jobs.template <> '' "
-_OLDER: Final = "AND (jobs.created_at, jobs.uid) < (%(created)s, %(uid)s) "
+_PAGE: Final = "SELECT ''::text AS uid, 0 AS place /* page */"
 _START: Final = "AND start = %(start)s "
 _AFTER: Final = "AND (start, seq) > (%(last_start)s, %(last_seq)s) "
 _BEFORE: Final = "AND (start, seq) < (%(last_start)s, %(last_seq)s) "
@@ -53,41 +58,32 @@ class Reads:
 
     async def jobs(
         self,
-        namespace: str,
+        namespaces: Scope,
+        chosen: JobFilter = EVERY_JOB,
         *,
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
-        name: str | None = None,
-        schedule: str | None = None,
-        partition_key: str | None = None,
-        template: str | None = None,
     ) -> Page[recorded.RecordedJob]:
-        """Return jobs of a namespace, newest first; with name, schedule, partition or template only those that have it.
+        """Return jobs of these namespaces, or of all for None, that have what the filter asks for, in its order.
 
         Args:
             limit: 1 to 500.
-            cursor: `Page.cursor` of the page before.
+            cursor: `Page.cursor` of the page before, in the same order; filter and namespaces may be others.
 
         Raises:
             errors.Invalid: `limit` or `cursor` is wrong.
         """
         limit = checked_limit(limit)
-        asked: _Row = {"cluster": self._cluster, "namespace": namespace, "limit": limit + 1}
-        conditions = ""
-        if name is not None:
-            conditions, asked = conditions + _NAME, asked | {"name": name}
-        if schedule is not None:
-            conditions, asked = conditions + _SCHEDULE, asked | {"schedule": schedule}
-        if partition_key is not None:
-            conditions, asked = conditions + _PARTITION, asked | {"partition_key": clean_text(partition_key)}
-        if template is not None:
-            conditions, asked = conditions + _TEMPLATE, asked | {"template": template}
-        if cursor is not None:
-            created, uid = parse_cursor(cursor, (datetime, str))
-            conditions, asked = conditions + _OLDER, asked | {"created": created, "uid": uid}
-        rows = await self._rows(_SQL["jobs"].replace(_CONDITIONS, conditions), asked)
-        found = _read(recorded.RecordedJob, rows)
-        return page_of(found[:limit], lambda last: (last.created, last.uid), more=len(found) > limit)
+        listing = Listing(namespaces, chosen, cursor)
+        found: list[recorded.RecordedJob] = []
+        for page in (listing.first_look(), listing.statement()):
+            if page is not None and len(found) <= limit:
+                asked = {**listing.values, "cluster": self._cluster, "limit": limit + 1}
+                # Planned anew each time, for these very values: which index is best depends on how many jobs have them.
+                rows = await self._rows(_SQL["jobs"].replace(_PAGE, page), asked, prepare=False)
+                found = list(map(_job, rows))
+        more = len(found) > limit
+        return Page(found[:limit], write_job_cursor(chosen.order, found[limit - 1]) if more else None)
 
     async def namespaces(self, *, limit: int) -> list[str]:
         """Return the namespaces that have jobs in history, in the order of their names."""
@@ -104,7 +100,7 @@ class Reads:
         async def work(connection: Connection) -> _Row:
             return await self._found(connection, namespace, name_or_uid)
 
-        return recorded.RecordedJob(**await self._database.autocommit(work))
+        return _job(await self._database.autocommit(work))
 
     async def story(self, namespace: str, name_or_uid: str) -> recorded.Story:
         """Return a job, as `job` finds it, with its starts and transitions.
@@ -124,7 +120,7 @@ class Reads:
 
         job, begun, moved = await self._database.autocommit(work)
         return recorded.Story(
-            job=recorded.RecordedJob(**job),
+            job=_job(job),
             spec_hash=job["spec_hash"],
             starts=_read(recorded.RecordedStart, reversed(begun)),
             transitions=_read(recorded.Transition, reversed(moved)),
@@ -143,7 +139,7 @@ class Reads:
             rows = connection.cursor(row_factory=dict_row)
             return await (await rows.execute(_SQL["tree"], {"uid": job["uid"], **place})).fetchall()
 
-        found = _read(recorded.RelatedJob, await self._database.autocommit(work))
+        found = _read(recorded.RelatedJob, map(_told, await self._database.autocommit(work)))
         return recorded.RecordedTree(items=found[:MAX_TREE], truncated=len(found) > MAX_TREE)
 
     async def events(
@@ -233,9 +229,10 @@ class Reads:
         row = await self._database.autocommit(work)
         return None if row is None or row[0] is None else Raw(row[0])
 
-    async def _rows(self, statement: str, asked: Mapping[str, Any]) -> list[_Row]:
+    async def _rows(self, statement: str, asked: Mapping[str, Any], *, prepare: bool | None = None) -> list[_Row]:
         async def work(connection: Connection) -> list[_Row]:
-            return await (await connection.cursor(row_factory=dict_row).execute(statement, asked)).fetchall()
+            rows = connection.cursor(row_factory=dict_row)
+            return await (await rows.execute(statement, asked, prepare=prepare)).fetchall()
 
         return await self._database.autocommit(work)
 
@@ -249,6 +246,14 @@ class Reads:
 
 def _stored_event(row: _Row) -> StoredEvent:
     return StoredEvent(row["start"], row["seq"], row["time"], row["kind"], row["author"], Raw(row["data"]))
+
+
+def _told(row: _Row) -> _Row:
+    return {**row, "labels": labels_of(row["labels"])}
+
+
+def _job(row: _Row) -> recorded.RecordedJob:
+    return recorded.RecordedJob.model_validate(_told(row))
 
 
 def _read(model: type[_Model], rows: Iterable[_Row]) -> list[_Model]:

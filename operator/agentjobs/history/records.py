@@ -28,6 +28,8 @@ class JobKey:
     """Name of the AgentSchedule that made it, empty for none."""
     parent_uid: str = ""
     """Of the job that it follows, empty for none."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """Of its object, by their keys: those of `labels.kept_labels`. What it was accepted with counts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Final
 SCHEMA: Final = "agentjobs"
 """All tables lie in this schema, so that a database may be shared. The statements in `sql/` name it."""
 
-HEAD: Final = "0012"
+HEAD: Final = "0013"
 """The newest migration. Versions are numbers of four digits, so that they compare as text."""
 
 VERSION_TABLE: Final = "schema_version"

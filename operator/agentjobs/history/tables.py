@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Computed,
     Date,
     DateTime,
     ForeignKey,
@@ -27,9 +28,10 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSON, TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, TSVECTOR
 
 from agentjobs.history.schema import SCHEMA
+from agentjobs.history.words import WORDS_SQL
 
 metadata = MetaData(
     schema=SCHEMA,
@@ -46,6 +48,16 @@ metadata = MetaData(
 def _time(name: str, **options: Any) -> Column[Any]:
     return Column(name, DateTime(timezone=True), **options)
 
+
+def _computed(expression: str) -> Computed:
+    """A column that follows from others. The expression is written as PostgreSQL tells it, for the test's sake."""
+    return Computed(expression, persisted=True)
+
+
+_HAS_ENDED: Final = "COALESCE(finished_at, deleted_at) IS NOT NULL"
+_ENDED_PHASE: Final = (
+    "CASE WHEN finished_at IS NOT NULL THEN phase WHEN deleted_at IS NOT NULL THEN 'Deleted'::text ELSE NULL::text END"
+)
 
 # One row a job. `phase` to `finished_at` are those of the transition that stands; `resolved` is null for a job that
 # ended before it was accepted. `inserted_at` is the database's clock, other times are Kubernetes' and the operator's.
@@ -84,6 +96,19 @@ jobs = Table(
     Column("workspace", JSON(none_as_null=True)),
     # The transaction that wrote the row last; a trigger sets it. Null where that was before there was the column.
     Column("touched", BigInteger),
+    # Of its object as accepted: `key=value` and `key` of each.
+    Column("labels", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    # What its final answer decided, and what its model calls cost in US dollars: kept here once it has ended, null
+    # before. The cost of a call that is settled later is added.
+    Column("outcome", Text),
+    Column("cost", Numeric(20, 10)),
+    # `spec.agent.model`, empty for none.
+    Column("model", Text, _computed("COALESCE(resolved #>> '{spec,agent,model}'::text[], ''::text)")),
+    # What lists look for, null while the job may go on: an update that changes no indexed column costs no index
+    # anything, and a job changes its phase and its reason a few times before it ends.
+    Column("ended_phase", Text, _computed(_ENDED_PHASE)),
+    Column("ended_reason", Text, _computed(f"CASE WHEN {_HAS_ENDED} THEN reason ELSE NULL::text END")),
+    Column("words", TSVECTOR, _computed(f"CASE WHEN {_HAS_ENDED} THEN {WORDS_SQL} ELSE NULL::tsvector END")),
 )
 # What has changed since a moment.
 Index("jobs_touched_idx", jobs.c.cluster, jobs.c.touched)
@@ -149,13 +174,34 @@ Index(
     postgresql_include=["phase", "reason"],
     postgresql_where=text("finished_at IS NOT NULL"),
 )
-# What `close_vanished` looks through.
+# What `close_vanished` looks through, and pages of the jobs that go on.
 Index(
     "jobs_open_idx",
     jobs.c.cluster,
     jobs.c.namespace,
+    jobs.c.created_at.desc(),
+    jobs.c.uid.desc(),
     postgresql_where=text("deleted_at IS NULL AND finished_at IS NULL"),
 )
+
+
+def _list_index(name: str, *columns: Any, where: str) -> None:
+    """Pages of one namespace."""
+    Index(f"jobs_{name}_idx", jobs.c.cluster, jobs.c.namespace, *columns, postgresql_where=text(where))
+
+
+_NEWEST: Final = (jobs.c.created_at.desc(), jobs.c.uid.desc())
+Index("jobs_created_idx", jobs.c.cluster, *_NEWEST)
+_list_index("queue", jobs.c.queue, *_NEWEST, where="queue <> ''")
+_list_index("model", jobs.c.model, *_NEWEST, where="model <> ''")
+_list_index("ended_phase", jobs.c.ended_phase, *_NEWEST, where="ended_phase IS NOT NULL")
+_list_index("ended_reason", jobs.c.ended_reason, *_NEWEST, where="ended_reason IS NOT NULL")
+_list_index("outcome", jobs.c.outcome, *_NEWEST, where="outcome IS NOT NULL")
+_list_index("cost", jobs.c.cost.desc(), jobs.c.uid.desc(), where="cost IS NOT NULL")
+_list_index("ended_at", ENDED.desc(), jobs.c.uid.desc(), where=_HAS_ENDED)
+_list_index("unsuccessful", jobs.c.ended_phase, ENDED.desc(), jobs.c.uid.desc(), where="ended_phase <> 'Succeeded'")
+Index("jobs_labels_idx", jobs.c.labels, postgresql_using="gin", postgresql_where=text("labels <> '{}'"))
+Index("jobs_words_idx", jobs.c.words, postgresql_using="gin")
 
 # One row a start: who may write (`pod_uid`, `fenced_at`), whether it lives (`heartbeat_at`), what its runner reported
 # (`reported`), how the operator says it ended (`ended_at` to `message`), its answer while that is not final (`result`),

@@ -1,6 +1,8 @@
 """Migrations make what the tables say, for any number of callers at once."""
 
+import asyncio
 import threading
+from decimal import Decimal
 
 import psycopg
 import pytest
@@ -14,9 +16,11 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema
 
 from agentjobs import errors
+from agentjobs.api.job_filter import JobFilter
 from agentjobs.history import migrate, schema
 from agentjobs.history.database import Database
 from agentjobs.history.migrate import database_url
+from agentjobs.history.reads import Reads
 from agentjobs.history.schema import SCHEMA
 from agentjobs.history.tables import metadata
 
@@ -81,6 +85,51 @@ def test_jobs_from_before_there_were_schedules_and_partitions_have_none(empty_da
 
     with psycopg.connect(empty_database) as connection:
         assert connection.execute(f"SELECT schedule, partition_key FROM {SCHEMA}.jobs").fetchone() == ("", "")
+
+
+BEFORE_LISTS = """
+INSERT INTO agentjobs.jobs
+    (uid, cluster, namespace, name, created_at, resolved, phase, reason, message, finished_at, deleted_at)
+VALUES
+    ('ended', 'c', 'n', 'one', now(), '{"spec": {"agent": {"model": "gemini-fast"}}}', 'Failed', 'ToolError', 'no luck',
+     now(), NULL),
+    ('gone', 'c', 'n', 'two', now(), '{"spec": {"agent": {}}}', 'Running', 'Started', '', NULL, now()),
+    ('open', 'c', 'n', 'three', now(), NULL, 'Running', 'Started', '', NULL, NULL);
+INSERT INTO agentjobs.starts (uid, start, attempt, pod) SELECT uid, 1, 1, name FROM agentjobs.jobs;
+INSERT INTO agentjobs.results (uid, start, result) SELECT uid, 1, '{"outcome": "good"}' FROM agentjobs.jobs;
+INSERT INTO agentjobs.model_spend (uid, attempt, cost)
+SELECT uid, n, 0.25 FROM agentjobs.jobs, generate_series(1, 2) AS n WHERE uid <> 'gone';
+"""
+
+
+async def found(dsn, **chosen):
+    async with Database(dsn) as database:
+        page = await Reads(database, cluster="c").jobs(None, JobFilter(**chosen))
+    return sorted(job.uid for job in page.items)
+
+
+async def test_jobs_from_before_there_were_filters_are_found_as_well(empty_database):
+    upgrade_to(empty_database, "0009")
+    with psycopg.connect(empty_database) as connection:
+        connection.execute(BEFORE_LISTS)
+
+    await asyncio.to_thread(migrate.upgrade, empty_database)
+
+    assert await found(empty_database, outcome=("good",)) == ["ended", "gone", "open"]
+    assert await found(empty_database, min_cost=Decimal("0.5")) == ["ended", "open"]
+    assert await found(empty_database, model=("gemini-fast",)) == ["ended"]
+    assert await found(empty_database, phase=("Deleted",)) == ["gone"]
+    assert await found(empty_database, text="luck", reason=("ToolError",)) == ["ended"]
+    assert await found(empty_database, label=("team",)) == []
+
+
+def test_what_an_operator_of_the_version_before_writes_is_taken(database):
+    with psycopg.connect(database) as connection:
+        connection.execute(BEFORE_LISTS)
+        connection.execute("UPDATE agentjobs.jobs SET phase = 'Failed', finished_at = now() WHERE uid = 'open'")
+        told = connection.execute("SELECT ended_phase, labels FROM agentjobs.jobs WHERE uid = 'open'").fetchone()
+
+    assert told == ("Failed", [])
 
 
 def test_a_backup_under_way_is_not_waited_for_while_others_wait_behind(empty_database):

@@ -10,15 +10,18 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.json import encode
+from psycopg.types.json import Json
 from tests.integration.history.model_calls import a_call_of, the_end_of
 
 from agentjobs import errors
 from agentjobs.history.database import Database
-from agentjobs.history.model_calls import BATCH, ModelCalls
+from agentjobs.history.model_calls import BATCH, ModelCalls, _end_row
 from agentjobs.history.model_records import MAX_CONTENT_BYTES, CallOutcome
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.records import Acceptance
 from agentjobs.history.runner_writes import RunnerWrites
+from agentjobs.history.statements import load
 from agentjobs.models.budget import Fits, Limits, Spend, judge
 from agentjobs.models.tokens import Tokens
 
@@ -235,3 +238,60 @@ async def test_while_postgresql_is_away_no_call_begins():
         for asked in (ledger.reserve(a_call_of()), ledger.settle([the_end_of(a_call_of())]), ledger.seen("a", {})):
             with pytest.raises(errors.Unavailable):
                 await asked
+
+
+async def a_lock_is_waited_for(database):
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    async with asyncio.timeout(10):
+        while rows_of(database, waits) == [(0,)]:
+            await asyncio.sleep(0.01)
+
+
+async def _answered(tx):
+    """What was asked before has been done: until an answer is read, statements are gathered."""
+    await (await tx.execute("SELECT 1")).fetchone()
+
+
+async def cost_in_lists(gateway, build):
+    return (await gateway.job("default", build.uid)).cost_usd
+
+
+async def test_a_call_that_is_settled_while_its_job_ends_is_part_of_the_jobs_cost(
+    database, proxies, build, connected, gateway
+):
+    call = a_call_of()
+    await proxies[0].reserve(call)
+    writes = OperatorWrites(connected, cluster=CLUSTER)
+    ended = build.transition(1, "Failed", finished=True)
+
+    async def end(tx):
+        await writes._write(tx, [ended])
+        await _answered(tx)
+        settling = asyncio.create_task(proxies[1].settle([the_end_of(call, cost="0.5")]))
+        await a_lock_is_waited_for(database)
+        return settling
+
+    await (await connected.run(end))
+
+    assert await cost_in_lists(gateway, build) == Decimal("0.5")
+
+
+async def test_a_job_that_ends_while_its_call_is_settled_costs_what_the_call_did(
+    database, proxies, build, connected, gateway
+):
+    call = a_call_of()
+    await proxies[0].reserve(call)
+    row = _end_row(the_end_of(call, cost="0.5"))
+    writes = OperatorWrites(connected, cluster=CLUSTER)
+    async with Database(database) as third:
+
+        async def settle(tx):
+            await tx.execute(load("model_calls")["settle"], {"ids": [row["id"]], "rows": Json([row], encode)})
+            await _answered(tx)
+            ending = asyncio.create_task(writes.write([build.transition(1, "Failed", finished=True)]))
+            await a_lock_is_waited_for(database)
+            return ending
+
+        await (await third.run(settle))
+
+    assert await cost_in_lists(gateway, build) == Decimal("0.5")

@@ -27,7 +27,7 @@ async def test_a_page_takes_one_query(operator, gateway, a_job, queries):
     await operator.write([a_job(f"u{n}", minute=n).start(2, attempt=2) for n in range(20)])
     queries.clear()
 
-    page = await gateway.jobs("default")
+    page = await gateway.jobs(("default",))
 
     assert len(queries) == 1
     assert {(job.starts, job.attempts) for job in page.items} == {(2, 2)}
@@ -37,7 +37,7 @@ async def test_other_namespaces_and_clusters_are_not_seen(connected, operator, g
     await operator.write([a_job("u1", namespace="other").transition(1, "Queued")])
     await OperatorWrites(connected, cluster="another").write([a_job("u2").transition(1, "Queued")])
 
-    assert (await gateway.jobs("default")).items == []
+    assert (await gateway.jobs(("default",))).items == []
     for uid in ("u1", "u2", "hello"):
         with pytest.raises(errors.NotFound, match="in the history of namespace"):
             await gateway.job("default", uid)

@@ -43,7 +43,7 @@ async def test_a_page_of_jobs(http, history, job):
     item = answer.json()["items"][0]
     assert (item["name"], item["schedule"], item["partitionKey"]) == ("hello", "brief", "shop")
     assert answer.json()["items"][0]["created"] == "2026-11-21T09:01:00Z"
-    assert history.calls[0] == ("jobs", "docs", 1, cursor, "hello", "brief", "shop", "report")
+    assert history.calls[0][:2] + history.calls[0][3:] == ("jobs", ["docs"], 1, cursor)
 
 
 async def test_the_story_of_a_job_leaves_out_its_resolved_spec(http, history, job):

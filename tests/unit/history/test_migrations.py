@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +18,7 @@ class Steps:
     def __init__(self):
         self.columns = []
         self.unique = []
+        self.dropped = set()
 
     def create_table(self, name, *columns, **options):
         """What the version before does not know it does not touch."""
@@ -25,11 +27,22 @@ class Steps:
         self.columns.append(column)
 
     def execute(self, statement):
-        """How a new table's column is stored."""
-        assert "SET COMPRESSION" in statement
+        """How a new table's column is stored, what rows have in new columns, and columns that follow from others."""
+        text = " ".join(statement.split())
+        if text.startswith("UPDATE"):
+            assert set(re.findall(r"SET (\w+) =", text)) <= {column.name for column in self.columns}
+        elif text.startswith("ALTER TABLE agentjobs.jobs ADD"):
+            assert text.count(" ADD COLUMN ") == text.count(" GENERATED ALWAYS AS ") == text.count(") STORED")
+        else:
+            assert "SET COMPRESSION" in text or text.startswith(("ANALYZE", "CREATE FUNCTION", "CREATE TRIGGER"))
+
+    def drop_index(self, name, **options):
+        """One that is made again, with more columns."""
+        self.dropped.add(name)
 
     def create_index(self, name, table, columns, *, unique=False, **options):
         self.unique += [name] * unique
+        self.dropped.discard(name)
 
 
 @pytest.fixture
@@ -49,6 +62,7 @@ def test_a_migration_only_adds_what_rows_of_the_version_before_may_lack(carried_
 
     assert [column.name for column in steps.columns if not column.nullable and column.server_default is None] == []
     assert steps.unique == []
+    assert steps.dropped == set()
 
 
 def test_a_migration_that_takes_away_is_noticed(carried_out):

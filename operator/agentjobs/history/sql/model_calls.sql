@@ -73,7 +73,7 @@ SELECT holder.*, judged.* FROM holder, judged;
 
 -- name: settle
 -- Rows are locked in one order everywhere, or two batches would wait for each other: calls, the usage by day, and what
--- jobs and queues used, each by its key. A call that has ended stays as it is.
+-- jobs and queues used, each by its key; rows of jobs before those of usage. A call that has ended stays as it is.
 WITH given AS (
     SELECT *
     FROM json_to_recordset(%(rows)s)
@@ -118,9 +118,19 @@ WITH given AS (
     SELECT
         uid, cluster, namespace, partition_key,
         coalesce(resolved #>> '{spec,session,userId}', 'system') AS user_id,
-        coalesce(resolved #>> '{spec,queue}', '') AS queue
+        coalesce(resolved #>> '{spec,queue}', '') AS queue,
+        coalesce(finished_at, deleted_at) IS NOT NULL AS has_ended
     FROM agentjobs.jobs
     WHERE uid IN (SELECT uid FROM booked)
+    ORDER BY uid
+    -- Whether a job has ended is read once nobody writes its end: its cost is kept in its row then.
+    FOR NO KEY UPDATE
+), late AS (
+    UPDATE agentjobs.jobs
+    SET cost = least(coalesce(jobs.cost, 0) + added.cost, 9999999999)
+    FROM (SELECT uid, sum(cost) AS cost FROM booked GROUP BY uid) AS added
+    JOIN owners USING (uid)
+    WHERE jobs.uid = added.uid AND owners.has_ended
 ), spent AS (
     INSERT INTO agentjobs.model_spend AS spend
         (uid, attempt, calls, input, output, cached, cache_written, thinking, cost)

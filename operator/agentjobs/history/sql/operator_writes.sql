@@ -4,27 +4,28 @@
 -- The row of a job serialises its starts: while it is locked, no newer start can appear. One that is not there is made,
 -- in the same pass: whoever locks or makes rows of jobs does so in the order of their uids, or two would wait for each
 -- other. The condition never holds, so nothing is written, and the rows are locked all the same.
-INSERT INTO agentjobs.jobs (uid, cluster, namespace, name, created_at, schedule, parent_uid)
-SELECT uid, cluster, namespace, name, created_at, schedule, parent_uid
+INSERT INTO agentjobs.jobs (uid, cluster, namespace, name, created_at, schedule, parent_uid, labels)
+SELECT uid, cluster, namespace, name, created_at, schedule, parent_uid, labels
 FROM json_to_recordset(%(rows)s)
     AS job (
-        uid text, cluster text, namespace text, name text, created_at timestamptz, schedule text, parent_uid text
+        uid text, cluster text, namespace text, name text, created_at timestamptz, schedule text, parent_uid text,
+        labels text[]
     )
 ORDER BY uid
 ON CONFLICT (uid) DO UPDATE SET name = excluded.name WHERE FALSE;
 
 -- name: accept
 INSERT INTO agentjobs.jobs (
-    uid, cluster, namespace, name, created_at, schedule, parent_uid,
+    uid, cluster, namespace, name, created_at, schedule, parent_uid, labels,
     resolved, spec_hash, partition_key, queue, template, notify
 )
 SELECT
-    uid, cluster, namespace, name, created_at, schedule, parent_uid,
+    uid, cluster, namespace, name, created_at, schedule, parent_uid, labels,
     resolved, spec_hash, partition_key, queue, template, notify
 FROM json_to_recordset(%(rows)s)
     AS job (
         uid text, cluster text, namespace text, name text, created_at timestamptz, schedule text, parent_uid text,
-        resolved json, spec_hash text, partition_key text, queue text, template text, notify json
+        labels text[], resolved json, spec_hash text, partition_key text, queue text, template text, notify json
     )
 ORDER BY uid
 ON CONFLICT (uid) DO UPDATE
@@ -33,7 +34,8 @@ SET resolved = excluded.resolved,
     partition_key = excluded.partition_key,
     queue = excluded.queue,
     template = excluded.template,
-    notify = excluded.notify
+    notify = excluded.notify,
+    labels = excluded.labels
 WHERE jobs.resolved IS NULL;
 
 -- name: accept_now
@@ -44,16 +46,16 @@ WITH given AS (
     FROM json_to_recordset(%(rows)s)
         AS job (
             uid text, cluster text, namespace text, name text, created_at timestamptz, schedule text, parent_uid text,
-            resolved json, spec_hash text, partition_key text, queue text, template text, notify json,
+            labels text[], resolved json, spec_hash text, partition_key text, queue text, template text, notify json,
             unique_key text, duplicate_of text, replaced_by text, cleaned boolean
         )
 ), stored AS (
     INSERT INTO agentjobs.jobs (
-        uid, cluster, namespace, name, created_at, schedule, parent_uid,
+        uid, cluster, namespace, name, created_at, schedule, parent_uid, labels,
         resolved, spec_hash, partition_key, queue, template, notify, unique_key, duplicate_of, replaced_by
     )
     SELECT
-        uid, cluster, namespace, name, created_at, schedule, parent_uid,
+        uid, cluster, namespace, name, created_at, schedule, parent_uid, labels,
         resolved, spec_hash, partition_key, queue, template, notify, unique_key, duplicate_of, replaced_by
     FROM given
     ORDER BY uid
@@ -64,6 +66,7 @@ WITH given AS (
         queue = excluded.queue,
         template = CASE WHEN jobs.resolved IS NULL THEN excluded.template ELSE jobs.template END,
         notify = CASE WHEN jobs.resolved IS NULL THEN excluded.notify ELSE jobs.notify END,
+        labels = CASE WHEN jobs.resolved IS NULL THEN excluded.labels ELSE jobs.labels END,
         unique_key = CASE WHEN jobs.resolved IS NULL THEN excluded.unique_key ELSE jobs.unique_key END,
         duplicate_of = CASE WHEN jobs.resolved IS NULL THEN excluded.duplicate_of ELSE jobs.duplicate_of END,
         replaced_by = CASE WHEN jobs.resolved IS NULL THEN excluded.replaced_by ELSE jobs.replaced_by END
@@ -188,13 +191,28 @@ ON CONFLICT DO NOTHING;
 
 -- name: move
 -- From the rows that are stored, not from the records: of two records with one number the first stands, here as well.
+-- Of one that ends, outcome and cost are kept in its row, where lists find them. The row is locked before, also against
+-- `settle` of `model_calls`: a call counts here, or is added there.
 UPDATE agentjobs.jobs
 SET transition = newest.transition,
     phase = newest.phase,
     reason = newest.reason,
     message = newest.message,
     changed_at = newest.time,
-    finished_at = CASE WHEN newest.finished THEN newest.time END
+    finished_at = CASE WHEN newest.finished THEN newest.time END,
+    outcome = CASE
+        WHEN newest.finished THEN (SELECT result ->> 'outcome' FROM agentjobs.results WHERE results.uid = jobs.uid)
+        ELSE jobs.outcome
+    END,
+    cost = CASE
+        WHEN newest.finished THEN (
+            SELECT least(sum(spend.cost), 9999999999)
+            FROM agentjobs.model_spend AS spend
+            WHERE spend.uid = jobs.uid
+            HAVING count(*) > 0
+        )
+        ELSE jobs.cost
+    END
 FROM (
     SELECT DISTINCT ON (transitions.uid) transitions.*
     FROM json_to_recordset(%(rows)s) AS given (uid text, transition integer)
@@ -226,8 +244,23 @@ WHERE starts.uid = ANY(%(uids)s)
 ON CONFLICT DO NOTHING;
 
 -- name: delete
+-- One that had not ended ends by this, as in `move`.
 UPDATE agentjobs.jobs
-SET deleted_at = given.time
+SET deleted_at = given.time,
+    outcome = CASE
+        WHEN jobs.finished_at IS NULL
+            THEN (SELECT result ->> 'outcome' FROM agentjobs.results WHERE results.uid = jobs.uid)
+        ELSE jobs.outcome
+    END,
+    cost = CASE
+        WHEN jobs.finished_at IS NULL THEN (
+            SELECT least(sum(spend.cost), 9999999999)
+            FROM agentjobs.model_spend AS spend
+            WHERE spend.uid = jobs.uid
+            HAVING count(*) > 0
+        )
+        ELSE jobs.cost
+    END
 FROM (
     SELECT uid, min(time) AS time FROM json_to_recordset(%(rows)s) AS given (uid text, time timestamptz) GROUP BY uid
 ) AS given
@@ -415,7 +448,16 @@ ORDER BY uid
 FOR NO KEY UPDATE;
 
 -- name: vanish
-UPDATE agentjobs.jobs SET deleted_at = %(time)s WHERE uid = ANY(%(uids)s);
+UPDATE agentjobs.jobs
+SET deleted_at = %(time)s,
+    outcome = (SELECT result ->> 'outcome' FROM agentjobs.results WHERE results.uid = jobs.uid),
+    cost = (
+        SELECT least(sum(spend.cost), 9999999999)
+        FROM agentjobs.model_spend AS spend
+        WHERE spend.uid = jobs.uid
+        HAVING count(*) > 0
+    )
+WHERE uid = ANY(%(uids)s);
 
 -- name: end_vanished
 -- As the operator writes it of a deletion that it sees.

@@ -1,6 +1,8 @@
 -- What `reads` asks. Parameters: %(name)s. `/* … */` is where it adds the conditions that a caller asks for.
 
 -- name: jobs
+-- `listing` writes in which jobs these are. Each is read by its key, whatever the planner thinks of their number: OFFSET
+-- keeps it from joins.
 SELECT
     jobs.uid,
     jobs.namespace,
@@ -17,16 +19,24 @@ SELECT
     jobs.partition_key,
     coalesce(newest.attempt, 0) AS attempts,
     coalesce(newest.start, 0) AS starts,
-    (SELECT sum(cost) FROM agentjobs.model_spend AS spend WHERE spend.uid = jobs.uid) AS cost_usd,
+    jobs.queue,
+    jobs.model,
+    jobs.labels,
+    CASE
+        WHEN coalesce(jobs.finished_at, jobs.deleted_at) IS NOT NULL THEN jobs.cost
+        ELSE (SELECT sum(cost) FROM agentjobs.model_spend AS spend WHERE spend.uid = jobs.uid)
+    END AS cost_usd,
+    CASE
+        WHEN coalesce(jobs.finished_at, jobs.deleted_at) IS NOT NULL THEN jobs.outcome
+        ELSE (SELECT result ->> 'outcome' FROM agentjobs.results WHERE results.uid = jobs.uid)
+    END AS outcome,
     jobs.workspace
-FROM agentjobs.jobs
+FROM (SELECT ''::text AS uid, 0 AS place /* page */) AS page
+CROSS JOIN LATERAL (SELECT * FROM agentjobs.jobs AS own WHERE own.uid = page.uid OFFSET 0) AS jobs
 LEFT JOIN LATERAL (
     SELECT start, attempt FROM agentjobs.starts WHERE starts.uid = jobs.uid ORDER BY start DESC LIMIT 1
 ) AS newest ON TRUE
-WHERE jobs.cluster = %(cluster)s AND jobs.namespace = %(namespace)s
-    /* conditions */
-ORDER BY jobs.created_at DESC, jobs.uid DESC
-LIMIT %(limit)s;
+ORDER BY page.place;
 
 -- name: namespaces
 -- From one namespace to the next by the index, however many jobs each has.
@@ -65,7 +75,17 @@ SELECT
     jobs.partition_key,
     coalesce(newest.attempt, 0) AS attempts,
     coalesce(newest.start, 0) AS starts,
-    (SELECT sum(cost) FROM agentjobs.model_spend AS spend WHERE spend.uid = jobs.uid) AS cost_usd,
+    jobs.queue,
+    jobs.model,
+    jobs.labels,
+    CASE
+        WHEN coalesce(jobs.finished_at, jobs.deleted_at) IS NOT NULL THEN jobs.cost
+        ELSE (SELECT sum(cost) FROM agentjobs.model_spend AS spend WHERE spend.uid = jobs.uid)
+    END AS cost_usd,
+    CASE
+        WHEN coalesce(jobs.finished_at, jobs.deleted_at) IS NOT NULL THEN jobs.outcome
+        ELSE (SELECT result ->> 'outcome' FROM agentjobs.results WHERE results.uid = jobs.uid)
+    END AS outcome,
     jobs.workspace,
     jobs.spec_hash
 FROM agentjobs.jobs
@@ -120,10 +140,19 @@ SELECT
     jobs.partition_key,
     coalesce(newest.attempt, 0) AS attempts,
     coalesce(newest.start, 0) AS starts,
-    (SELECT sum(cost) FROM agentjobs.model_spend AS spend WHERE spend.uid = jobs.uid) AS cost_usd,
+    jobs.queue,
+    jobs.model,
+    jobs.labels,
+    CASE
+        WHEN coalesce(jobs.finished_at, jobs.deleted_at) IS NOT NULL THEN jobs.cost
+        ELSE (SELECT sum(cost) FROM agentjobs.model_spend AS spend WHERE spend.uid = jobs.uid)
+    END AS cost_usd,
+    CASE
+        WHEN coalesce(jobs.finished_at, jobs.deleted_at) IS NOT NULL THEN jobs.outcome
+        ELSE (SELECT result ->> 'outcome' FROM agentjobs.results WHERE results.uid = jobs.uid)
+    END AS outcome,
     jobs.workspace,
-    jobs.parent_uid,
-    (SELECT results.result ->> 'outcome' FROM agentjobs.results WHERE results.uid = jobs.uid) AS outcome
+    jobs.parent_uid
 FROM chosen
 JOIN agentjobs.jobs USING (uid)
 LEFT JOIN LATERAL (

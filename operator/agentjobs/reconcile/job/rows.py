@@ -13,6 +13,7 @@ from agentjobs.contract import Published, Result, cut
 from agentjobs.core.job.ended import KnownJob
 from agentjobs.core.job.observation import FinalResult, Job, Progress
 from agentjobs.core.job.progress import checkpoint_of
+from agentjobs.history.labels import kept_labels
 from agentjobs.history.records import EventDetails, JobKey, StartEnd, TransitionRecord
 from agentjobs.models.budget import plain
 
@@ -32,6 +33,8 @@ def job_key(job: KnownJob) -> JobKey:
         created=job.created,
         schedule=job.made_by,
         parent_uid=job.parent_uid,
+        # What is kept of an ended job has none; its row was made with them.
+        labels=kept_labels(job.labels) if isinstance(job, Job) else (),
     )
 
 

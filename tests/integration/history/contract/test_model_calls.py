@@ -193,7 +193,7 @@ async def test_jobs_are_told_with_what_they_cost(gateway, make, build):
     await make("0.2")
     await make("0", outcome=CallOutcome.FAILED, tokens=Tokens())
 
-    assert (await gateway.jobs("default")).items[0].cost_usd == Decimal("0.3")
+    assert (await gateway.jobs(("default",))).items[0].cost_usd == Decimal("0.3")
     assert (await gateway.story("default", build.uid)).job.cost_usd == Decimal("0.3")
 
 

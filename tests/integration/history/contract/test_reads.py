@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from agentjobs import errors
+from agentjobs.api.job_filter import JobFilter
 from agentjobs.contract import Event, Published, Result, ResultDocument
 from agentjobs.history.records import Acceptance
 
@@ -20,9 +21,9 @@ async def names(pages):
 
 async def test_pages_hold_every_job_once_newest_first(operator, gateway, a_job):
     await operator.write([a_job(f"u{n}", name=f"job-{n}", minute=n // 3).transition(1, "Queued") for n in range(10)])
-    pages = [await gateway.jobs("default", limit=4)]
+    pages = [await gateway.jobs(("default",), limit=4)]
     while pages[-1].cursor:
-        pages.append(await gateway.jobs("default", limit=4, cursor=pages[-1].cursor))
+        pages.append(await gateway.jobs(("default",), limit=4, cursor=pages[-1].cursor))
 
     assert [len(page.items) for page in pages] == [4, 4, 2]
     assert await names(pages) == [f"job-{n}" for n in reversed(range(10))]
@@ -30,9 +31,9 @@ async def test_pages_hold_every_job_once_newest_first(operator, gateway, a_job):
 
 async def test_jobs_that_come_in_between_pages_neither_repeat_nor_hide_any(operator, gateway, a_job):
     await operator.write([a_job(f"u{n}", name=f"job-{n}", minute=n).transition(1, "Queued") for n in range(4)])
-    first = await gateway.jobs("default", limit=2)
+    first = await gateway.jobs(("default",), limit=2)
     await operator.write([a_job("late", name="late", minute=9).transition(1, "Queued")])
-    second = await gateway.jobs("default", limit=2, cursor=first.cursor)
+    second = await gateway.jobs(("default",), limit=2, cursor=first.cursor)
 
     assert await names([first, second]) == ["job-3", "job-2", "job-1", "job-0"]
     assert second.cursor is None
@@ -44,7 +45,7 @@ async def test_a_name_means_its_newest_job_and_a_uid_exactly_one(operator, gatew
 
     assert (await gateway.job("default", "hello")).uid == "new"
     assert (await gateway.job("default", "old")).uid == "old"
-    assert [job.uid for job in (await gateway.jobs("default", name="hello")).items] == ["new", "old"]
+    assert [job.uid for job in (await gateway.jobs(("default",), JobFilter(name=("hello",)))).items] == ["new", "old"]
 
 
 async def test_the_jobs_of_a_partition_are_found_by_its_key(operator, gateway, a_job):
@@ -55,10 +56,10 @@ async def test_the_jobs_of_a_partition_are_found_by_its_key(operator, gateway, a
     await operator.accept(Acceptance(late.job(partitionKey="shop/us")))
     await operator.accept(Acceptance(a_job("none").job()))
 
-    found = (await gateway.jobs("default", partition_key="shop/eu")).items
+    found = (await gateway.jobs(("default",), JobFilter(partition=("shop/eu",)))).items
 
     assert [(job.uid, job.partition_key) for job in found] == [("late", "shop/eu"), ("early", "shop/eu")]
-    assert (await gateway.jobs("default", partition_key="")).items == []
+    assert (await gateway.jobs(("default",), JobFilter(partition=("",)))).items == []
     assert (await gateway.job("default", "none")).partition_key == ""
 
 
@@ -68,10 +69,10 @@ async def test_the_jobs_of_a_schedule_are_found_by_its_name_alone(operator, gate
     await operator.write([made[1].transition(1, "Failed", finished=True), made[0].deletion()])
     await operator.write([a_job("by-hand", name="brief-3").transition(1, "Running")])
 
-    found = (await gateway.jobs("default", schedule="brief")).items
+    found = (await gateway.jobs(("default",), JobFilter(schedule=("brief",)))).items
 
     assert [(job.uid, job.schedule) for job in found] == [("made-2", "brief"), ("made-1", "brief")]
-    assert (await gateway.jobs("default", schedule="")).items == []
+    assert (await gateway.jobs(("default",), JobFilter(schedule=("",)))).items == []
 
 
 async def test_a_job_deleted_while_it_ran_reads_as_deleted(operator, gateway, a_job):
@@ -93,7 +94,7 @@ async def test_a_job_deleted_after_its_end_keeps_its_phase(operator, gateway, a_
 @pytest.mark.parametrize("limit", [0, -1, 501, 10**12])
 async def test_a_page_size_out_of_bounds_is_refused(gateway, limit):
     with pytest.raises(errors.Invalid, match="limit: expected 1 to 500"):
-        await gateway.jobs("default", limit=limit)
+        await gateway.jobs(("default",), limit=limit)
 
 
 @pytest.mark.parametrize("word", ["x\x00y", "\ud800", "x" * 100_000], ids=["nul", "surrogate", "long"])
@@ -207,10 +208,10 @@ async def test_the_jobs_of_a_template_are_found_by_its_name(operator, gateway, a
         record = a_job(uid, minute=1).job()
         await operator.accept(Acceptance(replace(record, resolved={**record.resolved, **more})))
 
-    assert [(job.uid, job.template) for job in (await gateway.jobs("default", template="review")).items] == [
-        ("of", "review")
-    ]
-    assert (await gateway.jobs("default", template="")).items == []
+    assert [
+        (job.uid, job.template) for job in (await gateway.jobs(("default",), JobFilter(template=("review",)))).items
+    ] == [("of", "review")]
+    assert (await gateway.jobs(("default",), JobFilter(template=("",)))).items == []
     assert (await gateway.job("default", "none")).template == ""
     assert (await gateway.parameters("of"), await gateway.parameters("none")) == ({"repo": "$(x)"}, None)
 
@@ -223,7 +224,7 @@ async def test_what_was_published_is_read_with_its_job_and_written_once(operator
     ended = a_job("coded").transition(2, "Succeeded", finished=True)
     await operator.write([replace(ended, workspace=one), a_job("plain").transition(1, "Running")])
     await operator.write([replace(ended, workspace=other)])
-    jobs = {job.uid: job for job in (await gateway.jobs("default")).items}
+    jobs = {job.uid: job for job in (await gateway.jobs(("default",))).items}
 
     assert jobs["coded"].workspace.model_dump(by_alias=True) == one
     assert jobs["plain"].workspace is None

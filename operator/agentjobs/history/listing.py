@@ -1,0 +1,285 @@
+"""The statement that finds a page of jobs: which parts it has for a filter, an order and namespaces. Pure.
+
+What a job has when it ends is kept in columns of its own, null before, so that lists find it by indexes which no change
+before the end touches (tables.py). So a filter of such a thing looks twice: among the jobs that have ended by those
+columns, and among the few that go on. Each part has its own order and limit, for each namespace and each of several
+values, and what they find is merged: a part that has an index for its condition and order reads the rows of one page.
+
+What many jobs have is found at once among the next few thousand of the order, whatever the filter. So a list that has
+no index for all that it asks is looked for there first, and with the indexes only if that was no whole page.
+
+Values stand in the statement as parameters only.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final
+
+from agentjobs.api.conditions import Phase
+from agentjobs.api.job_filter import JobFilter, JobOrder
+from agentjobs.history.pages import parse_job_cursor
+from agentjobs.history.sanitize import clean_text
+from agentjobs.history.words import WORDS_SQL, words_query
+
+Scope = tuple[str, ...] | None
+"""Namespaces; None for all."""
+
+DELETED: Final = "Deleted"
+_ENDED_PHASES: Final = frozenset({DELETED, *(phase.value for phase in Phase if phase.is_terminal)})
+
+# As in the conditions of the indexes.
+_HAS_ENDED: Final = "coalesce(finished_at, deleted_at) IS NOT NULL"
+_GOES_ON: Final = "finished_at IS NULL AND deleted_at IS NULL"
+_ENDED_AT: Final = "coalesce(finished_at, deleted_at)"
+_COST_SO_FAR: Final = "(SELECT sum(spend.cost) FROM agentjobs.model_spend AS spend WHERE spend.uid = jobs.uid)"
+_OUTCOME_SO_FAR: Final = "(SELECT result ->> 'outcome' FROM agentjobs.results WHERE results.uid = jobs.uid)"
+# From one namespace to the next by the index, however many jobs each has.
+_KNOWN: Final = """(
+    WITH RECURSIVE known AS (
+        (SELECT namespace FROM agentjobs.jobs WHERE cluster = %(cluster)s ORDER BY namespace LIMIT 1)
+        UNION ALL
+        SELECT (
+            SELECT jobs.namespace
+            FROM agentjobs.jobs
+            WHERE jobs.cluster = %(cluster)s AND jobs.namespace > known.namespace
+            ORDER BY jobs.namespace
+            LIMIT 1
+        )
+        FROM known
+        WHERE known.namespace IS NOT NULL
+    )
+    SELECT namespace FROM known WHERE namespace IS NOT NULL
+)"""
+_LOOKED_AT: Final = 3000
+"""Jobs that a first look reads: some milliseconds, and a page of what one of fifty has."""
+# Fields by whose values jobs are found in their order.
+_INDEXED: Final = ("name", "phase", "reason", "outcome", "queue", "schedule", "template", "partition", "model")
+# To add to what jobs are sorted by.
+_NOTHING: Final = {JobOrder.COST: "0"} | dict.fromkeys(
+    (JobOrder.NEWEST, JobOrder.OLDEST, JobOrder.ENDED), "interval '0 s'"
+)
+_EMPTY_ARE_NONE: Final = frozenset({"schedule", "partition_key", "template", "queue", "model"})
+"""Columns whose indexes leave out what is empty. That is said apart, or the planner cannot see that they fit."""
+
+
+@dataclass(slots=True)
+class Listing:
+    """Makes the statements of one page; `values` are their parameters beside `cluster` and `limit`.
+
+    Each finds jobs, in columns `uid` and `place`, the number of its row.
+
+    Raises:
+        errors.Invalid: the cursor is not of this list.
+    """
+
+    scope: Scope
+    chosen: JobFilter
+    cursor: str | None
+    values: dict[str, Any] = field(default_factory=dict)
+    _part_number: int = 0
+
+    def __post_init__(self) -> None:
+        if self.cursor is not None:
+            self.values["after"], self.values["after_uid"] = parse_job_cursor(self.chosen.order, self.cursor)
+        if self._is_of_one:
+            self.values["namespace"] = self.scope[0] if self.scope else ""
+        elif self.scope is not None:
+            self.values["namespaces"] = list(self.scope)
+
+    def first_look(self) -> str | None:
+        """Return what looks at the next jobs of the order alone; None where `statement` finds a page as fast.
+
+        What it finds is the page if there are as many as asked for, else it may lack some.
+        """
+        order = self.chosen.order
+        if order is JobOrder.COST or (self._is_of_one and self._has_index):
+            return None
+        sorted_by = self._sort_key(ended=True)
+        near = ["cluster = %(cluster)s", *self._after(sorted_by), *self._created()]
+        near += ["namespace = %(namespace)s"] if self._is_of_one else []
+        near += [_HAS_ENDED] if order is JobOrder.ENDED else []
+        wanted = [
+            *self._of_all(),
+            *(["namespace = ANY(%(namespaces)s::text[])"] if "namespaces" in self.values else []),
+        ]
+        if self._differs:
+            ended, goes_on = (
+                " AND ".join(part) for part in ([_HAS_ENDED, *self._of_ended()], [_GOES_ON, *self._of_open()])
+            )
+            wanted.append(f"({ended} OR {goes_on})")
+        by = f"{sorted_by} {self._direction}, uid {self._direction}"
+        found = (
+            f"SELECT uid, {sorted_by} AS sorted_by FROM (SELECT * FROM agentjobs.jobs WHERE {' AND '.join(near)}"  # noqa: S608  ours
+            f" ORDER BY {by} LIMIT {_LOOKED_AT}) AS jobs WHERE {' AND '.join(wanted or ['TRUE'])}"
+        )
+        return self._numbered(found)
+
+    def statement(self) -> str:
+        """Return what finds them by all their indexes."""
+        parts = " UNION ALL ".join(f"({part})" for part in self._parts())
+        if not parts:
+            return "SELECT uid, 0 AS place FROM agentjobs.jobs WHERE FALSE"
+        if self._is_of_each:
+            among = _KNOWN if self.scope is None else "unnest(%(namespaces)s::text[])"
+            parts = f"SELECT found.* FROM {among} AS wanted (namespace) CROSS JOIN LATERAL ({parts}) AS found"  # noqa: S608
+        return self._numbered(parts)
+
+    def _numbered(self, found: str) -> str:
+        by = f"sorted_by {self._direction}, uid {self._direction}"
+        return (
+            f"SELECT uid, row_number() OVER (ORDER BY {by}) AS place"  # noqa: S608  ours
+            f" FROM ({found}) AS found ORDER BY {by} LIMIT %(limit)s"
+        )
+
+    @property
+    def _is_of_one(self) -> bool:
+        return self.scope is not None and len(self.scope) <= 1
+
+    @property
+    def _is_of_each(self) -> bool:
+        """Whether each of several namespaces is looked at alone. Indexes of words and labels know no namespaces."""
+        return not self._is_of_one and not self.chosen.text and not self.chosen.label
+
+    @property
+    def _has_index(self) -> bool:
+        """Whether one index has all that is asked for in its order; times of creation are part of most."""
+        empty = JobFilter()
+        asked = [
+            each.name for each in fields(JobFilter) if getattr(self.chosen, each.name) != getattr(empty, each.name)
+        ]
+        rest = set(asked) - {"order", "since", "until"}
+        if self.chosen.order is JobOrder.ENDED:
+            return rest <= {"ended_since", "ended_until"}
+        return not rest or (len(rest) == 1 and rest <= set(_INDEXED))
+
+    @property
+    def _direction(self) -> str:
+        return "ASC" if self.chosen.order is JobOrder.OLDEST else "DESC"
+
+    def _parts(self) -> Iterator[str]:
+        """Yield the parts: of a field with several values some for each, because an index has those of one in order."""
+        whole = self.chosen
+        several = next((name for name in _INDEXED if len(getattr(whole, name)) > 1), None)
+        alone = [{several: (value,)} for value in getattr(whole, several)] if several else [{}]
+        for self._part_number, one in enumerate(alone):
+            self.chosen = replace(whole, **one)  # type: ignore[arg-type]  # of these fields each is a tuple of texts
+            yield from self._parts_of_one()
+        self.chosen = whole
+
+    def _parts_of_one(self) -> Iterator[str]:
+        if not self._differs:
+            yield self._part(self._sort_key(ended=True), [])
+            return
+        phases, order = frozenset(self.chosen.phase), self.chosen.order
+        if not phases or phases & _ENDED_PHASES:
+            yield self._part(self._sort_key(ended=True), [_HAS_ENDED, *self._of_ended()])
+        only_ended = order is JobOrder.ENDED or self.chosen.ended_since or self.chosen.ended_until
+        if not only_ended and (not phases or phases - _ENDED_PHASES):
+            yield self._part(self._sort_key(ended=False), [_GOES_ON, *self._of_open()])
+
+    @property
+    def _differs(self) -> bool:
+        """Whether what is asked for is found otherwise in jobs that have ended than in those that go on."""
+        of = self.chosen
+        return (
+            bool(of.phase or of.reason or of.outcome or of.text or of.ended_since or of.ended_until)
+            or of.order in {JobOrder.ENDED, JobOrder.COST}
+            or of.min_cost is not None
+            or of.max_cost is not None
+        )
+
+    def _sort_key(self, *, ended: bool) -> str:
+        match self.chosen.order:
+            case JobOrder.ENDED:
+                return _ENDED_AT
+            case JobOrder.COST:
+                return "cost" if ended else _COST_SO_FAR
+            case _:
+                return "created_at"
+
+    def _part(self, sorted_by: str, conditions: list[str]) -> str:
+        every = ["cluster = %(cluster)s", *self._namespaces(), *conditions, *self._of_all(), *self._created()]
+        every += [
+            *self._after(sorted_by),
+            *([f"{sorted_by} IS NOT NULL"] if self.chosen.order is JobOrder.COST else []),
+        ]
+        # By no index: what was not found by a first look few jobs have, and those of a word are read at once. How many
+        # begin with a word the planner guesses, and far too many of them.
+        by = f"{sorted_by} + {_NOTHING[self.chosen.order]}" if self.chosen.text else sorted_by
+        return (
+            f"SELECT uid, {sorted_by} AS sorted_by FROM agentjobs.jobs WHERE {' AND '.join(every)}"  # noqa: S608  ours
+            f" ORDER BY {by} {self._direction}, uid {self._direction} LIMIT %(limit)s"
+        )
+
+    def _namespaces(self) -> Iterator[str]:
+        if self._is_of_each:
+            yield "namespace = wanted.namespace"
+        elif self._is_of_one:
+            yield "namespace = %(namespace)s"
+        elif self.scope is not None:
+            yield "namespace = ANY(%(namespaces)s::text[])"
+
+    def _after(self, sorted_by: str) -> Iterator[str]:
+        if self.cursor is not None:
+            yield f"({sorted_by}, uid) {'>' if self._direction == 'ASC' else '<'} (%(after)s, %(after_uid)s)"
+
+    def _created(self) -> Iterator[str]:
+        yield from self._bound("created_at", ">=", "since", self.chosen.since)
+        yield from self._bound("created_at", "<", "until", self.chosen.until)
+
+    def _of_all(self) -> Iterator[str]:
+        of = self.chosen
+        yield from self._one_of("name", of.name)
+        yield from self._one_of("queue", of.queue)
+        yield from self._one_of("schedule", of.schedule)
+        yield from self._one_of("template", of.template)
+        yield from self._one_of("partition_key", tuple(map(clean_text, of.partition)))
+        yield from self._one_of("model", of.model)
+        if of.label:
+            self.values["labels"] = list(of.label)
+            yield "labels @> %(labels)s::text[] AND labels <> '{}'"
+
+    def _of_ended(self) -> Iterator[str]:
+        of = self.chosen
+        yield from self._one_of("ended_phase", of.phase)
+        if of.phase and "Succeeded" not in of.phase:
+            yield "ended_phase <> 'Succeeded'"  # there is an index of those alone
+        yield from self._one_of("ended_reason", of.reason)
+        yield from self._one_of("outcome", of.outcome)
+        if of.text:
+            yield f"words @@ {self._query()}"
+        yield from self._bound("cost", ">=", "min_cost", of.min_cost)
+        yield from self._bound("cost", "<=", "max_cost", of.max_cost)
+        yield from self._bound(_ENDED_AT, ">=", "ended_since", of.ended_since)
+        yield from self._bound(_ENDED_AT, "<", "ended_until", of.ended_until)
+
+    def _of_open(self) -> Iterator[str]:
+        of = self.chosen
+        yield from self._one_of("phase", of.phase)
+        yield from self._one_of("reason", of.reason)
+        yield from self._one_of(_OUTCOME_SO_FAR, of.outcome, name="outcome")
+        if of.ended_since or of.ended_until:
+            yield "FALSE"
+        if of.text:
+            yield f"{WORDS_SQL} @@ {self._query()}"
+        yield from self._bound(_COST_SO_FAR, ">=", "min_cost", of.min_cost)
+        yield from self._bound(_COST_SO_FAR, "<=", "max_cost", of.max_cost)
+
+    def _query(self) -> str:
+        self.values["words"] = words_query(self.chosen.text)
+        return "to_tsquery('simple'::regconfig, %(words)s)"
+
+    def _one_of(self, column: str, values: tuple[str, ...], *, name: str = "") -> Iterator[str]:
+        """One value is compared alone: an index then gives its rows in their order."""
+        if not values:
+            return
+        if column in _EMPTY_ARE_NONE:
+            yield f"{column} <> ''"
+        parameter = f"{name or column}_{self._part_number}_{len(values)}"
+        self.values[parameter] = values[0] if len(values) == 1 else list(values)
+        yield f"{column} = %({parameter})s" if len(values) == 1 else f"{column} = ANY(%({parameter})s::text[])"
+
+    def _bound(self, column: str, sign: str, name: str, value: Any) -> Iterator[str]:
+        if value is not None:
+            self.values[name] = value
+            yield f"{column} {sign} %({name})s"
