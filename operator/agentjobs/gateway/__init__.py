@@ -1,6 +1,7 @@
 """The gateway: the HTTP server for runner pods and users.
 
     app          the application, made from its routes
+    document     its OpenAPI document
     services     what routes need, made once
     traffic      middleware that measures and logs each request
     metrics      metrics for Prometheus

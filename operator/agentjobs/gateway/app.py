@@ -7,11 +7,11 @@ with a router, one line here, and what it needs in services.py.
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
@@ -20,7 +20,6 @@ import agentjobs
 from agentjobs import errors
 from agentjobs.auth import Authenticator, Reviewer
 from agentjobs.gateway import (
-    action_bodies,
     actions_api,
     changes_api,
     cluster_api,
@@ -32,12 +31,11 @@ from agentjobs.gateway import (
     overview_api,
     runner_api,
     session_api,
-    session_bodies,
     triggers_api,
     user_session_api,
 )
-from agentjobs.gateway.bodies import schemas
 from agentjobs.gateway.change_feed import ChangeFeed
+from agentjobs.gateway.document import complete_openapi
 from agentjobs.gateway.limits import READS_AT_ONCE, Intake
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.problems import FRAMEWORK_REASONS, answer, crash, from_error
@@ -137,7 +135,7 @@ def create_app(
     )
     _add_health(app, readiness=readiness, registry=metrics.registry)
     _add_answers(app)
-    _complete_openapi(app)
+    complete_openapi(app)
     return Traffic(app, metrics=metrics)
 
 
@@ -156,7 +154,7 @@ def _add_health(app: FastAPI, *, readiness: Readiness, registry: CollectorRegist
             raise Problem(503, "NotReady", said, headers={"Retry-After": "2"})
         return {"ok": True}
 
-    @app.get("/metrics", tags=["health"])
+    @app.get("/metrics", tags=["health"], response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Prometheus metrics."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
@@ -191,16 +189,3 @@ def _add_answers(app: FastAPI) -> None:
     async def misasked(_: Request, error: RequestValidationError) -> Response:
         said = "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors())
         return answer(Problem(400, "BadRequest", f"The request was not understood: {said[:1000]}."))
-
-
-def _complete_openapi(app: FastAPI) -> None:
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = get_openapi(title=app.title, version=app.version, routes=app.routes)
-            document.setdefault("components", {}).setdefault("schemas", {}).update(
-                schemas(*session_bodies.MODELS, *action_bodies.MODELS)
-            )
-            app.openapi_schema = document
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

@@ -29,7 +29,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 _RETRY: Final = b"retry: 1000\n"
 _JOB: Final = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
 _TOLD: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "Events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    200: {"description": "Events `change` and `away`.", "content": {"text/event-stream": {}}}
 }
 
 router = APIRouter(tags=["changes"])
