@@ -27,7 +27,7 @@ from agentjobs.gateway.acting import PATIENCE_SECONDS, Acting, acting_as_caller
 from agentjobs.gateway.action_bodies import AskBody, NothingBody, RerunBody, RunBody, ScaleBody, body_of, takes
 from agentjobs.gateway.audit import Doing, audited
 from agentjobs.gateway.history_api import COLLECTION, Cursor, Limit, Name, Namespace
-from agentjobs.gateway.named_jobs import NamedJob, named_job
+from agentjobs.gateway.named_jobs import NamedJob, looks_like_a_uid, named_job
 from agentjobs.gateway.queue_counts import is_in_use
 from agentjobs.gateway.rights import InScope
 from agentjobs.gateway.services import ActionsDone, ReadBudget, services_of
@@ -221,6 +221,8 @@ async def _schedule(
 async def _allowed(request: Request, doing: Doing, verb: str, resource: Resource) -> User:
     """Return who asks, if they may; that they may not is kept. It is known before a byte of the body is read."""
     user = await rights.who(request)
+    if doing.kind == "AgentJob" and looks_like_a_uid(doing.name):
+        doing.uid = doing.name  # so that among what was done to the job are also those who were not let
     name = "" if verb == "create" else doing.name
     try:
         await rights.may(request, verb, namespace=doing.namespace, name=name, resource=resource)

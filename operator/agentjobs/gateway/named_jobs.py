@@ -41,6 +41,11 @@ class KnownJob:
     deleted: datetime | None
 
 
+def looks_like_a_uid(name: str) -> bool:
+    """Whether this may be the uid of a job, and not its name."""
+    return _UID.fullmatch(name) is not None
+
+
 async def named_job(request: Request, namespace: str, name: str) -> NamedJob:
     """Return the job that is meant. History knows the name of a uid; the API server finds nothing by uid.
 
@@ -48,7 +53,7 @@ async def named_job(request: Request, namespace: str, name: str) -> NamedJob:
         Problem: 401; 403 for a uid, to whom may not get AgentJobs: its name is not theirs to know; 503 while history
             is away, and what was given may be a uid.
     """
-    if not _UID.fullmatch(name):
+    if not looks_like_a_uid(name):
         return NamedJob(name, None)
     found = await _recorded(request, namespace, name)
     # A name may look like that, too.

@@ -302,11 +302,12 @@ async def test_who_is_unknown_does_nothing(act, kube, actions, path, headers):
     assert (kube.done, await kept(actions)) == ([], [])
 
 
-async def test_a_uid_tells_its_name_to_nobody_who_may_not_get_the_job(act, kube):
+async def test_a_uid_tells_its_name_to_nobody_who_may_not_get_the_job(act, kube, actions):
     kube.rights["ada"] = set()
     answer = await act(f"agentjobs/{UID}/cancel")
 
     assert (answer.status_code, "hello" in answer.text) == (403, False)
+    assert [one.status for one in (await actions.actions(None, uid=UID)).items] == [403]
 
 
 async def test_a_right_that_was_just_taken_away_is_refused_by_the_api_server(act, kube, actions):
