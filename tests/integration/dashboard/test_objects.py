@@ -116,6 +116,34 @@ def test_a_queue_is_paused_without_javascript(plain_tab, answers):
     assert orders(answers) == [("pause", {})]
 
 
+def test_an_open_queue_follows_what_happens_and_keeps_what_is_typed(tab, answers):
+    tab.goto("/queues/shop/agents")
+    field = tab.get_by_label("Jobs at once")
+    field.fill("7")
+    field.blur()
+
+    answers["/v1/namespaces/shop/queues/agents"] = a_queue(spec={"stopPolicy": "Hold"})
+    tab.evaluate("htmx.trigger('#main', 'refresh')")
+    tab.get_by_text("Held", exact=True).wait_for()
+
+    assert field.input_value() == "7"
+    assert tab.get_by_role("button", name="Resume").is_visible()
+
+
+def test_a_form_that_is_filled_in_is_left_alone_by_a_refresh(tab, answers):
+    tab.goto("/templates/shop/review")
+    tab.get_by_label("repository").fill("shop")
+    tab.get_by_label("depth").select_option("thorough")
+    tab.get_by_label("repository").blur()
+
+    answers["/v1/agentjobs"] = jobs(a_job("new", phase="Running"))
+    tab.evaluate("htmx.trigger('#main', 'refresh')")
+    tab.get_by_role("link", name="new").wait_for()
+
+    assert tab.get_by_label("repository").input_value() == "shop"
+    assert tab.get_by_label("depth").input_value() == "thorough"
+
+
 def test_draining_takes_a_second_click(tab, answers):
     tab.goto("/queues/shop/agents")
     tab.get_by_role("link", name="Drain").click()
