@@ -33,7 +33,7 @@ from agentjobs.api.recorded import (
     Result,
     StepSpans,
 )
-from agentjobs.api.recorded_overview import QueueSeen
+from agentjobs.api.recorded_overview import KubernetesEvents, QueueSeen
 from agentjobs.api.recorded_sessions import RecordedArtifact, RecordedArtifacts
 from agentjobs.api.recorded_usage import RecordedCalls
 
@@ -312,6 +312,20 @@ async def test_what_a_model_was_asked_is_shown_where_it_is_recorded(pages, answe
     page = await pages.get(PAGE, params={"show": "steps", "step": "1"})
 
     assert "Read it." in page.text
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (KubernetesEvents(items=[]), "There are none, or none any more"),
+        (KubernetesEvents(items=[], readable=False), "You may not read Events in this namespace."),
+    ],
+)
+async def test_no_events_are_none_or_none_that_one_may_read(pages, answers, told, said):
+    base = a_failed_job(answers)
+    answers[f"{base}/kubernetes-events"] = told
+
+    assert said in (await pages.get(PAGE, params={"show": "events"})).text
 
 
 async def test_the_transcript_is_a_conversation(pages, answers):

@@ -75,8 +75,12 @@ async def _overview(request: Request, rest: Rest, namespace: str, key: str) -> d
     now = datetime.now(UTC)
     since, until, start = _zoom(request)
     story = known.story
+    # Of thousands of steps it takes a while, in which others are served.
+    picture = (
+        await asyncio.to_thread(timeline, story, steps, now, since=since, until=until, start=start) if story else None
+    )
     return await _head(rest, known, steps) | {
-        "picture": timeline(story, steps, now, since=since, until=until, start=start) if story else None,
+        "picture": picture,
         "zoomed": (since or until or start) is not None,
         "legend": LEGEND,
         "failure": failure_of(known, entries.value.items if entries.value else (), steps),

@@ -116,7 +116,7 @@ async def _transcript(request: Request, rest: Rest, namespace: str, key: str) ->
     first = cursor is None and not after
     return {
         "page": page,
-        "turns": conversation(entries),
+        "turns": await asyncio.to_thread(conversation, entries),
         "start": start,
         "newest": newest,
         "cursor": more,

@@ -72,7 +72,8 @@ class Known:
     def phase(self) -> str:
         """In which phase it is. An object that is not looked at yet has none."""
         if self.seen is not None:
-            return self.status.phase or "Pending"
+            # Not the parsed one: a newer operator may have phases that this version does not know.
+            return cut(as_object(self.body.get("status")).get("phase") or "Pending", 32)
         return self.story.job.phase if self.story else ""
 
     @property

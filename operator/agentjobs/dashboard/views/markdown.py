@@ -34,15 +34,16 @@ class Shown:
     """Characters that were cut."""
 
 
-def markdown(text: str) -> Shown:
-    """Return a text as HTML."""
-    shown = visible(text[:MAX_CHARS])
+def markdown(text: str, limit: int = MAX_CHARS) -> Shown:
+    """Return a text as HTML, cut to `limit` characters."""
+    limit = min(limit, MAX_CHARS)
+    shown = visible(text[:limit])
     made = _reader()
     tokens = [_inert(token) for token in made.parse(shown)]
     html = made.renderer.render(tokens, made.options, {})
     # Every tag and attribute that is not listed goes; there is none left that has an address.
     clean = nh3.clean(html, tags=set(TAGS), attributes=ATTRIBUTES, url_schemes=set(), link_rel=None)
-    return Shown(Markup(clean), max(0, len(text) - MAX_CHARS))  # noqa: S704  nh3 has just cleaned it
+    return Shown(Markup(clean), max(0, len(text) - limit))  # noqa: S704  nh3 has just cleaned it
 
 
 def _reader() -> MarkdownIt:

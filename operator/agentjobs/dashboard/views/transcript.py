@@ -7,13 +7,17 @@ from typing import Any, Final, Literal
 
 from agentjobs.api.recorded import Event
 from agentjobs.dashboard.rendering import cut
-from agentjobs.dashboard.views.documents import Text, cut_text, json_text
-from agentjobs.dashboard.views.markdown import Shown, markdown
+from agentjobs.dashboard.views.documents import MAX_VALUE_CHARS, Text, cut_text, json_text
+from agentjobs.dashboard.views.markdown import MAX_CHARS, Shown, markdown
 
 Role = Literal["model", "tool", "mark", "warning", "error"]
 _NAME: Final = 120
-_MAX_CALLS: Final = 50
+_MAX_CALLS: Final = 20
 """Of one answer; one of more is a mistake of the model."""
+_PAGE: Final = 100_000
+"""Characters of all texts of a page."""
+_LEAST: Final = 300
+"""Of each text, also where the page is full."""
 _ARGUMENTS: Final = 90
 """Characters of arguments beside a tool's name."""
 
@@ -49,43 +53,72 @@ class Turn:
     """Characters that are not shown; the whole entry is a click away."""
 
 
+class _Room:
+    """What is left of a page: a hostile transcript must not make one of megabytes, or of seconds of work."""
+
+    def __init__(self) -> None:
+        self._left = _PAGE
+
+    def text(self, text: str) -> Text:
+        return self._taken(cut_text(text, self._limit(MAX_VALUE_CHARS)))
+
+    def value(self, value: object) -> Text:
+        return self._taken(json_text(value, self._limit(MAX_VALUE_CHARS)))
+
+    def markdown(self, text: str) -> Shown:
+        limit = self._limit(MAX_CHARS)
+        self._left -= min(len(text), limit)
+        return markdown(text, limit)
+
+    def _limit(self, most: int) -> int:
+        return max(_LEAST, min(most, self._left))
+
+    def _taken(self, shown: Text) -> Text:
+        self._left -= len(shown.text)
+        return shown
+
+
 def conversation(entries: Iterable[Event]) -> list[Turn]:
-    """Return entries as turns, in their order."""
-    return [_turn(entry) for entry in entries]
+    """Return entries as turns, in their order; where they are long, the later ones are cut shorter."""
+    room = _Room()
+    return [_turn(entry, room) for entry in entries]
 
 
-def _turn(entry: Event) -> Turn:
-    told = _TOLD.get(entry.kind, _other)(entry.data)
+def _turn(entry: Event, room: _Room) -> Turn:
+    told = _TOLD.get(entry.kind, _other)(entry.data, room)
     parts = (told.get("text"), told.get("result"), *(call.arguments for call in told.get("calls", ())))
     left_out = sum(part.left_out for part in parts if part is not None)
     who = cut(entry.author, _NAME)
     return Turn(entry.start, entry.seq, entry.time, who, left_out=left_out, **{"role": "mark"} | told)
 
 
-def _started(data: Mapping[str, Any]) -> dict[str, Any]:
+def _started(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
     engine = next((f", {name} {cut(data[key], 40)}" for key, name in _ENGINES.items() if data.get(key)), "")
     return {"said": f"Start {cut(data.get('start'), 12)} begins: attempt {cut(data.get('attempt'), 12)}{engine}"}
 
 
-def _resumed(data: Mapping[str, Any]) -> dict[str, Any]:
+def _resumed(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
     return {"said": f"continues from the record: {cut(data.get('replayed'), 12)} steps are replayed, not run again"}
 
 
-def _model(data: Mapping[str, Any]) -> dict[str, Any]:
+def _model(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
     used = [
         f"{count:,} tokens {way}"
         for key, way in (("inputTokens", "in"), ("outputTokens", "out"))
         if isinstance(count := data.get(key), int)
     ]
-    said = ", ".join([cut(data.get("model") or "a model", _NAME), *used])
-    return {"role": "model", "said": said, "calls": list(_calls(data.get("toolCalls")))}
+    told = data.get("toolCalls")
+    more = len(told) - _MAX_CALLS if isinstance(told, list) else 0
+    rest = [f"{more} more calls than are shown"] if more > 0 else []
+    said = ", ".join([cut(data.get("model") or "a model", _NAME), *used, *rest])
+    return {"role": "model", "said": said, "calls": list(_calls(told, room))}
 
 
-def _calls(told: object) -> Iterator[Call]:
+def _calls(told: object, room: _Room) -> Iterator[Call]:
     for one in told[:_MAX_CALLS] if isinstance(told, list) else ():
         if isinstance(one, Mapping):
             given = one.get("args")
-            yield Call(cut(one.get("name"), _NAME), _brief(given), json_text({} if given is None else given))
+            yield Call(cut(one.get("name"), _NAME), _brief(given), room.value({} if given is None else given))
 
 
 def _brief(given: object) -> str:
@@ -94,44 +127,44 @@ def _brief(given: object) -> str:
     return cut(", ".join(f"{name}={value!r:.80}" for name, value in list(given.items())[:8]), _ARGUMENTS)
 
 
-def _tool(data: Mapping[str, Any]) -> dict[str, Any]:
+def _tool(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
     result = data.get("result")
     failed = isinstance(result, Mapping) and bool(result.get("error"))
     said = f"{cut(data.get('name') or 'a tool', _NAME)} {'failed' if failed else 'returned'}"
-    return {"role": "tool", "said": said, "result": json_text(result), "failed": failed}
+    return {"role": "tool", "said": said, "result": room.value(result), "failed": failed}
 
 
-def _text(data: Mapping[str, Any]) -> dict[str, Any]:
+def _text(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
     said = "answers" if data.get("final") is True else "says"
-    return {"role": "model", "said": said, "text": markdown(str(data.get("text") or ""))}
+    return {"role": "model", "said": said, "text": room.markdown(str(data.get("text") or ""))}
 
 
-def _error(data: Mapping[str, Any]) -> dict[str, Any]:
-    said = {"said": cut(data.get("code") or "error", _NAME), "result": cut_text(str(data.get("message") or ""))}
+def _error(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
+    said = {"said": cut(data.get("code") or "error", _NAME), "result": room.text(str(data.get("message") or ""))}
     return {"role": "error", "failed": True, **said}
 
 
-def _warning(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {"role": "warning", "said": "warning", "result": cut_text(str(data.get("message") or ""))}
+def _warning(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
+    return {"role": "warning", "said": "warning", "result": room.text(str(data.get("message") or ""))}
 
 
-def _repair(data: Mapping[str, Any]) -> dict[str, Any]:
+def _repair(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
     problems = data.get("problems")
     listed = "\n".join(map(str, problems)) if isinstance(problems, list) else str(problems or "")
     said = f"The answer does not fit; the model is asked again (correction {cut(data.get('repair'), 12)})"
-    return {"role": "warning", "said": said, "result": cut_text(listed)}
+    return {"role": "warning", "said": said, "result": room.text(listed)}
 
 
-def _ended(data: Mapping[str, Any]) -> dict[str, Any]:
+def _ended(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
     verdict, reason = cut(data.get("verdict"), 40), cut(data.get("reason"), 63)
     failed = verdict in ("Fail", "Retry")
-    message = {"result": cut_text(str(data["message"]))} if data.get("message") else {}
+    message = {"result": room.text(str(data["message"]))} if data.get("message") else {}
     said = f"Ended: {verdict}{f', {reason}' if reason and reason != 'None' else ''}"
     return {"role": "error" if failed else "mark", "said": said, "failed": failed, **message}
 
 
-def _other(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {"said": "told", "result": json_text(data)}
+def _other(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
+    return {"said": "told", "result": room.value(data)}
 
 
 _ENGINES: Final = {"adk": "ADK", "claudeCode": "Claude Code"}
