@@ -25,6 +25,7 @@
     pod_logs         logs
     log_lines        log lines as sentences
     history          verbs on what the gateway remembers: history, result
+    history_filters  by what `history` chooses jobs
     tree             tree
     sessions         verbs on sessions and artifacts
     models           verbs on models and what they cost: models, usage

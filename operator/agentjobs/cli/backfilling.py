@@ -57,6 +57,7 @@ def _ended(talk: "Talk", name: str) -> bool:
 
 def ran(talk: "Talk", schedule: "Schedule") -> set[str]:
     """Names of the schedule's jobs that are there, are claimed, or were there."""
+    from agentjobs.api.job_filter import JobFilter
     from agentjobs.contract import LABEL_SCHEDULE
 
     names = {start.name for start in schedule.status.active}
@@ -64,7 +65,7 @@ def ran(talk: "Talk", schedule: "Schedule") -> set[str]:
     found = talk.cluster.request("GET", jobs_path(schedule.namespace), params=params).get("items") or ()
     names |= {item["metadata"]["name"] for item in found}
     try:
-        names |= {job.name for job in talk.iterate(talk.do.history(schedule=schedule.name))}
+        names |= {job.name for job in talk.iterate(talk.do.history(JobFilter(schedule=(schedule.name,))))}
     except (errors.Unavailable, errors.Misconfigured) as error:
         raise Failure(
             f"only history knows which times ran already: {error} Start the gateway, or name it with --gateway."

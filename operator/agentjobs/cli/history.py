@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import typer
 
+from agentjobs.cli import history_filters
 from agentjobs.cli.chosen import Choice, Target, attempted, documents, heading, targets
 from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.options import (
@@ -27,10 +28,10 @@ from agentjobs.cli.options import (
     output,
     talking,
 )
-from agentjobs.cli.parameters import complete_templates
 from agentjobs.cli.printing import (
     NARROW,
     age,
+    dollars,
     formatted,
     harmless,
     published_words,
@@ -43,11 +44,13 @@ from agentjobs.cli.printing import (
 from agentjobs.cli.story import Told, phase_words, phases_table, starts_table, story_head, took
 
 if TYPE_CHECKING:
+    from agentjobs.api.job_filter import JobFilter
     from agentjobs.client.kubeconfig import Access
     from agentjobs.client.transport import Blocking
 
 # One page of the gateway holds at most as many.
-MAX_LIMIT: Final = 500
+PAGE: Final = 500
+DEFAULT_LIMIT: Final = 50
 
 
 def register(app: typer.Typer) -> None:
@@ -66,27 +69,25 @@ def history(
             callback=lambda word: word and bare_name(word),
         ),
     ] = None,
-    schedule: Annotated[
-        str | None, typer.Option("--schedule", metavar="NAME", help="Only jobs that this AgentSchedule created.")
-    ] = None,
-    partition: Annotated[
-        str | None, typer.Option("--partition", metavar="KEY", help="Only jobs with this partitionKey.")
-    ] = None,
-    template: Annotated[
-        str | None,
-        typer.Option(
-            "--template",
-            metavar="NAME",
-            help="Only jobs of this AgentTemplate.",
-            autocompletion=complete_templates,
-        ),
-    ] = None,
+    phase: history_filters.Phases = None,
+    reason: history_filters.Reasons = None,
+    outcome: history_filters.Outcomes = None,
+    queue: history_filters.Queues = None,
+    model: history_filters.Models = None,
+    selector: history_filters.Labels = None,
+    schedule: history_filters.Schedules = None,
+    partition: history_filters.Partitions = None,
+    template: history_filters.Templates = None,
+    since: history_filters.Since = None,
+    until: history_filters.Until = None,
+    min_cost: history_filters.MinCost = None,
+    text: history_filters.Text = None,
+    order: history_filters.Order = None,
     limit: Annotated[
-        int,
-        typer.Option(
-            "--limit", metavar="NUMBER", min=1, max=MAX_LIMIT, help="How many jobs at most: 1 to 500, else 50."
-        ),
-    ] = 50,
+        int | None, typer.Option("--limit", metavar="NUMBER", min=1, help="How many jobs at most; else 50.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="All jobs, however many.")] = False,
+    everywhere: Everywhere = False,
     format_: Annotated[str | None, output("json", "yaml", "name", "wide")] = None,
     namespace: Namespace = None,
     context: Context = None,
@@ -102,29 +103,62 @@ def history(
         agentjobs history
         agentjobs history hello
         agentjobs history --schedule morning-brief --limit 5
+        agentjobs history -A --phase Failed --since 7d
+        agentjobs history --reason ToolError --text quota --all -o name
     """
     checked(format_, "json", "yaml", "name", "wide")
-    wanted = {"schedule": schedule, "partition": partition, "template": template}
-    chosen = {key: value for key, value in wanted.items() if value}
-    if name and chosen:
-        flag = f"--{next(iter(chosen))}"
-        raise Failure(f"{flag} lists jobs and NAME shows one; leave one out.", code=USAGE)
+    wanted = {
+        "phase": phase,
+        "reason": reason,
+        "outcome": outcome,
+        "queue": queue,
+        "model": model,
+        "selector": selector,
+        "schedule": schedule,
+        "partition": partition,
+        "template": template,
+        "since": since,
+        "until": until,
+        "min-cost": min_cost,
+        "text": text,
+        "order": order,
+    }
+    given = {option: value for option, value in wanted.items() if value}
+    if name and (given or everywhere or all_):
+        flag = next(iter(given), "all-namespaces" if everywhere else "all")
+        raise Failure(f"--{flag} lists jobs and NAME shows one; leave one out.", code=USAGE)
+    if all_ and limit is not None:
+        raise Failure("--all has no --limit; leave one out.", code=USAGE)
+    chosen = history_filters.read(given, now=datetime.now(UTC))
     access = access_of(kubeconfig=kubeconfig, context=context)
     with _gateway(access, url=gateway, ca=gateway_ca) as http:
-        place = _jobs(namespace or access.namespace)
+        place = "/v1/agentjobs" if everywhere else _jobs(namespace or access.namespace)
         if name:
             story = _get(http, f"{place}/{quote(name, safe='')}")
             _show(format_, story, [story["job"]], _story_page(story))
             return
-        page = _get(http, place, limit=str(limit), **chosen)
-        _show(format_, page["items"], page["items"], _list(page["items"], wide=format_ == "wide"))
-        if page["cursor"] and format_ in {None, "wide"}:
-            show(f"… and older ones; --limit shows up to {MAX_LIMIT}.", error=True)
-        elif not page["items"] and chosen:
-            told = " and ".join(f"{key} {value}" for key, value in chosen.items())
-            show(f"History has no job of {told} in namespace {namespace or access.namespace}.", error=True)
-        elif not page["items"]:
-            show(f"The history of namespace {namespace or access.namespace} is empty.", error=True)
+        jobs, more = _listed(http, place, chosen, None if all_ else limit or DEFAULT_LIMIT)
+        _show(format_, jobs, jobs, _list(jobs, wide=format_ == "wide", everywhere=everywhere))
+        where = "any namespace" if everywhere else f"namespace {namespace or access.namespace}"
+        if more and format_ in {None, "wide"}:
+            show("… and others; --all shows all, --limit so many.", error=True)
+        elif not jobs:
+            show(f"History has no {'such ' if given else ''}job of {where}.", error=True)
+
+
+def _listed(http: "Blocking", place: str, chosen: "JobFilter", limit: int | None) -> tuple[list[dict[str, Any]], bool]:
+    """Return so many jobs, all for None, page by page; and whether there are others."""
+    params: dict[str, str | list[str]] = {}
+    for parameter, value in chosen.query():
+        params[parameter] = [*params.get(parameter, []), value]
+    found: list[dict[str, Any]] = []
+    while True:
+        left = PAGE if limit is None else limit - len(found)
+        page = _get(http, place, **params, limit=str(min(PAGE, left)))
+        found += page["items"]
+        if page["cursor"] is None or len(found) == limit:
+            return found, page["cursor"] is not None
+        params["cursor"] = page["cursor"]
 
 
 def result(
@@ -226,17 +260,18 @@ def _gateway(access: "Access", *, url: str | None, ca: str | None) -> Iterator["
         transport.close()
 
 
-def _get(transport: "Blocking", path: str, **params: str) -> dict[str, Any]:
+def _get(transport: "Blocking", path: str, **params: str | list[str]) -> dict[str, Any]:
     from agentjobs.client.effects import Send, Server
 
     answer: dict[str, Any] = transport.perform(Send("GET", path, params=params, server=Server.GATEWAY))
     return answer
 
 
-def _list(jobs: Sequence[Mapping[str, Any]], *, wide: bool) -> str:
+def _list(jobs: Sequence[Mapping[str, Any]], *, wide: bool, everywhere: bool) -> str:
     now = datetime.now(UTC)
     rows = [
         [
+            *([job["namespace"]] if everywhere else []),
             job["name"],
             job["phase"],
             job["reason"],
@@ -244,13 +279,21 @@ def _list(jobs: Sequence[Mapping[str, Any]], *, wide: bool) -> str:
             took(job["created"], job["finished"]),
             age(job["created"], now=now),
             "yes" if job["deleted"] else "no",
-            *([job["starts"], job.get("schedule"), job["uid"]] if wide else []),
+            *(_more(job) if wide else []),
         ]
         for job in jobs
     ]
     columns = ["NAME", "PHASE", "REASON", "ATTEMPTS", "TOOK", "AGE", "DELETED"]
-    columns += ["STARTS", "SCHEDULE", "UID"] if wide else []
+    columns = ["NAMESPACE", *columns] if everywhere else columns
+    columns += ["STARTS", "QUEUE", "MODEL", "OUTCOME", "COST", "SCHEDULE", "UID"] if wide else []
     return table(columns, rows, gap=NARROW) if rows else ""
+
+
+def _more(job: Mapping[str, Any]) -> list[Any]:
+    """Return what is told of a job where there is room; an older gateway does not tell all of it."""
+    cost = job.get("costUSD")
+    told = [job.get(name) for name in ("queue", "model", "outcome")]
+    return [job["starts"], *told, None if cost is None else dollars(cost), job.get("schedule"), job["uid"]]
 
 
 def _story_page(story: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@
     lineage              the jobs before a job, and those that follow
     completion           several jobs, as they end
     logs                 what the pods of a job print
+    job_filters          which jobs of history are asked for
     requests             requests, repeated
     connection           what HTTP needs, and what answers mean
     kubeconfig           which cluster, as whom
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from agentjobs.api.conditions import Condition, Phase
     from agentjobs.api.job.spec import AgentJobSpec
     from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, Usage
+    from agentjobs.api.job_filter import JobFilter, JobOrder
     from agentjobs.api.queues.spec import AgentQueueSpec
     from agentjobs.api.queues.status import AgentQueueStatus
     from agentjobs.api.recorded import (
@@ -104,7 +106,9 @@ __all__ = [
     "Installation",
     "Invalid",
     "Job",
+    "JobFilter",
     "JobModelUsage",
+    "JobOrder",
     "Misconfigured",
     "ModelUsage",
     "ModelsOverview",
@@ -143,6 +147,7 @@ _HOMES: Final = {
     "agentjobs.api.job.spec": ("AgentJobSpec",),
     "agentjobs.api.schedule.spec": ("AgentScheduleSpec",),
     "agentjobs.api.conditions": ("Condition", "Phase"),
+    "agentjobs.api.job_filter": ("JobFilter", "JobOrder"),
     "agentjobs.api.recorded": (
         "Event",
         "RecordedJob",

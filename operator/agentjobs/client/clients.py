@@ -7,13 +7,15 @@ import os
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
+from agentjobs.api.job_filter import JobFilter
 from agentjobs.api.recorded import Event, RecordedJob, RecordedStep, Result, StepContent, Story
 from agentjobs.client.completion import completed
 from agentjobs.client.connection import Endpoint, api_server, gateway
 from agentjobs.client.effects import Server
 from agentjobs.client.job import Job, Spec
+from agentjobs.client.job_filters import JobFields, filter_of
 from agentjobs.client.kubeconfig import Access, load
 from agentjobs.client.lineage import Tree
 from agentjobs.client.model_operations import ModelOperations
@@ -260,17 +262,19 @@ class Client:
         return self._transport.run(self._do.tree(name))
 
     def history(
-        self, *, name: str = "", schedule: str = "", partition: str = "", template: str = ""
+        self, chosen: JobFilter | None = None, *, everywhere: bool = False, **fields: Unpack[JobFields]
     ) -> Generator[RecordedJob]:
-        """Yield the jobs that history knows, newest first, deleted ones too.
+        """Yield the jobs that history knows, newest first unless `order` says otherwise, deleted ones too.
 
         Args:
-            name: only jobs of this name.
-            schedule: only jobs that the AgentSchedule of this name made.
-            partition: only jobs with this `partitionKey`.
-            template: only jobs that were accepted with the AgentTemplate of this name.
+            chosen: which jobs, and in which order; or say its fields as keywords.
+            everywhere: of all namespaces that the user may read.
+            fields: such as `schedule="brief"`, `phase=["Failed", "Cancelled"]`, `since=…`, `order="cost"`.
+
+        Raises:
+            Invalid: a field cannot be what it is.
         """
-        do = self._do.history(name=name, schedule=schedule, partition=partition, template=template)
+        do = self._do.history(chosen or filter_of(fields), everywhere=everywhere)
         yield from self._transport.iterate(do)
 
     def set_config_map(self, name: str, data: Mapping[str, str]) -> None:
@@ -447,10 +451,10 @@ class AsyncClient:
         return await self._transport.run(self._do.tree(name))
 
     async def history(
-        self, *, name: str = "", schedule: str = "", partition: str = "", template: str = ""
+        self, chosen: JobFilter | None = None, *, everywhere: bool = False, **fields: Unpack[JobFields]
     ) -> AsyncGenerator[RecordedJob]:
         """See `Client.history`."""
-        do = self._do.history(name=name, schedule=schedule, partition=partition, template=template)
+        do = self._do.history(chosen or filter_of(fields), everywhere=everywhere)
         async with aclosing(self._transport.iterate(do)) as jobs:
             async for job in jobs:
                 yield job

@@ -16,6 +16,7 @@ from agentjobs import errors
 from agentjobs.api.changes import of_one_run
 from agentjobs.api.conditions import ConditionType, SuspendedReason, find_condition
 from agentjobs.api.job.spec import MAX_JOB_NAME, AgentJobSpec
+from agentjobs.api.job_filter import EVERY_JOB, JobFilter
 from agentjobs.api.recorded import (
     Event,
     Events,
@@ -188,13 +189,17 @@ class Operations(Asking):
         """Read the same from history alone."""
         return RecordedTree.model_validate((yield from self._told(f"/{quote(name, safe='')}/tree")))
 
-    def history(
-        self, *, name: str = "", schedule: str = "", partition: str = "", template: str = ""
-    ) -> Stream[RecordedJob]:
-        """Emit the jobs that history knows, newest first."""
-        chosen = {"name": name, "schedule": schedule, "partition": partition, "template": template}
-        params = {"limit": str(PAGE)} | {key: value for key, value in chosen.items() if value}
-        return paged(lambda page: self._told("", **page), RecordedJobs.model_validate, params)
+    def history(self, chosen: JobFilter = EVERY_JOB, *, everywhere: bool = False) -> Stream[RecordedJob]:
+        """Emit the jobs that history knows and a filter asks for, in its order; of all namespaces if wanted."""
+        params: dict[str, Any] = {"limit": str(PAGE)}
+        for parameter, value in chosen.query():
+            params.setdefault(parameter, []).append(value)
+        path = "/v1/agentjobs" if everywhere else f"/v1/namespaces/{quote(self.namespace, safe='')}/agentjobs"
+
+        def page(asked: Mapping[str, Any]) -> Operation[Mapping[str, Any]]:
+            return (yield from self._asked(Send("GET", path, params=asked, server=Server.GATEWAY)))
+
+        return paged(page, RecordedJobs.model_validate, params)
 
     def events(self, name: str, *, start: int | None, follow: bool) -> Stream[Event]:
         """Emit the entries of a job's timelines; with `follow` go on until the job has ended."""

@@ -36,7 +36,7 @@ class Page(Protocol[T_co]):
 
 
 def paged(
-    ask: Callable[[dict[str, str]], Operation[Any]], read: Callable[[Any], Page[T]], params: dict[str, str]
+    ask: Callable[[dict[str, Any]], Operation[Any]], read: Callable[[Any], Page[T]], params: dict[str, Any]
 ) -> Stream[T]:
     """Emit the items of all pages.
 

@@ -244,6 +244,9 @@ async def test_history_and_result_come_from_the_gateway(cli, story, cluster, htt
     await story.end()
 
     listed, told, raw = await cli("history"), await cli("history", "hello"), await cli("history", "hello", "-o", "json")
+    found = await cli("history", "--phase", "Succeeded", "--since", "7d", "-l", "team=docs", "--all", "-o", "name")
+    nothing = await cli("history", "--phase", "Failed", "--order", "ended", "--text", "hello")
+    wrong = await cli("history", "--since", "yesterday")
     text, whole = await cli("result", "hello"), await cli("result", "hello", "-o", "json")
     several = await cli("result", "hello", "nope", "hello")
     shown = await cli("show", "hello", "nope", "-o", "json")
@@ -254,6 +257,9 @@ async def test_history_and_result_come_from_the_gateway(cli, story, cluster, htt
     assert "START" in told[1]
     assert "Running" in told[1]
     assert json.loads(raw[1])["job"]["uid"] == "u1"
+    assert (found[:2], nothing[:2], wrong[0]) == ((0, ""), (0, ""), 2)
+    assert "no such job" in nothing[2]
+    assert "--since" in wrong[2]
     assert (text[1], json.loads(whole[1])) == ("hi\nthere\n", result)
     assert several[:2] == (1, "==> hello <==\nhi\nthere\n\n==> hello <==\nhi\nthere\n")
     assert (shown[0], len(json.loads(shown[1]))) == (1, 1)

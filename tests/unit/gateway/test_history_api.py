@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from agentjobs.api.job_filter import NAMES
 from agentjobs.history.pages import write_cursor
 from agentjobs.history.records import TransitionRecord
 
@@ -157,3 +158,73 @@ async def test_a_question_that_cannot_be_meant_is_400_in_words(http, path):
     answer = await http.get(path, headers=AS_ADA)
 
     assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
+
+
+async def three_jobs(history, job):
+    """Of each of two namespaces one, and of one that nobody here may read."""
+    for uid, namespace in (("u2", "shop"), ("u3", "secret")):
+        history.memory.jobs_by_uid[uid] = replace(job, key=replace(job.key, uid=uid, namespace=namespace))
+
+
+@pytest.fixture
+async def others(history, job, kube):
+    await three_jobs(history, job)
+    kube.rights["ada"].add(("list", "shop", ""))
+
+
+async def uids(http, **params):
+    answer = await http.get("/v1/agentjobs", headers=AS_ADA, params=params)
+    return [item["uid"] for item in answer.json()["items"]]
+
+
+async def test_jobs_of_all_namespaces_are_those_that_one_may_read(http, others):
+    assert await uids(http) == ["u2", "u1"]
+    assert await uids(http, namespace="shop") == ["u2"]
+    assert await uids(http, phase=["Failed", "Succeeded"], order="oldest") == ["u1", "u2"]
+    assert await uids(http, phase="Failed") == []
+
+
+async def test_a_namespace_that_one_may_not_read_is_refused_whether_it_exists_or_not(http, others):
+    refused = [
+        await http.get("/v1/agentjobs", headers=AS_ADA, params={"namespace": ["shop", name]})
+        for name in ("secret", "no")
+    ]
+
+    assert [answer.status_code for answer in refused] == [403, 403]
+    assert refused[0].json()["message"].replace("secret", "no") == refused[1].json()["message"]
+
+
+async def test_namespaces_are_those_that_one_may_read(http, others, kube):
+    some = await http.get("/v1/namespaces", headers=AS_ADA)
+    kube.add_user("all", "root", may={("list", "", "")})
+    every = await http.get("/v1/namespaces", headers={"Authorization": "Bearer all"})
+
+    assert some.json() == {"items": ["docs", "shop"], "everywhere": False}
+    assert every.json() == {"items": ["docs", "secret", "shop"], "everywhere": True}
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    ["since=yesterday", "endedUntil=2026-11-29", "minCost=much", "maxCost=-1", "order=random", "text=--", "label==x"],
+)
+@pytest.mark.parametrize("path", [JOBS, "/v1/agentjobs"], ids=["one", "all"])
+async def test_a_filter_that_cannot_be_read_is_refused_with_its_name(http, job, path, parameter):
+    answer = await http.get(f"{path}?{parameter}", headers=AS_ADA)
+
+    assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
+    assert f"query.{parameter.partition('=')[0]}" in answer.json()["message"]
+
+
+async def test_more_values_than_a_filter_takes_are_refused(http, job):
+    answer = await http.get(JOBS, headers=AS_ADA, params={"queue": [f"q{n}" for n in range(21)]})
+
+    assert (answer.status_code, "queue" in answer.json()["message"]) == (400, True)
+
+
+async def test_openapi_tells_what_each_filter_does(http):
+    paths = (await http.get("/openapi.json")).json()["paths"]
+    told = {one["name"]: one for one in paths["/v1/agentjobs"]["get"]["parameters"]}
+
+    assert set(NAMES) <= set(told)
+    assert [name for name in NAMES if len(told[name].get("description", "")) < 15] == []
+    assert {*NAMES} <= {one["name"] for one in paths[JOBS.replace("docs", "{namespace}")]["get"]["parameters"]}

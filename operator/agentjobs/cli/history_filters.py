@@ -1,0 +1,133 @@
+"""By what `agentjobs history` chooses jobs: its options, and how they become the words of `JobFilter`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from agentjobs.cli.failures import USAGE, Failure
+from agentjobs.cli.options import complete_queues, complete_schedules
+from agentjobs.cli.parameters import complete_templates
+
+if TYPE_CHECKING:
+    from agentjobs.api.job_filter import JobFilter
+
+_ORDERS: Final = ("newest", "oldest", "ended", "cost")
+
+
+def _complete_phases(incomplete: str) -> list[str]:
+    from agentjobs.api.conditions import Phase
+
+    known = [*(phase.value for phase in Phase), "Deleted"]
+    return [phase for phase in known if phase.lower().startswith(incomplete.lower())]
+
+
+def _complete_orders(incomplete: str) -> list[str]:
+    return [order for order in _ORDERS if order.startswith(incomplete)]
+
+
+def _several(option: str, metavar: str, what: str, **more: Any) -> Any:
+    return typer.Option(option, metavar=metavar, help=f"Only jobs {what}; repeatable for alternatives.", **more)
+
+
+Phases = Annotated[
+    list[str] | None,
+    _several("--phase", "PHASE", "in this phase, also Deleted", autocompletion=_complete_phases),
+]
+Reasons = Annotated[list[str] | None, _several("--reason", "REASON", "whose phase has this reason")]
+Outcomes = Annotated[list[str] | None, _several("--outcome", "OUTCOME", "whose answer decided this")]
+Queues = Annotated[list[str] | None, _several("--queue", "NAME", "of this queue", autocompletion=complete_queues)]
+Models = Annotated[list[str] | None, _several("--model", "MODEL", "whose agent.model is this")]
+Schedules = Annotated[
+    list[str] | None,
+    _several("--schedule", "NAME", "that this AgentSchedule created", autocompletion=complete_schedules),
+]
+Partitions = Annotated[list[str] | None, _several("--partition", "KEY", "with this partitionKey")]
+Templates = Annotated[
+    list[str] | None, _several("--template", "NAME", "of this AgentTemplate", autocompletion=complete_templates)
+]
+Labels = Annotated[
+    str | None,
+    typer.Option("--selector", "-l", metavar="LABELS", help="Only jobs accepted with these labels: team=docs,stage."),
+]
+Since = Annotated[
+    str | None,
+    typer.Option("--since", metavar="TIME", help="Only jobs created since: 2h, 7d or 2026-12-01T09:00:00Z."),
+]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only jobs created before: as --since.")]
+MinCost = Annotated[
+    str | None, typer.Option("--min-cost", metavar="USD", help="Only jobs that cost so many US dollars or more.")
+]
+Text = Annotated[
+    str | None,
+    typer.Option("--text", metavar="WORDS", help="Only jobs with these words in their name, reason or message."),
+]
+Order = Annotated[
+    str | None,
+    typer.Option(
+        "--order",
+        metavar="ORDER",
+        help="newest, oldest, ended (the last ended first) or cost (the costliest first).",
+        autocompletion=_complete_orders,
+    ),
+]
+
+
+def read(given: Mapping[str, str | Sequence[str] | None], *, now: datetime) -> "JobFilter":
+    """Return the filter that options say, by the names that they have.
+
+    Raises:
+        Failure: the value of an option cannot be one; the message names the option.
+    """
+    from agentjobs import errors
+    from agentjobs.api.job_filter import JobFilter
+
+    try:
+        return JobFilter.parse(pair for option, value in given.items() for pair in _pairs(option, value, now=now))
+    except errors.Invalid as error:
+        parameter, _, said = str(error).partition(": ")
+        option = _OPTIONS.get(parameter, parameter.replace("_", "-"))
+        raise Failure(f"--{option}: {said}", code=USAGE) from None
+
+
+_OPTIONS: Final = {"label": "selector", "minCost": "min-cost"}
+
+
+def _pairs(option: str, value: str | Sequence[str] | None, *, now: datetime) -> Iterator[tuple[str, str]]:
+    if value is None:
+        return
+    if option == "selector":
+        yield from (("label", label) for label in _labels(str(value)))
+    elif option in {"since", "until"}:
+        yield option, _time(option, str(value), now=now)
+    elif option == "min-cost":
+        yield "minCost", str(value)
+    else:
+        yield from ((option, one) for one in ([value] if isinstance(value, str) else value))
+
+
+def _labels(selector: str) -> Iterator[str]:
+    """Yield the labels of a selector; of its forms history knows `key=value` and `key`."""
+    for part in filter(None, map(str.strip, selector.split(","))):
+        if "!" in part or "(" in part or " " in part:
+            raise Failure(f"--selector: {part!r} is not asked of history; use key=value, or key.", code=USAGE)
+        key, is_whole, value = part.partition("=")
+        yield f"{key}={value.removeprefix('=')}" if is_whole else key
+
+
+def _time(option: str, text: str, *, now: datetime) -> str:
+    from agentjobs.durations import format_time, parse_duration, parse_time
+
+    try:
+        return format_time(now.astimezone(UTC) - parse_duration(text))
+    except ValueError:
+        pass
+    try:
+        return format_time(parse_time(text))
+    except ValueError:
+        raise Failure(
+            f"--{option}: {text[:40]!r} is neither a duration, such as 2h or 7d, nor a time, "
+            "such as 2026-12-01T09:00:00Z.",
+            code=USAGE,
+        ) from None
