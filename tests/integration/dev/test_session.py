@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -95,6 +96,21 @@ async def test_it_names_the_keys_that_its_model_proxy_got_and_shows_none(dev):
 
     assert "asked with GOOGLE_API_KEY, OPENAI_BASE_URL, which no pod gets" in said
     assert "very-secret" not in said
+
+
+async def test_its_link_signs_in_to_the_dashboard_once(dev):
+    process = await dev()
+    while "/sign-in/link/" not in (line := (await process.stdout.readline()).decode()):
+        assert line
+
+    async with httpx.AsyncClient(trust_env=False) as http:
+        first, again = await http.get(line.strip()), await http.get(line.strip())
+        page = await http.get(str(first.url.join("/")))
+    process.send_signal(signal.SIGINT)
+    await process.communicate()
+
+    assert (first.status_code, again.status_code, page.status_code) == (200, 403, 200)
+    assert process.returncode == 0
 
 
 async def test_a_file_of_models_takes_the_place_of_keys(dev, tmp_path):
