@@ -10,7 +10,7 @@ from agentjobs.api.job.status import AgentJobStatus
 from agentjobs.contract import Verdict
 from agentjobs.core.job.observation import FinalResult, parse_job
 from agentjobs.history.records import EventDetails
-from agentjobs.reconcile.job.rows import preview, transition, with_result
+from agentjobs.reconcile.job.rows import job_key, preview, transition, with_result
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 JOB = parse_job({"metadata": {"namespace": "default", "name": "hello", "uid": "u", "resourceVersion": "1"}})
@@ -96,3 +96,10 @@ def test_a_transition_tells_sinks_what_the_status_holds():
 
     assert transition(JOB, AgentJobStatus.parse(status)).details == EventDetails(2, "done", "fixed", "0.5")
     assert transition(JOB, AgentJobStatus.parse(None)).details == EventDetails(0)
+
+
+def test_a_record_has_the_labels_that_people_gave_the_object():
+    labels = {"team": "docs", "agentjobs.dev/schedule": "brief"}
+    metadata = {"namespace": "default", "name": "hello", "uid": "u", "resourceVersion": "1", "labels": labels}
+
+    assert job_key(parse_job({"metadata": metadata})).labels == (("team", "docs"),)
