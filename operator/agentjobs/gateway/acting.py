@@ -128,7 +128,8 @@ class Acting:
 async def acting_as_caller(request: Request) -> AsyncIterator[Acting]:
     """Give what runs operations as who sent this request. Raises Problem (401)."""
     cluster = await rights.acting(request)
-    headers = [(name, value) for name, value in request.headers.items() if _is_credential(name)]
+    # As they came: names that are not ASCII would not be what they were, read as text and written again.
+    headers = [(name, value) for name, value in request.headers.raw if _is_credential(name)]
     itself = httpx.ASGITransport(request.app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=itself, base_url="http://gateway", headers=headers) as http:
 
@@ -184,8 +185,8 @@ def _recorded(answer: httpx.Response) -> Mapping[str, Any]:
     raise _BY_STATUS.get(answer.status_code, errors.Unavailable)(message)
 
 
-def _is_credential(name: str) -> bool:
-    return name == "authorization" or name.startswith("impersonate-")
+def _is_credential(name: bytes) -> bool:
+    return name.lower() == b"authorization" or name.lower().startswith(b"impersonate-")
 
 
 def _kind(path: str) -> str:

@@ -410,3 +410,16 @@ async def test_what_was_done_to_one_job_is_found(http, act):
     found = await http.get("/v1/actions", params={"uid": UID, "limit": 1, "namespace": "docs"}, headers=AS_ADA)
 
     assert [(one["action"], one["uid"]) for one in found.json()["items"]] == [("cancel", UID)]
+
+
+@pytest.mark.parametrize("action", ["cancel", "rerun"])
+async def test_who_has_a_name_of_another_alphabet_acts_too(act, kube, actions, action):
+    kube.add_user("board", "dashboard")
+    kube.rights["dashboard"] = {("impersonate users", "", "zoë"), ("impersonate groups", "", "")}
+    kube.rights["zoë"] = EVERYTHING
+    headers = [(b"Authorization", b"Bearer board"), (b"Impersonate-User", "zoë".encode())]
+
+    answer = await act(f"agentjobs/hello/{action}", headers=headers)
+
+    (one,) = (await actions.actions(["docs"])).items
+    assert (answer.status_code, one.user, one.impersonated_by) == (200, "zoë", "dashboard")
