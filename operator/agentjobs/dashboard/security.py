@@ -44,6 +44,8 @@ FOREVER: Final = "public, max-age=31536000, immutable"
 STATIC: Final = "/static/"
 SIGN_IN: Final = "/sign-in/"
 SAFE: Final = frozenset({"GET", "HEAD"})
+MAX_QUERY_BYTES: Final = 16 * 1024
+"""Of an address. Pages have links to themselves with something changed: what is long is there many times."""
 
 Recognise = Callable[[Request], Identity | None]
 Refuse = Callable[[Request, Problem], Response]
@@ -80,6 +82,8 @@ class Guard:
     async def _checked(self, scope: Scope, receive: Receive) -> Receive:
         if scope["path"].startswith(STATIC):
             return receive
+        if len(scope["query_string"]) > MAX_QUERY_BYTES:
+            raise Problem(414, "AddressTooLong", f"What follows `?` has at most {MAX_QUERY_BYTES} bytes; ask for less.")
         request = Request(scope, receive)
         person = self._recognise(request)
         scope.setdefault("state", {})[STATE] = person

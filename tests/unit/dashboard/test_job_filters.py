@@ -113,3 +113,10 @@ def test_each_thing_asked_for_can_be_taken_away_and_the_rest_stays():
 
     assert [(chip.name, chip.value) for chip in chips] == [("queue", "a"), ("queue", "b")]
     assert chips[0].address == "/jobs?namespace=n&queue=b&order=cost"
+
+
+def test_a_url_of_thousands_of_values_makes_no_thousands_of_urls():
+    found = wanted([("phase", str(number)) for number in range(2000)], NOW)
+
+    assert len(found.chips) == 50
+    assert "phase" in found.errors

@@ -156,3 +156,9 @@ async def test_what_may_pass_is_asked_for_again_without_javascript(status, heade
 
     assert (page.status_code, page.headers.get("refresh")) == (status, again)
     assert ("tries again by itself" in page.text) == (again is not None)
+
+
+async def test_an_address_that_pages_would_repeat_too_often_is_refused(pages):
+    answer = await pages.get("/jobs?" + "&".join(f"phase={number}" for number in range(2000)))
+
+    assert (answer.status_code, len(answer.content) < 200_000) == (414, True)

@@ -9,6 +9,7 @@ import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, Final
 
 from agentjobs.api.conditions import Phase
@@ -45,6 +46,7 @@ FORM: Final = "form"
 _TYPED: Final = "in."
 _SPANS: Final = {"1h": 1, "6h": 6, "24h": 24, "7d": 7 * 24, "30d": 30 * 24, "90d": 90 * 24}
 _DAY_SECONDS: Final = 86400
+_MAX_CHIPS: Final = 50
 _NAMED: Final = {
     "partition": "partition", "since": "made since", "until": "made before", "within": "made", "endedWithin": "ended",
     "endedSince": "ended since", "endedUntil": "ended before", "minCost": "cost at least", "maxCost": "cost at most",
@@ -71,6 +73,7 @@ class Wanted:
     query: tuple[tuple[str, str], ...]
     """The words of the URL that ask for jobs, without namespaces, order and place."""
     chips: tuple[Chip, ...]
+    """The first fifty: each has an address as long as the URL itself."""
     order: JobOrder
 
     def typed(self, parameter: str) -> str:
@@ -169,5 +172,5 @@ def _chips(query: Pairs, asks: Pairs) -> tuple[Chip, ...]:
             WITHIN.get(value, value) if name in ("within", "endedWithin") else value,
             without(PATH, query, name, value),
         )
-        for name, value in dict.fromkeys(asks)
+        for name, value in islice(dict.fromkeys(asks), _MAX_CHIPS)
     )
