@@ -241,3 +241,16 @@ def test_what_cannot_be_a_job_is_left_out(value):
 
 def test_a_job_that_is_named_twice_is_acted_on_once():
     assert len(targets(["a/b/c", "a/b/c"])) == 1
+
+
+@pytest.mark.parametrize("place", ["/bulk", "/bulk/run"])
+@pytest.mark.parametrize(
+    ("asks", "status"), [("namespace=a&" * 500, 200), ("a=b&" * 5000, 400)], ids=["many", "too-many"]
+)
+async def test_a_form_of_a_list_with_a_long_address_is_read_or_refused(pages, answers, known, place, asks, status):
+    known(running(1))
+
+    answer = await sent(pages, place, action="cancel", job=[token_of(running(1))], token=TOKEN, asks=asks)
+
+    assert answer.status_code == status
+    assert len(posted(answers)) == (place == "/bulk/run" and status == 200)

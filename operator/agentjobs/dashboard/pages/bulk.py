@@ -22,6 +22,7 @@ from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.asking import Asked, Shown
 from agentjobs.dashboard.rendering import Pages
 from agentjobs.dashboard.rest import Rest
+from agentjobs.dashboard.security import MAX_QUERY_BYTES
 from agentjobs.dashboard.views import bulk, job_filters
 from agentjobs.dashboard.views.namespaces import chosen_namespaces
 from agentjobs.dashboard.views.urls import address
@@ -51,7 +52,7 @@ async def confirm(request: Request, rest: Asked, pages: Shown) -> Response:
     action, _, of_all = form.get("action", "").partition("-")
     if action not in bulk.ACTIONS:
         raise Problem(400, "BadRequest", "The form does not say what is to be done.")
-    query = parse_qsl(form.get("asks", ""), max_num_fields=MAX_VALUES * 20)
+    query = _query(form)
     if of_all:
         known, more = await _matching(rest, query)
         asked = tuple(bulk.target_of(job) for job in known)
@@ -80,18 +81,28 @@ async def confirm(request: Request, rest: Asked, pages: Shown) -> Response:
 async def run(request: Request, rest: Asked, pages: Shown) -> Response:
     """Do it, and say of each job what came of it. Sent twice, the second time changes nothing."""
     form = await form_of(request)
+    query = _query(form)
     action, token, asked = form.get("action", ""), form.get("token", ""), bulk.targets(form.getlist("job"))
     if action not in bulk.ACTIONS or not bulk.is_token(token) or not 1 <= len(asked) <= bulk.MAX_JOBS:
         raise Problem(400, "BadRequest", "This is not a form of this page; go back to the list and tick jobs there.")
-    return _told(request, pages, form, await _all_done(rest, action, token, asked))
+    return _told(request, pages, action, query, await _all_done(rest, action, token, asked))
 
 
-def _told(request: Request, pages: Pages, form: ImmutableMultiDict[str, str], done: Sequence[bulk.Done]) -> Response:
-    query = parse_qsl(form.get("asks", ""), max_num_fields=MAX_VALUES * 20)
+def _query(form: ImmutableMultiDict[str, str]) -> list[tuple[str, str]]:
+    """Return what the list was asked for that the form is of. Raises Problem for what no list of ours is asked for."""
+    asks = form.get("asks", "")
+    if len(asks) > MAX_QUERY_BYTES:
+        raise Problem(400, "BadRequest", "The form is of a list with too long an address; ask for less there.")
+    return parse_qsl(asks)
+
+
+def _told(
+    request: Request, pages: Pages, action: str, query: Sequence[tuple[str, str]], done: Sequence[bulk.Done]
+) -> Response:
     return pages.render(
         request,
         "bulk_done.html",
-        action=form["action"],
+        action=action,
         done=[one for one in done if one.is_done],
         failed=[one for one in done if not one.is_done],
         back=address(job_filters.PATH, query),
