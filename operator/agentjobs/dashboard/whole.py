@@ -91,8 +91,11 @@ class _Site:
             await self._pages(scope, receive, send)
 
     def _as_person(self, request: Request) -> Scope:
-        """Return a request to REST with the headers of who is signed in, where it only reads and names nobody."""
-        if request.method not in SAFE or "authorization" in request.headers or not is_from_here(request.headers):
+        """Return a request to REST with the headers of who is signed in, where it only reads and names nobody, and from
+        where it really comes: behind a proxy, one address must not use up what all others may ask."""
+        if request.client is not None and (address := self._ways.proxies.address(request)):
+            request.scope["client"] = (address, request.client.port)
+        if request.method not in SAFE or _is_a_programs(request) or not is_from_here(request.headers):
             return dict(request.scope)
         person = self._ways.who(request)
         if person is None:
@@ -100,6 +103,13 @@ class _Site:
         kept = [(name, value) for name, value in request.scope["headers"] if not name.lower().startswith(_WHO)]
         own = httpx.Headers(person.headers, encoding="utf-8").raw
         return {**request.scope, "headers": [*kept, *((name.lower(), value) for name, value in own)]}
+
+
+def _is_a_programs(request: Request) -> bool:
+    """Whether a request says by a token who asks. What a browser sends for our scripts, which send none, is meant for a
+    proxy on the way: a password, or a token of that."""
+    names_somebody = request.headers.get("authorization", "").lower().startswith("bearer ")
+    return names_somebody and "sec-fetch-site" not in request.headers
 
 
 class _Watched:

@@ -2,12 +2,16 @@
 
 import httpx
 import pytest
+from fastapi import Response
+from prometheus_client import CollectorRegistry
 from tests.dashboardpages import Answers, site
 
+from agentjobs.dashboard.metrics import DashboardMetrics
 from agentjobs.dashboard.sign_in.account import AGAIN_SECONDS, Account
 from agentjobs.dashboard.sign_in.attempts import MOST, Attempts
 from agentjobs.dashboard.sign_in.proxies import Proxies
 from agentjobs.dashboard.sign_in.ways import Ways
+from agentjobs.dashboard.whole import create_site
 from agentjobs.errors import Invalid
 from agentjobs.problem import Problem
 
@@ -153,3 +157,22 @@ def test_the_token_of_the_process_follows_its_file(tmp_path, caplog):
 def test_without_a_token_nobody_can_be_impersonated(tmp_path):
     with pytest.raises(Invalid, match="impersonated with that token"):
         Account(tmp_path / "none")
+
+
+@pytest.mark.parametrize(("peer", "address"), [(PROXY, "1.1.1.1"), (STRANGER, STRANGER)])
+async def test_rest_hears_from_where_a_request_really_comes(account, peer, address):
+    """It bounds unknown tokens by address: those of one attacker must not count for all behind the proxy."""
+    heard = []
+
+    async def rest(scope, receive, send):
+        heard.append(scope["client"][0])
+        await Response(status_code=204)(scope, receive, send)
+
+    ways = Ways(proxies=Proxies(["10.0.0.0/8"], user_header=None, groups_header=None))
+    whole = create_site(rest, ways=ways, metrics=DashboardMetrics(CollectorRegistry()))
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(whole, client=(peer, 1)), base_url="http://pages"
+    ) as http:
+        await http.get("/v1/me", headers={"X-Forwarded-For": "6.6.6.6, 1.1.1.1", "Authorization": "Bearer x"})
+
+    assert heard == [address]

@@ -233,3 +233,22 @@ async def test_reading_rest_takes_the_session_and_changing_does_not(browser, ans
     assert read.headers["authorization"] == "Bearer good"
     assert not {"cookie", "impersonate-user"} & set(read.headers)
     assert "authorization" not in changed.headers
+
+
+@pytest.mark.parametrize("told", ["Basic Zm9vOmJhcg==", "Bearer of-a-proxy"])
+async def test_what_a_browser_shows_a_proxy_on_the_way_is_no_token_for_rest(browser, answers, told):
+    answers["/v1/changes"] = {"ok": True}
+    await signed_in(browser)
+
+    await browser.get("/v1/changes", headers={"Authorization": told, "Sec-Fetch-Site": "same-origin"})
+
+    assert answers.asked[-1].headers["authorization"] == "Bearer good"
+
+
+async def test_a_program_that_shows_a_token_is_who_that_says(browser, answers):
+    answers["/v1/changes"] = {"ok": True}
+    await signed_in(browser)
+
+    await browser.get("/v1/changes", headers={"Authorization": "Bearer of-a-program"})
+
+    assert answers.asked[-1].headers["authorization"] == "Bearer of-a-program"
