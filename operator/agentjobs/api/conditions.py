@@ -50,6 +50,12 @@ class Phase(Word):
         return self in (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.SKIPPED)
 
 
+DELETED: Final = "Deleted"
+"""The phase that history gives a job whose object went before it ended. No object has it."""
+OVER: Final = frozenset({DELETED, *(phase.value for phase in Phase if phase.is_terminal)})
+"""The phases of history's jobs that no longer change."""
+
+
 class ConditionType(Word):
     """What is said about a job."""
 

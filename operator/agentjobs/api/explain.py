@@ -22,11 +22,8 @@ from agentjobs.api.causes import (
     Cause,
     Look,
 )
-from agentjobs.api.conditions import AdmittedReason, Phase, PodStartedReason, SuspendedReason
+from agentjobs.api.conditions import DELETED, OVER, AdmittedReason, Phase, PodStartedReason, SuspendedReason
 from agentjobs.durations import format_duration
-
-DELETED: Final = "Deleted"
-"""The phase that history gives a job whose object went before it ended."""
 
 
 class Order(StrEnum):
@@ -97,7 +94,7 @@ def explain(seen: Situation, now: datetime) -> Explanation:
 
 def orders(seen: Situation) -> tuple[Order, ...]:
     """Return what may be asked of a job now. A job whose object is gone can only run again."""
-    if seen.phase in _ENDED or not seen.is_there:
+    if seen.phase in OVER or not seen.is_there:
         # What was never accepted would be refused again.
         return () if seen.reason in REJECTIONS else (Order.RERUN,)
     if seen.asked is Order.CANCEL:
@@ -208,7 +205,6 @@ def _clock(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-_ENDED: Final = frozenset({DELETED, *(phase.value for phase in Phase if phase.is_terminal)})
 _STOPS: Final = frozenset({PodStartedReason.STOPPING.value, PodStartedReason.SILENT.value})
 _TOLD: Final = {
     Phase.PENDING.value: _waiting,

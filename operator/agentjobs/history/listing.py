@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
-from agentjobs.api.conditions import Phase
+from agentjobs.api.conditions import OVER
 from agentjobs.api.job_filter import JobFilter, JobOrder
 from agentjobs.history.pages import parse_job_cursor
 from agentjobs.history.sanitize import clean_text
@@ -23,9 +23,6 @@ from agentjobs.history.words import WORDS_SQL, words_query
 
 Scope = tuple[str, ...] | None
 """Namespaces; None for all."""
-
-DELETED: Final = "Deleted"
-_ENDED_PHASES: Final = frozenset({DELETED, *(phase.value for phase in Phase if phase.is_terminal)})
 
 # As in the conditions of the indexes.
 _HAS_ENDED: Final = "coalesce(finished_at, deleted_at) IS NOT NULL"
@@ -171,10 +168,10 @@ class Listing:
             yield self._part(self._sort_key(ended=True), [])
             return
         phases, order = frozenset(self.chosen.phase), self.chosen.order
-        if not phases or phases & _ENDED_PHASES:
+        if not phases or phases & OVER:
             yield self._part(self._sort_key(ended=True), [_HAS_ENDED, *self._of_ended()])
         only_ended = order is JobOrder.ENDED or self.chosen.ended_since or self.chosen.ended_until
-        if not only_ended and (not phases or phases - _ENDED_PHASES):
+        if not only_ended and (not phases or phases - OVER):
             yield self._part(self._sort_key(ended=False), [_GOES_ON, *self._of_open()])
 
     @property

@@ -11,6 +11,7 @@ from uuid import UUID
 from msgspec import Raw
 
 from agentjobs import errors
+from agentjobs.api.conditions import DELETED
 from agentjobs.contract import (
     Published,
     Resolved,
@@ -194,7 +195,7 @@ def phase_of(job: MemoryJob) -> str:
     """Return the phase that people see; `Deleted` of a job that went before it ended."""
     current = job.current
     if job.deleted is not None and not (current and current.finished):
-        return "Deleted"
+        return DELETED
     return current.phase if current else "Pending"
 
 

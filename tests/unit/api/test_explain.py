@@ -7,6 +7,7 @@ import pytest
 from agentjobs.api import explain as told
 from agentjobs.api.causes import CANCELLATIONS, FAILURES, HOLDS, POD_TROUBLE, SKIPS, SUCCESSES, SUSPENSIONS, Look
 from agentjobs.api.conditions import (
+    DELETED,
     AcceptedReason,
     AdmittedReason,
     CancelledReason,
@@ -49,7 +50,7 @@ def test_every_failure_but_a_deletion_tells_what_to_do(reason):
     assert bool(told.cure_of(reason)) == (reason is not ErrorClass.JOB_DELETED)
 
 
-@pytest.mark.parametrize("phase", [*Phase, told.DELETED])
+@pytest.mark.parametrize("phase", [*Phase, DELETED])
 @pytest.mark.parametrize("reason", ["", "ModelAuth", "WaitingForSlot", "Requested", "SomethingOfARunner"])
 def test_each_phase_is_told_in_sentences_whatever_the_reason(phase, reason):
     sentence = explain(situation(phase, reason, starts=1, attempts=1), NOW).sentence

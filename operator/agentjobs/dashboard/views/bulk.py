@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from agentjobs.api.conditions import Phase
+from agentjobs.api.conditions import DELETED, OVER
 from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.api.recorded import RecordedJob
 
@@ -15,8 +15,6 @@ MAX_JOBS: Final = 200
 ACTIONS: Final = {"cancel": "Cancel", "rerun": "Run again"}
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _TOKEN: Final = re.compile(r"[0-9a-f]{32}")
-_ENDED: Final = frozenset(phase.value for phase in Phase if phase.is_terminal)
-_DELETED: Final = "Deleted"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -81,10 +79,10 @@ def _item(action: str, target: Target, job: RecordedJob | None) -> Item:
 
 def _why_not(action: str, job: RecordedJob) -> str:
     if action == "rerun":
-        return "" if job.phase in _ENDED or job.phase == _DELETED else "it has not ended"
-    if job.phase in _ENDED:
+        return "" if job.phase in OVER else "it has not ended"
+    if job.phase in OVER - {DELETED}:
         return "it has ended already"
-    return "its object was deleted" if job.phase == _DELETED or job.deleted else ""
+    return "its object was deleted" if job.phase == DELETED or job.deleted else ""
 
 
 def is_token(text: str) -> bool:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
-from agentjobs.api.conditions import Phase
+from agentjobs.api.conditions import DELETED, Phase
 from agentjobs.api.job_filter import NAMES, JobFilter, JobOrder
 from agentjobs.dashboard.views.time_axis import floor
 from agentjobs.dashboard.views.urls import without
@@ -21,7 +21,7 @@ from agentjobs.errors import Invalid
 Pairs = Sequence[tuple[str, str]]
 
 PATH: Final = "/jobs"
-PHASES: Final = (*(phase.value for phase in Phase), "Deleted")
+PHASES: Final = (*(phase.value for phase in Phase), DELETED)
 LISTS: Final = ("name", "queue", "reason", "outcome", "schedule", "template", "partition", "model", "label")
 """Fields that take several values, as text."""
 EXACT: Final = ("since", "until", "endedSince", "endedUntil")

@@ -1,7 +1,6 @@
 """Whether history has how a job ended: asked before the object goes, by its time to live or its schedule's limits."""
 
-from typing import Final
-
+from agentjobs.api.conditions import DELETED
 from agentjobs.core.job.ended import EndedJob, KnownJob
 from agentjobs.core.job.observation import Job, parse_job
 from agentjobs.errors import NotFound
@@ -9,9 +8,6 @@ from agentjobs.history.protocols import OperatorHistory
 from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.reconcile.job.rows import records_from_status
 from agentjobs.reconcile.ports import Cluster, Writer
-
-# What history says of a job whose object vanished before its end was recorded.
-_DELETED: Final = "Deleted"
 
 
 async def is_recorded(job: KnownJob, cluster: Cluster, history: OperatorHistory, writer: Writer) -> bool:
@@ -22,7 +18,7 @@ async def is_recorded(job: KnownJob, cluster: Cluster, history: OperatorHistory,
     """
     if isinstance(job, Job) and job.needs_follow_ups:
         return False
-    if await history.recorded(job.uid) not in (None, _DELETED):
+    if await history.recorded(job.uid) not in (None, DELETED):
         return True
     if isinstance(job, EndedJob):
         try:
