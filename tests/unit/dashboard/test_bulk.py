@@ -1,5 +1,6 @@
 """Many jobs at once: what is asked of REST, and what people are told of each."""
 
+import asyncio
 import json
 import re
 
@@ -12,7 +13,8 @@ from tests.dashboardsamples import a_page, answer_busily, failed, running, uid_o
 
 from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.api.recorded_overview import ActionDone
-from agentjobs.dashboard.pages import bulk as page
+from agentjobs.dashboard.pages.several import AT_ONCE
+from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.views.bulk import MAX_JOBS, Target, name_again, targets
 from agentjobs.dashboard.views.jobs import token_of
 
@@ -176,16 +178,16 @@ async def test_no_more_than_a_few_requests_are_under_way(pages, answers, known, 
     async def act(self, kind, namespace, name, action, body=None):
         under_way[0] += 1
         most[0] = max(most[0], under_way[0])
-        await page.asyncio.sleep(0)
+        await asyncio.sleep(0)
         under_way[0] -= 1
         return ActionDone(namespace=namespace, kind="AgentJob", name=name, action=action)
 
     # Answers of REST are functions here, and would never overlap.
-    monkeypatch.setattr(page.Rest, "act", act)
+    monkeypatch.setattr(Rest, "act", act)
     answer = await sent(pages, "/bulk/run", action="cancel", token=TOKEN, job=[token_of(job) for job in jobs])
 
     assert "30 told to stop" in answer.text
-    assert most == [page.AT_ONCE]
+    assert most == [AT_ONCE]
 
 
 @pytest.mark.parametrize(

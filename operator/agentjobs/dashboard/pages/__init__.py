@@ -15,6 +15,6 @@ overview      what runs, waits, fails and costs
 queues        queues: limits, who holds slots and who waits
 reasons       what the words of conditions and errors mean
 schedules     schedules: times, and the jobs they made
-several       asks REST the same of several namespaces
+several       asks REST the same several times
 templates     templates, and the form that runs one
 """

@@ -20,6 +20,7 @@ from agentjobs.api.recorded import RecordedJob
 from agentjobs.api.recorded_overview import ActionDone
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.asking import Asked, Shown
+from agentjobs.dashboard.pages.several import of_each
 from agentjobs.dashboard.rendering import Pages
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.security import MAX_QUERY_BYTES
@@ -30,8 +31,6 @@ from agentjobs.problem import Problem
 
 router = APIRouter()
 
-AT_ONCE: Final = 8
-"""Requests to REST that one form has under way."""
 _TRIES: Final = 5
 _LONGEST_WAIT: Final = 10.0
 """Seconds that REST may ask to wait before an action is given up."""
@@ -85,7 +84,8 @@ async def run(request: Request, rest: Asked, pages: Shown) -> Response:
     action, token, asked = form.get("action", ""), form.get("token", ""), bulk.targets(form.getlist("job"))
     if action not in bulk.ACTIONS or not bulk.is_token(token) or not 1 <= len(asked) <= bulk.MAX_JOBS:
         raise Problem(400, "BadRequest", "This is not a form of this page; go back to the list and tick jobs there.")
-    return _told(request, pages, action, query, await _all_done(rest, action, token, asked))
+    done = await of_each(asked, lambda one: _done(rest, action, token, one))
+    return _told(request, pages, action, query, done)
 
 
 def _query(form: ImmutableMultiDict[str, str]) -> list[tuple[str, str]]:
@@ -120,25 +120,12 @@ async def _matching(rest: Rest, query: Sequence[tuple[str, str]]) -> tuple[list[
 
 async def _looked_up(rest: Rest, asked: Sequence[bulk.Target]) -> list[RecordedJob]:
     """Return what history knows of these jobs now; several have one name where a name was used again."""
-    busy = asyncio.Semaphore(AT_ONCE)
 
     async def found(some: Sequence[bulk.Target]) -> list[RecordedJob]:
         names = JobFilter(name=tuple(dict.fromkeys(one.name for one in some)))
-        async with busy:
-            page = await rest.jobs(names, namespaces=sorted({one.namespace for one in some}), limit=_MANY)
-        return page.items
+        return (await rest.jobs(names, namespaces=sorted({one.namespace for one in some}), limit=_MANY)).items
 
-    return [job for jobs in await asyncio.gather(*map(found, bulk.lookups(asked, MAX_VALUES))) for job in jobs]
-
-
-async def _all_done(rest: Rest, action: str, token: str, asked: Sequence[bulk.Target]) -> list[bulk.Done]:
-    busy = asyncio.Semaphore(AT_ONCE)
-
-    async def done(one: bulk.Target) -> bulk.Done:
-        async with busy:
-            return await _done(rest, action, token, one)
-
-    return list(await asyncio.gather(*map(done, asked)))
+    return [job for jobs in await of_each(bulk.lookups(asked, MAX_VALUES), found) for job in jobs]
 
 
 async def _done(rest: Rest, action: str, token: str, one: bulk.Target) -> bulk.Done:

@@ -11,7 +11,7 @@ from agentjobs.api.queues.spec import MAX_SLOTS
 from agentjobs.api.recorded import RecordedJob
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.asking import Asked, Shown
-from agentjobs.dashboard.pages.several import MAX_ROWS, gathered
+from agentjobs.dashboard.pages.several import first_rows, gathered
 from agentjobs.dashboard.rendering import link
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.views.queues import PHASES, queue_view
@@ -37,12 +37,10 @@ async def all_queues(request: Request, rest: Asked, pages: Shown) -> Response:
     """Show the queues of the chosen namespaces."""
     found = await gathered(request, rest, rest.queues)
     counts = await rest.open_jobs(found.namespaces) if found.namespaces else None
-    seen = [one for answer in found.answers for one in answer.items]
-    queues = [queue_view(one, counts) for one in seen[:MAX_ROWS]]
+    seen, unshown = first_rows(found.answers)
+    queues = [queue_view(one, counts) for one in seen]
     live = changes_of(found.picker.chosen)
-    return pages.render(
-        request, "queues.html", queues=queues, unshown=len(seen) - len(queues), gathered=found, live=live
-    )
+    return pages.render(request, "queues.html", queues=queues, unshown=unshown, gathered=found, live=live)
 
 
 @router.get("/queues/{namespace}/{name}")

@@ -12,7 +12,7 @@ from agentjobs.api.fields import DNS_LABEL
 from agentjobs.api.job_filter import JobFilter
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.asking import Asked, Shown
-from agentjobs.dashboard.pages.several import MAX_ROWS, gathered
+from agentjobs.dashboard.pages.several import first_rows, gathered
 from agentjobs.dashboard.rendering import link
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.views.schedules import ahead, calendar_since, past, schedule_view
@@ -35,12 +35,10 @@ _DONE: Final = {
 async def all_schedules(request: Request, rest: Asked, pages: Shown) -> Response:
     """Show the schedules of the chosen namespaces."""
     found = await gathered(request, rest, rest.schedules)
-    seen = [one for answer in found.answers for one in answer.items]
-    schedules = [schedule_view(one) for one in seen[:MAX_ROWS]]
+    seen, unshown = first_rows(found.answers)
+    schedules = [schedule_view(one) for one in seen]
     live = changes_of(found.picker.chosen)
-    return pages.render(
-        request, "schedules.html", schedules=schedules, unshown=len(seen) - len(schedules), gathered=found, live=live
-    )
+    return pages.render(request, "schedules.html", schedules=schedules, unshown=unshown, gathered=found, live=live)
 
 
 @router.get("/schedules/{namespace}/{name}")

@@ -1,9 +1,9 @@
-"""Asks REST the same of several namespaces, some of them at once."""
+"""Asks REST the same several times, a few of them at once: of namespaces, or of jobs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from fastapi import Request
 
@@ -15,10 +15,21 @@ MAX_NAMESPACES: Final = 50
 """Of which a page asks one by one; a page of more would take longer than anybody waits."""
 MAX_ROWS: Final = 300
 """Of a table: nobody reads more, and a page of more takes a second to be laid out."""
-_AT_ONCE: Final = 8
+AT_ONCE: Final = 8
 """Fewer than what one person may have under way at REST."""
 
+Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
+Row = TypeVar("Row", covariant=True)
+
+
+class Rows(Protocol[Row]):
+    """A list of REST."""
+
+    @property
+    def items(self) -> Sequence[Row]:
+        """What is in it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +44,23 @@ class Gathered(Generic[Answer]):
     picker: Picker
 
 
+async def of_each(asked: Iterable[Asked], ask: Callable[[Asked], Awaitable[Answer]]) -> list[Answer]:
+    """Ask about each, a few at once, and return the answers in the same order. Raises what the first refusal raises."""
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def answer(one: Asked) -> Answer:
+        async with slots:
+            return await ask(one)
+
+    return await asyncio.gather(*map(answer, asked))
+
+
+def first_rows(answers: Iterable[Rows[Row]]) -> tuple[Sequence[Row], int]:
+    """Return what a table shows of these lists, and how many rows more they have."""
+    rows = [one for answer in answers for one in answer.items]
+    return rows[:MAX_ROWS], max(0, len(rows) - MAX_ROWS)
+
+
 async def gathered(request: Request, rest: Rest, ask: Callable[[str], Awaitable[Answer]]) -> Gathered[Answer]:
     """Ask of the namespaces in the URL, or else of all that the person may read.
 
@@ -43,16 +71,14 @@ async def gathered(request: Request, rest: Rest, ask: Callable[[str], Awaitable[
     choice = picker(readable, request.query_params.multi_items())
     known = sorted(choice.chosen or readable.items)
     chosen = known[:MAX_NAMESPACES]
-    slots = asyncio.Semaphore(_AT_ONCE)
 
     async def answer(namespace: str) -> Answer | None:
-        async with slots:
-            try:
-                return await ask(namespace)
-            except Problem as problem:
-                if problem.status in (403, 404) and not choice.chosen:
-                    return None  # rights that were taken away since the list of namespaces was answered
-                raise
+        try:
+            return await ask(namespace)
+        except Problem as problem:
+            if problem.status in (403, 404) and not choice.chosen:
+                return None  # rights that were taken away since the list of namespaces was answered
+            raise
 
-    found = await asyncio.gather(*map(answer, chosen))
+    found = await of_each(chosen, answer)
     return Gathered([one for one in found if one is not None], chosen, len(known) - len(chosen), choice)

@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from agentjobs.api.job_filter import JobFilter
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.asking import Asked, Shown
-from agentjobs.dashboard.pages.several import MAX_ROWS, gathered
+from agentjobs.dashboard.pages.several import first_rows, gathered
 from agentjobs.dashboard.rendering import link
 from agentjobs.dashboard.views.run_form import RunForm, empty_form, filled_form
 from agentjobs.dashboard.views.templates import template_view
@@ -26,11 +26,9 @@ _SHOWN: Final = 15
 async def all_templates(request: Request, rest: Asked, pages: Shown) -> Response:
     """Show the templates of the chosen namespaces."""
     found = await gathered(request, rest, rest.templates)
-    seen = [one for answer in found.answers for one in answer.items]
-    templates = [template_view(one) for one in seen[:MAX_ROWS]]
-    return pages.render(
-        request, "templates.html", templates=templates, unshown=len(seen) - len(templates), gathered=found
-    )
+    seen, unshown = first_rows(found.answers)
+    templates = [template_view(one) for one in seen]
+    return pages.render(request, "templates.html", templates=templates, unshown=unshown, gathered=found)
 
 
 @router.get("/templates/{namespace}/{name}")
