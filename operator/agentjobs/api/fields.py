@@ -21,6 +21,8 @@ from agentjobs.durations import (
 
 DNS_LABEL: Final = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+UID: Final = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+"""As the API server makes them. A name may look like that, too."""
 CONFIG_KEY: Final = "^[-._a-zA-Z0-9]+$"
 # What google-adk 2.13 asks of App.name; it refuses `user` besides.
 APP_NAME: Final = "^[a-zA-Z][a-zA-Z0-9_-]*$"

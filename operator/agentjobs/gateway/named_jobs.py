@@ -4,11 +4,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from fastapi import Request
 
 from agentjobs import errors
+from agentjobs.api.fields import UID
 from agentjobs.api.recorded import RecordedJob
 from agentjobs.client.job import Job
 from agentjobs.gateway import rights
@@ -16,8 +17,6 @@ from agentjobs.gateway.problems import from_error
 from agentjobs.gateway.services import services_of
 from agentjobs.kube.client import KubeClient
 from agentjobs.kube.resources import AGENTJOBS
-
-_UID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class KnownJob:
 
 def looks_like_a_uid(name: str) -> bool:
     """Whether this may be the uid of a job, and not its name."""
-    return _UID.fullmatch(name) is not None
+    return re.fullmatch(UID, name) is not None
 
 
 async def named_job(request: Request, namespace: str, name: str) -> NamedJob:

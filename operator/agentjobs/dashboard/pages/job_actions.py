@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from agentjobs.api.explain import Order
+from agentjobs.api.fields import UID
 from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.asking import Asked, Person, Shown
@@ -15,7 +16,6 @@ from agentjobs.dashboard.rendering import link
 from agentjobs.problem import Problem
 
 ORDERS: Final = frozenset(order.value for order in Order)
-_UID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ONCE: Final = re.compile(r"[0-9a-f]{8}")
 
 router = APIRouter()
@@ -41,7 +41,7 @@ async def act(request: Request, person: Person, rest: Asked, namespace: str, key
     form = await form_of(request)
     body = {"name": _new_name(form.get("name", ""), form.get("once", ""), key)} if order == Order.RERUN else {}
     uid = form.get("uid", "")
-    done = await rest.act("agentjobs", namespace, uid if _UID.fullmatch(uid) else key, order, body)
+    done = await rest.act("agentjobs", namespace, uid if re.fullmatch(UID, uid) else key, order, body)
     back = done.made if order == Order.RERUN and done.made else key
     return RedirectResponse(link("jobs", namespace, back, done=order), 303)
 
@@ -51,5 +51,5 @@ def _new_name(given: str, once: str, key: str) -> str | None:
     job; None for a form without either."""
     if given.strip():
         return given.strip()
-    stem = "again" if _UID.fullmatch(key) else key
+    stem = "again" if re.fullmatch(UID, key) else key
     return f"{stem[: MAX_JOB_NAME - 9].rstrip('-.')}-{once}" if _ONCE.fullmatch(once) else None
