@@ -13,8 +13,8 @@ from tests.dashboardsamples import HOSTILE, a_page, answer_busily, answer_with_n
 from agentjobs.api import conditions
 from agentjobs.api.recorded_overview import Activity, ActivitySlice, OpenCounts, OpenJobs, UsagePoint, UsageSeries
 from agentjobs.dashboard.rendering import FOLDER
-from agentjobs.dashboard.views.overview import MOST_KEYS, RANGES, totals, used, waiting, window
-from agentjobs.dashboard.views.time_axis import slices
+from agentjobs.dashboard.views.overview import MOST_KEYS, totals, used, waiting, window
+from agentjobs.dashboard.views.time_axis import SPANS, slices
 
 NOW = datetime(2026, 11, 29, 19, 24, 31, tzinfo=UTC)
 
@@ -74,15 +74,15 @@ def test_what_jobs_wait_for_is_told_without_the_marks_of_code():
 
 
 def test_who_looks_twice_within_a_slice_asks_the_same():
-    spans = [window(RANGES["24h"], NOW), window(RANGES["24h"], NOW + timedelta(minutes=20))]
+    spans = [window(SPANS["24h"], NOW), window(SPANS["24h"], NOW + timedelta(minutes=20))]
 
     assert spans[0] == spans[1]
     assert spans[0][1] >= NOW
 
 
-@pytest.mark.parametrize("word", RANGES)
+@pytest.mark.parametrize("word", SPANS)
 def test_the_time_asked_for_fills_whole_slices(word):
-    since, until = window(RANGES[word], NOW)
+    since, until = window(SPANS[word], NOW)
     shown = slices(since, until)
 
     assert (shown.first, shown.end) == (since, until)

@@ -12,6 +12,7 @@ from agentjobs.dashboard.pages.asking import Asked, Shown
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.views import overview as views
 from agentjobs.dashboard.views.namespaces import chosen_namespaces, picker
+from agentjobs.dashboard.views.time_axis import LAST, SPANS
 from agentjobs.dashboard.views.urls import changes_of, with_values
 
 router = APIRouter()
@@ -26,7 +27,7 @@ async def overview(request: Request, rest: Asked, pages: Shown) -> Response:
     """Show what runs, waits, failed and costs."""
     query = request.query_params.multi_items()
     asked = request.query_params.get("range") or views.DEFAULT_RANGE
-    word = asked if asked in views.RANGES else views.DEFAULT_RANGE
+    word = asked if asked in SPANS else views.DEFAULT_RANGE
     by = request.query_params.get("by", "")
     by = by if by in views.BY else views.BY[0]
     namespaces = chosen_namespaces(query)
@@ -38,8 +39,8 @@ async def overview(request: Request, rest: Asked, pages: Shown) -> Response:
         live=changes_of(namespaces),
         wrong_range=asked if asked != word else "",
         word=word,
-        told=views.TOLD[word],
-        ranges=[(one, with_values("/", query, range=one), views.TOLD[one]) for one in views.RANGES],
+        told=f"the {LAST[word]}",
+        ranges=[(one, with_values("/", query, range=one), f"the {LAST[one]}") for one in SPANS],
         by=by,
         bys=[(one, with_values("/", query, by=one) + "#usage") for one in views.BY],
         picker=picker(shown["known"], query),
@@ -48,7 +49,7 @@ async def overview(request: Request, rest: Asked, pages: Shown) -> Response:
 
 async def _asked(rest: Rest, namespaces: tuple[str, ...], word: str, by: str) -> dict[str, Any]:
     """Ask REST for all of it at once."""
-    since, until = views.window(views.RANGES[word], datetime.now(UTC))
+    since, until = views.window(SPANS[word], datetime.now(UTC))
     failed = JobFilter(phase=(Phase.FAILED.value,), ended_since=since, order=JobOrder.ENDED)
     known, counts, activity, usage, running, failures = await asyncio.gather(
         rest.namespaces(),

@@ -8,13 +8,13 @@ the words of a URL by `canonical`.
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
 from agentjobs.api.conditions import DELETED, Phase
 from agentjobs.api.job_filter import NAMES, JobFilter, JobOrder
-from agentjobs.dashboard.views.time_axis import floor
+from agentjobs.dashboard.views.time_axis import LAST, SPANS, floor
 from agentjobs.dashboard.views.urls import without
 from agentjobs.errors import Invalid
 
@@ -26,15 +26,7 @@ LISTS: Final = ("name", "queue", "reason", "outcome", "schedule", "template", "p
 """Fields that take several values, as text."""
 EXACT: Final = ("since", "until", "endedSince", "endedUntil")
 MONEY: Final = ("minCost", "maxCost")
-WITHIN: Final[Mapping[str, str]] = {
-    "1h": "last hour",
-    "6h": "last 6 hours",
-    "today": "today",
-    "24h": "last 24 hours",
-    "7d": "last 7 days",
-    "30d": "last 30 days",
-    "90d": "last 90 days",
-}
+WITHIN: Final[Mapping[str, str]] = {"today": "today", **LAST}
 ORDERS: Final[Mapping[JobOrder, str]] = {
     JobOrder.NEWEST: "newest",
     JobOrder.OLDEST: "oldest",
@@ -44,7 +36,6 @@ ORDERS: Final[Mapping[JobOrder, str]] = {
 FORM: Final = "form"
 """A parameter that the form sends with it."""
 _TYPED: Final = "in."
-_SPANS: Final = {"1h": 1, "6h": 6, "24h": 24, "7d": 7 * 24, "30d": 30 * 24, "90d": 90 * 24}
 _DAY_SECONDS: Final = 86400
 _MAX_CHIPS: Final = 50
 _NAMED: Final = {
@@ -150,10 +141,10 @@ def _read(parameter: str, values: Pairs, now: datetime) -> dict[str, Any]:
 def _begin(parameter: str, word: str, now: datetime) -> datetime:
     if word == "today":
         return floor(now, _DAY_SECONDS)
-    if word not in _SPANS:
+    if word not in SPANS:
         raise Invalid(f"{parameter}: {word[:60]!r} is none of {', '.join(WITHIN)}")
     # To the minute, so that those who look at the same list within it ask the same.
-    return floor(now, 60) - timedelta(hours=_SPANS[word])
+    return floor(now, 60) - SPANS[word]
 
 
 def _at_odds(fields: Mapping[str, Any]) -> dict[str, str]:

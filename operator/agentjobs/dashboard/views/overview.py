@@ -13,23 +13,6 @@ from agentjobs.dashboard.views.charts import Chart, Series, bars, short_dollars
 from agentjobs.dashboard.views.reasons import MEANINGS
 from agentjobs.dashboard.views.time_axis import Slices, ceiling, slices
 
-RANGES: Final[Mapping[str, timedelta]] = {
-    "1h": timedelta(hours=1),
-    "6h": timedelta(hours=6),
-    "24h": timedelta(hours=24),
-    "7d": timedelta(days=7),
-    "30d": timedelta(days=30),
-    "90d": timedelta(days=90),
-}
-"""What can be looked back on, by the word in the URL."""
-TOLD: Final[Mapping[str, str]] = {
-    "1h": "the last hour",
-    "6h": "the last 6 hours",
-    "24h": "the last 24 hours",
-    "7d": "the last 7 days",
-    "30d": "the last 30 days",
-    "90d": "the last 90 days",
-}
 DEFAULT_RANGE: Final = "24h"
 BY: Final = ("queue", "model", "partition")
 MOST_KEYS: Final = 5

@@ -1,6 +1,6 @@
 """Time on a chart: how it is cut into slices, and where labels stand. In UTC, in round steps. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -14,6 +14,26 @@ STEPS: Final = (
     *(days * _DAY for days in (1, 2, 3, 7, 14, 30, 90)),
 )
 """Seconds that people call round."""
+
+
+SPANS: Final[Mapping[str, timedelta]] = {
+    "1h": timedelta(hours=1),
+    "6h": timedelta(hours=6),
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+    "90d": timedelta(days=90),
+}
+"""What can be looked back on, by the word in URLs. The overview links to lists of jobs with the same words."""
+LAST: Final[Mapping[str, str]] = {
+    "1h": "last hour",
+    "6h": "last 6 hours",
+    "24h": "last 24 hours",
+    "7d": "last 7 days",
+    "30d": "last 30 days",
+    "90d": "last 90 days",
+}
+"""The same for people."""
 
 
 @dataclass(frozen=True, slots=True)
