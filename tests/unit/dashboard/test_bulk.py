@@ -15,8 +15,7 @@ from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.api.recorded_overview import ActionDone
 from agentjobs.dashboard.pages.several import AT_ONCE
 from agentjobs.dashboard.rest import Rest
-from agentjobs.dashboard.views.bulk import MAX_JOBS, Target, name_again, targets
-from agentjobs.dashboard.views.jobs import token_of
+from agentjobs.dashboard.views.bulk import MAX_JOBS, Target, name_again, target_of, targets
 
 TOKEN = "0123456789abcdef" * 2
 names = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?", fullmatch=True)
@@ -57,7 +56,9 @@ async def test_what_will_happen_is_said_before_it_does(pages, answers, known):
     runs, ended = running(1), failed(2)
     known(runs, ended)
 
-    answer = await sent(pages, "/bulk", action="cancel", job=[token_of(runs), token_of(ended)], asks="phase=Failed")
+    answer = await sent(
+        pages, "/bulk", action="cancel", job=[target_of(runs).token, target_of(ended).token], asks="phase=Failed"
+    )
 
     assert "Cancel 1 job?" in answer.text
     assert "it has ended already" in answer.text
@@ -68,7 +69,7 @@ async def test_what_will_happen_is_said_before_it_does(pages, answers, known):
 async def test_jobs_that_run_are_not_run_again(pages, known):
     known(running(1))
 
-    answer = await sent(pages, "/bulk", action="rerun", job=[token_of(running(1))])
+    answer = await sent(pages, "/bulk", action="rerun", job=[target_of(running(1)).token])
 
     assert "it has not ended" in answer.text
     assert "/bulk/run" not in answer.text
@@ -85,7 +86,7 @@ async def test_a_job_that_is_gone_or_hidden_is_said_to_be(pages, known):
 async def test_another_job_of_the_same_name_is_left_alone(pages, known):
     known(running(1, uid="newer-uid"))
 
-    answer = await sent(pages, "/bulk", action="cancel", job=[token_of(running(1))])
+    answer = await sent(pages, "/bulk", action="cancel", job=[target_of(running(1)).token])
 
     assert "there is no such job any more" in answer.text
 
@@ -111,7 +112,7 @@ async def test_many_names_are_looked_up_in_few_questions(pages, answers, known):
     jobs = [running(number) for number in range(45)]
     known(*jobs)
 
-    answer = await sent(pages, "/bulk", action="cancel", job=[token_of(job) for job in jobs])
+    answer = await sent(pages, "/bulk", action="cancel", job=[target_of(job).token for job in jobs])
 
     assert "Cancel 45 jobs?" in answer.text
     assert [request.url.path for request in answers.asked].count("/v1/agentjobs") == 3
@@ -128,7 +129,9 @@ async def test_each_job_is_acted_on_by_its_uid_and_told_of(pages, answers, known
     runs, lost = running(1), running(2)
     known(runs, lost, refused={lost.name: refusal(403, "Forbidden", "ada may not patch agentjobs")})
 
-    answer = await sent(pages, "/bulk/run", action="cancel", token=TOKEN, job=[token_of(runs), token_of(lost)])
+    answer = await sent(
+        pages, "/bulk/run", action="cancel", token=TOKEN, job=[target_of(runs).token, target_of(lost).token]
+    )
 
     assert f"/v1/namespaces/team-a/agentjobs/{runs.uid}/cancel" in [path for path, _ in posted(answers)]
     assert "1 told to stop, 1 not" in answer.text
@@ -139,7 +142,7 @@ async def test_a_form_sent_twice_asks_for_the_same_new_job(pages, answers, known
     known(failed(0))
 
     for _ in range(2):
-        answer = await sent(pages, "/bulk/run", action="rerun", token=TOKEN, job=[token_of(failed(0))])
+        answer = await sent(pages, "/bulk/run", action="rerun", token=TOKEN, job=[target_of(failed(0)).token])
 
     (_, first), (_, second) = posted(answers)
     assert first["name"] == second["name"] != failed(0).name
@@ -149,7 +152,7 @@ async def test_a_form_sent_twice_asks_for_the_same_new_job(pages, answers, known
 async def test_a_job_that_this_form_has_made_before_counts_as_done(pages, known):
     known(failed(0), refused={failed(0).name: refusal(409, "AlreadyExists", "there is one")})
 
-    answer = await sent(pages, "/bulk/run", action="rerun", token=TOKEN, job=[token_of(failed(0))])
+    answer = await sent(pages, "/bulk/run", action="rerun", token=TOKEN, job=[target_of(failed(0)).token])
 
     assert "1 run again" in answer.text
     assert "It was made when the form was sent before." in answer.text
@@ -165,7 +168,7 @@ async def test_too_much_at_once_is_waited_for(pages, answers, known):
 
     answers["POST", f"/v1/namespaces/team-a/agentjobs/{uid_of('research-0001')}/cancel"] = answer_in_turn
 
-    answer = await sent(pages, "/bulk/run", action="cancel", token=TOKEN, job=[token_of(running(1))])
+    answer = await sent(pages, "/bulk/run", action="cancel", token=TOKEN, job=[target_of(running(1)).token])
 
     assert "1 told to stop" in answer.text
     assert told == []
@@ -184,7 +187,7 @@ async def test_no_more_than_a_few_requests_are_under_way(pages, answers, known, 
 
     # Answers of REST are functions here, and would never overlap.
     monkeypatch.setattr(Rest, "act", act)
-    answer = await sent(pages, "/bulk/run", action="cancel", token=TOKEN, job=[token_of(job) for job in jobs])
+    answer = await sent(pages, "/bulk/run", action="cancel", token=TOKEN, job=[target_of(job).token for job in jobs])
 
     assert "30 told to stop" in answer.text
     assert most == [AT_ONCE]
@@ -208,7 +211,7 @@ async def test_what_no_page_sends_does_nothing(pages, answers, fields):
 async def test_who_is_signed_out_meanwhile_signs_in_again(pages, known):
     known(running(1), refused={running(1).name: refusal(401, "Unauthorized")})
 
-    answer = await sent(pages, "/bulk/run", action="cancel", token=TOKEN, job=[token_of(running(1))])
+    answer = await sent(pages, "/bulk/run", action="cancel", token=TOKEN, job=[target_of(running(1)).token])
 
     assert answer.status_code == 303
     assert answer.headers["location"].startswith("/sign-in")
@@ -220,7 +223,7 @@ async def test_an_answer_to_a_form_that_is_reloaded_by_its_address_leads_to_the_
 
 async def test_a_form_has_a_token_of_its_own(pages, known):
     known(failed(0))
-    forms = [(await sent(pages, "/bulk", action="rerun", job=[token_of(failed(0))])).text for _ in range(2)]
+    forms = [(await sent(pages, "/bulk", action="rerun", job=[target_of(failed(0)).token])).text for _ in range(2)]
 
     first, second = (re.search('name="token" value="([0-9a-f]{32})"', form)[1] for form in forms)
 
@@ -252,7 +255,7 @@ def test_a_job_that_is_named_twice_is_acted_on_once():
 async def test_a_form_of_a_list_with_a_long_address_is_read_or_refused(pages, answers, known, place, asks, status):
     known(running(1))
 
-    answer = await sent(pages, place, action="cancel", job=[token_of(running(1))], token=TOKEN, asks=asks)
+    answer = await sent(pages, place, action="cancel", job=[target_of(running(1)).token], token=TOKEN, asks=asks)
 
     assert answer.status_code == status
     assert len(posted(answers)) == (place == "/bulk/run" and status == 200)

@@ -27,7 +27,7 @@ class Target:
 
     @property
     def token(self) -> str:
-        """As the form has it."""
+        """As the form has it: none of the parts can hold a slash."""
         return f"{self.namespace}/{self.name}/{self.uid}"
 
 

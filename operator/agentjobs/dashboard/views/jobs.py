@@ -8,6 +8,7 @@ from typing import Final
 from agentjobs.api.conditions import AdmittedReason, CompleteReason, Phase
 from agentjobs.api.recorded import RecordedJob
 from agentjobs.dashboard.rendering import link
+from agentjobs.dashboard.views.bulk import target_of
 from agentjobs.dashboard.views.charts import named
 from agentjobs.dashboard.views.job_filters import ORDERS, PATH, Pairs, Wanted
 from agentjobs.dashboard.views.urls import address, with_values
@@ -44,7 +45,7 @@ class Row:
 
     job: RecordedJob
     token: str
-    """By which forms name it: `namespace/name/uid`."""
+    """By which forms name it (bulk.py)."""
     took: timedelta | None
     """From when it was made until it ended, or until now; None for what has not begun."""
     reason: str
@@ -62,7 +63,7 @@ def rows(jobs: Sequence[RecordedJob], now: datetime) -> tuple[Row, ...]:
     return tuple(
         Row(
             job=job,
-            token=token_of(job),
+            token=target_of(job).token,
             took=_took(job, now),
             reason="" if job.reason in _PLAIN else job.reason,
             message="" if job.reason in _PLAIN else job.message,
@@ -71,11 +72,6 @@ def rows(jobs: Sequence[RecordedJob], now: datetime) -> tuple[Row, ...]:
         )
         for job in jobs
     )
-
-
-def token_of(job: RecordedJob) -> str:
-    """Return by what forms name a job. None of its parts can hold a slash."""
-    return f"{job.namespace}/{job.name}/{job.uid}"
 
 
 def _took(job: RecordedJob, now: datetime) -> timedelta | None:
