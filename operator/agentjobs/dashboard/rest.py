@@ -1,7 +1,7 @@
 """REST as a person sees it: each method is a GET or POST with the identity of the person, read into what it answers."""
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -78,18 +78,6 @@ class Rest:
         """Return what model calls used in that time; `by` is `queue`, `model` or `partition`."""
         query = [*_named(namespaces), ("by", by), ("since", _text(since)), ("until", _text(until))]
         return await self._read(recorded_overview.UsageSeries, "/v1/usage/series", query)
-
-    async def usage(
-        self, by: Iterable[str], *, since: date, until: date, namespace: str | None = None
-    ) -> recorded_usage.UsageReport:
-        """Return what model calls of these days used."""
-        query = [
-            *(("by", one) for one in by),
-            ("since", str(since)),
-            ("until", str(until)),
-            *_given(namespace=namespace),
-        ]
-        return await self._read(recorded_usage.UsageReport, "/v1/usage", query)
 
     async def models(self, namespace: str | None = None) -> recorded_models.ModelsOverview:
         """Return the models there are, and what is left of limits."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from agentjobs.dashboard.rest import Rest
-from agentjobs.dashboard.views.job import Known
+from agentjobs.dashboard.views.job import Known, session_of
 from agentjobs.problem import Problem
 
 T = TypeVar("T")
@@ -47,6 +47,12 @@ async def known_job(rest: Rest, namespace: str, key: str) -> Known:
         # Another job had the name before; this one is not in history yet.
         return Known(key, namespace, None, seen.value)
     return known
+
+
+async def session_key(rest: Rest, known: Known) -> tuple[str, str, str]:
+    """Return app, user and id of a job's session: as accepted where that may be read, else by the rules of defaults."""
+    told = (await part(rest.spec(known.namespace, known.key))).value if known.story else None
+    return session_of(told.spec if told is not None else known.spec, name=known.name, uid=known.uid)
 
 
 def _why(found: Part[T]) -> str:

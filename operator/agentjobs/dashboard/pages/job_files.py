@@ -7,8 +7,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Query, Response
 
 from agentjobs.dashboard.pages.asking import Asked, Person
-from agentjobs.dashboard.pages.job_asking import known_job, part
-from agentjobs.dashboard.views.job import session_of
+from agentjobs.dashboard.pages.job_asking import known_job, session_key
 from agentjobs.problem import Problem
 
 _PLACE: Final = "/jobs/{namespace}/{key}/files"
@@ -71,9 +70,7 @@ async def artifact_file(
 ) -> Response:
     """Answer a version of an artifact of the job's session as a file."""
     known = await known_job(rest, namespace, key)
-    told = (await part(rest.spec(namespace, key))).value if known.story else None
-    session = session_of(told.spec if told is not None else known.spec, name=known.name, uid=known.uid)
-    content = await rest.artifact(namespace, session, name, version)
+    content = await rest.artifact(namespace, await session_key(rest, known), name, version)
     return Response(content, media_type="application/octet-stream", headers=_as_file(name))
 
 

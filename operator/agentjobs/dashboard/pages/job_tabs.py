@@ -175,12 +175,6 @@ async def _artifacts(request: Request, rest: Rest, known: Known, parts: Parts) -
     }
 
 
-async def session_key(rest: Rest, known: Known) -> tuple[str, str, str]:
-    """Return app, user and id of a job's session: as accepted where that may be read, else by the rules of defaults."""
-    told = (await part(rest.spec(known.namespace, known.key))).value if known.story else None
-    return session_of(told.spec if told is not None else known.spec, name=known.name, uid=known.uid)
-
-
 async def _models(request: Request, rest: Rest, namespace: str, key: str) -> Parts:
     cursor = request.query_params.get("cursor")
     models, calls = await asyncio.gather(

@@ -19,7 +19,6 @@ HEIGHT: Final = 168
 LEFT, RIGHT, TOP, BASE = 46, 412, 8, 144
 CHARACTER: Final = 8.2
 """Width of a character of the labels at their largest."""
-COLOURS: Final = 8
 _NAME: Final = 20
 _MOST_TOLD: Final = 3
 _LABELS: Final = 5

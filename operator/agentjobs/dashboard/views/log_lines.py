@@ -11,9 +11,9 @@ MAX_LINE: Final = 2_000
 """Characters of a line that are shown."""
 _PARSED: Final = 64 * 1024
 """Bytes of a line that are looked at as JSON; ours are shorter."""
-_GRAVE: Final = {"warning": "warning", "error": "error", "critical": "error"}
 
 Level = Literal["", "warning", "error"]
+_GRAVE: Final[dict[str, Level]] = {"warning": "warning", "error": "error", "critical": "error"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class LogLine:
 
     number: int
     text: str
-    level: str
+    level: Level
     left_out: int = 0
     """Characters that were cut."""
 
@@ -35,5 +35,5 @@ def log_lines(text: str) -> Iterator[LogLine]:
         said = raw if fields is None else readable(fields)
         if fields is not None and not said:
             continue
-        level = "" if fields is None else _GRAVE.get(str(fields.get("level")).lower(), "")
+        level: Level = "" if fields is None else _GRAVE.get(str(fields.get("level")).lower(), "")
         yield LogLine(number, visible(said[:MAX_LINE]), level, max(0, len(said) - MAX_LINE))

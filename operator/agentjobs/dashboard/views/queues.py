@@ -80,10 +80,6 @@ class QueueView:
     illegal: str
     """What is wrong with the spec; empty for a legal one."""
 
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.namespace, self.name
-
 
 def queue_view(seen: QueueSeen, counts: OpenCounts | None = None) -> QueueView:
     """Return what pages show of a queue.
