@@ -14,6 +14,9 @@ from agentjobs.dashboard.pages.asking import Asked, Shown
 from agentjobs.problem import Problem
 from devcluster.ports import free_port
 
+HIDE = "(hidden) => Object.defineProperty(document, 'hidden', { get: () => hidden, configurable: true }) && null"
+TELL_IT = "document.dispatchEvent(new Event('visibilitychange'))"
+
 router = APIRouter()
 
 
@@ -31,7 +34,7 @@ class Site:
         self.answers = answers
         self.events = []
         self.status = 200
-        self.opened = 0
+        self.opened = self.open = 0
         self.cut = False
         self.app = application(answers, ADA)
 
@@ -43,6 +46,7 @@ class Site:
         await send({"type": "http.response.start", "status": self.status, "headers": head})
         told = len(self.events)
         self.opened += 1
+        self.open += 1
         await send({"type": "http.response.body", "body": b"retry: 100\n\n", "more_body": True})
         gone = asyncio.ensure_future(_gone(receive))
         while self.status == 200 and not self.cut and not gone.done():
@@ -53,6 +57,7 @@ class Site:
             await asyncio.sleep(0.02)
         self.cut = False
         gone.cancel()
+        self.open -= 1
         await send({"type": "http.response.body", "body": b""})
 
     def pages(self):
@@ -191,17 +196,35 @@ def test_a_page_that_could_not_be_loaded_comes_by_itself_without_javascript(brow
 
 
 def test_a_page_that_nobody_looks_at_asks_when_somebody_does(tab, site, answers):
-    hide = "(hidden) => Object.defineProperty(document, 'hidden', { get: () => hidden, configurable: true }) && null"
-    tab.evaluate(hide, True)
+    tab.evaluate(HIDE, True)
     answers["/v1/me"] = named("second")
     site.events.append("change")
     tab.wait_for_timeout(300)
     asked = site.pages()
-    tab.evaluate(hide, False)
-    tab.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    tab.evaluate(HIDE, False)
+    tab.evaluate(TELL_IT)
 
     shown(tab, "second").wait_for()
     assert (asked, site.pages()) == (1, 2)
+
+
+def test_tabs_that_nobody_looks_at_take_no_connection_from_the_others(browser, url, site, answers):
+    """Six connections are all that a browser has to a server, and a stream lasts."""
+    with contextlib.closing(browser.new_context(base_url=url)) as context:
+        for number in range(1, 9):
+            tab = context.new_page()
+            tab.goto("/ticking", timeout=5000)
+            until(lambda number=number: site.opened == number)
+            tab.evaluate(HIDE, True)
+            tab.evaluate(TELL_IT)
+        until(lambda: not site.open)
+
+        answers["/v1/me"] = named("second")
+        tab.evaluate(HIDE, False)
+        tab.evaluate(TELL_IT)
+
+        shown(tab, "second").wait_for()
+        until(lambda: site.open == 1)
 
 
 def test_times_go_on_and_go_by_the_servers_clock(tab):

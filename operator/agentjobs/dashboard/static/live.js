@@ -45,12 +45,43 @@ const tell = (text) => {
 };
 const ofMain = (event) => event.detail.elt === main();
 
+// A browser has six connections to a server without HTTP/2, for all its tabs, and a stream takes one for as long as it is
+// open: the seventh tab would never load. So a page follows only while somebody looks at it.
+class Stream {
+  constructor(url) {
+    this.url = url;
+    this.follow();
+  }
+  get readyState() {
+    return this.source ? this.source.readyState : EventSource.CONNECTING;
+  }
+  follow() {
+    if (document.hidden) {
+      missed = true;
+      this.pause();
+    } else if (!this.source && !this.isOver) {
+      this.source = new EventSource(this.url);
+      this.source.onopen = (event) => this.onopen?.(event);
+      this.source.onerror = (event) => this.onerror?.(event);
+      // Not by hx-trigger="sse:change": the extension would listen once more after each refresh.
+      this.source.addEventListener("change", refresh);
+      this.source.addEventListener("away", refresh); // the server follows nothing now; the page itself says why
+    }
+  }
+  pause() {
+    this.source?.close();
+    this.source = undefined;
+  }
+  close() {
+    this.isOver = true;
+    this.pause();
+  }
+}
+let stream;
 htmx.createEventSource = (url) => {
-  const source = new EventSource(url);
-  // Not by hx-trigger="sse:change": the extension would listen once more after each refresh.
-  source.addEventListener("change", refresh);
-  source.addEventListener("away", refresh); // the server follows nothing now; the page itself says why
-  return source;
+  stream?.close();
+  stream = new Stream(url);
+  return stream;
 };
 document.addEventListener("htmx:sseError", (event) => {
   // Streams end every minute or two, and the browser goes on with the next. One that was refused is over: the page
@@ -71,6 +102,7 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   missed = true;
 });
 document.addEventListener("visibilitychange", () => {
+  stream?.follow();
   if (document.hidden || !missed) return;
   missed = false;
   refresh();
