@@ -122,3 +122,17 @@ def test_no_text_takes_long(piece):
 
     # A second is far above what any of these takes, and far below what a quadratic reader would.
     assert time.process_time() - began < 1.5
+
+
+@pytest.mark.parametrize("end", ["\n", "\r"])
+@pytest.mark.parametrize(("columns", "rows"), [(250, 250), (1000, 2000), (1, 9000)])
+def test_a_short_text_makes_no_table_of_thousands_of_cells(columns, rows, end):
+    html = markdown("|a" * columns + end + "|-" * columns + end + f"|{end}" * rows).html
+
+    assert ("<td>" in html, len(html) < 70_000) == (False, True)
+
+
+def test_long_tables_with_something_in_them_are_tables():
+    row = "| some | words | in | each | of | eight | cells | here |\n"
+
+    assert markdown("Text.\n\n" + row + "|-" * 8 + "|\n" + row * 300).html.count("<td>") == 8 * 300

@@ -4,6 +4,7 @@ markdown-it-py makes HTML of it without taking any from the text; nh3 then leave
 shown as their text with the address behind it, headings as bold paragraphs, because the page has headings of its own.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,10 @@ from agentjobs.dashboard.rendering import visible
 MAX_CHARS: Final = 20_000
 """Of one text; what is longer is cut, and the page links to the whole."""
 _ADDRESS_CHARS: Final = 300
+# Of the tables of a text that is not long: 1500 characters could make 65,000, in seconds. More are shown as text.
+_CELLS: Final = 200
+_LINE: Final = re.compile(r"\r\n?|\n")  # as Markdown has lines
+_BLANK: Final = re.compile(r"\n[ \t]*\n")
 _TEXT: Final = ("p", "br", "hr", "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol", "li")
 _TABLE: Final = ("table", "thead", "tbody", "tr", "th", "td")
 TAGS: Final = frozenset((*_TEXT, *_TABLE))
@@ -38,7 +43,7 @@ def markdown(text: str, limit: int = MAX_CHARS) -> Shown:
     """Return a text as HTML, cut to `limit` characters."""
     limit = min(limit, MAX_CHARS)
     shown = visible(text[:limit])
-    made = _reader()
+    made = _reader(tables=_cells(shown) <= max(_CELLS, len(shown) // 4))
     tokens = [_inert(token) for token in made.parse(shown)]
     html = made.renderer.render(tokens, made.options, {})
     # Every tag and attribute that is not listed goes; there is none left that has an address.
@@ -46,8 +51,15 @@ def markdown(text: str, limit: int = MAX_CHARS) -> Shown:
     return Shown(Markup(clean), max(0, len(text) - limit))  # noqa: S704  nh3 has just cleaned it
 
 
-def _reader() -> MarkdownIt:
-    return MarkdownIt("commonmark", {"html": False, "maxNesting": 12}).enable(["table", "strikethrough"])
+def _reader(*, tables: bool) -> MarkdownIt:
+    made = MarkdownIt("commonmark", {"html": False, "maxNesting": 12}).enable("strikethrough")
+    return made.enable("table") if tables else made
+
+
+def _cells(text: str) -> int:
+    """Return how many cells the tables of a text have at most: each row is filled up to the length of the longest."""
+    blocks = (_LINE.split(block) for block in _BLANK.split(text))
+    return sum(len(rows) * max((row.count("|") for row in rows), default=0) for rows in blocks)
 
 
 def _inert(token: Token) -> Token:
