@@ -13,7 +13,7 @@ LIBRARY: Final = "library.message"
 """Event of a line that a library or user code wrote."""
 
 # What JSON leaves as it is and a terminal or a reader of lines takes for a command or an end of line.
-CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _CLOCK: Final = re.compile(r"\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)")
 # Every line has them; what else there is are fields.
 _FRAME: Final = frozenset({"time", "level", "logger", "event", "message", "stack"})

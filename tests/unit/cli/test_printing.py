@@ -20,10 +20,10 @@ def test_a_row_of_a_watch_comes_without_its_header():
     assert table(["NAME", "PHASE"], [["a", "Running"]], with_header=False) == "a   Running"
 
 
-@pytest.mark.parametrize("text", ["\x1b[2Jgone", "\x07", "\u202ereversed", "\x9b31m", "\r"])
+@pytest.mark.parametrize("text", ["\x1b[2Jgone", "\x07", "\u202ereversed", "\u061cturned", "\x9b31m", "\r"])
 def test_a_models_text_cannot_steer_the_terminal(text):
-    assert not set(harmless(text)) & set("\x1b\x07\u202e\x9b\r")
-    assert not set(as_json({"text": text})) & set("\x1b\x07\u202e\x9b\r")
+    assert not set(harmless(text)) & set("\x1b\x07\u061c\u202e\x9b\r")
+    assert not set(as_json({"text": text})) & set("\x1b\x07\u061c\u202e\x9b\r")
     assert json.loads(as_json({"text": text})) == {"text": text}  # a program gets it as it is
 
 
