@@ -70,7 +70,7 @@ class Page:
 
     def __init__(self, port: int, number: int) -> None:
         self._port = port
-        self._head = f"Host: bench\r\nAuthorization: Bearer user-{number}\r\n\r\n"
+        self._head = f"Host: bench\r\nCache-Control: max-age=60\r\nAuthorization: Bearer user-{number}\r\n\r\n"
 
     async def watch(self) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)

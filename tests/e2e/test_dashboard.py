@@ -33,7 +33,7 @@ def csrf_of(page):
 
 
 def test_a_reader_sees_the_jobs_of_their_namespace_and_cannot_cancel(release, reader, namespace, jobs, a_job, apply):
-    apply(*a_job("seen"))
+    apply(*a_job("seen", {"starts": [[{"text": "Done."}]]}))
     jobs.finished("seen")
 
     with signed_in(release, reader) as pages:

@@ -27,6 +27,10 @@ PAGE: Final = 50
 """Rows of a list, where a page does not ask for another number."""
 
 
+# What many pages ask at once is one question, as REST has it; pages hear of changes.
+_MAY_BE_OLD: Final = "max-age=60"
+
+
 class Rest:
     """REST with the rights of one person. Make one for each request.
 
@@ -250,8 +254,10 @@ class Rest:
         return await self._send("GET", path, params=httpx.QueryParams(list(query)))
 
     async def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
+        headers = httpx.Headers(self._identity.headers)
+        headers["Cache-Control"] = _MAY_BE_OLD
         try:
-            answer = await self._http.request(method, path, headers=httpx.Headers(self._identity.headers), **more)
+            answer = await self._http.request(method, path, headers=headers, **more)
         except httpx.HTTPError as error:
             raise Problem(503, "Unavailable", "AgentJobs cannot be reached now.") from error
         if answer.is_success:

@@ -234,8 +234,8 @@ async def read_budget_of(request: Request) -> Capacity:
 
 
 async def shared_of(request: Request) -> SharedReads:
-    """Return what makes one question of what many ask at once."""
-    return services_of(request).shared
+    """Return what makes one question of what many ask at once, if they say that an answer may be old."""
+    return services_of(request).shared.for_request(request.headers.get("cache-control", ""))
 
 
 async def step_budget_of(request: Request) -> Capacity:

@@ -5,6 +5,7 @@ for seconds only. Errors are told to who waits for them, and forgotten.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +17,7 @@ Answer = TypeVar("Answer")
 
 FRESH_SECONDS: Final = 1.0
 """Of lists and counts. Streams tell of a change when all answers from before it are older (change_feed.py)."""
+_MAY_BE_OLD: Final = re.compile(r"\bmax-age=0*[1-9]")
 REMEMBERED: Final = 256
 """Answers; of lists the largest have a few hundred kilobytes, and few are of these."""
 
@@ -62,6 +64,13 @@ class SharedReads:
         # Whoever hangs up takes the answer from nobody else.
         answer: Answer = await asyncio.shield(known.task)
         return answer
+
+    def for_request(self, cache_control: str) -> "SharedReads":
+        """Return these for who says that an answer may be old (`Cache-Control: max-age=…`), else empty ones.
+
+        Scripts read what they have just caused; a page that is open hears of it a moment later.
+        """
+        return self if _MAY_BE_OLD.search(cache_control) else SharedReads(size=1)
 
     def __len__(self) -> int:
         return len(self._asked)

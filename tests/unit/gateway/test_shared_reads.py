@@ -110,6 +110,15 @@ async def test_it_holds_few_answers_and_lets_them_go_by_themselves(reads, asked)
     assert (held, len(reads)) == (4, 0)
 
 
+@pytest.mark.looptime
+@pytest.mark.parametrize(("said", "calls"), [("", 2), ("no-cache", 2), ("max-age=0", 2), ("max-age=60", 1)])
+async def test_only_who_says_that_an_answer_may_be_old_gets_an_old_one(reads, asked, said, calls):
+    for _ in range(2):
+        await reads.for_request(said).once("list", None, ask=asked)
+
+    assert asked.calls == calls
+
+
 @pytest.mark.parametrize(
     ("length", "seconds"),
     [
