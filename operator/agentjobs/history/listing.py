@@ -19,6 +19,7 @@ from agentjobs.api.conditions import OVER
 from agentjobs.api.job_filter import JobFilter, JobOrder
 from agentjobs.history.pages import parse_job_cursor
 from agentjobs.history.sanitize import clean_text
+from agentjobs.history.statements import load
 from agentjobs.history.words import WORDS_SQL, words_query
 
 Scope = tuple[str, ...] | None
@@ -30,23 +31,8 @@ _GOES_ON: Final = "finished_at IS NULL AND deleted_at IS NULL"
 _ENDED_AT: Final = "coalesce(finished_at, deleted_at)"
 _COST_SO_FAR: Final = "(SELECT sum(spend.cost) FROM agentjobs.model_spend AS spend WHERE spend.uid = jobs.uid)"
 _OUTCOME_SO_FAR: Final = "(SELECT result ->> 'outcome' FROM agentjobs.results WHERE results.uid = jobs.uid)"
-# From one namespace to the next by the index, however many jobs each has.
-_KNOWN: Final = """(
-    WITH RECURSIVE known AS (
-        (SELECT namespace FROM agentjobs.jobs WHERE cluster = %(cluster)s ORDER BY namespace LIMIT 1)
-        UNION ALL
-        SELECT (
-            SELECT jobs.namespace
-            FROM agentjobs.jobs
-            WHERE jobs.cluster = %(cluster)s AND jobs.namespace > known.namespace
-            ORDER BY jobs.namespace
-            LIMIT 1
-        )
-        FROM known
-        WHERE known.namespace IS NOT NULL
-    )
-    SELECT namespace FROM known WHERE namespace IS NOT NULL
-)"""
+KNOWN: Final = load("namespaces")["known"]
+"""All namespaces that have jobs, in the order of their names."""
 _LOOKED_AT: Final = 3000
 """Jobs that a first look reads: some milliseconds, and a page of what one of fifty has."""
 # Fields by whose values jobs are found in their order.
@@ -117,7 +103,7 @@ class Listing:
         if not parts:
             return "SELECT uid, 0 AS place FROM agentjobs.jobs WHERE FALSE"
         if self._is_of_each:
-            among = _KNOWN if self.scope is None else "unnest(%(namespaces)s::text[])"
+            among = f"({KNOWN})" if self.scope is None else "unnest(%(namespaces)s::text[])"
             parts = f"SELECT found.* FROM {among} AS wanted (namespace) CROSS JOIN LATERAL ({parts}) AS found"  # noqa: S608
         return self._numbered(parts)
 

@@ -22,7 +22,7 @@ from agentjobs.history.overview_protocols import SeriesBy
 from agentjobs.history.slices import ACTIVITY_SECONDS, DAY_SECONDS, USAGE_SECONDS, Slices, slices_of
 from agentjobs.history.statements import load
 
-_SQL: Final = load("overview")
+_SQL: Final = {**load("overview"), **load("namespaces")}
 
 MAX_GROUPS: Final = 2000
 """Of open jobs: namespaces times queues times reasons."""
@@ -99,7 +99,7 @@ class Overview:
         return series_of(slices, by, [row._asdict() for row in rows])
 
     async def _namespaces(self) -> list[str]:
-        return [row.namespace for row in await self._rows("namespaces", None, {})]
+        return [row.namespace for row in await self._rows("known", None, {})]
 
     async def _started(self, slices: Slices, namespaces: Collection[str] | None) -> str:
         """Return the statement that counts these starts with the least work."""

@@ -17,7 +17,7 @@ from agentjobs.contract import MAX_JOB_STEPS
 from agentjobs.history import pages
 from agentjobs.history.database import Connection, Database
 from agentjobs.history.labels import labels_of
-from agentjobs.history.listing import Listing, Scope
+from agentjobs.history.listing import KNOWN, Listing, Scope
 from agentjobs.history.pages import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -87,7 +87,7 @@ class Reads:
 
     async def namespaces(self, *, limit: int) -> list[str]:
         """Return the namespaces that have jobs in history, in the order of their names."""
-        rows = await self._rows(_SQL["namespaces"], {"cluster": self._cluster, "limit": limit})
+        rows = await self._rows(f"{KNOWN} LIMIT %(limit)s", {"cluster": self._cluster, "limit": limit})
         return [row["namespace"] for row in rows]
 
     async def job(self, namespace: str, name_or_uid: str) -> recorded.RecordedJob:

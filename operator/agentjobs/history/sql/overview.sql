@@ -15,27 +15,9 @@ GROUP BY namespace, queue, phase, reason
 ORDER BY jobs DESC, namespace, queue, phase, reason
 LIMIT %(limit)s;
 
--- name: namespaces
--- All there are, one by one from an index. `created`, `ended` and `failures` count each by its index, which has all that
--- is asked, and no order by time without a namespace.
-WITH RECURSIVE known AS (
-    (
-        SELECT namespace FROM agentjobs.jobs WHERE cluster = %(cluster)s ORDER BY namespace LIMIT 1
-    )
-    UNION ALL
-    SELECT (
-        SELECT jobs.namespace
-        FROM agentjobs.jobs
-        WHERE jobs.cluster = %(cluster)s AND jobs.namespace > known.namespace
-        ORDER BY jobs.namespace
-        LIMIT 1
-    )
-    FROM known
-    WHERE known.namespace IS NOT NULL
-)
-SELECT namespace FROM known WHERE namespace IS NOT NULL;
-
 -- name: created
+-- `created`, `ended` and `failures` count each namespace by its index, which has all that is asked, and no order by time
+-- without a namespace.
 SELECT slice, sum(jobs)::bigint AS jobs
 FROM unnest(%(places)s::text[]) AS places (namespace)
 CROSS JOIN LATERAL (

@@ -38,25 +38,6 @@ LEFT JOIN LATERAL (
 ) AS newest ON TRUE
 ORDER BY page.place;
 
--- name: namespaces
--- From one namespace to the next by the index, however many jobs each has.
-WITH RECURSIVE known AS (
-    (
-        SELECT namespace FROM agentjobs.jobs WHERE cluster = %(cluster)s ORDER BY namespace LIMIT 1
-    )
-    UNION ALL
-    SELECT (
-        SELECT jobs.namespace
-        FROM agentjobs.jobs
-        WHERE jobs.cluster = %(cluster)s AND jobs.namespace > known.namespace
-        ORDER BY jobs.namespace
-        LIMIT 1
-    )
-    FROM known
-    WHERE known.namespace IS NOT NULL
-)
-SELECT namespace FROM known WHERE namespace IS NOT NULL LIMIT %(limit)s;
-
 -- name: job
 -- By uid, else the newest of that name.
 SELECT
