@@ -9,7 +9,8 @@ from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from agentjobs.dashboard.identity import SignInNeeded
-from agentjobs.dashboard.rendering import Pages, link
+from agentjobs.dashboard.pages.asking import pages_of
+from agentjobs.dashboard.rendering import link
 from agentjobs.dashboard.sign_in.pages import hop, ways_of
 from agentjobs.problem import Problem
 
@@ -55,9 +56,8 @@ def add_answers(app: FastAPI) -> None:
 
 def problem_page(request: Request, problem: Problem) -> Response:
     """Return the page that says what is wrong. Where it may pass, a browser asks again by itself."""
-    pages: Pages = request.app.state.pages
     again = problem.status in PASSING and request.method == "GET"
-    answer = pages.render(request, "problem.html", status=problem.status, problem=problem, again=again)
+    answer = pages_of(request).render(request, "problem.html", status=problem.status, problem=problem, again=again)
     answer.headers.update(problem.headers)
     if again:
         answer.headers["Refresh"] = str(_seconds(problem))

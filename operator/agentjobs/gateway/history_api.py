@@ -82,7 +82,7 @@ async def list_all_jobs(
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> RecordedJobs:
-    """List jobs of all namespaces that the caller may read, or of those that are named, the newest first."""
+    """List jobs of all namespaces that the caller may read, or of those that are named; by default the newest first."""
 
     async def ask() -> RecordedJobs:
         async with budget.taken():
@@ -102,14 +102,8 @@ async def list_jobs(
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> RecordedJobs:
-    """List the jobs of a namespace, the newest first."""
-
-    async def ask() -> RecordedJobs:
-        async with budget.taken():
-            page = await history.jobs((namespace,), chosen, limit=limit, cursor=cursor)
-        return RecordedJobs(items=page.items, cursor=page.cursor)
-
-    return await shared.once("jobs", (namespace,), limit, cursor, chosen, ask=ask)
+    """List the jobs of a namespace; by default the newest first."""
+    return await list_all_jobs((namespace,), history, budget, shared, chosen, limit, cursor)
 
 
 @router.get(COLLECTION + "/{name}", dependencies=[Depends(may_get)])

@@ -5,12 +5,10 @@ begins when somebody is known.
 from collections.abc import Iterable
 from datetime import timedelta
 
-import httpx
 from fastapi import Request, Response
 
-from agentjobs.dashboard.identity import Identity, Way, known
-from agentjobs.dashboard.rendering import Pages
-from agentjobs.dashboard.rest import Rest
+from agentjobs.dashboard.identity import Way, known
+from agentjobs.dashboard.pages.asking import pages_of, rest_of
 from agentjobs.dashboard.sessions import Session
 from agentjobs.dashboard.sign_in.returning import own_path
 from agentjobs.dashboard.sign_in.ways import Ways
@@ -25,16 +23,14 @@ def sign_in_page(request: Request, *, to: str = "", done: str = "", refused: str
         to: where to go afterwards.
         done, refused: words of ours for what has happened.
     """
-    pages: Pages = request.app.state.pages
     shown = {"ways": ways_of(request), "to": own_path(to), "done": done, "refused": refused, "person": known(request)}
-    return pages.render(request, "sign_in.html", status=status, identity=None, **shown)
+    return pages_of(request).render(request, "sign_in.html", status=status, identity=None, **shown)
 
 
 def hop(request: Request, to: str) -> Response:
     """Return a page that goes on by itself. Browsers do not send our cookies with a request that another site began,
     redirects of ours included; one that begins on this page is our own."""
-    pages: Pages = request.app.state.pages
-    return pages.render(request, "hop.html", to=to, identity=None)
+    return pages_of(request).render(request, "hop.html", to=to, identity=None)
 
 
 async def begin(
@@ -59,7 +55,7 @@ async def begin(
     person = ways.identity(session)
     if person is None:
         raise no_such_page()
-    seen = (await _rest(request, person).me()).name
+    seen = (await rest_of(request, person).me()).name
     session = Session(name=seen, way=way, until=until, token=token, groups=session.groups)
     ways.sessions.begin(request, answer, session, now=now)
     ways.note(request, way, seen)
@@ -74,8 +70,3 @@ def ways_of(request: Request) -> Ways:
     """Return how people sign in."""
     ways: Ways = request.app.state.ways
     return ways
-
-
-def _rest(request: Request, person: Identity) -> Rest:
-    http: httpx.AsyncClient = request.app.state.http
-    return Rest(http, person)
