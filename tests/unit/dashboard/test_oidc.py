@@ -246,6 +246,30 @@ async def test_an_error_of_other_words_is_not_logged_as_it_came(sign_in, provide
     assert reason(caplog) == "Refused"
 
 
+async def test_people_sign_in_by_several_tabs_at_once(sign_in, provider):
+    browser = sign_in()
+    leaving = [await browser.get("/sign-in/oidc", params={"to": f"/reasons/{number}"}) for number in range(4)]
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(provider.app())) as http:
+        back = [(await http.get(one.headers["location"])).headers["location"] for one in leaving]
+
+    came = [await browser.get(one) for one in reversed(back)]
+    assert [one.status_code for one in came] == [200] * 4
+    assert [f"url=/reasons/{number}" in page.text for number, page in zip((3, 2, 1, 0), came, strict=True)] == [
+        True
+    ] * 4
+    assert not [name for name in browser.cookies if "state" in name]
+
+
+async def test_what_nobody_left_with_ends_no_other_tabs_way(sign_in, provider):
+    browser = sign_in()
+    leaving = await browser.get("/sign-in/oidc")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(provider.app())) as http:
+        back = (await http.get(leaving.headers["location"])).headers["location"]
+
+    wrong = await browser.get("/sign-in/oidc/callback?code=a&state=evil")
+    assert (wrong.status_code, (await browser.get(back)).status_code) == (403, 200)
+
+
 @pytest.mark.parametrize("change", ["state", "cookie", "iss", "late", "twice"])
 async def test_only_who_left_comes_back_and_once(sign_in, provider, clock, change):
     browser = sign_in()

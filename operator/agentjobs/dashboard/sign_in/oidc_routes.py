@@ -17,6 +17,8 @@ from agentjobs.dashboard.sign_in.returning import own_path
 router = APIRouter()
 
 _PURPOSE: Final = "state"
+_TABS: Final = 4
+"""In which somebody may be at the provider at once; the cookie of each has some hundred bytes, which servers bound."""
 _SAID: Final = frozenset(
     {"access_denied", "login_required", "consent_required", "temporarily_unavailable", "server_error"}
 )
@@ -29,7 +31,8 @@ async def leave(request: Request, to: str = "") -> Response:
     address, pending = await provider.begin(own_path(to), ways.now())
     answer = RedirectResponse(address, 303)
     sealed = base64.urlsafe_b64encode(ways.sessions.seal.seal(_PURPOSE, msgspec.json.encode(pending))).decode()
-    name = ways.sessions.cookie_name(request, "state")
+    names = _names(request)
+    name = next((one for one in names if one not in request.cookies), names[0])
     # Lax: the provider's redirect brings it, which a strict one would miss. It is worth nothing without the code.
     ways.sessions.set_cookie(answer, name, sealed, lasting=pending.until - ways.now(), same_site="lax")
     return answer
@@ -41,30 +44,28 @@ async def come_back(request: Request, code: str = "", state: str = "", error: st
     provider, ways = _provider(request), ways_of(request)
     address = ways.proxies.address(request)
     ways.attempts.take(address)
-    pending = _pending(request)
+    name, pending = _pending(request, state)
     try:
-        answered = await _answered(provider, request, pending, code=code, state=state, error=error, iss=iss)
+        answered = await _answered(provider, request, pending, code=code, error=error, iss=iss)
     except Refused as refused:
         ways.note(request, "oidc", None, refused.reason)
         kind = "cancelled" if refused.reason == "access_denied" else "oidc"
         answer = sign_in_page(request, to=pending.to if pending else "", refused=kind, status=403)
-        _forget(request, answer)
+        _forget(request, answer, name)
         return answer
     answer = hop(request, own_path(pending.to if pending else ""))
     token = answered.token if provider.client.keeps_token else None
     await begin(request, answer, way="oidc", name=answered.person.name, groups=answered.person.groups, token=token)
     ways.attempts.give_back(address)
-    _forget(request, answer)
+    _forget(request, answer, name)
     return answer
 
 
 async def _answered(
-    provider: Provider, request: Request, pending: Pending | None, *, code: str, state: str, error: str, iss: str
+    provider: Provider, request: Request, pending: Pending | None, *, code: str, error: str, iss: str
 ) -> Answered:
     if pending is None:
         raise Refused("NotPending")
-    if not hmac.compare_digest(state.encode(), pending.state.encode()):
-        raise Refused("OtherState")
     if iss and iss != provider.client.issuer:
         raise Refused("OtherIssuer")
     if error or not code:
@@ -72,20 +73,34 @@ async def _answered(
     return await provider.finish(code, pending, ways_of(request).now())
 
 
-def _pending(request: Request) -> Pending | None:
-    sessions = ways_of(request).sessions
-    value = request.cookies.get(sessions.cookie_name(request, "state"), "")
+def _names(request: Request) -> list[str]:
+    """Return the cookies of those who are on their way: people sign in by several tabs at once."""
+    return [ways_of(request).sessions.cookie_name(request, f"state-{number}") for number in range(_TABS)]
+
+
+def _pending(request: Request, state: str) -> tuple[str, Pending | None]:
+    """Return who left with this state, and their cookie; None where nobody did, or too long ago."""
+    for name in _names(request):
+        found = _opened(request, name)
+        if found is not None and hmac.compare_digest(state.encode(), found.state.encode()):
+            return name, found
+    return "", None
+
+
+def _opened(request: Request, name: str) -> Pending | None:
+    seal = ways_of(request).sessions.seal
+    value = request.cookies.get(name, "")
     try:
-        opened = sessions.seal.open(_PURPOSE, base64.b64decode(value.encode(), altchars=b"-_", validate=True))
+        opened = seal.open(_PURPOSE, base64.b64decode(value.encode(), altchars=b"-_", validate=True))
         pending = msgspec.json.decode(opened or b"", type=Pending)
     except (binascii.Error, ValueError, msgspec.DecodeError):
         return None
     return pending if pending.until > ways_of(request).now() else None
 
 
-def _forget(request: Request, answer: Response) -> None:
-    sessions = ways_of(request).sessions
-    sessions.set_cookie(answer, sessions.cookie_name(request, "state"), "", lasting=timedelta(0), same_site="lax")
+def _forget(request: Request, answer: Response, name: str) -> None:
+    if name:
+        ways_of(request).sessions.set_cookie(answer, name, "", lasting=timedelta(0), same_site="lax")
 
 
 def _provider(request: Request) -> Provider:
