@@ -64,6 +64,12 @@ async def test_who_has_signed_in_at_a_trusted_proxy_is_impersonated(came_from, a
         pytest.param(PROXY, [], id="nobody"),
         pytest.param(PROXY, [("X-Forwarded-User", "")], id="no-name"),
         pytest.param(PROXY, [("X-Forwarded-User", "ada"), ("X-Forwarded-User", "root")], id="two-names"),
+        pytest.param(
+            PROXY,
+            [("X-Forwarded-User", "ada"), ("X-Forwarded-Groups", "dev"), ("x-forwarded-groups", "ops")],
+            id="two-lines-of-groups",
+        ),
+        pytest.param(PROXY, [("X_Forwarded_User", "ada")], id="underscores"),
         pytest.param(PROXY, [("X-Forwarded-User", "system:admin")], id="the-systems"),
         pytest.param(PROXY, [("X-Forwarded-User", "System:Admin")], id="the-systems-in-capitals"),
         pytest.param(PROXY, [("X-Forwarded-User", "a" * 2000)], id="long"),

@@ -57,6 +57,8 @@ class Proxies:
         if len(names) != 1:  # of two, one may be the caller's own
             return None
         lines = request.headers.getlist(self._groups_header) if self._groups_header else []
+        if len(lines) > 1:  # likewise
+            return None
         return told(_text(names[0]), [part for line in lines for part in _text(line).split(",")])
 
     def _trusts(self, address: str) -> bool:
