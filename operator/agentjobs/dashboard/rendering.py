@@ -44,25 +44,35 @@ def machine(time: datetime) -> str:
 
 
 def lasting(span: timedelta | float | None) -> str:
-    """Return a duration in two units at most: `1h 5m`, `3.2s`."""
+    """Return a duration in two units at most: `1h 5m`, `3.2s`, `40ms`."""
     if span is None:
         return ""
     seconds = span.total_seconds() if isinstance(span, timedelta) else span
-    if seconds < 0:
-        return "0s"
-    if seconds < 10:
-        return f"{seconds:.1f}s"
-    whole = round(seconds)
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f}ms" if seconds >= 0.0005 else "0s"
+    return f"{seconds:.1f}s".replace(".0s", "s") if seconds < 9.95 else _whole(round(seconds))
+
+
+def ago(since: timedelta | float) -> str:
+    """Return how long ago something was, in whole seconds: `1h 5m ago`. What goes on by itself tells no tenths."""
+    seconds = since.total_seconds() if isinstance(since, timedelta) else since
+    return f"{_whole(max(0, round(seconds)))} ago"
+
+
+def _whole(whole: int) -> str:
     units = (("d", whole // 86400), ("h", whole % 86400 // 3600), ("m", whole % 3600 // 60), ("s", whole % 60))
     told = [f"{count}{unit}" for unit, count in units if count]
     return " ".join(told[:2]) or "0s"
 
 
 def dollars(cost: Decimal | None) -> str:
-    """Return an amount of US dollars; empty for none."""
+    """Return an amount of US dollars: `$1.84`, of less than one to a hundredth of a cent; empty for none."""
     if cost is None:
         return ""
-    return f"${cost:,.2f}" if cost >= 1 or cost == 0 else f"${cost.normalize():f}"[:9]
+    if 0 < cost < Decimal("0.0001"):
+        return "<$0.0001"
+    text = f"{cost:,.2f}" if cost >= 1 else f"{cost:.4f}"
+    return "$" + (text[:-2] if cost < 1 and text.endswith("00") else text)
 
 
 def number(count: float | None) -> str:
@@ -102,6 +112,7 @@ def environment() -> Environment:
         "moment": moment,
         "machine": machine,
         "lasting": lasting,
+        "ago": ago,
         "dollars": dollars,
         "number": number,
     }

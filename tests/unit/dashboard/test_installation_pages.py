@@ -127,3 +127,24 @@ async def test_hostile_texts_are_shown_as_text(answers, pages):
     assert "<script>alert" not in shown
     assert "<img src=x" not in shown
     assert "\u202e" not in shown
+
+
+async def test_no_page_says_that_models_can_be_asked_where_there_is_no_provider(answers, pages):
+    serve_models(answers, models_seen())
+    answers["/v1/installation"] = an_installation(
+        *map(a_process, ("gateway", "proxy")), a_process("operator", leads=True)
+    )
+
+    page = await pages.get("/installation")
+
+    assert "only scripted models can be asked" in page.text
+    assert "models can be asked." not in page.text.replace("only scripted models can be asked.", "")
+
+
+async def test_a_month_without_calls_is_one_sentence_and_no_empty_charts(answers, pages):
+    serve_models(answers, models_seen())
+
+    page = await pages.get("/models")
+
+    assert "No model was called through the proxy in 30 days." in page.text
+    assert "<figure" not in page.text

@@ -503,3 +503,21 @@ async def test_five_thousand_steps_are_shown_quickly_and_small(pages, answers):
     assert len(page.content) < 60_000
     # The processor's time, with reading REST's answer; 300 ms are promised on an idle machine.
     assert time.process_time() - began < 1.5
+
+
+@pytest.mark.parametrize(
+    ("query", "title"),
+    [("", "triage-7 (failed)"), ("?show=logs", "Logs of triage-7"), ("?show=steps&step=2", "Step 2 of triage-7")],
+)
+async def test_the_tabs_of_a_browser_tell_pages_of_one_job_apart(pages, answers, query, title):
+    a_failed_job(answers)
+
+    page = await pages.get(f"{PAGE}{query}")
+
+    assert f"<title>{title} · AgentJobs</title>" in page.text
+
+
+async def test_a_time_is_also_told_exactly_for_those_who_have_no_mouse(pages, answers):
+    a_failed_job(answers)
+
+    assert "Made 2026-11-20 12:00:00 UTC" in text_of(await pages.get(PAGE))

@@ -123,3 +123,18 @@ def test_a_line_left_out_keeps_its_number():
     ended = '{"time": "2026-11-29T12:00:03Z", "level": "info", "event": "step.ended", "author": "a"}'
 
     assert [line.number for line in log_lines(f"a\n{ended}\nb\n")] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("event", "more", "level"),
+    [
+        ("attempt.ended", '"verdict": "Succeed"', ""),
+        ("attempt.ended", '"verdict": "Retry"', "error"),
+        ("attempt.ended", '"verdict": "Fail"', "error"),
+        ("step.error", '"author": "a"', "error"),
+    ],
+)
+def test_the_line_of_a_failure_stands_out_in_the_log(event, more, level):
+    (line,) = log_lines(f'{{"time": "2026-11-29T12:00:03Z", "level": "info", "event": "{event}", {more}}}\n')
+
+    assert line.level == level

@@ -47,6 +47,8 @@ class InstallationView:
     providers: Sequence[tuple[str, State]]
     """Who answers calls of models, and whether their keys are open."""
     database: Sequence[tuple[str, str]]
+    has_proxy: bool
+    """Whether a model proxy lives."""
 
 
 def installation_view(seen: Installation, models: ModelsOverview, now: datetime) -> InstallationView:
@@ -63,6 +65,7 @@ def installation_view(seen: Installation, models: ModelsOverview, now: datetime)
             ("Jobs in history", f"about {seen.jobs:,}"),
             ("Clock", _skew(seen.clock_skew_seconds)),
         ],
+        has_proxy=any(one.kind == "proxy" for one in seen.processes),
     )
 
 

@@ -1,8 +1,8 @@
 """What a start's pod logged, line by line: our own lines as sentences, all others as they are. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from agentjobs.dashboard.rendering import visible
 from agentjobs.readable import parsed, readable
@@ -14,6 +14,7 @@ _PARSED: Final = 64 * 1024
 
 Level = Literal["", "warning", "error"]
 _GRAVE: Final[dict[str, Level]] = {"warning": "warning", "error": "error", "critical": "error"}
+_ENDS: Final[dict[str, Level]] = {"Retry": "error", "Fail": "error", "Snooze": "warning"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,5 +36,14 @@ def log_lines(text: str) -> Iterator[LogLine]:
         said = raw if fields is None else readable(fields)
         if fields is not None and not said:
             continue
-        level: Level = "" if fields is None else _GRAVE.get(str(fields.get("level")).lower(), "")
+        level: Level = "" if fields is None else _level(fields)
         yield LogLine(number, visible(said[:MAX_LINE]), level, max(0, len(said) - MAX_LINE))
+
+
+def _level(fields: Mapping[str, Any]) -> Level:
+    """How grave a line of ours is: by its level, or since it tells of an error or of an end that is no success."""
+    if fields.get("event") == "attempt.ended":
+        return _ENDS.get(str(fields.get("verdict")), "")
+    if fields.get("event") == "step.error":
+        return "error"
+    return _GRAVE.get(str(fields.get("level")).lower(), "")
