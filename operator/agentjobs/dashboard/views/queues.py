@@ -174,8 +174,8 @@ def _of_conditions(status: AgentQueueStatus) -> State:
 def _illegal(seen: QueueSeen, status: AgentQueueStatus, spec: AgentQueueSpec | None) -> str:
     said = find_condition(status.conditions, QueueConditionType.OPEN)
     if said is not None and said.reason == OpenReason.INVALID_SPEC:
-        return said.message or "The spec breaks rules."
-    return "" if spec is not None or seen.object is None else "The spec breaks rules; no operator has said which."
+        return said.message or "no operator has said which."
+    return "" if spec is not None or seen.object is None else "no operator has said which."
 
 
 def _slots(running: int, most: int | None) -> Fill:
