@@ -105,6 +105,7 @@ def environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,  # it would ask the file system for each page
     )
     made.filters |= {
         "visible": visible,

@@ -21,6 +21,14 @@ REMEMBERED: Final = 2000
 BEFORE_SECONDS: Final = 5.0
 """A page was made a moment before its stream opens: what changed in this time is told to one that is new."""
 PROGRESS_REMEMBERED: Final = 2000
+TOLD_A_SECOND: Final = 6.0
+"""Streams of lists that are told in a second, in the long run, and as many of single jobs: who is told asks for a page,
+which takes some ten milliseconds of this process."""
+TOLD_AT_ONCE: Final = 20
+"""Streams that are told without waiting for a turn."""
+
+# Less than a clock may be able to tell.
+_AT_ONCE_SECONDS: Final = 0.001
 
 
 class What(StrEnum):
@@ -68,6 +76,20 @@ class Event(msgspec.Struct, frozen=True):
 _ANYTHING: Final = Event("", "", "", What.ALL, 0)
 
 
+class Pace:
+    """Gives out turns, so many a second in the long run and some at once; in the order in which they are asked for."""
+
+    def __init__(self, *, a_second: float = TOLD_A_SECOND, at_once: int = TOLD_AT_ONCE) -> None:
+        self._between = 1.0 / a_second
+        self._ahead = (at_once - 1) * self._between
+        self._last = float("-inf")
+
+    def turn(self, now: float) -> float:
+        """Return when the turn is that is asked for now."""
+        self._last = max(self._last + self._between, now - self._ahead)
+        return max(now, self._last)
+
+
 @dataclass(frozen=True, slots=True)
 class _Told:
     number: int
@@ -96,16 +118,22 @@ class Listener:
         """Of the last change that it knows of."""
         self._every = every
         self.wake = wake
+        self.pace: Pace | None = None
+        """By which it is told; None: at once."""
         self._pending: Event | None = None
         self._away = self._is_away_told = False
         self._free_at = float("-inf")
 
-    def hear(self, told: _Told) -> None:
+    def hear(self, told: _Told, now: float) -> None:
         """Note a change, if it is about what the stream is."""
         self.number = told.number
         if told.job is not None and not self._concerns(told.job, told.what):
             return
-        self._pending = told.event() if self._pending is None else _together(self._pending, told.event())
+        if self._pending is None:
+            self._pending = told.event()
+            self._free_at = max(self._free_at, self.pace.turn(now) if self.pace else now)
+        else:
+            self._pending = _together(self._pending, told.event())
         self.wake()
 
     def hear_of(self, *, away: bool) -> None:
@@ -120,7 +148,10 @@ class Listener:
         """Return in how many seconds there is something to tell; None while there is nothing."""
         if self._away and not self._is_away_told:
             return 0.0
-        return None if self._pending is None else max(0.0, self._free_at - now)
+        if self._pending is None:
+            return None
+        left = self._free_at - now
+        return left if left > _AT_ONCE_SECONDS else 0.0
 
     def take(self, now: float) -> Event | None:
         """Return what is to be told now, if `due_in` is 0; None says that history is away."""
@@ -163,6 +194,8 @@ class Board:
         self._number = 0
         self._away = False
         self._progress: Bounded[str, str] = Bounded(PROGRESS_REMEMBERED)
+        # Of their own: what happens to one job must not wait until all lists have been told of it.
+        self._lists, self._jobs = Pace(), Pace()
 
     @property
     def watched(self) -> frozenset[str]:
@@ -174,15 +207,16 @@ class Board:
         return f"{self.name}-{listener.number}"
 
     def join(self, listener: Listener, *, last: str | None, now: float) -> None:
-        """Add a stream, and have it hear what it missed.
+        """Add a stream, and have it hear what it missed; where many are told, each waits for its turn.
 
         Args:
             last: `id_of` when it was here before; None for one that is new.
         """
         self.listeners.add(listener)
         listener.number = self._number
+        listener.pace = self._jobs if listener.interest.job else self._lists
         for told in self._missed(last, now):
-            listener.hear(told)
+            listener.hear(told, now)
         if self._away:
             listener.hear_of(away=True)
 
@@ -228,7 +262,7 @@ class Board:
         told = _Told(self._number, now, job, what)
         self._told.append(told)
         for each in self.listeners:
-            each.hear(told)
+            each.hear(told, now)
 
     def _missed(self, last: str | None, now: float) -> Iterable[_Told]:
         if last is None:

@@ -65,11 +65,16 @@ async def may_read_texts(request: Request, namespace: Namespace) -> User:
 
 
 @router.get("/v1/namespaces")
-async def list_namespaces(readable: _Readable, history: History) -> Namespaces:
+async def list_namespaces(readable: _Readable, history: History, budget: ReadBudget, shared: Shared) -> Namespaces:
     """List the namespaces with jobs, now or in history, that the caller may read, at most 500."""
     if readable is not None:
         return Namespaces(items=list(readable), everywhere=False)
-    return Namespaces(items=await history.namespaces(limit=MAX_NAMESPACES), everywhere=True)
+
+    async def ask() -> list[str]:
+        async with budget.taken():
+            return await history.namespaces(limit=MAX_NAMESPACES)
+
+    return Namespaces(items=await shared.once("namespaces of all", None, ask=ask), everywhere=True)
 
 
 @router.get("/v1/agentjobs")

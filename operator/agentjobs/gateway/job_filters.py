@@ -25,7 +25,7 @@ Value = Annotated[str, Query(max_length=MAX_VALUE_CHARS)]
 Values = list[Value] | None
 
 
-def filter_of(
+async def filter_of(
     request: Request,
     name: Annotated[Values, _several("of this name")] = None,
     phase: Annotated[

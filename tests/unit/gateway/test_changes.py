@@ -1,10 +1,22 @@
 """Who is told of which changes: everybody what is theirs, each thing once, and nothing is missed."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs.gateway.changes import BEFORE_SECONDS, REMEMBERED, Board, Event, Interest, Listener, What
+from agentjobs.gateway.changes import (
+    BEFORE_SECONDS,
+    REMEMBERED,
+    TOLD_A_SECOND,
+    TOLD_AT_ONCE,
+    Board,
+    Event,
+    Interest,
+    Listener,
+    What,
+)
 from agentjobs.history.change_records import ChangedJob, Changes
 
 A, B, OTHER = ChangedJob("docs", "a", "u-a"), ChangedJob("docs", "b", "u-b"), ChangedJob("shop", "c", "u-c")
@@ -233,3 +245,31 @@ def test_however_often_a_stream_breaks_off_it_hears_of_every_change_of_its_own_a
     mine = [job for jobs in rounds for job in jobs if scope is None or job.namespace in scope]
     assert heard == len(mine)
     assert places <= {job.namespace for job in mine}
+
+
+def test_of_many_lists_some_are_told_at_once_and_the_others_one_after_the_other(board, join):
+    listeners = [join() for _ in range(TOLD_AT_ONCE + 100)]
+    tell(board, A, now=0.0)
+    waits = sorted(listener.due_in(0.0) for listener in listeners)
+
+    assert waits[:TOLD_AT_ONCE] == [0.0] * TOLD_AT_ONCE
+    assert waits[-1] == pytest.approx(100 / TOLD_A_SECOND)
+
+
+def test_a_page_of_a_job_does_not_wait_for_all_lists(board, join):
+    lists = [join() for _ in range(TOLD_AT_ONCE + 100)]
+    page = join(Interest(("docs",), "a"))
+    tell(board, A, now=0.0)
+
+    assert max(one.due_in(0.0) for one in lists) > 5.0
+    assert told(page, 0.0).uid == "u-a"
+
+
+def test_in_the_long_run_so_many_streams_are_told_a_second_and_each_has_its_turn(board, join):
+    listeners, heard = [join() for _ in range(100)], Counter()
+    for second in range(100):
+        tell(board, A, now=float(second))
+        heard += Counter(place for place, one in enumerate(listeners) if told(one, float(second)))
+
+    assert sum(heard.values()) == pytest.approx(100 * TOLD_A_SECOND, rel=0.1)
+    assert min(heard.values()) >= 8

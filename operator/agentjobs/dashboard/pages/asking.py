@@ -1,4 +1,4 @@
-"""What the routes of pages ask for, as FastAPI's dependencies."""
+"""What the routes of pages ask for, as FastAPI's dependencies: coroutines, since others go through a thread each time."""
 
 from typing import Annotated
 
@@ -9,16 +9,21 @@ from agentjobs.dashboard.identity import Identity, identity_of
 from agentjobs.dashboard.rendering import Pages
 from agentjobs.dashboard.rest import Rest
 
-Person = Annotated[Identity, Depends(identity_of)]
+async def person_of(request: Request) -> Identity:
+    """Return who is signed in. Raises SignInNeeded."""
+    return identity_of(request)
 
 
-def rest_of(request: Request, person: Person) -> Rest:
+Person = Annotated[Identity, Depends(person_of)]
+
+
+async def rest_of(request: Request, person: Person) -> Rest:
     """Return REST with the rights of who is signed in. Raises SignInNeeded."""
     http: httpx.AsyncClient = request.app.state.http
     return Rest(http, person)
 
 
-def pages_of(request: Request) -> Pages:
+async def pages_of(request: Request) -> Pages:
     """Return what renders templates."""
     pages: Pages = request.app.state.pages
     return pages
