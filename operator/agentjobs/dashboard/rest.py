@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -43,6 +43,7 @@ class Rest:
 
     def __init__(self, http: httpx.AsyncClient, identity: Identity) -> None:
         self._http = http
+        self._base = str(http.base_url).rstrip("/")
         self._identity = identity
 
     async def me(self) -> recorded_overview.Me:
@@ -251,13 +252,15 @@ class Rest:
             raise
 
     async def _get(self, path: str, query: Query = ()) -> httpx.Response:
-        return await self._send("GET", path, params=httpx.QueryParams(list(query)))
+        told = urlencode(list(query))
+        return await self._send("GET", f"{path}?{told}" if told else path)
 
     async def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
         headers = httpx.Headers(self._identity.headers)
         headers["Cache-Control"] = _MAY_BE_OLD
         try:
-            answer = await self._http.request(method, path, headers=headers, **more)
+            # Not `http.request`: what it adds to a request takes a sixth of a page's time.
+            answer = await self._http.send(httpx.Request(method, f"{self._base}{path}", headers=headers, **more))
         except httpx.HTTPError as error:
             raise Problem(503, "Unavailable", "AgentJobs cannot be reached now.") from error
         if answer.is_success:

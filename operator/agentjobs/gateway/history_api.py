@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from agentjobs.api.recorded import (
     Events,
+    RecordedJob,
     RecordedJobs,
     RecordedResult,
     RecordedSpec,
@@ -27,7 +28,9 @@ from agentjobs.gateway.json_text import readable
 from agentjobs.gateway.problems import json_answer
 from agentjobs.gateway.rights import MAX_NAMESPACES, InScope, Scope, may, scope_of
 from agentjobs.gateway.services import History, ReadBudget, Shared
+from agentjobs.gateway.shared_reads import SharedReads
 from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, write_cursor
+from agentjobs.history.protocols import ReadHistory
 from agentjobs.kube.resources import CONFIGMAPS
 from agentjobs.problem import Problem
 
@@ -57,6 +60,11 @@ _Readable = Annotated[Scope, Depends(_readable)]
 async def may_get(request: Request, namespace: Namespace, name: Name) -> User:
     """Return the user that asks, who may read this job."""
     return await may(request, "get", namespace=namespace, name=name)
+
+
+async def _job(history: ReadHistory, shared: SharedReads, namespace: str, name: str) -> RecordedJob:
+    """Return a job, which the parts of a page ask for at once. Raises errors.NotFound and Unavailable."""
+    return await shared.once("row", (namespace,), name, ask=lambda: history.job(namespace, name))
 
 
 async def may_read_texts(request: Request, namespace: Namespace) -> User:
@@ -135,6 +143,7 @@ async def list_events(
     name: Name,
     history: History,
     budget: ReadBudget,
+    shared: Shared,
     start: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only those of this start.")] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
@@ -143,7 +152,7 @@ async def list_events(
 ) -> Response:
     """List what a job's runners told: model calls, tool calls, texts, errors."""
     async with budget.taken():
-        job = await history.job(namespace, name)
+        job = await _job(history, shared, namespace, name)
         if cursor is None and start is not None and after is not None:
             cursor = write_cursor((start, after))
         page = await history.events(job.uid, start=start, limit=limit, cursor=cursor, newest=newest)
@@ -156,6 +165,7 @@ async def list_steps(
     name: Name,
     history: History,
     budget: ReadBudget,
+    shared: Shared,
     start: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only those that this start ran.")] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
@@ -163,17 +173,19 @@ async def list_steps(
 ) -> RecordedSteps:
     """List a job's recorded steps, without what they gave: which start ran them, how long they took, what they used."""
     async with budget.taken():
-        job = await history.job(namespace, name)
+        job = await _job(history, shared, namespace, name)
         begin = write_cursor((after,)) if cursor is None and after is not None else cursor
         page = await history.steps(job.uid, start=start, limit=limit, cursor=begin)
     return RecordedSteps(items=page.items, cursor=page.cursor)
 
 
 @router.get(COLLECTION + "/{name}/spans", dependencies=[Depends(may_get)])
-async def get_spans(namespace: Namespace, name: Name, history: History, budget: ReadBudget) -> StepSpans:
+async def get_spans(
+    namespace: Namespace, name: Name, history: History, budget: ReadBudget, shared: Shared
+) -> StepSpans:
     """Tell when all of a job's steps were under way, for a picture of its time."""
     async with budget.taken():
-        job = await history.job(namespace, name)
+        job = await _job(history, shared, namespace, name)
         return StepSpans(items=await history.spans(job.uid))
 
 
@@ -184,10 +196,11 @@ async def get_step(
     n: Annotated[int, Path(ge=1, le=2**31 - 1, description="The step's number.")],
     history: History,
     budget: ReadBudget,
+    shared: Shared,
 ) -> Response:
     """Answer one recorded step with what it gave, as it is stored; 404 where history has no such step."""
     async with budget.taken():
-        job = await history.job(namespace, name)
+        job = await _job(history, shared, namespace, name)
         found = await history.step(job.uid, n)
     if found is None:
         raise Problem(404, "NotFound", f"AgentJob {job.name!r} has no step {n} in history.")
@@ -198,10 +211,12 @@ async def get_step(
 
 
 @router.get(COLLECTION + "/{name}/result", response_model=RecordedResult, dependencies=[Depends(may_get)])
-async def get_result(namespace: Namespace, name: Name, history: History, budget: ReadBudget) -> Response:
+async def get_result(
+    namespace: Namespace, name: Name, history: History, budget: ReadBudget, shared: Shared
+) -> Response:
     """Answer the final result; 404 with reason NoResult while there is none."""
     async with budget.taken():
-        job = await history.job(namespace, name)
+        job = await _job(history, shared, namespace, name)
         result = await history.result(job.uid)
     if result is None:
         raise Problem(404, "NoResult", f"AgentJob {job.name!r} has no result; its phase is {job.phase}.")
@@ -215,10 +230,10 @@ async def get_result(namespace: Namespace, name: Name, history: History, budget:
     response_model=RecordedSpec,
     dependencies=[Depends(may_get), Depends(may_read_texts)],
 )
-async def get_spec(namespace: Namespace, name: Name, history: History, budget: ReadBudget) -> Response:
+async def get_spec(namespace: Namespace, name: Name, history: History, budget: ReadBudget, shared: Shared) -> Response:
     """Answer the work as it was accepted, with its defaults and the texts of its ConfigMaps, to run it again."""
     async with budget.taken():
-        job = await history.job(namespace, name)
+        job = await _job(history, shared, namespace, name)
         spec = await history.spec(job.uid)
         parameters = await history.parameters(job.uid)
     if spec is None:

@@ -272,4 +272,4 @@ def test_in_the_long_run_so_many_streams_are_told_a_second_and_each_has_its_turn
         heard += Counter(place for place, one in enumerate(listeners) if told(one, float(second)))
 
     assert sum(heard.values()) == pytest.approx(100 * TOLD_A_SECOND, rel=0.1)
-    assert min(heard.values()) >= 8
+    assert max(heard.values()) - min(heard.values()) <= 1

@@ -1,4 +1,4 @@
-"""What the routes of pages ask for, as FastAPI's dependencies: coroutines, since others go through a thread each time."""
+"""What the routes of pages ask for. FastAPI's dependencies are coroutines: others pass through a thread each time."""
 
 from typing import Annotated
 
@@ -9,25 +9,35 @@ from agentjobs.dashboard.identity import Identity, identity_of
 from agentjobs.dashboard.rendering import Pages
 from agentjobs.dashboard.rest import Rest
 
-async def person_of(request: Request) -> Identity:
-    """Return who is signed in. Raises SignInNeeded."""
-    return identity_of(request)
 
-
-Person = Annotated[Identity, Depends(person_of)]
-
-
-async def rest_of(request: Request, person: Person) -> Rest:
-    """Return REST with the rights of who is signed in. Raises SignInNeeded."""
+def rest_of(request: Request, person: Identity) -> Rest:
+    """Return REST with a person's rights."""
     http: httpx.AsyncClient = request.app.state.http
     return Rest(http, person)
 
 
-async def pages_of(request: Request) -> Pages:
+def pages_of(request: Request) -> Pages:
     """Return what renders templates."""
     pages: Pages = request.app.state.pages
     return pages
 
 
-Asked = Annotated[Rest, Depends(rest_of)]
-Shown = Annotated[Pages, Depends(pages_of)]
+async def _person(request: Request) -> Identity:
+    return identity_of(request)
+
+
+Person = Annotated[Identity, Depends(_person)]
+"""Who is signed in; for nobody the answer is the page of signing in."""
+
+
+async def _asked(request: Request, person: Person) -> Rest:
+    return rest_of(request, person)
+
+
+async def _shown(request: Request) -> Pages:
+    return pages_of(request)
+
+
+Asked = Annotated[Rest, Depends(_asked)]
+"""REST with the rights of who is signed in."""
+Shown = Annotated[Pages, Depends(_shown)]
