@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from agentjobs.api.recorded import RecordedJob, RecordedJobs
+from tests.dashboardsamples import a_page
+
 from agentjobs.api.recorded_models import LimitLeft, ModelKey, ModelProvider, ModelsOverview
 from agentjobs.api.recorded_overview import (
     Installation,
@@ -15,11 +16,25 @@ from agentjobs.api.recorded_overview import (
     TemplateSeen,
     UsageSeries,
 )
+from tests import dashboardsamples
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 """A Wednesday."""
 SHOP = {"items": ["shop"], "everywhere": False}
 """The namespaces of somebody who may read one."""
+PAGES = [
+    "/queues",
+    "/queues/shop/agents",
+    "/queues/shop/agents/drain",
+    "/schedules",
+    "/schedules/shop/brief",
+    "/templates",
+    "/templates/shop/review",
+    "/models",
+    "/installation",
+    "/actions",
+]
+"""All of these, with the objects that are named so by default."""
 HOSTILE = "<script>alert(1)</script>\u202e<img src=x onerror=alert(2)>"
 
 
@@ -48,30 +63,24 @@ def a_queue(name="agents", *, spec=None, conditions=None, phases=None, namespace
 
 
 def a_job(name="job", **more):
+    """A job of the shop that waits."""
     fields = {
-        "uid": f"{abs(hash(name)):032x}"[:32],
         "namespace": "shop",
         "phase": "Queued",
         "reason": "WaitingForSlot",
-        "message": "",
         "created": NOON,
         "changed": NOON,
         "finished": None,
-        "deleted": None,
         "attempts": 0,
         "starts": 0,
     }
-    return RecordedJob(name=name, **{**fields, **more})
-
-
-def jobs(*items, cursor=None):
-    return RecordedJobs(items=list(items), cursor=cursor)
+    return dashboardsamples.a_job(name, **{**fields, **more})
 
 
 def serve_queue(answers, queue, *items):
     """Let REST answer a queue and its jobs, each list by the phases that were asked for."""
     answers[f"/v1/namespaces/{queue.namespace}/queues/{queue.name}"] = queue
-    answers["/v1/agentjobs"] = lambda asked: jobs(
+    answers["/v1/agentjobs"] = lambda asked: a_page(
         *(one for one in items if one.phase in asked.url.params.get_list("phase"))
     )
 
@@ -101,7 +110,7 @@ def a_schedule(name="brief", *, conditions=None, following=(), namespace="shop",
 
 def serve_schedule(answers, schedule, *items, cursor=None):
     answers[f"/v1/namespaces/{schedule.namespace}/schedules/{schedule.name}"] = schedule
-    answers["/v1/agentjobs"] = jobs(*items, cursor=cursor)
+    answers["/v1/agentjobs"] = a_page(*items, cursor=cursor)
 
 
 def a_template(name="review", *, conditions=None, namespace="shop", **spec):
@@ -127,7 +136,7 @@ DEPTH = {"name": "depth", "default": "quick", "enum": ["quick", "thorough"]}
 
 def serve_template(answers, template, *items):
     answers[f"/v1/namespaces/{template.namespace}/templates/{template.name}"] = template
-    answers["/v1/agentjobs"] = jobs(*items)
+    answers["/v1/agentjobs"] = a_page(*items)
 
 
 def a_limit(bucket, counts, most, *, left=None, window=60):

@@ -8,11 +8,13 @@ from axe_playwright_python.sync_playwright import Axe
 from tests.dashboardobjects import (
     DEPTH,
     HOSTILE,
+    PAGES,
     REPOSITORY,
     SHOP,
     a_job,
     a_key,
     a_limit,
+    a_page,
     a_process,
     a_provider,
     a_queue,
@@ -21,7 +23,6 @@ from tests.dashboardobjects import (
     an_action,
     an_installation,
     condition,
-    jobs,
     models_seen,
     serve_models,
 )
@@ -37,18 +38,6 @@ from agentjobs.api.recorded_overview import (
 )
 
 BUDGET = {"name": "day", "period": "Daily", "maxCostUSD": "20"}
-PAGES = [
-    "/queues",
-    "/queues/shop/agents",
-    "/queues/shop/agents/drain",
-    "/schedules",
-    "/schedules/shop/brief",
-    "/templates",
-    "/templates/shop/review",
-    "/models",
-    "/installation",
-    "/actions",
-]
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +50,7 @@ def objects(answers):
     template = a_template(parameters=[REPOSITORY, DEPTH], locked=["output"])
     answers["/v1/namespaces"] = SHOP
     answers["/v1/counts"] = OpenCounts(items=[])
-    answers["/v1/agentjobs"] = jobs(
+    answers["/v1/agentjobs"] = a_page(
         a_job("waits", message=HOSTILE), a_job("broke", phase="Failed", reason="AgentError")
     )
     answers["/v1/changes"] = ""
@@ -136,7 +125,7 @@ def test_a_form_that_is_filled_in_is_left_alone_by_a_refresh(tab, answers):
     tab.get_by_label("depth").select_option("thorough")
     tab.get_by_label("repository").blur()
 
-    answers["/v1/agentjobs"] = jobs(a_job("new", phase="Running"))
+    answers["/v1/agentjobs"] = a_page(a_job("new", phase="Running"))
     tab.evaluate("htmx.trigger('#main', 'refresh')")
     tab.get_by_role("link", name="new").wait_for()
 

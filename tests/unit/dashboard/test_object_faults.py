@@ -2,20 +2,9 @@
 
 import httpx
 import pytest
+from tests.dashboardobjects import PAGES
 from tests.dashboardpages import SIGNED, refusal
 
-PAGES = [
-    "/queues",
-    "/queues/shop/agents",
-    "/queues/shop/agents/drain",
-    "/schedules",
-    "/schedules/shop/brief",
-    "/templates",
-    "/templates/shop/review",
-    "/models",
-    "/installation",
-    "/actions",
-]
 ACTIONS = ["/queues/shop/agents/pause", "/schedules/shop/brief/trigger", "/templates/shop/review/run"]
 
 
