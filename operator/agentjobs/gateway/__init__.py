@@ -8,6 +8,7 @@
     runner_api   routes of runners: claim, events, heartbeat, result
     session_api  routes of runners: session, artifacts, memory
     kept_api     routes of runners: files for later starts
+    paths        where routes of users are, and the parameters of many
     rights       what who asks may do, and where
     me_api       routes of users: who they are
     changes_api  routes of users: streams that say when jobs change

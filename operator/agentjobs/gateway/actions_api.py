@@ -8,9 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 
-from agentjobs.api.fields import DNS_SUBDOMAIN
 from agentjobs.api.queues.spec import StopPolicy
 from agentjobs.api.recorded_overview import ActionDone, RecordedActions
 from agentjobs.api_resource import Resource
@@ -26,21 +25,24 @@ from agentjobs.gateway import rights
 from agentjobs.gateway.acting import PATIENCE_SECONDS, Acting, acting_as_caller
 from agentjobs.gateway.action_bodies import AskBody, NothingBody, RerunBody, RunBody, ScaleBody, body_of, takes
 from agentjobs.gateway.audit import Doing, audited
-from agentjobs.gateway.history_api import COLLECTION, Cursor, Limit, Name, Namespace
 from agentjobs.gateway.named_jobs import NamedJob, looks_like_a_uid, named_job
+from agentjobs.gateway.paths import (
+    COLLECTION,
+    QUEUE,
+    SCHEDULE,
+    TEMPLATE,
+    Cursor,
+    Limit,
+    Name,
+    Namespace,
+    ObjectName,
+)
 from agentjobs.gateway.queue_counts import is_in_use
 from agentjobs.gateway.rights import InScope
 from agentjobs.gateway.services import ActionsDone, ReadBudget, services_of
 from agentjobs.history.pages import DEFAULT_LIMIT
 from agentjobs.kube.resources import AGENTJOBS, AGENTQUEUES, AGENTSCHEDULES
 from agentjobs.problem import Problem
-
-PLACE: Final = "/v1/namespaces/{namespace}"
-QUEUE: Final = PLACE + "/queues/{name}"
-SCHEDULE: Final = PLACE + "/schedules/{name}"
-TEMPLATE: Final = PLACE + "/templates/{name}"
-
-ObjectName = Annotated[str, Path(max_length=253, pattern=DNS_SUBDOMAIN)]
 
 # An operator that runs makes the job of a trigger at once. One that does not run is no reason to let a person wait.
 _TRIGGER_SECONDS: Final = 5.0

@@ -30,9 +30,8 @@ from agentjobs.client.logs import telling_container
 from agentjobs.contract import controller_of, pod_name
 from agentjobs.gateway import kubernetes_events, rights, seen
 from agentjobs.gateway.acting import in_the_api_servers_words
-from agentjobs.gateway.actions_api import PLACE, QUEUE, SCHEDULE, TEMPLATE, ObjectName
-from agentjobs.gateway.history_api import COLLECTION, Name, Namespace
 from agentjobs.gateway.named_jobs import KnownJob, known_job, named_job, object_of
+from agentjobs.gateway.paths import COLLECTION, PLACE, QUEUE, SCHEDULE, TEMPLATE, Name, Namespace, ObjectName
 from agentjobs.gateway.queue_counts import queues_in_use
 from agentjobs.gateway.services import services_of
 from agentjobs.kube.client import KubeClient

@@ -5,7 +5,7 @@ every caller (rights.py). The accepted work has the contents of ConfigMaps inlin
 therefore read those: it is answered apart, to callers who may `get configmaps` too.
 """
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
@@ -25,22 +25,16 @@ from agentjobs.api.recorded_overview import Namespaces
 from agentjobs.auth import User
 from agentjobs.gateway.job_filters import Chosen
 from agentjobs.gateway.json_text import readable
+from agentjobs.gateway.paths import COLLECTION, Cursor, Limit, Name, Namespace
 from agentjobs.gateway.problems import json_answer
 from agentjobs.gateway.rights import MAX_NAMESPACES, InScope, Scope, may, scope_of
 from agentjobs.gateway.services import History, ReadBudget, Shared
 from agentjobs.gateway.shared_reads import SharedReads
-from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, write_cursor
+from agentjobs.history.pages import DEFAULT_LIMIT, write_cursor
 from agentjobs.history.protocols import ReadHistory
 from agentjobs.kube.resources import CONFIGMAPS
 from agentjobs.problem import Problem
 
-COLLECTION: Final = "/v1/namespaces/{namespace}/agentjobs"
-
-# RFC 1123, as the API server has it for names; a uid fits too.
-Namespace = Annotated[str, Path(pattern="^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
-Name = Annotated[str, Path(pattern="^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$", description="The job's name or its uid.")]
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
-Cursor = Annotated[str | None, Query(max_length=512, description="`cursor` of the page before.")]
 Number = Annotated[int | None, Query(ge=0, le=2**31 - 1)]
 
 router = APIRouter(tags=["history"])

@@ -14,8 +14,9 @@ from agentjobs.api.recorded_models import JobModels, ModelsOverview
 from agentjobs.api.recorded_usage import RecordedCalls, UsageBy, UsageReport
 from agentjobs.auth import User
 from agentjobs.contract import MAX_STEP_KEY_CHARS
-from agentjobs.gateway.history_api import COLLECTION, Cursor, Limit, Name, Namespace, may_get, may_read_texts
+from agentjobs.gateway.history_api import may_get, may_read_texts
 from agentjobs.gateway.model_overview import limits_of, overview
+from agentjobs.gateway.paths import COLLECTION, Cursor, Limit, Name, Namespace
 from agentjobs.gateway.problems import json_answer
 from agentjobs.gateway.rights import may
 from agentjobs.gateway.services import History, ReadBudget, Reports

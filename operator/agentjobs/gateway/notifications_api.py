@@ -11,12 +11,12 @@ from fastapi import APIRouter, Depends, Query, Request
 from agentjobs.api.recorded_notifications import RecordedNotifications, Retried
 from agentjobs.auth import User
 from agentjobs.gateway.audit import Doing, audited
-from agentjobs.gateway.history_api import COLLECTION, Cursor, Limit, Name, Namespace
+from agentjobs.gateway.paths import COLLECTION, PLACE, Cursor, Limit, Name, Namespace
 from agentjobs.gateway.rights import Person, may
 from agentjobs.gateway.services import History, Notified, ReadBudget
 from agentjobs.history.pages import DEFAULT_LIMIT
 
-PLACE: Final = "/v1/namespaces/{namespace}/notifications"
+NOTIFICATIONS: Final = PLACE + "/notifications"
 
 router = APIRouter(tags=["notifications"])
 
@@ -25,7 +25,7 @@ async def _may_list(request: Request, namespace: Namespace) -> User:
     return await may(request, "list", namespace=namespace)
 
 
-@router.get(PLACE, dependencies=[Depends(_may_list)])
+@router.get(NOTIFICATIONS, dependencies=[Depends(_may_list)])
 async def list_notifications(
     namespace: Namespace,
     notified: Notified,

@@ -16,8 +16,8 @@ from agentjobs.api.fields import DNS_SUBDOMAIN, PARAMETER_NAME
 from agentjobs.api.job.relations import MAX_PARAMETER, MAX_PARAMETERS, MAX_TEMPLATE_NAME
 from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.gateway.bodies import parse
-from agentjobs.gateway.history_api import Namespace
 from agentjobs.gateway.limits import announced, read_body
+from agentjobs.gateway.paths import PLACE, Namespace
 from agentjobs.gateway.problems import json_answer
 from agentjobs.gateway.rights import acting, may
 from agentjobs.gateway.services import Services, services_of
@@ -28,7 +28,7 @@ from agentjobs.gateway.triggers.jobs import Made, Wanted, make, own_rights
 from agentjobs.history.protocols import ReadHistory
 from agentjobs.problem import Problem
 
-ROUTE: Final = "/v1/namespaces/{namespace}/triggers/{template}"
+ROUTE: Final = PLACE + "/triggers/{template}"
 Template = Annotated[str, Path(max_length=MAX_TEMPLATE_NAME, pattern=DNS_SUBDOMAIN)]
 
 _Parameter = Annotated[str, Meta(min_length=1, max_length=63, pattern=f"{PARAMETER_NAME}(?!\\n)")]

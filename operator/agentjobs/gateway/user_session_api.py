@@ -20,7 +20,7 @@ from agentjobs.api.recorded_sessions import (
 )
 from agentjobs.auth import User
 from agentjobs.gateway.audit import Doing, audited
-from agentjobs.gateway.history_api import Cursor, Limit, Namespace
+from agentjobs.gateway.paths import PLACE, Cursor, Limit, Namespace
 from agentjobs.gateway.problems import json_answer
 from agentjobs.gateway.rights import Person as Caller
 from agentjobs.gateway.rights import may
@@ -28,7 +28,6 @@ from agentjobs.gateway.services import ReadBudget, UserSessions
 from agentjobs.gateway.session_api import Version, bytes_answer
 from agentjobs.history.pages import DEFAULT_LIMIT
 
-PLACE: Final = "/v1/namespaces/{namespace}"
 SESSION: Final = PLACE + "/session"
 
 _TEXT: Final = {"min_length": 1, "max_length": 512, "pattern": "^[^\\x00]+$"}
