@@ -1,6 +1,5 @@
 """What a page shows in part or not at all, whole: texts of models and users, saved as files, never shown as pages."""
 
-import json
 from typing import Annotated, Final
 from urllib.parse import quote
 
@@ -8,6 +7,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from agentjobs.dashboard.pages.asking import Asked, Person
 from agentjobs.dashboard.pages.job_asking import known_job, session_key
+from agentjobs.dashboard.views.documents import json_file
 from agentjobs.problem import Problem
 
 _PLACE: Final = "/jobs/{namespace}/{key}/files"
@@ -35,14 +35,14 @@ async def entry_file(person: Person, rest: Asked, namespace: str, key: str, star
     found = next((one for one in page.items if one.seq == seq), None)
     if found is None:
         raise Problem(404, "NotFound", "There is no such entry.")
-    return _text(json.dumps(found.data, indent=2, ensure_ascii=False), f"entry-{start}-{seq}.json.txt")
+    return _text(json_file(found.data), f"entry-{start}-{seq}.json.txt")
 
 
 @router.get(_PLACE + "/steps/{number}")
 async def step_file(person: Person, rest: Asked, namespace: str, key: str, number: Number) -> Response:
     """Answer what a step gave as a file."""
     found = await rest.step(namespace, key, number)
-    return _text(json.dumps(found.body, indent=2, ensure_ascii=False), f"step-{number}.json.txt")
+    return _text(json_file(found.body), f"step-{number}.json.txt")
 
 
 @router.get(_PLACE + "/log/{start}")

@@ -1,5 +1,6 @@
 """Objects and values as text that people read: YAML and JSON, of bounded size, with hidden characters shown. Pure."""
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ MAX_VALUE_CHARS: Final = 4_000
 """Of a value among others."""
 
 
+_SPREAD_CHARS: Final = 64 * 1024
+"""Of a value that is written over several lines as a whole."""
+_ENCODER: Final = json.JSONEncoder(indent=2, ensure_ascii=False, default=str)
 _DUMPER: Final = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 """The one in C takes a fiftieth of the time, where PyYAML was built with it."""
 
@@ -34,10 +38,32 @@ def cut_text(text: str, limit: int = MAX_VALUE_CHARS) -> Text:
 
 
 def json_text(value: object, limit: int = MAX_VALUE_CHARS) -> Text:
-    """Return a value as JSON over several lines; a text as it is."""
+    """Return a value as JSON over several lines; a text as it is.
+
+    What is cut is counted without the space between values: a megabyte of deep lists has hundreds with it.
+    """
     if isinstance(value, str):
         return cut_text(value, limit)
-    return cut_text(json.dumps(value, indent=2, ensure_ascii=False, default=str), limit)
+    parts, size = [], 0
+    for part in _ENCODER.iterencode(value):
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            break
+    else:
+        return cut_text("".join(parts), limit)
+    text = "".join(parts)[:limit]
+    return Text(visible(text), max(1, len(_compact(value)) - len("".join(text.split()))))
+
+
+def json_file(value: object) -> str:
+    """Return a value as JSON, over several lines where that is not much more than the value itself."""
+    compact = _compact(value)
+    return _ENCODER.encode(value) if len(compact) <= _SPREAD_CHARS else compact
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str, separators=(",", ":"))
 
 
 def object_text(body: Mapping[str, Any]) -> Text:
@@ -47,6 +73,33 @@ def object_text(body: Mapping[str, Any]) -> Text:
 
 
 def yaml_text(value: Mapping[str, Any], limit: int = MAX_CHARS) -> Text:
-    """Return an object as YAML, its fields in the order in which they came."""
-    text = yaml.dump(dict(value), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=100)
-    return cut_text(text, limit)
+    """Return an object as YAML, its fields in the order in which they came.
+
+    What is cut is counted as in `json_text`.
+    """
+    written = _Beginning(limit)
+    try:
+        yaml.dump(dict(value), written, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=100)
+    except _Enough:
+        text = written.getvalue()[:limit]
+        return Text(visible(text), max(1, len(_compact(value)) - len("".join(text.split()))))
+    return cut_text(written.getvalue(), limit)
+
+
+class _Enough(Exception):
+    """More than is shown has been written."""
+
+
+class _Beginning(io.StringIO):
+    """Takes text until it has more than it may."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._left = limit
+
+    def write(self, text: str) -> int:
+        self._left -= len(text)
+        super().write(text)
+        if self._left < 0:
+            raise _Enough
+        return len(text)
