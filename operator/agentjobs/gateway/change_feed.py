@@ -11,7 +11,7 @@ from agentjobs import errors
 from agentjobs.gateway.changes import Board, Listener
 from agentjobs.gateway.shared_reads import FRESH_SECONDS
 from agentjobs.history.change_records import Changes
-from agentjobs.history.protocols import ChangeReads
+from agentjobs.history.overview_protocols import ChangeReads
 
 logger = logging.getLogger(__name__)
 

@@ -65,13 +65,12 @@ async def serving(
         )
         background.start(triggers.watch(), "triggers-file")
         background.start(presence(backing, "gateway"), "presence")
-        per_address = CONNECTIONS if settings.check_addresses else None
         async with listening(
             app,
             settings,
             port=settings.port,
             background=background,
-            per_address=per_address,
+            per_address=CONNECTIONS if settings.check_addresses else None,
             on_stop=changes.close,
         ) as url:
             logger.info("gateway.listening", extra={"url": url})

@@ -29,10 +29,8 @@ from agentjobs.gateway.shared_reads import SharedReads
 from agentjobs.gateway.triggers.answering import SignedCalls
 from agentjobs.gateway.user_limits import Streams, UserLimits
 from agentjobs.history.model_protocols import ModelReports
-from agentjobs.history.overview_protocols import OverviewHistory, ProcessHistory
+from agentjobs.history.overview_protocols import ActionLog, ChangeReads, OverviewHistory, ProcessHistory
 from agentjobs.history.protocols import (
-    ActionLog,
-    ChangeReads,
     NotificationReads,
     ReadHistory,
     RunnerArtifacts,

@@ -53,7 +53,7 @@
     words            by which words a job is found
     pages            cursors of long lists
     slices           time in slices of round lengths, without I/O
-    overview_protocols  the protocols of numbers and of processes
+    overview_protocols  the protocols of numbers, processes, changes and actions
     overview         what many jobs do and use, in numbers
     process_records  what a process tells of itself
     processes        which processes live, and the database they share

@@ -13,12 +13,9 @@ from msgspec import Raw
 from agentjobs.api.job_filter import EVERY_JOB, JobFilter
 from agentjobs.api.recorded import RecordedJob, RecordedStep, RecordedTree, StepSpan, Story
 from agentjobs.api.recorded_notifications import RecordedNotification
-from agentjobs.api.recorded_overview import RecordedAction
 from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, SessionStory
 from agentjobs.contract import Attempt, Event, KeptFile, MemoryHit, Resolved, ResultDocument, StepsBody, StepsPage
 from agentjobs.core.job.observation import FinalResult, ParentRecord, Progress
-from agentjobs.history.action_records import Action
-from agentjobs.history.change_records import Changes
 from agentjobs.history.kept import Write
 from agentjobs.history.outbox_records import Backlog, Due, Tried
 from agentjobs.history.pages import DEFAULT_LIMIT, Page
@@ -167,40 +164,6 @@ class NotificationReads(Protocol):
 
     async def retry(self, uid: str, sink: str | None = None) -> int:
         """Try a job's notifications again now that failed or were given up, all or of one sink; return how many."""
-        ...
-
-
-class ActionLog(Protocol):
-    """What people did: the gateway writes it, people read it."""
-
-    async def record(self, action: Action) -> None:
-        """Store an action with history's own time; twice is once."""
-        ...
-
-    async def actions(
-        self,
-        namespaces: Collection[str] | None,
-        *,
-        uid: str | None = None,
-        limit: int = DEFAULT_LIMIT,
-        cursor: str | None = None,
-    ) -> Page[RecordedAction]:
-        """Return actions in these namespaces (None: in all), newest first; with `uid` only those to that job.
-
-        Raises `errors.Invalid` for a wrong limit or cursor.
-        """
-        ...
-
-
-class ChangeReads(Protocol):
-    """What pages are told of changes."""
-
-    async def changes(self, mark: str | None, *, watched: Collection[str] = ()) -> Changes:
-        """Return which jobs were written since a mark, and how far the watched ones are, by uid.
-
-        Without a mark nothing has changed, and the answer says where to begin. Nothing is left out between two answers
-        of which the second was asked with the mark of the first, however late a transaction commits.
-        """
         ...
 
 

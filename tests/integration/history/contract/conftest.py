@@ -30,8 +30,9 @@ from agentjobs.history.model_reports import ModelReports
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.outbox import Notifications, Outbox
 from agentjobs.history.overview import Overview
+from agentjobs.history.overview_protocols import ActionLog, ChangeReads
 from agentjobs.history.processes import Processes
-from agentjobs.history.protocols import ActionLog, ChangeReads, OperatorHistory
+from agentjobs.history.protocols import OperatorHistory
 from agentjobs.history.queue_models import QueueModels
 from agentjobs.history.reads import Reads
 from agentjobs.history.records import Acceptance
