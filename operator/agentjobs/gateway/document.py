@@ -26,6 +26,14 @@ _BEARER: Final[dict[str, Any]] = {
     "scheme": "bearer",
     "description": "A token of the API server; of runners that of their pod.",
 }
+# Parameters that mean the same wherever a route says no more of them.
+_PARAMETERS: Final = {
+    "namespace": "The namespace.",
+    "name": "The object's name; of an artifact its file name.",
+    "template": "The AgentTemplate's name.",
+    "call": "The number of the model call.",
+    "limit": "At most so many items on the page.",
+}
 # What FastAPI says of each route, and no route does.
 _NEVER: Final = ("HTTPValidationError", "ValidationError")
 
@@ -58,6 +66,9 @@ def _complete(operation: dict[str, Any]) -> None:
     tags = operation.get("tags", ())
     # Calls of triggers may have a signature instead.
     operation["security"] = [] if "health" in tags else [{"bearer": []}, *([{}] if "triggers" in tags else [])]
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] in _PARAMETERS:
+            parameter.setdefault("description", _PARAMETERS[parameter["name"]])
     responses = operation["responses"]
     if "HTTPValidationError" in str(responses.get("422")):
         del responses["422"]

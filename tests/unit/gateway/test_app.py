@@ -70,5 +70,15 @@ async def test_the_openapi_document_is_whole(http):
     assert {word.rpartition("/")[2] for word in references} <= set(document["components"]["schemas"])
 
 
+async def test_the_openapi_document_says_what_each_operation_and_parameter_means(http):
+    paths = (await http.get("/openapi.json")).json()["paths"]
+    operations = {f"{verb} {path}": told for path, verbs in paths.items() for verb, told in verbs.items()}
+    asked = [(label, one) for label, told in operations.items() for one in told.get("parameters", ())]
+
+    assert [label for label, told in operations.items() if not (told.get("summary") and told.get("description"))] == []
+    assert [f"{label}: {one['name']}" for label, one in asked if not one.get("description")] == []
+    assert [label for label, told in operations.items() if "default" not in told["responses"]] == []
+
+
 async def test_answers_are_not_cached(http):
     assert (await http.get("/healthz")).headers["cache-control"] == "no-store"
