@@ -11,6 +11,7 @@ conditions      condition types, their reasons, phases
 error_classes   what each class of errors means
 causes          why a job ended or waits, in half a sentence, and what cures it
 explain         what happened to a job in one sentence, and what may be done next
+known_job       one job from its object, from history, or from both
 step_states     what became of a recorded step
 events          the reasons of Kubernetes Events, and which are Warnings
 recorded        history as the gateway answers it

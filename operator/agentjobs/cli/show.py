@@ -325,15 +325,17 @@ def _page(name: str, seen: Seen, no_history: str, *, full: bool) -> str:
     job = Job.parse(seen.body) if seen.body else None
     told = Told(always=full)
     parts = []
+    head = _happened(name, seen, datetime.now(UTC))
     if job is not None:
         # While it runs history alone knows what was used; when that is away the status may.
-        parts.append(_about(job, seen))
+        parts += [head, _about(job, seen)]
         told.once(job.message)
     if seen.story is not None:
         story = seen.story.model_dump(mode="json", by_alias=True)
         if job is None:
             parts += [
                 f"{name} is deleted; this is what history knows.",
+                head,
                 story_head(story["job"], story["starts"], seen.models),
             ]
             told.once(story["job"].get("message"))
@@ -348,6 +350,16 @@ def _page(name: str, seen: Seen, no_history: str, *, full: bool) -> str:
         parts.append(f"(no history: {harmless(no_history)})")
     parts += [_events_table(seen.events, told), _head_of_answer(job) if job else ""]
     return "\n\n".join(part for part in parts if part)
+
+
+def _happened(name: str, seen: Seen, now: datetime) -> str:
+    """What happened, in the words that the job's page in the dashboard has."""
+    from agentjobs.api.known_job import Known, explained
+    from agentjobs.api.recorded_overview import ObjectSeen
+
+    known = Known(name, "", seen.story, ObjectSeen(object=dict(seen.body)) if seen.body else None)
+    told = explained(known, seen.steps, now)
+    return facts({"In short": told.sentence, "To do": told.cure})
 
 
 def _places(seen: Seen) -> str:

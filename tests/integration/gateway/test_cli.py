@@ -302,6 +302,8 @@ async def test_show_tells_which_start_ran_a_step_and_where_one_continued(cli, st
         assert "start 2 continued at step 4 (2 replayed)" in said
         assert "tool_3" in said
     assert ("tool_4" in one[1], "tool_1" in one[1]) == (True, False)
+    # The object is gone, and was never ended: that is said in the words of the dashboard.
+    assert "In short:  " in short[1]
     assert all(word in short[1] for word in ("STEPS", "1-3"))
     assert (unknown[0], "has no start 9" in unknown[2]) == (2, True)
     assert (json.loads(raw[1])["body"], "tool_2" in gave[1], gave[1].splitlines()[-1]) == (2, True, "2")

@@ -8,22 +8,14 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 
 from agentjobs.api.conditions import Phase
+from agentjobs.api.known_job import Known, explained, message_of, queue_of, reason_of
 from agentjobs.api.recorded import StepSpan
 from agentjobs.dashboard.pages import job_tabs
 from agentjobs.dashboard.pages.asking import Asked, Person, Shown
 from agentjobs.dashboard.pages.job_asking import known_job, part
 from agentjobs.dashboard.rendering import link
 from agentjobs.dashboard.rest import Rest
-from agentjobs.dashboard.views.job import (
-    Known,
-    engine_of,
-    explained,
-    failure_of,
-    input_of,
-    message_of,
-    queue_of,
-    reason_of,
-)
+from agentjobs.dashboard.views.job import engine_of, failure_of, input_of
 from agentjobs.dashboard.views.places import place_to_look
 from agentjobs.dashboard.views.timeline import LEGEND, timeline
 from agentjobs.durations import parse_time

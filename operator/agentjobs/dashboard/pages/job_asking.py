@@ -5,8 +5,9 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+from agentjobs.api.known_job import Known
 from agentjobs.dashboard.rest import Rest
-from agentjobs.dashboard.views.job import Known, session_of
+from agentjobs.dashboard.views.job import session_of
 from agentjobs.problem import Problem
 
 T = TypeVar("T")

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 from fastapi import Request
 
+from agentjobs.api.known_job import Known
 from agentjobs.api.recorded import RecordedResult, Result
 from agentjobs.dashboard.pages.job_asking import Part, part
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.views.documents import Text, json_text, object_text, yaml_text
-from agentjobs.dashboard.views.job import Known, https, input_of, session_of
+from agentjobs.dashboard.views.job import https, input_of, session_of
 from agentjobs.dashboard.views.lineage import relatives
 from agentjobs.dashboard.views.log_lines import log_lines
 from agentjobs.dashboard.views.markdown import Shown, markdown

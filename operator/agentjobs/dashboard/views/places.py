@@ -1,8 +1,8 @@
 """Where a person looks next, as the address of a page. Pure."""
 
 from agentjobs.api.causes import Look
+from agentjobs.api.known_job import Known, queue_of
 from agentjobs.dashboard.rendering import link
-from agentjobs.dashboard.views.job import Known, queue_of
 
 _WORDS = {
     Look.LOGS: "See the log",

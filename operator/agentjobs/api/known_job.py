@@ -1,0 +1,171 @@
+"""What is known of one job: from its object, from history, or from both. Pure.
+
+The object says what the job does now; history says what happened, and stays when the object is gone. Used by the page
+of a job and by `agentjobs show`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from agentjobs.api.conditions import Condition, ConditionType, find_condition, primary_condition
+from agentjobs.api.explain import Explanation, Order, Situation, explain
+from agentjobs.api.job.status import AgentJobStatus
+from agentjobs.api.job.team import as_object
+from agentjobs.api.recorded import RecordedStart, RecordedStep, StepSpan, Story
+from agentjobs.api.recorded_overview import ObjectSeen
+from agentjobs.durations import parse_time
+
+# Words that others wrote are as long as they like.
+_WORD: Final = 32
+_NAME: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a job: at least one of the two."""
+
+    key: str
+    """By what it was asked for: name or uid."""
+    namespace: str
+    story: Story | None
+    seen: ObjectSeen | None
+    no_history: str = ""
+    """Why history is not known, where that is not because there is none."""
+    no_object: str = ""
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """The object, empty where it is gone."""
+        return self.seen.object if self.seen is not None else {}
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """The object's spec, as it was written."""
+        return as_object(self.body.get("spec"))
+
+    @property
+    def status(self) -> AgentJobStatus:
+        """The object's status; an empty one where it is gone."""
+        return AgentJobStatus.parse(self.body.get("status"))
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        return str(self._metadata.get("name") or (self.story.job.name if self.story else self.key))
+
+    @property
+    def uid(self) -> str:
+        """The job's uid."""
+        return str(self._metadata.get("uid") or (self.story.job.uid if self.story else ""))
+
+    @property
+    def starts(self) -> Sequence[RecordedStart]:
+        """Its starts, by number."""
+        return self.story.starts if self.story else ()
+
+    @property
+    def phase(self) -> str:
+        """In which phase it is. An object that is not looked at yet has none."""
+        if self.seen is not None:
+            # Not the parsed one: a newer operator may have phases that this version does not know.
+            return str(as_object(self.body.get("status")).get("phase") or "Pending")[:_WORD]
+        return self.story.job.phase if self.story else ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it changes any more."""
+        gone = self.seen is None and not self.no_object
+        return gone or self.status.completion_time is not None
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Of its object; as accepted where that is gone."""
+        told = as_object(self._metadata.get("labels"))
+        return {str(key): str(value) for key, value in told.items()} or (self.story.job.labels if self.story else {})
+
+    @property
+    def _metadata(self) -> Mapping[str, Any]:
+        return as_object(self.body.get("metadata"))
+
+    @property
+    def created(self) -> datetime | None:
+        """When it was made."""
+        if self.story is not None:
+            return self.story.job.created
+        try:
+            return parse_time(self._metadata.get("creationTimestamp"))
+        except ValueError:
+            return None
+
+
+def explained(
+    known: Known, steps: Sequence[StepSpan | RecordedStep], now: datetime, *, others: int | None = None
+) -> Explanation:
+    """Return what happened to a job, in a sentence, and what may be done.
+
+    Args:
+        steps: what is recorded of its steps, oldest first.
+        others: how many jobs wait in its queue beside it, where that is known.
+    """
+    status, story = known.status, known.story
+    newest = known.starts[-1] if known.starts else None
+    said = primary_condition(status.conditions)
+    pod = find_condition(status.conditions, ConditionType.POD_STARTED)
+    open_ = next((one for one in reversed(steps) if one.ended is None and newest and one.start == newest.start), None)
+    job = story.job if story else None
+    begun = newest.started if newest else None
+    situation = Situation(
+        phase=known.phase,
+        reason=_reason(known, said),
+        pod_reason=pod.reason if pod is not None and pod.status == "False" else "",
+        attempts=status.attempts or (job.attempts if job else 0),
+        max_attempts=_count(as_object(known.spec.get("retry")).get("maxAttempts")),
+        starts=status.starts or (job.starts if job else 0),
+        queue=queue_of(known),
+        others_waiting=others,
+        created=known.created,
+        started=begun or status.start_time,
+        claimed=newest.claimed if newest else begun,
+        finished=status.completion_time or (job.finished if job else None),
+        due=status.next_attempt_time,
+        last_reason=(newest.reason or "") if newest else "",
+        step=steps[-1].n if steps else None,
+        doing=f"{open_.kind} {open_.name}"[:_NAME] if open_ else "",
+        outcome=job.outcome[:_NAME] if job and job.outcome else None,
+        twin=status.duplicate_of.name if status.duplicate_of else "",
+        is_there=known.seen is not None,
+        asked=next((one for one in (Order.CANCEL, Order.SUSPEND) if known.spec.get(one.value) is True), None),
+    )
+    return explain(situation, now)
+
+
+def message_of(known: Known) -> str:
+    """Return why it is as it is, in the words of the condition that says so."""
+    said = primary_condition(known.status.conditions)
+    if said is not None:
+        return said.message
+    return known.story.job.message if known.story and known.seen is None else ""
+
+
+def reason_of(known: Known) -> str:
+    """Return why it is as it is, in one word."""
+    return _reason(known, primary_condition(known.status.conditions))
+
+
+def queue_of(known: Known) -> str:
+    """Return its queue, empty where it has none yet."""
+    place = known.status.queue
+    told = place.name if place is not None else str(known.spec.get("queue") or "")
+    return told or (known.story.job.queue if known.story else "")
+
+
+def _reason(known: Known, said: Condition | None) -> str:
+    if known.seen is None:
+        return known.story.job.reason if known.story else ""
+    return said.reason if said is not None else known.status.reason or ""
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

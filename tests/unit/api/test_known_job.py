@@ -1,0 +1,30 @@
+"""One job, as its object and history together tell of it."""
+
+from tests.dashboardjobs import NOW, a_start, a_story, an_object, at
+
+from agentjobs.api.explain import Order
+from agentjobs.api.known_job import Known, explained
+from agentjobs.api.recorded import StepSpan
+
+
+def test_a_job_whose_object_is_gone_is_told_of_from_history_and_can_only_run_again():
+    known = Known("triage-7", "docs", a_story(phase="Deleted", reason="", finished=None), None)
+    told = explained(known, [], NOW)
+
+    assert (known.phase, told.orders) == ("Deleted", (Order.RERUN,))
+    assert "deleted before it ended" in told.sentence
+
+
+def test_a_job_is_told_of_from_its_object_while_history_is_away():
+    known = Known("triage-7", "docs", None, an_object("Running"), no_history="away")
+
+    assert explained(known, [], NOW).sentence.startswith("Running")
+
+
+def test_what_a_running_job_does_is_cut_to_a_bounded_length():
+    known = Known("triage-7", "docs", a_story(a_start(ended=None), phase="Running"), an_object("Running"))
+    open_step = StepSpan(n=7, start=1, kind="tool", name="x" * 5_000, began=at(3), ended=None)
+    told = explained(known, [open_step], at(9)).sentence
+
+    assert "at step 7, calling tool xxx" in told
+    assert len(told) < 200
