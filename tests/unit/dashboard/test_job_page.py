@@ -521,3 +521,14 @@ async def test_a_time_is_also_told_exactly_for_those_who_have_no_mouse(pages, an
     a_failed_job(answers)
 
     assert "Made 2026-11-20 12:00:00 UTC" in text_of(await pages.get(PAGE))
+
+
+@pytest.mark.parametrize(("lines", "said"), [(3, ">All, as they were logged"), (500, "The last 500 lines.")])
+async def test_a_log_says_that_it_is_cut_only_where_it_is(pages, answers, lines, said):
+    base = a_failed_job(answers)
+    answers[f"{base}/logs"] = httpx.Response(200, text="x\n" * lines)
+
+    page = await pages.get(f"{PAGE}?show=logs")
+
+    assert said in page.text
+    assert ("The last" in page.text) == (lines == 500)

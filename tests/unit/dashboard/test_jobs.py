@@ -137,3 +137,17 @@ def test_a_job_is_named_in_forms_by_its_uid():
     job = a_job("x")
 
     assert rows([job], job.created)[0].token == f"team-a/x/{uid_of('x')}"
+
+
+@pytest.mark.parametrize(
+    ("query", "title"),
+    [
+        ("", "Jobs"),
+        ("?phase=Suspended", "Suspended: Jobs"),
+        ("?phase=Failed&text=refund", "Jobs: Failed, refund"),
+    ],
+)
+async def test_the_tabs_of_a_browser_tell_lists_apart(pages, listed, query, title):
+    page = await pages.get(f"/jobs{query}")
+
+    assert f"<title>{title} · AgentJobs</title>" in page.text

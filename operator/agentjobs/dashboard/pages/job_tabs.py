@@ -146,6 +146,7 @@ async def _logs(request: Request, rest: Rest, known: Known, parts: Parts) -> Par
         "log": log,
         "newest": newest,
         "lines": lines,
+        "most": LINES,
         "container": container,
         "text": text,
         "containers": containers,

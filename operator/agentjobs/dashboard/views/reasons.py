@@ -51,8 +51,8 @@ def _gathered() -> dict[str, list[Meaning]]:
 
 def _default(described: Described) -> str:
     """What becomes of a job with such an error, where no rule says otherwise."""
-    charged = f"; costs an attempt: {described.charged}" if described.charged else ""
-    return f"Without a rule: {described.verdict}{charged}."
+    charged = f" (costs an attempt: {described.charged})" if described.charged else ""
+    return f"What follows, where no rule of the job says otherwise: {described.verdict}{charged}."
 
 
 _VERDICTS: Final = {
