@@ -11,12 +11,15 @@ from tests.dashboardpages import refusal
 from tests.dashboardsamples import HOSTILE, a_page, answer_busily, answer_with_nothing, counts, failed, uid_of
 
 from agentjobs.api import conditions
+from agentjobs.api.causes import HOLDS, SUSPENSIONS
 from agentjobs.api.recorded_overview import Activity, ActivitySlice, OpenCounts, OpenJobs, UsagePoint, UsageSeries
 from agentjobs.dashboard.rendering import FOLDER
-from agentjobs.dashboard.views.overview import MOST_KEYS, totals, used, waiting, window
+from agentjobs.dashboard.views.overview import MOST_KEYS, PLAIN, totals, used, waiting, window
 from agentjobs.dashboard.views.time_axis import SPANS, slices
 
 NOW = datetime(2026, 11, 29, 19, 24, 31, tzinfo=UTC)
+PASSING = {"Resolved", "Admitted", "Suspended", "Finished", "Resumed"}
+"""Reasons for which nothing is waited for: the job goes on by itself, or has ended."""
 
 
 def asked_of(answers, path):
@@ -71,6 +74,11 @@ def test_what_jobs_wait_for_is_told_without_the_marks_of_code():
 
     assert all(row.meaning for row in found)
     assert "`" not in "".join(row.meaning for row in found)
+
+
+@pytest.mark.parametrize("reason", sorted({*HOLDS, *SUSPENSIONS} - PASSING))
+def test_all_that_jobs_wait_for_has_plain_words(reason):
+    assert reason in PLAIN
 
 
 def test_who_looks_twice_within_a_slice_asks_the_same():

@@ -19,7 +19,7 @@ MOST_KEYS: Final = 5
 """Of queues, models or partitions that a chart tells apart; the rest is one more."""
 _MOST_QUEUES: Final = 3
 # The meanings of conditions speak of fields; here people want to know what has to happen.
-_PLAIN: Final[Mapping[str, str]] = {
+PLAIN: Final[Mapping[str, str]] = {
     AdmittedReason.WAITING_FOR_START_TIME: "Their start time, which lies ahead.",
     AdmittedReason.WAITING_FOR_SLOT: "A free slot: all of their queue, or partition, are taken.",
     AdmittedReason.WAITING_FOR_RATE: "The next period: their queue has had its starts of this one.",
@@ -33,6 +33,9 @@ _PLAIN: Final[Mapping[str, str]] = {
     AcceptedReason.TEMPLATE_NOT_FOUND: "A template that does not exist, or is illegal.",
     AcceptedReason.REFERENCE_NOT_FOUND: "A ConfigMap, or a key in one, that does not exist.",
     AcceptedReason.HISTORY_UNAVAILABLE: "The database, which cannot be reached.",
+    AcceptedReason.UNKNOWN_MODEL_PRICE: "The price of a model: they have a budget in dollars, and it is not known.",
+    AcceptedReason.SINK_NOT_FOUND: "A sink that the installation does not have.",
+    AdmittedReason.SPEC_UNREADABLE: "An operator of the newer version that accepted them.",
     SuspendedReason.REQUESTED: "Somebody who resumes them: they were suspended.",
     SuspendedReason.RULE: "Somebody who resumes them: a rule for results suspended them.",
     SuspendedReason.BUDGET_EXCEEDED: "Somebody who raises their budget: a limit of it is reached.",
@@ -159,8 +162,8 @@ def _waiting(phase: str, reason: str, jobs: Sequence[OpenJobs], namespaces: Sequ
 
 
 def _meaning(reason: str) -> str:
-    if reason in _PLAIN:
-        return _PLAIN[reason]
+    if reason in PLAIN:
+        return PLAIN[reason]
     found = MEANINGS.get(reason, ())
     of_jobs = [one.text for one in found if one.of.endswith("of a job")]
     return (of_jobs[0] if of_jobs else next((one.text for one in found), "")).replace("`", "")
