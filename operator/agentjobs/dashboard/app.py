@@ -52,7 +52,8 @@ def create_pages(http: httpx.AsyncClient, ways: Ways | None = None) -> FastAPI:
         http: where REST is.
         ways: how people sign in; None: by a token.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    # Its redirects have scheme and host, of which we do not know what browsers see; ours (problems.py) have neither.
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.http = http
     app.state.pages = Pages(environment())
     app.state.ways = ways or Ways()

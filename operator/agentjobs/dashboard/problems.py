@@ -12,6 +12,7 @@ from agentjobs.dashboard.identity import SignInNeeded
 from agentjobs.dashboard.pages.asking import pages_of
 from agentjobs.dashboard.rendering import link
 from agentjobs.dashboard.sign_in.pages import hop, ways_of
+from agentjobs.dashboard.sign_in.returning import own_path
 from agentjobs.problem import Problem
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ def add_answers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def unrouted(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 404 and request.method == "GET" and (path := _without_slash(request)):
+            return RedirectResponse(path, 307)
         said = "There is no such page." if error.status_code == 404 else str(error.detail)
         reason = _REASONS.get(error.status_code, "BadRequest")
         return problem_page(request, Problem(error.status_code, reason, said, headers=error.headers))
@@ -52,6 +55,14 @@ def add_answers(app: FastAPI) -> None:
     async def crashed(request: Request, _: Exception) -> Response:
         # Starlette answers so and raises the error again; who watches requests logs it.
         return problem_page(request, Problem(500, "InternalError", "The dashboard failed; its log has the reason."))
+
+
+def _without_slash(request: Request) -> str:
+    """Return the address without the slash that somebody typed at its end; empty where there is none."""
+    path = request.url.path
+    if path == "/" or not path.endswith("/"):
+        return ""
+    return own_path(path.rstrip("/") + (f"?{request.url.query}" if request.url.query else ""))
 
 
 def problem_page(request: Request, problem: Problem) -> Response:

@@ -162,3 +162,12 @@ async def test_an_address_that_pages_would_repeat_too_often_is_refused(pages):
     answer = await pages.get("/jobs?" + "&".join(f"phase={number}" for number in range(2000)))
 
     assert (answer.status_code, len(answer.content) < 200_000) == (414, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "location"), [("/jobs/?a=b", "/jobs?a=b"), ("/jobs///", "/jobs"), ("//evil.example/", "/"), ("//", "/")]
+)
+async def test_a_slash_at_the_end_leads_to_the_page_and_never_to_another_scheme_or_host(pages, path, location):
+    answer = await pages.get(f"{ORIGIN}{path}")
+
+    assert (answer.status_code, answer.headers["location"]) == (307, location)
