@@ -259,3 +259,11 @@ async def test_a_form_of_a_list_with_a_long_address_is_read_or_refused(pages, an
 
     assert answer.status_code == status
     assert len(posted(answers)) == (place == "/bulk/run" and status == 200)
+
+
+async def test_the_bar_says_that_one_is_among_jobs(pages, known):
+    known(running(1))
+
+    answer = await sent(pages, "/bulk", action="cancel", job=[target_of(running(1)).token])
+
+    assert re.search(r'href="/jobs" aria-current="page">Jobs', answer.text)
