@@ -36,6 +36,8 @@ class ChangeFeed:
         # Told one question later: answers from before these changes, which whoever hears of them must not get, are too
         # old to be shared by then (shared_reads.py), in every process.
         self._held: Changes | None = None
+        self._failed = False
+        """Whether the last question was not answered."""
         self._task: asyncio.Task[None] | None = None
 
     @contextmanager
@@ -70,17 +72,24 @@ class ChangeFeed:
         try:
             changes = await (await history()).changes(self._mark, watched=self.board.watched)
         except errors.AgentJobsError as error:
-            self.board.tell_away()
+            self._note_away()
             logger.debug("changes.away", extra={"error": str(error)})
         except Exception:
             # Whatever it was, pages must not stand still for ever because of it.
-            self.board.tell_away()
+            self._note_away()
             logger.exception("changes.failed")
         else:
+            self._failed = False
             first, self._mark = self._mark is None, changes.mark
             if self._held is not None or first:
                 self.board.tell(self._held or changes, now=_now(), first=first)
             self._held = None if first else changes
+
+    def _note_away(self) -> None:
+        # One question later, too: whoever asks at once would be answered what was shared before, and never hear more.
+        if self._failed:
+            self.board.tell_away()
+        self._failed = True
 
 
 def _now() -> float:

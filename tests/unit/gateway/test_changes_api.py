@@ -10,6 +10,7 @@ from tests.unit.gateway.streaming import Reader
 from agentjobs import errors
 from agentjobs.auth import Authenticator
 from agentjobs.gateway.changes_api import SEND_SECONDS
+from agentjobs.gateway.shared_reads import FRESH_SECONDS
 from agentjobs.gateway.user_limits import STREAMS_PER_USER, Streams
 from agentjobs.history.records import JobKey
 
@@ -241,6 +242,17 @@ async def test_while_history_is_away_a_stream_says_so_once_and_when_it_is_back(l
 
     assert [event for event, _, _ in reader.events] == ["change", "away", "change"]
     assert whats(reader)[-1] == "all"
+
+
+async def test_nobody_hears_that_history_is_away_while_answers_of_before_are_shared(listen, history):
+    """They would be answered what was shared, and hear no more of it."""
+    reader = await listen()
+    history.memory.away = True
+    await asyncio.sleep(FRESH_SECONDS)
+    at_once = [event for event, _, _ in reader.events]
+    await asyncio.sleep(2 * FRESH_SECONDS)
+
+    assert (at_once, [event for event, _, _ in reader.events]) == (["change"], ["change", "away"])
 
 
 async def test_history_that_fails_in_any_way_does_not_stop_the_feed(listen, history, changes, monkeypatch):
