@@ -12,7 +12,7 @@ import yaml
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from agentjobs.dev.up import DevCluster, up
-from devcluster.client import CONFIG_MAPS, NAMESPACES, SERVICE_ACCOUNTS, ApiError, Resource
+from devcluster.client import CONFIG_MAPS, SERVICE_ACCOUNTS, ApiError, Resource
 
 ROOT = Path(__file__).parents[1]
 MILLISECONDS = 60_000
@@ -21,8 +21,6 @@ _ROLES = "rbac.authorization.k8s.io", "v1"
 KINDS = {
     "ConfigMap": CONFIG_MAPS,
     "ServiceAccount": SERVICE_ACCOUNTS,
-    "Namespace": NAMESPACES,
-    "ClusterRole": Resource(*_ROLES, "clusterroles", "ClusterRole", namespaced=False),
     "Role": Resource(*_ROLES, "roles", "Role"),
     "RoleBinding": Resource(*_ROLES, "rolebindings", "RoleBinding"),
     **{
