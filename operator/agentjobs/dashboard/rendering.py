@@ -5,6 +5,8 @@ Everything is escaped by Jinja2. Marks that turn the writing direction, and cont
 
 import functools
 import hashlib
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +22,7 @@ from agentjobs.readable import CONTROLS
 
 FOLDER: Final = Path(__file__).parent
 _CUT: Final = 300
+_INDENTATION: Final = re.compile(r"^[ \t]+", re.MULTILINE)
 
 
 def visible(text: object) -> str:
@@ -97,10 +100,18 @@ def asset(name: str) -> str:
     return f"/static/{name}?{digest[:12]}"
 
 
+class _Loader(FileSystemLoader):
+    """Templates of pages without the indentation of their lines: in a list it is a twentieth of the page."""
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        source, file, is_current = super().get_source(environment, template)
+        return _INDENTATION.sub("", source) if template.endswith(".html") else source, file, is_current
+
+
 def environment() -> Environment:
     """Return the templates."""
     made = Environment(
-        loader=FileSystemLoader(FOLDER / "templates"),
+        loader=_Loader(FOLDER / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

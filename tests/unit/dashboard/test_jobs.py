@@ -7,6 +7,7 @@ import pytest
 from tests.dashboardpages import refusal
 from tests.dashboardsamples import HOSTILE, a_job, a_page, answer_busily, failed, mixed, uid_of
 
+from agentjobs.dashboard.pages.jobs import LISTED
 from agentjobs.dashboard.views.job_filters import PHASES
 from agentjobs.dashboard.views.jobs import VIEWS, rows
 
@@ -97,12 +98,27 @@ async def test_rights_that_are_gone_are_said(pages, answers, listed):
     assert "You may not list AgentJobs in team-a." in page.text
 
 
-async def test_fifty_jobs_with_long_messages_weigh_little(pages, listed):
-    listed(*(job.model_copy(update={"message": "long message " * 90}) for job in mixed(50)), cursor="next")
+async def test_a_page_asks_for_as_many_jobs_as_it_has_room_for(pages, answers, listed):
+    await pages.get("/jobs")
+
+    assert asked_of(answers)["limit"] == str(LISTED)
+
+
+async def test_a_page_of_jobs_with_long_messages_and_all_that_it_loads_weighs_less_than_150_kb(pages, listed):
+    listed(*(job.model_copy(update={"message": "long message " * 90}) for job in mixed(LISTED)), cursor="next")
 
     page = await pages.get("/jobs")
+    loaded = set(re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text))
+    files = [(await pages.get(one)).content for one in loaded]
 
-    assert len(page.content) <= 62_000
+    assert len(files) == 7
+    assert len(page.content) + sum(map(len, files)) <= 150_000
+
+
+async def test_lines_of_a_page_are_not_indented(pages, listed):
+    listed(*mixed(3))
+
+    assert not re.search(r"^[ \t]", (await pages.get("/jobs")).text, re.MULTILINE)
 
 
 async def test_hostile_texts_are_data(pages, listed):

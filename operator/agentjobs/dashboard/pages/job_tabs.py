@@ -21,7 +21,7 @@ from agentjobs.dashboard.views.transcript import conversation
 from agentjobs.problem import Problem
 
 LINES: Final = 500
-_TURNS: Final = 100
+_TURNS: Final = 60
 _CALLS: Final = 5
 """Tries of a step whose content is asked for."""
 _RESULT: Final = 50_000

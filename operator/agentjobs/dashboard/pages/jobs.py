@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
@@ -15,6 +16,8 @@ from agentjobs.dashboard.views.urls import address, changes_of
 from agentjobs.problem import Problem
 
 router = APIRouter()
+LISTED: Final = 40
+"""Jobs of a page: with 50, page and all that it loads would be more than 150 kB."""
 _NOTHING = RecordedJobs(items=[], cursor=None)
 
 
@@ -53,7 +56,7 @@ async def _found(
     if wanted.errors:
         return _NOTHING, None
     try:
-        return await rest.jobs(wanted.filter, namespaces=namespaces, cursor=cursor), None
+        return await rest.jobs(wanted.filter, namespaces=namespaces, limit=LISTED, cursor=cursor), None
     except Problem as problem:
         if problem.status not in (400, 422):
             raise
