@@ -262,13 +262,18 @@ def _work(stays: Sequence[Stay]) -> list[tuple[float, float]]:
 def _blocks(stays: Iterable[Stay], axis: Axis) -> Iterator[Block]:
     """Yield columns: in each, what took most of it."""
     columns: dict[int, dict[Kind, float]] = {}
+    at = right = 0.0  # the edge that was placed last, with which the next stay mostly begins
     for stay in stays:
-        left, right = axis.place(stay.since) * WIDTH, axis.place(stay.until) * WIDTH
-        last = min(WIDTH - 1, max(int(left), -int(-right // 1) - 1))
-        for column in range(min(int(left), WIDTH - 1), last + 1):
-            covered = min(right, column + 1) - max(left, column)
-            taken = columns.setdefault(column, {})
-            taken[stay.kind] = taken.get(stay.kind, 0.0) + max(covered, 1e-9)
+        left = right if stay.since == at else axis.place(stay.since) * WIDTH
+        at, right = stay.until, axis.place(stay.until) * WIDTH
+        column, last = min(int(left), WIDTH - 1), min(WIDTH - 1, max(int(left), -int(-right // 1) - 1))
+        while column <= last:
+            covered = (right if right < column + 1 else column + 1) - (left if left > column else column)
+            taken = columns.get(column)
+            if taken is None:
+                taken = columns[column] = {}
+            taken[stay.kind] = taken.get(stay.kind, 0.0) + (covered if covered > 1e-9 else 1e-9)
+            column += 1
     shown = [(column, max(taken, key=lambda kind: taken[kind])) for column, taken in sorted(columns.items())]
     begun: tuple[int, Kind] | None = None
     for place, (column, kind) in enumerate(shown):
