@@ -6,6 +6,7 @@ database or an API server that is away, and /readyz says so.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import ssl
 import time
@@ -48,6 +49,10 @@ def run(settings: DashboardSettings) -> None:
         errors.Invalid: the settings cannot work.
         errors.AgentJobsError: a part that the dashboard cannot be without has died.
     """
+    # A page of thousands of steps makes tens of thousands of objects, and what is loaded by now stays: without this the
+    # collector would look through all of it again and again meanwhile.
+    gc.set_threshold(50_000, 20, 50)
+    gc.freeze()
     asyncio.run(until_signalled(lambda on_death: serving(settings, on_death=on_death)))
 
 

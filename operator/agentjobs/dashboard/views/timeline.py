@@ -236,7 +236,7 @@ def _flat(changes: list[tuple[float, int, Kind]], since: float, until: float) ->
     kind, at = Kind.CODE, since
     for time, change, changed in sorted(changes, key=lambda one: one[0]):
         under_way[changed] += change
-        now = next(one for one in _FIRST if under_way[one])
+        now = Kind.MODEL if under_way[Kind.MODEL] else Kind.TOOL if under_way[Kind.TOOL] else Kind.CODE
         if now is not kind:
             if time > at:
                 yield Stay(kind, at, time)
