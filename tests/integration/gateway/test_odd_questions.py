@@ -61,10 +61,10 @@ PARAMETERS = [
     *(("/v1/usage/series", name) for name in ("since", "until", "by")),
 ]
 NUMBERS = ("negative", "beyond 64 bits", "fraction", "exponent")
-# Any text may be a partition's key; an object may have a number for its name; `1_0` is ten to pydantic.
+# Any text may be looked for; `1_0` is ten to pydantic.
 SOUND = (
-    {("partition", kind) for kind in ODD if kind not in ("long", "huge")}
-    | {(name, kind) for name in ("name", "schedule", "uid") for kind in NUMBERS}
+    {(name, kind) for name in ("name", "schedule", "partition") for kind in ODD if kind not in ("nul", "long", "huge")}
+    | {("uid", kind) for kind in NUMBERS}
     | {(name, "underscore") for name in ("limit", "start")}
 )
 
@@ -92,7 +92,7 @@ async def test_no_parameter_makes_the_gateway_fail(cluster, story, http):
 @pytest.mark.parametrize(
     ("path", "sound"),
     [
-        pytest.param(JOBS, ["first day", "last day"], id="jobs"),
+        pytest.param(JOBS, [], id="jobs"),
         pytest.param(EVENTS, ["start beyond 32 bits"], id="events"),
         pytest.param(f"{EVENTS}?newest=true", ["start beyond 32 bits"], id="newest-events"),
     ],
