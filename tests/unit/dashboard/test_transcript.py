@@ -1,7 +1,5 @@
 """What runners told reads as a conversation, and what models wrote in it is data."""
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -56,15 +54,12 @@ def test_a_large_result_is_cut_and_says_so():
 def test_a_page_of_long_texts_is_cut_to_what_a_page_holds():
     entries = [an_entry(n, "text", {"text": "![" * 8_000}) for n in range(100)]
     entries += [an_entry(n, "model", {"toolCalls": [{"name": "a", "args": {"b": "c" * 900}}] * 50}) for n in range(100)]
-    began = time.process_time()
     turns = conversation(entries)
 
     shown = sum(len(turn.text.html) for turn in turns if turn.text)
     shown += sum(len(call.arguments.text) for turn in turns for call in turn.calls)
     assert shown < 100_000 + 100 * 300 + 2_000 * 300
     assert all(turn.left_out for turn in turns[20:])
-    # Far above what it takes, far below what Markdown of all of it would.
-    assert time.process_time() - began < 6
 
 
 def test_a_failed_start_is_marked():
