@@ -81,9 +81,13 @@ class _Site:
             await self._pages(scope, receive, send)
             return
         request, path = Request(scope), scope["path"]
+        is_named = is_served_host(request.headers.get("host", ""), self._hosts)
         if path in HEALTH:
             await self._rest(scope, receive, send)
-        elif not is_served_host(request.headers.get("host", ""), self._hosts) and path != METRICS:
+        elif path == METRICS and self._hosts:
+            # Prometheus asks by address; under the names of people metrics are nobody's business.
+            await (self._pages if is_named else self._rest)(scope, receive, send)
+        elif not is_named:
             await PlainTextResponse(_REFUSED_HOST, 421)(scope, receive, send)
         elif path.startswith(REST) or path in _OTHERS:
             await self._rest(self._as_person(request), receive, send)

@@ -171,3 +171,20 @@ async def test_a_slash_at_the_end_leads_to_the_page_and_never_to_another_scheme_
     answer = await pages.get(f"{ORIGIN}{path}")
 
     assert (answer.status_code, answer.headers["location"]) == (307, location)
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "status"),
+    [
+        pytest.param("pages", "/metrics", 404, id="people"),
+        pytest.param("10.0.0.7:8443", "/metrics", 200, id="prometheus"),
+        pytest.param("10.0.0.7:8443", "/healthz", 200, id="kubelet"),
+        pytest.param("10.0.0.7:8443", "/jobs", 421, id="another-name"),
+    ],
+)
+async def test_metrics_are_not_served_under_the_names_of_people(host, path, status):
+    answers = Answers()
+    answers["/metrics"] = answers["/healthz"] = {"ok": True}
+    transport = httpx.ASGITransport(site(answers, hosts={"pages"}))
+    async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as http:
+        assert (await http.get(path, headers={"Host": host})).status_code == status
