@@ -238,6 +238,18 @@ class ObjectSeen(Recorded):
     object: dict[str, Any]
 
 
+class Change(Recorded):
+    """That jobs have changed: the last of them, and how many changes it stands for."""
+
+    namespace: str
+    name: str
+    uid: str
+    what: str
+    """`job`, of one that is watched also `steps`; `all` where anything may have changed, and then nothing is named."""
+    changes: int
+    """0 where nobody counted."""
+
+
 class KubernetesEvent(Recorded):
     """A Kubernetes Event of a job, or of a pod of it."""
 

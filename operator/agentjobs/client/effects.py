@@ -47,6 +47,8 @@ class Listen:
     params: Mapping[str, str]
     seconds: float | None = None
     accept: str = JSON
+    server: Server = Server.CLUSTER
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import Literal
 
-from agentjobs.api.recorded_overview import Activity, Installation, OpenCounts, RecordedAction, UsageSeries
+from agentjobs.api.recorded_overview import Activity, Change, Installation, OpenCounts, RecordedAction, UsageSeries
 from agentjobs.client.overview_operations import OverviewOperations
 from agentjobs.client.transport import Blocking, Nonblocking
 
@@ -67,6 +67,19 @@ class Overview:
         """
         yield from self._transport.iterate(self._do.actions(uid=uid, everywhere=everywhere))
 
+    def changes(self, *, job: str = "", every: float = 2.0, everywhere: bool = False) -> Generator[Change]:
+        """Yield that jobs have changed, for as long as it is iterated over; what they are now is asked for as before.
+
+        Args:
+            job: only of this job, by name or uid; then also that its steps went on.
+            every: seconds, 1 to 60: at most one change in so many, which stands for all of them.
+
+        Raises:
+            Denied: the user may not list the AgentJobs of the namespace, or get the job.
+            Unavailable: the gateway cannot be reached for longer than the client's patience.
+        """
+        yield from self._transport.iterate(self._do.changes(job=job, every=every, everywhere=everywhere))
+
 
 class AsyncOverview:
     """As `Overview`, for asyncio."""
@@ -105,3 +118,10 @@ class AsyncOverview:
         async with aclosing(self._transport.iterate(self._do.actions(uid=uid, everywhere=everywhere))) as found:
             async for one in found:
                 yield one
+
+    async def changes(self, *, job: str = "", every: float = 2.0, everywhere: bool = False) -> AsyncGenerator[Change]:
+        """See `Overview.changes`."""
+        do = self._do.changes(job=job, every=every, everywhere=everywhere)
+        async with aclosing(self._transport.iterate(do)) as told:
+            async for change in told:
+                yield change

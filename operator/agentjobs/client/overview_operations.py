@@ -1,24 +1,32 @@
 """What a client can ask about many jobs at once and about the installation, as operations (effects.py)."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Final, Literal, TypeVar
 
 from pydantic import BaseModel
 
+from agentjobs import errors
 from agentjobs.api.recorded_overview import (
     Activity,
+    Change,
     Installation,
     OpenCounts,
     RecordedAction,
     RecordedActions,
     UsageSeries,
 )
-from agentjobs.client.effects import Operation, Send, Server, Stream
+from agentjobs.client.effects import Emit, Listen, NextLine, Now, Operation, Send, Server, Sleep, Stream
 from agentjobs.client.requests import PAGE, Asking, paged
 
 _Model = TypeVar("_Model", bound=BaseModel)
+
+
+# The gateway says that it is still there every 15 s.
+QUIET_SECONDS: Final = 45.0
+REOPEN_SECONDS: Final = 1.0
+_EVENTS: Final = "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,26 @@ class OverviewOperations(Asking):
         params = {"limit": str(PAGE)} | self._place(everywhere) | ({"uid": uid} if uid else {})
         return paged(self._page_of_actions, RecordedActions.model_validate, params)
 
+    def changes(self, *, job: str = "", every: float, everywhere: bool = False) -> Stream[Change]:
+        """Emit that jobs have changed, for as long as the caller listens.
+
+        A stream ends by itself after a minute or two, and is taken up where it broke off: no change is missed.
+        """
+        about = {"job": f"{self.namespace}/{job}"} if job else self._place(everywhere)
+        params, heard = {"every": f"{every:g}", **about}, ""
+        deadline = (yield Now()) + self.patience
+        while True:
+            since = {"Last-Event-ID": heard} if heard else {}
+            try:
+                yield Listen("/v1/changes", params, QUIET_SECONDS, _EVENTS, Server.GATEWAY, since)
+            except errors.Unavailable:
+                if (yield Now()) > deadline:
+                    raise
+            else:
+                heard = yield from _heard(heard)
+                deadline = (yield Now()) + self.patience
+            yield Sleep(REOPEN_SECONDS)
+
     def _page_of_actions(self, params: dict[str, str]) -> Operation[Any]:
         return (yield from self._asked(Send("GET", "/v1/actions", params=params, server=Server.GATEWAY)))
 
@@ -68,6 +96,24 @@ class OverviewOperations(Asking):
     def _told(self, model: type[_Model], path: str, params: dict[str, str | Sequence[str]]) -> Operation[_Model]:
         answer = yield from self._asked(Send("GET", path, params=params, server=Server.GATEWAY))
         return model.model_validate(answer)
+
+
+def _heard(heard: str) -> Generator[Any, Any, str]:
+    """Emit the changes of the open stream of server-sent events; return the last id that it has told."""
+    event = data = ""
+    while (line := (yield NextLine())) is not None:
+        name, _, value = line.rstrip("\r").partition(":")
+        match name, value.removeprefix(" "):
+            case "event", said:
+                event = said
+            case "data", said:
+                data = said
+            case "id", said:
+                heard = said
+            case "", "" if event == "change":
+                yield Emit(Change.model_validate_json(data))
+                event = data = ""
+    return heard
 
 
 def _times(since: datetime | None, until: datetime | None) -> dict[str, Any]:

@@ -58,6 +58,7 @@ class Blocking:
         error: AgentJobsError | None = None
         with closing(operation), ExitStack() as listening:
             lines: Iterator[str] = iter(())
+            server = Server.CLUSTER
             while True:
                 try:
                     effect = operation.throw(error) if error else operation.send(outcome)
@@ -71,9 +72,10 @@ class Blocking:
                             yield emitted
                         case Listen():
                             listening.close()
+                            server = effect.server
                             lines = self._listen(effect, listening)
                         case NextLine():
-                            outcome = self._next(lines)
+                            outcome = self._next(lines, server)
                         case _:
                             outcome = self.perform(effect)
                 except AgentJobsError as raised:
@@ -93,7 +95,7 @@ class Blocking:
                 return time.monotonic()
 
     def _listen(self, effect: Listen, stack: ExitStack) -> Iterator[str]:
-        endpoint, http = self._connection(Server.CLUSTER)
+        endpoint, http = self._connection(effect.server)
         with endpoint.explained(quiet=True):
             response = stack.enter_context(http.stream("GET", **_stream(effect), extensions=endpoint.extensions))
             if not response.is_success:
@@ -102,8 +104,8 @@ class Blocking:
             return _lines(response)
         return iter(())
 
-    def _next(self, lines: Iterator[str]) -> str | None:
-        endpoint, _ = self._connection(Server.CLUSTER)
+    def _next(self, lines: Iterator[str], server: Server) -> str | None:
+        endpoint, _ = self._connection(server)
         with endpoint.explained(quiet=True):
             return next(lines, None)
         return None
@@ -155,6 +157,7 @@ class Nonblocking:
         with closing(operation):
             async with AsyncExitStack() as listening:
                 lines: AsyncIterator[str] = _nothing()
+                server = Server.CLUSTER
                 while True:
                     try:
                         effect = operation.throw(error) if error else operation.send(outcome)
@@ -168,9 +171,10 @@ class Nonblocking:
                                 yield emitted
                             case Listen():
                                 await listening.aclose()
+                                server = effect.server
                                 lines = await self._listen(effect, listening)
                             case NextLine():
-                                outcome = await self._next(lines)
+                                outcome = await self._next(lines, server)
                             case _:
                                 outcome = await self.perform(effect)
                     except AgentJobsError as raised:
@@ -192,7 +196,7 @@ class Nonblocking:
                 return asyncio.get_running_loop().time()
 
     async def _listen(self, effect: Listen, stack: AsyncExitStack) -> AsyncIterator[str]:
-        endpoint, http = await self._connection(Server.CLUSTER)
+        endpoint, http = await self._connection(effect.server)
         with endpoint.explained(quiet=True):
             response = await stack.enter_async_context(
                 http.stream("GET", **_stream(effect), extensions=endpoint.extensions)
@@ -203,8 +207,8 @@ class Nonblocking:
             return _async_lines(response)
         return _nothing()
 
-    async def _next(self, lines: AsyncIterator[str]) -> str | None:
-        endpoint, _ = await self._connection(Server.CLUSTER)
+    async def _next(self, lines: AsyncIterator[str], server: Server) -> str | None:
+        endpoint, _ = await self._connection(server)
         with endpoint.explained(quiet=True):
             return await anext(lines, None)
         return None
@@ -236,7 +240,7 @@ def _stream(effect: Listen) -> dict[str, Any]:
     return {
         "url": effect.path,
         "params": dict(effect.params),
-        "headers": {"Accept": effect.accept},
+        "headers": {"Accept": effect.accept, **effect.headers},
         "timeout": httpx.Timeout(_LISTEN_SECONDS, connect=10.0, read=effect.seconds),
     }
 

@@ -1,9 +1,11 @@
 """A stream of changes over real sockets: it hears what the operator writes, and lets the gateway stop."""
 
 import asyncio
+from contextlib import aclosing
 
 import httpx
 
+from agentjobs.client import AsyncClient, Client
 from agentjobs.gateway.serve import serving
 
 
@@ -28,3 +30,22 @@ async def test_a_stream_hears_of_a_job_and_does_not_hold_up_the_gateways_end(set
                 await asyncio.sleep(0.05)
     async with asyncio.timeout(5):
         await listening
+
+
+async def test_both_clients_hear_of_a_job(gateway, kubeconfig, story):
+    async with (
+        asyncio.timeout(30),
+        AsyncClient(kubeconfig=str(kubeconfig), gateway_url=gateway) as client,
+        aclosing(client.overview.changes(every=1)) as changes,
+    ):
+        begun = await anext(changes)
+        await story.begin()
+        heard = await anext(changes)
+
+    with Client(kubeconfig=str(kubeconfig), gateway_url=gateway) as blocking:
+        of_job = blocking.overview.changes(job="hello", every=1)
+        first = await asyncio.to_thread(next, of_job)
+        await asyncio.to_thread(of_job.close)
+
+    assert (begun.what, heard.what, heard.name) == ("all", "job", "hello")
+    assert first.what == "all"

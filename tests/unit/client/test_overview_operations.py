@@ -1,5 +1,10 @@
 """What the client asks about many jobs at once, step by step, without a server."""
 
+import json
+
+import pytest
+
+from agentjobs import errors
 from agentjobs.client.overview_operations import OverviewOperations
 
 DO = OverviewOperations("docs", patience=30.0)
@@ -26,3 +31,28 @@ def test_everywhere_names_no_namespace(world):
     there.run(DO.actions(everywhere=True))
 
     assert dict(there.sent[0].params) == {"limit": "500"}
+
+
+def change(name, number):
+    data = {"namespace": "docs", "name": name, "uid": "u1", "what": "job", "changes": 1}
+    return ["event: change", f"data: {json.dumps(data)}", f"id: b-{number}", ""]
+
+
+def test_changes_are_taken_up_where_a_stream_broke_off(world):
+    first = ["retry: 1000", "id: b-1", "", *change("a", 2), ": still here", "event: away", "data: {}", ""]
+    there = world(streams=[first, [*change("b", 3), errors.Denied("no longer")]])
+
+    with pytest.raises(errors.Denied):
+        there.run(DO.changes(every=2.0))
+
+    assert [one.name for one in there.emitted] == ["a", "b"]
+    assert [listen.headers for listen in there.sent] == [{}, {"Last-Event-ID": "b-2"}]
+
+
+def test_the_changes_of_a_job_name_no_namespace_beside_it(world):
+    there = world(streams=[[errors.Denied("not you")]])
+
+    with pytest.raises(errors.Denied):
+        there.run(DO.changes(job="hello", every=5.0))
+
+    assert there.sent[0].params == {"every": "5", "job": "docs/hello"}
