@@ -60,7 +60,10 @@ class Whole:
         agent = {"model": f"scripted/{name}/script", "inline": {"instruction": "Be brief."}}
         # A runner that is told to stop goes on with its step for as long as it may.
         runtime = {"terminationGracePeriodSeconds": 1}
-        work = {"agent": agent, "input": {"message": "Go."}, "retry": {"maxAttempts": 1}, "runtime": runtime} | spec
+        # A call of a model that takes ten minutes is one that nobody tries again meanwhile.
+        patient = {"llm": {"timeout": "1h"}}
+        work = {"agent": agent, "input": {"message": "Go."}, "retry": {"maxAttempts": 1}} | spec
+        work = {"runtime": runtime, "steps": patient} | work
         self.make(
             script | {"data": {"script": json.dumps({"starts": [list(answers)]})}},
             {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentJob", "metadata": {"name": name}, "spec": work},

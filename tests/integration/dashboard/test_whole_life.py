@@ -71,7 +71,7 @@ def test_a_running_job_is_cancelled_and_run_again_from_its_page(tab, whole, open
     whole.job("stopped", {"delay": "10m", "text": "Too late."})
     open_job("stopped")
     told(tab, "start 1.")
-    tab.get_by_role("link", name="Cancel …").click()
+    tab.get_by_role("link", name="Cancel…").click()
     tab.get_by_role("button", name="Cancel the job").click()
     phase(tab, "Cancelled")
 
@@ -139,4 +139,4 @@ def test_what_one_tab_orders_another_shows(tab, whole, open_job):
     other.get_by_role("button", name="Cancel the job").click()
 
     phase(tab, "Cancelled")
-    assert tab.get_by_role("link", name="Cancel …").count() == 0
+    assert tab.get_by_role("link", name="Cancel…").count() == 0

@@ -102,6 +102,7 @@ def test_a_form_with_a_forged_token_is_refused(whole, visit):
     with page.expect_response(lambda answer: answer.request.method == "POST") as posted:
         page.get_by_role("button", name="Cancel the job").click()
 
+    shown(page, "another session")
     assert posted.value.status == 403
 
 
