@@ -1,7 +1,27 @@
 """Pages over answers of REST that a test gives."""
 
+from datetime import UTC, datetime
+
 import pytest
 from tests.dashboardpages import Answers, client
+
+
+class Clock:
+    """The time of a test, which it moves by `at`."""
+
+    def __init__(self):
+        self.at = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+    def __call__(self):
+        return self.at
+
+    def seconds(self):
+        return self.at.timestamp()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
 
 
 @pytest.fixture

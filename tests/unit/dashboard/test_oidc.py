@@ -30,22 +30,6 @@ CLIENT = Client(
 )
 
 
-class Clock:
-    def __init__(self):
-        self.at = NOW
-
-    def __call__(self):
-        return self.at
-
-    def seconds(self):
-        return self.at.timestamp()
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def provider(clock):
     return OidcProvider(seconds=clock.seconds())

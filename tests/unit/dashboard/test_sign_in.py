@@ -18,22 +18,6 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 ORIGIN = "http://pages"
 
 
-class Clock:
-    def __init__(self):
-        self.at = NOW
-
-    def __call__(self):
-        return self.at
-
-    def seconds(self):
-        return self.at.timestamp()
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def ways(clock, tmp_path):
     return Ways(links=Links(tmp_path / "links"), now=clock, attempts=Attempts(clock.seconds))
