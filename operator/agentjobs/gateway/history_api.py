@@ -29,7 +29,6 @@ from agentjobs.gateway.paths import COLLECTION, Cursor, Limit, Name, Namespace
 from agentjobs.gateway.problems import json_answer
 from agentjobs.gateway.rights import MAX_NAMESPACES, InScope, Scope, may, scope_of
 from agentjobs.gateway.services import History, ReadBudget, Shared
-from agentjobs.gateway.shared_reads import SharedReads
 from agentjobs.history.pages import DEFAULT_LIMIT, write_cursor
 from agentjobs.history.protocols import ReadHistory
 from agentjobs.kube.resources import CONFIGMAPS
@@ -56,7 +55,7 @@ async def may_get(request: Request, namespace: Namespace, name: Name) -> User:
     return await may(request, "get", namespace=namespace, name=name)
 
 
-async def _job(history: ReadHistory, shared: SharedReads, namespace: str, name: str) -> RecordedJob:
+async def _job(history: ReadHistory, shared: Shared, namespace: str, name: str) -> RecordedJob:
     """Return a job, which the parts of a page ask for at once. Raises errors.NotFound and Unavailable."""
     return await shared.once("row", (namespace,), name, ask=lambda: history.job(namespace, name))
 

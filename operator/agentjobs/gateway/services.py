@@ -25,7 +25,7 @@ from agentjobs.gateway.limits import (
     Rates,
 )
 from agentjobs.gateway.metrics import GatewayMetrics
-from agentjobs.gateway.shared_reads import SharedReads
+from agentjobs.gateway.shared_reads import SharedReads, Unshared
 from agentjobs.gateway.triggers.answering import SignedCalls
 from agentjobs.gateway.user_limits import Streams, UserLimits
 from agentjobs.history.model_protocols import ModelReports
@@ -231,7 +231,7 @@ async def read_budget_of(request: Request) -> Capacity:
     return services_of(request).reads
 
 
-async def shared_of(request: Request) -> SharedReads:
+async def shared_of(request: Request) -> SharedReads | Unshared:
     """Return what makes one question of what many ask at once, if they say that an answer may be old."""
     return services_of(request).shared.for_request(request.headers.get("cache-control", ""))
 
@@ -263,7 +263,7 @@ Installed = Annotated[ProcessHistory, Depends(processes_of)]
 Notified = Annotated[NotificationReads, Depends(notifications_of)]
 ActionsDone = Annotated[ActionLog, Depends(actions_of)]
 History = Annotated[ReadHistory, Depends(history_of)]
-Shared = Annotated[SharedReads, Depends(shared_of)]
+Shared = Annotated[SharedReads | Unshared, Depends(shared_of)]
 ReadBudget = Annotated[Capacity, Depends(read_budget_of)]
 StepBudget = Annotated[Capacity, Depends(step_budget_of)]
 Bodies = Annotated[Intake, Depends(intake_of)]

@@ -65,12 +65,12 @@ class SharedReads:
         answer: Answer = await asyncio.shield(known.task)
         return answer
 
-    def for_request(self, cache_control: str) -> "SharedReads":
-        """Return these for who says that an answer may be old (`Cache-Control: max-age=…`), else empty ones.
+    def for_request(self, cache_control: str) -> "SharedReads | Unshared":
+        """Return these for who says that an answer may be old (`Cache-Control: max-age=…`), else none.
 
         Scripts read what they have just caused; a page that is open hears of it a moment later.
         """
-        return self if _MAY_BE_OLD.search(cache_control) else SharedReads(size=1)
+        return self if _MAY_BE_OLD.search(cache_control) else Unshared()
 
     def __len__(self) -> int:
         return len(self._asked)
@@ -92,6 +92,21 @@ class SharedReads:
         # So that large answers do not lie there until others take their place.
         loop.call_at(now + seconds, forget)
         return known
+
+
+class Unshared:
+    """Asks each question anew, and holds no answer."""
+
+    async def once(
+        self,
+        question: str,
+        scope: tuple[str, ...] | None,
+        *asked: Hashable,
+        ask: Callable[[], Awaitable[Answer]],
+        seconds: float = FRESH_SECONDS,
+    ) -> Answer:
+        """Return the answer as of now; the arguments are those of `SharedReads.once`."""
+        return await ask()
 
 
 async def _answer(ask: Callable[[], Awaitable[Answer]]) -> Answer:
