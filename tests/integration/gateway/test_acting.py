@@ -1,9 +1,12 @@
 """People with different rights, over real sockets: what they may do at the API server they may do here, and no more."""
 
 import asyncio
+import contextlib
 import uuid
 
 import pytest
+
+from devcluster.envtest import EnvTest
 
 JOBS = "/apis/agentjobs.dev/v1alpha1/namespaces/{}/agentjobs"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -187,13 +190,25 @@ async def test_who_acts_as_another_is_kept_with_both_names(http, cluster, apiser
     assert (one["user"], one["status"], one["impersonatedBy"]) == ("zoe", 403, me)
 
 
+@contextlib.asynccontextmanager
+async def away(server):
+    """While this lasts, a real API server is stopped and the embedded one refuses every write."""
+    if isinstance(server, EnvTest):
+        await server.end_server()
+        yield
+        await server.start_server()
+    else:
+        server.faults.fail_every, server.faults.fail_code = 1, 503
+        yield
+        server.faults.fail_every = 0
+
+
 @pytest.mark.stops_the_server
 async def test_while_the_api_server_is_away_an_action_says_so_and_then_it_works(http, apiserver, editor, job, at):
     assert (await http.get(at("queues"), headers=editor)).status_code == 200  # who asks is known
     assert (await http.post(at(f"agentjobs/{job['name']}/suspend"), headers=editor)).status_code == 200
-    apiserver.faults.fail_every, apiserver.faults.fail_code = 1, 503
-    away = await http.post(at(f"agentjobs/{job['name']}/cancel"), headers=editor, timeout=30)
-    apiserver.faults.fail_every = 0
+    async with away(apiserver):
+        refused = await http.post(at(f"agentjobs/{job['name']}/cancel"), headers=editor, timeout=30)
     back = await http.post(at(f"agentjobs/{job['name']}/cancel"), headers=editor)
 
-    assert (away.status_code, away.json()["reason"], back.status_code) == (503, "Unavailable", 200)
+    assert (refused.status_code, refused.json()["reason"], back.status_code) == (503, "Unavailable", 200)
