@@ -9,20 +9,20 @@ fields          types of fields and patterns of texts that they share
 raw_status      reading and writing a status as JSON
 conditions      condition types, their reasons, phases
 error_classes   what each class of errors means
-causes          why a job ended or waits, in half a sentence, and what cures it
-explain         what happened to a job in one sentence, and what may be done next
+causes          why a job ended or waits, as a clause, and the cure
+explain         one sentence about what happened to a job, and the possible actions
 known_job       one job from its object, from history, or from both
-step_states     what became of a recorded step
+step_states     the states of a recorded step
 events          the reasons of Kubernetes Events, and which are Warnings
-recorded        history as the gateway answers it
-recorded_sessions  sessions and artifacts as the gateway answers them
-recorded_models  providers, prices and limits as the gateway answers them
-recorded_overview  many jobs at once, and what is acted on, as the gateway answers it
-job_filter      which jobs of a list are wanted, in URLs and everywhere else
-recorded_notifications  what sinks were told, as the gateway answers it
-recorded_usage  model calls and what they cost, as the gateway answers it
+recorded        history as the gateway returns it
+recorded_sessions  sessions and artifacts as the gateway returns them
+recorded_models  providers, prices and limits as the gateway returns them
+recorded_overview  overviews of many jobs, and actions, as the gateway returns them
+job_filter      the filter of lists of jobs, in URLs and elsewhere
+recorded_notifications  notifications as the gateway returns them
+recorded_usage  model calls and their costs, as the gateway returns them
 problems        problems of a spec, as messages
 substitution    `$(…)` in the texts of a spec
-composition     texts that are made for another reader of `$(…)`
-answers         values of an answer by their path
+composition     texts in which `$(…)` is replaced again later
+answers         values of an answer, by path
 """

@@ -1,7 +1,7 @@
-"""Values of an answer by their path, for texts of other jobs: `$(after.plan.steps.0)`.
+"""Values of an answer, by path, for texts of other jobs: `$(after.plan.steps.0)`.
 
-An answer has up to 4 MiB, and as Python objects up to 25 times that: only what a path leads through is read, and every
-other part stays the text that it is. Pure.
+An answer may have 4 MiB, and 25 times that as Python objects. So only the values along a path are parsed; the rest
+stays JSON text. Pure.
 """
 
 import re
@@ -16,23 +16,23 @@ from msgspec import Raw, Struct, field
 from agentjobs.contract import cut
 
 MAX_KNOWN: Final = 10
-"""Names that a fault lists."""
+"""How many names an error message lists."""
 _MAX_NAME: Final = 60
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A path leads nowhere."""
+    """No value exists at the path."""
 
     at: str
-    """Where it ends, as a path; empty for the answer itself."""
+    """The part of the path that exists; empty for the answer itself."""
     known: tuple[str, ...]
-    """The names that are there, at most ten; none where there is no object."""
+    """At most ten of the names there; empty if the value is not an object."""
 
 
 class Whole(Struct, frozen=True):
-    """A whole answer, of which nothing is read that is not asked for."""
+    """A whole answer, parsed only where it is read."""
 
     text: Raw = Raw(b'""')
     structured: Raw = Raw(b"null")
@@ -41,12 +41,12 @@ class Whole(Struct, frozen=True):
 
     @property
     def is_cut(self) -> bool:
-        """Whether it was too large to be stored, and is only its beginning."""
+        """Whether the answer was too large to be stored, so that this is only its beginning."""
         return self.cut_from is not None
 
     @property
     def content(self) -> Raw:
-        """What it says: its JSON object where it has one, else its text as JSON."""
+        """The answer as JSON: its object if it has one, else its text."""
         return self.text if bytes(memoryview(self.structured)[:1]) == b"n" else self.structured
 
 
@@ -56,14 +56,14 @@ def whole(answer: Raw) -> Whole:
 
 
 class Reader:
-    """Reads values of one JSON text by their paths. What it has opened once it keeps: many paths lead through it."""
+    """Reads values of one JSON text by path. Keeps parsed objects, because many paths share a prefix."""
 
     def __init__(self, value: Raw) -> None:
         self._value = value
         self._opened: dict[tuple[str, ...], dict[str, Raw] | list[Raw]] = {}
 
     def at(self, path: Sequence[str]) -> Raw | Missing:
-        """Return the value at a path: names of an object's members, numbers from 0 of a list's items."""
+        """Return the value at a path of member names and list indexes from 0."""
         value = self._value
         for place, name in enumerate(path):
             above = tuple(path[:place])
@@ -78,7 +78,7 @@ class Reader:
 
 
 def as_text(value: Raw) -> str:
-    """Return a value as it stands in a text: a text as it is, anything else as JSON."""
+    """Return a value for use in a text: a string unchanged, anything else as JSON."""
     if bytes(memoryview(value)[:1]) == b'"':
         return msgspec.json.decode(value, type=str)
     return msgspec.json.format(bytes(value), indent=-1).decode()

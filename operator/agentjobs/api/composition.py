@@ -1,8 +1,7 @@
-"""Texts that are made for another reader of `$(…)`: the job of a follow-up looks for names in its texts once more.
+"""Texts in which `$(…)` is replaced again later: those of a follow-up, whose job replaces names once more.
 
-What a model wrote must not be read as a name there, wherever it ends up: a `$` at the end of one value and `(job.uid)`
-at the beginning of the next are a name too. So a text is put together as it shall read in the end, and then escaped.
-Pure.
+A model's words must not act as a name there, not even when one value ends in `$` and the next begins with `(job.uid)`.
+So the final text is composed first and then escaped. Pure.
 """
 
 from collections.abc import Callable
@@ -10,18 +9,18 @@ from collections.abc import Callable
 from agentjobs.api.substitution import REFERENCE
 
 ValueOf = Callable[[str], str | None]
-"""Returns the value of a name; None for one that is left to the reader."""
+"""Returns the value of a name; None for a name to be replaced later."""
 
 
 class Unusable(ValueError):
-    """The values cannot stand in this text; says why."""
+    """The values cannot be used in this text; the message gives the reason."""
 
 
 def composed(text: str, value_of: ValueOf) -> str:
-    """Return a text with the values put in, in which the reader finds the names that are left to it and no others.
+    """Return a text with the values put in, in which exactly the remaining names will be replaced later.
 
     Raises:
-        Unusable: a value ends in `$`, and a name that is left to the reader follows.
+        Unusable: a value ends in `$`, and a remaining name follows.
     """
     done, read = [], ""
     place = 0
@@ -33,14 +32,14 @@ def composed(text: str, value_of: ValueOf) -> str:
             read += value
             continue
         if read.endswith("$"):
-            raise Unusable(f"what stands before $({match[1]}) ends in $, which would escape that name")
+            raise Unusable(f"the text before $({match[1]}) ends in $, which would escape that name")
         done += [escaped(read), match[0]]
         read = ""
     return "".join((*done, escaped(read + text[place:])))
 
 
 def filled(text: str, value_of: ValueOf) -> str:
-    """Return a text with the values put in, for a place where nobody looks for names.
+    """Return a text with the values put in, for a place where no names are replaced later.
 
     Raises:
         Unusable: a name has no value.
@@ -56,5 +55,5 @@ def filled(text: str, value_of: ValueOf) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return what a reader of `$(…)` turns into this text."""
+    """Return the text that becomes this one when `$(…)` is replaced."""
     return text.replace("$(", "$$(")

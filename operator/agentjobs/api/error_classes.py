@@ -1,6 +1,6 @@
-"""What each class of errors means, and what becomes of the job without a rule: the reference's table of them.
+"""What each error class means, and what happens to the job without a rule: the table of the reference.
 
-The classes themselves are the contract's (`contract.ErrorClass`); who raises one also says the verdict.
+The classes themselves are in `contract.ErrorClass`; the verdict is given where one is raised.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from agentjobs.contract import ErrorClass
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A class in words. `verdict` is what happens by default; `charged` whether that costs an attempt."""
+    """A described class. `verdict` is what happens by default; `charged` whether it costs an attempt."""
 
     meaning: str
     verdict: str
@@ -27,32 +27,31 @@ _TIMED_OUT: Final = ("Snooze 30 s if the start recorded new steps, else Retry", 
 
 CLASSES: Final[Mapping[ErrorClass, Described]] = {
     ErrorClass.RESULT_ERROR: Described(
-        "The agent ended without an answer, or the model's turn did not end well: no content, a tool call that cannot "
-        "be read or that it wrote as a text, arguments that are not a JSON object, an agent that it made up, "
-        "an unknown reason to stop.",
+        "The agent ended without an answer, or the model's turn ended badly: no content, a tool call that is "
+        "malformed or written as text, arguments that are not a JSON object, an unknown agent, an unknown finish "
+        "reason.",
         *_RETRY,
     ),
     ErrorClass.MODEL_RATE_LIMITED: Described(
-        "The provider says that it is too much at once (429). Waits as long as it asks, else 30 s; for a quota of a "
-        "day until that is new, if it says when, else an hour.",
+        "The provider limits the rate (429). Waits as long as the provider asks, else 30 s; for a daily quota until "
+        "its reset if the provider names it, else an hour.",
         *_WAIT,
     ),
     ErrorClass.MODEL_UNAVAILABLE: Described(
-        "The provider cannot be reached, fails (5xx, 529), breaks off its answer, or sends what cannot be read.",
+        "The provider cannot be reached, fails (5xx, 529), breaks off its answer, or sends an unreadable one.",
         *_RETRY,
     ),
     ErrorClass.MODEL_TIMEOUT: Described("The provider did not answer in time (408, 504).", *_RETRY),
-    ErrorClass.MODEL_AUTH: Described("The key is missing, wrong, or may not do this (401, 403).", *_FAIL),
+    ErrorClass.MODEL_AUTH: Described("The key is missing, wrong, or lacks permission (401, 403).", *_FAIL),
     ErrorClass.MODEL_BAD_REQUEST: Described(
-        "The provider refuses the request: no such model, a wrong setting.", *_FAIL
+        "The provider rejects the request: an unknown model, a wrong setting.", *_FAIL
     ),
     ErrorClass.MODEL_OUT_OF_CREDIT: Described(
-        "The account with the provider is empty or at its spending limit (402, `insufficient_quota`); waiting does not "
-        "help, billing does.",
+        "The account at the provider is empty or at its spending limit (402, `insufficient_quota`); add credit there.",
         *_FAIL,
     ),
     ErrorClass.MODEL_OUTPUT_TRUNCATED: Described(
-        "A model's answer or tool call was cut at its limit of tokens, in any agent of the run; the same request would "
+        "A model's answer or tool call was cut at its token limit, in any agent of the run; the same request would "
         "be cut again. Raise `agent.inline.maxOutputTokens`, or in code `generate_content_config.max_output_tokens`.",
         *_FAIL,
     ),
@@ -60,49 +59,49 @@ CLASSES: Final[Mapping[ErrorClass, Described]] = {
         "The prompt or the answer was blocked by the provider's rules, or the model refused.", *_FAIL
     ),
     ErrorClass.INVALID_OUTPUT: Described(
-        "The answer does not fit `output.schema`, also after its corrections.", "by `output.onInvalid`", "when retried"
+        "The answer does not match `output.schema`, even after corrections.", "by `output.onInvalid`", "when retried"
     ),
-    ErrorClass.CONTEXT_TOO_LONG: Described("The text is longer than the model takes.", *_FAIL),
+    ErrorClass.CONTEXT_TOO_LONG: Described("The text is too long for the model.", *_FAIL),
     ErrorClass.TOOL_ERROR: Described(
-        "A tool raised an exception that no callback answered, returned what is not JSON, or cannot be listed.", *_RETRY
+        "A tool raised an exception that no callback handled, returned a value that is not JSON, or cannot be listed.",
+        *_RETRY,
     ),
     ErrorClass.AGENT_ERROR: Described(
-        "The agent's own code raised: a callback, a plugin, a node, an instruction, the module itself.", *_RETRY
+        "The agent's own code raised an exception: a callback, a plugin, a node, an instruction, the module itself.",
+        *_RETRY,
     ),
     ErrorClass.IO: Described("The disk is full, broken or read-only, or too many files are open.", *_RETRY),
     ErrorClass.CONFIG_INVALID: Described(
-        "The job's definition or the agent's can never work: a field, a tool that cannot be declared, state that an "
-        "instruction reads and that is not there, a pod that the API server refuses.",
+        "The definition of the job or the agent can never work: a field, a tool that cannot be declared, missing "
+        "state that an instruction reads, a pod that the API server rejects.",
         *_FAIL,
     ),
     ErrorClass.MODULE_NOT_FOUND: Described(
         "A module or attribute that the job names, or that its code imports, is not in the image.", *_FAIL
     ),
-    ErrorClass.ATTEMPT_TIMEOUT: Described("`timeouts.attempt` was used up.", *_TIMED_OUT),
-    ErrorClass.PROGRESS_TIMEOUT: Described("Nothing happened for `timeouts.progress`.", *_TIMED_OUT),
-    ErrorClass.DEADLINE_EXCEEDED: Described("`timeouts.running` was used up.", *_FAIL),
-    ErrorClass.QUEUE_TIMEOUT: Described("`timeouts.queue` was used up.", *_FAIL),
-    ErrorClass.QUEUE_FULL: Described("More jobs waited than the queue's `backlog.max`, and it rejects more.", *_FAIL),
+    ErrorClass.ATTEMPT_TIMEOUT: Described("The attempt exceeded `timeouts.attempt`.", *_TIMED_OUT),
+    ErrorClass.PROGRESS_TIMEOUT: Described("The start made no progress for `timeouts.progress`.", *_TIMED_OUT),
+    ErrorClass.DEADLINE_EXCEEDED: Described("The job exceeded `timeouts.running`.", *_FAIL),
+    ErrorClass.QUEUE_TIMEOUT: Described("The job waited longer than `timeouts.queue`.", *_FAIL),
+    ErrorClass.QUEUE_FULL: Described("The queue's `backlog.max` jobs were waiting, and it rejects more.", *_FAIL),
     ErrorClass.BUDGET_EXCEEDED: Described(
-        "A limit of `spec.budget` is reached; or `agent.runConfig.max_llm_calls`; or a budget of the queue, which lets "
-        "jobs fail.",
+        "A limit of `spec.budget` is reached, or `agent.runConfig.max_llm_calls`, or a budget of the queue whose "
+        "action is Fail.",
         "by `budget.onExceeded`",
         "no",
     ),
     ErrorClass.EVICTED: Described("The pod was evicted from its node.", *_INFRA),
-    ErrorClass.PREEMPTED: Described("The pod had to make room for one of higher priority.", *_INFRA),
+    ErrorClass.PREEMPTED: Described("The pod was preempted by one of higher priority.", *_INFRA),
     ErrorClass.NODE_LOST: Described("The node stopped answering or was shut down.", *_INFRA),
-    ErrorClass.RUNNER_LOST: Described("The pod is gone, or was told to stop from outside.", *_INFRA),
-    ErrorClass.RUNNER_CRASHED: Described(
-        "The container ended without saying why: a crash, an exit, a signal.", *_RETRY
-    ),
+    ErrorClass.RUNNER_LOST: Described("The pod was deleted or stopped from outside.", *_INFRA),
+    ErrorClass.RUNNER_CRASHED: Described("The container ended without a reason: a crash, an exit, a signal.", *_RETRY),
     ErrorClass.JOURNAL_UNAVAILABLE: Described("The gateway could not be reached for two minutes.", "Snooze 30 s", "no"),
     ErrorClass.OOM_KILLED: Described("The container was killed for memory; raise its limit.", *_RETRY),
     ErrorClass.IMAGE_PULL_FAILED: Described("The image cannot be pulled.", *_FAIL),
     ErrorClass.UNSCHEDULABLE: Described("No node has room for the pod.", *_FAIL),
     ErrorClass.MISSING_REFERENCE: Described("A Secret or ConfigMap that the pod needs is missing.", *_FAIL),
     ErrorClass.INTERRUPTED: Described(
-        "The runner was told to stop. The operator finds out by whom and gives the start another class.", *_INFRA
+        "The runner was stopped. The operator finds out why and gives the start another class.", *_INFRA
     ),
     ErrorClass.SNOOZED: Described("The agent's code raised `Snooze`.", *_WAIT),
     ErrorClass.CANCELLED: Described("The agent's code raised `Cancel`, or the job was cancelled.", "Cancel", ""),
@@ -111,7 +110,8 @@ CLASSES: Final[Mapping[ErrorClass, Described]] = {
     ErrorClass.PERMANENT: Described("The agent's code raised `Permanent`.", *_FAIL),
     ErrorClass.TOOL_TIMEOUT: Described("A tool took longer than `steps.tools[].timeout`.", *_RETRY),
     ErrorClass.TOOL_INTERRUPTED: Described(
-        "An earlier start began a tool call and recorded no result, and `steps.tools[].onInterrupted` is Fail.", *_FAIL
+        "An earlier start began a tool call without recording a result, and `steps.tools[].onInterrupted` is Fail.",
+        *_FAIL,
     ),
     ErrorClass.STEP_TOO_LARGE: Described(
         "A model's answer or a tool's result is larger than 1 MiB, the limit of a recorded step; "
@@ -119,43 +119,43 @@ CLASSES: Final[Mapping[ErrorClass, Described]] = {
         *_FAIL,
     ),
     ErrorClass.JOURNAL_FULL: Described(
-        "The job has recorded as many steps, or bytes of them, as one job may; split the work over several jobs.",
+        "The job reached the limit of recorded steps, or of their bytes; split the work over several jobs.",
         *_FAIL,
     ),
     ErrorClass.STEP_UNREADABLE: Described(
-        "A recorded step cannot be read back; the message names it. A new job, or `retry.resume: FromStart`, helps.",
+        "A recorded step cannot be read; the message names it. Use a new job, or `retry.resume: FromStart`.",
         *_FAIL,
     ),
     ErrorClass.DIVERGED: Described(
-        "A later start asked something other than what was recorded, and `steps.onDivergence` is Fail.", *_FAIL
+        "A later start sent a request that differs from the recorded one, and `steps.onDivergence` is Fail.", *_FAIL
     ),
     ErrorClass.VERSION_MISMATCH: Described(
         "ADK, the runner or the agent changed since the job's first start, and `retry.onVersionChange` is Fail; "
-        "or the recorded steps' keys are of another scheme and it is Continue.",
+        "or it is Continue and the recorded steps have an incompatible format of keys.",
         *_FAIL,
     ),
     ErrorClass.MODEL_NOT_ALLOWED: Described(
-        "The installation does not let this namespace ask for that model; the message names the models that it may.",
+        "This namespace may not use that model; the message names the models that it may use.",
         *_FAIL,
     ),
     ErrorClass.UNKNOWN_MODEL_PRICE: Described(
-        "The job has a budget in dollars, and the installation knows no price of a model that its code asks for.",
+        "The job has a budget in dollars, and the installation has no price for a model that its code uses.",
         *_FAIL,
     ),
     ErrorClass.BINARY_NOT_FOUND: Described(
-        "The image has no `claude`, or no `git` that the workspace needs; see the how-to about coding agents.", *_FAIL
+        "The image lacks `claude`, or `git` for the workspace; see the how-to about coding agents.", *_FAIL
     ),
     ErrorClass.COMMAND_FAILED: Described(
-        "Claude Code ended without a result, or the agent's program without one that can be read.", *_RETRY
+        "Claude Code or the agent's program ended without a readable result.", *_RETRY
     ),
     ErrorClass.MAX_TURNS_EXCEEDED: Described(
         "`budget.maxTurns` is reached, over all starts.", "by `budget.onExceeded`", "no"
     ),
     ErrorClass.REPOSITORY_UNAVAILABLE: Described(
-        "The repository of `workspace.git` cannot be reached, or breaks off.", *_RETRY
+        "The repository of `workspace.git` cannot be reached, or the connection breaks.", *_RETRY
     ),
     ErrorClass.REPOSITORY_INVALID: Described(
-        "The repository refuses the credentials, or has no such ref, commit or submodule.", *_FAIL
+        "The repository rejects the credentials, or lacks the ref, commit or submodule.", *_FAIL
     ),
     ErrorClass.PUBLISH_FAILED: Described(
         "The agent succeeded, and the push or the pull request failed. The next start publishes again; the agent does "
@@ -163,8 +163,8 @@ CLASSES: Final[Mapping[ErrorClass, Described]] = {
         *_RETRY,
     ),
     ErrorClass.PUBLISH_REFUSED: Described(
-        "The agent succeeded, and what it made must not or cannot be pushed: a secret in it, a branch with other "
-        "commits, credentials that may not write.",
+        "The agent succeeded, but its changes must not or cannot be pushed: they contain a secret, the branch has "
+        "other commits, or the credentials may not write.",
         *_FAIL,
     ),
 }

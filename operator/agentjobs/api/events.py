@@ -1,8 +1,8 @@
-"""The reasons of Kubernetes Events, and how grave each is: by its reason alone, never by who tells it.
+"""The reasons of Kubernetes Events and their types: the reason alone decides between Normal and Warning.
 
-Most Events carry the reason of a condition, the class of an error or a phase; `EventReason` has those that nothing else
-carries. Waiting for a turn or a time, and what a person asked for, is Normal. What failed, or needs a person, is a
-Warning; so is a reason that is not in the table, because runners and kubelets have words of their own.
+Most Events have the reason of a condition, an error class or a phase; `EventReason` has the others. Waiting, and what a
+person requested, is Normal. A failure, or what needs a person, is a Warning; so is an unknown reason, because runners
+and kubelets have their own.
 """
 
 from typing import Final, Literal
@@ -29,13 +29,13 @@ EventType = Literal["Normal", "Warning"]
 class EventReason(Word):
     """Reasons that only Events have."""
 
-    STARTED = "Started", "A job's start was claimed, or a schedule made a job; the message names the pod or the job."
+    STARTED = "Started", "A job's start was claimed, or a schedule created a job; the message names the pod or the job."
     SUSPENDED = "Suspended", "The job holds no slot and no pod until it is resumed."
     SPEC_CHANGED = "SpecChanged", "An edit of accepted work has no effect; the message names the fields."
     REPLACED = "Replaced", "A schedule cancels a job because the next start is due."
-    FOLLOW_UPS_CREATED = "FollowUpsCreated", "Jobs that follow this one were made; the message names them."
-    MISSED = "Missed", "Times of a schedule have passed without a job."
-    START_FAILED = "StartFailed", "A job of a schedule could not be made."
+    FOLLOW_UPS_CREATED = "FollowUpsCreated", "Follow-up jobs were created; the message names them."
+    MISSED = "Missed", "Times of a schedule passed without a job."
+    START_FAILED = "StartFailed", "A job of a schedule could not be created."
     TRIGGER_REPEATED = "TriggerRepeated", "A value of the annotation `agentjobs.dev/trigger` was used before."
 
 

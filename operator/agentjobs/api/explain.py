@@ -1,7 +1,6 @@
-"""What happened to a job in one sentence, and what a person may do next: for the dashboard and the command line.
+"""One sentence about what happened to a job, and the possible actions: for the dashboard and the command line.
 
-Driven by the tables of `causes`; a reason that no table has (runners and kubelets have words of their own) is told as
-it is. Pure.
+Uses the tables of `causes`; unknown reasons (runners and kubelets have their own) are shown unchanged. Pure.
 """
 
 from collections.abc import Mapping
@@ -27,7 +26,7 @@ from agentjobs.durations import format_duration
 
 
 class Order(StrEnum):
-    """What may be asked of a job now."""
+    """An action that a person can request for a job."""
 
     CANCEL = "cancel"
     SUSPEND = "suspend"
@@ -37,27 +36,27 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """What is known of a job now. What is not known is empty or None."""
+    """The known facts about a job. Unknown ones are empty or None."""
 
     phase: str
     reason: str
-    """Of the condition that explains the phase."""
+    """Reason of the condition that explains the phase."""
     pod_reason: str = ""
-    """Why the start's pod does not get going; of `PodStarted` while that is false."""
+    """Why the start's pod does not run; reason of `PodStarted` while that is False."""
     attempts: int = 0
     max_attempts: int | None = None
     starts: int = 0
     queue: str = ""
     others_waiting: int | None = None
-    """Jobs that wait in the same queue, without this one."""
+    """Other jobs that wait in the same queue."""
     created: datetime | None = None
     started: datetime | None = None
     """When the newest start was claimed."""
     claimed: datetime | None = None
-    """When its runner first spoke."""
+    """When its runner first reported."""
     finished: datetime | None = None
     due: datetime | None = None
-    """When the next start may be, at the earliest."""
+    """The earliest time of the next start."""
     last_reason: str = ""
     """Why the newest start ended."""
     step: int | None = None
@@ -68,34 +67,34 @@ class Situation:
     twin: str = ""
     """The job because of which this one was skipped."""
     is_there: bool = True
-    """Whether the cluster has its object."""
+    """Whether its object exists in the cluster."""
     asked: Order | None = None
-    """What its spec asks for already: `CANCEL` or `SUSPEND`."""
+    """What its spec already requests: `CANCEL` or `SUSPEND`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What is told of a job."""
+    """The explanation of a job's state."""
 
     sentence: str
     cure: str
-    """What a person does about it, empty for nothing."""
+    """What a person can do about it, empty if nothing."""
     look: Look | None
-    """Where they look next."""
+    """Which page to look at next."""
     orders: tuple[Order, ...]
-    """What may be asked of the job now, the likeliest first."""
+    """Possible actions, the likeliest first."""
 
 
 def explain(seen: Situation, now: datetime) -> Explanation:
-    """Return what happened, and what may be done."""
+    """Return what happened, and the possible actions."""
     sentence, cause = _TOLD.get(seen.phase, _unknown)(seen, now)
     return Explanation(sentence, cause.cure, cause.look, orders(seen))
 
 
 def orders(seen: Situation) -> tuple[Order, ...]:
-    """Return what may be asked of a job now. A job whose object is gone can only run again."""
+    """Return the possible actions. A job whose object is gone can only run again."""
     if seen.phase in OVER or not seen.is_there:
-        # What was never accepted would be refused again.
+        # A job that was never accepted would be refused again.
         return () if seen.reason in REJECTIONS else (Order.RERUN,)
     if seen.asked is Order.CANCEL:
         return ()
@@ -106,7 +105,7 @@ def orders(seen: Situation) -> tuple[Order, ...]:
 
 
 def cure_of(word: str) -> str:
-    """Return what a person does about a reason, empty where there is nothing to do or it is not known."""
+    """Return the cure for a reason; empty if there is none or the reason is unknown."""
     found = (table[word].cure for table in TABLES if word in table and table[word].cure)
     return next(found, "")
 
@@ -116,18 +115,18 @@ def _failed(seen: Situation, now: datetime) -> tuple[str, Cause]:
     if seen.starts == 0:
         return f"Failed before its first start: {cause.clause}.", cause
     after = f" after {seen.attempts} attempts" if seen.attempts > 1 else " in its first attempt"
-    return f"Failed{after}: {cause.clause}. It is not tried again.", cause
+    return f"Failed{after}: {cause.clause}. It will not be retried.", cause
 
 
 def _running(seen: Situation, now: datetime) -> tuple[str, Cause]:
     if seen.pod_reason:
         cause = POD_TROUBLE.get(seen.pod_reason, _said(seen.pod_reason))
         if seen.pod_reason in _STOPS:
-            return f"Start {seen.starts} is stopped: {cause.clause}.", cause
-        return f"Start {seen.starts} does not get going: {cause.clause}.", cause
+            return f"Start {seen.starts} is being stopped: {cause.clause}.", cause
+        return f"Start {seen.starts} does not run yet: {cause.clause}.", cause
     since = f" for {_lasted(seen.started, now)}" if seen.started else ""
     if seen.claimed is None:
-        return f"Running{since}, start {seen.starts}; its pod is being made.", Cause("")
+        return f"Running{since}, start {seen.starts}; its pod is being created.", Cause("")
     at = f", at step {seen.step}" if seen.step else ""
     doing = f", calling {seen.doing}" if seen.doing else ""
     return f"Running{since}, start {seen.starts}{at}{doing}.", Cause("", "", Look.TRANSCRIPT)
@@ -135,7 +134,7 @@ def _running(seen: Situation, now: datetime) -> tuple[str, Cause]:
 
 def _waiting(seen: Situation, now: datetime) -> tuple[str, Cause]:
     if not seen.reason:
-        return "It was made a moment ago and is looked at next.", Cause("")
+        return "It was created a moment ago and will be examined next.", Cause("")
     cause = HOLDS.get(seen.reason, _said(seen.reason))
     if seen.reason == AdmittedReason.WAITING_FOR_START_TIME and seen.due:
         return f"Starts at {_clock(seen.due)}, in {_lasted(now, seen.due)}.", cause
@@ -151,8 +150,12 @@ def _waiting(seen: Situation, now: datetime) -> tuple[str, Cause]:
 def _retrying(seen: Situation, now: datetime) -> tuple[str, Cause]:
     last = FAILURES.get(seen.last_reason)
     because = f": {last.clause}" if last is not None else ""
-    most = f" Attempts so far: {seen.attempts} of {seen.max_attempts}." if seen.max_attempts else ""
-    wait = f"Waits {_lasted(now, seen.due)} before" if seen.due is not None and seen.due > now else "Goes on soon with"
+    most = f" Attempts used: {seen.attempts} of {seen.max_attempts}." if seen.max_attempts else ""
+    wait = (
+        f"Waits {_lasted(now, seen.due)} before"
+        if seen.due is not None and seen.due > now
+        else "Will soon continue with"
+    )
     return f"{wait} start {seen.starts + 1}{because}.{most}", last or Cause("")
 
 
@@ -191,8 +194,8 @@ def _unknown(seen: Situation, now: datetime) -> tuple[str, Cause]:
 
 
 def _said(reason: str) -> Cause:
-    """A reason that no table has, as it is."""
-    return Cause(f"for the reason {reason}" if reason else "for no reason that is known", "", Look.EVENTS)
+    """An unknown reason, unchanged."""
+    return Cause(f"for the reason {reason}" if reason else "for an unknown reason", "", Look.EVENTS)
 
 
 def _lasted(since: datetime, until: datetime) -> str:
@@ -228,4 +231,4 @@ TABLES: Final[tuple[Mapping[str, Cause], ...]] = (
     CANCELLATIONS,
     SKIPS,
 )
-"""All of them, by what they explain."""
+"""All tables, by condition."""

@@ -1,4 +1,4 @@
-"""Types of fields that the parts of a spec share: names, durations, instants, quantities, and the patterns of texts."""
+"""Field types shared by the parts of a spec: names, durations, instants, quantities, and patterns of texts."""
 
 import re
 from datetime import datetime, timedelta
@@ -22,9 +22,9 @@ from agentjobs.durations import (
 DNS_LABEL: Final = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 UID: Final = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
-"""As the API server makes them. A name may look like that, too."""
+"""As the API server generates them. A name may have the same form."""
 CONFIG_KEY: Final = "^[-._a-zA-Z0-9]+$"
-# What google-adk 2.13 asks of App.name; it refuses `user` besides.
+# The form of App.name in google-adk 2.13, which also refuses `user`.
 APP_NAME: Final = "^[a-zA-Z][a-zA-Z0-9_-]*$"
 MOUNT_PATH: Final = "^/[^:]*$"
 ENV_NAME: Final = "^[-._a-zA-Z][-._a-zA-Z0-9]*$"
@@ -33,16 +33,16 @@ TOOL_NAME: Final = r"^[a-zA-Z_][a-zA-Z0-9_]*(\.[a-zA-Z_][a-zA-Z0-9_]*)*(:[a-zA-Z
 MODEL_NAME: Final = r"^[^\s]+$"
 SERVER_NAME: Final = "^[a-zA-Z0-9_-]+$"
 HTTP_URL: Final = r"^https?://[^\s/?#@]+([/?#][^\s]*)?$"
-"""Without a user and password, which have no place in an object."""
+"""Without user and password, which do not belong in an object."""
 # A token of RFC 9110, 5.6.2.
 HEADER_NAME: Final = "^[-!#$%&'*+.^_`|~a-zA-Z0-9]+$"
 ONE_LINE: Final = r"^[^\x00-\x1f\x7f]+$"
 MAX_PARTITION_KEY: Final = 253
 DOLLARS: Final = r"^(0\.[0-9]*[1-9][0-9]*|[1-9][0-9]{0,8}(\.[0-9]+)?)$"
-"""An amount of more than 0, as people write it."""
+"""A positive amount in decimal notation."""
 PARAMETER_NAME: Final = "^[a-zA-Z_][-a-zA-Z0-9_]*$"
 IDENTIFIER: Final = "^[a-zA-Z_][a-zA-Z0-9_]*$"
-"""Agent names. ADK asks for an identifier of Python; we for one that every label and log shows alike."""
+"""Agent names. ADK requires a Python identifier; we require ASCII, which every label and log shows alike."""
 QUANTITY_MAX_LENGTH: Final = 32
 QUANTITY: Final = r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][-+]?[0-9]+)?$"
 
@@ -68,7 +68,7 @@ Instant = Annotated[
 Quantity = Annotated[
     str,
     BeforeValidator(lambda value: parse_quantity(value)),
-    # Without a type: `cpu: 0.5` is legal in every pod, and int-or-string would refuse it.
+    # Without a type: `cpu: 0.5` is valid in a pod, and int-or-string would refuse it.
     WithJsonSchema(
         {"x-kubernetes-preserve-unknown-fields": True, "pattern": QUANTITY, "maxLength": QUANTITY_MAX_LENGTH}
     ),
@@ -79,7 +79,7 @@ def parse_quantity(value: object) -> str:
     """Return a Kubernetes quantity (`250m`, `512Mi`, `2`, `0.5`) as text.
 
     Raises:
-        ValueError: neither a number nor a quantity; the message names value and cure.
+        ValueError: not a number or quantity; the message names value and cure.
     """
     text = str(value) if type(value) in (int, float) else value
     if isinstance(text, str) and len(text) <= QUANTITY_MAX_LENGTH and re.fullmatch(QUANTITY, text, re.ASCII):
@@ -96,10 +96,10 @@ _UNITS: Final[dict[str, Decimal]] = {
 
 
 def amount_of(quantity: str) -> Decimal:
-    """Return the number that a Kubernetes quantity stands for; of sizes, that of bytes.
+    """Return the value of a Kubernetes quantity as a number; sizes in bytes.
 
     Raises:
-        ValueError: it is no quantity.
+        ValueError: it is not a quantity.
     """
     found = re.fullmatch(r"(.*?)([KMGTPE]i|[numkMGTPE]|)", parse_quantity(quantity))
     assert found is not None

@@ -1,4 +1,4 @@
-"""Which jobs of a list are wanted, and in which order: the same words in REST, URLs, CLI and client. Pure.
+"""The filter and order of lists of jobs: the same names in REST, URLs, CLI and client. Pure.
 
 Several values of one field are alternatives; several fields must all hold.
 """
@@ -14,31 +14,31 @@ from agentjobs.durations import is_usable
 from agentjobs.errors import Invalid
 
 MAX_VALUES: Final = 20
-"""Of one field."""
+"""Most values of one field."""
 MAX_VALUE_CHARS: Final = 316
-"""The longest label key that Kubernetes allows; no name is longer."""
+"""The longest label key in Kubernetes; no name is longer."""
 MAX_TEXT_CHARS: Final = 200
 
 
 class JobOrder(StrEnum):
-    """In which order jobs are listed. Those of one time, or cost, come by their uids."""
+    """The order of jobs. Ties are ordered by uid."""
 
     NEWEST = "newest"
-    """By the time they were created."""
+    """By creation time."""
     OLDEST = "oldest"
     ENDED = "ended"
-    """Those that ended last come first; what has not ended is left out."""
+    """By end time, newest first; without jobs that have not ended."""
     COST = "cost"
-    """The costliest first; what has no cost is left out."""
+    """By cost, highest first; without jobs that have no cost."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """What jobs of a list have. Empty tuples and None ask for nothing."""
+    """Conditions on jobs. Empty tuples and None do not restrict."""
 
     name: tuple[str, ...] = ()
     phase: tuple[str, ...] = ()
-    """Also `Deleted`, of a job whose object vanished before it ended."""
+    """Also `Deleted`, for a job whose object was deleted before it ended."""
     reason: tuple[str, ...] = ()
     outcome: tuple[str, ...] = ()
     queue: tuple[str, ...] = ()
@@ -47,29 +47,29 @@ class JobFilter:
     partition: tuple[str, ...] = ()
     model: tuple[str, ...] = ()
     label: tuple[str, ...] = ()
-    """`key=value`, or `key` for any value; unlike other fields all of them must hold. As the job was accepted with."""
+    """Labels at acceptance: `key=value`, or `key` for any value; unlike other fields, all must match."""
     since: datetime | None = None
-    """Created then or later."""
+    """Created at or after this time."""
     until: datetime | None = None
-    """Created before then."""
+    """Created before this time."""
     ended_since: datetime | None = None
-    """Ended, or deleted before it could, then or later."""
+    """Ended, or deleted before its end, at or after this time."""
     ended_until: datetime | None = None
-    """Ended, or deleted before it could, before then."""
+    """Ended, or deleted before its end, before this time."""
     min_cost: Decimal | None = None
-    """Its model calls cost so much or more so far, in US dollars. A job without such calls has no cost."""
+    """Minimum cost of its model calls until now, in US dollars. A job without such calls has no cost."""
     max_cost: Decimal | None = None
-    """So much or less."""
+    """Maximum cost."""
     text: str = ""
-    """Words that name, reason or message have; all of them, in any order, the last one may be a beginning."""
+    """Words in name, reason or message; all must occur, in any order, the last may be a prefix."""
     order: JobOrder = JobOrder.NEWEST
 
     @classmethod
     def parse(cls, query: Iterable[tuple[str, str]]) -> "JobFilter":
-        """Read the parameters of a URL; names that are no filter are left alone, and empty values say nothing.
+        """Parse the parameters of a URL; other parameters and empty values are ignored.
 
         Raises:
-            Invalid: a value cannot be one; the message names parameter and value.
+            Invalid: an invalid value; the message names parameter and value.
         """
         given: dict[str, Any] = {}
         for parameter, value in query:
@@ -77,7 +77,7 @@ class JobFilter:
             if not name or not value:
                 continue
             if len(value) > (MAX_TEXT_CHARS if name == "text" else MAX_VALUE_CHARS) or "\0" in value:
-                raise Invalid(f"{parameter}: {value[:80]!r} is too long, or has a NUL character")
+                raise Invalid(f"{parameter}: {value[:80]!r} is too long, or contains a NUL character")
             if name == "label" and value.startswith("="):
                 raise Invalid(f"{parameter}: {value[:80]!r} has no key; write key=value, or key for any value")
             if name in _SEVERAL:
@@ -91,7 +91,7 @@ class JobFilter:
         return cls(**given)
 
     def query(self) -> Iterator[tuple[str, str]]:
-        """Yield the parameters that `parse` reads as this filter."""
+        """Yield the URL parameters of this filter, the reverse of `parse`."""
         for parameter, name in NAMES.items():
             value = getattr(self, name)
             if isinstance(value, tuple):
@@ -103,7 +103,7 @@ class JobFilter:
 
     @property
     def is_empty(self) -> bool:
-        """Whether all jobs have what it asks for."""
+        """Whether all jobs match."""
         return self == JobFilter(order=self.order)
 
 
@@ -111,11 +111,11 @@ def _time(parameter: str, value: str) -> datetime:
     try:
         found = datetime.fromisoformat(value)
     except ValueError:
-        raise Invalid(f"{parameter}: {value!r} is no time; write 2026-11-29T08:00:00Z") from None
+        raise Invalid(f"{parameter}: {value!r} is not a time; use e.g. 2026-11-29T08:00:00Z") from None
     if found.tzinfo is None:
-        raise Invalid(f"{parameter}: {value!r} has no time zone; write 2026-11-29T08:00:00Z")
+        raise Invalid(f"{parameter}: {value!r} has no time zone; use e.g. 2026-11-29T08:00:00Z")
     if not is_usable(found):
-        raise Invalid(f"{parameter}: {value!r} is too long ago, or too far away")
+        raise Invalid(f"{parameter}: {value!r} is too far in the past or future")
     return found
 
 
@@ -123,7 +123,7 @@ def _dollars(parameter: str, value: str) -> Decimal:
     try:
         found = Decimal(value)
     except InvalidOperation:
-        raise Invalid(f"{parameter}: {value!r} is no number of US dollars") from None
+        raise Invalid(f"{parameter}: {value!r} is not an amount of US dollars; use e.g. 2.50") from None
     if not found.is_finite() or not 0 <= found < 10**9:
         raise Invalid(f"{parameter}: {value!r} is not between 0 and a billion US dollars")
     return found
@@ -133,12 +133,12 @@ def _order(parameter: str, value: str) -> JobOrder:
     try:
         return JobOrder(value)
     except ValueError:
-        raise Invalid(f"{parameter}: {value!r} is none of {', '.join(JobOrder)}") from None
+        raise Invalid(f"{parameter}: {value!r} is not an order; use one of {', '.join(JobOrder)}") from None
 
 
 def _text(parameter: str, value: str) -> str:
     if not any(character.isalnum() for character in value):
-        raise Invalid(f"{parameter}: {value[:80]!r} has no word")
+        raise Invalid(f"{parameter}: {value[:80]!r} contains no word")
     return value
 
 
@@ -161,6 +161,6 @@ def _camel(name: str) -> str:
 
 
 NAMES: Final[Mapping[str, str]] = {_camel(each.name): each.name for each in fields(JobFilter)}
-"""The parameters of a URL, each with its field: `endedSince` is `ended_since`."""
+"""The parameters of a URL and their fields: `endedSince` is `ended_since`."""
 
 EVERY_JOB: Final = JobFilter()

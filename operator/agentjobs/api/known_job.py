@@ -1,7 +1,7 @@
-"""What is known of one job: from its object, from history, or from both. Pure.
+"""One job, from its object, from history, or from both. Pure.
 
-The object says what the job does now; history says what happened, and stays when the object is gone. Used by the page
-of a job and by `agentjobs show`.
+The object has the current state; history has the past, and remains when the object is gone. Used by the page of a job
+and by `agentjobs show`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,27 +17,27 @@ from agentjobs.api.recorded import RecordedStart, RecordedStep, StepSpan, Story
 from agentjobs.api.recorded_overview import ObjectSeen
 from agentjobs.durations import parse_time
 
-# Words that others wrote are as long as they like.
+# Texts from other programs can have any length.
 _WORD: Final = 32
 _NAME: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a job: at least one of the two."""
+    """A job from its object, from history, or from both."""
 
     key: str
-    """By what it was asked for: name or uid."""
+    """The name or uid that was requested."""
     namespace: str
     story: Story | None
     seen: ObjectSeen | None
     no_history: str = ""
-    """Why history is not known, where that is not because there is none."""
+    """Why history could not be read, if so."""
     no_object: str = ""
 
     @property
     def body(self) -> Mapping[str, Any]:
-        """The object, empty where it is gone."""
+        """The object, empty if it is gone."""
         return self.seen.object if self.seen is not None else {}
 
     @property
@@ -47,7 +47,7 @@ class Known:
 
     @property
     def status(self) -> AgentJobStatus:
-        """The object's status; an empty one where it is gone."""
+        """The object's status; empty if it is gone."""
         return AgentJobStatus.parse(self.body.get("status"))
 
     @property
@@ -67,21 +67,21 @@ class Known:
 
     @property
     def phase(self) -> str:
-        """In which phase it is. An object that is not looked at yet has none."""
+        """Its phase; empty until the operator has processed the object."""
         if self.seen is not None:
-            # Not the parsed one: a newer operator may have phases that this version does not know.
+            # The raw value, because a newer operator may have phases that this version does not have.
             return str(as_object(self.body.get("status")).get("phase") or "Pending")[:_WORD]
         return self.story.job.phase if self.story else ""
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing of it changes any more."""
+        """Whether its phase is final."""
         gone = self.seen is None and not self.no_object
         return gone or self.status.completion_time is not None
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """Of its object; as accepted where that is gone."""
+        """Labels of its object; if that is gone, those at acceptance."""
         told = as_object(self._metadata.get("labels"))
         return {str(key): str(value) for key, value in told.items()} or (self.story.job.labels if self.story else {})
 
@@ -91,7 +91,7 @@ class Known:
 
     @property
     def created(self) -> datetime | None:
-        """When it was made."""
+        """When it was created."""
         if self.story is not None:
             return self.story.job.created
         try:
@@ -103,11 +103,11 @@ class Known:
 def explained(
     known: Known, steps: Sequence[StepSpan | RecordedStep], now: datetime, *, others: int | None = None
 ) -> Explanation:
-    """Return what happened to a job, in a sentence, and what may be done.
+    """Return what happened to a job, in a sentence, and the possible actions.
 
     Args:
-        steps: what is recorded of its steps, oldest first.
-        others: how many jobs wait in its queue beside it, where that is known.
+        steps: its recorded steps, oldest first.
+        others: how many other jobs wait in its queue, if known.
     """
     status, story = known.status, known.story
     newest = known.starts[-1] if known.starts else None
@@ -142,7 +142,7 @@ def explained(
 
 
 def message_of(known: Known) -> str:
-    """Return why it is as it is, in the words of the condition that says so."""
+    """Return the message of the condition that explains its state."""
     said = primary_condition(known.status.conditions)
     if said is not None:
         return said.message
@@ -150,12 +150,12 @@ def message_of(known: Known) -> str:
 
 
 def reason_of(known: Known) -> str:
-    """Return why it is as it is, in one word."""
+    """Return the reason of its state."""
     return _reason(known, primary_condition(known.status.conditions))
 
 
 def queue_of(known: Known) -> str:
-    """Return its queue, empty where it has none yet."""
+    """Return its queue, empty if it has none yet."""
     place = known.status.queue
     told = place.name if place is not None else str(known.spec.get("queue") or "")
     return told or (known.story.job.queue if known.story else "")

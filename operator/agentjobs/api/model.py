@@ -1,4 +1,4 @@
-"""What all parts of a spec are built on: frozen models that coerce nothing and use the names of the CRD."""
+"""The base class of all parts of a spec: frozen models without coercion, with the names of the CRD."""
 
 from typing import Annotated, Any
 
@@ -8,7 +8,7 @@ from pydantic.config import JsonDict
 
 
 class Model(BaseModel):
-    """Base of all parts of a spec: frozen, camelCase aliases, nothing unknown."""
+    """Base class of all parts of a spec: frozen, camelCase aliases, no unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
 
@@ -18,6 +18,6 @@ Boolean = Annotated[bool, Strict()]
 
 
 def loose(description: str, most: int) -> Any:
-    """A list of objects of a pod that are handed on as they are; the API server judges them."""
+    """Return the type of a list of pod objects that are passed on unchanged; the API server validates them."""
     extra: JsonDict = {"items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
     return Field(default=(), max_length=most, description=description, json_schema_extra=extra)

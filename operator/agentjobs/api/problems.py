@@ -1,7 +1,7 @@
-"""What is wrong with a spec, in words: field, value and cure. Turns pydantic's errors into such words.
+"""Problems of a spec, with field, value and cure. Translates pydantic's errors.
 
-Values are shortened, and those of unknown fields and of environment variables are left out: they may be secrets, and
-problems end up in conditions, events and logs.
+Values are shortened. Those of unknown fields and environment variables are omitted: they may be secrets, and problems
+appear in conditions, events and logs.
 """
 
 import difflib
@@ -21,18 +21,18 @@ from agentjobs.api.schedule.cron import SCHEDULE_PATTERN
 from agentjobs.durations import DURATION_CURE, DURATION_PATTERN, TIME_CURE, TIME_PATTERN
 
 Path = tuple[str | int, ...]
-"""Where a field is below `spec`, with the CRD's names: `("agent", "inline", "agents", 0, "name")`."""
+"""Path of a field below `spec`, with the CRD's names: `("agent", "inline", "agents", 0, "name")`."""
 
 MAX_SHOWN: Final = 60
 MAX_PROBLEMS: Final = 25
-"""A message of a condition has room for about ten; nobody reads more."""
+"""The message of a condition has room for about ten."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing to put right.
+    """One problem of a field.
 
-    `value` is as it is shown (JSON, shortened), empty when there is nothing to show.
+    `value` is shortened JSON, empty if there is nothing to show.
     """
 
     field: str
@@ -40,7 +40,8 @@ class Problem:
     message: str
     reason: AcceptedReason = AcceptedReason.INVALID_SPEC
     lacking: bool = False
-    """Whether something is missing that another layer may add: of a template or a job alone it is no fault."""
+    """Whether a value is missing that another layer may add, so that it is not a problem of a template or job alone.
+    """
 
     def __str__(self) -> str:
         """Return `field: value message`, e.g. `spec.priority: 12 is too large; use at most 9`."""
@@ -48,7 +49,7 @@ class Problem:
 
 
 def rejection(problems: Iterable[Problem]) -> tuple[AcceptedReason, str]:
-    """Return reason and message of the condition that tells a user all problems of a job at once."""
+    """Return reason and message of the condition that reports all problems of a job."""
     found = list(problems)
     reasons = {problem.reason for problem in found}
     if AcceptedReason.SPEC_TOO_LARGE in reasons:
@@ -59,7 +60,7 @@ def rejection(problems: Iterable[Problem]) -> tuple[AcceptedReason, str]:
 
 
 def problem_at(path: Path, value: object, message: str, *, lacking: bool = False) -> Problem:
-    """Return a problem of the field at `path`, showing `value`."""
+    """Return a problem of the field at `path`, with `value` in the message."""
     return Problem(field_name(path), "" if _is_private(path) else shown(value), message, lacking=lacking)
 
 
@@ -75,10 +76,10 @@ def field_name(path: Path, root: str = "spec") -> str:
 
 
 def shown(value: object) -> str:
-    """Return the value as JSON, at most 60 characters. Never raises, whatever the value."""
+    """Return any value as JSON, at most 60 characters. Never raises."""
     if isinstance(value, str):
         text = json.dumps(value[: MAX_SHOWN + 1], ensure_ascii=False)
-        # Surrogates cannot be written to any file or socket.
+        # Surrogates cannot be encoded as UTF-8.
         text = text.encode("utf-8", "replace").decode()
         return text if len(value) <= MAX_SHOWN else f'{text[:MAX_SHOWN]}…"'
     if isinstance(value, Mapping):
@@ -93,14 +94,14 @@ def shown(value: object) -> str:
 
 
 def details(refused: ValidationError) -> list[ErrorDetails]:
-    """Return what pydantic found, without the lists that are too short only because entries of theirs are wrong."""
+    """Return pydantic's errors, without lists that are too short only because some of their entries are invalid."""
     errors = refused.errors(include_url=False)
     around = {error["loc"][:size] for error in errors for size in range(len(error["loc"]))}
     return [error for error in errors if error["type"] != "too_short" or error["loc"] not in around]
 
 
 def from_error(error: ErrorDetails, spec: type[BaseModel] = agentjob.AgentJobSpec) -> Problem:
-    """Translate one error of pydantic's validation of a spec of that model."""
+    """Translate one of pydantic's errors about a spec of that model."""
     path: Path = tuple(part for part in error["loc"] if part != "[key]")
     value, kind, context = error["input"], error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
@@ -127,7 +128,7 @@ def _unknown_field(path: Path, spec: type[BaseModel]) -> str:
 
 
 def _model_at(path: Path, spec: type[BaseModel]) -> type[BaseModel] | None:
-    """Return the model that describes the object at `path`, walking the annotations."""
+    """Return the model of the object at `path`, following the annotations."""
     kind: object = spec
     for part in path:
         if isinstance(part, int):
@@ -165,8 +166,8 @@ _REQUIRED: Final[Mapping[Path, str]] = {
 }
 _TYPES: Final[Mapping[str, str]] = {
     "string_type": "is not a string; write it in quotes",
-    "int_type": "is not a whole number; write it without quotes and fraction",
-    "bool_type": "is neither true nor false; write it without quotes",
+    "int_type": "is not a whole number; write it without quotes or fraction",
+    "bool_type": "is not true or false; write it without quotes",
     "tuple_type": "is not a list; write each entry after a dash",
     "dict_type": "is not an object; write keys and values below it",
     "model_type": "is not an object; write its fields below it",
@@ -197,7 +198,7 @@ PATTERN_CURES: Final[Mapping[str, str]] = {
     fields.DOLLARS: 'is not an amount of US dollars above 0; use digits and a point, e.g. "2.50"',
     fields.HEADER_NAME: "is not a header name; use letters, digits and -",
     SCHEDULE_PATTERN: "is not a schedule; use five fields (minute hour day month weekday), e.g. 30 6 * * 1-5, or "
-    "@daily; there are no seconds, and a zone goes into timeZone",
+    "@daily; without seconds, with the zone in timeZone",
     DURATION_PATTERN: f"is not a duration; {DURATION_CURE}",
     TIME_PATTERN: f"is not a time; {TIME_CURE}",
 }

@@ -1,6 +1,6 @@
-"""What both statuses are read with and written by: tolerantly from raw objects, back under the CRD's names.
+"""Reading statuses tolerantly from raw objects, and writing them with the CRD's names.
 
-Whatever is missing, of a wrong type or out of range becomes its default, and nothing raises. See `status`.
+A value that is missing, of a wrong type or out of range becomes its default, and nothing raises. See `job.status`.
 """
 
 import functools
@@ -21,26 +21,26 @@ MAX_CONDITIONS: Final = 16
 MAX_RESUME: Final = 253
 
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-Generation = Annotated[int, Field(ge=0, description="`metadata.generation` this was said about.")]
+Generation = Annotated[int, Field(ge=0, description="`metadata.generation` that the status is about.")]
 Conditions = Annotated[
     tuple[Condition, ...],
     Field(
         max_length=MAX_CONDITIONS,
-        description="What holds, and why; see the reference of conditions.",
+        description="Conditions; see the reference of conditions.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     ),
 ]
-"""`observedGeneration` and `conditions` as the status of every kind has them."""
+"""`observedGeneration` and `conditions`, in the status of every kind."""
 
 _STATUSES: Final = ("True", "False", "Unknown")
-# Most members of a status are of these types.
+# Most members of a status have these types.
 _AS_THEY_ARE: Final = frozenset({str, int, bool, dict})
 _USD: Final = re.compile("Usd$")
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
 def read_condition(raw: Mapping[str, Any]) -> Condition:
-    """One entry of `conditions`; an unknown status counts as Unknown."""
+    """Read one entry of `conditions`; an unknown status counts as Unknown."""
     status = read_text(raw, "status")
     return Condition(
         type=read_text(raw, "type"),
@@ -53,30 +53,30 @@ def read_condition(raw: Mapping[str, Any]) -> Condition:
 
 
 def read_objects(raw: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    """The objects of a list; whatever else stands in it is left out."""
+    """Return the objects of a list, without other entries."""
     value = raw.get(key)
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
 def read_count(raw: Mapping[str, Any], key: str, most: int = MAX_COUNT) -> int:
-    """A number from 0 to `most`, else 0."""
+    """Return a number from 0 to `most`, else 0."""
     value = raw.get(key)
     return value if type(value) is int and 0 <= value <= most else 0
 
 
 def read_text(raw: Mapping[str, Any], key: str) -> str:
-    """A string, else an empty one."""
+    """Return a string, else an empty one."""
     value = raw.get(key)
     return value if isinstance(value, str) else ""
 
 
 def read_time(raw: Mapping[str, Any], key: str) -> datetime | None:
-    """An RFC 3339 instant that one can reckon with, else None."""
+    """Return an RFC 3339 instant in a usable range, else None."""
     return instant(raw.get(key))
 
 
 def plain(value: object) -> object:
-    """Return a status, or a part of one, with the CRD's names; what is None is left out."""
+    """Return a status, or a part of one, with the CRD's names, without None."""
     kind: Any = type(value)
     if kind in _AS_THEY_ARE:
         return value
@@ -111,11 +111,11 @@ def keys_of(status: type) -> frozenset[str]:
 
 
 def crd_name(field: str) -> str:
-    """Return the CRD's name of a field; one that is such a name already stays."""
+    """Return the CRD's name of a field; CRD names are returned unchanged."""
     return _USD.sub("USD", to_camel(field))
 
 
 @functools.cache
 def _field_keys(kind: type) -> tuple[tuple[str, str], ...]:
-    """Fields of a dataclass and the CRD's names of them; nothing of any other type."""
+    """Return the fields of a dataclass with their CRD names; empty for any other type."""
     return tuple((field.name, crd_name(field.name)) for field in fields(kind)) if is_dataclass(kind) else ()

@@ -1,6 +1,6 @@
-"""What history tells users: jobs, their starts, phases, events and results, as the gateway answers and clients read.
+"""History for users: jobs, their starts, phases, events and results, as the gateway returns them.
 
-Made from rows by history, read by `agentjobs.client`. A newer gateway may say more: what is unknown is left out.
+Created from rows by history, read by `agentjobs.client`. Unknown fields of a newer gateway are ignored.
 """
 
 from datetime import datetime
@@ -17,17 +17,17 @@ Dollars = Annotated[
     PlainSerializer(plain, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?$"}),
 ]
-"""US dollars, as text: a number of JSON is read as one that is not exact."""
+"""US dollars, as text, because JSON numbers are read as inexact floats."""
 
 
 class Recorded(BaseModel):
-    """Spelt as JSON is: `cutFrom`, not `cut_from`."""
+    """Base class with names in camelCase: `cutFrom`, not `cut_from`."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
 class RecordedWorkspace(Recorded):
-    """What was published of a job's workspace; `branch` is empty where nothing had changed."""
+    """What was published of a job's workspace; `branch` is empty if nothing had changed."""
 
     branch: str
     commit: str
@@ -36,7 +36,7 @@ class RecordedWorkspace(Recorded):
 
 
 class RecordedJob(Recorded):
-    """A job. `phase` is `Deleted` when its object went before it ended."""
+    """A job. `phase` is `Deleted` if its object was deleted before it ended."""
 
     uid: str
     namespace: str
@@ -51,27 +51,27 @@ class RecordedJob(Recorded):
     attempts: int
     starts: int
     schedule: str = ""
-    """Name of the AgentSchedule that made it, empty for none."""
+    """Name of the AgentSchedule that created it, if any."""
     template: str = ""
-    """Name of the AgentTemplate that it was accepted with, empty for none."""
+    """Name of the AgentTemplate that it was accepted with, if any."""
     partition_key: str = ""
-    """`spec.partitionKey` as accepted, empty for none."""
+    """`spec.partitionKey` as accepted, if any."""
     queue: str = ""
-    """The queue that it is in or was, empty while it has none."""
+    """Its current or last queue, empty if it has none yet."""
     model: str = ""
-    """`spec.agent.model` as accepted, empty for none."""
+    """`spec.agent.model` as accepted, if any."""
     outcome: str | None = None
-    """What its final answer decided."""
+    """The outcome of its final answer."""
     labels: dict[str, str] = {}
-    """Of its object, as accepted."""
+    """Labels of its object at acceptance."""
     cost_usd: Dollars | None = Field(default=None, alias="costUSD")
-    """What its model calls cost so far; null where none through the proxy has ended."""
+    """Cost of its model calls until now; null until one through the proxy has ended."""
     workspace: RecordedWorkspace | None = None
-    """Null for a job that published nothing, or has none."""
+    """Null if nothing was published."""
 
 
 class RecordedJobs(Recorded):
-    """A page of jobs in the order that was asked for; `cursor` is null on the last one."""
+    """A page of jobs in the requested order; `cursor` is null on the last page."""
 
     items: list[RecordedJob]
     cursor: str | None
@@ -81,19 +81,19 @@ class RelatedJob(RecordedJob):
     """A job of a chain of follow-ups."""
 
     parent_uid: str = ""
-    """Of the job that it follows, empty for none."""
+    """Name of the job that it follows, if any."""
 
 
 class RecordedTree(Recorded):
-    """A job, those before it, and all that follow them; the first comes first, parents before what follows them."""
+    """A job's whole tree of follow-ups: its ancestors and all jobs that follow them, parents before children."""
 
     items: list[RelatedJob]
     truncated: bool = False
-    """Whether there are more than these."""
+    """Whether there are more jobs."""
 
 
 class RecordedStart(Recorded):
-    """One start: verdict and reason are the operator's, `reported` is what the runner said of itself."""
+    """One start: verdict and reason are the operator's, `reported` is the runner's own report."""
 
     start: int
     attempt: int
@@ -109,7 +109,7 @@ class RecordedStart(Recorded):
     reported: dict[str, Any] | None
     usage: dict[str, int] | None
     cost_usd: Dollars | None = Field(default=None, alias="costUSD")
-    """What its model calls cost; null where none through the proxy has ended."""
+    """Cost of its model calls; null until one through the proxy has ended."""
 
 
 class Transition(Recorded):
@@ -143,17 +143,17 @@ class Event(Recorded):
 
 
 class Events(Recorded):
-    """A page of events in the order of starts and numbers; `cursor` is null on the last one."""
+    """A page of events, ordered by start and number; `cursor` is null on the last page."""
 
     items: list[Event]
     cursor: str | None
 
 
 class RecordedStep(Recorded):
-    """One step of a job, without what it gave. `kind` is `model`, `tool`, `node` or `value`.
+    """One step of a job, without its value. `kind` is `model`, `tool`, `node` or `value`.
 
-    `start` is the one that ran it, or began it last; `ended` is null for a call that did not end. `replayed` says that
-    a later start of its run took it from the journal. A `void` step counts, but no later start uses it.
+    `start` is the start that ran it, or last began it; `ended` is null for a call that did not end. `replayed` is true
+    if a later start of its run took it from the journal. A `void` step counts, but no later start uses it.
     """
 
     n: int
@@ -170,22 +170,22 @@ class RecordedStep(Recorded):
     void: bool
     replayed: bool
     cost_usd: Dollars | None = Field(default=None, alias="costUSD")
-    """What its model calls cost, those of all tries; null where none through the proxy has ended."""
+    """Cost of its model calls, including all tries; null until one through the proxy has ended."""
     served: str | None = None
-    """The model that answered, where it is not the one that was asked for: of an alias, or a fallback."""
+    """The model that answered, if it differs from the requested one: for an alias or a fallback."""
     tries: int = 0
-    """How many calls of a model were made for it through the proxy."""
+    """How many model calls were made for it through the proxy."""
 
 
 class RecordedSteps(Recorded):
-    """A page of steps in the order of recording; `cursor` is null on the last one."""
+    """A page of steps in the order of recording; `cursor` is null on the last page."""
 
     items: list[RecordedStep]
     cursor: str | None
 
 
 class StepSpan(Recorded):
-    """When a step was under way; `ended` is null for a call that did not end."""
+    """When a step ran; `ended` is null for a call that did not end."""
 
     n: int
     start: int
@@ -196,28 +196,28 @@ class StepSpan(Recorded):
 
 
 class StepSpans(Recorded):
-    """When all steps of a job were under way, in the order of recording."""
+    """When each step of a job ran, in the order of recording."""
 
     items: list[StepSpan]
 
 
 class StepContent(Recorded):
-    """A step with what it gave."""
+    """A step with its value."""
 
     step: RecordedStep
     request: dict[str, Any]
-    """What tells whether it was asked the same before: digests and numbers, no texts."""
+    """Fingerprint of its request, to detect differences: digests and numbers, no texts."""
     body: Any
-    """What it gave, secrets sealed; null for a call that did not end, and where `unreadable`."""
+    """Its value, with secrets redacted; null for a call that did not end, and if `unreadable`."""
     unreadable: bool = False
-    """Whether what is stored is not JSON any more."""
+    """Whether the stored value is not valid JSON."""
 
 
 class Result(Recorded):
-    """The answer of a job: its text, the same as JSON when it is a JSON object, and what it used.
+    """The answer of a job: its text, also as an object if it is a JSON object, and its usage.
 
-    `outcome` is what a structured answer decided, by the job's `output.outcomeKey`; null where there is none.
-    `cut_from` is how many bytes the answer had, where it was too large to keep and `text` is only its beginning.
+    `outcome` is the structured answer's value at `output.outcomeKey`, or null. `cut_from` is the answer's size in
+    bytes if it was too large to store and `text` is only its beginning.
     """
 
     text: str
@@ -228,13 +228,13 @@ class Result(Recorded):
 
 
 class RecordedSpec(Recorded):
-    """A job's spec as it was accepted: with its template and defaults, and with texts in place of ConfigMaps' names."""
+    """A job's spec as accepted: merged with template and defaults, with texts instead of references to ConfigMaps."""
 
     uid: str
     name: str
     spec: dict[str, Any]
     parameters: dict[str, str] = {}
-    """The values of its template's parameters, which texts of its follow-ups name."""
+    """The values of its template's parameters, for texts of its follow-ups."""
 
 
 class RecordedResult(Recorded):
@@ -245,4 +245,4 @@ class RecordedResult(Recorded):
     phase: str
     result: Result
     workspace: RecordedWorkspace | None = None
-    """Null for a job that published nothing, or has none."""
+    """Null if nothing was published."""

@@ -1,6 +1,6 @@
-"""What users are told of an installation's models: who answers them, what they cost, what is left of limits, who calls.
+"""An installation's models for users: providers, prices, remaining limits, current calls.
 
-As the gateway answers and clients read; beside `recorded_usage`.
+As the gateway returns them and clients read them. See also `recorded_usage`.
 """
 
 from datetime import date, datetime
@@ -15,28 +15,28 @@ class LimitLeft(Recorded):
     """One limit of a key for a group of models."""
 
     bucket: str
-    """Its name: provider and key, group, what it limits."""
+    """Its name: provider and key, group, unit."""
     counts: str
     """`requests`, `tokens`, `inputTokens`, `outputTokens` or `concurrentCalls`."""
     most: int
     window: float
-    """Seconds: 60 or 86,400; 0 for calls at once."""
+    """Seconds: 60 or 86,400; 0 for concurrent calls."""
     left: int
-    """What a call may still take now."""
+    """What remains now."""
 
 
 class ClosedKey(Recorded):
-    """That a provider refused a key, which no call uses for a while."""
+    """A key that a provider refused, and that no call uses for a while."""
 
     model: str
-    """Of which model; empty for all."""
+    """The model, or empty for all."""
     reason: str
     until: datetime
-    """In the past when the next call tries it again."""
+    """Until when; in the past if the next call will try it again."""
 
 
 class ModelKey(Recorded):
-    """A key of a provider, by its name alone."""
+    """A key of a provider; only its name."""
 
     name: str
     """`<provider>/<key>`."""
@@ -45,7 +45,7 @@ class ModelKey(Recorded):
 
 
 class ModelProvider(Recorded):
-    """Who answers calls of models."""
+    """A provider, which answers model calls."""
 
     name: str
     kind: str
@@ -53,11 +53,11 @@ class ModelProvider(Recorded):
     models: list[str]
     """Patterns of names."""
     keys: list[ModelKey]
-    """Those that the namespace may use."""
+    """Models that the namespace may use."""
 
 
 class Rates(Recorded):
-    """Dollars for a million tokens of each sort."""
+    """US dollars per million tokens, for each sort of token."""
 
     input: Dollars
     output: Dollars
@@ -73,26 +73,26 @@ class PriceTier(Rates):
 
 
 class ModelPrice(Rates):
-    """What models cost."""
+    """The price of models."""
 
     models: list[str]
-    """Patterns of names; of several that match a model, the most exact one holds."""
+    """Patterns of names; the most specific match applies."""
     tiers: list[PriceTier] = Field(default_factory=list)
     until: date | None = None
     """The last day of the price."""
 
 
 class ModelFallback(Recorded):
-    """Which models answer in place of one."""
+    """The fallbacks of a model."""
 
     model: str
     to: list[str]
     after: str
-    """How long calls wait before, as `30s`."""
+    """How long calls wait first, e.g. `30s`."""
 
 
 class ExhaustedModel(Recorded):
-    """A model that no call can be made of now; jobs that need it are not started."""
+    """A model that cannot be called now; jobs that need it do not start."""
 
     model: str
     reason: str
@@ -107,35 +107,35 @@ class CallsUnderWay(Recorded):
     model: str
     calls: int
     since: datetime
-    """When the oldest of them began."""
+    """When the oldest call began."""
 
 
 class LivingProxy(Recorded):
-    """A model proxy that was seen in the last 45 seconds."""
+    """A model proxy that was alive in the last 45 seconds."""
 
     id: str
     since: datetime
-    """When it began to be seen without a gap."""
+    """Since when it has been alive without a gap."""
     seen: datetime
 
 
 class ModelsOverview(Recorded):
-    """An installation's models, as a namespace or, without one, an administrator sees them; empty without a proxy."""
+    """An installation's models, for a namespace or, without one, for an administrator; empty without a proxy."""
 
     providers: list[ModelProvider] = Field(default_factory=list)
     aliases: dict[str, str] = Field(default_factory=dict)
     fallbacks: list[ModelFallback] = Field(default_factory=list)
     allowed_models: list[str] | None = None
-    """Patterns of the models that the namespace may ask; null for all."""
+    """Patterns of the models that the namespace may use; null for all."""
     prices: list[ModelPrice] = Field(default_factory=list)
     prices_of: date | None = None
-    """The day the prices that ship were checked."""
+    """The day on which the built-in prices were checked."""
     exhausted: list[ExhaustedModel] = Field(default_factory=list)
     under_way: list[CallsUnderWay] = Field(default_factory=list)
     proxies: list[LivingProxy] = Field(default_factory=list)
 
 
 class JobModels(Recorded):
-    """What the calls of a job used, by provider and model, the costliest first."""
+    """Usage of a job's calls, by provider and model, most expensive first."""
 
     items: list[JobModelUsage]

@@ -1,6 +1,6 @@
-"""What people see of the outbox: which sink is told what, whether it took it, and why not.
+"""The outbox for users: notifications, their sinks, and whether and why sending failed.
 
-Made from rows by history, read by `agentjobs.client`.
+Created from rows by history, read by `agentjobs.client`.
 """
 
 from datetime import datetime
@@ -12,37 +12,37 @@ NotificationState = Literal["Waiting", "Retrying", "Sent", "GivenUp"]
 
 
 class RecordedNotification(Recorded):
-    """One event of a job for one sink. It waits behind those before it of the same job and sink."""
+    """One event of a job for one sink. Events of the same job and sink are sent in order."""
 
     uid: str
     namespace: str
     name: str
-    """Of the job."""
+    """Uid of the job."""
     sink: str
     transition: int
     event: str
     time: datetime
-    """Of the event."""
+    """Phase of the event."""
     state: NotificationState
     since: datetime
-    """Since when it waits, or waited."""
+    """When it was created."""
     tries: int
     due: datetime | None
-    """When it is tried next, at the earliest; null once it is sent or given up."""
+    """Earliest time of the next try; null once it was sent or given up."""
     ended: datetime | None
     """When it was sent or given up."""
     error: str
-    """Why the last try failed, empty where none did."""
+    """Why the last try failed, empty if none did."""
 
 
 class RecordedNotifications(Recorded):
-    """A page of notifications, newest first; `cursor` is null on the last one."""
+    """A page of notifications, newest first; `cursor` is null on the last page."""
 
     items: list[RecordedNotification]
     cursor: str | None
 
 
 class Retried(Recorded):
-    """How many notifications are tried again."""
+    """How many notifications will be retried."""
 
     retried: int

@@ -1,4 +1,4 @@
-"""What users are told of many jobs at once, of the installation, and of themselves, as the gateway answers it."""
+"""Overviews for users: many jobs, queues, schedules, the installation, and the caller, as the gateway returns them."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -9,16 +9,16 @@ from agentjobs.api.recorded import Dollars, Recorded
 
 
 class Me(Recorded):
-    """Who asks, as the API server knows them."""
+    """The caller, as the API server identifies them."""
 
     name: str
     groups: list[str]
     impersonated_by: str | None = None
-    """Who acts in their place; null for themselves."""
+    """The user who impersonates them, or null."""
 
 
 class Namespaces(Recorded):
-    """The namespaces with jobs, now or in history, that the caller may read, in the order of their names."""
+    """The namespaces with jobs, now or in history, that the caller may read, sorted by name."""
 
     items: list[str]
     everywhere: bool
@@ -34,24 +34,24 @@ class OpenJobs(Recorded):
     reason: str
     jobs: int
     since: datetime
-    """Since when the one that waits longest is in this phase."""
+    """Since when the longest-waiting job is in this phase."""
 
 
 class OpenCounts(Recorded):
-    """What runs and what waits for what: the most first."""
+    """Counts of running and waiting jobs, largest first."""
 
     items: list[OpenJobs]
     more: bool = False
-    """Whether there are others: at most 2,000 are told."""
+    """Whether there are more than the 2,000 listed."""
 
 
 class ActivitySlice(Recorded):
-    """What happened in one slice of time."""
+    """Activity in one slice of time."""
 
     begin: datetime
     created: int = 0
     started: int = 0
-    """Starts of pods, also of jobs that were tried before."""
+    """Starts of pods, including retries."""
     succeeded: int = 0
     failed: int = 0
     cancelled: int = 0
@@ -67,25 +67,25 @@ class FailureReason(Recorded):
 
 
 class Activity(Recorded):
-    """Jobs over time. Each slice of the time asked for is there, also those in which nothing happened."""
+    """Activity over time, including empty slices."""
 
     since: datetime
-    """Where the first slice begins: at or before what was asked for."""
+    """Where the first slice begins: at or before the requested time."""
     until: datetime
-    """Where the last one ends: at or after it, and in the future where the last one goes on."""
+    """Where the last slice ends: at or after the requested time, in the future if it is not over."""
     seconds: int
-    """Of one slice."""
+    """Length of a slice."""
     slices: list[ActivitySlice]
     failures: list[FailureReason]
-    """The most frequent first, at most 20."""
+    """At most 20, the most frequent first."""
 
 
 class UsagePoint(Recorded):
-    """What model calls used in one slice of time, by one queue, model or partition."""
+    """Usage of model calls in one slice of time, of one queue, model or partition."""
 
     begin: datetime
     key: str
-    """The queue, model or partition; empty for none."""
+    """The queue, model or partition, if any."""
     calls: int
     input_tokens: int
     output_tokens: int
@@ -93,38 +93,38 @@ class UsagePoint(Recorded):
 
 
 class UsageSeries(Recorded):
-    """What model calls used over time. Slices in which nothing was used are left out."""
+    """Usage of model calls over time, without empty slices."""
 
     since: datetime
-    """Where the first slice begins: at or before what was asked for."""
+    """Where the first slice begins: at or before the requested time."""
     until: datetime
-    """Where the last one ends: at or after it, and in the future where the last one goes on."""
+    """Where the last slice ends: at or after the requested time, in the future if it is not over."""
     seconds: int
     by: Literal["queue", "model", "partition"]
     items: list[UsagePoint]
     keys: list[str]
-    """The costliest first, at most 8."""
+    """At most 8, the most expensive first."""
     others: list[UsagePoint] = Field(default_factory=list)
-    """All further keys together, with an empty key."""
+    """All other keys together, with an empty key."""
 
 
 class Process(Recorded):
-    """An operator, gateway, dashboard or model proxy that was seen in the last minute."""
+    """An operator, gateway, dashboard or model proxy that was alive in the last minute."""
 
     kind: Literal["operator", "gateway", "dashboard", "proxy"]
     id: str
     version: str
     leads: bool = False
-    """Of operators: whether it is the one that acts."""
+    """For operators: whether it is the leader."""
     since: datetime
     seen: datetime
 
 
 class Installation(Recorded):
-    """What runs this installation, for those who may read all namespaces."""
+    """The processes of this installation, for users who may read all namespaces."""
 
     version: str
-    """Of the process that answers."""
+    """Version of the answering process."""
     cluster: str
     """Uid of the namespace kube-system."""
     processes: list[Process]
@@ -132,88 +132,88 @@ class Installation(Recorded):
     schema_version: str
     database_bytes: int
     jobs: int
-    """In history, about."""
+    """Approximate number of jobs in history."""
     clock_skew_seconds: float
-    """The database's clock minus that of the process that answers."""
+    """The database's clock minus that of the answering process."""
 
 
 class RecordedAction(Recorded):
-    """Something that a person did by REST or dashboard. What kubectl does is in the API server's audit log."""
+    """An action by REST or dashboard. Actions by kubectl are in the API server's audit log."""
 
     time: datetime
     user: str
     impersonated_by: str | None = None
     namespace: str
     kind: Literal["AgentJob", "AgentQueue", "AgentSchedule", "AgentTemplate", "Session", "User"]
-    """`Session` is one that was deleted, named by app, user and id; `User` one of whom everything was."""
+    """`Session` is a deleted session, named by app, user and id; `User` is a user whose data was deleted."""
     name: str
     uid: str = ""
-    """Of the job that was acted on, empty for other kinds."""
+    """Uid of the job, empty for other kinds."""
     action: str
     """`cancel`, `rerun`, `pause` …: the last part of its route."""
     status: int
-    """HTTP status of the answer: 200 where it was done."""
+    """HTTP status of the response; 200 on success."""
     message: str = ""
-    """Why not, or what came of it: the name of a new job."""
+    """The error, or the result such as the name of a new job."""
 
 
 class RecordedActions(Recorded):
-    """A page of actions, newest first; `cursor` is null on the last one."""
+    """A page of actions, newest first; `cursor` is null on the last page."""
 
     items: list[RecordedAction]
     cursor: str | None
 
 
 class ActionDone(Recorded):
-    """What an action did."""
+    """The result of an action."""
 
     namespace: str
     kind: str
     name: str
-    """Of the object that was acted on."""
+    """Name of the object."""
     action: str
     made: str | None = None
-    """Name of the job that came of it."""
+    """Name of the created job."""
     message: str = ""
 
 
 class QueueSeen(Recorded):
-    """A queue. One of the installation that nobody has changed has no object."""
+    """A queue. An unmodified queue of the installation has no object."""
 
     namespace: str
     name: str
     object: dict[str, Any] | None
     phases: dict[str, int]
-    """How many jobs of it are in which phase, without those that ended; from its status, else counted in history."""
+    """Number of unfinished jobs by phase; from its status, else counted in history."""
 
 
 class QueuesSeen(Recorded):
-    """The queues of a namespace, in the order of their names: those with an object, and those that jobs are in."""
+    """The queues of a namespace that have an object or jobs, sorted by name."""
 
     items: list[QueueSeen]
     truncated: bool = False
-    """Whether there are more objects than are shown, at most 1000."""
+    """Whether there are more objects than the 1000 shown."""
     counted: bool = True
-    """Whether jobs could be counted. While history is away, and for whom may not list AgentJobs, queues without an
-    object are left out, but for the common ones."""
+    """Whether jobs could be counted. If history is unavailable or the caller may not list AgentJobs, queues without
+    an object are omitted, except the installation's."""
 
 
 class ScheduleSeen(Recorded):
-    """An AgentSchedule with the times that come."""
+    """An AgentSchedule with its next times."""
 
     namespace: str
     name: str
     object: dict[str, Any]
     next: list[datetime]
-    """The next times by its cron expression, at most 10; empty while it is suspended or illegal."""
+    """The next times of its cron expression, at most 10; empty while it is suspended or invalid."""
 
 
 class SchedulesSeen(Recorded):
-    """The schedules of a namespace, in the order of their names."""
+    """The schedules of a namespace, sorted by name."""
 
     items: list[ScheduleSeen]
     truncated: bool = False
-    """Whether there are more than are shown, at most 1000."""
+    """Whether there are more than the 1000 shown."""
 
 
 class TemplateSeen(Recorded):
@@ -225,33 +225,33 @@ class TemplateSeen(Recorded):
 
 
 class TemplatesSeen(Recorded):
-    """The templates of a namespace, in the order of their names."""
+    """The templates of a namespace, sorted by name."""
 
     items: list[TemplateSeen]
     truncated: bool = False
-    """Whether there are more than are shown, at most 1000."""
+    """Whether there are more than the 1000 shown."""
 
 
 class ObjectSeen(Recorded):
-    """An object of the API server as the caller reads it, without what only field managers read."""
+    """An object of the API server as the caller may read it, without managedFields."""
 
     object: dict[str, Any]
 
 
 class Change(Recorded):
-    """That jobs have changed: the last of them, and how many changes it stands for."""
+    """A notice that jobs changed: the last of them, and the number of changes."""
 
     namespace: str
     name: str
     uid: str
     what: str
-    """`job`, of one that is watched also `steps`; `all` where anything may have changed, and then nothing is named."""
+    """`job`, or `steps` of a watched job; `all`, without a name, if any job may have changed."""
     changes: int
-    """0 where nobody counted."""
+    """0 if unknown."""
 
 
 class KubernetesEvent(Recorded):
-    """A Kubernetes Event of a job, or of a pod of it."""
+    """A Kubernetes Event of a job, or of one of its pods."""
 
     time: datetime | None
     type: str
@@ -264,10 +264,10 @@ class KubernetesEvent(Recorded):
 
 
 class KubernetesEvents(Recorded):
-    """Events of a job's object and of the pods of its last starts, oldest first; they are gone after an hour or so."""
+    """Events of a job and of the pods of its last starts, oldest first; the API server keeps them for about an hour."""
 
     items: list[KubernetesEvent]
     readable: bool = True
-    """Whether the caller may list Events in the namespace; who may not is shown none."""
+    """Whether the caller may list Events in the namespace; if not, none are shown."""
     truncated: bool = False
-    """Whether there are more than are shown, at most 500 of each object."""
+    """Whether there are more than the 500 shown of each object."""

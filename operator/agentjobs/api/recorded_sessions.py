@@ -1,4 +1,4 @@
-"""What history tells users of sessions and artifacts, as the gateway answers and clients read; beside `recorded`."""
+"""Sessions and artifacts for users, as the gateway returns them and clients read them. See also `recorded`."""
 
 from datetime import datetime
 from typing import Any
@@ -7,25 +7,25 @@ from agentjobs.api.recorded import Recorded
 
 
 class RecordedSession(Recorded):
-    """A session: what its jobs left of it. Sizes are in bytes."""
+    """A stored session. Sizes are in bytes."""
 
     app: str
     user: str
     session: str
     created: datetime
     used: datetime
-    """When a job began with it, or stored something in it; its keep time begins anew by that."""
+    """When a job last began with it or stored something in it, which restarts its retention period."""
     turns: int
     events: int
     bytes: int
-    """Of its turns."""
+    """Size of its turns."""
     artifacts: int
-    """Versions of all its artifacts, without those of the user."""
+    """Size of all versions of its artifacts, without the user's."""
     artifact_bytes: int
 
 
 class RecordedSessions(Recorded):
-    """A page of sessions, the last used first; `cursor` is null on the last one."""
+    """A page of sessions, most recently used first; `cursor` is null on the last page."""
 
     items: list[RecordedSession]
     cursor: str | None
@@ -35,12 +35,12 @@ class RecordedTurn(Recorded):
     """What one job added to a session."""
 
     number: int
-    """Its place in the session, from 1."""
+    """Its position in the session, from 1."""
     uid: str
     """The job's."""
     job: str
     mode: str
-    """`session.mode` of the job: with `New` the session began anew."""
+    """`session.mode` of the job: `New` began the session again."""
     start: int
     stored: datetime
     events: int
@@ -48,7 +48,7 @@ class RecordedTurn(Recorded):
 
 
 class SessionStory(Recorded):
-    """A session with the newest 500 of its turns, oldest first, and with the states that its next job would see."""
+    """A session with its newest 500 turns, oldest first, and the states that its next job would have."""
 
     session: RecordedSession
     turns: list[RecordedTurn]
@@ -58,24 +58,24 @@ class SessionStory(Recorded):
 
 
 class SessionEvent(Recorded):
-    """One of ADK's Events, as the runner stored it."""
+    """An ADK event, as the runner stored it."""
 
     turn: int
     job: str
     n: int
-    """Its place in the turn, from 0."""
+    """Its position in the turn, from 0."""
     event: dict[str, Any]
 
 
 class SessionEvents(Recorded):
-    """A page of a session's events, oldest first; `cursor` is null on the last one."""
+    """A page of a session's events, oldest first; `cursor` is null on the last page."""
 
     items: list[SessionEvent]
     cursor: str | None
 
 
 class RecordedArtifact(Recorded):
-    """One version of an artifact. A name that begins with `user:` is the user's, in all sessions of the app."""
+    """One version of an artifact. A name that begins with `user:` belongs to the user, in all sessions of the app."""
 
     name: str
     version: int
@@ -90,14 +90,14 @@ class RecordedArtifact(Recorded):
 
 
 class RecordedArtifacts(Recorded):
-    """A page of versions by name, oldest version first; `cursor` is null on the last one."""
+    """A page of versions by name, oldest version first; `cursor` is null on the last page."""
 
     items: list[RecordedArtifact]
     cursor: str | None
 
 
 class Deleted(Recorded):
-    """How much of what was deleted. Turns are gone from memory, too."""
+    """How much was deleted. Turns are also removed from memory."""
 
     sessions: int = 0
     turns: int = 0

@@ -1,4 +1,4 @@
-"""What history tells users of model calls and their costs, as the gateway answers and clients read."""
+"""Model calls and their costs for users, as the gateway returns them and clients read them."""
 
 from datetime import date, datetime
 from enum import StrEnum
@@ -10,29 +10,29 @@ from agentjobs.api.recorded import Dollars, Recorded
 
 
 class UsageBy(StrEnum):
-    """What a report of usage is divided by."""
+    """How a report of usage is grouped."""
 
     NAMESPACE = "namespace"
     QUEUE = "queue"
     PARTITION = "partition"
-    """`spec.partitionKey` of the job, empty for none."""
+    """`spec.partitionKey` of the job, if any."""
     USER = "user"
     """`spec.session.userId` of the job."""
     PROVIDER = "provider"
     MODEL = "model"
-    """The model that was asked, whatever the job called it."""
+    """The model that was called, by its canonical name."""
     DAY = "day"
     """In UTC."""
 
 
 class ModelUsage(Recorded):
-    """What model calls used. Calls that a provider refused do not count; those whose answer was cut do."""
+    """Usage of model calls. Calls that a provider refused do not count; those with a cut answer do."""
 
     calls: int
     input_tokens: int
     output_tokens: int
     cached_tokens: int
-    """The part of the input that came from a provider's cache."""
+    """The part of the input that was read from a provider's cache."""
     cache_written_tokens: int
     """The part of the input that was written to a provider's cache."""
     thinking_tokens: int
@@ -47,50 +47,50 @@ class UsageLine(ModelUsage):
 
 
 class UsageReport(Recorded):
-    """What the model calls of some days used, the costliest first; by days in their order."""
+    """Usage of model calls over some days, most expensive first; grouped by day in chronological order."""
 
     first: date
     last: date
-    """Both days are part of it."""
+    """Both days are included."""
     items: list[UsageLine]
     more: bool
-    """Whether there are lines that were left out; `total` has them all."""
+    """Whether lines were omitted; `total` includes them."""
     total: ModelUsage
 
 
 class JobModelUsage(ModelUsage):
-    """What the calls of one job used of one model."""
+    """Usage of one model by the calls of one job."""
 
     provider: str
-    """Empty for calls that never reached one."""
+    """Empty for calls that reached no provider."""
     model: str
     failed: int
-    """Calls that the provider refused, or that could not reach it."""
+    """Calls that the provider refused, or that did not reach it."""
     under_way: int
-    """Calls that have not ended; nothing of them is counted yet."""
+    """Calls that have not ended; their usage is not counted yet."""
     estimated: int
-    """Calls whose usage is an estimate, because the provider told none."""
+    """Calls whose usage is an estimate, because the provider reported none."""
 
 
 class RecordedCall(Recorded):
-    """One model call through the proxy. `ended`, `status` and `outcome` are null while it is under way."""
+    """One model call through the proxy. `ended`, `status` and `outcome` are null until it ends."""
 
     id: UUID
     start: int
     attempt: int
     step: str
-    """Key of the step it belongs to, empty for a call of the user's own code."""
+    """Key of its step, empty for a call by the user's own code."""
     asked: str
-    """The model that the job asked for."""
+    """The model that the job requested."""
     model: str
-    """The model that was asked."""
+    """The model that was called."""
     provider: str
     key: str
     """The name of the provider's key."""
     began: datetime
     ended: datetime | None
     status: int | None
-    """The provider's HTTP status, 0 for none."""
+    """The provider's HTTP status, 0 if none."""
     outcome: str | None
     """`Answered`, `Cut`, `Failed` or `Lost`."""
     input_tokens: int
@@ -99,9 +99,9 @@ class RecordedCall(Recorded):
     cache_written_tokens: int
     thinking_tokens: int
     cost_usd: Dollars = Field(alias="costUSD")
-    """What it cost; 0 while it is under way."""
+    """Its cost; 0 until it ends."""
     reserved_usd: Dollars = Field(alias="reservedUSD")
-    """What it might have cost at most."""
+    """Its maximum cost, as reserved."""
     estimated: bool
     """Whether its usage is an estimate."""
     has_content: bool
@@ -109,7 +109,7 @@ class RecordedCall(Recorded):
 
 
 class RecordedCalls(Recorded):
-    """A page of model calls in the order in which they began; `cursor` is null on the last one."""
+    """A page of model calls in the order in which they began; `cursor` is null on the last page."""
 
     items: list[RecordedCall]
     cursor: str | None

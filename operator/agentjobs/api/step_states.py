@@ -1,4 +1,4 @@
-"""What became of a recorded step, in one word: for the command line and the dashboard. Pure."""
+"""The state of a recorded step, in one word: for the command line and the dashboard. Pure."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -14,10 +14,10 @@ RUNNING: Final = "running"
 
 
 def state_of(step: "RecordedStep", starts: "Sequence[RecordedStart]") -> str:
-    """Return what became of a step.
+    """Return the state of a step.
 
-    `replayed` when a later start had it from the record, `void` when no later one may, `interrupted` when its call
-    began and the start ended before it did. `starts` come by number.
+    `replayed` if a later start reused it, `void` if no later start may use it, `interrupted` if its start ended before
+    its call did. `starts` are keyed by number.
     """
     if step.void:
         return VOID

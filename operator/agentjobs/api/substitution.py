@@ -1,13 +1,13 @@
-"""`$(…)` in a job's texts: names of the job, its schedule, its parameters and the jobs that it waited for, put in once.
+"""`$(…)` in a job's texts: names of the job, its schedule, its parameters and the jobs that it waited for.
 
-One rule for all places: `$(name)` becomes the value, `$$(` becomes `$(`, and a name nobody knows is a fault of the job.
-There are no expressions, what was put in is never read again, and texts from ConfigMaps are data and stay as they are.
-No reference, image, command or account is ever a place: what a model writes must not choose what runs or as whom.
+One rule for all fields: `$(name)` becomes the value, `$$(` becomes `$(`, and an unknown name is a problem of the job.
+There are no expressions, values are not substituted again, and texts from ConfigMaps are data and stay unchanged.
+References, images, commands and accounts are never substituted: a model must not choose what runs or as whom.
 
-Texts of follow-ups are looked at, and stay as they are until the job has ended: all their names get their values then,
-at once. Were some put in now, the others would be looked for in what was put in.
+Texts of follow-ups are checked, but not substituted until the job has ended, and then in one pass: with two passes,
+names inside the values of the first would be replaced by the second.
 
-Pure; used by `validation` to find faults and by `resolve` to put in the values.
+Pure; used by `validation` to find problems and by `resolve` to substitute.
 """
 
 import difflib
@@ -24,12 +24,12 @@ from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_SCHEDULED_TI
 from agentjobs.durations import format_time, parse_time
 
 Visit = Callable[[Path, str], str]
-"""Looks at one text and returns what stands there instead."""
+"""Takes one text and returns its replacement."""
 
 PARAMETERS: Final = "params."
 AFTER: Final = "after."
 OF_FOLLOW_UPS: Final = ("result", "parent", "item", "index", "after")
-"""First parts of the names that only texts of follow-ups may use: they have their values when the job has ended."""
+"""First parts of names that only texts of follow-ups may use, because they get values when the job has ended."""
 
 REFERENCE: Final = re.compile(r"\$\$\(|\$\(([^()\n]*)\)")
 _OF_A_SCHEDULE: Final = ("schedule.time", "schedule.previousTime")
@@ -40,13 +40,13 @@ def names_of(
 ) -> Mapping[str, str]:
     """Return the names that a job's texts may use, with their values.
 
-    Those of a schedule are there when the job's annotations hold the times. A first run has no previous time, which is
-    the empty text then.
+    Names of a schedule exist if the job's annotations hold the times. The previous time of a first run is the empty
+    text.
 
     Args:
         metadata: the job's, with its name, uid and annotations.
-        parameters: values of its template's parameters, by their names.
-        more: further names with their values, such as those of the jobs that it waited for. It may look them up.
+        parameters: values of its template's parameters, by name.
+        more: further names with their values, such as those of the jobs that it waited for; may be lazy.
     """
     own = _names_of(metadata) | {f"{PARAMETERS}{name}": value for name, value in (parameters or {}).items()}
     return ChainMap(own, cast("MutableMapping[str, str]", more)) if more else own
@@ -68,12 +68,12 @@ def _names_of(metadata: Mapping[str, Any]) -> dict[str, str]:
 def substitution_problems(
     spec: Mapping[str, Any], names: Mapping[str, str], unknown: tuple[str, ...] = ()
 ) -> Iterator[Problem]:
-    """Yield each name in a text of the spec that is none of `names`. Whatever the spec is, this never raises.
+    """Yield each name in a text of the spec that is not in `names`. Never raises.
 
     Args:
-        spec: a spec as it was written.
+        spec: a raw spec.
         names: the names, with their values.
-        unknown: beginnings of names that may be known later.
+        unknown: prefixes of names that may be known later.
     """
     found: dict[tuple[str, str], Problem] = {}
 
@@ -95,7 +95,7 @@ def substitution_problems(
 
 
 def references(spec: Mapping[str, Any]) -> list[tuple[Path, str]]:
-    """Return each name in the texts of a spec, with the place of its text; not those in texts of follow-ups."""
+    """Return each name in the texts of a spec, with the path of its text; without texts of follow-ups."""
     found: list[tuple[Path, str]] = []
 
     def look(path: Path, text: str) -> str:
@@ -107,12 +107,12 @@ def references(spec: Mapping[str, Any]) -> list[tuple[Path, str]]:
 
 
 def substituted(spec: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return the spec with the values put in; a name that is none of `names` stays as it is."""
+    """Return the spec with names replaced by values; names that are not in `names` stay unchanged."""
     return texts(spec, lambda _path, text: expanded(text, names))
 
 
 def growth(spec: Mapping[str, Any], names: Mapping[str, str]) -> int:
-    """Return how many characters the spec's texts have more once the values are put in."""
+    """Return by how many characters the spec's texts grow when names are replaced."""
     more = 0
 
     def add(_path: Path, text: str) -> str:
@@ -127,12 +127,12 @@ def growth(spec: Mapping[str, Any], names: Mapping[str, str]) -> int:
 
 
 def placeholder_faults(spec: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[Problem]:
-    """Yield the instructions in which a value would make a placeholder, through which ADK reads the session's state."""
+    """Yield the instructions in which a value would create a placeholder, with which ADK reads the session's state."""
     found: list[Problem] = []
 
     def look(path: Path, text: str) -> str:
         if path[-1] == "instruction" and (made := Counter(looked_up(expanded(text, names))) - Counter(looked_up(text))):
-            cure = f"would read {next(iter(made))[:60]} of the session's state, because a value has braces"
+            cure = f"would read {next(iter(made))[:60]} of the session's state, because a value contains braces"
             found.append(Problem(field_name(path), "", f"{cure}; put that name into input.message instead"))
         return text
 
@@ -141,12 +141,12 @@ def placeholder_faults(spec: Mapping[str, Any], names: Mapping[str, str]) -> Ite
 
 
 def expanded(text: str, names: Mapping[str, str]) -> str:
-    """Return one text with the values put in."""
+    """Return one text with names replaced by values."""
     return REFERENCE.sub(lambda match: "$(" if match[1] is None else names.get(match[1], match[0]), text)
 
 
 _CURES: Final[Mapping[str, str]] = {
-    **dict.fromkeys(OF_FOLLOW_UPS, "it has a value in followUps alone"),
+    **dict.fromkeys(OF_FOLLOW_UPS, "it has a value only in followUps"),
     "params": "declare it in parameters of the template",
     "after": "name the jobs to wait for in after.jobs",
 }
@@ -155,7 +155,7 @@ _CURES: Final[Mapping[str, str]] = {
 def _cure(name: str, names: Mapping[str, str]) -> str:
     if name in _OF_A_SCHEDULE:
         return (
-            f"has a value in jobs of a schedule only, whose annotation {ANNOTATION_SCHEDULED_TIME} holds a time; "
+            f"only has a value in jobs of a schedule, with annotation {ANNOTATION_SCHEDULED_TIME}; "
             f"the names here are {', '.join(names)}"
         )
     near = difflib.get_close_matches(name[:63], [*names, *_OF_A_SCHEDULE], n=1)
@@ -166,9 +166,9 @@ def _cure(name: str, names: Mapping[str, str]) -> str:
 
 
 def texts(spec: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
-    """Return the spec with every text that gets its values at acceptance as `visit` wants it.
+    """Return the spec with `visit` applied to every text that is substituted at acceptance.
 
-    What has the wrong type stays.
+    Values of wrong types stay unchanged.
     """
     new = dict(spec)
     given = new.get("input")
@@ -210,7 +210,7 @@ def _workspace(workspace: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
 
 
 def follow_up_texts(spec: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
-    """Return the spec with every text of its follow-ups as `visit` wants it. What has the wrong type stays."""
+    """Return the spec with `visit` applied to every text of its follow-ups. Values of wrong types stay unchanged."""
     entries = spec.get("followUps")
     if not isinstance(entries, list | tuple):
         return dict(spec)
@@ -230,14 +230,14 @@ def _follow_up(entry: Any, path: Path, visit: Visit) -> Any:
 
 
 def _with_text(parent: Mapping[str, Any], path: Path, visit: Visit) -> dict[str, Any]:
-    """Return the object with the text at the last part of `path` visited, if it is one."""
+    """Return the object with `visit` applied to the text at the last part of `path`, if it is a text."""
     key = str(path[-1])
     text = parent.get(key)
     return {**parent, key: visit(path, text)} if isinstance(text, str) else dict(parent)
 
 
 def _deep(path: Path, value: Any, visit: Visit) -> Any:
-    """Visit every text of a JSON value; keys of objects are no places."""
+    """Apply `visit` to every text of a JSON value, except keys."""
     if isinstance(value, str):
         return visit(path, value)
     if isinstance(value, Mapping):

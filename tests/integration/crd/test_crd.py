@@ -76,10 +76,10 @@ REFUSED = {
         {"startAt": "2026-12-01T09:00:00Z", "startAfter": "1h"},
         "startAt and startAfter exclude each other",
     ),
-    "reserved-name": ({"agent": {"inline": {"name": "user"}}}, "is ADK's name for the person"),
+    "reserved-name": ({"agent": {"inline": {"name": "user"}}}, "is reserved by ADK"),
     "reserved-name-of-a-further-agent": (
         {"agent": {"inline": {"agents": [{"name": "user"}]}}},
-        "is ADK's name for the person; use another, e.g. assistant",
+        "is reserved by ADK; use another name, e.g. assistant",
     ),
     "name-with-dash": (
         {"agent": {"inline": {"name": "morning-brief"}}},
@@ -205,7 +205,7 @@ async def test_a_running_job_can_be_steered(jobs: Any) -> None:
 @pytest.mark.parametrize("undone", [False, None], ids=["false", "removed"])
 async def test_a_cancel_cannot_be_taken_back(jobs: Any, undone: bool | None) -> None:
     job = await jobs.create(cancel=True)
-    with pytest.raises(ApiError, match="cancel is one way; create a new job instead"):
+    with pytest.raises(ApiError, match="cancel cannot be undone; create a new job instead"):
         await jobs.patch(job, cancel=undone)
 
 
@@ -353,7 +353,7 @@ async def test_kubectl_shows_and_explains_a_job(jobs: Any, api_server: Server) -
     assert table.split()[:13] == columns
     assert table.split()[13:22] == ["shown", "Cancelled", "agents", "2", "7", "1", "0.0123", MODEL, "Replaced"]
     assert "shown" in kubectl(api_server, "get", "adk")
-    assert "Attempts in all, the first one included. Default: 3." in explained
+    assert "Maximum attempts, including the first. Default: 3." in explained
 
 
 def kubectl(server: Server, *arguments: str) -> str:

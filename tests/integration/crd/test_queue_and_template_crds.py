@@ -123,7 +123,7 @@ REFUSED = {
         TEMPLATE,
         "q",
         {"parameters": [{"name": "a", "required": True, "default": "x"}]},
-        "a required parameter has no default",
+        "a required parameter must not have a default",
     ),
     "two-parameters-of-a-name": (TEMPLATE, "q", {"parameters": [{"name": "a"}, {"name": "a"}]}, "Duplicate value"),
 }

@@ -66,8 +66,11 @@ REFUSED = {
     ),
     "no-runs": ({"maxRuns": 0}, "should be greater than or equal to 1"),
     "no-jitter": ({"jitter": "soon"}, "is not a duration"),
-    "start-at": ({"job": {"startAt": "2026-12-01T09:00:00Z"}}, "startAt cannot stand here: the schedule says when"),
-    "start-after": ({"job": {"startAfter": "1h"}}, "startAfter cannot stand here: the schedule says when"),
+    "start-at": (
+        {"job": {"startAt": "2026-12-01T09:00:00Z"}},
+        "startAt is not allowed here: the schedule sets the time",
+    ),
+    "start-after": ({"job": {"startAfter": "1h"}}, "startAfter is not allowed here: the schedule sets the time"),
     "cancel": ({"job": {"cancel": True}}, "cancel would end each job immediately"),
     "a-bad-job": ({"job": {"input": {}}}, "input is required: give the agent its message"),
     "a-long-name": ({"name": "s" * 44}, "a schedule's name has at most 43 characters"),

@@ -64,7 +64,7 @@ def test_each_phase_is_told_in_sentences_whatever_the_reason(phase, reason):
 def test_a_failure_tells_its_attempts_its_cause_and_its_cure():
     said = explain(situation("Failed", "ModelAuth", attempts=3, starts=3), NOW)
 
-    assert said.sentence == "Failed after 3 attempts: the provider refused the key. It is not tried again."
+    assert said.sentence == "Failed after 3 attempts: the provider refused the key. It will not be retried."
     assert said.look is Look.MODELS
     assert "key" in said.cure
     assert said.orders == (Order.RERUN,)
@@ -81,13 +81,13 @@ def test_what_runs_tells_since_when_and_what_it_does_now():
 def test_a_pod_that_does_not_get_going_is_the_sentence():
     seen = situation("Running", "ImagePullBackOff", pod_reason="ImagePullBackOff", starts=1)
 
-    assert explain(seen, NOW).sentence == "Start 1 does not get going: its image cannot be pulled."
+    assert explain(seen, NOW).sentence == "Start 1 does not run yet: its image cannot be pulled."
 
 
 def test_a_pod_that_is_stopped_has_got_going():
     seen = situation("Running", "Stopping", pod_reason="Stopping", starts=1)
 
-    assert explain(seen, NOW).sentence == "Start 1 is stopped: its pod has its grace period."
+    assert explain(seen, NOW).sentence == "Start 1 is being stopped: its pod is in its grace period."
 
 
 def test_what_waits_for_a_slot_tells_the_queue_and_how_many_wait():
@@ -116,7 +116,7 @@ def test_a_retry_tells_how_long_it_waits_and_why():
 
     sentence = explain(seen, NOW).sentence
     assert sentence.startswith("Waits 1m30s before start 4: the model's provider could not be reached")
-    assert sentence.endswith("Attempts so far: 2 of 5.")
+    assert sentence.endswith("Attempts used: 2 of 5.")
 
 
 @pytest.mark.parametrize(

@@ -107,8 +107,8 @@ def test_a_first_run_has_no_previous_time() -> None:
         ("$()", "is not a known name"),
         ("$(params.repo)", "declare it in parameters of the template"),
         ("$(after.plan.steps)", "name the jobs to wait for in after.jobs"),
-        ("$(result.steps)", "it has a value in followUps alone"),
-        ("$(schedule.time)", "has a value in jobs of a schedule only, whose annotation agentjobs.dev/scheduled-time"),
+        ("$(result.steps)", "it has a value only in followUps"),
+        ("$(schedule.time)", "only has a value in jobs of a schedule, with annotation agentjobs.dev/scheduled-time"),
     ],
 )
 def test_an_unknown_name_is_a_fault_of_the_job(a_job: Job, message: str, cure: str) -> None:
@@ -122,7 +122,7 @@ def test_an_unknown_name_is_a_fault_of_the_job(a_job: Job, message: str, cure: s
 
 def test_a_time_that_is_none_is_no_value(a_job: Job) -> None:
     job = scheduled(a_job(input={"message": "$(schedule.time)"}), {ANNOTATION_SCHEDULED_TIME: "noon"})
-    assert "holds a time" in rejection(validate_job(job))[1]
+    assert "has a value in jobs of a schedule" in rejection(validate_job(job))[1]
 
 
 def test_an_unknown_name_beside_other_faults_is_one_of_them(a_job: Job) -> None:

@@ -54,7 +54,7 @@ async def test_a_failed_job_says_why_and_what_to_do(pages, answers):
     assert page.status_code == 200
     told = text_of(page)
     assert "Failed after 2 attempts: the provider refused the key." in told
-    assert "Put a key that works" in told
+    assert "Replace the provider" in told
     assert 'href="/reasons/ModelAuth"' in page.text
 
 

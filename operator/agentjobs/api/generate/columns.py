@@ -16,7 +16,7 @@ def job_columns() -> list[Schema]:
         _column("Attempts", ".status.attempts", kind="integer"),
         _column("Steps", ".status.checkpoint.step", kind="integer", wide=True),
         _column("Priority", ".spec.priority", kind="integer", wide=True),
-        # A string, because kubectl prints a date that lies ahead as <invalid>.
+        # A string, because kubectl prints a future date as <invalid>.
         _column("Next", ".status.nextAttemptTime", wide=True),
         _column("Cost", ".status.usage.costUSD", wide=True),
         _column("Model", ".spec.agent.model", wide=True),
@@ -62,7 +62,7 @@ def schedule_columns() -> list[Schema]:
         _column("Suspend", ".spec.suspend", kind="boolean"),
         _column("Active", ".status.running", kind="integer"),
         _column("Last", ".status.lastScheduleTime", kind="date"),
-        # A string, because kubectl prints a date that lies ahead as <invalid>.
+        # A string, because kubectl prints a future date as <invalid>.
         _column("Next", ".status.nextScheduleTime"),
         _column("Policy", ".spec.concurrencyPolicy", wide=True),
         _column("Missed", ".status.missed", kind="integer", wide=True),

@@ -1,10 +1,10 @@
-"""The CustomResourceDefinitions, made from the models: bounds and descriptions stand there and only there.
+"""The CustomResourceDefinitions, generated from the models, which own all bounds and descriptions.
 
-Run as `python -m agentjobs.api.generate.crd [--check] FOLDER`; never imported by the operator. Adds what models cannot
-say: the rules between fields as CEL, what is fixed once written, and the columns of `kubectl get`.
+Run as `python -m agentjobs.api.generate.crd [--check] FOLDER`; never imported by the operator. Adds what the models
+cannot express: rules between fields as CEL, immutability, and the columns of `kubectl get`.
 
-CEL's cost is estimated from maxLength, maxItems and maxProperties, so every string, list and map has one; a real API
-server judges that in the tests.
+The API server estimates CEL's cost from maxLength, maxItems and maxProperties, so every string, list and map has one;
+tests check this with a real API server.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from agentjobs.contract import GROUP, VERSION
 HEADER: Final = "# Made from operator/agentjobs/api by `python -m agentjobs.api.generate.crd crds`; do not edit.\n"
 
 _SENTENCE: Final = re.compile(r"(?<=\w\w[.:)])\s.*", re.DOTALL)
-"""What follows the first sentence."""
+"""The rest after the first sentence."""
 
 IMMUTABLE: Final = aliases(AgentJobSpec, Changes.NEVER)
 FIXED_AFTER_START: Final = aliases(AgentJobSpec, Changes.BEFORE_START)
@@ -44,7 +44,7 @@ FIXED_AFTER_START: Final = aliases(AgentJobSpec, Changes.BEFORE_START)
 
 def crd() -> Schema:
     """Return the CustomResourceDefinition of AgentJob as a new dict."""
-    # What a start of the operator waits for: jobs that have not ended. Since Kubernetes 1.31; 1.30 drops it.
+    # For the operator's start-up, which lists jobs that have not ended. Since Kubernetes 1.31; 1.30 drops it.
     return _definition("AgentJob", "aj", job_columns(), object_schema(), selectable=[".status.phase"])
 
 
@@ -122,7 +122,7 @@ def object_schema() -> Schema:
         f"!has(oldSelf.status) || !has(oldSelf.status.startTime) || ({same})",
         f"{', '.join(FIXED_AFTER_START[:-1])} and {FIXED_AFTER_START[-1]} are fixed after the first start",
     )
-    what = "An AgentJob runs one AI agent on one input to its end, in pods, with as many attempts as it takes."
+    what = "An AgentJob runs one AI agent on one input to completion, in pods, with retries."
     return _object(what, spec_schema(), AgentJobStatus, [name, fixed])
 
 
@@ -130,7 +130,7 @@ def schedule_schema() -> Schema:
     """Return the structural schema of an AgentSchedule."""
     limit = MAX_SCHEDULE_NAME
     name = rule(f"self.metadata.name.size() <= {limit}", f"a schedule's name has at most {limit} characters")
-    what = "An AgentSchedule makes AgentJobs at the times of a cron expression."
+    what = "An AgentSchedule creates AgentJobs at the times of a cron expression."
     return _object(what, schedule_spec_schema(), AgentScheduleStatus, [name])
 
 
@@ -148,11 +148,11 @@ def queue_schema() -> Schema:
     budget = fields["budgets"]["items"]
     _set_defaults(budget, QueueBudget)
     add_rule(budget, "has(self.maxCostUSD) || has(self.maxTokens)", "a budget needs maxCostUSD, maxTokens or both")
-    add_rule(fields["modelLimits"]["items"], "self.models.size() > 0", "a limit of models names at least one")
+    add_rule(fields["modelLimits"]["items"], "self.models.size() > 0", "models must name at least one model")
     add_rule(
         fields["modelLimits"]["items"],
         "has(self.requestsPerMinute) || has(self.tokensPerMinute) || has(self.maxConcurrentCalls)",
-        "a limit of models needs requestsPerMinute, tokensPerMinute or maxConcurrentCalls",
+        "a model limit needs requestsPerMinute, tokensPerMinute or maxConcurrentCalls",
     )
     what = "An AgentQueue sets limits for the AgentJobs of its namespace that name it."
     return _object(what, spec, AgentQueueStatus, [name])
@@ -162,7 +162,7 @@ def template_schema() -> Schema:
     """Return the structural schema of an AgentTemplate."""
     limit = MAX_TEMPLATE_NAME
     name = rule(f"self.metadata.name.size() <= {limit}", f"a template's name has at most {limit} characters")
-    what = "An AgentTemplate holds what many AgentJobs have in common."
+    what = "An AgentTemplate holds the fields that many AgentJobs share."
     return _object(what, template_spec_schema(), AgentTemplateStatus, [name])
 
 
@@ -175,12 +175,12 @@ def template_spec_schema() -> Schema:
     own = structural(TemplateFields.model_json_schema(by_alias=True))
     work["properties"] = {**own["properties"], **work["properties"]}
     work["description"] = "The work of jobs, their parameters, and the fields that they must not set."
-    # A template may leave open what its jobs bring, so rules that read two of its fields wait for the merge.
+    # A template may omit fields that its jobs set, so rules over two fields are checked after the merge.
     work["x-kubernetes-validations"] = []
     add_rule(
         own["properties"]["parameters"]["items"],
         "!(has(self.required) && self.required && has(self.default))",
-        "a required parameter has no default",
+        "a required parameter must not have a default",
     )
     return work
 
@@ -195,11 +195,11 @@ def schedule_spec_schema() -> Schema:
     job = schema["properties"]["jobTemplate"]["properties"]["spec"]
     add_job_rules(job)
     _shorten(job)
-    # A template is edited as one likes: what is fixed is fixed in each job that was made from it.
-    add_rule(job, "!has(self.startAt)", "startAt cannot stand here: the schedule says when")
-    add_rule(job, "!has(self.startAfter)", "startAfter cannot stand here: the schedule says when")
+    # A template may be edited freely: immutability applies to the jobs created from it.
+    add_rule(job, "!has(self.startAt)", "startAt is not allowed here: the schedule sets the time")
+    add_rule(job, "!has(self.startAfter)", "startAfter is not allowed here: the schedule sets the time")
     add_rule(
-        job, "!has(self.cancel) || !self.cancel", "cancel would end each job immediately; use suspend of the schedule"
+        job, "!has(self.cancel) || !self.cancel", "cancel would end each job immediately; use the schedule's suspend"
     )
     add_rule(
         schema,
@@ -211,7 +211,7 @@ def schedule_spec_schema() -> Schema:
 
 
 def _shorten(schema: Schema) -> None:
-    """Leave the first sentence of each description: the whole stands in the AgentJob, and a CRD has a limit of size."""
+    """Keep only the first sentence of each description: the AgentJob has the whole, and a CRD's size is limited."""
     for field in schema.get("properties", {}).values():
         if "description" in field:
             field["description"] = _SENTENCE.sub("", field["description"])
@@ -220,7 +220,7 @@ def _shorten(schema: Schema) -> None:
 
 
 def _set_defaults(schema: Schema, model: type[BaseModel]) -> None:
-    """Write defaults of plain values: nothing lies between a schedule and them, unlike a job's."""
+    """Write defaults of plain values into the schema: unlike a job, a schedule has no template that could set them."""
     for field in model.model_fields.values():
         if isinstance(field.default, str | int):
             schema["properties"][str(field.alias)]["default"] = field.default
@@ -230,20 +230,21 @@ def spec_schema() -> Schema:
     """Return the schema of a job's `spec` with its rules."""
     schema = structural(AgentJobSpec.model_json_schema(by_alias=True))
     add_job_rules(schema)
-    # The only defaults in the schema. Without it, the rule of `cancel` would not be evaluated when a client removes it.
+    # The only defaults in the schema. Without one, the rule of `cancel` would not be evaluated when a client removes
+    # it.
     schema["properties"]["cancel"]["default"] = False
     schema["properties"]["suspend"]["default"] = False
-    add_rule(schema["properties"]["cancel"], "!oldSelf || self", "cancel is one way; create a new job instead")
+    add_rule(schema["properties"]["cancel"], "!oldSelf || self", "cancel cannot be undone; create a new job instead")
     for field in IMMUTABLE:
         message = f"{field} cannot change; create a new job instead"
         add_rule(schema["properties"][field], "self == oldSelf", message)
-        # A rule of the field itself is not asked when the field is new or gone.
+        # The field's own rule is not evaluated when the field is added or removed.
         add_rule(schema, f"has(self.{field}) == has(oldSelf.{field})", message)
     return schema
 
 
 def _unchanged(field: str) -> str:
-    # The first half is what notices an optional field that is added or removed.
+    # The first half detects that an optional field was added or removed.
     return f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
 
 
@@ -256,7 +257,7 @@ FILES: Final[Mapping[str, Callable[[], Schema]]] = {
 
 
 def rendered(definition: Schema) -> str:
-    """Return a definition as the YAML that is checked in."""
+    """Return a definition as YAML."""
     return HEADER + yaml.safe_dump(definition, sort_keys=False, width=120, allow_unicode=True)
 
 

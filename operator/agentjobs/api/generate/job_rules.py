@@ -1,7 +1,7 @@
-"""The rules of a job's spec as CEL, wherever it stands: in jobs, templates, schedules.
+"""The rules of a job's spec as CEL, for jobs, templates and schedules.
 
-What a rule costs at run time, which is at every write of the status too, is the fields it reads: a read copies the
-schemas of all fields beside it. So a rule stands as deep as it can, and reads `spec` only where two of its fields meet.
+Rules run at every write, also of the status. Reading a field copies the schemas of all its siblings, which dominates
+the cost. So each rule is as deep in the schema as possible, and reads `spec` only to compare two of its fields.
 """
 
 from collections.abc import Mapping
@@ -23,16 +23,16 @@ _COMPLETE: Final[Mapping[str, str]] = {
     "input": "has(self.input) && (has(self.input.message) || has(self.input.messageFrom))",
     "workspace": "!has(self.workspace) || (has(self.workspace.git) && has(self.workspace.git.url))",
 }
-"""What a job without a template must have."""
+"""What a job without a template must set."""
 
 
 def add_job_rules(schema: Schema, *, complete: bool = True) -> None:
-    """Write the rules of a job's spec that hold at every moment, wherever it stands.
+    """Add the rules that every job spec must fulfil.
 
     Args:
-        complete: whether a spec that names no template must say what runs, and on what input.
+        complete: whether a spec without a template must have an agent and an input.
     """
-    # Rules say it in words, where `required` would only say "Required value".
+    # Rules have a helpful message, where `required` would only give "Required value".
     schema.pop("required", None)
     spec = schema["properties"]
     for part in (spec["input"], spec["workspace"], spec["workspace"]["properties"]["git"]):
@@ -43,7 +43,7 @@ def add_job_rules(schema: Schema, *, complete: bool = True) -> None:
         add_rule(
             schema,
             "!has(self.parameters) || self.parameters.size() == 0 || has(self.templateRef)",
-            "parameters go with templateRef: they are those of the template",
+            "parameters need templateRef: the template declares them",
         )
     _refuse_reserved_names(spec["agent"]["properties"]["inline"])
     _refuse_two_instructions(spec["agent"]["properties"]["inline"])
@@ -85,12 +85,12 @@ def add_job_rules(schema: Schema, *, complete: bool = True) -> None:
     add_rule(
         steps["compaction"],
         "!has(self.overlap) || self.overlap < self.everyEvents",
-        "overlap must be less than everyEvents, or nothing is left to summarize",
+        "overlap must be less than everyEvents",
     )
     add_rule(
         spec["session"],
         "!has(self.mode) || self.mode != 'Continue' || has(self.sessionId)",
-        "mode Continue needs sessionId: its default is another in each job",
+        "mode Continue needs sessionId: its default differs in each job",
     )
     add_rule(
         schema,
@@ -107,13 +107,13 @@ def add_job_rules(schema: Schema, *, complete: bool = True) -> None:
     add_rule(
         spec["isolation"]["properties"]["egress"],
         "!has(self.allow) || self.allow.size() == 0 || (has(self.mode) && self.mode == 'Restricted')",
-        "egress.allow goes with mode Restricted only",
+        "egress.allow needs mode Restricted",
     )
 
 
 def _refuse_reserved_names(inline: Schema) -> None:
     for agent in (inline, inline["properties"]["agents"]["items"]):
-        message = "is ADK's name for the person; use another, e.g. assistant"
+        message = "is reserved by ADK; use another name, e.g. assistant"
         add_rule(agent["properties"]["name"], f"self != '{RESERVED_AGENT_NAME}'", message)
 
 

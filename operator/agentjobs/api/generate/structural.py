@@ -1,4 +1,4 @@
-"""Structural schemas, as CustomResourceDefinitions want them, made from pydantic's JSON Schema."""
+"""Structural schemas for CustomResourceDefinitions, made from pydantic's JSON Schema."""
 
 import copy
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def structural(schema: Schema) -> Schema:
 
 
 def _raw(text: str) -> str:
-    """Write `text` as a raw string of CEL, which knows no escapes: the quote must be one that the text has not."""
+    """Write `text` as a raw CEL string, which has no escapes: the text must not contain the chosen quote."""
     quote = next(quote for quote in ("'", '"', "'''", '"""') if quote not in text)
     return f"r{quote}{text}{quote}"
 
@@ -47,7 +47,7 @@ def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
         (some,) = [option for option in node["anyOf"] if option.get("type") != "null"]
         rest = {key: value for key, value in node.items() if key != "anyOf"}
         return _structural({**some, **rest}, definitions)
-    # Copied: what two places share would be written as a YAML anchor.
+    # Copied, because a shared dict would be written as a YAML anchor.
     result: Schema = {key: copy.deepcopy(node[key]) for key in _KEPT if key in node}
     if "description" in result:
         result["description"] = " ".join(result["description"].split())
@@ -56,7 +56,7 @@ def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
     if node.get("type") == "integer":
         result["format"] = "int64"
     if node.get("type") == "string" and node.get("pattern") in PATTERN_CURES:
-        # A pattern says in signs what is wrong; the rule beside it says the cure in words.
+        # The message of a pattern is the pattern; the rule's message names the cure.
         pattern = node["pattern"]
         add_rule(result, f"self.matches({_raw(pattern)})", PATTERN_CURES[pattern])
     if "properties" in node:
@@ -76,7 +76,7 @@ def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
 
 
 def add_rule(node: Schema, expression: str, message: str) -> None:
-    """Add a rule in CEL to a schema, with what is said when it is broken."""
+    """Add a CEL rule to a schema, with its message."""
     node.setdefault("x-kubernetes-validations", []).append(rule(expression, message))
 
 

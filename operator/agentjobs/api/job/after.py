@@ -1,4 +1,6 @@
-"""What a job may read of the jobs that it waits for: `$(after.…)`, and what is wrong with `spec.after`. Pure."""
+"""Names by which a job's texts read answers of the jobs that it waits for, `$(after.…)`; rules of `spec.after`.
+Pure.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,7 +13,7 @@ from agentjobs.api.problems import Path, Problem, field_name, problem_at, shown
 from agentjobs.api.substitution import AFTER, references
 
 RESULTS: Final = "after.results"
-"""All of them, as a JSON list."""
+"""All answers, as a JSON list."""
 _LABEL: Final = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 _LABEL_KEY: Final = re.compile(rf"([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_LABEL}")
 _LABEL_VALUE: Final = re.compile(rf"({_LABEL})?")
@@ -22,18 +24,18 @@ What = Literal["phase", "outcome", "summary", "result"]
 
 @dataclass(frozen=True, slots=True)
 class AfterName:
-    """A name that stands for something of one job."""
+    """A name for a value of one job."""
 
     name: str
-    """As it is written."""
+    """The name as written."""
     job: str
     what: What
     path: tuple[str, ...] = ()
-    """Into the result."""
+    """Path into the result."""
 
 
 def after_name(name: str) -> AfterName | None:
-    """Read a name that begins with `after.`; None for one that has no meaning.
+    """Parse a name that begins with `after.`; None if it is malformed.
 
     `after.<job>.<path>` is short for `after.<job>.result.<path>`.
     """
@@ -51,19 +53,19 @@ def after_name(name: str) -> AfterName | None:
 
 
 def after_names(spec: Mapping[str, Any]) -> dict[str, AfterName | None]:
-    """Return the names that a spec's texts read of other jobs; None stands for all of their results."""
+    """Return the names by which a spec's texts read other jobs; None stands for all results."""
     names = {name for _, name in references(spec) if name.startswith(AFTER)}
     return {name: None if name == RESULTS else after_name(name) for name in sorted(names)}
 
 
 def after_problems(spec: Raw, job: str) -> Iterator[Problem]:
-    """Yield what is wrong with `spec.after` and with what the texts read of it. Whatever the spec is, never raises."""
+    """Yield the problems of `spec.after` and of its names in texts. Never raises."""
     after = spec.get("after")
     if not isinstance(after, Mapping):
         return
     names = [name for name in as_list(after.get("jobs")) if isinstance(name, str)]
     if not names and not after.get("selector"):
-        yield Problem("spec.after", "", "names no job; give it jobs, a selector, or both")
+        yield Problem("spec.after", "", "names no job; set jobs, selector or both")
     for place, name in enumerate(names):
         path: Path = ("after", "jobs", place)
         if name == job:
@@ -89,9 +91,9 @@ def _text_problems(spec: Raw, jobs: list[str]) -> Iterator[Problem]:
             continue
         read = after_name(name)
         if path == ("partitionKey",):
-            cure = "must not be here: an answer may not choose for whom a job is"
+            cure = "is not allowed here: an answer must not choose a job's partition"
         elif path == ("workspace", "worktree", "name"):
-            cure = "must not be here: an answer may not choose whose files a job works on"
+            cure = "is not allowed here: an answer must not choose a job's worktree"
         elif name == RESULTS or (read is not None and read.job in jobs):
             continue
         else:

@@ -1,4 +1,4 @@
-"""AgentJob.spec.agent: which agent runs, written down here or in code, with its models, tools and instructions."""
+"""AgentJob.spec.agent: which agent runs, inline or in code, with its models, tools and instructions."""
 
 import re
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -29,7 +29,7 @@ ModelName = Annotated[str, Field(min_length=1, max_length=253, pattern=MODEL_NAM
 
 
 AGENT_KINDS: Final = ("inline", "module", "claudeCode", "container")
-"""The members of `agent` of which exactly one says what runs."""
+"""The members of `agent`, of which exactly one must be set."""
 
 
 class ConfigMapKey(NamedTuple):
@@ -43,7 +43,7 @@ def scripted_model(model: str | None) -> ConfigMapKey | None:
     """Return the ConfigMap key that a `scripted/<configmap>/<key>` model answers from, or None for other models.
 
     Raises:
-        ValueError: a scripted model that names no ConfigMap and key; the message names value and cure.
+        ValueError: a scripted model without ConfigMap and key; the message names value and cure.
     """
     if model is None or not model.startswith(SCRIPTED):
         return None
@@ -54,7 +54,7 @@ def scripted_model(model: str | None) -> ConfigMapKey | None:
 
 
 class InstructionFrom(Model):
-    """Where an instruction is taken from instead of the job."""
+    """The source of an instruction outside the job."""
 
     config_map_key_ref: ConfigMapKeyRef = Field(description="A key of a ConfigMap; read when the job is accepted.")
 
@@ -83,12 +83,12 @@ class HeaderFrom(Model):
 
     header: str = Field(min_length=1, max_length=253, pattern=HEADER_NAME, description="Name, e.g. `Authorization`.")
     secret_key_ref: SecretKeyRef = Field(
-        description="A key of a Secret with the whole value, e.g. `Bearer …`. It reaches the pod as a variable."
+        description="A key of a Secret with the whole value, e.g. `Bearer …`. The pod gets it as a variable."
     )
 
 
 class McpServer(Model):
-    """A remote server of tools that speaks the Model Context Protocol."""
+    """A remote tool server that speaks the Model Context Protocol (MCP)."""
 
     name: str = Field(
         min_length=1, max_length=63, pattern=SERVER_NAME, description="Name in messages; letters, digits, `_`, `-`."
@@ -97,10 +97,10 @@ class McpServer(Model):
         min_length=1, max_length=2048, pattern=HTTP_URL, description="Address, e.g. `http://papers.tools.svc:8080/mcp`."
     )
     transport: Literal["StreamableHTTP", "SSE"] = Field(
-        default="StreamableHTTP", description="How it is spoken to. Default: StreamableHTTP."
+        default="StreamableHTTP", description="Its transport. Default: StreamableHTTP."
     )
     tool_filter: tuple[Annotated[str, Field(min_length=1, max_length=253)], ...] = Field(
-        default=(), max_length=64, description="Only these of its tools. Default: all."
+        default=(), max_length=64, description="Names of its tools that the agent gets. Default: all."
     )
     headers_from: tuple[HeaderFrom, ...] = Field(
         default=(),
@@ -111,7 +111,7 @@ class McpServer(Model):
 
 
 class AgentBase(Model):
-    """What the root agent and further agents have in common."""
+    """Fields of root agents and sub-agents."""
 
     agent_class: AgentClass = Field(
         default="LlmAgent",
@@ -121,24 +121,24 @@ class AgentBase(Model):
     description: str | None = Field(
         default=None,
         max_length=1024,
-        description="What the agent is for. Other agents read it when they decide whom to hand over to.",
+        description="Purpose of the agent. Other agents read it to decide where to transfer control.",
     )
     instruction: str | None = Field(
         default=None,
         max_length=32768,
         description="System instruction of an LlmAgent. `{key}` is replaced by that key of the session's state and "
-        "must be in `input.state`; `{key?}` may be missing and is then empty. `$(job.name)` and the other names of "
-        "`input.message` are put in before that.",
+        "must be in `input.state`; `{key?}` is empty if missing. `$(job.name)` and the other names of `input.message` "
+        "are replaced before.",
     )
     instruction_from: InstructionFrom | None = Field(
         default=None,
-        description="Takes the instruction from a ConfigMap instead; for texts that are long or shared.",
+        description="Reads the instruction from a ConfigMap; for long or shared texts.",
     )
     tools: tuple[Tool, ...] = Field(default=(), max_length=64, description="Tools of an LlmAgent.")
     mcp_servers: tuple[McpServer, ...] = Field(
         default=(),
         max_length=16,
-        description="Servers whose tools an LlmAgent may call.",
+        description="MCP servers whose tools an LlmAgent may call.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     sub_agents: tuple[AgentName, ...] = Field(
@@ -149,28 +149,26 @@ class AgentBase(Model):
     max_output_tokens: Integer | None = Field(
         default=None,
         ge=1,
-        description="Largest answer of an LlmAgent's model, in tokens, thoughts included. Default: the model's own; "
-        "for `anthropic/…` ADK's, 8192. An answer that is cut ends the job as ModelOutputTruncated.",
+        description="Maximum tokens of an LlmAgent's model answer, including thoughts. Default: the model's; for "
+        "`anthropic/…` ADK's, 8192. A cut answer ends the job with ModelOutputTruncated.",
     )
-    max_iterations: Integer | None = Field(
-        default=None, ge=1, le=1000, description="Rounds of a LoopAgent after which it ends."
-    )
+    max_iterations: Integer | None = Field(default=None, ge=1, le=1000, description="Maximum rounds of a LoopAgent.")
 
 
 class SubAgent(AgentBase):
-    """A further agent, named in another agent's subAgents."""
+    """A sub-agent, named in another agent's subAgents."""
 
     name: AgentName = Field(
         description="Name of the agent: letters, digits and `_`, not beginning with a digit, and not `user`."
     )
     model: ModelName | None = Field(
         default=None,
-        description="Model of this agent. Default: `agent.model`, which replaces it if it is a script.",
+        description="Model of this agent. Default: `agent.model`, which takes precedence if it is scripted.",
     )
 
 
 class Inline(AgentBase):
-    """An agent written down in the job; needs no code."""
+    """An agent defined in the job; needs no code."""
 
     name: AgentName | None = Field(
         default=None,
@@ -180,7 +178,7 @@ class Inline(AgentBase):
     agents: tuple[SubAgent, ...] = Field(
         default=(),
         max_length=32,
-        description="All further agents of the team in one flat list; `subAgents` arranges them by name.",
+        description="All sub-agents in one flat list; `subAgents` arranges them by name.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
 
@@ -192,10 +190,10 @@ class Module(Model):
         min_length=1,
         max_length=512,
         pattern=MODULE_REF,
-        description="`package.module:attribute`, where the attribute is an agent, an App, or a (maybe async) function "
-        "that returns one. Without `:attribute` ADK's rule holds: an App called `app`, else an agent called "
-        "`root_agent`, in the module, else in its module `agent`. So a folder made by `adk create` runs as it is, "
-        "also one with a `root_agent.yaml`.",
+        description="`package.module:attribute`, where the attribute is an agent, an App, or a (possibly async) "
+        "function that returns one. Without `:attribute`, as in ADK: an App called `app`, else an agent called "
+        "`root_agent`, in the module or its module `agent`. So a folder made by `adk create` runs unchanged, also "
+        "with a `root_agent.yaml`.",
     )
     args: dict[str, Any] = Field(
         default_factory=dict,
@@ -209,16 +207,16 @@ class Agent(Model):
 
     model: ModelName | None = Field(
         default=None,
-        description="Model of the root agent, and of all further agents that name none, in graphs and tools too; a "
-        "script replaces every model. Refused when no agent takes it. `gemini-…`, `openai/…` (also for hosts that "
-        "speak OpenAI's API, see OPENAI_BASE_URL), `anthropic/…`, another `provider/model` in images with LiteLLM, or "
-        "`scripted/<configmap>/<key>` for answers written down in a ConfigMap. For claudeCode, which needs one, a "
-        "model of Anthropic: `sonnet`, `claude-…` or `anthropic/claude-…`.",
+        description="Model of the root agent and of every agent without a model, also in graphs and tools; a scripted "
+        "model replaces all models. Refused if no agent uses it. `gemini-…`, `openai/…` (also for hosts with OpenAI's "
+        "API, see OPENAI_BASE_URL), `anthropic/…`, another `provider/model` in images with LiteLLM, or "
+        "`scripted/<configmap>/<key>` for prepared answers in a ConfigMap. Required for claudeCode, as an Anthropic "
+        "model: `sonnet`, `claude-…` or `anthropic/claude-…`.",
     )
-    inline: Inline | None = Field(default=None, description="An agent written down here; needs no code.")
+    inline: Inline | None = Field(default=None, description="An agent defined here; needs no code.")
     module: Module | None = Field(default=None, description="An agent written in Python, in the runner's image.")
     claude_code: ClaudeCode | None = Field(
-        default=None, description="Claude Code, whose CLI is in the runner's image. Its folder is the workspace's."
+        default=None, description="Claude Code, from the CLI in the runner's image, in the workspace's folder."
     )
     container: Container | None = Field(
         default=None, description="Any program in an image of your own that speaks the runner contract."
@@ -226,9 +224,8 @@ class Agent(Model):
     run_config: dict[str, Any] = Field(
         default_factory=dict,
         description="Settings of ADK's RunConfig, by its names: `max_llm_calls` (of one start; no limit by default, "
-        "for `spec.budget.maxLLMCalls` counts those of all starts), `streaming_mode` (`NONE` "
-        "or `SSE`), `custom_metadata`, `http_options`, `include_thoughts_from_other_agents`, "
-        "`labels`, `response_modalities`, `save_input_blobs_as_artifacts`, `service_tier`, `support_cfc`, "
-        "`tool_thread_pool_config`.",
+        "because `spec.budget.maxLLMCalls` counts all starts), `streaming_mode` (`NONE` or `SSE`), `custom_metadata`, "
+        "`http_options`, `include_thoughts_from_other_agents`, `labels`, `response_modalities`, "
+        "`save_input_blobs_as_artifacts`, `service_tier`, `support_cfc`, `tool_thread_pool_config`.",
         json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
     )

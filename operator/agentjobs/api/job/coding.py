@@ -1,4 +1,4 @@
-"""AgentJob.spec.agent.claudeCode and .container: agents that are programs of their own. A part of `agent`."""
+"""AgentJob.spec.agent.claudeCode and .container: agents that are separate programs. A part of `agent`."""
 
 from typing import Annotated, Final, Literal
 
@@ -14,19 +14,19 @@ ToolRule = Annotated[str, Field(min_length=1, max_length=253)]
 
 
 class McpConfigFrom(Model):
-    """Where the configuration of MCP servers is taken from instead of the job."""
+    """The source of the configuration of MCP servers outside the job."""
 
     config_map_key_ref: ConfigMapKeyRef = Field(description="A key of a ConfigMap; read when the job is accepted.")
 
 
 class ClaudeCode(Model):
-    """Claude Code, Anthropic's coding agent, without a person at it."""
+    """Claude Code, Anthropic's coding agent, running unattended."""
 
     permission_mode: Literal["Default", "AcceptEdits", "Plan", "DontAsk", "BypassPermissions"] = Field(
         default="Default",
-        description="What it may do unasked: Default, what allowedTools allow and reading; AcceptEdits, editing files "
-        "too; Plan, reading alone; DontAsk, what allowedTools allow alone; BypassPermissions, everything, with "
-        "isolation.profile Restricted only. What is not allowed is denied: nobody is asked. Default: Default.",
+        description="What it may do; anything else is denied, as no person can be asked. Default: reading, and what "
+        "allowedTools allow; AcceptEdits: also editing files; Plan: only reading; DontAsk: only what allowedTools "
+        "allow; BypassPermissions: everything, needs isolation.profile Restricted. Default: Default.",
     )
     system_prompt: str | None = Field(
         default=None,
@@ -38,26 +38,28 @@ class ClaudeCode(Model):
         default=None,
         min_length=1,
         max_length=MAX_PROMPT,
-        description="Follows its system prompt. May hold the names of `input.message`. Default: a text which says that "
-        "nobody answers, that this is the only turn, and that it must not wait for builds, reviews or notifications.",
+        description="Appended to its system prompt. May hold the names of `input.message`. Default: a text which "
+        "states that no one will answer, that this is the only turn, and that it must not wait for builds, reviews or "
+        "notifications.",
     )
     allowed_tools: tuple[ToolRule, ...] = Field(
         default=(),
         max_length=64,
-        description="Tools that it may use unasked, e.g. `Bash(git *)`, `Edit`, `mcp__papers`.",
+        description="Tools that it may use, e.g. `Bash(git *)`, `Edit`, `mcp__papers`.",
     )
     disallowed_tools: tuple[ToolRule, ...] = Field(
-        default=(), max_length=64, description="Tools that it does not have, beside those that would keep it waiting."
+        default=(),
+        max_length=64,
+        description="Tools that it must not use, in addition to those that wait for a person.",
     )
     mcp_config: str | None = Field(
         default=None,
         min_length=1,
         max_length=MAX_MCP_CONFIG,
-        description="Servers of tools, as JSON of the form of its `--mcp-config`. `${NAME}` is a variable of "
-        "`runtime.env`.",
+        description="MCP servers, as JSON in the format of `--mcp-config`. `${NAME}` is a variable of `runtime.env`.",
     )
     mcp_config_from: McpConfigFrom | None = Field(
-        default=None, description="Takes that configuration from a ConfigMap instead."
+        default=None, description="Reads that configuration from a ConfigMap."
     )
     extra_args: tuple[Annotated[str, Field(min_length=1, max_length=1024)], ...] = Field(
         default=(),
@@ -67,7 +69,7 @@ class ClaudeCode(Model):
 
 
 class Container(Model):
-    """A program in an image of one's own that speaks the runner contract (docs/reference/runner-contract.md)."""
+    """A program in a custom image that implements the runner contract (docs/reference/runner-contract.md)."""
 
     command: tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...] = Field(
         default=(), max_length=64, description="Command of the container. Default: the image's own."

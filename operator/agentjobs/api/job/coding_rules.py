@@ -1,4 +1,4 @@
-"""The rules of `agent.claudeCode` and `agent.container` that no single field has. Pure."""
+"""Rules of `agent.claudeCode` and `agent.container` over several fields. Pure."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -26,13 +26,13 @@ INTERACTIVE_FLAGS: Final = frozenset(
         *("--ide", "--chrome", "--remote-control", "--remote-control-session-name-prefix"),
     }
 )
-"""Flags for a person at a terminal, or that take the session elsewhere. The CLI passes over some of them in silence."""
+"""Flags that need a terminal or move the session. The CLI silently ignores some of them."""
 
 _OF_OTHER_APIS: Final = ("gemini-", "gemini/", "openai/")
 
 
 def coding_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what is wrong with agents of these kinds. Values of wrong types are skipped: the models report them."""
+    """Yield the problems of agents of these kinds. Values of wrong types are skipped: the models report them."""
     agent = spec.get("agent")
     if not isinstance(agent, Mapping):
         return
@@ -47,7 +47,7 @@ def coding_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _open(agent: Mapping[str, Any]) -> bool:
-    """Whether another layer may still say which kind of agent runs."""
+    """Whether another layer may still choose the kind of agent."""
     return not any(agent.get(kind) is not None for kind in ("inline", "module", "container"))
 
 
@@ -55,19 +55,19 @@ def _claude_problems(spec: Mapping[str, Any], agent: Mapping[str, Any], claude: 
     here: Path = ("agent", "claudeCode")
     profile = as_object(spec.get("isolation")).get("profile")
     if claude.get("permissionMode") == "BypassPermissions" and profile not in (None, "Restricted"):
-        cure = "lets it do everything; set isolation.profile Restricted"
+        cure = "allows everything; set isolation.profile Restricted"
         yield problem_at((*here, "permissionMode"), "BypassPermissions", cure, lacking=True)
     if claude.get("mcpConfig") is not None and claude.get("mcpConfigFrom") is not None:
         yield Problem(field_name(here), "", "has mcpConfig and mcpConfigFrom, which exclude each other; keep one")
     if agent.get("model") is None:
-        # What the CLI would choose by itself changes with its versions, and no price, policy or limit could name it.
-        cure = "is missing; name a model of Anthropic, e.g. sonnet"
+        # The CLI's default changes between versions, and prices, policies and limits need a name.
+        cure = "is missing; name an Anthropic model, e.g. sonnet"
         yield Problem(field_name(("agent", "model")), "", cure, lacking=True)
     elif str(agent["model"]).startswith("scripted/"):
-        cure = "is a script, which Claude Code cannot ask; name a model of Anthropic, e.g. sonnet"
+        cure = "is scripted, which Claude Code does not support; name an Anthropic model, e.g. sonnet"
         yield problem_at(("agent", "model"), agent["model"], cure)
     elif str(agent["model"]).startswith(_OF_OTHER_APIS):
-        cure = "has another API than Claude Code, which asks Anthropic's alone; name a model of it, e.g. sonnet"
+        cure = "does not use Anthropic's API, which Claude Code needs; name an Anthropic model, e.g. sonnet"
         yield problem_at(("agent", "model"), agent["model"], cure)
     yield from _argument_problems(claude.get("extraArgs"))
     for name in ("allowedTools", "disallowedTools"):
@@ -82,13 +82,13 @@ def _argument_problems(arguments: object) -> Iterator[Problem]:
     here: Path = ("agent", "claudeCode", "extraArgs")
     for place, word in enumerate(arguments if isinstance(arguments, list | tuple) else ()):
         if isinstance(word, str) and _is_managed(word):
-            cure = "is set by the runner; use the field of agent.claudeCode, output or budget that says it"
+            cure = "is set by the runner; use the field of agent.claudeCode, output or budget for it"
             yield problem_at((*here, place), word, cure)
         elif isinstance(word, str) and place == 0 and not word.startswith("-"):
-            # The CLI takes it for a message, or for a command of its own such as `mcp`.
-            yield problem_at((*here, place), word, "is no flag; what the agent is told is input.message")
+            # The CLI would read it as a message, or as a command such as `mcp`.
+            yield problem_at((*here, place), word, "is not a flag; put messages into input.message")
         elif isinstance(word, str) and word.partition("=")[0] in INTERACTIVE_FLAGS:
-            cure = "is for a person at a terminal; remove it"
+            cure = "needs a person at a terminal; remove it"
             yield problem_at((*here, place), word, cure)
 
 
@@ -100,12 +100,12 @@ def _is_managed(word: str) -> bool:
 
 def _container_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
     if not as_object(spec.get("runtime")).get("image"):
-        cure = "needs runtime.image, an image that speaks the runner contract"
+        cure = "needs runtime.image, an image that implements the runner contract"
         yield Problem(field_name(("agent", "container")), "", cure, lacking=True)
 
 
 def _unheard(spec: Mapping[str, Any], kind: str) -> Iterator[Problem]:
-    """Fields that only agents of ADK know."""
+    """Yield problems of fields that only apply to ADK agents."""
     agent, output, steps = (as_object(spec.get(name)) for name in ("agent", "output", "steps"))
     named = {
         ("agent", "runConfig"): agent.get("runConfig"),
@@ -116,6 +116,8 @@ def _unheard(spec: Mapping[str, Any], kind: str) -> Iterator[Problem]:
     }
     for path, value in named.items():
         if value:
-            yield Problem(field_name(path), "", f"is for agents of ADK; {kind} has no such thing. Remove it")
+            yield Problem(field_name(path), "", f"only applies to ADK agents, not to {kind}; remove it")
     if as_object(spec.get("session")).get("mode") == "Continue":
-        yield problem_at(("session", "mode"), "Continue", f"is for agents of ADK; {kind} begins a session in each job")
+        yield problem_at(
+            ("session", "mode"), "Continue", f"only applies to ADK agents; {kind} begins a new session in each job"
+        )

@@ -1,4 +1,4 @@
-"""The rules of `followUps` that no single field has: names, order, and what each text may name. Pure."""
+"""Rules of `followUps` over several fields: names, order, and the names in texts. Pure."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ RESULTS: Final = "after.results"
 
 
 def follow_up_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what is wrong with the follow-ups of a spec. Values of wrong types are skipped: the models report them."""
+    """Yield the problems of a spec's follow-ups. Values of wrong types are skipped: the models report them."""
     entries = spec.get("followUps")
     if not isinstance(entries, list | tuple):
         return
@@ -30,15 +30,15 @@ def follow_up_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
 def _own_problems(entry: Mapping[str, Any], here: Path, before: list[object]) -> Iterator[Problem]:
     own = entry.get("name")
     if isinstance(own, str) and own in before:
-        yield problem_at((*here, "name"), own, "is there twice; each follow-up has a name of its own")
+        yield problem_at((*here, "name"), own, "is used twice; give each follow-up its own name")
     after = entry.get("after")
     for number, name in enumerate(after if isinstance(after, list | tuple) else ()):
         if name not in before:
-            cure = "is no follow-up before this one in the list; only those can be waited for"
+            cure = "is not an earlier follow-up in the list; name one before this"
             yield problem_at((*here, "after", number), name, cure)
     for_each = entry.get("forEach")
     if isinstance(for_each, str) and FOR_EACH.fullmatch(for_each) is None:
-        yield problem_at((*here, "forEach"), for_each, "must be one name of a list in the answer: $(result.<path>)")
+        yield problem_at((*here, "forEach"), for_each, "must be the name of a list in the answer: $(result.<path>)")
 
 
 def _inherit_problems(spec: Mapping[str, Any], entry: Mapping[str, Any], here: Path) -> Iterator[Problem]:
@@ -48,14 +48,12 @@ def _inherit_problems(spec: Mapping[str, Any], entry: Mapping[str, Any], here: P
     worktree = workspace.get("worktree") if isinstance(workspace, Mapping) else None
     mode = worktree.get("mode") if isinstance(worktree, Mapping) else None
     if mode != "Named":
-        cure = (
-            "Workspace is the worktree of this job, which has none that outlives it; set workspace.worktree.mode Named"
-        )
+        cure = "Workspace needs a worktree that outlives this job; set workspace.worktree.mode Named"
         yield Problem(field_name(here), "", cure, lacking=mode is None)
 
 
 def _text_problems(spec: Mapping[str, Any], entries: Any) -> Iterator[Problem]:
-    """Check the names that get their values when the job has ended; `substitution_problems` checks all others."""
+    """Check the names that get their values when the job has ended; `substitution_problems` checks the rest."""
     found: dict[tuple[str, str], Problem] = {}
 
     def look(path: Path, text: str) -> str:
@@ -75,24 +73,24 @@ def _text_problems(spec: Mapping[str, Any], entries: Any) -> Iterator[Problem]:
 
 
 def _cure(name: str, entry: Mapping[str, Any], *, is_message: bool) -> str:
-    """What to do about a name; empty when it has a value there."""
+    """Return the problem with a name; empty if it has a value there."""
     first, dot, path = name.partition(".")
     if (dot and not path) or ".." in name or name.endswith("."):
-        return "has an empty part; a path is names of members and numbers of items, joined by dots"
+        return "has an empty part; join member names and item numbers by dots"
     match first:
         case "result":
             return ""
         case "item":
-            return "" if entry.get("forEach") else "is an item of forEach, which this follow-up does not have"
+            return "" if entry.get("forEach") else "needs forEach, which this follow-up does not have"
         case "index":
-            own = "" if entry.get("forEach") else "is the number of an item of forEach, which this follow-up lacks"
-            return own if name == first else "is a number and has no parts"
+            own = "" if entry.get("forEach") else "needs forEach, which this follow-up does not have"
+            return own if name == first else "is a number and has no members"
         case "parent":
             names = ", ".join(f"parent.{one}" for one in OF_PARENT)
             return "" if path in OF_PARENT else f"is not a known name; the names are {names}"
         case _ if name != RESULTS:
-            return f"is not known in a follow-up; $({RESULTS}) are the answers of the jobs that it waits for"
+            return f"is not known in a follow-up; $({RESULTS}) holds the answers of the jobs that it waits for"
         case _ if not is_message:
-            return "can stand in input.message alone"
+            return "is only allowed in input.message"
         case _:
-            return "" if entry.get("after") else "are answers of other follow-ups, which must be named in `after`"
+            return "" if entry.get("after") else "needs the follow-ups to wait for; name them in `after`"

@@ -1,7 +1,7 @@
-"""AgentJob.spec.isolation: how far the pods of a job are kept apart from the rest.
+"""AgentJob.spec.isolation: pod security and network policy of a job's pods.
 
-Rules of a NetworkPolicy are typed here to the last field: an API server drops what it does not know, and a rule whose
-misspelt `to` was dropped allows everything.
+Rules of a NetworkPolicy are fully typed here: an API server drops unknown fields, and a rule whose misspelt `to` was
+dropped allows everything.
 """
 
 import ipaddress
@@ -18,10 +18,10 @@ LabelKey = Annotated[str, Field(min_length=1, max_length=316)]
 
 
 def parse_network(value: object) -> str:
-    """Return an address range such as `203.0.113.0/24` as it was written.
+    """Return an address range such as `203.0.113.0/24` unchanged.
 
     Raises:
-        ValueError: it is none; the message names value and cure.
+        ValueError: it is not a range; the message names value and cure.
     """
     try:
         if isinstance(value, str) and "/" in value:
@@ -36,7 +36,7 @@ def parse_port(value: object) -> int | str:
     """Return a port's number or name.
 
     Raises:
-        ValueError: it is neither; the message names value and cure.
+        ValueError: it is not a port; the message names value and cure.
     """
     if type(value) is int and 1 <= value <= MAX_PORT:
         return value
@@ -57,8 +57,8 @@ class Expression(Model):
     """A condition on one label."""
 
     key: LabelKey = Field(description="The label.")
-    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(description="What must hold of its value.")
-    values: tuple[Label, ...] = Field(default=(), max_length=64, description="Values, with In and NotIn.")
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(description="How its value is compared.")
+    values: tuple[Label, ...] = Field(default=(), max_length=64, description="Values, for In and NotIn.")
 
 
 class Selector(Model):
@@ -72,14 +72,14 @@ class IpBlock(Model):
     """A range of addresses."""
 
     cidr: Network = Field(description="The range, e.g. `203.0.113.0/24`.")
-    # `except` is a word of Python.
+    # `except` is a Python keyword.
     without: tuple[Network, ...] = Field(default=(), alias="except", max_length=64, description="Ranges left out.")
 
 
 class Peer(Model):
-    """Where to: addresses, or pods by their labels and those of their namespaces."""
+    """A destination: addresses, or pods selected by labels and namespaces."""
 
-    ip_block: IpBlock | None = Field(default=None, description="Addresses; excludes the selectors.")
+    ip_block: IpBlock | None = Field(default=None, description="Addresses; cannot be combined with selectors.")
     namespace_selector: Selector | None = Field(
         default=None, description="Namespaces by labels. Default: the job's namespace."
     )
@@ -87,7 +87,7 @@ class Peer(Model):
 
 
 class PortRange(Model):
-    """A port, or several in a row."""
+    """A port or a range of ports."""
 
     protocol: Literal["TCP", "UDP", "SCTP"] = Field(default="TCP", description="Default: TCP.")
     port: Port | None = Field(default=None, description="Number or name. Default: all.")
@@ -97,17 +97,17 @@ class PortRange(Model):
 class EgressRule(Model):
     """Traffic that may leave, as in a NetworkPolicy."""
 
-    to: tuple[Peer, ...] = Field(default=(), max_length=64, description="Where to. Default: anywhere.")
-    ports: tuple[PortRange, ...] = Field(default=(), max_length=64, description="Through which ports. Default: all.")
+    to: tuple[Peer, ...] = Field(default=(), max_length=64, description="Destinations. Default: any.")
+    ports: tuple[PortRange, ...] = Field(default=(), max_length=64, description="Ports. Default: all.")
 
     def dump(self) -> dict[str, Any]:
-        """Return the rule as it stands in a NetworkPolicy."""
+        """Return the rule in the form of a NetworkPolicy."""
         rule: dict[str, Any] = _lean(self.model_dump(mode="json", by_alias=True, exclude_none=True))
         return rule
 
 
 def _lean(value: Any) -> Any:
-    """Leave out what is empty, as the API server does; an empty selector means something and stays."""
+    """Remove empty values, as the API server does; an empty selector has a meaning and is kept."""
     if isinstance(value, dict):
         selector = ("namespaceSelector", "podSelector")
         return {key: _lean(one) for key, one in value.items() if one not in ([], {}) or key in selector}
@@ -119,25 +119,25 @@ class Egress(Model):
 
     mode: Literal["Open", "Restricted"] = Field(
         default="Open",
-        description="Open leaves the network as it is. Restricted creates a NetworkPolicy for the job: its pods reach "
-        "DNS, the gateway, the model proxy and what `allow` names, nothing else. The cluster's network must enforce "
+        description="Open does not restrict the network. Restricted creates a NetworkPolicy for the job: its pods "
+        "reach only DNS, the gateway, the model proxy and what `allow` names. The cluster's network must enforce "
         "policies. Default: Open.",
     )
     allow: tuple[EgressRule, ...] = Field(
         default=(),
         max_length=32,
-        description="With Restricted: what else may be reached, such as the model's provider; as `egress` of a "
+        description="With Restricted: further allowed destinations, such as the model's provider; as `egress` of a "
         "NetworkPolicy. A job with a workspace needs its Git host here, and for pull requests the host of its API.",
     )
 
 
 class Isolation(Model):
-    """How far the job's pods are kept apart from the rest."""
+    """Pod security and network policy of the job's pods."""
 
     profile: Literal["Restricted", "Baseline"] = Field(
         default="Restricted",
-        description="Pod Security Standard that pods keep. Baseline also allows root as `runtime.runAsUser`, the "
-        "default capabilities, a writable root file system, and volumes of more types; the namespace must admit it. "
-        "Default: Restricted.",
+        description="Pod Security Standard of the pods. Baseline also allows root as `runtime.runAsUser`, the default "
+        "capabilities, a writable root file system, and more volume types; the namespace must admit it. Default: "
+        "Restricted.",
     )
     egress: Egress = Field(default_factory=Egress, description="What the pods may reach.")

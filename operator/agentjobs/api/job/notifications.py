@@ -1,4 +1,4 @@
-"""Whom a job tells what happens to it."""
+"""AgentJob.spec.notifications: the sinks that are notified of a job's events."""
 
 from collections.abc import Mapping
 from typing import Final, Literal
@@ -21,15 +21,15 @@ EVENTS: Final[Mapping[str, NotificationEvent]] = {
     Phase.FAILED.value: "Failed",
     Phase.CANCELLED.value: "Cancelled",
 }
-"""The phases that are events. Every start is a change of phase to Running."""
+"""The phases that are events. Every start changes the phase to Running."""
 
 
 class Notification(Model):
-    """A sink of the installation that is told of some events of the job."""
+    """A sink of the installation that is notified of events of the job."""
 
     sink: str = Field(
         min_length=1, max_length=63, pattern=DNS_LABEL, description="Name of a sink; the installation defines them."
     )
     events: tuple[NotificationEvent, ...] = Field(
-        min_length=1, max_length=8, description="What is told: the phases of the job, and each start."
+        min_length=1, max_length=8, description="Events to send: phases of the job, and each start."
     )

@@ -1,6 +1,6 @@
 """Rules about the schema of a job's answer. Called by `validation` and, for schemas from ConfigMaps, by `resolve`.
 
-A schema is data of a user's: it is judged here before anything is validated with it, and refers to nothing outside of
+A schema is user input: it is checked here before anything is validated with it. It must not refer to anything outside
 itself, so that no runner fetches addresses that a job names.
 """
 
@@ -9,23 +9,26 @@ from typing import Any
 
 
 def schema_problems(schema: object) -> Iterator[str]:
-    """Yield what is wrong with a JSON Schema, as the end of a sentence about it; nothing when there is none."""
+    """Yield the problems of a JSON Schema, each as a predicate ("is malformed …"); nothing for None."""
     if schema is None:
         return
     if not isinstance(schema, Mapping):
         yield "is not an object; write a JSON Schema"
         return
     if schema.get("type") != "object":
-        yield "describes no JSON object; write type: object at its root"
+        yield "does not describe a JSON object; write type: object at its root"
     for reference in _references(schema):
         if not reference.startswith("#"):
-            yield f"refers to {reference[:80]!r}, outside of itself; write what it needs under $defs"
+            yield f"refers to {reference[:80]!r}, outside itself; put the definition under $defs"
             return
     yield from _malformed(schema)
 
 
 def _malformed(schema: Mapping[str, Any]) -> Iterator[str]:
-    from jsonschema import Draft202012Validator, SchemaError  # a quarter of a second, for the jobs that have a schema
+    from jsonschema import (
+        Draft202012Validator,
+        SchemaError,
+    )  # takes a quarter of a second, needed only by jobs with a schema
 
     try:
         Draft202012Validator.check_schema(schema)

@@ -1,6 +1,6 @@
 """Rules about the pod of a job: its user, labels, variables, volumes and credentials.
 
-Works on raw specs, as `team` does. Called by `validation`.
+Works on raw specs, like `team`. Called by `validation`.
 """
 
 import posixpath
@@ -30,11 +30,11 @@ RESTRICTED_VOLUMES: Final = frozenset(
 )
 """Fields of a volume that the Pod Security Standard `restricted` admits."""
 API_AUDIENCE: Final = "https://kubernetes.default"
-"""Prefix of the API server's audiences, and the audience of a token that names none."""
+"""Prefix of the API server's audiences, and the default audience of a token."""
 
 
 def exactly_one(path: Path, value: object, members: tuple[str, ...]) -> Iterator[Problem]:
-    """Yield a problem unless the object at `path` has one of the members and no other."""
+    """Yield a problem unless the object at `path` has exactly one of the members."""
     if not isinstance(value, Mapping):
         return
     present = [member for member in members if value.get(member) is not None]
@@ -49,7 +49,7 @@ def _listed(words: tuple[str, ...]) -> str:
 
 
 def pod_problems(spec: Raw) -> Iterator[Problem]:
-    """Yield what is wrong with `runtime`, as far as this can be said without an API server."""
+    """Yield the problems of `runtime` that can be found without an API server."""
     runtime = as_object(spec.get("runtime"))
     restricted = as_object(spec.get("isolation")).get("profile") != "Baseline"
     yield from _env_problems(spec)
@@ -59,12 +59,12 @@ def pod_problems(spec: Raw) -> Iterator[Problem]:
     for kind in ("labels", "annotations"):
         for key in as_object(runtime.get(kind)):
             if isinstance(key, str) and key.partition("/")[0] in RESERVED_DOMAINS:
-                yield problem_at(("runtime", kind, key), key, "is ours; use a domain of your own")
+                yield problem_at(("runtime", kind, key), key, "is reserved for AgentJobs; use your own domain")
     yield from _volume_problems(runtime, restricted=restricted)
     for number, source in enumerate(as_list(runtime.get("envFrom"))):
         yield from exactly_one(("runtime", "envFrom", number), source, ("configMapRef", "secretRef"))
     if runtime.get("automountServiceAccountToken") is True and not runtime.get("serviceAccountName"):
-        cure = "needs serviceAccountName: agents get no token of the default account"
+        cure = "needs serviceAccountName: agents must not use the default account"
         yield Problem(field_name(("runtime", "automountServiceAccountToken")), "true", cure, lacking=True)
 
 
@@ -74,19 +74,23 @@ def _volume_problems(runtime: Raw, *, restricted: bool) -> Iterator[Problem]:
         here: Path = ("runtime", "volumes", number)
         name = as_object(volume).get("name")
         if not isinstance(name, str) or not name:
-            yield Problem(field_name((*here, "name")), "", "is required: volumeMounts name it")
+            yield Problem(field_name((*here, "name")), "", "is required: volumeMounts refer to it")
         elif name in names:
-            yield problem_at((*here, "name"), name, f"is taken; {' and '.join(RESERVED_VOLUMES)} are ours")
+            yield problem_at(
+                (*here, "name"), name, f"is taken; use another name ({', '.join(RESERVED_VOLUMES)} are reserved)"
+            )
         else:
             names.add(name)
         if as_object(volume).get("hostPath") is not None:
-            yield Problem(field_name((*here, "hostPath")), "", "is not allowed: agents must not see their node's files")
+            yield Problem(
+                field_name((*here, "hostPath")), "", "is not allowed: agents must not access files of their node"
+            )
         elif restricted and (others := sorted(map(str, as_object(volume).keys() - RESTRICTED_VOLUMES))):
-            cure = "is not a volume of the profile Restricted; use a claim, or isolation.profile Baseline"
+            cure = "is not allowed in profile Restricted; use a claim, or isolation.profile Baseline"
             yield Problem(field_name((*here, others[0])), "", cure, lacking=True)
         claim = as_object(as_object(volume).get("persistentVolumeClaim")).get("claimName")
         if claim == GIT_CACHE_CLAIM:
-            cure = "holds repositories that other jobs may read; agents do not see it"
+            cure = "holds repositories of other jobs; agents must not mount it"
             yield problem_at((*here, "persistentVolumeClaim", "claimName"), claim, cure)
         for place, source in enumerate(as_list(as_object(as_object(volume).get("projected")).get("sources"))):
             yield from _credential_problems(runtime, (*here, "projected", "sources", place), as_object(source))
@@ -100,12 +104,12 @@ def _volume_problems(runtime: Raw, *, restricted: bool) -> Iterator[Problem]:
 
 
 def _credential_problems(runtime: Raw, path: Path, source: Raw) -> Iterator[Problem]:
-    """Check a projected source: it may give credentials of the pod, whatever `automountServiceAccountToken` says."""
+    """Check a projected source, which can mount credentials despite `automountServiceAccountToken: false`."""
     for kind in ("serviceAccountToken", "podCertificate"):
         if source.get(kind) is None:
             continue
         if not runtime.get("serviceAccountName"):
-            cure = "needs runtime.serviceAccountName: agents get no credentials of the default account"
+            cure = "needs runtime.serviceAccountName: agents must not use the default account"
             yield Problem(field_name((*path, kind)), "", cure, lacking=True)
         elif _opens_the_api(kind, as_object(source[kind])) and runtime.get("automountServiceAccountToken") is not True:
             cure = "is a credential for the API server; set runtime.automountServiceAccountToken, or name an audience"
@@ -128,7 +132,9 @@ def _env_problems(spec: Raw) -> Iterator[Problem]:
             if name in seen:
                 yield problem_at((*path, "name"), name, "is set twice; keep one")
             if name.startswith(RESERVED_ENV_PREFIX):
-                yield problem_at((*path, "name"), name, f"is ours; use a name without the prefix {RESERVED_ENV_PREFIX}")
+                yield problem_at(
+                    (*path, "name"), name, f"is reserved; use a name without the prefix {RESERVED_ENV_PREFIX}"
+                )
             seen.add(name)
         yield from _env_source_problems(path, variable)
 

@@ -1,4 +1,4 @@
-"""What relates a job to others: its template, the jobs that it waits for, its twins, the jobs that follow it."""
+"""A job's relations to other objects: its template, jobs that it waits for, jobs with the same key, follow-ups."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
@@ -9,19 +9,19 @@ from agentjobs.api.fields import DNS_LABEL, DNS_SUBDOMAIN, PARAMETER_NAME, Durat
 from agentjobs.api.model import Integer, Model
 
 MAX_TEMPLATE_NAME: Final = 63
-"""Names of templates become label values."""
+"""Template names become label values."""
 MAX_PARAMETERS: Final = 64
 MAX_PARAMETER: Final = 4096
 MAX_FOLLOW_UPS: Final = 16
 MAX_ITEMS: Final = 100
-"""Children of one `forEach`."""
+"""Jobs of one `forEach`."""
 MAX_AFTER: Final = 100
 OF_TRIGGERS: Final = "trigger/"
-"""How the keys of `unique` begin that the gateway gives to jobs of calls."""
+"""Prefix of the `unique` keys that the gateway gives to jobs created by calls."""
 
 ParameterName = Annotated[str, Field(min_length=1, max_length=63, pattern=PARAMETER_NAME)]
 ParameterValue = Annotated[str, Field(max_length=MAX_PARAMETER)]
-# The names of parameters are checked by `template`: a map of the CRD says nothing of its keys.
+# The names of parameters are checked by `template`: a map in a CRD cannot restrict its keys.
 Parameters = dict[str, ParameterValue]
 
 EndPhase = Literal["Succeeded", "Failed", "Cancelled"]
@@ -39,46 +39,47 @@ class After(Model):
     """Other jobs of the namespace that must have ended before this one is accepted; jobs, selector, or both."""
 
     jobs: tuple[Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL)], ...] = Field(
-        default=(), max_length=MAX_AFTER, description="Names of jobs. One that does not exist yet is waited for."
+        default=(), max_length=MAX_AFTER, description="Names of jobs, which need not exist yet."
     )
     selector: dict[str, Annotated[str, Field(max_length=63)]] = Field(
         default_factory=dict,
         max_length=8,
-        description="Labels: all jobs that have them. At least one job must have them.",
+        description="Labels: all jobs that have them, at least one.",
     )
     when: Literal["All", "Any"] = Field(
         default="All",
-        description="Whether all of these jobs must have ended, however they ended, or one of them. Default: All.",
+        description="Whether all of these jobs must have ended, in any phase, or one of them. Default: All.",
     )
 
 
 class Unique(Model):
-    """Lets only one of several equal jobs run."""
+    """Runs only one of several equal jobs."""
 
     key: str | None = Field(
         default=None,
         min_length=1,
         max_length=253,
-        description="Jobs of the namespace with the same key are equal; may hold `$(…)`. Default: a hash of the work.",
+        description="Jobs of the namespace with the same key are equal; may contain `$(…)`. Default: a hash of the "
+        "work.",
     )
     period: Duration | None = Field(
         default=None,
-        description="Only jobs created within this time of each other count, at least 1s. Default: all, however old.",
+        description="Only jobs created within this time of each other count, at least 1s. Default: no limit.",
     )
     states: Literal["Scheduled", "Incomplete", "Successful", "All"] = Field(
         default="Incomplete",
-        description="Which earlier jobs count: Scheduled, those without a first start; Incomplete, those that have not "
-        "ended; Successful, these and those that succeeded; All. Default: Incomplete.",
+        description="Which earlier jobs count: Scheduled, those not started yet; Incomplete, those that have not "
+        "ended; Successful, also those that succeeded; All. Default: Incomplete.",
     )
     on_conflict: Literal["Skip", "Replace"] = Field(
         default="Skip",
-        description="Skip ends this job as Skipped. Replace cancels an earlier job that has had no start, and this one "
-        "takes its place; where the earlier one has had a start, this one is skipped. Default: Skip.",
+        description="Skip ends this job as Skipped. Replace cancels an earlier job that has not started, and this job "
+        "takes its place; if the earlier one has started, this job is skipped. Default: Skip.",
     )
 
 
 def is_of_a_trigger(spec: Mapping[str, Any]) -> bool:
-    """Whether a job's `unique` is a trigger's, which gives way to its template's. Never raises."""
+    """Whether a job's `unique` was set by a trigger, so that its template's takes precedence. Never raises."""
     unique = spec.get("unique")
     key = unique.get("key") if isinstance(unique, Mapping) else None
     return isinstance(key, str) and key.startswith(OF_TRIGGERS)
@@ -93,7 +94,7 @@ class FollowUpInput(Model):
 
 
 class FollowUp(Model):
-    """A job that is made when this one has ended."""
+    """A job that is created when this one has ended."""
 
     name: str = Field(
         min_length=1,
@@ -111,28 +112,28 @@ class FollowUp(Model):
     parameters: Parameters = Field(
         default_factory=dict, max_length=MAX_PARAMETERS, description="Values of its parameters. May hold `$(…)`."
     )
-    input: FollowUpInput | None = Field(default=None, description="What its agent is told, instead of the template's.")
+    input: FollowUpInput | None = Field(default=None, description="Its input, instead of the template's.")
     queue: str | None = Field(
         default=None, min_length=1, max_length=63, pattern=DNS_LABEL, description="Its queue. Default: the template's."
     )
     priority: Integer | None = Field(default=None, ge=0, le=9, description="Its priority. Default: the template's.")
-    start_after: Duration | None = Field(default=None, description="Not before its creation plus this.")
+    start_after: Duration | None = Field(default=None, description="Delay of its first start after its creation.")
     inherit: tuple[Literal["Session", "Workspace"], ...] = Field(
         default=(),
         max_length=4,
-        description="What it takes over. Session: it continues this job's ADK session. Workspace: its repository and "
-        "worktree are this job's, which must be Named; what it publishes is its template's.",
+        description="What it shares with this job. Session: it continues this job's ADK session. Workspace: it uses "
+        "this job's repository and worktree, which must be Named; its template decides what it publishes.",
     )
     for_each: str | None = Field(
         default=None,
         min_length=1,
         max_length=253,
         description="`$(result.<path>)` of a list in the answer: one job for each item, at most "
-        f"{MAX_ITEMS}. `$(item)` and `$(item.<path>)` are the item, `$(index)` its number from 0.",
+        f"{MAX_ITEMS}. `$(item)` and `$(item.<path>)` are the item, `$(index)` its index from 0.",
     )
     after: tuple[Annotated[str, Field(min_length=1, max_length=40, pattern=DNS_LABEL)], ...] = Field(
         default=(),
         max_length=MAX_FOLLOW_UPS,
-        description="Names of follow-ups before it in the list: its job waits until all of their jobs have ended, and "
-        "may read their answers as `$(after.results)`.",
+        description="Names of earlier follow-ups in the list: its job waits until all of their jobs have ended, and "
+        "can read their answers as `$(after.results)`.",
     )

@@ -1,8 +1,8 @@
-"""Resolves the spec of a job: sets defaults, replaces `$(…)`, and puts in the contents of ConfigMaps.
+"""Resolves the spec of a job: sets defaults, replaces `$(…)`, and inserts the contents of ConfigMaps.
 
-The spec may be merged from a template's and the job's own: see `api.template.read`.
+The spec may be merged with a template: see `api.template.read`.
 
-Called once for each job, when it is accepted. The result is stored, and every start runs it even if the job is edited
+Called once for each job, when it is accepted. The result is stored and used by every start, even if the job is edited
 later. Pure: the caller has read the ConfigMaps.
 """
 
@@ -40,9 +40,9 @@ from agentjobs.contract import AcceptedTemplate, Resolved
 from agentjobs.errors import Invalid, NotFound
 
 STEERING: Final = frozenset(aliases(AgentJobSpec, Changes.BEFORE_START, Changes.ALWAYS))
-"""Fields that may change after acceptance. They are not part of the work, and not of its hash."""
+"""Fields that may change after acceptance. They are not part of the work or its hash."""
 MAX_UNREADABLE: Final = 3
-_MERGED: Final = ("templateRef", "parameters")  # nothing of them is left once they are merged and put in
+_MERGED: Final = ("templateRef", "parameters")  # consumed by merging and substitution
 _AGENTS: Final = "agent.inline.agents[{}]"
 _TEXT: Final = "…"
 _NO_INSTRUCTION: Final[Mapping[str, None]] = {"instruction": None, "instruction_from": None}
@@ -51,14 +51,14 @@ _NO_PROMPTS: Final[Mapping[str, None]] = {
     **dict.fromkeys(("system_prompt", "append_system_prompt")),
     **dict.fromkeys(("mcp_config", "mcp_config_from")),
 }
-"""The texts of Claude Code, which may be long, in the two ways in which they are spelt."""
+"""The prompts of Claude Code, which may be long: field names in Python and in the CRD."""
 
 
 def config_map_keys(spec: AgentJobSpec) -> set[ConfigMapKey]:
     """Return the ConfigMap keys whose contents the job needs.
 
     Raises:
-        ValueError: a scripted model names no key; `validate_job` reports it.
+        ValueError: a scripted model without a key; `validate_job` reports it.
     """
     keys = set(_scripts(spec))
     if spec.input.message_from is not None:
@@ -73,41 +73,41 @@ def config_map_keys(spec: AgentJobSpec) -> set[ConfigMapKey]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What a job's work is made of beside its spec."""
+    """The inputs of a job's work in addition to its spec."""
 
     contents: Mapping[ConfigMapKey, str] = field(default_factory=dict)
     """Texts of the keys that `config_map_keys` names."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """Values of the template's parameters."""
     after: Mapping[str, str] = field(default_factory=dict)
-    """Names that stand for the answers of the jobs it waited for, with their values: `after.<job>.<path>`."""
+    """Values of the names for answers of the jobs that it waited for: `after.<job>.<path>`."""
     steering: Mapping[str, Any] | None = None
-    """What template and queue say of the fields of `STEERING`; None when the spec was merged with neither."""
+    """The template's and queue's values of the fields of `STEERING`; None if the spec was merged with neither."""
     template: AcceptedTemplate | None = None
 
 
 def resolve(job: Mapping[str, Any], contents: Mapping[ConfigMapKey, str]) -> Resolved:
-    """Return what an AgentJob without template runs, in which `validate_job` finds no problem; see `resolve_spec`."""
+    """Return the resolved spec of a valid AgentJob without a template; see `resolve_spec`."""
     return resolve_spec(AgentJobSpec.model_validate(job["spec"]), job["metadata"], Sources(contents=contents))
 
 
 def resolve_spec(spec: AgentJobSpec, metadata: Mapping[str, Any], sources: Sources) -> Resolved:
-    """Return what a job runs.
+    """Return the resolved spec of a job.
 
     Args:
         spec: the job's spec, as `read_job` returns it.
         metadata: the job's, with its name, uid and annotations.
-        sources: what the spec names.
+        sources: the contents that the spec refers to.
 
     Raises:
-        NotFound: a content is missing; the job should wait for it.
+        NotFound: a ConfigMap or key is missing; the job should wait for it.
         Invalid: a content or an answer cannot be used; the message names the place and the cure.
     """
     dumped = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     names = names_of(metadata, sources.parameters, sources.after)
     for problem in grown_problems(dumped, names) if sources.after else ():
         raise Invalid(str(problem))
-    # Before the texts of ConfigMaps are put in: they are data, and nothing in them is replaced.
+    # Before texts of ConfigMaps are inserted: they are data, and nothing in them is replaced.
     dumped = substituted(dumped, names)
     for name in _MERGED:
         dumped.pop(name, None)
@@ -128,7 +128,7 @@ def resolve_spec(spec: AgentJobSpec, metadata: Mapping[str, Any], sources: Sourc
 
 
 def _put_in_texts(dumped: dict[str, Any], spec: AgentJobSpec, contents: Mapping[ConfigMapKey, str]) -> None:
-    """Replace the names of ConfigMaps by their contents."""
+    """Replace references to ConfigMaps with their contents."""
     reference = spec.input.message_from
     if reference is not None:
         dumped["input"].pop("messageFrom")
@@ -151,16 +151,16 @@ def _put_in_texts(dumped: dict[str, Any], spec: AgentJobSpec, contents: Mapping[
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An accepted spec that holds values which this version does not know."""
+    """An accepted spec with values that this version cannot read."""
 
     why: str
-    """Names their fields."""
+    """Names the fields."""
 
 
 def read_accepted(resolved: Resolved) -> AgentJobSpec | Unreadable:
-    """Return the spec of an accepted job as `accepted_spec`, or which of its values this version cannot read.
+    """Return the spec of an accepted job like `accepted_spec`, or the values that this version cannot read.
 
-    An unknown field is ignored. An unknown value of a known field cannot be ignored: it may mean anything.
+    Unknown fields are ignored. An unknown value of a known field cannot be ignored: it may mean anything.
     """
     try:
         return accepted_spec(resolved)
@@ -168,32 +168,31 @@ def read_accepted(resolved: Resolved) -> AgentJobSpec | Unreadable:
         errors = refused.errors(include_url=False)
         return Unreadable("; ".join(str(from_error(error)) for error in errors[:MAX_UNREADABLE]))
     except (AttributeError, KeyError, TypeError):
-        return Unreadable("spec: has a form that this version does not know")
+        return Unreadable("spec: has a format that this version cannot read")
 
 
 def unresolved(
     spec: Mapping[str, Any], *, name: str, uid: str, parameters: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Return an accepted spec without what `resolve` derived from the job's own name and uid, for a new job to derive.
+    """Return an accepted spec as the spec of a new job, without values derived from this job's name and uid.
 
-    The new job must not share a session that was derived for this one. It has no template, so that the values of its
-    parameters are written into the texts of follow-ups, and all other texts as they were read are kept from being read
-    once more.
+    The new job must not share a session that was derived for this one. It has no template, so parameters in texts of
+    follow-ups are replaced with their values, and all other texts are escaped, because they were already resolved.
 
-    Raises:
-        Invalid: a value cannot be written there.
+        Raises:
+            Invalid: a value cannot be used there.
     """
     spec = texts(spec, lambda _path, text: escaped(text))
     known = {f"{PARAMETERS}{key}": value for key, value in (parameters or {}).items()}
     try:
         spec = follow_up_texts(spec, lambda _path, text: composed(text, known.get))
     except Unusable as error:
-        raise Invalid(f"a text of followUps cannot be written out: {error}") from error
+        raise Invalid(f"a text of followUps cannot be resolved: {error}") from error
     return underived(spec, name=name, uid=uid)
 
 
 def underived(spec: Mapping[str, Any], *, name: str, uid: str) -> dict[str, Any]:
-    """Return an accepted spec without what follows from the job's own name and uid, its texts as they are."""
+    """Return an accepted spec without values derived from the job's name and uid; texts are unchanged."""
     session, agent = dict(spec.get("session") or {}), dict(spec.get("agent") or {})
     if session.get("sessionId") == uid:
         del session["sessionId"]
@@ -209,11 +208,11 @@ def underived(spec: Mapping[str, Any], *, name: str, uid: str) -> dict[str, Any]
 def accepted_spec(resolved: Resolved) -> AgentJobSpec:
     """Return the spec of an accepted job for the operator's decisions, without the texts for its agents.
 
-    Texts from ConfigMaps may be longer than the fields that they replace allow. Fields that this version does not know
-    are ignored: a later version accepted the job, and then the operator was rolled back.
+        Texts from ConfigMaps may exceed the limits of the fields that they replace. Unknown fields are ignored: a later
+    version accepted the job, and then the operator was rolled back.
 
-    Raises:
-        ValidationError: a value that this version does not know; see `read_accepted`.
+        Raises:
+            ValidationError: a value that this version cannot read; see `read_accepted`.
     """
     spec = dict(resolved["spec"])
     spec["input"] = {**spec["input"], "message": _TEXT}
@@ -229,7 +228,7 @@ def accepted_spec(resolved: Resolved) -> AgentJobSpec:
 
 
 def as_accepted(spec: AgentJobSpec, resolved: Resolved) -> AgentJobSpec:
-    """Return what `accepted_spec` returns for `resolved`, from the spec that it was made from, without parsing."""
+    """Return what `accepted_spec` returns for `resolved`, from the original spec, without parsing."""
     known = resolved["spec"]
     changed: dict[str, Any] = {
         "input": Input.model_construct(message=_TEXT, state=known["input"]["state"]),
@@ -260,7 +259,7 @@ def _without_instruction(member: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def template_of(resolved: Resolved) -> AcceptedTemplate | None:
-    """Return the template of an accepted job, whichever version stored it; None when there is none to be read."""
+    """Return the template of an accepted job, stored by any version; None if there is none."""
     told: object = resolved.get("template")
     if not isinstance(told, Mapping) or not isinstance(told.get("name"), str):
         return None
@@ -274,11 +273,11 @@ def template_of(resolved: Resolved) -> AcceptedTemplate | None:
 
 
 def edited_fields(job: Mapping[str, Any], accepted: Resolved) -> list[str]:
-    """Return the fields of the work in which a legal job now differs from what was accepted.
+    """Return the fields of the work in which a valid job now differs from what was accepted.
 
-    Texts from ConfigMaps are not compared: their keys are not stored, and their present contents are not read. Of a job
-    that was merged with others, a field that was taken away is not seen: they may have said the same. A text that reads
-    answers of other jobs is not compared, either.
+    Texts from ConfigMaps are not compared: their keys are not stored, and their current contents are not read. In a
+    merged job, a removed field is not detected, because another layer may have had the same value. Texts that read
+    answers of other jobs are not compared either.
     """
     found = _edits_over(job, accepted) if "steering" in accepted else _edits(job, accepted)
     read = {_place(path) for path, name in references(job["spec"]) if name.startswith(AFTER)}
@@ -286,7 +285,7 @@ def edited_fields(job: Mapping[str, Any], accepted: Resolved) -> list[str]:
 
 
 def _place(path: Path) -> str:
-    """Where a text is, without the numbers of items."""
+    """Return the path of a text without list indexes."""
     return re.sub(r"\[\d+\]", "", ".".join(part for part in path if isinstance(part, str)))
 
 
@@ -300,7 +299,7 @@ def _edits(job: Mapping[str, Any], accepted: Resolved) -> list[str]:
 
 
 def _edits_over(job: Mapping[str, Any], accepted: Resolved) -> list[str]:
-    """Lay the object's own work over what was accepted, and look where it shows."""
+    """Merge the object's work over the accepted one, and return the fields that changed."""
     template, own = template_of(accepted), dict(job["spec"])
     fields: set[str] = set()
     if is_of_a_trigger(own) and not is_of_a_trigger(accepted["spec"]):
@@ -329,7 +328,7 @@ def _texts(resolved: Resolved) -> dict[str, Any]:
 
 
 class _Unread(dict[ConfigMapKey, str]):
-    """Replaces contents that are not read: a placeholder for a text, the accepted schema for a schema."""
+    """Replaces contents that are not read: a placeholder for texts, the accepted schema for schemas."""
 
     def __init__(self, spec: AgentJobSpec, accepted: Resolved) -> None:
         super().__init__()
@@ -342,7 +341,7 @@ class _Unread(dict[ConfigMapKey, str]):
 
 
 def _work(resolved: Resolved) -> dict[str, Any]:
-    # Through the model, so that a default which a later version added is not a difference.
+    # Parsed, so that a default added by a later version is not a difference.
     spec = accepted_spec(resolved).model_dump(mode="json", by_alias=True, exclude_none=True)
     return {key: value for key, value in spec.items() if key not in STEERING}
 
@@ -359,7 +358,7 @@ def _differences(first: Mapping[str, Any], second: Mapping[str, Any], place: str
 
 
 def _edited_instructions(spec: AgentJobSpec, own: Resolved, accepted: Resolved) -> set[str]:
-    """`own` is what the object resolves to now, without the texts of its ConfigMaps."""
+    """Compare instructions; `own` is the object resolved now, without the texts of its ConfigMaps."""
     inline, now, stored = spec.agent.inline, own["spec"]["agent"].get("inline"), accepted["spec"]["agent"].get("inline")
     if inline is None or now is None or stored is None:
         return set()
@@ -374,7 +373,7 @@ def _edited_instructions(spec: AgentJobSpec, own: Resolved, accepted: Resolved) 
 
 
 def _edited_prompts(spec: AgentJobSpec, own: Resolved, accepted: Resolved) -> set[str]:
-    """As `_edited_instructions`, of Claude Code."""
+    """As `_edited_instructions`, for Claude Code."""
     now, stored = (one["spec"]["agent"].get("claudeCode") for one in (own, accepted))
     if now is None or stored is None:
         return set()
@@ -384,7 +383,7 @@ def _edited_prompts(spec: AgentJobSpec, own: Resolved, accepted: Resolved) -> se
 
 
 def spec_hash(resolved: Resolved) -> str:
-    """Return 8 hexadecimal digits that change when the work changes, and not with fields of `STEERING`."""
+    """Return 8 hexadecimal digits that depend on the work, but not on fields of `STEERING`."""
     work = {key: value for key, value in resolved["spec"].items() if key not in STEERING}
     text = json.dumps([work, resolved["scripts"]], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -395,13 +394,13 @@ def _key(reference: ConfigMapKeyRef) -> ConfigMapKey:
 
 
 def _mcp_config(spec: AgentJobSpec) -> ConfigMapKey | None:
-    """The key of the configuration of Claude Code's MCP servers, where it is taken from a ConfigMap."""
+    """Return the ConfigMap key of Claude Code's MCP configuration, if any."""
     claude = spec.agent.claude_code
     return None if claude is None or claude.mcp_config_from is None else _key(claude.mcp_config_from.config_map_key_ref)
 
 
 def _instructions(spec: AgentJobSpec) -> Iterator[tuple[int | None, ConfigMapKey]]:
-    """Each instruction from a ConfigMap, with the index of its agent in `agents`; None for the root."""
+    """Yield each instruction from a ConfigMap, with the index of its agent in `agents`; None for the root."""
     inline = spec.agent.inline
     if inline is None:
         return
@@ -423,7 +422,7 @@ def _schema(contents: Mapping[ConfigMapKey, str], key: ConfigMapKey) -> dict[str
     try:
         schema = json.loads(_content(contents, key, "output.schemaFrom"))
     except (ValueError, RecursionError) as error:
-        raise Invalid(f"{where} holds no JSON ({str(error)[:80]}); write a JSON Schema there") from error
+        raise Invalid(f"{where} is not valid JSON ({str(error)[:80]}); write a JSON Schema there") from error
     for problem in schema_problems({} if schema is None else schema):
         raise Invalid(f"{where}: the schema {problem}")
     return dict(schema)
@@ -432,7 +431,7 @@ def _schema(contents: Mapping[ConfigMapKey, str], key: ConfigMapKey) -> dict[str
 def _scripts(spec: AgentJobSpec) -> Iterator[ConfigMapKey]:
     further = spec.agent.inline.agents if spec.agent.inline is not None else ()
     own = [scripted_model(spec.agent.model)]
-    # A script of the whole team replaces the models of its members.
+    # A scripted `agent.model` replaces the models of all agents.
     keys = own if own != [None] else [scripted_model(agent.model) for agent in further]
     if spec.steps.compaction is not None:
         keys.append(scripted_model(spec.steps.compaction.model))
@@ -444,7 +443,7 @@ def _content(contents: Mapping[ConfigMapKey, str], key: ConfigMapKey, field: str
     if text is None:
         raise NotFound(f"spec.{field}: ConfigMap {key.name!r} with key {key.key!r} is missing; create it")
     if not text:
-        raise Invalid(f"spec.{field}: key {key.key!r} of ConfigMap {key.name!r} is empty; write something there")
+        raise Invalid(f"spec.{field}: key {key.key!r} of ConfigMap {key.name!r} is empty; add the content")
     if "\0" in text:
         raise Invalid(f"spec.{field}: key {key.key!r} of ConfigMap {key.name!r} holds U+0000; remove it")
     return text

@@ -1,7 +1,7 @@
-"""Rules about `agent.runConfig`: which settings of ADK's RunConfig a job may give.
+"""Rules about `agent.runConfig`: which settings of ADK's RunConfig a job may set.
 
-The operator does not load ADK, so the keys stand here; a test holds them against ADK's own. What their values may be in
-detail is checked by the runner, which has ADK. Called by `validation`.
+The operator does not load ADK, so the keys are listed here; a test compares them with ADK's. The runner, which has ADK,
+checks the values in detail. Called by `validation`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from typing import Final
 from agentjobs.api.problems import Path, Problem, problem_at
 
 RUN_CONFIG: Final[Path] = ("agent", "runConfig")
-# What google-adk 2.13 knows and a job can use. The rest is about live audio and video, or overrides what is ours.
+# Settings of google-adk 2.13 that a job can use. The others are for live audio and video, or would override ours.
 KEYS: Final = (
     "custom_metadata",
     "http_options",
@@ -28,7 +28,7 @@ STREAMING_MODES: Final = ("NONE", "SSE")
 
 
 def run_config_problems(given: object) -> Iterator[Problem]:
-    """Yield what is wrong with a job's runConfig; what is not an object is left to the models."""
+    """Yield the problems of a job's runConfig; the models report anything but an object."""
     if not isinstance(given, Mapping):
         return
     for key, value in given.items():
@@ -36,8 +36,8 @@ def run_config_problems(given: object) -> Iterator[Problem]:
             yield problem_at((*RUN_CONFIG, str(key)), value, f"is not a setting of a job's run; use {', '.join(KEYS)}")
     mode, calls = given.get("streaming_mode"), given.get("max_llm_calls")
     if mode is not None and mode not in STREAMING_MODES:
-        cure = f"is not a way to call a model from a job; use {' or '.join(STREAMING_MODES)}"
+        cure = f"is not supported in a job; use {' or '.join(STREAMING_MODES)}"
         yield problem_at((*RUN_CONFIG, "streaming_mode"), mode, cure)
     if calls is not None and (type(calls) is not int or calls < 1):
-        # ADK takes zero and less for no limit at all.
+        # ADK treats zero and less as no limit.
         yield problem_at((*RUN_CONFIG, "max_llm_calls"), calls, "is not a number of calls; use a whole number from 1")

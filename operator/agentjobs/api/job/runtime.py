@@ -1,4 +1,4 @@
-"""AgentJob.spec.runtime: what the pod of a start looks like, in the words of a pod."""
+"""AgentJob.spec.runtime: the pod of a start, with the field names of a pod."""
 
 from typing import Annotated, Any, Final, Literal
 
@@ -16,7 +16,7 @@ class KeyRef(Model):
     name: str = Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN, description="Name of the object.")
     key: str = Field(min_length=1, max_length=253, pattern=CONFIG_KEY, description="Key in its data.")
     optional: Boolean | None = Field(
-        default=None, description="Whether the pod may start without object or key. Default: false."
+        default=None, description="Whether the pod may start without the object or key. Default: false."
     )
 
 
@@ -51,20 +51,20 @@ class EnvVar(Model):
         min_length=1,
         max_length=253,
         pattern=ENV_NAME,
-        description="Name of the variable; names that begin with `AGENTJOBS_` are ours.",
+        description="Name of the variable; the prefix `AGENTJOBS_` is reserved.",
     )
     value: str | None = Field(default=None, max_length=32768, description="Its value.")
-    value_from: EnvVarSource | None = Field(default=None, description="Takes the value from elsewhere, as in a pod.")
+    value_from: EnvVarSource | None = Field(default=None, description="Source of the value, as in a pod.")
 
 
 class Resources(Model):
     """Compute resources of the runner's container, as in a pod."""
 
     requests: dict[str, Quantity] | None = Field(
-        default=None, max_length=16, description="What the scheduler sets aside, e.g. `cpu: 250m`, `memory: 512Mi`."
+        default=None, max_length=16, description="What the scheduler reserves, e.g. `cpu: 250m`, `memory: 512Mi`."
     )
     limits: dict[str, Quantity] | None = Field(
-        default=None, max_length=16, description="What the container may use at most."
+        default=None, max_length=16, description="The most that the container may use."
     )
 
 
@@ -83,7 +83,7 @@ class OptionalReference(Reference):
 class EnvFrom(Model):
     """Variables from all keys of a ConfigMap or Secret."""
 
-    prefix: str | None = Field(default=None, max_length=63, description="Put before each key.")
+    prefix: str | None = Field(default=None, max_length=63, description="Prefix of each variable.")
     config_map_ref: OptionalReference | None = Field(default=None, description="The ConfigMap.")
     secret_ref: OptionalReference | None = Field(default=None, description="The Secret.")
 
@@ -91,11 +91,11 @@ class EnvFrom(Model):
 class Toleration(Model):
     """A taint the pod tolerates, as in a pod."""
 
-    key: str | None = Field(default=None, max_length=316, description="Key of the taint; none matches all.")
+    key: str | None = Field(default=None, max_length=316, description="Key of the taint; without it, all match.")
     operator: Literal["Exists", "Equal"] | None = Field(default=None, description="Default: Equal.")
     value: str | None = Field(default=None, max_length=63, description="Value of the taint, with Equal.")
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
-        default=None, description="Effect of the taint; none matches all."
+        default=None, description="Effect of the taint; without it, all match."
     )
     toleration_seconds: Integer | None = Field(default=None, ge=0, description="For how long, with NoExecute.")
 
@@ -108,7 +108,7 @@ class VolumeMount(Model):
         min_length=1,
         max_length=1024,
         pattern=MOUNT_PATH,
-        description="Absolute path. /tmp and /var/run/agentjobs are taken.",
+        description="Absolute path. /tmp and /var/run/agentjobs are reserved.",
     )
     sub_path: str | None = Field(default=None, max_length=1024, description="Path inside the volume.")
     read_only: Boolean | None = Field(default=None, description="Default: false.")
@@ -133,12 +133,12 @@ class Runtime(Model):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     termination_grace_period_seconds: Integer = Field(
-        default=60, ge=0, le=3600, description="Seconds from the order to stop to the kill. Default: 60."
+        default=60, ge=0, le=3600, description="Seconds from SIGTERM to SIGKILL. Default: 60."
     )
     pod_retention: Literal["Keep", "KeepOnFailure", "Delete"] = Field(
         default="Keep",
-        description="What becomes of finished pods: Keep leaves them with their job, KeepOnFailure only those that did "
-        "not succeed, Delete none. Default: Keep.",
+        description="What happens to finished pods: Keep keeps them as long as their job, KeepOnFailure only those "
+        "that failed, Delete none. Default: Keep.",
     )
     env_from: tuple[EnvFrom, ...] = Field(
         default=(), max_length=32, description="Variables from all keys of ConfigMaps and Secrets, as in a pod."
@@ -147,7 +147,7 @@ class Runtime(Model):
         default=(), max_length=16, description="Secrets to pull the image with."
     )
     labels: dict[str, Annotated[str, Field(max_length=63)]] = Field(
-        default_factory=dict, max_length=32, description="Labels of the pod, beside ours."
+        default_factory=dict, max_length=32, description="Additional labels of the pod."
     )
     annotations: dict[str, Annotated[str, Field(max_length=4096)]] = Field(
         default_factory=dict, max_length=32, description="Annotations of the pod."
@@ -170,7 +170,7 @@ class Runtime(Model):
     )
     automount_service_account_token: Boolean = Field(
         default=False,
-        description="Whether the pod gets a token for the API server. Goes with serviceAccountName. Default: false.",
+        description="Whether the pod gets a token for the API server. Needs serviceAccountName. Default: false.",
     )
     node_selector: dict[str, Annotated[str, Field(max_length=63)]] = Field(
         default_factory=dict, max_length=32, description="Labels of the nodes the pod may run on."

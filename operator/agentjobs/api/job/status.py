@@ -1,8 +1,8 @@
-"""AgentJob.status: what the operator last wrote, read back into values, and written again.
+"""AgentJob.status: reads and writes what the operator stores there.
 
-Reading is tolerant: whatever is missing, of a wrong type or out of range becomes its default, and nothing raises. A
-status may come from an older operator, from a hand on `kubectl edit --subresource=status`, or not at all. Plain
-dataclasses instead of pydantic models, because a status is parsed at each event of each job (measured: 30 µs).
+Reading is tolerant: a value that is missing, of a wrong type or out of range becomes its default, and nothing raises. A
+status may be absent, or written by an older operator or by `kubectl edit --subresource=status`. Plain dataclasses
+instead of pydantic models, because a status is parsed at each event of each job (measured: 30 µs).
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ MAX_STEP_NAME: Final = 253
 MAX_ATTEMPT_HISTORY: Final = 10
 """Older starts are in the database."""
 MAX_FOLLOW_UP_MESSAGE: Final = 256
-"""Bytes; sixteen of them must fit beside all else."""
+"""Bytes; the status must have room for sixteen of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +43,24 @@ class AttemptRecord:
     """One ended or running start."""
 
     attempt: Annotated[Count, Field(description="Number of the attempt, from 1.")]
-    start: Annotated[Count, Field(description="Number of the start, from 1. An attempt may need several starts.")]
+    start: Annotated[Count, Field(description="Number of the start, from 1. An attempt may have several starts.")]
     pod: Annotated[str, Field(max_length=253, description="Name of its pod.")]
     started: Annotated[datetime | None, Field(description="When it was claimed.")] = None
     ended: Annotated[datetime | None, Field(description="When its pod ended.")] = None
     verdict: Annotated[str, Field(max_length=16, description="Succeed, Retry, Snooze, Fail or Cancel.")] = ""
     reason: Annotated[str, Field(max_length=63, description="Class of the error, if any.")] = ""
     charged: Annotated[bool, Field(description="Whether it used up an attempt.")] = False
-    message: Annotated[str, Field(max_length=1024, description="The error in words.")] = ""
+    message: Annotated[str, Field(max_length=1024, description="The error message.")] = ""
     from_step: Annotated[
         Count | None,
         Field(
-            description="The last recorded step that it found and went on after; 0 when it began with the first step. "
-            "Absent while it runs, and when the database was away at its end."
+            description="The last recorded step when it began; 0 if it began with the first step. Absent while it "
+            "runs, and if the database was unreachable at its end."
         ),
     ] = None
     to_step: Annotated[
-        Count | None, Field(description="The last recorded step when it ended; `fromStep` if it recorded none.")
+        Count | None,
+        Field(description="The last recorded step when it ended; equal to `fromStep` if it recorded none."),
     ] = None
 
 
@@ -76,24 +77,24 @@ class Checkpoint:
 class Usage:
     """What all starts of the job used."""
 
-    llm_calls: Annotated[int, Field(ge=0, description="Calls of models.")] = 0
-    tool_calls: Annotated[int, Field(ge=0, description="Calls of tools.")] = 0
+    llm_calls: Annotated[int, Field(ge=0, description="Model calls.")] = 0
+    tool_calls: Annotated[int, Field(ge=0, description="Tool calls.")] = 0
     input_tokens: Annotated[int, Field(ge=0, description="Tokens sent to models.")] = 0
     output_tokens: Annotated[int, Field(ge=0, description="Tokens received from models.")] = 0
     cost_usd: Annotated[
         str | None,
         Field(
             max_length=MAX_COST,
-            description="Cost of the calls through the model proxy, in US dollars; absent where there were none.",
+            description="Cost of calls through the model proxy, in US dollars; absent if there were none.",
         ),
     ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedWorkspace:
-    """What was published of the workspace, by the word of the publish container."""
+    """What was published of the workspace, as the publish container reported."""
 
-    branch: Annotated[str, Field(max_length=253, description="The branch; empty where nothing had changed.")] = ""
+    branch: Annotated[str, Field(max_length=253, description="The branch; empty if nothing had changed.")] = ""
     commit: Annotated[str, Field(max_length=64, description="Its commit.")] = ""
     pull_request: Annotated[str, Field(max_length=512, description="Address of the pull request, if any.")] = ""
 
@@ -109,27 +110,28 @@ class ResultSummary:
     truncated: Annotated[
         bool,
         Field(
-            description="Whether the stored answer holds more than this preview. If the stored one is itself only the "
-            "beginning, the job's message says so."
+            description="Whether the stored answer is longer than this preview. If the stored answer was cut too, the "
+            "job's message reports it."
         ),
     ] = False
-    ref: Annotated[str, Field(max_length=253, description="Where the whole answer is.")] = ""
+    ref: Annotated[str, Field(max_length=253, description="Path of the whole answer.")] = ""
     outcome: Annotated[
         str | None,
-        Field(max_length=63, description="What the answer decided, by `output.outcomeKey`; absent without one."),
+        Field(max_length=63, description="The answer's value at `output.outcomeKey`, if any."),
     ] = None
     workspace: Annotated[
-        PublishedWorkspace | None, Field(description="What was published of the workspace; absent without.")
+        PublishedWorkspace | None, Field(description="What was published of the workspace, if anything.")
     ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class QueuePlace:
-    """Where the job waits or holds its slot."""
+    """The job's place in its queue."""
 
     name: Annotated[str, Field(max_length=63, description="Name of the queue.")] = ""
     since: Annotated[
-        datetime | None, Field(description="Since when. Of equal priorities the job that was created first starts.")
+        datetime | None,
+        Field(description="Since when it waits or holds a slot. Among equal priorities, the oldest job starts first."),
     ] = None
 
 
@@ -137,18 +139,18 @@ class QueuePlace:
 class ResolvedSpec:
     """What was accepted."""
 
-    spec_hash: Annotated[str, Field(max_length=64, description="Hash of what every start runs.")] = ""
+    spec_hash: Annotated[str, Field(max_length=64, description="Hash of the job's work.")] = ""
     template: Annotated[
-        str | None, Field(max_length=63, description="The template it was merged with; absent for none.")
+        str | None, Field(max_length=63, description="The template that it was merged with, if any.")
     ] = None
     template_generation: Annotated[
         int | None, Field(ge=0, description="`metadata.generation` of the template as it was merged.")
     ] = None
     ttl_seconds_after_finished: Annotated[
-        int | None, Field(ge=0, description="The template's, which counts while the job has none of its own.")
+        int | None, Field(ge=0, description="The template's, used if the job has none.")
     ] = None
     pod_retention: Annotated[
-        str | None, Field(max_length=16, description="`runtime.podRetention` as merged, when the job has none.")
+        str | None, Field(max_length=16, description="`runtime.podRetention` as merged, if the job has none.")
     ] = None
 
 
@@ -157,47 +159,45 @@ class Twin:
     """Another job with the same `unique` key."""
 
     name: Annotated[str, Field(max_length=253, description="Its name.")] = ""
-    uid: Annotated[str, Field(max_length=63, description="Its uid; history knows it also when the object is gone.")] = (
-        ""
-    )
+    uid: Annotated[str, Field(max_length=63, description="Its uid, for history if the object is gone.")] = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Which jobs come before one that follows another."""
+    """The ancestors of a follow-up job."""
 
-    root: Annotated[str, Field(max_length=253, description="Name of the job with which the chain begins.")]
+    root: Annotated[str, Field(max_length=253, description="Name of the first job of the chain.")]
     parent: Annotated[str, Field(max_length=253, description="Name of the job that it follows.")]
-    depth: Annotated[Count, Field(description="How many jobs of the chain come before it.")]
+    depth: Annotated[Count, Field(description="Number of jobs before it in the chain.")]
 
 
 @dataclass(frozen=True, slots=True)
 class FollowUpStatus:
-    """What became of a follow-up that the job's end asks for."""
+    """State of a follow-up."""
 
     name: Annotated[str, Field(max_length=40, description="Its name in `spec.followUps`.")]
-    made: Annotated[bool, Field(description="Whether all of its jobs exist, or have existed.")] = False
-    jobs: Annotated[Count, Field(description="How many jobs were made.")] = 0
-    job: Annotated[str | None, Field(max_length=63, description="Name of its job, if it has one alone.")] = None
-    reason: Annotated[str | None, Field(max_length=63, description="Why they were not made, in one word.")] = None
+    made: Annotated[bool, Field(description="Whether all of its jobs were created.")] = False
+    jobs: Annotated[Count, Field(description="How many jobs were created.")] = 0
+    job: Annotated[str | None, Field(max_length=63, description="Name of its job, if it has exactly one.")] = None
+    reason: Annotated[str | None, Field(max_length=63, description="Why they were not created, in one word.")] = None
     message: Annotated[
-        str | None, Field(max_length=MAX_FOLLOW_UP_MESSAGE, description="Why they were not made, in a sentence.")
+        str | None, Field(max_length=MAX_FOLLOW_UP_MESSAGE, description="Why they were not created, in a sentence.")
     ] = None
 
     @property
     def is_open(self) -> bool:
-        """Whether something is to be done for it. A reason that this version does not know is another one's matter."""
+        """Whether it still needs work. An unknown reason was written by another version, which handles it."""
         return not self.made and (self.reason is None or self.reason in _MAY_HEAL)
 
 
 @dataclass(frozen=True, slots=True)
 class AgentJobStatus:
-    """What is known about the job."""
+    """State of the job."""
 
     observed_generation: Generation = 0
     phase: Annotated[
         Phase | None,
-        # No enum: phases may be added, and an older CRD must not refuse them.
+        # Not an enum: phases may be added, and an older CRD must not refuse them.
         WithJsonSchema({"type": "string", "maxLength": 32}),
         Field(description="One word for people; derived from the conditions."),
     ] = None
@@ -205,54 +205,51 @@ class AgentJobStatus:
         str | None,
         Field(
             max_length=63,
-            description="Why it ended, or what holds it up, in one word; derived from the conditions. "
-            "Absent while nothing does.",
+            description="Why it ended or what it waits for, in one word; derived from the conditions.",
         ),
     ] = None
     conditions: Conditions = ()
     start_time: Annotated[datetime | None, Field(description="When the first start was claimed.")] = None
     completion_time: Annotated[datetime | None, Field(description="When the job ended.")] = None
-    next_attempt_time: Annotated[datetime | None, Field(description="Not before then starts the next one.")] = None
+    next_attempt_time: Annotated[datetime | None, Field(description="Earliest time of the next start.")] = None
     attempts: Annotated[Count, Field(description="Number of the current attempt.")] = 0
     starts: Annotated[Count, Field(description="Number of the current start; its pod is `<job>-<starts>`.")] = 0
-    transitions: Annotated[Count, Field(description="Changes of the phase so far; they number the history.")] = 0
-    snoozes: Annotated[Count, Field(description="Waits so far that cost no attempt.")] = 0
+    transitions: Annotated[Count, Field(description="Number of phase changes, which number the history.")] = 0
+    snoozes: Annotated[Count, Field(description="Number of snoozes that cost no attempt.")] = 0
     running_seconds: Annotated[Count, Field(description="Running time of ended starts, for `timeouts.running`.")] = 0
-    infra_restarts: Annotated[Count, Field(description="Starts lost to the cluster so far.")] = 0
+    infra_restarts: Annotated[Count, Field(description="Number of starts lost to the cluster.")] = 0
     rule_counts: Annotated[
         dict[str, int] | None,
         Field(max_length=MAX_RULES, description="How often each rule of `resultPolicy` fired."),
     ] = None
     last_resume: Annotated[
         str | None,
-        Field(max_length=MAX_RESUME, description="Value of the annotation `agentjobs.dev/resume` seen last."),
+        Field(max_length=MAX_RESUME, description="Last seen value of the annotation `agentjobs.dev/resume`."),
     ] = None
     attempt_history: Annotated[
         tuple[AttemptRecord, ...],
-        Field(max_length=MAX_ATTEMPT_HISTORY, description="The last 10, oldest first."),
+        Field(max_length=MAX_ATTEMPT_HISTORY, description="The last 10 starts, oldest first."),
     ] = ()
     checkpoint: Annotated[
         Checkpoint | None,
         Field(
             description="The last recorded step, written when a start ends; the next start continues after it, unless "
-            "`retry.resume` or `steps.checkpoint` say otherwise. `agentjobs show NAME --steps` lists all of them."
+            "`retry.resume` or `steps.checkpoint` differ. `agentjobs show NAME --steps` lists all steps."
         ),
     ] = None
-    usage: Annotated[Usage | None, Field(description="What all starts used, by the database; set at the end.")] = None
+    usage: Annotated[Usage | None, Field(description="What all starts used, from the database; set at the end.")] = None
     result: Annotated[ResultSummary | None, Field(description="The answer, shortened.")] = None
-    queue: Annotated[QueuePlace | None, Field(description="Where the job waits or holds its slot.")] = None
+    queue: Annotated[QueuePlace | None, Field(description="The job's place in its queue.")] = None
     resolved: Annotated[ResolvedSpec | None, Field(description="What was accepted.")] = None
     duplicate_of: Annotated[
-        Twin | None, Field(description="The job because of which this one was skipped; see `unique`.")
+        Twin | None, Field(description="The job with the same `unique` key, if this one was skipped.")
     ] = None
-    lineage: Annotated[
-        Lineage | None, Field(description="Which jobs come before it; absent of a job that follows none.")
-    ] = None
+    lineage: Annotated[Lineage | None, Field(description="The jobs before it, if it is a follow-up.")] = None
     follow_ups: Annotated[
         tuple[FollowUpStatus, ...] | None,
         Field(
             max_length=MAX_FOLLOW_UPS,
-            description="The follow-ups that the job's end asks for, and what became of them.",
+            description="The follow-ups that match the job's end, and their state.",
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = None
@@ -290,16 +287,16 @@ class AgentJobStatus:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the whole status with the CRD's names; what is None is left out.
+        """Return the whole status with the CRD's names, without None.
 
-        For a merge patch a caller that has cleared a field must send null for it: see `patch_from`.
+        A merge patch must send null for a cleared field: see `patch_from`.
         """
         return cast("dict[str, Any]", plain(self))
 
     def patch_from(self, before: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return the merge patch (RFC 7386) that turns the raw status `before` into this one; empty when equal.
 
-        Fields of `before` that this version does not know are left alone.
+        Unknown fields of `before` are kept.
         """
         return merge_patch(before if isinstance(before, Mapping) else {}, self.to_dict(), known=_KEYS)
 

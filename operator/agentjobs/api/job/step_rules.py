@@ -1,4 +1,4 @@
-"""Rules between fields about the steps of a run: waits, time-outs, compaction, sessions. Called by `validation`."""
+"""Rules between fields about steps: waits, time-outs, compaction, sessions. Called by `validation`."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,9 @@ _OPEN: Final = re.compile(r"\[!?\]?[^]]*$")
 
 
 def step_problems(spec: Raw) -> Iterator[Problem]:
-    """Yield what is wrong with `steps` and `session` of a spec. Values of wrong types are the models' to report."""
+    """Yield the problems of `steps` and `session` of a spec. Values of wrong types are skipped: the models report
+    them.
+    """
     steps = as_object(spec.get("steps"))
     yield from _call_problems(("steps", "llm"), as_object(steps.get("llm")))
     for number, tools in enumerate(as_list(steps.get("tools"))):
@@ -30,7 +32,7 @@ def step_problems(spec: Raw) -> Iterator[Problem]:
 
 
 def _pattern_problems(path: Path, patterns: list[object]) -> Iterator[Problem]:
-    """A bracket that is not closed stands for itself, so such a pattern matches no tool."""
+    """Check patterns: an unclosed bracket is literal, so such a pattern matches no tool."""
     for number, pattern in enumerate(patterns):
         if isinstance(pattern, str) and _OPEN.search(pattern):
             yield problem_at((*path, number), pattern, "has a [ without a ]; close it, as in send_[ab]")
@@ -48,12 +50,12 @@ def _call_problems(path: Path, calls: Raw) -> Iterator[Problem]:
         cure = f"is shorter than initial, {format_duration(initial)}; use at least as much"
         yield problem_at((*path, "backoff", "max"), backoff["max"], cure)
     else:
-        cure = f"is longer than max, by default {format_duration(most)}; set max to at least as much"
+        cure = f"is longer than max, whose default is {format_duration(most)}; set max to at least as much"
         yield problem_at((*path, "backoff", "initial"), backoff["initial"], cure, lacking=True)
 
 
 def _wait(backoff: Raw, name: str) -> timedelta | None:
-    """The wait that counts: the one that is set, else the default; None for one that is no duration."""
+    """Return the effective wait: the value set, else the default; None for an invalid duration."""
     return _duration(backoff[name]) if backoff.get(name) is not None else getattr(_DEFAULTS, name)
 
 
@@ -74,16 +76,16 @@ def _compaction_problems(compaction: Raw) -> Iterator[Problem]:
 
 
 def _session_problems(spec: Raw) -> Iterator[Problem]:
-    """A session that is continued must be one that another job can name."""
+    """Check that a continued session has a name that other jobs can use."""
     session, inline = as_object(spec.get("session")), as_object(as_object(spec.get("agent")).get("inline"))
     if session.get("mode") != "Continue":
         return
     if session.get("sessionId") is None:
         yield _unnamed("sessionId", "the job's uid")
     if session.get("appName") is None and inline.get("name") is None:
-        yield _unnamed("appName", "made from the job's name")
+        yield _unnamed("appName", "derived from the job's name")
 
 
 def _unnamed(field: str, default: str) -> Problem:
-    cure = f"is needed by mode Continue: its default, {default}, is another in each job; name it, or leave mode out"
+    cure = f"is required by mode Continue, because its default, {default}, differs in each job; set it, or remove mode"
     return Problem(field_name(("session", field)), "", cure, lacking=True)

@@ -1,7 +1,7 @@
-"""Rules about agents written down in a job: their names, their tree, and what their instructions read.
+"""Rules about inline agents: their names, their tree, and the state that their instructions read.
 
-Works on raw specs, so that a spec with other faults is still checked whole: what is of a wrong type is passed over
-here, because the models complain about it. Called by `validation`.
+Works on raw specs, so that all problems are found together. Values of wrong types are skipped: the models report them.
+Called by `validation`.
 """
 
 import re
@@ -16,11 +16,11 @@ from agentjobs.models.names import SCRIPTED
 Raw = Mapping[str, Any]
 
 INLINE: Final[Path] = ("agent", "inline")
-# What google-adk 2.13 takes for a placeholder: braces in any number with no braces inside, unless a $, { or \ stands
-# before them. Names that it does not know how to look up stay as they are.
+# The placeholders of google-adk 2.13: any number of braces without braces inside, unless preceded by $, { or \. It
+# leaves names unchanged that it cannot look up.
 _PLACEHOLDER: Final = re.compile(r"(?<![${\\])\{+([^{}]*)\}+")
 _STATE_SCOPES: Final = ("app", "user", "temp")
-# Fields that do nothing in an agent of that class: a sign that the author meant something else.
+# Fields without effect in an agent of that class, so probably a mistake.
 _OF_A_MODEL: Final = ("instruction", "instructionFrom", "tools", "mcpServers", "model", "maxOutputTokens")
 _FOREIGN: Final[Mapping[str, tuple[str, ...]]] = {
     "LlmAgent": ("maxIterations",),
@@ -31,7 +31,7 @@ _FOREIGN: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def team_problems(spec: Raw, *, job: str) -> Iterator[Problem]:
-    """Yield what is wrong with the inline agent, its further agents, and their arrangement."""
+    """Yield the problems of the inline agent, its sub-agents, and their tree."""
     agent = as_object(spec.get("agent"))
     inline = as_object(agent.get("inline"))
     if not inline:
@@ -46,7 +46,7 @@ def team_problems(spec: Raw, *, job: str) -> Iterator[Problem]:
         yield from _server_problems(path, member)
         if member.get("name") == RESERVED_AGENT_NAME:
             name = (*path, "name")
-            yield problem_at(name, RESERVED_AGENT_NAME, "is ADK's name for the person; use another, e.g. assistant")
+            yield problem_at(name, RESERVED_AGENT_NAME, "is reserved by ADK; use another name, e.g. assistant")
     yield from _tree_problems(inline, root=inline.get("name") or default_agent_name(job))
 
 
@@ -61,7 +61,7 @@ def as_list(value: object) -> list[Any]:
 
 
 def required_names(instruction: str) -> Iterator[tuple[str, str]]:
-    """Yield `(placeholder, name)` of each name that ADK must find, or the model call raises KeyError."""
+    """Yield `(placeholder, name)` of each required name: ADK raises KeyError if it is missing."""
     for match in _PLACEHOLDER.finditer(instruction):
         name = match[1].strip()
         if not name.endswith("?") and _is_looked_up(name):
@@ -69,7 +69,7 @@ def required_names(instruction: str) -> Iterator[tuple[str, str]]:
 
 
 def looked_up(instruction: str) -> Iterator[str]:
-    """Yield each placeholder for which ADK reads the state or an artifact, be it there or not."""
+    """Yield each placeholder for which ADK reads the state or an artifact."""
     for match in _PLACEHOLDER.finditer(instruction):
         if _is_looked_up(match[1].strip().removesuffix("?")):
             yield match[0]
@@ -102,7 +102,7 @@ def _class_problems(path: Path, member: Raw) -> Iterator[Problem]:
         yield Problem(
             field_name((*path, "subAgents")),
             "",
-            f"is empty; a {kind} needs agents to run, name at least one",
+            f"is empty; name at least one agent for the {kind} to run",
             lacking=True,
         )
 
@@ -120,12 +120,12 @@ def _asks_a_model(member: Raw) -> bool:
 
 
 def _unused_model_problems(model: object, members: list[Raw]) -> Iterator[Problem]:
-    # A script replaces every model. Tools written in Python may hold agents that name none, which only the runner sees.
+    # A scripted model replaces every model. Only the runner can see agents inside Python tools.
     if not isinstance(model, str) or not model or model.startswith(SCRIPTED):
         return
     asking = [member for member in members if _asks_a_model(member)]
     if asking and all(member.get("model") for member in asking) and not any(map(_has_code, asking)):
-        yield problem_at(("agent", "model"), model, "has no effect: all agents name their own models; remove it")
+        yield problem_at(("agent", "model"), model, "has no effect, because every agent names its model; remove it")
 
 
 def _has_code(member: Raw) -> bool:
@@ -133,7 +133,7 @@ def _has_code(member: Raw) -> bool:
 
 
 def scripted_problems(path: Path, model: object) -> Iterator[Problem]:
-    """Yield a problem when the model is a scripted one that names no ConfigMap and key."""
+    """Yield a problem if the model is scripted and names no ConfigMap and key."""
     try:
         scripted_model(model if isinstance(model, str) else None)
     except ValueError as error:
@@ -148,38 +148,38 @@ def _instruction_problems(path: Path, member: Raw, state: Raw) -> Iterator[Probl
     if not isinstance(instruction, str):
         return
     for problem in placeholder_problems(instruction, state):
-        # A key of the state that is missing may be added; one that nothing can set may not.
+        # A missing key of the state can be added; a key that nothing can set cannot.
         yield problem_at((*path, "instruction"), problem.placeholder, problem.cure, lacking=not problem.is_hopeless)
 
 
 class Unset(NamedTuple):
-    """A placeholder that the session's state will not fill."""
+    """A placeholder without a value in the session's state."""
 
     placeholder: str
     cure: str
     is_hopeless: bool
-    """Whether no state could fill it."""
+    """Whether no state could provide it."""
 
     def __str__(self) -> str:
         return f"{self.placeholder[:80]}, which {self.cure}"
 
 
 def placeholder_problems(instruction: str, state: Raw) -> Iterator[Unset]:
-    """Yield the placeholders of an instruction that have no value when a job begins with `state`."""
-    # Only what the job brings is surely there when the instruction is read. What a tool or an earlier agent may
-    # write, and temp: keys, which ADK drops when it makes the session, must be marked as optional.
+    """Yield the placeholders of an instruction without a value at the start, given `state`."""
+    # Only the job's own state is certain to exist then. Keys that a tool or an earlier agent may write, and temp:
+    # keys, which ADK drops when it creates the session, must be optional.
     for placeholder, name in dict(required_names(instruction)).items():
         if name in state and not name.startswith("temp:"):
             continue
         optional = "{" + name[:60] + "?}"
         is_hopeless = name.startswith(("artifact.", "temp:"))
         if is_hopeless:
-            cure = f"cannot be there at the start; write {optional}, which is empty while it is missing"
+            cure = f"cannot exist at the start; write {optional}, which is empty while missing"
         else:
             literal = "{" + name[:60] + "}"
             cure = (
-                f"is not in input.state; add it there, or write {optional}, which is empty while it is missing; "
-                f"for braces that the model should see, give the key the value '{literal}'"
+                f"is not in input.state; add it there, or write {optional}, which is empty while missing; to show "
+                f"the braces to the model, give the key the value '{literal}'"
             )
         yield Unset(placeholder, cure, is_hopeless)
 
@@ -196,15 +196,15 @@ def _repeated(path: Path, entries: list[Any], key: str) -> Iterator[Problem]:
     seen: set[str] = set()
     for index, entry in enumerate(entries):
         value = as_object(entry).get(key)
-        # Headers are the same in any case; names of servers that differ by case alone only confuse.
+        # Headers are case-insensitive; names of servers that differ only in case are confusing.
         if isinstance(value, str) and value.lower() in seen:
-            yield problem_at((*path, index, key), value, "is there twice; keep one")
+            yield problem_at((*path, index, key), value, "is given twice; keep one")
         if isinstance(value, str):
             seen.add(value.lower())
 
 
 def _tree_problems(inline: Raw, *, root: object) -> Iterator[Problem]:
-    """Check that the flat list makes one tree: known names, each once, each with one parent, all below the root."""
+    """Check that the flat list forms one tree: known names, each once, each with one parent, all below the root."""
     paths: dict[str, Path] = {}
     for path, entry in _further_agents(inline):
         name = entry.get("name")
@@ -216,13 +216,13 @@ def _tree_problems(inline: Raw, *, root: object) -> Iterator[Problem]:
     parents: dict[str, list[str]] = {name: [] for name in paths}
     children: dict[str, list[str]] = {}
     for path, member in [(INLINE, inline), *_further_agents(inline)]:
-        # The root is "" here, so that no further agent can be mistaken for it.
+        # The root is "" here, which no other agent is called.
         parent = "" if path == INLINE else member.get("name")
         for index, child in enumerate(as_list(member.get("subAgents"))):
             if not isinstance(child, str) or not isinstance(parent, str):
                 continue
             if child not in paths:
-                known = ", ".join(list(paths)[:5]) or "none so far"
+                known = ", ".join(list(paths)[:5]) or "it is empty"
                 cure = f"is not an entry of inline.agents ({known}); add it there or correct the name"
                 yield problem_at((*path, "subAgents", index), child, cure, lacking=True)
                 continue
@@ -237,11 +237,11 @@ def _parent_problems(
     for name, path in paths.items():
         is_twice = len(parents[name]) > 1
         if not parents[name]:
-            cure = "is in no subAgents, so it would never run; name it in one or remove it"
+            cure = "is not in any subAgents, so it would never run; add it to one or remove it"
         elif is_twice:
             cure = "is in subAgents more than once; an agent has one parent, use a second entry with another name"
         elif name not in reachable:
-            cure = "is below itself or below an agent that never runs; subAgents must make a tree"
+            cure = "is part of a cycle or below an agent that never runs; subAgents must form a tree"
         else:
             continue
         yield problem_at((*path, "name"), name, cure, lacking=not is_twice)

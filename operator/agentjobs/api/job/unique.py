@@ -10,7 +10,7 @@ from agentjobs.contract import Resolved
 def unique_key(resolved: Resolved, *, name: str, uid: str) -> str:
     """Return the key of a job that has `unique`: its own, else a hash of its whole work.
 
-    Not part of that work is what was derived from the job's name and uid, what may be steered, and `unique` itself.
+    The hash excludes values derived from the job's name and uid, fields that may change, and `unique` itself.
     """
     spec = resolved["spec"]
     own = (spec.get("unique") or {}).get("key")
@@ -18,7 +18,7 @@ def unique_key(resolved: Resolved, *, name: str, uid: str) -> str:
         return str(own)
     bare = underived(spec, name=name, uid=uid)
     work = {key: value for key, value in bare.items() if key not in STEERING and key != "unique"}
-    # Texts of follow-ups get the values of parameters later than all others.
+    # Parameters in texts of follow-ups are replaced later than in other texts.
     template = resolved.get("template")
     later = template["parameters"] if template and work.get("followUps") else {}
     text = json.dumps([work, resolved["scripts"], later], sort_keys=True, ensure_ascii=False, separators=(",", ":"))

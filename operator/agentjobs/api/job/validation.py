@@ -1,8 +1,8 @@
-"""Checks all rules of a job when it is accepted, and returns all problems at once.
+"""Checks all rules of a job when it is accepted, and returns all problems together.
 
-The CRD checks most of them at `kubectl apply`. They are repeated here because API servers without CEL, older stored
-objects and ways around the CRD must not differ, and because a schema cannot express some rules: sizes in bytes, the
-tree of agents, the state keys that instructions read. For any object this returns problems and never raises.
+The CRD checks most of them at `kubectl apply`. They are repeated here for older stored objects and API servers without
+CEL, and because a schema cannot express some rules: sizes in bytes, the tree of agents, the state keys that
+instructions read. Returns problems for any object and never raises.
 """
 
 import difflib
@@ -57,15 +57,15 @@ from agentjobs.durations import parse_duration
 __all__ = ["Problem", "read_spec", "rejection", "validate_job"]
 
 MAX_DEPTH: Final = 64
-"""Deeper values overflow the stack of code that reads or writes them recursively, such as ours and PostgreSQL's."""
+"""Deeper values overflow the stack of recursive code, such as ours and PostgreSQL's."""
 MIN_TIMEOUT: Final = timedelta(seconds=1)
 """`activeDeadlineSeconds` of a pod is a whole number of at least one."""
 
 
 def validate_job(job: object) -> list[Problem]:
-    """Return all that is wrong with an AgentJob as it came from the API server; empty when it may run.
+    """Return all problems of a raw AgentJob; empty if it may run.
 
-    Of a job with a template what can be said without the template. At most `MAX_PROBLEMS`. Never raises.
+    For a job with a template, those that can be found without the template. At most `MAX_PROBLEMS`. Never raises.
     """
     body = as_object(job)
     spec = as_object(body.get("spec"))
@@ -76,7 +76,7 @@ def validate_job(job: object) -> list[Problem]:
 
 
 def read_spec(job: object) -> AgentJobSpec | list[Problem]:
-    """Return the spec of an AgentJob as it came from the API server, or all that is wrong with the job.
+    """Return the spec of a raw AgentJob, or all problems of the job.
 
     At most `MAX_PROBLEMS`. Never raises.
     """
@@ -84,7 +84,7 @@ def read_spec(job: object) -> AgentJobSpec | list[Problem]:
 
 
 def judged(job: object, names: Mapping[str, str]) -> AgentJobSpec | list[Problem]:
-    """Return the spec of a whole job, or all that is wrong with it.
+    """Return the spec of a whole job, or all its problems.
 
     Args:
         job: an AgentJob, whose spec may be merged from several layers.
@@ -104,12 +104,12 @@ def judged(job: object, names: Mapping[str, str]) -> AgentJobSpec | list[Problem
 
 
 def part_problems(job: object, names: Mapping[str, str], *, unknown: tuple[str, ...] = ()) -> list[Problem]:
-    """Return what is wrong with an object that holds only a part of a job's spec, whatever the rest says.
+    """Return the problems of an object that holds only a part of a job's spec, independent of the rest.
 
     Args:
         job: a job with a template, or a template's work as if it were a job.
         names: the names that its texts may use.
-        unknown: beginnings of names that the rest may declare.
+        unknown: prefixes of names that the rest may declare.
     """
     body = as_object(job)
     found, is_whole = _shallow_problems(body)
@@ -121,24 +121,24 @@ def part_problems(job: object, names: Mapping[str, str], *, unknown: tuple[str, 
 
 
 def _unknown(spec: Raw, *more: str) -> tuple[str, ...]:
-    """Beginnings of names whose values are not known yet."""
+    """Return the prefixes of names whose values are not known yet."""
     return (*more, *((AFTER,) if spec.get("after") is not None else ()))
 
 
 def _shallow_problems(body: Raw) -> tuple[list[Problem], bool]:
-    """What is wrong at first sight, and whether a closer look may be taken."""
+    """Return the obvious problems, and whether further checks are safe."""
     spec, name = body.get("spec"), as_object(body.get("metadata")).get("name")
     found = list(_name_problems(name))
     if not isinstance(spec, Mapping):
         cure = "is not an object; it needs agent and input"
         return [*found, Problem("spec", "" if spec is None else shown(spec), cure)], False
-    # With one of these, nothing else is checked: no object, however large or malformed, may delay other jobs.
+    # With one of these, nothing else is checked, so that no large or malformed object delays other jobs.
     fatal = fatal_problems(spec)
     return [*found, *fatal], not fatal
 
 
 def fatal_problems(spec: Raw) -> list[Problem]:
-    """Return why a spec must not be looked at more closely: its size, or what no database can hold."""
+    """Return problems that make further checks unsafe: size, or content that a database cannot store."""
     return list(_size_problems((), spec, MAX_SPEC_BYTES)) or list(_hostile_content(spec))
 
 
@@ -153,12 +153,12 @@ def _deep_problems(body: Raw, names: Mapping[str, str], unknown: tuple[str, ...]
 
 
 def grown_problems(spec: Raw, names: Mapping[str, str]) -> Iterator[Problem]:
-    """Check what a legal spec becomes once its names have their values."""
+    """Check a valid spec after its names are replaced with their values."""
     if not references(spec):
         return
-    # Before anything is made of it: a few names, often used, can stand for megabytes.
+    # Checked before the text is built: a few names, used often, can expand to megabytes.
     if (more := growth(spec, names)) > MAX_SPEC_BYTES:
-        cure = f"has {more} characters more once its names have values; use at most {MAX_SPEC_BYTES} bytes in all"
+        cure = f"grows by {more} characters once its names have values; use at most {MAX_SPEC_BYTES} bytes in all"
         yield Problem("spec", "", cure, AcceptedReason.SPEC_TOO_LARGE)
         return
     grown = substituted(spec, names)
@@ -177,12 +177,13 @@ def _name_problems(name: object) -> Iterator[Problem]:
         yield Problem(
             "metadata.name",
             shown(name),
-            f"has {len(name)} characters; use at most {MAX_JOB_NAME}, it becomes a label value and part of pod names",
+            f"has {len(name)} characters; use at most {MAX_JOB_NAME}, because it becomes a label value and part of "
+            "pod names",
         )
 
 
 def _hostile_content(spec: Raw) -> Iterator[Problem]:
-    """Find values that JSON can carry, but a database or a recursive function cannot."""
+    """Find values that are valid JSON, but that a database or a recursive function cannot handle."""
     waiting: list[tuple[Path, object]] = [((), spec)]
     while waiting:
         path, value = waiting.pop()
@@ -202,7 +203,7 @@ def _hostile_content(spec: Raw) -> Iterator[Problem]:
                 return
         elif isinstance(value, int | float) and not _is_portable(value):
             yield Problem(
-                field_name(path), shown(value), "is not a number that JSON carries safely; use 64 bits at most"
+                field_name(path), shown(value), "is not a number that JSON can represent; use at most 64 bits"
             )
             return
 
@@ -213,8 +214,8 @@ def _is_portable(number: float) -> bool:
 
 def _text_fault(text: str) -> str:
     if "\0" in text:
-        return "holds the character U+0000, which no database stores; remove it"
-    return "" if text.isascii() or _is_unicode(text) else "holds half a surrogate pair; use valid Unicode"
+        return "contains the character U+0000, which the database cannot store; remove it"
+    return "" if text.isascii() or _is_unicode(text) else "contains half a surrogate pair; use valid Unicode"
 
 
 def _is_unicode(text: str) -> bool:
@@ -266,7 +267,7 @@ def _rule_problems(spec: Raw) -> Iterator[Problem]:
     yield from run_config_problems(agent.get("runConfig"))
     yield from _module_problems(as_object(agent.get("module")))
     if as_object(spec.get("session")).get("appName") == "user":
-        yield problem_at(("session", "appName"), "user", "is ADK's name for the person; use another")
+        yield problem_at(("session", "appName"), "user", "is reserved by ADK; use another name")
     yield from coding_problems(spec)
     yield from workspace_problems(spec)
     yield from _timeout_problems(spec)
@@ -281,11 +282,11 @@ def _module_problems(module: Raw) -> Iterator[Problem]:
     args = as_object(module.get("args"))
     for name in args:
         if not str(name).isidentifier() or keyword.iskeyword(str(name)):
-            cure = "cannot be the name of an argument in Python; use letters, digits and _"
+            cure = "is not a Python argument name; use letters, digits and _"
             yield problem_at(("agent", "module", "args", str(name)), name, cure)
     ref = module.get("ref")
     if args and isinstance(ref, str) and ":" not in ref:
-        cure = "are given to a function, but ref names none; name it after a colon, e.g. my_app.agents:make"
+        cure = "need a function, but ref names none; add it after a colon, e.g. my_app.agents:make"
         yield Problem("spec.agent.module.args", "", cure)
 
 
@@ -302,11 +303,11 @@ def _egress_problems(egress: Raw) -> Iterator[Problem]:
     rules = as_list(egress.get("allow"))
     here: Path = ("isolation", "egress", "allow")
     if rules and egress.get("mode") != "Restricted":
-        cure = "goes with mode Restricted only; set it, or remove this"
+        cure = "needs mode Restricted; set it, or remove this"
         yield Problem(field_name(here), "", cure, lacking=egress.get("mode") is None)
     for number, rule in enumerate(rules):
         if isinstance(rule, Mapping) and not as_list(rule.get("to")) and not as_list(rule.get("ports")):
-            yield Problem(field_name((*here, number)), "", "allows everything; name peers in to, or ports")
+            yield Problem(field_name((*here, number)), "", "allows everything; name destinations in to, or ports")
         for place, peer in enumerate(as_list(as_object(rule).get("to"))):
             yield from _peer_problems((*here, number, "to", place), as_object(peer))
         for place, port in enumerate(as_list(as_object(rule).get("ports"))):
@@ -324,7 +325,7 @@ def _peer_problems(path: Path, peer: Raw) -> Iterator[Problem]:
 def _port_problems(path: Path, port: Raw) -> Iterator[Problem]:
     first, last = port.get("port"), port.get("endPort")
     if isinstance(last, int) and not (isinstance(first, int) and first <= last):
-        yield problem_at((*path, "endPort"), last, "ends a range that begins at port; set port to a smaller number")
+        yield problem_at((*path, "endPort"), last, "is the end of a range from port; set port to a smaller number")
 
 
 def _policy_problems(spec: Raw) -> Iterator[Problem]:
@@ -337,7 +338,7 @@ def _policy_problems(spec: Raw) -> Iterator[Problem]:
             cure = "needs a matcher: onErrors, onOutcomes, onExitCodes or onPodConditions"
             yield Problem(field_name(here), "", cure, lacking=True)
         if rule.get("onOutcomes") and rule.get("onErrors"):
-            cure = "has onErrors and onOutcomes, but no ending has an error and an outcome; make two rules"
+            cure = "has onErrors and onOutcomes, but no ending has both; use two rules"
             yield Problem(field_name(here), "", cure)
         if rule.get("onOutcomes") and spec.get("output") is None:
             cure = "needs output: an answer without a schema has no outcome"
@@ -347,13 +348,11 @@ def _policy_problems(spec: Raw) -> Iterator[Problem]:
             if isinstance(name, str) and name not in set(ErrorClass):
                 near = difflib.get_close_matches(name, list(ErrorClass), n=1)
                 cure = (
-                    f"; did you mean {near[0]}?"
-                    if near
-                    else "; docs/reference/conditions.md lists the classes of errors"
+                    f"; did you mean {near[0]}?" if near else "; docs/reference/conditions.md lists the error classes"
                 )
-                yield problem_at((*here, "onErrors", place), name, f"is not a class of errors{cure}")
+                yield problem_at((*here, "onErrors", place), name, f"is not an error class{cure}")
         if rule.get("delay") is not None and rule.get("action") not in ("Retry", "Snooze"):
-            cure = "goes with the actions Retry and Snooze only; remove it"
+            cure = "only applies to the actions Retry and Snooze; remove it"
             yield problem_at((*here, "delay"), rule["delay"], cure, lacking=rule.get("action") is None)
 
 
@@ -361,7 +360,9 @@ def _unique_problems(spec: Raw) -> Iterator[Problem]:
     period = as_object(spec.get("unique")).get("period")
     try:
         if period is not None and parse_duration(period) < MIN_TIMEOUT:
-            yield problem_at(("unique", "period"), period, "is too short; jobs are made in whole seconds, use 1s")
+            yield problem_at(
+                ("unique", "period"), period, "is too short; creation times have whole seconds, use at least 1s"
+            )
     except ValueError:
         return
 

@@ -1,4 +1,4 @@
-"""AgentJob.spec.workspace: a checkout of a Git repository for the agent, and what is published of it."""
+"""AgentJob.spec.workspace: a Git checkout for the agent, and its publication."""
 
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -9,7 +9,7 @@ from agentjobs.api.fields import DNS_SUBDOMAIN, HTTP_URL, ONE_LINE, Quantity
 from agentjobs.api.model import Boolean, Integer, Model
 
 GIT_URL: Final = r"^(https?://[^\s/?#@]+/[^\s?#]+|ssh://([A-Za-z0-9._-]+@)?[^\s/?#@-][^\s/?#@]*/[^\s?#]+|[A-Za-z0-9._-]+@[A-Za-z0-9][A-Za-z0-9.-]*:[^\s?#-][^\s?#]*)$"
-"""An address without a user's password, and none that git takes for an option or a program."""
+"""An address without a password, and not one that git would treat as an option or a program."""
 GIT_REF: Final = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$"
 DEFAULT_SIZE: Final = "2Gi"
 PUBLISHING: Final = ("Branch", "PullRequest", "DraftPullRequest")
@@ -20,7 +20,7 @@ WORKSPACE_TEXTS: Final[tuple[tuple[str, str, str], ...]] = (
     ("workspace", "worktree", "name"),
     ("workspace", "publish", "branch"),
 )
-"""The texts that may hold names."""
+"""The texts that may contain `$(…)`."""
 
 Provider = Literal["GitHub", "GitLab", "Gitea"]
 
@@ -39,7 +39,7 @@ class Git(Model):
         max_length=2048,
         pattern=GIT_URL,
         description="Address of the repository: `https://…`, `ssh://…` or `git@host:path`, without credentials. "
-        "Needed, here or in the template.",
+        "Required, here or in the template.",
     )
     ref: str | None = Field(
         default=None,
@@ -54,83 +54,84 @@ class Git(Model):
         "`known_hosts`. The agent never sees them.",
     )
     depth: Integer = Field(
-        default=1, ge=0, le=100000, description="How many commits of the past are fetched; 0 for all. Default: 1."
+        default=1, ge=0, le=100000, description="How many commits of history are fetched; 0 for all. Default: 1."
     )
     submodules: Boolean = Field(
-        default=False, description="Whether submodules are checked out too. Credentials go to the host of `url` alone."
+        default=False,
+        description="Whether submodules are checked out too. Credentials are sent only to the host of `url`.",
     )
 
 
 class Worktree(Model):
-    """How long the files live, and who shares them."""
+    """How long the files live, and which jobs share them."""
 
     mode: Literal["Ephemeral", "Named"] = Field(
         default="Ephemeral",
-        description="Ephemeral: the job's own; a later start finds them again as they were after the last recorded "
-        "step, without files that Git ignores. Named: a volume that outlives the job; jobs that share it take turns. "
-        "Default: Ephemeral.",
+        description="Ephemeral: only for this job; a later start restores them as of the last recorded step, without "
+        "files that Git ignores. Named: a volume that outlives the job; jobs that share it take turns. Default: "
+        "Ephemeral.",
     )
     name: str | None = Field(
         default=None,
         min_length=1,
         max_length=253,
         pattern=ONE_LINE,
-        description="Name of a Named worktree, of one repository; at most 63 characters of a DNS label once its "
-        "`$(…)` have values.",
+        description="Name of a Named worktree, of one repository; a DNS label of at most 63 characters after `$(…)` "
+        "is replaced.",
     )
 
 
 class Publish(Model):
-    """What becomes of the files once the agent has succeeded; done in a container of its own, without the agent."""
+    """What is published after the agent has succeeded; done in a separate container, without the agent."""
 
     mode: Literal["None", "Branch", "PullRequest", "DraftPullRequest"] = Field(
         default="None",
-        description="Branch pushes what has changed to a branch; PullRequest and DraftPullRequest also ask to merge it "
-        "into `git.ref`. The job succeeds when that is done. Default: None.",
+        description="Branch pushes changes to a branch; PullRequest and DraftPullRequest also open a pull request "
+        "against `git.ref`. The job succeeds when that is done. Default: None.",
     )
     branch: str | None = Field(
         default=None,
         min_length=1,
         max_length=253,
         pattern=ONE_LINE,
-        description="The branch, e.g. `agents/$(job.name)`. May hold the names of `input.message`. One that exists is "
-        "only ever moved forward.",
+        description="The branch, e.g. `agents/$(job.name)`. May hold the names of `input.message`. An existing branch "
+        "is only fast-forwarded.",
     )
     secret_ref: SecretRef | None = Field(
         default=None,
-        description="Credentials to write, and to make pull requests: as `git.secretRef`, whose container has not "
-        "these. For ssh, `token` beside the key makes pull requests.",
+        description="Credentials to write and to open pull requests: as in `git.secretRef`, and only in the publish "
+        "container. With ssh, `token` opens pull requests.",
     )
     provider: Provider | None = Field(
-        default=None, description="Whose API makes pull requests. Default: by the host, for hosts that are known."
+        default=None, description="API for pull requests. Default: by the host, if known."
     )
     api_url: str | None = Field(
         default=None,
         min_length=1,
         max_length=2048,
         pattern=HTTP_URL,
-        description="Address of that API. Default: the usual one of the host.",
+        description="Address of that API. Default: the host's usual one.",
     )
 
 
 class Workspace(Model):
-    """A checkout of a Git repository, which is the agent's folder."""
+    """A checkout of a Git repository as the agent's folder."""
 
     git: Git = Field(description="The repository that is checked out; here or in the template.")
-    worktree: Worktree = Field(default_factory=Worktree, description="How long the files live, and who shares them.")
+    worktree: Worktree = Field(
+        default_factory=Worktree, description="How long the files live, and which jobs share them."
+    )
     size: Quantity = Field(
-        default=DEFAULT_SIZE, description="Room for the checkout and what the agent makes. Default: 2Gi."
+        default=DEFAULT_SIZE, description="Space for the checkout and the agent's files. Default: 2Gi."
     )
     claim_name: str | None = Field(
         default=None,
         min_length=1,
         max_length=253,
         pattern=DNS_SUBDOMAIN,
-        description="A PersistentVolumeClaim of your own for a Named worktree. Default: one is made, and stays.",
+        description="An existing PersistentVolumeClaim for a Named worktree. Default: one is created, and kept.",
     )
-    publish: Publish = Field(
-        default_factory=Publish, description="What becomes of the files once the agent has succeeded."
-    )
+    publish: Publish = Field(default_factory=Publish, description="What is published after the agent has succeeded.")
 
     @property
     def publishes(self) -> bool:
@@ -139,7 +140,7 @@ class Workspace(Model):
 
 
 def host_of(url: str) -> str:
-    """Return the host of a repository's address, in small letters, without its port."""
+    """Return the host of a repository's address, in lower case, without its port."""
     if "://" in url:
         return (urlsplit(url).hostname or "").lower()
     return url.partition("@")[2].partition(":")[0].lower()

@@ -1,4 +1,4 @@
-"""The rules of `workspace` that no single field has. Pure."""
+"""Rules of `workspace` over several fields. Pure."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from agentjobs.contract import GIT_CACHE_CLAIM, GIT_PROVIDERS
 
 
 def workspace_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what is wrong with a workspace. Values of wrong types are skipped: the models report them."""
+    """Yield the problems of a workspace. Values of wrong types are skipped: the models report them."""
     workspace = spec.get("workspace")
     if not isinstance(workspace, Mapping):
         return
@@ -21,17 +21,22 @@ def workspace_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _publish_problems(git, publish)
     yield from _unreachable(spec)
     for path, text, pattern, cure in (
-        (("workspace", "git", "ref"), git.get("ref"), GIT_REF, "cannot be a ref of Git; use a branch, tag or commit"),
-        (("workspace", "worktree", "name"), worktree.get("name"), DNS_LABEL, "is no name: small letters, digits and -"),
-        (("workspace", "publish", "branch"), publish.get("branch"), GIT_REF, "cannot be the name of a branch"),
+        (("workspace", "git", "ref"), git.get("ref"), GIT_REF, "is not a Git ref; use a branch, tag or commit"),
+        (
+            ("workspace", "worktree", "name"),
+            worktree.get("name"),
+            DNS_LABEL,
+            "is not a name; use lower case letters, digits and -",
+        ),
+        (("workspace", "publish", "branch"), publish.get("branch"), GIT_REF, "is not a branch name"),
     ):
-        # Names of parameters have their values later; the rule is asked again then.
+        # Parameters are replaced later; the rule is then checked again.
         if isinstance(text, str) and "$(" not in text and not _fits(text, pattern):
             yield problem_at(path, text, cure)
 
 
 def _fits(text: str, pattern: str) -> bool:
-    # Printable: what turns the direction of writing would let a name pass for another.
+    # Printable, because characters that change the writing direction would disguise a name.
     if re.search(pattern, text, re.ASCII) is None or not text.isprintable():
         return False
     if pattern == DNS_LABEL:
@@ -45,20 +50,22 @@ def _named_problems(workspace: Mapping[str, Any], worktree: Mapping[str, Any]) -
     if named and worktree.get("name") is None:
         yield Problem(field_name(("workspace", "worktree")), "", "a Named worktree needs a name", lacking=True)
     if worktree.get("name") is not None and not named:
-        cure = "goes with mode Named only; set it, or remove this"
+        cure = "needs mode Named; set it, or remove this"
         yield problem_at(
             ("workspace", "worktree", "name"), worktree["name"], cure, lacking=worktree.get("mode") is None
         )
     if workspace.get("claimName") is not None and not named:
-        cure = "is for a Named worktree; set worktree.mode and worktree.name, or remove this"
+        cure = "needs a Named worktree; set worktree.mode and worktree.name, or remove this"
         yield problem_at(("workspace", "claimName"), workspace["claimName"], cure, lacking=worktree.get("mode") is None)
     elif workspace.get("claimName") == GIT_CACHE_CLAIM:
-        cure = "holds repositories that other jobs may read; agents do not see it"
+        cure = "holds repositories of other jobs; agents must not mount it"
         yield problem_at(("workspace", "claimName"), GIT_CACHE_CLAIM, cure)
 
 
 def _unreachable(spec: Mapping[str, Any]) -> Iterator[Problem]:
-    """A policy is of the whole pod: it also holds for the containers that clone and publish."""
+    """Check that the Git host is reachable: a policy applies to the whole pod, also to the containers that clone and
+    publish.
+    """
     egress = as_object(as_object(spec.get("isolation")).get("egress"))
     if egress.get("mode") == "Restricted" and not egress.get("allow"):
         cure = "is empty, so the host of workspace.git.url cannot be reached; add a rule for its addresses and port"
@@ -78,9 +85,9 @@ def _publish_problems(git: Mapping[str, Any], publish: Mapping[str, Any]) -> Ite
     if mode in PULL_REQUESTS and publish.get("provider") is None and isinstance(url, str):
         host = host_of(url)
         if host and host not in GIT_PROVIDERS:
-            cure = f"is needed: the API of {host[:80]} is not known; set GitHub, GitLab or Gitea"
+            cure = f"is required, because the API of {host[:80]} is unknown; set GitHub, GitLab or Gitea"
             yield Problem(field_name((*here, "provider")), "", cure, lacking=True)
     if publish.get("branch") == "HEAD":
-        yield problem_at((*here, "branch"), "HEAD", "is Git's name for the branch at hand; use another")
+        yield problem_at((*here, "branch"), "HEAD", "is Git's name for the current branch; use another")
     if mode in PULL_REQUESTS and publish.get("branch") is not None and publish["branch"] == git.get("ref"):
-        yield problem_at((*here, "branch"), publish["branch"], "is git.ref, into which it would be merged; use another")
+        yield problem_at((*here, "branch"), publish["branch"], "is git.ref, the target of the merge; use another")

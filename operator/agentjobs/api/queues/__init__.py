@@ -1,6 +1,6 @@
 """AgentQueue.
 
 spec        limits of the jobs of one queue
-validation  every rule that a queue must keep
-status      what the operator says of it
+validation  all rules of a queue
+status      the status, and its conditions
 """

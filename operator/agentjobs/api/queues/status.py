@@ -1,4 +1,4 @@
-"""AgentQueue.status: read back tolerantly, written again. See `api.job.status` for the rules that all follow."""
+"""AgentQueue.status: read tolerantly and written; the rules are those of `api.job.status`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,27 +27,30 @@ MAX_LIMITS: Final = 48
 
 
 class QueueConditionType(Word):
-    """What is said about a queue."""
+    """Aspects of a queue's state."""
 
     OPEN = "Open", "The queue starts jobs."
-    LIMITED = "Limited", "Jobs wait, or are refused, because of a limit other than the slots."
+    LIMITED = "Limited", "Jobs wait, or are refused, because of a limit other than slots."
 
 
 class OpenReason(Word):
-    """Why a queue starts jobs, or none."""
+    """Why a queue starts jobs or not."""
 
-    OPEN = "Open", "Jobs start as soon as there is a slot."
-    HELD = "Held", "`stopPolicy` is Hold: nothing starts, what runs goes on."
-    DRAINED = "Drained", "`stopPolicy` is HoldAndDrain: nothing starts, what ran is suspended."
+    OPEN = "Open", "Jobs start as soon as a slot is free."
+    HELD = "Held", "`stopPolicy` is Hold: no job starts, running jobs continue."
+    DRAINED = "Drained", "`stopPolicy` is HoldAndDrain: no job starts, running jobs are suspended."
     NO_SLOTS = "NoSlots", "`concurrency.max` is 0."
-    INVALID_SPEC = "InvalidSpec", "The spec breaks rules; the message names each. The last legal one holds, else none."
-    BUDGET_EXCEEDED = "BudgetExceeded", "A budget of the whole queue is used up; the message says until when."
+    INVALID_SPEC = "InvalidSpec", "The spec breaks rules, which the message names. The last valid spec applies, if any."
+    BUDGET_EXCEEDED = (
+        "BudgetExceeded",
+        "A budget of the whole queue is used up; the message gives the time of the next one.",
+    )
 
 
 class LimitedReason(Word):
-    """Which limit lets jobs wait."""
+    """Which limit makes jobs wait."""
 
-    NOT_LIMITED = "NotLimited", "Nothing waits but for a slot."
+    NOT_LIMITED = "NotLimited", "Jobs wait at most for a slot."
     RATE_LIMIT = "RateLimit", "`rateLimit` is reached."
     BUDGET_EXCEEDED = "BudgetExceeded", "A budget is used up, of the queue or of a partition."
     BACKLOG_FULL = "BacklogFull", "More jobs wait than `backlog.max`."
@@ -55,44 +58,46 @@ class LimitedReason(Word):
 
 @dataclass(frozen=True, slots=True)
 class BudgetSpend:
-    """What was spent of a budget in its present period."""
+    """What was spent of a budget in its current period."""
 
     name: Annotated[str, Field(max_length=63, description="Name of the budget.")]
-    cost_usd: Annotated[str, Field(max_length=32, description="Cost so far, in US dollars.")] = "0"
-    tokens: Annotated[int, Field(ge=0, description="Tokens so far.")] = 0
+    cost_usd: Annotated[str, Field(max_length=32, description="Cost until now, in US dollars.")] = "0"
+    tokens: Annotated[int, Field(ge=0, description="Tokens until now.")] = 0
     resets: Annotated[datetime | None, Field(description="When the next period begins.")] = None
-    partition: Annotated[str, Field(max_length=253, description="Of a budget by partition: who spent the most.")] = ""
+    partition: Annotated[
+        str, Field(max_length=253, description="For a budget per partition: the partition that spent the most.")
+    ] = ""
 
 
 @dataclass(frozen=True, slots=True)
 class LimitLeft:
-    """What is left of a limit of model calls."""
+    """What remains of a limit of model calls."""
 
     models: Annotated[str, Field(max_length=1024, description="The models, separated by commas.")]
     limit: Annotated[str, Field(max_length=32, description="requestsPerMinute, tokensPerMinute or maxConcurrentCalls.")]
-    max: Annotated[int, Field(ge=0, description="What is allowed.")] = 0
-    left: Annotated[int, Field(ge=0, description="What is left now.")] = 0
+    max: Annotated[int, Field(ge=0, description="The limit.")] = 0
+    left: Annotated[int, Field(ge=0, description="What remains now.")] = 0
 
 
 @dataclass(frozen=True, slots=True)
 class AgentQueueStatus:
-    """What is known about the queue; counts are at most some seconds old."""
+    """State of the queue; counts are at most a few seconds old."""
 
     observed_generation: Generation = 0
     conditions: Conditions = ()
-    max: Annotated[Count, Field(description="Jobs that may hold a slot at once.")] = 0
+    max: Annotated[Count, Field(description="Jobs that may hold a slot at the same time.")] = 0
     running: Annotated[Count, Field(description="Jobs that hold a slot.")] = 0
     waiting: Annotated[Count, Field(description="Jobs that wait for a slot.")] = 0
-    scheduled: Annotated[Count, Field(description="Jobs whose start time or backoff lies ahead.")] = 0
+    scheduled: Annotated[Count, Field(description="Jobs that wait for a start time or backoff.")] = 0
     suspended: Annotated[Count, Field(description="Jobs that are suspended.")] = 0
-    oldest_waiting_time: Annotated[
-        datetime | None, Field(description="Since when the job waits that waits longest.")
-    ] = None
+    oldest_waiting_time: Annotated[datetime | None, Field(description="Since when the longest-waiting job waits.")] = (
+        None
+    )
     spend: Annotated[
         tuple[BudgetSpend, ...], Field(max_length=MAX_SPEND, description="One entry for each budget.")
     ] = ()
     limits: Annotated[
-        tuple[LimitLeft, ...], Field(max_length=MAX_LIMITS, description="What is left of `modelLimits`.")
+        tuple[LimitLeft, ...], Field(max_length=MAX_LIMITS, description="What remains of `modelLimits`.")
     ] = ()
 
     @classmethod
@@ -114,7 +119,7 @@ class AgentQueueStatus:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the whole status with the CRD's names; what is None is left out."""
+        """Return the whole status with the CRD's names, without None."""
         return cast("dict[str, Any]", plain(self))
 
     def patch_from(self, before: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Every rule that a queue must keep, checked by the operator whenever the spec changes; all problems at once.
+"""All rules of a queue, checked by the operator when the spec changes; returns all problems together.
 
-The CRD says most of this at `kubectl apply`; older API servers and paths around it do not.
+The CRD checks most of them at `kubectl apply`, but not on API servers without CEL or for older stored objects.
 """
 
 from collections import Counter
@@ -18,13 +18,13 @@ from agentjobs.durations import format_duration
 
 MIN_PERIOD: Final = timedelta(seconds=1)
 MAX_PERIOD: Final = timedelta(days=1)
-"""Starts are remembered that long, one row each."""
+"""Starts are kept that long, one row each."""
 MIN_AGING: Final = timedelta(seconds=1)
 MIN_QUEUE_TIMEOUT: Final = timedelta(seconds=1)
 
 
 def read_queue(name: str, spec: object) -> AgentQueueSpec | list[Problem]:
-    """Return the spec of a queue, or all that is wrong with it, at most `MAX_PROBLEMS`. Never raises."""
+    """Return the spec of a queue, or its problems, at most `MAX_PROBLEMS`. Never raises."""
     if not isinstance(spec, Mapping | None):
         return [Problem("spec", shown(spec), "is not an object")]
     raw = spec or {}
@@ -35,7 +35,7 @@ def read_queue(name: str, spec: object) -> AgentQueueSpec | list[Problem]:
         errors = details(refused)
         found += [from_error(error, AgentQueueSpec) for error in errors]
         broken = {part for error in errors for part in error["loc"][:1]}
-        with suppress(ValidationError):  # of fields that are broken nothing more can be said
+        with suppress(ValidationError):  # invalid fields cannot be checked further
             found += _rule_problems(AgentQueueSpec.model_validate({k: v for k, v in raw.items() if k not in broken}))
         return found[:MAX_PROBLEMS]
     found += _rule_problems(read)
@@ -52,11 +52,11 @@ def _rule_problems(spec: AgentQueueSpec) -> Iterator[Problem]:
     if spec.priority_aging is not None:
         yield from _between(("priorityAging",), spec.priority_aging, MIN_AGING, None)
     if spec.defaults.timeouts.queue is not None:
-        # What no job may have fails every job.
+        # A default that is invalid for a job would fail every job.
         yield from _between(("defaults", "timeouts", "queue"), spec.defaults.timeouts.queue, MIN_QUEUE_TIMEOUT, None)
     for number, limit in enumerate(spec.model_limits):
         if not limit.requests_per_minute and not limit.tokens_per_minute and not limit.max_concurrent_calls:
-            cure = "limits nothing; set requestsPerMinute, tokensPerMinute or maxConcurrentCalls"
+            cure = "has no limit; set requestsPerMinute, tokensPerMinute or maxConcurrentCalls"
             yield Problem(field_name(("modelLimits", number)), "", cure)
     yield from _budget_problems(spec)
 
@@ -66,9 +66,9 @@ def _budget_problems(spec: AgentQueueSpec) -> Iterator[Problem]:
     for number, budget in enumerate(spec.budgets):
         place: Path = ("budgets", number)
         if names[budget.name] > 1:
-            yield problem_at((*place, "name"), budget.name, "is the name of two budgets; give each its own")
+            yield problem_at((*place, "name"), budget.name, "is the name of two budgets; use each name once")
         if budget.max_cost_usd is None and budget.max_tokens is None:
-            yield Problem(field_name(place), "", "limits nothing; set maxCostUSD, maxTokens or both")
+            yield Problem(field_name(place), "", "has no limit; set maxCostUSD, maxTokens or both")
         try:
             parse_zone(budget.time_zone)
         except ValueError as error:

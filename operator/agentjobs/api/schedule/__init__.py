@@ -2,6 +2,6 @@
 
 spec        the spec as pydantic models, with every default
 status      the status, and its conditions
-validation  every rule that a schedule must keep
+validation  all rules of a schedule
 cron        the times of a cron expression
 """

@@ -1,11 +1,11 @@
 """The times of a cron expression in a time zone, computed from the calendar rather than minute by minute.
 
-An expression that is easily misread is refused. Used by validation, by the core and by `agentjobs schedule next`. Pure.
-docs/reference/schedule-times.md promises, about daylight saving:
+Refuses expressions that are easily misread. Used by validation, by the core and by `agentjobs schedule next`. Pure.
+docs/reference/schedule-times.md promises for daylight saving:
 
-- An expression that names all 24 hours matches whenever the local clock shows one of its minutes.
-- Any other expression matches once for each time that it names. A time that the zone skips is moved to the end of the
-  gap; of a time that comes twice the first counts.
+- An expression for all 24 hours matches whenever the local clock shows one of its minutes.
+- Any other expression matches once for each of its times. A time that the zone skips moves to the end of the gap; of a
+  repeated time, the first counts.
 """
 
 import bisect
@@ -38,7 +38,7 @@ MACROS: Final = {
     "@annually": "0 0 1 1 *",
 }
 MAX_COUNTED: Final = 400
-"""Days that `count` looks at: more than a year of downtime is counted as "at least"."""
+"""Days that `count` covers: more than a year of downtime is counted as "at least"."""
 
 _MINUTE: Final = timedelta(minutes=1)
 _DAY: Final = timedelta(days=1)
@@ -55,23 +55,23 @@ _ITEM: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """The instants of one expression in one zone. Make it with `parse_cron`."""
+    """The instants of one expression in one zone. Created by `parse_cron`."""
 
     minutes: tuple[int, ...]
     """Minutes of a day at which it runs, in order: 0 to 1439."""
     hourly: bool
-    """Whether it runs in all 24 hours."""
+    """Whether it matches in all 24 hours."""
     months: frozenset[int]
     days: frozenset[int] | None
-    """Days of the month; None when the field leaves them open."""
+    """Days of the month; None if unrestricted."""
     weekdays: frozenset[int] | None
-    """0 is Sunday. When both are given, a day must match one of the two, as in every cron."""
+    """0 is Sunday. If both are given, a day must match one of them, as in every cron."""
     zone: zoneinfo.ZoneInfo
 
     def next_after(self, instant: datetime) -> datetime | None:
-        """Return the first start later than `instant`, in UTC; None when there is none."""
-        # A gap moves times by at most a day, so begin one day earlier. An overlap around midnight puts times of one day
-        # after times of the next, so check the day after the first match, too.
+        """Return the first start after `instant`, in UTC, or None."""
+        # A gap moves times by at most a day, so begin one day earlier. An overlap around midnight puts times of one
+        # day after times of the next, so also check the day after the first match.
         for day in self._days_from(instant.astimezone(self.zone).date() - _DAY):
             found = self._after(day, instant)
             if found is not None:
@@ -80,7 +80,7 @@ class Cron:
         return None
 
     def latest_until(self, instant: datetime) -> datetime | None:
-        """Return the last start that is not later than `instant`, in UTC; None when there was none."""
+        """Return the last start at or before `instant`, in UTC, or None."""
         for day in self._days_until(instant.astimezone(self.zone).date() + _DAY):
             found = self._until(day, instant)
             if found is not None:
@@ -89,7 +89,7 @@ class Cron:
         return None
 
     def between(self, after: datetime, until: datetime) -> Iterator[datetime]:
-        """Yield the starts later than `after` and not later than `until`, in order."""
+        """Yield the starts after `after` until `until` inclusive, in order."""
         waiting: list[datetime] = []
         for day in self._days_from(after.astimezone(self.zone).date() - _DAY):
             starts = self._starts(day)
@@ -101,11 +101,11 @@ class Cron:
         yield from (start for start in waiting if after < start <= until)
 
     def count(self, after: datetime, until: datetime) -> int:
-        """Return how many starts are later than `after` and not later than `until`, of the last `MAX_COUNTED` days.
+        """Return the number of starts after `after` until `until` inclusive, in the last `MAX_COUNTED` days.
 
-        The cost depends on the days and not on the starts: a schedule for each minute costs as much as a daily one.
+        The cost depends on the number of days, not of starts.
         """
-        seen: set[datetime] = set()  # only times that a gap has moved can equal a time of a neighbouring day
+        seen: set[datetime] = set()  # only times moved by a gap can equal a time of a neighbouring day
         total = 0
         first = after.astimezone(self.zone).date() - _DAY
         for day in itertools.islice(self._days_until(until.astimezone(self.zone).date() + _DAY), MAX_COUNTED):
@@ -129,7 +129,7 @@ class Cron:
         return starts[place - 1] if place else None
 
     def _starts(self, day: date) -> "_PlainDay | list[datetime]":
-        """The instants of the times of one calendar day, in order, without duplicates."""
+        """Return the instants of one calendar day, in order, without duplicates."""
         midnight = datetime(day.year, day.month, day.day, tzinfo=self.zone)
         offsets = {wall.replace(fold=fold).utcoffset() for wall in (midnight, midnight + _DAY) for fold in (0, 1)}
         if len(offsets) == 1:
@@ -137,18 +137,19 @@ class Cron:
         return sorted({start for minute in self.minutes for start in self._instants(midnight, minute)})
 
     def _instants(self, midnight: datetime, minute: int) -> tuple[datetime, ...]:
-        wall = midnight + minute * _MINUTE  # local time: Python adds without regard to the zone
+        wall = midnight + minute * _MINUTE  # local time: Python ignores the zone when adding
         first, second = wall.astimezone(UTC), wall.replace(fold=1).astimezone(UTC)
         if first == second:
             return (first,)
         if first < second:
             return (first, second) if self.hourly else (first,)
-        # In a gap: with the offset before the gap the time is after it, with the offset after the gap it is before it.
+        # In a gap: with the offset before it the time is after the gap, with the offset after it the time is before
+        # the gap.
         return () if self.hourly else (_transition(second, first, self.zone),)
 
     @property
     def ever(self) -> bool:
-        """Whether the expression matches at all: there is never a 30th of February."""
+        """Whether the expression ever matches: the 30th of February does not."""
         return any(
             self._days_in(first, length)
             for month in self.months
@@ -186,7 +187,7 @@ class Cron:
         return self._days_in((first + 1) % 7, length)
 
     def _days_in(self, first: int, length: int) -> tuple[int, ...]:
-        """Days of a month that begins on weekday `first` (0 is Sunday) and has `length` days."""
+        """Return the matching days of a month that begins on weekday `first` (0 is Sunday) and has `length` days."""
         return _matching_days(self.days, self.weekdays, first, length)
 
 
@@ -233,7 +234,7 @@ def instant_of(wall: datetime, zone: zoneinfo.ZoneInfo) -> datetime:
 
 
 def _transition(before: datetime, after: datetime, zone: zoneinfo.ZoneInfo) -> datetime:
-    """Return the first instant of a new offset that begins between the two."""
+    """Return the first instant with a new offset between the two."""
     old = before.astimezone(zone).utcoffset()
     low, high = before, after
     while high - low > _MINUTE:
@@ -250,7 +251,7 @@ def parse_cron(schedule: str, zone: str = "UTC") -> Cron:
     """Read an expression and a zone.
 
     Raises:
-        ValueError: the message says what is wrong and the cure; `parse_zone` and `expand` tell the two apart.
+        ValueError: the message names problem and cure; call `parse_zone` or `expand` to tell which is invalid.
     """
     minutes, hours, days, months, weekdays = expand(schedule)
     return Cron(
@@ -267,7 +268,7 @@ def parse_zone(name: str) -> zoneinfo.ZoneInfo:
     """Return the IANA zone of that name.
 
     Raises:
-        ValueError: there is no such zone; the message names the cure.
+        ValueError: an unknown zone; the message names the cure.
     """
     if name == "Local" or not name or len(name) > MAX_ZONE:
         raise ValueError("is not a time zone; use a name of the IANA list, e.g. Europe/Berlin")
@@ -287,7 +288,7 @@ def _near_zone(name: str) -> str:
 
 
 def expand(schedule: str) -> tuple[frozenset[int] | None, ...]:
-    """Return the five fields as sets; None for a field that leaves everything open.
+    """Return the five fields as sets; None for an unrestricted field.
 
     Raises:
         ValueError: not an expression of five fields; the message names the part and the cure.
@@ -297,7 +298,7 @@ def expand(schedule: str) -> tuple[frozenset[int] | None, ...]:
     days, weekdays = fields[2], fields[4]
     full = [found is not None and len(found) == _SIZES[index] for index, found in enumerate(fields)]
     if days is not None and weekdays is not None and (full[2] or full[4]):
-        full[2] = full[4] = True  # a day must match one of the two fields, and every day matches the full one
+        full[2] = full[4] = True  # a day must match one of the two fields, and every day matches an unrestricted one
     return tuple(None if full[index] else found for index, found in enumerate(fields))
 
 
@@ -305,9 +306,9 @@ def _fields_of(schedule: str) -> list[str]:
     """Split an expression into its five fields. Replaces macros, and refuses common mistakes."""
     text = schedule.strip().lower()
     if not text.isascii():
-        raise ValueError("is not a schedule; it has letters, digits or blanks that are not ASCII; type it again")
+        raise ValueError("is not a schedule: it has letters, digits or blanks that are not ASCII; retype it")
     if text.startswith(("tz=", "cron_tz=")):
-        raise ValueError("names a zone; move it to timeZone")
+        raise ValueError("contains a time zone; move it to timeZone")
     if text.startswith("@"):
         if text not in MACROS:
             raise ValueError(f"is not a schedule; use five fields or one of {', '.join(MACROS)}")
@@ -326,7 +327,7 @@ def _field(index: int, text: str) -> frozenset[int] | None:
 
 
 def _values(index: int, item: str) -> Iterator[int]:
-    """The values of one member of a list."""
+    """Return the values of one member of a list."""
     found = _ITEM.fullmatch(item)
     if found is None:
         raise _wrong(index, item, "use numbers, names, *, lists, ranges and /steps")
@@ -334,26 +335,26 @@ def _values(index: int, item: str) -> Iterator[int]:
     first, last = _ends(index, item, found)
     step = 1 if found["step"] is None else int(found["step"])
     if not 1 <= step <= size:
-        cure = f"the field has {size} values: use a step of 1 to {size}, or name the values"
+        cure = f"the field has {size} values; use a step of 1 to {size}, or list the values"
         raise _wrong(index, item, cure)
-    # A range may wrap, and its steps go on after the end: 22-6/3 is 22, 1, 4.
+    # A range may wrap around, and its steps continue: 22-6/3 is 22, 1, 4.
     span = last - first if last >= first else last - first + size
     return (low + (first - low + ahead) % size for ahead in range(0, span + 1, step))
 
 
 def _ends(index: int, item: str, found: re.Match[str]) -> tuple[int, int]:
-    """First and last value of a member; the last day of the week may be 7."""
+    """Return the first and last value of a member; the last day of the week may be 7."""
     low, high = _RANGES[index]
     if found["first"] is None:
         if found["step"] is None:
-            raise _wrong(index, item, f"{item} means all: remove the others, or remove it")
+            raise _wrong(index, item, f"{item} means all; remove the other values, or remove it")
         return low, high
     first = _number(index, item, found["first"])
     if found["last"] is None:
         return (first, first) if found["step"] is None else (first % 7 if index == 4 else first, high)
     last = _number(index, item, found["last"])
     if first == last or (index == 4 and (first, last) == (7, 0)):
-        raise _wrong(index, item, f"a range of one; write {found['first']}", sign=",")
+        raise _wrong(index, item, f"a range of one value; use {found['first']}", sign=",")
     # A range that begins with 7 begins on Sunday, which is 0.
     return (0 if index == 4 and first == 7 else first), last
 
@@ -363,7 +364,7 @@ def _number(index: int, item: str, text: str) -> int:
     value = int(text) if text.isdigit() else _NAMES.get(index, {}).get(text)
     if value is None:
         names = f", or {' '.join(_NAMES[index])}" if index in _NAMES else ""
-        raise _wrong(index, item, f"{text!r} is not a value of it; use {low} to {high}{names}")
+        raise _wrong(index, item, f"{text!r} is not a valid value; use {low} to {high}{names}")
     if not low <= value <= high:
         raise _wrong(index, item, f"{text} is out of range; use {low} to {high}")
     return value

@@ -1,7 +1,7 @@
-"""AgentSchedule.spec as frozen models: when jobs are made, and from what.
+"""AgentSchedule.spec as frozen models: when jobs are created, and from what.
 
-The CRD and the field reference are made from here, as from `agentjob`. The job's part is AgentJob.spec itself, but for
-what the schedule decides. A schedule has no layers of defaults, so its defaults stand in the CRD as ordinary ones.
+The CRD and the field reference are generated from here. The job's part is AgentJob.spec itself, except for what the
+schedule decides. A schedule has no layers, so its defaults are ordinary defaults in the CRD.
 """
 
 from datetime import timedelta
@@ -18,7 +18,7 @@ from agentjobs.api.schedule.cron import MAX_SCHEDULE, MAX_ZONE, SCHEDULE_PATTERN
 MAX_SCHEDULE_NAME: Final = 43
 """A job's name adds a dash and the minute's number, which has eight digits until the year 2160; jobs may have 52."""
 MIN_DEADLINE_SECONDS: Final = 10
-"""What a busy operator may need to come to a start; a shorter deadline would be missed by nobody's fault."""
+"""The time that a busy operator may need to process a start; shorter deadlines would be missed."""
 DEFAULT_QUEUE: Final = "scheduled"
 
 CatchUpPolicy = Literal["None", "Latest", "All"]
@@ -26,23 +26,23 @@ ConcurrencyPolicy = Literal["Allow", "Forbid", "Replace"]
 
 
 class CatchUp(Model):
-    """What happens to starts that were not made in time."""
+    """What happens to missed starts."""
 
     policy: CatchUpPolicy = Field(
         default="Latest",
-        description="None drops starts that are more than a minute late; Latest makes the last one that was missed; "
-        "All makes them one by one, oldest first. Default: Latest.",
+        description="None drops starts that are more than a minute late; Latest makes only the last missed start; All "
+        "makes them one by one, oldest first. Default: Latest.",
     )
     limit: Integer = Field(
         default=10,
         ge=1,
         le=1000,
-        description="How many the policy All makes at most; older ones are missed. Default: 10.",
+        description="Maximum starts with policy All; older ones are missed. Default: 10.",
     )
 
 
 class TemplateMetadata(Model):
-    """What is written on each job beside our own."""
+    """Metadata of each job, in addition to AgentJobs' own."""
 
     labels: dict[str, Annotated[str, Field(max_length=63)]] = Field(
         default_factory=dict, max_length=32, description="Labels of the jobs."
@@ -53,20 +53,19 @@ class TemplateMetadata(Model):
 
 
 class JobTemplate(Model):
-    """The jobs that are made."""
+    """The jobs that are created."""
 
     metadata: TemplateMetadata = Field(
         default_factory=TemplateMetadata, description="Labels and annotations of the jobs."
     )
     spec: AgentJobSpec = Field(
-        description="`spec` of the jobs, as in an AgentJob; `queue` is `scheduled` unless given, here or in the "
-        "template. Texts may say "
-        "`$(schedule.time)` and `$(schedule.previousTime)`."
+        description="`spec` of the jobs, as in an AgentJob; `queue` is `scheduled` unless set here or in the "
+        "template. Texts can use `$(schedule.time)` and `$(schedule.previousTime)`."
     )
 
 
 class AgentScheduleSpec(Model):
-    """When jobs are made, and from what."""
+    """When jobs are created, and from what."""
 
     schedule: Annotated[str, ALWAYS] = Field(
         min_length=1,
@@ -79,7 +78,7 @@ class AgentScheduleSpec(Model):
         default="UTC",
         min_length=1,
         max_length=MAX_ZONE,
-        description="IANA name of the zone, e.g. `Europe/Berlin`. Default: UTC.",
+        description="IANA time zone, e.g. `Europe/Berlin`. Default: UTC.",
     )
     starting_deadline_seconds: Annotated[Integer | None, ALWAYS] = Field(
         default=None,
@@ -90,40 +89,39 @@ class AgentScheduleSpec(Model):
     concurrency_policy: Annotated[ConcurrencyPolicy, ALWAYS] = Field(
         default="Forbid",
         description="What happens at a start while a job of this schedule has not ended: Forbid waits for its end, "
-        "Allow starts beside it, Replace cancels it first. Default: Forbid.",
+        "Allow starts another job, Replace cancels it first. Default: Forbid.",
     )
     suspend: Annotated[Boolean, ALWAYS] = Field(
-        default=False, description="Makes no jobs while true. What is missed so is never caught up. Default: false."
+        default=False,
+        description="While true, no jobs are created; times that pass are never caught up. Default: false.",
     )
     successful_jobs_history_limit: Annotated[Integer, ALWAYS] = Field(
-        default=3, ge=0, le=1000, description="Succeeded jobs that are kept; their history stays. Default: 3."
+        default=3, ge=0, le=1000, description="Succeeded jobs that are kept; history is not affected. Default: 3."
     )
     failed_jobs_history_limit: Annotated[Integer, ALWAYS] = Field(
         default=3,
         ge=0,
         le=1000,
-        description="Failed and cancelled jobs that are kept, and as many skipped ones; their history stays. "
+        description="Failed and cancelled jobs that are kept, and as many skipped ones; history is not affected. "
         "Default: 3.",
     )
     jitter: Annotated[Duration, ALWAYS] = Field(
         default=timedelta(0),
-        description="Starts are spread over this, each by a delay of its own, which never reaches the next start. "
+        description="Starts are spread over this time, each with its own delay, which never reaches the next start. "
         "Default: none.",
     )
-    catch_up: Annotated[CatchUp, ALWAYS] = Field(
-        default_factory=CatchUp, description="What happens to starts that were missed."
-    )
+    catch_up: Annotated[CatchUp, ALWAYS] = Field(default_factory=CatchUp, description="What happens to missed starts.")
     max_consecutive_failures: Annotated[Integer | None, ALWAYS] = Field(
         default=None,
         ge=1,
         le=1000,
-        description="So many failed jobs in a row stop the schedule until the annotation `agentjobs.dev/resume` gets a "
-        "new value. Default: no limit.",
+        description="After this many failed jobs in a row, the schedule stops until the annotation "
+        "`agentjobs.dev/resume` gets a new value. Default: no limit.",
     )
     max_runs: Annotated[Integer | None, ALWAYS] = Field(
         default=None,
         ge=1,
         le=2147483647,
-        description="Number of scheduled jobs in all; jobs made by hand do not count. Default: no limit.",
+        description="Maximum number of scheduled jobs; triggered jobs do not count. Default: no limit.",
     )
-    job_template: Annotated[JobTemplate, ALWAYS] = Field(description="The jobs that are made.")
+    job_template: Annotated[JobTemplate, ALWAYS] = Field(description="The jobs that are created.")

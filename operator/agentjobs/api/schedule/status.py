@@ -1,4 +1,4 @@
-"""AgentSchedule.status: read back tolerantly, written again. See `status` for the rules that both follow."""
+"""AgentSchedule.status: read tolerantly and written; the rules are those of `api.job.status`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,25 +24,28 @@ from agentjobs.api.raw_status import (
 )
 
 MAX_ACTIVE: Final = 64
-"""Jobs of one schedule that may be unfinished at once; more starts wait. Keeps the status below 16 KiB."""
+"""Maximum unfinished jobs of one schedule; further starts wait. Keeps the status below 16 KiB."""
 
 
 class ScheduleConditionType(Word):
-    """What is said about a schedule."""
+    """Aspects of a schedule's state."""
 
-    ACTIVE = "Active", "The schedule makes jobs at its times."
-    BLOCKED = "Blocked", "A start is due and held up; the message names the job that it waits for, and why that waits."
-    DEGRADED = "Degraded", "The last job that ended has failed, or a job could not be made."
+    ACTIVE = "Active", "The schedule creates jobs at its times."
+    BLOCKED = (
+        "Blocked",
+        "A start is due but blocked; the message names the job that it waits for, and why that job waits.",
+    )
+    DEGRADED = "Degraded", "The last job that ended failed, or a job could not be created."
 
 
 class ActiveReason(Word):
-    """Why a schedule makes jobs, or makes none."""
+    """Why a schedule creates jobs or not."""
 
-    SCHEDULED = "Scheduled", "All is well."
-    SUSPENDED = "Suspended", "`spec.suspend` is true; jobs can still be made by hand."
+    SCHEDULED = "Scheduled", "The schedule creates jobs."
+    SUSPENDED = "Suspended", "`spec.suspend` is true; jobs can still be triggered."
     INVALID_SPEC = "InvalidSpec", "The spec breaks rules; the message names each field, value and cure."
     INVALID_SCHEDULE = "InvalidSchedule", "`schedule` is not a cron expression, or `timeZone` is not an IANA zone."
-    NEVER_FIRES = "NeverFires", "The expression names a day that never comes, like the 30th of February."
+    NEVER_FIRES = "NeverFires", "The expression never matches, like the 30th of February."
     TOO_MANY_FAILURES = (
         "TooManyFailures",
         "`maxConsecutiveFailures` is reached; a new value of the annotation `agentjobs.dev/resume` starts it again.",
@@ -51,46 +54,49 @@ class ActiveReason(Word):
 
 
 class BlockedReason(Word):
-    """What holds up a start."""
+    """What blocks a start."""
 
-    NOT_BLOCKED = "NotBlocked", "Nothing is held up any more."
-    JOB_RUNNING = "JobRunning", "An earlier job still runs, and `concurrencyPolicy` is Forbid."
-    JOB_QUEUED = "JobQueued", "An earlier job waits for its queue, and `concurrencyPolicy` is Forbid."
+    NOT_BLOCKED = "NotBlocked", "No start is blocked."
+    JOB_RUNNING = "JobRunning", "An earlier job is running, and `concurrencyPolicy` is Forbid."
+    JOB_QUEUED = "JobQueued", "An earlier job waits in its queue, and `concurrencyPolicy` is Forbid."
     JOB_SUSPENDED = "JobSuspended", "An earlier job is suspended, and `concurrencyPolicy` is Forbid."
     JOB_WAITS = "JobWaits", "An earlier job waits for something else (an approval, a reference, a start time)."
-    JOB_ENDING = "JobEnding", "An earlier job is being cancelled or deleted, and its pod has its grace period."
-    JOB_NAME_TAKEN = "JobNameTaken", "An AgentJob of the start's name exists and is not this schedule's."
-    JOB_REFUSED = "JobRefused", "The API server does not take the job (a quota, a policy); it is tried again."
+    JOB_ENDING = "JobEnding", "An earlier job is being cancelled or deleted, and its pod is in its grace period."
+    JOB_NAME_TAKEN = "JobNameTaken", "An AgentJob with the start's name exists and does not belong to this schedule."
+    JOB_REFUSED = "JobRefused", "The API server rejects the job (a quota, a policy); the operator retries."
     TOO_MANY_JOBS = "TooManyJobs", f"{MAX_ACTIVE} jobs of this schedule have not ended."
 
 
 class DegradedReason(Word):
-    """What is wrong with the jobs of a schedule."""
+    """Problems of a schedule's jobs."""
 
-    JOBS_SUCCEED = "JobsSucceed", "The last job that ended has succeeded."
-    JOB_FAILED = "JobFailed", "The last job that ended has failed; see `status.consecutiveFailures`."
+    JOBS_SUCCEED = "JobsSucceed", "The last job that ended succeeded."
+    JOB_FAILED = "JobFailed", "The last job that ended failed; see `status.consecutiveFailures`."
     JOB_NOT_ACCEPTED = (
         "JobNotAccepted",
-        "A job that was never accepted holds up a start. Provide what it names, or edit the template: it is replaced.",
+        (
+            "A job that is not accepted blocks a start. Create the objects that it names, or edit the template, which "
+            "replaces it."
+        ),
     )
-    START_FAILED = "StartFailed", "A job could not be made and its start is missed."
+    START_FAILED = "StartFailed", "A job could not be created, so its start is missed."
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveJob:
-    """A start of the schedule whose job has not ended. Without `uid` it is claimed, and its job may not exist yet."""
+    """A start of the schedule whose job has not ended. Without `uid` it is reserved, and its job may not exist yet."""
 
     name: Annotated[str, Field(max_length=63, description="Name of the job.")]
-    time: Annotated[datetime, Field(description="The time it stands for.")]
-    uid: Annotated[str, Field(max_length=64, description="Its uid; absent until its job is known to exist.")] = ""
+    time: Annotated[datetime, Field(description="The scheduled time.")]
+    uid: Annotated[str, Field(max_length=64, description="Its uid; absent until the job exists.")] = ""
     previous: Annotated[
-        datetime | None, Field(description="The schedule's previous time, which the job receives; absent with a uid.")
+        datetime | None, Field(description="The schedule's previous time, for the job; absent once `uid` is set.")
     ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class AgentScheduleStatus:
-    """What is known about the schedule."""
+    """State of the schedule."""
 
     observed_generation: Generation = 0
     conditions: Conditions = ()
@@ -99,31 +105,31 @@ class AgentScheduleStatus:
         Field(max_length=MAX_ACTIVE, description="Starts whose jobs have not ended, oldest first."),
     ] = ()
     running: Annotated[Count, Field(description="Length of `active`.")] = 0
-    last_schedule_time: Annotated[datetime | None, Field(description="The latest time a start was made for.")] = None
-    last_successful_time: Annotated[datetime | None, Field(description="When a job last succeeded.")] = None
-    next_schedule_time: Annotated[
-        datetime | None, Field(description="The next time, without jitter; absent when there is none.")
+    last_schedule_time: Annotated[
+        datetime | None, Field(description="The latest time for which a job was created.")
     ] = None
+    last_successful_time: Annotated[datetime | None, Field(description="When a job last succeeded.")] = None
+    next_schedule_time: Annotated[datetime | None, Field(description="The next time, without jitter, if any.")] = None
     settled_time: Annotated[
         datetime | None,
         Field(
-            description="Times up to then are settled though no start was made for them: missed, or passed while the "
-            "schedule was not Active or was another."
+            description="Times until then without a job are settled: missed, or passed while the schedule was not "
+            "Active or was different."
         ),
     ] = None
     timing: Annotated[
-        str, Field(max_length=400, description="The schedule and zone that the times above are about.")
+        str, Field(max_length=400, description="The expression and zone that the times above refer to.")
     ] = ""
-    missed: Annotated[Count, Field(description="Times for which no start was made though the schedule was Active.")] = 0
-    runs: Annotated[Count, Field(description="Scheduled starts so far, caught up ones included.")] = 0
+    missed: Annotated[Count, Field(description="Times without a job although the schedule was Active.")] = 0
+    runs: Annotated[Count, Field(description="Number of scheduled starts, including caught up ones.")] = 0
     consecutive_failures: Annotated[Count, Field(description="Failed jobs since the last success or resume.")] = 0
     last_trigger: Annotated[
         str | None,
-        Field(max_length=MAX_RESUME, description="Value of the annotation `agentjobs.dev/trigger` handled last."),
+        Field(max_length=MAX_RESUME, description="Last handled value of the annotation `agentjobs.dev/trigger`."),
     ] = None
     last_resume: Annotated[
         str | None,
-        Field(max_length=MAX_RESUME, description="Value of the annotation `agentjobs.dev/resume` handled last."),
+        Field(max_length=MAX_RESUME, description="Last handled value of the annotation `agentjobs.dev/resume`."),
     ] = None
 
     @classmethod
@@ -150,14 +156,14 @@ class AgentScheduleStatus:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the whole status with the CRD's names; what is None or empty is left out."""
+        """Return the whole status with the CRD's names, without None and empty values."""
         body = cast("dict[str, Any]", plain(self))
         return _filled(body | {"active": [_filled(job) for job in body["active"]]})
 
     def patch_from(self, before: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return the merge patch (RFC 7386) that turns the raw status `before` into this one; empty when equal.
 
-        Fields of `before` that this version does not know are left alone.
+        Unknown fields of `before` are kept.
         """
         return merge_patch(before if isinstance(before, Mapping) else {}, self.to_dict(), known=_KEYS)
 

@@ -1,7 +1,7 @@
-"""Every rule that a schedule must keep, checked by the operator whenever the spec changes; all problems at once.
+"""All rules of a schedule, checked by the operator when the spec changes; returns all problems together.
 
-The CRD says most of this at `kubectl apply`; `validation` says why it is repeated. The job's part keeps the rules of
-jobs, and is checked by them.
+The CRD checks most of them at `kubectl apply`; `job.validation` explains why they are repeated. The job's part is
+checked by the rules of jobs.
 """
 
 import re
@@ -22,19 +22,19 @@ from agentjobs.api.schedule.spec import MAX_SCHEDULE_NAME, MIN_DEADLINE_SECONDS,
 from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_SCHEDULED_TIME, GROUP
 
 UID_CHARS: Final = 36
-NEVER: Final = "names a day that never comes; change the day or the month"
+NEVER: Final = "never matches; change the day or the month"
 
-# As the API server has it: a qualified name, and a value of a label.
+# The API server's formats: a qualified name, and a label value.
 _WORD: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.ASCII)
 _DOMAIN: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
-_WORDS: Final = "up to 63 letters, digits, -, _ and ., the first and last a letter or digit"
+_WORDS: Final = "at most 63 letters, digits, -, _ and ., beginning and ending with a letter or digit"
 
 _TEMPLATE: Final = ("jobTemplate", "spec")
 _TIMES: Final = dict.fromkeys((ANNOTATION_SCHEDULED_TIME, ANNOTATION_PREVIOUS_TIME), "2026-01-01T00:00:00Z")
 
 
 def validate_schedule(schedule: object) -> list[Problem]:
-    """Return all that is wrong with an AgentSchedule as it came from the API server; empty when it may run.
+    """Return all problems of a raw AgentSchedule; empty if it may run.
 
     At most `MAX_PROBLEMS`. Never raises.
     """
@@ -51,7 +51,7 @@ def validate_schedule(schedule: object) -> list[Problem]:
 
 
 def timing_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
-    """Check the expression and the zone. Wrong types are passed over: the models complain about them."""
+    """Check the expression and the zone. Values of wrong types are skipped: the models report them."""
     schedule, zone = spec.get("schedule"), spec.get("timeZone", "UTC")
     if isinstance(zone, str):
         try:
@@ -72,7 +72,10 @@ def _name_problems(name: object) -> Iterator[Problem]:
     if not isinstance(name, str) or not name:
         yield Problem("metadata.name", "" if name is None else shown(name), "is not a name")
     elif len(name) > MAX_SCHEDULE_NAME:
-        cure = f"has {len(name)} characters; use at most {MAX_SCHEDULE_NAME}, its jobs' names add a dash and a time"
+        cure = (
+            f"has {len(name)} characters; use at most {MAX_SCHEDULE_NAME}, because its jobs' names add a dash and a "
+            "time"
+        )
         yield Problem("metadata.name", shown(name), cure)
 
 
@@ -86,7 +89,7 @@ def _model_problems(spec: Mapping[str, Any]) -> list[Problem]:
 
 
 def _is_told_better(error: ErrorDetails) -> bool:
-    """Whether one of the other checks says the same with more words."""
+    """Whether another check reports the same problem with a better message."""
     place = error["loc"]
     of_job = place[: len(_TEMPLATE)] == _TEMPLATE and len(place) > len(_TEMPLATE)
     ours = {("schedule", "string_pattern_mismatch"), ("startingDeadlineSeconds", "greater_than_equal")}
@@ -96,7 +99,7 @@ def _is_told_better(error: ErrorDetails) -> bool:
 def _rule_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
     deadline = spec.get("startingDeadlineSeconds")
     if type(deadline) is int and deadline < MIN_DEADLINE_SECONDS:
-        needs = f"is shorter than the {MIN_DEADLINE_SECONDS} s that the operator may take to come to a start"
+        needs = f"is shorter than the {MIN_DEADLINE_SECONDS} s that the operator may need for a start"
         yield problem_at(("startingDeadlineSeconds",), deadline, f"{needs}; use at least {MIN_DEADLINE_SECONDS}")
     policy = as_object(spec.get("catchUp")).get("policy")
     if policy == "All" and spec.get("concurrencyPolicy") == "Replace":
@@ -113,34 +116,38 @@ def _template_problems(template: Mapping[str, Any], schedule: object) -> Iterato
         return
     for field in ("startAt", "startAfter"):
         if spec.get(field) is not None:
-            yield problem_at((*_TEMPLATE, field), spec[field], "cannot stand here: the schedule says when; remove it")
+            yield problem_at(
+                (*_TEMPLATE, field), spec[field], "is not allowed here: the schedule sets the time; remove it"
+            )
     if spec.get("cancel") is True:
-        yield problem_at((*_TEMPLATE, "cancel"), True, "would end each job at once; use spec.suspend of the schedule")
+        yield problem_at(
+            (*_TEMPLATE, "cancel"), True, "would end each job immediately; use spec.suspend of the schedule"
+        )
     for problem in validate_job({"metadata": stand_in(schedule), "spec": spec}):
         yield of_template(problem)
 
 
 def of_template(problem: Problem) -> Problem:
-    """Return a problem of a job as one of the template that jobs are made from."""
+    """Return a problem of a job as a problem of the schedule's job template."""
     return replace(problem, field=problem.field.replace("spec", "spec.jobTemplate.spec", 1))
 
 
 def _metadata_problems(kind: str, key: object, value: object) -> Iterator[Problem]:
-    """What the API server would refuse in the metadata of each job."""
+    """Yield what the API server would refuse in the metadata of each job."""
     if not isinstance(key, str):
         return
     place = ("jobTemplate", "metadata", kind, key)
     domain, slash, name = key.rpartition("/")
     if (domain or name) in RESERVED_DOMAINS | {GROUP}:
-        yield problem_at(place, key, "is ours; use a domain of your own")
+        yield problem_at(place, key, "is reserved for AgentJobs; use your own domain")
     elif not _WORD.fullmatch(name) or (slash and not _DOMAIN.fullmatch(domain)):
         yield problem_at(place, key, f"is not a key of {kind}; use {_WORDS}, with or without a domain and / before it")
     elif kind == "labels" and isinstance(value, str) and value and not _WORD.fullmatch(value):
-        yield problem_at(place, value, f"is not a value of a label; use {_WORDS}, or put it into annotations")
+        yield problem_at(place, value, f"is not a label value; use {_WORDS}, or make it an annotation")
 
 
 def stand_in(schedule: object) -> Mapping[str, Any]:
-    """Return metadata as long as any job's of the schedule: what a text says with them must fit into its field."""
+    """Return job metadata of maximum length, to check that texts with these values fit into their fields."""
     legal = isinstance(schedule, str) and 0 < len(schedule) <= MAX_SCHEDULE_NAME
     name = f"{schedule if legal else 'schedule'}-t00000000"[:MAX_JOB_NAME]
     return {"name": name, "uid": "0" * UID_CHARS, "annotations": _TIMES}

@@ -1,8 +1,8 @@
-"""Merges what a queue, a template and a job say into one spec, and remembers who said what.
+"""Merges a queue's defaults, a template and a job into one spec, and keeps the origin of each value.
 
 One function over raw objects, for any number of layers. Later layers win: objects merge by key, lists of named entries
-by the name; all other values are replaced. A layer overrides, it cannot unset: null says nothing. Pure; whatever the
-layers hold, this never raises. What the merged spec is worth is judged by `api.job.validation`.
+by name; all other values are replaced. A layer can override but not unset: null is ignored. Pure; never raises for any
+layers. `api.job.validation` checks the merged spec.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,10 +18,10 @@ JOB: Final = "job"
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What one object says of a job's spec."""
+    """One object's part of a job's spec."""
 
     name: str
-    """For people: `job`, `template pr-review`, `queue agents`."""
+    """Display name: `job`, `template pr-review`, `queue agents`."""
     spec: Mapping[str, Any]
     locked: tuple[str, ...] = ()
     """Fields that no later layer may set."""
@@ -29,16 +29,16 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """One spec made of several layers."""
+    """One spec merged from several layers."""
 
     spec: dict[str, Any]
     origins: Mapping[Path, str]
-    """The name of the layer that each value came from; values are texts, numbers, and lists that are replaced."""
+    """The layer of each value; values are texts, numbers, and lists that are replaced as a whole."""
     problems: tuple[Problem, ...]
-    """Locked fields that were set, and a kind of agent that was changed; their values are left out."""
+    """Locked fields that were set, and changes of the kind of agent; `spec` does not contain them."""
 
     def layers_of(self, field: str) -> tuple[str, ...]:
-        """Return the layers that what stands at, or else around, a problem's field came from, each once."""
+        """Return the distinct layers of the value at a problem's field, or else of what surrounds it."""
         told = [(field_name(path), layer) for path, layer in self.origins.items()]
         place = field
         while place not in ("", "spec"):
@@ -51,7 +51,7 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A value that is replaced as a whole, and the layer that it came from."""
+    """A value that is replaced as a whole, and its layer."""
 
     value: Any
     layer: str
@@ -59,17 +59,17 @@ class _Value:
 
 @dataclass(frozen=True, slots=True)
 class _Entries:
-    """How the entries of a list are told apart, and merged."""
+    """How entries of a list are identified and merged."""
 
     key: str = "name"
     first: bool = False
-    """Whether the later layer's entries come first, because the first one that matches decides. Else entries keep their
-    places, and new ones follow: they may name those before them."""
+    """Whether the later layer's entries come first, because the first match decides. Else entries keep their places
+    and new ones follow, because entries may refer to earlier ones."""
     whole: bool = False
-    """Whether an entry is replaced and not merged: its members exclude each other."""
+    """Whether an entry is replaced instead of merged, because its members exclude each other."""
 
 
-# `*` is a place in a list.
+# `*` is any index of a list.
 _NAMED: Final[Mapping[Path, _Entries]] = {
     ("agent", "inline", "agents"): _Entries(),
     ("agent", "inline", "mcpServers"): _Entries(),
@@ -83,7 +83,7 @@ _NAMED: Final[Mapping[Path, _Entries]] = {
     ("runtime", "volumes"): _Entries(whole=True),
     ("runtime", "volumeMounts"): _Entries("mountPath", whole=True),
 }
-# Members of which the later layer's replaces the earlier's.
+# Members that the later layer replaces as a whole.
 _EXCLUSIVE: Final[Mapping[Path, tuple[str, str]]] = {
     ("input",): ("message", "messageFrom"),
     ("output",): ("schema", "schemaFrom"),
@@ -91,15 +91,15 @@ _EXCLUSIVE: Final[Mapping[Path, tuple[str, str]]] = {
     ("agent", "inline", "agents", "*"): ("instruction", "instructionFrom"),
     ("agent", "claudeCode"): ("mcpConfig", "mcpConfigFrom"),
 }
-# A schema of which a half is another's is none.
+# A mixture of two schemas would not be a valid schema.
 _WHOLE: Final = ("schema", "schemaFrom", "messageFrom", "instructionFrom", "mcpConfigFrom")
-# Objects of any form, in which null is a value.
+# Free-form objects, in which null is a value.
 _FREE: Final[tuple[Path, ...]] = (("input", "state"), ("agent", "module", "args"), ("agent", "runConfig"))
 _KINDS: Final = AGENT_KINDS
 
 
 def can_be_added(path: Path) -> bool:
-    """Whether another layer can add a field at `path` to what stands around it."""
+    """Whether another layer can add a field at `path`."""
     places = [place for place, part in enumerate(path) if isinstance(part, int)]
     if not places:
         return True
@@ -112,7 +112,7 @@ def can_be_added(path: Path) -> bool:
 
 
 def merged(layers: Sequence[Layer]) -> Merged:
-    """Return the spec that the layers make together, the last of them first in rank."""
+    """Return the merged spec of the layers; later layers take precedence."""
     spec: dict[str, Any] = {}
     problems: list[Problem] = []
     locks: dict[str, str] = {}
@@ -129,7 +129,7 @@ def merged(layers: Sequence[Layer]) -> Merged:
 
 
 def without_references(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a spec without the references that stand in the place of texts, such as `messageFrom`."""
+    """Return a spec without references to texts, such as `messageFrom`."""
 
     def cut(value: Any, path: Path) -> Any:
         if isinstance(value, Mapping):
@@ -143,12 +143,12 @@ def without_references(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _locked(field: str, by: str) -> Problem:
-    cure = f"is locked by {by}, and a job of it must not set it; remove it, or use another template"
+    cure = f"is locked by {by}, so its jobs must not set it; remove it, or use another template"
     return Problem(f"spec.{field}", "", cure, AcceptedReason.LOCKED_FIELD)
 
 
 def _conflicts(before: object, said: object) -> Iterator[Problem]:
-    """Yield a change of the kind of agent, and take it out of what is `said`."""
+    """Yield a change of the kind of agent, and remove it from `said`."""
     if not isinstance(before, dict) or not isinstance(said, dict):
         return
     kinds = [kind for kind in _KINDS if kind in before]
@@ -161,7 +161,7 @@ def _conflicts(before: object, said: object) -> Iterator[Problem]:
             yield Problem(
                 f"spec.agent.{kind}",
                 "",
-                f"changes what runs: {owner} has agent.{kinds[0]}; remove it, or use another template",
+                f"changes the kind of agent: {owner} has agent.{kinds[0]}; remove it, or use another template",
                 AcceptedReason.TYPE_CONFLICT,
             )
 
@@ -189,7 +189,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _are_named(entries: Sequence[Any], key: str) -> bool:
-    """Whether entries can be told apart; a list in which they cannot is replaced, and judged as it stands."""
+    """Whether all entries have distinct keys; other lists are replaced as a whole."""
     names = [entry.get(key) if isinstance(entry, Mapping) else None for entry in entries]
     return all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
 

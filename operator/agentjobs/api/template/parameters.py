@@ -1,4 +1,4 @@
-"""Parameters of a template: what it declares, and the values that a job has for them. Pure."""
+"""Parameters of a template: declarations, and the values of a job. Pure."""
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,25 +12,27 @@ _OURS: Final = (PARAMETERS, "job.", "schedule.")
 
 
 def declaration_problems(declared: Sequence[Parameter]) -> Iterator[Problem]:
-    """Yield what is wrong with the declarations of a template."""
+    """Yield the problems of a template's declarations."""
     seen: set[str] = set()
     for place, one in enumerate(declared):
         here: Path = ("parameters", place)
         if one.name in seen:
-            yield problem_at((*here, "name"), one.name, "is there twice; keep one")
+            yield problem_at((*here, "name"), one.name, "is declared twice; keep one")
         seen.add(one.name)
         if one.required and one.default is not None:
-            yield Problem(field_name(here), "", "is required and has a default, which no job would use; keep one")
+            yield Problem(field_name(here), "", "is required, so its default has no effect; keep one of the two")
         if one.default is not None and any(name and name.startswith(_OURS) for name in REFERENCE.findall(one.default)):
-            yield problem_at((*here, "default"), one.default, "is text, in which no names are read; write the value")
+            yield problem_at(
+                (*here, "default"), one.default, "contains $(…), which is not replaced here; write the value"
+            )
         if one.enum and one.default is None and not one.required:
-            yield Problem(field_name(here), "", "has an enum, so it needs a default of it, or required: true")
+            yield Problem(field_name(here), "", "has an enum, so it needs a default from it, or required: true")
         if one.enum and one.default is not None and one.default not in one.enum:
             yield problem_at((*here, "default"), one.default, f"is not in enum; use one of {_list(one.enum)}")
 
 
 def value_problems(declared: Sequence[Parameter], given: Mapping[str, object], template: str) -> Iterator[Problem]:
-    """Yield what is wrong with the values that a job gives."""
+    """Yield the problems of a job's values."""
     known = {one.name: one for one in declared}
     for name, value in given.items():
         here: Path = ("parameters", name)

@@ -1,6 +1,6 @@
-"""Reads a job together with its template and the defaults of its queue: one spec, or all that is wrong with it.
+"""Reads a job together with its template and the defaults of its queue: one spec, or all problems.
 
-For any objects this returns problems and never raises. Pure: the caller has looked the template up.
+Returns problems for any objects and never raises. Pure: the caller provides the template.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ from agentjobs.contract import AcceptedTemplate
 
 DEFAULT_QUEUE: Final = "agents"
 QueueDefaults = Callable[[str], Mapping[str, Any]]
-"""What the queue of that name says of jobs that do not; empty for none."""
+"""Returns the defaults of the queue of that name, or an empty object."""
 
 _OF_TEMPLATES: Final = tuple(str(one.alias) for one in TemplateFields.model_fields.values())
 _OF_JOBS: Final = ("templateRef", "parameters")
@@ -32,26 +32,26 @@ _PARAMETERS: Final = TypeAdapter(tuple[Parameter, ...])
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A version of an AgentTemplate that `validate_template` finds legal."""
+    """A valid version of an AgentTemplate, see `validate_template`."""
 
     name: str
     generation: int
     parameters: tuple[Parameter, ...]
     locked: tuple[str, ...]
     work: Mapping[str, Any]
-    """What it says of a job's spec."""
+    """Its part of a job's spec."""
 
     @property
     def layer(self) -> Layer:
-        """What it says, for a merge."""
+        """Its layer in a merge."""
         return Layer(f"template {self.name}", self.work, self.locked)
 
 
 def template_of(name: str, generation: int, spec: Mapping[str, Any]) -> Template:
-    """Return the template that a legal spec makes.
+    """Return the template of a valid spec.
 
     Raises:
-        ValidationError: the declarations of parameters are not legal.
+        ValidationError: the declarations of parameters are invalid.
     """
     return Template(
         name=name,
@@ -63,7 +63,7 @@ def template_of(name: str, generation: int, spec: Mapping[str, Any]) -> Template
 
 
 def work_of(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a template's spec that is a part of a job's."""
+    """Return the fields of a template's spec that are fields of a job's."""
     return {key: value for key, value in spec.items() if key not in _OF_TEMPLATES}
 
 
@@ -72,22 +72,21 @@ class ReadJob:
     """A job as it would be accepted now."""
 
     spec: AgentJobSpec | None
-    """None when there are problems."""
+    """None if there are problems."""
     problems: tuple[Problem, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
     """Values of the template's parameters."""
     queue: str = DEFAULT_QUEUE
-    """Where it would wait."""
+    """Its queue."""
     steering: Mapping[str, Any] | None = None
-    """What template and queue say of the fields that may be changed after acceptance; None when they say nothing of it
-    at all."""
+    """The template's and queue's values of fields that may change after acceptance; None if they have none."""
     template: AcceptedTemplate | None = None
     merged: Merged | None = None
-    """Where its values came from; None for a job that nothing was merged with."""
+    """Where its values came from; None if nothing was merged."""
 
     @property
     def sources(self) -> Sources:
-        """What its work is made of beside `spec`, but for texts and answers."""
+        """The inputs of its work in addition to `spec`, except texts and answers."""
         return Sources(parameters=self.parameters, steering=self.steering, template=self.template)
 
 
@@ -102,18 +101,18 @@ def read_job(
     *,
     default_queue: str = DEFAULT_QUEUE,
 ) -> ReadJob:
-    """Return the job as it would be accepted now, or all that is wrong with it.
+    """Return the job as it would be accepted now, or all its problems.
 
     Args:
-        job: an AgentJob as it came from the API server.
-        template: the one that it names; None for a job that names none.
-        queue_defaults: called with the job's queue, once that is known.
-        default_queue: where a job with a template waits when neither says it.
+        job: a raw AgentJob.
+        template: its template, or None.
+        queue_defaults: called with the job's queue.
+        default_queue: the queue of a job with a template if neither names one.
     """
     raw = as_object(as_object(job).get("spec"))
     own = raw if template is None else {key: value for key, value in raw.items() if key not in _OF_JOBS}
     if template is not None and "unique" in (*template.work, *template.locked) and is_of_a_trigger(own):
-        # The template says which events are one; that this call makes one job, its name and history say as well.
+        # The template decides which events are equal; name and history also ensure one job per call.
         own = {key: value for key, value in own.items() if key != "unique"}
     lower = [] if template is None else [template.layer]
     queue = own.get("queue") or (template.work.get("queue") if template else None) or default_queue
@@ -124,7 +123,8 @@ def read_job(
         lower = [Layer(f"queue {queue}", defaults), *lower]
     if not lower:
         return replace(_read_alone(job), queue=queue)
-    # First what is wrong whatever the others say: it is told even while the template is missing.
+    # First the problems that are independent of the other layers: they are reported even while the template is
+    # missing.
     if alone := validate_job(job):
         return ReadJob(None, tuple(alone), queue=queue)
     return replace(_read_merged(job, own, lower, template), queue=queue)
@@ -164,7 +164,7 @@ def _accepted(template: Template, values: Mapping[str, str]) -> AcceptedTemplate
 
 
 def said_by(whole: Merged, problem: Problem) -> Problem:
-    """Return the problem with the layers that the value came from, unless it is the job's own."""
+    """Return the problem with the layers of the value, unless it is the job's own."""
     layers = whole.layers_of(problem.field)
     if not layers or layers == (JOB,):
         return problem

@@ -1,6 +1,6 @@
-"""AgentTemplate.spec: a job's spec, but for what belongs to one run, with parameters and locked fields.
+"""AgentTemplate.spec: a job's spec without fields of a single run, with parameters and locked fields.
 
-The fields of the work are those of `AgentJobSpec`, all optional: they stay raw until they are merged with a job's.
+The fields of the work are those of `AgentJobSpec`, all optional: they stay raw until they are merged with a job.
 """
 
 from typing import Annotated, Final, Literal
@@ -41,16 +41,16 @@ class Parameter(Model):
     name: ParameterName = Field(description="Its name: letters, digits, `_` and `-`.")
     description: str | None = Field(default=None, max_length=1024, description="What it is for.")
     default: str | None = Field(
-        default=None, max_length=MAX_PARAMETER, description="Value in jobs that give none. Without it: the empty text."
+        default=None, max_length=MAX_PARAMETER, description="Value in jobs that do not set it. Default: the empty text."
     )
-    required: Boolean = Field(default=False, description="Whether jobs must give it. Default: false.")
+    required: Boolean = Field(default=False, description="Whether jobs must set it. Default: false.")
     enum: tuple[Annotated[str, Field(max_length=MAX_PARAMETER)], ...] = Field(
-        default=(), max_length=64, description="The values that are allowed. Default: all."
+        default=(), max_length=64, description="Allowed values. Default: all."
     )
 
 
 class TemplateFields(Model):
-    """The fields that a template has besides those of the work."""
+    """The fields of a template in addition to those of the work."""
 
     description: Annotated[str | None, ALWAYS] = Field(
         default=None, max_length=1024, description="What jobs of this template do."
@@ -58,7 +58,7 @@ class TemplateFields(Model):
     parameters: Annotated[tuple[Parameter, ...], ALWAYS] = Field(
         default=(),
         max_length=MAX_PARAMETERS,
-        description="The parameters that jobs may give. Jobs may give no others.",
+        description="The parameters that jobs may set, and no others.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     locked: Annotated[tuple[Lockable, ...], ALWAYS] = Field(

@@ -1,4 +1,4 @@
-"""AgentTemplate.status: read back tolerantly, written again. See `api.job.status` for the rules that all follow."""
+"""AgentTemplate.status: read tolerantly and written; the rules are those of `api.job.status`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,21 +18,21 @@ from agentjobs.api.raw_status import (
 
 
 class TemplateConditionType(Word):
-    """What is said about a template."""
+    """Aspects of a template's state."""
 
-    VALID = "Valid", "Jobs can be made from the template, if they give what it leaves open."
+    VALID = "Valid", "Jobs can use the template, if they set the fields that it omits."
 
 
 class ValidReason(Word):
-    """Whether a template is legal."""
+    """Whether a template is valid."""
 
-    VALID = "Valid", "No rule is broken."
+    VALID = "Valid", "The spec is valid."
     INVALID_SPEC = "InvalidSpec", "The spec breaks rules; the message names each field, value and cure."
 
 
 @dataclass(frozen=True, slots=True)
 class AgentTemplateStatus:
-    """What is known about the template."""
+    """State of the template."""
 
     observed_generation: Generation = 0
     conditions: Conditions = ()
@@ -48,7 +48,7 @@ class AgentTemplateStatus:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the whole status with the CRD's names; what is None is left out."""
+        """Return the whole status with the CRD's names, without None."""
         return cast("dict[str, Any]", plain(self))
 
     def patch_from(self, before: Mapping[str, Any] | None) -> dict[str, Any]:

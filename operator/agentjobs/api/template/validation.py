@@ -1,7 +1,6 @@
-"""Checks all rules of a template that can be judged without a job, and returns all problems at once.
+"""Checks all rules of a template that are independent of a job, and returns all problems together.
 
-What a job may still add is no problem here; what it would have to take back is one. For any object this returns
-problems and never raises.
+Missing values that a job can add are not problems. Returns problems for any object and never raises.
 """
 
 import re
@@ -21,7 +20,7 @@ from agentjobs.api.template.read import work_of
 from agentjobs.api.template.spec import NOT_IN_TEMPLATES, TemplateFields
 from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_SCHEDULED_TIME
 
-# What a job of a schedule would have: whether its jobs are a schedule's is not known here.
+# As in a job of a schedule, because the template may be used by one.
 _TIMES: Final = {
     ANNOTATION_SCHEDULED_TIME: "2000-01-01T00:00:00Z",
     ANNOTATION_PREVIOUS_TIME: "2000-01-01T00:00:00Z",
@@ -30,7 +29,7 @@ _STAND_IN: Final = {"name": "job", "uid": "0" * 36, "annotations": _TIMES}
 
 
 def validate_template(template: object) -> list[Problem]:
-    """Return all that is wrong with an AgentTemplate as it came from the API server; empty when jobs may use it.
+    """Return all problems of a raw AgentTemplate; empty if jobs may use it.
 
     At most `MAX_PROBLEMS`. Never raises.
     """
@@ -51,7 +50,7 @@ def _name_problems(name: object) -> Iterator[Problem]:
     if not isinstance(name, str) or not re.fullmatch(DNS_SUBDOMAIN, name):
         yield Problem("metadata.name", "" if name is None else shown(name), "is not a name")
     elif len(name) > MAX_TEMPLATE_NAME:
-        cure = f"has {len(name)} characters; use at most {MAX_TEMPLATE_NAME}, it becomes a label value"
+        cure = f"has {len(name)} characters; use at most {MAX_TEMPLATE_NAME}, because it becomes a label value"
         yield Problem("metadata.name", shown(name), cure)
 
 
@@ -71,7 +70,7 @@ def _misplaced(spec: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _names(spec: Mapping[str, Any]) -> Mapping[str, str]:
-    """The names that texts may use, with any values; parameters without a name are a problem of their own."""
+    """Return the names that texts may use, with dummy values; parameters without a name are reported elsewhere."""
     declared = spec.get("parameters")
     entries = declared if isinstance(declared, list | tuple) else ()
     return names_of(_STAND_IN, {str(as_object(one).get("name")): "" for one in entries})

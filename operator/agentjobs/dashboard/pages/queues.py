@@ -27,7 +27,7 @@ _FAILED: Final = 10
 _DONE: Final = {
     "pause": "The queue is paused. Nothing starts; what runs goes on.",
     "drain": "The queue drains. Nothing starts; what runs is suspended after its step.",
-    "resume": "The queue is resumed. Jobs start as soon as there is a slot.",
+    "resume": "The queue is resumed. Jobs start as soon as a slot is free.",
     "scale": "The limit is changed. Jobs that run above it go on.",
 }
 

@@ -151,7 +151,7 @@ _CLOSED: Final[Mapping[str, tuple[str, str]]] = {
     OpenReason.DRAINED: ("Resuming", "It was resumed moments ago; the operator has not acted on it yet."),
 }
 _LIMITED: Final[Mapping[str, str]] = {
-    LimitedReason.RATE_LIMIT: "Jobs wait because the queue has had its starts of this period.",
+    LimitedReason.RATE_LIMIT: "Jobs wait because the queue reached its rate limit.",
     LimitedReason.BUDGET_EXCEEDED: "Jobs wait because a budget is used up.",
     LimitedReason.BACKLOG_FULL: "More jobs wait than the queue has room for.",
 }
@@ -168,7 +168,7 @@ def _of_conditions(status: AgentQueueStatus) -> State:
     if limited is not None and limited.status == "True":
         text = _LIMITED.get(limited.reason, "Jobs wait because of a limit other than the slots.")
         return State("Limited", "warn", text, limited.reason, limited.message)
-    return State("Open", "ok", "Jobs start as soon as there is a slot.")
+    return State("Open", "ok", "Jobs start as soon as a slot is free.")
 
 
 def _illegal(seen: QueueSeen, status: AgentQueueStatus, spec: AgentQueueSpec | None) -> str:

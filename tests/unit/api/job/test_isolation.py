@@ -36,7 +36,7 @@ def test_what_is_allowed_is_kept_to_the_letter(a_job: Job) -> None:
     [
         pytest.param({"too": [PODS]}, "allow[0].too: is an unknown field; did you mean to?", id="misspelt"),
         pytest.param({"to": [{"podselector": {}}]}, "did you mean podSelector?", id="misspelt-peer"),
-        pytest.param({}, "allow[0]: allows everything; name peers in to, or ports", id="everything"),
+        pytest.param({}, "allow[0]: allows everything; name destinations in to, or ports", id="everything"),
         pytest.param({"to": [{}]}, "to[0]: needs ipBlock, namespaceSelector or podSelector", id="no-peer"),
         pytest.param(
             {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}}]}, "exclude each other", id="two-peers"
@@ -44,8 +44,8 @@ def test_what_is_allowed_is_kept_to_the_letter(a_job: Job) -> None:
         pytest.param({"to": [{"ipBlock": {"cidr": "10.0.0.1"}}]}, "is not a range of addresses", id="address"),
         pytest.param({"to": [{"ipBlock": {"cidr": "api.example.com/32"}}]}, "is not a range of addresses", id="name"),
         pytest.param({"ports": [{"port": 70000}]}, "is not a port", id="port"),
-        pytest.param({"ports": [{"port": 443, "endPort": 80}]}, "ends a range that begins at port", id="range"),
-        pytest.param({"ports": [{"endPort": 80}]}, "ends a range that begins at port", id="range-from-nowhere"),
+        pytest.param({"ports": [{"port": 443, "endPort": 80}]}, "is the end of a range from port", id="range"),
+        pytest.param({"ports": [{"endPort": 80}]}, "is the end of a range from port", id="range-from-nowhere"),
     ],
 )
 def test_a_rule_that_would_mean_something_else_is_refused(a_job: Job, rule: object, words: str) -> None:
@@ -53,14 +53,17 @@ def test_a_rule_that_would_mean_something_else_is_refused(a_job: Job, rule: obje
 
 
 def test_what_is_allowed_goes_with_the_mode_that_forbids(a_job: Job) -> None:
-    assert "goes with mode Restricted only" in told(a_job(isolation={"egress": {"allow": [HTTPS]}}))
+    assert "needs mode Restricted" in told(a_job(isolation={"egress": {"allow": [HTTPS]}}))
 
 
 @pytest.mark.parametrize(
     ("runtime", "words"),
     [
         ({"runAsUser": 0}, "spec.runtime.runAsUser: 0 is root; use another user, or isolation.profile Baseline"),
-        ({"volumes": [{"name": "a", "nfs": {"server": "n", "path": "/"}}]}, "volumes[0].nfs: is not a volume of"),
+        (
+            {"volumes": [{"name": "a", "nfs": {"server": "n", "path": "/"}}]},
+            "volumes[0].nfs: is not allowed in profile",
+        ),
     ],
     ids=["root", "nfs"],
 )

@@ -49,7 +49,7 @@ def test_secret_headers_reach_the_pod_as_references_only(a_job: Job) -> None:
         ({"headersFrom": [{**SECRET, "header": "A: b"}]}, "is not a header name"),
         (
             {"headersFrom": [SECRET, {**SECRET, "header": "authorization"}]},
-            '[1].header: "authorization" is there twice',
+            '[1].header: "authorization" is given twice',
         ),
         ({"headersFrom": [{"header": "X", "value": "secret"}]}, "headersFrom[0].value"),
     ],
@@ -62,7 +62,7 @@ def test_a_server_that_cannot_be_used_is_refused(a_job: Job, server: dict[str, A
 
 def test_two_servers_of_one_name_are_refused(a_job: Job) -> None:
     (problem,) = validate_job(served(a_job, SERVER, SERVER))
-    assert 'mcpServers[1].name: "papers" is there twice' in str(problem)
+    assert 'mcpServers[1].name: "papers" is given twice' in str(problem)
 
 
 def test_servers_mean_nothing_to_an_agent_without_a_model(a_job: Job) -> None:

@@ -23,9 +23,9 @@ def test_arguments_travel_with_the_job(a_job: Job) -> None:
 @pytest.mark.parametrize(
     ("ref", "args", "said"),
     [
-        ("a:b", {"max-depth": 1}, 'args.max-depth: "max-depth" cannot be the name of an argument in Python'),
-        ("a:b", {"class": 1}, "cannot be the name of an argument"),
-        ("a", {"x": 1}, "spec.agent.module.args: are given to a function, but ref names none"),
+        ("a:b", {"max-depth": 1}, 'args.max-depth: "max-depth" is not a Python argument name'),
+        ("a:b", {"class": 1}, "is not a Python argument name"),
+        ("a", {"x": 1}, "spec.agent.module.args: need a function, but ref names none"),
     ],
     ids=["no-identifier", "keyword", "no-function"],
 )

@@ -25,7 +25,7 @@ def test_settings_of_a_run_are_accepted(a_job: Job) -> None:
             "spec.agent.runConfig.maxLlmCalls: 3 is not a setting of a job's run; use custom_metadata",
         ),
         ({"speech_config": {}}, "is not a setting of a job's run"),
-        ({"streaming_mode": "BIDI"}, 'spec.agent.runConfig.streaming_mode: "BIDI" is not a way to call a model'),
+        ({"streaming_mode": "BIDI"}, 'spec.agent.runConfig.streaming_mode: "BIDI" is not supported in a job'),
         ({"max_llm_calls": 0}, "spec.agent.runConfig.max_llm_calls: 0 is not a number of calls"),
         ({"max_llm_calls": True}, "is not a number of calls"),
         ({"max_llm_calls": "9"}, "is not a number of calls"),

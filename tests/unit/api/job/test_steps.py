@@ -49,7 +49,7 @@ BAD = {
     ),
     "first-above-the-default-longest": (
         {"llm": {"backoff": {"initial": "1m"}}},
-        'spec.steps.llm.backoff.initial: "1m" is longer than max, by default 30s; set max to at least as much',
+        'spec.steps.llm.backoff.initial: "1m" is longer than max, whose default is 30s; set max to at least as much',
     ),
     "no-time": ({"llm": {"timeout": "0s"}}, 'spec.steps.llm.timeout: "0s" is too short; use at least 1s'),
     "no-time-for-a-tool": (

@@ -24,19 +24,19 @@ def test_a_flat_team_that_makes_a_tree_is_fine(a_team: Job) -> None:
 
 TREES = {
     "unknown": ([{"name": "a"}], ["a", "b"], 'subAgents[1]: "b" is not an entry of inline.agents (a)'),
-    "orphan": ([{"name": "a"}, {"name": "b"}], ["a"], 'agents[1].name: "b" is in no subAgents'),
+    "orphan": ([{"name": "a"}, {"name": "b"}], ["a"], 'agents[1].name: "b" is not in any subAgents'),
     "two-parents": ([{"name": "a", "subAgents": ["b"]}, {"name": "b"}], ["a", "b"], "an agent has one parent"),
     "named-twice": ([{"name": "a"}], ["a", "a"], "an agent has one parent"),
-    "itself": ([{"name": "a"}, {"name": "b", "subAgents": ["b"]}], ["a"], '"b" is below itself'),
+    "itself": ([{"name": "a"}, {"name": "b", "subAgents": ["b"]}], ["a"], '"b" is part of a cycle'),
     "circle": (
         [{"name": "a"}, {"name": "b", "subAgents": ["c"]}, {"name": "c", "subAgents": ["b"]}],
         ["a"],
-        "subAgents must make a tree",
+        "subAgents must form a tree",
     ),
     "same-name": ([{"name": "a"}, {"name": "a"}], ["a"], 'agents[1].name: "a" is taken by another agent'),
     "name-of-the-root": ([{"name": "root"}], ["root"], 'agents[0].name: "root" is taken by another agent'),
-    "reserved": ([{"name": "user"}], ["user"], '"user" is ADK\'s name for the person'),
-    "nobody": ([], [], "subAgents: is empty; a SequentialAgent needs agents to run"),
+    "reserved": ([{"name": "user"}], ["user"], '"user" is reserved by ADK'),
+    "nobody": ([], [], "subAgents: is empty; name at least one agent for the SequentialAgent to run"),
 }
 
 
@@ -80,7 +80,7 @@ def test_what_the_job_does_not_bring_must_be_optional(a_job: Job) -> None:
     problems = " ".join(told(a_job(agent=agent, input={"message": "x", "state": state})))
 
     assert '"{app:region}" is not in input.state' in problems
-    assert '"{temp:x}" cannot be there at the start; write {temp:x?}' in problems
+    assert '"{temp:x}" cannot exist at the start; write {temp:x?}' in problems
     assert "topic" not in problems
     assert "later" not in problems
 

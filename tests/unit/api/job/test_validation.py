@@ -24,7 +24,7 @@ BAD_SPECS = {
     "not-yet-a-field": ({"retry": {"patience": 3}}, "spec.retry.patience: is an unknown field"),
     "number-as-text": ({"priority": "3"}, 'spec.priority: "3" is not a whole number; write it without quotes'),
     "text-as-number": ({"queue": 7}, "spec.queue: 7 is not a string; write it in quotes"),
-    "truth-as-text": ({"cancel": "yes"}, 'spec.cancel: "yes" is neither true nor false'),
+    "truth-as-text": ({"cancel": "yes"}, 'spec.cancel: "yes" is not true or false'),
     "truth-as-number": ({"priority": True}, "spec.priority: true is not a whole number"),
     "object-as-text": ({"retry": "often"}, 'spec.retry: "often" is not an object; write its fields below it'),
     "list-as-object": ({"runtime": {"env": {"A": "1"}}}, "spec.runtime.env: an object is not a list"),
@@ -48,7 +48,7 @@ BAD_SPECS = {
     ),
     "message-among-arguments": (
         {"agent": {"model": "sonnet", "claudeCode": {"extraArgs": ["mcp", "list"]}}},
-        'spec.agent.claudeCode.extraArgs[0]: "mcp" is no flag',
+        'spec.agent.claudeCode.extraArgs[0]: "mcp" is not a flag',
     ),
     "branch-that-reads-as-another": (
         {
@@ -74,7 +74,7 @@ BAD_SPECS = {
     ),
     "a-flag-for-people": (
         {"agent": {"model": "sonnet", "claudeCode": {"extraArgs": ["--add-dir", "/data", "--remote-control=x"]}}},
-        'spec.agent.claudeCode.extraArgs[2]: "--remote-control=x" is for a person at a terminal; remove it',
+        'spec.agent.claudeCode.extraArgs[2]: "--remote-control=x" needs a person at a terminal; remove it',
     ),
     "a-flag-among-rules-for-tools": (
         {"agent": {"model": "sonnet", "claudeCode": {"allowedTools": ["Edit", "--bare"]}}},
@@ -82,11 +82,11 @@ BAD_SPECS = {
     ),
     "claude-code-with-a-model-of-another-api": (
         {"agent": {"model": "openai/gpt-5", "claudeCode": {}}},
-        'spec.agent.model: "openai/gpt-5" has another API than Claude Code, which asks Anthropic\'s alone',
+        'spec.agent.model: "openai/gpt-5" does not use Anthropic\'s API, which Claude Code needs',
     ),
     "claude-code-without-a-model": (
         {"agent": {"claudeCode": {}}},
-        "spec.agent.model: is missing; name a model of Anthropic, e.g. sonnet",
+        "spec.agent.model: is missing; name an Anthropic model, e.g. sonnet",
     ),
     "a-repository-out-of-reach": (
         {
@@ -101,7 +101,7 @@ BAD_SPECS = {
     ),
     "reserved-name": (
         {"agent": {"model": MODEL, "inline": {"name": "user"}}},
-        'spec.agent.inline.name: "user" is ADK\'s name for the person; use another, e.g. assistant',
+        'spec.agent.inline.name: "user" is reserved by ADK; use another name, e.g. assistant',
     ),
     "long-name": (
         {"agent": {"model": MODEL, "inline": {"name": "x" * 10_000}}},
@@ -119,7 +119,7 @@ BAD_SPECS = {
                 },
             }
         },
-        "has no effect: all agents name their own models; remove it",
+        "has no effect, because every agent names its model; remove it",
     ),
     "scripted-without-key": ({"agent": {"model": "scripted/x", "inline": {"name": "a"}}}, "use scripted/<configmap>/"),
     "unknown-key": (
@@ -142,7 +142,7 @@ BAD_SPECS = {
         {"runtime": {"resources": {"limits": {"memory": "lots"}}}},
         "spec.runtime.resources.limits.memory: 'lots' is not a quantity; use e.g. 250m, 0.5 or 512Mi",
     ),
-    "our-variable": ({"runtime": {"env": [{"name": "AGENTJOBS_JOB"}]}}, '"AGENTJOBS_JOB" is ours'),
+    "our-variable": ({"runtime": {"env": [{"name": "AGENTJOBS_JOB"}]}}, '"AGENTJOBS_JOB" is reserved'),
     "variable-twice": (
         {"runtime": {"env": [{"name": "A"}, {"name": "A"}]}},
         'spec.runtime.env[1].name: "A" is set twice',
@@ -151,9 +151,9 @@ BAD_SPECS = {
         {"runtime": {"env": [{"name": "A", "valueFrom": {}}]}},
         "spec.runtime.env[0].valueFrom: needs one of secretKeyRef",
     ),
-    "nul": ({"input": {"message": "a\0b"}}, "spec.input.message: holds the character U+0000"),
-    "nul-in-a-key": ({"input": {"message": "x", "state": {"a\0": 1}}}, "holds the character U+0000"),
-    "surrogate": ({"input": {"message": "a\ud800"}}, "spec.input.message: holds half a surrogate pair"),
+    "nul": ({"input": {"message": "a\0b"}}, "spec.input.message: contains the character U+0000"),
+    "nul-in-a-key": ({"input": {"message": "x", "state": {"a\0": 1}}}, "contains the character U+0000"),
+    "surrogate": ({"input": {"message": "a\ud800"}}, "spec.input.message: contains half a surrogate pair"),
     "huge-number": ({"input": {"message": "x", "state": {"a": 10**400}}}, "spec.input.state.a: a huge number is no"),
     "not-a-number": (
         {"input": {"message": "x", "state": {"a": float("nan")}}},
@@ -326,10 +326,10 @@ def test_a_rule_that_cannot_do_what_it_says_is_refused(rule, words) -> None:
         ),
         pytest.param(
             {"volumes": [{"name": "a", "persistentVolumeClaim": {"claimName": GIT_CACHE_CLAIM}}]},
-            "other jobs may read",
+            "of other jobs",
             id="cache-of-repositories",
         ),
-        pytest.param({"labels": {"agentjobs.dev/job": "other"}}, "is ours", id="our-label"),
+        pytest.param({"labels": {"agentjobs.dev/job": "other"}}, "is reserved", id="our-label"),
         pytest.param({"envFrom": [{}]}, "needs one of", id="env-from-nowhere"),
         pytest.param({"automountServiceAccountToken": True}, "serviceAccountName", id="token-of-the-default-account"),
         pytest.param({"runAsUser": 0}, "runAsUser", id="root"),

@@ -59,10 +59,8 @@ def test_a_queue_needs_nothing(spec: object) -> None:
             'spec.defaults.timeouts.queue: "0s" is too short',
             id="default-0s",
         ),
-        pytest.param({"modelLimits": [{"models": ["m"]}]}, "spec.modelLimits[0]: limits nothing", id="no-limit"),
-        pytest.param(
-            {"budgets": [{"name": "a", "period": "Daily"}]}, "spec.budgets[0]: limits nothing", id="no-budget"
-        ),
+        pytest.param({"modelLimits": [{"models": ["m"]}]}, "spec.modelLimits[0]: has no limit", id="no-limit"),
+        pytest.param({"budgets": [{"name": "a", "period": "Daily"}]}, "spec.budgets[0]: has no limit", id="no-budget"),
         pytest.param(
             {"budgets": [BUDGET, BUDGET]}, 'spec.budgets[0].name: "day" is the name of two', id="two-of-a-name"
         ),

@@ -45,15 +45,15 @@ def test_a_job_may_be_made_suspended() -> None:
 WRONG = {
     "value of a label": (
         {"jobTemplate": {"metadata": {"labels": {"team": "not valid!"}}, "spec": JOB}},
-        'spec.jobTemplate.metadata.labels.team: "not valid!" is not a value of a label; use up to 63 letters',
+        'spec.jobTemplate.metadata.labels.team: "not valid!" is not a label value; use at most 63 letters',
     ),
     "key of a label": (
         {"jobTemplate": {"metadata": {"labels": {"my team": "a"}}, "spec": JOB}},
-        "is not a key of labels; use up to 63 letters",
+        "is not a key of labels; use at most 63 letters",
     ),
     "domain of an annotation": (
         {"jobTemplate": {"metadata": {"annotations": {"Example.org/a": "b"}}, "spec": JOB}},
-        "is not a key of annotations; use up to 63 letters",
+        "is not a key of annotations; use at most 63 letters",
     ),
     "key of slashes": (
         {"jobTemplate": {"metadata": {"annotations": {"a/b/c": "d"}}, "spec": JOB}},
@@ -65,7 +65,7 @@ WRONG = {
     ),
     "never": (
         {"schedule": "0 0 30 2 *"},
-        'spec.schedule: "0 0 30 2 *" names a day that never comes; change the day or',
+        'spec.schedule: "0 0 30 2 *" never matches; change the day or',
     ),
     "zone": ({"timeZone": "berlin"}, 'spec.timeZone: "berlin" is not a time zone; did you mean Europe/Berlin?'),
     "no-text": ({"schedule": 5}, "spec.schedule: 5 is not a string; write it in quotes"),
@@ -84,17 +84,23 @@ WRONG = {
     "typing-error": ({"schedul": "x"}, "spec.schedul: is an unknown field; did you mean schedule?"),
     "no-template": ({"jobTemplate": None}, "spec.jobTemplate: null is not an object"),
     "start-at": ({"job": {"startAt": "2026-12-01T09:00:00Z"}}, "spec.jobTemplate.spec.startAt: "),
-    "start-after": ({"job": {"startAfter": "1h"}}, 'spec.jobTemplate.spec.startAfter: "1h" cannot stand here: the sch'),
+    "start-after": (
+        {"job": {"startAfter": "1h"}},
+        'spec.jobTemplate.spec.startAfter: "1h" is not allowed here: the sch',
+    ),
     "cancel": (
         {"job": {"cancel": True}},
-        "spec.jobTemplate.spec.cancel: true would end each job at once; use spec.sus",
+        "spec.jobTemplate.spec.cancel: true would end each job immediately; use spec.sus",
     ),
     "job": ({"job": {"priority": 12}}, "spec.jobTemplate.spec.priority: 12 is too large; use at most 9"),
     "our-label": (
         {"jobTemplate": {"metadata": {"labels": {"agentjobs.dev/queue": "x"}}, "spec": JOB}},
-        "is ours; use a domain of your own",
+        "is reserved for AgentJobs; use your own domain",
     ),
-    "long-name": ({"name": "s" * 44}, "has 44 characters; use at most 43, its jobs' names add a dash and a time"),
+    "long-name": (
+        {"name": "s" * 44},
+        "has 44 characters; use at most 43, because its jobs' names add a dash and a time",
+    ),
 }
 
 

@@ -687,7 +687,7 @@ def test_a_reservation_whose_spec_has_become_illegal_is_given_up(operate, died):
 # --- bad specs --------------------------------------------------------------------------------------------------------
 
 BAD = {
-    "never": ({"schedule": "0 0 30 2 *"}, "NeverFires", 'spec.schedule: "0 0 30 2 *" names a day that never comes'),
+    "never": ({"schedule": "0 0 30 2 *"}, "NeverFires", 'spec.schedule: "0 0 30 2 *" never matches'),
     "seconds": ({"schedule": "0 0 6 * * *"}, "InvalidSchedule", "has 6 fields instead of five; remove the seconds"),
     "zone": ({"timeZone": "Europe/Berlim"}, "InvalidSchedule", 'spec.timeZone: "Europe/Berlim" is not a time zone'),
     "deadline": ({"startingDeadlineSeconds": 5}, "InvalidSpec", "use at least 10"),
