@@ -57,7 +57,7 @@ def reasons(status):
     ("name", "reason", "words"),
     [
         pytest.param("oom", "OOMKilled", "raise runtime.resources.limits.memory", id="oom"),
-        pytest.param("deadline", "AttemptTimeout", "timeouts.attempt was used up", id="deadline"),
+        pytest.param("deadline", "AttemptTimeout", "timeouts.attempt was exceeded", id="deadline"),
     ],
 )
 def test_an_end_by_a_limit_names_the_limit(shared_jobs, condition, name, reason, words):

@@ -1,14 +1,14 @@
-"""Objects that a parent creates, each exactly once, whichever process dies at whichever moment.
+"""Objects that a parent creates exactly once, even if processes die at any moment.
 
-    reserve  the child's name is written into the parent's status, on condition that nobody wrote since it was read
-    create   the child is created under that name; one that exists already is adopted
+reserve  the child's name is written into the parent's status, if the parent did not change since it was read
+    create   the child is created under that name; an existing one is adopted
     retire   the entry takes the child's uid, and is removed once the child has ended or is gone
 
-An entry without uid is reserved: its child may not exist yet. It is created, again if need be, under the same name, but
-only after the parent was read from the API server: the entry may have been retired, and the child deleted, since the
-parent was seen. An entry with uid never leads to a child again.
+An entry without uid is reserved: its child may not exist yet. It is created, if necessary again, under the same name,
+but only after the parent was read from the API server: since the watch event, the entry may have been retired and the
+child deleted. An entry with uid never creates a child again.
 
-A parent's `decide` asks `next_step` first, and then writes what `retire` says into the new status. Pure:
+A parent's `decide` calls `next_step` first, and then writes the result of `retire` into the new status. Pure:
 `reconcile.children` reads and writes.
 """
 
@@ -19,7 +19,7 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Entry(Protocol):
-    """A child as its parent's status names it."""
+    """A child's entry in its parent's status."""
 
     @property
     def name(self) -> str: ...
@@ -31,7 +31,7 @@ class Entry(Protocol):
 
 
 class Child(Protocol):
-    """A child that exists, or of which it is known that it existed."""
+    """A child that exists or is known to have existed."""
 
     @property
     def name(self) -> str: ...
@@ -51,24 +51,24 @@ class RefusalReason(StrEnum):
     """Why a child was not created."""
 
     NAME_TAKEN = "NameTaken"
-    """An object of the name exists, and this parent does not control it."""
+    """An object with the name exists and is not controlled by this parent."""
     REFUSED = "Refused"
     """The API server refused it: a quota, a policy, or the child itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What the API server answered when the creation was tried last."""
+    """The API server's response to the last attempt to create the child."""
 
     reason: RefusalReason
     message: str
     final: bool = False
-    """Whether the same child will be refused again: the API server called it invalid."""
+    """Whether a retry would be refused too, because the API server reported the child as invalid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """Question: is the parent still as it was seen, and do these children exist?"""
+    """Read the parent and these children from the API server."""
 
     names: tuple[str, ...] = ()
 
@@ -82,36 +82,36 @@ class Create(Generic[E]):
 
 @dataclass(frozen=True, slots=True)
 class Retired(Generic[E, C]):
-    """What became of the entries. Those whose child is gone are in none of the lists."""
+    """The entries after retirement. Entries whose child is gone are in no list."""
 
     active: tuple[tuple[E, C | None], ...]
-    """Entries that stay, each with its child if that exists."""
+    """Entries that remain, each with its child if that exists."""
     ended: tuple[C, ...]
     expired: tuple[E, ...]
-    """Reserved entries that will get no child."""
+    """Reserved entries whose child will not be created."""
 
 
 @dataclass(frozen=True, slots=True)
 class Children(Generic[E, C]):
-    """The entries of one parent, and what is known of their children."""
+    """The entries of one parent, and their known children."""
 
     entries: Sequence[E]
     found: Sequence[C]
-    """All children that this very parent controls, by uid, and those that were created and deleted again."""
+    """All children that this parent controls, by uid, and those that were created and deleted again."""
     absent: Set[str]
-    """Names of children that a GET of this pass did not find."""
+    """Names of children that a GET in this pass did not find."""
     refused: Container[str]
     """Names whose creation failed in this pass."""
     is_fresh: bool
-    """Whether the parent is the API server's own answer of this pass, and not from a watch."""
+    """Whether the parent was read from the API server in this pass, and not from a watch."""
     is_expired: Callable[[E], bool]
-    """Whether a reserved entry shall get no child any more."""
+    """Returns whether a reserved entry has expired, so that its child is no longer created."""
 
     def next_step(self) -> Refresh | Create[E] | None:
-        """Return what is to be asked or created before the entries can be retired."""
+        """Return what to read or create before the entries can be retired."""
         known = {child.name for child in self.found}
         unknown = [entry for entry in self.entries if entry.name not in known and entry.name not in self.absent]
-        # Each of them is about to be given up: once it is certain that there is no child.
+        # Expired entries are given up once it is certain that they have no child.
         if names := tuple(entry.name for entry in unknown if entry.uid or self.is_expired(entry)):
             return Refresh(names)
         for entry in self.entries:
@@ -121,7 +121,7 @@ class Children(Generic[E, C]):
         return None
 
     def retire(self) -> Retired[E, C]:
-        """Return what became of the entries, once `next_step` asks for nothing."""
+        """Return the entries after retirement; call it once `next_step` returns None."""
         by_name = {child.name: child for child in self.found}
         active: list[tuple[E, C | None]] = []
         ended: list[C] = []

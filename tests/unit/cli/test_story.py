@@ -55,7 +55,7 @@ def test_a_long_error_is_told_once_on_a_page():
 
 
 def test_a_sentence_that_begins_a_longer_word_is_not_that_sentence():
-    held = "queue nightly starts nothing: its stopPolicy is Hold"
+    held = "queue nightly starts no jobs: its stopPolicy is Hold"
     told = Told(held)
 
     assert told.once(f"{held}AndDrain") == f"{held}AndDrain"

@@ -125,7 +125,7 @@ async def test_any_one_is_enough_and_the_others_are_empty_texts(world):
         ("$(after.plan.title.x)", "UnresolvedReference", "'title' of the answer"),
         ("$(after.other.title)", "UnresolvedReference", "$(after.results)"),
         ("$(after.plan.long)", "InvalidSpec", "spec.input.message"),
-        ("$(after.plan.long)$(after.plan.long)", "SpecTooLarge", "characters more"),
+        ("$(after.plan.long)$(after.plan.long)", "SpecTooLarge", "grows by"),
     ],
     ids=["missing path", "into a text", "not waited for", "too long", "far too long"],
 )

@@ -2,17 +2,17 @@
 
 decide       observation in; a need or an action out
 holds        what keeps a job from its next start, as a list
-budget       what follows when a job has spent what it may
+budget       what follows when a job reaches its budget
 end_start    what follows from the end of a start
-following    what is done about the follow-ups of a job that has ended
-follow_ups   the jobs that follow it, made from its answer
-awaiting     the jobs that a job waits for, and who can never go on
+following    what `decide` does about follow-ups of a finished job
+follow_ups   the follow-up jobs, made from its answer
+awaiting     the jobs that a job waits for, and cycles
 models       the models that a spec names
-observation  what `decide` looks at
+observation  the input of `decide`
 ended        the summary that is kept of an idle job
-needs        facts that `decide` may have to ask for first
+needs        facts that `decide` may need first
 actions      what the operator may do to a job
-progress     the status that an action leaves behind
+progress     the new status after an action
 policy       the job's own rules for endings
 retry        backoff
 """

@@ -1,4 +1,4 @@
-"""What the operator may do to a job next: one closed union. mypy shows the branch that `reconcile` lacks for one."""
+"""What the operator may do to a job next: one closed union. mypy checks that `reconcile` handles each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Observe:
-    """Write that the operator has seen this generation of the object, when no other write says so."""
+    """Write `observedGeneration`, if no other write does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Write what the job waits for. `accept` demands that it is stored as accepted first."""
+    """Write what the job waits for. With `accept`, the job is first stored as accepted."""
 
     condition: ConditionType
     reason: str
@@ -35,17 +35,19 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Record start `start` of attempt `attempt` and take its number in the status. The pod follows from that."""
+    """Record start `start` of attempt `attempt`, and write its number into the status. The pod is created
+    afterwards.
+    """
 
     start: int
     attempt: int
     afresh: bool = False
-    """It begins with the first step, whatever was recorded: the answer of the start before was not taken."""
+    """It begins with the first step, because the answer of the previous start was not accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class MakePod:
-    """Make the pod of a start that is claimed, again if it is gone; its name is always the same."""
+    """Create the pod of a claimed start, again if it is gone; its name is always the same."""
 
     start: int
     attempt: int
@@ -53,7 +55,7 @@ class MakePod:
 
 @dataclass(frozen=True, slots=True)
 class ReportPod:
-    """Write that a pod does not start, or that it has started after all."""
+    """Write that a pod does not start, or that it has started."""
 
     started: bool
     reason: str
@@ -62,7 +64,7 @@ class ReportPod:
 
 @dataclass(frozen=True, slots=True)
 class StopPod:
-    """Ask the kubelet to end the pod, with its grace period."""
+    """Delete the pod, with its grace period."""
 
     pod: Pod
     why: str
@@ -70,13 +72,13 @@ class StopPod:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Another start follows, not before `at`."""
+    """Another start follows, at `at` or later."""
 
     at: datetime
     infra: bool
     """It counts against `maxInfraRestarts`."""
     free: bool = False
-    """It counts against nothing: the start was lost after it had recorded new steps, or by our own order to stop."""
+    """It counts against no limit: the start was lost after it recorded new steps, or because we stopped it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +90,11 @@ class Finish:
     message: str
     summary: str = ""
     outcome: str | None = None
-    """The outcome of the answer that the job ends with, however it ends."""
+    """The outcome of the final answer, in any phase."""
     published: Published | None = None
     """What was published of its workspace."""
     duplicate_of: Twin | None = None
-    """The job because of which a skipped one is not run."""
+    """The job with the same key, if this one is skipped."""
 
     @property
     def answered(self) -> bool:
@@ -102,18 +104,18 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Suspend:
-    """Keep the job without slot and pod until it is resumed. `accept` as in `Wait`."""
+    """Suspend the job, without slot and pod, until it is resumed. `accept` as in `Wait`."""
 
     reason: str
     message: str
     accept: bool = False
     at: datetime | None = None
-    """Not before then after a resume: the backoff of the start that ended."""
+    """Earliest start after a resume: the backoff of the start that ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndStart:
-    """Record how the active start ended after `ran`, and what follows."""
+    """Record how the active start ended after running for `ran`, and what follows."""
 
     record: AttemptRecord
     next_step: Again | Finish | Suspend
@@ -121,7 +123,7 @@ class EndStart:
     rule: str = ""
     """The rule of `resultPolicy` that decided."""
     checkpoint: Checkpoint | None = None
-    """The job's last recorded step; None when there is none or history did not say."""
+    """The job's last recorded step; None if there is none or it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,19 +135,19 @@ class RemoveFinalizer:
 
 @dataclass(frozen=True, slots=True)
 class BackfillResult:
-    """Write answer and usage into the status of a job that ended while Postgres was away."""
+    """Write answer and usage into the status of a job that ended while Postgres was unreachable."""
 
     result: FinalResult
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteJob:
-    """Delete the object: its time to live is over, and its end is in Postgres."""
+    """Delete the object: its TTL has expired, and its end is in Postgres."""
 
 
 @dataclass(frozen=True, slots=True)
 class MakeFollowUp:
-    """Create the jobs of a follow-up, again if need be; each that exists, or has existed, is there already."""
+    """Create the jobs of a follow-up that do not exist and have not existed."""
 
     name: str
     jobs: tuple[Mapping[str, Any], ...]
@@ -153,10 +155,10 @@ class MakeFollowUp:
 
 @dataclass(frozen=True, slots=True)
 class RecordFollowUps:
-    """Write what became of the follow-ups, all at once."""
+    """Write the state of all follow-ups."""
 
     follow_ups: tuple[FollowUpStatus, ...]
-    """None of them when the end turned out to ask for none."""
+    """Empty if it turned out that no follow-up matches the end."""
     reason: str
     message: str
 
@@ -182,11 +184,11 @@ Action: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """An action, and when to look at the job again even if nothing happens."""
+    """An action, and when to reconcile the job again even without an event."""
 
     action: Action
     again: datetime | None = None
 
 
 Answer: TypeAlias = Need | Decision
-"""What `decide` returns: what it has to know first, or what to do."""
+"""What `decide` returns: a need to answer first, or a decision."""

@@ -1,4 +1,4 @@
-"""Jobs that wait for other jobs: who still keeps one waiting, and who can never go on. Pure."""
+"""Jobs that wait for other jobs: which jobs they still wait for, and cycles. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,13 +7,13 @@ from typing import Final
 from agentjobs.api.problems import Problem
 
 SHOWN: Final = 5
-"""Names that a message lists."""
+"""How many names a message lists."""
 _ABSENT: Final = " (does not exist yet)"
 
 
 @dataclass(frozen=True, slots=True)
 class Wants:
-    """What a job waits for: names of jobs of its namespace, all of them or any one."""
+    """What a job waits for: jobs of its namespace by name, all of them or any one."""
 
     names: frozenset[str]
     any: bool = False
@@ -21,34 +21,36 @@ class Wants:
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """The jobs that a job waits for, as they stand now."""
+    """The current state of the jobs that a job waits for."""
 
     is_over: bool
-    """Whether it need not wait any more."""
+    """Whether the wait is over."""
     waiting: tuple[str, ...] = ()
-    """Names of those that have not ended, in their order."""
+    """Names of jobs that have not ended, in order."""
     absent: frozenset[str] = frozenset()
-    """Those of them that do not exist."""
+    """Names of jobs that do not exist."""
     cycle: tuple[str, ...] = ()
-    """A chain of names because of which the job can never go on."""
+    """A cycle of names that blocks the job forever."""
     texts: Mapping[str, str] = field(default_factory=dict)
-    """Values of the names that its texts read of them."""
+    """Values for the names in its texts."""
     problems: tuple[Problem, ...] = ()
-    """Why its texts cannot be made."""
+    """Why its texts cannot be resolved."""
     is_old: bool = False
-    """Who has the labels was asked less than a second ago, and is to be asked again before that counts."""
+    """The labels were looked up less than a second ago, and must be looked up again before the result counts."""
 
     @property
     def message(self) -> str:
-        """What the job waits for, in a sentence."""
+        """A sentence about what the job waits for."""
         if not self.waiting:
-            return "waits for jobs: none has the labels of after.selector yet"
+            return "waits for jobs: no job has the labels of after.selector yet"
         names = ", ".join(f"{name}{_ABSENT if name in self.absent else ''}" for name in self.waiting[:SHOWN])
         more = len(self.waiting) - SHOWN
         return f"waits for jobs: {names}" + (f" and {more} more" if more > 0 else "")
 
     def is_said_by(self, message: str) -> bool:
-        """Whether what a message says still holds the job: with a hundred jobs it is not written a hundred times."""
+        """Whether a message is still true, so that a job that waits for a hundred jobs is not written a hundred
+        times.
+        """
         if not self.waiting or self.cycle:
             return message == self.message
         said = message.removeprefix("waits for jobs: ").partition(" and ")[0].split(", ")
@@ -56,24 +58,24 @@ class Awaited:
 
 
 def chain(cycle: Sequence[str]) -> str:
-    """Return the names of a cycle as a sentence shows them."""
+    """Return the names of a cycle, for a message."""
     shown = " → ".join(cycle[:SHOWN])
     return shown if len(cycle) <= SHOWN else f"{shown} → … → {cycle[-1]}"
 
 
 def cycle_of(name: str, waiting: Mapping[str, Wants], ended: Collection[str] = ()) -> tuple[str, ...]:
-    """Return a chain of jobs because of which a job can never go on; empty when it can.
+    """Return a cycle that blocks a job forever, or an empty sequence.
 
     Args:
         name: a job that waits.
         waiting: all jobs of its namespace that wait for others.
-        ended: jobs that have ended because they waited for each other.
+        ended: jobs that failed because of a cycle.
     """
     left = _reachable(name, waiting)
     dead, changed = {*left, *ended}, True
     while changed:
         changed = False
-        # The last found first: of a chain that ends somewhere all go in one round.
+        # Last found first, so that all jobs of a chain without a cycle are removed in one round.
         for one in reversed(left):
             if one in dead and not _is_stuck(waiting[one], dead):
                 dead.discard(one)

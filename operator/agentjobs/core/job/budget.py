@@ -1,7 +1,7 @@
-"""What a job has spent against its budget, and what follows when a limit is reached.
+"""What a job has spent of its budget, and what follows at a limit.
 
-A job goes on when its budget was edited, and for no other reason: a pod carries the limits that it was told, and a
-suspension's message ends with them. So a runner that counts otherwise than history does never makes a loop.
+A job continues only after its budget was edited: its pod and the message of its suspension contain the limits that
+applied. So a runner that counts differently from history cannot cause a loop.
 """
 
 import json
@@ -16,22 +16,22 @@ from agentjobs.core.pods.diagnose import Ending
 from agentjobs.core.pods.pod import Pod
 from agentjobs.models.budget import Limits, Spend
 
-# A condition has 1 KiB, and must not lose its end.
+# A condition has 1 KiB, and its end must not be cut.
 MAX_WORDS = 512
 _THEN = "its budget was: "
 
 
 def reached(limits: Limits, spent: Spend) -> str:
-    """Return the limits that are reached in words, empty for none."""
+    """Return a sentence about the limits that are reached; empty if none."""
     most, used = limits.dump(), spent.by_limit()
     told = [f"budget.{name} is reached: {used[name]} of {most[name]} used" for name in limits.reached(spent)]
-    return f"{', '.join(told)}. Raise it to let the job do more" if told else ""
+    return f"{', '.join(told)}. Raise it to continue the job" if told else ""
 
 
 def over_budget(
     spec: AgentJobSpec, limits: Limits, message: str, reason: str = ErrorClass.BUDGET_EXCEEDED
 ) -> Finish | Suspend:
-    """Return what follows for a job whose budget, as `limits` have it, is used up: it fails with `reason`, or waits."""
+    """Return what follows if the budget in `limits` is used up: the job fails with `reason`, or is suspended."""
     if spec.budget is None or spec.budget.on_exceeded == "Fail":
         return Finish(Phase.FAILED, reason, message)
     said = cut(message, MAX_WORDS).rstrip(".")
@@ -39,10 +39,9 @@ def over_budget(
 
 
 def after_start(seen: Observation, spec: AgentJobSpec, ending: Ending, now: datetime) -> Again | Finish | Suspend:
-    """Return what follows a start that ended because its budget was used up, or the turns of it.
+    """Return what follows a start that ended because its budget or its turns were used up.
 
-    When the budget was edited meanwhile, the job goes on as if it had been so from the beginning: what is left of it is
-    judged before the next start.
+    If the budget was edited meanwhile, the job continues, and the new budget is checked before the next start.
     """
     told = _noted(seen.active_pod)
     if told is not None and told != seen.limits:
@@ -56,13 +55,13 @@ def is_suspended(job: Job) -> bool:
 
 
 def is_unchanged(job: Job, limits: Limits) -> bool:
-    """Whether a job that is suspended for its budget still has the budget that it was suspended for."""
+    """Whether a job that is suspended for its budget still has the same budget."""
     said = find_condition(job.status.conditions, ConditionType.SUSPENDED)
     return said is not None and said.message.endswith(f"; {_THEN}{_words(limits)}")
 
 
 def _noted(pod: Pod | None) -> Limits | None:
-    """What a pod was told to keep to; None when it does not say so, as with an annotation that was edited."""
+    """Return the limits noted on a pod; None if missing, e.g. after an edit of its annotation."""
     try:
         return Limits.read(json.loads(pod.budget)) if pod is not None else None
     except (ValueError, TypeError, AttributeError, RecursionError):

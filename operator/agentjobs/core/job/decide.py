@@ -1,10 +1,10 @@
-"""Decides what happens to a job next. The heart: read it first.
+"""Decides what happens to a job next. Read it first.
 
-Pure: `reconcile` observes, asks `decide`, and answers its need or applies its action; then it observes again. So each
-action but `Keep` must change what is observed next. To add an action, start in `actions`, for a need in `needs`, for
-something that holds back a start in `holds`; mypy shows the rest.
+Pure: `reconcile` observes, calls `decide`, answers its need or applies its action, and observes again. So each action
+except `Keep` must change the next observation. To add an action, start in `actions`; for a need, in `needs`; for a
+hold, in `holds`; mypy shows the rest.
 
-In one observation a valid success beats cancel, deadline and every other end.
+In one observation, a valid success takes precedence over cancel, deadline and every other end.
 """
 
 from collections.abc import Iterable
@@ -39,20 +39,20 @@ from agentjobs.core.job.observation import Job, Observation
 from agentjobs.core.pods.diagnose import Ending, diagnose, lost, never_began, refused, silent
 from agentjobs.core.pods.pod import Pod, Waiting
 
-REPORT_AFTER = timedelta(seconds=10)  # images are pulled and nodes found within this on a good day
+REPORT_AFTER = timedelta(seconds=10)  # normally enough to find a node and pull images
 GIVE_UP_AFTER = timedelta(minutes=15)  # a container that has not started by then needs a person
-SILENCE = timedelta(seconds=30)  # three missed heartbeats: no runner lives behind them
-REPORT_STOP_AFTER = timedelta(seconds=2)  # most runners have stopped by then, and cost no write
-# What keeps a pod from being made and only a person mends; who took a name may give it back by himself.
+SILENCE = timedelta(seconds=30)  # three missed heartbeats: the runner is dead
+REPORT_STOP_AFTER = timedelta(seconds=2)  # most runners stop within this time, which saves a write
+# Obstacles that only a person can remove; a pod with the same name may also disappear by itself.
 _GIVEN_UP = (PodStartedReason.POD_REFUSED, PodStartedReason.VOLUME_CLAIM_UNUSABLE)
 _MOUNTING = (PodStartedReason.POD_INITIALIZING, PodStartedReason.CONTAINER_CREATING)
-STUCK_AFTER = timedelta(seconds=60)  # a kubelet that has not ended a pod this long after its grace period is away
-# On top of timeouts.progress. A live runner ends itself sooner: two minutes without the gateway, and one to report.
+STUCK_AFTER = timedelta(seconds=60)  # a kubelet that has not ended a pod this long after its grace period is gone
+# Added to timeouts.progress. A live runner ends itself sooner: two minutes without the gateway, and one to report.
 SILENT_MARGIN = timedelta(seconds=GATEWAY_PATIENCE_SECONDS + 60)
 
 
 def decide(seen: Observation, now: datetime) -> Answer:
-    """Return what to do about the job now and when to look again, or what has to be known first."""
+    """Return what to do about the job now and when to reconcile it again, or a need to answer first."""
     answer = _next(seen, now)
     if not isinstance(answer, Decision):
         return answer
@@ -81,18 +81,18 @@ def _next(seen: Observation, now: datetime) -> Answer:
 
 
 def _ends_with_a_result(job: Job, action: Action) -> bool:
-    """Whether an action ends a job of which history may have an answer, and knows the usage."""
+    """Whether an action ends a job for which history may have an answer and usage."""
     end = action.next_step if isinstance(action, EndStart) else action
     return isinstance(end, Finish) and job.status.starts > 0
 
 
 def _continues(action: Action) -> TypeGuard[EndStart]:
-    """Whether an action ends a start, but not its job: an end with a result is told of the steps along with it."""
+    """Whether an action ends a start, but not its job: the final result already includes the steps."""
     return isinstance(action, EndStart) and not isinstance(action.next_step, Finish)
 
 
 def _finished(seen: Observation, now: datetime) -> Answer:
-    """A job that has ended stays as it is. Its follow-ups are made, finalizers removed, and it expires."""
+    """Decide about a finished job: create follow-ups, remove finalizers, delete it when its TTL expires."""
     job = seen.job
     if (following := follow(seen)) is not None:
         return following
@@ -114,14 +114,14 @@ def _finished(seen: Observation, now: datetime) -> Answer:
 
 
 def _is_over(job: Job, pod: Pod) -> bool:
-    """Whether a pod's start has ended. The event of a pod may come before that of its start's claim."""
+    """Whether a pod's start has ended. The pod's event may arrive before that of its start's claim."""
     if pod.start is None or pod.start > job.status.starts:
         return False
     return job.active is None or pod.start != job.active.start
 
 
 def _clean_up(seen: Observation, over: tuple[Pod, ...]) -> Decision:
-    """Stop pods of starts that are over, delete those that are not kept, then remove their finalizers."""
+    """Stop pods of ended starts, delete those that are not kept, then remove their finalizers."""
     for pod in over:
         if pod.deletion is None and not pod.ended:
             return Decision(StopPod(pod, "its start is over"))
@@ -131,7 +131,7 @@ def _clean_up(seen: Observation, over: tuple[Pod, ...]) -> Decision:
 
 
 def _is_kept(seen: Observation, pod: Pod) -> bool:
-    """Whether a finished pod stays with its job."""
+    """Whether a finished pod is kept as long as its job."""
     retention = seen.job.pod_retention
     if retention == "KeepOnFailure":
         records = seen.job.status.attempt_history
@@ -140,11 +140,11 @@ def _is_kept(seen: Observation, pod: Pod) -> bool:
 
 
 def _running(seen: Observation, active: AttemptRecord, now: datetime) -> Answer:
-    """A start is active: what happens follows from the state of its pod."""
+    """Decide about a job with an active start, by the state of its pod."""
     job, pod = seen.job, seen.active_pod
     if pod is None:
         if seen.must_stop:
-            return end_start(seen, active, None, lost("stopped before the pod was made"), now)
+            return end_start(seen, active, None, lost("stopped before the pod was created"), now)
         return _missing(seen, active, now)
     if pod.ended:
         return end_start(seen, active, pod, _diagnosed(job, pod), now)
@@ -158,7 +158,7 @@ def _running(seen: Observation, active: AttemptRecord, now: datetime) -> Answer:
 
 
 def _order(seen: Observation) -> str:
-    """Why the job is to stop."""
+    """Return why the job must stop."""
     job = seen.job
     if job.cancel:
         return "spec.cancel is set"
@@ -168,7 +168,7 @@ def _order(seen: Observation) -> str:
 
 
 def _diagnosed(job: Job, pod: Pod) -> Ending:
-    """How an ended pod ended. One that we stopped for its silence, and that left no message, ended by its silence."""
+    """Return how a pod ended. A pod without a message that we stopped for its silence ended by ProgressTimeout."""
     ending = diagnose(pod)
     return silent(pod.name) if ending.reason == ErrorClass.RUNNER_LOST and _is_silent(job) else ending
 
@@ -178,18 +178,18 @@ def _is_silent(job: Job) -> bool:
 
 
 def _started(seen: Observation, active: AttemptRecord, pod: Pod, began: datetime, now: datetime) -> Answer:
-    """The container runs: write so if the status says otherwise, and watch for its heartbeats."""
+    """The container runs: update the status if necessary, and check its heartbeats."""
     job, spec = seen.job, seen.spec
     if _is_silent(job):
-        return Decision(StopPod(pod, "nothing was heard of its runner"))
+        return Decision(StopPod(pod, "its runner stopped reporting"))
     unwell = find_condition(job.status.conditions, ConditionType.POD_STARTED)
     if unwell is not None and not unwell.is_true:
         return Decision(ReportPod(True, PodStartedReason.STARTED, f"pod {pod.name} runs"))
     if spec is None or pod.stage.name != RUNNER_CONTAINER:
-        # What clones and publishes sends no heartbeats; its time is that of the attempt.
+        # Containers that clone or publish send no heartbeats; the attempt's time-out applies.
         return Decision(Keep())
-    # The runner watches itself; this is for one that cannot. Pulling an image is not silence, so the container's start
-    # counts.
+    # The runner watches itself; this is for a runner that hangs. Measured from the container's start, without pulling
+    # images.
     limit = spec.timeouts.progress + SILENT_MARGIN
     age = min(now - max(began, active.started or began), seen.active_for)
     if age < limit:
@@ -201,17 +201,19 @@ def _started(seen: Observation, active: AttemptRecord, pod: Pod, began: datetime
     silence = min(seen.heartbeat.silence, age)
     if silence < limit:
         return Decision(Keep(), again=now + limit - silence)
-    message = f"nothing was heard of the runner in pod {pod.name} for {int(silence.total_seconds())} s"
+    message = f"the runner in pod {pod.name} did not report for {int(silence.total_seconds())} s"
     return Decision(ReportPod(False, PodStartedReason.SILENT, message))
 
 
 def _missing(seen: Observation, active: AttemptRecord, now: datetime) -> Answer:
-    """The start has no pod: this is its first look, the process died before it, or the API server refuses the pod."""
+    """The start has no pod: it was just claimed, the process died before creating it, or the API server rejects it."""
     obstacle, age = seen.obstacle, min(now - (active.started or now), seen.active_for)
     if seen.unreadable:
         if age < REPORT_AFTER:
-            return Decision(Keep(), again=now + REPORT_AFTER - age)  # it may exist, and its event may be on its way
-        return end_start(seen, active, None, lost("this version of the operator cannot make the pod"), now)
+            return Decision(
+                Keep(), again=now + REPORT_AFTER - age
+            )  # it may exist although its event has not arrived yet
+        return end_start(seen, active, None, lost("this version of the operator cannot create the pod"), now)
     if obstacle is None:
         return Decision(MakePod(active.start, active.attempt), again=now + HEAL_AGAIN)
     if obstacle.final:
@@ -224,10 +226,10 @@ def _missing(seen: Observation, active: AttemptRecord, now: datetime) -> Answer:
 
 
 def _terminating(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime) -> Answer:
-    """The pod is being deleted: the kubelet may be in its grace period, or be away for good."""
+    """The pod is being deleted: it may be in its grace period, or its kubelet may be gone."""
     if not pod.node:
-        # Nothing will ever end a pod that no kubelet has seen.
-        return end_start(seen, active, pod, lost("the pod was deleted before a node took it"), now)
+        # No kubelet will ever end a pod that was not scheduled.
+        return end_start(seen, active, pod, lost("the pod was deleted before it was scheduled"), now)
     if seen.deleting_for >= _grace(seen, pod) + STUCK_AFTER:
         return end_start(seen, active, pod, lost(f"node {pod.node} does not end the pod", _loss(pod)), now)
     if pod.disruption == "DeletionByTaintManager":
@@ -240,7 +242,7 @@ def _terminating(seen: Observation, active: AttemptRecord, pod: Pod, now: dateti
 
 
 def _stopping(seen: Observation, pod: Pod, now: datetime) -> Decision:
-    """Write that the pod is in its grace period: along with an edit, or once it takes longer than most."""
+    """Write that the pod is in its grace period: together with an edit, or once it takes longer than usual."""
     job = seen.job
     if _is_silent(job) or job.says(ConditionType.POD_STARTED, status=False, reason=PodStartedReason.STOPPING):
         return Decision(Keep(), again=now + ASK_AGAIN)
@@ -248,12 +250,12 @@ def _stopping(seen: Observation, pod: Pod, now: datetime) -> Decision:
         return Decision(Keep(), again=now + REPORT_STOP_AFTER - seen.deleting_for)
     why = _order(seen) if seen.must_stop else pod.disruption or "it was deleted"
     until = f" until {pod.deletion:%H:%M:%S}" if pod.deletion else ""
-    message = f"pod {pod.name} was told to stop and has its grace period{until}: {why}"
+    message = f"pod {pod.name} is stopping, within its grace period{until}: {why}"
     return Decision(ReportPod(False, PodStartedReason.STOPPING, message), again=now + ASK_AGAIN)
 
 
 def _grace(seen: Observation, pod: Pod) -> timedelta:
-    """How long the pod may take to stop."""
+    """Return how long the pod may take to stop."""
     if pod.grace is not None:
         return pod.grace
     return timedelta(seconds=seen.spec.runtime.termination_grace_period_seconds if seen.spec else 0)
@@ -267,7 +269,7 @@ def _starting(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime)
     """The pod waits for a node, an image, a Secret."""
     if pod.gates:
         return _gated(seen, active, pod, now)
-    # The next container waits since the one before it has ended.
+    # The next container waits since the previous one ended.
     since = pod.waits_since or max(pod.created, active.started or pod.created)
     age = min(now - since, seen.active_for)
     waiting = _explained(seen, pod.waiting)
@@ -282,7 +284,7 @@ def _starting(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime)
 
 
 def _explained(seen: Observation, waiting: Waiting | None) -> Waiting | None:
-    """The same wait, with what it is mostly for: of volumes that cannot be mounted a kubelet tells in Events alone."""
+    """Add the likely cause to a wait: the kubelet reports volumes that cannot be mounted only in Events."""
     workspace = seen.spec.workspace if seen.spec else None
     if waiting is None or waiting.message or waiting.reason not in _MOUNTING or workspace is None:
         return waiting
@@ -293,7 +295,7 @@ def _explained(seen: Observation, waiting: Waiting | None) -> Waiting | None:
 
 
 def _gated(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime) -> Answer:
-    """Something else decides when the pod is scheduled, and may take as long as it likes; no time of ours runs."""
+    """Another controller decides when the pod is scheduled, without a time-out."""
     age, reason = now - max(pod.created, active.started or pod.created), PodStartedReason.SCHEDULING_GATED
     if age < REPORT_AFTER:
         return Decision(Keep(), again=now + REPORT_AFTER - age)
@@ -307,7 +309,7 @@ def _before_a_start(seen: Observation, now: datetime) -> Answer:
     for hold in HOLDS:
         if (answer := hold(seen, now)) is not None:
             return answer
-    # To go on after the last step of a start that gave an answer would be to give the same answer again.
+    # Continuing after the last step of a start that answered would give the same answer again.
     before = seen.job.status.attempt_history[-1:]
     afresh = any(one.verdict == Verdict.SUCCEED for one in before)
     return Decision(Claim(seen.job.status.starts + 1, next_attempt(seen.job), afresh))

@@ -1,9 +1,10 @@
-"""What the end of a start means for its job: charged or not, by the job's rules and limits, and what follows.
+"""What the end of a start means for its job: whether it is charged, by rules and limits, and what follows.
 
-A start that recorded new steps did not run for nothing, since the next one goes on after them. Hence a time-out is then
-a snooze, and a lost pod counts against nothing; both are still bounded, by `maxSnoozes` and by the work itself.
+The next start continues after the recorded steps. So after new steps, a time-out is a snooze, bounded by `maxSnoozes`,
+and a lost pod counts against no limit, bounded by the work itself.
 
-Pure, a part of `decide`. In one observation a valid success beats cancel, deadline and every other end.
+Pure, a part of `decide`. In one observation, a valid success takes precedence over cancel, deadline and every other
+end.
 """
 
 from dataclasses import replace
@@ -23,7 +24,7 @@ from agentjobs.core.job.retry import backoff
 from agentjobs.core.pods.diagnose import SNOOZE_DELAY, Ending, stopped
 from agentjobs.core.pods.pod import Pod
 
-# Ten records, conditions and a result fit into 16 KiB of status; the runner's own report is whole in history.
+# Ten records, conditions and a result fit into 16 KiB of status; history has the runner's complete report.
 RECORD_BYTES = 512
 ASK_AGAIN = timedelta(seconds=5)
 DEADLINE_SLACK = timedelta(seconds=1)  # the kubelet counts whole seconds
@@ -33,7 +34,7 @@ SUSPENDED = "spec.suspend is true; set it to false and the job continues"
 
 
 def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, now: datetime) -> Answer:
-    """The active start is over: charge it or not, and say what follows; or what has to be known first."""
+    """Decide whether the ended start is charged, and what follows; or return a need to answer first."""
     ending = _as_answered(seen, ending)
     was_told = pod is not None and pod.uid == seen.stopped
     ending = stopped(seen.job, ending, seen.stop, was_told=was_told)
@@ -43,7 +44,7 @@ def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending:
     unknown = seen.spec is None and not seen.unreadable
     may_continue = may_continue or seen.job.has_rules
     if unknown and may_continue and not seen.history_available and not seen.job.must_end:
-        # An accepted job's spec was broken by an edit, or is its template's, while Postgres, which knows it, is away.
+        # The accepted spec is only in Postgres, which is unreachable, because of an invalid edit or a template.
         return Decision(Keep(), again=now + ASK_AGAIN)
     ran = _ran(active, pod, now)
     rule = _rule(seen, ending, pod)
@@ -56,7 +57,7 @@ def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending:
         if seen.progress is None and seen.history_available:
             return needs.StartProgress(active.start)
         if seen.progress is None and (not ending.infra or _spent(seen, ending)):
-            # What follows is a start, which needs Postgres too: nothing is lost by waiting.
+            # The next start needs Postgres too, so waiting loses nothing.
             return Decision(Keep(), again=now + ASK_AGAIN)
         ending = _after_steps(seen, ending)
     next_step, charged = _next_step(seen, active, ending, ran, now)
@@ -64,10 +65,9 @@ def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending:
 
 
 def _as_answered(seen: Observation, ending: Ending) -> Ending:
-    """The same ending, as a success where the job is about to end although its final answer is stored.
+    """Turn an ending that ends the job into a success if its final answer is stored.
 
-    Another start would have repeated that answer, but none follows. What a container itself calls the end of the job
-    stays that.
+    Another start would have repeated that answer, but none follows. An end of the job reported by a container is kept.
     """
     answer = _final_answer(seen) if ending.verdict in (Verdict.RETRY, Verdict.SNOOZE) else None
     if answer is None:
@@ -78,7 +78,7 @@ def _as_answered(seen: Observation, ending: Ending) -> Ending:
 
 
 def answered(seen: Observation, end: Finish) -> Finish:
-    """The same end of a job that waits for its next start, as a success where its final answer is stored."""
+    """Turn an end of a waiting job into a success if its final answer is stored."""
     answer = _final_answer(seen) if end.phase is Phase.FAILED else None
     if answer is None or any(answer.get("outcome") in rule.on_outcomes for rule in seen.legal_spec.result_policy.rules):
         return end
@@ -93,9 +93,9 @@ def answered(seen: Observation, end: Finish) -> Finish:
 
 
 def _final_answer(seen: Observation) -> Result | None:
-    """The answer that ends the job by itself, if history was asked and has one; it is asked when a job ends.
+    """Return the final answer from history, if it was read and has one; it is read when a job ends.
 
-    An answer that has to be published first is none yet, and one that a rule may run the job again after is not final.
+    An answer that must be published first does not count, nor one after which a rule may run the job again.
     """
     spec, answer = seen.spec, seen.result.answer if seen.result else None
     if answer is None or spec is None or (spec.workspace is not None and spec.workspace.publishes):
@@ -106,9 +106,9 @@ def _final_answer(seen: Observation) -> Result | None:
 
 
 def _as_published(seen: Observation, ending: Ending) -> Ending:
-    """The same ending, as a failure if its answer was kept from being published by a rule that decides no more.
+    """Turn a success into a failure if a rule that has reached its limit prevented publishing.
 
-    What publishes does not know how often a rule has fired. By default an answer is taken; this one went nowhere.
+    The publish container does not know how often a rule has fired. An unpublished answer must not count as a success.
     """
     withheld = ending.published is not None and not ending.published["branch"]
     if not withheld or ending.outcome is None or seen.spec is None:
@@ -124,12 +124,12 @@ def _as_published(seen: Observation, ending: Ending) -> Ending:
 def _record(
     seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, charged: bool, now: datetime
 ) -> AttemptRecord:
-    """What the status keeps of a start that is over."""
+    """Return the status entry of an ended start."""
     ended = min(now, pod.terminated.finished) if pod and pod.terminated and pod.terminated.finished else now
     known = seen.known_progress
     return replace(
         active,
-        # A node's clock may be another than ours; an end before the beginning or in the future would mislead.
+        # A node's clock may differ from ours; an end before the beginning or in the future would mislead.
         ended=max(ended, active.started or ended),
         verdict=ending.verdict.value,
         reason="" if ending.verdict is Verdict.SUCCEED else ending.reason,
@@ -151,7 +151,7 @@ def _ended(
 
 
 def _depends_on_steps(seen: Observation, ending: Ending, ran: timedelta) -> bool:
-    """Whether it matters for what follows that a start recorded steps: they are kept, and the job is to go on."""
+    """Whether recorded steps affect what follows: they are kept, and the job continues."""
     spec = seen.spec
     if spec is None or seen.job.must_end or spec.steps.checkpoint != "Steps":
         return False
@@ -166,7 +166,7 @@ def _depends_on_steps(seen: Observation, ending: Ending, ran: timedelta) -> bool
 
 
 def _after_steps(seen: Observation, ending: Ending) -> Ending:
-    """The same ending, as one of a start whose steps the next one goes on after, if it recorded any."""
+    """Adjust the ending of a start that recorded steps after which the next one continues."""
     progress = seen.progress
     if progress is None or not progress.advanced:
         return ending
@@ -179,12 +179,12 @@ def _after_steps(seen: Observation, ending: Ending) -> Ending:
 
 
 def _is_past_deadline(seen: Observation, spec: AgentJobSpec, ending: Ending, ran: timedelta) -> bool:
-    """Whether a start was stopped because the job's running time is used up: pods get what is left of it."""
+    """Whether a start was stopped because the job's running time is used up: pods get the remaining time."""
     return ending.reason == ErrorClass.ATTEMPT_TIMEOUT and time_left(seen, spec, ran) <= DEADLINE_SLACK
 
 
 def cancelled(job: Job, when: str = "") -> Finish:
-    """The end of a job that must end, named after who asked for it; `when` completes the sentence."""
+    """Return the end of a cancelled, replaced or deleted job; `when` completes the message."""
     if not job.cancel:
         return Finish(Phase.CANCELLED, CancelledReason.DELETED, f"the job was deleted{when}")
     if job.replaced_by:
@@ -193,7 +193,7 @@ def cancelled(job: Job, when: str = "") -> Finish:
 
 
 def _ran(active: AttemptRecord, pod: Pod | None, now: datetime) -> timedelta:
-    """How long the container of a pod ran, by the node's clock, which may have been set meanwhile."""
+    """Return how long the container ran by the node's clock, which may have been set meanwhile."""
     if pod is None or pod.container_started is None:
         return timedelta(0)
     ended = pod.terminated.finished if pod.terminated and pod.terminated.finished else now
@@ -204,7 +204,7 @@ def _ran(active: AttemptRecord, pod: Pod | None, now: datetime) -> timedelta:
 def _next_step(
     seen: Observation, active: AttemptRecord, ending: Ending, ran: timedelta, now: datetime
 ) -> tuple[Again | Finish | Suspend, bool]:
-    """Apply the job's wishes and limits to an ending. The second value says whether an attempt is charged."""
+    """Apply the job's requests and limits to an ending. The second value tells whether an attempt is charged."""
     if _is_undecided(seen, ending):
         return _undecided(seen, ending, now)
     if ending.verdict is Verdict.SUCCEED:
@@ -221,10 +221,10 @@ def _next_step(
     if ending.verdict is Verdict.FAIL or seen.spec is None:
         return Finish(Phase.FAILED, ending.reason, ending.message), False
     if ending.reason == ErrorClass.SUSPENDED:
-        # The loss is our own doing: it spends nothing.
+        # We stopped it ourselves, so nothing is charged.
         return (_suspension(seen) if seen.must_stop else Again(now, infra=False, free=True)), False
     if _is_past_deadline(seen, seen.spec, ending, ran):
-        return Finish(Phase.FAILED, ErrorClass.DEADLINE_EXCEEDED, "timeouts.running was used up"), False
+        return Finish(Phase.FAILED, ErrorClass.DEADLINE_EXCEEDED, "timeouts.running was exceeded"), False
     following, charged = _again(seen, seen.spec, active, ending, now)
     if seen.job.suspend and isinstance(following, Again):
         return Suspend(SuspendedReason.REQUESTED, SUSPENDED, at=following.at), charged
@@ -232,7 +232,7 @@ def _next_step(
 
 
 def _suspension(seen: Observation) -> Suspend:
-    """The suspension for which a start was stopped. The job's own wish goes before its queue's."""
+    """Return the suspension for which a start was stopped. The job's own request takes precedence over its queue's."""
     if seen.job.suspend or seen.stop is None:
         return Suspend(SuspendedReason.REQUESTED, SUSPENDED)
     return Suspend(seen.stop.reason, seen.stop.message)
@@ -243,7 +243,7 @@ def _is_over_budget(ending: Ending) -> bool:
 
 
 def _is_undecided(seen: Observation, ending: Ending) -> bool:
-    """Whether rules and limits decide what follows, and this version cannot read them."""
+    """Whether what follows depends on rules and limits that this version cannot read."""
     if not seen.unreadable or seen.job.must_end or ending.verdict is Verdict.CANCEL:
         return False
     if ending.verdict is Verdict.SUCCEED:
@@ -252,9 +252,9 @@ def _is_undecided(seen: Observation, ending: Ending) -> bool:
 
 
 def _undecided(seen: Observation, ending: Ending, now: datetime) -> tuple[Again | Suspend, bool]:
-    """Record the end, and leave the rest to the version that can read the job.
+    """Record the end, and leave the rest to a version that can read the job.
 
-    A failure is charged, so that limits hold; a stored answer that is final is repeated by the start that follows.
+    A failure is charged, so that limits hold; the next start repeats a stored final answer.
     """
     charged = ending.began and ending.verdict in (Verdict.RETRY, Verdict.FAIL) and not _is_over_budget(ending)
     free = ending.infra or not (charged or ending.verdict in (Verdict.SNOOZE, Verdict.SUCCEED))
@@ -265,7 +265,7 @@ def _undecided(seen: Observation, ending: Ending, now: datetime) -> tuple[Again 
 
 
 def _rule(seen: Observation, ending: Ending, pod: Pod | None) -> Rule | None:
-    """The job's own rule for this ending. A wish to stop comes before all rules about failures."""
+    """Return the job's rule for this ending. A request to stop takes precedence over rules about failures."""
     job, spec = seen.job, seen.spec
     if spec is None or (job.must_end and ending.verdict is not Verdict.SUCCEED):
         return None
@@ -277,10 +277,10 @@ def _rule(seen: Observation, ending: Ending, pod: Pod | None) -> Rule | None:
 def _by_rule(
     seen: Observation, active: AttemptRecord, ending: Ending, rule: Rule, now: datetime
 ) -> tuple[Again | Finish | Suspend, bool]:
-    """Do what a rule says, within the job's limits."""
+    """Apply a rule, within the job's limits."""
     success = ending.verdict is Verdict.SUCCEED
     if success:
-        # An answer that is not taken counts as an error of the agent.
+        # A rejected answer counts as an error of the agent.
         ending = replace(ending, reason=ErrorClass.RESULT_ERROR)
     match rule.action:
         case "Succeed":
@@ -297,21 +297,21 @@ def _by_rule(
     assert seen.spec is not None
     verdict = Verdict.SNOOZE if rule.action == "Snooze" else Verdict.RETRY
     if verdict is Verdict.RETRY and rule.delay is not None:
-        # The rule's delay stands in for the backoff, not beside it.
+        # The rule's delay replaces the backoff.
         next_step, charged = _retry(seen, seen.spec, active, replace(ending, delay=None), now)
         return (replace(next_step, at=now + rule.delay) if isinstance(next_step, Again) else next_step), charged
     return _again(seen, seen.spec, active, replace(ending, verdict=verdict, delay=rule.delay, infra=False), now)
 
 
 def _describe(rule: Rule, ending: Ending) -> str:
-    """The message of an ending that a rule decided about."""
+    """Return the message of an ending that a rule decided."""
     if ending.verdict is Verdict.SUCCEED:
         return f"rule {rule.name}: the answer's outcome is {ending.outcome}"
     return f"rule {rule.name}: {ending.reason}: {ending.message}"
 
 
 def _finish(ending: Ending, phase: Phase, reason: str) -> Finish:
-    """The job ends by this ending, and with its answer if it gave one."""
+    """End the job with this ending, and with its answer if any."""
     return Finish(phase, reason, ending.message, ending.summary, ending.outcome, published=ending.published)
 
 
@@ -327,14 +327,14 @@ def _again(
 
 
 def time_left(seen: Observation, spec: AgentJobSpec, ran: timedelta = timedelta(0)) -> timedelta:
-    """What is left of `timeouts.running`."""
+    """Return the remaining time of `timeouts.running`."""
     if spec.timeouts.running is None:
         return timedelta.max
     return spec.timeouts.running - timedelta(seconds=seen.job.status.running_seconds) - ran
 
 
 def _spent(seen: Observation, ending: Ending) -> bool:
-    """Whether the job has used up the endings of this kind that cost nothing."""
+    """Whether the job has used up its free endings of this kind."""
     status, retry = seen.job.status, seen.spec.retry if seen.spec else None
     if retry is None:
         return True
@@ -346,8 +346,8 @@ def _spent(seen: Observation, ending: Ending) -> bool:
 def _retry(
     seen: Observation, spec: AgentJobSpec, active: AttemptRecord, ending: Ending, now: datetime
 ) -> tuple[Again | Finish, bool]:
-    """A failure that another attempt may heal. Charged when a container began, and when free endings are used up."""
-    # A start whose container never ran costs no attempt, but it must not go on forever either.
+    """Retry after a failure. Charged if a container began, or if free endings are used up."""
+    # A start whose container never ran costs no attempt, but must not repeat forever either.
     charged = ending.began or seen.job.status.infra_restarts >= spec.retry.max_infra_restarts
     if charged and active.attempt >= spec.retry.max_attempts:
         message = f"attempt {active.attempt} of {spec.retry.max_attempts} failed: {ending.message}"

@@ -1,6 +1,6 @@
-"""The summary that is kept of a finished job with nothing left to do, in place of its object.
+"""The summary of an idle job that is kept in memory instead of its object.
 
-Most objects of a cluster are such jobs. When there is something to do for one, its object is read again first.
+Most objects of a cluster are such jobs. If there is work for one, its object is read again first.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from agentjobs.core.job.observation import Job
 
 @dataclass(frozen=True, slots=True)
 class EndedJob:
-    """A job whose end is written, with all that belongs to it, and whose last edit is observed."""
+    """A job whose end is completely written, and whose last edit is observed."""
 
     namespace: str
     name: str
@@ -23,7 +23,7 @@ class EndedJob:
     phase: Phase
     ended: datetime
     expires: datetime | None
-    """When its time to live is over; None without one."""
+    """When its TTL expires; None without one."""
     deleting: bool
     accepted: bool
     made_by: str
@@ -31,7 +31,7 @@ class EndedJob:
     of_generation: int
     parent_uid: str = ""
     in_cycle: bool = False
-    """It never ran, because it waited for itself."""
+    """It never ran, because of a cycle of `after`."""
 
     @property
     def key(self) -> tuple[str, str]:

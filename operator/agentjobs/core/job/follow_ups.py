@@ -1,8 +1,8 @@
-"""Which jobs follow one that has ended, and what they are.
+"""The follow-up jobs of a finished job.
 
-The write that ends a job names its follow-ups (`asked`). Then `planned` says which jobs each of them is: under names
-that follow from the parent alone, so that a repetition makes the same. What the parent's answer brings into them is
-text: it chooses neither template, queue nor image, and nothing in it reads as a name. Pure.
+The write that ends a job lists its matching follow-ups (`asked`). Then `planned` returns the jobs of each, under names
+that depend only on the parent, so that a repetition creates the same. The parent's answer is only inserted as text: it
+cannot choose template, queue or image, and names in it are not replaced. Pure.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ _NO_ITEM: Final = Reader(Raw(b"null"))
 
 @dataclass(frozen=True, slots=True)
 class Unmade:
-    """Why a follow-up gets no jobs."""
+    """Why the jobs of a follow-up cannot be created."""
 
     reason: FollowUpReason
     message: str
@@ -62,7 +62,7 @@ class _Stop(Exception):
 
 
 def accepted_follow_ups(resolved: Resolved) -> tuple[FollowUp, ...] | None:
-    """Return the follow-ups that a job was accepted with; None when this version cannot read them."""
+    """Return the accepted follow-ups of a job; None if this version cannot read them."""
     try:
         return _LIST.validate_python(resolved["spec"].get("followUps") or (), extra="ignore")
     except ValidationError:
@@ -70,7 +70,7 @@ def accepted_follow_ups(resolved: Resolved) -> tuple[FollowUp, ...] | None:
 
 
 def asked(follow_ups: Iterable[FollowUp], status: AgentJobStatus) -> tuple[FollowUpStatus, ...]:
-    """Return the follow-ups that the end of a job asks for, by its phase and its answer's outcome."""
+    """Return the follow-ups that match the end of a job, by phase and outcome."""
     phase, outcome = status.phase, status.result.outcome if status.result else None
     return tuple(
         FollowUpStatus(one.name)
@@ -82,8 +82,8 @@ def asked(follow_ups: Iterable[FollowUp], status: AgentJobStatus) -> tuple[Follo
 def child_name(job: str, uid: str, follow_up: str, index: int | None = None) -> str:
     """Return the name of a follow-up's job: `<job>-<follow-up>-<8 hexadecimal digits>`.
 
-    The job's name is cut to fit; it is in the digits with its uid, as is the number of the item. There are no dots in
-    it, which would be read as parts of a path where other jobs name it in their texts.
+    The job's name is cut to fit; name, uid and item number are hashed into the digits. Dots are replaced, because they
+    would separate parts of a path in texts of other jobs.
     """
     named = "\n".join((uid, job, follow_up, "" if index is None else str(index)))
     digits = hashlib.sha256(named.encode()).hexdigest()[:_HASH_CHARS]
@@ -92,11 +92,11 @@ def child_name(job: str, uid: str, follow_up: str, index: int | None = None) -> 
 
 
 class Plans:
-    """The jobs that follow one job, follow-up by follow-up.
+    """The follow-up jobs of one job, by follow-up.
 
     Args:
-        follow_ups: those that it was accepted with.
-        depth: how long a chain may be: jobs that come before one.
+        follow_ups: the accepted ones.
+        depth: the maximum number of jobs before one in a chain.
     """
 
     def __init__(self, job: Job, record: ParentRecord, follow_ups: Sequence[FollowUp], *, depth: int) -> None:
@@ -110,12 +110,12 @@ class Plans:
         self._names = names_of(job.object["metadata"], template["parameters"] if template else None)
 
     def before(self, name: str) -> tuple[str, ...]:
-        """Return the follow-ups whose jobs the jobs of this one wait for, among those that are asked for."""
+        """Return the matching follow-ups whose jobs this one waits for."""
         known = self._follow_ups.get(name)
         return () if known is None else tuple(one for one in known.after if one in self._asked and one != name)
 
     def planned(self, name: str) -> tuple[dict[str, Any], ...] | Unmade:
-        """Return the AgentJobs of a follow-up, or why it gets none: all of them can be made, or none is."""
+        """Return all AgentJobs of a follow-up, or why none can be created."""
         try:
             return self._planned(name)
         except _Stop as stop:
@@ -126,13 +126,11 @@ class Plans:
     def _planned(self, name: str) -> tuple[dict[str, Any], ...]:
         follow_up = self._known(name)
         if self._child_depth > self._depth:
-            chain = f"{self._child_depth - 1} jobs come before it, and a chain has at most {self._depth + 1}"
+            chain = f"it would be job {self._child_depth + 1} of a chain; at most {self._depth + 1} are allowed"
             raise _Stop(FollowUpReason.DEPTH_EXCEEDED, chain)
         after = [child for one in self.before(name) for child in self._jobs(one)]
         if len(after) > MAX_AFTER:
-            raise _Stop(
-                FollowUpReason.TOO_MANY, f"after leads to {len(after)} jobs; at most {MAX_AFTER} can be waited for"
-            )
+            raise _Stop(FollowUpReason.TOO_MANY, f"after leads to {len(after)} jobs; at most {MAX_AFTER} are allowed")
         items = self._items(follow_up)
         if items is None:
             return (self._body(follow_up, after, None, _NO_ITEM),)
@@ -140,23 +138,23 @@ class Plans:
 
     def _known(self, name: str) -> FollowUp:
         if (follow_up := self._follow_ups.get(name)) is None:
-            raise _Stop(FollowUpReason.MISSING_RESULT, "the job was not accepted with a follow-up of this name")
+            raise _Stop(FollowUpReason.MISSING_RESULT, "the accepted job has no follow-up of this name")
         return follow_up
 
     def _jobs(self, name: str) -> list[str]:
-        """Names of the jobs of a follow-up."""
+        """Return the names of the jobs of a follow-up."""
         items = self._items(self._known(name))
         numbers: list[int | None] = [None] if items is None else list(range(len(items)))
         return [child_name(self._job.name, self._job.uid, name, number) for number in numbers]
 
     def _items(self, follow_up: FollowUp) -> list[Raw] | None:
-        """The items of `forEach`, each as JSON; None without one."""
+        """Return the items of `forEach`, each as JSON; None without it."""
         if follow_up.for_each is None:
             return None
         match = FOR_EACH.fullmatch(follow_up.for_each)
         found = self._result(match[1]) if match else Raw(b"null")
         if bytes(memoryview(found)[:1]) != b"[":
-            raise _Stop(FollowUpReason.NO_LIST, f"forEach: {follow_up.for_each} is no list")
+            raise _Stop(FollowUpReason.NO_LIST, f"forEach: {follow_up.for_each} is not a list")
         items = msgspec.json.decode(found, type=list[Raw])
         if len(items) > MAX_ITEMS:
             what = f"forEach: {follow_up.for_each} has {len(items)} items; at most {MAX_ITEMS} are allowed"
@@ -218,10 +216,10 @@ class Plans:
         return {**{key: session[key] for key in ("appName", "userId", "sessionId")}, "mode": "Continue"}
 
     def _workspace(self) -> dict[str, Any]:
-        """The repository and the worktree that the job was accepted with. Its template says what is published.
+        """Return the accepted repository and worktree of the job. The follow-up's template decides what is published.
 
-        The volume is named: one that is gone is waited for, not made anew with other files. Credentials to read go
-        with the address that they are for.
+        The volume is referred to by name: if it is gone, the job waits instead of creating an empty one. Credentials
+        for reading are passed on with their address.
         """
         given = (self._record.resolved or {"spec": {}})["spec"].get("workspace") or {}
         try:
@@ -237,7 +235,7 @@ class Plans:
         return {"git": git, "worktree": worktree, "claimName": claim, "size": workspace.size}
 
     def _value(self, follow_up: FollowUp, name: str, index: int | None, item: Reader, *, waits: bool) -> str | None:
-        """The value of a name in a follow-up's text; None for one that its job itself gives a value."""
+        """Return the value of a name in a follow-up's text; None for a name that the follow-up's job replaces."""
         first, _, path = name.partition(".")
         if first == "result":
             return as_text(self._result(name))
@@ -248,11 +246,11 @@ class Plans:
         if first == "parent" and (value := self._of_parent(path)) is not None:
             return value
         if name.startswith(_AFTER) and follow_up.after:
-            # Nothing to wait for: then its job has no such names.
-            return None if waits else "[]" if path == "results" else _missing(name, "no job is waited for")
+            # Without jobs to wait for, its job has no such names.
+            return None if waits else "[]" if path == "results" else _missing(name, "it waits for no job")
         if (value := self._names.get(name)) is not None:
             return value
-        return _missing(name, "is no name that has a value here")
+        return _missing(name, "has no value here")
 
     def _of_parent(self, name: str) -> str | None:
         job, result = self._job, self._job.status.result
@@ -266,7 +264,7 @@ class Plans:
         }.get(name)
 
     def _result(self, name: str) -> Raw:
-        """What `result.<path>` names in the whole answer; `result` alone is all of its text."""
+        """Return the value of `result.<path>` in the answer; `result` alone is its whole text."""
         if self._record.answer is None:
             return _missing(name, "the job has no stored answer")
         if self._answer is None:
@@ -274,7 +272,7 @@ class Plans:
             self._answer = answer, Reader(answer.content)
         answer, content = self._answer
         if answer.is_cut:
-            return _missing(name, "the answer was too large to be stored whole")
+            return _missing(name, "the answer was too large to be stored completely")
         _, _, path = name.partition(".")
         return _at(content, path, name) if path else answer.text
 
@@ -282,8 +280,8 @@ class Plans:
 def _at(reader: Reader, path: str, name: str) -> Raw:
     found = reader.at(path.split(".") if path else ())
     if isinstance(found, Missing):
-        there = f"there are {', '.join(found.known)}" if found.known else "it is no object and no list"
-        return _missing(name, f"it leads nowhere; at {found.at or 'its beginning'} {there}")
+        there = f"there are {', '.join(found.known)}" if found.known else "it is not an object or list"
+        return _missing(name, f"no such value; at {found.at or 'its beginning'} {there}")
     return found
 
 
@@ -292,7 +290,7 @@ def _missing(name: str, why: str) -> NoReturn:
 
 
 def _bounded(value_of: ValueOf, most: int, place: str) -> ValueOf:
-    """Stop before a text that names a long value again and again takes more room than there is."""
+    """Fail early if repeated long values would exceed the limit of a text."""
     left = most
 
     def bounded(name: str) -> str | None:
@@ -300,7 +298,7 @@ def _bounded(value_of: ValueOf, most: int, place: str) -> ValueOf:
         value = value_of(name)
         left -= len(value or "")
         if left < 0:
-            raise _Stop(FollowUpReason.TEXT_TOO_LONG, f"{place}: its values alone are longer than {most} characters")
+            raise _Stop(FollowUpReason.TEXT_TOO_LONG, f"{place}: its values exceed {most} characters")
         return value
 
     return bounded

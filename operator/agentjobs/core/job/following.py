@@ -1,11 +1,11 @@
-"""What `decide` does about the follow-ups of a job that has ended.
+"""What `decide` does about the follow-ups of a finished job.
 
-    the end      names those that are asked for, in the same write
-    MakeFollowUp each in its order: its jobs are created, or found
-    RecordFollowUps once, when all have been tried
+end             the write that ends the job lists the matching follow-ups
+MakeFollowUp    in order, creates or finds the jobs of each
+RecordFollowUps once all have been tried
 
-A job is created only after the parent was read from the API server, and history was asked which jobs follow it: one
-that has been there, and is gone, is not made again. Pure.
+A job is created only after the parent was read from the API server, and its known children from history: a job that
+existed and was deleted is not created again. Pure.
 """
 
 from dataclasses import replace
@@ -24,11 +24,11 @@ from agentjobs.core.job.observation import Job, Observation, Tried
 SOON: Final = timedelta(seconds=2)
 AT_LAST: Final = timedelta(minutes=1)
 SHARE: Final = 10
-"""What has been refused for long is tried less often."""
+"""Long-lasting refusals are retried less often."""
 
 
 def follow(seen: Observation) -> Answer | None:
-    """Return what is to be done about the follow-ups of an ended job now; None when that is nothing."""
+    """Return what to do about the follow-ups of a finished job now, or None."""
     job, record = seen.job, seen.record
     if not job.needs_follow_ups or job.deleting or not seen.history_available:
         return None
@@ -49,7 +49,7 @@ def follow(seen: Observation) -> Answer | None:
 
 
 def again(job: Job, now: datetime) -> datetime:
-    """When to try again what the API server refused, or history could not say."""
+    """Return when to retry after a refusal, or while history is unreachable."""
     waited = now - (job.status.completion_time or now)
     return now + min(AT_LAST, max(SOON, waited / SHARE))
 
@@ -57,7 +57,7 @@ def again(job: Job, now: datetime) -> datetime:
 def _next(
     entry: FollowUpStatus, plans: Plans, before: dict[str, FollowUpStatus], seen: Observation
 ) -> FollowUpStatus | MakeFollowUp:
-    """What became of a follow-up, or the jobs that are to be made for it."""
+    """Return the state of a follow-up, or its jobs to create."""
     if not entry.is_open:
         return entry
     waited_for = [before[name] for name in plans.before(entry.name) if name in before]
@@ -87,7 +87,7 @@ def _unmade(entry: FollowUpStatus, reason: FollowUpReason, message: str) -> Foll
 
 
 def _recorded(entries: tuple[FollowUpStatus, ...]) -> RecordFollowUps:
-    """All entries, and the condition: what will be tried again is told before what will not."""
+    """Return all entries and the condition, whose message prefers problems that are retried."""
     if all(one.made for one in entries):
         made = sum(one.jobs for one in entries)
         return RecordFollowUps(entries, FollowUpReason.CREATED, f"{made} job{'' if made == 1 else 's'}")
@@ -97,7 +97,9 @@ def _recorded(entries: tuple[FollowUpStatus, ...]) -> RecordFollowUps:
 
 
 def _written(job: Job, action: RecordFollowUps) -> Decision | None:
-    """The action, unless the status says all that already but for its messages: a quota's changes with each try."""
+    """Return the action, unless the status differs only in messages, because a quota's message changes with each
+    try.
+    """
     said = find_condition(job.status.conditions, ConditionType.FOLLOW_UPS_CREATED)
     same = said is not None and said.reason == action.reason
     if same and list(map(_gist, job.status.follow_ups or ())) == list(map(_gist, action.follow_ups)):

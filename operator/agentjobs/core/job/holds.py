@@ -1,8 +1,8 @@
-"""What holds a job back before a start, in the order of `HOLDS`. Pure, a part of `decide`.
+"""Reasons not to begin the next start, in the order of `HOLDS`. Pure, a part of `decide`.
 
-A hold looks at a job that has no active start and returns what to do in place of a start: a need, or an action that
-waits, suspends or ends the job. None lets the job pass. To add a hold, write a function and give it its place in
-`HOLDS` and in docs/reference/holds.md.
+A hold gets a job without an active start, and returns what to do instead of a start: a need, or an action that waits,
+suspends or ends the job; None if it does not apply. To add a hold, write a function and add it to `HOLDS` and to
+docs/reference/holds.md.
 """
 
 import random
@@ -31,13 +31,13 @@ from agentjobs.core.job.observation import Job, Observation
 from agentjobs.core.queues.admission import Refusal, Rejection
 from agentjobs.models.budget import Limits, Scope
 
-HEAL_AGAIN: Final = timedelta(seconds=2)  # how soon something missing that came back is noticed
-# What has been missing for long is looked for less often: a schedule may leave thousands of such jobs.
+HEAL_AGAIN: Final = timedelta(seconds=2)  # how soon a missing object is noticed once it exists
+# Checked less often over time, because a schedule may leave thousands of such jobs.
 HEAL_AT_LAST: Final = timedelta(seconds=60)
 HEAL_SHARE: Final = 10
-LIST_AGAIN: Final = timedelta(seconds=1)  # how often jobs are looked for by their labels at most
+LIST_AGAIN: Final = timedelta(seconds=1)  # minimum time between lookups of jobs by labels
 SHORT_WAIT: Final = timedelta(minutes=1)
-# Jobs that wait for a model come back over a tenth of the time that they waited.
+# Jobs that waited for a model resume spread over a tenth of that wait.
 MODEL_SPREAD: Final = 0.1
 LEAST_SPREAD: Final = timedelta(seconds=2)
 MOST_SPREAD: Final = timedelta(seconds=30)
@@ -46,12 +46,12 @@ _BY_QUEUE: Final = (SuspendedReason.QUEUE_DRAINED, SuspendedReason.QUEUE_BUDGET_
 
 
 def end_requested(seen: Observation, now: datetime) -> Answer | None:
-    """Cancelled or deleted: the job ends."""
+    """End a cancelled or deleted job."""
     return Decision(cancelled(seen.job, " before a start")) if seen.job.must_end else None
 
 
 def twin(seen: Observation, now: datetime) -> Answer | None:
-    """Is not to start, because another job has the same `unique` key: it is skipped, or was replaced."""
+    """Skip or cancel a job because another job has the same `unique` key."""
     found = seen.twin
     if found is None:
         return None
@@ -63,31 +63,33 @@ def twin(seen: Observation, now: datetime) -> Answer | None:
 
 
 def unreadable_spec(seen: Observation, now: datetime) -> Answer | None:
-    """Accepted by a newer version with values that this one cannot read."""
+    """Hold a job that a newer version accepted with values that this version cannot read."""
     if not seen.unreadable:
         return None
-    cure = "bring the newer version of the operator back and the job continues, or cancel it"
-    message = f"this version cannot read what a newer one accepted: {seen.unreadable}; {cure}"
+    cure = "upgrade the operator again and the job continues, or cancel it"
+    message = (
+        f"a newer version of the operator accepted values that this version cannot read: {seen.unreadable}; {cure}"
+    )
     if is_suspended(seen.job) and not seen.job.suspend:
-        return Decision(Keep())  # only a version that can read the budget knows whether it was raised
+        return Decision(Keep())  # this version cannot read the budget, so it cannot tell whether it was raised
     return _suspended(seen.job) or _admitted(seen.job, AdmittedReason.SPEC_UNREADABLE, message, accept=False)
 
 
 def template(seen: Observation, now: datetime) -> Answer | None:
-    """Names a template that does not exist or is illegal; it goes on when there is a legal one."""
+    """Wait for a missing or invalid template."""
     if not seen.without or seen.problems:
         return None
     if seen.job.accepted:
-        # History has lost what was accepted, and the object alone does not say it.
+        # History has lost the accepted spec, and the object alone is not enough.
         return Decision(Keep())
     return _unaccepted(AcceptedReason.TEMPLATE_NOT_FOUND, seen.without)
 
 
 def broken_spec(seen: Observation, now: datetime) -> Answer | None:
-    """Breaks rules, or the API server refuses its pod: the job fails. An accepted spec stands whatever is edited."""
+    """Fail a job whose spec is invalid or whose pod the API server rejects. Edits do not affect an accepted spec."""
     job = seen.job
     if seen.spec is None and job.accepted and not seen.history_available:
-        # Only Postgres knows the spec that was accepted.
+        # Only Postgres has the accepted spec.
         return Decision(Keep(), again=now + HEAL_AGAIN)
     if seen.spec is None or (seen.problems and not job.accepted):
         return Decision(_rejected(seen.problems))
@@ -99,7 +101,7 @@ def broken_spec(seen: Observation, now: datetime) -> Answer | None:
 
 
 def other_jobs(seen: Observation, now: datetime) -> Answer | None:
-    """Waits for other jobs to end (`after`), before it is accepted: its texts may read their answers."""
+    """Wait for other jobs to end (`after`) before acceptance, because texts may read their answers."""
     job = seen.job
     if job.accepted or seen.legal_spec.after is None:
         return None
@@ -107,7 +109,7 @@ def other_jobs(seen: Observation, now: datetime) -> Answer | None:
     if awaited is None:
         return needs.AwaitedJobs() if seen.history_available else history(seen, now)
     if awaited.cycle:
-        message = f"can never go on, because of the order of jobs: {chain(awaited.cycle)}"
+        message = f"can never start, because jobs wait for each other: {chain(awaited.cycle)}"
         return Decision(Finish(Phase.FAILED, AcceptedReason.DEPENDENCY_CYCLE, message))
     if awaited.is_old:
         return Decision(Keep(), again=now + LIST_AGAIN)
@@ -121,7 +123,7 @@ def other_jobs(seen: Observation, now: datetime) -> Answer | None:
 
 
 def references(seen: Observation, now: datetime) -> Answer | None:
-    """ConfigMaps that the spec names are missing or cannot be used. They are read once, before acceptance."""
+    """Wait for missing or unusable ConfigMaps. They are read once, before acceptance."""
     if seen.job.accepted or not seen.references:
         return None
     if seen.missing is None:
@@ -133,12 +135,12 @@ def references(seen: Observation, now: datetime) -> Answer | None:
 
 
 def suspension(seen: Observation, now: datetime) -> Answer | None:
-    """Suspended by its spec or by a rule. It stands before all waits: to write one of them would end the suspension."""
+    """Suspend by the spec or a rule. Before all waits, because writing a wait would end the suspension."""
     return _suspended(seen.job) if seen.job.accepted else None
 
 
 def queue_stop(seen: Observation, now: datetime) -> Answer | None:
-    """Was suspended by its queue, drained or without a budget, which does not let it run yet."""
+    """Stay suspended while the queue is drained or its budget is used up."""
     job, stop = seen.job, seen.stop
     said = find_condition(job.status.conditions, ConditionType.SUSPENDED)
     if stop is None or said is None or not said.is_true or said.reason not in _BY_QUEUE or _is_resumed(job):
@@ -147,7 +149,7 @@ def queue_stop(seen: Observation, now: datetime) -> Answer | None:
 
 
 def budget(seen: Observation, now: datetime) -> Answer | None:
-    """Its starts have used up its budget: the job fails, or is suspended until the limit is raised."""
+    """Fail or suspend a job whose starts have used up its budget."""
     job, limits = seen.job, seen.limits
     if not job.status.starts or seen.spec is None or limits == _NO_LIMITS:
         return None
@@ -155,7 +157,7 @@ def budget(seen: Observation, now: datetime) -> Answer | None:
     if suspended and is_unchanged(job, limits):
         return Decision(Keep())
     if not suspended and (due := job.status.next_attempt_time) is not None and due > now:
-        return None  # it is asked once, when the job would start
+        return None  # checked only when the job would start
     if seen.spent is None and seen.history_available:
         return needs.Spent(next_attempt(job) if limits.scope is Scope.ATTEMPT else None)
     if seen.spent is None:
@@ -165,44 +167,44 @@ def budget(seen: Observation, now: datetime) -> Answer | None:
 
 
 def queue(seen: Observation, now: datetime) -> Answer | None:
-    """Names a queue that does not exist, or that is deleted; it goes on when the queue is there."""
+    """Wait for a queue that does not exist or was deleted."""
     if seen.queue_known:
         return None
     name = seen.legal_spec.queue
-    message = f"spec.queue: there is no queue {name!r}; make an AgentQueue of that name, and the job continues"
+    message = f"spec.queue: no queue {name!r}; create an AgentQueue with that name, and the job continues"
     if seen.job.accepted:
         return _admitted(seen.job, AdmittedReason.QUEUE_NOT_FOUND, message)
     return _unaccepted(AcceptedReason.QUEUE_NOT_FOUND, message)
 
 
 def prices(seen: Observation, now: datetime) -> Answer | None:
-    """Has a limit in dollars, and the price of a model that it names is not known."""
+    """Wait until all models of a job with a limit in dollars have prices."""
     if seen.job.accepted or not seen.unpriced:
         return None
     return _unaccepted(AcceptedReason.UNKNOWN_MODEL_PRICE, "; ".join(seen.unpriced))
 
 
 def sinks(seen: Observation, now: datetime) -> Answer | None:
-    """Names a sink for notifications that the installation does not have."""
+    """Wait for a sink that the installation does not define."""
     if seen.job.accepted or not seen.unknown_sinks:
         return None
     names = ", ".join(map(repr, seen.unknown_sinks))
-    cure = "name another, or ask who runs the installation for one"
+    cure = "name another, or ask the administrator to add it"
     return _unaccepted(AcceptedReason.SINK_NOT_FOUND, f"spec.notifications: no such sink: {names}; {cure}")
 
 
 def acceptance(seen: Observation, now: datetime) -> Answer | None:
-    """Not accepted yet, and Postgres, where accepted work is stored, is away."""
+    """Wait for Postgres, which stores accepted work, before acceptance."""
     return None if seen.job.accepted else history(seen, now)
 
 
 def suspension_from_the_start(seen: Observation, now: datetime) -> Answer | None:
-    """Suspended when it was made: it is accepted all the same, so that what it asks for is fixed."""
+    """Accept a job that was created suspended, so that its work is fixed, and suspend it."""
     return _suspended(seen.job)
 
 
 def limits(seen: Observation, now: datetime) -> Answer | None:
-    """Has used up its attempts or its running time: the job fails."""
+    """Fail a job that has used up its attempts or its running time."""
     job, spec = seen.job, seen.legal_spec
     if next_attempt(job) > spec.retry.max_attempts:
         return Decision(_used_up(job))
@@ -212,7 +214,7 @@ def limits(seen: Observation, now: datetime) -> Answer | None:
 
 
 def start_time(seen: Observation, now: datetime) -> Answer | None:
-    """The time of `startAt` or `startAfter` has not come. It is for the first start."""
+    """Wait for `startAt` or `startAfter`, before the first start only."""
     job, spec = seen.job, seen.legal_spec
     due = spec.start_at or (job.created + spec.start_after if spec.start_after else None)
     if job.status.starts or due is None or due <= now:
@@ -221,7 +223,7 @@ def start_time(seen: Observation, now: datetime) -> Answer | None:
 
 
 def backoff(seen: Observation, now: datetime) -> Answer | None:
-    """The wait after the start before is not over."""
+    """Wait for the backoff after the previous start."""
     job, due = seen.job, seen.job.status.next_attempt_time
     if due is None or due <= now:
         return None
@@ -231,7 +233,7 @@ def backoff(seen: Observation, now: datetime) -> Answer | None:
 
 
 def model_limit(seen: Observation, now: datetime) -> Answer | None:
-    """A limit of its model is used up for all jobs. It takes no slot; `timeouts.queue` counts as for one."""
+    """Wait while the model's limit is used up, without a slot; `timeouts.queue` applies as for a slot."""
     if not seen.models or not seen.history_available:
         return None
     if seen.exhausted is None:
@@ -241,14 +243,16 @@ def model_limit(seen: Observation, now: datetime) -> Answer | None:
         return None
     until, model = max(waits)
     rest = max(until - now, HEAL_AGAIN)  # by the database's clock, which may be behind ours
-    # The end of a short wait moves often, and each new message is a write.
+    # The end of a short wait changes often, and each new message is a write.
     when = f"until {_clock(until)}" if rest > SHORT_WAIT else "for less than a minute more"
     again = now + rest + _spread(seen.job, rest)
     return _in_line(seen, now, AdmittedReason.WAITING_FOR_MODEL_LIMIT, f"{model} is at its limit {when}", again)
 
 
 def slot(seen: Observation, now: datetime) -> Answer | None:
-    """Has no slot of its queue, or another job uses its session. Fails once `timeouts.queue` is over, or rejected."""
+    """Wait for a slot of the queue, or for the session. Fail after `timeouts.queue`, or if the queue rejects the
+    job.
+    """
     job, spec = seen.job, seen.legal_spec
     if seen.slot is None:
         return needs.Slot(spec.queue, spec.priority, spec.session_key(name=job.name, uid=job.uid))
@@ -260,7 +264,7 @@ def slot(seen: Observation, now: datetime) -> Answer | None:
 
 
 def history(seen: Observation, now: datetime) -> Answer | None:
-    """Postgres, where each start is recorded first, is away. Written only by jobs that would start otherwise."""
+    """Wait for Postgres, which records each start. Written only by jobs that would otherwise start."""
     if seen.history_available:
         return None
     message, again = "the database cannot be reached; the job continues when it is back", now + HEAL_AGAIN
@@ -296,7 +300,7 @@ HOLDS: Final[tuple[Hold, ...]] = (
 
 
 def next_attempt(job: Job) -> int:
-    """The number of the attempt that the next start belongs to."""
+    """Return the attempt number of the next start."""
     records = job.status.attempt_history
     if not records:
         return max(job.status.attempts, 1)
@@ -304,7 +308,7 @@ def next_attempt(job: Job) -> int:
 
 
 def _in_line(seen: Observation, now: datetime, reason: str, message: str, again: datetime | None = None) -> Decision:
-    """The job waits in its queue, and fails once that has taken too long."""
+    """Wait in the queue, and fail after `timeouts.queue`."""
     job, limit = seen.job, seen.legal_spec.timeouts.queue
     if limit is None:
         return _admitted(job, reason, message, again=again)
@@ -315,7 +319,7 @@ def _in_line(seen: Observation, now: datetime, reason: str, message: str, again:
 
 
 def _spread(job: Job, wait: timedelta) -> timedelta:
-    """How much later than a model's limit this job looks again, so that not all come at once."""
+    """Return a delay after a model's limit ends, so that jobs do not resume at the same time."""
     share = random.Random(f"{job.uid}/{job.status.starts}").random()  # noqa: S311  jitter, not a secret
     return min(max(wait * MODEL_SPREAD, LEAST_SPREAD), MOST_SPREAD) * share
 
@@ -325,7 +329,7 @@ def _clock(moment: datetime) -> str:
 
 
 def _patience(job: Job, now: datetime) -> timedelta:
-    """How long to wait before a job that is not accepted is looked at again: a tenth of how long it waits already."""
+    """Return when to check a job that is not accepted again: after a tenth of the time that it has waited."""
     written = find_condition(job.status.conditions, ConditionType.ACCEPTED)
     waited = now - written.last_transition_time if written is not None else timedelta(0)
     return min(HEAL_AT_LAST, max(HEAL_AGAIN, waited / HEAL_SHARE))
@@ -342,12 +346,12 @@ def _suspended(job: Job) -> Decision | None:
 
 
 def _is_resumed(job: Job) -> bool:
-    """Whether the annotation has got a new value since the suspension."""
+    """Whether the annotation has a new value since the suspension."""
     return bool(job.resume) and job.resume != job.status.last_resume
 
 
 def _used_up(job: Job) -> Finish:
-    """A version that could not read the job's limits has charged the last attempt."""
+    """Fail a job whose last attempt was charged by a version that could not read its limits."""
     last = job.status.attempt_history[-1]
     message = f"attempt {last.attempt} was the last and failed: {last.message}"
     return Finish(Phase.FAILED, last.reason or ErrorClass.RESULT_ERROR, message)

@@ -1,4 +1,4 @@
-"""The models that a job's spec names. What its code asks for besides is known at the call alone."""
+"""The models that a job's spec names. Further models in its code are only known at the call."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
@@ -9,16 +9,16 @@ from agentjobs.models.names import CLAUDE_CODE, LONG_CONTEXT, SCRIPTED, Api, api
 
 
 def named_models(spec: AgentJobSpec, aliases: Collection[str] = ()) -> Iterator[tuple[str, str]]:
-    """Yield field and name of each model that the spec names and that will be asked; scripts ask none.
+    """Yield field and name of each model that will be called; scripted models call none.
 
     Args:
-        aliases: names of the installation. They go before those for which Claude Code chooses a model itself, which
-            nobody but its CLI can tell.
+        aliases: names of the installation. They take precedence over Claude Code's own names, which only its CLI
+        resolves.
     """
     agent = spec.agent
     named = [("spec.agent.model", agent.model if agent.claude_code is None else _of_claude_code(agent.model, aliases))]
     if agent.inline is not None and not (agent.model or "").startswith(SCRIPTED):
-        # A script of the whole team replaces the models of its members.
+        # A scripted `agent.model` replaces the models of all agents.
         members = enumerate(agent.inline.agents)
         named += [(f"spec.agent.inline.agents[{place}].model", member.model) for place, member in members]
     if spec.steps.compaction is not None:
@@ -29,7 +29,7 @@ def named_models(spec: AgentJobSpec, aliases: Collection[str] = ()) -> Iterator[
 
 
 def _of_claude_code(model: str | None, aliases: Collection[str]) -> str | None:
-    """The canonical name of a model as it is named for Claude Code; None where its CLI chooses."""
+    """Return the canonical name of a model of Claude Code; None if its CLI chooses."""
     if model is None or model in aliases:
         return model
     model = model.removesuffix(LONG_CONTEXT)
@@ -39,20 +39,20 @@ def _of_claude_code(model: str | None, aliases: Collection[str]) -> str | None:
 
 
 def asked_models(spec: AgentJobSpec, aliases: Mapping[str, str]) -> frozenset[str]:
-    """Return the models that the spec's names stand for, without aliases and scripts."""
+    """Return the models of the spec, with aliases resolved and without scripted ones."""
     return frozenset(aliases.get(model, model) for _, model in named_models(spec, aliases))
 
 
 def exhausted_until(models: Models, model: str, namespace: str, exhausted: Mapping[str, datetime]) -> datetime | None:
-    """Return until when no call of a model can be made from a namespace: neither of it nor of its fallbacks.
+    """Return until when a namespace cannot call a model or any of its fallbacks.
 
     Args:
-        exhausted: what the proxies told, by `models.names.pool`; None when a call can be made now.
+        exhausted: as reported by the proxies, by `models.names.pool`; None if a call can be made now.
     """
     told = [(*of_pool(name), until) for name, until in exhausted.items()]
     route = models.resolve(model, namespace)
     if isinstance(route, Refusal):
-        # Nothing says which keys there are: without a file of models all jobs use the same.
+        # Without a file of models, all jobs use the same keys.
         return max((until for of, _, until in told if of == model), default=None)
     ends = []
     for each in (route, *route.fallbacks):
@@ -65,22 +65,22 @@ def exhausted_until(models: Models, model: str, namespace: str, exhausted: Mappi
 
 
 def unpriced(spec: AgentJobSpec, is_priced: Callable[[str], bool], source: str) -> tuple[str, ...]:
-    """Return a sentence for each model that the spec names and whose price is not known.
+    """Return a sentence for each model of the spec without a known price.
 
     Args:
-        source: where the prices of the installation come from.
+        source: the origin of the installation's prices.
     """
     return tuple(
-        f"{field}: the price of {model!r:.80} is not known, and spec.budget.maxCostUSD needs it; add it to the prices "
-        f"of {source}, or take maxCostUSD away"
+        f"{field}: the price of {model!r:.80} is not known, and spec.budget.maxCostUSD needs it; add it to the "
+        f"prices of {source}, or remove maxCostUSD"
         for field, model in named_models(spec)
         if not is_priced(model)
     )
 
 
 def uncounted(spec: AgentJobSpec) -> tuple[str, ...]:
-    """Return a sentence when the spec names models and the installation has nothing that counts dollars."""
+    """Return a sentence if the spec names models and the installation does not count costs."""
     if spec.agent.claude_code is None and not any(named_models(spec)):
         return ()
     cure = "set AGENTJOBS_MODELS_URL for the operator, or use maxTokens or maxLLMCalls"
-    return (f"spec.budget.maxCostUSD: this installation has no model proxy, so nothing counts dollars; {cure}",)
+    return (f"spec.budget.maxCostUSD: this installation has no model proxy to count costs; {cure}",)

@@ -1,6 +1,6 @@
-"""What `decide` may have to know before it can decide: one closed union. `reconcile.job.facts` answers each need.
+"""Facts that `decide` may need before it can decide: one closed union. `reconcile.job.facts` answers each need.
 
-The answer is in the next observation of the same job.
+The next observation of the same job contains the answer.
 """
 
 from dataclasses import dataclass
@@ -11,27 +11,27 @@ from agentjobs.api.job.spec import SessionKey
 
 @dataclass(frozen=True, slots=True)
 class AcceptedSpec:
-    """What was accepted of a job whose object may say something else: it was edited, or is illegal."""
+    """The accepted spec of a job whose object was edited or is invalid."""
 
 
 @dataclass(frozen=True, slots=True)
 class PodTrial:
-    """Whether the API server would take the job's pod."""
+    """Whether the API server would accept the job's pod."""
 
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """Whether the ConfigMap keys that the spec names exist, and what they hold."""
+    """The contents of the ConfigMap keys that the spec names."""
 
 
 @dataclass(frozen=True, slots=True)
 class AwaitedJobs:
-    """How the jobs of `spec.after` stand, and what the job's texts read of them."""
+    """The state of the jobs of `spec.after`, and the values that the job's texts read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Whether the job may start. It joins its queue, and admission answers all jobs of the queue at once."""
+    """Whether the job may start. It joins its queue, and admission decides for all jobs of the queue together."""
 
     queue: str
     priority: int
@@ -40,35 +40,35 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class LastHeartbeat:
-    """When the runner of this start spoke to the gateway last."""
+    """When the runner of this start last contacted the gateway."""
 
     start: int
 
 
 @dataclass(frozen=True, slots=True)
 class StartProgress:
-    """How many steps this start recorded, now that it has ended."""
+    """How many steps the ended start recorded."""
 
     start: int
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What the job's starts used so far: those of one attempt, or all of them."""
+    """What the job's starts have used: those of one attempt, or all."""
 
     attempt: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class ExhaustedModels:
-    """The models of which no call can be made now, and until when."""
+    """The models that cannot be called now, and until when."""
 
 
 @dataclass(frozen=True, slots=True)
 class FinalResult:
-    """The final answer of a job that ends, what its starts used, and how far the last one got.
+    """The final answer of a job that ends, the usage of its starts, and the progress of the last one.
 
-    The question makes the answer final.
+    Reading the answer makes it final.
     """
 
 
@@ -79,7 +79,7 @@ class EndRecorded:
 
 @dataclass(frozen=True, slots=True)
 class ParentRecord:
-    """What history has of a job that others follow, and whether the job is still as it was seen."""
+    """History's data about a job with follow-ups, and the current object."""
 
 
 HistoryNeed: TypeAlias = (

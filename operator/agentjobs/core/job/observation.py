@@ -1,6 +1,6 @@
-"""All that is known about a job at one instant, as frozen values: what `decide` looks at.
+"""All known facts about a job at one instant, as frozen values: the input of `decide`.
 
-`reconcile` fills it from its caches, and from its answers to the needs of `decide`. What has not been asked is None.
+`reconcile` fills it from its caches and from answers to needs. Facts that were not read are None.
 """
 
 from collections.abc import Mapping
@@ -44,14 +44,14 @@ DEFAULT_QUEUE = "agents"
 MAX_UID = 63
 _MAX_NAME = 253
 _RETENTIONS = ("Keep", "KeepOnFailure", "Delete")
-# What still counts of a finished job's spec. Most objects of a cluster are finished jobs, and the rest is most of them.
+# The fields of a finished job's spec that are kept, to save memory: most objects of a cluster are finished jobs.
 _KEPT_FIELDS = ("ttlSecondsAfterFinished", "cancel", "suspend")
 _OF_A_SCHEDULE = (ANNOTATION_SCHEDULED_TIME, ANNOTATION_PREVIOUS_TIME)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An AgentJob object: identity, raw spec, and the status as last written."""
+    """An AgentJob object: identity, raw spec, and last written status."""
 
     namespace: str
     name: str
@@ -61,28 +61,28 @@ class Job:
     created: datetime
     deleting: bool
     resume: str
-    """Value of the annotation that ends a suspension, empty when there is none."""
+    """Value of the annotation that ends a suspension, or empty."""
     spec: object
-    """`spec` as it stands in the object: it may be anything. Of a finished job only what still counts."""
+    """The object's raw `spec`, of any form; reduced for finished jobs."""
     status: AgentJobStatus
     written: Mapping[str, Any] | None
-    """What `status` was read from, for the patch that follows it; not kept of a finished job."""
+    """The raw status, for the next patch; not kept for finished jobs."""
     schedule: Mapping[str, str] = field(default_factory=dict)
-    """The annotations with the times of its schedule, which the work may name; no other annotation is work."""
+    """The annotations with the times of its schedule, which texts may use."""
     made_by: str = ""
-    """Name of the AgentSchedule whose job it is, empty for none."""
+    """Name of its AgentSchedule, if any."""
     made_by_uid: str = ""
     of_generation: int = 0
-    """Generation of the schedule whose template it has; 0 for none, or when it was not written down."""
+    """Generation of the schedule that it was created from; 0 if none or unknown."""
     replaced_by: str = ""
-    """Name of the job for which its schedule cancelled it, empty for none."""
+    """Name of the job that replaced it, if its schedule cancelled it."""
     labels: Mapping[str, str] = field(default_factory=dict)
-    """By which other jobs may wait for it."""
+    """Its labels, by which other jobs may wait for it."""
     parent_uid: str = ""
-    """Of the job that it follows, empty for none."""
+    """Uid of the job that it follows, if any."""
     told_lineage: Lineage | None = None
-    """What its labels and annotations say of the jobs before it; None of a job that follows none."""
-    # Of the status; kept, because one look at a job asks for them some fifty times.
+    """Its lineage, from labels and annotations; None if it is not a follow-up."""
+    # Derived from the status once, because one pass reads it about fifty times.
     finished: bool = field(init=False)
     accepted: bool = field(init=False)
     active: AttemptRecord | None = field(init=False)
@@ -102,59 +102,59 @@ class Job:
 
     @property
     def object(self) -> dict[str, Any]:
-        """The object with what validation and resolution read of it."""
+        """The object, reduced to what validation and resolution read."""
         metadata = {"namespace": self.namespace, "name": self.name, "uid": self.uid, "annotations": self.schedule}
         return {"metadata": metadata, "spec": self.spec}
 
     @property
     def raw_status(self) -> Mapping[str, Any]:
-        """What the next status is compared with. A finished job's is made from its values: see `parse_job`."""
+        """The raw status to compare the next one with. For finished jobs it is rebuilt from values: see `parse_job`."""
         return self.status.to_dict() if self.written is None else self.written
 
     @property
     def cancel(self) -> bool:
-        """Whether the job is cancelled. Read from the raw spec, so that it works on an illegal one too."""
+        """Whether the job is cancelled. Read from the raw spec, so that it works with an invalid spec too."""
         return isinstance(self.spec, Mapping) and self.spec.get("cancel") is True
 
     @property
     def suspend(self) -> bool:
-        """Whether the job is to be held."""
+        """Whether the job must be suspended."""
         return isinstance(self.spec, Mapping) and self.spec.get("suspend") is True
 
     @property
     def template(self) -> str | None:
-        """Name of the template that it names; None for none."""
+        """Name of its template, or None."""
         reference = self.spec.get("templateRef") if isinstance(self.spec, Mapping) else None
         name = reference.get("name") if isinstance(reference, Mapping) else None
         return name if isinstance(name, str) else None
 
     @property
     def queues(self) -> frozenset[str]:
-        """The queues that it may ask: where it waits or runs, and the one that its object names."""
+        """Its possible queues: where it waits or runs, and the one that its object names."""
         named = self.spec.get("queue") if isinstance(self.spec, Mapping) else None
         own = named if isinstance(named, str) and named else DEFAULT_QUEUE
         return frozenset({own, self.status.queue.name or own if self.status.queue else own})
 
     @property
     def follows_its_queue(self) -> bool:
-        """Whether a change of its queue may concern the job though it does not wait there for its turn."""
+        """Whether a change of its queue may affect the job although it does not wait for a slot."""
         return self.active is not None or not self.accepted or is_true(self.status.conditions, ConditionType.SUSPENDED)
 
     @property
     def must_end(self) -> bool:
-        """Whether its end was asked for. Deletion asks for it too, while other finalizers keep the object."""
+        """Whether its end was requested, also by deletion while other finalizers keep the object."""
         return self.cancel or self.deleting
 
     @property
     def must_stop(self) -> bool:
-        """Whether no pod of it shall run, for good or for now."""
+        """Whether no pod of it may run, permanently or for now."""
         return self.must_end or self.suspend
 
     @property
     def time_to_live(self) -> timedelta | None:
-        """How long the object stays after the job's end, None: forever. Read from the raw spec, as `cancel`.
+        """How long the object is kept after the job's end; None: forever. Read from the raw spec, like `cancel`.
 
-        What its template says instead stands in the status.
+        The template's value is in the status.
         """
         seconds = self.spec.get("ttlSecondsAfterFinished") if isinstance(self.spec, Mapping) else None
         if seconds is None and self.status.resolved is not None:
@@ -163,13 +163,13 @@ class Job:
 
     @property
     def expires(self) -> datetime | None:
-        """When its time to live is over; None without one, and before its end."""
+        """When its TTL expires; None without one, and before its end."""
         ttl, ended = self.time_to_live, self.status.completion_time
         return None if ttl is None or ended is None else ended + ttl
 
     @property
     def pod_retention(self) -> str:
-        """What becomes of finished pods. Read from the raw spec, as `cancel`, and after it from the status."""
+        """What happens to finished pods. Read from the raw spec, like `cancel`, else from the status."""
         runtime = self.spec.get("runtime") if isinstance(self.spec, Mapping) else None
         retention = runtime.get("podRetention") if isinstance(runtime, Mapping) else None
         if retention is None and self.status.resolved is not None:
@@ -178,7 +178,7 @@ class Job:
 
     @property
     def has_rules(self) -> bool:
-        """Whether there may be rules about its endings, its own or its template's. Read from the raw spec."""
+        """Whether it may have rules for endings, its own or its template's. Read from the raw spec."""
         if self.template is not None:
             return True
         policy = self.spec.get("resultPolicy") if isinstance(self.spec, Mapping) else None
@@ -186,13 +186,13 @@ class Job:
 
     @property
     def is_observed(self) -> bool:
-        """Whether all that the status says was said about the object as it is now."""
+        """Whether the status is about the object's current generation."""
         said = (self.status.observed_generation, *(one.observed_generation for one in self.status.conditions))
         return not self.status.conditions or all(generation == self.generation for generation in said)
 
     @property
     def needs_result(self) -> bool:
-        """Whether usage or answer are missing in the status of a finished job: Postgres was away when it ended."""
+        """Whether the status of a finished job lacks usage or answer, because Postgres was unreachable at its end."""
         status = self.status
         if status.phase is Phase.SUCCEEDED and (status.result is None or not status.result.ref):
             return True
@@ -200,12 +200,12 @@ class Job:
 
     @property
     def lineage(self) -> Lineage | None:
-        """The jobs before it; what was written down once stays, however its annotations are edited."""
+        """The jobs before it; once in the status, edits of annotations do not change it."""
         return self.status.lineage or self.told_lineage
 
     @property
     def needs_follow_ups(self) -> bool:
-        """Whether jobs may have to be made that follow this one."""
+        """Whether follow-up jobs may have to be created."""
         said = find_condition(self.status.conditions, ConditionType.FOLLOW_UPS_CREATED)
         if said is None or said.is_true:
             return False
@@ -213,20 +213,20 @@ class Job:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is due for the job before its time to live ends; its pods may still have our finalizer."""
+        """Whether nothing is due for the job before its TTL expires; its pods may still have our finalizer."""
         return self.finished and not self.needs_result and not self.needs_follow_ups and self.is_observed
 
     def says(self, condition: ConditionType, *, status: bool, reason: str) -> bool:
-        """Whether the status already says exactly this."""
+        """Whether the status already has exactly this condition."""
         found = find_condition(self.status.conditions, condition)
         return found is not None and found.is_true == status and found.reason == reason
 
 
 def parse_job(obj: Mapping[str, Any]) -> Job:
-    """Read an AgentJob object as the API server gives it.
+    """Parse a raw AgentJob.
 
-    Most objects of a cluster are finished jobs, to which at most what was used is added. Of them the raw status and the
-    work, almost all of their memory, are not kept.
+    Most objects of a cluster are finished jobs, whose status changes at most in usage. Their raw status and work, which
+    take almost all of the memory, are not kept.
     """
     meta = obj["metadata"]
     status = AgentJobStatus.parse(obj.get("status"))
@@ -261,13 +261,13 @@ def _lineage(labels: Mapping[str, Any], annotations: Mapping[str, Any]) -> Linea
         return None
     parent = str(labels.get(LABEL_PARENT, ""))[:_MAX_NAME]
     root = str(annotations.get(ANNOTATION_ROOT) or parent)[:_MAX_NAME]
-    # Whoever removes the depth must not make the chain endless by it.
+    # Removing the annotation must not make the chain endless.
     depth = min(_number(annotations.get(ANNOTATION_DEPTH)) or MAX_COUNT, MAX_COUNT)
     return Lineage(root, parent, depth)
 
 
 def _what_counts(spec: object) -> object:
-    """What is still read of the spec of a job that has ended."""
+    """Return the part of a finished job's spec that is still read."""
     if not isinstance(spec, Mapping):
         return None
     kept = {name: spec[name] for name in _KEPT_FIELDS if name in spec}
@@ -278,13 +278,13 @@ def _what_counts(spec: object) -> object:
 
 
 def _number(text: object) -> int:
-    """A number of up to 18 digits from an annotation, which anyone may have edited; 0 for anything else."""
+    """Parse a number of up to 18 digits from an annotation, which users may edit; 0 for anything else."""
     return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 18 else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why the API server did not make a pod. `final` when the same pod will be refused again."""
+    """Why the API server did not create a pod. `final` if a retry would be refused too."""
 
     reason: str
     message: str
@@ -293,7 +293,7 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True)
 class QueueStop:
-    """Why a queue lets no job run, not even those that do: the reason of the suspension, and its message."""
+    """Why a queue suspends its running jobs: reason and message of the suspension."""
 
     reason: SuspendedReason
     message: str
@@ -301,16 +301,16 @@ class QueueStop:
 
 @dataclass(frozen=True, slots=True)
 class TwinFound:
-    """History's word, at this job's acceptance, that another job with its key stands in its place."""
+    """Another job with the same key, found in history when this job was accepted."""
 
     twin: Twin
     replaces: bool
-    """Whether the other one took this one's place, which has had no start; else this one is a duplicate."""
+    """Whether the other job replaced this one before its first start; else this one is a duplicate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """How long the runner of a start has been silent; None when it is not known."""
+    """How long the runner of a start has not reported; None if unknown."""
 
     silence: timedelta | None
 
@@ -320,11 +320,11 @@ class Progress:
     """How far a start got, in numbers of the job's recorded steps."""
 
     before: int = 0
-    """Of the newest step when the start began, 0 for none."""
+    """The newest step when the start began, 0 if none."""
     last: int = 0
-    """Of the newest step now."""
+    """The newest step now."""
     name: str = ""
-    """What that step is: the name of the model, the tool, the node or the value."""
+    """Name of that step's model, tool, node or value."""
     time: datetime | None = None
     """When it was recorded."""
     advanced: bool = False
@@ -333,34 +333,34 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class FinalResult:
-    """What history has of a job that ends: its final answer, and what its starts used, by `contract.USAGE`'s names.
+    """History's data about a job that ends: its final answer, and the usage of its starts, by `contract.USAGE`'s names.
 
-    Of tokens and model calls the larger count: that of the recorded steps, or that of the calls through the proxy.
+    Tokens and model calls are the larger of two counts: recorded steps, and calls through the proxy.
     """
 
     answer: Result | None = None
     usage: Mapping[str, int] = field(default_factory=dict)
     progress: Progress | None = None
-    """Of its last start; None when it is not known."""
+    """Progress of its last start; None if unknown."""
     cost: Decimal | None = None
-    """What its model calls cost, in US dollars; None where none was made through the proxy."""
+    """Cost of its model calls in US dollars; None if none was made through the proxy."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParentRecord:
-    """What history has of a job that others follow."""
+    """History's data about a job with follow-ups."""
 
     resolved: Resolved | None
-    """What it was accepted with; None of one that history does not know."""
+    """The accepted spec; None if history does not have the job."""
     answer: Raw | None
-    """All of its answer, however large, as text."""
+    """Its complete answer as text."""
     children: Mapping[str, str]
-    """Uids of the jobs that follow it, by name; also of those that are gone."""
+    """Uids of its follow-up jobs by name, including deleted ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """How many jobs of a follow-up exist or have existed, and why the others do not."""
+    """How many jobs of a follow-up exist or existed, and why the others were not created."""
 
     made: int
     job: str = ""
@@ -370,90 +370,90 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One job and everything a decision about it may depend on."""
+    """One job and everything that a decision about it depends on."""
 
     job: Job
     spec: AgentJobSpec | None
-    """What counts: the accepted spec with today's steering fields, or the object's own before acceptance."""
+    """The effective spec: the accepted one with current steering fields, or the object's own before acceptance."""
     unreadable: str = ""
-    """What this version cannot read of the accepted spec, which a newer one stored; then there is no `spec`."""
+    """The fields of a newer version's accepted spec that this version cannot read; then `spec` is None."""
     spec_known: bool = True
-    """Whether `spec` is what was accepted, as far as history can tell; False when it has not been asked."""
+    """Whether `spec` is the accepted one according to history; False if it was not read."""
     limits: Limits = field(default_factory=Limits)
-    """What the job may spend, by today's spec and the installation."""
+    """What the job may spend, by the current spec and the installation."""
     without: str = ""
-    """Why the template that it names cannot be used, until it is accepted; then there is no `spec`."""
+    """Why its template cannot be used, before acceptance; then `spec` is None."""
     sources: Sources = field(default_factory=Sources)
-    """What its work is made of beside `spec`, until it is accepted."""
+    """The inputs of its work in addition to `spec`, before acceptance."""
     problems: tuple[Problem, ...] = ()
-    """What is wrong with the object's own spec."""
+    """Problems of the object's own spec."""
     pod_problems: tuple[Problem, ...] | None = None
-    """What the API server has against the job's pod; None when it has not been asked."""
+    """Why the API server rejects the job's pod; None if it was not tried."""
     pods: tuple[Pod, ...] = ()
-    """Pods whose controller is this very job (by uid)."""
+    """Pods whose controller is this job, by uid."""
     queue_known: bool = True
     stop: QueueStop | None = None
-    """Why its queue lets the job not run on; None when it may."""
+    """Why its queue suspends running jobs; None if it does not."""
     twin: TwinFound | None = None
-    """Because of whom the job is not to start; None as long as history has not said so."""
+    """The job that prevents this one from starting, as found in history, or None."""
     awaited: Awaited | None = None
-    """The jobs of its `after`; None when they have not been asked."""
+    """The jobs of its `after`; None if they were not read."""
     references: frozenset[tuple[str, str]] = frozenset()
-    """ConfigMap keys that the spec names, until the job is accepted."""
+    """ConfigMap keys that the spec names, before acceptance."""
     missing: tuple[str, ...] | None = None
-    """A sentence for each of them that is missing or cannot be used; None when they have not been read."""
+    """A sentence for each key that is missing or cannot be used; None if they were not read."""
     resolved: Resolved | None = None
-    """What the job would run with their contents."""
+    """The resolved spec with their contents."""
     unknown_sinks: tuple[str, ...] = ()
-    """Sinks that the spec names and the installation has not, until the job is accepted."""
+    """Sinks that the spec names and the installation does not define, before acceptance."""
     unpriced: tuple[str, ...] = ()
-    """Why nobody can count the dollars of a job that is not accepted yet and has a limit in them, in sentences."""
+    """Why the costs of a job with a limit in dollars cannot be counted, before acceptance, in sentences."""
     spent: Spend | None = None
-    """What counts against the budget so far; None when it has not been asked."""
+    """What was spent of the budget; None if it was not read."""
     exhausted: Mapping[str, datetime] | None = None
-    """The models of which no call can be made now, and until when; None when it has not been asked."""
+    """The models that cannot be called now, and until when; None if they were not read."""
     models: frozenset[str] = frozenset()
-    """The models that the spec's names stand for, where the installation tells which are at their limits."""
+    """The models of the spec, if the installation reports which are at their limits."""
     slot: Answer | None = None
     history_available: bool = True
     obstacle: Obstacle | None = None
-    """Why the active start's pod could not be made when that was tried last."""
+    """Why the last attempt to create the active start's pod failed."""
     heartbeat: Heartbeat | None = None
     active_for: timedelta = timedelta.max
-    """How long this operator has known the active start, with a pod that has no scheduling gates any more, by its
-    monotonic clock: the wall clock may jump."""
+    """How long this operator has seen the active start, without scheduling gates on its pod, by its monotonic clock:
+    the wall clock may jump."""
     deleting_for: timedelta = timedelta(0)
     """How long the active start's pod has been Terminating, by this operator's monotonic clock."""
     stopped: str | None = None
-    """Uid of the pod that this operator told to stop because the job or its queue asked for it."""
+    """Uid of the pod that this operator stopped on request of the job or its queue."""
     end_recorded: bool | None = None
-    """Whether the job's end is in Postgres; None when it has not been asked."""
+    """Whether the job's end is in Postgres; None if it was not read."""
     progress: Progress | None = None
-    """Of the active start, asked at its end."""
+    """Progress of the active start, read at its end."""
     result: FinalResult | None = None
     follow_ups: tuple[FollowUp, ...] | None = None
-    """Those that the job was accepted with; None when that is not known without asking."""
+    """The accepted follow-ups; None if they are only in history."""
     record: ParentRecord | None = None
-    """Of a job with follow-ups that has ended; None when it has not been asked."""
+    """History's data about a finished job with follow-ups; None if it was not read."""
     tried: Mapping[str, Tried] = field(default_factory=dict)
-    """What came of the follow-ups that were tried in this pass, by name."""
+    """Results of the follow-ups that were tried in this pass, by name."""
     depth: int = 0
-    """How many jobs may come before one in a chain of follow-ups."""
+    """Maximum number of jobs before one in a chain of follow-ups."""
 
     @property
     def must_stop(self) -> bool:
-        """Whether no pod of the job shall run, for good or for now, by its own object or by its queue."""
+        """Whether no pod of the job may run, permanently or for now, by its own object or by its queue."""
         return self.job.must_stop or self.stop is not None
 
     @property
     def legal_spec(self) -> AgentJobSpec:
-        """The spec of a job that has one: `holds.broken_spec` has passed it."""
+        """The spec of a job that passed `holds.broken_spec`."""
         assert self.spec is not None
         return self.spec
 
     @property
     def known_progress(self) -> Progress | None:
-        """How far the active start got, whichever answer says it."""
+        """Progress of the active start, from either answer."""
         return self.progress or (self.result.progress if self.result else None)
 
     @property

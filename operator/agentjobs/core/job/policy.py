@@ -1,6 +1,6 @@
 """The job's own rules for endings: the first that matches decides, before the built-in classes do.
 
-They read like a Job's podFailurePolicy. Its Ignore is our Snooze, its Count our Retry, its FailJob our Fail.
+They resemble a Job's podFailurePolicy. Its Ignore is our Snooze, its Count our Retry, its FailJob our Fail.
 """
 
 from collections.abc import Mapping
@@ -12,16 +12,16 @@ from agentjobs.core.pods.diagnose import Ending
 from agentjobs.core.pods.pod import Pod
 
 FINAL_ACTIONS = ("Succeed", "Fail", "Cancel")
-"""What a rule does that lets no job run again."""
+"""Actions after which the job does not run again."""
 
 
 def matching_rule(
     policy: ResultPolicy, ending: Ending, pod: Pod | None, *, fired: Mapping[str, int] | None
 ) -> Rule | None:
-    """Return the rule that decides about an ending, None when none does.
+    """Return the rule that decides about an ending, or None.
 
     Args:
-        fired: how often each rule has fired in this job; one at its limit is passed over.
+        fired: how often each rule has fired in this job; rules at their limit are skipped.
     """
     for rule in policy.rules:
         if rule.limit is not None and (fired or {}).get(rule.name, 0) >= rule.limit:
@@ -32,19 +32,19 @@ def matching_rule(
 
 
 def may_run_again(policy: Mapping[str, Any], outcome: str) -> bool:
-    """Whether some rule lets a job run again after an answer with this outcome, so that the answer is not final yet.
+    """Whether a rule may run a job again after an answer with this outcome, so that the answer is not final yet.
 
-    Limits are not asked: how often a rule has fired is the operator's to know, and it makes the answer final then.
+    Ignores limits: only the operator knows how often a rule has fired, and then makes the answer final.
 
-    Args:
-        policy: `resultPolicy` as it was accepted, maybe by a newer version: an action that is not known may do that.
+        Args:
+            policy: the accepted `resultPolicy`; an unknown action of a newer version may run the job again.
     """
     rules = policy.get("rules") or ()
     return any(outcome in (rule.get("onOutcomes") or ()) and rule.get("action") not in FINAL_ACTIONS for rule in rules)
 
 
 def _matches(rule: Rule, ending: Ending, pod: Pod | None) -> bool:
-    """All matchers that are given must match; a success is judged by rules about outcomes only."""
+    """Whether all given matchers match; only rules about outcomes match a success."""
     if ending.verdict is Verdict.SUCCEED and not rule.on_outcomes:
         return False
     if rule.on_outcomes and ending.outcome not in rule.on_outcomes:
@@ -64,7 +64,7 @@ def _matches(rule: Rule, ending: Ending, pod: Pod | None) -> bool:
 
 
 def _has_code(codes: ExitCodes, pod: Pod | None) -> bool:
-    """A container that left no exit code matches neither In nor NotIn."""
+    """Whether the exit code matches; a missing one matches neither In nor NotIn."""
     if pod is None or pod.terminated is None or pod.terminated.exit_code < 0:
         return False
     return (pod.terminated.exit_code in codes.values) == (codes.operator == "In")

@@ -1,4 +1,4 @@
-"""The status that an action leaves behind: pure successors of a status, one function for each action that writes.
+"""The new status after an action: pure functions, one for each action that writes.
 
 Each change of the phase counts as one transition, which numbers the rows of the history.
 """
@@ -45,9 +45,9 @@ _END_CONDITIONS = {
     Phase.SKIPPED: ConditionType.SKIPPED,
 }
 _OURS = frozenset(kind.value for kind in ConditionType)
-# What a job waits for that is not its turn: timeouts.queue must not count it.
+# Waits that timeouts.queue must not count, because the job does not wait for a slot.
 _NOT_IN_LINE = (AdmittedReason.SPEC_UNREADABLE, AdmittedReason.QUEUE_NOT_FOUND)
-# Reasons of a spec that will never be accepted.
+# Reasons of specs that will never be accepted.
 _REJECTIONS = (
     AcceptedReason.INVALID_SPEC,
     AcceptedReason.SPEC_TOO_LARGE,
@@ -59,12 +59,12 @@ _REJECTIONS = (
 
 
 def observed(job: Job) -> AgentJobStatus:
-    """The status of before, as said about the object as it is now."""
+    """Return the same status with the current generation observed."""
     return _observed(job, job.status)
 
 
 def claimed(job: Job, action: Claim, *, spec_hash: str, queue: str, now: datetime) -> AgentJobStatus:
-    """The claim of a start: the one status write between a job's wait and its end."""
+    """Claim a start: the only status write between a job's wait and its end."""
     status, moment = job.status, now.replace(microsecond=0)
     record = AttemptRecord(
         attempt=action.attempt, start=action.start, pod=pod_name(job.name, action.start), started=now
@@ -87,14 +87,14 @@ def claimed(job: Job, action: Claim, *, spec_hash: str, queue: str, now: datetim
 
 
 def waiting(job: Job, action: Wait, *, spec_hash: str | None, queue: str, now: datetime) -> AgentJobStatus:
-    """What the job waits for. `spec_hash` is set when it has just been accepted."""
+    """Write what the job waits for. `spec_hash` is set if it has just been accepted."""
     status = job.status
     if spec_hash is not None:
         status = _accepted(job, status, spec_hash, now)
     status = _resumed(job, status, now)
     status = replace(status, conditions=_set(job, status, action.condition, False, action.reason, action.message, now))
     if action.reason in _NOT_IN_LINE:
-        # By this name it is found when there is such a queue: its template, not its object, may say it.
+        # The job is found by this name when the queue appears; only its template may name it.
         name = queue or (status.queue.name if status.queue else "")
         status = replace(status, queue=QueuePlace(name=name) if name else None)
     elif phase_of(status.conditions) is Phase.QUEUED:
@@ -105,18 +105,18 @@ def waiting(job: Job, action: Wait, *, spec_hash: str | None, queue: str, now: d
 
 
 def reported(job: Job, action: ReportPod, *, now: datetime) -> AgentJobStatus:
-    """A pod that does not get going, or has. No transition: the phase stays Running."""
+    """Report a pod that does not start, or has started. No transition: the phase stays Running."""
     conditions = _set(job, job.status, ConditionType.POD_STARTED, action.started, action.reason, action.message, now)
     return _observed(job, replace(job.status, reason=_reason(conditions), conditions=conditions))
 
 
 def start_ended(job: Job, action: EndStart, *, now: datetime) -> AgentJobStatus:
-    """The active start is over; another follows, or the job ends in the same write."""
+    """End the active start; another follows, or the job ends in the same write."""
     record, next_step = action.record, action.next_step
     status = replace(
         job.status,
         attempt_history=(*job.status.attempt_history[:-1], record),
-        # Rounded up: many short starts must not run for nothing.
+        # Rounded up, so that many short starts are counted.
         running_seconds=job.status.running_seconds + math.ceil(action.ran.total_seconds()),
         rule_counts=_fired(job.status.rule_counts, action.rule),
         checkpoint=action.checkpoint or job.status.checkpoint,
@@ -134,7 +134,7 @@ def start_ended(job: Job, action: EndStart, *, now: datetime) -> AgentJobStatus:
     status = replace(
         status,
         conditions=conditions,
-        # Rounded up: a status has whole seconds, and a retry must not come early.
+        # Rounded up: a status has whole seconds, and a retry must not start early.
         next_attempt_time=_ceiling(next_step.at),
         infra_restarts=status.infra_restarts + (1 if next_step.infra else 0),
         snoozes=status.snoozes + (0 if next_step.infra or next_step.free or record.charged else 1),
@@ -144,12 +144,12 @@ def start_ended(job: Job, action: EndStart, *, now: datetime) -> AgentJobStatus:
 
 
 def checkpoint_of(known: Progress) -> Checkpoint | None:
-    """The job's last recorded step as a status names it; None when there is none."""
+    """Return the job's last recorded step for the status, or None."""
     return Checkpoint(known.last, cut(known.name, MAX_STEP_NAME), known.time) if known.last else None
 
 
 def suspended(job: Job, action: Suspend, *, spec_hash: str | None, now: datetime, queue: str = "") -> AgentJobStatus:
-    """The job is held. `spec_hash` is set when it has just been accepted; `queue` is where it would wait."""
+    """Suspend the job. `spec_hash` is set if it has just been accepted; `queue` is its queue."""
     status = job.status if spec_hash is None else _accepted(job, job.status, spec_hash, now)
     if queue and status.queue is None:
         status = replace(status, queue=QueuePlace(name=queue))
@@ -159,7 +159,7 @@ def suspended(job: Job, action: Suspend, *, spec_hash: str | None, now: datetime
 def named(
     job: Job, status: AgentJobStatus, follow_ups: tuple[FollowUpStatus, ...] | None, *, now: datetime
 ) -> AgentJobStatus:
-    """The status of an end, with the follow-ups that it asks for; None: nobody can say now which these are."""
+    """Return the final status with the matching follow-ups; None if they are not known yet."""
     if follow_ups == ():
         return status
     reason, condition = FollowUpReason.PENDING, ConditionType.FOLLOW_UPS_CREATED
@@ -168,7 +168,7 @@ def named(
 
 
 def followed(job: Job, action: RecordFollowUps, *, now: datetime) -> AgentJobStatus:
-    """What became of the follow-ups. No transition: the job has ended."""
+    """Write the state of the follow-ups. No transition: the job has ended."""
     condition = ConditionType.FOLLOW_UPS_CREATED
     if not action.follow_ups and action.reason == FollowUpReason.CREATED:
         conditions = tuple(one for one in job.status.conditions if one.type != condition)
@@ -179,7 +179,7 @@ def followed(job: Job, action: RecordFollowUps, *, now: datetime) -> AgentJobSta
 
 
 def finished(job: Job, action: Finish, *, now: datetime) -> AgentJobStatus:
-    """The job ends without a start of its own to end."""
+    """End a job without an active start."""
     return _ended(job, job.status, action, now)
 
 
@@ -194,7 +194,7 @@ def _held(job: Job, status: AgentJobStatus, action: Suspend, now: datetime) -> A
         status,
         conditions=conditions,
         queue=replace(status.queue, since=None) if status.queue else None,
-        # A value from before the suspension does not end it.
+        # A value that is older than the suspension does not end it.
         last_resume=job.resume or None,
     )
     conditions = _set(job, status, ConditionType.SUSPENDED, True, action.reason, action.message, now)
@@ -202,7 +202,7 @@ def _held(job: Job, status: AgentJobStatus, action: Suspend, now: datetime) -> A
 
 
 def _resumed(job: Job, status: AgentJobStatus, now: datetime) -> AgentJobStatus:
-    """Whatever comes next, the job is suspended no longer."""
+    """Clear the condition Suspended."""
     if not is_true(status.conditions, ConditionType.SUSPENDED):
         return status
     return replace(
@@ -233,7 +233,7 @@ def _ended(job: Job, status: AgentJobStatus, end: Finish, now: datetime) -> Agen
 
 
 def _result(end: Finish) -> ResultSummary | None:
-    """What the end itself tells of the answer; history tells the rest."""
+    """Return the part of the result that the end contains; history adds the rest."""
     if not end.answered and end.published is None:
         return None
     told = end.published
@@ -244,7 +244,7 @@ def _result(end: Finish) -> ResultSummary | None:
 
 
 def _moved(job: Job, status: AgentJobStatus, now: datetime) -> AgentJobStatus:
-    """Derive phase, reason and Finished, and count the transition if the phase changed."""
+    """Derive phase, reason and Finished, and count a transition if the phase changed."""
     phase = phase_of(status.conditions)
     conditions = _set(job, status, ConditionType.FINISHED, phase.is_terminal, phase, "", now)
     step = 0 if phase is job.status.phase and not _restarted(job.status, status) else 1
@@ -264,7 +264,7 @@ def _observed(job: Job, status: AgentJobStatus) -> AgentJobStatus:
 
 
 def _fitting(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
-    """Leave out conditions of others that the CRD has no room for: with them no write would be taken any more."""
+    """Drop conditions of other writers beyond the CRD's limit: with them every write would be refused."""
     over_limit = len(conditions) - MAX_CONDITIONS
     if over_limit <= 0:
         return conditions

@@ -1,7 +1,7 @@
-"""The volumes that outlive pods: of Named worktrees, and of the cache of repositories.
+"""The volumes that outlive pods: those of Named worktrees, and the cache of repositories.
 
-A worktree's claim is what jobs take turns at: two pods that have the same one have the same files. We make claims and
-delete none; what is in them is people's. Pure.
+Jobs that share a worktree's claim take turns, because they share the files. The operator creates claims but never
+deletes them: their contents belong to users. Pure.
 """
 
 import hashlib
@@ -18,14 +18,14 @@ LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 ANNOTATION_REPOSITORY: Final = f"{GROUP}/repository"
 ANNOTATION_WORKTREE_NAME: Final = f"{GROUP}/worktree-name"
 MAX_READABLE: Final = 40
-"""Characters of a worktree's name in the name of its claim; what tells claims apart follows them."""
+"""Characters of a worktree's name in the name of its claim; a hash follows."""
 
 
 def worktree_claim(workspace: Workspace | None) -> str:
-    """Return the name of the PersistentVolumeClaim of a Named worktree, empty for a job that has none.
+    """Return the name of the PersistentVolumeClaim of a Named worktree; empty if the job has none.
 
-    `$(…)` of the worktree's name must have their values. Worktrees of one name are different ones where their
-    repositories are.
+    `$(…)` in the worktree's name must be replaced before. Worktrees with the same name but different repositories are
+    different.
     """
     if workspace is None or workspace.worktree.mode != "Named":
         return ""
@@ -37,9 +37,9 @@ def worktree_claim(workspace: Workspace | None) -> str:
 
 
 def claims(*, namespace: str, spec: AgentJobSpec, defaults: PodDefaults) -> tuple[dict[str, Any], ...]:
-    """Return the PersistentVolumeClaims that we make for the pods of a job, unless they are there.
+    """Return the PersistentVolumeClaims to create for the pods of a job, if they do not exist.
 
-    One that the job names itself is its owner's to make.
+    A claim that the job names must be created by its owner.
     """
     workspace, wanted = spec.workspace, []
     if workspace is None:
@@ -54,21 +54,23 @@ def claims(*, namespace: str, spec: AgentJobSpec, defaults: PodDefaults) -> tupl
 
 
 def unusable(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """Return why a claim of that name that is there already cannot be used, and what to do; empty when it can."""
+    """Return why an existing claim of that name cannot be used, with the cure; empty if it can."""
     meta, name = found["metadata"], found["metadata"]["name"]
     if (meta.get("labels") or {}).get(LABEL_MANAGED_BY) != MANAGED_BY:
-        return f"a PersistentVolumeClaim {name} exists that is not ours; delete it, or name it in workspace.claimName"
+        return (
+            f"PersistentVolumeClaim {name} was not created by AgentJobs; delete it, or name it in workspace.claimName"
+        )
     if meta.get("deletionTimestamp"):
-        return f"PersistentVolumeClaim {name} is being deleted; a new one is made once it is gone"
+        return f"PersistentVolumeClaim {name} is being deleted; a new one will be created afterwards"
     modes = [str(mode) for mode in found["spec"].get("accessModes") or ()]
     if modes == ["ReadOnlyMany"]:
-        return f"PersistentVolumeClaim {name} has access mode ReadOnlyMany; it must be one that can be written to"
+        return f"PersistentVolumeClaim {name} has access mode ReadOnlyMany; use a writable access mode"
     has, asked = _size(found), _size(wanted)
-    # A cache that is smaller than the settings say by now serves as well.
+    # A cache may be smaller than the current setting.
     if name == GIT_CACHE_CLAIM or not has or amount_of(has) >= amount_of(asked):
         return ""
     return (
-        f"PersistentVolumeClaim {name} has {has}, and workspace.size is {asked}; enlarge the claim, or lower the size"
+        f"PersistentVolumeClaim {name} has {has}, but workspace.size is {asked}; enlarge the claim, or lower the size"
     )
 
 
@@ -95,7 +97,7 @@ def _claim(
 
 
 def _size(claim: Mapping[str, Any]) -> str:
-    """What a claim has, or asks for while it has nothing; empty when that cannot be read."""
+    """Return the capacity of a claim, or its request while it has none; empty if unreadable."""
     capacity = (claim.get("status") or {}).get("capacity") or {}
     asked = (claim["spec"].get("resources") or {}).get("requests") or {}
     size = str(capacity.get("storage") or asked.get("storage") or "")

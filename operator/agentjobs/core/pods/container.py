@@ -1,6 +1,6 @@
 """The runner's container, as a plain dict: image, environment, resources, security and mounts, each a function.
 
-A job's own program (`agent.container`) runs in it as our runner does, with the image's command or its own.
+A job's own program (`agent.container`) runs in it instead of our runner, with the image's command or its own.
 """
 
 import json
@@ -47,7 +47,7 @@ RESTRICTED: Final[Mapping[str, Any]] = {
 
 
 def start_variables(namespace: str, job: str, start: int) -> dict[str, str]:
-    """Return the variables by which a container of a pod knows its start."""
+    """Return the variables that identify the start to a container."""
     return {ENV_NAMESPACE: namespace, ENV_JOB: job, ENV_START: str(start)}
 
 
@@ -72,7 +72,7 @@ def runner_container(place: Mapping[str, str], spec: AgentJobSpec, defaults: Pod
 def _command(spec: AgentJobSpec) -> dict[str, Any]:
     own = spec.agent.container
     if own is None:
-        # Python looks for modules where it stands, so ours never starts in a checkout.
+        # Python imports modules from the working directory, so the runner never starts in a checkout.
         return {"command": list(RUNNER_COMMAND)}
     folder = {"workingDir": f"{WORKSPACE_MOUNT}/{TREE}"} if spec.workspace is not None else {}
     command = {"command": list(own.command)} if own.command else {}
@@ -86,12 +86,12 @@ def _engine(agent: Agent) -> dict[str, str]:
 
 
 def dumped(models: Sequence[BaseModel]) -> list[dict[str, Any]]:
-    """Return models as they stand in a pod."""
+    """Return models in the form of a pod."""
     return [model.model_dump(by_alias=True, exclude_none=True) for model in models]
 
 
 def _environment(place: Mapping[str, str], spec: AgentJobSpec, defaults: PodDefaults) -> list[dict[str, Any]]:
-    """Ours last: of two variables of one name the last counts."""
+    """Return the environment; our variables come last, because the last of two equal names wins."""
     ours = {**_ours(place, spec.runtime, defaults), **_models(defaults)}
     if spec.workspace is not None:
         ours[ENV_WORKSPACE] = WORKSPACE_MOUNT
@@ -102,19 +102,19 @@ def _environment(place: Mapping[str, str], spec: AgentJobSpec, defaults: PodDefa
 
 
 def installation_environment(place: Mapping[str, str], runtime: Runtime, defaults: PodDefaults) -> list[dict[str, Any]]:
-    """Return the variables of a container of ours beside the agent's: none that the job chose."""
+    """Return the variables of our containers other than the agent's: none from the job."""
     ours = _ours(place, runtime, defaults)
     left = {name: value for name, value in _usual(defaults).items() if name not in ours}
     return [*_variables(left), *_variables(ours)]
 
 
 def _usual(defaults: PodDefaults) -> dict[str, str]:
-    """The root is read-only, and libraries want a home for their caches."""
+    """Return a writable home, because the root is read-only and libraries cache files there."""
     return {"HOME": "/tmp", "PYTHONUNBUFFERED": "1", **defaults.env}  # noqa: S108  the pod's own emptyDir
 
 
 def _ours(place: Mapping[str, str], runtime: Runtime, defaults: PodDefaults) -> dict[str, str]:
-    """The variables by which a runner finds its gateway and knows its start."""
+    """Return the variables for the gateway and the start."""
     authorities = GATEWAY_CA_FILE if defaults.gateway_authorities else defaults.gateway_ca
     return {
         ENV_GATEWAY_URL: defaults.gateway_url,
@@ -138,7 +138,7 @@ def _aliases(defaults: PodDefaults) -> str:
 
 
 def resources_of(runtime: Runtime, defaults: PodDefaults) -> dict[str, Any]:
-    """Return what the agent's container asks for and may use."""
+    """Return requests and limits of the agent's container."""
     if runtime.resources is None:
         return dict(defaults.resources)
     return runtime.resources.model_dump(by_alias=True, exclude_none=True)
@@ -155,7 +155,7 @@ def _mounts(spec: AgentJobSpec) -> list[dict[str, Any]]:
 
 
 def pull_policy(runtime: Runtime | None, defaults: PodDefaults) -> dict[str, str]:
-    """The installation's policy is about the installation's image, which runs where no `runtime` says another."""
+    """Return the pull policy; the installation's only applies to the installation's image."""
     policy = defaults.image_pull_policy
     if runtime is not None:
         policy = runtime.image_pull_policy or (None if runtime.image else policy)
@@ -169,7 +169,7 @@ def _security(spec: AgentJobSpec) -> dict[str, Any]:
 
 
 def _mcp_headers(agent: Agent) -> list[dict[str, Any]]:
-    """The secret headers of tool servers, for the kubelet to fill in."""
+    """Return the secret headers of MCP servers, as references for the kubelet."""
     members = () if agent.inline is None else (agent.inline, *agent.inline.agents)
     return [
         {

@@ -1,4 +1,4 @@
-"""What the installation, not the job, says about every pod."""
+"""The installation's defaults for pods."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ from agentjobs.api.job.workspace import DEFAULT_SIZE
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """What a PersistentVolumeClaim that we make asks for."""
+    """The spec of PersistentVolumeClaims that the operator creates."""
 
     size: str
     class_name: str | None = None
-    """None for the cluster's own default class; empty for volumes without a class."""
+    """None for the cluster's default class; empty for volumes without a class."""
     access_modes: Sequence[str] = ("ReadWriteOnce",)
 
 
@@ -27,34 +27,34 @@ class PodDefaults:
     image: str
     image_pull_policy: str | None = None
     gateway_ca: str | None = None
-    """Path in the runner's container of the PEM file that the gateway's certificate is checked against."""
+    """Path in the runner's container of the CA file (PEM) for the gateway's certificate."""
     gateway_authorities: str | None = None
-    """The PEM certificates themselves: each pod gets them as a file, and `gateway_ca` does not count."""
+    """The CA certificates (PEM); each pod gets them as a file, instead of `gateway_ca`."""
     resources: Mapping[str, Any] = field(default_factory=dict)
     node_selector: Mapping[str, str] = field(default_factory=dict)
-    """Labels of the nodes for every pod; a job's own win."""
+    """Node selector of every pod; a job's own takes precedence."""
     tolerations: Sequence[Toleration] = ()
     env: Mapping[str, str] = field(default_factory=dict)
-    """Variables of every runner container; a job's own win."""
+    """Variables of every runner container; a job's own take precedence."""
     image_pull_secrets: Sequence[str] = ()
-    """Secrets, in the job's namespace, that the images of every pod may be pulled with, beside the job's own."""
+    """Image pull secrets of every pod, in the job's namespace, in addition to the job's own."""
     service_accounts: frozenset[str] = frozenset()
     """Service accounts that jobs may name."""
     gateway_egress: tuple[EgressRule, ...] = ()
-    """How pods reach the gateway, for network policies; without any, no job can be restricted."""
+    """Egress rules to the gateway, for network policies; without them, egress cannot be restricted."""
     models_url: str | None = None
-    """Where pods reach the model proxy; None where they ask providers themselves."""
+    """Address of the model proxy; None if pods call providers directly."""
     models_egress: tuple[EgressRule, ...] = ()
-    """How pods reach the model proxy, as `gateway_egress`; none are needed where it has the gateway's address."""
+    """Egress rules to the model proxy; not needed if it has the gateway's address."""
     model_aliases: Mapping[str, str] = field(default_factory=dict)
-    """The installation's names for models, and the model that each stands for."""
+    """The installation's aliases, and their models."""
     max_llm_calls: int | None = None
-    """Limit on calls of models of jobs whose budget says none; None for no limit."""
+    """Default limit on model calls of a job; None for no limit."""
     dns_egress: tuple[EgressRule, ...] = ()
-    """How pods reach DNS."""
+    """Egress rules to DNS."""
     images: Sequence[str] = ()
-    """Images that jobs may name, a `*` at the end meaning all that begin so; none: any."""
+    """Images that jobs may use; `*` at the end matches any suffix; empty: all."""
     worktrees: Storage = Storage(DEFAULT_SIZE)
-    """Of the volumes of Named worktrees, whose size is the job's."""
+    """Volumes of Named worktrees, whose size is the job's."""
     git_cache: Storage | None = None
-    """Of the cache of repositories that each namespace has; None where there is none."""
+    """The cache of repositories of each namespace; None if disabled."""

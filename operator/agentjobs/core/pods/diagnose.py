@@ -1,9 +1,9 @@
-"""From the facts of an ended pod to one ending: what it means, why, and whether the cluster is to blame.
+"""Derives the ending of a start from its ended pod: the verdict, the class, and whether the cluster caused it.
 
-The runner's own word comes first, because an exit code of 0 after SIGTERM makes a pod Succeeded that did nothing, and a
-deaf process makes one Failed whose result is stored. Only without that word do the kubelet's facts decide. Where a
-container publishes after the runner, both have to say that they succeeded. How many endings of a kind a job may have is
-not decided here (see `decide`).
+The runner's own message takes precedence, because exit code 0 after SIGTERM makes a pod Succeeded that did nothing, and
+a process that ignores SIGTERM makes one Failed whose result is stored. Without a message, the kubelet's status decides.
+If a container publishes after the runner, both must report success. Limits on the number of endings are applied in
+`decide`.
 """
 
 from dataclasses import dataclass, replace
@@ -23,8 +23,10 @@ from agentjobs.contract import (
 from agentjobs.core.job.observation import Job, Obstacle, QueueStop
 from agentjobs.core.pods.pod import Pod, Waiting
 
-INFRA_DELAY = timedelta(seconds=5)  # long enough for a scheduler to see that a node is gone, short beside a model call
-SNOOZE_DELAY = timedelta(seconds=30)  # a rate limit that did not say how long
+INFRA_DELAY = timedelta(
+    seconds=5
+)  # long enough for a scheduler to notice a lost node, short compared with a model call
+SNOOZE_DELAY = timedelta(seconds=30)  # a rate limit without a given delay
 
 # Reasons of DisruptionTarget (Kubernetes, pod disruption conditions) that are not plain evictions.
 _DISRUPTIONS = {
@@ -33,7 +35,7 @@ _DISRUPTIONS = {
     "DeletionByPodGC": ErrorClass.NODE_LOST,
 }
 
-# What a waiting container means for its job, by the kubelet's and the scheduler's reasons.
+# Error classes of waiting containers, by the kubelet's and the scheduler's reasons.
 _WAITS = {
     "ErrImagePull": ErrorClass.IMAGE_PULL_FAILED,
     "ImagePullBackOff": ErrorClass.IMAGE_PULL_FAILED,
@@ -53,8 +55,8 @@ _WAITS = {
 class Ending:
     """How one start ended, before the job's limits are applied.
 
-    `infra` endings are the cluster's fault: snoozed for `INFRA_DELAY`, counted against `maxInfraRestarts`, not charged.
-    `began` says that a container ran, without which a Retry is not charged.
+    `infra` endings are caused by the cluster: snoozed for `INFRA_DELAY`, counted against `maxInfraRestarts`, not
+    charged. `began` is true if a container ran; otherwise a Retry is not charged.
     """
 
     verdict: Verdict
@@ -70,45 +72,49 @@ class Ending:
 
 
 def diagnose(pod: Pod) -> Ending:
-    """Say how an ended pod ended."""
+    """Return how an ended pod ended."""
     name, word = pod.stage.name, pod.word_of(pod.stage.name)
     if name == PUBLISH_CONTAINER:
         return _after_the_runner(pod, pod.word_of(RUNNER_CONTAINER), word)
     if word is None:
         return _by_facts(pod)
     if word.verdict is Verdict.SUCCEED and (name == CLONE_CONTAINER or pod.publishes):
-        # It exited with something else than 0, so what follows it did not begin.
+        # It exited with a code other than 0, so the next container did not begin.
         return _unpublished(pod) if name == RUNNER_CONTAINER else _by_facts(pod)
     return _by_word(pod, word)
 
 
 def _after_the_runner(pod: Pod, runner: TerminationMessage | None, word: TerminationMessage | None) -> Ending:
-    """How a pod ended whose runner exited with 0: publishing decides, if that was the exit of a success."""
+    """Return the ending if the runner exited with 0: publishing decides, if the runner succeeded."""
     if runner is None:
-        return Ending(Verdict.RETRY, ErrorClass.RUNNER_CRASHED, "the container ended with exit code 0 and no verdict")
+        return Ending(
+            Verdict.RETRY, ErrorClass.RUNNER_CRASHED, "the container exited with exit code 0 without reporting a result"
+        )
     if runner.verdict is not Verdict.SUCCEED:
         return _by_word(pod, runner)
     if word is None or (word.verdict is Verdict.SUCCEED and word.published is None):
         return _unpublished(pod)
     if word.verdict is not Verdict.SUCCEED:
-        # What the answer decided counts once the job may end with it.
+        # The outcome counts once the job may end with it.
         return replace(_by_word(pod, word), outcome=None)
     message = "; ".join(said for said in (runner.message, word.message) if said)
     return replace(_by_word(pod, runner), message=message, published=word.published)
 
 
 def _unpublished(pod: Pod) -> Ending:
-    """The ending of a start whose runner succeeded, and of which nobody says that its workspace is published."""
+    """Return the ending of a start whose runner succeeded without a report that the workspace was published."""
     ending = _by_facts(pod)
     if ending.reason != ErrorClass.RUNNER_CRASHED:
         return ending
     return replace(
-        ending, reason=ErrorClass.PUBLISH_FAILED, message=f"nothing is known to be published: {ending.message}"
+        ending,
+        reason=ErrorClass.PUBLISH_FAILED,
+        message=f"the workspace was not reported as published: {ending.message}",
     )
 
 
 def _by_word(pod: Pod, word: TerminationMessage) -> Ending:
-    """How a start ended by the word of its container."""
+    """Return the ending that a container reported."""
     if word.reason == ErrorClass.INTERRUPTED:
         return _interrupted(pod)
     delay = None if word.delay_seconds is None else timedelta(seconds=word.delay_seconds)
@@ -118,20 +124,20 @@ def _by_word(pod: Pod, word: TerminationMessage) -> Ending:
 
 
 def lost(message: str, reason: ErrorClass = ErrorClass.RUNNER_LOST) -> Ending:
-    """The ending of a start whose pod is gone or stopped answering."""
+    """Return the ending of a start whose pod is gone or unreachable."""
     return Ending(Verdict.SNOOZE, reason, message, delay=INFRA_DELAY, infra=True)
 
 
 def stopped(job: Job, ending: Ending, stop: QueueStop | None, *, was_told: bool) -> Ending:
-    """Name the ending of a start after the order to stop, of the job or of its queue, if that is why it was lost.
+    """Return the ending of a start that was stopped on request of the job or its queue; other endings are unchanged.
 
     Args:
-        was_told: its pod got that order; it may have been taken back since.
+        was_told: its pod was stopped on request, which may have been withdrawn since.
     """
     if ending.reason != ErrorClass.RUNNER_LOST or not (job.must_stop or stop or was_told):
         return ending
     if not (job.must_stop or stop):
-        return replace(ending, reason=ErrorClass.SUSPENDED, message="the order to stop was taken back")
+        return replace(ending, reason=ErrorClass.SUSPENDED, message="the request to stop was withdrawn")
     if job.cancel:
         return Ending(Verdict.CANCEL, ErrorClass.CANCELLED, "spec.cancel was set")
     if job.deleting:
@@ -141,35 +147,35 @@ def stopped(job: Job, ending: Ending, stop: QueueStop | None, *, was_told: bool)
 
 
 def silent(pod: str) -> Ending:
-    """The ending of a start whose runner was stopped because nothing was heard of it any more."""
-    message = f"nothing was heard of the runner in pod {pod} for timeouts.progress and longer; it was stopped"
+    """Return the ending of a start whose runner was stopped because it did not report."""
+    message = f"the runner in pod {pod} did not report for longer than timeouts.progress; it was stopped"
     return Ending(Verdict.RETRY, ErrorClass.PROGRESS_TIMEOUT, message)
 
 
 def never_began(waiting: Waiting | None) -> Ending:
-    """The ending of a start whose container could not be started for too long."""
+    """Return the ending of a start whose container did not start in time."""
     reason = _WAITS.get(waiting.reason, ErrorClass.UNSCHEDULABLE) if waiting else ErrorClass.UNSCHEDULABLE
-    said = f"{waiting.reason}: {waiting.message}" if waiting else "no node took the pod"
+    said = f"{waiting.reason}: {waiting.message}" if waiting else "the pod was not scheduled"
     return Ending(Verdict.FAIL, reason, f"no container started: {said}", began=False)
 
 
 def refused(obstacle: Obstacle) -> Ending:
-    """The ending of a start whose pod the API server will never take."""
+    """Return the ending of a start whose pod the API server rejects permanently."""
     return Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, f"the pod was refused: {obstacle.message}", began=False)
 
 
 def _by_facts(pod: Pod) -> Ending:
     ended, began, container = pod.terminated, pod.container_started is not None, _container(pod)
     if pod.reason == "DeadlineExceeded":
-        return Ending(Verdict.RETRY, ErrorClass.ATTEMPT_TIMEOUT, "timeouts.attempt was used up", began=began)
+        return Ending(Verdict.RETRY, ErrorClass.ATTEMPT_TIMEOUT, "timeouts.attempt was exceeded", began=began)
     if _outgrew_its_workspace(pod):
         return _outgrown(pod)
     if pod.disruption or pod.reason in ("Evicted", "Preempting", "NodeLost", "NodeShutdown", "Terminated"):
         return _disrupted(pod)
     if ended is None:
-        return lost(f"the pod failed without its container's status: {pod.reason or 'no reason'} {pod.message}".strip())
+        return lost(f"the pod failed without a container status: {pod.reason or 'no reason'} {pod.message}".strip())
     if ended.reason == "OOMKilled":
-        message = f"{container} was killed for memory; raise runtime.resources.limits.memory"
+        message = f"{container} exceeded its memory limit; raise runtime.resources.limits.memory"
         return Ending(Verdict.RETRY, ErrorClass.OOM_KILLED, message)
     if ended.exit_code == EXIT_FENCED:
         return lost("another pod held this start")
@@ -180,9 +186,9 @@ def _by_facts(pod: Pod) -> Ending:
     if pod.deletion is not None:
         return lost("the pod was deleted")
     if ended.reason == "ContainerStatusUnknown":
-        # Of a kubelet that came back and found nothing; it calls that 137, whatever the program did.
+        # Reported by a restarted kubelet that lost the container, always with 137.
         return lost(f"the kubelet lost {container}: {ended.message}".rstrip(": "))
-    message = f"{container} ended with {_code(ended.exit_code)} and no verdict"
+    message = f"{container} exited with {_code(ended.exit_code)} without reporting a result"
     return Ending(Verdict.RETRY, ErrorClass.RUNNER_CRASHED, message)
 
 
@@ -192,24 +198,24 @@ def _container(pod: Pod) -> str:
 
 
 def _outgrew_its_workspace(pod: Pod) -> bool:
-    """Whether the kubelet evicted a pod for its own files: no node is to blame, and a next start may do the same."""
+    """Whether the kubelet evicted a pod for its own files, which is not the node's fault and may happen again."""
     return pod.reason == "Evicted" and any(f'EmptyDir volume "{name}"' in pod.message for name in WORKSPACE_VOLUMES)
 
 
 def _outgrown(pod: Pod) -> Ending:
-    message = f"the files need more than workspace.size; raise it: {pod.message}".strip()
+    message = f"the files exceed workspace.size; raise it: {pod.message}".strip()
     return Ending(Verdict.RETRY, ErrorClass.EVICTED, message)
 
 
 def _interrupted(pod: Pod) -> Ending:
-    """The runner was told to stop; the facts at hand say by whom."""
+    """Return the ending of a stopped runner, by the cause found in the pod."""
     if _outgrew_its_workspace(pod):
         return _outgrown(pod)
     if pod.disruption or pod.reason == "Evicted":
         return _disrupted(pod)
     if pod.reason == "DeadlineExceeded":
-        return Ending(Verdict.RETRY, ErrorClass.ATTEMPT_TIMEOUT, "timeouts.attempt was used up")
-    return lost("the pod was told to stop")
+        return Ending(Verdict.RETRY, ErrorClass.ATTEMPT_TIMEOUT, "timeouts.attempt was exceeded")
+    return lost("the pod was stopped")
 
 
 def _disrupted(pod: Pod) -> Ending:
@@ -221,5 +227,5 @@ def _disrupted(pod: Pod) -> Ending:
 
 
 def _code(code: int) -> str:
-    """Say an exit code as a person would look it up: 137 is signal 9."""
+    """Return a readable exit code: 137 is signal 9."""
     return f"exit code {code}" if code <= 128 else f"exit code {code} (signal {code - 128})"

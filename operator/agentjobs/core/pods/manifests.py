@@ -1,7 +1,7 @@
-"""The pod of one start, as a plain dict made from parts.
+"""The pod of one start, as a plain dict built from parts.
 
-Built from the spec that was accepted, never from what the object says now. Everything a Restricted namespace demands is
-set; nothing a user or a model wrote becomes a command, an image path of ours, or a service account.
+Built from the accepted spec, never from the current object. Fulfils the Restricted Pod Security Standard; no text by a
+user or a model becomes a command, an image path of ours, or a service account.
 """
 
 import json
@@ -35,15 +35,15 @@ from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.core.pods.workspace import with_workspace, workspace_volumes
 from agentjobs.models.budget import Limits
 
-# The token outlives the longest start: its time-out, its grace period, and ten minutes for a last result.
+# The token outlives the longest start: its time-out, its grace period, and ten minutes for the last result.
 TOKEN_SLACK_SECONDS = 600
 # Bounds of the API server on expirationSeconds of a projected token.
 TOKEN_SECONDS = (600, 2**32 - 1)
-# Seconds a pod outlives its node's silence, on top of the node monitor's 50.
+# Seconds until a pod of an unreachable node is evicted, in addition to the node monitor's 50.
 NODE_TOLERATION_SECONDS = 10
 UNLIMITED = Limits()
 ANNOTATION_LOGS = "kubectl.kubernetes.io/default-container"
-"""kubectl's own: whose log is meant where nobody says which."""
+"""kubectl's annotation for the default container of `kubectl logs`."""
 
 
 def runner_pod(
@@ -62,9 +62,10 @@ def runner_pod(
 ) -> dict[str, Any]:
     """Return the pod `<job>-<start>`, owned by the job and with our finalizer.
 
-    `ran` is the running time of earlier starts in seconds, which `timeouts.running` counts. `limits` is what the job
-    may spend, as of now; gateway and model proxy read it from the pod's object, which the pod itself cannot change.
-    `local_queue` is Kueue's, empty for none.
+        `ran` is the running time of earlier starts in seconds, for `timeouts.running`. `limits` is the job's current
+        budget;
+    gateway and model proxy read it from the pod's object, which the pod itself cannot change. `local_queue` is Kueue's,
+    empty for none.
     """
     runtime, deadline = spec.runtime, _deadline(spec.timeouts, ran)
     place = start_variables(namespace, job, start)
@@ -95,7 +96,7 @@ def runner_pod(
 
 
 def owner_reference(job: str, uid: str) -> dict[str, Any]:
-    """Return the reference by which a job owns and controls what is made for it."""
+    """Return the owner reference of a job, as controller."""
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": "AgentJob",
@@ -107,7 +108,7 @@ def owner_reference(job: str, uid: str) -> dict[str, Any]:
 
 
 def _deadline(timeouts: Timeouts, ran: int) -> int:
-    """Seconds after which the kubelet ends the pod."""
+    """Return the seconds after which the kubelet ends the pod."""
     limits = [timeouts.attempt.total_seconds()]
     if timeouts.running is not None:
         limits.append(timeouts.running.total_seconds() - ran)
@@ -140,7 +141,7 @@ def _labels(job: str, attempt: int, spec: AgentJobSpec, *, template: str, local_
 
 def _pod_security(runtime: Runtime) -> dict[str, Any]:
     return {
-        # Root is asked for by name, with the profile Baseline only.
+        # Root is only possible with the profile Baseline.
         "runAsNonRoot": runtime.run_as_user != 0,
         "runAsUser": runtime.run_as_user,
         "runAsGroup": runtime.run_as_user,
@@ -150,7 +151,7 @@ def _pod_security(runtime: Runtime) -> dict[str, Any]:
 
 
 def _tolerations(runtime: Runtime, defaults: PodDefaults) -> list[dict[str, Any]]:
-    """A lost node is given up early. Kubernetes adds five minutes where a pod says nothing."""
+    """Return tolerations that give up a lost node early; Kubernetes' default is five minutes."""
     ours = [
         {
             "key": f"node.kubernetes.io/{state}",
@@ -174,7 +175,7 @@ def _volumes(spec: AgentJobSpec, defaults: PodDefaults, deadline: int) -> list[d
 
 
 def _scheduling(runtime: Runtime, defaults: PodDefaults) -> dict[str, Any]:
-    """Where and as whom the pod runs, as far as job and installation say so."""
+    """Return the scheduling and account fields that job and installation set."""
     wishes = {
         "serviceAccountName": runtime.service_account_name,
         "nodeSelector": {**defaults.node_selector, **runtime.node_selector},
@@ -199,7 +200,9 @@ def _token(lifetime: int) -> dict[str, Any]:
 
 
 def _authorities(defaults: PodDefaults) -> list[dict[str, Any]]:
-    """Through the pod's own annotation, because we may write no ConfigMap into a user's namespace."""
+    """Return a volume with the CA certificates from the pod's annotation, because we may not create ConfigMaps for
+    users.
+    """
     if not defaults.gateway_authorities:
         return []
     path = f"metadata.annotations['{ANNOTATION_GATEWAY_CA}']"

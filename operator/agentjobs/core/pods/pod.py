@@ -1,7 +1,7 @@
-"""A pod as decisions see it: the few facts of its object that say whether it waits, runs, or how it ended.
+"""A pod as a value for decisions: whether it waits, runs, or how it ended.
 
-Statuses come from kubelets of many versions and, in principle, from any client that may patch pods: everything is read
-tolerantly, and what is missing is absent, never an error.
+Statuses come from kubelets of many versions and possibly from other clients that may patch pods: everything is read
+tolerantly, and a missing value is never an error.
 """
 
 import functools
@@ -30,12 +30,12 @@ from agentjobs.contract import (
 from agentjobs.core.pods.stages import Stage, Terminated, as_map, read_stages, waiting_state
 from agentjobs.durations import instant
 
-MAX_GRACE = 10**9  # seconds; an API server takes any number, a timedelta does not
+MAX_GRACE = 10**9  # seconds; an API server accepts any number, a timedelta does not
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Why no container runs yet, in the kubelet's or the scheduler's words."""
+    """Why no container runs yet, as reported by kubelet or scheduler."""
 
     reason: str
     message: str
@@ -43,23 +43,23 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """One pod of a job. `job` is the AgentJob that controls it; its label says so too, but labels can be edited."""
+    """One pod of a job. `job` is the AgentJob that controls it, by owner reference, because labels can be edited."""
 
     namespace: str
     name: str
     uid: str
     resource_version: str
     job: str
-    """Name of the AgentJob that controls it, or of its label when none does."""
+    """Name of the AgentJob that controls it, or else in its label."""
     label: str
-    """What its label says, by which it is watched; empty when it is not watched any more."""
+    """Its label's value, by which it is watched; empty if it is no longer watched."""
     owner_uid: str | None
     start: int | None
     queue: str
     session: tuple[str, str, str] | None
-    """The session it runs, as noted on it."""
+    """Its session, from its annotation."""
     budget: str
-    """What its job might spend when it was made, as noted on it; empty for no limit."""
+    """Its job's budget when it was created, from its annotation; empty for no limit."""
     created: datetime
     phase: str
     reason: str
@@ -69,21 +69,21 @@ class Pod:
     disruption: str | None
     """Reason of a true DisruptionTarget condition."""
     deletion: datetime | None
-    """When the pod should be gone: the request plus its grace period."""
+    """When the pod should be gone: the deletion request plus the grace period."""
     grace: timedelta | None
-    """The grace period it was given when it was deleted."""
+    """The grace period of its deletion."""
     has_finalizer: bool
-    """Carries our finalizer."""
+    """Whether it has our finalizer."""
     finalizers: tuple[str, ...]
     node: str
     stages: tuple[Stage, ...]
-    """Its containers of ours, in the order in which they run."""
+    """Its AgentJobs containers, in the order in which they run."""
     waiting: Waiting | None
-    """Why the next of them does not run yet."""
+    """Why the next container does not run yet."""
     gates: tuple[str, ...] = ()
-    """What keeps the scheduler from the pod: its scheduling gates."""
+    """Its scheduling gates, which prevent scheduling."""
     worktree: str = ""
-    """The claim of the Named worktree that it may write to, as noted on it; empty for none."""
+    """The claim of its Named worktree, from its annotation; empty for none."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -91,67 +91,67 @@ class Pod:
 
     @property
     def finalizer_removal(self) -> dict[str, Any]:
-        """The merge patch that removes our finalizer from this very pod, on condition that it was not written since.
+        """Return the merge patch that removes our finalizer from this pod, if it did not change since.
 
-        A pod that has ended is not watched from then on: a label says so. One that still runs keeps its session.
+        It also labels an ended pod as released, which ends the watch. A running pod keeps its session.
         """
-        # A list is replaced as a whole: those of others are named, in the state whose version stands beside.
+        # A merge patch replaces the list, so other finalizers are included, as of the given resourceVersion.
         kept = [finalizer for finalizer in self.finalizers if finalizer != FINALIZER]
         meta = {"uid": self.uid, "resourceVersion": self.resource_version, "finalizers": kept or None}
         return {"metadata": {**meta, "labels": {LABEL_RELEASED: "true"}} if self.ended else meta}
 
     @property
     def stage(self) -> Stage:
-        """The container that decides: the first that is not done, or the last."""
+        """The decisive container: the first that is not done, or the last."""
         return next((stage for stage in self.stages if not stage.is_done), self.stages[-1])
 
     @property
     def publishes(self) -> bool:
-        """Whether a container follows the runner's, without whose word nothing has succeeded."""
+        """Whether a container follows the runner's, whose report is needed for a success."""
         return self.stages[-1].name == PUBLISH_CONTAINER
 
     @property
     def container_started(self) -> datetime | None:
-        """When the first container of ours began; None when none has."""
+        """When our first container began; None if none has."""
         return next((stage.started for stage in self.stages if stage.started is not None), None)
 
     @property
     def container_runs(self) -> bool:
-        """Whether a container of ours runs."""
+        """Whether one of our containers runs."""
         return any(stage.runs for stage in self.stages)
 
     @property
     def terminated(self) -> Terminated | None:
-        """How the container that decides ended; None when it has not."""
+        """How the decisive container ended; None if it has not."""
         return self.stage.terminated
 
     @property
     def waits_since(self) -> datetime | None:
-        """When the container before the next one ended; None when the next is the first."""
+        """When the container before the next one ended; None if the next is the first."""
         done = [stage.terminated.finished for stage in self.stages if stage.is_done and stage.terminated]
         return done[-1] if done else None
 
     @property
     def ended(self) -> bool:
-        """Our containers will do no more. A sidecar may keep the pod's phase at Running after that.
+        """Whether all our containers have ended, although a sidecar may keep the pod's phase at Running.
 
-        A kubelet writes Failed and DeadlineExceeded while the container still has its grace period, and the runner
-        may yet store a result.
+        A kubelet writes Failed and DeadlineExceeded while the container is still in its grace period, in which the
+        runner may store a result.
         """
         return self.terminated is not None or (self.phase in ("Succeeded", "Failed") and not self.container_runs)
 
     def word_of(self, name: str) -> TerminationMessage | None:
-        """What a container said of its end, if it left its own word for this very start."""
+        """Return a container's own report of its end, if it is about this start."""
         ended = next((stage.terminated for stage in self.stages if stage.name == name), None)
         if ended is None:
             return None
         word = TerminationMessage.load(ended.message)
-        # A runner that never reached the gateway does not know its job's uid; the pod is bound to the job anyway.
+        # A runner that never reached the gateway does not have its job's uid; the pod is bound to the job anyway.
         return word if word and word.uid in ("", self.owner_uid) and word.start == self.start else None
 
 
 def parse_pod(obj: Mapping[str, Any]) -> Pod:
-    """Read a pod object as the API server gives it. Status fields of the wrong shape count as absent."""
+    """Parse a raw pod. Malformed status fields count as absent."""
     meta, status = as_map(obj.get("metadata")), as_map(obj.get("status"))
     label, owner = str(as_map(meta.get("labels")).get(LABEL_JOB, "")), controller_of(meta, "AgentJob")
     job = label if owner is None else owner.name
@@ -169,7 +169,7 @@ def parse_pod(obj: Mapping[str, Any]) -> Pod:
         start=start_of(name, job),
         queue=str(as_map(meta.get("labels")).get(LABEL_QUEUE, "")),
         session=_session(annotations.get(ANNOTATION_SESSION)),
-        # Most pods have the same.
+        # Shared, because most pods have the same.
         budget=intern(str(annotations.get(ANNOTATION_BUDGET) or "")),
         created=instant(meta.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
         phase=str(status.get("phase", "")),
@@ -231,7 +231,7 @@ def _waiting(status: Mapping[str, Any], stages: tuple[Stage, ...]) -> Waiting | 
 
 
 def _said(state: Mapping[str, Any], reason: str) -> Waiting:
-    """What a kubelet or scheduler says, as short as a condition takes it."""
+    """Return a kubelet's or scheduler's message, shortened for a condition."""
     return Waiting(str(state.get("reason") or reason)[:MAX_REASON_CHARS], cut(str(state.get("message") or ""), 900))
 
 

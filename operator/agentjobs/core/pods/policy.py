@@ -1,7 +1,7 @@
-"""What an installation lets jobs ask for: accounts, images, and restricted egress.
+"""What an installation allows: service accounts, images, and restricted egress.
 
-Judged on the spec that was accepted, before each pod, so that a list that has grown shorter counts for jobs that wait.
-Pure; called by the reconciler.
+Checked for the accepted spec before each pod, so that changes of the lists also apply to waiting jobs. Pure; called by
+the reconciler.
 """
 
 from collections.abc import Iterable
@@ -13,32 +13,32 @@ from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.core.job.observation import Obstacle
 from agentjobs.core.pods.defaults import PodDefaults
 
-# Enough to see what was meant; the list itself may be long.
+# How many allowed names a message lists.
 _NAMED = 10
 
 
 def obstacle_of(spec: AgentJobSpec, defaults: PodDefaults) -> Obstacle | None:
-    """Return why this installation makes no pod of an accepted spec; None when it does."""
+    """Return why this installation creates no pod for an accepted spec; None if it does."""
     if (message := refusal(spec.runtime, defaults)) is not None:
         return Obstacle(PodStartedReason.POD_REFUSED, message, final=True)
     if spec.isolation.egress.mode == "Restricted" and not defaults.gateway_egress:
-        cure = "this installation does not say where its gateway is: set AGENTJOBS_GATEWAY_EGRESS for the operator"
+        cure = "this installation has no egress rule for its gateway: set AGENTJOBS_GATEWAY_EGRESS for the operator"
         return Obstacle(PodStartedReason.POD_REFUSED, f"spec.isolation.egress.mode is Restricted, but {cure}")
     if spec.isolation.egress.mode == "Restricted" and not _may_reach_models(defaults):
-        cure = "this installation does not say where its model proxy is: set AGENTJOBS_MODELS_EGRESS for the operator"
+        cure = "this installation has no egress rule for its model proxy: set AGENTJOBS_MODELS_EGRESS for the operator"
         return Obstacle(PodStartedReason.POD_REFUSED, f"spec.isolation.egress.mode is Restricted, but {cure}")
     return None
 
 
 def _may_reach_models(defaults: PodDefaults) -> bool:
-    """Whether pods may ask models that they are told to ask. In a development cluster the gateway serves both."""
+    """Whether restricted pods can reach the model proxy. In a development cluster the gateway serves both."""
     if not defaults.models_url or defaults.models_egress:
         return True
     return urlsplit(defaults.models_url).netloc == urlsplit(defaults.gateway_url).netloc
 
 
 def refusal(runtime: Runtime, defaults: PodDefaults) -> str | None:
-    """Return why a pod is not allowed, naming field, value and what is allowed; None when it is."""
+    """Return why a pod is not allowed, with field, value and allowed values; None if it is allowed."""
     account = runtime.service_account_name
     if account is not None and account not in defaults.service_accounts:
         return _refused("serviceAccountName", account, sorted(defaults.service_accounts))
@@ -49,7 +49,7 @@ def refusal(runtime: Runtime, defaults: PodDefaults) -> str | None:
 
 
 def _matches(image: str, pattern: str) -> bool:
-    """Compare as it is written: nothing completes a name, so `a` is not `a:latest`."""
+    """Compare names literally: `a` is not `a:latest`."""
     return image.startswith(pattern[:-1]) if pattern.endswith("*") else image == pattern
 
 

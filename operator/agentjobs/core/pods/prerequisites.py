@@ -1,4 +1,4 @@
-"""What must exist before the pod of a job: objects that the job owns, and its pods with it."""
+"""Objects that must exist before the pod of a job, owned by job and pods."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +12,13 @@ from agentjobs.core.pods.manifests import owner_reference
 
 @dataclass(frozen=True, slots=True)
 class Prerequisite:
-    """One object that is there before the pod, and as long as the pod."""
+    """One object that is created before the pod and exists as long as it."""
 
     body: dict[str, Any]
     field: str
-    """The field of the spec that asks for it."""
+    """The field of the spec that requires it."""
     name_taken: PodStartedReason
-    """What is reported when another object has its name."""
+    """The reason to report if another object has its name."""
 
     @property
     def kind(self) -> str:
@@ -32,7 +32,7 @@ class Prerequisite:
 def prerequisites(
     *, namespace: str, job: str, uid: str, spec: AgentJobSpec, defaults: PodDefaults
 ) -> tuple[Prerequisite, ...]:
-    """Return what the pods of a job need, in the order in which it is made."""
+    """Return the prerequisites of a job's pods, in the order of creation."""
     if spec.isolation.egress.mode != "Restricted":
         return ()
     body = egress_policy(namespace=namespace, job=job, uid=uid, spec=spec, defaults=defaults)
@@ -40,7 +40,7 @@ def prerequisites(
 
 
 def egress_policy(*, namespace: str, job: str, uid: str, spec: AgentJobSpec, defaults: PodDefaults) -> dict[str, Any]:
-    """Return the NetworkPolicy of a job whose egress is restricted: DNS, gateway, models, and what the job allows."""
+    """Return the NetworkPolicy of a job with restricted egress: DNS, gateway, models, and what the job allows."""
     ours = (*defaults.dns_egress, *defaults.gateway_egress, *defaults.models_egress)
     rules = (*ours, *spec.isolation.egress.allow)
     return {

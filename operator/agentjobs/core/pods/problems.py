@@ -1,4 +1,4 @@
-"""What an API server says against a pod, in the words of the job that the pod was made from. Pure."""
+"""Translates an API server's refusal of a pod to fields of the job. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -17,9 +17,11 @@ _FIELD: Final = re.compile(r"spec\.runtime\.[\w.\[\]]*[\w\]]")
 
 
 def in_words_of_the_job(message: str, pod: Mapping[str, Any], runtime: Runtime) -> tuple[str, str]:
-    """Return the field of the job that a refusal is about, and the refusal with the pod's fields named as the job's."""
+    """Return the field of the job that a refusal is about, and the message with the pod's fields replaced by the
+    job's.
+    """
     container = pod["spec"]["containers"][0]
-    # The entries of the job itself come last in each list.
+    # The job's own entries come last in each list.
     ours = {
         "volumes": len(pod["spec"]["volumes"]) - len(runtime.volumes),
         "volumeMounts": len(container["volumeMounts"]) - len(runtime.volume_mounts),

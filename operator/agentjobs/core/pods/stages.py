@@ -1,8 +1,8 @@
-"""The containers of ours in a pod, in the order in which they run, as the pod's status tells of them.
+"""The AgentJobs containers of a pod, in the order in which they run, from the pod's status.
 
-Most pods have one: the runner's. With a workspace there is one that clones before it, and maybe one that publishes
-after it; then the runner's is an init container. A container begins when the one before it has exited with 0, and one
-that exits otherwise is the last. Pure, a part of `pod`.
+Most pods have one: the runner's. With a workspace, one container clones before it, and another may publish after it;
+then the runner's is an init container. A container begins when the previous one has exited with 0; after any other exit
+code no further one begins. Pure, a part of `pod`.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class Terminated:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One container of ours."""
+    """One AgentJobs container."""
 
     name: str
     started: datetime | None = None
@@ -35,13 +35,15 @@ class Stage:
 
     @property
     def is_done(self) -> bool:
-        """Whether it has done what the next one waits for."""
+        """Whether it has finished, so that the next one begins."""
         return self.terminated is not None and self.terminated.exit_code == 0
 
 
 def read_stages(spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[Stage, ...]:
-    """Read the containers of ours, of which there is at least the runner's."""
-    if spec.get("containers") and not spec.get("initContainers"):  # most pods, of which each event is read
+    """Read our containers, of which there is at least the runner's."""
+    if spec.get("containers") and not spec.get(
+        "initContainers"
+    ):  # fast path for most pods, because every event is parsed
         only = next((one for one in _list(status.get("containerStatuses")) if _is_named(one, RUNNER_CONTAINER)), None)
         return (_stage(RUNNER_CONTAINER, state_of(only)),)
     first, last = _named(spec.get("initContainers")), _named(spec.get("containers"))
@@ -50,7 +52,7 @@ def read_stages(spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[Sta
     names = [RUNNER_CONTAINER]
     if CLONE_CONTAINER in first:
         names.insert(0, CLONE_CONTAINER)
-    # By its place alone: a sidecar that somebody's webhook added may have any name.
+    # By position: a sidecar added by a webhook may have any name.
     if RUNNER_CONTAINER in first:
         names.append(PUBLISH_CONTAINER)
     told = {**_named(status.get("containerStatuses")), **_named(status.get("initContainerStatuses"))}
@@ -58,7 +60,7 @@ def read_stages(spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[Sta
 
 
 def waiting_state(status: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return why a container waits, as its status has it; empty when it does not."""
+    """Return the raw waiting state of a container; empty if it does not wait."""
     for field in ("initContainerStatuses", "containerStatuses"):
         if (found := _named(status.get(field)).get(name)) is not None:
             return as_map(state_of(found).get("waiting"))
@@ -92,7 +94,7 @@ def _started(state: Mapping[str, Any], ended: Mapping[str, Any]) -> datetime | N
 
 
 def _named(containers: object) -> dict[str, Mapping[str, Any]]:
-    """Containers, or their statuses, by name."""
+    """Return containers, or their statuses, by name."""
     return {str(item.get("name")): item for item in _list(containers) if isinstance(item, Mapping)}
 
 
@@ -105,5 +107,5 @@ def _list(value: object) -> list[Any]:
 
 
 def as_map(value: object) -> Mapping[str, Any]:
-    """Return an object of JSON, and an empty one for anything else."""
+    """Return a JSON object, or an empty one for anything else."""
     return value if isinstance(value, Mapping) else {}

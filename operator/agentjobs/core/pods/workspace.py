@@ -1,8 +1,8 @@
 """What a workspace adds to a pod: a container that clones before the agent, one that publishes after it, and volumes.
 
-Both run our own code in the installation's image, whatever image the agent has, and are the only ones to see
-credentials of Git, each its own. Where something is published, the agent's container is an init container: the kubelet
-starts the one that publishes when the agent's has exited with 0, with all that it started.
+Both run our code in the installation's image, independent of the agent's image. Only they see Git credentials, each
+its own. If the job publishes, the agent's container is an init container: the kubelet starts the publish container
+when the agent's has exited with 0, including all processes that it started.
 """
 
 from collections.abc import Mapping
@@ -31,20 +31,20 @@ from agentjobs.core.pods.claims import worktree_claim
 from agentjobs.core.pods.container import RESTRICTED, installation_environment, pull_policy, resources_of
 from agentjobs.core.pods.defaults import PodDefaults
 
-# The last is what our containers have for /tmp. Never the agent's: a copy of a key may be left in it.
+# The last is /tmp of our containers. Never the agent's, because a copy of a key may remain in it.
 _, READ_VOLUME, WRITE_VOLUME, CACHE_VOLUME, TMP_VOLUME = WORKSPACE_VOLUMES
 SECRET_MODE: Final = 0o440
-# What a container of ours may ask for; devices are the agent's.
+# Resources of our containers; devices are for the agent only.
 _PLAIN: Final = ("cpu", "memory", "ephemeral-storage")
 
 
 def with_workspace(
     agent: dict[str, Any], place: Mapping[str, str], spec: AgentJobSpec, defaults: PodDefaults
 ) -> dict[str, Any]:
-    """Return the containers of a pod whose agent runs in `agent`: `containers`, and `initContainers` if there are any.
+    """Return `containers` and, if any, `initContainers` of a pod whose agent runs in `agent`.
 
     Args:
-        place: the variables that say which start it is.
+        place: the variables that identify the start.
     """
     workspace = spec.workspace
     if workspace is None:
@@ -56,12 +56,13 @@ def with_workspace(
 
 
 def workspace_volumes(workspace: Workspace | None, defaults: PodDefaults) -> list[dict[str, Any]]:
-    """Return the volumes of a workspace: its files, our own /tmp, credentials and cache."""
+    """Return the volumes of a workspace: its files, our /tmp, credentials and cache."""
     if workspace is None:
         return []
     claim = worktree_claim(workspace)
     files = {"persistentVolumeClaim": {"claimName": claim}} if claim else {"emptyDir": {"sizeLimit": workspace.size}}
-    # A copy of what changed, and of the past that it goes on from: a server that never stops may not fill the node.
+    # Room for a copy of the changes and the history they build on; bounded, so that an endless server cannot fill the
+    # node.
     volumes = [{"name": WORKSPACE_VOLUME, **files}, {"name": TMP_VOLUME, "emptyDir": {"sizeLimit": workspace.size}}]
     volumes += _secret(READ_VOLUME, workspace.git.secret_ref)
     if workspace.publishes:
@@ -102,7 +103,7 @@ def _container(
     *,
     credentials: str | None,
 ) -> dict[str, Any]:
-    """A container of ours. Nothing of `spec.runtime` is in it but how much it may use, and how long it has to end."""
+    """Return one of our containers. From `spec.runtime` it only takes resources and grace period."""
     ours = {**place, ENV_WORKSPACE: WORKSPACE_MOUNT}
     mounts: list[dict[str, Any]] = [
         {"name": TMP_VOLUME, "mountPath": "/tmp"},  # noqa: S108  the pod's own emptyDir
@@ -127,7 +128,7 @@ def _container(
 
 
 def _resources(spec: AgentJobSpec, defaults: PodDefaults) -> dict[str, Any]:
-    """As much as the agent's container, which costs a pod nothing: one after the other, they count as the largest."""
+    """Return the agent container's resources, at no cost: sequential containers count as the largest one."""
     return {
         kind: {name: amount for name, amount in amounts.items() if name in _PLAIN}
         for kind, amounts in resources_of(spec.runtime, defaults).items()

@@ -1,20 +1,20 @@
 """Which waiting jobs of a queue start now.
 
-The order, which docs/reference/queue-order.md tells users:
+The order, as documented in docs/reference/queue-order.md:
 
-1. The queue is open: not stopped, and with room in its budgets. Else nobody starts.
-2. The level: the priority less one for each whole aging since the job began to wait, at least 0. Lower first.
-3. With strategy Fair the partition: the one that holds the fewest slots; of these the one whose last start is longest
-   ago, first one that had none.
+1. The queue is open: not stopped, and with room in its budgets. Else no job starts. 2. The level: the priority less
+one for each whole aging since the job began to wait, at least 0. Lower first. 3. With strategy Fair the partition: the
+one that holds the fewest slots; among equals the one whose last start is longest
+   ago, or that had none.
 4. Age: the job that was created first; then its name.
 
-Passed over, never waited for: a job whose session or worktree is in use, or whose partition has all its slots, its
-starts of the period, or its budget. While a slot is free, and the queue has starts left, one job that may have it gets
-it. Who starts takes all its locks at once, so no job holds one while it waits for another.
+Skipped: a job whose session or worktree is in use, or whose partition has used up its slots, rate or budget. While the
+queue has a free slot and starts left, an eligible job gets it. A job takes all its locks together, so no job holds one
+while it waits for another.
 
-`Queues` holds what the decision depends on for one namespace: the entries of waiting jobs, the holders of slots, the
-users of locks. It takes in each change and keeps its answers up to date, so that a start costs O(log n) and a full
-queue nothing, however many jobs wait. The decision is one synchronous call. No I/O, no clock.
+`Queues` holds the state of one namespace: the entries of waiting jobs, the holders of slots, the users of locks. It
+updates its answers with each change, so that a start costs O(log n) and a full queue nothing, regardless of the number
+of waiting jobs. The decision is one synchronous call. No I/O, no clock.
 """
 
 from collections.abc import Hashable, Mapping
@@ -70,13 +70,13 @@ class Admission:
     """The answer for one queue."""
 
     admitted: tuple[JobName, ...] = ()
-    """Jobs that start now, in order. Each has its slot reserved, and its locks, until it leaves."""
+    """Jobs that start now, in order. Their slots and locks are reserved until they leave."""
     refused: Mapping[JobName, Refusal] = field(default_factory=dict)
-    """Jobs that wait, with the reason: only those whose answer is new or has changed."""
+    """Jobs that wait, with the reason: only new or changed answers."""
     rejected: Mapping[JobName, Rejection] = field(default_factory=dict)
-    """Jobs that end. They wait no more."""
+    """Jobs that end instead of waiting."""
     again: datetime | None = None
-    """When time alone may change the answer; None when only an event can."""
+    """When time alone may change the answer; None if only an event can."""
 
     @property
     def changed(self) -> tuple[JobName, ...]:
@@ -85,7 +85,7 @@ class Admission:
 
 
 RoomReason = Literal["Slot", "Partition", "Rate"]
-"""Of what PostgreSQL has no room."""
+"""What PostgreSQL refused a slot for."""
 
 NOTHING: Final = Admission()
 
@@ -95,39 +95,39 @@ class Queues:
 
     def __init__(self) -> None:
         self.woken: set[str] = set()
-        """Queues for which `admit` may change something. The caller empties it; `admit` removes its own queue."""
+        """Queues for which `admit` may change something. The caller clears it; `admit` removes its own queue."""
         self._entries: dict[JobName, QueueEntry] = {}
         self._lines: dict[str, Line] = {}
         self._holdings: dict[Hashable, Holding] = {}
         self._users: Users = {}
 
     def __bool__(self) -> bool:
-        """Whether anything waits, is held, or has to be remembered."""
+        """Whether there is any state to keep."""
         return bool(self._entries or self._holdings or self._lines)
 
     def entry(self, name: JobName) -> QueueEntry | None:
-        """A job's request and its answer so far."""
+        """Return a job's request and its last answer."""
         return self._entries.get(name)
 
     def waiting(self) -> Mapping[str, int]:
-        """How many jobs wait without a slot, by queue."""
+        """Return how many jobs wait without a slot, by queue."""
         return {name: line.waiting for name, line in self._lines.items() if line.waiting}
 
     def waits_for_rate(self, queue: str) -> bool:
-        """Whether jobs waited for the queue's rate when it was looked at last."""
+        """Whether jobs waited for the queue's rate at the last `admit`."""
         line = self._lines.get(queue)
         refusal = line.limits.refusal() if line is not None and line.waiting else None
         return isinstance(refusal, Refusal) and refusal.reason == AdmittedReason.WAITING_FOR_RATE
 
     def ask(self, queue: str, candidate: Candidate) -> None:
-        """Let a job wait in a queue. An earlier entry of that name is removed."""
+        """Add a job to a queue. An earlier entry of that name is removed."""
         self.leave(candidate.key)
         entry = self._entries[candidate.key] = QueueEntry(queue, candidate)
         self._line(queue).join(entry)
         self.woken.add(queue)
 
     def leave(self, name: JobName) -> None:
-        """Remove a job's entry and what was reserved for it. What the job holds by a claim stays."""
+        """Remove a job's entry and its reservations. Slots and locks of a claim are kept."""
         entry = self._entries.pop(name, None)
         if entry is None:
             return
@@ -139,19 +139,20 @@ class Queues:
                 line.not_started(entry)
 
     def room_refused(self, name: JobName, reason: RoomReason, until: datetime) -> Refusal | None:
-        """PostgreSQL has no room for a job that was granted a slot: it waits again, and none is granted for a while.
+        """Make a job wait again because PostgreSQL refused its granted slot, and pause granting.
 
-        Args:
-            name: the job.
-            reason: of what there is no room.
-            until: when to try again. A slot of the queue that becomes free ends the wait, too, unless it is of a rate.
+                Args:
+                    name: the job.
+                    reason: the exhausted limit.
+                    until: when to retry. A free slot of the queue also ends the wait, unless a rate is exhausted.
 
-        Returns the job's new answer, None when it was granted none.
+        Returns the job's new answer; None if it had no granted slot.
         """
         entry = self._entries.get(name)
         if entry is None or not isinstance(entry.answer, Granted):
             return None
-        # It waits before its slot is free, or the queue might be forgotten; the pause is last, as a free slot ends one.
+        # It joins before its slot is free, or the queue might be dropped; the pause is last, because a free slot ends
+        # it.
         line = self._lines[entry.queue]
         entry.answer = Refusal(sentences.SLOT, "")
         line.join(entry)
@@ -159,13 +160,13 @@ class Queues:
         line.not_started(entry)
         refusal = line.pause(entry, reason, until)
         if entry.told is not None and entry.told.reason in sentences.TURNS:
-            refusal = entry.told  # its condition says so still, and each change is a write
+            refusal = entry.told  # its condition still has this answer, and each change is a write
         entry.answer = refusal
         self.woken.add(entry.queue)
         return refusal
 
     def close(self, queue: str) -> None:
-        """There is no such queue any more. Those who wait are told by others."""
+        """Remove a deleted queue. Its waiting jobs get their message elsewhere."""
         line = self._lines.get(queue)
         if line is not None:
             line.limits.policy = None
@@ -178,11 +179,11 @@ class Queues:
         self._forget(entry.queue, line)
 
     def hold(self, source: Hashable, holding: Holding | None) -> None:
-        """Set what a source (a claim, a pod) holds from now on; None for nothing."""
+        """Set what a source (a claim, a pod) holds; None for nothing."""
         before = self._holdings.get(source)
         if before == holding:
             return
-        # The new holding first: a slot that passes from one to the other must not be free in between.
+        # The new holding first, so that a slot passed from one to the other is never free in between.
         if holding is None:
             del self._holdings[source]
         else:
@@ -194,11 +195,11 @@ class Queues:
             self._lock_changed(lock)
 
     def admit(self, queue: str, policy: QueuePolicy, now: datetime) -> Admission:
-        """Answer all requests of a queue at once.
+        """Answer all requests of a queue.
 
         Args:
             queue: which one.
-            policy: what it allows at this moment.
+            policy: its current policy.
             now: the time, for policies that depend on it.
         """
         self.woken.discard(queue)
@@ -246,7 +247,7 @@ class Queues:
             self._forget(before.queue, line)
 
     def _lock_changed(self, lock: Lock) -> None:
-        """A lock is shared by all queues of the namespace, of which there are few."""
+        """Notify all queues of the namespace, of which there are few."""
         self.woken.update(name for name, line in self._lines.items() if line.lock_changed(lock))
 
     def _line(self, queue: str) -> Line:

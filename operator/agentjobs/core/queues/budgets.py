@@ -1,7 +1,7 @@
-"""Budgets of queues: their periods by the calendar of a zone, and what is left of them. Pure.
+"""Budgets of queues: their calendar periods in a time zone, and what remains. Pure.
 
-What was spent is added up by quarters of an hour, and every period begins with one: today's offsets of all zones are
-whole quarters.
+Spending is summed by quarters of an hour, and every period begins with one, because the offsets of all zones are whole
+quarters.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,20 +20,20 @@ from agentjobs.durations import format_time
 from agentjobs.models.budget import Spend, plain
 
 Spent = Mapping[str, Spend]
-"""What the calls of a queue used in a period, by partition."""
+"""Usage of a queue's calls in a period, by partition."""
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A day, a week or a month of some zone, as instants of UTC."""
+    """A day, week or month of a time zone, as UTC instants."""
 
     begin: datetime
     end: datetime
-    """When the next one begins."""
+    """When the next period begins."""
 
 
 def period_of(budget: QueueBudget, now: datetime) -> Period:
-    """Return the period of a legal budget that `now` lies in."""
+    """Return the period of a valid budget that contains `now`."""
     zone = parse_zone(budget.time_zone)
     today = now.astimezone(zone).date()
     if budget.period == "Daily":
@@ -48,32 +48,32 @@ def period_of(budget: QueueBudget, now: datetime) -> Period:
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    """The first instant of a day; one whose midnight is left out when clocks go forward begins with the change."""
+    """Return the first instant of a day; if a clock change skips midnight, the instant of the change."""
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetState:
-    """How a budget stands in its present period."""
+    """State of a budget in its current period."""
 
     budget: QueueBudget
     period: Period
     spend: Spend
-    """Of the queue; of a budget by partition, that of the one which has spent most."""
+    """Usage of the queue, or of the partition that spent the most."""
     partition: str | None
     """That partition; None for a budget of the queue."""
     over: tuple[str | None, ...]
-    """Whose share is used up: partitions, or None for the queue."""
+    """Partitions with a used up budget, or None for the queue."""
 
     @property
     def exceeded(self) -> tuple[ExceededBudget, ...]:
-        """What admission has to know."""
+        """The used up budget for admission, if any."""
         fails = self.budget.on_exceeded == "Fail"
         return tuple(ExceededBudget(self.budget.name, self.period.end, one, fails) for one in self.over)
 
 
 def budget_state(budget: QueueBudget, spent: Spent, period: Period) -> BudgetState:
-    """Judge a budget by what was spent in its period."""
+    """Return the state of a budget, from the usage of its period."""
     if budget.scope == "Queue":
         total = sum(spent.values(), Spend())
         return BudgetState(budget, period, total, None, (None,) if _is_over(budget, total) else ())
@@ -87,7 +87,7 @@ def _is_over(budget: QueueBudget, spend: Spend) -> bool:
 
 
 def _share(budget: QueueBudget, spend: Spend) -> Decimal:
-    """How much of the budget is spent, by the limit that is nearer."""
+    """Return the spent share of the budget, by the limit that is nearer."""
     shares = [Decimal(0)]
     if budget.max_cost_usd is not None:
         shares.append(spend.cost / Decimal(budget.max_cost_usd))
@@ -97,7 +97,7 @@ def _share(budget: QueueBudget, spend: Spend) -> Decimal:
 
 
 def budget_stops(queue: str, states: tuple[BudgetState, ...]) -> Mapping[str | None, QueueStop]:
-    """Return why running jobs are suspended for a budget: by partition, under None for all."""
+    """Return why running jobs are suspended for a budget, by partition; None is the key for all."""
     found: dict[str | None, QueueStop] = {}
     for state in states:
         if state.budget.action == "Suspend":
@@ -109,7 +109,7 @@ def budget_stops(queue: str, states: tuple[BudgetState, ...]) -> Mapping[str | N
 
 
 def told_spend(states: tuple[BudgetState, ...]) -> tuple[BudgetSpend, ...]:
-    """Return what the status says of budgets."""
+    """Return the budgets for the status."""
     return tuple(
         BudgetSpend(
             name=state.budget.name,
@@ -123,6 +123,6 @@ def told_spend(states: tuple[BudgetState, ...]) -> tuple[BudgetSpend, ...]:
 
 
 def periods_of(spec: AgentQueueSpec, now: datetime) -> Iterator[tuple[QueueBudget, Period]]:
-    """Return the present period of each budget."""
+    """Return the current period of each budget."""
     for budget in spec.budgets:
         yield budget, period_of(budget, now)

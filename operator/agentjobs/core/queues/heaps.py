@@ -1,4 +1,4 @@
-"""Heaps of which most of what leaves stays until it comes up: removing from the middle of a heap costs too much."""
+"""Heaps with lazy deletion: removing from the middle of a heap is too expensive."""
 
 from abc import ABC, abstractmethod
 from heapq import heapify, heappop, heappush
@@ -6,17 +6,17 @@ from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-# A heap this small is not worth clearing.
+# A heap this small is not worth compacting.
 _SMALL: Final = 64
 
 
 class Heap(ABC, Generic[T]):
-    """Objects in order of their places. A stale one stays until it is the first, or until most are stale."""
+    """Objects ordered by place. Stale entries stay until they come first, or until most are stale."""
 
     __slots__ = ("_clear_at", "_items")
 
     def __init__(self) -> None:
-        # Each is a place, a number and the object. The number keeps equal places from comparing objects.
+        # Tuples of place, number and object. The number prevents comparing objects with equal places.
         self._items: list[tuple[Any, ...]] = []
         self._clear_at = _SMALL
 
@@ -25,10 +25,10 @@ class Heap(ABC, Generic[T]):
 
     @abstractmethod
     def counts(self, item: tuple[Any, ...]) -> bool:
-        """Whether what was pushed is not stale."""
+        """Whether a pushed entry is not stale."""
 
     def push(self, *item: Any) -> None:
-        """Add an object, the last argument, by the place before it. The one but last is a number used once."""
+        """Add an object (last argument) at a place; the argument before it is a unique number."""
         if len(self._items) >= self._clear_at:
             self._items = [one for one in self._items if self.counts(one)]
             heapify(self._items)
@@ -36,7 +36,7 @@ class Heap(ABC, Generic[T]):
         heappush(self._items, item)
 
     def first(self) -> T | None:
-        """Return the best object that is not stale, and leave it in the heap."""
+        """Return the first object that is not stale, without removing it."""
         while self._items:
             item = self._items[0]
             if self.counts(item):

@@ -1,4 +1,6 @@
-"""What one queue allows, and what is counted against it: slots, starts, budgets, and where PostgreSQL has no room."""
+"""The limits of one queue and the counts against them: slots, starts, budgets, and pauses after PostgreSQL refused a
+slot.
+"""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,13 +17,13 @@ NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(slots=True)
 class Limits:
-    """The limits of the queue of that name, as of its last look."""
+    """The limits of the queue of that name, as of the last `admit`."""
 
     queue: str
     policy: QueuePolicy | None = None
     now: datetime = NEVER
     closed: tuple[Stop | None, ExceededBudget | None] = (None, None)
-    """Why the whole queue starts nothing until somebody, or a calendar, opens it."""
+    """Why the whole queue starts no jobs until a user or the calendar opens it."""
     _holders: dict[str, int] = field(default_factory=dict)
     _starts: Starts = field(default_factory=Starts)
     _pause: Pause | None = None
@@ -37,13 +39,13 @@ class Limits:
         return holder in self._holders
 
     def take(self, holder: str, partition: Partition | None) -> None:
-        """Count one more holding of a holder, which takes one slot for all of them."""
+        """Add a holding of a holder, which takes one slot for all its holdings."""
         for holders in (self._holders, partition.holders if partition else None):
             if holders is not None:
                 holders[holder] = holders.get(holder, 0) + 1
 
     def give_back(self, holder: str, partition: Partition | None) -> bool:
-        """Count one holding less. True when a slot becomes free."""
+        """Remove a holding. True if a slot becomes free."""
         is_free = _less(self._holders, holder)
         if is_free and self._pause is not None and not self._pause.of_rate:
             self._pause = None
@@ -54,7 +56,7 @@ class Limits:
         return True
 
     def adopt(self, policy: QueuePolicy) -> bool:
-        """Take in another policy. True when starts were counted otherwise until now."""
+        """Set another policy. True if starts are now counted differently."""
         before, after = (_scope(one.rate if one else None) for one in (self.policy, policy))
         self.policy, self._pause, self._exceeded = policy, None, {}
         for budget in policy.exceeded:
@@ -64,20 +66,20 @@ class Limits:
         return before != after
 
     def close(self) -> bool:
-        """Find out whether the whole queue is open. True when that has changed."""
+        """Update whether the whole queue is open. True if that has changed."""
         before, stopped = self.closed, self.policy.stopped if self.policy else None
         self.closed = stopped, self.budget(None)
         return self.closed != before
 
     def log(self, partition: Partition) -> Starts | None:
-        """Where the starts of a partition are counted; None when nobody counts them."""
+        """Return the log of starts of a partition; None if they are not counted."""
         rate = self.policy.rate if self.policy else None
         if rate is None:
             return None
         return partition.starts if rate.by_partition else self._starts
 
     def pause(self, partition: Partition, reason: str, until: datetime) -> Refusal:
-        """Grant nothing until then, of the queue or the partition. Returns what the refused job is told."""
+        """Grant no slots of the queue or partition until then. Returns the answer for the refused job."""
         policy, of_rate = self.policy or QueuePolicy(0), reason == "Rate"
         of_partition = reason == "Partition" or (of_rate and policy.rate is not None and policy.rate.by_partition)
         pause, whose = Pause(until, of_rate), partition.key if of_partition else None
@@ -91,12 +93,12 @@ class Limits:
         return sentences.no_slot(limit, self.queue, whose)
 
     def budget(self, partition: str | None) -> ExceededBudget | None:
-        """The budget that is used up and counts: one that lets jobs fail, else the one whose period is over last."""
+        """The decisive used up budget: one whose action is Fail, else the one whose period ends last."""
         found = [one for one in self._exceeded.get(partition, ()) if one.until > self.now]
         return max(found, key=lambda one: (one.fails, one.until, one.name), default=None)
 
     def opens_at(self) -> datetime | None:
-        """Return until when the rate, or PostgreSQL, lets the whole queue start nothing; None when neither does."""
+        """Return until when the rate, or a pause, closes the whole queue; None if neither does."""
         times = [self._pause.until] if self._pause is not None and self._pause.until > self.now else []
         rate = self.policy.rate if self.policy else None
         if rate is not None and not rate.by_partition:
@@ -104,7 +106,7 @@ class Limits:
         return max(times, default=None)
 
     def changes_at(self) -> datetime | None:
-        """Return when time alone may let the whole queue start something."""
+        """Return when time alone may open the whole queue."""
         stopped, budget = self.closed
         if self.policy is None or stopped is not None:
             return None
@@ -120,7 +122,7 @@ class Limits:
         return self.opens_at() is None
 
     def refusal(self) -> Refusal | Rejection | None:
-        """Why the whole queue starts nothing now; None when it does."""
+        """Return why the whole queue starts no jobs now; None if it does."""
         policy, (stopped, budget) = self.policy, self.closed
         if policy is None:
             return sentences.no_slot(0, self.queue)
@@ -138,7 +140,9 @@ class Limits:
         return sentences.no_rate(policy.rate, self.queue, None, opens)
 
     def refusal_of(self, partition: Partition, whole: Refusal | Rejection | None) -> Refusal | Rejection | None:
-        """Why no job of a partition starts now, whatever its session; None when one may. `whole` is of the queue."""
+        """Return why no job of a partition starts now, for any session; None if one may. `whole` is the queue's
+        refusal.
+        """
         policy = self.policy
         if policy is None or self.closed != (None, None):
             return whole
@@ -153,7 +157,7 @@ class Limits:
 
 
 def _less(holders: dict[str, int], holder: str) -> bool:
-    """Count one holding less of a holder. True when it has none left."""
+    """Remove a holding of a holder. True if none remains."""
     holders[holder] -= 1
     if holders[holder]:
         return False

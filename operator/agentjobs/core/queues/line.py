@@ -1,7 +1,7 @@
-"""One queue: the jobs that wait in it, in order, who holds its slots, and what waiting jobs are told.
+"""One queue: its waiting jobs in order, the holders of its slots, and the answers of waiting jobs.
 
-Events (a job joins or leaves, a slot is taken or free, a lock changes) note what they touch; a look at the queue
-brings its order up to date for that alone. A look at a queue in which nothing happened costs nothing.
+Events (a job joins or leaves, a slot is taken or freed, a lock changes) mark what they affect; `look` only updates
+that. For a queue without events it costs nothing.
 """
 
 import itertools
@@ -20,14 +20,14 @@ from agentjobs.core.queues.requests import JobName, Lock, QueueEntry, Refusal, R
 from agentjobs.core.queues.starts import Start
 
 MOST_TOLD: Final = 200
-"""Jobs whose old answer is looked at again at once: each may be a write."""
+"""Jobs whose answers are updated together: each may be a write."""
 TELL_AGAIN: Final = timedelta(seconds=1)
 MOST_IDLE: Final = 1000
-"""Partitions whose last start is remembered though nothing of them waits or runs."""
+"""Idle partitions whose last start is remembered."""
 
 
 class _Order(Heap[Partition]):
-    """The partitions that have a job which may start, the next one first."""
+    """The partitions with an eligible job, the next one first."""
 
     __slots__ = ()
 
@@ -41,34 +41,34 @@ class Line:
     """The queue of that name."""
 
     users: Users
-    """Locks in use in the namespace; the owner calls `lock_changed` when one of them changes."""
+    """Locks in use in the namespace; the owner calls `lock_changed` after a change."""
     limits: Limits
     waiting: int = 0
     _groups: dict[Lock, tuple[Group, ...]] = field(default_factory=dict)
     # Groups of worktrees, by the sessions of their jobs.
     _of_sessions: dict[SessionLock, dict[WorktreeGroup, None]] = field(default_factory=dict)
     _partitions: dict[str, Partition] = field(default_factory=dict)
-    # Idle ones, the one that became it first in front.
+    # Idle partitions, longest idle first.
     _idle: dict[str, None] = field(default_factory=dict)
     _order: _Order = field(default_factory=_Order)
-    # Partitions whose place may be out of date.
+    # Partitions whose place may be outdated.
     _dirty: dict[Partition, None] = field(default_factory=dict)
     # Open partitions with doubtful groups.
     _doubts: dict[Partition, None] = field(default_factory=dict)
-    # When partitions are looked at again, though nothing happens.
+    # When partitions must be updated without an event.
     _timers: list[tuple[datetime, int, Partition]] = field(default_factory=list)
     # When entries gain a level.
     _gains: list[tuple[datetime, int, QueueEntry]] = field(default_factory=list)
-    # Entries without an answer, and those whose answer may be out of date.
+    # Entries without an answer or with an outdated one.
     _new: dict[QueueEntry, None] = field(default_factory=dict)
     _untold: dict[QueueEntry, None] = field(default_factory=dict)
-    # When more of those are told.
+    # When more of these are answered.
     _tell_at: datetime = NEVER
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing has to be remembered of the queue."""
+        """Whether the queue has no state to keep."""
         policy = self.limits.policy
         return not self.waiting and not self.limits.taken and (policy is None or policy.rate is None)
 
@@ -112,7 +112,7 @@ class Line:
         self._group_changed(group)
 
     def leave(self, entry: QueueEntry) -> bool:
-        """Remove an entry. True when that may let another of its group start."""
+        """Remove an entry. True if another of its group may start now."""
         group = self._group_of(entry)
         group.leave(entry)
         self.waiting -= 1
@@ -129,7 +129,7 @@ class Line:
         return changed
 
     def lock_changed(self, lock: Lock) -> bool:
-        """Take in that the users of a lock changed. True when admission may change something."""
+        """Handle a change of a lock's users. True if admission may change something."""
         changed = False
         for group in self._groups.get(lock, ()):
             changed |= self._group_changed(group)
@@ -147,7 +147,7 @@ class Line:
         named = names(self.users.get(group.lock, {}).values())
         changed = named != group.named
         if changed:
-            # Every job that waits for a pod which may never end is told its name, and told again when it ends.
+            # Messages name the pod that a job waits for, so they are updated when it ends.
             group.named = named
             self._tell_again(group.wait_for_lock())
         if isinstance(group, WorktreeGroup) and group.passed:
@@ -164,7 +164,7 @@ class Line:
         return changed or doubtful or (group.shown is not None and group.shown is not before)
 
     def _offer(self, before: QueueEntry | None, group: Group) -> None:
-        """Let a group offer the entry that it shows now, in place of another."""
+        """Let a group offer its current entry, replacing its previous offer."""
         if before is not None:
             before.ticket = 0
         after = group.shown
@@ -173,11 +173,11 @@ class Line:
             one = after.candidate
             group.partition.offers.push(after.level, one.created, one.key, after.ticket, after)
             if after not in group.turns:
-                self._tell_again([after])  # if it was told to wait for a lock, that is over
+                self._tell_again([after])  # an answer about a lock is outdated now
         self._dirty[group.partition] = None
 
     def look(self, policy: QueuePolicy, now: datetime) -> None:
-        """Take in what is allowed, and that time has passed."""
+        """Update to a policy and the current time."""
         was_set_back = now < self.limits.now
         self.limits.now = now
         if policy != self.limits.policy or was_set_back:
@@ -193,13 +193,13 @@ class Line:
         self._refresh()
 
     def next(self) -> QueueEntry | None:
-        """Return the entry that starts now; None when none does."""
+        """Return the entry that starts now, or None."""
         self._refresh()
         partition = self._order.first() if self.limits.is_open() else None
         return None if partition is None else partition.offers.first()
 
     def granted(self, entry: QueueEntry) -> None:
-        """Take in that an entry got a slot. Its slot is taken already."""
+        """Handle that an entry was granted a slot, which is already taken."""
         self.leave(entry)
         partition = self._partition(entry.candidate.partition)
         partition.last = self.limits.now
@@ -209,7 +209,7 @@ class Line:
         self._dirty[partition] = None
 
     def not_started(self, entry: QueueEntry) -> None:
-        """Take in that a job left which was granted a slot. Unless it claimed its start, that was none."""
+        """Handle that a job with a granted slot left. Unless it claimed its start, no start is counted."""
         partition = self._partitions.get(entry.candidate.partition)
         if partition is None or entry.start is None or self.limits.is_held(entry.candidate.uid):
             return
@@ -218,13 +218,13 @@ class Line:
             self._dirty[partition] = None
 
     def pause(self, entry: QueueEntry, reason: str, until: datetime) -> Refusal:
-        """Grant nothing until then, as PostgreSQL has no room. Returns what the job is told that it refused."""
+        """Grant no slots until then, because PostgreSQL refused one. Returns the answer for the refused job."""
         partition = self._partition(entry.candidate.partition)
         self._dirty[partition] = None
         return self.limits.pause(partition, reason, until)
 
     def tell(self) -> Mapping[JobName, Refusal | Rejection]:
-        """Return the answers of jobs that wait, where they are new or have changed. Call it after all admissions."""
+        """Return new and changed answers of waiting jobs. Call it after all admissions."""
         whole = self.limits.refusal()
         if whole is None:
             for partition in self._doubts:
@@ -253,7 +253,7 @@ class Line:
         return min(times, default=None)
 
     def _adopt(self, policy: QueuePolicy) -> None:
-        """Take in another policy. All places are found anew; all levels only when aging is another."""
+        """Set another policy. All places are recomputed; levels only if aging changed."""
         before = self.limits.policy
         counted_otherwise = self.limits.adopt(policy)
         self._order.clear()
@@ -275,7 +275,7 @@ class Line:
         heapify(self._gains)
 
     def _age(self) -> None:
-        """Let each entry gain the levels for which it has waited."""
+        """Give each entry the levels that it has gained by waiting."""
         while self._gains and self._gains[0][0] <= self.limits.now:
             entry = heappop(self._gains)[2]
             group = self._group(entry)
@@ -284,7 +284,7 @@ class Line:
                 self._note_gain(entry)
 
     def _move(self, entry: QueueEntry) -> None:
-        """Give an entry the place of its level, if that is another now."""
+        """Move an entry to the place of its level, if that changed."""
         level = self._level(entry)
         if level == entry.level:
             return
@@ -307,7 +307,7 @@ class Line:
         return max(0, one.priority - max(0, (self.limits.now - (one.since or one.created)) // aging))
 
     def _gain(self, entry: QueueEntry) -> datetime | None:
-        """When an entry gains its next level; None when it never does."""
+        """Return when an entry gains its next level, or None."""
         one, aging = entry.candidate, self._aging
         if aging is None or not entry.level:
             return None
@@ -318,7 +318,7 @@ class Line:
             heappush(self._gains, (due, next(self._numbers), entry))
 
     def _refresh(self) -> None:
-        """Bring the places of the partitions up to date of which something has changed."""
+        """Update the places of changed partitions."""
         policy, flagged = self.limits.policy, set()
         while policy is not None and self._dirty:
             partition, _ = self._dirty.popitem()
@@ -328,7 +328,7 @@ class Line:
                 flagged.add(partition)
             opens = partition.opens_at(policy, self.limits.now)
             partition.is_open = opens is None and not partition.is_full(policy)
-            # Jobs are told when the budget has room again, though a rate may keep them longer.
+            # Jobs are informed when there is budget again, although a rate may hold them longer.
             due = opens if budget is None else budget.until
             if due is not None and partition.waiting and (partition.timer is None or due < partition.timer):
                 partition.timer = due
@@ -359,7 +359,7 @@ class Line:
         in_use = self._in_use(entry)
         if in_use and (waits_for_it or refusal is None):
             return known if known in in_use else in_use[0]
-        # Behind another entry of a free lock the answer stays, unless it names a pod that no longer holds it.
+        # Behind another entry of a free lock the answer is kept, unless it names a pod that no longer holds it.
         stays = waits_for_it and not in_use and entry is not group.shown
         if stays and known in [sentences.in_use(lock, "") for lock in one.locks]:
             return known
@@ -368,13 +368,13 @@ class Line:
         return refusal or sentences.no_slot(0, self.limits.queue)
 
     def _in_use(self, entry: QueueEntry) -> list[Refusal | Rejection]:
-        """What an entry may be told of the locks that keep it."""
+        """Return the possible answers of an entry about the locks that it waits for."""
         uid, locks = entry.candidate.uid, entry.candidate.locks
         by = [(lock, [one.told for one in self.users.get(lock, {}).values() if one.uid != uid]) for lock in locks]
         return [sentences.in_use(lock, next(filter(None, others), "")) for lock, others in by if others]
 
     def _reject_newest(self, answers: dict[QueueEntry, Refusal | Rejection]) -> None:
-        """Let the last of the jobs that have just come end where more wait than may."""
+        """Reject the newest new jobs if the backlog is full."""
         backlog = self.limits.policy.backlog if self.limits.policy else None
         if backlog is None or not backlog.rejects:
             return
@@ -398,7 +398,7 @@ class Line:
         self._untold |= dict.fromkeys(entry for entry in entries if entry.answer is not None)
 
     def _judge(self, group: Group) -> bool:
-        """Note whether a lock in use has an entry whose answer is that it waits for its turn; True when it has."""
+        """Update whether a lock in use has an entry that was answered to wait for its turn; True if so."""
         doubtful = group.is_doubted(self.users)
         if doubtful:
             group.partition.doubtful[group] = None
@@ -421,7 +421,7 @@ class Line:
         return partition
 
     def _rest(self, partition: Partition) -> None:
-        """Forget a partition of which nothing waits or runs, once many others have come to rest after it."""
+        """Drop an idle partition once many others have become idle after it."""
         if not partition.is_idle:
             return
         self._idle[partition.key] = None

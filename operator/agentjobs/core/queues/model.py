@@ -1,4 +1,4 @@
-"""An AgentQueue as a value: identity, its spec or what is wrong with it, and the status as last written."""
+"""An AgentQueue as a value: identity, spec or problems, and last written status."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from agentjobs.core.queues.admission import Backlog, QueuePolicy, Rate, Stop, St
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """An AgentQueue object. Few exist and all are asked often, so the spec is read at once."""
+    """An AgentQueue object. Few exist and are read often, so the spec is parsed immediately."""
 
     namespace: str
     name: str
@@ -24,12 +24,12 @@ class Queue:
     generation: int
     deleting: bool
     spec: AgentQueueSpec | None
-    """None when it breaks rules."""
+    """None if it is invalid."""
     problems: tuple[Problem, ...]
-    """Which rules those are."""
+    """Problems of the spec."""
     status: AgentQueueStatus
     raw_status: Mapping[str, Any]
-    """What `status` was read from, for the patch that follows it."""
+    """The raw status, for the next patch."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -37,7 +37,7 @@ class Queue:
 
 
 def policy_of(spec: AgentQueueSpec, limit: int = DEFAULT_CONCURRENCY) -> QueuePolicy:
-    """Return what a spec allows; `limit` holds where it sets none."""
+    """Return the policy of a spec; `limit` is its default number of slots."""
     rate, backlog = spec.rate_limit, spec.backlog
     return QueuePolicy(
         limit=limit if spec.concurrency.max is None else spec.concurrency.max,
@@ -51,20 +51,20 @@ def policy_of(spec: AgentQueueSpec, limit: int = DEFAULT_CONCURRENCY) -> QueuePo
 
 
 def defaults_of(spec: AgentQueueSpec) -> dict[str, Any]:
-    """Return what the queue says of a job's spec where the job and its template do not; empty for nothing."""
+    """Return the queue's defaults for a job's spec; empty if none."""
     said = spec.defaults.model_dump(mode="json", by_alias=True, exclude_none=True)
     return {key: value for key, value in said.items() if value != {}}
 
 
 def drain_of(name: str, spec: AgentQueueSpec) -> QueueStop | None:
-    """Return why jobs of the queue may not run on, as its spec says."""
+    """Return why running jobs of the queue are suspended, by its spec."""
     if spec.stop_policy != "HoldAndDrain":
         return None
     return QueueStop(SuspendedReason.QUEUE_DRAINED, f"stopPolicy of queue {name} is HoldAndDrain")
 
 
 def parse_queue(obj: Mapping[str, Any]) -> Queue:
-    """Read an AgentQueue object as the API server gives it."""
+    """Parse a raw AgentQueue."""
     meta = obj["metadata"]
     read = read_queue(meta["name"], obj.get("spec"))
     return Queue(

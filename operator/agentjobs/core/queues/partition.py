@@ -1,12 +1,11 @@
-"""The jobs of one partition that wait in one queue, without those whose session or worktree is in use.
+"""The waiting jobs of one partition of a queue, without those whose session or worktree is in use.
 
-Jobs of one lock wait in a group: of their worktree, else of their session. A group offers its partition at most one
-job: the one that the lock allows to start. So a job that waits for its lock costs nothing until that is free, and then
-only the first job of it is considered. A group is of one lock and one partition: no partition's limit delays another's
-jobs.
+Jobs with the same lock form a group: by worktree, else by session. A group offers its partition at most one job, which
+the lock allows to start. So a job that waits for its lock costs nothing until it is free, and then only the first job
+is considered. A group has one lock and one partition, so no partition's limit delays jobs of another.
 
-Jobs of one worktree may be of any sessions. One that comes up while its session is in use is set aside until that
-changes, so that those behind it come up.
+Jobs of one worktree may have different sessions. A job that comes first while its session is in use is set aside until
+that changes, so that the jobs behind it can be offered.
 """
 
 from collections.abc import Iterable, Sequence
@@ -36,11 +35,11 @@ class _Offers(Heap[QueueEntry]):
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """PostgreSQL had no room: nothing is granted for a while."""
+    """PostgreSQL refused a slot: none is granted for a while."""
 
     until: datetime
     of_rate: bool
-    """Whether only time helps. Else a slot that becomes free does, too."""
+    """Whether only time ends it, and not also a free slot."""
 
 
 class Partition:
@@ -72,32 +71,32 @@ class Partition:
         self.starts = Starts()
         self.pause: Pause | None = None
         self.budget = budget
-        """Its budget that is used up, if one is."""
+        """Its used up budget, if any."""
         self.is_open = True
-        """Whether its own limits let a job start; whose jobs those are is no part of it."""
+        """Whether its own limits allow a start, regardless of locks."""
         self.place: tuple[Any, ...] = ()
         """Its place among the partitions of the queue."""
         self.ticket = 0
         """The number of that place, 0 for none."""
         self.timer: datetime | None = None
-        """When it is looked at again, though nothing happens."""
+        """When it must be updated without an event."""
         self.doubtful: dict[Group, None] = {}
-        """Groups whose lock is in use, with jobs that were told to wait for their turn."""
+        """Groups whose lock is in use, with jobs that were answered to wait for their turn."""
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing of it waits or holds a slot."""
+        """Whether no job of it waits or holds a slot."""
         return not self.waiting and not self.holders
 
     def opens_at(self, policy: QueuePolicy, now: datetime) -> datetime | None:
-        """Return until when a limit of its own that passes with time keeps its jobs; None when none does."""
+        """Return until when one of its temporary limits blocks its jobs, or None."""
         times = [one.until for one in (self.budget, self.pause) if one is not None and one.until > now]
         if policy.rate is not None and policy.rate.by_partition:
             times += [at] if (at := self.starts.room_at(policy.rate, now)) is not None else []
         return max(times, default=None)
 
     def is_full(self, policy: QueuePolicy) -> bool:
-        """Whether its jobs hold all slots that they may hold."""
+        """Whether its jobs hold all its slots."""
         return policy.per_partition is not None and len(self.holders) >= policy.per_partition
 
 
@@ -107,7 +106,7 @@ class Group(Heap[QueueEntry]):
     __slots__ = ("lock", "members", "named", "partition", "shown", "turns")
 
     passed: ClassVar[Sequence[QueueEntry]] = ()
-    """Entries that were set aside since somebody looked."""
+    """Entries that were set aside since the last update."""
 
     def __init__(self, lock: Lock, partition: Partition) -> None:
         super().__init__()
@@ -115,9 +114,9 @@ class Group(Heap[QueueEntry]):
         self.partition = partition
         self.members: dict[str, QueueEntry] = {}  # by uid
         self.shown: QueueEntry | None = None
-        # What messages call those that hold the lock, each with the uid of its job.
+        # Names of the lock's holders for messages, with the uids of their jobs.
         self.named: Names = ()
-        # Entries whose answer is that they wait for their turn.
+        # Entries that were answered to wait for their turn.
         self.turns: dict[QueueEntry, None] = {}
 
     def counts(self, item: tuple[Any, ...]) -> bool:
@@ -125,7 +124,7 @@ class Group(Heap[QueueEntry]):
         return self.members.get(entry.candidate.uid) is entry and entry.level == item[0]
 
     def join(self, entry: QueueEntry, number: int) -> None:
-        """Add an entry, or one whose level has changed."""
+        """Add an entry, or update its level."""
         self.members[entry.candidate.uid] = entry
         self.push(entry.level, entry.candidate.created, entry.candidate.key, number, entry)
 
@@ -135,7 +134,9 @@ class Group(Heap[QueueEntry]):
         self.turns.pop(entry, None)
 
     def next(self, users: Users) -> QueueEntry | None:
-        """The entry that all locks allow to start: the first, or that of the job which alone holds the group's."""
+        """The entry that all locks allow to start: the first, or that of the job that already holds the group's
+        lock.
+        """
         holders = users.get(self.lock)
         if not holders:
             return self._first(users)
@@ -150,19 +151,19 @@ class Group(Heap[QueueEntry]):
         return True
 
     def wait_for_lock(self) -> list[QueueEntry]:
-        """Entries whose answer is that they wait for a lock."""
+        """Entries that were answered to wait for a lock."""
         return [entry for entry in self.members.values() if entry.answer and entry not in self.turns]
 
     def doubted(self, users: Users) -> list[QueueEntry]:
-        """Entries whose answer is that they wait for their turn, while a lock keeps them."""
+        """Entries that were answered to wait for their turn while a lock blocks them."""
         return [entry for entry in self.turns if entry is not self.shown] if self.lock in users else []
 
     def is_doubted(self, users: Users) -> bool:
-        """Whether there are any."""
+        """Whether there are doubted entries."""
         return self.lock in users and len(self.turns) > (self.shown in self.turns)
 
     def note(self, entry: QueueEntry) -> None:
-        """Take in an entry's new answer."""
+        """Record an entry's new answer."""
         if entry.answer is not None and getattr(entry.answer, "reason", "") in TURNS:
             self.turns[entry] = None
         else:
@@ -170,17 +171,17 @@ class Group(Heap[QueueEntry]):
 
 
 class WorktreeGroup(Group):
-    """The waiting jobs of one worktree in one partition, of whichever sessions."""
+    """The waiting jobs of one worktree in one partition, of any sessions."""
 
     __slots__ = ("aside", "passed", "session_names", "sessions")
 
     def __init__(self, lock: Lock, partition: Partition) -> None:
         super().__init__(lock, partition)
         self.sessions: dict[SessionLock, dict[QueueEntry, None]] = {}
-        # Entries that came up while their session was in use, with their places in the heap.
+        # Entries that came first while their session was in use, with their places in the heap.
         self.aside: dict[SessionLock, dict[QueueEntry, tuple[Any, ...]]] = {}
         self.passed: list[QueueEntry] = []  # type: ignore[misc]  # of each group, where there can be any
-        # As `named`, of sessions.
+        # As `named`, for sessions.
         self.session_names: dict[SessionLock, Names] = {}
 
     def join(self, entry: QueueEntry, number: int) -> None:
@@ -199,7 +200,7 @@ class WorktreeGroup(Group):
             self.session_names.pop(session, None)
 
     def session_changed(self, session: SessionLock, users: Users) -> list[QueueEntry]:
-        """Take in that the users of a session changed. Returns the entries whose answer may be out of date."""
+        """Handle a change of a session's users. Returns the entries whose answer may be outdated."""
         holders, again = users.get(session, {}), []
         if (named := names(holders.values())) != self.session_names.get(session, ()):
             self.session_names[session] = named
@@ -238,5 +239,5 @@ class WorktreeGroup(Group):
 
 
 def names(holders: Iterable[Holding]) -> Names:
-    """What messages call those that hold a lock, each with the uid of its job."""
+    """Return the names of a lock's holders for messages, with the uids of their jobs."""
     return tuple((holding.uid, holding.told) for holding in holders if holding.told)

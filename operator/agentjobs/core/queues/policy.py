@@ -1,4 +1,4 @@
-"""What a queue allows at one moment. It may change at any time, while jobs wait and run."""
+"""What a queue allows at one moment. It may change while jobs wait and run."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,16 +6,16 @@ from enum import StrEnum
 
 
 class Strategy(StrEnum):
-    """Who is first among waiting jobs of one level."""
+    """Which waiting job of equal level starts first."""
 
     PRIORITY = "Priority"
-    """The job that was created first."""
+    """The oldest job."""
     FAIR = "Fair"
     """A job of the partition that holds the fewest slots."""
 
 
 class Stop(StrEnum):
-    """Why a queue starts nothing, as its `stopPolicy` says."""
+    """The `stopPolicy` of a queue that starts no jobs."""
 
     HOLD = "Hold"
     HOLD_AND_DRAIN = "HoldAndDrain"
@@ -23,25 +23,25 @@ class Stop(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How many starts there may be in any period of this length."""
+    """How many starts are allowed in any period of a given length."""
 
     starts: int
     period: timedelta
     by_partition: bool = False
-    """Whether it holds for each partition, not for the queue."""
+    """Whether it applies to each partition instead of the queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExceededBudget:
-    """A budget of the queue that is used up."""
+    """A used up budget of the queue."""
 
     name: str
     until: datetime
     """When its next period begins."""
     partition: str | None = None
-    """Whose share is used up; None: the budget is of the whole queue."""
+    """Partitions that have used it up; None for a budget of the whole queue."""
     fails: bool = False
-    """Whether jobs that would start end, in place of waiting."""
+    """Whether jobs that would start fail instead of waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Backlog:
 
     limit: int
     rejects: bool = False
-    """Whether further jobs end, in place of waiting as well."""
+    """Whether further jobs fail instead of waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,12 @@ class QueuePolicy:
     """What a queue allows."""
 
     limit: int
-    """Most jobs of the queue that hold a slot at once, reserved slots included."""
+    """Maximum jobs of the queue that hold a slot, including reserved slots."""
     per_partition: int | None = None
-    """Most of them of one partition; None for no limit."""
+    """The same for each partition; None for no limit."""
     strategy: Strategy = Strategy.FAIR
     aging: timedelta | None = None
-    """A job gains one level for each of these that it has waited; None: never."""
+    """A job gains one level each time it has waited this long; None: never."""
     rate: Rate | None = None
     stopped: Stop | None = None
     exceeded: tuple[ExceededBudget, ...] = ()

@@ -1,4 +1,4 @@
-"""What jobs ask of their queue, what they hold, and what they are told."""
+"""Requests of jobs to their queue, their answers, and what jobs hold."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -7,17 +7,17 @@ from datetime import datetime
 from agentjobs.core.queues.starts import Start
 
 SessionLock = tuple[str, str, str]  # appName, userId, sessionId
-WorktreeLock = str  # the claim of its volume
+WorktreeLock = str  # name of the PersistentVolumeClaim
 Lock = SessionLock | WorktreeLock
-"""What one job at a time uses: a session, or a Named worktree."""
+"""What only one job at a time may use: a session, or a Named worktree."""
 JobName = tuple[str, str]  # namespace, name
 Users = dict[Lock, dict[Hashable, "Holding"]]
-"""Locks in use, each with what holds it, by source."""
+"""Locks in use, with their holdings by source."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A job that could start if it had a slot."""
+    """A job that can start once it has a slot."""
 
     key: JobName
     uid: str
@@ -25,22 +25,22 @@ class Candidate:
     created: datetime
     lock: SessionLock
     partition: str = ""
-    """Its `partitionKey`; jobs without one are of one partition."""
+    """Its `partitionKey`; jobs without one form one partition."""
     since: datetime | None = None
-    """When it began to wait; None: when it was created."""
+    """When it began to wait; None: at creation."""
     is_new: bool = field(default=False, compare=False)
-    """Whether it was never accepted: a full backlog may end it. That it is accepted is no new request."""
+    """Whether it was never accepted, so that a full backlog may reject it. Acceptance is not a new request."""
     worktree: WorktreeLock = ""
-    """Empty without a Named worktree. It starts when both locks allow it, and takes both at once."""
+    """Its worktree's lock, or empty. It starts when both locks allow it, and takes both together."""
 
     @property
     def group(self) -> Lock:
-        """The lock by which it waits: those of one worktree stand behind each other, else those of one session."""
+        """The lock of its group: its worktree, else its session."""
         return self.worktree or self.lock
 
     @property
     def locks(self) -> tuple[Lock, ...]:
-        """All that it needs."""
+        """All locks that it needs."""
         return (self.worktree, self.lock) if self.worktree else (self.lock,)
 
 
@@ -59,7 +59,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a job ends without a start: a class of errors, and the message."""
+    """Why a job ends without a start: an error class, and the message."""
 
     reason: str
     message: str
@@ -70,25 +70,25 @@ Answer = Granted | Refusal | Rejection
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What a claim, a pod that has not ended, or a reservation keeps from other jobs."""
+    """What a claim, a pod that has not ended, or a reservation holds."""
 
     uid: str
     """Uid of the job. A job never waits for a lock that only it holds."""
     session: SessionLock | None = None
     queue: str | None = None
-    """The queue in which it takes a slot, None for none."""
+    """The queue in which it takes a slot, or None."""
     holder: str = ""
-    """Who holds the slot: several holdings of one holder take one slot."""
+    """The holder of the slot: several holdings of one holder take one slot."""
     told: str = ""
-    """How messages name it to jobs that wait for a lock; empty for a claimed start, since those change often."""
+    """Its name in messages to jobs that wait for a lock; empty for claimed starts, which change often."""
     partition: str | None = None
-    """The partition in which it takes a slot; None when that is not known: then the slot counts in the queue alone."""
+    """The partition in which it takes a slot; None if unknown: then the slot only counts in the queue."""
     worktree: WorktreeLock = ""
-    """Empty for none."""
+    """Its worktree's lock, or empty."""
 
     @property
     def locks(self) -> tuple[Lock, ...]:
-        """All that it keeps from others."""
+        """All locks that it holds."""
         session = () if self.session is None else (self.session,)
         return (*session, self.worktree) if self.worktree else session
 
@@ -101,10 +101,10 @@ class QueueEntry:
     candidate: Candidate
     answer: Answer | None = None
     level: int = 0
-    """Its priority, less what it gained by waiting."""
+    """Its priority, less the levels gained by waiting."""
     told: Refusal | None = None
-    """What it was told before it was granted a slot."""
+    """Its answer before it was granted a slot."""
     start: Start | None = None
-    """What counts against a rate since it was granted a slot."""
+    """Its start, counted against a rate since it was granted a slot."""
     ticket: int = 0
-    """The number of its last offer; entries of the heap with an older number are stale."""
+    """The number of its last offer; heap entries with an older number are stale."""

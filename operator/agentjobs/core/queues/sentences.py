@@ -1,4 +1,4 @@
-"""What waiting jobs are told: each sentence names the limit, whose it is, and until when it holds where one knows."""
+"""Messages for waiting jobs: each names the limit, its owner, and until when it applies if known."""
 
 from datetime import datetime
 from typing import Final
@@ -15,11 +15,11 @@ LOCK: Final = AdmittedReason.WAITING_FOR_LOCK.value
 HELD: Final = AdmittedReason.QUEUE_HELD.value
 BUDGET: Final = AdmittedReason.BUDGET_HELD.value
 TURNS: Final = frozenset({SLOT, RATE})
-"""Both mean that a job waits for its turn. Which of them it is may change with each start, and is told once."""
+"""Both mean that a job waits for its turn. They may alternate with each start, so only the first is written."""
 
 
 def no_slot(limit: int, queue: str, partition: str | None = None) -> Refusal:
-    """All slots are taken, of the queue or of a partition."""
+    """Return the message if all slots of the queue or of a partition are taken."""
     if not limit:
         return Refusal(SLOT, f"queue {queue} has no slots: its limit is 0")
     whose = _whose(queue, partition)
@@ -27,32 +27,35 @@ def no_slot(limit: int, queue: str, partition: str | None = None) -> Refusal:
 
 
 def no_rate(rate: Rate | None, queue: str, partition: str | None, until: datetime) -> Refusal:
-    """There was the most of starts that a period may have."""
+    """Return the message if the rate limit is reached."""
     limit = f"{rate.starts} starts in {format_duration(rate.period)}" if rate else "starts of this period"
-    return Refusal(RATE, f"{_whose(queue, partition)} has had its {limit}; the next may be at {_clock(until)}")
+    return Refusal(
+        RATE,
+        f"{_whose(queue, partition)} reached its rate limit, {limit}; the next start is possible at {_clock(until)}",
+    )
 
 
 def in_use(lock: Lock, by: str) -> Refusal:
-    """Another job has the session or the worktree."""
+    """Return the message if another job uses the session or the worktree."""
     what = f"the worktree in volume {lock}" if isinstance(lock, str) else f"session {lock[2]}"
     return Refusal(LOCK, f"{what} is in use by {by or 'another job'}")
 
 
 def held(queue: str, stop: Stop) -> Refusal:
-    """The queue starts nothing."""
-    return Refusal(HELD, f"queue {queue} starts nothing: its stopPolicy is {stop.value}")
+    """Return the message if the queue is stopped."""
+    return Refusal(HELD, f"queue {queue} starts no jobs: its stopPolicy is {stop.value}")
 
 
 def over_budget(queue: str, budget: ExceededBudget) -> Refusal | Rejection:
-    """A budget of the queue is used up."""
+    """Return the message if a budget of the queue is used up."""
     whose = _whose(queue, budget.partition)
     message = f"budget {budget.name} of {whose} is used up until {_clock(budget.until)}"
     return Rejection(ErrorClass.BUDGET_EXCEEDED, message) if budget.fails else Refusal(BUDGET, message)
 
 
 def backlog_full(queue: str, backlog: Backlog) -> Rejection:
-    """No more jobs may wait."""
-    return Rejection(ErrorClass.QUEUE_FULL, f"{backlog.limit} jobs wait in queue {queue}, and it takes no more")
+    """Return the message if the backlog is full."""
+    return Rejection(ErrorClass.QUEUE_FULL, f"{backlog.limit} jobs wait in queue {queue}, its backlog.max")
 
 
 def _whose(queue: str, partition: str | None) -> str:

@@ -1,4 +1,4 @@
-"""The starts of a sliding window that this process has granted. It plans by them; PostgreSQL's count decides."""
+"""The starts in a sliding window that this process has granted. Only for planning; PostgreSQL's count decides."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from agentjobs.core.queues.policy import Rate
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:
-    """A start that counts against a rate from that time."""
+    """A start that counts against a rate from that time on."""
 
     time: datetime
 
 
 class Starts:
-    """The starts that were granted, oldest first."""
+    """Granted starts, oldest first."""
 
     __slots__ = ("_starts",)
 
@@ -30,14 +30,14 @@ class Starts:
         self._starts.append(start)
 
     def take_back(self, start: Start) -> None:
-        """A start that was granted did not happen. It is among the last, most often."""
+        """Remove a granted start that did not happen, usually one of the last."""
         after = []
         while self._starts and (last := self._starts.pop()) is not start:
             after.append(last)
         self._starts.extend(reversed(after))
 
     def room_at(self, rate: Rate, now: datetime) -> datetime | None:
-        """Return when the next start may be; None for at once."""
+        """Return when the next start is possible; None for now."""
         while self._starts and self._starts[-1].time > now:
             self._starts.pop()  # the clock was set back; PostgreSQL has its own
         while self._starts and self._starts[0].time + rate.period <= now:

@@ -1,4 +1,4 @@
-"""What an AgentQueue's status says. Pure."""
+"""The status of an AgentQueue. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -21,13 +21,13 @@ from agentjobs.durations import format_time
 
 @dataclass(frozen=True, slots=True)
 class QueueView:
-    """A queue and how it stands at one moment."""
+    """A queue and its state at one moment."""
 
     queue: Queue
     policy: QueuePolicy
-    """What counts, which may be an earlier spec than the object's."""
+    """The effective policy, possibly of an earlier spec."""
     known: bool
-    """Whether any legal spec is known."""
+    """Whether any valid spec is known."""
     running: int = 0
     waiting: int = 0
     scheduled: int = 0
@@ -40,7 +40,7 @@ class QueueView:
 
 
 def status_of(view: QueueView, now: datetime) -> AgentQueueStatus:
-    """Return the status of a queue that follows the one it has."""
+    """Return the next status of a queue."""
     queue = view.queue
     status = replace(
         queue.status,
@@ -73,7 +73,7 @@ def _open(view: QueueView) -> _Said:
     holds, reason, message = _openness(view)
     if view.queue.problems:
         told = rejection(view.queue.problems)[1]
-        kept = "the last legal spec holds" if view.known else "nothing starts until it is put right"
+        kept = "the last valid spec applies" if view.known else "no job starts until it is corrected"
         return holds and view.known, OpenReason.INVALID_SPEC, f"{told}; {kept}"
     return holds, reason, message
 
@@ -81,9 +81,9 @@ def _open(view: QueueView) -> _Said:
 def _openness(view: QueueView) -> _Said:
     policy = view.policy
     if policy.stopped is Stop.HOLD_AND_DRAIN:
-        return False, OpenReason.DRAINED, "stopPolicy is HoldAndDrain: nothing starts, and what runs is suspended"
+        return False, OpenReason.DRAINED, "stopPolicy is HoldAndDrain: no job starts, running jobs are suspended"
     if policy.stopped is Stop.HOLD:
-        return False, OpenReason.HELD, "stopPolicy is Hold: nothing starts, and what runs goes on"
+        return False, OpenReason.HELD, "stopPolicy is Hold: no job starts, running jobs continue"
     whole = [one for one in policy.exceeded if one.partition is None]
     if whole:
         last = max(whole, key=lambda one: one.until)
@@ -94,16 +94,16 @@ def _openness(view: QueueView) -> _Said:
 
 
 def _limits(view: QueueView) -> Iterator[_Said]:
-    """What besides its slots lets jobs wait, the gravest first."""
+    """Return the limits other than slots that make jobs wait, most important first."""
     policy = view.policy
     for one in policy.exceeded:
         of = "" if one.partition is None else f" for {_shown(one.partition)}"
         yield True, LimitedReason.BUDGET_EXCEEDED, f"budget {one.name} is used up{of} until {format_time(one.until)}"
     if view.rate_reached and policy.rate is not None:
-        yield True, LimitedReason.RATE_LIMIT, "jobs wait until there may be another start"
+        yield True, LimitedReason.RATE_LIMIT, "jobs wait until the rate allows another start"
     backlog = policy.backlog
     if backlog is not None and (view.waiting > backlog.limit or (backlog.rejects and view.waiting == backlog.limit)):
-        then = "further jobs end with QueueFull" if backlog.rejects else "further jobs wait as well"
+        then = "further jobs end with QueueFull" if backlog.rejects else "further jobs wait too"
         yield True, LimitedReason.BACKLOG_FULL, f"{view.waiting} jobs wait, backlog.max is {backlog.limit}; {then}"
 
 

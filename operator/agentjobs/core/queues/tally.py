@@ -1,6 +1,6 @@
-"""How many jobs of each queue run, wait, are put off or are suspended, kept job by job as their states change.
+"""How many jobs of each queue run, wait, are delayed or suspended.
 
-Told by every change of a job's object, so that a look costs nothing however many jobs there are. No I/O, no clock.
+Updated with every change of a job's object, so that reading costs nothing for any number of jobs. No I/O, no clock.
 """
 
 from collections import Counter, defaultdict
@@ -15,12 +15,12 @@ from agentjobs.core.job.ended import KnownJob
 from agentjobs.core.job.observation import Job
 from agentjobs.core.queues.admission import JobName
 
-# A heap this small is not worth clearing.
+# A heap this small is not worth compacting.
 _SMALL: Final = 64
 
 
 class Place(Enum):
-    """Where a job of a queue is."""
+    """State of a job in its queue."""
 
     RUNNING = auto()
     WAITING = auto()
@@ -44,7 +44,7 @@ class _Entry:
     queue: QueueName
     place: Place
     since: datetime
-    """Since when it waits; it matters of those that wait alone."""
+    """Since when it waits; only used for waiting jobs."""
 
 
 class Tally:
@@ -53,11 +53,11 @@ class Tally:
     def __init__(self) -> None:
         self._entries: dict[JobName, _Entry] = {}
         self._counts: dict[QueueName, Counter[Place]] = defaultdict(Counter)
-        # By queue those that began to wait, the oldest first; who has left stays until it is the first, or for long.
+        # By queue, the jobs that began to wait, oldest first, with lazy deletion.
         self._waits: dict[QueueName, list[tuple[datetime, JobName]]] = defaultdict(list)
 
     def take(self, name: JobName, job: KnownJob | None) -> set[QueueName]:
-        """Take in what a job is now, None for gone. Returns the queues whose counts have changed."""
+        """Update a job's state; None if it is gone. Returns the queues whose counts changed."""
         before, after = self._entries.get(name), _entry(job)
         if before == after:
             return set()
@@ -75,11 +75,11 @@ class Tally:
         return changed
 
     def count(self, queue: QueueName, place: Place) -> int:
-        """How many jobs of a queue are there."""
+        """Return the number of a queue's jobs in this state."""
         return self._counts[queue][place] if queue in self._counts else 0
 
     def oldest(self, queue: QueueName) -> datetime | None:
-        """Since when the job waits that waits longest; None when none does."""
+        """Return since when the longest-waiting job waits, or None."""
         waits = self._waits.get(queue, [])
         while waits and not self._counts_still(queue, *waits[0]):
             heappop(waits)

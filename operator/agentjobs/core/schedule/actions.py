@@ -1,7 +1,7 @@
 """What the operator may do about a schedule: one closed union. mypy checks that `reconcile` has a branch for each.
 
-Actions that write carry the whole new status. The difference to the raw status is patched with the resourceVersion of
-the schedule that was observed; after a conflict it is observed again.
+Actions that write contain the whole new status. The difference from the raw status is patched with the observed
+resourceVersion; after a conflict the schedule is observed again.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from agentjobs.core.schedule.observation import MadeJob
 
 
 class OccurrenceKind(StrEnum):
-    """Why an occurrence gets a job; a label of metrics."""
+    """Why an occurrence gets a job; used as a metric label."""
 
     SCHEDULED = "scheduled"
     CAUGHT_UP = "caught_up"
@@ -37,18 +37,18 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """Write occurrences into the status, before their jobs are made."""
+    """Write occurrences into the status, before their jobs are created."""
 
     status: AgentScheduleStatus
     occurrences: tuple[ActiveJob, ...]
     missed: int = 0
-    """Occurrences that are missed by this, for metrics; the status counts them already."""
+    """Occurrences that become missed, for metrics; the status already counts them."""
     events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class MakeJob:
-    """Make the job of a reserved occurrence, again if need be, under the name of its entry.
+    """Create the job of a reserved occurrence, if necessary again, under the name of its entry.
 
     The body is `scheduled_job(schedule, occurrence)`.
     """
@@ -56,12 +56,12 @@ class MakeJob:
     occurrence: ActiveJob
     kind: OccurrenceKind
     due: datetime
-    """When the job should have been made, with its jitter: the metric of lag counts from there."""
+    """When the job was due, including jitter; the lag metric counts from then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Write what has changed: jobs that exist or have ended, processed times, conditions."""
+    """Write changes: jobs that exist or have ended, processed times, conditions."""
 
     status: AgentScheduleStatus
     missed: int = 0
@@ -72,17 +72,17 @@ class Record:
 class CancelJob:
     """Set `spec.cancel` of a job that a later occurrence replaces, with its uid as precondition.
 
-    The annotation `agentjobs.dev/replaced-by` goes with it, so that the job can say who cancelled it.
+    It also sets the annotation `agentjobs.dev/replaced-by`, so that the job can report why it was cancelled.
     """
 
     job: MadeJob
     by: str
-    """Name of the job that waits for its end."""
+    """Name of the job that replaces it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PruneJobs:
-    """Delete finished jobs beyond the history limits, each by its uid. Only jobs whose end is in Postgres may go."""
+    """Delete finished jobs beyond the history limits, by uid. Only jobs whose end is in Postgres are deleted."""
 
     jobs: tuple[MadeJob, ...]
 
@@ -92,7 +92,7 @@ Action: TypeAlias = Keep | Refresh | Reserve | MakeJob | Record | CancelJob | Pr
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """An action, and when to look again even if nothing happens."""
+    """An action, and when to reconcile again even without an event."""
 
     action: Action
     again: datetime | None = None

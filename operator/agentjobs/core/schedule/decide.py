@@ -1,11 +1,11 @@
-"""Decides what happens to a schedule next: which occurrences get a job, which are missed, and what the status says.
+"""Decides what happens to a schedule next: which occurrences get a job, which are missed, and the new status.
 
 Pure, like `decide` for jobs: `reconcile` observes, decides, carries out one action, and observes again until the action
-is Keep. docs/reference/schedule-times.md argues why each occurrence gets at most one job, whatever dies; in short:
+is Keep. docs/reference/schedule-times.md explains why each occurrence gets at most one job, even after crashes:
 
-- An occurrence is in `status.active` before its job is made (Reserve), with a resourceVersion as precondition, and
+- An occurrence is in `status.active` before its job is created (Reserve), with a resourceVersion as precondition, and
   stays there until the job has ended. Times up to `lastScheduleTime` and `settledTime` are never considered again.
-- The job's name follows from the time. `core.children` says when the job of an entry is made, and when it no longer is.
+- The job's name is derived from the time. `core.children` decides when the job of an entry is created.
 """
 
 from collections.abc import Iterator, Set
@@ -40,16 +40,16 @@ from agentjobs.core.schedule.job import scheduled_name, triggered_name
 from agentjobs.core.schedule.model import ON_TIME, Illegal, Plan
 from agentjobs.core.schedule.observation import MadeJob, ScheduleObservation, blocked_reason
 
-RETIRE_AFTER = timedelta(seconds=10)  # the rush at the full minute is mostly over then; an earlier write includes it
-LOOK_AGAIN = timedelta(minutes=10)  # timers count the machine's uptime: they do not notice when the clock is set
-TRY_AGAIN = timedelta(seconds=20)  # a quota or a policy that refuses a job changes no sooner
-GIVE_UP_AFTER = timedelta(minutes=15)  # after that nobody expects the job of a trigger any more
+RETIRE_AFTER = timedelta(seconds=10)  # most of the load at the full minute is over then; an earlier write includes it
+LOOK_AGAIN = timedelta(minutes=10)  # timers use monotonic time: they do not notice when the clock is set
+TRY_AGAIN = timedelta(seconds=20)  # a quota or a policy rarely changes sooner
+GIVE_UP_AFTER = timedelta(minutes=15)  # after that the job of a trigger is no longer expected
 RESERVE_AT_ONCE = 10
 _TICK = timedelta(microseconds=1)
 
 
 def decide(seen: ScheduleObservation, now: datetime) -> Decision:
-    """Return what to do about the schedule now, and when to look again."""
+    """Return what to do about the schedule now, and when to reconcile again."""
     if seen.schedule.deleting:
         return Decision(Keep())
     children = _children(seen, now)
@@ -83,7 +83,7 @@ def is_triggered(seen: ScheduleObservation, occurrence: ActiveJob) -> bool:
 
 
 def _due(seen: ScheduleObservation, occurrence: ActiveJob) -> datetime:
-    """When the job of a reserved occurrence should have been made."""
+    """Return when the job of a reserved occurrence was due."""
     plan = seen.plan
     return (
         plan.due(occurrence.time) if isinstance(plan, Plan) and not is_triggered(seen, occurrence) else occurrence.time
@@ -91,7 +91,7 @@ def _due(seen: ScheduleObservation, occurrence: ActiveJob) -> datetime:
 
 
 def _is_expired(seen: ScheduleObservation, occurrence: ActiveJob, now: datetime) -> bool:
-    """Whether a reserved occurrence that has no job yet will get none any more."""
+    """Whether a reserved occurrence without a job has expired."""
     plan, refusal = seen.plan, seen.refusals.get(occurrence.name)
     if isinstance(plan, Illegal) or (refusal is not None and refusal.final):
         return True
@@ -106,7 +106,7 @@ def _is_expired(seen: ScheduleObservation, occurrence: ActiveJob, now: datetime)
 
 
 class _Draft:
-    """The status as it should be now, built step by step."""
+    """The new status, built step by step."""
 
     def __init__(self, seen: ScheduleObservation, now: datetime, retired: Retired[ActiveJob, MadeJob]) -> None:
         self.seen = seen
@@ -120,7 +120,7 @@ class _Draft:
         self.again = now + LOOK_AGAIN
 
     def decision(self) -> Decision:
-        """Return the action that brings the schedule closest to what it should be."""
+        """Return the next action."""
         before = self.seen.schedule.status
         self._count_ends(self.retired)
         self._resume()
@@ -146,7 +146,7 @@ class _Draft:
         return Decision(Keep(), again=self.again)
 
     def _count_ends(self, retired: Retired[ActiveJob, MadeJob]) -> None:
-        """Note which reserved jobs exist; remove entries whose job has ended, is gone, or will not be made."""
+        """Record which reserved jobs exist; remove entries whose job has ended, is gone, or will not be created."""
         active = tuple(ActiveJob(one.name, one.time, job.uid) if job else one for one, job in retired.active)
         self.status = replace(self.status, active=active)
         for job in sorted(retired.ended, key=lambda one: (one.ended or self.now, one.name)):
@@ -167,12 +167,12 @@ class _Draft:
             self._set_condition(ScheduleConditionType.DEGRADED, True, DegradedReason.JOB_FAILED, message)
 
     def _give_up(self, occurrence: ActiveJob) -> None:
-        """Record that a reserved occurrence gets no job: it was not made in time, or cannot be."""
+        """Record that a reserved occurrence gets no job: too late, or impossible."""
         refusal = self.seen.refusals.get(occurrence.name)
         why = refusal.message if refusal else self._why_late()
         if isinstance(self.seen.plan, Illegal):
-            why = "the spec has become illegal"
-        message = f"job {occurrence.name} was not made: {why}"
+            why = "the spec has become invalid"
+        message = f"job {occurrence.name} was not created: {why}"
         self.events.append(Event(EventReason.START_FAILED, message))
         self._set_condition(ScheduleConditionType.DEGRADED, True, DegradedReason.START_FAILED, message)
         if not is_triggered(self.seen, occurrence):
@@ -180,23 +180,23 @@ class _Draft:
             self.status = replace(self.status, runs=max(0, self.status.runs - 1))
 
     def _why_late(self) -> str:
-        """Why a reserved occurrence was not made in time. The status may have a refusal unknown to this pass."""
+        """Return why a reserved occurrence was too late. The status may contain a refusal from an earlier pass."""
         refused = self._held_up(_REFUSED)
-        return f"{refused}; it came too late" if refused else "it came too late"
+        return f"{refused}; it was too late" if refused else "it was too late"
 
     def _held_up(self, reasons: Set[str]) -> str:
-        """What the status says held occurrences up, if it is for one of these reasons."""
+        """Return the message of the condition Blocked, if it has one of these reasons."""
         said = find_condition(self.seen.schedule.status.conditions, ScheduleConditionType.BLOCKED)
         return said.message if said is not None and said.is_true and said.reason in reasons else ""
 
     def _resume(self) -> None:
-        """Reset the count of failures when the annotation has a new value."""
+        """Reset the count of failures if the annotation has a new value."""
         value = self.seen.schedule.resume or None
         if value is not None and value != self.status.last_resume:
             self.status = replace(self.status, last_resume=value, consecutive_failures=0)
 
     def _halt(self) -> tuple[ActiveReason, str] | None:
-        """Why the schedule makes no scheduled jobs now, None when it does."""
+        """Return why the schedule creates no jobs now; None if it does."""
         plan, status = self.seen.plan, self.status
         if isinstance(plan, Illegal):
             return plan.reason, plan.message
@@ -204,15 +204,17 @@ class _Draft:
         if spec.suspend:
             return ActiveReason.SUSPENDED, "spec.suspend is true; set it to false and the schedule continues"
         if spec.max_consecutive_failures is not None and status.consecutive_failures >= spec.max_consecutive_failures:
-            cure = f"mend the cause, then give the annotation {ANNOTATION_RESUME} a new value"
+            cure = f"fix the cause, then set the annotation {ANNOTATION_RESUME} to a new value"
             return ActiveReason.TOO_MANY_FAILURES, f"{status.consecutive_failures} jobs failed in a row; {cure}"
         if spec.max_runs is not None and status.runs >= spec.max_runs:
-            cure = f"raise it above {status.runs} to go on"
-            return ActiveReason.MAX_RUNS_REACHED, f"{status.runs} starts were made, maxRuns is {spec.max_runs}; {cure}"
+            cure = f"raise it above {status.runs} to continue"
+            return ActiveReason.MAX_RUNS_REACHED, f"{status.runs} jobs were created, maxRuns is {spec.max_runs}; {cure}"
         return None
 
     def _skip_pauses(self, *, halted: bool) -> None:
-        """Do not count times as missed that passed while the schedule was halted, or had another expression or zone."""
+        """Skip times that passed while the schedule was halted or had another expression or zone; they are not
+        missed.
+        """
         plan = self.seen.plan
         if not isinstance(plan, Plan):
             return
@@ -224,12 +226,12 @@ class _Draft:
 
     @property
     def _settled(self) -> datetime:
-        """Times up to then are never considered again."""
+        """Return until when all times are settled."""
         known = (self.seen.schedule.created, self.status.last_schedule_time, self.status.settled_time)
         return max(filter(None, known))
 
     def _reserve_due(self, plan: Plan) -> CancelJob | None:
-        """Reserve the occurrences that are due and allowed. A job that is in the way may have to be cancelled first."""
+        """Reserve the occurrences that are due and allowed. A blocking job may have to be cancelled first."""
         newest = self._newest_due(plan)
         if newest is None:
             return None
@@ -253,11 +255,11 @@ class _Draft:
         return None
 
     def _newest_due(self, plan: Plan) -> datetime | None:
-        """The newest unprocessed time whose jitter is over."""
+        """Return the newest unprocessed time whose jitter is over."""
         return next((time for time in self._backwards(plan, self.now) if plan.due(time) <= self.now), None)
 
     def _eligible(self, plan: Plan, newest: datetime) -> list[datetime]:
-        """The times that may still get a job, oldest first."""
+        """Return the times that may still get a job, oldest first."""
         limit = plan.spec.catch_up.limit if plan.spec.catch_up.policy == "All" else 1
         times: list[datetime] = []
         for time in self._backwards(plan, newest):
@@ -267,21 +269,21 @@ class _Draft:
         return times[::-1]
 
     def _backwards(self, plan: Plan, until: datetime) -> Iterator[datetime]:
-        """Unprocessed times, newest first."""
+        """Yield unprocessed times, newest first."""
         time = plan.cron.latest_until(until)
         while time is not None and time > self._settled:
             yield time
             time = plan.cron.latest_until(time - _TICK)
 
     def _unfinished(self) -> list[MadeJob]:
-        """Jobs that have not ended, oldest first, and reserved occurrences whose job was just refused."""
+        """Return jobs that have not ended, oldest first, and reserved occurrences whose job was just refused."""
         found = [job for job in self.seen.jobs if not job.finished]
         known = {job.name for job in self.seen.jobs}
         found += [MadeJob(one.name, "", one.time) for one in self.status.active if one.name not in known]
         return sorted(found, key=lambda job: (job.created, job.name))
 
     def _wait_for(self, plan: Plan, blocking: list[MadeJob], times: list[datetime]) -> CancelJob | None:
-        """An occurrence is due and must wait for a job; return the job to cancel, if that helps."""
+        """Record that a due occurrence must wait for a job; return the job to cancel, if that helps."""
         if plan.spec.concurrency_policy == "Replace" and times:
             replacing = scheduled_name(self.seen.schedule.name, times[-1])
             for job in blocking:
@@ -294,7 +296,7 @@ class _Draft:
         late = (self.now if oldest is None else plan.due(oldest)) + ON_TIME
         said = find_condition(self.status.conditions, ScheduleConditionType.BLOCKED)
         if self.now < late and not (said and said.is_true) and job.phase in _MOVING:
-            # Most jobs end soon; a write for each short overrun would be of no use.
+            # Most jobs end soon, so short overruns are not written.
             self.again = min(self.again, late)
             return None
         reason = (
@@ -303,12 +305,14 @@ class _Draft:
         why = f": {job.why}" if job.why else ""
         self.blocked = reason, f"job {job.name} has not ended ({job.phase}){why}"
         if not job.accepted and job.why:
-            message = f"job {job.name} is not accepted and holds up the next{why}"
+            message = f"job {job.name} is not accepted and blocks the next{why}"
             self._set_condition(ScheduleConditionType.DEGRADED, True, DegradedReason.JOB_NOT_ACCEPTED, message)
         return None
 
     def _is_outdated(self, job: MadeJob) -> bool:
-        """Whether a job that was never accepted was made from an older spec, which a correction cannot reach."""
+        """Whether a job that was never accepted was created from an older spec, so that a correction does not apply to
+        it.
+        """
         made_before = 0 < job.of_generation < self.seen.schedule.generation
         return not job.accepted and made_before and bool(job.uid) and not job.cancel and not job.deleting
 
@@ -323,13 +327,13 @@ class _Draft:
         self.status = replace(self.status, active=(*self.status.active, occurrence))
 
     def _miss_due(self, plan: Plan, newest: datetime) -> None:
-        """Record that none of the due times may get a job any more."""
+        """Record that all due times are missed."""
         count = plan.cron.count(self._settled, newest)
         what = f"{count} starts were" if count > 1 else "a start was"
         self._count_missed(count)
         self.status = replace(self.status, settled_time=newest)
         why = self._held_up(frozenset(BlockedReason))
-        message = f"{what} missed, the last at {newest.isoformat()}{f'; held up: {why}' if why else ''}"
+        message = f"{what} missed, the last at {newest.isoformat()}{f'; blocked: {why}' if why else ''}"
         self.events.append(Event(EventReason.MISSED, message))
 
     def _count_missed(self, count: int) -> None:
@@ -337,7 +341,7 @@ class _Draft:
         self.status = replace(self.status, missed=self.status.missed + count)
 
     def _trigger(self, plan: Plan) -> None:
-        """Reserve the job of a new trigger; only an illegal spec prevents it."""
+        """Reserve the job of a new trigger; only an invalid spec prevents it."""
         value = self.seen.schedule.trigger
         if not value or value == self.status.last_trigger:
             return
@@ -347,7 +351,7 @@ class _Draft:
         self.status = replace(self.status, last_trigger=value)
         name = triggered_name(self.seen.schedule.name, value)
         if name in {job.name for job in self.seen.jobs} | {one.name for one in self.status.active}:
-            message = f"job {name} exists: this value of the annotation was used before; give it one that was not"
+            message = f"job {name} exists: this value of the annotation was used before; use a new value"
             self.events.append(Event(EventReason.TRIGGER_REPEATED, message))
             return
         time = self.now.replace(microsecond=0)
@@ -398,7 +402,7 @@ class _Draft:
         self.status = replace(self.status, conditions=conditions)
 
     def _must_write(self, before: AgentScheduleStatus) -> bool:
-        """Whether the status must be written now. That a job exists, and the next time, can wait a little."""
+        """Whether the status must be written now. Existing jobs and the next time can wait a little."""
         if (self.status.next_schedule_time is None) != (before.next_schedule_time is None):
             return True
         calm = replace(before, running=self.status.running, next_schedule_time=self.status.next_schedule_time)

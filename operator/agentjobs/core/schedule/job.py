@@ -25,15 +25,15 @@ _HASH_CHARS: Final = 8
 
 
 def scheduled_name(schedule: str, time: datetime) -> str:
-    """Return the name of the job that stands for `time`: `<schedule>-<minutes since 1970>`."""
+    """Return the name of the job for `time`: `<schedule>-<minutes since 1970>`."""
     return f"{schedule}-{int(time.astimezone(UTC).timestamp()) // 60}"
 
 
 def triggered_name(schedule: str, value: str) -> str:
-    """Return the name of the job that a value of the annotation `agentjobs.dev/trigger` asks for.
+    """Return the name of the job for a value of the annotation `agentjobs.dev/trigger`.
 
-    `<schedule>-t<8 hexadecimal digits>`, of which the schedule's name is cut to fit; it is in the digits as well. A cut
-    behind a dot or a dash would leave an illegal name.
+    `<schedule>-t<8 hexadecimal digits>`; the schedule's name is cut to fit, and also hashed into the digits. Trailing
+    dots and dashes of the cut name are removed, because they would be invalid.
     """
     digits = hashlib.sha256(f"{schedule}\n{value}".encode("utf-8", "replace")).hexdigest()[:_HASH_CHARS]
     return f"{schedule[: MAX_JOB_NAME - _HASH_CHARS - 2].rstrip('.-')}-t{digits}"
@@ -78,7 +78,7 @@ def scheduled_job(schedule: Schedule, occurrence: ActiveJob) -> dict[str, Any]:
 
 
 def _spec(work: Mapping[str, Any]) -> dict[str, Any]:
-    """The queue of a job with a template is the template's; where that says none, acceptance puts in the default."""
+    """Return the job's spec. With a template, the queue is the template's, or else set at acceptance."""
     return dict(work) if work.get("templateRef") is not None else {"queue": DEFAULT_QUEUE, **work}
 
 

@@ -1,4 +1,4 @@
-"""An AgentSchedule as a value, and its plan: what its spec asks for, read once a generation."""
+"""An AgentSchedule as a value, and its plan: the parsed spec of a generation."""
 
 import random
 from collections.abc import Iterable, Mapping
@@ -17,12 +17,12 @@ from agentjobs.durations import instant
 
 _ANY_WORK = {"agent": {"module": {"ref": "template"}}, "input": {"message": "template"}}
 ON_TIME = timedelta(seconds=60)
-"""A job made within this is on time: a new leader takes over in less, and cron has no smaller unit."""
+"""A job created within this time is on time: a new leader takes over sooner, and cron has no smaller unit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """An AgentSchedule object: identity, raw spec, and the status as last written."""
+    """An AgentSchedule object: identity, raw spec, and last written status."""
 
     namespace: str
     name: str
@@ -32,23 +32,23 @@ class Schedule:
     created: datetime
     deleting: bool
     trigger: str
-    """Value of the annotation that requests a job now, empty when there is none."""
+    """Value of the annotation that requests a job now, or empty."""
     resume: str
-    """Value of the annotation that ends a halt after failures, empty when there is none."""
+    """Value of the annotation that ends a halt after failures, or empty."""
     spec: object
-    """`spec` as it stands in the object, of any type."""
+    """The raw `spec`, of any type."""
     status: AgentScheduleStatus
     raw_status: Mapping[str, Any]
-    """What `status` was read from, for the patch that follows it."""
+    """The raw status, for the next patch."""
 
     @property
     def key(self) -> tuple[str, str]:
         return self.namespace, self.name
 
     def is_idle(self, now: datetime) -> bool:
-        """Whether, by the status alone, nothing is due before the next time: no edit, request or unfinished job.
+        """Whether, by the status, nothing is due before the next time: no edit, request or unfinished job.
 
-        The spec is not parsed for this. A wrong guess only makes the schedule wait behind those that are not idle.
+        Does not parse the spec. A wrong result only makes the schedule wait behind those that are not idle.
         """
         status = self.status
         requests = ((self.trigger, status.last_trigger), (self.resume, status.last_resume))
@@ -61,7 +61,7 @@ class Schedule:
 
 
 def parse_schedule(obj: Mapping[str, Any]) -> Schedule:
-    """Read an AgentSchedule object as the API server gives it."""
+    """Parse a raw AgentSchedule."""
     meta = obj["metadata"]
     annotations = meta.get("annotations") or {}
     return Schedule(
@@ -82,7 +82,7 @@ def parse_schedule(obj: Mapping[str, Any]) -> Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A legal spec with its instants. Make it with `read_plan`."""
+    """A valid spec with its instants. Created by `read_plan`."""
 
     uid: str
     spec: AgentScheduleSpec
@@ -90,12 +90,12 @@ class Plan:
 
     @property
     def timing(self) -> str:
-        """Expression and zone as one text. When it changes, the times count from the change."""
+        """Expression and zone as one text. After a change, times count from the change."""
         return f"{self.spec.schedule} {self.spec.time_zone}"
 
     @property
     def deadline(self) -> timedelta | None:
-        """How late a job may be made; None for any time."""
+        """How late a job may be created; None for no limit."""
         seconds = self.spec.starting_deadline_seconds
         own = None if seconds is None else timedelta(seconds=seconds)
         if self.spec.catch_up.policy == "None":
@@ -114,14 +114,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Illegal:
-    """A spec that cannot be followed, with the reason and message of the condition."""
+    """An invalid spec, with reason and message of the condition."""
 
     reason: ActiveReason
     message: str
 
 
 def read_plan(schedule: Schedule) -> Plan | Illegal:
-    """Validate and read a spec. That costs as much as accepting a job: keep the result by uid and generation."""
+    """Validate and parse a spec. This costs as much as accepting a job: cache the result by uid and generation."""
     problems = validate_schedule({"metadata": {"name": schedule.name}, "spec": schedule.spec})
     if problems:
         spec = schedule.spec if isinstance(schedule.spec, Mapping) else {}
@@ -135,7 +135,7 @@ def read_plan(schedule: Schedule) -> Plan | Illegal:
 
 
 def _without_work(spec: Any) -> Any:
-    """Put other work in the place of a template's, which is not read here: each of the jobs looks its template up."""
+    """Replace a template's work with a dummy: the jobs look up their template themselves."""
     job = spec["jobTemplate"]
     if job["spec"].get("templateRef") is None:
         return spec
@@ -143,5 +143,5 @@ def _without_work(spec: Any) -> Any:
 
 
 def illegal_template(problems: Iterable[Problem]) -> Illegal:
-    """Return the condition for problems that a job of the schedule would have; they name the job's fields."""
+    """Return the condition for problems that the schedule's jobs would have, with fields of the schedule."""
     return Illegal(ActiveReason.INVALID_SPEC, rejection(map(of_template, problems))[1])

@@ -1,4 +1,4 @@
-"""Everything that is known about a schedule at one instant, as frozen values: the argument of `schedule.decide`."""
+"""All known facts about a schedule at one instant, as frozen values: the input of `schedule.decide`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,16 +20,16 @@ class MadeJob:
     created: datetime
     phase: Phase = Phase.PENDING
     ended: datetime | None = None
-    """When it ended; None while it has not."""
+    """When it ended; None if it has not."""
     cancel: bool = False
     """Whether its cancellation was requested."""
     deleting: bool = False
     why: str = ""
     """What it waits for: reason and message of its condition."""
     accepted: bool = True
-    """Whether its work was ever accepted. A job that was not has cost nothing."""
+    """Whether it was ever accepted. Otherwise it has cost nothing."""
     of_generation: int = 0
-    """The schedule's generation that it was made from; 0 when its annotation is missing."""
+    """The schedule's generation that it was created from; 0 if its annotation is missing."""
 
     @property
     def finished(self) -> bool:
@@ -37,7 +37,7 @@ class MadeJob:
 
 
 def made_job(job: KnownJob) -> MadeJob:
-    """Reduce a job to what its schedule needs to know of it."""
+    """Return the part of a job that its schedule needs."""
     if isinstance(job, EndedJob):
         return MadeJob(
             name=job.name,
@@ -65,42 +65,42 @@ def made_job(job: KnownJob) -> MadeJob:
 
 
 def blocked_reason(refusal: Refusal) -> BlockedReason:
-    """Return what the status says of a job that could not be made."""
+    """Return the reason for a job that could not be created."""
     is_taken = refusal.reason is RefusalReason.NAME_TAKEN
     return BlockedReason.JOB_NAME_TAKEN if is_taken else BlockedReason.JOB_REFUSED
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduleObservation:
-    """One schedule and everything a decision about it may depend on."""
+    """One schedule and everything that a decision about it depends on."""
 
     schedule: Schedule
     plan: Plan | Illegal
-    """`read_plan(schedule)`; the caller keeps it for each uid and generation."""
+    """`read_plan(schedule)`; the caller caches it by uid and generation."""
     jobs: tuple[MadeJob, ...] = ()
-    """All jobs whose controller is this very schedule, by uid; complete, as far as the caches are."""
+    """All jobs whose controller is this schedule, by uid; as complete as the caches."""
     fresh: bool = False
-    """Whether `schedule` is the API server's answer to a GET or PATCH of this pass, and not from a watch."""
+    """Whether `schedule` was returned by a GET or PATCH in this pass, and not by a watch."""
     absent: frozenset[str] = frozenset()
-    """Names of jobs that a GET of this pass did not find."""
+    """Names of jobs that a GET in this pass did not find."""
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
-    """By the job's name: why the last attempt to make it failed."""
+    """By the job's name: why the last attempt to create it failed."""
 
     @property
     def reserved(self) -> tuple[ActiveJob, ...]:
-        """Occurrences that are reserved and whose job is not known to exist."""
+        """Reserved occurrences whose job is not known to exist."""
         return tuple(entry for entry in self.schedule.status.active if not entry.uid)
 
     @property
     def over_limit(self) -> tuple[MadeJob, ...]:
-        """Finished jobs beyond the history limits, oldest first. Use it last, when all ends are counted."""
+        """Return finished jobs beyond the history limits, oldest first. Call it last, when all ends are counted."""
         if not isinstance(self.plan, Plan):
             return ()
         spec = self.plan.spec
         counted = [job for job in self.jobs if job.finished and not job.deleting]
         counted.sort(key=lambda job: (job.created, job.name), reverse=True)
         good = [job for job in counted if job.phase is Phase.SUCCEEDED]
-        # A job that did nothing takes no failure's place; its kind is kept to the same number.
+        # Skipped jobs do not count as failures; the same number of them is kept.
         skipped = [job for job in counted if job.phase is Phase.SKIPPED]
         bad = [job for job in counted if job.phase not in (Phase.SUCCEEDED, Phase.SKIPPED)]
         kept = spec.failed_jobs_history_limit

@@ -1,4 +1,4 @@
-"""AgentTemplates: what the operator keeps of one. Pure.
+"""AgentTemplates. Pure.
 
-model       an AgentTemplate as a value, with what is wrong with it
+model       an AgentTemplate as a value, with its problems
 """

@@ -1,4 +1,4 @@
-"""An AgentTemplate as a value: identity, what jobs are made of or what is wrong with it, and its status."""
+"""An AgentTemplate as a value: identity, parsed template or problems, and its status."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,12 +11,12 @@ from agentjobs.api.template.read import Template, template_of
 from agentjobs.api.template.status import AgentTemplateStatus, TemplateConditionType, ValidReason
 from agentjobs.api.template.validation import validate_template
 
-LEGAL: Final = "jobs can name it"
+LEGAL: Final = "jobs can use it"
 
 
 @dataclass(frozen=True, slots=True)
 class AgentTemplate:
-    """An AgentTemplate object. Few exist and many jobs ask for each, so it is judged at once."""
+    """An AgentTemplate object. Few exist and many jobs read each, so it is validated immediately."""
 
     namespace: str
     name: str
@@ -24,12 +24,12 @@ class AgentTemplate:
     resource_version: str
     generation: int
     template: Template | None
-    """None when it breaks rules."""
+    """None if it is invalid."""
     problems: tuple[Problem, ...]
-    """Which rules those are."""
+    """Problems of the spec."""
     status: AgentTemplateStatus
     raw_status: Mapping[str, Any]
-    """What `status` was read from, for the patch that follows it."""
+    """The raw status, for the next patch."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -37,12 +37,12 @@ class AgentTemplate:
 
     @property
     def version(self) -> tuple[str, int]:
-        """What changes when its spec does, also when it was deleted and made again."""
+        """A value that changes with its spec, and if it is deleted and created again."""
         return self.uid, self.generation
 
 
 def parse_template(obj: Mapping[str, Any]) -> AgentTemplate:
-    """Read an AgentTemplate object as the API server gives it."""
+    """Parse a raw AgentTemplate."""
     meta, spec = obj["metadata"], obj.get("spec")
     problems, generation = validate_template(obj), meta.get("generation", 0)
     legal = not problems and isinstance(spec, Mapping)
@@ -60,7 +60,7 @@ def parse_template(obj: Mapping[str, Any]) -> AgentTemplate:
 
 
 def judged_status(template: AgentTemplate, now: datetime) -> AgentTemplateStatus:
-    """Return the status that says whether the template is legal."""
+    """Return the status with the condition Valid."""
     problems = template.problems
     reason = ValidReason.INVALID_SPEC if problems else ValidReason.VALID
     conditions = with_condition(

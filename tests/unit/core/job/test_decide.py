@@ -331,7 +331,7 @@ def test_a_runner_that_never_spoke_is_silent_since_its_container_began_not_since
 
     answer = answer_of(silent_for(seen, 13 * 60))
 
-    assert answer == ReportPod(False, "Silent", "nothing was heard of the runner in pod hello-1 for 240 s")
+    assert answer == ReportPod(False, "Silent", "the runner in pod hello-1 did not report for 240 s")
 
 
 def silenced(scene):

@@ -486,7 +486,7 @@ def test_max_runs_ends_the_schedule_and_a_larger_one_goes_on(operate, times):
     operator.run(minutes=1)
     said = cluster.condition("Active")
     assert said[:2] == (False, "MaxRunsReached")
-    assert "2 starts were made, maxRuns is 1; raise it above 2" in said[2]
+    assert "2 jobs were created, maxRuns is 1; raise it above 2" in said[2]
 
     cluster.edit(maxRuns=3)
     operator.run(minutes=30)
@@ -649,7 +649,7 @@ def test_a_job_that_will_always_be_refused_is_given_up_at_once(operate):
     assert cluster.condition("Degraded") == (
         True,
         "StartFailed",
-        "job brief-29920870 was not made: spec: Invalid value",
+        "job brief-29920870 was not created: spec: Invalid value",
     )
 
 
@@ -761,7 +761,7 @@ def test_a_start_that_is_given_up_keeps_the_cause(operate):
     operator.run(minutes=20)
 
     (note,) = [note for note in operator.events if note.reason == "StartFailed"]
-    assert note.message == "job brief-29920870 was not made: exceeded quota: q; it came too late"
+    assert note.message == "job brief-29920870 was not created: exceeded quota: q; it was too late"
 
 
 @pytest.mark.parametrize("spec", [{"startingDeadlineSeconds": 120}, {"catchUp": {"policy": "None"}}], ids=str)
@@ -770,7 +770,7 @@ def test_starts_that_a_job_held_up_too_long_are_missed_for_that_job(operate, spe
     operator.run(minutes=36, lasting=timedelta(minutes=25))
 
     (note,) = [note for note in operator.events if note.reason == "Missed"]
-    assert "held up: job brief-29920870 has not ended" in note.message
+    assert "blocked: job brief-29920870 has not ended" in note.message
 
 
 def test_starts_that_nothing_held_up_name_no_job(operate):
@@ -779,4 +779,4 @@ def test_starts_that_nothing_held_up_name_no_job(operate):
     cluster.now += timedelta(hours=3)
     operator.run(minutes=4)
 
-    assert "held up" not in [note for note in operator.events if note.reason == "Missed"][-1].message
+    assert "blocked" not in [note for note in operator.events if note.reason == "Missed"][-1].message
