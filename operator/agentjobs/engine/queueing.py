@@ -116,6 +116,11 @@ class WorkQueue(Generic[Key]):
         if wait is not None:
             self._enqueue(key, wait)
 
+    def catch_up(self, key: Key) -> None:
+        """Forget that a busy key was added again: its worker reads now all that is known, so it need not come back."""
+        if key in self._busy:
+            self._waiting.pop(key, None)
+
     def retry(self, key: Key, *, at_least: float = 0.0) -> float:
         """Add `key` again after its backoff, doubled with every call until `forget`; returns the seconds."""
         failures = self._failures.get(key, 0)

@@ -264,3 +264,33 @@ async def _check_lines(steps) -> None:
 
     assert not wanted
     assert len(queue) == 0
+
+
+async def test_a_worker_that_has_caught_up_is_not_called_for_what_it_knows(queue):
+    queue.add("a")
+    key = await queue.get()
+    queue.add("a")
+
+    queue.catch_up("a")
+    queue.done(key)
+
+    assert queue.is_drained
+
+
+async def test_what_comes_after_a_worker_caught_up_calls_it_again(queue):
+    queue.add("a")
+    key = await queue.get()
+    queue.catch_up("a")
+    queue.add("a")
+
+    queue.done(key)
+
+    assert await queue.get() == "a"
+
+
+async def test_only_the_worker_of_a_key_catches_up(queue):
+    queue.add("a")
+
+    queue.catch_up("a")
+
+    assert await queue.get() == "a"

@@ -24,6 +24,15 @@ class Exhausted:
             Unavailable: history is away.
         """
         async with self._asking:
-            if self._known is None or self._monotonic() - self._known[0] >= ASK_SECONDS:
-                self._known = self._monotonic(), await self._ask()
-            return self._known[1]
+            known = self.known
+            if known is None:
+                began, known = self._monotonic(), await self._ask()
+                self._known = began, known
+            return known
+
+    @property
+    def known(self) -> Mapping[str, datetime] | None:
+        """The last answer, None when history must be asked again."""
+        if self._known is None or self._monotonic() - self._known[0] >= ASK_SECONDS:
+            return None
+        return self._known[1]

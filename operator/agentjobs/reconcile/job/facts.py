@@ -11,7 +11,6 @@ from typing import Any, assert_never
 
 from agentjobs.api.job.agent import ConfigMapKey
 from agentjobs.api.job.resolve import resolve_spec
-from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.problems import Problem
 from agentjobs.contract import Resolved
 from agentjobs.core.job import needs
@@ -24,6 +23,7 @@ from agentjobs.reconcile.job.awaiting import Awaiting
 from agentjobs.reconcile.job.ends import is_recorded
 from agentjobs.reconcile.job.exhausted import Exhausted
 from agentjobs.reconcile.job.memo import JobMemo
+from agentjobs.reconcile.job.specs import Own
 from agentjobs.reconcile.job.trial import Trial
 from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.setup import ASK_AGAIN_SECONDS
@@ -55,6 +55,12 @@ class Facts:
     read_of: Hashable = None
     """The version of the object and its template that `missing`, `resolved` and `awaited` were read of."""
 
+    @property
+    def follow_news(self) -> bool:
+        """Whether no answer is kept here that news of this pass may have made stale: an end that another job waits for
+        wakes it, and so does PostgreSQL when it is back."""
+        return self.awaited is None and not self.outage
+
     def read(self, version: Hashable) -> None:
         """Forget what was read of another version: half of it would run with half of this one."""
         if version != self.read_of:
@@ -71,12 +77,19 @@ class FactsLoader:
         self._history = ports.history
         self._writer = ports.writer
         self._awaiting = Awaiting(ports, state)
-        self._exhausted = ports.models and Exhausted(ports.models.exhausted_models, ports.monotonic)
+        models = ports.models
+        self._exhausted = None if models is None else Exhausted(models.exhausted_models, ports.monotonic)
         self._now = ports.now
 
     def away(self, facts: Facts) -> bool:
         """Whether Postgres is known to be away, or did not answer in this pass."""
         return facts.outage or self._history.away
+
+    def exhausted(self, facts: Facts) -> Mapping[str, datetime] | None:
+        """The models at their limits; None when history must be asked."""
+        if facts.exhausted is not None or self._exhausted is None:
+            return facts.exhausted
+        return self._exhausted.known
 
     def outage(self, job: Job, facts: Facts, error: Unavailable) -> None:
         """Note that Postgres did not answer: this pass asks no more."""
@@ -112,13 +125,13 @@ class FactsLoader:
                     return not self._asks_later(job, need)
         return True
 
-    def pod_problems(self, job: Job, spec: AgentJobSpec | None, memo: JobMemo) -> tuple[Problem, ...] | None:
+    def pod_problems(self, job: Job, own: Own, memo: JobMemo) -> tuple[Problem, ...] | None:
         """What the API server has against the pod of a job that is not accepted yet; None when it must be asked."""
-        if spec is None or job.accepted or job.deleting:
+        if own.spec is None or job.accepted or job.deleting:
             return ()
-        if memo.trial is not None and memo.trial[0] == self._state.specs.own(job).version:
+        if memo.trial is not None and memo.trial[0] == own.version:
             return memo.trial[1]
-        return () if self._trial.is_passed(job, spec) else None
+        return () if self._trial.is_passed(job, own.spec) else None
 
     async def references(self, seen: Observation) -> tuple[tuple[str, ...], Resolved | None]:
         """Read the ConfigMap keys that the spec names. Return what is wrong with them, or what the job would run."""

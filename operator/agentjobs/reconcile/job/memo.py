@@ -4,6 +4,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import datetime
 
+from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.problems import Problem
 from agentjobs.core.job.observation import Obstacle, TwinFound
 
@@ -39,6 +40,8 @@ class JobMemo:
     claimed: ClaimedSlot | None = None
     twin: TwinFound | None = None
     """Because of whom the job is not to start; history says the same again."""
+    models: tuple[AgentJobSpec, frozenset[str]] | None = None
+    """A spec, and the models that its names stand for."""
     listed_at: float | None = None
     """When jobs were looked for by their labels last, on our monotonic clock."""
     policy_of: str | None = None

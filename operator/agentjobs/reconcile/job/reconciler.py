@@ -21,11 +21,13 @@ from agentjobs.core.job.models import asked_models, exhausted_until, uncounted, 
 from agentjobs.core.job.observation import Job, Observation
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import JobName
+from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.reconcile.job.acceptance import Acceptance
 from agentjobs.reconcile.job.apply import Applier
 from agentjobs.reconcile.job.facts import Facts, FactsLoader
 from agentjobs.reconcile.job.follow_ups import FollowUps
 from agentjobs.reconcile.job.memo import JobMemo
+from agentjobs.reconcile.job.specs import Own
 from agentjobs.reconcile.job.story import Story
 from agentjobs.reconcile.setup import ASK_AGAIN_SECONDS, Setup
 
@@ -67,10 +69,11 @@ class Jobs:
             self._state.mark_seen(name)
 
     async def _reconcile(self, name: JobName) -> datetime | None:
-        job = self._state.jobs.get(name)
-        await self._applier.release_orphans(name, job)
         facts = Facts()
         for _ in range(MAX_STEPS):
+            if facts.follow_news:
+                self._state.queue.catch_up(AGENTJOBS.key(name))
+            await self._applier.release_orphans(name, self._state.jobs.get(name))
             job = self._state.jobs.get(name)
             if job is None:
                 if (uid := self._state.forget(name)) is not None:
@@ -106,12 +109,15 @@ class Jobs:
             self._state.leave(job)  # it needs no slot, or holds one by its claim
         if job.finished:
             return self._observe_finished(job, pods, facts, available=available)
-        own, spec = self._state.specs.own(job), self._state.specs.in_force(job)
+        own = self._state.specs.own(job)
+        spec = self._state.specs.in_force(job, own)
         facts.read(own.version)
-        known = facts.spec_known or self._is_known(job)
+        known = facts.spec_known or self._is_known(job, own)
         if not known and not available and not own.is_alone:
             spec = None  # the template may say something else by now than it did when the job was accepted
         active_for = self._active_for(job, pods, memo)
+        models = self._asked(spec, memo) if job.active is None else frozenset[str]()
+        exhausted = self._facts.exhausted(facts) if models else None
         return Observation(
             job=job,
             spec=spec,
@@ -121,7 +127,7 @@ class Jobs:
             without=own.without if spec is None else "",
             sources=replace(own.sources, after=facts.awaited.texts) if facts.awaited else own.sources,
             problems=own.problems,
-            pod_problems=self._facts.pod_problems(job, own.spec, memo),
+            pod_problems=self._facts.pod_problems(job, own, memo),
             pods=pods,
             queue_known=spec is None or self._state.policy(job.namespace, spec.queue) is not None,
             stop=self._state.stop_of(job),
@@ -133,8 +139,8 @@ class Jobs:
             unknown_sinks=self._unknown_sinks(job, spec),
             unpriced=self._unpriced(job, spec),
             spent=facts.spent[1] if facts.spent and facts.spent[0] == job.status.starts else None,
-            exhausted=None if facts.exhausted is None else self._exhausted(job, spec, facts.exhausted),
-            models=self._asked(spec),
+            exhausted=None if exhausted is None else self._exhausted(job, models, exhausted),
+            models=models,
             slot=self._state.slots.answer(job, spec.queue) if spec else None,
             history_available=available,
             obstacle=memo.obstacle,
@@ -144,7 +150,7 @@ class Jobs:
             stopped=memo.stopped,
             progress=facts.progress,
             result=facts.result,
-            follow_ups=self._state.specs.follow_ups(job),
+            follow_ups=self._state.specs.follow_ups(job, own),
         )
 
     def _observe_finished(self, job: Job, pods: tuple[Pod, ...], facts: Facts, *, available: bool) -> Observation:
@@ -161,13 +167,15 @@ class Jobs:
             depth=self._depth,
         )
 
-    def _asked(self, spec: AgentJobSpec | None) -> frozenset[str]:
-        return asked_models(spec, self._models.aliases) if spec and self._tells_limits else frozenset()
+    def _asked(self, spec: AgentJobSpec | None, memo: JobMemo) -> frozenset[str]:
+        if spec is None or not self._tells_limits:
+            return frozenset()
+        if memo.models is None or memo.models[0] is not spec:
+            memo.models = spec, asked_models(spec, self._models.aliases)
+        return memo.models[1]
 
-    def _exhausted(self, job: Job, spec: AgentJobSpec | None, told: Mapping[str, datetime]) -> dict[str, datetime]:
-        if not told:
-            return {}
-        ends = {model: exhausted_until(self._models, model, job.namespace, told) for model in self._asked(spec)}
+    def _exhausted(self, job: Job, models: frozenset[str], told: Mapping[str, datetime]) -> dict[str, datetime]:
+        ends = {model: exhausted_until(self._models, model, job.namespace, told) for model in models} if told else {}
         return {model: until for model, until in ends.items() if until is not None}
 
     def _unknown_sinks(self, job: Job, spec: AgentJobSpec | None) -> tuple[str, ...]:
@@ -184,12 +192,10 @@ class Jobs:
             spec, lambda model: self._models.price(model, self._now().date()) is not None, self._models.source
         )
 
-    def _is_known(self, job: Job) -> bool:
+    def _is_known(self, job: Job, own: Own) -> bool:
         """Whether it is known what was accepted, without asking: it was asked, or the object was never edited."""
-        specs = self._state.specs
-        if not job.accepted or specs.accepted(job) is not None:
+        if not job.accepted or self._state.specs.accepted(job) is not None:
             return True
-        own = specs.own(job)
         return job.generation <= 1 and own.spec is not None and own.is_alone
 
     def _active_for(self, job: Job, pods: tuple[Pod, ...], memo: JobMemo) -> timedelta:

@@ -108,10 +108,14 @@ class Specs:
     def own(self, job: Job) -> Own:
         """What the object says."""
         known, accepted = self._own.get(job.uid), self._accepted.get(job.uid)
-        if accepted is not None and (steering := accepted.resolved.get("steering")) is not None:
-            if known is None or known.version != (job.generation, _STEERED):
-                known = _steered(job, steering, accepted.resolved)
-        elif known is None or known.version != self._version(job, known.queue):
+        steering = None if accepted is None else accepted.resolved.get("steering")
+        if accepted is not None and steering is not None:
+            if known is not None and known.version == (job.generation, _STEERED):
+                return known
+            known = _steered(job, steering, accepted.resolved)
+        else:
+            if known is not None and known.version == self._version(job, known.queue):
+                return known
             known = self._read(job)
         self._own.put(job.uid, known)
         return known
@@ -120,7 +124,7 @@ class Specs:
         template = self._template(job)
         told = "" if template is None else template.version
         defaults = self._defaults((job.namespace, queue))
-        return job.generation, told, tuple(map(str, defaults.items()))
+        return job.generation, told, tuple(map(str, defaults.items())) if defaults else ()
 
     def _template(self, job: Job) -> AgentTemplate | None:
         return self._templates.get((job.namespace, job.template)) if job.template is not None else None
@@ -155,9 +159,12 @@ class Specs:
         accepted = self._accepted.get(job.uid)
         return "" if accepted is None else accepted.unreadable
 
-    def in_force(self, job: Job) -> AgentJobSpec | None:
-        """The accepted spec with the object's steering fields; the object's own while none is known."""
-        own, accepted = self.own(job).spec, self._accepted.get(job.uid)
+    def in_force(self, job: Job, known: Own | None = None) -> AgentJobSpec | None:
+        """The accepted spec with the object's steering fields; the object's own while none is known.
+
+        `known` is what `own` returned of the job just now.
+        """
+        own, accepted = (known or self.own(job)).spec, self._accepted.get(job.uid)
         if accepted is None:
             return own
         if own is None or accepted.spec is None:
@@ -169,11 +176,11 @@ class Specs:
             changed["queue"] = job.status.queue.name
         return accepted.spec.model_copy(update=changed) if changed else accepted.spec
 
-    def follow_ups(self, job: Job) -> tuple[FollowUp, ...] | None:
-        """The follow-ups that were accepted; None while that is not known."""
+    def follow_ups(self, job: Job, known: Own) -> tuple[FollowUp, ...] | None:
+        """The follow-ups that were accepted; None while that is not known. `known` is what `own` returned."""
         if (accepted := self._accepted.get(job.uid)) is not None:
             return None if accepted.spec is None else accepted.spec.follow_ups
-        own = self.own(job).spec
+        own = known.spec
         return None if own is None or job.generation > 1 or job.template is not None else own.follow_ups
 
     def edits(self, job: Job) -> list[str]:

@@ -104,7 +104,8 @@ class Policies:
 
     def defaults(self, name: Name) -> Mapping[str, Any]:
         """What a queue says of jobs that do not; empty for none."""
-        return self._defaults.get(name, {}) if self.spec(name) is not None else {}
+        found = self._defaults.get(name)
+        return found if found and self.spec(name) is not None else {}
 
     def standing(self, name: Name) -> Standing | None:
         """How a queue stands; None when it has no object."""

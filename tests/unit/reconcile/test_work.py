@@ -1,0 +1,106 @@
+"""How much work one job is for the operator, in counts that no busy machine changes."""
+
+from collections import Counter
+
+import pytest
+
+from agentjobs.contract import Verdict
+from agentjobs.core.job.actions import Decision
+from agentjobs.core.job.decide import decide
+from agentjobs.kube.resources import PODS
+from agentjobs.reconcile.job import reconciler, specs
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """What was decided, in order."""
+    told = []
+
+    def deciding(seen, now):
+        answer = decide(seen, now)
+        told.append(type(answer.action if isinstance(answer, Decision) else answer).__name__)
+        return answer
+
+    monkeypatch.setattr(reconciler, "decide", deciding)
+    return told
+
+
+async def hear(world):
+    """Hear the news of the watch, and work on them."""
+    world.tell()
+    await world.settle()
+
+
+async def run(world, name="hello"):
+    """Let a job run to its end."""
+    world.apply(name)
+    await hear(world)
+    await hear(world)
+    world.end_pod(*world.pods(name), Verdict.SUCCEED)
+    await hear(world)
+    await hear(world)
+
+
+async def test_a_job_of_one_start_is_decided_on_eight_times(world, answers):
+    await run(world, "first")
+    answers.clear()
+
+    await run(world)
+
+    start = ["Slot", "Claim", "MakePod", "Keep"]
+    assert answers == [*start, "FinalResult", "EndStart", "RemoveFinalizer", "Keep"]
+
+
+async def test_limits_of_models_are_asked_once_for_all_jobs_of_a_moment(world, answers):
+    for name in ("one", "two", "three"):
+        await run(world, name)
+
+    assert (world.asked_for_limits, answers.count("ExhaustedModels")) == (1, 1)
+
+
+async def test_news_of_our_own_writes_wake_no_job(world, answers):
+    world.apply()
+    await hear(world)
+    assert len(world.pods()) == 1
+    answers.clear()
+
+    await hear(world)
+
+    assert answers == []
+
+
+async def test_an_end_of_the_pod_that_comes_during_a_look_is_not_missed(world, answers, monkeypatch):
+    make = world.create
+
+    async def made_and_ended(resource, namespace, body, **options):
+        answer = await make(resource, namespace, body, **options)
+        if resource == PODS:
+            world.end_pod(*world.pods(), Verdict.SUCCEED)
+            world.tell()
+        return answer
+
+    monkeypatch.setattr(world, "create", made_and_ended)
+    world.apply()
+    await hear(world)
+
+    assert world.status().phase == "Succeeded"
+
+
+async def test_each_object_is_read_once_and_the_spec_once(world, monkeypatch):
+    read, state, whole = Counter(), world.reconciler.state, specs.read_job
+
+    def counted(name, work):
+        def one(*given, **named):
+            read[name] += 1
+            return work(*given, **named)
+
+        return one
+
+    monkeypatch.setattr(specs, "read_job", counted("spec", whole))
+    monkeypatch.setattr(state.jobs, "_parse", counted("job", state.jobs._parse))
+    monkeypatch.setattr(state.pods, "_parse", counted("pod", state.pods._parse))
+
+    await run(world)
+
+    # New, claimed, ended; made, ended, released.
+    assert read == {"spec": 1, "job": 3, "pod": 3}
