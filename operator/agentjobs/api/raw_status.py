@@ -87,8 +87,12 @@ def plain(value: object) -> object:
     keys = _field_keys(kind)
     if not keys:
         return str(value) if isinstance(value, Phase) else value
-    members = ((key, getattr(value, name)) for name, key in keys)
-    return {key: plain(member) for key, member in members if member is not None}
+    told: dict[str, object] = {}
+    for name, key in keys:
+        member = getattr(value, name)
+        if member is not None:
+            told[key] = member if type(member) in _AS_THEY_ARE else plain(member)
+    return told
 
 
 def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any], *, known: Iterable[str]) -> dict[str, Any]:

@@ -82,11 +82,17 @@ class Job:
     """Uid of the job that it follows, if any."""
     told_lineage: Lineage | None = None
     """Its lineage, from labels and annotations; None if it is not a follow-up."""
-    # Derived from the status once, because one pass reads it about fifty times.
+    # Derived from status and spec once, because one pass reads them about fifty times.
     finished: bool = field(init=False)
     accepted: bool = field(init=False)
     active: AttemptRecord | None = field(init=False)
     """The start that is claimed and has not ended."""
+    template: str | None = field(init=False)
+    """Name of its template, or None."""
+    cancel: bool = field(init=False)
+    """Whether the job is cancelled. Read from the raw spec, so that it works with an invalid spec too."""
+    suspend: bool = field(init=False)
+    """Whether the job must be suspended."""
 
     def __post_init__(self) -> None:
         conditions, history = self.status.conditions, self.status.attempt_history
@@ -95,6 +101,10 @@ class Job:
         object.__setattr__(self, "finished", finished)
         object.__setattr__(self, "accepted", is_true(conditions, ConditionType.ACCEPTED))
         object.__setattr__(self, "active", last)
+        spec: Mapping[str, Any] = self.spec if isinstance(self.spec, Mapping) else {}
+        object.__setattr__(self, "template", _template_of(spec))
+        object.__setattr__(self, "cancel", spec.get("cancel") is True)
+        object.__setattr__(self, "suspend", spec.get("suspend") is True)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -110,23 +120,6 @@ class Job:
     def raw_status(self) -> Mapping[str, Any]:
         """The raw status to compare the next one with. For finished jobs it is rebuilt from values: see `parse_job`."""
         return self.status.to_dict() if self.written is None else self.written
-
-    @property
-    def cancel(self) -> bool:
-        """Whether the job is cancelled. Read from the raw spec, so that it works with an invalid spec too."""
-        return isinstance(self.spec, Mapping) and self.spec.get("cancel") is True
-
-    @property
-    def suspend(self) -> bool:
-        """Whether the job must be suspended."""
-        return isinstance(self.spec, Mapping) and self.spec.get("suspend") is True
-
-    @property
-    def template(self) -> str | None:
-        """Name of its template, or None."""
-        reference = self.spec.get("templateRef") if isinstance(self.spec, Mapping) else None
-        name = reference.get("name") if isinstance(reference, Mapping) else None
-        return name if isinstance(name, str) else None
 
     @property
     def queues(self) -> frozenset[str]:
@@ -254,6 +247,12 @@ def parse_job(obj: Mapping[str, Any]) -> Job:
         parent_uid=str(annotations.get(ANNOTATION_PARENT_UID) or "")[:MAX_UID],
         told_lineage=_lineage(meta.get("labels") or {}, annotations),
     )
+
+
+def _template_of(spec: Mapping[str, Any]) -> str | None:
+    reference = spec.get("templateRef")
+    name = reference.get("name") if isinstance(reference, Mapping) else None
+    return name if isinstance(name, str) else None
 
 
 def _lineage(labels: Mapping[str, Any], annotations: Mapping[str, Any]) -> Lineage | None:

@@ -7,7 +7,7 @@ tolerantly, and a missing value is never an error.
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from sys import intern
 from typing import Any
@@ -84,6 +84,21 @@ class Pod:
     """Its scheduling gates, which prevent scheduling."""
     worktree: str = ""
     """The claim of its Named worktree, from its annotation; empty for none."""
+    # Derived from the stages once, because each pass over its job reads them several times.
+    stage: Stage = field(init=False)
+    """The decisive container: the first that is not done, or the last."""
+    ended: bool = field(init=False)
+    """Whether all our containers have ended, although a sidecar may keep the pod's phase at Running.
+
+    A kubelet writes Failed and DeadlineExceeded while the container is still in its grace period, in which the runner
+    may store a result.
+    """
+
+    def __post_init__(self) -> None:
+        stage = next((stage for stage in self.stages if not stage.is_done), self.stages[-1])
+        is_over = self.phase in ("Succeeded", "Failed") and not self.container_runs
+        object.__setattr__(self, "stage", stage)
+        object.__setattr__(self, "ended", stage.terminated is not None or is_over)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -99,11 +114,6 @@ class Pod:
         kept = [finalizer for finalizer in self.finalizers if finalizer != FINALIZER]
         meta = {"uid": self.uid, "resourceVersion": self.resource_version, "finalizers": kept or None}
         return {"metadata": {**meta, "labels": {LABEL_RELEASED: "true"}} if self.ended else meta}
-
-    @property
-    def stage(self) -> Stage:
-        """The decisive container: the first that is not done, or the last."""
-        return next((stage for stage in self.stages if not stage.is_done), self.stages[-1])
 
     @property
     def publishes(self) -> bool:
@@ -131,15 +141,6 @@ class Pod:
         done = [stage.terminated.finished for stage in self.stages if stage.is_done and stage.terminated]
         return done[-1] if done else None
 
-    @property
-    def ended(self) -> bool:
-        """Whether all our containers have ended, although a sidecar may keep the pod's phase at Running.
-
-        A kubelet writes Failed and DeadlineExceeded while the container is still in its grace period, in which the
-        runner may store a result.
-        """
-        return self.terminated is not None or (self.phase in ("Succeeded", "Failed") and not self.container_runs)
-
     def word_of(self, name: str) -> TerminationMessage | None:
         """Return a container's own report of its end, if it is about this start."""
         ended = next((stage.terminated for stage in self.stages if stage.name == name), None)
@@ -152,22 +153,22 @@ class Pod:
 
 def parse_pod(obj: Mapping[str, Any]) -> Pod:
     """Parse a raw pod. Malformed status fields count as absent."""
-    meta, status = as_map(obj.get("metadata")), as_map(obj.get("status"))
-    label, owner = str(as_map(meta.get("labels")).get(LABEL_JOB, "")), controller_of(meta, "AgentJob")
+    meta, spec, status = (as_map(obj.get(part)) for part in ("metadata", "spec", "status"))
+    labels, annotations = as_map(meta.get("labels")), as_map(meta.get("annotations"))
+    label, owner = str(labels.get(LABEL_JOB, "")), controller_of(meta, "AgentJob")
     job = label if owner is None else owner.name
-    annotations = as_map(meta.get("annotations"))
-    name = str(meta.get("name", ""))
-    stages = read_stages(as_map(obj.get("spec")), status)
+    name, finalizers = str(meta.get("name", "")), _list(meta.get("finalizers"))
+    stages, conditions = read_stages(spec, status), _conditions(status)
     return Pod(
         namespace=str(meta.get("namespace", "")),
         name=name,
         uid=str(meta.get("uid", "")),
         resource_version=str(meta.get("resourceVersion", "")),
         job=job,
-        label="" if LABEL_RELEASED in as_map(meta.get("labels")) else label,
+        label="" if LABEL_RELEASED in labels else label,
         owner_uid=None if owner is None else owner.uid,
         start=start_of(name, job),
-        queue=str(as_map(meta.get("labels")).get(LABEL_QUEUE, "")),
+        queue=str(labels.get(LABEL_QUEUE, "")),
         session=_session(annotations.get(ANNOTATION_SESSION)),
         # Shared, because most pods have the same.
         budget=intern(str(annotations.get(ANNOTATION_BUDGET) or "")),
@@ -175,16 +176,16 @@ def parse_pod(obj: Mapping[str, Any]) -> Pod:
         phase=str(status.get("phase", "")),
         reason=str(status.get("reason") or ""),
         message=str(status.get("message") or ""),
-        conditions=_conditions(status),
-        disruption=_disruption(status),
+        conditions=conditions,
+        disruption=_disruption(conditions),
         deletion=instant(meta.get("deletionTimestamp")),
         grace=_grace(meta.get("deletionGracePeriodSeconds")),
-        has_finalizer=FINALIZER in _list(meta.get("finalizers")),
-        finalizers=tuple(str(item) for item in _list(meta.get("finalizers"))),
-        node=str(as_map(obj.get("spec")).get("nodeName") or ""),
+        has_finalizer=FINALIZER in finalizers,
+        finalizers=tuple(map(str, finalizers)),
+        node=str(spec.get("nodeName") or ""),
         stages=stages,
         waiting=_waiting(status, stages),
-        gates=tuple(str(as_map(gate).get("name")) for gate in _list(as_map(obj.get("spec")).get("schedulingGates"))),
+        gates=tuple(str(as_map(gate).get("name")) for gate in _list(spec.get("schedulingGates"))),
         worktree=intern(str(annotations.get(ANNOTATION_WORKTREE) or "")),
     )
 
@@ -211,10 +212,10 @@ def _conditions(status: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
     return tuple((str(one.get("type")), str(one.get("status")), str(one.get("reason") or "")) for one in found)
 
 
-def _disruption(status: Mapping[str, Any]) -> str | None:
-    for condition in map(as_map, _list(status.get("conditions"))):
-        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
-            return str(condition.get("reason") or "DisruptionTarget")
+def _disruption(conditions: tuple[tuple[str, str, str], ...]) -> str | None:
+    for kind, status, reason in conditions:
+        if kind == "DisruptionTarget" and status == "True":
+            return reason or kind
     return None
 
 
