@@ -18,6 +18,7 @@ from agentjobs.readable import LIBRARY, readable, written_out
 Format = Literal["json", "text"]
 
 _STACKS: Final = logging.Formatter()
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str)
 _EVENT: Final = re.compile(r"[a-z]+\.[a-z_]+")
 
 # What every LogRecord has; anything beyond it came in through `extra`.
@@ -41,6 +42,8 @@ def configure(level: str = "INFO", fmt: Format = "json", *, stream: TextIO | Non
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(LineFormatter(as_json if fmt == "json" else readable))
     logging.root.handlers[:] = [handler]
+    # No line tells of them, and asking costs as much as the rest of a record.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.root.setLevel(names[level.upper()])
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(names[level.upper()], logging.WARNING))
@@ -90,4 +93,4 @@ def line_of(record: logging.LogRecord) -> dict[str, Any]:
 
 def as_json(line: Mapping[str, Any]) -> str:
     """Return a line as one line of JSON; what JSON has no word for is given as its `str`."""
-    return written_out(json.dumps(line, ensure_ascii=False, default=str))
+    return written_out(_JSON.encode(line))

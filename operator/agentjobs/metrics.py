@@ -164,6 +164,11 @@ class Metrics:
         self._reconcile = Histogram(
             "agentjobs_reconcile_seconds", "Time of one reconcile.", ["outcome"], buckets=_FAST, registry=registry
         )
+        # Found once: each look and each write asks for its own.
+        self._written, self._reconciled = (
+            functools.cache(self._api_writes.labels),
+            functools.cache(self._reconcile.labels),
+        )
         self.events_dropped = Counter(
             "agentjobs_events_dropped", "Kubernetes Events given up under pressure.", registry=registry
         )
@@ -204,14 +209,14 @@ class Metrics:
 
     def api_write(self, verb: str, kind: str, code: int) -> None:
         """Count one mutation; fits `KubeClient`'s `on_write`."""
-        self._api_writes.labels(verb, kind).inc()
+        self._written(verb, kind).inc()
         if not 200 <= code < 300:
             self._api_errors.labels(verb, kind, str(code)).inc()
 
     def reconciled(self, seconds: float, failure: BaseException | None) -> None:
         """Count one reconcile; fits `Controller`'s `on_reconciled`."""
         outcome = "ok" if failure is None else "conflict" if isinstance(failure, Conflict) else "error"
-        self._reconcile.labels(outcome).observe(seconds)
+        self._reconciled(outcome).observe(seconds)
 
     def watched(self, kind: str) -> None:
         """Note that the watch of `kind` brought an event just now."""

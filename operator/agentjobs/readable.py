@@ -14,6 +14,8 @@ LIBRARY: Final = "library.message"
 
 # What JSON leaves as it is and a terminal or a reader of lines takes for a command or an end of line.
 CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# Of what is printable, the blank is the only space.
+_QUOTED: Final = re.compile('[ "=]')
 _CLOCK: Final = re.compile(r"\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)")
 # Every line has them; what else there is are fields.
 _FRAME: Final = frozenset({"time", "level", "logger", "event", "message", "stack"})
@@ -157,7 +159,7 @@ def _pairs(fields: Mapping[str, Any]) -> str:
 
 def _field(value: object) -> str:
     text = str(value)
-    if text and text.isprintable() and not any(c.isspace() or c in '"=' for c in text):
+    if text and text.isprintable() and not _QUOTED.search(text):
         return text
     return written_out(json.dumps(text, ensure_ascii=False))
 
@@ -168,7 +170,8 @@ def _value(value: object) -> str:
 
 def _text(value: object) -> str:
     """Return `value` on one line."""
-    return " ".join(written_out(str(value)).split())
+    text = str(value)
+    return text if text.isprintable() and " " not in text else " ".join(written_out(text).split())
 
 
 def written_out(text: str) -> str:

@@ -15,6 +15,8 @@ from agentjobs.history.sanitize import clean_text
 MAX_TEXT: Final = 2048
 # Enough for any class of error, outcome or amount that a status may hold.
 _MAX_WORD: Final = 256
+# Bytes of one character as JSON.
+_LONGEST: Final = 6
 
 
 def event_of(record: TransitionRecord) -> dict[str, Any]:
@@ -38,7 +40,10 @@ def event_of(record: TransitionRecord) -> dict[str, Any]:
 
 def bounded(text: str, limit: int = MAX_TEXT) -> str:
     """Return a text that takes at most `limit` bytes as JSON."""
-    text = cut(clean_text(text), limit)
+    text = clean_text(text)
+    if _LONGEST * len(text) <= limit:
+        return text
+    text = cut(text, limit)
     while (size := len(json.dumps(text, ensure_ascii=False).encode()) - 2) > limit:
         text = cut(text, max(8, len(text.encode()) * limit // size - 4))
     return text

@@ -7,6 +7,7 @@ closed an idle connection under it; all of ours are safe to repeat, because PUT 
 uid.)
 """
 
+import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -36,6 +37,8 @@ Check = Callable[[], None]
 OnWrite = Callable[[str, str, int], None]
 """Told of every mutation sent: verb, kind, HTTP status (0: no answer)."""
 
+# Most names need no quotes, and looking is faster than quoting.
+_PLAIN: Final = re.compile("[a-zA-Z0-9.-]+")
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON: Final = "application/json"
 METADATA_LIST: Final = f"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON}"
@@ -205,7 +208,8 @@ class KubeClient:
             strict: fields that the server does not know are refused (Invalid); otherwise it drops them silently.
             dry_run: everything is checked, admission included, and nothing is stored; it counts as a read here.
         """
-        query = {"fieldValidation": "Strict" if strict else "", "dryRun": "All" if dry_run else ""}
+        query = {"fieldValidation": "Strict"} if strict else {}
+        query |= {"dryRun": "All"} if dry_run else {}
         return await self._call("POST", resource, namespace, None, body=body, query=query)
 
     async def patch(
@@ -402,22 +406,26 @@ class KubeClient:
     ) -> URL:
         parts = [resource.root]
         if resource.namespaced and namespace is not None:
-            parts += ["/namespaces/", quote(namespace, safe="")]
+            parts += ["/namespaces/", _quoted(namespace)]
         parts += ["/", resource.plural]
         if name is not None:
-            parts += ["/", quote(name, safe="")]
+            parts += ["/", _quoted(name)]
         if subresource is not None:
             parts += ["/", subresource]
         return self._at("".join(parts), query)
 
     def _at(self, path: str, query: Mapping[str, str] | None) -> URL:
-        asked = urlencode({key: value for key, value in (query or {}).items() if value})
+        asked = urlencode({key: value for key, value in query.items() if value}) if query else ""
         # Already quoted: yarl then parses and nothing more.
         return URL(self._base + path + (f"?{asked}" if asked else ""), encoded=True)
 
     @staticmethod
     def _error(response: aiohttp.ClientResponse, raw: bytes, request: str) -> Exception:
         return error_of(response.status, raw, request=request, retry_after=response.headers.get("Retry-After"))
+
+
+def _quoted(name: str) -> str:
+    return name if _PLAIN.fullmatch(name) else quote(name, safe="")
 
 
 async def _collected(read: Callable[[Obj], T], pages: AsyncIterator[Listed[Obj]]) -> Listed[T]:
