@@ -6,6 +6,7 @@ Each change of the phase counts as one transition, which numbers the rows of the
 import math
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from agentjobs.api.conditions import (
     AcceptedReason,
@@ -107,7 +108,7 @@ def waiting(job: Job, action: Wait, *, spec_hash: str | None, queue: str, now: d
 def reported(job: Job, action: ReportPod, *, now: datetime) -> AgentJobStatus:
     """Report a pod that does not start, or has started. No transition: the phase stays Running."""
     conditions = _set(job, job.status, ConditionType.POD_STARTED, action.started, action.reason, action.message, now)
-    return _observed(job, replace(job.status, reason=_reason(conditions), conditions=conditions))
+    return _observed(job, job.status, conditions, reason=_reason(conditions))
 
 
 def start_ended(job: Job, action: EndStart, *, now: datetime) -> AgentJobStatus:
@@ -163,8 +164,8 @@ def named(
     if follow_ups == ():
         return status
     reason, condition = FollowUpReason.PENDING, ConditionType.FOLLOW_UPS_CREATED
-    status = replace(status, follow_ups=follow_ups)
-    return _observed(job, replace(status, conditions=_set(job, status, condition, False, reason, "", now)))
+    conditions = _set(job, status, condition, False, reason, "", now)
+    return _observed(job, status, conditions, follow_ups=follow_ups)
 
 
 def followed(job: Job, action: RecordFollowUps, *, now: datetime) -> AgentJobStatus:
@@ -175,7 +176,7 @@ def followed(job: Job, action: RecordFollowUps, *, now: datetime) -> AgentJobSta
     else:
         made = action.reason == FollowUpReason.CREATED
         conditions = _set(job, job.status, condition, made, action.reason, action.message, now)
-    return _observed(job, replace(job.status, conditions=conditions, follow_ups=action.follow_ups or None))
+    return _observed(job, job.status, conditions, follow_ups=action.follow_ups or None)
 
 
 def finished(job: Job, action: Finish, *, now: datetime) -> AgentJobStatus:
@@ -248,19 +249,16 @@ def _moved(job: Job, status: AgentJobStatus, now: datetime) -> AgentJobStatus:
     phase = phase_of(status.conditions)
     conditions = _set(job, status, ConditionType.FINISHED, phase.is_terminal, phase, "", now)
     step = 0 if phase is job.status.phase and not _restarted(job.status, status) else 1
-    status = replace(
-        status,
-        phase=phase,
-        reason=_reason(conditions),
-        conditions=conditions,
-        transitions=job.status.transitions + step,
-    )
-    return _observed(job, status)
+    moved = {"phase": phase, "reason": _reason(conditions), "transitions": job.status.transitions + step}
+    return _observed(job, status, conditions, **moved)
 
 
-def _observed(job: Job, status: AgentJobStatus) -> AgentJobStatus:
-    conditions = seen_at(_fitting(status.conditions), job.generation)
-    return replace(status, conditions=conditions, observed_generation=job.generation, lineage=job.lineage)
+def _observed(
+    job: Job, status: AgentJobStatus, conditions: tuple[Condition, ...] | None = None, **changed: Any
+) -> AgentJobStatus:
+    """The status as said about the object as it is now, with other conditions and members if given."""
+    conditions = seen_at(_fitting(status.conditions if conditions is None else conditions), job.generation)
+    return replace(status, conditions=conditions, observed_generation=job.generation, lineage=job.lineage, **changed)
 
 
 def _fitting(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
