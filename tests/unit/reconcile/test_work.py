@@ -1,7 +1,5 @@
 """How much work one job is for the operator, in counts that no busy machine changes."""
 
-from collections import Counter
-
 import pytest
 
 from agentjobs.contract import Verdict
@@ -23,6 +21,23 @@ def answers(monkeypatch):
 
     monkeypatch.setattr(reconciler, "decide", deciding)
     return told
+
+
+@pytest.fixture
+def count(monkeypatch):
+    """Note the arguments of each call of a function from now on."""
+
+    def counting(owner, name):
+        work, calls = getattr(owner, name), []
+
+        def one(*given, **named):
+            calls.append(given)
+            return work(*given, **named)
+
+        monkeypatch.setattr(owner, name, one)
+        return calls
+
+    return counting
 
 
 async def hear(world):
@@ -86,21 +101,40 @@ async def test_an_end_of_the_pod_that_comes_during_a_look_is_not_missed(world, a
     assert world.status().phase == "Succeeded"
 
 
-async def test_each_object_is_read_once_and_the_spec_once(world, monkeypatch):
-    read, state, whole = Counter(), world.reconciler.state, specs.read_job
-
-    def counted(name, work):
-        def one(*given, **named):
-            read[name] += 1
-            return work(*given, **named)
-
-        return one
-
-    monkeypatch.setattr(specs, "read_job", counted("spec", whole))
-    monkeypatch.setattr(state.jobs, "_parse", counted("job", state.jobs._parse))
-    monkeypatch.setattr(state.pods, "_parse", counted("pod", state.pods._parse))
+async def test_each_object_is_read_once_and_the_spec_once(world, count):
+    state = world.reconciler.state
+    specs_read = count(specs, "read_job")
+    jobs_read, pods_read = count(state.jobs, "_parse"), count(state.pods, "_parse")
 
     await run(world)
 
-    # New, claimed, ended; made, ended, released.
-    assert read == {"spec": 1, "job": 3, "pod": 3}
+    assert len(specs_read) == 1
+    assert len(jobs_read) == 3, "as it was new, claimed and ended"
+    assert len(pods_read) == 3, "as it was made, ended and released"
+
+
+async def test_history_is_asked_twice_and_gets_three_records(world, count):
+    asked = ["accept", "final_result", "resolved", "progress", "spent", "silence", "parent", "recorded", "newest"]
+    calls = {name: count(world, name) for name in asked}
+    put = count(world, "put")
+
+    await run(world)
+
+    assert {name: len(of) for name, of in calls.items() if of} == {"accept": 1, "final_result": 1}
+    assert sorted(type(record).__name__ for (record,) in put) == ["StartEnd", "TransitionRecord", "TransitionRecord"]
+
+
+async def test_a_job_of_one_start_is_six_log_lines(world, caplog):
+    caplog.set_level("INFO")
+
+    await run(world)
+
+    told = [one.getMessage() for one in caplog.records if one.getMessage().startswith("job.")]
+    assert told == [
+        "job.accepted",
+        "job.claimed",
+        "job.pod_made",
+        "job.start_ended",
+        "job.finished",
+        "job.pod_released",
+    ]
