@@ -1,9 +1,12 @@
 """Puts the pages together: the routes of all of them, static files, and what people see when something is wrong."""
 
+import functools
+from collections.abc import Sequence
 from typing import Final
 
 import httpx
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from starlette.routing import BaseRoute
 from starlette.staticfiles import StaticFiles
 
 from agentjobs.dashboard.pages import (
@@ -57,8 +60,16 @@ def create_pages(http: httpx.AsyncClient, ways: Ways | None = None) -> FastAPI:
     app.state.http = http
     app.state.pages = Pages(environment())
     app.state.ways = ways or Ways()
-    for router in (sign_in.router, oidc_routes.router, *ROUTERS):
-        app.include_router(router)
+    app.router.routes.extend(_routes())
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
     add_answers(app)
     return app
+
+
+@functools.cache
+def _routes() -> Sequence[BaseRoute]:
+    """Return the routes of all pages, made once: FastAPI makes a model of each parameter."""
+    made = APIRouter()
+    for router in (sign_in.router, oidc_routes.router, *ROUTERS):
+        made.include_router(router)
+    return made.routes

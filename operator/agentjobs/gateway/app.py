@@ -4,6 +4,7 @@
 with a router, one line here, and what it needs in services.py.
 """
 
+import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -14,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 import agentjobs
@@ -127,9 +129,7 @@ def create_app(
         reads_at_once=reads_at_once,
     )
     app.state.services = services
-    for whose, router in _ROUTERS:
-        if whose in audience:
-            app.include_router(router, dependencies=[Depends(counted)] if whose == "people" else ())
+    app.router.routes.extend(_routes(frozenset(audience)))
     readiness = Readiness(
         {"database": check_history, "API server": services.check_api_server}, name="gateway", clock=clock
     )
@@ -137,6 +137,16 @@ def create_app(
     _add_answers(app)
     complete_openapi(app)
     return Traffic(app, metrics=metrics)
+
+
+@functools.cache
+def _routes(audience: frozenset[Audience]) -> Sequence[BaseRoute]:
+    """Return the routes of an audience, made once: FastAPI makes a model of each parameter, 0.2 s for all of them."""
+    made = APIRouter()
+    for whose, router in _ROUTERS:
+        if whose in audience:
+            made.include_router(router, dependencies=[Depends(counted)] if whose == "people" else ())
+    return made.routes
 
 
 def _add_health(app: FastAPI, *, readiness: Readiness, registry: CollectorRegistry) -> None:
