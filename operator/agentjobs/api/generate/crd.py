@@ -9,6 +9,7 @@ tests check this with a real API server.
 
 import argparse
 import difflib
+import functools
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -249,11 +250,12 @@ def _unchanged(field: str) -> str:
 
 
 FILES: Final[Mapping[str, Callable[[], Schema]]] = {
-    "agentjobs.yaml": crd,
-    "agentqueues.yaml": queue_crd,
-    "agentschedules.yaml": schedule_crd,
-    "agenttemplates.yaml": template_crd,
+    "agentjobs.yaml": functools.cache(crd),
+    "agentqueues.yaml": functools.cache(queue_crd),
+    "agentschedules.yaml": functools.cache(schedule_crd),
+    "agenttemplates.yaml": functools.cache(template_crd),
 }
+"""Functions that return each definition, made at the first call and not to be changed: making all takes 0.3 s."""
 
 
 def rendered(definition: Schema) -> str:
