@@ -10,6 +10,8 @@ import yaml
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "helm" / "agentjobs"
 TRIAL = {"postgresql": {"enabled": True}}
+# CRDs take most of the time of a rendering, so tests render them only when they look at them.
+WITH_CRDS, WITHOUT_CRDS = {"crds": {"install": True}}, {"crds": {"install": False}}
 # Everything on, so that every template is seen.
 FULL: dict[str, Any] = {
     **TRIAL,
@@ -147,7 +149,8 @@ def chart(helm: Any) -> Any:
 def render(chart: Any) -> Callable[..., Rendered]:
     def rendered(*layers: dict[str, Any], name: str = "agentjobs", namespace: str = "agentjobs-system") -> Rendered:
         found = Rendered()
-        for path, text in chart.render(merged(*layers), name=name, namespace=namespace, is_install=True).items():
+        values = merged(WITHOUT_CRDS, *layers)
+        for path, text in chart.render(values, name=name, namespace=namespace, is_install=True).items():
             if path.endswith("NOTES.txt"):
                 found.notes = text
             else:
@@ -159,9 +162,9 @@ def render(chart: Any) -> Callable[..., Rendered]:
 
 @pytest.fixture(scope="session")
 def trial(render: Callable[..., Rendered]) -> Rendered:
-    return render(TRIAL)
+    return render(TRIAL, WITH_CRDS)
 
 
 @pytest.fixture(scope="session")
 def full(render: Callable[..., Rendered]) -> Rendered:
-    return render(FULL)
+    return render(FULL, WITH_CRDS)

@@ -216,7 +216,7 @@ def test_custom_resource_definitions_are_those_of_the_repository_and_stay_at_the
 
 
 def test_two_releases_meet_nowhere_but_in_the_kinds_they_share(render):
-    first = render(TRIAL, {"watchedNamespaces": ["a"]}, name="one", namespace="one")
+    first = render(TRIAL, {"watchedNamespaces": ["a"], "crds": {"install": True}}, name="one", namespace="one")
     second = render(TRIAL, {"watchedNamespaces": ["b"], "crds": {"install": False}}, name="two", namespace="two")
     of = lambda objects: {(obj["kind"], obj["metadata"]["name"]) for obj in objects if obj["kind"] in CLUSTER}  # noqa: E731
 
@@ -372,7 +372,9 @@ def test_what_is_kept_after_an_uninstall_is_worth_keeping(render, trial):
         for obj in objects
         if (obj["metadata"].get("annotations") or {}).get("helm.sh/resource-policy") == "keep"
     }
-    fleeting = render(TRIAL, {"postgresql": {"persistence": {"enabled": False}}, "crds": {"keep": False}})
+    fleeting = render(
+        TRIAL, {"postgresql": {"persistence": {"enabled": False}}, "crds": {"install": True, "keep": False}}
+    )
 
     assert kept(trial) == {"CustomResourceDefinition", "Secret"}
     assert kept(fleeting) == set()

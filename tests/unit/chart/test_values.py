@@ -59,7 +59,7 @@ MATRIX = [
     ),
     pytest.param([TRIAL, {"modelProxy": {"enabled": False}}], id="no-model-proxy"),
     pytest.param([TRIAL, {"rbac": {"create": False, "userRoles": False}}], id="no-roles"),
-    pytest.param([TRIAL, {"crds": {"install": False}}], id="no-crds"),
+    pytest.param([TRIAL, {"crds": {"install": True}}], id="crds"),
     pytest.param([TRIAL, {"networkPolicy": {"enabled": False}, "uninstall": {"releasePods": False}}], id="bare"),
     pytest.param([TRIAL, {"operator": {"serviceAccount": {"create": False, "name": "theirs"}}}], id="foreign-account"),
     pytest.param([TRIAL, {"fullnameOverride": "a" * 40}], id="long-name"),
