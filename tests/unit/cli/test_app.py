@@ -1,5 +1,8 @@
 """The program as a whole: what it loads, what it promises, how it fails."""
 
+import contextlib
+import functools
+import io
 import shlex
 import subprocess
 import sys
@@ -70,7 +73,7 @@ def options_of(verb):
     below = [group for group in app.registered_groups if group.name == verb]
     commands = [command for group in below for command in group.typer_instance.registered_commands]
     names = [[verb, command.name or command.callback.__name__] for command in commands] or [[verb]]
-    return [option for name in names for option in options_in(subprocess_free_help(*name))]
+    return [option for name in names for option in options_in(help_of(*name))]
 
 
 def options_in(done):
@@ -78,10 +81,15 @@ def options_in(done):
     return [word.strip(",") for line in lines for word in line.split()[:2] if word.startswith("--")]
 
 
-def subprocess_free_help(*verb):
-    from typer.testing import CliRunner
+@functools.cache  # Typer makes all commands from their functions, every time.
+def made():
+    return get_command(app)
 
-    return CliRunner().invoke(app, [*verb, "--help"]).output
+
+def help_of(*verb):
+    with contextlib.redirect_stdout(io.StringIO()) as told:
+        made().main([*verb, "--help"], prog_name="agentjobs", standalone_mode=False)
+    return told.getvalue()
 
 
 @pytest.mark.parametrize("word", ["version", "--version"])
@@ -94,7 +102,7 @@ def test_the_version_is_the_packages(capsys, word):
 
 def all_verbs():
     """Each verb as it is typed, with its command."""
-    root = get_command(app)
+    root = made()
     for name, command in root.commands.items():
         below = getattr(command, "commands", None)
         yield from ([name, word] for word in below) if below else ([name],)
@@ -104,7 +112,7 @@ def all_verbs():
 def test_every_help_has_examples_and_fits_80_columns(monkeypatch, verb):
     monkeypatch.setenv("COLUMNS", "80")
 
-    help_ = subprocess_free_help(*verb)
+    help_ = help_of(*verb)
 
     usage, _, examples = help_.partition("\nExamples:\n")
     assert examples.splitlines()[0].strip().partition(" ")[0] in {"agentjobs", "cat"} or "=" in examples.split()[0]
@@ -114,7 +122,7 @@ def test_every_help_has_examples_and_fits_80_columns(monkeypatch, verb):
 
 def test_every_verb_is_in_one_section_with_a_summary_of_one_line(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    root = get_command(app)
+    root = made()
 
     listed = [name for names in type(root).sections.values() for name in names]
 
@@ -126,7 +134,7 @@ def test_every_verb_is_in_one_section_with_a_summary_of_one_line(monkeypatch):
 
 
 def test_examples_of_the_help_can_be_parsed():
-    root = get_command(app)
+    root = made()
     for verb in all_verbs():
         command = root.commands[verb[0]] if len(verb) == 1 else root.commands[verb[0]].commands[verb[1]]
         for line in command.examples:
@@ -157,7 +165,7 @@ def test_flags_before_the_verb_reach_the_verbs_of_schedules():
 
 def parsed(words):
     """The context of the verb that a command line asks for."""
-    context = get_command(app).make_context("agentjobs", list(words))
+    context = made().make_context("agentjobs", list(words))
     while hasattr(context.command, "commands"):
         name, command, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
         context = command.make_context(name, rest, parent=context)
