@@ -3,7 +3,7 @@
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.workcount import lines_run
 
@@ -75,7 +75,6 @@ class Seen(HTMLParser):
 
 
 @given(st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=12)), max_size=25).map("".join))
-@settings(max_examples=400, deadline=None)
 def test_no_tag_or_attribute_comes_out_that_is_not_listed(text):
     seen = Seen(markdown(text).html)
 
@@ -117,9 +116,9 @@ def test_a_long_text_is_cut_and_says_how_much():
     "piece", ["[", "![", "> ", "*", "`", "_a ", "<", "[a](", "|", "* ", "~~", "&", "\\", "[a][", "(("]
 )
 def test_the_work_grows_no_faster_than_the_text(piece):
-    short, long = (lines_run(lambda size=size: markdown(piece * (size // len(piece)))) for size in (2_000, 8_000))
+    short, long = (lines_run(lambda size=size: markdown(piece * (size // len(piece)))) for size in (1_000, 4_000))
 
-    assert long < 6 * short + 10_000
+    assert long < 6 * short + 5_000
 
 
 @pytest.mark.parametrize("end", ["\n", "\r"])

@@ -3,7 +3,7 @@
 import re
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.dashboardjobs import NOW, a_move, a_span, a_start, a_story, at
 
@@ -35,7 +35,6 @@ def stories(draw):
 
 
 @given(stories())
-@settings(max_examples=150, deadline=None)
 def test_blocks_of_a_row_never_overlap_and_lie_in_the_picture(drawn):
     found = timeline(*drawn, NOW)
 
@@ -46,7 +45,6 @@ def test_blocks_of_a_row_never_overlap_and_lie_in_the_picture(drawn):
 
 
 @given(stories())
-@settings(max_examples=150, deadline=None)
 def test_stays_of_a_row_follow_one_another_and_every_start_is_there(drawn):
     story, spans = drawn
     found = timeline(story, spans, NOW)
@@ -63,7 +61,6 @@ def test_stays_of_a_row_follow_one_another_and_every_start_is_there(drawn):
     st.lists(st.floats(0, 9 * DAY), max_size=20),
     st.lists(st.floats(-10, 10 * DAY), min_size=2, max_size=30).map(sorted),
 )
-@settings(max_examples=200, deadline=None)
 def test_places_on_the_axis_rise_with_time_and_stay_on_it(work, edges, times):
     axis = axis_of(0, 9 * DAY, work, edges)
 
@@ -154,7 +151,6 @@ def test_the_axis_tells_round_times_since_its_beginning():
 
 
 @given(stories())
-@settings(max_examples=50, deadline=None)
 def test_what_is_written_on_the_axis_has_room(drawn):
     found = timeline(*drawn, NOW)
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import looptime
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs import errors
@@ -138,7 +138,6 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(STEPS)
 def test_nobody_gets_the_answer_of_another_scope_or_one_that_is_too_old(steps):
     """Whatever is asked in whatever order, with answers that are fast or slow."""

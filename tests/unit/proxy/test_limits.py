@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import looptime
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs import errors
@@ -152,7 +152,6 @@ async def test_both_proxies_get_a_share_of_what_becomes_free():
 ARRIVALS = st.lists(st.tuples(st.floats(0, 200), st.integers(0, 1), st.integers(0, 400)), max_size=60)
 
 
-@settings(max_examples=60, deadline=None)
 @given(arrivals=ARRIVALS, most=st.integers(1, 120), seed=st.integers(0, 99))
 def test_no_window_sees_more_than_the_limit(arrivals, most, seed):
     loop = looptime.new_event_loop()
@@ -302,7 +301,6 @@ async def test_a_call_larger_than_its_limit_waits_for_an_unused_one_and_holds_up
     assert (small, 60 < now() < 63) == (0, True)
 
 
-@settings(max_examples=40, deadline=None)
 @given(cancelled=st.lists(st.tuples(st.integers(0, 29), st.floats(0, 3)), max_size=30), seed=st.integers(0, 99))
 def test_calls_that_hang_up_take_no_turn_with_them(cancelled, seed):
     loop = looptime.new_event_loop()

@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs import contract
@@ -113,7 +113,6 @@ async def test_nothing_begins_after_a_refusal_of_the_proxy():
         await made(budget)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     limit=st.integers(1, 30),
     calls=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 10), st.booleans()), min_size=1, max_size=12),
