@@ -1,7 +1,6 @@
 """The program as a whole: what it loads, what it promises, how it fails."""
 
 import contextlib
-import functools
 import io
 import shlex
 import subprocess
@@ -9,10 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
 import agentjobs
-from agentjobs.cli.app import app, run
+from agentjobs.cli.app import app, program, run
 from agentjobs.cli.failures import Failure
 from agentjobs.cli.grammar import summary
 
@@ -81,14 +79,9 @@ def options_in(done):
     return [word.strip(",") for line in lines for word in line.split()[:2] if word.startswith("--")]
 
 
-@functools.cache  # Typer makes all commands from their functions, every time.
-def made():
-    return get_command(app)
-
-
 def help_of(*verb):
     with contextlib.redirect_stdout(io.StringIO()) as told:
-        made().main([*verb, "--help"], prog_name="agentjobs", standalone_mode=False)
+        program().main([*verb, "--help"], prog_name="agentjobs", standalone_mode=False)
     return told.getvalue()
 
 
@@ -102,7 +95,7 @@ def test_the_version_is_the_packages(capsys, word):
 
 def all_verbs():
     """Each verb as it is typed, with its command."""
-    root = made()
+    root = program()
     for name, command in root.commands.items():
         below = getattr(command, "commands", None)
         yield from ([name, word] for word in below) if below else ([name],)
@@ -122,7 +115,7 @@ def test_every_help_has_examples_and_fits_80_columns(monkeypatch, verb):
 
 def test_every_verb_is_in_one_section_with_a_summary_of_one_line(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    root = made()
+    root = program()
 
     listed = [name for names in type(root).sections.values() for name in names]
 
@@ -134,7 +127,7 @@ def test_every_verb_is_in_one_section_with_a_summary_of_one_line(monkeypatch):
 
 
 def test_examples_of_the_help_can_be_parsed():
-    root = made()
+    root = program()
     for verb in all_verbs():
         command = root.commands[verb[0]] if len(verb) == 1 else root.commands[verb[0]].commands[verb[1]]
         for line in command.examples:
@@ -165,7 +158,7 @@ def test_flags_before_the_verb_reach_the_verbs_of_schedules():
 
 def parsed(words):
     """The context of the verb that a command line asks for."""
-    context = made().make_context("agentjobs", list(words))
+    context = program().make_context("agentjobs", list(words))
     while hasattr(context.command, "commands"):
         name, command, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
         context = command.make_context(name, rest, parent=context)
