@@ -16,9 +16,9 @@ load_all_checks()
 # What a schema cannot say is refused all the same: a cursor of another list, two times in the wrong order. And what
 # nobody knows is left out, so that newer callers meet older servers; of a parameter that is repeated the last counts.
 NOT_HERE = [positive_data_acceptance, negative_data_rejection]
-# The same ones every time, and few: all of them together take some seconds.
+# The same ones every time, and few: sixty operations take some seconds for each example.
 ONCE = settings(
-    max_examples=4,
+    max_examples=settings.default.max_examples // 15,
     derandomize=True,
     database=None,
     deadline=None,
@@ -80,6 +80,7 @@ def findings(operation, mode):
     return None
 
 
+@pytest.mark.hypothesis
 @pytest.mark.usefixtures("_a_job_runs")
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["meant", "wrong"])
 def test_every_operation_keeps_to_the_document(app, mode):
