@@ -1,6 +1,6 @@
 """The program: its verbs, its exit codes, how it fails.
 
-Every verb's module is light; what is heavy it imports when it runs.
+Each verb's module is light and imports heavy packages only when it runs.
 """
 
 import functools
@@ -42,8 +42,7 @@ from agentjobs.cli.printing import complain
 
 HELP = """Durable background jobs for AI agents on Kubernetes.
 
-Exit codes: 0 it worked; 1 it did not; 2 the command line is wrong; 124 time ran out; 130 Ctrl-C; `run` has more, see
-its help.
+Exit codes: 0 success; 1 failure; 2 wrong command line; 124 timeout; 130 Ctrl-C; `run` has more, see its help.
 """
 
 
@@ -69,13 +68,13 @@ class _Root(Verbs):
             *("run", "validate", "create", "apply", "get", "show", "logs", "wait"),
             *("cancel", "suspend", "resume", "rerun", "delete"),
         ),
-        "History, also of jobs that are gone": ("history", "result", "tree"),
+        "History, including deleted jobs": ("history", "result", "tree"),
         "Sessions, which outlive their jobs": ("sessions", "artifacts"),
         "Models and what they cost": ("models", "usage"),
-        "What sinks are told": ("notifications",),
+        "Notifications": ("notifications",),
         "Templates and schedules": ("template", "schedule"),
         "Queues": ("queue",),
-        "Development on this machine": ("dev", "demo", "conformance"),
+        "Development": ("dev", "demo", "conformance"),
         "Servers and installations": (
             "operator",
             "gateway",
@@ -162,7 +161,7 @@ def _root(
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    """The flags before the verb are the verb's; `Verbs` hands them on."""
+    """Do nothing: `Verbs` passes the flags before the verb on to it."""
 
 
 @functools.cache
@@ -172,9 +171,9 @@ def program() -> Any:
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
-    """Run one verb; ends by SystemExit, with standard error saying why when the code is not 0."""
+    """Run one verb and exit with SystemExit. When the code is not 0, standard error has the reason."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by who started us: what is said is lost, and nothing else
+        if getattr(sys, name) is None:  # the caller closed it: only the output is lost
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     plugin = Path(sys.argv[0]).name.startswith("kubectl-")
     words = sys.argv[1:] if arguments is None else list(arguments)
@@ -189,11 +188,11 @@ def run(arguments: Sequence[str] | None = None) -> None:
     except typer.Abort:
         _leave("stopped.", FAILURE)
     except BrokenPipeError:
-        # `agentjobs get -w | head`: the reader has enough. Python would complain at exit while flushing.
-        sys.stdout = None  # there is nobody left to write to
+        # `agentjobs get -w | head`: the reader has closed the pipe. Python would fail on flush at exit.
+        sys.stdout = None  # no reader remains
         sys.exit(FAILURE)
     except OSError as error:
-        sys.stdout = None  # or Python complains again at exit
+        sys.stdout = None  # or Python fails again at exit
         _leave(f"{error.filename or 'cannot write'}: {error.strerror or error}.", FAILURE)
     except Exception as error:
         told = complaint(error)

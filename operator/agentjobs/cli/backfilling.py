@@ -1,4 +1,4 @@
-"""How `agentjobs schedule backfill` works: which times have no job, and making those jobs a few at a time."""
+"""How `agentjobs schedule backfill` works: find the times without a job, create those jobs a few at a time."""
 
 import itertools
 import sys
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from agentjobs.cli.options import Talk
     from agentjobs.core.schedule.model import Plan, Schedule
 
-# As many as a person can still read, and a status could ever have caught up with.
+# More than this is unreadable, and more than a schedule ever catches up.
 MAX_BACKFILL: Final = 1000
 _POLL_SECONDS: Final = 1.0
 
 
 def make(talk: "Talk", schedule: "Schedule", plan: "Plan", times: Iterable[datetime], at_once: int) -> None:
-    """Make the jobs of `times`, oldest first, and wait while `at_once` are unfinished."""
+    """Create the jobs of `times`, oldest first, with at most `at_once` unfinished."""
     from agentjobs.api.schedule.status import ActiveJob
     from agentjobs.core.schedule.job import scheduled_job, scheduled_name
 
@@ -37,7 +37,7 @@ def make(talk: "Talk", schedule: "Schedule", plan: "Plan", times: Iterable[datet
             scheduled_name(schedule.name, at), at, previous=plan.cron.latest_until(at - timedelta(microseconds=1))
         )
         job = scheduled_job(schedule, start)
-        # Blocking a deletion is a right that users may lack; the operator's jobs block it, these need not.
+        # Blocking a deletion is a right that users may lack; only the operator's jobs block it.
         job["metadata"]["ownerReferences"][0].pop("blockOwnerDeletion")
         try:
             talk.cluster.request("POST", jobs_path(schedule.namespace), body=job)
@@ -56,7 +56,7 @@ def _ended(talk: "Talk", name: str) -> bool:
 
 
 def ran(talk: "Talk", schedule: "Schedule") -> set[str]:
-    """Names of the schedule's jobs that are there, are claimed, or were there."""
+    """Names of the schedule's jobs that exist, are reserved, or are in history."""
     from agentjobs.api.job_filter import JobFilter
     from agentjobs.contract import LABEL_SCHEDULE
 
@@ -68,30 +68,28 @@ def ran(talk: "Talk", schedule: "Schedule") -> set[str]:
         names |= {job.name for job in talk.iterate(talk.do.history(JobFilter(schedule=(schedule.name,))))}
     except (errors.Unavailable, errors.Misconfigured) as error:
         raise Failure(
-            f"only history knows which times ran already: {error} Start the gateway, or name it with --gateway."
+            f"history is needed to find the times that already ran: {error} Start the gateway, or set --gateway."
         ) from None
     return names
 
 
 def ask(question: str) -> None:
-    """Return if the user says yes; without a terminal nobody can."""
+    """Return whether the user confirms; fails without a terminal."""
     if not sys.stdin.isatty():
-        raise Failure(f"{question} No terminal to answer on: give --yes, or use --dry-run first.", code=USAGE)
+        raise Failure(f"{question} No terminal to answer on: use --yes, or --dry-run first.", code=USAGE)
     if not typer.confirm(question):
         raise typer.Exit(1)
 
 
 def instant(option: str, text: str, plan: "Plan") -> datetime:
-    """Read the time that an option gives; without a zone it is the schedule's."""
+    """Parse the time of an option; without a zone it is in the schedule's."""
     from agentjobs.api.schedule.cron import instant_of
 
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise Failure(
-            f"{option}={text} is not a time; write 2026-11-01, or 2026-11-01T06:00:00Z.", code=USAGE
-        ) from None
-    # What the clocks skip is the end of the gap, where such times start as well.
+        raise Failure(f"{option}={text} is not a time; use 2026-11-01, or 2026-11-01T06:00:00Z.", code=USAGE) from None
+    # A local time that the clock skips becomes the end of the gap, as for starts.
     return instant_of(found, plan.cron.zone) if found.tzinfo is None else found
 
 
@@ -99,13 +97,13 @@ def times_between(plan: "Plan", since: datetime, until: datetime) -> list[dateti
     """Return the times of a schedule from `since` to before `until`, both in the past."""
     now = datetime.now(UTC)
     if until > now:
-        raise Failure("--to is in the future; those times make their jobs by themselves.", code=USAGE)
+        raise Failure("--to is in the future; the schedule will create the jobs of those times.", code=USAGE)
     if since >= until:
         raise Failure("--from must be before --to.", code=USAGE)
     tick = timedelta(microseconds=1)
     found = list(itertools.islice(plan.cron.between(since - tick, until - tick), MAX_BACKFILL + 1))
     if len(found) > MAX_BACKFILL:
-        raise Failure(f"more than {MAX_BACKFILL} times in that range; take a shorter one.", code=USAGE)
+        raise Failure(f"more than {MAX_BACKFILL} times in that range; use a shorter range.", code=USAGE)
     return found
 
 

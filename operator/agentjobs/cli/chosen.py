@@ -1,4 +1,4 @@
-"""Which jobs or schedules a verb is about: named, with labels, or all; and what is done to each of them."""
+"""Which jobs or schedules a verb works on: by name, by label or all; and the loop over them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a command line says of its jobs or schedules."""
+    """The jobs or schedules that a command line selects."""
 
     names: Sequence[str] = ()
     selector: str | None = None
@@ -26,41 +26,41 @@ class Choice:
     everywhere: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a choice that names nothing, or contradicts itself: before any server is asked."""
+        """Reject a selection that is empty or contradictory, before any request."""
         several = self.selector is not None or self.all or self.everywhere
         if self.names and several:
-            raise Failure("NAME goes without --selector, --all and --all-namespaces; leave one out.", code=USAGE)
+            raise Failure("NAME cannot be combined with --selector, --all or --all-namespaces.", code=USAGE)
         if not self.names and self.selector is None and not self.all:
-            raise Failure("nothing is named: give a NAME, --selector or --all.", code=USAGE)
+            raise Failure("nothing selected: give a NAME, --selector or --all.", code=USAGE)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One job or schedule, and the operations on jobs in its namespace."""
+    """One job or schedule, and the client's operations in its namespace."""
 
     do: "Operations"
     name: str
 
 
 def targets(talk: "Talk", choice: Choice) -> list[Target]:
-    """Return the jobs that are chosen; a name is not looked up, the verb will notice."""
+    """Return the selected jobs; names are not looked up here."""
     from agentjobs.cli.cluster import AGENTJOBS
 
     return _chosen(talk, choice, AGENTJOBS, "AgentJobs")
 
 
 def schedules(talk: "Talk", choice: Choice) -> list[Target]:
-    """Return the schedules that are chosen, as `targets` does the jobs."""
+    """Return the selected schedules, as `targets` does for jobs."""
     from agentjobs.cli.cluster import AGENTSCHEDULES
 
     return _chosen(talk, choice, AGENTSCHEDULES, "AgentSchedules")
 
 
 def each(chosen: Sequence[Target], act: Callable[[Target], str]) -> None:
-    """Print what `act` says of each, if anything; one that it refuses does not stop the others.
+    """Print what `act` returns for each, if anything; a failure does not stop the others.
 
     Raises:
-        typer.Exit: it was refused for some; with the lowest of their exit codes.
+        typer.Exit: some failed; with the lowest of their exit codes.
     """
 
     def told(one: Target) -> None:
@@ -72,7 +72,7 @@ def each(chosen: Sequence[Target], act: Callable[[Target], str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What an order did: the object that it changed or made, and a sentence about it."""
+    """The result of an order: the object that it changed or created, and a sentence about it."""
 
     object: Target
     words: str
@@ -87,11 +87,11 @@ def report(
     chosen: Sequence[Target],
     kind: "Kind",
 ) -> None:
-    """Give an order to each that is chosen, and print what it did.
+    """Run an order on each selected object, and print the result.
 
     Args:
-        format_: `json` or `yaml` for the objects as they are then, `name` for their names, None for sentences.
-        kind: what the order changes or makes.
+        format_: `json` or `yaml` for the resulting objects, `name` for their names, None for sentences.
+        kind: the kind that the order changes or creates.
 
     Raises:
         typer.Exit: as `each` does.
@@ -110,7 +110,7 @@ def report(
 
 
 def documents(chosen: Sequence[Target], choice: Choice, act: Callable[[Target], Any], format_: str) -> None:
-    """Print what `act` returns for one name as one document; for anything else, a list of what it returns.
+    """Print what `act` returns: one document for one name, otherwise a list.
 
     Raises:
         typer.Exit: as `each` does.
@@ -124,17 +124,17 @@ def documents(chosen: Sequence[Target], choice: Choice, act: Callable[[Target], 
 
 
 def heading(one: Target, chosen: Sequence[Target]) -> str:
-    """Return the line above the text about one of several, as head(1) writes it; nothing above one alone."""
+    """Return the heading above the text of one of several, in the format of head(1); empty for a single one."""
     if len(chosen) == 1:
         return ""
     return f"{'' if one is chosen[0] else chr(10)}==> {one.name} <==\n"
 
 
 def attempted(chosen: Sequence[Target], act: Callable[[Target], None]) -> None:
-    """Do `act` to each; one that it refuses does not stop the others.
+    """Run `act` on each; a failure does not stop the others.
 
     Raises:
-        typer.Exit: it was refused for some; with the lowest of their exit codes.
+        typer.Exit: some failed; with the lowest of their exit codes.
     """
     codes = []
     for target in chosen:

@@ -1,7 +1,7 @@
-"""The API server as the command line speaks with it: any request, discovery of a kind's path, watches.
+"""The API server for the command line: requests, discovery of a kind's path, watches.
 
-For short-lived, single-threaded commands, over the client's blocking transport; the operator's client is
-kube/client.py. Knows no kind by heart and retries nothing: the person at the terminal does.
+For short, single-threaded commands, over the client's blocking transport; the operator's client is kube/client.py. It
+discovers every kind and retries nothing: the user does.
 """
 
 import json
@@ -36,7 +36,7 @@ TABLE: Final = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Where objects of a kind live."""
+    """The API path of a kind."""
 
     group_version: str
     plural: str
@@ -51,11 +51,11 @@ class Kind:
 
     @property
     def everywhere(self) -> str:
-        """The URL's path of the objects of all namespaces."""
+        """The URL path of the objects of all namespaces."""
         return f"/{self._root}/{self.group_version}/{self.plural}"
 
     def path(self, namespace: str, name: str = "") -> str:
-        """The URL's path of one object, or of the collection."""
+        """The URL path of one object, or of the collection."""
         inside = f"/namespaces/{quote(namespace, safe='')}" if self.namespaced else ""
         last = f"/{quote(name, safe='')}" if name else ""
         return f"/{self._root}/{self.group_version}{inside}/{self.plural}{last}"
@@ -95,17 +95,17 @@ class Cluster:
         accept: str = JSON,
         content_type: str = JSON,
     ) -> dict[str, Any]:
-        """Return the answer's object.
+        """Return the response's object.
 
         Raises:
-            errors.AgentJobsError: it could not be asked, or it refused; the message is its own.
+            errors.AgentJobsError: the request failed, or the server rejected it; with the server's message.
         """
         send = Send(method, path, body, dict(params or {}), content_type, accept)
         answer: dict[str, Any] = self._transport.perform(send)
         return answer
 
     def kind(self, api_version: str, kind: str) -> Kind:
-        """Look up where objects of a kind live.
+        """Look up the API path of a kind.
 
         Raises:
             errors.NotFound: the server does not serve it.
@@ -135,7 +135,7 @@ class Cluster:
     def watch(
         self, path: str, *, params: Mapping[str, str], accept: str = JSON, seconds: float | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Yield the events of a watch until the server ends it, or none came for `seconds`."""
+        """Yield the events of a watch until the server ends it or sends nothing for `seconds`."""
         for line in self.lines(path, params={"watch": "true", **params}, accept=accept, seconds=seconds):
             if line.strip():
                 yield json.loads(line)
@@ -143,7 +143,7 @@ class Cluster:
     def lines(
         self, path: str, *, params: Mapping[str, str], accept: str = "*/*", seconds: float | None = None
     ) -> Iterator[str]:
-        """Yield the lines of an answer that need not end, until it does or none came for `seconds`."""
+        """Yield the lines of a stream until it ends or sends nothing for `seconds`."""
         yield from self._transport.iterate(_lines(Listen(path, dict(params), seconds, accept)))
 
 
@@ -155,7 +155,7 @@ def _lines(listen: Listen) -> Stream[str]:
 
 @contextmanager
 def connect(access: Access) -> Iterator[Cluster]:
-    """Open a connection; the first request is the first to notice that nobody listens."""
+    """Open a connection; it connects at the first request."""
     transport = Blocking(lambda _: api_server(access))
     try:
         yield Cluster(access, transport)

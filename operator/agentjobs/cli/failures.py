@@ -1,4 +1,4 @@
-"""How the command line fails: a sentence that names the cure, and an exit code that scripts can tell apart."""
+"""How the command line fails: a message with the cure, and a distinct exit code."""
 
 import difflib
 from collections.abc import Collection
@@ -8,13 +8,13 @@ from typing import Final
 FAILURE: Final = 1
 USAGE: Final = 2
 SKIPPED: Final = 79
-"""A job was not run, because another one with its `unique` key counts."""
+"""A job was skipped, because another job with its `unique` key counts."""
 TIMED_OUT: Final = 124
-"""What timeout(1) exits with."""
+"""The exit code of timeout(1)."""
 
 
 def installs(extra: str) -> str:
-    """Return what installs an extra. The package is not published: it comes from a clone, or from its git URL."""
+    """Return the command that installs an extra. The package is not published: it comes from a clone or a git URL."""
     clone = Path(__file__).parents[3]
     if (clone / "pyproject.toml").is_file():
         return f"pip install -e '{clone}[{extra}]'"
@@ -22,16 +22,16 @@ def installs(extra: str) -> str:
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """Return the cure of a name that is not known: the one that was probably meant, else all that there are."""
+    """Return a hint for an unknown name: the closest known one, else all of them."""
     near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"there is {', '.join(sorted(known))}"
+    return f"did you mean {near[0]}?" if near else f"use one of: {', '.join(sorted(known))}"
 
 
 class Failure(Exception):
-    """The verb cannot go on; `str()` is what the user reads.
+    """The verb cannot continue; `str()` is the message for the user.
 
     Args:
-        code: the exit code; 2 when other arguments would have helped, 124 when time ran out, else 1.
+        code: the exit code; 2 for a wrong command line, 124 for a timeout, else 1.
     """
 
     def __init__(self, message: str, *, code: int = FAILURE) -> None:

@@ -25,9 +25,9 @@ from agentjobs.contract import GROUP, VERSION
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster
 
-# A watch is opened anew after this long without an event, in case a proxy on the way dropped it silently.
+# A watch is reopened after this long without an event, in case a proxy dropped it silently.
 WATCH_SECONDS: Final = 300.0
-# A server that ends every watch at once must not be asked in a tight loop.
+# If a server ends every watch immediately, do not reconnect in a tight loop.
 REOPEN_SECONDS: Final = 0.5
 
 
@@ -48,7 +48,7 @@ def get(
 ) -> None:
     """List jobs that exist, or get some by name.
 
-    `list` is the same. `history` lists jobs that are gone, too.
+    `list` is an alias. `history` also lists deleted jobs.
 
     Examples:
         agentjobs get
@@ -60,9 +60,9 @@ def get(
     if watch and format_ in {"json", "yaml", "name"}:
         raise Failure("--watch prints tables; leave out --output, or use wide.", code=USAGE)
     if names and everywhere:
-        raise Failure("a NAME lives in one namespace; leave out --all-namespaces.", code=USAGE)
+        raise Failure("NAME refers to one namespace; leave out --all-namespaces.", code=USAGE)
     if watch and names and names[1:]:
-        raise Failure("--watch follows one NAME, or all jobs; leave out the others.", code=USAGE)
+        raise Failure("--watch takes one NAME, or none for all jobs.", code=USAGE)
     with connected(kubeconfig=kubeconfig, context=context) as cluster:
         place = _collection(cluster, namespace=namespace, everywhere=everywhere)
         params = _selected(names, selector)
@@ -91,7 +91,7 @@ def _selected(names: Sequence[str] | None, selector: str | None) -> dict[str, st
 
 
 def by_name(cluster: "Cluster", place: str, names: Sequence[str], accept: str) -> Iterator[dict[str, Any]]:
-    """Yield the objects of these names, and say which are missing; that the only one is missing is an error."""
+    """Yield the objects with these names and report missing ones; a single missing name is an error."""
     for name in names:
         try:
             yield cluster.request("GET", place + _below(name), accept=accept)
@@ -112,7 +112,7 @@ def _show_objects(
         else cluster.request("GET", place, params=params).get("items")
     )
     items = [
-        # Items of a list come without the words that say what they are.
+        # Items of a list come without kind and apiVersion.
         {"apiVersion": f"{GROUP}/{VERSION}", "kind": "AgentJob"} | without_managed_fields(item)
         for item in found or ()
     ]
@@ -177,14 +177,14 @@ def _version_of(change: Mapping[str, Any], rows: list[Any]) -> str:
 def _reopened(
     cluster: "Cluster", place: str, params: Mapping[str, str], version: str, *, accept: str
 ) -> Iterator[dict[str, Any]]:
-    """Yield the events of one watch; a server that is too far ahead of `version` makes the next one begin at now."""
+    """Yield the events of one watch; if `version` is too old for the server, the next one begins now."""
     began = time.monotonic()
     for event in cluster.watch(
         place, params={**params, "resourceVersion": version}, accept=accept, seconds=WATCH_SECONDS
     ):
         if event.get("type") == "ERROR":
             message = event["object"].get("message")
-            raise Failure(f"the watch broke: {message}. Run the command again.")
+            raise Failure(f"the watch failed: {message}. Run the command again.")
         yield event
     if time.monotonic() - began < REOPEN_SECONDS:
         time.sleep(REOPEN_SECONDS)

@@ -1,7 +1,7 @@
-"""How the program reads its command line and explains itself: typer's classes with kubectl's manners.
+"""How the program parses its command line and prints help: typer's classes with kubectl's conventions.
 
-Flags that every verb has may stand before the verb. `describe` is understood as `show`, `list` as `get`. A verb's
-docstring is its help: the first line is its summary, lines below `Examples:` are printed as they stand.
+Flags that every verb has are also accepted before the verb. `describe` is an alias of `show`, `list` of `get`. A verb's
+docstring is its help: the first line is its summary, lines below `Examples:` are printed unchanged.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,12 +12,12 @@ from typer.core import TyperCommand, TyperGroup
 
 HELP_FLAGS: Final[Mapping[str, Any]] = {"help_option_names": ["-h", "--help"]}
 GLOBAL: Final = ("namespace", "context", "kubeconfig", "gateway", "gateway_ca")
-"""Parameters of the flags that may stand before the verb, too."""
+"""Names of the parameters whose flags are also accepted before the verb."""
 _EXAMPLES: Final = "\n\nExamples:\n"
 
 
 class Verb(TyperCommand):
-    """A verb, which shows its examples in its help."""
+    """A verb whose help includes examples."""
 
     def __init__(self, *args: Any, help: str | None = None, **more: Any) -> None:  # noqa: A002  typer's name
         text, _, examples = (help or "").partition(_EXAMPLES)
@@ -38,19 +38,19 @@ class Verb(TyperCommand):
 
 
 class Verbs(TyperGroup):
-    """The program, or `schedule`: finds the verb and hands it the flags that stood before it."""
+    """The program, or a group such as `schedule`: finds the verb and passes it the flags that came before it."""
 
     synonyms: ClassVar[Mapping[str, str]] = {}
-    """Other programs' words for our verbs."""
+    """Aliases of verbs, from other programs."""
     sections: ClassVar[Mapping[str, Sequence[str]]] = {}
-    """The verbs under headings, in the order of the help; all under one when empty."""
+    """The verbs under headings, in the order of the help; one heading when empty."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read what stands before the verb; nothing at all asks for help."""
+        """Parse what comes before the verb; print help when there are no arguments."""
         return super().parse_args(ctx, args or ["--help"])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the verb's word, the verb, and its arguments."""
+        """Return the verb's name, the verb and its arguments."""
         word = self.synonyms.get(args[0], args[0])
         name, command, rest = super().resolve_command(ctx, [word, *args[1:]])
         return name, command, [*_given(ctx), *rest]
@@ -86,7 +86,7 @@ def summary(command: Any) -> str:
 
 
 def complaint(error: Exception) -> tuple[str, int] | None:
-    """Return what to say of a command line that cannot be read, and the exit code; None for any other error."""
+    """Return the message and exit code for a command line that cannot be parsed; None for any other error."""
     said = getattr(error, "format_message", None)
     if said is None:
         return None

@@ -1,4 +1,4 @@
-"""Verbs on what the gateway remembers: history, result. They work when the object, or the whole queue, is gone."""
+"""Verbs on history: history, result. They also work for deleted jobs."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from agentjobs.client.kubeconfig import Access
     from agentjobs.client.transport import Blocking
 
-# One page of the gateway holds at most as many.
+# The gateway's page size is limited to this.
 PAGE: Final = 500
 DEFAULT_LIMIT: Final = 50
 
@@ -63,7 +63,7 @@ def history(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="Name or uid of one job; all by default.",
+            help="Name or uid of one job; by default all jobs.",
             metavar="NAME",
             autocompletion=complete_names,
             callback=lambda word: word and bare_name(word),
@@ -84,9 +84,9 @@ def history(
     text: history_filters.Text = None,
     order: history_filters.Order = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", metavar="NUMBER", min=1, help="How many jobs at most; else 50.")
+        int | None, typer.Option("--limit", metavar="NUMBER", min=1, help="Maximum number of jobs; by default 50.")
     ] = None,
-    all_: Annotated[bool, typer.Option("--all", help="All jobs, however many.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="All jobs, without a limit.")] = False,
     everywhere: Everywhere = False,
     format_: Annotated[str | None, output("json", "yaml", "name", "wide")] = None,
     namespace: Namespace = None,
@@ -95,9 +95,9 @@ def history(
     gateway: GatewayURL = None,
     gateway_ca: GatewayCA = None,
 ) -> None:
-    """Show what was run, also jobs that are gone.
+    """Show past and present jobs, including deleted ones.
 
-    Without NAME the jobs of a namespace, newest first; with NAME the starts and phases of one. Times are UTC.
+    Without NAME the jobs of a namespace, newest first; with NAME the starts and phases of one job. Times are UTC.
 
     Examples:
         agentjobs history
@@ -126,9 +126,9 @@ def history(
     given = {option: value for option, value in wanted.items() if value}
     if name and (given or everywhere or all_):
         flag = next(iter(given), "all-namespaces" if everywhere else "all")
-        raise Failure(f"--{flag} lists jobs and NAME shows one; leave one out.", code=USAGE)
+        raise Failure(f"--{flag} lists jobs and NAME shows one; use one of them.", code=USAGE)
     if all_ and limit is not None:
-        raise Failure("--all has no --limit; leave one out.", code=USAGE)
+        raise Failure("--all and --limit exclude each other; use one of them.", code=USAGE)
     chosen = history_filters.read(given, now=datetime.now(UTC))
     access = access_of(kubeconfig=kubeconfig, context=context)
     with _gateway(access, url=gateway, ca=gateway_ca) as http:
@@ -141,13 +141,13 @@ def history(
         _show(format_, jobs, jobs, _list(jobs, wide=format_ == "wide", everywhere=everywhere))
         where = "any namespace" if everywhere else f"namespace {namespace or access.namespace}"
         if more and format_ in {None, "wide"}:
-            show("… and others; --all shows all, --limit so many.", error=True)
+            show("… and more; use --all or --limit.", error=True)
         elif not jobs:
-            show(f"History has no {'such ' if given else ''}job of {where}.", error=True)
+            show(f"No {'matching ' if given else ''}jobs in the history of {where}.", error=True)
 
 
 def _listed(http: "Blocking", place: str, chosen: "JobFilter", limit: int | None) -> tuple[list[dict[str, Any]], bool]:
-    """Return so many jobs, all for None, page by page; and whether there are others."""
+    """Return up to `limit` jobs, all for None, and whether there are more."""
     params: dict[str, str | list[str]] = {}
     for parameter, value in chosen.query():
         params[parameter] = [*params.get(parameter, []), value]
@@ -177,10 +177,10 @@ def result(
     gateway: GatewayURL = None,
     gateway_ca: GatewayCA = None,
 ) -> None:
-    """Print the answer of a job, also when it is gone.
+    """Print the answer of a job, also when it is deleted.
 
-    All of it, however long. With --output also what it used and, if it is a JSON object, the answer as such. Exits 1
-    when there is none, and says why.
+    Prints the whole answer. With --output also its usage and, if the answer is a JSON object, that object. Exits with 1
+    and the reason when there is no answer.
 
     Examples:
         agentjobs result hello
@@ -221,12 +221,12 @@ def _result(http: "Blocking", one: Target) -> dict[str, Any]:
     except NoResult:
         raise Failure(why_no_result(_get(http, place)["job"])) from None
     found: dict[str, Any] = told["result"]
-    # Of a gateway from before there were workspaces nothing is said.
+    # A gateway from before workspaces does not send it.
     return {**found, "workspace": told["workspace"]} if told.get("workspace") else found
 
 
 def why_no_result(job: Mapping[str, Any]) -> str:
-    """Return why a job, as history tells of it, has no answer."""
+    """Return why a job of history has no answer."""
     ended = job["finished"] or job["deleted"]
     words = f"{phase_words(job['phase'], job['reason'])}"
     because = f": {job['message']}" if job.get("message") else "."
@@ -290,7 +290,7 @@ def _list(jobs: Sequence[Mapping[str, Any]], *, wide: bool, everywhere: bool) ->
 
 
 def _more(job: Mapping[str, Any]) -> list[Any]:
-    """Return what is told of a job where there is room; an older gateway does not tell all of it."""
+    """Return more about a job, where there is room; an older gateway does not send all of it."""
     cost = job.get("costUSD")
     told = [job.get(name) for name in ("queue", "model", "outcome")]
     return [job["starts"], *told, None if cost is None else dollars(cost), job.get("schedule"), job["uid"]]

@@ -1,4 +1,4 @@
-"""By what `agentjobs history` chooses jobs: its options, and how they become the words of `JobFilter`."""
+"""The filters of `agentjobs history`: its options, and their translation to `JobFilter`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -28,20 +28,20 @@ def _complete_orders(incomplete: str) -> list[str]:
 
 
 def _several(option: str, metavar: str, what: str, **more: Any) -> Any:
-    return typer.Option(option, metavar=metavar, help=f"Only jobs {what}; repeatable for alternatives.", **more)
+    return typer.Option(option, metavar=metavar, help=f"Only jobs {what}; repeatable (any of them).", **more)
 
 
 Phases = Annotated[
     list[str] | None,
-    _several("--phase", "PHASE", "in this phase, also Deleted", autocompletion=_complete_phases),
+    _several("--phase", "PHASE", "in this phase, or Deleted", autocompletion=_complete_phases),
 ]
 Reasons = Annotated[list[str] | None, _several("--reason", "REASON", "whose phase has this reason")]
-Outcomes = Annotated[list[str] | None, _several("--outcome", "OUTCOME", "whose answer decided this")]
+Outcomes = Annotated[list[str] | None, _several("--outcome", "OUTCOME", "whose answer has this outcome")]
 Queues = Annotated[list[str] | None, _several("--queue", "NAME", "of this queue", autocompletion=complete_queues)]
-Models = Annotated[list[str] | None, _several("--model", "MODEL", "whose agent.model is this")]
+Models = Annotated[list[str] | None, _several("--model", "MODEL", "with this agent.model")]
 Schedules = Annotated[
     list[str] | None,
-    _several("--schedule", "NAME", "that this AgentSchedule created", autocompletion=complete_schedules),
+    _several("--schedule", "NAME", "of this AgentSchedule", autocompletion=complete_schedules),
 ]
 Partitions = Annotated[list[str] | None, _several("--partition", "KEY", "with this partitionKey")]
 Templates = Annotated[
@@ -53,32 +53,34 @@ Labels = Annotated[
 ]
 Since = Annotated[
     str | None,
-    typer.Option("--since", metavar="TIME", help="Only jobs created since: 2h, 7d or 2026-12-01T09:00:00Z."),
+    typer.Option("--since", metavar="TIME", help="Only jobs created since this: 2h, 7d or 2026-12-01T09:00:00Z."),
 ]
-Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only jobs created before: as --since.")]
+Until = Annotated[
+    str | None, typer.Option("--until", metavar="TIME", help="Only jobs created before this; same format as --since.")
+]
 MinCost = Annotated[
-    str | None, typer.Option("--min-cost", metavar="USD", help="Only jobs that cost so many US dollars or more.")
+    str | None, typer.Option("--min-cost", metavar="USD", help="Only jobs that cost at least this, in US dollars.")
 ]
 Text = Annotated[
     str | None,
-    typer.Option("--text", metavar="WORDS", help="Only jobs with these words in their name, reason or message."),
+    typer.Option("--text", metavar="WORDS", help="Only jobs with these words in name, reason or message."),
 ]
 Order = Annotated[
     str | None,
     typer.Option(
         "--order",
         metavar="ORDER",
-        help="newest, oldest, ended (the last ended first) or cost (the costliest first).",
+        help="newest, oldest, ended (last ended first) or cost (most expensive first).",
         autocompletion=_complete_orders,
     ),
 ]
 
 
 def read(given: Mapping[str, str | Sequence[str] | None], *, now: datetime) -> "JobFilter":
-    """Return the filter that options say, by the names that they have.
+    """Return the filter that the options describe.
 
     Raises:
-        Failure: the value of an option cannot be one; the message names the option.
+        Failure: an option has an invalid value; the message names the option.
     """
     from agentjobs import errors
     from agentjobs.api.job_filter import JobFilter
@@ -108,10 +110,10 @@ def _pairs(option: str, value: str | Sequence[str] | None, *, now: datetime) -> 
 
 
 def _labels(selector: str) -> Iterator[str]:
-    """Yield the labels of a selector; of its forms history knows `key=value` and `key`."""
+    """Yield the labels of a selector; history supports `key=value` and `key` only."""
     for part in filter(None, map(str.strip, selector.split(","))):
         if "!" in part or "(" in part or " " in part:
-            raise Failure(f"--selector: {part!r} is not asked of history; use key=value, or key.", code=USAGE)
+            raise Failure(f"--selector: history does not support {part!r}; use key=value or key.", code=USAGE)
         key, is_whole, value = part.partition("=")
         yield f"{key}={value.removeprefix('=')}" if is_whole else key
 

@@ -1,6 +1,6 @@
-"""From a command line to an AgentJob: `run`'s flags and file as one object. Pure but for reading the file.
+"""From a command line to an AgentJob: `run`'s flags and file as one object. Pure except for reading the file.
 
-Flags are named as the fields they set, and win over the file's.
+Flags have the names of the fields they set, and override the file's.
 """
 
 import secrets
@@ -26,7 +26,7 @@ class Work:
 
     @property
     def name(self) -> str:
-        """The job's name; empty when neither file nor flag gives one."""
+        """The job's name; empty if neither file nor flag has one."""
         return str(self.job["metadata"].get("name") or "")
 
     def config_maps(self) -> dict[tuple[str, str], str]:
@@ -40,14 +40,14 @@ class Work:
 
 
 def work_of(file: str | None, *, name: str | None, fields: Mapping[Path, Any], kind: str | None = None) -> Work:
-    """Return the job of `file` (or a new one) with `fields` set in its spec; values that are None or empty set nothing.
+    """Return the job of `file` (or a new one) with `fields` set in its spec; None and empty values are ignored.
 
-    `kind` is the member of `agent` that runs, where a flag says so.
+    `kind` is the member of `agent` to run, if a flag names it.
 
-    A file's generateName gets random digits here, so that what asks twice for the job asks for one.
+    A file's generateName gets its random digits here, so that a retried request creates no second job.
 
     Raises:
-        Failure: the file has not exactly one AgentJob, or neither file nor flags say what to run or what to say to it.
+        Failure: the file does not have exactly one AgentJob, or the agent or its message is missing.
     """
     named = bool(fields.get(("templateRef", "name")))
     work = _read(file, may_lack_job=named) if file else Work(_new())
@@ -76,7 +76,7 @@ def _new() -> dict[str, Any]:
 
 
 def _check_whole(agent: dict[str, Any], given: Mapping[str, Any]) -> None:
-    """Without a template the job itself must say what runs; a model alone is an agent without an instruction."""
+    """Without a template the job itself must define the agent; a model alone is an agent without an instruction."""
     if agent.get("claudeCode") is not None:
         agent["model"] = agent.get("model") or DEFAULT_MODEL
     elif agent.get("container") is None and not any(agent.get(member) for member in AGENT_KINDS):
@@ -107,7 +107,9 @@ def _read(file: str, *, may_lack_job: bool) -> Work:
     if not jobs and may_lack_job:
         return Work(_new(), bodies)
     if len(jobs) != 1:
-        raise Failure(f"{file} holds {len(jobs)} AgentJobs; `run` takes one (`apply` takes any number).", code=USAGE)
+        raise Failure(
+            f"{file} has {len(jobs)} AgentJobs; `run` needs exactly one, `apply` takes any number.", code=USAGE
+        )
     return Work(jobs[0], [body for body in bodies if body is not jobs[0]])
 
 

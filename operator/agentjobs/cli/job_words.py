@@ -1,4 +1,4 @@
-"""What a job runs, where it works and what it published, in a few words. Pure."""
+"""A job's agent, workspace and published changes, in a few words. Pure."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def runs(spec: Mapping[str, Any]) -> str:
-    """Return what runs, as far as the job itself says it: what a template runs is not in it."""
+    """Return the agent as far as the job itself defines it, without its template."""
     agent = spec.get("agent") or {}
     if agent.get("claudeCode") is not None:
         mode = agent["claudeCode"].get("permissionMode") or ""
@@ -19,17 +19,17 @@ def runs(spec: Mapping[str, Any]) -> str:
         return f"container {(spec.get('runtime') or {}).get('image') or ''}".rstrip()
     if ref := (agent.get("module") or {}).get("ref"):
         return str(ref)
-    return "inline agent" if "inline" in agent or "templateRef" not in spec else "what its template says"
+    return "inline agent" if "inline" in agent or "templateRef" not in spec else "the template's agent"
 
 
 def works_in(workspace: Mapping[str, Any] | None) -> str:
-    """Return the repository and the worktree of a job; empty without."""
+    """Return the repository and the worktree of a job; empty if it has none."""
     git, worktree = ((workspace or {}).get(part) or {} for part in ("git", "worktree"))
     place = f"{git.get('url') or ''}{' at ' if git.get('ref') else ''}{git.get('ref') or ''}"
     return ", ".join(part for part in (place, worktree.get("name") and f"worktree {worktree['name']}") if part)
 
 
 def published(job: "Job") -> str:
-    """Return what was published of its workspace; empty for none."""
+    """Return what was published of its workspace; empty for nothing."""
     told = job.status.result.workspace if job.status.result else None
     return published_words(told.branch, told.commit, told.pull_request) if told else ""

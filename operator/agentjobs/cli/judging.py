@@ -1,7 +1,7 @@
-"""What `agentjobs validate` says of each object of some files. Pure: where templates and queues are is the caller's.
+"""What `agentjobs validate` reports for each object of some files. Pure: the caller looks up templates and queues.
 
-Judges by the operator's own functions, so that what is legal here is legal there. What only a cluster can tell is said
-in words.
+Uses the operator's own functions, so that both accept the same objects. What only a cluster can check is listed in
+`unchecked`.
 """
 
 import re
@@ -24,23 +24,23 @@ from agentjobs.contract import GROUP, VERSION
 from agentjobs.core.queues.model import defaults_of
 
 Find = Callable[[str, str], Mapping[str, Any] | str | None]
-"""Looks an object up by kind and name: the object, None when there is none, a sentence when nobody can tell."""
+"""Looks up an object by kind and name: the object, None if it does not exist, or why the lookup is impossible."""
 KINDS: Final = ("AgentJob", "AgentTemplate", "AgentQueue", "AgentSchedule")
-# The API server alone has this rule, for the operator never sees such a job.
-_NO_TEMPLATE: Final = "are those of a template, and the job names none; set templateRef, or remove them"
+# Only the API server enforces this rule: the operator never sees such a job.
+_NO_TEMPLATE: Final = "belong to a template, but the job has none; set templateRef, or remove them"
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What is said of one object."""
+    """The findings for one object."""
 
     kind: str
     name: str
     problems: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
-    """What could not be looked at, in sentences."""
+    """What could not be checked, in sentences."""
     merged: Merged | None = None
-    """Of jobs and schedules: the spec of the job, and where its values came from."""
+    """For jobs and schedules: the spec of the job, and the source of each value."""
 
     @property
     def document(self) -> dict[str, Any]:
@@ -54,17 +54,17 @@ class Judged:
 
 
 def origins(whole: Merged) -> dict[str, str]:
-    """Return where each value came from, by its field."""
+    """Return the source of each value, by field."""
     return {_dotted(path): layer for path, layer in whole.origins.items()}
 
 
 def is_meant(body: Mapping[str, Any]) -> bool:
-    """Return whether the object is ours, or would be but for a misspelling."""
+    """Return whether the object is one of ours, allowing for a misspelling."""
     return body.get("kind") in KINDS or str(body.get("apiVersion")).startswith(f"{GROUP}/")
 
 
 def judged(body: Mapping[str, Any], find: Find) -> Judged | None:
-    """Return what is said of an object; None of a kind that is not ours."""
+    """Return the findings for an object; None for other kinds."""
     name = str(as_object(body.get("metadata")).get("name") or as_object(body.get("metadata")).get("generateName"))
     if is_meant(body) and (problem := _misnamed(body)):
         return Judged(str(body.get("kind")), name, (str(problem),))
@@ -84,9 +84,9 @@ def judged(body: Mapping[str, Any], find: Find) -> Judged | None:
 def _misnamed(body: Mapping[str, Any]) -> Problem | None:
     kind, version = str(body.get("kind")), body.get("apiVersion")
     if kind not in KINDS:
-        return Problem("kind", shown(kind), f"is no kind of {GROUP}; {nearest(kind, KINDS)}")
+        return Problem("kind", shown(kind), f"is not a kind of {GROUP}; {nearest(kind, KINDS)}")
     if version != f"{GROUP}/{VERSION}":
-        return Problem("apiVersion", shown(version), f"is not that of {kind}; use {GROUP}/{VERSION}")
+        return Problem("apiVersion", shown(version), f"is not an apiVersion of {kind}; use {GROUP}/{VERSION}")
     return None
 
 
@@ -102,7 +102,7 @@ def _job(name: str, body: Mapping[str, Any], find: Find, *, default_queue: str =
             return Judged("AgentJob", name, _words(validate_job(body)), (), merged([Layer(JOB, spec)]))
         found = find("AgentTemplate", wanted)
         if not isinstance(found, Mapping):
-            why = found or f"there is no template {wanted!r}; the job would wait for it"
+            why = found or f"template {wanted!r} does not exist; the job would wait for it"
             return Judged("AgentJob", name, _words(validate_job(body)), (why,), merged([Layer(JOB, spec)]))
         if problems := _words(validate_template(found)):
             return Judged("AgentJob", name, tuple(f"template {wanted}: {one}" for one in problems))
@@ -130,7 +130,7 @@ def _schedule(name: str, body: Mapping[str, Any], find: Find) -> Judged:
         return Judged("AgentSchedule", name, _words(problems), (), merged([Layer(JOB, work)]))
     job = {"metadata": stand_in(name), "spec": work}
     told = _job(str(job["metadata"]["name"]), job, find, default_queue=SCHEDULED)
-    # Those that begin with a template's name are of its fields.
+    # Problems that begin with a template's name are about its fields.
     problems_there = tuple(re.sub("^spec", "spec.jobTemplate.spec", one) for one in told.problems)
     return Judged("AgentSchedule", name, problems_there, told.unchecked, told.merged)
 

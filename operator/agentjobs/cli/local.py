@@ -1,8 +1,8 @@
-"""`run --local`: one start on this machine, without any server. The runner as a process, and a gateway of one job.
+"""`run --local`: one start on this machine, without a cluster. The runner as a process, and a gateway for one job.
 
-The runner is the very one of the pods, spoken to by the contract. What a cluster adds is not there: no queue, no retry,
-no time of start, no isolation, no Secrets; variables come from the shell. Steps are recorded in a file
-(local_journal.py), so that the same command with `--resume` continues where a run was killed.
+The runner is the pods' runner, and uses the same contract. It has no queue, retries, start time, isolation or Secrets;
+variables come from the shell. Steps are recorded in a file (local_journal.py), so that the same command with `--resume`
+continues an interrupted run.
 """
 
 import os
@@ -38,12 +38,12 @@ from agentjobs.contract import Attempt, ErrorClass, TerminationMessage, Verdict
 from agentjobs.models.names import aliases_in
 
 NAMESPACE: Final = "local"
-# For the runner, and what it leaves, to be killed and reaped.
+# Time for the runner and its descendants to be killed and reaped.
 _KILL_SECONDS: Final = 5.0
 
 
 class Ending(TypedDict):
-    """How the attempt ended, as the runner reported it."""
+    """How the attempt ended, as reported by the runner."""
 
     verdict: str
     reason: str
@@ -52,7 +52,7 @@ class Ending(TypedDict):
 
 
 class Ended(Ending):
-    """An ending, and what the run used, by all of its starts."""
+    """An ending, and the usage of the run over all its starts."""
 
     usage: Usage
 
@@ -67,7 +67,7 @@ class _How(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What the command line says of the journal: its file, None for the usual one, and whether to go on in it."""
+    """The journal's options: its file, None for the default one, and whether to continue in it."""
 
     path: Path | None = None
     resume: bool = False
@@ -76,36 +76,36 @@ class Recording:
 def attempt(
     work: Work, recording: Recording, *, environ: Mapping[str, str], folder: Path | None = None, readable: bool
 ) -> Ended:
-    """Run one start of the job and return how it ended; what it logs goes to standard error.
+    """Run one start of the job and return how it ended; its logs go to standard error.
 
-    A job that has succeeded is not run again by `recording.resume`: its ending is returned as it was.
+    With `recording.resume` a job that has already succeeded is not run again: its ending is returned.
 
     Args:
-        work: the job, and what its file holds beside it.
+        work: the job, and the other objects of its file.
         recording: where its steps are recorded.
-        environ: our environment, which the runner gets too.
-        folder: what the agent works in; None for the current one.
-        readable: whether a person reads what the runner logs.
+        environ: our environment, which the runner also gets.
+        folder: the agent's working folder; None for the current one.
+        readable: whether to print the runner's logs as sentences.
 
     Raises:
-        Failure: the job is wrong (all problems at once), names what is not there, the runner is not installed, or the
-            journal cannot be used.
-        KeyboardInterrupt: Ctrl-C ended it: the runner after its running step, or us at the second one.
+        Failure: the job is invalid (with all problems), an object is missing, the runner is not installed, or the
+        journal cannot be used.
+        KeyboardInterrupt: Ctrl-C: the runner ended after its current step, or after a second Ctrl-C immediately.
     """
     given = accepted(work)
     if recording.resume and not _resumable(given):
-        why = "steps.checkpoint is None, so that nothing is kept to continue from"
-        raise Failure(f"{why}. Leave out --resume to begin.", code=USAGE)
+        why = "steps.checkpoint is None, so nothing is recorded to continue from"
+        raise Failure(f"{why}. Leave out --resume to start.", code=USAGE)
     spec = AgentJobSpec.model_validate(given["resolved"]["spec"])
     engine = engine_of(spec, environ, has_folder=folder is not None)
     check_prices(spec, _aliases(environ), datetime.now(UTC).date())
     with _journal(given, recording) as journal:
         if (final := journal.result) is not None:
-            show("this run has ended, so this is its answer; leave out --resume to begin again", error=True)
-            why = "the job has its result already"
+            show("this run has already ended, and this is its answer; leave out --resume to start again", error=True)
+            why = "the job already has its result"
             ending = Ending(verdict=Verdict.SUCCEED.value, reason="ResultAccepted", message=why, result=final)
             return Ended(**ending, usage=journal.spent().usage())
-        # No session of before, but a place for artifacts.
+        # No earlier session, but a store for artifacts.
         given = {**given, "uid": journal.uid, "start": journal.start, "journal": journal.head(), "session": False}
         given["budget"] = of_start(spec, journal.spent())
         ended = False
@@ -122,7 +122,10 @@ def attempt(
             if spent := journal.spent():
                 show(str(spent), error=True)
             if not ended and _resumable(given) and (steps := journal.recorded()):
-                show(f"{counted(steps, 'step')} recorded; the same command with --resume continues there", error=True)
+                show(
+                    f"{counted(steps, 'step')} recorded; to continue there, add --resume to the same command",
+                    error=True,
+                )
 
 
 def _resumable(given: Attempt) -> bool:
@@ -146,7 +149,7 @@ def _run_start(
             contract.ENV_GRACE_SECONDS: str(spec.runtime.termination_grace_period_seconds),
         }
         if variables[contract.ENV_ENGINE] == contract.ENGINE_CLAUDE_CODE:
-            variables["TMPDIR"] = folder  # what it has there goes with it, however the runner ends
+            variables["TMPDIR"] = folder  # removed with its contents, however the runner ends
         for name in (contract.ENV_GATEWAY_CA, contract.ENV_MODELS_URL, contract.ENV_WORKSPACE):
             variables.pop(name, None)
         grace = float(spec.runtime.termination_grace_period_seconds)
@@ -156,7 +159,7 @@ def _run_start(
 
 
 def _aliases(environ: Mapping[str, str]) -> dict[str, str]:
-    """The names for models that an installation would give its pods; its variable may be set here as well."""
+    """The model aliases that an installation gives its pods; its variable can be set here as well."""
     try:
         return aliases_in(environ)
     except ValueError as error:
@@ -165,7 +168,7 @@ def _aliases(environ: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def _journal(given: Attempt, recording: Recording) -> Iterator[Journal]:
-    """Open the journal of the job's next start. Where none can be kept and none was asked for, a temporary one."""
+    """Open the journal of the job's next start. If none can be kept and none was requested, use a temporary one."""
     now, path = datetime.now(UTC), recording.path or path_of(given["job"])
     with tempfile.TemporaryDirectory(prefix="agentjobs-") as folder:
         if recording.resume:
@@ -189,27 +192,27 @@ def _journal(given: Attempt, recording: Recording) -> Iterator[Journal]:
 def _of_the_run_before(path: Path, steps: int) -> str:
     kept = put_aside(path)
     return (
-        f"the run before did not end; its {counted(steps, 'step')} are kept in {kept}. "
+        f"the previous run did not end; its {counted(steps, 'step')} are kept in {kept}. "
         f"To continue it: --resume --journal {kept}"
     )
 
 
 def accepted(work: Work) -> Attempt:
-    """Return the attempt of a job as an operator would accept it, with what its file holds beside it.
+    """Return the attempt of a job as an operator would accept it, with the other objects of its file.
 
     Raises:
-        Failure: the job is wrong (all problems at once), or names what is not there.
+        Failure: the job is invalid (with all problems), or an object is missing.
     """
     name = work.name or "local"
     body = {**work.job, "metadata": {**work.job["metadata"], "name": name, "uid": f"local-{name}"}}
     read = read_job(body, _template(work))
     if read.spec is None:
-        raise Failure("\n  ".join(["the job is wrong:", *map(str, read.problems)]), code=USAGE)
+        raise Failure("\n  ".join(["the job is invalid:", *map(str, read.problems)]), code=USAGE)
     contents = {ConfigMapKey(*key): text for key, text in work.config_maps().items()}
     try:
         resolved = resolve_spec(read.spec, body["metadata"], replace(read.sources, contents=contents))
     except (errors.NotFound, errors.Invalid) as error:
-        raise Failure(f"{error}. With --local, ConfigMaps come from the file of -f.", code=USAGE) from None
+        raise Failure(f"{error}. With --local, ConfigMaps must be in the file of -f.", code=USAGE) from None
     return Attempt(
         namespace=NAMESPACE,
         job=name,
@@ -230,9 +233,11 @@ def _template(work: Work) -> Template | None:
     name = reference.get("name") if isinstance(reference, dict) else None
     named = [one for one in work.others if one["kind"] == "AgentTemplate" and one["metadata"]["name"] == name]
     if not named:
-        raise Failure(f"there is no template {name!r}. With --local, templates come from the file of -f.", code=USAGE)
+        raise Failure(
+            f"template {name!r} does not exist. With --local, templates must be in the file of -f.", code=USAGE
+        )
     if problems := validate_template(named[0]):
-        raise Failure("\n  ".join([f"template {name} is wrong:", *map(str, problems)]), code=USAGE)
+        raise Failure("\n  ".join([f"template {name} is invalid:", *map(str, problems)]), code=USAGE)
     return template_of(str(name), 0, named[0]["spec"])
 
 
@@ -243,7 +248,7 @@ def _variables(spec: AgentJobSpec, environ: Mapping[str, str]) -> dict[str, str]
             variables[entry.name] = entry.value or ""
         elif entry.name not in environ:
             raise Failure(
-                f"runtime.env: {entry.name} comes from the cluster, which --local has none of; "
+                f"runtime.env: {entry.name} comes from the cluster; with --local "
                 f"set it in your shell: export {entry.name}=…",
                 code=USAGE,
             )
@@ -255,7 +260,7 @@ def _private_folder() -> "tempfile.TemporaryDirectory[str]":
 
 
 def _run(variables: Mapping[str, str], place: Path | None, folder: str, *, seconds: float, grace: float) -> _How:
-    """Run the runner to its end. Ctrl-C reaches it by itself, being of our terminal, and it says what it waits for."""
+    """Run the runner to its end. Ctrl-C reaches it directly, in our terminal, and it prints what it waits for."""
     with _terminal_as_it_was():
         child = _started(variables, place, folder)
         ended = _end_of(child)
@@ -268,7 +273,7 @@ def _run(variables: Mapping[str, str], place: Path | None, folder: str, *, secon
             except KeyboardInterrupt:
                 how = _How.INTERRUPTED
             ended.wait(grace)
-        finally:  # also at the second Ctrl-C
+        finally:  # also after the second Ctrl-C
             child.send_signal(signal.SIGUSR1)
             ended.wait(_KILL_SECONDS)
             child.kill()
@@ -277,7 +282,7 @@ def _run(variables: Mapping[str, str], place: Path | None, folder: str, *, secon
 
 
 def _end_of(child: "subprocess.Popen[bytes]") -> threading.Event:
-    # Waited for in a thread, for Popen.wait takes two quick Ctrl-C for one.
+    # Wait in a thread: Popen.wait treats two quick Ctrl-C as one.
     ended = threading.Event()
 
     def wait() -> None:
@@ -290,7 +295,7 @@ def _end_of(child: "subprocess.Popen[bytes]") -> threading.Event:
 
 def _started(variables: Mapping[str, str], place: Path | None, folder: str) -> "subprocess.Popen[bytes]":
     guard = Path(__file__).with_name("local_guard.py").read_text("utf-8")
-    # Blocked until the runner handles it: Python would die of it while it starts, with a stack.
+    # Blocked until the runner handles it: during startup Python would die of it with a traceback.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return subprocess.Popen(  # noqa: S603  our own interpreter and constant code
@@ -298,7 +303,7 @@ def _started(variables: Mapping[str, str], place: Path | None, folder: str) -> "
             env=dict(variables),
             cwd=place,
             stdin=None if _types() else subprocess.DEVNULL,  # for breakpoint()
-            stdout=sys.stderr.fileno(),  # standard output is for the answer alone
+            stdout=sys.stderr.fileno(),  # standard output is only for the answer
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -306,7 +311,7 @@ def _started(variables: Mapping[str, str], place: Path | None, folder: str) -> "
 
 @contextmanager
 def _terminal_as_it_was() -> Iterator[None]:
-    """Undo what a killed runner did to the terminal: at the prompt of breakpoint() it does not echo."""
+    """Restore the terminal after killing a runner: at the prompt of breakpoint() it has no echo."""
     if not _types():
         yield
         return
@@ -319,10 +324,10 @@ def _terminal_as_it_was() -> Iterator[None]:
 
 
 def _types() -> bool:
-    """Whether a person can type here. In the background of a terminal, which touching it would stop, nobody can."""
+    """Whether a person can type here. A background process of a terminal cannot: reading would stop it."""
     try:
         return sys.stdin is not None and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
-    except (OSError, ValueError):  # no terminal; closed
+    except (OSError, ValueError):  # not a terminal, or closed
         return False
 
 

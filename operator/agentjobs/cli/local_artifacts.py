@@ -1,6 +1,6 @@
-"""Artifacts of a local run, in the file of its journal: a later start finds what tools of earlier starts saved.
+"""Artifacts of a local run, in its journal's file: a later start finds what tools of earlier starts saved.
 
-What the gateway does at `/v1/attempt/artifacts`, for one job. Deleted with the file; other jobs do not see them.
+Implements the gateway's `/v1/attempt/artifacts` for one job. Deleted with the file; other jobs cannot see them.
 """
 
 import json
@@ -19,7 +19,7 @@ CREATE UNIQUE INDEX artifacts_by_key ON artifacts (run, key);
 
 
 def save(connection: sqlite3.Connection, given: ArtifactSave, content: bytes, *, run: int, time: str) -> int:
-    """Store a version and return its number; under a key that the run saved before, the version of then anew."""
+    """Store a version and return its number; under a key that the run used before, replace that version."""
     name, key = given["name"], given["key"]
     known = _one(connection, "SELECT version FROM artifacts WHERE run = ? AND key = ?", run, key)
     next_one = "SELECT coalesce(max(version) + 1, 0) FROM artifacts WHERE name = ?"
@@ -49,7 +49,7 @@ def versions(connection: sqlite3.Connection, name: str) -> list[ArtifactVersion]
 
 
 def content(connection: sqlite3.Connection, name: str, version: int | None) -> tuple[str, bytes] | None:
-    """Return a version, or the newest, with what is told of it as JSON; None where there is none."""
+    """Return a version, or the newest, with its metadata as JSON; None if it does not exist."""
     chosen = "SELECT told, content FROM artifacts WHERE name = ? AND (? IS NULL OR version = ?) ORDER BY version DESC"
     found: tuple[str, bytes] | None = _one(connection, chosen, name, version, version)
     return found

@@ -1,6 +1,6 @@
-"""The budget of a job with `--local`: its limits, and what its starts used as their journal tells.
+"""The budget of a job with `--local`: its limits, and the usage of its starts from their journal.
 
-There is no model proxy, so the runner counts cost as well, by the prices that ship with agentjobs.
+Without a model proxy the runner also counts the cost, with the prices that ship with agentjobs.
 """
 
 import json
@@ -22,21 +22,21 @@ from agentjobs.models.names import SCRIPTED
 
 
 class Usage(TypedDict):
-    """What a run used, by all of its starts."""
+    """The usage of a run, over all its starts."""
 
     llmCalls: int
     toolCalls: int
     inputTokens: int
     outputTokens: int
     costUSD: str
-    """Of the calls whose price is known."""
+    """Cost of the calls whose price is known."""
     unpriced: list[str]
     """The models of the other calls."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """What the steps of a journal used."""
+    """The usage of a journal's steps."""
 
     counts: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(contract.USAGE, 0))
     cost: Decimal = NOTHING
@@ -44,7 +44,7 @@ class Spending:
 
     @classmethod
     def of(cls, steps: Iterable[tuple[str, str, str, str]]) -> "Spending":
-        """Return what steps used: kind, name, request and usage of each, the last two as JSON."""
+        """Return kind, name, request and usage of each step, the last two as JSON."""
         counts, cost, unpriced = dict.fromkeys(contract.USAGE, 0), NOTHING, set[str]()
         for kind, name, request, usage in steps:
             used = json.loads(usage)
@@ -75,14 +75,14 @@ class Spending:
         )
 
     def __bool__(self) -> bool:
-        """Whether there is anything to tell."""
+        """Whether there was any usage."""
         return any(self.counts.values())
 
     def __str__(self) -> str:
-        """What people read at the end of a run."""
+        """The line printed at the end of a run."""
         calls, tools = counted(self.counts["llmCalls"], "model call"), counted(self.counts["toolCalls"], "tool call")
         tokens = counted(self.counts["inputTokens"] + self.counts["outputTokens"], "token")
-        missing = f" without {', '.join(sorted(self.unpriced))}, whose cost is not known" if self.unpriced else ""
+        missing = f" without {', '.join(sorted(self.unpriced))}, whose price is unknown" if self.unpriced else ""
         return f"used: {calls}, {tools}, {tokens}, ${plain(self.cost)}{missing}"
 
 
@@ -92,29 +92,29 @@ def limits_here(spec: AgentJobSpec) -> Limits:
 
 
 def of_start(spec: AgentJobSpec, spent: Spending) -> contract.Budget:
-    """Return the budget of a start, after what the starts before it spent.
+    """Return the budget of a start, reduced by what earlier starts used.
 
-    Each run of the command counts as an attempt of its own.
+    Each run of the command counts as its own attempt.
     """
     limits = limits_here(spec)
     return to_runner(limits, spent.spend() if limits.scope is Scope.JOB else Spend())
 
 
 def check_prices(spec: AgentJobSpec, aliases: Mapping[str, str], on: date) -> None:
-    """Refuse a job that limits its cost and names a model whose price is not known.
+    """Reject a job that limits its cost and uses a model without a known price.
 
     Raises:
         Failure: it does.
     """
     if limits_here(spec).cost is None:
         return
-    from agentjobs.models.prices import shipped  # where no cost is limited, no price has to be read
+    from agentjobs.models.prices import shipped  # only needed if the cost is limited
 
     table = shipped()
     for place, model in named_models(spec):
         if table.of(aliases.get(model, model), on) is None:
             raise Failure(
-                f"{place}: the price of {model!r:.80} is not known, and spec.budget.maxCostUSD needs it. "
-                "Use a model that has one, or limit maxTokens or maxLLMCalls instead.",
+                f"{place}: the price of {model!r:.80} is unknown, and spec.budget.maxCostUSD needs it. "
+                "Use another model, or limit maxTokens or maxLLMCalls instead.",
                 code=USAGE,
             )

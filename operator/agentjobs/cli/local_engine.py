@@ -1,4 +1,4 @@
-"""What runs the agent of `run --local`, and whether this machine has it."""
+"""The engine that runs the agent of `run --local`, and whether it is installed."""
 
 import shutil
 from collections.abc import Mapping
@@ -24,32 +24,32 @@ def engine_of(spec: AgentJobSpec, environ: Mapping[str, str], *, has_folder: boo
     """Return the engine of a job.
 
     Args:
-        environ: our environment: where programs are.
-        has_folder: whether the command line says in which folder the agent works.
+        environ: our environment, to find programs.
+        has_folder: whether the command line has the agent's working folder.
 
     Raises:
-        Failure: it is not installed, or the job needs what only a cluster has.
+        Failure: it is not installed, or the job needs a cluster.
     """
     if spec.agent.container is not None:
-        cure = "a cluster runs it; `agentjobs conformance` tries a program on this machine"
-        raise Failure(f"agent.container runs in an image of its own: {cure}.", code=USAGE)
+        cure = "run it on a cluster, or test a program here with `agentjobs conformance`"
+        raise Failure(f"agent.container runs in its own image, not with --local: {cure}.", code=USAGE)
     if spec.workspace is not None and not has_folder:
-        cure = "with --local say which folder the agent works in: --working-dir FOLDER"
-        raise Failure(f"workspace is checked out by a cluster; {cure}.", code=USAGE)
+        cure = "with --local, name the agent's folder: --working-dir FOLDER"
+        raise Failure(f"workspace needs a cluster; {cure}.", code=USAGE)
     if spec.workspace is not None and spec.workspace.publishes:
-        show("nothing is published: a cluster does that", error=True)
+        show("nothing will be published: that needs a cluster", error=True)
     _check_module(MODULE)
     if spec.agent.claude_code is None:
         _check_module("google.adk")
         return contract.ENGINE_ADK
     _check_claude(environ)
     if spec.agent.claude_code.permission_mode == "BypassPermissions":
-        show("nothing isolates a local run: with BypassPermissions it may do whatever you may", error=True)
+        show("a local run is not isolated: with BypassPermissions it may do anything that you may do", error=True)
     return contract.ENGINE_CLAUDE_CODE
 
 
 def login_of(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return what lets Claude Code ask by the login of who types; nothing where the environment has a key for it."""
+    """Return the variables with which Claude Code uses the login of this user; empty if the environment has a key."""
     home = variables.get("HOME")
     if not home or any(variables.get(name) for name in _KEYS):
         return {}
@@ -60,15 +60,15 @@ def _check_module(module: str) -> None:
     from importlib.util import find_spec
 
     found = None
-    with suppress(ModuleNotFoundError):  # of the package above it
+    with suppress(ModuleNotFoundError):  # its parent package is missing
         found = find_spec(module)
     if found is None:
-        raise Failure(f"--local needs {module}, which is not installed. Type: {installs(EXTRA)}", code=USAGE)
+        raise Failure(f"--local needs {module}, which is not installed. Run: {installs(EXTRA)}", code=USAGE)
 
 
 def _check_claude(environ: Mapping[str, str]) -> None:
     named = environ.get(contract.ENV_CLAUDE)
     if shutil.which(named or CLAUDE, path=environ.get("PATH")) is None:
-        where = f"{contract.ENV_CLAUDE} names {named}, which is no program" if named else f"PATH has no {CLAUDE}"
-        cure = f"type: {_NPM}, or set {contract.ENV_CLAUDE} to its path"
+        where = f"{contract.ENV_CLAUDE} is {named}, which is not a program" if named else f"{CLAUDE} is not in PATH"
+        cure = f"run {_NPM}, or set {contract.ENV_CLAUDE} to its path"
         raise Failure(f"Claude Code is not installed: {where}; {cure}", code=USAGE)

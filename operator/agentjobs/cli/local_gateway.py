@@ -1,7 +1,6 @@
-"""The gateway of `run --local`: it answers the runner of one start on this machine, from the file of its journal.
+"""The gateway of `run --local`: it answers the runner of one start on this machine, from its journal's file.
 
-The answers are those of the cluster's gateway. What needs other jobs is empty: there is no session of before and no
-memory.
+The answers are those of the cluster's gateway. Whatever needs other jobs is empty: no earlier session, no memory.
 """
 
 import json
@@ -32,7 +31,7 @@ from agentjobs.history.kept import Write
 
 
 class Server(ThreadingHTTPServer):
-    """Listens on a free port of this machine, for one that has the token."""
+    """Listens on a free port of this machine, for clients with the token."""
 
     daemon_threads = True
 
@@ -42,27 +41,27 @@ class Server(ThreadingHTTPServer):
         self.journal = journal
         self.token = token
         self.document: dict[str, Any] | None = None
-        """How the runner said that the start ended."""
+        """The start's ending, as reported by the runner."""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a connection that broke: the runner was killed, and that is told."""
+        """Ignore broken connections: they mean that the runner was killed, which is reported elsewhere."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Its address."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """The gateway's answers to a runner; its timeline is in the log already and is not kept."""
+    """The gateway's answers to a runner; its timeline is already logged and is not stored."""
 
     protocol_version = "HTTP/1.1"
     server: Server
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name is the base class's
-        """Say nothing: the log belongs to the runner."""
+        """Do nothing: the log belongs to the runner."""
 
     def _answer(self) -> None:
         length = self.headers.get("Content-Length") or "0"
@@ -73,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self._told(body)
         except sqlite3.Error as error:
-            # As a gateway whose database is away: the runner tries again, and ends when its patience has.
+            # Like a gateway without its database: the runner retries for a limited time.
             self._send(503, {"reason": "Unavailable", "message": f"The journal cannot be used: {error}."})
 
     def _told(self, body: bytes) -> None:
@@ -94,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "POST", contract.PATH_STEPS:
                 self._append(body)
             case "PUT", contract.PATH_SESSION:
-                self._send(204, None)  # nothing continues it
+                self._send(204, None)  # local sessions are not continued
             case "POST", contract.PATH_MEMORY:
                 self._send(200, MemoryHits(memories=[]))
             case _, path if path.startswith(contract.PATH_ARTIFACTS):
@@ -102,11 +101,11 @@ class _Handler(BaseHTTPRequestHandler):
             case _, contract.PATH_KEPT | contract.PATH_KEPT_CONTENT as path:
                 self._kept(path, {name: values[0] for name, values in parse_qs(asked.query).items()}, body)
             case _:
-                self._send(404, {"reason": "NotFound", "message": f"{self.path} is not there with --local."})
+                self._send(404, {"reason": "NotFound", "message": f"{self.path} does not exist with --local."})
 
     def _artifacts(self, path: str, asked: Mapping[str, str], body: bytes) -> None:
         name, version = asked.get("name", ""), asked.get("version")
-        # Answered when the transaction is over: what the runner hears of is stored.
+        # The answer is sent after the transaction: whatever the runner gets is stored.
         match self.command, path:
             case "POST", contract.PATH_ARTIFACT:
                 given, now = json.loads(self.headers[contract.HEADER_ARTIFACT]), datetime.now(UTC).isoformat()
@@ -130,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
                     versions = local_artifacts.versions(file, name)
                 self._send(200, ArtifactVersions(versions=versions))
             case _:
-                self._send(404, {"reason": "NotFound", "message": f"{path} is not there with --local."})
+                self._send(404, {"reason": "NotFound", "message": f"{path} does not exist with --local."})
 
     def _kept(self, path: str, asked: Mapping[str, str], body: bytes) -> None:
         journal, name, offset = self.server.journal, asked.get("name", ""), int(asked.get("offset", "0"))
@@ -151,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
                     local_kept.delete(file, journal.run, journal.start, name, number)
                 self._send(204, None)
             case _:
-                self._send(404, {"reason": "NotFound", "message": f"{path} is not there with --local."})
+                self._send(404, {"reason": "NotFound", "message": f"{path} does not exist with --local."})
 
     def _write(self, given: Write) -> None:
         journal = self.server.journal

@@ -1,9 +1,9 @@
-"""The parent of the runner of `run --local`: whatever ends the runner or the command line, nothing goes on after them.
+"""The parent of the runner of `run --local`: it ensures that no process outlives the runner or the command line.
 
-Run as `python -c <this source> MODULE PARENT FOLDER`, so that it imports no more than it names. It forks: the child
-runs MODULE, and dies with us; we wait for it, adopt what it leaves behind, and end that. SIGTERM goes on to the child;
-SIGUSR1 ends all, and is what the death of PARENT, the command line, sends; then FOLDER is removed as well. Where the
-system has no such adoption (it is Linux's) the process runs MODULE itself.
+Run as `python -c <this source> MODULE PARENT FOLDER`, so that it imports only what it needs. It forks: the child runs
+MODULE and dies with its parent; the parent waits for it, adopts its orphaned descendants and ends them. SIGTERM is
+passed to the child. SIGUSR1 ends all; it is sent when PARENT, the command line, dies; then FOLDER is also removed.
+Without adoption, which only Linux has, the process runs MODULE itself.
 """
 
 import ctypes
@@ -21,13 +21,13 @@ _OURS = {signal.SIGTERM, signal.SIGUSR1}
 
 
 def main() -> None:
-    """Run the module, and end all that it leaves."""
+    """Run the module, and end all its descendants."""
     module, parent, folder = sys.argv[1:]
     del sys.argv[1:]
     if sys.platform != "linux":
         _run(module)
         return
-    signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)  # until somebody handles them
+    signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)  # until they are handled
     _die_with(int(parent), signal.SIGUSR1)
     _prctl(_SUBREAPER, 1)
     guard = os.getpid()
@@ -45,13 +45,13 @@ def _run(module: str) -> None:
 
 
 def _guard(runner: int, module: str, parent: int, folder: str) -> None:
-    # A Ctrl-C reaches the runner by itself; without a terminal the parent ends, and so do we.
+    # Ctrl-C reaches the runner directly; without a terminal PARENT ends, and so does this process.
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(runner, signal.SIGTERM))
     signal.signal(signal.SIGUSR1, lambda *_: os.kill(runner, signal.SIGKILL))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
-    os.waitid(os.P_PID, runner, os.WEXITED | os.WNOWAIT)  # its number stays its own while it may be signalled
+    os.waitid(os.P_PID, runner, os.WEXITED | os.WNOWAIT)  # keeps its pid reserved while it may be signalled
     signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
     code = os.waitstatus_to_exitcode(os.waitpid(runner, 0)[1])
     importlib.import_module(f"{module}.descendants").kill_all(seconds=_KILL_SECONDS)
@@ -61,9 +61,9 @@ def _guard(runner: int, module: str, parent: int, folder: str) -> None:
 
 
 def _die_with(parent: int, number: int) -> None:
-    """Have a signal sent to this process when the thread of `parent` that made it ends."""
+    """Request a signal when the thread of `parent` that created this process ends."""
     _prctl(_DEATH_SIGNAL, number)
-    if os.getppid() != parent:  # it ended before
+    if os.getppid() != parent:  # it has already ended
         os._exit(1)
 
 

@@ -1,7 +1,7 @@
-"""The recorded steps of `run --local`: one SQLite file for each job, in place of the gateway's tables.
+"""The recorded steps of `run --local`: one SQLite file per job, instead of the gateway's tables.
 
-One run of the program holds the file at a time, by SQLite's lock, which ends with the process however it ends. What
-`append` and `page` do is what the gateway's `/v1/attempt/steps` does; docs/decisions/0031 has the rules.
+One process uses the file at a time, by SQLite's lock, which the system releases. `append` and `page` implement the
+gateway's `/v1/attempt/steps`; see docs/decisions/0031.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ FOLDER: Final = Path(".agentjobs")
 PAGE_STEPS: Final = 500
 PAGE_BYTES: Final = 4 * 1024 * 1024
 
-# "ajob" in the file's header, by which we know our own: any path may follow --journal.
+# "ajob" in the file's header marks our files: --journal accepts any path.
 _APPLICATION: Final = 0x616A6F62
 _FORMAT: Final = 5
-# What may differ when a run goes on: how long and where it runs, not what it does.
+# Fields that may differ when a run continues: duration and place, not the work.
 _MAY_DIFFER: Final = frozenset({"budget", "retry", "runtime", "timeouts"})
 _SHOWN_DIFFERENCES: Final = 5
 
@@ -45,11 +45,11 @@ CREATE UNIQUE INDEX steps_by_key ON steps (run, key) WHERE NOT void;
 
 
 class Unusable(Failure):
-    """No journal can be kept in this file now: another run of the program has it, or it cannot be written."""
+    """No journal can be used in this file now: another run uses it, or it cannot be written."""
 
 
 class Refused(Exception):
-    """A request that the journal does not take; status and reason are those that the gateway would answer."""
+    """A request that the journal rejects, with the gateway's status and reason."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(message)
@@ -58,12 +58,12 @@ class Refused(Exception):
 
 
 def path_of(job: str) -> Path:
-    """Return where the journal of a job is unless `--journal` says otherwise."""
+    """Return the default path of a job's journal."""
     return FOLDER / f"{job}.sqlite"
 
 
 def put_aside(path: Path) -> Path:
-    """Return where the journal of a run that did not end goes when another one begins."""
+    """Return where the journal of an unfinished run is kept when another run begins."""
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
@@ -78,13 +78,13 @@ class Journal:
 
     @classmethod
     def begin(cls, path: Path, resolved: Resolved, now: datetime) -> "tuple[Journal, int]":
-        """Begin a run in a new file. Also return how many steps the run before had recorded, if it did not end.
+        """Begin a run in a new file. Also return the number of steps of the previous run, if it did not end.
 
-        Its file is kept then, under the name that `put_aside` says; else it is replaced.
+        Its file is then kept at `put_aside`; otherwise it is replaced.
 
         Raises:
-            Unusable: another run has the file, or it cannot be written.
-            Failure: there is a file of that name, and it is no journal.
+            Unusable: another run uses the file, or it cannot be written.
+            Failure: the file exists, and is not a journal.
         """
         left = _make_way(path)
         _make_folder(path.parent)
@@ -98,16 +98,16 @@ class Journal:
 
     @classmethod
     def resume(cls, path: Path, resolved: Resolved, now: datetime) -> "Journal":
-        """Go on in the run of a file, with the next start.
+        """Continue the run of a file, with the next start.
 
         Raises:
-            Unusable: another run has the file, or it cannot be written.
-            Failure: there is none, it cannot be read, or it is of another job.
+            Unusable: another run uses the file, or it cannot be written.
+            Failure: it does not exist, cannot be read, or belongs to another job.
         """
         if not path.is_file() or not path.stat().st_size:
             raise Failure(
-                f"nothing to resume: there is no journal {path.absolute()}. Go to the folder of the run before, name "
-                "its file with --journal, or leave out --resume to begin.",
+                f"nothing to resume: journal {path.absolute()} does not exist. Go to the previous run's folder, "
+                "set --journal, or leave out --resume to start.",
                 code=USAGE,
             )
         connection = _opened(path)
@@ -119,46 +119,46 @@ class Journal:
         return cls(connection, start, run)
 
     def close(self) -> None:
-        """Let other runs have the file."""
+        """Release the file for other runs."""
         with self._lock:
             self._connection.close()
 
     @contextlib.contextmanager
     def file(self) -> "Iterator[sqlite3.Connection]":
-        """Use the file for something else beside, in a transaction."""
+        """Use the file for other tables, in a transaction."""
         with self._lock, _transaction(self._connection):
             yield self._connection
 
     @property
     def run(self) -> int:
-        """The run that the start records in; it may begin one of its own."""
+        """The run that the start records in; the start may begin its own."""
         return self._run
 
     def head(self) -> JournalHead:
-        """Return what the start has to know of the steps before it."""
+        """Return what the start needs of the steps before it."""
         with self._lock:
             return JournalHead(run=self._run, last=_last(self._connection, self._run), versions=self._versions())
 
     def recorded(self) -> int:
-        """Return how many steps a later start can use."""
+        """Return the number of steps that a later start can use."""
         counted = "SELECT count(*) FROM steps WHERE run = ? AND NOT void AND ended IS NOT NULL"
         with self._lock:
             return int(self._connection.execute(counted, [self._run]).fetchone()[0])
 
     def spent(self) -> Spending:
-        """Return what all steps of the job used, void ones too."""
+        """Return the usage of all steps of the job, including void ones."""
         with self._lock:
             return Spending.of(self._connection.execute("SELECT kind, name, request, usage FROM steps").fetchall())
 
     @property
     def uid(self) -> str:
-        """What stands for the job's uid: another one for each run, and the same in all its starts."""
+        """A stand-in for the job's uid: new for each run, the same in all its starts."""
         with self._lock:
             return str(self._connection.execute("SELECT uid FROM work").fetchone()[0])
 
     @property
     def result(self) -> Result | None:
-        """The answer, when the job has succeeded."""
+        """The answer, if the job has succeeded."""
         with self._lock:
             (text,) = self._connection.execute("SELECT result FROM work").fetchone()
         return json.loads(text) if text else None
@@ -181,10 +181,10 @@ class Journal:
         return StepsPage(steps=[_step(row) for row in taken], next=taken[-1][0] if len(taken) < len(found) else None)
 
     def append(self, body: StepsBody) -> int:
-        """Store what is new of a request, or nothing of it; return the number of the newest step.
+        """Store the new steps of a request, or none of them; return the number of the newest step.
 
         Raises:
-            Refused: it is too large, or it names a run that the start does not belong to.
+            Refused: it is too large, or names a run of another start.
         """
         _check_sizes(body["steps"])
         with self._lock, _transaction(self._connection):
@@ -211,13 +211,13 @@ class Journal:
         return run
 
     def _void(self, run: int, key: str, given: Collection[Sequence[object]]) -> None:
-        """Make the step of a key void, unless it is one that the request itself records."""
+        """Make the step of a key void, unless the request itself records it."""
         live = self._one("SELECT n, start, began FROM steps WHERE run = ? AND key = ? AND NOT void", [run, key])
         if live is not None and (key, *live[1:]) not in given:
             self._connection.execute("UPDATE steps SET void = 1 WHERE n = ?", [live[0]])
 
     def _store(self, run: int, step: Step) -> None:
-        # Key, start and beginning tell that a step is the same one, sent again; that is how void ones are known.
+        # Key, start and beginning identify a step that is sent again, also a void one.
         of_key = "SELECT n, ended, start, usage, began FROM steps WHERE run = ? AND key = ? AND "
         row = {**_values(step), "run": run, "start": self.start}
         same = self._one(of_key + "start = ? AND began = ?", [run, row["key"], self.start, row["began"]])
@@ -229,7 +229,7 @@ class Journal:
                 row,
             )
         elif known[1] is None and (step["ended"] is not None or known[2] != self.start or row["began"] > known[4]):
-            # A call that ends, that a later start begins again, or that is tried again.
+            # A call that ends, that a later start repeats, or that is retried.
             used = {name: json.loads(known[3]).get(name, 0) + step["usage"].get(name, 0) for name in contract.USAGE}
             self._connection.execute(
                 "UPDATE steps SET start = :start, began = :began, ended = :ended, request = :request, body = :body, "
@@ -246,13 +246,13 @@ class Journal:
 
 
 def _make_way(path: Path) -> int:
-    """Move a journal out of the way that has no answer yet, and return how many steps it has; remove one that has."""
+    """Move an unfinished journal away, and return its number of steps; remove a finished one."""
     if not path.is_file() or not path.stat().st_size:
         return 0
     connection = _opened(path)
     with _readable(path, connection), contextlib.closing(connection):
         _check_ours(path, connection)
-        with _transaction(connection):  # it is ours alone while we move it
+        with _transaction(connection):  # lock it while moving it
             steps, ended = connection.execute("SELECT (SELECT count(*) FROM steps), result FROM work").fetchone()
             if steps and not ended:
                 path.replace(put_aside(path))
@@ -265,7 +265,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if folder.name == FOLDER.name and not (folder / ".gitignore").exists():
-            # What an agent read and said belongs in no commit.
+            # Texts of agents must not be committed.
             (folder / ".gitignore").write_text("*\n", "utf-8")
     except OSError as error:
         raise Unusable(f"no journal can be kept in {folder}: {error.strerror}.", code=USAGE) from None
@@ -282,19 +282,19 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def _readable(path: Path, connection: sqlite3.Connection) -> Iterator[None]:
-    """Say in words what is wrong with a file, and let it go."""
+    """Report what is wrong with a file, and close it."""
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA synchronous = FULL")
         yield
     except sqlite3.OperationalError as error:
         connection.close()
-        why = "another run has it" if "locked" in str(error) else str(error)
+        why = "another run uses it" if "locked" in str(error) else str(error)
         raise Unusable(f"the journal {path} cannot be used: {why}.", code=USAGE) from None
     except sqlite3.DatabaseError as error:
         connection.close()
         cure = _CURE if _is_database(path) else _OTHER
-        raise Failure(f"{path} is no journal that can be read: {error}. {cure}", code=USAGE) from None
+        raise Failure(f"{path} is not a readable journal: {error}. {cure}", code=USAGE) from None
     except BaseException:
         connection.close()
         raise
@@ -312,7 +312,7 @@ def _is_database(path: Path) -> bool:
 def _check_ours(path: Path, connection: sqlite3.Connection) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != _APPLICATION:
-        raise Failure(f"{path} is no journal of agentjobs. {_OTHER}", code=USAGE)
+        raise Failure(f"{path} is not a journal of agentjobs. {_OTHER}", code=USAGE)
     (written,) = connection.execute("PRAGMA user_version").fetchone()
     if written != _FORMAT:
         why = f"it has format {written}, and this version of agentjobs reads {_FORMAT}"
@@ -331,8 +331,8 @@ def _check_work(path: Path, connection: sqlite3.Connection, resolved: Resolved) 
         other.append("the script of its model")
     if other:
         raise Failure(
-            f"the journal {path} is of other work: {', '.join(other[:_SHOWN_DIFFERENCES])} "
-            f"{'differs' if len(other) == 1 else 'differ'}. Leave out --resume to begin again.",
+            f"the journal {path} belongs to other work: {', '.join(other[:_SHOWN_DIFFERENCES])} "
+            f"{'differs' if len(other) == 1 else 'differ'}. Leave out --resume to start again.",
             code=USAGE,
         )
 
@@ -361,7 +361,7 @@ def _last(connection: sqlite3.Connection, run: int) -> int:
 
 
 def _within(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Any]]:
-    """Yield as many rows as a page holds, and one at least."""
+    """Yield the rows of one page, at least one."""
     left = PAGE_BYTES
     for place, row in enumerate(rows[:PAGE_STEPS]):
         left -= len(row[-1] or "")

@@ -1,7 +1,7 @@
-"""Kept files of a local run, in the file of its journal: a later start goes on from what earlier starts kept.
+"""Kept files of a local run, in its journal's file: a later start continues from what earlier starts kept.
 
-What the gateway does at `/v1/attempt/kept`, for one job. Files of a run that another one follows go when it begins to
-keep files; all go with the journal.
+Implements the gateway's `/v1/attempt/kept` for one job. Files of an earlier run are deleted when the next run keeps
+files; all are deleted with the journal.
 """
 
 import sqlite3
@@ -36,7 +36,7 @@ def files(connection: sqlite3.Connection, run: int) -> list[KeptFile]:
 
 
 def part(connection: sqlite3.Connection, run: int, name: str, offset: int) -> bytes | None:
-    """Return a part of a file, None where there is none."""
+    """Return a part of a file, None if it does not exist."""
     if _last(connection, run, name) is None:
         return None
     first = _first(connection, run, name, offset + 1) or 0
@@ -49,10 +49,10 @@ def part(connection: sqlite3.Connection, run: int, name: str, offset: int) -> by
 
 
 def write(connection: sqlite3.Connection, run: int, start: int, given: Write) -> None:
-    """Make a file what it was up to the write's offset, and then its data.
+    """Truncate a file to the write's offset, then append its data.
 
     Raises:
-        errors.Invalid, errors.TooLarge: as the gateway.
+        errors.Invalid, errors.TooLarge: as in the gateway.
     """
     last = _last(connection, run, given.name)
     if is_late(given.number, start, last):
@@ -69,7 +69,7 @@ def write(connection: sqlite3.Connection, run: int, start: int, given: Write) ->
 
 
 def delete(connection: sqlite3.Connection, run: int, start: int, name: str, number: int | None) -> None:
-    """Delete a file, if there is one."""
+    """Delete a file, if it exists."""
     if not is_late(number, start, _last(connection, run, name)):
         for table in ("kept_parts", "kept_files"):
             connection.execute(f"DELETE FROM {table} {_OF}", [run, name])  # noqa: S608  a constant
@@ -90,7 +90,7 @@ def _store(connection: sqlite3.Connection, place: list[object], given: Write) ->
 
 
 def _first(connection: sqlite3.Connection, run: Any, name: Any, before: int) -> int | None:
-    """Where the last part begins that begins before an offset."""
+    """The start of the last part before an offset."""
     found = connection.execute(f"SELECT max(at) FROM kept_parts {_OF} AND at < ?", [run, name, before])  # noqa: S608
     return found.fetchone()[0]  # type: ignore[no-any-return]
 

@@ -1,4 +1,4 @@
-"""What pods logged, as its reader wants it: sentences for a person at a terminal, the very lines for programs."""
+"""Lines of pod logs for their reader: sentences on a terminal, the original lines for programs."""
 
 import os
 from typing import TextIO
@@ -8,12 +8,12 @@ from agentjobs.readable import parsed, readable
 
 
 def shown(text: str, stream: TextIO, *, raw: bool = False) -> str | None:
-    """Return a line that a pod printed as it goes to `stream`; None when there is nothing to print.
+    """Return a pod's log line as it is written to `stream`; None when there is nothing to print.
 
     Args:
-        text: the line; what is not one of the runner's own stays as it is, but for control characters.
-        stream: where it goes.
-        raw: whether JSON is wanted at a terminal, too.
+        text: the line; only the runner's own lines become sentences, in others control characters are replaced.
+        stream: the output.
+        raw: whether to keep JSON on a terminal, too.
     """
     line = None if raw or not stream.isatty() else parsed(text)
     if line is None:
@@ -24,5 +24,5 @@ def shown(text: str, stream: TextIO, *, raw: bool = False) -> str | None:
 def _columns(stream: TextIO) -> int | None:
     try:
         return os.get_terminal_size(stream.fileno()).columns or None
-    except (OSError, ValueError):  # no terminal of the system's
+    except (OSError, ValueError):  # not a terminal of the system
         return None

@@ -1,8 +1,7 @@
-"""YAML in, objects and patches out: what `apply` needs to know without asking a server. Pure but for reading files.
+"""YAML in, objects and patches out: the part of `apply` that needs no server. Pure except for reading files.
 
-The patch is kubectl's three-way one for kinds without a strategic merge: what the last apply set and this one leaves
-out is removed, what others set stays. It lives in kubectl's own annotation, so both programs can take turns on an
-object.
+The patch is kubectl's three-way patch for kinds without a strategic merge: fields that the last apply set and this one
+omits are removed, fields set by others stay. It uses kubectl's annotation, so both programs can work on one object.
 """
 
 import copy
@@ -30,16 +29,16 @@ class Manifest:
 
     @property
     def name(self) -> str:
-        """The object's name, checked when it was read; `report-…` where the server chooses one."""
+        """The object's name, validated on reading; `report-…` where the server generates it."""
         metadata = self.body["metadata"]
         return str(metadata.get("name") or f"{metadata['generateName']}…")
 
 
 def read(names: Iterable[str], *, generated: bool = False) -> list[Manifest]:
-    """Return the objects of files, folders (their YAML and JSON files, not below) and `-`, standard input.
+    """Return the objects of files, folders (YAML and JSON files, not recursive) and `-`, standard input.
 
     Args:
-        generated: whether an object may have a generateName in place of a name.
+        generated: whether generateName is allowed instead of a name.
 
     Raises:
         Failure: a file is missing, not YAML, or holds something that is not a Kubernetes object.
@@ -71,9 +70,9 @@ def parse(text: str, *, source: str, generated: bool = False) -> Iterator[Manife
 
 
 def with_last_applied(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `body` with the annotation that remembers it for the next apply, to the byte as kubectl writes it.
+    """Return `body` with the annotation for the next apply, byte for byte as kubectl writes it.
 
-    kubectl has filled in the namespace by then.
+    The namespace is already filled in, as kubectl does it.
     """
     plain = copy.deepcopy(dict(body))
     annotations = plain["metadata"].get("annotations") or {}
@@ -84,9 +83,9 @@ def with_last_applied(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def three_way(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the merge patch (RFC 7396) that takes `current` to `wanted`, {} when nothing differs.
+    """Return the merge patch (RFC 7396) from `current` to `wanted`, {} when nothing differs.
 
-    `wanted` carries its own annotation (`with_last_applied`). A `current` without one was not made by apply: then
+    `wanted` has its own annotation (`with_last_applied`). If `current` has none it was not created by apply, and
     nothing is removed.
     """
     annotations = (current.get("metadata") or {}).get("annotations") or {}
@@ -106,7 +105,7 @@ def _texts(name: str) -> Iterator[tuple[str, str]]:
     path = Path(name)
     files = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES) if path.is_dir() else [path]
     if not files:
-        raise Failure(f"{name} holds no file that ends in {', '.join(_SUFFIXES)}.", code=USAGE)
+        raise Failure(f"{name} has no file that ends in {', '.join(_SUFFIXES)}.", code=USAGE)
     for file in files:
         try:
             yield str(file), file.read_text("utf-8")
@@ -129,7 +128,7 @@ def _checked(body: object, place: str, *, generated: bool) -> Manifest:
     if _text(metadata, "name") or (generated and _text(metadata, "generateName")):
         return Manifest(source=place, body=body)
     if _text(metadata, "generateName"):
-        cure = "generateName makes a new object each time; use `agentjobs create -f` or `agentjobs run -f`"
+        cure = "apply needs a name; use `agentjobs create -f` or `agentjobs run -f`"
         raise Failure(f"{place} ({body['kind']}) has no metadata.name: {cure}.", code=USAGE)
     raise Failure(f"{place} ({body['kind']}) has no metadata.name.", code=USAGE)
 

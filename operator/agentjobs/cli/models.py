@@ -1,4 +1,4 @@
-"""Verbs on models: which there are and how their limits stand (models), what they cost (usage)."""
+"""Verbs on models: available models and their limits (models), usage and cost (usage)."""
 
 import csv
 import io
@@ -33,7 +33,7 @@ BY: Final = ("namespace", "queue", "model", "user", "partition", "provider", "da
 MOST_LINES: Final = 500
 _COUNTS: Final = ("CALLS", "INPUT", "OUTPUT", "CACHED", "THINKING", "COST")
 _EACH: Final = {60.0: "a minute", 86_400.0: "a day"}
-# What a spreadsheet takes for a formula; names come from jobs.
+# Spreadsheets treat these as formulas; names come from jobs.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -44,18 +44,18 @@ def register(app: typer.Typer) -> None:
 
 
 def complete_models(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the models that the installation names and that begin so, for the shell; nothing when there are none."""
+    """Return the installation's models for shell completion; nothing on an error."""
     given = context.params
     wanted = {name: given.get(name) for name in ("kubeconfig", "context", "namespace")}
     try:
         seen = _asked(**wanted, gateway=given.get("gateway"), gateway_ca=given.get("gateway_ca"), everywhere=False)
         return sorted({name for name in _names(seen) if name.startswith(incomplete)})
-    except Exception:  # whatever it is, the shell has no place for it
+    except Exception:  # a shell cannot show an error during completion
         return []
 
 
 def complete_by(incomplete: str) -> list[str]:
-    """Return what usage can be divided by, for the shell; after a comma what is left."""
+    """Return the sides of usage for shell completion; after a comma the remaining ones."""
     *before, last = incomplete.split(",")
     return [",".join([*before, word]) for word in BY if word.startswith(last) and word not in before]
 
@@ -75,8 +75,8 @@ def models(
 ) -> None:
     """Show the models of the installation.
 
-    Providers with the names of their keys, what is left of each limit, aliases and prices, and which jobs call a model
-    now. Of what the namespace may use; with -A of all namespaces.
+    Shows providers with the names of their keys, what remains of each limit, aliases, prices, and the jobs that call a
+    model now. Limited to what the namespace may use; with -A all namespaces.
 
     Examples:
         agentjobs models
@@ -94,7 +94,7 @@ def models(
     if page := overview_page(seen, now=datetime.now(UTC)):
         show(page)
     if not seen.proxies:
-        show("No model proxy is running, so nothing is known of providers and limits.", error=True)
+        show("No model proxy is running, so providers and limits are unknown.", error=True)
 
 
 def usage(
@@ -108,10 +108,10 @@ def usage(
         ),
     ] = "model",
     since: Annotated[
-        str, typer.Option("--since", metavar="TIME", help="7d is the last seven days; or a day, as 2026-11-01.")
+        str, typer.Option("--since", metavar="TIME", help="First day: 7d for the last seven days, or 2026-11-01.")
     ] = "30d",
     until: Annotated[
-        str | None, typer.Option("--until", metavar="DAY", help="The last day, as 2026-11-30; by default today.")
+        str | None, typer.Option("--until", metavar="DAY", help="Last day, such as 2026-11-30; by default today.")
     ] = None,
     everywhere: Everywhere = False,
     format_: Annotated[str | None, output("table", "json", "csv")] = None,
@@ -121,10 +121,10 @@ def usage(
     gateway: GatewayURL = None,
     gateway_ca: GatewayCA = None,
 ) -> None:
-    """Show what model calls used and cost.
+    """Show the usage and cost of model calls.
 
-    The costliest first, or day by day; days are of UTC. Of one namespace, or with -A of all, which takes the right to
-    list AgentJobs in all. Also of jobs that are deleted.
+    Most expensive first, or by day; days are UTC. Covers one namespace, or all with -A, which needs the right to list
+    AgentJobs in all namespaces. Includes deleted jobs.
 
     Examples:
         agentjobs usage
@@ -150,31 +150,31 @@ def usage(
         show(usage_table(report, sides))
     else:
         place = "any namespace" if everywhere else f"namespace {do.namespace}"
-        show(f"No model call ended from {first} to {last} in {place}.", error=True)
+        show(f"No model calls ended from {first} to {last} in {place}.", error=True)
     if report.more:
-        show(f"There are more than {MOST_LINES} lines; the total has all of them.", error=True)
+        show(f"Only the first {MOST_LINES} lines are shown; the total covers all.", error=True)
 
 
 def sides_of(words: str) -> "list[UsageBy]":
-    """Return what --by says.
+    """Return the sides that --by lists.
 
     Raises:
-        Failure: usage cannot be divided by it.
+        Failure: one of them is unknown.
     """
     from agentjobs.api.recorded_usage import UsageBy
 
     sides = [word.strip() for word in words.split(",")]
     if wrong := [side for side in sides if side not in BY or sides.count(side) > 1]:
-        known = f"use {', '.join(BY[:-1])} or {BY[-1]}, each once, with commas between several"
-        raise Failure(f"--by={words}: usage cannot be divided by {wrong[0]!r}; {known}.", code=USAGE)
+        known = f"use {', '.join(BY[:-1])} or {BY[-1]}, each once, separated by commas"
+        raise Failure(f"--by={words}: {wrong[0]!r} is unknown; {known}.", code=USAGE)
     return [UsageBy(side) for side in sides]
 
 
 def first_day(since: str, last: date) -> date:
-    """Return the first day that --since says: of so many, the last one included, or itself.
+    """Return the first day that --since means; a duration includes the last day.
 
     Raises:
-        Failure: it says neither a duration nor a day, or a day after the last.
+        Failure: it is neither a duration nor a day, or after the last day.
     """
     if since[:4].isdigit() and "-" in since:
         first = _day(since, "--since")
@@ -186,9 +186,9 @@ def first_day(since: str, last: date) -> date:
     try:
         seconds = seconds_of(since, option="--since")
     except Failure as failure:
-        raise Failure(f"{str(failure).rstrip('.')}, or a day, as 2026-11-01.", code=USAGE) from None
+        raise Failure(f"{str(failure).rstrip('.')}, or a day such as 2026-11-01.", code=USAGE) from None
     if seconds is None:
-        raise Failure("--since=0 is not a time; use 7d or a day, as 2026-11-01.", code=USAGE)
+        raise Failure("--since=0 is not a time; use 7d or a day such as 2026-11-01.", code=USAGE)
     return last - timedelta(days=max(1, math.ceil(seconds / 86_400)) - 1)
 
 
@@ -196,18 +196,18 @@ def _day(text: str, option: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise Failure(f"{option}={text} is not a day; write it as 2026-11-30.", code=USAGE) from None
+        raise Failure(f"{option}={text} is not a day; use the format 2026-11-30.", code=USAGE) from None
 
 
 def usage_table(report: "UsageReport", sides: "Sequence[UsageBy]") -> str:
-    """Return one line for each combination of sides, and their total."""
+    """Return one line per combination of sides, and the total."""
     rows: list[list[object]] = [[*(line.by[side] for side in sides), *_counted(line)] for line in report.items]
     rows.append(["TOTAL", *[" "] * (len(sides) - 1), *_counted(report.total)])
     return table([*(side.upper() for side in sides), *_COUNTS], rows, gap=NARROW)
 
 
 def usage_csv(report: "UsageReport", sides: "Sequence[UsageBy]") -> str:
-    """Return the lines for a spreadsheet, without the total; names that it would take for formulas begin with `'`."""
+    """Return the lines as CSV, without the total; names that look like formulas begin with `'`."""
     fields = [field for field in type(report.total).model_fields.values() if field.alias]
     names = [str(field.alias) for field in fields]
     text = io.StringIO()
@@ -251,7 +251,7 @@ def _names(seen: "ModelsOverview") -> list[str]:
 
 
 def chosen(seen: "ModelsOverview", names: Sequence[str]) -> "ModelsOverview":
-    """Return of an overview what is about these models or aliases.
+    """Return the part of an overview that concerns these models or aliases.
 
     Raises:
         Failure: no provider serves one of them.
@@ -268,7 +268,7 @@ def chosen(seen: "ModelsOverview", names: Sequence[str]) -> "ModelsOverview":
     for name, model in wanted.items():
         if seen.providers and not any(fits for (_, of), fits in matches.items() if of == model):
             stands = f" ({model})" if model != name else ""
-            raise Failure(f"no provider serves {name}{stands}; `agentjobs models` shows which there are.")
+            raise Failure(f"no provider serves {name}{stands}; `agentjobs models` lists the models.")
     serving = [
         provider
         for provider in seen.providers
@@ -296,7 +296,7 @@ def _once(prices: "Sequence[ModelPrice]") -> "list[ModelPrice]":
 
 
 def price_of(prices: "Sequence[ModelPrice]", model: str) -> "ModelPrice | None":
-    """Return the price of a model: the installation's entries come first, and of several the most exact holds."""
+    """Return the price of a model: the installation's entries have precedence, then the most exact one."""
     from agentjobs.models.names import Pattern
 
     best, found = None, None
@@ -308,7 +308,7 @@ def price_of(prices: "Sequence[ModelPrice]", model: str) -> "ModelPrice | None":
 
 
 def overview_page(seen: "ModelsOverview", *, now: datetime) -> str:
-    """Return an overview for people. Prices fill a screen and seldom change: what changes is below, at the prompt."""
+    """Return an overview for people. Long, stable parts (prices) come first; current state is last, near the prompt."""
     parts = [
         _prices_table(seen),
         _aliases_table(seen),
@@ -339,7 +339,7 @@ def _providers_table(seen: "ModelsOverview") -> str:
 def _limit_cells(limit: "LimitLeft") -> list[object]:
     what = {"inputTokens": "input tokens", "outputTokens": "output tokens"}.get(limit.counts, limit.counts)
     each = _EACH.get(limit.window)
-    words = f"{limit.most} {what} {each}" if each else f"{limit.most} calls at once"
+    words = f"{limit.most} {what} {each}" if each else f"{limit.most} calls at a time"
     group = " ".join(limit.bucket.split(" ")[1:-1])
     return [words, "all" if group == "*" else group, limit.left]
 
@@ -393,4 +393,4 @@ def _rates(rates: "Rates") -> list[Decimal]:
 def _allowed_line(seen: "ModelsOverview") -> str:
     if seen.allowed_models is None:
         return ""
-    return harmless(f"This namespace may ask: {', '.join(seen.allowed_models) or 'no model'}.")
+    return harmless(f"This namespace may use: {', '.join(seen.allowed_models) or 'no model'}.")

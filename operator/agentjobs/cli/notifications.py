@@ -1,4 +1,4 @@
-"""Verbs on notifications: list, which is meant when none is given, and retry."""
+"""Verbs on notifications: list, the default, and retry."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,12 +35,12 @@ class _Verbs(Verbs):
     synonyms: ClassVar[Mapping[str, str]] = {"ls": "list", "get": "list"}
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read what stands before the verb; without a verb, list."""
+        """Parse what comes before the verb; the default verb is list."""
         words = {*self.commands, *self.synonyms, *HELP_FLAGS["help_option_names"]}
         return super().parse_args(ctx, args if words.intersection(args) else ["list", *args])
 
 
-notifications = Program(cls=_Verbs, help="See what sinks were told of jobs, and retry it.")
+notifications = Program(cls=_Verbs, help="List and retry notifications about jobs.")
 notifications.callback()(global_flags)
 
 
@@ -56,8 +56,8 @@ Job = Annotated[
 
 @notifications.command("list")
 def list_(
-    job: Annotated[str | None, typer.Option("--job", metavar="NAME", help="Only of this job, by name or uid.")] = None,
-    stuck: Annotated[bool, typer.Option("--stuck", help="Only those that failed and were not sent.")] = False,
+    job: Annotated[str | None, typer.Option("--job", metavar="NAME", help="Only for this job, by name or uid.")] = None,
+    stuck: Annotated[bool, typer.Option("--stuck", help="Only those that failed.")] = False,
     format_: Annotated[str | None, output("json", "yaml", "wide")] = None,
     namespace: Namespace = None,
     context: Context = None,
@@ -65,10 +65,10 @@ def list_(
     gateway: GatewayURL = None,
     gateway_ca: GatewayCA = None,
 ) -> None:
-    """List what sinks were told, newest first.
+    """List notifications to sinks, newest first.
 
-    Waiting: not tried yet, or behind another one of the job. Retrying: it failed and is tried again. GivenUp: after
-    three days, or because the sink wants no more of it.
+    States: Waiting (not tried yet, or behind another notification of the job), Retrying (failed, will be retried),
+    GivenUp (after three days, or the sink rejected it).
 
     Examples:
         agentjobs notifications --stuck
@@ -83,20 +83,20 @@ def list_(
     elif found:
         show(_table(found, wide=format_ == "wide"))
     else:
-        show(f"There are no such notifications in namespace {do.namespace}.", error=True)
+        show(f"No matching notifications in namespace {do.namespace}.", error=True)
 
 
 @notifications.command("retry")
 def retry(
     job: Job,
-    sink: Annotated[str | None, typer.Option("--sink", metavar="NAME", help="Only those for this sink.")] = None,
+    sink: Annotated[str | None, typer.Option("--sink", metavar="NAME", help="Only for this sink.")] = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     gateway: GatewayURL = None,
     gateway_ca: GatewayCA = None,
 ) -> None:
-    """Try now what failed or was given up.
+    """Retry failed and given-up notifications now.
 
     Examples:
         agentjobs notifications retry triage-87
@@ -105,7 +105,7 @@ def retry(
     where = {"kubeconfig": kubeconfig, "context": context, "namespace": namespace}
     with _opened(**where, gateway=gateway, gateway_ca=gateway_ca) as (talk, do):
         retried = talk.run(do.retry(job, sink=sink or ""))
-    told = f"{counted(retried, 'notification')} tried again" if retried else "nothing to try again"
+    told = f"{counted(retried, 'notification')} retried" if retried else "nothing to retry"
     show(f"{harmless(job)}: {told}")
 
 

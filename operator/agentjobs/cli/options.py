@@ -1,4 +1,4 @@
-"""Options that many verbs share, spelled as kubectl spells them, and how they become a connection."""
+"""Options that many verbs share, spelled as in kubectl, and the connection made from them."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ Namespace = Annotated[
     str | None, typer.Option("--namespace", "-n", metavar="NAME", help="Namespace; by default the context's.")
 ]
 Context = Annotated[
-    str | None, typer.Option("--context", metavar="NAME", help="Context of the kubeconfig; by default its current one.")
+    str | None, typer.Option("--context", metavar="NAME", help="Context of the kubeconfig; by default the current one.")
 ]
 Kubeconfig = Annotated[
     str | None, typer.Option("--kubeconfig", metavar="FILE", help="Kubeconfig; by default $KUBECONFIG.")
@@ -34,7 +34,7 @@ GatewayURL = Annotated[
         "--gateway",
         metavar="URL",
         envvar="AGENTJOBS_GATEWAY_URL",
-        help="The gateway; by default $AGENTJOBS_GATEWAY_URL, else the kubeconfig's.",
+        help="Address of the gateway; by default $AGENTJOBS_GATEWAY_URL, else from the kubeconfig.",
     ),
 ]
 GatewayCA = Annotated[
@@ -43,11 +43,12 @@ GatewayCA = Annotated[
         "--gateway-ca",
         metavar="FILE",
         envvar="AGENTJOBS_GATEWAY_CA",
-        help="PEM file to check its certificate with; by default $AGENTJOBS_GATEWAY_CA, else the kubeconfig's.",
+        help="CA certificates of the gateway (PEM); by default $AGENTJOBS_GATEWAY_CA, else from the kubeconfig.",
     ),
 ]
 Timeout = Annotated[
-    str, typer.Option("--timeout", metavar="DURATION", help="How long, such as 90s or 1h; 0, the default, is forever.")
+    str,
+    typer.Option("--timeout", metavar="DURATION", help="How long to wait, such as 90s or 1h; by default forever (0)."),
 ]
 Selector = Annotated[
     str | None, typer.Option("--selector", "-l", metavar="LABELS", help="Only jobs with these labels: team=docs.")
@@ -74,22 +75,22 @@ def global_flags(
     gateway: GatewayURL = None,
     gateway_ca: GatewayCA = None,
 ) -> None:
-    """The flags that may stand before a verb: `grammar.Verbs` hands them on to it."""
+    """The flags allowed before a verb: `grammar.Verbs` passes them on to it."""
 
 
 def output(*formats: str) -> Any:
-    """Return the option --output for a verb that knows these formats; `checked` refuses others."""
+    """Return the option --output for a verb with these formats; `checked` rejects any other value."""
     return typer.Option("--output", "-o", metavar="FORMAT", help=f"{_alternatives(formats)}.")
 
 
 def checked(chosen: str | None, *formats: str) -> str | None:
-    """Return the format chosen.
+    """Return the chosen format.
 
     Raises:
-        Failure: the verb does not know it.
+        Failure: the verb does not have it.
     """
     if chosen is not None and chosen not in formats:
-        raise Failure(f"--output={chosen} is unknown; use {_alternatives(formats)}.", code=USAGE)
+        raise Failure(f"--output={chosen} is not supported; use {_alternatives(formats)}.", code=USAGE)
     return chosen
 
 
@@ -98,10 +99,10 @@ def _alternatives(formats: Sequence[str]) -> str:
 
 
 def start_of(word: str | None) -> int | Literal["all"] | None:
-    """Return --start: the number of a start, or all; None when it is not given.
+    """Return --start: the number of a start, or `all`; None without it.
 
     Raises:
-        Failure: it is neither.
+        Failure: it is neither a number nor `all`.
     """
     if word is None:
         return None
@@ -113,7 +114,7 @@ def start_of(word: str | None) -> int | Literal["all"] | None:
 
 
 def bare_name(word: str) -> str:
-    """Return the name of a job that is written as kubectl prints it: `agentjob.agentjobs.dev/hello`.
+    """Return the name of a job given as kubectl prints it: `agentjob.agentjobs.dev/hello`.
 
     Raises:
         Failure: it names another kind.
@@ -122,32 +123,35 @@ def bare_name(word: str) -> str:
     if not slash:
         return word
     if kind.lower() not in _KIND:
-        raise Failure(f"{word}: this is about AgentJobs, not {kind!r}; use kubectl for other kinds.", code=USAGE)
+        raise Failure(f"{word}: expected an AgentJob, got {kind!r}; use kubectl for other kinds.", code=USAGE)
     return name
 
 
 def bare_names(words: list[str] | None) -> list[str]:
-    """Return names of jobs; the kind before them, as in `get agentjobs hello`, is left out."""
+    """Return names of jobs without the kind before them, as in `get agentjobs hello`."""
     kind, *rest = words or [""]
     if kind.lower() in {"agentschedules", "agentschedule", "asch"}:
-        raise Failure(f"{kind}: use `agentjobs schedule list`, or `agentjobs schedule show NAME`.", code=USAGE)
+        raise Failure(
+            "use `agentjobs schedule list` or `agentjobs schedule show NAME` for schedules.",
+            code=USAGE,
+        )
     return [bare_name(word) for word in (rest if kind.lower() in _KIND else words or [])]
 
 
 def complete_names(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the jobs whose names begin so, for the shell. Says nothing when they cannot be had: it is only a Tab."""
+    """Return the jobs whose names begin with `incomplete`; nothing on an error: it is only tab completion."""
     given = context.params
     try:
         with talking(
             kubeconfig=given.get("kubeconfig"), context=given.get("context"), namespace=given.get("namespace")
         ) as talk:
             return [job.name for job in talk.run(talk.do.list(selector="")) if job.name.startswith(incomplete)]
-    except Exception:  # whatever it is, the shell has no place for it
+    except Exception:  # a shell cannot show an error during completion
         return []
 
 
 def complete_schedules(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the schedules whose names begin so, for the shell; nothing when they cannot be had."""
+    """Return schedules for shell completion; nothing on an error."""
     given = context.params
     try:
         from agentjobs.cli.cluster import AGENTSCHEDULES
@@ -156,12 +160,12 @@ def complete_schedules(context: typer.Context, incomplete: str) -> list[str]:
             path = AGENTSCHEDULES.path(given.get("namespace") or cluster.access.namespace)
             names = [str(item["metadata"]["name"]) for item in cluster.request("GET", path).get("items") or ()]
             return [name for name in names if name.startswith(incomplete)]
-    except Exception:  # whatever it is, the shell has no place for it
+    except Exception:  # as above
         return []
 
 
 def complete_queues(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the queues whose names begin so, for the shell; nothing when they cannot be had."""
+    """Return queues for shell completion; nothing on an error."""
     given = context.params
     try:
         from agentjobs.client.queue_operations import QueueOperations
@@ -171,7 +175,7 @@ def complete_queues(context: typer.Context, incomplete: str) -> list[str]:
         ) as talk:
             found = talk.run(QueueOperations(talk.do.namespace, talk.do.patience).in_use())
             return [queue.name for queue in found if queue.name.startswith(incomplete)]
-    except Exception:  # whatever it is, the shell has no place for it
+    except Exception:  # as above
         return []
 
 
@@ -182,14 +186,14 @@ JobNames = Annotated[
 
 
 def bare_schedule(word: str) -> str:
-    """Return the name of a schedule that is written as kubectl prints it: `agentschedule.agentjobs.dev/brief`.
+    """Return the name of a schedule given as kubectl prints it: `agentschedule.agentjobs.dev/brief`.
 
     Raises:
         Failure: it names another kind.
     """
     kind, slash, name = word.rpartition("/")
     if slash and kind.lower().removesuffix(".agentjobs.dev") not in _SCHEDULE_KIND:
-        raise Failure(f"{word}: this is about AgentSchedules, not {kind!r}.", code=USAGE)
+        raise Failure(f"{word}: expected an AgentSchedule, got {kind!r}; use kubectl for other kinds.", code=USAGE)
     return name
 
 
@@ -199,14 +203,14 @@ def bare_schedules(words: list[str] | None) -> list[str]:
 
 
 def bare_queue(word: str) -> str:
-    """Return the name of a queue that is written as kubectl prints it: `agentqueue.agentjobs.dev/fast`.
+    """Return the name of a queue given as kubectl prints it: `agentqueue.agentjobs.dev/fast`.
 
     Raises:
         Failure: it names another kind.
     """
     kind, slash, name = word.rpartition("/")
     if slash and kind.lower().removesuffix(".agentjobs.dev") not in {"agentqueue", "agentqueues", "aq"}:
-        raise Failure(f"{word}: this is about AgentQueues, not {kind!r}.", code=USAGE)
+        raise Failure(f"{word}: expected an AgentQueue, got {kind!r}; use kubectl for other kinds.", code=USAGE)
     return name
 
 
@@ -236,16 +240,16 @@ class Talk:
     transport: "Blocking"
 
     def run(self, operation: "Operation[T]") -> T:
-        """Run an operation of the client."""
+        """Run one of the client's operations."""
         return self.transport.run(operation)
 
     def iterate(self, stream: "Stream[T]") -> Iterator[T]:
-        """Run a stream of the client's."""
+        """Run one of the client's streams."""
         return self.transport.iterate(stream)
 
 
 def seconds_of(timeout: str, *, option: str = "--timeout") -> float | None:
-    """Return --timeout, or what the option is called, in seconds; None for 0, which is forever or not at all."""
+    """Return --timeout, or the option `name`, in seconds; None for 0, which means no limit."""
     from agentjobs.durations import parse_duration
 
     try:
@@ -263,7 +267,7 @@ def access_of(*, kubeconfig: str | None, context: str | None) -> "Access":
 
 @contextmanager
 def connected(*, kubeconfig: str | None, context: str | None) -> Iterator["Cluster"]:
-    """Open a connection to the cluster the options name."""
+    """Open a connection to the cluster that the options name."""
     access = access_of(kubeconfig=kubeconfig, context=context)
     from agentjobs.cli.cluster import connect
 
@@ -280,7 +284,7 @@ def talking(
     url: str | None = None,
     ca: str | None = None,
 ) -> Iterator[Talk]:
-    """Open both servers, each when it is first asked. Nothing is tried twice: the person at the terminal does."""
+    """Return both servers; each is connected at its first request. No request is retried: the user does that."""
     access = access_of(kubeconfig=kubeconfig, context=context)
     from agentjobs.cli.cluster import Cluster
     from agentjobs.client.connection import Endpoint, api_server, gateway

@@ -1,4 +1,4 @@
-"""Verbs that tell jobs what to do: cancel, suspend, resume, rerun. A job that has ended takes no orders."""
+"""Verbs that change jobs: cancel, suspend, resume, rerun. Finished jobs are not changed."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
@@ -49,8 +49,8 @@ def cancel(
 ) -> None:
     """Stop jobs for good.
 
-    Sets spec.cancel. A running pod gets its grace period, and the job ends as Cancelled. A job that has ended is not
-    edited: exit code 0 if it was cancelled, else 1, and standard error says how it ended.
+    Sets spec.cancel. A running pod gets its grace period, and the job ends as Cancelled. A finished job is not changed:
+    the exit code is 0 if it was cancelled, else 1, and standard error shows how it ended.
 
     Examples:
         agentjobs cancel hello
@@ -79,7 +79,7 @@ def suspend(
 ) -> None:
     """Stop jobs until they are resumed.
 
-    Sets spec.suspend. A running pod gets its grace period; the job waits without a pod and without a slot of its queue.
+    Sets spec.suspend. A running pod gets its grace period; the job then holds neither a pod nor a slot of its queue.
 
     Examples:
         agentjobs suspend hello
@@ -108,8 +108,8 @@ def resume(
 ) -> None:
     """Let suspended jobs continue.
 
-    Whether spec.suspend or a rule of the job's resultPolicy suspended it. A job whose budget is used up continues when
-    its spec.budget is raised: exit code 1 until then.
+    Works for jobs suspended by spec.suspend or by a rule of resultPolicy. A job whose budget is used up continues when
+    spec.budget is raised; until then the exit code is 1.
 
     Examples:
         agentjobs resume hello
@@ -122,10 +122,10 @@ def resume(
             raise Failure(f"{target.name} cannot be resumed: its budget is used up; {cure}")
         queue = job.status.queue.name if job.status.queue else ""
         if (job.phase, job.reason) == ("Suspended", "QueueDrained"):
-            cure = f"it goes on with its queue: agentjobs queue resume {queue}"
+            cure = f"resume its queue: agentjobs queue resume {queue}"
             raise Failure(f"{target.name} cannot be resumed: queue {queue} is drained; {cure}")
         if (job.phase, job.reason) == ("Suspended", "QueueBudgetExceeded"):
-            cure = "it goes on in the next period, or when that budget is raised"
+            cure = "it continues in the next period, or when that budget is raised"
             raise Failure(f"{target.name} cannot be resumed: a budget of queue {queue} is used up; {cure}")
         return _told(target, job, "resumed", "be resumed")
 
@@ -150,8 +150,8 @@ def rerun(
 ) -> None:
     """Run the same work again as a new job.
 
-    It begins from the start; the old job stays as it is. Orders (cancel, suspend), the time of its start and labels
-    that other tools keep their books by are left out.
+    The new job starts from the beginning; the old job does not change. spec.cancel, spec.suspend, start times and
+    labels of other tools are not copied.
 
     Examples:
         agentjobs rerun hello
@@ -161,7 +161,7 @@ def rerun(
     checked(format_, "json", "yaml", "name")
     choice = Choice(names or (), selector, all_, everywhere)
     if new_name and len(choice.names) != 1:
-        raise Failure("--name names one new job; give exactly one NAME.", code=USAGE)
+        raise Failure("--name is the name of one new job; give exactly one NAME.", code=USAGE)
     from agentjobs.cli.cluster import AGENTJOBS
 
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:

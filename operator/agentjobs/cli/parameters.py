@@ -1,4 +1,4 @@
-"""Options about templates and their parameters, and what the shell completes them with."""
+"""Options about templates and parameters, with their shell completion."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from agentjobs.cli.options import connected
 
 
 def _objects(context: typer.Context, name: str = "") -> Sequence[Mapping[str, Any]]:
-    """The templates of the namespace, or one; nothing when they cannot be had: it is only a Tab."""
+    """The templates of the namespace, or one; nothing on an error."""
     given = context.params
     try:
         from agentjobs.cli.cluster import AGENTTEMPLATES
@@ -18,18 +18,18 @@ def _objects(context: typer.Context, name: str = "") -> Sequence[Mapping[str, An
             path = AGENTTEMPLATES.path(given.get("namespace") or cluster.access.namespace, name)
             found = cluster.request("GET", path)
             return [found] if name else list(found.get("items") or ())
-    except Exception:  # whatever it is, the shell has no place for it
+    except Exception:  # a shell cannot show an error during completion
         return ()
 
 
 def complete_templates(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the templates whose names begin so, for the shell."""
+    """Return templates for shell completion."""
     names = [str(item["metadata"]["name"]) for item in _objects(context)]
     return [name for name in names if name.startswith(incomplete)]
 
 
 def complete_parameters(context: typer.Context, incomplete: str) -> list[str]:
-    """Return `name=` of the parameters that begin so, or `name=value` of those with few values."""
+    """Return `name=` of matching parameters, or `name=value` of those with few values."""
     template = context.params.get("template") or context.params.get("name")
     if not template:
         return []

@@ -1,4 +1,4 @@
-"""The verb that prints what a job's pods printed: logs."""
+"""The verb that prints the output of a job's pods: logs."""
 
 import sys
 from collections.abc import Iterable
@@ -38,16 +38,17 @@ def logs(
     ] = False,
     start: Annotated[
         str | None,
-        typer.Option("--start", metavar="NUMBER", help="Of this start, or of `all`; by default of the newest."),
+        typer.Option("--start", metavar="NUMBER", help="Logs of this start, or `all`; by default the newest."),
     ] = None,
     tail: Annotated[
         int | None, typer.Option("--tail", min=0, metavar="LINES", help="Only the last lines; by default all.")
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="DURATION", help="Only what is at most so old, such as 10m.")
+        str | None, typer.Option("--since", metavar="DURATION", help="Only lines newer than this, such as 10m.")
     ] = None,
     format_: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FORMAT", help="json: as it was logged, at a terminal, too.")
+        str | None,
+        typer.Option("--output", "-o", metavar="FORMAT", help="json: the original lines on a terminal, too."),
     ] = None,
     selector: Selector = None,
     everywhere: Everywhere = False,
@@ -55,10 +56,10 @@ def logs(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Print what the pod of a job has printed.
+    """Print the logs of a job's pod.
 
-    Of its newest start. With --follow this start's and every further one's, as it comes; a line on standard error says
-    where one, or one of several jobs, begins. At a terminal the runner's lines are sentences, in a pipe they are JSON.
+    Prints the newest start. --follow streams this start and all later ones; a line on standard error marks where each
+    start, or each of several jobs, begins. A terminal shows the runner's lines as sentences, a pipe gets JSON.
 
     Examples:
         agentjobs logs hello
@@ -70,12 +71,12 @@ def logs(
     from agentjobs.client import logs as pod_logs
 
     if follow and (start is not None or since is not None):
-        raise Failure("--follow streams from the newest start; leave out --start and --since.", code=USAGE)
+        raise Failure("--follow begins with the newest start; leave out --start and --since.", code=USAGE)
     choice = Choice(names or (), selector, everywhere=everywhere)
     if follow and len(choice.names) != 1:
         raise Failure("--follow follows one job; give exactly one NAME.", code=USAGE)
     if format_ not in (None, "json"):
-        raise Failure(f"--output={format_} is unknown; use json.", code=USAGE)
+        raise Failure(f"--output={format_} is not supported; use json.", code=USAGE)
     age = None if since is None else seconds_of(since, option="--since")
     part = pod_logs.Part(tail=tail, since=None if age is None else max(1, round(age)))
     wanted = start_of(start)
@@ -94,7 +95,7 @@ def logs(
 
 
 def _print(items: "Iterable[Job | LogLine]", *, name: str, begins: bool, raw: bool) -> None:
-    """Print lines; of the job's changes say that it waits or has ended, and where a start begins."""
+    """Print lines, and report when the job waits, when it ends and where a start begins."""
     from agentjobs.cli.log_lines import shown
     from agentjobs.client.logs import LogLine
 

@@ -1,6 +1,6 @@
-"""Tables and text for people: aligned columns, colour on terminals alone, nothing that could steer the terminal.
+"""Tables and text for people: aligned columns, colour on terminals only, control characters made harmless.
 
-What models and pods wrote is data: control characters in it are shown, never sent to a terminal.
+Text from models and pods is data: its control characters are shown, never sent to a terminal.
 """
 
 import json
@@ -17,7 +17,7 @@ import typer
 
 from agentjobs.readable import CONTROLS, written_out
 
-# The words of status.phase and of verdicts; a word we do not know has no colour.
+# Words of status.phase and of verdicts; other words have no colour.
 _COLOURS: Final[Mapping[str, str]] = {
     "Succeeded": "green",
     "Succeed": "green",
@@ -36,14 +36,13 @@ _COLOURS: Final[Mapping[str, str]] = {
 }
 _GAP: Final = "   "
 NARROW: Final = "  "
-"""The gap of tables with many columns."""
-# A column of sentences with less room than this is put below the line instead.
+"""The gap in tables with many columns."""
+# If a column of sentences has less room than this, it moves to the line below.
 _LEAST_PROSE: Final = 24
 
 
 def harmless(text: str) -> str:
-    """Return `text` with control characters but newline and tab, and marks that turn the writing direction,
-    replaced."""
+    """Return `text` with control characters (except newline and tab) and marks of writing direction replaced."""
     return CONTROLS.sub("\ufffd", text)
 
 
@@ -53,7 +52,7 @@ def shown_job(name: str) -> str:
 
 
 def cell(value: object) -> str:
-    """Return `value` as one line of a table; nothing is `<none>`, as in kubectl."""
+    """Return `value` as one line of a table; an empty value is `<none>`, as in kubectl."""
     return "<none>" if value is None or value == "" else harmless(" ".join(str(value).split()))
 
 
@@ -65,16 +64,16 @@ def table(
     gap: str = _GAP,
     prose: bool = False,
 ) -> str:
-    """Return aligned columns, coloured where a terminal reads them. The last column keeps its length.
+    """Return aligned columns, coloured on a terminal. The last column is not padded.
 
     Args:
-        prose: the last column holds sentences: on a terminal they are broken between words, below their column.
+        prose: the last column has sentences: on a terminal they are wrapped at words, within their column.
     """
     return _aligned(header, [[cell(value) for value in row] for row in rows], with_header, gap, prose)
 
 
 def server_table(found: Mapping[str, Any], *, wide: bool, everywhere: bool, header: bool = True) -> str:
-    """Return a table as the API server computed it, with its columns; `wide` adds those of low priority."""
+    """Return a table from the API server, with its columns; `wide` adds those of low priority."""
     columns = found.get("columnDefinitions") or []
     places = [place for place, column in enumerate(columns) if wide or not column.get("priority")]
     names = [columns[place]["name"].upper() for place in places]
@@ -87,7 +86,7 @@ def server_table(found: Mapping[str, Any], *, wide: bool, everywhere: bool, head
 
 
 def _server_cell(value: object) -> str:
-    """As kubectl prints it: nothing for nothing."""
+    """As kubectl prints it: an empty value is empty."""
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else harmless(" ".join(str(value).split()))
@@ -106,13 +105,13 @@ def _aligned(header: Sequence[str], cells: list[list[str]], with_header: bool, g
         left = sum(widths[:-1]) + len(gap) * len(parts)
         last = _broken(line[-1], left) if prose else line[-1]
         if heading and last.startswith("\n"):
-            last = ""  # the sentences below need no heading
+            last = ""  # the wrapped sentences need no heading
         shown.append(gap.join([*parts, _painted(last, heading=heading)]).rstrip())
     return "\n".join(shown)
 
 
 def _broken(text: str, left: int) -> str:
-    """Break a sentence that begins at column `left` between its words, where a terminal would break it anywhere."""
+    """Wrap a sentence that begins at column `left` at words, where a terminal would break anywhere."""
     width = terminal_width()
     if width is None or left + len(text) <= width:
         return text
@@ -123,12 +122,12 @@ def _broken(text: str, left: int) -> str:
 
 
 def terminal_width() -> int | None:
-    """Columns of the terminal that reads standard output; None for a file or a pipe."""
+    """Columns of the terminal at standard output; None for a file or a pipe."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def facts(pairs: Mapping[str, object]) -> str:
-    """Return `Name: value` lines, aligned; what has no value is left out."""
+    """Return aligned `Name: value` lines; empty values are left out."""
     width = max(map(len, pairs)) + 3
     told = {key: harmless(str(value)) for key, value in pairs.items() if value}
     return "\n".join(f"{key + ':':<{width}}{_broken(value, width)}" for key, value in told.items())
@@ -140,7 +139,7 @@ def counted(number: int, thing: str) -> str:
 
 
 def dollars(cost: Decimal) -> str:
-    """Return a cost as `$1.84`, to a hundredth of a cent; `<$0.0001` for less that is not nothing."""
+    """Return a cost as `$1.84`, to a hundredth of a cent; `<$0.0001` for smaller costs above zero."""
     if 0 < cost < Decimal("0.0001"):
         return "<$0.0001"
     text = f"{cost:.4f}"
@@ -148,30 +147,30 @@ def dollars(cost: Decimal) -> str:
 
 
 def show(text: str, *, error: bool = False) -> None:
-    """Print `text` and a newline at once, so that a pipe sees each line of a watch as it comes."""
+    """Print `text` and a newline, flushed, so that a pipe gets each line of a watch immediately."""
     stream = sys.stderr if error else sys.stdout
     print(text, file=stream, flush=True)
 
 
 def cut_short(text: str, whole: int) -> str:
-    """Say that `text` is the beginning of an answer of `whole` bytes."""
+    """Return a sentence that `text` is only the beginning of an answer of `whole` bytes."""
     left, size = (f"{count / 1024 / 1024:.1f} MiB" for count in (len(text.encode()), whole))
-    return f"the answer was cut: it had {size}, of which the first {left} were kept"
+    return f"the answer was truncated: it had {size}, and the first {left} were kept"
 
 
 def complain(message: str) -> None:
-    """Say on standard error what is wrong."""
+    """Print an error to standard error."""
     typer.secho(f"error: {harmless(message)}", err=True, fg="red" if sys.stderr.isatty() and not plain() else None)
 
 
 def show_answer(result: Mapping[str, Any]) -> None:
-    """Print what an agent said: a file or a program gets every byte, a terminal nothing that could steer it."""
+    """Print an agent's text: unchanged to a file or pipe, with harmless characters to a terminal."""
     show(harmless(result["text"]) if sys.stdout.isatty() else result["text"])
     show_cut(result)
 
 
 def published_words(branch: str, commit: str, pull_request: str = "") -> str:
-    """Return what was published of a workspace, for people: a branch that is empty is one that was not pushed."""
+    """Return what was published of a workspace, for people; an empty branch was not pushed."""
     if not branch:
         return "nothing"
     words = f"{branch} at {commit[:12]}"
@@ -179,19 +178,19 @@ def published_words(branch: str, commit: str, pull_request: str = "") -> str:
 
 
 def show_cut(result: Mapping[str, Any]) -> None:
-    """Say on standard error that a result is only the beginning of the answer, if it is."""
+    """Print on standard error that a result is only the beginning of the answer, if it is."""
     if (whole := result.get("cutFrom")) is not None:
         show(cut_short(result["text"], whole), error=True)
 
 
 def as_json(value: object) -> str:
-    """Return `value` as indented JSON. What could steer a terminal is escaped, so that programs get it all the same."""
+    """Return `value` as indented JSON. Control characters are escaped, so that programs still get them."""
     return written_out(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def as_yaml(value: object) -> str:
-    """Return `value` as YAML in the order given."""
-    import yaml  # the only format that needs it
+    """Return `value` as YAML, in the given order."""
+    import yaml  # only this format needs it
 
     return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True)).rstrip("\n")
 
@@ -202,7 +201,7 @@ def formatted(value: object, format_: str) -> str:
 
 
 def age(since: str | None, *, now: datetime) -> str:
-    """Return how long ago an RFC 3339 time was, in kubectl's two largest units: `42s`, `5m3s`, `3h12m`, `2d4h`."""
+    """Return the age of an RFC 3339 time, in kubectl's two largest units: `42s`, `5m3s`, `3h12m`, `2d4h`."""
     if not since:
         return ""
     seconds = max(0, int((now - datetime.fromisoformat(since)).total_seconds()))
@@ -223,7 +222,7 @@ def age(since: str | None, *, now: datetime) -> str:
 
 
 def lasted(began: datetime, ended: datetime | None) -> str:
-    """Return how long something took, `250ms` below a second; `-` for what has not ended."""
+    """Return a duration, `250ms` below a second; `-` if it has not ended."""
     if ended is None:
         return "-"
     seconds = max(0.0, (ended - began).total_seconds())
@@ -231,18 +230,18 @@ def lasted(began: datetime, ended: datetime | None) -> str:
 
 
 def without_managed_fields(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an object without the bookkeeping that kubectl hides too."""
+    """Return an object without managedFields and the like, which kubectl hides, too."""
     metadata = {key: value for key, value in (body.get("metadata") or {}).items() if key != "managedFields"}
     return {**body, "metadata": metadata}
 
 
 def on_terminal() -> bool:
-    """Whether a person reads standard output, and has not asked for no colour (no-color.org)."""
+    """Whether standard output is a terminal, with colours enabled (no-color.org)."""
     return sys.stdout.isatty() and not plain()
 
 
 def plain() -> bool:
-    """Whether no colour is wanted (no-color.org), or the terminal has none."""
+    """Whether colours are disabled (no-color.org), or the terminal has none."""
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
 
 

@@ -28,7 +28,7 @@ class _Queues(Verbs):
     synonyms: ClassVar[Mapping[str, str]] = {"get": "list", "ls": "list", "describe": "show", "hold": "pause"}
 
 
-app = Program(cls=_Queues, help="Work with queues: limits of their jobs.")
+app = Program(cls=_Queues, help="Work with queues, which limit their jobs.")
 app.callback()(global_flags)
 
 Output = Annotated[str | None, output("json", "yaml", "name")]
@@ -48,8 +48,8 @@ def list_(
 ) -> None:
     """List the queues of the namespace.
 
-    Those with an AgentQueue, and those of the installation: `agents`, `scheduled`, and others that jobs are in. Of a
-    queue without an object the installation alone knows the limit.
+    Queues with an AgentQueue, the installation's queues (`agents`, `scheduled`), and any other that a job names. The
+    limit of a queue without an AgentQueue is only known to the installation.
 
     Examples:
         agentjobs queue list
@@ -77,7 +77,7 @@ def show_(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Show a queue, its jobs, and what is left.
+    """Show a queue, its jobs and its free capacity.
 
     Examples:
         agentjobs queue show agents
@@ -90,7 +90,7 @@ def show_(
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
         queue = next((one for one in talk.run(_do(talk).in_use()) if one.name == name), None)
         if queue is None:
-            raise errors.NotFound(f"there is no AgentQueue {name!r}, and no job is in such a queue.")
+            raise errors.NotFound(f"AgentQueue {name!r} does not exist, and no job names it.")
         if format_ is None:
             show(_page(queue))
         elif queue.has_object:
@@ -108,9 +108,9 @@ def pause(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Start no more jobs; those that run go on.
+    """Start no more jobs; running jobs continue.
 
-    Sets spec.stopPolicy to Hold. A queue of the installation gets an AgentQueue for it, with the installation's limit.
+    Sets spec.stopPolicy to Hold. For a queue of the installation this creates an AgentQueue with the same limit.
 
     Examples:
         agentjobs queue pause agents
@@ -126,9 +126,9 @@ def drain(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Start no more jobs, suspend those that run.
+    """Start no more jobs and suspend running ones.
 
-    Sets spec.stopPolicy to HoldAndDrain. A job is suspended after the step that it is at, and goes on by itself after
+    Sets spec.stopPolicy to HoldAndDrain. A job is suspended after its current step, and continues after
     `agentjobs queue resume`.
 
     Examples:
@@ -145,7 +145,7 @@ def resume(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Start jobs again; drained ones go on.
+    """Start jobs again; drained jobs continue.
 
     Sets spec.stopPolicy to None.
 
@@ -159,16 +159,19 @@ def resume(
 def scale(
     name: QueueName,
     most: Annotated[
-        int, typer.Argument(metavar="NUMBER", min=0, max=100000, help="How many jobs hold a slot at once: 0 to 100000.")
+        int,
+        typer.Argument(
+            metavar="NUMBER", min=0, max=100000, help="Number of jobs with a slot at the same time: 0 to 100000."
+        ),
     ],
     format_: Output = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Set how many jobs of a queue run at once.
+    """Set how many jobs of a queue run at the same time.
 
-    Sets spec.concurrency.max. Jobs that run above a lower limit go on.
+    Sets spec.concurrency.max. Running jobs above a lower limit continue.
 
     Examples:
         agentjobs queue scale agents 20
@@ -192,7 +195,7 @@ def _order(
         order: Operation[tuple[Queue, bool]] = give(_do(talk))
         queue, made = talk.run(order)
         if made:
-            words = f"AgentQueue {name} was made for it; delete it, and the installation's limits alone hold again."
+            words = f"AgentQueue {name} was created; delete it to return to the installation's limits."
             show(words, error=True)
         if format_ in {"json", "yaml"}:
             body = talk.cluster.request("GET", AGENTQUEUES.path(talk.do.namespace, name))
@@ -241,7 +244,7 @@ def _wide(queue: "Queue") -> list[Any]:
 
 
 def _document(queue: "Queue") -> dict[str, Any]:
-    """A queue as an object; one of the installation has no metadata but its name."""
+    """A queue as an object; one of the installation has no metadata except its name."""
     meta: dict[str, Any] = {"name": queue.name, "namespace": queue.namespace}
     if queue.has_object:
         meta |= {"uid": queue.uid, "labels": dict(queue.labels), "annotations": dict(queue.annotations)}
@@ -253,11 +256,11 @@ def _page(queue: "Queue") -> str:
     status, spec = queue.status, queue.spec
     facts = {
         "Queue": f"{queue.namespace}/{queue.name}",
-        "Limits": _limits_words(queue) if queue.has_object else "those of the installation: no AgentQueue",
+        "Limits": _limits_words(queue) if queue.has_object else "the installation's: no AgentQueue",
         "Stop": spec.get("stopPolicy", "None") if queue.has_object else "",
         "Jobs": f"{status.running} running, {status.waiting} waiting, {status.scheduled} scheduled, "
         f"{status.suspended} suspended",
-        "Oldest": f"waits since {_moment(status.oldest_waiting_time)}" if status.oldest_waiting_time else "",
+        "Oldest": f"waiting since {_moment(status.oldest_waiting_time)}" if status.oldest_waiting_time else "",
     }
     width = max(map(len, facts)) + 1
     lines = [f"{key + ':':<{width}} {harmless(str(value))}" for key, value in facts.items() if value]
@@ -268,17 +271,17 @@ def _page(queue: "Queue") -> str:
 def _limits_words(queue: "Queue") -> str:
     each = (queue.spec.get("concurrency") or {}).get("perPartition")
     rate, backlog = queue.spec.get("rateLimit") or {}, queue.spec.get("backlog") or {}
-    words = [f"at most {queue.status.max} at once"]
-    words += [f"{each} of one partition"] if each is not None else []
+    words = [f"at most {queue.status.max} at a time"]
+    words += [f"{each} per partition"] if each is not None else []
     if rate:
-        words.append(f"{rate['starts']} starts in {rate['period']}{_whose(rate)}")
+        words.append(f"{rate['starts']} starts per {rate['period']}{_whose(rate)}")
     if backlog:
         words.append(f"{backlog['max']} waiting")
     return ", ".join(words)
 
 
 def _whose(limit: Mapping[str, Any]) -> str:
-    return " of one partition" if limit.get("scope") == "Partition" else ""
+    return " and partition" if limit.get("scope") == "Partition" else ""
 
 
 def _moment(time: datetime) -> str:

@@ -1,7 +1,7 @@
 """Verbs on files of objects: apply, create, delete.
 
-They take every kind the server knows, because an example brings its ConfigMap along. Each object is one request as the
-user of the kubeconfig.
+They accept any kind the server has, because an example includes its ConfigMap. Each object is one request as the user
+of the kubeconfig.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,9 +45,9 @@ def create(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Create the objects of a file, each of them new.
+    """Create the objects of a file; all must be new.
 
-    An object that is there already is an error. metadata.generateName gives each run of the command a name of its own.
+    An existing object is an error. With metadata.generateName each run creates a new object.
 
     Examples:
         agentjobs create -f job.yaml
@@ -67,10 +67,10 @@ def apply(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Create or change objects as a file says.
+    """Create or change objects to match a file.
 
-    Takes turns with `kubectl apply`: both remember what they applied last in the same annotation. Unknown fields are
-    errors. A job that has ended does not run again: `agentjobs rerun NAME` runs it again.
+    Compatible with `kubectl apply`: both use the same annotation. Unknown fields are errors. A finished job does not
+    run again: use `agentjobs rerun NAME`.
 
     Examples:
         agentjobs apply -f examples/hello.yaml
@@ -90,7 +90,7 @@ def delete(
     all_: All = False,
     everywhere: Everywhere = False,
     ignore_not_found: Annotated[
-        bool, typer.Option("--ignore-not-found", help="Succeed also when it does not exist.")
+        bool, typer.Option("--ignore-not-found", help="Succeed if the object does not exist.")
     ] = False,
     format_: Annotated[str | None, output("name")] = None,
     namespace: Namespace = None,
@@ -99,7 +99,7 @@ def delete(
 ) -> None:
     """Delete jobs and their pods; history stays.
 
-    With -f all objects of the file, of whatever kind.
+    With -f, deletes all objects of the file, of any kind.
 
     Examples:
         agentjobs delete hello flaky
@@ -109,7 +109,7 @@ def delete(
     """
     checked(format_, "name")
     if filename and (names or selector or all_ or everywhere):
-        raise Failure("--filename names the objects; leave out NAME, --selector, --all and -A.", code=USAGE)
+        raise Failure("--filename cannot be combined with NAME, --selector, --all or -A.", code=USAGE)
     if filename:
 
         def gone(cluster: "Cluster", manifest: "Manifest") -> str:
@@ -132,7 +132,7 @@ def delete(
 
 
 def applied(cluster: "Cluster", manifest: "Manifest", *, namespace: str | None) -> str:
-    """Create or change one object as its file says, and return what became of it in kubectl's words."""
+    """Create or change one object to match its file; return the result in kubectl's words."""
     from agentjobs.cli.cluster import MERGE_PATCH
     from agentjobs.cli.manifests import three_way, with_last_applied
 
@@ -166,10 +166,10 @@ def _with_each(
     from agentjobs.cli.manifests import read
 
     if not filenames:
-        raise Failure("no file is named: give -f FILE, a folder, or - for standard input.", code=USAGE)
+        raise Failure("no file given: use -f FILE, a folder, or - for standard input.", code=USAGE)
     manifests = read(filenames, generated=generated)
     if not manifests:
-        raise Failure(f"{', '.join(filenames)} holds no object.", code=USAGE)
+        raise Failure(f"{', '.join(filenames)} contains no object.", code=USAGE)
     failed = False
     with connected(kubeconfig=kubeconfig, context=context) as cluster:
         for manifest in manifests:
@@ -186,7 +186,7 @@ def _with_each(
 def _place(cluster: "Cluster", manifest: "Manifest", namespace: str | None) -> "tuple[Kind, str]":
     own = manifest.body["metadata"].get("namespace")
     if own and namespace and own != namespace:
-        raise Failure(f"it says namespace {own!r} and --namespace says {namespace!r}; leave one out.", code=USAGE)
+        raise Failure(f"its namespace is {own!r} but --namespace is {namespace!r}; leave one out.", code=USAGE)
     kind = cluster.kind(manifest.body["apiVersion"], manifest.body["kind"])
     return kind, own or namespace or cluster.access.namespace
 

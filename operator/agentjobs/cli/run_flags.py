@@ -1,4 +1,4 @@
-"""The flags of `run`: what each is called, and which field of the job it sets. Pure but for reading a schema's file."""
+"""The flags of `run`, and which field of the job each sets. Pure except for reading a schema file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ import typer
 from agentjobs.cli.failures import USAGE, Failure, nearest
 
 MODES: Final = ("Default", "AcceptEdits", "Plan", "DontAsk", "BypassPermissions")
-"""Of `agent.claudeCode.permissionMode`. Claude Code's own words for them differ by a small letter at most."""
+"""Values of `agent.claudeCode.permissionMode`. Claude Code's own names differ at most in capital letters."""
 DEFAULT_MODEL: Final = "sonnet"
-"""Of Claude Code, where nothing names another."""
+"""The names of Claude Code, used where nothing else is set."""
 
 
 def _modes(incomplete: str) -> list[str]:
-    """Return the modes that begin so, for the shell."""
+    """Return the modes that begin with `incomplete`, for shell completion."""
     return [mode for mode in MODES if mode.casefold().startswith(incomplete.casefold())]
 
 
 def _models(incomplete: str) -> list[str]:
-    """Return Claude Code's names for models that begin so, for the shell; any other model may be named as well."""
+    """Return Claude Code's names of models for shell completion; other models are accepted, too."""
     return [name for name in ("sonnet", "opus", "haiku") if name.startswith(incomplete)]
 
 
@@ -35,15 +35,13 @@ Tools = Annotated[
 Module = Annotated[
     str | None, typer.Option("--module", metavar="REF", help="agent.module.ref: package.module:attribute")
 ]
-Claude = Annotated[
-    bool, typer.Option("--claude", help="Claude Code does it (agent.claudeCode); MESSAGE is its prompt.")
-]
+Claude = Annotated[bool, typer.Option("--claude", help="Run Claude Code (agent.claudeCode); MESSAGE is its prompt.")]
 PermissionMode = Annotated[
     str | None,
     typer.Option(
         "--permission-mode",
         metavar="MODE",
-        help="With --claude: what it may do unasked, such as AcceptEdits.",
+        help="With --claude: what it may do without asking, such as AcceptEdits.",
         autocompletion=_modes,
     ),
 ]
@@ -54,19 +52,19 @@ Schema = Annotated[
 ]
 WorkingDir = Annotated[
     Path | None,
-    typer.Option("--working-dir", metavar="FOLDER", help="The folder that the agent works in; means --local."),
+    typer.Option("--working-dir", metavar="FOLDER", help="Folder the agent works in; implies --local."),
 ]
 GitURL = Annotated[str | None, typer.Option("--git", metavar="URL", help="workspace.git.url")]
 GitRef = Annotated[str | None, typer.Option("--ref", metavar="REF", help="workspace.git.ref: branch, tag or commit.")]
 GitSecret = Annotated[
-    str | None, typer.Option("--git-secret", metavar="NAME", help="workspace.git.secretRef: credentials to read.")
+    str | None, typer.Option("--git-secret", metavar="NAME", help="workspace.git.secretRef: credentials to clone.")
 ]
 PublishBranch = Annotated[
-    str | None, typer.Option("--publish-branch", metavar="BRANCH", help="Push what has changed to this branch.")
+    str | None, typer.Option("--publish-branch", metavar="BRANCH", help="Push the changes to this branch.")
 ]
 PublishSecret = Annotated[
     str | None,
-    typer.Option("--publish-secret", metavar="NAME", help="workspace.publish.secretRef: credentials to write."),
+    typer.Option("--publish-secret", metavar="NAME", help="workspace.publish.secretRef: credentials to push."),
 ]
 State = Annotated[
     list[str] | None, typer.Option("--state", metavar="KEY=VALUE", help="One entry of input.state; repeatable.")
@@ -84,18 +82,16 @@ TTL = Annotated[
     typer.Option(
         "--ttl-seconds-after-finished",
         metavar="SECONDS",
-        help="ttlSecondsAfterFinished; by default a day, or what the template says.",
+        help="ttlSecondsAfterFinished; by default one day, or the template's.",
     ),
 ]
 Name = Annotated[str | None, typer.Option("--name", help="Name of the job; by default a random one.")]
-Local = Annotated[bool, typer.Option("--local", help="One start on this machine, without any server.")]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="With --local: continue at the step where the run before was killed.")
-]
+Local = Annotated[bool, typer.Option("--local", help="Run one start on this machine, without a cluster.")]
+Resume = Annotated[bool, typer.Option("--resume", help="With --local: continue the previous, interrupted run.")]
 JournalFile = Annotated[
     Path | None,
     typer.Option(
-        "--journal", metavar="FILE", help="With --local: where steps are recorded, .agentjobs/JOB.sqlite by default."
+        "--journal", metavar="FILE", help="With --local: file to record steps in; by default .agentjobs/JOB.sqlite."
     ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Submit, print the job's name, and exit.")]
@@ -123,9 +119,9 @@ _PLAIN: Final[Mapping[str, tuple[str, ...]]] = {
     "publish_branch": ("workspace", "publish", "branch"),
     "publish_secret": ("workspace", "publish", "secretRef", "name"),
 }
-"""By the name of the parameter: the field that its value is."""
+"""Name of a parameter -> the field it sets."""
 _OF_A_CLUSTER: Final = ("git", "ref", "git_secret", "publish_branch", "publish_secret")
-"""Flags of a workspace, which a run on this machine has none of."""
+"""Flags of a workspace, which a local run does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +130,14 @@ class Place:
 
     local: bool
     folder: Path | None
-    """That a local agent works in; None for the current one."""
+    """The folder a local agent works in; None for the current one."""
 
 
 def place_of(given: Mapping[str, Any]) -> Place:
     """Return where the flags want the job to run.
 
     Raises:
-        Failure: they exclude each other.
+        Failure: the flags exclude each other.
     """
     folder: Path | None = given["working_dir"]
     local = bool(given["local"] or folder is not None)
@@ -149,22 +145,22 @@ def place_of(given: Mapping[str, Any]) -> Place:
     if local and given["detach"]:
         raise Failure(f"{flag} runs in this process; leave out --detach.", code=USAGE)
     if folder is not None and not folder.is_dir():
-        raise Failure(f"--working-dir {folder} is no folder.", code=USAGE)
+        raise Failure(f"--working-dir={folder} is not a folder.", code=USAGE)
     for name in _OF_A_CLUSTER if local else ():
         if given[name]:
-            cure = f"{flag} works in a folder of this machine; leave out one of the two"
-            raise Failure(f"--{name.replace('_', '-')} is for a job on a cluster, and {cure}.", code=USAGE)
+            cure = f"{flag} runs on this machine; leave out one of the two"
+            raise Failure(f"--{name.replace('_', '-')} applies to jobs on a cluster, but {cure}.", code=USAGE)
     if not local and (given["resume"] or given["journal"]):
         flag = "--resume" if given["resume"] else "--journal"
-        raise Failure(f"{flag} goes with --local; a cluster continues a job by itself.", code=USAGE)
+        raise Failure(f"{flag} needs --local; a cluster continues jobs by itself.", code=USAGE)
     return Place(local, folder)
 
 
 def fields_of(given: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
-    """Return the fields that the flags set, by their paths; None and empty values set nothing.
+    """Return the fields that the flags set, by path; None and empty values set nothing.
 
     Raises:
-        Failure: a value is none of its flag.
+        Failure: a flag has an invalid value.
     """
     from agentjobs.cli.job_builder import pairs
 
@@ -181,16 +177,16 @@ def fields_of(given: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
 
 
 def kind_of(given: Mapping[str, Any]) -> str | None:
-    """Return the member of `agent` that a flag of its own asks for.
+    """Return the member of `agent` that a flag selects.
 
     Raises:
-        Failure: flags of several kinds of agents were given.
+        Failure: flags of several kinds of agent were given.
     """
     if not given["claude"]:
         return None
     for name in ("instruction", "module", "tool"):
         if given[name]:
-            cure = "is for agents of ADK; put it into the prompt, or leave out --claude"
+            cure = "applies to ADK agents; put it into the prompt, or leave out --claude"
             raise Failure(f"--{name} {cure}.", code=USAGE)
     return "claudeCode"
 
@@ -200,7 +196,7 @@ def _mode(text: str | None) -> str | None:
         return None
     found = next((mode for mode in MODES if mode.casefold() == text.casefold()), None)
     if found is None:
-        raise Failure(f"--permission-mode {text!r} is none; {nearest(text, MODES)}", code=USAGE)
+        raise Failure(f"--permission-mode={text} is unknown; {nearest(text, MODES)}", code=USAGE)
     return found
 
 
@@ -210,9 +206,9 @@ def _schema(file: Path) -> dict[str, Any]:
     try:
         documents = load(file.read_text("utf-8"))
     except OSError as error:
-        raise Failure(f"--schema {file}: {error.strerror or error}.", code=USAGE) from None
+        raise Failure(f"--schema={file}: {error.strerror or error}.", code=USAGE) from None
     except (ValueError, RecursionError) as error:
-        raise Failure(f"--schema {file} is neither JSON nor YAML: {error}", code=USAGE) from None
+        raise Failure(f"--schema={file} is not valid JSON or YAML: {error}", code=USAGE) from None
     if len(documents) != 1 or not isinstance(documents[0], dict):
-        raise Failure(f"--schema {file} holds no JSON Schema, which is an object.", code=USAGE)
+        raise Failure(f"--schema={file} must contain a JSON Schema, which is an object.", code=USAGE)
     return documents[0]

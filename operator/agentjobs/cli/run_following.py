@@ -23,11 +23,11 @@ _VERDICTS: Final = {"Succeeded": Verdict.SUCCEED, "Cancelled": Verdict.CANCEL}
 
 
 def on_cluster(talk: "Talk", work: "Work", *, detach: bool, json_: bool, timeout: float | None) -> None:
-    """Submit a job, and follow it to its end unless it is to be left alone.
+    """Submit a job, and follow it to its end unless it is detached.
 
     Raises:
         typer.Exit: with the code of the job's verdict.
-        Failure: it cannot be submitted, or time has run out.
+        Failure: it cannot be submitted, or the timeout has passed.
     """
     job = _submitted(talk, work)
     if earlier := _earlier(job, now=datetime.now(UTC)):
@@ -39,7 +39,7 @@ def on_cluster(talk: "Talk", work: "Work", *, detach: bool, json_: bool, timeout
 
 
 def _submitted(talk: "Talk", work: "Work") -> "Job":
-    """Apply what else the file holds, then submit the job."""
+    """Apply the other objects of the file, then submit the job."""
     from agentjobs.cli.manifests import Manifest
     from agentjobs.cli.resources import applied
 
@@ -60,7 +60,7 @@ def _submitted(talk: "Talk", work: "Work") -> "Job":
 
 
 def _earlier(job: "Job", *, now: datetime) -> str:
-    """Return what to say of a job that was there already, and what runs the work again; nothing of a new one."""
+    """Return a sentence about a job that already existed, with the command to run it again; empty for a new one."""
     if job.status.phase is None:
         return ""
     ago = age(job.created.isoformat(), now=now)
@@ -85,7 +85,7 @@ def _see_through(talk: "Talk", name: str, *, json_: bool, timeout: float | None)
                 job = item
                 show(harmless(f"{name}: {job.phase} {job.message}".rstrip()), error=True)
     except KeyboardInterrupt:
-        show(f"\n{name} runs on; to stop it: agentjobs cancel {name}", error=True)
+        show(f"\n{name} is still running; to stop it: agentjobs cancel {name}", error=True)
         raise typer.Exit(130) from None
     except TimeoutError as error:
         raise Failure(str(error), code=TIMED_OUT) from None
@@ -106,12 +106,12 @@ def _see_through(talk: "Talk", name: str, *, json_: bool, timeout: float | None)
 
 
 def _workspace(told: "PublishedWorkspace") -> dict[str, Any]:
-    """What was published, by the names that `result` has for it."""
+    """What was published, with `result`'s keys."""
     return {"branch": told.branch, "commit": told.commit, "pullRequest": told.pull_request or None}
 
 
 def _skipped(job: "Job", *, json_: bool) -> int:
-    """Say whose work it is; return the exit code."""
+    """Print which job counts; return the exit code."""
     twin = job.status.duplicate_of
     if json_:
         named = {"name": twin.name, "uid": twin.uid} if twin else None
@@ -122,7 +122,7 @@ def _skipped(job: "Job", *, json_: bool) -> int:
 
 
 def _answer(talk: "Talk", job: "Job") -> dict[str, Any]:
-    """The whole answer; its head from the status where no gateway can be asked."""
+    """The whole answer; its head from the status if no gateway is available."""
     try:
         return talk.run(talk.do.result(job.uid)).model_dump(by_alias=True)
     except (errors.Misconfigured, errors.Unavailable, errors.Denied) as error:

@@ -1,4 +1,4 @@
-"""The verb that makes a job of a command line and sees it through: run."""
+"""The verb that creates a job from a command line and follows it: run."""
 
 import os
 import sys
@@ -68,14 +68,14 @@ def run(
     """Run an agent as a job and print its answer.
 
     Submits the job, shows its phases and logs on standard error, and prints the answer on standard output. With a name,
-    from --name or the file, running the same command again shows the earlier run; `agentjobs rerun NAME` runs it again.
-    With --local it records each step in a file, and --resume continues a run that was killed.
+    from --name or the file, the same command shows the earlier run; `agentjobs rerun NAME` runs it again. --local
+    records each step in a file; --resume continues an interrupted local run.
 
-    With --claude, Claude Code is the agent: with --working-dir in a folder of this machine, by your own login or the
-    key in ANTHROPIC_API_KEY; with --git in a checkout on the cluster, of which --publish-branch pushes the changes.
+    --claude runs Claude Code: with --working-dir in a folder of this machine, with your own login or the key in
+    ANTHROPIC_API_KEY; with --git in a checkout on the cluster, whose changes --publish-branch pushes.
 
-    Exits 0 when it succeeded, 77 when it was cancelled, 78 when it failed, 79 when it was skipped because another job
-    has its unique key; with --local also 70 (would be tried again) and 75 (would be tried later).
+    Exits with 0 when the job succeeded, 77 when it was cancelled, 78 when it failed, 79 when it was skipped because
+    another job has its unique key; with --local also 70 (would be retried) and 75 (would be retried later).
 
     Examples:
         agentjobs run "Say hello." --model gemini-flash-latest --instruction Rhyme.

@@ -1,4 +1,4 @@
-"""Verbs that tell schedules what to do: trigger, suspend, resume. Each is one patch as the user."""
+"""Verbs that change schedules: trigger, suspend, resume. Each is one patch as the user."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Final
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agentjobs.client.schedule import Schedule
     from agentjobs.client.schedule_operations import ScheduleOperations
 
-# An operator makes a job at once; a standby may have to take over first.
+# An operator creates a job immediately; a standby may first have to take over.
 _TRIGGER_SECONDS: Final = 20.0
 
 
@@ -38,7 +38,7 @@ def trigger(
     value: Annotated[
         str | None,
         typer.Option(
-            "--value", help="The annotation's value: the same value creates no second job; random by default."
+            "--value", help="Value of the annotation: the same value does not create a second job; by default random."
         ),
     ] = None,
     selector: ScheduleSelector = None,
@@ -49,10 +49,10 @@ def trigger(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Make a job now and print its name.
+    """Create a job now and print its name.
 
-    Also while the schedule is suspended. Times, counts and concurrencyPolicy of the schedule are left alone.
-    Waits until the job is there, for 20 seconds at most, and says why it is not.
+    Works while the schedule is suspended, too. Does not affect the schedule's times, counts or concurrencyPolicy. Waits
+    up to 20 seconds for the job, and prints why there is none.
 
     Examples:
         agentjobs schedule trigger morning-brief
@@ -84,9 +84,9 @@ def suspend(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Make no more jobs until it is resumed.
+    """Create no more jobs until resumed.
 
-    Sets spec.suspend. Running jobs continue; the times that pass meanwhile are never caught up.
+    Sets spec.suspend. Running jobs continue; times that pass meanwhile are not caught up.
 
     Examples:
         agentjobs schedule suspend morning-brief
@@ -106,9 +106,9 @@ def resume(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Make jobs again.
+    """Create jobs again.
 
-    Whether spec.suspend or too many failures stopped the schedule.
+    Works if spec.suspend or too many failures stopped the schedule.
 
     Examples:
         agentjobs schedule resume morning-brief

@@ -1,6 +1,6 @@
 """Verbs on AgentSchedules: list, show, next, backfill; and those of schedule_orders.py.
 
-`backfill` is one create a job; what they compute they compute as the operator does, with the same functions.
+`backfill` creates one job per request; all times are computed with the operator's own functions.
 """
 
 import re
@@ -48,10 +48,10 @@ if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster
     from agentjobs.core.schedule.model import Plan
 
-# More jobs than these are asked about first: each is a model's bill.
+# Ask before creating more jobs than this: each costs model calls.
 FEW: Final = 3
 _PAINT: Final = re.compile(r"\x1b\[[0-9;]*m")
-# Columns that a narrow terminal does without, the first one first; REASON says that a schedule is suspended.
+# Columns left out on a narrow terminal, in this order; REASON shows that a schedule is suspended.
 _LEAST_TELLING: Final = ("Age", "Suspend", "Active")
 
 
@@ -61,7 +61,7 @@ class _Schedules(Verbs):
     synonyms: ClassVar[Mapping[str, str]] = {"get": "list", "ls": "list", "describe": "show"}
 
 
-app = Program(cls=_Schedules, help="Work with AgentSchedules: jobs at set times.")
+app = Program(cls=_Schedules, help="Work with schedules, which create jobs.")
 app.callback()(global_flags)
 
 
@@ -85,10 +85,10 @@ def list_(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """List the schedules, or some by name.
+    """List the schedules, or only the named ones.
 
-    With the columns of `kubectl get agentschedules`. On a terminal NEXT is the time until then; -o wide, and a pipe,
-    get the time itself.
+    Prints the columns of `kubectl get agentschedules`. On a terminal NEXT is the time remaining; -o wide and pipes get
+    the time itself.
 
     Examples:
         agentjobs schedule list
@@ -100,7 +100,7 @@ def list_(
 
     checked(format_, "json", "yaml", "name", "wide")
     if names and (selector or everywhere):
-        raise Failure("NAME goes without --selector and --all-namespaces; leave one out.", code=USAGE)
+        raise Failure("NAME cannot be combined with --selector or --all-namespaces.", code=USAGE)
     tables = format_ in {None, "wide"}
     with connected(kubeconfig=kubeconfig, context=context) as cluster:
         path = _path(cluster, namespace, everywhere=everywhere)
@@ -153,7 +153,8 @@ def show_(
 def next_(
     names: ScheduleNames = None,
     count: Annotated[
-        int, typer.Option("--count", metavar="NUMBER", min=1, max=1000, help="How many times: 1 to 1000, else 5.")
+        int,
+        typer.Option("--count", metavar="NUMBER", min=1, max=1000, help="Number of times: 1 to 1000; by default 5."),
     ] = 5,
     selector: ScheduleSelector = None,
     format_: Output = None,
@@ -163,7 +164,7 @@ def next_(
 ) -> None:
     """Show the next times of a schedule.
 
-    Local and in UTC, as the operator computes them.
+    In the schedule's zone and in UTC, as the operator computes them.
 
     Examples:
         agentjobs schedule next morning-brief --count 10
@@ -183,10 +184,10 @@ def next_(
             plan = _plan(_get(talk.cluster, one.do.namespace, one.name))
             show(heading(one, chosen) + _times_table(plan, _next_times(plan, now, count)))
             if plan.spec.suspend:
-                words = f"{one.name} is suspended: it makes no jobs until `agentjobs schedule resume {one.name}`."
+                words = f"{one.name} is suspended and creates no jobs until `agentjobs schedule resume {one.name}`."
                 show(words, error=True)
             elif plan.spec.jitter:
-                show("Each starts up to spec.jitter later.", error=True)
+                show("Each start is delayed by up to spec.jitter.", error=True)
 
         if format_:
             documents(chosen, choice, document, format_)
@@ -201,15 +202,17 @@ def backfill(
         str, typer.Option("--from", metavar="TIME", help="First time, such as 2026-11-01 or 2026-11-01T06:00:00Z.")
     ],
     until: Annotated[
-        str, typer.Option("--to", metavar="TIME", help="End, not included; without a zone it is the schedule's.")
+        str, typer.Option("--to", metavar="TIME", help="End, exclusive; times without a zone are in the schedule's.")
     ],
     at_once: Annotated[
         int,
         typer.Option(
-            "--max-active", metavar="NUMBER", min=1, max=100, help="Limit of unfinished jobs at a time; else 1."
+            "--max-active", metavar="NUMBER", min=1, max=100, help="Maximum number of unfinished jobs; by default 1."
         ),
     ] = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be created, and create nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be created, without creating it.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before creating many jobs.")] = False,
     namespace: Namespace = None,
     context: Context = None,
@@ -217,10 +220,10 @@ def backfill(
     gateway: GatewayURL = None,
     gateway_ca: GatewayCA = None,
 ) -> None:
-    """Make the jobs of past times that have none.
+    """Create the jobs of past times that have none.
 
-    Oldest first. A job's name follows from its time, so running this again makes none twice: what exists, what is
-    claimed and what is in history is left out. Interrupt it at any time and run it again to continue.
+    Oldest first. A job's name follows from its time, so running this again creates no duplicates: times whose job
+    exists, is reserved or is in history are skipped. It can be interrupted and run again at any time.
 
     Examples:
         agentjobs schedule backfill brief --from 2026-10-01 --to 2026-11-01 --dry-run
@@ -236,16 +239,16 @@ def backfill(
         missing = [at for at in window if scheduled_name(name, at) not in known]
         if dry_run:
             rows = [
-                [scheduled_name(name, at), _local(plan, at).isoformat(), "would be made" if at in missing else "ran"]
+                [scheduled_name(name, at), _local(plan, at).isoformat(), "would be created" if at in missing else "ran"]
                 for at in window
             ]
             show(table(["JOB", "TIME", "STATE"], rows) if rows else "No times in that range.")
             return
         if not missing:
-            show(f"{counted(len(window), 'time')} in that range, each with its job; nothing to do.", error=True)
+            show(f"{counted(len(window), 'time')} in that range already have a job; nothing to do.", error=True)
             return
         if len(missing) > FEW and not yes:
-            ask(f"Make {len(missing)} jobs of {name}, {at_once} at a time?")
+            ask(f"Create {len(missing)} jobs of {name}, {at_once} at a time?")
         make(talk, schedule, plan, missing, at_once)
 
 
@@ -263,7 +266,7 @@ def _show_tables(found: Sequence[Mapping[str, Any]], where: str, *, wide: bool, 
 
 
 def fitted(found: Mapping[str, Any], width: int, *, now: datetime, everywhere: bool) -> str:
-    """Return the server's table for a terminal: without the least telling columns where it would be too wide."""
+    """Return the server's table for a terminal, without the least important columns if it is too wide."""
     found = soon(found, now=now)
     shown = server_table(found, wide=False, everywhere=everywhere)
     for name in _LEAST_TELLING:
@@ -276,7 +279,7 @@ def fitted(found: Mapping[str, Any], width: int, *, now: datetime, everywhere: b
 
 
 def soon(found: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
-    """Return the server's table with the time until each NEXT in place of the time."""
+    """Return the server's table with the time remaining in column NEXT."""
     place = next((n for n, one in enumerate(found["columnDefinitions"]) if one["name"] == "Next"), None)
 
     def cells(row: Mapping[str, Any]) -> list[Any]:
@@ -328,7 +331,7 @@ def _times_table(plan: "Plan", times: Iterable[datetime]) -> str:
         [f"{_local(plan, at):%a %Y-%m-%d %H:%M %Z}", f"{at:%Y-%m-%d %H:%M} UTC", age(now.isoformat(), now=at)]
         for at in times
     ]
-    return table([plan.spec.time_zone.upper(), "UTC", "IN"], rows) if rows else "No time is ahead."
+    return table([plan.spec.time_zone.upper(), "UTC", "IN"], rows) if rows else "No more times."
 
 
 def _local(plan: "Plan", at: datetime) -> datetime:
@@ -388,7 +391,7 @@ def _plan_or_none(body: Mapping[str, Any]) -> "Plan | None":
     try:
         return _plan(body)
     except Failure:
-        return None  # its conditions say why
+        return None  # its conditions have the reason
 
 
 def _path(cluster: "Cluster", namespace: str | None, *, name: str = "", everywhere: bool = False) -> str:

@@ -1,6 +1,6 @@
-"""Verbs that run something: dev, demo, operator, gateway, dashboard, proxy, notifier, migrate, release-pods.
+"""Verbs that run servers and tools: dev, demo, operator, gateway, dashboard, proxy, notifier, migrate, release-pods.
 
-Each imports what it runs when it runs, and says which extra brings it when it is not installed.
+Each imports its modules when it runs, and names the extra to install if they are missing.
 """
 
 import gc
@@ -30,7 +30,7 @@ def dev(
         list[str] | None,
         typer.Argument(
             metavar="[-- COMMAND...]",
-            help="Run this with KUBECONFIG set, stop everything when it ends, exit as it did.",
+            help="Run this with KUBECONFIG set, stop everything when it ends, and exit with its code.",
         ),
     ] = None,
     apiserver: Annotated[
@@ -38,27 +38,27 @@ def dev(
         typer.Option(
             envvar="AGENTJOBS_DEV_APISERVER",
             metavar="SERVER",
-            help="embedded, the default; envtest: the kube-apiserver and etcd in $KUBEBUILDER_ASSETS; kubeconfig: "
-            "the cluster that $KUBECONFIG or --context names. Default: $AGENTJOBS_DEV_APISERVER.",
+            help="embedded (the default); envtest: kube-apiserver and etcd from $KUBEBUILDER_ASSETS; kubeconfig: "
+            "the cluster of $KUBECONFIG or --context. Also set by $AGENTJOBS_DEV_APISERVER.",
         ),
     ] = "embedded",
     context: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="With --apiserver=kubeconfig: which context of the kubeconfig."),
+        typer.Option(metavar="NAME", help="With --apiserver=kubeconfig: context of the kubeconfig."),
     ] = None,
     sinks: Annotated[
         str | None,
-        typer.Option("--sinks", metavar="FILE", help="File of sinks: run the notifier too; jobs may name its sinks."),
+        typer.Option("--sinks", metavar="FILE", help="File of sinks: also run the notifier, with these sinks."),
     ] = None,
     triggers: Annotated[
         str | None,
-        typer.Option("--triggers", metavar="FILE", help="File of triggers: take signed calls that make jobs."),
+        typer.Option("--triggers", metavar="FILE", help="File of triggers: accept signed webhooks that create jobs."),
     ] = None,
 ) -> None:
-    """Run a whole cluster on this machine.
+    """Run a complete cluster on this machine.
 
-    API server, PostgreSQL, node, operator, gateway and model proxy, for development and tests. It prints the KUBECONFIG
-    to use, and stays until Ctrl-C.
+    Runs API server, PostgreSQL, node, operator, gateway and model proxy, for development and tests. Prints the
+    KUBECONFIG to use, and runs until Ctrl-C.
 
     Examples:
         agentjobs dev
@@ -75,7 +75,7 @@ def dev(
 def demo() -> None:
     """Run the examples and show them live.
 
-    In a development cluster of its own, until all have ended. Exits 0 only if each ended as it should.
+    Uses its own development cluster until all have ended. Exits with 0 only if each example ended as expected.
 
     Examples:
         agentjobs demo
@@ -88,7 +88,7 @@ def demo() -> None:
 def operator() -> None:
     """Run the operator.
 
-    Its settings are environment variables that begin with AGENTJOBS_.
+    It is configured by environment variables that begin with AGENTJOBS_.
 
     Examples:
         AGENTJOBS_DATABASE_URL=postgresql://… agentjobs operator
@@ -103,7 +103,7 @@ def operator() -> None:
 
 def gateway(
     models: Annotated[
-        bool, typer.Option("--models", help="Serve the model proxy as well, on a port of its own; for development.")
+        bool, typer.Option("--models", help="Also run the model proxy, on its own port; for development.")
     ] = False,
     models_port: Annotated[
         int, typer.Option("--models-port", metavar="PORT", min=0, max=65535, help="Port of the model proxy.")
@@ -111,7 +111,7 @@ def gateway(
 ) -> None:
     """Run the gateway.
 
-    Its settings are environment variables that begin with AGENTJOBS_.
+    It is configured by environment variables that begin with AGENTJOBS_.
 
     Examples:
         AGENTJOBS_DATABASE_URL=postgresql://… agentjobs gateway
@@ -131,8 +131,8 @@ def gateway(
 def dashboard() -> None:
     """Run the dashboard.
 
-    Pages for people, and the routes of the gateway that people ask. Its settings are environment variables that begin
-    with AGENTJOBS_.
+    It serves web pages and the gateway's routes for users. It is configured by environment variables that begin with
+    AGENTJOBS_.
 
     Examples:
         AGENTJOBS_DATABASE_URL=postgresql://… agentjobs dashboard
@@ -149,8 +149,8 @@ def dashboard() -> None:
 def proxy() -> None:
     """Run the model proxy.
 
-    It holds the keys of providers, and asks them for the jobs' pods. Its settings are environment variables that begin
-    with AGENTJOBS_.
+    It has the providers' keys, and calls the providers for the jobs' pods. It is configured by environment variables
+    that begin with AGENTJOBS_.
 
     Examples:
         AGENTJOBS_MODELS_FILE=models.yaml agentjobs proxy
@@ -167,8 +167,8 @@ def proxy() -> None:
 def notifier() -> None:
     """Run the notifier.
 
-    It tells the sinks of the installation what happened to jobs. Its settings are environment variables that begin with
-    AGENTJOBS_.
+    It sends notifications about jobs to the installation's sinks. It is configured by environment variables that begin
+    with AGENTJOBS_.
 
     Examples:
         AGENTJOBS_SINKS_FILE=sinks.yaml agentjobs notifier
@@ -189,22 +189,24 @@ def migrate(
             "--database-url",
             envvar="AGENTJOBS_DATABASE_URL",
             metavar="URL",
-            help="postgresql://… of the history; better in $AGENTJOBS_DATABASE_URL, where `ps` does not show it.",
+            help="postgresql://… of the history; prefer $AGENTJOBS_DATABASE_URL, which `ps` does not show.",
         ),
     ] = None,
     wait: Annotated[
-        str, typer.Option("--wait", metavar="DURATION", help="How long to wait for a server that is not there yet.")
+        str, typer.Option("--wait", metavar="DURATION", help="How long to wait for the server to become available.")
     ] = "0s",
 ) -> None:
     """Create or upgrade the tables of the history.
 
-    Does nothing when they are at the version this program needs. Any number may run at once.
+    Does nothing if the tables are up to date. Several may run at the same time.
 
     Examples:
         AGENTJOBS_DATABASE_URL=postgresql://… agentjobs migrate
     """
     if not database_url:
-        raise Failure("no database: set AGENTJOBS_DATABASE_URL=postgresql://user:password@host/database.", code=USAGE)
+        raise Failure(
+            "no database address: set AGENTJOBS_DATABASE_URL=postgresql://user:password@host/database.", code=USAGE
+        )
     with _extra("database"):
         from agentjobs.history.migrate import upgrade
     patience = seconds_of(wait, option="--wait") or 0.0
@@ -212,25 +214,25 @@ def migrate(
 
 
 def release_pods(
-    lease: Annotated[
-        str, typer.Option("--lease", metavar="NAMESPACE/NAME", help="The Lease of the operator that is gone.")
-    ],
+    lease: Annotated[str, typer.Option("--lease", metavar="NAMESPACE/NAME", help="Lease of the removed operator.")],
     namespaces: Annotated[
         list[str] | None,
-        typer.Option("--namespace", "-n", metavar="NAME", help="Namespace it served; repeatable. All by default."),
+        typer.Option("--namespace", "-n", metavar="NAME", help="Namespace it served; repeatable; by default all."),
     ] = None,
     kubeconfig: Annotated[
         str | None,
         typer.Option(
-            "--kubeconfig", metavar="FILE", envvar="KUBECONFIG", help="Kubeconfig; in a pod its service account."
+            "--kubeconfig",
+            metavar="FILE",
+            envvar="KUBECONFIG",
+            help="Kubeconfig; by default the pod's service account.",
         ),
     ] = None,
     timeout: Timeout = "2m",
 ) -> None:
     """Remove the finalizer from pods of jobs.
 
-    Use it after the operator is gone: without it the pods, and their namespaces, could not be deleted. Jobs and
-    pods stay.
+    Use it after removing the operator: otherwise its pods and their namespaces cannot be deleted. Jobs and pods remain.
 
     Examples:
         agentjobs release-pods --lease agentjobs-system/agentjobs-operator
@@ -258,11 +260,11 @@ def release_pods(
                 patience=patience,
             )
 
-    show(f"finalizer removed from {counted(asyncio.run(work()), 'pod')}; jobs and their pods stay as they are")
+    show(f"finalizer removed from {counted(asyncio.run(work()), 'pod')}; jobs and pods are unchanged")
 
 
 def _gateway_and_proxy(settings: "GatewaySettings", port: int) -> None:
-    """Run both in one process. They do not know each other: what they share is the database."""
+    """Run both in one process. They share only the database."""
     with _extra("proxy"):
         import asyncio
 
@@ -282,13 +284,13 @@ def _gateway_and_proxy(settings: "GatewaySettings", port: int) -> None:
 
 @contextmanager
 def _extra(name: str) -> Iterator[None]:
-    """Import what a process runs. Turn the absence of an optional dependency into the command that installs it."""
-    gc.disable()  # a thousand modules leave no garbage, and looking for it takes an eighth of their time
+    """Import what a process runs; if an optional dependency is missing, fail with the command that installs it."""
+    gc.disable()  # importing a thousand modules leaves no garbage, and collecting takes an eighth of the time
     try:
         yield
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "agentjobs":
             raise
-        raise Failure(f"this needs {error.name}, which is not installed. Type: {installs(name)}", code=USAGE) from error
+        raise Failure(f"{error.name} is not installed. Run: {installs(name)}", code=USAGE) from error
     finally:
         gc.enable()

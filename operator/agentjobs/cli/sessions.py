@@ -1,4 +1,4 @@
-"""Verbs on sessions and artifacts, which outlive their jobs: list, show, delete; list, get."""
+"""Verbs on sessions and artifacts, which outlive jobs: list, show, delete; list, get."""
 
 import json
 import sys
@@ -40,7 +40,7 @@ class _Verbs(Verbs):
     synonyms: ClassVar[Mapping[str, str]] = {"ls": "list", "describe": "show"}
 
 
-sessions = Program(cls=_Verbs, help="Work with sessions, also of jobs that are gone.")
+sessions = Program(cls=_Verbs, help="Work with sessions, also of deleted jobs.")
 artifacts = Program(cls=_Verbs, help="Work with the files that agents saved.")
 for group in (sessions, artifacts):
     group.callback()(global_flags)
@@ -53,14 +53,14 @@ def register(root: typer.Typer) -> None:
 
 
 def complete_sessions(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the sessions whose ids begin so, for the shell; nothing when they cannot be had."""
+    """Return session ids for shell completion; nothing on an error."""
     given = context.params
     wanted = {"kubeconfig": given.get("kubeconfig"), "context": given.get("context")}
     try:
         with _opened(**wanted, namespace=given.get("namespace")) as (talk, do):
             chosen = {"app": given.get("app") or "", "user": given.get("user") or ""}
             return [one.session for one in talk.iterate(do.list(**chosen)) if one.session.startswith(incomplete)]
-    except Exception:  # whatever it is, the shell has no place for it
+    except Exception:  # a shell cannot show an error during completion
         return []
 
 
@@ -81,7 +81,7 @@ def list_(
     gateway: GatewayURL = None,
     gateway_ca: GatewayCA = None,
 ) -> None:
-    """List the sessions of a namespace, the last used first.
+    """List the sessions of a namespace, last used first.
 
     Examples:
         agentjobs sessions list
@@ -99,7 +99,7 @@ def list_(
     elif found:
         show(_sessions_table(found, wide=format_ == "wide"))
     else:
-        show(f"There are no such sessions in namespace {do.namespace}.", error=True)
+        show(f"No matching sessions in namespace {do.namespace}.", error=True)
 
 
 @sessions.command("show")
@@ -107,7 +107,7 @@ def show_(
     session: Id,
     app: App = None,
     user: User = None,
-    events: Annotated[bool, typer.Option("--events", help="Also what was said, event by event.")] = False,
+    events: Annotated[bool, typer.Option("--events", help="Also show each event.")] = False,
     format_: Annotated[str | None, output("json", "yaml")] = None,
     namespace: Namespace = None,
     context: Context = None,
@@ -117,7 +117,7 @@ def show_(
 ) -> None:
     """Show a session: its turns and its state.
 
-    The state is what its next job would begin with.
+    The state is the one that its next job will begin with.
 
     Examples:
         agentjobs sessions show support-4711
@@ -147,7 +147,7 @@ def delete(
     app: App = None,
     user: User = None,
     all_: Annotated[
-        bool, typer.Option("--all", help="All that is kept of --user: sessions, artifacts, state and memory.")
+        bool, typer.Option("--all", help="All data of --user: sessions, artifacts, state and memory.")
     ] = False,
     yes: Yes = False,
     namespace: Namespace = None,
@@ -156,11 +156,11 @@ def delete(
     gateway: GatewayURL = None,
     gateway_ca: GatewayCA = None,
 ) -> None:
-    """Delete sessions, or all that is kept of a user.
+    """Delete sessions, or all data of a user.
 
-    A session goes with its turns, its artifacts and what memory finds of it. With --user and --all everything goes that
-    is kept of this user, in one app or in all. A job that still runs stores its turn when it succeeds: cancel it first.
-    What jobs themselves recorded stays in history for its own time.
+    Deletes a session with its turns, artifacts and memory. With --user and --all it deletes all data of this user, in
+    one app or in all. A running job stores its turn when it succeeds: cancel it first. The history of jobs keeps its
+    own records for its own retention time.
 
     Examples:
         agentjobs sessions delete support-4711
@@ -168,14 +168,12 @@ def delete(
         agentjobs sessions delete --user ann --all
     """
     if all_ is bool(ids) or (all_ and not user):
-        raise Failure(
-            "name sessions by their ids, or give --user and --all to delete everything of one user.", code=USAGE
-        )
+        raise Failure("give session ids, or --user and --all to delete all data of one user.", code=USAGE)
     where = {"kubeconfig": kubeconfig, "context": context, "namespace": namespace}
     with _opened(**where, gateway=gateway, gateway_ca=gateway_ca) as (talk, do):
         if all_:
             place = f"app {app}" if app else "all apps"
-            _ask(f"Delete all that is kept of user {user} in {place} of namespace {do.namespace}?", yes=yes)
+            _ask(f"Delete all data of user {user} in {place} of namespace {do.namespace}?", yes=yes)
             _tell(user or "", talk.run(do.delete_user(user or "", app=app or "")))
             return
         found = [talk.run(do.find(id_, app=app or "", user=user or "")) for id_ in ids or ()]
@@ -199,8 +197,8 @@ def list_artifacts(
 ) -> None:
     """List the artifacts of a session.
 
-    Also those of its user, version by version. Names that begin with `user:` are the user's, in all sessions of the
-    app.
+    Includes artifacts of its user, with all versions. Names that begin with `user:` belong to the user, in all sessions
+    of the app.
 
     Examples:
         agentjobs artifacts list support-4711
@@ -226,10 +224,10 @@ def get(
     session: Id,
     name: Annotated[str, typer.Argument(help="Name of the artifact.", metavar="NAME")],
     version: Annotated[
-        int | None, typer.Option("--version", metavar="NUMBER", min=0, help="Which version; by default the newest.")
+        int | None, typer.Option("--version", metavar="NUMBER", min=0, help="Version; by default the newest.")
     ] = None,
     to: Annotated[
-        str | None, typer.Option("--to", metavar="FILE", help="Write it to this file; by default to standard output.")
+        str | None, typer.Option("--to", metavar="FILE", help="Output file; by default standard output.")
     ] = None,
     app: App = None,
     user: User = None,
@@ -239,9 +237,9 @@ def get(
     gateway: GatewayURL = None,
     gateway_ca: GatewayCA = None,
 ) -> None:
-    """Get the bytes of an artifact.
+    """Print an artifact, or write it to a file.
 
-    Its name never says where it is written: --to does.
+    The artifact's name is never used as a path: use --to.
 
     Examples:
         agentjobs artifacts get support-4711 report.pdf --to report.pdf
@@ -260,7 +258,7 @@ def get(
     try:
         show(harmless(content.decode()))
     except UnicodeDecodeError:
-        raise Failure(f"{name} is not text; give --to FILE.", code=USAGE) from None
+        raise Failure(f"{name} is not text; use --to FILE.", code=USAGE) from None
 
 
 @contextmanager
@@ -282,7 +280,7 @@ def _ask(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise Failure(f"{question} No terminal to answer on: give --yes.", code=USAGE)
+        raise Failure(f"{question} No terminal to answer on: use --yes.", code=USAGE)
     if not typer.confirm(harmless(question)):
         raise typer.Exit(1)
 
@@ -290,7 +288,7 @@ def _ask(question: str, *, yes: bool) -> None:
 def _tell(what: str, gone: "Deleted") -> None:
     parts = {"session": gone.sessions, "turn": gone.turns, "artifact": gone.artifacts, "key": gone.states}
     told = ", ".join(counted(count, thing) for thing, count in parts.items() if count)
-    show(f"{harmless(what)} deleted: {told or 'nothing was kept'}" + (" of state" if gone.states else ""))
+    show(f"{harmless(what)} deleted: {told or 'no data'}" + (" of state" if gone.states else ""))
 
 
 def _document(model: Any) -> dict[str, Any]:
@@ -344,7 +342,7 @@ def _states(story: "SessionStory") -> str:
 
 
 def event_lines(said: Sequence["SessionEvent"]) -> str:
-    """Return the events of a session, one a line: what was said, and what was called with which result."""
+    """Return the events of a session, one per line: texts, calls and results."""
     lines = []
     for one in said:
         author = one.event.get("author")

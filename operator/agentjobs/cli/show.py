@@ -1,4 +1,4 @@
-"""The verb that looks at jobs from near: show. It reads both servers and changes nothing."""
+"""The verb that shows a job in detail: show. It reads both servers and changes nothing."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from agentjobs.cli.options import Talk
     from agentjobs.client.job import Job
 
-# As many entries of a start as fit a screen beside the rest.
+# As many entries of a start as fit a screen with the other parts.
 SHOWN_ENTRIES: Final = 20
 
 
@@ -72,7 +72,7 @@ def register(app: typer.Typer) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """All that is known of a job; of the entries those that were asked for, by start."""
+    """A job with its history and the requested entries, by start."""
 
     body: Mapping[str, Any] | None
     story: "Story | None"
@@ -82,7 +82,7 @@ class Seen:
     events: Sequence[Mapping[str, Any]]
 
     def document(self) -> dict[str, Any]:
-        """As one object, for programs."""
+        """The same as one object, for programs."""
         return {
             "object": self.body and without_managed_fields(self.body),
             "history": self.story and self.story.model_dump(mode="json", by_alias=True),
@@ -99,20 +99,16 @@ def show_(
     names: JobNames = None,
     start: Annotated[
         str | None,
-        typer.Option(
-            "--start", metavar="NUMBER", help="Entries of this start, or of `all`; by default of the last one."
-        ),
+        typer.Option("--start", metavar="NUMBER", help="Entries of this start, or `all`; by default the last start."),
     ] = None,
     steps: Annotated[
         bool, typer.Option("--steps", help="The recorded steps: which start ran each, and which were replayed.")
     ] = False,
     step: Annotated[
-        int | None, typer.Option("--step", min=1, metavar="NUMBER", help="What the step of this number gave.")
+        int | None, typer.Option("--step", min=1, metavar="NUMBER", help="The result of this step.")
     ] = None,
-    calls: Annotated[
-        bool, typer.Option("--calls", help="The model calls, one by one: how each ended, what it used and cost.")
-    ] = False,
-    full: Annotated[bool, typer.Option("--full", help="All entries, and their texts uncut.")] = False,
+    calls: Annotated[bool, typer.Option("--calls", help="Each model call: how it ended, its usage and cost.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="All entries, with complete texts.")] = False,
     selector: Selector = None,
     everywhere: Everywhere = False,
     format_: Annotated[str | None, output("json", "yaml")] = None,
@@ -122,12 +118,12 @@ def show_(
     gateway: GatewayURL = None,
     gateway_ca: GatewayCA = None,
 ) -> None:
-    """Show all that is known of a job on a page.
+    """Show everything about a job on one page.
 
-    The object, its starts and phases, the entries of its last start, its Events, the head of its answer. Also of a job
-    that is gone (from history), and while the gateway is away (from the object). Times are UTC.
+    Shows the object, its starts and phases, the entries of its last start, its Events and the beginning of its answer.
+    Deleted jobs are shown from history; without a gateway only the object is shown. Times are UTC.
 
-    With --steps the recorded steps, with --calls the model calls, of all starts or of the one that --start names.
+    --steps shows the recorded steps, --calls the model calls, of all starts or of the one given by --start.
 
     Examples:
         agentjobs show hello
@@ -140,7 +136,7 @@ def show_(
     """
     checked(format_, "json", "yaml")
     if steps + calls + (step is not None) > 1:
-        raise Failure("--steps, --step and --calls are pages of their own; give one of them.", code=USAGE)
+        raise Failure("--steps, --step and --calls exclude each other; use one of them.", code=USAGE)
     wanted = start_of(start)
     choice = Choice(names or (), selector, everywhere=everywhere)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
@@ -157,7 +153,7 @@ def show_(
             if calls:
                 story, made = _called(at, one.name, wanted)
                 return calls_document(story, made)
-            # The entries of all starts, whole, are asked for as a document.
+            # With all starts, complete entries are requested, as a document.
             seen, no_history = _seen(at, one.name, wanted, whole=True)
             if no_history:
                 complain(f"no history: {no_history}")
@@ -183,7 +179,7 @@ def show_(
 
 
 def _seen(talk: "Talk", name: str, wanted: int | str | None, *, whole: bool) -> tuple[Seen, str]:
-    """Return what is known of a job, and why its history is not; the object may be missing, or history, not both."""
+    """Return a job's data, and why its history is missing; at least one of object and history is there."""
     body, absent = _object(talk, name)
     try:
         story, no_history = talk.run(talk.do.story(name)), ""
@@ -193,7 +189,7 @@ def _seen(talk: "Talk", name: str, wanted: int | str | None, *, whole: bool) -> 
         story, no_history = None, str(error)
     entries = _entries(talk, name, story, wanted, whole) if story else {}
     steps: list[RecordedStep] = []
-    with suppress(errors.NotFound):  # a gateway of before steps were recorded
+    with suppress(errors.NotFound):  # an older gateway, without recorded steps
         steps = list(talk.iterate(talk.do.steps(name, start=None))) if story else []
     return Seen(
         body, story, steps, _models(talk, name) if story else (), entries, _events(talk, body) if body else ()
@@ -203,13 +199,13 @@ def _seen(talk: "Talk", name: str, wanted: int | str | None, *, whole: bool) -> 
 def _models(talk: "Talk", name: str) -> "Sequence[JobModelUsage]":
     from agentjobs.client.model_operations import ModelOperations
 
-    with suppress(errors.NotFound):  # a gateway of before model calls were counted
+    with suppress(errors.NotFound):  # an older gateway, without model calls
         return talk.run(ModelOperations(talk.do.namespace, talk.do.patience).of_job(name))
     return ()
 
 
 def _recorded(talk: "Talk", name: str, wanted: int | str | None) -> "tuple[Story, Sequence[RecordedStep]]":
-    """Return a job's story and its steps; only those that start `wanted` ran, if that is a number."""
+    """Return a job's history and its steps; only steps of start `wanted`, if that is a number."""
     story = talk.run(talk.do.story(name))
     start = wanted if isinstance(wanted, int) else None
     _check_start(name, story, [start] if start else [])
@@ -217,7 +213,7 @@ def _recorded(talk: "Talk", name: str, wanted: int | str | None) -> "tuple[Story
 
 
 def _called(talk: "Talk", name: str, wanted: int | str | None) -> "tuple[Story, Sequence[RecordedCall]]":
-    """Return a job's story and its model calls; only those of start `wanted`, if that is a number."""
+    """Return a job's history and its model calls; only those of start `wanted`, if that is a number."""
     from agentjobs.client.model_operations import ModelOperations
 
     story = talk.run(talk.do.story(name))
@@ -243,7 +239,9 @@ def calls_page(story: "Story", calls: "Sequence[RecordedCall]") -> str:
         {
             "Job": f"{job.namespace}/{job.name}",
             "Phase": phase_words(job.phase, job.reason),
-            "Calls": f"{len(calls)}, {dollars(sum(booked, Decimal(0)))}" if calls else "none through the model proxy",
+            "Calls": f"{len(calls)}, {dollars(sum(booked, Decimal(0)))}"
+            if calls
+            else "no calls through the model proxy",
         }
     )
     return "\n\n".join(part for part in (head, calls_table(calls)) if part)
@@ -260,7 +258,7 @@ def steps_document(story: "Story", steps: "Sequence[RecordedStep]") -> dict[str,
 
 
 def steps_page(story: "Story", steps: "Sequence[RecordedStep]", *, full: bool) -> str:
-    """Return a job's steps for people: what became of them, and where starts continued."""
+    """Return a job's steps for people: the state of each, and where starts continued."""
     job = story.job
     head = facts(
         {
@@ -289,7 +287,7 @@ def _entries(
     there = [each.start for each in story.starts]
     chosen = there if wanted == "all" else [wanted] if isinstance(wanted, int) else there[-1:]
     _check_start(name, story, chosen)
-    # A long run has a hundred thousand.
+    # A long run has a hundred thousand entries.
     return {
         number: list(talk.iterate(talk.do.events(name, start=number, follow=False)))
         if whole
@@ -311,7 +309,7 @@ def _events(talk: "Talk", body: Mapping[str, Any]) -> Sequence[Mapping[str, Any]
     try:
         found = talk.cluster.request("GET", path, params={"fieldSelector": f"involvedObject.uid={metadata['uid']}"})
     except errors.Denied:
-        return ()  # who may read jobs may not therefore read Events
+        return ()  # the user may read jobs, but not Events
     return sorted(found.get("items") or (), key=_time_of)
 
 
@@ -327,14 +325,14 @@ def _page(name: str, seen: Seen, no_history: str, *, full: bool) -> str:
     parts = []
     head = _happened(name, seen, datetime.now(UTC))
     if job is not None:
-        # While it runs history alone knows what was used; when that is away the status may.
+        # While it runs only history has the usage; without history the status may have it.
         parts += [head, _about(job, seen)]
         told.once(job.message)
     if seen.story is not None:
         story = seen.story.model_dump(mode="json", by_alias=True)
         if job is None:
             parts += [
-                f"{name} is deleted; this is what history knows.",
+                f"{name} is deleted; this is from history.",
                 head,
                 story_head(story["job"], story["starts"], seen.models),
             ]
@@ -353,7 +351,7 @@ def _page(name: str, seen: Seen, no_history: str, *, full: bool) -> str:
 
 
 def _happened(name: str, seen: Seen, now: datetime) -> str:
-    """What happened, in the words that the job's page in the dashboard has."""
+    """The summary, in the same words as the job's page in the dashboard."""
     from agentjobs.api.known_job import Known, explained
     from agentjobs.api.recorded_overview import ObjectSeen
 
@@ -401,7 +399,7 @@ def _about(job: "Job", seen: Seen) -> str:
 
 
 def _followed(job: "Job") -> Iterator[str]:
-    """What became of its follow-ups, in a few words each."""
+    """Its follow-ups, one line each."""
     for one in job.status.follow_ups or ():
         made = one.job or (counted(one.jobs, "job") if one.made else "")
         yield f"{one.name}: {made or one.reason or 'is being made'}"
@@ -434,12 +432,12 @@ def _head_of_answer(job: "Job") -> str:
     result = job.status.result
     if result is None:
         return ""
-    more = f"\n… (all of it: agentjobs result {job.name})" if result.truncated else ""
+    more = f"\n… (complete answer: agentjobs result {job.name})" if result.truncated else ""
     return f"Answer:\n{harmless(result.summary)}{more}"
 
 
 def _template(job: "Job") -> str:
-    """The job's template, with its generation once the job is accepted."""
+    """The job's template, with its generation after acceptance."""
     told = job.status.resolved
     if told is not None and told.template:
         return f"{told.template}, generation {told.template_generation}"

@@ -1,4 +1,4 @@
-"""The recorded steps of a job as text for people: which start ran each, and where a start continued. Pure."""
+"""The recorded steps of a job as text for people: the starts that ran them, and where a start continued. Pure."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC
@@ -12,15 +12,14 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = ("STEP", "KIND", "AGENT", "NAME", "START", "AT (UTC)", "TOOK", "TOKENS", "STATE")
 _NAMES: Final = (_COLUMNS.index("AGENT"), _COLUMNS.index("NAME"))
-"""Columns that are cut where a terminal is too narrow, and what is left of them at least."""
+"""Columns that are cut on a narrow terminal, and their minimum widths."""
 _LEAST_NAME: Final = 6
 
 
 def step_table(steps: "Sequence[RecordedStep]", starts: "Sequence[RecordedStart]", *, full: bool) -> str:
-    """Return one line a step, and one before each start that began from the first step.
+    """Return one line per step, and one before each start that began from the first step.
 
-    Long names are cut in a terminal unless `full`. Cost, and the model that answered in place of another, have columns
-    where a step has one.
+    Long names are cut on a terminal unless `full`. Cost and fallback models have columns if any step has a value.
     """
     if not steps:
         return ""
@@ -42,7 +41,7 @@ def step_table(steps: "Sequence[RecordedStep]", starts: "Sequence[RecordedStart]
 
 
 def step_page(content: "StepContent") -> str:
-    """Return one step with what it gave."""
+    """Return one step with its result."""
     step = content.step
     head = facts(
         {
@@ -51,16 +50,16 @@ def step_page(content: "StepContent") -> str:
             "Agent": step.agent,
             "Start": step.start,
             "Began": step.began.astimezone(UTC).isoformat(timespec="seconds"),
-            "Took": lasted(step.began, step.ended) if step.ended else "it did not end",
+            "Took": lasted(step.began, step.ended) if step.ended else "not finished",
             "Cost": "" if step.cost_usd is None else dollars(step.cost_usd),
         }
     )
-    gave = "What it gave cannot be read any more." if content.unreadable else formatted(content.body, "json")
+    gave = "Its result can no longer be read." if content.unreadable else formatted(content.body, "json")
     return f"{head}\n\n{harmless(gave)}" if step.ended else head
 
 
 def spans(steps: "Iterable[RecordedStep]") -> dict[int, str]:
-    """Return the numbers of the steps that each start ran, as `7-9`."""
+    """Return the steps of each start, as `7-9`."""
     numbers: dict[int, list[int]] = {}
     for step in steps:
         numbers.setdefault(step.start, []).append(step.n)
@@ -68,7 +67,7 @@ def spans(steps: "Iterable[RecordedStep]") -> dict[int, str]:
 
 
 def continued(steps: "Sequence[RecordedStep]") -> list[str]:
-    """Return a sentence for each start that took steps from the record and ran new ones."""
+    """Return a sentence for each start that replayed recorded steps and ran new ones."""
     told = []
     for start in sorted({step.start for step in steps}):
         first = next(step for step in steps if step.start == start)
@@ -79,7 +78,7 @@ def continued(steps: "Sequence[RecordedStep]") -> list[str]:
 
 
 def interrupted(steps: "Iterable[RecordedStep]", starts: "Sequence[RecordedStart]") -> list[str]:
-    """Return a sentence for each call that began and did not end, and for each that was therefore begun again."""
+    """Return a sentence for each interrupted call, and for each call that was therefore repeated."""
     told = []
     for step in steps:
         what = f"step {step.n}, {step.kind} {step.name} of {step.agent},"
@@ -94,7 +93,7 @@ def interrupted(steps: "Iterable[RecordedStep]", starts: "Sequence[RecordedStart
 
 
 def summary(steps: "Sequence[RecordedStep]", starts: "Sequence[RecordedStart]") -> str:
-    """Return how many steps there are, and what became of some: `9, of which 6 replayed, 1 void`."""
+    """Return the number of steps and of some kinds of them: `9, of which 6 replayed, 1 void`."""
     states = [state_of(step, starts) for step in steps]
     parts = [f"{states.count(state)} {state}" for state in (REPLAYED, VOID, INTERRUPTED, RUNNING) if state in states]
     return f"{len(steps)}, of which {', '.join(parts)}" if parts else str(len(steps))
@@ -128,7 +127,7 @@ def _tokens(step: "RecordedStep") -> str:
 
 
 def _fitting(columns: Sequence[str], rows: list[list[str]]) -> list[list[str]]:
-    """Cut the longer of the two columns of names until the table fits the terminal; nothing is cut for a pipe."""
+    """Shorten the longer of the two columns of names until the table fits the terminal; nothing is cut for a pipe."""
     width = terminal_width()
     lines = [list(columns), *([cell(value) for value in row] for row in rows)]
     widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]

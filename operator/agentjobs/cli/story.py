@@ -1,4 +1,4 @@
-"""What history tells of one job, as text for people: its starts, phases and entries. Pure. All times are UTC."""
+"""The history of one job as text for people: its starts, phases and entries. Pure. All times are UTC."""
 
 import json
 import re
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from agentjobs.api.recorded import Event
     from agentjobs.api.recorded_usage import JobModelUsage, RecordedCall
 
-# A sentence of this length is told once on a page.
+# A sentence of at least this length is shown once per page.
 _LONG: Final = 40
 _SEE_ABOVE: Final = "(see above)"
-# As much of a text as an entry shows unless all of it is asked for.
+# The part of a text that an entry shows, unless everything is requested.
 _TEXT: Final = 100
 
 
 class Told:
-    """Long sentences of a page: where one would come again it says so, for an error is passed on from entry to job.
+    """Long sentences of a page. An error is passed on from entry to job; its repetitions are left out.
 
-    `always` tells them whole each time.
+    `always` repeats them.
     """
 
     def __init__(self, *texts: str, always: bool = False) -> None:
@@ -32,7 +32,7 @@ class Told:
         self._texts = [text for text in texts if len(text) >= _LONG]
 
     def once(self, text: str | None) -> str:
-        """Return the text, with what the page has said already left out."""
+        """Return the text, without what the page has already shown."""
         for said in () if self._always else self._texts:
             if text and (whole := re.compile(rf"(?<!\w){re.escape(said)}(?!\w)")).search(text):
                 return whole.sub(_SEE_ABOVE, text)
@@ -42,9 +42,9 @@ class Told:
 
 
 def used_of(used: "Sequence[Mapping[str, int]]", models: "Sequence[JobModelUsage]" = ()) -> dict[str, int]:
-    """Return what a job used, by `contract.USAGE`: of calls and tokens the larger count, as its status has it.
+    """Return a job's usage, by `contract.USAGE`: for calls and tokens the larger of two counts, as in its status.
 
-    That is of what its starts recorded, or of its calls through the model proxy: not every call is a step.
+    One is recorded by its starts, one by the model proxy: not every call is a step.
     """
     total = {name: sum(each.get(name, 0) for each in used) for name in contract.USAGE}
     booked = {
@@ -58,7 +58,7 @@ def used_of(used: "Sequence[Mapping[str, int]]", models: "Sequence[JobModelUsage
 def story_head(
     job: Mapping[str, Any], starts: Sequence[Mapping[str, Any]], models: "Sequence[JobModelUsage]" = ()
 ) -> str:
-    """Return what there is to say of a job before its starts."""
+    """Return the facts about a job that come before its starts."""
     used = [start["usage"] for start in starts if start["usage"]]
     return facts(
         {
@@ -81,7 +81,7 @@ def _published(told: Mapping[str, Any] | None) -> str:
 
 
 def starts_table(starts: Sequence[Mapping[str, Any]], told: Told, steps: Mapping[int, str] | None = None) -> str:
-    """Return one line a start. `steps` are the numbers of the steps that each ran, for a column of their own."""
+    """Return one line per start. `steps` are the steps of each start, for an additional column."""
     days = _days(start["started"] for start in starts)
     costly = cost_of(starts) is not None
     rows = [
@@ -109,7 +109,7 @@ def starts_table(starts: Sequence[Mapping[str, Any]], told: Told, steps: Mapping
 
 
 def phases_table(changes: Sequence[Mapping[str, Any]], told: Told) -> str:
-    """Return one line a change of the job's phase."""
+    """Return one line per change of the job's phase."""
     days = _days(item["time"] for item in changes)
     rows = [
         [item["transition"], _clock(item["time"], days), item["phase"], item["reason"], told.once(item["message"])]
@@ -119,7 +119,7 @@ def phases_table(changes: Sequence[Mapping[str, Any]], told: Told) -> str:
 
 
 def entries_table(events: "Iterable[Event]", told: Told, *, full: bool) -> str:
-    """Return one line an entry of a start's timeline; texts are cut unless `full`."""
+    """Return one line per entry of a start's timeline; texts are cut unless `full`."""
     rows = [
         [f"{event.time.astimezone(UTC):%H:%M:%S}", event.author, event.kind, _entry(event.kind, event.data, told, full)]
         for event in events
@@ -133,20 +133,20 @@ def phase_words(phase: str, reason: str) -> str:
 
 
 def used_words(usage: Mapping[str, int], cost: Decimal | None = None) -> str:
-    """Return what was used, in words; with what it cost, where that is known."""
+    """Return the usage in words; with its cost, if known."""
     calls, tools, sent, received = (usage.get(name, 0) for name in contract.USAGE)
     told = f"{counted(calls, 'model call')}, {counted(tools, 'tool call')}, {sent} tokens in, {received} out"
     return told if cost is None else f"{told}, {dollars(cost)}"
 
 
 def cost_of(starts: Sequence[Mapping[str, Any]]) -> Decimal | None:
-    """Return what starts cost together; None where no cost of any is known."""
+    """Return the total cost of starts; None if no cost is known."""
     known = [Decimal(start["costUSD"]) for start in starts if start.get("costUSD") is not None]
     return sum(known, Decimal(0)) if known else None
 
 
 def models_table(models: "Sequence[JobModelUsage]") -> str:
-    """Return one line for each model that a job's calls asked, the costliest first."""
+    """Return one line per model that a job called, most expensive first."""
     rows = [
         [
             one.model,
@@ -171,7 +171,7 @@ def moment(time: str) -> str:
 
 
 def took(began: str | None, ended: str | None) -> str:
-    """Return how long something took."""
+    """Return a duration in words."""
     return age(began, now=datetime.fromisoformat(ended)) if began and ended else ""
 
 
@@ -185,7 +185,7 @@ def _entry(kind: str, data: Mapping[str, Any], told: Told, full: bool) -> str:
         case "text":
             said = str(data.get("text") or "")
         case "resumed":
-            # Not `fromStep`: a call that had begun already has a lower number.
+            # Not `fromStep`: a call that had already begun has a lower number.
             said = f"{data.get('replayed')} steps replayed"
         case "started":
             said = f"attempt {data.get('attempt')}"
@@ -199,7 +199,7 @@ def _entry(kind: str, data: Mapping[str, Any], told: Told, full: bool) -> str:
 
 
 def call_words(call: Mapping[str, Any]) -> str:
-    """Return the call of a tool, with its arguments."""
+    """Return a tool call with its arguments."""
     given = call.get("args") or {}
     said = ", ".join(f"{name}={_plain(value)}" for name, value in given.items()) if isinstance(given, Mapping) else ""
     return f"{call.get('name')}({said})"
@@ -214,7 +214,7 @@ def _pairs(data: Mapping[str, Any]) -> str:
 
 
 def calls_table(calls: "Sequence[RecordedCall]") -> str:
-    """Return one line a model call, in the order in which they began."""
+    """Return one line per model call, in the order in which they began."""
     days = _days(call.began.isoformat() for call in calls)
     rows = [
         [
@@ -248,7 +248,7 @@ def _days(times: Iterable[str | None]) -> set[str]:
 
 
 def _clock(time: str | None, days: set[str]) -> str:
-    """Return the time of day; with the date where a table spans several."""
+    """Return the time of day; with the date if a table spans several days."""
     if not time:
         return ""
     return moment(time) if len(days) > 1 else moment(time)[11:]

@@ -45,7 +45,7 @@ def list_(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """List the templates, or some by name.
+    """List the templates, or only the named ones.
 
     Examples:
         agentjobs template list
@@ -85,7 +85,7 @@ def show_(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Show a template: its parameters, what it locks, whether it is legal.
+    """Show a template: parameters, locks and validity.
 
     Examples:
         agentjobs template show review
@@ -112,9 +112,10 @@ def validate_(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Check a template of the cluster, and show what a job of it would say.
+    """Check a template of the cluster.
 
-    Exits 1 when such a job would be refused. For files: agentjobs validate -f FILE.
+    Shows the spec of a job made from it. Exits with 1 when such a job would be rejected. For files: agentjobs validate
+    -f FILE.
 
     Examples:
         agentjobs template validate review -p repo=shop
@@ -137,7 +138,7 @@ def validate_(
         try:
             template = cluster.request("GET", path)
         except errors.NotFound:
-            raise Failure(f"there is no AgentTemplate {name!r} in namespace {path.split('/')[5]}.") from None
+            raise Failure(f"AgentTemplate {name!r} does not exist in namespace {path.split('/')[5]}.") from None
     own = [Manifest(source="cluster", body={"kind": "AgentTemplate", **template}), Manifest(source="job", body=job)]
     report(own, format_, namespace=namespace, access=(kubeconfig, context))
 
@@ -146,7 +147,7 @@ def _page(body: Mapping[str, Any]) -> str:
     spec, status = body.get("spec") or {}, body.get("status") or {}
     said: Mapping[str, Any] = next((one for one in status.get("conditions") or () if one.get("type") == "Valid"), {})
     meta = body["metadata"]
-    valid = {"True": "yes", "False": f"no: {said.get('message', '')}"}.get(str(said.get("status")), "not judged yet")
+    valid = {"True": "yes", "False": f"no: {said.get('message', '')}"}.get(str(said.get("status")), "not checked yet")
     parts = [
         facts(
             {

@@ -1,4 +1,4 @@
-"""The verb that shows which jobs follow which: tree. It reads both servers and changes nothing."""
+"""The verb that shows follow-up jobs: tree. It reads both servers and changes nothing."""
 
 import re
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from agentjobs.client.lineage import Tree, TreeJob
 
 _GONE: Final = "deleted"
-# A table makes one blank of several.
+# A table collapses repeated blanks.
 _BLANK: Final = "·"
 _LEAD: Final = re.compile(f"^[{_BLANK}│├└─]+")
 
@@ -39,7 +39,7 @@ def tree_(
     name: Annotated[
         str,
         typer.Argument(
-            help="Name of a job; its uid for one that is gone.",
+            help="Name of a job; for a deleted job its uid.",
             metavar="NAME",
             autocompletion=complete_names,
             callback=bare_name,
@@ -52,9 +52,9 @@ def tree_(
     gateway: GatewayURL = None,
     gateway_ca: GatewayCA = None,
 ) -> None:
-    """Show which jobs follow which.
+    """Show a job with the jobs before and after it.
 
-    The whole chain of a job: those before it and all that follow, also those that are gone.
+    Shows the whole chain of follow-ups, including deleted jobs.
 
     Examples:
         agentjobs tree triage-87
@@ -67,9 +67,9 @@ def tree_(
         tree = talk.run(talk.do.tree(name))
     show(as_json(document(tree)) if format_ == "json" else tree_page(tree, datetime.now(UTC)))
     if tree.truncated:
-        show(f"… and more: these are the first {len(tree.jobs)} jobs.", error=True)
+        show(f"… and more; only the first {len(tree.jobs)} jobs are shown.", error=True)
     if tree.without_history:
-        show(f"(no history: {harmless(tree.without_history)}; jobs that are gone are missing)", error=True)
+        show(f"(no history: {harmless(tree.without_history)}; deleted jobs are missing)", error=True)
 
 
 def tree_page(tree: "Tree", now: datetime) -> str:

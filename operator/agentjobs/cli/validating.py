@@ -1,4 +1,4 @@
-"""The verb that says what is wrong before anything is sent: validate."""
+"""The verb that checks files before they are applied: validate."""
 
 import json
 import re
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from agentjobs.cli.manifests import Manifest
 
 _PLURALS: Final[Mapping[str, str]] = {"AgentTemplate": "agenttemplates", "AgentQueue": "agentqueues"}
-# Texts that YAML reads as themselves without quotes.
+# Texts that YAML reads back unchanged without quotes.
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _WORDS: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 def validate(
     filename: Files = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Ask no cluster for what the files do not have.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not look up missing objects in a cluster.")] = False,
     format_: Annotated[str | None, output("yaml", "json", "table")] = None,
     namespace: Namespace = None,
     context: Context = None,
@@ -40,12 +40,12 @@ def validate(
 ) -> None:
     """Check files, and show where each value comes from.
 
-    Jobs, templates, queues and schedules are looked at. Each job is merged with its template and the defaults of its
-    queue, as the operator would, and all problems are named at once. Templates and queues that the files do not have
-    are looked up in the cluster, if there is one; what could not be looked up is said. ConfigMaps, prices and the pod
-    itself are checked by the operator alone.
+    Checks jobs, templates, queues and schedules. Each job is merged with its template and the defaults of its queue, as
+    the operator does, and all problems are reported together. Templates and queues that are not in the files are looked
+    up in the cluster, if there is one; failed lookups are reported. ConfigMaps, prices and pods are only checked by the
+    operator.
 
-    Exits 1 when there are problems.
+    Exits with 1 when there are problems.
 
     Examples:
         agentjobs validate -f review.yaml
@@ -56,7 +56,7 @@ def validate(
 
     checked(format_, "yaml", "json", "table")
     if not filename:
-        raise Failure("give the files with -f FILE.", code=USAGE)
+        raise Failure("no file given: use -f FILE.", code=USAGE)
     manifests = [one for one in read(filename, generated=True) if is_meant(one.body)]
     if not manifests:
         raise Failure(f"no {', '.join(KINDS[:-1])} or {KINDS[-1]} in {', '.join(filename)}.", code=USAGE)
@@ -70,13 +70,13 @@ def report(
     namespace: str | None,
     access: tuple[str | None, str | None] | None,
 ) -> None:
-    """Judge objects and print what is said of them.
+    """Judge objects and print the results.
 
     Args:
-        access: kubeconfig and context of the cluster that has what is missing; None to ask none.
+        access: kubeconfig and context of the cluster to look up missing objects in; None for offline.
 
     Raises:
-        typer.Exit: something is wrong with them.
+        typer.Exit: there are problems.
     """
     from agentjobs.cli.judging import judged
 
@@ -96,7 +96,7 @@ def report(
 
 
 class _Found:
-    """Templates and queues: those of the files first, else the cluster's."""
+    """Looks up templates and queues: first in the files, then in the cluster."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class _Found:
         self._cluster: Cluster | None = None
 
     def within(self, body: Mapping[str, Any]) -> Any:
-        """Return what looks objects up as an object of the files sees them: those of its namespace."""
+        """Return a lookup for an object of the files: it finds objects of the same namespace."""
         namespace = self._namespace or body["metadata"].get("namespace") or ""
 
         def find(kind: str, name: str) -> Mapping[str, Any] | str | None:
@@ -141,7 +141,7 @@ class _Found:
         except errors.NotFound:
             return None
         except errors.AgentJobsError as error:
-            return f"{kind} {name} is not in the files, and the cluster cannot be asked: {error}"
+            return f"{kind} {name} is not in the files, and the lookup in the cluster failed: {error}"
 
 
 def _shown(told: "Judged", as_table: bool) -> str:
@@ -169,7 +169,7 @@ def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _lines(whole: "Merged", value: Any, path: tuple[str | int, ...], indent: str) -> Iterator[str]:
-    """YAML in which each line with a value says where it came from."""
+    """YAML in which each value has a comment with its source."""
     pairs = value.items() if isinstance(value, dict) else enumerate(value)
     for key, item in pairs:
         here = (*path, key)
@@ -183,7 +183,7 @@ def _lines(whole: "Merged", value: Any, path: tuple[str | int, ...], indent: str
 
 
 def _scalar(value: Any) -> str:
-    """A value in one line of YAML."""
+    """A value as one line of YAML."""
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return value
     return json.dumps(value, ensure_ascii=False, default=str)

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster
 
 _CONDITION: Final = re.compile(r"(?:condition=)?([A-Za-z]+)(?:=(True|False|Unknown))?", re.IGNORECASE)
-# What can be waited for; another word is a slip that would be waited for in vain. The parts of the API that hold the
-# list take too long to load for a command line.
+# A misspelled condition would be waited for in vain. The API modules that have the list take too long to load.
 CONDITIONS: Final = (
     "Complete",
     "Finished",
@@ -55,7 +54,11 @@ def wait(
     names: JobNames = None,
     condition: Annotated[
         str,
-        typer.Option("--for", metavar="CONDITION", help="Complete, the default: it succeeded. Finished: any end."),
+        typer.Option(
+            "--for",
+            metavar="CONDITION",
+            help="Complete (the default), Finished, or condition=TYPE[=STATUS].",
+        ),
     ] = "condition=Complete",
     timeout: Timeout = "0",
     selector: Selector = None,
@@ -68,8 +71,8 @@ def wait(
 ) -> None:
     """Wait until jobs succeed, end, or meet a condition.
 
-    Exits 0 when it holds for all, 1 as soon as a job has ended and it cannot hold any more (the others are still waited
-    for), 124 when time ran out. --timeout is for all of them together.
+    Exits with 0 when all jobs meet it, 1 when a job ended without meeting it (the other jobs are still waited for), 124
+    on a timeout. --timeout applies to all jobs together.
 
     Examples:
         agentjobs wait hello --timeout 10m && echo succeeded
@@ -113,7 +116,7 @@ def _wait(
 
 
 def _held(body: Mapping[str, Any] | None) -> str:
-    """Where a job stands, and what holds it up."""
+    """The job's phase, and what it waits for."""
     from agentjobs.cli.story import phase_words
     from agentjobs.client.job import Job
 
@@ -124,7 +127,7 @@ def _held(body: Mapping[str, Any] | None) -> str:
 
 
 def _states(cluster: "Cluster", target: Target, *, deadline: float | None) -> Iterator[Mapping[str, Any]]:
-    """Yield the job as it is and after every change, until `deadline` (of time.monotonic)."""
+    """Yield the job now and after every change, until `deadline` (of time.monotonic)."""
     from agentjobs.cli.cluster import AGENTJOBS
 
     name, place = target.name, AGENTJOBS.path(target.do.namespace)
@@ -136,7 +139,7 @@ def _states(cluster: "Cluster", target: Target, *, deadline: float | None) -> It
         if left <= 0:
             return
         version = job["metadata"]["resourceVersion"]
-        # The read time-out counts from the last event, so the server is told to end the watch in time as well.
+        # The read timeout restarts with each event, so the server gets a timeout as well.
         asked = {**params, "resourceVersion": version, "timeoutSeconds": str(max(1, round(min(left, WATCH_SECONDS))))}
         for event in cluster.watch(place, params=asked, seconds=min(left, WATCH_SECONDS)):
             if event.get("type") == "DELETED":
@@ -156,4 +159,4 @@ def _ended(job: Mapping[str, Any], *, name: str, wanted: str) -> str:
     status = job.get("status") or {}
     telling = {status.get("phase"), "Failed", "Cancelled", "Skipped"}
     said = next((c.get("message") for c in status.get("conditions") or () if c["type"] in telling and c["message"]), "")
-    return f"{name} ended as {status.get('phase')}, so {wanted} cannot come" + (f": {said}" if said else ".")
+    return f"{name} ended as {status.get('phase')}, so it will never reach {wanted}" + (f": {said}" if said else ".")

@@ -1,8 +1,8 @@
-"""YAML in, JSON out, as kubectl reads and writes them, so that one file means the same to both programs. Pure.
+"""YAML in, JSON out, with kubectl's rules, so that a file means the same to both programs. Pure.
 
-kubectl reads YAML 1.1 by the rules of go-yaml v2 and turns it into JSON: keys become text, whole numbers integers, and
-what does not fit 64 bits a float. It writes JSON as Go's encoding/json does. Seen with kubectl 1.36; the integration
-tests compare again.
+kubectl reads YAML 1.1 by the rules of go-yaml v2 and converts it to JSON: keys become text, whole numbers integers, and
+numbers beyond 64 bits floats. It writes JSON as Go's encoding/json does. Observed with kubectl 1.36; integration tests
+compare both.
 """
 
 import json
@@ -17,13 +17,13 @@ _INT64: Final = range(-(2**63), 2**63)
 
 
 class _Loader(yaml.SafeLoader):
-    """No dates, no base-60 numbers, no key twice."""
+    """A YAML loader without dates, base-60 numbers and duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping with keys of text; one that is given twice is an error, not a silent loss of the first."""
+        """Build a mapping with text keys; a duplicate key is an error instead of silently losing the first."""
         seen: set[str] = set()
         for key, _ in node.value:
-            # A merged key (`<<`) may be given again: that is what merging is for.
+            # A merge key (`<<`) may be repeated: merging is its purpose.
             if key.tag != "tag:yaml.org,2002:merge":
                 name = self._name(key)
                 if name in seen:
@@ -33,10 +33,10 @@ class _Loader(yaml.SafeLoader):
         return {self._name(key): self.construct_object(value, deep=deep) for key, value in node.value}
 
     def _name(self, node: yaml.Node) -> str:
-        # Text at once: to Python 1 and True are one key.
+        # Converted to text first: to Python 1 and True are the same key.
         key = _plain(self.construct_object(node, deep=True))
         if key is None or isinstance(key, dict | list):
-            words = f"{key!r} cannot be a key; write it in quotes"
+            words = f"{key!r} cannot be a key; quote it"
             raise yaml.constructor.ConstructorError(None, None, words, node.start_mark)
         return key if isinstance(key, str) else _go(key)
 
@@ -50,12 +50,12 @@ def _integer(_: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
 def _float(_: yaml.SafeLoader, node: yaml.ScalarNode) -> float | str:
     text = str(node.value)
     number = float(re.sub(r"\.(?=inf|nan)", "", text.replace("_", "").lower()))
-    # What is too large for a float stays text; an infinity that is spelt out is refused later.
+    # A number that is too large for a float stays text; an explicit infinity is rejected later.
     return text if math.isinf(number) and "inf" not in text.lower() else number
 
 
-# PyYAML would turn `startAt: 2026-01-31T12:00:00Z` into a datetime and `12:30` into 750, and knows a meaning of `=`;
-# Kubernetes' reader keeps them as text.
+# PyYAML would turn `startAt: 2026-01-31T12:00:00Z` into a datetime and `12:30` into 750, and gives `=` a meaning;
+# Kubernetes keeps them as text.
 _NOT_OURS: Final = {"timestamp", "int", "float", "value"}
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in _NOT_OURS]
@@ -81,11 +81,11 @@ _Loader.bool_values = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
 
 
 def load(text: str) -> list[Any]:
-    """Return the documents of a stream of YAML, or the one of a JSON text, as JSON values.
+    """Return the documents of a YAML stream, or of one JSON text, as JSON values.
 
     Raises:
-        ValueError: it is neither, or holds what JSON cannot hold; the message says where.
-        RecursionError: it is nested too deeply, or holds itself.
+        ValueError: it is neither, or has values that JSON cannot have; the message has the position.
+        RecursionError: it is nested too deeply, or contains itself.
     """
     try:
         documents = _json_or_yaml(text)
@@ -95,14 +95,14 @@ def load(text: str) -> list[Any]:
 
 
 def dump(value: object) -> str:
-    """Return a JSON value in Go's words, with the newline its encoder ends with."""
+    """Return a JSON value in Go's format, with the newline that its encoder appends."""
     return _go(value) + "\n"
 
 
 def _json_or_yaml(text: str) -> list[Any]:
     if text.lstrip().startswith("{"):
         try:
-            # YAML has no tabs for indentation, and no pairs of surrogates for one character.
+            # YAML allows neither tabs for indentation nor surrogate pairs.
             return [json.loads(text, object_pairs_hook=_once)]
         except ValueError:
             pass
@@ -112,7 +112,7 @@ def _json_or_yaml(text: str) -> list[Any]:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key is given twice")  # YAML's reader will say which, and where
+        raise ValueError("a key is given twice")  # the YAML loader will report which, and where
     return found
 
 
@@ -124,19 +124,19 @@ def _plain(value: object) -> Any:
             return [_plain(item) for item in value]
         case str():
             if not value.isascii() and re.search("[\ud800-\udfff]", value):
-                raise ValueError(f"{value!r} holds half of a character (a lone surrogate)")
+                raise ValueError(f"{value!r} contains a lone surrogate")
             return value
         case bool() | None:
             return value
         case int():
             return value if value in _INT64 else float(value)
         case float() if math.isfinite(value):
-            # By its shortest digits, which is how it came out of YAML.
+            # By its shortest digits, as YAML had it.
             whole = Decimal(repr(value))
             return int(whole) if value.is_integer() and int(whole) in _INT64 else value
         case bytes():
             return value.decode("utf-8", "replace")
-    raise ValueError(f"{value!r} has no place in JSON")
+    raise ValueError(f"{value!r} does not exist in JSON")
 
 
 def _go(value: object) -> str:
@@ -153,13 +153,13 @@ def _go(value: object) -> str:
 
 
 def _text(text: str) -> str:
-    # Go escapes also what HTML and JavaScript would trip over.
+    # Go also escapes characters that are special in HTML and JavaScript.
     escaped = json.dumps(text, ensure_ascii=False)
     return re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", escaped)
 
 
 def _number(number: float) -> str:
-    # Both write the shortest digits that are read back as the same number, and differ in when they use an exponent.
+    # Both write the shortest digits that read back as the same number, but switch to an exponent at different sizes.
     if number and not 1e-6 <= abs(number) < 1e21:
         return repr(number).replace("e-0", "e-")
     return format(Decimal(repr(number)), "f")

@@ -1,35 +1,35 @@
-"""For programs that submit jobs: `Client` and `AsyncClient`, on the API server and the gateway, as their user.
+"""The Python client: `Client` and `AsyncClient`. They use the API server and the gateway with the user's credentials.
 
-    clients              the two clients, method by method
-    operations           what the methods do, once for both
-    effects              what an operation asks for
-    transport            carries it out, blocking or in an event loop
+    clients              the two clients, with their methods
+    operations           the implementation of the methods, shared by both
+    effects              the I/O that an operation requests
+    transport            runs operations, blocking or in an event loop
     job                  an AgentJob as a value
-    object               what jobs and schedules have in common
+    object               common parts of jobs, queues and schedules
     schedule             an AgentSchedule as a value
     schedules            the methods on schedules
-    schedule_operations  what these do
+    schedule_operations  their implementation
     job_queue            a queue as a value
     queues               the methods on queues
-    queue_operations     what these do
+    queue_operations     their implementation
     sessions             the methods on sessions and artifacts
-    session_operations   what these do
+    session_operations   their implementation
     models               the methods on models and usage
-    model_operations     what these do
+    model_operations     their implementation
     notifications        the methods on notifications
-    notification_operations  what these do
-    overview             the methods on many jobs at once, and on the installation
-    overview_operations  what these do
-    lineage              the jobs before a job, and those that follow
-    completion           several jobs, as they end
-    logs                 what the pods of a job print
-    job_filters          which jobs of history are asked for
-    requests             requests, repeated
-    connection           what HTTP needs, and what answers mean
-    kubeconfig           which cluster, as whom
+    notification_operations  their implementation
+    overview             the methods on the installation and on many jobs
+    overview_operations  their implementation
+    lineage              the jobs before a job, and its follow-ups
+    completion           waits for several jobs
+    logs                 the logs of a job's pods
+    job_filters          the filters of `history`
+    requests             requests with retries, pages
+    connection           options, credentials and errors of HTTP
+    kubeconfig           finds the cluster and the credentials
 
-Needs the base dependencies alone. Names are loaded when they are used, because the command line, which is quick to
-start, uses the lower half of this package.
+Needs only the base dependencies. Names are imported on first use, because the command line, which must start quickly,
+uses the lower half of this package.
 """
 
 import importlib

@@ -1,6 +1,6 @@
-"""The two clients: `Client` blocks, `AsyncClient` does not. Each method names one operation and drives it.
+"""The two clients: `Client` blocks, `AsyncClient` is for asyncio. Each method runs one operation.
 
-What happens stands in operations.py, once; these are signatures, for people, type checkers and documentation.
+The implementation is in operations.py; here are signatures for people, type checkers and documentation.
 """
 
 import os
@@ -36,7 +36,7 @@ from agentjobs.client.transport import Blocking, Endpoints, Nonblocking
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 30.0
-"""Long enough for a restart of the API server or a fail-over of the database."""
+"""Default patience in seconds: a restart of the API server or a failover of the database takes less."""
 
 
 def _endpoints(access: Access, *, gateway_url: str | None, gateway_ca: str | None) -> Endpoints:
@@ -49,21 +49,21 @@ def _endpoints(access: Access, *, gateway_url: str | None, gateway_ca: str | Non
 
 
 class Client:
-    """AgentJobs of one namespace, for programs that may wait.
+    """AgentJobs of one namespace, with blocking calls.
 
-    Outside of a cluster it is the user of the kubeconfig; in a pod without one, the pod's service account. The first
-    request opens the connection; use it as a context manager, or call `close`. Not for several threads at once.
+    Uses the kubeconfig's user; in a pod without a kubeconfig, the pod's service account. It connects at the first
+    request. Use it as a context manager, or call `close`. Not thread-safe.
 
     Args:
-        namespace: the context's, or the pod's, by default.
-        kubeconfig: path; $KUBECONFIG, else ~/.kube/config, by default.
-        context: of the kubeconfig; its current one by default.
-        gateway_url: $AGENTJOBS_GATEWAY_URL, else what the kubeconfig says, by default.
-        gateway_ca: path of a PEM file; $AGENTJOBS_GATEWAY_CA, else what the kubeconfig says, by default.
-        patience: seconds for which a request that a server cannot answer now is repeated.
+        namespace: by default the context's, or the pod's.
+        kubeconfig: path; by default $KUBECONFIG, else ~/.kube/config.
+        context: of the kubeconfig; by default the current one.
+        gateway_url: by default $AGENTJOBS_GATEWAY_URL, else from the kubeconfig.
+        gateway_ca: path of a PEM file; by default $AGENTJOBS_GATEWAY_CA, else from the kubeconfig.
+        patience: how many seconds a request is retried while a server is unavailable.
 
     Raises:
-        Misconfigured: no kubeconfig, or one that cannot be understood.
+        Misconfigured: the kubeconfig is missing or invalid.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Client:
 
     @property
     def namespace(self) -> str:
-        """The namespace all calls are about."""
+        """The namespace of all calls."""
         return self._do.namespace
 
     @property
@@ -107,12 +107,12 @@ class Client:
 
     @property
     def notifications(self) -> Notifications:
-        """What sinks were told of the jobs of the namespace."""
+        """Notifications about the jobs of the namespace."""
         return Notifications(NotificationOperations(self._do.namespace, self._do.patience), self._transport)
 
     @property
     def overview(self) -> Overview:
-        """The jobs of this client's namespace in numbers, and the installation; read through the gateway."""
+        """Statistics of the namespace's jobs and of the installation; read through the gateway."""
         return Overview(OverviewOperations(self._do.namespace, self._do.patience), self._transport)
 
     def submit(
@@ -123,15 +123,15 @@ class Client:
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
     ) -> Job:
-        """Create a job, or return the one of that name that asks for the same work: submitting twice runs once.
+        """Create a job, or return the existing one of that name with the same work: submitting twice runs it once.
 
         Args:
-            spec: as in YAML (a mapping), or an `AgentJobSpec`.
-            name: a random one by default.
+            spec: a mapping as in YAML, or an `AgentJobSpec`.
+            name: by default random.
 
         Raises:
-            AlreadyExists: the name is taken by a job that asks for other work; the message names the fields.
-            Invalid: the API server refused the spec.
+            AlreadyExists: a job of that name has other work; the message lists the fields.
+            Invalid: the API server rejected the spec.
         """
         return self._transport.run(self._do.submit(spec, name=name, labels=labels, annotations=annotations))
 
@@ -146,74 +146,74 @@ class Client:
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
     ) -> Job:
-        """Create a job of an AgentTemplate, or return the one of that name that asks for the same: see `submit`.
+        """Create a job of an AgentTemplate, or return the existing one of that name with the same work: see `submit`.
 
         Args:
             template: the template's name.
-            parameters: values of its parameters.
-            message: what the agent is told, in place of the template's message.
-            spec: what else the job says for itself, as in YAML.
-            name: a random one by default.
+            parameters: values of the template's parameters.
+            message: for the agent, instead of the template's message.
+            spec: other fields of the job, as in YAML.
+            name: by default random.
 
         Raises:
-            AlreadyExists: the name is taken by a job that asks for other work; the message names the fields.
-            Invalid: the API server refused the spec.
+            AlreadyExists: a job of that name has other work; the message lists the fields.
+            Invalid: the API server rejected the spec.
         """
         whole = of_template(template, parameters, message=message, spec=spec)
         return self.submit(whole, name=name, labels=labels, annotations=annotations)
 
     def get(self, name: str) -> Job:
-        """Return the job as it is now. Raises NotFound."""
+        """Return the current job. Raises NotFound."""
         return self._transport.run(self._do.get(name))
 
     def wait(self, name: str, *, timeout: float | None = None) -> Job:
-        """Return the job once it has ended, however; see `Job.succeeded`.
+        """Return the job after it has ended in any way; see `Job.succeeded`.
 
         Args:
             timeout: seconds; None waits forever.
 
         Raises:
-            TimeoutError: it has not ended by then; it runs on.
-            NotFound: there is no such job, or it was deleted meanwhile.
+            TimeoutError: it has not ended in time; it continues to run.
+            NotFound: the job does not exist, or was deleted during the call.
         """
         return self._transport.run(self._do.wait(name, timeout=timeout))
 
     def wait_all(self, names: Iterable[str], *, timeout: float | None = None) -> Sequence[Job]:
-        """Return the jobs, in the order of their names as given, once all have ended, however. Raises as `wait`."""
+        """Return the jobs after all have ended in any way, in the order of the names given. Raises as `wait`."""
         wanted = list(names)
         ended = {job.name: job for job in self.as_completed(wanted, timeout=timeout)}
         return [ended[name] for name in wanted]
 
     def as_completed(self, names: Iterable[str], *, timeout: float | None = None) -> Generator[Job]:
-        """Yield each of these jobs once it has ended, in the order of their ends. Raises as `wait`.
+        """Yield each of these jobs when it has ended, in the order in which they end. Raises as `wait`.
 
         Args:
-            timeout: seconds for all of them together; None waits forever.
+            timeout: seconds for all of them; None waits forever.
         """
         yield from self._transport.iterate(completed(self._do, names, timeout=timeout))
 
     def watch(self, name: str, *, timeout: float | None = None) -> Generator[Job]:
-        """Yield the job as it is and after each change, until it has ended. Raises as `wait`."""
+        """Yield the current job and each change, until it has ended. Raises as `wait`."""
         yield from self._transport.iterate(self._do.watch(name, timeout=timeout))
 
     def result(self, name: str) -> Result:
-        """Return the answer, from history: also after the job is deleted; `name` may be a uid.
+        """Return the answer, from history, also for a deleted job; `name` may be a uid.
 
         Raises:
-            NoResult: it has none (yet).
-            NotFound: history has no such job.
+            NoResult: it has no result (yet).
+            NotFound: history does not have the job.
         """
         return self._transport.run(self._do.result(name))
 
     def cancel(self, name: str) -> Job:
-        """Ask a job to stop for good. A running pod gets its grace period; a job that has ended is returned as it is.
+        """Cancel a job for good. A running pod gets its grace period; a finished job is returned unchanged.
 
         Raises NotFound.
         """
         return self._transport.run(self._do.cancel(name))
 
     def suspend(self, name: str) -> Job:
-        """Ask a job to free its pod and wait until it is resumed. Raises NotFound."""
+        """Suspend a job: it gives up its pod until it is resumed. Raises NotFound."""
         return self._transport.run(self._do.suspend(name))
 
     def resume(self, name: str) -> Job:
@@ -221,68 +221,68 @@ class Client:
         return self._transport.run(self._do.resume(name))
 
     def rerun(self, name: str, *, new_name: str | None = None) -> Job:
-        """Submit the same work as a new job, which begins from the start. Raises NotFound, AlreadyExists."""
+        """Submit the same work as a new job, from the beginning. Raises NotFound, AlreadyExists."""
         return self._transport.run(self._do.rerun(name, new_name_=new_name))
 
     def delete(self, name: str) -> None:
-        """Delete a job and its pods, if it is there; its history stays."""
+        """Delete a job and its pods, if it exists; its history stays."""
         self._transport.run(self._do.delete(name))
 
     def events(self, name: str, *, start: int | None = None, follow: bool = False) -> Generator[Event]:
-        """Yield what a job's runners told: model calls, tool calls, texts, errors; from history.
+        """Yield the entries of a job's timelines from history: model calls, tool calls, texts, errors.
 
         Args:
             start: only those of this start.
-            follow: continue, about a second behind, until the job has ended.
+            follow: continue until the job has ended, about a second behind.
         """
         yield from self._transport.iterate(self._do.events(name, start=start, follow=follow))
 
     def steps(self, name: str, *, start: int | None = None) -> Generator[RecordedStep]:
-        """Yield the recorded steps of a job in the order of recording, without what they gave; from history.
+        """Yield a job's recorded steps in recording order, without their results; from history.
 
         Args:
-            start: only those that this start ran.
+            start: only steps that this start ran.
         """
         yield from self._transport.iterate(self._do.steps(name, start=start))
 
     def step(self, name: str, number: int) -> StepContent:
-        """Return one recorded step of a job with what it gave. `name` may be a uid. Raises NotFound."""
+        """Return one recorded step of a job with its result. `name` may be a uid. Raises NotFound."""
         return self._transport.run(self._do.step(name, number))
 
     def story(self, name: str) -> Story:
-        """Return what history knows of a job: its starts and phases. `name` may be a uid. Raises NotFound."""
+        """Return a job from history: its starts and phases. `name` may be a uid. Raises NotFound."""
         return self._transport.run(self._do.story(name))
 
     def tree(self, name: str) -> Tree:
-        """Return the jobs before a job and all that follow them, with those that are gone. `name` may be a uid.
+        """Return the jobs before a job and all its follow-ups, including deleted ones. `name` may be a uid.
 
         Raises:
-            NotFound: neither the cluster nor history has such a job.
+            NotFound: neither the cluster nor history has the job.
         """
         return self._transport.run(self._do.tree(name))
 
     def history(
         self, chosen: JobFilter | None = None, *, everywhere: bool = False, **fields: Unpack[JobFields]
     ) -> Generator[RecordedJob]:
-        """Yield the jobs that history knows, newest first unless `order` says otherwise, deleted ones too.
+        """Yield jobs from history, including deleted ones; newest first, or by `order`.
 
         Args:
-            chosen: which jobs, and in which order; or say its fields as keywords.
-            everywhere: of all namespaces that the user may read.
+            chosen: filter and order; alternatively its fields as keywords.
+            everywhere: in all namespaces that the user may read.
             fields: such as `schedule="brief"`, `phase=["Failed", "Cancelled"]`, `since=…`, `order="cost"`.
 
         Raises:
-            Invalid: a field cannot be what it is.
+            Invalid: a field has an invalid value.
         """
         do = self._do.history(chosen or filter_of(fields), everywhere=everywhere)
         yield from self._transport.iterate(do)
 
     def set_config_map(self, name: str, data: Mapping[str, str]) -> None:
-        """Create a ConfigMap, or set these keys of the one that is there: for texts and scripts that jobs name."""
+        """Create a ConfigMap, or set these keys of an existing one: for texts and scripts that jobs refer to."""
         self._transport.run(self._do.set_config_map(name, data))
 
     def list(self, *, selector: str = "") -> Sequence[Job]:
-        """Return the jobs there are; `selector` chooses by labels, such as `team=docs,stage!=test`."""
+        """Return the existing jobs; `selector` filters by labels, such as `team=docs,stage!=test`."""
         return self._transport.run(self._do.list(selector=selector))
 
     def close(self) -> None:
@@ -299,7 +299,7 @@ class Client:
 
 
 class AsyncClient:
-    """AgentJobs of one namespace, for asyncio. As `Client`, and its methods are `Client`'s; tasks may share it."""
+    """AgentJobs of one namespace, for asyncio. It has `Client`'s methods; tasks may share it."""
 
     def __init__(
         self,
@@ -317,7 +317,7 @@ class AsyncClient:
 
     @property
     def namespace(self) -> str:
-        """The namespace all calls are about."""
+        """The namespace of all calls."""
         return self._do.namespace
 
     @property

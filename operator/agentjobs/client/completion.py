@@ -1,6 +1,6 @@
-"""Several jobs at once, each as it ends: one watch of the namespace, however many they are.
+"""Waits for several jobs with a single watch of the namespace.
 
-A stream of effects as those of operations.py.
+A stream of effects, as in operations.py.
 """
 
 import json
@@ -15,13 +15,13 @@ from agentjobs.client.operations import REOPEN_SECONDS, WATCH_SECONDS, Operation
 
 
 def completed(do: Operations, names: Iterable[str], *, timeout: float | None) -> Stream[Job]:
-    """Emit each of these jobs once it has ended, however; those that have ended already come first.
+    """Emit each of these jobs when it has ended in any way; finished ones come first.
 
     Raises:
-        TimeoutError: some have not ended within `timeout` seconds; they run on.
-        errors.NotFound: one is not there, or was deleted meanwhile.
+        TimeoutError: some have not ended within `timeout` seconds; they continue to run.
+        errors.NotFound: one does not exist, or was deleted during the call.
     """
-    # Uids, by names; empty until the job is seen.
+    # Name -> uid; empty until the job is seen.
     waiting = dict.fromkeys(names, "")
     every = len(waiting)
     deadline = None if timeout is None else (yield Now()) + timeout
@@ -35,7 +35,7 @@ def completed(do: Operations, names: Iterable[str], *, timeout: float | None) ->
         if waiting and left <= 0:
             raise TimeoutError(_late(waiting, every, timeout or 0.0))
         if waiting:
-            # What breaks a watch is not the end of it: the jobs are read again.
+            # A broken watch is not the end: the jobs are read again.
             with suppress(errors.Unavailable, errors.Gone):
                 yield from _watched(do, waiting, version, left)
             if (yield Now()) - began < min(REOPEN_SECONDS, left):
@@ -58,7 +58,7 @@ def _watched(do: Operations, waiting: dict[str, str], version: str, seconds: flo
 
 
 def _told(waiting: dict[str, str], bodies: Iterable[Mapping[str, Any]]) -> Iterator[Emit[Job]]:
-    """Emit those that have ended and leave them out of `waiting`; remember of the others which object they are."""
+    """Emit finished jobs and remove them from `waiting`; store the uids of the others."""
     for body in bodies:
         name, uid = body["metadata"]["name"], body["metadata"]["uid"]
         if name not in waiting:

@@ -1,7 +1,7 @@
-"""From an access to HTTP: what a connection is made with, what its answers mean, what it died of.
+"""From an access to HTTP: options of a connection, meaning of responses, causes of failures.
 
-Shared by all that speak HTTP for a user, blocking or not (transport.py): options for httpx, credentials that are
-renewed, and one translation of refusals into `agentjobs.errors`. Sends nothing itself but an exec plugin's question.
+Shared by the blocking and the asyncio transport (transport.py): options for httpx, credentials with renewal, and one
+translation of error responses to `agentjobs.errors`. Sends no requests; it only runs exec plugins.
 """
 
 import json
@@ -24,20 +24,20 @@ import agentjobs
 from agentjobs import errors
 from agentjobs.client.kubeconfig import Access, Credentials
 
-# kubectl has no limit for a single answer; half a minute is past every load balancer's patience with a hung server.
+# kubectl has no limit for a single response; after half a minute any load balancer gives up on a hung server.
 TIMEOUT: Final = httpx.Timeout(30.0, connect=10.0)
 PLUGIN_SECONDS: Final = 120.0
-# A token is renewed a little before it expires, because it must last for the way to the server.
+# A token is renewed shortly before it expires, because it must still be valid at the server.
 RENEW_EARLY_SECONDS: Final = 30.0
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class NoResult(errors.NotFound):
-    """The job is known and has no result: it has not ended yet, or it ended without one."""
+    """The job exists but has no result: it has not ended yet, or it ended without one."""
 
 
 class TokenAuth(httpx.Auth):
-    """The user's bearer token: the given one, a file's, or an exec plugin's, the latter two renewed when they age."""
+    """The user's bearer token: constant, from a file or from an exec plugin; the latter two are renewed."""
 
     def __init__(self, access: Access, credentials: Credentials, expires: float) -> None:
         self._access = access
@@ -45,7 +45,7 @@ class TokenAuth(httpx.Auth):
         self._expires = expires
 
     def token(self, *, renew: bool = False) -> str | None:
-        """Return the token of now; blocks where a plugin must be asked."""
+        """Return the current token; blocks while a plugin runs."""
         if file := self._credentials.token_file:
             try:
                 return file.read_text("utf-8").strip()
@@ -57,7 +57,7 @@ class TokenAuth(httpx.Auth):
         return self._credentials.token
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Send with the token; once more with a renewed one when a plugin's is refused."""
+        """Send with the token; if a plugin's token is rejected, renew it and send once more."""
         response = yield self._with(request, self.token())
         if response.status_code == 401 and self._credentials.plugin:
             yield self._with(request, self.token(renew=True))
@@ -78,15 +78,15 @@ class TokenAuth(httpx.Auth):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One server as one user: everything a connection needs."""
+    """One server with one user's credentials: everything a connection needs."""
 
     where: str
-    """In error messages: its address and where we have that from."""
+    """For error messages: its address, and where the address comes from."""
     url: str
     auth: httpx.Auth | tuple[str, str] | None
     trust: ssl.SSLContext
     cure: str
-    """What to look at when nobody listens."""
+    """For error messages: what to check if the connection is refused."""
     proxy: str | None = None
     server_name: str | None = None
 
@@ -99,21 +99,21 @@ class Endpoint:
             "verify": self.trust,
             "proxy": self.proxy,
             "timeout": TIMEOUT,
-            # Go leaves loopback addresses out of HTTPS_PROXY by itself; httpx does not.
+            # Go ignores HTTPS_PROXY for loopback addresses; httpx does not.
             "trust_env": urlsplit(self.url).hostname not in _LOOPBACK,
         }
 
     @property
     def extensions(self) -> dict[str, Any]:
-        """What each request carries beside its content."""
+        """Headers of each request."""
         return {"sni_hostname": self.server_name} if self.server_name else {}
 
     @contextmanager
     def explained(self, *, quiet: bool = False) -> Iterator[None]:
-        """Say in words what a connection died of; `quiet` takes the end of an open stream for its end.
+        """Translate httpx's errors; with `quiet` a broken stream ends normally.
 
         Raises:
-            errors.Unavailable: in place of each of httpx's errors.
+            errors.Unavailable: instead of any error of httpx.
         """
         try:
             yield
@@ -126,10 +126,10 @@ class Endpoint:
             raise errors.Unavailable(f"cannot reach {self.where}: {_words(error)}.") from error
 
     def answered(self, response: httpx.Response) -> dict[str, Any]:
-        """Return the answer's object, or raise what its status means; the words are the server's own.
+        """Return the response's object, or raise the error for its status, with the server's message.
 
         Raises:
-            errors.AgentJobsError: one of the tree, by the status.
+            errors.AgentJobsError: by the status.
         """
         try:
             answer = response.json()
@@ -138,17 +138,17 @@ class Endpoint:
         if response.is_success and isinstance(answer, dict):
             return answer
         if response.is_success:
-            raise errors.Unavailable(f"{self.where} answered {response.status_code} and no JSON; is that the server?")
+            raise errors.Unavailable(f"{self.where} answered {response.status_code} without JSON; check the address")
         raise self.refusal(response.status_code, answer if isinstance(answer, dict) else {}, response.headers)
 
     def bytes_of(self, response: httpx.Response) -> bytes:
-        """Return the answer's bytes, or raise as `answered`."""
+        """Return the response's bytes, or raise as `answered`."""
         if not response.is_success:
             self.answered(response)
         return response.content
 
     def refusal(self, code: int, answer: Mapping[str, Any], headers: Mapping[str, str]) -> errors.AgentJobsError:
-        """Return what a refusal means."""
+        """Return the exception for an error response."""
         message = str(answer.get("message") or f"{self.where} answered {code}")
         match code, answer.get("reason"):
             case 404, "NoResult":
@@ -178,7 +178,7 @@ class Endpoint:
 
 
 def api_server(access: Access) -> Endpoint:
-    """Return the API server as the user of `access`; asks their exec plugin, if there is one, for credentials."""
+    """Return the API server with the credentials of `access`; runs its exec plugin, if any."""
     credentials, expires = with_plugin(access.credentials, access)
     named = credentials.username and not credentials.token
     return Endpoint(
@@ -188,27 +188,27 @@ def api_server(access: Access) -> Endpoint:
         if named
         else TokenAuth(access, credentials, expires),
         trust=tls_context(access, credentials),
-        cure="Is the cluster running?",
+        cure="Check that the cluster is running.",
         proxy=access.proxy,
         server_name=access.server_name,
     )
 
 
 def gateway(access: Access, *, url: str | None, ca: str | None, environ: Mapping[str, str]) -> Endpoint:
-    """Return the gateway as the user of `access`.
+    """Return the gateway with the credentials of `access`.
 
     Args:
-        url: else $AGENTJOBS_GATEWAY_URL, else what the kubeconfig says.
-        ca: path of a PEM file; else $AGENTJOBS_GATEWAY_CA, else what the kubeconfig says, else the system's roots.
+        url: by default $AGENTJOBS_GATEWAY_URL, else from the kubeconfig.
+        ca: path of a PEM file; by default $AGENTJOBS_GATEWAY_CA, else from the kubeconfig, else the system's roots.
 
     Raises:
-        errors.Misconfigured: nothing says where it is, or the user has no token.
+        errors.Misconfigured: its address is not configured, or the user has no token.
     """
     known = access.gateway
     asked = url or environ.get("AGENTJOBS_GATEWAY_URL")
     address = (asked or (known.url if known else "")).rstrip("/")
     if asked and not _is_url(address):
-        raise errors.Misconfigured(f"{asked!r} is not the address of a gateway; write https://HOST[:PORT].")
+        raise errors.Misconfigured(f"invalid gateway address {asked!r}: use https://HOST[:PORT].")
     if not _is_url(address):
         raise errors.Misconfigured(
             f"no gateway address in context {access.context!r} of {access.source}; use --gateway URL (in Python "
@@ -219,17 +219,17 @@ def gateway(access: Access, *, url: str | None, ca: str | None, environ: Mapping
         credentials = Credentials(token=given)
     if not credentials.token:
         raise errors.Misconfigured(
-            f"the gateway knows users by token, and the user of context {access.context!r} has none (a client "
+            f"the gateway needs a token, and the user of context {access.context!r} has none (a client "
             "certificate?). Set AGENTJOBS_TOKEN, for example to the output of `kubectl create token ACCOUNT`."
         )
-    # The kubeconfig's CA is for the address that stands beside it.
+    # The kubeconfig's CA belongs to the kubeconfig's address only.
     own = known if known and address == known.url.rstrip("/") else None
     return Endpoint(
         where=f"the gateway at {address}",
         url=address,
         auth=TokenAuth(access, credentials, expires),
         trust=_trusted(ca or environ.get("AGENTJOBS_GATEWAY_CA"), own.ca if own else None),
-        cure="Is it running?",
+        cure="Check that it is running.",
     )
 
 
@@ -243,14 +243,14 @@ def _is_url(address: str) -> bool:
 
 
 def tls_context(access: Access, credentials: Credentials) -> ssl.SSLContext:
-    """Return what the connection to the API server is checked and made with."""
+    """Return the TLS context for the API server."""
     try:
         context = ssl.create_default_context(cadata=access.ca.decode("ascii") if access.ca else None)
         if not access.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if credentials.certificate and credentials.key:
-            # The ssl module reads certificates from files alone.
+            # The ssl module only reads certificates from files.
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "client.pem"
                 path.touch(0o600)
@@ -264,10 +264,10 @@ def tls_context(access: Access, credentials: Credentials) -> ssl.SSLContext:
 
 
 def with_plugin(credentials: Credentials, access: Access) -> tuple[Credentials, float]:
-    """Return credentials with what the exec plugin gave, and until when (Unix time) that is good.
+    """Run the exec plugin; return credentials and when they expire (Unix time).
 
     Raises:
-        errors.Denied: the plugin is not there, failed, or printed something else.
+        errors.Denied: the plugin is missing, failed, or printed something else.
     """
     plugin = credentials.plugin
     if not plugin or credentials.token:
@@ -276,7 +276,7 @@ def with_plugin(credentials: Credentials, access: Access) -> tuple[Credentials, 
     info = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
     environment = {str(item["name"]): str(item["value"]) for item in plugin.get("env") or ()}
     command = str(plugin.get("command") or "")
-    # A command with a slash is beside the kubeconfig, a bare one on the PATH, as with kubectl.
+    # As in kubectl, a command with a slash is relative to the kubeconfig, any other is looked up in PATH.
     program = str(credentials.folder / command) if "/" in command else command
     whose = f"the exec plugin {command!r} of context {access.context!r}"
     try:
@@ -291,8 +291,8 @@ def with_plugin(credentials: Credentials, access: Access) -> tuple[Credentials, 
         until = status.get("expirationTimestamp")
         expires = datetime.fromisoformat(str(until)).timestamp() if until else float("inf")
     except FileNotFoundError:
-        hint = str(plugin.get("installHint") or "Install it, or put it on your PATH.")
-        raise errors.Denied(f"{whose} is not there. {hint}") from None
+        hint = str(plugin.get("installHint") or "Install it, or add it to your PATH.")
+        raise errors.Denied(f"{whose} was not found. {hint}") from None
     except (subprocess.SubprocessError, OSError) as error:
         raise errors.Denied(f"{whose} failed: {error}.") from error
     except (ValueError, KeyError, TypeError):

@@ -1,8 +1,8 @@
-"""What the client's operations ask for, as values; the driver of an operation carries them out.
+"""The effects that the client's operations request, as values; a driver carries them out.
 
-An operation is a generator: it yields an effect and is sent its outcome, or thrown the `AgentJobsError` it ended with.
-So `operations` is written once, without I/O, and runs under a blocking driver (`Client`, the command line) and under an
-asyncio one (`AsyncClient`) alike; tests drive it by hand.
+An operation is a generator: it yields an effect and is sent the result, or the `AgentJobsError` is thrown into it. So
+`operations` is written once, without I/O, and runs under a blocking driver (`Client`, the command line) and an asyncio
+one (`AsyncClient`); tests drive it directly.
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Server(Enum):
-    """Whom a request is for."""
+    """The server of a request."""
 
     CLUSTER = "cluster"
     GATEWAY = "gateway"
@@ -26,13 +26,13 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """A request; its outcome is the answer's object, with `raw` its bytes."""
+    """A request; its result is the response's object, with `raw` its bytes."""
 
     method: str
     path: str
     body: Mapping[str, Any] | None = None
     params: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
-    """Of the query; a name with several values is repeated."""
+    """The query; a name with several values is repeated."""
     content_type: str = JSON
     accept: str = JSON
     server: Server = Server.CLUSTER
@@ -41,7 +41,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Open a stream of lines in place of the one that is open; ends by itself after `seconds` without a word."""
+    """Open a stream of lines, replacing the current one; it ends after `seconds` of silence."""
 
     path: str
     params: Mapping[str, str]
@@ -70,13 +70,13 @@ class Now:
 
 @dataclass(frozen=True, slots=True)
 class Emit(Generic[T]):
-    """A value for the caller that iterates over the operation; it has no outcome."""
+    """A value for the caller that iterates over the operation; it has no result."""
 
     value: T
 
 
 Effect = Send | Listen | NextLine | Sleep | Now
 Operation = Generator[Effect, Any, T]
-"""Ends with a value."""
+"""An operation that returns a value."""
 Stream = Generator[Effect | Emit[T], Any, None]
-"""Emits values on its way."""
+"""An operation that emits values."""

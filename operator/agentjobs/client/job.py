@@ -1,7 +1,4 @@
-"""An AgentJob as a program sees it: one frozen value, read from what the API server answered.
-
-Pure.
-"""
+"""An AgentJob as one frozen value, read from the API server's response. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,23 +15,23 @@ from agentjobs.client.object import Object, facts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job(Object):
-    """An AgentJob at one instant. `AgentJobSpec.model_validate(job.spec)` has the defaults in it."""
+    """An AgentJob at one instant. `AgentJobSpec.model_validate(job.spec)` adds the defaults."""
 
     status: AgentJobStatus
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> "Job":
-        """Read an object as the API server answers it."""
+        """Read an object of the API server."""
         return cls(status=AgentJobStatus.parse(body.get("status")), **facts(body))
 
     @property
     def phase(self) -> Phase:
-        """One word for people; `Pending` while no operator has seen the job."""
+        """The phase; `Pending` until an operator has seen the job."""
         return self.status.phase or Phase.PENDING
 
     @property
     def finished(self) -> bool:
-        """Whether the job has ended, however."""
+        """Whether the job has ended in any way."""
         return is_true(self.status.conditions, ConditionType.FINISHED)
 
     @property
@@ -44,13 +41,13 @@ class Job(Object):
 
     @property
     def reason(self) -> str:
-        """Why it ended, or what it waits for, in one word; empty while there is nothing to say."""
+        """Why it ended, or what it waits for; empty if there is nothing to report."""
         said = primary_condition(self.status.conditions)
         return said.reason if said else ""
 
     @property
     def message(self) -> str:
-        """The same in a sentence."""
+        """The same as a sentence."""
         said = primary_condition(self.status.conditions)
         return said.message if said else ""
 
@@ -60,14 +57,14 @@ Spec = AgentJobSpec | Mapping[str, Any]
 
 
 def differences(wanted: Mapping[str, Any], have: Mapping[str, Any]) -> list[str]:
-    """Return the fields in which two specs ask for other work, such as `input.message`.
+    """Return the fields in which the work of two specs differs, such as `input.message`.
 
-    A default that is spelt out makes no difference, nor does what may be steered later (queue, priority, …).
+    Explicit defaults make no difference, nor do fields that may change later (queue, priority, …).
     """
     try:
         first, second = _work(_whole(wanted)), _work(_whole(have))
     except ValidationError:
-        # A newer server's field, or one that was wrong from the start: compared as they stand.
+        # A newer server's field, or an invalid one: compared literally.
         first, second = _work(wanted), _work(have)
     return sorted(
         {path for path, value in first.items() if path not in second or second[path] != value}

@@ -1,4 +1,4 @@
-"""Which jobs of history a program asks for: the fields of `JobFilter` as keywords. Pure."""
+"""The filters of history: the fields of `JobFilter` as keywords. Pure."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ _PARAMETERS: Final = {field: parameter for parameter, field in NAMES.items()}
 
 
 class JobFields(TypedDict, total=False):
-    """As in `JobFilter`. One value, or several as alternatives; empty ones ask for nothing."""
+    """As in `JobFilter`: one value, or several alternatives; empty ones are ignored."""
 
     name: str | Sequence[str]
     phase: str | Sequence[str]
@@ -23,7 +23,7 @@ class JobFields(TypedDict, total=False):
     partition: str | Sequence[str]
     model: str | Sequence[str]
     label: str | Sequence[str]
-    """`key=value`, or `key`; all of them must be there."""
+    """`key=value` or `key`; all must match."""
     since: datetime | None
     until: datetime | None
     ended_since: datetime | None
@@ -36,11 +36,11 @@ class JobFields(TypedDict, total=False):
 
 
 def filter_of(fields: JobFields) -> JobFilter:
-    """Return the filter that keywords say.
+    """Return the filter for these keywords.
 
     Raises:
-        errors.Invalid: a value cannot be one; the message names it.
-        TypeError: a keyword is no field.
+        errors.Invalid: a value is invalid; the message names it.
+        TypeError: a keyword is not a field.
     """
     if unknown := set(fields) - set(_PARAMETERS):
         raise TypeError(f"no filter {sorted(unknown)[0]!r}; use {', '.join(_PARAMETERS)}")

@@ -1,4 +1,4 @@
-"""A queue as a program sees it: one frozen value, read from what the API server answered. Pure."""
+"""A queue as one frozen value, read from the API server's response. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from agentjobs.client.object import Object, facts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue(Object):
-    """A queue at one instant. One of the installation has no uid, and of its status the counts alone."""
+    """A queue at one instant. A queue of the installation has no uid, and only counts in its status."""
 
     status: AgentQueueStatus
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> "Queue":
-        """Read an object as the API server answers it."""
+        """Read an object of the API server."""
         return cls(status=AgentQueueStatus.parse(body.get("status")), **facts(body))
 
     @classmethod
     def of_installation(cls, name: str, phases: Mapping[str, int], *, namespace: str) -> "Queue":
-        """Make the value of a queue without an object, from how many jobs it has in each phase."""
+        """Return the value of a queue without an object, from its number of jobs by phase."""
         return cls(
             namespace=namespace,
             name=name,
@@ -45,17 +45,17 @@ class Queue(Object):
 
     @property
     def has_object(self) -> bool:
-        """Whether there is an AgentQueue, or the installation alone says what the queue allows."""
+        """Whether an AgentQueue exists; otherwise only the installation defines the queue."""
         return bool(self.uid)
 
     @property
     def open(self) -> bool:
-        """Whether it starts jobs; false while no operator has seen it."""
+        """Whether it starts jobs; false until an operator has seen it."""
         return not self.has_object or is_true(self.status.conditions, QueueConditionType.OPEN)
 
     @property
     def reason(self) -> str:
-        """Why it is open, or not, in one word; empty while nobody has said so."""
+        """Why it is open or closed; empty if not reported."""
         said = find_condition(self.status.conditions, QueueConditionType.OPEN)
         return said.reason if said else ""
 

@@ -1,7 +1,7 @@
-"""Which cluster, as whom: reads kubeconfig files as kubectl does, or what a pod's service account is given.
+"""Finds the cluster and the credentials: from kubeconfig files as kubectl does, or a pod's service account.
 
-Owns finding, merging and understanding the files; connection.py makes of them what HTTP needs. Understands tokens,
-token files, client certificates, exec plugins and basic passwords; not the auth providers that kubectl 1.26 dropped.
+Finds, merges and validates the files; connection.py uses them. Supports tokens, token files, client certificates, exec
+plugins and basic passwords; not the auth providers that kubectl 1.26 removed.
 """
 
 import base64
@@ -18,12 +18,12 @@ from agentjobs.errors import Misconfigured
 
 GATEWAY_EXTENSION: Final = "agentjobs.dev/gateway"
 ACCOUNT_FOLDER: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where the kubelet puts a pod's token, its namespace and the cluster's CA."""
+"""The folder with a pod's token, namespace and cluster CA."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """Where the gateway is, from an extension of the cluster's entry."""
+    """The gateway's address, from an extension of the cluster's entry."""
 
     url: str
     ca: bytes | None
@@ -32,19 +32,19 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What proves who the user is; several may be set, as in the file."""
+    """The user's credentials; several may be set, as in the file."""
 
     token: str | None = None
     token_file: Path | None = None
-    """File in which another program renews the token; read anew for each request."""
+    """File with a token that another program renews; read for each request."""
     username: str | None = None
     password: str | None = None
     certificate: bytes | None = None
     key: bytes | None = None
     plugin: Mapping[str, Any] | None = None
-    """The `exec` entry, run when the first request is made."""
+    """The `exec` entry, run before the first request."""
     folder: Path = Path()
-    """Where relative paths of the entry, a plugin's command among them, are looked for."""
+    """The base folder of relative paths in the entry, including a plugin's command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,12 @@ def load(
     environ: Mapping[str, str],
     account_folder: Path = ACCOUNT_FOLDER,
 ) -> Access:
-    """Return the access that `kubeconfig` (else $KUBECONFIG, else ~/.kube/config) gives in `context` (else its current
-    one). In a pod without any of these files, the one of its service account.
+    """Return the access of a kubeconfig and context; in a pod without a kubeconfig, of its service account.
+
+    The file is `kubeconfig`, else $KUBECONFIG, else ~/.kube/config; the context is `context`, else the current one.
 
     Raises:
-        Misconfigured: no file, no such context, or a file that cannot be understood; says which and what to type.
+        Misconfigured: the file or context is missing or invalid; the message has the cure.
     """
     paths = _paths(kubeconfig, environ)
     files = [(path, _read(path)) for path in paths if path.is_file()]
@@ -84,18 +85,18 @@ def load(
         return _in_cluster(environ, account_folder)
     if not files:
         raise Misconfigured(
-            f"no kubeconfig: {shown} does not exist. Run `agentjobs dev` and type the `export KUBECONFIG=…` it prints, "
+            f"no kubeconfig: {shown} does not exist. Run `agentjobs dev` and the `export KUBECONFIG=…` that it prints, "
             "or name a file with --kubeconfig."
         )
     name = context or next((str(file["current-context"]) for _, file in files if file.get("current-context")), "")
     if not name:
-        raise Misconfigured(f"{shown} has no current-context; choose one with --context.")
+        raise Misconfigured(f"{shown} has no current-context; set --context.")
     _, chosen = _entry(files, "contexts", "context", name, shown)
     cluster_path, cluster = _entry(files, "clusters", "cluster", str(chosen.get("cluster", "")), shown)
     user_path, user = _entry(files, "users", "user", str(chosen.get("user", "")), shown)
     server = str(cluster.get("server") or "")
     if not server.startswith(("https://", "http://")):
-        raise Misconfigured(f"{cluster_path}: cluster of context {name!r} has server {server!r}; a URL is needed.")
+        raise Misconfigured(f"{cluster_path}: cluster of context {name!r} has invalid server {server!r}; use a URL.")
     return Access(
         source=shown,
         context=name,
@@ -153,14 +154,14 @@ def _read(path: Path) -> dict[str, Any]:
         place = f" at line {mark.line + 1}" if mark else ""
         raise Misconfigured(f"kubeconfig {path} is not valid YAML{place}.") from None
     if not isinstance(content, dict):
-        raise Misconfigured(f"kubeconfig {path} is empty or no mapping.")
+        raise Misconfigured(f"kubeconfig {path} is empty or not a mapping.")
     return content
 
 
 def _entry(
     files: Iterable[tuple[Path, dict[str, Any]]], section: str, key: str, name: str, shown: str
 ) -> tuple[Path, dict[str, Any]]:
-    # The first file that has the name wins, as with kubectl.
+    # The first file with the name wins, as in kubectl.
     known = []
     for path, file in files:
         for item in file.get(section) or ():
@@ -189,7 +190,7 @@ def _credentials(user: Mapping[str, Any], path: Path) -> Credentials:
     if "auth-provider" in user:
         raise Misconfigured(f"{path}: auth-provider is not supported, as in kubectl since 1.26; use an exec plugin.")
     token = user.get("token")
-    # The file wins over the inline token, as in client-go: it is the one that is renewed.
+    # The file has precedence over the inline token, as in client-go: it is the one that is renewed.
     if file := user.get("tokenFile"):
         token = (_content({"tokenFile": file}, "tokenFile", path) or b"").decode("utf-8", "replace").strip()
     return Credentials(

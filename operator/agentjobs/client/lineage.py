@@ -1,7 +1,7 @@
-"""The tree of a job: those before it and all that follow them, from the objects that there are and from history.
+"""The tree of a job: the jobs before it and its follow-ups, from the cluster and from history.
 
-History has those that are gone, the cluster those that history does not know yet. Where both know a job, the object's
-word counts for what it does now, and history's for what it cost.
+History has deleted jobs, the cluster has jobs that are not in history yet. For a job in both, the current state comes
+from the object, the cost from history.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from agentjobs.contract import ANNOTATION_PARENT_UID, LABEL_FOLLOW_UP, LABEL_PAR
 if TYPE_CHECKING:
     from agentjobs.client.operations import Operations
 
-# Names of parents in one selector: they travel in the query of a URL.
+# Number of parents in one selector, which is part of a URL.
 _AT_ONCE: Final = 50
 MAX_JOBS: Final = 1000
 
@@ -31,40 +31,40 @@ class TreeJob:
     name: str
     uid: str
     parent_uid: str
-    """Of the job that it follows, empty for none."""
+    """The parent's name; empty if it has none."""
     follow_up: str
-    """Name of the follow-up in that one's spec; empty where it is not known."""
+    """The follow-up's name in the parent's spec; empty if unknown."""
     phase: str
     outcome: str | None
     created: datetime
     finished: datetime | None
     cost_usd: Decimal | None
     branch: str
-    """That was published of its workspace; empty for none."""
+    """What was published of its workspace; empty for nothing."""
     commit: str
     pull_request: str
     is_there: bool
-    """Whether the cluster has its object."""
+    """Whether its object exists in the cluster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Jobs that follow one another, parents before what follows them."""
+    """Jobs that follow one another, parents first."""
 
     jobs: Sequence[TreeJob]
     truncated: bool = False
-    """Whether there are more than these."""
+    """Whether there are more jobs than these."""
     without_history: str = ""
-    """Why history could not be asked; empty when it was."""
+    """Why history was not available; empty if it was."""
 
     @property
     def roots(self) -> Sequence[TreeJob]:
-        """The first of the chain; more than one where what was before them is known to nobody."""
+        """The first jobs of the chain; more than one if their common ancestor is unknown."""
         known = {job.uid for job in self.jobs}
         return [job for job in self.jobs if job.parent_uid not in known]
 
     def following(self, job: TreeJob) -> Sequence[TreeJob]:
-        """Return the jobs that follow a job, oldest first."""
+        """Return the follow-ups of a job, oldest first."""
         return [one for one in self.jobs if one.parent_uid == job.uid and one.uid != job.uid]
 
 
@@ -90,12 +90,12 @@ def tree_of(do: "Operations", name: str) -> Operation[Tree]:
 
 
 def _climb(do: "Operations", name: str, found: dict[str, TreeJob]) -> Operation[None]:
-    """Add a job and those before it, as far as their objects are there."""
+    """Add a job and the jobs before it, as far as their objects exist."""
     wanted = ""
     while True:
         job = yield from do.get(name)
         if wanted and job.uid != wanted:
-            return  # another has the parent's name
+            return  # a new job has the parent's name
         seen = job.uid in found and found[job.uid].is_there
         _add(job, found)
         parent, wanted = job.labels.get(LABEL_PARENT), job.annotations.get(ANNOTATION_PARENT_UID, "")
@@ -105,7 +105,7 @@ def _climb(do: "Operations", name: str, found: dict[str, TreeJob]) -> Operation[
 
 
 def _descend(do: "Operations", found: dict[str, TreeJob]) -> Operation[bool]:
-    """Add the jobs that follow those that are known, level by level. True where there are too many."""
+    """Add follow-ups, level by level. True if there are too many."""
     asked: set[str] = set()
     while names := sorted({job.name for job in found.values()} - asked):
         chosen = names[:_AT_ONCE]
@@ -170,12 +170,12 @@ def _dollars(text: str | None) -> Decimal | None:
 
 
 def _in_order(found: Mapping[str, TreeJob]) -> Iterator[TreeJob]:
-    """Parents before what follows them, oldest first."""
+    """Sort parents before their follow-ups, oldest first."""
     left: list[TreeJob] = sorted(found.values(), key=lambda job: (job.created, job.name))
     done: set[str] = set()
     while left:
         ready = [job for job in left if job.parent_uid not in found or job.parent_uid in done]
-        ready = ready or left[:1]  # annotations that name a circle
+        ready = ready or left[:1]  # annotations that form a cycle
         yield from ready
         done.update(job.uid for job in ready)
         left = [job for job in left if job.uid not in done]

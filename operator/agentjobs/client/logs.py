@@ -1,7 +1,7 @@
-"""A job's pods as they talk: logs of its starts, one after the other, with the changes of the job in between.
+"""The logs of a job's pods, start after start, with the changes of the job in between.
 
-A stream of effects as those of operations.py, for the command line. A log that breaks off is asked for again and what
-was shown already is left out, so that no line is lost or told twice.
+A stream of effects, as in operations.py, for the command line. A broken log is requested again without the lines that
+were already shown, so that no line is lost or repeated.
 """
 
 from collections import deque
@@ -16,18 +16,18 @@ from agentjobs.client.job import Job
 from agentjobs.client.operations import Operations
 from agentjobs.contract import LABEL_JOB, RUNNER_CONTAINER, pod_name, start_of
 
-# While a job waits: soon enough for a person, rare enough for a server.
+# Polling interval while a job waits.
 LOOK_SECONDS: Final = 0.5
-# A silent log is opened anew after this long, so that a lost node or a dropped connection does not hold us for ever.
+# A silent log is reopened after this long, because of lost nodes and dropped connections.
 SILENCE_SECONDS: Final = 60.0
-# A pod may publish for long after its agent's log has ended, which is read as a whole each time.
+# A pod may publish long after its agent's log has ended, and that log is read as a whole each time.
 LINES_A_SECOND: Final = 2000
 LAST_LOOK_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line that the pod of a start printed."""
+    """One line of a start's pod."""
 
     start: int
     text: str
@@ -35,25 +35,25 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Which part of a log is wanted: its last `tail` lines, and of these what is at most `since` seconds old."""
+    """The requested part of a log: its last `tail` lines, at most `since` seconds old."""
 
     tail: int | None = None
     since: int | None = None
 
     def parameters(self) -> dict[str, str]:
-        """As the API server takes it."""
+        """As query parameters of the API server."""
         given = {"tailLines": self.tail, "sinceSeconds": self.since}
         return {name: str(value) for name, value in given.items() if value is not None}
 
 
 def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None = None) -> Stream[Job | LogLine]:
-    """Emit the job at each change of its phase or start, and all that its pods print, until it has ended.
+    """Emit the job at each change of phase or start, and all lines of its pods, until it has ended.
 
-    With `tail`, of what the first pod has printed by now only the last lines.
+    `tail` limits the lines that the first pod has already printed.
 
     Raises:
-        TimeoutError: it has not ended within `timeout` seconds; it runs on.
-        errors.NotFound: there is no such job, or it was deleted meanwhile, also when its name was given to a new one.
+        TimeoutError: it has not ended within `timeout` seconds; it continues to run.
+        errors.NotFound: the job does not exist, or was deleted during the call, even if its name was reused.
     """
     deadline = None if timeout is None else (yield Now()) + timeout
     told: tuple[Any, ...] = ()
@@ -79,7 +79,7 @@ def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None
 
 
 def _again(do: Operations, name: str, known: Job | None) -> Operation[Job]:
-    """Read the job once more; the one that was `known`, not another of its name."""
+    """Read the job again; fail if it was replaced by another with its name."""
     if known is None:
         return (yield from do.get(name))
     deleted = errors.NotFound(f"{name} was deleted; `agentjobs history {name}` shows how far it got.")
@@ -93,10 +93,10 @@ def _again(do: Operations, name: str, known: Job | None) -> Operation[Job]:
 
 
 def logs(do: Operations, name: str, *, start: int | Literal["all"] | None, part: Part = Part()) -> Stream[LogLine]:
-    """Emit what pods have printed so far: of the newest start whose pod is there, of `start`, or of all that are there.
+    """Emit the current logs: of the newest start with a pod, of `start`, or of all starts with pods.
 
     Raises:
-        errors.NotFound: there is no such job, or no such pod any more; the message says what to do.
+        errors.NotFound: the job or its pod does not exist; the message has the cure.
     """
     job = yield from do.get(name)
     pods = yield from _pods(do, name)
@@ -111,7 +111,7 @@ def logs(do: Operations, name: str, *, start: int | Literal["all"] | None, part:
 
 
 def _pods(do: Operations, name: str) -> Operation[dict[int, Any]]:
-    """Read the pods of a job, by their starts."""
+    """Read the pods of a job, by start."""
     path = f"/api/v1/namespaces/{quote(do.namespace, safe='')}/pods"
     found = yield Send("GET", path, params={"labelSelector": f"{LABEL_JOB}={name}"})
     items = ((start_of(item["metadata"]["name"], name), item) for item in found.get("items") or ())
@@ -119,7 +119,7 @@ def _pods(do: Operations, name: str) -> Operation[dict[int, Any]]:
 
 
 def telling_container(pod: Mapping[str, Any]) -> str:
-    """The container whose log tells how a start went: the runner's, or one that failed before it could begin."""
+    """The container with the relevant log: the runner's, or one that failed before it could start."""
     for status in (pod.get("status") or {}).get("initContainerStatuses") or ():
         ended = (status.get("state") or {}).get("terminated")
         if status["name"] != RUNNER_CONTAINER and ended and ended.get("exitCode") != 0:
@@ -128,7 +128,7 @@ def telling_container(pod: Mapping[str, Any]) -> str:
 
 
 def _tail(do: Operations, name: str, start: int, count: int) -> Any:
-    """Emit the last lines of what a start's pod has printed so far; return how many lines that is in all."""
+    """Emit the last lines of a start's pod; return its total number of lines."""
     last: deque[str] = deque(maxlen=count)
     there = 0
     try:
@@ -137,7 +137,7 @@ def _tail(do: Operations, name: str, start: int, count: int) -> Any:
             last.append(line)
             there += 1
     except (errors.NotFound, errors.Invalid):
-        pass  # nothing yet
+        pass  # no log yet
     for line in last:
         yield Emit(LogLine(start, line))
     return there
@@ -152,9 +152,9 @@ def _listen(
 
 
 def _log(do: Operations, name: str, start: int, *, skip: int, deadline: float | None) -> Any:
-    """Emit the lines of a start's pod after the first `skip`, until the pod, the time or patience has ended.
+    """Emit the lines of a start's pod after the first `skip`, until the pod or the time has ended.
 
-    Returns how many there are now.
+    Returns the number of lines.
     """
     left = SILENCE_SECONDS if deadline is None else max(0.1, min(SILENCE_SECONDS, deadline - (yield Now())))
     count = 0
@@ -167,16 +167,16 @@ def _log(do: Operations, name: str, start: int, *, skip: int, deadline: float | 
             if deadline is not None and (yield Now()) >= deadline:
                 break
     except (errors.NotFound, errors.Invalid):
-        pass  # not made yet, its container not running yet (400), or gone; the follower looks again
+        pass  # not created, not running yet (400), or deleted; the follower retries
     return max(count, skip)
 
 
 def _no_pod(job: Job, start: int | None, there: list[int]) -> str:
     if not job.status.starts:
-        return f"{job.name} has not started; it is {job.phase}: {job.message or 'nobody has said why'}."
+        return f"{job.name} has not started; it is {job.phase}: {job.message or 'no reason given'}."
     which = "any more" if start is None else f"of start {start}"
-    rest = f"; there are those of starts {', '.join(map(str, there))}" if there else ""
+    rest = f"; starts with pods: {', '.join(map(str, there))}" if there else ""
     return (
-        f"{job.name} has no pod {which}{rest}. `agentjobs show {job.name}` tells what is recorded; "
+        f"{job.name} has no pod {which}{rest}. `agentjobs show {job.name}` shows the recorded history; "
         "runtime.podRetention keeps pods longer."
     )

@@ -1,4 +1,4 @@
-"""What a client can ask about models, as operations (effects.py); all of it is asked of the gateway."""
+"""The client's operations on models (effects.py); all are requests to the gateway."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from agentjobs.client.requests import PAGE, Asking, paged
 
 @dataclass(frozen=True, slots=True)
 class ModelOperations(Asking):
-    """The questions about models of one namespace, or of all."""
+    """The operations on models, for one namespace or all."""
 
     plural: ClassVar[str] = "agentjobs"
 
     def overview(self, *, everywhere: bool = False) -> Operation[ModelsOverview]:
-        """Ask which models there are, what they cost, what is left of limits, and who calls them now."""
+        """Read models, prices, what remains of limits, and current callers."""
         return ModelsOverview.model_validate((yield from self._told("/v1/models", self._place(everywhere))))
 
     def usage(
@@ -32,23 +32,23 @@ class ModelOperations(Asking):
         limit: int | None = None,
         everywhere: bool = False,
     ) -> Operation[UsageReport]:
-        """Ask what model calls used and cost."""
+        """Read usage and cost of model calls."""
         given = {"since": since, "until": until, "limit": limit}
         chosen = {name: str(value) for name, value in given.items() if value is not None}
         params = self._place(everywhere) | chosen | {"by": [each.value for each in by]}
         return UsageReport.model_validate((yield from self._told("/v1/usage", params)))
 
     def of_job(self, name: str) -> Operation[list[JobModelUsage]]:
-        """Ask what the model calls of a job used and cost, by provider and model."""
+        """Read usage and cost of a job's model calls, by provider and model."""
         return JobModels.model_validate((yield from self._told(self._job(name, "models"), {}))).items
 
     def calls(self, name: str, *, step: str = "") -> Stream[RecordedCall]:
-        """Emit the model calls of a job in the order in which they began; with `step` those of the step of that key."""
+        """Emit a job's model calls in the order in which they began; with `step` only those of that step."""
         params = {"limit": str(PAGE)} | ({"step": step} if step else {})
         return paged(lambda asked: self._told(self._job(name, "calls"), asked), RecordedCalls.model_validate, params)
 
     def content(self, name: str, call: UUID) -> Operation[Any]:
-        """Ask for request and answer of a call, where the installation records them."""
+        """Read request and answer of a call, if the installation records them."""
         return (yield from self._told(self._job(name, f"calls/{call}/content"), {}))["content"]
 
     def _job(self, name: str, below: str) -> str:

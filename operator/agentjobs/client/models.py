@@ -1,4 +1,4 @@
-"""`Client.models` and `AsyncClient.models`: each method names one operation and drives it, as in clients.py."""
+"""`Client.models` and `AsyncClient.models`: each method runs one operation, as in clients.py."""
 
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import aclosing
@@ -15,20 +15,20 @@ BY_MODEL = (UsageBy.MODEL,)
 
 
 class Models:
-    """The models of an installation as the client's namespace sees them, and what they cost."""
+    """The models that the client's namespace may use, and what they cost."""
 
     def __init__(self, do: ModelOperations, transport: Blocking) -> None:
         self._do = do
         self._transport = transport
 
     def overview(self, *, everywhere: bool = False) -> ModelsOverview:
-        """Return providers, prices and aliases, what is left of limits, and who calls models now.
+        """Return providers, prices and aliases, what remains of limits, and current callers.
 
         Args:
-            everywhere: of all namespaces, which takes the right to list AgentJobs in all.
+            everywhere: for all namespaces; needs the right to list AgentJobs in all namespaces.
 
         Raises:
-            Denied: the user may not.
+            Denied: the user lacks that right.
         """
         return self._transport.run(self._do.overview(everywhere=everywhere))
 
@@ -41,44 +41,44 @@ class Models:
         limit: int | None = None,
         everywhere: bool = False,
     ) -> UsageReport:
-        """Return what model calls used and cost, the costliest first, or day by day.
+        """Return usage and cost of model calls, most expensive first, or by day.
 
         Args:
-            by: what it is divided by; several are combined.
-            since: the first day, of UTC; by default 30 days in all.
+            by: the grouping; several are combined.
+            since: the first day (UTC); by default 30 days in total.
             until: the last day; by default today.
-            limit: lines, 1 to 500; by default 100. `more` says that there are others.
+            limit: number of lines, 1 to 500; by default 100. `more` is set if there are others.
             everywhere: as for `overview`.
 
         Raises:
-            Invalid: such a report is not made.
-            Denied: the user may not.
+            Invalid: the combination is not supported.
+            Denied: the user lacks the right.
         """
         do = self._do.usage(by, since=since, until=until, limit=limit, everywhere=everywhere)
         return self._transport.run(do)
 
     def of_job(self, name: str) -> list[JobModelUsage]:
-        """Return what the model calls of a job used and cost, by provider and model. Raises NotFound."""
+        """Return usage and cost of a job's model calls, by provider and model. Raises NotFound."""
         return self._transport.run(self._do.of_job(name))
 
     def calls(self, name: str, *, step: str = "") -> Generator[RecordedCall]:
-        """Yield a job's model calls in the order in which they began: how each ended, what it used and cost.
+        """Yield a job's model calls in the order in which they began, with ending, usage and cost.
 
         Args:
             step: only those of the step with this key.
 
         Raises:
-            NotFound: there is no such job.
+            NotFound: the job does not exist.
         """
         yield from self._transport.iterate(self._do.calls(name, step=step))
 
     def content(self, name: str, call: UUID) -> Any:
-        """Return request and answer of a call. Raises NotFound where the installation does not record them."""
+        """Return request and answer of a call. Raises NotFound if the installation does not record them."""
         return self._transport.run(self._do.content(name, call))
 
 
 class AsyncModels:
-    """As `Models`, for asyncio."""
+    """`Models` for asyncio."""
 
     def __init__(self, do: ModelOperations, transport: Nonblocking) -> None:
         self._do = do

@@ -1,4 +1,4 @@
-"""What a client can ask about notifications, as operations (effects.py); all of it is asked of the gateway."""
+"""The client's operations on notifications (effects.py); all are requests to the gateway."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -12,18 +12,18 @@ from agentjobs.client.requests import PAGE, Asking, paged
 
 @dataclass(frozen=True, slots=True)
 class NotificationOperations(Asking):
-    """The questions about notifications of one namespace."""
+    """The operations on notifications of one namespace."""
 
     plural: ClassVar[str] = "agentjobs"
 
     def list(self, *, job: str = "", stuck: bool = False) -> Stream[RecordedNotification]:
-        """Emit notifications, newest first: of one job, by name or uid, or only those that failed, not sent."""
+        """Emit notifications, newest first: of one job (name or uid), or only failed ones."""
         chosen = {"job": job, "stuck": "true" if stuck else ""}
         params = {"limit": str(PAGE)} | {name: value for name, value in chosen.items() if value}
         return paged(partial(self._told, "notifications"), RecordedNotifications.model_validate, params)
 
     def retry(self, job: str, *, sink: str = "") -> Operation[int]:
-        """Try a job's notifications again now that failed or were given up; return how many."""
+        """Retry a job's failed and given-up notifications now; return how many."""
         below = self._place(f"agentjobs/{quote(job, safe='')}/notifications/retry")
         send = Send("POST", below, params={"sink": sink} if sink else {}, server=Server.GATEWAY)
         return Retried.model_validate((yield from self._asked(send))).retried

@@ -1,4 +1,4 @@
-"""`Client.notifications` and `AsyncClient.notifications`: each method names an operation and drives it."""
+"""`Client.notifications` and `AsyncClient.notifications`: each method runs one operation, as in clients.py."""
 
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing
@@ -9,7 +9,7 @@ from agentjobs.client.transport import Blocking, Nonblocking
 
 
 class Notifications:
-    """What sinks were told of the jobs of the client's namespace."""
+    """Notifications about the jobs of the client's namespace."""
 
     def __init__(self, do: NotificationOperations, transport: Blocking) -> None:
         self._do = do
@@ -19,26 +19,26 @@ class Notifications:
         """Yield notifications, newest first.
 
         Args:
-            job: only of this job, by its name or uid.
-            stuck: only those that failed and were not sent.
+            job: only for this job, by name or uid.
+            stuck: only those that failed.
 
         Raises:
-            NotFound: there is no such job.
+            NotFound: the job does not exist.
         """
         yield from self._transport.iterate(self._do.list(job=job, stuck=stuck))
 
     def retry(self, job: str, *, sink: str = "") -> int:
-        """Try a job's notifications again now that failed or were given up, all or of one sink; return how many.
+        """Retry a job's failed and given-up notifications now, all or for one sink; return how many.
 
         Raises:
-            NotFound: there is no such job.
-            Denied: the user may not change it.
+            NotFound: the job does not exist.
+            Denied: the user may not change the job.
         """
         return self._transport.run(self._do.retry(job, sink=sink))
 
 
 class AsyncNotifications:
-    """As `Notifications`, for asyncio."""
+    """`Notifications` for asyncio."""
 
     def __init__(self, do: NotificationOperations, transport: Nonblocking) -> None:
         self._do = do

@@ -1,4 +1,4 @@
-"""What an AgentJob and an AgentSchedule have in common for a program: who they are, and what they ask for. Pure."""
+"""The common part of AgentJob, AgentQueue and AgentSchedule: identity and spec. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from agentjobs.durations import parse_time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Object:
-    """An object at one instant. Reading is tolerant, for the server may be newer: `spec` stays as it is there."""
+    """An object at one instant. Unknown fields are kept in `spec`: the server may be newer."""
 
     namespace: str
     name: str
@@ -20,14 +20,14 @@ class Object:
     version: str
     """`metadata.resourceVersion`."""
     spec: Mapping[str, Any]
-    """As in YAML, without the defaults that the operator fills in."""
+    """As in YAML, without the operator's defaults."""
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     deleting: bool
 
 
 def facts(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of `Object` from what the API server answers."""
+    """Return the fields of `Object` from an object of the API server."""
     metadata = body["metadata"]
     return {
         "namespace": str(metadata["namespace"]),
@@ -43,7 +43,7 @@ def facts(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain_spec(spec: Model | Mapping[str, Any]) -> dict[str, Any]:
-    """Return a spec as in YAML. Of a model only what was set: defaults stay the operator's."""
+    """Return a spec as in YAML. Of a model only the fields that were set: defaults are the operator's."""
     if isinstance(spec, Model):
         return spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
     return dict(spec)

@@ -1,7 +1,7 @@
-"""What a client can do, written once for both worlds: each operation is a generator of effects (effects.py).
+"""The client's operations, shared by both clients: each is a generator of effects (effects.py).
 
-Never sends, sleeps or reads a clock itself. Every request may be repeated (`requests`) without harm, that of `submit`
-because the name is chosen here.
+They do no I/O and read no clock. Every request may be retried (`requests`); for `submit` that is safe because the name
+is chosen here.
 """
 
 import json
@@ -45,29 +45,29 @@ from agentjobs.contract import (
     LABEL_SCHEDULE,
 )
 
-# A watch is opened anew after this long without an event, in case a proxy on the way dropped it silently.
+# A watch is reopened after this long without an event, in case a proxy dropped it silently.
 WATCH_SECONDS: Final = 300.0
-# A server that ends every watch at once must not be asked in a tight loop.
+# If a server ends every watch immediately, do not reconnect in a tight loop.
 REOPEN_SECONDS: Final = 0.5
-# Between two looks for new events: the runner sends them about as often.
+# Polling interval for new events; the runner sends them about as often.
 EVENTS_SECONDS: Final = 1.0
 _SUBMIT_TRIES: Final = 3
-# A job's status changes a handful of times in its life, and an order meets such a change rarely.
+# A conflict with a status update is rare, since a job's status changes only a few times.
 _ORDER_TRIES: Final = 8
 _TIMES: Final = (ANNOTATION_SCHEDULED_TIME, ANNOTATION_PREVIOUS_TIME)
 
-# Labels by which other tools, and our schedules, know the objects that are theirs.
+# Labels by which other tools, and our schedules, find their objects.
 _OWNED: Final = frozenset(
     {"app.kubernetes.io/instance", "app.kubernetes.io/managed-by", LABEL_SCHEDULE, LABEL_PARENT, LABEL_FOLLOW_UP}
 )
 _TOOLS: Final = ("argocd.argoproj.io", "toolkit.fluxcd.io", "helm.sh", "kustomize.config.k8s.io", "kapp.k14s.io")
 
 States = Generator[Any, Any, Job]
-"""Emits a job's states, if asked to, and ends with the last one: as a stream and as an operation."""
+"""Emits a job's states, if requested, and returns the last: both a stream and an operation."""
 
 
 def new_name(stem: str = "job") -> str:
-    """Return a name that is free but for bad luck of one in four billion: the stem and eight random digits."""
+    """Return a name that is almost certainly free: the stem and eight random digits."""
     return f"{stem[: MAX_JOB_NAME - 9].rstrip('-.')}-{secrets.token_hex(4)}"
 
 
@@ -80,28 +80,30 @@ class Operations(Asking):
     def submit(
         self, spec: Spec, *, name: str | None, labels: Mapping[str, str] | None, annotations: Mapping[str, str] | None
     ) -> Operation[Job]:
-        """Create a job, or return the one of that name that asks for the same work."""
+        """Create a job, or return the existing one of that name with the same work."""
         name, wanted = name or new_name(), plain_spec(spec)
         metadata = {"name": name, "labels": dict(labels or {}), "annotations": dict(annotations or {})}
         for _ in range(_SUBMIT_TRIES):
             try:
                 return Job.parse((yield from self._created("AgentJob", metadata, wanted)))
             except errors.AlreadyExists:
-                with suppress(errors.NotFound):  # it went meanwhile; the name is free
+                with suppress(errors.NotFound):  # it was deleted; the name is free
                     return _the_same((yield from self.get(name)), wanted)
-        raise errors.Conflict(f"AgentJob {name!r} comes and goes: another program uses the name, choose another.")
+        raise errors.Conflict(
+            f"AgentJob {name!r} is created and deleted repeatedly: another program uses the name; choose another."
+        )
 
     def get(self, name: str) -> Operation[Job]:
         """Read a job."""
         return Job.parse((yield from self._asked(Send("GET", self.path(name)))))
 
     def list(self, *, selector: str) -> "Operation[Sequence[Job]]":
-        """List the jobs there are, in the order of their names."""
+        """List the existing jobs, sorted by name."""
         found, _ = yield from self.listed(selector)
         return tuple(map(Job.parse, found))
 
     def set_config_map(self, name: str, data: Mapping[str, str]) -> Operation[None]:
-        """Create a ConfigMap, or set these keys of the one that is there."""
+        """Create a ConfigMap, or set these keys of an existing one."""
         path = f"/api/v1/namespaces/{quote(self.namespace, safe='')}/configmaps"
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": dict(data)}
         try:
@@ -111,22 +113,22 @@ class Operations(Asking):
             yield from self._asked(Send("PATCH", f"{path}/{quote(name, safe='')}", change, content_type=MERGE_PATCH))
 
     def cancel(self, name: str, *, uid: str | None = None) -> Operation[Job]:
-        """Ask a job to stop for good; one that has ended is returned as it is.
+        """Cancel a job; a finished one is returned unchanged.
 
-        Here and below: with `uid` only that very job, and never another one that was given its name.
+        Here and below: with `uid` only that job, never a new one with its name.
         """
         return (yield from self._ordered(name, uid, lambda _: {"spec": {"cancel": True}}))
 
     def suspend(self, name: str, *, uid: str | None = None) -> Operation[Job]:
-        """Ask a job to free its pod and wait; one that has ended is returned as it is."""
+        """Suspend a job; a finished one is returned unchanged."""
         return (yield from self._ordered(name, uid, lambda _: {"spec": {"suspend": True}}))
 
     def resume(self, name: str, *, uid: str | None = None) -> Operation[Job]:
-        """Let a job go on that was suspended by its spec, or by a rule of its resultPolicy."""
+        """Let a job continue that was suspended by its spec, or by a rule of its resultPolicy."""
         return (yield from self._ordered(name, uid, _resumption))
 
     def rerun(self, name: str, *, new_name_: str | None, uid: str | None = None) -> Operation[Job]:
-        """Submit the work of a job anew under another name; all else of its spec too, but its time and orders."""
+        """Submit the work of a job under another name, with the same spec except its time and orders."""
         if name == new_name_:
             raise errors.AlreadyExists(f"AgentJob {name!r} cannot run again under its own name; choose another.")
         try:
@@ -135,10 +137,10 @@ class Operations(Asking):
             return (yield from self._rerun_recorded(uid or name, new_name_, absent))
         labels = {key: value for key, value in job.labels.items() if not _is_bookkeeping(key)}
         if job.status.resolved is not None and job.status.resolved.template:
-            # What was accepted, and not what the template says by now.
+            # The accepted spec, not the template's current content.
             return (yield from self._rerun_recorded(job.uid, new_name_, None, labels))
         spec = _to_repeat(job.spec)
-        # The work may name the times of its schedule.
+        # The work may contain the time of its schedule.
         times = {name: job.annotations[name] for name in _TIMES if name in job.annotations}
         return (yield from self.submit(spec, name=new_name_ or new_name(name), labels=labels, annotations=times))
 
@@ -149,15 +151,15 @@ class Operations(Asking):
         absent: errors.NotFound | None,
         labels: Mapping[str, str] | None = None,
     ) -> Operation[Job]:
-        """Submit the work of a job as history keeps it. Of one whose object is gone the labels are gone with it."""
+        """Submit the work of a job from history. The labels of a deleted job are lost."""
         from agentjobs.api.job.resolve import (
-            unresolved,  # jsonschema and the whole spec, which no other operation needs
+            unresolved,  # imports jsonschema and the whole spec, which no other operation needs
         )
 
         try:
             answer = yield from self._told(f"/{quote(name, safe='')}/spec")
         except errors.AgentJobsError as error:
-            cause = absent or "what it ran, with its template, is kept by history alone"
+            cause = absent or "its work, merged with the template, is only in history"
             raise type(error)(f"{cause}; and from history: {error}") from error
         recorded = RecordedSpec.model_validate(answer)
         spec = unresolved(recorded.spec, name=recorded.name, uid=recorded.uid, parameters=recorded.parameters)
@@ -165,11 +167,11 @@ class Operations(Asking):
         return (yield from self.submit(_to_repeat(spec), name=again, labels=labels or {}, annotations={}))
 
     def wait(self, name: str, *, timeout: float | None) -> Operation[Job]:
-        """Return the job once it has ended."""
+        """Return the job when it has ended."""
         return (yield from self._states(name, timeout=timeout, emit=False))
 
     def watch(self, name: str, *, timeout: float | None) -> Stream[Job]:
-        """Emit the job as it is and after each change, until it has ended."""
+        """Emit the current job and each change, until it has ended."""
         yield from self._states(name, timeout=timeout, emit=True)
 
     def result(self, name: str) -> Operation[Result]:
@@ -178,19 +180,19 @@ class Operations(Asking):
         return RecordedResult.model_validate(answer).result
 
     def story(self, name: str) -> Operation[Story]:
-        """Read what history knows of a job."""
+        """Read a job from history."""
         return Story.model_validate((yield from self._told(f"/{quote(name, safe='')}")))
 
     def tree(self, name: str) -> Operation[Tree]:
-        """Read the jobs before a job and all that follow them, from the objects that there are and from history."""
+        """Read the jobs before a job and its follow-ups, from the cluster and from history."""
         return (yield from tree_of(self, name))
 
     def recorded_tree(self, name: str) -> Operation[RecordedTree]:
-        """Read the same from history alone."""
+        """Read the same from history only."""
         return RecordedTree.model_validate((yield from self._told(f"/{quote(name, safe='')}/tree")))
 
     def history(self, chosen: JobFilter = EVERY_JOB, *, everywhere: bool = False) -> Stream[RecordedJob]:
-        """Emit the jobs that history knows and a filter asks for, in its order; of all namespaces if wanted."""
+        """Emit the jobs of history that match a filter, in its order; optionally of all namespaces."""
         params: dict[str, Any] = {"limit": str(PAGE)}
         for parameter, value in chosen.query():
             params.setdefault(parameter, []).append(value)
@@ -202,7 +204,7 @@ class Operations(Asking):
         return paged(page, RecordedJobs.model_validate, params)
 
     def events(self, name: str, *, start: int | None, follow: bool) -> Stream[Event]:
-        """Emit the entries of a job's timelines; with `follow` go on until the job has ended."""
+        """Emit the entries of a job's timelines; with `follow` continue until the job has ended."""
         below = f"/{quote(name, safe='')}/events"
         params = {"limit": str(PAGE)} | ({"start": str(start)} if start else {})
         seen = (0, -1)
@@ -226,30 +228,30 @@ class Operations(Asking):
                 yield Sleep(EVENTS_SECONDS)
 
     def steps(self, name: str, *, start: int | None) -> Stream[RecordedStep]:
-        """Emit the recorded steps of a job in the order of recording."""
+        """Emit the recorded steps of a job in recording order."""
         params = {"limit": str(PAGE)} | ({"start": str(start)} if start else {})
         below = f"/{quote(name, safe='')}/steps"
         return paged(lambda page: self._told(below, **page), RecordedSteps.model_validate, params)
 
     def step(self, name: str, number: int) -> Operation[StepContent]:
-        """Read one recorded step of a job with what it gave."""
+        """Read one recorded step of a job with its result."""
         return StepContent.model_validate((yield from self._told(f"/{quote(name, safe='')}/steps/{number}")))
 
     def newest_events(self, name: str, *, start: int, count: int) -> "Operation[Sequence[Event]]":
-        """Read the last entries of a start's timeline, in their order; `count` is at most a page's length."""
+        """Read the last entries of a start's timeline, in order; `count` is at most a page's length."""
         params = {"limit": str(count), "start": str(start), "newest": "true"}
         page = Events.model_validate((yield from self._told(f"/{quote(name, safe='')}/events", **params)))
         return sorted(page.items, key=lambda event: event.seq)
 
     def _own(self, name: str, uid: str | None) -> Operation[Job]:
-        """Read a job; one that has another uid than the given is not the one that is meant."""
+        """Read a job; if it has another uid it is treated as deleted."""
         job = yield from self.get(name)
         if uid not in (None, job.uid):
             raise deleted(name)
         return job
 
     def _ordered(self, name: str, uid: str | None, order: Callable[[Job], Mapping[str, Any]]) -> Operation[Job]:
-        """Change a job unless it has ended: an order would do nothing then, but make its status look out of date."""
+        """Change a job unless it has ended: then an order has no effect, but would make its status look outdated."""
         for _ in range(_ORDER_TRIES):
             job = yield from self._own(name, uid)
             if job.finished:
@@ -260,10 +262,10 @@ class Operations(Asking):
                 return Job.parse((yield from self._patched(name, {**change, "metadata": precondition})))
             except errors.Conflict:
                 yield Sleep(FIRST_PAUSE_SECONDS)
-        raise errors.Conflict(f"AgentJob {name!r} changes all the time; try again.")
+        raise errors.Conflict(f"AgentJob {name!r} changes too often; try again.")
 
     def _has_ended(self, name: str) -> Operation[bool]:
-        """Whether no event can come any more. A job that history does not know yet must still be in the cluster."""
+        """Whether no more events can follow. A job that is not in history yet must still be in the cluster."""
         try:
             job = (yield from self.story(name)).job
         except errors.NotFound:
@@ -280,7 +282,7 @@ class Operations(Asking):
             left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - began)
             if left <= 0:
                 raise TimeoutError(f"AgentJob {name!r} did not end within {timeout:g} s; it is {job.phase}.")
-            # What breaks a watch is no end of it: the job is read again below.
+            # A broken watch is not the end: the job is read again below.
             with suppress(errors.Unavailable, errors.Gone):
                 job = yield from self._changes(job, left, deadline, emit=emit)
             if not job.finished:
@@ -292,12 +294,12 @@ class Operations(Asking):
         return job
 
     def _changes(self, job: Job, seconds: float, deadline: float | None, *, emit: bool) -> States:
-        """Watch the job until it has ended, the watch has, or time has; return it as seen last."""
+        """Watch the job until it, the watch or the time ends; return it as last seen."""
         params = {
             "watch": "true",
             "fieldSelector": f"metadata.name={job.name}",
             "resourceVersion": job.version,
-            # The read time-out counts from the last event, so the server is told to end the watch in time as well.
+            # The read timeout restarts with each event, so the server gets a timeout as well.
             "timeoutSeconds": str(max(1, round(seconds))),
         }
         yield Listen(self.path(), params, seconds)
@@ -327,7 +329,7 @@ class Operations(Asking):
 def of_template(
     template: str, parameters: Mapping[str, str] | None, *, message: str | None, spec: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Return the spec of a job of a template; what is not given is not in it, and so the template's."""
+    """Return the spec of a job of a template; omitted fields are the template's."""
     whole = {**(spec or {}), "templateRef": {"name": template}}
     if parameters:
         whole["parameters"] = {**whole.get("parameters", {}), **parameters}
@@ -338,9 +340,9 @@ def of_template(
 
 
 def _to_repeat(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out of a spec what belongs to one run: its time, and the orders given to it.
+    """Remove from a spec what belongs to one run: its time and its orders.
 
-    Who repeats a unique job wants it to run though it has run before; it still does not run beside its twin.
+    Repeating a unique job runs it although it ran before; it still does not run next to its twin.
     """
     left = of_one_run(AgentJobSpec)
     kept = {key: value for key, value in spec.items() if key not in left}
@@ -350,7 +352,7 @@ def _to_repeat(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_bookkeeping(label: str) -> bool:
-    """Whether a label says whose object this is: a copy with it would be listed, or pruned, as that tool's own."""
+    """Whether a label marks another tool's object: that tool would list or prune a copy with it."""
     domain, slash, _ = label.partition("/")
     return label in _OWNED or (bool(slash) and any(domain == each or domain.endswith(f".{each}") for each in _TOOLS))
 
@@ -359,17 +361,17 @@ def _resumption(job: Job) -> dict[str, Any]:
     body: dict[str, Any] = {"spec": {"suspend": False}}
     said = find_condition(job.status.conditions, ConditionType.SUSPENDED)
     if said and said.is_true and said.reason == SuspendedReason.RULE:
-        # Only then: a value nobody waits for yet would at once resume the next suspension by a rule.
+        # Only then: otherwise the value would immediately resume the next suspension by a rule.
         body["metadata"] = {"annotations": {ANNOTATION_RESUME: secrets.token_hex(8)}}
     return body
 
 
 def _the_same(found: Job, wanted: Mapping[str, Any]) -> Job:
     if found.deleting:
-        raise errors.AlreadyExists(f"AgentJob {found.name!r} is being deleted; submit again once it is gone.")
+        raise errors.AlreadyExists(f"AgentJob {found.name!r} is being deleted; submit again after that.")
     if other := differences(wanted, found.spec):
         raise errors.AlreadyExists(
-            f"AgentJob {found.name!r} exists and asks for other work: {', '.join(other[:5])} "
+            f"AgentJob {found.name!r} already exists with other work: {', '.join(other[:5])} "
             f"{'differs' if len(other) == 1 else 'differ'}. Choose another name, or delete it first."
         )
     return found
@@ -382,5 +384,5 @@ def _same_object(before: Job, after: Job) -> Job:
 
 
 def deleted(name: str) -> errors.NotFound:
-    """Return what to raise of a job that went while it was waited for."""
+    """Return the error for a job that was deleted during the call."""
     return errors.NotFound(f"{name} was deleted; `agentjobs history {name}` shows how far it got.")

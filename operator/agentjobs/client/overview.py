@@ -1,4 +1,4 @@
-"""`Client.overview` and `AsyncClient.overview`: each method names one operation and drives it, as in clients.py."""
+"""`Client.overview` and `AsyncClient.overview`: each method runs one operation, as in clients.py."""
 
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing
@@ -13,9 +13,9 @@ By = Literal["queue", "model", "partition"]
 
 
 class Overview:
-    """The jobs of the client's namespace in numbers; with `everywhere` those of all namespaces that the user may read.
+    """Statistics of the client's namespace; with `everywhere` of all namespaces that the user may read.
 
-    Times have a zone. They are 1 hour to 90 days, by default the last day, and are covered by at most 100 slices.
+    Times need a time zone. A range has 1 hour to 90 days, by default the last day, and at most 100 slices.
     """
 
     def __init__(self, do: OverviewOperations, transport: Blocking) -> None:
@@ -23,17 +23,17 @@ class Overview:
         self._transport = transport
 
     def open_jobs(self, *, everywhere: bool = False) -> OpenCounts:
-        """Return how many jobs have not ended, by namespace, queue, phase and reason. Raises Denied."""
+        """Return the number of unfinished jobs, by namespace, queue, phase and reason. Raises Denied."""
         return self._transport.run(self._do.open_jobs(everywhere=everywhere))
 
     def activity(
         self, *, since: datetime | None = None, until: datetime | None = None, everywhere: bool = False
     ) -> Activity:
-        """Return how many jobs were created and started and how many ended, over time, and why jobs failed.
+        """Return how many jobs were created, started and ended over time, and why jobs failed.
 
         Raises:
-            Invalid: no such time can be told of.
-            Denied: the user may not.
+            Invalid: the range is not supported.
+            Denied: the user lacks the right.
         """
         return self._transport.run(self._do.activity(since, until, everywhere=everywhere))
 
@@ -45,11 +45,11 @@ class Overview:
         until: datetime | None = None,
         everywhere: bool = False,
     ) -> UsageSeries:
-        """Return what model calls used over time, of the costliest eight keys apart. Raises as `activity`."""
+        """Return usage of model calls over time, with the eight most expensive keys separate. Raises as `activity`."""
         return self._transport.run(self._do.usage(by, since, until, everywhere=everywhere))
 
     def installation(self) -> Installation:
-        """Return which processes live and how the database is.
+        """Return the running processes and the state of the database.
 
         Raises:
             Denied: the user may not list AgentJobs in all namespaces.
@@ -57,32 +57,32 @@ class Overview:
         return self._transport.run(self._do.installation())
 
     def actions(self, *, uid: str = "", everywhere: bool = False) -> Generator[RecordedAction]:
-        """Yield what people did through REST and dashboard, newest first, also what was refused.
+        """Yield actions of people through REST and dashboard, newest first, including rejected ones.
 
         Args:
-            uid: only to the job with this uid.
+            uid: only on the job with this uid.
 
         Raises:
-            Denied: the user may not list the AgentJobs of the namespace.
+            Denied: the user may not list AgentJobs in the namespace.
         """
         yield from self._transport.iterate(self._do.actions(uid=uid, everywhere=everywhere))
 
     def changes(self, *, job: str = "", every: float = 2.0, everywhere: bool = False) -> Generator[Change]:
-        """Yield that jobs have changed, for as long as it is iterated over; what they are now is asked for as before.
+        """Yield a value whenever jobs have changed, without the change itself; read the jobs to see it.
 
         Args:
-            job: only of this job, by name or uid; then also that its steps went on.
-            every: seconds, 1 to 60: at most one change in so many, which stands for all of them.
+            job: only changes of this job, by name or uid; then progress of its steps is a change, too.
+            every: seconds, 1 to 60: changes within this time are combined into one.
 
         Raises:
-            Denied: the user may not list the AgentJobs of the namespace, or get the job.
-            Unavailable: the gateway cannot be reached for longer than the client's patience.
+            Denied: the user may not list AgentJobs in the namespace, or get the job.
+            Unavailable: the gateway was unavailable for longer than the client's patience.
         """
         yield from self._transport.iterate(self._do.changes(job=job, every=every, everywhere=everywhere))
 
 
 class AsyncOverview:
-    """As `Overview`, for asyncio."""
+    """`Overview` for asyncio."""
 
     def __init__(self, do: OverviewOperations, transport: Nonblocking) -> None:
         self._do = do

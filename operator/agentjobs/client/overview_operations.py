@@ -1,4 +1,4 @@
-"""What a client can ask about many jobs at once and about the installation, as operations (effects.py)."""
+"""The client's operations on statistics and on the installation (effects.py)."""
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from agentjobs.client.requests import PAGE, Asking, paged
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-# The gateway says that it is still there every 15 s.
+# The gateway sends a sign of life every 15 s.
 QUIET_SECONDS: Final = 45.0
 REOPEN_SECONDS: Final = 1.0
 _EVENTS: Final = "text/event-stream"
@@ -31,18 +31,18 @@ _EVENTS: Final = "text/event-stream"
 
 @dataclass(frozen=True, slots=True)
 class OverviewOperations(Asking):
-    """The questions about the jobs of one namespace, or of all that the user may read."""
+    """The operations for the jobs of one namespace, or of all that the user may read."""
 
     plural: ClassVar[str] = "agentjobs"
 
     def open_jobs(self, *, everywhere: bool = False) -> Operation[OpenCounts]:
-        """Ask what runs and what waits for what."""
+        """Read running and waiting jobs."""
         return (yield from self._told(OpenCounts, "/v1/counts", self._place(everywhere)))
 
     def activity(
         self, since: datetime | None = None, until: datetime | None = None, *, everywhere: bool = False
     ) -> Operation[Activity]:
-        """Ask what happened to jobs over time."""
+        """Read counts of jobs over time."""
         params = self._place(everywhere) | _times(since, until)
         return (yield from self._told(Activity, "/v1/activity", params))
 
@@ -54,23 +54,23 @@ class OverviewOperations(Asking):
         *,
         everywhere: bool = False,
     ) -> Operation[UsageSeries]:
-        """Ask what model calls used over time."""
+        """Read usage of model calls over time."""
         params = self._place(everywhere) | _times(since, until) | {"by": by}
         return (yield from self._told(UsageSeries, "/v1/usage/series", params))
 
     def installation(self) -> Operation[Installation]:
-        """Ask which processes live and how the database is."""
+        """Read the running processes and the state of the database."""
         return (yield from self._told(Installation, "/v1/installation", {}))
 
     def actions(self, *, uid: str = "", everywhere: bool = False) -> Stream[RecordedAction]:
-        """Emit what people did through REST and dashboard, newest first; with `uid` only to that job."""
+        """Emit actions of people through REST and dashboard, newest first; with `uid` only on that job."""
         params = {"limit": str(PAGE)} | self._place(everywhere) | ({"uid": uid} if uid else {})
         return paged(self._page_of_actions, RecordedActions.model_validate, params)
 
     def changes(self, *, job: str = "", every: float, everywhere: bool = False) -> Stream[Change]:
-        """Emit that jobs have changed, for as long as the caller listens.
+        """Emit a value for each change of jobs, until the caller stops.
 
-        A stream ends by itself after a minute or two, and is taken up where it broke off: no change is missed.
+        A stream ends after a minute or two and is resumed where it ended, so no change is missed.
         """
         about = {"job": f"{self.namespace}/{job}"} if job else self._place(everywhere)
         params, heard = {"every": f"{every:g}", **about}, ""
@@ -99,7 +99,7 @@ class OverviewOperations(Asking):
 
 
 def _heard(heard: str) -> Generator[Any, Any, str]:
-    """Emit the changes of the open stream of server-sent events; return the last id that it has told."""
+    """Emit the changes of the open stream of server-sent events; return the last id."""
     event = data = ""
     while (line := (yield NextLine())) is not None:
         name, _, value = line.rstrip("\r").partition(":")

@@ -1,7 +1,7 @@
-"""What a client can do with queues, written once for both worlds: see operations.py.
+"""The client's operations on queues, shared by both clients: see operations.py.
 
-A queue of the installation has no object. To change one makes its object, which takes what it does not say from the
-installation.
+A queue of the installation has no object. Changing it creates the object; omitted fields keep the installation's
+values.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,22 +35,22 @@ class QueueOperations(Asking):
         labels: Mapping[str, str] | None,
         annotations: Mapping[str, str] | None,
     ) -> Operation[Queue]:
-        """Create a queue, or change the one of that name to this spec."""
+        """Create a queue, or replace the spec of an existing one."""
         notes = {"labels": labels, "annotations": annotations}
         applied = self._applied(name, plain_spec(spec), kind="AgentQueue", stopping="stopPolicy", **notes)
         return Queue.parse((yield from applied))
 
     def get(self, name: str) -> Operation[Queue]:
-        """Read a queue; one of the installation that jobs are in has no object."""
+        """Read a queue; one of the installation with jobs is returned without an object."""
         return Queue.parse((yield from self._asked(Send("GET", self.path(name)))))
 
     def list(self, *, selector: str) -> "Operation[Sequence[Queue]]":
-        """List the queues with an object, in the order of their names."""
+        """List the queues with an object, sorted by name."""
         found, _ = yield from self.listed(selector)
         return tuple(map(Queue.parse, found))
 
     def in_use(self) -> "Operation[Sequence[Queue]]":
-        """List the queues with an object, and those without that jobs are in, counted by their jobs."""
+        """List the queues with an object, and those without one that have jobs, with their job counts."""
         found = {queue.name: queue for queue in (yield from self.list(selector=""))}
         jobs = yield from Operations(self.namespace, self.patience).list(selector="")
         return tuple(
@@ -61,15 +61,15 @@ class QueueOperations(Asking):
         )
 
     def stop(self, name: str, policy: StopPolicy, *, known: bool | None = None) -> Operation[tuple[Queue, bool]]:
-        """Set `stopPolicy`. The second value says whether the object was made for it.
+        """Set `stopPolicy`. The second value is whether the object was created.
 
         Args:
-            known: whether jobs are in a queue of this name, where the caller knows it; else all are read to see.
+            known: whether a queue of this name has jobs; None reads all jobs to find out.
         """
         return (yield from self._set(name, {"stopPolicy": policy}, known))
 
     def scale(self, name: str, most: int, *, known: bool | None = None) -> Operation[tuple[Queue, bool]]:
-        """Set how many jobs hold a slot at once. As `stop`."""
+        """Set how many jobs have a slot at the same time. As `stop`."""
         return (yield from self._set(name, {"concurrency": {"max": most}}, known))
 
     def _set(self, name: str, spec: Mapping[str, Any], known: bool | None) -> Operation[tuple[Queue, bool]]:
@@ -79,26 +79,26 @@ class QueueOperations(Asking):
             yield from self._must_be_known(name, known)
             with suppress(errors.AlreadyExists):
                 return Queue.parse((yield from self._created("AgentQueue", {"name": name}, spec))), True
-        raise errors.Conflict(f"AgentQueue {name!r} comes and goes all the time; try again.")
+        raise errors.Conflict(f"AgentQueue {name!r} is created and deleted repeatedly; try again.")
 
     def _must_be_known(self, name: str, known: bool | None) -> Operation[None]:
-        """A slip in a name must not make a queue. Raises NotFound."""
+        """A misspelled name must not create a queue. Raises NotFound."""
         if name in COMMON or known:
             return
         if known is None:
             jobs = yield from Operations(self.namespace, self.patience).list(selector="")
             known = any(job.status.queue is not None and job.status.queue.name == name for job in jobs)
         if not known:
-            said = f"there is no AgentQueue {name!r}, and no job is in such a queue"
-            raise errors.NotFound(f"{said}; make one, or see `agentjobs queue list`.")
+            said = f"AgentQueue {name!r} does not exist, and no job names it"
+            raise errors.NotFound(f"{said}; create it, or see `agentjobs queue list`.")
 
 
 COMMON: Final = ("agents", "scheduled")
-"""The queues that every installation has unless somebody removed them."""
+"""The queues of every installation, unless removed."""
 
 
 def without_object(jobs: Sequence[Job], *, known: Mapping[str, object], namespace: str) -> Sequence[Queue]:
-    """Return the queues without an object, as far as it can be seen: the common ones, and those that jobs are in."""
+    """Return the queues without an object, as far as visible: the common ones, and those that jobs name."""
     counts: dict[str, dict[str, int]] = {name: {} for name in COMMON}
     for job in jobs:
         if job.status.queue is not None and job.status.phase is not None and not job.finished:

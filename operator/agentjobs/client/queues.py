@@ -1,4 +1,4 @@
-"""`Client.queues` and `AsyncClient.queues`: each method names one operation and drives it, as in clients.py."""
+"""`Client.queues` and `AsyncClient.queues`: each method runs one operation, as in clients.py."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,8 +10,8 @@ from agentjobs.client.transport import Blocking, Nonblocking
 class Queues:
     """The queues of the client's namespace.
 
-    `pause`, `drain`, `resume` and `scale` of a queue of the installation make its AgentQueue, which takes what it does
-    not say from the installation.
+    For a queue of the installation `pause`, `drain`, `resume` and `scale` create its AgentQueue; omitted fields keep
+    the installation's values.
     """
 
     def __init__(self, do: QueueOperations, transport: Blocking) -> None:
@@ -26,49 +26,49 @@ class Queues:
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
     ) -> Queue:
-        """Create a queue, or change the one of that name to this spec; applying twice changes nothing.
+        """Create a queue, or replace the spec of an existing one; applying twice changes nothing.
 
-        A queue that is stopped stays so unless the spec says `stopPolicy`. Labels and annotations are added.
+        A stopped queue stays stopped unless the spec has `stopPolicy`. Labels and annotations are added.
 
         Args:
-            spec: as in YAML (a mapping), or an `AgentQueueSpec`.
+            spec: a mapping as in YAML, or an `AgentQueueSpec`.
 
         Raises:
-            Invalid: the API server refused the spec.
+            Invalid: the API server rejected the spec.
         """
         return self._transport.run(self._do.apply(name, spec, labels=labels, annotations=annotations))
 
     def get(self, name: str) -> Queue:
-        """Return the queue as it is now. Raises NotFound, also for one of the installation without an object."""
+        """Return the current queue. Raises NotFound, also for a queue without an object."""
         return self._transport.run(self._do.get(name))
 
     def list(self) -> Sequence[Queue]:
-        """Return the queues with an object, and those of the installation as far as jobs show them."""
+        """Return the queues with an object, and the installation's queues that jobs name."""
         return self._transport.run(self._do.in_use())
 
     def pause(self, name: str) -> Queue:
-        """Start no more jobs; those that run go on. Raises NotFound."""
+        """Start no more jobs; running jobs continue. Raises NotFound."""
         return self._transport.run(self._do.stop(name, "Hold"))[0]
 
     def drain(self, name: str) -> Queue:
-        """Start no more jobs, and suspend those that run after their step. Raises NotFound."""
+        """Start no more jobs, and suspend running ones after their step. Raises NotFound."""
         return self._transport.run(self._do.stop(name, "HoldAndDrain"))[0]
 
     def resume(self, name: str) -> Queue:
-        """Start jobs again; those that were drained go on by themselves. Raises NotFound."""
+        """Start jobs again; drained jobs continue. Raises NotFound."""
         return self._transport.run(self._do.stop(name, "None"))[0]
 
     def scale(self, name: str, most: int) -> Queue:
-        """Let at most so many jobs hold a slot at once; what runs above that goes on. Raises NotFound."""
+        """Set how many jobs have a slot at the same time; running jobs above it continue. Raises NotFound."""
         return self._transport.run(self._do.scale(name, most))[0]
 
     def delete(self, name: str) -> None:
-        """Delete a queue's object, if it is there. Running jobs go on; those that wait do so until there is one."""
+        """Delete a queue's object, if it exists. Running jobs continue; waiting jobs wait until it exists again."""
         self._transport.run(self._do.delete(name))
 
 
 class AsyncQueues:
-    """As `Queues`, for asyncio."""
+    """`Queues` for asyncio."""
 
     def __init__(self, do: QueueOperations, transport: Nonblocking) -> None:
         self._do = do

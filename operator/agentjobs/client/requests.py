@@ -1,6 +1,6 @@
-"""Requests about the objects of one kind in one namespace, as operations (effects.py) that bear with a busy server.
+"""Requests about objects of one kind in one namespace, as operations (effects.py) with retries.
 
-What a server cannot answer now is asked again, with growing pauses, for as long as the patience given.
+A request is retried with growing pauses while the server is unavailable, for the given patience.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -16,7 +16,7 @@ from agentjobs.contract import GROUP, VERSION
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
 PAGE: Final = 500
-# Somebody else, who writes at the same time, is done after one or two.
+# A conflicting writer is done after one or two tries.
 _APPLY_TRIES: Final = 5
 
 T = TypeVar("T")
@@ -24,14 +24,14 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Page(Protocol[T_co]):
-    """A page of the gateway's lists."""
+    """A page of a list of the gateway."""
 
     @property
     def items(self) -> Sequence[T_co]: ...
 
     @property
     def cursor(self) -> str | None:
-        """Where the next page begins; None on the last one."""
+        """The cursor of the next page; None on the last one."""
         ...
 
 
@@ -41,8 +41,8 @@ def paged(
     """Emit the items of all pages.
 
     Args:
-        ask: asks for a page by parameters.
-        read: makes a page of the answer.
+        ask: requests a page by parameters.
+        read: parses the response.
     """
     while True:
         page = read((yield from ask(params)))
@@ -55,10 +55,10 @@ def paged(
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """The requests that all kinds have.
+    """The requests for all kinds.
 
     Args:
-        patience: seconds for which a request that a server cannot answer now is repeated.
+        patience: how many seconds a request is retried while a server is unavailable.
     """
 
     plural: ClassVar[str]
@@ -67,7 +67,7 @@ class Asking:
     patience: float
 
     def delete(self, name: str) -> Operation[None]:
-        """Delete an object and all that it owns; that it is gone already is fine."""
+        """Delete an object and its dependents; a missing object is not an error."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         with suppress(errors.NotFound):
             yield from self._asked(Send("DELETE", self.path(name), options))
@@ -82,10 +82,10 @@ class Asking:
         annotations: Mapping[str, str] | None,
         stopping: str,
     ) -> Operation[Mapping[str, Any]]:
-        """Create an object, or change the one of that name to this spec.
+        """Create an object, or replace the spec of an existing one.
 
         Args:
-            stopping: the field by which people stop what the object does; it stays as it is, until a spec says it.
+            stopping: the field that suspends or stops the object; it stays unless the spec has it.
         """
         noted = {"labels": dict(labels or {}), "annotations": dict(annotations or {})}
         for _ in range(_APPLY_TRIES):
@@ -96,10 +96,10 @@ class Asking:
                     return (yield from self._created(kind, {"name": name, **noted}, spec))
                 continue
             if body["metadata"].get("deletionTimestamp"):
-                raise errors.Conflict(f"{kind} {name!r} is being deleted; apply again once it is gone.")
+                raise errors.Conflict(f"{kind} {name!r} is being deleted; apply again after that.")
             with suppress(errors.Conflict):
                 return (yield from self._replaced(_changed(body, spec, noted, stopping)))
-        raise errors.Conflict(f"{kind} {name!r} changes all the time; try again.")
+        raise errors.Conflict(f"{kind} {name!r} changes too often; try again.")
 
     def _created(self, kind: str, metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> Operation[Mapping[str, Any]]:
         body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "metadata": metadata, "spec": spec}
@@ -112,7 +112,7 @@ class Asking:
         return (yield from self._asked(Send("PATCH", self.path(name), body, content_type=MERGE_PATCH)))
 
     def listed(self, selector: str) -> Generator[Any, Any, tuple[list[Mapping[str, Any]], str]]:
-        """Read all objects there are, in the order of their names, and the version from which to watch them."""
+        """Read all objects, sorted by name, and the resourceVersion to watch from."""
         found: list[Mapping[str, Any]] = []
         params = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
         while True:
@@ -139,7 +139,7 @@ class Asking:
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     def path(self, name: str = "") -> str:
-        """The URL's path of one object, or of all."""
+        """The URL path of one object, or of all."""
         path = f"/apis/{GROUP}/{VERSION}/namespaces/{quote(self.namespace, safe='')}/{self.plural}"
         return f"{path}/{quote(name, safe='')}" if name else path
 
@@ -150,7 +150,7 @@ _STRICTLY: Final = {"fieldValidation": "Strict", "fieldManager": "agentjobs-clie
 def _changed(
     body: Mapping[str, Any], spec: Mapping[str, Any], noted: Mapping[str, Any], stopping: str
 ) -> Mapping[str, Any]:
-    """Return an object with another spec, and with labels and annotations beside those that it has."""
+    """Return an object with another spec, and with labels and annotations added."""
     before, metadata = body.get("spec") or {}, body["metadata"]
     added = {key: {**(metadata.get(key) or {}), **noted[key]} for key in noted}
     held = {stopping: before[stopping]} if stopping in before else {}

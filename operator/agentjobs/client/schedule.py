@@ -1,4 +1,4 @@
-"""An AgentSchedule as a program sees it: one frozen value, read from what the API server answered. Pure."""
+"""An AgentSchedule as one frozen value, read from the API server's response. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from agentjobs.api.schedule.spec import AgentScheduleSpec
 from agentjobs.api.schedule.status import AgentScheduleStatus, ScheduleConditionType
 from agentjobs.client.object import Object, facts
 
-# What a schedule suffers from, the worst first, each with the status in which it does.
+# Problems of a schedule, worst first, each with the status of its condition.
 _PRECEDENCE: Final[Mapping[str, ConditionStatus]] = {
     ScheduleConditionType.ACTIVE: "False",
     ScheduleConditionType.BLOCKED: "True",
@@ -19,29 +19,29 @@ _PRECEDENCE: Final[Mapping[str, ConditionStatus]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule(Object):
-    """An AgentSchedule at one instant. `AgentScheduleSpec.model_validate(schedule.spec)` has the defaults in it."""
+    """An AgentSchedule at one instant. `AgentScheduleSpec.model_validate(schedule.spec)` adds the defaults."""
 
     status: AgentScheduleStatus
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> "Schedule":
-        """Read an object as the API server answers it."""
+        """Read an object of the API server."""
         return cls(status=AgentScheduleStatus.parse(body.get("status")), **facts(body))
 
     @property
     def active(self) -> bool:
-        """Whether it makes jobs at its times; false while no operator has seen it."""
+        """Whether it creates jobs at its times; false until an operator has seen it."""
         return is_true(self.status.conditions, ScheduleConditionType.ACTIVE)
 
     @property
     def reason(self) -> str:
-        """What is wrong, in one word: why it makes no jobs, what holds up a start; empty when all is well."""
+        """The problem: why it creates no jobs, or what delays one; empty if there is none."""
         said = first_in(self.status.conditions, _PRECEDENCE)
         return said.reason if said else ""
 
     @property
     def message(self) -> str:
-        """The same in a sentence."""
+        """The same as a sentence."""
         said = first_in(self.status.conditions, _PRECEDENCE)
         return said.message if said else ""
 

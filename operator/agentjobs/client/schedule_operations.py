@@ -1,4 +1,4 @@
-"""What a client can do with AgentSchedules, written once for both worlds: see operations.py."""
+"""The client's operations on AgentSchedules, shared by both clients: see operations.py."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from agentjobs.client.schedule import Schedule, ScheduleSpec
 from agentjobs.contract import ANNOTATION_RESUME, ANNOTATION_TRIGGER
 from agentjobs.core.schedule.job import triggered_name
 
-# An operator that runs makes a job at once.
+# A running operator creates the job immediately.
 _LOOK_SECONDS: Final = 0.2
 
 
@@ -36,7 +36,7 @@ class ScheduleOperations(Asking):
         labels: Mapping[str, str] | None,
         annotations: Mapping[str, str] | None,
     ) -> Operation[Schedule]:
-        """Create a schedule, or change the one of that name to this spec."""
+        """Create a schedule, or replace the spec of an existing one."""
         notes = {"labels": labels, "annotations": annotations}
         applied = self._applied(name, plain_spec(spec), kind="AgentSchedule", stopping="suspend", **notes)
         return Schedule.parse((yield from applied))
@@ -46,31 +46,31 @@ class ScheduleOperations(Asking):
         return Schedule.parse((yield from self._asked(Send("GET", self.path(name)))))
 
     def list(self, *, selector: str) -> "Operation[Sequence[Schedule]]":
-        """List the schedules there are, in the order of their names."""
+        """List the schedules, sorted by name."""
         found, _ = yield from self.listed(selector)
         return tuple(map(Schedule.parse, found))
 
     def suspend(self, name: str) -> Operation[Schedule]:
-        """Let a schedule make no jobs."""
+        """Suspend a schedule."""
         return Schedule.parse((yield from self._patched(name, {"spec": {"suspend": True}})))
 
     def resume(self, name: str) -> Operation[Schedule]:
-        """Let a schedule make jobs again, whether its spec or too many failures stopped it."""
+        """Resume a schedule that was stopped by its spec or by too many failures."""
         body: dict[str, Any] = {"spec": {"suspend": False}}
         said = find_condition((yield from self.get(name)).status.conditions, ScheduleConditionType.ACTIVE)
         if said is not None and said.reason == ActiveReason.TOO_MANY_FAILURES:
-            # Only then: a value nobody waits for would at once resume the next halt.
+            # Only then: otherwise the value would immediately resume the next halt.
             body["metadata"] = {"annotations": {ANNOTATION_RESUME: secrets.token_hex(8)}}
         return Schedule.parse((yield from self._patched(name, body)))
 
     def ask(self, name: str, *, value: str | None) -> Operation[str]:
-        """Ask for a job, and return the name that it will have; the same value asks for the same job."""
+        """Request a job, and return its future name; the same value requests the same job."""
         value = value or secrets.token_hex(8)
         yield from self._patched(name, {"metadata": {"annotations": {ANNOTATION_TRIGGER: value}}})
         return triggered_name(name, value)
 
     def trigger(self, name: str, *, value: str | None, timeout: float) -> Operation[Job]:
-        """Ask for a job, and return it once it is made."""
+        """Request a job, and return it when it exists."""
         deadline = (yield Now()) + timeout
         value = value or secrets.token_hex(8)
         made = yield from self.ask(name, value=value)
@@ -81,8 +81,10 @@ class ScheduleOperations(Asking):
                 return (yield from jobs.get(made))
             known = schedule.status.last_trigger == value
             if known and made not in [start.name for start in schedule.status.active]:
-                raise errors.NotFound(f"AgentJob {made!r} is gone, or could not be made. {schedule.message}".rstrip())
+                raise errors.NotFound(
+                    f"AgentJob {made!r} was deleted, or could not be created. {schedule.message}".rstrip()
+                )
             if (yield Now()) >= deadline:
-                told = schedule.message or "no operator has made it; does one run?"
-                raise TimeoutError(f"AgentJob {made!r} was not there within {timeout:g} s: {told}")
+                told = schedule.message or "no operator has created it; check that one is running"
+                raise TimeoutError(f"AgentJob {made!r} was not created within {timeout:g} s: {told}")
             yield Sleep(_LOOK_SECONDS)

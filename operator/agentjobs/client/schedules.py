@@ -1,4 +1,4 @@
-"""`Client.schedules` and `AsyncClient.schedules`: each method names one operation and drives it, as in clients.py."""
+"""`Client.schedules` and `AsyncClient.schedules`: each method runs one operation, as in clients.py."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,11 +8,11 @@ from agentjobs.client.schedule_operations import ScheduleOperations
 from agentjobs.client.transport import Blocking, Nonblocking
 
 PATIENCE_WITH_OPERATORS = 30.0
-"""Seconds: long enough for a standby to take over."""
+"""Seconds: enough for a standby to take over."""
 
 
 class Schedules:
-    """The AgentSchedules of the client's namespace. What they made is told by `Client.history(schedule=…)`."""
+    """The AgentSchedules of the client's namespace. `Client.history(schedule=…)` has their jobs."""
 
     def __init__(self, do: ScheduleOperations, transport: Blocking) -> None:
         self._do = do
@@ -26,55 +26,55 @@ class Schedules:
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
     ) -> Schedule:
-        """Create a schedule, or change the one of that name to this spec; applying twice changes nothing.
+        """Create a schedule, or replace the spec of an existing one; applying twice changes nothing.
 
-        A schedule that is suspended stays so unless the spec says `suspend`. Labels and annotations are added.
+        A suspended schedule stays suspended unless the spec has `suspend`. Labels and annotations are added.
 
         Args:
-            spec: as in YAML (a mapping), or an `AgentScheduleSpec`.
+            spec: a mapping as in YAML, or an `AgentScheduleSpec`.
 
         Raises:
-            Invalid: the API server refused the spec.
+            Invalid: the API server rejected the spec.
             Conflict: it is being deleted.
         """
         return self._transport.run(self._do.apply(name, spec, labels=labels, annotations=annotations))
 
     def get(self, name: str) -> Schedule:
-        """Return the schedule as it is now. Raises NotFound."""
+        """Return the current schedule. Raises NotFound."""
         return self._transport.run(self._do.get(name))
 
     def list(self, *, selector: str = "") -> Sequence[Schedule]:
-        """Return the schedules there are; `selector` chooses by labels, such as `team=docs,stage!=test`."""
+        """Return the schedules; `selector` filters by labels, such as `team=docs,stage!=test`."""
         return self._transport.run(self._do.list(selector=selector))
 
     def trigger(self, name: str, *, value: str | None = None, timeout: float = PATIENCE_WITH_OPERATORS) -> Job:
-        """Have a job made now, also while the schedule is suspended, and return it once it is there.
+        """Create a job now, even if the schedule is suspended, and return it.
 
         Args:
-            value: triggering twice with the same value makes one job; a random one by default.
+            value: the same value creates the same job; by default random.
             timeout: seconds.
 
         Raises:
-            NotFound: there is no such schedule; or the job of this value is gone already.
-            TimeoutError: the job is not there yet; it is still asked for.
+            NotFound: the schedule does not exist, or the job of this value was deleted.
+            TimeoutError: the job does not exist yet; the request remains.
         """
         return self._transport.run(self._do.trigger(name, value=value, timeout=timeout))
 
     def suspend(self, name: str) -> Schedule:
-        """Create no more jobs. Running jobs continue; what is missed meanwhile is never caught up. Raises NotFound."""
+        """Create no more jobs. Running jobs continue; times that pass meanwhile are not caught up. Raises NotFound."""
         return self._transport.run(self._do.suspend(name))
 
     def resume(self, name: str) -> Schedule:
-        """Make jobs again, whether `suspend` or too many failures stopped the schedule. Raises NotFound."""
+        """Create jobs again, after `suspend` or too many failures. Raises NotFound."""
         return self._transport.run(self._do.resume(name))
 
     def delete(self, name: str) -> None:
-        """Delete a schedule and its jobs, if it is there; their history stays."""
+        """Delete a schedule and its jobs, if it exists; their history stays."""
         self._transport.run(self._do.delete(name))
 
 
 class AsyncSchedules:
-    """As `Schedules`, for asyncio."""
+    """`Schedules` for asyncio."""
 
     def __init__(self, do: ScheduleOperations, transport: Nonblocking) -> None:
         self._do = do

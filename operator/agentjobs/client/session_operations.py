@@ -1,4 +1,4 @@
-"""What a client can do with sessions and artifacts, as operations (effects.py); all of it is asked of the gateway."""
+"""The client's operations on sessions and artifacts (effects.py); all are requests to the gateway."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -27,26 +27,26 @@ class SessionOperations(Asking):
     plural: ClassVar[str] = "agentjobs"
 
     def list(self, **chosen: str) -> Stream[RecordedSession]:
-        """Emit the sessions, the last used first; `app`, `user` and `session` choose some."""
+        """Emit the sessions, last used first; `app`, `user` and `session` filter them."""
         params = {"limit": str(PAGE)} | {key: value for key, value in chosen.items() if value}
         return paged(partial(self._told, "sessions"), RecordedSessions.model_validate, params)
 
     def find(self, session: str, *, app: str, user: str) -> Operation[RecordedSession]:
-        """Return the one session of that id, of this app and user where they are given.
+        """Return the session of that id, and of this app and user if given.
 
         Raises:
-            errors.NotFound: there is none.
-            errors.Conflict: there are several; the message names them.
+            errors.NotFound: it does not exist.
+            errors.Conflict: several match; the message lists them.
         """
         chosen = {"session": session, "app": app, "user": user, "limit": "3"}
         params = {key: value for key, value in chosen.items() if value}
         page = RecordedSessions.model_validate((yield from self._told("sessions", params)))
         if not page.items:
             of = "".join(f" of {kind} {name!r}" for kind, name in (("user", user), ("app", app)) if name)
-            raise errors.NotFound(f"there is no session {session!r}{of} in namespace {self.namespace!r}")
+            raise errors.NotFound(f"no session {session!r}{of} in namespace {self.namespace!r}")
         if len(page.items) > 1:
             these = ", ".join(f"app {one.app!r} and user {one.user!r}" for one in page.items)
-            raise errors.Conflict(f"there are several sessions {session!r}: of {these}; name app and user")
+            raise errors.Conflict(f"several sessions are called {session!r}: {these}; give app and user")
         return page.items[0]
 
     def story(self, session: RecordedSession) -> Operation[SessionStory]:
@@ -58,25 +58,25 @@ class SessionOperations(Asking):
         return paged(partial(self._told, "session/events"), SessionEvents.model_validate, _names(session))
 
     def artifacts(self, session: RecordedSession) -> Stream[RecordedArtifact]:
-        """Emit the versions of the artifacts of a session and of its user, by name."""
+        """Emit the artifacts of a session and of its user, with all versions, by name."""
         return paged(partial(self._told, "session/artifacts"), RecordedArtifacts.model_validate, _names(session))
 
     def artifact(self, session: RecordedSession, name: str, version: int | None) -> Operation[bytes]:
-        """Read the bytes of a version of an artifact, or of the newest."""
+        """Read the bytes of an artifact, of a version or of the newest."""
         params = _names(session) | {"name": name} | ({} if version is None else {"version": str(version)})
         send = Send("GET", self._place("session/artifacts/content"), params=params, server=Server.GATEWAY, raw=True)
         content: Any = yield from self._asked(send)
         return bytes(content)
 
     def delete_session(self, session: RecordedSession) -> Operation[Deleted]:
-        """Delete a session; that it is gone already is fine."""
+        """Delete a session; a missing one is not an error."""
         try:
             return Deleted.model_validate((yield from self._gone("session", _names(session))))
         except errors.NotFound:
             return Deleted()
 
     def delete_user(self, user: str, *, app: str) -> Operation[Deleted]:
-        """Delete all that belongs to a user."""
+        """Delete all data of a user."""
         params = {"user": user} | ({"app": app} if app else {})
         return Deleted.model_validate((yield from self._gone("user-data", params)))
 

@@ -1,4 +1,4 @@
-"""`Client.sessions` and `AsyncClient.sessions`: each method names operations and drives them, as in clients.py."""
+"""`Client.sessions` and `AsyncClient.sessions`: each method runs operations, as in clients.py."""
 
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing
@@ -11,7 +11,7 @@ from agentjobs.client.transport import Blocking, Nonblocking
 class Sessions:
     """The sessions of the client's namespace, and their artifacts, which outlive their jobs.
 
-    A session is named by its id; where several apps or users have one of that id, by `app` and `user`, too.
+    A session is identified by its id; if several apps or users have that id, by `app` and `user`, too.
     """
 
     def __init__(self, do: SessionOperations, transport: Blocking) -> None:
@@ -19,15 +19,15 @@ class Sessions:
         self._transport = transport
 
     def list(self, *, app: str = "", user: str = "") -> Generator[RecordedSession]:
-        """Yield the sessions, the last used first; only those of `app` and `user` where they are given."""
+        """Yield the sessions, last used first; only those of `app` and `user` if given."""
         yield from self._transport.iterate(self._do.list(app=app, user=user))
 
     def get(self, session: str, *, app: str = "", user: str = "") -> SessionStory:
         """Return a session with its turns, its state, and the states of its user and app.
 
         Raises:
-            NotFound: there is no such session.
-            Conflict: there are several; name app and user.
+            NotFound: the session does not exist.
+            Conflict: several match; give app and user.
         """
         return self._transport.run(self._do.story(self._find(session, app, user)))
 
@@ -36,22 +36,22 @@ class Sessions:
         yield from self._transport.iterate(self._do.events(self._find(session, app, user)))
 
     def artifacts(self, session: str, *, app: str = "", user: str = "") -> Generator[RecordedArtifact]:
-        """Yield the versions of the artifacts of a session and of its user, by name. Raises as `get`."""
+        """Yield the artifacts of a session and of its user, with all versions, by name. Raises as `get`."""
         yield from self._transport.iterate(self._do.artifacts(self._find(session, app, user)))
 
     def artifact(self, session: str, name: str, *, version: int | None = None, app: str = "", user: str = "") -> bytes:
-        """Return the bytes of an artifact: of a version, or of the newest. Raises as `get`."""
+        """Return the bytes of an artifact, of a version or of the newest. Raises as `get`."""
         return self._transport.run(self._do.artifact(self._find(session, app, user), name, version))
 
     def delete(self, session: str, *, app: str = "", user: str = "") -> Deleted:
-        """Delete a session with its turns and artifacts. What is the user's stays. Raises as `get`.
+        """Delete a session with its turns and artifacts, but not its user's. Raises as `get`.
 
-        A job that still runs stores its turn when it succeeds: cancel it first.
+        A running job stores its turn when it succeeds: cancel it first.
         """
         return self._transport.run(self._do.delete_session(self._find(session, app, user)))
 
     def delete_user(self, user: str, *, app: str = "") -> Deleted:
-        """Delete all sessions, artifacts, states and memories of a user, in one app or in all. As `delete`."""
+        """Delete all sessions, artifacts, states and memories of a user, in one app or in all. Raises as `delete`."""
         return self._transport.run(self._do.delete_user(user, app=app))
 
     def _find(self, session: str, app: str, user: str) -> RecordedSession:
@@ -59,7 +59,7 @@ class Sessions:
 
 
 class AsyncSessions:
-    """As `Sessions`, for asyncio."""
+    """`Sessions` for asyncio."""
 
     def __init__(self, do: SessionOperations, transport: Nonblocking) -> None:
         self._do = do

@@ -1,7 +1,7 @@
-"""Carries effects out: over blocking sockets (`Blocking`) or in an event loop (`Nonblocking`).
+"""Runs operations: with blocking sockets (`Blocking`) or in an event loop (`Nonblocking`).
 
-All that can be said without waiting stands in connection.py; what is left here is the waiting itself, once for each of
-the two worlds, and the loop that feeds outcomes back into an operation.
+Everything without I/O is in connection.py; here is the I/O, once for each driver, and the loop that sends results back
+into an operation.
 """
 
 import json
@@ -20,9 +20,9 @@ from agentjobs.errors import AgentJobsError
 T = TypeVar("T")
 
 Endpoints = Callable[[Server], Endpoint]
-"""Says where a server is; asked when the first request to it is made."""
+"""Returns the server; called at the first request to it."""
 
-# As long as for an ordinary answer; reading has the listener's own limit.
+# The same as for a normal response; reading has the caller's own limit.
 _LISTEN_SECONDS: Final = 30.0
 
 
@@ -82,7 +82,7 @@ class Blocking:
                     error = raised
 
     def perform(self, effect: Send | Sleep | Now) -> Any:
-        """Carry out an effect that needs no open stream, and return its outcome."""
+        """Carry out an effect that needs no open stream, and return its result."""
         match effect:
             case Send():
                 endpoint, http = self._connection(effect.server)
@@ -123,7 +123,7 @@ class _Ended:
 
 
 class Nonblocking:
-    """Runs operations in the current event loop; what blocks (an exec plugin) runs in a thread."""
+    """Runs operations in the current event loop; blocking calls (exec plugins) run in a thread."""
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
@@ -142,7 +142,7 @@ class Nonblocking:
                 if isinstance(item, _Ended):
                     value: T = item.value
                     return value
-        raise AssertionError("an operation ends with a value")
+        raise AssertionError("an operation must return a value")
 
     async def iterate(self, stream: Stream[T]) -> AsyncGenerator[T]:
         """Run a stream and yield what it emits; closing the iterator closes its connection."""
@@ -181,8 +181,8 @@ class Nonblocking:
                         error = raised
 
     async def perform(self, effect: Send | Sleep | Now) -> Any:
-        """Carry out an effect that needs no open stream, and return its outcome."""
-        import asyncio  # the command line, which does not need it, starts without it
+        """Carry out an effect that needs no open stream, and return its result."""
+        import asyncio  # not needed by the command line, which must start quickly
 
         match effect:
             case Send():
@@ -218,7 +218,7 @@ class Nonblocking:
 
         if server not in self._open:
             endpoint = await asyncio.to_thread(self._endpoints, server)
-            if server not in self._open:  # another task may have been faster meanwhile
+            if server not in self._open:  # another task may have opened it meanwhile
                 http = await self._stack.enter_async_context(httpx.AsyncClient(**endpoint.options()))
                 self._open[server] = endpoint, http
         return self._open[server]
@@ -245,7 +245,7 @@ def _stream(effect: Listen) -> dict[str, Any]:
     }
 
 
-# Not httpx's own: it also splits at U+0085 and its kind, which JSON leaves inside of strings.
+# Not httpx's own: it also splits at characters such as U+0085, which JSON allows in strings.
 def _lines(response: httpx.Response) -> Iterator[str]:
     rest = b""
     for chunk in response.iter_bytes():

@@ -132,7 +132,7 @@ def test_a_run_stops_when_its_cost_is_spent(run, fake):
 def test_models_without_a_price_are_named(run, fake):
     own = {"OPENAI_BASE_URL": fake.openai, "OPENAI_API_KEY": "sk-of-the-test-alone"}
     _, _, err = run(model="openai/of-my-own", **own)
-    assert "$0 without of-my-own, whose cost is not known" in err
+    assert "$0 without of-my-own, whose price is unknown" in err
 
 
 def test_no_model_proxy_is_asked(run, fake):

@@ -105,7 +105,7 @@ async def test_show_tells_what_is_left_of_a_deleted_job(cli, kubeconfig, name):
     code, out, _ = await cli("show", name)
 
     assert code == 0
-    assert "is deleted; this is what history knows" in out
+    assert "is deleted; this is from history" in out
     assert "attempt 1" in out
 
 
@@ -190,7 +190,7 @@ async def test_a_local_run_prints_its_answer_and_finds_modules_beside_it(cli, no
     ("more", "words"),
     [
         pytest.param(["--max-attempts", "0", "--priority", "12"], "spec.priority", id="all-problems"),
-        pytest.param([], "ConfigMaps come from the file of -f", id="no-config-map"),
+        pytest.param([], "ConfigMaps must be in the file of -f", id="no-config-map"),
         pytest.param(["--detach"], "leave out --detach", id="detach"),
     ],
 )

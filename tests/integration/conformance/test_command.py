@@ -71,7 +71,7 @@ def test_an_image_that_cannot_be_had_is_told(tmp_path):
     done = ran("example.com/agent:1", PATH=str(tmp_path))
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert "example.com/agent:1 cannot be had: pull access denied" in done.stderr
+    assert "example.com/agent:1 is not available: pull access denied" in done.stderr
 
 
 def test_an_image_is_run_as_a_pod_would_run_it(tmp_path):

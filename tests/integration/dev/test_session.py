@@ -119,7 +119,7 @@ async def test_a_file_of_models_takes_the_place_of_keys(dev, tmp_path):
 
     said = " ".join((await greeting(process)).split())
 
-    assert f"as {tmp_path}/models.yaml says" in said
+    assert f"from {tmp_path}/models.yaml" in said
     assert "GOOGLE_API_KEY" not in said
 
 
@@ -194,4 +194,4 @@ async def test_an_unknown_api_server_is_refused_with_the_choices(dev, arguments,
     _, error = await process.communicate()
 
     assert process.returncode == 2
-    assert b"--apiserver=minikube (AGENTJOBS_DEV_APISERVER): choose one of embedded, envtest" in error
+    assert b"--apiserver=minikube (AGENTJOBS_DEV_APISERVER): use one of embedded, envtest" in error

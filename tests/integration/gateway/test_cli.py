@@ -196,7 +196,9 @@ async def test_a_generated_name_makes_a_job_each_time_it_is_created(cli, tmp_pat
     [
         pytest.param("Complete", [], 0, "condition met", id="succeeded"),
         pytest.param("Failed", ["--for=condition=Finished"], 0, "condition met", id="any-end"),
-        pytest.param("Failed", [], 1, "hello ended as Failed, so condition=Complete cannot come: no luck", id="failed"),
+        pytest.param(
+            "Failed", [], 1, "hello ended as Failed, so it will never reach condition=Complete: no luck", id="failed"
+        ),
         pytest.param("Cancelled", [], 1, "ended as Cancelled", id="cancelled"),
     ],
 )
@@ -259,7 +261,7 @@ async def test_history_and_result_come_from_the_gateway(cli, story, cluster, htt
     assert "Running" in told[1]
     assert json.loads(raw[1])["job"]["uid"] == "u1"
     assert (found[:2], nothing[:2], wrong[0]) == ((0, ""), (0, ""), 2)
-    assert "no such job" in nothing[2]
+    assert "No matching jobs in the history" in nothing[2]
     assert "--since" in wrong[2]
     assert (text[1], json.loads(whole[1])) == ("hi\nthere\n", result)
     assert several[:2] == (1, "==> hello <==\nhi\nthere\n\n==> hello <==\nhi\nthere\n")

@@ -70,7 +70,7 @@ async def test_no_usage_is_said_and_is_no_failure(cli):
     code, out, err = await cli("usage")
 
     assert (code, out) == (0, "")
-    assert "No model call ended" in err
+    assert "No model calls ended" in err
 
 
 async def test_days_that_cannot_be_reported_are_refused(cli):

@@ -58,8 +58,8 @@ async def test_what_was_given_up_is_tried_again(told, cli, cluster):
     first = await cli("notifications", "retry", "triage", "--sink", "chat", "-n", cluster.namespace)
     second = await cli("notifications", "retry", "triage", "--sink", "audit", "-n", cluster.namespace)
 
-    assert (first[0], first[1]) == (0, "triage: 1 notification tried again\n")
-    assert (second[0], second[1]) == (0, "triage: nothing to try again\n")
+    assert (first[0], first[1]) == (0, "triage: 1 notification retried\n")
+    assert (second[0], second[1]) == (0, "triage: nothing to retry\n")
 
 
 async def test_a_job_that_nobody_knows_is_an_error(told, cli, cluster):

@@ -103,8 +103,8 @@ async def test_show_tells_what_there_is_of_each_limit(cli, cluster):
 
     page = (await cli("queue", "show", "all"))[1]
 
-    assert "at most 3 at once, 2 of one partition, 5 starts in 1m, 9 waiting" in page
-    assert "waits since 2026-01-01 12:00:00 UTC" in page
+    assert "at most 3 at a time, 2 per partition, 5 starts per 1m, 9 waiting" in page
+    assert "waiting since 2026-01-01 12:00:00 UTC" in page
     assert "$1.5 of $20" in page
     assert "2026-01-02 00:00:00 UTC" in page
 

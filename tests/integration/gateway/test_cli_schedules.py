@@ -117,10 +117,10 @@ async def test_backfill_makes_the_jobs_of_a_window_once(cli, cluster, brief):
     again = await cli("schedule", "backfill", "brief", *WINDOW, "--max-active", "3")
 
     jobs = await jobs_of(cluster)
-    assert looked[1].count("would be made") == 3
+    assert looked[1].count("would be created") == 3
     assert nothing == []
     assert made[1].splitlines() == [f"agentjob.agentjobs.dev/{name} created" for name in NAMES]
-    assert again[1:] == ("", "3 times in that range, each with its job; nothing to do.\n")
+    assert again[1:] == ("", "3 times in that range already have a job; nothing to do.\n")
     assert [job["metadata"]["name"] for job in jobs] == NAMES
     assert jobs[1]["metadata"]["annotations"]["agentjobs.dev/previous-time"] == "2026-10-24T04:00:00Z"
     assert jobs[0]["metadata"]["ownerReferences"][0]["uid"] == brief["metadata"]["uid"]
@@ -137,12 +137,12 @@ async def test_backfill_leaves_out_what_history_knows(cli, cluster, story, brief
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        pytest.param(["--from", "2026-10-01", "--to", "2026-10-27"], 2, "give --yes", id="many"),
+        pytest.param(["--from", "2026-10-01", "--to", "2026-10-27"], 2, "use --yes", id="many"),
         pytest.param(["--from", "2026-10-01", "--to", "2999-01-01"], 2, "is in the future", id="future"),
         pytest.param(["--from", "2026-10-02", "--to", "2026-10-01"], 2, "must be before", id="backwards"),
-        pytest.param(["--from", "yesterday", "--to", "2026-10-01"], 2, "write 2026-11-01", id="no-time"),
-        pytest.param(["--from", "2010-01-01", "--to", "2026-10-01"], 2, "a shorter one", id="too-many"),
-        pytest.param([*WINDOW, "--gateway", "http://127.0.0.1:1"], 1, "only history knows", id="no-history"),
+        pytest.param(["--from", "yesterday", "--to", "2026-10-01"], 2, "use 2026-11-01", id="no-time"),
+        pytest.param(["--from", "2010-01-01", "--to", "2026-10-01"], 2, "a shorter range", id="too-many"),
+        pytest.param([*WINDOW, "--gateway", "http://127.0.0.1:1"], 1, "history is needed", id="no-history"),
     ],
 )
 async def test_a_backfill_that_cannot_be_meant_is_refused(cli, cluster, brief, arguments, code, words):

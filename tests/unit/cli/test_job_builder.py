@@ -81,7 +81,7 @@ def test_a_file_of_several_jobs_is_for_apply(tmp_path):
     path = tmp_path / "jobs.yaml"
     path.write_text(FILE + "---" + FILE)
 
-    with pytest.raises(Failure, match="2 AgentJobs; `run` takes one"):
+    with pytest.raises(Failure, match="2 AgentJobs; `run` needs exactly one"):
         work_of(str(path), name=None, fields={})
 
 

@@ -14,7 +14,7 @@ from agentjobs.client.job import Job
         ({"agent": {"container": {}}, "runtime": {"image": "example.com/agent:1"}}, "container example.com/agent:1"),
         ({"agent": {"module": {"ref": "my_app.agents:root"}}}, "my_app.agents:root"),
         ({"agent": {"inline": {}}}, "inline agent"),
-        ({"templateRef": {"name": "t"}}, "what its template says"),
+        ({"templateRef": {"name": "t"}}, "the template's agent"),
     ],
 )
 def test_what_runs_is_told_by_its_kind(spec, expected):

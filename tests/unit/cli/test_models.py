@@ -89,7 +89,7 @@ def test_each_limit_of_a_key_says_what_is_left():
         "148",
         "open",
     ]
-    assert "150 calls at once" in page
+    assert "150 calls at a time" in page
     assert "closed until 09:01:00: 429" in page
     assert "no key for this namespace" in page
 
@@ -103,7 +103,7 @@ def test_an_overview_tells_what_is_exhausted_and_who_calls():
     assert [line.split(maxsplit=4) for line in page.splitlines() if "above" in line] == [
         ["2.5", "2.5", "2.5", "2.5", "… above 200000 tokens of input"]
     ]
-    assert "This namespace may ask: gemini-*." in page
+    assert "This namespace may use: gemini-*." in page
 
 
 def test_nothing_in_an_overview_can_steer_the_terminal():
@@ -152,7 +152,7 @@ def test_a_time_that_cannot_be_meant_is_an_error(since):
 
 @pytest.mark.parametrize("by", ["colour", "model,model", "", "model,"])
 def test_usage_is_not_divided_by_what_it_does_not_have(by):
-    with pytest.raises(Failure, match="cannot be divided"):
+    with pytest.raises(Failure, match="is unknown; use namespace"):
         told.sides_of(by)
 
 

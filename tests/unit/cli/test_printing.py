@@ -49,7 +49,7 @@ def test_ages_have_kubectls_shape(passed, shown):
 
 
 def test_a_cut_answer_is_named_with_its_sizes():
-    assert "6.0 MiB, of which the first 4.0 MiB" in cut_short("x" * 4 * 2**20, 6 * 2**20)
+    assert "6.0 MiB, and the first 4.0 MiB" in cut_short("x" * 4 * 2**20, 6 * 2**20)
 
 
 def test_a_list_of_jobs_with_short_names_fits_80_columns():

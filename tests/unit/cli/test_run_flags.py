@@ -55,11 +55,11 @@ def test_a_branch_is_published_with_its_own_credentials():
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ({"working_dir": Path("/nowhere/at/all")}, "no folder"),
+        ({"working_dir": Path("/nowhere/at/all")}, "is not a folder"),
         ({"working_dir": Path("/"), "detach": True}, "leave out --detach"),
-        ({"working_dir": Path("/"), "git": "https://x/y"}, "--git is for a job on a cluster"),
-        ({"local": True, "publish_branch": "agents/x"}, "--publish-branch is for a job on a cluster, and --local"),
-        ({"resume": True}, "--resume goes with --local"),
+        ({"working_dir": Path("/"), "git": "https://x/y"}, "--git applies to jobs on a cluster"),
+        ({"local": True, "publish_branch": "agents/x"}, "--publish-branch applies to jobs on a cluster, but --local"),
+        ({"resume": True}, "--resume needs --local"),
     ],
 )
 def test_flags_of_different_places_exclude_each_other(flags, words):
@@ -73,7 +73,7 @@ def test_a_folder_to_work_in_means_this_machine(tmp_path):
 
 
 def test_what_adk_alone_knows_is_refused_for_claude_code():
-    with pytest.raises(Failure, match="--instruction is for agents of ADK"):
+    with pytest.raises(Failure, match="--instruction applies to ADK agents"):
         kind_of(given(claude=True, instruction="Be brief."))
 
 

@@ -129,8 +129,8 @@ def test_one_step_is_shown_with_what_it_gave_and_its_terminal_is_safe():
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (StepContent(step=a_step(1, ended=False), request={}, body=None), "it did not end"),
-        (StepContent(step=a_step(1), request={}, body=None, unreadable=True), "cannot be read any more"),
+        (StepContent(step=a_step(1, ended=False), request={}, body=None), "not finished"),
+        (StepContent(step=a_step(1), request={}, body=None, unreadable=True), "can no longer be read"),
         (StepContent(step=a_step(1, void=True), request={}, body=None), "1, model, void"),
     ],
     ids=["open", "unreadable", "void"],

@@ -125,7 +125,7 @@ def test_what_a_refusal_means(access, status, body, kind):
 
 
 def test_an_answer_that_is_no_json_is_named(access):
-    with pytest.raises(errors.Unavailable, match="no JSON"):
+    with pytest.raises(errors.Unavailable, match="without JSON"):
         api_server(access()).answered(httpx.Response(200, text="<html>"))
 
 
@@ -146,9 +146,9 @@ def test_of_the_gateways_addresses_the_nearest_wins(access):
     [
         pytest.param(None, {}, "--gateway URL", id="no-address"),
         pytest.param(
-            None, {"AGENTJOBS_GATEWAY_URL": "gateway:8443"}, "'gateway:8443' is not the address", id="no-scheme"
+            None, {"AGENTJOBS_GATEWAY_URL": "gateway:8443"}, "invalid gateway address 'gateway:8443'", id="no-scheme"
         ),
-        pytest.param(None, {"AGENTJOBS_GATEWAY_URL": "https://"}, "is not the address", id="no-host"),
+        pytest.param(None, {"AGENTJOBS_GATEWAY_URL": "https://"}, "invalid gateway address", id="no-host"),
         pytest.param(Credentials(), {"AGENTJOBS_GATEWAY_URL": "http://g"}, "AGENTJOBS_TOKEN", id="no-token"),
     ],
 )

@@ -85,10 +85,10 @@ def test_the_gateway_is_an_extension_of_the_cluster(write):
 @pytest.mark.parametrize(
     ("change", "context", "words"),
     [
-        pytest.param(lambda c: c.pop("current-context"), None, "choose one with --context", id="no-context"),
+        pytest.param(lambda c: c.pop("current-context"), None, "set --context", id="no-context"),
         pytest.param(lambda c: None, "prod", "no context 'prod'; it has: dev, other", id="unknown-context"),
         pytest.param(lambda c: c["clusters"].clear(), None, "no cluster 'local'; it has: none", id="no-cluster"),
-        pytest.param(lambda c: c["clusters"][0]["cluster"].pop("server"), None, "a URL is needed", id="no-server"),
+        pytest.param(lambda c: c["clusters"][0]["cluster"].pop("server"), None, "use a URL", id="no-server"),
         pytest.param(
             lambda c: c["users"][0].update(user={"auth-provider": {"name": "gcp"}}), None, "exec plugin", id="gcp"
         ),

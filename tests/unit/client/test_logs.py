@@ -79,7 +79,7 @@ def test_following_runs_out_of_time(world, at):
     [
         pytest.param(0, [], None, "has not started; it is Running", id="not-started"),
         pytest.param(1, [], None, "podRetention keeps pods longer", id="gone"),
-        pytest.param(3, ["hello-3", "stranger"], 1, "no pod of start 1; there are those of starts 3", id="earlier"),
+        pytest.param(3, ["hello-3", "stranger"], 1, "no pod of start 1; starts with pods: 3", id="earlier"),
     ],
 )
 def test_a_log_that_cannot_be_had_says_why(world, at, starts, pods, start, words):

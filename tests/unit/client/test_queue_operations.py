@@ -44,6 +44,6 @@ def test_who_knows_that_jobs_are_in_a_queue_does_not_read_them_all(world):
 def test_a_queue_that_nobody_knows_is_not_made(world):
     there = world([errors.NotFound("no queue")])
 
-    with pytest.raises(errors.NotFound, match="no job is in such a queue"):
+    with pytest.raises(errors.NotFound, match="no job names it"):
         there.run(DO.scale("breif", 3, known=False))
     assert [send.method for send in there.sent] == ["PATCH"]

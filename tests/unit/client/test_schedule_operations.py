@@ -92,14 +92,14 @@ def test_a_triggered_job_is_waited_for(world, body, job_body):
 def test_a_trigger_without_an_operator_runs_out_of_time(world, body):
     there = world([body(), *[body(), errors.NotFound("not yet")] * 100])
 
-    with pytest.raises(TimeoutError, match="within 2 s: no operator has made it"):
+    with pytest.raises(TimeoutError, match="within 2 s: no operator has created it"):
         there.run(DO.trigger("brief", value="v", timeout=2))
 
 
 def test_a_value_whose_job_is_gone_is_not_waited_for(world, body):
     there = world([body(), body(last_trigger="v"), errors.NotFound("gone")])
 
-    with pytest.raises(errors.NotFound, match="is gone, or could not be made"):
+    with pytest.raises(errors.NotFound, match="was deleted, or could not be created"):
         there.run(DO.trigger("brief", value="v", timeout=30))
 
 

@@ -1,6 +1,6 @@
-"""What every program must do in every situation: each function tells one kind of fault. Pure.
+"""What every program must do in every situation: each function finds one kind of fault. Pure.
 
-A fault is a sentence that begins with what the program did, and ends with what it must do.
+A fault is a sentence: what the program did, then what it must do.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,9 +10,9 @@ from agentjobs import contract
 from agentjobs.cli.conformance.seen import KUBELET_BYTES, Call, Seen, Token
 from agentjobs.contract import EXIT_CODES, EXIT_FENCED, Verdict
 
-# The operator takes so much silence of a pod on a node that is gone for its loss.
+# After this silence the operator considers a pod on a failed node lost.
 SILENCE_SECONDS: Final = 30.0
-# What a process that is about to end may still have on its way.
+# Requests that a process may still send while it ends.
 _SLACK: Final = 1.0
 _REFUSED: Final = frozenset({400, 405, 413, 422})
 
@@ -31,18 +31,18 @@ def _claims_first(seen: Seen) -> Iterator[str]:
     first = next(seen.to_gateway(), None)
     if first is None:
         if seen.stopped is None and not seen.shaken_off:
-            yield f"it never asked the gateway: GET {contract.PATH_ATTEMPT} at {contract.ENV_GATEWAY_URL} comes first"
+            yield f"it never called the gateway: begin with GET {contract.PATH_ATTEMPT} at {contract.ENV_GATEWAY_URL}"
     elif not first.claims:
-        yield f"its first request was {first.method} {first.path}: GET {contract.PATH_ATTEMPT} comes first"
+        yield f"its first request was {first.method} {first.path}: begin with GET {contract.PATH_ATTEMPT}"
 
 
 def _shows_its_token(seen: Seen) -> Iterator[str]:
     without = [call for call in seen.calls if call.token in (Token.NONE, Token.WRONG)]
     for call in without[:1]:
         who = "a model" if call.of_models else "the gateway"
-        key = "no token" if call.token is Token.NONE else "another token than the pod's"
-        how = "as the key that the provider's API has" if call.of_models else "as `Authorization: Bearer …`"
-        yield f"it asked {who} with {key} ({call.method} {call.path}): {contract.ENV_TOKEN_FILE} has it, send it {how}"
+        key = "no token" if call.token is Token.NONE else "a token other than the pod's"
+        how = "as the API key of the provider's API" if call.of_models else "as `Authorization: Bearer …`"
+        yield f"it called {who} with {key} ({call.method} {call.path}): send {contract.ENV_TOKEN_FILE} {how}"
 
 
 def _sends_what_is_taken(seen: Seen) -> Iterator[str]:
@@ -50,22 +50,22 @@ def _sends_what_is_taken(seen: Seen) -> Iterator[str]:
     for call in seen.to_gateway():
         if call.refused and call.path not in told:
             told.add(call.path)
-            yield f"{call.method} {call.path} was refused with {call.status}: {call.refused}"
+            yield f"{call.method} {call.path} was rejected with {call.status}: {call.refused}"
 
 
 def _leaves_a_message(seen: Seen) -> Iterator[str]:
     size, word = len(seen.termination), seen.word
     if seen.replaced:
-        yield f"it put another file in the place of {contract.ENV_TERMINATION_FILE}, a mount in a pod: write into it"
+        yield f"it replaced {contract.ENV_TERMINATION_FILE}, which is a mount in a pod: write into the file"
     if size > (most := contract.MAX_TERMINATION_BYTES):
-        yield f"its termination message has {size} bytes, of which a kubelet may keep {most}: cut message and summary"
+        yield f"its termination message has {size} bytes, but a kubelet may keep {most}: shorten message or summary"
     if seen.termination and word is None and size <= KUBELET_BYTES:
-        yield "its termination message cannot be read: it is one JSON object, see the contract"
+        yield "its termination message is invalid: it must be one JSON object, see the contract"
     if word is not None:
         if word.uid != seen.attempt["uid"] and (word.uid or seen.claimed):
-            yield f"its termination message has uid {word.uid!r}: it is the attempt's, {seen.attempt['uid']!r}"
+            yield f"its termination message has uid {word.uid!r}: it must be the attempt's, {seen.attempt['uid']!r}"
         if word.start != seen.attempt["start"]:
-            yield f"its termination message has start {word.start}: it is {contract.ENV_START}, {seen.attempt['start']}"
+            yield f"its termination message has start {word.start}: it must be {contract.ENV_START}"
 
 
 def _agrees_with_itself(seen: Seen) -> Iterator[str]:
@@ -74,10 +74,10 @@ def _agrees_with_itself(seen: Seen) -> Iterator[str]:
         return
     if word is None:
         if code == 0:
-            yield "it exited with 0 and left no termination message, which says nothing: it counts as a crash"
+            yield "it exited with 0 without a termination message: that counts as a crash"
         return
     if code != (right := EXIT_CODES[word.verdict]):
-        yield f"it exited with {code} and left the verdict {word.verdict}: that goes with exit code {right}"
+        yield f"it exited with {code} and left the verdict {word.verdict}: the exit code must be {right}"
 
 
 def _tells_the_truth(seen: Seen) -> Iterator[str]:
@@ -86,9 +86,9 @@ def _tells_the_truth(seen: Seen) -> Iterator[str]:
         return
     stored = seen.final is not None
     if word.verdict is Verdict.SUCCEED and not stored:
-        yield "it left the verdict Succeed, and no result is stored: Succeed is for what the gateway has taken"
+        yield "it left the verdict Succeed, but no result is stored: store the result first"
     if word.verdict is not Verdict.SUCCEED and (taken := _taken(seen)) is not None and taken["verdict"] == "Succeed":
-        yield f"its result was stored, and it left the verdict {word.verdict}: a stored result is Succeed"
+        yield f"its result was stored, but it left the verdict {word.verdict}: report Succeed"
     final = seen.final
     if final is not None and word.verdict is Verdict.SUCCEED:
         yield from _repeats(seen, final, word.summary, word.outcome)
@@ -97,22 +97,22 @@ def _tells_the_truth(seen: Seen) -> Iterator[str]:
 def _repeats(seen: Seen, final: contract.Result, summary: str, outcome: str | None) -> Iterator[str]:
     own = final.get("outcome")
     if outcome != own:
-        yield f"its termination message has outcome {outcome!r}: it is the final result's, {own!r}"
+        yield f"its termination message has outcome {outcome!r}: it must be the final result's, {own!r}"
     head = summary.removesuffix("…")
     if not final["text"].startswith(head) or (final["text"] and not head):
         yield "the summary of its termination message is not the beginning of the final result's text"
 
 
 def _taken(seen: Seen) -> dict[str, object] | None:
-    """The report that the gateway took."""
+    """The report that the gateway stored."""
     return next((call.document() for call in reversed(seen.reports) if call.status == 200), None)
 
 
 def _keeps_its_token(seen: Seen) -> Iterator[str]:
     if seen.leaked:
-        yield "it printed the pod's token: whoever reads its log could use it"
+        yield "it printed the pod's token: readers of its log could use it"
     if any(call.leaks for call in seen.calls):
-        yield "it sent the pod's token in a path or a body, where it is stored: it belongs into the header alone"
+        yield "it sent the pod's token in a path or a body, where it is stored: send it only in the header"
 
 
 def _shows_that_it_lives(seen: Seen) -> Iterator[str]:
@@ -123,8 +123,8 @@ def _shows_that_it_lives(seen: Seen) -> Iterator[str]:
     longest = max(later - earlier for earlier, later in zip(heard, [*heard[1:], seen.ended], strict=True))
     if longest > SILENCE_SECONDS:
         yield (
-            f"nothing was heard of it for {longest:.0f} s: POST {contract.PATH_HEARTBEAT} every "
-            f"{contract.HEARTBEAT_SECONDS:.0f} s, or its pod may be taken for lost"
+            f"it sent nothing for {longest:.0f} s: send POST {contract.PATH_HEARTBEAT} every "
+            f"{contract.HEARTBEAT_SECONDS:.0f} s, or its pod may be considered lost"
         )
 
 
@@ -148,32 +148,32 @@ _CHECKS: Final[tuple[Callable[[Seen], Iterator[str]], ...]] = (
 
 
 def succeeds(seen: Seen) -> list[str]:
-    """The faults of a program that had all it needs to succeed."""
+    """The faults of a program that could have succeeded."""
     if seen.code is None:
-        return []  # told already
+        return []  # reported already
     word = seen.word
     if word is None:
-        what = "nothing that can be read" if seen.termination else "nothing"
+        what = "an invalid message" if seen.termination else "no message"
         return [f"it exited with {seen.code} and left {what} in {contract.ENV_TERMINATION_FILE}: it should succeed"]
     if word.verdict is not Verdict.SUCCEED:
         return [f"it left {word.verdict} {word.reason}: {word.message or 'no message'}; it should succeed"]
-    return [] if seen.reports else [f"it reported nothing: PUT {contract.PATH_RESULT} comes before the message"]
+    return [] if seen.reports else [f"it reported nothing: send PUT {contract.PATH_RESULT} before the message"]
 
 
 def says_nothing(seen: Seen, since: Call | None) -> Iterator[str]:
-    """The faults of a program whose start another pod holds, as it was told by the answer to `since`."""
+    """The faults of a program whose start another pod holds, as the answer to `since` reported."""
     if seen.code is not None and seen.code != EXIT_FENCED:
         yield f"it exited with {seen.code} after 409 Fenced: the exit code is {EXIT_FENCED}"
     if seen.termination:
-        yield "it left a termination message after 409 Fenced: what it says would be about another pod's work"
+        yield "it left a termination message after 409 Fenced: it would apply to another pod's work"
     if since is not None:
         late = [call for call in seen.calls if call.at > since.at + _SLACK]
         if late:
-            yield f"it went on after 409 Fenced, with {late[0].method} {late[0].path}: stop at once"
+            yield f"it continued after 409 Fenced, with {late[0].method} {late[0].path}: stop at once"
 
 
 def claims_no_success(seen: Seen) -> Iterator[str]:
-    """The fault of a program that succeeded although it could not."""
+    """The fault of a program that reported success although it could not succeed."""
     if seen.word is not None and seen.word.verdict is Verdict.SUCCEED:
         yield "it left the verdict Succeed"
     elif seen.code == 0:

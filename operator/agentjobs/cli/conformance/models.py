@@ -1,4 +1,4 @@
-"""What the model proxy of a situation answers, in the APIs of the providers that it speaks. Pure."""
+"""The answers of a situation's model proxy, in the providers' APIs. Pure."""
 
 import json
 import re
@@ -27,7 +27,7 @@ class Asked:
 
 
 def read(path: str, body: bytes) -> Asked | None:
-    """Return what a request asks for; None where it asks no model."""
+    """Return the model call in a request; None if it is not one."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -52,7 +52,7 @@ def content_type(asked: Asked) -> str:
 
 
 def refusal(asked: Asked, status: int, error: ErrorClass, message: str) -> dict[str, Any]:
-    """Return a refusal of the proxy, in the shape of the API's own errors."""
+    """Return a rejection by the proxy, in the API's own format."""
     refused = Refusal(status, error, message)
     if asked.api == "messages":
         return {"type": "error", "error": anthropic_error(refused) | told_by_claude_code(refused)}
@@ -60,7 +60,7 @@ def refusal(asked: Asked, status: int, error: ErrorClass, message: str) -> dict[
 
 
 def answer(asked: Asked, text: str) -> bytes:
-    """Return the body of the answer that says `text`, as one document or as a stream."""
+    """Return a response body with `text` as the answer, as one document or as a stream."""
     whole = _WHOLE[asked.api](asked, text)
     if not asked.streamed:
         return json.dumps(whole).encode()

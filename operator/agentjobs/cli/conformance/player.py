@@ -1,4 +1,4 @@
-"""One situation from beginning to end: servers, folder, program; what was seen of it, as a value."""
+"""One situation from beginning to end: servers, folder, program; the observations are returned as a value."""
 
 import os
 import tempfile
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from agentjobs.dev.authority import Certified
 
 _POLL_SECONDS: Final = 0.02
-# A program that does not stop in time is given a little more, so that it is seen how late it is.
+# A program that does not stop in time gets a little longer, to measure how late it is.
 _LATE_SECONDS: Final = 2.0
-# Of a termination file, to say how large it is.
+# The part of a termination file that is read to measure it.
 _MOST_BYTES: Final = 1024 * 1024
 
 
@@ -32,34 +32,33 @@ _MOST_BYTES: Final = 1024 * 1024
 class Scene:
     """How a situation is played. Times are in seconds.
 
-    `script` makes what the gateway answers out of the usual; `stop` says, of what happened so far, when the program is
-    told to stop.
+    `script` has the gateway's special answers; `stop` decides, from the requests so far, when the program is stopped.
     """
 
     attempt: Attempt
     script: Callable[[Stage], Script]
     said: str
     hold: float = 0.0
-    """How long models take."""
+    """The delay of model answers."""
     works_long: bool = False
-    """Whether the job is one on which the program is known to be at work for long."""
+    """Whether the program is known to take long for the job."""
     limit: float = 60.0
-    """How long the program may take."""
+    """The time limit of the program."""
     grace: float = 30.0
     stop: Callable[[Stage], float | None] | None = None
     opens_after: float = 0.0
     """When the gateway begins to listen."""
     tls: str = ""
-    """`own` for an authority that the program is told of, `other` for one that it is not."""
+    """`own` for a CA that the program is given, `other` for one that it is not."""
     engine: str = ""
 
 
 class Stopped(Exception):
-    """The command was told to stop."""
+    """The command was stopped."""
 
 
 def play(scene: Scene, program: Program, stopping: threading.Event) -> Seen:
-    """Run the program in the scene and return what was seen. Nothing of it is left running.
+    """Run the program in the scene and return the observations. All its processes are ended.
 
     Raises:
         Failure: the program cannot be started.
@@ -67,7 +66,7 @@ def play(scene: Scene, program: Program, stopping: threading.Event) -> Seen:
     """
     with tempfile.TemporaryDirectory(prefix="agentjobs-conformance-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        folder.chmod(0o755)  # a container's user is another one
+        folder.chmod(0o755)  # a container has another user
         mount = _Mount(folder / "mount")
         stage = Stage(
             scene.attempt, said=scene.said, hold=scene.hold, works_long=scene.works_long, renew=mount.write_token
@@ -80,7 +79,7 @@ def play(scene: Scene, program: Program, stopping: threading.Event) -> Seen:
         termination.touch()
         termination.chmod(0o666)
         place = Place(mount.folder, termination, _variables(scene, server.url), authority=pair is not None)
-        # Kept open, so that no other file can have its number.
+        # Kept open, so that no other file can get its inode number.
         with termination.open("rb") as mounted, serving(server, after=scene.opens_after):
             began = time.monotonic()
             running = program.start(place)
@@ -116,7 +115,7 @@ class _Course:
 
 
 def _follow(scene: Scene, stage: Stage, running: Running, began: float, stopping: threading.Event) -> _Course:
-    """Wait for the program's end; tell it to stop when the scene says so, and see that it does not go on for ever."""
+    """Wait for the program's end; stop it when the scene requires that, and kill it after its time limit."""
     course = _Course()
     while (code := running.poll()) is None:
         now = time.monotonic()
@@ -129,11 +128,11 @@ def _follow(scene: Scene, stage: Stage, running: Running, began: float, stopping
                 course.stopped = now
                 running.tell_to_stop()
         if course.stopped is not None and now > course.stopped + scene.grace + _LATE_SECONDS:
-            course.why_killed = f"did not stop in the {scene.grace:.0f} s that it had after SIGTERM"
+            course.why_killed = f"did not stop within {scene.grace:.0f} s after SIGTERM"
         elif now > began + scene.limit:
             course.why_killed = f"did not end within {scene.limit:.0f} s"
         elif stage.hopeless:
-            course.why_killed = "was refused for its token again and again"
+            course.why_killed = "was repeatedly rejected for its token"
         if course.why_killed:
             break
     course.ended, course.code = time.monotonic(), code
@@ -149,7 +148,7 @@ def _ended(running: Running) -> Iterator[None]:
 
 
 class _Mount:
-    """The folder with the token, renewed as a kubelet does it: by a link to another folder."""
+    """The folder with the token, renewed like a kubelet does it: by a symbolic link to another folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -157,7 +156,7 @@ class _Mount:
         folder.mkdir(mode=0o755)
 
     def write_token(self, token: str) -> None:
-        """Put a token in the place of the one before."""
+        """Replace the token."""
         self._written += 1
         data = self.folder / f"..{self._written}"
         data.mkdir(mode=0o755)
@@ -170,10 +169,10 @@ class _Mount:
 
 
 def _certificates(folder: Path, mount: _Mount, tls: str) -> "Certified | None":
-    """Make the server's certificate, and put the authority into the mount that the program is to check it with."""
+    """Create the server's certificate, and put its CA into the mount that the program uses to verify it."""
     if not tls:
         return None
-    from agentjobs.dev.authority import certified  # of the development cluster, which images do not have
+    from agentjobs.dev.authority import certified  # part of the development cluster, which images lack
 
     made = []
     for name in ("own", "other"):
@@ -198,14 +197,14 @@ def _variables(scene: Scene, url: str) -> dict[str, str]:
 
 
 def _read(file: Path) -> bytes:
-    """The termination file, of which a kubelet would not read more than this."""
+    """The termination file, up to a kubelet's limit."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return b""
     try:
         return os.read(descriptor, _MOST_BYTES)
-    except OSError:  # a folder
+    except OSError:  # it is a folder
         return b""
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""The program that is judged, as a process of this machine or in a container of an image."""
+"""The program under test, as a local process or in a container of an image."""
 
 import os
 import secrets
@@ -17,35 +17,35 @@ from agentjobs import contract
 from agentjobs.cli.failures import USAGE, Failure
 
 NO_TOOL: Final = 3
-"""The exit code where an image cannot be run here."""
+"""The exit code if this machine cannot run images."""
 TOOLS: Final = ("docker", "podman")
-# As the pods have it.
+# The same as in pods.
 _USER: Final = "65532:65532"
 _TAIL_BYTES: Final = 16 * 1024
 _PIECE_BYTES: Final = 64 * 1024
 _TOOL_SECONDS: Final = 20.0
 _PULL_SECONDS: Final = 600.0
 _POLL_SECONDS: Final = 0.1
-# A descendant in a session of its own may go on printing.
+# A descendant in its own session may continue to print.
 _DRAIN_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What is put beside a program.
+    """What is given to a program.
 
-    `mount` is the folder with the token and the authority, `termination` the file for the message; `variables` are
-    those of the contract, but for the three that name a path.
+    `mount` is the folder with the token and the CA, `termination` the file for the message; `variables` are those of
+    the contract, except the three with a path.
     """
 
     mount: Path
     termination: Path
     variables: Mapping[str, str]
     authority: bool
-    """Whether the folder has an authority, and the program is told of it."""
+    """Whether the folder has a CA, and the program's environment names it."""
 
     def named(self, mount: str, termination: str) -> dict[str, str]:
-        """Return all variables, with the paths as the program sees them."""
+        """Return all variables, with the paths in the program's file system."""
         paths = {contract.ENV_TOKEN_FILE: f"{mount}/token", contract.ENV_TERMINATION_FILE: termination}
         if self.authority:
             paths[contract.ENV_GATEWAY_CA] = f"{mount}/{Path(contract.GATEWAY_CA_FILE).name}"
@@ -53,7 +53,7 @@ class Place:
 
 
 class Program(Protocol):
-    """What is run."""
+    """The program to run."""
 
     def start(self, place: Place) -> "Running":
         """Start it.
@@ -65,10 +65,10 @@ class Program(Protocol):
 
 
 class Running:
-    """A program that was started, and what it prints.
+    """A started program and its output.
 
     Args:
-        process: it, or what runs its container.
+        process: the program, or the process that runs its container.
         tool: docker or podman, and the container's name; None for a process.
     """
 
@@ -78,18 +78,18 @@ class Running:
         self._tail = bytearray()
         self._secrets: tuple[bytes, ...] = ()
         self.leaked = False
-        """Whether it printed one of the texts that `watch` was given."""
+        """Whether it printed one of the texts given to `watch`."""
         self._over = threading.Event()
         assert process.stdout is not None
         self._reader = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)
         self._reader.start()
 
     def watch(self, texts: Sequence[str]) -> None:
-        """Look out for these texts in what it prints."""
+        """Watch its output for these texts."""
         self._secrets = tuple(text.encode() for text in texts)
 
     def poll(self) -> int | None:
-        """Return the exit code, as a shell would tell it; None while it runs."""
+        """Return the exit code, as a shell reports it; None while it runs."""
         code = self._process.poll()
         return code if code is None or code >= 0 else 128 - code
 
@@ -102,10 +102,10 @@ class Running:
             self._order("kill", "--signal=TERM")
 
     def end(self) -> None:
-        """End all that it started, and read the rest of what it printed."""
+        """End all processes that it started, and read the rest of its output."""
         if self._tool is not None:
             self._order("rm", "--force")
-        # What it left behind is of its session; the process itself may have ended.
+        # Descendants share its session, even if the process itself has ended.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -115,7 +115,7 @@ class Running:
 
     @property
     def output(self) -> str:
-        """The end of what it printed."""
+        """The end of its output."""
         return bytes(self._tail).decode("utf-8", "replace")
 
     def _order(self, *words: str) -> None:
@@ -127,7 +127,7 @@ class Running:
             )
 
     def _read(self, pipe: IO[bytes]) -> None:
-        # Not all is kept: a program may print without end. And a descendant may hold the pipe open for ever.
+        # Keep only the end: a program may print without end, and a descendant may hold the pipe open forever.
         with pipe:
             while not self._over.is_set() or select.select([pipe], [], [], 0)[0]:
                 if not select.select([pipe], [], [], _POLL_SECONDS)[0]:
@@ -153,7 +153,7 @@ class Command:
         """See `Program`."""
         ours = place.named(str(place.mount), str(place.termination))
         theirs = {name: value for name, value in os.environ.items() if not name.startswith("AGENTJOBS_")}
-        # What leads to the world outside does not lead to the loopback interface.
+        # Proxy variables: they do not lead to the loopback interface.
         theirs |= dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
         try:
             process = subprocess.Popen(  # noqa: S603  what the user typed
@@ -171,7 +171,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image, with its own command or another; as a pod's container as far as docker or podman can do that."""
+    """An image, with its own or another command; as close to a pod's container as docker or podman allow."""
 
     tool: str
     name: str
@@ -209,7 +209,7 @@ def image(name: str, words: Sequence[str]) -> Image:
     """Return an image as a program.
 
     Raises:
-        Failure: nothing on this machine runs images, or this one cannot be had.
+        Failure: this machine cannot run images, or the image is not available.
     """
     tried = []
     for tool in TOOLS:
@@ -219,16 +219,16 @@ def image(name: str, words: Sequence[str]) -> Image:
         if said := _refused(path, "info"):
             tried.append(f"{tool} does not work: {said}")
             continue
-        # Before the first situation, whose time is for the program.
+        # Before the first situation: its time limit is for the program.
         if _refused(path, "image", "inspect", name) and (said := _refused(path, "pull", name, seconds=_PULL_SECONDS)):
-            raise Failure(f"the image {name} cannot be had: {said}.")
+            raise Failure(f"image {name} is not available: {said}.")
         return Image(path, name, tuple(words))
-    cure = "On a machine without them, give the image's command behind `--`, which runs it as a process"
+    cure = "Without them, give the image's command after `--` to run it as a process"
     raise Failure(f"an image needs docker or podman: {'; '.join(tried)}. {cure}.", code=NO_TOOL)
 
 
 def _refused(tool: str, *words: str, seconds: float = _TOOL_SECONDS) -> str:
-    """Return why a tool does not do something; empty when it did."""
+    """Return why a tool failed; empty when it succeeded."""
     try:
         done = subprocess.run(  # noqa: S603  constant words, and an image that the user typed
             [tool, *words], capture_output=True, text=True, errors="replace", timeout=seconds, check=False

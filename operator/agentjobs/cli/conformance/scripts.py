@@ -1,6 +1,6 @@
-"""What gateways answer in situations, where it is not the usual, and when programs are told to stop.
+"""A gateway's special answers in situations, and when programs are stopped.
 
-A script is made for each situation that is played, and may remember what it answered.
+Each situation gets a new script, which may remember its answers.
 """
 
 import itertools
@@ -11,26 +11,26 @@ from agentjobs.cli.conformance.stage import CUT, LOST, Reply, Script, Stage, ref
 from agentjobs.contract import Result, Verdict
 
 ASKED_SECONDS: Final = 2.0
-"""What Retry-After says."""
+"""The value of Retry-After."""
 SOON: Final = 2.0
-"""Seconds from a sign of work until something happens to it."""
+"""Seconds between a request and what then happens."""
 OTHERS: Final = Result(text="The answer of another start.", structured=None, outcome="approved", usage={})
 _AWAY_SECONDS: Final = 5.0
 _LONG: Final = 20.0
-_AWAY: Final = refusal(503, "Unavailable", "The database is away.")
+_AWAY: Final = refusal(503, "Unavailable", "The database is not available.")
 _BAD: Final = Reply(502, b"<html>Bad Gateway</html>", {"Content-Type": "text/html"})
-# What stands before a gateway may answer for it: 200, and no JSON.
+# A proxy in front of a gateway may answer instead: 200, and not JSON.
 _NOT_THE_GATEWAY: Final = Reply(200, b"<html>Please sign in.</html>", {"Content-Type": "text/html"})
 _FENCED: Final = refusal(409, "Fenced", "Another pod holds this start.")
 
 
 def usual(stage: Stage) -> Script:
-    """Nothing else than the usual."""
+    """No special answers."""
     return lambda call: None
 
 
 def fenced_at_the_claim(stage: Stage) -> Script:
-    """Another pod holds the start already."""
+    """Another pod already holds the start."""
     return lambda call: _FENCED if call.claims else None
 
 
@@ -40,7 +40,7 @@ def fenced_later(stage: Stage) -> Script:
 
 
 def fenced_at_work(stage: Stage) -> Script:
-    """Fenced from some seconds on: what a program tells at its beginning is still taken."""
+    """Fenced after some seconds: early requests are still accepted."""
 
     def script(call: Call) -> Reply | None:
         claimed = first(stage.calls, lambda one: one.claims and one.status == 200)
@@ -50,7 +50,7 @@ def fenced_at_work(stage: Stage) -> Script:
 
 
 def away_from_the_claim_on(stage: Stage) -> Script:
-    """The gateway is away for some seconds after the claim."""
+    """The gateway is unavailable for some seconds after the claim."""
     answers = itertools.cycle((CUT, _AWAY))
 
     def script(call: Call) -> Reply | None:
@@ -63,40 +63,40 @@ def away_from_the_claim_on(stage: Stage) -> Script:
 
 
 def away_at_the_start(stage: Stage) -> Script:
-    """Refused connections are seen to by the scene; then a gateway that is not ready yet."""
+    """The scene first refuses connections; then the gateway is not ready yet."""
     answers = iter((CUT, _AWAY, _BAD, _NOT_THE_GATEWAY))
     return lambda call: next(answers, None) if call.claims else None
 
 
 def away_at_the_result(stage: Stage) -> Script:
-    """The result meets everything that can go wrong; at last it is stored, and nobody hears of it."""
+    """Storing the result fails in every way; finally it is stored, but the response is lost."""
     answers = iter((CUT, _AWAY, _BAD, _NOT_THE_GATEWAY, refusal(500, "InternalError", "A bug."), LOST))
     return lambda call: next(answers, None) if call.reports else None
 
 
 def never_takes_a_result(stage: Stage) -> Script:
-    """The gateway is away for results."""
+    """The gateway is unavailable for results."""
     return lambda call: _AWAY if call.reports else None
 
 
 def never_answers(stage: Stage) -> Script:
-    """The gateway is away."""
+    """The gateway is unavailable."""
     return lambda call: _AWAY
 
 
 def refuses_the_result(stage: Stage) -> Script:
-    """The gateway refuses a result."""
+    """The gateway rejects a result."""
 
     def script(call: Call) -> Reply | None:
         if call.reports and call.document().get("verdict") == Verdict.SUCCEED:
-            return refusal(422, "Invalid", "The result was refused.")
+            return refusal(422, "Invalid", "The result was rejected.")
         return None
 
     return script
 
 
 def too_many(stage: Stage) -> Script:
-    """Refuses the first request of each kind."""
+    """Rejects the first request of each kind."""
     known = set[tuple[str, str]]()
 
     def script(call: Call) -> Reply | None:
@@ -104,7 +104,7 @@ def too_many(stage: Stage) -> Script:
         if kind in known:
             return None
         known.add(kind)
-        return refusal(429, "TooManyRequests", "Ask again later.", retry_after=f"{ASKED_SECONDS:.0f}")
+        return refusal(429, "TooManyRequests", "Try again later.", retry_after=f"{ASKED_SECONDS:.0f}")
 
     return script
 
@@ -132,13 +132,13 @@ def renews_the_token(stage: Stage) -> Script:
 
 
 def budget_is_spent(stage: Stage) -> Script:
-    """Models are refused for the job's budget."""
+    """Model calls are rejected because of the job's budget."""
     stage.budget_spent = True
     return lambda call: None
 
 
 def stop_at_work(stage: Stage) -> float | None:
-    """Soon after the first call of a model; of a job that takes long, some seconds after the claim in any case."""
+    """Soon after the first model call; for a long job, at the latest some seconds after the claim."""
     asked = first(stage.calls, lambda call: call.of_models)
     if asked is not None:
         return asked.at + SOON
@@ -153,12 +153,12 @@ def stop_at_the_report(stage: Stage) -> float | None:
 
 
 def stop_at_the_claim(stage: Stage) -> float | None:
-    """Soon after the program asked for its attempt."""
+    """Soon after the program requested its attempt."""
     claimed = first(stage.calls, lambda call: call.claims)
     return None if claimed is None else claimed.at + SOON
 
 
 def stop_at_the_handshake(stage: Stage) -> float | None:
-    """Soon after the first connection that came to nothing; of a program that makes none, after a while."""
+    """Soon after the first failed connection; for a program that makes none, after a while."""
     asked = stage.shaken_off or (stage.calls[0].at if stage.calls else None)
     return stage.began + _LONG if asked is None else asked + SOON

@@ -1,4 +1,4 @@
-"""What was seen of a program in a situation, as values. Pure."""
+"""Observations of a program in a situation, as values. Pure."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -10,23 +10,23 @@ from agentjobs import contract
 from agentjobs.contract import Attempt, Result, TerminationMessage
 
 KUBELET_BYTES: Final = 4096
-"""What the kubelet keeps of a termination message."""
+"""The part of a termination message that the kubelet keeps."""
 MODELS: Final = "/models"
-"""Below the server's address: the model proxy."""
+"""The path of the model proxy on the server."""
 
 
 class Token(Enum):
-    """Which token came with a request."""
+    """Which token a request had."""
 
     NEWEST = "the newest"
-    OLD = "an old one"
-    WRONG = "another than the pod's"
+    OLD = "an old token"
+    WRONG = "another token than the pod's"
     NONE = "none"
 
 
 @dataclass(slots=True)
 class Call:
-    """A request, and what it was answered: 0 until then, and where the connection was cut."""
+    """A request and the status of its response: 0 before the response, or if the connection was closed."""
 
     at: float
     method: str
@@ -35,27 +35,27 @@ class Call:
     body: bytes = b""
     status: int = 0
     refused: str = ""
-    """Why, where the gateway takes no such body."""
+    """Why the gateway rejects such a body."""
     leaks: bool = False
-    """Whether a token is in its path or body."""
+    """Whether its path or body contains a token."""
 
     @property
     def of_models(self) -> bool:
-        """Whether a model was asked."""
+        """Whether it is a model call."""
         return self.path.startswith(f"{MODELS}/")
 
     @property
     def claims(self) -> bool:
-        """Whether it asks for the attempt."""
+        """Whether it requests the attempt."""
         return (self.method, self.path) == ("GET", contract.PATH_ATTEMPT)
 
     @property
     def reports(self) -> bool:
-        """Whether it tells how the start ended."""
+        """Whether it reports the start's ending."""
         return (self.method, self.path) == ("PUT", contract.PATH_RESULT)
 
     def document(self) -> dict[str, Any]:
-        """Return the JSON object of its body; an empty one where it has none."""
+        """Return the JSON object of its body; an empty one if it has none."""
         try:
             found = json.loads(self.body)
         except (ValueError, RecursionError):
@@ -64,64 +64,63 @@ class Call:
 
 
 def first(calls: Sequence[Call], wanted: Callable[[Call], bool]) -> Call | None:
-    """Return the first request that is wanted."""
+    """Return the first matching request."""
     return next((call for call in list(calls) if wanted(call)), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A program's run in a situation. Times are seconds of one monotonic clock."""
+    """One run of a program in a situation. Times are seconds of one monotonic clock."""
 
     attempt: Attempt
     calls: tuple[Call, ...]
     began: float
     ended: float
     code: int | None
-    """None where it had to be killed."""
+    """None if it had to be killed."""
     why_killed: str = ""
     termination: bytes = b""
-    """What the termination file has."""
+    """The content of the termination file."""
     replaced: bool = False
-    """Whether there is another file in the place of the termination file."""
+    """Whether the termination file was replaced."""
     leaked: bool = False
     """Whether it printed a token."""
     output: str = ""
-    """The end of what it printed."""
+    """The end of its output."""
     stopped: float | None = None
-    """When it was told to stop."""
+    """When it was stopped."""
     grace: float = 30.0
-    """Seconds that it has from then on."""
+    """The seconds it has from then on."""
     held: bool = False
-    """Whether it was at work for as long as the situation needs: it waited for a model, or its job is one that takes
-    long."""
+    """Whether it worked as long as the situation needs: it waited for a model, or its job takes long."""
     final: Result | None = None
-    """What the gateway has as the job's result in the end."""
+    """The job's final result in the gateway."""
     shaken_off: bool = False
-    """Whether a connection ended before there was a request."""
+    """Whether a connection ended before a request."""
 
     @property
     def seconds(self) -> float:
-        """How long it ran."""
+        """The duration of the run."""
         return self.ended - self.began
 
     @property
     def word(self) -> TerminationMessage | None:
-        """The termination message as the operator would read it: what the kubelet leaves of it."""
+        """The termination message as the operator gets it from the kubelet."""
         return TerminationMessage.load(self.termination[:KUBELET_BYTES].decode("utf-8", "replace"))
 
     @property
     def claimed(self) -> bool:
-        """Whether it was given its attempt."""
+        """Whether it got its attempt."""
         return any(call.claims and call.status == 200 for call in self.calls)
 
     @property
     def reports(self) -> list[Call]:
-        """How it said that the start ended, each time."""
+        """Its reports of the start's ending."""
         return [call for call in self.calls if call.reports]
 
     @property
     def asked_models(self) -> bool:
-        """Whether it asked a model."""
+        """Whether it called a model."""
         return any(call.of_models for call in self.calls)
 
     def to_gateway(self) -> Iterator[Call]:
@@ -131,7 +130,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a situation says of a program: faults, or why it could not be judged."""
+    """The judgement of a situation: faults, or why it could not be judged."""
 
     faults: tuple[str, ...] = ()
     skipped: str = ""
@@ -144,7 +143,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A situation that was played, or not."""
+    """A situation, and whether it was played."""
 
     name: str
     about: str

@@ -1,4 +1,4 @@
-"""Gateway and model proxy of a situation, by HTTP on the loopback interface, with TLS or without."""
+"""Gateway and model proxy of a situation, over HTTP on the loopback interface, with or without TLS."""
 
 import socket
 import ssl
@@ -13,13 +13,13 @@ from typing import Any, Final
 from agentjobs.cli.conformance.seen import Call
 from agentjobs.cli.conformance.stage import CUT, LOST, Reply, Stage
 
-# More than any body that is taken; of a larger one the rest is not read.
+# More than the limit of any body; a larger one is not read to its end.
 _MOST_BYTES: Final = 24 * 1024 * 1024
 _KEY_HEADERS: Final = ("x-api-key", "x-goog-api-key", "api-key")
 
 
 class Server(ThreadingHTTPServer):
-    """Answers for a stage. Connections are refused until it is opened.
+    """Answers requests for a stage. Connections are refused until it is opened.
 
     Args:
         certificate: PEM files of the server's certificate and its key; None for plain HTTP.
@@ -40,11 +40,11 @@ class Server(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Its address."""
         return f"{'https' if self._secure else 'http'}://127.0.0.1:{self.server_address[1]}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a connection that broke, or that a program was too careful for; that is judged."""
+        """Ignore broken connections, and clients that rejected the certificate; that is judged elsewhere."""
         with suppress(OSError):
             request.close()
 
@@ -55,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
 
     def setup(self) -> None:
-        """Shake hands in the connection's own thread."""
+        """Do the TLS handshake in the connection's own thread."""
         if isinstance(self.request, ssl.SSLSocket):
             self.request.settimeout(self.timeout)
             try:
@@ -66,7 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name is the base class's
-        """Say nothing: what was asked is noted."""
+        """Do nothing: requests are recorded."""
 
     def _answer(self) -> None:
         arrived = time.monotonic()
@@ -122,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(server: Server, *, after: float) -> Iterator[None]:
-    """Answer while the context is open, from `after` seconds on; before that, connections are refused."""
+    """Answer while the context is open, after `after` seconds; before that, connections are refused."""
     over = threading.Event()
 
     def serve() -> None:
@@ -138,7 +138,7 @@ def serving(server: Server, *, after: float) -> Iterator[None]:
         over.set()
         server.stage.over.set()
         thread.join(0.1)
-        if thread.is_alive():  # then it serves, or is about to
+        if thread.is_alive():  # it serves, or is about to
             server.shutdown()
             thread.join()
         server.server_close()

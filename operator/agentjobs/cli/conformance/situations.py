@@ -1,4 +1,4 @@
-"""What is played: each situation with its name, its gateway, and what a program must do in it."""
+"""The situations: each with its name, its gateway, and what a program must do."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ _LONG_TEXT: Final = 'Grüße "quoted" \\ back\tslashed\n' * 400
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The jobs that a program is given.
+    """The jobs that a program gets.
 
-    `busy` is one on which it is at work for longer than half a minute, for the situations that need it; None where the
-    program is kept at work by models that take their time.
+    `busy` takes longer than half a minute, for the situations that need it; None if slow model answers keep the program
+    busy.
     """
 
     plain: Attempt
@@ -32,30 +32,30 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """One thing that can happen to a program. Times are in seconds."""
+    """Something that can happen to a program. Times are in seconds."""
 
     name: str
     about: str
     judge: Callable[[Seen], Iterable[str]]
     script: Callable[[Stage], Script] = scripts.usual
     skip: Callable[[Seen], str] = lambda seen: ""
-    """Why what was seen says nothing; empty where it does."""
+    """Why the observations cannot be judged; empty if they can."""
     change: Callable[[Attempt], Attempt] = lambda given: given
     said: str = "Hello from the model."
     hold: float = 0.0
-    """How long the program is to be at work; 0 for as long as it likes."""
+    """How long the program must work; 0 for any time."""
     grace: float = 30.0
     stop: Callable[[Stage], float | None] | None = None
     opens_after: float = 0.0
     tls: str = ""
     takes: float = 0.0
-    """How long it takes beside the program's own work."""
+    """How long it takes in addition to the program's own work."""
     is_long: bool = False
-    """Whether it takes minutes: played when asked for."""
+    """Whether it takes minutes and is only played on request."""
     needs_schema: bool = False
 
     def scene(self, work: Work) -> Scene:
-        """Return how it is played with these jobs."""
+        """Return how to play it with these jobs."""
         busy = work.busy if self.hold else None
         return Scene(
             attempt=self.change(an_attempt(busy or work.plain)),
@@ -72,7 +72,7 @@ class Situation:
         )
 
     def judged(self, seen: Seen) -> Judgement:
-        """Say what was wrong."""
+        """Return the faults."""
         faults = everywhere(seen)
         skipped = self.skip(seen)
         if not skipped:
@@ -87,13 +87,13 @@ def _with_result(given: Attempt) -> Attempt:
 def _with_long_texts(given: Attempt) -> Attempt:
     spec: dict[str, Any] = given["resolved"]["spec"]
     if "container" not in (spec.get("agent") or {}):
-        return given  # a script may go by the message
+        return given  # a script may depend on the message
     changed = {**spec, "input": {**(spec.get("input") or {}), "message": _LONG_TEXT}}
     return {**given, "resolved": {**given["resolved"], "spec": changed}}
 
 
 SITUATIONS: Final[tuple[Situation, ...]] = (
-    Situation("success", "nothing goes wrong", succeeds),
+    Situation("success", "no failures", succeeds),
     Situation(
         "long-texts",
         "message and answer are long, with quotes and newlines",
@@ -103,7 +103,7 @@ SITUATIONS: Final[tuple[Situation, ...]] = (
     ),
     Situation(
         "already-answered",
-        "the attempt has the job's result: run nothing",
+        "the attempt already has the job's result",
         demands.repeats_the_final_result,
         change=_with_result,
     ),
@@ -115,7 +115,7 @@ SITUATIONS: Final[tuple[Situation, ...]] = (
     ),
     Situation(
         "fenced-at-work",
-        "the same while it works: the heartbeat hears of it",
+        "409 while it works: the heartbeat is answered with it",
         demands.is_fenced_at_work,
         scripts.fenced_at_work,
         demands.never_at_work,
@@ -123,7 +123,7 @@ SITUATIONS: Final[tuple[Situation, ...]] = (
     ),
     Situation(
         "away-at-the-start",
-        "the gateway comes some seconds later",
+        "the gateway starts some seconds later",
         succeeds,
         scripts.away_at_the_start,
         opens_after=3.0,
@@ -131,21 +131,21 @@ SITUATIONS: Final[tuple[Situation, ...]] = (
     ),
     Situation(
         "away-in-the-middle",
-        "the gateway is away for 5 s after the claim",
+        "the gateway is unavailable for 5 s after the claim",
         succeeds,
         scripts.away_from_the_claim_on,
         takes=20.0,
     ),
     Situation(
         "away-at-the-result",
-        "the result has to be sent again and again",
+        "the result has to be sent several times",
         demands.reports_the_same,
         scripts.away_at_the_result,
         takes=30.0,
     ),
     Situation(
         "away-for-good",
-        "no result can be stored, ever",
+        "no result can ever be stored",
         demands.gives_up_late,
         scripts.never_takes_a_result,
         takes=180.0,
@@ -153,14 +153,14 @@ SITUATIONS: Final[tuple[Situation, ...]] = (
     ),
     Situation(
         "too-many-requests",
-        "429: Retry-After says when to ask again",
+        "429 with Retry-After",
         demands.waits_as_asked,
         scripts.too_many,
         takes=30.0,
     ),
     Situation(
         "result-refused",
-        "the gateway refuses the result: 422",
+        "the gateway rejects the result: 422",
         demands.takes_what_is_refused_for_a_failure,
         scripts.refuses_the_result,
     ),
@@ -176,7 +176,7 @@ SITUATIONS: Final[tuple[Situation, ...]] = (
     ),
     Situation(
         "told-to-stop-early",
-        "SIGTERM before there is an attempt",
+        "SIGTERM before it has its attempt",
         demands.is_no_success,
         scripts.never_answers,
         grace=_GRACE,
@@ -192,15 +192,15 @@ SITUATIONS: Final[tuple[Situation, ...]] = (
     ),
     Situation(
         "token-renewed",
-        "the token's file has a new one, the old one is refused",
+        "the token is renewed, the old one is rejected",
         demands.reads_the_token_anew,
         scripts.renews_the_token,
     ),
     Situation("heartbeat", "it works for 33 s", succeeds, skip=demands.never_at_work, hold=_BUSY_SECONDS),
-    Situation("tls", "https, with an authority of the installation's own", succeeds, tls="own"),
+    Situation("tls", "https, with the installation's own CA", succeeds, tls="own"),
     Situation(
         "tls-of-another",
-        "https, with a certificate that is not to be trusted",
+        "https, with an untrusted certificate",
         demands.trusts_nobody_else,
         tls="other",
         grace=_GRACE,
@@ -209,7 +209,7 @@ SITUATIONS: Final[tuple[Situation, ...]] = (
     ),
     Situation(
         "budget",
-        "the model proxy says 402: the job's budget is used up",
+        "the model proxy answers 402: the job's budget is used up",
         demands.is_over_budget,
         scripts.budget_is_spent,
         demands.asked_no_model,

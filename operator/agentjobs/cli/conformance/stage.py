@@ -1,5 +1,5 @@
-"""The state of a situation, and what its gateway and its model proxy answer: as the cluster's do, but where the
-situation's script says otherwise."""
+"""The state of a situation, and the answers of its gateway and model proxy: the cluster's, except where the situation's
+script has others."""
 
 import json
 import secrets
@@ -19,7 +19,7 @@ from agentjobs.history.kept import Room, Write, check_write
 from agentjobs.problem import Problem
 
 MAX_HEARTBEAT_BYTES: Final = 4 * 1024
-# A program that is refused so often for its token will not find the right one.
+# After so many rejected tokens a program will not find the right one.
 _HOPELESS: Final = 8
 
 
@@ -39,29 +39,29 @@ class Reply:
 
 
 CUT: Final = Reply(0)
-"""The connection is closed without an answer."""
+"""Close the connection without a response."""
 LOST: Final = Reply(-1)
-"""All is done as usual, and the answer is lost on its way."""
+"""Process the request, but lose the response."""
 
 Script = Callable[[Call], Reply | None]
-"""What a situation answers; None for the usual."""
+"""A situation's answer; None for the normal one."""
 
 
 def refusal(status: int, reason: str, message: str, **headers: str) -> Reply:
-    """Return a refusal of the gateway's form; `retry_after="2"` is a header."""
+    """Return an error response in the gateway's format; `retry_after="2"` is a header."""
     told = {name.replace("_", "-").title(): value for name, value in headers.items()}
     return Reply(status, {"reason": reason, "message": message}, told)
 
 
 class Stage:
-    """What a situation's servers know. Used from the threads of their connections.
+    """The state of a situation's servers. Used from the threads of their connections.
 
     Args:
         given: the attempt.
-        said: what models answer.
-        hold: seconds that models take for it.
-        works_long: whether the job is one on which the program is known to be at work for long.
-        renew: called with a new token, which is the only right one from then on.
+        said: the answer of models.
+        hold: their delay in seconds.
+        works_long: whether the program is known to take long for the job.
+        renew: called with a new token, after which only that is valid.
     """
 
     def __init__(
@@ -73,12 +73,12 @@ class Stage:
         self.calls: list[Call] = []
         self.script: Script = lambda call: None
         self.budget_spent = False
-        """Whether models are refused for the job's budget."""
+        """Whether model calls are rejected because of the job's budget."""
         self.over = threading.Event()
-        """Nothing is waited for any more."""
+        """Delays end."""
         self.began = time.monotonic()
         self.shaken_off: float | None = None
-        """When the first connection ended before there was a request."""
+        """When the first connection ended without a request."""
         self._said, self._hold, self._renew = said, hold, renew
         self._lock = threading.Lock()
         self._tokens = [_token()]
@@ -87,36 +87,36 @@ class Stage:
 
     @property
     def tokens(self) -> tuple[str, ...]:
-        """All tokens of the pod, the newest last."""
+        """All tokens of the pod, newest last."""
         return tuple(self._tokens)
 
     @property
     def hopeless(self) -> bool:
-        """Whether the program is refused for its token again and again."""
+        """Whether the program's token is repeatedly rejected."""
         return sum(call.status == 401 for call in list(self.calls)) >= _HOPELESS
 
     def renew_token(self) -> None:
-        """Give the pod a new token; those of before are refused."""
+        """Give the pod a new token; earlier ones become invalid."""
         self._tokens.append(_token())
         self._renew(self._tokens[-1])
 
     def token_of(self, key: str) -> Token:
-        """Say which token came with a request."""
+        """Return which token a request has."""
         if key == self._tokens[-1]:
             return Token.NEWEST
         return Token.OLD if key in self._tokens else Token.WRONG if key else Token.NONE
 
     def leaks(self, text: bytes) -> bool:
-        """Whether there is a token in it."""
+        """Whether it contains a token."""
         return any(token.encode() in text for token in self._tokens)
 
     def note(self, call: Call) -> None:
-        """Remember a request as it arrives."""
+        """Record a request as it arrives."""
         with self._lock:
             self.calls.append(call)
 
     def answer(self, call: Call) -> Reply:
-        """Return what a request is answered, and do what it asks for."""
+        """Process a request and return its response."""
         if call.of_models:
             reply = self._models(call)
         elif call.token is not Token.NEWEST:
@@ -126,7 +126,7 @@ class Stage:
             reply = self._usual(call) if told is None or told is LOST else told
             reply = LOST if told is LOST else reply
             if told is not None and told.status == 200:
-                return reply  # somebody else's: it was not the gateway who said so
+                return reply  # from a proxy, not from the gateway
         call.status = max(reply.status, 0)
         return reply
 
@@ -153,7 +153,7 @@ class Stage:
         with self._lock:
             match call.method, asked.path:
                 case "GET", contract.PATH_ATTEMPT:
-                    # A newer gateway may tell more than a program knows.
+                    # A newer gateway may send fields that a program does not have.
                     return Reply(200, {**self.given, "aNewerKey": {"of": ["a newer gateway"]}})
                 case "POST", contract.PATH_EVENTS:
                     _read(EventsBody, call.body, contract.MAX_EVENTS_BODY_BYTES)
@@ -204,20 +204,20 @@ class Stage:
             self._kept.pop(name, None)
             return Reply(204)
         if before is None:
-            return refusal(404, "NotFound", "There is no such file.")
+            return refusal(404, "NotFound", "The file does not exist.")
         part = before[at : at + contract.MAX_KEPT_PART_BYTES]
         return Reply(200, part, {"Content-Type": "application/octet-stream"})
 
 
 def an_attempt(given: Attempt) -> Attempt:
-    """Return an attempt with numbers of its own: what a program has from elsewhere is found out."""
+    """Return an attempt with random numbers, so that a program cannot guess them."""
     uid, start = f"{secrets.token_hex(4)}-c0de-4c0d-8c0d-{secrets.token_hex(6)}", secrets.choice(range(3, 10))
     head = JournalHead(run=start, last=0, versions=None)
     return {**given, "uid": uid, "start": start, "attempt": 2, "maxAttempts": 3, "journal": head, "result": None}
 
 
 def _token() -> str:
-    """Return what looks like a token of a service account, and is none."""
+    """Return a string that looks like a service account's token."""
     return f"eyJhbGciOiJub25lIn0.{secrets.token_urlsafe(48)}.{secrets.token_urlsafe(24)}"
 
 

@@ -1,4 +1,4 @@
-"""The verb that says whether a program keeps the runner contract: conformance."""
+"""The verb that checks programs against the runner contract: conformance."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from agentjobs.contract import Attempt
 
 _COMMAND: Final = "agentjobs.conformance.command"
-# Lines of what a program printed that are shown of a situation that it failed.
+# Lines of output that are shown for a failed situation.
 _LINES: Final = 12
 _MOST_AT_ONCE: Final = 32
-_NOT_PLAYED: Final = "not played, because success has to pass first"
+_NOT_PLAYED: Final = "not played, because situation success must pass first"
 
 
 class _WithCommand(Verb):
-    """A verb behind whose `--` a command stands, which is not looked at."""
+    """A verb with a command after `--`, which is not parsed."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Keep what stands behind the first `--`."""
+        """Keep the arguments after the first `--`."""
         place = args.index("--") if "--" in args else len(args)
         ctx.meta[_COMMAND] = tuple(args[place + 1 :])
         return super().parse_args(ctx, args[:place])
@@ -44,35 +44,35 @@ def register(app: typer.Typer) -> None:
 def conformance(
     context: typer.Context,
     image: Annotated[
-        str | None, typer.Argument(metavar="[IMAGE | -- COMMAND...]", help="An image, or a command of this machine.")
+        str | None, typer.Argument(metavar="[IMAGE | -- COMMAND...]", help="An image, or a command on this machine.")
     ] = None,
     filename: Annotated[
         str | None,
-        typer.Option("--filename", "-f", metavar="FILE", help="The job it is given; by default it says hello."),
+        typer.Option("--filename", "-f", metavar="FILE", help="The job to run; by default one that says hello."),
     ] = None,
     busy: Annotated[
         str | None,
-        typer.Option("--busy", metavar="FILE", help="A job on which it works for 40 s, where it asks no model."),
+        typer.Option("--busy", metavar="FILE", help="A job that takes 40 s, for programs that call no model."),
     ] = None,
     only: Annotated[
         list[str] | None, typer.Option("--only", metavar="NAME", help="Only this situation; repeatable.")
     ] = None,
-    long: Annotated[bool, typer.Option("--long", help="Also what takes minutes.")] = False,
-    list_: Annotated[bool, typer.Option("--list", help="Say what is played, and play nothing.")] = False,
+    long: Annotated[bool, typer.Option("--long", help="Include situations that take minutes.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the situations, without playing them.")] = False,
     parallel: Annotated[
-        int, typer.Option("--parallel", metavar="NUMBER", help="Situations at once, 4 by default.")
+        int, typer.Option("--parallel", metavar="NUMBER", help="Situations at the same time; by default 4.")
     ] = 4,
     timeout: Annotated[
-        str, typer.Option("--timeout", metavar="DURATION", help="How long its own work may take, 1m by default.")
+        str, typer.Option("--timeout", metavar="DURATION", help="Time limit for its own work; by default 1m.")
     ] = "1m",
     format_: Annotated[str | None, output("table", "json")] = None,
 ) -> None:
-    """Check that a program keeps the runner contract.
+    """Check a program against the runner contract.
 
-    Runs it once in each situation that a pod may meet, beside a gateway and a model proxy on this machine, and says
-    what it did wrong. A command is run as a process, an image by docker or podman as a pod would run it.
+    Runs it once in each situation that can occur in a pod, with a gateway and a model proxy on this machine, and
+    reports what it did wrong. Commands run as processes, images in docker or podman.
 
-    Exits 0 when it did nothing wrong, 1 when it did, 3 when nothing here runs images.
+    Exits with 0 if it made no mistake, 1 if it did, 3 if this machine cannot run images.
 
     Examples:
         agentjobs conformance -- node agent.mjs
@@ -110,14 +110,14 @@ def _check_installed() -> None:
 
     for module in ("msgspec", "cryptography"):
         if find_spec(module) is None:
-            raise Failure(f"conformance needs {module}, which is not installed. Type: {installs('dev')}", code=USAGE)
+            raise Failure(f"conformance needs {module}, which is not installed. Run: {installs('dev')}", code=USAGE)
 
 
 def _wanted(situations: Sequence["Situation"], only: Sequence[str] | None, *, long: bool) -> "list[Situation]":
     named = {one.name: one for one in situations}
     for name in only or ():
         if name not in named:
-            raise Failure(f"--only={name}: there is no such situation; {nearest(name, named)}", code=USAGE)
+            raise Failure(f"--only={name}: unknown situation; {nearest(name, named)}", code=USAGE)
     if only:
         return [one for one in situations if one.name in only]
     return [one for one in situations if long or not one.is_long]
@@ -129,7 +129,7 @@ def _program(image: str | None, command: tuple[str, ...]) -> "Program":
     if image is not None:
         return program.image(image, command)
     if not command:
-        cure = "give an image, or a command behind `--`: agentjobs conformance -- node agent.mjs"
+        cure = "give an image, or a command after `--`: agentjobs conformance -- node agent.mjs"
         raise Failure(f"nothing to check: {cure}.", code=USAGE)
     return program.Command(command)
 
@@ -150,7 +150,7 @@ def _work(filename: str | None, busy: str | None, limit: float) -> "Work":
 
 
 def _attempt(file: str | None) -> "Attempt":
-    """Return the attempt of the job in a file, or of one that says hello."""
+    """Return the attempt of the job in a file, or of a job that says hello."""
     from agentjobs.cli.job_builder import Work
     from agentjobs.cli.local import accepted
     from agentjobs.cli.manifests import read
@@ -164,14 +164,14 @@ def _attempt(file: str | None) -> "Attempt":
     bodies = [manifest.body for manifest in read([file], generated=True)]
     jobs = [body for body in bodies if body["kind"] == "AgentJob"]
     if len(jobs) != 1:
-        raise Failure(f"{file} holds {counted(len(jobs), 'AgentJob')}; one is needed.", code=USAGE)
+        raise Failure(f"{file} has {counted(len(jobs), 'AgentJob')}; exactly one is needed.", code=USAGE)
     return accepted(Work(jobs[0], [body for body in bodies if body is not jobs[0]]))
 
 
 def _played(wanted: "Sequence[Situation]", program: "Program", work: "Work", parallel: int) -> "Iterator[Outcome]":
-    """Play the situations, some at once, and yield what came of them in their order.
+    """Play the situations, several at a time, and yield the results in order.
 
-    What fails where nothing goes wrong is not tried where something does: it would fail in the same way.
+    Situations that would fail only because `success` failed are not played.
     """
     from agentjobs.cli.conformance.seen import Judgement, Outcome
 
@@ -198,7 +198,7 @@ def _outcome(situation: "Situation", program: "Program", work: "Work", stopping:
 
     told = Outcome(situation.name, situation.about, Judgement())
     if situation.needs_schema and not (work.plain["resolved"]["spec"].get("output") or {}).get("schema"):
-        why = "the job has no output.schema. Give one that has with -f, if the program gives structured answers"
+        why = "the job has no output.schema. Use -f with a job that has one, if the program gives structured answers"
         return replace(told, judgement=Judgement(skipped=why))
     seen = play(situation.scene(work), program, stopping)
     return replace(told, judgement=situation.judged(seen), seconds=seen.seconds, output=seen.output)
@@ -211,7 +211,7 @@ def _shown(outcomes: "Sequence[Outcome]") -> str:
     for one in outcomes:
         if one.judgement.faults and (printed := one.output.strip()):
             lines = harmless(printed).splitlines()[-_LINES:]
-            parts.append("\n".join([f"\n{one.name}: the end of what it printed", *(f"  {line}" for line in lines)]))
+            parts.append("\n".join([f"\n{one.name}: the end of its output", *(f"  {line}" for line in lines)]))
     words = [one.judgement.word for one in played]
     told = [f"{words.count(word)} {word.lower()}" for word in ("Passed", "Failed", "Skipped") if word in words]
     if left := len(outcomes) - len(played):
@@ -220,7 +220,7 @@ def _shown(outcomes: "Sequence[Outcome]") -> str:
 
 
 def _why(outcome: "Outcome") -> str:
-    """All faults as sentences; of what passed, the situation."""
+    """All faults as sentences, or the name of a situation that passed."""
     judgement = outcome.judgement
     told = ". ".join(f"{fault[:1].upper()}{fault[1:]}" for fault in judgement.faults)
     return told or judgement.skipped or outcome.about
