@@ -1,6 +1,6 @@
 """Creates service accounts with roles, and their tokens, for the parts of a development cluster.
 
-A part that ran as administrator would not show which permissions it lacks.
+If a part ran as administrator, missing permissions would not be noticed.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Certificates of a server on the loopback interface, signed by an authority that nobody knows yet."""
+"""Certificates for a server on the loopback interface, signed by a new CA."""
 
 import datetime
 from dataclasses import dataclass

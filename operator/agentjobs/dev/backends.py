@@ -13,7 +13,7 @@ Server = ApiServer | EnvTest | SharedCluster
 
 
 def make_server(backend: Backend, folder: Path, *, port: int = 0, context: str | None = None) -> Server:
-    """Return a server that is not started; entering its context starts it.
+    """Return a server that has not been started; entering its context starts it.
 
     Args:
         port: to listen on; 0 is a free port.

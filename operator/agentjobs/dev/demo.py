@@ -62,7 +62,7 @@ class Example:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more happens by itself: it ended, or it is kept where its file says."""
+        """Whether nothing more will happen: it ended, or it stays where its expected end says."""
         return self.phase in TERMINAL or self.phase == self.expected["phase"]
 
     @property
@@ -93,7 +93,7 @@ def demo() -> int:
     """Run the demo and return its exit status: 0 if every example ended as expected."""
     folder = examples_folder()
     if folder is None:
-        print("agentjobs demo: no examples here; run it in a checkout of the project", file=sys.stderr)
+        print("agentjobs demo: no examples found; run it in a checkout of the project", file=sys.stderr)
         return 1
     logging.basicConfig(level=logging.ERROR)
     try:
@@ -137,7 +137,7 @@ async def _bounded(folder: Path, out: TextIO) -> int:
             print(f"Ready in {cluster.phases['ready']:.1f} s. Running the examples of {folder}.", file=out, flush=True)
             status = await run(cluster, folder, out)
     if status == 0:
-        print(f"\nAll of it is gone again. A cluster that stays:\n\n{_next()}", file=out, flush=True)
+        print(f"\nThis cluster has been removed. To start one that stays:\n\n{_next()}", file=out, flush=True)
     return status
 
 
@@ -199,7 +199,7 @@ def summary(examples: Sequence[Example], out: TextIO, *, seconds: float, log: Pa
         if mistakes and (message := _message(example)):
             print(f"      {message}", file=out)
     right = len(examples) - len(wrong)
-    print(f"\n{right} of {len(examples)} examples ended as they should, in {seconds:.1f} s.", file=out, flush=True)
+    print(f"\n{right} of {len(examples)} examples ended as expected, in {seconds:.1f} s.", file=out, flush=True)
     if wrong:
         print(f"The end of the operator's log:\n{tail(log)}", file=out, flush=True)
     return 1 if wrong else 0

@@ -24,7 +24,7 @@ class Part:
     """A program that can be started, ended and started again. Its output goes to `log`.
 
     Args:
-        restarts: a status of 0 asks for a new process, as the operator does when a file that it goes by has changed.
+        restarts: a status of 0 requests a new process; the operator does this after a change of its files.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ async def all_of(*waits: Coroutine[Any, Any, Any]) -> None:
 
 
 async def unless_broken(work: Coroutine[Any, Any, None], failure: "asyncio.Task[BaseException | None]") -> None:
-    """Do `work`; raise at once if the cluster breaks meanwhile."""
+    """Run `work`; raise immediately if the cluster fails meanwhile."""
     task = asyncio.create_task(work)
     try:
         await asyncio.wait({task, failure}, return_when=asyncio.FIRST_COMPLETED)

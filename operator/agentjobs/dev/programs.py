@@ -16,7 +16,7 @@ from agentjobs.dev.parts import Part
 from agentjobs.dev.shared import Place
 from devcluster.ports import free_port
 
-# Variables by which the clients of providers are told keys and addresses. Only the model proxy gets them.
+# Variables with keys and addresses of providers. Only the model proxy gets them.
 PROVIDER_VARIABLES = (
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
@@ -41,9 +41,9 @@ _COMMAND: Final = "from agentjobs.cli import main; main()"
 
 
 def handed_to_models(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of an environment that say which models there are, for the model proxy and no pod.
+    """Return the environment's variables about models, for the model proxy and no pod.
 
-    They are the file of models, else the keys and addresses of providers, which count only without one.
+    These are the file of models, else the providers' keys and addresses, which are ignored if there is a file.
     """
     if file := environ.get(MODELS_FILE):
         return {MODELS_FILE: str(Path(file).expanduser().absolute())}
@@ -51,9 +51,9 @@ def handed_to_models(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def handed_to_pods(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of an environment that runner pods get: settings of an HTTP proxy, and Claude Code's path.
+    """Return the environment's variables for runner pods: settings of an HTTP proxy, and Claude Code's path.
 
-    Without the path, Claude Code is `claude` of PATH, which pods have from here, as they have `git`.
+    Without the path, Claude Code is `claude` in PATH, which pods inherit, like `git`.
     """
     found = {name: environ[name] for name in _PROXY_VARIABLES if environ.get(name)}
     if claude := environ.get(ENV_CLAUDE):
@@ -63,13 +63,13 @@ def handed_to_pods(environ: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """What the programs of one cluster are started with."""
+    """Arguments of all programs of one cluster."""
 
     folder: Path
     place: Place
     settings: Mapping[str, str]
     providers: Mapping[str, str]
-    """For the model proxy alone, which is in the gateway's process."""
+    """Only for the model proxy, which runs in the gateway's process."""
     operator_command: Sequence[str]
     """Empty for `agentjobs operator`."""
     sinks: Path | None
@@ -78,14 +78,14 @@ class Programs:
 
     @property
     def accounts(self) -> Sequence[rbac.Part]:
-        """Whose service accounts there are."""
+        """Namespaces with service accounts."""
         more: list[rbac.Part] = ["notifier"] if self.sinks else []
         more += ["dashboard"] if self.dashboard else []
         return ("operator", "gateway", *more)
 
     @property
     def links(self) -> Path:
-        """Folder of the links that sign in once."""
+        """Folder of the single-use sign-in links."""
         return self.folder / "sign-in"
 
     def credentials(self, part: rbac.Part) -> Path:
@@ -93,13 +93,13 @@ class Programs:
         return self.folder / f"{part}.kubeconfig"
 
     def trigger_roles(self) -> list[dict[str, Any]]:
-        """Return the namespaces for which there are signed calls, and the gateway's right to make jobs there."""
+        """Return the namespaces with triggers, and the gateway's permission to create jobs there."""
         if self.triggers is None:
             return []
         from agentjobs.gateway.triggers.file import read  # most clusters have no such file
 
         namespaces = {entry.namespace for entry in read(self.triggers)}
-        if self.place.shared:  # what is made elsewhere would stay
+        if self.place.shared:  # objects in other namespaces would remain
             namespaces &= {self.place.namespace}
         made = [rbac.trigger_objects(namespace=name, account=self.place.system) for name in sorted(namespaces)]
         missing = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in sorted(namespaces)]
@@ -113,7 +113,7 @@ class Programs:
         probes: Sequence[str],
         dashboard_url: str | None,
     ) -> dict[str, Part]:
-        """Return the programs by name, none of them started; an operator for each address of `probes`."""
+        """Return the programs by name, not started; one operator for each address of `probes`."""
         models_url = f"https://127.0.0.1:{free_port()}"
         env = self._variables(dsn, gateway_url, models_url)
         parts = [self._gateway(env | dict(gateway_tls), models_url)]
@@ -145,7 +145,11 @@ class Programs:
     def _gateway(self, env: Mapping[str, str], models_url: str) -> Part:
         own = {**env, "AGENTJOBS_KUBECONFIG": str(self.credentials("gateway"))}
         own |= {} if self.triggers is None else {"AGENTJOBS_TRIGGERS_FILE": str(self.triggers)}
-        own |= {"AGENTJOBS_DRAIN": "2s", **self.providers, **self.settings}  # well within what ending a part may take
+        own |= {
+            "AGENTJOBS_DRAIN": "2s",
+            **self.providers,
+            **self.settings,
+        }  # well within the time limit for ending a part
         models = ["--models", "--models-port", str(urlsplit(models_url).port)]
         return Part("gateway", [*_command("gateway"), *models], env=own, folder=self.folder)
 
@@ -176,7 +180,7 @@ class Programs:
             "AGENTJOBS_KUBECONFIG": str(self.credentials("dashboard")),
             "AGENTJOBS_HOST": "127.0.0.1",
             "AGENTJOBS_PORT": str(urlsplit(url).port),
-            # Other names of this machine's addresses may be of anybody.
+            # Other host names of this machine may belong to others.
             "AGENTJOBS_ALLOWED_HOSTS": "127.0.0.1,localhost",
             "AGENTJOBS_LINKS_FOLDER": str(self.links),
             "AGENTJOBS_SESSION_KEYS_FILE": str(keys),
@@ -191,14 +195,14 @@ def _command(process: str) -> list[str]:
 
 
 def _egress(url: str) -> str:
-    """Return the egress rule to a server of ours for network policies, which the process node does not enforce."""
+    """Return the egress rule for one of our servers, for network policies, which the process node does not enforce."""
     address = urlsplit(url)
     block = {"ipBlock": {"cidr": f"{address.hostname}/32"}}
     return json.dumps([{"to": [block], "ports": [{"port": address.port}]}])
 
 
 def _names_of(sinks: Path) -> list[str]:
-    """Return the names in a file of sinks, which is all that the operator is told of them."""
+    """Return the names in a file of sinks; the operator gets nothing else of it."""
     from agentjobs.notifier.sinks import Sinks  # most clusters have no sinks
 
     return list(Sinks(sinks, {}).by_name)

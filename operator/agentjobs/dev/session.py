@@ -25,7 +25,7 @@ from devcluster.process import Child, spawn
 
 # kubectl caches discovery by host and port for hours, so an interactive cluster keeps its port if possible.
 PORT = 17443
-# Bookmarks and sessions go by it.
+# Bookmarks and sessions depend on the port.
 DASHBOARD_PORT = 17445
 _GRACE_SECONDS = 10.0
 _ABSENT: Mapping[Backend, str] = {
@@ -33,7 +33,7 @@ _ABSENT: Mapping[Backend, str] = {
     "envtest": "Not served here: exec, attach, port-forward, cp, Deployments and other workloads.",
     "kubeconfig": """\
 In the cluster: namespace {place.namespace}, which this KUBECONFIG names, {place.system} and the node {place.node}.
-They go at the end, with all that is in them; the CustomResourceDefinitions stay.
+They are removed at the end, with their contents; the CustomResourceDefinitions stay.
 Not served here: logs, exec, attach, port-forward, cp for our pods.""",
 }
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -67,10 +67,10 @@ def run(
     try:
         chosen = backend(environ, wanted=apiserver)
         if context and chosen != "kubeconfig":
-            raise UsageError(f"--context {context!r} goes with --apiserver=kubeconfig, this is {chosen}", status=2)
+            raise UsageError(f"--context={context} needs --apiserver=kubeconfig, but it is {chosen}", status=2)
         if command and shutil.which(command[0], path=environ.get("PATH")) is None:
             # Checked before a cluster is started, with the status of a shell.
-            raise UsageError(f"cannot run {command[0]!r}: not found on PATH, or not executable", status=127)
+            raise UsageError(f"cannot run {command[0]!r}: not found in PATH, or not executable", status=127)
         providers, told, called = _providers(environ), _sinks(sinks), _triggers(triggers)
         with _folder(environ, temporary=bool(command)) as folder:
             _log_to(folder / "cluster.log")
@@ -105,7 +105,7 @@ async def _session(
         keep=not command,
         sinks=sinks,
         triggers=triggers,
-        dashboard=not command,  # a command has no use for pages, and would wait for them
+        dashboard=not command,  # a command does not need pages, and would wait for them
         dashboard_port=0 if command else _port(DASHBOARD_PORT),
     )
     starting = asyncio.create_task(cluster.__aenter__())
@@ -189,12 +189,12 @@ def backend(environ: Mapping[str, str], *, wanted: str | None = None) -> Backend
             chosen: Backend = known
             return chosen
     raise UsageError(
-        f"--apiserver={wanted} ({APISERVER_VARIABLE}): choose one of {', '.join(get_args(Backend))}", status=2
+        f"--apiserver={wanted} ({APISERVER_VARIABLE}): use one of {', '.join(get_args(Backend))}", status=2
     )
 
 
 def _providers(environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Return what the model proxy gets of the environment; raises `UsageError` for a file of models that is wrong."""
+    """Return the model proxy's variables of the environment; raises `UsageError` for an invalid file of models."""
     providers = handed_to_models(environ)
     if MODELS_FILE in providers:
         from agentjobs.models import config  # most sessions have no such file
@@ -202,12 +202,12 @@ def _providers(environ: Mapping[str, str]) -> Mapping[str, str]:
         try:
             config.read(Path(providers[MODELS_FILE]))
         except AgentJobsError as error:
-            raise UsageError(f"{MODELS_FILE} cannot be used:\n{error}", status=2) from error
+            raise UsageError(f"{MODELS_FILE} is invalid:\n{error}", status=2) from error
     return providers
 
 
 def _sinks(path: str | None) -> Path | None:
-    """Return the file of sinks; raises `UsageError` for one that is wrong."""
+    """Return the file of sinks; raises `UsageError` if it is invalid."""
     if path is None:
         return None
     from agentjobs.notifier.sinks import Sinks  # most sessions have no such file
@@ -216,12 +216,12 @@ def _sinks(path: str | None) -> Path | None:
     try:
         Sinks(found, {})
     except AgentJobsError as error:
-        raise UsageError(f"--sinks cannot be used:\n{error}", status=2) from error
+        raise UsageError(f"invalid file of --sinks:\n{error}", status=2) from error
     return found
 
 
 def _triggers(path: str | None) -> Path | None:
-    """Return the file of triggers; raises `UsageError` for one that is wrong."""
+    """Return the file of triggers; raises `UsageError` if it is invalid."""
     if path is None:
         return None
     from agentjobs.gateway.triggers.file import read  # most sessions have no such file
@@ -230,7 +230,7 @@ def _triggers(path: str | None) -> Path | None:
     try:
         read(found)
     except AgentJobsError as error:
-        raise UsageError(f"--triggers cannot be used:\n{error}", status=2) from error
+        raise UsageError(f"invalid file of --triggers:\n{error}", status=2) from error
     return found
 
 
@@ -263,8 +263,8 @@ def _folder(environ: Mapping[str, str], *, temporary: bool) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise UsageError(
-                f"another one runs in {folder}; use that one (KUBECONFIG={folder / 'kubeconfig'}), stop it, "
-                f"or name another folder with {FOLDER_VARIABLE}"
+                f"another session runs in {folder}; use it (KUBECONFIG={folder / 'kubeconfig'}), stop it, "
+                f"or set {FOLDER_VARIABLE} to another folder"
             ) from error
         for log in folder.glob("*.log"):
             log.unlink()

@@ -1,8 +1,8 @@
-"""A session on a cluster that others use too, for `--apiserver=kubeconfig`.
+"""A session on a shared cluster, for `--apiserver=kubeconfig`.
 
-It has the interface of the embedded API server and `EnvTest`, so that `up` and tests can use either. A session works in
-two namespaces of its own, and its pods run on a node of its own. It changes no other object of the cluster except for a
-missing CRD, and starts no controllers, because the cluster has them.
+It has the interface of the embedded API server and `EnvTest`, so that `up` and tests can use either. A session has its
+own two namespaces, and its own node for its pods. It changes no other object of the cluster except a missing CRD, and
+starts no controllers, because the cluster has them.
 """
 
 import asyncio
@@ -51,12 +51,12 @@ class Place:
     """The namespaces and the node of a development cluster. By default no one else uses the API server."""
 
     namespace: str = "default"
-    """For objects of the user."""
+    """For the user's objects."""
     system: str = "agentjobs-system"
     """For the accounts of operator and gateway, and the Lease."""
     node: str = "process-node"
     shared: bool = False
-    """Whether others use the server too."""
+    """Whether others use the server, too."""
 
     @property
     def labels(self) -> dict[str, str]:
@@ -92,7 +92,7 @@ class Place:
         }
 
     def _runs(self, pod: Object) -> bool:
-        # DaemonSets create pods for every node, also for this one.
+        # DaemonSets create pods for every node, including this one.
         namespace = str(pod["metadata"]["namespace"])
         return namespace == self.namespace or namespace.startswith(f"{self.namespace}-")
 
@@ -101,12 +101,12 @@ def named_access(environ: Mapping[str, str], *, context: str | None = None) -> A
     """Return the access to the cluster that the user named.
 
     Raises:
-        Misconfigured: none is named (the current context of ~/.kube/config does not count, since the session writes to
-            the cluster), or it cannot be used.
+        Misconfigured: no cluster is named (the current context of the default kubeconfig is not used, since the session
+            writes to the cluster), or it cannot be used.
     """
     if not context and not environ.get("KUBECONFIG"):
         raise Misconfigured(
-            "--apiserver=kubeconfig writes to a cluster: name it, by KUBECONFIG=FILE or --context NAME."
+            "--apiserver=kubeconfig writes to a cluster: name it with KUBECONFIG=FILE or --context NAME."
         )
     access = load(None, context=context, environ=environ)
     for wrong, what in ((not access.verify, "insecure-skip-tls-verify"), (access.server_name, "tls-server-name")):
@@ -179,8 +179,8 @@ class SharedCluster:
         while not await self._exists(SERVICE_ACCOUNTS.path(self.place.namespace, "default")):
             if asyncio.get_running_loop().time() > deadline:
                 raise Misconfigured(
-                    f"{self.url} made no service account in a new namespace within {_READY_SECONDS:.0f} s: is there a "
-                    "kube-controller-manager? A bare API server is used with --apiserver=envtest."
+                    f"{self.url} created no service account within {_READY_SECONDS:.0f} s: check that it has a "
+                    "kube-controller-manager; for a bare API server use --apiserver=envtest."
                 )
             await asyncio.sleep(_POLL_SECONDS)
 
@@ -290,7 +290,7 @@ class _UserClient(Client):
 
 
 def _session_name(file: Path) -> str:
-    """Return the name of the folder's session; it never changes, so that the history fits its namespace."""
+    """Return the name of the folder's session; it never changes, so that the history matches its namespace."""
     with contextlib.suppress(FileNotFoundError):
         return file.read_text().strip()
     name = f"agentjobs-dev-{secrets.token_hex(4)}"

@@ -1,4 +1,4 @@
-"""Joins the development cluster and the product: `async with up(folder) as cluster`.
+"""Combines the development cluster and the product: `async with up(folder) as cluster`.
 
 API server, controllers and process node run in this process; PostgreSQL and the programs are children. All parts
 start at the same time, because most of the time is spent on imports. Used by `agentjobs dev`, `agentjobs demo` and the
@@ -57,7 +57,7 @@ class DevCluster:
     place: Place
     """The namespaces and the node."""
     client: Client
-    """A client with the rights of an administrator."""
+    """A client with an administrator's rights."""
     dsn: str
     gateway_url: str
     gateway_ca: Path
@@ -66,7 +66,7 @@ class DevCluster:
     dashboard_url: str | None
     """None without a dashboard."""
     links: Path
-    """Folder of the links that sign in once."""
+    """Folder of the single-use sign-in links."""
     parts: dict[str, Part]
     """`gateway`, `operator`, `operator-2`, `dashboard` …, which tests may end and start."""
     phases: dict[str, float]
@@ -98,7 +98,7 @@ class DevCluster:
         self.databases.append(again)
         await again.start()
         if again.dsn != self.dsn:
-            raise RuntimeError(f"PostgreSQL is at {again.dsn} now, not {self.dsn}: choose a folder with a shorter path")
+            raise RuntimeError(f"PostgreSQL has moved from {self.dsn} to {again.dsn}: use a folder with a shorter path")
 
     def sign_in_link(self) -> str:
         """Return an address that signs in to the dashboard as the administrator, once."""
@@ -142,16 +142,16 @@ async def up(
         port: of the API server; 0 is a free port.
         context: for `kubeconfig`; by default the current context of the file KUBECONFIG.
         inherit_env: variables for every runner pod, such as settings of an HTTP proxy.
-        providers: the file of models, or variables with keys and addresses of providers (see `programs`), for
-            the model proxy alone; without any, no model of a provider can be asked.
+        providers: the file of models, or variables with keys and addresses of providers (see `programs`), only for the
+            model proxy; without any, no model of a provider can be called.
         working_folder: of runner pods, also in their PYTHONPATH; by default the current one.
         settings: additional variables for operator and gateway, such as AGENTJOBS_QUEUES.
         operators: the number of operators; one of them leads.
         operator_command: the command of the operator; by default `agentjobs operator`.
         keep: keep the database in `folder` for the next start.
-        sinks: the file of sinks; with it a notifier runs, and jobs may name its sinks.
-        triggers: the file of triggers; with it the gateway takes signed calls, and may make jobs in their namespaces.
-        dashboard: whether the dashboard runs too.
+        sinks: the file of sinks; with it a notifier runs, and jobs may use its sinks.
+        triggers: the file of triggers; with it the gateway accepts signed webhooks, and may create jobs in their
+        namespaces. dashboard: whether the dashboard runs too.
         dashboard_port: of the dashboard; 0 is a free port.
         instant, forks: see `ProcessNode`.
 
@@ -243,8 +243,8 @@ class _Start:
         stack.push_async_callback(self._cancel)  # ended first: the pods' processes end with the node
         for part in parts.values():
             part.start()
-        # Not by the operator's settings: a path in a manifest is one inside of the container, and below /tmp, where
-        # temporary folders are, one of its emptyDir.
+        # Not in the operator's settings: there a path is one inside the container, and below /tmp, where temporary
+        # folders are, one in its emptyDir.
         node["inherited"] = {"AGENTJOBS_GATEWAY_CA": gateway_tls["AGENTJOBS_GATEWAY_CA"]} | node["inherited"]
         nodes = Nodes(functools.partial(self._node, client, node))
         self._serve(client, nodes)
@@ -335,7 +335,7 @@ class _Start:
         return path
 
     async def _sign_in(self, client: Client) -> None:
-        """Create the accounts of the programs, with the roles that they have in a cluster."""
+        """Create the accounts of the programs, with their roles in a cluster."""
         server, system = self._server, self._place.system
         await accounts.apply(client, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": system}}])
         for part in self._programs.accounts:
@@ -374,7 +374,7 @@ class _Start:
                                 return
                             said = (await response.text()).strip()
                 await asyncio.sleep(_POLL_SECONDS)
-        raise TimeoutError(f"{name} not ready after {_READY_SECONDS:.0f} s: {said}")
+        raise TimeoutError(f"{name} was not ready after {_READY_SECONDS:.0f} s: {said}")
 
     def _note(self, phase: str) -> None:
         self._phases[phase] = time.monotonic() - self._began

@@ -1,4 +1,4 @@
-"""The banner of `agentjobs dev`: where everything is, and the next commands. Fits 80 columns. Pure."""
+"""The banner of `agentjobs dev`: addresses, and the next commands. Fits 80 columns. Pure."""
 
 import getpass
 import os
@@ -16,7 +16,7 @@ from agentjobs.dev.up import DevCluster
 _KINDS: Final = {
     "embedded": "embedded, Kubernetes-compatible, in memory",
     "envtest": "real kube-apiserver and etcd",
-    "kubeconfig": "a cluster of others",
+    "kubeconfig": "an existing cluster",
 }
 _WIDTH: Final = 80
 _COLUMN: Final = 15
@@ -33,7 +33,7 @@ def welcome(
     """Return the banner.
 
     Args:
-        providers: variables that the model proxy got; their names are told, and the path of a file of models.
+        providers: variables of the model proxy; prints their names, and the path of a file of models.
         absent: features that the cluster's API server does not have.
         sinks: the file of sinks, if there is one.
         triggers: the file of triggers, if there is one.
@@ -46,8 +46,8 @@ def welcome(
         "PostgreSQL": f"kept in {cluster.postgres.place}",
         "pods": f"processes of {_user()} on this machine: NO SANDBOX, no images, no resource limits",
         "models": _models(providers),
-        "sinks": f"as {sinks} says" if sinks else "",
-        "triggers": f"as {triggers} says; certificate {cluster.folder}/gateway-ca.crt" if triggers else "",
+        "sinks": f"from {sinks}" if sinks else "",
+        "triggers": f"from {triggers}; certificate {cluster.folder}/gateway-ca.crt" if triggers else "",
         "logs": f"{cluster.folder}/*.log",
     }
     told = "\n".join(_line(name, what) for name, what in parts.items() if what)
@@ -58,7 +58,7 @@ AgentJobs for development, ready in {cluster.phases["ready"]:.1f} s. Not for pro
 
 {told}
 
-{_entrance(cluster)}Type next, in another terminal:
+{_entrance(cluster)}Next, in another terminal:
 
 {typed}
 
@@ -74,11 +74,11 @@ def _entrance(cluster: DevCluster) -> str:
 
 def _models(providers: Mapping[str, str]) -> str:
     if MODELS_FILE in providers:
-        return f"as {providers[MODELS_FILE]} says; keys in the environment do not count"
+        return f"from {providers[MODELS_FILE]}; keys in the environment are ignored"
     handed = ", ".join(name for name in PROVIDER_VARIABLES if name in providers)
     if handed:
-        return f"asked with {handed}, which no pod gets"
-    return "no key is set; real ones need one: GOOGLE_API_KEY=…"
+        return f"called with {handed}, which no pod gets"
+    return "no key is set; real models need one: GOOGLE_API_KEY=…"
 
 
 def next_lines(kubeconfig: Path, *, here: Path, prefix: Path) -> Iterator[str]:

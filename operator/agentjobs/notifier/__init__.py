@@ -1,13 +1,14 @@
-"""The notifier: tells the sinks of an installation what happened to jobs. A process of its own, any number at once.
+"""The notifier: sends notifications about jobs to the installation's sinks. A separate process with any number of
+replicas.
 
-    sinks_file   the file of sinks: its form and rules
-    sinks        the sinks that there are now, and their secrets, which are read when they are needed
-    messages     a notification as CloudEvents and as Slack take it, and its signature
-    sending      one request, and what its answer means
-    patience     when a sink or a notification is tried again, pure
-    notifier     takes what is due, sends it, marks it
+    sinks_file   the file of sinks: format and rules
+    sinks        the current sinks and their secrets, which are read when needed
+    messages     a notification as a CloudEvent or a Slack message, and its signature
+    sending      one request, and the meaning of its response
+    patience     retries of notifications and sinks; pure
+    notifier     claims due notifications, sends them, records the result
     metrics      Prometheus metrics
     serve        the process
 
-It reaches the sinks and PostgreSQL. Addresses, keys and headers of sinks are in no log, no error and no row.
+It connects to the sinks and PostgreSQL. Addresses, keys and headers of sinks never appear in logs, errors or rows.
 """

@@ -1,6 +1,6 @@
-"""A notification as its sink takes it, and its signature. Pure.
+"""A notification in its sink's format, and its signature. Pure.
 
-What models and users wrote is data here: in JSON, and for Slack without what Slack reads as a command.
+Text from models and users is data: JSON, and for Slack without characters that Slack interprets.
 """
 
 import base64
@@ -20,7 +20,7 @@ _CONTENT_TYPES: Final = {
     Format.CLOUD_EVENTS: "application/cloudevents+json; charset=utf-8",
     Format.SLACK: "application/json; charset=utf-8",
 }
-# Mattermost and Discord take messages for Slack, and read these in plain text.
+# Mattermost and Discord accept Slack's messages, and interpret these characters in plain text.
 _OF_OTHERS: Final = re.compile(r"@(?=(?:all|channel|everyone|here)\b)|!(?=\[)", re.IGNORECASE)
 _NOTHING: Final = "\u200b"
 _SYMBOLS: Final = {
@@ -34,7 +34,7 @@ _SYMBOLS: Final = {
 
 
 def message_id(due: Due) -> str:
-    """Return the id of an event: the same at each try. It has no dot, which separates the parts that are signed."""
+    """Return the id of an event: the same for each try. It has no dot, which separates the signed parts."""
     return f"{due.uid}-{due.transition}"
 
 
@@ -44,17 +44,17 @@ def content_type(form: Format) -> str:
 
 
 def body(due: Due, form: Format, *, source: str) -> bytes:
-    """Return a message; the same at each try.
+    """Return a message; the same for each try.
 
     Args:
-        source: what CloudEvents call the origin of events; with the id it names an event.
+        source: the CloudEvents `source`; with the id it identifies an event.
     """
     told = _slack(due) if form is Format.SLACK else _cloud_event(due, source)
     return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def signature(keys: Iterable[bytes], *, of: str, at: datetime, body: bytes) -> str:
-    """Return `webhook-signature` of Standard Webhooks: one for each key, so that a receiver may change keys."""
+    """Return `webhook-signature` of Standard Webhooks: one per key, so that keys can be rotated."""
     signed = f"{of}.{timestamp(at)}.".encode() + body
     digests = [hmac.new(key, signed, hashlib.sha256).digest() for key in keys]
     return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
@@ -82,17 +82,16 @@ def _slack(due: Due) -> dict[str, Any]:
     data = due.data
     head = f"{_SYMBOLS.get(due.event, '')} *{due.event}* {data.get('namespace', '')}/{data.get('name', '')}"
     words = ("outcome",) if due.event == "Succeeded" else ("reason", "message")
-    # One line: what follows would read as another job's.
+    # One line: further lines would look like another job's.
     told = " ".join(": ".join(str(data[word]) for word in words if data.get(word)).split())
     lines = [f"{head} ({_escaped(told)})" if told else head]
     if summary := data.get("summary"):
         lines += [f"> {line}" for line in _escaped(str(summary)).splitlines()]
-    # Slack would fetch what a link shows of itself, and tell whoever the link names what a model wrote into it.
+    # Slack would fetch a link's preview, and so send the link's owner what a model wrote into it.
     return {"text": "\n".join(lines), "unfurl_links": False, "unfurl_media": False}
 
 
 def _escaped(text: str) -> str:
-    """Write what Slack would read as a link, a mention or a command as text, and what others call everyone with, or
-    show as a picture that they fetch."""
+    """Escape links, mentions, commands, group mentions (as in other chats) and embedded images."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _OF_OTHERS.sub(lambda found: f"{found[0]}{_NOTHING}", text)

@@ -1,7 +1,7 @@
-"""Takes what is due from the outbox, sends it, and marks it.
+"""Claims due notifications from the outbox, sends them, and records the results.
 
-Any number of notifiers work at once. One that dies leaves what it had taken until the lease ends; then another sends
-it, with the same id. PostgreSQL that is away holds up everything and loses nothing.
+Several notifiers may run at the same time. If one dies, its claimed notifications are sent by another after the lease
+ends, with the same id. While PostgreSQL is unavailable nothing is sent and nothing is lost.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ from agentjobs.notifier.sinks_file import MAX_TIMEOUT, SinkEntry
 
 logger = logging.getLogger(__name__)
 
-# Longer than any request and the note of its end, which is tried for some time.
+# Longer than any request plus the recording of its result, which is retried.
 LEASE: Final = MAX_TIMEOUT + timedelta(seconds=60)
 MARK_SECONDS: Final = 45.0
-# One question a second while nothing happens.
+# Polling interval while nothing happens.
 IDLE_SECONDS: Final = 1.0
-# While something does: what ends meanwhile makes room together.
+# Polling interval while requests are running: several that end together are handled together.
 BUSY_SECONDS: Final = 0.02
 AWAY_SECONDS: Final = 1.0
 TIDY_SECONDS: Final = 15.0
@@ -40,7 +40,7 @@ class Notifier:
 
     Args:
         clock: in seconds, monotonic.
-        chance: gives numbers from 0 to 1.
+        chance: returns random numbers from 0 to 1.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Notifier:
         self._ended = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until cancelled; then `drain`."""
+        """Run until cancelled; then call `drain`."""
         while True:
             self._ended.clear()
             try:
@@ -84,7 +84,7 @@ class Notifier:
                 await self._pause()
 
     async def take(self) -> bool:
-        """Take what is due and begin to send it; return whether there was something."""
+        """Claim due notifications and start to send them; return whether there were any."""
         taken = await self._outbox.take(self._room(), lease=LEASE)
         for due in taken:
             self._under_way[due.sink] += 1
@@ -94,7 +94,7 @@ class Notifier:
         return bool(taken)
 
     async def drain(self, seconds: float) -> None:
-        """Wait for what is under way, and cut what takes longer: it is sent again when its lease ends."""
+        """Wait for running requests, and cancel slow ones: they are sent again after their lease ends."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         for task in list(self._tasks):
@@ -102,7 +102,7 @@ class Notifier:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def tidy(self) -> None:
-        """Every now and then look how much waits, and give up what waits for sinks that are gone. Never returns."""
+        """Periodically measure the backlog, and give up notifications for removed sinks. Never returns."""
         while True:
             try:
                 given_up = await self._outbox.give_up(self._sinks.by_name, after=self._patience.give_up_after)
@@ -126,8 +126,8 @@ class Notifier:
 
     async def _handle(self, due: Due) -> None:
         sink, began = self._sinks.by_name.get(due.sink), self._clock()
-        if sink is None:  # the file has changed at this moment
-            answer = Answer("the sink is gone")
+        if sink is None:  # the file has just changed
+            answer = Answer("the sink was removed")
         else:
             answer = await self._answer(due, sink)
         tried = self._judged(due, answer)
@@ -138,7 +138,7 @@ class Notifier:
     async def _answer(self, due: Due, sink: SinkEntry) -> Answer:
         try:
             answer = await self._sender.send(due, sink, self._now())
-        except Exception as error:  # the outermost line of a request: a defect here must not cost the others
+        except Exception as error:  # one failing request must not affect the others
             logger.exception("notification.defect", extra={"sink": due.sink, "uid": due.uid})
             return Answer(f"defect: {type(error).__name__}")
         breaker = self._breaker(due.sink)
@@ -157,7 +157,7 @@ class Notifier:
         return Tried(due, Outcome.FAILED, answer.error, wait)
 
     async def _mark(self, tried: Tried) -> None:
-        """Note how a try ended, also when PostgreSQL is away for a moment: else the sink would hear of it again."""
+        """Record the result of an attempt, with retries while PostgreSQL is unavailable: else it is sent again."""
         until = self._clock() + MARK_SECONDS
         while True:
             try:
@@ -177,7 +177,7 @@ class Notifier:
             logger.error("notification.defect", extra={"sink": sink}, exc_info=error)
 
     async def _pause(self) -> None:
-        """Wait until something ends, behind which another may be due, or for a second."""
+        """Wait for a request to end, after which another may be due, or for a second."""
         try:
             async with asyncio.timeout(IDLE_SECONDS):
                 await self._ended.wait()

@@ -1,7 +1,7 @@
-"""When a notification or a sink is tried again. Pure: times are given, randomness too.
+"""When to retry a notification or a sink. Pure: time and randomness are arguments.
 
-A notification waits for as long again as it has waited already, so waits double until they are the longest. A sink that
-fails time after time is left alone for a while, then asked with one notification.
+A notification waits as long again as it has already waited, up to a maximum. A sink that fails repeatedly is paused,
+then tried with one notification.
 """
 
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ _LONGEST_PAUSE: Final = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to try."""
+    """The limits of retries."""
 
     longest_wait: timedelta = LONGEST_WAIT
     give_up_after: timedelta = GIVE_UP_AFTER
     first_wait: timedelta = FIRST_WAIT
 
     def wait(self, waited: timedelta, *, asked: timedelta | None, chance: float) -> timedelta | None:
-        """Return how long to wait before the next try, None to give up.
+        """Return the time until the next attempt, None to give up.
 
         Args:
             waited: since the notification was inserted.
-            asked: what the sink asked for; never less than that, up to the longest wait.
-            chance: from 0 to 1, so that not all come back at once.
+            asked: the sink's Retry-After; the minimum, up to the maximum wait.
+            chance: from 0 to 1, to spread the retries.
         """
         if waited >= self.give_up_after:
             return None
@@ -42,26 +42,26 @@ class Patience:
 
 @dataclass(slots=True)
 class Breaker:
-    """Whether a sink answers. One for each sink; `now` in seconds, monotonic."""
+    """Whether a sink is available. One per sink; `now` is in seconds, monotonic."""
 
     failures: int = 0
     """In a row."""
     until: float = 0.0
-    """Nothing is sent before."""
+    """Nothing is sent before this time."""
 
     def room(self, now: float, *, concurrency: int, under_way: int) -> int:
-        """Return how many notifications may be sent more at this moment."""
+        """Return how many more notifications may be sent now."""
         if now < self.until:
             return 0
         most = 1 if self.failures >= OPENS_AFTER else concurrency
         return max(0, most - under_way)
 
     def answered(self) -> None:
-        """The sink lives."""
+        """The sink answered."""
         self.failures = 0
 
     def failed(self, now: float, *, asked: timedelta | None = None) -> None:
-        """The sink did not answer, or wants to be left alone for a while."""
+        """The sink did not answer, or asked for a pause."""
         self.failures += 1
         pause = timedelta(0)
         if self.failures >= OPENS_AFTER:

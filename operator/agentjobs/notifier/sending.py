@@ -1,7 +1,7 @@
-"""One request to a sink, and what its answer means.
+"""One request to a sink, and the meaning of its response.
 
-A sink may hang, redirect, send without end or cut: what comes after the status of its answer is not needed, and no time
-is spent on it. Redirects are not followed, or a sink could send what is signed for it anywhere.
+A sink may hang, redirect, cut the connection, or send without end: only the status of the response matters. Redirects
+are not followed, because a sink could redirect a signed message to any address.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from agentjobs.notifier import messages
 from agentjobs.notifier.sinks import Sinks
 from agentjobs.notifier.sinks_file import SinkEntry
 
-# They would log each address, and an address may be a secret.
+# These loggers would log addresses, which may be secret.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("httpcore").setLevel(logging.WARNING)
 
-# Answers of sinks are short. After one the connection is used again; a longer one is not read, and it is closed.
+# Responses are short and are read, to reuse the connection; after a longer one the connection is closed.
 _READ_BYTES: Final = 16 * 1024
 _READ_SECONDS: Final = 1.0
 _GONE: Final = 410
@@ -34,26 +34,26 @@ _MAX_RETRY_AFTER: Final = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a request."""
+    """The result of a request."""
 
     error: str = ""
-    """Why the sink did not take it, empty when it did. Without address, headers and what the sink wrote."""
+    """Why the sink did not accept it, empty on success. Without address, headers and response body."""
     final: bool = False
-    """Whether the sink wants to hear no more of it."""
+    """Whether the sink rejected the notification for good."""
     is_down: bool = False
-    """Whether others would fail as well: the sink is away, or has too much to do."""
+    """Whether other notifications would fail, too: the sink is unavailable or overloaded."""
     retry_after: timedelta | None = None
 
 
 class Sender:
-    """Sends notifications. One for a process: connections are shared."""
+    """Sends notifications. One per process: connections are shared."""
 
     def __init__(self, sinks: Sinks, *, cluster: str) -> None:
         self._sinks = sinks
         self._source = f"/agentjobs/clusters/{cluster}"
         self._client = httpx.AsyncClient(
             follow_redirects=False,
-            timeout=None,  # noqa: S113  the whole request has one, see `send`
+            timeout=None,  # noqa: S113  the whole request has a timeout, see `send`
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=30.0),
             headers={"User-Agent": f"agentjobs/{__version__}"},
         )
@@ -63,7 +63,7 @@ class Sender:
         await self._client.aclose()
 
     async def send(self, due: Due, sink: SinkEntry, now: datetime) -> Answer:
-        """Send one notification and return what came of it; raises nothing that a sink can cause."""
+        """Send one notification and return the result; a sink cannot cause an exception."""
         try:
             url, headers, body = self._request(due, sink, now)
         except errors.Misconfigured as error:
@@ -77,7 +77,7 @@ class Sender:
         except httpx.ConnectError:
             return Answer("cannot be reached", is_down=True)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            # By its name: what it says may have the address.
+            # Only the exception's name: its message may contain the address.
             return Answer(f"the request failed ({type(error).__name__})", is_down=True)
         await _drain(response)
         return _meant(response, now)
@@ -100,7 +100,7 @@ def _meant(response: httpx.Response, now: datetime) -> Answer:
     if 200 <= status < 300:
         return Answer()
     if status == _GONE:
-        return Answer("answered 410: it is gone", final=True)
+        return Answer("answered 410 Gone", final=True)
     if 300 <= status < 400:
         return Answer(f"answered {status}: redirects are not followed")
     told = f"answered {status}"
@@ -110,7 +110,7 @@ def _meant(response: httpx.Response, now: datetime) -> Answer:
 
 
 def retry_after(value: str, now: datetime) -> timedelta | None:
-    """Return for how long a sink wants to be left alone: seconds, or a date; at most a day. None when it says not."""
+    """Return the sink's Retry-After, from seconds or a date, at most a day; None without one."""
     value = value.strip()
     if value.isascii() and value.isdigit():
         return min(timedelta(seconds=int(value[:9])), _MAX_RETRY_AFTER)
@@ -122,7 +122,7 @@ def retry_after(value: str, now: datetime) -> timedelta | None:
 
 
 async def _drain(response: httpx.Response) -> None:
-    """Read a short answer, so that its connection can be used again. What it cannot read matters to nobody."""
+    """Read a short response, so that its connection can be reused; errors are ignored."""
     size = 0
     with contextlib.suppress(TimeoutError, httpx.HTTPError, OSError):
         async with asyncio.timeout(_READ_SECONDS):

@@ -1,7 +1,7 @@
-"""The notifier's process: opens its connections, works, stops gracefully.
+"""The notifier's process: connects, runs, stops gracefully.
 
-Called by `agentjobs notifier` (run); programs that embed it use `serving`. Only wrong settings end it at the start. It
-waits for a database or an API server that is away, and /readyz says so.
+Called by `agentjobs notifier` (run); programs that embed it use `serving`. Only invalid settings stop it at startup. It
+waits for an unavailable database or API server, and /readyz reports that.
 """
 
 import asyncio
@@ -32,16 +32,16 @@ from agentjobs.settings import NotifierSettings, host_and_port
 logger = logging.getLogger(__name__)
 
 DATABASE_CONNECTIONS: Final = 4
-# A request takes a minute at most. What is cut is sent again when its lease ends.
+# A request takes at most a minute. Cancelled ones are sent again after their lease ends.
 DRAIN_SECONDS: Final = 15.0
 
 
 def run(settings: NotifierSettings) -> None:
-    """Work until SIGTERM or SIGINT, then finish what is under way and return.
+    """Run until SIGTERM or SIGINT, then finish running requests and return.
 
     Raises:
-        errors.Invalid: the settings cannot work: file of sinks wrong, address taken.
-        errors.AgentJobsError: a part that the notifier cannot be without has died.
+        errors.Invalid: invalid settings: the file of sinks, or the address is in use.
+        errors.AgentJobsError: an essential part has died.
     """
     uvloop.run(until_signalled(lambda on_death: serving(settings, on_death=on_death)))
 
@@ -50,10 +50,10 @@ def run(settings: NotifierSettings) -> None:
 async def serving(
     settings: NotifierSettings, *, on_death: Callable[[errors.AgentJobsError], None] = lambda _error: None
 ) -> AsyncIterator[int]:
-    """Work for the length of a `with` block; gives the port of the probes.
+    """Run for the length of a `with` block; yields the port of the probes.
 
     Args:
-        on_death: is told when a part that runs in the background dies; it is logged in any case.
+        on_death: called when a background part dies; its death is always logged.
     """
     metrics = NotifierMetrics()
     sinks = Sinks(settings.sinks_file, os.environ)
@@ -86,7 +86,7 @@ async def serving(
 
 
 class _Work:
-    """What can be made when it is known which cluster this is."""
+    """Create what needs the cluster's identity."""
 
     def __init__(self, settings: NotifierSettings, database: Database, sinks: Sinks, metrics: NotifierMetrics) -> None:
         self._patience = Patience(settings.notification_longest_wait, settings.notification_give_up_after)
@@ -97,7 +97,7 @@ class _Work:
         self._sender: Sender | None = None
 
     async def run(self, kube: KubeClient) -> None:
-        """Learn the cluster's name, then work until cancelled."""
+        """Read the cluster's identity, then run until cancelled."""
         cluster = await wait_for_cluster_uid(kube, logger, "notifier.waits_for_cluster")
         self._sender = Sender(self._sinks, cluster=cluster)
         self._notifier = Notifier(
@@ -114,16 +114,18 @@ class _Work:
             group.create_task(self._notifier.tidy())
 
     async def end(self) -> None:
-        """Finish what is under way."""
+        """Finish running requests."""
         if self._notifier is not None:
             await self._notifier.drain(DRAIN_SECONDS)
         if self._sender is not None:
             await self._sender.close()
 
     def check(self) -> str | None:
-        """Say why nothing is sent, None when all is well."""
-        return None if self._notifier is not None else "the API server has not said yet which cluster this is"
+        """Return why nothing is sent, None if it works."""
+        return (
+            None if self._notifier is not None else "the cluster's identity has not been read from the API server yet"
+        )
 
     def check_database(self) -> str | None:
-        """Say whether PostgreSQL is away."""
-        return "PostgreSQL is away" if self._database.breaker.away else None
+        """Return whether PostgreSQL is unavailable."""
+        return "PostgreSQL is unavailable" if self._database.breaker.away else None

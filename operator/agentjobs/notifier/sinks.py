@@ -1,6 +1,6 @@
-"""The sinks that there are now, read again when their file changes; and their secrets, read when they are needed.
+"""The current sinks, read again when their file changes; and their secrets, read when needed.
 
-A secret is read from its file at each request: a changed Secret counts as soon as the kubelet has brought it.
+A secret is read from its file at each request: a changed Secret is used as soon as the kubelet has updated the file.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from agentjobs.notifier.sinks_file import HeaderEntry, SinkEntry
 
 logger = logging.getLogger(__name__)
 
-# A kubelet brings a changed ConfigMap to its volume within a minute or so.
+# A kubelet updates the volume of a changed ConfigMap within about a minute.
 LOOK_SECONDS: Final = 5.0
 MAX_SECRET_BYTES: Final = 16 * 1024
 KEY_PREFIX: Final = "whsec_"
@@ -25,24 +25,24 @@ _MIN_KEY_BYTES: Final = 16
 
 
 class Sinks:
-    """Holds the sinks of an installation. `watch` must run beside it.
+    """The sinks of an installation. `watch` must be running.
 
     Args:
-        environ: where `urlEnv` and `env` of headers are looked up.
+        environ: for `urlEnv` and `env` of headers.
 
     Raises:
-        errors.Invalid: the file is wrong; the message has every flaw with its line.
-        errors.Misconfigured: it cannot be read.
+        errors.Invalid: the file is invalid; the message has every problem with its line.
+        errors.Misconfigured: the file cannot be read.
     """
 
     def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
         self._path, self._environ = path, environ
         self._text = _read(path)
         self.by_name = self._parsed()
-        """The sinks by name, as they are now."""
+        """The current sinks by name."""
 
     async def watch(self) -> None:
-        """Read the file again whenever it changes; what is wrong is logged, and what was right stays. Never returns."""
+        """Read the file again when it changes; an invalid one is logged, and the previous one stays. Never returns."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             self.look()
@@ -61,7 +61,7 @@ class Sinks:
             logger.info("sinks.changed", extra={"sinks": len(self.by_name)})
 
     def url(self, sink: SinkEntry) -> str:
-        """Return the address of a sink. Raises `errors.Misconfigured`, which never has it."""
+        """Return the address of a sink. Raises `errors.Misconfigured`, without the address."""
         found = self._secret(sink.url, sink.url_file, sink.url_env, "url")
         try:
             return sinks_file.address(found)
@@ -69,11 +69,11 @@ class Sinks:
             raise errors.Misconfigured(f"url: {error}") from None
 
     def headers(self, sink: SinkEntry) -> dict[str, str]:
-        """Return the headers that a sink wants. Raises `errors.Misconfigured`."""
+        """Return the headers of a sink. Raises `errors.Misconfigured`."""
         return {header.name: self._header(header) for header in sink.headers}
 
     def keys(self, sink: SinkEntry) -> list[bytes]:
-        """Return the keys that messages to a sink are signed with, one for each line of its file or variable.
+        """Return the keys to sign messages for a sink with, one per line of its file or variable.
 
         Raises `errors.Misconfigured`.
         """
@@ -86,7 +86,7 @@ class Sinks:
     def _header(self, header: HeaderEntry) -> str:
         value = self._secret(header.value, header.file, header.env, f"header {header.name}")
         if "\n" in value:
-            raise errors.Misconfigured(f"header {header.name}: its value has several lines")
+            raise errors.Misconfigured(f"header {header.name}: its value has several lines; use one")
         return value
 
     def _secret(self, value: str | None, file: Path | None, variable: str | None, what: str) -> str:
@@ -96,11 +96,11 @@ class Sinks:
             text = self._environ.get(variable, "")
             place = f"the variable {variable}"
         else:
-            assert file is not None  # the file's rules want one of the three
+            assert file is not None  # the file's rules require one of the three
             text, place = _secret_in(file, what), str(file)
         text = text.strip()
         if not text or not text.replace("\n", "").isascii() or not text.replace("\n", "").isprintable():
-            raise errors.Misconfigured(f"{what}: {place} is empty or has other than printable ASCII characters")
+            raise errors.Misconfigured(f"{what}: {place} is empty or has characters other than printable ASCII")
         return text
 
     def _parsed(self) -> Mapping[str, SinkEntry]:
@@ -112,7 +112,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except OSError as error:
-        raise errors.Misconfigured(f"{path}: the file of sinks cannot be read: {error.strerror}") from None
+        raise errors.Misconfigured(f"{path}: cannot read the file of sinks: {error.strerror}") from None
     except UnicodeDecodeError:
         raise errors.Misconfigured(f"{path}: the file of sinks is not UTF-8") from None
 
@@ -122,7 +122,7 @@ def _secret_in(file: Path, what: str) -> str:
         with file.open("rb") as opened:
             return opened.read(MAX_SECRET_BYTES).decode("ascii", "replace")
     except OSError as error:
-        raise errors.Misconfigured(f"{what}: {file} cannot be read: {error.strerror}") from None
+        raise errors.Misconfigured(f"{what}: cannot read {file}: {error.strerror}") from None
 
 
 def _key(line: str) -> bytes:
@@ -132,6 +132,6 @@ def _key(line: str) -> bytes:
         key = b""
     if not line.startswith(KEY_PREFIX) or len(key) < _MIN_KEY_BYTES:
         raise errors.Misconfigured(
-            "the signing key is none; write whsec_ and at least 16 random bytes in base64, one key a line"
+            "invalid signing key; use whsec_ followed by at least 16 random bytes in base64, one key per line"
         )
     return key

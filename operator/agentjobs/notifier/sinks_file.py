@@ -1,6 +1,6 @@
-"""The file of sinks of an installation: its form, and the rules between its parts. Pure.
+"""The file of sinks: its format, and the rules between its parts. Pure.
 
-`sinks` makes of it what the notifier works with.
+`sinks` makes it usable for the notifier.
 """
 
 import re
@@ -24,16 +24,16 @@ MAX_SINKS: Final = 200
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,252}", re.ASCII)
-# Those of the notifier, and those of the connection.
+# Headers set by the notifier, or by the connection.
 _OWN_HEADERS: Final = re.compile(
     r"webhook-.*|host|content-.*|transfer-encoding|connection|expect|upgrade|te|trailer|user-agent", re.IGNORECASE
 )
-# Names that only the cluster or the machine resolves.
+# Suffixes of names that only the cluster or the machine resolves.
 _INSIDE: Final = re.compile(r"localhost|127\.[0-9.]+|::1|.*\.svc|.*\.cluster\.local|[a-z0-9-]+", re.IGNORECASE)
 
 
 class Format(StrEnum):
-    """How a notification is written."""
+    """The format of a notification."""
 
     CLOUD_EVENTS = "CloudEvents"
     SLACK = "Slack"
@@ -43,7 +43,7 @@ def address(value: object) -> str:
     """Return the address of a sink.
 
     Raises:
-        ValueError: it is none. The message never has it: whoever knows the address of a chat may write there.
+        ValueError: it is invalid. The message does not contain it: the address of a chat may be secret.
     """
     text = value.strip() if isinstance(value, str) else ""
     try:
@@ -52,49 +52,53 @@ def address(value: object) -> str:
     except ValueError:
         host, fits = "", False
     if not fits or not host or parts.scheme not in ("http", "https") or not re.fullmatch(r"[!-~]+", text):
-        raise ValueError("is not an address; write https://, a host and a path")
+        raise ValueError("is not an address; use https://, a host and a path")
     if parts.username is not None or parts.fragment:
-        raise ValueError("must be without user, password and #; a key goes into headers")
+        raise ValueError("must not have user, password or #; put keys into headers")
     if parts.scheme == "http" and not _INSIDE.fullmatch(host):
-        raise ValueError("must begin with https://; http:// is for Services of the cluster and for this machine")
+        raise ValueError(
+            "must begin with https://; http:// is only allowed for Services of the cluster and this machine"
+        )
     return text
 
 
 def _name(value: object) -> str:
     if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise ValueError(f"{shown(value)} is not a name; use at most 63 lower-case letters, digits and -")
+        raise ValueError(f"{shown(value)} is not a valid name; use at most 63 lower-case letters, digits and -")
     return value
 
 
 def _file(value: object) -> Path:
     # Never shown: it may be the secret itself.
     if not isinstance(value, str) or not value.startswith("/") or "\0" in value or len(value) > 4096:
-        raise ValueError("is not the path of a file; write the full path, as /etc/agentjobs/sinks/chat")
+        raise ValueError("is not a file path; use an absolute path such as /etc/agentjobs/sinks/chat")
     return Path(value)
 
 
 def _variable(value: object) -> str:
     if not isinstance(value, str) or not _VARIABLE.fullmatch(value):
-        raise ValueError("is not the name of a variable; write it as CHAT_URL, and the secret into that variable")
+        raise ValueError(
+            "is not the name of a variable; use a name such as CHAT_URL, and put the secret into that variable"
+        )
     return value
 
 
 def _header(value: object) -> str:
     if not isinstance(value, str) or not _HEADER.fullmatch(value) or _OWN_HEADERS.fullmatch(value):
-        raise ValueError(f"{shown(value)} cannot be set here; use the name of another header, as Authorization")
+        raise ValueError(f"{shown(value)} cannot be set here; use another header, such as Authorization")
     return value
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value.isascii() or not value.isprintable() or len(value) > 4096:
-        raise ValueError("is not a text of printable ASCII characters")
+        raise ValueError("must have printable ASCII characters only")
     return value
 
 
 def _timeout(value: object) -> timedelta:
     found = parse_duration(value)
     if not timedelta(0) < found <= MAX_TIMEOUT:
-        raise ValueError(f"{shown(value)} is not possible; use more than 0s and at most 60s")
+        raise ValueError(f"{shown(value)} is out of range; use more than 0s and at most 60s")
     return found
 
 
@@ -109,7 +113,7 @@ Variable = Annotated[str, BeforeValidator(_variable)]
 
 
 class _Form(BaseModel):
-    """A part of the file: frozen, camelCase, nothing unknown; its values are in no message."""
+    """A part of the file: frozen, camelCase, without unknown fields; error messages do not contain values."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", alias_generator=to_camel, arbitrary_types_allowed=True, hide_input_in_errors=True
@@ -126,7 +130,7 @@ class HeaderEntry(_Form):
 
 
 class SinkEntry(_Form):
-    """Who is told, where, and how."""
+    """A sink: its address, format and credentials."""
 
     name: Annotated[str, BeforeValidator(_name)]
     format: Annotated[Format, BeforeValidator(lambda value: choice(Format, value))] = Format.CLOUD_EVENTS
@@ -151,7 +155,7 @@ def parse(text: str, source: str) -> SinksFile:
     """Read a file of sinks.
 
     Raises:
-        errors.Invalid: it is wrong; the message has every flaw with its line, and no secret.
+        errors.Invalid: it is invalid; the message has every problem with its line, and no secrets.
     """
     document = marked_yaml.load(text, source)
     if document.value is None:
@@ -168,17 +172,15 @@ def _flaws(file: SinksFile) -> Iterator[Flaw]:
         place: Place = ("sinks", number)
         seen[sink.name] += 1
         if seen[sink.name] == 2:
-            yield Flaw((*place, "name"), f"{shown(sink.name)} is given twice; use another one")
+            yield Flaw((*place, "name"), f"{shown(sink.name)} is used twice; use another name")
         if sum(one is not None for one in (sink.url, sink.url_file, sink.url_env)) != 1:
-            yield Flaw(place, "needs one of url, urlFile and urlEnv")
+            yield Flaw(place, "needs exactly one of url, urlFile and urlEnv")
         if sink.signing_key_file is not None and sink.signing_key_env is not None:
-            yield Flaw((*place, "signingKeyEnv"), "is given beside signingKeyFile; leave one out")
+            yield Flaw((*place, "signingKeyEnv"), "conflicts with signingKeyFile; remove one")
         if sink.format is Format.CLOUD_EVENTS and sink.signing_key_file is None and sink.signing_key_env is None:
-            yield Flaw(
-                place, "needs signingKeyFile or signingKeyEnv, with which the receiver knows that a message is ours"
-            )
+            yield Flaw(place, "needs signingKeyFile or signingKeyEnv, so that the receiver can verify messages")
         if sink.format is Format.SLACK and sink.source is not None:
-            yield Flaw((*place, "source"), "is of CloudEvents; leave it out")
+            yield Flaw((*place, "source"), "applies to CloudEvents only; remove it")
         for index, header in enumerate(sink.headers):
             if sum(one is not None for one in (header.value, header.file, header.env)) != 1:
-                yield Flaw((*place, "headers", index), "needs one of value, file and env")
+                yield Flaw((*place, "headers", index), "needs exactly one of value, file and env")

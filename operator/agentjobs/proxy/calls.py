@@ -1,4 +1,4 @@
-"""One call while it is made: what of it was sent and came, and hence what it is booked as when it ends, however."""
+"""One running call: what was sent and received, and from that how it is booked when it ends in any way."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -13,32 +13,32 @@ from agentjobs.proxy.apis.api import Asked, UsageReader
 from agentjobs.proxy.routing import Plan, Way
 
 UNSENT: Final = Tokens()
-# What models think is not shown, and is paid for. The fastest make some hundred tokens in a second.
+# Hidden reasoning is billed. The fastest models produce some hundred tokens per second.
 THINKING_TOKENS_PER_SECOND: Final = 200
 
 
 @dataclass(slots=True)
 class Sent:
-    """A request that is on its way to a provider, and its answer as far as it came."""
+    """A request to a provider, and the received part of its answer."""
 
     way: Way
     status: int = 0
     reader: UsageReader | None = None
-    """Of the answer, once there is one that is to be passed on."""
+    """Reads the answer's usage, once there is an answer to pass on."""
     whole: bool = False
-    """Whether the answer came to its end."""
+    """Whether the complete answer was received."""
     seconds: float = 0.0
-    """From sending to the last of it, or until the pod hung up."""
+    """From sending the request to the last byte, or until the pod disconnected."""
 
 
 class Call:
-    """A call, from when it is planned to its end.
+    """A call, from planning to its end.
 
     Args:
-        id: names it in the ledger.
-        asked: what the pod's client asked for.
-        queue: of the job, for reports.
-        keeps_content: whether request and answer are recorded with it.
+        id: its id in the ledger.
+        asked: the request of the pod's client.
+        queue: the job's, for reports.
+        keeps_content: whether its request and answer are recorded.
     """
 
     def __init__(
@@ -53,15 +53,15 @@ class Call:
         self.id = id
         self.plan = plan
         self.sent: Sent | None = None
-        """None before anything was sent, and after a provider refused what was."""
+        """None before anything was sent, and after a provider rejected it."""
         self.refused: Sent | None = None
-        """The last that a provider refused."""
+        """The last attempt that a provider rejected."""
         self.budget_wait = 0.0
         """Seconds."""
         self.limits_wait = 0.0
         """Seconds."""
         self.first_byte: float | None = None
-        """Seconds from sending to the head of the last answer."""
+        """Seconds from sending the request to the head of the last answer."""
         self.asked = plan.asked
         self.is_free = asked.free
         self._streamed = asked.streamed
@@ -70,20 +70,20 @@ class Call:
         self._came = bytearray()
 
     def sends(self, way: Way) -> None:
-        """Note that a request leaves."""
+        """Record that a request is sent."""
         self.sent = Sent(way)
 
     def fails(self, way: Way, status: int) -> None:
-        """Note that the provider refused it, or could not be reached (0)."""
+        """Record that the provider rejected it, or was unreachable (0)."""
         self.sent, self.refused = None, Sent(way, status)
 
     def answered(self, status: int, reader: UsageReader) -> None:
-        """Note that an answer begins; `reader` sees it."""
+        """Record the beginning of an answer, which `reader` gets."""
         assert self.sent is not None
         self.sent.status, self.sent.reader = status, reader
 
     def lasts(self, seconds: float) -> None:
-        """Note for how long the provider has been at it."""
+        """Record how long the provider has been working."""
         if self.sent is not None:
             self.sent.seconds = seconds
 
@@ -96,19 +96,19 @@ class Call:
             self._came += piece
 
     def comes_whole(self) -> None:
-        """Note that all of the answer came."""
+        """Record the complete answer."""
         assert self.sent is not None
         self.sent.whole = True
 
     @property
     def outcome(self) -> CallOutcome:
-        """How it ends if it ends now."""
+        """Its ending, if it ended now."""
         if self.sent is None:
             return CallOutcome.FAILED
         return CallOutcome.ANSWERED if self.sent.whole else CallOutcome.CUT
 
     def used(self) -> tuple[Tokens, bool]:
-        """Return what it used if it ends now, and whether that is an estimate."""
+        """Return its usage if it ended now, and whether that is an estimate."""
         if self.sent is None:
             return UNSENT, False
         told = None if self.sent.reader is None else self.sent.reader.tokens()
@@ -117,19 +117,19 @@ class Call:
         seen = self._seen(self.sent)
         if told is None:
             return seen, True
-        # What a provider told before the answer was cut: the input for certain, of the output what it was by then.
+        # What a provider reported before the cut: the input is exact, the output is a lower bound.
         return replace(told, output=max(told.output, seen.output)), True
 
     def used_of_limits(self) -> Tokens | None:
-        """Return what it used of limits if it ends now, None when nothing was sent. Others wait for what is booked
-        there, so a prompt that nobody measured counts as it was estimated."""
+        """Return its usage of limits if it ended now, None if nothing was sent. A prompt without a count is booked
+        as estimated, because other calls wait for the limit."""
         if self.sent is None:
             return None
         tokens, estimated = self.used()
         return replace(tokens, input=min(tokens.input, self.plan.tokens_in)) if estimated else tokens
 
     def end(self) -> EndedCall:
-        """Return its end, if it ends now."""
+        """Return its end, if it ended now."""
         told = self.sent or self.refused
         tokens, estimated = self.used()
         cost = NOTHING if self.sent is None or self.is_free else self.sent.way.cost(tokens)
@@ -155,18 +155,18 @@ class Call:
         return {"request": _read(self._request), "answer": _read(bytes(self._came))}
 
     def _seen(self, sent: Sent) -> Tokens:
-        """What it may have used by what passed by and how long that took: at most what was reserved."""
+        """An upper bound of its usage, from what passed by and the time it took: at most the reservation."""
         if sent.reader is None and not self._streamed:
-            # A provider stops a stream that nobody reads. An answer in one piece may be made to its end for nobody.
+            # A provider stops a stream without a reader, but completes an answer in one piece.
             return Tokens(self.plan.tokens_in_most, self.plan.tokens_out)
         came = 0 if sent.reader is None else sent.reader.output_seen
-        # A pod can hang up before the usage is told, and again and again.
+        # A pod could repeatedly disconnect before the usage is sent.
         made = came if sent.whole else max(came, int(sent.seconds * THINKING_TOKENS_PER_SECOND))
         return Tokens(self.plan.tokens_in_most, min(made, self.plan.tokens_out))
 
 
 def _read(text: bytes) -> Any:
-    """Return JSON as what it says, all else as text, None for nothing."""
+    """Return JSON as a value, other content as text, None for nothing."""
     try:
         return msgspec.json.decode(text) if text else None
     except (msgspec.DecodeError, RecursionError):

@@ -1,7 +1,7 @@
-"""The installation's own say on what may be sent: an HTTP address that sees each request before the provider does.
+"""The installation's checker: an HTTP endpoint that sees each request before the provider.
 
-It is asked `{"namespace", "job", "model", "body"}` by POST, and answers `{"decision": "Allow"}`, `{"decision": "Deny",
-"reason": …}` or `{"decision": "Redact", "body": …}`, the body being the whole request to send instead.
+It gets `{"namespace", "job", "model", "body"}` by POST, and answers `{"decision": "Allow"}`, `{"decision": "Deny",
+"reason": …}` or `{"decision": "Redact", "body": …}`, where body is the complete request to send instead.
 """
 
 import asyncio
@@ -17,26 +17,26 @@ from agentjobs.proxy.upstream import CutShort, Unreached, Upstream
 
 logger = logging.getLogger(__name__)
 
-# A redacted request is as large as the request; a little more for the rest.
+# A redacted request has the request's size; a little more for the other fields.
 _MORE_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """It must not be sent."""
+    """The request must not be sent."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Redacted:
-    """This is to be sent instead."""
+    """Send this request instead."""
 
     body: bytes
 
 
 class Failed(Exception):
-    """The checker gave no answer that can be understood; nothing may be sent."""
+    """The checker's answer is invalid or missing, so nothing may be sent."""
 
 
 class _Question(Struct):
@@ -53,7 +53,7 @@ class _Verdict(Struct):
 
 
 class Checker:
-    """Asks the address that an installation says."""
+    """Calls the installation's checker."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
@@ -61,26 +61,26 @@ class Checker:
     async def check(
         self, entry: CheckerEntry, *, namespace: str, job: str, model: str, body: bytes
     ) -> Denied | Redacted | None:
-        """Return what the checker says of a request; None when it may be sent as it is.
+        """Return the checker's decision; None if the request may be sent unchanged.
 
         Args:
-            entry: who is asked, for how long, and what holds when there is no answer.
+            entry: the checker's address, its timeout, and what to do without an answer.
             body: JSON, or empty.
 
         Raises:
-            Failed: it says nothing that can be understood, and the installation fails closed.
+            Failed: the answer is invalid or missing, and the installation fails closed.
         """
         try:
             async with asyncio.timeout(entry.timeout.total_seconds()):
                 verdict = await self._ask(entry.url, _Question(namespace, job, model, Raw(body or b"null")))
             if verdict.decision == "Deny":
-                return Denied(verdict.reason or "it gave no reason")
+                return Denied(verdict.reason or "no reason given")
             if verdict.decision == "Redact":
                 if not bytes(verdict.body):
                     raise ValueError("Redact without a body")
                 return Redacted(bytes(verdict.body))
         except (Unreached, CutShort, TimeoutError, ValueError, msgspec.DecodeError) as error:
-            # Its text may quote the request.
+            # The error's text may quote the request.
             logger.error("checker.failed", extra={"error": type(error).__name__, "on_failure": entry.on_failure.value})
             if entry.on_failure is OnFailure.DENY:
                 raise Failed from error

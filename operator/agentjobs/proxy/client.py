@@ -1,4 +1,4 @@
-"""The client of one request: what it sends, within bounds, and where its answer goes."""
+"""The client of one request: reads its body, within limits, and sends its answer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -10,23 +10,23 @@ from aiohttp import web
 from agentjobs.capacity import Capacity
 from agentjobs.problem import Problem
 
-# Of all bodies that wait to be sent, in one process. A large prompt is some megabytes.
+# Total size of all bodies held by one process. A large prompt has some megabytes.
 BODY_BYTES: Final = 256 * 1024 * 1024
-# Until so many bytes are free.
+# How long to wait for free memory.
 CAPACITY_SECONDS: Final = 10.0
-# A body has this long, and a second more for each so many bytes.
+# Time limit for a body, plus a second per this number of bytes.
 BODY_SECONDS: Final = 10.0
 BODY_BYTES_A_SECOND: Final = 256 * 1024
-# One piece of an answer must have left for its reader in this time.
+# Time limit for sending one piece of an answer.
 WRITE_SECONDS: Final = 60.0
 
 
 class Client:
-    """Who sent a request, and waits for its answer.
+    """The sender of a request, who waits for its answer.
 
     Args:
-        request: as aiohttp has it.
-        bodies: bounds the bytes of all bodies that are held.
+        request: aiohttp's.
+        bodies: limits the total size of all bodies held.
     """
 
     def __init__(self, request: web.BaseRequest, *, bodies: Capacity) -> None:
@@ -35,7 +35,7 @@ class Client:
         self._answer: web.StreamResponse | None = None
         self.method = request.method
         self.path, _, self.query = request.raw_path.partition("?")
-        """As they were sent."""
+        """The headers as sent."""
         self.headers: Mapping[str, str] = request.headers
         self.parameters: Mapping[str, str] = request.query
         """The query, decoded."""
@@ -43,18 +43,18 @@ class Client:
 
     @property
     def answer(self) -> web.StreamResponse | None:
-        """What was answered, None while nothing was: then anything still can be."""
+        """The response, None before one was sent: then any response is still possible."""
         return self._answer
 
     @asynccontextmanager
     async def body(self, most: int) -> AsyncIterator[bytes]:
-        """Give the whole body, and hold its share of this process's memory for the length of a `with` block.
+        """Read the whole body, and hold its share of the memory limit for the length of a `with` block.
 
         Args:
-            most: bytes it may have.
+            most: maximum size in bytes.
 
         Raises:
-            Problem: 413 when it is larger, 408 when it did not come in time, 503 when there is no room for it.
+            Problem: 413 if it is too large, 408 if it is too slow, 503 if there is no memory for it.
         """
         announced = self._request.content_length
         if announced is not None and announced > most:
@@ -74,11 +74,11 @@ class Client:
         except TimeoutError:
             raise Problem(408, "BodyTooSlow", f"The body did not come within {seconds:g} s.") from None
         except web.RequestPayloadError:
-            raise Problem(400, "BadRequest", "The body is not framed as its headers say.") from None
+            raise Problem(400, "BadRequest", "The body does not match its headers.") from None
         return bytes(body)
 
     async def begin(self, status: int, headers: Mapping[str, str], *, streamed: bool = False) -> None:
-        """Begin an answer. Its head leaves with the first piece of the body, that of a stream at once."""
+        """Begin a response. Its head is sent with the first piece of the body, for a stream immediately."""
         kind = web.StreamResponse if streamed else _InOnePiece
         answer = kind(status=status, headers={**headers, "Server": "agentjobs"})
         if not self._request.content.is_eof():
@@ -90,7 +90,7 @@ class Client:
         """Send a piece of the body; waits while the client does not read.
 
         Raises:
-            TimeoutError: it has not read for a while.
+            TimeoutError: the client has not read for too long.
         """
         assert self._answer is not None
         if piece:
@@ -98,22 +98,22 @@ class Client:
                 await self._answer.write(piece)
 
     async def end(self) -> None:
-        """End the answer: it is whole. Raises as `write`."""
+        """End a complete response. Raises as `write`."""
         assert self._answer is not None
         async with asyncio.timeout(WRITE_SECONDS):
             await self._answer.write_eof()
 
     def cut(self) -> None:
-        """End the connection, so that nobody takes what came for a whole answer."""
+        """Cut the connection, so that the client does not consider the response complete."""
         if self._request.transport is not None:
             self._request.transport.abort()
 
 
 class _InOnePiece(web.StreamResponse):
-    """As aiohttp does it for answers that it has in one piece: one packet, for which a client wakes up once."""
+    """Send a complete response as one packet, as aiohttp does, so that the client wakes up once."""
 
     _send_headers_immediately = False
 
 
 def _too_large(most: int) -> Problem:
-    return Problem(413, "BodyTooLarge", f"The body is larger than {most} bytes, the limit here; send less.")
+    return Problem(413, "BodyTooLarge", f"The body is larger than {most} bytes, the limit; send less.")

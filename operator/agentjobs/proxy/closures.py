@@ -1,4 +1,4 @@
-"""Which keys a proxy knows to be closed: by refusals that it met itself, and by what history told it of the others'."""
+"""The closed keys: from rejections that this proxy got, and from those that history has of other proxies."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ class _Closure:
 
 
 class Closures:
-    """Closed keys, for one model or all of them (an empty one). A key stays closed until it is known to be open.
+    """Closed keys, for one model or all of them (empty). A key stays closed until it is known to be open.
 
     Args:
         time: of all deadlines here.
@@ -22,12 +22,12 @@ class Closures:
         self._known: dict[tuple[str, str], _Closure] = {}
 
     def seconds(self, key: str, model: str) -> float | None:
-        """Return for how long a key is closed for a model, 0 when it may be tried; None when it is open."""
+        """Return for how long a key is closed for a model; 0 if it may be tried, None if it is open."""
         found = [closure.until for closure in map(self._known.get, _places(key, model)) if closure is not None]
         return max(0.0, max(found) - self._time()) if found else None
 
     def close(self, key: str, model: str, seconds: float) -> bool:
-        """Note that a key is closed; return whether that is news."""
+        """Record that a key is closed; return whether that is new."""
         now, known = self._time(), self._known.get((key, model))
         if known is not None and known.until > now + seconds - 1:
             return False
@@ -35,7 +35,7 @@ class Closures:
         return True
 
     def told(self, model: str, keys: Iterable[str], closed: Mapping[str, float], *, asked_at: float) -> None:
-        """Note what history says of some keys: which are closed, and for how many seconds."""
+        """Record what history has about some keys: which are closed, and for how many seconds."""
         self._replace(
             [place for key in keys for place in _places(key, model)],
             {(key, model): seconds for key, seconds in closed.items()},
@@ -43,14 +43,14 @@ class Closures:
         )
 
     def told_all(self, closed: Mapping[tuple[str, str], float], *, asked_at: float) -> None:
-        """Note what history says of all keys."""
+        """Record what history has about all keys."""
         self._replace(list(self._known), closed, asked_at)
 
     def _replace(
         self, places: Iterable[tuple[str, str]], closed: Mapping[tuple[str, str], float], asked_at: float
     ) -> None:
         for place in places:
-            # History may not have heard of a refusal that is newer than the question.
+            # A rejection may be newer than the answer from history.
             if place in self._known and self._known[place].noted < asked_at:
                 del self._known[place]
         now = self._time()

@@ -1,8 +1,8 @@
-"""A connection whose client must get on with it: aiohttp's, which by itself waits an hour.
+"""A connection with time limits; aiohttp's own would wait an hour.
 
-Any client that reaches the proxy's port may open connections before it says who it is. So each has a time for a
-request's head, and an address has only so many of them. What a body and the reading of an answer may take is bounded
-where they are read and written (server.py); what the kernel holds for a reader that is gone, by the socket itself.
+Any client that reaches the proxy's port can open connections before authentication. So a request's head has a time
+limit, and an address has a limited number of connections. Reading bodies and writing answers is limited where they are
+read and written (client.py); unacknowledged data by a socket option.
 """
 
 import asyncio
@@ -14,16 +14,15 @@ from typing import Any, Final
 
 from aiohttp import web
 
-# From the connection, or from the first byte of a further request, to the end of its head.
+# From the connection, or from the first byte of the next request, to the end of its head.
 HEAD_SECONDS: Final = 10.0
-# Longer than the pools of the providers' clients keep a connection, 5 s of httpx: a client reuses one that is open.
+# Longer than the idle limit of clients' pools (httpx: 5 s), so that a client never reuses a closed connection.
 KEEP_ALIVE_SECONDS: Final = 75.0
-# Of one address. Each may hold 64 KiB that nobody has read yet, and what TLS needs. An agent's parallel calls have one
-# each.
+# Per address. A connection holds up to 64 KiB of unread data, plus TLS. Parallel calls of an agent need one each.
 CONNECTIONS: Final = 256
-# For how long bytes may stand unacknowledged before the kernel gives a client up.
+# How long sent bytes may be unacknowledged before the kernel closes the connection.
 UNREAD_SECONDS: Final = 60
-# Of the request's line and of one header: a token is some 2 KB, Anthropic's list of betas some hundred bytes.
+# Size of the request line and of one header: a token has 2 KB, Anthropic's list of betas some hundred bytes.
 _LINE_BYTES: Final = 16 * 1024
 _HEADERS: Final = 64
 
@@ -43,7 +42,7 @@ class Connection(web.RequestHandler):
         self._address: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait for the first request."""
+        """Wait for the first request."""
         super().connection_made(transport)
         self._wait_for_head()
         _bound_unread(transport.get_extra_info("socket"))
@@ -56,7 +55,7 @@ class Connection(web.RequestHandler):
         super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget the clock."""
+        """Stop the timer."""
         self._stop_waiting()
         if self._address is not None:
             self._server.left(self._address)
@@ -64,12 +63,12 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def began(self) -> None:
-        """Note that a request's head is there."""
+        """Record that a request's head is complete."""
         self._serving = True
         self._stop_waiting()
 
     def ended(self) -> None:
-        """Note that its answer is written."""
+        """Record that its answer was written."""
         self._serving = False
 
     def handle_error(
@@ -79,7 +78,7 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is no HTTP, in words of ours: aiohttp's quote the request, and are logged with it."""
+        """Reject invalid HTTP with our own message: aiohttp's quotes the request, and is logged with it."""
         answer = web.json_response({"error": {"message": HTTPStatus(status).phrase, "code": status}}, status=status)
         answer.force_close()
         return answer
@@ -105,11 +104,11 @@ class Connection(web.RequestHandler):
 
 
 class Server(web.Server):
-    """Makes connections, and knows how many each address has.
+    """Creates connections, and counts them per address.
 
     Args:
-        handler: answers one request. It is cancelled when its client hangs up, and must not raise.
-        per_address: how many connections an address may have; None where something on the way replaces addresses.
+        handler: answers one request. It is cancelled when its client disconnects, and must not raise.
+        per_address: maximum connections per address; None if a proxy in front replaces addresses.
     """
 
     def __init__(self, handler: Handler, *, per_address: int | None) -> None:
@@ -125,22 +124,22 @@ class Server(web.Server):
             loop=asyncio.get_running_loop(),
             access_log=None,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
-            # What follows a refusal is read and dropped, so that the client reads it.
+            # Further data after a rejection is read and discarded, so that the client reads the response.
             lingering_time=5.0,
             max_line_size=_LINE_BYTES,
             max_field_size=_LINE_BYTES,
             max_headers=_HEADERS,
-            # A small body could become a large one.
+            # A small body could decompress to a large one.
             auto_decompress=False,
         )
 
     def entered(self, address: str) -> bool:
-        """Count a connection; tell whether there may be so many."""
+        """Count a connection; return whether it is within the limit."""
         self._open[address] += 1
         return self.per_address is None or self._open[address] <= self.per_address
 
     def left(self, address: str) -> None:
-        """Count one less."""
+        """Remove a connection from the count."""
         self._open[address] -= 1
         if not self._open[address]:
             del self._open[address]
@@ -156,6 +155,6 @@ class Server(web.Server):
 
 
 def _bound_unread(connected: socket.socket | None) -> None:
-    option = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux has it
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)  # only on Linux
     if connected is not None and option is not None and connected.family in (socket.AF_INET, socket.AF_INET6):
         connected.setsockopt(socket.IPPROTO_TCP, option, UNREAD_SECONDS * 1000)

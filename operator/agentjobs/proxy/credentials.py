@@ -1,8 +1,8 @@
-"""Access tokens for Vertex AI, from a file of credentials or from the machine's own, made anew before they end.
+"""Access tokens for Vertex AI, from a credentials file or the machine's own credentials, renewed before they expire.
 
-Google's library knows the kinds of credentials (keys of service accounts, federated identities, the metadata server);
-it blocks, so it is asked in a thread. A call waits for a token only when there is none that holds. This is the only
-module of the control side that imports `google.auth`; it is imported where a provider needs it.
+Google's library supports the kinds of credentials (service account keys, federated identities, the metadata server). It
+blocks, so it runs in a thread. A call waits for a token only if none is valid. This is the only module of the control
+side that imports `google.auth`, and only if a provider needs it.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ from agentjobs.errors import Misconfigured, Unavailable
 logger = logging.getLogger(__name__)
 
 SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
-# Tokens hold an hour, those of the metadata server are renewed five minutes before their end.
+# Tokens are valid for an hour; those of the metadata server are renewed five minutes before they expire.
 AHEAD: Final = timedelta(minutes=4)
-# A token that holds shorter than this is not sent any more: a request is on its way for a moment, and clocks differ.
+# A token with less time left is not sent: requests take time, and clocks differ.
 SPARE: Final = timedelta(seconds=20)
-# After a refusal, until it is tried again.
+# Pause after a rejection.
 PAUSE: Final = timedelta(seconds=5)
 REQUEST_SECONDS: Final = 10.0
 MAX_FILE_BYTES: Final = 256 * 1024
@@ -42,7 +42,7 @@ _Stamp = tuple[int, int] | None
 
 @dataclass
 class _Held:
-    """What is known of one place of credentials."""
+    """The state of one source of credentials."""
 
     stamp: _Stamp = None
     credentials: Credentials | None = field(default=None, repr=False)
@@ -54,10 +54,10 @@ class _Held:
 
 
 class AccessTokens:
-    """Makes and remembers access tokens.
+    """Gets and caches access tokens.
 
     Args:
-        now: the time, in UTC.
+        now: returns the time, in UTC.
     """
 
     def __init__(self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -65,15 +65,15 @@ class AccessTokens:
         self._held: dict[Path | None, _Held] = {}
 
     async def token(self, file: Path | None = None) -> str:
-        """Return a token that holds for now.
+        """Return a valid token.
 
         Args:
-            file: credentials as Google's tools write them, read again when it changes. None takes the machine's own:
+            file: credentials in Google's format, read again when they change. None uses the machine's own:
                 GOOGLE_APPLICATION_CREDENTIALS, a login, or the metadata server.
 
         Raises:
-            errors.Misconfigured: there are no credentials, or they are refused; says which, never what is in them.
-            errors.Unavailable: nobody who makes tokens can be reached.
+            errors.Misconfigured: credentials are missing or rejected; the message never contains them.
+            errors.Unavailable: the token server cannot be reached.
         """
         held = self._held.setdefault(file, _Held())
         stamp = _stamp(file)
@@ -86,15 +86,15 @@ class AccessTokens:
         if fresh:
             return held.token
         if held.renewal is not None:
-            # Others wait for the same; that one of them leaves must not end it.
+            # Other callers wait for the same task, so cancelling one must not cancel it.
             await asyncio.shield(held.renewal)
         if held.problem is not None:
-            # A fresh one: an exception object that is raised twice gathers the stacks of both.
+            # A new exception: one that is raised twice accumulates the tracebacks of both.
             raise type(held.problem)(str(held.problem))
         return held.token
 
     async def close(self) -> None:
-        """End what is under way."""
+        """Cancel running requests."""
         tasks = [held.renewal for held in self._held.values() if held.renewal is not None]
         for task in tasks:
             task.cancel()
@@ -112,7 +112,7 @@ class AccessTokens:
             held.problem = error
         else:
             held.token, held.expires, held.problem = str(credentials.token), _expiry(credentials, held.tried), None
-            # Where the file has changed meanwhile, it is read with the next call.
+            # If the file has changed meanwhile, the next call reads it.
             held.credentials = credentials if held.stamp == stamp else None
         finally:
             held.renewal = None
@@ -122,12 +122,12 @@ class AccessTokens:
 
 
 def _problem(error: exceptions.GoogleAuthError, place: str) -> Misconfigured | Unavailable:
-    """Say what is wrong without Google's words: they may hold an answer, and it parts of a secret."""
+    """Describe a failure without Google's text, which may contain parts of a secret."""
     if isinstance(error, exceptions.TransportError) or error.retryable:
-        return Unavailable(f"{place}: no access token, because the server that makes them cannot be reached")
+        return Unavailable(f"{place}: no access token, because the token server cannot be reached")
     if isinstance(error, exceptions.DefaultCredentialsError):
-        return Misconfigured(f"{place}: there are none that can be used for Vertex AI")
-    return Misconfigured(f"{place}: no access token, because they are refused; renew them")
+        return Misconfigured(f"{place}: no credentials for Vertex AI found")
+    return Misconfigured(f"{place}: the credentials were rejected; renew them")
 
 
 def _refreshed(credentials: Credentials | None, file: Path | None) -> Credentials:
@@ -135,7 +135,7 @@ def _refreshed(credentials: Credentials | None, file: Path | None) -> Credential
         request = _Request(client)
         if credentials is None:
             credentials = _loaded(file, request)
-        credentials.refresh(request)  # type: ignore[no-untyped-call]  # Google's library has no types here
+        credentials.refresh(request)  # type: ignore[no-untyped-call]  # untyped in Google's library
     return credentials
 
 
@@ -147,19 +147,19 @@ def _loaded(file: Path | None, request: "_Request") -> Credentials:
         with file.open("rb") as opened:
             info = json.loads(opened.read(MAX_FILE_BYTES))
     except OSError as error:
-        raise Misconfigured(f"{file}: the credentials cannot be read: {error.strerror}") from None
+        raise Misconfigured(f"{file}: cannot read the credentials: {error.strerror}") from None
     except (ValueError, RecursionError):
-        raise Misconfigured(f"{file}: holds no credentials, it is not JSON") from None
-    # Deprecated for files of strangers; this one is the installation's own, and of any kind.
+        raise Misconfigured(f"{file}: has no credentials: it is not JSON") from None
+    # Deprecated for untrusted files; this one is the installation's, and may be of any kind.
     load: Callable[..., tuple[Credentials, str | None]] = google.auth.load_credentials_from_dict
     try:
         return load(info, scopes=SCOPES, request=request)[0]
     except (ValueError, TypeError, KeyError) as error:
-        raise Misconfigured(f"{file}: holds no credentials that Google's library takes") from error
+        raise Misconfigured(f"{file}: has no credentials that Google's library supports") from error
 
 
 def _expiry(credentials: Credentials, now: datetime) -> datetime:
-    # Google's library has it in UTC without saying so, and no expiry for tokens that do not tell theirs.
+    # Google's library has naive times in UTC, and no expiry for tokens without one.
     expiry: datetime | None = credentials.expiry
     return now + timedelta(minutes=5) if expiry is None else expiry.replace(tzinfo=UTC)
 
@@ -176,7 +176,7 @@ def _stamp(file: Path | None) -> _Stamp:
 
 @dataclass(frozen=True, slots=True)
 class _Response:
-    """An answer as Google's library wants it."""
+    """A response in the format of Google's library."""
 
     status: int
     headers: Mapping[str, str]
@@ -184,7 +184,7 @@ class _Response:
 
 
 class _Request(transport.Request):
-    """Asks for Google's library."""
+    """Sends requests for Google's library."""
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client

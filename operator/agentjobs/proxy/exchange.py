@@ -1,13 +1,13 @@
-"""One request for a model, from its head to its settlement.
+"""One request to a model, from its head to its settlement.
 
-    who asks, what is asked, which ways there are       refused before anything is taken
+    authentication, the request, the possible ways       rejected before anything is taken
     the installation's checker
     reserved in the ledger                              the budget and the fence
     a turn at a key's limits, sent, its answer passed on
     settled
 
-Each step takes what it needs by a `with` block, so that whatever ends a request (its client, an error, the process)
-gives back what was taken. Refusals have the form of the provider's errors. Prompts, answers and keys are never logged.
+Each step takes what it needs in a `with` block, so that it is returned however the request ends (client, error,
+process). Rejections have the format of the provider's errors. Prompts, answers and keys are never logged.
 """
 
 import asyncio
@@ -47,23 +47,23 @@ from agentjobs.tokens import credentials_of
 
 logger = logging.getLogger(__name__)
 
-# Of a pod. Parallel agents of one job, and the tools of each.
+# Per pod: parallel agents of one job, and their tools.
 REQUESTS_AT_ONCE: Final = 64
-# For the budget and for limits together. Longer than a full limit by the minute needs, and below the ten minutes after
-# which clients give up.
+# For budget and limits together. Longer than a full per-minute limit takes, and below the clients' timeout of ten
+# minutes.
 PATIENCE_SECONDS: Final = 120.0
-# A call that waits for others of its job asks again when one of them was settled here, and this often for those of
-# other replicas: from the first to the longest pause.
+# A call that waits for other calls of its job checks again when one of them is settled here, and at this interval for
+# those of other replicas: from the first to the longest pause.
 ASK_AGAIN_SECONDS: Final = (0.05, 1.0)
 _SECONDS: Final = re.compile(r"[0-9]{1,6}")
 
 
 class Exchange:
-    """Answers requests for models. One per process.
+    """Answers requests to models. One per process.
 
     Args:
-        models: gives what the installation allows now.
-        proxy: name of this process in the ledger.
+        models: returns the installation's current models.
+        proxy: the name of this process in the ledger.
         clock: in seconds, monotonic.
     """
 
@@ -93,10 +93,10 @@ class Exchange:
         self._per_pod = PerCaller(REQUESTS_AT_ONCE)
 
     async def serve(self, client: Client, api: Api, path: str) -> None:
-        """Answer a request of an API, or cut its connection.
+        """Answer a request to an API, or cut its connection.
 
         Args:
-            path: below the API's own.
+            path: relative to the API's own path.
         """
         try:
             runner = await self._authenticated(client)
@@ -133,12 +133,12 @@ class Exchange:
             keeps = models.record_content is RecordContent.ALL
             call = Call(uuid4(), asked, planned, queue=runner.queue, keeps_content=keeps)
             outgoing = Outgoing(client, api, asked, call, runner.uid, (runner.namespace, runner.queue), held.aclose)
-            del body, request, asked  # what a long answer does not need
+            del body, request, asked  # not needed during a long answer
             async with self._booked(call, runner, client):
                 await self._send(outgoing, patience=max(0.0, self._patience_of(client) - call.budget_wait))
 
     async def _checked(self, api: Api, request: Request, asked: Asked, model: str, runner: RunnerIdentity) -> Asked:
-        """Return what may be sent; the checker may have taken something out."""
+        """Return the request to send; the checker may have redacted it."""
         entry = self._models().checker
         if entry is None or asked.operation is Operation.FORGET:
             return asked
@@ -147,11 +147,11 @@ class Exchange:
                 entry, namespace=runner.namespace, job=runner.job, model=model, body=asked.body
             )
         except Failed:
-            message = "The installation's checker gave no answer, and nothing may pass without it."
+            message = "The installation's checker did not answer, and its approval is required."
             raise Refused(Refusal(503, ErrorClass.MODEL_UNAVAILABLE, message, 5.0)) from None
         match said:
             case Denied(reason):
-                raise Refused(Refusal(403, ErrorClass.CONTENT_BLOCKED, f"The checker denies this request: {reason}."))
+                raise Refused(Refusal(403, ErrorClass.CONTENT_BLOCKED, f"The checker denied this request: {reason}."))
             case Redacted(body):
                 return _understood(api, replace(request, body=body))
             case None:
@@ -159,7 +159,7 @@ class Exchange:
 
     @asynccontextmanager
     async def _booked(self, call: Call, runner: RunnerIdentity, client: Client) -> AsyncIterator[None]:
-        """Hold a call's place in the ledger; at the end it is settled as what it has become."""
+        """Hold a call's entry in the ledger; at the end it is settled."""
         if not call.is_free:
             await self._reserve(call, runner, client)
         try:
@@ -204,7 +204,7 @@ class Exchange:
                     pause = min(longest, 2 * pause)
 
     def _patience_of(self, client: Client) -> float:
-        """For how many seconds a call may wait: what its client says, at most ours."""
+        """Return how many seconds a call may wait: the client's limit, at most ours."""
         told = client.headers.get(contract.HEADER_PATIENCE, "")
         return min(self._patience, float(told)) if _SECONDS.fullmatch(told) else self._patience
 
@@ -228,7 +228,7 @@ class Exchange:
                 await outgoing.client.write(outgoing.api.refusal_event(refusal))
             outgoing.client.cut()
         except TimeoutError:
-            outgoing.client.cut()  # it does not read
+            outgoing.client.cut()  # the client does not read
 
     async def _refuse(self, client: Client, api: Api, refusal: Refusal) -> None:
         self._metrics.refused(refusal.error_class, refusal.status)
@@ -247,7 +247,7 @@ def _understood(api: Api, request: Request) -> Asked:
 
 
 def _step(headers: Mapping[str, str]) -> str:
-    """Return the key of the step that a request names, as the journal has it; empty for none, or one that is no key."""
+    """Return the key of the step that a request names, as in the journal; empty if it is missing or invalid."""
     try:
         key = unquote(headers.get(contract.HEADER_STEP, ""), errors="strict")
     except UnicodeDecodeError:

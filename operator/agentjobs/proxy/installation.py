@@ -1,4 +1,4 @@
-"""What the installation allows, read again when its file changes."""
+"""The installation's models and rules, read again when their file changes."""
 
 import asyncio
 import logging
@@ -12,19 +12,19 @@ from agentjobs.models.config import Models
 
 logger = logging.getLogger(__name__)
 
-# A kubelet brings a changed ConfigMap to its volume within a minute or so.
+# A kubelet updates the volume of a changed ConfigMap within about a minute.
 LOOK_SECONDS: Final = 5.0
 
 
 class Installation:
-    """Holds the models of an installation. `watch` must run beside it.
+    """The models of an installation. `watch` must be running.
 
     Args:
-        path: the file; None for what the environment says, which does not change.
+        path: the file; None for the environment's variables, which do not change.
 
     Raises:
-        errors.Invalid: the file is wrong; the message has every flaw with its line.
-        errors.Misconfigured: it cannot be read, or a variable cannot be meant.
+        errors.Invalid: the file is invalid; the message has every problem with its line.
+        errors.Misconfigured: the file cannot be read, or a variable is invalid.
     """
 
     def __init__(self, path: Path | None, environ: Mapping[str, str]) -> None:
@@ -34,11 +34,11 @@ class Installation:
 
     @property
     def models(self) -> Models:
-        """What the installation allows now."""
+        """The current models and rules."""
         return self._models
 
     async def watch(self) -> None:
-        """Read the file again whenever it changes; what is wrong is logged, and what was right stays. Never returns."""
+        """Read the file again when it changes; an invalid one is logged, and the previous one stays. Never returns."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             self._look()
@@ -56,7 +56,7 @@ class Installation:
             logger.info("models.changed", extra={"file": str(self._path)})
 
     def _text(self) -> bytes | None:
-        """Return the file's content, which is small: a volume's links make times of change worth little."""
+        """Return the file's content. It is small; modification times are unreliable for the links of a volume."""
         try:
             return None if self._path is None else self._path.read_bytes()
         except OSError:

@@ -1,7 +1,7 @@
-"""The keys of providers, read again when their files change.
+"""Providers' keys, read again when their files change.
 
-A key is looked up when a request is about to be sent, so a changed Secret counts within `LOOK_SECONDS` and no process
-needs to start again. Keys are in memory and in requests; never in a log, an error or a value that is shown.
+A key is looked up before a request is sent, so a changed Secret is used within `LOOK_SECONDS`, without a restart. Keys
+are only in memory and in requests; never in logs, errors or printed values.
 """
 
 import logging
@@ -16,7 +16,7 @@ from agentjobs.models.config import KeySource
 
 logger = logging.getLogger(__name__)
 
-# A kubelet brings a changed Secret to its volume within a minute or so.
+# A kubelet updates the volume of a changed Secret within about a minute.
 LOOK_SECONDS: Final = 5.0
 
 _Stamp = tuple[int, int, int] | None
@@ -27,12 +27,12 @@ class _Known:
     stamp: _Stamp
     key: str = field(repr=False)
     problem: str
-    """What is wrong with it; empty when nothing is."""
+    """What is wrong with it; empty if it is valid."""
     until: float
 
 
 class Keys:
-    """Reads keys and remembers them for a moment.
+    """Reads keys and caches them briefly.
 
     Args:
         clock: in seconds, monotonic.
@@ -46,7 +46,7 @@ class Keys:
         """Return a key.
 
         Raises:
-            errors.Misconfigured: there is none; the message names the place and never what is there.
+            errors.Misconfigured: it is missing; the message has its place, never its content.
         """
         if source.file is None:
             return source.read()

@@ -1,13 +1,14 @@
-"""Gives calls their turns at the limits of providers' keys, which all proxies share (`history.ModelLimits`).
+"""Gives calls their turns within the limits of providers' keys, which all proxies share (`history.ModelLimits`).
 
-A call waits in the line of its model and keys. Jobs take turns there, and the calls of a job stay in order. A line asks
-history once at a time, for all that wait. Where no limit is near it takes a little ahead, so that a busy line does not
-ask for each call; where calls wait it asks when the next may fit. Keys that nothing limits cost no question at all.
+A call waits in the line of its model and keys. Jobs take turns there, and the calls of a job stay in order. A line
+sends one request at a time to history, for all waiting calls. Far below the limits it takes a little in advance, so
+that a busy line does not send a request for each call; with waiting calls it asks when the next may fit. Keys without
+limits need no requests.
 
-Limits of queues (`queue_limits`) are taken together with those of the key: calls under them wait in lines of their own,
-so that a queue which has used up its limits delays no other. When limits change, those who wait go to other lines.
+Limits of queues (`queue_limits`) are taken together with those of the key: their calls wait in separate lines, so that
+a queue that has used up its limits delays no other. When limits change, waiting calls move to other lines.
 
-What calls give back is noted at once and sent later (`returns`). Which keys are closed is known by `closures`.
+Amounts to return are recorded immediately and sent later (`returns`). `closures` has the closed keys.
 """
 
 import contextlib
@@ -23,18 +24,18 @@ from agentjobs.proxy.queue_limits import QueueLimits
 from agentjobs.proxy.returns import Returns
 from agentjobs.proxy.turns import Turn, Wanted
 
-# Keys without limits: how often to look which keys other proxies closed, while calls are made.
+# Keys without limits: how often to read the keys closed by other proxies, while calls are made.
 _LOOK_SECONDS: Final = 5.0
-# Names of models come from pods: lines that nothing waits in are forgotten beyond this number.
+# Names of models come from pods, so empty lines beyond this number are removed.
 _LINES: Final = 256
 
 
 class Limiter:
-    """The limits of keys as the calls of one proxy meet them. It belongs to one event loop.
+    """The limits of keys, for the calls of one proxy. It belongs to one event loop.
 
     Args:
-        proxy: its name among the proxies, as `ModelLedger.seen` tells it.
-        queues: says what limits a call beside its keys. Default: nothing does.
+        proxy: its name, as in `ModelLedger.seen`.
+        queues: returns the limits of a call in addition to its keys'. Default: none.
     """
 
     def __init__(
@@ -51,11 +52,11 @@ class Limiter:
         self._looked = -_LOOK_SECONDS
 
     async def enter(self, call: Wanted, *, patience: float) -> Turn:
-        """Wait for a turn, this many seconds at most.
+        """Wait for a turn, for at most this many seconds.
 
         Raises:
-            NoTurn: there is none in time; also at once, when that is known.
-            errors.AgentJobsError: history cannot be asked.
+            NoTurn: there is none in time; raised immediately if that is known.
+            errors.AgentJobsError: history is unavailable.
         """
         until = time() + patience
         if self._queues is not None:
@@ -71,7 +72,7 @@ class Limiter:
         return turn
 
     def leave(self, turn: Turn, used: Tokens | None) -> None:
-        """Note that a call ended, and what it used; None is nothing. Only the first time counts."""
+        """Record a call's end and usage; None is no usage. Only the first call counts."""
         if turn.id in self._open:
             self._open.remove(turn.id)
             self._shared.give_back(turn, used or Tokens())
@@ -79,27 +80,27 @@ class Limiter:
                 self._shared.tell(lambda: self._answered(turn))
 
     def unused(self, turn: Turn) -> None:
-        """Give back the turn of a call that was not sent."""
+        """Return the turn of a call that was not sent."""
         if turn.id in self._open:
             self._open.remove(turn.id)
             self._shared.give_back(turn, None)
 
     async def refused(self, turn: Turn, *, seconds: float, reason: str, whole_key: bool = False) -> None:
-        """Let no proxy use the turn's key for this long: for the turn's model, or with `whole_key` for any.
+        """Close the turn's key for all proxies for this long: for the turn's model, or with `whole_key` for all.
 
-        The turn has still to be left. Calls that were under way together are refused together; that is told once.
+        The turn must still be left. Parallel calls are rejected together; only the first is recorded.
         """
         model = "" if whole_key else turn.model
         if self._shared.closures.close(turn.key, model, seconds) or turn.is_probe:
             for line in self._lines.values():
                 line.key_closed(turn.key)
-                if not whole_key:  # a key that is wrong or empty is no reason to wait: its jobs shall say so
+                if not whole_key:  # waiting does not help with an invalid or empty key: its jobs must report it
                     line.tell_if_closed(reason)
             with unheard():
                 await self._shared.limits.close(turn.key, model, seconds=seconds, reason=reason)
 
     def limits_changed(self) -> None:
-        """Let those who wait under other limits than hold now go to other lines."""
+        """Move calls that wait under outdated limits to other lines."""
         for line in self._lines.values():
             line.reconsider(self._keys_of)
 
@@ -107,7 +108,7 @@ class Limiter:
         return call.keys if self._queues is None else self._queues.keys_of(call)
 
     async def close(self) -> None:
-        """Let nothing wait any more, and send what is to be given back."""
+        """End all waiting, and send amounts to return."""
         for line in self._lines.values():
             line.close()
         await self._shared.close()
@@ -126,7 +127,7 @@ class Limiter:
             line.call_ended()
 
     def _look(self) -> None:
-        """Learn now and then which keys other proxies closed; a call that takes from limits learns it by that."""
+        """Periodically read the keys that other proxies closed; calls with limits learn this anyway."""
         if time() - self._looked >= _LOOK_SECONDS:
             self._looked = time()
             self._shared.tell(self._learn)
@@ -136,7 +137,7 @@ class Limiter:
         self._shared.closures.told_all(await self._shared.limits.closed_keys(), asked_at=began)
 
     async def _answered(self, turn: Turn) -> None:
-        """Open a key that was tried; one that was refused meanwhile stays closed there."""
+        """Open a key that was tried; if it was rejected meanwhile it stays closed."""
         await self._shared.limits.opened(turn.key, turn.model)
         for line in self._lines.values():
             line.look_again()

@@ -1,6 +1,7 @@
-"""A line: where calls of one model by the same keys wait for their turns.
+"""A line: calls of one model with the same keys, waiting for their turns.
 
-A line asks history once at a time, for all that wait. Jobs take turns in it, and the calls of a job stay in order.
+A line sends history one request at a time, for all waiting calls. Jobs take turns in it, and a job's calls stay in
+order.
 """
 
 import asyncio
@@ -35,18 +36,18 @@ from agentjobs.proxy.turns import Amounts, NoTurn, Turn, Wanted, amount_of, amou
 
 logger = logging.getLogger(__name__)
 
-# Calls of one question: a share of the smallest limit, so that proxies which wait for the same room take turns.
+# Calls per request: a share of the smallest limit, so that proxies waiting for the same limit take turns.
 _SHARE_OF_LIMIT: Final = 20
 _AT_LEAST: Final = 4
 _AT_MOST: Final = 64
-# What is taken ahead: one part in fifty of a limit, while half of it is left, when some calls came in the last second.
+# Taken in advance: a fiftieth of a limit, while half of it is free and calls came in the last second.
 _LEASE_PART: Final = 50
 _BUSY_CALLS: Final = 4
-# How old the last answer may be for choosing a key by what is left.
+# Maximum age of an answer that is used to choose the key with most left.
 _FRESH_SECONDS: Final = 5.0
-# A model that has no room for longer is told to be exhausted, so that no more jobs start on it.
+# A model without capacity for longer than this is reported as exhausted, so that no more jobs start on it.
 _EXHAUSTED_SECONDS: Final = 5.0
-# A limit by the day may be raised, or another key added, while nothing starts that would find out.
+# A daily limit may be raised, or a key added, while no start would notice.
 _EXHAUSTED_AT_MOST: Final = 600.0
 # Longer than a statement may take, here and at the server.
 _IN_DOUBT_SECONDS: Final = 10.0
@@ -54,7 +55,7 @@ _IN_DOUBT_SECONDS: Final = 10.0
 
 @dataclass(slots=True)
 class _Lease:
-    """What was taken ahead from the limits of a key."""
+    """What was taken in advance from a key's limits."""
 
     key: str
     left: dict[str, int]
@@ -70,18 +71,18 @@ class _Waiting:
     future: "asyncio.Future[Turn]"
     until: float
     not_before: float = 0.0
-    """When a call that is larger than its limit may find it unused; it holds up no other until then."""
+    """When a call larger than its limit may find it unused; it delays no other call until then."""
 
 
 class LimitsChanged(Exception):
-    """Other limits hold now for a call that waits; it belongs to another line."""
+    """A waiting call has other limits now; it belongs to another line."""
 
 
 class Shared:
-    """What the lines of a proxy have in common.
+    """Shared objects of a proxy's lines.
 
     Args:
-        proxy: its name among the proxies.
+        proxy: the proxy's name.
     """
 
     def __init__(self, limits: ModelLimits, proxy: str, closures: Closures, returns: Returns) -> None:
@@ -93,7 +94,7 @@ class Shared:
         self._telling = asyncio.Lock()
 
     def give_back(self, turn: Turn, used: Tokens | None) -> None:
-        """Give back what a turn took and did not use: None, all of it."""
+        """Return what a turn took and did not use: None is all of it."""
         for quota, slice_, amount in turn.taken:
             if quota.window:
                 left = 0 if used is None else amount_of(quota.counts, used)
@@ -102,10 +103,10 @@ class Shared:
             self.returns.end([turn.id])
 
     def tell(self, telling: Callable[[], Awaitable[None]]) -> None:
-        """Tell history something that no call waits for."""
+        """Send history something that no call waits for."""
 
         async def told() -> None:
-            # In order: what was told last is what history knows.
+            # In order: history keeps what was sent last.
             async with self._telling:
                 with unheard():
                     await telling()
@@ -115,7 +116,7 @@ class Shared:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Tell nothing more but what is to be given back."""
+        """Stop sending, except amounts to return."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -124,7 +125,7 @@ class Shared:
 
 @contextlib.contextmanager
 def unheard() -> Iterator[None]:
-    """Go on when history does not hear something that only makes it better."""
+    """Continue if an optional message to history fails."""
     try:
         yield
     except AgentJobsError as error:
@@ -132,12 +133,12 @@ def unheard() -> Iterator[None]:
 
 
 def time() -> float:
-    """Return the time by which lines wait: seconds of the event loop's clock."""
+    """Return the time that lines use: seconds of the event loop's clock."""
     return asyncio.get_running_loop().time()
 
 
 class Line:
-    """Where calls of one model by the same keys wait."""
+    """The line of one model's calls with the same keys."""
 
     def __init__(self, shared: Shared, model: str, keys: tuple[Key, ...]) -> None:
         self._shared = shared
@@ -150,7 +151,7 @@ class Line:
         self._rooms_at = 0.0
         self._blocked: Refused | None = None
         self._blocked_until = 0.0
-        # What proxies told before, with the limits of then, nobody else takes back.
+        # What earlier proxies took under earlier limits is returned by no one else.
         self._exhausted_until = math.inf
         self._arrivals = _Arrivals()
         self._keys_of: Callable[[Wanted], tuple[Key, ...]] | None = None
@@ -161,11 +162,11 @@ class Line:
 
     @property
     def is_used(self) -> bool:
-        """Whether anything waits here or was taken ahead."""
+        """Whether calls wait here or something was taken in advance."""
         return bool(self._jobs or self._lease)
 
     def at_once(self, call: Wanted) -> Turn | None:
-        """Return a turn that costs no question; None where there is none, or others wait."""
+        """Return a turn that needs no request; None if there is none, or other calls wait."""
         self._arrivals.note(time())
         if self._jobs:
             return None
@@ -205,43 +206,43 @@ class Line:
             self._give_up(waiting)
 
     def key_closed(self, key: str) -> None:
-        """Use nothing that was taken ahead from a key's limits."""
+        """Discard what was taken in advance from a key's limits."""
         if self._lease is not None and self._lease.key == key:
             self._end_lease(self._lease)
 
     def tell_if_closed(self, reason: str) -> None:
-        """Tell that the model is exhausted when all its keys are closed: what was refused need not wait here."""
+        """Report the model as exhausted if all its keys are closed: rejected calls need not wait here."""
         waits = [self._shared.closures.seconds(key.name, self._model) or 0.0 for key in self._keys]
         if all(waits):
             self._full(Refused(min(waits), reason), time())
 
     def call_ended(self) -> None:
-        """Look again if the line waits for a call to end."""
+        """Check again if the line waits for a call to end."""
         if self._blocked is not None and self._blocked.seconds <= LOOK_AGAIN_SECONDS:
             self._wake.set()
 
     def reconsider(self, keys_of: Callable[[Wanted], tuple[Key, ...]]) -> None:
-        """Let those go that other limits hold for now.
+        """Move calls with other limits to other lines.
 
         Args:
-            keys_of: gives a call's keys with all that limits it.
+            keys_of: returns a call's keys with all its limits.
         """
         self._keys_of = keys_of
         self._wake.set()
 
     def look_again(self) -> None:
-        """Look again whether there is room."""
+        """Check again for free capacity."""
         self._wake.set()
 
     def close(self) -> None:
-        """Let nothing wait here any more."""
+        """End all waiting here."""
         if self._task is not None:
             self._task.cancel()
         if self._lease is not None:
             self._end_lease(self._lease)
 
     async def _serve(self) -> None:
-        """Give turns while anything waits."""
+        """Give turns while calls wait."""
         try:
             while self._jobs:
                 self._wake.clear()
@@ -267,7 +268,7 @@ class Line:
                 self._fail(waiting, LimitsChanged())
 
     async def _round(self) -> float:
-        """Ask history once; return how many seconds there is nothing more to ask."""
+        """Send history one request; return for how many seconds there is nothing more to request."""
         shared, now = self._shared, time()
         batch = self._next(now)
         if not batch:
@@ -294,13 +295,13 @@ class Line:
         return self._turned_away(batch[taken.granted :], taken)
 
     def _is_in_doubt(self, calls: Sequence[UUID]) -> None:
-        """End calls of a take that had no answer: PostgreSQL may have carried it out, or may still do so."""
+        """End calls of a request without an answer: PostgreSQL may have executed it, or may still do so."""
         if any(not quota.window for key in self._keys for quota in key.quotas):
             self._shared.returns.end(calls)
             asyncio.get_running_loop().call_later(_IN_DOUBT_SECONDS, self._shared.returns.end, calls)
 
     def _turned_away(self, batch: Sequence[_Waiting], taken: Taken) -> float:
-        """Tell those that cannot wait so long; return how long the first of the others has to."""
+        """Fail calls that cannot wait so long; return how long the first of the others has to wait."""
         now = time()
         is_first = True
         pause = 0.0
@@ -324,25 +325,25 @@ class Line:
 
     def _full(self, refused: Refused, now: float) -> None:
         if queue_of(refused.limit) is not None:
-            return  # of other queues calls can be made
+            return  # calls of other queues are possible
         seconds = min(refused.seconds, _EXHAUSTED_AT_MOST)
         if seconds > _EXHAUSTED_SECONDS and abs(now + seconds - self._exhausted_until) > 1:
             self._exhausted_until = now + seconds
             self._tell_exhausted(seconds, refused.limit)
 
     def _tell_exhausted(self, seconds: float, reason: str) -> None:
-        # Other namespaces may have other keys of the same model.
+        # Other namespaces may have other keys for the same model.
         name = pool(self._model, (key.name for key in self._keys))
         self._shared.tell(lambda: self._shared.limits.exhausted(name, seconds=seconds, reason=reason))
 
     def _refusal(self, call: Wanted, taken: Taken) -> Refused | None:
-        """Return what keeps a call from the key that it may use first; None when one can be used now."""
+        """Return the obstacle at the first key that a call may use; None if one can be used now."""
         refusals = [taken.refusal(take_of(key, amounts_of(key, call))) for key in self._keys]
         found = [refused for refused in refusals if refused is not None]
         return min(found, key=lambda one: one.seconds) if len(found) == len(refusals) else None
 
     def _chosen(self, batch: Sequence[_Waiting]) -> list[tuple[_Waiting, Key]]:
-        """Give each call a key."""
+        """Assign a key to each call."""
         spent: Counter[str] = Counter()
         tried: set[str] = set()
         chosen = []
@@ -356,11 +357,11 @@ class Line:
         return chosen
 
     def _choose(self, call: Wanted, spent: Counter[str], tried: Collection[str]) -> Key:
-        """Return the key that can be used first, and of those the one of which most is left.
+        """Return the first usable key, and among several the one with most left.
 
         Args:
-            spent: by calls before this one, as far as history does not know it yet.
-            tried: closed keys that another call tries.
+            spent: by earlier calls, if history does not have them yet.
+            tried: closed keys that another call is trying.
         """
         is_fresh = time() - self._rooms_at < _FRESH_SECONDS
 
@@ -377,7 +378,7 @@ class Line:
         return max(self._keys, key=rank)
 
     def _ahead(self, key: Key) -> Take | None:
-        """Return what to take ahead from a key's limits: of each some, if half of it stays."""
+        """Return what to take in advance from a key's limits: a little of each, if half of it remains."""
         calls = self._arrivals.in_a_second(time())
         if calls < _BUSY_CALLS or self._shared.closures.seconds(key.name, self._model) is not None:
             return None
@@ -404,7 +405,7 @@ class Line:
             self._lease = None
 
     def _next(self, now: float) -> list[_Waiting]:
-        """Return those whose turn is next: one of each job, then the second of each."""
+        """Return the next calls: one of each job, then the second of each."""
         ready = [
             list(islice((one for one in calls if one.not_before <= now), self._bound)) for calls in self._jobs.values()
         ]
@@ -429,7 +430,7 @@ class Line:
             waiting.future.set_exception(error)
 
     def _expire(self, waiting: _Waiting) -> None:
-        """End a wait, unless its answer is on the way."""
+        """End a wait, unless its answer is already there."""
         if waiting not in self._asking:
             now = time()
             limit = self._blocked.limit if self._blocked is not None else self._keys[0].name
@@ -437,7 +438,7 @@ class Line:
             self._fail(waiting, NoTurn(limit, max(1.0, self._blocked_until - now)))
 
     def _give_up(self, waiting: _Waiting) -> None:
-        """Let a call wait no longer. It may be the one that all others wait behind."""
+        """Remove a call. All others may be waiting behind it."""
         if self._remove(waiting):
             self._wake.set()
 
@@ -455,7 +456,7 @@ class Line:
 
 
 class _Arrivals:
-    """How many calls came in the last second."""
+    """The number of calls in the last second."""
 
     def __init__(self) -> None:
         self._second = 0

@@ -1,4 +1,4 @@
-"""What queues allow their calls, as the operator last told history; read again every few seconds."""
+"""The limits that queues set for calls, as the operator last stored them in history; read every few seconds."""
 
 import asyncio
 import logging
@@ -20,10 +20,10 @@ _Queue = tuple[str, str]
 
 
 class QueueLimits:
-    """Limits of the queues of the cluster. `watch` must run beside it.
+    """Limits of the cluster's queues. `watch` must be running.
 
     Args:
-        on_change: told when some are others than before.
+        on_change: called when some have changed.
     """
 
     def __init__(self, queues: QueueModels, *, on_change: Callable[[], None]) -> None:
@@ -33,17 +33,17 @@ class QueueLimits:
         self._known: dict[_Queue, tuple[QueueLimit, ...]] | None = None
 
     def keys_of(self, call: Wanted) -> tuple[Key, ...]:
-        """Return the keys of a call, each with the limits of its queue beside its own. Call it when `ready`."""
+        """Return the keys of a call, each with the limits of its queue added to its own. Call it when `ready`."""
         known = self._known or {}
         limits = known.get(call.queue, ()) if call.queue is not None and call.model else ()
         quotas = tuple(limit.quota for limit in limits if limit.holds((call.model, *call.aliases)))
         return tuple(replace(key, quotas=key.quotas + quotas) for key in call.keys) if quotas else call.keys
 
     async def ready(self) -> None:
-        """Return when it is known what queues allow.
+        """Return when the limits are known.
 
         Raises:
-            errors.Unavailable: it cannot be read now, and never was.
+            errors.Unavailable: they cannot be read, and never were.
         """
         if self._known is None:
             async with self._first:
@@ -53,13 +53,13 @@ class QueueLimits:
                 raise Unavailable("the limits of queues cannot be read")
 
     async def watch(self) -> None:
-        """Look again and again. Never returns."""
+        """Read them periodically. Never returns."""
         while True:
             await self.look()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Read them once; while history is away, what was known stays."""
+        """Read them once; while history is unavailable, the previous ones stay."""
         try:
             found = await self._queues.model_limits()
         except AgentJobsError as error:
@@ -74,6 +74,6 @@ class QueueLimits:
     def _read(self, queue: _Queue, entries: Sequence[Any]) -> tuple[QueueLimit, ...]:
         try:
             return limits_of(*queue, entries)
-        except (AttributeError, KeyError, TypeError) as error:  # of an operator that is newer than this
+        except (AttributeError, KeyError, TypeError) as error:  # written by a newer operator
             logger.error("queue_limits.unreadable", extra={"queue": "/".join(queue), "error": repr(error)})
             return (self._known or {}).get(queue, ())

@@ -1,4 +1,4 @@
-"""What the proxy refuses, and in which words: each with the cure, none with a secret."""
+"""The proxy's error responses: each has the cure, none has a secret."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -22,7 +22,7 @@ _CLASSES: Final[Mapping[int, ErrorClass]] = {
 
 
 class Refused(Exception):
-    """A request is refused."""
+    """A request is rejected."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.message)
@@ -30,90 +30,90 @@ class Refused(Exception):
 
 
 def of_problem(problem: Problem) -> Refusal:
-    """Return the refusal that a problem of ours is."""
+    """Return the response for one of our problems."""
     later = problem.headers.get("Retry-After")
     kind = _CLASSES.get(problem.status, ErrorClass.MODEL_BAD_REQUEST)
     return Refusal(problem.status, kind, problem.message, None if later is None else float(later))
 
 
 def of_error(error: errors.AgentJobsError) -> Refusal:
-    """Return the refusal that an error of the database or of the API server is. The proxy fails closed."""
+    """Return the response for an error of the database or the API server. The proxy fails closed."""
     if isinstance(error, errors.Fenced | errors.NotFound):
-        said = "Another pod holds this start, or it has ended; this one must stop."
+        said = "Another pod holds this start, or it has ended; this pod must stop."
         return Refusal(409, ErrorClass.INTERRUPTED, said)
     if isinstance(error, errors.Invalid):
-        return Refusal(400, ErrorClass.MODEL_BAD_REQUEST, "The call cannot be recorded: what it says does not fit.")
-    said = "The proxy cannot ask the database or the API server now, and lets no call pass that it cannot record."
+        return Refusal(400, ErrorClass.MODEL_BAD_REQUEST, "The call cannot be recorded: its fields are invalid.")
+    said = "The database or the API server is unavailable, and the proxy makes no calls that it cannot record."
     return Refusal(503, ErrorClass.MODEL_UNAVAILABLE, said, _RETRY_SECONDS)
 
 
 def budget_spent(limits: Limits, reserved: Reserved) -> Refusal:
-    """A limit of the job's budget is reached by what was spent."""
+    """A limit of the job's budget is already used up."""
     name = reserved.judgement.limit
     used = reserved.spent.by_limit()[name]
-    said = f"budget.{name} is reached: {used} of {limits.dump().get(name)} used. Raise it to let the job do more."
+    said = f"budget.{name} is reached: {used} of {limits.dump().get(name)} used. Raise it to let the job continue."
     return Refusal(402, ErrorClass.BUDGET_EXCEEDED, said)
 
 
 def budget_reserved(reserved: Reserved, waited: float) -> Refusal:
     """Other calls of the job may need the rest of its budget, and did not end in time."""
     said = (
-        f"Calls of this job that are under way may need what is left of budget.{reserved.judgement.limit}; they did "
+        f"Running calls of this job have reserved the rest of budget.{reserved.judgement.limit}; they did "
         f"not end within {waited:.0f} s."
     )
     return Refusal(429, ErrorClass.MODEL_RATE_LIMITED, said, _RETRY_SECONDS)
 
 
 def no_turn(model: str, limit: str, retry_after: float) -> Refusal:
-    """The limits of a model's keys, or of the job's queue, leave no room in time."""
+    """The limits of a model's keys, or of the job's queue, have no capacity in time."""
     if (queue := queue_of(limit)) is not None:
         _, models, field = limit.split(" ")
-        said = f"Queue {queue} leaves no room for this call of model {model} in time (modelLimits {models}: {field})."
+        said = f"Queue {queue} has no capacity for this call of model {model} in time (modelLimits {models}: {field})."
         return Refusal(429, ErrorClass.MODEL_RATE_LIMITED, said, retry_after)
-    said = f"The limits for model {model} leave no room for this call in time ({limit})."
+    said = f"The limits for model {model} have no capacity for this call in time ({limit})."
     return Refusal(429, ErrorClass.MODEL_RATE_LIMITED, said, retry_after)
 
 
 def later(way: Way, status: int, seconds: float) -> Refusal:
-    """A provider asks for a long wait, where the client does not see for how long."""
-    said = f"Provider {way.provider.name} answered {status} and asks to be left alone for {seconds:.0f} s."
-    # Whatever its status was: clients do not wait for so long with this one.
+    """A provider requests a long wait, and the client cannot see how long."""
+    said = f"Provider {way.provider.name} answered {status} and requests a pause of {seconds:.0f} s."
+    # For any status: clients do not wait so long with this one.
     return Refusal(429, ErrorClass.MODEL_RATE_LIMITED, said, seconds)
 
 
 def bad_key(way: Way, status: int) -> Refusal:
-    """A provider does not accept a key."""
+    """A provider rejects a key."""
     place = way.key.source.place if way.key.source is not None else "the credentials of the proxy"
     said = (
-        f"Provider {way.provider.name} does not accept key {way.key.name} ({place}): it answered {status}. Put a valid "
-        "key there; it is read again."
+        f"Provider {way.provider.name} rejected key {way.key.name} ({place}): it answered {status}. Put a valid "
+        "key there; no restart is needed."
     )
     return Refusal(status, ErrorClass.MODEL_AUTH, said)
 
 
 def no_key(way: Way, error: errors.AgentJobsError) -> Refusal:
-    """A key is missing, or cannot be one; or nobody makes an access token now."""
+    """A key is missing or invalid, or no access token is available."""
     if isinstance(error, errors.Unavailable):
         return Refusal(503, ErrorClass.MODEL_UNAVAILABLE, f"Provider {way.provider.name}: {error}.", _RETRY_SECONDS)
-    said = f"Provider {way.provider.name} has no key {way.key.name}: {error}. Put it there; it is read again."
+    said = f"Provider {way.provider.name} has no key {way.key.name}: {error}. Put it there; no restart is needed."
     return Refusal(403, ErrorClass.MODEL_AUTH, said)
 
 
 def unreached(way: Way, why: str, *, in_time: bool) -> Refusal:
-    """A provider gave no answer that could be passed on."""
+    """A provider gave no usable answer."""
     kind = ErrorClass.MODEL_UNAVAILABLE if in_time else ErrorClass.MODEL_TIMEOUT
-    said = f"Provider {way.provider.name} gave no answer: {why}."
+    said = f"Provider {way.provider.name} did not answer: {why}."
     return Refusal(502 if in_time else 504, kind, said, _RETRY_SECONDS)
 
 
 def cut_short(way: Way, why: str, *, in_time: bool) -> Refusal:
-    """A provider's answer ended before it was whole."""
+    """A provider's answer was incomplete."""
     kind = ErrorClass.MODEL_UNAVAILABLE if in_time else ErrorClass.MODEL_TIMEOUT
-    said = f"The answer of provider {way.provider.name} ended before it was whole: {why}."
+    said = f"The answer of provider {way.provider.name} is incomplete: {why}."
     return Refusal(502 if in_time else 504, kind, said, _RETRY_SECONDS)
 
 
 def odd_answer(way: Way, status: int, why: str) -> Refusal:
-    """A provider answered what no client of its API expects."""
+    """A provider's response does not match its API."""
     said = f"Provider {way.provider.name} answered {status}, {why}; check its baseUrl."
     return Refusal(502, ErrorClass.MODEL_UNAVAILABLE, said, _RETRY_SECONDS)

@@ -1,6 +1,6 @@
-"""Sends what calls give back of the limits: what they took and did not use, and that they are not under way any more.
+"""Returns unused amounts to the limits, and reports calls that are no longer running.
 
-Calls note it and go on; a task of its own sends it, so that a call that is cancelled, at whatever point, loses nothing.
+Calls only record this; a separate task sends it, so that nothing is lost when a call is cancelled at any point.
 """
 
 import asyncio
@@ -16,16 +16,16 @@ from agentjobs.history.model_records import Correction
 
 logger = logging.getLogger(__name__)
 
-# What comes within this time travels together.
+# Amounts within this time are sent together.
 _LINGER_SECONDS: Final = 0.05
 _TRY_AGAIN_SECONDS: Final = 1.0
 
 
 class Returns:
-    """What is to be given back.
+    """The amounts to return.
 
     Args:
-        on_ended: told when history knows of calls that ended.
+        on_ended: called when history has recorded the ends of calls.
     """
 
     def __init__(self, limits: ModelLimits, *, on_ended: Callable[[], None]) -> None:
@@ -36,18 +36,18 @@ class Returns:
         self._task: asyncio.Task[None] | None = None
 
     def correct(self, bucket: str, slice_: int, amount: int) -> None:
-        """Add an amount to what was taken in a slice."""
+        """Add an amount to a slice."""
         if amount:
             self._amounts[bucket, slice_] += amount
             self._begin()
 
     def end(self, calls: Iterable[UUID]) -> None:
-        """Note that calls are not under way, whether or not history knows them."""
+        """Record that calls are no longer running, whether or not history has them."""
         self._ended.update(calls)
         self._begin()
 
     async def close(self) -> None:
-        """Send what there is, once."""
+        """Send everything, once."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -82,7 +82,7 @@ class Returns:
             if corrections or ended:
                 await self._limits.give_back(corrections, ended)
         except BaseException:
-            # Windows forget what is not corrected; calls at once would count as long as this proxy lives.
+            # Windows expire without a correction, but running calls would count for as long as this proxy lives.
             self._ended |= ended
             raise
         if ended:

@@ -1,7 +1,7 @@
-"""How a call that may be made is made: a turn at a key's limits, the request, the answer passed on as it comes.
+"""Makes a call: a turn within a key's limits, the request, the answer passed on piece by piece.
 
-A model has several ways (providers, keys), and others may answer in its place. As long as no byte of an answer has
-gone to the pod, a way that fails makes room for the next. What of it all is booked is `calls.Call`'s.
+A model has several ways (providers, keys) and may have fallbacks. Until the first byte of an answer has been sent to
+the pod, a failed way is followed by the next. `calls.Call` decides how it is booked.
 """
 
 import asyncio
@@ -29,73 +29,73 @@ from agentjobs.proxy.upstream import Answer, CutShort, Unreached, Upstream, Why
 
 logger = logging.getLogger(__name__)
 
-# Between two tries of a model that is unavailable, while there is time before another takes its place.
+# Pause between two attempts at an unavailable model, before a fallback is used.
 TRY_AGAIN_SECONDS: Final = (0.5, 4.0)
-# For how long a key that its provider does not accept, or that has no credit, is not tried.
+# How long a key that its provider rejects, or that has no credit, is not tried.
 USELESS_SECONDS: Final = 60.0
-# Of a provider that says it is busy and not for how long.
+# For a provider that reports itself busy without a time.
 BUSY_SECONDS: Final = 5.0
 MAX_BUSY_SECONDS: Final = 3600.0
-# Of one whose quota of the day is used up: it may be raised.
+# For a provider with a used-up daily quota, which may be raised.
 DAILY_SECONDS: Final = 600.0
-# So often may a key refuse a call because it is busy. What it refuses again may be this call alone, and each time the
-# key is closed for all others.
+# How often a key may reject a call because it is busy. Further rejections may be caused by this call alone, and each
+# one closes the key for all others.
 BUSY_TIMES: Final = 3
-# Of a provider's error: enough for the longest explanation.
+# Size of a provider's error: enough for the longest explanation.
 ERROR_BYTES: Final = 64 * 1024
-# Of Gemini, which answers 400 for a key that it does not know. As a member of the answer: Gemini repeats fields that it
-# does not know in a text, and a pod may choose those.
+# Gemini answers 400 for an unknown key. Matched as a member of the answer, because Gemini quotes unknown fields, which
+# a pod chooses, in a text.
 _UNKNOWN_KEY: Final = re.compile(rb'"reason"\s*:\s*"API_KEY_INVALID"')
-# Of OpenAI, which answers 429 although no time will help.
+# OpenAI answers 429 for this, although waiting does not help.
 _NO_CREDIT: Final = b'"insufficient_quota"'
-# Of OpenAI, which answers 429 to a request that is larger than the whole limit.
+# OpenAI answers 429 to a request larger than the whole limit.
 _TOO_LARGE: Final = b"Request too large"
-# Gemini says in the body when to come again. For a quota of a day that counts to the end of the minute.
+# Gemini sends the delay in the body. For a daily quota it is the end of the minute.
 _RETRY_DELAY: Final = re.compile(rb'"retryDelay"\s*:\s*"(\d{1,6}(?:\.\d{1,9})?)s"')
 _DAILY: Final = re.compile(rb'"quotaId"\s*:\s*"\w*PerDay')
-# What answers are; a page of a load balancer is none, whatever its status.
+# Media types of answers; a load balancer's page has another, whatever its status.
 _MEDIA: Final = ("json", "event-stream")
 _DOWN: Final = frozenset({500, 502, 503, 504, 529})
-# By which a provider says that another time is better.
+# Statuses that ask for another attempt later.
 _LATER: Final = frozenset({429, 503, 529})
 
 
 class Sort(StrEnum):
-    """What an error of a provider means for other ways."""
+    """What a provider's error means for other ways."""
 
     BUSY = "busy"
-    """This key has had enough for a while."""
+    """The key has reached a limit for a while."""
     DOWN = "down"
-    """The provider cannot answer; another may."""
+    """The provider is unavailable; another may answer."""
     USELESS = "useless"
-    """This key is not accepted, or has no credit."""
+    """The key is rejected, or has no credit."""
     DENIED = "denied"
-    """This key may not do what was asked; another may. A pod can ask for what no key may, as a cache of others: so
-    nothing follows for other requests."""
+    """The key may not do this; another may. A pod can request things that no key may do, such as another account's
+    cache, so other requests are not affected."""
     FINAL = "final"
-    """It would be the same anywhere."""
+    """The result would be the same anywhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error that a provider answered, or that there was no answer."""
+    """An error that a provider answered, or a missing answer."""
 
     sort: Sort
     way: Way
     status: int
-    """The provider's; 0 for none."""
+    """The provider's status; 0 for none."""
     headers: Mapping[str, str]
     body: bytes
     refusal: Refusal | None = None
-    """What the pod is told in its place."""
+    """The response to the pod instead."""
     retry_after: float = BUSY_SECONDS
     told_delay: float = 0.0
-    """Seconds that the header Retry-After says, however many; 0 for none."""
+    """The seconds of Retry-After, without a limit; 0 for none."""
 
 
 @dataclass(slots=True)
 class Outgoing:
-    """What is to be sent for whom."""
+    """The call to send, and its job."""
 
     client: Client
     api: Api
@@ -106,10 +106,10 @@ class Outgoing:
     queue: tuple[str, str]
     """Its namespace and queue."""
     release: Callable[[], Awaitable[None]]
-    """Gives back what the request's body holds."""
+    """Releases the memory of the request's body."""
 
     async def forget_body(self) -> None:
-        """Let the body go: an answer has begun, and may take an hour."""
+        """Release the body: an answer has begun, and may take an hour."""
         self.asked = replace(self.asked, body=b"")
         await self.release()
 
@@ -118,7 +118,7 @@ class Sender:
     """Sends calls. One per process.
 
     Args:
-        key_of: gives the key of a way, when it is about to be used.
+        key_of: returns the key of a way, just before it is used.
         clock: in seconds, monotonic.
     """
 
@@ -138,14 +138,14 @@ class Sender:
         self._clock = clock
 
     async def send(self, outgoing: Outgoing, *, patience: float) -> None:
-        """Make a call: pass an answer on, or the provider's error when there is no other way.
+        """Make a call: pass on an answer, or the provider's error if there is no other way.
 
         Args:
-            patience: seconds that it may wait for turns and try again.
+            patience: seconds for waiting and further attempts.
 
         Raises:
-            Refused: there was no turn, no key, or no answer that could be passed on.
-            CutShort: the answer that was begun did not come whole.
+            Refused: there was no turn, no key, or no usable answer.
+            CutShort: the answer that had begun is incomplete.
         """
         plan, until = outgoing.call.plan, self._clock() + patience
         failure: Failure | None = None
@@ -168,10 +168,10 @@ class Sender:
             raise Refused(refusals.no_turn(plan.stages[0].model, no_turn.limit, no_turn.retry_after)) from no_turn
 
     async def _stage(self, outgoing: Outgoing, stage: Stage, until: float, *, again: bool) -> Failure | None:
-        """Try the ways of a model; return None when one gave an answer, else the last error.
+        """Try the ways of a model; return None when one has answered, else the last error.
 
         Args:
-            again: whether to try them again until the end, when all of them fail.
+            again: whether to repeat them until the deadline if all fail.
         """
         ways, pause, failure = list(stage.ways), TRY_AGAIN_SECONDS[0], None
         busy: Counter[str] = Counter()
@@ -219,9 +219,9 @@ class Sender:
 
     async def _close(self, turn: Turn, failure: Failure) -> None:
         if failure.sort is Sort.BUSY:
-            await self._limiter.refused(turn, seconds=failure.retry_after, reason="429 of the provider")
+            await self._limiter.refused(turn, seconds=failure.retry_after, reason="429 from the provider")
         elif failure.sort is Sort.USELESS:
-            reason = f"{failure.status} of the provider: the key is not accepted or has no credit"
+            reason = f"{failure.status} from the provider: the key is rejected or has no credit"
             await self._limiter.refused(turn, seconds=USELESS_SECONDS, reason=reason, whole_key=True)
 
     async def _once(self, outgoing: Outgoing, way: Way, key: str) -> Failure | None:
@@ -234,7 +234,7 @@ class Sender:
                 outgoing.call.fails(way, failure.status)
             return failure
         except CutShort:
-            raise  # what a provider did not send, it need not have made
+            raise  # without an answer the provider need not have done the work
         except BaseException:
             outgoing.call.lasts(self._clock() - began)
             raise
@@ -255,12 +255,12 @@ class Sender:
         except Unreached as error:
             refusal = refusals.unreached(way, str(error), in_time=error.why is not Why.SILENT)
             if error.why is Why.SILENT:
-                # The provider has the request and may be at it still: it is paid for, and not asked of another as well.
+                # The provider has the request and may still process it: it is billed, and no other provider is called.
                 raise Refused(refusal) from error
             return Failure(Sort.DOWN, way, 0, {}, b"", refusal)
 
     async def _pass_on(self, outgoing: Outgoing, way: Way, answer: Answer, began: float) -> None:
-        """Pass a successful answer on as it comes.
+        """Pass on a successful answer piece by piece.
 
         Args:
             began: when the request was sent, by the clock.
@@ -270,7 +270,7 @@ class Sender:
         await outgoing.forget_body()
         headers = {**answer.headers, **_told_model(outgoing.call, way)}
         if outgoing.asked.streamed:
-            # With a length, a stream that lacks its end would be whole as HTTP before that is known.
+            # With a Content-Length, an incomplete stream would look complete as HTTP.
             headers = {name: value for name, value in headers.items() if name.lower() != "content-length"}
         await outgoing.client.begin(answer.status, headers, streamed=outgoing.asked.streamed)
         try:
@@ -279,23 +279,23 @@ class Sender:
                 outgoing.call.comes(piece)
                 outgoing.call.lasts(self._clock() - began)
                 if not outgoing.asked.streamed:
-                    # Nobody waits for a piece of it. So its last one goes when it is known to be whole, and its head
-                    # with its first: one without a body would be whole by that.
+                    # Not a stream, so no one waits for pieces. The last piece is sent when the answer is known to be
+                    # complete, and the head with the first: a response without a body would look complete.
                     held, piece = piece, held
                 await outgoing.client.write(piece)
             if not reader.whole:
-                raise CutShort(Why.BROKEN, "it lacks its end")
+                raise CutShort(Why.BROKEN, "its end is missing")
             await outgoing.client.write(held)
             outgoing.call.comes_whole()
             await outgoing.client.end()
         except (asyncio.CancelledError, ConnectionError):
-            # Clients know the last event of a stream, and some hang up at it. OpenAI's chats tell usage after it.
+            # Some clients disconnect after the last event of a stream. OpenAI's chats send usage after it.
             if outgoing.asked.streamed and reader.whole and reader.tokens() is not None:
                 outgoing.call.comes_whole()
             raise
 
     async def _tell(self, outgoing: Outgoing, failure: Failure) -> None:
-        """Give the pod a provider's error, or what stands in its place."""
+        """Send the pod a provider's error, or its replacement."""
         if failure.refusal is not None:
             raise Refused(failure.refusal)
         long = failure.told_delay > contract.TOLD_DELAY_SECONDS
@@ -307,11 +307,11 @@ class Sender:
 
 
 async def _failure(way: Way, answer: Answer, key: str) -> Failure:
-    """Return what an answer that is no success is."""
+    """Return the error in an unsuccessful answer."""
     body = await answer.start(ERROR_BYTES + 1)
     refusal, sort = None, Sort.FINAL
     if answer.status < 300:
-        refusal, sort = refusals.odd_answer(way, answer.status, "but no JSON and no events"), Sort.DOWN
+        refusal, sort = refusals.odd_answer(way, answer.status, "but neither JSON nor events"), Sort.DOWN
     elif answer.status < 400:
         refusal = refusals.odd_answer(way, answer.status, "a redirection, which is not followed")
     elif answer.status == 401 or _UNKNOWN_KEY.search(body):
@@ -330,7 +330,7 @@ async def _failure(way: Way, answer: Answer, key: str) -> Failure:
 
 
 def _told(retry_after: str) -> float:
-    """Return the seconds of a header, 0 where it says none."""
+    """Return the seconds of a header, 0 without one."""
     try:
         seconds = float(retry_after)
     except ValueError:
@@ -339,7 +339,7 @@ def _told(retry_after: str) -> float:
 
 
 def _seconds(retry_after: str, body: bytes) -> float:
-    """Return after how long a provider wants to be asked again."""
+    """Return the delay that a provider requests."""
     if _DAILY.search(body):
         return DAILY_SECONDS
     in_body = _RETRY_DELAY.search(body)

@@ -1,7 +1,7 @@
-"""The model proxy's process: opens its connections, listens, stops gracefully.
+"""The model proxy's process: connects, listens, stops gracefully.
 
-Called by `agentjobs proxy` (run); programs that embed it use `serving`. Only wrong settings end it at the start. It
-waits for a database or an API server that is away, and /readyz says so.
+Called by `agentjobs proxy` (run); programs that embed it use `serving`. Only invalid settings stop it at startup. It
+waits for an unavailable database or API server, and /readyz reports that.
 """
 
 import asyncio
@@ -49,20 +49,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# A call takes one for some milliseconds, three times; streams hold none.
+# A call uses a connection for some milliseconds, three times; streams hold none.
 DATABASE_CONNECTIONS: Final = 10
-# For what is left to be written when calls under way have ended or were cut.
+# Time to write the remaining data after running calls have ended or were cut.
 SETTLE_SECONDS: Final = 5.0
-# A proxy that was not seen for 45 s is missed, and its calls are lost.
+# A proxy without a sign of life for 45 s is considered lost, with its calls.
 SEEN_SECONDS: Final = 10.0
 
 
 def run(settings: ProxySettings) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is under way and return.
+    """Serve until SIGTERM or SIGINT, then finish running calls and return.
 
     Raises:
-        errors.Invalid: the settings cannot work: no such kubeconfig, address taken, certificate or models file wrong.
-        errors.AgentJobsError: a part that the proxy cannot be without has died.
+        errors.Invalid: invalid settings: kubeconfig, address in use, certificate, or file of models.
+        errors.AgentJobsError: an essential part has died.
     """
     uvloop.run(until_signalled(lambda on_death: serving(settings, on_death=on_death)))
 
@@ -71,10 +71,10 @@ def run(settings: ProxySettings) -> None:
 async def serving(
     settings: ProxySettings, *, on_death: Callable[[errors.AgentJobsError], None] = lambda _error: None
 ) -> AsyncIterator[str]:
-    """Serve for the length of a `with` block; gives the URL, with the real port when the settings said 0.
+    """Serve for the length of a `with` block; yields the URL, with the real port if the settings have 0.
 
     Args:
-        on_death: is told when a part that runs in the background dies; it is logged in any case.
+        on_death: called when a background part dies; its death is always logged.
     """
     metrics = ProxyMetrics()
     installation = Installation(settings.models_file, os.environ)
@@ -118,7 +118,7 @@ async def serving(
 
 
 class _Parts:
-    """What can be made when it is known which cluster this is."""
+    """Create what needs the cluster's identity."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class _Parts:
         self._settlements: Settlements | None = None
 
     async def begin(self, kube: KubeClient) -> None:
-        """Learn the cluster's name, make everything, and let requests in."""
+        """Read the cluster's identity, create everything, and accept requests."""
         cluster = await wait_for_cluster_uid(kube, logger, "proxy.waits_for_cluster")
         ledger = ModelCalls(self._database, cluster=cluster)
         queues = QueueLimits(QueueModels(self._database, cluster=cluster), on_change=self._queues_changed)
@@ -185,14 +185,14 @@ class _Parts:
 
     def _access_tokens(self) -> "AccessTokens":
         if self._tokens is None:
-            # What it imports takes a tenth of a second, which every start of a development cluster would wait for.
+            # Importing it takes a tenth of a second, for which every development cluster would wait.
             from agentjobs.proxy.credentials import AccessTokens
 
             self._tokens = AccessTokens()
         return self._tokens
 
     async def end(self) -> None:
-        """Write what calls used, and give back what they took."""
+        """Write the usage of calls, and return unused amounts."""
         if self._limiter is not None:
             await self._limiter.close()
         if self._tokens is not None:

@@ -1,7 +1,7 @@
-"""What every request meets first: probes, metrics, and a sieve for what could mean two things.
+"""Checks of every request: probes, metrics, and a filter for ambiguous requests.
 
-Two lengths, a host in the path, `..`, an upgrade: what one server reads otherwise than the next is how requests are
-smuggled. aiohttp's parser refuses the first, this module the rest. All else is for the exchange.
+Two lengths, a host in the path, `..` or an upgrade: requests that two servers read differently allow request smuggling.
+aiohttp's parser rejects the first, this module the others. Everything else is handled by the exchange.
 """
 
 import asyncio
@@ -25,46 +25,46 @@ from agentjobs.readiness import Check, Readiness
 
 logger = logging.getLogger(__name__)
 
-# No segment that climbs, no second slash, no backslash; encoded only what names of models have (`:`, `@`).
+# No parent segment, no double slash, no backslash; only characters in names of models (`:`, `@`) may be encoded.
 _PATH: Final = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%(?:3[aA]|40))+)+")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 
 
 class Requests:
-    """Answers every request that comes; hand it to `connections.Server`.
+    """Answers every request; pass it to `connections.Server`.
 
     Args:
-        checks: what /readyz asks about beside the proxy itself.
-        registry: what `/metrics` shows.
+        checks: additional checks of /readyz.
+        registry: the metrics of `/metrics`.
         clock: in seconds, monotonic.
     """
 
     def __init__(self, checks: Mapping[str, Check], *, registry: CollectorRegistry, clock: Callable[[], float]) -> None:
         self.exchange: Exchange | None = None
-        """What answers requests for models; None until it can."""
+        """Answers requests to models; None until ready."""
         self._readiness = Readiness({**checks, "cluster": self._check}, name="proxy", clock=clock)
         self._registry = registry
         self._bodies = Capacity(BODY_BYTES, patience=CAPACITY_SECONDS)
         self._running: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request; raises nothing but cancellation."""
+        """Answer one request; raises only cancellation."""
         if said := _ambiguous(request):
             return _refused(400, said)
         path = request.raw_path.partition("?")[0]
         if path in ("/healthz", "/readyz", "/metrics"):
             return await self._tell(path)
         if (found := apis.find(path)) is None:
-            return _refused(404, "No API of a provider that is known here has this path.")
+            return _refused(404, "No provider API has this path.")
         if self.exchange is None:
-            said = "The proxy does not know its cluster yet; its log says why."
+            said = "The proxy is not ready: it has not read the cluster's identity yet; see its log."
             return _refused(503, said, headers={"Retry-After": "2"})
         client = Client(request, bodies=self._bodies)
         async with self._noted():
             return await self._answer(self.exchange, client, *found)
 
     async def stop(self, seconds: float) -> None:
-        """Wait for requests under way, then cut those that are left."""
+        """Wait for running requests, then cut the remaining ones."""
         if running := [*self._running]:
             await asyncio.wait(running, timeout=seconds)
             for task in running:
@@ -85,44 +85,44 @@ class Requests:
         try:
             await exchange.serve(client, api, path)
         except ConnectionError:
-            client.cut()  # its reader is gone
-        except Exception as error:  # the outermost line of a request: nothing may leave it but an answer
-            # Without its text, which may quote the request.
+            client.cut()  # its client has disconnected
+        except Exception as error:  # every request must get a response
+            # Without the error's text, which may quote the request.
             logger.error("request.crashed", extra={"error": type(error).__name__, "stack": _stack(error)})
             if client.answer is None:
-                return _refused(500, "The proxy failed; its log says where.")
+                return _refused(500, "Internal error of the proxy; see its log.")
             client.cut()
-        return client.answer or _refused(500, "The proxy gave no answer.")
+        return client.answer or _refused(500, "The proxy sent no response.")
 
     async def _check(self) -> None:
         if self.exchange is None:
-            raise Unavailable("the API server has not said yet which cluster this is")
+            raise Unavailable("the cluster's identity has not been read from the API server yet")
 
     async def _tell(self, path: str) -> web.StreamResponse:
         if path == "/metrics":
             return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
         if path == "/readyz" and (waiting := " and ".join(await self._readiness.problems())):
-            # Anybody may ask, runner pods too; why names hosts, users and versions.
-            return _refused(503, f"Waiting for the {waiting}; the proxy's log says why.", headers={"Retry-After": "2"})
+            # Any client may request this, including pods; the details have hosts, users and versions.
+            return _refused(503, f"Waiting for the {waiting}; see the proxy's log.", headers={"Retry-After": "2"})
         return web.json_response({"ok": True})
 
 
 def _ambiguous(request: web.BaseRequest) -> str:
-    """Return what is wrong with a request that servers may read in two ways; empty for any other."""
+    """Return why a request is ambiguous; empty if it is not."""
     if request.method not in _METHODS:
-        return "The method is none that is served here."
+        return "The method is not supported."
     if "upgrade" in request.headers:
-        return "Connections cannot be upgraded here."
+        return "Connection upgrades are not supported."
     if not _PATH.fullmatch(request.raw_path.partition("?")[0]):
-        return "The path is none that is served here."
+        return "The path is not supported."
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        return "Send the body as it is, without a Content-Encoding."
+        return "Send the body without a Content-Encoding."
     if "transfer-encoding" in request.headers and "content-length" in request.headers:
         return "The request has two lengths."
     if request.headers.get("transfer-encoding", "chunked").lower() != "chunked":
-        return "Send the body as it is or in chunks, without another Transfer-Encoding."
+        return "Transfer-Encoding must be absent or chunked."
     if len(request.headers.getall("host", ())) != 1:
-        return "The request needs one Host."
+        return "The request must have exactly one Host header."
     return ""
 
 

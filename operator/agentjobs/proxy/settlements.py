@@ -1,6 +1,6 @@
-"""What calls used, on its way into PostgreSQL: in batches, once each, kept while the database is away.
+"""Usage of calls on its way to PostgreSQL: in batches, once each, kept while the database is unavailable.
 
-A call that has ended waits here for a moment; nobody waits for it but calls of the same job that need what it reserved.
+An ended call waits here briefly; only calls of the same job that need its reservation wait for it.
 """
 
 import asyncio
@@ -18,16 +18,15 @@ from agentjobs.history.model_records import EndedCall
 
 logger = logging.getLogger(__name__)
 
-# From the beginning of a batch to the next, while no call waits for what others reserved: a statement costs as much for
-# one end as for ten.
+# Interval of batches while no call waits for a reservation: a statement for ten ends costs no more than for one.
 BETWEEN_SECONDS: Final = 0.02
-# While the database is away: from the first to the longest pause.
+# Pauses while the database is unavailable: from the first to the longest.
 PAUSES: Final = (0.1, 5.0)
-# Some 100 MB. The database is away for a day then; what is dropped stays reserved until its proxy is missed.
+# About 100 MB, after a day without a database; what is dropped stays reserved until its proxy is considered lost.
 MOST: Final = 200_000
-# A reservation whose answer nobody heard may be stored for as long: its statements have deadlines of 4 s each.
+# A reservation whose answer was lost may be stored for this long: its statements have deadlines of 4 s each.
 UNSURE_SECONDS: Final = 15.0
-# Beyond so many, requests and answers are not kept with them.
+# Beyond this number, requests and answers are dropped.
 MOST_CONTENTS: Final = 500
 
 
@@ -35,12 +34,12 @@ class Settles(Protocol):
     """The part of `ModelLedger` that ends calls."""
 
     async def settle(self, ends: Sequence[EndedCall]) -> None:
-        """Record what calls used and cost, once each."""
+        """Record usage and cost of calls, once each."""
         ...
 
 
 class Settlements:
-    """Ended calls that are to be written. `run` must run beside it."""
+    """Ended calls to be written. `run` must be running."""
 
     def __init__(self, ledger: Settles) -> None:
         self._ledger = ledger
@@ -54,7 +53,7 @@ class Settlements:
         return len(self._waiting)
 
     def add(self, job: str, end: EndedCall) -> None:
-        """Take the end of a call of the job with this uid."""
+        """Add the end of a call of the job with this uid."""
         if len(self._waiting) >= MOST:
             _, (_, lost) = self._waiting.popitem(last=False)
             logger.error("settlement.dropped", extra={"call": str(lost.id)})
@@ -62,7 +61,7 @@ class Settlements:
         self._some.set()
 
     def add_unsure(self, job: str, end: EndedCall) -> None:
-        """Take the end of a call that may be recorded only after it: now, and again when it must be there."""
+        """Add the end of a call that may be recorded later: write it now, and again when the record must exist."""
         self.add(job, end)
         timer = asyncio.get_running_loop().call_later(UNSURE_SECONDS, self._add_again, end.id)
         self._unsure[end.id] = timer, job, end
@@ -82,7 +81,7 @@ class Settlements:
                 self._watched.clear()
 
     async def run(self) -> None:
-        """Write what comes; never returns."""
+        """Write ended calls; never returns."""
         pause = PAUSES[0]
         while True:
             await self._some.wait()
@@ -99,7 +98,7 @@ class Settlements:
                 pause = min(PAUSES[1], pause * 2)
 
     async def drain(self, seconds: float) -> None:
-        """Write all there is, at the end of the process; what is left after `seconds` is booked as lost by others."""
+        """Write everything at the end of the process; the rest, after `seconds`, is booked as lost by other proxies."""
         for call in [*self._unsure]:
             self._add_again(call)
         try:
@@ -118,7 +117,7 @@ class Settlements:
         self.add(job, end)
 
     async def _write(self) -> None:
-        # One statement; what comes meanwhile is in the next one.
+        # One statement; calls that end meanwhile are in the next one.
         batch = [self._waiting[key] for key, _ in zip(self._waiting, range(BATCH), strict=False)]
         try:
             await self._ledger.settle([end for _, end in batch])

@@ -1,8 +1,7 @@
-"""How a request reaches a provider and its answer comes back, piece by piece.
+"""Sends a request to a provider and streams its answer.
 
-One client session for all providers, with pooled connections. Nothing is held back, decompressed or followed. What a
-provider does wrong has two ends: `Unreached` before there is an answer, `CutShort` while it comes. Knows no API and no
-key: what to send is the caller's.
+One client session for all providers, with pooled connections. Nothing is buffered, decompressed or redirected. A
+provider's failures are `Unreached` before the answer, and `CutShort` during it. Independent of APIs and keys.
 """
 
 import asyncio
@@ -20,21 +19,20 @@ from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, D
 from yarl import URL
 
 CONNECT_SECONDS: Final = 10.0
-# A model that thinks before it answers in one piece has been seen to take a quarter of an hour; the clients' own
-# limits are ten minutes.
+# Reasoning models have been seen to take a quarter of an hour for an answer in one piece; clients' own limits are ten
+# minutes.
 FIRST_BYTE_SECONDS: Final = 900.0
-# Between two pieces. Anthropic pings every few seconds; models of others think in silence, for minutes.
+# Between two pieces. Anthropic pings every few seconds; other models are silent for minutes while they reason.
 IDLE_SECONDS: Final = 300.0
-# Below the five seconds after which common servers (uvicorn, hence vLLM) close a connection that is idle: a request on
-# a connection that is closed at that moment is lost, and nobody knows whether it was read.
+# Below the five seconds after which common servers (uvicorn, so vLLM) close an idle connection: a request that meets
+# the closing is lost, and may or may not have been read.
 KEEP_ALIVE_SECONDS: Final = 4.0
-# Of one answer. The longest texts are some megabytes; images and embeddings of a batch some tens.
+# Size of one answer. The longest texts have some megabytes; images and batches of embeddings some tens.
 MAX_ANSWER_BYTES: Final = 128 * 1024 * 1024
-# Of one header of a provider's answer, and of its first line.
+# Size of one header of an answer, and of its first line.
 _HEADER_BYTES: Final = 16 * 1024
 
-# What of an answer's head reaches the pod. All else is the provider's business with the account: limits of the key,
-# organisations, cookies.
+# Headers of an answer that the pod gets. The others concern the account: limits of the key, organisations, cookies.
 ANSWER_HEADERS: Final = frozenset(
     {
         *("content-type", "content-encoding", "content-length", "retry-after", "retry-after-ms", "x-should-retry"),
@@ -45,19 +43,19 @@ ANSWER_HEADERS: Final = frozenset(
 
 
 class Why(StrEnum):
-    """Why there is no answer, in a word for logs and metrics."""
+    """Why there is no answer, for logs and metrics."""
 
     REFUSED = "refused"
-    """No connection: no such host, nobody listens, no TLS that can be trusted, no connection in time."""
+    """No connection: unknown host, connection refused, untrusted TLS certificate, timeout."""
     SILENT = "silent"
-    """No answer began in time, or a further piece did not come."""
+    """No answer began in time, or the next piece did not come."""
     BROKEN = "broken"
-    """What came is no answer, or ended early."""
+    """The response is invalid, or ended early."""
     TOO_LARGE = "too-large"
 
 
 class Unreached(Exception):
-    """The provider gave no answer. Nothing of one has been seen."""
+    """The provider sent no answer at all."""
 
     def __init__(self, why: Why, message: str) -> None:
         super().__init__(message)
@@ -65,7 +63,7 @@ class Unreached(Exception):
 
 
 class CutShort(Exception):
-    """The answer did not come whole."""
+    """The answer is incomplete."""
 
     def __init__(self, why: Why, message: str) -> None:
         super().__init__(message)
@@ -74,7 +72,7 @@ class CutShort(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a provider may take, in seconds."""
+    """The provider's time limits, in seconds."""
 
     first_byte: float = FIRST_BYTE_SECONDS
     idle: float = IDLE_SECONDS
@@ -91,16 +89,16 @@ class Answer:
         self.headers: Mapping[str, str] = {
             name: value for name, value in response.headers.items() if name.lower() in ANSWER_HEADERS
         }
-        """Those that a pod may see."""
+        """The headers that a pod may see."""
         self.retry_after: str = retry_after(response.headers)
-        """In seconds, empty where nothing is told."""
+        """In seconds, empty without a value."""
         self.media_type: str = response.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Give the body as it comes.
+        """Yield the body as it arrives.
 
         Raises:
-            CutShort: it ended before it was whole, paused too long, or is larger than it may be.
+            CutShort: it is incomplete, paused too long, or exceeds the size limit.
         """
         content, size = self._response.content, 0
         while True:
@@ -121,7 +119,7 @@ class Answer:
             yield piece
 
     async def start(self, most: int) -> bytes:
-        """Return the body of an answer that is not passed on, or its first `most` bytes. Never raises for it."""
+        """Return the body of an answer that is not passed on, at most `most` bytes. Never raises for it."""
         found = bytearray()
         try:
             async for piece in self.pieces():
@@ -134,10 +132,10 @@ class Answer:
 
 
 class Upstream:
-    """Connections to providers, pooled; use it by `async with`.
+    """Pooled connections to providers; use it with `async with`.
 
     Args:
-        trust: what certificates of providers are checked against; the system's authorities by default.
+        trust: the CAs for providers' certificates; by default the system's.
     """
 
     def __init__(
@@ -152,7 +150,7 @@ class Upstream:
     async def __aenter__(self) -> "Upstream":
         connector = TCPConnector(
             ssl=self._trust or ssl.create_default_context(),
-            # How many calls there may be is for the limits of keys and of pods to say.
+            # The number of calls is limited by the limits of keys and pods.
             limit=0,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
         )
@@ -160,7 +158,7 @@ class Upstream:
             connector=connector,
             cookie_jar=DummyCookieJar(),
             auto_decompress=False,
-            # The variables for proxies are read below. aiohttp would read .netrc as well, and send what it says.
+            # Proxy variables are read below. aiohttp would also read .netrc, and send its credentials.
             trust_env=False,
             skip_auto_headers=("User-Agent", "Accept", "Content-Type"),
             timeout=ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
@@ -177,12 +175,12 @@ class Upstream:
 
     @asynccontextmanager
     async def ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> AsyncIterator[Answer]:
-        """Send a request and give the answer as soon as its head is there; leaving the block ends the exchange.
+        """Send a request and yield the answer as soon as its head has arrived; leaving the block ends the exchange.
 
-        An answer that was read to its end leaves its connection to the next request; any other is closed.
+        After a complete answer the connection is reused; otherwise it is closed.
 
         Args:
-            url: complete and encoded as it shall be sent.
+            url: complete and encoded.
 
         Raises:
             Unreached: there is no answer.
@@ -192,7 +190,7 @@ class Upstream:
         try:
             yield Answer(response, idle=self._patience.idle, most=self._most)
         finally:
-            # Gives the connection back when all was read, closes it otherwise.
+            # Releases the connection after a complete answer, closes it otherwise.
             response.release() if response.content.at_eof() else response.close()
 
     async def _head(self, method: str, url: URL, headers: Mapping[str, str], body: bytes) -> ClientResponse:
@@ -203,20 +201,20 @@ class Upstream:
                     method,
                     url,
                     data=body or None,
-                    # Usage is read from what passes by.
+                    # Usage is read from the passing body.
                     headers={**headers, "Accept-Encoding": "identity"},
                     allow_redirects=False,
                     proxy=self._proxy_of(url.origin()),
                 )
         except TimeoutError as error:
-            # aiohttp's own for a connection is a ClientError as well.
+            # aiohttp's connection errors are ClientErrors, too.
             why = Why.REFUSED if isinstance(error, ClientError) else Why.SILENT
             raise Unreached(why, "no connection in time" if why is Why.REFUSED else "no answer in time") from error
         except (ClientError, OSError, ValueError) as error:
             raise Unreached(_why(error), _said(error)) from error
 
     def _proxy_of(self, origin: URL) -> str | None:
-        """Return the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY say for a provider; there are a few of those."""
+        """Return the proxy of HTTP_PROXY, HTTPS_PROXY and NO_PROXY for a provider; cached."""
         if origin not in self._proxies:
             bypassed = proxy_bypass(f"{origin.host}:{origin.port}")
             self._proxies[origin] = None if bypassed else getproxies().get(origin.scheme)
@@ -224,22 +222,22 @@ class Upstream:
 
 
 def retry_after(headers: Mapping[str, str]) -> str:
-    """Return what Retry-After says, a date as the seconds since the answer's own: clocks differ."""
+    """Return the value of Retry-After; a date relative to the answer's own, because clocks differ."""
     told = headers.get("retry-after", "")
     if not told or told[0].isdigit():
         return told
     try:
         until, now = parsedate_to_datetime(told), parsedate_to_datetime(headers.get("date", ""))
         return f"{max(0.0, (until - now).total_seconds()):g}"
-    except (ValueError, TypeError):  # one of them is none, or has no zone
+    except (ValueError, TypeError):  # one of them is missing or has no zone
         return ""
 
 
 def _why(error: Exception) -> Why:
-    # An error of a connection that was made has no host in it.
+    # An error of an established connection has no host.
     return Why.REFUSED if hasattr(error, "host") or isinstance(error, ValueError) else Why.BROKEN
 
 
 def _said(error: Exception) -> str:
-    """What happened, in words that hold nothing of the answer: a header of it may be anything."""
+    """Return a description without any part of the answer, whose headers may contain anything."""
     return str(error) if hasattr(error, "host") else type(error).__name__

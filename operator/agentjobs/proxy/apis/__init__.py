@@ -1,20 +1,19 @@
-"""What the proxy knows of the providers' APIs: which requests they have, what an answer used, how a refusal looks.
+"""The providers' APIs: their requests, the usage in their answers, and the format of their errors.
 
-Pure; nothing here asks anybody. A provider's API is a module with its paths, requests and answers; all the rest is
-shared.
+Pure, without I/O. Each API is a module with its paths, requests and answers; the rest is shared.
 
-api          the values: what is asked, refused, used; the protocol of an API
+api          values: request, rejection, usage; the protocol of an API
 gemini       Google's Gemini API
 vertex       Vertex AI, with Google's and Anthropic's models
-openai       OpenAI's API, and that of hosts that speak it
+openai       OpenAI's API, and compatible hosts
 anthropic    Anthropic's API
-requests     what is taken and refused in the requests of all
-body         where a request's body says what
-headers      which headers pass
-estimate     tokens that nobody has counted yet
-answers      the documents of an answer that passes by
-usage        what an answer used
-refusals     refusals in each provider's shape
+requests     common rules for requests
+body         finds fields in a request's body
+headers      the headers that are passed on
+estimate     estimates of tokens
+answers      splits a passing answer into documents
+usage        usage in an answer
+refusals     error responses in each provider's format
 """
 
 from agentjobs import contract
@@ -35,9 +34,9 @@ _APIS: tuple[tuple[str, Api], ...] = (
 
 
 def find(path: str) -> tuple[Api, str] | None:
-    """Return the API that a path of the proxy belongs to, and the path below the API's own; None for no API.
+    """Return the API that a path of the proxy belongs to, and the rest of the path; None for no API.
 
     Args:
-        path: as it was sent, not decoded, without the query.
+        path: as sent, not decoded, without the query.
     """
     return next(((api, path[len(below) :]) for below, api in _APIS if path.startswith(f"{below}/")), None)

@@ -1,7 +1,7 @@
-"""Cuts the body of an answer into its JSON documents, as it passes by in pieces cut anywhere.
+"""Splits the body of an answer into JSON documents, as it passes by in arbitrary pieces.
 
-An answer is one document, an array of them (Gemini's streams without `alt=sse`), or server-sent events. Which, its
-first sign tells; what headers say does not matter. What is held of it is bounded.
+An answer is one document, an array of documents (Gemini's streams without `alt=sse`), or server-sent events; its first
+character decides, not its headers. The buffer is bounded.
 """
 
 import re
@@ -9,14 +9,14 @@ import zlib
 from collections.abc import Iterator
 from typing import Final
 
-# Of one document. Answers with pictures have some ten megabytes; a larger one is passed on, but not understood.
+# Size of one document. Answers with pictures have some ten megabytes; larger ones are passed on without being read.
 MAX_DOCUMENT_BYTES: Final = 32 * 1024 * 1024
 _GZIP: Final = b"\x1f\x8b"
 _SIGNS: Final = re.compile(rb'[{}"\\]')
 
 
 class Document:
-    """An answer that is one document: it is there when all of it is."""
+    """An answer that is one document, complete at its end."""
 
     def __init__(self) -> None:
         self.held = 0
@@ -36,7 +36,7 @@ class Document:
 
 
 class Array:
-    """An array of documents: each is there when its last brace is."""
+    """An array of documents: each is complete at its last brace."""
 
     def __init__(self) -> None:
         self.held = 0
@@ -48,9 +48,9 @@ class Array:
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """Yield the documents that a piece completes."""
         if not piece:
-            return  # a backslash before it still counts
+            return  # an earlier backslash still escapes
         begin = 0
-        passed = 0 if self._escaped else -1  # what stands after a backslash means nothing
+        passed = 0 if self._escaped else -1  # the character after a backslash is literal
         self._escaped = False
         for sign in _SIGNS.finditer(piece):
             at, what = sign.start(), sign[0]
@@ -75,12 +75,12 @@ class Array:
             self.held += len(piece) - begin
 
     def end(self) -> Iterator[bytes]:
-        """Yield nothing: what is not complete is no document."""
+        """Yield nothing: an incomplete document is ignored."""
         return iter(())
 
 
 class Events:
-    """Server-sent events: each one's data is a document, or a word."""
+    """Server-sent events: the data of each is a document, or a word such as [DONE]."""
 
     def __init__(self) -> None:
         self.held = 0
@@ -98,7 +98,7 @@ class Events:
             self.held = len(line) + sum(map(len, self._data))
 
     def end(self) -> Iterator[bytes]:
-        """Yield the data of an event whose empty line did not come."""
+        """Yield the data of an event without its final empty line."""
         yield from self._take(b"".join(self._line))
         yield from self._take(b"")
         self._line = []
@@ -122,7 +122,7 @@ def _form(first: bytes) -> Document | Array | Events:
 
 
 class Documents:
-    """Takes an answer's pieces and gives its documents."""
+    """Splits an answer's pieces into documents."""
 
     def __init__(self, *, most: int = MAX_DOCUMENT_BYTES) -> None:
         self._most = most
@@ -130,18 +130,18 @@ class Documents:
         self._begin: bytes | None = b""
         self._zip: zlib._Decompress | None = None
         self.lost = False
-        """Whether it is too large to be looked at, compressed or not."""
+        """Whether it is too large to be read, compressed or not."""
         self.size = 0
-        """Bytes so far, not compressed."""
+        """Bytes until now, uncompressed."""
 
     @property
     def is_one(self) -> bool:
-        """Whether the answer is a single document, and no stream."""
+        """Whether the answer is a single document, not a stream."""
         return isinstance(self._form, Document)
 
     @property
     def between(self) -> bool:
-        """Whether an event may follow what came so far: nothing, or complete events, as they are."""
+        """Whether an event may follow: nothing was sent yet, or only complete events."""
         return (
             self._zip is None
             and not self.lost
@@ -160,12 +160,12 @@ class Documents:
                     self.lost, self._form = True, None
 
     def end(self) -> Iterator[bytes]:
-        """Yield what is complete by the answer's end."""
+        """Yield what is complete at the answer's end."""
         if self._form is not None:
             yield from self._form.end()
 
     def _plain(self, piece: bytes) -> Iterator[bytes]:
-        """Yield a piece without compression: some hosts compress although they are asked not to."""
+        """Decompress a piece: some hosts compress although the request does not allow it."""
         if self._begin is not None:
             self._begin += piece
             if len(self._begin) < len(_GZIP) and _GZIP.startswith(self._begin):

@@ -1,4 +1,4 @@
-"""Anthropic's API: messages and the count of their tokens. Vertex AI has the same requests and answers elsewhere."""
+"""Anthropic's API: messages and their token counts. Vertex AI has the same requests and answers at other paths."""
 
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from agentjobs.proxy.apis.usage import Document, Reader, Usage, counted, text_by
 
 _OPERATIONS: Final = {"/v1/messages": Operation.GENERATE, "/v1/messages/count_tokens": Operation.COUNT}
 _HELLO: Final = "/api/hello"
-# Turns of the provider's own that its total leaves out; those of other models are refused.
+# Turns of the provider's own that its total excludes; those of other models are rejected.
 _BESIDE: Final = "compaction"
 
 
@@ -32,13 +32,13 @@ class AnthropicApi:
     tells_delays: Final = True
 
     def read(self, request: Request) -> Asked | Refusal:
-        """Understand a request."""
+        """Parse a request."""
         if request.method in ("HEAD", "GET") and request.path == _HELLO:
             return Asked(self.kind, Operation.HELLO, "", "", request.method, _HELLO, "", {}, b"")
         operation = _OPERATIONS.get(request.path) if request.method == "POST" else None
         if operation is None:
             return no_such_path()
-        # Of the query only what the client of the CLI sends: the same API with its betas.
+        # The only query is that of the CLI's client: the same API with its betas.
         query = "beta=true" if "beta=true" in request.query.split("&") else ""
         try:
             return messages_asked(request, kind=self.kind, operation=operation, path=request.path, query=query)
@@ -61,14 +61,14 @@ class AnthropicApi:
 def messages_asked(
     request: Request, *, kind: Kind, operation: Operation, path: str, query: str = "", named: str = ""
 ) -> Asked:
-    """Return a request for a message, or for its tokens.
+    """Return a request for a message, or for its token count.
 
     Args:
-        named: the model by the path, with its publisher; empty where the body alone names it.
+        named: the model in the path, with its publisher; empty if only the body has it.
 
     Raises:
-        Unclear: it is not passed on as it is.
-        ValueError: the model's name is none.
+        Unclear: it must not be passed on.
+        ValueError: the model's name is invalid.
     """
     members = plain_body(request).members()
     own = named.removeprefix("anthropic/") if named else check(members.text("model") or "")
@@ -96,15 +96,15 @@ def messages_asked(
 
 
 def check_models(members: Members) -> None:
-    """Refuse what asks another model than the one that is named, or costs more than the prices that are known.
+    """Reject requests for another model, or for options that cost more than the known prices.
 
     Raises:
-        Unclear: there is such a thing.
+        Unclear: the request has one.
     """
     check_others(members)
     speed = members.text("speed")
     if speed not in (None, "standard"):
-        raise Unclear("the speed costs more than the prices that are known; leave 'speed' out")
+        raise Unclear("'speed' costs more than the known prices; remove it")
     check_tools(members)
     check_tier(members.find("service_tier"))
 
@@ -118,7 +118,7 @@ class AnthropicMeter:
         self._usage = Usage()
 
     def see(self, document: Document) -> None:
-        """Note an event, or a whole message. Counts are of the message so far."""
+        """Read an event, or a complete message. Counts are cumulative."""
         kind = document.get("type")
         self._usage.tell(document.get("usage"))
         self.failed = self.failed or kind == "error"
@@ -132,10 +132,10 @@ class AnthropicMeter:
             self.text_bytes += sum(text_bytes(delta.get(name)) for name in names)
 
     def word(self, word: bytes) -> None:
-        """Note nothing: there are no such words."""
+        """Do nothing: this API has no such words."""
 
     def tokens(self) -> Tokens | None:
-        """The prompt counts without what a cache read or wrote of it."""
+        """The prompt's count excludes tokens that the cache read or wrote."""
         usage = self._usage
         if "output_tokens" not in usage or "input_tokens" not in usage:
             return None
@@ -143,7 +143,7 @@ class AnthropicMeter:
         made = usage.count("output_tokens")
         thinking = usage.count("thinking_tokens", within="output_tokens_details")
         read = usage.count("input_tokens") + cached + written
-        # What is kept for an hour costs more than what is kept for five minutes.
+        # Caching for an hour costs more than for five minutes.
         kept = usage.count("ephemeral_1h_input_tokens", within="cache_creation")
         told = Tokens(read, made, cached, written, min(thinking, made), min(kept, written))
         return sum((_turn(turn) for turn in usage.objects("iterations") if turn.get("type") == _BESIDE), told)

@@ -1,4 +1,4 @@
-"""The values that the proxy and the providers' APIs exchange: what is asked, what is refused, what was used."""
+"""The values exchanged between the proxy and the providers' APIs: request, rejection, usage."""
 
 import math
 from collections.abc import Mapping
@@ -16,99 +16,99 @@ from agentjobs.models.tokens import Tokens
 
 
 class Operation(StrEnum):
-    """What is asked for."""
+    """The purpose of a request."""
 
     GENERATE = "generate"
     COUNT = "count"
-    """How many tokens a request has: costs nothing, but counts as a request where requests are limited."""
+    """Counts tokens: free, but counts as a request for request limits."""
     EMBED = "embed"
     KEEP = "keep"
-    """To keep content with the provider (a cache), which costs its tokens."""
+    """Stores content at the provider (a cache), which costs its tokens."""
     FORGET = "forget"
-    """To delete what was kept. It names no model: `Asked.model` is empty."""
+    """Deletes stored content. It has no model: `Asked.model` is empty."""
     HELLO = "hello"
-    """Whether anybody is there. The proxy answers itself, with 200 and no body; nothing is sent."""
+    """A ping. The proxy answers with 200 and no body; nothing is sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What came from a pod's client."""
+    """A request of a pod's client."""
 
     method: str
     path: str
-    """As it was sent, not decoded, without the query."""
+    """As sent, not decoded, without the query."""
     query: str
-    """As it was sent, without the question mark."""
+    """As sent, without the question mark."""
     headers: Mapping[str, str]
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an asked model's name stands in a body: the bytes `begin` to `end` are a JSON string."""
+    """The position of a model's name in a body: the bytes `begin` to `end` are a JSON string."""
 
     begin: int
     end: int
     prefix: str = ""
-    """Belongs to the string but not to the name, as `models/`."""
+    """A prefix in the string that is not part of the name, such as `models/`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request that is understood, and may be sent to a provider of its kind."""
+    """A parsed request that may be sent to a provider of its kind."""
 
     kind: Kind
-    """The kind of the providers that have these requests: clients of one kind ask no other."""
+    """The kind of providers with this API."""
     operation: Operation
     named: str
-    """The model as the request names it: an alias of the installation, or the provider's own name."""
+    """The model in the request: an alias of the installation, or the provider's own name."""
     model: str
-    """The model as in `agent.model`. Of an alias, `named` says more."""
+    """The model as in `agent.model`. For an alias, see `named`."""
     method: str
     path: str
-    """Below the provider's base URL; with `{model}` for the model's name, and on Vertex AI with `{project}` and
+    """Relative to the provider's base URL; with `{model}` for the model's name, and on Vertex AI with `{project}` and
     `{location}`: see `target`."""
     query: str
     headers: Mapping[str, str]
-    """Those of the client that go to the provider, with lower-case names; no key is among them."""
+    """The client's headers that go to the provider, with lower-case names; without keys."""
     body: bytes
     streamed: bool = False
-    """Whether the client asked for an answer in pieces."""
+    """Whether the client requested a stream."""
     input_estimate: int = 0
-    """Tokens of the prompt; rather too many than too few."""
+    """Estimated tokens of the prompt, rather too high."""
     input_most: int = 0
-    """Tokens of the prompt at most, where that is more than the estimate."""
+    """Maximum tokens of the prompt, if higher than the estimate."""
     max_output: int | None = None
-    """Tokens of one answer at most; None where the request does not say, so that the model's own limit holds."""
+    """Maximum tokens of one answer; None if not set, so that the model's own limit applies."""
     answers: int = 1
-    """How many answers to the one prompt are asked for; each may have `max_output`."""
+    """The number of answers to the prompt; each may have `max_output`."""
     tells_usage: bool = True
-    """Whether the answer will say what it used, as far as the request decides that."""
+    """Whether the answer will contain its usage, as far as the request decides that."""
     sticky: bool = False
-    """Whether it names, or leaves, something that the provider keeps under the key: other keys do not find it."""
+    """Whether it uses or creates an object stored under the key: other keys cannot find it."""
     places: tuple[Place, ...] = ()
     """In `body`, in order."""
 
     @property
     def free(self) -> bool:
-        """Whether it costs nothing, whatever it answers."""
+        """Whether it is free, whatever the answer."""
         return self.operation in (Operation.COUNT, Operation.FORGET, Operation.HELLO)
 
     def target(self, *, project: str = "", location: str = "") -> str:
-        """Return path and query below the provider's base URL, with a slash before them."""
+        """Return path and query relative to the provider's base URL, with a leading slash."""
         model = self.named
         if self.kind is Kind.VERTEX_AI:
             publisher, _, name = model.rpartition("/")
             model = f"publishers/{publisher or 'google'}/models/{name}"
-        # Not by format(): the rest of the path is a stranger's.
+        # Not with format(): the rest of the path comes from the client.
         path = self.path.replace("{project}", quote(project, safe="")).replace("{location}", quote(location, safe=""))
         return path.replace("{model}", quote(model, safe="/:@+")) + (f"?{self.query}" if self.query else "")
 
     def with_model(self, model: str) -> "Asked":
-        """Return the same request to another model, named as in `agent.model`; every other byte of it is as it was.
+        """Return the same request for another model, named as in `agent.model`; all other bytes are unchanged.
 
         Raises:
-            ValueError: the name is no model's of this API.
+            ValueError: the name is not a model of this API.
         """
         named = own_name(self.kind, model)
         if named == self.named:
@@ -128,10 +128,10 @@ class Asked:
 
 
 def canonical_name(kind: Kind, named: str) -> str:
-    """Return what an API itself calls a model as `agent.model` has it.
+    """Return an API's name of a model as in `agent.model`.
 
-    On Vertex AI, `named` begins with the publisher where that is not Google: `anthropic/claude-…` is canonical, and
-    anything else may be an alias.
+    On Vertex AI, `named` begins with the publisher unless it is Google: `anthropic/claude-…` is canonical; other
+    publishers may be part of an alias.
     """
     if kind is Kind.VERTEX_AI and "/" in named:
         return named
@@ -139,10 +139,10 @@ def canonical_name(kind: Kind, named: str) -> str:
 
 
 def own_name(kind: Kind, model: str) -> str:
-    """Return what an API calls a model that is named as in `agent.model`; see `canonical_name`.
+    """Return an API's name of a model given as in `agent.model`; see `canonical_name`.
 
     Raises:
-        ValueError: models of that name are asked by another API, or it is no name.
+        ValueError: the model belongs to another API, or the name is invalid.
     """
     api = names.api_of(names.check(model))
     if api not in SERVES[kind]:
@@ -156,58 +156,58 @@ def _in_body(kind: Kind, named: str) -> str:
 
 
 class UsageReader(Protocol):
-    """Watches an answer pass by, and tells what it used. It holds a bounded part of it.
+    """Reads the usage from a passing answer. Its buffer is bounded.
 
-    It is asked when the answer has ended, or was cut; what is fed to it later need not count.
+    It is queried after the answer has ended or was cut; later input may be ignored.
     """
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes of the answer's body, cut anywhere. Never raises."""
+        """Process the next bytes of the body, in arbitrary pieces. Never raises."""
         ...
 
     def tokens(self) -> Tokens | None:
-        """Return what the provider told so far; None when it told nothing, or nothing that can be believed."""
+        """Return the provider's usage; None if it is missing or implausible."""
         ...
 
     @property
     def output_seen(self) -> int:
-        """Tokens of what came, estimated by its bytes: what an answer that was cut cost at least."""
+        """Tokens of the received part, estimated by its size: the minimum usage of an answer that was cut."""
         ...
 
     @property
     def whole(self) -> bool:
-        """Whether the answer ended as its API ends one. An error within a stream is no such end. Of an answer that is
-        too large to look at, its frame has to say it: this is true."""
+        """Whether the answer ended as its API requires. An error within a stream is not such an end. True for an answer
+        that is too large to read, whose HTTP framing must show it."""
         ...
 
     @property
     def between(self) -> bool:
-        """Whether an event of ours may follow what came so far. After half an event it would only complete nonsense,
-        which clients take for a fault of theirs; a connection that ends is clear to all of them."""
+        """Whether our own event may follow. After an incomplete event, clients would fail to parse it; a closed
+        connection is clear to all of them."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why the proxy does not ask the provider, or asks no more."""
+    """Why the proxy does not call the provider."""
 
     status: int
     error_class: ErrorClass
     message: str
     """A sentence with the cure, without secrets."""
     retry_after: float | None = None
-    """Seconds until it may be tried again; None where that helps nothing."""
+    """Seconds until a retry; None if a retry does not help."""
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of the answer, besides its content type. Clients that would try again are told not to."""
+        """Headers of the response besides its content type. Clients that would retry are told not to."""
         if self.retry_after is None:
             return {"x-should-retry": "false"}
         return {"retry-after": str(max(1, math.ceil(self.retry_after)))}
 
 
 class Api(Protocol):
-    """What there is to know of one API. Pure."""
+    """One API. Pure."""
 
     @property
     def kind(self) -> Kind:
@@ -216,11 +216,11 @@ class Api(Protocol):
 
     @property
     def tells_delays(self) -> bool:
-        """Whether a provider's long delay is told in the code of a refusal: a client of it shows no headers."""
+        """Whether a long delay is part of the error code: one client of this API does not expose headers."""
         ...
 
     def read(self, request: Request) -> Asked | Refusal:
-        """Understand a request whose path is below the API's own, as `apis.find` tells it. Never raises."""
+        """Parse a request with a path relative to the API's, from `apis.find`. Never raises."""
         ...
 
     def usage_reader(self, asked: Asked) -> UsageReader:
@@ -228,9 +228,9 @@ class Api(Protocol):
         ...
 
     def refusal_body(self, refusal: Refusal) -> bytes:
-        """Return a refusal as the JSON that the provider would answer an error with."""
+        """Return an error response as the provider's JSON."""
         ...
 
     def refusal_event(self, refusal: Refusal) -> bytes:
-        """Return a refusal as the event that ends a stream whose headers are sent."""
+        """Return an error as the event that ends a stream after its headers."""
         ...

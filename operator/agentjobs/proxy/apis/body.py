@@ -1,7 +1,7 @@
-"""Finds what a request's body says, without building all of it, and where it says it.
+"""Finds fields of a request's body, and their positions, without parsing all of it.
 
-Bodies are written by pods, and read by a provider after us. So a body that two readers may understand differently is
-refused: with a key twice, with keys that differ by their case from those that count, or in another encoding than UTF-8.
+Bodies come from pods, and the provider parses them after us. So ambiguous bodies are rejected: duplicate keys, keys
+that differ from relevant ones only in case, encodings other than UTF-8.
 """
 
 import re
@@ -16,19 +16,19 @@ _ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _SPACE: Final = re.compile(rb"[ \t\r\n]*+")
 _KEY: Final = re.compile(rb'[ \t\r\n]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL)
 
-# Of one object or array that is looked into. The longest that are known have some hundred tools or texts; a body of
-# nothing but empty members would keep this process for seconds.
+# Members of one object or array. The longest known have some hundred tools or texts; a body of empty members would
+# block this process for seconds.
 MAX_MEMBERS: Final = 2048
-# Of a list that is looked into: tools, or texts of a batch. No model takes so much.
+# Items of a list: tools, or texts of a batch. No model accepts so many.
 MAX_LIST_BYTES: Final = 4 * 1024 * 1024
-# Quotes, each two of which may be a key: so many keys are found within 50 ms.
+# Quotes, as an upper bound of keys: so many are scanned within 50 ms.
 _MAX_QUOTES: Final = 100_000
 
 Value = TypeVar("Value")
 
 
 class _Large(msgspec.Struct):
-    """What of a request may be large. To find it takes a hundredth of the time that building a dict of all takes."""
+    """Large parts of a request. Finding them takes a hundredth of the time of parsing everything."""
 
     contents: msgspec.Raw = msgspec.Raw()
     generate_content_request: msgspec.Raw = msgspec.field(default=msgspec.Raw(), name="generateContentRequest")
@@ -42,12 +42,12 @@ _LARGE: Final = msgspec.json.Decoder(_Large)
 
 
 class Unclear(ValueError):
-    """A body that is refused; the message says why, and holds nothing of it but names of fields that we know."""
+    """A rejected body; the message has the reason, and only names of known fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class Json:
-    """A value within a body: its bytes `begin` to `end`, without spaces around it."""
+    """A value within a body: its bytes `begin` to `end`, without surrounding spaces."""
 
     text: bytes
     begin: int
@@ -69,7 +69,7 @@ class Json:
 
     @property
     def bytes(self) -> bytes:
-        """The value as it is written."""
+        """The raw value."""
         return self.text[self.begin : self.end]
 
     @property
@@ -81,7 +81,7 @@ class Json:
         """Return the members of an object.
 
         Raises:
-            Unclear: it is no JSON object, nests too deeply, has too many members, or a key twice.
+            Unclear: it is not an object, is nested too deeply, has too many members, or a duplicate key.
         """
         quotes = self.text.count(b'"', self.begin, self.end)
         if quotes > _MAX_QUOTES:
@@ -91,24 +91,24 @@ class Json:
         values = self._decoded(_OBJECT, "an object")
         _check_number(len(values))
         found: dict[str, Json] = {}
-        # The reader keeps the last of two values of one key. So what it found must be all that is written, in order.
+        # The parser keeps the last of duplicate keys. So its result must match the text, in order.
         at = self.text.index(b"{", self.begin) + 1
         for name, raw in values.items():
             key = _KEY.match(self.text, at)
             value = bytes(raw)
             if key is None or msgspec.json.decode(key[1]) != name or not self.text.startswith(value, key.end()):
-                raise Unclear("the body has a key twice")
+                raise Unclear("the body has a duplicate key")
             found[name] = Json(self.text, key.end(), key.end() + len(value))
             at = _past(self.text, key.end() + len(value), b",")
         if not self.text.startswith(b"}", _past(self.text, at, b"")):
-            raise Unclear("the body has a key twice")
+            raise Unclear("the body has a duplicate key")
         return Members(found)
 
     def items(self) -> "Iterator[Json]":
         """Yield the items of an array.
 
         Raises:
-            Unclear: it is no JSON array, nests too deeply, or has too many items.
+            Unclear: it is not an array, is nested too deeply, or has too many items.
         """
         at = self.begin + 1
         _check_number(self.end - self.begin, MAX_LIST_BYTES)
@@ -125,18 +125,18 @@ class Json:
         except RecursionError:
             raise Unclear("the body is nested too deeply") from None
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise Unclear(f"the body is not JSON, or has something else where {what} is due") from None
+            raise Unclear(f"the body is not JSON, or has another value instead of {what}") from None
 
 
 def _check_number(number: int, most: int = MAX_MEMBERS) -> None:
     if number > most:
-        raise Unclear("the body has an object or a list of more members than a request has")
+        raise Unclear("the body has an object or a list with too many members")
 
 
 def _past(text: bytes, at: int, mark: bytes) -> int:
-    """Return where the next token begins after spaces, and after the mark if it is there."""
+    """Return the position of the next token after spaces, and after the mark if present."""
     spaces = _SPACE.match(text, at)
-    assert spaces is not None  # it matches nothing, too
+    assert spaces is not None  # it also matches the empty string
     at = spaces.end()
     return at + 1 if mark and text.startswith(mark, at) else at
 
@@ -151,24 +151,24 @@ class Members:
             self._spelt.setdefault(_plain(name), []).append(name)
 
     def find(self, name: str) -> Json | None:
-        """Return a member by its name; None where it is absent or null.
+        """Return a member by its name; None if it is absent or null.
 
-        Some readers take names of other case, or with underscores, for the same: both at once, or the other alone where
-        only ours would be read, is refused.
+        Some parsers accept other cases or underscores as the same name: both together, or only the other spelling where
+        we would not read it, is rejected.
 
         Raises:
-            Unclear: there is one of another spelling.
+            Unclear: another spelling is present.
         """
         if self._spelt.get(_plain(name), [name]) != [name]:
-            raise Unclear(f"the body has another spelling of {name!r}")
+            raise Unclear(f"the body has {name!r} in another spelling; use exactly this one")
         found = self._found.get(name)
         return None if found is None or found.bytes == b"null" else found
 
     def either(self, name: str, snake: str) -> Json | None:
-        """Return a member that has two spellings for its provider; None where both are absent or null.
+        """Return a member with two spellings at its provider; None if both are absent or null.
 
         Raises:
-            Unclear: both are there, or one of a third spelling.
+            Unclear: both are present, or a third spelling.
         """
         spelt = self._spelt.get(_plain(name), [])
         if len(spelt) > 1 or not {name, snake}.issuperset(spelt):
@@ -177,20 +177,20 @@ class Members:
         return None if found is None or found.bytes == b"null" else found
 
     def text(self, name: str) -> str | None:
-        """Return a text; None where it is absent or null. Raises `Unclear` for anything else."""
+        """Return a text; None if it is absent or null. Raises `Unclear` for other types."""
         return _is_a("a text", str, self.find(name), name)
 
     def flag(self, name: str) -> bool:
-        """Return a flag, False where it is absent or null. Raises `Unclear` for anything else."""
+        """Return a flag, False if it is absent or null. Raises `Unclear` for other types."""
         return _is_a("true or false", bool, self.find(name), name) or False
 
     def count(self, name: str) -> int | None:
-        """Return a whole number from 0; None where it is absent or null. Raises `Unclear` for anything else."""
+        """Return a non-negative integer; None if it is absent or null. Raises `Unclear` otherwise."""
         return counted(self.find(name), name)
 
 
 def counted(found: Json | None, name: str) -> int | None:
-    """Return the whole number from 0 that a member is; None where there is none. Raises `Unclear` for anything else."""
+    """Return a member's value as a non-negative integer; None if there is none. Raises `Unclear` otherwise."""
     number = _is_a("a whole number", int, found, name)
     if number is not None and not 0 <= number < 2**31:
         raise Unclear(f"{name!r} must be a whole number from 0")
@@ -204,7 +204,7 @@ def _is_a(what: str, kind: type[Value], found: Json | None, name: str) -> Value 
         value = msgspec.json.decode(found.bytes)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         value = None
-    # Not by isinstance: true is no number.
+    # Not isinstance: true is not a number.
     if type(value) is not kind:
         raise Unclear(f"{name!r} must be {what}")
     return value

@@ -1,21 +1,21 @@
-"""How many tokens a prompt has before anybody counted them: rather too many than too few.
+"""Estimates the tokens of a prompt before they are counted: rather too many than too few.
 
-What is reserved by it is corrected when the provider has counted. Too much makes other calls of the job wait for a
-moment; too little lets them begin together. Where nobody here can know, `Prompt.most` says so. Pure.
+A reservation is corrected when the provider has counted. If it is too high, other calls of the job wait briefly; if it
+is too low, they begin in parallel. For content without a bound `Prompt.most` is higher. Pure.
 """
 
 import re
 from typing import Final, NamedTuple
 
-# English has 4 to 5 bytes a token, source code and other alphabets 2.5 to 3.5, and JSON's own signs count with them.
+# English has 4 to 5 bytes per token, source code and other alphabets 2.5 to 3.5; JSON syntax counts, too.
 BYTES_A_TOKEN: Final = 3
-# A picture in the highest resolution that the providers look at.
+# A picture in the highest resolution that providers use.
 IMAGE_TOKENS: Final = 3000
-# Of what is named, not sent: a file, a cache, an earlier answer. Nobody here knows how large it is.
+# A reference (file, cache, earlier answer): its size is unknown here.
 REMOTE_TOKENS: Final = 10_000
-# The most that a model reads. An hour of silence, or a thousand empty pages, are a file of some kilobytes.
+# A model's largest input. An hour of silence, or a thousand empty pages, are a file of some kilobytes.
 WINDOW_TOKENS: Final = 1_000_000
-# Bytes of the recording a token: 32 tokens a second at 6 kbit/s, and 300 at 240 kbit/s.
+# Bytes of a recording per token: 32 tokens a second at 6 kbit/s, and 300 at 240 kbit/s.
 _BYTES_A_TOKEN_OF: Final = {"audio": 25, "video": 100}
 
 # Shorter ones are signatures and hashes, and count as text.
@@ -24,28 +24,28 @@ _FILE: Final = re.compile(
 )
 _MIME: Final = re.compile(rb'"(?:mime_?[tT]ype|media_type)"\s*+:\s*+"([a-z]{1,20})/')
 _SOUND: Final = re.compile(rb'"format"\s*+:\s*+"(?:wav|mp3)"')
-# A member whose value is a text. Within a text the quotes would be escaped, and in a schema an object would follow.
+# A member with a text value. Within a text the quotes would be escaped, and in a schema an object would follow.
 _REMOTE: Final = re.compile(
     rb'"(?:(file_?[uU]ri|file_id|file_url|cached_?[cC]ontent|previous_response_id|conversation|container)"\s*+:\s*+"'
     rb'|(?:image_)?url"\s*+:\s*+"http)'
 )
-# A name that is written with escapes where it needs none is written so to be overlooked.
+# A name with unnecessary escapes is written to be overlooked.
 _HIDDEN: Final = re.compile(rb'(?<!\\)\\u00[2-7][0-9a-fA-F](?:[^"\\]|\\u[0-9a-fA-F]{4}){0,200}+"[ \t\r\n]*+:')
-# How far from its data the kind of a file is looked for, within the same braces.
+# How far from its data a file's type is searched, within the same braces.
 _NEAR: Final = 200
 
 
 class Prompt(NamedTuple):
-    """How large a prompt is."""
+    """The size of a prompt in tokens."""
 
     tokens: int
-    """By an estimate."""
+    """The estimate."""
     most: int
-    """What it may be, where it has or names something that cannot be measured here; else the estimate."""
+    """The upper bound, if it has or refers to something that cannot be measured here; else the estimate."""
 
 
 def prompt(body: bytes) -> Prompt:
-    """Return the size of the prompt in a request's body: JSON in UTF-8, of any of the APIs."""
+    """Return the size of the prompt in a request's body: JSON in UTF-8, of any API."""
     tokens, opaque = 0, b"\\u00" in body and _HIDDEN.search(body) is not None
     if b'"data' in body:
         pieces, at = [], 0
@@ -58,14 +58,14 @@ def prompt(body: bytes) -> Prompt:
         body = b"".join([*pieces, body[at:]]) if pieces else body
     named = _REMOTE.findall(body)
     tokens += sum(REMOTE_TOKENS if name else IMAGE_TOKENS for name in named)
-    # An address may be that of a document, in the one API that has both.
+    # In one API the address may be a document's.
     opaque = opaque or any(named) or (bool(named) and b'"document"' in body)
     tokens -= -len(body) // BYTES_A_TOKEN
     return Prompt(tokens, max(tokens, WINDOW_TOKENS) if opaque else tokens)
 
 
 def answer_tokens(size: int) -> int:
-    """Return the tokens of so many bytes of an answer's text."""
+    """Return the tokens for a number of bytes of an answer's text."""
     return -(-size // BYTES_A_TOKEN)
 
 

@@ -1,4 +1,4 @@
-"""The Gemini API: its paths, requests and answers. Vertex AI has the same requests and answers below other paths."""
+"""The Gemini API: its paths, requests and answers. Vertex AI has the same requests and answers at other paths."""
 
 import re
 from typing import Any, Final
@@ -24,10 +24,10 @@ OPERATIONS: Final = {
     "countTokens": Operation.COUNT,
 }
 _OPERATIONS: Final = OPERATIONS | {"embedContent": Operation.EMBED, "batchEmbedContents": Operation.EMBED}
-# To keep a cache costs by the hour, which nothing here counts; a day of it is the most that a request can ask for.
+# A cache costs by the hour, which is not counted here; so a request may keep it for at most a day.
 MAX_CACHE_SECONDS: Final = 86_400
 _SECONDS: Final = re.compile(r"(\d{1,9})(?:\.\d{1,9})?s")
-# A picture in an answer has about so many tokens (1,290), here as bytes of text.
+# Size of a picture in an answer (1,290 tokens), as bytes of text.
 _IMAGE_TEXT_BYTES: Final = 4000
 
 
@@ -38,7 +38,7 @@ class GeminiApi:
     tells_delays: Final = False
 
     def read(self, request: Request) -> Asked | Refusal:
-        """Understand a request."""
+        """Parse a request."""
         try:
             return self._read(request) or no_such_path()
         except (Unclear, ValueError) as error:
@@ -54,7 +54,7 @@ class GeminiApi:
         return document({"error": google_error(refusal)})
 
     def refusal_event(self, refusal: Refusal) -> bytes:
-        """Return a refusal as an event of a stream; of a stream that is an array it is no part."""
+        """Return an error as an event of a stream; in a stream that is an array it is not an item."""
         return event({"error": google_error(refusal)})
 
     def _read(self, request: Request) -> Asked | None:
@@ -83,11 +83,11 @@ class GeminiApi:
         model = members.text("model") or ""
         named = check(model.removeprefix("models/"))
         if members.either("expireTime", "expire_time") is not None:
-            raise Unclear("a cache must say how long it is kept as 'ttl', not as 'expireTime'")
+            raise Unclear("set 'ttl' of a cache, not 'expireTime'")
         ttl = members.text("ttl")
         seconds = _SECONDS.fullmatch(ttl) if ttl is not None else None
         if ttl is not None and (seconds is None or int(seconds[1]) > MAX_CACHE_SECONDS):
-            raise Unclear(f"'ttl' of a cache must be seconds as in '3600s', at most {MAX_CACHE_SECONDS}")
+            raise Unclear(f"'ttl' of a cache must be in seconds, such as '3600s', at most {MAX_CACHE_SECONDS}")
         size = prompt(request.body)
         return Asked(
             self.kind,
@@ -110,17 +110,17 @@ class GeminiApi:
 def content_asked(
     request: Request, *, kind: Kind, operation: Operation, named: str, path: str, streamed: bool
 ) -> Asked:
-    """Return a request for content, for its tokens or its vectors.
+    """Return a request for content, its token count or its embedding.
 
     Raises:
-        Unclear: it is not passed on as it is.
+        Unclear: it must not be passed on.
     """
     members = plain_body(request).members()
     settings = members.either("generationConfig", "generation_config")
     settled = Members({}) if settings is None else settings.members()
     cache = members.either("cachedContent", "cached_content")
     if cache is not None and not (kind is Kind.GEMINI and _CACHE.fullmatch(cache.bytes)):
-        raise Unclear("'cachedContent' must be the name of a cache that was made through this proxy")
+        raise Unclear("'cachedContent' must be the name of a cache that was created through this proxy")
     check_tier(members.either("serviceTier", "service_tier"))
     generates = operation is Operation.GENERATE
     most = counted(settled.either("maxOutputTokens", "max_output_tokens"), "maxOutputTokens")
@@ -147,18 +147,18 @@ def content_asked(
 
 
 def _query(query: str) -> str:
-    """Return the query that is sent: in which form the answer comes. A key in it stays here."""
+    """Return the query to send: the format of the answer. A key in it is removed."""
     found = dict(parse_qsl(query, keep_blank_values=True))
     found.pop("key", None)
     form = found.pop("alt", found.pop("$alt", ""))
     if found or form not in ("", "sse", "json"):
-        # `fields` would choose what is answered, and usage may not be among it.
-        raise Unclear("its query has something else than alt=sse or alt=json")
+        # `fields` could exclude the usage from the answer.
+        raise Unclear("its query has other parameters than alt=sse or alt=json")
     return "alt=sse" if form == "sse" else ""
 
 
 def _places(members: Members, named: str) -> tuple[Place, ...]:
-    """Return where the model stands in a body, which must be the one that the path names."""
+    """Return the position of the model in a body; it must match the path."""
     requests = members.find("requests")
     inner = members.either("generateContentRequest", "generate_content_request")
     holders = [members, *(each.members() for each in (requests.items() if requests else ()))]
@@ -176,7 +176,7 @@ class GeminiMeter:
         self._keeps = keeps
 
     def see(self, document: Document) -> None:
-        """Note a chunk, or a whole answer."""
+        """Read a chunk, or a complete answer."""
         self._usage.tell(document.get("usageMetadata"))
         self.failed = self.failed or document.has("error")
         blocked = document.get("promptFeedback")
@@ -188,11 +188,10 @@ class GeminiMeter:
                 self.text_bytes += _part_bytes(part)
 
     def word(self, word: bytes) -> None:
-        """Note nothing: there are no such words."""
+        """Do nothing: this API has no such words."""
 
     def tokens(self) -> Tokens | None:
-        """Prompts count with what a cache has of them, candidates without thoughts. What a tool of the provider's gave
-        the model is input too."""
+        """Prompts include cached tokens, candidates exclude thoughts. Results of provider tools are input, too."""
         usage = self._usage
         total = usage.count("totalTokenCount")
         if self._keeps:
@@ -203,7 +202,7 @@ class GeminiMeter:
         read = prompt + usage.count("toolUsePromptTokenCount")
         thinking = usage.count("thoughtsTokenCount")
         made = usage.count("candidatesTokenCount") + thinking
-        # Some models' thoughts are in the total alone.
+        # For some models thoughts are only in the total.
         output = max(made, total - read)
         return Tokens(
             read, output, min(usage.count("cachedContentTokenCount"), read), thinking=thinking + output - made

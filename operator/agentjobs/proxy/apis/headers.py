@@ -1,10 +1,10 @@
-"""Which headers of a pod's client go to a provider."""
+"""The headers of a pod's client that go to a provider."""
 
 from collections.abc import Mapping
 from typing import Final
 
-# Everything else stays here. Headers choose whose project pays, which fields are answered (and usage may not be one of
-# them), or another method; and who knows what a host in between makes of the rest.
+# All others are removed. Headers can select the project that pays, the fields of the answer (without usage), or another
+# method; and their effect on hosts in between is unknown.
 _PASSED: Final = frozenset(
     {
         "accept",
@@ -22,8 +22,8 @@ _PASSED_PREFIX: Final = "x-stainless-"
 
 
 def passed(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers that go to the provider, with lower-case names. Answers must not be compressed: usage is read
-    from what passes by."""
+    """Return the headers that go to the provider, with lower-case names. Answers must not be compressed, because usage
+    is read from them."""
     lower = ((name.lower(), value) for name, value in headers.items())
     kept = {name: value for name, value in lower if name in _PASSED or name.startswith(_PASSED_PREFIX)}
     return kept | {"content-type": "application/json", "accept-encoding": "identity"}

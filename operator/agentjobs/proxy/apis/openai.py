@@ -1,4 +1,4 @@
-"""OpenAI's API, as OpenAI, Azure and the many hosts that speak it have it: chat completions, responses, embeddings."""
+"""OpenAI's API, as used by OpenAI, Azure and many other hosts: chat completions, responses, embeddings."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -18,7 +18,7 @@ _OPERATIONS: Final = {
     "/responses": Operation.GENERATE,
     "/embeddings": Operation.EMBED,
 }
-# What bounds an answer, by path. A host that does not know a field makes the answer as long as it likes.
+# Fields that limit an answer, by path. A host that ignores them has no limit.
 _MOST: Final = {
     "/chat/completions": ("max_completion_tokens", "max_tokens"),
     "/responses": ("max_output_tokens",),
@@ -32,7 +32,7 @@ class OpenAIApi:
     tells_delays: Final = False
 
     def read(self, request: Request) -> Asked | Refusal:
-        """Understand a request. Its query stays here: it can only choose the version of Azure's API."""
+        """Parse a request. Its query is dropped: it only selects the version of Azure's API."""
         operation = _OPERATIONS.get(request.path) if request.method == "POST" else None
         try:
             return no_such_path() if operation is None else self._read(request, operation)
@@ -56,7 +56,7 @@ class OpenAIApi:
         named = check(members.text("model") or "")
         check_others(members)
         if members.flag("background"):
-            raise Unclear("an answer in the background cannot be counted; leave 'background' out")
+            raise Unclear("an answer in the background cannot be counted; remove 'background'")
         check_tools(members)
         check_tier(members.find("service_tier"))
         place = place_of(members, named)
@@ -96,7 +96,7 @@ class OpenAIMeter:
         self._usage = Usage()
 
     def see(self, document: Document) -> None:
-        """Note a chunk of a chat, an event of a response, or a whole answer."""
+        """Read a chunk of a chat, an event of a response, or a complete answer."""
         self._usage.tell(document.get("usage"))
         self.failed = self.failed or document.has("error")
         kind = document.get("type")
@@ -107,11 +107,11 @@ class OpenAIMeter:
             self.text_bytes += sum(map(text_bytes, _texts(choice.get("delta"))))
 
     def word(self, word: bytes) -> None:
-        """Note the end of a chat."""
+        """Read the end of a chat."""
         self.ended = self.ended or word.startswith(b"[DONE]")
 
     def tokens(self) -> Tokens | None:
-        """Prompts count with what a cache has of them. Some hosts tell thinking in the total alone."""
+        """Prompts include cached tokens. For some hosts thinking is only in the total."""
         usage = self._usage
         response = "input_tokens" in usage
         prompt, answer = ("input_tokens", "output_tokens") if response else ("prompt_tokens", "completion_tokens")

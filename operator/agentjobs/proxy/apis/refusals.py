@@ -1,4 +1,4 @@
-"""What the proxy refuses, in the shape of each provider's own errors, so that its client raises what it always does."""
+"""The proxy's errors in each provider's format, so that clients raise their usual exceptions."""
 
 import math
 from typing import Any, Final
@@ -24,23 +24,23 @@ _GOOGLE_STATUS: Final = {
 
 
 def no_such_path() -> Refusal:
-    """There is nothing at this path, or it is not passed on."""
-    message = "The model proxy does not pass this path on; it serves what the clients of this API ask models with."
+    """The path does not exist, or is not passed on."""
+    message = "The model proxy does not pass this path on; it only serves this API's calls of models."
     return Refusal(404, ErrorClass.MODEL_BAD_REQUEST, message)
 
 
 def bad_request(reason: str) -> Refusal:
-    """The request is not passed on as it is."""
-    return Refusal(400, ErrorClass.MODEL_BAD_REQUEST, f"The model proxy refuses the request: {reason}.")
+    """The request must not be passed on."""
+    return Refusal(400, ErrorClass.MODEL_BAD_REQUEST, f"The model proxy rejected the request: {reason}.")
 
 
 def code_of(refusal: Refusal) -> str:
-    """Return the code by which the runner knows the class."""
+    """Return the code by which the runner identifies the class."""
     return refusal_code(refusal.error_class)
 
 
 def google_error(refusal: Refusal) -> dict[str, Any]:
-    """Return a refusal as Google's APIs tell errors: the class is the reason of an ErrorInfo."""
+    """Return an error in the format of Google's APIs: the class is the reason of an ErrorInfo."""
     info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": code_of(refusal), "domain": GROUP}
     details: list[dict[str, Any]] = [info]
     if refusal.retry_after is not None:
@@ -51,30 +51,30 @@ def google_error(refusal: Refusal) -> dict[str, Any]:
 
 
 def openai_error(refusal: Refusal) -> dict[str, Any]:
-    """Return a refusal as OpenAI tells errors: the class is its code and its type."""
+    """Return an error in OpenAI's format: the class is its code and its type."""
     code = code_of(refusal)
     return {"message": refusal.message, "type": code, "param": None, "code": code}
 
 
 def anthropic_error(refusal: Refusal) -> dict[str, Any]:
-    """Return a refusal as Anthropic tells errors: the class is its type."""
+    """Return an error in Anthropic's format: the class is its type."""
     return {"type": code_of(refusal), "message": refusal.message}
 
 
 def told_by_claude_code(refusal: Refusal) -> dict[str, Any]:
-    """Return what Claude Code hands on of an error: an identifier, and no header, so that a delay stands in it too.
+    """Return what Claude Code passes on of an error: an identifier without headers, so it also contains the delay.
 
-    The type stays as clients of all ages know it, which Claude Code does not take for an identifier.
+    The type must stay known to older clients; Claude Code does not treat it as an identifier.
     """
     return {"details": {"error_code": refusal_identifier(refusal.error_class, refusal.retry_after)}}
 
 
 def document(value: dict[str, Any]) -> bytes:
-    """Return the bytes of an answer's body."""
+    """Return the bytes of a response body."""
     return msgspec.json.encode(value)
 
 
 def event(value: dict[str, Any], *, name: str = "") -> bytes:
-    """Return a server-sent event. It begins with an empty line: what was sent before may end within an event."""
+    """Return a server-sent event. It begins with an empty line, because the previous event may be incomplete."""
     head = f"event: {name}\n".encode() if name else b""
     return b"\n\n" + head + b"data: " + msgspec.json.encode(value) + b"\n\n"

@@ -1,7 +1,7 @@
-"""Reads from an answer what it used, whatever its form.
+"""Reads the usage from an answer of any format.
 
-What an API's documents mean is its own business (`Meter`); here is what all have in common: where the documents are,
-when the answer is whole, and which counts can be believed.
+Each API interprets its documents (`Meter`). Here is the common part: finding documents, whether the answer is complete,
+and which counts are plausible.
 """
 
 from collections.abc import Mapping
@@ -18,17 +18,17 @@ _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Absurd(ValueError):
-    """A count that no provider can mean."""
+    """An implausible count."""
 
 
 class Document:
-    """A document of an answer, of which only what is asked for is built."""
+    """A document of an answer, parsed only as far as needed."""
 
     def __init__(self, members: Mapping[str, msgspec.Raw]) -> None:
         self._members = members
 
     def get(self, name: str) -> Any:
-        """Return a member; None where it is absent, null, or no JSON after all."""
+        """Return a member; None if it is absent, null, or invalid JSON."""
         raw = self._members.get(name)
         try:
             return None if raw is None else msgspec.json.decode(raw)
@@ -36,21 +36,21 @@ class Document:
             return None
 
     def has(self, name: str) -> bool:
-        """Whether a member is there, and not null."""
+        """Whether a member is present and not null."""
         raw = self._members.get(name)
         return raw is not None and bytes(raw) != b"null"
 
 
 class Usage:
-    """What an answer told of its usage. It is told more than once, each time of the answer so far: what comes later
-    counts, and what is not told again stays."""
+    """The usage in an answer. It is sent several times, always cumulative: later values replace earlier ones, missing
+    ones stay."""
 
     def __init__(self) -> None:
         self._told: dict[str, Any] = {}
         self._absurd = False
 
     def tell(self, told: Any) -> None:
-        """Note a usage object, or None."""
+        """Read a usage object, or None."""
         if isinstance(told, dict):
             self._told.update((name, value) for name, value in told.items() if value is not None)
         elif told is not None:
@@ -60,13 +60,13 @@ class Usage:
         return name in self._told
 
     def count(self, name: str, within: str = "") -> int:
-        """Return a count, 0 where it is not told.
+        """Return a count, 0 if it is missing.
 
         Args:
-            within: name of the object that has it, of those in the usage.
+            within: the object that has it, within the usage.
 
         Raises:
-            Absurd: it is no whole number from 0, or too large; or no usage object was told at all.
+            Absurd: it is not a non-negative integer, or too large; or there was no usage object at all.
         """
         return counted(self._told.get(within) or {} if within else self._told, name, absurd=self._absurd)
 
@@ -76,10 +76,10 @@ class Usage:
 
 
 def counted(holder: Any, name: str, *, absurd: bool = False) -> int:
-    """Return a count of an object, 0 where it is absent or null.
+    """Return a count of an object, 0 if it is absent or null.
 
     Raises:
-        Absurd: it is no whole number from 0, or too large; or what holds it is no object.
+        Absurd: it is not a non-negative integer, or too large; or its parent is not an object.
     """
     value = holder.get(name) if isinstance(holder, dict) and not absurd else -1
     if value is None:
@@ -90,44 +90,44 @@ def counted(holder: Any, name: str, *, absurd: bool = False) -> int:
 
 
 def objects(found: Any) -> list[dict[str, Any]]:
-    """Return the objects of a list; none of anything else."""
+    """Return the objects of a list; nothing for other types."""
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def text_bytes(text: Any) -> int:
-    """Return the bytes of a text, 0 of anything else."""
+    """Return the bytes of a text, 0 for other types."""
     return len(text.encode("utf-8", "replace")) if isinstance(text, str) else 0
 
 
 class Meter(Protocol):
-    """What one answer's documents mean to its API."""
+    """One API's interpretation of an answer's documents."""
 
     ended: bool
-    """Whether the document was seen that ends a stream well."""
+    """Whether the document that ends a complete stream was seen."""
     failed: bool
-    """Whether an error was."""
+    """Whether an error was seen."""
     text_bytes: int
-    """Of what the model made, as far as pieces of a stream have it."""
+    """Bytes of output, as far as a stream has them in pieces."""
 
     def see(self, document: Document) -> None:
-        """Note what a document says."""
+        """Read a document."""
         ...
 
     def word(self, word: bytes) -> None:
-        """Note data that is no document."""
+        """Read data that is not a document."""
         ...
 
     def tokens(self) -> Tokens | None:
-        """Return what the usage means; None where it lacks what counts. May raise `Absurd`."""
+        """Return the usage; None if an essential part is missing. May raise `Absurd`."""
         ...
 
 
 class Reader:
-    """Watches an answer pass by: see `api.UsageReader`.
+    """Reads the usage from a passing answer: see `api.UsageReader`.
 
     Args:
-        free: whether the answer costs nothing, whatever it says.
-        silent: whether the answer has no tokens that were made: vectors, or the description of a cache.
+        free: whether the answer is free, whatever it contains.
+        silent: whether the answer has no generated tokens: embeddings, or the description of a cache.
     """
 
     def __init__(self, meter: Meter, *, free: bool = False, silent: bool = False) -> None:
@@ -140,12 +140,12 @@ class Reader:
         self._between = True
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes of the answer's body, cut anywhere."""
+        """Process the next bytes of the answer's body, in arbitrary pieces."""
         for data in self._documents.feed(chunk):
             self._see(data)
 
     def tokens(self) -> Tokens | None:
-        """Return what the provider told; None when it told nothing, or nothing that can be believed."""
+        """Return the provider's usage; None if it is missing or implausible."""
         if self._free:
             return Tokens()
         self._end()
@@ -155,12 +155,12 @@ class Reader:
             return None
         if found is None or self.whole:
             return found
-        # What is told early in a stream is what it was then.
+        # Usage from early in a stream is not final.
         return replace(found, output=max(found.output, self.output_seen))
 
     @property
     def output_seen(self) -> int:
-        """Tokens of what came, estimated by its bytes."""
+        """Tokens of the received part, estimated by its size."""
         self._end()
         if self._silent or self._free:
             return 0
@@ -169,7 +169,7 @@ class Reader:
 
     @property
     def whole(self) -> bool:
-        """Whether the answer ended as its API ends one; true of one that is too large to look at."""
+        """Whether the answer ended as its API requires; true for one that is too large to read."""
         self._end()
         if self._documents.lost:
             return True
@@ -179,7 +179,7 @@ class Reader:
 
     @property
     def between(self) -> bool:
-        """Whether an event may follow what came so far."""
+        """Whether our own event may follow."""
         return self._between if self._at_end else self._documents.between
 
     def _end(self) -> None:

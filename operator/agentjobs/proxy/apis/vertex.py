@@ -1,6 +1,6 @@
 """Vertex AI: Google's models with the Gemini API's requests, and Anthropic's models with Anthropic's.
 
-Project and location are the installation's, whatever a pod says: the credentials are, too.
+Project and location are the installation's, like the credentials; a pod cannot choose them.
 """
 
 import re
@@ -20,7 +20,7 @@ _PATH: Final = re.compile(
     r"/publishers/([A-Za-z0-9-]+)/models/([^/:?#%\\]+):([A-Za-z]+)"
 )
 _RAW: Final = {"rawPredict", "streamRawPredict"}
-# What stands in a model's place where the tokens of a request to Anthropic's are counted.
+# Instead of the model, when tokens of a request to Anthropic's models are counted.
 _COUNT: Final = "count-tokens"
 
 
@@ -31,7 +31,7 @@ class VertexApi:
     tells_delays: Final = False
 
     def read(self, request: Request) -> Asked | Refusal:
-        """Understand a request."""
+        """Parse a request."""
         found = _PATH.fullmatch(request.path) if request.method == "POST" else None
         if found is None:
             return no_such_path()
@@ -46,11 +46,11 @@ class VertexApi:
         return Reader(AnthropicMeter() if _is_raw(asked) else GeminiMeter(), free=asked.free)
 
     def refusal_body(self, refusal: Refusal) -> bytes:
-        """Return a refusal as Google's error, which is Anthropic's as well: clients of either ask here."""
+        """Return an error in Google's format, which Anthropic's clients understand on Vertex AI, too."""
         return document({"type": "error", "error": google_error(refusal) | anthropic_error(refusal)})
 
     def refusal_event(self, refusal: Refusal) -> bytes:
-        """Return a refusal as an event of a stream."""
+        """Return an error as an event of a stream."""
         return event({"type": "error", "error": google_error(refusal) | anthropic_error(refusal)}, name="error")
 
 
@@ -59,10 +59,10 @@ def _read(request: Request, version: str, publisher: str, model: str, verb: str)
     if publisher == "anthropic" and model == _COUNT and verb == "rawPredict":
         path = path.replace("{model}", f"publishers/anthropic/models/{_COUNT}")
         asked = messages_asked(request, kind=Kind.VERTEX_AI, operation=Operation.COUNT, path=path)
-        # Here Vertex AI refuses names of betas that it takes for messages, and counts the same without them.
+        # For counting, Vertex AI rejects some names of betas that it accepts for messages; the count is the same.
         headers = {name: value for name, value in asked.headers.items() if name != "anthropic-beta"}
         return replace(asked, headers=headers)
-    # Another publisher may be the beginning of an alias: the client makes `publishers/team/models/fast` of `team/fast`.
+    # Another publisher may be part of an alias: clients turn `team/fast` into `publishers/team/models/fast`.
     named = model if publisher == "google" else f"{publisher}/{model}"
     if publisher == "anthropic" and verb in _RAW:
         return messages_asked(request, kind=Kind.VERTEX_AI, operation=Operation.GENERATE, path=path, named=named)
