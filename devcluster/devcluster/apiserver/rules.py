@@ -2,10 +2,11 @@
 
 cel-cpp evaluates them with the semantics of kube-apiserver 1.36: transition rules run on updates only, rules on
 unchanged values are skipped, and a rule whose evaluation fails refuses the write. A definition with unsupported rules
-is refused: `optionalOldSelf`, `messageExpression`, `fieldPath`, Kubernetes' own functions, and fields with a format
-that is another type in CEL. Costs are neither estimated nor limited.
+is refused: `optionalOldSelf`, a `fieldPath` with brackets, Kubernetes' own functions, and fields with a format that is
+another type in CEL. Costs are neither estimated nor limited.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -24,7 +25,7 @@ from devcluster.apiserver.celvalues import (
 from devcluster.apiserver.errors import Cause, cause
 from devcluster.apiserver.validators import format_value
 
-_UNSERVED: Final = ("optionalOldSelf", "messageExpression", "fieldPath")
+_FIELD_PATH: Final = re.compile(r"(\.\w+)+")
 _TYPES: Final = {"string": "STRING", "integer": "INT", "number": "DOUBLE", "boolean": "BOOL"}
 _ABSENT: Final = object()
 _BELOW: Final = {"additionalProperties": "values", "items": "items"}
@@ -42,6 +43,10 @@ class Rule:
     text: str
     program: Any
     message: str
+    words: Any
+    """The program of `messageExpression`, None without one."""
+    path: str
+    """`fieldPath`."""
     reason: str
     wanted: Wanted
     is_transition: bool
@@ -98,14 +103,15 @@ class Rules:
         place = at.removeprefix(".") or NO_FIELD
         kind = self.schema.get("type", "object")
         try:
-            answer = rule.program.eval(data=self._data(rule, value, old))
+            data = self._data(rule, value, old)
+            answer = rule.program.eval(data=data)
         except UnreadableValue as error:
             yield _broken(place, kind, str(error), rule)
             return
         if answer.value() is True:
             return
         if answer.value() is False:
-            yield _refused(rule, place, kind, value)
+            yield _refused(rule, (at + rule.path).removeprefix(".") or NO_FIELD, kind, value, _message(rule, data))
         else:
             yield _broken(place, kind, str(answer.value()), rule)
 
@@ -117,15 +123,24 @@ class Rules:
         return {"self": new, "oldSelf": before}
 
 
-def _refused(rule: Rule, place: str, kind: str, value: Any) -> Cause:
+def _message(rule: Rule, data: Raw) -> str:
+    """Return what `messageExpression` makes of a refused value, or `message` when that is not a line of text."""
+    if rule.words is None:
+        return rule.message
+    told = rule.words.eval(data=data)
+    line = told.value().strip() if told.type().name() == "STRING" else ""
+    return line if line and "\n" not in line else rule.message
+
+
+def _refused(rule: Rule, place: str, kind: str, value: Any, message: str) -> Cause:
     match rule.reason:
         case "FieldValueForbidden":
-            return cause(rule.reason, place, f"Forbidden: {rule.message}")
+            return cause(rule.reason, place, f"Forbidden: {message}")
         case "FieldValueRequired":
-            return cause(rule.reason, place, f"Required value: {rule.message}")
+            return cause(rule.reason, place, f"Required value: {message}")
     word = "Duplicate value" if rule.reason == "FieldValueDuplicate" else "Invalid value"
-    message = rule.message if kind in ("object", "array") else f"{format_value(value)}: {rule.message}"
-    return cause(rule.reason, place, f"{word}: {message}")
+    shown = message if kind in ("object", "array") else f"{format_value(value)}: {message}"
+    return cause(rule.reason, place, f"{word}: {shown}")
 
 
 def _broken(place: str, kind: str, error: str, rule: Rule) -> Cause:
@@ -180,31 +195,52 @@ def _is_correlated(schema: Raw, word: str) -> bool:
 
 
 def _rule(raw: Raw, schema: Raw, *, root: bool, correlated: bool) -> Rule:
-    for name in _UNSERVED:
-        if raw.get(name) not in (None, "", False):
-            raise RuleError(f"the development server does not serve {name} of rules")
-    text = str(raw["rule"])
+    if raw.get("optionalOldSelf"):
+        raise RuleError("the development server does not serve optionalOldSelf of rules")
+    text, told, path = str(raw["rule"]), str(raw.get("messageExpression") or ""), str(raw.get("fieldPath") or "")
     read = reads(text)
     is_transition = any(variable == "oldSelf" for variable, _, _ in read)
     if is_transition and not correlated:
         raise RuleError("oldSelf cannot be used on the uncorrelatable portion of the schema")
+    read += reads(told)
     for _, steps, is_asked in read:
         _check_chain(schema, steps[:-1] if is_asked else steps, steps, root=root, is_asked=is_asked)
-    try:
-        program = _program(_TYPES.get(schema.get("type", ""), "DYN"), text)
-    except RuntimeError as error:
-        raise RuleError(f"compilation failed: {error}") from error
+    _check_path(schema, path)
+    kind = _TYPES.get(schema.get("type", ""), "DYN")
+    program = _compiled(kind, text)
     if program.return_type().name() not in ("BOOL", "DYN"):
         raise RuleError("cel expression must evaluate to a bool")
-    message = (raw.get("message") or "").strip() or f"failed rule: {text.strip()}"
+    words = _compiled(kind, told) if told else None
+    if words is not None and words.return_type().name() not in ("STRING", "DYN"):
+        raise RuleError("messageExpression must evaluate to a string")
     return Rule(
-        text,
-        program,
-        message,
-        raw.get("reason") or "FieldValueInvalid",
-        field_tree([(steps, is_asked) for _, steps, is_asked in read]),
-        is_transition,
+        text=text,
+        program=program,
+        message=(raw.get("message") or "").strip() or f"failed rule: {text.strip()}",
+        words=words,
+        path=path,
+        reason=raw.get("reason") or "FieldValueInvalid",
+        wanted=field_tree([(steps, is_asked) for _, steps, is_asked in read]),
+        is_transition=is_transition,
     )
+
+
+def _compiled(kind: str, text: str) -> Any:
+    try:
+        return _program(kind, text)
+    except RuntimeError as error:
+        raise RuleError(f"compilation failed: {error}") from error
+
+
+def _check_path(schema: Raw, path: str) -> None:
+    """Refuse a `fieldPath` that is not a path of fields of the schema."""
+    if path and not _FIELD_PATH.fullmatch(path):
+        raise RuleError(f"the development server does not serve the fieldPath {path!r}: use fields alone, as in .spec")
+    for step in path.split(".")[1:]:
+        fields = schema.get("properties") or {}
+        if step not in fields:
+            raise RuleError(f"fieldPath {path!r} does not refer to a valid field")
+        schema = fields[step]
 
 
 def _check_chain(schema: Raw, read: tuple[str, ...], named: tuple[str, ...], *, root: bool, is_asked: bool) -> None:

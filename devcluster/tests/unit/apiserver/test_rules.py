@@ -104,6 +104,20 @@ def test_the_reason_of_a_rule_is_the_reason_of_the_cause(reason: str) -> None:
     assert [one["reason"] for one in compile_rules(schema).evaluate({"spec": {}}, None)] == [reason]
 
 
+def test_a_rule_names_the_field_and_the_values_that_it_is_about() -> None:
+    rule = {"rule": "self.a == oldSelf.a", "fieldPath": ".a", "message": "fixed"}
+    schema = root(objects(a=TEXT), rule | {"messageExpression": "'not ' + self.a + ' but ' + oldSelf.a"})
+
+    assert told(schema, {"a": "y"}, {"a": "x"}) == [("spec.a", "Invalid value: not y but x")]
+
+
+@pytest.mark.parametrize("expression", ["self.b", "' '", r"'two\nlines'"], ids=["fails", "is-empty", "has-two-lines"])
+def test_a_message_that_cannot_be_made_is_replaced_by_the_fixed_one(expression: str) -> None:
+    schema = root(objects(a=TEXT, b=TEXT), {"rule": "false", "messageExpression": expression, "message": "fixed"})
+
+    assert told(schema, {"a": "x"}) == [("spec", "Invalid value: fixed")]
+
+
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
@@ -115,8 +129,10 @@ def test_the_reason_of_a_rule_is_the_reason_of_the_cause(reason: str) -> None:
         pytest.param({"rule": "self.at == self.at"}, "format date-time", id="time"),
         pytest.param({"rule": "self == oldSelf"}, "format date-time", id="time-inside"),
         pytest.param({"rule": "true", "optionalOldSelf": True}, "optionalOldSelf", id="optional-old-self"),
-        pytest.param({"rule": "true", "messageExpression": "'x'"}, "messageExpression", id="message-expression"),
-        pytest.param({"rule": "true", "fieldPath": ".a"}, "fieldPath", id="field-path"),
+        pytest.param({"rule": "true", "messageExpression": "1"}, "must evaluate to a string", id="message-is-a-number"),
+        pytest.param({"rule": "true", "messageExpression": "self.nope"}, "undefined field 'nope'", id="message-reads"),
+        pytest.param({"rule": "true", "fieldPath": ".nope"}, "does not refer to a valid field", id="path-of-no-field"),
+        pytest.param({"rule": "true", "fieldPath": "['a']"}, "use fields alone", id="path-with-brackets"),
     ],
 )
 def test_a_definition_with_an_unsupported_rule_is_refused(rule: dict[str, Any], words: str) -> None:
