@@ -41,7 +41,10 @@ class Jobs:
         return await self.client.request("POST", path, body=whole, params={"fieldValidation": "Strict"})
 
     async def patch(self, job: dict[str, Any], **spec: Any) -> dict[str, Any]:
-        return await self.client.patch(AGENTJOBS, "default", job["metadata"]["name"], {"spec": spec})
+        return await self.edit(job, {"spec": spec})
+
+    async def edit(self, job: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+        return await self.client.patch(AGENTJOBS, "default", job["metadata"]["name"], body)
 
     async def patch_status(self, job: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
         name = job["metadata"]["name"]

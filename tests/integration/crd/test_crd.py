@@ -169,6 +169,29 @@ async def test_the_work_is_fixed_once_written(jobs: Any, field: str, before: Any
         await jobs.patch(job, **{field: after})
 
 
+async def test_an_edit_names_every_field_that_it_adds_or_removes(jobs: Any) -> None:
+    job = await jobs.create(session={"userId": "jane"}, retry={"maxAttempts": 5})
+
+    with pytest.raises(ApiError) as refused:
+        await jobs.patch(job, session=None, retry=None, steps={"checkpoint": "None"})
+
+    for field in ("session", "retry", "steps"):
+        assert f"{field} cannot change; create a new job instead" in refused.value.message
+    assert "spec: Invalid value" in refused.value.message
+
+
+async def test_an_edit_that_brings_a_status_along_is_judged_like_any_other(jobs: Any) -> None:
+    job = await jobs.create()
+    await jobs.patch_status(job, {"startTime": "2026-11-21T09:00:00Z", "transitions": 1})
+    spec = {"retry": {"maxAttempts": 5}, "queue": "scheduled", "input": {"message": "Another."}}
+
+    with pytest.raises(ApiError) as refused:
+        await jobs.edit(job, {"spec": spec, "status": {"transitions": 2}})
+
+    for words in ("retry cannot change", "input cannot change", "queue, startAt and startAfter are fixed"):
+        assert words in refused.value.message
+
+
 STEERING = [
     pytest.param("queue", None, "scheduled", id="queue-added"),
     pytest.param("queue", "scheduled", None, id="queue-removed"),

@@ -118,13 +118,42 @@ def _object(description: str, spec: Schema, status: type[object], rules: list[Sc
 def object_schema() -> Schema:
     """Return the structural schema of an AgentJob."""
     name = rule(f"self.metadata.name.size() <= {MAX_JOB_NAME}", f"a job's name has at most {MAX_JOB_NAME} characters")
-    same = " && ".join(_unchanged(f"spec.{field}") for field in FIXED_AFTER_START)
-    fixed = rule(
-        f"!has(oldSelf.status) || !has(oldSelf.status.startTime) || ({same})",
-        f"{', '.join(FIXED_AFTER_START[:-1])} and {FIXED_AFTER_START[-1]} are fixed after the first start",
-    )
     what = "An AgentJob runs one AI agent on one input to completion, in pods, with retries."
-    return _object(what, spec_schema(), AgentJobStatus, [name, fixed])
+    return _object(what, spec_schema(), AgentJobStatus, [name, _edits_rule()])
+
+
+def _edits_rule() -> Schema:
+    """Return the rule of which fields an edit must not add or remove; rules of the fields compare their values.
+
+    It is one rule, because each write of a status evaluates it. Its first half ends that at once: a write of the status
+    cannot change the spec, and a write of the spec cannot change the status.
+    """
+    status_written = (
+        "has(self.status) && has(self.status.transitions) && (!has(oldSelf.status) || "
+        "!has(oldSelf.status.transitions) || self.status.transitions != oldSelf.status.transitions)"
+    )
+    waits = "(!has(oldSelf.status) || !has(oldSelf.status.startTime))"
+    place = " && ".join(f"{_kept(field)} && {_same(field)}" for field in FIXED_AFTER_START)
+    fixed = f"{', '.join(FIXED_AFTER_START[:-1])} and {FIXED_AFTER_START[-1]} are fixed after the first start"
+    checks = {_kept(field): _never(field) for field in IMMUTABLE} | {f"({waits} || ({place}))": fixed}
+    return {
+        "rule": f"{status_written} || ({' && '.join(checks)})",
+        "message": f"the work of a job cannot change, and {fixed}",
+        "messageExpression": " + ".join(f"({check} ? '' : '{message}. ')" for check, message in checks.items()),
+        "fieldPath": ".spec",
+    }
+
+
+def _kept(field: str) -> str:
+    return f"has(self.spec.{field}) == has(oldSelf.spec.{field})"
+
+
+def _same(field: str) -> str:
+    return f"(!has(self.spec.{field}) || self.spec.{field} == oldSelf.spec.{field})"
+
+
+def _never(field: str) -> str:
+    return f"{field} cannot change; create a new job instead"
 
 
 def schedule_schema() -> Schema:
@@ -237,16 +266,8 @@ def spec_schema() -> Schema:
     schema["properties"]["suspend"]["default"] = False
     add_rule(schema["properties"]["cancel"], "!oldSelf || self", "cancel cannot be undone; create a new job instead")
     for field in IMMUTABLE:
-        message = f"{field} cannot change; create a new job instead"
-        add_rule(schema["properties"][field], "self == oldSelf", message)
-        # The field's own rule is not evaluated when the field is added or removed.
-        add_rule(schema, f"has(self.{field}) == has(oldSelf.{field})", message)
+        add_rule(schema["properties"][field], "self == oldSelf", _never(field))
     return schema
-
-
-def _unchanged(field: str) -> str:
-    # The first half detects that an optional field was added or removed.
-    return f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
 
 
 FILES: Final[Mapping[str, Callable[[], Schema]]] = {

@@ -21,7 +21,7 @@ _COMPLETE: Final[Mapping[str, str]] = {
     "agent": "has(self.agent) && (has(self.agent.inline) || has(self.agent.module) || has(self.agent.claudeCode) || "
     "has(self.agent.container))",
     "input": "has(self.input) && (has(self.input.message) || has(self.input.messageFrom))",
-    "workspace": "!has(self.workspace) || (has(self.workspace.git) && has(self.workspace.git.url))",
+    "workspace": "!has(self.workspace) || has(self.workspace.git) && has(self.workspace.git.url)",
 }
 """What a job without a template must set."""
 
@@ -39,7 +39,8 @@ def add_job_rules(schema: Schema, *, complete: bool = True) -> None:
         part.pop("required", None)
     if complete:
         for field, message in REQUIRED.items():
-            add_rule(schema, f"has(self.templateRef) || ({_COMPLETE[field]})", message)
+            # The template last: most jobs have none, and what is true first ends the rule.
+            add_rule(schema, f"{_COMPLETE[field]} || has(self.templateRef)", message)
         add_rule(
             schema,
             "!has(self.parameters) || self.parameters.size() == 0 || has(self.templateRef)",
