@@ -1,10 +1,9 @@
-"""Whose token this is and what it may do, asked of the API server and remembered for a short while.
+"""Authentication and authorization by the API server, cached for a short time.
 
-A runner is its pod: TokenReview for our audience says which pod the token is bound to, the pod's controlling owner
-says which job, its name which start; and the request must come from that pod's address. A user is whoever the API
-server takes the token for, or whom they may impersonate, and may read what they may `get` or `list` as AgentJobs. The
-gateway's own rights never answer a caller's request. Tokens are kept nowhere: answers are remembered under their
-SHA-256.
+A runner is identified by its pod: TokenReview for our audience returns the pod to which the token is bound, the pod's
+controller is the job, and its name contains the start; the request must come from that pod's address. A user is
+identified by TokenReview, or by impersonation, and may read the AgentJobs that they may `get` or `list`. The process's
+own permissions are never used for a caller. Tokens are not stored: the cache uses their SHA-256.
 """
 
 import asyncio
@@ -28,35 +27,34 @@ from agentjobs.tokens import audiences_of, bearer, digest, seconds_left
 logger = logging.getLogger(__name__)
 
 ASK_AGAIN_SECONDS: Final = 1.0
-"""Until the API server says which cluster this is."""
+"""The cluster's uid until the API server returns it."""
 
-# A right that was taken away works on for at most this long.
+# A revoked permission remains effective for at most this long.
 KNOWN_SECONDS: Final = 60.0
-# A runner is asked about no more often than this, nor remembered beyond its token's own end. The token of a pod that
-# was deleted works on for so long, from the pod's address: every request of a runner is fenced in the database.
+# How long a runner is cached, but not longer than its token is valid. The token of a deleted pod remains usable for
+# this long from the pod's address, but every request of a runner is fenced in the database.
 RUNNER_KNOWN_SECONDS: Final = 600.0
-# A refusal may heal any moment (a role just bound, a pod just labelled), but a caller in a tight loop must not become
-# ours.
+# A refusal may soon be outdated (a new role binding, a new label), but a caller in a tight loop must not overload the
+# API server.
 REFUSED_SECONDS: Final = 2.0
-# Twice the pods a large installation runs at once; an entry is some 500 bytes.
+# Twice the running pods of a large installation; an entry has about 500 bytes.
 CACHE_SIZE: Final = 8192
-# Its uid is the usual name of a cluster: the namespace is always there and is never deleted.
+# Its uid identifies a cluster, because this namespace always exists and is never deleted.
 CLUSTER_NAMESPACE: Final = "kube-system"
-# Of a pod that says no budget, or none that can be read. It is what jobs get that ask for none: a pod from before there
-# were budgets goes on as its job would today, and what cannot be read is not taken for "no limit". A job without limits
-# says so: its pod has an empty budget.
+# The default budget, for pods of older versions without one and for unreadable ones, which must not count as "no
+# limit". The pod of a job without limits has an empty budget.
 UNSAID_BUDGET: Final = Limits(llm_calls=DEFAULT_LLM_CALLS)
 _EXTRA_POD_NAME: Final = "authentication.kubernetes.io/pod-name"
 _EXTRA_POD_UID: Final = "authentication.kubernetes.io/pod-uid"
 _SERVICE_ACCOUNT: Final = "system:serviceaccount:"
-# What readiness asks about: the answer does not matter, that there is one does.
+# A question for readiness; only that it is answered matters.
 _NOBODYS_TOKEN: Final = "agentjobs-readiness"  # noqa: S105  nobody's
 
 Answer = TypeVar("Answer")
 
 
 class Reviewer(Protocol):
-    """The part of KubeClient that identities need."""
+    """The part of KubeClient that authentication needs."""
 
     async def create(self, resource: Resource, namespace: str | None, body: dict[str, Any]) -> dict[str, Any]:
         """Create an object and return it as stored."""
@@ -69,54 +67,54 @@ class Reviewer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunnerIdentity:
-    """A runner pod and the start it was made for."""
+    """A runner pod and its start."""
 
     namespace: str
     job: str
     uid: str
-    """The job's uid, from the pod's controlling owner."""
+    """The job's uid, from the pod's owner reference."""
     start: int
     pod: str
     pod_uid: str
     known_seconds: float = KNOWN_SECONDS
-    """For how long this may be remembered."""
+    """How long this may be cached."""
     queue: str = ""
-    """The job's, by the pod's label."""
+    """The job's queue, from the pod's label."""
     budget: Limits = UNSAID_BUDGET
-    """The job's, when the pod was made."""
+    """The job's budget when the pod was created."""
     addresses: frozenset[str] = frozenset()
-    """Where the pod calls from; empty until the kubelet has said so, which may be after the runner's first request."""
+    """The pod's addresses; empty until the kubelet reports them, possibly after the runner's first request."""
 
     @property
     def job_key(self) -> str:
-        """What the limits of its job go by. A pod can name any job's uid, but cannot choose where it lies."""
+        """The key for limits per job. A pod can contain any job's uid, but cannot choose its namespace."""
         return f"{self.namespace}/{self.uid}"
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A caller as the API server knows them; what a SubjectAccessReview is asked about."""
+    """A caller as identified by the API server; the subject of a SubjectAccessReview."""
 
     name: str
     uid: str
     groups: tuple[str, ...]
     extra: Mapping[str, Any]
     impersonated_by: str | None = None
-    """Who acts as them; None for themselves."""
+    """The user who impersonates them, or None."""
     known_seconds: float = KNOWN_SECONDS
-    """For how long this may be remembered."""
+    """How long this may be cached."""
 
     @property
     def key(self) -> str:
-        """What their rights are remembered by: all that a review is asked about."""
+        """The cache key of their permissions: all attributes of a review."""
         about = [self.name, self.uid, self.groups, sorted(self.extra.items())]
         return digest(json.dumps(about, default=str))
 
 
 class AnswerCache(Generic[Answer]):
-    """Remembers answers and refusals of a question for their time; the least recently used leave first.
+    """Caches answers and refusals of a question, with expiry; evicts the least recently used.
 
-    `clock` is in seconds and must never go back (time.monotonic). `known` says for how many an answer is remembered.
+    `clock` returns monotonic seconds. `known` returns how long an answer is cached.
     """
 
     def __init__(
@@ -132,18 +130,17 @@ class AnswerCache(Generic[Answer]):
         self._under_way: dict[tuple[str, ...], asyncio.Task[tuple[float, Answer | Problem]]] = {}
 
     async def answer(self, key: tuple[str, ...], ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Return the remembered answer to `key`, or ask; a `Problem` that says no is remembered too, an outage is
-        not."""
+        """Return the cached answer to `key`, or ask; a refusal (`Problem`) is cached too, an outage is not."""
         entry = self._entries.get(key)
         if entry is None or self._clock() >= entry[0]:
             entry = await self._asked_once(key, ask)
         if isinstance(entry[1], Problem):
-            # A fresh one: an exception object that is raised twice gathers the stacks of both.
+            # A copy, because an exception that is raised twice accumulates both tracebacks.
             raise Problem(entry[1].status, entry[1].reason, entry[1].message, headers=entry[1].headers)
         return entry[1]
 
     def has(self, key: tuple[str, ...]) -> bool:
-        """Return whether an answer is remembered that is no refusal."""
+        """Return whether a positive answer is cached."""
         entry = self._entries.get(key)
         return entry is not None and self._clock() < entry[0] and not isinstance(entry[1], Problem)
 
@@ -153,7 +150,7 @@ class AnswerCache(Generic[Answer]):
     async def _asked_once(
         self, key: tuple[str, ...], ask: Callable[[], Awaitable[Answer]]
     ) -> tuple[float, Answer | Problem]:
-        """Ask, or wait for who asks the same: a page asks five things at once, all of whose rights are new."""
+        """Ask, or wait for an equal question in progress: a page sends five requests at the same time."""
         asking = self._under_way.get(key)
         if asking is None:
             asking = self._under_way[key] = asyncio.ensure_future(self._asked(ask))
@@ -175,10 +172,10 @@ class AnswerCache(Generic[Answer]):
 
 
 class Authenticator:
-    """Answers who a bearer token is. One per process.
+    """Authenticates bearer tokens. One per process.
 
-    With `check_addresses` a runner's token counts only from its pod's own address: a token that is read from another
-    pod's runner cannot be used.
+    With `check_addresses` a runner's token is only valid from its pod's address, so that a stolen token cannot be used
+    from another pod.
     """
 
     def __init__(
@@ -192,7 +189,7 @@ class Authenticator:
         self._kube = kube
         self._now = now
         self._check_addresses = check_addresses
-        # One whose address is not known yet is asked about again as soon as a refusal would be.
+        # A pod without a known address is looked up again as soon as a refusal would be.
         self._runners: AnswerCache[RunnerIdentity] = AnswerCache(
             clock=clock, known=lambda identity: identity.known_seconds if identity.addresses else REFUSED_SECONDS
         )
@@ -200,7 +197,7 @@ class Authenticator:
         self._rights: AnswerCache[None] = AnswerCache(clock=clock)
 
     async def runner_of_token(self, token: str, address: str | None = None) -> RunnerIdentity:
-        """Return the runner whose pod-bound token this is; as `runner`."""
+        """Return the runner with this pod-bound token; see `runner`."""
         identity = await self._runners.answer((digest(token),), lambda: self._ask_runner(token))
         if self._check_addresses and identity.addresses and canonical(address) not in identity.addresses:
             logger.warning(
@@ -208,17 +205,18 @@ class Authenticator:
                 extra={"namespace": identity.namespace, "pod": identity.pod, "address": address},
             )
             raise forbidden(
-                "This token counts from its own pod's address alone. Where something between pods and gateway or proxy "
-                "replaces addresses, set AGENTJOBS_CHECK_ADDRESSES=false for both, by the chart's checkAddresses."
+                "This token is only valid from its own pod's address. If something between pods and gateway or proxy "
+                "changes addresses, set AGENTJOBS_CHECK_ADDRESSES=false for both (checkAddresses of the chart)."
             )
         return identity
 
     async def runner(self, authorization: str | None, address: str | None = None) -> RunnerIdentity:
-        """Return the runner whose pod-bound token this Authorization header carries; `address` is where it came from.
+        """Return the runner whose pod-bound token is in this Authorization header; `address` is the request's.
 
-        Raises:
-            Problem: 401 for a token that is unknown or of another audience, 403 for one that is not of an AgentJob's
-            pod, or not sent from there. errors.Unavailable: the API server cannot be asked.
+            Raises:
+                Problem: 401 for a token that is unknown or for another audience, 403 for one that is not of an
+                AgentJob's
+        pod, or not sent from there. errors.Unavailable: the API server is unreachable.
         """
         return await self.runner_of_token(bearer(authorization), address)
 
@@ -234,22 +232,22 @@ class Authenticator:
     ) -> User:
         """Return the user of this header, who may `verb` AgentJobs of `namespace` (the one called `name`, if given).
 
-        An empty namespace means all of them. `resource` asks about objects of another kind.
+        An empty namespace means all namespaces. `resource` selects another kind.
 
         Raises:
-            Problem: as `person`; 403 when the user may not.
-            errors.Unavailable: the API server cannot be asked.
+            Problem: as `person`; 403 if the user may not.
+            errors.Unavailable: the API server is unreachable.
         """
         user = await self.person(authorization, impersonation)
         await self._check_right(user, resource, verb=verb, namespace=namespace, name=name)
         return user
 
     async def person(self, authorization: str | None, impersonation: Impersonation | None = None) -> User:
-        """Return the user of this header, or whom they act as, whatever these may do.
+        """Return the user of this header, or the impersonated one, without checking permissions.
 
         Raises:
-            Problem: 401 for an unknown token and that of a runner, 403 when its user may not impersonate.
-            errors.Unavailable: the API server cannot be asked.
+            Problem: 401 for an unknown token and for a runner's, 403 if its user may not impersonate.
+            errors.Unavailable: the API server is unreachable.
         """
         token = bearer(authorization)
         caller = await self._users.answer((digest(token),), lambda: self._ask_user(token))
@@ -261,14 +259,14 @@ class Authenticator:
         return User(impersonation.user, "", groups, {}, caller.name, caller.known_seconds)
 
     def remembers(self, authorization: str | None) -> bool:
-        """Return whether we know whose token this is without asking anybody. Raises Problem (401) for none."""
+        """Return whether the token's owner is cached. Raises Problem (401) without a token."""
         return self._users.has((digest(bearer(authorization)),))
 
     async def _check_groups(self, caller: User, groups: Sequence[str]) -> None:
         if not groups:
             return
         try:
-            # Who may act as every group is asked about once, not for each of them.
+            # A user who may impersonate every group is checked once, not for each group.
             await self._check_right(caller, GROUPS, verb="impersonate")
         except Problem as problem:
             if problem.status != 403:
@@ -284,10 +282,10 @@ class Authenticator:
         await self._rights.answer((user.key, *attributes.values()), lambda: self._ask_right(user, attributes))
 
     async def check(self) -> None:
-        """Return when the API server answers reviews.
+        """Return if the API server answers reviews.
 
         Raises:
-            errors.Unavailable, errors.Denied: it does not, or not to us.
+            errors.Unavailable, errors.Denied: it does not, or denies it to us.
         """
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": _NOBODYS_TOKEN}}
         await self._kube.create(TOKENREVIEWS, None, body)
@@ -298,7 +296,7 @@ class Authenticator:
         pod, pod_uid = _first(extra, _EXTRA_POD_NAME), _first(extra, _EXTRA_POD_UID)
         namespace, _, _ = account.removeprefix(_SERVICE_ACCOUNT).partition(":")
         if not account.startswith(_SERVICE_ACCOUNT) or not pod or not pod_uid:
-            raise forbidden("This token is not bound to a pod; runners use the projected token of their own pod.")
+            raise forbidden("This token is not bound to a pod; use the projected token of the runner's pod.")
         try:
             found = await self._kube.get(PODS, namespace, pod)
         except errors.NotFound:
@@ -308,9 +306,9 @@ class Authenticator:
 
     async def _ask_user(self, token: str) -> User:
         review = await self._review(token, audience=None)
-        # The API server's own audiences may be any, ours too; what a runner's model does is not done by a user.
+        # The API server's own audiences may include ours; actions of a runner's model are not actions of a user.
         if contract.TOKEN_AUDIENCE in audiences_of(token):
-            raise unauthorized("This is the token of a runner, who is no user; send one for the API server.")
+            raise unauthorized("This is a runner's token, not a user's; send a token for the API server.")
         return User(
             name=str(review.get("username", "")),
             uid=str(review.get("uid", "")),
@@ -320,7 +318,7 @@ class Authenticator:
         )
 
     def _known_seconds(self, token: str, longest: float) -> float:
-        """For how long to remember whose token this is; the API server has taken it by now."""
+        """Return how long to cache the owner of an accepted token."""
         left = seconds_left(token, self._now())
         return KNOWN_SECONDS if left is None else min(longest, left)
 
@@ -328,8 +326,7 @@ class Authenticator:
         spec: dict[str, Any] = {"token": token} | ({"audiences": [audience]} if audience else {})
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec}
         status = (await self._kube.create(TOKENREVIEWS, None, body)).get("status") or {}
-        # An authenticator that knows no audiences answers for the API server's own; then the list lacks the one we
-        # asked for.
+        # An authenticator without audiences answers for the API server's own; then the list lacks the requested one.
         heard = audience is None or audience in (status.get("audiences") or ())
         if status.get("authenticated") is not True or not heard:
             wanted = f" for audience {audience!r}" if audience else ""
@@ -359,16 +356,16 @@ def _words(attributes: Mapping[str, str]) -> str:
 
 
 async def cluster_uid(kube: Reviewer) -> str:
-    """Return the name of the cluster whose API server vouches for tokens.
+    """Return the uid of the cluster that authenticates tokens.
 
     Raises:
-        errors.Unavailable, errors.Denied: it cannot be asked, or not by us.
+        errors.Unavailable, errors.Denied: it is unreachable, or denies it to us.
     """
     return str((await kube.get(NAMESPACES, None, CLUSTER_NAMESPACE))["metadata"]["uid"])
 
 
 async def wait_for_cluster_uid(kube: Reviewer, logger: logging.Logger, event: str) -> str:
-    """Return `cluster_uid` once the API server says it, however long that takes; each failure is logged as `event`."""
+    """Wait until the API server returns `cluster_uid`; each failure is logged as `event`."""
     while True:
         try:
             return await cluster_uid(kube)
@@ -378,7 +375,7 @@ async def wait_for_cluster_uid(kube: Reviewer, logger: logging.Logger, event: st
 
 
 def canonical(address: object) -> str:
-    """Return an IP address as it is compared, `""` for what is none: an IPv4 caller of an IPv6 socket is `::ffff:…`."""
+    """Return an IP address in canonical form, `""` if invalid: an IPv4 caller of an IPv6 socket is `::ffff:…`."""
     try:
         parsed = ip_address(str(address))
     except ValueError:

@@ -1,7 +1,7 @@
-"""The certificates that runner pods check the gateway's with, as the operator finds them in a file.
+"""The CA certificates with which runner pods check the gateway's certificate, from a file of the operator.
 
-Read once at the start, because what every pod is made from shall not change under way. Whoever runs the operator calls
-`replaced` beside it and ends it when that returns. Never reads a private key.
+Read once at the start, because the inputs of pods must not change in a running process. The operator's process runs
+`replaced` and ends when it returns. Never reads a private key.
 """
 
 import asyncio
@@ -11,9 +11,9 @@ from typing import Final
 
 from agentjobs.errors import Invalid
 
-# The copy travels in each pod's annotations, of which a pod may have 256 KiB.
+# Each pod's annotations contain a copy, and may have 256 KiB in total.
 MAX_BYTES: Final = 64 * 1024
-# A kubelet brings a changed Secret to its volume within a minute or so; authorities change once in years.
+# A kubelet updates a Secret's volume in about a minute; CA certificates change every few years.
 LOOK_SECONDS: Final = 60.0
 
 
@@ -21,7 +21,7 @@ def read(path: Path) -> str:
     """Return the PEM certificates in a file.
 
     Raises:
-        Invalid: there is no such file, it is too large, or none of it is a certificate.
+        Invalid: the file is missing, too large, or contains no certificate.
     """
     name = f"gateway_ca_file {path}"
     try:
@@ -31,18 +31,20 @@ def read(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise Invalid(f"{name}: is not PEM text; convert it with `openssl x509 -inform der`") from error
     if len(text) > MAX_BYTES:
-        raise Invalid(f"{name}: has {len(text)} bytes, at most {MAX_BYTES} fit; leave only the gateway's authorities")
+        raise Invalid(
+            f"{name}: has {len(text)} bytes; use at most {MAX_BYTES}, with only the gateway's CA certificates"
+        )
     if "PRIVATE KEY" in text:
-        raise Invalid(f"{name}: holds a private key, which must not reach runner pods; leave only certificates")
+        raise Invalid(f"{name}: contains a private key, which must not reach runner pods; keep only certificates")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
     except (ssl.SSLError, ValueError) as error:
-        raise Invalid(f"{name}: holds no PEM certificate: {error}") from error
+        raise Invalid(f"{name}: contains no PEM certificate: {error}") from error
     return text
 
 
 async def replaced(path: Path, known: str, *, every: float = LOOK_SECONDS) -> None:
-    """Return when the file holds other certificates than `known`; looks again when it catches half a change."""
+    """Return when the file's certificates differ from `known`; a half-written file is read again."""
     while True:
         await asyncio.sleep(every)
         try:

@@ -1,4 +1,4 @@
-"""A store of bounded size, for what can be asked again. No domain words; used wherever something is remembered."""
+"""A cache of bounded size, for values that can be read again. Free of domain terms."""
 
 from collections import OrderedDict
 from typing import Generic, TypeVar
@@ -8,7 +8,7 @@ V = TypeVar("V")
 
 
 class Bounded(Generic[K, V]):
-    """At most `size` entries. The one that was read or written the longest ago makes room."""
+    """At most `size` entries; evicts the least recently used."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -21,7 +21,7 @@ class Bounded(Generic[K, V]):
         return key in self._entries
 
     def get(self, key: K) -> V | None:
-        """Return the value of a key, None when there is none."""
+        """Return the value of a key, or None."""
         if key in self._entries:
             self._entries.move_to_end(key)
         return self._entries.get(key)
@@ -34,5 +34,5 @@ class Bounded(Generic[K, V]):
             self._entries.popitem(last=False)
 
     def drop(self, key: K) -> None:
-        """Forget a key."""
+        """Remove a key."""
         self._entries.pop(key, None)

@@ -1,4 +1,4 @@
-"""How much may be under way in a process, and of it how much for one caller. No domain words; used by our servers."""
+"""Limits on work in progress, per process and per caller. Free of domain terms; used by our servers."""
 
 import asyncio
 from collections import Counter, OrderedDict
@@ -9,7 +9,7 @@ from agentjobs.problem import busy
 
 
 class PerCaller:
-    """How many requests of one caller are under way, so that none takes all memory and connections of the database."""
+    """Limits the concurrent requests of one caller, so that none takes all memory and database connections."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -17,13 +17,13 @@ class PerCaller:
 
     @contextmanager
     def taken(self, caller: str) -> Iterator[None]:
-        """Count one for the length of a `with` block.
+        """Count one request during a `with` block.
 
         Raises:
-            Problem: 429 when the caller has as many as there are.
+            Problem: 429 if the caller is at its limit.
         """
         if self._taken[caller] >= self._limit:
-            raise busy(429, f"{self._limit} requests of this caller are under way; wait for their answers.", 1.0)
+            raise busy(429, f"This caller has {self._limit} requests in progress; wait for their responses.", 1.0)
         self._taken[caller] += 1
         try:
             yield
@@ -34,7 +34,7 @@ class PerCaller:
 
 
 class Capacity:
-    """How much of something may be under way in this process; callers wait, in order, for more than is left."""
+    """Limits an amount in use in this process; callers wait in order until there is enough."""
 
     def __init__(self, amount: int, *, patience: float) -> None:
         self._all = self._left = amount
@@ -43,15 +43,15 @@ class Capacity:
 
     @property
     def idle(self) -> bool:
-        """Nothing is taken and no one waits."""
+        """Whether nothing is taken and no caller waits."""
         return self._left == self._all and not self._waiting
 
     @asynccontextmanager
     async def taken(self, amount: int = 1) -> AsyncIterator[None]:
-        """Take `amount`, at most the whole, for the length of a `with` block.
+        """Take `amount`, at most the whole, during a `with` block.
 
         Raises:
-            Problem: 503 when it is not free in time.
+            Problem: 503 if it does not become free in time.
         """
         await self._take(amount)
         try:
@@ -69,12 +69,12 @@ class Capacity:
             async with asyncio.timeout(self._patience):
                 await turn
         except BaseException as error:
-            if turn.done() and not turn.cancelled():  # granted and given up in one turn of the loop
+            if turn.done() and not turn.cancelled():  # granted and cancelled in the same iteration of the loop
                 self._give_back(amount)
             self._waiting.pop(turn, None)
             self._grant()
             if isinstance(error, TimeoutError):
-                raise busy(503, "This server has as much under way as it may hold.", 2.0) from None
+                raise busy(503, "This server is at its limit of requests in progress; try again.", 2.0) from None
             raise
 
     def _give_back(self, amount: int) -> None:

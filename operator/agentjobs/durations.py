@@ -1,4 +1,4 @@
-"""Durations (`500ms`, `90s`, `1h30m`, `7d`) and RFC 3339 instants, as they stand in objects, to Python values and back.
+"""Parses and formats durations (`500ms`, `90s`, `1h30m`, `7d`) and RFC 3339 instants of objects.
 
 Used by specs, status, settings and the file of models. Never reads a clock.
 """
@@ -8,8 +8,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-# Units from the longest to the shortest, each at most once: the same text cannot mean two things. The CRD carries this
-# very expression (RE2 knows no look-ahead, hence the separate lower bound that keeps the empty string out).
+# Units from the longest to the shortest, each at most once, so that a text is unambiguous. The CRD contains this
+# expression (RE2 has no look-ahead, so a separate lower bound excludes the empty string).
 DURATION_PATTERN: Final = "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"
 DURATION_MIN_LENGTH: Final = 2
 DURATION_MAX_LENGTH: Final = 20
@@ -17,15 +17,15 @@ MAX_DURATION: Final = timedelta(days=366)
 TIME_MAX_LENGTH: Final = 64
 FIRST_YEAR: Final = 1970
 LAST_YEAR: Final = 9000
-"""Beyond it Python's dates end soon."""
+"""Longer durations would exceed the range of Python's dates."""
 
 TIME_PATTERN: Final = (
     r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?"
     r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 )
-"""RFC 3339 in the spelling that every reader accepts. The CRD carries it in place of `format: date-time`, which lets
-through what the rules of the same server cannot read (small `t` and `z`, offsets like `+99:99`)."""
-TIME_CURE: Final = "use RFC 3339 with a zone, T and Z as capitals, e.g. 2026-12-01T09:00:00Z"
+"""RFC 3339 in the form that every reader accepts. The CRD uses it instead of `format: date-time`, which accepts values
+that CEL rules of the same server cannot read (lower case `t` and `z`, offsets like `+99:99`)."""
+TIME_CURE: Final = "use RFC 3339 with a zone and upper case T and Z, e.g. 2026-12-01T09:00:00Z"
 
 _DURATION: Final = re.compile(DURATION_PATTERN, re.ASCII)
 _TIME: Final = re.compile(TIME_PATTERN, re.ASCII)
@@ -33,7 +33,7 @@ DURATION_CURE: Final = "use units d, h, m, s, ms from long to short, e.g. 90s, 1
 
 
 def parse_duration(text: object) -> timedelta:
-    """Return the duration that `text` says.
+    """Parse a duration.
 
     Raises:
         ValueError: not a string, not a duration, or longer than `MAX_DURATION`; the message names value and cure.
@@ -63,7 +63,7 @@ def format_duration(duration: timedelta) -> str:
 
 
 def parse_time(text: object) -> datetime:
-    """Return the instant that `text` says, in UTC.
+    """Parse an instant; the result is in UTC.
 
     Raises:
         ValueError: not an RFC 3339 string with date, time and zone; the message names value and cure.
@@ -71,7 +71,7 @@ def parse_time(text: object) -> datetime:
     if isinstance(text, datetime) and text.tzinfo is not None:
         return text.astimezone(UTC)
     try:
-        # fromisoformat reads all of ISO 8601 (weeks, no seconds, no zone), which the API server does not.
+        # fromisoformat accepts all of ISO 8601 (weeks, no seconds, no zone), which the API server does not.
         if not isinstance(text, str) or len(text) > TIME_MAX_LENGTH or not _TIME.fullmatch(text):
             raise ValueError
         return datetime.fromisoformat(text).astimezone(UTC)
@@ -80,13 +80,13 @@ def parse_time(text: object) -> datetime:
 
 
 def instant(value: object) -> datetime | None:
-    """Return the instant that a value in an object says; None when it says none, or none that one can reckon with."""
+    """Return the instant of a value in an object; None if it is invalid or outside the usable range."""
     return _known_time(value) if isinstance(value, str) else None
 
 
 @functools.lru_cache(maxsize=8192)
 def _known_time(text: str) -> datetime | None:
-    # The same few instants come again with each event of an object.
+    # Cached, because each event of an object contains the same few instants.
     try:
         known = parse_time(text)
     except ValueError:
@@ -95,13 +95,13 @@ def _known_time(text: str) -> datetime | None:
 
 
 def is_usable(instant: datetime) -> bool:
-    """Whether durations can be added to an instant: at its ends Python's calendar is no longer a clock's."""
+    """Whether an instant is far enough from the limits of Python's calendar to add durations."""
     return FIRST_YEAR <= instant.year <= LAST_YEAR
 
 
 def format_time(instant: datetime) -> str:
     """Return `instant` as Kubernetes writes times: UTC, whole seconds, `Z`."""
-    # Not strftime: its %Y does not pad years before 1000, and what it writes then is not a time.
+    # Not strftime, whose %Y does not pad years before 1000.
     return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 

@@ -1,39 +1,39 @@
-"""Everything that may go wrong between us and a server, in one small tree.
+"""Errors between us and a server, in one small tree.
 
     AgentJobsError
     ├── Unavailable        try again later (connection refused, 5xx, time-out)
-    │   └── TooManyRequests    the server said when (`retry_after`)
-    │       └── Busy               another request writes the same at this moment
+    │   └── TooManyRequests    the server gave a delay (`retry_after`)
+    │       └── Busy               another request is writing the same data
     ├── Conflict           another client wrote first; read again, decide again
-    │   ├── AlreadyExists      a create met an object of that name
+    │   ├── AlreadyExists      an object of that name exists
     │   └── Fenced             this start is no longer the current one; stop
     ├── NotFound           no such object
     ├── Gone               the resourceVersion or continue token is too old; list again
-    ├── Denied             403: our rights are missing, or a rule of the cluster forbids it
-    │   └── Unauthenticated    401: the server does not know who we are
-    ├── Invalid            the server refused the content; the same request will fail again
-    │   ├── JournalFull        the job has recorded as many steps as it may
-    │   └── TooLarge           there is more of it than may be stored
-    └── Misconfigured      no server was asked: a kubeconfig, an address or an argument cannot be meant
+    ├── Denied             403: we lack permission, or a policy of the cluster forbids it
+    │   └── Unauthenticated    401: the server does not accept our credentials
+    ├── Invalid            the server rejected the content; the same request will fail again
+    │   ├── JournalFull        the job reached the limit of recorded steps
+    │   └── TooLarge           it exceeds a limit of storage
+    └── Misconfigured      no request was sent: a kubeconfig, an address or an argument is invalid
 
-Adapters translate their library's errors into these at one place, chained with `from`. Endings we expect of a job are
+Adapters translate their library's errors into these at one place, chained with `from`. Expected endings of a job are
 values, never exceptions.
 """
 
 
 class AgentJobsError(Exception):
-    """Base of everything raised on purpose by this package."""
+    """Base class of all errors that this package raises deliberately."""
 
 
 class Unavailable(AgentJobsError):
-    """The other side cannot answer now; the same request may succeed later."""
+    """The server cannot answer now; the same request may succeed later."""
 
 
 class TooManyRequests(Unavailable):
     """The server asked us to slow down.
 
     Args:
-        retry_after: seconds to wait, from the Retry-After header (RFC 9110 10.2.3); 1 when it gave none.
+        retry_after: seconds to wait, from the Retry-After header (RFC 9110 10.2.3), else 1.
     """
 
     def __init__(self, message: str, retry_after: float = 1.0) -> None:
@@ -42,7 +42,7 @@ class TooManyRequests(Unavailable):
 
 
 class Busy(TooManyRequests):
-    """Another request writes the same at this moment; nothing of this one was stored."""
+    """Another request is writing the same data; nothing was stored."""
 
 
 class Conflict(AgentJobsError):
@@ -54,7 +54,7 @@ class AlreadyExists(Conflict):
 
 
 class Fenced(Conflict):
-    """Another pod holds this start: this one must stop writing."""
+    """Another pod holds this start; this one must stop writing."""
 
 
 class NotFound(AgentJobsError):
@@ -62,7 +62,7 @@ class NotFound(AgentJobsError):
 
 
 class Gone(AgentJobsError):
-    """The version asked for is no longer in the server's history (410)."""
+    """The requested version is no longer in the server's history (410)."""
 
 
 class Denied(AgentJobsError):
@@ -74,16 +74,16 @@ class Unauthenticated(Denied):
 
 
 class Invalid(AgentJobsError):
-    """The content was refused (400, 413, 415, 422); repeating the request cannot help."""
+    """The content was rejected (400, 413, 415, 422); a retry does not help."""
 
 
 class JournalFull(Invalid):
-    """A job has recorded as many steps as one job may, or its run as many bytes; nothing more of it is stored."""
+    """A job reached the limit of recorded steps, or its run that of bytes; nothing more is stored."""
 
 
 class TooLarge(Invalid):
-    """It is larger than it may be, or what it belongs to is full; the message has the limit."""
+    """It, or its container, exceeds a limit, which the message names."""
 
 
 class Misconfigured(AgentJobsError):
-    """A kubeconfig, an address or an argument is missing or cannot be meant; nothing was asked of any server."""
+    """A kubeconfig, an address or an argument is missing or invalid; no request was sent."""

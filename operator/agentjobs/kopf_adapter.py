@@ -1,8 +1,8 @@
 """kopf, reduced to its login and its watches: each event of a watched resource goes to one plain function.
 
-The only module that imports kopf. Events reach that function from the session that kopf is given, before kopf itself
-sees them. There is no other kind of handler than `on.event` on purpose: each would write annotations or finalizers into
-users' objects. Run by `operator_process`.
+The only module that imports kopf. Events reach that function in the session that kopf is given, before kopf itself
+sees them. Only `on.event` handlers are used, because all others write annotations or finalizers into users' objects.
+Run by `operator_process`.
 """
 
 import asyncio
@@ -65,14 +65,14 @@ def registry(watches: Iterable[Watch], *, stop: asyncio.Event) -> kopf.OperatorR
 
     @kopf.on.cleanup(registry=handlers)
     async def cleanup(**_: Any) -> None:
-        # Without it kopf waits five seconds for its own waiter of the flag when a signal ended it.
+        # Otherwise kopf waits five seconds for its own waiter of the flag after a signal.
         stop.set()
 
     return handlers
 
 
 def _add(handlers: kopf.OperatorRegistry, watch: Watch) -> None:
-    """Let kopf watch: it does where there is a handler. The session leaves to it only what it cannot read itself."""
+    """Register a handler, so that kopf watches. The session passes on only events that it cannot handle."""
 
     @kopf.on.event(*_selector(watch.resource), id=watch.resource.plural, registry=handlers)
     async def observe(event: Any, **_: Any) -> None:
@@ -80,7 +80,7 @@ def _add(handlers: kopf.OperatorRegistry, watch: Watch) -> None:
 
 
 def _selector(resource: Resource) -> tuple[str, str] | tuple[str, str, str]:
-    """Return a resource as kopf names it: a core one by its version and plural."""
+    """Return kopf's selector of a resource: core resources by version and plural."""
     if not resource.group:
         return resource.version, resource.plural
     return resource.group, resource.version, resource.plural
@@ -88,9 +88,9 @@ def _selector(resource: Resource) -> tuple[str, str] | tuple[str, str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Connection(kopf.AiohttpSession):
-    """The session of kopf, as kopf would make it, with our lists, and with events that go to our observers.
+    """kopf's session, with our lists, and with events that go to our observers.
 
-    Two sessions with the same credentials are equal: so kopf notices that a login returned refused credentials again,
+    Sessions with the same credentials are equal, so that kopf notices when a login returns rejected credentials again,
     and ends.
     """
 
@@ -119,9 +119,9 @@ class Connection(kopf.AiohttpSession):
 
 
 class StatelessDiffBase(kopf.DiffBaseStorage):
-    """kopf keeps a copy of every object to find differences, which no handler here asks for.
+    """Disables kopf's copy of every object, which no handler here needs.
 
-    None rather than an empty copy: kopf would copy that again and search it at every event.
+    None instead of an empty copy, which kopf would copy and search at every event.
     """
 
     def build(self, *, body: Any, extra_fields: Any = None) -> Any:
@@ -135,17 +135,17 @@ class StatelessDiffBase(kopf.DiffBaseStorage):
 
 
 def kopf_settings(watches: Iterable[Watch] = ()) -> kopf.OperatorSettings:
-    """kopf, tuned for event handlers only."""
+    """Return kopf's settings, tuned for event handlers only."""
     settings = kopf.OperatorSettings()
     settings.peering.standalone = True
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.persistence.diffbase_storage = StatelessDiffBase()
-    settings.queueing.idle_timeout = 0.5  # workers of idle objects are most of the memory at 10,000 objects
-    settings.watching.chunk_size = 1  # of its own lists nothing is used, see `watch_session`
+    settings.queueing.idle_timeout = 0.5  # workers of idle objects take most of the memory at 10,000 objects
+    settings.watching.chunk_size = 1  # its own lists are not used, see `watch_session`
     for watch in watches:
         if watch.selector:
-            # A tuple: the key 'v1/pods' matches nothing, and every pod of the cluster would be streamed.
+            # A tuple, because the key 'v1/pods' would match nothing, and every pod of the cluster would be streamed.
             settings.watching.label_selectors[_selector(watch.resource)] = watch.selector
     settings.networking.request_timeout = 30
     settings.networking.error_backoffs = [0.5, 1, 2, 5, 5, 5, 5, 5, 5, 5]
@@ -157,12 +157,13 @@ def kopf_settings(watches: Iterable[Watch] = ()) -> kopf.OperatorSettings:
 async def ended(watching: "asyncio.Task[None]") -> None:
     """Wait for the end of a task that runs `watch`.
 
-    When one of its watchers fails, kopf cancels the others and the task that pauses them in any order: a watcher may
-    take its cancellation for a pause and go on watching, and kopf waits for it without end. Cancelled again it ends.
+        When a watcher fails, kopf cancels the others and the task that pauses them in any order: a watcher may mistake
+        its
+    cancellation for a pause and continue, so that kopf waits for it forever. A second cancellation ends it.
 
-    Raises:
-        Denied: kopf has no credentials that the API server takes.
-        Died: kopf failed.
+        Raises:
+            Denied: kopf has no credentials that the API server accepts.
+            Died: kopf failed.
     """
     await asyncio.wait({watching}, timeout=KOPF_SECONDS)
     while not watching.done():

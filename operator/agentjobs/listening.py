@@ -1,6 +1,6 @@
-"""How a server of ours listens: its socket, its certificate, and the certificate's renewal. Knows no framework.
+"""Listening sockets of our servers, their certificates, and the renewal of certificates. Independent of frameworks.
 
-Called by the processes that serve: gateway and model proxy.
+Called by gateway, model proxy and dashboard.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from agentjobs import errors
 
 logger = logging.getLogger(__name__)
 
-# cert-manager renews weeks before the end; a minute is early enough and costs two stats.
+# cert-manager renews weeks before expiry; checking each minute is enough and costs two stats.
 CERTIFICATE_SECONDS: Final = 60.0
 
 OnDeath = Callable[[errors.AgentJobsError], None]
-"""Is told that a part of a process has died, which cannot go on without it."""
+"""Called when an essential part of a process has died."""
 
 
 async def until_signalled(serve: Callable[[OnDeath], AbstractAsyncContextManager[object]]) -> None:
@@ -50,22 +50,22 @@ def open_listener(host: str, port: int) -> socket.socket:
     """Return a socket that listens there; port 0 takes a free one.
 
     Raises:
-        errors.Invalid: the address is taken, or is none of this machine.
+        errors.Invalid: the address is in use, or not of this machine.
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=2048)
-        # Its connections inherit it; asyncio sets it for sockets that say which protocol they are for, this one does
-        # not. Without it an answer's body waits up to 40 ms until the client has acknowledged the head.
+        # Inherited by its connections; asyncio sets it only for sockets with an explicit protocol. Without it the body
+        # of a response waits up to 40 ms until the client has acknowledged the head.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except OSError as error:
-        cure = "choose another by AGENTJOBS_HOST and AGENTJOBS_PORT"
+        cure = "choose another with AGENTJOBS_HOST and AGENTJOBS_PORT"
         raise errors.Invalid(f"cannot listen on {host} port {port}: {error.strerror}; {cure}") from error
 
 
 def url_of(listener: socket.socket, *, secure: bool) -> str:
-    """Return the URL at which a listener is reached from its own machine."""
+    """Return the URL of a listener on its own machine."""
     host, port = listener.getsockname()[:2]
     return f"{'https' if secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
@@ -81,18 +81,18 @@ class Certificate:
         self._cert, self._key = cert, key
         self._known = self._modified()
         self.context = self._loaded()
-        """What new connections are made with."""
+        """The context of new connections."""
 
     async def renew(self) -> None:
-        """Load certificate and key again whenever their files change; new connections get them. Never returns."""
+        """Reload certificate and key when their files change; new connections use them. Never returns."""
         while True:
             await asyncio.sleep(CERTIFICATE_SECONDS)
             found = self._modified()
             if found == self._known:
                 continue
             try:
-                # First into a context of its own: the one in use would be left with what it had read before it failed,
-                # when key and certificate are caught half way through their change.
+                # First into a new context: if only one of the files has changed yet, loading fails, and would leave
+                # the current context half loaded.
                 self._loaded()
                 self.context.load_cert_chain(self._cert, self._key)
             except (errors.Invalid, OSError, ssl.SSLError) as error:
@@ -115,7 +115,7 @@ class Certificate:
 
 
 def certificate_of(cert: Path | None, key: Path | None) -> Certificate | None:
-    """Return the certificate of two files, None where they are not set: plain http. Raises as `Certificate`."""
+    """Return the certificate of two files; None if they are not set, for plain http. Raises like `Certificate`."""
     return Certificate(cert, key) if cert and key else None
 
 

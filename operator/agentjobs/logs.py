@@ -1,8 +1,7 @@
-"""How our processes log: one JSON object a line for machines, one coloured line for people.
+"""Logging of our processes: one JSON object per line for machines, or one coloured line for people.
 
-Owns the root logger's handler and nothing else. Called once, by a program's main. Every record is an event word with
-fields (`logger.info("attempt.claimed", extra={"job": …})`); what is logged never holds tokens, prompts or results,
-which is up to the caller: this module cannot know.
+Owns only the root logger's handler. Called once, by a program's main. Every record is an event name with fields
+(`logger.info("attempt.claimed", extra={"job": …})`). Callers must not log tokens, prompts or results.
 """
 
 import json
@@ -21,20 +20,20 @@ _STACKS: Final = logging.Formatter()
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str)
 _EVENT: Final = re.compile(r"[a-z]+\.[a-z_]+")
 
-# What every LogRecord has; anything beyond it came in through `extra`.
+# The attributes of every LogRecord; any other comes from `extra`.
 _BUILT_IN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
-# Libraries that tell at INFO what we tell ourselves, or that would log URLs with their queries.
+# Libraries that log at INFO what we log ourselves, or URLs with queries.
 _QUIET: Final = ("httpx", "httpcore", "aiohttp.access", "alembic", "kubernetes", "uvicorn.error", "asyncio")
 
 
 def configure(level: str = "INFO", fmt: Format = "json", *, stream: TextIO | None = None) -> None:
-    """Send all logging to `stream` (standard error by default) at `level`, replacing what was configured before.
+    """Send all logging to `stream` (standard error by default) at `level`, replacing any earlier configuration.
 
     Raises:
-        ValueError: `level` is no level of the logging module.
+        ValueError: `level` is not a level of the logging module.
     """
-    # They would go to standard error as they are; the line they become says where they come from.
+    # Warnings would otherwise go to standard error unformatted; as log lines they contain their origin.
     logging.captureWarnings(True)
     names = logging.getLevelNamesMapping()
     if level.upper() not in names:
@@ -50,12 +49,12 @@ def configure(level: str = "INFO", fmt: Format = "json", *, stream: TextIO | Non
 
 
 def fields_of(record: logging.LogRecord) -> Mapping[str, Any]:
-    """What the caller gave as `extra`, in the caller's order."""
+    """Return the fields of `extra`, in the caller's order."""
     return {key: value for key, value in vars(record).items() if key not in _BUILT_IN}
 
 
 class LineFormatter(logging.Formatter):
-    """Writes records by `write`, after `clear` took out of them what must not be told."""
+    """Formats records with `write`, after `clear` removed secrets."""
 
     def __init__(
         self, write: Callable[[dict[str, Any]], str], clear: Callable[[dict[str, Any]], dict[str, Any]] | None = None
@@ -65,15 +64,15 @@ class LineFormatter(logging.Formatter):
         self._clear = clear
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as text; cleared before it is text, whose escapes would hide a secret."""
+        """Return the record as text; cleared before formatting, because escapes could hide a secret."""
         line = line_of(record)
         return self._write(self._clear(line) if self._clear else line)
 
 
 def line_of(record: logging.LogRecord) -> dict[str, Any]:
-    """Return what a record says: time, level, logger, event, the caller's fields, and the stack when there is one.
+    """Return a record's fields: time, level, logger, event, the caller's fields, and the stack if any.
 
-    `event` is always one of our names. What follows it, and what a library says, is `message`.
+    `event` is always one of our names. Other text, and messages of libraries, are in `message`.
     """
     event, _, message = record.getMessage().partition(" ")
     if not _EVENT.fullmatch(event):
@@ -92,5 +91,5 @@ def line_of(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def as_json(line: Mapping[str, Any]) -> str:
-    """Return a line as one line of JSON; what JSON has no word for is given as its `str`."""
+    """Return a line as JSON; values that JSON does not support are converted with `str`."""
     return written_out(_JSON.encode(line))

@@ -1,8 +1,7 @@
-"""The operator's Prometheus metrics, and those that every process has: names, help texts and labels in one place.
+"""The operator's Prometheus metrics, and those of every process: names, help texts and labels in one place.
 
-Each process makes one object of them. Label values come from our enums and from the kinds that our code names; values
-that users or models choose (names, reasons in a termination message) become `Other`, so that they cannot fill a time
-series database.
+Each process creates one object. Label values come from our enums and kinds; values that users or models choose (names,
+reasons in a termination message) become `Other`, so that they cannot fill a time series database.
 """
 
 import functools
@@ -30,31 +29,31 @@ TABLES: Final = frozenset(
     }
 )
 _REASONS: Final = frozenset(ErrorClass)
-# A start that succeeded has no reason of its own; it shows the job's.
+# A start that succeeded has no reason; the job's is used.
 _SUCCESS: Final = "ResultAccepted"
 _VERDICTS: Final = frozenset(Verdict)
-# A wait may be none or a night.
+# From no wait to a whole night.
 _WAITS: Final = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600)
-# An agent's start takes seconds to hours.
+# A start takes seconds to hours.
 _RUNS: Final = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 4 * 3600)
-# A schedule should be on time to the second; catching up is counted apart.
+# A schedule should be on time to the second; catching up is counted separately.
 _LAGS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
 def add_process(registry: CollectorRegistry) -> None:
-    """Add what every process tells of itself: memory, CPU, file descriptors, garbage collection."""
+    """Add the metrics of every process: memory, CPU, file descriptors, garbage collection."""
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
 
 
 class DatabaseMetrics:
-    """What a process sees of PostgreSQL."""
+    """Metrics of a process about PostgreSQL."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._seconds = Histogram(
             "agentjobs_database_request_seconds",
-            "From asking for a connection to the answer, by outcome.",
+            "Duration of requests, from asking for a connection to the answer, by outcome.",
             ["outcome"],
             buckets=_FAST,
             registry=registry,
@@ -68,7 +67,7 @@ class DatabaseMetrics:
         self._seconds.labels(_known(outcome, OUTCOMES)).observe(seconds)
 
     def pool(self, connections: Callable[[], tuple[int, int]]) -> None:
-        """Say who knows how many connections are in use and idle."""
+        """Set the functions that return how many connections are in use and idle."""
         self._connections.labels("in-use").set_function(lambda: float(connections()[0]))
         self._connections.labels("idle").set_function(lambda: float(connections()[1]))
 
@@ -77,8 +76,7 @@ class Metrics:
     """All metrics of one operator process, in a registry of their own.
 
     Args:
-        queues: those that exist in every namespace, by the installation's wish; a queue that a user made counts as
-            Other, unless it has the name of one of them.
+        queues: the installation's queues, which exist in every namespace; a queue with another name counts as Other.
     """
 
     def __init__(
@@ -103,35 +101,35 @@ class Metrics:
             self._queue_depth.labels(queue).set_function(functools.partial(self._depth_of, queue))
         self._queue_wait = Histogram(
             "agentjobs_queue_wait_seconds",
-            "From due to started, by queue.",
+            "Time from due to started, by queue.",
             ["queue"],
             buckets=_WAITS,
             registry=registry,
         )
         self._claims_refused = Counter(
-            "agentjobs_claims_refused", "Starts for which PostgreSQL had no room.", ["reason"], registry=registry
+            "agentjobs_claims_refused", "Starts that PostgreSQL refused a slot.", ["reason"], registry=registry
         )
         self.slots_given_back = Counter(
-            "agentjobs_slots_given_back", "Slots whose job was not at that start.", registry=registry
+            "agentjobs_slots_given_back", "Slots given back because their job was not at that start.", registry=registry
         )
         self.starts = Counter("agentjobs_starts", "Pods started for jobs.", registry=registry)
         self._attempts = Counter(
             "agentjobs_attempts", "Starts that ended, by verdict and reason.", ["verdict", "reason"], registry=registry
         )
         self.run_duration = Histogram(
-            "agentjobs_run_duration_seconds", "From a start's pod to its end.", buckets=_RUNS, registry=registry
+            "agentjobs_run_duration_seconds", "Time from a start's pod to its end.", buckets=_RUNS, registry=registry
         )
         self._schedule_starts = Counter(
-            "agentjobs_schedule_starts", "Jobs that schedules made, by kind of start.", ["kind"], registry=registry
+            "agentjobs_schedule_starts", "Jobs that schedules created, by kind of start.", ["kind"], registry=registry
         )
         self._schedule_lag = Histogram(
             "agentjobs_schedule_lag_seconds",
-            "From a scheduled start's time, its jitter included, to its job.",
+            "Time from a scheduled start, including jitter, to the creation of its job.",
             buckets=_LAGS,
             registry=registry,
         )
         self.schedule_missed = Counter(
-            "agentjobs_schedule_missed", "Times of schedules for which no job was made.", registry=registry
+            "agentjobs_schedule_missed", "Times of schedules for which no job was created.", registry=registry
         )
         self.history_backlog = Gauge(
             "agentjobs_history_backlog", "Records that wait to be written to PostgreSQL.", registry=registry
@@ -152,17 +150,17 @@ class Metrics:
             registry=registry,
         )
         self._watch_age = Gauge(
-            "agentjobs_watch_age_seconds", "Since the last event of a watch.", ["kind"], registry=registry
+            "agentjobs_watch_age_seconds", "Seconds since the last event of a watch.", ["kind"], registry=registry
         )
         self.leader = Gauge("agentjobs_leader", "1 while this process may write.", registry=registry)
         self.workqueue_depth = Gauge(
             "agentjobs_workqueue_depth", "Keys that wait for a worker of the operator.", registry=registry
         )
         self.workqueue_oldest = Gauge(
-            "agentjobs_workqueue_oldest_seconds", "How long the oldest of them has waited.", registry=registry
+            "agentjobs_workqueue_oldest_seconds", "How long the oldest key has waited for a worker.", registry=registry
         )
         self._reconcile = Histogram(
-            "agentjobs_reconcile_seconds", "Time of one reconcile.", ["outcome"], buckets=_FAST, registry=registry
+            "agentjobs_reconcile_seconds", "Duration of one reconcile.", ["outcome"], buckets=_FAST, registry=registry
         )
         # Found once: each look and each write asks for its own.
         self._written, self._reconciled = (
@@ -170,18 +168,18 @@ class Metrics:
             functools.cache(self._reconcile.labels),
         )
         self.events_dropped = Counter(
-            "agentjobs_events_dropped", "Kubernetes Events given up under pressure.", registry=registry
+            "agentjobs_events_dropped", "Kubernetes Events dropped under load.", registry=registry
         )
         self.loop_lag = Histogram(
             "agentjobs_loop_lag_seconds", "How late the event loop woke up.", buckets=_FAST, registry=registry
         )
 
     def queue_depths(self, depths: Callable[[], Mapping[str, int]]) -> None:
-        """Say who knows how many jobs wait, by name of queue; asked at each scrape."""
+        """Set the function that returns how many jobs wait, by name of queue; called at each scrape."""
         self._depths = depths
 
     def _depth_of(self, queue: str) -> float:
-        """How many wait in one of our queues; for `Other` in all that users made."""
+        """Return how many jobs wait in one of the installation's queues, or in all others for `Other`."""
         return float(sum(jobs for name, jobs in self._depths().items() if _known(name, self._queues) == queue))
 
     def queue_wait(self, queue: str, seconds: float) -> None:
@@ -189,7 +187,7 @@ class Metrics:
         self._queue_wait.labels(_known(queue, self._queues)).observe(seconds)
 
     def claim_refused(self, reason: Literal["Slot", "Partition", "Rate"]) -> None:
-        """Count one start that got no slot, though memory thought that there was one."""
+        """Count one start that PostgreSQL refused a slot although memory showed a free one."""
         self._claims_refused.labels(reason).inc()
 
     def history_pruned(self, table: str, rows: int) -> None:
@@ -202,7 +200,7 @@ class Metrics:
         self._attempts.labels(_known(verdict, _VERDICTS), word).inc()
 
     def schedule_start(self, kind: OccurrenceKind, late: float) -> None:
-        """Count one job that a schedule made, `late` seconds after it was due."""
+        """Count one job that a schedule created, `late` seconds after it was due."""
         self._schedule_starts.labels(kind.value).inc()
         if kind is OccurrenceKind.SCHEDULED:
             self._schedule_lag.observe(max(0.0, late))
@@ -219,13 +217,13 @@ class Metrics:
         self._reconciled(outcome).observe(seconds)
 
     def watched(self, kind: str) -> None:
-        """Note that the watch of `kind` brought an event just now."""
+        """Record that the watch of `kind` received an event now."""
         if kind not in self._watched:
             self._watch_age.labels(kind).set_function(lambda: self.watch_age(kind))
         self._watched[kind] = self._clock()
 
     def watch_age(self, kind: str) -> float:
-        """Seconds since `watched(kind)`; infinite before the first time."""
+        """Return the seconds since `watched(kind)`; infinite before the first call."""
         since = self._watched.get(kind)
         return float("inf") if since is None else self._clock() - since
 

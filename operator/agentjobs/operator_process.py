@@ -1,7 +1,7 @@
 """The operator's process, from its settings to its end.
 
 It starts in this order: probes, database, Lease, full lists, workers, watches. It stops watches and workers first, then
-writes what is left of the history, then gives the Lease back.
+writes the remaining history, then releases the Lease.
 """
 
 import asyncio
@@ -58,16 +58,16 @@ FLUSH_SECONDS: Final = 5.0
 
 
 def run(settings: OperatorSettings, *, now: Callable[[], datetime] = utc_now) -> None:
-    """Run the operator until a signal or a lost Lease ends it. Raises SystemExit(1) when it cannot go on.
+    """Run the operator until a signal or a lost Lease ends it. Raises SystemExit(1) if it cannot continue.
 
     `now` is the wall clock, which tests set.
     """
     if settings.kubeconfig:
-        # The login of kopf reads it from there; our own client gets it as an argument.
+        # kopf's login reads it from there; our own client gets it as an argument.
         os.environ["KUBECONFIG"] = settings.kubeconfig
-    gc.set_threshold(50_000, 20, 50)  # full collections over thousands of dicts make the longest pauses
+    gc.set_threshold(50_000, 20, 50)  # full collections over thousands of dicts cause the longest pauses
     try:
-        # A sixth less CPU per job than asyncio's own loop; most of it is for reading watches and TLS.
+        # Takes a sixth less CPU per job than asyncio's own loop, mostly for watches and TLS.
         uvloop.run(Operator(settings, now).run())
     except AgentJobsError as error:
         logger.error("operator.ended", extra={"error": str(error)})
@@ -75,7 +75,7 @@ def run(settings: OperatorSettings, *, now: Callable[[], datetime] = utc_now) ->
 
 
 class Operator:
-    """One operator process, from settings to its end.
+    """One operator process, from its settings to its end.
 
     Raises:
         Invalid, Misconfigured: the file of models cannot be used.
@@ -99,7 +99,7 @@ class Operator:
         """Run to the end.
 
         Raises:
-            AgentJobsError: the process cannot go on. A signal is not an error.
+            AgentJobsError: the process cannot continue. A signal is not an error.
         """
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
@@ -129,13 +129,13 @@ class Operator:
             raise self._failure
 
     def _end(self, error: AgentJobsError) -> None:
-        """End the process with an error: a task that it needs has died."""
+        """End the process with an error, because an essential task has died."""
         if not self._stop.is_set():
             self._failure = error
             self._stop.set()
 
     async def _until_stopped(self, work: Any) -> None:
-        """Run `work` until it ends or the process is to stop; then let it clean up."""
+        """Run `work` until it ends or the process must stop; then let it clean up."""
         task = asyncio.create_task(work, name="operator")
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         try:
@@ -157,7 +157,7 @@ class Operator:
         self._stop.set()
 
     async def _follow_models(self) -> None:
-        """Stop when the file of models has changed and can be read, so that a new process goes by it for all jobs."""
+        """Stop when the file of models has changed and is valid, so that a new process uses it for all jobs."""
         path, known = self._settings.models_file, self._models_text
         while path is not None:
             await asyncio.sleep(authorities.LOOK_SECONDS)
@@ -215,7 +215,7 @@ class Operator:
         self._metrics.leader.set_function(lambda: float(elector.leading))
         try:
             async with Background(self._end) as background:
-                # It ends when another process may lead already. Every write is fenced from then on, and a new process
+                # It ends when another process may already lead. Every write is fenced from then on, and a new process
                 # becomes a standby.
                 background.start(elector.run(), "lease")
                 await self._work(client.with_check(elector.held), identity, database)
@@ -224,7 +224,7 @@ class Operator:
 
     async def _work(self, client: KubeClient, identity: str, database: Database) -> None:
         settings, metrics = self._settings, self._metrics
-        self._state = "reading what there is"
+        self._state = "listing objects"
         cluster = await cluster_uid(client)
         history = OperatorWrites(database, cluster=cluster)
         writer = HistoryWriter(history)
@@ -271,7 +271,7 @@ class Operator:
                 await recorder.flush(seconds=1.0)
 
     def _sweeps(self, database: Database, cluster: str, lists: Lists) -> tuple[Retention, SessionRetention]:
-        """Return what deletes old jobs, and sessions that nobody uses."""
+        """Return the tasks that delete old jobs and unused sessions."""
         retention = Retention(
             database,
             cluster=cluster,
@@ -298,7 +298,7 @@ class Operator:
         retention: Retention,
         sessions: SessionRetention,
     ) -> None:
-        """Work while leading. kopf cancels the tasks that are made inside it; ours are made before."""
+        """Work while leading. kopf cancels tasks that are created inside it, so ours are created before."""
         settings = self._settings
         controller: Controller[Key] = Controller(
             reconciler.state.queue,
@@ -328,18 +328,18 @@ class Operator:
                 await controller.stop()
 
     async def _watch_until_stopped(self, reconciler: Reconciler, lists: Lists, controller: Controller[Key]) -> None:
-        """Watch until the process is to stop, then let the workers finish."""
+        """Watch until the process must stop, then let the workers finish."""
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         watching = asyncio.create_task(self._run_watches(reconciler.state.informers, lists), name="kopf")
         try:
             await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not self._stop.is_set():
-                self._end(Died("kopf ended by itself"))  # an error of kopf is raised below
-            # Workers end beside kopf and not after it: kopf takes seconds to end under load, while a standby waits for
-            # our Lease.
+                self._end(Died("kopf ended unexpectedly"))  # an error of kopf is raised below
+            # Workers end at the same time as kopf and not after it: kopf takes seconds to end under load, while a
+            # standby waits for our Lease.
             stopped = asyncio.create_task(controller.stop(), name="stop-workers")
             await kopf_adapter.ended(watching)
-            # kopf cancels tasks beside it that take too long; the caller stops the workers then.
+            # kopf cancels other tasks that take too long; then the caller stops the workers.
             await asyncio.wait({stopped})
         finally:
             stopping.cancel()
@@ -350,16 +350,16 @@ class Operator:
 
 
 async def _prune(lists: Lists, retention: Retention) -> None:
-    """Prune history once it is known which objects exist."""
+    """Prune history once the existing objects are listed."""
     await lists.completed.wait()
-    # What was found by now stays for long: collections need not walk through it.
+    # Objects until now are long-lived, so garbage collection can skip them.
     gc.collect()
     gc.freeze()
     await retention.run()
 
 
 def pod_defaults(settings: OperatorSettings, models: config.Models, *, gateway_authorities: str | None) -> PodDefaults:
-    """Return what the settings and the file of models say about the pods of all jobs."""
+    """Return the pod defaults from the settings and the file of models."""
     return PodDefaults(
         gateway_url=settings.gateway_url,
         gateway_ca=settings.gateway_ca,
@@ -404,10 +404,10 @@ def watches(informers: Informers, lists: Lists, metrics: Metrics) -> tuple[kopf_
 
 
 async def check_served(client: KubeClient, kinds: Iterable[Kind[Any, Any]], namespaces: tuple[str, ...]) -> None:
-    """Return once the API server says that it serves every custom kind.
+    """Return if the API server serves every custom kind.
 
     Raises:
-        Invalid: it does not serve one; the message has the cure.
+        Invalid: it does not serve one; the message names the cure.
     """
     for resource in sorted((kind.resource for kind in kinds), key=lambda resource: resource.plural):
         if resource.is_custom:

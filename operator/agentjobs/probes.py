@@ -1,7 +1,7 @@
 """A small HTTP server of operator and notifier: `/healthz`, `/readyz` and `/metrics`.
 
-Runs on the process's loop on purpose: a loop that is blocked does not answer, and that is what liveness is to find.
-Standbys serve it too. It decides nothing; the checks are handed in.
+Runs on the process's loop on purpose: a blocked loop does not answer, so that liveness detects it. Standbys serve it
+too. The checks are passed in.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from agentjobs.errors import Invalid
 from agentjobs.metrics import Metrics
 
 Check = Callable[[], str | None]
-"""None when all is well, else what is wrong in one sentence. Must not block."""
+"""Returns None if healthy, else the problem in one sentence. Must not block."""
 
 LAG_SECONDS: Final = 0.5
 
 
 class Exposed(Protocol):
-    """What `/metrics` shows."""
+    """Metrics for `/metrics`."""
 
     @property
     def registry(self) -> CollectorRegistry:
@@ -38,15 +38,15 @@ async def serving(
     health: Mapping[str, Check],
     ready: Mapping[str, Check],
 ) -> AsyncIterator[int]:
-    """Serve for the length of a `with` block; gives the port, which matters when 0 was asked for.
+    """Serve during a `with` block; yields the port, for an address with port 0.
 
     Args:
         address: host (None: all interfaces) and port, see `settings.host_and_port`.
-        health: named checks of `/healthz`; a failing one gets the process restarted.
+        health: named checks of `/healthz`; if one fails, the process is restarted.
         ready: named checks of `/readyz`.
 
     Raises:
-        Invalid: the address is taken or not ours.
+        Invalid: the address is in use or not of this machine.
     """
     app = web.Application()
     app.router.add_get("/healthz", _endpoint(health))

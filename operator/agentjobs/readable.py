@@ -1,7 +1,7 @@
-"""A line of our logs as people read it: `20:11:25 investigator  model calls find_order`. Pure.
+"""Formats log lines for people: `20:11:25 investigator  model calls find_order`. Pure.
 
-Used by `logs` for processes that log for people, and by the command line on lines that pods logged as JSON. What a
-line holds is data: control characters in it are written out, so that none reaches a terminal.
+Used by `logs` for processes that log for people, and by the command line for JSON lines of pods. Control characters in
+a line are escaped, so that none reaches a terminal.
 """
 
 import json
@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 LIBRARY: Final = "library.message"
-"""Event of a line that a library or user code wrote."""
+"""Event of lines from libraries and user code."""
 
-# What JSON leaves as it is and a terminal or a reader of lines takes for a command or an end of line.
+# Characters that JSON does not escape, but that control a terminal or end a line.
 CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 # Of what is printable, the blank is the only space.
 _QUOTED: Final = re.compile('[ "=]')
 _CLOCK: Final = re.compile(r"\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)")
-# Every line has them; what else there is are fields.
+# Every line has these; all others are fields.
 _FRAME: Final = frozenset({"time", "level", "logger", "event", "message", "stack"})
 _PAINTS: Final = {"dim": "2", "red": "31", "green": "32", "yellow": "33", "magenta": "35", "cyan": "36"}
 _LEVELS: Final = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
@@ -26,7 +26,7 @@ _NARROWEST: Final = 40
 
 
 def parsed(text: str) -> dict[str, Any] | None:
-    """Return the fields of a line that one of our processes wrote as JSON; None for any other text."""
+    """Return the fields of a JSON line of our processes; None for any other text."""
     if not text.startswith("{"):
         return None
     try:
@@ -38,11 +38,11 @@ def parsed(text: str) -> dict[str, Any] | None:
 
 
 def readable(line: Mapping[str, Any], *, colour: bool = False, width: int | None = None) -> str:
-    """Return the line for people, a stack below it; empty when another line says the same.
+    """Return the line for people, with a stack below; empty if another line has the same content.
 
     Args:
         line: its fields, as `parsed` and `logs.line_of` return them.
-        colour: for a terminal that takes colours.
+        colour: for a terminal with colours.
         width: columns to which a step's arguments, texts and results are cut; None for no limit.
     """
     painted = _Paint(colour)
@@ -65,7 +65,7 @@ class _Paint:
 def _told(line: Mapping[str, Any], painted: _Paint, width: int | None) -> str:
     event = str(line.get("event"))
     if event == "step.ended":
-        return ""  # the line `attempt.ended` follows and says more
+        return ""  # the line `attempt.ended` follows with more details
     if event.startswith("step.") and "author" in line:
         kind, author = event.removeprefix("step."), _text(line["author"])
         said = _step(kind, line)
@@ -112,7 +112,7 @@ def _step(kind: str, line: Mapping[str, Any]) -> str:
 
 
 def _failed(line: Mapping[str, Any]) -> bool:
-    """Whether the step is a tool's error; what the model was told of it is wanted whole."""
+    """Whether the step is a tool's error, which is not cut."""
     result = line.get("result")
     return isinstance(result, Mapping) and "error" in result
 
@@ -175,12 +175,12 @@ def _text(value: object) -> str:
 
 
 def written_out(text: str) -> str:
-    """Return `text` with what a terminal takes for a command as `\\u001b`."""
+    """Return `text` with control characters escaped, e.g. as `\\u001b`."""
     return CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _stack(stack: Any, painted: _Paint) -> str:
-    """A stack as Python writes it, or as a list of its lines."""
+    """Return a stack, given as Python's text or as a list of lines."""
     text = "\n".join(map(str, _list(stack)))
     lines = written_out(text.rstrip("\n")).split("\n")
     return "\n".join([*lines[:-1], painted(lines[-1], "red")])

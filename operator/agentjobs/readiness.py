@@ -1,7 +1,7 @@
-"""Whether a server of ours can do its work now: is all there that it cannot be without.
+"""Readiness of our servers: whether everything that they depend on is available.
 
-Readiness is asked often and by several at once, so an answer stands for a moment. Being away is never a crash: the pod
-stays, says why it is not ready, and is ready again when the other side is.
+Readiness is probed often and by several clients, so results are cached for a moment. A missing dependency is not a
+crash: the pod keeps running, reports the reason, and becomes ready again with the dependency.
 """
 
 import asyncio
@@ -13,18 +13,17 @@ from agentjobs import errors
 
 logger = logging.getLogger(__name__)
 
-# A kubelet asks every few seconds, every dashboard and load balancer as well; the servers behind us need not hear them
-# all.
+# Kubelets, dashboards and load balancers probe every few seconds; our dependencies need not see each probe.
 STANDS_SECONDS: Final = 2.0
 # Below the five seconds after which most probes give up.
 PATIENCE_SECONDS: Final = 4.0
 
 Check = Callable[[], Awaitable[None]]
-"""Returns when all is well, raises an AgentJobsError whose text says what is not."""
+"""Returns if healthy, else raises an AgentJobsError whose text is the problem."""
 
 
 class Readiness:
-    """Asks every check at once and remembers the answer.
+    """Runs all checks concurrently and caches the result.
 
     Args:
         name: first part of the events that are logged when the answer changes.
@@ -40,7 +39,7 @@ class Readiness:
         self._problems: dict[str, str] = {}
 
     async def problems(self) -> Mapping[str, str]:
-        """Return what is wrong by the name of its check; empty when ready."""
+        """Return problems by the names of their checks; empty if ready."""
         async with self._lock:
             if self._clock() >= self._until:
                 said = await asyncio.gather(*(self._ask(check) for check in self._checks.values()))

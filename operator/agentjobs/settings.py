@@ -1,7 +1,7 @@
-"""What an installation can set, read once from the environment by the command that starts a process.
+"""The settings of an installation, read once from the environment by the command that starts a process.
 
-Every variable is `AGENTJOBS_` and the field's name in capitals. A value is passed down as an argument from there;
-nothing else reads the environment. A wrong value ends the process with a message that names the variable.
+Every variable is `AGENTJOBS_` and the field's name in upper case. Values are passed down as arguments; nothing else
+reads the environment. An invalid value ends the process with a message that names the variable.
 """
 
 import json
@@ -42,12 +42,12 @@ def _names(value: object) -> object:
 
 
 def _duration(value: object) -> object:
-    """Read `1h30m` as everywhere else in our API."""
+    """Read a duration such as `1h30m`, as everywhere in our API."""
     return parse_duration(value) if isinstance(value, str) else value
 
 
 def _json(value: object) -> object:
-    """Read JSON ourselves: what is none is then named like any other wrong value."""
+    """Parse JSON ourselves, so that invalid JSON is reported like any other invalid value."""
     return json.loads(value) if isinstance(value, str) else value
 
 
@@ -74,17 +74,17 @@ class _Settings(BaseSettings):
     """PostgreSQL, as `postgresql://user:password@host/name`."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Least severity that is logged."""
+    """Minimum severity of log lines."""
 
     log_format: Literal["json", "text"] = "json"
     """`json` for machines, `text` for people."""
 
 
 class _ProbedSettings(_Settings):
-    """Settings of a process that only probes and Prometheus reach."""
+    """Settings of a process that serves only probes and Prometheus."""
 
     probe_address: str = ":8081"
-    """`host:port` of `/healthz`, `/readyz` and `/metrics`; no host listens on all interfaces."""
+    """`host:port` of `/healthz`, `/readyz` and `/metrics`; without host, on all interfaces."""
 
     @field_validator("probe_address")
     @classmethod
@@ -94,11 +94,12 @@ class _ProbedSettings(_Settings):
 
 
 class _ModelsSettings(_Settings):
-    """What operator and model proxy share."""
+    """Settings of both operator and model proxy."""
 
     models_file: Path | None = None
-    """File of models: providers, keys, aliases, limits, prices. Unset, there is no provider but those that variables of
-    providers' own clients name (`GOOGLE_API_KEY` and the like), and the shipped prices hold."""
+    """File of models: providers, keys, aliases, limits, prices. Unset: only the providers configured by variables of
+    their own
+clients (`GOOGLE_API_KEY` and the like), with the built-in prices."""
 
 
 class OperatorSettings(_ModelsSettings, _ProbedSettings):
@@ -108,41 +109,44 @@ class OperatorSettings(_ModelsSettings, _ProbedSettings):
     """Path of a kubeconfig; unset in a cluster, where the pod's service account is used."""
 
     namespaces: Names = ()
-    """Namespaces to serve, separated by commas; none means all of the cluster."""
+    """Namespaces to serve, separated by commas; empty for all."""
 
     gateway_url: str
-    """Address at which runner pods reach the gateway, as `https://agentjobs-gateway.agentjobs.svc`."""
+    """Address of the gateway for runner pods, e.g. `https://agentjobs-gateway.agentjobs.svc`."""
 
     gateway_ca: str | None = None
-    """Path, as the runner's container sees it, of the PEM file that the gateway's certificate is checked against."""
+    """Path in the runner's container of the CA file (PEM) for the gateway's certificate."""
 
     gateway_ca_file: Path | None = None
-    """PEM file, as the operator sees it, that each runner pod gets a copy of; in place of `gateway_ca`. At most 64 KiB.
+    """Path in the operator's container of a CA file (PEM) that is copied to each runner pod; instead of `gateway_ca`.
+    At most
+64 KiB.
 
-    When its content changes the operator ends gracefully, so that it is started again and reads it anew.
+When its content changes, the operator ends gracefully, so that it is restarted and reads the file again.
     """
 
     gateway_egress: Rules = ()
-    """How runner pods reach the gateway, as a JSON list of egress rules of a NetworkPolicy. Needed for jobs with
+    """Egress rules of a NetworkPolicy from runner pods to the gateway, as a JSON list. Required for jobs with
     `isolation.egress.mode: Restricted`. Ports are those of the gateway's pods: `[{"to": [{"namespaceSelector": …,
     "podSelector": …}], "ports": [{"port": 8443}]}]`."""
 
     models_url: str | None = None
-    """Address at which runner pods reach the model proxy, as `https://agentjobs-proxy.agentjobs.svc`. Unset, they ask
-    providers themselves, with keys of their own environment, and no budget counts dollars."""
+    """Address of the model proxy for runner pods, e.g. `https://agentjobs-proxy.agentjobs.svc`. Unset: they call
+    providers
+directly, with keys of their own environment, and budgets in dollars are not possible."""
 
     models_egress: Rules = ()
-    """How runner pods reach the model proxy, in the form of `gateway_egress`. Needed as that is, unless both have the
-    same address."""
+    """Egress rules to the model proxy, in the form of `gateway_egress`. Required like those, unless both have the same
+address."""
 
     dns_egress: Rules = CLUSTER_DNS
-    """How runner pods reach DNS, in the same form; by default pods of `kube-system` with `k8s-app: kube-dns`."""
+    """Egress rules to DNS, in the same form; by default pods of `kube-system` with `k8s-app: kube-dns`."""
 
     runner_image: str = "ghcr.io/agentjobs/runner:0.1.0"
-    """Image of runner pods whose job names none."""
+    """Default image of runner pods."""
 
     runner_image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
-    """Pull policy of runner pods whose job names none."""
+    """Default pull policy of runner pods."""
 
     runner_resources: dict[str, Any] = Field(
         default_factory=lambda: {
@@ -150,89 +154,93 @@ class OperatorSettings(_ModelsSettings, _ProbedSettings):
             "limits": {"memory": "1Gi"},
         }
     )
-    """Resources of runner containers whose job names none, as JSON: `{"requests": {…}, "limits": {…}}`."""
+    """Default resources of runner containers, as JSON: `{"requests": {…}, "limits": {…}}`."""
 
     runner_node_selector: dict[str, str] = Field(default_factory=dict)
-    """Labels of the nodes for runner pods, as JSON; labels that a job asks for come on top and win."""
+    """Node selector of runner pods, as JSON; a job's labels are added and take precedence."""
 
     runner_tolerations: tuple[Toleration, ...] = ()
-    """Taints that every runner pod tolerates, as JSON: `[{"key": "…", "value": "…", "effect": "NoSchedule"}]`."""
+    """Tolerations of every runner pod, as JSON: `[{"key": "…", "value": "…", "effect": "NoSchedule"}]`."""
 
     service_accounts: Names = ()
-    """Service accounts that jobs may name for their pods, separated by commas; `default` is always allowed."""
+    """Service accounts that jobs may use for their pods, separated by commas; `default` is always allowed."""
 
     images: Names = ()
-    """Images that jobs may name, separated by commas: `ghcr.io/acme/agent:1.2`, or with a `*` at the end all that begin
-    so, as `ghcr.io/acme/*`. Compared as written, no registry or tag is added. None: any image."""
+    """Images that jobs may use, separated by commas: `ghcr.io/acme/agent:1.2`, or a prefix with `*`, such as
+`ghcr.io/acme/*`. Compared literally, no registry or tag is added. Empty: any image."""
 
     runner_image_pull_secrets: Names = ()
-    """Secrets that images of runner pods are pulled with, separated by commas; they must be in the job's namespace."""
+    """Image pull secrets of runner pods, separated by commas; they must be in the job's namespace."""
 
     runner_env: dict[str, str] = Field(default_factory=dict)
-    """Variables of every runner container, as a JSON object; a job's own win. Not for secrets: jobs' pods show them."""
+    """Variables of every runner container, as a JSON object; a job's own take precedence. Not for secrets, because
+    they are
+visible in pods."""
 
     worktree_storage_class: str | None = None
-    """Storage class of the volumes of Named worktrees; unset, the cluster's default."""
+    """Storage class of the volumes of Named worktrees; unset for the cluster's default."""
 
     worktree_access_modes: AccessModes = ("ReadWriteOnce",)
     """Access modes of these volumes, separated by commas."""
 
     git_cache_size: Quantity | None = None
-    """Size of the volume that each namespace gets for copies of repositories, as `20Gi`; unset, there is none."""
+    """Size of each namespace's volume for copies of repositories, e.g. `20Gi`; unset for none."""
 
     git_cache_storage_class: str | None = None
-    """Its storage class; unset, the cluster's default."""
+    """Its storage class; unset for the cluster's default."""
 
     git_cache_access_modes: AccessModes = ("ReadWriteMany",)
     """Its access modes, separated by commas. With `ReadWriteOnce` all jobs with a workspace run on one node."""
 
     queues: Slots = Field(default_factory=lambda: {"agents": 10, "scheduled": 5})
-    """The queues that every namespace has without an AgentQueue, each with the number of jobs that hold a slot there at
-    once, as a JSON object; 0 stops one. `agents` and `scheduled` are what jobs and schedules use that name none."""
+    """The queues that every namespace has without an AgentQueue, each with its number of slots, as a JSON object; 0
+    stops a
+queue. `agents` and `scheduled` are the defaults of jobs and schedules."""
 
     follow_up_depth: int = Field(default=10, ge=1, le=1000)
-    """How many jobs may come before one in a chain of follow-ups. It ends chains that would go round for ever."""
+    """Maximum number of jobs before one in a chain of follow-ups. It ends endless chains."""
 
     sinks: Names = ()
-    """Names of the sinks that jobs may notify, separated by commas; the notifier knows where they are."""
+    """Names of the sinks that jobs may notify, separated by commas; the notifier has their addresses."""
 
     history_retention: Duration = timedelta(days=90)
-    """How long PostgreSQL keeps a job after its end, once its object is gone; `0s` for ever."""
+    """How long PostgreSQL keeps a job after its end, once its object is gone; `0s`: forever."""
 
     event_retention: Duration = timedelta(days=30)
-    """How long it keeps the timelines of such a job; `0s` as long as the job."""
+    """How long it keeps the timelines of such a job; `0s`: as long as the job."""
 
     session_retention: Duration = timedelta(days=90)
-    """How long it keeps a session with its artifacts, and what is a user's or an app's, after the last use; `0s` for
-    ever."""
+    """How long it keeps a session with its artifacts, and data of users and apps, after the last use; `0s`: forever.
+    """
 
     workers: int = Field(default=32, ge=1, le=256)
-    """How many jobs are reconciled at once; more than 32 pays only with a very slow API server.
+    """How many jobs are reconciled at the same time; more than 32 only help with a very slow API server.
 
-    A quarter as many work on idle objects.
+A quarter as many workers process idle objects.
     """
 
     resync: Duration = Field(default=timedelta(hours=1), ge=timedelta(seconds=10))
-    """How often what is known is compared with the API server, to repair what a watch may have missed; at least
-    `10s`."""
+    """How often the caches are compared with the API server, to repair events that a watch may have missed; at least
+    `10s`.
+    """
 
     leader_elect: bool = True
-    """Whether to hold a Lease while working; switch it off only where nothing else can start a second operator."""
+    """Whether to hold a Lease while working; disable it only if a second operator cannot be started."""
 
     lease_namespace: str = "agentjobs"
     """Namespace of the Lease: the operator's own."""
 
     lease_name: str = "agentjobs-operator"
-    """Name of the Lease; two installations in one namespace need two."""
+    """Name of the Lease; two installations in one namespace need different names."""
 
     lease_duration: Duration = timedelta(seconds=15)
     """How long a standby waits for a leader that no longer renews."""
 
     lease_deadline: Duration = timedelta(seconds=10)
-    """How long a leader continues without having renewed; less than `lease_duration`."""
+    """How long a leader continues without a renewal; less than `lease_duration`."""
 
     lease_retry: Duration = Field(default=timedelta(seconds=2), ge=timedelta(milliseconds=100))
-    """How often the leader renews and a standby looks; at least `100ms`."""
+    """How often the leader renews and a standby checks; at least `100ms`."""
 
     identity: str | None = None
     """Name of this process in the Lease and in Events; unset: host name and a random part."""
@@ -241,14 +249,14 @@ class OperatorSettings(_ModelsSettings, _ProbedSettings):
     def _lease_is_ordered(self) -> "OperatorSettings":
         if not self.lease_retry < self.lease_deadline < self.lease_duration:
             raise ValueError(
-                f"lease_retry {self.lease_retry} must be less than lease_deadline {self.lease_deadline}, "
-                f"and that less than lease_duration {self.lease_duration}"
+                f"lease_retry {self.lease_retry} must be less than lease_deadline {self.lease_deadline}, which must "
+                f"be less than lease_duration {self.lease_duration}"
             )
         return self
 
 
 class ServerSettings(_Settings):
-    """Settings of a process that others reach."""
+    """Settings of a server process."""
 
     kubeconfig: str | None = None
     """Path of a kubeconfig; unset in a cluster, where the pod's service account is used."""
@@ -257,7 +265,7 @@ class ServerSettings(_Settings):
     """Interface to listen on."""
 
     tls_cert: Path | None = None
-    """PEM file of the certificate chain; unset with `tls_key` serves plain http, for development only."""
+    """PEM file of the certificate chain; without it and `tls_key`, serves plain http, for development only."""
 
     tls_key: Path | None = None
     """PEM file of the certificate's key."""
@@ -265,17 +273,17 @@ class ServerSettings(_Settings):
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise ValueError("tls_cert and tls_key go together: set both or none")
+            raise ValueError("tls_cert and tls_key must be set together")
         return self
 
 
 class _PodServerSettings(ServerSettings):
-    """Settings of a process that runner pods reach."""
+    """Settings of a server process for runner pods."""
 
     check_addresses: bool = True
-    """Whether a runner's token counts only from the address of its pod: a stolen one is worth nothing elsewhere.
+    """Whether a runner's token is only valid from its pod's address, so that a stolen one is useless elsewhere.
 
-    Switch it off where something on the way replaces addresses, as sidecars of some service meshes do.
+Disable it if something in between changes addresses, like sidecars of some service meshes.
     """
 
 
@@ -283,49 +291,52 @@ class GatewaySettings(_PodServerSettings):
     """Settings of `agentjobs gateway`."""
 
     port: int = Field(default=8443, ge=0, le=65535)
-    """Port to listen on; 0 takes a free one."""
+    """Port to listen on; 0 for a free one."""
 
     triggers_file: Path | None = None
-    """YAML file that says which signed calls make jobs of which templates; read again when it changes. Unset: none."""
+    """YAML file of triggers: which signed calls create jobs of which templates; reloaded when it changes. Unset: none.
+    """
 
 
 class ProxySettings(_PodServerSettings):
     """Settings of `agentjobs proxy`."""
 
     port: int = Field(default=8444, ge=0, le=65535)
-    """Port to listen on; 0 takes a free one."""
+    """Port to listen on; 0 for a free one."""
 
     models_file: Path | None = None
-    """YAML file that says which providers, keys, models, limits and prices there are; read again when it changes.
+    """YAML file of providers, keys, models, limits and prices; reloaded when it changes.
 
-    Unset: the variables that the providers' own clients know (`GOOGLE_API_KEY`, `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`),
-    for development.
+Unset: the variables of the providers' own clients (`GOOGLE_API_KEY`, `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`), for
+development.
     """
 
     drain: Duration = timedelta(seconds=20)
-    """How long calls under way may go on when the process is told to end; then they are cut, and settled. A platform's
-    grace period must be ten seconds longer."""
+    """How long calls may continue after SIGTERM; then they are cut and settled. The pod's grace period must be ten
+    seconds
+longer."""
 
 
 class NotifierSettings(_ProbedSettings):
     """Settings of `agentjobs notifier`."""
 
     kubeconfig: str | None = None
-    """Path of a kubeconfig; unset in a cluster, where the pod's service account is used. It is asked once, for the
-    cluster's name."""
+    """Path of a kubeconfig; unset in a cluster, where the pod's service account is used. Only used once, to read the
+    cluster's
+uid."""
 
     sinks_file: Path
-    """YAML file that says which sinks there are; read again when it changes."""
+    """YAML file of sinks; reloaded when it changes."""
 
     notification_longest_wait: Duration = Field(default=timedelta(hours=1), ge=timedelta(seconds=5))
-    """How long a notification that failed waits for its next try at most; at least `5s`."""
+    """Maximum wait between tries of a failed notification; at least `5s`."""
 
     notification_give_up_after: Duration = Field(default=timedelta(days=3), ge=timedelta(minutes=1))
-    """How long it is tried; at least `1m`."""
+    """How long it is retried; at least `1m`."""
 
 
 def operator_settings(**values: Any) -> OperatorSettings:
-    """Read the operator's settings; `values` win over the environment. Raises Invalid naming each wrong variable."""
+    """Read the operator's settings; `values` override the environment. Raises Invalid, naming each invalid variable."""
     try:
         return OperatorSettings(**values)
     except ValidationError as error:
@@ -333,7 +344,7 @@ def operator_settings(**values: Any) -> OperatorSettings:
 
 
 def gateway_settings(**values: Any) -> GatewaySettings:
-    """Read the gateway's settings; `values` win over the environment. Raises Invalid naming each wrong variable."""
+    """Read the gateway's settings; `values` override the environment. Raises Invalid, naming each invalid variable."""
     try:
         return GatewaySettings(**values)
     except ValidationError as error:
@@ -341,7 +352,9 @@ def gateway_settings(**values: Any) -> GatewaySettings:
 
 
 def proxy_settings(**values: Any) -> ProxySettings:
-    """Read the model proxy's settings; `values` win over the environment. Raises Invalid naming each wrong variable."""
+    """Read the model proxy's settings; `values` override the environment. Raises Invalid, naming each invalid
+    variable.
+    """
     try:
         return ProxySettings(**values)
     except ValidationError as error:
@@ -349,7 +362,7 @@ def proxy_settings(**values: Any) -> ProxySettings:
 
 
 def notifier_settings(**values: Any) -> NotifierSettings:
-    """Read the notifier's settings; `values` win over the environment. Raises Invalid naming each wrong variable."""
+    """Read the notifier's settings; `values` override the environment. Raises Invalid, naming each invalid variable."""
     try:
         return NotifierSettings(**values)
     except ValidationError as error:
@@ -357,7 +370,7 @@ def notifier_settings(**values: Any) -> NotifierSettings:
 
 
 def named(error: ValidationError) -> Invalid:
-    """Name the variables and the rules they break, never the values: they may be secrets."""
+    """Return the variables and the rules that they break, without values, which may be secrets."""
     problems = []
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
         variable = str(problem["loc"][0]).upper() if problem["loc"] else ""
@@ -371,9 +384,9 @@ def host_and_port(address: str) -> tuple[str | None, int]:
     """Split `host:port`; an empty host means all interfaces (None). `[::1]:8081` is IPv6.
 
     Raises:
-        ValueError: no port, or none between 0 and 65535.
+        ValueError: no port, or not between 0 and 65535.
     """
     host, colon, port = address.rpartition(":")
     if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise ValueError(f"{address!r} is not an address: write host:port or :port, as in ':8081'")
+        raise ValueError(f"{address!r} is not an address: use host:port or :port, e.g. ':8081'")
     return host.strip("[]") or None, int(port)

@@ -1,7 +1,6 @@
-"""Bearer tokens as text: where a request carries one, and what it says of itself. Pure.
+"""Bearer tokens as text: reads them from requests, and decodes their claims. Pure.
 
-Whose it is the API server says. What a token says of itself counts only once that has taken it: nothing here checks a
-signature.
+The API server decides whose a token is. Its claims are only used after that, because nothing here checks a signature.
 """
 
 import base64
@@ -12,9 +11,9 @@ from typing import Any, Final
 
 from agentjobs.problem import unauthorized
 
-# The largest token seen in the wild is some 4 KB (many groups); the API server itself takes headers of 1 MB.
+# The largest known tokens have about 4 KB (many groups); the API server itself accepts headers of 1 MB.
 MAX_TOKEN_CHARS: Final = 16 * 1024
-# Where the clients of the providers put their key, which for a pod is its token.
+# Headers in which clients of providers send their API key, which for a pod is its token.
 _KEY_HEADERS: Final = ("x-api-key", "x-goog-api-key", "api-key")
 _KEY_QUERY: Final = "key"
 
@@ -23,7 +22,7 @@ def bearer(authorization: str | None) -> str:
     """Return the token of an Authorization header.
 
     Raises:
-        Problem: 401 when there is none, or what there is cannot be one.
+        Problem: 401 if there is none, or it is malformed.
     """
     scheme, _, token = (authorization or "").partition(" ")
     token = token.strip()
@@ -33,13 +32,13 @@ def bearer(authorization: str | None) -> str:
 
 
 def credentials_of(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
-    """Return the token of a request that a provider's client made, from wherever the client puts its key.
+    """Return the token of a request by a provider's client, from any of the headers for API keys.
 
     Args:
-        headers: by lower-case names, or of a mapping that does not tell cases apart.
+        headers: with lower-case names, or a case-insensitive mapping.
 
     Raises:
-        Problem: 401 when there is none, there are two that differ, or what there is cannot be one.
+        Problem: 401 if there is none, there are two different ones, or it is malformed.
     """
     scheme, _, sent = headers.get("authorization", "").partition(" ")
     found = {sent.strip()} if scheme.lower() == "bearer" else set()
@@ -48,24 +47,24 @@ def credentials_of(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
     if not found:
         raise unauthorized("Send the pod's token as the provider's API key; the runner's environment has it.")
     if len(found) > 1:
-        raise unauthorized("The request carries two different keys; send the pod's token alone.")
+        raise unauthorized("The request has two different keys; send only the pod's token.")
     return _plausible(found.pop())
 
 
 def digest(text: str) -> str:
-    """Return what a token, or anything else, is remembered by: its SHA-256."""
+    """Return the SHA-256 of a token, as a cache key."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def audiences_of(token: str) -> frozenset[object]:
-    """Return for whom a token says that it is; nothing for one that cannot be read."""
+    """Return the audiences in a token; empty if it cannot be decoded."""
     said = _claims(token).get("aud")
     named = said if isinstance(said, list) else [said]
     return frozenset(each for each in named if isinstance(each, str))
 
 
 def seconds_left(token: str, now: float) -> float | None:
-    """Return until when a token says that it counts, in seconds from `now`; None for one that says nothing."""
+    """Return the seconds from `now` until a token expires, by its own claim; None without one."""
     try:
         return max(0.0, float(_claims(token)["exp"]) - now)
     except (KeyError, TypeError, ValueError, OverflowError):
@@ -83,5 +82,5 @@ def _claims(token: str) -> Mapping[str, Any]:
 
 def _plausible(token: str) -> str:
     if len(token) > MAX_TOKEN_CHARS or not token.isascii() or not token.isprintable():
-        raise unauthorized("What was sent as a token cannot be one.")
+        raise unauthorized("The token is malformed.")
     return token

@@ -1,10 +1,9 @@
-"""Traces: one a job, over all its starts. What operator and gateway add to it; off unless OpenTelemetry is configured.
+"""Traces: one per job, over all its starts. The spans of operator and gateway; off unless OpenTelemetry is configured.
 
-A job's trace and the spans that others hang theirs on have ids that follow from the job's uid (`contract.trace_id`),
-so nobody has to hand them on, and what is told twice is one span. The standard variables configure it:
-`OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER`, `OTEL_EXPORTER_OTLP_*` and the others of the SDK. Nothing of OpenTelemetry
-is imported while it is off. Spans are sent by a thread of the SDK's; the caller never waits, and what a
-collector does not take is lost.
+The ids of a job's trace and of its parent spans are derived from the job's uid (`contract.trace_id`), so they need not
+be passed on, and a span that is sent twice is one span. The standard variables configure it: `OTEL_SDK_DISABLED`,
+`OTEL_TRACES_EXPORTER`, `OTEL_EXPORTER_OTLP_*` and the others of the SDK. OpenTelemetry is not imported while it is off.
+A thread of the SDK sends the spans; the caller never waits, and spans that the collector rejects are lost.
 """
 
 import logging
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# A process that ends waits no longer than this for its last spans.
+# How long an ending process waits for its last spans.
 FLUSH_SECONDS: Final = 1.0
 SCOPE: Final = "agentjobs"
 
@@ -27,7 +26,7 @@ Attributes = Mapping[str, str | int | bool]
 
 
 class Spans:
-    """Takes spans that are over; never blocks, never raises. This one, for when tracing is off, forgets them."""
+    """Accepts ended spans; never blocks, never raises. This class, used while tracing is off, discards them."""
 
     def job(self, uid: str, *, begin: datetime, end: datetime, failed: bool, attributes: Attributes) -> None:
         """The whole job: the root of its trace."""
@@ -41,13 +40,13 @@ class Spans:
         """Something that happened within a start."""
 
     def close(self) -> None:
-        """Send what is left, for `FLUSH_SECONDS` at most."""
+        """Send the remaining spans, for at most `FLUSH_SECONDS`."""
 
 
 def spans(service: str, variables: Mapping[str, str]) -> Spans:
-    """Return what takes a process's spans, as `variables` configure it; `service` is its name unless they say another.
+    """Return the receiver of a process's spans, as configured by `variables`; `service` is the default service name.
 
-    Without the packages of the extra `otel` it is off, and the log says so.
+    Without the packages of the extra `otel`, tracing is off, with a log line.
     """
     if not contract.is_traced(variables):
         return Spans()
@@ -66,7 +65,7 @@ class _Exported(Spans):
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # it tells a dead collector at every batch
+        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # it logs an unreachable collector at every batch
         named = {} if variables.get("OTEL_SERVICE_NAME") else {SERVICE_NAME: service}
         self._provider = TracerProvider(resource=Resource.create(named), shutdown_on_exit=False)
         self._processor = BatchSpanProcessor(OTLPSpanExporter(timeout=FLUSH_SECONDS))
@@ -132,5 +131,5 @@ def _nanoseconds(at: datetime) -> int:
 
 
 def named(**attributes: Any) -> dict[str, str | int | bool]:
-    """Attributes of ours, each with our prefix; empty ones are left out."""
+    """Return attributes with our prefix, without empty ones."""
     return {f"agentjobs.{name}": value for name, value in attributes.items() if value not in (None, "")}

@@ -1,23 +1,23 @@
-"""Observe, decide, apply: the only place where the core meets Kubernetes and Postgres.
+"""Observe, decide, apply: connects the core with Kubernetes and Postgres.
 
     job           one job's loop: observe, decide, apply
     schedule      one schedule's loop
-    queues        what queues allow
+    queues        policies and status of queues
     template      one template's loop
-    kinds         the kinds that are watched, one row each
-    reconciler    takes a key to its kind's loop
-    setup         what the loops of all kinds are made from
+    kinds         the watched kinds, one row each
+    reconciler    dispatches a key to its kind's loop
+    setup         dependencies of the loops of all kinds
     children      the reads and writes by which a parent creates its children
-    state         the caches, and what is remembered; fed by watches, lists and our own writes
-    history_feed  writes to history what a change of a job tells
+    state         the caches and other memory; fed by watches, lists and our own writes
+    history_feed  writes changes of jobs to history
     reporting     log lines and Events
     waits         which jobs wait for which others
     slots         queue entries, slots and sessions
-    slot_news     what PostgreSQL may not know yet of slots
-    lists         full lists: before the first decision, and now and then
-    ports         the protocols of the surroundings
+    slot_news     slots that PostgreSQL may not have yet
+    lists         full lists: before the first decision, and periodically
+    ports         protocols of external dependencies
 
-Everything held in memory here can be lost at any time: it is rebuilt from a LIST and asked again.
+Everything in memory can be lost at any time: it is rebuilt from a LIST and read again.
 """
 
 from agentjobs.reconcile.reconciler import Reconciler

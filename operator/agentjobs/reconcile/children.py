@@ -1,6 +1,6 @@
-"""The reads and writes by which a parent creates its children; `core.children` says in which order, and why.
+"""The reads and writes by which a parent creates its children; `core.children` explains their order.
 
-One `Children` for each kind of parent. A parent's loop makes a `Pass` at each reconcile.
+One `Children` for each kind of parent. A parent's loop creates a `Pass` at each reconcile.
 """
 
 from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
@@ -22,16 +22,16 @@ MAX_MESSAGE = 900
 
 @dataclass(slots=True)
 class Pass:
-    """What one reconcile of a parent has learned; forgotten when it ends."""
+    """Facts of one reconcile of a parent; discarded at its end."""
 
     fresh: str = ""
-    """resourceVersion of the parent in the API server's last answer to us."""
+    """resourceVersion of the parent in the API server's last response."""
     absent: set[str] = field(default_factory=set)
-    """Names of children that the API server does not have."""
+    """Names of children that do not exist in the API server."""
     created_before: dict[str, str] = field(default_factory=dict)
-    """Uids of the children of reserved entries that history knows, by name."""
+    """Uids of children of reserved entries in history, by name."""
     refusals: dict[str, Refusal] = field(default_factory=dict)
-    """By the child's name. The next pass tries again."""
+    """By the child's name. The next pass retries."""
 
 
 class Children:
@@ -49,12 +49,12 @@ class Children:
         parent_of: Callable[[Mapping[str, Any]], str | None] | None = None,
     ) -> None:
         """
-        Args:
-            word: names the parent in messages, as in "this schedule's".
-            controller: returns the uid of the parent of a cached child.
-            created_before: returns the uid of a child of that name that the parent has had, from history. Raises
-                Unavailable while history cannot say. None where the parent's loop asks history itself.
-            parent_of: returns the uid of the parent of a child as the API server has it. Default: its controller's.
+            Args:
+                word: the parent's kind in messages, as in "this schedule's".
+                controller: returns the uid of the parent of a cached child.
+                created_before: returns the uid of an earlier child with that name, from history. Raises Unavailable
+        while history is unreachable. None if the parent's loop reads history itself.
+                parent_of: returns the uid of the parent of a raw child. Default: its controller's.
         """
         self._cluster = setup.ports.cluster
         self._history = setup.ports.history
@@ -76,7 +76,9 @@ class Children:
     def deleted_again(
         self, parent: Versioned, entries: Iterable[E], known: Container[str], seen: Pass
     ) -> Iterator[tuple[E, str]]:
-        """Reserved entries whose child was created and deleted before the status said so, with the child's uid."""
+        """Return reserved entries whose child was created and deleted before the status was written, with the child's
+        uid.
+        """
         for entry in entries:
             if not entry.uid and entry.name not in known:
                 uid = seen.created_before.get(entry.name) or self._deleted.get((parent.uid, entry.name))
@@ -84,14 +86,14 @@ class Children:
                     yield entry, uid
 
     def was_deleted(self, parent: Versioned, name: str) -> bool:
-        """Whether this process saw a child of that name go."""
+        """Whether this process saw the deletion of a child with that name."""
         return self._deleted.get((parent.uid, name)) is not None
 
     async def refresh(self, parent: Versioned, reserved: Iterable[str], names: Iterable[str], seen: Pass) -> bool:
-        """Read the parent, and the children of these names. False while history is away: look again later.
+        """Read the parent, and the children with these names. False while history is unreachable: retry later.
 
-        The children are read after the parent that names them, so that an absent one is gone. A reserved entry whose
-        child nobody knows may have had one that has run and is gone: history knows.
+        The children are read after the parent that lists them, so that a missing one is gone. The child of a reserved
+        entry may have run and been deleted: history has it.
         """
         for name in reserved:
             try:
@@ -125,7 +127,7 @@ class Children:
             seen.absent.add(name)
 
     async def create(self, parent: Versioned, body: dict[str, Any], seen: Pass) -> bool:
-        """Create a child, or find that it exists. True when this call created it; a refusal is noted in `seen`."""
+        """Create a child, or find that it exists. True if this call created it; a refusal is recorded in `seen`."""
         name = body["metadata"]["name"]
         try:
             created = await self._cluster.create(self._child, parent.key[0], body)
@@ -133,7 +135,8 @@ class Children:
             await self._adopt(parent, name, seen)
             return False
         except (Denied, Invalid) as error:
-            # 403 is a quota, a policy or a namespace that is being deleted, and may heal; 422 is the child itself.
+            # 403 is a quota, a policy or a namespace that is being deleted, and may be temporary; 422 is an invalid
+            # child.
             final = isinstance(error, Invalid)
             seen.refusals[name] = Refusal(RefusalReason.REFUSED, cut(str(error), MAX_MESSAGE), final)
             return False
@@ -145,12 +148,12 @@ class Children:
         if self._parent_of(found) == parent.uid:
             self._state.observe(self._child, None, found)
             return
-        what = f"an {self._child.kind} {name} exists that is not this {self._word}'s"
+        what = f"an {self._child.kind} {name} exists that does not belong to this {self._word}"
         message = f"{what}; delete it and the {self._word} continues"
         seen.refusals[name] = Refusal(RefusalReason.NAME_TAKEN, message)
 
     async def write(self, parent: Versioned, patch: Mapping[str, Any], seen: Pass) -> None:
-        """Patch the parent's status, on condition that nobody wrote since it was seen."""
+        """Patch the parent's status, if it has not changed since it was read."""
         body = {"metadata": {"resourceVersion": parent.resource_version}, "status": patch}
         answer = await self._cluster.patch(self._parent, *parent.key, body, subresource="status")
         self._state.observe(self._parent, None, answer)
@@ -162,6 +165,6 @@ async def _unasked(_parent: Any, _name: str) -> str | None:
 
 
 def controller_uid(obj: Mapping[str, Any]) -> str | None:
-    """Return the uid of an object's controller, None when it has none."""
+    """Return the uid of an object's controller, or None."""
     owners = obj["metadata"].get("ownerReferences") or ()
     return next((str(owner["uid"]) for owner in owners if owner.get("controller") is True), None)

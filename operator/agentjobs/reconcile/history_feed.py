@@ -1,6 +1,6 @@
-"""Writes to history what each change of a job tells.
+"""Writes each change of a job to history.
 
-It listens to the cache rather than to our own writes: the answer to a write may get lost, and other clients write too.
+It subscribes to the cache rather than to our own writes: responses may get lost, and other clients write too.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class HistoryFeed:
         self._now = now
 
     def on_change(self, name: Name, before: KnownJob | None, after: KnownJob | None) -> None:
-        """Write the records that the change of one job tells."""
+        """Write the records that result from a change of one job."""
         if before is None:
             return
         if after is None:

@@ -1,6 +1,6 @@
 """The kinds that the operator watches, one row each. To add a kind, add its row to `KINDS`.
 
-From the rows follow the caches, the lists and watches, the keys that a change wakes, the reconcilers, the check that a
+Derived from the rows: the caches, lists and watches, the keys that a change wakes, the reconcilers, the check that a
 kind is served, the labels of metrics, and the operator's RBAC rules.
 """
 
@@ -26,7 +26,7 @@ from agentjobs.reconcile.template.reconciler import Templates
 
 def _job_of_pod(before: Pod | None, after: Pod | None) -> Iterator[Key]:
     for pod in (before, after):
-        # One that has ended and is released concerns nobody any more.
+        # Pods that have ended and are released need no further work.
         if pod is not None and (pod.has_finalizer or not pod.ended):
             yield AGENTJOBS.key((pod.namespace, pod.job))
 
@@ -75,13 +75,13 @@ _SCHEDULES: Final[Kind[Schedule, Setup]] = Kind(
     is_idle=lambda schedule, informers: schedule.is_idle(informers.now()),
     reconciler=lambda setup: Schedules(setup).reconcile,
     # The owner references of its jobs block its deletion: clusters with OwnerReferencesPermissionEnforcement
-    # (OpenShift) ask for the right to update its finalizers.
+    # (OpenShift) require permission to update its finalizers.
     access={"": ("get", "list", "watch"), "status": ("patch",), "finalizers": ("update",)},
 )
 _PODS: Final[Kind[Pod, Setup]] = Kind(
     resource=PODS,
     parse=parse_pod,
-    # Most pods of a cluster belong to finished jobs: those are released, and nothing more is to be done for them.
+    # Most pods of a cluster belong to finished jobs: those are released and need no further work.
     selector=f"{LABEL_JOB},!{LABEL_RELEASED}",
     indexes={"job": lambda pod: [(pod.namespace, pod.job)]},
     wakes=_job_of_pod,
@@ -109,7 +109,7 @@ _JOBS: Final[Kind[KnownJob, Setup]] = Kind(
     reconciler=lambda setup: Jobs(setup).reconcile,
     # Creates the jobs of schedules and of follow-ups, and cancels those that a later one of a schedule replaces: the
     # only field of a job's spec that it patches. Deletes jobs beyond their schedule's history limits, and those whose
-    # time to live is over. Pods name their job as blocking owner, as jobs name their schedule.
+    # TTL has expired. Pods have their job as blocking owner, as jobs have their schedule.
     access={
         "": ("get", "list", "watch", "create", "patch", "delete"),
         "status": ("patch",),
@@ -118,6 +118,6 @@ _JOBS: Final[Kind[KnownJob, Setup]] = Kind(
 )
 
 KINDS: Final[tuple[Kind[Any, Setup], ...]] = (_QUEUES, _TEMPLATES, _SCHEDULES, _PODS, _JOBS)
-"""In the order in which they are listed. Queues and templates before jobs, which would not find them otherwise. Pods
-before jobs: a claim without its pod would look like a pod to be made. Schedules before jobs: a job that a schedule's
-status names and the later list of jobs does not have is gone."""
+"""In the order in which they are listed. Queues and templates before jobs, which need them. Pods before jobs: a claim
+without its pod would look like a pod to be created. Schedules before jobs: a job that a schedule's status names and
+that is not in the later list of jobs is gone."""

@@ -1,6 +1,6 @@
 """Full lists of all watched kinds: before the first decision, and periodically to repair what a watch missed.
 
-Made and run by `operator_process`. It feeds the caches and history, and decides nothing.
+Created and run by `operator_process`. It feeds the caches and history, and makes no decisions.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from agentjobs.reconcile.state import State
 
 logger = logging.getLogger(__name__)
 
-# A snapshot lives for five minutes or more, a list of 100,000 jobs takes a fraction of that.
+# A snapshot is valid for at least five minutes; a list of 100,000 jobs takes a fraction of that.
 SNAPSHOTS: Final = 3
 
 RETRY_SECONDS: Final = 5.0
@@ -33,7 +33,7 @@ AT_ONCE: Final = 50
 
 
 class Lists:
-    """Takes in the lists of all kinds and namespaces.
+    """Loads the lists of all kinds and namespaces.
 
     The records in the status of a job are compared with history once, when a list finds the job.
     """
@@ -55,7 +55,9 @@ class Lists:
         state.informers.subscribe(AGENTJOBS, self._note)
 
     async def start(self) -> None:
-        """List what decisions depend on, in the order of the kinds' rows; they may begin then. `run` does the rest."""
+        """List what decisions depend on, in the order of the kinds' rows; then decisions may begin. `run` does the
+        rest.
+        """
         self._listed_at = await self._clock()
         for kind in self._state.informers.kinds:
             for namespace in self._namespaces:
@@ -63,7 +65,7 @@ class Lists:
         self._state.begin(self._listed_at)
 
     async def begin(self, kind: Kind[Any, Any], namespace: str | None) -> str:
-        """Return the resourceVersion from which to watch: of the list that `start` took, later of a new one."""
+        """Return the resourceVersion from which to watch: that of `start`'s list, later that of a new one."""
         version = self._versions.pop((kind.resource.kind, namespace), None)
         if version is not None:
             return version
@@ -72,7 +74,7 @@ class Lists:
 
     async def _begin(self, kind: Kind[Any, Any], namespace: str | None) -> str:
         if kind.first:
-            # 400 before Kubernetes 1.31, and of a CRD of an earlier release.
+            # 400 before Kubernetes 1.31, and with the CRD of an earlier release.
             with contextlib.suppress(Invalid):
                 version = await self._list_first(kind, namespace)
                 self._incomplete.append((kind, namespace))
@@ -81,7 +83,7 @@ class Lists:
         return await self._list(kind, namespace)
 
     async def _list_first(self, kind: Kind[Any, Any], namespace: str | None) -> str:
-        """Take in the objects that decisions depend on."""
+        """Load the objects that decisions depend on."""
         selected = partial(self._cluster.pages, label_selector=kind.selector, field_selector=kind.first)
         for _ in range(SNAPSHOTS):
             listed = ""
@@ -91,10 +93,10 @@ class Lists:
                     listed = version
                     await self._feed()
                 return listed
-        raise Unavailable(f"list {kind.resource.plural}: {SNAPSHOTS} snapshots in a row have expired half way")
+        raise Unavailable(f"list {kind.resource.plural}: {SNAPSHOTS} snapshots in a row expired before the end")
 
     async def _list(self, kind: Kind[Any, Any], namespace: str | None) -> str:
-        """Take in a complete list page by page; begin again when its snapshot expires half way."""
+        """Load a complete list page by page; restart if its snapshot expires."""
         resource = kind.resource
         for _ in range(SNAPSHOTS):
             listing, listed = self._state.informers.listing(resource, namespace), ""
@@ -105,7 +107,7 @@ class Lists:
                     await self._feed()
                 listing.end(listed)
                 return listed
-        raise Unavailable(f"list {resource.plural}: {SNAPSHOTS} snapshots in a row have expired half way")
+        raise Unavailable(f"list {resource.plural}: {SNAPSHOTS} snapshots in a row expired before the end")
 
     def lives(self, uid: str, namespace: str, name: str) -> bool:
         """Whether the object of a job exists."""
@@ -113,7 +115,7 @@ class Lists:
         return job is not None and job.uid == uid
 
     async def _clock(self) -> datetime | None:
-        """The database's time before a list, for `_close_vanished`; None while it is away."""
+        """Return the database's time before a list, for `_close_vanished`; None while it is unreachable."""
         try:
             return await self._history.clock()
         except Unavailable as error:
@@ -121,14 +123,14 @@ class Lists:
             return None
 
     def _note(self, _name: Name, before: KnownJob | None, after: KnownJob | None) -> None:
-        """Remember the records in the status of a job that was not known before."""
+        """Keep the records in the status of a new job."""
         if before is None and isinstance(after, Job):
             self._told += records_from_status(after)
 
     async def _feed(self) -> None:
-        """Write the remembered records that history lacks because of a crash.
+        """Write the kept records that history lacks because of a crash.
 
-        While PostgreSQL is away all records wait in the writer.
+        While PostgreSQL is unreachable, all records wait in the writer.
         """
         records, self._told = self._told, []
         if not records:
@@ -141,9 +143,9 @@ class Lists:
             self._writer.put(record)
 
     async def _close_vanished(self, listed_at: datetime | None) -> None:
-        """Close the history of jobs that the last list did not have: they were deleted while nothing watched.
+        """Close the history of jobs that are not in the last list: they were deleted while no operator watched.
 
-        Called after every list: a deletion that a watch missed may be missing in history, too.
+        Called after every list, because a deletion that a watch missed may also be missing in history.
         """
         if listed_at is None:
             return
@@ -159,7 +161,7 @@ class Lists:
     async def run(self, seconds: float) -> None:
         """Complete what `begin` left out, and compare all objects every `seconds`.
 
-        Goes on when the API server or PostgreSQL is unavailable.
+        Continues if the API server or PostgreSQL is unavailable.
         """
         while True:
             try:
@@ -172,7 +174,7 @@ class Lists:
 
     async def _is_idle_for(self, seconds: float) -> bool:
         try:
-            # Not wait_for, which makes a task: kopf waits at its end for every task that was made beside it.
+            # Not wait_for, which creates a task: kopf waits at its end for every task created meanwhile.
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
         except TimeoutError:
@@ -182,7 +184,7 @@ class Lists:
     async def compare(self) -> None:
         """Compare the version of every object with the caches, and read those that differ.
 
-        No watch is known to miss an event. This finds out if one does.
+        Watches are not known to miss events; this would detect it.
         """
         listed_at = await self._clock()
         for kind in self._state.informers.kinds:
@@ -206,7 +208,7 @@ class Lists:
         logger.info("lists.compared", extra={"kind": resource.kind, "read": read})
 
     async def complete(self) -> None:
-        """Take in the complete lists that are missing, and close the history of jobs that are gone."""
+        """Load the missing complete lists, and close the history of jobs that are gone."""
         self._wake.clear()
         while self._incomplete:
             await self._list(*self._incomplete[0])
@@ -219,7 +221,7 @@ class Lists:
 
 
 async def _each(items: Iterable[dict[str, Any]], take: Callable[[dict[str, Any]], None]) -> None:
-    """Take items, and yield to other tasks now and then: a whole page would delay decisions by 50 ms."""
+    """Iterate, and yield to other tasks now and then: a whole page would delay decisions by 50 ms."""
     for number, item in enumerate(items, start=1):
         take(item)
         if number % AT_ONCE == 0:

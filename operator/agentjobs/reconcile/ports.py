@@ -1,6 +1,6 @@
-"""The ports of the reconciler: the protocols of what surrounds it, and one value that holds all of them.
+"""The ports of the reconciler: protocols of its external dependencies, and one value that contains all of them.
 
-`kube`, `history` and the event recorder implement the protocols; so do the fakes of the tests.
+`kube`, `history`, the event recorder and the tests' fakes implement the protocols.
 """
 
 import time
@@ -66,37 +66,37 @@ class Cluster(Protocol):
 
 
 class Models(Protocol):
-    """What the model proxies share; see `history.model_protocols.ModelLimits`."""
+    """The model proxies' shared limits; see `history.model_protocols.ModelLimits`."""
 
     async def exhausted_models(self) -> Mapping[str, datetime]: ...
 
 
 class Writer(Protocol):
-    """Takes records for the history; never blocks, never raises."""
+    """Accepts records for history; never blocks, never raises."""
 
     def put(self, record: Record) -> None: ...
 
 
 class Recorder(Protocol):
-    """Takes Kubernetes Events; never blocks, never raises."""
+    """Accepts Kubernetes Events; never blocks, never raises."""
 
     def record(self, obj_ref: Mapping[str, Any], event_type: str, reason: str, message: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """Everything outside of the process that a reconcile reads or writes, clocks included."""
+    """Everything outside the process that a reconcile reads or writes, including clocks."""
 
     cluster: Cluster
     history: OperatorHistory
     models: Models | None = None
-    """None where nothing knows of limits: jobs are not held back for them."""
+    """None if limits are not tracked: then jobs do not wait for them."""
     writer: Writer
     recorder: Recorder
     metrics: Metrics
     spans: Spans = field(default_factory=Spans)
     """Traces; the default records none."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    """The wall clock, for what users see and for what outlives the process."""
+    """The wall clock, for values that users see or that outlive the process."""
     monotonic: Callable[[], float] = time.monotonic
-    """Seconds that no adjustment of the clock changes, for waits within the process."""
+    """The monotonic clock in seconds, for waits within the process."""

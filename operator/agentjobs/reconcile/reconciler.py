@@ -1,4 +1,4 @@
-"""The reconcilers of all kinds over one state: takes a key from the work queue to the kind's own loop."""
+"""The reconcilers of all kinds over one state: dispatches a key from the work queue to the kind's loop."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -19,7 +19,7 @@ from agentjobs.reconcile.state import QUEUE, State
 
 
 class Reconciler:
-    """Works on keys of all kinds. `state` is fed by the watches."""
+    """Reconciles keys of all kinds. `state` is fed by the watches."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Reconciler:
     ) -> None:
         """`queues` maps the implicit queues, which every namespace has, to their slots.
 
-        Without `models` the shipped prices hold.
+        Without `models` the built-in prices apply.
         """
         self._now = ports.now
         self.state = State(kinds, limits=queues, now=ports.now)
@@ -55,7 +55,7 @@ class Reconciler:
                 self._reconcilers[kind.resource.kind] = kind.reconciler(setup)
 
     async def reconcile(self, key: Key) -> float | None:
-        """Work on one key. Returns the seconds after which to look again even if nothing happens."""
+        """Reconcile one key. Returns the seconds after which to reconcile again even without an event."""
         kind, namespace, name = key
         again = await self._reconcilers[kind]((namespace, name))
         return None if again is None else max(0.0, (again - self._now()).total_seconds())
@@ -64,5 +64,5 @@ class Reconciler:
         return self.state.admit(queue).again
 
     def history_is_back(self) -> None:
-        """Postgres answers again: look at everything that may have waited for it."""
+        """Wake everything that may have waited for Postgres, which answers again."""
         self.state.informers.wake_active()

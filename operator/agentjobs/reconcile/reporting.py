@@ -1,7 +1,7 @@
-"""Log lines and Events about what the operator did.
+"""Log lines and Events about the operator's actions.
 
-A line names the object, the decision, its reason, and what was observed. Messages of runners and of refused specs stay
-in the object's status: they may quote the input of a job.
+A line contains the object, the decision, its reason, and what was observed. Messages of runners and of invalid specs
+are only in the object's status, because they may quote the input of a job.
 """
 
 import logging
@@ -33,7 +33,7 @@ class Named(Protocol):
 
 
 def log_action(event: str, level: int, about: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
-    """Log one action; fields that are None or empty are left out."""
+    """Log one action, without fields that are None or empty."""
     filled = {key: value for key, value in fields.items() if value is not None and value != ""}
     logger.log(level, event, extra={**about, **filled})
 

@@ -1,4 +1,4 @@
-"""What the reconcilers of all kinds are made from."""
+"""The dependencies of the reconcilers of all kinds."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,23 +10,23 @@ from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.state import State
 
 ASK_AGAIN_SECONDS: Final = 2.0
-"""When to ask PostgreSQL or the API server again for what either did not answer, or did not have yet."""
+"""When to retry a request to PostgreSQL or the API server that failed or had no result yet."""
 
 FOLLOW_UP_DEPTH: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """The surroundings, the state, and what the installation says about pods."""
+    """The ports, the state, and the installation's pod defaults."""
 
     ports: Ports
     state: State
     pods: PodDefaults
     models: Models
-    """What the installation knows of models."""
+    """The installation's models."""
     sinks: frozenset[str]
     """Names of the sinks that jobs may notify."""
     trial: Trial
-    """Shared by jobs and schedules: a pod that the API server would take for one needs no second question."""
+    """Shared by jobs and schedules, so that a pod's shape is tried only once."""
     follow_up_depth: int = FOLLOW_UP_DEPTH
-    """How many jobs may come before one in a chain of follow-ups."""
+    """Maximum number of jobs before one in a chain of follow-ups."""

@@ -1,7 +1,7 @@
-"""What PostgreSQL may not know yet of the slots of queues: the next claim of a queue tells it. No I/O.
+"""Changes of slots that PostgreSQL may not have yet: sent with the next claim of their queue. No I/O.
 
-A start that ends frees its slot in the cache at once, in PostgreSQL with the writer's next batch. And a start that ran
-before this process did may have no slot there: the version before knew of none, or the database is an older copy.
+The end of a start frees its slot in the cache immediately, but in PostgreSQL with the writer's next batch. And a start
+from before this process may have no slot there: an older version had no slots, or the database is an older copy.
 """
 
 from collections import defaultdict
@@ -12,40 +12,42 @@ from agentjobs.reconcile.slots import QueueName
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """Of one queue; starts by uid of the job and number."""
+    """The changes of one queue; starts by job uid and number."""
 
     held: tuple[tuple[str, int, str], ...] = ()
-    """Starts that run, each with its partition."""
+    """Running starts, with their partitions."""
     released: tuple[tuple[str, int], ...] = ()
-    """Starts that have ended."""
+    """Ended starts."""
 
 
 NO_NEWS = News()
 
 
 class SlotNews:
-    """The news of all queues. What was told is forgotten, so there is never more than what runs between two claims."""
+    """The changes of all queues. Delivered ones are removed, so the size is bounded by the starts between two
+    claims.
+    """
 
     def __init__(self) -> None:
         self._held: dict[QueueName, dict[tuple[str, int], str]] = defaultdict(dict)
         self._released: dict[QueueName, dict[tuple[str, int], None]] = defaultdict(dict)
-        # One value for all claims of a moment.
+        # Cached for concurrent claims.
         self._news: dict[QueueName, News] = {}
 
     def runs(self, queue: QueueName, uid: str, start: int, partition: str) -> None:
-        """A start is seen to run that nobody saw being claimed."""
+        """Record a running start that this process did not claim."""
         self._held[queue][uid, start] = partition
         self._news.pop(queue, None)
 
     def ended(self, queue: QueueName, uid: str, start: int) -> None:
-        """A start has ended."""
+        """Record an ended start."""
         if queue in self._held:
             self._held[queue].pop((uid, start), None)
         self._released[queue][uid, start] = None
         self._news.pop(queue, None)
 
     def of(self, queue: QueueName) -> News:
-        """What to tell with a claim."""
+        """Return the changes to send with a claim."""
         news = self._news.get(queue)
         if news is None:
             held = tuple((*start, partition) for start, partition in self._held.get(queue, {}).items())
@@ -53,7 +55,7 @@ class SlotNews:
         return news
 
     def delivered(self, queue: QueueName, news: News) -> None:
-        """PostgreSQL knows these now."""
+        """Remove changes that PostgreSQL has received."""
         if news == NO_NEWS:
             self._news.pop(queue, None)
             return

@@ -1,7 +1,7 @@
 """The queues of all namespaces: entries of jobs that wait for a slot, holders of slots, users of sessions.
 
-A reservation holds the slot between admission and the claim in the job's status; from then on the claim counts. When
-this memory is lost, jobs ask again.
+A reservation holds the slot between admission and the claim in the job's status; afterwards the claim holds it. If this
+memory is lost, jobs ask again.
 """
 
 from collections import Counter, defaultdict
@@ -34,31 +34,31 @@ class Slots:
         self._queues: dict[str, Queues] = defaultdict(Queues)
 
     def has_asked(self, queue: QueueName, candidate: Candidate) -> bool:
-        """Whether an equal entry waits."""
+        """Whether an equal entry exists."""
         entry = self._entry(candidate.key)
         return entry is not None and (entry.queue, entry.candidate) == (queue[1], candidate)
 
     def ask(self, queue: QueueName, candidate: Candidate) -> None:
-        """Let a job wait in a queue; it leaves the one where it waited."""
+        """Add a job to a queue; it leaves its previous one."""
         self._queues[queue[0]].ask(queue[1], candidate)
         self._changed(queue[0])
 
     def answer(self, job: Job, queue: str) -> Answer | None:
-        """The last answer of admission to this job, by uid, for a slot of that queue."""
+        """Return admission's last answer to this job, by uid, for a slot of that queue."""
         entry = self._entry(job.key)
         if entry is None or (entry.candidate.uid, entry.queue) != (job.uid, queue):
             return None
         return entry.answer
 
     def waits_since(self, queue: QueueName, job: Job) -> datetime | None:
-        """When the job began to wait in that queue, as far as its entry says."""
+        """Return when the job began to wait in that queue, if known."""
         entry = self._entry(job.key)
         if entry is None or (entry.candidate.uid, entry.queue) != (job.uid, queue[1]):
             return None
         return entry.candidate.since
 
     def room_refused(self, name: JobName, reason: RoomReason, until: datetime) -> Refusal | None:
-        """PostgreSQL has no room for a job that was granted a slot: see `Queues.room_refused`."""
+        """Handle that PostgreSQL refused a granted slot: see `Queues.room_refused`."""
         queues = self._queues.get(name[0])
         refusal = None if queues is None else queues.room_refused(name, reason, until)
         if refusal is not None:
@@ -72,19 +72,19 @@ class Slots:
             self._changed(name[0])
 
     def leave_unless(self, name: JobName, uid: str | None) -> None:
-        """Remove the entry of that name unless it is of a job with that uid; None removes it."""
+        """Remove the entry of that name unless its job has that uid; None always removes it."""
         entry = self._entry(name)
         if entry is not None and entry.candidate.uid != uid:
             self.leave(name)
 
     def hold(self, namespace: str, source: Hashable, holding: Holding | None) -> None:
-        """Set what a claim or a pod holds from now on; None for nothing."""
+        """Set what a claim or a pod holds; None for nothing."""
         if holding is not None or namespace in self._queues:
             self._queues[namespace].hold(source, holding)
             self._changed(namespace)
 
     def admit(self, queue: QueueName, policy: QueuePolicy, now: datetime) -> Admission:
-        """Answer every request of a queue at once."""
+        """Answer all requests of a queue."""
         queues = self._queues.get(queue[0])
         if queues is None:
             return Admission()
@@ -93,7 +93,7 @@ class Slots:
         return answer
 
     def close(self, queue: QueueName) -> None:
-        """There is no such queue any more."""
+        """Remove a deleted queue."""
         if (queues := self._queues.get(queue[0])) is not None:
             queues.close(queue[1])
             self._changed(queue[0])
@@ -105,12 +105,12 @@ class Slots:
                 self._wake((namespace, queue))
 
     def waits_for_rate(self, queue: QueueName) -> bool:
-        """Whether jobs waited for the queue's rate when it was looked at last."""
+        """Whether jobs waited for the queue's rate at the last `admit`."""
         queues = self._queues.get(queue[0])
         return queues is not None and queues.waits_for_rate(queue[1])
 
     def depths(self) -> Mapping[str, int]:
-        """How many jobs wait without a slot, by name of queue, over all namespaces."""
+        """Return how many jobs wait without a slot, by name of queue, over all namespaces."""
         found: Counter[str] = Counter()
         for queues in self._queues.values():
             found.update(queues.waiting())

@@ -1,6 +1,6 @@
-"""What the operator knows: the caches of all kinds, queue entries, specs, and what it remembers of each job.
+"""The operator's state in memory: the caches of all kinds, queue entries, specs, and a memo of each job.
 
-Fed by watches, full lists and the answers to our own writes; read by the reconcilers. It is lost with the process and
+Fed by watches, full lists and responses to our own writes; read by the reconcilers. It is lost with the process and
 rebuilt from lists. No I/O.
 """
 
@@ -39,10 +39,10 @@ from agentjobs.reconcile.slots import QueueName, Slots
 from agentjobs.reconcile.waits import Waits
 
 QUEUE: Final = "queue"
-"""Stands for the kind in the key of a queue's admission, which needs no object of the cluster."""
+"""The kind in the key of a queue's admission, which needs no object."""
 
 ROOM_AGAIN: Final = timedelta(seconds=1)
-"""How soon a queue is tried again for which PostgreSQL counts more slots than this operator."""
+"""How soon to retry a queue for which PostgreSQL counts more slots than this operator."""
 
 
 _DELETED: Final = 4096
@@ -62,7 +62,7 @@ class Versioned(Protocol):
 
 
 class State:
-    """The caches, the queues, and what is remembered of each job."""
+    """The caches, the queues, and the memo of each job."""
 
     def __init__(
         self, kinds: Iterable[Kind[Any, Any]], *, limits: Mapping[str, int], now: Callable[[], datetime]
@@ -82,14 +82,14 @@ class State:
         """Jobs that wait for other jobs."""
         self.specs = Specs(self.templates, self.policies.defaults)
         self.expiries = Deadlines()
-        """Finished jobs by the time when their time to live is over."""
+        """Finished jobs, by the time when their TTL expires."""
         self._now = now
         self._memos: dict[JobName, JobMemo] = {}
-        # Uids of deleted jobs that no worker has looked at since.
+        # Uids of deleted jobs that no worker has processed since.
         self._gone: dict[JobName, str] = {}
-        # By uid of a deleted job the phase with which it had ended, empty if it had not.
+        # Final phases of deleted jobs by uid, empty if they had not ended.
         self._deleted: Bounded[str, str] = Bounded(_DELETED)
-        # Jobs of the first lists that no worker has seen: until then admission would not know which has priority.
+        # Jobs of the first lists that no worker has processed: until then admission cannot decide about priorities.
         self._unseen: set[JobName] = set()
         self._begun = False
         self._listed_at: datetime | None = None
@@ -99,34 +99,34 @@ class State:
         self.informers.subscribe(AGENTTEMPLATES, self._template_changed)
 
     def observe(self, resource: Resource, event: str | None, obj: Mapping[str, Any]) -> None:
-        """Take in an event of a watch (ADDED, MODIFIED, DELETED), or the answer to a write (None)."""
+        """Handle an event of a watch (ADDED, MODIFIED, DELETED), or the response to a write (None)."""
         self.informers.observe(resource, event, obj)
 
     def observe_gone(self, resource: Resource, known: Versioned) -> None:
-        """Take in that the API server does not have an object: the answer to a read or a write was NotFound."""
+        """Handle that an object does not exist: the response to a read or a write was NotFound."""
         names = dict(zip(("namespace", "name"), known.key, strict=True))
         versions = {"uid": known.uid, "resourceVersion": known.resource_version}
         self.observe(resource, "DELETED", {"kind": resource.kind, "metadata": names | versions})
 
     def begin(self, listed_at: datetime | None = None) -> None:
-        """All that admission depends on is listed; it begins once a worker has seen each of those jobs.
+        """Handle that all inputs of admission are listed; it begins once a worker has processed each of those jobs.
 
-        `listed_at` is the database's time before the lists, None while it is away.
+        `listed_at` is the database's time before the lists, None while it is unreachable.
         """
         self._begun, self._listed_at = True, listed_at
 
     def is_reserved_by_schedule(self, job: Job) -> bool:
-        """Whether the job's entry in its schedule's status has no uid yet: until then the job must not be deleted."""
+        """Whether the job's entry in its schedule's status has no uid yet, so that the job must not be deleted."""
         schedule = self.schedules.get((job.namespace, job.made_by)) if job.made_by else None
         if schedule is None or schedule.uid != job.made_by_uid:
             return False
         return any(entry.name == job.name and not entry.uid for entry in schedule.status.active)
 
     def end_of(self, uid: str, namespace: str, name: str, stored: datetime) -> str | None:
-        """The phase with which a job ended, empty for one that was deleted before; None when neither is known.
+        """Return a job's final phase, empty if it was deleted before its end; None if unknown.
 
-        The first lists have every job that has not ended. So one that history had `stored` before, and that is not
-        here, ended or went while nobody looked: it counts as one that succeeded, since nothing else is known of it.
+        The first lists contain every job that has not ended. So a job that history had `stored` before, and that is not
+        here, ended or was deleted unobserved: it counts as succeeded, because nothing else is known about it.
         """
         job = self.jobs.get((namespace, name))
         if job is not None and job.uid == uid:
@@ -136,11 +136,11 @@ class State:
         return Phase.SUCCEEDED.value if self._listed_at is not None and stored < self._listed_at else None
 
     def policy(self, namespace: str, queue: str) -> QueuePolicy | None:
-        """What a queue allows now: its object, else the installation; None when there is no such queue."""
+        """Return a queue's current policy, from its object or the installation; None if the queue does not exist."""
         return self.policies.policy((namespace, queue))
 
     def stop_of(self, job: Job) -> QueueStop | None:
-        """Why the queue that a job runs in, or ran in, lets it not go on; None when it does."""
+        """Return why a job's current or last queue suspends it; None if it does not."""
         place = job.status.queue
         if place is None or self.policies.standing((job.namespace, place.name)) is None:
             return None
@@ -154,10 +154,10 @@ class State:
             self.queue_changed(name)
 
     def queue_changed(self, name: QueueName, *, everyone: bool = False) -> None:
-        """What a queue allows has changed: its admission decides anew, and so do the jobs that it does not know of.
+        """Handle a changed policy: wake the queue's admission, and jobs that have no entry in it.
 
         Args:
-            everyone: whether it concerns those in line, too: the queue is new or gone.
+            everyone: whether to wake waiting jobs too, because the queue is new or gone.
         """
         self.queue.add((QUEUE, *name))
         for job in self.jobs.by("queue", name):
@@ -165,7 +165,7 @@ class State:
                 self.queue.add(AGENTJOBS.key(job.key))
 
     def _template_changed(self, name: Name, before: AgentTemplate | None, after: AgentTemplate | None) -> None:
-        """Jobs that name the template and are not accepted are made from it as it is now."""
+        """Wake jobs of the template that are not accepted yet."""
         if before is None or after is None or before.version != after.version:
             for job in self.jobs.by("template", name):
                 self.queue.add(AGENTJOBS.key(job.key))
@@ -194,7 +194,7 @@ class State:
         self.slots.leave_unless(name, after.uid if after is not None and may_wait else None)
 
     def _note_slots(self, before: KnownJob | None, after: KnownJob | None) -> None:
-        """Remember which start has ended, or runs since before this process did: history may know neither."""
+        """Record starts that ended or began before this process, which history may lack."""
         is_same = before is not None and after is not None and before.uid == after.uid
         runs = after.active if isinstance(after, Job) else None
         ran = before.active if isinstance(before, Job) else None
@@ -205,7 +205,7 @@ class State:
             self.slot_news.runs(_queue_of(after), after.uid, runs.start, self.specs.partition(after))
 
     def _wake_waiting(self, name: JobName, before: KnownJob | None, after: KnownJob | None) -> None:
-        """Let the jobs look again that wait for one which has ended, or is gone."""
+        """Wake jobs that wait for a job that has ended or is gone."""
         waits = isinstance(after, Job) and not (after.accepted or after.finished)
         if not waits or (before is not None and after is not None and before.uid != after.uid):
             self.waits.drop(name)
@@ -221,13 +221,13 @@ class State:
             self.expiries.add(expires, after.key)
 
     async def expire(self) -> None:
-        """Let a worker look at each finished job whose time to live is over. Runs until it is cancelled."""
+        """Wake each finished job whose TTL expires. Runs until cancelled."""
         await self.expiries.run(lambda name: self.queue.add(AGENTJOBS.key(name)), now=self._now)
 
     def hold_claim(self, name: JobName) -> None:
-        """Count what a job's claim holds: a slot and its locks. Call it again when these become known.
+        """Update what a job's claim holds: a slot and its locks. Call it again when these become known.
 
-        A worktree is the job's until it has ended: its half-done work, or what it has still to publish, lies there.
+        A worktree is locked until the job has ended, because it contains unfinished or unpublished work.
         """
         job = self.jobs.get(name)
         holding = None
@@ -240,7 +240,7 @@ class State:
         self.slots.hold(name[0], ("claim", name), holding)
 
     def _hold_pod(self, name: JobName) -> None:
-        """Count what a pod holds until it ends: always its locks, and a slot if its job is gone."""
+        """Update what a pod holds until it ends: always its locks, and a slot if its job is gone."""
         pod = self.pods.get(name)
         holding = None
         if pod is not None and not pod.ended and pod.owner_uid is not None:
@@ -254,25 +254,25 @@ class State:
         self.slots.hold(name[0], ("pod", name), holding)
 
     def memo(self, job: Job) -> JobMemo:
-        """Return what this process remembers of a job."""
+        """Return the memo of a job."""
         memo = self._memos.get(job.key)
         if memo is None or memo.uid != job.uid:
             memo = self._memos[job.key] = JobMemo(job.uid)
         return memo
 
     def forget(self, name: JobName) -> str | None:
-        """The job is gone. Returns its uid, the first time."""
+        """Remove a job that is gone. Returns its uid, on the first call."""
         self.slots.leave(name)
         self._memos.pop(name, None)
         return self._gone.pop(name, None)
 
     def is_due(self, job: EndedJob) -> bool:
-        """Whether there is something to do for a job of which only a summary is kept."""
+        """Whether there is work for a job that is kept as a summary."""
         is_expired = job.expires is not None and job.expires <= self._now() and not job.deleting
         return is_expired or any(pod.has_finalizer for pod in self.pods.by("job", job.key))
 
     def read_again(self, obj: Mapping[str, Any]) -> None:
-        """Take in the object of a job of which only a summary is kept."""
+        """Replace the summary of a job with its object."""
         self.observe(AGENTJOBS, None, obj)
         job = parse_job(obj)
         known = self.jobs.get(job.key)
@@ -280,7 +280,7 @@ class State:
             self.jobs.revise(job.key, job)
 
     def reduce(self, job: Job) -> bool:
-        """Keep only a summary of a job if nothing is to be done before its time to live is over. True if that is so."""
+        """Replace a job with its summary if nothing is due before its TTL expires. True if replaced."""
         if job.expires is not None and job.expires <= self._now() and not job.deleting:
             return False
         if self.jobs.get(job.key) is not job or not self.informers.reduce(AGENTJOBS, job.key):
@@ -290,19 +290,19 @@ class State:
         return True
 
     def renew_expiry(self, job: KnownJob) -> None:
-        """Let a job of which little is kept be looked at when its time to live is over, also after a clock was set."""
+        """Schedule a summarized job for the expiry of its TTL, also after the clock was set."""
         if job.expires is not None and not job.deleting:
             self.expiries.renew(job.expires, job.key)
 
     def mark_seen(self, name: JobName) -> None:
-        """A worker has seen the job; after the last one of the first lists admission begins."""
+        """Record that a worker has processed the job; after the last one of the first lists admission begins."""
         if self._unseen:
             self._unseen.discard(name)
             if not self._unseen:
                 self.slots.wake_all()
 
     def ask_for_slot(self, job: Job, ask: needs.Slot) -> None:
-        """Let the job wait in its queue; admission looks at the queue if the entry is new or has changed."""
+        """Add the job to its queue; wakes admission if the entry is new or has changed."""
         queue, place = (job.namespace, ask.queue), job.status.queue
         since = place.since if place is not None and place.name == ask.queue else None
         candidate = Candidate(
@@ -320,31 +320,31 @@ class State:
             self.slots.ask(queue, candidate)
 
     def admit(self, queue: QueueName) -> Admission:
-        """Decide who of a queue starts now. Not before every job of the first list has been looked at."""
+        """Decide which jobs of a queue start now, once every job of the first lists has been processed."""
         if not self._begun or self._unseen:
             return Admission()
         policy = self.policy(*queue)
         if policy is None or not self.policies.is_settled(queue):
             if policy is None:
                 self.slots.close(queue)
-            return Admission()  # its jobs learn that there is none from `policy`, and leave
+            return Admission()  # its jobs find that there is no policy, and leave
         answer = self.slots.admit(queue, policy, self._now())
         for name in answer.changed:
             self.queue.add(AGENTJOBS.key(name))
         return answer
 
     def room_refused(self, job: Job, reason: RoomReason, retry_in: timedelta | None) -> Refusal | None:
-        """PostgreSQL had no room for a job that was granted a slot. Returns what the job waits for now.
+        """Handle that PostgreSQL refused a granted slot. Returns what the job waits for now.
 
-        `retry_in` says when there will be room, if PostgreSQL knows; else a second later, or when a job ends.
+        `retry_in` is the time until a retry, if known by PostgreSQL; else it is a second, or until a job ends.
         """
         refusal = self.slots.room_refused(job.key, reason, self._now() + (retry_in or ROOM_AGAIN))
         if refusal is not None:
-            self.queue.add(AGENTJOBS.key(job.key))  # to say so in its condition
+            self.queue.add(AGENTJOBS.key(job.key))  # to update its condition
         return refusal
 
     def leave(self, job: Job) -> None:
-        """The job does not need a slot, or does not need it any more."""
+        """Remove the entry of a job that needs no slot, or no longer."""
         self.slots.leave(job.key)
 
 
@@ -355,5 +355,5 @@ def _end_of(job: KnownJob) -> str | None:
 
 
 def _queue_of(job: Job) -> QueueName:
-    """The queue in which a job started."""
+    """Return the queue in which a job started."""
     return job.namespace, job.status.queue.name if job.status.queue else DEFAULT_QUEUE

@@ -1,6 +1,6 @@
-"""Which jobs wait for which others, so that an end wakes those that it concerns and nobody else.
+"""Which jobs wait for which other jobs, so that an end wakes exactly those.
 
-Held by the state. When it is lost, waiting jobs look again and are noted again.
+Part of the state. If it is lost, waiting jobs are reconciled and recorded again.
 """
 
 from collections import defaultdict
@@ -12,7 +12,7 @@ from agentjobs.core.queues.admission import JobName
 
 
 class Waits:
-    """The jobs that wait, by namespace, by the names that they wait for, and those that wait for labels."""
+    """The waiting jobs by namespace, by the names that they wait for, and those that wait for labels."""
 
     def __init__(self) -> None:
         self._wants: dict[str, dict[str, Wants]] = defaultdict(dict)
@@ -20,7 +20,7 @@ class Waits:
         self._selectors: dict[str, dict[str, Mapping[str, str]]] = defaultdict(dict)
 
     def note(self, job: JobName, wants: Wants, selector: Mapping[str, str]) -> None:
-        """Set what a job waits for from now on."""
+        """Set what a job waits for."""
         self.drop(job)
         namespace, name = job
         self._wants[namespace][name] = wants
@@ -30,7 +30,7 @@ class Waits:
             self._selectors[namespace][name] = selector
 
     def drop(self, job: JobName) -> None:
-        """The job does not wait for others, or is gone."""
+        """Remove a job that no longer waits or is gone."""
         namespace, name = job
         wants = self._wants[namespace].pop(name, None) if namespace in self._wants else None
         if wants is None:
@@ -48,11 +48,11 @@ class Waits:
             del self._wants[namespace]
 
     def wants(self, namespace: str) -> Mapping[str, Wants]:
-        """What each waiting job of a namespace waits for."""
+        """Return what each waiting job of a namespace waits for."""
         return self._wants.get(namespace, {})
 
     def woken_by(self, job: JobName, labels: Mapping[str, str]) -> Iterator[JobName]:
-        """The jobs that may go on because this one has ended or is gone, or because its follow-ups are made."""
+        """Return the jobs that may continue because this one has ended or is gone, or its follow-ups were created."""
         namespace, name = job
         for other in self._by_name.get(job, ()):
             yield namespace, other

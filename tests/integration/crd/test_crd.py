@@ -93,9 +93,9 @@ REFUSED = {
     "empty-duration": ({"startAfter": ""}, "spec.startAfter"),
     "bad-time": (
         {"startAt": "tomorrow"},
-        '"tomorrow": is not a time; use RFC 3339 with a zone, T and Z as capitals, e.g. 2026-12-01T09:00:00Z',
+        '"tomorrow": is not a time; use RFC 3339 with a zone and upper case T and Z, e.g. 2026-12-01T09:00:00Z',
     ),
-    "small-letters": ({"startAt": "2026-12-01t09:00:00z"}, "T and Z as capitals"),
+    "small-letters": ({"startAt": "2026-12-01t09:00:00z"}, "upper case T and Z"),
     "bad-queue": ({"queue": "A b"}, '"A b": is not a name; use lower case letters, digits and -'),
     "bad-module": ({"agent": {"module": {"ref": "../x"}}}, "names no attribute; use package.module:attribute"),
     "bad-quantity": ({"runtime": {"resources": {"limits": {"memory": "lots"}}}}, "spec.runtime.resources.limits"),

@@ -196,7 +196,7 @@ async def test_a_runners_token_is_no_users_where_the_api_server_has_our_audience
     claims = base64.urlsafe_b64encode(json.dumps({"aud": audience}).encode()).decode().rstrip("=")
     kube.add_user(f"x.{claims}.x", "ada", may={("list", "docs", "")})
 
-    with pytest.raises(Problem, match="token of a runner") as refused:
+    with pytest.raises(Problem, match="a runner's token") as refused:
         await authenticator.user(f"Bearer x.{claims}.x", verb="list", namespace="docs")
 
     assert refused.value.status == 401

@@ -30,7 +30,7 @@ def test_the_certificates_are_handed_on_as_they_are(authority):
         ),
         pytest.param(b"\x30\x82\xff", "is not PEM text", id="der"),
         pytest.param(b"#" * (authorities.MAX_BYTES + 1), "at most 65536", id="a-systems-bundle"),
-        pytest.param(b"-----BEGIN PRIVATE KEY-----\n", "holds a private key", id="key"),
+        pytest.param(b"-----BEGIN PRIVATE KEY-----\n", "contains a private key", id="key"),
     ],
 )
 def test_what_is_no_list_of_certificates_is_refused(tmp_path, content, complaint):

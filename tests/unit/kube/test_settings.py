@@ -68,7 +68,7 @@ def test_arguments_win_over_the_environment(monkeypatch):
         ("RESYNC", "soon", "'soon' is not a duration"),
         ("RESYNC", "0s", "greater than or equal to 10 seconds"),
         ("LEASE_RETRY", "0s", "greater than or equal to"),
-        ("PROBE_ADDRESS", "8081", "write host:port"),
+        ("PROBE_ADDRESS", "8081", "use host:port"),
         ("GATEWAY_EGRESS", "10.0.0.1", "Extra data"),
         ("GATEWAY_EGRESS", '[{"to": [{"podselector": {}}]}]', "0.to.0.podselector: Extra inputs"),
         ("RUNNER_IMAGE_PULL_POLICY", "Sometimes", "'Always', 'IfNotPresent' or 'Never'"),
@@ -107,7 +107,7 @@ def test_a_password_shows_nowhere(monkeypatch):
 
 
 def test_a_certificate_needs_its_key():
-    with pytest.raises(Invalid, match="tls_cert and tls_key go together"):
+    with pytest.raises(Invalid, match="tls_cert and tls_key must be set together"):
         gateway_settings(tls_cert=Path("cert.pem"))
 
 
@@ -121,5 +121,5 @@ def test_an_address_is_host_and_port(address, expected):
 
 @pytest.mark.parametrize("address", ["", "8081", "host", "host:", "host:x", "host:65536", ":-1", ":٣"])
 def test_what_is_no_address_is_refused(address):
-    with pytest.raises(ValueError, match="write host:port"):
+    with pytest.raises(ValueError, match="use host:port"):
         host_and_port(address)

@@ -218,7 +218,9 @@ async def test_edits_of_accepted_work_are_told_by_their_fields(world, spec, name
 
     told = [message for event, message in world.events if event == "SpecChanged"]
     assert told == (
-        [] if named is None else [f"has no effect, the job runs as accepted: {named}; for other work make a new job"]
+        []
+        if named is None
+        else [f"the job runs as accepted, so an edit of these fields has no effect: {named}; create a new job instead"]
     )
 
 

@@ -23,7 +23,7 @@ async def test_a_pod_that_no_server_takes_ends_the_job_before_it_starts(world):
 
     assert (world.status().phase, world.status().starts, world.pods()) == (Phase.FAILED, 0, [])
     assert (said.status, said.reason) == ("False", "InvalidSpec")
-    assert said.message.startswith("spec.runtime.affinity.nodeAffinty: the API server refuses it")
+    assert said.message.startswith("spec.runtime.affinity.nodeAffinty: the API server rejects it")
 
 
 async def test_a_pod_that_was_good_once_is_not_tried_again(world):
@@ -67,7 +67,7 @@ async def test_a_network_policy_that_no_server_takes_ends_the_job_too(world):
     world.apply(isolation={"egress": {"mode": "Restricted"}})
     await world.act()
 
-    assert accepted(world).message.startswith("spec.isolation.egress: the API server refuses its NetworkPolicy")
+    assert accepted(world).message.startswith("spec.isolation.egress: the API server rejects its NetworkPolicy")
 
 
 async def test_what_is_accepted_is_not_tried_again(world):
@@ -101,7 +101,7 @@ async def test_a_schedule_tells_of_a_pod_that_no_server_takes_before_its_first_s
     await world.act(minutes=10)
 
     assert (said["status"], said["reason"], world.jobs()) == ("False", "InvalidSpec", [])
-    assert said["message"].startswith("spec.jobTemplate.spec.runtime.affinity.nodeAffinty: the API server refuses it")
+    assert said["message"].startswith("spec.jobTemplate.spec.runtime.affinity.nodeAffinty: the API server rejects it")
 
 
 async def test_a_schedules_pod_is_tried_once_an_edit_and_a_correction_counts(world):

@@ -1,4 +1,4 @@
-"""Acceptance: what will run is stored in Postgres, and from then on that counts, whatever is edited."""
+"""Acceptance: a job's work is stored in Postgres, and is used from then on regardless of edits."""
 
 import contextlib
 from dataclasses import replace
@@ -24,7 +24,7 @@ from agentjobs.reconcile.state import State
 
 
 class Acceptance:
-    """Stores accepted work, and knows from which spec a pod is made."""
+    """Stores accepted work, and returns the spec for a pod."""
 
     def __init__(self, ports: Ports, state: State, loader: FactsLoader) -> None:
         self._state = state
@@ -38,9 +38,10 @@ class Acceptance:
     ) -> str | None:
         """Store the job (and its start, with its slot) before anything acts on it.
 
-        Returns the hash of what is accepted, which an earlier acceptance may have fixed. None while Postgres is away,
-        when it has no slot for the start, and when a newer version has stored what this one cannot read: then the job
-        is to be looked at again. `memo` remembers the slot until the status shows its start.
+                Returns the hash of the accepted work, possibly from an earlier acceptance. None while Postgres is
+                unreachable,
+        if it has no slot for the start, and if a newer version stored a spec that this one cannot read: then the job
+        must be reconciled again. `memo` keeps the slot until the status shows its start.
         """
         job, accepted = seen.job, self._state.specs.accepted(seen.job)
         if accepted is not None and start is None:
@@ -58,7 +59,7 @@ class Acceptance:
             if isinstance(answer, NoSlot):
                 self._metrics.claim_refused(answer.reason)
                 self._state.room_refused(job, answer.reason, answer.retry_in)
-                with contextlib.suppress(Unavailable):  # the next refusal tries again
+                with contextlib.suppress(Unavailable):  # the next refusal retries
                     await self._left.give_back(answer.holders)
                 return None
             if memo is not None and start is not None and answer.claimed is not None:
@@ -70,7 +71,7 @@ class Acceptance:
             return None
 
     async def _store(self, seen: Observation, record: JobRecord, start: StartRecord | None) -> records.Answer:
-        """Ask history, and tell it what it may not know of the queue's slots."""
+        """Store in history, together with changes of the queue's slots that it may not have."""
         unique = unique_request(seen.job, record.resolved, self._state.end_of)
         if start is None:
             return await self._history.accept(records.Acceptance(record, unique=unique))
@@ -86,15 +87,15 @@ class Acceptance:
             released=news.released,
         )
         answer = await self._history.accept(records.Acceptance(record, start, slot, unique))
-        if isinstance(answer, records.Accepted | NoSlot):  # else no slot was asked for, and nothing told
+        if isinstance(answer, records.Accepted | NoSlot):  # else no slot was requested, and nothing was sent
             self._state.slot_news.delivered(queue, news)
         return answer
 
     async def give_up(self, job: Job, memo: JobMemo) -> None:
-        """Give back the slot of a start that the job is not going to begin now.
+        """Give back the slot of a start that the job will not begin now.
 
-        Only once the job has another version than the claim was based on, so that the claim cannot come through any
-        more. Without PostgreSQL the next pass does it.
+        Only once the job's version differs from the one of the claim, so that the claim can no longer succeed. Without
+        PostgreSQL the next pass does it.
         """
         claimed = memo.claimed
         if claimed is None or claimed.version == job.resource_version:
@@ -111,7 +112,7 @@ class Acceptance:
         if job.accepted and (stored := await self._history.resolved(job.uid)) is not None:
             return read_stored(stored)
         if job.accepted:
-            # Accepted, but the database was replaced by an empty one: what the object says now is all there is.
+            # Accepted, but the database was replaced by an empty one: only the current object remains.
             texts = (await self._loader.awaited(seen)).texts if spec.after else {}
             read = replace(seen.sources, after=texts)
             named = replace(seen, references=frozenset(config_map_keys(spec)), sources=read)
@@ -121,7 +122,7 @@ class Acceptance:
         return to_accept(spec, resolved or resolve_spec(spec, job.object["metadata"], seen.sources))
 
     def _wake_replaced(self, job: Job, answer: records.Accepted | NoSlot) -> None:
-        """Let those end whose place this job has taken. After a crash they learn of it when they ask to start."""
+        """Wake the jobs that this job replaced, so that they end. After a crash they find out when they would start."""
         for uid, name in answer.replaced:
             other = self._state.jobs.get((job.namespace, name))
             if isinstance(other, Job) and other.uid == uid:
@@ -129,16 +130,16 @@ class Acceptance:
                 self._state.queue.add(AGENTJOBS.key(other.key))
 
     def for_pod(self, seen: Observation) -> AgentJobSpec | None:
-        """The spec that a pod is made from: the accepted one. None while it is not known."""
+        """Return the spec for a pod: the accepted one. None while it is unknown."""
         if (accepted := self._state.specs.accepted(seen.job)) is not None:
             return accepted.spec
-        # Never edited, so the object says what was accepted; or history has lost it, and the object is all there is.
+        # Never edited, so the object has the accepted spec; or history has lost it, and only the object remains.
         said_alone = seen.job.generation <= 1 and self._state.specs.own(seen.job).is_alone
         return seen.spec if said_alone or seen.history_available else None
 
 
 def unique_request(job: Job, resolved: Resolved, ends: Ends) -> UniqueRequest | None:
-    """What the accepted work says of other jobs with the same key."""
+    """Return the accepted work's request about other jobs with the same key."""
     raw = resolved["spec"].get("unique")
     if raw is None:
         return None

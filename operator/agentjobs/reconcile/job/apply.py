@@ -1,6 +1,6 @@
-"""Applies actions: a method for each that writes. Each write has a precondition, and its answer is taken in at once.
+"""Applies actions: a method for each that writes. Each write has a precondition, and its response updates the cache.
 
-Errors of the API server go up to the engine, which tries again.
+Errors of the API server propagate to the engine, which retries.
 """
 
 import logging
@@ -51,8 +51,8 @@ from agentjobs.reconcile.state import State
 
 logger = logging.getLogger(__name__)
 
-# A job that waits for one of these keeps its place in the queue, or the slot that is reserved for it. All other waits
-# leave the queue before they are written: a lost answer to the write must not keep a slot from other jobs.
+# A job with one of these waits keeps its queue entry or reserved slot. All other waits leave the queue before they are
+# written, so that a lost response does not block a slot.
 _IN_LINE: Final = (
     AdmittedReason.WAITING_FOR_SLOT,
     AdmittedReason.WAITING_FOR_RATE,
@@ -90,11 +90,11 @@ class Applier:
         self._follow_ups = follow_ups
         self._now = ports.now
 
-    # One branch an action is the point: mypy shows the one that is missing.
+    # One branch per action, so that mypy reports a missing one.
     async def apply(  # noqa: C901  one flat match over a closed union
         self, seen: Observation, action: Action, facts: Facts, memo: JobMemo
     ) -> bool:
-        """Apply an action. True to look at the job again at once."""
+        """Apply an action. True to reconcile the job again immediately."""
         job = seen.job
         match action:
             case Keep():
@@ -124,7 +124,9 @@ class Applier:
                 await self._end_start(seen, action)
             case RemoveFinalizer():
                 for pod in action.pods:
-                    await self._remove_finalizer(pod, "its job is going" if job.deleting else "its end is recorded")
+                    await self._remove_finalizer(
+                        pod, "its job is being deleted" if job.deleting else "its end is recorded"
+                    )
             case BackfillResult(result):
                 await self._write(job, with_result(job, job.status, result))
                 self._story.completed(seen)
@@ -141,11 +143,11 @@ class Applier:
         return True
 
     def warn_of_edits(self, job: Job, memo: JobMemo) -> None:
-        """Say once a generation that an edit of accepted work has no effect; the API server's rules cannot see all."""
+        """Report once per generation that an edit of accepted work has no effect; CEL rules do not catch every edit."""
         if job.generation == memo.generation or not job.accepted or job.finished:
             return
         if self._state.specs.accepted(job) is None:
-            return  # unknown while Postgres is away; the next pass asks again
+            return  # unknown while Postgres is unreachable; the next pass reads it again
         memo.generation = job.generation
         if edits := self._state.specs.edits(job):
             self._story.edited(job, edits)
@@ -163,12 +165,12 @@ class Applier:
         try:
             await self._prerequisites.hand_over(job, spec, pod)
         except (Denied, Invalid) as error:
-            # The job still owns it. The pod must not wait for it: waiting does not change the server's answer.
+            # The job still owns it. The pod must not wait for this, because a retry would be refused too.
             logger.warning("policy.kept", extra={"namespace": job.namespace, "job": job.name, "error": str(error)})
         memo.policy_of = pod.uid
 
     async def read_again(self, job: EndedJob) -> bool:
-        """Read the object of a summarized job. False when it is gone; the watch will report that."""
+        """Read the object of a summarized job. False if it is gone; the watch will report that."""
         try:
             self._state.read_again(await self._cluster.get(AGENTJOBS, *job.key))
         except NotFound:
@@ -189,7 +191,7 @@ class Applier:
             self._story.accepted(job, accepted)
             self._story.waits(seen, action)
         if seen.spec is not None and isinstance(seen.slot, Refusal) and action.reason == seen.slot.reason:
-            # A changed priority has to reach the queue, though the answer for now stays the same.
+            # A changed priority must reach the queue although the current answer stays the same.
             lock = seen.spec.session_key(name=job.name, uid=job.uid)
             self._state.ask_for_slot(job, needs.Slot(seen.spec.queue, seen.spec.priority, lock))
         return False
@@ -209,7 +211,7 @@ class Applier:
         return False
 
     async def _claim(self, seen: Observation, claim: Claim, facts: Facts, memo: JobMemo) -> None:
-        """Record the start, then claim it. The pod is made by the pass that sees the claim."""
+        """Record the start, then claim it. The pass that observes the claim creates the pod."""
         job, now = seen.job, self._now()
         pod = pod_name(job.name, claim.start)
         run = claim.start if claim.afresh else None
@@ -228,7 +230,7 @@ class Applier:
         self._story.claimed(seen, claim, pod)
 
     async def _make_pod(self, seen: Observation, action: MakePod, memo: JobMemo) -> bool:
-        """Make the pod of a claimed start. True when it exists, or never will."""
+        """Create the pod of a claimed start. True if it exists, or never will."""
         spec = self._acceptance.for_pod(seen)
         if spec is None:
             return False
@@ -244,7 +246,7 @@ class Applier:
     async def _stop_pod(self, action: StopPod) -> None:
         pod = action.pod
         try:
-            # Only the pod as we saw it: one that has ended since is evidence, and stays with its job.
+            # Only the pod as observed: if it has ended since, it is evidence and is kept.
             answer = await self._cluster.delete(
                 PODS, pod.namespace, pod.name, uid=pod.uid, resource_version=pod.resource_version
             )
@@ -269,7 +271,7 @@ class Applier:
         self._story.start_ended(seen, end)
 
     def _with_end(self, seen: Observation, status: AgentJobStatus) -> AgentJobStatus:
-        """Add to the status of an end what history knows of the job, and the follow-ups that this end asks for."""
+        """Add the data from history and the matching follow-ups to the final status."""
         job, status = seen.job, with_result(seen.job, status, seen.result)
         known = seen.follow_ups if job.accepted else ()
         return progress.named(job, status, None if known is None else asked(known, status), now=self._now())
@@ -286,7 +288,7 @@ class Applier:
         self._story.deleted(job)
 
     async def release_orphans(self, name: JobName, job: KnownJob | None) -> None:
-        """Remove the finalizer of pods whose job the API server does not have."""
+        """Remove the finalizer of pods whose job no longer exists."""
         pods = [pod for pod in self._state.pods.by("job", name) if pod.has_finalizer]
         orphans = [pod for pod in pods if job is None or pod.owner_uid != job.uid]
         if not orphans:
@@ -300,21 +302,21 @@ class Applier:
                 await self._remove_finalizer(pod, "its job is gone")
 
     async def _remove_finalizer(self, pod: Pod, why: str) -> None:
-        """Take our finalizer off one pod; the uid is the precondition."""
+        """Remove our finalizer from one pod; the uid is the precondition."""
         try:
             answer = await self._cluster.patch(PODS, pod.namespace, pod.name, pod.finalizer_removal)
         except NotFound:
             self._state.observe_gone(PODS, pod)
             return
-        # A pod whose containers have ended is deleted with its last finalizer, and the answer is its last state. A pod
-        # in its grace period stays, and keeps its session's lock.
+        # A pod with ended containers is deleted with its last finalizer; the response is its last state. A pod in its
+        # grace period remains, and keeps its session's lock.
         meta = answer["metadata"]
         over = pod.ended or (meta.get("deletionGracePeriodSeconds") == 0 and not meta.get("finalizers"))
         self._state.observe(PODS, "DELETED" if over else None, answer)
         self._story.released(pod, why)
 
     async def _write(self, job: Job, status: AgentJobStatus) -> bool:
-        """Patch the status if it has changed; the resourceVersion is the precondition. True when written."""
+        """Patch the status if it has changed; the resourceVersion is the precondition. True if written."""
         patch = self._state.specs.with_template(job, status).patch_from(job.raw_status)
         if not patch:
             return False

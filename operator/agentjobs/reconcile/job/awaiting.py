@@ -1,6 +1,6 @@
-"""Finds out how the jobs stand that a job waits for: in the cache, else in history by name, by their labels by a LIST.
+"""Finds the state of the jobs that a job waits for: by name in cache or history, by labels with a LIST.
 
-Once the job need not wait, the values that its texts read of them are taken from whole answers.
+Once the wait is over, the values for the job's texts are read from complete answers.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,20 +28,20 @@ from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.state import State
 
 LIST_SECONDS: Final = 1.0
-"""Between two lists for the same job."""
+"""Minimum time between two lists for the same job."""
 MAX_READ: Final = 100
-"""Jobs of which `$(after.results)` tells."""
+"""Maximum jobs in `$(after.results)`."""
 MAX_VALUE: Final = 256 * 1024
-"""Bytes of all values together; no spec has room for as much."""
+"""Maximum bytes of all values together; more than fits into a spec."""
 AT_ONCE: Final = 4
-"""Answers that are in memory together; each has up to 4 MiB."""
+"""Answers that are in memory at the same time; each has up to 4 MiB."""
 SUMMARY_BYTES: Final = 1024
 MAX_NAME: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How one of them stands."""
+    """State of one awaited job."""
 
     name: str
     uid: str = ""
@@ -49,7 +49,7 @@ class Standing:
     exists: bool = True
     ended: bool = False
     in_cycle: bool = False
-    """It has ended because it waited for itself, and never ran."""
+    """It failed because of a cycle, and never ran."""
 
 
 class _Told(Struct, frozen=True):
@@ -71,9 +71,11 @@ class Awaiting:
         self._state = state
 
     async def selected(self, seen: Observation, memo: JobMemo) -> tuple[str, ...] | None:
-        """Return the names of the jobs that have the labels of `after.selector`; None when that was just asked."""
+        """Return the names of the jobs that have the labels of `after.selector`; None if they were listed just
+        before.
+        """
         job, after = seen.job, _after(seen)
-        # Before anything is read: what ends from now on wakes the job.
+        # Before anything is read, so that jobs that end from now on wake this job.
         self._state.waits.note(job.key, Wants(frozenset(after.jobs), after.when == "Any"), after.selector)
         if not after.selector:
             return ()
@@ -87,7 +89,7 @@ class Awaiting:
         return tuple(sorted(names - {job.name}))
 
     async def look(self, seen: Observation, selected: tuple[str, ...] | None) -> Awaited:
-        """Tell how they stand. Raises Unavailable while history is away."""
+        """Return their state. Raises Unavailable while history is unreachable."""
         if selected is None:
             return Awaited(is_over=False, is_old=True)
         job, after = seen.job, _after(seen)
@@ -107,7 +109,7 @@ class Awaiting:
         return await self._read(seen, standing)
 
     def _unmade_parent(self, namespace: str, after: After) -> list[str]:
-        """The parent whose followers are selected, as long as not all of them are made."""
+        """Return the parent whose follow-ups are selected, if not all of them have been created."""
         parent = after.selector.get(LABEL_PARENT)
         known = self._state.jobs.get((namespace, parent)) if parent else None
         is_open = isinstance(known, Job) and (not known.finished or known.needs_follow_ups)
@@ -129,7 +131,7 @@ class Awaiting:
         return told
 
     async def _read(self, seen: Observation, standing: Sequence[Standing]) -> Awaited:
-        """Put together what the texts read of those that have ended."""
+        """Return the values that the texts read of ended jobs."""
         spec = seen.legal_spec.model_dump(mode="json", by_alias=True, exclude_none=True)
         asked = after_names(spec)
         if not asked:
@@ -137,7 +139,7 @@ class Awaiting:
         ended = [one for one in standing if one.ended]
         texts = Texts(asked)
         if RESULTS in asked and len(ended) > MAX_READ:
-            cure = f"would tell of {len(ended)} jobs; at most {MAX_READ} fit, select fewer"
+            cure = f"would contain {len(ended)} jobs; select at most {MAX_READ}"
             return Awaited(is_over=True, problems=(_unresolved(RESULTS, cure),))
         for some in _parts(ended):
             answers = await self._history.answers([one.uid for one in some])
@@ -151,7 +153,7 @@ class Awaiting:
 
 
 class Texts:
-    """The values of names, gathered answer by answer: no more of one is kept than what is asked for."""
+    """The values of names, read from one answer at a time; only requested values are kept."""
 
     def __init__(self, asked: Mapping[str, AfterName | None]) -> None:
         self._asked = {name: one for name, one in asked.items() if one is not None}
@@ -163,7 +165,7 @@ class Texts:
         self._size = 0
 
     def add(self, job: Standing, answer: Whole | None) -> None:
-        """Take what is asked for of a job that has ended."""
+        """Read the requested values of an ended job."""
         if self._of_all and self._size <= MAX_VALUE:
             result = answer.content if answer else Raw(b"null")
             self._size += len(memoryview(result))
@@ -174,7 +176,7 @@ class Texts:
                 self._take(name, _value(job, answer, reader, asked))
 
     def values(self, others: Iterable[Standing]) -> tuple[dict[str, str], tuple[Problem, ...]]:
-        """Return the values, and why some have none. Of `others`, which have not ended, there is nothing to read."""
+        """Return the values, and why some are missing. `others` have not ended, and so have no values."""
         for job in others:
             for name, asked in self._asked.items():
                 if asked.job == job.name:
@@ -211,13 +213,13 @@ def _value(job: Standing, answer: Whole | None, reader: Reader | None, asked: Af
     if not isinstance(found, Missing):
         return as_text(found)
     where = f"{found.at!r} of the answer" if found.at else "the answer"
-    known = f"it has {', '.join(found.known)}" if found.known else "it is no object"
+    known = f"it has {', '.join(found.known)}" if found.known else "it is not an object"
     name = cut(asked.path[len(found.at.split(".")) if found.at else 0], MAX_NAME)
-    return _unresolved(asked.name, f"is not there: {where} of job {job.name} has no {name!r}; {known}")
+    return _unresolved(asked.name, f"does not exist: {where} of job {job.name} has no {name!r}; {known}")
 
 
 def _too_long(size: int) -> str:
-    return f"is too long: {size} bytes with those before, and at most {MAX_VALUE} are read; name the parts you need"
+    return f"is too long: {size} bytes with earlier values, at most {MAX_VALUE} are allowed; name the parts you need"
 
 
 def _unresolved(name: str, cure: str) -> Problem:
@@ -225,9 +227,9 @@ def _unresolved(name: str, cure: str) -> Problem:
 
 
 def _counts(job: Job, gone: Newest) -> bool:
-    """Whether a job whose object is gone is the one that is meant: yesterday's of the same name must not answer.
+    """Whether a job whose object is gone is the intended one, and not an older one with the same name.
 
-    The jobs that a follow-up waits for have names that no other job has.
+    The jobs that a follow-up waits for have unique names.
     """
     return job.lineage is not None or gone.ended_at is None or gone.ended_at >= job.created
 

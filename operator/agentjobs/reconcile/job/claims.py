@@ -1,4 +1,4 @@
-"""Makes the PersistentVolumeClaims that the pods of a job mount, or takes those that are there."""
+"""Creates the PersistentVolumeClaims that the pods of a job mount, or uses existing ones."""
 
 from agentjobs.api.conditions import PodStartedReason
 from agentjobs.api.job.spec import AgentJobSpec
@@ -12,14 +12,14 @@ from agentjobs.reconcile.ports import Ports
 
 
 class Claims:
-    """Makes claims. No job owns one, and we delete none."""
+    """Creates claims. No job owns them, and they are never deleted."""
 
     def __init__(self, ports: Ports, defaults: PodDefaults) -> None:
         self._cluster = ports.cluster
         self._defaults = defaults
 
     async def make(self, job: Job, spec: AgentJobSpec) -> Obstacle | None:
-        """Make each that is not there; return the first obstacle."""
+        """Create each missing claim; return the first obstacle."""
         for wanted in claims(namespace=job.namespace, spec=spec, defaults=self._defaults):
             name = wanted["metadata"]["name"]
             try:

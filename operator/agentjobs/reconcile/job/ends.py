@@ -1,4 +1,4 @@
-"""Whether history has how a job ended: asked before the object goes, by its time to live or its schedule's limits."""
+"""Whether history has a job's end: checked before the object is deleted, by TTL or its schedule's limits."""
 
 from agentjobs.api.conditions import DELETED
 from agentjobs.core.job.ended import EndedJob, KnownJob
@@ -11,10 +11,11 @@ from agentjobs.reconcile.ports import Cluster, Writer
 
 
 async def is_recorded(job: KnownJob, cluster: Cluster, history: OperatorHistory, writer: Writer) -> bool:
-    """Ask; what history lacks is put again, from the status. A job whose follow-ups are not made stays, too.
+    """Return whether it is recorded; missing records are written again from the status. False while follow-ups are
+    missing.
 
     Raises:
-        Unavailable: the database cannot be asked.
+        Unavailable: the database is unreachable.
     """
     if isinstance(job, Job) and job.needs_follow_ups:
         return False

@@ -1,4 +1,4 @@
-"""Which models are at their limits now: one question for all jobs that are about to start."""
+"""Models at their limits: one query for all jobs that are about to start."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,7 +9,7 @@ ASK_SECONDS: Final = 2.0
 
 
 class Exhausted:
-    """What history says of models that no call can be made of, at most two seconds old."""
+    """History's list of models that cannot be called now, cached for two seconds."""
 
     def __init__(self, ask: Callable[[], Awaitable[Mapping[str, datetime]]], monotonic: Callable[[], float]) -> None:
         self._ask = ask
@@ -18,10 +18,10 @@ class Exhausted:
         self._known: tuple[float, Mapping[str, datetime]] | None = None
 
     async def models(self) -> Mapping[str, datetime]:
-        """Return the models that no call can be made of, and until when.
+        """Return the models that cannot be called, and until when.
 
         Raises:
-            Unavailable: history is away.
+            Unavailable: history is unreachable.
         """
         async with self._asking:
             known = self.known

@@ -1,6 +1,6 @@
-"""Answers the needs of `decide`: asks Postgres, the API server and the queue, and keeps the answers for one pass.
+"""Answers the needs of `decide` from Postgres, the API server and the queue, and keeps the answers for one pass.
 
-While Postgres is away, jobs wait and say so. A pass in which it did not answer asks it nothing more.
+While Postgres is unreachable, jobs wait. After a failed request, a pass sends it no further requests.
 """
 
 import logging
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Facts:
-    """Answers to the needs of one pass over a job. None, or False, when they have not been asked."""
+    """Answers to the needs of one pass over a job. None or False if not read."""
 
     spec_known: bool = False
     missing: tuple[str, ...] | None = None
@@ -43,17 +43,17 @@ class Facts:
     heartbeat: Heartbeat | None = None
     progress: Progress | None = None
     spent: tuple[int, Spend] | None = None
-    """What was used, and after how many starts."""
+    """Usage, and the number of starts that it includes."""
     exhausted: Mapping[str, datetime] | None = None
     end_recorded: bool | None = None
     result: FinalResult | None = None
     record: ParentRecord | None = None
     tried: dict[str, Tried] = field(default_factory=dict)
-    """What came of the follow-ups that were tried, by name."""
+    """Results of the follow-ups that were tried, by name."""
     outage: bool = False
     """Postgres did not answer in this pass."""
     read_of: Hashable = None
-    """The version of the object and its template that `missing`, `resolved` and `awaited` were read of."""
+    """The version of object and template for which `missing`, `resolved` and `awaited` were read."""
 
     @property
     def follow_news(self) -> bool:
@@ -62,13 +62,13 @@ class Facts:
         return self.awaited is None and not self.outage
 
     def read(self, version: Hashable) -> None:
-        """Forget what was read of another version: half of it would run with half of this one."""
+        """Discard facts that were read for another version, so that versions are not mixed."""
         if version != self.read_of:
             self.read_of, self.missing, self.resolved, self.awaited = version, None, None, None
 
 
 class FactsLoader:
-    """Answers needs, and knows when Postgres is away."""
+    """Answers needs, and detects when Postgres is unreachable."""
 
     def __init__(self, ports: Ports, state: State, trial: Trial) -> None:
         self._state = state
@@ -82,7 +82,7 @@ class FactsLoader:
         self._now = ports.now
 
     def away(self, facts: Facts) -> bool:
-        """Whether Postgres is known to be away, or did not answer in this pass."""
+        """Whether Postgres is known to be unreachable, or did not answer in this pass."""
         return facts.outage or self._history.away
 
     def exhausted(self, facts: Facts) -> Mapping[str, datetime] | None:
@@ -92,14 +92,14 @@ class FactsLoader:
         return self._exhausted.known
 
     def outage(self, job: Job, facts: Facts, error: Unavailable) -> None:
-        """Note that Postgres did not answer: this pass asks no more."""
+        """Record that Postgres did not answer: this pass sends no further requests."""
         facts.outage = True
-        if not self._history.away:  # that is logged once for all jobs
+        if not self._history.away:  # logged once for all jobs
             about = {"namespace": job.namespace, "job": job.name, "uid": job.uid, "error": str(error)}
             logger.warning("history.unavailable", extra=about)
 
     async def load(self, seen: Observation, need: needs.Need, facts: Facts, memo: JobMemo) -> bool:
-        """Answer a need. False when the answer is not there yet: the job's key is worked on again once it is."""
+        """Answer a need. False if the answer is not available yet: then the job is reconciled again later."""
         job = seen.job
         if isinstance(need, needs.ParentRecord) and memo.written != job.resource_version:
             await self._read_again(job)
@@ -126,7 +126,7 @@ class FactsLoader:
         return True
 
     def pod_problems(self, job: Job, own: Own, memo: JobMemo) -> tuple[Problem, ...] | None:
-        """What the API server has against the pod of a job that is not accepted yet; None when it must be asked."""
+        """Return why the API server rejects the pod of a job before acceptance; None if unknown."""
         if own.spec is None or job.accepted or job.deleting:
             return ()
         if memo.trial is not None and memo.trial[0] == own.version:
@@ -134,7 +134,7 @@ class FactsLoader:
         return () if self._trial.is_passed(job, own.spec) else None
 
     async def references(self, seen: Observation) -> tuple[tuple[str, ...], Resolved | None]:
-        """Read the ConfigMap keys that the spec names. Return what is wrong with them, or what the job would run."""
+        """Read the ConfigMap keys that the spec names. Return their problems, or the resolved spec."""
         missing: list[str] = []
         contents: dict[ConfigMapKey, str] = {}
         maps: dict[str, Mapping[str, Any] | None] = {}
@@ -157,10 +157,10 @@ class FactsLoader:
             return (str(error),), None
 
     async def awaited(self, seen: Observation) -> Awaited:
-        """Tell anew what a job reads of the jobs that it has waited for.
+        """Return again the values that a job reads of the jobs that it has waited for.
 
         Raises:
-            Invalid: it cannot be told any more.
+            Invalid: they are no longer available.
         """
         awaited = await self._awaiting.look(seen, await self._awaiting.selected(seen, JobMemo(seen.job.uid)))
         self._state.waits.drop(seen.job.key)
@@ -187,7 +187,7 @@ class FactsLoader:
             case needs.LastHeartbeat(start):
                 silence = await self._history.silence(job.uid, start)
                 if silence is None and job.active is not None and job.active.started is not None:
-                    silence = self._now() - job.active.started  # its runner has sent nothing yet
+                    silence = self._now() - job.active.started  # its runner has not reported yet
                 facts.heartbeat = Heartbeat(silence)
             case needs.StartProgress(start):
                 facts.progress = await self._history.progress(job.uid, start)
@@ -205,7 +205,7 @@ class FactsLoader:
                 assert_never(need)
 
     async def _read_again(self, job: Job) -> None:
-        """Take in the job as the API server has it: its follow-ups may have been made, and their jobs be gone."""
+        """Read the job from the API server: its follow-ups may have been created, and their jobs deleted."""
         try:
             self._state.observe(AGENTJOBS, None, await self._cluster.get(AGENTJOBS, *job.key))
         except NotFound:
@@ -217,7 +217,7 @@ class FactsLoader:
             self._state.hold_claim(job.key)
 
     def _asks_later(self, job: Job, need: needs.HistoryNeed) -> bool:
-        """Whether the job can do nothing but wait for the answer: it has ended, and its result is missing."""
+        """Whether the job only waits for this answer: it has ended, and its result is missing."""
         if not (job.finished and isinstance(need, needs.FinalResult)):
             return False
         self._state.queue.add_after(AGENTJOBS.key(job.key), ASK_AGAIN_SECONDS)

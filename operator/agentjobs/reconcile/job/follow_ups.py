@@ -1,4 +1,4 @@
-"""The reads and writes by which the jobs of follow-ups are made; `core.job.following` says in which order, and why."""
+"""The reads and writes that create the jobs of follow-ups; `core.job.following` explains their order."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -15,7 +15,7 @@ _NO_RECORD: Final = ParentRecord(None, None, {})
 
 
 class FollowUps:
-    """Creates the jobs that follow others."""
+    """Creates follow-up jobs."""
 
     def __init__(self, setup: Setup) -> None:
         self._state = setup.state
@@ -29,10 +29,10 @@ class FollowUps:
         )
 
     async def make(self, job: Job, action: MakeFollowUp, facts: Facts) -> None:
-        """Create the jobs of a follow-up that are not there, one after the other; what came of it is in `facts`.
+        """Create the missing jobs of a follow-up, one after the other; the result is in `facts`.
 
         Raises:
-            AgentJobsError: of the API server; the next try finds what was created.
+            AgentJobsError: from the API server; the next try finds the created jobs.
         """
         known, current = (facts.record or _NO_RECORD).children, Pass()
         made, refusal, last = 0, None, ""
@@ -47,7 +47,7 @@ class FollowUps:
         facts.tried[action.name] = Tried(made, last, refusal)
 
     def _exists(self, job: Job, name: str, known: Mapping[str, str]) -> bool:
-        """Whether a job was there before, as far as one knows without asking."""
+        """Whether a job is known to exist or to have existed, without a request."""
         child = self._state.jobs.get((job.namespace, name))
         is_there = child is not None and child.parent_uid == job.uid
         return is_there or name in known or self._children.was_deleted(job, name)

@@ -1,6 +1,6 @@
-"""Slots that a dead operator left: claimed in PostgreSQL, and then the start was never claimed in the job's status.
+"""Slots that a crashed operator left: claimed in PostgreSQL, but the start was never claimed in the job's status.
 
-A refusal names the slots that are old enough. Those that the cache does not show are looked up at the API server.
+A refusal lists slots that are old enough. Those that the cache does not confirm are checked with the API server.
 """
 
 import logging
@@ -18,7 +18,7 @@ from agentjobs.reconcile.state import State
 logger = logging.getLogger(__name__)
 
 LOOK_AGAIN_SECONDS: Final = 30.0
-"""How soon a slot is looked up again whose job was at its start."""
+"""How soon a slot that is in use is checked again."""
 _KEPT: Final = 4096
 
 
@@ -34,7 +34,7 @@ class LeftSlots:
         self._looked: Bounded[tuple[str, int], float] = Bounded(_KEPT)
 
     async def give_back(self, holders: Iterable[Holder]) -> None:
-        """Give back those of the slots that nobody uses. Raises as the API server's reads, and `Unavailable`."""
+        """Give back unused slots. Raises like reads of the API server, and `Unavailable`."""
         left = [holder for holder in holders if not await self._is_used(holder)]
         if not left:
             return

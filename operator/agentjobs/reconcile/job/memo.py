@@ -1,4 +1,4 @@
-"""What the operator remembers of a job between two passes. Losing it costs a question, never correctness."""
+"""The operator's memory of a job between passes. Losing it costs a request, never correctness."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from agentjobs.core.job.observation import Obstacle, TwinFound
 
 @dataclass(frozen=True, slots=True)
 class ClaimedSlot:
-    """A slot that history gave a start, until the job's status shows the start."""
+    """A slot that history granted to a start, until the job's status shows the start."""
 
     start: int
     time: datetime
-    """When, by history's clock."""
+    """When it was granted, by history's clock."""
     version: str
-    """The resourceVersion of the job on which the claim was based."""
+    """The job's resourceVersion on which the claim was based."""
 
 
 @dataclass(slots=True)
@@ -26,25 +26,25 @@ class JobMemo:
 
     uid: str
     terminating: tuple[str, float] | None = None
-    """Uid of a pod that was seen Terminating, and since when on our monotonic clock."""
+    """Uid of a pod that was observed Terminating, and since when on our monotonic clock."""
     stopped: str | None = None
-    """Uid of the pod that was told to stop because the job, or its queue, asked for it."""
+    """Uid of the pod that was stopped on request of the job or its queue."""
     active: tuple[int, float] | None = None
-    """Number of the active start, and since when it is known on our monotonic clock."""
+    """Number of the active start, and since when it is observed on our monotonic clock."""
     obstacle: Obstacle | None = None
-    """Why the active start's pod could not be made when that was tried last."""
+    """Why the last attempt to create the active start's pod failed."""
     generation: int = 1
     """The last generation whose edits were checked."""
     trial: tuple[Hashable, tuple[Problem, ...]] | None = None
-    """The version of object and template whose pod the API server was asked about, and what it would refuse."""
+    """The version of object and template whose pod was tried in a dry run, and the refusal."""
     claimed: ClaimedSlot | None = None
     twin: TwinFound | None = None
-    """Because of whom the job is not to start; history says the same again."""
+    """The job that prevents this one from starting; can be read from history again."""
     models: tuple[AgentJobSpec, frozenset[str]] | None = None
     """A spec, and the models that its names stand for."""
     listed_at: float | None = None
-    """When jobs were looked for by their labels last, on our monotonic clock."""
+    """When jobs were last looked up by labels, on our monotonic clock."""
     policy_of: str | None = None
-    """Uid of the pod that owns the job's network policy beside the job."""
+    """Uid of the pod that also owns the job's network policy."""
     written: str = ""
-    """resourceVersion of the job in the answer to our last write: what the cache has of it is no older."""
+    """resourceVersion of the job in the response to our last write: the cached object is at least as new."""

@@ -1,4 +1,4 @@
-"""Makes the pod of a claimed start, or adopts the one that is there."""
+"""Creates the pod of a claimed start, or adopts an existing one."""
 
 from agentjobs.api.conditions import PodStartedReason
 from agentjobs.api.job.spec import AgentJobSpec
@@ -19,7 +19,7 @@ from agentjobs.reconcile.state import State
 
 
 class PodMaker:
-    """Makes pods, each after its claims and its prerequisites."""
+    """Creates pods, each after its claims and prerequisites."""
 
     def __init__(self, ports: Ports, state: State, prerequisites: Prerequisites, defaults: PodDefaults) -> None:
         self._state = state
@@ -29,11 +29,11 @@ class PodMaker:
         self._defaults = defaults
 
     async def make(self, job: Job, action: MakePod, spec: AgentJobSpec, limits: Limits) -> Obstacle | None:
-        """Make the pod of a start from the accepted spec, with today's limits; return what prevents it."""
+        """Create the pod of a start from the accepted spec, with the current budget; return the obstacle, if any."""
         return (
             obstacle_of(spec, self._defaults)
             or await self._claims.make(job, spec)
-            # Before the pod: it must not live a moment without its network policy.
+            # Before the pod, which must never run without its network policy.
             or await self._prerequisites.make(job, spec)
             or await self._make(job, action, spec, limits)
         )
@@ -57,19 +57,20 @@ class PodMaker:
         except AlreadyExists:
             return await self._adopt(job, pod_name(job.name, action.start))
         except (Denied, Invalid) as error:
-            # 403 is a quota, a policy or a namespace that is being deleted, and may heal; 422 is the pod itself.
+            # 403 is a quota, a policy or a namespace that is being deleted, and may be temporary; 422 is an invalid
+            # pod.
             return Obstacle(PodStartedReason.POD_REFUSED, cut(str(error), 900), final=isinstance(error, Invalid))
         return None
 
     async def _adopt(self, job: Job, name: str) -> Obstacle | None:
-        """Take in the pod that has the name of this start's, if the job owns it."""
+        """Adopt the existing pod with this start's name, if the job owns it."""
         found = await self._cluster.get(PODS, job.namespace, name)
         pod = parse_pod(found)
         if pod.owner_uid != job.uid:
-            message = f"a pod {name} exists that is not this job's; delete it and the job continues"
+            message = f"a pod {name} exists that does not belong to this job; delete it and the job continues"
             return Obstacle(PodStartedReason.POD_NAME_TAKEN, message)
         if pod.label != job.name:
-            # It was edited. Pods are watched by their labels.
+            # Its labels were edited; pods are watched by labels.
             labels = {LABEL_JOB: job.name, LABEL_RELEASED: None}
             meta = {"uid": pod.uid, "resourceVersion": pod.resource_version, "labels": labels}
             found = await self._cluster.patch(PODS, job.namespace, name, {"metadata": meta})

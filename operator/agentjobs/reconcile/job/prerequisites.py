@@ -1,9 +1,8 @@
-"""Makes what the pods of a job need before the first of them, and keeps it as long as the last of them.
+"""Creates prerequisites before the first pod of a job, and keeps them until the last pod is gone.
 
-The job owns a prerequisite while no pod does. Each pod becomes an owner as well once it is there, because the garbage
-collector deletes an object when its last owner is gone: a pod in its grace period outlives its job, and must not lose
-its network policy in that time. Foreground deletion takes dependents first, so a policy may go before its pod. It is
-made again then.
+The job owns a prerequisite, and each pod becomes an owner too, because the garbage collector deletes an object with its
+last owner: a pod in its grace period outlives its job, and must not lose its network policy. Foreground deletion
+deletes dependents first, so a policy may be deleted before its pod. Then it is created again.
 """
 
 from typing import Any, Final
@@ -24,26 +23,26 @@ RESOURCES: Final[dict[str, Resource]] = {one.kind: one for one in (NETWORKPOLICI
 
 
 class Prerequisites:
-    """Makes prerequisites and hands them over to pods."""
+    """Creates prerequisites and adds pods as their owners."""
 
     def __init__(self, ports: Ports, defaults: PodDefaults) -> None:
         self._cluster = ports.cluster
         self._defaults = defaults
 
     async def make(self, job: Job, spec: AgentJobSpec) -> Obstacle | None:
-        """Make each what the job says now; return the first obstacle."""
+        """Create or update each for the current spec; return the first obstacle."""
         for one in self.of(job, spec):
             if (obstacle := await self._make(job, one)) is not None:
                 return obstacle
         return None
 
     async def hand_over(self, job: Job, spec: AgentJobSpec, pod: Pod) -> None:
-        """Make a pod an owner of its job's prerequisites."""
+        """Add a pod as an owner of its job's prerequisites."""
         for one in self.of(job, spec):
             await self._hand_over(job, one, pod)
 
     def of(self, job: Job, spec: AgentJobSpec) -> tuple[Prerequisite, ...]:
-        """Return what the pods of a job need."""
+        """Return the prerequisites of a job's pods."""
         return prerequisites(namespace=job.namespace, job=job.name, uid=job.uid, spec=spec, defaults=self._defaults)
 
     async def _make(self, job: Job, one: Prerequisite) -> Obstacle | None:
@@ -53,10 +52,13 @@ class Prerequisites:
         except AlreadyExists:
             found = await self._cluster.get(resource, job.namespace, one.name)
             if _owner(found) != job.uid:
-                cure = f"delete it, or wait if it is that of an earlier job {job.name}, which goes with its last pod"
-                message = f"a {one.kind} {one.name} exists that is not this job's; {cure}"
+                cure = (
+                    f"delete it, or wait if it belongs to an earlier job {job.name}: then it is deleted with that "
+                    "job's last pod"
+                )
+                message = f"a {one.kind} {one.name} exists that does not belong to this job; {cure}"
                 return Obstacle(one.name_taken, message)
-            # Made by an earlier start, or by a try that died: it may have been edited, or the defaults may differ.
+            # Created by an earlier start or an aborted try: it may have been edited, or defaults may have changed.
             metadata = one.body["metadata"] | {"ownerReferences": _owners(found)}
             await self._replace(resource, {**one.body, "metadata": metadata}, found)
         except (Denied, Invalid) as error:
@@ -65,7 +67,9 @@ class Prerequisites:
         return None
 
     async def _hand_over(self, job: Job, one: Prerequisite, pod: Pod) -> None:
-        """One that is gone is made again: its job is being deleted, and the pod has not stopped yet."""
+        """Add the owner; create it again if it is gone, because the job is being deleted and the pod has not stopped
+        yet.
+        """
         resource = RESOURCES[one.kind]
         try:
             found = await self._cluster.get(resource, job.namespace, one.name)
@@ -81,7 +85,7 @@ class Prerequisites:
             await self._replace(resource, {**found, "metadata": shared}, found)
 
     async def _replace(self, resource: Resource, body: dict[str, Any], found: dict[str, Any]) -> None:
-        """Replace what was found by `body`, on condition that it has not been written since."""
+        """Replace the object with `body`, if it has not changed since it was read."""
         metadata = body["metadata"] | {key: found["metadata"][key] for key in ("uid", "resourceVersion")}
         body = {**body, "metadata": metadata}
         await self._cluster.replace(resource, metadata["namespace"], metadata["name"], body)

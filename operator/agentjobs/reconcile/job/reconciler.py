@@ -1,8 +1,8 @@
-"""One job's loop: observe what is known, ask `decide`, answer its need or apply its action, until that is Keep.
+"""One job's loop: observe, call `decide`, answer its need or apply its action, until that is Keep.
 
-Run by the engine's workers, one worker for a key. Every write carries a precondition (resourceVersion, uid, or a name
-that can exist once), so that two operators at once, or a repetition, do no harm. What a crash leaves half done is
-finished by the next pass.
+Run by the engine's workers, one worker per key. Every write has a precondition (resourceVersion, uid, or a unique
+name), so that two operators at the same time, or a repetition, do no harm. The next pass completes what a crash left
+half done.
 """
 
 from collections.abc import Mapping
@@ -31,8 +31,8 @@ from agentjobs.reconcile.job.specs import Own
 from agentjobs.reconcile.job.story import Story
 from agentjobs.reconcile.setup import ASK_AGAIN_SECONDS, Setup
 
-# A job's longest chain is claim, pod, end, finalizer and a few needs. More than this is two actions that undo each
-# other, which must show as an error rather than spin.
+# A job's longest chain is claim, pod, end, finalizer and a few needs. More means that two actions undo each other,
+# which must be an error instead of an endless loop.
 MAX_STEPS: Final = 24
 
 
@@ -62,7 +62,7 @@ class Jobs:
         self._monotonic = ports.monotonic
 
     async def reconcile(self, name: JobName) -> datetime | None:
-        """Work on one job. Returns when to look again even if nothing happens."""
+        """Reconcile one job. Returns when to reconcile again even without an event."""
         try:
             return await self._reconcile(name)
         finally:
@@ -100,7 +100,9 @@ class Jobs:
             if not await self._applier.apply(seen, answer.action, facts, memo):
                 idle = isinstance(answer.action, Keep) and self._state.reduce(job)
                 return None if idle else answer.again
-        raise RuntimeError(f"job {name[0]}/{name[1]}: {MAX_STEPS} needs and actions in a row without an end")
+        raise RuntimeError(
+            f"job {name[0]}/{name[1]}: {MAX_STEPS} needs and actions in a row without reaching a stable state"
+        )
 
     def _observe(self, job: Job, memo: JobMemo, facts: Facts) -> Observation:
         pods = tuple(pod for pod in self._state.pods.by("job", job.key) if pod.owner_uid == job.uid)
@@ -114,7 +116,7 @@ class Jobs:
         facts.read(own.version)
         known = facts.spec_known or self._is_known(job, own)
         if not known and not available and not own.is_alone:
-            spec = None  # the template may say something else by now than it did when the job was accepted
+            spec = None  # the template may have changed since the job was accepted
         active_for = self._active_for(job, pods, memo)
         models = self._asked(spec, memo) if job.active is None else frozenset[str]()
         exhausted = self._facts.exhausted(facts) if models else None
@@ -154,7 +156,7 @@ class Jobs:
         )
 
     def _observe_finished(self, job: Job, pods: tuple[Pod, ...], facts: Facts, *, available: bool) -> Observation:
-        """Most jobs of a cluster: what still counts of their specs is read raw."""
+        """Observe a finished job, as most jobs are: the remaining fields of its spec are read raw."""
         return Observation(
             job=job,
             spec=None,
@@ -193,13 +195,13 @@ class Jobs:
         )
 
     def _is_known(self, job: Job, own: Own) -> bool:
-        """Whether it is known what was accepted, without asking: it was asked, or the object was never edited."""
+        """Whether the accepted spec is known without a request: it was read, or the object was never edited."""
         if not job.accepted or self._state.specs.accepted(job) is not None:
             return True
         return job.generation <= 1 and own.spec is not None and own.is_alone
 
     def _active_for(self, job: Job, pods: tuple[Pod, ...], memo: JobMemo) -> timedelta:
-        """How long the active start is known, and its pod free of scheduling gates."""
+        """Return how long the active start has been observed with a pod without scheduling gates."""
         if job.active is None:
             memo.active = None
             return timedelta(0)
@@ -222,7 +224,7 @@ class Jobs:
 
 
 def _gives_up(answer: Answer) -> bool:
-    """Whether a job that was given a slot does something else than to claim its start."""
+    """Whether a job with a granted slot does something other than claiming its start."""
     if isinstance(answer, Decision):
         return not isinstance(answer.action, Claim)
     return isinstance(answer, needs.Slot)

@@ -1,4 +1,4 @@
-"""What the history and the status keep of a job, made from its values. Pure."""
+"""Records of history and values of status of a job. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -21,11 +21,11 @@ SUMMARY_BYTES: Final = 1024
 STRUCTURED_BYTES: Final = 4096
 MICRODOLLAR: Final = Decimal("0.000001")
 MAX_BITS: Final = 63
-"""Of a number, beside its sign."""
+"""Digits of a number, without the sign."""
 
 
 def job_key(job: KnownJob) -> JobKey:
-    """Which job a record is about."""
+    """Return the identity of a record's job."""
     return JobKey(
         uid=job.uid,
         namespace=job.namespace,
@@ -33,13 +33,13 @@ def job_key(job: KnownJob) -> JobKey:
         created=job.created,
         schedule=job.made_by,
         parent_uid=job.parent_uid,
-        # What is kept of an ended job has none; its row was made with them.
+        # The summary of a finished job has none; its row was written with them.
         labels=kept_labels(job.labels) if isinstance(job, Job) else (),
     )
 
 
 def transition(job: Job, status: AgentJobStatus) -> TransitionRecord:
-    """The row of a status's last transition."""
+    """Return the row of a status's last transition."""
     phase = status.phase or Phase.PENDING
     said = [one for one in status.conditions if one.type in _EXPLAINING[phase]]
     last = max(said, key=lambda one: one.last_transition_time) if said else None
@@ -67,7 +67,7 @@ def _published(status: AgentJobStatus) -> Published | None:
 
 
 def event_details(status: AgentJobStatus) -> EventDetails:
-    """What notifications of a transition tell of the status that it led to."""
+    """Return the details of a transition for notifications."""
     result, used = status.result, status.usage
     return EventDetails(
         attempts=status.attempts,
@@ -78,7 +78,9 @@ def event_details(status: AgentJobStatus) -> EventDetails:
 
 
 def _since(job: Job, status: AgentJobStatus, last: Condition | None) -> datetime:
-    """When a phase began. Between two waits its condition stays False, so its time alone would be that of the first."""
+    """Return when a phase began. Its condition stays False between two waits, so its time alone would be that of the
+    first.
+    """
     moments = [job.created if last is None else last.last_transition_time]
     if status.phase is Phase.QUEUED and status.queue is not None and status.queue.since is not None:
         moments.append(status.queue.since)
@@ -87,7 +89,7 @@ def _since(job: Job, status: AgentJobStatus, last: Condition | None) -> datetime
     return max(moments)
 
 
-# The condition whose reason explains a phase.
+# Return the condition whose reason explains a phase.
 _EXPLAINING: Final[Mapping[Phase, tuple[str, ...]]] = {
     Phase.PENDING: ("Accepted",),
     Phase.SCHEDULED: ("Admitted",),
@@ -103,7 +105,7 @@ _EXPLAINING: Final[Mapping[Phase, tuple[str, ...]]] = {
 
 
 def start_end(job: Job, record: AttemptRecord) -> StartEnd:
-    """The row of an ended start."""
+    """Return the row of an ended start."""
     assert record.ended is not None
     return StartEnd(
         job=job_key(job),
@@ -120,9 +122,9 @@ def start_end(job: Job, record: AttemptRecord) -> StartEnd:
 
 
 def diff_records(before: Job, after: Job) -> list[TransitionRecord | StartEnd]:
-    """Return the records of what happened between two states of one job.
+    """Return the records of the changes between two states of one job.
 
-    Ends of starts come first: the object may be deleted once the transition is stored.
+    Ends of starts come first, because the object may be deleted once the transition is stored.
     """
     known = {record.start for record in before.status.attempt_history if record.ended is not None}
     told: list[TransitionRecord | StartEnd] = [
@@ -136,15 +138,15 @@ def diff_records(before: Job, after: Job) -> list[TransitionRecord | StartEnd]:
 
 
 def records_from_status(job: Job) -> list[TransitionRecord | StartEnd]:
-    """Return the records that a status still holds: the last transition, and the newest starts that have ended."""
+    """Return the records that a status contains: the last transition, and the newest ended starts."""
     ended = [start_end(job, record) for record in job.status.attempt_history if record.ended is not None]
     return [transition(job, job.status), *ended] if job.status.transitions else list(ended)
 
 
 def with_result(job: Job, status: AgentJobStatus, result: FinalResult | None) -> AgentJobStatus:
-    """Add what history knows to the status of a job that ends; without `result` the status lacks it.
+    """Add history's data to the final status of a job, if `result` is given.
 
-    That is what was used, how far the last start got, and the answer's preview.
+    These are usage, the last start's progress, and a preview of the answer.
     """
     if result is None:
         return status
@@ -157,7 +159,7 @@ def with_result(job: Job, status: AgentJobStatus, result: FinalResult | None) ->
 
 
 def _with_progress(status: AgentJobStatus, known: Progress | None) -> AgentJobStatus:
-    """Add the last step, and those of the last start if its end was written without them."""
+    """Add the last step, and the last start's steps if its end was written without them."""
     if known is None:
         return status
     history = status.attempt_history
@@ -167,7 +169,9 @@ def _with_progress(status: AgentJobStatus, known: Progress | None) -> AgentJobSt
 
 
 def preview(job: Job, summary: str, result: Result | None) -> ResultSummary:
-    """Cut a stored answer to what a status may hold. Without one the message's summary stands, and is all there is."""
+    """Return a preview of a stored answer for the status. Without a stored answer, the termination message's
+    summary.
+    """
     ref = f"history:{job.uid}/result"
     if result is None:
         return ResultSummary(summary=summary, ref=ref, truncated=False)
@@ -186,10 +190,9 @@ def preview(job: Job, summary: str, result: Result | None) -> ResultSummary:
 
 
 def _storable(value: Any) -> Any:
-    """Leave out of a JSON value what a status cannot hold, so that no answer keeps its job from ending.
+    """Remove from a JSON value what a status cannot store, so that no answer prevents its job from ending.
 
-    A patch takes null for the wish to remove a member, and the API server refuses a patch with a number that neither 64
-    bits nor a float can hold.
+    In a patch null removes a member, and the API server refuses numbers that fit neither 64 bits nor a float.
     """
     if isinstance(value, dict):
         kept = {key: _storable(item) for key, item in value.items()}
@@ -200,7 +203,7 @@ def _storable(value: Any) -> Any:
 
 
 def usage(counts: Mapping[str, int], cost: Decimal | None) -> Usage:
-    """What all starts of a job used, and what it cost in dollars; rounded up, so that what cost something shows."""
+    """Return usage and cost in dollars of all starts of a job; rounded up, so that small costs are visible."""
     return Usage(
         llm_calls=counts.get("llmCalls", 0),
         tool_calls=counts.get("toolCalls", 0),

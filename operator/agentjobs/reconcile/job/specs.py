@@ -1,7 +1,7 @@
-"""Which spec counts for a job: the object's own until it is accepted, the accepted one ever after.
+"""The effective spec of a job: the object's own before acceptance, the accepted one afterwards.
 
-An edit of fixed fields after acceptance changes nothing: the API server's rules refuse it, and where a server has none,
-the stored spec stands against it. Steering fields are always the object's.
+Edits of immutable fields after acceptance have no effect: the API server's rules refuse them, and otherwise the stored
+spec is used. Steering fields are always the object's.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -36,7 +36,7 @@ from agentjobs.core.queues.admission import SessionLock, WorktreeLock
 from agentjobs.core.template.model import AgentTemplate
 from agentjobs.engine.cache import Cache, Name
 
-# Parsing takes some hundred microseconds; this many jobs in motion keep theirs.
+# Parsing takes some hundred microseconds; the specs of this many active jobs are cached.
 KEPT: Final = 8192
 
 _STEERING: Final = attributes(AgentJobSpec, Changes.ALWAYS)
@@ -44,14 +44,14 @@ _STEERING_BEFORE_START: Final = attributes(AgentJobSpec, Changes.ALWAYS, Changes
 
 
 Defaults = Callable[[Name], Mapping[str, Any]]
-"""What a queue says of jobs that do not; empty for none."""
+"""Returns a queue's defaults for jobs, or an empty object."""
 
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """What the object says, with its template and its queue as they are now, or as they were when it was accepted.
+    """The object's spec, merged with template and queue as they are now, or as accepted.
 
-    Read once for each version of what it is made of. `spec` is None when it breaks rules, or lacks its template.
+    Read once for each version of its inputs. `spec` is None if it is invalid, or its template is missing.
     """
 
     version: Hashable
@@ -59,42 +59,42 @@ class Own:
     spec: AgentJobSpec | None
     problems: tuple[Problem, ...] = ()
     without: str = ""
-    """Why its template cannot be used; empty when it can, or when it names none."""
+    """Why its template cannot be used; empty if it can, or if it has none."""
     sources: Sources = field(default_factory=Sources)
-    """What its work is made of beside `spec`."""
+    """The inputs of its work in addition to `spec`."""
 
     @property
     def is_alone(self) -> bool:
-        """Whether the object says all by itself."""
+        """Whether nothing was merged into the object's spec."""
         return self.sources.steering is None and not self.without
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What Postgres holds for a job."""
+    """The accepted work of a job in Postgres."""
 
     resolved: Resolved
     spec: AgentJobSpec | None
-    """None when this version cannot read what a newer one stored."""
+    """None if this version cannot read the spec that a newer one stored."""
     hash: str
     unreadable: str = ""
-    """Which fields those are, and why."""
+    """Unreadable fields, and why."""
 
 
 def read_stored(resolved: Resolved) -> Accepted:
-    """Read what history has stored, maybe by another version of the operator."""
+    """Read accepted work from history, possibly stored by another version of the operator."""
     read = read_accepted(resolved)
     spec, why = (None, read.why) if isinstance(read, Unreadable) else (read, "")
     return Accepted(resolved, spec, spec_hash(resolved), why)
 
 
 def to_accept(spec: AgentJobSpec, resolved: Resolved) -> Accepted:
-    """What is accepted of a job whose `spec` was resolved, if history has nothing stored for it yet."""
+    """Return the work to accept for a resolved `spec`, if history has none stored yet."""
     return Accepted(resolved, as_accepted(spec, resolved), spec_hash(resolved))
 
 
 class Specs:
-    """Specs by uid, bounded; forgetting one costs a parse or a query."""
+    """Specs by uid, bounded; evicting one costs a parse or a query."""
 
     def __init__(self, templates: Cache[AgentTemplate], defaults: Defaults) -> None:
         """`defaults` is called with a queue's namespace and name."""
@@ -106,7 +106,7 @@ class Specs:
         self._places: Bounded[str, tuple[Hashable, SessionLock, str, WorktreeLock]] = Bounded(KEPT)
 
     def own(self, job: Job) -> Own:
-        """What the object says."""
+        """Return the object's own spec."""
         known, accepted = self._own.get(job.uid), self._accepted.get(job.uid)
         steering = None if accepted is None else accepted.resolved.get("steering")
         if accepted is not None and steering is not None:
@@ -144,23 +144,23 @@ class Specs:
         return Own(self._version(job, read.queue), read.queue, read.spec, read.problems, "", read.sources)
 
     def accept(self, uid: str, stored: Resolved, sent: Accepted | None = None) -> Accepted:
-        """Remember what history stored as accepted, `sent` or what was accepted before."""
+        """Cache the work that history stored as accepted: `sent`, or that of an earlier acceptance."""
         accepted = sent if sent is not None and sent.resolved == stored else read_stored(stored)
         self._accepted.put(uid, accepted)
         self._places.drop(uid)
         return accepted
 
     def accepted(self, job: Job) -> Accepted | None:
-        """What was accepted, if this process knows it."""
+        """Return the accepted work, if cached."""
         return self._accepted.get(job.uid)
 
     def unreadable(self, job: Job) -> str:
-        """What this version cannot read of the accepted spec; empty when it can, or when none is known."""
+        """Return the unreadable fields of the accepted spec; empty if it is readable or unknown."""
         accepted = self._accepted.get(job.uid)
         return "" if accepted is None else accepted.unreadable
 
     def in_force(self, job: Job, known: Own | None = None) -> AgentJobSpec | None:
-        """The accepted spec with the object's steering fields; the object's own while none is known.
+        """Return the accepted spec with the object's steering fields; the object's own if none is known.
 
         `known` is what `own` returned of the job just now.
         """
@@ -172,19 +172,19 @@ class Specs:
         fields = _STEERING if job.status.starts else _STEERING_BEFORE_START
         changed = {name: new for name in fields if (new := getattr(own, name)) != getattr(accepted.spec, name)}
         if job.status.starts and job.status.queue and job.status.queue.name != accepted.spec.queue:
-            # It was moved between acceptance and the first start, and stays where it started.
+            # It was moved to another queue between acceptance and the first start, and stays there.
             changed["queue"] = job.status.queue.name
         return accepted.spec.model_copy(update=changed) if changed else accepted.spec
 
     def follow_ups(self, job: Job, known: Own) -> tuple[FollowUp, ...] | None:
-        """The follow-ups that were accepted; None while that is not known. `known` is what `own` returned."""
+        """Return the accepted follow-ups; None if unknown. `known` is what `own` returned."""
         if (accepted := self._accepted.get(job.uid)) is not None:
             return None if accepted.spec is None else accepted.spec.follow_ups
         own = known.spec
         return None if own is None or job.generation > 1 or job.template is not None else own.follow_ups
 
     def edits(self, job: Job) -> list[str]:
-        """Name the edits of the object since its acceptance that have no effect, each with its field."""
+        """Return the fields of edits since acceptance that have no effect."""
         accepted = self._accepted.get(job.uid)
         if accepted is None or accepted.spec is None:
             return []
@@ -197,22 +197,22 @@ class Specs:
         return [f"spec.{field}" for field in fields]
 
     def with_template(self, job: Job, status: AgentJobStatus) -> AgentJobStatus:
-        """The status with what it keeps of a template, once the job is accepted."""
+        """Return the status with the template's values, once the job is accepted."""
         accepted = self._accepted.get(job.uid)
         if accepted is None or status.resolved is None or "steering" not in accepted.resolved:
             return status
         return replace(status, resolved=_resolved(accepted))
 
     def lock(self, job: Job) -> SessionLock:
-        """The session a job uses. Asked at every admission for all jobs that run, hence remembered."""
+        """Return a job's session. Cached, because every admission reads it for all running jobs."""
         return self._place(job)[1]
 
     def partition(self, job: Job) -> str:
-        """The job's `partitionKey`, empty without one; names in it have their values."""
+        """Return the job's resolved `partitionKey`, or empty."""
         return self._place(job)[2]
 
     def worktree(self, job: Job) -> WorktreeLock:
-        """The claim of the job's Named worktree, empty without one."""
+        """Return the claim of the job's Named worktree, or empty."""
         return self._place(job)[3]
 
     def _place(self, job: Job) -> tuple[Hashable, SessionLock, str, WorktreeLock]:
@@ -243,7 +243,7 @@ class Specs:
         return worktree_claim(workspace)
 
     def _raw_lock(self, job: Job) -> SessionLock:
-        """The session as it was accepted, of a job that this version cannot read."""
+        """Return the accepted session of a job that this version cannot read."""
         accepted = self._accepted.get(job.uid)
         session = accepted.resolved["spec"].get("session") if accepted else None
         if not isinstance(session, Mapping):
@@ -251,7 +251,7 @@ class Specs:
         return str(session.get("appName")), str(session.get("userId")), str(session.get("sessionId"))
 
     def forget(self, uid: str) -> None:
-        """The job is gone."""
+        """Remove a job that is gone."""
         self._own.drop(uid)
         self._places.drop(uid)
         self._accepted.drop(uid)
@@ -262,20 +262,20 @@ _STEERED: Final = "accepted"
 
 def _why_without(name: str, found: AgentTemplate | None) -> str:
     if found is None:
-        return f"spec.templateRef: there is no template {name!r}; make an AgentTemplate of that name"
-    return f"spec.templateRef: template {name!r} is illegal, its condition Valid says why; mend it"
+        return f"spec.templateRef: no template {name!r}; create an AgentTemplate with that name"
+    return f"spec.templateRef: template {name!r} is invalid; fix the problems in its condition Valid"
 
 
 def _locked_edits(job: Job, resolved: Resolved) -> list[str]:
-    """The steering fields that the object sets, though its template does not leave them to it."""
+    """Return the steering fields that the object sets although its template locks them."""
     template, own = template_of(resolved), job.spec if isinstance(job.spec, Mapping) else {}
     return [field for field in (template["locked"] if template else ()) if own.get(field) is not None]
 
 
 def _steered(job: Job, steering: Mapping[str, Any], resolved: Resolved) -> Own:
-    """Of an accepted job that was merged with others: the object's steering fields, over those of acceptance.
+    """Return the steering fields of an accepted merged job: the object's, over those of acceptance.
 
-    Its work counts no more, so that it is not read; a field that the template locked counts neither.
+    The object's work is ignored, as are fields that the template locks.
     """
     template = template_of(resolved)
     locked = template["locked"] if template else ()
@@ -289,7 +289,7 @@ def _steered(job: Job, steering: Mapping[str, Any], resolved: Resolved) -> Own:
     return Own(version, read.queue, read, (), "", sources)
 
 
-# What stands in the place of work that is not looked at.
+# Placeholder for work that is not read.
 _ANY_WORK: Final[Mapping[str, Any]] = {"agent": {"module": {"ref": "accepted"}}, "input": {"message": "accepted"}}
 
 

@@ -1,6 +1,6 @@
-"""What the operator did to jobs: a log line for each action, and Events and traces for some of them.
+"""Reports the operator's actions on jobs: a log line for each, and Events and traces for some.
 
-`grep NAME` over the lines shows a job's story in order.
+`grep NAME` over the log shows what happened to a job, in order.
 """
 
 import logging
@@ -40,14 +40,14 @@ from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.reporting import MAX_WORDS, log_action, record_event
 from agentjobs.tracing import named
 
-# Their messages are ours or the cluster's. Those of the others quote the spec, or texts that it names.
+# Reasons whose messages are ours or the cluster's. Other messages quote the spec or its texts.
 _OURS: Final = frozenset(
     {*AdmittedReason, *PodStartedReason, AcceptedReason.QUEUE_NOT_FOUND, AcceptedReason.WAITING_FOR_JOBS}
 )
 
 
 class Story:
-    """The story of all jobs, as it is told while it happens."""
+    """Reports actions on jobs."""
 
     def __init__(self, ports: Ports) -> None:
         self._recorder = ports.recorder
@@ -55,12 +55,12 @@ class Story:
         self._now = ports.now
 
     def accepted(self, job: Job, spec_hash: str | None) -> None:
-        """The job's work is stored and runs as it is from now on; nothing to tell without a hash, or twice."""
+        """The job's work was accepted; reported once, and only with a hash."""
         if spec_hash is not None and not job.accepted:
             _line("job.accepted", job, spec_hash=spec_hash)
 
     def waits(self, seen: Observation, action: Wait) -> None:
-        """The status says what the job waits for."""
+        """The wait was written to the status."""
         self._event(seen.job, action.reason, action.message)
         detail = _ours(action.reason, action.message)
         if action.reason == AcceptedReason.REFERENCE_NOT_FOUND:
@@ -77,13 +77,13 @@ class Story:
         _decided("job.pod_made", seen, action, start=action.start, attempt=action.attempt, pod=pod)
 
     def pod_refused(self, seen: Observation, action: MakePod, pod: str, obstacle: Obstacle) -> None:
-        """The pod of a start cannot be made; to be said once for each obstacle."""
+        """The pod of a start cannot be created; call once for each obstacle."""
         place: dict[str, Any] = {"start": action.start, "attempt": action.attempt, "pod": pod}
         why = {"reason": obstacle.reason, "detail": cut(obstacle.message, MAX_WORDS), "final": obstacle.final}
         _decided("job.pod_refused", seen, action, logging.WARNING, **{**place, **why})
 
     def pod_reported(self, seen: Observation, action: ReportPod) -> None:
-        """The status says that a pod does not get going, or does again."""
+        """It was written to the status that a pod does not start, or has started."""
         self._event(seen.job, action.reason, action.message)
         active = seen.job.active
         place: dict[str, Any] = {"start": active.start, "attempt": active.attempt, "pod": active.pod} if active else {}
@@ -91,12 +91,12 @@ class Story:
         _decided("job.pod_reported", seen, action, **{**place, "reason": action.reason, "detail": detail})
 
     def pod_stopped(self, seen: Observation, action: StopPod) -> None:
-        """The kubelet is asked to end a pod, or a pod that has ended is deleted."""
+        """A pod was deleted, running or ended."""
         pod = action.pod
         _decided("job.pod_stopped", seen, action, start=pod.start, pod=pod.name, reason=action.why)
 
     def start_ended(self, seen: Observation, end: EndStart) -> None:
-        """A start's end is recorded, and what follows."""
+        """A start's end was recorded, with what follows."""
         job, record, next_step = seen.job, end.record, end.next_step
         self._trace(job, record)
         _decided(
@@ -134,47 +134,49 @@ class Story:
         _decided("job.finished", seen, end, phase=end.phase.value, reason=str(end.reason), outcome=end.outcome)
 
     def completed(self, seen: Observation) -> None:
-        """What the job used, and its answer, came into its status after its end."""
+        """Usage and answer were added to the status after the job's end."""
         _line("job.completed", seen.job, decision="BackfillResult")
 
     def followed(self, seen: Observation, action: RecordFollowUps) -> None:
-        """The jobs of its follow-ups exist, or the status says why not."""
+        """The state of the follow-ups was recorded."""
         made = {one.name: one.jobs for one in action.follow_ups if one.jobs}
         level = logging.INFO if action.reason == FollowUpReason.CREATED else logging.WARNING
         if made:
             names = ", ".join(f"{name} ({jobs})" if jobs > 1 else name for name, jobs in made.items())
-            self._event(seen.job, EventReason.FOLLOW_UPS_CREATED, f"made the jobs of: {names}")
+            self._event(seen.job, EventReason.FOLLOW_UPS_CREATED, f"created the jobs of: {names}")
         if level == logging.WARNING:
             self._event(seen.job, action.reason, action.message)
         _decided("job.followed", seen, action, level, reason=action.reason, made=made)
 
     def observed(self, job: Job) -> None:
-        """An edit was looked at, and the status says so; nothing else follows from it."""
+        """An edit was observed, without further consequences."""
         _line("job.observed", job, decision="Observe", generation=job.generation)
 
     def suspended(self, seen: Observation, action: Suspend) -> None:
-        """The job is held until it is resumed."""
+        """The job was suspended."""
         self._event(seen.job, _of_suspension(action), action.message)
         _decided("job.suspended", seen, action, reason=str(action.reason))
 
     def edited(self, job: Job, fields: Iterable[str]) -> None:
-        """Accepted work was edited, which changes nothing."""
+        """Accepted work was edited, without effect."""
         names = ", ".join(fields)
-        message = f"has no effect, the job runs as accepted: {names}; for other work make a new job"
+        message = (
+            f"the job runs as accepted, so an edit of these fields has no effect: {names}; create a new job instead"
+        )
         self._event(job, EventReason.SPEC_CHANGED, message)
         _line("job.edited", job, logging.WARNING, reason=str(EventReason.SPEC_CHANGED))
 
     def released(self, pod: Pod, why: str) -> None:
-        """A pod lost our finalizer."""
+        """Our finalizer was removed from a pod."""
         about = {"namespace": pod.namespace, "job": pod.job, "uid": pod.owner_uid}
         log_action("job.pod_released", logging.INFO, about, {"start": pod.start, "pod": pod.name, "reason": why})
 
     def deleted(self, job: Job) -> None:
-        """The job's time to live is over, and its object is deleted."""
+        """The job's object was deleted, because its TTL expired."""
         _line("job.deleted", job, decision="DeleteJob", reason="ttlSecondsAfterFinished")
 
     def gone(self, name: tuple[str, str], uid: str) -> None:
-        """The job's object is not there any more."""
+        """The job's object is gone."""
         log_action("job.gone", logging.INFO, {"namespace": name[0], "job": name[1], "uid": uid}, {})
 
     def _event(self, job: Job, reason: str, message: str) -> None:
@@ -202,7 +204,7 @@ class Story:
 
 
 def _of_suspension(action: Suspend) -> str:
-    """The reason of a suspension's Event. A budget that is used up needs a person, which the reason must tell."""
+    """Return the reason of a suspension's Event: a used up budget needs a person, so it has its own reason."""
     is_budget = action.reason == SuspendedReason.BUDGET_EXCEEDED
     return SuspendedReason.BUDGET_EXCEEDED if is_budget else EventReason.SUSPENDED
 
@@ -217,7 +219,7 @@ def _line(event: str, job: Job, level: int = logging.INFO, /, **fields: Any) -> 
 
 
 def _saw(seen: Observation) -> Iterator[str]:
-    """What the decision rests on, in a few words."""
+    """Return what the decision is based on, in a few words."""
     job = seen.job
     yield f"phase {(job.status.phase or Phase.PENDING).value}"
     yield from (f"pod {pod.name} {_state(pod)}" for pod in seen.pods)
@@ -225,7 +227,7 @@ def _saw(seen: Observation) -> Iterator[str]:
         yield "slot granted"
     for word, holds in (("cancel", job.cancel), ("suspend", job.suspend), ("deletion", job.deleting)):
         if holds:
-            yield f"{word} asked for"
+            yield f"{word} requested"
     if seen.heartbeat is not None and seen.heartbeat.silence is not None:
         yield f"runner silent for {seen.heartbeat.silence.total_seconds():.0f} s"
     if not seen.history_available:
@@ -233,7 +235,7 @@ def _saw(seen: Observation) -> Iterator[str]:
 
 
 def _state(pod: Pod) -> str:
-    """A pod's state, much as `kubectl get pods` puts it."""
+    """Return a pod's state, similar to `kubectl get pods`."""
     if pod.terminated is not None:
         return f"ended with exit code {pod.terminated.exit_code}{f' ({pod.reason})' if pod.reason else ''}"
     state = pod.reason or (pod.waiting.reason if pod.waiting else pod.phase)
@@ -245,5 +247,5 @@ def _ours(reason: str, message: str) -> str:
 
 
 def _stamp(moment: datetime | None) -> str | None:
-    """A time to wait for, rounded up as the status has it."""
+    """Return a time to wait for, rounded up as in the status."""
     return None if moment is None else format_time(moment + timedelta(microseconds=999_999))

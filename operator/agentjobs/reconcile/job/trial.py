@@ -1,8 +1,8 @@
-"""Asks the API server, before a job is accepted or a schedule makes it, whether it would take the job's pod.
+"""Dry runs of a job's pod, before a job is accepted or a schedule creates it.
 
-Affinity, volumes and the like are handed on as they stand; only the API server can say that a field of theirs is
-misspelt. A dry run costs one request, so it is made only for jobs that say something about their pod, and a shape that
-was good once is not asked again. What may heal by itself (a quota, a webhook) is not the fault of the job.
+Affinity, volumes and the like are passed on unchanged; only the API server can find a misspelt field in them. A dry run
+costs one request, so it is only done for jobs that configure their pod, and not repeated for a pod of the same shape.
+Temporary refusals (a quota, a webhook) are not problems of the job.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from agentjobs.kube.resources import PERSISTENTVOLUMECLAIMS, PODS
 from agentjobs.reconcile.job.prerequisites import RESOURCES
 from agentjobs.reconcile.ports import Ports
 
-# Shapes of pods that one operator remembers; a shape is 64 bytes.
+# Maximum cached shapes of pods; a shape has 64 bytes.
 SHAPES: Final = 4096
 MAX_WORDS: Final = 700
 _UNJUDGED: Final = frozenset({"image", "image_pull_policy", "termination_grace_period_seconds", "pod_retention"})
@@ -43,9 +43,9 @@ class Trial:
         self._good: Bounded[str, None] = Bounded(SHAPES)
 
     async def problems(self, owner: Job | Schedule, spec: AgentJobSpec) -> tuple[Problem, ...]:
-        """Return what the API server has against the pod or the network policy of a job that it would never take.
+        """Return why the API server would permanently reject the pod or the network policy of a job.
 
-        `owner` is the job, or the schedule that makes jobs of this spec.
+        `owner` is the job, or the schedule that creates jobs with this spec.
         """
         if self.is_passed(owner, spec):
             return ()
@@ -59,7 +59,9 @@ class Trial:
         return ()
 
     def is_passed(self, owner: Job | Schedule, spec: AgentJobSpec) -> bool:
-        """Whether no dry run is needed: the spec says nothing about its pod, or a pod of its shape was taken before."""
+        """Whether no dry run is needed: the spec does not configure its pod, or a pod of its shape was accepted
+        before.
+        """
         restricted = spec.isolation.egress.mode == "Restricted"
         says = _says_something(spec.runtime) or restricted or spec.workspace is not None
         return not says or self._shape(owner.namespace, spec) in self._good
@@ -79,7 +81,7 @@ class Trial:
         if refusal is None:
             return None
         field, words = in_words_of_the_job(refusal, pod, spec.runtime)
-        return Problem(field, "", f"the API server refuses it: {cut(words, MAX_WORDS)}")
+        return Problem(field, "", f"the API server rejects it: {cut(words, MAX_WORDS)}")
 
     async def _of_prerequisites(self, owner: Job | Schedule, spec: AgentJobSpec) -> Problem | None:
         needed = prerequisites(
@@ -88,19 +90,19 @@ class Trial:
         for one in needed:
             refusal = await self._refusal(RESOURCES[one.kind], owner.namespace, one.body)
             if refusal is not None:
-                return Problem(one.field, "", f"the API server refuses its {one.kind}: {cut(refusal, MAX_WORDS)}")
+                return Problem(one.field, "", f"the API server rejects its {one.kind}: {cut(refusal, MAX_WORDS)}")
         for claim in claims(namespace=owner.namespace, spec=spec, defaults=self._defaults):
             if "$(" in claim["metadata"]["name"]:
-                continue  # names of parameters have their values later
+                continue  # parameters are replaced later
             refusal = await self._refusal(PERSISTENTVOLUMECLAIMS, owner.namespace, claim)
             if refusal is not None:
-                words = f"the API server refuses its PersistentVolumeClaim: {cut(refusal, MAX_WORDS)}"
+                words = f"the API server rejects its PersistentVolumeClaim: {cut(refusal, MAX_WORDS)}"
                 return Problem("spec.workspace", "", words)
         return None
 
     def _shape(self, namespace: str, spec: AgentJobSpec) -> str:
-        """Return what the form of a pod depends on. Values of variables do not change it, nor do the address, the ref
-        and the branch of a workspace, which differ from job to job."""
+        """Return what the validity of a pod depends on: not values of variables, nor a workspace's address, ref and
+        branch, which differ between jobs."""
         runtime = spec.runtime.model_dump(mode="json", by_alias=True, exclude_none=True)
         runtime["env"] = [{**one, "value": ""} if "value" in one else one for one in runtime.get("env", ())]
         isolation = spec.isolation.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -113,10 +115,10 @@ class Trial:
         return hashlib.sha256(text.encode()).hexdigest()
 
     async def _refusal(self, resource: Resource, namespace: str, body: dict[str, Any]) -> str | None:
-        """Return why the API server would never take an object; None when it would.
+        """Return why the API server would permanently reject an object; None if it would not.
 
         Raises:
-            AgentJobsError: that cannot be said now.
+            AgentJobsError: it cannot be determined now.
         """
         try:
             await self._cluster.create(resource, namespace, body, strict=True, dry_run=True)

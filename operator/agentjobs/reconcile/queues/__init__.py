@@ -1,7 +1,7 @@
 """AgentQueues.
 
-policies    what each queue allows at this moment
+policies    the current policy of each queue
 reconciler  writes their status
-feed        what proxies are told of limits, and tell of cost
+feed        exchanges limits and costs with the model proxies
 story       log lines and Events
 """

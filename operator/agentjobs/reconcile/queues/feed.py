@@ -1,7 +1,7 @@
-"""What operator and proxies tell each other of queues: limits of model calls, and what calls cost.
+"""Exchanges data about queues with the model proxies: limits of model calls, and costs of calls.
 
-One task asks for all queues at once, every few seconds and only while some queue has budgets or limits. While
-PostgreSQL is away what was known stays: nothing starts then anyway.
+One task reads all queues together every few seconds, only while some queue has budgets or limits. While PostgreSQL is
+unreachable, the last values are kept, because no job starts then anyway.
 """
 
 import asyncio
@@ -30,27 +30,29 @@ MAX_MODELS: Final = 1024
 
 
 class LimitUsage(Protocol):
-    """What is used of limits; see `history.model_reports.ModelReports`."""
+    """Usage of limits; see `history.model_reports.ModelReports`."""
 
     async def limits_now(self, limits: Collection[Limit]) -> LimitsNow: ...
 
 
 class QueueFeed:
-    """Publishes `modelLimits`, reads what queues spent and what is left. `run` must run beside the workers."""
+    """Publishes `modelLimits`, and reads what queues spent and what remains. `run` must run concurrently with the
+    workers.
+    """
 
     def __init__(self, history: QueueModels, usage: LimitUsage, state: State, namespaces: tuple[str, ...] = ()) -> None:
-        """`namespaces` are those that this operator serves, none for all."""
+        """`namespaces` are those that this operator serves, empty for all."""
         self._history = history
         self._usage = usage
         self._state = state
         self._namespaces = namespaces
-        # What PostgreSQL has; None until it was asked.
+        # The limits in PostgreSQL; None until they are read.
         self._published: dict[Name, Any] | None = None
         self._woken = asyncio.Event()
         state.informers.subscribe(AGENTQUEUES, self._queue_changed)
 
     async def run(self) -> None:
-        """Work until it is cancelled. The lists must be complete: a queue that is not known counts as deleted."""
+        """Run until cancelled. The lists must be complete: an unknown queue counts as deleted."""
         while True:
             self._woken.clear()
             try:
@@ -61,12 +63,12 @@ class QueueFeed:
                 if not isinstance(error, Away):  # the breaker logs that, once
                     logger.warning("queues.unavailable", extra={"error": str(error)})
             with contextlib.suppress(TimeoutError):
-                # Not wait_for, which makes a task: kopf waits at its end for every task that was made beside it.
+                # Not wait_for, which creates a task: kopf waits at its end for every task created meanwhile.
                 async with asyncio.timeout(ASK_SECONDS):
                     await self._woken.wait()
 
     async def publish(self) -> None:
-        """Tell the proxies the limits of each queue where they differ from what they know."""
+        """Publish changed limits of queues to the proxies."""
         if self._published is None:
             known = await self._history.model_limits()
             self._published = {name: limits for name, limits in known.items() if self._serves(name)}
@@ -82,7 +84,7 @@ class QueueFeed:
                 self._published[name] = limits
 
     async def ask(self) -> None:
-        """Ask what queues with budgets spent in their periods, and let those look again that this changes."""
+        """Read what queues with budgets spent in their periods, and wake queues whose policy changes."""
         asked = [(name, begin) for name, begins in self._state.policies.asks_for().items() for begin in sorted(begins)]
         if not asked:
             return
@@ -96,7 +98,7 @@ class QueueFeed:
             self._state.queue.add(AGENTQUEUES.key(name))
 
     async def look(self) -> None:
-        """Read what is left of the limits of model calls, for the status of their queues."""
+        """Read what remains of limits of model calls, for the status of queues."""
         limits = {name: limits_of(*name, entries) for name, entries in self._wanted().items()}
         asked = [Limit(one.quota.bucket, one.quota.most, one.quota.window) for each in limits.values() for one in each]
         used = (await self._usage.limits_now(asked)).used if asked else {}
@@ -115,7 +117,7 @@ class QueueFeed:
         return found
 
     def _is_unreadable(self, name: Name) -> bool:
-        """Whether the queue is there, and no legal spec of it is known: its limits stay what they were."""
+        """Whether the queue exists without a known valid spec: then its limits stay unchanged."""
         return self._state.queues.get(name) is not None and self._state.policies.spec(name) is None
 
     def _serves(self, name: Name) -> bool:

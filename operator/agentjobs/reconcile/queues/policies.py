@@ -1,7 +1,7 @@
-"""What each queue allows at this moment: its object says so, else the installation; and what its budgets leave.
+"""The current policy of each queue, from its object or else the installation, and from its budgets.
 
-Fed by the cache of queues, and with what they spent by `feed`. A spec that breaks rules changes nothing: the last legal
-one that this process has seen counts, and without one nothing starts.
+Fed by the cache of queues, and with spending by `feed`. An invalid spec has no effect: the last valid one that this
+process has seen applies, and without one no job starts.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,19 +22,19 @@ _EVER: Final = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a queue with an object stands."""
+    """State of a queue with an object."""
 
     policy: QueuePolicy
     spec: AgentQueueSpec | None = None
-    """What counts; None when no legal spec is known."""
+    """The effective spec; None if no valid one is known."""
     drain: QueueStop | None = None
     stops: Mapping[str | None, QueueStop] = field(default_factory=dict)
-    """Why jobs of a partition may not run on; under None of all."""
+    """Why running jobs are suspended, by partition; None is the key for all."""
     budgets: tuple[BudgetState, ...] = ()
     settled: bool = True
-    """Whether it is known what was spent. Until then nothing starts, and nobody is told anything else."""
+    """Whether the spending is known. Until then no job starts, and answers do not change."""
     until: datetime = _EVER
-    """When a period ends."""
+    """When the next period ends."""
 
 
 NOTHING_STARTS: Final = Standing(QueuePolicy(limit=0))
@@ -56,7 +56,7 @@ class Policies:
         self._left: dict[Name, tuple[LimitLeft, ...]] = {}
 
     def observe(self, name: Name, after: Queue | None) -> None:
-        """Take in that a queue's object is so now; None for gone."""
+        """Update a queue's object; None if it is gone."""
         self._standings.pop(name, None)
         if after is None:
             self._legal.pop(name, None)
@@ -67,7 +67,7 @@ class Policies:
             self._defaults[name] = defaults_of(after.spec)
 
     def asks_for(self) -> dict[Name, set[datetime]]:
-        """The queues with budgets, each with the beginnings of their present periods."""
+        """Return the queues with budgets, with the beginnings of their current periods."""
         found: dict[Name, set[datetime]] = {}
         for name in self._legal:
             spec = self.spec(name)
@@ -76,7 +76,7 @@ class Policies:
         return found
 
     def spent(self, name: Name, spent: dict[datetime, Spent]) -> bool:
-        """Take in what a queue spent, by the beginnings of periods. True when that changes what it allows."""
+        """Update a queue's spending, by the beginnings of periods. True if that changes its policy."""
         before = self._standings.get(name)
         if self._queues.get(name) is None:
             return False
@@ -86,16 +86,16 @@ class Policies:
         return before is None or after is None or _allows(before) != _allows(after)
 
     def note_left(self, left: Mapping[Name, tuple[LimitLeft, ...]]) -> list[Name]:
-        """Take in what is left of all limits of model calls. Returns the queues for which that has changed."""
+        """Update what remains of all limits of model calls. Returns the queues whose values changed."""
         before, self._left = self._left, dict(left)
         return [name for name in sorted(before.keys() | left.keys()) if before.get(name) != left.get(name)]
 
     def left(self, name: Name) -> tuple[LimitLeft, ...]:
-        """What is left of a queue's limits of model calls."""
+        """Return what remains of a queue's limits of model calls."""
         return self._left.get(name, ())
 
     def spec(self, name: Name) -> AgentQueueSpec | None:
-        """The spec that counts for a queue with an object; None when none was ever legal."""
+        """Return the effective spec of a queue with an object; None if none was ever valid."""
         queue = self._queues.get(name)
         if queue is None:
             return None
@@ -103,12 +103,12 @@ class Policies:
         return spec if uid == queue.uid else None
 
     def defaults(self, name: Name) -> Mapping[str, Any]:
-        """What a queue says of jobs that do not; empty for none."""
+        """Return a queue's defaults for jobs, or an empty object."""
         found = self._defaults.get(name)
         return found if found and self.spec(name) is not None else {}
 
     def standing(self, name: Name) -> Standing | None:
-        """How a queue stands; None when it has no object."""
+        """Return the state of a queue; None if it has no object."""
         if self._queues.get(name) is None:
             return None
         known = self._standings.get(name)
@@ -117,14 +117,14 @@ class Policies:
         return known
 
     def stop(self, name: Name, partition: str) -> QueueStop | None:
-        """Why a job of a queue may not even run on; None when it may."""
+        """Return why running jobs of a queue are suspended; None if they are not."""
         standing = self.standing(name)
         if standing is None:
             return None
         return standing.drain or standing.stops.get(None) or standing.stops.get(partition)
 
     def policy(self, name: Name) -> QueuePolicy | None:
-        """What a queue allows; None when there is no such queue."""
+        """Return a queue's policy; None if the queue does not exist."""
         standing = self.standing(name)
         if standing is not None:
             return standing.policy
@@ -132,12 +132,12 @@ class Policies:
         return None if limit is None else QueuePolicy(limit=limit)
 
     def local_queue(self, name: Name) -> str:
-        """Kueue's queue that pods of a queue go through, empty for none."""
+        """Return Kueue's LocalQueue for pods of a queue, or empty."""
         spec = self.spec(name)
         return spec.kueue.local_queue if spec is not None and spec.kueue is not None else ""
 
     def is_settled(self, name: Name) -> bool:
-        """Whether all is known that `policy` depends on."""
+        """Whether all inputs of `policy` are known."""
         standing = self.standing(name)
         return standing is None or standing.settled
 

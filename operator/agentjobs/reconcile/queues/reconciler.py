@@ -1,6 +1,6 @@
-"""Writes the status of queues: on change, and of one queue at most once in five seconds.
+"""Writes the status of queues: on changes, at most once in five seconds per queue.
 
-What allows and counts is `state`'s; this only tells it. Every write has the resourceVersion as precondition.
+Policies and counts come from `state`. Every write has the resourceVersion as precondition.
 """
 
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from agentjobs.reconcile.queues.policies import NOTHING_STARTS
 from agentjobs.reconcile.queues.story import QueueStory
 from agentjobs.reconcile.setup import Setup
 
-# A burst of a thousand jobs costs a queue's status a handful of writes.
+# Limits the writes during a burst of a thousand jobs to a few.
 WRITE_SECONDS: Final = 5.0
 KEPT: Final = 4096
 
@@ -39,7 +39,7 @@ class QueueStatuses:
         self._state.informers.subscribe(AGENTJOBS, self._job_changed)
 
     async def reconcile(self, name: Name) -> datetime | None:
-        """Write the status of one queue if it is due. Returns when to look again."""
+        """Write the status of one queue if it is due. Returns when to reconcile again."""
         queue = self._state.queues.get(name)
         if queue is None:
             return None
@@ -79,7 +79,7 @@ class QueueStatuses:
         )
 
     def _wait(self, queue: Queue) -> float:
-        """How long to wait before the next write; an edit is answered at once."""
+        """Return how long to wait before the next write; an edit is answered immediately."""
         written = self._written.get(queue.uid)
         if written is None or queue.status.observed_generation != queue.generation:
             return 0.0

@@ -1,4 +1,4 @@
-"""What the operator noticed about queues: a log line and an Event when one opens, closes or becomes limited."""
+"""Reports a log line and an Event when a queue opens, closes or becomes limited."""
 
 import logging
 from typing import Final
@@ -15,13 +15,13 @@ _CONDITIONS: Final = (QueueConditionType.OPEN, QueueConditionType.LIMITED)
 
 
 class QueueStory:
-    """Tells how queues change."""
+    """Reports changes of queues."""
 
     def __init__(self, ports: Ports) -> None:
         self._recorder = ports.recorder
 
     def written(self, queue: Queue, status: AgentQueueStatus) -> None:
-        """The status is written; only changes of a condition's reason are worth telling."""
+        """The status was written; only changes of a condition's reason are reported."""
         for kind in _CONDITIONS:
             before = find_condition(queue.status.conditions, kind)
             after = find_condition(status.conditions, kind)
@@ -29,7 +29,7 @@ class QueueStory:
                 continue
             record_event(self._recorder, AGENTQUEUES, queue, after.reason, after.message)
             about = {"namespace": queue.namespace, "queue": queue.name, "uid": queue.uid}
-            # A spec's values may be anything.
+            # The message may quote any value of the spec.
             detail = "" if after.reason == OpenReason.INVALID_SPEC else cut(after.message, MAX_WORDS)
             word = "queue.opened" if after.is_true else "queue.closed"
             event = word if kind is QueueConditionType.OPEN else "queue.limited" if after.is_true else "queue.unlimited"
@@ -41,7 +41,7 @@ def _said(condition: Condition | None) -> tuple[str, str] | None:
 
 
 def _is_usual(condition: Condition) -> bool:
-    """Whether a new queue that says so is as any other."""
+    """Whether this is the usual state of a new queue."""
     return condition.is_true == (condition.type == QueueConditionType.OPEN) and (
         condition.reason != OpenReason.INVALID_SPEC
     )

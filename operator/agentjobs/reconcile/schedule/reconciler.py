@@ -1,7 +1,7 @@
 """One schedule's loop: observe, decide, carry out one action, until the action is Keep.
 
-As with jobs, one worker works on a key, and every write has a precondition. Jobs are children of their schedule, made
-as `core.children` says. A schedule that is deleted needs no work: the garbage collector deletes the jobs that it owns.
+As with jobs, each key has one worker, and every write has a precondition. Jobs are children of their schedule, created
+as described in `core.children`. A deleted schedule needs no work: the garbage collector deletes its jobs.
 """
 
 import logging
@@ -38,9 +38,9 @@ from agentjobs.reconcile.setup import ASK_AGAIN_SECONDS, Setup
 
 logger = logging.getLogger(__name__)
 
-# Plans that are kept: those of schedules that fire often are used again, the others are read when they are due.
+# Maximum cached plans: enough for schedules that fire often; others are parsed when due.
 KEPT: Final = 4096
-# Each occurrence that may be active at once is reserved and made; a few more writes come on top.
+# Each active occurrence is reserved and created; plus a few more writes.
 MAX_STEPS: Final = 2 * MAX_ACTIVE + 16
 
 
@@ -65,11 +65,11 @@ class Schedules:
         )
         self._metrics = ports.metrics
         self._now = ports.now
-        # By uid, with the generation they were read from; reading one anew costs a millisecond.
+        # By uid, with their generation; parsing one costs a millisecond.
         self._plans: Bounded[str, tuple[int, Plan | Illegal]] = Bounded(KEPT)
 
     async def reconcile(self, name: JobName) -> datetime | None:
-        """Work on one schedule. Returns when to look again even if nothing happens."""
+        """Reconcile one schedule. Returns when to reconcile again even without an event."""
         current = Pass()
         for _ in range(MAX_STEPS):
             schedule = self._state.schedules.get(name)
@@ -79,7 +79,9 @@ class Schedules:
             decision = decide(seen, self._now())
             if not await self._carry_out(seen, decision.action, current):
                 return decision.again
-        raise RuntimeError(f"schedule {name[0]}/{name[1]}: {MAX_STEPS} actions in a row without an end")
+        raise RuntimeError(
+            f"schedule {name[0]}/{name[1]}: {MAX_STEPS} actions in a row without reaching a stable state"
+        )
 
     def _observe(self, schedule: Schedule, plan: Plan | Illegal, current: Pass) -> ScheduleObservation:
         jobs = [made_job(job) for job in self._state.jobs.by("schedule", schedule.uid)]
@@ -93,7 +95,9 @@ class Schedules:
         )
 
     async def _plan(self, schedule: Schedule) -> Plan | Illegal:
-        """What the spec asks for, unless the API server would refuse the pods of its jobs; asked once a generation."""
+        """Return the plan of the spec, or why the API server would reject its jobs' pods; checked once per
+        generation.
+        """
         known = self._plans.get(schedule.uid)
         if known is None or known[0] != schedule.generation:
             plan = read_plan(schedule)
@@ -108,12 +112,12 @@ class Schedules:
         return await self._history.job_of(schedule.namespace, schedule.name, name, since=schedule.created)
 
     def _deleted_again(self, schedule: Schedule, known: Set[str], current: Pass) -> Iterator[MadeJob]:
-        """Jobs of reserved occurrences that were made and deleted before the status said so."""
+        """Return jobs of reserved occurrences that were created and deleted before the status was written."""
         for one, uid in self._children.deleted_again(schedule, schedule.status.active, known, current):
             yield MadeJob(one.name, uid, created=one.time, cancel=True, deleting=True)
 
     async def _carry_out(self, seen: ScheduleObservation, action: Action, current: Pass) -> bool:
-        """Carry out an action. True to observe again at once."""
+        """Carry out an action. True to observe again immediately."""
         schedule = seen.schedule
         match action:
             case Keep():
@@ -123,7 +127,7 @@ class Schedules:
             case Reserve() | Record():
                 await self._write(schedule, action.status, current)
                 if isinstance(action, Reserve) and any(is_triggered(seen, one) for one in action.occurrences):
-                    current.fresh = ""  # its name may have been used before: history is asked first
+                    current.fresh = ""  # its name may have been used before, so history is checked first
                 self._story.written(seen, action)
                 self._metrics.schedule_missed.inc(action.missed)
             case MakeJob():
@@ -145,14 +149,14 @@ class Schedules:
         return False
 
     async def _write(self, schedule: Schedule, status: AgentScheduleStatus, current: Pass) -> None:
-        """Patch the status, on condition that nobody wrote since it was observed."""
+        """Patch the status, if it has not changed since it was observed."""
         patch = status.patch_from(schedule.raw_status)
         if not patch:
             raise RuntimeError(f"schedule {schedule.namespace}/{schedule.name}: an action that changes nothing")
         await self._children.write(schedule, patch, current)
 
     async def _make(self, seen: ScheduleObservation, action: MakeJob, current: Pass) -> bool:
-        """Make the job of a reserved occurrence, or find that it exists."""
+        """Create the job of a reserved occurrence, or find that it exists."""
         schedule, name = seen.schedule, action.occurrence.name
         created = await self._children.create(schedule, scheduled_job(schedule, action.occurrence), current)
         if (refusal := current.refusals.get(name)) is not None:
@@ -161,11 +165,11 @@ class Schedules:
             return True
         late = (self._now() - action.due).total_seconds()
         self._metrics.schedule_start(action.kind, late)
-        self._story.record(schedule, [Event(EventReason.STARTED, f"made job {name}")])
+        self._story.record(schedule, [Event(EventReason.STARTED, f"created job {name}")])
         said = {"job": name, "kind": action.kind.value, "late_seconds": round(late, 3)}
         self._story.tell("schedule.job_made", seen, action, **said)
-        # The job's arrival wakes the schedule. The others that are due come first: an occurrence whose job exists can
-        # wait to be retired, one that is reserved should not wait for its job.
+        # The job's event wakes the schedule. Other due occurrences come first: retiring can wait, creating a job
+        # should not.
         return len(seen.reserved) > 1
 
     async def _cancel(self, seen: ScheduleObservation, action: CancelJob) -> bool:
@@ -175,19 +179,19 @@ class Schedules:
         try:
             answer = await self._cluster.patch(AGENTJOBS, schedule.namespace, action.job.name, body)
         except NotFound:
-            # It is gone; the watch will say so.
+            # It is gone; the watch will report that.
             self._state.queue.add_after(AGENTSCHEDULES.key(schedule.key), ASK_AGAIN_SECONDS)
             return False
         self._state.observe(AGENTJOBS, None, answer)
         self._story.record(
-            schedule, [Event(EventReason.REPLACED, f"job {action.job.name} is cancelled for {action.by}")]
+            schedule, [Event(EventReason.REPLACED, f"cancelled job {action.job.name}, to be replaced by {action.by}")]
         )
         said = {"job": action.job.name, "reason": str(EventReason.REPLACED), "replaced_by": action.by}
         self._story.tell("schedule.job_cancelled", seen, action, **said)
         return True
 
     async def _prune(self, seen: ScheduleObservation, action: PruneJobs) -> bool:
-        """Delete finished jobs whose end is stored; those whose end is not are tried again later."""
+        """Delete finished jobs whose end is stored; the others are retried later."""
         schedule, waiting = seen.schedule, False
         for job in action.jobs:
             if not await self._recorded(schedule.namespace, job):
@@ -196,7 +200,7 @@ class Schedules:
             try:
                 await self._cluster.delete(AGENTJOBS, schedule.namespace, job.name, uid=job.uid)
             except (NotFound, Conflict):
-                continue  # it is gone, or another has its name
+                continue  # it is gone, or another job has its name
             self._story.tell("schedule.job_pruned", seen, action, job=job.name)
         if waiting:
             self._state.queue.add_after(AGENTSCHEDULES.key(schedule.key), ASK_AGAIN_SECONDS)

@@ -1,6 +1,6 @@
-"""What the operator did to schedules: log lines and Events.
+"""Reports the operator's actions on schedules: log lines and Events.
 
-`grep NAME` over the lines shows a schedule's story in order.
+`grep NAME` over the log shows what happened to a schedule, in order.
 """
 
 import logging
@@ -23,13 +23,13 @@ MAX_NAMES: Final = 3
 
 
 class ScheduleStory:
-    """Tells what the operator did to schedules."""
+    """Reports actions on schedules."""
 
     def __init__(self, ports: Ports) -> None:
         self._recorder = ports.recorder
 
     def written(self, seen: ScheduleObservation, action: Reserve | Record) -> None:
-        """The schedule's status is written: occurrences are reserved, or what became of them is recorded."""
+        """The schedule's status was written: occurrences were reserved, or their results recorded."""
         status = action.status
         self.record(seen.schedule, [*action.events, *_held_up(seen.schedule.status, status)])
         reasons = {condition.type: condition.reason for condition in status.conditions}
@@ -40,8 +40,8 @@ class ScheduleStory:
         self.tell(f"schedule.{word}", seen, action, **said)
 
     def job_refused(self, seen: ScheduleObservation, action: MakeJob, refusal: Refusal) -> None:
-        """The job of an occurrence cannot be made now."""
-        # The refusal quotes a job that is refused for its content; the status has the message.
+        """The job of an occurrence cannot be created now."""
+        # The refusal of an invalid job quotes it; only the status has the message.
         detail = "" if refusal.final else cut(refusal.message, MAX_WORDS)
         said = {
             "job": action.occurrence.name,
@@ -54,7 +54,7 @@ class ScheduleStory:
     def tell(
         self, event: str, seen: ScheduleObservation, decision: object, level: int = logging.INFO, /, **fields: Any
     ) -> None:
-        """Log what was done; `event` is `schedule.` and a verb."""
+        """Log an action; `event` is `schedule.` and a verb."""
         schedule = seen.schedule
         about = {"namespace": schedule.namespace, "schedule": schedule.name, "uid": schedule.uid}
         saw = "; ".join(_saw(seen))
@@ -67,7 +67,7 @@ class ScheduleStory:
 
 
 def _held_up(before: AgentScheduleStatus, after: AgentScheduleStatus) -> Iterator[Event]:
-    """An Event when an occurrence is newly blocked."""
+    """Record an Event if an occurrence is newly blocked."""
     said = find_condition(after.conditions, ScheduleConditionType.BLOCKED)
     old = find_condition(before.conditions, ScheduleConditionType.BLOCKED)
     if said and said.is_true and not (old and (old.status, old.reason) == (said.status, said.reason)):
@@ -75,7 +75,7 @@ def _held_up(before: AgentScheduleStatus, after: AgentScheduleStatus) -> Iterato
 
 
 def _saw(seen: ScheduleObservation) -> Iterator[str]:
-    """What the decision depended on, in a few words."""
+    """Return what the decision is based on, in a few words."""
     running = [job.name for job in seen.jobs if not job.finished]
     more = f" and {len(running) - MAX_NAMES} more" if len(running) > MAX_NAMES else ""
     yield f"running {', '.join(running[:MAX_NAMES])}{more}" if running else "no job running"

@@ -1,4 +1,4 @@
-"""AgentTemplates: says of each whether it is legal.
+"""AgentTemplates: validates each.
 
 reconciler  writes the condition Valid
 """

@@ -1,4 +1,4 @@
-"""Writes into the status of each template whether jobs can be made of it. Jobs do not wait for that."""
+"""Writes the condition Valid of each template. Jobs do not wait for it."""
 
 import logging
 from datetime import datetime
@@ -12,7 +12,7 @@ from agentjobs.reconcile.setup import Setup
 
 
 class Templates:
-    """The loop of all templates of the watched namespaces: one write for each edit that changes the judgement."""
+    """The loop of all templates of the watched namespaces: one write for each edit that changes the result."""
 
     def __init__(self, setup: Setup) -> None:
         self._state = setup.state
@@ -20,7 +20,7 @@ class Templates:
         self._now = setup.ports.now
 
     async def reconcile(self, name: Name) -> datetime | None:
-        """Work on one template."""
+        """Reconcile one template."""
         template = self._state.templates.get(name)
         if template is None:
             return None
@@ -31,7 +31,7 @@ class Templates:
         try:
             answer = await self._cluster.patch(AGENTTEMPLATES, *name, body, subresource="status")
         except (Conflict, NotFound):
-            return None  # the watch brings what was changed, and with it another look
+            return None  # the watch will deliver the change and reconcile again
         self._state.observe(AGENTTEMPLATES, None, answer)
         about = {"namespace": template.namespace, "template": template.name, "uid": template.uid}
         fields = {"generation": template.generation, "valid": not template.problems}

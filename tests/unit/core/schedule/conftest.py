@@ -157,7 +157,7 @@ class Scheduler:
                         if job.name in self.cluster.jobs and self.cluster.jobs[job.name].uid == job.uid:
                             del self.cluster.jobs[job.name]
                     self.hear(schedule=False)
-        raise AssertionError("200 actions in a row without an end")
+        raise AssertionError("200 actions in a row without reaching a stable state")
 
     def _make(self, name: str, refusals: dict[str, Refusal]) -> None:
         if name in self.cluster.refuse:

@@ -217,7 +217,7 @@ async def test_replace_cancels_the_job_before_and_starts_after_its_end(world):
 
     assert world.job(FIRST)["spec"]["cancel"] is True
     assert world.jobs() == [FIRST]
-    assert ("Replaced", f"job {FIRST} is cancelled for {SECOND}") in world.events
+    assert ("Replaced", f"cancelled job {FIRST}, to be replaced by {SECOND}") in world.events
     for pod in world.pods():
         world.end_pod(pod, Verdict.CANCEL, reason="Interrupted", code=77)
     for _ in range(3):
@@ -263,7 +263,7 @@ async def test_what_changes_is_told_once(world):
 
     told = [reason for reason, message in world.events if "in a row" in message or message == "the schedule continues"]
     assert told == ["TooManyFailures", "Scheduled"]
-    assert ("Started", f"made job {FIRST}") in world.events
+    assert ("Started", f"created job {FIRST}") in world.events
 
 
 async def test_a_schedule_that_is_deleted_takes_its_jobs_along_and_makes_no_more(world):
