@@ -26,7 +26,7 @@ SUPPORTED: Final = sys.platform == "linux"
 
 _READY_SECONDS: Final = 60.0
 _ANSWER_SECONDS: Final = 30.0
-_UNDERSTOOD: Final = {"PYTHONPATH", "PYTHONUNBUFFERED"}
+_UNDERSTOOD: Final = {"PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
 
 
 class Forked:
@@ -83,7 +83,7 @@ class ForkServer:
         settings = {name for name, value in env.items() if name.startswith("PYTHON") and value}
         python = Path(shutil.which(command[0], path=env.get("PATH")) or "")
         ours = python.parent == Path(sys.executable).parent and python.name.startswith("python")
-        return ours and list(command[1:3]) == ["-m", self.module] and settings <= _UNDERSTOOD
+        return ours and _module(command) == self.module and settings <= _UNDERSTOOD
 
     def start(
         self,
@@ -142,6 +142,43 @@ class ForkServer:
         with contextlib.suppress(ConnectionError):
             return self._socket.recv(zygote.MESSAGE)
         return b""
+
+
+class ForkServers:
+    """Fork servers of several modules, used as one."""
+
+    def __init__(self, *servers: ForkServer) -> None:
+        self._servers = servers
+
+    def takes(self, command: Sequence[str], env: Mapping[str, str]) -> bool:
+        """Whether one of the servers takes this command."""
+        return any(server.takes(command, env) for server in self._servers)
+
+    def start(
+        self, command: Sequence[str], *, env: Mapping[str, str], folder: Path | None, output: IO[bytes] | int
+    ) -> Forked:
+        """Fork from the server that takes this command.
+
+        Raises:
+            OSError: there is no such folder, or the server has ended.
+        """
+        server = next((server for server in self._servers if server.takes(command, env)), None)
+        if server is None:
+            raise ConnectionError("the fork server has ended")
+        return server.start(command, env=env, folder=folder, output=output)
+
+    def close(self) -> None:
+        """End the servers, and with them all their children."""
+        for server in self._servers:
+            server.close()
+
+
+def _module(command: Sequence[str]) -> str | None:
+    """Return the module of `python -m MODULE` or `python -P -m MODULE`."""
+    arguments = list(command[1:])
+    if arguments[:1] == ["-P"]:
+        arguments.pop(0)
+    return arguments[1] if len(arguments) > 1 and arguments[0] == "-m" else None
 
 
 def _descriptor(target: IO[bytes] | int) -> int:

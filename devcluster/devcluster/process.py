@@ -27,7 +27,7 @@ from devcluster import guard as guard_program
 from devcluster.guard import MARK, kill_marked
 
 if TYPE_CHECKING:
-    from devcluster.forkserver import ForkServer
+    from devcluster.forkserver import ForkServer, ForkServers
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -208,7 +208,7 @@ def spawn(
     group: int | None = None,
     foreground: bool = False,
     contained: bool = False,
-    forks: "ForkServer | None" = None,
+    forks: "ForkServer | ForkServers | None" = None,
 ) -> Child:
     """Start `command` as a child that ends with this process; call it from a running event loop.
 
@@ -220,7 +220,7 @@ def spawn(
         foreground: share the terminal, its input and its Ctrl-C. Such a child has no group of its own, so processes
             that it leaves behind are not ended.
         contained: mark the child, so that on Linux all its descendants end with it, also those in other sessions.
-        forks: starts the contained commands that it takes, in place of exec.
+        forks: starts the commands that it takes, instead of exec, unless they are in the foreground.
 
     Raises:
         OSError: the command cannot be started (not found, no permission, no such folder).
@@ -229,7 +229,7 @@ def spawn(
     mark = guard.new_mark() if guard is not None and contained else None
     if mark is not None:
         env = {**(os.environ if env is None else env), MARK: mark}
-    if forks is not None and contained and env is not None and output is not None and forks.takes(command, env):
+    if forks is not None and not foreground and env is not None and output is not None and forks.takes(command, env):
         process: Process = forks.start(command, env=env, folder=folder, output=output)
     else:
         process = _execute(

@@ -115,9 +115,11 @@ def _become(descriptors: Sequence[int], mark: _Mark) -> Order:
     os.environ.clear()
     os.environ.update(environ)
     time.tzset()
+    sys.dont_write_bytecode = bool(environ.get("PYTHONDONTWRITEBYTECODE"))
     sys.orig_argv = asked["command"]
-    sys.argv = ["-m", *sys.orig_argv[3:]]
-    sys.path[:0] = _first_on_path(environ)
+    safe_path = sys.orig_argv[1] == "-P"
+    sys.argv = ["-m", *sys.orig_argv[4 if safe_path else 3 :]]
+    sys.path[:0] = _first_on_path(environ, safe=safe_path)
     sys.path_importer_cache.clear()
     importlib.invalidate_caches()
     sys.stdout = sys.__stdout__ = _stream(sys.stdout, 1, environ)  # type: ignore[misc]
@@ -125,9 +127,9 @@ def _become(descriptors: Sequence[int], mark: _Mark) -> Order:
     return asked
 
 
-def _first_on_path(environ: dict[str, str]) -> list[str]:
+def _first_on_path(environ: dict[str, str], *, safe: bool) -> list[str]:
     named = [str(Path(part).absolute()) for part in environ.get("PYTHONPATH", "").split(os.pathsep) if part]
-    return [str(Path.cwd()), *dict.fromkeys(named)]
+    return [*([] if safe else [str(Path.cwd())]), *dict.fromkeys(named)]
 
 
 def _stream(old: Any, number: int, environ: dict[str, str]) -> io.TextIOWrapper:

@@ -22,11 +22,16 @@ from agentjobs.history.database import Database
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs_runner.import_trim import UNUSED
 from devcluster.client import CONFIG_MAPS, PODS, ApiError, Client, Resource
-from devcluster.forkserver import SUPPORTED, ForkServer
+from devcluster.forkserver import SUPPORTED, ForkServer, ForkServers
 
 ROOT = Path(__file__).parents[2]
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 AGENTSCHEDULES = Resource("agentjobs.dev", "v1alpha1", "agentschedules", "AgentSchedule")
+PROGRAMS = [
+    "agentjobs.cli.app",
+    "agentjobs.operator_process",
+    *(f"agentjobs.{process}.serve" for process in ("gateway", "proxy", "notifier", "dashboard")),
+]
 EMPTIED = (AGENTSCHEDULES, AGENTJOBS, PODS, CONFIG_MAPS)
 
 # looptime asks for the current event loop around every test. On Python 3.11 asking makes one where none was ever set,
@@ -74,15 +79,17 @@ async def _served(client: Client, namespace: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def forks() -> Iterator[ForkServer | None]:
-    """Starts runners from a process that has imported ADK: for tests that are not about a runner's start or death."""
+def forks() -> Iterator[ForkServers | None]:
+    """Starts runners and programs from processes that have imported their modules: not for tests of their start."""
     if not SUPPORTED:
         yield None
         return
     preload = ["agentjobs_runner.attempt", "agentjobs_runner.adk.engine"]
-    server = ForkServer("agentjobs_runner", preload=preload, without=UNUSED)
-    yield server
-    server.close()
+    runners = ForkServer("agentjobs_runner", preload=preload, without=UNUSED)
+    programs = ForkServer("agentjobs.cli", preload=PROGRAMS)
+    servers = ForkServers(runners, programs)
+    yield servers
+    servers.close()
 
 
 def _as_long_as_its_namespace(fixture_name: str, config: pytest.Config) -> Literal["module", "session"]:
@@ -92,7 +99,7 @@ def _as_long_as_its_namespace(fixture_name: str, config: pytest.Config) -> Liter
 
 @pytest.fixture(scope=_as_long_as_its_namespace)
 def shared_cluster(
-    backend: Backend, forks: ForkServer | None, tmp_path_factory: pytest.TempPathFactory
+    backend: Backend, forks: ForkServers | None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[DevCluster]:
     """A cluster for tests that break nothing of it. It runs in a thread of its own: tests' event loops come and go."""
     folder = tmp_path_factory.mktemp("cluster")

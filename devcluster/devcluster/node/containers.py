@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from devcluster.client import Object
-from devcluster.forkserver import ForkServer
+from devcluster.forkserver import ForkServer, ForkServers
 from devcluster.node.environment import Paths
 from devcluster.node.logs import ContainerLog
 from devcluster.node.statuses import Running, Terminated, exit_state, start_error
@@ -85,7 +85,7 @@ async def start(
     folder: Path,
     log: ContainerLog,
     paths: Paths,
-    forks: ForkServer | None = None,
+    forks: ForkServer | ForkServers | None = None,
     message_bytes: int = _MESSAGE_BYTES,
 ) -> Container | Terminated:
     """Start the process of a container in `folder`; return the state of its end if the command cannot be executed.

@@ -13,7 +13,7 @@ from pathlib import Path
 from devcluster.certificates import NodeTLS
 from devcluster.client import LEASES, NAMESPACES, NODES, PODS, ApiError, Client, Listing, Object
 from devcluster.events import EventRecorder
-from devcluster.forkserver import ForkServer
+from devcluster.forkserver import ForkServer, ForkServers
 from devcluster.node.claims import ClaimFolders
 from devcluster.node.endpoint import LogEndpoint
 from devcluster.node.pods import Instant, Node, PodWorker
@@ -49,7 +49,7 @@ class ProcessNode:
         taints: of the Node's spec.
         mine: returns whether the node runs a pod that is bound to it; other pods stay Pending.
         instant: returns an `Instant` for a pod that ends without a process, None for a pod that is run.
-        forks: starts the commands that it takes, in place of exec.
+        forks: starts the commands that it takes, instead of exec.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ProcessNode:
         taints: Sequence[Object] = (),
         mine: Callable[[Object], bool] = lambda pod: True,
         instant: Callable[[Object], Instant | None] = lambda pod: None,
-        forks: ForkServer | None = None,
+        forks: ForkServer | ForkServers | None = None,
     ) -> None:
         self.name = name
         self.ready = asyncio.Event()

@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from devcluster.forkserver import ForkServer, ForkServers
 from devcluster.process import Child, spawn
 
 _TAIL_LINES = 20
@@ -25,10 +26,18 @@ class Part:
 
     Args:
         restarts: a status of 0 requests a new process; the operator does this after a change of its files.
+        forks: starts the command if it takes it, instead of exec.
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], *, env: Mapping[str, str], folder: Path, restarts: bool = False
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        folder: Path,
+        restarts: bool = False,
+        forks: ForkServer | ForkServers | None = None,
     ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
@@ -36,12 +45,13 @@ class Part:
         self.env = dict(env)
         self._folder = folder
         self._restarts = restarts
+        self._forks = forks
         self.child: Child | None = None
         self._wanted = asyncio.Event()
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            self.child = spawn(self._command, env=self.env, folder=self._folder, output=log)
+            self.child = spawn(self._command, env=self.env, folder=self._folder, output=log, forks=self._forks)
         self._wanted.set()
 
     async def watch(self) -> None:

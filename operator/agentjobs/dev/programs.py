@@ -14,6 +14,7 @@ from agentjobs import rbac
 from agentjobs.contract import ENV_CLAUDE
 from agentjobs.dev.parts import Part
 from agentjobs.dev.shared import Place
+from devcluster.forkserver import ForkServer, ForkServers
 from devcluster.ports import free_port
 
 # Variables with keys and addresses of providers. Only the model proxy gets them.
@@ -37,7 +38,7 @@ MODELS_FILE: Final = "AGENTJOBS_MODELS_FILE"
 _PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy", "SSL_CERT_FILE")
 
 
-_COMMAND: Final = "from agentjobs.cli import main; main()"
+_MODULE: Final = "agentjobs.cli"
 
 
 def handed_to_models(environ: Mapping[str, str]) -> dict[str, str]:
@@ -75,6 +76,8 @@ class Programs:
     sinks: Path | None
     triggers: Path | None
     dashboard: bool = False
+    forks: ForkServer | ForkServers | None = None
+    """Starts the programs that it takes, instead of exec."""
 
     @property
     def accounts(self) -> Sequence[rbac.Part]:
@@ -151,7 +154,7 @@ class Programs:
             **self.settings,
         }  # well within the time limit for ending a part
         models = ["--models", "--models-port", str(urlsplit(models_url).port)]
-        return Part("gateway", [*_command("gateway"), *models], env=own, folder=self.folder)
+        return Part("gateway", [*_command("gateway"), *models], env=own, folder=self.folder, forks=self.forks)
 
     def _operator(self, name: str, env: Mapping[str, str], address: str) -> Part:
         own = {**env, "AGENTJOBS_KUBECONFIG": str(self.credentials("operator")), **self.settings}
@@ -159,7 +162,7 @@ class Programs:
         own |= {"AGENTJOBS_SINKS": ",".join(_names_of(self.sinks))} if self.sinks else {}
         own |= {MODELS_FILE: self.providers[MODELS_FILE]} if MODELS_FILE in self.providers else {}
         program = self.operator_command or _command("operator")
-        return Part(name, program, env=own, folder=self.folder, restarts=True)
+        return Part(name, program, env=own, folder=self.folder, restarts=True, forks=self.forks)
 
     def _notifier(self, env: Mapping[str, str], sinks: Path) -> Part:
         own = {
@@ -168,7 +171,7 @@ class Programs:
             "AGENTJOBS_PROBE_ADDRESS": "127.0.0.1:0",
         }
         own |= {"AGENTJOBS_SINKS_FILE": str(sinks), **self.settings}
-        return Part("notifier", _command("notifier"), env=own, folder=self.folder)
+        return Part("notifier", _command("notifier"), env=own, folder=self.folder, forks=self.forks)
 
     def _dashboard(self, env: Mapping[str, str], url: str) -> Part:
         keys = self.folder / "session-keys"
@@ -186,12 +189,12 @@ class Programs:
             "AGENTJOBS_SESSION_KEYS_FILE": str(keys),
             **self.settings,
         }
-        return Part("dashboard", _command("dashboard"), env=own, folder=self.folder)
+        return Part("dashboard", _command("dashboard"), env=own, folder=self.folder, forks=self.forks)
 
 
 def _command(process: str) -> list[str]:
     """Return the command of a process. -P: modules in the user's working folder must not shadow others."""
-    return [sys.executable, "-P", "-c", _COMMAND, process]
+    return [sys.executable, "-P", "-m", _MODULE, process]
 
 
 def _egress(url: str) -> str:

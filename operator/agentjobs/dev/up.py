@@ -35,7 +35,7 @@ from devcluster.certificates import Authority
 from devcluster.client import NAMESPACES, Client, Object
 from devcluster.controllers import ClaimBinder, DefaultAccounts, GarbageCollector, NamespaceController, Scheduler
 from devcluster.files import kubeconfig, write_kubeconfig
-from devcluster.forkserver import ForkServer
+from devcluster.forkserver import ForkServer, ForkServers
 from devcluster.node import Instant, ProcessNode
 from devcluster.ports import free_port
 from devcluster.postgres import EmbeddedPostgres
@@ -132,7 +132,7 @@ async def up(
     dashboard: bool = False,
     dashboard_port: int = 0,
     instant: Callable[[Object], Instant | None] = lambda pod: None,
-    forks: ForkServer | None = None,
+    forks: ForkServer | ForkServers | None = None,
 ) -> AsyncIterator[DevCluster]:
     """Run a whole cluster in `folder` until the context ends. No part outlives this process.
 
@@ -153,7 +153,8 @@ async def up(
         triggers: the file of triggers; with it the gateway accepts signed webhooks, and may create jobs in their
         namespaces. dashboard: whether the dashboard runs too.
         dashboard_port: of the dashboard; 0 is a free port.
-        instant, forks: see `ProcessNode`.
+        instant: see `ProcessNode`.
+        forks: starts the commands of parts and pods that it takes, instead of exec.
 
     Raises:
         PartEnded: a part ended during the start.
@@ -172,6 +173,7 @@ async def up(
         sinks,
         triggers,
         dashboard,
+        forks,
     )
     url = f"http://127.0.0.1:{dashboard_port or free_port()}" if dashboard else None
     starting = _Start(programs, apiserver, server, operators=operators, keep=keep, adopting=adopting, dashboard=url)

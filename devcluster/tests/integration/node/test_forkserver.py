@@ -12,7 +12,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from devcluster.forkserver import SUPPORTED, ForkServer
+from devcluster.forkserver import SUPPORTED, ForkServer, ForkServers
 from devcluster.process import spawn
 
 pytestmark = [
@@ -26,7 +26,7 @@ if sys.argv[1:] == ["about"]:
     print(json.dumps({
         "argv": sys.argv, "original": sys.orig_argv[1:], "name": __name__, "package": __package__, "cwd": os.getcwd(),
         "path": [entry for entry in sys.path if entry], "environ": dict(os.environ) | {"LC_CTYPE": ""},
-        "descriptors": sorted(os.listdir("/proc/self/fd")), "threads": threading.active_count(),
+        "descriptors": sorted(os.listdir("/proc/self/fd")), "threads": threading.active_count(), "bytecode": sys.dont_write_bytecode,
         "leads": [os.getpid() == os.getsid(0), os.getpid() == os.getpgid(0)], "input": os.readlink("/proc/self/fd/0"),
         "masked": [int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, [])],
         "handled": [repr(signal.getsignal(number)) for number in (2, 13, 15, 17)],
@@ -55,8 +55,8 @@ def run(server, tmp_path):
     large = {f"LARGE_{number}": "x" * 1000 for number in range(300)}
     env = {"PATH": path, "PYTHONPATH": str(tmp_path), "LANG": "C.UTF-8"} | large
 
-    def build(argument, *, forked=True, folder=tmp_path, **more):
-        command = ["python", "-m", "about", argument]
+    def build(argument, *, forked=True, folder=tmp_path, options=(), **more):
+        command = ["python", *options, "-m", "about", argument]
         forks = server if forked else None
         return spawn(command, env=env | more, folder=folder, output=subprocess.PIPE, contained=True, forks=forks)
 
@@ -73,11 +73,19 @@ def parent_of(child):
     return psutil.Process(child.pid).ppid()
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
-async def test_a_forked_program_sees_what_an_executed_one_sees(run, unbuffered):
+@pytest.mark.parametrize(
+    ("options", "variables"),
+    [
+        pytest.param([], {}, id="plain"),
+        pytest.param([], {"PYTHONUNBUFFERED": "1"}, id="unbuffered"),
+        pytest.param([], {"PYTHONDONTWRITEBYTECODE": "1"}, id="without-bytecode"),
+        pytest.param(["-P"], {}, id="safe-path"),
+    ],
+)
+async def test_a_forked_program_sees_what_an_executed_one_sees(run, options, variables):
     seen = []
     for forked in (True, False):
-        said, code = await ended(run("about", forked=forked, PYTHONUNBUFFERED=unbuffered))
+        said, code = await ended(run("about", forked=forked, options=options, **variables))
         first, rest = said.split("\n")
         about = json.loads(first)
         about["environ"].pop("DEVCLUSTER_CONTAINER")
@@ -146,6 +154,20 @@ async def test_a_daemon_ends_with_the_forked_program_that_left_it(run):
             return
         await asyncio.sleep(0.02)
     raise AssertionError("the daemon lives")
+
+
+async def test_each_of_several_servers_takes_the_programs_of_its_module(server, tmp_path):
+    (tmp_path / "other.py").write_text("print('other')")
+    other = ForkServer("other", preload=["json"])
+    servers = ForkServers(server, other)
+    env = {"PATH": str(Path(sys.executable).parent), "PYTHONPATH": str(tmp_path)}
+
+    command = ["python", "-P", "-m", "other"]
+    child = spawn(command, env=env, folder=tmp_path, output=subprocess.PIPE, forks=servers)
+    assert parent_of(child) == other.pid
+    assert await ended(child) == ("other\n", 0)
+    assert [servers.takes(["python", "-m", name], env) for name in ("about", "other", "third")] == [True, True, False]
+    other.close()
 
 
 async def test_a_killed_server_takes_its_programs_along_and_others_are_executed(tmp_path, run):

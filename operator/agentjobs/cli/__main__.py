@@ -1,0 +1,5 @@
+"""`python -m agentjobs.cli` is `agentjobs`."""
+
+from agentjobs.cli import main
+
+main()
