@@ -34,7 +34,7 @@ BRIEF = 150.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cluster(backend, tmp_path_factory):
+async def cluster(backend, forks, tmp_path_factory):
     """A cluster with Claude Code whose gateway takes the calls of the example."""
     folder, api = tmp_path_factory.mktemp("coding-examples"), FakeAnthropic()
     (folder / "secret").write_bytes(SECRET)
@@ -45,6 +45,7 @@ async def cluster(backend, tmp_path_factory):
     async with up(
         folder / "cluster",
         apiserver=backend,
+        forks=forks,
         working_folder=ROOT,
         providers=keys,
         inherit_env=given,

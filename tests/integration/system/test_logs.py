@@ -27,11 +27,11 @@ FIELDS = {"time", "level", "logger", "event"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def ran(backend, systems, job_of, tmp_path_factory):
+async def ran(backend, forks, systems, job_of, tmp_path_factory):
     """A system after two jobs: one that ended well, and one whose provider's error repeats the key."""
     settings = {"AGENTJOBS_LOG_FORMAT": "json", "AGENTJOBS_LOG_LEVEL": "DEBUG"}
     folder = tmp_path_factory.mktemp("cluster")
-    async with up(folder, settings=settings, apiserver=backend, working_folder=ROOT) as cluster:
+    async with up(folder, settings=settings, apiserver=backend, working_folder=ROOT, forks=forks) as cluster:
         system = systems(cluster)
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "stringData": {"key": KEY}}
         await system.client.create(SECRETS, system.namespace, secret)

@@ -43,7 +43,7 @@ def in_two_seconds(pod):
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def outage(backend, checkout, systems):
+async def outage(backend, forks, checkout, systems):
     """A cluster, and the saboteur of it."""
     # Not pytest's own folder, which nobody else may enter: PostgreSQL runs as another user when we are root.
     folder = Path(tempfile.mkdtemp(prefix="agentjobs-test-"))
@@ -57,6 +57,7 @@ async def outage(backend, checkout, systems):
         async with up(
             folder,
             apiserver=backend,
+            forks=forks,
             operators=3,
             operator_command=command,
             settings=settings,

@@ -18,11 +18,11 @@ QUICK = {"starts": [[{"text": "Done."}]]}
 
 
 @pytest.fixture
-def start(backend, tmp_path):
+def start(backend, forks, tmp_path):
     """Start a cluster on the test's folder, as `agentjobs dev` does."""
     if backend == "kubeconfig":
         pytest.skip("its objects are the shared cluster's, and go with the session's namespace")
-    return lambda: up(tmp_path, apiserver=backend, working_folder=ROOT, keep=True)
+    return lambda: up(tmp_path, apiserver=backend, working_folder=ROOT, keep=True, forks=forks)
 
 
 async def apply(cluster, objects):

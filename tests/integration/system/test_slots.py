@@ -114,10 +114,10 @@ def count_slots(cluster):
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def pair(backend, tmp_path_factory, systems):
+async def pair(backend, forks, tmp_path_factory, systems):
     """A cluster with a leader and a standby, whose claims are counted."""
     folder = tmp_path_factory.mktemp("cluster")
-    async with up(folder, apiserver=backend, operators=2, settings=LEASE, instant=a_while) as cluster:
+    async with up(folder, apiserver=backend, operators=2, settings=LEASE, instant=a_while, forks=forks) as cluster:
         count_slots(cluster)
         yield systems(cluster)
 
@@ -146,9 +146,9 @@ def _leads(part):
         return False
 
 
-async def test_two_operators_at_once_share_a_limit(backend, tmp_path, systems, job_of):
+async def test_two_operators_at_once_share_a_limit(backend, forks, tmp_path, systems, job_of):
     settings = {"AGENTJOBS_LEADER_ELECT": "false", "AGENTJOBS_QUEUES": '{"agents": 3}'}
-    async with up(tmp_path, apiserver=backend, operators=2, settings=settings, instant=a_while) as cluster:
+    async with up(tmp_path, apiserver=backend, operators=2, settings=settings, instant=a_while, forks=forks) as cluster:
         count_slots(cluster)
         crowd = Crowd(systems(cluster), job_of, "agents")
         await crowd.apply(60)

@@ -58,10 +58,12 @@ def traced(url):
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def ran(backend, systems, job_of, collector, tmp_path_factory):
+async def ran(backend, forks, systems, job_of, collector, tmp_path_factory):
     """A job of three starts, the first two of which failed; its uid."""
     folder = tmp_path_factory.mktemp("cluster")
-    async with up(folder, settings=traced(collector.url), apiserver=backend, working_folder=ROOT) as cluster:
+    async with up(
+        folder, settings=traced(collector.url), apiserver=backend, working_folder=ROOT, forks=forks
+    ) as cluster:
         system = systems(cluster)
         called = {"toolCalls": [{"name": "exit_loop", "args": {"why": ANSWER}}]}
         broken = {"error": {"status": 503, "message": ERROR}}
@@ -114,9 +116,9 @@ async def test_no_text_of_users_models_or_tools_is_in_a_trace(ran, collector):
     assert not re.search(rb"eyJ[\w-]{8,}\.[\w-]{8,}\.", everything)
 
 
-async def test_a_dead_collector_neither_fails_nor_holds_up_a_job(backend, systems, job_of, tmp_path):
+async def test_a_dead_collector_neither_fails_nor_holds_up_a_job(backend, forks, systems, job_of, tmp_path):
     dead = traced("http://127.0.0.1:9")  # the discard port: nobody listens
-    async with up(tmp_path, settings=dead, apiserver=backend, working_folder=ROOT) as cluster:
+    async with up(tmp_path, settings=dead, apiserver=backend, working_folder=ROOT, forks=forks) as cluster:
         system = systems(cluster)
         await system.apply(*job_of("alone", {"starts": [[{"text": "Done."}]]}))
         status = await system.finished("alone")

@@ -47,7 +47,7 @@ def briefly(pod):
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def system(backend, tmp_path_factory):
+async def system(backend, forks, tmp_path_factory):
     """A cluster whose gateway takes calls of a repository."""
     folder = tmp_path_factory.mktemp("triggers")
     (folder / "secret").write_bytes(SECRET)
@@ -67,6 +67,7 @@ async def system(backend, tmp_path_factory):
     async with up(
         folder / "cluster",
         apiserver=backend,
+        forks=forks,
         working_folder=ROOT,
         triggers=folder / "triggers.yaml",
         settings={"AGENTJOBS_QUEUES": f'{{"agents": {LIMIT}}}'},

@@ -26,9 +26,13 @@ def succeeds(pod):
 
 
 @pytest.mark.xdist_group("two-operators")
-async def test_five_hundred_equal_jobs_at_once_make_one_run_with_two_operators(backend, tmp_path, systems, job_of):
+async def test_five_hundred_equal_jobs_at_once_make_one_run_with_two_operators(
+    backend, forks, tmp_path, systems, job_of
+):
     settings = {"AGENTJOBS_LEADER_ELECT": "false"}
-    async with up(tmp_path, apiserver=backend, operators=2, settings=settings, instant=succeeds) as cluster:
+    async with up(
+        tmp_path, apiserver=backend, operators=2, settings=settings, instant=succeeds, forks=forks
+    ) as cluster:
         system = systems(cluster)
         agent = {"model": "gemini-x", "inline": {"instruction": "x"}}
         bodies = [job_of(f"twin-{n}", None, agent=agent, unique={"states": "All"})[0] for n in range(JOBS)]
@@ -81,11 +85,11 @@ async def test_a_job_waits_for_others_and_is_told_what_they_answered(module_syst
 
 @pytest.mark.xdist_group("two-operators")
 async def test_a_job_that_was_deleted_while_no_operator_looked_keeps_no_equal_job_away(
-    backend, tmp_path, systems, job_of
+    backend, forks, tmp_path, systems, job_of
 ):
     agent = {"model": "gemini-x", "inline": {"instruction": "x"}}
     waits = {"agent": agent, "startAfter": "1h", "unique": {"key": "index", "states": "Incomplete"}}
-    async with up(tmp_path, apiserver=backend, settings={"AGENTJOBS_LEADER_ELECT": "false"}) as cluster:
+    async with up(tmp_path, apiserver=backend, settings={"AGENTJOBS_LEADER_ELECT": "false"}, forks=forks) as cluster:
         system = systems(cluster)
         await system.apply(*job_of("old", None, **waits))
         await system.phase("old", "Scheduled")

@@ -26,7 +26,8 @@ if sys.argv[1:] == ["about"]:
     print(json.dumps({
         "argv": sys.argv, "original": sys.orig_argv[1:], "name": __name__, "package": __package__, "cwd": os.getcwd(),
         "path": [entry for entry in sys.path if entry], "environ": dict(os.environ) | {"LC_CTYPE": ""},
-        "descriptors": sorted(os.listdir("/proc/self/fd")), "threads": threading.active_count(), "bytecode": sys.dont_write_bytecode,
+        "descriptors": sorted(os.listdir("/proc/self/fd")), "threads": threading.active_count(),
+        "bytecode": sys.dont_write_bytecode,
         "leads": [os.getpid() == os.getsid(0), os.getpid() == os.getpgid(0)], "input": os.readlink("/proc/self/fd/0"),
         "masked": [int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, [])],
         "handled": [repr(signal.getsignal(number)) for number in (2, 13, 15, 17)],
