@@ -3,6 +3,10 @@
 PYTHON ?= python3
 comma := ,
 BIN := .venv/bin
+# The tests of whole systems that can run on any API server.
+SYSTEM := $(wildcard tests/system/test_*.py) tests/system/dev
+# Without bytecode every process that a test starts would compile our modules again.
+unexport PYTHONDONTWRITEBYTECODE
 # The pages that are made from the code.
 PAGES := $(addprefix docs/reference/,agentjob.md agenttemplate.md agentschedule.md agentqueue.md conditions.md)
 
@@ -47,8 +51,11 @@ crds: setup ## Regenerate CRDs, reference pages, the chart's copies
 	$(BIN)/python helm/values_page.py docs/reference/values.md && cp docs/reference/alerts.yaml helm/agentjobs/files/alerts.yaml
 	$(BIN)/python -m agentjobs.api.generate.reference $(PAGES)
 
-test: setup ## Run the test suite
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration tests/crash
+test: setup ## Run the unit and integration tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration
+
+test-system: setup ## Run the tests of whole systems: clusters, runners, the CLI, the dashboard in a browser, crashes
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/system tests/crash
 
 properties: setup ## Draw 200 random examples in each test of properties, not 30 [EXAMPLES=n]
 	EXAMPLES=$(or $(EXAMPLES),200) $(BIN)/python -m pytest -q -n 2 --hypothesis-profile=full --timeout=1200 -m hypothesis tests/unit
@@ -58,11 +65,11 @@ test-devcluster: setup ## Run the development cluster's own tests
 
 # ONLY=alone: tests that test-cluster skips; none of them is of devcluster.
 test-real: setup ## Run the tests that need an API server on the one in KUBEBUILDER_ASSETS
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=envtest $(ONLY:%=-m %) $(addprefix tests/integration/,kube dev gateway system storm)
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=envtest $(ONLY:%=-m %) $(addprefix tests/integration/,kube gateway) $(SYSTEM) tests/system/storm
 	$(if $(ONLY),,cd devcluster && ../$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=envtest tests/integration/node)
 
 test-cluster: setup ## Run the tests that need an API server on the cluster of KUBECONFIG
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=kubeconfig $(addprefix tests/integration/,kube dev gateway system)
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=kubeconfig $(addprefix tests/integration/,kube gateway) $(SYSTEM)
 	cd devcluster && ../$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=kubeconfig tests/integration/node
 
 e2e-setup: .venv/.helm
@@ -74,7 +81,7 @@ e2e-setup: .venv/.helm
 # The real one, against an API of the tests' own; it asks no other. Of the version that the tests' recordings are of.
 CLAUDE ?= .venv/claude/node_modules/.bin/claude
 test-claude: setup $(if $(filter .venv/%,$(CLAUDE)),.venv/claude/.installed) ## Run the tests of Claude Code with its real CLI, which npm installs [CLAUDE=path]
-	AGENTJOBS_CLAUDE=$(abspath $(CLAUDE)) $(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/integration/runner/claude_code tests/integration/modelproxy/test_claude_code.py tests/integration/system/test_coding_examples.py
+	AGENTJOBS_CLAUDE=$(abspath $(CLAUDE)) $(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/system/runner/claude_code tests/integration/modelproxy/test_claude_code.py tests/system/test_coding_examples.py
 
 .venv/claude/.installed:
 	@command -v npm >/dev/null || { echo "make test-claude needs npm, which is not installed, or CLAUDE=<path of the CLI>" >&2; exit 3; }
@@ -132,4 +139,4 @@ demo: .venv/.demo ## Run the examples in a development cluster and show them liv
 bench: setup ## Measure the figures of docs/reference/performance.md
 	$(BIN)/python -m tests.bench
 
-.PHONY: help install setup fmt check crds test properties test-devcluster test-real test-cluster test-claude chart kind e2e e2e-setup bench-cluster conformance storm images demo bench crash-matrix
+.PHONY: help install setup fmt check crds test test-system properties test-devcluster test-real test-cluster test-claude chart kind e2e e2e-setup bench-cluster conformance storm images demo bench crash-matrix

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakeanthropic import Answer, FakeAnthropic
-from tests.integration.runner.conftest import TOKEN, FakeGateway, _Server
+from tests.system.runner.conftest import TOKEN, FakeGateway, _Server
 
 from agentjobs import contract
 from agentjobs_runner.claude_code.command import Asked, Left, Place, SessionChoice, build
@@ -109,7 +109,7 @@ class Bench:
 
 
 def _handler() -> Any:
-    from tests.integration.runner.conftest import _Handler
+    from tests.system.runner.conftest import _Handler
 
     return _Handler
 

@@ -14,7 +14,7 @@ import yaml
 from agentjobs.dev.up import up
 from devcluster.ports import free_port
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "notifications"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "notifications"
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("notifications")]

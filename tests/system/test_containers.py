@@ -8,7 +8,7 @@ import yaml
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("shared-cluster")]
 
-PROGRAM = "tests/integration/conformance/program.py"
+PROGRAM = "tests/system/conformance/program.py"
 NODE = shutil.which("node")
 
 

@@ -7,7 +7,7 @@ import yaml
 
 from devcluster.client import ApiError
 
-EXAMPLES = Path(__file__).parents[3] / "examples" / "schedules"
+EXAMPLES = Path(__file__).parents[2] / "examples" / "schedules"
 WORK = {"agent": {"model": "gemini-x", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("shared-cluster")]

@@ -5,7 +5,7 @@ import signal
 import time
 from collections import Counter
 
-from tests.integration.runner.claude_code.conftest import bash
+from tests.system.runner.claude_code.conftest import bash
 
 KILLS = 10
 ACTS = 12

@@ -12,7 +12,7 @@ from agentjobs.dev.up import up
 from devcluster.client import CONFIG_MAPS, Resource
 
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 SLOW = {"starts": [[{"delay": "60s", "text": "Too late."}]]}
 QUICK = {"starts": [[{"text": "Done."}]]}
 

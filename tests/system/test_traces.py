@@ -13,7 +13,7 @@ from agentjobs.dev.up import up
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("traces")]
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 PROMPT, INSTRUCTION, ANSWER, ERROR = "PLANTED-PROMPT", "PLANTED-INSTRUCTION", "PLANTED-ANSWER", "PLANTED-ERROR"
 
 

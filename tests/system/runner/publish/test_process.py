@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from tests.integration.runner.conftest import TOKEN, FakeGateway
+from tests.system.runner.conftest import TOKEN, FakeGateway
 
 from agentjobs import contract
 from agentjobs.contract import TerminationMessage

@@ -11,7 +11,7 @@ from agentjobs.dev.up import up
 from devcluster.client import PODS, Resource
 from devcluster.node import Instant
 
-EXAMPLES = Path(__file__).parents[3] / "examples" / "unique"
+EXAMPLES = Path(__file__).parents[2] / "examples" / "unique"
 JOBS = 500
 AT_ONCE = 100  # an API server answers 429 to more
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")

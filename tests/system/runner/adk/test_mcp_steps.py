@@ -4,9 +4,9 @@ import threading
 from typing import Any
 
 import yaml
-from tests.integration.runner.adk.conftest import Silent
-from tests.integration.runner.adk.test_mcp import CALL, SECRET, VARIABLE, asking, papers
 from tests.memoryjournal import MemoryJournal
+from tests.system.runner.adk.conftest import Silent
+from tests.system.runner.adk.test_mcp import CALL, SECRET, VARIABLE, asking, papers
 
 from agentjobs_runner.adk import engine
 from agentjobs_runner.gate import Gate

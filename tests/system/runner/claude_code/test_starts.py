@@ -2,7 +2,7 @@
 
 import json
 
-from tests.integration.runner.claude_code.conftest import alive, bash
+from tests.system.runner.claude_code.conftest import alive, bash
 
 from agentjobs import contract
 from agentjobs.contract import ErrorClass

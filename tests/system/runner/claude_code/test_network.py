@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.integration.runner.claude_code.conftest import CLAUDE, STAND_IN
+from tests.system.runner.claude_code.conftest import CLAUDE, STAND_IN
 
 ROOT = Path(__file__).parents[4]
 
@@ -26,7 +26,7 @@ pytestmark = [
 
 def alone(tree: Path) -> dict:
     folders = os.pathsep.join([str(ROOT), *map(str, (ROOT / "operator", ROOT / "runner_image"))])
-    words = ["unshare", "-n", sys.executable, "-m", "tests.integration.runner.claude_code.alone", str(tree)]
+    words = ["unshare", "-n", sys.executable, "-m", "tests.system.runner.claude_code.alone", str(tree)]
     env = {**os.environ, "PYTHONPATH": folders, "AGENTJOBS_CLAUDE": CLAUDE}
     run = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr

@@ -14,7 +14,7 @@ from devcluster.client import PODS
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("metrics")]
 
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 ROW = re.compile(r"^\| `(agentjobs_\w+)` \| (\w+) \|", re.MULTILINE)
 # What only a schedule, an old job, pressure or a refusal makes.
 WITHOUT_SAMPLES = {

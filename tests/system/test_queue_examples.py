@@ -1,6 +1,6 @@
 """Every example of queues, unchanged, through the whole system.
 
-The one that people steer is in tests/integration/client/test_queue_orders.py.
+The one that people steer is in tests/system/client/test_queue_orders.py.
 """
 
 from datetime import datetime
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-QUEUES = Path(__file__).parents[3] / "examples" / "queues"
+QUEUES = Path(__file__).parents[2] / "examples" / "queues"
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("shared-cluster")]
 

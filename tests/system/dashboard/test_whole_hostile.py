@@ -3,11 +3,11 @@
 import pytest
 from playwright.sync_api import expect
 from tests.dashboardcluster import MILLISECONDS, whole_cluster
-from tests.integration.dashboard.hostile_agent import ATTACK
+from tests.system.dashboard.hostile_agent import ATTACK
 
 pytestmark = pytest.mark.xdist_group("hostile-dashboard")
 FOREIGN = "main script, main iframe, main svg svg, main a[href^='javascript'], main img:not([src^='/static/'])"
-REF = "tests.integration.dashboard.hostile_agent"
+REF = "tests.system.dashboard.hostile_agent"
 ONE_LINE = ATTACK.replace("\x1b", "")
 TABS = ["overview", "transcript", "steps&step=1", "logs", "result", "models", "events", "related", "yaml"]
 PAGES = [

@@ -319,7 +319,7 @@ async def test_an_agent_of_adk_works_in_a_checkout_and_its_files_are_published(c
 
 
 async def test_a_program_of_ones_own_works_in_a_checkout_and_its_files_are_published(coding, shop, checkout):
-    program = checkout / "tests/integration/conformance/program.py"
+    program = checkout / "tests/system/conformance/program.py"
     command = ["sh", "-c", f'cd "$AGENTJOBS_WORKSPACE/tree" && echo more >> README.md && exec python {program} none 0']
     spec = a_spec(coding, publish={"mode": "Branch", "branch": "agents/$(job.name)", **WRITE})
     own = {"agent": {"container": {"command": command}}, "runtime": {"image": "example.com/any:1"}}

@@ -1,5 +1,5 @@
 """Runs Claude Code in a network of its own, where every address is this machine and every name has one, and prints whom
-it asked: `unshare -n python -m tests.integration.runner.claude_code.alone FOLDER`. The folder becomes its tree.
+it asked: `unshare -n python -m tests.system.runner.claude_code.alone FOLDER`. The folder becomes its tree.
 
 Names are answered by a server on port 53, whatever the address of the resolver; what then connects to ports 80 and 443
 is noted and hung up on. One question of our own shows that both notice.

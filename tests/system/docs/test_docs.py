@@ -26,7 +26,7 @@ NOT_RUN = re.compile(
     r"|kubectl -n default create .*|agentjobs release-pods .*|  --(set \S+=|from-literal=).*"
     # Calls from outside of a cluster, and what they are signed with.
     r"|agentjobs dev --triggers .*|curl .*|  -[Hd] .*|openssl rand .*|kubectl create secret generic .*"
-    # tests/integration/conformance runs it with that very program.
+    # tests/system/conformance runs it with that very program.
     r"|agentjobs conformance .*"
     # Into a cluster that is there.
     r"|(\w+=\S+ )+(make \w+|tests/e2e/images\.sh)"

@@ -7,7 +7,7 @@ import yaml
 
 from devcluster.client import Resource
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 EXPECTED = yaml.safe_load((EXAMPLES / "expected" / "endings.yaml").read_text())
 

@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.alone("the cluster's API server trusts no certificate of our node, so it serves no logs of it"),
 ]
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 SECRETS = Resource("", "v1", "secrets", "Secret")
 EVENTS = Resource("", "v1", "events", "Event")
 KEY = "planted-4f9a7c21e0b84d55"

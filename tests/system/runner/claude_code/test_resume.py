@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.integration.runner.claude_code.conftest import alive, bash
+from tests.system.runner.claude_code.conftest import alive, bash
 
 from agentjobs import contract
 
