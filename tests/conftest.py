@@ -1,4 +1,4 @@
-"""Resources for every test: a real PostgreSQL, an API server and a whole cluster, each made once a session when asked for.
+"""Resources for every test: a real PostgreSQL, API servers and a whole cluster, made when a test needs them.
 
 And the option that says which API server the tests run on.
 """
