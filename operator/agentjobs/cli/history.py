@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import typer
 
+from agentjobs.amounts import dollars
 from agentjobs.cli import history_filters
 from agentjobs.cli.chosen import Choice, Target, attempted, documents, heading, targets
 from agentjobs.cli.failures import USAGE, Failure
@@ -31,7 +32,6 @@ from agentjobs.cli.options import (
 from agentjobs.cli.printing import (
     NARROW,
     age,
-    dollars,
     formatted,
     harmless,
     published_words,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from agentjobs.amounts import dollars
 from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.options import (
     Context,
@@ -23,7 +24,7 @@ from agentjobs.cli.options import (
     seconds_of,
     talking,
 )
-from agentjobs.cli.printing import NARROW, age, dollars, formatted, harmless, show, table
+from agentjobs.cli.printing import NARROW, age, formatted, harmless, show, table
 
 if TYPE_CHECKING:
     from agentjobs.api.recorded_models import LimitLeft, ModelKey, ModelPrice, ModelsOverview, Rates

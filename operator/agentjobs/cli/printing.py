@@ -10,7 +10,6 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 
 import typer
@@ -136,14 +135,6 @@ def facts(pairs: Mapping[str, object]) -> str:
 def counted(number: int, thing: str) -> str:
     """Return `1 start`, `2 starts`."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
-def dollars(cost: Decimal) -> str:
-    """Return a cost as `$1.84`, to a hundredth of a cent; `<$0.0001` for smaller costs above zero."""
-    if 0 < cost < Decimal("0.0001"):
-        return "<$0.0001"
-    text = f"{cost:.4f}"
-    return "$" + (text[:-2] if text.endswith("00") else text)
 
 
 def show(text: str, *, error: bool = False) -> None:

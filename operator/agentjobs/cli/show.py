@@ -11,6 +11,7 @@ from urllib.parse import quote
 import typer
 
 from agentjobs import contract, errors
+from agentjobs.amounts import dollars
 from agentjobs.api.step_states import state_of
 from agentjobs.cli.chosen import Choice, Target, documents, each, heading, targets
 from agentjobs.cli.failures import USAGE, Failure
@@ -34,7 +35,6 @@ from agentjobs.cli.printing import (
     age,
     complain,
     counted,
-    dollars,
     facts,
     harmless,
     table,

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC
 from typing import TYPE_CHECKING, Final
 
+from agentjobs.amounts import dollars
 from agentjobs.api.step_states import INTERRUPTED, REPLAYED, RUNNING, VOID, state_of
-from agentjobs.cli.printing import NARROW, cell, dollars, facts, formatted, harmless, lasted, table, terminal_width
+from agentjobs.cli.printing import NARROW, cell, facts, formatted, harmless, lasted, table, terminal_width
 
 if TYPE_CHECKING:
     from agentjobs.api.recorded import RecordedStart, RecordedStep, StepContent

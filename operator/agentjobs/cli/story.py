@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from agentjobs import contract
-from agentjobs.cli.printing import NARROW, age, counted, dollars, facts, lasted, published_words, table
+from agentjobs.amounts import dollars
+from agentjobs.cli.printing import NARROW, age, counted, facts, lasted, published_words, table
 
 if TYPE_CHECKING:
     from agentjobs.api.recorded import Event

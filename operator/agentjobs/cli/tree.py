@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from agentjobs.amounts import dollars
 from agentjobs.cli.options import (
     Context,
     GatewayCA,
@@ -19,7 +20,7 @@ from agentjobs.cli.options import (
     output,
     talking,
 )
-from agentjobs.cli.printing import age, as_json, dollars, harmless, published_words, show, table
+from agentjobs.cli.printing import age, as_json, harmless, published_words, show, table
 
 if TYPE_CHECKING:
     from agentjobs.client.lineage import Tree, TreeJob

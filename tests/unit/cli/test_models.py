@@ -11,7 +11,6 @@ from agentjobs.api.recorded_models import ModelsOverview
 from agentjobs.api.recorded_usage import UsageBy, UsageReport
 from agentjobs.cli import models as told
 from agentjobs.cli.failures import Failure
-from agentjobs.cli.printing import dollars
 
 NOW = datetime(2026, 11, 29, 9, 0, tzinfo=UTC)
 LATER = "2026-11-29T09:01:00Z"
@@ -196,18 +195,3 @@ def test_a_spreadsheet_gets_exact_costs_and_no_formula():
         *("user", "calls", "inputTokens", "outputTokens", "cachedTokens", "cacheWrittenTokens", "thinkingTokens"),
         "costUSD",
     ]
-
-
-@pytest.mark.parametrize(
-    ("cost", "words"),
-    [
-        ("0", "$0.00"),
-        ("1.5", "$1.50"),
-        ("0.0123", "$0.0123"),
-        ("0.00004", "<$0.0001"),
-        ("1234.56789", "$1234.5679"),
-        ("0.184", "$0.1840"),
-    ],
-)
-def test_costs_are_told_to_a_hundredth_of_a_cent(cost, words):
-    assert dollars(Decimal(cost)) == words

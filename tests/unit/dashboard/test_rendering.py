@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from agentjobs.dashboard.rendering import ago, dollars, lasting
+from agentjobs.amounts import dollars
+from agentjobs.dashboard.texts import ago, lasting
 
 
 @pytest.mark.parametrize(
