@@ -144,9 +144,14 @@ class Listener:
         else:
             self.wake()
 
+    @property
+    def away_is_due(self) -> bool:
+        """Whether the next event reports that history is unavailable."""
+        return self._away and not self._is_away_told
+
     def due_in(self, now: float) -> float | None:
         """Return in how many seconds there is something to tell; None while there is nothing."""
-        if self._away and not self._is_away_told:
+        if self.away_is_due:
             return 0.0
         if self._pending is None:
             return None
@@ -155,7 +160,7 @@ class Listener:
 
     def take(self, now: float) -> Event | None:
         """Return what is to be told now, if `due_in` is 0; None says that history is away."""
-        if self._away and not self._is_away_told:
+        if self.away_is_due:
             self._is_away_told = True
             return None
         event, self._pending = self._pending, None

@@ -166,7 +166,11 @@ class Stream:
         yield _RETRY + self._id()
         while (now := _now()) < ends and not self._feed.closed:
             if self._listener.due_in(now) == 0:
-                yield self._event(now)
+                # No change is told later than the remembered answer about rights is valid.
+                if not self._listener.away_is_due and not await self._is_allowed():
+                    return
+                if self._listener.due_in(now := _now()) == 0:  # the API server may have taken a while to answer
+                    yield self._event(now)
             elif now >= quiet_at:
                 quiet_at = now + self._limits.quiet
                 if not await self._is_allowed():

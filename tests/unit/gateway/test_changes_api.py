@@ -8,7 +8,7 @@ from tests.unit.gateway.conftest import NOW
 from tests.unit.gateway.streaming import Reader
 
 from agentjobs import errors
-from agentjobs.auth import Authenticator
+from agentjobs.auth import KNOWN_SECONDS, Authenticator
 from agentjobs.gateway.changes_api import SEND_SECONDS
 from agentjobs.gateway.shared_reads import FRESH_SECONDS
 from agentjobs.gateway.user_limits import STREAMS_PER_USER, Streams
@@ -195,13 +195,25 @@ async def test_a_namespace_that_is_taken_away_is_heard_of_no_more(app, kube, his
     reader = Reader(app, "/v1/changes", headers=ADA)
     await asyncio.sleep(1.5)
     kube.rights["ada"] = {("list", "shop", "")}
-    await asyncio.sleep(76)
+    await asyncio.sleep(KNOWN_SECONDS)
     before = len(reader.events)
     job.queue = history.memory.jobs_by_uid["u2"].queue = "other"
     await asyncio.sleep(3)
     await reader.leave()
 
     assert [(data["namespace"], data["changes"]) for _, data, _ in reader.events[before:]] == [("shop", 1)]
+
+
+async def test_no_change_is_told_once_the_remembered_right_has_expired(listen, kube, history):
+    job = await history.accept()
+    reader = await listen()
+    kube.rights["ada"] = set()
+    await asyncio.sleep(KNOWN_SECONDS - 0.5)
+    before = len(reader.events)
+    job.queue = "other"
+    await asyncio.sleep(3)
+
+    assert (reader.is_complete, len(reader.events)) == (True, before)
 
 
 async def test_a_stream_ends_within_75_seconds_when_its_right_is_taken_away(listen, kube):
