@@ -42,6 +42,8 @@ class OidcProvider:
     algorithm: str = "RS256"
     error: str | None = None
     """With which the person comes back."""
+    signs_out: bool = True
+    """Whether its metadata has an `end_session_endpoint`."""
     away: bool = False
     seconds: float | None = None
     """The time of its clock; None for the machine's."""
@@ -56,6 +58,7 @@ class OidcProvider:
                 Route("/authorize", self._authorize),
                 Route("/token", self._token, methods=["POST"]),
                 Route("/keys", self._keys),
+                Route("/end-session", self._end_session),
             ]
         )
 
@@ -64,6 +67,7 @@ class OidcProvider:
         if self.away:
             return Response(status_code=502)
         names = {"authorization_endpoint": "/authorize", "token_endpoint": "/token", "jwks_uri": "/keys"}
+        names |= {"end_session_endpoint": "/end-session?theme=plain"} if self.signs_out else {}
         return JSONResponse({"issuer": self.issuer} | {name: self.issuer + path for name, path in names.items()})
 
     async def _keys(self, request):
@@ -83,6 +87,13 @@ class OidcProvider:
             self.codes[code] = asked
             told = {"code": code, "state": asked["state"], "iss": self.issuer}
         return RedirectResponse(f"{asked['redirect_uri']}?{urlencode(told)}", 302)
+
+    async def _end_session(self, request):
+        asked = request.query_params
+        self.asked.append(request.url.path)
+        assert asked["client_id"] == self.client_id
+        assert jwt.decode(asked["id_token_hint"], self.key).claims["aud"] == self.client_id
+        return RedirectResponse(asked["post_logout_redirect_uri"], 302)
 
     async def _token(self, request):
         self.asked.append(request.url.path)

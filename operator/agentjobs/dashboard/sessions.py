@@ -1,7 +1,7 @@
-"""Sessions: who has signed in, kept in sealed cookies of their browser, and nowhere else.
+"""Sessions, stored in sealed cookies of the browser and nowhere else.
 
-A long token takes several cookies. Whatever cannot be opened, is not whole or is over counts as nobody: its browser
-gets the page of signing in, never an error.
+A long token takes several cookies. Cookies that are invalid, incomplete or expired mean that no one is signed in: the
+answer is the sign-in page, never an error.
 """
 
 import base64
@@ -18,36 +18,38 @@ from agentjobs.dashboard.sealing import Seal
 from agentjobs.problem import Problem
 
 MAX_COOKIE_BYTES: Final = 12 * 1024
-"""Of all cookies of a session. Browsers send them with each request, and servers bound its head."""
-# Browsers take 4096 bytes for name, value and attributes.
+"""Size of all cookies of a session. Browsers send them with each request, and servers limit its headers."""
+# Browsers allow 4096 bytes for name, value and attributes.
 _PART_BYTES: Final = 3500
 _PARTS: Final = -(-MAX_COOKIE_BYTES // _PART_BYTES)
 _PURPOSE: Final = "session"
 
 
 class Session(msgspec.Struct, frozen=True):
-    """What a browser keeps."""
+    """The content of the cookies."""
 
     name: str
     way: Way
     until: datetime
     token: str | None = None
-    """With which REST is asked; None where the person is impersonated."""
+    """The token for REST; None where the person is impersonated."""
     groups: tuple[str, ...] = ()
-    """Of who is impersonated."""
+    """Groups of an impersonated person."""
     secret: str = msgspec.field(default_factory=lambda: secrets.token_hex(16))
-    """From which the token of their forms is made."""
+    """The CSRF token is derived from it."""
+    hint: str | None = None
+    """The ID token, which tells the provider whom to sign out; None without one, or where it is too long."""
 
     def __repr__(self) -> str:
         return f"Session(name={self.name!r}, way={self.way!r}, until={self.until!r})"
 
 
 class Sessions:
-    """Puts sessions into cookies and takes them out.
+    """Writes sessions to cookies, and reads them.
 
     Args:
-        length: after which everybody has to sign in again.
-        secure: whether browsers reach us by TLS.
+        length: lifetime of a session.
+        secure: whether browsers use TLS.
     """
 
     def __init__(self, seal: Seal, *, length: timedelta, secure: bool) -> None:
@@ -56,7 +58,7 @@ class Sessions:
         self.secure = secure
 
     def of(self, request: Request, now: datetime) -> Session | None:
-        """Return whose browser asks; None for nobody, or nobody any more."""
+        """Return the session of a request; None without one, or after its end."""
         opened = self.seal.open(_PURPOSE, _joined(request, self.cookie_name(request)))
         if opened is None:
             return None
@@ -67,14 +69,14 @@ class Sessions:
         return session if session.until > now else None
 
     def begin(self, request: Request, response: Response, session: Session, *, now: datetime) -> None:
-        """Let the browser keep a session, in place of any that it has.
+        """Set the cookies of a session, instead of any previous one.
 
         Raises:
-            Problem: 413, it is too large for cookies.
+            Problem: 413, the session is too large for cookies.
         """
         value = base64.urlsafe_b64encode(self.seal.seal(_PURPOSE, msgspec.json.encode(session))).decode()
         if len(value) > MAX_COOKIE_BYTES:
-            said = f"takes {len(value)} bytes, and browsers keep {MAX_COOKIE_BYTES} for us"
+            said = f"takes {len(value)} bytes, and cookies have room for {MAX_COOKIE_BYTES}"
             raise Problem(
                 413, "SessionTooLarge", f"This session {said}: sign in with a shorter token, or one with fewer groups."
             )
@@ -85,13 +87,13 @@ class Sessions:
         self._forget(request, response, range(len(parts), _PARTS))
 
     def end(self, request: Request, response: Response) -> None:
-        """Let the browser forget its session."""
+        """Delete the cookies of the session."""
         self._forget(request, response, range(_PARTS))
 
     def set_cookie(
         self, response: Response, name: str, value: str, *, lasting: timedelta, same_site: str = "strict"
     ) -> None:
-        """Set a cookie that no script reads and no other host gets."""
+        """Set a cookie that scripts cannot read and other hosts do not get."""
         response.set_cookie(
             name,
             value,
@@ -103,7 +105,7 @@ class Sessions:
         )
 
     def cookie_name(self, request: Request, what: str = "session") -> str:
-        """Return the name of cookies, without the number. Browsers do not tell the ports of a host apart: names do."""
+        """Return the name of cookies without the number. Cookies do not depend on ports, so it has the port."""
         if self.secure:
             return f"__Host-agentjobs-{what}"
         port = request.headers.get("host", "").rpartition(":")[2]

@@ -1,8 +1,11 @@
 """Signing in by OpenID Connect, at a provider of the tests."""
 
+import html
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -136,7 +139,7 @@ async def test_a_token_that_says_something_wrong_signs_nobody_in(sign_in, provid
 
     back = await through(sign_in(), provider)
 
-    assert (back.status_code, "signs nobody in" in back.text) == (403, True)
+    assert (back.status_code, "was refused" in back.text) == (403, True)
     assert reason(caplog) == why
 
 
@@ -326,3 +329,50 @@ async def test_after_the_provider_no_address_leads_elsewhere(sign_in, provider):
     back = await through(sign_in(), provider, to="//evil.example")
 
     assert 'content="0;url=/"' in back.text
+
+
+async def sign_out(browser):
+    """Send the form of a page that signs out."""
+    form = re.search(r'name="csrf" value="([^"]+)"', (await browser.get("/reasons")).text)[1]
+    return await browser.post("/sign-out", data={"csrf": form})
+
+
+async def test_signing_out_signs_out_at_the_provider_too(sign_in, provider):
+    browser = sign_in()
+    await through(browser, provider)
+
+    left = await sign_out(browser)
+    address = html.unescape(re.search(r'content="0;url=([^"]+)"', left.text)[1])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(provider.app())) as http:
+        back = await http.get(address)
+    page = await browser.get(back.headers["location"], follow_redirects=True)
+
+    assert (urlsplit(address).path, parse_qs(urlsplit(address).query)["theme"]) == ("/end-session", ["plain"])
+    assert back.headers["location"] == "http://pages/sign-in/oidc/signed-out"
+    assert "You have signed out." in page.text
+    assert (await browser.get("/reasons")).status_code == 303
+
+
+@pytest.mark.parametrize(("signs_out", "away"), [(False, False), (True, True)])
+async def test_a_provider_without_an_end_of_sessions_ends_ours_alone(sign_in, provider, clock, signs_out, away):
+    provider.signs_out = signs_out
+    browser = sign_in()
+    await through(browser, provider)
+    provider.away = away
+    clock.at += timedelta(hours=2)
+
+    left = await sign_out(browser)
+
+    assert (left.status_code, left.headers["location"]) == (303, "/sign-in?done=signed-out")
+    assert (await browser.get("/reasons")).status_code == 303
+
+
+async def test_a_long_id_token_is_not_kept_and_the_provider_is_told_the_client_alone(sign_in, provider):
+    provider.claims = {"groups": [f"group-{number:04}" for number in range(400)]}
+    browser = sign_in()
+    await through(browser, provider)
+
+    left = await sign_out(browser)
+
+    assert "client_id=dashboard" in left.text
+    assert "id_token_hint" not in left.text

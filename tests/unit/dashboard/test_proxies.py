@@ -161,7 +161,7 @@ def test_the_token_of_the_process_follows_its_file(tmp_path, caplog):
 
 
 def test_without_a_token_nobody_can_be_impersonated(tmp_path):
-    with pytest.raises(Invalid, match="impersonated with that token"):
+    with pytest.raises(Invalid, match="needed to impersonate people"):
         Account(tmp_path / "none")
 
 

@@ -141,11 +141,21 @@ async def test_a_link_signs_in_once(browser, ways):
 
     first = await browser.get(f"/sign-in/link/{secret}")
     page = await browser.get("/reasons/Failed")
+    browser.cookies.clear()
     again = await browser.get(f"/sign-in/link/{secret}")
 
     assert (first.status_code, 'content="0;url=/"' in first.text) == (200, True)
     assert "ada" in page.text
-    assert (again.status_code, "has been used" in again.text) == (403, True)
+    assert (again.status_code, "has been used" in again.text, "kubectl config view" in again.text) == (403, True, True)
+
+
+async def test_a_link_opened_again_where_it_has_signed_in_leads_to_the_overview(browser, ways):
+    secret = ways.links.make("good", NOW)
+
+    await browser.get(f"/sign-in/link/{secret}")
+    again = await browser.get(f"/sign-in/link/{secret}")
+
+    assert (again.status_code, 'content="0;url=/"' in again.text) == (200, True)
 
 
 async def test_a_link_is_worth_nothing_after_ten_minutes(browser, ways, clock):

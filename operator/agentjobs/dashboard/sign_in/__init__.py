@@ -1,13 +1,13 @@
-"""Signing in and out: each way that the installation has on, and who asks when somebody is signed in.
+"""Signing in and out by the ways that the installation enables.
 
-ways         which ways there are, and who asks
+ways         the enabled ways, and the person of a request
 routes       signing in by a token or a link, and signing out
-oidc_routes  the way to a provider of OpenID Connect and back
-oidc         what a provider says, and whether it can be believed
-pages        what these routes share
-attempts     how often an address may try
+oidc_routes  redirects to an OpenID Connect provider and back
+oidc         requests to the provider, and checks of its answers
+pages        shared by these routes
+attempts     limit of failed attempts by address
 links        links that sign in once, of `agentjobs dev`
-proxies      which callers are trusted proxies, and what they say
-account      this process's own token, which follows its file
-returning    where to go after signing in: only to pages of our own
+proxies      trusted proxies and their headers
+account      the token of this process, read again from its file
+returning    where to go after signing in: only to pages of the dashboard
 """

@@ -1,4 +1,4 @@
-"""The token of this process, with which it asks for people that it impersonates. The kubelet renews its file."""
+"""The token of this process, used to impersonate people. The kubelet renews its file."""
 
 import logging
 import time
@@ -18,7 +18,7 @@ class Account:
     """Reads the token.
 
     Raises:
-        errors.Invalid: there is none.
+        errors.Invalid: the file has no token.
     """
 
     def __init__(self, file: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -28,11 +28,11 @@ class Account:
         try:
             self._token = self._read()
         except (OSError, ValueError) as error:
-            said = f"{file}: {error}; people who sign in by OpenID Connect or headers are impersonated with that token"
+            said = f"{file}: {error}; it is needed to impersonate people who sign in by OpenID Connect or headers"
             raise Invalid(f"token of this process: {said}") from error
 
     def token(self) -> str:
-        """Return the token, as the file had it within the last half minute."""
+        """Return the token, read from the file at most 30 s ago."""
         if self._clock() >= self._read_at + AGAIN_SECONDS:
             self._read_at = self._clock()
             try:

@@ -1,4 +1,4 @@
-"""How often an address may try to sign in: attempts that succeed do not count."""
+"""Limits failed attempts to sign in by address."""
 
 import math
 from collections.abc import Callable
@@ -9,21 +9,21 @@ from agentjobs.bounded import Bounded
 from agentjobs.problem import busy
 
 MOST: Final = 10
-"""Attempts of one address that may fail within a minute. Tokens and secrets of ours cannot be guessed: this is for the
-API server and the provider, who are asked for each attempt."""
+"""Failed attempts of one address within a minute. Tokens cannot be guessed: this protects the API server and the
+provider, which get a request for each attempt."""
 WITHIN_SECONDS: Final = 60.0
 _ADDRESSES: Final = 8192
 
 
 class Attempts:
-    """Counts attempts. `clock` is in seconds and never goes back."""
+    """Counts attempts. `clock` is in seconds, monotonic."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._counts: Bounded[str, tuple[float, int]] = Bounded(_ADDRESSES)
 
     def take(self, address: str) -> None:
-        """Count an attempt. Raises Problem (429) where an address has made too many."""
+        """Count an attempt. Raises Problem (429) after too many of one address."""
         since, count = self._count(address)
         if count >= MOST:
             left = max(1, math.ceil(since + WITHIN_SECONDS - self._clock()))
@@ -31,7 +31,7 @@ class Attempts:
         self._counts.put(_network(address), (since, count + 1))
 
     def give_back(self, address: str) -> None:
-        """Forget an attempt, which succeeded."""
+        """Stop counting an attempt, because it succeeded."""
         since, count = self._count(address)
         self._counts.put(_network(address), (since, max(0, count - 1)))
 
@@ -42,7 +42,7 @@ class Attempts:
 
 
 def _network(address: str) -> str:
-    """One subscriber has a /64 of IPv6, and could try from each of its addresses."""
+    """Return the address, or its /64 for IPv6, which belongs to one subscriber."""
     try:
         parsed = ip_address(address)
     except ValueError:

@@ -1,7 +1,7 @@
 """Links that sign in once, within ten minutes: for `agentjobs dev`, whose user is the administrator of its cluster.
 
-A link is a file in a folder that only its user can read, named by the digest of the link's secret. Who can rename the
-file first has used it.
+A link is a file in a folder that only its user can read. The file is named by the digest of the link's secret, and
+renaming it uses the link.
 """
 
 import json
@@ -35,11 +35,11 @@ class Links:
         return secret
 
     def use(self, secret: str, now: datetime) -> str | None:
-        """Return the token of a link, and end it; None for one that is unknown, used or too old."""
+        """Return the token of a link, and use it up; None for one that is unknown, used or too old."""
         file = self._file(secret)
         taken = file.with_suffix(".used")
         try:
-            file.rename(taken)  # succeeds once, whoever else tries
+            file.rename(taken)  # succeeds only once
             found = json.loads(taken.read_text())
             taken.unlink()
         except FileNotFoundError:

@@ -1,7 +1,6 @@
-"""OpenID Connect: sends people to their provider, and believes what the provider's signed ID token says of them.
+"""OpenID Connect: the authorization code flow with PKCE, state and nonce, and the checks of the ID token.
 
-The authorization code flow with PKCE, state and nonce. What the provider says of itself, and its keys, are remembered
-for an hour; a key that is not known is asked for once more.
+The provider's metadata and keys are cached for an hour; an unknown key makes it read them again.
 """
 
 import logging
@@ -11,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 from urllib.parse import urlsplit
 
 import httpx
@@ -41,20 +40,22 @@ ALGORITHMS: Final = (
     "Ed25519",
     "EdDSA",
 )
-"""Signatures by keys that only the provider has: never `none`, never one by a secret that we share."""
+"""Signatures with private keys of the provider: never `none`, never a shared secret."""
 SKEW_SECONDS: Final = 60
-"""By which clocks may differ."""
+"""Allowed difference of clocks."""
 PENDING: Final = timedelta(minutes=10)
-"""How long somebody may take at the provider."""
+"""How long a person may take at the provider."""
 CALLBACK: Final = "/sign-in/oidc/callback"
+SIGNED_OUT: Final = "/sign-in/oidc/signed-out"
+"""Where the provider sends people after they signed out there."""
 KNOWN_SECONDS: Final = 3600.0
-# Whoever sends tokens with keys that nobody knows must not make us ask each time.
+# Tokens with unknown keys must not cause a request each.
 _KEYS_AGAIN_SECONDS: Final = 10.0
 _TIMEOUT_SECONDS: Final = 10.0
 
 
 class Refused(Exception):
-    """The provider's answer signs nobody in. The reason is a word of ours, for log and tests."""
+    """The provider's answer is refused. The reason is for the log and for tests."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -63,7 +64,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """What the provider knows us by, and what we take of its tokens."""
+    """The registration at the provider, and the claims that are used."""
 
     issuer: str
     client_id: str
@@ -75,13 +76,13 @@ class Client:
     groups_claim: str | None
     groups_prefix: str
     name: str
-    """What people call the provider."""
+    """Name of the provider on pages."""
     keeps_token: bool
-    """Whether the ID token goes on to the API server."""
+    """Whether the ID token is sent to the API server."""
 
 
 class Pending(msgspec.Struct, frozen=True):
-    """Somebody on their way to the provider and back; their browser keeps it, sealed."""
+    """A sign-in in progress at the provider; stored in a sealed cookie."""
 
     state: str
     nonce: str
@@ -92,7 +93,7 @@ class Pending(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What the provider said."""
+    """The provider's answer."""
 
     person: Told
     token: str = field(repr=False)
@@ -115,10 +116,10 @@ class Provider:
         self._keys: tuple[float, KeySet] | None = None
 
     async def begin(self, to: str, now: datetime) -> tuple[str, Pending]:
-        """Return the address to send somebody to, and what their browser has to keep.
+        """Return the address at the provider, and the state for a cookie.
 
         Raises:
-            Problem: 503, the provider cannot be asked.
+            Problem: 503, the provider cannot be reached.
         """
         pending = Pending(
             state=secrets.token_urlsafe(24),
@@ -141,11 +142,11 @@ class Provider:
         return address, pending
 
     async def finish(self, code: str, pending: Pending, now: datetime) -> Answered:
-        """Return who has signed in at the provider.
+        """Return the person who signed in at the provider.
 
         Raises:
-            Refused: it does not say so, or not in a way that can be believed.
-            Problem: 503, it cannot be asked.
+            Refused: the answer is not valid.
+            Problem: 503, the provider cannot be reached.
         """
         answer = await self._exchange(code, pending)
         token = answer.get("id_token")
@@ -153,6 +154,26 @@ class Provider:
             raise Refused("NoIdToken")
         claims = await self._checked(token, pending.nonce, now, access_token=answer.get("access_token"))
         return Answered(self._person(claims), token)
+
+    async def sign_out(self, hint: str | None) -> str | None:
+        """Return the address at which the provider signs a person out, and sends them back to SIGNED_OUT.
+
+        None where the provider has no such address (`end_session_endpoint`), or cannot be reached.
+
+        Args:
+            hint: the ID token of the session.
+        """
+        try:
+            about = await self._metadata()
+        except Problem:
+            return None
+        address = about.get("end_session_endpoint")
+        if not self._is_address(address):
+            return None
+        back = self.client.redirect_uri.removesuffix(CALLBACK) + SIGNED_OUT
+        query = {"client_id": self.client.client_id, "post_logout_redirect_uri": back}
+        query |= {"id_token_hint": hint} if hint else {}
+        return str(httpx.URL(address).copy_merge_params(query))
 
     async def _exchange(self, code: str, pending: Pending) -> Mapping[str, Any]:
         sent = {
@@ -162,7 +183,7 @@ class Provider:
             "client_id": self.client.client_id,
             "code_verifier": pending.verifier,
         }
-        # By a form field: every provider takes it, and a Basic header needs escapes that few agree on.
+        # In a form field: every provider supports it, and few agree on the escapes of a Basic header.
         sent |= {"client_secret": self.client.secret} if self.client.secret else {}
         answer = await self._ask("POST", await self._endpoint("token_endpoint"), data=sent)
         if 400 <= answer.status_code < 500:
@@ -187,7 +208,7 @@ class Provider:
             )
             claims.validate(now=seconds, leeway=SKEW_SECONDS)
         except (JoseError, ValueError, TypeError, KeyError) as error:
-            # The library's text may quote the token; its word and the claim's name do not.
+            # The library's text may quote the token; the error's name and the claim do not.
             claim = getattr(error, "claim", None)
             raise Refused(f"{type(error).__name__.removesuffix('Error')}{f':{claim}' if claim else ''}") from None
         found: Mapping[str, Any] = claims
@@ -207,7 +228,7 @@ class Provider:
         name = claims.get(self.client.username_claim)
         if not isinstance(name, str) or not name:
             raise Refused("NoName")
-        # As the API server does: an address that anybody can claim names nobody.
+        # As the API server does: an unverified address does not identify a person.
         if self.client.username_claim == "email" and claims.get("email_verified", True) is not True:
             raise Refused("EmailNotVerified")
         said = claims.get(self.client.groups_claim) if self.client.groups_claim else None
@@ -220,22 +241,25 @@ class Provider:
 
     async def _endpoint(self, name: str) -> str:
         address = (await self._metadata()).get(name)
-        plain = urlsplit(self.client.issuer).scheme == "http"  # for tests and trials on one machine
-        if not isinstance(address, str) or urlsplit(address).scheme not in ("https", *(["http"] if plain else [])):
-            raise self._away(f"it has no {name}")
+        if not self._is_address(address):
+            raise self._away(f"its metadata has no {name}")
         return address
+
+    def _is_address(self, value: object) -> TypeGuard[str]:
+        plain = urlsplit(self.client.issuer).scheme == "http"  # for tests and trials on one machine
+        return isinstance(value, str) and urlsplit(value).scheme in ("https", *(["http"] if plain else []))
 
     async def _metadata(self) -> Mapping[str, Any]:
         if self._about is None or self._clock() >= self._about[0] + KNOWN_SECONDS:
             where = f"{self.client.issuer.rstrip('/')}/.well-known/openid-configuration"
             found = await self._said(where)
             if found.get("issuer") != self.client.issuer:
-                raise self._away("it says that it is another issuer")
+                raise self._away("its metadata has another issuer")
             self._about = (self._clock(), found)
         return self._about[1]
 
     async def _key_set(self, *, at_least: float = float("-inf")) -> KeySet:
-        """Return the provider's keys, asked for at that time or later."""
+        """Return the provider's keys, read at that time or later."""
         oldest = max(at_least, self._clock() - KNOWN_SECONDS)
         if self._keys is None or self._keys[0] < oldest:
             found: Any = await self._said(await self._endpoint("jwks_uri"))
@@ -248,7 +272,7 @@ class Provider:
     async def _said(self, url: str) -> Mapping[str, Any]:
         found = _object(await self._ask("GET", url))
         if found is None:
-            raise self._away(f"{url} is no JSON object")
+            raise self._away(f"{url} is not a JSON object")
         return found
 
     async def _ask(self, method: str, url: str, **more: Any) -> httpx.Response:
@@ -262,7 +286,7 @@ class Provider:
 
     def _away(self, why: str) -> Problem:
         logger.warning("oidc.away", extra={"issuer": self.client.issuer, "error": why})
-        return unavailable(f"{self.client.name} cannot be asked now; the dashboard's log says why.")
+        return unavailable(f"{self.client.name} cannot be reached now. The dashboard's log has the reason.")
 
 
 def _object(answer: httpx.Response) -> Mapping[str, Any] | None:
@@ -274,6 +298,6 @@ def _object(answer: httpx.Response) -> Mapping[str, Any] | None:
 
 
 def open_http(ca_file: str | None) -> httpx.AsyncClient:
-    """Return what asks a provider. `ca_file` is the PEM file of its authorities, None for the system's."""
+    """Return a client for a provider. `ca_file` is the PEM file of its authorities, None for the system's."""
     context = ssl.create_default_context(cafile=ca_file)
     return httpx.AsyncClient(verify=context, timeout=_TIMEOUT_SECONDS)

@@ -1,4 +1,4 @@
-"""The way to a provider of OpenID Connect and back."""
+"""Redirects to an OpenID Connect provider and back."""
 
 import base64
 import binascii
@@ -10,15 +10,18 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from agentjobs.dashboard.sign_in.oidc import Answered, Pending, Provider, Refused
+from agentjobs.dashboard.sign_in.oidc import SIGNED_OUT, Answered, Pending, Provider, Refused
 from agentjobs.dashboard.sign_in.pages import begin, hop, no_such_page, sign_in_page, ways_of
 from agentjobs.dashboard.sign_in.returning import own_path
+from agentjobs.dashboard.texts import link
 
 router = APIRouter()
 
 _PURPOSE: Final = "state"
+_HINT_CHARS: Final = 3000
+"""Longest ID token that a session keeps: it becomes part of an address, and servers limit the length of those."""
 _TABS: Final = 4
-"""In which somebody may be at the provider at once; the cookie of each has some hundred bytes, which servers bound."""
+"""Tabs that may sign in at the same time. Each has a cookie, and servers limit the size of headers."""
 _SAID: Final = frozenset(
     {"access_denied", "login_required", "consent_required", "temporarily_unavailable", "server_error"}
 )
@@ -26,21 +29,21 @@ _SAID: Final = frozenset(
 
 @router.get("/sign-in/oidc")
 async def leave(request: Request, to: str = "") -> Response:
-    """Send somebody to the provider."""
+    """Redirect to the provider."""
     provider, ways = _provider(request), ways_of(request)
     address, pending = await provider.begin(own_path(to), ways.now())
     answer = RedirectResponse(address, 303)
     sealed = base64.urlsafe_b64encode(ways.sessions.seal.seal(_PURPOSE, msgspec.json.encode(pending))).decode()
     names = _names(request)
     name = next((one for one in names if one not in request.cookies), names[0])
-    # Lax: the provider's redirect brings it, which a strict one would miss. It is worth nothing without the code.
+    # Lax, because the provider's redirect must send it. It is useless without the code.
     ways.sessions.set_cookie(answer, name, sealed, lasting=pending.until - ways.now(), same_site="lax")
     return answer
 
 
 @router.get("/sign-in/oidc/callback")
 async def come_back(request: Request, code: str = "", state: str = "", error: str = "", iss: str = "") -> Response:
-    """Take back who has been at the provider."""
+    """Sign in a person who returns from the provider."""
     provider, ways = _provider(request), ways_of(request)
     address = ways.proxies.address(request)
     ways.attempts.take(address)
@@ -55,10 +58,19 @@ async def come_back(request: Request, code: str = "", state: str = "", error: st
         return answer
     answer = hop(request, own_path(pending.to if pending else ""))
     token = answered.token if provider.client.keeps_token else None
-    await begin(request, answer, way="oidc", name=answered.person.name, groups=answered.person.groups, token=token)
+    person = answered.person
+    hint = answered.token if len(answered.token) <= _HINT_CHARS else None
+    await begin(request, answer, way="oidc", name=person.name, groups=person.groups, token=token, hint=hint)
     ways.attempts.give_back(address)
     _forget(request, answer, name)
     return answer
+
+
+@router.get(SIGNED_OUT)
+async def signed_out(request: Request) -> Response:
+    """Confirm the sign-out of a person who returns from the provider."""
+    _provider(request)
+    return RedirectResponse(link("sign-in", done="signed-out"), 303)
 
 
 async def _answered(
@@ -74,12 +86,12 @@ async def _answered(
 
 
 def _names(request: Request) -> list[str]:
-    """Return the cookies of those who are on their way: people sign in by several tabs at once."""
+    """Return the names of the cookies of sign-ins in progress: people use several tabs."""
     return [ways_of(request).sessions.cookie_name(request, f"state-{number}") for number in range(_TABS)]
 
 
 def _pending(request: Request, state: str) -> tuple[str, Pending | None]:
-    """Return who left with this state, and their cookie; None where nobody did, or too long ago."""
+    """Return the cookie and the sign-in with this state; None without one, or if it has expired."""
     for name in _names(request):
         found = _opened(request, name)
         if found is not None and hmac.compare_digest(state.encode(), found.state.encode()):

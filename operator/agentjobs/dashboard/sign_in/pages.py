@@ -1,6 +1,4 @@
-"""What the routes of signing in share: the page with the ways, the page that goes on by itself, and the session that
-begins when somebody is known.
-"""
+"""Shared by the routes of signing in: the sign-in page, the page that redirects, and the start of a session."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -21,29 +19,40 @@ def sign_in_page(request: Request, *, to: str = "", done: str = "", refused: str
 
     Args:
         to: where to go afterwards.
-        done, refused: words of ours for what has happened.
+        done, refused: keys of messages in the template.
     """
     shown = {"ways": ways_of(request), "to": own_path(to), "done": done, "refused": refused, "person": known(request)}
     return pages_of(request).render(request, "sign_in.html", status=status, identity=None, **shown)
 
 
 def hop(request: Request, to: str) -> Response:
-    """Return a page that goes on by itself. Browsers do not send our cookies with a request that another site began,
-    redirects of ours included; one that begins on this page is our own."""
+    """Return a page that redirects.
+
+    Browsers send no strict cookies with a request that another site began, nor after its redirects. They send them with
+    a request that begins on this page.
+    """
     return pages_of(request).render(request, "hop.html", to=to, identity=None)
 
 
 async def begin(
-    request: Request, answer: Response, *, way: Way, name: str, groups: Iterable[str] = (), token: str | None
+    request: Request,
+    answer: Response,
+    *,
+    way: Way,
+    name: str,
+    groups: Iterable[str] = (),
+    token: str | None,
+    hint: str | None = None,
 ) -> None:
-    """Let a session begin, once REST knows the person.
+    """Start a session, if REST accepts the person.
 
     Args:
-        name: of who is impersonated; for a token REST says whose it is.
-        token: with which REST is asked; None impersonates.
+        name: of an impersonated person; for a token REST returns the name.
+        token: for REST; None impersonates.
+        hint: the ID token of a provider, for signing out there.
 
     Raises:
-        Problem: as REST answers, 401 for a token that the API server does not accept; 413 for one that is too long.
+        Problem: as REST answers; 401 for a token that the API server does not accept, 413 for one that is too long.
     """
     ways = ways_of(request)
     now = ways.now()
@@ -56,17 +65,17 @@ async def begin(
     if person is None:
         raise no_such_page()
     seen = (await rest_of(request, person).me()).name
-    session = Session(name=seen, way=way, until=until, token=token, groups=session.groups)
+    session = Session(name=seen, way=way, until=until, token=token, groups=session.groups, hint=hint)
     ways.sessions.begin(request, answer, session, now=now)
     ways.note(request, way, seen)
 
 
 def no_such_page() -> Problem:
-    """Return the refusal of a page that there is not, or not in this installation."""
-    return Problem(404, "NotFound", "There is no such page.")
+    """Return the problem of a page that does not exist in this installation."""
+    return Problem(404, "NotFound", "Page not found.")
 
 
 def ways_of(request: Request) -> Ways:
-    """Return how people sign in."""
+    """Return the ways to sign in."""
     ways: Ways = request.app.state.ways
     return ways

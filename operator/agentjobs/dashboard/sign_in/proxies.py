@@ -1,6 +1,6 @@
-"""Trusted proxies: from where a request really comes, and who has signed in there, as far as they may be believed.
+"""Trusted proxies: the client's address, and the person who signed in at the proxy.
 
-Headers of anybody else say nothing.
+Headers from other addresses are ignored.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,14 +14,14 @@ from agentjobs.auth import canonical
 
 _FORWARDED: Final = "x-forwarded-for"
 SYSTEM: Final = "system:"
-"""How names of Kubernetes' own begin, which nobody from outside ever has."""
+"""Prefix of Kubernetes' own names, which are never impersonated."""
 MAX_NAME_CHARS: Final = 1024
 MAX_GROUPS: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Who somebody is, as somebody trusted said."""
+    """A person, named by a trusted proxy or provider."""
 
     name: str
     groups: tuple[str, ...]
@@ -31,9 +31,9 @@ class Proxies:
     """The proxies of an installation.
 
     Args:
-        networks: where they are.
-        user_header: in which they say who calls; None believes none.
-        groups_header: in which they say the groups; None for none.
+        networks: their addresses.
+        user_header: has the name of the person; None accepts none.
+        groups_header: has the groups; None for none.
     """
 
     def __init__(self, networks: Iterable[str], *, user_header: str | None, groups_header: str | None) -> None:
@@ -42,7 +42,7 @@ class Proxies:
         self._groups_header = groups_header
 
     def address(self, request: Request) -> str:
-        """Return the address of who asks: the last one on the way that is not a trusted proxy."""
+        """Return the address of the client: the last one on the path that is not a trusted proxy."""
         peer = _peer(request)
         way = [part.strip() for line in request.headers.getlist(_FORWARDED) for part in line.split(",")]
         while self._trusts(peer) and way:
@@ -50,11 +50,11 @@ class Proxies:
         return peer
 
     def user(self, request: Request) -> Told | None:
-        """Return who has signed in at a trusted proxy; None for nobody, or where the headers are no proxy's."""
+        """Return the person who signed in at a trusted proxy; None where the headers are missing or not trusted."""
         if self.user_header is None or not self._trusts(_peer(request)):
             return None
         names = request.headers.getlist(self.user_header)
-        if len(names) != 1:  # of two, one may be the caller's own
+        if len(names) != 1:  # one of two may be the caller's own
             return None
         lines = request.headers.getlist(self._groups_header) if self._groups_header else []
         if len(lines) > 1:  # likewise
@@ -70,7 +70,7 @@ class Proxies:
 
 
 def told(name: str, groups: Iterable[str]) -> Told | None:
-    """Return a person with a name that the API server takes, and never one of the system's; None for any other."""
+    """Return a person with a valid name that does not begin with `system:`; None for other names."""
     if not _is_name(name):
         return None
     kept = {group.strip() for group in groups}
@@ -87,7 +87,7 @@ def _peer(request: Request) -> str:
 
 
 def _text(header: str) -> str:
-    """Headers come as Latin-1; what is meant is UTF-8."""
+    """Return a header, which is decoded as Latin-1, as UTF-8."""
     try:
         return header.encode("latin-1").decode("utf-8")
     except UnicodeError:

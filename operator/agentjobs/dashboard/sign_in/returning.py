@@ -1,4 +1,4 @@
-"""Where people go after they have signed in: to the page that they asked for, if it is one of ours. Pure."""
+"""Where people go after signing in: to the page that they requested, if it is one of the dashboard. Pure."""
 
 from typing import Final
 
@@ -7,10 +7,10 @@ HOME: Final = "/"
 
 
 def own_path(wanted: str | None) -> str:
-    """Return a path of ours with its query, and the first page for anything else: no address leads elsewhere."""
+    """Return a path of the dashboard with its query, and `/` for anything else."""
     if not wanted or len(wanted) > MAX_CHARS or not wanted.isascii() or not wanted.isprintable():
         return HOME
-    # Browsers take a backslash for a slash, and `//` begins another host.
+    # Browsers treat a backslash as a slash, and `//` begins a host.
     if "\\" in wanted or not wanted.startswith("/") or wanted.startswith("//"):
         return HOME
     return HOME if wanted.startswith(("/sign-in", "/sign-out")) else wanted

@@ -1,12 +1,13 @@
-"""The pages of signing in by a token or a link, and of signing out."""
+"""Signing in by a token or a link, and signing out."""
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from agentjobs.dashboard.forms import form_of
-from agentjobs.dashboard.rendering import link
+from agentjobs.dashboard.identity import known
 from agentjobs.dashboard.sign_in.pages import begin, hop, no_such_page, sign_in_page, ways_of
 from agentjobs.dashboard.sign_in.returning import own_path
+from agentjobs.dashboard.texts import link
 from agentjobs.problem import Problem
 from agentjobs.tokens import bearer
 
@@ -15,13 +16,13 @@ router = APIRouter()
 
 @router.get("/sign-in")
 async def choose(request: Request, to: str = "", done: str = "") -> Response:
-    """Offer the ways to sign in."""
+    """Show the ways to sign in."""
     return sign_in_page(request, to=to, done=done)
 
 
 @router.post("/sign-in/token")
 async def by_token(request: Request) -> Response:
-    """Sign in by a token of the API server."""
+    """Sign in with a token of the API server."""
     ways = ways_of(request)
     if not ways.token:
         raise no_such_page()
@@ -43,15 +44,18 @@ async def by_token(request: Request) -> Response:
 
 @router.get("/sign-in/link/{secret}")
 async def by_link(request: Request, secret: str) -> Response:
-    """Sign in by a link that works once."""
+    """Sign in with a link that works once."""
     ways = ways_of(request)
     if ways.links is None:
         raise no_such_page()
     if "prefetch" in request.headers.get("sec-purpose", ""):
-        return Response(status_code=503)  # nobody has opened it yet
+        return Response(status_code=503)  # a browser prefetches it; the person has not opened it
     address = ways.proxies.address(request)
     ways.attempts.take(address)
     token = ways.links.use(secret, ways.now())
+    if token is None and known(request) is not None:
+        ways.attempts.give_back(address)
+        return hop(request, "/")  # the link was opened again where it has signed in
     if token is None:
         ways.note(request, "link", None, "UnknownLink")
         return sign_in_page(request, refused="link", status=403)
@@ -63,13 +67,18 @@ async def by_link(request: Request, secret: str) -> Response:
 
 @router.get("/sign-out")
 async def leaving(request: Request) -> Response:
-    """Offer to sign out, which a link alone must not do."""
+    """Show the form that signs out, which a link alone must not do."""
     return sign_in_page(request)
 
 
 @router.post("/sign-out")
 async def leave(request: Request) -> Response:
-    """Sign out."""
-    answer = RedirectResponse(link("sign-in", done="signed-out"), 303)
-    ways_of(request).sessions.end(request, answer)
+    """Sign out, also at the OpenID Connect provider where it has an address for that."""
+    ways = ways_of(request)
+    session, address = ways.sessions.of(request, ways.now()), None
+    if ways.oidc is not None and session is not None and session.way == "oidc":
+        address = await ways.oidc.sign_out(session.hint)
+    # The content security policy forbids forms that lead to another site, also by a redirect; a page may redirect.
+    answer = hop(request, address) if address else RedirectResponse(link("sign-in", done="signed-out"), 303)
+    ways.sessions.end(request, answer)
     return answer

@@ -1,4 +1,4 @@
-"""Which ways to sign in there are, and who asks: by what a trusted proxy says, else by the session in their cookies."""
+"""The ways to sign in, and the person of a request: named by a trusted proxy, else by the session in cookies."""
 
 import logging
 import time
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 SESSION_LENGTH: Final = timedelta(hours=8)
 
 OnAttempt = Callable[[Way, bool], None]
-"""Is told of each attempt: the way, and whether it succeeded."""
+"""Called with each attempt: the way, and whether it succeeded."""
 
 
 def _sessions() -> Sessions:
@@ -38,22 +38,22 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """How people sign in to one dashboard."""
+    """The enabled ways to sign in."""
 
     sessions: Sessions = field(default_factory=_sessions)
     proxies: Proxies = field(default_factory=lambda: Proxies((), user_header=None, groups_header=None))
     token: bool = True
-    """By a token of the API server."""
+    """With a token of the API server."""
     links: Links | None = None
     oidc: Provider | None = None
     account: Account | None = None
-    """The token with which people are impersonated; None where nobody is."""
+    """The token for impersonation; None where it is not used."""
     attempts: Attempts = field(default_factory=lambda: Attempts(time.monotonic))
     now: Callable[[], datetime] = _now
     on_attempt: OnAttempt = lambda _way, _succeeded: None
 
     def who(self, request: Request) -> Identity | None:
-        """Return who asks, None for nobody that we know."""
+        """Return the person of a request, or None."""
         if self.account is not None and (user := self.proxies.user(request)) is not None:
             headers = impersonating(self.account.token(), user.name, user.groups)
             return Identity(user.name, "headers", headers, csrf.masked(self.sessions.seal.digest("csrf", user.name)))
@@ -61,7 +61,7 @@ class Ways:
         return None if session is None else self.identity(session)
 
     def identity(self, session: Session) -> Identity | None:
-        """Return whose session it is; None where its way has been switched off."""
+        """Return the person of a session; None where its way was disabled."""
         form = csrf.masked(sha256(f"csrf {session.secret}".encode()).digest()[:16])
         if session.token is not None:
             return Identity(session.name, session.way, with_token(session.token), form)
@@ -75,8 +75,8 @@ class Ways:
         """Log and count an attempt.
 
         Args:
-            name: who has signed in; None where nobody has.
-            reason: why not; never what was sent.
+            name: the person who signed in; None for a refused attempt.
+            reason: of a refusal; never the data that was sent.
         """
         self.on_attempt(way, name is not None)
         fields = {"way": way, "address": self.proxies.address(request)}
