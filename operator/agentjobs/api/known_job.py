@@ -74,12 +74,6 @@ class Known:
         return self.story.job.phase if self.story else ""
 
     @property
-    def is_over(self) -> bool:
-        """Whether its phase is final."""
-        gone = self.seen is None and not self.no_object
-        return gone or self.status.completion_time is not None
-
-    @property
     def labels(self) -> Mapping[str, str]:
         """Labels of its object; if that is gone, those at acceptance."""
         told = as_object(self._metadata.get("labels"))

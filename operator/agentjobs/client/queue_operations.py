@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from agentjobs import errors
-from agentjobs.api.queues.spec import StopPolicy
+from agentjobs.api.queues.spec import COMMON, StopPolicy
 from agentjobs.client.effects import Operation, Send
 from agentjobs.client.job import Job
 from agentjobs.client.job_queue import Queue, QueueSpec
@@ -91,10 +91,6 @@ class QueueOperations(Asking):
         if not known:
             said = f"AgentQueue {name!r} does not exist, and no job names it"
             raise errors.NotFound(f"{said}; create it, or see `agentjobs queue list`.")
-
-
-COMMON: Final = ("agents", "scheduled")
-"""The queues of every installation, unless removed."""
 
 
 def without_object(jobs: Sequence[Job], *, known: Mapping[str, object], namespace: str) -> Sequence[Queue]:

@@ -1,4 +1,4 @@
-"""REST as a person sees it: each method is a GET or POST with the identity of the person, read into what it answers."""
+"""REST with the rights of a person: each method sends one request and parses the answer."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -24,21 +24,21 @@ Query = Iterable[tuple[str, str]]
 _Model = TypeVar("_Model", bound=BaseModel)
 
 PAGE: Final = 50
-"""Rows of a list, where a page does not ask for another number."""
+"""Rows of a list by default."""
 
 
-# What many pages ask at once is one question, as REST has it; pages hear of changes.
+# REST shares answers among pages that request the same; pages are told of changes.
 _MAY_BE_OLD: Final = "max-age=60"
 
 
 class Rest:
     """REST with the rights of one person. Make one for each request.
 
-    Every method raises `Problem` as REST answers it: 401, 403, 404, 429, 503 … and 503 where nothing answers.
+    Every method raises the `Problem` that REST answers (401, 403, 404, 429, 503 …), and 503 without an answer.
 
     Args:
-        http: where REST is; shared by all.
-        identity: who asks.
+        http: reaches REST; shared by all.
+        identity: the person.
     """
 
     def __init__(self, http: httpx.AsyncClient, identity: Identity) -> None:
@@ -47,11 +47,11 @@ class Rest:
         self._identity = identity
 
     async def me(self) -> recorded_overview.Me:
-        """Return who asks."""
+        """Return the person as REST sees them."""
         return await self._read(recorded_overview.Me, "/v1/me")
 
     async def namespaces(self) -> recorded_overview.Namespaces:
-        """Return the namespaces that they may read."""
+        """Return the namespaces that the person may read."""
         return await self._read(recorded_overview.Namespaces, "/v1/namespaces")
 
     async def jobs(
@@ -62,40 +62,40 @@ class Rest:
         limit: int = PAGE,
         cursor: str | None = None,
     ) -> recorded.RecordedJobs:
-        """Return a page of jobs; of all namespaces that they may read, unless some are named."""
+        """Return a page of jobs, by default of all namespaces that the person may read."""
         query = [*_named(namespaces), *chosen.query(), ("limit", str(limit)), *_given(cursor=cursor)]
         return await self._read(recorded.RecordedJobs, "/v1/agentjobs", query)
 
     async def open_jobs(self, namespaces: Iterable[str] = ()) -> recorded_overview.OpenCounts:
-        """Return how many jobs run, and how many wait for what."""
+        """Return how many jobs run, and how many wait for each reason."""
         return await self._read(recorded_overview.OpenCounts, "/v1/counts", _named(namespaces))
 
     async def activity(
         self, since: datetime, until: datetime, namespaces: Iterable[str] = ()
     ) -> recorded_overview.Activity:
-        """Return what happened in that time, in at most 100 slices."""
+        """Return what happened in a period, in at most 100 slices."""
         query = [*_named(namespaces), ("since", _text(since)), ("until", _text(until))]
         return await self._read(recorded_overview.Activity, "/v1/activity", query)
 
     async def usage_series(
         self, by: str, since: datetime, until: datetime, namespaces: Iterable[str] = ()
     ) -> recorded_overview.UsageSeries:
-        """Return what model calls used in that time; `by` is `queue`, `model` or `partition`."""
+        """Return the usage of model calls in a period; `by` is `queue`, `model` or `partition`."""
         query = [*_named(namespaces), ("by", by), ("since", _text(since)), ("until", _text(until))]
         return await self._read(recorded_overview.UsageSeries, "/v1/usage/series", query)
 
     async def models(self, namespace: str | None = None) -> recorded_models.ModelsOverview:
-        """Return the models there are, and what is left of limits."""
+        """Return the models and their remaining limits."""
         return await self._read(recorded_models.ModelsOverview, "/v1/models", _given(namespace=namespace))
 
     async def installation(self) -> recorded_overview.Installation:
-        """Return what runs this installation."""
+        """Return the processes and the database of the installation."""
         return await self._read(recorded_overview.Installation, "/v1/installation")
 
     async def actions(
         self, namespaces: Iterable[str] = (), *, uid: str | None = None, cursor: str | None = None
     ) -> recorded_overview.RecordedActions:
-        """Return what people did, newest first; with `uid` only to that job."""
+        """Return actions of people, newest first; with `uid` only those on that job."""
         query = [*_named(namespaces), *_given(uid=uid, cursor=cursor)]
         return await self._read(recorded_overview.RecordedActions, "/v1/actions", query)
 
@@ -111,11 +111,11 @@ class Rest:
         return await self._read(recorded.RecordedSteps, _job(namespace, name, "steps"), query)
 
     async def spans(self, namespace: str, name: str) -> recorded.StepSpans:
-        """Return when all of a job's steps were under way."""
+        """Return begin and end of all steps of a job."""
         return await self._read(recorded.StepSpans, _job(namespace, name, "spans"))
 
     async def step(self, namespace: str, name: str, number: int) -> recorded.StepContent:
-        """Return a step with what it gave."""
+        """Return a step with its result."""
         return await self._read(recorded.StepContent, _job(namespace, name, f"steps/{number}"))
 
     async def entries(
@@ -134,7 +134,7 @@ class Rest:
         return await self._read(recorded.Events, _job(namespace, name, "events"), query)
 
     async def result(self, namespace: str, name: str) -> recorded.RecordedResult | None:
-        """Return a job's final result, None while it has none."""
+        """Return a job's final result, or None."""
         try:
             return await self._read(recorded.RecordedResult, _job(namespace, name, "result"))
         except Problem as problem:
@@ -143,15 +143,15 @@ class Rest:
             raise
 
     async def tree(self, namespace: str, name: str) -> recorded.RecordedTree:
-        """Return the jobs before a job and all that follow them."""
+        """Return the parents of a job and all their follow-ups."""
         return await self._read(recorded.RecordedTree, _job(namespace, name, "tree"))
 
     async def spec(self, namespace: str, name: str) -> recorded.RecordedSpec:
-        """Return a job's spec as accepted; takes the right to read ConfigMaps."""
+        """Return a job's accepted spec; it needs the right to read ConfigMaps."""
         return await self._read(recorded.RecordedSpec, _job(namespace, name, "spec"))
 
     async def job_models(self, namespace: str, name: str) -> recorded_models.JobModels:
-        """Return what a job's model calls used."""
+        """Return the usage of a job's model calls."""
         return await self._read(recorded_models.JobModels, _job(namespace, name, "models"))
 
     async def calls(
@@ -185,12 +185,12 @@ class Rest:
         return (await self._get(path, query)).content
 
     async def notifications(self, namespace: str, job: str) -> recorded_notifications.RecordedNotifications:
-        """Return what sinks were told of a job."""
+        """Return the notifications about a job."""
         path = f"/v1/namespaces/{quote(namespace, safe='')}/notifications"
         return await self._read(recorded_notifications.RecordedNotifications, path, [("job", job)])
 
     async def object(self, namespace: str, name: str) -> recorded_overview.ObjectSeen | None:
-        """Return a job's object, None when it is gone."""
+        """Return a job's object, None when it was deleted."""
         return await self._found(recorded_overview.ObjectSeen, _job(namespace, name, "object"))
 
     async def kubernetes_events(self, namespace: str, name: str) -> recorded_overview.KubernetesEvents:
@@ -198,13 +198,13 @@ class Rest:
         return await self._read(recorded_overview.KubernetesEvents, _job(namespace, name, "kubernetes-events"))
 
     async def logs(self, namespace: str, name: str, start: int, *, lines: int = 500, container: str = "") -> str:
-        """Return the last lines that a start's pod logged. Raises Problem with reason PodGone when it is gone."""
+        """Return the last lines that a start's pod logged. Raises Problem (PodGone) without the pod."""
         query = _given(start=start, lines=lines, container=container or None)
         return (await self._get(_job(namespace, name, "logs"), query)).text
 
     async def queues(self, namespace: str) -> recorded_overview.QueuesSeen:
-        """Return the queues of a namespace."""
-        return await self._read(recorded_overview.QueuesSeen, _place(namespace, "queues"))
+        """Return the queues of a namespace that have an object. Their jobs are not counted: see `open_jobs`."""
+        return await self._read(recorded_overview.QueuesSeen, _place(namespace, "queues"), [("count", "false")])
 
     async def queue(self, namespace: str, name: str) -> recorded_overview.QueueSeen:
         """Return a queue."""
@@ -229,13 +229,13 @@ class Rest:
     async def act(
         self, kind: str, namespace: str, name: str, action: str, body: Mapping[str, Any] | None = None
     ) -> recorded_overview.ActionDone:
-        """Do something to an object.
+        """Act on an object.
 
         Args:
             kind: `agentjobs`, `queues`, `schedules` or `templates`.
             action: `cancel`, `suspend`, `resume`, `rerun`; `pause`, `drain`, `resume`, `scale`; `trigger`, `suspend`,
                 `resume`; `run`.
-            body: what the action takes.
+            body: arguments of the action.
         """
         answer = await self._send("POST", f"{_place(namespace, kind, name)}/{action}", json=dict(body or {}))
         return _parsed(recorded_overview.ActionDone, answer)
@@ -259,7 +259,7 @@ class Rest:
         headers = httpx.Headers(self._identity.headers)
         headers["Cache-Control"] = _MAY_BE_OLD
         try:
-            # Not `http.request`: what it adds to a request takes a sixth of a page's time.
+            # Not `http.request`: what that adds to a request takes a sixth of a page's time.
             answer = await self._http.send(httpx.Request(method, f"{self._base}{path}", headers=headers, **more))
         except httpx.HTTPError as error:
             raise Problem(503, "Unavailable", "AgentJobs cannot be reached now.") from error
@@ -283,7 +283,7 @@ def _parsed(model: type[_Model], answer: httpx.Response) -> _Model:
     try:
         return model.model_validate_json(answer.content)
     except ValidationError as error:
-        raise Problem(502, "Unreadable", "The server's answer was not understood; see the log.") from error
+        raise Problem(502, "Unreadable", "The answer of REST cannot be read. The log has the reason.") from error
 
 
 def _place(namespace: str, kind: str, name: str = "") -> str:

@@ -109,13 +109,17 @@ async def get_logs(
 
 
 @router.get(PLACE + "/queues")
-async def list_queues(request: Request, namespace: Namespace) -> QueuesSeen:
+async def list_queues(
+    request: Request,
+    namespace: Namespace,
+    count: Annotated[bool, Query(description="`false` counts no jobs and lists only queues with an object.")] = True,
+) -> QueuesSeen:
     """List the queues of a namespace: those with an object, and those that jobs are in."""
     async with _as_caller(request, "list", AGENTQUEUES, namespace) as cluster:
         found, truncated = await _listed(cluster, AGENTQUEUES, namespace)
-        counts = await queues_in_use(request, namespace)
+        counts = await queues_in_use(request, namespace) if count else None
     items = [seen.queue(one, namespace, counts or {}) for one in found]
-    if not truncated:
+    if count and not truncated:
         items += seen.queues_without_object(namespace, counts or {}, known={one.name for one in items})
     items.sort(key=lambda one: one.name)
     return QueuesSeen(items=items, truncated=truncated, counted=counts is not None)

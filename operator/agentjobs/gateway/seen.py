@@ -6,11 +6,11 @@ from itertools import islice
 from typing import Any, Final
 
 from agentjobs.api.conditions import find_condition
+from agentjobs.api.queues.spec import COMMON
 from agentjobs.api.queues.status import AgentQueueStatus
 from agentjobs.api.recorded_overview import QueueSeen, ScheduleSeen, TemplateSeen
 from agentjobs.api.schedule.cron import parse_cron
 from agentjobs.api.schedule.status import ActiveReason, AgentScheduleStatus, ScheduleConditionType
-from agentjobs.client.queue_operations import COMMON
 
 NEXT_TIMES: Final = 10
 Obj = Mapping[str, Any]

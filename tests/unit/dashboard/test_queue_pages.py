@@ -52,7 +52,9 @@ async def test_a_queue_tells_who_holds_slots_who_waits_and_what_failed(answers, 
 
     page = (await pages.get(PAGE)).text
 
-    places = [page.index(text) for text in ("Who holds", ">runs<", "Who waits", ">waits<", "Failed last", ">broke<")]
+    places = [
+        page.index(text) for text in ("Running jobs", ">runs<", "Waiting jobs", ">waits<", "Recent failures", ">broke<")
+    ]
     assert places == sorted(places)
     assert 'href="/reasons/WaitingForRate"' in page
 
@@ -104,8 +106,8 @@ async def test_drain_asks_first_and_says_how_many_stop(answers, pages):
 
     page = (await pages.get(f"{PAGE}/drain")).text
 
-    assert "What runs (3 jobs) stops after the step" in page
-    assert "An AgentQueue is made" in page
+    assert "3 jobs will stop after the current step" in page
+    assert "is created" in page
     assert f'method="post" action="{PAGE}/drain"' in page
 
 
@@ -133,12 +135,35 @@ async def test_hostile_texts_are_shown_as_text(answers, pages):
 
 async def test_a_list_says_what_it_leaves_out(answers, pages):
     serve_queues(answers, a_queue())
-    answers["/v1/namespaces/shop/queues"] = QueuesSeen(items=[a_queue()], truncated=True, counted=False)
+    answers["/v1/namespaces/shop/queues"] = QueuesSeen(items=[a_queue()], truncated=True)
+    answers["/v1/counts"] = OpenCounts(items=[], more=True)
 
     page = (await pages.get("/queues")).text
 
-    assert "at most 1000 of one namespace" in page
-    assert "Jobs cannot be counted everywhere" in page
+    assert "only the first 1,000 are shown" in page
+    assert "Not all jobs can be counted" in page
+
+
+async def test_while_jobs_cannot_be_counted_the_queues_are_shown(answers, pages):
+    serve_queues(answers, a_queue("slow"))
+    answers["/v1/counts"] = refusal(503, "Unavailable")
+
+    page = await pages.get("/queues")
+
+    assert (page.status_code, 'href="/queues/shop/slow"' in page.text) == (200, True)
+    assert "Not all jobs can be counted" in page.text
+
+
+async def test_jobs_of_all_namespaces_are_counted_by_one_request(answers, pages):
+    names = [f"n{number}" for number in range(20)]
+    answers["/v1/namespaces"] = {"items": names, "everywhere": True}
+    answers["/v1/counts"] = OpenCounts(items=[])
+    answers.by_path |= {f"/v1/namespaces/{name}/queues": QueuesSeen(items=[]) for name in names}
+
+    await pages.get("/queues")
+
+    assert sum(one.url.path == "/v1/counts" for one in answers.asked) == 1
+    assert {one.url.params.get("count") for one in answers.asked if one.url.path.endswith("/queues")} == {"false"}
 
 
 async def test_who_changes_a_queue_of_the_installation_is_told_of_its_object(answers, pages):
@@ -147,13 +172,24 @@ async def test_who_changes_a_queue_of_the_installation_is_told_of_its_object(ans
 
     page = await pages.post(f"{PAGE}/pause", data=SIGNED, follow_redirects=True)
 
-    assert "The queue is paused. Nothing starts; what runs goes on. An AgentQueue was made for it" in page.text
+    assert "The queue is paused. No jobs start; running jobs continue. An AgentQueue was created" in page.text
 
 
-async def test_a_list_of_thousands_is_cut_and_says_so(answers, pages):
-    serve_queues(answers, *(a_queue(f"queue-{number}") for number in range(1000)))
+async def test_a_long_list_has_numbered_pages_that_keep_the_namespace(answers, pages):
+    serve_queues(answers, *(a_queue(f"queue-{number:03}") for number in range(98)))
 
-    page = (await pages.get("/queues")).text
+    first = (await pages.get("/queues?namespace=shop")).text
+    last = (await pages.get("/queues?namespace=shop&page=3")).text
 
-    assert "700 more are not shown" in page
-    assert page.count('href="/queues/shop/') == 300
+    assert first.count('href="/queues/shop/') == 40
+    assert "1 to 40 of 100" in first
+    assert 'rel="next" href="/queues?namespace=shop&amp;page=2"' in first
+    assert (last.count('href="/queues/shop/'), 'rel="next"' in last) == (20, False)
+    assert 'rel="prev" href="/queues?namespace=shop&amp;page=2"' in last
+
+
+@pytest.mark.parametrize(("asked", "shown"), [("0", "1 to 40"), ("x", "1 to 40"), ("9", "41 to 52"), ("-1", "1 to 40")])
+async def test_a_page_that_does_not_exist_is_the_nearest(answers, pages, asked, shown):
+    serve_queues(answers, *(a_queue(f"queue-{number:03}") for number in range(50)))
+
+    assert f"{shown} of 52" in (await pages.get(f"/queues?page={asked}")).text

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from tests.dashboardobjects import NOON, a_queue, condition
 
-from agentjobs.api.recorded_overview import OpenCounts, OpenJobs
-from agentjobs.dashboard.views.queues import queue_view
+from agentjobs.api.recorded_overview import OpenCounts, OpenJobs, QueuesSeen
+from agentjobs.dashboard.views.queues import queue_view, with_counts
 
 LIMITED = [condition("Open", "True", "Open"), condition("Limited", "True", "RateLimit", "5 starts in 1m")]
 
@@ -19,6 +19,10 @@ LIMITED = [condition("Open", "True", "Open"), condition("Limited", "True", "Rate
         pytest.param(a_queue(spec={"stopPolicy": "Hold"}), "Held", "", id="held-before-the-operator-saw-it"),
         pytest.param(a_queue(spec={"stopPolicy": "HoldAndDrain"}, phases={"Running": 2}), "Draining", "", id="drains"),
         pytest.param(a_queue(spec={"stopPolicy": "HoldAndDrain"}), "Drained", "", id="drained"),
+        pytest.param(a_queue(phases={"Running": 10}), "Full", "", id="full"),
+        pytest.param(
+            a_queue(phases={"Running": 10}, conditions=LIMITED), "Limited", "RateLimit", id="full-and-limited"
+        ),
         pytest.param(a_queue(conditions=LIMITED), "Limited", "RateLimit", id="limited"),
         pytest.param(a_queue(conditions=[condition("Open", "False", "NoSlots")]), "No slots", "NoSlots", id="no-slots"),
         pytest.param(
@@ -64,13 +68,13 @@ def test_of_a_queue_without_object_the_limit_is_not_guessed():
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ({"concurrency": {"max": 1, "perPartition": 1}}, ["At most 1 job at once.", "of one partition"]),
+        ({"concurrency": {"max": 1, "perPartition": 1}}, ["At most 1 job at the same time.", "of one partition"]),
         (
             {"rateLimit": {"starts": 100, "period": "1h", "scope": "Partition"}},
             ["100 starts in any 1h for each partition"],
         ),
-        ({"backlog": {"max": 50, "onFull": "Reject"}}, ["50 waiting jobs; further ones are refused"]),
-        ({"strategy": "Priority", "priorityAging": "10m"}, ["the oldest is first", "for each 10m that it waits"]),
+        ({"backlog": {"max": 50, "onFull": "Reject"}}, ["50 waiting jobs; more jobs are refused"]),
+        ({"strategy": "Priority", "priorityAging": "10m"}, ["the oldest is first", "every 10m"]),
         ({"defaults": {"priority": 3, "timeouts": {"queue": "1h"}}}, ["priority 3", "after 1h of waiting"]),
         ({"kueue": {"localQueue": "gpus"}}, ["LocalQueue gpus"]),
     ],
@@ -93,8 +97,8 @@ def test_a_budget_tells_what_is_spent_and_what_happens_then():
     (used,) = budget.used
     assert (used.percent, used.text, used.tone) == (92, "$18.50 of $20.00", "warn")
     assert (budget.words, budget.then) == (
-        "Each day of UTC",
-        "jobs that would start fail, what runs is suspended after its step",
+        "Per day in UTC",
+        "jobs fail instead of starting, running jobs are suspended after their step",
     )
     assert budget.resets == NOON + timedelta(hours=12)
 
@@ -106,7 +110,7 @@ def test_what_is_left_of_model_limits_stands_beside_each():
     calls, at_once = queue_view(a_queue(spec=spec, limits=left)).models
 
     assert (calls.words, calls.left.text, calls.left.tone) == ("60 calls a minute", "0 of 60 left", "bad")
-    assert (at_once.words, at_once.left) == ("2 calls at once", None)
+    assert (at_once.words, at_once.left) == ("2 calls at the same time", None)
 
 
 def test_a_spec_that_cannot_be_read_is_shown_as_illegal():
@@ -124,3 +128,38 @@ def test_the_oldest_comes_from_counts_where_no_status_tells_it():
     view = queue_view(a_queue(spec=False), OpenCounts(items=[others, waits]))
 
     assert view.oldest == NOON
+
+
+def open_jobs(queue, jobs, *, namespace="shop", phase="Queued"):
+    return OpenJobs(namespace=namespace, queue=queue, phase=phase, reason="", jobs=jobs, since=NOON)
+
+
+def test_queues_without_an_object_are_listed_with_their_jobs_and_those_that_were_seen_keep_their_counts():
+    answers = {"shop": QueuesSeen(items=[a_queue("agents", phases={"Running": 2})]), "docs": QueuesSeen(items=[])}
+    counts = OpenCounts(items=[open_jobs("agents", 9), open_jobs("slow", 3), open_jobs("slow", 1, phase="Running")])
+
+    found = {(one.namespace, one.name): one.phases for one in with_counts(answers, counts)}
+
+    assert found == {
+        ("shop", "agents"): {"Running": 2},
+        ("shop", "scheduled"): {},
+        ("shop", "slow"): {"Queued": 3, "Running": 1},
+        ("docs", "agents"): {},
+        ("docs", "scheduled"): {},
+    }
+
+
+def test_a_queue_that_no_operator_has_seen_is_counted_by_history():
+    answers = {"shop": QueuesSeen(items=[a_queue("new", observedGeneration=0)], truncated=True)}
+
+    found = with_counts(answers, OpenCounts(items=[open_jobs("new", 4), open_jobs("slow", 1)]))
+
+    assert [(one.name, one.phases) for one in found] == [("new", {"Queued": 4})]
+
+
+def test_counts_that_are_cut_off_count_nothing():
+    answers = {"shop": QueuesSeen(items=[])}
+
+    found = with_counts(answers, OpenCounts(items=[open_jobs("slow", 3)], more=True))
+
+    assert [one.name for one in found] == ["agents", "scheduled"]

@@ -130,6 +130,13 @@ def test_of_many_starts_the_newest_are_drawn_and_the_others_counted():
     assert found.hidden == 100 - MAX_ROWS
 
 
+def test_as_many_starts_are_drawn_as_are_asked_for():
+    starts = [a_start(n, n * 10.0, n * 10.0 + 5, claimed=at(n * 10.0)) for n in range(1, 21)]
+    found = timeline(a_story(*starts, finished=at(205)), [], NOW, most=5)
+
+    assert ([row.start for row in found.rows], found.hidden) == ([16, 17, 18, 19, 20], 15)
+
+
 def test_a_path_has_numbers_alone():
     (row,) = timeline(a_story(a_start(1, 1, 60)), [a_span(1, 5, 10)], NOW).rows
 

@@ -218,6 +218,16 @@ async def test_no_list_of_jobs_is_read_for_a_page_of_queues(read, kube):
     assert asked == [("list", "agentqueues")]
 
 
+async def test_queues_without_counts_ask_history_for_nothing(read, kube, history):
+    kube.put("agentqueues", "nightly", status={"observedGeneration": 1, "running": 2})
+    kube.put("agentqueues", "new")
+    history.memory.away = True
+
+    answer = await read("queues", count="false")
+
+    assert {one["name"]: one["phases"] for one in answer.json()["items"]} == {"nightly": {"Running": 2}, "new": {}}
+
+
 async def test_who_may_not_list_jobs_sees_queues_and_no_counts(read, kube):
     kube.rights["ada"] -= {("list", "docs", "")}
     answer = (await read("queues")).json()

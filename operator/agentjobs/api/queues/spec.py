@@ -13,6 +13,8 @@ MAX_QUEUE_NAME: Final = 63
 MAX_SLOTS: Final = 100000
 MAX_ZONE: Final = 64
 DEFAULT_CONCURRENCY: Final = 10
+COMMON: Final = ("agents", "scheduled")
+"""The queues that every installation has unless they were removed from its settings."""
 
 StopPolicy = Literal["None", "Hold", "HoldAndDrain"]
 

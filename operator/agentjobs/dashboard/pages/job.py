@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
@@ -13,22 +14,24 @@ from agentjobs.api.recorded import StepSpan
 from agentjobs.dashboard.pages import job_tabs
 from agentjobs.dashboard.pages.asking import Asked, Person, Shown
 from agentjobs.dashboard.pages.job_asking import known_job, part
-from agentjobs.dashboard.rendering import link
 from agentjobs.dashboard.rest import Rest
+from agentjobs.dashboard.texts import link
 from agentjobs.dashboard.views.job import engine_of, failure_of, input_of
 from agentjobs.dashboard.views.places import place_to_look
-from agentjobs.dashboard.views.timeline import LEGEND, timeline
+from agentjobs.dashboard.views.timeline import LEGEND, MAX_ROWS, NEWEST, timeline
 from agentjobs.durations import parse_time
 from agentjobs.problem import Problem
 
 DONE: Final = {
-    "cancel": "The job was told to stop. A pod that runs has its grace period.",
-    "suspend": "The job was told to free its pod and wait.",
-    "resume": "The job was told to go on.",
-    "rerun": "This job was made to do the work again.",
+    "cancel": "The job was cancelled. A running pod has its grace period.",
+    "suspend": "The job was suspended. It gives up its pod.",
+    "resume": "The job was resumed.",
+    "rerun": "This job runs the work again.",
 }
-"""What a page says after an action."""
+"""Messages after an action."""
 _ENTRIES: Final = 40
+_STARTS: Final = 50
+"""Rows of the table of starts at most."""
 
 router = APIRouter()
 
@@ -52,7 +55,7 @@ async def show_job(
 
 
 async def _overview(request: Request, rest: Rest, namespace: str, key: str) -> dict[str, Any]:
-    """Ask for all that the first page shows, at once."""
+    """Read everything that the overview shows, in parallel."""
     known, spans, entries, result = await asyncio.gather(
         known_job(rest, namespace, key),
         part(rest.spans(namespace, key)),
@@ -67,14 +70,17 @@ async def _overview(request: Request, rest: Rest, namespace: str, key: str) -> d
     now = datetime.now(UTC)
     since, until, start = _zoom(request)
     story = known.story
-    # Of thousands of steps it takes a while, in which others are served.
-    picture = (
-        await asyncio.to_thread(timeline, story, steps, now, since=since, until=until, start=start) if story else None
-    )
+    # In a thread: thousands of steps take a while, and other requests must not wait for them.
+    every = request.query_params.get("starts") == "all"
+    most = MAX_ROWS if every else NEWEST
+    draw = partial(timeline, since=since, until=until, start=start, most=most)
+    picture = await asyncio.to_thread(draw, story, steps, now) if story else None
     return await _head(rest, known, steps) | {
         "picture": picture,
         "zoomed": (since or until or start) is not None,
         "legend": LEGEND,
+        "every": every,
+        "starts_listed": _STARTS if every else NEWEST,
         "failure": failure_of(known, entries.value.items if entries.value else (), steps),
         "asked": input_of(known.spec, accepted),
         "result": job_tabs.answer(result.value) if result.value and story else None,
@@ -83,7 +89,7 @@ async def _overview(request: Request, rest: Rest, namespace: str, key: str) -> d
 
 
 async def _head(rest: Rest, known: Known, steps: list[StepSpan] | None = None) -> dict[str, Any]:
-    """Return what is above all tabs."""
+    """Return what all tabs have at their top."""
     others = None
     if known.phase == Phase.QUEUED and (queue := queue_of(known)):
         seen = (await part(rest.queue(known.namespace, queue))).value
@@ -99,17 +105,21 @@ async def _head(rest: Rest, known: Known, steps: list[StepSpan] | None = None) -
         "message": message_of(known),
         "queue": queue_of(known),
         "once": secrets.token_hex(4),
-        "live": None if known.is_over else link("v1", "changes", job=f"{known.namespace}/{known.uid}"),
+        # By the name or uid in the address. Jobs that have ended are followed too: a late record may arrive, or a new
+        # job may get the name, which the page then shows.
+        "live": link("v1", "changes", job=f"{known.namespace}/{known.key}"),
     }
 
 
 def _zoom(request: Request) -> tuple[datetime | None, datetime | None, int | None]:
-    """Return which part of the time is wanted. Raises Problem for what is no time or number."""
+    """Return the part of the timeline that the address asks for. Raises Problem for an invalid time or number."""
     asked = request.query_params
     try:
         since = parse_time(asked["from"]) if asked.get("from") else None
         until = parse_time(asked["to"]) if asked.get("to") else None
         start = int(asked["start"]) if asked.get("start") else None
     except ValueError:
-        raise Problem(400, "BadRequest", "Zoom by `from` and `to` in RFC 3339, or by the number of a start.") from None
+        raise Problem(
+            400, "BadRequest", "Invalid zoom: use `from` and `to` with RFC 3339 times, or `start` with a number."
+        ) from None
     return since, until, start

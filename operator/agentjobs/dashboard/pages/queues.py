@@ -1,4 +1,4 @@
-"""Queues: their limits, who holds slots and who waits; pause, drain, resume, and change the limit."""
+"""Queues: limits, running and waiting jobs; pause, drain, resume, and change the limit."""
 
 import asyncio
 from typing import Final
@@ -11,10 +11,12 @@ from agentjobs.api.queues.spec import MAX_SLOTS
 from agentjobs.api.recorded import RecordedJob
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.asking import Asked, Shown
-from agentjobs.dashboard.pages.several import first_rows, gathered
-from agentjobs.dashboard.rendering import link
+from agentjobs.dashboard.pages.job_asking import part
+from agentjobs.dashboard.pages.several import gathered
 from agentjobs.dashboard.rest import Rest
-from agentjobs.dashboard.views.queues import PHASES, queue_view
+from agentjobs.dashboard.texts import link
+from agentjobs.dashboard.views.paging import paged
+from agentjobs.dashboard.views.queues import PHASES, queue_view, with_counts
 from agentjobs.dashboard.views.states import counted
 from agentjobs.dashboard.views.urls import changes_of
 from agentjobs.problem import Problem
@@ -25,10 +27,10 @@ _WAITING: Final = PHASES[1:]
 _SHOWN: Final = 25
 _FAILED: Final = 10
 _DONE: Final = {
-    "pause": "The queue is paused. Nothing starts; what runs goes on.",
-    "drain": "The queue drains. Nothing starts; what runs is suspended after its step.",
+    "pause": "The queue is paused. No jobs start; running jobs continue.",
+    "drain": "The queue is draining. No jobs start; running jobs are suspended after their current step.",
     "resume": "The queue is resumed. Jobs start as soon as a slot is free.",
-    "scale": "The limit is changed. Jobs that run above it go on.",
+    "scale": "The limit is changed. Running jobs continue, also above the limit.",
 }
 
 
@@ -36,11 +38,17 @@ _DONE: Final = {
 async def all_queues(request: Request, rest: Asked, pages: Shown) -> Response:
     """Show the queues of the chosen namespaces."""
     found = await gathered(request, rest, rest.queues)
-    counts = await rest.open_jobs(found.namespaces) if found.namespaces else None
-    seen, unshown = first_rows(found.answers)
-    queues = [queue_view(one, counts) for one in seen]
-    live = changes_of(found.picker.chosen)
-    return pages.render(request, "queues.html", queues=queues, unshown=unshown, gathered=found, live=live)
+    counts = (await part(rest.open_jobs(found.answers))).value if found.answers else None
+    page = paged(with_counts(found.answers, counts), request.url.path, request.query_params.multi_items())
+    return pages.render(
+        request,
+        "queues.html",
+        queues=[queue_view(one, counts) for one in page.rows],
+        page=page,
+        gathered=found,
+        counted=counts is not None and not counts.more,
+        live=changes_of(found.picker.chosen),
+    )
 
 
 @router.get("/queues/{namespace}/{name}")
@@ -50,23 +58,23 @@ async def one_queue(
     """Show a queue."""
     said = [_DONE[done]] if done in _DONE else []
     if said and made == "queue":
-        said.append("An AgentQueue was made for it; what that does not say is the installation's.")
+        said.append("An AgentQueue was created. Fields that it does not set come from the operator's settings.")
     return await _page(request, rest, pages, namespace, name, done=" ".join(said))
 
 
 @router.get("/queues/{namespace}/{name}/drain")
 async def ask_to_drain(request: Request, rest: Asked, pages: Shown, namespace: str, name: str) -> Response:
-    """Say what draining does, and ask."""
+    """Explain draining, and ask for confirmation."""
     queue = queue_view(await rest.queue(namespace, name))
     return pages.render(request, "queue_drain.html", queue=queue, running=counted(queue.running, "job"))
 
 
 @router.post("/queues/{namespace}/{name}/scale")
 async def scale(request: Request, rest: Asked, pages: Shown, namespace: str, name: str) -> Response:
-    """Change how many jobs of a queue run at once."""
+    """Change how many jobs of a queue run at the same time."""
     typed = (await form_of(request)).get("max", "").strip()
     if not (typed.isascii() and typed.isdigit() and len(typed) <= len(str(MAX_SLOTS)) and int(typed) <= MAX_SLOTS):
-        wrong = f"Give a whole number from 0 to {MAX_SLOTS:,}."
+        wrong = f"Enter a whole number from 0 to {MAX_SLOTS:,}."
         return await _page(request, rest, pages, namespace, name, status=422, typed=typed[:40], wrong=wrong)
     return await _acted(request, rest, pages, namespace, name, "scale", {"max": int(typed)})
 
@@ -75,7 +83,7 @@ async def scale(request: Request, rest: Asked, pages: Shown, namespace: str, nam
 async def act(request: Request, rest: Asked, pages: Shown, namespace: str, name: str, action: str) -> Response:
     """Pause, drain or resume a queue."""
     if action not in _DONE:
-        raise Problem(404, "NotFound", "There is no such action.")
+        raise Problem(404, "NotFound", "Unknown action.")
     return await _acted(request, rest, pages, namespace, name, action, {})
 
 

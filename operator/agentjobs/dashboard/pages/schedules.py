@@ -1,4 +1,4 @@
-"""Schedules: their times, what they made and what is ahead; trigger, suspend, resume."""
+"""Schedules: times, past and planned jobs; trigger, suspend, resume."""
 
 import re
 import secrets
@@ -12,9 +12,10 @@ from agentjobs.api.fields import DNS_LABEL
 from agentjobs.api.job_filter import JobFilter
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.asking import Asked, Shown
-from agentjobs.dashboard.pages.several import first_rows, gathered
-from agentjobs.dashboard.rendering import link
+from agentjobs.dashboard.pages.several import all_rows, gathered
 from agentjobs.dashboard.rest import Rest
+from agentjobs.dashboard.texts import link
+from agentjobs.dashboard.views.paging import paged
 from agentjobs.dashboard.views.schedules import ahead, calendar_since, past, schedule_view
 from agentjobs.dashboard.views.urls import changes_of
 from agentjobs.problem import Problem
@@ -25,9 +26,9 @@ _COUNTED: Final = 200
 _SHOWN: Final = 15
 _ONCE: Final = re.compile("[0-9a-f]{16}")
 _DONE: Final = {
-    "trigger": "A job was asked for.",
-    "suspend": "The schedule is suspended. It makes no jobs; running ones go on.",
-    "resume": "The schedule is resumed. It makes jobs from the next time on.",
+    "trigger": "A job was requested.",
+    "suspend": "The schedule is suspended. It creates no jobs; running jobs continue.",
+    "resume": "The schedule is resumed. It creates jobs from the next time.",
 }
 
 
@@ -35,10 +36,10 @@ _DONE: Final = {
 async def all_schedules(request: Request, rest: Asked, pages: Shown) -> Response:
     """Show the schedules of the chosen namespaces."""
     found = await gathered(request, rest, rest.schedules)
-    seen, unshown = first_rows(found.answers)
-    schedules = [schedule_view(one) for one in seen]
+    page = paged(all_rows(found.answers), request.url.path, request.query_params.multi_items())
+    schedules = [schedule_view(one) for one in page.rows]
     live = changes_of(found.picker.chosen)
-    return pages.render(request, "schedules.html", schedules=schedules, unshown=unshown, gathered=found, live=live)
+    return pages.render(request, "schedules.html", schedules=schedules, page=page, gathered=found, live=live)
 
 
 @router.get("/schedules/{namespace}/{name}")
@@ -53,11 +54,11 @@ async def one_schedule(
 
 @router.post("/schedules/{namespace}/{name}/{action}")
 async def act(request: Request, rest: Asked, pages: Shown, namespace: str, name: str, action: str) -> Response:
-    """Make a job now; suspend or resume a schedule."""
+    """Create a job now, or suspend or resume a schedule."""
     if action not in _DONE:
-        raise Problem(404, "NotFound", "There is no such action.")
+        raise Problem(404, "NotFound", "Unknown action.")
     once = (await form_of(request)).get("once", "")
-    # The same form, sent twice, asks for the same job.
+    # The same form sent twice requests the same job.
     body = {"value": once} if action == "trigger" and _ONCE.fullmatch(once) else {}
     try:
         done = await rest.act("schedules", namespace, name, action, body)
@@ -75,7 +76,7 @@ async def _page(
     seen = await rest.schedule(namespace, name)
     chosen = JobFilter(schedule=(name,), since=calendar_since(seen, now))
     made = await rest.jobs(chosen, namespaces=[namespace], limit=_COUNTED)
-    # A schedule that has been silent for weeks still tells what it made last.
+    # The last jobs are shown also where they are older than the calendar.
     last = made.items or (await rest.jobs(JobFilter(schedule=(name,)), namespaces=[namespace], limit=_SHOWN)).items
     shown = {
         "schedule": schedule_view(seen),

@@ -1,7 +1,7 @@
-"""Asks REST the same several times, a few of them at once: of namespaces, or of jobs."""
+"""Sends REST the same request for several namespaces or jobs, a few at the same time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -12,11 +12,9 @@ from agentjobs.dashboard.views.namespaces import Picker, picker
 from agentjobs.problem import Problem
 
 MAX_NAMESPACES: Final = 50
-"""Of which a page asks one by one; a page of more would take longer than anybody waits."""
-MAX_ROWS: Final = 300
-"""Of a table: nobody reads more, and a page of more takes a second to be laid out."""
+"""Namespaces that one page reads; a page of more would take too long."""
 AT_ONCE: Final = 8
-"""Fewer than what one person may have under way at REST."""
+"""Fewer than the requests that REST serves for one person at the same time."""
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -28,24 +26,26 @@ class Rows(Protocol[Row]):
 
     @property
     def items(self) -> Sequence[Row]:
-        """What is in it."""
+        """Its rows."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Gathered(Generic[Answer]):
-    """What REST answered of several namespaces, in the order of their names."""
+    """What REST answered for several namespaces."""
 
-    answers: Sequence[Answer]
-    namespaces: Sequence[str]
-    """Those that were asked."""
+    answers: Mapping[str, Answer]
+    """By namespace, in the order of their names."""
     left_out: int
-    """How many more there are, which were not asked."""
+    """Namespaces that were not read."""
     picker: Picker
 
 
 async def of_each(asked: Iterable[Asked], ask: Callable[[Asked], Awaitable[Answer]]) -> list[Answer]:
-    """Ask about each, a few at once, and return the answers in the same order. Raises what the first refusal raises."""
+    """Send one request for each, a few at the same time, and return the answers in the same order.
+
+    Raises what the first refusal raises.
+    """
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def answer(one: Asked) -> Answer:
@@ -55,17 +55,16 @@ async def of_each(asked: Iterable[Asked], ask: Callable[[Asked], Awaitable[Answe
     return await asyncio.gather(*map(answer, asked))
 
 
-def first_rows(answers: Iterable[Rows[Row]]) -> tuple[Sequence[Row], int]:
-    """Return what a table shows of these lists, and how many rows more they have."""
-    rows = [one for answer in answers for one in answer.items]
-    return rows[:MAX_ROWS], max(0, len(rows) - MAX_ROWS)
+def all_rows(answers: Mapping[str, Rows[Row]]) -> list[Row]:
+    """Return the rows of all namespaces."""
+    return [row for answer in answers.values() for row in answer.items]
 
 
 async def gathered(request: Request, rest: Rest, ask: Callable[[str], Awaitable[Answer]]) -> Gathered[Answer]:
-    """Ask of the namespaces in the URL, or else of all that the person may read.
+    """Send a request for each namespace in the URL, or else for each that the person may read.
 
     Raises:
-        Problem: of a namespace that the URL names, and 503.
+        Problem: REST refused a namespace that the URL names, or is unavailable.
     """
     readable = await rest.namespaces()
     choice = picker(readable, request.query_params.multi_items())
@@ -77,8 +76,9 @@ async def gathered(request: Request, rest: Rest, ask: Callable[[str], Awaitable[
             return await ask(namespace)
         except Problem as problem:
             if problem.status in (403, 404) and not choice.chosen:
-                return None  # rights that were taken away since the list of namespaces was answered
+                return None  # the right was removed after the namespaces were listed
             raise
 
     found = await of_each(chosen, answer)
-    return Gathered([one for one in found if one is not None], chosen, len(known) - len(chosen), choice)
+    answers = {name: one for name, one in zip(chosen, found, strict=True) if one is not None}
+    return Gathered(answers, len(known) - len(chosen), choice)

@@ -1,4 +1,4 @@
-"""Templates: what they run, and a form that makes a job of one."""
+"""Templates: what they run, and a form that creates a job."""
 
 import asyncio
 import secrets
@@ -10,8 +10,9 @@ from fastapi.responses import RedirectResponse
 from agentjobs.api.job_filter import JobFilter
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.asking import Asked, Shown
-from agentjobs.dashboard.pages.several import first_rows, gathered
-from agentjobs.dashboard.rendering import link
+from agentjobs.dashboard.pages.several import all_rows, gathered
+from agentjobs.dashboard.texts import link
+from agentjobs.dashboard.views.paging import paged
 from agentjobs.dashboard.views.run_form import RunForm, empty_form, filled_form
 from agentjobs.dashboard.views.templates import template_view
 from agentjobs.dashboard.views.urls import changes_of
@@ -26,14 +27,14 @@ _SHOWN: Final = 15
 async def all_templates(request: Request, rest: Asked, pages: Shown) -> Response:
     """Show the templates of the chosen namespaces."""
     found = await gathered(request, rest, rest.templates)
-    seen, unshown = first_rows(found.answers)
-    templates = [template_view(one) for one in seen]
-    return pages.render(request, "templates.html", templates=templates, unshown=unshown, gathered=found)
+    page = paged(all_rows(found.answers), request.url.path, request.query_params.multi_items())
+    templates = [template_view(one) for one in page.rows]
+    return pages.render(request, "templates.html", templates=templates, page=page, gathered=found)
 
 
 @router.get("/templates/{namespace}/{name}")
 async def one_template(request: Request, rest: Asked, pages: Shown, namespace: str, name: str) -> Response:
-    """Show a template, with the form that runs it."""
+    """Show a template and the form that runs it."""
     seen, made = await asyncio.gather(
         rest.template(namespace, name),
         rest.jobs(JobFilter(template=(name,)), namespaces=[namespace], limit=_SHOWN),
@@ -46,7 +47,7 @@ async def one_template(request: Request, rest: Asked, pages: Shown, namespace: s
 
 @router.post("/templates/{namespace}/{name}/run")
 async def run(request: Request, rest: Asked, pages: Shown, namespace: str, name: str) -> Response:
-    """Make a job of a template, and lead to it; or show what is wrong with what was typed."""
+    """Create a job and redirect to it, or show the form with its errors."""
     sent = dict(await form_of(request))
     view = template_view(await rest.template(namespace, name))
     form, refused = filled_form(view, sent, secrets.token_hex(8)), ""

@@ -1,8 +1,7 @@
-"""What the list of jobs is asked for by its URL, how that stands in a form, and as words that can be taken away. Pure.
+"""Filters of the list of jobs: in its URL, in the form, and as chips that can be removed. Pure.
 
-The words are those of `JobFilter`, and two more: `within` and `endedWithin`, times that move on, so that a bookmark
-means the last day whenever it is opened. Fields of the form take several values, `a, b`; what a form sends is put into
-the words of a URL by `canonical`.
+The parameters are those of `JobFilter`, and two relative times, `within` and `endedWithin`, so that a bookmark always
+means the last day. Fields of the form take several values, `a, b`; `canonical` converts a sent form to parameters.
 """
 
 import csv
@@ -15,7 +14,7 @@ from typing import Any, Final
 from agentjobs.api.conditions import DELETED, Phase
 from agentjobs.api.job_filter import NAMES, JobFilter, JobOrder
 from agentjobs.dashboard.views.time_axis import LAST, SPANS, floor
-from agentjobs.dashboard.views.urls import without
+from agentjobs.dashboard.views.urls import CURSOR, without
 from agentjobs.errors import Invalid
 
 Pairs = Sequence[tuple[str, str]]
@@ -23,31 +22,32 @@ Pairs = Sequence[tuple[str, str]]
 PATH: Final = "/jobs"
 PHASES: Final = (*(phase.value for phase in Phase), DELETED)
 LISTS: Final = ("name", "queue", "reason", "outcome", "schedule", "template", "partition", "model", "label")
-"""Fields that take several values, as text."""
+"""Text fields with several values."""
 EXACT: Final = ("since", "until", "endedSince", "endedUntil")
 MONEY: Final = ("minCost", "maxCost")
 WITHIN: Final[Mapping[str, str]] = {"today": "today", **LAST}
 ORDERS: Final[Mapping[JobOrder, str]] = {
     JobOrder.NEWEST: "newest",
     JobOrder.OLDEST: "oldest",
-    JobOrder.ENDED: "ended last",
-    JobOrder.COST: "costliest",
+    JobOrder.ENDED: "last ended",
+    JobOrder.COST: "most expensive",
 }
 FORM: Final = "form"
-"""A parameter that the form sends with it."""
+"""A parameter that marks a sent form."""
 _TYPED: Final = "in."
 _DAY_SECONDS: Final = 86400
 _MAX_CHIPS: Final = 50
 _NAMED: Final = {
-    "partition": "partition", "since": "made since", "until": "made before", "within": "made", "endedWithin": "ended",
-    "endedSince": "ended since", "endedUntil": "ended before", "minCost": "cost at least", "maxCost": "cost at most",
+    "partition": "partition", "since": "created since", "until": "created before", "within": "created",
+    "endedWithin": "ended",
+    "endedSince": "ended since", "endedUntil": "ended before", "minCost": "minimum cost", "maxCost": "maximum cost",
     "text": "text",
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """One thing that is asked for, and the address of the list without it."""
+    """One filter, and the address of the list without it."""
 
     name: str
     value: str
@@ -56,47 +56,47 @@ class Chip:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a URL asks of the list."""
+    """The filters of a URL."""
 
     filter: JobFilter
     errors: Mapping[str, str]
-    """What is wrong, by parameter; those are not part of the filter."""
+    """Errors by parameter; such parameters are not part of the filter."""
     query: tuple[tuple[str, str], ...]
-    """The words of the URL that ask for jobs, without namespaces, order and place."""
+    """The filter parameters of the URL, without namespaces, order and place."""
     chips: tuple[Chip, ...]
-    """The first fifty: each has an address as long as the URL itself."""
+    """The first fifty, because each has an address as long as the URL."""
     order: JobOrder
 
     def typed(self, parameter: str) -> str:
-        """Return what stands in a field of the form: values with commas between them."""
+        """Return the text of a field of the form: values separated by commas."""
         return joined(value for name, value in self.query if name == parameter)
 
     def has(self, parameter: str, value: str) -> bool:
-        """Whether this value of a parameter is asked for."""
+        """Whether a parameter has this value."""
         return (parameter, value) in self.query
 
     @property
     def uses_more(self) -> bool:
-        """Whether something is asked for that stands in the folded part of the form."""
+        """Whether a filter is used whose field is in the folded part of the form."""
         shown = ("text", "phase", "within", "endedWithin", "queue")
         return any(name not in shown for name, _ in self.query) or any(name not in shown for name in self.errors)
 
 
 def canonical(query: Pairs) -> tuple[tuple[str, str], ...] | None:
-    """Return the words of a URL for what the form sent; None for a URL that is such already."""
+    """Return the parameters of a sent form; None for a URL that does not come from the form."""
     if not any(name == FORM or name.startswith(_TYPED) for name, _ in query):
         return None
     found: dict[tuple[str, str], None] = {}
     for name, value in query:
         if name.startswith(_TYPED):
             found |= dict.fromkeys((name.removeprefix(_TYPED), one) for one in split(value))
-        elif name not in (FORM, "cursor") and value.strip():
+        elif name not in (FORM, CURSOR) and value.strip():
             found[name, value.strip()] = None
     return tuple(found)
 
 
 def split(text: str) -> tuple[str, ...]:
-    """Return the values that were typed with commas between them; one with a comma stands in double quotes."""
+    """Return values separated by commas; a value with a comma is in double quotes."""
     rows = csv.reader([text.replace("\n", " ").replace("\r", " ")], skipinitialspace=True)
     return tuple(dict.fromkeys(value.strip() for row in rows for value in row if value.strip()))
 
@@ -107,7 +107,7 @@ def joined(values: Iterable[str]) -> str:
 
 
 def wanted(query: Pairs, now: datetime) -> Wanted:
-    """Read what a URL asks for. What cannot be read is said, and asks for nothing."""
+    """Parse the filters of a URL. Invalid ones become errors."""
     mine = tuple((name, value.strip()) for name, value in query if _is_mine(name) and value.strip())
     fields: dict[str, Any] = {}
     errors: dict[str, str] = {}
@@ -133,7 +133,7 @@ def _read(parameter: str, values: Pairs, now: datetime) -> dict[str, Any]:
         begin = _begin(parameter, values[-1][1], now)
         return {"since" if parameter == "within" else "ended_since": begin}
     if parameter == "phase" and (unknown := [value for _, value in values if value not in PHASES]):
-        raise Invalid(f"phase: {unknown[0][:60]!r} is none of {', '.join(PHASES)}")
+        raise Invalid(f"phase: {unknown[0][:60]!r} is not one of {', '.join(PHASES)}")
     field = NAMES[parameter]
     return {field: getattr(JobFilter.parse(values), field)}
 
@@ -142,8 +142,8 @@ def _begin(parameter: str, word: str, now: datetime) -> datetime:
     if word == "today":
         return floor(now, _DAY_SECONDS)
     if word not in SPANS:
-        raise Invalid(f"{parameter}: {word[:60]!r} is none of {', '.join(WITHIN)}")
-    # To the minute, so that those who look at the same list within it ask the same.
+        raise Invalid(f"{parameter}: {word[:60]!r} is not one of {', '.join(WITHIN)}")
+    # Rounded to a minute, so that REST can share answers.
     return floor(now, 60) - SPANS[word]
 
 
@@ -152,7 +152,7 @@ def _at_odds(fields: Mapping[str, Any]) -> dict[str, str]:
     for later, earlier in (("until", "since"), ("ended_until", "ended_since"), ("max_cost", "min_cost")):
         if earlier in fields and later in fields and fields[later] < fields[earlier]:
             parameter = next(name for name, field in NAMES.items() if field == later)
-            found[parameter] = "Nothing can match: this is less than where it begins."
+            found[parameter] = "No job can match: the end is before the beginning."
     return found
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from agentjobs.api.recorded_overview import Namespaces
+from agentjobs.dashboard.views.urls import PLACES
 
 MAX_LISTED: Final = 60
 """Of the namespaces that a page offers; any other can be typed."""
-_PLACE: Final = frozenset({"namespace", "cursor"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def picker(known: Namespaces, query: Iterable[tuple[str, str]]) -> Picker:
 
     Args:
         known: what the person may read.
-        query: the parameters of the page's URL. Its cursor is left out, for it is of the namespaces chosen before.
+        query: the parameters of the page's URL. The place in a list is dropped: it is one among other namespaces.
     """
     given = tuple(query)
     chosen = chosen_namespaces(given)
@@ -63,5 +63,5 @@ def picker(known: Namespaces, query: Iterable[tuple[str, str]]) -> Picker:
         offered=tuple(all_of_them)[:MAX_LISTED],
         more=max(0, len(all_of_them) - MAX_LISTED),
         everywhere=known.everywhere,
-        kept=tuple((name, value) for name, value in given if name not in _PLACE),
+        kept=tuple((name, value) for name, value in given if name != "namespace" and name not in PLACES),
     )

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from agentjobs.api.conditions import find_condition
 from agentjobs.api.job.team import as_object
-from agentjobs.api.queues.spec import AgentQueueSpec, ModelLimit, QueueBudget, RateLimit
+from agentjobs.api.queues.spec import COMMON, AgentQueueSpec, ModelLimit, QueueBudget, RateLimit
 from agentjobs.api.queues.status import (
     AgentQueueStatus,
     BudgetSpend,
@@ -18,39 +18,39 @@ from agentjobs.api.queues.status import (
     OpenReason,
     QueueConditionType,
 )
-from agentjobs.api.recorded_overview import OpenCounts, QueueSeen
+from agentjobs.api.recorded_overview import OpenCounts, QueueSeen, QueuesSeen
 from agentjobs.dashboard.views.states import Fill, State, counted, part_of
 from agentjobs.durations import format_duration
 
 PHASES: Final = ("Running", "Queued", "Scheduled", "Retrying", "Suspended", "Pending")
-"""Of jobs that have not ended, in the order in which pages show them."""
+"""Phases of jobs that have not ended, in the order of pages."""
 _EACH: Final = {"Daily": "day", "Weekly": "week", "Monthly": "month"}
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A budget of a queue, and what is spent of it."""
+    """A budget of a queue and its usage."""
 
     name: str
     words: str
-    """For which time and whom it holds."""
+    """Its period and scope."""
     used: tuple[Fill, ...]
-    """Of dollars, of tokens."""
+    """Usage in dollars and in tokens."""
     partition: str
-    """Who spent the most, of a budget of each partition."""
+    """The partition with the highest usage, for a budget of each partition."""
     resets: datetime | None
     then: str
-    """What happens when it is used up."""
+    """What happens when the budget is used up."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelLimitLeft:
-    """A limit of model calls, and what is left of it."""
+    """A limit of model calls, and how much remains."""
 
     models: str
     words: str
     left: Fill | None
-    """None while no operator has told."""
+    """None until an operator has reported it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,30 +62,30 @@ class QueueView:
     has_object: bool
     state: State
     most: int | None
-    """Slots; None where the installation alone knows."""
+    """Slots; None where the limit is only in the settings of the operator."""
     slots: Fill
     phases: Sequence[tuple[str, int]]
-    """Jobs that have not ended, by phase; those of nothing are left out."""
+    """Number of jobs that have not ended, by phase; phases without jobs are left out."""
     running: int
     waiting: int
     oldest: datetime | None
-    """Since when the job waits for a slot that waits longest."""
+    """Since when the job that has waited longest waits for a slot."""
     budgets: Sequence[Budget]
     limits: Sequence[str]
     """Sentences."""
     models: Sequence[ModelLimitLeft]
     stopped: bool
-    """Whether somebody paused or drains it."""
+    """Whether it is paused or drained."""
     drains: bool
     illegal: str
-    """What is wrong with the spec; empty for a legal one."""
+    """What is wrong with the spec; empty for a valid one."""
 
 
 def queue_view(seen: QueueSeen, counts: OpenCounts | None = None) -> QueueView:
     """Return what pages show of a queue.
 
     Args:
-        counts: of jobs that have not ended, for how long the oldest waits where the object does not tell.
+        counts: of jobs that have not ended; they have the oldest waiting job where the status does not.
     """
     body = as_object(seen.object)
     status = AgentQueueStatus.parse(body.get("status"))
@@ -94,11 +94,14 @@ def queue_view(seen: QueueSeen, counts: OpenCounts | None = None) -> QueueView:
     running, waiting = seen.phases.get("Running", 0), seen.phases.get("Queued", 0)
     most = _most(spec, status) if seen.object is not None else None
     stop = as_object(body.get("spec")).get("stopPolicy")
+    state = _state(seen, status, stop, running)
+    if state.word == "Open" and most is not None and running >= most > 0:
+        state = State("Full", "wait", "All slots are taken: the next job starts when one is free.")
     return QueueView(
         namespace=seen.namespace,
         name=seen.name,
         has_object=seen.object is not None,
-        state=_state(seen, status, stop, running),
+        state=state,
         most=most,
         slots=_slots(running, most),
         phases=phases,
@@ -114,8 +117,38 @@ def queue_view(seen: QueueSeen, counts: OpenCounts | None = None) -> QueueView:
     )
 
 
+def with_counts(answers: Mapping[str, QueuesSeen], counts: OpenCounts | None) -> list[QueueSeen]:
+    """Return the queues of several namespaces, with those that have no object.
+
+    Args:
+        answers: the queues with an object, by namespace. Those with a status of the operator keep its counts.
+        counts: the jobs in those namespaces that have not ended; None where history cannot be read.
+    """
+    phases: dict[str, dict[str, dict[str, int]]] = {}
+    for one in counts.items if counts and not counts.more else ():
+        if one.queue:
+            found = phases.setdefault(one.namespace, {}).setdefault(one.queue, {})
+            found[one.phase] = found.get(one.phase, 0) + one.jobs
+    queues = []
+    for namespace, answer in answers.items():
+        of = phases.get(namespace, {})
+        shown = {one.name: one if _is_counted(one) else _counted(one, of) for one in answer.items}
+        for name in () if answer.truncated else {*COMMON, *of} - shown.keys():
+            shown[name] = QueueSeen(namespace=namespace, name=name, object=None, phases=of.get(name, {}))
+        queues += [shown[name] for name in sorted(shown)]
+    return queues
+
+
+def _is_counted(seen: QueueSeen) -> bool:
+    return bool(AgentQueueStatus.parse(as_object(seen.object).get("status")).observed_generation)
+
+
+def _counted(seen: QueueSeen, phases: Mapping[str, Mapping[str, int]]) -> QueueSeen:
+    return seen.model_copy(update={"phases": dict(phases.get(seen.name, {}))})
+
+
 def _spec(body: Mapping[str, Any]) -> AgentQueueSpec | None:
-    """Return the spec where it can be read; what is wrong with it, its conditions say."""
+    """Return the spec, None where it is invalid; the conditions have the reason."""
     try:
         return AgentQueueSpec.model_validate(as_object(body.get("spec")))
     except ValidationError:
@@ -130,30 +163,33 @@ def _most(spec: AgentQueueSpec | None, status: AgentQueueStatus) -> int | None:
 
 def _state(seen: QueueSeen, status: AgentQueueStatus, stop: object, running: int) -> State:
     if seen.object is None:
-        return State("Open", "ok", "Nobody has set limits for it: those of the installation hold.")
+        return State("Open", "ok", "It has no AgentQueue: the limits of the operator's settings apply.")
     if stop == "HoldAndDrain":
         if running:
             return State(
-                "Draining", "warn", f"Nothing starts; what runs ({counted(running, 'job')}) stops after its step."
+                "Draining", "warn", f"No jobs start; {counted(running, 'job')} will stop after the current step."
             )
-        return State("Drained", "warn", "Nothing starts, and what ran is suspended until the queue is resumed.")
+        return State("Drained", "warn", "No jobs start, and running jobs were suspended until the queue is resumed.")
     if stop == "Hold":
-        goes_on = f"; what runs ({counted(running, 'job')}) goes on" if running else ""
-        return State("Held", "warn", f"It is paused: nothing starts{goes_on}.")
+        goes_on = f"; {counted(running, 'running job')} will continue" if running else ""
+        return State("Held", "warn", f"It is paused: no jobs start{goes_on}.")
     return _of_conditions(status)
 
 
 _CLOSED: Final[Mapping[str, tuple[str, str]]] = {
-    OpenReason.NO_SLOTS: ("No slots", "At most 0 jobs may run at once, so nothing starts."),
-    OpenReason.BUDGET_EXCEEDED: ("Budget used up", "Nothing starts until a budget has room again."),
-    OpenReason.INVALID_SPEC: ("Invalid", "Its spec breaks rules; the last legal one holds, else nothing starts."),
-    OpenReason.HELD: ("Resuming", "It was resumed moments ago; the operator has not acted on it yet."),
-    OpenReason.DRAINED: ("Resuming", "It was resumed moments ago; the operator has not acted on it yet."),
+    OpenReason.NO_SLOTS: ("No slots", "The limit is 0, so no jobs start."),
+    OpenReason.BUDGET_EXCEEDED: ("Budget used up", "No jobs start until the budget resets or is raised."),
+    OpenReason.INVALID_SPEC: (
+        "Invalid",
+        "Its spec is invalid. The last valid spec applies; without one, no jobs start.",
+    ),
+    OpenReason.HELD: ("Resuming", "It was resumed; the operator has not processed that yet."),
+    OpenReason.DRAINED: ("Resuming", "It was resumed; the operator has not processed that yet."),
 }
 _LIMITED: Final[Mapping[str, str]] = {
-    LimitedReason.RATE_LIMIT: "Jobs wait because the queue reached its rate limit.",
-    LimitedReason.BUDGET_EXCEEDED: "Jobs wait because a budget is used up.",
-    LimitedReason.BACKLOG_FULL: "More jobs wait than the queue has room for.",
+    LimitedReason.RATE_LIMIT: "Jobs wait: the rate limit of this period is reached.",
+    LimitedReason.BUDGET_EXCEEDED: "Jobs wait: a budget is used up.",
+    LimitedReason.BACKLOG_FULL: "The backlog is full.",
 }
 
 
@@ -161,12 +197,12 @@ def _of_conditions(status: AgentQueueStatus) -> State:
     said = find_condition(status.conditions, QueueConditionType.OPEN)
     limited = find_condition(status.conditions, QueueConditionType.LIMITED)
     if said is None:
-        return State("Not seen", "dim", "No operator has looked at this queue yet.")
+        return State("Not seen", "dim", "No operator has processed this queue yet.")
     if said.status != "True":
-        word, text = _CLOSED.get(said.reason, ("Closed", "It starts no jobs."))
+        word, text = _CLOSED.get(said.reason, ("Closed", "No jobs start."))
         return State(word, "bad" if word == "Invalid" else "warn", text, said.reason, said.message)
     if limited is not None and limited.status == "True":
-        text = _LIMITED.get(limited.reason, "Jobs wait because of a limit other than the slots.")
+        text = _LIMITED.get(limited.reason, "Jobs wait because of another limit than the slots.")
         return State("Limited", "warn", text, limited.reason, limited.message)
     return State("Open", "ok", "Jobs start as soon as a slot is free.")
 
@@ -174,8 +210,8 @@ def _of_conditions(status: AgentQueueStatus) -> State:
 def _illegal(seen: QueueSeen, status: AgentQueueStatus, spec: AgentQueueSpec | None) -> str:
     said = find_condition(status.conditions, QueueConditionType.OPEN)
     if said is not None and said.reason == OpenReason.INVALID_SPEC:
-        return said.message or "no operator has said which."
-    return "" if spec is not None or seen.object is None else "no operator has said which."
+        return said.message or "no operator has reported which."
+    return "" if spec is not None or seen.object is None else "no operator has reported which."
 
 
 def _slots(running: int, most: int | None) -> Fill:
@@ -196,23 +232,23 @@ def _oldest(seen: QueueSeen, counts: OpenCounts | None) -> datetime | None:
 def _limits(spec: AgentQueueSpec, most: int | None) -> Iterable[str]:
     each = spec.concurrency.per_partition
     if spec.concurrency.max is not None:
-        yield f"At most {counted(most or 0, 'job')} at once."
+        yield f"At most {counted(most or 0, 'job')} at the same time."
     elif most is not None:
-        yield f"At most {counted(most, 'job')} at once, as the installation has it."
+        yield f"At most {counted(most, 'job')} at the same time, by the operator's settings."
     if each is not None:
-        yield f"At most {counted(each, 'job')} at once of one partition."
+        yield f"At most {counted(each, 'job')} at the same time of one partition."
     if spec.rate_limit is not None:
         yield _rate(spec.rate_limit)
     if spec.backlog is not None:
-        beyond = "further ones wait as well" if spec.backlog.on_full == "Wait" else "further ones are refused"
+        beyond = "more jobs wait as well" if spec.backlog.on_full == "Wait" else "more jobs are refused"
         yield f"At most {counted(spec.backlog.max, 'waiting job')}; {beyond}."
     yield _order(spec)
     if spec.defaults.timeouts.queue is not None:
-        yield f"Jobs that say nothing else give up after {format_duration(spec.defaults.timeouts.queue)} of waiting."
+        yield f"By default, jobs fail after {format_duration(spec.defaults.timeouts.queue)} of waiting."
     if spec.defaults.priority is not None:
-        yield f"Jobs that say nothing else have priority {spec.defaults.priority} (0 is first, 9 is last)."
+        yield f"By default, jobs have priority {spec.defaults.priority} (0 is first, 9 is last)."
     if spec.kueue is not None:
-        yield f"Pods are scheduled when Kueue's LocalQueue {spec.kueue.local_queue} has room for them, too."
+        yield f"Pods also wait for room in Kueue's LocalQueue {spec.kueue.local_queue}."
 
 
 def _rate(limit: RateLimit) -> str:
@@ -222,13 +258,13 @@ def _rate(limit: RateLimit) -> str:
 
 def _order(spec: AgentQueueSpec) -> str:
     first = (
-        "the partition that holds the fewest slots is first, and of its jobs the oldest"
+        "the oldest of the partition with the fewest running jobs is first"
         if spec.strategy == "Fair"
         else "the oldest is first"
     )
     gain = spec.priority_aging
-    aged = f" A job gains one step of priority for each {format_duration(gain)} that it waits." if gain else ""
-    return f"Among jobs of one priority, {first}.{aged}"
+    aged = f" A waiting job gains one step of priority every {format_duration(gain)}." if gain else ""
+    return f"Among jobs of the same priority, {first}.{aged}"
 
 
 def _spent(status: AgentQueueStatus, name: str) -> BudgetSpend:
@@ -243,9 +279,11 @@ def _budget(budget: QueueBudget, spend: BudgetSpend) -> Budget:
         used.append(_used(cost, most, f"${cost:,.2f} of ${most:,.2f}"))
     if budget.max_tokens is not None:
         used.append(_used(spend.tokens, budget.max_tokens, f"{spend.tokens:,} of {budget.max_tokens:,} tokens"))
-    waiting = "jobs wait for the next period" if budget.on_exceeded == "Hold" else "jobs that would start fail"
-    running = "what runs may spend more" if budget.action == "LetFinish" else "what runs is suspended after its step"
-    words = f"Each {_EACH[budget.period]} of {budget.time_zone}{whom}"
+    waiting = "jobs wait for the next period" if budget.on_exceeded == "Hold" else "jobs fail instead of starting"
+    running = (
+        "running jobs may spend more" if budget.action == "LetFinish" else "running jobs are suspended after their step"
+    )
+    words = f"Per {_EACH[budget.period]} in {budget.time_zone}{whom}"
     return Budget(budget.name, words, tuple(used), spend.partition, spend.resets, f"{waiting}, {running}")
 
 
@@ -265,7 +303,7 @@ def _dollars(text: str) -> Decimal:
 _LEFT_OF: Final = (
     ("requestsPerMinute", "requests_per_minute", "calls a minute"),
     ("tokensPerMinute", "tokens_per_minute", "tokens a minute"),
-    ("maxConcurrentCalls", "max_concurrent_calls", "calls at once"),
+    ("maxConcurrentCalls", "max_concurrent_calls", "calls at the same time"),
 )
 
 

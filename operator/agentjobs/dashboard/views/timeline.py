@@ -1,6 +1,6 @@
-"""A job's time as a picture: a row for each start, with what it waited for before, and what it did. Pure.
+"""The timeline of a job: a row for each start, with the wait before it and its work. Pure.
 
-What lies in one column of the picture is drawn as one: thousands of steps take no more room than the picture has.
+Each column of the picture is drawn once, so thousands of steps do not make the page larger.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,23 +12,26 @@ from typing import Final
 
 from agentjobs.api.conditions import Phase
 from agentjobs.api.recorded import RecordedStart, StepSpan, Story
-from agentjobs.dashboard.rendering import lasting
+from agentjobs.dashboard.texts import lasting
 from agentjobs.dashboard.views.broken_axis import Axis, axis_of
 from agentjobs.durations import format_duration
 
 WIDTH: Final = 1000
 """Columns of the picture."""
 MAX_ROWS: Final = 40
+"""Rows at most, however many are asked for."""
+NEWEST: Final = 10
+"""Rows unless more are asked for: a page that shows 40 starts, with all that it loads, is larger than 150 kB."""
 LEFT: Final = 78
 TOP: Final = 34
 ROW: Final = 26
 BAR: Final = 16
 _APART: Final = 86
-"""Columns between two times written on the axis."""
+"""Least distance of two labels of the axis, in columns."""
 
 
 class Kind(StrEnum):
-    """What a stretch of time was."""
+    """The kind of a period."""
 
     MODEL = "model"
     TOOL = "tool"
@@ -44,12 +47,12 @@ class Kind(StrEnum):
 LEGEND: Final = {
     Kind.MODEL: "model calls",
     Kind.TOOL: "tool calls",
-    Kind.CODE: "between steps: own code, or a call not recorded yet",
-    Kind.POD: "pod is made, image pulled",
-    Kind.QUEUED: "waits in its queue",
+    Kind.CODE: "between steps: the agent's code, or a call not recorded yet",
+    Kind.POD: "pod is created, image pulled",
+    Kind.QUEUED: "waiting in the queue",
     Kind.PENDING: "not accepted yet",
-    Kind.SCHEDULED: "waits for its time",
-    Kind.BACKOFF: "waits before the next start",
+    Kind.SCHEDULED: "waiting for its time",
+    Kind.BACKOFF: "waiting before the next start",
     Kind.SUSPENDED: "suspended",
 }
 _ROUND: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400, 604800)
@@ -63,12 +66,12 @@ _WAITS: Final = {
 }
 _STEPS: Final = {"model": Kind.MODEL, "tool": Kind.TOOL}
 _FIRST: Final = (Kind.MODEL, Kind.TOOL, Kind.CODE)
-"""Of what happens at the same time the first is shown."""
+"""Of kinds at the same time, the first is shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """A stretch of time of one kind, in seconds since the epoch."""
+    """A period of one kind, in seconds since the epoch."""
 
     kind: Kind
     since: float
@@ -86,7 +89,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A start, or (number 0) what was waited for after the last one."""
+    """A start, or with number 0 the wait after the last start."""
 
     start: int
     stays: Sequence[Stay]
@@ -107,7 +110,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A time written on the axis, or a break and how long it is. `since` and `until` are what it zooms to."""
+    """A label of the axis, or a break and its duration. It zooms to `since` and `until`."""
 
     x: int
     width: int
@@ -133,9 +136,9 @@ class Timeline:
     scale: Sequence[Mark]
     """Times since the beginning of a stretch, between `ticks`."""
     hidden: int = 0
-    """Starts before those that are shown."""
+    """Earlier starts that are not shown."""
     kinds: Sequence[Kind] = field(default_factory=tuple)
-    """What is in it."""
+    """The kinds in the picture."""
 
     @property
     def height(self) -> int:
@@ -151,18 +154,20 @@ def timeline(
     since: datetime | None = None,
     until: datetime | None = None,
     start: int | None = None,
+    most: int = MAX_ROWS,
 ) -> Timeline | None:
     """Return the picture; None where there is nothing to draw.
 
     Args:
         since: only from then on; until: only up to then.
         start: only this start, with its wait.
+        most: rows; the newest starts are drawn.
     """
     rows = [(number, stays) for number, stays in _rows(story, spans, now) if start in (None, number)]
     rows = [(number, shown) for number, stays in rows if (shown := list(_cut(stays, since, until)))]
     if not rows:
         return None
-    hidden, rows = max(0, len(rows) - MAX_ROWS), rows[-MAX_ROWS:]
+    hidden, rows = max(0, len(rows) - most), rows[-most:]
     every = [stay for _, stays in rows for stay in stays]
     first, last = min(one.since for one in every), max(one.until for one in every)
     axis = axis_of(first, last, _work(every), (edge for one in every for edge in (one.since, one.until)))
@@ -183,7 +188,7 @@ def timeline(
 
 
 def _rows(story: Story, spans: Iterable[StepSpan], now: datetime) -> Iterator[tuple[int, list[Stay]]]:
-    """Yield what each start waited for and did, by number; last what was waited for after them, as start 0."""
+    """Yield the periods of each start by number; at the end, as start 0, the wait after the last one."""
     over = (story.job.finished or story.job.deleted or now).timestamp()
     waits = list(_waited(story, over))
     steps: dict[int, list[StepSpan]] = {}
@@ -215,7 +220,7 @@ def _between(stays: Iterable[Stay], since: float, until: float) -> Iterator[Stay
 
 
 def _did(start: RecordedStart, began: float, ended: float, steps: Iterable[StepSpan]) -> Iterator[Stay]:
-    """Yield what a start did, one after the other: its pod is made, then steps, and the agent's code between them."""
+    """Yield the periods of a start in order: the creation of its pod, then steps, and the agent's code between them."""
     spoke = ended if start.claimed is None else min(ended, max(began, start.claimed.timestamp()))
     if spoke > began:
         yield Stay(Kind.POD, began, spoke)
@@ -230,7 +235,7 @@ def _did(start: RecordedStart, began: float, ended: float, steps: Iterable[StepS
 
 
 def _flat(changes: list[tuple[float, int, Kind]], since: float, until: float) -> Iterator[Stay]:
-    """Yield one kind at a time, of things that begin and end beside each other."""
+    """Yield one kind at a time from overlapping steps."""
     under_way = dict.fromkeys(_FIRST, 0)
     under_way[Kind.CODE] = 1
     kind, at = Kind.CODE, since
@@ -252,7 +257,7 @@ def _cut(stays: Iterable[Stay], since: datetime | None, until: datetime | None) 
 
 
 def _work(stays: Sequence[Stay]) -> list[tuple[float, float]]:
-    """Return what is drawn to scale: what agents did; where none did anything, the making of pods."""
+    """Return the periods that are drawn to scale: the agent's work; without any, the creation of pods."""
     for kinds in (_FIRST, (Kind.POD,)):
         if found := [(one.since, one.until) for one in stays if one.kind in kinds]:
             return found
@@ -260,7 +265,7 @@ def _work(stays: Sequence[Stay]) -> list[tuple[float, float]]:
 
 
 def _blocks(stays: Iterable[Stay], axis: Axis) -> Iterator[Block]:
-    """Yield columns: in each, what took most of it."""
+    """Yield blocks of columns, each of the kind that took most of them."""
     columns: dict[int, dict[Kind, float]] = {}
     at = right = 0.0  # the edge that was placed last, with which the next stay mostly begins
     for stay in stays:
@@ -285,7 +290,7 @@ def _blocks(stays: Iterable[Stay], axis: Axis) -> Iterator[Block]:
 
 
 def _ticks(axis: Axis) -> Iterator[Mark]:
-    """Yield times at the beginnings of stretches to scale, as far as there is room; a click zooms to the stretch."""
+    """Yield labels at the beginnings of stretches to scale, where there is room; a click zooms to the stretch."""
     free, days = 0, {_time(one.since).date() for one in axis.stretches}
     scaled = [one for one in axis.stretches if not one.is_break]
     for one in scaled:
@@ -297,7 +302,7 @@ def _ticks(axis: Axis) -> Iterator[Mark]:
 
 
 def _scale(tick: Mark) -> Iterator[Mark]:
-    """Yield round durations since a time on the axis, as far as its stretch has room for them."""
+    """Yield round durations since a time on the axis, where its stretch has room."""
     lasts, room = (tick.until - tick.since).total_seconds(), tick.width // _APART
     step = next((one for one in _ROUND if room > 1 and lasts / one <= room / 1.6), None)
     for seconds in range(step, int(lasts) + 1, step) if step else ():
