@@ -1,23 +1,24 @@
-"""The dashboard: pages for people, made on the server from what REST (`/v1`) answers to the person who asks.
+"""The dashboard: pages for people, rendered on the server from what REST (`/v1`) answers to the signed-in person.
 
-    app          the pages' application, made from its routes
-    whole        the whole application: REST for people beside the pages
+    app          the application of the pages
+    whole        the whole application: REST for people, and the pages
     serve        the process
-    settings     what an installation can set
-    rest         asks REST as the person who is signed in
-    identity     who is signed in, and the headers by which REST knows them
+    settings     settings from the environment
+    rest         requests to REST with the rights of the person
+    identity     the person who is signed in, and their headers for REST
     sign_in      the ways to sign in
-    sessions     who has signed in, in sealed cookies
-    sealing      encrypts what browsers keep for us
-    security     headers of every answer, checks of every request
+    sessions     sessions in sealed cookies
+    sealing      encryption of cookies
+    security     headers of all answers, checks of all requests
     csrf         the token that forms carry
-    problems     what people see when something is wrong
+    problems     error pages
     metrics      metrics for Prometheus
-    rendering    templates, and the text of models and users in them
-    forms        reads what a form sent
-    pages        one module a page: its routes
-    views        what pages show, as values: pure
+    rendering    templates
+    texts        names, times, durations and addresses as text
+    forms        reads forms
+    pages        the routes, one module for each page
+    views        the content of pages as values: pure
 
-Nothing here reads the database or the API server: what a page shows, a program can ask for. Templates lie in
-`templates/`, style sheet and scripts in `static/`.
+Nothing here reads the database or the API server, so programs can read from REST all that a page shows. Templates are
+in `templates/`, style sheet and scripts in `static/`.
 """

@@ -1,4 +1,4 @@
-"""Puts the pages together: the routes of all of them, static files, and what people see when something is wrong."""
+"""Puts the pages together: all routes, static files, and error pages."""
 
 import functools
 from collections.abc import Sequence
@@ -45,17 +45,17 @@ ROUTERS: Final = (
     schedules.router,
     templates.router,
 )
-"""Of all pages. A new page is one module with a router, and its place here."""
+"""The routers of all pages. A new page is one module with a router and an entry here."""
 
 
 def create_pages(http: httpx.AsyncClient, ways: Ways | None = None) -> FastAPI:
-    """Return the application of the pages; who is signed in is in the state of each request (identity.py).
+    """Return the application of the pages. The person who is signed in is in the state of each request (identity.py).
 
     Args:
         http: where REST is.
-        ways: how people sign in; None: by a token.
+        ways: the ways to sign in; None for a token only.
     """
-    # Its redirects have scheme and host, of which we do not know what browsers see; ours (problems.py) have neither.
+    # FastAPI's redirects have a scheme and a host, which may not be those that browsers use. Ours are in problems.py.
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.http = http
     app.state.pages = Pages(environment())

@@ -1,6 +1,6 @@
-"""The token that forms carry: who reads our pages can send it, and no other site can.
+"""The CSRF token of forms. Only a page of the dashboard can read it, so other sites cannot send it.
 
-Each page has it in another form, xored with random bytes, so that the size of compressed pages tells nothing of it.
+Each page has it xored with other random bytes, so that the size of a compressed page reveals nothing about it.
 """
 
 import base64
@@ -15,13 +15,13 @@ _BYTES: Final = 16
 
 
 def masked(token: bytes) -> str:
-    """Return a token of 16 bytes as a form carries it."""
+    """Return a token of 16 bytes as it is put into a form."""
     mask = secrets.token_bytes(_BYTES)
     return base64.urlsafe_b64encode(mask + _xor(mask, token)).decode()
 
 
 def is_same(given: str, expected: str) -> bool:
-    """Return whether two forms are of one token."""
+    """Return whether two masked forms have the same token."""
     return hmac.compare_digest(_plain(given), _plain(expected))
 
 

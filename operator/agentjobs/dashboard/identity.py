@@ -1,4 +1,4 @@
-"""Who is signed in, and the headers by which REST and the API server know them."""
+"""The person who is signed in, and the headers that identify them to REST and the API server."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,25 +15,24 @@ class Identity:
     """A person who is signed in."""
 
     name: str
-    """As the API server, or the identity provider, calls them."""
+    """Their name at the API server or the identity provider."""
     way: Way
     """How they signed in."""
     headers: Mapping[str, str] = field(repr=False)
-    """What each request to REST carries: a token of theirs, or one of ours with `Impersonate-*`. A name may be there
-    more than once, as `httpx.Headers` has it."""
+    """Headers of each request to REST: their token, or ours with `Impersonate-*`. A name may occur several times."""
     csrf: str = field(default="", repr=False)
-    """What their forms must carry; another text each time, for the same session."""
+    """The CSRF token of their forms, masked anew for each page."""
 
 
 class SignInNeeded(Exception):
-    """Nobody is signed in, or no longer; the answer is the page of signing in."""
+    """No one is signed in. The answer is the sign-in page."""
 
 
 STATE: Final = "identity"
 
 
 def identity_of(request: Request) -> Identity:
-    """Return who is signed in. Raises SignInNeeded."""
+    """Return the person who is signed in. Raises SignInNeeded."""
     found = known(request)
     if found is None:
         raise SignInNeeded
@@ -41,17 +40,17 @@ def identity_of(request: Request) -> Identity:
 
 
 def known(request: Request) -> Identity | None:
-    """Return who is signed in, None for nobody."""
+    """Return the person who is signed in, or None."""
     found = getattr(request.state, STATE, None)
     return found if isinstance(found, Identity) else None
 
 
 def with_token(token: str) -> Mapping[str, str]:
-    """Return the headers of a person who has a token of their own."""
+    """Return the headers of a person with their own token."""
     return httpx.Headers({"Authorization": f"Bearer {token}"})
 
 
 def impersonating(token: str, name: str, groups: Iterable[str]) -> Mapping[str, str]:
-    """Return the headers of a person for whom we ask with a token of ours."""
+    """Return the headers of a person who is impersonated with the token of this process."""
     told = [("Impersonate-Group", group) for group in groups]
     return httpx.Headers([("Authorization", f"Bearer {token}"), ("Impersonate-User", name), *told], encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The dashboard's own Prometheus metrics, beside those of REST: names, help texts and labels in one place."""
+"""The dashboard's own Prometheus metrics, in addition to those of REST."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from agentjobs.dashboard.identity import Way
 from agentjobs.gateway.metrics import METHODS
 from agentjobs.metrics import OTHER
 
-# A page is some ten milliseconds; one that waits for the database gives up after five seconds.
+# A page takes some ten milliseconds; one that waits for the database gives up after five seconds.
 _SECONDS: Final = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 

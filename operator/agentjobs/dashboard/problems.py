@@ -1,4 +1,4 @@
-"""What people see when something is wrong: the page of a problem, and the way to sign in for who has not."""
+"""Error pages, and the redirect to the sign-in page for a person who is not signed in."""
 
 import logging
 from typing import Final
@@ -10,21 +10,21 @@ from starlette.exceptions import HTTPException
 
 from agentjobs.dashboard.identity import SignInNeeded
 from agentjobs.dashboard.pages.asking import pages_of
-from agentjobs.dashboard.rendering import link
 from agentjobs.dashboard.sign_in.pages import hop, ways_of
 from agentjobs.dashboard.sign_in.returning import own_path
+from agentjobs.dashboard.texts import link
 from agentjobs.problem import Problem
 
 logger = logging.getLogger(__name__)
 
 PASSING: Final = frozenset({429, 502, 503})
-"""Statuses of what may be over soon: the page asks again by itself."""
+"""Statuses that may pass soon: the page reloads itself."""
 AGAIN_SECONDS: Final = 5
 _REASONS: Final = {404: "NotFound", 405: "MethodNotAllowed"}
 
 
 def add_answers(app: FastAPI) -> None:
-    """Give every refusal its page, whatever raised it."""
+    """Give every refusal its page."""
 
     @app.exception_handler(SignInNeeded)
     async def sign_in(request: Request, _: SignInNeeded) -> Response:
@@ -35,14 +35,14 @@ def add_answers(app: FastAPI) -> None:
         if problem.status != 401:
             return problem_page(request, problem)
         answer = _to_sign_in(request)
-        ways_of(request).sessions.end(request, answer)  # its token counts no more
+        ways_of(request).sessions.end(request, answer)  # its token is no longer valid
         return answer
 
     @app.exception_handler(HTTPException)
     async def unrouted(request: Request, error: HTTPException) -> Response:
         if error.status_code == 404 and request.method == "GET" and (path := _without_slash(request)):
             return RedirectResponse(path, 307)
-        said = "There is no such page." if error.status_code == 404 else str(error.detail)
+        said = "Page not found." if error.status_code == 404 else str(error.detail)
         reason = _REASONS.get(error.status_code, "BadRequest")
         return problem_page(request, Problem(error.status_code, reason, said, headers=error.headers))
 
@@ -53,12 +53,12 @@ def add_answers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def crashed(request: Request, _: Exception) -> Response:
-        # Starlette answers so and raises the error again; who watches requests logs it.
-        return problem_page(request, Problem(500, "InternalError", "The dashboard failed; its log has the reason."))
+        # Starlette sends this answer and raises the error again, which _Watched logs.
+        return problem_page(request, Problem(500, "InternalError", "The dashboard failed. Its log has the reason."))
 
 
 def _without_slash(request: Request) -> str:
-    """Return the address without the slash that somebody typed at its end; empty where there is none."""
+    """Return the address without a slash at its end; empty where it has none."""
     path = request.url.path
     if path == "/" or not path.endswith("/"):
         return ""
@@ -66,7 +66,7 @@ def _without_slash(request: Request) -> str:
 
 
 def problem_page(request: Request, problem: Problem) -> Response:
-    """Return the page that says what is wrong. Where it may pass, a browser asks again by itself."""
+    """Return the page of a problem. Where the problem may pass, the browser reloads it."""
     again = problem.status in PASSING and request.method == "GET"
     answer = pages_of(request).render(request, "problem.html", status=problem.status, problem=problem, again=again)
     answer.headers.update(problem.headers)
@@ -83,14 +83,14 @@ def _seconds(problem: Problem) -> int:
 def _to_sign_in(request: Request) -> Response:
     wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     if request.headers.get("hx-request"):
-        # Of a page that is open: htmx would put the page of signing in into it.
+        # For an open page: htmx would show the sign-in page inside it.
         shown = request.headers.get("hx-current-url", "")
         here = wanted if not shown else "/" + shown.partition("://")[2].partition("/")[2].partition("#")[0]
         return Response(status_code=401, headers={"HX-Redirect": _sign_in(here)})
     if request.method != "GET":
         return RedirectResponse(_sign_in("/"), 303)
     if request.headers.get("sec-fetch-site") == "cross-site":
-        # A link on another site: the browser kept our cookies back, and sends them when we ask ourselves.
+        # A link on another site: the browser sends our cookies only with a request that a page of ours makes.
         return hop(request, wanted)
     return RedirectResponse(_sign_in(wanted), 303)
 

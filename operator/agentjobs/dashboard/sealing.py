@@ -1,5 +1,6 @@
-"""Seals small values so that browsers can keep them: encrypted and authenticated (AES-256-GCM) under the installation's
-keys. Whoever lacks the keys can neither read nor make one, nor use one for another purpose.
+"""Seals small values for cookies: encrypted and authenticated (AES-256-GCM) with the installation's keys.
+
+Without the keys, no one can read a value, make one, or use one for another purpose.
 """
 
 import hmac
@@ -25,13 +26,13 @@ _NONCE_BYTES: Final = 12
 
 
 class Seal:
-    """Seals with the first key, opens with any.
+    """Seals with the first key, opens with all keys.
 
     Args:
-        file: of keys, one a line, read again when it changes; None makes a key that nobody else has.
+        file: keys, one per line; read again when it changes. None generates a key.
 
     Raises:
-        errors.Invalid: the file cannot be read, or has no key that could be one.
+        errors.Invalid: the file cannot be read, or has no valid key.
     """
 
     def __init__(self, file: Path | None) -> None:
@@ -45,12 +46,12 @@ class Seal:
             self._keys = _read(file)
 
     def seal(self, purpose: str, content: bytes) -> bytes:
-        """Return the content, sealed. Opens for the same purpose alone."""
+        """Return the sealed content. It can be opened only for the same purpose."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         return nonce + AESGCM(self._current()[0]).encrypt(nonce, content, purpose.encode())
 
     def open(self, purpose: str, sealed: bytes) -> bytes | None:
-        """Return what was sealed; None where it was not, or not with a key of ours, or for something else."""
+        """Return the content; None where the value is invalid, has another key, or another purpose."""
         for key in self._current():
             try:
                 return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], purpose.encode())
@@ -59,7 +60,7 @@ class Seal:
         return None
 
     def digest(self, purpose: str, text: str) -> bytes:
-        """Return 16 bytes that follow from the text, which nobody without the first key can tell."""
+        """Return 16 bytes derived from the text, which are secret without the first key."""
         return hmac.digest(self._current()[0], f"{purpose}\0{text}".encode(), sha256)[:16]
 
     def _current(self) -> Sequence[bytes]:
@@ -70,7 +71,7 @@ class Seal:
                     self._keys, self._modified = _read(self._file), modified
                     logger.info("session-keys.read", extra={"keys": len(self._keys)})
             except (OSError, Invalid) as error:
-                # What is known goes on: half a file must not end everybody's session.
+                # The known keys stay valid: a file that is half written must not end all sessions.
                 logger.error("session-keys.unusable", extra={"error": str(error)})
         return self._keys
 
@@ -79,11 +80,11 @@ def _read(file: Path) -> list[bytes]:
     try:
         lines = [line.strip() for line in file.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise Invalid(f"keys of sessions: {file} cannot be read: {error}") from error
+        raise Invalid(f"session keys: {file} cannot be read: {error}") from error
     found = [line for line in lines if line]
     if not found or len(found) > MAX_KEYS or min(map(len, found)) < MIN_KEY_CHARS:
         expected = f"expected 1 to {MAX_KEYS} lines of at least {MIN_KEY_CHARS} characters"
-        raise Invalid(f"keys of sessions: {file}: {expected}, as `openssl rand -hex 32` makes them")
+        raise Invalid(f"session keys: {file}: {expected}; make one with `openssl rand -hex 32`")
     return [_derived(line) for line in found]
 
 

@@ -1,19 +1,19 @@
-"""What protects every page: the headers of answers, and the checks of requests before a route sees them.
+"""Headers of all answers, and checks of all requests before a route handles them.
 
-A page loads nothing from elsewhere, runs no script of its own text, is shown in no frame and is kept by no cache. A
-request that changes something must come from a page of ours, in the session that it acts in.
+A page loads nothing from other hosts, runs no inline script, is not shown in frames and is not cached. A request that
+changes something must come from a page of the dashboard and carry the CSRF token of its session.
 """
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from fastapi import Request, Response
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentjobs.dashboard import csrf
-from agentjobs.dashboard.forms import MAX_FIELDS, MAX_FORM_BYTES
+from agentjobs.dashboard.forms import MAX_FORM_BYTES, fields_of, too_large
 from agentjobs.dashboard.identity import STATE, Identity
 from agentjobs.problem import Problem, forbidden
 
@@ -33,7 +33,7 @@ HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": CONTENT_POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # Not `no-referrer`: browsers would then send `Origin: null` with our own forms.
+    # Not `no-referrer`: browsers would then send `Origin: null` with forms of the dashboard.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -45,19 +45,19 @@ STATIC: Final = "/static/"
 SIGN_IN: Final = "/sign-in/"
 SAFE: Final = frozenset({"GET", "HEAD"})
 MAX_QUERY_BYTES: Final = 16 * 1024
-"""Of an address. Pages have links to themselves with something changed: what is long is there many times."""
+"""Pages repeat their own query in many links, so a long one would make them large."""
 
 Recognise = Callable[[Request], Identity | None]
 Refuse = Callable[[Request, Problem], Response]
 
 
 class Guard:
-    """The pages, guarded.
+    """Checks requests, and adds headers to answers.
 
     Args:
-        recognise: tells who asks.
-        refuse: makes the page that says why not.
-        secure: whether browsers reach us by TLS.
+        recognise: returns the person who is signed in.
+        refuse: renders the page of a problem.
+        secure: whether browsers use TLS.
     """
 
     def __init__(self, pages: ASGIApp, *, recognise: Recognise, refuse: Refuse, secure: bool) -> None:
@@ -83,29 +83,31 @@ class Guard:
         if scope["path"].startswith(STATIC):
             return receive
         if len(scope["query_string"]) > MAX_QUERY_BYTES:
-            raise Problem(414, "AddressTooLong", f"What follows `?` has at most {MAX_QUERY_BYTES} bytes; ask for less.")
+            raise Problem(
+                414,
+                "AddressTooLong",
+                f"The query of the address has more than {MAX_QUERY_BYTES} bytes: use fewer parameters.",
+            )
         request = Request(scope, receive)
         person = self._recognise(request)
         scope.setdefault("state", {})[STATE] = person
         if request.method in SAFE:
             return receive
         if not is_from_here(request.headers):
-            raise forbidden("This was not sent by a page of this dashboard.")
+            raise forbidden("This request was not sent by a page of this dashboard.")
         body = await _body(receive)
-        # Who signs in has no session yet, or another one; that the form is from here is all that counts then.
+        # A form that signs in has no session yet, or an older one. Its origin was checked above.
         if (
             person is not None
             and not scope["path"].startswith(SIGN_IN)
             and not csrf.is_same(_sent(request, body), person.csrf)
         ):
-            raise forbidden(
-                "This form belongs to another session, or to none. Go back, load the page again, and send it again."
-            )
+            raise forbidden("This form belongs to another session. Go back, reload the page, and send it again.")
         return _again(body, receive)
 
 
 def is_from_here(headers: Mapping[str, str]) -> bool:
-    """Return whether a browser says that a page of ours sent the request; where it says nothing, yes."""
+    """Return whether a page of the dashboard sent the request by the browser's headers; without them, yes."""
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is not None and site != "same-origin":
         return False
@@ -115,7 +117,7 @@ def is_from_here(headers: Mapping[str, str]) -> bool:
 
 
 def is_served_host(host: str, allowed: Collection[str]) -> bool:
-    """Return whether we answer under this Host; names count without their port, and an empty collection allows any."""
+    """Return whether this Host is served. Ports are ignored; an empty collection allows any."""
     return not allowed or name_of(host) in allowed
 
 
@@ -126,7 +128,7 @@ def name_of(host: str) -> str:
 
 
 def allowed_names(public_url: str | None, more: Collection[str]) -> frozenset[str]:
-    """Return the hosts under which we answer; none means any."""
+    """Return the hosts that are served; empty means any."""
     named = {name_of(urlsplit(public_url).netloc)} if public_url else set()
     return frozenset(named | {one.lower() for one in more})
 
@@ -147,7 +149,7 @@ def _with_headers(scope: Scope, send: Send, *, secure: bool) -> Send:
 def _caching(scope: Scope, status: int) -> str:
     if not scope["path"].startswith(STATIC) or status >= 400:
         return "no-store"
-    # A file that is named by its content, or by its version, never changes.
+    # The address of a static file contains its digest or version, so its content never changes.
     lasting = scope["query_string"] or scope["path"].startswith(f"{STATIC}vendor/")
     return FOREVER if lasting else "no-cache"
 
@@ -160,7 +162,7 @@ async def _body(receive: Receive) -> bytes:
             break
         body += message.get("body", b"")
         if len(body) > MAX_FORM_BYTES:
-            raise Problem(413, "BodyTooLarge", f"What was sent is larger than {MAX_FORM_BYTES} bytes.")
+            raise too_large()
         more = message.get("more_body", False)
     return bytes(body)
 
@@ -181,8 +183,4 @@ def _again(body: bytes, receive: Receive) -> Receive:
 def _sent(request: Request, body: bytes) -> str:
     if header := request.headers.get(csrf.HEADER):
         return header
-    try:
-        fields = parse_qsl(body.decode("utf-8"), max_num_fields=MAX_FIELDS)
-    except ValueError:
-        return ""
-    return next((value for name, value in fields if name == csrf.FIELD), "")
+    return next((value for name, value in fields_of(body) if name == csrf.FIELD), "")

@@ -1,7 +1,7 @@
-"""The dashboard's process: REST for people and the pages, with connections of its own; no routes of runners.
+"""The dashboard's process: REST for people and the pages, with its own connections; no routes for runners.
 
-Called by `agentjobs dashboard` (run); tests use `serving`. Only wrong settings end it at the start. It waits for a
-database or an API server that is away, and /readyz says so.
+Called by `agentjobs dashboard` (run); tests use `serving`. Only invalid settings end it at the start. It waits for an
+unavailable database or API server, and /readyz reports that.
 """
 
 import asyncio
@@ -36,21 +36,21 @@ from agentjobs.listening import until_signalled
 
 logger = logging.getLogger(__name__)
 
-# A page asks some five questions at once. No runner waits here: two connections are for what the process itself asks.
+# A page sends some five requests at the same time. Two connections are for requests of the process itself.
 DATABASE_CONNECTIONS: Final = 8
 _READS_AT_ONCE: Final = DATABASE_CONNECTIONS - 2
 _PEOPLE: Final[Audience] = "people"
 
 
 def run(settings: DashboardSettings) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is under way and return.
+    """Serve until SIGTERM or SIGINT, then finish requests in progress and return.
 
     Raises:
-        errors.Invalid: the settings cannot work.
-        errors.AgentJobsError: a part that the dashboard cannot be without has died.
+        errors.Invalid: the settings are invalid.
+        errors.AgentJobsError: a necessary part has died.
     """
-    # A page of thousands of steps makes tens of thousands of objects, and what is loaded by now stays: without this the
-    # collector would look through all of it again and again meanwhile.
+    # A page of thousands of steps makes tens of thousands of objects. Without this the garbage collector would traverse
+    # all loaded modules several times for it.
     gc.set_threshold(50_000, 20, 50)
     gc.freeze()
     asyncio.run(until_signalled(lambda on_death: serving(settings, on_death=on_death)))
@@ -60,10 +60,10 @@ def run(settings: DashboardSettings) -> None:
 async def serving(
     settings: DashboardSettings, *, on_death: Callable[[errors.AgentJobsError], None] = lambda _error: None
 ) -> AsyncIterator[str]:
-    """Serve for the length of a `with` block; gives the URL, with the real port when the settings said 0.
+    """Serve for the length of a `with` block; yields the URL, with the real port when the settings have 0.
 
     Args:
-        on_death: is told when a part that runs in the background dies; it is logged in any case.
+        on_death: called when a background part dies, which is also logged.
     """
     metrics = GatewayMetrics()
     ours = DashboardMetrics(metrics.registry)
@@ -92,7 +92,7 @@ async def serving(
             settings,
             port=settings.port,
             background=background,
-            per_address=None,  # behind a proxy all have one
+            per_address=None,  # behind a proxy all connections have the same address
             on_stop=changes.close,
         ) as url:
             logger.info("dashboard.listening", extra={"url": url})

@@ -1,7 +1,7 @@
-"""The dashboard's whole application: REST for people at `/v1`, health and metrics, and everything else the pages.
+"""The dashboard's whole application: REST for people at `/v1`, health, metrics, and the pages.
 
-A page is made of what REST answers in the same process. REST takes the headers of its callers; a session in cookies
-counts there for reading alone, for what a page's scripts ask of `/v1`.
+A page is made from answers of REST in the same process. REST authenticates callers by their headers. A session in
+cookies is accepted there only for reading, for requests of a page's scripts.
 """
 
 import logging
@@ -32,21 +32,21 @@ _OTHERS: Final = frozenset({"/v1", "/openapi.json", METRICS})
 _OUR_WAY: Final = "http://rest"
 # Smaller pages gain nothing.
 _COMPRESSED_BYTES: Final = 1024
-# What says who asks: where a session does, nothing else may.
+# Headers that identify the caller; they are removed where a session does.
 _WHO: Final = (b"authorization", b"cookie", b"impersonate-")
-_REFUSED_HOST: Final = "This host is not served here; see AGENTJOBS_PUBLIC_URL and AGENTJOBS_ALLOWED_HOSTS.\n"
+_REFUSED_HOST: Final = "This host is not served here. Set AGENTJOBS_PUBLIC_URL or AGENTJOBS_ALLOWED_HOSTS.\n"
 
 
 def create_site(rest: ASGIApp, *, ways: Ways, metrics: DashboardMetrics, hosts: Collection[str] = ()) -> ASGIApp:
     """Return the application.
 
     Args:
-        rest: REST with the routes of people, health and metrics.
-        hosts: names under which we answer, beside health checks, which go by address; none means any.
+        rest: REST with the routes for people, health and metrics.
+        hosts: names that are served; empty means any. Health checks use an address and are always served.
     """
     http = httpx.AsyncClient(transport=httpx.ASGITransport(rest), base_url=_OUR_WAY, timeout=None)  # noqa: S113  REST ends its own requests
     pages = guarded(create_pages(http, ways), ways.who, secure=ways.sessions.secure)
-    # Compressed pages tell nothing of the token of forms, which is another each time (csrf.py).
+    # Compression reveals nothing about the CSRF token, which is masked differently on each page (csrf.py).
     compressed = GZipMiddleware(pages, minimum_size=_COMPRESSED_BYTES, compresslevel=5)
     return _Site(rest, _Watched(compressed, metrics), ways, hosts)
 
@@ -55,8 +55,8 @@ def guarded(pages: FastAPI, recognise: Recognise, *, secure: bool) -> ASGIApp:
     """Return the pages behind their guard.
 
     Args:
-        recognise: tells who asks.
-        secure: whether browsers reach us by TLS.
+        recognise: returns the person who is signed in.
+        secure: whether browsers use TLS.
     """
 
     def refused(request: Request, problem: Problem) -> Response:
@@ -67,7 +67,7 @@ def guarded(pages: FastAPI, recognise: Recognise, *, secure: bool) -> ASGIApp:
 
 
 class _Site:
-    """Gives each request to who answers it."""
+    """Routes each request to REST or to the pages."""
 
     def __init__(self, rest: ASGIApp, pages: ASGIApp, ways: Ways, hosts: Collection[str]) -> None:
         self._rest = rest
@@ -85,7 +85,7 @@ class _Site:
         if path in HEALTH:
             await self._rest(scope, receive, send)
         elif path == METRICS and self._hosts:
-            # Prometheus asks by address; under the names of people metrics are nobody's business.
+            # Prometheus uses an address; metrics are not served under the names that people use.
             await (self._pages if is_named else self._rest)(scope, receive, send)
         elif not is_named:
             await PlainTextResponse(_REFUSED_HOST, 421)(scope, receive, send)
@@ -95,8 +95,10 @@ class _Site:
             await self._pages(scope, receive, send)
 
     def _as_person(self, request: Request) -> Scope:
-        """Return a request to REST with the headers of who is signed in, where it only reads and names nobody, and from
-        where it really comes: behind a proxy, one address must not use up what all others may ask."""
+        """Return a request to REST with the headers of the signed-in person, if it only reads and has no token.
+
+        Its address is the client's own: behind a proxy, one client must not use up the limits of all others.
+        """
         if request.client is not None and (address := self._ways.proxies.address(request)):
             request.scope["client"] = (address, request.client.port)
         if request.method not in SAFE or _is_a_programs(request) or not is_from_here(request.headers):
@@ -110,14 +112,13 @@ class _Site:
 
 
 def _is_a_programs(request: Request) -> bool:
-    """Whether a request says by a token who asks. What a browser sends for our scripts, which send none, is meant for a
-    proxy on the way: a password, or a token of that."""
+    """Whether a program sent a token. Scripts of pages send none: a browser's Authorization header is for a proxy."""
     names_somebody = request.headers.get("authorization", "").lower().startswith("bearer ")
     return names_somebody and "sec-fetch-site" not in request.headers
 
 
 class _Watched:
-    """The pages, measured and logged: route, status and time, never a query, a header or a form."""
+    """Measures and logs pages: route, status and time, never a query, a header or a form."""
 
     def __init__(self, pages: ASGIApp, metrics: DashboardMetrics, clock: Callable[[], float] = time.monotonic) -> None:
         self._pages = pages
@@ -139,7 +140,7 @@ class _Watched:
 
         try:
             await self._pages(scope, receive, noted)
-        except Exception as error:  # the outermost line of a request; its page has gone out
+        except Exception as error:  # the outermost handler of a request; the error page was sent
             logger.error("page.crashed", extra={"error": type(error).__name__, "stack": stack_of(error)})
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")

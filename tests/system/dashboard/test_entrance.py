@@ -40,4 +40,4 @@ def test_the_page_of_signing_in_needs_no_mouse(browser, entrance):
             tab.keyboard.press("Tab")
             reached.append(tab.evaluate("document.activeElement.textContent.trim() || document.activeElement.id"))
 
-    assert reached == ["To the content", "Sign in with Example Login", "token", "Sign in"]
+    assert reached == ["Skip to the content", "Sign in with Example Login", "token", "Sign in"]

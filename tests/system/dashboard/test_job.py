@@ -56,7 +56,7 @@ def test_a_job_is_cancelled_after_a_question_without_javascript(plain_tab, answe
     plain_tab.get_by_role("link", name="Cancel").click()
     plain_tab.get_by_role("button", name="Cancel the job").click()
 
-    assert plain_tab.get_by_role("status").inner_text().startswith("The job was told to stop")
+    assert plain_tab.get_by_role("status").inner_text().startswith("The job was cancelled")
     assert [one.url.path for one in answers.asked if one.method == "POST"] == [f"{BASE}/triage-7/cancel"]
 
 
@@ -78,7 +78,7 @@ def test_a_start_is_looked_at_from_the_timeline_and_back(tab, answers):
     tab.goto(PAGE)
     tab.get_by_role("link", name="Zoom to start 2").click()
     assert tab.get_by_role("link", name="Zoom to start 1").count() == 0
-    tab.get_by_role("link", name="Show the whole time").click()
+    tab.get_by_role("link", name="Show the whole timeline").click()
 
     assert tab.get_by_role("link", name="Zoom to start 1").count() == 1
 
@@ -150,7 +150,7 @@ def test_a_job_that_is_deleted_while_looked_at_says_so(live_tab, answers):
 
     del answers.by_path[f"{BASE}/triage-7/object"]
 
-    live_tab.get_by_text("Its object is gone from the cluster").wait_for()
+    live_tab.get_by_text("Its object was deleted from the cluster").wait_for()
 
 
 def test_what_a_reader_has_opened_stays_open_when_more_is_told(live_tab, answers):

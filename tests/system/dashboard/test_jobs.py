@@ -127,7 +127,7 @@ def test_a_list_is_turned_over_and_ordered_without_javascript(plain_tab, listed)
 
     plain_tab.get_by_role("link", name="Next 3").click()
     following = query_of(plain_tab)
-    plain_tab.get_by_role("link", name="costliest").click()
+    plain_tab.get_by_role("link", name="most expensive").click()
 
     assert following == [("phase", "Failed"), ("cursor", "c2")]
     assert query_of(plain_tab) == [("phase", "Failed"), ("order", "cost")]
@@ -145,7 +145,7 @@ def test_ticked_jobs_are_cancelled_after_a_page_that_says_so_without_javascript(
     assert plain_tab.get_by_text("it has ended already").is_visible()
     plain_tab.get_by_role("button", name="Cancel it").click()
 
-    assert plain_tab.get_by_role("heading", level=1).inner_text() == "1 told to stop"
+    assert plain_tab.get_by_role("heading", level=1).inner_text() == "1 cancelled"
     assert [one.url.path.split("/")[-2:] for one in answers.asked if one.method == "POST"] == [[runs.uid, "cancel"]]
     plain_tab.get_by_role("link", name="Back to the list").click()
     assert query_of(plain_tab) == [("phase", "Running")]
@@ -177,7 +177,7 @@ def test_a_refresh_keeps_what_is_ticked_on_its_job(tab, listed):
 
     ticked = tab.locator("#list input[name=job]:checked")
     assert [box.get_attribute("aria-label") for box in ticked.all()] == [failed(1).name]
-    expect(tab.locator("#ticked")).to_have_text("1 ticked:")
+    expect(tab.locator("#ticked")).to_have_text("1 selected:")
 
 
 def test_a_refresh_takes_a_job_that_left_the_list_out_of_what_is_ticked(tab, listed):
@@ -209,10 +209,10 @@ def test_one_box_ticks_all_of_the_page(tab, listed):
     listed(*mixed(5))
     tab.goto("/jobs")
 
-    tab.get_by_label("Tick all jobs of this page").check()
+    tab.get_by_label("Select all jobs on this page").check()
 
     assert tab.locator("#list input[name=job]:checked").count() == 5
-    expect(tab.locator("#ticked")).to_have_text("5 ticked:")
+    expect(tab.locator("#ticked")).to_have_text("5 selected:")
 
 
 def test_a_view_is_saved_in_this_browser_used_and_forgotten(tab, listed):
@@ -243,7 +243,7 @@ def test_jobs_are_ticked_and_cancelled_by_keyboard(tab, listed):
     tab.get_by_role("button", name="Cancel it").focus()
     tab.keyboard.press("Enter")
 
-    expect(tab.get_by_role("heading", level=1)).to_have_text("1 told to stop")
+    expect(tab.get_by_role("heading", level=1)).to_have_text("1 cancelled")
 
 
 def test_a_page_with_its_files_weighs_little(tab, listed):
@@ -277,7 +277,7 @@ def test_what_is_done_to_many_is_readable_on_a_phone(tab, listed, scheme):
     tab.emulate_media(color_scheme=scheme)
     tab.set_viewport_size({"width": 390, "height": 800})
     tab.goto("/jobs")
-    tab.get_by_label("Tick all jobs of this page").check()
+    tab.get_by_label("Select all jobs on this page").check()
 
     tab.get_by_role("button", name="Cancel…").click()
     confirmed = violations(tab)

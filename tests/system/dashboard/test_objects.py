@@ -139,7 +139,7 @@ def test_draining_takes_a_second_click(tab, answers):
     assert orders(answers) == []
     tab.get_by_role("button", name="Drain the queue").click()
 
-    assert tab.get_by_role("status").inner_text().startswith("The queue drains.")
+    assert tab.get_by_role("status").inner_text().startswith("The queue is draining.")
     assert orders(answers) == [("drain", {})]
 
 

@@ -24,8 +24,8 @@ PICTURES = {
     "dashboard-overview": (scenes.overview, "/", 1160, "Newest failures"),
     "dashboard-jobs": (scenes.jobs, "/jobs", 860, "More filters"),
     "dashboard-failed-job": (scenes.failed_job, JOB, 880, "Where the time went"),
-    "dashboard-transcript": (scenes.failed_job, f"{JOB}?show=transcript", 1060, "The job asks"),
-    "dashboard-queue": (scenes.queue, "/queues/shop/agents", 1080, "Who waits, and why"),
+    "dashboard-transcript": (scenes.failed_job, f"{JOB}?show=transcript", 1060, "Input"),
+    "dashboard-queue": (scenes.queue, "/queues/shop/agents", 1080, "Waiting jobs"),
 }
 
 

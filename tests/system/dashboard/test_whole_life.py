@@ -126,7 +126,7 @@ def test_a_job_that_is_deleted_while_looked_at_stays_on_its_page(tab, whole, ope
     told(tab, "start 1.")
     whole.delete("AgentJob", "vanishing")
 
-    told(tab, "Its object is gone from the cluster")
+    told(tab, "Its object was deleted from the cluster")
     expect(tab.get_by_role("button", name="Run again")).to_be_visible()
 
 

@@ -62,7 +62,7 @@ async def test_what_will_happen_is_said_before_it_does(pages, answers, known):
 
     assert "Cancel 1 job?" in answer.text
     assert "it has ended already" in answer.text
-    assert 'href="/jobs?phase=Failed">Back, change nothing' in answer.text
+    assert 'href="/jobs?phase=Failed">Back without changes' in answer.text
     assert posted(answers) == []
 
 
@@ -80,7 +80,7 @@ async def test_a_job_that_is_gone_or_hidden_is_said_to_be(pages, known):
 
     answer = await sent(pages, "/bulk", action="cancel", job=["secret/other/uid-1"])
 
-    assert "there is no such job any more, or you may not read it" in answer.text
+    assert "not found, or you may not read it" in answer.text
 
 
 async def test_another_job_of_the_same_name_is_left_alone(pages, known):
@@ -88,13 +88,13 @@ async def test_another_job_of_the_same_name_is_left_alone(pages, known):
 
     answer = await sent(pages, "/bulk", action="cancel", job=[target_of(running(1)).token])
 
-    assert "there is no such job any more" in answer.text
+    assert "not found" in answer.text
 
 
 async def test_nothing_ticked_is_said(pages, known):
     known()
 
-    assert "No job was ticked." in (await sent(pages, "/bulk", action="cancel")).text
+    assert "No jobs were selected." in (await sent(pages, "/bulk", action="cancel")).text
 
 
 async def test_all_that_match_are_those_of_the_filter_and_more_are_said(pages, answers, known):
@@ -105,7 +105,7 @@ async def test_all_that_match_are_those_of_the_filter_and_more_are_said(pages, a
     asked = next(one.url.params for one in answers.asked if one.url.path == "/v1/agentjobs")
     assert (asked["phase"], asked["namespace"], asked["limit"]) == ("Running", "team-a", str(MAX_JOBS))
     assert "Cancel 3 jobs?" in answer.text
-    assert "these are the first 200 of the list" in answer.text
+    assert "These are the first 200 of the list" in answer.text
 
 
 async def test_many_names_are_looked_up_in_few_questions(pages, answers, known):
@@ -134,7 +134,7 @@ async def test_each_job_is_acted_on_by_its_uid_and_told_of(pages, answers, known
     )
 
     assert f"/v1/namespaces/team-a/agentjobs/{runs.uid}/cancel" in [path for path, _ in posted(answers)]
-    assert "1 told to stop, 1 not" in answer.text
+    assert "1 cancelled, 1 not" in answer.text
     assert "ada may not patch agentjobs" in answer.text
 
 
@@ -155,7 +155,7 @@ async def test_a_job_that_this_form_has_made_before_counts_as_done(pages, known)
     answer = await sent(pages, "/bulk/run", action="rerun", token=TOKEN, job=[target_of(failed(0)).token])
 
     assert "1 run again" in answer.text
-    assert "It was made when the form was sent before." in answer.text
+    assert "It was already created by this form." in answer.text
 
 
 async def test_too_much_at_once_is_waited_for(pages, answers, known):
@@ -170,7 +170,7 @@ async def test_too_much_at_once_is_waited_for(pages, answers, known):
 
     answer = await sent(pages, "/bulk/run", action="cancel", token=TOKEN, job=[target_of(running(1)).token])
 
-    assert "1 told to stop" in answer.text
+    assert "1 cancelled" in answer.text
     assert told == []
 
 
@@ -189,7 +189,7 @@ async def test_no_more_than_a_few_requests_are_under_way(pages, answers, known, 
     monkeypatch.setattr(Rest, "act", act)
     answer = await sent(pages, "/bulk/run", action="cancel", token=TOKEN, job=[target_of(job).token for job in jobs])
 
-    assert "30 told to stop" in answer.text
+    assert "30 cancelled" in answer.text
     assert most == [AT_ONCE]
 
 

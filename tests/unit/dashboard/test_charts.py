@@ -146,7 +146,7 @@ def test_nothing_is_said_to_be_nothing():
     chart = chart_of(shown, [0.0] * shown.count)
 
     assert chart.is_empty
-    assert "Nothing in this time." in drawn(chart)
+    assert "No data in this period." in drawn(chart)
     assert "<svg" not in drawn(chart)
 
 

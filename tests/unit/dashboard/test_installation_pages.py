@@ -40,7 +40,7 @@ async def test_others_see_them_as_one_of_their_namespaces(answers, pages, query,
     page = await pages.get(f"/models{query}")
 
     assert asked(answers, "/v1/models") == [{"namespace": namespace}]
-    assert f"<bdi>{namespace}</bdi> have them" in page.text
+    assert f"for jobs of namespace <bdi>{namespace}</bdi>" in page.text
 
 
 async def test_who_may_read_nothing_is_shown_no_models(answers, pages):
@@ -137,8 +137,8 @@ async def test_no_page_says_that_models_can_be_asked_where_there_is_no_provider(
 
     page = await pages.get("/installation")
 
-    assert "only scripted models can be asked" in page.text
-    assert "models can be asked." not in page.text.replace("only scripted models can be asked.", "")
+    assert "only scripted models can be called" in page.text
+    assert "models can be called." not in page.text.replace("only scripted models can be called.", "")
 
 
 async def test_a_month_without_calls_is_one_sentence_and_no_empty_charts(answers, pages):

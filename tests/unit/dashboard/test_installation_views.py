@@ -60,7 +60,7 @@ def test_the_leader_stands_first_and_versions_are_marked_where_they_differ():
     operators = installation_view(an_installation(*processes), models_seen(), NOON).groups[0]
 
     assert ([one.id for one in operators.processes], operators.mixed) == (["b", "a"], True)
-    assert (operators.state.word, operators.state.text) == ("Leads", "One leads, 1 stands by.")
+    assert (operators.state.word, operators.state.text) == ("Leads", "One leader, 1 standby.")
 
 
 @pytest.mark.parametrize(

@@ -79,16 +79,23 @@ async def test_a_job_whose_object_is_gone_is_shown_from_history(pages, answers):
     page = await pages.get(PAGE)
 
     assert page.status_code == 200
-    assert "Its object is gone from the cluster" in page.text
-    assert "sse-connect" not in page.text
+    assert "Its object was deleted from the cluster" in page.text
+
+
+@pytest.mark.parametrize("key", ["triage-7", UID])
+async def test_the_page_of_a_job_that_has_ended_follows_the_job_of_its_address(pages, answers, key):
+    answered(answers, a_story(a_start()), seen=an_object(), key=key)
+    page = await pages.get(f"/jobs/docs/{key}")
+
+    assert f'sse-connect="/v1/changes?job=docs%2F{key}"' in page.text
 
 
 async def test_a_job_that_history_does_not_know_is_shown_from_its_object(pages, answers):
     answered(answers, seen=an_object("Queued", "WaitingForSlot"))
     page = await pages.get(PAGE)
 
-    assert "History does not know this job yet." in page.text
-    assert f'sse-connect="/v1/changes?job=docs%2F{UID}"' in page.text
+    assert "This job is not in history yet." in page.text
+    assert 'sse-connect="/v1/changes?job=docs%2Ftriage-7"' in page.text
 
 
 @pytest.mark.parametrize("show", TABS)
@@ -107,7 +114,7 @@ async def test_while_the_cluster_is_away_the_page_says_so(pages, answers):
     page = await pages.get(PAGE)
 
     assert "The cluster cannot be read now" in page.text
-    assert "Its object is gone" not in page.text
+    assert "Its object was deleted" not in page.text
     assert "sse-connect" in page.text
 
 
@@ -138,7 +145,7 @@ async def test_an_older_job_of_the_same_name_is_not_mixed_with_the_one_in_the_cl
     page = await pages.get(PAGE)
 
     assert "of the old one" not in page.text
-    assert "History does not know this job yet." in page.text
+    assert "This job is not in history yet." in page.text
 
 
 async def test_what_waits_tells_how_many_wait_with_it(pages, answers):
@@ -166,7 +173,7 @@ async def test_a_part_of_the_time_is_shown_alone(pages, answers):
     page = await pages.get(PAGE, params={"start": "2"})
 
     assert "start 1</text>" not in page.text
-    assert "Show the whole time" in page.text
+    assert "Show the whole timeline" in page.text
 
 
 @pytest.mark.parametrize("query", ["from=yesterday", "start=two", "show=steps&step=-1", "show=logs&log=x"])
@@ -194,7 +201,7 @@ async def test_a_late_step_is_asked_for_with_its_page_alone(pages, answers):
 
     asked = next(one for one in answers.asked if one.url.path == f"{base}/steps")
     assert (asked.url.params["after"], asked.url.params["limit"]) == ("4900", "100")
-    assert "Steps after 5000" in page.text
+    assert "after=5000" in page.text
     assert "after=4800" in page.text
 
 
@@ -233,7 +240,7 @@ async def test_what_a_model_was_asked_is_shown_where_it_is_recorded(pages, answe
 @pytest.mark.parametrize(
     ("told", "said"),
     [
-        (KubernetesEvents(items=[]), "There are none, or none any more"),
+        (KubernetesEvents(items=[]), "Kubernetes deletes them"),
         (KubernetesEvents(items=[], readable=False), "You may not read Events in this namespace."),
     ],
 )
@@ -249,7 +256,7 @@ async def test_the_transcript_is_a_conversation(pages, answers):
     page = await pages.get(PAGE, params={"show": "transcript"})
 
     told = text_of(page)
-    assert told.index("The job asks") < told.index("calls search") < told.index("read the issue")
+    assert told.index("Input") < told.index("calls search") < told.index("read the issue")
     assert 'id="entry-2-5"' in page.text
     assert "<li>answer (https://a.example)</li>" in page.text
 
@@ -266,7 +273,7 @@ async def test_the_log_of_a_pod_that_is_gone_says_so(pages, answers):
     base = a_failed_job(answers)
     answers[f"{base}/logs"] = refusal(404, "PodGone", "gone")
 
-    assert "The pod of start 2 is gone" in (await pages.get(PAGE, params={"show": "logs"})).text
+    assert "The pod of start 2 was deleted" in (await pages.get(PAGE, params={"show": "logs"})).text
 
 
 def a_result(text="All is **well**.", structured=None, **more):
@@ -347,7 +354,7 @@ async def test_the_tree_shows_parents_before_what_follows(pages, answers):
     answers[f"{base}/tree"] = RecordedTree(items=jobs)
     page = await pages.get(PAGE, params={"show": "related"})
 
-    assert page.text.index("first") < page.text.index("this one") < page.text.index("third")
+    assert page.text.index("first") < page.text.index("this job") < page.text.index("third")
     assert 'class="deep deep-2"' in page.text
 
 
@@ -359,7 +366,7 @@ async def test_the_accepted_spec_is_for_those_who_may_read_it(pages, answers):
 
     assert shown.text.count("message: Triage the issue.") == 2
     assert hidden.text.count("message: Triage the issue.") == 1
-    assert "You may not read what was accepted." in hidden.text
+    assert "You may not read the accepted spec." in hidden.text
 
 
 @pytest.mark.parametrize("show", TABS)
@@ -410,6 +417,16 @@ async def test_what_models_and_users_wrote_is_never_obeyed(pages, answers, show)
     assert len(page.content) < 300_000
 
 
+@pytest.mark.parametrize(("query", "listed", "is_offered"), [("", 10, True), ("?starts=all", 30, False)])
+async def test_the_newest_ten_starts_are_shown_with_a_link_to_all(pages, answers, query, listed, is_offered):
+    starts = [a_start(n, n * 10.0, n * 10.0 + 5) for n in range(1, 31)]
+    answered(answers, a_story(*starts, finished=at(305)), seen=an_object())
+    page = (await pages.get(PAGE + query)).text
+
+    assert [page.count('<tr id="start-'), page.count('aria-label="Zoom to start')] == [listed, listed]
+    assert ('?starts=all">Show all 30 starts' in page) is is_offered
+
+
 async def test_the_page_of_five_thousand_steps_is_small(pages, answers):
     spans = [a_span(n, n * 2.0, n * 2.0 + 1.5, kind="model" if n % 2 else "tool") for n in range(1, 5001)]
     base = answered(answers, a_story(a_start(1, 0, 10_010), finished=at(10_010)), seen=an_object(), spans=spans)
@@ -444,10 +461,10 @@ async def test_the_tabs_of_a_browser_tell_pages_of_one_job_apart(pages, answers,
 async def test_a_time_is_also_told_exactly_for_those_who_have_no_mouse(pages, answers):
     a_failed_job(answers)
 
-    assert "Made 2026-11-20 12:00:00 UTC" in text_of(await pages.get(PAGE))
+    assert "Created 2026-11-20 12:00:00 UTC" in text_of(await pages.get(PAGE))
 
 
-@pytest.mark.parametrize(("lines", "said"), [(3, ">All, as they were logged"), (500, "The last 500 lines.")])
+@pytest.mark.parametrize(("lines", "said"), [(3, ">Download the log"), (500, "The last 500 lines.")])
 async def test_a_log_says_that_it_is_cut_only_where_it_is(pages, answers, lines, said):
     base = a_failed_job(answers)
     answers[f"{base}/logs"] = httpx.Response(200, text="x\n" * lines)

@@ -17,7 +17,7 @@ LATER, BEFORE = NOON + timedelta(minutes=5), NOON - timedelta(minutes=5)
     [
         (a_limit("gemini/first * requests", "requests", 60), "60 calls a minute", ""),
         (a_limit("gemini/first gemini-3* tokens", "tokens", 5000, window=86400), "5,000 tokens a day", "gemini-3*"),
-        (a_limit("gemini/first * concurrentCalls", "concurrentCalls", 4, window=0), "4 calls at once", ""),
+        (a_limit("gemini/first * concurrentCalls", "concurrentCalls", 4, window=0), "4 calls at the same time", ""),
         (a_limit("gemini/first * requests", "requests", 9, window=10), "9 calls in 10 s", ""),
     ],
     ids=["minute", "day", "at-once", "other"],
@@ -35,7 +35,7 @@ def test_what_is_left_is_a_bar_with_its_number(left, tone):
 
     fill = models_view(models_seen(a_provider(a_key(limits=[limit]))), NOON).providers[0].keys[0].limits[0].left
 
-    assert (fill.text, fill.tone, fill.percent) == (f"{left} left", tone, round(100 * left / 60))
+    assert (fill.text, fill.tone, fill.percent) == (f"{left} remaining", tone, round(100 * left / 60))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_what_keeps_jobs_from_asking_is_told_until_when():
 
     assert told == [
         "No call of gpt-9 can be made until 2026-11-26 12:00 UTC: insufficient_quota",
-        "gemini has no key here, so its models cannot be asked.",
+        "gemini has no key here, so its models cannot be called.",
     ]
 
 

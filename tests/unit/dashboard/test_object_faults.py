@@ -26,7 +26,7 @@ class _Everywhere(dict):
         (refusal(503, "Unavailable", "PostgreSQL is away."), 503, "PostgreSQL is away."),
         (httpx.ConnectError("refused"), 503, "AgentJobs cannot be reached now."),
         (refusal(429, "TooManyRequests", "Ask again later."), 429, "Ask again later."),
-        (httpx.Response(200, text="<html>"), 502, "was not understood"),
+        (httpx.Response(200, text="<html>"), 502, "cannot be read"),
     ],
     ids=["database", "no-gateway", "busy", "nonsense"],
 )

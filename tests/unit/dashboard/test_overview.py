@@ -14,7 +14,7 @@ from agentjobs.api import conditions
 from agentjobs.api.causes import HOLDS, SUSPENSIONS
 from agentjobs.api.recorded_overview import Activity, ActivitySlice, OpenCounts, OpenJobs, UsagePoint, UsageSeries
 from agentjobs.dashboard.rendering import FOLDER
-from agentjobs.dashboard.views.overview import MOST_KEYS, PLAIN, totals, used, waiting, window
+from agentjobs.dashboard.views.overview import MOST_KEYS, totals, used, waiting, window
 from agentjobs.dashboard.views.time_axis import SPANS, slices
 
 NOW = datetime(2026, 11, 29, 19, 24, 31, tzinfo=UTC)
@@ -77,8 +77,14 @@ def test_what_jobs_wait_for_is_told_without_the_marks_of_code():
 
 
 @pytest.mark.parametrize("reason", sorted({*HOLDS, *SUSPENSIONS} - PASSING))
-def test_all_that_jobs_wait_for_has_plain_words(reason):
-    assert reason in PLAIN
+def test_what_jobs_wait_for_is_told_in_the_words_of_their_own_pages(reason):
+    phase, cause = ("Queued", HOLDS[reason]) if reason in HOLDS else ("Suspended", SUSPENSIONS[reason])
+    jobs = OpenJobs(namespace="a", queue="q", phase=phase, reason=reason, jobs=1, since=NOW)
+
+    (found,) = waiting(OpenCounts(items=[jobs]), [])
+
+    assert found.meaning.endswith(cause.cure.replace("`", "") or ".")
+    assert "{queue}" not in found.meaning
 
 
 def test_who_looks_twice_within_a_slice_asks_the_same():
@@ -161,7 +167,7 @@ async def test_an_unknown_range_is_said_and_the_usual_one_shown(pages, answers):
     page = await pages.get("/?range=<b>2y</b>")
 
     assert page.status_code == 200
-    assert "“&lt;b&gt;2y&lt;/b&gt;” is no range" in page.text
+    assert "“&lt;b&gt;2y&lt;/b&gt;” is not a range" in page.text
     assert "failed in 24h" in page.text
 
 
@@ -189,7 +195,7 @@ async def test_an_installation_with_old_jobs_alone_is_not_a_new_one(pages, answe
     page = await pages.get("/")
 
     assert "Run your first job" not in page.text
-    assert "Nothing waits." in page.text
+    assert "No job waits." in page.text
 
 
 async def test_a_namespace_without_jobs_leads_back_to_all(pages, answers):

@@ -35,7 +35,7 @@ async def test_a_schedule_shows_its_jobs_and_links_its_days(answers, pages):
 
     assert ">brief-1<" in page
     assert 'href="/reasons/AgentError"' in page
-    assert "It made more jobs than are counted here" in page
+    assert "Only jobs since" in page
 
 
 async def test_a_trigger_leads_to_the_page_that_names_the_job(answers, pages):
@@ -88,7 +88,7 @@ async def test_a_name_of_the_address_that_is_none_is_not_shown(answers, pages, m
 
     page = await pages.get(PAGE, params={"done": "trigger", "made": made})
 
-    assert "A job was asked for." in page.text
+    assert "A job was requested." in page.text
     assert "Its job is" not in page.text
 
 

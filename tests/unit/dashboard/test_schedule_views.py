@@ -74,7 +74,7 @@ def test_policies_are_told_in_words():
 
     told = " ".join(schedule_view(a_schedule(**spec)).policies)
 
-    wanted = ["cancels an earlier job", "one by one", "up to 5m later", "after 3 failed jobs"]
+    wanted = ["cancels the previous one", "one by one", "up to 5m later", "after 3 failed jobs"]
     assert [words for words in wanted if words not in told] == []
 
 

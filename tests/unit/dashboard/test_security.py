@@ -112,6 +112,21 @@ async def test_a_form_of_more_than_its_bounds_is_refused_before_it_is_kept(pages
     assert (answer.status_code, "larger than" in answer.text) == (413, True)
 
 
+@pytest.mark.parametrize(
+    ("content", "status", "said"),
+    [
+        pytest.param("csrf=csrf-of-ada" + "&job=one" * 2000, 413, "2001 fields", id="too-many-fields"),
+        pytest.param(b"csrf=csrf-of-ada&name=%ff", 400, "UTF-8", id="not-text"),
+    ],
+)
+async def test_a_form_that_cannot_be_read_says_why(pages, content, status, said):
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+
+    answer = await pages.post("/bulk", content=content, headers={"Origin": ORIGIN, **kind})
+
+    assert (answer.status_code, said in answer.text) == (status, True)
+
+
 @pytest.mark.parametrize(("host", "status"), [("pages", 200), ("pages:99", 200), ("PAGES", 200), ("rebound.evil", 421)])
 async def test_only_names_of_ours_are_answered(whole, host, status):
     assert (await whole.get("/sign-in", headers={"Host": host})).status_code == status
@@ -136,7 +151,7 @@ async def test_a_page_that_crashes_says_so_and_not_why(monkeypatch):
         http._transport.raise_app_exceptions = False
         page = await http.get("/reasons/Failed")
 
-    assert (page.status_code, "its log has the reason" in page.text) == (500, True)
+    assert (page.status_code, "Its log has the reason" in page.text) == (500, True)
     assert "TypeError" not in page.text
 
 

@@ -1,20 +1,20 @@
-"""The pages: routes that ask REST, make a view of the answer, and render it.
+"""The pages: routes that read REST, make a view of the answer, and render it.
 
-actions       what people did
-asking        what routes ask for: REST with the rights of who is signed in, and templates
-bulk          cancels or runs again many jobs
-installation  what runs this installation, and what is wrong with it
+actions       actions of people
+asking        dependencies of routes: REST with the rights of the person, templates
+bulk          cancels many jobs, or runs them again
+installation  processes, database and problems of the installation
 job           a job: what happened, and its tabs
-job_actions   what is done to one job from its page
-job_asking    the job itself, and parts of its page that may be missing
-job_files     texts and artifacts of a job, whole, as files
-job_tabs      what each tab of a job asks for
+job_actions   actions on one job
+job_asking    reads a job and the parts of its page
+job_files     downloads of texts and artifacts of a job
+job_tabs      what each tab of a job reads
 jobs          the list of jobs
-models        keys and limits of models, calls under way, prices, what was spent
-overview      what runs, waits, fails and costs
-queues        queues: limits, who holds slots and who waits
-reasons       what the words of conditions and errors mean
-schedules     schedules: times, and the jobs they made
-several       asks REST the same several times
+models        keys and limits of models, calls in progress, prices, usage
+overview      running, waiting and failed jobs, and costs
+queues        queues: limits, running and waiting jobs
+reasons       what reasons of conditions and errors mean
+schedules     schedules: times and jobs
+several       one request for each of several namespaces or jobs
 templates     templates, and the form that runs one
 """

@@ -1,4 +1,4 @@
-"""What people did by pages and REST, newest first."""
+"""Actions of people on pages and through REST, newest first."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ router = APIRouter()
 
 @router.get("/actions")
 async def actions(request: Request, rest: Asked, pages: Shown, cursor: str | None = None) -> Response:
-    """Show a page of what people did in the chosen namespaces."""
+    """Show a page of the actions in the chosen namespaces."""
     query = request.query_params.multi_items()
     chosen = chosen_namespaces(query)
     known, found = await asyncio.gather(rest.namespaces(), rest.actions(chosen, cursor=cursor or None))

@@ -1,4 +1,4 @@
-"""What the routes of pages ask for. FastAPI's dependencies are coroutines: others pass through a thread each time."""
+"""Dependencies of the routes of pages. They are coroutines, because FastAPI runs others in a thread."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ def rest_of(request: Request, person: Identity) -> Rest:
 
 
 def pages_of(request: Request) -> Pages:
-    """Return what renders templates."""
+    """Return the renderer of templates."""
     pages: Pages = request.app.state.pages
     return pages
 
@@ -27,7 +27,7 @@ async def _person(request: Request) -> Identity:
 
 
 Person = Annotated[Identity, Depends(_person)]
-"""Who is signed in; for nobody the answer is the page of signing in."""
+"""The person who is signed in; without one the answer is the sign-in page."""
 
 
 async def _asked(request: Request, person: Person) -> Rest:
@@ -39,5 +39,5 @@ async def _shown(request: Request) -> Pages:
 
 
 Asked = Annotated[Rest, Depends(_asked)]
-"""REST with the rights of who is signed in."""
+"""REST with the rights of the person who is signed in."""
 Shown = Annotated[Pages, Depends(_shown)]

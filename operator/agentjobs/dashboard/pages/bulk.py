@@ -1,7 +1,7 @@
-"""Cancelling or running again many jobs: a page that says what will happen, then one that says what came of it.
+"""Cancels many jobs or runs them again: a page that asks for confirmation, then one with the results.
 
-The names are looked up anew before they are shown, and each action is asked of REST by the job's uid, so that another
-job that has its name by now is left alone.
+The jobs are read again before they are listed. Each action names the job's uid, so that it never acts on another job
+that has the name by now.
 """
 
 import asyncio
@@ -33,24 +33,24 @@ router = APIRouter()
 
 _TRIES: Final = 5
 _LONGEST_WAIT: Final = 10.0
-"""Seconds that REST may ask to wait before an action is given up."""
+"""Longest `Retry-After` in seconds that is waited for."""
 _MANY: Final = 500
 
 
 @router.get("/bulk")
 @router.get("/bulk/run")
 async def reloaded() -> Response:
-    """Lead back to the list: these pages are answers to forms."""
+    """Redirect to the list: these pages are answers to forms."""
     return RedirectResponse(job_filters.PATH, 303)
 
 
 @router.post("/bulk")
 async def confirm(request: Request, rest: Asked, pages: Shown) -> Response:
-    """Say what will happen to the jobs that were ticked, or to all that match."""
+    """Ask for confirmation to act on the selected jobs, or on all that match."""
     form = await form_of(request)
     action, _, of_all = form.get("action", "").partition("-")
     if action not in bulk.ACTIONS:
-        raise Problem(400, "BadRequest", "The form does not say what is to be done.")
+        raise Problem(400, "BadRequest", "The form has no valid action: expected cancel or rerun.")
     query = _query(form)
     if of_all:
         known, more = await _matching(rest, query)
@@ -58,7 +58,9 @@ async def confirm(request: Request, rest: Asked, pages: Shown) -> Response:
     else:
         asked, more = bulk.targets(form.getlist("job")), False
         if len(asked) > bulk.MAX_JOBS:
-            raise Problem(400, "BadRequest", f"At most {bulk.MAX_JOBS} jobs at once, not {len(asked)}.")
+            raise Problem(
+                400, "BadRequest", f"The form has {len(asked)} jobs, and {bulk.MAX_JOBS} are allowed: select fewer."
+            )
         known = await _looked_up(rest, asked)
     items = bulk.plan(action, asked, known)
     return pages.render(
@@ -78,21 +80,21 @@ async def confirm(request: Request, rest: Asked, pages: Shown) -> Response:
 
 @router.post("/bulk/run")
 async def run(request: Request, rest: Asked, pages: Shown) -> Response:
-    """Do it, and say of each job what came of it. Sent twice, the second time changes nothing."""
+    """Act on each job, and show the results. The same form sent again changes nothing."""
     form = await form_of(request)
     query = _query(form)
     action, token, asked = form.get("action", ""), form.get("token", ""), bulk.targets(form.getlist("job"))
     if action not in bulk.ACTIONS or not bulk.is_token(token) or not 1 <= len(asked) <= bulk.MAX_JOBS:
-        raise Problem(400, "BadRequest", "This is not a form of this page; go back to the list and tick jobs there.")
+        raise Problem(400, "BadRequest", "This form is invalid: go back to the list and select jobs there.")
     done = await of_each(asked, lambda one: _done(rest, action, token, one))
     return _told(request, pages, action, query, done)
 
 
 def _query(form: ImmutableMultiDict[str, str]) -> list[tuple[str, str]]:
-    """Return what the list was asked for that the form is of. Raises Problem for what no list of ours is asked for."""
+    """Return the query of the list that sent the form. Raises Problem where it is too long."""
     asks = form.get("asks", "")
     if len(asks) > MAX_QUERY_BYTES:
-        raise Problem(400, "BadRequest", "The form is of a list with too long an address; ask for less there.")
+        raise Problem(400, "BadRequest", "The address of the list is too long: use fewer filters.")
     return parse_qsl(asks)
 
 
@@ -110,16 +112,16 @@ def _told(
 
 
 async def _matching(rest: Rest, query: Sequence[tuple[str, str]]) -> tuple[list[RecordedJob], bool]:
-    """Return the jobs that a list is of, and whether there are more than one form acts on."""
+    """Return the jobs that match a list, and whether there are more than one form acts on."""
     wanted = job_filters.wanted(query, datetime.now(UTC))
     if wanted.errors:
-        raise Problem(400, "BadRequest", "The list's filter is wrong; go back and correct it.")
+        raise Problem(400, "BadRequest", "A filter of the list is invalid: go back and correct it.")
     page = await rest.jobs(wanted.filter, namespaces=chosen_namespaces(query), limit=bulk.MAX_JOBS)
     return page.items, page.cursor is not None
 
 
 async def _looked_up(rest: Rest, asked: Sequence[bulk.Target]) -> list[RecordedJob]:
-    """Return what history knows of these jobs now; several have one name where a name was used again."""
+    """Return these jobs as history has them now; several have the same name where a name was used again."""
 
     async def found(some: Sequence[bulk.Target]) -> list[RecordedJob]:
         names = JobFilter(name=tuple(dict.fromkeys(one.name for one in some)))
@@ -136,14 +138,14 @@ async def _done(rest: Rest, action: str, token: str, one: bulk.Target) -> bulk.D
         if problem.status == 401:
             raise
         if again and problem.reason == "AlreadyExists":
-            # The name follows from this form, so this form has made it.
-            return bulk.Done(one, True, again, "It was made when the form was sent before.")
+            # The name is derived from this form, so an earlier request with this form created the job.
+            return bulk.Done(one, True, again, "It was already created by this form.")
         return bulk.Done(one, False, "", problem.message)
     return bulk.Done(one, True, answer.made or again, answer.message)
 
 
 async def _patiently(rest: Rest, action: str, one: bulk.Target, body: dict[str, str]) -> ActionDone:
-    """Ask for an action; where REST says that it is too much at once, wait as long as it says."""
+    """Request an action; on 429 wait as long as REST asks for, and try again."""
     for _ in range(_TRIES - 1):
         try:
             return await rest.act("agentjobs", one.namespace, one.uid, action, body)

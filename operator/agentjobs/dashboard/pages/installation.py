@@ -1,4 +1,4 @@
-"""The installation: versions, who leads, the database, providers, and what is wrong."""
+"""The installation: versions, leader, database, providers, and problems."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ router = APIRouter()
 
 @router.get("/installation")
 async def installation(request: Request, rest: Asked, pages: Shown) -> Response:
-    """Show what runs this installation, to those who may read all of it."""
+    """Show the installation to a person who may read all namespaces."""
     now = datetime.now(UTC)
     try:
         seen, models = await asyncio.gather(rest.installation(), rest.models())

@@ -1,4 +1,4 @@
-"""What is done to one job from its page: cancel, suspend, resume, rerun."""
+"""Actions on one job from its page: cancel, suspend, resume, rerun."""
 
 import re
 from typing import Final
@@ -12,7 +12,7 @@ from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.asking import Asked, Person, Shown
 from agentjobs.dashboard.pages.job_asking import known_job
-from agentjobs.dashboard.rendering import link
+from agentjobs.dashboard.texts import link
 from agentjobs.problem import Problem
 
 ORDERS: Final = frozenset(order.value for order in Order)
@@ -25,16 +25,16 @@ router = APIRouter()
 async def confirm_cancel(
     request: Request, person: Person, rest: Asked, pages: Shown, namespace: str, key: str
 ) -> Response:
-    """Ask whether a job shall really be stopped: it cannot be undone."""
+    """Ask for confirmation before a job is cancelled, which cannot be undone."""
     known = await known_job(rest, namespace, key)
     return pages.render(request, "job_cancel.html", known=known)
 
 
 @router.post("/jobs/{namespace}/{key}/{order}")
 async def act(request: Request, person: Person, rest: Asked, namespace: str, key: str, order: str) -> Response:
-    """Give a job an order, and go back to its page; to that of the new job after a rerun.
+    """Act on a job, and return to its page; after a rerun to the page of the new job.
 
-    The form says the uid of the job that was looked at: another may have its name by now.
+    The form has the uid of the job that was shown, because another job may have its name by now.
     """
     if order not in ORDERS:
         raise Problem(404, "NotFound", "There is no such action.")
@@ -47,8 +47,10 @@ async def act(request: Request, person: Person, rest: Asked, namespace: str, key
 
 
 def _new_name(given: str, once: str, key: str) -> str | None:
-    """Return the name of the new job: as given, else one that follows from the form, so that sending it twice makes one
-    job; None for a form without either."""
+    """Return the name of the new job: the given one, else one derived from the form; None for a form with neither.
+
+    The same form sent twice makes one job.
+    """
     if given.strip():
         return given.strip()
     stem = "again" if re.fullmatch(UID, key) else key

@@ -1,4 +1,4 @@
-"""What the pages of a job ask REST for: the job itself, and parts that may be missing without the page being so."""
+"""Reads a job from REST, and parts of its page that may fail without failing the page."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -13,19 +13,19 @@ from agentjobs.problem import Problem
 T = TypeVar("T")
 
 PASSED_ON: Final = frozenset({401, 429})
-"""What a page cannot leave out: somebody has to sign in, or to wait."""
+"""Statuses that fail the whole page: the person has to sign in, or to wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part(Generic[T]):
-    """A part of a page, or why it is missing."""
+    """A part of a page, or the reason why it is missing."""
 
     value: T | None
     problem: Problem | None = None
 
 
 async def part(asked: Awaitable[T]) -> Part[T]:
-    """Ask for a part of a page. Raises Problem for what the page as a whole must answer."""
+    """Read a part of a page. Raises Problem with a status of PASSED_ON."""
     try:
         return Part(await asked)
     except Problem as problem:
@@ -35,23 +35,23 @@ async def part(asked: Awaitable[T]) -> Part[T]:
 
 
 async def known_job(rest: Rest, namespace: str, key: str) -> Known:
-    """Return what is known of a job, by its name or uid: from the API server, from history, or from both.
+    """Return a job by its name or uid: from the API server, from history, or from both.
 
     Raises:
-        Problem: nothing of it may be shown, or it is nowhere.
+        Problem: the person may not read the job, or neither has it.
     """
     story, seen = await asyncio.gather(part(rest.story(namespace, key)), part(rest.object(namespace, key)))
     known = Known(key, namespace, story.value, seen.value, _why(story), _why(seen))
     if story.value is None and seen.value is None:
         raise _worst(story.problem, seen.problem)
     if story.value is not None and seen.value is not None and known.uid != story.value.job.uid:
-        # Another job had the name before; this one is not in history yet.
+        # History has an older job of this name; the one in the cluster is not in history yet.
         return Known(key, namespace, None, seen.value)
     return known
 
 
 async def session_key(rest: Rest, known: Known) -> tuple[str, str, str]:
-    """Return app, user and id of a job's session: as accepted where that may be read, else by the rules of defaults."""
+    """Return app, user and id of a job's session: from the accepted spec if it may be read, else by the defaults."""
     told = (await part(rest.spec(known.namespace, known.key))).value if known.story else None
     return session_of(told.spec if told is not None else known.spec, name=known.name, uid=known.uid)
 
@@ -61,9 +61,9 @@ def _why(found: Part[T]) -> str:
 
 
 def _worst(*problems: Problem | None) -> Problem:
-    """Return what to say of a job that nobody showed: it is not there only where both say so."""
+    """Return the problem of a job that could not be read: NotFound only where both sources report that."""
     said = [one for one in problems if one is not None]
     refused = next((one for one in said if one.status == 403), None)
     away = next((one for one in said if one.status >= 500), None)
-    missing = Problem(404, "NotFound", "There is no such job, neither in the cluster nor in history.")
+    missing = Problem(404, "NotFound", "Job not found in the cluster or in history.")
     return refused or away or missing

@@ -1,4 +1,4 @@
-"""What a page shows in part or not at all, whole: texts of models and users, saved as files, never shown as pages."""
+"""Downloads of a job: texts of models and users as files, never shown as pages."""
 
 from typing import Annotated, Final
 from urllib.parse import quote
@@ -21,7 +21,7 @@ router = APIRouter()
 
 @router.get(_PLACE + "/result")
 async def result_file(person: Person, rest: Asked, namespace: str, key: str) -> Response:
-    """Answer a job's result as a file."""
+    """Return a job's result as a file."""
     found = await rest.result(namespace, key)
     if found is None:
         raise Problem(404, "NoResult", "The job has no result.")
@@ -30,17 +30,17 @@ async def result_file(person: Person, rest: Asked, namespace: str, key: str) -> 
 
 @router.get(_PLACE + "/entries/{start}/{seq}")
 async def entry_file(person: Person, rest: Asked, namespace: str, key: str, start: Number, seq: Number) -> Response:
-    """Answer an entry of a start's transcript as a file."""
+    """Return an entry of a start's transcript as a file."""
     page = await rest.entries(namespace, key, start=start, limit=1, after=max(0, seq - 1))
     found = next((one for one in page.items if one.seq == seq), None)
     if found is None:
-        raise Problem(404, "NotFound", "There is no such entry.")
+        raise Problem(404, "NotFound", "Entry not found.")
     return _text(json_file(found.data), f"entry-{start}-{seq}.json.txt")
 
 
 @router.get(_PLACE + "/steps/{number}")
 async def step_file(person: Person, rest: Asked, namespace: str, key: str, number: Number) -> Response:
-    """Answer what a step gave as a file."""
+    """Return the result of a step as a file."""
     found = await rest.step(namespace, key, number)
     return _text(json_file(found.body), f"step-{number}.json.txt")
 
@@ -54,7 +54,7 @@ async def log_file(
     start: Number,
     container: Annotated[str, Query(max_length=63)] = "",
 ) -> Response:
-    """Answer the last lines of a start's log as a file, as they were logged."""
+    """Return the last lines of a start's log as a file, unchanged."""
     text = await rest.logs(namespace, key, start, lines=_LINES, container=container)
     return _text(text, f"start-{start}.log.txt")
 
@@ -68,7 +68,7 @@ async def artifact_file(
     name: Annotated[str, Query(min_length=1, max_length=255)],
     version: Annotated[int, Query(ge=0, le=2**31 - 1)],
 ) -> Response:
-    """Answer a version of an artifact of the job's session as a file."""
+    """Return a version of an artifact of the job's session as a file."""
     known = await known_job(rest, namespace, key)
     content = await rest.artifact(namespace, await session_key(rest, known), name, version)
     return Response(content, media_type="application/octet-stream", headers=_as_file(name))
@@ -79,7 +79,7 @@ def _text(text: str, name: str) -> Response:
 
 
 def _as_file(name: str) -> dict[str, str]:
-    """Return headers by which a browser saves an answer, under a name without anything that is none."""
+    """Return headers that make a browser save the answer under a safe file name."""
     plain = "".join(one if one.isascii() and (one.isalnum() or one in "._-") else "_" for one in name)[-_NAME:]
     return {
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(plain.lstrip('.') or 'file', safe='')}",

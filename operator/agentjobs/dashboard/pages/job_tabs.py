@@ -1,4 +1,4 @@
-"""The tabs of a job's page: what each asks REST for, beside the job itself."""
+"""The tabs of a job's page: what each reads from REST, in addition to the job itself."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ from agentjobs.problem import Problem
 LINES: Final = 500
 _TURNS: Final = 60
 _CALLS: Final = 5
-"""Tries of a step whose content is asked for."""
+"""Calls of one step whose content is read."""
 _RESULT: Final = 50_000
 
 Parts = dict[str, Any]
@@ -31,7 +31,7 @@ Parts = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Tab:
-    """A tab. `ask` runs beside the question for the job; `more` needs its answer, and returns what it adds."""
+    """A tab. `ask` runs in parallel with reading the job; `more` needs the job, and returns what it adds."""
 
     name: str
     ask: Callable[[Request, Rest, str, str], Awaitable[Parts]]
@@ -40,7 +40,7 @@ class Tab:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A job's result: as text with structure, or as JSON."""
+    """A job's result: Markdown as HTML, or JSON."""
 
     result: Result
     text: Shown | None
@@ -56,12 +56,12 @@ def answer(told: RecordedResult) -> Answer:
 
 
 def number_in(request: Request, name: str) -> int | None:
-    """Return a number of the address, None where there is none. Raises Problem for what is no number."""
+    """Return a number in the query, None where it is absent. Raises Problem where it is not a number."""
     told = request.query_params.get(name)
     if not told:
         return None
     if not told.isascii() or not told.isdigit() or len(told) > 9:
-        raise Problem(400, "BadRequest", f"{name}: expected a number.")
+        raise Problem(400, "BadRequest", f"{name}: expected a number, got {told[:40]!r}.")
     return int(told)
 
 
@@ -78,7 +78,7 @@ async def _steps(request: Request, rest: Rest, namespace: str, key: str) -> Part
 
 
 async def _more_steps(request: Request, rest: Rest, known: Known, parts: Parts) -> Parts:
-    """Add what models were asked in the step that is open, and the lines, which need the job's starts."""
+    """Add the model calls of the open step, and the lines of the table, which need the job's starts."""
     content, page = parts["content"], parts["page"].value
     shown = step_shown(content.value) if content and content.value else None
     calls: list[tuple[Any, Part[Text]]] = []

@@ -17,13 +17,13 @@ from agentjobs.problem import Problem
 
 router = APIRouter()
 LISTED: Final = 40
-"""Jobs of a page: with 50, page and all that it loads would be more than 150 kB."""
+"""Jobs on one page: with 50, the page and all that it loads would exceed 150 kB."""
 _NOTHING = RecordedJobs(items=[], cursor=None)
 
 
 @router.get("/jobs")
 async def list_jobs(request: Request, rest: Asked, pages: Shown) -> Response:
-    """List the jobs that the URL asks for."""
+    """List the jobs that match the URL."""
     query = request.query_params.multi_items()
     if (told := job_filters.canonical(query)) is not None:
         return RedirectResponse(address(job_filters.PATH, told), 303)
@@ -52,7 +52,7 @@ async def list_jobs(request: Request, rest: Asked, pages: Shown) -> Response:
 async def _found(
     rest: Rest, wanted: job_filters.Wanted, namespaces: tuple[str, ...], cursor: str | None
 ) -> tuple[RecordedJobs, Problem | None]:
-    """Return a page of jobs, or none and what REST says against the question."""
+    """Return a page of jobs, or an empty one and the problem that REST answered."""
     if wanted.errors:
         return _NOTHING, None
     try:

@@ -1,4 +1,4 @@
-"""Models: keys and what is left of their limits, calls under way, prices, and what was spent."""
+"""Models: keys and their remaining limits, calls in progress, prices, and usage."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -44,11 +44,11 @@ async def models(request: Request, rest: Asked, pages: Shown) -> Response:
 
 
 def _as_namespace(known: Namespaces, chosen: tuple[str, ...]) -> str | None:
-    """Return as whose namespace models are shown: None for all of an installation. Raises Problem."""
+    """Return the namespace whose models are shown, None for those of the installation. Raises Problem."""
     if chosen:
         return chosen[0]
     if known.everywhere:
         return None
     if not known.items:
-        raise Problem(403, "Forbidden", "You may read no namespace, so there are no models to show.")
+        raise Problem(403, "Forbidden", "You may not read any namespace, so there are no models to show.")
     return known.items[0]

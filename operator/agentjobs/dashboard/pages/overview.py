@@ -1,4 +1,4 @@
-"""The overview: what runs, what waits, what failed and why, what it cost."""
+"""The overview: running, waiting and failed jobs, and costs."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -18,13 +18,13 @@ from agentjobs.dashboard.views.urls import changes_of, with_values
 router = APIRouter()
 
 LISTED: Final = 6
-"""Rows of the lists of running and failed jobs."""
+"""Rows of the lists of running and of failed jobs."""
 _RUNNING: Final = JobFilter(phase=(Phase.RUNNING.value,), order=JobOrder.OLDEST)
 
 
 @router.get("/")
 async def overview(request: Request, rest: Asked, pages: Shown) -> Response:
-    """Show what runs, waits, failed and costs."""
+    """Show running, waiting and failed jobs, and costs."""
     query = request.query_params.multi_items()
     asked = request.query_params.get("range") or views.DEFAULT_RANGE
     word = asked if asked in SPANS else views.DEFAULT_RANGE

@@ -1,4 +1,4 @@
-"""The words: what each reason and phase means."""
+"""The reference of reasons and phases."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -11,13 +11,15 @@ router = APIRouter()
 
 @router.get("/reasons")
 async def all_reasons(request: Request, person: Person, pages: Shown) -> Response:
-    """List all words."""
+    """List all reasons."""
     return pages.render(request, "reasons.html", meanings=dict(sorted(MEANINGS.items())), cures=CURES)
 
 
 @router.get("/reasons/{reason}")
 async def one_reason(request: Request, person: Person, pages: Shown, reason: str) -> Response:
-    """Tell what a word means."""
+    """Explain one reason."""
     if reason not in MEANINGS:
-        raise Problem(404, "NotFound", "AgentJobs has no such word; a runner or the kubelet may have written it.")
+        raise Problem(
+            404, "NotFound", "This is not a reason of AgentJobs. A runner or the kubelet may have written it."
+        )
     return pages.render(request, "reasons.html", meanings={reason: MEANINGS[reason]}, cures=CURES)

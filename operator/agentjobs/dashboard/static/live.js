@@ -1,12 +1,12 @@
-// What pages do beyond htmx. No page needs this to work.
+// What pages do in addition to htmx. Every page works without it.
 
 const main = () => document.getElementById("main");
 const note = document.getElementById("note");
 
-// The browser's clock may be wrong; times on the page are the server's.
+// The browser's clock may be wrong; times on the page are from the server.
 const behind = Date.parse(document.documentElement.dataset.now) - Date.now();
 
-// --- A refresh must not undo what a person is doing: open details, ticked boxes, chosen options and typed text stay.
+// --- A refresh keeps what a person did: open details, checked boxes, chosen options and typed text.
 
 const TYPED = "input[type=text], input[type=search], textarea";
 document.addEventListener("htmx:beforeSwap", (event) => {
@@ -19,23 +19,23 @@ const isKept = (attribute, element) =>
   (attribute === "selected" && element.selected !== element.defaultSelected) ||
   (attribute === "value" && element.matches(TYPED) && element.value !== element.defaultValue);
 Idiomorph.defaults.callbacks.beforeAttributeUpdated = (attribute, element) => !isKept(attribute, element);
-// What scripts have put on a page is no part of what the server sends.
+// Elements that scripts added are not in the server's answer.
 Idiomorph.defaults.callbacks.beforeNodeMorphed = (element) => !(element instanceof Element && element.hasAttribute("data-kept"));
 
-// --- A page that follows what happens says when it cannot, and goes on by itself.
+// --- A live page shows a notice while it cannot be updated, and tries again.
 
-const AGAIN = 5000; // after a page that did not come
-const POLL = 15000; // while the server tells of no changes
-let following = true; // whether the server tells of changes
+const AGAIN = 5000; // after a failed request
+const POLL = 15000; // while there is no stream of changes
+let following = true; // whether the stream of changes is open
 let timer; // of the next refresh
-let lost = false; // whether a change may have been missed, of which the next stream does not tell
-let missed = false; // a change while nobody looked
+let lost = false; // whether a change may have been missed that the next stream does not report
+let missed = false; // a change while the page was hidden
 
 const refresh = () => {
   timer = clearTimeout(timer);
   if (main().hasAttribute("hx-get")) htmx.trigger(main(), "refresh");
 };
-// At the earlier of two times: a stream that breaks again and again must not put it off for ever.
+// At the earlier of two times: a stream that breaks repeatedly must not delay it forever.
 const later = (milliseconds) => {
   timer ??= setTimeout(refresh, milliseconds);
 };
@@ -45,8 +45,8 @@ const tell = (text) => {
 };
 const ofMain = (event) => event.detail.elt === main();
 
-// A browser has six connections to a server without HTTP/2, for all its tabs, and a stream takes one for as long as it is
-// open: the seventh tab would never load. So a page follows only while somebody looks at it.
+// Without HTTP/2 a browser has six connections to a server for all tabs, and a stream takes one: the seventh tab would
+// never load. So only visible pages have a stream.
 class Stream {
   constructor(url) {
     this.url = url;
@@ -63,9 +63,9 @@ class Stream {
       this.source = new EventSource(this.url);
       this.source.onopen = (event) => this.onopen?.(event);
       this.source.onerror = (event) => this.onerror?.(event);
-      // Not by hx-trigger="sse:change": the extension would listen once more after each refresh.
+      // Not by hx-trigger="sse:change": the extension would add a listener after each refresh.
       this.source.addEventListener("change", refresh);
-      this.source.addEventListener("away", refresh); // the server follows nothing now; the page itself says why
+      this.source.addEventListener("away", refresh); // the server cannot follow changes now; the page has the reason
     }
   }
   pause() {
@@ -84,8 +84,8 @@ htmx.createEventSource = (url) => {
   return stream;
 };
 document.addEventListener("htmx:sseError", (event) => {
-  // Streams end every minute or two, and the browser goes on with the next. One that was refused is over: the page
-  // itself says why, signed out, no right any more, away.
+  // Streams end every minute or two, and the browser opens the next. After a refusal it does not: the page has the
+  // reason (signed out, no right, unavailable).
   const over = event.detail.source.readyState === EventSource.CLOSED;
   following = false;
   lost ||= over;
@@ -115,16 +115,16 @@ document.addEventListener("htmx:afterRequest", (event) => {
     lost = false;
     if (!following) later(POLL);
   } else if ([400, 403, 404, 410].includes(status)) {
-    location.reload(); // no longer for this person, or no longer there: the whole page says so
+    location.reload(); // no longer allowed, or deleted: the whole page has the reason
   } else if (status !== 401) {
-    // 401 leads to the page of signing in, by the answer's HX-Redirect.
+    // 401 leads to the sign-in page by HX-Redirect.
     lost = true;
-    tell("AgentJobs cannot be reached now. This page shows what was known before, and tries again by itself.");
+    tell("AgentJobs cannot be reached. This page is not current; it tries again by itself.");
     later(AGAIN);
   }
 });
 
-// --- Times that say how long ago something was go on.
+// --- Relative times are kept current.
 
 const ago = (seconds) => {
   const whole = Math.max(0, Math.round(seconds));
@@ -140,7 +140,7 @@ setInterval(() => {
   }
 }, 1000);
 
-// --- A form with data-confirm asks before it is sent.
+// --- A form with data-confirm asks for confirmation.
 
 document.addEventListener("submit", (event) => {
   const form = event.target;

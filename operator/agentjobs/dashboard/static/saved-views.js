@@ -1,4 +1,4 @@
-// The list of jobs, beyond what works without scripts: views saved in this browser, and one box that ticks all.
+// The list of jobs: views saved in this browser, and a box that selects all jobs.
 
 const KEY = "agentjobs.views";
 const place = document.getElementById("saved-views");
@@ -17,7 +17,7 @@ const made = (tag, values, ...children) => {
   element.append(...children);
   return element;
 };
-// The place in the list is no part of a view.
+// The place in the list is not part of a view.
 const here = () => {
   const words = new URLSearchParams(location.search);
   words.delete("cursor");
@@ -48,7 +48,7 @@ function count() {
   const boxes = [...document.querySelectorAll("#list input[name=job]")];
   const ticked = boxes.filter((box) => box.checked).length;
   const words = document.getElementById("ticked");
-  if (words) words.textContent = ticked ? `${ticked} ticked:` : "With those ticked:";
+  if (words) words.textContent = ticked ? `${ticked} selected:` : "Selected jobs:";
   const all = document.getElementById("tick-every");
   if (all) Object.assign(all, { checked: ticked > 0 && ticked === boxes.length, indeterminate: ticked > 0 && ticked < boxes.length });
 }
@@ -57,7 +57,7 @@ function offerAll() {
   const head = document.getElementById("tick-all");
   if (!head || head.firstChild) return;
   const all = made("input", { type: "checkbox", id: "tick-every" });
-  all.setAttribute("aria-label", "Tick all jobs of this page");
+  all.setAttribute("aria-label", "Select all jobs on this page");
   all.addEventListener("change", () => {
     for (const box of document.querySelectorAll("#list input[name=job]")) box.checked = all.checked;
     count();

@@ -1,4 +1,4 @@
-"""What people did, in words. Pure."""
+"""Actions of people, as sentences. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from typing import Final
 
 from agentjobs.api.fields import DNS_LABEL
 from agentjobs.api.recorded_overview import RecordedAction
-from agentjobs.dashboard.rendering import link
+from agentjobs.dashboard.texts import link
 
 _DID: Final = {
     ("AgentJob", "cancel"): "cancelled job",
     ("AgentJob", "suspend"): "suspended job",
     ("AgentJob", "resume"): "resumed job",
     ("AgentJob", "rerun"): "ran again job",
-    ("AgentJob", "retry-notifications"): "told sinks again of job",
+    ("AgentJob", "retry-notifications"): "sent notifications again of job",
     ("AgentQueue", "pause"): "paused queue",
     ("AgentQueue", "drain"): "drained queue",
     ("AgentQueue", "resume"): "resumed queue",
@@ -29,32 +29,32 @@ _DID: Final = {
 }
 _PAGES: Final = {"AgentQueue": "queues", "AgentSchedule": "schedules", "AgentTemplate": "templates"}
 _MAKING: Final = ("rerun", "run", "trigger")
-"""Actions whose message is the name of the job that they made."""
+"""Actions whose message is the name of the job that they created."""
 _NOTHING_DONE: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Did:
-    """One thing that somebody did, or tried to do."""
+    """One action, which may have been refused."""
 
     time: datetime
     user: str
     impersonated_by: str
     what: str
-    """`paused queue`; the name of the object follows."""
+    """`paused queue`; the object's name follows."""
     namespace: str
     name: str
     address: str
-    """Of the object's page; empty where there is none."""
+    """Address of the object's page; empty without one."""
     refused: bool
     status: int
     message: str
     job: str
-    """Name of the job that came of it; empty for none."""
+    """Name of the job that it created; empty for none."""
 
 
 def did(actions: Sequence[RecordedAction]) -> list[Did]:
-    """Return what people did, in the order in which REST tells it."""
+    """Return the actions in the order of REST."""
     return [_one(action) for action in actions]
 
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from math import ceil, floor, log10
 from typing import Final
 
-from agentjobs.dashboard.rendering import cut
+from agentjobs.dashboard.texts import cut
 from agentjobs.dashboard.views.time_axis import Slices, labels
 
 WIDTH: Final = 420

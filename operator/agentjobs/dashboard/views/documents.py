@@ -1,4 +1,4 @@
-"""Objects and values as text that people read: YAML and JSON, of bounded size, with hidden characters shown. Pure."""
+"""Objects and values as YAML and JSON of bounded size, with hidden characters shown. Pure."""
 
 import io
 import json
@@ -8,19 +8,19 @@ from typing import Any, Final
 
 import yaml
 
-from agentjobs.dashboard.rendering import visible
+from agentjobs.dashboard.texts import visible
 
 MAX_CHARS: Final = 100_000
-"""Of a document of its own."""
+"""Characters of a document on its own."""
 MAX_VALUE_CHARS: Final = 4_000
-"""Of a value among others."""
+"""Characters of a value among others."""
 
 
 _SPREAD_CHARS: Final = 64 * 1024
-"""Of a value that is written over several lines as a whole."""
+"""Largest value that is written over several lines."""
 _ENCODER: Final = json.JSONEncoder(indent=2, ensure_ascii=False, default=str)
 _DUMPER: Final = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-"""The one in C takes a fiftieth of the time, where PyYAML was built with it."""
+"""The C implementation takes a fiftieth of the time, if PyYAML has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def _compact(value: object) -> str:
 
 
 def object_text(body: Mapping[str, Any]) -> Text:
-    """Return an object of Kubernetes as YAML: what it asks for before what became of it."""
+    """Return a Kubernetes object as YAML, its spec before its status."""
     first = {key: body[key] for key in ("apiVersion", "kind", "metadata", "spec") if key in body}
     return yaml_text({**first, **body})
 

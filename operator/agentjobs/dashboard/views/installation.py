@@ -1,4 +1,4 @@
-"""What the page of the installation shows: who runs, and on top what is wrong, in words. Pure."""
+"""The page of the installation: its problems, then its processes. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from agentjobs.dashboard.views.states import State, Tone, counted, listed
 KINDS: Final = ("operator", "gateway", "proxy", "dashboard")
 NAMES: Final = {"operator": "Operators", "gateway": "Gateways", "proxy": "Model proxies", "dashboard": "Dashboards"}
 _SKEW_SECONDS: Final = 2.0
-"""More than what a busy machine may take to answer; leases and backoffs are seconds."""
+"""Clocks that differ by more are reported; leases and backoffs take seconds."""
 _MEGABYTE: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """What is wrong, and what that means."""
+    """A problem and its effect."""
 
     tone: str
-    """`bad` where jobs suffer now, `warn` where somebody should look."""
+    """`bad` where jobs are affected now, else `warn`."""
     text: str
 
 
@@ -45,10 +45,10 @@ class InstallationView:
     wrong: Sequence[Wrong]
     groups: Sequence[Group]
     providers: Sequence[tuple[str, State]]
-    """Who answers calls of models, and whether their keys are open."""
+    """Providers of models, and whether their keys are open."""
     database: Sequence[tuple[str, str]]
     has_proxy: bool
-    """Whether a model proxy lives."""
+    """Whether a model proxy was seen."""
 
 
 def installation_view(seen: Installation, models: ModelsOverview, now: datetime) -> InstallationView:
@@ -80,43 +80,43 @@ def _wrong(seen: Installation) -> Iterable[Wrong]:
     kinds = {kind: [one for one in seen.processes if one.kind == kind] for kind in KINDS}
     leaders = [one for one in kinds["operator"] if one.leads]
     if not kinds["operator"]:
-        yield Wrong("bad", "No operator was seen in the last minute: jobs do not start, and nobody notices their ends.")
+        yield Wrong(
+            "bad", "No operator was seen in the last minute: jobs do not start, and ended jobs are not noticed."
+        )
     elif not leaders:
         yield Wrong("bad", "No operator leads: jobs do not start until one has the Lease.")
     elif len(leaders) > 1:
         names = listed([one.id for one in leaders])
         yield Wrong(
-            "warn", f"More than one operator says that it leads: {names}. One of them should stop within seconds."
+            "warn", f"More than one operator reports that it leads: {names}. One of them should stop within seconds."
         )
     if not kinds["gateway"]:
-        yield Wrong("bad", "No gateway was seen in the last minute: runners cannot report, and jobs wait for it.")
+        yield Wrong("bad", "No gateway was seen in the last minute: runners cannot report, so jobs wait.")
     if not kinds["proxy"]:
-        text = "No model proxy was seen in the last minute. Where jobs ask models through it, their calls fail."
+        text = "No model proxy was seen in the last minute. Model calls through the proxy fail."
         yield Wrong("warn", text)
     versions = sorted({one.version for one in seen.processes})
     if len(versions) > 1:
-        text = (
-            f"Versions {listed(versions)} run side by side. That is normal during an upgrade, and should end with it."
-        )
+        text = f"Versions {listed(versions)} run at the same time. This is normal only during an upgrade."
         yield Wrong("warn", text)
     if abs(seen.clock_skew_seconds) > _SKEW_SECONDS:
         yield Wrong(
-            "warn", f"The clocks differ: {_skew(seen.clock_skew_seconds)}. Times on these pages are off by that."
+            "warn", f"The clocks differ: {_skew(seen.clock_skew_seconds)}. Times on these pages differ by that much."
         )
 
 
 def _skew(seconds: float) -> str:
     if abs(seconds) < 1:
-        return "within a second of ours"
-    return f"{abs(seconds):,.0f} s {'ahead of' if seconds > 0 else 'behind'} ours"
+        return "within a second of this process"
+    return f"{abs(seconds):,.0f} s {'ahead of' if seconds > 0 else 'behind'} this process"
 
 
 def _health(keys: Sequence[Key]) -> State:
     closed = [one for one in keys if one.state.word == "Closed"]
     if not keys:
-        return State("No key", "bad", "Its models cannot be asked.")
+        return State("No key", "bad", "Its models cannot be called.")
     if not closed:
-        return State("Open", "ok", f"{counted(len(keys), 'key')}, which calls use.")
+        return State("Open", "ok", f"{counted(len(keys), 'key')} in use.")
     tone: Tone = "bad" if len(closed) == len(keys) else "warn"
     return State("Closed", tone, f"{len(closed)} of {counted(len(keys), 'key')} closed: {closed[0].state.text}")
 
@@ -135,7 +135,7 @@ def _state(kind: str, processes: Sequence[Process]) -> State:
     if kind != "operator":
         return State("Running", "ok", f"{counted(len(processes), 'process', 'processes')} seen in the last minute.")
     standbys = sum(not one.leads for one in processes)
-    others = counted(standbys, "stands", "stand") if standbys else "none stands"
+    others = counted(standbys, "standby", "standbys") if standbys else "no standby"
     if standbys == len(processes):
-        return State("No leader", "bad", "None of them leads.")
-    return State("Leads", "ok", f"One leads, {others} by.")
+        return State("No leader", "bad", "No operator leads.")
+    return State("Leads", "ok", f"One leader, {others}.")

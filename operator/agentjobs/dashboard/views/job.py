@@ -1,4 +1,4 @@
-"""What the page of a job shows of what is known of it. Pure."""
+"""The page of a job: its last failure, input, engine and session. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from agentjobs.api.job.spec import default_app_name
 from agentjobs.api.job.team import as_object
 from agentjobs.api.known_job import Known
 from agentjobs.api.recorded import Event, RecordedStart, StepSpan
-from agentjobs.dashboard.rendering import cut
+from agentjobs.dashboard.texts import cut
 from agentjobs.dashboard.views.documents import Text, cut_text, json_text
 from agentjobs.dashboard.views.markdown import Shown, markdown
 
@@ -19,22 +19,22 @@ _INPUT: Final = 4_000
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The last start that failed, with what it was given and what it had last."""
+    """The last start that failed, with its error and its last entries."""
 
     start: RecordedStart
     error: Text | None
-    """What the runner told of the error, where that says more than the start's message."""
+    """The error that the runner reported, where it differs from the start's message."""
     said: Shown | None
-    """What the model said last before it."""
+    """The last text of the model before it."""
     returned: Text | None
-    """What a tool returned last before it, where that came after what the model said."""
+    """The last result of a tool before it, if it came after the model's text."""
     last_from: str
     step: int | None
     """Its last recorded step."""
 
 
 def failure_of(known: Known, entries: Iterable[Event], spans: Iterable[StepSpan]) -> Failure | None:
-    """Return what failed last; None where nothing did, or the job succeeded after it."""
+    """Return the last failure; None without one, or if the job succeeded later."""
     failed = [one for one in known.starts if one.verdict in FAILING]
     if not failed or known.phase == "Succeeded":
         return None
@@ -55,7 +55,7 @@ def failure_of(known: Known, entries: Iterable[Event], spans: Iterable[StepSpan]
 
 
 def input_of(spec: Mapping[str, Any], accepted: Mapping[str, Any] | None) -> Text | None:
-    """Return what the job was asked: as accepted where that may be read, else as written; None where it is not told."""
+    """Return the job's message: from the accepted spec if it may be read, else from its own spec; None without one."""
     for told in (accepted or {}, spec):
         message = as_object(told.get("input")).get("message")
         if isinstance(message, str) and message:
@@ -64,7 +64,7 @@ def input_of(spec: Mapping[str, Any], accepted: Mapping[str, Any] | None) -> Tex
 
 
 def engine_of(spec: Mapping[str, Any]) -> str:
-    """Return what kind of agent it runs, empty where that is its template's matter."""
+    """Return the kind of agent that it runs, empty where its template decides."""
     agent = as_object(spec.get("agent"))
     if isinstance(module := agent.get("module"), str):
         return f"module {cut(module, 120)}"
@@ -88,7 +88,7 @@ def _from(entry: Event) -> str:
 
 
 _ENGINES: Final = {
-    "inline": "an agent that the job spells out",
+    "inline": "an inline agent",
     "claudeCode": "Claude Code",
-    "container": "a program of its own",
+    "container": "a container",
 }

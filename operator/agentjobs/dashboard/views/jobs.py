@@ -1,4 +1,4 @@
-"""The list of jobs: its rows, its addresses, and the views that everybody has. Pure."""
+"""The list of jobs: rows, addresses, and predefined views. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final
 
 from agentjobs.api.conditions import AdmittedReason, CompleteReason, Phase
 from agentjobs.api.recorded import RecordedJob
-from agentjobs.dashboard.rendering import link
+from agentjobs.dashboard.texts import link
 from agentjobs.dashboard.views.bulk import target_of
 from agentjobs.dashboard.views.charts import named
 from agentjobs.dashboard.views.job_filters import ORDERS, PATH, Pairs, Wanted
@@ -27,7 +27,7 @@ VIEWS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
     ("Costly this week", (("within", "7d"), ("order", "cost"))),
     ("Suspended", (("phase", "Suspended"),)),
 )
-"""Lists that people often want, by the words of their URLs."""
+"""Predefined lists, by the parameters of their URLs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +45,17 @@ class Row:
 
     job: RecordedJob
     token: str
-    """By which forms name it (bulk.py)."""
+    """Identifies the job in forms (bulk.py)."""
     took: timedelta | None
-    """From when it was made until it ended, or until now; None for what has not begun."""
+    """From creation to end, or until now; None for a job that has not started."""
     reason: str
-    """Empty where the phase says it all."""
+    """Empty where the phase is enough."""
     message: str
     """Likewise."""
     model: str
-    """In few characters."""
+    """Shortened."""
     source: tuple[str, str, str] | None
-    """Kind, name and address of the schedule or template that it is of."""
+    """Kind, name and address of its schedule or template."""
 
 
 def rows(jobs: Sequence[RecordedJob], now: datetime) -> tuple[Row, ...]:
@@ -89,7 +89,7 @@ def _source(job: RecordedJob) -> tuple[str, str, str] | None:
 
 
 def views(query: Pairs, namespaces: Sequence[str]) -> tuple[View, ...]:
-    """Return the views that everybody has, in the namespaces of the page."""
+    """Return the predefined views for the namespaces of the page."""
     now = {(name, value) for name, value in query if name not in ("namespace", "cursor")}
     places = [("namespace", one) for one in namespaces]
     return tuple(View(name, address(PATH, [*places, *words]), set(words) == now) for name, words in VIEWS)
@@ -104,12 +104,12 @@ def orders(query: Pairs, asked: Wanted) -> tuple[View, ...]:
 
 
 def next_page(query: Pairs, cursor: str | None) -> str | None:
-    """Return the address of the page that follows; None on the last one."""
+    """Return the address of the next page; None on the last one."""
     if cursor is None:
         return None
     return address(PATH, [*first(query), ("cursor", cursor)])
 
 
 def first(query: Pairs) -> list[tuple[str, str]]:
-    """Return the words of the first page."""
+    """Return the parameters of the first page."""
     return [(name, value) for name, value in query if name != "cursor" and value]

@@ -1,4 +1,4 @@
-"""Which jobs come before a job and which follow it, as indented lines. Pure."""
+"""Parents and follow-ups of a job, as indented lines. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from agentjobs.api.recorded import RecordedTree, RelatedJob
 
 @dataclass(frozen=True, slots=True)
 class Relative:
-    """A job of the tree, and how deep it lies in it."""
+    """A job of the tree, and its depth."""
 
     job: RelatedJob
     depth: int
@@ -25,7 +25,7 @@ def relatives(tree: RecordedTree, uid: str) -> list[Relative]:
 
 
 def _branch(below: dict[str, list[RelatedJob]], uid: str) -> Iterator[Relative]:
-    """Yield depth first. Each job once: what hands on parents may be wrong, and must not keep the page for ever."""
+    """Yield depth first, each job once, so that wrong parents cannot cause an endless loop."""
     waiting = [(job, 0) for job in reversed(below.pop("", []))]
     while waiting:
         job, depth = waiting.pop()

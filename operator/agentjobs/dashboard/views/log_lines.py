@@ -1,16 +1,16 @@
-"""What a start's pod logged, line by line: our own lines as sentences, all others as they are. Pure."""
+"""Lines of a log: those of AgentJobs as sentences, all others unchanged. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from agentjobs.dashboard.rendering import visible
+from agentjobs.dashboard.texts import visible
 from agentjobs.readable import parsed, readable
 
 MAX_LINE: Final = 2_000
 """Characters of a line that are shown."""
 _PARSED: Final = 64 * 1024
-"""Bytes of a line that are looked at as JSON; ours are shorter."""
+"""Longest line that is parsed as JSON; lines of AgentJobs are shorter."""
 
 Level = Literal["", "warning", "error"]
 _GRAVE: Final[dict[str, Level]] = {"warning": "warning", "error": "error", "critical": "error"}
@@ -19,7 +19,7 @@ _ENDS: Final[dict[str, Level]] = {"Retry": "error", "Fail": "error", "Snooze": "
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """A line, numbered from 1 in what was read."""
+    """A line, numbered from 1."""
 
     number: int
     text: str
@@ -30,7 +30,7 @@ class LogLine:
 
 def log_lines(text: str) -> Iterator[LogLine]:
     """Yield the lines of a log; those that only repeat another are left out, and keep their number."""
-    # Not splitlines: a line of theirs may hold separators that are none of ours.
+    # Not splitlines, which also splits at other separators.
     for number, raw in enumerate(text.removesuffix("\n").split("\n") if text else (), 1):
         fields = parsed(raw) if len(raw) <= _PARSED else None
         said = raw if fields is None else readable(fields)
@@ -41,7 +41,7 @@ def log_lines(text: str) -> Iterator[LogLine]:
 
 
 def _level(fields: Mapping[str, Any]) -> Level:
-    """How grave a line of ours is: by its level, or since it tells of an error or of an end that is no success."""
+    """Return the severity of a line of AgentJobs: by its level, or by the error or end that it reports."""
     if fields.get("event") == "attempt.ended":
         return _ENDS.get(str(fields.get("verdict")), "")
     if fields.get("event") == "step.error":

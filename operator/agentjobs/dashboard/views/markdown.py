@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
-from agentjobs.dashboard.rendering import visible
+from agentjobs.dashboard.texts import visible
 
 MAX_CHARS: Final = 20_000
 """Of one text; what is longer is cut, and the page links to the whole."""

@@ -1,4 +1,4 @@
-"""What the page of models shows: who answers, what is left of limits, what is closed, what models cost. Pure."""
+"""The page of models: providers, remaining limits, closed keys, prices. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ _EACH: Final = {60.0: "a minute", 86400.0: "a day"}
 _COUNTED: Final = {
     "requests": "calls",
     "tokens": "tokens",
-    "inputTokens": "tokens of input",
-    "outputTokens": "tokens of output",
-    "concurrentCalls": "calls at once",
+    "inputTokens": "input tokens",
+    "outputTokens": "output tokens",
+    "concurrentCalls": "calls at the same time",
 }
 _LITTLE: Final = 10
-"""Hundredths of a limit of which little is left."""
+"""Percent of a limit below which the remaining part is marked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Limit:
 
     words: str
     models: str
-    """The group of models that it is for; empty for all."""
+    """Its group of models; empty for all."""
     left: Fill
 
 
@@ -50,7 +50,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Who answers calls of models."""
+    """A provider of models."""
 
     name: str
     kind: str
@@ -61,7 +61,7 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A name for a model, and which models answer in its place."""
+    """An alias of a model, and the model's fallbacks."""
 
     name: str
     """Empty for a model that has none."""
@@ -71,10 +71,10 @@ class Alias:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Dollars for a million tokens."""
+    """US dollars per million tokens."""
 
     models: str
-    """With the input above which it holds, and its last day."""
+    """With the size of input from which it applies, and its last day."""
     rates: tuple[Decimal, ...]
     """Of input, output, cached input, writes to the cache, thinking."""
 
@@ -84,11 +84,11 @@ class ModelsView:
     """The models of an installation, as a namespace or an administrator sees them."""
 
     troubles: Sequence[str]
-    """What keeps jobs from asking models now, in words; texts of providers may be in it."""
+    """Problems of model calls now; they may contain text of providers."""
     providers: Sequence[Provider]
     aliases: Sequence[Alias]
     allowed: str
-    """Which models the namespace may ask; empty for all."""
+    """Models that the namespace may use; empty for all."""
     prices: Sequence[Price]
     prices_of: date | None
     under_way: Sequence[CallsUnderWay]
@@ -114,7 +114,7 @@ def models_view(seen: ModelsOverview, now: datetime) -> ModelsView:
 
 
 def troubles(seen: ModelsOverview, now: datetime) -> Iterable[str]:
-    """Yield what keeps jobs from asking models now, one sentence each."""
+    """Yield the problems of model calls now, one sentence each."""
     for one in seen.exhausted:
         if one.until > now:
             yield f"No call of {one.model} can be made until {_clock(one.until, now)}: {one.reason}"
@@ -124,7 +124,7 @@ def troubles(seen: ModelsOverview, now: datetime) -> Iterable[str]:
                 if closed.until > now:
                     yield f"{provider.name} refused key {_short(key.name)}. {_closed(closed, now)}"
         if not provider.keys:
-            yield f"{provider.name} has no key here, so its models cannot be asked."
+            yield f"{provider.name} has no key here, so its models cannot be called."
 
 
 def _key(key: ModelKey, now: datetime) -> Key:
@@ -149,7 +149,7 @@ def _limit(limit: LimitLeft) -> Limit:
     # The name is provider and key, group, and what is limited.
     group = " ".join(limit.bucket.split(" ")[1:-1])
     part = part_of(limit.left, limit.most)
-    return Limit(words, "" if group == "*" else group, Fill(part, f"{limit.left:,} left", _tone(limit.left, part)))
+    return Limit(words, "" if group == "*" else group, Fill(part, f"{limit.left:,} remaining", _tone(limit.left, part)))
 
 
 def _tone(left: int, part: int) -> Tone:

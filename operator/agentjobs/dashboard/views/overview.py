@@ -1,14 +1,15 @@
-"""What the overview shows: what runs, what waits for what, what happened, what it cost. Pure."""
+"""The overview: running and waiting jobs, activity, and usage. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from agentjobs.api.conditions import AcceptedReason, AdmittedReason, Phase, PodStartedReason, SuspendedReason
+from agentjobs.api.causes import HOLDS, POD_TROUBLE, SUSPENSIONS
+from agentjobs.api.conditions import Phase
 from agentjobs.api.recorded_overview import Activity, OpenCounts, OpenJobs, UsagePoint, UsageSeries
-from agentjobs.dashboard.rendering import link
+from agentjobs.dashboard.texts import link
 from agentjobs.dashboard.views.charts import Chart, Series, bars, short_dollars
 from agentjobs.dashboard.views.reasons import MEANINGS
 from agentjobs.dashboard.views.time_axis import Slices, ceiling, slices
@@ -16,68 +17,43 @@ from agentjobs.dashboard.views.time_axis import Slices, ceiling, slices
 DEFAULT_RANGE: Final = "24h"
 BY: Final = ("queue", "model", "partition")
 MOST_KEYS: Final = 5
-"""Of queues, models or partitions that a chart tells apart; the rest is one more."""
+"""Queues, models or partitions of a chart; the rest is one more series."""
 _MOST_QUEUES: Final = 3
-# The meanings of conditions speak of fields; here people want to know what has to happen.
-PLAIN: Final[Mapping[str, str]] = {
-    AdmittedReason.WAITING_FOR_START_TIME: "Their start time, which lies ahead.",
-    AdmittedReason.WAITING_FOR_SLOT: "A free slot: all of their queue, or partition, are taken.",
-    AdmittedReason.WAITING_FOR_RATE: "The next period: their queue has had its starts of this one.",
-    AdmittedReason.WAITING_FOR_LOCK: "Another job of the same session or worktree, which runs.",
-    AdmittedReason.WAITING_FOR_MODEL_LIMIT: "A limit of their model, which is used up for all jobs.",
-    AdmittedReason.QUEUE_HELD: "Somebody who resumes their queue: it is paused.",
-    AdmittedReason.BUDGET_HELD: "A budget of their queue or partition, which is used up.",
-    AdmittedReason.WAITING_FOR_BACKOFF: "The time between two attempts to pass.",
-    AcceptedReason.WAITING_FOR_JOBS: "Other jobs to end, which they name.",
-    AcceptedReason.QUEUE_NOT_FOUND: "A queue that does not exist.",
-    AcceptedReason.TEMPLATE_NOT_FOUND: "A template that does not exist, or is illegal.",
-    AcceptedReason.REFERENCE_NOT_FOUND: "A ConfigMap, or a key in one, that does not exist.",
-    AcceptedReason.HISTORY_UNAVAILABLE: "The database, which cannot be reached.",
-    AcceptedReason.UNKNOWN_MODEL_PRICE: "The price of a model: they have a budget in dollars, and it is not known.",
-    AcceptedReason.SINK_NOT_FOUND: "A sink that the installation does not have.",
-    AdmittedReason.SPEC_UNREADABLE: "An operator of the newer version that accepted them.",
-    SuspendedReason.REQUESTED: "Somebody who resumes them: they were suspended.",
-    SuspendedReason.RULE: "Somebody who resumes them: a rule for results suspended them.",
-    SuspendedReason.BUDGET_EXCEEDED: "Somebody who raises their budget: a limit of it is reached.",
-    SuspendedReason.QUEUE_DRAINED: "Their queue, which is drained.",
-    SuspendedReason.QUEUE_BUDGET_EXCEEDED: "A budget of their queue, which is used up.",
-    PodStartedReason.UNSCHEDULABLE: "A node with room for their pods.",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Jobs that wait for the same."""
+    """Jobs that wait for the same reason."""
 
     phase: str
     reason: str
     meaning: str
-    """In words; empty where the word is not ours."""
+    """A sentence; empty for a reason that is not one of AgentJobs."""
     jobs: int
     since: datetime
-    """Of the one that waits longest."""
+    """Since when the oldest of them waits."""
     queues: tuple[str, ...]
-    """In which most of them wait, at most three."""
+    """The three queues with most of them."""
     more_queues: int
     address: str
-    """The list of them."""
+    """Address of their list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failing:
-    """Jobs that failed for the same."""
+    """Jobs that failed for the same reason."""
 
     reason: str
     jobs: int
     share: int
-    """Of the most frequent reason, in percent."""
+    """Percent of the most frequent reason."""
     latest: datetime
     address: str
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The numbers at the head of the page."""
+    """The numbers at the top of the page."""
 
     running: int
     waiting: int
@@ -88,18 +64,18 @@ class Totals:
 
     @property
     def success(self) -> str:
-        """The share of jobs that succeeded, of those that did or failed; empty where none ended."""
+        """Share of succeeded jobs among succeeded and failed ones; empty where none ended."""
         ended = self.succeeded + self.failed
         if not ended:
             return ""
-        # Nearly all is not all: 99.96 % must not read as 100 %.
+        # 99.96 % must not be shown as 100 %.
         share = 100 * self.succeeded / ended
         return f"{int(share * 10) / 10}%" if 99 <= share < 100 else f"{share:.0f}%"
 
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What model calls used, as charts and in all."""
+    """Usage of model calls, as charts and totals."""
 
     tokens: Chart
     cost: Chart
@@ -109,16 +85,16 @@ class Used:
 
 
 def window(span: timedelta, now: datetime) -> tuple[datetime, datetime]:
-    """Return the time to ask about: it ends with the slice of the chart in which `now` lies.
+    """Return the period to request, which ends with the slice of the chart that contains `now`.
 
-    All who look at the same range within that slice ask the same.
+    Within that slice all requests are the same, so REST can share the answer.
     """
     until = ceiling(now, slices(now - span, now).seconds)
     return until - span, until
 
 
 def totals(counts: OpenCounts, activity: Activity) -> Totals:
-    """Count what is now, and what happened."""
+    """Return the numbers at the top of the page."""
     by_phase: dict[str, int] = {}
     for each in counts.items:
         by_phase[each.phase] = by_phase.get(each.phase, 0) + each.jobs
@@ -134,7 +110,7 @@ def totals(counts: OpenCounts, activity: Activity) -> Totals:
 
 
 def waiting(counts: OpenCounts, namespaces: Sequence[str]) -> tuple[Waiting, ...]:
-    """Group the jobs that do not run by what they wait for; the most first."""
+    """Group waiting jobs by reason; the largest group first."""
     groups: dict[tuple[str, str], list[OpenJobs]] = {}
     for each in counts.items:
         if each.phase != Phase.RUNNING:
@@ -152,7 +128,7 @@ def _waiting(phase: str, reason: str, jobs: Sequence[OpenJobs], namespaces: Sequ
     return Waiting(
         phase=phase,
         reason=reason,
-        meaning=_meaning(reason),
+        meaning=_meaning(phase, reason),
         jobs=sum(each.jobs for each in jobs),
         since=min(each.since for each in jobs),
         queues=tuple(queues[:_MOST_QUEUES]),
@@ -161,16 +137,19 @@ def _waiting(phase: str, reason: str, jobs: Sequence[OpenJobs], namespaces: Sequ
     )
 
 
-def _meaning(reason: str) -> str:
-    if reason in PLAIN:
-        return PLAIN[reason]
-    found = MEANINGS.get(reason, ())
-    of_jobs = [one.text for one in found if one.of.endswith("of a job")]
-    return (of_jobs[0] if of_jobs else next((one.text for one in found), "")).replace("`", "")
+def _meaning(phase: str, reason: str) -> str:
+    tables = (SUSPENSIONS,) if phase == Phase.SUSPENDED else (HOLDS, POD_TROUBLE)
+    cause = next((table[reason] for table in tables if reason in table), None)
+    if cause is None:
+        found = MEANINGS.get(reason, ())
+        of_jobs = [one.text for one in found if one.of.endswith("of a job")]
+        return (of_jobs[0] if of_jobs else next((one.text for one in found), "")).replace("`", "")
+    clause = cause.clause.removeprefix("Waits: ").replace("queue {queue}", "its queue").removesuffix(".")
+    return f"{clause[:1].upper()}{clause[1:]}. {cause.cure}".strip().replace("`", "")
 
 
 def failing(activity: Activity, namespaces: Sequence[str], word: str) -> tuple[Failing, ...]:
-    """Tell for which reasons jobs failed, each with the list of them."""
+    """Return the reasons of failures, each with the address of its jobs."""
     most = max((each.jobs for each in activity.failures), default=1)
     return tuple(
         Failing(
@@ -192,7 +171,7 @@ def failing(activity: Activity, namespaces: Sequence[str], word: str) -> tuple[F
 
 
 def activity_charts(activity: Activity) -> tuple[Chart, Chart]:
-    """Draw how many jobs ended, and how, and how many were made and started."""
+    """Return the charts of ended jobs and of starts."""
     shown = slices(activity.since, activity.until, least=max(activity.seconds, 1))
 
     def counted(name: str, look: str, field: str) -> Series:
@@ -215,7 +194,7 @@ def activity_charts(activity: Activity) -> tuple[Chart, Chart]:
 
 
 def used(usage: UsageSeries) -> Used:
-    """Draw what model calls used, by the costliest queues, models or partitions."""
+    """Return the charts of usage, by the most expensive queues, models or partitions."""
     shown = slices(usage.since, usage.until, least=max(usage.seconds, 1))
     keys = usage.keys[:MOST_KEYS]
     rest = [each for each in usage.items if each.key not in keys] + usage.others
@@ -250,6 +229,6 @@ def _summed(shown: Slices, points: Iterable[UsagePoint], value: Callable[[UsageP
 
 
 def is_untouched(counts: OpenCounts, activity: Activity) -> bool:
-    """Whether nothing is open, and nothing happened in the time asked for: there may never have been a job."""
+    """Whether no job is open and nothing happened in the period: there may never have been a job."""
     happened = any(each.created or each.started or each.succeeded or each.failed for each in activity.slices)
     return not counts.items and not happened and not activity.failures

@@ -1,25 +1,25 @@
-"""Where a person looks next, as the address of a page. Pure."""
+"""The page that a person should open next. Pure."""
 
 from agentjobs.api.causes import Look
 from agentjobs.api.known_job import Known, queue_of
-from agentjobs.dashboard.rendering import link
+from agentjobs.dashboard.texts import link
 
 _WORDS = {
-    Look.LOGS: "See the log",
+    Look.LOGS: "Open the log",
     Look.TRANSCRIPT: "Read the transcript",
-    Look.STEPS: "See the steps",
-    Look.SPEC: "See its spec",
-    Look.MODELS: "See the models",
+    Look.STEPS: "Open the steps",
+    Look.SPEC: "Open the spec",
+    Look.MODELS: "Open the models",
     Look.QUEUE: "Open the queue",
     Look.TEMPLATE: "Open the template",
-    Look.EVENTS: "See its events",
+    Look.EVENTS: "Open the events",
     Look.TWIN: "Open that job",
     Look.RESULT: "Read the answer",
 }
 
 
 def place_to_look(known: Known, look: Look | None) -> tuple[str, str] | None:
-    """Return words and address of where to look next; None where that is nowhere."""
+    """Return text and address of the page to open next, or None."""
     if look is None:
         return None
     words, namespace, status = _WORDS[look], known.namespace, known.status

@@ -1,4 +1,4 @@
-"""What the words of conditions, errors and Events mean, gathered from where each is defined. Pure."""
+"""The meaning of the reasons of conditions, errors and Events, collected from where each is defined. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from agentjobs.contract import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """One meaning of a word."""
+    """One meaning of a reason."""
 
     of: str
-    """What uses the word: the condition or list in which it stands."""
+    """Where the reason is used: a condition or a list."""
     text: str
 
 
@@ -50,19 +50,19 @@ def _gathered() -> dict[str, list[Meaning]]:
 
 
 def _default(described: Described) -> str:
-    """What becomes of a job with such an error, where no rule says otherwise."""
+    """Return what happens to a job with such an error, unless a rule changes it."""
     charged = f" (costs an attempt: {described.charged})" if described.charged else ""
-    return f"What follows, where no rule of the job says otherwise: {described.verdict}{charged}."
+    return f"Verdict, unless a rule of the job changes it: {described.verdict}{charged}."
 
 
 _VERDICTS: Final = {
     Verdict.SUCCEED: "The start ended with a result, which ends the job.",
-    Verdict.RETRY: "The start failed, which costs an attempt; the next one comes after a wait, while there are any.",
-    Verdict.SNOOZE: "The start comes back later, and that costs no attempt.",
-    Verdict.FAIL: "Another attempt would fail the same way: the job ends.",
-    Verdict.CANCEL: "The job ends without a result because somebody, or the agent's code, wanted that.",
+    Verdict.RETRY: "The start failed and used an attempt. The next start follows after a wait, if attempts remain.",
+    Verdict.SNOOZE: "The job starts again later. No attempt is used.",
+    Verdict.FAIL: "Another attempt would fail in the same way, so the job ends.",
+    Verdict.CANCEL: "The job ends without a result, because a person or the agent's code cancelled it.",
 }
 MEANINGS: Final = _gathered()
-"""By word."""
+"""By reason."""
 CURES: Final = {word: cure for word in MEANINGS if (cure := cure_of(word))}
-"""What a person does about it; words for which there is nothing to do are left out."""
+"""What a person can do, by reason; reasons that need no action are left out."""

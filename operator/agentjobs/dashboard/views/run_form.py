@@ -102,13 +102,13 @@ def _field(parameter: Parameter, typed: Mapping[str, str], wrong: str) -> Field:
 
 
 def _message_field(typed: Mapping[str, str], wrong: str) -> Field:
-    text = "What the agent is told. The template leaves it to its jobs."
+    text = "The message to the agent. The template does not have one."
     value = typed.get(MESSAGE, "")
     return Field(MESSAGE, "job-message", "Message", text, "text", value, True, most=MAX_MESSAGE, wrong=wrong)
 
 
 def _given(declared: Sequence[Parameter], typed: Mapping[str, str]) -> dict[str, str]:
-    """Return what the job gives: what was left as the template has it, is left to the template."""
+    """Return the parameters that the job sets: those that differ from the template's default."""
     given = {}
     for one in declared:
         value = typed.get(f"{_PREFIX}{one.name}", "")
@@ -119,12 +119,12 @@ def _given(declared: Sequence[Parameter], typed: Mapping[str, str]) -> dict[str,
 
 
 def _wrong(template: TemplateView, typed: Mapping[str, str]) -> dict[str, str]:
-    """Return what is wrong by parameter; of the message under the empty name."""
+    """Return the errors by parameter; the message has the empty name."""
     given = _given(template.parameters, typed)
     found: dict[str, str] = {}
     for name in [one.name for one in template.parameters]:
         if len(given.get(name, "")) > MAX_PARAMETER:
-            found[name] = f"Give at most {MAX_PARAMETER:,} characters; these are {len(given[name]):,}."
+            found[name] = f"Enter at most {MAX_PARAMETER:,} characters; these are {len(given[name]):,}."
     for problem in value_problems(template.parameters, given, template.name):
         name = problem.field.removeprefix("spec.parameters.")
         found.setdefault(name, "It is required." if name not in given else f"It {problem.message}.")
@@ -133,12 +133,12 @@ def _wrong(template: TemplateView, typed: Mapping[str, str]) -> dict[str, str]:
         if not message.strip():
             found[""] = "It is required."
         elif len(message) > MAX_MESSAGE:
-            found[""] = f"Give at most {MAX_MESSAGE:,} characters; these are {len(message):,}."
+            found[""] = f"Enter at most {MAX_MESSAGE:,} characters; these are {len(message):,}."
     return found
 
 
 def _name(template: str, once: str, parameters: Mapping[str, str], message: str | None) -> str:
-    """Return the job's name: of the form and all that it says, so that sending it twice makes one job."""
+    """Return the job's name: derived from the form and its values, so that sending it twice creates one job."""
     said: Any = [once, sorted(parameters.items()), message]
     digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:_DIGITS]
     stem = template.replace(".", "-")[: MAX_JOB_NAME - _DIGITS - 1].rstrip("-")

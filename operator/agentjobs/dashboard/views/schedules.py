@@ -16,15 +16,15 @@ from agentjobs.dashboard.views.states import State, text_of
 
 WEEKS_AHEAD: Final = 5
 WEEKS_BACK: Final = 5
-"""With the present one, which both calendars have."""
+"""Including the current week, which both calendars have."""
 _TIMES_SHOWN: Final = 2
-"""Of one day, by themselves; of more only their number and the first."""
+"""Times of a day that are listed; for more, the first and their number."""
 _DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Time:
-    """A time of a schedule: as its zone writes it, and as an instant."""
+    """A time of a schedule: in its time zone, and as an instant."""
 
     local: str
     at: datetime
@@ -41,13 +41,13 @@ class Day:
     end: datetime
     today: bool
     times: int = 0
-    """Starts that are planned."""
+    """Number of planned times."""
     shown: tuple[str, ...] = ()
-    """The first of them, as the zone's clock shows them."""
+    """The first of them in the schedule's time zone."""
     succeeded: int = 0
     failed: int = 0
     others: int = 0
-    """Cancelled, skipped, and those that have not ended."""
+    """Cancelled and skipped jobs, and jobs that have not ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +60,17 @@ class ScheduleView:
     zone: str
     state: State
     held_up: State | None
-    """A start is due and held up."""
+    """Set while a start is due and blocked."""
     trouble: State | None
-    """The last job failed, or could not be made."""
+    """Set while the last job failed or could not be created."""
     suspended: bool
-    """Whether it can be resumed: somebody suspended it, or too many failures did."""
+    """Whether it can be resumed: it was suspended by a person or after too many failures."""
     status: AgentScheduleStatus
     policies: Sequence[str]
-    """Sentences: what happens when starts meet, or are missed."""
+    """Sentences: what happens when jobs overlap or times are missed."""
     next: Sequence[Time]
     runs: str
-    """What its jobs run, as far as the schedule itself says it: a template's name, or an agent's kind."""
+    """The queue of its jobs."""
     template: str
 
 
@@ -88,8 +88,10 @@ def schedule_view(seen: ScheduleSeen) -> ScheduleView:
         expression=text_of(spec, "schedule"),
         zone=zone,
         state=_state(spec, status),
-        held_up=_said(status, ScheduleConditionType.BLOCKED, "Held up", "A start is due and held up."),
-        trouble=_said(status, ScheduleConditionType.DEGRADED, "Failing", "The last job failed, or could not be made."),
+        held_up=_said(status, ScheduleConditionType.BLOCKED, "Blocked", "A start is due and blocked."),
+        trouble=_said(
+            status, ScheduleConditionType.DEGRADED, "Failing", "The last job failed or could not be created."
+        ),
         suspended=spec.get("suspend") is True
         or (active is not None and active.reason == ActiveReason.TOO_MANY_FAILURES),
         status=status,
@@ -101,7 +103,7 @@ def schedule_view(seen: ScheduleSeen) -> ScheduleView:
 
 
 def local_time(at: datetime, zone: ZoneInfo | Any) -> str:
-    """Return a time as the zone's clock shows it: `Mon 2026-11-30 06:30 CET`."""
+    """Return a time in a time zone: `Mon 2026-11-30 06:30 CET`."""
     return f"{at.astimezone(zone):%a %Y-%m-%d %H:%M %Z}"
 
 
@@ -113,28 +115,28 @@ def _cron(spec: Mapping[str, Any]) -> Cron | None:
 
 
 _STOPPED: Final[Mapping[str, tuple[str, str]]] = {
-    ActiveReason.SUSPENDED: ("Resuming", "It was resumed moments ago; the operator has not acted on it yet."),
-    ActiveReason.INVALID_SPEC: ("Invalid", "Its spec breaks rules, so it makes no jobs."),
-    ActiveReason.INVALID_SCHEDULE: ("Invalid", "Its times cannot be read, so it makes no jobs."),
-    ActiveReason.NEVER_FIRES: ("Never", "Its times name a day that never comes."),
+    ActiveReason.SUSPENDED: ("Resuming", "It was resumed; the operator has not processed that yet."),
+    ActiveReason.INVALID_SPEC: ("Invalid", "Its spec is invalid, so it creates no jobs."),
+    ActiveReason.INVALID_SCHEDULE: ("Invalid", "Its cron expression is invalid, so it creates no jobs."),
+    ActiveReason.NEVER_FIRES: ("Never", "Its cron expression names a day that does not exist."),
     ActiveReason.TOO_MANY_FAILURES: (
         "Stopped",
-        "Too many of its jobs failed in a row. It makes none until it is resumed.",
+        "Too many of its jobs failed in a row. It creates no jobs until it is resumed.",
     ),
-    ActiveReason.MAX_RUNS_REACHED: ("Done", "It has made as many jobs as it may."),
+    ActiveReason.MAX_RUNS_REACHED: ("Done", "It has created its maximum number of jobs."),
 }
 _OWN_FAULT: Final = ("Invalid", "Never", "Stopped")
 
 
 def _state(spec: Mapping[str, Any], status: AgentScheduleStatus) -> State:
     if spec.get("suspend") is True:
-        return State("Suspended", "warn", "Somebody suspended it: it makes no jobs until it is resumed.")
+        return State("Suspended", "warn", "It is suspended: it creates no jobs until it is resumed.")
     said = find_condition(status.conditions, ScheduleConditionType.ACTIVE)
     if said is None:
-        return State("Not seen", "dim", "No operator has looked at this schedule yet.")
+        return State("Not seen", "dim", "No operator has processed this schedule yet.")
     if said.status == "True":
-        return State("Active", "ok", "It makes jobs at its times.")
-    word, text = _STOPPED.get(said.reason, ("Stopped", "It makes no jobs."))
+        return State("Active", "ok", "It creates jobs at its times.")
+    word, text = _STOPPED.get(said.reason, ("Stopped", "It creates no jobs."))
     return State(word, "bad" if word in _OWN_FAULT else "dim", text, said.reason, said.message)
 
 
@@ -146,14 +148,14 @@ def _said(status: AgentScheduleStatus, about: ScheduleConditionType, word: str, 
 
 
 _MEETING: Final = {
-    "Forbid": "A start waits while an earlier job has not ended.",
-    "Allow": "Jobs may run beside earlier ones.",
-    "Replace": "A start cancels an earlier job that has not ended.",
+    "Forbid": "A new job waits until the previous one has ended.",
+    "Allow": "Jobs may overlap.",
+    "Replace": "A new job cancels the previous one if it has not ended.",
 }
 _LATE: Final = {
-    "None": "Starts that are more than a minute late are dropped.",
-    "Latest": "Of starts that were missed, the last one is made.",
-    "All": "Starts that were missed are made one by one, oldest first.",
+    "None": "Times missed by more than a minute are skipped.",
+    "Latest": "Of missed times, the latest is made up for.",
+    "All": "All missed times are made up for one by one, oldest first.",
 }
 
 
@@ -161,23 +163,23 @@ def _policies(spec: Mapping[str, Any]) -> Iterable[str]:
     yield _MEETING.get(text_of(spec, "concurrencyPolicy"), _MEETING["Forbid"])
     yield _LATE.get(text_of(as_object(spec.get("catchUp")), "policy"), _LATE["Latest"])
     if jitter := text_of(spec, "jitter"):
-        yield f"Each starts up to {jitter} later, to spread the load."
+        yield f"Each job starts up to {jitter} later, to spread the load."
     if isinstance(late := spec.get("startingDeadlineSeconds"), int):
-        yield f"A start that is more than {late:,} seconds late is missed."
+        yield f"A time counts as missed after {late:,} seconds."
     if isinstance(most := spec.get("maxConsecutiveFailures"), int):
-        yield f"It stops after {most:,} failed jobs in a row."
+        yield f"It is suspended after {most:,} failed jobs in a row."
     if isinstance(runs := spec.get("maxRuns"), int):
-        yield f"It makes {runs:,} jobs in all."
+        yield f"It creates {runs:,} jobs in total."
 
 
 def calendar_since(seen: ScheduleSeen, now: datetime) -> datetime:
-    """Return when the first day begins that `past` shows."""
+    """Return the beginning of the first day that `past` shows."""
     zone = _zone(seen)
     return _midnight(_monday(now, zone) - timedelta(weeks=WEEKS_BACK - 1), zone)
 
 
 def past(seen: ScheduleSeen, jobs: Sequence[RecordedJob], now: datetime) -> list[list[Day]]:
-    """Return the weeks up to the present one, with how the jobs of each day ended. Days are those of the zone.
+    """Return the weeks up to the current one, with how the jobs of each day ended. Days are in the time zone.
 
     Args:
         jobs: of the schedule, those that were created since `calendar_since`.
@@ -198,7 +200,7 @@ def past(seen: ScheduleSeen, jobs: Sequence[RecordedJob], now: datetime) -> list
 
 
 def ahead(seen: ScheduleSeen, now: datetime) -> list[list[Day]]:
-    """Return this week and those that come, with the times of each day that lie ahead; none of one that is stopped."""
+    """Return this week and the next ones with the planned times of each day; empty for a suspended schedule."""
     cron, zone = _cron(as_object(seen.object.get("spec"))), _zone(seen)
     if cron is None or not seen.next:
         return []

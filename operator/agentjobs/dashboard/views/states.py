@@ -1,4 +1,4 @@
-"""The state of an object as pages show it: a word, how it is painted, and a sentence. Pure."""
+"""The state of an object as pages show it: a word, a colour, and a sentence. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ Tone = Literal["ok", "run", "wait", "warn", "bad", "dim"]
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """In which state something is, and why."""
+    """A state and its reason."""
 
     word: str
     tone: Tone
     text: str
-    """What that means, as a sentence of ours."""
+    """Its meaning, as a sentence of this package."""
     reason: str = ""
     """The condition's reason, empty for none."""
     message: str = ""
-    """What the condition says: names of users and texts of others may be in it."""
+    """The condition's message, which may contain text of users."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """How much of a limit is used or left, for a bar beside its text."""
+    """How much of a limit is used or remains, for a bar next to its text."""
 
     percent: int
     """0 to 100."""
@@ -32,7 +32,7 @@ class Fill:
 
 
 def part_of(value: float, whole: float) -> int:
-    """Return how many hundredths of a whole a value is, at least 0 and at most 100; all of a whole of nothing."""
+    """Return a value in percent of a whole, from 0 to 100; 100 for a whole of 0."""
     return 100 if whole <= 0 else max(0, min(100, round(100 * value / whole)))
 
 
@@ -47,6 +47,6 @@ def listed(words: list[str]) -> str:
 
 
 def text_of(raw: Mapping[str, Any], key: str) -> str:
-    """Return a member that is a text, else an empty one."""
+    """Return a member that is a string, else an empty string."""
     value = raw.get(key)
     return value if isinstance(value, str) else ""

@@ -32,19 +32,19 @@ class TemplateView:
     state: State
     description: str
     runs: str
-    """What it runs, in some words."""
+    """What it runs, in a few words."""
     facts: Sequence[tuple[str, str]]
     queue: str
-    """Which its jobs are in; empty where it leaves that open."""
+    """The queue of its jobs; empty where it sets none."""
     message: str
-    """What the agent is told, as the template has it; empty for none."""
+    """The message to the agent as in the template; empty for none."""
     instruction: str
     needs_message: bool
-    """Whether a job of it has to bring its own message."""
+    """Whether its jobs must have a message of their own."""
     locked: Sequence[str]
     parameters: Sequence[Parameter]
     usable: bool
-    """Whether jobs can be made of it, as far as is known."""
+    """Whether jobs can be created from it."""
 
 
 def template_view(seen: TemplateSeen) -> TemplateView:
@@ -73,7 +73,7 @@ def template_view(seen: TemplateSeen) -> TemplateView:
 
 
 def what_runs(spec: Mapping[str, Any]) -> str:
-    """Return what a spec runs, in some words."""
+    """Return what a spec runs, in a few words."""
     agent = as_object(spec.get("agent"))
     model = text_of(agent, "model")
     asks = f" with {model}" if model else ""

@@ -1,4 +1,4 @@
-"""What a job's runners told, as a conversation: who said what, which tools were called and what they gave. Pure."""
+"""The transcript of a job as a conversation: texts, tool calls and their results. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,20 +6,20 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from agentjobs.api.recorded import Event
-from agentjobs.dashboard.rendering import cut
+from agentjobs.dashboard.texts import cut
 from agentjobs.dashboard.views.documents import MAX_VALUE_CHARS, Text, cut_text, json_text
 from agentjobs.dashboard.views.markdown import MAX_CHARS, Shown, markdown
 
 Role = Literal["model", "tool", "mark", "warning", "error"]
 _NAME: Final = 120
 _MAX_CALLS: Final = 20
-"""Of one answer; one of more is a mistake of the model."""
+"""Tool calls of one answer that are shown."""
 _PAGE: Final = 100_000
-"""Characters of all texts of a page."""
+"""Characters of all texts on a page."""
 _LEAST: Final = 300
-"""Of each text, also where the page is full."""
+"""Characters of each text, also on a full page."""
 _ARGUMENTS: Final = 90
-"""Characters of arguments beside a tool's name."""
+"""Characters of arguments next to a tool's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +42,19 @@ class Turn:
     who: str
     role: Role
     said: str = ""
-    """A sentence of ours, with names in it."""
+    """A sentence of this package, with names in it."""
     text: Shown | None = None
-    """What a model wrote."""
+    """Text of a model."""
     calls: list[Call] = field(default_factory=list)
     result: Text | None = None
-    """What a tool gave, or a long message."""
+    """Result of a tool, or a long message."""
     failed: bool = False
     left_out: int = 0
-    """Characters that are not shown; the whole entry is a click away."""
+    """Characters that are not shown; the entry can be downloaded."""
 
 
 class _Room:
-    """What is left of a page: a hostile transcript must not make one of megabytes, or of seconds of work."""
+    """Limits the text of a page: a hostile transcript must not make it megabytes large or seconds slow."""
 
     def __init__(self) -> None:
         self._left = _PAGE
@@ -79,7 +79,7 @@ class _Room:
 
 
 def conversation(entries: Iterable[Event]) -> list[Turn]:
-    """Return entries as turns, in their order; where they are long, the later ones are cut shorter."""
+    """Return entries as turns, in their order; if they are long, later ones are cut shorter."""
     room = _Room()
     return [_turn(entry, room) for entry in entries]
 
@@ -109,7 +109,7 @@ def _model(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
     ]
     told = data.get("toolCalls")
     more = len(told) - _MAX_CALLS if isinstance(told, list) else 0
-    rest = [f"{more} more calls than are shown"] if more > 0 else []
+    rest = [f"{more} more calls"] if more > 0 else []
     said = ", ".join([cut(data.get("model") or "a model", _NAME), *used, *rest])
     return {"role": "model", "said": said, "calls": list(_calls(told, room))}
 
@@ -151,7 +151,7 @@ def _warning(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
 def _repair(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
     problems = data.get("problems")
     listed = "\n".join(map(str, problems)) if isinstance(problems, list) else str(problems or "")
-    said = f"The answer does not fit; the model is asked again (correction {cut(data.get('repair'), 12)})"
+    said = f"The answer does not fit; the model is called again (correction {cut(data.get('repair'), 12)})"
     return {"role": "warning", "said": said, "result": room.text(listed)}
 
 
@@ -164,7 +164,7 @@ def _ended(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
 
 
 def _other(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
-    return {"said": "told", "result": room.value(data)}
+    return {"said": "reported", "result": room.value(data)}
 
 
 _ENGINES: Final = {"adk": "ADK", "claudeCode": "Claude Code"}
