@@ -107,7 +107,7 @@ def test_a_queue_is_paused_without_javascript(plain_tab, answers):
 
 def test_an_open_queue_follows_what_happens_and_keeps_what_is_typed(tab, answers):
     tab.goto("/queues/shop/agents")
-    field = tab.get_by_label("Jobs at once")
+    field = tab.get_by_label("Limit of jobs")
     field.fill("7")
     field.blur()
 
@@ -145,7 +145,7 @@ def test_draining_takes_a_second_click(tab, answers):
 
 def test_a_limit_that_is_none_is_told_beside_its_field(plain_tab, answers):
     plain_tab.goto("/queues/shop/agents")
-    field = plain_tab.get_by_label("Jobs at once")
+    field = plain_tab.get_by_label("Limit of jobs")
     field.fill("many")
     plain_tab.get_by_role("button", name="Change the limit").click()
 

@@ -207,7 +207,7 @@ async def test_while_the_provider_is_away_the_page_says_so(sign_in, provider, at
 
     page = await browser.get(back if at == "end" else "/sign-in/oidc")
 
-    assert (page.status_code, "Example Login cannot be asked now" in page.text) == (503, True)
+    assert (page.status_code, "Example Login cannot be reached now" in page.text) == (503, True)
 
 
 async def test_a_provider_that_says_it_is_another_is_not_used(sign_in, provider):

@@ -30,7 +30,7 @@ ORDERS: Final[Mapping[JobOrder, str]] = {
     JobOrder.NEWEST: "newest",
     JobOrder.OLDEST: "oldest",
     JobOrder.ENDED: "last ended",
-    JobOrder.COST: "most expensive",
+    JobOrder.COST: "by cost",
 }
 FORM: Final = "form"
 """A parameter that marks a sent form."""

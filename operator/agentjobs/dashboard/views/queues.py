@@ -236,7 +236,7 @@ def _limits(spec: AgentQueueSpec, most: int | None) -> Iterable[str]:
     elif most is not None:
         yield f"At most {counted(most, 'job')} at the same time, by the operator's settings."
     if each is not None:
-        yield f"At most {counted(each, 'job')} at the same time of one partition."
+        yield f"At most {counted(each, 'job')} of one partition at the same time."
     if spec.rate_limit is not None:
         yield _rate(spec.rate_limit)
     if spec.backlog is not None:
