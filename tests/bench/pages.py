@@ -111,7 +111,7 @@ async def sign_in(site: Site, token: str) -> aiohttp.ClientSession:
 
 async def metrics(browser: aiohttp.ClientSession) -> dict[str, float]:
     """Return seconds and number of pages, and of requests to PostgreSQL, since the process began."""
-    async with browser.get("/metrics", headers={"Accept-Encoding": "identity"}) as answer:
+    async with browser.get("/metrics", headers={"Accept-Encoding": "identity", "Host": "prometheus"}) as answer:
         told = await answer.text()
     found = {"pages": 0.0, "seconds": 0.0, "questions": 0.0}
     for name, value in re.findall(r"^(agentjobs_[a-z_]+)\{.*\} (\S+)$", told, re.MULTILINE):
