@@ -119,7 +119,7 @@ document.addEventListener("htmx:afterRequest", (event) => {
   } else if (status !== 401) {
     // 401 leads to the sign-in page by HX-Redirect.
     lost = true;
-    tell("AgentJobs cannot be reached. This page is not current; it tries again by itself.");
+    tell("AgentJobs cannot be reached now. This page may be outdated; it tries again by itself.");
     later(AGAIN);
   }
 });
