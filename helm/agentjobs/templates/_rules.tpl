@@ -1,4 +1,4 @@
-{{- /* Made from operator/agentjobs/rbac by `python -m agentjobs.rbac.chart`; do not edit. */ -}}
+{{- /* Generated from operator/agentjobs/rbac by `python -m agentjobs.rbac.chart`; do not edit. */ -}}
 {{- define "agentjobs.rules.operator.cluster" -}}
 - apiGroups: ['']
   resources: [namespaces]

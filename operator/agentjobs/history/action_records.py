@@ -1,4 +1,4 @@
-"""What people did, as the gateway hands it to history. Pure."""
+"""Actions of people, as the gateway passes them to history. Pure."""
 
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -16,7 +16,7 @@ ActionKind = Literal["AgentJob", "AgentQueue", "AgentSchedule", "AgentTemplate",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """Something that a person did, or was refused. Text of any length and kind is cut and cleaned by `stored`."""
+    """An action by a person, possibly refused. `stored` cuts and cleans any text."""
 
     user: str
     impersonated_by: str | None = None
@@ -28,7 +28,7 @@ class Action:
     status: int
     message: str = ""
     id: UUID = field(default_factory=uuid4)
-    """Makes one row of an action that is written twice."""
+    """Identifies the action, so that writing it twice stores one row."""
 
     def stored(self) -> dict[str, object]:
         """Return the row that is stored, by columns."""

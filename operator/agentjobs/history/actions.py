@@ -1,4 +1,4 @@
-"""What people did through REST and dashboard, one row an action: written by the gateway, read by people."""
+"""Actions through REST and dashboard, one row per action: written by the gateway, read by people."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -17,7 +17,7 @@ from agentjobs.history.statements import load
 _SQL: Final = load("actions")
 _CONDITIONS: Final = "/* conditions */"
 _OLDER: Final = "AND (actions.time, actions.id) < (%(before)s, %(last)s) "
-# `<> ''` stands apart, or the planner cannot see that the partial index fits.
+# `<> ''` is separate, so that the planner uses the partial index.
 _OF_JOB: Final = "AND actions.uid = %(uid)s AND actions.uid <> '' "
 
 
@@ -35,7 +35,7 @@ class Actions:
         self._cluster = cluster
 
     async def record(self, action: Action) -> None:
-        """Store an action with the database's time; twice is once."""
+        """Store an action with the database's time; storing it again changes nothing."""
         row = {"cluster": self._cluster, **action.stored()}
         await self._database.autocommit(lambda connection: connection.execute(_SQL["record"], row))
 
@@ -83,10 +83,10 @@ def place_in(cursor: str) -> tuple[datetime, UUID]:
     """Return where a page begins: before this time and id.
 
     Raises:
-        errors.Invalid: it is no cursor of this list.
+        errors.Invalid: it is not a cursor of this list.
     """
     time, last = parse_cursor(cursor, (datetime, str))
     try:
         return time, UUID(last)
     except ValueError as error:
-        raise errors.Invalid(f"cursor: {cursor[:80]!r} is not of this list; leave it out to begin anew") from error
+        raise errors.Invalid(f"cursor: {cursor[:80]!r} is not of this list; omit it to start over") from error

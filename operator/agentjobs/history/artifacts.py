@@ -1,7 +1,7 @@
 """The artifacts of runners: named bytes with versions, of a job's session or of its user.
 
-A name is data and no path. Bytes come and go in pieces, so that no process holds a whole artifact: the pieces of a new
-version are stored one by one, and its row, stored with the last of them, makes them a version.
+A name is data, not a path. Bytes are transferred in pieces, so that no process holds a whole artifact: the pieces of a
+new version are stored one by one, and its row together with the last one.
 """
 
 import hashlib
@@ -33,10 +33,10 @@ class Artifacts:
         self._fence = Fence(database)
 
     async def save(self, uid: str, start: int, pod_uid: str, saving: Saving, pieces: AsyncIterator[Piece]) -> int:
-        """Store a version and return its number; under a key of the run, the version of then gets these bytes.
+        """Store a version and return its number; with a known key of the run, replace the bytes of that version.
 
         Raises:
-            errors.TooLarge: it is, or session or user have as many as they may.
+            errors.TooLarge: it is too large, or session or user are at their limit.
             errors.Invalid: the pieces end before the last one.
         """
         writer = _Writer(uid, start, pod_uid, uuid4())
@@ -44,7 +44,7 @@ class Artifacts:
             async for piece in pieces:
                 writer.bytes += len(piece.data)
                 if writer.bytes > MAX_ARTIFACT_BYTES:
-                    raise errors.TooLarge(f"artifact {saving.name!r}: {MAX_ARTIFACT_BYTES} bytes is the most")
+                    raise errors.TooLarge(f"artifact {saving.name!r}: {MAX_ARTIFACT_BYTES} bytes is the limit")
                 if piece.is_last:
                     return await self._finish(writer, saving, piece.data)
                 await self._put_chunk(writer, piece.data)
@@ -77,7 +77,7 @@ class Artifacts:
     async def version(
         self, uid: str, start: int, pod_uid: str, name: str, version: int | None = None
     ) -> StoredVersion | None:
-        """Return one version of an artifact, or the newest; None where there is none."""
+        """Return one version of an artifact, or the newest; None if there is none."""
 
         async def work(tx: Connection) -> StoredVersion | None:
             return await read_version(tx, await self._scope(tx, uid, start, pod_uid, name), name, version)
@@ -92,7 +92,7 @@ class Artifacts:
             await tx.execute(_SQL["drop_artifact"], {"scope": scope.id, "name": name})
 
     def pieces(self, stored: StoredVersion) -> AsyncIterator[bytes]:
-        """Read the bytes of a version, a piece at a time."""
+        """Read the bytes of a version, piece by piece."""
         return read_pieces(self._database, stored)
 
     async def _scope(self, tx: Connection, uid: str, start: int, pod_uid: str, name: str) -> Scope:
@@ -108,10 +108,10 @@ class Artifacts:
         try:
             await self._database.autocommit(lambda connection: connection.execute(_SQL["drop_chunks"], {"id": id_}))
         except errors.AgentJobsError:
-            return  # the next sweep finds them
+            return  # the next sweep removes them
 
     async def _finish(self, writer: "_Writer", saving: Saving, last: bytes) -> int:
-        """Make what came a version, or the bytes of the one that was saved under this key; return its number."""
+        """Store the pieces as a version, or replace the version with this key; return its number."""
         async with self._fence(writer.uid, writer.start, writer.pod, share=True) as tx:
             own = await read_session(tx, writer.uid, writer.start, writer.pod, cluster=self._cluster)
             scope = own.scope.of_artifact(saving.name)
@@ -130,20 +130,20 @@ class Artifacts:
 
 @dataclass(slots=True)
 class _Writer:
-    """A version on its way into the database."""
+    """A version that is being written."""
 
     uid: str
     start: int
     pod: str
     id: UUID
     chunks: int = 0
-    """Those that are there without a version."""
+    """Pieces that are stored without a version."""
     bytes: int = 0
     is_stored: bool = False
 
 
 async def read_version(tx: Connection, scope: Scope, name: str, version: int | None) -> StoredVersion | None:
-    """Return one version of an artifact, or the newest; None where there is none."""
+    """Return one version of an artifact, or the newest; None if there is none."""
     row: Any = await (
         await tx.execute(_SQL["artifact"], {"scope": scope.id, "name": name, "version": version})
     ).fetchone()
@@ -151,7 +151,7 @@ async def read_version(tx: Connection, scope: Scope, name: str, version: int | N
 
 
 async def read_pieces(database: Database, stored: StoredVersion) -> AsyncIterator[bytes]:
-    """Read the bytes of a version, a piece at a time.
+    """Read the bytes of a version, piece by piece.
 
     Raises:
         errors.Gone: it was deleted meanwhile.

@@ -1,7 +1,7 @@
-"""Joins questions that are asked at the same time into one query.
+"""Combines concurrent questions into one query.
 
-Under load the cost of a query is mostly the round trip, the transaction and the driver, not the row. No question waits
-for others: it is sent at once when a query may be, otherwise with all questions that have come by then.
+Under load, most of a query's cost is the round trip, the transaction and the driver, not the row. No question waits for
+others: it is sent immediately if a query may be sent, otherwise together with all questions that arrived meanwhile.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from agentjobs.errors import AgentJobsError, Unavailable
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
-# As many as workers usually ask at once; a batch of specs (96 KiB each at most) stays some megabytes.
+# As many as workers usually ask concurrently; a batch of specs (at most 96 KiB each) has some megabytes.
 LIMIT: Final = 64
-# A query that waits for a lock must not hold up all others.
+# A query that waits for a lock must not block all others.
 QUERIES: Final = 2
 
 
@@ -33,7 +33,7 @@ class Batcher(Generic[Question, Answer]):
         Args:
             ask: idempotent; fails as a whole.
             limit: questions in one query.
-            queries: queries under way at once.
+            queries: maximum concurrent queries.
         """
         self._ask = ask
         self._limit = limit
@@ -50,7 +50,7 @@ class Batcher(Generic[Question, Answer]):
 
     def _send(self) -> None:
         if self._waiting and len(self._running) < self._queries:
-            # It takes what waits when it first runs: with all that was asked in this turn of the loop.
+            # It takes all questions of this iteration of the loop, because it runs afterwards.
             task = asyncio.create_task(self._answer_some())
             self._running.add(task)
             task.add_done_callback(self._sent)
@@ -81,7 +81,7 @@ class Batcher(Generic[Question, Answer]):
             if len(batch) == 1 or not isinstance(error, AgentJobsError):
                 _fail(batch, error)
                 return
-            for one in batch:  # one of them is refused: find out which
+            for one in batch:  # one question is refused: find out which
                 await self._answer([one])
         else:
             for (_, future), answer in zip(batch, answers, strict=True):

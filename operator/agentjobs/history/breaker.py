@@ -1,8 +1,8 @@
-"""Whether PostgreSQL answers: a circuit breaker for all requests of one process.
+"""A circuit breaker for all requests of one process to PostgreSQL.
 
-When PostgreSQL is away, requests fail at once and one probe a second asks whether it is back; listeners are told then.
-Silence is noticed before any deadline: when a request, and every other one, had no answer for a second, the probe is
-sent on a connection of its own. So a slow statement is left alone, and a network that drops packets holds no caller for
+While PostgreSQL is unreachable, requests fail immediately, and one probe a second checks whether it is back; then
+listeners are called. Silence is detected before any deadline: if no request was answered for a second, a probe is sent
+on its own connection. So a slow statement is not interrupted, and a network that drops packets blocks no caller for
 long.
 """
 
@@ -18,23 +18,23 @@ logger = logging.getLogger(__name__)
 
 # Between two probes.
 PAUSE_SECONDS: Final = 1.0
-# Where the probe gets answers and requests do not (a table is missing): the pause doubles up to this.
+# If the probe is answered and requests are not (a table is missing), the pause doubles up to this.
 LONGEST_PAUSE_SECONDS: Final = 15.0
-# All who waited ask at once when it is back. A failure within this time means that nothing is repaired.
+# All waiting requests are sent when it is back. A failure within this time means that it is not repaired.
 RELAPSE_SECONDS: Final = 5.0
 # Most answers take milliseconds.
 SILENCE_SECONDS: Final = 1.0
 
 
 class Away(errors.Unavailable):
-    """PostgreSQL is known to be away: nothing was asked, or the answer is no longer waited for."""
+    """PostgreSQL is known to be unreachable: no request was sent, or its response was abandoned."""
 
 
 class Breaker:
     """Belongs to one event loop.
 
     Args:
-        probe: returns when PostgreSQL can do our work, else raises Unavailable within a few seconds.
+        probe: returns if PostgreSQL is usable, else raises Unavailable within a few seconds.
     """
 
     def __init__(
@@ -58,15 +58,15 @@ class Breaker:
 
     @property
     def away(self) -> bool:
-        """Whether requests fail at once."""
+        """Whether requests fail immediately."""
         return bool(self._problem)
 
     def on_back(self, tell: Callable[[], None]) -> None:
-        """Call `tell` whenever PostgreSQL answers again after it was away."""
+        """Call `tell` whenever PostgreSQL answers again after an outage."""
         self._on_back.append(tell)
 
     def check(self) -> None:
-        """Return if PostgreSQL may be asked.
+        """Return if PostgreSQL is not known to be unreachable.
 
         Raises:
             Away: it is away.
@@ -76,11 +76,11 @@ class Breaker:
 
     @contextlib.asynccontextmanager
     async def guard(self, seconds: float) -> AsyncIterator[None]:
-        """Give a request at most `seconds`, and no longer once PostgreSQL turns out to be away.
+        """Limit a request to `seconds`, and abandon it once PostgreSQL is known to be unreachable.
 
         Raises:
-            Away: it is away; nothing was asked.
-            TimeoutError: the time is over, or it is away by now.
+            Away: it is unreachable; no request was sent.
+            TimeoutError: the time is over, or it became unreachable.
         """
         self.check()
         loop = asyncio.get_running_loop()
@@ -96,19 +96,19 @@ class Breaker:
             silence.cancel()
 
     def suspect(self) -> None:
-        """No connection could be made, in the background: ask the probe, where requests wait for one."""
+        """A connection failed in the background: send the probe if requests wait for one."""
         if self._limits and not self.away:
             self._start_probing()
 
     def answered(self) -> None:
-        """A request got an answer, be it a refusal."""
+        """A request was answered, possibly with a refusal."""
         self._answered_at = asyncio.get_running_loop().time()
 
     def failed(self, error: errors.Unavailable, *, began: float) -> errors.Unavailable:
-        """A request met no server; return what to raise.
+        """A request reached no server; return the error to raise.
 
-        Unless others were answered since it began (the loop's time): then the fault is this request's alone. So is a
-        time-out while the probe finds the server well, which is asked when others are silent, too.
+        If others were answered since it began (the loop's time), only this request is at fault, and also if it timed
+        out while the probe succeeds.
         """
         if not self.away and self._answered_at < began:
             self._start_probing()
@@ -117,7 +117,7 @@ class Breaker:
         return Away(self._problem) if self.away else error
 
     async def close(self) -> None:
-        """Probe no more."""
+        """Stop probing."""
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.gather(self._probing, return_exceptions=True)
@@ -137,7 +137,7 @@ class Breaker:
                 await self._probe()
             except errors.Unavailable as error:
                 self._open(error)
-            except Exception as error:  # nothing but an answer may end this loop: all requests wait for it
+            except Exception as error:  # only an answer may end this loop, because all requests wait for it
                 self._open(errors.Unavailable(f"{type(error).__name__}: {error}"))
             else:
                 self._close()
@@ -150,7 +150,7 @@ class Breaker:
             longer = min(LONGEST_PAUSE_SECONDS, max(self._pause, 2 * self._relapse_pause))
             self._relapse_pause = longer if self._since - self._back_at < RELAPSE_SECONDS else 0.0
             logger.warning("database.away", extra={"error": str(error)})
-        self._problem = str(error) or "PostgreSQL is away"
+        self._problem = str(error) or "PostgreSQL is unreachable"
         now = asyncio.get_running_loop().time()
         for limit in self._limits:
             if not limit.expired():

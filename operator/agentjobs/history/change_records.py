@@ -1,16 +1,16 @@
-"""What has changed of a cluster's jobs since somebody asked before, as values."""
+"""Changes of a cluster's jobs since an earlier query, as values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 MAX_CHANGED: Final = 1000
-"""Jobs that one answer names; where more have changed it says so."""
+"""Maximum jobs of one result; a flag reports whether there are more."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangedJob:
-    """A job that was written."""
+    """A job that changed."""
 
     namespace: str
     name: str
@@ -19,13 +19,13 @@ class ChangedJob:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What has changed since a mark."""
+    """Changes since a mark."""
 
     mark: str
-    """Where the next question begins."""
+    """The mark for the next query."""
     jobs: tuple[ChangedJob, ...] = ()
-    """Those written last come first."""
+    """Newest change first."""
     more: bool = False
-    """Whether others have changed, too."""
+    """Whether more jobs have changed."""
     progress: Mapping[str, str] = field(default_factory=dict)
-    """How far the jobs are that were asked about, by uid: a word that differs when they got further."""
+    """Progress of the watched jobs by uid: a text that changes with each step."""

@@ -1,7 +1,7 @@
-"""What has changed of a cluster's jobs since a question before: one question for everybody who looks at pages.
+"""Changes of a cluster's jobs since an earlier query: one query for all open pages.
 
-A mark is PostgreSQL's word for which transactions were seen. So a transaction that begins early and commits late is
-missed by nobody, whatever clocks say.
+A mark is a snapshot of PostgreSQL's transactions. So a transaction that begins early and commits late is never missed,
+independent of clocks.
 """
 
 from collections.abc import Collection
@@ -29,10 +29,10 @@ class ChangedJobs:
         self._cluster = cluster
 
     async def changes(self, mark: str | None, *, watched: Collection[str] = ()) -> Changes:
-        """Return which jobs were written since a mark, and how far the watched ones are, by uid.
+        """Return the jobs that changed since a mark, and the progress of the watched ones, by uid.
 
         Args:
-            mark: of the answer before; None for where things are now, without any jobs.
+            mark: of the previous result; None for the current mark, without any jobs.
 
         Raises:
             errors.Unavailable: the database cannot answer within five seconds.

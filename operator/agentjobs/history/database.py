@@ -1,11 +1,11 @@
-"""Connections to PostgreSQL with deadlines, and the one place where its errors become ours.
+"""Connections to PostgreSQL with deadlines, and the translation of its errors into ours.
 
-A caller gets an answer or `errors.Unavailable` within `DEADLINE_SECONDS`, also when the server hangs or packets vanish:
-neither the operator's decisions nor a runner's request waits longer. When the server is away, all requests of a process
-learn it together (`breaker`) and fail at once. Work is a function of a connection. It is repeated once when the
-connection was dead or two transactions collided, so it must be idempotent, as everything in history is.
+A caller gets an answer or `errors.Unavailable` within `DEADLINE_SECONDS`, even if the server hangs or packets are lost:
+neither the operator's decisions nor a runner's request waits longer. While the server is unreachable, all requests of a
+process fail immediately (`breaker`). Work is a function of a connection. It is retried once if the connection was dead
+or two transactions collided, so it must be idempotent, as everything in history is.
 
-A transaction is a pipeline: its statements travel together until an answer is read, and COMMIT with the last of them.
+A transaction is a pipeline: its statements are sent together until an answer is read, and COMMIT with the last ones.
 """
 
 import asyncio
@@ -35,22 +35,22 @@ Connection = AsyncConnection[Any]
 Work = Callable[[Connection], Awaitable[T]]
 _Connect = Callable[[], AbstractAsyncContextManager[Connection]]
 
-# The operator says `HistoryUnavailable` within this time; the parts below must fit into it.
+# The operator reports `HistoryUnavailable` within this time; the parts below must fit into it.
 DEADLINE_SECONDS: Final = 5.0
 _PROBE_SECONDS: Final = 2.0
 _CONNECT_SECONDS: Final = 3
 _POOL_SECONDS: Final = 3.0
 _STATEMENT_MILLISECONDS: Final = 4000
 _LOCK_MILLISECONDS: Final = 3000
-# A connection that stopped between two statements gives its locks back after this time.
+# A connection that hangs between two statements releases its locks after this time.
 _IDLE_MILLISECONDS: Final = 10_000
-# A load balancer may forget an old connection without a word.
+# A load balancer may silently drop an old connection.
 _LIFETIME_SECONDS: Final = 1800.0
 
 # SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _COLLISIONS: Final = frozenset({"40001", "40P01"})
 _READ_ONLY: Final = "25006"
-# Of a server that can do nothing for us. After any other error the next request may get its answer.
+# Errors of an unusable server. After any other error the next request may succeed.
 _CLOSED: Final = ("08", "28", "3D", "57P", "53300", _READ_ONLY)
 _NOT_MIGRATED: Final = frozenset({"42P01", "42703", "3F000"})
 _DENIED: Final = frozenset({"42501", "28000", "28P01"})
@@ -61,13 +61,13 @@ logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 
 class _Connection(AsyncConnection[Any]):
-    """A connection that gathers the statements of a pipeline, and is closed when its user is cancelled.
+    """A connection that collects the statements of a pipeline, and is closed when its user is cancelled.
 
-    Psycopg sends each statement of a pipeline as it is given, for which it asks the system three times. Here they leave
-    together, when an answer is read or the pipeline ends.
+    Psycopg sends each statement of a pipeline immediately, with three system calls. Here they are sent together, when
+    an answer is read or the pipeline ends.
 
-    For a user that is cancelled, psycopg asks the server to cancel the statement, and waits up to ten seconds for a
-    server that does not answer. `statement_timeout` ends the statement there.
+    If the user is cancelled, psycopg would ask the server to cancel the statement, and wait up to ten seconds for an
+    unresponsive server. `statement_timeout` ends the statement instead.
     """
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -76,7 +76,7 @@ class _Connection(AsyncConnection[Any]):
         self._gathers = False
 
     async def execute(self, *given: Any, **named: Any) -> AsyncCursor[Any]:
-        """Execute a statement; in a pipeline, gather it."""
+        """Execute a statement; in a pipeline, collect it."""
         self._gathers = self._pipeline is not None
         try:
             return await super().execute(*given, **named)
@@ -84,9 +84,9 @@ class _Connection(AsyncConnection[Any]):
             self._gathers = False
 
     async def command(self, command: bytes) -> None:
-        """Gather a command of a pipeline that has no parameters and whose answer says nothing, such as COMMIT.
+        """Collect a command of a pipeline without parameters and results, such as COMMIT.
 
-        Without a cursor, which costs as much for it as for a question.
+        Without a cursor, which would cost as much as for a query.
         """
         await self.wait(self._exec_command(command))
 
@@ -100,18 +100,18 @@ class _Connection(AsyncConnection[Any]):
             raise
 
     def _gather(self, gen: PQGen[T], pipeline: AsyncPipeline) -> PQGen[T]:
-        """Keep what psycopg is about to send."""
+        """Keep the data that psycopg is about to send."""
         try:
             next(gen)
             self._gathered += pipeline.command_queue
             pipeline.command_queue.clear()
-            # It finds nothing to send any more, and ends.
+            # It finds nothing to send, and ends.
             return (yield from _rest(gen, gen.send(waiting.READY_W)))
         except StopIteration as ended:
             return cast("T", ended.value)
 
     def _leave(self, gen: PQGen[T], pipeline: AsyncPipeline) -> PQGen[T]:
-        """Send what was gathered with the first that psycopg sends."""
+        """Send the collected statements with psycopg's next data."""
         self._write(pipeline)
         try:
             wanted = next(gen)
@@ -126,7 +126,7 @@ class _Connection(AsyncConnection[Any]):
             return cast("T", ended.value)
 
     def _write(self, pipeline: AsyncPipeline) -> None:
-        """Give libpq all there is. It sends that when it is told to, or when it has 64 KiB."""
+        """Pass everything to libpq, which sends it when flushed or at 64 KiB."""
         for write in (*self._gathered, *pipeline.command_queue):
             write()
         self._gathered.clear()
@@ -134,15 +134,15 @@ class _Connection(AsyncConnection[Any]):
 
 
 class Database:
-    """A pool of connections, made when they are needed: `async with` needs no server.
+    """A pool of connections, opened on demand: `async with` needs no server.
 
     Args:
-        dsn: libpq URI. Options in it (`sslmode`, `target_session_attrs`, …) go through to libpq.
-        pool_size: connections at most.
+        dsn: libpq URI. Its options (`sslmode`, `target_session_attrs`, …) are passed to libpq.
+        pool_size: maximum connections.
         application: what `pg_stat_activity` shows.
         deadline: seconds until a request gives up.
-        on_request: told how many seconds each request took and its outcome: `ok` (also when the work raised one of
-            our errors), `refused` (the server did not like content or user) or `unavailable`.
+        on_request: called with the seconds and outcome of each request: `ok` (also if the work raised one of
+    our errors), `refused` (the server rejected content or user) or `unavailable`.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Database:
             max_size=pool_size,
             timeout=_POOL_SECONDS,
             max_lifetime=_LIFETIME_SECONDS,
-            # It tries twice, then the next request does.
+            # It tries twice; afterwards the next request retries.
             reconnect_timeout=0.0,
             reconnect_failed=lambda _pool: self.breaker.suspect(),
             open=False,
@@ -174,16 +174,16 @@ class Database:
     async def run(self, work: Work[T]) -> T:
         """Run `work` in one transaction and commit it.
 
-        Raises:
-            errors.Unavailable: no server, no answer in time, no schema yet, or a server that refuses our user: work
-                that has begun waits until that is repaired.
-            errors.Invalid: the content was refused.
+            Raises:
+                errors.Unavailable: no server, no answer in time, no schema yet, or a server that refuses our user: work
+        waits until that is repaired.
+                errors.Invalid: the content was refused.
         """
         async with self._request():
             return await self._repeated_once(work, self._transaction)
 
     async def autocommit(self, work: Work[T]) -> T:
-        """Run `work`, each of whose statements commits by itself. Raises as `run`."""
+        """Run `work` with autocommit of each statement. Raises like `run`."""
         async with self._request():
             return await self._repeated_once(work, self._connected)
 
@@ -191,7 +191,7 @@ class Database:
     async def transaction(self, first: Work[T]) -> AsyncIterator[tuple[Connection, T]]:
         """Open a transaction for a `with` block, with what `first` returned, and commit it at the end of the block.
 
-        Only `first` is repeated. Raises as `run`.
+        Only `first` is retried. Raises like `run`.
         """
         async with self._request():
             for again in (True, False):
@@ -207,7 +207,7 @@ class Database:
                         raise
 
     async def schema_version(self) -> str | None:
-        """Return the schema's version, None before the first migration. Raises as `run`."""
+        """Return the schema's version, None before the first migration. Raises like `run`."""
         try:
             # Past the breaker: a missing schema is an answer here.
             async with self._timed(), asyncio.timeout(self._deadline):
@@ -216,19 +216,19 @@ class Database:
             return None
 
     async def check_schema(self) -> None:
-        """Return when the schema is as new as this code needs.
+        """Return if the schema is new enough for this code.
 
-        The gateway's readiness calls it, because `agentjobs migrate` may still run. The operator is ready without, and
-        its jobs wait. A schema that is newer than this code is fine: migrations keep old code working.
+        The gateway's readiness calls it, because `agentjobs migrate` may still be running. The operator is ready
+        without it, and its jobs wait. A newer schema is fine: migrations keep old code working.
 
-        Raises:
-            errors.Unavailable: not yet; the message names both versions.
+                Raises:
+                    errors.Unavailable: not yet; the message names both versions.
         """
         self.breaker.check()
         _check_version(await self.schema_version())
 
     def connections(self) -> tuple[int, int]:
-        """Return how many connections are in use and how many idle."""
+        """Return the numbers of used and idle connections."""
         known = self._pool.get_stats()
         idle = known.get("pool_available", 0)
         return known.get("pool_size", 0) - idle, idle
@@ -249,7 +249,7 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def _request(self) -> AsyncIterator[None]:
-        """Ask, unless PostgreSQL is known to be away, and learn from the answer whether it is."""
+        """Send a request unless PostgreSQL is known to be unreachable, and update that state."""
         began = asyncio.get_running_loop().time()
         try:
             async with self._timed(), self.breaker.guard(self._deadline):
@@ -294,7 +294,7 @@ class Database:
             await self._ask_probe()
 
     async def _ask_probe(self) -> None:
-        """Return when a new connection finds a server that takes our writes, and our schema."""
+        """Return if a new connection reaches a writable server with our schema."""
         async with await _Connection.connect(**self._parameters) as connection:
             _check_version(await _version(connection))
             found = await (await connection.execute("SHOW transaction_read_only")).fetchone()
@@ -360,7 +360,7 @@ def _cancels() -> int:
 
 
 def _rest(gen: PQGen[T], wanted: Any) -> PQGen[T]:
-    """Go on with a generator that has begun, and wants that."""
+    """Continue a generator that has begun."""
     try:
         while True:
             wanted = gen.send((yield wanted))
@@ -369,7 +369,7 @@ def _rest(gen: PQGen[T], wanted: Any) -> PQGen[T]:
 
 
 class SchemaMissing(errors.Unavailable):
-    """The tables are not there: `agentjobs migrate` has not run."""
+    """The tables are missing: `agentjobs migrate` has not run."""
 
 
 class _Lost(psycopg.OperationalError):
@@ -377,7 +377,7 @@ class _Lost(psycopg.OperationalError):
 
 
 def as_json(value: Any) -> Json | None:
-    """Return what stores `value` in a column of JSON; None stores NULL."""
+    """Return a parameter that stores `value` in a JSON column; None stores NULL."""
     return None if value is None else Json(value, dump_json)
 
 
@@ -400,7 +400,7 @@ def _parameters(dsn: str, application: str) -> dict[str, Any]:
     limits = (
         f"-c statement_timeout={_STATEMENT_MILLISECONDS} -c lock_timeout={_LOCK_MILLISECONDS}"
         f" -c idle_in_transaction_session_timeout={_IDLE_MILLISECONDS}"
-        # What is counted under a lock must be counted as it is once the lock is there, whatever the server's default.
+        # Counts under a lock must see the state after the lock was taken, independent of the server's default.
         r" -c default_transaction_isolation=read\ committed"
     )
     return {
@@ -423,11 +423,11 @@ async def _version(connection: Connection) -> str | None:
 def _check_version(found: str | None) -> None:
     if found is None or found < schema.HEAD:
         needed = f"needed is {schema.HEAD}: run `agentjobs migrate`"
-        raise errors.Unavailable(f"the history's schema is at {found or 'nothing'}, {needed}")
+        raise errors.Unavailable(f"the history's schema is at {found or 'no version'}, {needed}")
 
 
 def _is_alive(error: errors.Unavailable) -> bool:
-    """Whether a request failed at a server that is there and may well answer the next one."""
+    """Whether a request failed at a server that may answer the next one."""
     if isinstance(error, errors.Busy):
         return True
     if isinstance(error, SchemaMissing) or error.__cause__ is None:
@@ -454,7 +454,7 @@ def translated(error: Exception) -> errors.AgentJobsError:
 
 
 def _is_our_value(error: Exception) -> bool:
-    """Tell whether a value failed before it reached the server."""
+    """Return whether a value failed before it reached the server."""
     if isinstance(error, psycopg.Error):
         return isinstance(error, psycopg.DataError | psycopg.IntegrityError)
     return isinstance(error, ValueError)

@@ -1,7 +1,4 @@
-"""Entries of a start's timeline as they are stored: checked, without what PostgreSQL cannot hold; and what they used.
-
-Pure.
-"""
+"""Entries of a start's timeline as they are stored: checked and cleaned for PostgreSQL, with their usage. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,7 +11,7 @@ from agentjobs.contract import USAGE, Event
 from agentjobs.history.sanitize import clean_text, dump_json
 
 _MAX_SEQ: Final = 2**63 - 1
-# What JavaScript and every other reader of JSON counts exactly.
+# The largest integer that every JSON reader, such as JavaScript, represents exactly.
 MAX_USAGE: Final = 2**53
 
 
@@ -30,7 +27,7 @@ class Entry(TypedDict):
 
 
 def entries_of(batch: Sequence[Event]) -> list[Entry]:
-    """Return what to store of a body of events; of two with one number the first.
+    """Return the entries to store of a body of events; of two with the same number the first.
 
     Raises:
         errors.Invalid: a time or number cannot be stored.
@@ -46,7 +43,7 @@ def new_events(batch: Sequence[Event], stored: Iterable[int]) -> list[Event]:
 
 
 def total_usage(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Return the sum of usages, by the names of `contract.USAGE`; what was not used is left out."""
+    """Return the sum of usages, by the names of `contract.USAGE`, without zeros."""
     total: dict[str, int] = {}
     for each in counts:
         for name in USAGE:
@@ -72,7 +69,7 @@ def parse_time(value: str, what: str) -> datetime:
     """Return a time that a runner sent, in UTC.
 
     Raises:
-        errors.Invalid: it is none that can be stored; `what` is its name in the message.
+        errors.Invalid: it cannot be stored; `what` is its name in the message.
     """
     try:
         time = datetime.fromisoformat(value)
@@ -81,6 +78,6 @@ def parse_time(value: str, what: str) -> datetime:
         time = time.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise errors.Invalid(f"{what}: expected RFC 3339 with a time zone, got {value[:64]!r}") from error
-    if not 1970 <= time.year < 9999:  # what PostgreSQL stores beyond, Python cannot read back
+    if not 1970 <= time.year < 9999:  # Python cannot read later times back
         raise errors.Invalid(f"{what}: expected a year from 1970 to 9998, got {value[:64]!r}")
     return time

@@ -1,6 +1,6 @@
-"""The fence: of all pods of a job that may still live, one writes.
+"""The fence: of all live pods of a job, only one may write.
 
-A start belongs to the pod that claimed it, until it ends or a newer start exists. Each write of a runner passes the
+A start belongs to the pod that claimed it, until it ends or a newer start exists. Each write of a runner checks the
 fence in its own transaction, with the start's row locked, so that nothing can fence it before the write is committed.
 """
 
@@ -19,8 +19,8 @@ _SQL: Final = load("runner_writes")
 class Fence:
     """`async with fence(uid, start, pod) as tx:` is a transaction in which the start belongs to the pod.
 
-    One round trip to enter. Statements given to `tx.execute` travel with COMMIT unless one of their answers is read
-    inside of the block, so a write costs two round trips, also one of many rows.
+        Entering takes one round trip. Statements are sent with COMMIT unless one of their answers is read inside the
+    block, so a write of any number of rows takes two round trips.
     """
 
     def __init__(self, database: Database) -> None:
@@ -31,11 +31,12 @@ class Fence:
         """Open a transaction behind the fence and commit it at the end of the block.
 
         Args:
-            share: beside other writers of the start. Otherwise one writes at a time, and it counts as a heartbeat.
+            share: concurrently with other writers of the start. Otherwise one writes at a time, and it counts as a
+            heartbeat.
 
         Raises:
             errors.Fenced, errors.NotFound: this pod may not write for this start.
-            errors.Busy: it may, but another request is being stored; never with `share`.
+            errors.Busy: another request is being stored; never with `share`.
             errors.Unavailable, errors.Invalid: as `Database.run`.
         """
         async with self._entered("fence_shared" if share else "fence_alone", uid, start, pod) as (tx, _):
@@ -45,23 +46,23 @@ class Fence:
     async def asking(
         self, uid: str, start: int, pod: str, question: str, asked: Mapping[str, Any]
     ) -> AsyncIterator[tuple[Connection, Any]]:
-        """Open a transaction as `async with fence(…)` does, with the cursor of a question asked behind the fence.
+        """Open a transaction like `async with fence(…)`, with the cursor of a query behind the fence.
 
-        It travels with the fence, so what a write has to know first costs no round trip. The fence waits for a body of
-        the start that another gateway is storing: a pod has at most one such request under way in each gateway.
+        The query is sent with the fence, so it costs no round trip. The fence waits for a body of the start that
+        another gateway is storing: a pod has at most one such request in each gateway.
 
-        Raises:
-            errors.Fenced, errors.NotFound, errors.Unavailable, errors.Invalid: as a call.
+                Raises:
+                    errors.Fenced, errors.NotFound, errors.Unavailable, errors.Invalid: as a call.
         """
         async with self._entered("fence_in_turn", uid, start, pod, (question, asked)) as (tx, answer):
             yield tx, answer
 
     async def state(self, connection: Connection, uid: str, start: int) -> Any:
-        """Ask who holds a start; `check` tells from the row what follows."""
+        """Read the state of a start, for `check`."""
         return await connection.execute(_SQL["fence_state"], start_key(uid, start))
 
     def check(self, state: Any, uid: str, start: int, pod: str) -> None:
-        """Return if the pod holds the start, by the row of its state; for reading, which changes nothing.
+        """Return if the pod holds the start, by the row of its state; for reads.
 
         Raises:
             errors.Fenced, errors.NotFound: it does not.
@@ -87,7 +88,7 @@ class Fence:
             yield entered
 
     async def heartbeat(self, uid: str, start: int, pod: str) -> None:
-        """Note that the pod of a start lives: one statement, which waits for a body that is being stored."""
+        """Record that the pod of a start is alive: one statement, which waits for a body that is being stored."""
         key = {**start_key(uid, start), "pod": pod}
 
         async def beat(connection: Connection) -> None:

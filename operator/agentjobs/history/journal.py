@@ -1,6 +1,6 @@
-"""The journal of steps in PostgreSQL: what runners read of it, and how they append to it.
+"""The journal of steps in PostgreSQL, read and appended by runners.
 
-The rules are in `steps`; here is where rows come from and go to. Bodies are JSON text that nothing here reads.
+The rules are in `steps`; this module reads and writes rows. Bodies are JSON text that is not parsed here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,13 +28,13 @@ from agentjobs.history.steps import (
 
 _SQL: Final = load("journal")
 
-# Of a row, as they are; its usage and body are given otherwise.
+# Columns that are written unchanged; usage and body are converted.
 _COLUMNS: Final = ("n", "run", "start", "key", "kind", "agent", "name", "began", "ended", "request", "bytes", "void")
 _KNOWN: Final = ("n", "start", "key", "kind", "began", "ended", "bytes", "void")
 
 
 class Journal:
-    """The steps of the jobs whose pods ask."""
+    """The journal for runners."""
 
     def __init__(self, database: Database, fence: Fence) -> None:
         self._database = database

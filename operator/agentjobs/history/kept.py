@@ -1,7 +1,7 @@
-"""Files that starts of a job keep for later ones, and how much of them there may be. Pure.
+"""Files that starts of a job keep for later ones, and their limits. Pure.
 
-A file is what its writes made of it: each says where it begins, and cuts what was behind. So a file that grows is sent
-once, the same write again changes nothing, and a process that dies between two writes leaves what it wrote until then.
+Each write has an offset, at which it truncates the file before it appends. So a growing file is sent only once, a
+repeated write changes nothing, and a process that dies between two writes leaves a valid prefix.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from agentjobs import errors
 from agentjobs.contract import MAX_KEPT_BYTES, MAX_KEPT_FILES
 
 MERGED_BYTES: Final = 16 * 1024
-"""Writes that follow each other become one row up to this size: a file of a line a second does not become a row a line,
-and a write never copies more than that of what was there."""
+"""Consecutive writes are merged into one row up to this size, so that a line per second is not a row per line, and a
+write never copies more than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,27 +23,27 @@ class Write:
     offset: int
     data: bytes
     number: int | None = None
-    """Among the writes of its start, rising; None of a sender that does not count."""
+    """Ascending number among the writes of its start; None from senders without numbers."""
 
     @property
     def end(self) -> int:
-        """How many bytes the file has after it."""
+        """Size of the file after the write."""
         return self.offset + len(self.data)
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a run keeps, as a write finds it."""
+    """Current sizes of a run's kept files."""
 
     known: int | None
-    """Bytes of the file; None where there is none."""
+    """Bytes of the file, or None."""
     files: int
     bytes: int
-    """Of all files of the run, this one too."""
+    """Bytes of all files of the run, including this one."""
 
 
 def is_late(number: int | None, start: int, last: Any) -> bool:
-    """Whether a write was given up by its sender, which made another one since.
+    """Whether a write is older than the file's last one, because its sender abandoned it.
 
     Args:
         last: `start` and `write` of the file's last write; None where there is no file.
@@ -52,16 +52,16 @@ def is_late(number: int | None, start: int, last: Any) -> bool:
 
 
 def check_write(write: Write, room: Room) -> None:
-    """Return if a write may be made.
+    """Return if a write is allowed.
 
     Raises:
         errors.Invalid: the file is shorter than the offset.
-        errors.TooLarge: the run would keep more than it may.
+        errors.TooLarge: the run would exceed its limit.
     """
     known = room.known or 0
     if write.offset > known:
-        raise errors.Invalid(f"kept file {write.name!r} has {known} bytes, and nothing can begin at {write.offset}")
+        raise errors.Invalid(f"kept file {write.name!r} has {known} bytes, so a write cannot begin at {write.offset}")
     if room.known is None and room.files >= MAX_KEPT_FILES:
-        raise errors.TooLarge(f"kept file {write.name!r}: {MAX_KEPT_FILES} files is the most that a run may keep")
+        raise errors.TooLarge(f"kept file {write.name!r}: {MAX_KEPT_FILES} files is the limit for one run")
     if write.end > known and room.bytes - known + write.end > MAX_KEPT_BYTES:
-        raise errors.TooLarge(f"kept file {write.name!r}: {MAX_KEPT_BYTES} bytes is the most that a run may keep")
+        raise errors.TooLarge(f"kept file {write.name!r}: {MAX_KEPT_BYTES} bytes is the limit for one run")

@@ -36,7 +36,7 @@ class KeptFiles:
         return bytes(rows[0].data) if rows else None
 
     async def write(self, uid: str, start: int, pod_uid: str, write: Write) -> None:
-        """Make a file what it was up to the write's offset, and then its data, in two round trips.
+        """Truncate a file to the write's offset and append its data, in two round trips.
 
         Raises:
             errors.Invalid, errors.TooLarge: as `check_write`.
@@ -56,7 +56,7 @@ class KeptFiles:
             await tx.execute(_SQL["delete"], place)
 
     async def _asked(self, uid: str, start: int, pod_uid: str, statement: str, asked: dict[str, Any]) -> list[Any]:
-        """Ask for a start that the pod holds, in one round trip."""
+        """Run a query for a start that the pod holds, in one round trip."""
         asked = {**start_key(uid, start), **asked}
 
         async def work(connection: Connection) -> list[Any]:

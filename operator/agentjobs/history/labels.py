@@ -1,4 +1,4 @@
-"""Which labels of a job history keeps, and how a list finds a job by them. Pure."""
+"""The labels of a job that history keeps, and filters by labels. Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -6,20 +6,20 @@ from typing import Final
 from agentjobs.contract import GROUP
 
 MAX_LABELS: Final = 32
-"""Of one job; people choose by a handful."""
+"""Maximum labels per job; people filter by a few."""
 
 
 def kept_labels(labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Return the labels of an object that history keeps, by their keys: people's, not ours, and the first 32.
+    """Return the labels of an object that history keeps: the first 32 of users, sorted by key.
 
-    Ours say by which schedule, template or parent a job was made; history has columns for those.
+    Our own labels (schedule, template, parent) have their own columns.
     """
     own = sorted((key, value) for key, value in labels.items() if not key.startswith(f"{GROUP}/"))
     return tuple(own[:MAX_LABELS])
 
 
 def label_words(labels: Iterable[tuple[str, str]]) -> list[str]:
-    """Return what a row has for labels: `key=value` and `key` of each, which a filter names as they are."""
+    """Return the row's form of labels: `key=value` and `key` of each, as filters use them."""
     return [word for key, value in labels for word in (key, f"{key}={value}")]
 
 

@@ -1,14 +1,14 @@
-"""The statement that finds a page of jobs: which parts it has for a filter, an order and namespaces. Pure.
+"""Builds the statement that finds a page of jobs for a filter, an order and namespaces. Pure.
 
-What a job has when it ends is kept in columns of its own, null before, so that lists find it by indexes which no change
-before the end touches (tables.py). So a filter of such a thing looks twice: among the jobs that have ended by those
-columns, and among the few that go on. Each part has its own order and limit, for each namespace and each of several
-values, and what they find is merged: a part that has an index for its condition and order reads the rows of one page.
+Values of ended jobs are kept in separate columns, null before the end, so that updates before the end touch no index
+(tables.py). So such a filter has two parts: ended jobs by those columns, and the few unfinished ones. There is a part
+for each namespace and each of several values, with its own order and limit, and their results are merged: a part with
+an index for its condition and order only reads the rows of one page.
 
-What many jobs have is found at once among the next few thousand of the order, whatever the filter. So a list that has
-no index for all that it asks is looked for there first, and with the indexes only if that was no whole page.
+Frequent values are found quickly among the next few thousand jobs in the order, for any filter. So without a suitable
+index, these are searched first, and the indexes only if that does not fill the page.
 
-Values stand in the statement as parameters only.
+Values only occur as parameters of the statement.
 """
 
 from collections.abc import Iterator
@@ -32,9 +32,9 @@ _ENDED_AT: Final = "coalesce(finished_at, deleted_at)"
 _COST_SO_FAR: Final = "(SELECT sum(spend.cost) FROM agentjobs.model_spend AS spend WHERE spend.uid = jobs.uid)"
 _OUTCOME_SO_FAR: Final = "(SELECT result ->> 'outcome' FROM agentjobs.results WHERE results.uid = jobs.uid)"
 KNOWN: Final = load("namespaces")["known"]
-"""All namespaces that have jobs, in the order of their names."""
+"""All namespaces that have jobs, sorted by name."""
 _LOOKED_AT: Final = 3000
-"""Jobs that a first look reads: some milliseconds, and a page of what one of fifty has."""
+"""Jobs that a first search reads: takes some milliseconds, and fills a page if one in fifty matches."""
 # Fields by whose values jobs are found in their order.
 _INDEXED: Final = ("name", "phase", "reason", "outcome", "queue", "schedule", "template", "partition", "model")
 # To add to what jobs are sorted by.
@@ -42,12 +42,12 @@ _NOTHING: Final = {JobOrder.COST: "0"} | dict.fromkeys(
     (JobOrder.NEWEST, JobOrder.OLDEST, JobOrder.ENDED), "interval '0 s'"
 )
 _EMPTY_ARE_NONE: Final = frozenset({"schedule", "partition_key", "template", "queue", "model"})
-"""Columns whose indexes leave out what is empty. That is said apart, or the planner cannot see that they fit."""
+"""Columns whose indexes exclude empty values. The statement repeats that condition, so that the planner uses them."""
 
 
 @dataclass(slots=True)
 class Listing:
-    """Makes the statements of one page; `values` are their parameters beside `cluster` and `limit`.
+    """Builds the statements of one page; `values` are their parameters in addition to `cluster` and `limit`.
 
     Each finds jobs, in columns `uid` and `place`, the number of its row.
 
@@ -70,9 +70,9 @@ class Listing:
             self.values["namespaces"] = list(self.scope)
 
     def first_look(self) -> str | None:
-        """Return what looks at the next jobs of the order alone; None where `statement` finds a page as fast.
+        """Return the statement that only searches the next jobs in the order; None if `statement` is as fast.
 
-        What it finds is the page if there are as many as asked for, else it may lack some.
+        Its result is the page if it is full; otherwise jobs may be missing.
         """
         order = self.chosen.order
         if order is JobOrder.COST or (self._is_of_one and self._has_index):
@@ -98,7 +98,7 @@ class Listing:
         return self._numbered(found)
 
     def statement(self) -> str:
-        """Return what finds them by all their indexes."""
+        """Return the statement that uses all indexes."""
         parts = " UNION ALL ".join(f"({part})" for part in self._parts())
         if not parts:
             return "SELECT uid, 0 AS place FROM agentjobs.jobs WHERE FALSE"
@@ -120,12 +120,14 @@ class Listing:
 
     @property
     def _is_of_each(self) -> bool:
-        """Whether each of several namespaces is looked at alone. Indexes of words and labels know no namespaces."""
+        """Whether each of several namespaces has its own part. Indexes of words and labels do not include
+        namespaces.
+        """
         return not self._is_of_one and not self.chosen.text and not self.chosen.label
 
     @property
     def _has_index(self) -> bool:
-        """Whether one index has all that is asked for in its order; times of creation are part of most."""
+        """Whether one index covers the filter in this order; most include creation times."""
         empty = JobFilter()
         asked = [
             each.name for each in fields(JobFilter) if getattr(self.chosen, each.name) != getattr(empty, each.name)
@@ -140,7 +142,9 @@ class Listing:
         return "ASC" if self.chosen.order is JobOrder.OLDEST else "DESC"
 
     def _parts(self) -> Iterator[str]:
-        """Yield the parts: of a field with several values some for each, because an index has those of one in order."""
+        """Yield the parts, for each of several values of a field, because an index has the rows of one value in
+        order.
+        """
         whole = self.chosen
         several = next((name for name in _INDEXED if len(getattr(whole, name)) > 1), None)
         alone = [{several: (value,)} for value in getattr(whole, several)] if several else [{}]
@@ -162,7 +166,7 @@ class Listing:
 
     @property
     def _differs(self) -> bool:
-        """Whether what is asked for is found otherwise in jobs that have ended than in those that go on."""
+        """Whether the filter differs between ended and unfinished jobs."""
         of = self.chosen
         return (
             bool(of.phase or of.reason or of.outcome or of.text or of.ended_since or of.ended_until)
@@ -186,8 +190,8 @@ class Listing:
             *self._after(sorted_by),
             *([f"{sorted_by} IS NOT NULL"] if self.chosen.order is JobOrder.COST else []),
         ]
-        # By no index: what was not found by a first look few jobs have, and those of a word are read at once. How many
-        # begin with a word the planner guesses, and far too many of them.
+        # Without an index: few jobs match if the first search did not fill the page, and those of a word are read
+        # quickly. The planner overestimates the matches of a prefix.
         by = f"{sorted_by} + {_NOTHING[self.chosen.order]}" if self.chosen.text else sorted_by
         return (
             f"SELECT uid, {sorted_by} AS sorted_by FROM agentjobs.jobs WHERE {' AND '.join(every)}"  # noqa: S608  ours
@@ -253,7 +257,7 @@ class Listing:
         return "to_tsquery('simple'::regconfig, %(words)s)"
 
     def _one_of(self, column: str, values: tuple[str, ...], *, name: str = "") -> Iterator[str]:
-        """One value is compared alone: an index then gives its rows in their order."""
+        """Compare a single value by equality, so that an index returns its rows in order."""
         if not values:
             return
         if column in _EMPTY_ARE_NONE:

@@ -1,10 +1,10 @@
-"""History in memory, for tests: it keeps the promises of the one on PostgreSQL, the fence among them, and needs none.
+"""History in memory, for tests: it behaves like the one in PostgreSQL, including the fence.
 
     history = MemoryHistory(now=lambda: moment)
     await history.accept(Acceptance(job, start))
     await history.claim(job.job.uid, 1, "pod-uid", namespace="default", job="hello")
 
-It belongs to one event loop. Of what PostgreSQL does only `Busy` is missing: no two writes of a start can meet here.
+It belongs to one event loop. Only `Busy` is missing, because two writes of a start cannot overlap here.
 """
 
 from agentjobs.history.memory_operator import MemoryOperator
@@ -13,4 +13,4 @@ from agentjobs.history.memory_runner import MemoryRunner
 
 
 class MemoryHistory(MemoryOperator, MemoryRunner, MemoryReads):
-    """One value for all three audiences: the operator, runners, people."""
+    """One object for all three audiences: the operator, runners, people."""

@@ -20,12 +20,12 @@ class MemoryKeptFiles:
         return [KeptFile(name=name, bytes=len(file.data)) for name, file in sorted(own.items())]
 
     async def part(self, uid: str, start: int, pod_uid: str, name: str, offset: int) -> bytes | None:
-        """Return a part of a file, None where there is none."""
+        """Return a part of a file, None if there is none."""
         file = self._own(uid, start, pod_uid).get(name)
         return None if file is None else file.data[offset : offset + MAX_KEPT_PART_BYTES]
 
     async def write(self, uid: str, start: int, pod_uid: str, write: Write) -> None:
-        """Make a file what it was up to the write's offset, and then its data."""
+        """Truncate a file to the write's offset and append its data."""
         own = self._own(uid, start, pod_uid)
         file = own.get(write.name)
         if is_late(write.number, start, file):
@@ -44,7 +44,7 @@ class MemoryKeptFiles:
 
     def _own(self, uid: str, start: int, pod_uid: str) -> dict[str, MemoryKeptFile]:
         if self._history.away:
-            raise errors.Unavailable("history is away")
+            raise errors.Unavailable("history is unreachable")
         start_key(uid, start)
         job = self._history.jobs_by_uid.get(uid)
         found = job.starts.get(start) if job else None

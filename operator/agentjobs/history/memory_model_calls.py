@@ -54,7 +54,7 @@ class MemoryModelCalls:
         self.proxies: dict[str, MemoryProxy] = {}
 
     async def reserve(self, call: NewCall) -> Reserved:
-        """Record a call that is about to be made, if the budget of its job has room for it."""
+        """Record a call before it is made, if its job's budget allows it."""
         self._check_available()
         start_key(call.uid, call.start)
         job = self._history.jobs_by_uid.get(call.uid)
@@ -92,7 +92,7 @@ class MemoryModelCalls:
                 call.ended = self._history.now()
 
     async def seen(self, proxy: str, told: Mapping[str, Any]) -> None:
-        """Note that a proxy lives; end calls of proxies that are missed as Lost."""
+        """Record that a proxy is alive; end calls of proxies that are missed as Lost."""
         self._check_available()
         now = self._history.now()
         own = self.proxies.get(proxy)
@@ -107,7 +107,7 @@ class MemoryModelCalls:
 
     def _check_available(self) -> None:
         if self._history.away:
-            raise errors.Unavailable("history is away")
+            raise errors.Unavailable("history is unreachable")
 
 
 class MemoryModelReports:
@@ -167,21 +167,21 @@ class MemoryModelReports:
         return page_of(told, lambda last: (last.began, str(last.id)), more=len(found) > limit)
 
     async def content(self, uid: str, call: UUID) -> Raw | None:
-        """Return what was asked and answered in a job's call."""
+        """Return request and answer of a job's call."""
         self._check_available()
         job = self._history.jobs_by_uid.get(uid)
         found = job.calls.get(call) if job else None
         return None if found is None or found.end is None or found.end.content is None else content(found.end.content)
 
     async def proxies(self) -> list[SeenProxy]:
-        """Return the proxies that live."""
+        """Return the live proxies."""
         self._check_available()
         found = sorted(self._ledger.proxies.items())
         now = self._history.now()
         return [SeenProxy(name, one.since, one.seen, one.told) for name, one in found if now - one.seen < MISSED]
 
     async def limits_now(self, limits: Collection[Limit]) -> LimitsNow:
-        """Return how limits stand."""
+        """Return the state of limits."""
         self._check_available()
         return await self._limits.limits_now(limits)
 
@@ -202,7 +202,7 @@ class MemoryModelReports:
 
     def _check_available(self) -> None:
         if self._history.away:
-            raise errors.Unavailable("history is away")
+            raise errors.Unavailable("history is unreachable")
 
 
 def _whose(job: MemoryJob, end: EndedCall, day: date) -> dict[UsageBy, str]:

@@ -49,7 +49,7 @@ class MemoryModelLimits:
         self._exhausted: dict[str, tuple[datetime, str]] = {}
 
     def seen(self, proxy: str) -> None:
-        """Note that a proxy lives."""
+        """Record that a proxy is alive."""
         self._seen[proxy] = self._now()
 
     async def take(self, proxy: str, model: str, asked: Sequence[Take], others: Sequence[Take] = ()) -> Taken:
@@ -111,7 +111,7 @@ class MemoryModelLimits:
         self._closed[key, model] = _Closed(known.until, known.reason) if known and later else _Closed(until, reason)
 
     async def opened(self, key: str, model: str) -> None:
-        """Note that a provider took the first call of a key that was closed."""
+        """Record that a provider accepted the first call of a closed key."""
         for place in ((key, ""), (key, model)):
             if place in self._closed and self._closed[place].probe is not None:
                 del self._closed[place]
@@ -127,15 +127,15 @@ class MemoryModelLimits:
         }
 
     async def exhausted(self, model: str, *, seconds: float, reason: str) -> None:
-        """Note that no call of a model can be made for this long; 0 says that it can again."""
+        """Record that a model cannot be called for this long; 0: it can again."""
         self._exhausted[model] = self._now() + timedelta(seconds=seconds), reason
 
     async def exhausted_models(self) -> dict[str, datetime]:
-        """Return the models that no call can be made of now, and until when."""
+        """Return the models that cannot be called now, and until when."""
         return {model: until for model, (until, _) in self._exhausted.items() if until > self._now()}
 
     async def limits_now(self, limits: Collection[Limit]) -> LimitsNow:
-        """Return how limits stand, as `ModelReports` tells it."""
+        """Return the state of limits, as `ModelReports` tells it."""
         now, closed, exhausted = self._now(), await self.closed_keys(), await self.exhausted_models()
         gates = [(key, model, self._closed[key, model]) for key, model in sorted(closed)]
         return LimitsNow(

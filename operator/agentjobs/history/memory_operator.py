@@ -116,7 +116,7 @@ class MemoryOperator(MemoryRows):
             self._store(record)
 
     async def resolved(self, uid: str) -> Resolved | None:
-        """Return the work a job was accepted with."""
+        """Return the accepted work of a job."""
         self._check_available()
         job = self.jobs_by_uid.get(uid)
         return job.resolved if job else None
@@ -138,13 +138,13 @@ class MemoryOperator(MemoryRows):
         return used(usage_of(job, attempt), cost_of(job, attempt)) if job else Spend()
 
     async def progress(self, uid: str, start: int) -> Progress:
-        """Return how far a start got."""
+        """Return the progress of a start."""
         self._check_available()
         job = self.jobs_by_uid.get(uid)
         return progress_of(job, start) if job and start in job.starts else Progress()
 
     async def silence(self, uid: str, start: int) -> timedelta | None:
-        """Return for how long nothing was heard of a start."""
+        """Return for how long a start has not reported."""
         self._check_available()
         found = self._start(uid, start)
         heard = [time for time in (found.claimed, found.heartbeat) if time is not None] if found else []
@@ -157,7 +157,7 @@ class MemoryOperator(MemoryRows):
         return None if job is None or job.is_open else phase_of(job)
 
     async def lacking(self, records: Sequence[TransitionRecord | StartEnd]) -> list[TransitionRecord | StartEnd]:
-        """Return those that are not stored."""
+        """Return the records that are not stored."""
         self._check_available()
         return [record for record in records if not self._has(record)]
 
@@ -181,13 +181,13 @@ class MemoryOperator(MemoryRows):
         }
 
     async def answers(self, uids: Collection[str]) -> dict[str, Raw]:
-        """Return the whole final answers of those that have one."""
+        """Return the complete final answers of these jobs, if any."""
         self._check_available()
         found = {uid: text_of(self.jobs_by_uid[uid].result) for uid in uids if uid in self.jobs_by_uid}
         return {uid: answer for uid, answer in found.items() if answer is not None}
 
     async def parent(self, uid: str) -> ParentRecord:
-        """Return what a job was accepted with, all of its answer, and the jobs that follow it."""
+        """Return a job's accepted spec, its complete answer, and its follow-up jobs."""
         self._check_available()
         job = self.jobs_by_uid.get(uid)
         if job is None:

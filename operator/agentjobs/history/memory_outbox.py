@@ -23,7 +23,7 @@ class MemoryOutbox:
         self._history = history
 
     async def take(self, room: Mapping[str, int], *, lease: timedelta) -> list[Due]:
-        """Take what is due, of each sink as many as there is room for."""
+        """Take due notifications, for each sink up to its capacity."""
         now = self._history.now()
         due = sorted((one for one in self._heads() if one.due <= now), key=lambda one: one.due)
         taken = [one for sink, count in room.items() for one in [each for each in due if each.sink == sink][:count]]
@@ -35,7 +35,7 @@ class MemoryOutbox:
         ]
 
     async def mark(self, tried: Tried) -> None:
-        """Note how a try ended."""
+        """Record how a try ended."""
         taken = tried.due
         rows = self._history.jobs_by_uid[taken.uid].notifications
         one, now = rows[taken.sink, taken.transition], self._history.now()
@@ -50,7 +50,7 @@ class MemoryOutbox:
                 later.due = one.due
 
     async def give_up(self, sinks: Collection[str], *, after: timedelta) -> int:
-        """Give up what waits that long for a sink that is none of these."""
+        """Give up notifications that wait that long for an unknown sink."""
         now = self._history.now()
         old = [one for one in self._open() if one.sink not in sinks and one.since < now - after]
         for one in old:
@@ -58,7 +58,7 @@ class MemoryOutbox:
         return len(old)
 
     async def backlog(self) -> Backlog:
-        """Return what waits."""
+        """Return the backlog."""
         waits = [self._history.now() - one.since for one in self._open()]
         return Backlog(len(waits), max(waits, default=timedelta(0)))
 
@@ -87,7 +87,7 @@ class MemoryOutbox:
         return page_of(found[:limit], place_of, more=len(found) > limit)
 
     async def retry(self, uid: str, sink: str | None = None) -> int:
-        """Try a job's notifications again now that failed or were given up."""
+        """Retry a job's notifications that failed or were given up."""
         job, now = self._history.jobs_by_uid.get(uid), self._history.now()
         failed = [
             one

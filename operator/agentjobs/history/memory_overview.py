@@ -25,7 +25,7 @@ class MemoryOverview:
         self._history = history
 
     async def open_jobs(self, namespaces: Collection[str] | None = None) -> OpenCounts:
-        """Return how many jobs have not ended, by namespace, queue, phase and reason; the most first."""
+        """Return the number of unfinished jobs, by namespace, queue, phase and reason; largest first."""
         found: dict[tuple[str, str, str, str], list[datetime]] = {}
         for job in self._jobs(namespaces):
             if job.is_open:
@@ -40,7 +40,7 @@ class MemoryOverview:
         return OpenCounts(items=items[:MAX_GROUPS], more=len(items) > MAX_GROUPS)
 
     async def activity(self, since: datetime, until: datetime, namespaces: Collection[str] | None = None) -> Activity:
-        """Return what happened to jobs over time, and why jobs failed."""
+        """Return the activity of jobs over time, and reasons of failures."""
         slices = slices_of(since, until, ACTIVITY_SECONDS)
         counted: Counter[tuple[datetime, str]] = Counter()
         failed: dict[str, list[datetime]] = {}
@@ -76,7 +76,7 @@ class MemoryOverview:
 
     def _jobs(self, namespaces: Collection[str] | None) -> list[MemoryJob]:
         if self._history.away:
-            raise errors.Unavailable("history is away")
+            raise errors.Unavailable("history is unreachable")
         jobs = self._history.jobs_by_uid.values()
         return [job for job in jobs if namespaces is None or job.key.namespace in namespaces]
 
@@ -89,14 +89,14 @@ class MemoryProcesses:
         self._seen: dict[str, tuple[Presence, datetime, datetime]] = {}
 
     async def lives(self, presence: Presence) -> None:
-        """Note that a process lives."""
+        """Record that a process is alive."""
         self._check_available()
         now = self._history.now()
         since = self._seen[presence.id][1] if presence.id in self._seen else now
         self._seen[presence.id] = presence, since, now
 
     async def processes(self) -> list[Process]:
-        """Return the processes that were seen in the last minute, by kind and id."""
+        """Return the processes that were alive in the last minute, by kind and id."""
         self._check_available()
         found = [
             Process(kind=one.kind, id=one.id, version=one.version, leads=one.leads, since=since, seen=seen)
@@ -106,13 +106,13 @@ class MemoryProcesses:
         return sorted(found, key=lambda one: (one.kind, one.id))
 
     async def database(self) -> DatabaseFacts:
-        """Return what the database is and holds."""
+        """Return facts about the database."""
         self._check_available()
         return DatabaseFacts("memory", schema.HEAD, 0, len(self._history.jobs_by_uid), self._history.now())
 
     def _check_available(self) -> None:
         if self._history.away:
-            raise errors.Unavailable("history is away")
+            raise errors.Unavailable("history is unreachable")
 
 
 def _happened(job: MemoryJob) -> Iterator[tuple[datetime, str]]:

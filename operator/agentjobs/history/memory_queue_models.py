@@ -22,7 +22,7 @@ class MemoryQueueModels:
         return dict(self._limits)
 
     async def set_model_limits(self, queue: tuple[str, str], limits: Sequence[Mapping[str, Any]]) -> None:
-        """Note a queue's `spec.modelLimits`; none: it has no such limits any more."""
+        """Set a queue's `spec.modelLimits`; an empty list removes them."""
         self._check_available()
         if limits:
             self._limits[queue] = [dict(limit) for limit in limits]
@@ -30,7 +30,7 @@ class MemoryQueueModels:
             self._limits.pop(queue, None)
 
     async def spent(self, asked: Sequence[SpendSince]) -> list[dict[str, Spend]]:
-        """Return what calls of each queue used since then, by partition."""
+        """Return usage of each queue's calls since then, by partition."""
         self._check_available()
         return [self._spent(one) for one in asked]
 
@@ -50,4 +50,4 @@ class MemoryQueueModels:
 
     def _check_available(self) -> None:
         if self._history.away:
-            raise errors.Unavailable("history is away")
+            raise errors.Unavailable("history is unreachable")

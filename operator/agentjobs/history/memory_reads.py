@@ -56,7 +56,7 @@ class MemoryReads(MemoryRows):
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
     ) -> Page[RecordedJob]:
-        """Return jobs of these namespaces that have what the filter asks for, in its order."""
+        """Return jobs of these namespaces that match the filter, in its order."""
         self._check_available()
         limit, order = checked_limit(limit), chosen.order
         found = [
@@ -72,7 +72,7 @@ class MemoryReads(MemoryRows):
         return Page(found[:limit], write_job_cursor(order, found[limit - 1]) if len(found) > limit else None)
 
     async def namespaces(self, *, limit: int) -> list[str]:
-        """Return the namespaces that have jobs in history, in the order of their names."""
+        """Return the namespaces that have jobs in history, sorted by name."""
         self._check_available()
         return sorted({job.key.namespace for job in self.jobs_by_uid.values()})[:limit]
 
@@ -97,7 +97,7 @@ class MemoryReads(MemoryRows):
         )
 
     async def tree(self, namespace: str, name_or_uid: str) -> RecordedTree:
-        """Return a job with those before it and all that follow them."""
+        """Return a job's whole tree of follow-ups."""
         asked = (await self.job(namespace, name_or_uid)).uid
         here = {uid: job.key.parent_uid for uid, job in self.jobs_by_uid.items() if job.key.namespace == namespace}
         up = [asked]
@@ -148,14 +148,14 @@ class MemoryReads(MemoryRows):
         return page_of(found[:limit], lambda last: (last.n,), more=len(found) > limit)
 
     async def spans(self, uid: str) -> list[StepSpan]:
-        """Return when all steps of a job were under way."""
+        """Return when each step of a job ran."""
         self._check_available()
         job = self.jobs_by_uid.get(uid)
         rows = sorted(job.steps.values(), key=lambda row: row.n) if job else []
         return [StepSpan(**{name: getattr(row, name) for name in StepSpan.model_fields}) for row in rows]
 
     async def step(self, uid: str, n: int) -> StoredStep | None:
-        """Return one step of a job with what it gave."""
+        """Return one step of a job with its value."""
         self._check_available()
         job = self.jobs_by_uid.get(uid)
         row = job.steps.get(n) if job else None
@@ -177,7 +177,7 @@ class MemoryReads(MemoryRows):
         return text_of(template["parameters"]) if template else None
 
     async def spec(self, uid: str) -> Raw | None:
-        """Return a job's spec as it was accepted."""
+        """Return a job's accepted spec."""
         self._check_available()
         job = self.jobs_by_uid.get(uid)
         return text_of(job.resolved["spec"]) if job and job.resolved else None

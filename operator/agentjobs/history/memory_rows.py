@@ -167,7 +167,7 @@ class MemoryRows:
 
     def _check_available(self) -> None:
         if self.away:
-            raise errors.Unavailable("history is away")
+            raise errors.Unavailable("history is unreachable")
 
     def _start(self, uid: str, start: int) -> MemoryStart | None:
         job = self.jobs_by_uid.get(uid)
@@ -232,7 +232,7 @@ def total_cost(calls: Iterable[MemoryCall]) -> Decimal | None:
 
 
 def progress_of(job: MemoryJob, start: int) -> Progress:
-    """Return how far a start got."""
+    """Return the progress of a start."""
     runs = [one.run for number, one in sorted(job.starts.items()) if number <= start and one.run is not None]
     rows = [row for row in job.steps.values() if row.run in runs[-1:] and row.ended is not None and not row.void]
     last = max(rows, key=lambda row: row.n, default=None)

@@ -56,7 +56,7 @@ class MemoryRunner(MemoryRows):
     async def claim(
         self, uid: str, start: int, pod_uid: str, *, namespace: str, job: str, budget: Limits | None = None
     ) -> Attempt:
-        """Bind a start to the pod that asks first and return its work."""
+        """Bind a start to the first pod that claims it, and return its work."""
         self._check_available()
         start_key(uid, start)
         own, found = self.jobs_by_uid.get(uid), self._start(uid, start)
@@ -135,7 +135,7 @@ class MemoryRunner(MemoryRows):
         return new_events(batch, [entry["seq"] for entry in new])
 
     async def heartbeat(self, uid: str, start: int, pod_uid: str) -> None:
-        """Note that the pod of a start lives."""
+        """Record that the pod of a start is alive."""
         self._fenced(uid, start, pod_uid)
 
     async def put_result(self, uid: str, start: int, pod_uid: str, document: ResultDocument) -> Raw | None:

@@ -93,7 +93,7 @@ class MemorySessions:
     # Runners
 
     async def session(self, uid: str, start: int, pod_uid: str, *, after: str | None = None) -> dict[str, Any]:
-        """Return a page of a job's session as it stood before the job."""
+        """Return a page of a job's session before the job."""
         own = self._own(uid, start, pod_uid)
         turns = self._before(own, uid) if own.continues else []
         place = (0, -1) if after is None else tuple(parse_cursor(after, (int, int)))
@@ -117,11 +117,11 @@ class MemorySessions:
         if known is not None and known.digest == digest(turn):
             return
         if turn_bytes(turn) + sum(one.bytes for one in turns if one is not known) > MAX_SESSION_BYTES:
-            raise errors.TooLarge(f"{MAX_SESSION_BYTES} bytes is the most one session may have")
+            raise errors.TooLarge(f"{MAX_SESSION_BYTES} bytes is the limit for one session")
         changed = [(own.scope.of_user, turn.user), (own.scope.of_app, turn.app)]
         merged = [(scope, {**self._states(scope), **state}) for scope, state in changed if state]
         if any(state_bytes(state) > MAX_STATE_BYTES for _, state in merged):
-            raise errors.Invalid(f"{MAX_STATE_BYTES} bytes is the most that user or app may have of state")
+            raise errors.Invalid(f"{MAX_STATE_BYTES} bytes is the limit for the state of a user or app")
         for scope, state in merged:
             self._used(scope).state = state
         number = known.number if known else max((one.number for one in turns), default=0) + 1
@@ -130,7 +130,7 @@ class MemorySessions:
         kept.turns = sorted([one for one in kept.turns if one is not known] + [new], key=lambda one: one.number)
 
     async def search(self, uid: str, start: int, pod_uid: str, query: str, limit: int) -> list[MemoryHit]:
-        """Return what was said in other sessions of the job's app and user."""
+        """Search other sessions of the job's app and user."""
         own = self._own(uid, start, pod_uid)
         asked, found = set(_words(query)), []
         for kept in self._kept.values():
@@ -145,7 +145,7 @@ class MemorySessions:
         data = b"".join([piece.data async for piece in pieces])
         own = self._own(uid, start, pod_uid)  # it may have been fenced meanwhile
         if len(data) > MAX_ARTIFACT_BYTES:
-            raise errors.TooLarge(f"{MAX_ARTIFACT_BYTES} bytes is the most")
+            raise errors.TooLarge(f"{MAX_ARTIFACT_BYTES} bytes is the limit")
         kept, save = self._used(own.scope.of_artifact(saving.name)), (uid, own.run, saving.key)
         versions = kept.artifacts.get(saving.name, [])
         number = next((one.stored.version for one in versions if one.save == save), len(versions))
@@ -200,7 +200,7 @@ class MemorySessions:
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
     ) -> Page[RecordedSession]:
-        """Return sessions, the last used first."""
+        """Return sessions, most recently used first."""
         self._check_available()
         limit = checked_limit(limit)
         before = None if cursor is None else tuple(parse_cursor(cursor, (datetime, str)))
@@ -274,7 +274,7 @@ class MemorySessions:
         return _deleted([self._kept.pop(self._found(namespace, app, user, session).scope.id)])
 
     async def delete_user(self, namespace: str, user: str, *, app: str | None = None) -> Deleted:
-        """Delete all that belongs to a user."""
+        """Delete all data of a user."""
         self._check_available()
         owned = [
             id_
@@ -285,7 +285,7 @@ class MemorySessions:
 
     def _check_available(self) -> None:
         if self._history.away:
-            raise errors.Unavailable("history is away")
+            raise errors.Unavailable("history is unreachable")
 
     def _own(self, uid: str, start: int, pod_uid: str) -> JobSession:
         self._check_available()

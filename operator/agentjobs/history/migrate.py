@@ -1,8 +1,8 @@
 """Brings a database to the schema this code needs. Called by `agentjobs migrate`, development mode and tests.
 
-Any number may try at once: an advisory lock lets one work, the others find it done. Operator and gateway never migrate:
-they may lack the right to, and wait: the gateway is not ready before `Database.check_schema` passes, the operator's
-jobs are not started.
+Safe to run concurrently: an advisory lock lets one process work, and the others find it done. Operator and gateway
+never migrate, because they may lack permission. They wait: the gateway is not ready until `Database.check_schema`
+passes, and the operator starts no jobs.
 """
 
 import time
@@ -22,10 +22,10 @@ from agentjobs.history.schema import SCHEMA
 _CONNECT_SECONDS = 10
 _PAUSE_SECONDS = 0.5
 # All requests of operator and gateway queue behind a migration that waits for a table. So it waits briefly (they wait
-# three seconds at most) and lets them work for longer before it tries again.
+# at most three seconds), and then pauses longer before it retries.
 _LOCK_MILLISECONDS = 1000
 _LOCKED_PAUSE_SECONDS = 5.0
-# Any number will do as long as it stays: the ASCII of "agentjob".
+# An arbitrary constant: the ASCII of "agentjob".
 _LOCK = 0x6167656E746A6F62
 
 
@@ -45,16 +45,16 @@ def database_url(dsn: str) -> URL:
 
 
 def upgrade(dsn: str, *, patience: float = 0.0) -> str:
-    """Bring the database to this code's version and return what it is at; a newer one is left alone.
+    """Upgrade the database to this code's version and return its version; a newer one is not changed.
 
-    Blocks (tens of milliseconds when there is work, and the import of Alembic): from an event loop call it in a thread.
+    Blocks (tens of milliseconds for an upgrade, plus the import of Alembic): from an event loop, call it in a thread.
 
-    Args:
-        patience: seconds to wait for a server that is not there yet, or for tables that are in use.
+        Args:
+            patience: seconds to wait for an unreachable server, or for tables that are in use.
 
-    Raises:
-        errors.Unavailable: no server, or `TablesInUse`.
-        errors.Denied: the user may not create the schema or its tables.
+        Raises:
+            errors.Unavailable: no server, or `TablesInUse`.
+            errors.Denied: the user may not create the schema or its tables.
     """
     give_up = time.monotonic() + patience
     while True:
@@ -68,7 +68,7 @@ def upgrade(dsn: str, *, patience: float = 0.0) -> str:
 
 
 class TablesInUse(Unavailable):
-    """The tables are read or written for long, mostly by a backup."""
+    """The tables are locked for long, mostly by a backup."""
 
 
 def _upgraded(dsn: str) -> str:
@@ -91,7 +91,7 @@ def _upgraded(dsn: str) -> str:
         cause = error.orig if isinstance(error.orig, psycopg.Error) else error
         if isinstance(cause, psycopg.errors.LockNotAvailable):
             raise TablesInUse(
-                "another session, such as a backup, has locked the history's tables; try again when it is done"
+                "another session, such as a backup, has locked the history's tables; retry when it is done"
             ) from error
         raise translated(cause) from error
     return schema.HEAD
@@ -112,7 +112,7 @@ def _upgrade(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
 
-    # Asked first: CREATE SCHEMA IF NOT EXISTS needs the right to create even when there is nothing to do.
+    # Checked first, because CREATE SCHEMA IF NOT EXISTS needs permission even if the schema exists.
     found = connection.execute(text("SELECT 1 FROM pg_namespace WHERE nspname = :name"), {"name": SCHEMA}).scalar()
     if found is None:
         connection.execute(CreateSchema(SCHEMA))

@@ -1,7 +1,7 @@
-"""The ledger of model calls in PostgreSQL: each is written before it is made, and what it used after its end.
+"""The ledger of model calls in PostgreSQL: each call is written before it is made, and its usage after its end.
 
-A call is reserved in a transaction of its own, which is one round trip and durable: with `synchronous_commit` off, a
-server that crashes would forget calls that were made. Reservations of a job take turns; nothing else waits for them.
+A call is reserved in its own transaction, which takes one round trip and is durable: with `synchronous_commit` off, a
+crashed server would lose calls that were made. Reservations of one job are serialized; nothing else waits for them.
 """
 
 import asyncio
@@ -41,13 +41,13 @@ class ModelCalls:
     def __init__(self, database: Database, *, cluster: str) -> None:
         self._database = database
         self._cluster = cluster
-        # A job that makes many calls at once takes one connection here, not all of them.
+        # A job with many concurrent calls uses one connection here, not all.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def reserve(self, call: NewCall) -> Reserved:
-        """Record a call that is about to be made, if the budget of its job has room for it; the same call twice is one.
+        """Record a call before it is made, if its job's budget allows it; the same call twice is one.
 
-        When this raises `errors.Unavailable`, or is cancelled, the call may be recorded for some seconds to come.
+        If this raises `errors.Unavailable`, or is cancelled, the call may still be recorded some seconds later.
 
         Raises:
             errors.NotFound, errors.Fenced: there is no such start, or it is not this pod's.
@@ -72,7 +72,7 @@ class ModelCalls:
     async def settle(self, ends: Sequence[EndedCall]) -> None:
         """Record what calls used and cost: at the call, for its job's budget, and in the usage by day.
 
-        Calls that have ended, and unknown ones, are passed over, so a batch may be given again.
+        Ended and unknown calls are skipped, so a batch may be repeated.
 
         Raises:
             errors.Invalid: the content of a call is not JSON; nothing of its batch is stored.
@@ -82,9 +82,10 @@ class ModelCalls:
             await self._database.run(lambda tx: tx.execute(_SQL["settle"], given))  # noqa: B023  awaited
 
     async def seen(self, proxy: str, told: Mapping[str, Any]) -> None:
-        """Note that a proxy lives, and what people may see of it; end calls of proxies that are missed as Lost.
+        """Record that a proxy is alive, and what people may see of it; end calls of proxies that are missed as Lost.
 
-        Only a proxy that was itself seen for as long misses others: after an outage of history all seem to be dead.
+        Only a proxy that was alive for as long itself declares others dead: after an outage of history all would seem
+        dead.
         """
         asked = {"proxy": proxy, "cluster": self._cluster, "told": as_json(dict(told)), "missed": MISSED}
 
@@ -147,7 +148,7 @@ def _end_row(end: EndedCall) -> dict[str, Any]:
 
 
 def content(given: Any) -> Raw:
-    """Return what is kept of the request and the answer of a call.
+    """Return the stored request and answer of a call.
 
     Raises:
         errors.Invalid: it is not JSON.

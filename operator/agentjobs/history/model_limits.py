@@ -1,8 +1,7 @@
-"""What the proxies share of the limits of providers' keys, in PostgreSQL.
+"""The proxies' shared limits of providers' keys, in PostgreSQL.
 
-A take is one round trip: the locks, the question and COMMIT travel together. Takes that name a limit or a key in common
-wait for each other there; each sees what the one before took. Nothing of it is worth a write to the disk: what a crash
-of the server forgets was taken in its last second.
+A take is one round trip: locks, query and COMMIT are sent together. Takes with a common limit or key are serialized, so
+that each sees the previous ones. Durability is not needed: a crash of the server loses only takes of its last second.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -98,7 +97,8 @@ class ModelLimits:
     async def give_back(self, amounts: Sequence[Correction], ended: Collection[UUID] = ()) -> None:
         """Correct what was taken: see `model_protocols.ModelLimits`.
 
-        A correction is made twice if the connection broke at COMMIT; the slice forgets that with its window.
+        A correction may be applied twice if the connection breaks at COMMIT; the error disappears with the slice's
+        window.
         """
         corrections = [{"bucket": one.bucket, "slice": one.slice, "amount": one.amount} for one in amounts]
 
@@ -117,7 +117,7 @@ class ModelLimits:
         await self._run("close_key", asked)
 
     async def opened(self, key: str, model: str) -> None:
-        """Note that a provider took the first call of a key that was closed."""
+        """Record that a provider accepted the first call of a closed key."""
         await self._run("open_key", {"key": key, "model": model})
 
     async def closed_keys(self) -> dict[tuple[str, str], float]:
@@ -126,14 +126,14 @@ class ModelLimits:
         return {(key, model): seconds for key, model, seconds in rows}
 
     async def exhausted(self, model: str, *, seconds: float, reason: str) -> None:
-        """Note that no call of a model can be made for this long; 0 says that it can again."""
+        """Record that a model cannot be called for this long; 0: it can again."""
         if seconds > 0:
             await self._run("exhaust", {"model": model, "seconds": seconds, "reason": clean_text(reason)})
         else:
             await self._run("replenish", {"model": model})
 
     async def exhausted_models(self) -> dict[str, datetime]:
-        """Return the models that no call can be made of now, and until when, by the database's clock."""
+        """Return the models that cannot be called now, and until when, by the database's clock."""
         return dict(await (await self._run("exhausted_models", {})).fetchall())
 
     async def _lock(self, tx: Connection, names: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""What the proxies tell history of model calls, and what they ask of it about limits. Values; pure."""
+"""Values of model calls and limits that proxies exchange with history. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ from agentjobs.history.sanitize import clean_text
 from agentjobs.models.budget import NOTHING, Judgement, Limits, Spend
 from agentjobs.models.tokens import Tokens
 
-# No call comes near; counts and costs come from bodies that anybody may write, and their sums must be storable.
+# No real call comes near; counts and costs come from untrusted bodies, and their sums must be storable.
 MAX_CALL_TOKENS: Final = 10**12
 MAX_CALL_COST: Final = Decimal(10**6)
-# Of the request and the answer of one call, as JSON. What is larger is not kept, only how large it was.
+# For the request and the answer of one call, as JSON. Of larger ones only the size is stored.
 MAX_CONTENT_BYTES: Final = 1024 * 1024
-# What queues spend is added up by these; midnight of every zone begins one.
+# Spending of queues is summed by these; midnight of every zone begins one.
 SPEND_SLICE_SECONDS: Final = 900
 
 
@@ -31,7 +31,7 @@ class NewCall:
     """The job's."""
     start: int
     pod_uid: str
-    """The pod that asks; only the one that claimed the start may."""
+    """The requesting pod; it must have claimed the start."""
     proxy: str
     step: str
     """Key of the step it belongs to, empty for a call of the user's own code."""
@@ -40,16 +40,16 @@ class NewCall:
     limits: Limits
     """The budget of the job."""
     tokens: int
-    """What it may use at most, input and output."""
+    """Maximum tokens, input and output."""
     cost: Decimal
-    """What it may cost at most, in US dollars."""
+    """Maximum cost, in US dollars."""
     provider: str = ""
-    """That is to be asked first; with `model` what is told of the call until it ends, and when its proxy dies."""
+    """The provider of the first try; recorded until the call ends, and if its proxy dies."""
     model: str = ""
-    """That is to be asked first, where it is not `asked`."""
+    """The model of the first try, if it differs from `asked`."""
 
     def storable(self) -> "NewCall":
-        """Return the call without what cannot be stored: counts are at least 0 and bounded.
+        """Return the call in storable form: counts are at least 0 and bounded.
 
         Raises:
             ValueError: its cost is not a number.
@@ -74,16 +74,16 @@ class CallOutcome(StrEnum):
 
     ANSWERED = "Answered"
     CUT = "Cut"
-    """The answer did not come whole, or the pod hung up: what came is counted, or what was reserved."""
+    """The answer was incomplete, or the pod disconnected: received usage counts, or the reservation."""
     FAILED = "Failed"
-    """The provider refused it or could not be reached; it cost nothing and is no call of the budget."""
+    """The provider refused it or was unreachable; it costs nothing and does not count for the budget."""
     LOST = "Lost"
-    """Its proxy died. It is booked as what it reserved."""
+    """Its proxy died. Its reservation is booked."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndedCall:
-    """What a model call used."""
+    """The usage of an ended model call."""
 
     id: UUID
     outcome: CallOutcome
@@ -92,26 +92,26 @@ class EndedCall:
     provider: str
     key: str
     model: str
-    """The model that was asked; another one than `asked` for an alias or a fallback."""
+    """The model that was called; differs from `asked` for an alias or a fallback."""
     tokens: Tokens
     cost: Decimal
     estimated: bool = False
-    """Whether the provider told no usage that can be believed."""
+    """Whether the provider reported no plausible usage."""
     queue: str = ""
-    """Of the job, by its pod's label; for reports."""
+    """Queue of the job, from its pod's label; for reports."""
     content: Any = None
     """Request and answer, where the installation records them: JSON, or `msgspec.Raw`."""
 
     @classmethod
     def lost(cls, call: UUID, *, provider: str, model: str, tokens: int, cost: Decimal) -> "EndedCall":
-        """Return the end of a call whose proxy died: what it reserved, because nobody knows what it used."""
-        # Which part was output nobody knows either.
+        """Return the end of a call whose proxy died: its reservation, because its usage is unknown."""
+        # The share of output is unknown too.
         return cls(call, CallOutcome.LOST, 0, provider, "", model, Tokens(input=tokens), cost, estimated=True)
 
     def storable(self) -> "EndedCall":
-        """Return the end without what cannot be stored: counts are at least 0 and bounded.
+        """Return the end in storable form: counts are at least 0 and bounded.
 
-        A cost that is not a number stays so: what the call reserved is booked.
+        A cost that is not a number is kept: then the reservation is booked.
         """
         counts = {name: _count(getattr(self.tokens, name)) for name in Tokens.__slots__}
         texts = _texts(self, "provider", "key", "model", "queue")
@@ -138,7 +138,7 @@ class Limit:
     """Its name: provider, key, group, and what it limits."""
     most: int
     window: float = 60.0
-    """Seconds: 60 for what is limited by the minute; 86,400 for what is limited by the day; 0 for calls at once."""
+    """Seconds: 60 for limits by the minute; 86,400 for limits by the day; 0 for concurrent calls."""
     time_zone: str = "UTC"
     """Where the day of a limit by the day begins."""
 
@@ -148,25 +148,25 @@ class Take:
     """What one call, or a lease for calls to come, takes from the limits of a key."""
 
     id: UUID
-    """Of the call; a take that is repeated because its answer was lost counts once among calls at once."""
+    """Id of the call; a take that is retried because its answer was lost counts once for concurrent calls."""
     key: str
     amounts: tuple[tuple[Limit, int], ...]
-    """From each limit how much. What is larger than the limit itself fits when nothing else is used."""
+    """The amount for each limit. An amount larger than the limit itself fits if nothing else is used."""
 
 
-# A window that slides is counted by this many slices.
+# A sliding window is counted in this many slices.
 SLICES: Final = 60
 DAY: Final = 86_400.0
-# The way from the database to a proxy and on to the provider, and what a busy process adds to it.
+# Latency from the database to a proxy and on to the provider, including a busy process.
 GRACE_SECONDS: Final = 0.5
-# A proxy that was not seen for so long is missed, and its calls are lost. It beats every ten seconds.
+# A proxy without a heartbeat for this long counts as dead, and its calls are lost. It beats every ten seconds.
 MISSED: Final = timedelta(seconds=45)
-# A proxy that was refused calls at once counts as waiting for some this long; it asks again sooner.
+# How long a proxy that was refused concurrent calls counts as waiting; it asks again sooner.
 WAITING: Final = timedelta(seconds=2)
-# How long one proxy tries a key that was closed before all may use it again: a provider refuses at once, not after
-# the time that an answer takes.
+# How long one proxy tries a closed key before all may use it again: a provider refuses quickly, without the time of an
+# answer.
 PROBE_SECONDS: Final = 5.0
-# Calls of other proxies end without a word to this one. As often does a call ask again.
+# Other proxies do not report the end of their calls, so a call asks again this often.
 LOOK_AGAIN_SECONDS: Final = 0.5
 
 
@@ -176,8 +176,8 @@ class Room:
 
     used: int = 0
     frees: tuple[tuple[float, int], ...] = ()
-    """Seconds from now, in order, and how much is free then; empty for calls at once, and where all that was asked
-    was granted."""
+    """Seconds from now, in order, and the free amount then; empty for concurrent calls, and if everything was granted.
+    """
 
     def wait(self, most: int, amount: int) -> float:
         """Return the seconds until an amount fits, 0 when it does."""
@@ -195,7 +195,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why something was not taken: the limit that stays full longest, or the closed key."""
+    """Why something was not taken: the limit that is full for the longest time, or the closed key."""
 
     seconds: float
     """Until it may fit."""
@@ -204,7 +204,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class BucketState:
-    """How a limit stood before a take."""
+    """State of a limit before a take."""
 
     limit: Limit
     slice: int
@@ -216,11 +216,11 @@ class BucketState:
 
     @property
     def grace(self) -> float:
-        """How many seconds longer than its slice what was taken may be used, and counts."""
+        """How many seconds after its slice a grant may be used, and counts."""
         return GRACE_SECONDS if 0 < self.limit.window < DAY else 0.0
 
     def room(self, taken: int) -> Room:
-        """Return how the limit stands after the take of an amount."""
+        """Return the state of the limit after taking an amount."""
         if not taken or not self.limit.window:
             return Room(self.used + taken, self.frees)
         window = 0.0 if self.limit.window >= DAY else self.limit.window + self.grace
@@ -229,19 +229,19 @@ class BucketState:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """How many of the asked were granted, from the first on, and how the limits stand then."""
+    """How many calls were granted, from the first on, and the state of the limits afterwards."""
 
     granted: int
     slices: Mapping[str, int]
     """The slice of each bucket that was taken from, for `Correction`."""
     rooms: Mapping[str, Room]
-    """By bucket, of all that was asked for."""
+    """State by bucket, for all requested limits."""
     closed: Mapping[str, float]
-    """Keys by which the model cannot be asked now, and for how many seconds."""
+    """Keys that cannot be used for the model now, and for how many seconds."""
     probes: frozenset[str]
-    """Keys that were closed until now, and whose granted call is the first one to try them."""
+    """Keys that were closed until now, which the granted call is the first to try."""
     seconds: float
-    """How long, from the question on, what was granted may be used: until its slice ends, and a little longer."""
+    """How long after the request a grant may be used: until its slice ends, and a little longer."""
 
     @classmethod
     def after(
@@ -251,7 +251,7 @@ class Taken:
         closed: Mapping[str, float],
         probes: frozenset[str],
     ) -> "Taken":
-        """Return the answer to a take that granted these calls, from how the buckets stood before."""
+        """Return the result of a take that granted these calls, from the earlier state of the buckets."""
         sums: Counter[str] = Counter()
         for take in granted:
             for limit, amount in take.amounts:
@@ -266,7 +266,7 @@ class Taken:
         )
 
     def refusal(self, take: Take) -> Refused | None:
-        """Say what keeps a call from being taken now; None when nothing does."""
+        """Return what prevents a call from being taken now, or None."""
         found = [Refused(seconds, take.key) for key, seconds in self.closed.items() if key == take.key]
         for limit, amount in take.amounts:
             if wait := self.rooms[limit.bucket].wait(limit.most, amount):
@@ -276,7 +276,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """An amount to add to what was taken from a bucket; a negative one gives back."""
+    """An amount to add to what was taken from a bucket; a negative one returns some."""
 
     bucket: str
     slice: int
@@ -285,32 +285,32 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class SeenProxy:
-    """A proxy that lives."""
+    """A live proxy."""
 
     id: str
     since: datetime
-    """When it began to be seen without a gap."""
+    """Since when it has been alive without a gap."""
     seen: datetime
     told: Mapping[str, Any]
-    """What it tells of its providers, models, prices and limits; it holds no key."""
+    """Its public data about providers, models, prices and limits; without keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shut:
-    """A key that its provider refuses for now, or a model that nobody can ask."""
+    """A key that its provider refuses for now, or a model that cannot be called."""
 
     key: str
     """Empty for a model that no key can be used for."""
     model: str
     """Empty for all models of the key."""
     until: datetime
-    """When it is tried again; for a key in the past until somebody asks."""
+    """When it is tried again; for a key possibly in the past, until the next call."""
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class LimitsNow:
-    """How limits stand."""
+    """State of limits."""
 
     used: Mapping[str, int]
     """By bucket: in the last window of each, today, or at this moment for calls at once."""
@@ -320,14 +320,14 @@ class LimitsNow:
 
 @dataclass(frozen=True, slots=True)
 class SpendSince:
-    """A question for what the calls of a queue used."""
+    """A query for the usage of a queue's calls."""
 
     namespace: str
     queue: str
     since: datetime
-    """With its zone; what is no quarter of an hour is the one before."""
+    """Start time with time zone; rounded down to a quarter of an hour."""
 
     @property
     def slice(self) -> int:
-        """The first quarter of an hour that counts."""
+        """The first quarter of an hour to count."""
         return int(self.since.timestamp() // SPEND_SLICE_SECONDS)

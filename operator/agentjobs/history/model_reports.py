@@ -1,4 +1,4 @@
-"""What people read of model calls: what was used and by whom, what a job's calls cost, and how limits stand now."""
+"""Reports of model calls for people: usage by user and other keys, costs of a job's calls, current limits."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -64,13 +64,13 @@ class ModelReports:
         return UsageReport(first=first, last=last, items=items, more=len(lines) > limit, total=told)
 
     async def job_models(self, uid: str) -> list[JobModelUsage]:
-        """Return what a job's calls used by provider and model, the costliest first; the first 500."""
+        """Return what a job's calls used by provider and model, most expensive first; the first 500."""
         return [JobModelUsage(**row) for row in await self._rows(_SQL["job_models"], {"uid": uid, "limit": MAX_LIMIT})]
 
     async def calls(
         self, uid: str, *, step: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
     ) -> Page[RecordedCall]:
-        """Return a job's model calls in the order in which they began; with `step` only those of that key.
+        """Return a job's model calls in the order in which they began, optionally of one step.
 
         Raises:
             errors.Invalid: `limit` or `cursor` is wrong.
@@ -83,16 +83,16 @@ class ModelReports:
         return page_of(found[:limit], lambda last: (last.began, str(last.id)), more=len(found) > limit)
 
     async def content(self, uid: str, call: UUID) -> Raw | None:
-        """Return what was asked and answered in a job's call, None where it is not recorded."""
+        """Return request and answer of a job's call, None if not recorded."""
         [row] = await self._rows(_SQL["content"], {"uid": uid, "id": call}) or [{"content": None}]
         return None if row["content"] is None else Raw(row["content"].encode())
 
     async def proxies(self) -> list[SeenProxy]:
-        """Return the proxies that live, and what each tells of its providers."""
+        """Return the live proxies, with their providers."""
         return [SeenProxy(**row) for row in await self._rows(_SQL["proxies"], {"missed": MISSED})]
 
     async def limits_now(self, limits: Collection[Limit]) -> LimitsNow:
-        """Return what is used of these limits, the keys that are closed, and the models that nobody can ask."""
+        """Return the usage of these limits, closed keys, and unavailable models."""
         told = [{"bucket": one.bucket, "span": one.window, "time_zone": one.time_zone} for one in limits]
         asked = {"cluster": self._cluster, "limits": as_json(told), "missed": MISSED, "limit": MAX_LIMIT}
 
@@ -124,20 +124,20 @@ class ModelReports:
 
 
 def checked_report(by: Sequence[UsageBy], *, first: date, last: date, limit: int) -> int:
-    """Return the limit of a report that can be made.
+    """Return the limit of a valid report.
 
     Raises:
-        errors.Invalid: it cannot.
+        errors.Invalid: the report is not possible.
     """
     if not by or len(set(by)) != len(by):
         raise errors.Invalid("by: expected at least one of " + ", ".join(UsageBy) + ", each once")
     if not timedelta() <= last - first < timedelta(days=KEPT_DAYS):
-        raise errors.Invalid(f"{first} to {last}: usage is kept for {KEPT_DAYS} days; ask for 1 to {KEPT_DAYS} of them")
+        raise errors.Invalid(f"{first} to {last}: usage is kept for {KEPT_DAYS} days; request 1 to {KEPT_DAYS} days")
     return checked_limit(limit)
 
 
 def place_of(cursor: str | None) -> tuple[datetime, UUID]:
-    """Return when the last call of the page before began, and which it was.
+    """Return start time and id of the previous page's last call.
 
     Raises:
         errors.Invalid: it is no cursor of calls.
@@ -148,7 +148,7 @@ def place_of(cursor: str | None) -> tuple[datetime, UUID]:
     try:
         return began, UUID(call)
     except ValueError:
-        raise errors.Invalid(f"cursor: {cursor[:80]!r} is not of this list; leave it out to begin anew") from None
+        raise errors.Invalid(f"cursor: {cursor[:80]!r} is not of this list; omit it to start over") from None
 
 
 def _counts(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the operator writes, as the statements of `operator_writes` take it: a dict for each row. Without I/O."""
+"""Rows for the statements of `operator_writes`: a dict for each row. Without I/O."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 
 def key_row(key: JobKey, *, cluster: str) -> Row:
-    """Return who a job is."""
+    """Return a job's identity."""
     return {
         "uid": key.uid,
         "cluster": cluster,
@@ -28,7 +28,7 @@ def key_row(key: JobKey, *, cluster: str) -> Row:
 
 
 def asked_row(asked: Acceptance, *, cluster: str) -> Row:
-    """Return the job of an acceptance. One that starts is in the queue of its slot: it may have been moved there."""
+    """Return the job of an acceptance. A starting job is in the queue of its slot, to which it may have been moved."""
     row = accept_row(asked.job, cluster=cluster)
     return row if asked.slot is None else {**row, "queue": clean_text(asked.slot.queue)}
 
@@ -44,7 +44,7 @@ def accept_row(record: JobRecord, *, cluster: str) -> Row:
         "queue": clean_text(spec.get("queue") or ""),
         "template": clean_text(record.template),
         "notify": spec.get("notifications") or None,
-        # It may be stored otherwise than it came.
+        # The stored value may differ from the given one.
         "cleaned": "\ufffd" in str(resolved),
     }
 

@@ -1,9 +1,9 @@
-"""What the operator writes into history and asks of it.
+"""The operator's writes and queries of history.
 
-Every start needs `accept` first. Everything else goes through `writer` in batches. All of it
-is idempotent, and what is stored does not depend on the order records arrive in: the first acceptance of a job and the
-first end of a start win, the highest transition is the job's phase unless an end is known, an older start is fenced by
-a newer one whichever comes first. Two operators at once take the same locks in the same order (jobs by uid).
+Every start needs `accept` first. Everything else goes through `writer` in batches. All writes are idempotent and
+independent of their order: the first acceptance of a job and the first end of a start win, the highest transition is
+the job's phase unless an end is known, and a newer start fences an older one even if it is stored first. Concurrent
+operators take the same locks in the same order (jobs by uid).
 """
 
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
@@ -42,19 +42,20 @@ from agentjobs.models.budget import Spend
 
 _SQL: Final = load("operator_writes")
 
-# Jobs closed in one transaction. An operator that was away for long may miss tens of thousands: too many for the
-# deadline of a request, and for others that wait for its locks.
+# Jobs closed in one transaction. After a long downtime there may be tens of thousands: too many for the deadline of a
+# request, and for requests that wait for its locks.
 _CLOSED_AT_ONCE: Final = 500
 
 
 class OperatorWrites:
-    """History as the operator of one cluster sees it.
+    """History for the operator of one cluster.
 
-    Args:
-        cluster: uid of the namespace kube-system; rows carry it, so that clusters may share a database.
+        Args:
+            cluster: uid of the namespace kube-system; rows carry it, so that clusters may share a database.
 
-    Every method raises `errors.Unavailable` when the database cannot answer within five seconds, which begin when it is
-    asked: `accept` and `final_result` may wait for the query before theirs.
+        Every method raises `errors.Unavailable` if the database does not answer within five seconds after its query is
+        sent:
+    `accept` and `final_result` may first wait for a running query.
     """
 
     def __init__(self, database: Database, *, cluster: str) -> None:
@@ -67,15 +68,15 @@ class OperatorWrites:
 
     @property
     def away(self) -> bool:
-        """Whether PostgreSQL is known to be away, so that every question fails at once."""
+        """Whether PostgreSQL is known to be unreachable, so that every request fails immediately."""
         return self._database.breaker.away
 
     async def accept(self, asked: Acceptance) -> Answer:
-        """Store a job and, when it starts now, its start with its slot.
+        """Store a job and, if it starts now, its start with its slot.
 
-        One transaction, shared with others accepted at this moment. The work that returns may differ from the job's:
-        another operator, or this one before a crash, was first, and its work stands. Afterwards every earlier start of
-        the job is fenced, unless the start is refused.
+        One transaction, shared with other concurrent acceptances. The returned work may differ from the job's, if
+        another operator, or this one before a crash, stored it first. Afterwards every earlier start of the job is
+        fenced, unless the start is refused.
         """
         return await self._accepts(asked)
 
@@ -87,7 +88,7 @@ class OperatorWrites:
         return answers
 
     async def _accept_part(self, batch: Sequence[Acceptance]) -> list[Answer]:
-        """Accept many in one transaction; what a refused start has to know is asked after it."""
+        """Accept many in one transaction; details of refusals are read afterwards."""
         jobs = _first(batch, lambda one: one.job.job.uid)
 
         async def work(tx: Connection) -> tuple[Decisions, Any, Any]:
@@ -130,14 +131,14 @@ class OperatorWrites:
         await self._database.run(lambda tx: self._write(tx, batch))
 
     async def resolved(self, uid: str) -> Resolved | None:
-        """Return the work a job was accepted with, None while it is not accepted."""
+        """Return the accepted work of a job, None while it is not accepted."""
         found: Resolved | None = await self._value("resolved", {"uid": uid})
         return found
 
     async def final_result(self, uid: str) -> FinalResult:
         """Return the result of a job that ends or has ended, if it has one, and what all its starts used.
 
-        The answer of its last start becomes final by this, unless an earlier one is.
+        This makes the answer of its last start final, unless an earlier one already is.
         """
         return await self._results(uid)
 
@@ -156,7 +157,7 @@ class OperatorWrites:
         return [_final_result(found.get(uid), progress.get(uid)) for uid in uids]
 
     async def progress(self, uid: str, start: int) -> Progress:
-        """Return how far a start got: what it found recorded, and what it recorded that later starts can use.
+        """Return the progress of a start: what it found recorded, and what it recorded that later starts can use.
 
         Of a start that history does not know: nothing.
         """
@@ -192,7 +193,7 @@ class OperatorWrites:
     async def silence(self, uid: str, start: int) -> timedelta | None:
         """Return for how long the gateway has heard nothing of a start, None when it never did.
 
-        By the database's clock alone: another one may be wrong by hours.
+        Only by the database's clock, because other clocks may be wrong by hours.
         """
         found: timedelta | None = await self._value("silence", {"uid": uid, "start": start})
         return found
@@ -203,7 +204,7 @@ class OperatorWrites:
         return found
 
     async def lacking(self, records: Sequence[TransitionRecord | StartEnd]) -> list[TransitionRecord | StartEnd]:
-        """Return those that are not stored: asking is cheaper than writing all again."""
+        """Return the records that are not stored: asking is cheaper than writing all again."""
         changed, over = _of(TransitionRecord, records), _of(StartEnd, records)
         asked = {
             "transitions": _json([{"uid": each.job.uid, "number": each.transition} for each in changed]),
@@ -239,7 +240,7 @@ class OperatorWrites:
         return await self._database.autocommit(work) if asked["names"] else {}
 
     async def answers(self, uids: Collection[str]) -> dict[str, Raw]:
-        """Return the whole final answers of those of these jobs that have one: each has up to 4 MiB."""
+        """Return the complete final answers of these jobs, if any: each has up to 4 MiB."""
 
         async def work(connection: Connection) -> dict[str, Raw]:
             found = await connection.execute(_SQL["answers"], {"uids": list(uids)})
@@ -248,7 +249,7 @@ class OperatorWrites:
         return await self._database.autocommit(work) if uids else {}
 
     async def parent(self, uid: str) -> ParentRecord:
-        """Return what a job was accepted with, all of its answer, and the jobs that follow it, also those long gone."""
+        """Return a job's accepted spec, its complete answer, and its follow-up jobs, including deleted ones."""
 
         async def work(connection: Connection) -> Any:
             return await (await connection.execute(_SQL["parent"], {"uid": uid})).fetchone()
@@ -268,13 +269,14 @@ class OperatorWrites:
     ) -> int:
         """Mark open jobs as deleted whose object no longer exists, and end their starts; return how many.
 
-        Called once the caches are synced: an object may be deleted while no operator looks. Open jobs are read by
-        pages: there are few of them, however many objects there are.
+                Called once the caches are synced, because objects may be deleted while no operator runs. Open jobs are
+                read in
+        pages.
 
-        Args:
-            lives: whether a complete LIST of AgentJobs had the object of that uid, namespace and name.
-            listed_at: the database's `clock()` from before that LIST; jobs stored later are left alone.
-            namespaces: those the LIST covered; None for all.
+                Args:
+                    lives: whether a complete LIST of AgentJobs had the object of that uid, namespace and name.
+                    listed_at: the database's `clock()` from before that LIST; jobs stored later are left alone.
+                    namespaces: those the LIST covered; None for all.
         """
         asked = {
             "cluster": self._cluster,
@@ -358,7 +360,7 @@ async def _fence_older(tx: Connection, starts: Iterable[StartRecord | StartEnd],
 
 
 def _one_start_a_job(batch: Sequence[Acceptance]) -> list[list[Acceptance]]:
-    """Cut a batch where a job comes again that claims a slot: its claims are answered one after another."""
+    """Split a batch before a job's second claim of a slot, because a job's claims are answered one after another."""
     parts: list[list[Acceptance]] = [[]]
     seen: dict[str, bool] = {}
     for one in batch:
@@ -372,7 +374,7 @@ def _one_start_a_job(batch: Sequence[Acceptance]) -> list[list[Acceptance]]:
 
 
 def _json(rows: Sequence[Any]) -> Json:
-    """Return rows as one value: encoding an array for each column takes many times the CPU."""
+    """Return rows as one JSON value, because encoding an array per column takes many times the CPU."""
     return Json(rows, msgspec.json.encode)
 
 
@@ -401,7 +403,7 @@ def _of(kind: type[Any], batch: Iterable[Record]) -> list[Any]:
 
 
 def _place_of(record: TransitionRecord | StartEnd) -> tuple[str, str, int]:
-    """Which row a record is, as the statement `lacking` names it."""
+    """Return the row of a record, for the statement `lacking`."""
     if isinstance(record, StartEnd):
         return "start", record.job.uid, record.start
     return "transition", record.job.uid, record.transition

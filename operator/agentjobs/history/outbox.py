@@ -1,8 +1,8 @@
-"""The outbox: notifications that wait for their sinks, as the notifiers of one cluster take and mark them.
+"""The outbox: notifications that wait for their sinks, taken and marked by the notifiers of one cluster.
 
-Rows come with the transitions (`operator_writes`). No transaction is open while one is sent: taking it moves its time
-behind a lease. A notifier that dies leaves a row that is due when its lease ends, so a sink hears of it at least once,
-and of a job's transitions in their order.
+Rows are inserted with the transitions (`operator_writes`). No transaction is open while one is sent: taking a row sets
+a lease. If a notifier dies, the row is due again when its lease ends, so each notification is delivered at least once,
+and those of a job in order.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -34,7 +34,7 @@ NO_SINK: Final = "the installation has no sink of this name"
 
 
 class Outbox:
-    """What a notifier takes and marks.
+    """The outbox for notifiers.
 
     Args:
         cluster: uid of the namespace kube-system; only its rows are taken.
@@ -48,7 +48,9 @@ class Outbox:
         self._marks = Batcher(self._mark)
 
     async def take(self, room: Mapping[str, int], *, lease: timedelta) -> list[Due]:
-        """Take what is due, of each sink as many as there is room for; nobody else takes it until the lease ends."""
+        """Take due notifications, for each sink up to its capacity; no other notifier takes them until the lease
+        ends.
+        """
         wanted = [{"sink": sink, "room": count} for sink, count in room.items() if count > 0]
         if not wanted:
             return []
@@ -61,7 +63,9 @@ class Outbox:
         return await self._database.autocommit(work)
 
     async def mark(self, tried: Tried) -> None:
-        """Note how a try ended. What was sent stays sent, and a failure counts only from who took it last."""
+        """Record how a try ended. A sent notification stays sent, and a failure counts only from the notifier that took
+        it last.
+        """
         await self._marks(tried)
 
     async def _mark(self, batch: Sequence[Tried]) -> list[None]:
@@ -70,7 +74,7 @@ class Outbox:
         return [None] * len(batch)
 
     async def give_up(self, sinks: Collection[str], *, after: timedelta) -> int:
-        """Give up what waits that long for a sink that is none of these; return how many."""
+        """Give up notifications that wait that long for an unknown sink; return how many."""
         asked = {"cluster": self._cluster, "sinks": list(sinks), "after": after, "error": NO_SINK}
 
         async def work(connection: Connection) -> int:
@@ -79,7 +83,7 @@ class Outbox:
         return await self._database.autocommit(work)
 
     async def backlog(self) -> Backlog:
-        """Return what waits."""
+        """Return the backlog."""
 
         async def work(connection: Connection) -> Any:
             return await (await connection.execute(_SQL["backlog"], {"cluster": self._cluster})).fetchone()
@@ -89,7 +93,7 @@ class Outbox:
 
 
 class Notifications:
-    """What people see of the outbox of one cluster, and retry by hand."""
+    """The outbox of one cluster for people, who can retry notifications."""
 
     def __init__(self, database: Database, *, cluster: str) -> None:
         self._database = database
@@ -126,7 +130,7 @@ class Notifications:
         return page_of(found[:limit], place_of, more=len(found) > limit)
 
     async def retry(self, uid: str, sink: str | None = None) -> int:
-        """Try a job's notifications again now that failed or were given up, all or of one sink; return how many."""
+        """Retry a job's notifications that failed or were given up, all or of one sink; return how many."""
 
         async def work(connection: Connection) -> int:
             return (await connection.execute(_SQL["again"], {"uid": uid, "sink": sink})).rowcount
@@ -135,7 +139,7 @@ class Notifications:
 
 
 def place_of(one: RecordedNotification) -> tuple[datetime, str, str, int]:
-    """Where a notification stands in the list, newest first."""
+    """Return the key of a notification in the list, newest first."""
     return one.since, one.uid, one.sink, one.transition
 
 

@@ -1,6 +1,6 @@
-"""The values that a notifier takes from the outbox and gives back.
+"""The values that a notifier takes from the outbox and returns.
 
-Made by `outbox` and `memory_outbox`, read by `notifier`.
+Created by `outbox` and `memory_outbox`, read by `notifier`.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """One notification that is to be sent now, by who took it."""
+    """One notification to send now, by the notifier that took it."""
 
     uid: str
     sink: str
@@ -21,9 +21,9 @@ class Due:
     time: datetime
     data: Mapping[str, Any]
     tries: int
-    """With this one. Who takes it again has a higher number."""
+    """Number of this try; taking it again increases the number."""
     waited: timedelta
-    """Since it was inserted, or retried by hand."""
+    """When it was inserted, or retried by a person."""
 
 
 class Outcome(StrEnum):
@@ -52,4 +52,4 @@ class Backlog:
 
     pending: int
     oldest: timedelta
-    """How long the oldest waits; nothing where none does."""
+    """How long the oldest waits; empty if none waits."""

@@ -1,6 +1,6 @@
-"""What the outbox keeps of a transition: bounded texts, whatever a model or a user wrote. Pure.
+"""The outbox's data about a transition, with bounded texts. Pure.
 
-`operator_writes` stores it, `memory` keeps it, `notifier` makes messages of it.
+`operator_writes` and `memory` store it, `notifier` builds messages from it.
 """
 
 import json
@@ -13,14 +13,14 @@ from agentjobs.history.sanitize import clean_text
 
 # As JSON, in which one byte may take six. With the names, a notification stays below 8 KiB.
 MAX_TEXT: Final = 2048
-# Enough for any class of error, outcome or amount that a status may hold.
+# Enough for any error class, outcome or amount of a status.
 _MAX_WORD: Final = 256
 # Bytes of one character as JSON.
 _LONGEST: Final = 6
 
 
 def event_of(record: TransitionRecord) -> dict[str, Any]:
-    """Return which event a transition is and what its notifications tell; nothing for a phase that is no event."""
+    """Return the event of a transition and the data of its notifications; empty for a phase that is not an event."""
     event = EVENTS.get(record.phase)
     if event is None:
         return {}

@@ -1,6 +1,6 @@
-"""Jobs and what their models used in numbers, counted from indexes when they are asked for.
+"""Numbers of jobs and usage of models, counted from indexes on request.
 
-There are no counters to keep right (decision 0045): what an answer costs grows with the rows of the time it is about.
+No counters need to be maintained (decision 0045); the cost of a query grows with the rows of its time range.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -25,12 +25,12 @@ from agentjobs.history.statements import load
 _SQL: Final = {**load("overview"), **load("namespaces")}
 
 MAX_GROUPS: Final = 2000
-"""Of open jobs: namespaces times queues times reasons."""
+"""Maximum rows of open jobs: namespaces times queues times reasons."""
 MAX_REASONS: Final = 20
 LATELY_SECONDS: Final = 900
-"""Slices of about a day and less: it has so few starts that their jobs are looked up one by one."""
+"""Up to about a day, there are so few starts that their jobs are looked up one by one."""
 MAX_KEYS: Final = 8
-"""What a chart tells apart."""
+"""Maximum series of a chart."""
 PHASES: Final[Mapping[str, str]] = {
     "Succeeded": "succeeded",
     "Failed": "failed",
@@ -54,7 +54,7 @@ class Overview:
         self._cluster = cluster
 
     async def open_jobs(self, namespaces: Collection[str] | None = None) -> OpenCounts:
-        """Return how many jobs have not ended, by namespace, queue, phase and reason; the most first."""
+        """Return the number of unfinished jobs, by namespace, queue, phase and reason; largest first."""
         rows = await self._rows("open_jobs", namespaces, {"limit": MAX_GROUPS + 1})
         items = [OpenJobs(**row._asdict()) for row in rows[:MAX_GROUPS]]
         return OpenCounts(items=items, more=len(rows) > MAX_GROUPS)
@@ -108,9 +108,9 @@ class Overview:
         return "started_lately" if slices.seconds <= LATELY_SECONDS else "started"
 
     async def _rows(self, statement: str, namespaces: Collection[str] | None, asked: Mapping[str, Any]) -> list[Any]:
-        """Return what a statement finds. It is planned anew each time, see `overview.sql`.
+        """Return the rows of a statement, which is planned again each time, see `overview.sql`.
 
-        Each is a request of its own: the server ends one that takes too long, and the database does not count as away.
+        Each is a separate request: if the server cancels a slow one, the database does not count as unreachable.
         """
         named = None if namespaces is None else sorted(namespaces)
         given = {"cluster": self._cluster, "namespaces": named, **asked}

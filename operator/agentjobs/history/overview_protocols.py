@@ -1,6 +1,4 @@
-"""What people read of many jobs at once and of the installation itself: numbers, counted when they are asked for; which
-jobs have changed; and what people did.
-"""
+"""Protocols of overviews for people: numbers of jobs, the installation's processes, changed jobs, and actions."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -18,16 +16,17 @@ SeriesBy = Literal["queue", "model", "partition"]
 class OverviewHistory(Protocol):
     """The jobs of one cluster in numbers. `namespaces` are those to count; None for all there are.
 
-    Times are covered by whole slices of round lengths (`slices`), at most 100: the first may begin before `since` and
-    the last end after `until`, and so say the answers.
+        Times are covered by at most 100 whole slices of round lengths (`slices`): the first may begin before `since`
+        and
+    the last may end after `until`, as the result shows.
     """
 
     async def open_jobs(self, namespaces: Collection[str] | None = None) -> OpenCounts:
-        """Return how many jobs have not ended, by namespace, queue, phase and reason; the most first."""
+        """Return the number of unfinished jobs, by namespace, queue, phase and reason; largest first."""
         ...
 
     async def activity(self, since: datetime, until: datetime, namespaces: Collection[str] | None = None) -> Activity:
-        """Return what happened to jobs over time, and why jobs failed.
+        """Return the activity of jobs over time, and reasons of failures.
 
         Raises:
             errors.Invalid: the time is not between an hour and 90 days long.
@@ -42,26 +41,26 @@ class OverviewHistory(Protocol):
 
 
 class ProcessHistory(Protocol):
-    """The processes of an installation, as they tell it themselves, and their database."""
+    """The processes of an installation, as they report themselves, and their database."""
 
     async def lives(self, presence: Presence) -> None:
-        """Note that a process lives."""
+        """Record that a process is alive."""
         ...
 
     async def processes(self) -> list[Process]:
-        """Return the operators, gateways and dashboards that were seen in the last minute, by kind and id."""
+        """Return the operators, gateways and dashboards that were alive in the last minute, by kind and id."""
         ...
 
     async def database(self) -> DatabaseFacts:
-        """Return what the database is and holds."""
+        """Return facts about the database."""
         ...
 
 
 class ActionLog(Protocol):
-    """What people did: the gateway writes it, people read it."""
+    """Actions of people: written by the gateway, read by people."""
 
     async def record(self, action: Action) -> None:
-        """Store an action with history's own time; twice is once."""
+        """Store an action with history's own time; storing it again changes nothing."""
         ...
 
     async def actions(
@@ -80,12 +79,13 @@ class ActionLog(Protocol):
 
 
 class ChangeReads(Protocol):
-    """What pages are told of changes."""
+    """Changes of jobs, for open pages."""
 
     async def changes(self, mark: str | None, *, watched: Collection[str] = ()) -> Changes:
         """Return which jobs were written since a mark, and how far the watched ones are, by uid.
 
-        Without a mark nothing has changed, and the answer says where to begin. Nothing is left out between two answers
-        of which the second was asked with the mark of the first, however late a transaction commits.
+                Without a mark, returns only the current mark. No change is missed between a result and the next one
+                that is
+        queried with its mark, even if a transaction commits late.
         """
         ...

@@ -1,4 +1,4 @@
-"""Whose a start is: the rule of the fence, apart from where the rows are. Pure."""
+"""The rule of the fence: which pod owns a start. Pure."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -11,7 +11,7 @@ _MAX_START: Final = 2**31 - 1
 def check(
     holder: str | None, fenced_at: datetime | None, *, uid: str, start: int, pod: str, unclaimed: bool = False
 ) -> None:
-    """Return if a start whose row says `holder` and `fenced_at` is the pod's, or with `unclaimed` nobody's yet.
+    """Return if the pod owns the start with this `holder` and `fenced_at`, or with `unclaimed` if it has no owner yet.
 
     Raises:
         errors.Fenced: it is not.

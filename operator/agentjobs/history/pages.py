@@ -1,7 +1,7 @@
-"""What reading long lists of history gives: pages, with keyset cursors.
+"""Pages of long lists, with keyset cursors.
 
-A cursor holds the key of a page's last row, so a page costs the same wherever it lies and rows that come in meanwhile
-neither repeat nor hide any. To a client it is opaque. Pure.
+A cursor contains the key of a page's last row, so each page has the same cost, and rows inserted meanwhile neither
+repeat nor hide any. It is opaque to clients. Pure.
 """
 
 import base64
@@ -22,25 +22,25 @@ T = TypeVar("T")
 _INT8_MAX: Final = 2**63 - 1
 
 DEFAULT_LIMIT: Final = 100
-"""What a screen shows."""
+"""Default size of a page."""
 
 MAX_LIMIT: Final = 500
-"""Rows of one page, and of the starts and transitions of one job."""
+"""Maximum rows of a page, and starts and transitions of a job."""
 
 MAX_TREE: Final = 1000
-"""Jobs of one tree."""
+"""Maximum jobs of one tree."""
 
 MAX_DOLLARS: Final = 10**10
-"""What a cost may be, as the tables have it."""
+"""The largest cost that the tables can store."""
 
 MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
-"""Of events' data; the one that goes beyond is the page's last. 500 of the largest were 32 MB, and several times that
-in the gateway's memory."""
+"""Bytes of events' data; the event that exceeds it is the page's last. 500 of the largest would be 32 MB, and several
+times that in the gateway's memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some rows, and where the next ones begin: None when there are none."""
+    """Some rows, and the cursor of the next page, None at the end."""
 
     items: list[T]
     cursor: str | None
@@ -50,7 +50,7 @@ def checked_limit(limit: int) -> int:
     """Return the size of a page.
 
     Raises:
-        errors.Invalid: no page may have it.
+        errors.Invalid: it is out of range.
     """
     if not 1 <= limit <= MAX_LIMIT:
         raise errors.Invalid(f"limit: expected 1 to {MAX_LIMIT}, got {limit}")
@@ -58,7 +58,7 @@ def checked_limit(limit: int) -> int:
 
 
 def page_of(items: list[T], key: Callable[[T], Sequence[datetime | int | str]], *, more: bool) -> Page[T]:
-    """Return a page of these items; `key` of the last is the cursor where there are more."""
+    """Return a page of these items; if there are more, `key` of the last is the cursor."""
     return Page(items, write_cursor(key(items[-1])) if more else None)
 
 
@@ -69,10 +69,10 @@ def write_cursor(key: Sequence[datetime | int | str]) -> str:
 
 
 def write_job_cursor(order: JobOrder, last: RecordedJob) -> str:
-    """Return where the page after that job begins, in this order alone."""
+    """Return the cursor of the page after that job, valid for this order only."""
     place = place_of(order, last)
     key: tuple[datetime | int | str, ...] = (str(place) if isinstance(place, Decimal) else place, last.uid)
-    # That of the newest first is as it was before there were other orders: gateways of different ages meet.
+    # The default order's cursor has its original format, because gateways of different versions may run together.
     return write_cursor(key if order is JobOrder.NEWEST else (order.value, *key))
 
 
@@ -80,7 +80,7 @@ def parse_job_cursor(order: JobOrder, cursor: str) -> tuple[datetime | Decimal, 
     """Return place and uid of the job that `write_job_cursor` was given.
 
     Raises:
-        errors.Invalid: it is no cursor of this list in this order.
+        errors.Invalid: it is not a cursor of this list in this order.
     """
     kind: type = str if order is JobOrder.COST else datetime
     if order is JobOrder.NEWEST:
@@ -93,7 +93,7 @@ def parse_job_cursor(order: JobOrder, cursor: str) -> tuple[datetime | Decimal, 
 
 
 def place_of(order: JobOrder, job: RecordedJob) -> Any:
-    """Return by what a job is listed in this order; None for one that is left out."""
+    """Return the sort key of a job in this order; None if it is not listed."""
     match order:
         case JobOrder.NEWEST | JobOrder.OLDEST:
             return job.created
@@ -107,7 +107,7 @@ def parse_cursor(cursor: str, kinds: Sequence[type]) -> list[Any]:
     """Return the key that `write_cursor` was given.
 
     Raises:
-        errors.Invalid: it is no cursor of this list.
+        errors.Invalid: it is not a cursor of this list.
     """
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
@@ -120,7 +120,7 @@ def parse_cursor(cursor: str, kinds: Sequence[type]) -> list[Any]:
 
 
 def _foreign(cursor: str) -> errors.Invalid:
-    return errors.Invalid(f"cursor: {cursor[:80]!r} is not of this list in this order; leave it out to begin anew")
+    return errors.Invalid(f"cursor: {cursor[:80]!r} is not of this list in this order; omit it to start over")
 
 
 def _dollars(cursor: str, text: str) -> Decimal:

@@ -1,23 +1,23 @@
-"""What a process tells of itself, and what is known of the database, as values."""
+"""Reports of processes about themselves, and facts about the database, as values."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
 SEEN: Final = timedelta(minutes=1)
-"""A process that was not seen for this long is gone: it has missed three of its four signs."""
+"""A process without a heartbeat for this long is gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """A process that lives."""
+    """A live process."""
 
     kind: Literal["operator", "gateway", "dashboard"]
     id: str
-    """No two processes have the same."""
+    """Unique among processes."""
     version: str
     leads: bool = False
-    """Of operators: whether it is the one that acts."""
+    """For operators: whether it is the leader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class DatabaseFacts:
     version: str
     schema: str
     size: int
-    """Bytes of all of it, also of what is not ours."""
+    """Size of the whole database, including other applications' data."""
     jobs: int
-    """In history, about: what the planner knows, and counted where that is few."""
+    """Approximate number of jobs: the planner's estimate, or a count if small."""
     now: datetime
     """Its clock."""

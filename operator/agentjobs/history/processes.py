@@ -1,6 +1,6 @@
-"""Which processes of the installation live: each says so every 15 seconds, and whoever asks reads what they said.
+"""Live processes of the installation: each writes a heartbeat every 15 seconds.
 
-Nothing depends on it: a process that cannot say that it lives works on.
+Nothing depends on it: a process that cannot write its heartbeat continues to work.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ logger = logging.getLogger(__name__)
 _SQL: Final = load("processes")
 
 EVERY_SECONDS: Final = 15.0
-"""Four signs in the time after which a process counts as gone."""
+"""Four heartbeats in the time after which a process counts as gone."""
 COUNTED: Final = 10_000
-"""So many jobs are counted in a few milliseconds."""
+"""This many jobs are counted in a few milliseconds."""
 
 
 class Processes:
@@ -41,16 +41,16 @@ class Processes:
         self._cluster = cluster
 
     async def lives(self, presence: Presence) -> None:
-        """Note that a process lives."""
+        """Record that a process is alive."""
         asked = {name: getattr(presence, name) for name in Presence.__slots__}
         await self._database.autocommit(lambda connection: connection.execute(_SQL["lives"], self._given(asked)))
 
     async def processes(self) -> list[Process]:
-        """Return the operators, gateways and dashboards that were seen in the last minute, by kind and id."""
+        """Return the operators, gateways and dashboards that were alive in the last minute, by kind and id."""
         return [Process(**row) for row in await self._rows("processes", {"seen": SEEN, "limit": MAX_LIMIT})]
 
     async def database(self) -> DatabaseFacts:
-        """Return what the database is and holds."""
+        """Return facts about the database."""
         [row] = await self._rows("database", {"counted": COUNTED})
         return DatabaseFacts(**row)
 
@@ -66,12 +66,12 @@ class Processes:
 
 
 def unique_id() -> str:
-    """Return a name for this process that no other has: its pod's or machine's, and something random."""
+    """Return a unique name for this process: the pod's or machine's name, and a random part."""
     return f"{socket.gethostname()}-{secrets.token_hex(4)}"
 
 
 def of_cluster(database: Database, cluster: Callable[[], Awaitable[str]]) -> Callable[[], Awaitable[ProcessHistory]]:
-    """Return what gives the processes of a cluster; its uid is asked for until it is known."""
+    """Return a function that returns the processes of a cluster; its uid is requested until it is known."""
     known: list[Processes] = []
 
     async def processes() -> ProcessHistory:
@@ -88,11 +88,11 @@ async def say_that_it_lives(
     *,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Say every 15 seconds that a process lives, for ever. What fails is logged once, until it works again.
+    """Write the heartbeat of a process every 15 seconds, forever. Failures are logged once, until it works again.
 
     Args:
-        history: where to say it; asked each time, because which cluster this is may not be known yet.
-        presence: what the process says of itself now.
+        history: called each time, because the cluster may not be known yet.
+        presence: returns the process's current state.
     """
     failed = False
     while True:

@@ -1,7 +1,7 @@
-"""What each audience asks of history: one protocol for the operator, one for runners, one for people.
+"""Protocols of history, one for each audience: the operator, runners, people.
 
-`operator_writes`, `runner_writes` and `reads` answer it from PostgreSQL, `memory` from memory. One suite of tests holds
-them to the same promises. Every method raises `errors.Unavailable` while history cannot answer.
+`operator_writes`, `runner_writes` and `reads` implement them with PostgreSQL, `memory` in memory. One test suite covers
+both. Every method raises `errors.Unavailable` while history is unreachable.
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -38,17 +38,17 @@ from agentjobs.models.budget import Limits, Spend
 
 
 class OperatorHistory(Protocol):
-    """What the operator writes and asks. Writes are idempotent, and what is stored does not depend on their order."""
+    """Writes and queries of the operator. Writes are idempotent and independent of their order."""
 
     @property
     def away(self) -> bool:
-        """Whether history is known to be away, so that every question fails at once."""
+        """Whether history is known to be unreachable, so that every request fails immediately."""
         ...
 
     async def accept(self, asked: Acceptance) -> Answer:
-        """Store a job and, when it starts now, its start with its slot. A start that is stored fences earlier ones.
+        """Store a job and, if it starts now, its start with its slot. A stored start fences earlier ones.
 
-        The same start asked again gets the same slot. A start that is refused leaves nothing.
+        A retry for the same start gets the same slot. A refused start leaves no trace.
         """
         ...
 
@@ -61,37 +61,39 @@ class OperatorHistory(Protocol):
         ...
 
     async def resolved(self, uid: str) -> Resolved | None:
-        """Return the work a job was accepted with, None while it is not accepted."""
+        """Return the accepted work of a job, None while it is not accepted."""
         ...
 
     async def final_result(self, uid: str) -> FinalResult:
         """Return the result of a job that ends, and what its starts used, and how far the last one got.
 
-        Its last answer becomes final by this.
+        This makes its last answer final.
         """
         ...
 
     async def spent(self, uid: str, attempt: int | None = None) -> Spend:
         """Return what all starts of a job used so far, or those of one attempt; of an unknown job nothing.
 
-        Calls that have ended count, not what others under way reserved.
+        Only ended calls count, not reservations of calls in progress.
         """
         ...
 
     async def progress(self, uid: str, start: int) -> Progress:
-        """Return how far a start got, in its recorded steps; of an unknown one nothing. Void steps are no progress."""
+        """Return the progress of a start, in its recorded steps; of an unknown one nothing. Void steps are no
+        progress.
+        """
         ...
 
     async def silence(self, uid: str, start: int) -> timedelta | None:
-        """Return for how long nothing was heard of a start, None when nothing ever was."""
+        """Return for how long a start has not reported, None when nothing ever was."""
         ...
 
     async def recorded(self, uid: str) -> str | None:
-        """Return the phase a job ended with, `Deleted` when its object vanished before; None while it goes on."""
+        """Return a job's final phase, `Deleted` if its object was deleted before its end; None if it has not ended."""
         ...
 
     async def lacking(self, records: Sequence[TransitionRecord | StartEnd]) -> list[TransitionRecord | StartEnd]:
-        """Return those that are not stored."""
+        """Return the records that are not stored."""
         ...
 
     async def job_of(self, namespace: str, schedule: str, name: str, *, since: datetime) -> str | None:
@@ -103,11 +105,11 @@ class OperatorHistory(Protocol):
         ...
 
     async def answers(self, uids: Collection[str]) -> dict[str, Raw]:
-        """Return the whole final answers of those of these jobs that have one: `contract.Result` as text."""
+        """Return the complete final answers of these jobs, if any: `contract.Result` as text."""
         ...
 
     async def parent(self, uid: str) -> ParentRecord:
-        """Return what a job was accepted with, all of its answer, and the jobs that follow it, also those long gone."""
+        """Return a job's accepted spec, its complete answer, and its follow-up jobs, including deleted ones."""
         ...
 
     async def clock(self) -> datetime:
@@ -122,30 +124,32 @@ class OperatorHistory(Protocol):
 
 
 class Outbox(Protocol):
-    """What a notifier takes and marks of notifications. They come with transitions of accepted jobs, once each."""
+    """Notifications for a notifier to take and mark. Each is created once, with a transition of an accepted job."""
 
     async def take(self, room: Mapping[str, int], *, lease: timedelta) -> list[Due]:
-        """Take what is due, of each sink as many as there is room for; nobody else takes it until the lease ends.
+        """Take due notifications, for each sink up to its capacity; no other notifier takes them until the lease ends.
 
-        Of a job's notifications for one sink only the first that is neither sent nor given up.
+        Of a job's notifications for one sink, only the first that was neither sent nor given up.
         """
         ...
 
     async def mark(self, tried: Tried) -> None:
-        """Note how a try ended. What was sent stays sent, and a failure counts only from who took it last."""
+        """Record how a try ended. A sent notification stays sent, and a failure counts only from the notifier that took
+        it last.
+        """
         ...
 
     async def give_up(self, sinks: Collection[str], *, after: timedelta) -> int:
-        """Give up what waits that long for a sink that is none of these; return how many."""
+        """Give up notifications that wait that long for an unknown sink; return how many."""
         ...
 
     async def backlog(self) -> Backlog:
-        """Return what waits."""
+        """Return the backlog."""
         ...
 
 
 class NotificationReads(Protocol):
-    """What people see of notifications, and retry by hand."""
+    """Notifications for people, who can retry them."""
 
     async def notifications(
         self,
@@ -163,17 +167,17 @@ class NotificationReads(Protocol):
         ...
 
     async def retry(self, uid: str, sink: str | None = None) -> int:
-        """Try a job's notifications again now that failed or were given up, all or of one sink; return how many."""
+        """Retry a job's notifications that failed or were given up, all or of one sink; return how many."""
         ...
 
 
 class RunnerHistory(Protocol):
-    """What a runner writes. Only the pod that claimed a start may, until the start ends or a newer one exists."""
+    """Writes of a runner. Only the pod that claimed a start may write, until the start ends or a newer one exists."""
 
     async def claim(
         self, uid: str, start: int, pod_uid: str, *, namespace: str, job: str, budget: Limits | None = None
     ) -> Attempt:
-        """Bind a start to the pod that asks first and return its work, with what is used of a budget.
+        """Bind a start to the first pod that claims it, and return its work, with what is used of a budget.
 
         Raises:
             errors.NotFound, errors.Fenced: there is no such start, or it is not this pod's.
@@ -197,7 +201,8 @@ class RunnerHistory(Protocol):
     async def append_steps(self, uid: str, start: int, pod_uid: str, body: StepsBody) -> Appended:
         """Record steps, all or none, each once, and count what they used; return what changed.
 
-        A call that began is the same row when it ends, also when an earlier start began it. Void steps never conflict.
+        The end of a call updates the row of its beginning, even if an earlier start began it. Void steps never
+        conflict.
 
         Raises:
             errors.NotFound, errors.Fenced, errors.Invalid, errors.JournalFull
@@ -205,19 +210,19 @@ class RunnerHistory(Protocol):
         ...
 
     async def heartbeat(self, uid: str, start: int, pod_uid: str) -> None:
-        """Note that the pod of a start lives. Raises as `claim`."""
+        """Record that the pod of a start is alive. Raises as `claim`."""
         ...
 
     async def put_result(self, uid: str, start: int, pod_uid: str, document: ResultDocument) -> Raw | None:
-        """Store how a start says it ended; return the job's final result. Raises as `add_events`."""
+        """Store a start's own report of its end; return the job's final result. Raises as `add_events`."""
         ...
 
 
 class RunnerSessions(Protocol):
-    """What a runner reads and writes of the session of its job. Every method raises as `RunnerHistory.claim`."""
+    """The session of a runner's job. Every method raises like `RunnerHistory.claim`."""
 
     async def session(self, uid: str, start: int, pod_uid: str, *, after: str | None = None) -> dict[str, Any]:
-        """Return a page of the session as it stood before the job: `contract.SessionPage`, with JSON as text.
+        """Return a page of the session before the job: `contract.SessionPage`, with JSON as text.
 
         Raises:
             errors.Invalid: `after` is not of this list.
@@ -225,7 +230,7 @@ class RunnerSessions(Protocol):
         ...
 
     async def put_turn(self, uid: str, start: int, pod_uid: str, turn: TurnParts) -> None:
-        """Store what the job added to its session; the same again changes nothing, another one takes its place.
+        """Store what the job added to its session; the same again changes nothing, another one replaces it.
 
         Raises:
             errors.TooLarge, errors.Invalid, errors.Busy
@@ -233,15 +238,15 @@ class RunnerSessions(Protocol):
         ...
 
     async def search(self, uid: str, start: int, pod_uid: str, query: str, limit: int) -> list[MemoryHit]:
-        """Return what was said in other sessions of the job's app and user that has a word of `query`, best first."""
+        """Search other sessions of the job's app and user for words of `query`, best match first."""
         ...
 
 
 class RunnerArtifacts(Protocol):
-    """What a runner reads and writes of the artifacts of its job's session and user. Raises as `RunnerSessions`."""
+    """The artifacts of a runner's session and user. Raises like `RunnerSessions`."""
 
     async def save(self, uid: str, start: int, pod_uid: str, saving: Saving, pieces: AsyncIterator[Piece]) -> int:
-        """Store a version and return its number; under a key of the run, the version of then gets these bytes.
+        """Store a version and return its number; with a known key of the run, replace the bytes of that version.
 
         Raises:
             errors.TooLarge, errors.Invalid
@@ -259,7 +264,7 @@ class RunnerArtifacts(Protocol):
     async def version(
         self, uid: str, start: int, pod_uid: str, name: str, version: int | None = None
     ) -> StoredVersion | None:
-        """Return one version of an artifact, or the newest; None where there is none."""
+        """Return one version of an artifact, or the newest; None if there is none."""
         ...
 
     async def delete(self, uid: str, start: int, pod_uid: str, name: str) -> None:
@@ -267,12 +272,12 @@ class RunnerArtifacts(Protocol):
         ...
 
     def pieces(self, stored: StoredVersion) -> AsyncIterator[bytes]:
-        """Read the bytes of a version, a piece at a time. Raises `errors.Gone` when it is deleted meanwhile."""
+        """Read the bytes of a version, piece by piece. Raises `errors.Gone` when it is deleted meanwhile."""
         ...
 
 
 class RunnerFiles(Protocol):
-    """What a runner keeps for later starts: the files of its start's run. Raises as `RunnerSessions`."""
+    """Files that a runner keeps for later starts of its run. Raises like `RunnerSessions`."""
 
     async def files(self, uid: str, start: int, pod_uid: str) -> list[KeptFile]:
         """Return all files by name."""
@@ -283,13 +288,13 @@ class RunnerFiles(Protocol):
         ...
 
     async def write(self, uid: str, start: int, pod_uid: str, write: Write) -> None:
-        """Make a file what it was up to the write's offset, and then its data.
+        """Truncate a file to the write's offset and append its data.
 
         A write with a smaller number than the file's last one of this start changes nothing.
 
         Raises:
             errors.Invalid: the file is shorter than the offset.
-            errors.TooLarge: the run would keep more than it may.
+            errors.TooLarge: the run would exceed its limit.
         """
         ...
 
@@ -299,7 +304,7 @@ class RunnerFiles(Protocol):
 
 
 class ReadHistory(Protocol):
-    """What people read of the jobs of one cluster."""
+    """The jobs of one cluster, for people."""
 
     async def jobs(
         self,
@@ -309,14 +314,14 @@ class ReadHistory(Protocol):
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
     ) -> Page[RecordedJob]:
-        """Return jobs of these namespaces, or of all for None, that have what the filter asks for, in its order.
+        """Return jobs of these namespaces, or of all for None, that match the filter, in its order.
 
         Raises `errors.Invalid` for a wrong limit or cursor, also for one of another order.
         """
         ...
 
     async def namespaces(self, *, limit: int) -> list[str]:
-        """Return the namespaces that have jobs in history, in the order of their names."""
+        """Return the namespaces that have jobs in history, sorted by name."""
         ...
 
     async def job(self, namespace: str, name_or_uid: str) -> RecordedJob:
@@ -328,7 +333,7 @@ class ReadHistory(Protocol):
         ...
 
     async def tree(self, namespace: str, name_or_uid: str) -> RecordedTree:
-        """Return a job with those before it and all that follow them. Raises `errors.NotFound`."""
+        """Return a job's whole tree of follow-ups. Raises `errors.NotFound`."""
         ...
 
     async def events(
@@ -350,11 +355,11 @@ class ReadHistory(Protocol):
         ...
 
     async def spans(self, uid: str) -> list[StepSpan]:
-        """Return when all steps of a job were under way, in the order of recording."""
+        """Return when each step of a job ran, in the order of recording."""
         ...
 
     async def step(self, uid: str, n: int) -> StoredStep | None:
-        """Return one step of a job with what it gave, None where there is none."""
+        """Return one step of a job with its value, None if there is none."""
         ...
 
     async def result(self, uid: str) -> Raw | None:
@@ -365,12 +370,12 @@ class ReadHistory(Protocol):
         """Return the values of the parameters of the job's template, None of a job without one."""
 
     async def spec(self, uid: str) -> Raw | None:
-        """Return a job's spec as it was accepted, None while it was not."""
+        """Return a job's accepted spec, None while it was not."""
         ...
 
 
 class UserSessionHistory(Protocol):
-    """What people read and delete of the sessions of one cluster, and of what belongs to their users."""
+    """The sessions of one cluster and their users' data, for people to read and delete."""
 
     async def sessions(
         self,
@@ -382,8 +387,8 @@ class UserSessionHistory(Protocol):
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
     ) -> Page[RecordedSession]:
-        """Return sessions, the last used first; with `app`, `user`, `session` only those. Raises `errors.Invalid` for
-        a wrong limit or cursor."""
+        """Return sessions, most recently used first; with `app`, `user`, `session` only those. Raises
+        `errors.Invalid` for a wrong limit or cursor."""
         ...
 
     async def session_story(self, namespace: str, app: str, user: str, session: str) -> SessionStory:
@@ -417,5 +422,5 @@ class UserSessionHistory(Protocol):
         ...
 
     async def delete_user(self, namespace: str, user: str, *, app: str | None = None) -> Deleted:
-        """Delete all that belongs to a user, in one app or in all; return what went."""
+        """Delete all data of a user, in one app or in all; return what went."""
         ...

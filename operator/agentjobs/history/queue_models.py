@@ -1,4 +1,4 @@
-"""Limits of queues on model calls, which the operator tells the proxies, and what calls cost, which they tell it."""
+"""Limits of queues on model calls, published by the operator, and costs of calls, published by the proxies."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -26,7 +26,7 @@ class QueueModels:
         return {(namespace, queue): limits for namespace, queue, limits in rows}
 
     async def set_model_limits(self, queue: tuple[str, str], limits: Sequence[Mapping[str, Any]]) -> None:
-        """Note a queue's `spec.modelLimits`; none: it has no such limits any more."""
+        """Set a queue's `spec.modelLimits`; an empty list removes them."""
         asked = {"namespace": queue[0], "queue": queue[1]}
         if limits:
             await self._run("set_model_limits", {**asked, "limits": as_json(list(limits))})
@@ -34,7 +34,7 @@ class QueueModels:
             await self._run("drop_model_limits", asked)
 
     async def spent(self, asked: Sequence[SpendSince]) -> list[dict[str, Spend]]:
-        """Return what calls of each queue used since then, by partition."""
+        """Return usage of each queue's calls since then, by partition."""
         rows = [
             {"n": n, "namespace": one.namespace, "queue": one.queue, "slice": one.slice} for n, one in enumerate(asked)
         ]

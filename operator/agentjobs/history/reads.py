@@ -1,6 +1,7 @@
-"""What people read of a cluster's jobs: namespace by namespace, page by page, also of hostile jobs.
+"""A cluster's jobs for people: by namespace and page by page, safe for hostile jobs.
 
-Answers and events come as JSON text (`msgspec.Raw`): nothing here reads them, and objects take up to 25 times the room.
+Answers and events are JSON text (`msgspec.Raw`), because they are not read here and objects take up to 25 times the
+memory.
 """
 
 from collections.abc import Iterable, Mapping
@@ -44,7 +45,7 @@ _BEFORE: Final = "AND (start, seq) < (%(last_start)s, %(last_seq)s) "
 
 
 class Reads:
-    """The jobs of one cluster, as people read them.
+    """The jobs of one cluster, for people.
 
     Args:
         cluster: uid of the namespace kube-system; only its rows are read.
@@ -64,7 +65,7 @@ class Reads:
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
     ) -> Page[recorded.RecordedJob]:
-        """Return jobs of these namespaces, or of all for None, that have what the filter asks for, in its order.
+        """Return jobs of these namespaces, or of all for None, that match the filter, in its order.
 
         Args:
             limit: 1 to 500.
@@ -79,14 +80,14 @@ class Reads:
         for page in (listing.first_look(), listing.statement()):
             if page is not None and len(found) <= limit:
                 asked = {**listing.values, "cluster": self._cluster, "limit": limit + 1}
-                # Planned anew each time, for these very values: which index is best depends on how many jobs have them.
+                # Planned again each time, because the best index depends on the values.
                 rows = await self._rows(_SQL["jobs"].replace(_PAGE, page), asked, prepare=False)
                 found = list(map(_job, rows))
         more = len(found) > limit
         return Page(found[:limit], write_job_cursor(chosen.order, found[limit - 1]) if more else None)
 
     async def namespaces(self, *, limit: int) -> list[str]:
-        """Return the namespaces that have jobs in history, in the order of their names."""
+        """Return the namespaces that have jobs in history, sorted by name."""
         rows = await self._rows(f"{KNOWN} LIMIT %(limit)s", {"cluster": self._cluster, "limit": limit})
         return [row["namespace"] for row in rows]
 
@@ -94,7 +95,7 @@ class Reads:
         """Return a job by uid, else the newest that had the name.
 
         Raises:
-            errors.NotFound: history has none such in this namespace.
+            errors.NotFound: history has no such job in this namespace.
         """
 
         async def work(connection: Connection) -> _Row:
@@ -106,7 +107,7 @@ class Reads:
         """Return a job, as `job` finds it, with its starts and transitions.
 
         Raises:
-            errors.NotFound: history has none such in this namespace.
+            errors.NotFound: history has no such job in this namespace.
         """
 
         async def work(connection: Connection) -> tuple[_Row, list[_Row], list[_Row]]:
@@ -130,7 +131,7 @@ class Reads:
         """Return a job, as `job` finds it, with those before it and all that follow them, at most 1000.
 
         Raises:
-            errors.NotFound: history has none such in this namespace.
+            errors.NotFound: history has no such job in this namespace.
         """
 
         async def work(connection: Connection) -> list[_Row]:
@@ -190,11 +191,11 @@ class Reads:
         return page_of(found[:limit], lambda last: (last.n,), more=len(found) > limit)
 
     async def spans(self, uid: str) -> list[recorded.StepSpan]:
-        """Return when all steps of a job were under way, in the order of recording; there are at most 20,000."""
+        """Return when each step of a job ran, in the order of recording; there are at most 20,000."""
         return _read(recorded.StepSpan, await self._rows(_SQL["spans"], {"uid": uid, "limit": MAX_JOB_STEPS}))
 
     async def step(self, uid: str, n: int) -> StoredStep | None:
-        """Return one step of a job with what it gave, None where there is none."""
+        """Return one step of a job with its value, None if there is none."""
         asked: _Row = {"uid": uid, "n": n, "after": n - 1, "limit": 1}
 
         async def work(connection: Connection) -> tuple[list[_Row], Any]:
@@ -219,7 +220,7 @@ class Reads:
         return await self._text(_SQL["parameters"], uid)
 
     async def spec(self, uid: str) -> Raw | None:
-        """Return the job's spec as it was accepted, None while it was not."""
+        """Return the job's accepted spec, None while it was not."""
         return await self._text(_SQL["spec"], uid)
 
     async def _text(self, statement: str, uid: str) -> Raw | None:

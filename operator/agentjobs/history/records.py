@@ -1,7 +1,7 @@
-"""The values an operator writes into history.
+"""The values that an operator writes into history.
 
-Each carries its job's whole identity, so that any of them can come first, alone or twice: the first record makes the
-row. Pure; made by the reconciler, read by `operator_writes` and `writer`.
+Each contains its job's whole identity, so that any of them can arrive first, alone or twice: the first record creates
+the row. Pure; created by the reconciler, read by `operator_writes` and `writer`.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,23 +18,23 @@ from agentjobs.core.queues.policy import Rate
 
 @dataclass(frozen=True, slots=True)
 class JobKey:
-    """Which job: the object's uid, and the words people know it by. `created` is its creationTimestamp."""
+    """Identity of a job: its uid, and its names. `created` is its creationTimestamp."""
 
     uid: str
     namespace: str
     name: str
     created: datetime
     schedule: str = ""
-    """Name of the AgentSchedule that made it, empty for none."""
+    """Name of the AgentSchedule that created it, if any."""
     parent_uid: str = ""
-    """Of the job that it follows, empty for none."""
+    """Uid of the job that it follows, if any."""
     labels: tuple[tuple[str, str], ...] = ()
-    """Of its object, by their keys: those of `labels.kept_labels`. What it was accepted with counts."""
+    """Labels of its object at acceptance, see `labels.kept_labels`."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """A job as accepted. Every start runs the first one stored for a uid, also after edits."""
+    """A job as accepted. Every start runs the first record stored for a uid, even after edits."""
 
     job: JobKey
     resolved: Resolved
@@ -57,12 +57,12 @@ class StartRecord:
     pod: str
     time: datetime
     run: int | None = None
-    """The run of steps that it begins, its own number; None when its claim finds out in which one it goes on."""
+    """The run of steps that it begins, its own number; None if its claim determines which run it continues."""
 
 
 @dataclass(frozen=True, slots=True)
 class SlotRequest:
-    """What a start asks of its queue, with the limits of this moment."""
+    """A start's request to its queue, with the current limits."""
 
     queue: str
     partition: str
@@ -70,9 +70,9 @@ class SlotRequest:
     per_partition: int | None = None
     rate: Rate | None = None
     held: tuple[tuple[str, int, str], ...] = ()
-    """Starts of the queue, by uid and number, each with its partition, that run and may have no slot yet."""
+    """Running starts of the queue that may have no slot yet, by uid and number, with their partitions."""
     released: tuple[tuple[str, int], ...] = ()
-    """Starts, by uid and number, that have ended and that history may not know of: their slots are free."""
+    """Ended starts that history may not have yet, by uid and number: their slots are free."""
 
 
 Ends = Callable[[str, str, str, datetime], str | None]
@@ -86,29 +86,29 @@ None for one that is not known to have ended.
 
 @dataclass(frozen=True, slots=True)
 class UniqueRequest:
-    """Which other jobs of the namespace a job must not run beside."""
+    """A job's request not to run together with jobs of the same key."""
 
     key: str
     period: timedelta | None = None
     states: Literal["Scheduled", "Incomplete", "Successful", "All"] = "Incomplete"
     replaces: bool = False
-    """Whether it takes the place of one that has had no start."""
+    """Whether it replaces a job that has not started."""
     is_decided: bool = False
-    """It was accepted before, as its status says: it counts for others, and is not judged again."""
+    """Whether it was accepted before, by its status: it counts for other jobs, but is not checked again."""
     ends: Ends = field(default=lambda _uid, _namespace, _name, _stored: None, compare=False)
-    """What the operator has seen of ends, which history may not know yet."""
+    """Ends that the operator has observed and history may not have yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What is stored of a job before anything acts on it, with its start when it starts now."""
+    """The record of a job before anything acts on it, with its start if it starts now."""
 
     job: JobRecord
     start: StartRecord | None = None
     slot: SlotRequest | None = None
     """What the start needs; None for one that needs no slot."""
     unique: UniqueRequest | None = None
-    """To be given with each start, too: the job's place may have been taken."""
+    """Also required with each start, because the job may have been replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +117,9 @@ class Accepted:
 
     resolved: Resolved
     claimed: datetime | None = None
-    """When its slot was claimed last, by history's clock; None without one."""
+    """When its slot was last claimed, by history's clock; None without one."""
     replaced: tuple[tuple[str, str], ...] = ()
-    """Uid and name of the jobs of its namespace whose place it has just taken."""
+    """Uid and name of the jobs that it has just replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,22 +135,22 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class NoSlot:
-    """The job is stored, its start is not, nor is an earlier start fenced: the queue has no room."""
+    """The job is stored, but not its start, and no earlier start is fenced: the queue has no free slot."""
 
     resolved: Resolved
     reason: Literal["Slot", "Partition", "Rate"]
-    """What is full: the queue, the job's partition of it, or the starts of the period."""
+    """The exhausted limit: the queue, the job's partition, or the rate."""
     retry_in: timedelta | None = None
-    """When the period has room again; None when only the end of a start makes room."""
+    """When the rate allows a start again; None if only the end of a start helps."""
     holders: tuple[Holder, ...] = ()
-    """Those of the queue's slots that are older than a minute, oldest first: any may be a dead operator's."""
+    """The queue's slots that are older than a minute, oldest first, which a crashed operator may have left."""
     replaced: tuple[tuple[str, str], ...] = ()
     """As in `Accepted`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """Another job has the key of this one, which is not to run."""
+    """Another job has the same key, so this one must not run."""
 
     uid: str
     name: str
@@ -158,7 +158,7 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """A newer job of the same key has taken the place of this one, which is not to start."""
+    """A newer job with the same key has replaced this one, which must not start."""
 
     uid: str
     name: str
@@ -185,7 +185,7 @@ class StartEnd:
 
 @dataclass(frozen=True, slots=True)
 class EventDetails:
-    """What sinks are to know of an event beside the transition itself, as the status holds it."""
+    """Details of an event for sinks in addition to the transition, from the status."""
 
     attempts: int
     summary: str = ""
@@ -198,8 +198,8 @@ class EventDetails:
 class TransitionRecord:
     """One change of a job's phase, numbered by `status.transitions`.
 
-    The highest number is the job's phase. `finished` says that this one ended the job: it also stands against any
-    higher number, because an end is final.
+        The highest number is the job's phase. `finished` marks the end of the job, which takes precedence over higher
+    numbers, because an end is final.
     """
 
     job: JobKey
@@ -210,14 +210,14 @@ class TransitionRecord:
     message: str = ""
     finished: bool = False
     details: EventDetails | None = None
-    """For the sinks that the job names, where its phase is an event."""
+    """Details for the job's sinks, if its phase is an event."""
     workspace: Published | None = None
-    """What was published of its workspace, of the transition that ended it."""
+    """What was published of its workspace; only of the final transition."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """The job's object is gone. A job that had not ended reads as `Deleted` from then on."""
+    """The job's object is gone. An unfinished job is then shown as `Deleted`."""
 
     job: JobKey
     time: datetime
@@ -229,10 +229,10 @@ class Newest:
 
     uid: str
     phase: str
-    """`Deleted` where its object vanished before it had ended."""
+    """`Deleted` if its object was deleted before its end."""
     reason: str
     ended_at: datetime | None
-    """When it ended, or its object vanished; None while it goes on."""
+    """When it ended, or its object was deleted; None while it is unfinished."""
 
     @property
     def ended(self) -> bool:
@@ -243,7 +243,7 @@ Record = JobRecord | StartRecord | StartEnd | TransitionRecord | Deletion
 
 
 class StoredEvent(Struct, frozen=True):
-    """One entry of a start's timeline, its data as text: `recorded.Event` to who reads it."""
+    """One entry of a start's timeline with its data as text: the raw form of `recorded.Event`."""
 
     start: int
     seq: int
@@ -255,16 +255,16 @@ class StoredEvent(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class StoredStep:
-    """A step with what it gave, as text: `recorded.StepContent` to who reads it."""
+    """A step with its value as text: the raw form of `recorded.StepContent`."""
 
     step: RecordedStep
     request: Raw
     body: Raw | None
-    """None for a call that did not end, and for one that gave nothing."""
+    """None for a call that did not end, and for one without a value."""
 
 
 class TurnEvent(Struct, frozen=True):
-    """One event of a session, ADK's Event as text: `recorded_sessions.SessionEvent` to who reads it."""
+    """One ADK event of a session as text: the raw form of `recorded_sessions.SessionEvent`."""
 
     turn: int
     job: str
@@ -273,4 +273,4 @@ class TurnEvent(Struct, frozen=True):
 
 
 Lives = Callable[[str, str, str], bool]
-"""Whether there is an AgentJob of that uid, namespace and name."""
+"""Returns whether an AgentJob with that uid, namespace and name exists."""

@@ -1,11 +1,10 @@
-"""Prunes history: what ended long ago and whose object is gone. Run by the leading operator beside its work.
+"""Prunes history of jobs that ended long ago and whose objects are gone. Run by the leading operator in the background.
 
-Files that a job's starts kept go with its end: no later start reads them. Then events and steps, they are most of the
-rest, and with them what was asked and answered in model calls, and notifications that were sent; then whole jobs.
-Nothing else of a job that has not ended, or whose object still exists, is touched. What belongs to no job goes by its
-own age: usage by day, what people did, what queues started and used, and what proxies and other processes left behind.
-Rows go in batches with pauses between them, so that deleting a year never competes with starting a job; what a crash
-leaves is found again by the next sweep.
+Kept files are deleted after a job's end, because no later start reads them. Then events and steps, which take most of
+the space, contents of model calls, and sent notifications; then whole jobs. Nothing else of a job that has not ended,
+or whose object exists, is deleted. Data without a job is deleted by its own age: usage by day, actions, starts and
+usage of queues, and data of dead proxies and processes. Rows are deleted in batches with pauses, so that deleting a
+year never competes with starting a job; the next sweep continues after a crash.
 """
 
 import asyncio
@@ -26,9 +25,9 @@ logger = logging.getLogger(__name__)
 _SQL: Final = load("retention")
 
 SWEEP_SECONDS: Final = 3600.0
-# The first look waits until a new leader has caught up with what happened meanwhile.
+# The first sweep waits until a new leader has caught up.
 FIRST_SECONDS: Final = 60.0
-# Jobs looked at in one query, rows deleted in one transaction: some ten milliseconds each.
+# Jobs checked in one query, rows deleted in one transaction: some ten milliseconds each.
 PAGE: Final = 200
 BATCH: Final = 2000
 # A part of a kept file has up to 1 MiB.
@@ -61,13 +60,13 @@ class _Job(NamedTuple):
     name: str
     ended: datetime
     is_whole: bool
-    """Whether it is to go as a whole."""
+    """Whether the whole job must be deleted."""
     has_details: bool
-    """Whether any of its events, steps or sent notifications, or contents of its model calls, are left."""
+    """Whether any of its events, steps, sent notifications or contents of model calls remain."""
 
 
 async def every_hour(sweep: Callable[[], Awaitable[object]], *, sleep: Callable[[float], Awaitable[None]]) -> None:
-    """Sweep every hour. A database that is away is asked again an hour later."""
+    """Sweep every hour. If the database is unreachable, retry an hour later."""
     await sleep(FIRST_SECONDS)
     while True:
         try:
@@ -82,10 +81,10 @@ class Retention:
 
     Args:
         namespaces: those the operator serves; empty for all. Others are not touched.
-        lives: whether there is an object of that uid, namespace and name. Must be complete for `namespaces`.
-        keep_jobs: how long a job stays after its end; None for ever.
-        keep_events: how long its events stay; None as long as the job.
-        on_pruned: told the table and how many rows of it went.
+        lives: whether an object with that uid, namespace and name exists. Must be complete for `namespaces`.
+        keep_jobs: how long a job is kept after its end; None: forever.
+        keep_events: how long its events are kept; None: as long as the job.
+        on_pruned: called with the table and the number of deleted rows.
     """
 
     def __init__(
@@ -110,14 +109,14 @@ class Retention:
         self._sleep = sleep
 
     async def run(self) -> None:
-        """Sweep for ever."""
+        """Sweep forever."""
         await every_hour(self.sweep, sleep=self._sleep)
 
     async def sweep(self) -> dict[str, int]:
-        """Look through all that ended long enough ago, once; return how many rows went, by table.
+        """Sweep once; return the number of deleted rows by table.
 
         Raises:
-            errors.AgentJobsError: the database is away; what went stays gone.
+            errors.AgentJobsError: the database is unreachable; deletions so far are kept.
         """
         gone: dict[str, int] = {}
         await self._prune(_KEPT, self._place, gone)

@@ -1,7 +1,7 @@
-"""What a runner may write through the gateway. Every write passes the fence in its own transaction.
+"""Writes of runners through the gateway. Every write checks the fence in its own transaction.
 
-What comes in was made by models and tools: data, stored as it is but for what PostgreSQL cannot hold. It comes and goes
-as JSON text (`msgspec.Raw`) where nothing here reads it: objects take up to 25 times the room.
+Content from models and tools is data, stored unchanged except for what PostgreSQL cannot store. It is passed as JSON
+text (`msgspec.Raw`) if it is not read here, because objects take up to 25 times the memory.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ _SQL: Final = load("runner_writes")
 
 
 class RunnerWrites:
-    """What the runners of one cluster write.
+    """Writes of the runners of one cluster.
 
     Args:
         cluster: uid of the namespace kube-system; only its jobs can be claimed.
@@ -44,15 +44,15 @@ class RunnerWrites:
     async def claim(
         self, uid: str, start: int, pod_uid: str, *, namespace: str, job: str, budget: Limits | None = None
     ) -> Attempt:
-        """Bind a start to the pod that asks first and return its work; the same pod may ask again.
+        """Bind a start to the first pod that claims it, and return its work; the same pod may ask again.
 
         `resolved` and `result` of what it returns are `Raw`.
 
         Args:
-            uid: the job's, as the pod names it: whichever client may create pods can write any uid there.
-            namespace: where the pod is, which it cannot choose. Only a job of this place is its own.
+            uid: the job's, from the pod: any client that may create pods can write any uid there.
+            namespace: of the pod, which it cannot choose. Only a job of this namespace is accepted.
             job: the name that goes with `uid`.
-            budget: what the job may use, by its pod; what earlier starts used of it is told with it.
+            budget: the job's budget, from its pod; returned with the usage of earlier starts.
 
         Raises:
             errors.NotFound: no such start is recorded of such a job.
@@ -123,7 +123,7 @@ class RunnerWrites:
 
         Raises:
             errors.Fenced, errors.NotFound: as `claim`, or this pod never claimed the start.
-            errors.Busy: another body of this start is being stored; at once, so that no connection waits for it.
+            errors.Busy: another body of this start is being stored; raised immediately, so that no connection waits.
             errors.Invalid: a time or number cannot be stored; nothing of the batch is.
         """
         rows = as_json(Raw(msgspec.json.encode(entries_of(batch))))
@@ -137,24 +137,25 @@ class RunnerWrites:
         return new_events(batch, found.seqs)
 
     async def heartbeat(self, uid: str, start: int, pod_uid: str) -> None:
-        """Note that the pod of a start lives, also while a body of it is being stored. Raises Fenced and NotFound as
-        `add_events`."""
+        """Record that the pod of a start is alive, also while a body of it is being stored. Raises Fenced and
+        NotFound as `add_events`."""
         await self._fence.heartbeat(uid, start, pod_uid)
 
     async def put_result(self, uid: str, start: int, pod_uid: str, document: ResultDocument) -> Raw | None:
-        """Store how a start says it ended; return the job's final result, which may be another start's.
+        """Store a start's own report of its end; return the job's final result, possibly another start's.
 
-        The result itself, or its text and what is structured, may be `Raw`.
+                The result itself, or its text and what is structured, may be `Raw`.
 
-        The first result that comes with the verdict Succeed is final for the job; None while there is none. One after
-        whose outcome a rule of the job lets it run again is kept with its start, until the operator ends the job by it.
+                The first result with the verdict Succeed is final for the job; None while there is none. If a rule may
+                run the job
+        again after its outcome, it is kept with its start until the operator ends the job with it.
 
-        Raises:
-            errors.Fenced, errors.NotFound, errors.Invalid, errors.Busy: as `add_events`.
+                Raises:
+                    errors.Fenced, errors.NotFound, errors.Invalid, errors.Busy: as `add_events`.
         """
         key, result = start_key(uid, start), document["result"]
         reported = {name: value for name, value in document.items() if name != "result"}
-        # An older runner sends no usage with its events; then its own sum is all there is.
+        # An older runner sends no usage with its events, so its own sum is used.
         used = None if result is None else {name: result["usage"].get(name, 0) for name in USAGE}
         async with self._fence(uid, start, pod_uid) as tx:
             await tx.execute(_SQL["report"], {**key, "reported": as_json(reported), "usage": as_json(used)})

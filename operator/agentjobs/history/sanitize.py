@@ -1,8 +1,8 @@
-"""Makes text and JSON of any origin storable: PostgreSQL refuses NUL, lone surrogates and numbers that are none.
+"""Makes any text and JSON storable: PostgreSQL refuses NUL, lone surrogates, NaN and infinities.
 
-What cannot be stored becomes U+FFFD, the replacement character; NaN and infinities become null. Pure. Values without
-such content, nearly all, pay for one look. `msgspec.Raw` is JSON text that was found storable already: it goes through
-as it is, so that no objects are built of text that is only stored.
+Characters that cannot be stored become U+FFFD, the replacement character; NaN and infinities become null. Pure. Values
+without such content, nearly all, only cost one scan. `msgspec.Raw` is JSON text that is known to be storable and is
+passed unchanged, so that no objects are built from text that is only stored.
 """
 
 import json
@@ -30,7 +30,7 @@ def dump_json(value: Any) -> str | bytes:
     """Return `value` as JSON that a json column takes; it, or members of it, may be `msgspec.Raw`.
 
     Raises:
-        ValueError: it refers to itself, is nested too deep, or holds something that JSON has no word for.
+        ValueError: it refers to itself, is nested too deeply, or contains values that JSON does not support.
     """
     if isinstance(value, msgspec.Raw):
         return bytes(value)
@@ -59,7 +59,7 @@ def _dump(value: Any) -> str:
                 raise
         return _encode(_clean(value))
     except RecursionError as error:
-        raise ValueError("the JSON value is nested too deep to be stored") from error
+        raise ValueError("the JSON value is nested too deeply to be stored") from error
     except TypeError as error:
         raise ValueError(str(error)) from error
 

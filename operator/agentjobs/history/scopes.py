@@ -1,7 +1,7 @@
-"""To whom sessions, state and artifacts belong: an app in a namespace, a user of it, a session of that user. Pure.
+"""Owners of sessions, state and artifacts: an app in a namespace, a user of it, a session of that user. Pure.
 
-Each of the three is one row of the table of scopes. Its id is made of its names, so that whoever writes first makes the
-same row, and no names have to be looked up before a write.
+Each is one row of the table of scopes. Its id is derived from its names, so that every writer creates the same row, and
+no names have to be looked up before a write.
 """
 
 import hashlib
@@ -55,7 +55,7 @@ class Scope:
         return Scope(self.cluster, self.namespace, self.app, self.user)
 
     def of_artifact(self, name: str) -> "Scope":
-        """To whom an artifact of this session's jobs belongs, by ADK's rule of names."""
+        """The owner of an artifact of this session's jobs, by ADK's naming rule."""
         return self.of_user if name.startswith(USER_PREFIX) else self
 
 
@@ -69,11 +69,11 @@ class JobSession:
     run: int
     """Which starts of the job share their steps with this one: the number of the first of them."""
     mode: str
-    """`New`, or `Continue` for a job that goes on where the job before it in this session ended."""
+    """`New`, or `Continue` for a job that continues where the previous job of this session ended."""
 
     @property
     def continues(self) -> bool:
-        """Whether the job begins with the session as it stood."""
+        """Whether the job begins with the existing session."""
         return self.mode == CONTINUE
 
 

@@ -53,7 +53,7 @@ class SessionReads:
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
     ) -> Page[RecordedSession]:
-        """Return sessions, the last used first; with `app`, `user` or `session` only those.
+        """Return sessions, most recently used first; with `app`, `user` or `session` only those.
 
         Raises:
             errors.Invalid: `limit` or `cursor` is wrong.
@@ -74,7 +74,7 @@ class SessionReads:
         """Return a session with its newest turns and its states.
 
         Raises:
-            errors.NotFound: there is none of these names.
+            errors.NotFound: there is no such session.
         """
         page = await self.sessions(namespace, app=app, user=user, session=session, limit=1)
         if not page.items:
@@ -139,14 +139,14 @@ class SessionReads:
         return found
 
     def pieces(self, stored: StoredVersion) -> AsyncIterator[bytes]:
-        """Read the bytes of a version, a piece at a time."""
+        """Read the bytes of a version, piece by piece."""
         return read_pieces(self._database, stored)
 
     async def delete_session(self, namespace: str, app: str, user: str, session: str) -> Deleted:
         """Delete a session with its turns and its artifacts; what is the user's stays.
 
         Raises:
-            errors.NotFound: there is none of these names.
+            errors.NotFound: there is no such session.
         """
         if not session:  # that scope would be the user's
             raise _missing(namespace, app, user, session)
@@ -183,4 +183,4 @@ def _uuid(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise errors.Invalid("cursor: it is not of this list; leave it out to begin anew") from None
+        raise errors.Invalid("cursor: it is not of this list; omit it to start over") from None

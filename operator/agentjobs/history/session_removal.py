@@ -1,7 +1,7 @@
-"""Removes sessions and what belongs to users: when a person asks for it, and when nothing used it for long.
+"""Removes sessions and users' data: on request, and if they have not been used for long.
 
-Rows go in batches, each in a transaction that holds the owner's row, as its writers do. What a crash leaves is removed
-by asking again.
+Rows are deleted in batches, each in a transaction that locks the owner's row, as its writers do. After a crash, repeat
+the request.
 """
 
 from collections import Counter
@@ -47,7 +47,7 @@ class Removal:
         return +gone
 
     async def lost_chunks(self) -> int:
-        """Remove some pieces of saves that were given up long ago; return how many."""
+        """Remove some pieces of saves that were abandoned long ago; return how many."""
 
         async def work(connection: Connection) -> Any:
             return await (await connection.execute(_SQL["remove_lost_chunks"], {"batch": BATCH})).fetchone()

@@ -1,4 +1,6 @@
-"""Removes sessions, artifacts and states that nothing used for long. Run by the leading operator beside its work."""
+"""Removes sessions, artifacts and states that have not been used for long. Run by the leading operator in the
+background.
+"""
 
 import asyncio
 import logging
@@ -26,8 +28,8 @@ class SessionRetention:
 
     Args:
         namespaces: those the operator serves; empty for all. Others are not touched.
-        keep: how long a session, a user's data and an app's state stay after their last use; None for ever.
-        on_pruned: told the table, or `sessions`, and how many of it went.
+        keep: how long a session, a user's data and an app's state are kept after their last use; None: forever.
+        on_pruned: called with the table, or `sessions`, and the number of deleted rows.
     """
 
     def __init__(
@@ -49,14 +51,14 @@ class SessionRetention:
         self._removal = Removal(database)
 
     async def run(self) -> None:
-        """Sweep for ever."""
+        """Sweep forever."""
         await every_hour(self.sweep, sleep=self._sleep)
 
     async def sweep(self) -> dict[str, int]:
-        """Look through all that was not used for long, once; return how many of what went.
+        """Sweep once; return the numbers of deleted rows.
 
         Raises:
-            errors.AgentJobsError: the database is away; what went stays gone.
+            errors.AgentJobsError: the database is unreachable; deletions so far are kept.
         """
         gone: Counter[str] = Counter()
         while count := await self._removal.lost_chunks():

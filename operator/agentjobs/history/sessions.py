@@ -1,7 +1,7 @@
-"""The sessions of runners: what was before a job, the turn it adds, and what memory finds.
+"""Sessions for runners: the turns before a job, the turn that it adds, and memory search.
 
-A pod names no session. Its start's job does, as it was accepted; and a start must be the pod's own. Two jobs of one
-session never run together, so the turns before a job are the same in all of its starts.
+A pod cannot choose a session: it is that of the accepted job of the pod's own start. Two jobs of one session never run
+together, so the turns before a job are the same in all of its starts.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ _NOTHING: Final = Raw(b"{}")
 
 
 class Sessions:
-    """The sessions of one cluster, as the runners of their jobs see them.
+    """The sessions of one cluster, for the runners of their jobs.
 
     Args:
         cluster: uid of the namespace kube-system.
@@ -45,7 +45,7 @@ class Sessions:
         self._fence = Fence(database)
 
     async def session(self, uid: str, start: int, pod_uid: str, *, after: str | None = None) -> dict[str, Any]:
-        """Return a page of a job's session as it stood before the job: `contract.SessionPage`, with JSON as text.
+        """Return a page of a job's session before the job: `contract.SessionPage`, with JSON as text.
 
         Raises:
             errors.Invalid: `after` is not of this list.
@@ -64,11 +64,11 @@ class Sessions:
         return await self._database.run(work)
 
     async def put_turn(self, uid: str, start: int, pod_uid: str, turn: TurnParts) -> None:
-        """Store what a job added to its session; the same again changes nothing, another one takes its place.
+        """Store what a job added to its session; the same again changes nothing, another one replaces it.
 
         Raises:
-            errors.TooLarge: the turn, or with it the session, has more than it may.
-            errors.Invalid: a state has.
+            errors.TooLarge: the turn, or the session with it, exceeds its limit.
+            errors.Invalid: a state exceeds its limit.
             errors.Busy: another request of this start is being stored.
         """
         turn, told = checked(turn), digest(turn)
@@ -84,7 +84,7 @@ class Sessions:
                 await _check_sizes(tx, own.scope, changed)
 
     async def search(self, uid: str, start: int, pod_uid: str, query: str, limit: int) -> list[MemoryHit]:
-        """Return what was said in other sessions of the job's app and user that has a word of `query`, best first."""
+        """Search other sessions of the job's app and user for words of `query`, best match first."""
 
         async def work(tx: Connection) -> list[Any]:
             own = await read_session(tx, uid, start, pod_uid, cluster=self._cluster)
@@ -177,10 +177,10 @@ async def _check_sizes(tx: Connection, session: Scope, changed: Iterable[tuple[S
     asked = {"scope": session.id, "ids": [scope.id for scope, _ in changed]}
     sizes: Any = await (await tx.execute(_SQL["sizes"], asked)).fetchone()
     if sizes.session > MAX_SESSION_BYTES:
-        said = f"the session would have {sizes.session} bytes; {MAX_SESSION_BYTES} is the most one may have"
-        raise errors.TooLarge(f"{said}: begin another one, or delete it")
+        said = f"the session would have {sizes.session} bytes; {MAX_SESSION_BYTES} is the limit"
+        raise errors.TooLarge(f"{said}; begin another session, or delete it")
     if sizes.state > MAX_STATE_BYTES:
-        raise errors.Invalid(f"the state of user or app would have {sizes.state} bytes; {MAX_STATE_BYTES} is the most")
+        raise errors.Invalid(f"the state of user or app would have {sizes.state} bytes; {MAX_STATE_BYTES} is the limit")
 
 
 def _hit(row: Any) -> MemoryHit:

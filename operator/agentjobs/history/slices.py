@@ -1,7 +1,7 @@
 """Time in slices of round lengths, for charts. Pure.
 
-Slices begin at whole multiples of their length since 1970 in UTC, so that a chart that moves on keeps its slices. They
-cover all that was asked for: the first may begin before it, and the last end after it.
+Slices begin at whole multiples of their length since 1970 in UTC, so that a moving chart keeps its slices. They cover
+the requested time: the first may begin before it, and the last may end after it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ _LAST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Slices:
-    """So many slices of this length, from `begin` on; it is seconds since 1970."""
+    """A number of slices of this length, from `begin` on, in seconds since 1970."""
 
     begin: int
     seconds: int

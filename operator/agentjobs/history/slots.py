@@ -1,7 +1,7 @@
 """Slots of queues, in PostgreSQL: claimed in the transaction that inserts the start.
 
-Claims of a queue wait for each other by an advisory lock of its name, so that each counts what the one before took. The
-statements travel with those of the start: a claim costs no round trip. What a refused one has to know is asked after.
+Claims of a queue are serialized by an advisory lock of its name, so that each counts the previous ones. The statements
+are sent with those of the start, so a claim costs no round trip. Details of refusals are read afterwards.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -18,15 +18,16 @@ from agentjobs.history.statements import load
 _SQL: Final = load("slots")
 
 LEFT_SECONDS: Final = 60
-"""Age of a slot that a dead operator may have left: four times what a stopped leader may sleep and still write."""
+"""Age of a slot that a crashed operator may have left: four times as long as a paused leader may still write."""
 _ALL: Final = 2**31 - 1
 
 
 async def claim(tx: Connection, batch: Sequence[Acceptance], *, cluster: str) -> AsyncCursor[Any] | None:
     """Claim slots for the starts of a batch, in its order; the cursor has each one's answer.
 
-    No two starts of a batch are of one job. What its claims say to have ended is free for all of them; what the last
-    claim of a queue says of its limits and its starts counts.
+        A batch has at most one start per job. Slots of starts that its claims report as ended are free for all of
+        them; the
+    last claim of a queue determines its limits and starts.
     """
     asked = [(n, *claimed) for n, one in enumerate(batch) if (claimed := _claim_of(one)) is not None]
     if not asked:
@@ -36,7 +37,7 @@ async def claim(tx: Connection, batch: Sequence[Acceptance], *, cluster: str) ->
     names = sorted(f"queue/{cluster}/{namespace}/{queue}" for namespace, queue in queues)
     await tx.execute(_SQL["lock_queues"], {"names": names})
     earlier = [(claim["uid"], claim["start"] - 1) for claim in claims if claim["start"] > 1]
-    # Claims of a moment share what they tell.
+    # Concurrent claims share this data.
     told = {id(slot.released): slot.released for _, _, slot in asked}
     await release(tx, [*earlier, *(ended for released in told.values() for ended in released)])
     if held := _held(queues):
@@ -52,7 +53,7 @@ async def claim(tx: Connection, batch: Sequence[Acceptance], *, cluster: str) ->
 async def release(tx: Connection, ended: Iterable[tuple[str, int]] = (), all_of: Iterable[str] = ()) -> None:
     """Free the slots of starts that have ended, and of earlier ones of the same jobs; of the jobs `all_of` any slot.
 
-    In one pass: who frees some and then others would wait for one that frees them in their order.
+    In one pass, in a fixed order, to avoid deadlocks with other releases.
     """
     over = [*ended, *((uid, _ALL) for uid in all_of)]
     if over:
@@ -62,7 +63,7 @@ async def release(tx: Connection, ended: Iterable[tuple[str, int]] = (), all_of:
 async def refusals(
     database: Database, batch: Sequence[Acceptance], reasons: Mapping[int, Any], *, cluster: str
 ) -> dict[int, NoSlot]:
-    """Return what those refused have to know, by their place in the batch."""
+    """Return the details of refusals, by index in the batch."""
 
     async def work(connection: Connection) -> dict[int, tuple[Any, Any]]:
         found = {}

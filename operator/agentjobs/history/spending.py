@@ -1,7 +1,7 @@
-"""What a job used so far: by its steps, as runners record them, and by its model calls, as the proxies do.
+"""Usage of a job: from its steps, as recorded by runners, and from its model calls, as recorded by the proxies.
 
-Neither is all of it. Calls of the user's own code are no steps, and scripted models pass no proxy; so of each count the
-larger stands. Only the proxies know costs.
+Neither is complete: calls by the user's own code are not steps, and scripted models bypass the proxy. So the larger of
+both counts is used. Only the proxies record costs.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

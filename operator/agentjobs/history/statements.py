@@ -1,6 +1,6 @@
-"""Reads the SQL of this package: one file for each module that asks PostgreSQL, one name for each statement.
+"""Loads the SQL of this package: one file for each module, one name for each statement.
 
-A statement stands in `sql/` as plain text between two `-- name:` lines, with parameters as `%(name)s`.
+Statements in `sql/` are plain text between `-- name:` lines, with parameters as `%(name)s`.
 """
 
 import re

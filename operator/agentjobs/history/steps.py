@@ -1,7 +1,7 @@
-"""What a request of a runner changes in the journal: the rules, apart from where the rows are. Pure.
+"""The rules by which a runner's request changes the journal. Pure.
 
-One request of a job is looked at after the other (`fence`), so what the rules see is what there is. A request that is
-sent again changes nothing: a step that is there is known by its key, and by start and beginning where it is void.
+Requests of a job are serialized (`fence`), so the rules see the current rows. A repeated request changes nothing: an
+existing step is identified by its key, and a void one also by start and beginning.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,9 +21,9 @@ Place = tuple[str, int, datetime]
 
 MAX_PAGE_STEPS: Final = 500
 MAX_PAGE_BYTES: Final = 1024 * 1024
-"""Of requests and bodies; the step that goes beyond is the page's last. So a page has twice as much at most."""
+"""Bytes of requests and bodies; the step that exceeds it is the page's last, so a page has at most twice as much."""
 
-# It looks at all of a text and builds nothing of it.
+# It scans the whole text without building objects.
 _LOOK: Final = msgspec.json.Decoder(Raw)
 
 
@@ -52,13 +52,13 @@ class StepRow:
 
     @property
     def place(self) -> Place:
-        """What tells a step from another one of its key."""
+        """What distinguishes steps with the same key."""
         return self.key, self.start, self.began
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedNow:
-    """What one request did to a step, for metrics: it began, ended or became void, and used something."""
+    """What one request changed about a step, for metrics: it began, ended or became void, with its usage."""
 
     kind: str
     ended: bool
@@ -75,7 +75,7 @@ class Appended:
     """Number of the newest step of the job."""
     inserted: Sequence[StepRow] = ()
     changed: Sequence[StepRow] = ()
-    """Rows that were there, by their numbers: calls that ended or were begun again, and what became void."""
+    """Existing rows by number: calls that ended or began again, and steps that became void."""
     bytes: int = 0
     usage: dict[str, int] = field(default_factory=dict)
     """What the start used by it."""
@@ -129,7 +129,7 @@ class Before:
 
 
 def run_of(start: int, attempt: int, before: Before | None, *, checkpoint: str | None, resume: str | None) -> int:
-    """Return the run of a start that is claimed: the one it goes on in, or its own number.
+    """Return the run of a start that is being claimed: the run that it continues, or its own number.
 
     Args:
         checkpoint: `steps.checkpoint` of the job.
@@ -141,13 +141,13 @@ def run_of(start: int, attempt: int, before: Before | None, *, checkpoint: str |
 
 
 def check_run(run: int, *, start: int, of_start: int | None) -> None:
-    """Return if a start may record in a run: the one of its claim, or its own.
+    """Return if a start may record in a run: the run of its claim, or its own.
 
     Raises:
         errors.Invalid: it may not.
     """
     if run not in (of_start, start):
-        raise errors.Invalid(f"run {run}: start {start} goes on in run {of_start or start}, or begins run {start}")
+        raise errors.Invalid(f"run {run}: start {start} must continue run {of_start or start} or begin run {start}")
 
 
 def append(body: StepsBody, known: Iterable[StepRow], *, start: int, last: int, stored: int) -> Appended:
@@ -169,9 +169,9 @@ def append(body: StepsBody, known: Iterable[StepRow], *, start: int, last: int, 
         request.record(row)
     changes = request.changes()
     if changes.inserted and changes.last > MAX_JOB_STEPS:
-        raise errors.JournalFull(f"the job has recorded {last} steps; {MAX_JOB_STEPS} is the most one job may record")
+        raise errors.JournalFull(f"the job has recorded {last} steps; {MAX_JOB_STEPS} is the limit for one job")
     if changes.bytes > 0 and stored + changes.bytes > MAX_RUN_BYTES:
-        said = f"the steps of run {body['run']} take {stored} bytes; {MAX_RUN_BYTES} is the most one run may record"
+        said = f"the steps of run {body['run']} take {stored} bytes; {MAX_RUN_BYTES} is the limit for one run"
         raise errors.JournalFull(said)
     return changes
 
@@ -191,7 +191,7 @@ class _Request:
         self._recorded: list[RecordedNow] = []
 
     def void(self, key: str, given: set[Place]) -> None:
-        """Make the step of a key void, unless it is one that the request itself records."""
+        """Make the step of a key void, unless the request itself records it."""
         row = self._live.get(key)
         if row is None or row.place in given:
             return
@@ -210,7 +210,7 @@ class _Request:
             self._overwrite(row, new)
 
     def _begins_again(self, row: StepRow, new: StepRow) -> bool:
-        """Whether a call is made once more: by a later start, or as a further try of the same one."""
+        """Whether a call is repeated: by a later start, or as a retry of the same one."""
         return row.start != self._start or new.began > row.began
 
     def changes(self) -> Appended:
@@ -230,7 +230,7 @@ class _Request:
         self._count(new, new.usage)
 
     def _overwrite(self, row: StepRow, new: StepRow) -> None:
-        """Let a call that had not ended end, or begin again in a later start."""
+        """End a call, or begin it again in a later start."""
         self._bytes += new.bytes - row.bytes
         row.start, row.began, row.ended = new.start, new.began, new.ended
         row.request, row.body, row.bytes = new.request, new.body, new.bytes

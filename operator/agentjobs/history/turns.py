@@ -1,6 +1,6 @@
-"""What a job added to its session, as it is stored: checked, with what memory finds it by. Pure.
+"""A job's turn of its session as it is stored: checked, with words for memory search. Pure.
 
-Events stay the JSON text they came as. Only the texts of their parts are read, for the index of memory.
+Events stay JSON text. Only the texts of their parts are read, for the search index.
 """
 
 import hashlib
@@ -17,12 +17,12 @@ from agentjobs import errors
 from agentjobs.contract import MAX_STATE_BYTES, MAX_TURN_BYTES
 
 MAX_INDEXED_BYTES: Final = 256 * 1024
-"""An event that is larger is stored and not found by memory: it holds pictures or documents, not what was said."""
+"""A larger event is stored, but not searchable: it contains images or documents."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnParts:
-    """`contract.Turn` as the gateway hands it to history: JSON text that is storable, not read yet."""
+    """`contract.Turn` as the gateway passes it to history: storable JSON text, not parsed yet."""
 
     events: Sequence[Raw]
     state: Raw
@@ -43,20 +43,20 @@ def checked(turn: TurnParts) -> TurnParts:
     """Return the turn.
 
     Raises:
-        errors.TooLarge: it is more than a turn may be.
-        errors.Invalid: a state is.
+        errors.TooLarge: the turn exceeds its limit.
+        errors.Invalid: a state exceeds its limit.
     """
     if (size := turn_bytes(turn)) > MAX_TURN_BYTES:
-        raise errors.TooLarge(f"the turn has {size} bytes; {MAX_TURN_BYTES} is the most one turn may have")
+        raise errors.TooLarge(f"the turn has {size} bytes; {MAX_TURN_BYTES} is the limit for one turn")
     sizes = {"state": _size(turn.state), "user": state_bytes(turn.user), "app": state_bytes(turn.app)}
     for name, size in sizes.items():
         if size > MAX_STATE_BYTES:
-            raise errors.Invalid(f"{name}: {size} bytes of state; {MAX_STATE_BYTES} is the most")
+            raise errors.Invalid(f"{name}: {size} bytes of state; {MAX_STATE_BYTES} is the limit")
     return turn
 
 
 def turn_bytes(turn: TurnParts) -> int:
-    """Return what a turn takes of its session's room."""
+    """Return the size of a turn in its session."""
     return sum(map(_size, turn.events)) + _size(turn.state)
 
 
@@ -66,7 +66,7 @@ def state_bytes(state: Mapping[str, Raw]) -> int:
 
 
 def digest(turn: TurnParts) -> bytes:
-    """Return what tells whether a turn is the one that is stored."""
+    """Return the digest of a turn, to compare it with the stored one."""
     found = hashlib.sha256()
     for raw in (*turn.events, turn.state):
         found.update(_size(raw).to_bytes(8))
@@ -95,7 +95,7 @@ class _Said(msgspec.Struct):
 
 
 class EventHead(msgspec.Struct):
-    """What memory tells of an event beside its texts."""
+    """The fields of an event in search results, in addition to its texts."""
 
     id: str = ""
     author: str = ""

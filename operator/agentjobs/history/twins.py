@@ -1,7 +1,7 @@
 """Which of several equal jobs runs: the rule of `unique`, for PostgreSQL and for memory. Pure.
 
-A job is judged once, at its first acceptance, under a lock of its key: what is decided of a uid stands, also after its
-twin has ended. Who is skipped or replaced loses its key, and counts for nobody from then on.
+A job is decided once, at its first acceptance, under a lock of its key: the decision is final, even after its twin has
+ended. A skipped or replaced job loses its key and no longer counts.
 """
 
 from collections import defaultdict
@@ -19,12 +19,12 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Keyed:
-    """A job with a key, as history knows it."""
+    """A job with a key, as stored in history."""
 
     uid: str
     name: str
     created: datetime
-    """By the API server's clock, as of all jobs: nothing that delays an acceptance makes a job younger."""
+    """By the API server's clock, so that a delayed acceptance does not make a job younger."""
     stored: datetime
     """When history stored it first, by the database's clock."""
     started: bool = False
@@ -33,27 +33,27 @@ class Keyed:
 
     @property
     def age(self) -> tuple[datetime, str]:
-        """Its place among others: creation times have whole seconds, so names decide within one, as for slots."""
+        """Sort key by age: creation times have whole seconds, so names decide within one, as for slots."""
         return self.created, self.name
 
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """No other job stands in the way. It takes the place of these, none of which has had a start."""
+    """The job runs, and replaces these jobs, which have not started."""
 
     replaced: tuple[Keyed, ...] = ()
 
 
 @dataclass(slots=True)
 class Decisions:
-    """What is decided about the jobs of a batch, one after another in the order of their creation."""
+    """The decisions about a batch of jobs, one after another in order of creation."""
 
     stopped: dict[str, Duplicate | Superseded] = field(default_factory=dict)
-    """Those that are not to start, by uid."""
+    """Jobs that must not start, by uid."""
     replaced: dict[str, Superseded] = field(default_factory=dict)
-    """Those whose place was taken now, by uid: of earlier batches, or of this one."""
+    """Jobs that are replaced now, by uid: of earlier batches, or of this one."""
     took: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
-    """Uid and name of those whose place a job takes now, by its uid."""
+    """Uid and name of the jobs that a job replaces now, by its uid."""
     keys: dict[str, str] = field(default_factory=dict)
     """The keys that the jobs of the batch keep, by uid."""
     _decided: set[str] = field(default_factory=set)
@@ -73,7 +73,7 @@ class Decisions:
         self._known[namespace, key][job.uid] = job
 
     def decide(self, batch: Iterable[Acceptance]) -> None:
-        """Decide about each job that has a key and about which nothing was decided before."""
+        """Decide about each job with a key that has no decision yet."""
         for one in sorted(batch, key=lambda each: (each.job.job.created, each.job.job.name)):
             if one.unique is not None and one.job.job.uid not in self._decided:
                 self._decide(one, one.unique)
@@ -118,9 +118,9 @@ class Decisions:
 
 
 def judge(job: Keyed, request: UniqueRequest, others: Iterable[Keyed]) -> Runs | Duplicate | Superseded:
-    """Decide about a job that is accepted now, among the others of its namespace that have its key.
+    """Decide about a job that is accepted now, given the other jobs of its namespace with its key.
 
-    Of jobs that replace each other the one that was created last stays, in whichever order they are accepted.
+    Of jobs that replace each other the newest remains, independent of the order of acceptance.
     """
     counted = [one for one in others if one.uid != job.uid and _counts(one, job, request)]
     begun = [one for one in counted if one.started or one.ended]
@@ -139,7 +139,7 @@ def _keyed(asked: Acceptance) -> Keyed:
 
 
 def _as_seen(job: Keyed, end: str | None) -> Keyed:
-    """A job as the operator knows it, of whose end history may learn a little later."""
+    """Return a job as observed by the operator, whose end history may get a little later."""
     return job if job.ended or end is None else replace(job, ended=True, phase=end or job.phase)
 
 

@@ -1,7 +1,7 @@
-"""Keys of jobs with `unique`, in PostgreSQL: who runs is decided in the transaction that accepts the job.
+"""Keys of jobs with `unique`, in PostgreSQL: decided in the transaction that accepts the job.
 
-Acceptances of a key wait for each other by an advisory lock of it, and so see what the one before decided. The locks of
-keys are taken first, then rows of jobs by uid, then the locks of queues. A batch without such jobs asks nothing.
+Acceptances with the same key are serialized by an advisory lock, so each sees the previous decision. The locks of keys
+are taken first, then rows of jobs by uid, then the locks of queues. A batch without such jobs sends no query.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Versions of artifacts as values, and how many there may be. Pure."""
+"""Versions of artifacts as values, and their limits. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,12 +11,12 @@ from agentjobs import errors
 from agentjobs.contract import MAX_ARTIFACTS, MAX_ARTIFACTS_BYTES
 
 CHUNK_BYTES: Final = 512 * 1024
-"""Of one piece: what a process holds of an artifact on its way."""
+"""Size of one piece, which a process holds in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """What is known of a new version beside its bytes."""
+    """A new version, without its bytes."""
 
     name: str
     key: str
@@ -69,11 +69,9 @@ def check_room(count: int, size: int) -> None:
     """Return if a session or a user may have so many versions, of so many bytes.
 
     Raises:
-        errors.TooLarge: they may not.
+        errors.TooLarge: they would exceed a limit.
     """
     if count > MAX_ARTIFACTS:
-        raise errors.TooLarge(f"{MAX_ARTIFACTS} versions of artifacts is the most that a session, or a user, may have")
+        raise errors.TooLarge(f"{MAX_ARTIFACTS} versions of artifacts is the limit for a session or a user")
     if size > MAX_ARTIFACTS_BYTES:
-        raise errors.TooLarge(
-            f"{MAX_ARTIFACTS_BYTES} bytes of artifacts is the most that a session, or a user, may have"
-        )
+        raise errors.TooLarge(f"{MAX_ARTIFACTS_BYTES} bytes of artifacts is the limit for a session or a user")

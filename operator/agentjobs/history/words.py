@@ -1,15 +1,15 @@
-"""By which words a job is found: of its name, its reason and its message. Pure.
+"""Words for the search of jobs: from name, reason and message. Pure.
 
-The same in SQL, for a column and for a condition, and in Python for the history in memory.
+Equal in SQL, for a column and a condition, and in Python, for the history in memory.
 """
 
 import re
 from typing import Final
 
 MAX_MESSAGE_CHARS: Final = 2000
-"""Of a message that are looked through: PostgreSQL refuses a text of very many words."""
+"""Searchable characters of a message: PostgreSQL refuses texts with too many words."""
 
-# Without what stands between words PostgreSQL takes `a-1` for the number -1, and `x.y` for a host.
+# Punctuation is removed, because PostgreSQL would parse `a-1` as the number -1, and `x.y` as a host.
 WORDS_SQL: Final = (
     "to_tsvector('simple'::regconfig, regexp_replace("
     f"name || ' '::text || reason || ' '::text || \"left\"(message, {MAX_MESSAGE_CHARS}), "
@@ -21,12 +21,12 @@ _WORD: Final = re.compile(r"[^\W_]+")
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text, each once, in small letters, in their order."""
+    """Return the distinct words of a text, in lower case, in order."""
     return list(dict.fromkeys(_WORD.findall(text.lower())))
 
 
 def words_query(text: str) -> str:
-    """Return what `to_tsquery('simple', …)` takes: all words of a text, the last one as the beginning of a word."""
+    """Return the argument of `to_tsquery('simple', …)`: all words of a text, the last one as a prefix."""
     return " & ".join(f"'{word}'" for word in words_of(text)) + ":*"
 
 

@@ -1,10 +1,10 @@
-"""The operator's queue in front of history: putting never blocks, an outage of the database loses nothing it can hold.
+"""The operator's queue of writes to history: `put` never blocks, and an outage loses nothing up to the limit.
 
-Records wait in memory until their batch is committed. While the database is away they are kept, up to `limit`; then the
-oldest are dropped and counted. Dropped records, and those of a process that died, the operator feeds again from the
-status of objects (`attemptHistory`, phase, transitions): when it starts and before it deletes one. Every record is
-idempotent, so feeding too often costs a write and nothing else. A record that the database refuses for its content is
-logged, counted and dropped, alone, so that it cannot hold up the others.
+Records wait in memory until their batch is committed. During an outage of the database they are kept, up to `limit`;
+then the oldest are dropped and counted. The operator writes dropped records, and those of a crashed process, again
+from the status of objects (`attemptHistory`, phase, transitions): at its start, and before it deletes an object. Every
+record is idempotent, so writing one again does no harm. A record that the database refuses for its content is logged,
+counted and dropped individually, so that it does not block others.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from agentjobs.history.records import Deletion, JobRecord, Record, StartEnd, Sta
 logger = logging.getLogger(__name__)
 
 _BATCH: Final = 200
-# Long enough for the records of a burst to share a batch, and shorter than a person notices.
+# Long enough for a burst of records to share a batch, and too short for people to notice.
 _LINGER_SECONDS: Final = 0.05
 _FIRST_RETRY_SECONDS: Final = 0.1
 _LAST_RETRY_SECONDS: Final = 5.0
@@ -65,7 +65,7 @@ class HistoryWriter:
         return len(self._pending)
 
     def put(self, record: Record) -> None:
-        """Take a record; return at once. Of two with one key the first is kept, as in the tables."""
+        """Add a record; return immediately. Of two with the same key the first is kept, as in the tables."""
         key = _key(record)
         if key in self._pending:
             return
@@ -88,7 +88,7 @@ class HistoryWriter:
         return True
 
     def retry(self) -> None:
-        """The database is back: write the waiting records at once."""
+        """Write the waiting records immediately, because the database is back."""
         self._again.set()
 
     async def run(self) -> None:
@@ -126,12 +126,12 @@ class HistoryWriter:
             try:
                 await self._sink.write(batch)
             except errors.Unavailable as error:
-                if not isinstance(error, Away):  # the breaker logs that, once
+                if not isinstance(error, Away):  # the breaker logs that once
                     logger.warning("history.unavailable", extra={"backlog": self.backlog, "error": str(error)})
                 delay = min(_LAST_RETRY_SECONDS, delay * 2 or _FIRST_RETRY_SECONDS)
                 await self._pause(delay)
                 continue
-            except Exception:  # the outermost line of this loop: one bad record must not end the writer
+            except Exception:  # the outermost handler of this loop: one bad record must not end the writer
                 if not await self._write_singly(batch):
                     await asyncio.sleep(_FIRST_RETRY_SECONDS)
                 continue
@@ -139,7 +139,7 @@ class HistoryWriter:
             self._acknowledge(batch)
 
     async def _write_singly(self, batch: list[Record]) -> bool:
-        """Find what cannot be written and drop it; False when the database went away meanwhile."""
+        """Find records that cannot be written and drop them; False if the database became unreachable meanwhile."""
         for record in batch:
             try:
                 await self._sink.write([record])
@@ -165,7 +165,7 @@ class HistoryWriter:
 
 
 def _key(record: Record) -> Hashable:
-    """Two records with one key are one row, or one column of it."""
+    """Return the key of a record: two with the same key are one row, or one column of it."""
     match record:
         case JobRecord(job=job):
             return "job", job.uid

@@ -1,4 +1,4 @@
-"""Translates what an API server answers into our errors, and back into its words. Does no I/O."""
+"""Translates responses of an API server into our errors, and returns the server's message of an error. Does no I/O."""
 
 import json
 import re
@@ -28,20 +28,20 @@ _BY_CODE: Final[Mapping[int, type[AgentJobsError]]] = {
     429: TooManyRequests,
 }
 _OF_CONTENT: Final = (400, 422)
-# How admission refuses an object that is well formed: a webhook (also one that takes no dry runs), a plugin or policy.
-# Their codes are their own choice: 422 is the default of a ValidatingAdmissionPolicy.
+# Refusals of a valid object by admission: a webhook (also one that does not support dry runs), a plugin or policy.
+# Their codes vary: 422 is the default of a ValidatingAdmissionPolicy.
 _BY_ADMISSION: Final = re.compile(r'admission webhook "|\S+ "[^"]*" is forbidden: ')
-# Enough of a proxy's HTML page to recognise it by; a Status message of the API server is passed on whole.
+# Enough of a proxy's HTML page to recognize it; a Status message of the API server is passed on completely.
 _FOREIGN_TEXT_LIMIT: Final = 300
 
 
 def error_of(code: int, raw: bytes | str, *, request: str, retry_after: str | None = None) -> AgentJobsError:
-    """Return (not raise) the error that says what the server meant.
+    """Return (not raise) the error for a response.
 
     Args:
         code: the HTTP status.
-        raw: the body: a `v1.Status`, or whatever a proxy in between has sent.
-        request: verb and object, to begin the message with.
+        raw: the body: a `v1.Status`, or the response of a proxy in between.
+        request: verb and object, for the beginning of the message.
         retry_after: the Retry-After header as sent.
     """
     status = _status(raw)
@@ -54,7 +54,7 @@ def error_of(code: int, raw: bytes | str, *, request: str, retry_after: str | No
 def error_of_status(
     status: Mapping[str, Any], *, request: str, code: int | None = None, retry_after: str | None = None
 ) -> AgentJobsError:
-    """Return the error of a `v1.Status`, as bodies carry it and as a watch sends it in an ERROR event."""
+    """Return the error of a `v1.Status`, from a body or an ERROR event of a watch."""
     code = code or _integer(status.get("code")) or 500
     reason = str(status.get("reason") or "")
     details = status.get("details")
@@ -67,7 +67,7 @@ def error_of_status(
 
 
 def said(error: AgentJobsError) -> str:
-    """Return what a server said in one of these errors, without the request that it answered."""
+    """Return the server's message in one of these errors, without the request."""
     request, told, rest = str(error).partition(": HTTP ")
     code, colon, message = rest.partition(": ")
     return message if told and colon and code.isdigit() and "\n" not in request else str(error)
@@ -78,14 +78,14 @@ def _build(code: int, reason: str, message: str, retry_after: str | None, second
         return TooManyRequests(message, _seconds(retry_after, seconds))
     if code == 409 and reason == "AlreadyExists":
         return AlreadyExists(message)
-    if reason == "Expired":  # a too old continue token or resourceVersion, whatever the code
+    if reason == "Expired":  # a too old continue token or resourceVersion, with any code
         return Gone(message)
     fallback: type[AgentJobsError] = Invalid if 400 <= code < 500 else Unavailable
     return _BY_CODE.get(code, fallback)(message)
 
 
 def _seconds(header: str | None, detail: object) -> float:
-    """Seconds to wait; the HTTP-date form of Retry-After is unknown to the API server and counts as 1."""
+    """Parse Retry-After in seconds; the HTTP-date form, which the API server does not use, counts as 1."""
     for value in (header, detail):
         number = _integer(value)
         if number is not None and number > 0:

@@ -1,6 +1,6 @@
-"""The API server as those see it who call us: with their own tokens, and nothing of ours.
+"""The API server as our callers see it: with their tokens, and without our permissions.
 
-Who acts as somebody else does so there, too: the API server is told, and checks the right for it once more.
+Impersonation is passed on: the API server checks the permission for it again.
 """
 
 import ssl
@@ -17,7 +17,7 @@ from agentjobs.kube.impersonation import Impersonation
 
 
 class Callers:
-    """Makes clients for tokens. Make it with `connect`; it belongs to one event loop."""
+    """Creates clients for tokens. Created by `connect`; belongs to one event loop."""
 
     def __init__(
         self, session: aiohttp.ClientSession, configuration: Any, *, user_agent: str, on_write: OnWrite
@@ -30,16 +30,16 @@ class Callers:
     @classmethod
     @asynccontextmanager
     async def connect(cls, kubeconfig: str | None, *, user_agent: str, on_write: OnWrite) -> AsyncIterator["Callers"]:
-        """Open connections for the length of a `with` block.
+        """Open connections during a `with` block.
 
         Args:
-            kubeconfig: as of `KubeClient.connect`; of it only where the API server is and how it is known.
+            kubeconfig: as for `KubeClient.connect`; only the API server's address and CA are used.
 
         Raises:
             Invalid: it is missing or broken.
         """
         configuration = await load_configuration(kubeconfig)
-        # The API server would take a certificate of ours before a token of theirs.
+        # The API server would prefer our certificate over the caller's token.
         configuration.cert_file = configuration.key_file = None
         try:
             session = open_session(configuration, pool_size=64)
@@ -49,14 +49,14 @@ class Callers:
             yield cls(session, configuration, user_agent=user_agent, on_write=on_write)
 
     def client(self, token: str, impersonation: Impersonation | None = None) -> KubeClient:
-        """Return a client that asks with this token alone, as its owner or as whom they impersonate."""
+        """Return a client that uses only this token, as its owner or as the user whom they impersonate."""
         own = _Bearer(self._configuration.host, self._configuration.tls_server_name, token)
         headers = impersonation.headers() if impersonation else ()
         return KubeClient(self._session, own, user_agent=self._user_agent, on_write=self._on_write, headers=headers)
 
 
 class _Bearer:
-    """What a client reads of a configuration. Its text has no token."""
+    """The part of a configuration that a client reads. Its repr contains no token."""
 
     def __init__(self, host: str, tls_server_name: str | None, token: str) -> None:
         self.host = host

@@ -1,10 +1,9 @@
-"""The one way in which the control side reads and writes Kubernetes objects: dicts in, dicts out, our errors raised.
+"""Reads and writes Kubernetes objects for the whole control side: dicts in, dicts out, our errors raised.
 
-Used by operator, gateway and command line. `kubernetes.aio` reads the configuration and keeps the credentials; requests
-go through aiohttp with orjson, because its own client and models cost several times the request itself. It never
-retries and never decides; that is the callers' business. (aiohttp repeats a GET, PUT or DELETE once when the server
-closed an idle connection under it; all of ours are safe to repeat, because PUT carries a resourceVersion and DELETE a
-uid.)
+`kubernetes.aio` reads the configuration and keeps the credentials; requests go through aiohttp with orjson, because its
+own client and models cost several times the request itself. It never retries; callers do. (aiohttp repeats a GET, PUT
+or DELETE once if the server closed an idle connection; all of ours are safe to repeat, because PUT has a
+resourceVersion and DELETE a uid.)
 """
 
 import re
@@ -31,29 +30,29 @@ from agentjobs.kube.wire import Obj, event, understood, words, written
 T = TypeVar("T")
 Items = list[T]
 Listed = tuple[list[T], str]
-"""What is kept of the items, and the list's resourceVersion."""
+"""The parts of the items that `read` returned, and the list's resourceVersion."""
 Check = Callable[[], None]
-"""Called before every mutation; raises when this process must not write (any more)."""
+"""Called before every mutation; raises if this process must not write."""
 OnWrite = Callable[[str, str, int], None]
-"""Told of every mutation sent: verb, kind, HTTP status (0: no answer)."""
+"""Called after every mutation with verb, kind and HTTP status (0: no response)."""
 
 # Most names need no quotes, and looking is faster than quoting.
 _PLAIN: Final = re.compile("[a-zA-Z0-9.-]+")
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON: Final = "application/json"
 METADATA_LIST: Final = f"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON}"
-# What client-go's pager and kubectl use.
+# The page size of client-go's pager and kubectl.
 LIST_LIMIT: Final = 500
-# A healthy API server answers within 1 s (its own objective); it gives up on a request itself after 60 s.
+# A healthy API server answers within 1 s (its own objective), and aborts a request after 60 s.
 REQUEST_SECONDS: Final = 30.0
 CONNECT_SECONDS: Final = 10.0
-# The server ends a watch after this long; the margin lets it do so before we take silence for a dead connection.
+# The server ends a watch after this time; the margin lets it do so before silence counts as a dead connection.
 WATCH_SECONDS: Final = 290
 WATCH_MARGIN_SECONDS: Final = 20
 
 
 class KubeClient:
-    """Reads and writes objects of one API server. Make it with `connect`; safe for use by many tasks of one loop.
+    """Reads and writes objects of one API server. Created by `connect`; safe for concurrent tasks of one loop.
 
     All methods raise the errors of `agentjobs.errors`: NotFound, AlreadyExists, Conflict, Gone, Denied, Invalid,
     TooManyRequests and Unavailable (5xx, no connection, no answer within 30 s: a mutation may have happened).
@@ -88,11 +87,11 @@ class KubeClient:
         on_write: OnWrite | None = None,
         pool_size: int = 64,
     ) -> AsyncIterator["KubeClient"]:
-        """Open a client for the length of a `with` block.
+        """Open a client during a `with` block.
 
         Args:
             kubeconfig: path (or `:`-joined paths, as in KUBECONFIG); None means the service account of our own pod.
-            pool_size: most connections at once; at least the number of workers plus watches, or they wait.
+            pool_size: maximum connections; at least the number of workers plus watches, or they wait.
 
         Raises:
             Invalid: the kubeconfig or the pod's service account files are missing or broken.
@@ -106,7 +105,7 @@ class KubeClient:
             yield cls(session, configuration, user_agent=user_agent, check=check, on_write=on_write)
 
     def with_check(self, check: Check | None) -> "KubeClient":
-        """Return a client over the same connections with another fence (None: unfenced, as the elector needs it)."""
+        """Return a client over the same connections with another fence (None: unfenced, for the elector)."""
         other = copy(self)
         other._check = check
         return other
@@ -117,7 +116,7 @@ class KubeClient:
         return self._base
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Obj:
-        """Return the object as it is now."""
+        """Return the current object."""
         return await self._call("GET", resource, namespace, name)
 
     async def list(
@@ -125,8 +124,9 @@ class KubeClient:
     ) -> Listed[Obj]:
         """Return all objects and the resourceVersion of the list, one consistent snapshot.
 
-        `namespace` None lists all namespaces. Read in chunks; when the snapshot expires half way (410), all is read
-        anew in one piece, as client-go's pager does. Items get the apiVersion and kind that lists leave out.
+                `namespace` None lists all namespaces. Read in chunks; if the snapshot expires (410), everything is
+                read again in
+        one request, as in client-go's pager. Items get the apiVersion and kind that lists omit.
         """
         return await self.list_as(
             lambda item: item, resource, namespace, label_selector=label_selector, field_selector=field_selector
@@ -141,10 +141,10 @@ class KubeClient:
         label_selector: str = "",
         field_selector: str = "",
     ) -> Listed[T]:
-        """List as `list` does, but keep of each object only what `read` makes of it.
+        """List like `list`, but keep only the result of `read` for each object.
 
-        It is called as the chunks come: of a large list only one is in memory as it is. For an object of a snapshot
-        that expires it may be called twice.
+        Objects are processed chunk by chunk, so only one raw chunk of a large list is in memory. `read` may be called
+        twice for an object if a snapshot expires.
         """
         selected = partial(
             self.pages, resource, namespace, label_selector=label_selector, field_selector=field_selector
@@ -163,9 +163,9 @@ class KubeClient:
         field_selector: str = "",
         limit: int = LIST_LIMIT,
     ) -> AsyncGenerator[Listed[Obj]]:
-        """Yield all objects, so many at a time (0: all at once), each page with the resourceVersion of the list.
+        """Yield all objects in pages of this size (0: one page), each with the resourceVersion of the list.
 
-        Raises Gone when the snapshot expires half way; a list that is begun anew shows a later one.
+        Raises Gone if the snapshot expires; a new list has a later snapshot.
         """
         query = {"labelSelector": label_selector, "fieldSelector": field_selector, "limit": str(limit) if limit else ""}
         async for page in self._pages(resource, namespace, query, accept=JSON):
@@ -174,7 +174,7 @@ class KubeClient:
     async def metadata_pages(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
     ) -> AsyncIterator[Listed[Obj]]:
-        """As `pages`, but of each object only its metadata is certain to be there."""
+        """As `pages`, but objects may contain only their metadata."""
         query = {"labelSelector": label_selector, "limit": str(LIST_LIMIT)}
         async for page in self._pages(resource, namespace, query, accept=METADATA_LIST):
             yield page
@@ -202,11 +202,12 @@ class KubeClient:
     async def create(
         self, resource: Resource, namespace: str | None, body: Obj, *, strict: bool = False, dry_run: bool = False
     ) -> Obj:
-        """Create the object; raises AlreadyExists when its name is taken. Reviews are created too, and answer.
+        """Create the object; raises AlreadyExists if its name is taken. Also creates reviews, whose result is
+        returned.
 
         Args:
-            strict: fields that the server does not know are refused (Invalid); otherwise it drops them silently.
-            dry_run: everything is checked, admission included, and nothing is stored; it counts as a read here.
+            strict: unknown fields are refused (Invalid); otherwise the server drops them silently.
+            dry_run: everything is checked, including admission, but nothing is stored; it counts as a read here.
         """
         query = {"fieldValidation": "Strict"} if strict else {}
         query |= {"dryRun": "All"} if dry_run else {}
@@ -219,7 +220,7 @@ class KubeClient:
         return await self._call("PATCH", resource, namespace, name, body=body, subresource=subresource)
 
     async def replace(self, resource: Resource, namespace: str | None, name: str, body: Obj) -> Obj:
-        """Put the whole object; `body.metadata.resourceVersion` is the precondition."""
+        """Replace the whole object; `body.metadata.resourceVersion` is the precondition."""
         return await self._call("PUT", resource, namespace, name, body=body)
 
     async def delete(
@@ -233,11 +234,11 @@ class KubeClient:
         propagation: str = "Background",
         grace_seconds: int | None = None,
     ) -> Obj:
-        """Delete the object, with `uid` only that very one (Conflict when the name belongs to another by now).
+        """Delete the object, with `uid` only that one (Conflict if another object has the name now).
 
-        With `resource_version` only if nobody has written it since: what was decided on an older state is not done.
+        With `resource_version`, only if it has not changed since, so that no outdated decision is carried out.
 
-        Returns the object when it lingers (grace period, finalizers), else a Status.
+        Returns the object if it still exists (grace period, finalizers), else a Status.
         """
         options: Obj = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         preconditions = {"uid": uid, "resourceVersion": resource_version}
@@ -256,11 +257,11 @@ class KubeClient:
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
     ) -> Obj:
-        """Send a request by its path, for those who make paths themselves, and return the answer's object.
+        """Send a request to a path, and return the object of the response.
 
         Args:
-            path: quoted, from the root of the server; a PATCH there is a merge.
-            kind: what `on_write` is told, and errors name.
+            path: quoted, from the root of the server; a PATCH is a merge patch.
+            kind: for `on_write` and error messages.
         """
         url = self._at(path, query)
         raw = await self._exchange(method, url, kind, f"{method} {kind}", body=body, write=method != "GET")
@@ -269,11 +270,11 @@ class KubeClient:
     async def log(
         self, namespace: str, pod: str, *, container: str, lines: int, most: int, previous: bool = False
     ) -> bytes:
-        """Return the last lines that a container has logged.
+        """Return the last log lines of a container.
 
         Args:
-            most: bytes at most; of more lines than fit, the first ones.
-            previous: of the container that ran before the present one in the same pod.
+            most: maximum bytes; if the lines exceed it, the first ones.
+            previous: of the previous container in the same pod.
         """
         query = {"container": container, "tailLines": str(lines), "limitBytes": str(most)}
         query |= {"previous": "true"} if previous else {}
@@ -293,8 +294,8 @@ class KubeClient:
     ) -> AsyncIterator[tuple[str, Obj]]:
         """Yield (type, object) of every change after `resource_version`: ADDED, MODIFIED, DELETED, BOOKMARK.
 
-        Ends when the server ends the watch (after about `seconds`); go on from the last object's resourceVersion.
-        Raises Gone when that version is too old: list again. For people and tests; the operator watches by kopf.
+        Ends when the server ends the watch (after about `seconds`); continue from the last object's resourceVersion.
+        Raises Gone if that version is too old: list again. For people and tests; the operator watches through kopf.
         """
         query = {
             "watch": "1",
@@ -349,7 +350,7 @@ class KubeClient:
         accept: str = JSON,
         write: bool = False,
     ) -> bytes:
-        """Return the body of an answer that is no refusal; `request` is how errors call what was asked."""
+        """Return the body of a successful response; `request` is the request in error messages."""
         if write and self._check is not None:
             self._check()
         code = 0
@@ -378,7 +379,7 @@ class KubeClient:
     ) -> aiohttp.ClientResponse:
         headers = self._headers.copy()
         headers["Accept"] = accept
-        # The only public way through the configuration's refresh hook: projected tokens rotate hourly.
+        # The only public way to run the configuration's refresh hook: projected tokens rotate hourly.
         token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
         if token:
             headers["Authorization"] = token
@@ -416,7 +417,7 @@ class KubeClient:
 
     def _at(self, path: str, query: Mapping[str, str] | None) -> URL:
         asked = urlencode({key: value for key, value in query.items() if value}) if query else ""
-        # Already quoted: yarl then parses and nothing more.
+        # Already quoted, so that yarl only parses it.
         return URL(self._base + path + (f"?{asked}" if asked else ""), encoded=True)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Where the API server is and who we are to it, from a kubeconfig or from our own pod. Used by the client alone."""
+"""Address and credentials of the API server, from a kubeconfig or from our own pod. Only used by the client."""
 
 import asyncio
 import logging
@@ -16,12 +16,12 @@ from agentjobs.errors import Invalid
 
 logger = logging.getLogger(__name__)
 
-# kubernetes.aio carries few annotations; what we use of it is checked by the integration tests.
+# kubernetes.aio has few annotations; integration tests cover the parts that we use.
 config: Any = untyped_config
 
-# client-go asks again for a token from a file or a plug-in after a minute; the library does so in a pod.
+# client-go reads a token from a file or a plug-in again after a minute; the library does so in a pod.
 CREDENTIALS_SECONDS: Final = 60.0
-# Large lists and watches are read without a pause between two parts.
+# Large lists and watches are read without pauses between parts.
 READ_BUFFER_BYTES: Final = 2**21
 
 
@@ -49,18 +49,19 @@ def open_session(configuration: Any, *, pool_size: int) -> aiohttp.ClientSession
     """
     untyped: Any = RESTClientObject  # it reads certificates by the library's rules
     connector = aiohttp.TCPConnector(limit=pool_size, ssl=untyped(configuration).ssl_context)
-    # Looking for proxies in environment and netrc costs two thread hops a request; `proxy-url` in a kubeconfig works.
+    # Looking up proxies in environment and netrc costs two thread switches per request; `proxy-url` in a kubeconfig
+    # works.
     return aiohttp.ClientSession(
         connector=connector, proxy=configuration.proxy, trust_env=False, read_bufsize=READ_BUFFER_BYTES
     )
 
 
-# What the library's loader lets out of a kubeconfig of odd shape.
+# Exceptions of the library's loader for malformed kubeconfigs.
 _MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError)
 
 
 class Reload:
-    """Asks a kubeconfig's loader again for token files and plug-ins, which may rotate; at most once a minute."""
+    """Reloads token files and plug-in credentials of a kubeconfig, which may rotate; at most once a minute."""
 
     def __init__(self, loader: Any, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._loader = loader
@@ -77,5 +78,5 @@ class Reload:
                 try:
                     await self._loader.load_and_set(configuration)
                 except (config.ConfigException, OSError, ValueError) as error:
-                    # The former credentials may still be good; if not, the server says so.
+                    # The previous credentials may still be valid; if not, the server rejects them.
                     logger.warning("credentials.unreadable", extra={"error": str(error)})

@@ -1,13 +1,13 @@
-"""Holds a Lease, so that one operator at a time writes; tells at every moment whether it still may.
+"""Holds a Lease, so that only one operator writes, and reports at any time whether this process may write.
 
 Owned by the operator's process, which waits in `acquire`, keeps `run` as a task and ends when that raises. The Lease
-protects what is global (queue limits); single objects are safe by preconditions even when two processes write.
+protects global state (queue limits); single objects are safe by preconditions even if two processes write.
 
-The elector must itself write while it holds nothing yet, so give it a client without a fence, and give everybody else
-one with it: `elector = Elector(client, …); fenced = client.with_check(elector.held)`.
+The elector must write before it holds the Lease, so it gets a client without a fence, and all others one with it:
+`elector = Elector(client, …); fenced = client.with_check(elector.held)`.
 
-Other candidates judge by the record not changing while *their* clock runs, as client-go does; so no two clocks are ever
-compared. Ours may have been stopped (suspended machine, frozen cgroup): `held` reads CLOCK_BOOTTIME, which counts that.
+Other candidates wait for the record to stay unchanged by *their* clock, like client-go, so clocks are never compared.
+Ours may have been stopped (suspended machine, frozen cgroup): `held` reads CLOCK_BOOTTIME, which includes that time.
 """
 
 import asyncio
@@ -28,27 +28,27 @@ from agentjobs.kube.wire import Obj
 
 logger = logging.getLogger(__name__)
 
-# client-go's numbers: others wait 15 s for the holder, which stops writing after 10 s, and tries every 2 s before that.
+# client-go's values: others wait 15 s for the holder, which stops writing after 10 s, and retries every 2 s before.
 DURATION: Final = timedelta(seconds=15)
 DEADLINE: Final = timedelta(seconds=10)
 RETRY: Final = timedelta(seconds=2)
-# Two tries, a pause between them and some spare time fit into the deadline, even if the first one hangs.
+# The deadline has room for two tries, the pause between them and some spare time, even if the first one hangs.
 TRY_SECONDS: Final = 4.0
 RELEASE_SECONDS: Final = 3.0
 
 
 class LeaseLost(AgentJobsError):
-    """This process does not hold the Lease (any more) and must not write; it ends, and another one takes over."""
+    """This process does not hold the Lease and must not write; it ends, and another one takes over."""
 
 
 def boottime() -> float:
-    """Seconds of a clock that never goes back and, where the system has one (Linux), also counts suspended time."""
+    """Return seconds of a monotonic clock, which on Linux includes suspended time."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 def utc_now() -> datetime:
-    """The wall clock, written into the Lease for people; nothing is decided by it."""
+    """Return the wall clock, which is written into the Lease only for people."""
     return datetime.now(UTC)
 
 
@@ -82,10 +82,10 @@ class Elector:
             client: without a fence (see the module).
             duration: how long others wait for a holder that does not renew.
             deadline: how long after a renewal this process may write; less than `duration`.
-            retry: between two renewals; who waits looks twice as often.
-            clock: seconds, monotonic; counts while the process is stopped.
+            retry: time between renewals; candidates check twice as often.
+            clock: monotonic seconds, which include time while the process is stopped.
             now: for `acquireTime` and `renewTime`.
-            jitter: in [0, 1), keeps candidates apart.
+            jitter: in [0, 1), spreads candidates.
         """
         if not retry < deadline < duration:
             raise ValueError(f"lease: needs retry < deadline < duration, got {retry}, {deadline}, {duration}")
@@ -112,7 +112,7 @@ class Elector:
         """The fence: return if this process may write now.
 
         Raises:
-            LeaseLost: it has never held the Lease, released it, or not renewed it in time.
+            LeaseLost: it never held the Lease, released it, or did not renew it in time.
         """
         if self._renewed_at is None:
             raise LeaseLost(f"lease {self._namespace}/{self._name}: not held by {self._identity}")
@@ -124,10 +124,10 @@ class Elector:
             )
 
     async def acquire(self) -> None:
-        """Wait until the Lease is ours. Goes on through all errors that may pass.
+        """Wait until the Lease is ours. Continues after temporary errors.
 
         Raises:
-            Denied, Invalid: waiting cannot help; the process should say so and end.
+            Denied, Invalid: waiting does not help; the process should report it and end.
         """
         retry = StartupRetry(self._clock)
         while True:
@@ -142,14 +142,14 @@ class Elector:
             except (AgentJobsError, TimeoutError) as error:
                 retry.tolerate(error)
                 logger.warning("lease.unavailable", extra=self._said(error))
-            # Twice as often as a leader renews: half of it is what a handover waits on the average.
+            # Twice as often as a leader renews, because a handover waits for half of it on average.
             await asyncio.sleep(self._retry / 2 * (1 + 0.2 * self._jitter()))
 
     async def run(self) -> None:
         """Renew until the Lease is lost. Call after `acquire`; cancel it before `release`.
 
         Raises:
-            LeaseLost: always, in the end: another process took the Lease, or no renewal succeeded in time.
+            LeaseLost: another process took the Lease, or no renewal succeeded in time.
         """
         while True:
             await asyncio.sleep(min(self._retry, max(0.0, self._remaining())))
@@ -165,9 +165,9 @@ class Elector:
                 logger.warning("lease.unrenewed", extra=self._said(error))
 
     async def release(self) -> None:
-        """Give the Lease back, so that another process need not wait for it to expire. Writes are fenced at once.
+        """Release the Lease, so that another process need not wait for it to expire. Writes are fenced immediately.
 
-        Also when it was not renewed in time: the server may still have it as ours.
+        Also if it was not renewed in time, because it may still be ours in the server.
         """
         lease, self._lease, self._renewed_at = self._lease, None, None
         if lease is None:
@@ -185,13 +185,13 @@ class Elector:
         try:
             await self._put({**lease, "spec": {**lease["spec"], **free}})
         except Conflict:
-            # A renewal that we gave up may have arrived after all.
+            # A renewal that we gave up may have succeeded.
             lease = await self._client.get(LEASES, self._namespace, self._name)
             self._check_holder(lease)
             await self._put({**lease, "spec": {**lease["spec"], **free}})
 
     async def _try_acquire(self, begin: float) -> bool:
-        """Take the Lease if it is free or has expired under our eyes."""
+        """Take the Lease if it is free or has expired while we observed it."""
         try:
             lease = await self._client.get(LEASES, self._namespace, self._name)
         except NotFound:
@@ -240,12 +240,14 @@ class Elector:
         try:
             lease = await self._put({**self._lease, "spec": spec})
         except NotFound:
-            # Deleted by hand. Whoever creates it first holds it.
+            # Deleted by a user. The first process that creates it holds it.
             if not await self._create(begin):
-                raise LeaseLost(f"lease {self._namespace}/{self._name}: deleted, then made by another") from None
+                raise LeaseLost(
+                    f"lease {self._namespace}/{self._name}: deleted, then created by another process"
+                ) from None
             return
         except Conflict:
-            # Our own earlier try may have arrived after all, or a client has labelled it; only another holder counts.
+            # Our own earlier try may have succeeded, or a client may have labelled it; only another holder matters.
             lease = await self._client.get(LEASES, self._namespace, self._name)
             self._check_holder(lease)
             lease = await self._put({**lease, "spec": {**lease["spec"], "renewTime": self._time()}})
@@ -254,13 +256,13 @@ class Elector:
     def _check_holder(self, lease: Obj) -> None:
         holder = (lease.get("spec") or {}).get("holderIdentity")
         if holder != self._identity:
-            raise LeaseLost(f"lease {self._namespace}/{self._name}: taken by {holder or 'nobody'}")
+            raise LeaseLost(f"lease {self._namespace}/{self._name}: taken by {holder or 'an unnamed holder'}")
 
     async def _put(self, lease: Obj) -> Obj:
         return await self._client.replace(LEASES, self._namespace, self._name, lease)
 
     def _renewed(self, lease: Obj, begin: float) -> None:
-        """Count from before the request: the server may have written at any time since."""
+        """Count from before the request, because the server may have written at any time since."""
         self._lease = lease
         self._renewed_at = begin
 
@@ -270,7 +272,7 @@ class Elector:
     def _spec(self, *, acquired: str, transitions: int) -> Obj:
         return {
             "holderIdentity": self._identity,
-            # Rounded up: a standby must not wait for less time than we may still write.
+            # Rounded up: a standby must not wait shorter than we may still write.
             "leaseDurationSeconds": math.ceil(self._duration.total_seconds()),
             "acquireTime": acquired,
             "renewTime": acquired,
@@ -281,5 +283,5 @@ class Elector:
         return {"lease": self._name, "error": str(error) or "no answer in time"}
 
     def _time(self) -> str:
-        """A MicroTime as the API server insists on: always six digits."""
+        """Format a MicroTime, for which the API server requires six digits."""
         return self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,9 +1,8 @@
-"""Removes our finalizer from the runner pods of an installation that ends.
+"""Removes our finalizer from runner pods after the operator is gone.
 
-Each runner pod has our finalizer until its end is recorded. Without an operator such a pod cannot be deleted, and
-neither can its namespace. Called by `agentjobs release-pods`, which the chart runs after everything else is gone.
-It holds the Lease while it works, so that no operator of the installation makes new pods. It never deletes a pod or a
-job.
+Each runner pod has our finalizer until its end is recorded. Without an operator, such a pod and its namespace cannot be
+deleted. Called by `agentjobs release-pods`, which the chart runs after everything else is gone. It holds the Lease
+meanwhile, so that no operator of the installation creates new pods. It never deletes a pod or a job.
 """
 
 import asyncio
@@ -21,7 +20,7 @@ from agentjobs.kube.resources import LEASES, PODS
 
 logger = logging.getLogger(__name__)
 
-# Another client's write between our list and our patch is a Conflict; the next round has the newer state.
+# A write by another client between our list and our patch is a Conflict; the next round has the newer state.
 _ROUNDS: Final = 10
 _AT_ONCE: Final = 16
 
@@ -39,11 +38,11 @@ async def release_pods(
 
     Args:
         namespaces: those that the operator served; empty for all.
-        patience: seconds to wait for an operator that still leads; None for ever.
+        patience: seconds to wait for an operator that still leads; None: forever.
 
     Raises:
-        errors.Denied: the Lease did not become free in time: an operator is still there.
-        errors.Unavailable: the API server is away.
+        errors.Denied: the Lease did not become free in time, because an operator is running.
+        errors.Unavailable: the API server is unreachable.
     """
     elector = Elector(client, namespace=lease_namespace, name=lease_name, identity=identity)
     try:
@@ -51,7 +50,7 @@ async def release_pods(
             await elector.acquire()
     except TimeoutError:
         held = f"Lease {lease_namespace}/{lease_name} is still held after {patience:.0f} s"
-        raise Denied(f"{held}: an operator runs; end it first") from None
+        raise Denied(f"{held}: an operator is running; stop it first") from None
     renewing = asyncio.create_task(elector.run())
     try:
         fenced = client.with_check(elector.held)
@@ -75,7 +74,7 @@ async def _release_in(client: KubeClient, namespace: str | None) -> int:
             done = await asyncio.gather(*(_remove_finalizer(client, pod) for pod in held[begin : begin + _AT_ONCE]))
             released += sum(done)
     where = namespace or "all namespaces"
-    raise Conflict(f"pods of {where} change faster than their finalizers can be removed; try again")
+    raise Conflict(f"pods of {where} change faster than their finalizers can be removed; retry")
 
 
 async def _remove_finalizer(client: KubeClient, pod: Pod) -> bool:

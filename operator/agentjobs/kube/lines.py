@@ -1,4 +1,4 @@
-"""Lines of a stream, of any length: a watched object may be larger than aiohttp's limit for a line."""
+"""Lines of a stream, of any length, because a watched object may exceed aiohttp's limit for a line."""
 
 from collections.abc import AsyncIterator
 
@@ -6,7 +6,7 @@ import aiohttp
 
 
 async def whole_lines(content: aiohttp.StreamReader) -> AsyncIterator[list[bytes]]:
-    """Yield the lines that are there, as many as have come, without their ends. Empty lines are left out."""
+    """Yield lists of the complete lines received so far, without line ends and empty lines."""
     rest = b""
     async for chunk in content.iter_any():
         *lines, rest = (rest + chunk).split(b"\n")

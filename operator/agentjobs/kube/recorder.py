@@ -1,8 +1,8 @@
-"""Writes Kubernetes Events for people who `kubectl describe`; never in the way of the work they tell of.
+"""Writes Kubernetes Events for people who use `kubectl describe`, without delaying other work.
 
-Fed synchronously by the reconciler, written by its own task. Under pressure Events are dropped and counted, Normal ones
-before Warnings: nothing may depend on them. An Event that repeats is one object with a count, also across restarts,
-because its name follows from what it says.
+Fed synchronously by the reconciler, written by its own task. Under load, Events are dropped and counted, Normal ones
+before Warnings: nothing may depend on them. A repeated Event is one object with a count, also across restarts, because
+its name is derived from its content.
 """
 
 import asyncio
@@ -27,20 +27,20 @@ COMPONENT: Final = "agentjobs"
 MAX_REASON: Final = 128
 MAX_MESSAGE: Final = 1024
 MAX_NAME: Final = 253
-# Per object, as client-go's spam filter: so many different Events at once, then one every five minutes.
+# Per object, like client-go's spam filter: a burst of this many different Events, then one every five minutes.
 OBJECT_BURST: Final = 20
 OBJECT_SECONDS: Final = 300.0
-# So many Warnings more, of an object that has spent its Events.
+# Additional Warnings of an object that has used up its burst.
 OBJECT_CREDIT: Final = 5
-# All objects together: Events may take a share of the API server, not compete with the work.
+# For all objects together: Events must not compete with other requests to the API server.
 RATE: Final = 20.0
 BURST: Final = 100
 PENDING: Final = 1000
-# Events and objects whose counts and budgets are remembered.
+# Events and objects whose counts and budgets are cached.
 REMEMBERED: Final = 4096
 TRIES: Final = 5
 RETRY_SECONDS: Final = 1.0
-# Between two lines that tell of dropped Events.
+# Time between two log lines about dropped Events.
 TELL_SECONDS: Final = 60.0
 
 
@@ -56,7 +56,7 @@ class _Pending:
 
 @dataclass(slots=True)
 class _Bucket:
-    """Tokens that come back with time."""
+    """A token bucket, refilled over time."""
 
     size: float
     per_second: float
@@ -64,7 +64,7 @@ class _Bucket:
     filled_at: float
 
     def take(self, now: float, *, credit: float = 0) -> bool:
-        """Take a token if there is one, or if no more than `credit` are owed after that."""
+        """Take a token if there is one, or if at most `credit` are owed afterwards."""
         self._fill(now)
         if self.tokens + credit < 1:
             return False
@@ -97,10 +97,10 @@ class EventRecorder:
     ) -> None:
         """
         Args:
-            instance: who reports, such as the pod's name.
-            rate: Events written a second, at most.
-            pending: Events kept that wait to be written.
-            on_dropped: told of every Event that is given up, for metrics.
+            instance: the reporting instance, such as the pod's name.
+            rate: maximum Events written per second.
+            pending: maximum Events that wait to be written.
+            on_dropped: called for every dropped Event, for metrics.
         """
         self._client = client
         self._instance = instance
@@ -119,10 +119,10 @@ class EventRecorder:
         self._told_at = float("-inf")
 
     def record(self, about: Mapping[str, Any], event_type: str, reason: str, message: str) -> None:
-        """Tell of something that happened to an object. Returns at once and never raises for want of room.
+        """Record an Event about an object. Returns immediately, and never raises if it is dropped.
 
         Args:
-            about: reference to the object: apiVersion, kind, namespace, name, uid; resourceVersion if at hand.
+            about: reference to the object: apiVersion, kind, namespace, name, uid; resourceVersion if known.
             event_type: `Normal` or `Warning`.
             reason: one CamelCase word, from a documented set.
             message: one sentence; cut at 1,024 characters.
@@ -144,7 +144,7 @@ class EventRecorder:
         self._wake.set()
 
     async def run(self) -> None:
-        """Write what is recorded until cancelled."""
+        """Write recorded Events until cancelled."""
         loop = asyncio.get_running_loop()
         bucket = _Bucket(BURST, self._rate, BURST, loop.time())
         while True:
@@ -157,7 +157,7 @@ class EventRecorder:
             await self._try(key, event)
 
     async def flush(self, *, seconds: float) -> bool:
-        """Wait until everything recorded is written or given up; False when that took longer than `seconds`."""
+        """Wait until all recorded Events are written or dropped; False if that took longer than `seconds`."""
         try:
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
@@ -177,12 +177,12 @@ class EventRecorder:
             self._put_back(key, event)
             await asyncio.sleep(error.retry_after if isinstance(error, TooManyRequests) else RETRY_SECONDS)
         except AgentJobsError as error:
-            # The namespace is gone, or we may not write here: not worth another try.
+            # The namespace is gone, or we may not write there: a retry does not help.
             self._drop()
             logger.debug("event.refused", extra={"object": key[1], "error": str(error)})
 
     def _put_back(self, key: tuple[str, str], event: _Pending) -> None:
-        """Try again later; what was recorded in the meantime is added to it."""
+        """Retry later, together with repetitions recorded meanwhile."""
         newer = self._pending.get(key)
         if newer is None:
             self._pending[key] = event
@@ -198,7 +198,7 @@ class EventRecorder:
             body = {**event.body, "count": event.count, "lastTimestamp": event.last}
             try:
                 await self._client.create(EVENTS, namespace, body)
-            except AlreadyExists:  # an earlier process told it too
+            except AlreadyExists:  # an earlier process recorded it too
                 before = int((await self._client.get(EVENTS, namespace, name)).get("count") or 1)
             else:
                 self._written.put(key, event.count)
@@ -212,7 +212,7 @@ class EventRecorder:
         self._written.put(key, count)
 
     def _has_room(self, warning: bool) -> bool:
-        """Whether one more may wait. A Warning takes the place of the oldest Normal Event."""
+        """Whether another Event may wait. A Warning replaces the oldest Normal Event."""
         if len(self._pending) < self._limit:
             return True
         normal = next((key for key, one in self._pending.items() if one.body["type"] == "Normal"), None)
@@ -260,7 +260,7 @@ class EventRecorder:
 
 
 def _name(about: Mapping[str, Any], event_type: str, reason: str, message: str) -> str:
-    """`<object>.<hash>`: the same for the same words about the same object."""
+    """Return `<object>.<hash>`: equal for equal Events about the same object."""
     words = "\0".join((str(about["uid"]), event_type, reason, message))
     digest = hashlib.sha256(words.encode()).hexdigest()[:16]
     return f"{str(about['name'])[: MAX_NAME - 17]}.{digest}"

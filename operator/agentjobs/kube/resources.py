@@ -21,7 +21,7 @@ SUBJECTACCESSREVIEWS: Final = Resource(
     "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False
 )
 USERS: Final = Resource("", "v1", "users", "User", namespaced=False)
-"""There are no objects of this and the next; rights to impersonate name them."""
+"""This and the next have no objects; permissions for impersonation refer to them."""
 GROUPS: Final = Resource("", "v1", "groups", "Group", namespaced=False)
 CRDS: Final = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False

@@ -1,6 +1,6 @@
-"""What a process asks of the API server when it starts, repeated until the API server answers.
+"""The first requests of a process to the API server, retried until it answers.
 
-An API server that has just started denies everything until it has read its roles, for a second or several.
+An API server that has just started denies everything for some seconds, until it has loaded its roles.
 """
 
 import asyncio
@@ -19,20 +19,20 @@ logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 WAIT_SECONDS: Final = 1.0
-# A kube-apiserver on a busy machine took eight; a missing role is reported after a minute.
+# A kube-apiserver on a busy machine took eight seconds; a missing role is reported after a minute.
 DENIED_SECONDS: Final = 60.0
 
 
 class StartupRetry:
-    """Tolerates errors that may pass, denials for a minute. Never waits itself."""
+    """Tolerates temporary errors, and denials for a minute. Never waits itself."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """`clock` returns seconds and never goes back."""
+        """`clock` returns monotonic seconds."""
         self._clock = clock
         self._denied_since: float | None = None
 
     def tolerate(self, error: AgentJobsError | TimeoutError) -> None:
-        """Return if another try may help; raise `error` after a minute of nothing but denials."""
+        """Return if a retry may help; raise `error` after a minute of only denials."""
         if not isinstance(error, Denied):
             self._denied_since = None
             return
@@ -44,14 +44,14 @@ class StartupRetry:
 
 
 async def check_crd(client: KubeClient, kind: Resource, namespaces: Sequence[str]) -> None:
-    """Return if `kind` is served. kopf would wait in silence for a kind that is not served.
+    """Return if `kind` is served. kopf would silently wait for a kind that is not served.
 
     Raises:
-        Invalid: it is not served; the message has the cure.
+        Invalid: it is not served; the message names the cure.
     """
     name = f"{kind.plural}.{kind.group}"
     try:
-        # The selector matches nothing: only whether the kind is served counts.
+        # The selector matches nothing: only whether the kind is served matters.
         await answered(
             lambda: client.list(kind, next(iter(namespaces), None), field_selector="metadata.name=none"),
         )
@@ -65,7 +65,7 @@ async def cluster_uid(client: KubeClient) -> str:
 
 
 async def answered(ask: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Call `ask` until the API server answers; raise what waiting cannot heal."""
+    """Call `ask` until the API server answers; raises permanent errors."""
     retry = StartupRetry(time.monotonic)
     while True:
         try:

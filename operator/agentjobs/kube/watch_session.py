@@ -1,11 +1,11 @@
-"""The HTTP session that kopf lists and watches with. It hands objects to our caches, and to kopf only the progress.
+"""The HTTP session with which kopf lists and watches. Objects go to our caches, and kopf only gets the progress.
 
-For each event kopf makes a task, wraps the object and detects causes of handlers: several times the CPU of taking the
-event into a cache, and half of all events repeat what our own writes were answered. So events are taken from the
-answers to kopf's requests. kopf still asks, asks again, lists after a gap and goes on from where a watch ended: in
-place of the events it gets a bookmark, by which an API server says how far a watch has come. Its lists are ours: it
-gets an empty one of the same version, so that its watch goes on where our list ended.
-Made by `kopf_adapter` at each login.
+For each event kopf creates a task, wraps the object and detects causes of handlers. That costs several times the CPU of
+updating a cache, and half of all events repeat the responses to our own writes. So events are taken from the responses
+to kopf's requests. kopf still sends them, retries, lists after a gap and resumes watches: instead of events it gets
+bookmarks, by which an API server reports the progress of a watch. Instead of its lists it gets an empty one with the
+version of our list, so that its watch begins where our list ended.
+Created by `kopf_adapter` at each login.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from agentjobs.kube.lines import whole_lines
 logger = logging.getLogger(__name__)
 
 Observe: TypeAlias = Callable[[str | None, Mapping[str, Any]], None]
-"""Takes in one event: ADDED, MODIFIED or DELETED, and the object. Must not block."""
+"""Handles one event: ADDED, MODIFIED or DELETED, and the object. Must not block."""
 
 Begin: TypeAlias = Callable[[str | None], Awaitable[str]]
 """Lists the objects of a kind, of one namespace or of all, and returns the resourceVersion to watch from."""
@@ -41,7 +41,7 @@ def watch_session(
     observers: Mapping[str, Observe],
     lists: Mapping[str, Begin],
 ) -> aiohttp.ClientSession:
-    """Return a session whose watches give the objects of some kinds to their observers, and whose lists are ours."""
+    """Return a session whose watches pass the objects of some kinds to observers, and whose lists are ours."""
 
     class Answer(aiohttp.ClientResponse):
         async def start(self, connection: Any) -> aiohttp.ClientResponse:
@@ -60,7 +60,7 @@ def watch_session(
             try:
                 version = await begin(_namespace(self.url.path))
             except AgentJobsError as error:
-                # As if the request had failed: kopf lists again.
+                # As if the request had failed, so that kopf lists again.
                 await asyncio.sleep(RETRY_SECONDS)
                 raise aiohttp.ClientConnectionError(str(error)) from error
             return {**body, "items": [], "metadata": {"resourceVersion": version}}
@@ -69,7 +69,7 @@ def watch_session(
 
 
 class WatchedContent:
-    """The stream of a watch, from which events of some kinds are taken; else it is the stream that it wraps."""
+    """The stream of a watch, without the events of some kinds; otherwise like the wrapped stream."""
 
     def __init__(self, content: aiohttp.StreamReader, observers: Mapping[str, Observe]) -> None:
         self._content = content
@@ -79,12 +79,12 @@ class WatchedContent:
         return getattr(self._content, name)
 
     async def iter_chunked(self, _size: int) -> AsyncIterator[bytes]:
-        """Yield what kopf is to see of the stream. It reads watches by this method."""
+        """Yield the part of the stream for kopf, which reads watches with this method."""
         async for lines in whole_lines(self._content):
             yield b"".join(self._left(lines))
 
     def _left(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """Take the events out of some lines. Bookmarks stand for them, one for all that follow each other."""
+        """Replace events in lines with bookmarks, one for each sequence of events."""
         version = None
         for line in lines:
             taken = self._taken(line)
@@ -99,7 +99,7 @@ class WatchedContent:
             yield _bookmark(version)
 
     def _taken(self, line: bytes) -> str | None:
-        """Hand over the event of a line and return its resourceVersion; None when it is for kopf."""
+        """Pass on the event of a line and return its resourceVersion; None if it is for kopf."""
         try:
             event = orjson.loads(line)
             kind, obj = event["type"], event["object"]
@@ -113,7 +113,7 @@ class WatchedContent:
 
 
 def _namespace(path: str) -> str | None:
-    """The namespace that a list is of, None for all."""
+    """Return the namespace of a list, None for all."""
     found = re.search("/namespaces/([^/]+)/", path)
     return found[1] if found else None
 
@@ -126,5 +126,5 @@ def _hand_over(observe: Observe, kind: str | None, obj: Mapping[str, Any]) -> No
     try:
         observe(kind, obj)
     except Exception:
-        # One object that cannot be read must not end the watch of all others. The next list brings it again.
+        # One unreadable object must not end the watch. The next list contains it again.
         logger.exception("watch.failed", extra={"kind": obj.get("kind")})

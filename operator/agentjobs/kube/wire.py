@@ -1,4 +1,4 @@
-"""Objects on the wire: bodies as JSON, answers read back, and what a connection died of in words. Does no I/O."""
+"""Encodes bodies as JSON, decodes responses, and describes connection errors. Does no I/O."""
 
 import json
 from collections.abc import Mapping
@@ -9,17 +9,17 @@ import orjson
 from agentjobs.errors import Unavailable
 
 Obj = dict[str, Any]
-"""A Kubernetes object as JSON says it."""
+"""A Kubernetes object as parsed JSON."""
 
-# Types that JSON does not have are mistakes of ours.
+# Types that JSON does not have are bugs.
 _STRICT: Final = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 def written(body: Mapping[str, Any]) -> bytes:
-    """Return a body as JSON. What orjson cannot or must not write goes as the standard library writes it.
+    """Return a body as JSON, encoded by the standard library where orjson differs.
 
-    orjson refuses integers of more than 64 bits and halves of surrogate pairs. NaN it writes as null, which in a merge
-    patch removes the field. The server has to see these, and refuses them.
+    orjson refuses integers of more than 64 bits and halves of surrogate pairs, and writes NaN as null, which in a merge
+    patch removes the field. The server must get these, and refuses them.
     """
     try:
         raw = orjson.dumps(body, option=_STRICT)
@@ -29,7 +29,7 @@ def written(body: Mapping[str, Any]) -> bytes:
 
 
 def understood(raw: bytes, request: str) -> Obj:
-    """Read an answer; Unavailable when it is no JSON object, for then it was not the API server that answered."""
+    """Decode a response; Unavailable if it is not a JSON object, because then it is not from the API server."""
     try:
         answer = orjson.loads(raw)
         if not isinstance(answer, dict):
@@ -40,7 +40,7 @@ def understood(raw: bytes, request: str) -> Obj:
 
 
 def event(line: bytes) -> tuple[str, Obj]:
-    """Read one line of a watch; ValueError when it is none."""
+    """Decode one line of a watch; ValueError if it is invalid."""
     told = orjson.loads(line)
     try:
         kind, obj = told["type"], told["object"]
@@ -50,5 +50,5 @@ def event(line: bytes) -> tuple[str, Obj]:
 
 
 def words(error: BaseException) -> str:
-    """A time-out has no text of its own."""
+    """Describe an error; a time-out has no text."""
     return str(error) or type(error).__name__

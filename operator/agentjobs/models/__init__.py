@@ -1,13 +1,13 @@
-"""Models as an installation sees them: names, prices, providers, budgets. Nothing here asks a model, and all
-but the reading of files and keys in `config` is pure.
+"""Models of an installation: names, prices, providers, budgets. Nothing here calls a model, and everything except
+reading files and keys in `config` is pure.
 
-tokens       what a call used
-budget       what a job may spend, and whether one call more fits
-names        canonical names of models, patterns, whose API a model speaks
-prices       what models cost: the dated table that ships, and entries before it
+tokens       token counts of calls
+budget       budgets of jobs, and whether another call fits
+names        canonical names of models, patterns, APIs of models
+prices       prices of models: the built-in dated table, and overrides
 queue_limits limits of queues on model calls
-models_file  the form of an installation's file of models, and the rules between its parts
-config       what the file allows: aliases, routes, keys, limits, prices
-environment  the same from the variables that providers' own clients read
-marked_yaml  YAML whose values remember their lines, and its flaws in words
+models_file  the format of an installation's file of models, and its rules
+config       the parsed file: aliases, routes, keys, limits, prices
+environment  the same from variables of providers' clients
+marked_yaml  YAML with line numbers, and messages about its errors
 """

@@ -1,9 +1,9 @@
-"""What a job may spend on models and tools, and whether one call more fits.
+"""What a job may spend on models and tools, and whether another call fits.
 
-Several calls of a job may be under way at once, through several proxies. What they may cost at most is reserved before
-they begin, and corrected by what they did cost. So the last dollar is spent by one call and not by twenty: at most one
-call goes beyond a limit of cost or tokens, and none beyond a limit of calls. The database decides by the same rule
-(`history/sql/model_calls.sql`); a test holds both together.
+A job may have several concurrent calls, through several proxies. Their maximum cost is reserved before they begin, and
+replaced by their actual cost. So the last dollar is spent by one call and not by twenty: at most one call exceeds a
+limit of cost or tokens, and none a limit of calls. The database applies the same rule (`history/sql/model_calls.sql`);
+a test compares both.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from agentjobs import contract
 
 NOTHING: Final = Decimal(0)
 DEFAULT_LLM_CALLS: Final = 500
-"""Model calls of a job whose budget does not say, where the installation does not either."""
+"""Default limit on model calls of a job, if neither budget nor installation sets one."""
 
 
 class Scope(StrEnum):
@@ -28,7 +28,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`spec.budget` without what happens at the limit; None is no limit. Cost is in US dollars."""
+    """The limits of `spec.budget`; None is no limit. Cost is in US dollars."""
 
     cost: Decimal | None = None
     tokens: int | None = None
@@ -39,10 +39,10 @@ class Limits:
 
     @classmethod
     def read(cls, budget: Mapping[str, Any]) -> "Limits":
-        """Return the limits that an object with the field names of `spec.budget` says.
+        """Return the limits of an object with the field names of `spec.budget`.
 
         Raises:
-            ValueError: a value is of no use, and is named.
+            ValueError: a value is invalid; the message names it.
         """
         cost = budget.get("maxCostUSD")
         return cls(
@@ -65,7 +65,7 @@ class Limits:
         return [name for name, is_reached in counted.items() if is_reached]
 
     def dump(self) -> dict[str, Any]:
-        """Return the object that `read` reads; what is not limited is left out."""
+        """Return the object that `read` reads, without unlimited fields."""
         found = {
             "maxCostUSD": None if self.cost is None else format(self.cost, "f"),
             "maxTokens": self.tokens,
@@ -79,7 +79,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """What was spent, or may be spent at most, as far as a budget counts it. Cost is in US dollars."""
+    """Actual or maximum spending, as counted by a budget. Cost is in US dollars."""
 
     cost: Decimal = NOTHING
     tokens: int = 0
@@ -95,7 +95,7 @@ class Spend:
         )
 
     def by_limit(self) -> dict[str, str]:
-        """Return what is spent of each limit, by the names of `spec.budget`, as people are told it."""
+        """Return the spending for each limit, by the names of `spec.budget`, in readable form."""
         return {
             "maxCostUSD": plain(self.cost),
             "maxTokens": str(self.tokens),
@@ -109,14 +109,14 @@ class Fits(StrEnum):
 
     YES = "Yes"
     NOT_YET = "NotYet"
-    """Calls under way may need what is left. When they have ended, the answer is another."""
+    """Calls in progress may need the rest; ask again when they have ended."""
     NO = "No"
-    """A limit is reached by what was spent."""
+    """A limit is reached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Whether a call may begin, and the limit that says no."""
+    """Whether a call may begin, and the limit that prevents it."""
 
     fits: Fits
     limit: str = ""
@@ -124,7 +124,7 @@ class Judgement:
 
 
 def to_runner(limits: Limits, spent: Spend, turns: int | None = None) -> contract.Budget:
-    """Return a budget as a runner is told it. `turns` are those that were taken, where anybody counts them."""
+    """Return a budget for a runner. `turns` is the number of turns, if counted."""
     used = contract.Used(
         costUSD=plain(spent.cost), tokens=spent.tokens, llmCalls=spent.llm_calls, toolCalls=spent.tool_calls
     )
@@ -134,11 +134,11 @@ def to_runner(limits: Limits, spent: Spend, turns: int | None = None) -> contrac
 
 
 def judge(limits: Limits, spent: Spend, under_way: Spend, call: Spend) -> Judgement:
-    """Say whether a call that may cost `call` at most may begin.
+    """Decide whether a call with maximum cost `call` may begin.
 
     Args:
         spent: by calls that have ended.
-        under_way: reserved by calls that have not ended; without any, the call begins unless a limit is reached.
+        under_way: reserved by calls in progress; without any, the call begins unless a limit is reached.
     """
     worst = Judgement(Fits.YES)
     for name, limit, used, reserved, own in (
@@ -156,7 +156,7 @@ def judge(limits: Limits, spent: Spend, under_way: Spend, call: Spend) -> Judgem
 
 
 def plain(cost: Decimal) -> str:
-    """Return dollars as they are told: `0.0123`, never `1.23E-2` or `0.0123000000`."""
+    """Return dollars in plain notation: `0.0123`, never `1.23E-2` or `0.0123000000`."""
     return format(cost.normalize(), "f")
 
 
@@ -164,7 +164,7 @@ def _dollars(value: object) -> Decimal:
     try:
         cost = Decimal(str(value))
     except ArithmeticError:
-        raise ValueError(f"maxCostUSD: {value!r} is not an amount of dollars, as in '2.50'") from None
+        raise ValueError(f"maxCostUSD: {value!r} is not an amount of dollars; use e.g. '2.50'") from None
     if not cost.is_finite() or cost <= 0:
         raise ValueError(f"maxCostUSD: {value!r} must be more than 0")
     return cost

@@ -1,7 +1,7 @@
-"""What an installation allows and knows about models, as proxy and operator ask it.
+"""An installation's configuration of models, for proxy and operator.
 
-`Models` comes from a file (`read`) or from the environment (`environment`). It is made anew when the file changes;
-nothing in it changes.
+`Models` comes from a file (`read`) or from the environment (`environment`). It is immutable, and created again when the
+file changes.
 """
 
 import re
@@ -43,7 +43,7 @@ KEY_HEADERS: Final[Mapping[Kind, str]] = {
 }
 _KEY: Final = re.compile(r"[!-~]*")
 NO_KEY: Final = "none"
-"""Name of what stands for a key at a provider that needs none: its limits have to be counted, too."""
+"""Placeholder for the key of a provider that needs none, because its limits must be counted too."""
 
 
 _VARIABLES: Final[Mapping[Api, str]] = {
@@ -58,29 +58,29 @@ class Quota:
     """One limit of one key for a group of models."""
 
     bucket: str
-    """Its name: provider, key, group and what it limits."""
+    """Its name: provider, key, group and unit."""
     counts: Counts
     most: int
     window: float
-    """Seconds: 60 or 86,400; 0 for calls at once."""
+    """Seconds: 60 or 86,400; 0 for concurrent calls."""
     time_zone: str = "UTC"
-    """Where a day begins."""
+    """Time zone in which a day begins."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeySource:
-    """Where a key comes from: a file, or a variable of the environment that had it at the start."""
+    """The source of a key: a file, or an environment variable that was read at the start."""
 
     file: Path | None = None
     value: str = field(default="", repr=False)
     place: str = ""
-    """How messages name it: the file, or the variable. Never the key."""
+    """Its name in messages: the file or the variable, never the key."""
 
     def read(self) -> str:
         """Return the key.
 
         Raises:
-            errors.Misconfigured: there is none; the message names the place and never what is there.
+            errors.Misconfigured: the key is missing or invalid; the message names the source, never the content.
         """
         if self.file is None:
             return self._fit(self.value)
@@ -90,45 +90,45 @@ class KeySource:
         except OSError as error:
             raise Misconfigured(f"{self.file}: the key cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
-            raise Misconfigured(f"{self.file}: holds no key, it is not ASCII text") from None
+            raise Misconfigured(f"{self.file}: contains no valid key: it is not ASCII text") from None
         if not text or len(text) > MAX_KEY_BYTES:
-            raise Misconfigured(f"{self.file}: holds no key, it is {'too long' if text else 'empty'}")
+            raise Misconfigured(f"{self.file}: contains no valid key: it is {'too long' if text else 'empty'}")
         return self._fit(text)
 
     def _fit(self, key: str) -> str:
-        # Else the request fails before it is sent, as if its provider were away.
+        # Otherwise the request would fail before it is sent, as if the provider were unreachable.
         if not _KEY.fullmatch(key):
             raise Misconfigured(
-                f"{self.place}: holds no key, it has spaces, line breaks or other than ASCII characters"
+                f"{self.place}: contains no valid key: it has spaces, line breaks or non-ASCII characters"
             )
         return key
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key of a provider, or what stands for one where none is needed."""
+    """A key of a provider, or a placeholder if it needs none."""
 
     name: str
     """`<provider>/<key>`."""
     source: KeySource | None
-    """None: requests carry no key, or for Vertex AI the credentials of the machine."""
+    """None: requests have no key, or for Vertex AI the credentials of the machine."""
     quotas: tuple[Quota, ...] = ()
-    """What limits the calls of a route's model with it."""
+    """The limits of calls of a route's model with this key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Who answers calls."""
+    """A provider, which answers model calls."""
 
     name: str
     kind: Kind
     base_url: str
-    """Without a slash at its end."""
+    """Without a trailing slash."""
     key_header: str
-    """Header that carries the key; after `Bearer ` when it is Authorization."""
+    """Header for the key; after `Bearer ` if it is Authorization."""
     headers: Mapping[str, str] = field(default_factory=dict)
     api_version: str = ""
-    """Sent as `?api-version=` where it is set."""
+    """Sent as `?api-version=` if set."""
     project: str = ""
     location: str = ""
 
@@ -146,33 +146,33 @@ class Route:
     """How a call of a model is answered."""
 
     asked: str
-    """The name that was asked for: a model, or an alias."""
+    """The requested name: a model or an alias."""
     model: str
     """The canonical name of the model that answers."""
     api: Api
     candidates: tuple[Candidate, ...]
     """In the order of the file; each has a key."""
     price: Price | None
-    """None: not known. A job with a limit of cost may not call it."""
+    """None if unknown. A job with a limit of cost may not call it."""
     max_output: int
-    """Tokens of the largest answer, reserved when the request sets no limit."""
+    """Tokens of the largest answer, reserved if the request sets no limit."""
     fallbacks: tuple["Route", ...] = ()
-    """What answers in its place when it cannot, in order; these have no fallbacks of their own."""
+    """Its fallbacks, in order, which have no fallbacks themselves."""
     fallback_after: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a model cannot be asked."""
+    """Why a model cannot be called."""
 
     error: ErrorClass
-    """ModelNotAllowed, ModelAuth (no provider or no key) or ModelBadRequest (no name of a model)."""
+    """ModelNotAllowed, ModelAuth (no provider or no key) or ModelBadRequest (not a model name)."""
     message: str
-    """What is missing, and where it belongs."""
+    """The problem and the cure."""
 
 
 class Models:
-    """What an installation allows and knows about models."""
+    """An installation's configuration of models."""
 
     def __init__(
         self,
@@ -184,20 +184,20 @@ class Models:
         """See `read` and `environment.from_environment`.
 
         Args:
-            source: how messages name where this came from.
-            environment: the keys of providers, by the providers' names, where no file says what there is.
+            source: the origin of the configuration, in messages.
+            environment: the keys of providers by name, if there is no file.
         """
         self.source = source
         self.aliases: Mapping[str, str] = {
             name: models_file.resolve_alias(name, file.aliases) or name for name in file.aliases
         }
-        """Names of the installation, and the model that each stands for."""
+        """Aliases of the installation, and their models."""
         self.prices: PriceTable = with_overrides(file.prices)
         self.max_request_bytes = file.max_request_bytes
         self.checker: CheckerEntry | None = file.checker
         self.record_content = file.record_content
         self.max_llm_calls = file.defaults.max_llm_calls
-        """Model calls of a job whose budget does not say; None for no limit."""
+        """Default limit on model calls of a job; None for no limit."""
         self._file = file
         self._providers = [(entry, _provider(entry)) for entry in file.providers]
         self._environment = environment
@@ -214,7 +214,7 @@ class Models:
         return [provider for _, provider in self._providers]
 
     def canonical(self, model: str, api: Api | None = None) -> str:
-        """Return the canonical name of a model by an alias, by itself, or by what its API calls it (`api`)."""
+        """Return the canonical name of a model from an alias, a canonical name, or the API's own name (`api`)."""
         if model in self.aliases:
             return undoubled(self.aliases[model])
         name = model if api is None or api_of(model) is api is Api.GEMINI else canonical(api, model)
@@ -222,18 +222,18 @@ class Models:
         return undoubled(name)
 
     def aliases_of(self, model: str) -> tuple[str, ...]:
-        """Return the installation's names that stand for a model."""
+        """Return the aliases of a model."""
         return tuple(alias for alias, target in self.aliases.items() if target == model)
 
     def price(self, model: str, on: date | None = None) -> Price | None:
-        """Return what a model, or what an alias stands for, costs on a day; None when that is not known."""
+        """Return the price of a model or alias on a day; None if unknown."""
         return self.prices.of(self.canonical(model), on)
 
     def resolve(self, model: str, namespace: str, *, api: Api | None = None, on: date | None = None) -> Route | Refusal:
-        """Say how a call of a model from a namespace is answered.
+        """Return how a call of a model from a namespace is answered.
 
         Args:
-            api: the API of the request, whose own names may be used then: `gpt-5` for `openai/gpt-5`.
+            api: the API of the request, whose own names are then accepted: `gpt-5` for `openai/gpt-5`.
             on: the day, for the price.
         """
         route = self._route(model, namespace, api=api, on=on)
@@ -249,7 +249,7 @@ class Models:
         )
 
     def serving(self, kind: Kind, namespace: str) -> tuple[Candidate, ...]:
-        """Return the providers of a kind with the keys that a namespace may use, whatever the model; without limits."""
+        """Return the providers of a kind with the keys that a namespace may use, for any model; without limits."""
         return tuple(
             Candidate(provider, keys)
             for entry, provider in self._providers
@@ -258,7 +258,7 @@ class Models:
         )
 
     def told(self, on: date) -> dict[str, Any]:
-        """Return what people may know, as JSON, without keys and their files. `told_to` leaves out what others own.
+        """Return the public part as JSON, without keys and their files. `told_to` removes other namespaces' data.
 
         Args:
             on: the day, for the prices.
@@ -301,25 +301,25 @@ class Models:
         if speaks is None:
             return Refusal(
                 ErrorClass.MODEL_BAD_REQUEST,
-                f"model {model!r} is of no API that the proxy speaks; use gemini-…, openai/…, anthropic/… or an alias "
-                f"of {self.source}",
+                f"model {model!r} has no API that the proxy supports; use gemini-…, openai/…, anthropic/… or an "
+                f"alias of {self.source}",
             )
         if api is not None and speaks is not api:
             return Refusal(
                 ErrorClass.MODEL_BAD_REQUEST,
-                f"model {asked!r} stands for {model!r}, which speaks the API of {speaks.value} and not that of "
-                f"{api.value}; use a client of that API",
+                f"model {asked!r} is an alias of {model!r}, which has the API of {speaks.value}, not {api.value}; "
+                "use a client of that API",
             )
         policy = self._policy(namespace)
-        # Runners ask for what an alias stands for, because it decides which client they need: so an alias that
-        # is allowed allows its model by every name. What was asked for is not looked at: `gemini-x` of OpenAI's API
-        # would pass for a Gemini model.
+        # Runners request the alias's model, because it decides which client they need: so an allowed alias allows its
+        # model by every name. The requested name is not compared: `gemini-x` of OpenAI's API would match Gemini
+        # models.
         names = (model, *self.aliases_of(model))
         if policy is not None and not _allows(policy, names):
             return Refusal(
                 ErrorClass.MODEL_NOT_ALLOWED,
-                f"model {model!r} is not allowed in namespace {namespace}; {self.source} says which are "
-                "(namespaces[].allowedModels)",
+                f"model {model!r} is not allowed in namespace {namespace}; allow it in namespaces[].allowedModels of "
+                f"{self.source}",
             )
         return self._answered(asked, model, speaks, namespace, on)
 
@@ -336,8 +336,8 @@ class Models:
             names = ", ".join(provider.name for _, provider in serving)
             return Refusal(
                 ErrorClass.MODEL_AUTH,
-                f"model {model!r}: namespace {namespace} has no key of provider {names}; {self.source} says "
-                "which namespaces use which (namespaces[].keys)",
+                f"model {model!r}: namespace {namespace} has no key of provider {names}; add one in "
+                f"namespaces[].keys of {self.source}",
             )
         price = self.prices.of(model, on)
         max_output = (price.max_output if price is not None else None) or UNKNOWN_MAX_OUTPUT
@@ -345,7 +345,7 @@ class Models:
 
     def _cure(self, api: Api) -> str:
         if self._environment is not None:
-            return f"set {_VARIABLES[api]} where the proxy is started"
+            return f"set {_VARIABLES[api]} for the proxy"
         return f"add a provider with a key for it to {self.source}"
 
     def _policy(self, namespace: str) -> NamespaceEntry | None:
@@ -372,14 +372,14 @@ def read(path: Path) -> Models:
     """Read the file of models of an installation.
 
     Raises:
-        errors.Invalid: the file is wrong; the message has every flaw with its line.
+        errors.Invalid: the file is invalid; the message lists every error with its line.
         errors.Misconfigured: the file cannot be read.
     """
     return parse(text_of(path), str(path))
 
 
 def text_of(path: Path) -> str:
-    """Return the text of the file of models of an installation; `parse` reads it. Raises as `read`."""
+    """Return the text of the file of models of an installation, for `parse`. Raises like `read`."""
     try:
         return path.read_text("utf-8")
     except OSError as error:
@@ -389,7 +389,7 @@ def text_of(path: Path) -> str:
 
 
 def parse(text: str, source: str = "models.yaml") -> Models:
-    """Read the text of a file of models. Raises as `read`."""
+    """Parse the text of a file of models. Raises like `read`."""
     return Models(models_file.parse(text, source), source)
 
 
@@ -441,7 +441,7 @@ def _told_key(key: Key) -> dict[str, Any]:
 
 
 def told_to(told: Mapping[str, Any], namespace: str) -> dict[str, Any]:
-    """Return of what `Models.told` gave what a namespace has to know: its keys, the models it may ask, no other's."""
+    """Return a namespace's part of `Models.told`: its keys and the models that it may use."""
     entries = told.get("namespaces") or ()
     policy: Mapping[str, Any] = next(
         (entry for entry in entries if any(Pattern(name).matches(namespace) for name in entry["names"])), {}

@@ -1,6 +1,6 @@
-"""The models of an installation that has no file of them: what the variables of providers' own clients say.
+"""The models of an installation without a file of models, from the variables of providers' own clients.
 
-So it is in the development cluster and in runs without a cluster.
+Used by the development cluster and by runs without a cluster.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,20 +16,20 @@ from agentjobs.models.names import Kind
 
 
 def installed(path: Path | None, environ: Mapping[str, str]) -> Models:
-    """Return what a file of models says, without one what the environment does.
+    """Return the models from a file, or without one from the environment.
 
-    Raises as `config.read` and `from_environment`.
+    Raises like `config.read` and `from_environment`.
     """
     return from_environment(environ) if path is None else read(path)
 
 
 def from_environment(environ: Mapping[str, str]) -> Models:
-    """Return what the variables of providers' own clients say, as `GOOGLE_API_KEY` and `OPENAI_BASE_URL`.
+    """Return the models from the variables of providers' own clients, such as `GOOGLE_API_KEY` and `OPENAI_BASE_URL`.
 
-    A base URL without a key is a host of one's own that asks for none.
+    A base URL without a key is a custom host that needs none.
 
-    Raises:
-        errors.Misconfigured: an address cannot be meant, or Vertex AI lacks its project; the variable is named.
+        Raises:
+            errors.Misconfigured: an invalid address, or no project for Vertex AI; the message names the variable.
     """
     found: list[ProviderEntry] = []
     keys: dict[str, KeySource] = {}
@@ -51,7 +51,7 @@ def from_environment(environ: Mapping[str, str]) -> Models:
 
 
 def _means_vertex(environ: Mapping[str, str]) -> bool:
-    # The newer name wins in Google's client, also where it says no.
+    # Google's client prefers the newer name, even if it is false.
     found = _first(environ, ("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI"))
     return found is not None and found[1].lower() in ("true", "1")
 
@@ -84,7 +84,7 @@ def _first(environ: Mapping[str, str], names: Iterable[str]) -> tuple[str, str] 
     return next(((name, value) for name in names if (value := environ.get(name, "").strip())), None)
 
 
-# The variables of providers' own clients; of several, the one that the client takes first.
+# The variables of providers' own clients, in the clients' order of precedence.
 _CLIENTS: Final = (
     (Kind.GEMINI, ("GOOGLE_API_KEY", "GEMINI_API_KEY"), ("GOOGLE_GEMINI_BASE_URL",)),
     (Kind.OPENAI, ("OPENAI_API_KEY",), ("OPENAI_BASE_URL",)),

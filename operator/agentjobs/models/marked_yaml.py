@@ -1,6 +1,6 @@
-"""YAML whose values remember their lines, and what is wrong with them in words: line, field, value, cure. Pure.
+"""YAML with the line numbers of its values, and error messages with line, field, value and cure. Pure.
 
-Numbers with a point are `Decimal`, by the digits that were written: prices are never floats.
+Decimal numbers are `Decimal`, with the digits as written: prices are never floats.
 """
 
 import difflib
@@ -21,7 +21,7 @@ from agentjobs.errors import Invalid
 _NUMBER: Final = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]{1,2})?", re.ASCII)
 
 Place = tuple[str | int, ...]
-"""Where a value is: `("providers", 0, "name")`."""
+"""Path of a value: `("providers", 0, "name")`."""
 
 MAX_SHOWN: Final = 60
 MAX_DEPTH: Final = 32
@@ -31,30 +31,30 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """One thing to put right in a file."""
+    """One error in a file."""
 
     place: Place
     message: str
-    """What is wrong and the cure; it never has a value that may be a secret."""
+    """The problem and the cure, without values that may be secrets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A value that was read, and the line of each part of it."""
+    """A parsed value, and the line of each part."""
 
     source: str
-    """How messages name the file."""
+    """Name of the file in messages."""
     value: Any
     lines: Mapping[Place, int]
 
     def line(self, place: Place) -> int:
-        """Return the line of a value, or of the nearest that it would be part of."""
+        """Return the line of a value, or of the nearest existing parent."""
         while place and place not in self.lines:
             place = place[:-1]
         return self.lines.get(place, 1)
 
     def refused(self, flaws: Iterable[Flaw]) -> Invalid:
-        """Return the error that tells all flaws at once, in the order of lines."""
+        """Return the error with all flaws, in the order of lines."""
         told = sorted((self.line(flaw.place), name_of(flaw.place), flaw.message) for flaw in flaws)
         return Invalid("\n".join(f"{self.source}:{line}: {name}{message}" for line, name, message in told))
 
@@ -62,7 +62,7 @@ class Document:
         """Return the value as a model.
 
         Raises:
-            errors.Invalid: it does not fit; every flaw is named.
+            errors.Invalid: it does not match; the message lists every flaw.
         """
         try:
             return model.model_validate(self.value)
@@ -75,7 +75,7 @@ def load(text: str, source: str) -> Document:
     """Read one document.
 
     Raises:
-        errors.Invalid: it is no YAML, gives a key twice, or has what JSON cannot have.
+        errors.Invalid: it is not YAML, has a duplicate key, or values that JSON does not support.
     """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -87,14 +87,14 @@ def load(text: str, source: str) -> Document:
             f"{source}:{mark.line + 1 if mark else 1}: is not YAML: {error.problem or error.context}"
         ) from None
     except yaml.YAMLError:
-        raise Invalid(f"{source}:1: is not YAML: it has characters that no text file has") from None
+        raise Invalid(f"{source}:1: is not YAML: it contains control characters") from None
     except RecursionError:
         raise Invalid(f"{source}:1: is nested too deeply, or too large") from None
     return Document(source, value, lines)
 
 
 def name_of(place: Place) -> str:
-    """Return the place as people write it, with a colon: `providers[0].name: `; nothing of the whole document."""
+    """Return the path in readable form, with a colon: `providers[0].name: `; empty for the whole document."""
     text = ""
     for part in place:
         if isinstance(part, int):
@@ -115,7 +115,7 @@ def shown(value: object) -> str:
         return "an object"
     if isinstance(value, list | tuple):
         return "a list"
-    if value is None or isinstance(value, bool):  # by its type: 0 and 1 are equal to those
+    if value is None or isinstance(value, bool):  # by type, because 0 and 1 are equal to these
         return json.dumps(value)
     return str(value)[:MAX_SHOWN]
 
@@ -123,7 +123,7 @@ def shown(value: object) -> str:
 def _value(node: yaml.Node, place: Place, lines: dict[Place, int]) -> Any:
     lines[place] = node.start_mark.line + 1
     if len(place) > MAX_DEPTH or len(lines) > MAX_VALUES:
-        # Anchors can make a few lines endless.
+        # Anchors can expand a few lines without bound.
         raise RecursionError
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, (*place, index), lines) for index, item in enumerate(node.value)]
@@ -132,7 +132,7 @@ def _value(node: yaml.Node, place: Place, lines: dict[Place, int]) -> Any:
         for key, item in node.value:
             name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
             if not name or name in found:
-                words = f"key {shown(name)} is given twice" if name else "a key must be a plain text"
+                words = f"key {shown(name)} is given twice" if name else "a key must be a string"
                 raise yaml.constructor.ConstructorError(None, None, words, key.start_mark)
             found[name] = _value(item, (*place, name), lines)
             lines[(*place, name)] = key.start_mark.line + 1
@@ -149,7 +149,7 @@ def _scalar(node: yaml.Node) -> Any:
             return text.lower() in ("true", "yes", "on")
         case "int" if re.fullmatch(r"[-+]?(0|[1-9][0-9]*)", text):
             return int(text)
-        # Helm writes 2000000 as 2e+06, which YAML 1.1 takes for a text.
+        # Helm writes 2000000 as 2e+06, which YAML 1.1 reads as a string.
         case "float" | "str" if _NUMBER.fullmatch(text) and isinstance(node, yaml.ScalarNode) and node.style is None:
             return Decimal(text)
     return text
@@ -165,7 +165,7 @@ def _flaw(error: ErrorDetails, model: type[BaseModel]) -> Flaw:
     if kind == "value_error":
         return Flaw(place, str(context.get("error", error["msg"])))
     if kind in _SHAPES:
-        # Not shown: a text in place of an object may be a key.
+        # Not shown, because a string instead of an object may be a secret key.
         return Flaw(place, _SHAPES[kind])
     if kind in _TYPES:
         return Flaw(place, f"{shown(value)} {_TYPES[kind]}")
@@ -185,7 +185,7 @@ def _fields_at(place: Place, model: type[BaseModel]) -> list[str]:
     for part in place:
         if kind is not None and isinstance(part, str):
             field = next((field for field in kind.model_fields.values() if field.alias == part), None)
-            # Below a mapping with free keys the part is such a key.
+            # Below a mapping with free keys, the part is such a key.
             kind = _model_in(field.annotation) if field is not None else kind
     return [] if kind is None else [str(field.alias) for field in kind.model_fields.values()]
 
@@ -197,22 +197,22 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def choice(kind: type[Enum], value: object) -> Any:
-    """Return the member of an enumeration that a value in a file says.
+    """Return the member of an enumeration for a value in a file.
 
     Raises:
-        ValueError: it says none; the message has all that there are.
+        ValueError: there is none; the message lists all members.
     """
     known = [str(member.value) for member in kind]
     if value in known:
         return kind(value)
     near = difflib.get_close_matches(str(value)[:63], known, n=1, cutoff=0.5)
     cure = f"did you mean {near[0]}?" if near else f"use {', '.join(known)}"
-    raise ValueError(f"{shown(value)} is not known; {cure}")
+    raise ValueError(f"{shown(value)} is not allowed; {cure}")
 
 
 _TYPES: Final[Mapping[str, str]] = {
-    "string_type": "is not a text; write it in quotes",
-    "int_type": "is not a whole number; write it without quotes and fraction",
+    "string_type": "is not a string; write it in quotes",
+    "int_type": "is not a whole number; write it without quotes or fraction",
 }
 _SHAPES: Final[Mapping[str, str]] = {
     "tuple_type": "is not a list; write each entry after a dash",

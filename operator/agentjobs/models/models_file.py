@@ -1,6 +1,6 @@
-"""The file of models of an installation: its form, and the rules between its parts.
+"""The file of models of an installation: its format, and the rules between its parts.
 
-`config` makes the view of it that proxy and operator work with.
+`config` derives the configuration of proxy and operator from it.
 """
 
 import difflib
@@ -28,7 +28,7 @@ MAX_REQUEST_BYTES: Final = 32 * 1024 * 1024
 MAX_WORD: Final = 63
 
 _UNITS: Final[Mapping[str, int]] = {"": 1, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3, "k": 1000, "M": 1000**2}
-# Headers that carry a secret, or that belong to the proxy.
+# Headers that contain a secret, or that the proxy sets.
 _OWN_HEADERS: Final = re.compile(
     r"authorization|proxy-.*|cookie|.*api[-_]?key|.*token|host|content-.*|transfer-encoding|connection|accept-encoding"
     r"|expect|upgrade|te|trailer|agentjobs-.*",
@@ -38,14 +38,14 @@ _HEADER: Final = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 
 
 class OnFailure(StrEnum):
-    """What becomes of a call when the checker does not answer."""
+    """What happens to a call if the checker does not answer."""
 
     DENY = "Deny"
     ALLOW = "Allow"
 
 
 class RecordContent(StrEnum):
-    """Whether requests and answers are stored beside the record of a call."""
+    """Whether requests and answers are stored with the record of a call."""
 
     NONE = "None"
     ALL = "All"
@@ -62,7 +62,7 @@ def _bytes(value: object) -> int:
         return value
     match = re.fullmatch(r"([1-9][0-9]{0,9})(Ki|Mi|Gi|k|M)", value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f"{shown(value)} is not a size; use bytes or a size as 32Mi")
+        raise ValueError(f"{shown(value)} is not a size; use bytes or e.g. 32Mi")
     return int(match[1]) * _UNITS[match[2]]
 
 
@@ -74,24 +74,24 @@ def _duration(value: object) -> timedelta:
 
 
 def _address(value: object) -> str:
-    # Never shown: people put passwords into addresses.
+    # Never shown, because an address may contain a password.
     try:
         parts = urlsplit(value if isinstance(value, str) else "")
         fits = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
     except ValueError:
         fits = None
     if not fits or re.search(r"\s", str(value)):
-        raise ValueError("is not an address; write http:// or https://, a host, and a path if there is one")
+        raise ValueError("is not an address; use http:// or https://, a host, and optionally a path")
     if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("must be without user, password, query and #; a key goes into keys, a version into apiVersion")
+        raise ValueError("must not have user, password, query or #; put a key into keys, a version into apiVersion")
     return str(value).rstrip("/")
 
 
 def _file(value: object) -> Path:
-    # Never shown: it may be the key itself.
+    # Never shown, because it may be the key itself.
     if not isinstance(value, str) or not value.startswith("/") or "\0" in value or len(value) > 4096:
         raise ValueError(
-            "is not the path of a file; write the full path of the file that holds the key, as /etc/keys/gemini"
+            "is not the path of a file; use the absolute path of the file with the key, e.g. /etc/keys/gemini"
         )
     return Path(value)
 
@@ -100,7 +100,7 @@ def _zone(value: object) -> str:
     try:
         return ZoneInfo(str(value)).key
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{shown(value)} is not a time zone; use a name as America/Los_Angeles or UTC") from None
+        raise ValueError(f"{shown(value)} is not a time zone; use e.g. America/Los_Angeles or UTC") from None
 
 
 def _headers(value: object) -> dict[str, str]:
@@ -108,21 +108,21 @@ def _headers(value: object) -> dict[str, str]:
         raise ValueError("is not an object; write names and values below it")
     for name, text in value.items():
         if not _HEADER.fullmatch(name) or _OWN_HEADERS.fullmatch(name):
-            raise ValueError(f"{shown(name)} cannot be set here; a key goes into keys and keyHeader")
+            raise ValueError(f"{shown(name)} cannot be set here; use keys and keyHeader for a key")
         if not isinstance(text, str) or not text.isascii() or not text.isprintable():
-            raise ValueError(f"the value of {shown(name)} is not a text of printable ASCII characters")
+            raise ValueError(f"the value of {shown(name)} is not a string of printable ASCII characters")
     return value
 
 
 def _key_header(value: object) -> str:
     if not isinstance(value, str) or not _HEADER.fullmatch(value):
-        raise ValueError(f"{shown(value)} is not the name of a header; use Authorization, api-key or the like")
+        raise ValueError(f"{shown(value)} is not a header name; use e.g. Authorization or api-key")
     return value
 
 
 def _name(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{shown(value)} is not the name of a model; write it in quotes")
+        raise ValueError(f"{shown(value)} is not a model name; write it in quotes")
     return undoubled(check(value))
 
 
@@ -133,7 +133,7 @@ Text = Annotated[str, Field(min_length=1, max_length=253)]
 
 
 class Form(BaseModel):
-    """A part of the file: frozen, camelCase, nothing unknown."""
+    """A part of the file: frozen, camelCase, no unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, arbitrary_types_allowed=True)
 
@@ -156,11 +156,11 @@ COUNTED: Final[Mapping[str, tuple[Counts, float]]] = {
     "concurrent_calls": (Counts.CALLS, 0.0),
     "requests_per_day": (Counts.REQUESTS, 86_400.0),
 }
-"""The limits of an entry: what each counts, and its window in seconds; 0 for calls at once."""
+"""The limits of an entry: what each counts, and its window in seconds; 0 for concurrent calls."""
 
 
 class LimitEntry(Form):
-    """What an account may do with a group of models; the group shares it. All entries that name a model hold."""
+    """Limits of an account for a group of models, which share them. All entries that match a model apply."""
 
     models: Globs | None = None
     """The group. Default: all models of the provider."""
@@ -170,15 +170,15 @@ class LimitEntry(Form):
     input_tokens_per_minute: Count | None = None
     output_tokens_per_minute: Count | None = None
     concurrent_calls: Count | None = None
-    """Calls under way at once."""
+    """Calls at the same time."""
     requests_per_day: Count | None = None
     time_zone: Annotated[str, BeforeValidator(_zone)] = "UTC"
-    """Where the day of `requestsPerDay` begins. Google's begins in America/Los_Angeles."""
+    """Time zone of the day of `requestsPerDay`. For Google: America/Los_Angeles."""
 
     @model_validator(mode="after")
     def _limits_something(self) -> "LimitEntry":
         if all(getattr(self, name) is None for name in COUNTED):
-            raise ValueError(f"limits nothing; set one of {', '.join(map(to_camel, COUNTED))}")
+            raise ValueError(f"has no limit; set one of {', '.join(map(to_camel, COUNTED))}")
         return self
 
 
@@ -186,31 +186,33 @@ class KeyFile(Form):
     """A key of a provider."""
 
     name: Word
-    """How people and records name it."""
+    """Its name for people and records."""
     file: Annotated[Path, BeforeValidator(_file)]
-    """Path of the file that holds it, of the credentials as JSON for VertexAI. It is read again when it changes."""
+    """Path of the file with the key; for VertexAI with credentials as JSON. Reloaded when it changes."""
     limits: tuple[LimitEntry, ...] | None = None
-    """Limits of this key in place of the provider's."""
+    """Limits of this key, instead of the provider's."""
 
 
 class ProviderEntry(Form):
-    """Who answers calls of models."""
+    """A provider, which answers model calls."""
 
     name: Word
     kind: Annotated[Kind, BeforeValidator(lambda value: marked_yaml.choice(Kind, value))]
-    """Gemini, OpenAI (and every host that speaks its API), Anthropic or VertexAI."""
+    """Gemini, OpenAI (and every host with its API), Anthropic or VertexAI."""
     base_url: Annotated[str, BeforeValidator(_address)] | None = None
     """Address. Default: the provider's own, for VertexAI that of its location."""
     models: Globs | None = None
-    """The models it serves, by patterns of their names in jobs. Default: all of its kind."""
+    """Patterns of the models it serves, by their names in jobs. Default: all of its kind."""
     keys: tuple[KeyFile, ...] = ()
-    """Its keys; of several, the one with most left is used. None is right for hosts that ask for none, and for VertexAI
-    with the credentials of the machine."""
+    """Its keys; the one with the most remaining quota is used. Empty for hosts that need none, and for VertexAI with
+    the
+credentials of the machine."""
     limits: tuple[LimitEntry, ...] = ()
     """Limits of each key."""
     key_header: Annotated[str, BeforeValidator(_key_header)] | None = None
-    """Header that carries the key. Default: `x-goog-api-key` for Gemini, `x-api-key` for Anthropic, `Authorization`
-    otherwise, with `Bearer` before the key. `api-key` for Azure."""
+    """Header for the key. Default: `x-goog-api-key` for Gemini, `x-api-key` for Anthropic, otherwise `Authorization`
+    with
+`Bearer` before the key. `api-key` for Azure."""
     headers: Annotated[dict[str, str], BeforeValidator(_headers)] = Field(default_factory=dict)
     """Headers of each request. Not for secrets."""
     api_version: Text | None = None
@@ -218,7 +220,7 @@ class ProviderEntry(Form):
     project: Text | None = None
     """Google Cloud project of VertexAI."""
     location: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}$")] | None = None
-    """Location of VertexAI, as europe-west4 or global."""
+    """Location of VertexAI, e.g. europe-west4 or global."""
 
     def patterns(self) -> tuple[Pattern, ...]:
         """Return the patterns of the models it serves."""
@@ -228,27 +230,27 @@ class ProviderEntry(Form):
 
 
 class NamespaceEntry(Form):
-    """What namespaces may use. The first entry that names a namespace holds; one that no entry names may use all."""
+    """What namespaces may use. The first entry that names a namespace applies; other namespaces may use everything."""
 
     names: Globs
     allowed_models: tuple[Glob, ...] | None = None
     """Patterns of models and aliases; an empty list allows none. Default: all."""
     keys: dict[str, tuple[Word, ...]] = Field(default_factory=dict)
-    """Of providers by name, the keys that the namespaces use. A key that any entry names is used by no others."""
+    """The keys of the namespaces, by provider name. Other namespaces cannot use a key that an entry names."""
 
 
 class FallbackEntry(Form):
-    """Which models answer in place of one that cannot."""
+    """The fallbacks of a model."""
 
     model: ModelName
     to: Annotated[tuple[ModelName, ...], Field(min_length=1, max_length=8)]
-    """In this order; of the same API."""
+    """Fallback models in order, of the same API."""
     after: Duration = timedelta(seconds=30)
-    """How long a call waits for the model's limits, or the model may be unavailable, before the next is asked."""
+    """How long a call waits for an exhausted or unavailable model before it uses the next one."""
 
 
 class CheckerEntry(Form):
-    """Who is asked about each request before it is sent."""
+    """A service that checks each request before it is sent."""
 
     url: Annotated[str, BeforeValidator(_address)]
     timeout: Duration = timedelta(seconds=5)
@@ -258,25 +260,25 @@ class CheckerEntry(Form):
 
 
 class Defaults(Form):
-    """Budgets of jobs that set none."""
+    """Default budgets of jobs."""
 
-    # The field's name in jobs, which no rule of writing makes from ours.
+    # The field's name in jobs, which the camelCase rule would not produce.
     max_llm_calls: Annotated[int, Strict(), Field(ge=1)] | None = Field(default=DEFAULT_LLM_CALLS, alias="maxLLMCalls")
-    """Model calls of a job; null sets no limit."""
+    """Model calls of a job; null for no limit."""
 
 
 class ModelsFile(Form):
-    """All that an installation says about models."""
+    """An installation's configuration of models."""
 
     providers: tuple[ProviderEntry, ...] = ()
     aliases: dict[str, ModelName] = Field(default_factory=dict)
-    """Names of the installation and the models, or other aliases, that they stand for."""
+    """Aliases, and their models or other aliases."""
     namespaces: tuple[NamespaceEntry, ...] = ()
     fallbacks: tuple[FallbackEntry, ...] = ()
     prices: tuple[Entry, ...] = ()
-    """Go before the table that ships."""
+    """Prices that take precedence over the built-in table."""
     max_request_bytes: Annotated[int, BeforeValidator(_bytes)] = MAX_REQUEST_BYTES
-    """The largest request, in bytes or as 32Mi."""
+    """The largest request, in bytes or e.g. 32Mi."""
     checker: CheckerEntry | None = None
     record_content: Annotated[
         RecordContent, BeforeValidator(lambda value: marked_yaml.choice(RecordContent, value or "None"))
@@ -288,7 +290,7 @@ def parse(text: str, source: str) -> ModelsFile:
     """Read the text of a file of models.
 
     Raises:
-        errors.Invalid: something is wrong; all of it is told at once, with lines, and never a key.
+        errors.Invalid: the file is invalid; the message lists all errors with lines, and never a key.
     """
     document = marked_yaml.load(text, source)
     if document.value is None:
@@ -301,7 +303,7 @@ def parse(text: str, source: str) -> ModelsFile:
 
 
 def resolve_alias(name: str, aliases: Mapping[str, str]) -> str | None:
-    """Return the model that a name stands for, itself when it is no alias, None when aliases lead in a circle."""
+    """Return the model of a name: the name itself if it is not an alias, None if aliases form a cycle."""
     seen = set()
     while name in aliases:
         if name in seen:
@@ -328,9 +330,9 @@ def _provider_flaws(place: Place, provider: ProviderEntry) -> Iterator[Flaw]:
         if vertex and value is None:
             yield Flaw(place, f"{name} is required for VertexAI")
         if not vertex and value is not None:
-            yield Flaw((*place, name), "is for VertexAI alone; remove it")
+            yield Flaw((*place, name), "only applies to VertexAI; remove it")
     if vertex and provider.key_header is not None:
-        yield Flaw((*place, "keyHeader"), "is not for VertexAI, whose tokens the proxy gets itself; remove it")
+        yield Flaw((*place, "keyHeader"), "does not apply to VertexAI, whose tokens the proxy gets itself; remove it")
     if not vertex and not provider.keys and provider.base_url is None:
         yield Flaw(place, f"has no key; add keys: [{{name: main, file: /path/of/the/key}}] of {provider.kind.value}")
     yield from _twice((*place, "keys"), [key.name for key in provider.keys], "name")
@@ -355,9 +357,9 @@ def _limit_flaws(place: Place, limits: Iterable[LimitEntry], provider: ProviderE
             if not any(pattern.meets(served) for served in provider.patterns()):
                 yield Flaw(
                     (*place, number, "models", index),
-                    f"{shown(pattern.text)} matches no model that provider {provider.name} serves",
+                    f"{shown(pattern.text)} matches no model of provider {provider.name}",
                 )
-    yield from _twice(place, groups, "models", "is the same group of models as in an entry before; write one entry")
+    yield from _twice(place, groups, "models", "is the same group of models as an earlier entry; use one entry")
 
 
 def _alias_flaws(file: ModelsFile) -> Iterator[Flaw]:
@@ -369,7 +371,7 @@ def _alias_flaws(file: ModelsFile) -> Iterator[Flaw]:
             yield Flaw(place, str(error))
         model = resolve_alias(name, file.aliases)
         if model is None:
-            yield Flaw(place, f"{shown(target)} leads back to {shown(name)}; let it stand for a model")
+            yield Flaw(place, f"{shown(target)} leads back to {shown(name)}; use the name of a model")
             continue
         api, own = api_of(model), api_of(name)
         if api is None or not _served(model, file):
@@ -377,8 +379,8 @@ def _alias_flaws(file: ModelsFile) -> Iterator[Flaw]:
         elif own is not None and own is not api:
             yield Flaw(
                 place,
-                f"{shown(name)} is a name of {own.value}'s API and cannot stand for {shown(model)} of {api.value}'s; "
-                "use another name",
+                f"{shown(name)} is a name of {own.value}'s API and cannot be an alias of {shown(model)} of "
+                f"{api.value}'s; use another name",
             )
 
 
@@ -394,7 +396,7 @@ def _namespace_flaws(place: Place, namespace: NamespaceEntry, file: ModelsFile) 
     for name, keys in namespace.keys.items():
         provider = providers.get(name)
         if provider is None:
-            yield Flaw((*place, "keys", name), f"there is no provider {shown(name)}{_near(name, providers)}")
+            yield Flaw((*place, "keys", name), f"no provider {shown(name)}{_near(name, providers)}")
             continue
         known = {key.name for key in provider.keys}
         for number, key in enumerate(keys):
@@ -419,11 +421,11 @@ def _fallback_flaws(file: ModelsFile) -> Iterator[Flaw]:
             elif api_of(other) is not api:
                 yield Flaw(
                     (*place, "to", number),
-                    f"{shown(name)} is of another API than {shown(fallback.model)} ({_said(api)}); requests are not "
-                    "translated, choose a model of the same",
+                    f"{shown(name)} has another API than {shown(fallback.model)} ({_said(api)}); use a model of the "
+                    "same API, because requests are not translated",
                 )
             elif other == model:
-                yield Flaw((*place, "to", number), f"{shown(name)} is the model itself; choose another one")
+                yield Flaw((*place, "to", number), f"{shown(name)} is the model itself; use another one")
     stand_for = [resolve_alias(fallback.model, file.aliases) or "" for fallback in file.fallbacks]
     yield from _twice(("fallbacks",), stand_for, "model")
 
@@ -433,15 +435,15 @@ def _served(model: str, file: ModelsFile) -> bool:
 
 
 def serves(provider: ProviderEntry, model: str) -> bool:
-    """Whether a provider serves the model of a canonical name."""
+    """Whether a provider serves the model with this canonical name."""
     return api_of(model) in SERVES[provider.kind] and any(pattern.matches(model) for pattern in provider.patterns())
 
 
 def _unserved(model: str, file: ModelsFile) -> str:
     if api_of(model) is None:
-        return f"{shown(model)} is not a model that a proxy can ask; use gemini-…, openai/… or anthropic/…"
+        return f"{shown(model)} is not a model that a proxy can call; use gemini-…, openai/… or anthropic/…"
     names = ", ".join(provider.name for provider in file.providers) or "none is configured"
-    return f"{shown(model)} is served by no provider ({names}); add it to a provider's models"
+    return f"no provider serves {shown(model)} ({names}); add it to a provider's models"
 
 
 def _twice(

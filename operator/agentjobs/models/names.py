@@ -1,7 +1,7 @@
-"""Names of models, as `agent.model` has them, and patterns for them.
+"""Names of models, as in `agent.model`, and patterns for them.
 
-`gemini-…`, `openai/…` and `anthropic/…` are canonical, whichever provider serves the model: Vertex AI has
-`gemini-…` and `anthropic/…` as well. What the Gemini API calls otherwise (`text-embedding-004`) is `gemini/…`.
+`gemini-…`, `openai/…` and `anthropic/…` are canonical for every provider: Vertex AI also serves `gemini-…` and
+`anthropic/…`. Gemini models with other names (`text-embedding-004`) are `gemini/…`.
 """
 
 import json
@@ -16,16 +16,16 @@ from typing import Final
 from agentjobs.contract import ENV_MODEL_ALIASES
 
 SCRIPTED: Final = "scripted/"
-"""Prefix of models that answer from a ConfigMap and ask no provider: `scripted/<configmap>/<key>`."""
+"""Prefix of models that answer from a ConfigMap, without a provider: `scripted/<configmap>/<key>`."""
 MAX_CHARS: Final = 253
 CLAUDE_CODE: Final = frozenset({"default", "best", "opus", "sonnet", "haiku", "fable", "opusplan"})
-"""Names for which Claude Code's CLI asks a model of its own choice, another with each of its versions."""
+"""Names for which Claude Code's CLI chooses the model, differently in each version."""
 LONG_CONTEXT: Final = "[1m]"
-"""Follows the name of a model for Claude Code that is to have its long context; the API's own name is without it."""
+"""Suffix of a model name for Claude Code that requests the long context; not part of the API's name."""
 
 
 class Api(StrEnum):
-    """The API that a client of a model speaks."""
+    """The API of a model's client."""
 
     GEMINI = "Gemini"
     OPENAI = "OpenAI"
@@ -33,11 +33,11 @@ class Api(StrEnum):
 
 
 class Kind(StrEnum):
-    """Which requests a provider answers, and below which paths."""
+    """The kind of a provider: which requests it answers, and at which paths."""
 
     GEMINI = "Gemini"
     OPENAI = "OpenAI"
-    """OpenAI, and every host that speaks its API."""
+    """OpenAI, and every host with its API."""
     ANTHROPIC = "Anthropic"
     VERTEX_AI = "VertexAI"
 
@@ -47,17 +47,17 @@ PREFIXES: Final[Mapping[Api, tuple[str, ...]]] = {
     Api.OPENAI: ("openai/",),
     Api.ANTHROPIC: ("anthropic/",),
 }
-"""How the canonical names of an API begin."""
+"""Prefixes of the canonical names of an API."""
 SERVES: Final[Mapping[Kind, tuple[Api, ...]]] = {
     Kind.GEMINI: (Api.GEMINI,),
     Kind.OPENAI: (Api.OPENAI,),
     Kind.ANTHROPIC: (Api.ANTHROPIC,),
     Kind.VERTEX_AI: (Api.GEMINI, Api.ANTHROPIC),
 }
-"""Of whose API a provider has models."""
+"""The APIs of a provider's models."""
 
-# A name becomes part of a path at a provider: segments of plain characters, none of them `.` or `..`. The colon is
-# OpenRouter's (`…:free`), the at sign Vertex AI's (`claude-sonnet-4@20250514`).
+# A name becomes part of a URL path: segments of plain characters, none of them `.` or `..`. The colon is for
+# OpenRouter (`…:free`), the at sign for Vertex AI (`claude-sonnet-4@20250514`).
 _SEGMENT: Final = r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._:@+~-]+"
 _NAME: Final = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*", re.ASCII)
 _DOUBLED: Final = re.compile(r"^(?:gemini/|models/)+(?=gemini-)")
@@ -65,25 +65,22 @@ _PATTERN: Final = re.compile(r"[A-Za-z0-9._:@+~*?/-]+", re.ASCII)
 
 
 def check(name: str) -> str:
-    """Return a name that can be a model's.
+    """Return a valid model name.
 
     Raises:
-        ValueError: it cannot; the message names it, shortened, and the cure.
+        ValueError: it is invalid; the message has the name, shortened, and the cure.
     """
     if len(name) > MAX_CHARS:
-        raise ValueError(
-            f"{name[:40]!r}… is not the name of a model: it has {len(name)} characters, {MAX_CHARS} at most"
-        )
+        raise ValueError(f"{name[:40]!r}… is not a model name: it has {len(name)} characters; use at most {MAX_CHARS}")
     if not _NAME.fullmatch(name):
         raise ValueError(
-            f"{name[:80]!r} is not the name of a model; use letters, digits and . _ : @ + ~ -, and slashes "
-            "between parts"
+            f"{name[:80]!r} is not a model name; use letters, digits and . _ : @ + ~ -, and slashes between parts"
         )
     return name
 
 
 def api_of(name: str) -> Api | None:
-    """Return the API that a model of this canonical name speaks, None of any other name."""
+    """Return the API of the model with this canonical name; None for any other name."""
     for api, prefixes in PREFIXES.items():
         if name.startswith(prefixes) and name not in prefixes:
             return api
@@ -91,7 +88,7 @@ def api_of(name: str) -> Api | None:
 
 
 def canonical(api: Api, name: str) -> str:
-    """Return the canonical name of what an API itself calls `name`: `openai/gpt-5` of OpenAI's `gpt-5`."""
+    """Return the canonical name for an API's own name: `openai/gpt-5` for OpenAI's `gpt-5`."""
     if api is Api.GEMINI:
         plain = name.removeprefix("models/")
         return plain if plain.startswith("gemini-") else f"gemini/{plain}"
@@ -99,15 +96,15 @@ def canonical(api: Api, name: str) -> str:
 
 
 def undoubled(name: str) -> str:
-    """Return the one canonical name of a model that has another: `gemini-2.5-pro` of `gemini/gemini-2.5-pro`.
+    """Return the unique canonical name of a model: `gemini-2.5-pro` for `gemini/gemini-2.5-pro`.
 
-    Patterns of prices and limits would match the one and not the other, and the provider would be asked for the same.
+    Patterns of prices and limits might match only one of the two names of the same model.
     """
     return _DOUBLED.sub("", name)
 
 
 def plain(name: str) -> str:
-    """Return what its API itself calls the model of a canonical name: `gpt-5` of `openai/gpt-5`."""
+    """Return the API's own name for a canonical name: `gpt-5` for `openai/gpt-5`."""
     api = api_of(name)
     if api is None or name.startswith("gemini-"):
         return name
@@ -115,10 +112,10 @@ def plain(name: str) -> str:
 
 
 def aliases_in(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the installation's names for models, each with the model that it stands for, as a pod is told them.
+    """Return the installation's aliases and their models, from a pod's environment.
 
     Raises:
-        ValueError: the variable holds something else.
+        ValueError: the variable is invalid.
     """
     try:
         aliases = json.loads(environment.get(ENV_MODEL_ALIASES) or "{}")
@@ -130,28 +127,28 @@ def aliases_in(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def pool(model: str, keys: Iterable[str]) -> str:
-    """Return the name of a model together with the keys that its calls may use: those that share what is left."""
+    """Return the name of a pool: a model with the keys that its calls may use, which share their limits."""
     return " ".join((model, *sorted(set(keys))))
 
 
 def of_pool(name: str) -> tuple[str, frozenset[str]]:
-    """Return the model and the keys of a pool; no keys stand for all that there are."""
+    """Return the model and the keys of a pool; no keys means all."""
     model, *keys = name.split(" ")
     return model, frozenset(keys)
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """Names by a text in which `*` stands for any characters, slashes too, and `?` for one."""
+    """A pattern of names in which `*` matches any characters, including slashes, and `?` matches one."""
 
     text: str
 
     @classmethod
     def parse(cls, text: str) -> "Pattern":
-        """Return the pattern that `text` is.
+        """Parse a pattern.
 
         Raises:
-            ValueError: no name can match it; the message names it and the cure.
+            ValueError: it is invalid; the message has the pattern and the cure.
         """
         if not _PATTERN.fullmatch(text) or len(text) > MAX_CHARS:
             raise ValueError(f"{text[:80]!r} is not a pattern of names; use the characters of names, * and ?")
@@ -159,12 +156,12 @@ class Pattern:
 
     @property
     def exactness(self) -> tuple[bool, int]:
-        """What orders patterns: a plain name before all others, then the one with more plain characters."""
+        """Sort key of patterns: a plain name first, then the pattern with the most plain characters."""
         wild = sum(self.text.count(sign) for sign in "*?")
         return not wild, len(self.text) - wild
 
     def matches(self, name: str) -> bool:
-        """Whether it stands for `name`."""
+        """Whether it matches `name`."""
         return fnmatchcase(name, self.text)
 
     def meets(self, other: "Pattern") -> bool:
@@ -174,7 +171,7 @@ class Pattern:
 
 @lru_cache(maxsize=4096)
 def _meet(one: str, other: str) -> bool:
-    # Row by row over the characters of `one`: where in `other` one can be after having read both the same.
+    # Row by row over the characters of `one`: the positions in `other` that are reachable with equal characters.
     reached = _beyond_stars({0}, other)
     for sign in one:
         if sign == "*":

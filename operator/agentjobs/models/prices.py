@@ -1,8 +1,8 @@
-"""What models cost: a dated table that ships with the package, and entries of an installation that go before it.
+"""Prices of models: a built-in dated table, and entries of an installation, which take precedence.
 
-Prices are US dollars for a million tokens, as decimal numbers; nothing here is a float. A provider's discounts and
-surcharges that do not show in the count of tokens (batches, priority, searches, images by the piece) are not known
-here; an installation that has them writes entries of its own.
+Prices are US dollars per million tokens, as decimal numbers, never floats. A provider's discounts and surcharges that
+do not depend on token counts (batches, priority, searches, images) are not included; an installation can override
+entries.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,14 +25,14 @@ from agentjobs.models.tokens import Tokens
 
 MILLION: Final = Decimal(1_000_000)
 MAX_PRICE: Final = Decimal(100_000)
-"""Dollars for a million tokens. A larger number was meant in another unit."""
+"""Dollars per million tokens. A larger number is probably in another unit."""
 UNKNOWN_MAX_OUTPUT: Final = 65_536
-"""Tokens of the largest answer of a model whose entry does not say."""
+"""Default tokens of the largest answer of a model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Dollars for a million tokens of each sort."""
+    """US dollars per million tokens, for each sort of token."""
 
     input: Decimal
     output: Decimal
@@ -42,7 +42,7 @@ class Rates:
     thinking: Decimal
 
     def cost(self, tokens: Tokens) -> Decimal:
-        """Return the cost of a call. A part that is larger than its whole counts as the whole."""
+        """Return the cost of a call. A part larger than its total counts as the total."""
         whole, output = max(0, tokens.input), max(0, tokens.output)
         cached = _part(tokens.cached, whole)
         written = _part(tokens.cache_written, whole - cached)
@@ -58,25 +58,25 @@ class Rates:
         ) / MILLION
 
     def most(self, tokens_in: int, tokens_out: int) -> Decimal:
-        """Return what a call costs when all of its tokens are of the dearest sort."""
+        """Return the cost of a call if all its tokens were of the most expensive sort."""
         dearest = max(self.input, self.cached_input, self.cache_writes, self.cache_writes_long)
         return (dearest * tokens_in + max(self.output, self.thinking) * tokens_out) / MILLION
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a model costs."""
+    """The price of a model."""
 
     rates: Rates
     tiers: tuple[tuple[int, Rates], ...] = ()
-    """Rates of the whole call when its input has more tokens than this, in rising order."""
+    """Rates of the whole call if its input has more tokens than this, in ascending order."""
     max_output: int | None = None
     """Tokens of the largest answer."""
     until: date | None = None
     """The last day of this price."""
 
     def cost(self, tokens: Tokens) -> Decimal:
-        """Return what a call costs, in dollars."""
+        """Return the cost of a call, in dollars."""
         rates = self.rates
         for above, dearer in self.tiers:
             if tokens.input > above:
@@ -84,24 +84,24 @@ class Price:
         return rates.cost(tokens)
 
     def most(self, tokens_in: int, tokens_out: int) -> Decimal:
-        """Return what a call with at most so many tokens may cost, in dollars."""
+        """Return the maximum cost of a call with at most so many tokens, in dollars."""
         reachable = [self.rates, *(rates for above, rates in self.tiers if tokens_in > above)]
         return max(rates.most(tokens_in, tokens_out) for rates in reachable)
 
 
 FREE: Final = Price(Rates(*[Decimal(0)] * 6))
-"""Of models that ask no provider."""
+"""The price of scripted models."""
 
 
 def _amount(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
-        raise ValueError(f"{marked_yaml.shown(value)} is not an amount of dollars, as in '1.25'")
+        raise ValueError(f"{marked_yaml.shown(value)} is not an amount of dollars; use e.g. '1.25'")
     try:
         amount = Decimal(value)
     except InvalidOperation:
-        raise ValueError(f"{marked_yaml.shown(value)} is not an amount of dollars, as in '1.25'") from None
+        raise ValueError(f"{marked_yaml.shown(value)} is not an amount of dollars; use e.g. '1.25'") from None
     if not amount.is_finite() or not 0 <= amount <= MAX_PRICE:
-        raise ValueError(f"{marked_yaml.shown(value)} is not between 0 and {MAX_PRICE} dollars for a million tokens")
+        raise ValueError(f"{marked_yaml.shown(value)} is not between 0 and {MAX_PRICE} dollars per million tokens")
     return amount
 
 
@@ -109,12 +109,12 @@ def _day(value: object) -> date:
     try:
         return date.fromisoformat(value if isinstance(value, str) else "")
     except ValueError:
-        raise ValueError(f"{marked_yaml.shown(value)} is not a day, as in 2026-12-31") from None
+        raise ValueError(f"{marked_yaml.shown(value)} is not a day; use e.g. 2026-12-31") from None
 
 
 def _pattern(value: object) -> Pattern:
     if not isinstance(value, str):
-        # YAML takes no, on and 1 for something else than names.
+        # YAML does not read no, on and 1 as strings.
         raise ValueError(f"{marked_yaml.shown(value)} is not a pattern of names; write it in quotes")
     return Pattern.parse(value)
 
@@ -137,7 +137,7 @@ class _Form(BaseModel):
 
 
 class Prices(_Form):
-    """Dollars for a million tokens, as decimal numbers."""
+    """US dollars per million tokens, as decimal numbers."""
 
     input: Amount
     output: Amount
@@ -146,25 +146,25 @@ class Prices(_Form):
     cache_writes: Amount | None = None
     """Default: the price of input."""
     cache_writes_long: Amount | None = None
-    """Of what is kept longer than usual: an hour at Anthropic, twelve at OpenAI. Default: the price of other writes."""
+    """For longer retention: an hour at Anthropic, twelve at OpenAI. Default: the price of other writes."""
     thinking: Amount | None = None
     """Default: the price of output."""
 
 
 class Tier(Prices):
-    """Prices of the whole call when its input is large."""
+    """Prices of the whole call if its input is large."""
 
     above: Count
-    """Tokens of input, with what a cache answered and what was written to one."""
+    """Tokens of input, including cache reads and writes."""
 
 
 class Entry(Prices):
-    """Prices of the models that a pattern names."""
+    """Prices of the models that match a pattern."""
 
     models: Globs
     tiers: tuple[Tier, ...] = ()
     max_output: Count | None = None
-    """Tokens of the largest answer; reserved for a call that sets no limit itself. Default: 65,536."""
+    """Tokens of the largest answer; reserved for a call without a limit. Default: 65,536."""
     since: Day | None = None
     """The first day of this price."""
     until: Day | None = None
@@ -174,7 +174,7 @@ class Entry(Prices):
     def _is_ordered(self) -> "Entry":
         steps = [tier.above for tier in self.tiers]
         if steps != sorted(set(steps)):
-            raise ValueError("tiers must be in rising order of above, each once")
+            raise ValueError("tiers must be in ascending order of above, without duplicates")
         steps_up: tuple[Prices, ...] = (self, *self.tiers)
         for cheap, dear in pairwise(steps_up):
             if dear.input < cheap.input or dear.output < cheap.output:
@@ -184,7 +184,7 @@ class Entry(Prices):
         return self
 
     def holds(self, on: date | None) -> bool:
-        """Whether the price is that of a day; without one, whether it is the last of its models."""
+        """Whether the price applies on a day; without a day, whether it has no end."""
         if on is None:
             return self.until is None
         return (self.since is None or self.since <= on) and (self.until is None or on <= self.until)
@@ -196,25 +196,26 @@ class _Table(_Form):
 
 
 class PriceTable:
-    """Entries in which a model's price is looked up."""
+    """A table of entries for looking up a model's price."""
 
     def __init__(self, *sources: Iterable[Entry], dated: date | None = None) -> None:
-        """Entries of an earlier source go before those of a later one."""
+        """Entries of an earlier source take precedence over those of a later one."""
         self._sources: Sequence[Sequence[tuple[Pattern, Entry]]] = [
             [(pattern, entry) for entry in source for pattern in entry.models] for source in sources
         ]
         self._found: Bounded[tuple[str, date | None], Price | None] = Bounded(1024)
         self.dated = dated
-        """The day the table that ships was checked."""
+        """The day on which the built-in table was checked."""
 
     def of(self, model: str, on: date | None = None) -> Price | None:
-        """Return the price of a model of a canonical name, None when no entry has it.
+        """Return the price of the model with a canonical name, or None.
 
         Args:
-            on: the day; without one, the price that has no end.
+            on: the day; without it, the price that has no end.
         """
         if (model, on) not in self._found:
-            # Every call of a model asks, and matching all patterns takes longer than the rest of its routing.
+            # Cached, because every model call looks it up, and matching all patterns takes longer than the rest of
+            # routing.
             self._found.put((model, on), self._look_up(model, on))
         return self._found.get((model, on))
 
@@ -230,7 +231,7 @@ class PriceTable:
         return None
 
     def told(self, served: Sequence[Pattern], on: date) -> list[dict[str, Any]]:
-        """Return the entries of a day that models of these patterns may have, as people read them."""
+        """Return a day's entries for models of these patterns, in readable form."""
         return [
             {
                 "models": [pattern.text for pattern in entry.models],
@@ -245,20 +246,20 @@ class PriceTable:
 
 
 def shipped() -> PriceTable:
-    """Return the table that ships with the package."""
+    """Return the built-in table."""
     return PriceTable(_shipped().prices, dated=_shipped().date)
 
 
 def with_overrides(entries: Iterable[Entry]) -> PriceTable:
-    """Return the table that ships, behind entries of an installation."""
+    """Return the built-in table, overridden by entries of an installation."""
     return PriceTable(tuple(entries), _shipped().prices, dated=_shipped().date)
 
 
 def read_table(text: str, source: str) -> PriceTable:
-    """Return the table that a text in the form of `prices.yaml` has.
+    """Parse a table in the format of `prices.yaml`.
 
     Raises:
-        errors.Invalid: it has none; every flaw is named with its line.
+        errors.Invalid: it is invalid; the message lists every error with its line.
     """
     table = marked_yaml.load(text, source).as_model(_Table)
     return PriceTable(table.prices, dated=table.date)

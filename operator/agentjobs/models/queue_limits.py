@@ -1,4 +1,4 @@
-"""Limits of queues on model calls: `spec.modelLimits` of AgentQueues, as proxies take from them and people are told."""
+"""Limits of queues on model calls: `spec.modelLimits` of AgentQueues, for proxies and statuses."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -14,10 +14,10 @@ COUNTED: Final[Mapping[str, tuple[Counts, float]]] = {
     "tokensPerMinute": (Counts.TOKENS, 60.0),
     "maxConcurrentCalls": (Counts.CALLS, 0.0),
 }
-"""The limits of an entry: what each counts, and its window in seconds; 0 for calls at once."""
-# No limit of a key begins like that: names of providers have no colon.
+"""The limits of an entry: what each counts, and its window in seconds; 0 for concurrent calls."""
+# Limits of keys cannot have this prefix, because names of providers contain no colon.
 _PREFIX: Final = "queue:"
-# A bucket is a key of an index.
+# A bucket is the key of an index.
 _MAX_GROUP: Final = 1000
 
 
@@ -26,20 +26,20 @@ class QueueLimit:
     """One limit of a queue."""
 
     models: tuple[str, ...]
-    """Names of models, with `*`."""
+    """Patterns of model names."""
     field: str
-    """Its name in an entry of `spec.modelLimits`."""
+    """Its field in an entry of `spec.modelLimits`."""
     quota: Quota
 
     def holds(self, names: Iterable[str]) -> bool:
-        """Whether it holds for the model that has these names."""
+        """Whether it applies to the model with these names."""
         return any(Pattern(undoubled(text)).matches(name) for text in self.models for name in names)
 
 
 def limits_of(namespace: str, queue: str, entries: Iterable[Mapping[str, Any]]) -> tuple[QueueLimit, ...]:
-    """Return the limits of a queue from `spec.modelLimits`. Of two entries for the same models the lower limits hold.
+    """Return the limits of a queue from `spec.modelLimits`. Of two entries for the same models, the lower limits apply.
 
-    What is used is counted by the models that a limit is for, not by its place: entries may come and go beside it.
+    Usage is counted by a limit's models, not by its index, so that entries can be added and removed.
     """
     found: dict[str, QueueLimit] = {}
     for entry in entries:
@@ -53,7 +53,7 @@ def limits_of(namespace: str, queue: str, entries: Iterable[Mapping[str, Any]]) 
 
 
 def queue_of(bucket: str) -> str | None:
-    """Return the queue `<namespace>/<name>` whose limit a bucket is, None for a limit of a key."""
+    """Return the queue `<namespace>/<name>` of a bucket; None for a limit of a key."""
     return bucket.removeprefix(_PREFIX).partition(" ")[0] if bucket.startswith(_PREFIX) else None
 
 

@@ -1,7 +1,7 @@
 """The RBAC rules of operator, gateway, model proxy, notifier and dashboard, and the objects to apply.
 
 The operator's rules for the kinds that it watches come from their rows in `reconcile.kinds`, all others from the YAML
-files beside this module. The chart, `agentjobs dev` and the tests take them from here. Never talks to a cluster.
+files next to this module. Used by the chart, `agentjobs dev` and the tests. Never connects to a cluster.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ _GROUP: Final = "rbac.authorization.k8s.io"
 
 
 def roles(part: Part, *, kinds: Iterable[Kind[Any, Any]] = KINDS) -> list[Object]:
-    """Return the ClusterRole of a part and, where it needs one in its own namespace, its Role without a namespace."""
+    """Return the ClusterRole of a part and, if it needs one in its own namespace, its Role without a namespace."""
     text = files(__package__).joinpath(f"{part}.yaml").read_text(encoding="utf-8")
     cluster, *others = yaml.safe_load_all(text)
     if part == "operator":
@@ -29,7 +29,7 @@ def roles(part: Part, *, kinds: Iterable[Kind[Any, Any]] = KINDS) -> list[Object
 
 
 def _rules(kinds: Iterable[Kind[Any, Any]]) -> Iterator[Object]:
-    """A rule for each set of verbs that a row asks for."""
+    """Return a rule for each set of verbs of the rows."""
     for kind in kinds:
         for subresource, verbs in kind.access.items():
             name = f"{kind.resource.plural}/{subresource}" if subresource else kind.resource.plural
@@ -37,13 +37,13 @@ def _rules(kinds: Iterable[Kind[Any, Any]]) -> Iterator[Object]:
 
 
 def trigger_role() -> Object:
-    """Return the Role that the gateway has in a namespace of signed triggers, without the namespace."""
+    """Return the gateway's Role for a namespace of signed triggers, without the namespace."""
     found: Object = yaml.safe_load(files(__package__).joinpath("triggers.yaml").read_text(encoding="utf-8"))
     return found
 
 
 def impersonation_role() -> Object:
-    """Return the ClusterRole that the dashboard has where people sign in by OpenID Connect or by headers."""
+    """Return the dashboard's ClusterRole for sign-in by OpenID Connect or by headers."""
     found: Object = yaml.safe_load(files(__package__).joinpath("impersonation.yaml").read_text(encoding="utf-8"))
     return found
 

@@ -1,7 +1,7 @@
-"""The templates of RBAC rules in the chart, from which its roles are made.
+"""The templates of RBAC rules in the chart, which its roles include.
 
 Run as `python -m agentjobs.rbac.chart [--check] FILE`; never imported by a process. A rule's scope decides where the
-chart may bind it: rules for namespaced resources can be Roles of the namespaces served, the others cannot.
+chart may bind it: rules for namespaced resources can be Roles of the served namespaces, the others cannot.
 """
 
 import argparse
@@ -15,8 +15,8 @@ import yaml
 from agentjobs.api.generate.crd import publish
 from agentjobs.rbac import Part, impersonation_role, roles, trigger_role
 
-NOTE: Final = "Made from operator/agentjobs/rbac by `python -m agentjobs.rbac.chart`; do not edit."
-# Kubernetes' own kinds without a namespace that our rules may name; the tests ask an API server whether that is all.
+NOTE: Final = "Generated from operator/agentjobs/rbac by `python -m agentjobs.rbac.chart`; do not edit."
+# Kubernetes' cluster-scoped kinds in our rules; a test compares them with an API server.
 CLUSTER_SCOPED: Final = frozenset({"namespaces", "tokenreviews", "subjectaccessreviews"})
 
 Rule = dict[str, Any]
@@ -39,23 +39,23 @@ def _block(name: str, rules: list[Rule]) -> str:
 
 
 def scoped(part: Part) -> dict[str, list[Rule]]:
-    """Return a part's rules by where they hold: in the cluster, in the namespaces of jobs, in the part's own."""
+    """Return a part's rules by scope: cluster, namespaces of jobs, the part's own namespace."""
     found: dict[str, list[Rule]] = {"cluster": [], "jobs": [], "own": []}
     for role in roles(part):
         for rule in role["rules"]:
             resources = {resource.partition("/")[0] for resource in rule["resources"]}
             if mixed := resources & CLUSTER_SCOPED and resources - CLUSTER_SCOPED:
-                raise ValueError(f"{part}.yaml: a rule names {sorted(mixed)} beside kinds of the cluster; split it")
+                raise ValueError(f"{part}.yaml: a rule mixes {sorted(mixed)} with cluster-scoped kinds; split it")
             where = "own" if role["kind"] == "Role" else "cluster" if resources & CLUSTER_SCOPED else "jobs"
             found[where].append(rule)
     return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the templates, or with `--check` compare; the exit status is 1 when the file is stale."""
+    """Write the templates, or compare them with `--check`; the exit status is 1 if the file is stale."""
     parser = argparse.ArgumentParser(prog="python -m agentjobs.rbac.chart", description="Write the chart's rules.")
     parser.add_argument("file", type=Path)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail with a diff when the file is stale")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail with a diff if the file is stale")
     options = parser.parse_args(arguments)
     return publish(options.file, rendered(), check=options.check)
 

@@ -267,7 +267,7 @@ async def test_no_pod_is_let_go_while_an_operator_leads(client, name, namespace)
     operator = Elector(client, namespace=namespace, name=name, identity="operator")
     await operator.acquire()
 
-    with pytest.raises(Denied, match="an operator runs; end it first"):
+    with pytest.raises(Denied, match="an operator is running; stop it first"):
         await release_pods(
             client, namespaces=[], lease_namespace=namespace, lease_name=name, identity="me", patience=0.5
         )

@@ -42,7 +42,7 @@ def test_a_cursor_comes_back_as_its_key(key):
     ],
 )
 def test_what_is_no_cursor_is_refused_and_says_what_to_do(cursor):
-    with pytest.raises(errors.Invalid, match="leave it out") as caught:
+    with pytest.raises(errors.Invalid, match="omit it") as caught:
         parse_cursor(cursor, (int, int))
 
     assert len(str(caught.value)) < 200

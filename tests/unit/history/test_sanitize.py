@@ -71,7 +71,7 @@ def test_what_is_nested_too_deep_is_an_error_of_the_value():
     for _ in range(100_000):
         deep = [deep]
 
-    with pytest.raises(ValueError, match="too deep"):
+    with pytest.raises(ValueError, match="too deeply"):
         dump_json(deep)
 
 

@@ -50,7 +50,7 @@ def test_names_that_providers_have_are_legal(name):
     ],
 )
 def test_names_that_would_leave_their_place_in_a_path_are_refused(name):
-    with pytest.raises(ValueError, match="is not the name of a model"):
+    with pytest.raises(ValueError, match="is not a model name"):
         check(name)
 
 
