@@ -69,7 +69,7 @@ class Breaker:
         """Return if PostgreSQL is not known to be unreachable.
 
         Raises:
-            Away: it is away.
+            Away: it is unreachable.
         """
         if self.away:
             raise Away(self._problem)

@@ -56,7 +56,7 @@ _NOT_MIGRATED: Final = frozenset({"42P01", "42703", "3F000"})
 _DENIED: Final = frozenset({"42501", "28000", "28P01"})
 # Data, integrity, program limits, cardinality: the same request fails again.
 _INVALID_CLASSES: Final = ("22", "23", "54", "21")
-# The breaker logs once that the server is away. Psycopg and its pool would log it for each connection.
+# The breaker logs an outage once. Psycopg and its pool would log it for each connection.
 logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 

@@ -46,7 +46,7 @@ def is_late(number: int | None, start: int, last: Any) -> bool:
     """Whether a write is older than the file's last one, because its sender abandoned it.
 
     Args:
-        last: `start` and `write` of the file's last write; None where there is no file.
+        last: `start` and `write` of the file's last write; None without a file.
     """
     return number is not None and last is not None and number < last.write and start == last.start
 

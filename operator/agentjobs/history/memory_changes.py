@@ -1,4 +1,4 @@
-"""What has changed of jobs, in memory: what `ChangeReads` promises, for tests."""
+"""`ChangeReads` in memory, for tests."""
 
 from collections.abc import Collection
 
@@ -9,7 +9,7 @@ from agentjobs.history.memory_rows import MemoryJob, MemoryRows
 class MemoryChanges:
     """The changes of a history's jobs: it looks at all of them whenever it is asked.
 
-    What was written with the values that it had is no change here; PostgreSQL tells of that, too.
+    Unlike PostgreSQL, a write without a changed value is not a change here.
     """
 
     def __init__(self, history: MemoryRows) -> None:

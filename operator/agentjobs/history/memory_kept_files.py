@@ -1,4 +1,4 @@
-"""Kept files without PostgreSQL, for tests: beside a `MemoryHistory`, whose jobs they belong to."""
+"""Kept files in memory, for tests, for the jobs of a `MemoryHistory`."""
 
 from agentjobs import errors
 from agentjobs.contract import MAX_KEPT_PART_BYTES, KeptFile

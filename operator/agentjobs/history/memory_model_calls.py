@@ -1,4 +1,4 @@
-"""The ledger of model calls in memory, for tests: beside a `MemoryHistory`, to whose jobs the calls belong.
+"""The ledger of model calls in memory, for tests, for the jobs of a `MemoryHistory`.
 
 history = MemoryHistory()
 ledger = MemoryModelCalls(history)

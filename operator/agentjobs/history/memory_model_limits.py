@@ -173,7 +173,7 @@ class MemoryModelLimits:
         return BucketState(limit, number, rest, sum(used for _, used in live), live)
 
     def _under_way(self, limit: Limit, now: datetime) -> list[str]:
-        """Return the proxy of each call that is under way."""
+        """Return the proxy of each call in progress."""
         dead = now - MISSED
         return [
             proxy
@@ -182,7 +182,7 @@ class MemoryModelLimits:
         ]
 
     def _share(self, state: BucketState, proxy: str, now: datetime) -> BucketState:
-        """Count as used what is more than a proxy's share of calls at once while others wait."""
+        """Count amounts above a proxy's share of concurrent calls as used while others wait."""
         limit, gone = state.limit, now - WAITING
         waiting = sum(
             bucket == limit.bucket and of != proxy and since > gone for (bucket, of), since in self._waiting.items()

@@ -132,7 +132,7 @@ class MemoryOperator(MemoryRows):
         return FinalResult(_shown(job.result), usage_of(job), progress_of(job, last) if last else None, cost_of(job))
 
     async def spent(self, uid: str, attempt: int | None = None) -> Spend:
-        """Return what all starts of a job used so far, or those of one attempt."""
+        """Return the usage of all starts of a job, or of one attempt."""
         self._check_available()
         job = self.jobs_by_uid.get(uid)
         return used(usage_of(job, attempt), cost_of(job, attempt)) if job else Spend()

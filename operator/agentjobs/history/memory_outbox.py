@@ -1,4 +1,4 @@
-"""The outbox in memory, for tests: beside a `MemoryHistory`, whose transitions fill it.
+"""The outbox in memory, for tests, filled by the transitions of a `MemoryHistory`.
 
 history = MemoryHistory()
 outbox = MemoryOutbox(history)

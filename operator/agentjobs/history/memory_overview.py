@@ -1,4 +1,4 @@
-"""Numbers of many jobs in memory, for tests: beside a `MemoryHistory`, whose jobs they count."""
+"""Numbers of many jobs in memory, for tests, for the jobs of a `MemoryHistory`."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator

@@ -1,4 +1,4 @@
-"""Model calls by queue in memory, for tests: beside a `MemoryHistory`, to whose jobs the calls belong."""
+"""Model calls by queue in memory, for tests, for the jobs of a `MemoryHistory`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -134,17 +134,17 @@ class MemoryJob:
 
     @property
     def current(self) -> TransitionRecord | None:
-        """The transition that stands: the end, else the newest."""
+        """The current transition: the end, else the newest."""
         return max(self.transitions.values(), key=lambda one: (one.finished, one.transition), default=None)
 
     @property
     def ended(self) -> datetime | None:
-        """When it ended, or its object vanished; None while it may go on."""
+        """When it ended, or its object was deleted; None while it is unfinished."""
         return self.current.time if self.current and self.current.finished else self.deleted
 
     @property
     def is_open(self) -> bool:
-        """Whether the job may go on."""
+        """Whether the job is unfinished."""
         return self.ended is None
 
 

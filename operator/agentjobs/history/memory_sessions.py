@@ -1,4 +1,4 @@
-"""Sessions, artifacts and memory without PostgreSQL, for tests: beside a `MemoryHistory`, whose jobs they belong to.
+"""Sessions, artifacts and search in memory, for tests, for the jobs of a `MemoryHistory`.
 
     history = MemoryHistory()
     sessions = MemorySessions(history)

@@ -77,7 +77,7 @@ class ModelLimits(Protocol):
         at most its share while others wait.
 
                 Args:
-                    proxy: its calls at once count while it is seen (`ModelLedger.seen`).
+                    proxy: its concurrent calls count while it is alive (`ModelLedger.seen`).
                     others: what else the first call may take; nothing is taken, but `Taken` tells of it.
         """
         ...
@@ -88,7 +88,7 @@ class ModelLimits(Protocol):
         An expired slice is not corrected.
 
                 Args:
-                    ended: calls that are no longer under way.
+                    ended: calls that have ended.
         """
         ...
 

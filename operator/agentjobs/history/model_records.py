@@ -313,7 +313,7 @@ class LimitsNow:
     """State of limits."""
 
     used: Mapping[str, int]
-    """By bucket: in the last window of each, today, or at this moment for calls at once."""
+    """By bucket: in the last window of each, today, or now for concurrent calls."""
     closed: tuple[Shut, ...]
     exhausted: tuple[Shut, ...]
 

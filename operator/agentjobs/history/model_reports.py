@@ -140,7 +140,7 @@ def place_of(cursor: str | None) -> tuple[datetime, UUID]:
     """Return start time and id of the previous page's last call.
 
     Raises:
-        errors.Invalid: it is no cursor of calls.
+        errors.Invalid: it is not a cursor of calls.
     """
     if cursor is None:
         return datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0)

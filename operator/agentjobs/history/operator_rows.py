@@ -78,7 +78,7 @@ def end_row(record: StartEnd) -> Row:
 
 
 def transition_row(record: TransitionRecord) -> Row:
-    """Return a transition, with what sinks are told of it."""
+    """Return a transition, with its notifications."""
     return {
         "uid": record.job.uid,
         "transition": record.transition,

@@ -174,7 +174,7 @@ class OperatorWrites:
         return [_progress(found.get(start)) for start in starts]
 
     async def spent(self, uid: str, attempt: int | None = None) -> Spend:
-        """Return what all starts of a job used so far, or those of one attempt; of an unknown job nothing.
+        """Return the usage of all starts of a job, or of one attempt; empty for an unknown job.
 
         Of tokens and model calls the larger count: that of the recorded steps, or that of the calls through the proxy.
         """

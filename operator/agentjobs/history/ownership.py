@@ -30,5 +30,5 @@ def start_key(uid: str, start: int) -> dict[str, Any]:
         errors.NotFound: no start has such a number.
     """
     if not 0 < start <= _MAX_START:
-        raise errors.NotFound(f"there is no start {start}")
+        raise errors.NotFound(f"no start {start}")
     return {"uid": uid, "start": start}

@@ -72,7 +72,7 @@ class OperatorHistory(Protocol):
         ...
 
     async def spent(self, uid: str, attempt: int | None = None) -> Spend:
-        """Return what all starts of a job used so far, or those of one attempt; of an unknown job nothing.
+        """Return the usage of all starts of a job, or of one attempt; empty for an unknown job.
 
         Only ended calls count, not reservations of calls in progress.
         """

@@ -35,7 +35,7 @@ KEPT_BATCH: Final = 200
 # At most one batch a second, and never more than a fifth of the time: see `_pause`.
 PAUSE_SECONDS: Final = 1.0
 SHARE: Final = 5
-# Children before parents; each is bounded by itself, because one job may have a hundred thousand events.
+# Children before parents; each is bounded separately, because one job may have a hundred thousand events.
 _PARTS: Final = ("events", "steps", "model_calls", "notifications", "transitions", "starts", "results")
 _DETAILS: Final = ("events", "steps", "contents", "sent_notifications")
 _KEPT: Final = ("kept_parts", "kept_files")

@@ -182,7 +182,9 @@ async def _budget(tx: Connection, limits: Limits, *, uid: str, start: int, attem
 
 
 def _journal_head(start: int, row: Any, own: Any, before: Any, end: Any) -> JournalHead:
-    """What a start goes on from. `row` is its own, `before` that of the start before it, `end` the newest step's."""
+    """Return a start's summary of earlier steps. `row` is its own, `before` the previous start's, `end` the newest
+    step's.
+    """
     earlier = None if before is None else Before(before.run, before.attempt)
     run = row.run or own.result_run or run_of(start, row.attempt, earlier, checkpoint=own.checkpoint, resume=own.resume)
     begun = row.versions if earlier is None or run != earlier.run else before.versions or row.versions

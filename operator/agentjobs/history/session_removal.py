@@ -16,7 +16,7 @@ from agentjobs.history.statements import load
 # Rows of one transaction. An artifact may have 16 MiB, a turn 4.
 BATCH: Final = 100
 ARTIFACTS: Final = 20
-# Sessions at once: most have a turn or two.
+# Sessions per batch: most have a turn or two.
 SCOPES: Final = 100
 
 _SQL: Final = load("session_reads")

@@ -196,7 +196,7 @@ def _hit(row: Any) -> MemoryHit:
 
 
 def _owner(scope: Scope) -> str:
-    """The lexeme that stands for a session's user in the index of words."""
+    """Return the lexeme of a session's user in the search index."""
     return f" {scope.of_user.id}"
 
 

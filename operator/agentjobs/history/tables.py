@@ -59,8 +59,8 @@ _ENDED_PHASE: Final = (
     "CASE WHEN finished_at IS NOT NULL THEN phase WHEN deleted_at IS NOT NULL THEN 'Deleted'::text ELSE NULL::text END"
 )
 
-# One row a job. `phase` to `finished_at` are those of the transition that stands; `resolved` is null for a job that
-# ended before it was accepted. `inserted_at` is the database's clock, other times are Kubernetes' and the operator's.
+# One row a job. `phase` to `finished_at` are those of the current transition; `resolved` is null for a job that ended
+# before it was accepted. `inserted_at` is the database's clock, other times are Kubernetes' and the operator's.
 jobs = Table(
     "jobs",
     metadata,
@@ -104,8 +104,8 @@ jobs = Table(
     Column("cost", Numeric(20, 10)),
     # `spec.agent.model`, empty for none.
     Column("model", Text, _computed("COALESCE(resolved #>> '{spec,agent,model}'::text[], ''::text)")),
-    # What lists look for, null while the job may go on: an update that changes no indexed column costs no index
-    # anything, and a job changes its phase and its reason a few times before it ends.
+    # Columns for lists, null while the job is unfinished: an update that changes no indexed column touches no index,
+    # and a job changes its phase and reason a few times before it ends.
     Column("ended_phase", Text, _computed(_ENDED_PHASE)),
     Column("ended_reason", Text, _computed(f"CASE WHEN {_HAS_ENDED} THEN reason ELSE NULL::text END")),
     Column("words", TSVECTOR, _computed(f"CASE WHEN {_HAS_ENDED} THEN {WORDS_SQL} ELSE NULL::tsvector END")),
@@ -161,7 +161,7 @@ Index(
 )
 Index("jobs_parent_uid_idx", jobs.c.parent_uid, jobs.c.created_at, postgresql_where=text("parent_uid <> ''"))
 ENDED: Final = func.coalesce(jobs.c.finished_at, jobs.c.deleted_at)
-"""When a job ended, or vanished before it could; null while it may go on."""
+"""When a job ended, or was deleted before its end; null while it is unfinished."""
 
 # What `retention` looks through, oldest first.
 Index("jobs_ended_idx", jobs.c.cluster, ENDED, jobs.c.uid)
@@ -174,7 +174,7 @@ Index(
     postgresql_include=["phase", "reason"],
     postgresql_where=text("finished_at IS NOT NULL"),
 )
-# What `close_vanished` looks through, and pages of the jobs that go on.
+# What `close_vanished` looks through, and pages of unfinished jobs.
 Index(
     "jobs_open_idx",
     jobs.c.cluster,
@@ -204,8 +204,9 @@ Index("jobs_labels_idx", jobs.c.labels, postgresql_using="gin", postgresql_where
 Index("jobs_words_idx", jobs.c.words, postgresql_using="gin")
 
 # One row a start: who may write (`pod_uid`, `fenced_at`), whether it lives (`heartbeat_at`), what its runner reported
-# (`reported`), how the operator says it ended (`ended_at` to `message`), its answer while that is not final (`result`),
-# the start whose steps it goes on from (`run`, set by its claim), and the bytes of the steps it recorded itself.
+# (`reported`), how the operator says it ended (`ended_at` to `message`), its answer while that is not final
+# (`result`), the start whose steps it continues (`run`, set by its claim), and the bytes of the steps it recorded
+# itself.
 starts = Table(
     "starts",
     metadata,
@@ -451,8 +452,8 @@ processes = Table(
     _time("seen_at", nullable=False, server_default=func.clock_timestamp()),
 )
 
-# Every call of a model through a proxy, written before it is made. `ended` is null while it is under way; then what it
-# reserved counts. `asked` is the model that the job asked for, `model` the one that was asked; both as in a job's
+# Every call of a model through a proxy, written before it is made. `ended` is null until it ends; until then its
+# reservation counts. `asked` is the model that the job asked for, `model` the one that was asked; both as in a job's
 # `agent.model`. `step` is the key of the step that it belongs to, empty for calls of the user's own code.
 model_calls = Table(
     "model_calls",
@@ -513,7 +514,7 @@ limit_slices = Table(
     *_counts("used"),
 )
 
-# Calls under way of which a limit allows so many at once; those of a dead proxy do not count.
+# Calls in progress, for limits of concurrent calls; those of a dead proxy do not count.
 limit_running = Table(
     "limit_running",
     metadata,
