@@ -1,0 +1,43 @@
+"""Docstrings, comments and messages use plain terms: words that readers stumbled on stay out of them."""
+
+import io
+import re
+import tokenize
+from pathlib import Path
+
+import pytest
+
+OPERATOR = Path(__file__).parents[2] / "operator" / "agentjobs"
+PACKAGES = ("api", "core", "reconcile", "kube", "rbac", "models", "history")
+REPLACED = {
+    "whoever": "the caller, a user",
+    "somebody": "a user",
+    "nobody": "no one, no user",
+    "for ever": "forever",
+    "anew": "again",
+    "in place of": "instead of",
+    "goes on by itself": "continues automatically",
+    "dearer": "more expensive",
+}
+"""Each with what to write instead."""
+_FOUND = re.compile(rf"\b({'|'.join(REPLACED)})\b", re.IGNORECASE)
+
+
+def texts(source: str) -> list[tuple[int, str]]:
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    kinds = (tokenize.COMMENT, tokenize.STRING)
+    return [(token.start[0], " ".join(token.string.split())) for token in tokens if token.type in kinds]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_texts_use_plain_terms(package: str) -> None:
+    files = [path for path in (OPERATOR / package).rglob("*.py") if "migrations" not in path.parts]
+    assert files
+
+    found = [
+        f"{path.relative_to(OPERATOR)}:{line}: {match[0]!r}; write {REPLACED[match[0].lower()]}"
+        for path in files
+        for line, text in texts(path.read_text())
+        for match in _FOUND.finditer(text)
+    ]
+    assert found == []
