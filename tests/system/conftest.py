@@ -271,12 +271,12 @@ def said():
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def broken_system(backend, forks, tmp_path_factory) -> AsyncIterator[System]:
-    """A cluster for the tests of a module that break it."""
+async def broken_system(backend, tmp_path_factory) -> AsyncIterator[System]:
+    """A cluster for the tests of a module that break it. Its runners are executed: tests find them by variables."""
     # A dead leader is waited for; tests need not wait as long as clusters do.
     lease = {"AGENTJOBS_LEASE_DURATION": "4s", "AGENTJOBS_LEASE_DEADLINE": "3s", "AGENTJOBS_LEASE_RETRY": "500ms"}
     async with up(
-        tmp_path_factory.mktemp("cluster"), settings=lease, apiserver=backend, working_folder=ROOT, forks=forks
+        tmp_path_factory.mktemp("cluster"), settings=lease, apiserver=backend, working_folder=ROOT
     ) as cluster:
         yield System(cluster)
 
@@ -362,16 +362,14 @@ class Coding(System):
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def coding_cluster(backend, forks, tmp_path_factory):
+async def coding_cluster(backend, tmp_path_factory):
     """A cluster with Claude Code: the one that AGENTJOBS_CLAUDE names, else the stand-in."""
     api = FakeAnthropic()
     keys = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": PROVIDER_KEY}
     # The CLI refuses BypassPermissions to root elsewhere.
     given = {"AGENTJOBS_CLAUDE": os.environ.get("AGENTJOBS_CLAUDE") or str(STAND_IN), "IS_SANDBOX": "1"}
     folder = tmp_path_factory.mktemp("cluster")
-    async with up(
-        folder, apiserver=backend, working_folder=ROOT, providers=keys, inherit_env=given, forks=forks
-    ) as cluster:
+    async with up(folder, apiserver=backend, working_folder=ROOT, providers=keys, inherit_env=given) as cluster:
         yield cluster, api
     api.close()
 
