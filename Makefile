@@ -3,21 +3,21 @@
 PYTHON ?= python3
 comma := ,
 BIN := .venv/bin
-# The tests of whole systems that can run on any API server.
+# System tests that can run on any API server.
 SYSTEM := $(wildcard tests/system/test_*.py) tests/system/dev
 # Without bytecode every process that a test starts would compile our modules again.
 unexport PYTHONDONTWRITEBYTECODE
-# The pages that are made from the code.
+# The pages that are generated from the code.
 PAGES := $(addprefix docs/reference/,agentjob.md agenttemplate.md agentschedule.md agentqueue.md conditions.md)
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: .venv/.demo ## Make .venv with what `agentjobs dev` and the demo need
+install: .venv/.demo ## Create .venv for `agentjobs dev` and the demo
 
-setup: .venv/.installed ## The same, and what tests and checks need
+setup: .venv/.installed ## The same, with packages for tests and checks
 
-# $(call pip,EXTRAS): on a terminal one line that changes tells what pip is at; of a failure the end of its words is shown.
+# $(call pip,EXTRAS): on a terminal one line shows pip's progress; after a failure the end of its output is printed.
 define pip
 	@{ $(BIN)/python -u -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[$(1)]' 2>&1; echo "pip: $$?"; } \
 	  | tee .venv/pip.log | if [ -t 1 ]; then while IFS= read -r line; do printf '\r  %-70.70s' "$$line"; done; printf '\r%72s\r' ''; else cat >/dev/null; fi
@@ -26,7 +26,7 @@ define pip
 endef
 
 .venv/.demo: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is required; this is " + sys.version)'
 	@echo "Installing what agentjobs dev needs into .venv: about a minute, 550 MB on disk."
 	@$(PYTHON) -m venv .venv
 	$(call pip,dev)
@@ -38,7 +38,7 @@ endef
 fmt: setup ## Format the code
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-check: setup ## Lint, types, import contracts, generated files
+check: setup ## Check format, lint, types, import contracts, generated files
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
 	$(BIN)/python -m agentjobs.api.generate.crd --check crds && $(BIN)/python -m agentjobs.api.generate.crd --check helm/agentjobs/files/crds
 	$(BIN)/python -m agentjobs.rbac.chart --check helm/agentjobs/templates/_rules.tpl
@@ -54,21 +54,21 @@ crds: setup ## Regenerate CRDs, reference pages, the chart's copies
 test: setup ## Run the unit and integration tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration
 
-test-system: setup ## Run the tests of whole systems: clusters, runners, the CLI, the dashboard in a browser, crashes
+test-system: setup ## Run system tests: clusters, runners, CLI, dashboard in a browser, crashes
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/system tests/crash
 
-properties: setup ## Draw 200 random examples in each test of properties, not 30 [EXAMPLES=n]
+properties: setup ## Run property tests with 200 examples each instead of 30 [EXAMPLES=n]
 	EXAMPLES=$(or $(EXAMPLES),200) $(BIN)/python -m pytest -q -n 2 --hypothesis-profile=full --timeout=1200 -m hypothesis tests/unit
 
 test-devcluster: setup ## Run the development cluster's own tests
 	cd devcluster && ../$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
-# ONLY=alone: tests that test-cluster skips; none of them is of devcluster.
-test-real: setup ## Run the tests that need an API server on the one in KUBEBUILDER_ASSETS
+# ONLY=alone: only tests that test-cluster skips; devcluster has none.
+test-real: setup ## Run API server tests on the server in KUBEBUILDER_ASSETS
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=envtest $(ONLY:%=-m %) $(addprefix tests/integration/,kube gateway) $(SYSTEM) tests/system/storm
 	$(if $(ONLY),,cd devcluster && ../$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=envtest tests/integration/node)
 
-test-cluster: setup ## Run the tests that need an API server on the cluster of KUBECONFIG
+test-cluster: setup ## Run API server tests on the cluster of KUBECONFIG
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=kubeconfig $(addprefix tests/integration/,kube gateway) $(SYSTEM)
 	cd devcluster && ../$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=kubeconfig tests/integration/node
 
@@ -78,22 +78,22 @@ e2e-setup: .venv/.helm
 	@echo "Installing Helm's engine: another 244 MB."
 	$(call pip,test$(comma)helm)
 
-# The real one, against an API of the tests' own; it asks no other. Of the version that the tests' recordings are of.
+# The real CLI, against a test API only, in the version of the tests' recordings.
 CLAUDE ?= .venv/claude/node_modules/.bin/claude
-test-claude: setup $(if $(filter .venv/%,$(CLAUDE)),.venv/claude/.installed) ## Run the tests of Claude Code with its real CLI, which npm installs [CLAUDE=path]
+test-claude: setup $(if $(filter .venv/%,$(CLAUDE)),.venv/claude/.installed) ## Run Claude Code's tests with its real CLI, installed by npm [CLAUDE=path]
 	AGENTJOBS_CLAUDE=$(abspath $(CLAUDE)) $(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/system/runner/claude_code tests/integration/modelproxy/test_claude_code.py tests/system/test_coding_examples.py
 
 .venv/claude/.installed:
-	@command -v npm >/dev/null || { echo "make test-claude needs npm, which is not installed, or CLAUDE=<path of the CLI>" >&2; exit 3; }
+	@command -v npm >/dev/null || { echo "make test-claude needs npm, or CLAUDE=<path of the CLI>" >&2; exit 3; }
 	@echo "Installing Claude Code into .venv/claude: about a minute, 390 MB on disk."
 	@mkdir -p .venv/claude && npm install --prefix .venv/claude --no-fund --no-audit --loglevel=error @anthropic-ai/claude-code@2.1.332
 	@touch $@
 
-# With KUBEBUILDER_ASSETS on a real API server, too.
-chart: .venv/.helm ## Test the chart through Helm's own engine
+# With KUBEBUILDER_ASSETS also on a real API server.
+chart: .venv/.helm ## Test the chart with Helm's engine
 	$(BIN)/python -m pytest -q tests/unit/chart tests/integration/chart
 
-kind: ## Install into a kind cluster of its own; needs docker, kind and helm
+kind: ## Install into a new kind cluster; needs docker, kind and helm
 	@for tool in docker kind helm; do command -v $$tool >/dev/null || { echo "make kind needs $$tool, which is not installed" >&2; exit 3; }; done
 	kind get clusters | grep -qx agentjobs || kind create cluster --name agentjobs
 	KIND=agentjobs tests/e2e/images.sh
@@ -101,13 +101,13 @@ kind: ## Install into a kind cluster of its own; needs docker, kind and helm
 	  --set image.repository=localhost/agentjobs-operator,image.tag=dev,runner.image.repository=localhost/agentjobs-runner,runner.image.tag=dev,postgresql.enabled=true
 
 # The cluster's nodes need the images of tests/e2e/images.sh.
-e2e: .venv/.helm ## Install into the cluster of KUBECONFIG and test there
+e2e: .venv/.helm ## Install into the cluster of KUBECONFIG and run end-to-end tests
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q tests/e2e
 
 bench-cluster: .venv/.helm ## Measure jobs per second against batch/v1 Jobs on the cluster of KUBECONFIG
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q tests/e2e/burst.py
 
-conformance: setup ## Record the answers of a real API server, compare ours
+conformance: setup ## Record a real API server's responses and compare ours
 	cd devcluster && DEVCLUSTER_RECORD=1 ../$(BIN)/python -m pytest -q --apiserver=envtest tests/conformance -k golden
 	cd devcluster && ../$(BIN)/python -m pytest -q tests/conformance
 
@@ -119,8 +119,8 @@ images: ## Build the images with docker or buildah (TAG=…, BASE_IMAGE=…)
 	    $${BASE_IMAGE:+--build-arg BASE_IMAGE=$$BASE_IMAGE} . || exit 1; \
 	done
 
-# With ADK=2.12.0 on that version of google-adk: in an environment of its own, which takes the rest from .venv.
-crash-matrix: $(if $(ADK),.venv/adk-$(ADK)/.installed,setup) ## Kill agents of every shape at every effect, compare with whole runs [ADK=2.12.0]
+# ADK=2.12.0 uses that version of google-adk, in its own environment on top of .venv.
+crash-matrix: $(if $(ADK),.venv/adk-$(ADK)/.installed,setup) ## Kill agents at every effect and compare with uninterrupted runs [ADK=2.12.0]
 	$(if $(ADK),.venv/adk-$(ADK)/bin,$(BIN))/python -m pytest -q -n 2 --dist worksteal --tb=short $(if $(ADK),-W default) tests/crash --every-point
 
 .venv/adk-%/.installed: .venv/.installed
@@ -130,7 +130,7 @@ crash-matrix: $(if $(ADK),.venv/adk-$(ADK)/.installed,setup) ## Kill agents of e
 	@.venv/adk-$*/bin/python -m pip install -q --disable-pip-version-check google-adk==$*
 	@touch $@
 
-storm: setup ## Break everything: SEED=n [MINUTES=10] [APISERVER=embedded|envtest]
+storm: setup ## Run random failures: SEED=n [MINUTES=10] [APISERVER=embedded|envtest]
 	$(BIN)/python -m tests.storm --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10) --apiserver $(or $(APISERVER),embedded)
 
 demo: .venv/.demo ## Run the examples in a development cluster and show them live

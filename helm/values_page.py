@@ -1,7 +1,7 @@
-"""The reference page of the chart's values, made from values.schema.json and values.yaml.
+"""The reference page of the chart's values, generated from values.schema.json and values.yaml.
 
-Run as `python helm/values_page.py [--check] PAGE`. Fails for a value without a description, a description without a
-value, and for a default that its own description does not allow.
+Run as `python helm/values_page.py [--check] PAGE`. Fails for a value without a description, a description
+without a value, and a default that the schema does not allow.
 """
 
 import argparse
@@ -19,10 +19,10 @@ CHART = Path(__file__).with_name("agentjobs")
 NOTE = "<!-- Made by `python helm/values_page.py`; do not edit. -->"
 INTRODUCTION = """# Values of the Helm chart
 
-Every value of [helm/agentjobs](../../helm/agentjobs), its type and default. The chart refuses values that are not on
+Every value of [helm/agentjobs](../../helm/agentjobs), its type and default. The chart rejects values that are not on
 this page. How to use them: [Install](../how-to/install.md), [Production checklist](../how-to/production-checklist.md).
 """
-# Kubernetes' own structures and maps of the user's names: their insides are not ours to list.
+# Kubernetes' own structures and maps with user-defined keys: their fields are not listed.
 _WHOLE = frozenset({"requests", "limits", "claims"})
 
 

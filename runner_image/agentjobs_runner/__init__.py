@@ -1,43 +1,43 @@
-"""What runs in the pod of one start: fetch the attempt, run the agent, report one result.
+"""The process in the pod of one start: fetch the attempt, run the agent, report one result.
 
-User code imports three exceptions from here, to say what shall happen to its job, and two functions, to be durable:
+User code imports three exceptions, which decide what happens to its job, and two functions for durable steps:
 
     from agentjobs_runner import Cancel, Permanent, Snooze, idempotency_key, step
 
-The process, which knows no engine:
+The process, independent of engines:
 
     attempt      one start from its first request to its last; begins in __main__
-    inbox        what ends it                     leaving      its last word, and its exit code
+    inbox        events that end a start       leaving      termination message and exit code
     environment  the pod's variables
-    engines      the engine, by its name          import_trim  what is not imported, to start quickly
-    gateway      its calls, with retries          timeline     the start's entries, and who sends them
-    signals      orders to stop                   gate         holds steps back
+    engines      loads the engine by name      import_trim  imports to skip, for a quick start
+    gateway      requests, with retries        timeline     the start's entries, and their sender
+    signals      stop signals                  gate         holds steps back
     usage        what the start used              tracing      its span
     log          the runner's log                 redaction    text that may leave the pod
-    budget       what the job may still spend     descendants  processes that it started, and their end
-    pod_token    the newest one                   model_access models through the installation's proxy
+    budget       the job's remaining budget    descendants  finds and ends descendant processes
+    pod_token    the pod's current token       model_access models through the installation's proxy
 
-Steps that later starts find again:
+Recorded steps:
 
-    steps           the identity of a step        journal         what engines use
-    gateway_journal reads and records steps       recorded_steps  those of earlier starts, by key
-    step_sender     sends new ones                version_change  steps of another version
+    steps           the identity of a step        journal         the interface for engines
+    gateway_journal reads and records steps       recorded_steps  steps of earlier starts, by key
+    step_sender     sends new steps               version_change  steps of another version
     user_steps      `step`, `idempotency_key`
     sealing         no secrets in steps           json_values     values of user code as JSON
 
-What outlives the job:
+Data that outlives the job:
 
-    stores       what engines use                 gateway_stores  session, artifacts and memory, which the gateway keeps
+    stores       the interface for engines     gateway_stores  session, artifacts and memory in the gateway
     kept         files for later starts of the job
-    gateway_kept the same, which the gateway keeps
+    gateway_kept the same, in the gateway
 
-What engines share:
+Shared by engines:
 
     control      the three exceptions             endings      how a start ended
-    classify     what an error means              origins      whose code raised an error
-    modules      loads the user's code            frames       which lines of a stack are the user's
-    output       what the job wants of its answer
-    provider_errors what a model's provider reported
+    classify     the meaning of an error          origins      whose code raised an error
+    modules      loads the user's code            frames       the user's lines of a traceback
+    output       the job's requirements of the answer
+    provider_errors errors of models' providers
     results      an answer as the job's result
 
 The engines:

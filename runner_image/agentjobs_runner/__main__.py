@@ -1,11 +1,11 @@
-"""`python -m agentjobs_runner`: the environment in, an exit code out.
+"""`python -m agentjobs_runner`: reads the environment, returns an exit code.
 
-The process ends by `os._exit`: a tool may have left threads that never end, and nothing of ours waits for a clean-up.
+The process ends with os._exit: a tool may have left threads that never end, and nothing of ours needs a cleanup.
 """
 
 import gc
 
-# Before anything is imported: collecting while modules load only costs time. `engine` turns it on again.
+# Before any import: collecting while modules load only costs time. `engine` turns it on again.
 gc.disable()
 
 import os  # noqa: E402  see above
@@ -15,14 +15,14 @@ import traceback  # noqa: E402  see above
 
 from agentjobs_runner import import_trim, signals  # noqa: E402  see above
 
-# What a full pipe may hold up at the end; the log is worth less than the verdict.
+# Time for a full pipe at the end; the log is less important than the verdict.
 FLUSH_SECONDS = 1.0
-# For descendants that start others faster than they are killed.
+# Time for descendants that start processes faster than they are killed.
 KILL_SECONDS = 2.0
 
 
 def main() -> None:
-    """Run the start this pod was made for, and end the process."""
+    """Run the pod's start, and end the process."""
     signals.block()
     import_trim.hide()
     from agentjobs_runner import attempt  # after hide(), because it imports httpx
@@ -30,7 +30,7 @@ def main() -> None:
     code = 70
     try:
         code = attempt.run(os.environ)
-    except BaseException:  # the process's outermost line: os._exit would swallow what went wrong
+    except BaseException:  # os._exit would hide the error
         traceback.print_exc()
     finally:
         flusher = threading.Thread(target=_flush, daemon=True)
@@ -41,9 +41,9 @@ def main() -> None:
 
 
 def _end_descendants() -> None:
-    """Let nothing that the agent started go on beside the next start; in a pod the kernel sees to that as well."""
+    """End all processes of the agent before the next start; in a pod the kernel does that, too."""
     try:
-        from agentjobs_runner import descendants  # not before it is needed: a start waits for each import
+        from agentjobs_runner import descendants  # imported late, because each import delays a start
 
         descendants.kill_all(seconds=KILL_SECONDS)
     except BaseException:

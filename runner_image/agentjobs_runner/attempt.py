@@ -1,8 +1,8 @@
 """One start from its first request to its last: fetch, run, report. The supervisor, in the process's main thread.
 
-The agent runs in one thread, the recorder in another; what happens reaches the supervisor through one inbox. So
-SIGTERM, a lost gateway, a fence and the agent's own end are decided in one place, whatever user code blocks
-or breaks. The order of the end is fixed: the gateway's record, then the termination message, then the exit code.
+The agent and the recorder run in their own threads; all events reach the supervisor through one inbox. So SIGTERM, a
+lost gateway, a fence and the agent's own end are handled in one place, even if user code blocks. The order of the end
+is fixed: the gateway's record, then the termination message, then the exit code.
 """
 
 import gc
@@ -51,16 +51,16 @@ from agentjobs_runner.tracing import Tracing
 if TYPE_CHECKING:
     from agentjobs_runner.workspace.start import AgentFiles
 
-# The kubelet kills when the grace period is over; the rest is for the last report.
+# The kubelet kills at the end of the grace period; the rest is for the last report.
 REPORT_SECONDS: Final = 5.0
-# A verdict other than success says the same without the gateway's record: the operator decides by the message.
+# Other verdicts need no gateway record: the operator uses the termination message.
 FAREWELL_SECONDS: Final = 30.0
-# Of the grace period: the entries, the result and the termination message.
+# Part of the grace period: for entries, the result and the termination message.
 LAST_REPORT_SECONDS: Final = 2.0
 
 
 def run(variables: MutableMapping[str, str]) -> int:
-    """Run the start that `variables`, this process's environment, name; return the process's exit code."""
+    """Run the start of `variables`, this process's environment; return the process's exit code."""
     redactor = Redactor(variables)
     log.configure(variables, redactor)
     try:
@@ -81,7 +81,7 @@ def run(variables: MutableMapping[str, str]) -> int:
 
 
 def _model_access(environment: Environment, token: PodToken, variables: MutableMapping[str, str]) -> ModelAccess | None:
-    """Lead clients of models to the proxy, where there is one."""
+    """Configure clients of models to use the proxy, if there is one."""
     if environment.models_url is None:
         return None
     access = ModelAccess(environment.models_url, token)
@@ -91,7 +91,7 @@ def _model_access(environment: Environment, token: PodToken, variables: MutableM
 
 
 class Supervisor:
-    """Sees one start through."""
+    """Supervises one start."""
 
     def __init__(
         self,
@@ -142,8 +142,8 @@ class Supervisor:
         return self._report(attempt, recorder, journal, outcome)
 
     def _accepted(self, attempt: Attempt, recorder: Recorder, files: "AgentFiles | None") -> int:
-        """Leave a job that has its result: nothing runs, but what was made may have to be published."""
-        ending = Ending(Verdict.SUCCEED, "ResultAccepted", "the job has its result already", result=attempt["result"])
+        """End a job that already has its result: no agent runs, but its changes may still have to be published."""
+        ending = Ending(Verdict.SUCCEED, "ResultAccepted", "the job already has its result", result=attempt["result"])
         if files is not None and files.publishes:
             recorder.start()
             restore = files.restored
@@ -156,18 +156,18 @@ class Supervisor:
                 case Lost(error=error):
                     ending = journal_unavailable(f"the gateway cannot be reached: {error}")
                 case _:
-                    ending = interrupted("told to stop before the files were restored")
+                    ending = interrupted("stopped before the files were restored")
             recorder.finish(self._give_up(FAREWELL_SECONDS))
         return leave(self._environment, self._redactor, ending, uid=attempt["uid"])
 
     def _bounded(self, work: Callable[[], None]) -> None:
-        """Do `work` in what is left of the grace period, less what the last report needs."""
+        """Run `work` within the rest of the grace period, minus the time for the last report."""
         thread = threading.Thread(target=work, name="keep", daemon=True)
         thread.start()
         thread.join(max(1.0, self._give_up(FAREWELL_SECONDS)() - time.monotonic() - LAST_REPORT_SECONDS))
 
     def _stores(self, attempt: Attempt, recorder: Recorder) -> Stores | None:
-        """What outlives the job, where this gateway keeps it."""
+        """Data that outlives the job, if this gateway stores it."""
         if "session" not in attempt:
             return None
         return GatewayStores(self._gateway, self._redactor, self._on_lost, recorder.progressed)
@@ -193,7 +193,7 @@ class Supervisor:
         files: "AgentFiles | None",
         engine: Loading,
     ) -> Ending | Fenced:
-        """Wait for the agent's end, or for what ends it from outside."""
+        """Wait for the agent's end, or an external event that ends it."""
         reached = AllSet(recorder.recorded, journal.reachable)
         gate = Gate(reached, lambda: self._inbox.put(AtBoundary()), recorder.progressed)
         arguments = (attempt, gate, recorder, journal, stores, files, engine)
@@ -211,20 +211,20 @@ class Supervisor:
         return outcome
 
     def _overdue(self, limit: float, silence: float, gate: Gate) -> Ending | None:
-        """The ending of a start that has used up its grace period, or shown no progress for `limit` seconds."""
+        """The ending of a start after its grace period, or after `limit` seconds without progress."""
         if self._terminated_at is not None:
-            return interrupted("told to stop; the running step did not end in time")
+            return interrupted("stopped; the running step did not end in time")
         if silence < limit:
             return None
         return progress_timeout(format_duration(timedelta(seconds=limit)), gate.running)
 
     def _outcome(self, message: Message, gate: Gate) -> Ending | Fenced | None:
-        """Return how `message` ends the start; None when it does not end it yet."""
+        """Return how `message` ends the start; None if it does not end it yet."""
         match message:
             case AgentEnded(ending):
                 return Fenced(ending.message) if ending.reason == FENCED else ending
             case AtBoundary():
-                return interrupted("told to stop; stopped between two steps")
+                return interrupted("stopped between two steps")
             case Terminated(own=True):
                 return told_itself_to_stop()
             case Terminated(signal=name):
@@ -233,7 +233,7 @@ class Supervisor:
                 gate.close(time.monotonic() + self._until_deadline(0.0))
                 return None
             case InterruptedAgain():
-                return interrupted("told to stop again; the running step was left")
+                return interrupted("stopped again; the running step was abandoned")
             case Lost(Fenced() as fence):
                 return fence
             case Lost(error):
@@ -264,7 +264,7 @@ class Supervisor:
                 files.keep()
         except StartEnded as ended:
             ending = ended.ending
-        except BaseException as error:  # the thread's outermost line: an unreported end would hang the pod
+        except BaseException as error:  # an unreported end would hang the pod
             logger.exception("engine.failed")
             ending = Ending(
                 Verdict.RETRY, ErrorClass.AGENT_ERROR, f"the runner failed: {type(error).__name__}: {safe_str(error)}"
@@ -272,14 +272,14 @@ class Supervisor:
         self._inbox.put(AgentEnded(ending))
 
     def _until_deadline(self, patience: float) -> float:
-        """Return the seconds that a running step still has: `patience` until the pod is told to stop."""
+        """Return the seconds that a running step has left: `patience` until the pod is stopped."""
         if self._terminated_at is None:
             return max(0.0, patience)
         deadline = self._terminated_at + self._environment.grace_seconds - REPORT_SECONDS
         return max(0.0, deadline - time.monotonic())
 
     def _give_up(self, patience: float) -> Instant:
-        """The instant `patience` seconds from now, or shortly before the kubelet kills, whichever comes first."""
+        """The time `patience` seconds from now, or shortly before the kubelet kills, whichever is first."""
         limit = time.monotonic() + patience
 
         def instant() -> float:
@@ -292,11 +292,11 @@ class Supervisor:
         return instant
 
     def _report(self, attempt: Attempt, recorder: Recorder, journal: GatewayJournal, ending: Ending) -> int:
-        """Give the gateway its record, then leave. What is final there wins over what happened here."""
+        """Send the gateway its record, then exit. A result that is already final has precedence."""
         self._tracing.end(ending.verdict, str(ending.reason))
         patience = contract.GATEWAY_PATIENCE_SECONDS if ending.result is not None else FAREWELL_SECONDS
         if ending.reason == ErrorClass.JOURNAL_UNAVAILABLE:
-            patience = 0.0  # it has been waited for already
+            patience = 0.0  # the time was already used
         give_up = self._give_up(patience)
         try:
             journal.finish(give_up)
@@ -316,7 +316,7 @@ class Supervisor:
         except Invalid as error:
             logger.error("result.refused", extra={"error": str(error)})
             if ending.result is not None:
-                said = self._redactor.message(f"the gateway refused the result: {error}", contract.MAX_MESSAGE_BYTES)
+                said = self._redactor.message(f"the gateway rejected the result: {error}", contract.MAX_MESSAGE_BYTES)
                 ending = Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, said)
         except Unavailable as error:
             logger.error("result.unsent", extra={"error": self._redactor.message(str(error), 300)})
@@ -328,13 +328,13 @@ class Supervisor:
 
     def _unsent(self, error: Unavailable) -> Ending:
         if self._terminated_at is not None:
-            return interrupted("told to stop before the result could be stored")
+            return interrupted("stopped before the result could be stored")
         said = self._redactor.message(f"the result could not be stored: {error}", contract.MAX_MESSAGE_BYTES)
         return journal_unavailable(said)
 
 
 def _files(attempt: Attempt, stores: Stores | None, recorder: Recorder) -> "AgentFiles | None":
-    """The agent's files, where it has any: most jobs need nothing of what they import."""
+    """The agent's files, if any; imported late, because most jobs have none."""
     if not attempt["resolved"]["spec"].get("workspace"):
         return None
     from agentjobs_runner.workspace.start import AgentFiles
@@ -345,9 +345,9 @@ def _files(attempt: Attempt, stores: Stores | None, recorder: Recorder) -> "Agen
 def _execute(
     engine: Engine, attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, stores: Stores | None
 ) -> Ending:
-    """Run the agent with the garbage collector as Python has it: a module may make and drop much while it is imported.
+    """Run the agent with Python's default garbage collection: user modules may create much garbage.
 
-    It was off while our modules loaded (`__main__`); what they made lives as long as the process.
+    It was off while our modules loaded (`__main__`): their objects live as long as the process.
     """
     gc.freeze()
     gc.enable()
@@ -356,14 +356,14 @@ def _execute(
         return engine.execute(attempt, gate, recorder, journal, stores)
     finally:
         if os.getpid() != process:
-            # A tool forked and its child came all the way here; only the parent reports.
+            # A tool forked, and its child reached this point; only the parent reports.
             os._exit(70)
 
 
 def _agreed(ending: Ending, final: Result | None) -> Ending:
     if final is None or ending.result == final:
         return ending
-    return Ending(Verdict.SUCCEED, "ResultAccepted", "another start of this job gave its result first", result=final)
+    return Ending(Verdict.SUCCEED, "ResultAccepted", "another start of this job stored its result first", result=final)
 
 
 def _document(ending: Ending) -> ResultDocument:
@@ -377,12 +377,12 @@ def _document(ending: Ending) -> ResultDocument:
 
 
 def _silence(recorder: Recorder, journal: GatewayJournal) -> float:
-    """Seconds since the agent's last sign of progress; 0 while it waits for the gateway."""
+    """Seconds since the agent's last progress; 0 while it waits for the gateway."""
     return 0.0 if journal.busy else recorder.silence
 
 
 def _progress_limit(attempt: Attempt) -> float:
-    """Seconds of `timeouts.progress`; a job accepted before there was such a field has the default."""
+    """Seconds of `timeouts.progress`; a job accepted before the field existed has the default."""
     limit = (attempt["resolved"]["spec"].get("timeouts") or {}).get("progress")
     return contract.PROGRESS_SECONDS if limit is None else parse_duration(limit).total_seconds()
 

@@ -1,8 +1,8 @@
-"""What the job may still spend: each model call and tool call that is made for real is asked for here before it begins.
+"""The job's remaining budget: each model call and tool call is checked here before it begins.
 
-Calls under way are reserved at their most, so that agents that run side by side do not pass a limit together. When a
-limit is reached no further step begins, whichever it is; what is taken from the journal is not asked for. What the
-calls of a job cost is known here only where no model proxy is asked. Used from any thread and event loop.
+Running calls reserve their maximum, so that parallel agents cannot exceed a limit together. After a limit is reached no
+step begins; replayed steps are not checked. The cost of calls is known here only without a model proxy. May be used
+from any thread and event loop.
 """
 
 import asyncio
@@ -26,26 +26,26 @@ from agentjobs_runner.endings import Ending, StartEnded, config_invalid
 if TYPE_CHECKING:
     from agentjobs.models.prices import Price, PriceTable
 
-# How soon a waiting call sees that another one has ended: short beside a model call.
+# Polling interval of a waiting call: short compared with a model call.
 POLL_SECONDS: Final = 0.05
 
 
 @dataclass(eq=False)
 class Charge:
-    """One model call that is under way. What is in `spent` when it ends is counted; nothing of a call that failed."""
+    """A running model call. At its end `spent` is counted; a failed call counts nothing."""
 
     most: Spend
     spent: Spend = field(default_factory=Spend)
 
 
 class StartBudget:
-    """The limits of the job, and what is left of them.
+    """The job's limits, and what remains of them.
 
     Args:
         limits: of the job.
-        spent: by the starts before, as far as the limits count it.
-        prices: whether calls have a price here; where the model proxy is asked, it judges the cost.
-        on: the day of the prices.
+        spent: by earlier starts, as far as the limits count it.
+        prices: whether to price calls here; with a model proxy, the proxy checks the cost.
+        on: the day, for prices.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class StartBudget:
         """Return the budget of a start.
 
         Raises:
-            StartEnded: ConfigInvalid when a limit is of no use.
+            StartEnded: ConfigInvalid if a limit is invalid.
         """
         given = attempt.get("budget")
         if given is None:
@@ -77,15 +77,15 @@ class StartBudget:
         return cls(limits, so_far, prices=not variables.get(contract.ENV_MODELS_URL), on=datetime.now(UTC).date())
 
     def most(self, model: str, tokens_in: int, tokens_out: int | None) -> Spend:
-        """Return what a call may spend at most.
+        """Return a call's maximum usage.
 
         Args:
-            model: its name, as in `agent.model`.
-            tokens_in: rather too many than too few.
-            tokens_out: None where the request does not say, so that the model's own limit holds.
+            model: as in `agent.model`.
+            tokens_in: an estimate, rather too high.
+            tokens_out: None if the request has no limit, so that the model's own applies.
 
         Raises:
-            StartEnded: UnknownModelPrice when the job limits its cost, and the model has no price.
+            StartEnded: UnknownModelPrice if the job limits its cost, and the model has no price.
         """
         price = self._price(model)
         if price is None and self._is_priced(model) and self._limits.cost is not None:
@@ -94,18 +94,18 @@ class StartBudget:
         return Spend(price.most(tokens_in, out) if price is not None else NOTHING, tokens_in + out, 1)
 
     def cost(self, model: str, tokens: Tokens) -> Decimal | None:
-        """Return what a call cost in US dollars; None when that is not known here."""
+        """Return a call's cost in US dollars; None if unknown here."""
         price = self._price(model)
         return None if price is None else price.cost(tokens)
 
     @property
     def counts_tokens(self) -> bool:
-        """Whether it matters how much a call uses, so that estimating it is worth the while."""
+        """Whether usage is limited, so that estimates are needed."""
         return self._limits.tokens is not None or self._limits.cost is not None
 
     @asynccontextmanager
     async def model_call(self, most: Spend) -> AsyncIterator[Charge]:
-        """Make a model call in this context; waits while calls under way may need what is left.
+        """Run a model call in this context; waits while running calls may need the rest of the budget.
 
         Raises:
             StartEnded: BudgetExceeded.
@@ -134,22 +134,22 @@ class StartBudget:
             self._spent += Spend(tool_calls=1)
 
     def check(self) -> None:
-        """Let a step begin that the budget does not count.
+        """Check before a step that the budget does not count.
 
         Raises:
-            StartEnded: BudgetExceeded, because a limit was reached before.
+            StartEnded: BudgetExceeded, if a limit was reached before.
         """
         with self._lock:
             self._check()
 
     @property
     def ending(self) -> Ending | None:
-        """How the start ends because a limit was reached; None while none is."""
+        """The start's ending after a limit was reached; None before."""
         with self._lock:
             return self._ended
 
     def end(self, ending: Ending) -> None:
-        """Let no further step begin: the model proxy refused a call by the budget."""
+        """Allow no further step: the model proxy rejected a call because of the budget."""
         with self._lock:
             self._ended = self._ended or ending
 
@@ -171,7 +171,7 @@ class StartBudget:
     def _end(self, limit: str) -> None:
         used, most = self._spent.by_limit()[limit], self._limits.dump()[limit]
         by = "this attempt" if self._limits.scope is Scope.ATTEMPT else "the job"
-        said = f"budget.{limit} is reached: {by} used {used} of {most}. Raise budget.{limit} to let it do more"
+        said = f"budget.{limit} is reached: {by} used {used} of {most}. Raise budget.{limit} to let it continue"
         self._ended = Ending(Verdict.FAIL, ErrorClass.BUDGET_EXCEEDED, said)
         self._check()
 
@@ -179,12 +179,12 @@ class StartBudget:
         return self._table.of(model, self._on) if self._is_priced(model) else None
 
     def _is_priced(self, model: str) -> bool:
-        """Whether a call may cost something that is counted here; scripts ask nobody."""
+        """Whether a call may cost something that is counted here; scripted models are free."""
         return self._prices and not model.startswith(SCRIPTED)
 
     @cached_property
     def _table(self) -> "PriceTable":
-        from agentjobs.models.prices import shipped  # where nothing is priced, nothing has to be read
+        from agentjobs.models.prices import shipped  # only needed for priced models
 
         return shipped()
 
@@ -197,7 +197,7 @@ def _unknown_output() -> int:
 
 def _unknown_price(model: str) -> StartEnded:
     said = (
-        f"budget.maxCostUSD needs the price of each model, and none is known of {model!r}. "
-        "Use a model that has one, or limit budget.maxTokens or budget.maxLLMCalls instead"
+        f"budget.maxCostUSD needs the price of each model, but the price of {model!r} is unknown. "
+        "Use another model, or limit budget.maxTokens or budget.maxLLMCalls instead"
     )
     return StartEnded(Ending(Verdict.FAIL, ErrorClass.UNKNOWN_MODEL_PRICE, said))

@@ -1,6 +1,7 @@
-"""What an exception means for every engine: an order of user code first, then what the engine knows, then a failure.
+"""The meaning of an exception, for every engine: first an exception of user code, then the engine's rules, then a
+failure.
 
-Called by the engines, each with its own rules. Pure.
+Called by the engines with their own rules. Pure.
 """
 
 import errno
@@ -22,16 +23,16 @@ _DISK: Final = frozenset({errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT, er
 def ending_of(
     error: BaseException, known: Callable[[Cause], Ending | None], unknown: Callable[[list[Cause]], Ending]
 ) -> Ending:
-    """Return how a start ends that `error` ended.
+    """Return the ending of a start for `error`.
 
     Args:
-        error: what the engine raised; others may have wrapped it.
-        known: the engine's rule for one error of the chain; None when that error does not tell what it is.
-        unknown: the engine's rule for a chain of which no error is known.
+        error: the engine's exception; it may wrap others.
+        known: the engine's rule for one error of the chain; None if that error is not conclusive.
+        unknown: the engine's rule for a chain without a known error.
     """
     try:
         return _judged(list(causes(error)), known, unknown)
-    except BaseException as broken:  # exceptions are user code's, too: their properties may raise what they like
+    except BaseException as broken:  # user code defines exceptions, too, and their properties may raise anything
         said = f"the agent's code raised {type(error).__name__}, which cannot be read: {type(broken).__name__}"
         return Ending(Verdict.RETRY, ErrorClass.AGENT_ERROR, said)
 
@@ -47,7 +48,7 @@ def _judged(
 
 
 def _ordered(cause: Cause) -> Ending | None:
-    """Return the ending that the runner's or the user's code ordered by raising one of our exceptions."""
+    """Return the ending requested by one of our exceptions."""
     match cause.error:
         case StartEnded() as ended:
             return ended.ending
@@ -63,7 +64,7 @@ def _ordered(cause: Cause) -> Ending | None:
 
 
 def disk_failed(error: BaseException) -> Ending | None:
-    """The ending of an error of the pod's disk, or of too many open files; None for others."""
+    """The ending for an error of the pod's disk, or for too many open files; None for others."""
     if isinstance(error, OSError) and error.errno in _DISK:
         return Ending(Verdict.RETRY, ErrorClass.IO, described(error))
     return None
@@ -72,6 +73,6 @@ def disk_failed(error: BaseException) -> Ending | None:
 def described(error: BaseException) -> str:
     """Return an error as one line of text, by its type and its message."""
     if isinstance(error, SystemExit):
-        return f"it called sys.exit({error.code!r})"
+        return f"the agent's code called sys.exit({error.code!r})"
     text = f"{error.title}: {first_problems(error)}" if isinstance(error, ValidationError) else safe_str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

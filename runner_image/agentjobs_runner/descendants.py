@@ -1,7 +1,7 @@
-"""The processes that this one started, and those that they started: found and ended, however they hide.
+"""Finds and ends the descendants of this process, even if they try to hide.
 
-A program that a tool leaves behind gets another parent when its own ends. With `adopt` that is this process, so none
-leaves the tree by ending its parent, by a session or by a group of its own. Linux only; elsewhere nothing is found.
+An orphaned process gets another parent. With `adopt` that is this process, so that none leaves the tree by ending its
+parent, or by its own session or process group. Linux only; elsewhere nothing is found.
 """
 
 import ctypes
@@ -26,37 +26,37 @@ def _loaded() -> Callable[..., int] | None:
     return function
 
 
-# Loaded here, because what runs between fork and exec must not look for libraries.
+# Loaded here, because code between fork and exec must not look for libraries.
 _prctl: Final = _loaded()
 
 
 def adopt() -> None:
-    """Become the parent of descendants whose own parent ends."""
+    """Become the parent of orphaned descendants."""
     if _prctl is not None:
         _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def die_with(parent: int) -> None:
-    """Let this process be killed when the thread of `parent` that made it ends. Called between fork and exec."""
+    """Have this process killed when the thread of `parent` that created it ends. Called between fork and exec."""
     if _prctl is not None:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before
+    if os.getppid() != parent:  # it has already ended
         os._exit(1)
 
 
 def children() -> frozenset[int]:
-    """Return the processes whose parent this one is."""
+    """Return the child processes of this process."""
     return frozenset(pid for pid, process in _processes().items() if process.parent == os.getpid())
 
 
 def kill_all(*, seconds: float, spare_group: int | None = None, spare: Iterable[int] = ()) -> int:
-    """Kill all descendants of this process, and return how many are left after `seconds` at most.
+    """Kill all descendants of this process, and return how many remain after at most `seconds`.
 
-    They are looked for again until none is found, because they may start others meanwhile.
+    The search is repeated until none is found, because they may start others meanwhile.
 
     Args:
-        spare_group: a process group whose members live on. What has a session of its own cannot join it.
-        spare: processes that live on, with those that they started.
+        spare_group: a process group that survives. A process with its own session cannot join it.
+        spare: processes that survive, with their descendants.
     """
     deadline, spared = time.monotonic() + seconds, frozenset(spare)
     while found := _descendants(spare_group, spared):
@@ -72,11 +72,11 @@ def kill_all(*, seconds: float, spare_group: int | None = None, spare: Iterable[
 
 
 def reap(spare_group: int | None = None, *, spare: Iterable[int] = ()) -> None:
-    """Take leave of adopted processes that have ended: else each keeps its number, of which a pod has only so many.
+    """Reap adopted processes that have ended: otherwise each keeps its pid, and a pod has only so many.
 
     Args:
-        spare_group: a process group whose members somebody else waits for.
-        spare: processes that somebody else waits for.
+        spare_group: a process group that another part waits for.
+        spare: processes that another part waits for.
     """
     spared = set(spare)
     for pid, process in _processes().items():
@@ -96,7 +96,7 @@ class _Process:
     __slots__ = ("group", "parent", "state")
 
     def __init__(self, stat: str) -> None:
-        # The name stands in parentheses and may hold anything, parentheses as well.
+        # The name is in parentheses and may contain any character, including parentheses.
         state, parent, group = stat.rpartition(")")[2].split()[:3]
         self.state, self.parent, self.group = state, int(parent), int(group)
 
@@ -106,13 +106,13 @@ def _processes() -> Mapping[int, _Process]:
     with suppress(OSError):
         for entry in os.scandir("/proc"):
             if entry.name.isdigit():
-                with suppress(OSError, ValueError):  # it ended meanwhile
+                with suppress(OSError, ValueError):  # it has ended meanwhile
                     found[int(entry.name)] = _Process(Path(entry.path, "stat").read_text(errors="replace"))
     return found
 
 
 def _descendants(spare_group: int | None, spared: frozenset[int]) -> list[int]:
-    """The descendants that live, those of spared ones left out."""
+    """The living descendants, without those of spared processes."""
     processes = _processes()
     children: dict[int, list[int]] = {}
     for pid, process in processes.items():

@@ -1,6 +1,6 @@
-"""How a start ended, as a value, and the exception that carries one through ADK.
+"""A start's ending as a value, and the exception that carries it through ADK.
 
-Made by `classify`, `answer` and whatever refuses a configuration; reported by `attempt`. Standard library only.
+Created by `classify`, `answer` and configuration checks; reported by `attempt`. Standard library only.
 """
 
 import os
@@ -15,7 +15,7 @@ FENCED: Final = "Fenced"
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The one thing a runner reports. `result` goes with Succeed and is None otherwise; the delay is in seconds."""
+    """The runner's report. `result` belongs to Succeed and is None otherwise; the delay is in seconds."""
 
     verdict: Verdict
     reason: str
@@ -25,7 +25,7 @@ class Ending:
 
 
 class StartEnded(Exception):
-    """Raised by our own code where it already knows how the start ends."""
+    """Raised by our own code when it already knows the start's ending."""
 
     def __init__(self, ending: Ending) -> None:
         super().__init__(ending.message)
@@ -33,7 +33,7 @@ class StartEnded(Exception):
 
 
 class ProviderFailed(Exception):
-    """A provider sent an error in an answer of status 200, whole or in the midst of a stream; `body` holds it."""
+    """A provider sent an error with status 200, alone or within a stream; it is in `body`."""
 
     def __init__(self, body: object) -> None:
         inner = body.get("error", body) if isinstance(body, dict) else body
@@ -42,7 +42,7 @@ class ProviderFailed(Exception):
 
 
 class NotAnAnswer(Exception):
-    """A provider's address answered 200 with something that no model says; `text` is what came."""
+    """A provider's address answered 200 with something that is not a model's answer; it is in `text`."""
 
     def __init__(self, text: object) -> None:
         self.text = str(text)
@@ -50,78 +50,78 @@ class NotAnAnswer(Exception):
 
 
 def config_invalid(message: str) -> StartEnded:
-    """The job's definition is wrong; it would fail the same way again."""
+    """The job's definition is invalid; it would fail again."""
     return StartEnded(Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, message))
 
 
 def module_not_found(message: str) -> StartEnded:
-    """A module or attribute that the job names does not exist in its image."""
+    """A module or attribute of the job does not exist in its image."""
     return StartEnded(Ending(Verdict.FAIL, ErrorClass.MODULE_NOT_FOUND, message))
 
 
 def model_auth(field: str, model: str, variable: str) -> StartEnded:
-    """The pod's environment holds no key for a model."""
+    """The pod's environment has no key for a model."""
     said = f"{field}: model {model!r} needs credentials; {key_cure(variable)}"
     return StartEnded(Ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, said))
 
 
 def key_cure(variable: str) -> str:
-    """Say what helps a job whose model finds no key in the environment."""
+    """Return the cure for a missing key."""
     if os.environ.get(contract.ENV_MODELS_URL):
         return (
-            f"runtime.env says that the job asks this provider itself: put {variable} into it, from a Secret, "
-            "or leave the provider's variables out of it, and the installation's model proxy asks with its own key"
+            f"runtime.env makes the job call this provider itself: put {variable} into it, from a Secret, "
+            "or remove the provider's variables, so that the installation's model proxy is used"
         )
     return f"set {variable}: for `agentjobs run --local` in your shell; without a model proxy in runtime.env"
 
 
 def malformed_call(tool: str, arguments: str) -> StartEnded:
-    """A model called `tool`, empty for an unknown one, with arguments that are not a JSON object: not to be guessed."""
+    """A model called `tool` (empty if unknown) with arguments that are not a JSON object."""
     called = f"tool {tool}" if tool else "a tool"
     message = f"the model called {called} with arguments that are not a JSON object: {arguments[:200]!r}"
     return StartEnded(Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message))
 
 
 def lost_call() -> StartEnded:
-    """A model's turn ended in order to call tools, and no call came: the text beside it is not an answer."""
+    """A model's turn ended in order to call tools, but without a call: its text is not an answer."""
     message = "the model stopped to call a tool, but its provider sent no call"
     return StartEnded(Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message))
 
 
 def content_blocked(message: str) -> StartEnded:
-    """The model or its provider declined to answer; it would decline again."""
+    """The model or its provider declined to answer, and would decline again."""
     return StartEnded(Ending(Verdict.FAIL, ErrorClass.CONTENT_BLOCKED, message))
 
 
 def cut_off() -> StartEnded:
-    """A stream ended without saying why: the rest of the answer is missing."""
+    """A stream ended without a finish reason: the rest of the answer is missing."""
     message = "the model's stream ended before its answer was complete"
     return StartEnded(Ending(Verdict.RETRY, ErrorClass.MODEL_UNAVAILABLE, message))
 
 
 def journal_unavailable(message: str) -> Ending:
-    """The gateway could not be reached for longer than `contract.GATEWAY_PATIENCE_SECONDS`."""
+    """The gateway was unavailable for longer than `contract.GATEWAY_PATIENCE_SECONDS`."""
     return Ending(Verdict.SNOOZE, ErrorClass.JOURNAL_UNAVAILABLE, message, delay_seconds=30.0)
 
 
 def progress_timeout(limit: str, running: str) -> Ending:
-    """The agent gave no sign of progress for `timeouts.progress`."""
+    """The agent made no progress for `timeouts.progress`."""
     doing = f"; {running} did not end" if running else ""
-    message = f"no progress for {limit}{doing}. Raise timeouts.progress if that is how long it takes"
+    message = f"no progress for {limit}{doing}. Raise timeouts.progress if it needs that long"
     return Ending(Verdict.RETRY, ErrorClass.PROGRESS_TIMEOUT, message)
 
 
 def fenced(message: str) -> Ending:
-    """Another pod holds this start. `attempt` does not report it: whatever we say would be about that pod's work."""
+    """Another pod holds this start. `attempt` does not report it, because a report would apply to that pod's work."""
     return Ending(Verdict.RETRY, FENCED, message)
 
 
 def interrupted(message: str) -> Ending:
-    """The pod was told to stop; the operator finds out by whom and decides by that."""
+    """The pod was stopped; the operator determines why."""
     return Ending(Verdict.SNOOZE, ErrorClass.INTERRUPTED, message, delay_seconds=5.0)
 
 
 def told_itself_to_stop() -> Ending:
-    """Code of the agent sent its own process SIGTERM or SIGINT: no fault of the cluster's."""
-    message = "the agent's code told its own process to stop, by SIGTERM or SIGINT"
+    """The agent's code sent its own process SIGTERM or SIGINT."""
+    message = "the agent's code stopped its own process with SIGTERM or SIGINT"
     return Ending(Verdict.RETRY, ErrorClass.AGENT_ERROR, message)

@@ -1,6 +1,6 @@
-"""The engines that run agents. The operator names one in the pod's environment, and no other is imported.
+"""The engines that run agents. The operator names one in the pod's environment; no other is imported.
 
-An engine takes most of a start to import, so `attempt` has it loaded while the gateway answers.
+Importing an engine takes most of a start's time, so `attempt` loads it while the gateway answers.
 """
 
 import importlib
@@ -21,7 +21,7 @@ MODULES: Final = {
     contract.ENGINE_ADK: "agentjobs_runner.adk.engine",
     contract.ENGINE_CLAUDE_CODE: "agentjobs_runner.claude_code.engine",
 }
-"""The module of each engine. To add one, write such a module and name it here."""
+"""The module of each engine. To add an engine, write such a module and add it here."""
 
 
 class Engine(Protocol):
@@ -32,20 +32,20 @@ class Engine(Protocol):
     ) -> Ending:
         """Run the agent of `attempt` and return how it ended.
 
-        Called once, in a thread of its own; may block for as long as the agent runs. Never speaks to the gateway
-        and never ends the process: whatever user code does comes back as an Ending.
+        Called once, in its own thread; may block for as long as the agent runs. It never calls the gateway and never
+        ends the process: errors of user code are returned as an Ending.
 
         Args:
-            attempt: what to run.
-            gate: asked before each step.
-            recorder: takes the entries of the timeline and signs of progress.
-            journal: holds the steps of earlier starts, and records new ones.
-            stores: keep the session, artifacts and memory; without them they live as long as the start.
+            attempt: the work.
+            gate: called before each step.
+            recorder: takes timeline entries and signs of progress.
+            journal: has the steps of earlier starts, and records new ones.
+            stores: keep session, artifacts and memory; without them these live as long as the start.
         """
 
 
 class Loading:
-    """Imports an engine in a thread of its own, from the moment it is made."""
+    """Imports an engine in its own thread, as soon as it is created."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -56,8 +56,8 @@ class Loading:
         """Return the engine.
 
         Raises:
-            StartEnded: ConfigInvalid when this image has no engine of that name.
-            Exception: what its import raises.
+            StartEnded: ConfigInvalid if this image does not have the engine.
+            Exception: of its import.
         """
         self._thread.join()
         if self._name not in MODULES:

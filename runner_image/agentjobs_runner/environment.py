@@ -1,4 +1,4 @@
-"""The runner's environment, read once by `__main__` from a mapping and passed on as a value."""
+"""The runner's environment, read once by `__main__` and passed on as a value."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from agentjobs.models.names import aliases_in
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The variables that the operator put into the container; see `agentjobs.contract` for each variable."""
+    """The variables that the operator sets in the container; see `agentjobs.contract`."""
 
     gateway_url: str
     token_file: Path
@@ -25,16 +25,16 @@ class Environment:
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> "Environment":
-        """Return the environment that `variables` say.
+        """Return the environment from `variables`.
 
         Raises:
-            ValueError: a variable is missing or malformed; all of them are named at once.
+            ValueError: variables are missing or invalid; the message lists all.
         """
         needed = (contract.ENV_GATEWAY_URL, contract.ENV_TOKEN_FILE, contract.ENV_NAMESPACE, contract.ENV_JOB)
         problems = [f"{name} is not set" for name in needed if not variables.get(name)]
         start = variables.get(contract.ENV_START, "")
         if not (start.isascii() and start.isdigit() and int(start) > 0):
-            problems.append(f"{contract.ENV_START} must be a number from 1, got {start[:40]!r}")
+            problems.append(f"{contract.ENV_START} must be a positive integer, got {start[:40]!r}")
         grace = variables.get(contract.ENV_GRACE_SECONDS, "30")
         if not (grace.isascii() and grace.isdigit()):
             problems.append(f"{contract.ENV_GRACE_SECONDS} must be whole seconds, got {grace[:40]!r}")
@@ -43,7 +43,7 @@ class Environment:
         except ValueError as error:
             problems.append(str(error))
         if problems:
-            raise ValueError(f"{'; '.join(problems)}. The operator sets these in the pods it makes.")
+            raise ValueError(f"{'; '.join(problems)}. The operator sets these in its pods.")
         return cls(
             gateway_url=variables[contract.ENV_GATEWAY_URL].rstrip("/"),
             token_file=Path(variables[contract.ENV_TOKEN_FILE]),

@@ -1,6 +1,6 @@
-"""Which lines of a stack are the user's own: what a person can change, out of forty frames of libraries.
+"""The user's lines of a traceback: those that a user can change, among forty frames of libraries.
 
-Paths are shown as they lie in the project: relative to the entry of `sys.path` that they were imported from.
+Paths are relative to the entry of `sys.path` that they were imported from, as in the project.
 """
 
 import linecache
@@ -21,13 +21,13 @@ _LIBRARIES: Final = tuple(
 _INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _OURS: Final = ("agentjobs", "agentjobs_runner", "google", "pydantic")
 _SHOWN_FRAMES: Final = 20
-# Packages that the job names, which may be installed beside the libraries.
+# Packages that the job names; they may be installed next to the libraries.
 _named: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A line of code that was running."""
+    """A line of code in a traceback."""
 
     raw: FrameType
     line: int
@@ -44,7 +44,7 @@ class Frame:
 
     @property
     def is_own(self) -> bool:
-        """Whether it is code of the job's, not of a library's, Python's or ours."""
+        """Whether it belongs to the job, not to a library, Python or the runner."""
         package = self.module.partition(".")[0]
         if package in _named:
             return True
@@ -55,7 +55,7 @@ class Frame:
         return not real.startswith(_LIBRARIES) and not any(part in real for part in _INSTALLED)
 
     def local(self, name: str) -> Any:
-        """A local variable's value; None when there is none."""
+        """A local variable's value; None if it does not exist."""
         return self.raw.f_locals.get(name)
 
     def __str__(self) -> str:
@@ -63,28 +63,29 @@ class Frame:
 
 
 def own_package(module: str) -> None:
-    """Say that the package of `module` is the user's own, wherever it is installed."""
+    """Mark the package of `module` as the user's, wherever it is installed."""
     package = module.partition(".")[0]
     if package not in _OURS:
         _named.add(package)
 
 
 def frames_of(error: BaseException) -> list[Frame]:
-    """Return the frames that `error` passed through, outermost first; the last one raised it."""
+    """Return the frames of `error`, outermost first; the last one raised it."""
     return list(_walk(error.__traceback__))
 
 
 def own_frame(error: BaseException) -> Frame | None:
-    """The innermost line of the user's own code that `error` passed through."""
+    """The innermost frame of `error` in the user's code."""
     return next((frame for frame in reversed(frames_of(error)) if frame.is_own), None)
 
 
 def stack(errors: list[BaseException]) -> list[str]:
-    """Return the stacks of a chain of errors, cut to the user's own frames and the one that raised.
+    """Return the tracebacks of a chain of errors, reduced to the user's frames and the raising one.
 
     Args:
-        errors: outermost first; what caused it stands above it, as Python writes it. Those that libraries only passed
-            on among themselves are left out.
+        errors: outermost first; causes come first in the output, as in Python. Errors that libraries only passed on
+        among
+            themselves are left out.
     """
     lines: list[str] = []
     for error in reversed([*errors[:1], *(error for error in errors[1:] if own_frame(error) is not None)]):
@@ -110,5 +111,5 @@ def _line(frame: Frame) -> str:
 def _in_project(path: str) -> str:
     folders = {Path(entry).absolute() for entry in sys.path if entry} | {Path.cwd()}
     around = [folder for folder in folders if folder != Path("/") and Path(path).is_relative_to(folder)]
-    # The longest: a virtual environment may lie inside the project.
+    # The longest match: a virtual environment may be inside the project.
     return str(Path(path).relative_to(max(around, key=lambda folder: len(folder.parts)))) if around else path

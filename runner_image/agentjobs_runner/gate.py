@@ -1,6 +1,6 @@
-"""The gate before every step: no model call and no tool starts while the runner is stopping or the gateway is away.
+"""The gate before every step: no model call or tool call begins while the runner stops or the gateway is unavailable.
 
-`close` is called from the supervisor's thread, the rest from the agent's (`step_plugin`). Knows nothing of ADK.
+`close` is called from the supervisor's thread, the rest from the agent's (`step_plugin`). Independent of ADK.
 """
 
 import asyncio
@@ -12,14 +12,14 @@ from typing import Any, Final, Protocol
 
 from agentjobs_runner.steps import StepKey
 
-# How soon a waiting step sees that the gateway is back: short beside a model call.
+# Polling interval of a waiting step: short compared with a model call.
 POLL_SECONDS: Final = 0.05
-# For steps under way, before one that may not begin ends the start. One of them may wait for that one.
+# Time for running steps, before a rejected step ends the start. One of them may wait for it.
 RUN_OUT_SECONDS: Final = 600.0
 
 
 class Flag(Protocol):
-    """What is set or not, as a `threading.Event` is."""
+    """A flag like `threading.Event`."""
 
     def is_set(self) -> bool:
         """Whether it is set."""
@@ -27,7 +27,7 @@ class Flag(Protocol):
 
 
 class AllSet:
-    """Set while all of its flags are."""
+    """Set while all of its flags are set."""
 
     def __init__(self, *flags: Flag) -> None:
         self._flags = flags
@@ -38,12 +38,12 @@ class AllSet:
 
 
 class Gate:
-    """Counts the steps that run, holds those that may not start, and says when nothing is left behind a closed gate.
+    """Counts running steps, holds back new ones, and reports when nothing runs behind a closed gate.
 
     Args:
         recorded: set while steps may begin.
-        at_boundary: called when the gate is closed and nothing runs.
-        progressed: called at each sign that steps go on, also those of agents inside tools, which no event tells.
+        at_boundary: called when the gate is closed and no step runs.
+        progressed: called for each sign of progress, including agents inside tools, which cause no events.
     """
 
     def __init__(self, recorded: Flag, at_boundary: Callable[[], None], progressed: Callable[[], None]) -> None:
@@ -52,16 +52,16 @@ class Gate:
         self._progressed = progressed
         self._lock = threading.Lock()
         self._running: dict[StepKey | str, tuple[str, asyncio.Task[Any] | None]] = {}
-        """With the name and the task of each: a step whose task was cancelled has ended, though nothing says so."""
+        """Name and task of each: a step whose task was cancelled has ended without a notice."""
         self._held = 0
         self._closed = False
         self._until: float | None = None
         self._process = os.getpid()
 
     async def enter(self, step: StepKey | str, named: str = "a step", *, within: tuple[StepKey, ...] = ()) -> None:
-        """Begin `step`, or wait: until the gateway is back, or, when the gate is closed, until the process ends.
+        """Begin `step`, or wait: until the gateway is available, or, behind a closed gate, until the process ends.
 
-        `named` is what people know the step by, `within` are the steps that cannot end before it: they wait with it.
+        `named` is the name for people, `within` are steps that cannot end before it: they wait with it.
         """
         self.end_copies()
         while not (self._recorded.is_set() or self._closed):  # noqa: ASYNC110  both are set by other threads
@@ -77,9 +77,9 @@ class Gate:
             self._running = {**self._alive(), step: (named, asyncio.current_task())}
 
     async def run_out(self, *, within: tuple[StepKey, ...] = ()) -> None:
-        """Wait until the steps that run have ended, for one that may not begin and ends all.
+        """Wait for running steps, before a rejected step ends the start.
 
-        What they do is paid for, or has happened: it must be recorded. `within` are the steps that cannot end before.
+        They are paid for or have taken effect, so they must be recorded. `within` are steps that cannot end before.
         """
         with self._lock:
             for outer in within:
@@ -90,13 +90,13 @@ class Gate:
                     await asyncio.sleep(POLL_SECONDS)
 
     def note(self, step: StepKey | str, named: str) -> None:
-        """Begin `step` without waiting, also behind a closed gate: of code that cannot await, or inside of a step."""
+        """Begin `step` without waiting, even behind a closed gate: for code that cannot await, or inside a step."""
         self.end_copies()
         with self._lock:
             self._running = {**self._alive(), step: (named, None)}
 
     def leave(self, step: StepKey | str) -> None:
-        """End `step`; harmless when it was never begun."""
+        """End `step`; does nothing if it has not begun."""
         self.end_copies()
         self._progressed()
         with self._lock:
@@ -104,34 +104,34 @@ class Gate:
         self._check_idle()
 
     def runs(self, step: StepKey) -> bool:
-        """Whether `step` was begun and not ended."""
+        """Whether `step` has begun and not ended."""
         with self._lock:
             return step in self._running
 
     def note_progress(self) -> None:
-        """Note that a step has not ended but shows life: a part of an answer came."""
+        """Record progress of a running step: a part of an answer has arrived."""
         self._progressed()
 
     @property
     def running(self) -> str:
-        """Which steps run, in words; empty when none does."""
+        """The running steps as text; empty if there are none."""
         with self._lock:
             return " and ".join(named for named, _ in self._alive().values())
 
     @property
     def closed(self) -> bool:
-        """Whether no further step may begin, because the runner was told to stop."""
+        """Whether no further step may begin, because the runner was stopped."""
         return self._closed
 
     @property
     def until(self) -> float | None:
-        """The instant, by `time.monotonic`, when a start that does not end by itself is ended; None for none."""
+        """When a start that does not end by itself is ended (`time.monotonic`); None without a limit."""
         return self._until
 
     def close(self, until: float | None = None) -> None:
-        """Let no further step begin; `at_boundary` is called once those that run have ended and one was held.
+        """Allow no further step; `at_boundary` is called when running steps have ended and one was held back.
 
-        `until` is when those that run are left.
+        `until` is when running steps are abandoned.
         """
         self._until = until
         self._closed = True
@@ -141,9 +141,9 @@ class Gate:
         return {step: (named, task) for step, (named, task) in self._running.items() if not (task and task.cancelled())}
 
     def end_copies(self) -> None:
-        """End the process if it is a copy of the start's, which a step forked."""
-        # A forked child may go on with a copy of the agent; it must neither call models nor report, and locks that
-        # other threads held when it was made stay locked in it.
+        """End the process if it is a forked copy of the start's process."""
+        # A forked child may continue with a copy of the agent; it must neither call models nor report, and locks that
+        # other threads held at the fork stay locked in it.
         if os.getpid() != self._process:
             os._exit(70)
 

@@ -1,9 +1,9 @@
-"""The gateway as the runner sees it: its calls, each with the token read anew.
+"""The runner's client of the gateway. It reads the token for each request.
 
-Claim and result are tried again while it is away; the other calls are one try, and who makes them tries again. Used
-from the threads of the supervisor, the recorder and the journal, and from those in which code asks for sessions and
-artifacts; httpx clients are safe to share. Raises only what is in `agentjobs.errors`, and `Missing`: Fenced and Invalid
-at once, Unavailable when patience has run out.
+Claim and result are retried while the gateway is unavailable; the other methods make one attempt, and their callers
+retry. Used from the threads of the supervisor, recorder and journal, and from those that access sessions and artifacts;
+httpx clients may be shared. Raises only errors of `agentjobs.errors`, and `Missing`: Fenced and Invalid immediately,
+Unavailable after all retries.
 """
 
 import json
@@ -21,38 +21,38 @@ from agentjobs.contract import Attempt, Event, Result, ResultDocument, StepsPage
 from agentjobs.errors import AgentJobsError, Fenced, Invalid, JournalFull, TooLarge, TooManyRequests, Unavailable
 from agentjobs_runner.environment import Environment
 
-# One request: long enough for a gateway that waits for a database fail-over, short beside two minutes of patience.
+# Timeout of one request: enough for a gateway during a database failover, short compared with two minutes of retries.
 REQUEST_SECONDS: Final = 15.0
-# httpx drops a connection that was idle for five seconds, and a heartbeat comes every ten. Below the gateway's 75.
+# httpx closes connections after five idle seconds, but a heartbeat comes every ten. Below the gateway's 75.
 KEEP_ALIVE_SECONDS: Final = 60.0
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
-# What a server asks for beyond this is longer than it makes sense to say nothing.
+# A longer Retry-After is ignored: the runner must not be silent for so long.
 LONGEST_WAIT_SECONDS: Final = 60.0
 SLICE_SECONDS: Final = 0.25
 
-# Beside what httpx adds by itself: host and length.
+# In addition to httpx's own headers: host and length.
 _OURS: Final = {"Accept": "*/*", "User-Agent": "agentjobs-runner"}
-# What a runner asks for again and again is a handful.
+# Number of cached URLs; a runner uses a handful.
 _URLS: Final = 32
 
-# The request itself was wrong. 401, 403 and 404 are not here: a replica may not have seen the new pod or token yet.
+# The request itself was invalid. 401, 403 and 404 are not here: a replica may not have seen the new pod or token yet.
 _REFUSED: Final = frozenset({400, 405, 413, 415, 422})
 
 
 class Missing(Unavailable):
-    """What was asked for is not there (404, reason NotFound)."""
+    """The requested object does not exist (404, reason NotFound)."""
 
 
 Instant = Callable[[], float]
-"""A monotonic instant that may move while one waits (SIGTERM brings it closer)."""
+"""A monotonic deadline that may change during a wait (SIGTERM makes it earlier)."""
 
 
 class Backoff:
-    """How long to wait before the next try: twice as long each time, and at least as long as the gateway asks.
+    """The pause before the next attempt: doubled each time, and at least the gateway's Retry-After.
 
     Args:
-        longest_asked: seconds above which the gateway's wish does not count.
+        longest_asked: a longer Retry-After is ignored.
     """
 
     def __init__(self, longest_asked: float = LONGEST_WAIT_SECONDS) -> None:
@@ -62,7 +62,7 @@ class Backoff:
     def after(self, error: Unavailable) -> float:
         """Return the seconds to wait after `error`."""
         asked = error.retry_after if isinstance(error, TooManyRequests) else 0.0
-        # Half of the pause is random, so that many runners do not come back at one instant.
+        # Half of the pause is random, so that many runners do not return at the same instant.
         pause = self._pause * random.uniform(0.5, 1.0)  # noqa: S311  spreading load, not a secret
         self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
         return max(min(asked, self._longest_asked), pause)
@@ -86,27 +86,27 @@ class Gateway:
         self._sleep = sleep
 
     def attempt(self, *, give_up: Instant) -> Attempt:
-        """Claim the start for this pod and return what to run."""
+        """Claim the start for this pod and return its attempt."""
         return cast("Attempt", self._until(give_up, "GET", contract.PATH_ATTEMPT))
 
     def add_events(self, events: Sequence[Event]) -> None:
-        """Store events, in one try; sending the same again is harmless."""
+        """Store events, in one attempt; sending them again is harmless."""
         self._once("POST", contract.PATH_EVENTS, {"events": list(events)})
 
     def steps(self, after: int) -> StepsPage:
-        """Return the page of recorded steps behind number `after`, in one try."""
+        """Return the page of recorded steps after number `after`, in one attempt."""
         return cast("StepsPage", self._once("GET", f"{contract.PATH_STEPS}?after={after}"))
 
     def add_steps(self, body: bytes) -> None:
-        """Store the steps of a `StepsBody` that is JSON already, in one try; sending the same again is harmless."""
+        """Store the steps of a `StepsBody`, already JSON, in one attempt; sending them again is harmless."""
         self._once("POST", contract.PATH_STEPS, body)
 
     def heartbeat(self) -> None:
-        """Say that we live, in one try."""
+        """Send a heartbeat, in one attempt."""
         self._once("POST", contract.PATH_HEARTBEAT, {})
 
     def put_result(self, document: ResultDocument, *, give_up: Instant) -> Result | None:
-        """Store how the start ended and return the result that is final for the job, if there is one."""
+        """Store the start's ending and return the job's final result, if any."""
         return cast("Result | None", self._until(give_up, "PUT", contract.PATH_RESULT, document).get("final"))
 
     def _until(self, give_up: Instant, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
@@ -122,7 +122,7 @@ class Gateway:
             self._wait(wait, give_up)
 
     def _wait(self, seconds: float, give_up: Instant) -> None:
-        # In slices, because SIGTERM may bring `give_up` closer meanwhile.
+        # In slices, because SIGTERM may make `give_up` earlier.
         until = self._clock() + seconds
         while (left := min(until, give_up()) - self._clock()) > 0:
             self._sleep(min(left, SLICE_SECONDS))
@@ -148,15 +148,15 @@ class Gateway:
         *,
         seconds: float = REQUEST_SECONDS,
     ) -> httpx.Response:
-        """Make a request, in one try, and return the answer of success."""
+        """Send a request, in one attempt, and return the successful response."""
         try:
             headers = {**_OURS, **(headers or {}), "Authorization": f"Bearer {self._token()}"}
-            # `Client.request` would merge URL, headers, cookies and timeouts again each time: a third of the whole.
+            # `Client.request` would merge URL, headers, cookies and timeouts each time: a third of the cost.
             timeout = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), seconds)}
             request = httpx.Request(method, self._url(path), headers=headers, content=content, extensions=timeout)
             response = self._client.send(request)
         except OSError as error:
-            raise Unavailable(f"the token cannot be read: {error.strerror}") from error
+            raise Unavailable(f"cannot read the token: {error.strerror}") from error
         except httpx.HTTPError as error:
             raise Unavailable(f"{method} {path}: {type(error).__name__}: {error}") from error
         if response.is_success:
@@ -165,10 +165,10 @@ class Gateway:
 
 
 def connect(environment: Environment, token: Callable[[], str]) -> Gateway:
-    """Return the gateway that the environment names. Proxies in the environment are for models, not for us.
+    """Return the gateway of the environment. Proxies in the environment are for models, not for the gateway.
 
     Raises:
-        Unavailable: the authority its certificate is checked against cannot be read, or the URL is none.
+        Unavailable: the CA for its certificate cannot be read, or the URL is invalid.
     """
     url = environment.gateway_url
     try:
@@ -183,7 +183,7 @@ def connect(environment: Environment, token: Callable[[], str]) -> Gateway:
 
 
 def _trust(authority: str | None) -> ssl.SSLContext:
-    """Trust `authority`, a PEM text or the path of one; public roots when there is none."""
+    """Return a TLS context for `authority`, a PEM text or the path of one; public roots if empty."""
     if authority and authority.lstrip().startswith("-----BEGIN"):
         return ssl.create_default_context(cadata=authority)
     return ssl.create_default_context(cafile=authority)
@@ -199,10 +199,10 @@ def _written(body: Mapping[str, Any]) -> bytes:
 
 
 def answer_of(response: httpx.Response, path: str) -> Any:
-    """Return the JSON object in an answer; None in an empty one.
+    """Return the JSON object of a response; None for an empty one.
 
     Raises:
-        Unavailable: it is none.
+        Unavailable: it is not a JSON object.
     """
     if response.status_code == httpx.codes.NO_CONTENT:
         return None
@@ -211,12 +211,12 @@ def answer_of(response: httpx.Response, path: str) -> Any:
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise Unavailable(f"{path}: the answer is not a JSON object; is AGENTJOBS_GATEWAY_URL the gateway's?")
+        raise Unavailable(f"{path}: the response is not a JSON object; check AGENTJOBS_GATEWAY_URL")
     return answer
 
 
 def _words(response: httpx.Response) -> str:
-    """Return the gateway's message; the whole body where another server answered."""
+    """Return the gateway's message; the whole body if another server answered."""
     try:
         body = response.json()
         return f"{body['reason']}: {body['message']}"

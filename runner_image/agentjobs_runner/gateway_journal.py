@@ -1,6 +1,6 @@
-"""The journal that the gateway keeps: the steps of earlier starts, read in pages, and new ones on their way there.
+"""The journal in the gateway: reads the steps of earlier starts, in pages, and sends new ones.
 
-A step is sealed and written as JSON where it is recorded; `step_sender` takes it from there.
+A step is sealed and converted to JSON when it is recorded; `step_sender` sends it.
 """
 
 import asyncio
@@ -27,24 +27,24 @@ from agentjobs_runner.timeline import Recorder
 
 
 class Requests(Protocol):
-    """The requests of `gateway.Gateway` that the journal makes."""
+    """The gateway's requests that the journal uses."""
 
     def steps(self, after: int) -> StepsPage:
-        """Return the page of recorded steps behind number `after`, in one try."""
+        """Return the page of recorded steps after number `after`, in one attempt."""
         ...
 
     def add_steps(self, body: bytes) -> None:
-        """Store steps, in one try; sending the same again is harmless."""
+        """Store steps, in one attempt; sending them again is harmless."""
         ...
 
 
 class GatewayJournal:
-    """The journal of one start; see `journal.Journal` for what engines use of it.
+    """The journal of one start; see `journal.Journal` for the engines' interface.
 
     Args:
-        recorder: takes `resumed` and `warning` entries, signs of progress, and the usage of what is recorded.
-        on_lost: called once from the thread, with what ended it: Fenced, or Unavailable after all patience. What waits
-            for the journal then waits for ever: the supervisor ends the process.
+        recorder: takes `resumed` and `warning` entries, signs of progress, and the usage of recorded steps.
+        on_lost: called once from the thread with the error: Fenced, or Unavailable after all retries. Callers of the
+            journal then wait forever: the supervisor ends the process.
     """
 
     def __init__(
@@ -66,40 +66,40 @@ class GatewayJournal:
         head = attempt.get("journal") or {"run": attempt["start"], "last": 0, "versions": None}
         self._run, self._last, self._before = head["run"], head["last"], head["versions"]
         self._versions: Versions | None = None
-        """What the next request says of them."""
+        """The versions for the next request."""
         self._steps = RecordedSteps(redactor.unseal)
         self._read: Future[None] = Future()
         self._lock = threading.Lock()
         self._resumes: bool | None = False if self._last else None
-        """Whether a recorded step answered; None once `resumed` is told, or where nothing was recorded."""
+        """Whether a recorded step was used; None after the `resumed` entry, or without recorded steps."""
         self._begun: set[str] = set()
         """The calls of this start that have not ended."""
         self._sender = StepSender(gateway.add_steps, self._frame, self._stored, on_lost, clock=clock, sleep=sleep)
         self.reachable = self._sender.reachable
-        """Set while the gateway takes what is sent."""
+        """Set while the gateway accepts requests."""
 
     def start(self) -> None:
-        """Begin to read what is recorded, and then to store."""
+        """Begin to read recorded steps, and then to store new ones."""
         self._sender.start(self._read_all)
 
     @property
     def busy(self) -> bool:
-        """Whether something waits for the gateway: the agent is then not silent."""
+        """Whether something waits for the gateway, so that the agent's silence is expected."""
         return self._sender.busy or not self._read.done()
 
     def finish(self, give_up: Callable[[], float]) -> None:
-        """Wait until all that was recorded is stored, and say in the timeline how much answered from the journal.
+        """Wait until all recorded steps are stored, and add the `resumed` entry.
 
         Raises:
             Fenced: another pod holds this start.
-            Unavailable: not all was stored until `give_up()`.
+            Unavailable: not everything was stored before `give_up()`.
         """
         self._sender.finish(give_up)
         if self._read.done():
             self._tell_resumed()
 
     def open(self, *, adk: str, scheme: str, agent: str) -> None:
-        """Take in what this image would run; see `Journal.open`."""
+        """Compare versions with this image's; see `Journal.open`."""
         self._read.result()
         versions = Versions(adk=adk, runner=agentjobs.__version__, scheme=scheme, agent=agent)
         change = version_change.judge(self._before if self._last else None, versions, self._policy)
@@ -111,7 +111,7 @@ class GatewayJournal:
         self._versions = versions
 
     def begin_anew(self) -> None:
-        """Forget what earlier starts recorded: this start begins another run. Before the first step is asked for."""
+        """Discard the steps of earlier starts: this start begins another run. Called before the first step."""
         self._read.result()
         self._run, self._last, self._resumes = self._start, 0, None
         self._steps.clear()
@@ -123,7 +123,7 @@ class GatewayJournal:
 
     @property
     def has_more(self) -> bool:
-        """Whether this start has not come to all that is recorded; see `Journal.has_more`."""
+        """Whether recorded steps remain that this start has not reached; see `Journal.has_more`."""
         return self._steps.has_more
 
     def earlier(self) -> list[RecordedStep]:
@@ -132,13 +132,13 @@ class GatewayJournal:
         return [step for step in self._steps.frames() if step["start"] != self._start]
 
     def ended(self, key: str) -> RecordedStep | None:
-        """Return the step of that key; see `Journal.ended`."""
+        """Return the step with this key; see `Journal.ended`."""
         self._read.result()
         key = stored_key(key)
         found = self._steps.ended(key)
         if found is None:
-            # Before the first step the runner looks for notes of its own, which most jobs do not have. And what an
-            # earlier start began may hold steps that are recorded.
+            # Before the first step the runner looks for its own notes, which most jobs do not have. And a call that an
+            # earlier start began may contain recorded steps.
             if self._resumes and self._steps.interrupted(key) is None:
                 self._tell_resumed()
         elif self._resumes is not None:
@@ -146,7 +146,7 @@ class GatewayJournal:
         return found
 
     def interrupted(self, key: str) -> RecordedStep | None:
-        """Return the call of that key that did not end; see `Journal.interrupted`."""
+        """Return the unfinished call with this key; see `Journal.interrupted`."""
         self._read.result()
         return self._steps.interrupted(stored_key(key))
 
@@ -155,18 +155,18 @@ class GatewayJournal:
         await asyncio.wrap_future(self._add(step, None, None))
 
     async def record(self, step: NewStep, body: Any, *, void: bool = False) -> None:
-        """Record what a step gave; see `Journal.record`."""
+        """Record a step's result; see `Journal.record`."""
         await asyncio.wrap_future(self._add(step, datetime.now(UTC), body, void=void))
 
     def record_now(self, step: NewStep, body: Any) -> None:
-        """Record what a step gave, and block until it is stored."""
+        """Record a step's result, and block until it is stored."""
         self._add(step, datetime.now(UTC), body).result()
 
     async def void(self, keys: Sequence[str]) -> None:
-        """Let no later start use the steps of these keys."""
+        """Make the steps with these keys void for later starts."""
         void = [stored_key(key) for key in keys]
         self._steps.drop(void)
-        # The newest first: what a start leaves that is killed in between is a run that ends earlier.
+        # Newest first: if the start is killed in between, the remaining steps are those of a shorter run.
         for part in _parts(void[::-1]):
             await asyncio.wrap_future(self._sender.put(Order(void=part)))
 
@@ -184,7 +184,7 @@ class GatewayJournal:
         return self._sender.put(order)
 
     def _counted_once(self, frame: dict[str, Any]) -> dict[str, Any]:
-        """Take the usage from the end of a call: it was counted when the call began."""
+        """Remove the usage from a call's end: it was counted at its beginning."""
         with self._lock:
             if frame["ended"] is None:
                 self._begun.add(frame["key"])
@@ -197,7 +197,7 @@ class GatewayJournal:
         with self._lock:
             resumes, self._resumes = self._resumes, None
         if resumes is not None:
-            # All of them, as history counts: a value of a tool's own code is not asked for when the tool's result is.
+            # All of them, as in history: values of a tool's own code are not requested when the tool's result is used.
             replayed = self._steps.count_ended() if resumes else 0
             self._recorder.add("resumed", self._job, {"fromStep": self._last + 1, "replayed": replayed})
 
@@ -211,7 +211,7 @@ class GatewayJournal:
         self._recorder.progressed()
 
     def _read_all(self) -> None:
-        """Read all recorded steps; what is wrong with them is met by the engine."""
+        """Read all recorded steps; the engine reports invalid ones."""
         after: int | None = 0 if self._last else None
         try:
             while after is not None:
@@ -221,7 +221,7 @@ class GatewayJournal:
         except StartEnded as ended:
             self._read.set_exception(ended)
         except (Invalid, KeyError, TypeError) as error:
-            said = f"the gateway does not give the recorded steps: {type(error).__name__}: {error}"
+            said = f"cannot read the recorded steps from the gateway: {type(error).__name__}: {error}"
             self._read.set_exception(StartEnded(Ending(Verdict.FAIL, ErrorClass.STEP_UNREADABLE, said)))
         else:
             self._read.set_result(None)
@@ -243,7 +243,7 @@ def _frame(step: NewStep, ended: datetime | None, *, void: bool) -> dict[str, An
 
 
 def _parts(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield the keys in parts that a request can hold."""
+    """Yield the keys in batches of a request's size."""
     part, size = list[str](), 0
     for key in keys:
         more = len(as_json(key)) + 1
@@ -263,6 +263,6 @@ def _time(moment: datetime) -> str:
 def _too_large(frame: Mapping[str, Any], size: int) -> StartEnded:
     what = f"{frame['kind']} step {frame['name']} of {frame['agent']}" if frame["agent"] else f"step {frame['name']}"
     most = contract.MAX_STEP_BYTES
-    cure = "Keep large data outside of the agent, as an artifact or in a store, and give its name"
-    message = f"{what} gave {size} bytes of JSON, and a step can hold {most}. {cure}"
+    cure = "Store large data as an artifact, and return its name"
+    message = f"{what} returned {size} bytes of JSON, and a step can have {most}. {cure}"
     return StartEnded(Ending(Verdict.FAIL, ErrorClass.STEP_TOO_LARGE, message))

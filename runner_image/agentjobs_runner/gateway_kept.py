@@ -1,4 +1,4 @@
-"""The kept files of one run, which the gateway keeps. See `kept` for what engines use of them."""
+"""The kept files of one run, in the gateway. See `kept` for the engines' interface."""
 
 import itertools
 import time
@@ -16,21 +16,21 @@ _BYTES: Final = {"Content-Type": "application/octet-stream"}
 
 
 class Requests(Protocol):
-    """The part of `gateway.Gateway` that is used here."""
+    """The gateway's requests that are used here."""
 
     def request(
         self, method: str, path: str, content: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        """Make a request, in one try."""
+        """Send a request, in one attempt."""
         ...
 
 
 class GatewayKept:
-    """Means what `kept.Kept` says.
+    """Implements `kept.Kept`.
 
     Args:
-        patiently: makes a request, again and again while the gateway is away.
-        microseconds: tells the time; see `_writes`.
+        patiently: sends a request, with retries while the gateway is unavailable.
+        microseconds: returns the time; see `_writes`.
     """
 
     def __init__(
@@ -42,17 +42,17 @@ class GatewayKept:
     ) -> None:
         self._gateway = gateway
         self._patiently = patiently
-        # They rise over all processes of a start, which run one after the other: the gateway passes over a write with
-        # a smaller number than the file's last one. A process writes less often than once in a microsecond.
+        # They increase over all processes of a start, which run one after the other: the gateway ignores a write with a
+        # smaller number than the file's last one. A process writes less than once per microsecond.
         self._writes = itertools.count(microseconds())
 
     def files(self) -> dict[str, int]:
-        """Return the names of all files, with the bytes of each."""
+        """Return the names and sizes of all files."""
         found = answer_of(self._asked("GET", contract.PATH_KEPT), contract.PATH_KEPT)
         return {file["name"]: file["bytes"] for file in cast("contract.KeptFiles", found)["files"]}
 
     def read(self, name: str) -> bytes | None:
-        """Return a whole file; None where there is none."""
+        """Return a whole file; None if it does not exist."""
         whole = bytearray()
         while True:
             try:
@@ -64,15 +64,15 @@ class GatewayKept:
                 return bytes(whole)
 
     def write(self, name: str, content: bytes, *, offset: int = 0) -> None:
-        """Make a file what it was up to `offset`, and then the content, however long it is."""
-        # One part at least: an empty one cuts the file.
+        """Truncate a file to `offset`, then append the content, of any length."""
+        # At least one part: an empty one truncates the file.
         for begin in range(0, max(len(content), 1), MAX_KEPT_PART_BYTES):
-            # The same number in further tries: a request that was given up must not undo the one after it.
+            # The same number in retries: an abandoned request must not undo the next one.
             path = _path(name=name, offset=offset + begin, write=next(self._writes))
             self._asked("PUT", path, content[begin : begin + MAX_KEPT_PART_BYTES], _BYTES)
 
     def delete(self, name: str) -> None:
-        """Delete a file, if there is one."""
+        """Delete a file, if it exists."""
         self._asked("DELETE", _path(name=name, write=next(self._writes)))
 
     def _asked(

@@ -1,4 +1,4 @@
-"""The session, artifacts and memory of one job, which the gateway keeps. See `stores` for what engines use of them."""
+"""The session, artifacts and memory of one job, in the gateway. See `stores` for the engines' interface."""
 
 import json
 import threading
@@ -21,12 +21,12 @@ _BYTES: Final = "application/octet-stream"
 
 
 class GatewayStores:
-    """What the gateway keeps of one job.
+    """The gateway's data of one job.
 
     Args:
-        on_lost: called with what ended it: Fenced, or Unavailable after all patience. Who waits for an answer then
-            waits for ever: the supervisor ends the process.
-        progressed: called at each try, so that a wait for the gateway is no silence of the agent.
+        on_lost: called with the error: Fenced, or Unavailable after all retries. Callers then wait forever: the
+            supervisor ends the process.
+        progressed: called at each attempt, so that waiting for the gateway does not count as the agent's silence.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class GatewayStores:
         return self._kept
 
     def session(self) -> Earlier:
-        """Return the session as it stood before the job; see `Stores.session`."""
+        """Return the session before the job; see `Stores.session`."""
         first = self._get(contract.PATH_SESSION)
         events, page = list(first["events"]), first
         while page["next"] is not None:
@@ -63,7 +63,7 @@ class GatewayStores:
         try:
             return Earlier(*(self._redactor.unseal(one) for one in found))
         except LookupError as error:
-            raise Invalid(f"the session holds a secret of an earlier job: {error}") from error
+            raise Invalid(f"the session has a secret of an earlier job: {error}") from error
 
     def put_turn(self, turn: Turn) -> None:
         """Store what the job added to its session."""
@@ -106,13 +106,13 @@ class GatewayStores:
         self._patiently(lambda: self._gateway.request("DELETE", path))
 
     def search_memory(self, query: str, limit: int) -> list[MemoryHit]:
-        """Return what was said in other sessions that has a word of `query`, best first."""
+        """Return texts of other sessions that contain a word of `query`, best first."""
         body = {"query": query, "limit": limit}
         hits = cast("list[MemoryHit]", self._send("POST", contract.PATH_MEMORY, body)["memories"])
         return [{**hit, "text": self._unsealed(hit["text"])} for hit in hits]
 
     def _unsealed(self, text: str) -> str:
-        """The text as it was said; as it is kept where it holds a secret that this pod lacks."""
+        """The original text; with placeholders if this pod lacks a secret in it."""
         try:
             return str(self._redactor.unseal(text))
         except LookupError:
@@ -128,7 +128,7 @@ class GatewayStores:
         return answer_of(self._patiently(lambda: self._gateway.request(method, path, content, headers)), path)
 
     def _patiently(self, request: Callable[[], T]) -> T:
-        """Make a request, again and again while the gateway is away."""
+        """Send a request, with retries while the gateway is unavailable."""
         backoff, began = Backoff(), self._clock()
         while True:
             try:

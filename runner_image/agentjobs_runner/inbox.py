@@ -1,4 +1,4 @@
-"""What reaches the supervisor of a start, and ends it: each is a value in its one inbox."""
+"""The events that end a start, as values in the supervisor's inbox."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class AgentEnded:
 
 @dataclass(frozen=True, slots=True)
 class Terminated:
-    """A signal to stop came; by the agent's own doing when `own`."""
+    """A stop signal; sent by the agent's own code if `own`."""
 
     signal: str
     own: bool = False
@@ -23,17 +23,17 @@ class Terminated:
 
 @dataclass(frozen=True, slots=True)
 class AtBoundary:
-    """The gate is closed and no step runs."""
+    """The gate is closed and no step is running."""
 
 
 @dataclass(frozen=True, slots=True)
 class InterruptedAgain:
-    """SIGINT came again: the person at the terminal does not wait for the running step."""
+    """A second SIGINT: the user does not wait for the running step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The gateway ended it: fenced, or away for too long."""
+    """The gateway ended the start: fenced, or unavailable for too long."""
 
     error: Fenced | Unavailable
 

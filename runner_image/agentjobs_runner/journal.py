@@ -1,8 +1,8 @@
-"""The journal of a job's steps: what was recorded answers at once in later starts, what is new is recorded first.
+"""The journal of a job's steps: later starts replay recorded steps, new ones are recorded first.
 
-Engines use it. Whatever a step gave is recorded before anything acts on it, so that a start that is killed costs at
-most the steps in flight. A method that records returns when the gateway has stored the step; while the gateway is away
-it does not return, and the supervisor ends the start when patience has run out. The rule is docs/decisions/0031.
+The engines' interface. A step's result is recorded before anything acts on it, so that a killed start loses at most the
+running steps. A recording method returns when the gateway has stored the step; while the gateway is unavailable it does
+not return, and the supervisor ends the start after all retries. See docs/decisions/0031.
 """
 
 from collections.abc import Sequence
@@ -23,55 +23,54 @@ class NewStep:
     name: str
     began: datetime
     request: dict[str, Any] = field(default_factory=dict)
-    """Digests and numbers by which a later start sees whether it asks the same."""
+    """Digests and numbers by which a later start compares its request."""
     usage: dict[str, int] = field(default_factory=dict)
-    """What it used, by the names of `contract.USAGE`. Recording it counts it, once with a call's begin and end, and
-    nothing else does."""
+    """Its usage, by `contract.USAGE`. Recording counts it, once for a call's begin and end; nothing else does."""
 
 
 class Journal(Protocol):
-    """The steps of the run that this start belongs to. Safe to use from any thread and any event loop."""
+    """The steps of this start's run. Thread-safe, for any event loop."""
 
     def open(self, *, adk: str, scheme: str, agent: str) -> None:
-        """Say what this image would run, before the first step; blocks until the recorded steps have been read.
+        """Compare versions with this image's, before the first step; blocks until the recorded steps have been read.
 
         Args:
             adk: the version of ADK.
-            scheme: of the keys; steps recorded under another scheme cannot be found again.
+            scheme: of the keys; steps recorded with another scheme cannot be found.
             agent: digest of the agent's definition and code.
 
         Raises:
-            StartEnded: VersionMismatch when the recorded steps were made by other versions, and the job's
-                `retry.onVersionChange` or the scheme forbids to go on; StepUnreadable.
+            StartEnded: VersionMismatch if the recorded steps have other versions and the job's `retry.onVersionChange`
+                or the scheme forbids continuing; StepUnreadable.
         """
         ...
 
     @property
     def resumes(self) -> bool:
-        """Whether earlier starts of the run recorded steps; after `open`, which may begin another run."""
+        """Whether earlier starts of the run recorded steps; call it after `open`, which may begin another run."""
         ...
 
     @property
     def has_more(self) -> bool:
-        """Whether earlier starts recorded steps that this start has not come to."""
+        """Whether recorded steps remain that this start has not reached."""
         ...
 
     def earlier(self) -> list[RecordedStep]:
-        """Return the steps that earlier starts of the run recorded, in their order and without bodies; after `open`."""
+        """Return the steps of earlier starts of the run, in order and without bodies; call it after `open`."""
         ...
 
     def ended(self, key: str) -> RecordedStep | None:
-        """Return the step of that key that an earlier start recorded, or this one; None when there is none.
+        """Return the recorded step with this key; None if it does not exist.
 
-        None also says that the step of that key now runs for real.
+        After None the step runs for real.
 
         Raises:
-            StartEnded: StepUnreadable when what was recorded cannot be read.
+            StartEnded: StepUnreadable if the recorded step is invalid.
         """
         ...
 
     def interrupted(self, key: str) -> RecordedStep | None:
-        """Return the call of that key that an earlier start began without an end."""
+        """Return the call with this key that an earlier start began but did not end."""
         ...
 
     async def begin(self, step: NewStep) -> None:
@@ -79,26 +78,25 @@ class Journal(Protocol):
         ...
 
     async def record(self, step: NewStep, body: Any, *, void: bool = False) -> None:
-        """Record what a step gave.
+        """Record a step's result.
 
         Args:
             body: JSON.
-            void: for an answer that was refused: it counts, but no later start uses it.
+            void: for a rejected answer: it counts, but no later start uses it.
 
         Raises:
-            StartEnded: StepTooLarge when the body has more than `contract.MAX_STEP_BYTES`, JournalFull when the job has
-                recorded as much as it may.
-            ValueError: the body is not JSON.
+            StartEnded: StepTooLarge if the body exceeds `contract.MAX_STEP_BYTES`, JournalFull if the job's journal is
+            full. ValueError: the body is not JSON.
         """
         ...
 
     def record_now(self, step: NewStep, body: Any) -> None:
-        """Record what a step gave, from code that cannot await: blocks until it is stored.
+        """Record a step's result from code that cannot await: blocks until it is stored.
 
-        In an event loop's own thread, it holds up all that runs in that loop.
+        In an event loop's own thread it blocks the loop.
         """
         ...
 
     async def void(self, keys: Sequence[str]) -> None:
-        """Let no later start use the steps of these keys: what they gave made the run fail."""
+        """Make the steps with these keys void for later starts: their results made the run fail."""
         ...

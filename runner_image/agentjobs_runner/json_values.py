@@ -1,7 +1,7 @@
-"""Values of user code as JSON: each provider and each later start gets them the same.
+"""Values of user code as JSON, the same for every provider and every later start.
 
-All that has one plain form gets it (dates, decimals, enums, dataclasses, pydantic models, numpy's numbers, bytes as
-base64); what has none is an error that names its place. Pure.
+Types with one obvious form are converted (dates, decimals, enums, dataclasses, pydantic models, numpy's numbers, bytes
+as base64); for others the error names their place. Pure.
 """
 
 import math
@@ -17,7 +17,7 @@ _MAX_DEPTH: Final = 100
 
 
 class NotJson(Exception):
-    """A value without a JSON form stands at `place`."""
+    """A value at `place` has no JSON form."""
 
     def __init__(self, place: tuple[str, ...], value: object) -> None:
         self.place, self.kind = ".".join(place), type(value).__name__
@@ -25,7 +25,7 @@ class NotJson(Exception):
 
 
 def jsonable(value: Any, place: tuple[str, ...]) -> Any:
-    """Return `value` as JSON, the same object when it is JSON already.
+    """Return `value` as JSON, the same object if it is JSON already.
 
     Raises:
         NotJson: a value at `place` or below has no JSON form.
@@ -38,7 +38,7 @@ def jsonable(value: Any, place: tuple[str, ...]) -> Any:
         case None | bool() | int():
             return value
         case float():
-            # JSON has neither NaN nor infinity, and providers refuse them.
+            # JSON has neither NaN nor infinity, and providers reject them.
             return value if math.isfinite(value) else str(value)
         case str():
             text = storable(value)
@@ -56,7 +56,7 @@ def jsonable(value: Any, place: tuple[str, ...]) -> Any:
 
 
 def _is_short(value: Any) -> bool:
-    """Whether a value is JSON at first sight; a result may hold a million of them, and each call looks at all."""
+    """Whether a value is plain JSON. A result may have a million values, and each call checks all."""
     kind = type(value)
     return kind is int or kind is bool or value is None or (kind is str and value.isascii())
 

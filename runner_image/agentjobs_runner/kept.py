@@ -1,29 +1,28 @@
-"""Files that a start keeps for the later starts of its job: the session of an engine, the changes in a workspace.
+"""Files that a start keeps for later starts of its job: an engine's session, the changes in a workspace.
 
-They are of one run of the job, so that an attempt which begins anew finds none. Kept behind the fence.
+They belong to one run of the job, so that an attempt that begins again finds none. Protected by the fence.
 """
 
 from typing import Protocol
 
 
 class Kept(Protocol):
-    """The kept files of one run. Safe to use from any thread.
+    """The kept files of one run. Thread-safe.
 
-    The methods block until they are answered. They raise `errors.Invalid` and `errors.TooLarge` where a request is
-    refused; while what keeps the files is away they do not return, and the supervisor ends the start when patience has
-    run out.
+    The methods block. They raise `errors.Invalid` and `errors.TooLarge` for rejected requests; while the gateway is
+    unavailable they do not return, and the supervisor ends the start after all retries.
     """
 
     def files(self) -> dict[str, int]:
-        """Return the names of all files, with the bytes of each."""
+        """Return the names and sizes of all files."""
         ...
 
     def read(self, name: str) -> bytes | None:
-        """Return a whole file; None where there is none."""
+        """Return a whole file; None if it does not exist."""
         ...
 
     def write(self, name: str, content: bytes, *, offset: int = 0) -> None:
-        """Make a file what it was up to `offset`, and then the content, however long it is.
+        """Truncate a file to `offset`, then append the content, of any length.
 
         Raises:
             errors.Invalid: the file is shorter than the offset.
@@ -31,5 +30,5 @@ class Kept(Protocol):
         ...
 
     def delete(self, name: str) -> None:
-        """Delete a file, if there is one."""
+        """Delete a file, if it exists."""
         ...

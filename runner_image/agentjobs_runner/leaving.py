@@ -1,4 +1,4 @@
-"""How a container of ours leaves: its termination message, and its exit code. It has nothing to say after that."""
+"""How our containers end: termination message and exit code."""
 
 import os
 
@@ -17,8 +17,8 @@ def leave(
     """Write the termination message and return the exit code.
 
     Args:
-        uid: of the job; empty where the attempt was never fetched.
-        published: what goes with the success of the container that publishes.
+        uid: of the job; empty if the attempt was never fetched.
+        published: the publishing container's success.
     """
     message = TerminationMessage(
         verdict=ending.verdict,
@@ -40,15 +40,15 @@ def leave(
 
 
 def leave_fenced(error: Fenced) -> int:
-    """Return the exit code where another pod holds this start: what we say now would be about its work."""
+    """Return the exit code if another pod holds this start: a message would apply to its work."""
     logger.error("attempt.fenced", extra={"error": str(error)})
     return contract.EXIT_FENCED
 
 
 def unfetched(error: AgentJobsError, *, told_to_stop: bool) -> Ending:
-    """Say how a container ends that could not fetch its attempt."""
+    """Return the ending of a container that could not fetch its attempt."""
     if told_to_stop:
-        return interrupted("told to stop before the attempt was fetched")
+        return interrupted("stopped before the attempt was fetched")
     if isinstance(error, Invalid):
-        return Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, f"the gateway refused the runner's request: {error}")
+        return Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, f"the gateway rejected the runner's request: {error}")
     return journal_unavailable(f"the gateway cannot be reached: {error}")

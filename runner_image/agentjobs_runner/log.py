@@ -1,7 +1,7 @@
-"""The runner's log. Nothing that user code does to logging or to the standard streams silences it, or has it uncleared.
+"""The runner's log. User code cannot silence it, or remove its redaction, by changing logging or standard streams.
 
-`logger` is known to no manager and no configuration, and writes to a descriptor of its own. What user code and
-libraries log goes the usual way: to a handler on the root logger, cleared too, until user code puts its own there.
+`logger` is outside of any logging configuration, and writes to its own descriptor. Logs of user code and libraries go
+to a handler on the root logger, redacted too, until user code installs its own.
 """
 
 import logging
@@ -15,12 +15,11 @@ from agentjobs.contract import ENV_LOG_FORMAT
 from agentjobs.readable import readable
 from agentjobs_runner.redaction import Redactor, plain
 
-# They repeat at INFO what we log ourselves. Their errors are told in one line: the stack of what ends a start is told
-# once, by `engine`.
+# At INFO they repeat our own log lines. Their errors are one line; `engine` logs the traceback once.
 _LIBRARIES: Final = ("anthropic", "google_adk", "google_genai", "httpx2", "mcp", "openai")
-# Of these not even warnings: they are about ADK's own measurements.
+# Not even warnings: they concern ADK's own measurements.
 _UNHEARD: Final = ("google_adk.google.adk.telemetry",)
-# So begins what ADK says before it raises the error again, which `engine` tells.
+# The beginning of ADK's messages about an error that it raises again, and that `engine` logs.
 _RAISED_AGAIN: Final = {
     "google_adk.google.adk.plugins.plugin_manager": "Error in plugin 'agentjobs' during ",
     "google_adk.google.adk.runners": "Root node %s failed.",
@@ -30,7 +29,7 @@ _STDERR: Final = 2
 
 
 class _Own(logging.Logger):
-    """A logger out of reach: `logging.disable`, `dictConfig`, record factories and level names do not touch it."""
+    """An isolated logger: `logging.disable`, `dictConfig`, record factories and level names do not affect it."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name, logging.INFO)
@@ -38,7 +37,7 @@ class _Own(logging.Logger):
         self.propagate = False
 
     def makeRecord(self, *args: Any, **more: Any) -> logging.LogRecord:  # noqa: N802  the name is the base class's
-        """Return a record as logging makes it by default."""
+        """Return a record as logging creates it by default."""
         return record_of(*args, **more)
 
 
@@ -46,7 +45,7 @@ _LEVELS: Final = {logging.INFO: "INFO", logging.WARNING: "WARNING", logging.ERRO
 
 
 def record_of(*args: Any, **more: Any) -> logging.LogRecord:
-    """Return a record as logging makes it by default, from the arguments of `Logger.makeRecord`."""
+    """Return a record as logging creates it by default, from the arguments of `Logger.makeRecord`."""
     name, level, path, number, message, values, error, function, extra, stack = (*args, *more.values())
     record = logging.LogRecord(name, level, path, number, message, values, error, function, stack)
     record.levelname = level_of(record)
@@ -55,7 +54,7 @@ def record_of(*args: Any, **more: Any) -> logging.LogRecord:
 
 
 def level_of(record: logging.LogRecord) -> str:
-    """Return the name of the record's level, whatever user code calls it."""
+    """Return the name of the record's level, even if user code has renamed it."""
     return _LEVELS.get(record.levelno, "ERROR")
 
 
@@ -63,19 +62,19 @@ logger: Final = _Own("agentjobs.runner")
 
 
 class _Descriptor(logging.Handler):
-    """Writes each record at once and whole, also where the descriptor was made non-blocking."""
+    """Writes each record immediately and completely, even to a non-blocking descriptor."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
         self._descriptor = descriptor
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record; nothing of one that another line tells already."""
+        """Write the record, unless another line has the same content."""
         try:
             text = self.format(record)
             self._write(f"{text}\n".encode("utf-8", "backslashreplace") if text else b"")
         except OSError:
-            return  # the log is worth less than the run
+            return  # the run is more important than the log
 
     def _write(self, data: bytes) -> None:
         while data:
@@ -86,7 +85,7 @@ class _Descriptor(logging.Handler):
 
 
 def configure(variables: Mapping[str, str], redactor: Redactor) -> None:
-    """Log as `variables` say, cleared by `redactor`. Called before user code runs, and again with more secrets."""
+    """Configure logging by `variables`, with `redactor`. Called before user code runs, and again with more secrets."""
     formatter = logs.LineFormatter(_written(variables), lambda line: cleared(line, redactor))
     logs.configure()
     for handler in logging.root.handlers:
@@ -106,7 +105,7 @@ def configure(variables: Mapping[str, str], redactor: Redactor) -> None:
 def _own_descriptor() -> int:
     try:
         return os.dup(_STDERR)
-    except OSError:  # closed by who started us
+    except OSError:  # closed by the caller
         return os.open(os.devnull, os.O_WRONLY)
 
 
@@ -119,17 +118,17 @@ def _written(variables: Mapping[str, str]) -> Callable[[Mapping[str, Any]], str]
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """Whether no error that is raised again tells the same."""
+    """Whether the record is not about an error that is raised again."""
     return not str(record.msg).startswith(_RAISED_AGAIN.get(record.name, ()))
 
 
 def for_people(variables: Mapping[str, str]) -> bool:
-    """Whether a person reads at a terminal; then lines hold what was said, too. A pod's log never does."""
+    """Whether a person reads at a terminal; then lines include texts. A pod's log never does."""
     return variables.get(ENV_LOG_FORMAT) == "text" and os.isatty(_STDERR)
 
 
 def cleared(line: dict[str, Any], redactor: Redactor) -> dict[str, Any]:
-    """Return a line without secrets, and a library's without its stack."""
+    """Return a line without secrets, for a library also without its traceback."""
     stack = line.pop("stack", None)
     if stack and not str(line["logger"]).startswith(_LIBRARIES):
         line["stack"] = stack

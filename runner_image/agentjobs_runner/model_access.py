@@ -1,9 +1,9 @@
-"""The way to models through the installation's proxy: how clients find it, and what each request to it carries.
+"""Access to models through the installation's proxy: the configuration of clients, and the headers of requests.
 
-The proxy speaks each provider's own API and takes the pod's token for a key. Clients are led there by the variables
-that they read in any case, so those that user code, libraries and subprocesses build go there too. Where requests leave
-this process, by httpx or its successor as all three providers' clients send them, they get the newest token, because a
-client keeps the key that it was made with, and the key of the step that they belong to. Knows no engine.
+The proxy has each provider's own API and accepts the pod's token as the key. Clients are configured by their usual
+variables, so that clients of user code, libraries and subprocesses use the proxy, too. Requests sent by httpx (as all
+three providers' clients do) get the current token, because a client keeps its first key, and the key of their step.
+Independent of engines.
 """
 
 import functools
@@ -24,25 +24,25 @@ from agentjobs_runner.log import logger
 
 @dataclass(frozen=True, slots=True)
 class ModelStep:
-    """The step whose model is being asked."""
+    """The step that calls a model."""
 
     key: str
-    """As it is stored."""
+    """In its stored form."""
     patience: float
-    """Seconds that the step waits for a sign of an answer."""
+    """How many seconds the step waits for the beginning of an answer."""
 
 
 asking: Final[ContextVar[ModelStep | None]] = ContextVar("asking", default=None)
-"""None in code that is no step."""
-# Less than the step's own, so that the proxy's refusal arrives before the step's time-out.
+"""None outside of steps."""
+# Below the step's timeout, so that the proxy's response arrives first.
 _MARGIN: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Provider:
-    """How the clients of a provider's API are told where to ask, and with which key.
+    """The variables that configure address and key for a provider's clients.
 
-    `own` are variables by which a job says that it asks elsewhere, or with a key of its own.
+    A job that sets one of `own` uses another address or its own key.
     """
 
     path: str
@@ -54,13 +54,13 @@ class _Provider:
 _GEMINI: Final = _Provider(
     contract.MODELS_GEMINI, ("GOOGLE_GEMINI_BASE_URL",), ("GOOGLE_API_KEY",), own=("GEMINI_API_KEY",)
 )
-# google-genai takes a project or place for those of Google's own host, and forgets them at another address.
+# google-genai uses project and location for Google's own host, and ignores them at another address.
 _GOOGLE_CLOUD: Final = ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION")
 _VERTEX: Final = _Provider(contract.MODELS_VERTEX, ("GOOGLE_VERTEX_BASE_URL",), own=_GOOGLE_CLOUD)
 _PROVIDERS: Final = (
     _GEMINI,
     _VERTEX,
-    # Anthropic's client for Vertex AI, whose address has the version.
+    # Anthropic's client for Vertex AI, whose address includes the version.
     _Provider(f"{contract.MODELS_VERTEX}/v1", ("ANTHROPIC_VERTEX_BASE_URL",), own=_GOOGLE_CLOUD),
     _Provider(contract.MODELS_OPENAI, ("OPENAI_BASE_URL", "OPENAI_API_BASE"), ("OPENAI_API_KEY",)),
     _Provider(
@@ -70,7 +70,7 @@ _PROVIDERS: Final = (
 _USE_VERTEX: Final = ("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI")
 _KEY_HEADERS: Final = ("x-goog-api-key", "x-api-key")
 _CLIENTS: Final = ("httpx", "httpx2")
-# What stands in a header as it is: all that is printable in ASCII but the space and what escapes begin with.
+# Allowed unescaped in a header: printable ASCII except the space and the escape character.
 _PLAIN: Final = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 
 
@@ -79,7 +79,7 @@ class ModelAccess:
 
     Args:
         url: its address.
-        token: returns the newest token of the pod.
+        token: returns the pod's current token.
     """
 
     def __init__(self, url: str, token: Callable[[], str]) -> None:
@@ -91,26 +91,26 @@ class ModelAccess:
         self._keys: tuple[str, ...] = ()
 
     def lead(self, variables: MutableMapping[str, str], authority: str | None) -> None:
-        """Set what clients read, but for the providers that the job asks itself. Call it before user code is imported.
+        """Set the variables, except for providers that the job calls itself. Call it before importing user code.
 
         Args:
-            authority: PEM certificates that the proxy's is checked against, or the path of a file of them; None for
-                plain http or public roots.
+            authority: the CA certificates of the proxy as PEM, or the path of a file; None for plain http or public
+            roots.
         """
         token = self._token()
         led = [provider for provider in _PROVIDERS if not _is_own(provider, variables)]
         for provider in led:
-            # google-genai reads Gemini's address for Vertex AI as well, where a variable makes it speak to that.
+            # google-genai also uses Gemini's address for Vertex AI, if a variable selects that.
             path = _VERTEX.path if provider is _GEMINI and _speaks_vertex(variables) else provider.path
             variables.update(dict.fromkeys(provider.urls, self._url + path))
-            # Clients take the one and warn of the other where both are there, though one be empty.
+            # If both are set, even if one is empty, clients use the first and warn of the other.
             for name in provider.own:
                 variables.pop(name, None)
         self._keys = tuple(name for provider in led for name in provider.keys)
         variables.update(dict.fromkeys(self._keys, token))
         direct = [name for provider in _PROVIDERS if provider not in led for name in provider.urls]
         logger.info("models.led", extra={"url": self._url, "asked_directly": direct})
-        # The cluster's proxy for what is outside does not reach what is inside.
+        # The cluster's HTTP proxy does not reach services of the cluster.
         for name in ("NO_PROXY", "no_proxy"):
             hosts = (variables.get(name), urlsplit(self._url).hostname)
             variables[name] = ",".join(host for host in hosts if host)
@@ -118,18 +118,18 @@ class ModelAccess:
             _trust(variables, authority)
 
     def renew(self, variables: MutableMapping[str, str], token: str) -> None:
-        """Take in a new token, for the clients and processes that are made from now on."""
+        """Use a new token for future clients and processes."""
         variables.update(dict.fromkeys(self._keys, token))
 
     def attend(self) -> None:
-        """Give each request to the proxy that leaves this process its headers. Call it when clients are imported."""
+        """Add headers to each request of this process to the proxy. Call it after clients were imported."""
         for name in _CLIENTS:
             if (module := sys.modules.get(name)) is not None:
                 for client in (module.Client, module.AsyncClient):
                     client.send = _attended(client.send, self.give_headers)
 
     def give_headers(self, request: Any) -> None:
-        """Give a request of httpx to the proxy the newest token and its step; leave others alone."""
+        """Add the current token and the step to an httpx request to the proxy; leave others unchanged."""
         url, headers = request.url, request.headers
         if _origin(url) != self._origin or not url.path.startswith(self._paths):
             return
@@ -146,10 +146,10 @@ class ModelAccess:
 
 
 def _is_own(provider: _Provider, variables: Mapping[str, str]) -> bool:
-    """Whether the job asks the provider by itself."""
+    """Whether the job calls the provider itself."""
     if any(variables.get(name) for name in (*provider.urls, *provider.keys, *provider.own)):
         return True
-    # A key of ours beside credentials of the job's would be what google-genai asks Vertex AI with.
+    # With our key next to the job's credentials, google-genai would use our key for Vertex AI.
     return provider is _GEMINI and _speaks_vertex(variables) and _is_own(_VERTEX, variables)
 
 
@@ -158,7 +158,7 @@ def _speaks_vertex(variables: Mapping[str, str]) -> bool:
 
 
 def _origin(url: Any) -> tuple[str, str, int]:
-    """Scheme, host and port of a URL of the standard library's or httpx's."""
+    """Scheme, host and port of a URL of the standard library or httpx."""
     return url.scheme, url.hostname if hasattr(url, "hostname") else url.host, url.port or _PORTS.get(url.scheme, 0)
 
 
@@ -175,13 +175,13 @@ def _attended(send: Callable[..., Any], give: Callable[[Any], None]) -> Callable
 
 
 def _trust(variables: MutableMapping[str, str], authority: str) -> None:
-    """Make what verifies certificates trust `authority` beside what it trusts already."""
-    import certifi  # httpx has loaded it
+    """Add `authority` to the CAs that certificates are verified with."""
+    import certifi  # httpx has already loaded it
 
     public = certifi.where()
     try:
         ours = authority if authority.lstrip().startswith("-----BEGIN") else Path(authority).read_text()
-        # Node adds to what it knows; for the others the file is all that they trust.
+        # Node adds the file to its own CAs; for the others the file has all CAs.
         for name, known in (("SSL_CERT_FILE", public), ("REQUESTS_CA_BUNDLE", public), ("NODE_EXTRA_CA_CERTS", None)):
             before = variables.get(name) or known
             variables[name] = str(_kept(f"{Path(before).read_text() if before else ''}\n{ours}\n"))
@@ -190,9 +190,9 @@ def _trust(variables: MutableMapping[str, str], authority: str) -> None:
 
 
 def _kept(text: str) -> Path:
-    """Return a file with this text. Starts that share a folder for such files, as on one's own machine, share it."""
+    """Return a file with this text. Local starts that share the folder share the file."""
     path = Path(tempfile.gettempdir(), f"agentjobs-trust-{hashlib.sha256(text.encode()).hexdigest()[:16]}.pem")
-    # Where others may write as well, a file of theirs is none to trust.
+    # In a folder that others can write to, an existing file cannot be trusted.
     if path.is_file() and path.stat().st_uid == os.getuid() and path.read_text() == text:
         return path
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:

@@ -1,7 +1,7 @@
-"""Where an error was first raised: in a model, in a tool, or in the agent's own code.
+"""Where an error was first raised: in a model call, in a tool, or in the agent's own code.
 
-An exception alone does not say. Engines note it on the exception itself, so that nothing here keeps an exception, its
-frames and all that they hold alive. `classify` reads the notes.
+An exception alone does not show that. Engines note it on the exception itself, so that no exception, with its frames
+and their values, is kept alive here. `classify` reads the notes.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """An error of a chain. `is_told` says that each link to it was made on purpose: by `raise … from` or a group."""
+    """An error of a chain. `is_told` means that each link to it is explicit: `raise … from` or a group."""
 
     error: BaseException
     origin: Origin
@@ -43,11 +43,11 @@ AGENT: Final = Origin(Source.AGENT)
 
 
 def note_origin(error: BaseException, origin: Origin) -> None:
-    """Note where `error` was raised; the first note stays, whatever passes it on."""
-    # Past __setattr__, which exceptions that are frozen dataclasses forbid.
+    """Note where `error` was raised; the first note stays."""
+    # Bypasses __setattr__, which exceptions that are frozen dataclasses forbid.
     vars(error).setdefault(_NOTE, origin)
     if error.__cause__ is None and not error.__suppress_context__:
-        vars(error).setdefault(_OVER, error.__context__)  # ADK puts another one there where it raises an error again
+        vars(error).setdefault(_OVER, error.__context__)  # ADK changes it when it raises the error again
 
 
 def origin_of(error: BaseException) -> Origin | None:
@@ -57,10 +57,10 @@ def origin_of(error: BaseException) -> Origin | None:
 
 
 def causes(error: BaseException) -> Iterator[Cause]:
-    """`error` and what caused it, members of groups in their place, outermost first; bounded: chains may be circles.
+    """`error` and its causes, with members of groups, outermost first; bounded, because chains may be circular.
 
-    What has no note of its own came from where the error was raised that it caused, or the group that it is in: a tool
-    that turns its database's error into one of its own is still the tool.
+    An error without a note has the origin of the error that it caused, or of its group: a tool that converts its
+    database's error is still the tool.
     """
     pending = [Cause(error, AGENT, is_told=True)]
     seen = set[int]()

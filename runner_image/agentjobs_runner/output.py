@@ -1,6 +1,6 @@
-"""What a job wants of its answer: where it is, how the agent is told, how it is judged, what comes of a wrong one.
+"""The job's requirements of the answer: where it is, the text for the agent, the check, and corrections.
 
-Made by `engine` from `spec.output` once a start. Pure but for loading the validator, which only jobs with a schema do.
+Created by `engine` from `spec.output`, once per start. Pure except for loading the validator, if there is a schema.
 """
 
 import json
@@ -23,23 +23,23 @@ _PROBLEM_CHARS: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The job's `spec.output`; by default empty. `repairs` is the number of corrections that one start may make."""
+    """The job's `spec.output`; by default empty. `repairs` is the maximum number of corrections in a start."""
 
     schema: Mapping[str, Any] | None = None
     from_state: str | None = None
     outcome_key: str = "outcome"
     decides: bool = False
-    """Whether the job asks for an outcome, also of an answer that needs no schema."""
+    """Whether the job needs an outcome, even without a schema."""
     fails: bool = False
     repairs: int = 0
     _validator: Any = field(default=None, repr=False)
 
     @classmethod
     def read(cls, given: Mapping[str, Any] | None) -> "Output":
-        """Return what the job wants.
+        """Return the job's requirements.
 
         Raises:
-            StartEnded: ConfigInvalid when this image's validator refuses the schema.
+            StartEnded: ConfigInvalid if the validator rejects the schema.
         """
         if not given:
             return cls()
@@ -56,7 +56,7 @@ class Output:
 
     @property
     def request(self) -> str:
-        """Return the text that goes with the job's message; empty where the answer is in the session's state."""
+        """Return the text that is added to the job's message; empty if the answer is in the session's state."""
         if self.schema is None or self.from_state is not None:
             return ""
         return (
@@ -65,12 +65,12 @@ class Output:
         )
 
     def judge(self, value: Any, own: type[BaseModel] | None, usage: dict[str, int]) -> Ending | list[str]:
-        """Return the ending of an answer, or what is wrong with it, each problem with its place.
+        """Return the ending for an answer, or its problems, each with its place.
 
         Args:
-            value: the answer: a text, or anything that has a JSON form.
-            own: `output_schema` of the agent that gave it; it counts when the job has no schema.
-            usage: goes with the result.
+            value: the answer: a text, or any value with a JSON form.
+            own: `output_schema` of the agent; used if the job has no schema.
+            usage: for the result.
         """
         text = as_text(value)
         checked = self.schema is not None or own is not None
@@ -99,20 +99,20 @@ class Output:
         )
 
     def invalid(self, problems: list[str]) -> Ending:
-        """Return the ending of an answer that does not fit and is not corrected any more."""
+        """Return the ending for an invalid answer after all corrections."""
         what = "output.schema" if self.schema is not None else "the agent's output_schema"
         after = f" after {self.repairs} corrections" if self.repairs else ""
-        message = f"the answer does not fit {what}{after}: {'; '.join(problems)}"
+        message = f"the answer does not match {what}{after}: {'; '.join(problems)}"
         return Ending(Verdict.FAIL if self.fails else Verdict.RETRY, ErrorClass.INVALID_OUTPUT, message)
 
     def _accepted(self, result: Result, *, decides: bool) -> Ending:
-        """The ending of an answer that is taken; `decides` if it has an outcome."""
+        """The ending for a valid answer; `decides` if it has an outcome."""
         found = (result["structured"] or {}).get(self.outcome_key) if decides else None
         result["outcome"] = found if isinstance(found, str) and 0 < len(found) <= MAX_OUTCOME_CHARS else None
         said = "the agent answered"
         if (whole := result.get("cutFrom")) is not None:
             left = len(result["text"].encode())
-            said = f"the agent answered; the answer has {_size(whole)}, of which the first {_size(left)} are kept"
+            said = f"the agent answered; the answer has {_size(whole)}, and the first {_size(left)} are kept"
         return Ending(Verdict.SUCCEED, "ResultAccepted", said, result=result)
 
     def _misfits(self, answer: dict[str, Any]) -> list[str]:
@@ -124,16 +124,16 @@ class Output:
 
 
 def from_state(state: Mapping[str, Any], key: str) -> Any:
-    """Return the value of `key`, where the job says that its answer is.
+    """Return the value of `key`, where the job expects its answer.
 
     Raises:
-        StartEnded: ResultError when there is none.
+        StartEnded: ResultError if it is missing.
     """
     if state.get(key) is not None and as_text(state[key]).strip():
         return state[key]
     there = sorted(map(str, state))
     known = ", ".join(there[:12]) + (", …" if len(there) > 12 else "") if there else "nothing"
-    what = "is empty" if key in state else "is not there"
+    what = "is empty" if key in state else "is missing"
     message = f"output.fromState: {key!r} {what} in the session's state at the end (it has: {known})"
     raise StartEnded(Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message))
 
@@ -146,7 +146,7 @@ def _validator(schema: Mapping[str, Any]) -> Any:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         raise config_invalid(f"output.schema: it is malformed: {error.message[:_PROBLEM_CHARS]}") from error
-    # An empty registry: a reference that leads outside fails instead of being fetched.
+    # An empty registry: an external reference fails instead of being fetched.
     return Draft202012Validator(schema, registry=Registry())
 
 
@@ -160,10 +160,10 @@ def _refused(own: type[BaseModel] | None, answer: dict[str, Any]) -> list[str]:
 
 
 def _too_large(text: str) -> Ending:
-    """A correction would ask for the same again."""
+    """A correction would produce the same again."""
     message = (
         f"the answer has {_size(len(text.encode()))}; at most {_size(MOST_BYTES)} can be kept, "
-        "and a JSON object counts twice, as text and as JSON; ask for less"
+        "and a JSON object counts twice, as text and as JSON; request a shorter one"
     )
     return Ending(Verdict.FAIL, ErrorClass.INVALID_OUTPUT, message)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 
 class PodToken:
-    """Reads the token anew each time: reading a small file costs less than being refused. Safe to use from any thread.
+    """Reads the token each time: reading a small file is cheaper than a rejected request. Thread-safe.
 
     Args:
-        renewed: called with the first token, and with each that is another than the one before.
+        renewed: called with the first token, and with each new one.
     """
 
     def __init__(self, file: Path, renewed: Callable[[str], None]) -> None:
@@ -17,14 +17,14 @@ class PodToken:
         self._known = ""
 
     def on_renewal(self, renewed: Callable[[str], None]) -> None:
-        """Call `renewed` as well with each token to come."""
+        """Also call `renewed` with each future token."""
         self._renewed.append(renewed)
 
     def __call__(self) -> str:
-        """Return the token, or the one before where it cannot be read now: user code may have opened all it may.
+        """Return the token, or the previous one if it cannot be read now: user code may have opened too many files.
 
         Raises:
-            OSError: no token could be read yet.
+            OSError: no token could be read until now.
         """
         try:
             token = self._file.read_text().strip()
@@ -32,7 +32,7 @@ class PodToken:
             if not self._known:
                 raise
             return self._known
-        # Without a lock, which a fork of the user's code could leave locked; to be told of a token twice harms nobody.
+        # Without a lock, which a fork of user code could leave locked; a duplicate call is harmless.
         is_new, self._known = token != self._known, token
         for renewed in self._renewed if is_new else ():
             renewed(token)

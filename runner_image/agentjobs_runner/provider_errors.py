@@ -1,8 +1,8 @@
-"""From what a model's provider says of its error to how the start ends: one table, looked through from its top.
+"""Maps a provider's error to the start's ending: one table, searched from its top.
 
-A row tells an error by the provider's code for it, by the HTTP status, and by words last, because words change and
-codes do not. Every row has recorded answers in tests/unit/runner/adk/test_provider_errors.py; add one with each row.
-Pure but for the clock that is passed in.
+A row matches by the provider's code, by the HTTP status, and by words last, because words change and codes do not.
+Every row has recorded answers in tests/unit/runner/adk/test_provider_errors.py; add one with each row. Pure except for
+the clock, which is passed in.
 """
 
 import json
@@ -17,9 +17,9 @@ from agentjobs import contract
 from agentjobs.contract import MAX_DELAY_SECONDS, ErrorClass, RefusalCode, Verdict, read_refusal
 from agentjobs_runner.endings import Ending, fenced
 
-# A rate limit that does not say how long (api reference, error classes).
+# For a rate limit without a delay (API reference, error classes).
 RATE_LIMIT_SECONDS: Final = 30.0
-# A quota per day, whose RetryInfo speaks of seconds. Each look costs a pod.
+# For a daily quota, whose RetryInfo has seconds. Each attempt costs a pod.
 DAILY_SECONDS: Final = 3600.0
 _SHOWN_QUOTAS: Final = 3
 # Hosts answer with whole pages; a message has 1 KiB.
@@ -28,10 +28,10 @@ _TEXT_BYTES: Final = 600
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a provider reported of an error.
+    """A provider's error report.
 
-    `words` are its codes and types, `quotas` the limits that were reached, `wait` the seconds it asked for. `refused`
-    is the class that our own model proxy gave it, empty for what providers say.
+    `words` are its codes and types, `quotas` the limits that were reached, `wait` the delay in seconds. `refused` is
+    the class from our own model proxy, empty for errors of providers.
     """
 
     status: int | None = None
@@ -44,7 +44,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A kind of error. It fits when its status fits (if it names any) and a code or its words do (if it names any)."""
+    """A kind of error. It matches if its status (if any) and a code or its words (if any) match."""
 
     reason: ErrorClass
     codes: frozenset[str] = frozenset()
@@ -73,10 +73,10 @@ def _words(text: str) -> re.Pattern[str]:
 
 
 _BILLING: Final = "add credit or raise the limit where the provider bills you; waiting does not help"
-_ADDRESS: Final = "is the base URL right? OPENAI_BASE_URL usually ends in /v1"
+_ADDRESS: Final = "check the base URL; OPENAI_BASE_URL usually ends in /v1"
 _SHORTEN: Final = "give the agent less text at once, or use a model with a larger context"
 
-# Refusals of a request. 5xx and no status stand here as well: hosts wrap what their upstream said, or answer 200.
+# Rejected requests. 5xx and no status are here as well: hosts wrap their upstream's error, or answer 200.
 _REQUEST: Final = frozenset({None, 400, 403, 404, 413, 422, 429, 500, 502, 503})
 TABLE: Final = (
     # By code.
@@ -144,7 +144,7 @@ TABLE: Final = (
     Row(ErrorClass.MODEL_TIMEOUT, statuses=frozenset({408, 504}), verdict=Verdict.RETRY),
     Row(ErrorClass.MODEL_RATE_LIMITED, statuses=frozenset({429}), verdict=Verdict.SNOOZE),
     Row(ErrorClass.CONTEXT_TOO_LONG, statuses=frozenset({413}), cure=_SHORTEN),
-    # A too long prompt, in many words; some servers answer it with 500.
+    # A too long prompt, in many wordings; some servers answer with 500.
     Row(
         ErrorClass.CONTEXT_TOO_LONG,
         statuses=_REQUEST,
@@ -165,7 +165,7 @@ TABLE: Final = (
         statuses=frozenset({400, 404, 422}),
         words=_words(r"API[ _]?key|credentials|Missing key inputs|unauthorized"),
     ),
-    # By code, where the status says less: in an answer of status 200, or none at all.
+    # By code, if the status is not conclusive: 200, or none.
     Row(
         ErrorClass.MODEL_RATE_LIMITED,
         codes=_codes("rate_limit_error rate_limit_exceeded resource_exhausted throttlingexception ratelimiterror"),
@@ -198,7 +198,7 @@ TABLE: Final = (
     ),
     Row(ErrorClass.MODEL_UNAVAILABLE, verdict=Verdict.RETRY),
 )
-# What the proxy may refuse with: what providers do, and what is its own.
+# The classes of the proxy: those of providers, and its own.
 _REFUSED: Final = {str(row.reason): row.verdict for row in TABLE} | {
     ErrorClass.BUDGET_EXCEEDED: Verdict.FAIL,
     ErrorClass.MODEL_NOT_ALLOWED: Verdict.FAIL,
@@ -215,7 +215,7 @@ _PER_DAY: Final = _words(r"per.?day|\b[RT]PD\b|daily")
 
 
 def judge(report: Report, told: str) -> Ending:
-    """Say how a start ends after what a provider reported; `told` begins the message, e.g. `the provider said`."""
+    """Return the start's ending for a provider's error; `told` begins the message, e.g. `the provider said`."""
     if (refused := refusal(report)) is not None:
         return refused
     row = next(row for row in TABLE if row.fits(report))
@@ -228,10 +228,10 @@ def judge(report: Report, told: str) -> Ending:
 
 
 def refusal(report: Report) -> Ending | None:
-    """Say how a start ends that the model proxy refused a call, by its own words; None when it did not."""
+    """Return the start's ending for a call that the model proxy rejected, by its message; None for other errors."""
     if not report.refused:
         return None
-    said = f"the model proxy refused the call: {contract.cut(' '.join(report.text.split()), _TEXT_BYTES)}"
+    said = f"the model proxy rejected the call: {contract.cut(' '.join(report.text.split()), _TEXT_BYTES)}"
     if report.status == _FENCED:
         return fenced(said)
     verdict = _REFUSED.get(report.refused, Verdict.FAIL)
@@ -257,7 +257,7 @@ def read(error: BaseException, now: datetime) -> Report:
 
 
 def refusal_of(words: Iterable[str]) -> RefusalCode | None:
-    """Return what the model proxy says in the codes and types of an error; None where none is its own."""
+    """Return the model proxy's class in the codes and types of an error; None for a provider's."""
     return next((found for word in words if (found := read_refusal(word)) is not None), None)
 
 
@@ -274,14 +274,14 @@ def _status(value: Any) -> int | None:
 
 
 def _body(error: BaseException) -> dict[str, Any]:
-    """Return the body of the provider's error; the clients keep it, one of them without its outer object."""
+    """Return the body of the provider's error; the clients keep it, one of them without the outer object."""
     body = getattr(error, "body", None)
     inner = body.get("error", body) if isinstance(body, dict) else None
     return inner if isinstance(inner, dict) else {"message": inner} if isinstance(inner, str) else {}
 
 
 def _details(error: BaseException) -> list[dict[str, Any]]:
-    """google.rpc's details of an error, which google-genai keeps as they came."""
+    """google.rpc's details of an error, which google-genai keeps unchanged."""
     body = getattr(error, "details", None)
     inner = body.get("error", body) if isinstance(body, dict) else None
     items = inner.get("details") if isinstance(inner, dict) else None
@@ -295,18 +295,18 @@ def _all_words(error: BaseException, body: dict[str, Any], details: list[dict[st
     found.append(inner.get("code") if isinstance(inner, dict) else None)
     kinds = [kind for kind in type(error).__mro__ if kind.__module__.partition(".")[0] == "litellm"]
     if kinds:
-        # LiteLLM writes what the provider answered into its own sentence.
+        # LiteLLM puts the provider's answer into its own sentence.
         found += [kind.__name__ for kind in kinds]
         found += re.findall(r"""["'](?:code|type|reason)["']\s*:\s*["']([\w./;=-]+)["']""", text)
     return [word for word in found if isinstance(word, str) and word]
 
 
 def _text(error: BaseException, body: dict[str, Any]) -> str:
-    """The provider's own words. Clients' str() repeats the whole body, ADK's puts an advertisement before it."""
+    """The provider's own message. Clients' str() repeats the whole body, ADK's adds an advertisement."""
     said = body.get("message") or body.get("detail")
     if said:
         code, metadata = body.get("code"), body.get("metadata")
-        # OpenRouter's own sentence says only that its upstream failed.
+        # OpenRouter's own sentence only reports that its upstream failed.
         raw = metadata.get("raw") if isinstance(metadata, dict) else None
         beside = f": {raw[:500]}" if isinstance(raw, str) and raw.strip() else ""
         named = f"{code}: " if isinstance(code, str) and not (code.isdigit() or read_refusal(code)) else ""
@@ -328,7 +328,7 @@ def _quotas(details: list[dict[str, Any]]) -> list[str]:
 def _delay(report: Report) -> float:
     """Seconds until another try may help."""
     if any(_PER_DAY.search(quota) for quota in report.quotas):
-        # RetryInfo beside a daily quota counts to the end of the minute.
+        # RetryInfo with a daily quota is the time to the end of the minute.
         return max(report.wait or 0.0, DAILY_SECONDS)
     if report.wait is not None:
         return report.wait
@@ -338,8 +338,8 @@ def _delay(report: Report) -> float:
 def _wait(
     error: BaseException, body: dict[str, Any], details: list[dict[str, Any]], text: str, now: datetime
 ) -> float | None:
-    """Seconds that the provider asked us to wait, by its headers, by google.rpc.RetryInfo, or in its sentence."""
-    # LiteLLM keeps the provider's headers beside a response of its own making.
+    """The provider's delay in seconds, from its headers, google.rpc.RetryInfo, or its message."""
+    # LiteLLM keeps the provider's headers next to its own response.
     headers = [
         getattr(getattr(error, "response", None), "headers", None),
         getattr(error, "litellm_response_headers", None),
@@ -352,7 +352,7 @@ def _wait(
 
 
 def _seconds(header: str, now: datetime) -> float | None:
-    # RFC 9110 10.2.3 knows whole seconds and dates; providers send fractions as well.
+    # RFC 9110 10.2.3 has whole seconds and dates; providers also send fractions.
     if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", header):
         return float(header)
     try:
@@ -385,7 +385,7 @@ def _in_words(text: str) -> float | None:
 
 
 def head(text: object) -> str:
-    """The beginning of an answer that cannot be read, on one line, with the cure for the usual cause."""
+    """The beginning of an unreadable answer, on one line, with the cure for the usual cause."""
     shown = " ".join(str(text).split())[:200]
     cure = f"; {_ADDRESS}" if shown.startswith("<") else ""
     return f"{json.dumps(shown, ensure_ascii=False)}{cure}"

@@ -1,4 +1,4 @@
-"""The recorded steps of a run, by key. Bodies stay JSON until they are asked for: most of a long run is asked once."""
+"""The recorded steps of a run, by key. Bodies stay JSON until needed: in a long run most are used once."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -24,23 +24,23 @@ class RecordedSteps:
     """An index of steps.
 
     Args:
-        unseal: puts the pod's secrets back into a body; raises LookupError with the name of one that the pod lacks.
+        unseal: puts the pod's secrets back into a body; raises LookupError with the name of a missing one.
     """
 
     def __init__(self, unseal: Callable[[Any], Any]) -> None:
         self._unseal = unseal
         self._kept: dict[str, _Kept] = {}
         self._ahead: set[str] = set()
-        """The keys of ended steps of earlier starts that have not been asked for."""
+        """The keys of ended steps of earlier starts that have not been used."""
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def add(self, steps: Iterable[Any]) -> None:
-        """Add steps as a page holds them; of two with one key the later counts.
+        """Add the steps of a page; for the same key the later one counts.
 
         Raises:
-            StartEnded: StepUnreadable when one is no step.
+            StartEnded: StepUnreadable if one is invalid.
         """
         for step in steps:
             try:
@@ -66,23 +66,23 @@ class RecordedSteps:
         self._kept[frame["key"]] = _Kept(frame, body)
 
     def drop(self, keys: Iterable[str]) -> None:
-        """Forget the steps of these keys."""
+        """Remove the steps with these keys."""
         for key in keys:
             self._kept.pop(key, None)
             self._ahead.discard(key)
 
     def clear(self) -> None:
-        """Forget all steps."""
+        """Remove all steps."""
         self._kept.clear()
         self._ahead.clear()
 
     @property
     def has_more(self) -> bool:
-        """Whether some of the added steps have not been asked for."""
+        """Whether some of the added steps have not been used."""
         return bool(self._ahead)
 
     def ended(self, key: str) -> RecordedStep | None:
-        """Return the step of that key, with its body, if it has ended.
+        """Return the step with this key, with its body, if it has ended.
 
         Raises:
             StartEnded: StepUnreadable.
@@ -92,14 +92,14 @@ class RecordedSteps:
         return None if kept is None or kept.frame["ended"] is None else self._read(kept)
 
     def interrupted(self, key: str) -> RecordedStep | None:
-        """Return the call of that key if it has not ended."""
+        """Return the call with this key if it has not ended."""
         kept = self._kept.get(key)
         return None if kept is None or kept.frame["ended"] is not None else self._read(kept)
 
     def _read(self, kept: _Kept) -> RecordedStep:
         try:
             if kept.frame.get("unreadable"):
-                raise ValueError("what is stored of it is not JSON any more")
+                raise ValueError("its stored body is not valid JSON")
             body = self._unseal(json.loads(kept.body))
         except (ValueError, LookupError, RecursionError) as error:
             raise unreadable(kept.frame, error) from error
@@ -107,7 +107,7 @@ class RecordedSteps:
 
 
 def stored_key(key: str) -> str:
-    """Return `key` as it is stored: the end of a very long one is replaced by a digest of the whole."""
+    """Return `key` in its stored form: the end of a very long one is replaced by a digest."""
     key = storable(key)
     if len(key) <= MAX_STEP_KEY_CHARS:
         return key
@@ -115,9 +115,9 @@ def stored_key(key: str) -> str:
 
 
 def unreadable(frame: Mapping[str, Any], error: Exception) -> StartEnded:
-    """How a start ends whose recorded step is not what it should be; the message names the step and the cure."""
+    """The start's ending for an invalid recorded step; the message has the step and the cure."""
     why = error.args[0] if isinstance(error, LookupError) and error.args else error
     step = f"recorded step {frame.get('n', '?')} ({str(frame.get('key', '?'))[:200]})"
-    cure = "A new job helps, or retry.resume: FromStart, by which a new attempt reads no steps of the one before"
+    cure = "Create a new job, or set retry.resume: FromStart so that a new attempt does not read earlier steps"
     message = f"{step} cannot be read: {str(why)[:300]}. {cure}"
     return StartEnded(Ending(Verdict.FAIL, ErrorClass.STEP_UNREADABLE, message))

@@ -1,7 +1,7 @@
-"""What leaves the pod as text: made storable (no NUL, no lone surrogates, no NaN), cut to limits, cleared of secrets.
+"""Prepares text that leaves the pod: storable (no NUL, lone surrogates, NaN), within limits, without secrets.
 
-Used by `attempt` and `timeline` on everything they send except the answer itself, which is the job's own and only made
-storable. Redaction is a net under careless exception messages, not a promise: what a model writes cannot be known.
+Used by `attempt` and `timeline` for everything except the answer, which is only made storable. Redaction catches
+careless exception messages, but is no guarantee: a model may write anything.
 """
 
 import json
@@ -16,7 +16,7 @@ from agentjobs_runner.sealing import Seals
 
 MASK: Final = "[redacted]"
 
-# Keys in URLs (httpx puts URLs into its messages), authorization headers, JWTs, the common providers' key shapes.
+# Keys in URLs (httpx puts URLs into its messages), authorization headers, JWTs, common formats of providers' keys.
 _SECRETS: Final = re.compile(
     r"(?P<keep>[?&](?:key|api[-_]?key|token|access_token|sig|signature)=)[^&\s'\"]+"
     r"|(?P<scheme>\b(?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]{8,}"
@@ -28,14 +28,14 @@ _SECRETS: Final = re.compile(
     re.IGNORECASE,
 )
 _SECRET_NAME: Final = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH|DSN|HEADERS", re.IGNORECASE)
-# The pod's own name, which may look like a secret, is another one in each start.
+# The pod's own name may look like a secret, and changes with each start.
 _TOLD: Final = frozenset({"HOSTNAME"})
 _MAX_DEPTH: Final = 32
 _MAX_INTEGER_BITS: Final = 1024
 
 
 class Redactor:
-    """Knows the values that must not leave: the token's, and those of variables that look like secrets."""
+    """Has the values that must not leave: the token, and variables that look like secrets."""
 
     def __init__(self, variables: Mapping[str, str], *tokens: str) -> None:
         found = {
@@ -55,7 +55,7 @@ class Redactor:
         self._seals = Seals(variables, frozenset(sealed), tokens[0] if tokens else "")
 
     def renew(self, token: str) -> None:
-        """Let the pod's newest token not leave either."""
+        """Redact the pod's current token, too."""
         self._values = sorted({**dict(self._values), token: MASK}.items(), key=lambda item: -len(item[0]))
         self._seals.renew(token)
 
@@ -66,19 +66,19 @@ class Redactor:
         return storable(_SECRETS.sub(_masked, text))
 
     def seal(self, value: Any) -> Any:
-        """Return JSON as the journal keeps it: exact, without the values of secrets."""
+        """Return JSON for the journal: exact, without the values of secrets."""
         return self._seals.seal(value)
 
     def unseal(self, value: Any) -> Any:
-        """Return what `seal` was given, with the secrets of this pod.
+        """Return the input of `seal`, with the secrets of this pod.
 
         Raises:
-            LookupError: this pod lacks the variable of one; in words.
+            LookupError: this pod lacks a secret's variable; with a message.
         """
         return self._seals.unseal(value)
 
     def message(self, text: str, limit: int) -> str:
-        """Return `text` without secrets and cut to `limit` bytes; the cut comes last, so that it halves no secret."""
+        """Return `text` without secrets and cut to `limit` bytes; it is cut last, so that no secret is split."""
         return cut(self.text(text), limit)
 
     def data(self, value: Any) -> Any:
@@ -95,18 +95,18 @@ class Redactor:
 
 
 def storable(text: str) -> str:
-    """Return `text` as PostgreSQL and UTF-8 can hold it."""
+    """Return `text` as PostgreSQL and UTF-8 can store it."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def plain(value: Any, *, text_limit: int | None = None, _within: tuple[int, ...] = ()) -> Any:
-    """Return `value` as JSON values: what has no JSON form becomes its text, depth is bounded, strings are storable.
+    """Return `value` as JSON: other types become text, depth is limited, strings are storable.
 
     Args:
-        value: anything, as tools return and models write it.
-        text_limit: bytes above which each string is cut; None for no limit.
+        value: anything that tools return or models write.
+        text_limit: maximum bytes of each string; None for no limit.
     """
-    # What contains itself twice would unfold into as many copies as there are ways through it.
+    # A value that contains itself twice would unfold exponentially.
     if len(_within) > _MAX_DEPTH or id(value) in _within:
         return "…"
     inside = (*_within, id(value))
@@ -114,7 +114,7 @@ def plain(value: Any, *, text_limit: int | None = None, _within: tuple[int, ...]
         case None | bool():
             return value
         case int():
-            # Python refuses to write longer ones down, and no reader of JSON would take them.
+            # Python cannot format longer ones, and no JSON parser would accept them.
             return value if value.bit_length() <= _MAX_INTEGER_BITS else f"<integer of {value.bit_length()} bits>"
         case float():
             return value if math.isfinite(value) else str(value)
@@ -134,7 +134,7 @@ def plain(value: Any, *, text_limit: int | None = None, _within: tuple[int, ...]
 
 
 def cut_to_fit(data: dict[str, Any], limit: int) -> dict[str, Any]:
-    """Return `data` with its strings cut shorter and shorter until its JSON has at most `limit` bytes."""
+    """Return `data` with its strings shortened until its JSON has at most `limit` bytes."""
     text_limit = limit
     while size_of(data) > limit and text_limit > 16:
         text_limit //= 4
@@ -143,20 +143,20 @@ def cut_to_fit(data: dict[str, Any], limit: int) -> dict[str, Any]:
 
 
 def size_of(value: Any) -> int:
-    """Bytes of `value` as the JSON that is sent."""
+    """Size of `value` in bytes, as the JSON that is sent."""
     return len(json.dumps(value, ensure_ascii=False).encode())
 
 
 def safe_str(value: object) -> str:
-    """Return `str(value)`, also of a value whose `__str__` raises."""
+    """Return `str(value)`, even if its `__str__` raises."""
     try:
         return str(value)
-    except BaseException as error:  # user code's: a SystemExit of it must not end the start either
+    except BaseException as error:  # even a SystemExit of user code must not end the start
         return f"<{type(value).__name__}, whose str() raised {type(error).__name__}>"
 
 
 def _spellings(value: str) -> Iterator[str]:
-    """A secret as it is, as Python and JSON quote it in error texts, and as it stands in a URL."""
+    """A secret in its plain form, quoted by Python and JSON, and in a URL."""
     yield value
     yield repr(value)[1:-1]
     yield json.dumps(value)[1:-1]
@@ -179,6 +179,6 @@ def _is_secret(name: str, value: str) -> bool:
         return False
     if _SECRET_NAME.search(name):
         return len(value) >= 6
-    # Other names may carry secrets as well (envFrom); what is long and mixes letters and digits is taken for one.
+    # Other names may contain secrets, too (envFrom); long values with letters and digits are treated as secrets.
     mixed = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
     return len(value) >= 20 and mixed and not re.search(r"[\s/:,;]", value)

@@ -1,4 +1,4 @@
-"""One value as the result of a job: as text, as a JSON object, and small enough to keep. Pure."""
+"""A value as a job's result: as text, as a JSON object, and within the size limit. Pure."""
 
 import json
 from collections.abc import Iterator
@@ -9,15 +9,15 @@ from pydantic import BaseModel
 from agentjobs.contract import MAX_RESULT_BYTES, Result, cut
 from agentjobs_runner.redaction import plain, size_of, storable
 
-# The result travels in a document with verdict, reason and message around it.
+# The result is sent with verdict, reason and message.
 MOST_BYTES: Final = MAX_RESULT_BYTES - 16 * 1024
 
 
 def without_thoughts(text: str) -> str:
-    """Return `text` without the thoughts at its beginning, which models that reason in the open put before an answer.
+    """Return `text` without the leading thoughts of models that reason in the open.
 
-    Thoughts that do not end are all there is. Some hosts leave out the first tag, since they had put it into the
-    prompt; then the last one stands on a line of its own, else a text only speaks of it.
+    If the thoughts do not end, there is nothing else. Some hosts leave out the first tag, because it is in the prompt;
+    then the last tag must be on its own line, otherwise a text only mentions it.
     """
     stripped = text.lstrip()
     for name in ("think", "thinking"):
@@ -31,20 +31,20 @@ def without_thoughts(text: str) -> str:
 
 
 def as_text(value: Any) -> str:
-    """Return the answer `value` as text: a text as it is, all else as JSON, also one of pydantic's models."""
+    """Return `value` as text: text unchanged, everything else as JSON, including pydantic models."""
     value = plain(value.model_dump(mode="json") if isinstance(value, BaseModel) else value)
     return storable(without_thoughts(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def bounded_result(text: str, structured: dict[str, Any] | None, usage: dict[str, int]) -> Result:
-    """Return the result of a job, without its structure and with a shorter text where it is too large to keep."""
+    """Return a job's result; if it is too large, without its structure and with a shorter text."""
     result = Result(text=text, structured=structured, outcome=None, usage=usage)
     if size_of(result) > MOST_BYTES:
         result["structured"] = None
     if size_of(result) > MOST_BYTES:
         result["cutFrom"] = len(text.encode())
-    # JSON's escapes make a text up to six times longer, so what remains is measured, not computed.
-    most = MOST_BYTES - 4096  # what stands around the text
+    # JSON's escapes make a text up to six times longer, so the size is measured, not computed.
+    most = MOST_BYTES - 4096  # the JSON around the text
     while size_of(result) > MOST_BYTES:
         result["text"] = cut(text, most)
         most = most * 3 // 4
@@ -52,11 +52,11 @@ def bounded_result(text: str, structured: dict[str, Any] | None, usage: dict[str
 
 
 def as_object(text: str, *, beside_words: bool = False) -> dict[str, Any] | None:
-    """Return a text that is a JSON object, also one in a Markdown block, which models like to put around it.
+    """Return the JSON object in a text, also in a Markdown block, which models like to add.
 
     Args:
         text: the answer.
-        beside_words: whether the one JSON object in a block counts that has words around it, too.
+        beside_words: whether a single block with a JSON object counts if there is other text.
     """
     stripped = text.strip()
     blocks = list(_blocks(stripped))
@@ -67,7 +67,7 @@ def as_object(text: str, *, beside_words: bool = False) -> dict[str, Any] | None
 
 
 def as_list(text: str) -> list[Any]:
-    """Return what a text holds that is one JSON object or several, in a list or a Markdown block; else nothing."""
+    """Return the JSON objects in a text, which may be in a list or a Markdown block; nothing for other texts."""
     stripped = text.strip()
     if stripped.startswith("["):
         try:
@@ -80,7 +80,7 @@ def as_list(text: str) -> list[Any]:
 
 
 def _blocks(text: str) -> Iterator[str]:
-    """The contents of Markdown blocks. By lines, since models write what makes regular expressions take forever."""
+    """The contents of Markdown blocks. Line by line, since regular expressions could take exponential time."""
     inside: list[str] | None = None
     for line in text.split("\n"):
         mark = line.strip()

@@ -1,8 +1,8 @@
-"""Secrets in the journal: what a step gave is kept exactly, without the values that the pod knows as secrets.
+"""Secrets in the journal: a step's result is stored exactly, except the values of the pod's secrets.
 
-A secret is replaced by a placeholder with its variable's name, `⟦OPENAI_API_KEY⟧`, and reading puts the value of the
-reading pod's variable there: a rotated key is the new one. Other placeholders make any JSON storable and reversible:
-the bracket itself, NUL and lone surrogates, which PostgreSQL refuses, and numbers that JSON does not have. Pure.
+A secret is replaced by a placeholder with its variable's name, `⟦OPENAI_API_KEY⟧`; reading inserts the reading pod's
+value: after a rotation the new key. Other placeholders make any JSON storable and reversible: the bracket itself, NUL
+and lone surrogates, which PostgreSQL rejects, and numbers that JSON does not have. Pure.
 """
 
 import json
@@ -17,24 +17,24 @@ _OPEN: Final = "⟦"
 _CLOSE: Final = "⟧"
 _PLACEHOLDER: Final = re.compile(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}")
 _ODD: Final = re.compile(f"[{_OPEN}\x00\ud800-\udfff]")
-# Names of variables hold no `=`, so these are no variable's.
+# Names of variables contain no `=`, so these are never variables.
 _TOKEN: Final = "=token"  # noqa: S105  a name, not a secret
 _CHARACTER: Final = "=u"
 _NUMBERS: Final = {"=NaN": math.nan, "=Infinity": math.inf, "=-Infinity": -math.inf}
 _WORD: Final = "word"
-# Shorter values occur everywhere.
+# Shorter values are too common.
 _SHORTEST: Final = 6
 
 
 class Seals:
     """Replaces secrets and puts them back.
 
-    A value that occurs in its own placeholder, such as a password `PASSWORD` in `DB_PASSWORD`, is seen there.
+    A value that occurs in its own placeholder, such as a password `PASSWORD` in `DB_PASSWORD`, is replaced there, too.
 
     Args:
-        variables: the pod's environment, to put values back.
-        secret: the names of those whose values are secrets.
-        token: the pod's own; empty for none.
+        variables: the pod's environment, for reading.
+        secret: the names of the secret variables.
+        token: the pod's token; empty for none.
     """
 
     def __init__(self, variables: Mapping[str, str], secret: frozenset[str], token: str = "") -> None:
@@ -43,13 +43,13 @@ class Seals:
         self._seal(sorted(secret | ({_TOKEN} if token else set())))
 
     def renew(self, token: str) -> None:
-        """Take in the pod's newest token, which is what its placeholder stands for from now on."""
+        """Use the pod's current token for its placeholder."""
         self._values = {**self._values, _TOKEN: token}
         self._seal([_TOKEN])
         vars(self).pop("_originals", None)
 
     def _seal(self, names: Sequence[str]) -> None:
-        """Let the values of variables be sealed, beside those that are."""
+        """Seal the values of these variables, too."""
         sealed = dict(self._sealed)
         for name in names:
             for spelled, placeholder in _spellings(name, self._values[name]):
@@ -57,13 +57,13 @@ class Seals:
                     sealed.setdefault(spelled, placeholder)
         # Longest first: a secret may be part of another (a password of a DSN).
         known = sorted(sealed, key=lambda text: (-len(text), text))
-        # In this order, because other threads seal meanwhile: what is found must be known.
+        # In this order, because other threads seal meanwhile: every match must be known.
         self._sealed, self._found = sealed, re.compile("|".join([*map(re.escape, known), _ODD.pattern]))
 
     def seal(self, value: Any) -> Any:
-        """Return JSON without secrets; `unseal` makes of it what it was.
+        """Return JSON without secrets; `unseal` reverses it.
 
-        Numbers that are none (NaN, infinities) are taken, too.
+        NaN and infinities are accepted, too.
         """
         match value:
             case str():
@@ -79,10 +79,10 @@ class Seals:
                 return value
 
     def unseal(self, value: Any) -> Any:
-        """Return what `seal` was given, with the secrets of this pod.
+        """Return the input of `seal`, with the secrets of this pod.
 
         Raises:
-            LookupError: this pod lacks a variable; in words.
+            LookupError: this pod lacks a variable; with a message.
         """
         match value:
             case str():
@@ -100,7 +100,7 @@ class Seals:
                 return value
 
     def _concerns(self, text: str) -> bool:
-        # Most texts hold nothing, and looking for each secret by itself is ten times as fast as for any of them.
+        # Most texts contain no secret, and searching for each secret is ten times faster than for all at once.
         if _ODD.search(text):
             return True
         return len(text) >= _SHORTEST and any(secret in text for secret in self._sealed)
@@ -120,20 +120,20 @@ class Seals:
         if inside.startswith(_CHARACTER):
             return chr(int(inside[len(_CHARACTER) :], 16))
         if inside not in self._originals:
-            raise LookupError(f"it holds a secret, and this pod has no variable {inside.split('|')[0]}")
+            raise LookupError(f"it contains a secret, but this pod has no variable {inside.split('|')[0]}")
         return self._originals[inside]
 
     @cached_property
     def _originals(self) -> dict[str, str]:
-        """The texts that placeholders stand for: of all variables, since a value that changed may not look secret."""
+        """The values of placeholders: of all variables, since a changed value may no longer look secret."""
         values = self._values.items()
         return {placeholder: text for name, value in values for text, placeholder in _spellings(name, value)}
 
 
 def _spellings(name: str, value: str) -> Iterator[tuple[str, str]]:
-    """A secret as it is and as texts quote it, each with what its placeholder says.
+    """A secret in its plain and quoted forms, each with its placeholder's text.
 
-    A header's value is a scheme and a secret, hence also its last word.
+    A header's value is a scheme and a secret, so also its last word.
     """
     word = (value.split() or [""])[-1]
     for text, of in ((value, _quoted(name)), (word, f"{_quoted(name)}|{_WORD}")):

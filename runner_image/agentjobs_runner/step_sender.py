@@ -1,7 +1,7 @@
-"""Sends steps to the gateway in a thread of its own, in their order, and as many in one request as are ready.
+"""Sends steps to the gateway in its own thread, in order, with as many as possible per request.
 
-Whatever is given while a request is under way travels together in the next one. Who gives a step waits for that step
-only, in any thread and any event loop; blocking the loop's thread is safe, because the requests are made in this one.
+Steps added during a request are sent together in the next one. A caller waits only for its own step, in any thread and
+event loop; blocking the loop's thread is safe, because this thread makes the requests.
 """
 
 import json
@@ -23,7 +23,7 @@ from agentjobs_runner.log import logger
 
 T = TypeVar("T")
 
-# What stands around the steps of a body: the run and the versions.
+# The rest of a body: the run and the versions.
 _FRAME_BYTES: Final = 8 * 1024
 _POLL_SECONDS: Final = 0.02
 
@@ -40,14 +40,14 @@ class Order:
 
 
 class StepSender:
-    """Stores what it is given.
+    """Stores steps.
 
     Args:
         send: makes one request with a `StepsBody` as JSON.
-        frame: what stands in the next body beside its steps and void keys.
+        frame: the other fields of the next body.
         stored: called from the thread with that frame when the gateway has stored a body.
-        on_lost: called once from the thread, with what ended it: Fenced, or Unavailable after all patience. Who waits
-            then waits for ever: the supervisor ends the process.
+        on_lost: called once from the thread with the error: Fenced, or Unavailable after all retries. Callers then wait
+            forever: the supervisor ends the process.
     """
 
     def __init__(
@@ -73,11 +73,11 @@ class StepSender:
         self._process = os.getpid()
         self._lost: Fenced | Unavailable | None = None
         self.reachable = threading.Event()
-        """Set while the gateway takes what is sent."""
+        """Set while the gateway accepts requests."""
         self.reachable.set()
 
     def start(self, first: Callable[[], None]) -> None:
-        """Begin to send, after `first`, which may ask the gateway `patiently`."""
+        """Begin to send, after `first`, which may make requests with retries."""
         threading.Thread(target=self._work, args=(first,), name="journal", daemon=True).start()
 
     @property
@@ -86,11 +86,11 @@ class StepSender:
         return self._waiting > 0
 
     def put(self, order: Order) -> "Future[None]":
-        """Give an order to the thread; returns at once what is done when it is stored."""
+        """Pass an order to the thread; returns a future that is done when it is stored."""
         if os.getpid() != self._process:
-            # A forked child went on with a copy of the agent. It has no thread that sends, and nothing to report.
+            # A forked child continued with a copy of the agent. It has no sending thread, and nothing to report.
             os._exit(70)
-        # What was recorded is stored even when its task is cancelled meanwhile: it happened, and it cost.
+        # A recorded step is stored even if its task is cancelled meanwhile: it happened, and it cost money.
         order.done.set_running_or_notify_cancel()
         with self._lock:
             self._waiting += 1
@@ -102,7 +102,7 @@ class StepSender:
 
         Raises:
             Fenced: another pod holds this start.
-            Unavailable: not all was stored until `give_up()`.
+            Unavailable: not everything was stored before `give_up()`.
         """
         while self._waiting and self._lost is None and self._clock() < give_up():
             self._sleep(_POLL_SECONDS)
@@ -112,11 +112,11 @@ class StepSender:
             raise Unavailable("steps could not be stored in time")
 
     def patiently(self, request: Callable[[], T]) -> T:
-        """Make a request, again and again while the gateway is away.
+        """Send a request, with retries while the gateway is unavailable.
 
         Raises:
-            Fenced, Invalid: at once.
-            Unavailable: after all patience.
+            Fenced, Invalid: immediately.
+            Unavailable: after all retries.
         """
         failing_since: float | None = None
         backoff = Backoff(longest_asked=LONGEST_PAUSE_SECONDS)
@@ -151,7 +151,7 @@ class StepSender:
         self._on_lost(error)
 
     def _batch(self) -> list[Order]:
-        """Wait for orders and return as many as one request takes: steps, or one with keys to make void, in order."""
+        """Wait for orders and return those for one request: steps, or one order to make keys void, in order."""
         batch = [self._next or self._queue.get()]
         self._next, size = None, _FRAME_BYTES + len(batch[0].step)
         while len(batch) < contract.MAX_STEPS:
@@ -167,13 +167,13 @@ class StepSender:
         return batch
 
     def _store(self, batch: list[Order]) -> None:
-        """Store orders and let go those who wait for them."""
+        """Store orders and wake up their callers."""
         frame = self._frame()
         body = _body(frame, batch)
         try:
             self.patiently(lambda: self._send(body))
         except Invalid as error:
-            if len(batch) > 1:  # nothing of it was stored: one of them is the reason
+            if len(batch) > 1:  # nothing was stored, because of one of them
                 for order in batch:
                     self._store([order])
             else:
@@ -193,7 +193,7 @@ class StepSender:
 
 
 def as_json(value: Any) -> bytes:
-    """Return JSON as it is sent.
+    """Return the JSON to send.
 
     Raises:
         ValueError: it is not JSON.
@@ -207,7 +207,7 @@ def _body(frame: dict[str, Any], batch: list[Order]) -> bytes:
 
 
 def _refused(order: Order, error: Invalid) -> StartEnded:
-    what = f"step {order.key[:200]}" if order.key else "the keys of void steps"
+    what = f"step {order.key[:200]}" if order.key else "the list of void steps"
     match error:
         case JournalFull():
             reason, message = ErrorClass.JOURNAL_FULL, f"{what}: {error}"
@@ -215,5 +215,5 @@ def _refused(order: Order, error: Invalid) -> StartEnded:
             reason, message = ErrorClass.STEP_TOO_LARGE, f"{what}: {error}"
         case _:
             reason = ErrorClass.CONFIG_INVALID
-            message = f"the gateway refused {what}: {error}. Are runner and gateway of one version?"
+            message = f"the gateway rejected {what}: {error}. Check that runner and gateway have the same version"
     return StartEnded(Ending(Verdict.FAIL, reason, message))

@@ -1,29 +1,29 @@
-"""The identity of a step: which model call or tool call of an agent it is, whenever the agent runs again. Pure."""
+"""The identity of a step: which model call or tool call of an agent it is, in every run of the agent. Pure."""
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
 class StepKey:
-    """The key of a step: equal in every run of an agent that asks the same, unequal for any two steps of one run.
+    """The key of a step: equal in every run of an agent with the same requests, different for any two steps of a run.
 
-    It holds no id of a run and no instant, and does not depend on what runs beside the step.
+    It contains no run id and no time, and does not depend on parallel steps.
     """
 
     strand: str
-    """The line of execution the step is in. Steps that may run at the same time differ in it, or in `tool_call`."""
+    """The step's line of execution. Steps that may run at the same time differ in it, or in `tool_call`."""
     agent: str
-    """Whose step it is."""
+    """The step's agent."""
     model_call: int
-    """The model calls of the agent in its strand, counted from 1. Of a tool call: the one whose answer asked for it."""
+    """The agent's model calls in its strand, counted from 1. For a tool call: the one that requested it."""
     tool_call: int | None = None
-    """The place of a tool call in that answer, from 1; None for the model call itself.
+    """The position of a tool call in that answer, from 1; None for the model call itself.
 
-    Not the call's id: some servers use an id again in each turn, or twice in one answer.
+    Not the call's id: some servers reuse an id in each turn, or twice in one answer.
     """
 
     def tool(self, place: int) -> "StepKey":
-        """Return the key of the tool call at `place` in the answer of this model call."""
+        """Return the key of the tool call at position `place` in the answer of this model call."""
         return replace(self, tool_call=place)
 
     def __str__(self) -> str:

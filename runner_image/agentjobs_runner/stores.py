@@ -1,8 +1,8 @@
-"""What outlives a job beside its steps: its session, artifacts and memory. Engines use it.
+"""Data that outlives a job in addition to its steps: its session, artifacts and memory. The engines' interface.
 
-No method names a session, an app or a user: all is the job's own. The methods block until they are answered, so engines
-call them in a thread of their own (`asyncio.to_thread`). They raise `errors.Invalid` where a request is refused; while
-what keeps them is away they do not return, and the supervisor ends the start when patience has run out.
+No method takes a session, an app or a user: all is the job's own. The methods block, so engines call them in a thread
+(`asyncio.to_thread`). They raise `errors.Invalid` for a rejected request; while the gateway is unavailable they do not
+return, and the supervisor ends the start after all retries.
 """
 
 from collections.abc import Mapping
@@ -15,19 +15,19 @@ from agentjobs_runner.kept import Kept
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """The job's session as it stood before the job."""
+    """The job's session before the job."""
 
     events: list[Any] = field(default_factory=list)
-    """Of the engine, as it stored them."""
+    """The engine's events, unchanged."""
     state: Mapping[str, Any] = field(default_factory=dict)
     user: Mapping[str, Any] = field(default_factory=dict)
-    """The state of the user of the app, by names without `user:`."""
+    """The state of the app's user, by names without `user:`."""
     app: Mapping[str, Any] = field(default_factory=dict)
     """The state of the app, by names without `app:`."""
 
 
 class Stores(Protocol):
-    """The session, the artifacts and the memory of one job. Safe to use from any thread."""
+    """The session, the artifacts and the memory of one job. Thread-safe."""
 
     @property
     def kept(self) -> Kept:
@@ -35,11 +35,11 @@ class Stores(Protocol):
         ...
 
     def session(self) -> Earlier:
-        """Return the session as it stood before the job."""
+        """Return the session before the job."""
         ...
 
     def put_turn(self, turn: Turn) -> None:
-        """Store what the job added to its session; the same again changes nothing."""
+        """Store what the job added to its session; repeating it changes nothing."""
         ...
 
     def artifact_names(self) -> list[str]:
@@ -47,11 +47,11 @@ class Stores(Protocol):
         ...
 
     def save_artifact(self, save: ArtifactSave, content: bytes) -> int:
-        """Store a version and return its number; of a key that was saved before, the number of then."""
+        """Store a version and return its number; for a key that was saved before, that version's number."""
         ...
 
     def artifact(self, name: str, version: int | None) -> tuple[ArtifactVersion, bytes] | None:
-        """Return a version of an artifact, the newest without a number; None where there is none."""
+        """Return a version of an artifact, the newest without a number; None if it does not exist."""
         ...
 
     def artifact_versions(self, name: str) -> list[ArtifactVersion]:
@@ -63,5 +63,5 @@ class Stores(Protocol):
         ...
 
     def search_memory(self, query: str, limit: int) -> list[MemoryHit]:
-        """Return what was said in other sessions of the job's app and user that has a word of `query`, best first."""
+        """Return texts of other sessions of the job's app and user that contain a word of `query`, best first."""
         ...

@@ -1,7 +1,7 @@
-"""The timeline of a start: its entries, and the thread that sends them and the heartbeat.
+"""The timeline of a start: its entries, and the thread that sends them and heartbeats.
 
-`Recorder` lives beside the agent, in a thread of its own, so that a tool that blocks stops neither. While the gateway
-is away it keeps what it has and `recorded` is clear, which holds the agent at its next step.
+`Recorder` has its own thread, so that a blocking tool stops neither. While the gateway is unavailable it keeps entries
+and `recorded` is clear, which holds the agent at its next step.
 """
 
 import asyncio
@@ -20,23 +20,23 @@ from agentjobs_runner.log import logger
 from agentjobs_runner.redaction import Redactor, cut_to_fit, plain, size_of
 from agentjobs_runner.usage import UsageCounter
 
-# An entry's frame (seq, time, kind, author) beside its data.
+# An entry's other fields (seq, time, kind, author).
 _FRAME_BYTES: Final = 1024
-# Between two entries of a body, as `json.dumps` writes it.
+# The separator between entries of a body, as in `json.dumps`.
 _COMMA_BYTES: Final = 2
 _TEXT_BYTES: Final = 16 * 1024
-# Eight bodies: what a slow gateway takes in the half minute after an agent's end.
+# Eight bodies: what a slow gateway accepts in the half minute after an agent's end.
 MAX_PENDING_BYTES: Final = 8 * contract.MAX_EVENTS_BODY_BYTES
 _POLL_SECONDS: Final = 0.05
 _SHOWN: Final = frozenset({"attempt", "start", "adk", "claudeCode", "code", "verdict", "reason"})
 
 
 class Recorder:
-    """Sends entries in their order and a heartbeat every `contract.HEARTBEAT_SECONDS`.
+    """Sends entries in order, and a heartbeat every `contract.HEARTBEAT_SECONDS`.
 
     Args:
-        on_lost: called once from its thread, with what ended the recording: Fenced, or Unavailable after all patience.
-        in_full: log arguments, results and texts, too.
+        on_lost: called once from its thread with the error: Fenced, or Unavailable after all retries.
+        in_full: whether to log arguments, results and texts, too.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class Recorder:
     ) -> None:
         self._gateway = gateway
         self._redactor = self.redactor = redactor
-        """Clears what engines keep elsewhere, too."""
+        """Also redacts what engines store elsewhere."""
         self._on_lost = on_lost
         self._in_full = in_full
         self._pending: deque[tuple[Event, int]] = deque()
-        """With the bytes each takes in a body."""
+        """Pending entries with their sizes in a body."""
         self._pending_bytes = 0
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -63,9 +63,9 @@ class Recorder:
         self._progress: float | None = None
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self.usage = UsageCounter()
-        """What the start used so far."""
+        """The start's usage until now."""
         self.recorded = threading.Event()
-        """Set while the gateway takes what is sent."""
+        """Set while the gateway accepts requests."""
         self.recorded.set()
 
     def start(self) -> None:
@@ -73,7 +73,7 @@ class Recorder:
         self._thread.start()
 
     def add(self, kind: str, author: str, data: Mapping[str, Any]) -> None:
-        """Append an entry; returns at once. Strings are cut and cleared of secrets here."""
+        """Append an entry; returns immediately. Strings are cut and redacted here."""
         self.progressed()
         cleared = self._redactor.data(plain(data, text_limit=_TEXT_BYTES))
         with self._lock:
@@ -92,18 +92,18 @@ class Recorder:
         self._wake.set()
 
     async def room(self) -> None:
-        """Wait until there is room for more entries: an agent may be faster than its gateway."""
+        """Wait for space: an agent may produce entries faster than its gateway accepts them."""
         while self._pending_bytes > MAX_PENDING_BYTES:
-            self.progressed()  # the recorder delays the agent, which is not stuck
+            self.progressed()  # the agent is delayed by the recorder, not stuck
             await asyncio.sleep(_POLL_SECONDS)
 
     def progressed(self) -> None:
-        """Note a sign of progress that is not an entry: the agent's start, a part of an answer."""
+        """Record progress without an entry: the agent's start, a part of an answer."""
         self._progress = time.monotonic()
 
     @property
     def silence(self) -> float:
-        """Seconds since the last sign of progress; 0 before the first, and while an absent gateway holds the agent."""
+        """Seconds since the last progress; 0 before the first, and while the gateway is unavailable."""
         return 0.0 if self._progress is None or not self.recorded.is_set() else time.monotonic() - self._progress
 
     def finish(self, give_up: Callable[[], float]) -> None:
@@ -117,7 +117,7 @@ class Recorder:
         next_beat, failing_since, backoff = time.monotonic() + contract.HEARTBEAT_SECONDS, None, _backoff()
         while not self._is_done():
             try:
-                # Before each batch: a backlog may take minutes, and the operator takes silence for a lost pod.
+                # Before each batch: a backlog may take minutes, and the operator would consider a silent pod lost.
                 if time.monotonic() >= next_beat:
                     self._beat()
                     next_beat = time.monotonic() + contract.HEARTBEAT_SECONDS
@@ -157,17 +157,17 @@ class Recorder:
         try:
             self._gateway.heartbeat()
         except Invalid as error:
-            # Something between the runner and the gateway refuses it; entries count as signs of life as well.
+            # A proxy before the gateway rejects it; entries count as signs of life, too.
             logger.error("heartbeat.refused", extra={"error": str(error)[:300]})
 
     def _send(self) -> None:
-        """Send the next entries, as many as fit into one body."""
+        """Send the next entries, as many as fit in one body."""
         if not (batch := self._batch()):
             return
         try:
             self._gateway.add_events(batch)
         except Invalid as error:
-            # The same batch would be refused forever; the run is worth more than its timeline.
+            # The same batch would be rejected forever; the run is more important than its timeline.
             logger.error("events.refused", extra={"count": len(batch), "error": str(error)[:300]})
         with self._lock:
             for _ in batch:
@@ -191,12 +191,12 @@ class Recorder:
 
 
 def _backoff() -> Backoff:
-    # Waits no longer, whatever the gateway asks: the operator takes silence for a lost pod.
+    # No longer, even if the gateway requests it: the operator would consider a silent pod lost.
     return Backoff(longest_asked=LONGEST_PAUSE_SECONDS)
 
 
 def _log_fields(kind: str, data: Mapping[str, Any], *, in_full: bool) -> dict[str, Any]:
-    """The fields of an entry's log line: names and numbers; texts, arguments and results only `in_full`."""
+    """The fields of an entry's log line: names and numbers; texts, arguments and results only if `in_full`."""
     match kind:
         case "model":
             calls = data.get("toolCalls") or ()

@@ -1,8 +1,8 @@
-"""The runner's part of a job's trace: one span for the run, with ADK's own spans below it. Off unless configured.
+"""The runner's part of a job's trace: one span for the run, with ADK's spans below it. Off unless configured.
 
-ADK's spans would carry prompts, answers and arguments. Here they keep names, numbers and ids, unless ADK's own variable
-asks for contents. Nothing of OpenTelemetry's SDK is imported while tracing is off. A collector that is away delays only
-the process's last second, in parallel with the report.
+ADK's spans would contain prompts, answers and arguments. Here they have only names, numbers and ids, unless ADK's own
+variable enables contents. OpenTelemetry's SDK is not imported while tracing is off. An unavailable collector only
+delays the process's last second, in parallel with the report.
 """
 
 import logging
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
 FLUSH_SECONDS: Final = 1.0
-# ADK's documented switches; the first is on by default, and then prompts go wherever a provider of spans is set.
+# ADK's documented switches; the first is on by default, and then prompts are sent to any configured provider of spans.
 CONTENTS: Final = ("ADK_CAPTURE_MESSAGE_CONTENT_IN_SPANS", "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT")
-# Of spans that ADK and google-genai make, what may leave: no text that a model, a tool or a user wrote.
+# Allowed attributes of ADK's and google-genai's spans: no text of a model, a tool or a user.
 _ADK_SCOPES: Final = ("gcp.vertex.agent", "google.adk", "opentelemetry.instrumentation")
 _KEPT: Final = (
     "agentjobs.",
@@ -44,13 +44,13 @@ _KEPT: Final = (
     "gen_ai.usage.",
     "http.response.status_code",
 )
-# Of their events: exceptions, without messages and stacks.
+# Allowed attributes of their events: exceptions, without messages and tracebacks.
 _TOLD_OF_EVENTS: Final = ("exception.type",)
 _ALL: Final = ("",)
 
 
 class Tracing:
-    """Tracing of one start. Made in any case; does nothing unless the environment asks for it."""
+    """Tracing of one start. Does nothing unless the environment enables it."""
 
     def __init__(self, variables: Mapping[str, str], redactor: Redactor) -> None:
         self._on = contract.is_traced(variables)
@@ -63,8 +63,8 @@ class Tracing:
         self._lock = threading.Lock()
 
     def run(self, attempt: Attempt) -> AbstractContextManager[None]:
-        """Within it spans belong to the attempt's; entered by the thread that runs the agent."""
-        # Also for providers that user code sets up: contents leave the pod only when asked for.
+        """Context in which spans belong to the attempt; entered by the agent's thread."""
+        # Also for providers of spans that user code sets up: contents only leave the pod if enabled.
         os.environ.setdefault(CONTENTS[0], "false")
         if not self._on:
             return nullcontext()
@@ -109,7 +109,7 @@ class Tracing:
         self._flushing.start()
 
     def wait(self) -> None:
-        """Wait for the last spans, for `FLUSH_SECONDS` at most: the process ends by os._exit."""
+        """Wait for the last spans, at most `FLUSH_SECONDS`: the process ends with os._exit."""
         if self._flushing is not None:
             self._flushing.join(FLUSH_SECONDS)
 
@@ -122,7 +122,7 @@ class Tracing:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # it tells a dead collector at every batch
+        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # it would log every batch without a collector
         resource = Resource.create({SERVICE_NAME: self._service})
         provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         exporter = OTLPSpanExporter(timeout=FLUSH_SECONDS)
@@ -144,7 +144,7 @@ class Tracing:
             events=[Event(one.name, self._attributes(one.attributes, told), one.timestamp) for one in span.events],
             links=span.links,
             kind=span.kind,
-            # Its description is an exception's text.
+            # Its description is an exception's message.
             status=Status(span.status.status_code),
             start_time=span.start_time,
             end_time=span.end_time,
@@ -165,7 +165,7 @@ class Tracing:
 
 
 class _Cleared:
-    """An exporter before which every span is cleared."""
+    """An exporter that redacts every span."""
 
     def __init__(self, exporter: Any, clear: Any) -> None:
         self._exporter = exporter

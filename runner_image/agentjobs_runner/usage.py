@@ -1,6 +1,6 @@
-"""What a start has used: calls of models and tools, tokens, as the steps that it recorded say. The journal counts.
+"""A start's usage: model calls, tool calls and tokens of its recorded steps. The journal counts.
 
-Tokens are what models say they counted. Standard library only.
+Token counts are the models' own. Standard library only.
 """
 
 import threading
@@ -10,7 +10,7 @@ from agentjobs.contract import USAGE
 
 
 class UsageCounter:
-    """Adds up what a start uses, for its own result. What history says of it is the sum of the recorded steps."""
+    """Adds up a start's usage, for its own result. History adds up the recorded steps."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -18,12 +18,12 @@ class UsageCounter:
 
     @property
     def total(self) -> dict[str, int]:
-        """All that was counted, by the names of `contract.USAGE`."""
+        """All counts, by `contract.USAGE`."""
         with self._lock:
             return dict(self._total)
 
     def count(self, used: Mapping[str, int]) -> None:
-        """Add to the counts; a model that counts backwards is not believed."""
+        """Add to the counts; negative numbers are ignored."""
         with self._lock:
             for name, amount in used.items():
                 self._total[name] += max(0, amount)

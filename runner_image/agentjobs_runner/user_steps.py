@@ -1,7 +1,7 @@
-"""What user code calls to be durable: `step` records a value, `idempotency_key` names a call in every start.
+"""Durable steps of user code: `step` records a value, `idempotency_key` identifies a call in every start.
 
-Both know where they are by `place`, which an engine sets around each agent and each tool call, and reach the journal by
-`install`. Outside of a start `step` only calls its function, so that the same code runs anywhere.
+An engine sets `place` around each agent and each tool call, and `install` provides the journal. Outside of a start
+`step` only calls its function, so that the same code runs anywhere.
 """
 
 import inspect
@@ -21,7 +21,7 @@ from urllib.parse import quote
 from agentjobs.contract import ErrorClass, RecordedStep, StepKind, Verdict
 from agentjobs_runner.journal import Journal, NewStep
 
-if TYPE_CHECKING:  # it brings asyncio, which a script that only wants an exception need not load
+if TYPE_CHECKING:  # it imports asyncio, which a script that only needs an exception should not load
     from agentjobs_runner.gate import Gate
 
 T = TypeVar("T")
@@ -29,15 +29,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in a run the current code is."""
+    """The position of the current code in a run."""
 
     key: str
-    """Equal in every start: of the tool call, or of the agent in its strand."""
+    """The same in every start: of the tool call, or of the agent in its strand."""
     agent: str = ""
     within_call: bool = False
-    """Whether it is inside of a step that the gate let begin: then it may go on behind a closed gate, too."""
+    """Whether it is inside a step that has begun: then it may also run behind a closed gate."""
     outer: "Place | None" = field(default=None, compare=False, repr=False)
-    """Where the code was before; None where the engine need not go back."""
+    """The previous place; None if the engine need not restore it."""
 
 
 _NOWHERE = Place("")
@@ -52,9 +52,9 @@ class _Call:
     key: str
     here: Place
     counted: str | None = None
-    """Its key without the count; None where the caller tells it apart by a key."""
+    """Its key without the count; None if the caller gives a key."""
     asked: str = ""
-    """A digest of the arguments; empty for none, and for those without a JSON form."""
+    """A digest of the arguments; empty for none, and for arguments without a JSON form."""
 
 
 @dataclass(eq=False)
@@ -62,27 +62,27 @@ class UserSteps:
     """The steps of user code in one start."""
 
     uid: str
-    """Of the job."""
+    """The job's uid."""
     journal: Journal
     gate: "Gate"
     tell: Callable[[str, str, Mapping[str, Any]], None] = lambda kind, author, data: None
     """Adds an entry to the timeline."""
     fails_diverged: bool = False
-    """Whether the start ends where a value was recorded for other arguments."""
+    """Whether the start ends if a value was recorded for other arguments."""
     _calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     _running: set[str] = field(default_factory=set)
     _used: set[str] = field(default_factory=set)
-    """The keys of the calls of this start that were told apart by their count."""
+    """The keys of this start's calls that are identified by their count."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _process: int = field(default_factory=os.getpid)
 
     @property
     def here(self) -> bool:
-        """Whether this is the start's process, and no copy of it that user code forked."""
+        """Whether this is the start's process, not a forked copy."""
         return os.getpid() == self._process
 
     def run(self, name: str, fn: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], key: str | None) -> Any:
-        """Return what `fn` gave, now or in an earlier start."""
+        """Return the value of `fn`, from now or from an earlier start."""
         call = self._begin(name, key, _digest(args, kwargs) if key is None and (args or kwargs) else "")
         recorded = self._found(call)
         if recorded is not None:
@@ -106,7 +106,7 @@ class UserSteps:
             try:
                 await self.gate.enter(call.key, f"step {call.name}")
             except BaseException:
-                if inspect.iscoroutine(given):  # it has not begun, and never will
+                if inspect.iscoroutine(given):  # it never runs
                     given.close()
                 raise
         self._enter(call)
@@ -121,10 +121,10 @@ class UserSteps:
         return value
 
     def _found(self, call: _Call) -> RecordedStep | None:
-        """The recorded step of a call: the one of its number, or of the same arguments where the order has changed.
+        """The recorded step of a call: with its number, or with the same arguments if the order has changed.
 
         Raises:
-            StartEnded: Diverged, where the job wants that.
+            StartEnded: Diverged, if the job requires that.
         """
         found = self.journal.ended(call.key)
         if found is None or call.counted is None or _same(found, call):
@@ -144,7 +144,7 @@ class UserSteps:
         from agentjobs_runner.endings import Ending, StartEnded
 
         said = f"step {found['n']} (value {found['name']} of {found['agent']}) was recorded for other arguments"
-        cure = "If calls of one name may come in another order, give step() a key for each"
+        cure = "If calls of one name may change their order, pass step() a key for each"
         if self.fails_diverged:
             raise StartEnded(Ending(Verdict.FAIL, ErrorClass.DIVERGED, f"{said}. {cure}"))
         message = f"{said}; its value is used. {cure}"
@@ -162,7 +162,7 @@ class UserSteps:
     def _enter(self, call: _Call) -> None:
         with self._lock:
             if call.key in self._running:
-                raise ValueError(f"step {call.name!r} runs already with this key: give each call a key of its own")
+                raise ValueError(f"step {call.name!r} is already running with this key: give each call its own key")
             self._running.add(call.key)
         self.gate.note(call.key, f"step {call.name}")
 
@@ -177,40 +177,40 @@ _elsewhere = os.urandom(16).hex()
 
 
 def install(start: UserSteps | None) -> None:
-    """Let `step` and `idempotency_key` belong to `start` from now on; to none with None."""
+    """Use `start` for `step` and `idempotency_key` from now on; None for no start."""
     global _start
     _start = start
 
 
 def step(name: str, fn: Callable[..., T], /, *args: Any, key: str | None = None, **kwargs: Any) -> T:
-    """Return `fn(*args, **kwargs)`, recorded: a later start of the job gets the same value and does not call `fn`.
+    """Return `fn(*args, **kwargs)`, recorded: a later start of the job gets the same value without calling `fn`.
 
-    For what must not happen twice or come out differently: a payment, a random choice, the time, a slow query. In
+    For calls that must not be repeated or change their result: a payment, a random choice, the time, a slow query. In
     agents, tools and callbacks, synchronous and asynchronous:
 
         rate = step("rate", fetch_rate, "EUR")
         page = await step("page", download, url)
 
-    An error of `fn` is not recorded; a later start calls it again. In a test or a script, without a job, `fn` is just
-    called.
+    An exception of `fn` is not recorded; a later start calls it again. Without a job, in a test or a script, `fn` is
+    just called.
 
     Args:
-        name: says what the value is. Calls of one name in one tool call, or in one agent, are counted in their order.
+        name: describes the value. Calls of one name in one tool call, or in one agent, are counted in order.
         fn: a function, or an async function, whose result is then awaited.
-        key: for calls of one name whose order may differ between two starts: tells them apart instead of the count.
-            Without it, a value that was recorded for other arguments is told as a divergence.
+        key: identifies calls of one name whose order may differ between two starts, instead of the count. Without it, a
+            value that was recorded for other arguments is reported as a divergence.
 
     Returns:
-        The value as JSON gives it back, in the first start, too: a tuple is a list, a date is a text.
+        The value after conversion to JSON, also in the first start: a tuple becomes a list, a date a text.
 
     Raises:
         TypeError: the value has no JSON form, or `fn` cannot be called.
         ValueError: a call with the same key has not ended.
     """
     if not isinstance(name, str) or not name:
-        raise TypeError(f"step(name, fn, …): the name must be a text, not {name!r:.100}")
+        raise TypeError(f"step(name, fn, …): the name must be a string, not {name!r:.100}")
     if not callable(fn):
-        raise TypeError(f"step({name!r}, fn, …): give it the function itself, not {type(fn).__name__}")
+        raise TypeError(f"step({name!r}, fn, …): pass the function itself, not {type(fn).__name__}")
     start = _start
     if start is None or not start.here:
         return fn(*args, **kwargs)
@@ -219,19 +219,21 @@ def step(name: str, fn: Callable[..., T], /, *args: Any, key: str | None = None,
 
 
 def idempotency_key() -> str:
-    """Return a text that is the same in every start of the job for the tool call, or the `step`, that asks.
+    """Return a text that is the same in every start of the job for the calling tool call or `step`.
 
-    For services that do a thing once for each key. In a thread or process of your own, take it before and hand it on.
-    Without a job it is the same text as long as the process lives.
+    For services that deduplicate by key. In your own threads or processes, call it before and pass it on. Without a job
+    the text is the same for the life of the process.
 
     Raises:
-        RuntimeError: the code runs in a job, and in no tool call, step or agent that is known.
+        RuntimeError: the code runs in a job, but not in a known tool call, step or agent.
     """
     if _start is None:
         return _elsewhere
     here = place.get()
     if here == _NOWHERE:
-        raise RuntimeError("idempotency_key() knows no tool call here: call it in the tool, and hand it on to threads")
+        raise RuntimeError(
+            "idempotency_key() was called outside of a tool call: call it in the tool, and pass it to threads"
+        )
     return f"{_start.uid}-{sha256(here.key.encode('utf-8', 'replace')).hexdigest()[:32]}"
 
 
@@ -268,10 +270,10 @@ async def _at_once(value: Any) -> Any:
 
 
 def _as_json(name: str, value: Any) -> Any:
-    from agentjobs_runner.json_values import NotJson, jsonable  # pydantic's core, which a script need not load
+    from agentjobs_runner.json_values import NotJson, jsonable  # imports pydantic's core, which a script does not need
 
     try:
         return json.loads(json.dumps(jsonable(value, ())))
     except NotJson as error:
         at = f" at {error.place}" if error.place else ""
-        raise TypeError(f"step {name!r} gave a value of type {error.kind}{at}, which is not JSON") from error
+        raise TypeError(f"step {name!r} returned a value of type {error.kind}{at}, which is not JSON") from error

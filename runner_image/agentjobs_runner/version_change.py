@@ -1,4 +1,4 @@
-"""What a start does when recorded steps were made by another version of ADK, the runner or the agent. Pure."""
+"""How a start handles steps recorded with another version of ADK, the runner or the agent. Pure."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -13,14 +13,14 @@ FAIL: Final = "Fail"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a start does about a change, and how people are told; no text when nothing changed."""
+    """A start's reaction to a change, and its text for people; without text if nothing changed."""
 
     restart: bool = False
     told: str = ""
 
 
 def judge(before: Versions | None, now: Versions, policy: str) -> Change:
-    """Return what to do with steps that `before` recorded, where `now` is to go on.
+    """Return what to do with steps recorded by `before`, when `now` continues.
 
     Args:
         policy: `retry.onVersionChange`.
@@ -32,12 +32,12 @@ def judge(before: Versions | None, now: Versions, policy: str) -> Change:
         return Change()
     what = f"since the run began, {' and '.join(changed)} changed"
     if policy == RESTART:
-        return Change(restart=True, told=f"{what}: it begins anew, as retry.onVersionChange says")
+        return Change(restart=True, told=f"{what}: it begins again, because of retry.onVersionChange")
     if policy == FAIL:
         raise _mismatch(f"{what}, and retry.onVersionChange is Fail")
     if before.get("scheme") != now["scheme"]:
-        raise _mismatch(f"{what}: recorded steps cannot be found by this runner")
-    return Change(told=f"{what}; recorded steps are used all the same, as retry.onVersionChange says")
+        raise _mismatch(f"{what}: this runner cannot find recorded steps")
+    return Change(told=f"{what}; recorded steps are still used, because of retry.onVersionChange")
 
 
 def _changed(before: Versions, now: Versions) -> list[str]:
@@ -51,5 +51,5 @@ def _changed(before: Versions, now: Versions) -> list[str]:
 
 
 def _mismatch(said: str) -> StartEnded:
-    cure = "Run it with the image it began with, or set retry.onVersionChange: Restart to begin anew"
+    cure = "Use the original image, or set retry.onVersionChange: Restart to begin again"
     return StartEnded(Ending(Verdict.FAIL, ErrorClass.VERSION_MISMATCH, f"{said}. {cure}"))

@@ -93,7 +93,7 @@ def test_an_answer_is_published_by_the_start_after_the_one_that_could_not(
     assert status["phase"] == "Succeeded", status
     assert status["attemptHistory"][0]["reason"] == "PublishFailed"
     assert repository("show", "agents/late:probe") == "here"
-    assert "has its result already" in condition(status, "Complete", "message")
+    assert "already has its result" in condition(status, "Complete", "message")
 
 
 def test_jobs_of_one_worktree_take_turns_on_its_volume(apply, jobs, repository, volume, condition):

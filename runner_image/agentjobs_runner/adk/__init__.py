@@ -5,50 +5,50 @@
 The agent:
 
     agents               the agent that the job describes
-    conventions          the agent that a module holds
-    agent_tree           what the root agent consists of
+    conventions          finds the agent in a module
+    agent_tree           the parts of the root agent
     mcp_servers          toolsets for the job's MCP servers
     toolsets             ends the attempt when a toolset cannot be listed
     run_config           settings
     sessions             ADK's sessions in memory, filled from the job's session and stored at its end
-    artifacts, memory    what outlives the job, as ADK asks for it; asked_once records what was answered
-    long_histories       requests whose cost does not grow with the history
+    artifacts, memory    data that outlives the job, with ADK's interfaces; asked_once records reads
+    long_histories       keeps the cost of requests independent of the history
 
 Its models:
 
-    models               the model that the job names
+    models               the job's model
     model_assignment     which agents get `agent.model`
-    model_usage          what a model call uses
+    model_usage          the usage of a model call
     scripted, openai_compatible, anthropic_api
-                         models of our own; client_responses is what the last two share
+                         our own models; the last two share client_responses
 
 Its steps:
 
-    step_plugin          where ADK tells of its steps
-    step_keys            which step a callback is about
+    step_plugin          ADK's callbacks for steps
+    step_keys            the step of a callback
     model_steps, tool_steps, node_steps
-                         steps recorded and replayed; steps_of_start is what they share
-    compaction           summaries in the place of older events
-    step_policies        how steps are tried; step_retries tries them again
+                         record and replay steps, and share steps_of_start
+    compaction           summaries that replace older events
+    step_policies        retries of steps; step_retries runs them
     unrecord             answers that later starts must not use
-    survived_errors      errors that a run went on after, which later starts meet again
+    survived_errors      errors that a run handled, for later starts
     held_context         context variables around generators
     recorded             ADK's objects as the JSON of the journal
-    requests             what a step was asked, as digests
+    requests             digests of a step's request
     agent_digest         a digest of the agent's definition and code
-    answer_checks        answers that only look whole
+    answer_checks        detects incomplete answers
     readers              ADK's readers of answers, made strict
     tool_results         tools' results as JSON
-    nested_failures      what a model may be told of a failure inside a tool
-    cancellations        finds cancellations that no one asked for
-    log_capture          what ADK only logs, as entries of the timeline
+    nested_failures      which failures inside a tool a model may handle
+    cancellations        finds cancellations that no one requested
+    log_capture          ADK's logged warnings, as timeline entries
 
-What came of it:
+The outcome:
 
-    event_content        what one event says
+    event_content        the content of one event
     event_entries        an event as entries of the timeline
     answer               the answer of a run
-    classify             what an error means
-    finish_reasons       what a finish reason means
+    classify             the meaning of an error
+    finish_reasons       the meaning of a finish reason
     invalid_definitions  definitions that can never work
 """

@@ -1,6 +1,6 @@
-"""A digest of an agent's definition and code: a later start sees by it whether another image runs the job.
+"""A digest of an agent's definition and code, by which a later start notices a changed image.
 
-Called by `engine` once a start, after the agent was loaded.
+Called by `engine` once per start, after the agent was loaded.
 """
 
 import hashlib
@@ -11,21 +11,21 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-# Of a package that holds more, the rest does not count: a start must not wait for a whole tree.
+# In a larger package the rest is ignored: a start must not wait for a whole tree.
 _MOST_FILES: Final = 500
 _MOST_BYTES: Final = 8 * 1024 * 1024
 _SOURCES: Final = frozenset({".py", ".yaml", ".yml"})
 
 
 def agent_digest(agent: Mapping[str, Any]) -> str:
-    """Return the digest of a job's `agent`: the definition, and the sources of the package that it names."""
+    """Return the digest of a job's `agent`: the definition, and the source of its package."""
     digest = hashlib.sha256(json.dumps(agent, sort_keys=True).encode())
     ref = str((agent.get("module") or {}).get("ref") or "")
     left = _MOST_BYTES
     for file, name in islice(_sources(ref.partition(":")[0]), _MOST_FILES):
         try:
             content = file.read_bytes()[:left]
-        except OSError:  # of a module that was made without a file, or removed since
+        except OSError:  # a module without a file, or removed since
             continue
         left -= len(content)
         digest.update(f"\0{name}\0".encode())
@@ -34,7 +34,7 @@ def agent_digest(agent: Mapping[str, Any]) -> str:
 
 
 def _sources(module: str) -> Iterator[tuple[Path, str]]:
-    """Yield the files of the top package that `module` is in, with their names in it, in their order."""
+    """Yield the files of `module`'s top-level package with their relative names, in order."""
     top = sys.modules.get(module.partition(".")[0])
     if top is None:
         return

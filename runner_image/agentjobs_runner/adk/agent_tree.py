@@ -1,7 +1,7 @@
-"""What a root agent is made of: the parts whose answers and errors count, and all agents below it, tools included.
+"""The structure of a root agent: the parts whose answers and errors count, and all agents below it, including tools.
 
-`engine` reads it from ADK's objects once a start; `answer` decides by it, `agents` gives models to what it finds. ADK's
-classes are told by their names, so that none is loaded for a job that does not use it.
+`engine` reads it from ADK's objects once per start; `answer` and `agents` use it. ADK's classes are identified by name,
+so that none is loaded for a job that does not use it.
 """
 
 from collections.abc import Iterator
@@ -11,21 +11,21 @@ from typing import Any
 
 
 class Kind(Enum):
-    """How a part treats its members."""
+    """How a part runs its members."""
 
     AGENT = "agent"
-    """Runs on its own account: an LlmAgent that hands over to sub-agents, an agent class of the user's."""
+    """Runs by itself: an LlmAgent that transfers to sub-agents, or a user's agent class."""
     IN_TURN = "in turn"
-    """Runs all of them, one after the other, and looks at none: a sequence, a loop, one node over many inputs."""
+    """Runs all of them in turn, without reading their results: a sequence, a loop, one node over many inputs."""
     PARALLEL = "parallel"
     GRAPH = "graph"
     CODE = "code"
-    """A node without members: a function. What it calls while it runs is its own affair."""
+    """A node without members: a function. Agents that its code runs are not members."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """An agent or node and what it consists of. `ends` are the members of a graph that nothing follows."""
+    """An agent or node and its members. `ends` are the members of a graph without a successor."""
 
     name: str
     kind: Kind
@@ -40,7 +40,7 @@ class Part:
 
 
 def tree_of(node: Any) -> Part:
-    """Return what `node`, an ADK agent or node, consists of."""
+    """Return the structure of `node`, an ADK agent or node."""
     kind = _kind(node)
     if kind is Kind.AGENT:
         return Part(node.name, kind, tuple(tree_of(child) for child in node.sub_agents))
@@ -51,7 +51,7 @@ def tree_of(node: Any) -> Part:
 
 
 def duplicate_names(node: Any) -> list[str]:
-    """Return the names that several agents have among what `node` consists of; their events look alike."""
+    """Return names that several agents below `node` share; their events look alike."""
     found: dict[str, set[int]] = {}
     pending = [node]
     while pending:
@@ -63,7 +63,7 @@ def duplicate_names(node: Any) -> list[str]:
 
 
 def walk(node: Any) -> Iterator[Any]:
-    """Yield `node` and every agent and node below it, also those inside its tools, each once."""
+    """Yield `node` and every agent and node below it, including those inside its tools, each once."""
     pending, seen = [node], set[int]()
     while pending:
         current = pending.pop(0)
@@ -71,13 +71,13 @@ def walk(node: Any) -> Iterator[Any]:
             continue
         seen.add(id(current))
         yield current
-        # An AgentTool holds its agent; a NodeTool and the like are among ADK's own children.
+        # An AgentTool has its agent in a field; a NodeTool and the like are among ADK's own children.
         inside = [getattr(tool, "agent", None) for tool in getattr(current, "tools", None) or ()]
         pending += [*_children(current), *_held(current), *(agent for agent in inside if agent is not None)]
 
 
 def is_a(node: object, *names: str) -> bool:
-    """Whether `node` is of one of ADK's classes of these names, or of a class made from one."""
+    """Whether `node` is an instance of one of ADK's classes with these names."""
     return any(kind.__name__ in names and kind.__module__.startswith("google.adk.") for kind in type(node).__mro__)
 
 
@@ -94,7 +94,7 @@ def _kind(node: Any) -> Kind:
 
 
 def _held(node: Any) -> Iterator[Any]:
-    """Agents in fields of a class of the user's, which ADK's lists of children leave out."""
+    """Agents in fields of a user's class, which ADK's lists of children do not include."""
     for name, value in vars(node).items():
         inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else (value,)
         yield from (item for item in inside if name != "parent_agent" and is_a(item, "BaseAgent", "BaseNode"))

@@ -1,6 +1,6 @@
-"""From the resolved spec's `agent` to an ADK App: Inline agents built here, Module agents loaded.
+"""From the resolved spec's `agent` to an ADK App: Inline agents are built here, Module agents loaded.
 
-Called by `engine` once a start. Refuses with ConfigInvalid or ModuleNotFound; runs no agent.
+Called by `engine` once per start. Raises ConfigInvalid or ModuleNotFound; runs no agent.
 """
 
 import inspect
@@ -26,7 +26,7 @@ from agentjobs_runner.adk.scripted import PREFIX
 from agentjobs_runner.endings import config_invalid, module_not_found
 from agentjobs_runner.modules import attribute, first_problems, misfit
 
-# The tools of google.adk.tools that are ready to use: no arguments to give, no human to wait for.
+# Tools of google.adk.tools that need neither arguments nor a person.
 BUILT_IN_TOOLS: Final = (
     "enterprise_web_search",
     "exit_loop",
@@ -38,21 +38,21 @@ BUILT_IN_TOOLS: Final = (
     "transfer_to_agent",
     "url_context",
 )
-# What google-adk 2.13 asks of App.name.
+# google-adk 2.13's rule for App.name.
 _APP_NAME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*")
 
 
 def app_name(wanted: str | None, fallback: str) -> str:
-    """Return the name ADK shall know the application by.
+    """Return ADK's name of the application.
 
     Args:
-        wanted: `session.appName`, used as it is or refused.
-        fallback: the agent's or job's name, made legal: other characters become `_`, `app_` goes before a digit.
+        wanted: `session.appName`, used unchanged or rejected.
+        fallback: the agent's or job's name, made valid: other characters become `_`, `app_` precedes a digit.
     """
     if wanted is not None:
         if not _APP_NAME.fullmatch(wanted) or wanted == "user":
             raise config_invalid(
-                f"session.appName: ADK refuses {wanted[:63]!r}; use a letter, then letters, digits, _ and -; not `user`"
+                f"session.appName: ADK rejects {wanted[:63]!r}; use a letter, then letters, digits, _ and -; not `user`"
             )
         return wanted
     name = re.sub(r"[^a-zA-Z0-9_-]", "_", fallback)
@@ -60,11 +60,11 @@ def app_name(wanted: str | None, fallback: str) -> str:
 
 
 async def build(agent: Mapping[str, Any], models: Models, *, name: str | None, job: str) -> App:
-    """Return the App that a job's `agent` says.
+    """Return the App of a job's `agent`.
 
     Raises:
-        StartEnded: the definition is wrong.
-        Exception: what user code raised while it was imported or its factory ran.
+        StartEnded: the definition is invalid.
+        Exception: of user code, from its import or its factory.
     """
     inline, module = agent.get("inline"), agent.get("module")
     if inline is not None:
@@ -85,7 +85,7 @@ def _expect_own_names(root: Any, ref: str) -> None:
     if names := duplicate_names(root):
         raise config_invalid(
             f"agent.module.ref: {ref!r} has several agents named {', '.join(map(repr, names))}; "
-            "ADK tells agents apart by their names, so give each its own"
+            "ADK identifies agents by name, so give each its own"
         )
 
 
@@ -99,7 +99,7 @@ def _user_app(found: App, model: str | None, models: Models, name: str | None) -
 
 
 async def _made(found: Any, ref: str, args: Mapping[str, Any]) -> Any:
-    """Call a factory, which may be async; what it returns must be an agent, a node or an App."""
+    """Call a factory, which may be async; it must return an agent, a node or an App."""
     if not _is_made(found) and callable(found):
         try:
             found = found(**args)
@@ -128,7 +128,7 @@ def _is_made(found: Any) -> bool:
 
 
 def _is_node(found: Any) -> bool:
-    from google.adk.workflow import BaseNode  # loaded by ADK anyway as soon as an agent runs
+    from google.adk.workflow import BaseNode  # ADK loads it anyway when an agent runs
 
     return isinstance(found, BaseNode)
 
@@ -138,7 +138,7 @@ def _article(found: Any) -> str:
 
 
 class _Team:
-    """Builds an Inline agent and the flat list of agents it names, each once."""
+    """Builds an Inline agent and the agents that it names, each once."""
 
     def __init__(self, inline: Mapping[str, Any], model: str | None, models: Models) -> None:
         self._inline = inline
@@ -161,21 +161,21 @@ class _Team:
         common = {"name": name, "description": spec.get("description") or "", "sub_agents": children}
         try:
             with warnings.catch_warnings():
-                # ADK deprecates three of its classes in favour of Workflow, which cannot yet be a sub-agent.
+                # ADK deprecates three of its classes in favour of Workflow, which cannot be a sub-agent yet.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 return _BUILDERS[kind](self, spec, field, common)
         except ValidationError as error:
-            raise config_invalid(f"{field}: ADK refuses agent {name!r}: {first_problems(error)}") from error
+            raise config_invalid(f"{field}: ADK rejects agent {name!r}: {first_problems(error)}") from error
 
     def _child(self, child: str, field: str, parent: str, above: tuple[str, ...]) -> BaseAgent:
         if child not in self._members:
             known = ", ".join(self._members) or "none"
             raise config_invalid(f"{field}: {child!r} is not in agent.inline.agents (there are: {known})")
         if child in above:
-            raise config_invalid(f"{field}: {' → '.join((*above, child))} is a circle; an agent cannot contain itself")
+            raise config_invalid(f"{field}: {' → '.join((*above, child))} is a cycle; an agent cannot contain itself")
         if child in self._parents:
             raise config_invalid(
-                f"{field}: {child!r} belongs to {self._parents[child]!r} already; give {parent!r} its own"
+                f"{field}: {child!r} already belongs to {self._parents[child]!r}; give {parent!r} its own agent"
             )
         self._parents[child] = parent
         index, spec = self._members[child]
@@ -187,7 +187,7 @@ class _Team:
             raise config_invalid(
                 f"agent.model: agent {common['name']!r} needs a model; set agent.model, e.g. gemini-flash-latest"
             )
-        # `model_assignment` fills an empty model. A script replaces every model, so no client may ask for its key here.
+        # `model_assignment` fills an empty model. A script replaces every model, so no client may require its key here.
         replaced = (self._model or "").startswith(PREFIX)
         model = self._models.resolve(own, f"{field}.model") if own and not replaced else ""
         tools = [

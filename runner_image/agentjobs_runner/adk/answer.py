@@ -1,6 +1,6 @@
-"""What a run amounts to: its answer, or the error that ADK only mentions. The rule is docs/decisions/0015.
+"""The result of a run: its answer, or the error that ADK only reports in events. See docs/decisions/0015.
 
-`engine` shows it every event of one run and asks when the run is over. Pure.
+`engine` passes every event of a run, and asks for the result at its end. Pure.
 """
 
 from collections.abc import Iterator
@@ -20,28 +20,28 @@ from agentjobs_runner.results import as_text
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer: when it came, what it is (a text, or what has a JSON form), and the agent whose model wrote it."""
+    """An answer: its position, its value (a text, or a JSON value), and the agent whose model wrote it."""
 
     at: int
     value: Any
     model_of: str | None = None
-    """None for what code, a tool or several agents gave."""
+    """None for answers of code, a tool or several agents."""
 
 
 @dataclass(slots=True)
 class _Speaker:
-    """The state of one part so far. `last` is its last event in each branch it runs in."""
+    """The state of one part. `last` is its last event in each branch it runs in."""
 
     last: dict[str, tuple[int, Event]] = field(default_factory=dict)
     answer: Answer | None = None
     beside: Answer | None = None
-    """A text beside a tool call: the answer if this tool ends the agent."""
+    """A text next to a tool call: the answer if this tool ends the agent."""
     left: bool = False
-    """It asked its loop to end; nothing more is expected of it."""
+    """It ended its loop; no further events are expected."""
 
 
 class AnswerCollector:
-    """Collects what one run is left with. `team` is what the root consists of."""
+    """Collects the result of one run. `team` is the structure of the root."""
 
     def __init__(self, team: Part) -> None:
         self._team = team
@@ -55,7 +55,7 @@ class AnswerCollector:
         self._now = 0
 
     def see(self, event: Event) -> None:
-        """Take in one event. Partial ones repeat what a later one says whole."""
+        """Process one event. Partial ones are repeated by a complete one."""
         if event.partial:
             return
         self._now += 1
@@ -68,7 +68,7 @@ class AnswerCollector:
         self._hear(self._speakers.setdefault(self._name(event), _Speaker()), event)
 
     def failure(self) -> Ending | None:
-        """Return how the run ended when its last events are an error, or a question that no one will answer."""
+        """Return the ending if the last events are an error, or a question that no one will answer."""
         if (broken := self._first_broken()) is not None:
             return unfinished(broken)
         if self._waiting:
@@ -76,7 +76,7 @@ class AnswerCollector:
         return None
 
     def failed_by(self) -> str | None:
-        """Return the author of the event by which the run failed."""
+        """Return the author of the event that made the run fail."""
         broken = self._first_broken()
         return None if broken is None else broken.author
 
@@ -84,18 +84,18 @@ class AnswerCollector:
         return min(self._broken(self._team), key=lambda item: item[0], default=(0, None))[1]
 
     def answer(self) -> Answer | Ending:
-        """Return the answer of a run without a failure, or say how it ended without one."""
+        """Return the answer of a run without a failure, or its ending without one."""
         found = self._answer()
         if found is not None and as_text(found.value).strip():
             return found
         if self._media:
             held = ", ".join(sorted(set(self._media)))
-            message = f"the answer holds no text ({held}); a job's answer is text or JSON, so say the rest in words"
+            message = f"the answer has no text ({held}); a job's answer must be text or JSON"
             return Ending(Verdict.FAIL, ErrorClass.RESULT_ERROR, message)
         if self._team.kind in (Kind.GRAPH, Kind.CODE):
             message = (
-                f"{self._team.name!r} ended without an output: return the answer from its last node, "
-                "if only a text that says what was done"
+                f"{self._team.name!r} ended without an output: return the answer from its last node; "
+                "a short text is enough"
             )
             return Ending(Verdict.FAIL, ErrorClass.RESULT_ERROR, message)
         return Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, "the agent ended without an answer")
@@ -130,7 +130,7 @@ class AnswerCollector:
         return self._made(self._team)
 
     def _made(self, part: Part) -> Answer | None:
-        """The newest answer of a part or its members; of parallel members those of all, in their order."""
+        """The newest answer of a part or its members; for parallel members all of them, in order."""
         members = [self._made(member) for member in part.members]
         if part.kind is Kind.PARALLEL:
             members = [_joined(members)]
@@ -138,7 +138,7 @@ class AnswerCollector:
         return max((found for found in (*own, *members) if found), key=lambda found: found.at, default=None)
 
     def _broken(self, part: Part) -> list[tuple[int, Event]]:
-        """The events by which a part failed, and when. An agent saw what its members met; ADK's teams look at none."""
+        """The events with which a part failed, and when; an agent handles its members' failures."""
         own = sorted((item for speaker in self._of(part) for item in speaker.last.values()), key=lambda item: item[0])
         if part.kind is not Kind.AGENT:
             members = [item for member in part.members for item in self._broken(member)]
@@ -149,24 +149,24 @@ class AnswerCollector:
         return [*filter(_is_error, own[-1:])]
 
     def _spoke(self, part: Part) -> int:
-        """When a part or one of its members was last heard; 0 for never."""
+        """The position of the last event of a part or its members; 0 for none."""
         times = (at for one in part.all() for speaker in self._of(one) for at, _ in speaker.last.values())
         return max(times, default=0)
 
     def _of(self, part: Part) -> Iterator[_Speaker]:
-        """Yield the speakers of a part. The root also has those that belong to no part."""
+        """Yield the authors of a part. The root also has those that belong to no part."""
         for name, speaker in self._speakers.items():
             if name == part.name or (part is self._team and name not in self._parts):
                 yield speaker
 
     def _name(self, event: Event) -> str:
-        """The part that an event is of. A graph signs for its functions, which have names of their own."""
+        """The part of an event. A graph is the author of its functions, which have their own names."""
         signed = self._parts.get(event.author)
         node = event.node_info.name
         return node if signed is not None and signed.kind is Kind.GRAPH and node in self._parts else event.author
 
     def _is_called(self, event: Event) -> bool:
-        """Whether an agent or a function called this one and deals with what it met: a task, run_node, …"""
+        """Whether an agent or a function called this one and handles its result: a task, run_node, …"""
         inside = [step.partition("@")[0] for step in (event.branch or "").split(".") if "@" in step]
         if any(name not in self._nodes for name in inside):
             return True
@@ -184,27 +184,27 @@ class AnswerCollector:
             self._calls.pop(response.id or "", None)
 
     def _asks(self, event: Event, name: str, args: dict[str, Any]) -> str:
-        """Say what waits for an answer from outside, by the name that its author gave it, and what to do."""
+        """Return what waits for an external answer, by its author's name, and the cure."""
         match name:
             case "adk_request_confirmation":
                 tool = (args.get("originalFunctionCall") or {}).get("name") or "?"
-                cure = "take require_confirmation or request_confirmation off it"
-                return f"tool {tool} asks for a confirmation, which a job cannot give; {cure}"
+                cure = "remove require_confirmation or request_confirmation"
+                return f"tool {tool} requests a confirmation, which a job cannot give; {cure}"
             case "adk_request_credential":
                 key = args.get("functionCallId") or args.get("function_call_id") or "?"
-                cure = "give it a key or a service account, from runtime.env"
-                return f"tool {self._calls.get(key, key)} asks for credentials, which a job cannot give; {cure}"
+                cure = "set a key or a service account in runtime.env"
+                return f"tool {self._calls.get(key, key)} requests credentials, which a job cannot give; {cure}"
             case "adk_request_input":
                 where = event.node_info.name or event.author
                 cure = "put it into input.message or input.state, and read it there"
-                return f"node {where} asks a person for input (RequestInput), which a job cannot give; {cure}"
+                return f"node {where} requests input from a person (RequestInput), which a job cannot give; {cure}"
             case _:
                 cure = "remove it from the agent"
-                return f"tool {name} waits for an answer from outside, which a job cannot give; {cure}"
+                return f"tool {name} waits for an external answer, which a job cannot give; {cure}"
 
 
 def _joined(answers: list[Answer | None]) -> Answer | None:
-    """Answers that count together, in this order."""
+    """Answers that count together, in order."""
     found = [answer for answer in answers if answer is not None]
     if len(found) < 2:
         return found[0] if found else None
@@ -212,9 +212,9 @@ def _joined(answers: list[Answer | None]) -> Answer | None:
 
 
 def _is_news(event: Event, speaker: _Speaker, last: tuple[int, Event] | None, *, silent: bool) -> bool:
-    """Whether an event tells how its part is doing. Those that only keep state or mark an end do not.
+    """Whether an event shows how its part is doing. Events that only update state or mark an end do not.
 
-    Nor does what a callback adds to a model's error: it is called after each answer, and does not know of the error.
+    Nor do additions of a callback to a model's error: it runs after each answer, and does not see the error.
     """
     if silent:
         return unfinished(event) is not None and not (speaker.left and event.error_code in (None, NO_CONTENT))
@@ -223,7 +223,7 @@ def _is_news(event: Event, speaker: _Speaker, last: tuple[int, Event] | None, *,
 
 
 def _by_model(event: Event) -> bool:
-    """Whether a model's answer is in an event; what callbacks and code say has none of these."""
+    """Whether an event has a model's answer; events of callbacks and code have none of these fields."""
     return any(trace is not None for trace in (event.finish_reason, event.usage_metadata, event.model_version))
 
 

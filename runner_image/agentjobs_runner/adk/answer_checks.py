@@ -1,6 +1,6 @@
-"""Checks of a model's answer that calls itself whole: thoughts in its text, no content, or a tool call written as text.
+"""Checks of a model's answer that claims to be complete: thoughts in its text, no content, or a tool call as text.
 
-`step_plugin` runs them on every answer before ADK reads it, so that no state, graph or next agent is made from one.
+`step_plugin` runs them on every answer before ADK reads it, so that no state, graph or agent uses a bad one.
 """
 
 from collections.abc import Collection
@@ -27,9 +27,9 @@ from agentjobs_runner.adk.nested_failures import caller_may_see
 from agentjobs_runner.endings import Ending, StartEnded, cut_off
 from agentjobs_runner.results import as_list, without_thoughts
 
-# ADK's code for a model that was asked and said nothing.
+# ADK's code for an empty answer.
 NO_CONTENT: Final = "MODEL_RETURNED_NO_CONTENT"
-# How models begin a call that their host should have taken out of the text.
+# The beginnings of tool calls that the host should have parsed out of the text.
 _MARKS: Final = (
     "<tool_call",
     "<|tool_call",
@@ -42,12 +42,12 @@ _MARKS: Final = (
 )
 _ARGUMENTS: Final = frozenset({"arguments", "parameters", "args", "input"})
 _BESIDE: Final = frozenset({"name", "type", "id"})
-# Models whose streams end with a finish reason, also those that user code builds; without one they were cut.
+# Models whose streams end with a finish reason, including those built by user code; without one they were cut.
 _SAY_WHY: Final = ("Gemini", "OpenAILlm", "AnthropicLlm")
 
 
 def refusal(context: CallbackContext, answer: LlmResponse, tools: Collection[str]) -> StartEnded | None:
-    """Return the error that ends the start for an answer that ADK would accept; normalize the other answers."""
+    """Return the error that ends the start for an answer that ADK would wrongly accept; normalize other answers."""
     if (stopped := _stopped(answer, _limit(context))) is not None:
         return stopped
     if answer.finish_reason is None and answer.error_code is None and streams_from(context, *_SAY_WHY):
@@ -61,28 +61,28 @@ def refusal(context: CallbackContext, answer: LlmResponse, tools: Collection[str
 
 
 def without_open_thoughts(answer: LlmResponse) -> None:
-    """Take thoughts off that stand at the beginning of a text."""
+    """Remove leading thoughts from a text."""
     parts = (answer.content.parts if answer.content else None) or []
     first = next((part for part in parts if part.text and part.text.strip() and not part.thought), None)
     if first is None or first.text is None or (rest := without_thoughts(first.text)) == first.text:
         return
     first.text = rest
-    if not rest and len(parts) > 1:  # providers refuse empty texts that are sent back
+    if not rest and len(parts) > 1:  # providers reject empty texts in later requests
         parts.remove(first)
 
 
 def mark_empty(answer: LlmResponse) -> None:
-    """Give an answer without any part the code that ADK leaves out for one that was streamed."""
+    """Set the error code of an empty answer that ADK omits for streamed ones."""
     empty = not (answer.content and answer.content.parts)
     whole = answer.finish_reason == FinishReason.STOP and answer.error_code is None
-    # ADK's older way to stream ends with an empty answer after the whole one.
+    # ADK's older streaming ends with an empty answer after the complete one.
     if empty and whole and is_feature_enabled(FeatureName.PROGRESSIVE_SSE_STREAMING):
         answer.error_code = NO_CONTENT
         answer.error_message = "The model returned no content (finish_reason=STOP with empty parts)."
 
 
 def call_as_text(answer: LlmResponse, tools: Collection[str]) -> StartEnded | None:
-    """Say how a start ends whose model wrote the call of one of `tools` as a text, so that it did not run."""
+    """Return the ending if the model wrote the call of one of `tools` as text, so that it did not run."""
     parts = (answer.content.parts if answer.content else None) or []
     if any(part.function_call for part in parts):
         return None
@@ -91,8 +91,8 @@ def call_as_text(answer: LlmResponse, tools: Collection[str]) -> StartEnded | No
     if named is None:
         return None
     message = (
-        f"the model wrote its call of tool {named} as a text, so the tool did not run; "
-        "use a model that can call tools, and a host that reads its calls (vLLM: --enable-auto-tool-choice)"
+        f"the model wrote its call of tool {named} as text, so the tool did not run; "
+        "use a model that can call tools, and a host that parses its calls (vLLM: --enable-auto-tool-choice)"
     )
     return StartEnded(Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message))
 
@@ -114,7 +114,7 @@ def _lines(text: str) -> list[tuple[str, int]]:
 
 
 def _called(item: Any) -> str | None:
-    """The tool's name in a call as providers write it: `{"name": …, "arguments": …}`, also inside of `function`."""
+    """The tool's name in a call in providers' format: `{"name": …, "arguments": …}`, also inside `function`."""
     if not isinstance(item, dict):
         return None
     function = item.get("function")
@@ -125,10 +125,10 @@ def _called(item: Any) -> str | None:
 
 
 def _stopped(answer: LlmResponse, limit: int | None) -> StartEnded | None:
-    """Return the error that ends the start for an answer that the model did not finish.
+    """Return the error that ends the start for an incomplete answer.
 
-    One that is blocked, or that is nothing but an error, passes if a caller may be told of it: it cannot be taken for
-    an answer, and who called the agent may ask again.
+    A blocked answer, or one that is only an error, passes if a caller may handle it: it cannot be mistaken for an
+    answer, and the agent's caller may try again.
     """
     reason = answer.finish_reason or answer.error_code
     if is_whole(reason) or is_blocked(reason):
@@ -150,16 +150,16 @@ def _streams(context: CallbackContext) -> bool:
 
 
 def streams_from(context: CallbackContext, *kinds: str) -> bool:
-    """Whether an answer is streamed by a model of one of these classes of ADK's."""
+    """Whether an answer is streamed by a model of one of ADK's classes with these names."""
     return _streams(context) and is_a(getattr(context.get_invocation_context().agent, "canonical_model", None), *kinds)
 
 
 def _came_to_nothing(answer: LlmResponse) -> bool:
-    """Whether no token of an answer came, so of a page, or of a stream that was cut; LiteLLM calls these stopped."""
+    """Whether an answer has no tokens, as for a web page or a cut stream; LiteLLM reports such answers as stopped."""
     return not (answer.content and answer.content.parts) and not tokens_of(answer).output
 
 
 def _limit(context: CallbackContext) -> int | None:
-    """The limit of output tokens that the agent itself sets."""
+    """The agent's own limit of output tokens."""
     config = getattr(context.get_invocation_context().agent, "generate_content_config", None)
     return getattr(config, "max_output_tokens", None)

@@ -1,9 +1,9 @@
 """Models of Anthropic's API: `anthropic/<name>` in a job.
 
-Imported by `models` for the jobs that use it: the client takes a second. Key and address come from the pod's
-environment, ANTHROPIC_API_KEY (or ANTHROPIC_AUTH_TOKEN) and ANTHROPIC_BASE_URL. ADK's class does the work; here are its
-client, which asks once, and what ADK does not tell: an answer that is an error or no answer at all, a turn that is not
-over, a tool call that the model did not finish, and a stream that ends too early or with an error.
+Imported by `models` only if needed: the client takes a second. Key and address come from the pod's environment,
+ANTHROPIC_API_KEY (or ANTHROPIC_AUTH_TOKEN) and ANTHROPIC_BASE_URL. It extends ADK's class with a client without
+retries, and detects what ADK ignores: errors and other responses instead of answers, paused turns, incomplete tool
+calls, and streams that end too early or with an error.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
@@ -20,17 +20,17 @@ from agentjobs_runner.adk.client_responses import CONNECT_SECONDS, checked, whol
 from agentjobs_runner.adk.finish_reasons import arguments, truncated, truncated_call, unfinished_ending
 from agentjobs_runner.endings import ProviderFailed, StartEnded, lost_call, model_auth
 
-# Ends that ADK reads rightly; it takes `pause_turn` for an end as well, though the model wants to go on.
+# Stop reasons that ADK handles correctly; it treats `pause_turn` as an end, although the model would continue.
 _KNOWN: Final = frozenset({"end_turn", "stop_sequence", "tool_use", "max_tokens", "refusal"})
 
 
 def make(name: str, field: str) -> "Anthropic":
-    """Return the model `name`, which stands in `field` of the job.
+    """Return the model `name` of the job's `field`.
 
     Raises:
-        StartEnded: ModelAuth when the environment holds no key.
+        StartEnded: ModelAuth if the environment has no key.
     """
-    # An answer may take as long as steps.llm.timeout allows; that is measured in `model_steps`.
+    # An answer may take as long as steps.llm.timeout allows, which `model_steps` enforces.
     client = _Client(max_retries=0, timeout=Timeout(None, connect=CONNECT_SECONDS))
     if not (client.api_key or client.auth_token or client.credentials):
         raise model_auth(field, f"anthropic/{name}", "ANTHROPIC_API_KEY")
@@ -38,18 +38,18 @@ def make(name: str, field: str) -> "Anthropic":
 
 
 class Anthropic(AnthropicLlm):
-    """ADK's class, which does not notice a stream that was cut between two events."""
+    """ADK's class, which does not detect a stream that was cut between two events."""
 
     async def generate_content_async(
         self, llm_request: LlmRequest, stream: bool = False
     ) -> AsyncGenerator[LlmResponse, None]:
-        """Yield what the model answers; the last one is whole."""
+        """Yield the model's answer; the last response is complete."""
         try:
             async for response in whole(super().generate_content_async(llm_request, stream), stream=stream):
                 yield response
         except APIStatusError as error:
             if error.response.is_success:
-                # ADK reads the response of what it reports, which raises anew for one that was streamed.
+                # ADK reads the response of the error, which raises another error for a stream.
                 raise ProviderFailed(error.body) from None
             raise
 
@@ -61,7 +61,7 @@ class _Client(AsyncAnthropic):
 
 
 class _Messages(AsyncMessages):
-    """Looks at each answer before ADK reads it."""
+    """Checks each answer before ADK reads it."""
 
     async def create(self, *args: Any, **options: Any) -> Any:
         answer = await super().create(*args, **options)
@@ -93,7 +93,7 @@ async def _looked_through(events: AsyncIterator[Any]) -> AsyncIterator[Any]:
         elif event.type == "message_delta":
             reason = event.delta.stop_reason or reason
         yield event
-    # Without a reason the stream was cut, whatever its calls look like; `Anthropic` says so.
+    # Without a stop reason the stream was cut, even if its calls look complete; `Anthropic` reports that.
     for name, written in calls.values() if reason else ():
         _expect_finished(reason, name)
         arguments(name, written)
@@ -116,7 +116,7 @@ def _expect_known(reason: str | None) -> None:
         raise StartEnded(truncated("the model's answer", "prompt and answer fill the model's context window"))
     if reason == "pause_turn":
         raise StartEnded(
-            unfinished_ending("PAUSE_TURN", "the provider paused a long turn, which ADK does not go on with")
+            unfinished_ending("PAUSE_TURN", "the provider paused a long turn, which ADK does not continue")
         )
     if reason and reason not in _KNOWN:
         raise StartEnded(unfinished_ending(reason, "the provider's reason is unknown"))

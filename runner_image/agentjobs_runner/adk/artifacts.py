@@ -1,8 +1,8 @@
-"""ADK's artifacts, kept outside of the pod: what a tool saved is there in every later start, once.
+"""ADK's artifacts, stored outside the pod: every later start has what a tool saved, exactly once.
 
-What code that runs again saves again is the version of the first time, with the bytes that came last. What an agent or
-a callback reads of the newest version is recorded, so that a later start reads the same; inside a tool the tool's own
-step does.
+Code that runs again and saves again gets the first version number, with the latest bytes. Reads of the newest version
+by agents and callbacks are recorded, so that a later start gets the same; inside a tool the tool's own step is
+recorded.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from agentjobs_runner.recorded_steps import stored_key
 from agentjobs_runner.stores import Stores
 from agentjobs_runner.user_steps import place
 
-# References may lead to references.
+# Limit for references to references.
 _LONGEST_WAY: Final = 5
 
 
@@ -32,7 +32,7 @@ class Artifacts(BaseArtifactService):
     """The artifacts of the job's session and of its user.
 
     Args:
-        app, user, session: of the job; there are no others here.
+        app, user, session: the job's; others are not accessible.
     """
 
     def __init__(self, stores: Stores, app: str, user: str, session: str) -> None:
@@ -59,7 +59,7 @@ class Artifacts(BaseArtifactService):
         save = ArtifactSave(name=filename, key=key, kind=kind, mime=mime, metadata=_metadata(custom_metadata))
         if len(content) > contract.MAX_ARTIFACT_BYTES:
             most = contract.MAX_ARTIFACT_BYTES
-            raise InputValidationError(f"artifact {filename!r} has {len(content)} bytes; at most {most} are kept")
+            raise InputValidationError(f"artifact {filename!r} has {len(content)} bytes; the limit is {most}")
         try:
             return await asyncio.to_thread(self._stores.save_artifact, save, content)
         except Invalid as error:
@@ -68,7 +68,7 @@ class Artifacts(BaseArtifactService):
     async def load_artifact(
         self, *, app_name: str, user_id: str, filename: str, session_id: str | None = None, version: int | None = None
     ) -> types.Part | None:
-        """Return a version of an artifact, the newest without a number; None where there is none."""
+        """Return a version of an artifact, the newest without a number; None if it does not exist."""
         return await self._load(app_name, user_id, filename, session_id, version, _LONGEST_WAY)
 
     async def _load(
@@ -101,7 +101,7 @@ class Artifacts(BaseArtifactService):
         return await self._load(*of, way - 1)
 
     async def list_artifact_keys(self, *, app_name: str, user_id: str, session_id: str | None = None) -> list[str]:
-        """Return the names of the session's artifacts and of the user's; of the user's alone without a session."""
+        """Return the names of the session's and the user's artifacts; only the user's without a session."""
         self._check(app_name, user_id, USER_PREFIX, session_id)
 
         async def names() -> list[str]:
@@ -139,7 +139,7 @@ class Artifacts(BaseArtifactService):
     async def get_artifact_version(
         self, *, app_name: str, user_id: str, filename: str, session_id: str | None = None, version: int | None = None
     ) -> ArtifactVersion | None:
-        """Return what is known of a version of an artifact, the newest without a number; None where there is none."""
+        """Return the metadata of an artifact's version, the newest without a number; None if it does not exist."""
         more = {"app_name": app_name, "user_id": user_id, "filename": filename}
         found = await self.list_artifact_versions(**more, session_id=session_id)
         return next((one for one in reversed(found) if version in (None, one.version)), None)
@@ -156,11 +156,11 @@ class Artifacts(BaseArtifactService):
         )
 
     def _check(self, app: str, user: str, name: str, session: str | None) -> None:
-        """Refuse what does not belong to the job; what keeps artifacts would take it for the job's."""
+        """Reject other sessions: the store would use the job's own."""
         ours = self._own if session is not None else self._own[:2]
         theirs = (app, user, session) if session is not None else (app, user)
         if theirs != ours:
-            raise InputValidationError(f"the artifacts of {theirs} are not those of this job's session")
+            raise InputValidationError(f"the artifacts of {theirs} do not belong to this job's session")
         if session is None and not name.startswith(USER_PREFIX):
             raise InputValidationError(
                 f"artifact {name!r} needs a session_id, or a name that begins with {USER_PREFIX}"
@@ -174,7 +174,7 @@ def _content(part: types.Part) -> tuple[ArtifactKind, str, bytes]:
         return ArtifactKind.TEXT, "text/plain", part.text.encode("utf-8", "replace")
     if part.file_data is not None:
         return ArtifactKind.FILE, part.file_data.mime_type or "", (part.file_data.file_uri or "").encode()
-    raise InputValidationError("an artifact is a part with text, inline_data or file_data")
+    raise InputValidationError("an artifact must be a part with text, inline_data or file_data")
 
 
 def _part(version: contract.ArtifactVersion, content: bytes) -> types.Part:
@@ -192,7 +192,5 @@ def _metadata(given: dict[str, Any] | None) -> dict[str, Any]:
     try:
         found: dict[str, Any] = jsonable(given or {}, ())
     except NotJson as error:
-        raise InputValidationError(
-            f"custom_metadata holds a {error.kind} at {error.place}, which is not JSON"
-        ) from error
+        raise InputValidationError(f"custom_metadata has a {error.kind} at {error.place}, which is not JSON") from error
     return found

@@ -1,4 +1,4 @@
-"""What a job asks a store, recorded where no tool's step does it: agents, callbacks and instructions run again."""
+"""Records a job's reads from stores outside of tools: agents, callbacks and instructions run again in later starts."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -9,10 +9,10 @@ T = TypeVar("T")
 
 
 async def asked_once(name: str, ask: Callable[[], Awaitable[T]], *, key: str | None = None) -> T:
-    """Return what `ask` gives, JSON; a later start gets the same without asking again.
+    """Return the result of `ask`, JSON; a later start gets the same without calling it.
 
     Args:
         name: of the step.
-        key: of a question whose answer holds for the whole job; else it is asked each time that the code asks.
+        key: for a read with the same result in the whole job; otherwise each call is recorded separately.
     """
     return await (ask() if place.get().within_call else step(name, ask, key=key))

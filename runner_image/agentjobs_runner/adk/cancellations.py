@@ -1,8 +1,8 @@
-"""Finds cancellations that no one asked for.
+"""Finds cancellations that no one requested.
 
-Code raises CancelledError by itself, awaits what it cancelled, or leaves a scope of anyio, as clients of MCP do.
-asyncio takes such a task for one that was told to stop, and so does ADK: a branch, a node or a whole agent ends in the
-middle without an error, and what the others say would pass for the answer.
+Code raises CancelledError itself, awaits a task that it cancelled, or leaves an anyio scope, as MCP clients do. asyncio
+and ADK treat such a task as cancelled from outside: a branch, a node or a whole agent ends early without an error, and
+the other parts' output would pass for the answer.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Any
 
 class _Task(asyncio.Task[Any]):
     asked = False
-    """Whether it was told to stop from outside. A scope of anyio is inside of the task, which should outlive it."""
+    """Whether it was cancelled from outside. An anyio scope is inside the task, which should outlive it."""
 
     def cancel(self, msg: Any | None = None) -> bool:
         caller = str(sys._getframe(1).f_globals.get("__name__"))
@@ -25,7 +25,7 @@ class _Task(asyncio.Task[Any]):
 
 @contextmanager
 def raising_strays() -> Iterator[None]:
-    """Raise what cancelled a task of ADK's that began in here and that no one told to stop.
+    """Raise the cancellation of an ADK task that began in here, if no one requested it.
 
     Raises:
         CancelledError: the first one, as it was raised.

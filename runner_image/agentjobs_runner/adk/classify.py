@@ -1,9 +1,9 @@
-"""From what went wrong to how the start ends: by origin, then by type, then by status or code, and by words last.
+"""Maps an error to the start's ending: by origin, then by type, then by status or code, and by words last.
 
-Called by `engine` with the exception that came out of ADK. What a provider says of its errors is judged in
-`provider_errors`, how a model's turn ended in `finish_reasons`, definitions that can never work in
-`invalid_definitions`; what holds for every engine in `agentjobs_runner.classify`.
-Pure but for the clock that is passed in. To add a case, add a row there or here and to tests/unit/runner/adk.
+Called by `engine` with the exception from ADK. Providers' errors are handled in `provider_errors`, finish reasons in
+`finish_reasons`, definitions that can never work in `invalid_definitions`; engine-independent rules are in
+`agentjobs_runner.classify`. Pure except for the clock, which is passed in. To add a case, add a row there or here and
+to tests/unit/runner/adk.
 """
 
 import json
@@ -26,7 +26,7 @@ from agentjobs_runner.provider_errors import head, judge, read, refusal, status_
 from agentjobs_runner.redaction import safe_str
 
 _KEY: Final = re.compile(r"API[ _]?key|credentials|Missing key inputs", re.IGNORECASE)
-# Clients bring their own exceptions, of httpx or its successor or their own, and are not loaded for every job.
+# Clients have their own exceptions, of httpx or their own, and are not loaded for every job.
 _CLIENTS: Final = (
     "aiohttp.",
     "anthropic.",
@@ -57,27 +57,27 @@ _PLUGIN: Final = re.compile(r"Error in plugin '([^']*)' during '([^']*)' callbac
 
 
 def classify(error: BaseException, *, now: datetime) -> Ending:
-    """Say how a start ends that `error` ended.
+    """Return the ending of a start for `error`.
 
     Args:
-        error: what came out of ADK or of loading the agent; plugins and task groups may have wrapped it.
+        error: from ADK or from loading the agent; plugins and task groups may have wrapped it.
         now: for a Retry-After that is a date.
     """
     return ending_of(error, lambda cause: _known(cause, now), _unknown)
 
 
 def _known(cause: Cause, now: datetime) -> Ending | None:
-    """The ending of an error that tells by itself what it is."""
+    """The ending for an error that is conclusive by itself."""
     error, source = cause.error, cause.origin.source
     if isinstance(error, LlmCallsLimitExceededError):
         return Ending(
             Verdict.FAIL,
             ErrorClass.BUDGET_EXCEEDED,
-            f"{error}; raise agent.runConfig.max_llm_calls or shorten the work",
+            f"{error}; raise agent.runConfig.max_llm_calls or reduce the work",
         )
     if (invalid := invalid_definition(cause)) is not None:
         return invalid
-    # Also what code of a tool met when it asked a model by itself.
+    # Including errors of a tool's code that called a model itself.
     if status_of(error) is not None and (refused := refusal(read(error, now))) is not None:
         return refused
     if source is Source.TOOL:
@@ -101,7 +101,7 @@ def _unreadable(said: str) -> Ending:
 
 
 def _model_call(error: BaseException) -> Ending | None:
-    """Errors of a model call without an HTTP status."""
+    """The ending for errors of a model call without an HTTP status."""
     said = described(error)
     if isinstance(error, TimeoutError) or _is_client_error(error, _TIMEOUTS):
         return Ending(Verdict.RETRY, ErrorClass.MODEL_TIMEOUT, f"the model did not answer in time: {said}")
@@ -110,7 +110,7 @@ def _model_call(error: BaseException) -> Ending | None:
             Verdict.RETRY, ErrorClass.MODEL_UNAVAILABLE, f"the model's provider{_host(error)} cannot be reached: {said}"
         )
     if isinstance(error, json.JSONDecodeError):
-        return _unreadable(f"it is not JSON but {head(error.doc)}" if error.doc else said)
+        return _unreadable(f"it is not JSON: {head(error.doc)}" if error.doc else said)
     unreadable = (ValidationError, UnicodeDecodeError, errors.UnknownApiResponseError)
     stumbled = isinstance(error, (AttributeError, IndexError, KeyError, TypeError)) and _raised_in_reader(error)
     if isinstance(error, unreadable) or stumbled:
@@ -122,11 +122,11 @@ def _model_call(error: BaseException) -> Ending | None:
 
 
 def _host(error: BaseException) -> str:
-    """Return the request's host; clients keep it on the error or on its cause."""
+    """Return the request's host; clients store it on the error or on its cause."""
     for one in (error, error.__cause__):
         try:
             return f" at {one.request.url.host}"  # type: ignore[union-attr]
-        except (AttributeError, RuntimeError):  # httpx raises when it knows of no request
+        except (AttributeError, RuntimeError):  # httpx raises if there is no request
             continue
     return ""
 
@@ -137,25 +137,25 @@ def _is_client_error(error: BaseException, names: frozenset[str]) -> bool:
 
 
 def _raised_in_reader(error: BaseException) -> bool:
-    """Whether a provider's client or ADK's reader of it stumbled itself: over JSON that is none of its shapes."""
+    """Whether a provider's client or ADK's parser failed on JSON of an unknown shape."""
     passed = frames_of(error)
     return bool(passed) and passed[-1].module.startswith(_READERS)
 
 
 def _agent(error: BaseException) -> Ending | None:
-    """Errors that mean the same wherever they come from, tools excepted."""
+    """Endings for errors with the same meaning everywhere except in tools."""
     said = described(error)
     if isinstance(error, ValidationError) and _judged_an_answer(error):
         problems = first_problems(error)
-        return Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, f"the answer does not fit {error.title}: {problems}")
+        return Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, f"the answer does not match {error.title}: {problems}")
     if isinstance(error, ValueError) and (transfer := _TRANSFER.search(said)):
-        message = f"the model handed over to agent {transfer[1] or transfer[2]!r}, which does not exist"
+        message = f"the model transferred to agent {transfer[1] or transfer[2]!r}, which does not exist"
         return Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message)
     return disk_failed(error)
 
 
 def _judged_an_answer(error: ValidationError) -> bool:
-    """Whether ADK raised it for an agent's output_schema; the user's own code validates other things."""
+    """Whether ADK raised it for an agent's output_schema; user code validates other things, too."""
     passed = [frame for frame in frames_of(error) if not frame.module.startswith("pydantic")]
     return bool(passed) and passed[-1].module == "google.adk.utils._schema_utils"
 
@@ -163,10 +163,10 @@ def _judged_an_answer(error: ValidationError) -> bool:
 def _unknown(found: list[Cause]) -> Ending:
     cause, plugin = _past_plugin(found)
     if origin_of(cause.error) is None and cause.origin == AGENT:
-        # What failed over a tool's error, like a callback for such errors, hides it; people need the first.
+        # An error raised while handling a tool's error hides it; the first one is more useful.
         cause = next((deeper for deeper in found if origin_of(deeper.error) is not None), cause)
     error, origin = cause.error, cause.origin
-    # A library's error is shown with the line of the user's that led to it.
+    # A library's error is shown with the user's line that led to it.
     frame = next((frame for at in found if at.is_told and (frame := own_frame(at.error)) is not None), None)
     said = f"{described(error)} ({frame})" if frame else described(error)
     if origin.source is Source.TOOL:
@@ -177,7 +177,7 @@ def _unknown(found: list[Cause]) -> Ending:
 
 
 def _past_plugin(found: list[Cause]) -> tuple[Cause, str]:
-    """The first error that is not only ADK's frame around one of a plugin's, and that plugin in words."""
+    """The first error below ADK's wrapper for plugin errors, and a description of the plugin."""
     match = _PLUGIN.match(safe_str(found[0].error)) if isinstance(found[0].error, RuntimeError) else None
     if match is None or len(found) == 1:
         return found[0], ""
@@ -185,7 +185,7 @@ def _past_plugin(found: list[Cause]) -> tuple[Cause, str]:
 
 
 def _who(error: BaseException) -> str:
-    """Which part of the agent failed, as far as the stack tells."""
+    """The failed part of the agent, as far as the traceback shows it."""
     who = ""
     for frame in frames_of(error):
         if frame.is_own:

@@ -1,4 +1,4 @@
-"""How answers of providers are looked at before ADK reads them, for clients of OpenAI's make, as Anthropic's is."""
+"""Checks providers' answers before ADK reads them, for OpenAI's client and similar ones such as Anthropic's."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
@@ -7,7 +7,7 @@ from google.adk.models.llm_response import LlmResponse
 
 from agentjobs_runner.endings import NotAnAnswer, cut_off
 
-# As both clients have it by themselves. What comes after a connection is there is limited by the job.
+# Both clients' own default. The time after connecting is limited by the job.
 CONNECT_SECONDS: Final = 5.0
 
 Check = Callable[[Any], None]
@@ -15,10 +15,10 @@ CheckStream = Callable[[AsyncIterator[Any]], AsyncIterator[Any]]
 
 
 async def checked(answer: Any, *, stream: bool, look: Check, look_through: CheckStream) -> Any:
-    """Return an answer that `look` lets pass, or a stream in the place of one that `look_through` yields anew.
+    """Return an answer after `look`, or a stream wrapped by `look_through`.
 
     Raises:
-        NotAnAnswer: it is a page or a text.
+        NotAnAnswer: it is a web page or plain text.
     """
     if stream:
         await _expect_events(answer)
@@ -30,7 +30,7 @@ async def checked(answer: Any, *, stream: bool, look: Check, look_through: Check
 
 
 async def whole(responses: AsyncIterator[LlmResponse], *, stream: bool) -> AsyncIterator[LlmResponse]:
-    """Yield what one of ADK's classes made of an answer. They do not notice a stream that was cut between two events.
+    """Yield the responses of an ADK class, which does not detect a stream that was cut between two events.
 
     Raises:
         StartEnded: the stream ended before the answer was complete.
@@ -42,7 +42,7 @@ async def whole(responses: AsyncIterator[LlmResponse], *, stream: bool) -> Async
 
 
 async def _expect_events(stream: Any) -> None:
-    """A page of HTML holds no event, so that a stream of it would only seem to end too early."""
+    """An HTML page has no events, so that its stream would only seem to end too early."""
     response: Any = stream.response
     if "html" in response.headers.get("content-type", ""):
         raise NotAnAnswer((await response.aread()).decode(errors="replace"))

@@ -1,7 +1,7 @@
-"""A job's `steps.compaction`: older events of the session are replaced by a summary while the agent runs.
+"""A job's `steps.compaction`: a summary replaces older events of the session while the agent runs.
 
 ADK compacts before a model call when a prompt has too many tokens; here it does so after a number of events. The
-summary is a model's answer like any other, so a later start takes it from the journal.
+summary is a normal model answer, so a later start replays it.
 """
 
 import warnings
@@ -25,16 +25,16 @@ _ADKS: Final = adk._run_compaction_for_token_threshold_config
 
 
 class _EveryEvents(EventsCompactionConfig):
-    """ADK's settings, and after how many new events a summary is due."""
+    """ADK's settings, and the number of new events after which a summary is due."""
 
     every: int
 
 
 def compacted(app: App, given: Mapping[str, Any] | None, models: Models) -> App:
-    """Return `app` with the compaction that a job asks for; the same one when it asks for none.
+    """Return `app` with the job's compaction; unchanged without one.
 
     Raises:
-        StartEnded: ConfigInvalid when no model can write the summaries.
+        StartEnded: ConfigInvalid if there is no model for summaries.
     """
     if not given:
         return app
@@ -43,9 +43,7 @@ def compacted(app: App, given: Mapping[str, Any] | None, models: Models) -> App:
     name = given.get("model")
     model = models.resolve(name, "steps.compaction.model") if name else _root_model(app)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # ADK calls it an experiment; people who set a field of ours cannot do much then
+        warnings.simplefilter("ignore")  # ADK warns that it is experimental, which does not help users of our field
         config = _EveryEvents(
             every=given["everyEvents"],
             token_threshold=1,
@@ -56,7 +54,7 @@ def compacted(app: App, given: Mapping[str, Any] | None, models: Models) -> App:
 
 
 def summary_model(app: App) -> BaseLlm | None:
-    """Return the model that writes an app's summaries, if it names one."""
+    """Return the model that an app names for its summaries, if any."""
     summarizer = getattr(app.events_compaction_config, "summarizer", None)
     return getattr(summarizer, "_llm", None)
 
@@ -65,7 +63,7 @@ def _root_model(app: App) -> BaseLlm:
     for node in walk(app.root_agent):
         if isinstance(node, LlmAgent):
             return node.canonical_model
-    raise config_invalid("steps.compaction: the agent has no model that could write summaries; set its model")
+    raise config_invalid("steps.compaction: the agent has no model to write summaries; set its model")
 
 
 async def _when_due(*, config: EventsCompactionConfig | None, session: Session, **more: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Finds the agent that a module holds by ADK's own conventions: `app`, `root_agent`, or a file `root_agent.yaml`."""
+"""Finds the agent in a module by ADK's conventions: `app`, `root_agent`, or a file `root_agent.yaml`."""
 
 import inspect
 import warnings
@@ -19,17 +19,17 @@ CONFIG: Final = "root_agent.yaml"
 
 
 def load_agent(ref: str, field: str) -> Any:
-    """Return the agent, App or factory that `ref` names: a module, or `package.module:attribute`.
+    """Return the agent, App or factory of `ref`: a module, or `package.module:attribute`.
 
     Raises:
-        StartEnded: ModuleNotFound or ConfigInvalid, with what was looked for and what exists.
-        Exception: whatever else the module raises while it is imported.
+        StartEnded: ModuleNotFound or ConfigInvalid, with what was searched and what exists.
+        Exception: any other exception of the module's import.
     """
     return attribute(ref, field) if ":" in ref else _conventional(load_module(ref, field), field)
 
 
 def _conventional(module: ModuleType, field: str) -> Any:
-    """The agent that ADK's own tools find in `module`, or else in its module `agent`."""
+    """The agent that ADK's own tools would find in `module`, or in its submodule `agent`."""
     looked_at = [module]
     if hasattr(module, "__path__") and find_spec(f"{module.__name__}.agent") is not None:
         looked_at.append(load_module(f"{module.__name__}.agent", field))
@@ -52,21 +52,21 @@ def _conventional(module: ModuleType, field: str) -> Any:
 
 
 def _configs(module: ModuleType) -> list[Path]:
-    """The agent written down in a package's folder, as `adk create --type=config` makes it."""
+    """The agent defined by a file in a package's folder, as `adk create --type=config` creates it."""
     return [file for folder in getattr(module, "__path__", ()) if (file := Path(folder, CONFIG)).is_file()]
 
 
 def _configured(file: Path, field: str) -> Any:
-    from google.adk.agents.config_agent_utils import from_config  # only for agents that are written down
+    from google.adk.agents.config_agent_utils import from_config  # only for agents defined by a file
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # ADK's loader is about to use another class of its own
+            warnings.simplefilter("ignore", DeprecationWarning)  # ADK's loader uses a deprecated class of its own
             return from_config(str(file))
     except ValidationError as error:
-        raise config_invalid(f"{field}: ADK refuses {file}: {first_problems(error)}") from error
+        raise config_invalid(f"{field}: ADK rejects {file}: {first_problems(error)}") from error
     except ImportError as error:
-        raise module_not_found(f"{field}: {file} names what cannot be imported: {error}") from error
+        raise module_not_found(f"{field}: {file} refers to a name that cannot be imported: {error}") from error
     except (ValueError, OSError, AttributeError, YAMLError) as error:
         said = " ".join(str(error).split())
         raise config_invalid(f"{field}: {file} cannot be used: {said}") from error
@@ -78,14 +78,14 @@ def _not_an_agent(module: ModuleType, name: str, field: str) -> StartEnded:
         found.close()
         function = found.__name__
         return config_invalid(
-            f"{field}: {where} is a coroutine: {function} was called and not awaited; "
-            f"name the function, which is awaited here: {module.__name__}:{function}"
+            f"{field}: {where} is a coroutine: {function} was called but not awaited; "
+            f"use the function itself, which is awaited here: {module.__name__}:{function}"
         )
     if isinstance(found, (tuple, list)):
-        cure = "keep the agent only (functions that return an exit stack as well were for old versions of ADK)"
+        cure = "return only the agent (an additional exit stack is for old versions of ADK)"
         return config_invalid(f"{field}: {where} is a {type(found).__name__} of {len(found)}; {cure}")
     if callable(found):
-        return config_invalid(f"{field}: {where} is a function; name it to have it called: {field}: {where}")
+        return config_invalid(f"{field}: {where} is a function; to have it called, set {field}: {where}")
     return config_invalid(f"{field}: {where} is a {type(found).__name__}; it must be an Agent or an App")
 
 
@@ -94,6 +94,6 @@ def _is_app(found: object) -> bool:
 
 
 def _is_agent(found: object) -> bool:
-    from google.adk.workflow import BaseNode  # loaded by ADK anyway as soon as an agent runs
+    from google.adk.workflow import BaseNode  # ADK loads it anyway when an agent runs
 
     return isinstance(found, (BaseAgent, BaseNode))

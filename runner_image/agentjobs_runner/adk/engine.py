@@ -1,8 +1,7 @@
-"""Runs the agent of one attempt under ADK, to its ending.
+"""Runs the agent of one attempt in ADK, to its ending.
 
-Importing this module imports ADK, which takes most of a start; `attempt` does it while the gateway answers.
-
-Never speaks to the gateway itself and never ends the process; whatever user code does comes back as an Ending.
+Importing this module imports ADK, which takes most of a start's time; `attempt` does it while the gateway answers. It
+never calls the gateway and never ends the process; errors of user code are returned as an Ending.
 """
 
 import asyncio
@@ -57,15 +56,15 @@ from agentjobs_runner.output import Output, from_state
 from agentjobs_runner.stores import Earlier, Stores
 from agentjobs_runner.timeline import Recorder
 
-# Ends of a model's answer that give code None, or a half, and what code makes of it.
+# Endings of an incomplete model answer: code may fail because of the missing part.
 _NEVER_CAME: Final = (ErrorClass.CONTENT_BLOCKED, ErrorClass.MODEL_OUTPUT_TRUNCATED)
 _STUMBLED: Final = (ErrorClass.AGENT_ERROR, ErrorClass.TOOL_ERROR, ErrorClass.RESULT_ERROR, ErrorClass.CONFIG_INVALID)
-# The user of a job that names none.
+# The user of a job without one.
 _NO_ONE: Final = "system"
 
 
 def execute(attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, stores: Stores | None = None) -> Ending:
-    """Run the agent and say how it ended. Blocks; called in a thread of its own.
+    """Run the agent and return its ending. Blocks; called in its own thread.
 
     The event loop is never closed: closing would wait for tools that hang.
     """
@@ -74,14 +73,14 @@ def execute(attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, 
     try:
         return loop.run_until_complete(run(attempt, gate, recorder, journal, stores))
     except BaseException as error:
-        # asyncio lets SystemExit and KeyboardInterrupt out past every task; they end the start, not the runner.
+        # asyncio lets SystemExit and KeyboardInterrupt pass through every task; they end the start, not the runner.
         return classify(error, now=datetime.now(UTC))
 
 
 async def run(
     attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, stores: Stores | None = None
 ) -> Ending:
-    """Run the agent in the current event loop and say how it ended; whatever it raises becomes an ending."""
+    """Run the agent in the current event loop and return its ending; exceptions become endings."""
     policies = StepPolicies.read(attempt["resolved"]["spec"].get("steps"))
     try:
         budget = StartBudget.read(attempt)
@@ -95,14 +94,14 @@ async def run(
 
 
 async def _ended(attempt: Attempt, steps: StepsOfStart, recorder: Recorder, stores: Stores | None) -> Ending:
-    """Run the agent; whatever it raises becomes an ending."""
+    """Run the agent; exceptions become endings."""
     try:
         with captured(recorder.add):
             return await _run(attempt, steps, recorder, stores)
     except BaseException as error:
         steps.ended_by(error)
         ending = steps.ending(classify(toolsets.unwrapped(error), now=datetime.now(UTC)))
-        # What code raised needs its stack to be understood; what a provider or a definition did wrong tells itself.
+        # Exceptions of code need their traceback; errors of providers or definitions do not.
         if ending.reason in (ErrorClass.AGENT_ERROR, ErrorClass.TOOL_ERROR, ErrorClass.MODULE_NOT_FOUND):
             chain = _telling([cause.error for cause in causes(error)])
             if chain:
@@ -111,7 +110,7 @@ async def _ended(attempt: Attempt, steps: StepsOfStart, recorder: Recorder, stor
 
 
 def _telling(chain: list[BaseException]) -> list[BaseException]:
-    """Which errors' stacks are worth a look; of a mistake that we found and named, only those in the user's code."""
+    """Which errors' tracebacks are logged; for a mistake with a clear message only those in the user's code."""
     if not any(isinstance(error, StartEnded) for error in chain):
         return chain
     return [error for error in chain if not isinstance(error, StartEnded) and own_frame(error)]
@@ -134,11 +133,11 @@ async def _run(attempt: Attempt, steps: StepsOfStart, recorder: Recorder, stores
     while not isinstance(judged, Ending) and repairs < output.repairs:
         repairs += 1
         steps.repaired_from = len(steps.answers) - 1 if repairs == 1 else steps.repaired_from
-        if steps.answer_is_new:  # else the start that recorded it has told so
+        if steps.answer_is_new:  # otherwise the start that recorded it has logged it
             recorder.add("repair", session.author, {"repair": repairs, "problems": judged})
         judged = await _ask(session, [output.correction(judged)], output, recorder, steps)
     ending = judged if isinstance(judged, Ending) else output.invalid(judged)
-    steps.budget.check()  # code may have gone on without what it was refused
+    steps.budget.check()  # code may have ignored a rejected step
     if stores is not None and ending.verdict is Verdict.SUCCEED:
         await session.kept.store(stores)
     return ending
@@ -146,7 +145,7 @@ async def _run(attempt: Attempt, steps: StepsOfStart, recorder: Recorder, stores
 
 @dataclass(frozen=True, slots=True)
 class _Session:
-    """The agent in its session, ready to be asked."""
+    """The agent in its session, ready to run."""
 
     app: App
     runner: Runner
@@ -159,15 +158,15 @@ class _Session:
         return str(getattr(self.app.root_agent, "name", self.app.name))
 
     def run(self, texts: list[str]) -> AsyncGenerator[Event, None]:
-        """Ask the agent; the events come as it runs."""
+        """Send the agent a message; events are yielded as it runs."""
         message = types.Content(role="user", parts=[types.Part(text=text) for text in texts])
         return self.runner.run_async(
             user_id=self.kept.user, session_id=self.kept.id, new_message=message, run_config=self.settings
         )
 
     async def state(self) -> dict[str, Any]:
-        """Return the session's state as it is now."""
-        newest = GetSessionConfig(num_recent_events=1)  # the state is whole without them, and a copy of all is slow
+        """Return the session's current state."""
+        newest = GetSessionConfig(num_recent_events=1)  # the state is complete without events, and copying all is slow
         session = await self.runner.session_service.get_session(
             app_name=self.app.name, user_id=self.kept.user, session_id=self.kept.id, config=newest
         )
@@ -208,7 +207,7 @@ def _runner(app: App, kept: JobSession, stores: Stores | None) -> Runner:
 async def _ask(
     session: _Session, texts: list[str], output: Output, recorder: Recorder, steps: StepsOfStart
 ) -> Ending | list[str]:
-    """Ask the agent; return how its answer ends the start, or the answer's problems."""
+    """Run the agent; return the ending for its answer, or the answer's problems."""
     answer = AnswerCollector(tree_of(session.app.root_agent))
     try:
         with raising_strays():
@@ -225,7 +224,7 @@ async def _ask(
 async def _heard(
     run: AsyncGenerator[Event, None], answer: AnswerCollector, recorder: Recorder, steps: StepsOfStart
 ) -> None:
-    """See a run through, event by event."""
+    """Process a run event by event."""
     async with aclosing(run) as events:
         async for event in events:
             recorder.progressed()
@@ -236,7 +235,7 @@ async def _heard(
 
 
 def _met_before(error: Exception, answer: AnswerCollector) -> Ending | None:
-    """Return how a model's incomplete answer ended, where `error` is only code that failed without the answer."""
+    """Return the ending of an incomplete model answer, if `error` is only a consequence of it in code."""
     met = answer.failure()
     if met is None or met.reason not in _NEVER_CAME:
         return None
@@ -246,7 +245,7 @@ def _met_before(error: Exception, answer: AnswerCollector) -> Ending | None:
 def _judged(
     answer: AnswerCollector, output: Output, state: Mapping[str, Any], app: App, usage: dict[str, int]
 ) -> Ending | list[str]:
-    """Return how the run ends the start, or the problems of its answer."""
+    """Return the ending for the run, or the problems of its answer."""
     if (failed := answer.failure()) is not None:
         return failed
     if output.from_state is not None:
@@ -256,7 +255,7 @@ def _judged(
 
 
 def _author(answer: AnswerCollector, output: Output, app: App) -> str | None:
-    """The agent whose model gave what is judged, where one did."""
+    """The agent whose model gave the answer, if any."""
     if (failed := answer.failed_by()) is not None:
         return failed
     if output.from_state is not None:
@@ -266,7 +265,7 @@ def _author(answer: AnswerCollector, output: Output, app: App) -> str | None:
 
 
 def _own_schema(app: App, said: Answer) -> type[BaseModel] | None:
-    """`output_schema` of the agent whose model gave the answer, where it is a pydantic model of an object."""
+    """`output_schema` of the agent whose model gave the answer, if it is a pydantic model of an object."""
     for node in walk(app.root_agent):
         schema = getattr(node, "output_schema", None) if node.name == said.model_of else None
         if isinstance(schema, type) and issubclass(schema, BaseModel) and not issubclass(schema, RootModel):

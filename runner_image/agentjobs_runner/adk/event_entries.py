@@ -1,4 +1,4 @@
-"""ADK's events as entries of the timeline. `engine` passes them on to the recorder."""
+"""Converts ADK's events to timeline entries. `engine` passes them to the recorder."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -8,11 +8,11 @@ from google.adk.events.event import Event
 from agentjobs_runner.adk.event_content import text_of
 
 _OURS: Final = "Error in plugin 'agentjobs' during "
-"""So ADK begins what our plugin raises to end a start. The entry `ended` says the same without ADK's frame."""
+"""The beginning of ADK's message for an error of our plugin that ends a start. The entry `ended` already has it."""
 
 
 def entries(event: Event) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield an ADK event as (kind, data): a model's answer, its text, tools' results, an error; no partial ones."""
+    """Yield a complete ADK event as (kind, data): a model's answer, its text, tool results, an error."""
     if event.partial:
         return
     calls, results = event.get_function_calls(), event.get_function_responses()

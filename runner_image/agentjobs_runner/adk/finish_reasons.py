@@ -1,6 +1,6 @@
-"""How a model's turn ended: the table of finish reasons and of the error codes that stand in their place.
+"""How a model's turn ended: the table of finish reasons and of the error codes used instead.
 
-Asked by `answer` for what ADK only mentions in events, and by `step_plugin` for every answer of a model. Pure.
+Used by `answer` for events, and by `step_plugin` for every answer of a model. Pure.
 """
 
 import json
@@ -10,35 +10,35 @@ from agentjobs.contract import ErrorClass, Verdict
 from agentjobs_runner.endings import Ending, StartEnded, malformed_call
 from agentjobs_runner.provider_errors import Report, judge
 
-# Tools by which ADK has models give structured answers; a person knows them as the answer.
+# ADK's tools for structured answers; to the user they are the answer.
 _ANSWERS: Final = frozenset({"set_model_response", "structured_output"})
 _WHOLE: Final = frozenset({"", "STOP"})
 _CUT: Final = "MAX_TOKENS"
 _RAISE: Final = (
-    "raise agent.inline.maxOutputTokens (in code: generate_content_config.max_output_tokens), or ask for less at once"
+    "raise agent.inline.maxOutputTokens (in code: generate_content_config.max_output_tokens), or request less at a time"
 )
-# What stopped a model that its provider's rules stopped.
+# Why a provider blocked an answer.
 _BLOCKED: Final = {
     "SAFETY": "by the provider's safety rules",
-    "RECITATION": "because it recites what it was trained on",
-    "BLOCKLIST": "by a list of blocked words",
+    "RECITATION": "because it recites training data",
+    "BLOCKLIST": "by a blocklist",
     "PROHIBITED_CONTENT": "as prohibited content",
-    "SPII": "because it holds sensitive personal data",
+    "SPII": "because it contains sensitive personal data",
     "IMAGE_SAFETY": "by the provider's safety rules for images",
     "IMAGE_PROHIBITED_CONTENT": "as a prohibited image",
-    "IMAGE_RECITATION": "because its image recites what it was trained on",
+    "IMAGE_RECITATION": "because its image recites training data",
     "MODEL_ARMOR": "by Model Armor",
     "JAILBREAK": "as a jailbreak",
 }
 _UNFINISHED: Final = {
-    "MALFORMED_FUNCTION_CALL": "the model wrote a tool call that cannot be read",
+    "MALFORMED_FUNCTION_CALL": "the model wrote an invalid tool call",
     "UNEXPECTED_TOOL_CALL": "the model called a tool although it has none",
     "TOO_MANY_TOOL_CALLS": "the model called too many tools in a row",
-    "LANGUAGE": "the model stopped at a language that it does not support",
-    "NO_IMAGE": "the model was asked for an image and made none",
+    "LANGUAGE": "the model stopped because of an unsupported language",
+    "NO_IMAGE": "the model did not create the requested image",
     "MODEL_RETURNED_NO_CONTENT": "the model gave an empty answer",
 }
-# Codes of ADK and of providers that stand where Gemini would block a prompt; OTHER is a finish reason as well.
+# Codes of ADK and of providers for a blocked prompt, like Gemini's; OTHER is a finish reason as well.
 _PROMPT: Final = frozenset({*_BLOCKED, "OTHER", "BLOCKED_REASON_UNSPECIFIED"})
 
 
@@ -48,22 +48,22 @@ def reason_word(code: object) -> str:
 
 
 def is_whole(finish_reason: object) -> bool:
-    """Whether a model's answer is complete; providers that give no reason are believed."""
+    """Whether a model's answer is complete; without a finish reason it counts as complete."""
     return reason_word(finish_reason) in _WHOLE
 
 
 def is_blocked(finish_reason: object) -> bool:
-    """Whether a model's answer was stopped by its provider's rules, though a part of it may have come."""
+    """Whether a model's answer was blocked by its provider's rules, even if a part was sent."""
     return reason_word(finish_reason) in _BLOCKED
 
 
 def is_cut(finish_reason: object) -> bool:
-    """Whether a model's answer was cut at its limit of tokens."""
+    """Whether a model's answer was cut at its token limit."""
     return reason_word(finish_reason) == _CUT
 
 
 def unfinished_ending(code: object, message: str) -> Ending:
-    """Say how a start ends whose model answered with an error code, or finished for another reason than its end."""
+    """Return the ending for an answer with an error code, or with a finish reason other than a normal end."""
     name = reason_word(code)
     said = f": {message}" if message and reason_word(message) != name else ""
     if name.isdigit() and 400 <= int(name) <= 599:
@@ -81,7 +81,7 @@ def unfinished_ending(code: object, message: str) -> Ending:
 
 
 def blocked_prompt(code: object, message: str) -> Ending | None:
-    """Say how a start ends whose prompt was blocked before the model answered; None when `code` does not say that."""
+    """Return the ending for a prompt that was blocked before the model answered; None if `code` is not about that."""
     name = reason_word(code)
     if name not in _PROMPT:
         return None
@@ -91,10 +91,10 @@ def blocked_prompt(code: object, message: str) -> Ending | None:
 
 
 def unfinished(answer: Any) -> Ending | None:
-    """Say how a start ends whose last answer of a model is `answer`; None when that is whole.
+    """Return the ending if the run's last model answer is incomplete; None if it is complete.
 
     Args:
-        answer: an event or a response of ADK's.
+        answer: ADK's event or response.
     """
     code, reason, message = answer.error_code, answer.finish_reason, answer.error_message or ""
     if code and reason is None and (blocked := blocked_prompt(code, message)) is not None:
@@ -105,13 +105,13 @@ def unfinished(answer: Any) -> Ending | None:
 
 
 def truncated(what: str, detail: str = "", *, after: int | None = None, limit: int | None = None) -> Ending:
-    """The model's output reached its limit of tokens: the same request would be cut again.
+    """The answer reached its token limit: the same request would be cut again.
 
     Args:
         what: what was cut, e.g. `the model's answer`.
         detail: the provider's own words.
-        after: how many tokens the model had written, thoughts included.
-        limit: the limit that the agent sets; None when it leaves that to ADK or the provider.
+        after: tokens that the model had written, including thoughts.
+        limit: the agent's limit; None if ADK or the provider sets it.
     """
     named = f"limit of {limit} output tokens" if limit else "limit of output tokens"
     told = f", {after} written" if after and not limit else ""
@@ -121,20 +121,20 @@ def truncated(what: str, detail: str = "", *, after: int | None = None, limit: i
 
 
 def truncated_call(tool: str, *, after: int | None = None, limit: int | None = None) -> StartEnded:
-    """The call of a tool reached the limit of tokens; the tool must not run on what has come of its arguments."""
+    """A tool call reached the token limit; the tool must not run with incomplete arguments."""
     what = "the model's answer" if tool in _ANSWERS else f"the model's call of tool {tool}"
     return StartEnded(truncated(what, after=after, limit=limit))
 
 
 def arguments(tool: str, written: Any) -> str:
-    """Return the arguments of a call as the JSON object that they must be, `{}` for none.
+    """Return the arguments of a call as a JSON object, `{}` for none.
 
     Args:
         tool: the tool's name.
-        written: what the model wrote; some hosts send an object instead of its text.
+        written: the model's output; some hosts send an object instead of a text.
 
     Raises:
-        StartEnded: ResultError for anything else, which ADK would take for no arguments at all.
+        StartEnded: ResultError for anything else, which ADK would treat as no arguments.
     """
     try:
         value = json.loads(written) if isinstance(written, str) and written.strip() else written or None

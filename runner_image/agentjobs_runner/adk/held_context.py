@@ -1,4 +1,4 @@
-"""Generators whose code sees a context variable that those who take its items do not see."""
+"""Generators whose code sees a context variable that their consumers do not see."""
 
 from collections.abc import AsyncGenerator
 from contextvars import ContextVar
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 async def holding(variable: ContextVar[V], value: V, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """Yield `items`, made while `variable` is `value`. The caller closes `items`."""
+    """Yield `items`, produced while `variable` is `value`. The caller closes `items`."""
     while True:
         token = variable.set(value)
         try:

@@ -1,6 +1,6 @@
-"""Definitions that can never work: what ADK or a client refuses before any provider is asked.
+"""Definitions that can never work: ADK or a client rejects them before any provider is called.
 
-They fail at once, with the tool, the parameter and the cure, instead of being tried again. Called by `classify`.
+They fail immediately, with the tool, the parameter and the cure, without retries. Called by `classify`.
 """
 
 import re
@@ -15,7 +15,7 @@ from agentjobs_runner.modules import first_problems
 from agentjobs_runner.origins import Cause, Source
 from agentjobs_runner.redaction import safe_str
 
-# What ADK raises while it makes a request out of an agent, a tool or a schema; others (a server that is away) may heal.
+# Raised by ADK while it builds a request from an agent, a tool or a schema; other errors may be temporary.
 _REFUSALS: Final = (
     ValueError,
     TypeError,
@@ -25,7 +25,7 @@ _REFUSALS: Final = (
     NotImplementedError,
     PydanticUserError,
 )
-# A server of tools or of memory is asked in between, which may be away, or say something odd once.
+# Servers of tools or of memory are called in between, and may be unavailable.
 _CLIENTS: Final = (
     "aiohttp.", "anyio.", "google.adk.tools.mcp_tool.", "google.api_core.", "google.auth.", "grpc.",
     "httpcore", "httpx", "mcp.", "requests.", "urllib3.",
@@ -37,7 +37,7 @@ _REQUEST: Final = re.compile(r"_to_(?:mldev|vertex)$")
 
 
 def invalid_definition(cause: Cause) -> Ending | None:
-    """Say how a start ends whose definition `cause` refuses; None when it does not speak of a definition."""
+    """Return the ending if `cause` is about an invalid definition; None otherwise."""
     error = cause.error
     if isinstance(error, ImportError) and cause.is_told:
         return _not_there(error, cause)
@@ -47,13 +47,13 @@ def invalid_definition(cause: Cause) -> Ending | None:
     if cause.origin.source is Source.TOOL or not isinstance(error, _REFUSALS):
         return None
     if type(error).__name__ in _GRAPHS and type(error).__module__.startswith("google.adk."):
-        return _invalid(f"ADK refuses the graph: {_first_line(error)}")
+        return _invalid(f"ADK rejects the graph: {_first_line(error)}")
     if isinstance(error, ValueError) and re.match(r"Model \S+ not found", said):
         return _invalid(f"{type(error).__name__}: {said}")
     if isinstance(error, KeyError) and (missing := re.search(r"Context variable not found: `([^`]*)`", said)):
         name = missing[1]
         cure = f"set it in input.state, or write {{{name}?}} if it may be missing"
-        return _invalid(f"an instruction reads state {name!r}, which is not there; {cure}")
+        return _invalid(f"an instruction reads state {name!r}, which is not set; {cure}")
     if cause.origin.source is Source.MODEL:
         return _unsendable(error)
     return _refused_by_adk(error)
@@ -64,15 +64,15 @@ def _invalid(message: str) -> Ending:
 
 
 def _second_loop(error: BaseException, cause: Cause) -> Ending:
-    """Code that starts an event loop does so each time."""
+    """Code that starts an event loop always does so."""
     frame = own_frame(error)
     who = f"tool {cause.origin.name}" if cause.origin.source is Source.TOOL else "the agent's code"
-    cure = "make the function async and await there what it runs"
-    return _invalid(f"{who} starts an event loop{f' ({frame})' if frame else ''}, and one runs already; {cure}")
+    cure = "make the function async, and await instead of running a loop"
+    return _invalid(f"{who} starts an event loop{f' ({frame})' if frame else ''}, but one is already running; {cure}")
 
 
 def _not_there(error: ImportError, cause: Cause) -> Ending:
-    """An import that failed while the agent ran will fail again: the image does not change."""
+    """An import that failed during the run will fail again: the image does not change."""
     frame = own_frame(error)
     where = f" ({frame})" if frame else ""
     who = f"tool {cause.origin.name}" if cause.origin.source is Source.TOOL else "the agent's code"
@@ -81,15 +81,15 @@ def _not_there(error: ImportError, cause: Cause) -> Ending:
     return Ending(
         Verdict.FAIL,
         ErrorClass.MODULE_NOT_FOUND,
-        f"{who} imports what is not there: {cut(safe_str(error), _TEXT_BYTES)}{where}{cure}",
+        f"{who} has a failing import: {cut(safe_str(error), _TEXT_BYTES)}{where}{cure}",
     )
 
 
 def _unsendable(error: BaseException) -> Ending | None:
-    """A request that the provider's client cannot write down."""
+    """A request that the provider's client cannot serialize."""
     passed = frames_of(error)
     if isinstance(error, NotImplementedError) or any(_REQUEST.search(frame.function) for frame in passed):
-        return _invalid(f"the model's client cannot send what the agent asks for: {_first_line(error)}")
+        return _invalid(f"the model's client cannot serialize the agent's request: {_first_line(error)}")
     return None
 
 
@@ -97,7 +97,7 @@ def _refused_by_adk(error: BaseException) -> Ending | None:
     passed = frames_of(error)
     depth = next((index for index, frame in enumerate(passed) if _is_preparation(frame)), None)
     if depth is None or any(frame.is_own or f"{frame.module}.".startswith(_CLIENTS) for frame in passed[depth:]):
-        # The user's own code, called by ADK for an instruction or a toolset, may do better the next time.
+        # User code that ADK calls for an instruction or a toolset may succeed the next time.
         return None
     below = passed[depth:]
     tool = next((name for frame in reversed(below) if (name := _tool(frame))), "")
@@ -113,7 +113,7 @@ def _is_preparation(frame: Frame) -> bool:
 
 
 def _tool(frame: Frame) -> str:
-    from google.adk.tools.base_tool import BaseTool  # loaded by the time that an agent runs
+    from google.adk.tools.base_tool import BaseTool  # already loaded when an agent runs
 
     tool = frame.local("self")
     if isinstance(tool, BaseTool):
@@ -123,7 +123,7 @@ def _tool(frame: Frame) -> str:
 
 
 def _parameter(frame: Frame) -> str:
-    """The parameter that was about to be declared: pydantic makes a field of each."""
+    """The parameter that was being declared: pydantic makes a field of each."""
     is_field = frame.module.startswith("pydantic.") and frame.function == "_common_field_schema"
     return str(frame.local("name") or "") if is_field else ""
 
@@ -131,7 +131,7 @@ def _parameter(frame: Frame) -> str:
 def _first_line(error: BaseException) -> str:
     if isinstance(error, ValidationError):
         return f"{error.title}: {first_problems(error)}"
-    # The first sentence: pydantic goes on with advice for the author of the type.
+    # The first sentence: pydantic adds advice for the type's author.
     text = re.split(r"\n|(?<=[.>])\s+(?=Set )", safe_str(error).strip())[0]
     return f"{type(error).__name__}: {cut(text or 'no reason given', _TEXT_BYTES)}"
 
@@ -139,7 +139,7 @@ def _first_line(error: BaseException) -> str:
 def _cure(error: BaseException, tool: str) -> str:
     said = safe_str(error).casefold()
     if "not supported for model" in said or "only supported" in said:
-        return f"; {tool or 'it'} works with gemini-… models only: change agent.model, or remove the tool"
+        return f"; {tool or 'it'} only works with gemini-… models: change agent.model, or remove the tool"
     if "schema" in said or "parameter" in said or "annotation" in said or isinstance(error, NameError):
-        return "; use types that JSON has: str, int, float, bool, list, dict, or a pydantic model"
+        return "; use JSON types: str, int, float, bool, list, dict, or a pydantic model"
     return ""

@@ -1,7 +1,7 @@
-"""What ADK only logs, as entries of the start's timeline: warnings and errors that it swallows may change an answer.
+"""ADK's logged warnings and errors as timeline entries: what it swallows may change an answer.
 
-They are taken from ADK's loggers before any setting of user code counts: levels, handlers, `logging.disable`,
-`dictConfig`. Those settings decide only what becomes of them in the log.
+They are captured in ADK's loggers, independent of user code's settings: levels, handlers, `logging.disable`,
+`dictConfig`. Those settings only affect the log.
 """
 
 import logging
@@ -13,22 +13,22 @@ from agentjobs_runner.log import is_news, level_of, record_of
 from agentjobs_runner.redaction import safe_str
 
 _LOGGER: Final = "google_adk"
-# About its own measurements; and what it says before it raises the error again, which ends the start by itself.
+# About its own measurements; and messages before it raises an error again that ends the start.
 _UNTOLD: Final = ("google_adk.google.adk.telemetry", "google_adk.google.adk.workflow._node_runner")
 MOST: Final = 20
-"""Entries of a start. Each line of ADK's code is told once: what repeats at every model call is not news."""
+"""A start's entries. Each line of ADK's code is reported once: repetitions at every model call are not useful."""
 _TEXT: Final = 1024
 
 
 @contextmanager
 def captured(add: Callable[[str, str, Mapping[str, Any]], None]) -> Iterator[None]:
-    """Pass what ADK logs as a warning or an error on to `add(kind, author, data)`, which clears and bounds it."""
+    """Pass ADK's logged warnings and errors to `add(kind, author, data)`, which redacts and limits them."""
     manager = logging.root.manager
     made = manager.getLogger
     _Adk.noting = _Capture(add)
     for one in [*manager.loggerDict.values()]:
         _adopt(one)
-    # ADK loads its modules, and with them their loggers, when they are needed.
+    # ADK loads modules, with their loggers, on demand.
     manager.getLogger = lambda name: _adopt(made(name))  # type: ignore[method-assign]
     try:
         yield
@@ -38,33 +38,33 @@ def captured(add: Callable[[str, str, Mapping[str, Any]], None]) -> Iterator[Non
 
 
 class _Adk(logging.Logger):
-    """A logger of ADK's, which has its warnings noted whatever user code did to it."""
+    """A logger of ADK that captures its warnings, independent of user code's settings."""
 
     noting: logging.Handler | None = None
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802  the name is the base class's
-        """Return whether the record is wanted, by the timeline or by the log."""
+        """Return whether the record is needed, by the timeline or by the log."""
         return (self.noting is not None and level >= logging.WARNING) or super().isEnabledFor(level)
 
     def makeRecord(self, *args: Any, **more: Any) -> logging.LogRecord:  # noqa: N802  the name is the base class's
-        """Return user code's kind of record, if it can make one."""
+        """Return a record made by user code's factory, if it works."""
         try:
             return super().makeRecord(*args, **more)
         except Exception:  # it would end ADK's step
             return record_of(*args, **more)
 
     def handle(self, record: logging.LogRecord) -> None:
-        """Note the record, then log it as user code has it."""
+        """Capture the record, then log it with user code's settings."""
         if self.noting is not None and record.levelno >= logging.WARNING and is_news(record):
             self.noting.handle(record)
         if super().isEnabledFor(record.levelno):
-            with suppress(Exception):  # the log is worth less than the run
+            with suppress(Exception):  # the run is more important than the log
                 super().handle(record)
 
 
 def _adopt(one: Any) -> Any:
     if isinstance(one, logging.Logger) and f"{one.name}.".startswith(f"{_LOGGER}."):
-        with suppress(TypeError):  # a class of user code's with slots stays
+        with suppress(TypeError):  # a user's class with slots stays unchanged
             one.__class__ = _Adk
     return one
 
@@ -76,7 +76,7 @@ class _Capture(logging.Handler):
         self._told: set[tuple[str, int]] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Tell a record, unless its line has been told."""
+        """Report a record, unless its line was already reported."""
         line = (record.name, record.lineno)
         if record.name.startswith(_UNTOLD) or line in self._told or len(self._told) >= MOST:
             return
@@ -87,7 +87,7 @@ class _Capture(logging.Handler):
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except Exception as error:  # what it was to say may be user code's
+    except Exception as error:  # its arguments may be user code's
         return f"{safe_str(record.msg)} ({type(error).__name__})"
 
 

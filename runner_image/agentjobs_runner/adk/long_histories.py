@@ -1,8 +1,8 @@
-"""Keeps the cost of a model call the same however long the history is. Installed by `engine`, once a start.
+"""Keeps the cost of a model call independent of the history's length. Installed by `engine`, once per start.
 
-ADK goes through the whole history for every request: a run of a thousand steps spends most of a minute on it, whether
-its steps run or are replayed. Here ADK's own code sees what is new since the last request, and what it made of the
-events before is used again. Models and callbacks get contents equal to those that ADK would make.
+ADK processes the whole history for every request: a run of a thousand steps spends most of a minute on it, even in
+replay. Here ADK's code processes only new events, and its earlier results are reused. Models and callbacks get the same
+contents as from ADK.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,22 +16,22 @@ from google.adk.telemetry import tracing
 from google.adk.telemetry.context import ContentCapturingMode
 from google.genai import types
 
-# Up to so many events ADK's own way is fast enough.
+# Up to this number of events ADK's own way is fast enough.
 SHORT: Final = 32
-# An agent in a branch; there may be as many as branches.
+# Number of cached agents in branches.
 _KEPT: Final = 64
 _ADKS_CONTENTS: Final = _contents._get_contents
 _ADKS_SPAN: Final = tracing._use_native_generate_content_span
 
 
 def install() -> None:
-    """Make ADK build requests from what is new, and describe contents to nobody; harmless to call again."""
+    """Make ADK build requests incrementally, and skip unused descriptions of contents; may be called again."""
     _contents._get_contents = Histories().contents
     tracing._use_native_generate_content_span = _span  # type: ignore[assignment]  # any context manager will do
 
 
 class Histories:
-    """What ADK made of the histories it has seen, for each agent in each branch."""
+    """ADK's results for the histories of each agent in each branch."""
 
     def __init__(self) -> None:
         self._settled: dict[tuple[Any, ...], _Settled] = {}
@@ -39,9 +39,9 @@ class Histories:
     def contents(
         self, current_branch: str | None, events: list[Event], agent_name: str = "", **options: Any
     ) -> list[types.Content]:
-        """Return what ADK's function of the same name returns for the same arguments."""
+        """Return the result of ADK's function of the same name."""
         if len(events) <= SHORT or options.get("isolation_scope") is not None:
-            # A task's request begins with what delegated it, which may be anywhere in the history.
+            # A task's request begins with the delegating call, which may be anywhere in the history.
             return _ADKS_CONTENTS(current_branch, events, agent_name, **options)
         settled = self._of((current_branch, agent_name, *sorted(_hashable(options))), events)
         rest = events[len(settled.events) :]
@@ -51,7 +51,7 @@ class Histories:
             return _ADKS_CONTENTS(current_branch, events, agent_name, **options)
         settled.add(rest[:end], made)
         newest = _ADKS_CONTENTS(current_branch, rest[end:], agent_name, **options)
-        if not newest:  # then the last event that the agent sees is a settled one
+        if not newest:  # then the agent's last visible event is settled
             return _ADKS_CONTENTS(current_branch, events, agent_name, **options)
         return settled.contents() + newest
 
@@ -70,10 +70,10 @@ def _hashable(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _made(branch: str | None, events: list[Event], agent_name: str, **options: Any) -> list[types.Content] | None:
-    """What ADK makes of events that others follow; None when it cannot be told."""
+    """ADK's contents for events with successors; None if unknown."""
     if not events:
         return []
-    # ADK treats the last event in another way than those before it.
+    # ADK treats the last event differently.
     text = types.Part(text="(what follows)")
     after = Event(author="user", branch=branch, content=types.Content(role="user", parts=[text]))
     made = _ADKS_CONTENTS(branch, [*events, after], agent_name, **options)
@@ -81,30 +81,30 @@ def _made(branch: str | None, events: list[Event], agent_name: str, **options: A
 
 
 class _Settled:
-    """The first events of a history and the contents that ADK makes of them, whatever comes after.
+    """The first events of a history and their contents, which later events do not change.
 
-    That holds while each tool's result is settled together with its call, no id of a call is used twice, and no event
-    changes what is said before it (`reach`).
+    This holds while each tool result is settled together with its call, no call id is used twice, and no event changes
+    earlier contents (`reach`).
     """
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self._made: list[types.Content] = []
-        """By ADK; nobody else gets them."""
+        """ADK's contents; used nowhere else."""
         self._given: list[types.Content] = []
-        """Copies of them, given to one request after the other until somebody changes one."""
+        """Copies of them, used by one request after the other until one is modified."""
         self._of_events = _Watch()
         self._of_given = _Watch()
         self._calls: set[str] = set()
         self._branch_ids: set[str] = set()
 
     def begins(self, events: Sequence[Event]) -> bool:
-        """Whether `events` begins with the settled events, unchanged."""
+        """Whether `events` begins with the settled events, unmodified."""
         same = len(events) >= len(self.events) and all(map(is_, self.events, events))
         return same and self._of_events.unchanged()
 
     def reach(self, rest: Sequence[Event]) -> int | None:
-        """Return how many of the events after the settled ones can be settled; None when ADK must see all events."""
+        """Return how many of the following events can be settled; None if ADK must process all events."""
         called: set[str] = set()
         open_calls: set[str] = set()
         end = 0
@@ -123,7 +123,7 @@ class _Settled:
         return end
 
     def add(self, events: Sequence[Event], contents: Sequence[types.Content]) -> None:
-        """Settle more events; `contents` is what ADK makes of them."""
+        """Settle more events; `contents` are ADK's."""
         self.events += events
         for event in events:
             self._calls |= _ids(event.get_function_calls()) or set()
@@ -133,7 +133,7 @@ class _Settled:
         self._give(contents)
 
     def contents(self) -> list[types.Content]:
-        """Return the contents; what somebody changed since the last request is as ADK made it again."""
+        """Return the contents; those modified since the last request are restored."""
         if not self._of_given.unchanged():
             self._given, self._of_given = [], _Watch()
             self._give(self._made)
@@ -147,25 +147,25 @@ class _Settled:
 
 
 class _Watch:
-    """Dicts and lists, and whether they still hold what they held: user code may change them in place."""
+    """Dicts and lists, and whether they are unmodified: user code may change them in place."""
 
     def __init__(self) -> None:
         self._now: list[Any] = []
         self._then: list[Any] = []
 
     def add(self, read: Iterable[Any]) -> None:
-        """Watch more of them."""
+        """Watch more dicts and lists."""
         for one in read:
             self._now.append(one)
             self._then.append(one.copy())
 
     def unchanged(self) -> bool:
-        """Whether all are as they were; values are compared by identity first, so that it takes no time."""
+        """Whether all are unmodified; values are compared by identity first, so it is fast."""
         return self._now == self._then
 
 
 def _copy(content: types.Content) -> types.Content:
-    """A copy whose parts, calls and results may be replaced without the original's changing."""
+    """A copy whose parts, calls and results may be replaced without changing the original."""
     return content.model_copy(update={"parts": [_copy_of_part(part) for part in content.parts or ()]})
 
 
@@ -180,19 +180,19 @@ def _copy_of_part(part: types.Part) -> types.Part:
 
 
 def _ids(called: Sequence[types.FunctionCall] | Sequence[types.FunctionResponse]) -> set[str] | None:
-    """The ids of calls or answers; None when one has none, or two the same: they are told apart by their places."""
+    """The ids of calls or answers; None if one is missing or duplicate: then positions identify them."""
     ids = {one.id for one in called if one.id}
     return ids if len(ids) == len(called) else None
 
 
 def _says(event: Event) -> bool:
-    """Whether an event has what every agent in its branch sees."""
+    """Whether every agent in its branch sees the event."""
     parts = (event.content.parts if event.content else None) or []
     return any(part.function_call or (part.text and not part.thought) for part in parts)
 
 
 def _looks_back(event: Event) -> bool:
-    """Whether an event changes how events before it are told: a rewind, a summary, a piece of spoken text."""
+    """Whether an event changes the contents of earlier events: a rewind, a summary, a part of spoken text."""
     actions = event.actions
     return bool(
         actions.rewind_before_invocation_id
@@ -202,20 +202,20 @@ def _looks_back(event: Event) -> bool:
 
 
 def _ids_in(branch: str | None) -> Iterator[str]:
-    """The ids in a branch; ADK hides what runs in the branch of a tool call from the agent that called it."""
+    """The ids in a branch; ADK hides events in a tool call's branch from the calling agent."""
     if branch and "@" in branch:
         yield from (segment.rpartition("@")[2] for segment in branch.split("."))
 
 
 def _read(event: Event) -> Iterator[Any]:
-    """The dicts and lists that ADK reads of an event to make contents."""
+    """The dicts and lists of an event that ADK uses for contents."""
     yield event.__dict__
     if event.content is not None:
         yield from _parts(event.content)
 
 
 def _parts(content: types.Content) -> Iterator[Any]:
-    """The dicts and lists of a content, down to where ADK's requests share them with events."""
+    """The dicts and lists of a content that ADK's requests share with events."""
     yield content.__dict__
     yield content.parts if content.parts is not None else []
     for part in content.parts or ():
@@ -229,9 +229,9 @@ def _parts(content: types.Content) -> Iterator[Any]:
 def _span(
     llm_request: Any, common_attributes: Any, telemetry_config: Any, *args: Any, **more: Any
 ) -> AbstractContextManager[Any]:
-    """Enter ADK's span of a model call; without the contents when neither spans nor logs are to carry them.
+    """Enter ADK's span of a model call; without contents if neither spans nor logs include them.
 
-    ADK describes all of a request first, and then leaves out what nobody asked for.
+    ADK would first describe the whole request, and then discard it.
     """
     if (
         telemetry_config.should_use_experimental_genai_semconv

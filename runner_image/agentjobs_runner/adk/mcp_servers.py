@@ -1,7 +1,7 @@
-"""From a job's `mcpServers` to ADK's toolsets. Called by `agents`; loads ADK's half of it only for jobs that use it.
+"""From a job's `mcpServers` to ADK's toolsets. Called by `agents`; loads ADK's part only if needed.
 
-Secret headers come as variables of the pod. They are taken out of the environment when they are read, so that tools
-and what they start do not inherit them.
+Secret headers are variables of the pod. They are removed from the environment when read, so that tools and their
+subprocesses do not inherit them.
 """
 
 import os
@@ -21,11 +21,11 @@ def toolsets(servers: Sequence[Mapping[str, Any]], agent: int, field: str) -> "I
 
     Args:
         servers: `mcpServers` of the agent.
-        agent: its place in the job: 0 for the root, 1 for the first of `inline.agents`.
-        field: where the agent stands in the job.
+        agent: its index in the job: 0 for the root, 1 for the first of `inline.agents`.
+        field: the agent's path in the job.
 
     Raises:
-        StartEnded: ConfigInvalid when the image lacks the client or the pod a header.
+        StartEnded: ConfigInvalid if the image lacks the client or the pod a header.
     """
     for index, server in enumerate(servers):
         here = f"{field}.mcpServers[{index}]"
@@ -39,11 +39,11 @@ def toolsets(servers: Sequence[Mapping[str, Any]], agent: int, field: str) -> "I
 def _headers(server: Mapping[str, Any], agent: int, index: int, field: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for place, source in enumerate(server.get("headersFrom") or ()):
-        # A Secret made from a file ends in a newline, which no header may.
+        # A Secret created from a file often ends in a newline, which a header must not.
         value = os.environ.pop(mcp_header_variable(agent, index, place), "").strip()
         if not value or not value.isprintable():
             secret = source["secretKeyRef"]
-            what = "is empty" if not value else "holds what no header may"
+            what = "is empty" if not value else "has characters that no header may have"
             raise config_invalid(
                 f"{field}.headersFrom[{place}]: key {secret['key']!r} of Secret {secret['name']!r} {what}; "
                 f"write the value of header {source['header']} there"
@@ -64,7 +64,7 @@ def _toolset(server: Mapping[str, Any], headers: dict[str, str], field: str) -> 
     wanted = frozenset(server.get("toolFilter") or ())
 
     class Toolset(McpToolset):
-        """ADK's, which says what could not be listed, and misses nothing that the job names."""
+        """ADK's toolset, with errors for failed listings and for missing tools that the job names."""
 
         async def get_tools(self, readonly_context: ReadonlyContext | None = None) -> list[BaseTool]:
             try:

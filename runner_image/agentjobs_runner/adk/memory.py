@@ -1,6 +1,6 @@
-"""ADK's memory: a search in what was said in other sessions of the job's user.
+"""ADK's memory: a search in other sessions of the job's user.
 
-Nothing is added by hand: each session that a job names is kept when the job succeeds, and found from then on.
+Nothing is added explicitly: a job's named session is stored when the job succeeds, and found from then on.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from agentjobs_runner.log import logger
 from agentjobs_runner.stores import Stores
 from agentjobs_runner.user_steps import place
 
-# What stands in a request; a text may have several thousand characters.
+# Length of the query in a request; a text may have several thousand characters.
 HITS: Final = 10
 
 
@@ -27,7 +27,7 @@ class Memory(BaseMemoryService):
     """The memory of the job's app and user.
 
     Args:
-        app, user: of the job; there are no others here.
+        app, user: the job's; others are not accessible.
     """
 
     def __init__(self, stores: Stores, app: str, user: str) -> None:
@@ -36,13 +36,13 @@ class Memory(BaseMemoryService):
         self._lock = asyncio.Lock()
 
     async def add_session_to_memory(self, session: Session) -> None:
-        """Do nothing: the session is kept with the job's success, and is not searched before."""
+        """Do nothing: the session is stored when the job succeeds, and is not searched before."""
         logger.info("memory.kept_at_end", extra={"session": session.id})
 
     async def search_memory(self, *, app_name: str, user_id: str, query: str) -> SearchMemoryResponse:
-        """Return what was said in other sessions that has a word of `query`, best first."""
+        """Return texts of other sessions that contain a word of `query`, best first."""
         if (app_name, user_id) != self._own:
-            raise ValueError(f"the memory of {(app_name, user_id)} is not that of this job's user")
+            raise ValueError(f"the memory of {(app_name, user_id)} does not belong to this job's user")
         text = query[: contract.MAX_QUERY_CHARS]
         if not text.strip():
             return SearchMemoryResponse()
@@ -50,12 +50,10 @@ class Memory(BaseMemoryService):
         async def search() -> list[Any]:
             return list(await asyncio.to_thread(self._stores.search_memory, text, HITS))
 
-        if (
-            place.get().within_call
-        ):  # in a thread's event loop, perhaps, where the lock of this one cannot be waited for
+        if place.get().within_call:  # the code may run in another event loop, which cannot wait for this loop's lock
             found = await search()
         else:
-            # A tool may search for the same before each model call; the answer is then recorded once.
+            # A tool may repeat a search before each model call; its result is then recorded once.
             async with self._lock:
                 found = await asked_once("memory", search, key=sha256(text.encode("utf-8", "replace")).hexdigest()[:16])
         return SearchMemoryResponse(memories=[_entry(hit) for hit in found])

@@ -1,4 +1,4 @@
-"""Which agents get `agent.model`, written in the job or in Python. Called by `agents` once a start."""
+"""Which agents get `agent.model`, for agents in the job or in Python. Called by `agents` once per start."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ _SHOWN = 8
 
 
 def assign_model(root: Any, name: str | None, models: Models) -> None:
-    """Give the model `name` to the root agent and to every agent below it that names none, in graphs and tools too.
+    """Set the model `name` for the root agent and every agent below it without a model, also in graphs and tools.
 
-    A script replaces every model: that is how agents are tried without a provider.
+    A script replaces every model, so that agents can be tried without a provider.
 
     Raises:
-        StartEnded: ConfigInvalid when `name` cannot be used, or no agent takes it.
+        StartEnded: ConfigInvalid if `name` is invalid, or no agent uses it.
     """
     if name is None:
         return
@@ -34,7 +34,7 @@ def assign_model(root: Any, name: str | None, models: Models) -> None:
         )
     for agent in takers:
         agent.model = model
-    # For agents that code makes while it runs.
+    # For agents that code creates during the run.
     LlmAgent.set_default_model(model)
     if name.startswith(PREFIX):
         LlmAgent.canonical_model = property(lambda _: model)  # type: ignore[method-assign,assignment]

@@ -1,8 +1,8 @@
-"""Model calls as steps: a recorded answer comes at once, a new one is recorded before anything acts on it.
+"""Model calls as steps: recorded answers are replayed, new ones are recorded before anything acts on them.
 
-The method by which ADK asks a model is replaced in the model object. So the callbacks of agents and plugins run as
-ever, whether the answer is recorded or not, and a model that a tool or a plugin asks by itself is found as well.
-`step_plugin` says which model call of which agent begins, and checks its answers.
+ADK's method for calling a model is replaced in the model object. So callbacks of agents and plugins always run, and
+models called directly by a tool or a plugin are covered, too. `step_plugin` reports which agent's model call begins,
+and checks the answers.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ from agentjobs_runner.user_steps import place
 
 _METHOD: Final = "generate_content_async"
 _ADKS_MODEL: Final = BaseLlmFlow._get_llm
-# Whether the current code is a model's own: what that asks further is part of its answer.
+# Whether a model's own code is running: its further calls are part of its answer.
 _asking: ContextVar[bool] = ContextVar("asking", default=False)
 
 Asks = Callable[..., AsyncGenerator[LlmResponse, None]]
@@ -60,7 +60,7 @@ class ModelCall:
 
     key: StepKey
     context: CallbackContext | None
-    """None when code asked the model by itself, without callbacks."""
+    """None if code called the model directly, without callbacks."""
     offered: frozenset[str]
     """The tools that the model may call."""
     answers: list[LlmResponse] = field(default_factory=list)
@@ -70,12 +70,12 @@ class ModelCall:
     model: str = ""
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
     is_live: bool = False
-    """Whether the answer came over a live connection, which no later start can take up."""
+    """Whether the answer came over a live connection, which no later start can resume."""
     request: dict[str, Any] = field(default_factory=dict)
 
     @property
     def usage(self) -> dict[str, int]:
-        """What the call used, as its answers tell."""
+        """The call's usage, from its answers."""
         total: dict[str, int] = {}
         for answer in self.answers:
             for name, amount in usage_of(answer).items():
@@ -95,17 +95,17 @@ class ModelSteps:
         self._start = start
         self._keys = keys
         self._begun: dict[int, tuple[weakref.ref[LlmRequest], ModelCall]] = {}
-        """By the id of its request: ADK hands that on to the model."""
+        """By the id of its request, which ADK passes to the model."""
         self._given: dict[int, ModelCall] = {}
-        """By the id of an answer that is on its way to the callbacks."""
+        """By the id of an answer that is passed to the callbacks."""
         self._asides: Counter[str] = Counter()
         self._failed: dict[StepKey, ModelCall] = {}
-        """Calls whose model raised an error."""
+        """Calls whose model raised an exception."""
 
     def install(self) -> None:
-        """Make every model that an agent asks be asked through here.
+        """Route the model calls of every agent through here.
 
-        An agent may make a new one for each call, so that only the one that ADK has just got is the right one.
+        An agent may create a model for each call, so the model must be wrapped when ADK gets it.
         """
 
         async def get(flow: BaseLlmFlow, context: InvocationContext) -> BaseLlm:
@@ -116,20 +116,20 @@ class ModelSteps:
         BaseLlmFlow._get_llm = get  # type: ignore[method-assign, assignment]
 
     async def begin(self, context: CallbackContext, request: LlmRequest) -> None:
-        """Note which call asks `request`."""
+        """Record which call belongs to `request`."""
         call = ModelCall(self._keys.ask(context), context, frozenset(request.tools_dict))
         await self._start.survived.begins(call.key)
         number = id(request)
         self._begun[number] = (weakref.ref(request, lambda _: self._begun.pop(number, None)), call)
 
     def call_of(self, answer: LlmResponse) -> ModelCall | None:
-        """Return the call that `answer` came from; None when it came from elsewhere."""
+        """Return the call of `answer`; None if it has another source."""
         return self._given.pop(id(answer), None)
 
     def answered_by_callback(self, context: CallbackContext, answer: LlmResponse) -> ModelCall:
-        """Return the call that a callback answered when the model had failed; the run goes on with that answer.
+        """Return the call whose failure a callback replaced by an answer, with which the run continues.
 
-        Answers of a live connection are taken in here, too; those belong to no call.
+        Answers of a live connection are recorded here, too; they belong to no call.
         """
         key = self._keys.asked(context) or StepKey(self._keys.strand(context), context.agent_name, 0)
         call = self._failed.pop(key, None) or ModelCall(key, context, frozenset(), is_live=True)
@@ -144,23 +144,23 @@ class ModelSteps:
         self._start.gate.leave(call.key)
 
     def intercept(self, model: BaseLlm) -> None:
-        """Let `model` be asked through here."""
+        """Route the calls of `model` through here."""
         shadow = vars(model).get(_METHOD)
         if isinstance(shadow, _Shadow) and shadow.model is model and shadow.steps is self:
             return
-        # A copy of a model holds the original's.
+        # A copy of a model has the original's method.
         given = shadow.asks if isinstance(shadow, _Shadow) else getattr(model, _METHOD)
         asks = MethodType(given.__func__, model) if isinstance(given, MethodType) else given
-        # The classes are pydantic's, which refuse what is not a field.
+        # The classes are pydantic's, which reject unknown fields.
         object.__setattr__(model, _METHOD, _Shadow(model, asks, self))
 
     def ask(self, shadow: "_Shadow", request: LlmRequest, stream: bool) -> AsyncGenerator[LlmResponse, None]:
-        """Answer `request` from the journal, or ask the model."""
+        """Answer `request` from the journal, or call the model."""
         _, call = self._begun.pop(id(request), (None, None))
         return self._answers(call or self._aside(shadow, request), shadow, request, stream)
 
     def _aside(self, shadow: "_Shadow", request: LlmRequest) -> ModelCall:
-        """A call without callbacks: of what summarizes events, of a tool's or plugin's own code."""
+        """A call without callbacks: to summarize events, or from a tool's or plugin's own code."""
         within = inside()
         strand = f"{within[-1] if within else ''}>{digest(of_model_call(request, shadow.model.model))}"
         self._asides[strand] += 1
@@ -197,7 +197,7 @@ class ModelSteps:
     async def _asked(
         self, call: ModelCall, shadow: "_Shadow", request: LlmRequest, stream: bool
     ) -> AsyncGenerator[LlmResponse, None]:
-        """Ask the model, as often as the job allows: yield the parts of its answer, and keep what is whole."""
+        """Call the model, with the job's retries: yield the parts of its answer, and store complete ones."""
         policy, named = self._start.policies.llm, f"a model call of {call.key.agent}"
         for tried in count(1):
             try:
@@ -226,22 +226,21 @@ class ModelSteps:
                     self._start.gate.leave(call.key)
 
     def _most(self, model: BaseLlm, request: LlmRequest) -> Spend:
-        """What a call may spend at most, as far as that counts."""
+        """A call's maximum usage, if usage is limited."""
         budget = self._start.budget
         if not budget.counts_tokens:
             return Spend(llm_calls=1)
         return budget.most(name_of(model), input_estimate(request), output_limit(request))
 
     def _spent(self, call: ModelCall, model: BaseLlm) -> Spend:
-        """What a call spent; its cost, where it is known, is kept with the step."""
+        """A call's usage; its cost, if known, is stored with the step."""
         cost = self._start.budget.cost(name_of(model), call.tokens)
         if cost is not None:
             call.request = {**call.request, "costUSD": plain(cost)}
         return Spend(cost or NOTHING, call.tokens.total, 1)
 
     async def _end_by_budget(self, call: ModelCall, error: Exception) -> None:
-        """Let no further step begin, and nothing go on after it, where a budget ended the call. Others under way end
-        before."""
+        """Allow no further step after a budget ended the call, and end the run after other running calls have ended."""
         ending = classify(error, now=datetime.now(UTC))
         if ending.reason in (ErrorClass.BUDGET_EXCEEDED, ErrorClass.UNKNOWN_MODEL_PRICE):
             self._start.budget.end(ending)
@@ -252,9 +251,9 @@ class ModelSteps:
     async def _heard(
         self, call: ModelCall, shadow: "_Shadow", request: LlmRequest, stream: bool, timeout: float
     ) -> AsyncGenerator[LlmResponse, None]:
-        """Hear the model out once.
+        """Read the model's answer once.
 
-        It may give several whole answers to one call. Nothing may act on the first before all are recorded.
+        One call may have several complete answers. Nothing may act on the first before all are recorded.
         """
         step = ModelStep(stored_key(str(call.key)), timeout)
         async with (
@@ -273,7 +272,7 @@ class ModelSteps:
 
 
 class _Shadow:
-    """Stands in a model object for its method."""
+    """Replaces a model object's method."""
 
     def __init__(self, model: BaseLlm, asks: Asks, steps: ModelSteps) -> None:
         self.model = model
@@ -281,7 +280,7 @@ class _Shadow:
         self.steps = steps
 
     def __call__(self, llm_request: LlmRequest, stream: bool = False) -> AsyncGenerator[LlmResponse, None]:
-        """Ask through the journal."""
+        """Call through the journal."""
         if _asking.get():
             return self.asks(llm_request, stream)
         return self.steps.ask(self, llm_request, stream)
@@ -291,7 +290,7 @@ async def _next(answers: AsyncGenerator[LlmResponse, None], timeout: float) -> L
     """Return the next of `answers`; None after the last.
 
     Raises:
-        TimeoutError: nothing came for `timeout` seconds.
+        TimeoutError: there was none for `timeout` seconds.
     """
     limit = asyncio.timeout(timeout)
     try:
@@ -301,5 +300,5 @@ async def _next(answers: AsyncGenerator[LlmResponse, None], timeout: float) -> L
         return None
     except TimeoutError as error:
         if limit.expired():
-            raise TimeoutError(f"no sign of an answer for {timeout:g}s, which steps.llm.timeout allows") from error
+            raise TimeoutError(f"no part of an answer for {timeout:g}s, the limit of steps.llm.timeout") from error
         raise

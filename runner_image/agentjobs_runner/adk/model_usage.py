@@ -1,6 +1,6 @@
-"""What model calls use: tokens as answers tell them, the most that a request may use, and names under which prices are.
+"""Usage of model calls: tokens in answers, maximum usage of a request, and models' names for prices.
 
-Pure; `model_steps` asks.
+Pure; used by `model_steps`.
 """
 
 from collections.abc import Iterable
@@ -15,29 +15,29 @@ from agentjobs.models.names import Api, canonical
 from agentjobs.models.tokens import MAX_TOKENS, Tokens
 from agentjobs_runner.adk.agent_tree import is_a
 
-# LiteLLM's word for an API, before a slash.
+# LiteLLM's name of an API, before a slash.
 _LITELLM: Final = {"gemini": Api.GEMINI, "openai": Api.OPENAI, "anthropic": Api.ANTHROPIC}
 _CLASSES: Final = (
     (Api.GEMINI, ("Gemini",)),
     (Api.OPENAI, ("OpenAILlm", "OpenAIResponsesLlm")),
     (Api.ANTHROPIC, ("AnthropicLlm",)),
 )
-# Text has four bytes a token or more in most languages; an estimate is rather too large.
+# Text has at least four bytes per token in most languages; the estimate is rather high.
 _BYTES_PER_TOKEN: Final = 3
-# An image or a page; what a model hears or watches has more, and is known when it has answered.
+# An image or a page; audio and video have more, and are counted in the answer.
 _TOKENS_OF_DATA: Final = 2_000
 
 
 def tokens_of(answer: LlmResponse) -> Tokens:
-    """Return what an answer says that it used."""
+    """Return the usage in an answer."""
     usage = answer.usage_metadata
     if usage is None:
         return Tokens()
     given = _count(usage.prompt_token_count) + _count(usage.tool_use_prompt_token_count)
     said, thought = _count(usage.candidates_token_count), _count(usage.thoughts_token_count)
     total = _count(usage.total_token_count)
-    # Gemini counts thoughts beside the answer, OpenAI in it, some hosts in the total alone; ADK hands all on as they
-    # are: what the total has beyond the prompt is output.
+    # Gemini excludes thoughts from the answer's count, OpenAI includes them, some hosts have them only in the total;
+    # ADK passes these on unchanged: the total minus the prompt is output.
     output = max(said, total - given) if total else said + thought
     return Tokens(
         input=given,
@@ -49,25 +49,25 @@ def tokens_of(answer: LlmResponse) -> Tokens:
 
 
 def usage_of(answer: LlmResponse) -> dict[str, int]:
-    """Return what an answer used, by the names of `contract.USAGE`."""
+    """Return an answer's usage, by `contract.USAGE`."""
     tokens = tokens_of(answer)
     return {"llmCalls": 1, "inputTokens": tokens.input, "outputTokens": tokens.output}
 
 
 def name_of(model: BaseLlm) -> str:
-    """Return a model's name as `agent.model` has it, for a model that user code may have built."""
+    """Return a model's name as in `agent.model`, also for a model built by user code."""
     if is_a(model, "LiteLlm"):
         provider, _, rest = model.model.partition("/")
         return canonical(_LITELLM[provider], rest) if provider in _LITELLM and rest else model.model
     api = next((api for api, names in _CLASSES if is_a(model, *names)), None)
     if api is None:
         return model.model
-    # On Vertex AI a Gemini's name may be its whole path.
+    # On Vertex AI a Gemini model's name may be its whole path.
     return canonical(api, model.model.rpartition("models/")[2] if api is Api.GEMINI else model.model)
 
 
 def input_estimate(request: LlmRequest) -> int:
-    """Return how many tokens a request has, rather too many than too few."""
+    """Return the estimated tokens of a request, rather too many."""
     config = request.config
     beside: list[Any] = [config.system_instruction, *(config.tools or ())] if config else []
     size = sum(len(_written(item)) for item in beside if item is not None)
@@ -81,7 +81,7 @@ def input_estimate(request: LlmRequest) -> int:
 
 
 def output_limit(request: LlmRequest) -> int | None:
-    """Return how many tokens a request lets be answered at most; None where it does not say."""
+    """Return a request's maximum output tokens; None without a limit."""
     config = request.config
     if config is None or not config.max_output_tokens:
         return None
@@ -98,5 +98,5 @@ def _written(item: Any) -> bytes:
 
 
 def _count(value: Any) -> int:
-    """A number of tokens; a model that counts backwards, or more than any model can take, is not believed."""
+    """A token count; implausible values are ignored."""
     return value if isinstance(value, int) and 0 <= value <= MAX_TOKENS else 0

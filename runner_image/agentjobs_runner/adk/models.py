@@ -1,8 +1,8 @@
-"""From a model's name in a job to ADK's model object.
+"""From a job's model name to ADK's model object.
 
-ADK's own registry would send most names to LiteLLM or Vertex; here a name means what the field's description says, or
-is refused at once. Retries inside an SDK stay off: a retry is the operator's, where it is seen, limited and recorded.
-Each provider's client is loaded only by the jobs that use it.
+ADK's registry would use LiteLLM or Vertex for most names; here a name has the meaning in the field's description, or is
+rejected. Retries inside SDKs stay off: the operator retries, visibly and within limits. A provider's client is only
+loaded if needed.
 """
 
 import re
@@ -17,11 +17,11 @@ from agentjobs_runner.adk.scripted import PREFIX, ScriptCursor, ScriptedModel, i
 from agentjobs_runner.endings import config_invalid
 
 GEMINI: Final = "gemini-"
-# The provider's models by any name, as LiteLLM writes it. LiteLLM itself would pass the model proxy by.
+# Any of the provider's models, in LiteLLM's notation. LiteLLM itself would bypass the model proxy.
 _GEMINI_API: Final = "gemini/"
 OPENAI: Final = "openai/"
 ANTHROPIC: Final = "anthropic/"
-# First letters of names that people know without their provider, and what they mean.
+# Prefixes of well-known names without a provider, and their meaning.
 _KNOWN: Final = {"gpt-": OPENAI, "o1": OPENAI, "o3": OPENAI, "o4": OPENAI, "claude-": ANTHROPIC}
 
 
@@ -29,29 +29,29 @@ class Models:
     """The models of one start.
 
     Args:
-        aliases: names of the installation, and the model that each stands for.
+        aliases: the installation's aliases, and the model of each.
     """
 
     def __init__(self, stage: ScriptCursor, aliases: Mapping[str, str]) -> None:
         self._stage = stage
         self._aliases = aliases
         install(stage)
-        # User code may name a script as well (`LlmAgent(model="scripted/…")`), so ADK's registry must know it.
+        # User code may also name a script (`LlmAgent(model="scripted/…")`), so ADK's registry must support it.
         LLMRegistry.register(ScriptedModel)
         LLMRegistry.register(_named_in_code(self, aliases))
 
     def resolve(self, name: str, field: str) -> BaseLlm:
-        """Return the model `name`, which stands in `field` of the job.
+        """Return the model `name` of the job's `field`.
 
         Raises:
-            StartEnded: ConfigInvalid when no known form fits, or the script is missing or malformed.
+            StartEnded: ConfigInvalid if the name is unknown, or the script is missing or invalid.
         """
         name = self._aliases.get(name, name)
         if name.startswith(PREFIX):
             self._stage.open(name.removeprefix(PREFIX))
             return ScriptedModel(model=name)
         if name.startswith((GEMINI, _GEMINI_API)) and name != _GEMINI_API:
-            from google.adk.models.google_llm import Gemini  # only here: scripted jobs need not load it
+            from google.adk.models.google_llm import Gemini  # imported here: scripted jobs do not need it
 
             return Gemini(model=name.removeprefix(_GEMINI_API))
         provider, slash, rest = name.partition("/")
@@ -61,18 +61,18 @@ class Models:
 
 
 def _named_in_code(models: Models, aliases: Iterable[str]) -> type[BaseLlm]:
-    """Return the class that ADK uses for a name such as `openai/gpt-4o` in code; without it ADK would need LiteLLM."""
+    """Return the class that ADK uses for names such as `openai/gpt-4o` in code; otherwise ADK would need LiteLLM."""
 
     class Named(BaseLlm):
-        """Stands for the model that a job would get by the same name."""
+        """Creates the model that a job would get for the same name."""
 
         def __new__(cls, *, model: str) -> Any:
-            """Return that model, which is of another class."""
+            """Return that model, which has another class."""
             return models.resolve(model, "the agent's code")
 
         @classmethod
         def supported_models(cls) -> list[str]:
-            """The names; ADK asks what it knows itself first, LiteLLM among them."""
+            """The patterns; ADK tries its own first, including LiteLLM's."""
             return [f"(?:{_GEMINI_API}).+", f"(?:{OPENAI}).+", f"(?:{ANTHROPIC}).+", *map(re.escape, aliases)]
 
     return Named
@@ -97,9 +97,9 @@ def _of_provider(name: str, rest: str, field: str, aliases: Iterable[str]) -> Ba
 
 def _require(package: str, name: str, field: str, aliases: Iterable[str] = ()) -> None:
     if find_spec(package) is None:
-        # A name that looks like LiteLLM's may be an alias with a slip.
+        # A name in LiteLLM's format may be a misspelled alias.
         known = ", ".join(sorted(aliases))
-        alias = f"is no alias of the installation ({known}) and " if known else ""
+        alias = f"is not an alias of the installation ({known}) and " if known else ""
         raise config_invalid(
             f"{field}: model {name!r} {alias}needs the package {package}, which this image lacks; "
             f"install agentjobs[{package}] in the image and name it in runtime.image"

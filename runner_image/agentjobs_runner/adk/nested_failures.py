@@ -1,7 +1,7 @@
-"""What a model may be told of a failure inside of what it called. The rule is docs/decisions/0016.
+"""Which failures inside a tool a model may handle. See docs/decisions/0016.
 
-ADK tells the caller of a `single_turn` agent no more than that it failed, whatever happened: a model without money, a
-rate limit, the user's own Snooze. The caller then makes up an answer, and the job succeeds with it.
+ADK only reports to the caller of a `single_turn` agent that it failed, for any reason: no credit, a rate limit, the
+user's Snooze. The caller's model would then invent an answer, and the job would succeed with it.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from agentjobs_runner.adk.classify import classify
 from agentjobs_runner.endings import Ending
 from agentjobs_runner.origins import Source, origin_of
 
-# Models can deal with these: a tool's own error, an answer that is wrong or refused.
+# Models can handle these: a tool's own error, a wrong or blocked answer.
 _TOLD: Final = frozenset({ErrorClass.TOOL_ERROR, ErrorClass.RESULT_ERROR, ErrorClass.CONTENT_BLOCKED})
 _ORDERED: Final = frozenset({ErrorClass.SNOOZED, ErrorClass.CANCELLED, ErrorClass.PERMANENT})
 _ADKS_SINGLE_TURN: Final = _SingleTurnAgentTool.run_async
@@ -27,10 +27,10 @@ _ADKS_NODE: Final = _node_tool._run_node_in_tool_context
 
 
 def ends_start(error: Exception, *, now: datetime) -> Ending | None:
-    """Say how a start ends by `error`, which came out of a tool; None when it is the caller's to deal with.
+    """Return the ending for `error` of a tool; None if the caller may handle it.
 
-    A model cannot deal with errors of a provider, the platform or a definition, nor with an order of the user's code
-    (Snooze, Cancel, Permanent). Of a tool's own errors only an order ends the start.
+    A model cannot handle errors of a provider, the platform or a definition, nor the user's Snooze, Cancel or
+    Permanent. Of a tool's own errors only those three end the start.
     """
     ending = classify(error, now=now)
     origin = origin_of(error)
@@ -40,19 +40,19 @@ def ends_start(error: Exception, *, now: datetime) -> Ending | None:
 
 
 def caller_may_see(ending: Ending) -> bool:
-    """Whether a caller may be told of an agent that ended so, and go on."""
+    """Whether the caller of an agent with this ending may continue."""
     return ending.reason in _TOLD
 
 
 def node_error(error: Exception) -> Exception:
-    """The error of the node that failed, without ADK's frame around it, which says nothing."""
+    """The failed node's error, without ADK's uninformative wrapper."""
     while isinstance(error, DynamicNodeFailError):
         error = error.error
     return error
 
 
 def guard() -> None:
-    """Make ADK's tools that run an agent or a node pass on what no model may be told; harmless to call again."""
+    """Make ADK's agent and node tools pass on errors that no model may handle; may be called again."""
     _SingleTurnAgentTool.run_async = _single_turn  # type: ignore[method-assign, assignment]
     _node_tool._run_node_in_tool_context = _node
 
@@ -67,7 +67,7 @@ async def _single_turn(tool: _SingleTurnAgentTool, *, args: dict[str, Any], tool
 
 
 async def _node(node: Any, *, tool_context: ToolContext, **more: Any) -> Any:
-    # ADK raises a node's error from its own frame, in the place of what had caused it.
+    # ADK raises a node's error wrapped in its own, which hides the cause.
     with _own_errors(tool_context):
         return await _ADKS_NODE(node, tool_context=tool_context, **more)
 
@@ -84,7 +84,7 @@ def _own_errors(context: ToolContext) -> Iterator[list[Exception]]:
         except Exception as error:
             found = node_error(error)
         met.append(found)
-        raise found  # out here, where it keeps what it was raised over
+        raise found  # raised outside of the handler, so that it keeps its context
 
     context.run_node = run  # type: ignore[method-assign]
     try:

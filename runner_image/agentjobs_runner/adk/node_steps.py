@@ -1,7 +1,7 @@
-"""Function nodes of graphs as steps: what one gave is recorded before the graph goes on.
+"""Function nodes of graphs as steps: a node's output is recorded before the graph continues.
 
-ADK has no callback around them, so their class's method is replaced. A node that runs other nodes is not recorded
-itself: it runs again, and what it runs is replayed.
+ADK has no callback for them, so their class's method is replaced. A node that runs other nodes is not recorded itself:
+it runs again, and those nodes are replayed.
 """
 
 import inspect
@@ -79,7 +79,7 @@ class NodeSteps:
             context.route = route
 
     async def _new(self, run: "_Run", key: StepKey, step: NewStep) -> AsyncGenerator[Any, None]:
-        """Run a node. What a function returns is held until it is recorded; what a generator yields is not."""
+        """Run a node. A function's result is held until it is recorded; a generator's items are not."""
         gate, held = self._start.gate, list[Any]()
         try:
             self._start.budget.check()
@@ -87,7 +87,7 @@ class NodeSteps:
             await gate.run_out(within=inside())
             raise
         await gate.enter(key, f"node {step.name}", within=inside())
-        run.on_inner = lambda: gate.leave(key)  # what it runs goes through the gate itself
+        run.on_inner = lambda: gate.leave(key)  # inner steps pass the gate themselves
         try:
             inner = Place(step.key, step.agent, within_call=True)
             async with aclosing(run.events()) as events, aclosing(holding(place, inner, events)) as given:
@@ -112,12 +112,12 @@ class NodeSteps:
         except StartEnded as ended:
             if ended.ending.reason != ErrorClass.STEP_TOO_LARGE:
                 raise
-            # It may be the job's result, which is cut where it is too long.
+            # It may be the job's result, which is truncated if too long.
             self._start.not_recorded(step.agent, f"node {step.name}", "more than a step can hold")
 
 
 class _Run:
-    """One run of a node, and what it has given so far, as JSON."""
+    """One run of a node, and its output until now, as JSON."""
 
     def __init__(self, node: FunctionNode, context: Context, given: Any) -> None:
         self._node = node
@@ -149,7 +149,7 @@ class _Run:
 
     def _note(self, event: Any) -> None:
         if type(event) is not Event:
-            self._is_whole = False  # it waits for people
+            self._is_whole = False  # it waits for a person
             return
         try:
             actions = self._changes.to_json()
@@ -159,7 +159,7 @@ class _Run:
             self._is_whole, self.not_json = False, error
 
     def body(self) -> dict[str, Any] | None:
-        """Return what the node gave, once it has ended; None when it must run again in a later start."""
+        """Return the node's output after its end; None if it must run again in a later start."""
         if not self._is_whole:
             return None
         try:

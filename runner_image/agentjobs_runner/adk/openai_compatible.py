@@ -1,9 +1,9 @@
-"""Models of OpenAI and of every host that speaks its chat completions: `openai/<name>` in a job.
+"""Models of OpenAI and of hosts with its chat completions API: `openai/<name>` in a job.
 
-Imported by `models` for the jobs that use it: the client takes a third of a second. Key and address come from the
-pod's environment, OPENAI_API_KEY and OPENAI_BASE_URL. ADK's class does the work; here are its client, which asks once,
-and what ADK does not tell: a refusal, an answer that is an error or no answer at all, a tool call that the model did
-not finish, a finish reason that only some hosts give, and a stream that ends too early.
+Imported by `models` only if needed: the client takes a third of a second. Key and address come from the pod's
+environment, OPENAI_API_KEY and OPENAI_BASE_URL. It extends ADK's class with a client without retries, and detects what
+ADK ignores: refusals, errors and other responses instead of answers, incomplete tool calls, unusual finish reasons, and
+streams that end too early.
 """
 
 import os
@@ -21,9 +21,9 @@ from agentjobs_runner.adk.client_responses import CONNECT_SECONDS, checked, whol
 from agentjobs_runner.adk.finish_reasons import arguments, truncated_call, unfinished_ending
 from agentjobs_runner.endings import ProviderFailed, StartEnded, content_blocked, lost_call, model_auth
 
-# Servers of one's own (Ollama, vLLM) ask for no key, but the client wants one.
+# One's own servers (Ollama, vLLM) need no key, but the client requires one.
 NO_KEY: Final = "none"
-# Finish reasons as OpenAI writes them, by what hosts write instead; ADK takes every other word for an unknown end.
+# OpenAI's finish reasons, by other hosts' names; ADK treats every other name as an unknown end.
 _REASONS: Final = {
     **dict.fromkeys(("stop", "eos", "eos_token", "end", "end_turn", "stop_sequence", "complete", "completed"), "stop"),
     **dict.fromkeys(("length", "max_tokens", "max_length", "model_length", "max_output_tokens"), "length"),
@@ -33,26 +33,26 @@ _REASONS: Final = {
 
 
 def make(name: str, field: str) -> "OpenAICompatible":
-    """Return the model `name`, which stands in `field` of the job.
+    """Return the model `name` of the job's `field`.
 
     Raises:
-        StartEnded: ModelAuth when there is neither a key nor an address of one's own.
+        StartEnded: ModelAuth if neither a key nor another address is set.
     """
     key = os.environ.get("OPENAI_API_KEY") or (NO_KEY if os.environ.get("OPENAI_BASE_URL") else None)
     if key is None:
         raise model_auth(field, f"openai/{name}", "OPENAI_API_KEY")
-    # An answer may take as long as steps.llm.timeout allows; that is measured in `model_steps`.
+    # An answer may take as long as steps.llm.timeout allows, which `model_steps` enforces.
     client = _Client(api_key=key, max_retries=0, timeout=Timeout(None, connect=CONNECT_SECONDS))
     return OpenAICompatible(model=name, client=client)
 
 
 class OpenAICompatible(OpenAILlm):
-    """ADK's class, which does not notice a stream that was cut between two events."""
+    """ADK's class, which does not detect a stream that was cut between two events."""
 
     async def generate_content_async(
         self, llm_request: LlmRequest, stream: bool = False
     ) -> AsyncGenerator[LlmResponse, None]:
-        """Yield what the model answers; the last one is whole."""
+        """Yield the model's answer; the last response is complete."""
         try:
             async for response in whole(super().generate_content_async(llm_request, stream), stream=stream):
                 yield response
@@ -75,7 +75,7 @@ class _Chat(AsyncChat):
 
 
 class _Completions(AsyncCompletions):
-    """Looks at each answer before ADK reads it."""
+    """Checks each answer before ADK reads it."""
 
     async def create(self, *args: Any, **options: Any) -> Any:
         answer = await super().create(*args, **options)
@@ -84,11 +84,11 @@ class _Completions(AsyncCompletions):
 
 
 def _look(answer: Any) -> None:
-    """Refuse responses that are not answers, and bring the others into the form that ADK reads."""
+    """Reject responses that are not answers, and normalize others for ADK."""
     choices = getattr(answer, "choices", None)
     if not choices:
         _expect_no_error(answer)
-    # Hosts answer 200 with anything; what has no list of choices is left to its reader.
+    # Hosts answer 200 with anything; a response without a list of choices is left to the parser.
     for choice in choices[:1] if isinstance(choices, list) else ():
         _expect_no_error(choice)
         message = choice.message
@@ -120,16 +120,16 @@ async def _looked_through(chunks: AsyncIterator[Any]) -> AsyncIterator[Any]:
     _expect_no_refusal(refusal, content)
     if reason == "tool_calls" and not calls:
         raise lost_call()
-    # Without a reason the stream was cut, whatever its calls look like; `OpenAICompatible` says so.
+    # Without a finish reason the stream was cut, even if its calls look complete; `OpenAICompatible` reports that.
     for name, written in calls.values() if reason else ():
         _expect_finished(reason, name)
         arguments(name, written)
 
 
 class _Places:
-    """Gives each call an index of its own, by which its parts are put together.
+    """Gives each call its own index, by which its parts are combined.
 
-    Some hosts (Ollama, proxies before Gemini) give all calls of an answer the index 0, or none: they would become one.
+    Some hosts (Ollama, proxies for Gemini) give all calls index 0, or none: they would be combined into one.
     """
 
     def __init__(self) -> None:
@@ -147,7 +147,7 @@ class _Places:
 
 
 def _gather(calls: dict[Any, list[str]], parts: Any) -> None:
-    """Put the parts of calls together as ADK does: by their index, the newest name counts."""
+    """Combine the parts of calls as ADK does: by index, with the newest name."""
     for part in parts:
         call = calls.setdefault(part.index, ["?", ""])
         if part.function is not None:
@@ -175,7 +175,7 @@ def _expect_no_refusal(refusal: str | None, content: str | None) -> None:
 
 
 def _expect_no_error(answer: Any) -> None:
-    """Gateways answer 200 with an error in the answer's place, or in one of its choices."""
+    """Some hosts answer 200 with an error instead of an answer, or in one of its choices."""
     beside = getattr(answer, "model_extra", None) or {}
     if beside.get("error"):
         raise ProviderFailed(beside)

@@ -1,10 +1,9 @@
-"""Makes ADK's own readers of providers' answers strict, for models that user code builds itself.
+"""Makes ADK's parsers of providers' answers strict, for models that user code builds itself.
 
-OpenAI's take the arguments of a call that are not a JSON object for no arguments, and the tool runs with its defaults:
-`purge(prefix="")` removes everything. LiteLLM's repairs them: `{prefix: tmp}`, Python's literals, a Markdown block.
-Anthropic's takes a paused turn for an end. `openai_compatible` and
-`anthropic_api` look at answers before they are read; a model of a module has a client of its own, so here the readers
-are told to refuse. Checked by tests against the ADK in use.
+OpenAI's treats arguments that are not a JSON object as none, so the tool runs with defaults: `purge(prefix="")` removes
+everything. LiteLLM's repairs them: `{prefix: tmp}`, Python literals, a Markdown block. Anthropic's treats a paused turn
+as an end. `openai_compatible` and `anthropic_api` check answers before parsing; a model of a module has its own client,
+so the parsers are patched here. Tests check this against the installed ADK.
 """
 
 import json
@@ -25,7 +24,7 @@ _done: set[str] = set()
 
 
 def make_strict() -> None:
-    """Make those readers strict that are loaded by now; harmless to call again."""
+    """Make the loaded parsers strict; may be called again."""
     for name in {_CHAT, _CLAUDE, _LITELLM, _RESPONSES} - _done:
         module = sys.modules.get(name)
         if module is not None:
@@ -45,7 +44,7 @@ def _replace(name: str, module: ModuleType) -> None:
         }
         module._json_utils = SimpleNamespace(safe_json_loads=_object)  # type: ignore[attr-defined]
     else:
-        # Both of its readers call json.loads for nothing else.
+        # Both of its parsers use json.loads only for this.
         module.json = SimpleNamespace(  # type: ignore[attr-defined]
             loads=_object, dumps=json.dumps, JSONDecodeError=json.JSONDecodeError
         )
@@ -57,7 +56,7 @@ def _object(written: Any) -> dict[str, Any]:
 
 
 def _parsed(written: Any, *, function_name: str | None = None) -> dict[str, Any]:
-    # The reader turns this error into MAX_TOKENS or MALFORMED_FUNCTION_CALL, and gives none of the answer's calls.
+    # The parser turns this error into MAX_TOKENS or MALFORMED_FUNCTION_CALL, without calls.
     try:
         return _object(written)
     except StartEnded as refused:

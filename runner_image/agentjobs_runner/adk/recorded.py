@@ -1,6 +1,6 @@
-"""ADK's objects as the JSON of a journal, and back: models' answers, tools' results, what code did to the session.
+"""Converts ADK's objects to the journal's JSON and back: model answers, tool results, changes of the session.
 
-What comes back equals what went in, except that a tool's result and a state are what JSON makes of them. Pure.
+The conversion is lossless, except that tool results and state become plain JSON values. Pure.
 """
 
 import json
@@ -24,16 +24,16 @@ from agentjobs_runner.recorded_steps import unreadable
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-# Under this name stands the class of an object of google-genai's: media that a tool returns must stay media.
+# The key for the class of a google-genai object: media in a tool's result must stay media.
 _CLASS: Final = "$genai"
 _VALUE: Final = "value"
 _PLAIN: Final = "dict"
-# How deep ADK looks for media in a tool's result, and one more.
+# How deep ADK searches a tool's result for media, plus one.
 _MEDIA_DEPTH: Final = 3
 
 
 def answers_to_json(answers: list[LlmResponse]) -> dict[str, Any]:
-    """Return the whole answers of one model call as the body of a step."""
+    """Return the complete answers of one model call as a step's body."""
     return {"answers": [answer.model_dump(mode="json", exclude_none=True) for answer in answers]}
 
 
@@ -43,20 +43,20 @@ def answers_of(body: Mapping[str, Any]) -> list[LlmResponse]:
 
 
 def read_as(kind: type[_Model], value: Any) -> _Model:
-    """Build an object of ADK's or google-genai's from JSON.
+    """Build an ADK or google-genai object from JSON.
 
-    A half of a character, which JSON cannot hold, becomes `?`, as in results.
+    A lone surrogate, which JSON cannot store, becomes `?`, as in results.
 
     Raises:
-        ValidationError: the value does not describe one.
+        ValidationError: the value is invalid.
     """
-    # Only of JSON text are bytes (a thought's signature, media) read as base64.
+    # Only for JSON text pydantic decodes bytes (a thought's signature, media) from base64.
     return kind.model_validate_json(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 @contextmanager
 def reading(recorded: RecordedStep) -> Iterator[None]:
-    """Say which step it was when what is recorded is JSON, but not what a step gave.
+    """Add the step to an error about a recorded body with an unexpected structure.
 
     Raises:
         StartEnded: StepUnreadable.

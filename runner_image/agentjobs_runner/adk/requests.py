@@ -1,4 +1,4 @@
-"""What a step was asked, as a few digests: a later start sees by them whether it asks the same. Pure."""
+"""Digests of a step's request, by which a later start compares its own. Pure."""
 
 import hashlib
 import json
@@ -7,17 +7,17 @@ from typing import Any, Final
 from google.adk.models.llm_request import LlmRequest
 from pydantic import BaseModel
 
-# A history that differs further back differed when that was its end.
+# An earlier difference in the history was already noticed at its time.
 _NEWEST: Final = 3
 _DIGEST: Final = 16
-# Contents that are looked through in each request; a longer history would take too long.
+# Number of contents that are digested; more would take too long.
 _MOST_CONTENTS: Final = 200
-# Settings that say nothing of what is asked: whose call it is, how it travels.
+# Settings that do not affect the answer: caller and transport.
 _ASIDE: Final = frozenset({"system_instruction", "tools", "labels", "http_options"})
 
 
 def of_model_call(request: LlmRequest, model: str) -> dict[str, Any]:
-    """Return what tells two requests to a model apart, without their texts."""
+    """Return what distinguishes two requests to a model, without their texts."""
     config = request.config
     told = {name: value for name, value in config if value is not None and name not in _ASIDE} if config else {}
     return {
@@ -31,9 +31,9 @@ def of_model_call(request: LlmRequest, model: str) -> dict[str, Any]:
 
 
 def in_any_order(request: LlmRequest) -> dict[str, Any]:
-    """Return a digest of a request's contents that does not depend on their order; nothing for a long history.
+    """Return an order-independent digest of a request's contents; nothing for a long history.
 
-    Parallel agents end in another order in each start, and so their events stand in what later agents ask.
+    Parallel agents end in a different order in each start, and so do their events in later requests.
     """
     if len(request.contents) > _MOST_CONTENTS:
         return {}
@@ -42,12 +42,12 @@ def in_any_order(request: LlmRequest) -> dict[str, Any]:
 
 
 def of_tool_call(args: dict[str, Any]) -> dict[str, Any]:
-    """Return what tells two calls of a tool apart."""
+    """Return what distinguishes two calls of a tool."""
     return {"args": digest(args)}
 
 
 def difference(recorded: dict[str, Any], asked: dict[str, Any]) -> str:
-    """Say in words what the first difference between two requests is; empty when there is none."""
+    """Describe the first difference between two requests; empty if there is none."""
     reordered = "unordered" in recorded and recorded["unordered"] == asked.get("unordered")
     for name, words in _WORDS.items():
         if reordered and name == "newest":
@@ -59,16 +59,16 @@ def difference(recorded: dict[str, Any], asked: dict[str, Any]) -> str:
 
 
 def digest(value: Any) -> str:
-    """Return a digest that is the same in every process, whatever `value` holds."""
+    """Return a digest of any `value` that is the same in every process."""
     try:
         written = json.dumps(_plain(value), sort_keys=True, ensure_ascii=False, default=_plain, skipkeys=True)
-    except (TypeError, ValueError, RecursionError):  # keys without an order, a value that holds itself
+    except (TypeError, ValueError, RecursionError):  # unordered keys, or a value that contains itself
         written = type(value).__qualname__
     return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
 
 
 def _plain(value: Any) -> Any:
-    """A form of `value` that holds no address: what has no value of its own counts by its type."""
+    """A form of `value` without addresses: objects without a value are represented by their type."""
     match value:
         case BaseModel():
             return value.model_dump(exclude_none=True)
@@ -86,12 +86,12 @@ def _plain(value: Any) -> Any:
             return type(value).__qualname__
 
 
-# In the order in which they are told: what explains the most first.
+# Most informative first.
 _WORDS: Final = {
     "model": "another model",
-    "instruction": "another system instruction",
+    "instruction": "a different system instruction",
     "tools": "other tools",
-    "contents": "another number of contents",
+    "contents": "a different number of contents",
     "newest": "other contents",
     "config": "another configuration",
     "args": "other arguments",

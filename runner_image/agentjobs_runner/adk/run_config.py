@@ -1,4 +1,4 @@
-"""From a job's `agent.runConfig` to ADK's RunConfig. Called by `engine` once a start."""
+"""From a job's `agent.runConfig` to ADK's RunConfig. Called by `engine` once per start."""
 
 import sys
 from collections.abc import Mapping
@@ -10,20 +10,20 @@ from pydantic import ValidationError
 from agentjobs_runner.endings import config_invalid
 from agentjobs_runner.modules import first_problems
 
-# More than any run makes. ADK warns of 0, which means no limit to it, each time.
+# More than any run has. ADK would warn each time about 0, which means no limit.
 _NO_LIMIT: Final = sys.maxsize - 1
 
 
 def leave_calls_to_budget() -> None:
-    """Let ADK's own limit of 500 model calls end no run whose job does not set one: that is what budgets are for."""
+    """Remove ADK's default limit of 500 model calls unless the job sets one: budgets are the limit."""
     adk._DEFAULT_MAX_LLM_CALLS = _NO_LIMIT
 
 
 def run_config(given: Mapping[str, Any]) -> adk.RunConfig | None:
-    """Return ADK's settings of a run, or None where the job gives none and ADK's defaults hold.
+    """Return ADK's settings of a run, or None for ADK's defaults.
 
     Raises:
-        StartEnded: ConfigInvalid when this image's ADK refuses a key or a value.
+        StartEnded: ConfigInvalid if this image's ADK rejects a key or a value.
     """
     if not given:
         return None
@@ -31,12 +31,12 @@ def run_config(given: Mapping[str, Any]) -> adk.RunConfig | None:
     mode = settings.get("streaming_mode")
     modes: Any = adk.RunConfig.model_fields["streaming_mode"].annotation
     if isinstance(mode, str) and mode in modes.__members__:
-        # ADK's values are None, "sse" and "bidi"; the job says the members' names, which YAML tells apart.
+        # ADK's values are None, "sse" and "bidi"; the job has the members' names, which are distinct in YAML.
         settings["streaming_mode"] = modes[mode]
     try:
         return adk.RunConfig(**settings)
     except ValidationError as error:
         known = ", ".join(sorted(adk.RunConfig.model_fields))
         raise config_invalid(
-            f"agent.runConfig: ADK refuses it: {first_problems(error)}; its settings are {known}"
+            f"agent.runConfig: ADK rejects it: {first_problems(error)}; its settings are {known}"
         ) from error

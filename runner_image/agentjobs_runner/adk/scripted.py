@@ -1,8 +1,7 @@
-"""Scripted models: answers read from a ConfigMap instead of a provider, for examples, tests and dry runs.
+"""Scripted models: answers from a ConfigMap instead of a provider, for examples, tests and dry runs.
 
-The format is described in docs/reference/scripted.md. `models` installs the scripts of an attempt; ADK then asks
-`ScriptedModel` as it asks any other model. Errors are raised through google-genai's own classes, so that a scripted 429
-takes the way of a real one.
+The format is in docs/reference/scripted.md. `models` installs an attempt's scripts; ADK then calls `ScriptedModel` like
+any other model. Errors use google-genai's own classes, so that a scripted 429 is handled like a real one.
 """
 
 import asyncio
@@ -28,7 +27,7 @@ PREFIX: Final = "scripted/"
 AGENT_LABEL: Final = "adk_agent_name"
 
 _SIGNALS: Final = tuple(sorted(item.name for item in signal.Signals))
-# No process lives on after these.
+# No process survives these.
 _FATAL: Final = frozenset(
     {signal.SIGKILL, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGSYS}
 )
@@ -37,7 +36,7 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 
 
 class Part(BaseModel):
-    """Base of the script's models: frozen, nothing unknown."""
+    """Base class of the script's models: frozen, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -58,7 +57,7 @@ class Failure(Part):
 
 
 class Usage(Part):
-    """Tokens that the answer is said to have cost."""
+    """The answer's reported tokens."""
 
     inputTokens: int = Field(default=0, ge=0)  # noqa: N815  the file's key
     outputTokens: int = Field(default=0, ge=0)  # noqa: N815  the file's key
@@ -80,7 +79,7 @@ class ScriptedAnswer(Part):
     def _does_one_thing(self) -> "ScriptedAnswer":
         says = self.text is not None or bool(self.toolCalls) or self.finishReason is not None
         if sum([says, self.error is not None, self.exit is not None]) != 1:
-            raise ValueError("give text, toolCalls and finishReason, or one of error and exit")
+            raise ValueError("use text, toolCalls and finishReason, or one of error and exit")
         if self.finishReason is not None and self.finishReason not in types.FinishReason.__members__:
             raise ValueError(
                 f"finishReason {self.finishReason!r} is unknown; use one of Gemini's, e.g. SAFETY, MAX_TOKENS"
@@ -89,12 +88,12 @@ class ScriptedAnswer(Part):
 
 
 class Script(Part):
-    """A whole script: one list of answers a start; after the last list the last one repeats."""
+    """A whole script: one list of answers per start; after the last list the last one is repeated."""
 
     starts: list[list[ScriptedAnswer]] = Field(min_length=1)
 
     def list_of(self, start: int) -> int:
-        """Number of the list that start `start` hears, both counted from 1."""
+        """Number of the list for start `start`, both counted from 1."""
         return min(start, len(self.starts))
 
     def answers(self, start: int) -> list[ScriptedAnswer]:
@@ -106,14 +105,14 @@ def parse(text: str, name: str) -> Script:
     """Return the script `text`.
 
     Raises:
-        StartEnded: ConfigInvalid, naming the script, each wrong key and the cure.
+        StartEnded: ConfigInvalid, with the script, each invalid key and the cure.
     """
     try:
         raw = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  both are safe loaders
     except yaml.YAMLError as error:
         raise config_invalid(f"script {name}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
-        raise config_invalid(f"script {name}: must be a mapping with the key `starts`, got {type(raw).__name__}")
+        raise config_invalid(f"script {name}: must be a mapping with key `starts`, got {type(raw).__name__}")
     try:
         return Script.model_validate(raw)
     except ValidationError as error:
@@ -121,7 +120,7 @@ def parse(text: str, name: str) -> Script:
 
 
 def _problems(error: ValidationError) -> Iterator[str]:
-    # The first ones are enough to go on with; a message has 1 KiB.
+    # The first ones are enough; a message has 1 KiB.
     for item in error.errors(include_url=False, include_context=False)[:5]:
         place = ".".join(str(part) for part in item["loc"]) or "script"
         cure = "remove it, or correct its name" if item["type"] == "extra_forbidden" else item["msg"]
@@ -139,24 +138,24 @@ class ScriptCursor:
         self._given: dict[str, int] = {}
 
     def known(self) -> list[str]:
-        """Names of the scripts the job carries."""
+        """Names of the job's scripts."""
         return sorted(self._scripts)
 
     def open(self, name: str) -> None:
-        """Read the script `name` once, so that a mistake in it shows before anything runs."""
+        """Parse the script `name` early, so that a mistake shows before anything runs."""
         if name in self._left:
             return
         if name not in self._scripts:
             carried = ", ".join(f"{PREFIX}{item}" for item in self.known()) or "none"
             raise config_invalid(
-                f"model {PREFIX}{name}: the job carries no such script (it has: {carried}); "
-                f"set agent.model to {PREFIX}<configmap>/<key> of its namespace, even if only code asks for it"
+                f"model {PREFIX}{name}: the job has no such script (it has: {carried}); "
+                f"set agent.model to {PREFIX}<configmap>/<key> of its namespace, even if only code uses it"
             )
         self._read[name] = parse(self._scripts[name], name)
         self._left[name] = list(self._read[name].answers(self._start))
 
     def next(self, name: str, agent: str) -> ScriptedAnswer:
-        """Take the next answer for `agent`: the first one left that names it or names none."""
+        """Take the next answer for `agent`: the first remaining one with its name or without a name."""
         self.open(name)
         left = self._left[name]
         for index, answer in enumerate(left):
@@ -169,10 +168,10 @@ class ScriptCursor:
         )
 
     def replayed(self, name: str, agent: str, start: int) -> None:
-        """Take the answer that `agent` had from `start`, an earlier one, where that start heard the same list.
+        """Take the answer that `agent` had in `start`, an earlier one with the same list.
 
-        Otherwise a list that repeats would ask again for the tools of its first answers. The errors before that answer
-        go with it: they are not recorded, and the start that heard them got past them.
+        Otherwise a repeated list would call the tools of its first answers again. Errors before that answer are taken,
+        too: they are not recorded, but the earlier start has passed them.
         """
         self.open(name)
         script, left = self._read[name], self._left[name]
@@ -185,18 +184,18 @@ class ScriptCursor:
                 return
 
 
-# ADK builds models from their name alone, so what they read from is the process's: one process runs one start.
+# ADK builds models from their name only, so the script is global: one process runs one start.
 _stage: ScriptCursor = ScriptCursor({}, 1)
 
 
 def install(stage: ScriptCursor) -> None:
-    """Make `stage` the one that every ScriptedModel reads from."""
+    """Use `stage` for every ScriptedModel."""
     global _stage
     _stage = stage
 
 
 def pass_over(model: BaseLlm, agent: str, start: int) -> None:
-    """Note that `agent` has an answer of `model`, if that is a script, from the journal: `start` recorded it."""
+    """Record that `agent` has a replayed answer of `model`, if that is a script; `start` recorded it."""
     if isinstance(model, ScriptedModel):
         _stage.replayed(model.model.removeprefix(PREFIX), agent, start)
 
@@ -208,13 +207,13 @@ class ScriptedModel(BaseLlm):
 
     @classmethod
     def supported_models(cls) -> list[str]:
-        """The names that ADK's registry shall send here."""
+        """The names for ADK's registry."""
         return [f"{PREFIX}.+"]
 
     async def generate_content_async(
         self, llm_request: LlmRequest, stream: bool = False
     ) -> AsyncGenerator[LlmResponse, None]:
-        """Give the next answer of the script, whole, in streaming mode too."""
+        """Yield the next answer of the script, complete, also in streaming mode."""
         labels = (llm_request.config.labels if llm_request.config else None) or {}
         answer = _stage.next(self.model.removeprefix(PREFIX), labels.get(AGENT_LABEL, ""))
         await asyncio.sleep(answer.delay.total_seconds())
@@ -232,7 +231,7 @@ def _exit(how: int | str) -> None:
     number = signal.Signals[how]
     os.kill(os.getpid(), number)
     if number in _FATAL:
-        # The first process of a container outlives a signal of its own: the kernel keeps it from init.
+        # PID 1 of a container survives its own signals: the kernel protects init.
         os._exit(128 + number)
 
 

@@ -1,7 +1,7 @@
-"""ADK's sessions in memory, for runs of any length, and what the job's own session has from earlier jobs.
+"""ADK's sessions in memory, for runs of any length, and the earlier state of the job's own session.
 
-`engine` makes one `Sessions` a start. A start fills it with what earlier jobs left, and stores the job's turn when the
-agent has its answer: between the two nothing of the session leaves the pod, because the journal has all of it.
+`engine` creates one `Sessions` per start. A start loads what earlier jobs stored, and stores the job's turn after the
+answer; in between nothing of the session leaves the pod, because the journal has it.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ _STEP: Final = "session>state"
 
 
 class Sessions(InMemorySessionService):
-    """Appends an event in the same time however many there are.
+    """Appends events in constant time.
 
-    ADK compares each new event with all before it, in case it is delivered twice: ten thousand events take ten seconds
-    of CPU, a hundred thousand the better part of an hour. Here each comes once, from the one runner there is.
+    ADK compares each new event with all earlier ones, in case of duplicates: ten thousand events take ten seconds of
+    CPU, a hundred thousand most of an hour. Here there is only one runner, so no duplicates.
     """
 
     async def append_event(self, session: Session, event: Event) -> Event:
-        """Append as ADK does, with the stored events hidden from it. Nothing is awaited, so no reader misses them."""
+        """Append like ADK, with the stored events hidden from it. Nothing is awaited, so no reader misses them."""
         stored = self.sessions.get(session.app_name, {}).get(session.user_id, {}).get(session.id)
         if stored is None or stored is session:
             return await super().append_event(session, event)
@@ -49,7 +49,7 @@ class Sessions(InMemorySessionService):
 
 @dataclass(frozen=True, slots=True)
 class JobSession:
-    """The session of the job, begun in `service`."""
+    """The job's session in `service`."""
 
     service: Sessions
     app: str
@@ -57,14 +57,13 @@ class JobSession:
     id: str
     earlier: Earlier
     named: bool
-    """Whether the job says whose session it is, or which. Of another session nothing is kept but what the job changed
-    of its user's and its app's state."""
+    """Whether the job names its user or session. Otherwise only changes of the user's and the app's state are kept."""
 
     def turn(self) -> Turn:
         """Return what the job has added to the session.
 
         Raises:
-            StartEnded: ResultError for a value that has no JSON form.
+            StartEnded: ResultError for a value without a JSON form.
         """
         stored = self.service.sessions[self.app][self.user][self.id]
         own = stored.events[len(self.earlier.events) :] if self.named else []
@@ -80,7 +79,7 @@ class JobSession:
         """Store the turn of the job.
 
         Raises:
-            StartEnded: ResultError when it is refused: a later job would not know of this one.
+            StartEnded: ResultError if it is rejected: later jobs would miss it.
         """
         turn = self.turn()
         if not (self.named or turn["user"] or turn["app"]):
@@ -101,10 +100,10 @@ async def begin(
     state: dict[str, Any],
     named: bool,
 ) -> JobSession:
-    """Begin the job's session in `service`: what earlier jobs left, with the job's own `state` on top.
+    """Begin the job's session in `service`: the stored session with the job's own `state` on top.
 
     Raises:
-        StartEnded: ConfigInvalid when this image's ADK cannot read what another one stored.
+        StartEnded: ConfigInvalid if this image's ADK cannot read what another one stored.
     """
     scoped = {f"{APP_PREFIX}{name}": value for name, value in earlier.app.items()}
     scoped |= {f"{USER_PREFIX}{name}": value for name, value in earlier.user.items()}
@@ -116,20 +115,20 @@ async def begin(
 
 
 async def before_job(attempt: Attempt, stores: Stores, journal: Journal) -> Earlier:
-    """Return the session before the job, the same in every start: other jobs may change the user's state meanwhile.
+    """Return the session before the job, the same in every start, even if other jobs change the user's state meanwhile.
 
     Raises:
-        StartEnded: ConfigInvalid when it cannot be had.
+        StartEnded: ConfigInvalid if it is not available.
     """
     recorded, began = journal.ended(_STEP), datetime.now(UTC)
     if recorded is None and (journal.resumes or not attempt.get("session")):
-        return Earlier()  # there was nothing when the run began
+        return Earlier()  # it was empty when the run began
     found = Earlier()
     if attempt.get("session"):
         try:
             found = await asyncio.to_thread(stores.session)
         except Invalid as error:
-            raise config_invalid(f"session: what earlier jobs left cannot be read: {error}") from error
+            raise config_invalid(f"session: cannot read what earlier jobs stored: {error}") from error
     if recorded is not None:
         return replace(found, user=recorded["body"]["user"], app=recorded["body"]["app"])
     step = NewStep(_STEP, StepKind.VALUE, agent="", name="session", began=began)
@@ -142,7 +141,7 @@ def _event(stored: Any, session_id: str) -> Event:
         return read_as(Event, stored)
     except ValidationError as error:
         raise config_invalid(
-            f"session: ADK {adk_version} cannot read an event that an earlier job left in {session_id!r}: "
+            f"session: ADK {adk_version} cannot read an event that an earlier job stored in {session_id!r}: "
             f"{first_problems(error)}. Use an image with the ADK of that job, or session.mode New"
         ) from error
 
@@ -155,7 +154,7 @@ def _plain(what: str, value: Any) -> Any:
     try:
         return jsonable(value, ())
     except NotJson as error:
-        raise _unstored(f"{what} holds a value of type {error.kind} at {error.place}, which is not JSON") from error
+        raise _unstored(f"{what} has a value of type {error.kind} at {error.place}, which is not JSON") from error
 
 
 def _changed(now: dict[str, Any], then: Any) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Which step a callback of ADK's is about, as a key that the next run of the agent gives it too.
+"""Identifies the step of an ADK callback, by a key that is the same in the agent's next run.
 
-ADK tells steps apart by ids of its own (of the invocation, of calls) that differ from run to run. What remains and is
-the same each time: the tool call that the code runs in, the branch, and the path of nodes. Together they make the
-strand; within a strand the model calls of an agent come one after the other, so that a counter tells them apart.
-User code may run several Runners at once, whose branches and paths are equal: they differ by their messages.
+ADK's own ids (of the invocation, of calls) differ from run to run. What stays the same: the enclosing tool call, the
+branch, and the path of nodes. Together they make the strand; within a strand an agent's model calls are sequential, so
+a counter identifies them. User code may run several Runners in parallel with equal branches and paths: they differ by
+their messages.
 """
 
 from collections import Counter
@@ -24,8 +24,8 @@ from agentjobs_runner.adk.requests import digest
 from agentjobs_runner.steps import StepKey
 
 SCHEME: Final = "1"
-"""Of the keys; to be raised when a step gets another key than before, also by ADK's way to write the paths of nodes."""
-# ADK takes ids that begin so out of what it sends to providers: they have not seen them.
+"""Version of the keys; increase it when a step gets another key, also because of ADK's format of node paths."""
+# ADK removes ids with this prefix from requests, because the providers did not create them.
 _ADKS_PREFIX: Final = "adk-"
 _NAMESPACE: Final = UUID("5f0c6f5e-8a35-4be0-9d1c-0d5a4c0c8a11")
 
@@ -34,11 +34,11 @@ class _Call(NamedTuple):
     id: str
     key: StepKey
     contains: bool
-    """Whether the tool only runs an agent, with a Runner of its own."""
+    """Whether the tool only runs an agent, in its own Runner."""
 
 
 class _Site(NamedTuple):
-    """Where ADK runs an agent: enough to tell the callbacks of this run of it from those of others."""
+    """Where ADK runs an agent: identifies the callbacks of this run of it."""
 
     invocation: str
     branch: str
@@ -46,9 +46,9 @@ class _Site(NamedTuple):
     agent: str
 
 
-# The tool calls that the current code runs in, outermost first: tools may run agents of their own.
+# The enclosing tool calls, outermost first: tools may run agents.
 _inside: ContextVar[tuple[_Call, ...]] = ContextVar("inside", default=())
-# The model call that the current code made last.
+# The current code's last model call.
 _asked: ContextVar[StepKey | None] = ContextVar("asked", default=None)
 
 
@@ -60,18 +60,18 @@ class StepKeys:
         self._tool_calls: Counter[StepKey] = Counter()
         self._newest: dict[_Site, StepKey] = {}
         self._issued: dict[tuple[str, _Site], dict[str, list[StepKey]]] = {}
-        """The tool calls that the newest answers asked for, by id."""
+        """The tool calls in the newest answers, by id."""
         self._args: dict[StepKey, str] = {}
         self._tasks: dict[str, str] = {}
-        """The ids of calls that delegated a task, and the keys that stand for them in strands."""
+        """The ids of calls that delegated a task, with their keys in strands."""
         self._job: BaseSessionService | None = None
-        """Keeps the job's own session."""
+        """The store of the job's own session."""
         self._runs: dict[str, str] = {}
-        """What stands in strands for the invocations of Runners that user code made."""
+        """Names in strands for invocations of Runners that user code created."""
         self._messages: Counter[tuple[str, str]] = Counter()
 
     def ask(self, context: CallbackContext) -> StepKey:
-        """Return the key of a model call that begins."""
+        """Return the key of a beginning model call."""
         strand, agent = self.strand(context), context.agent_name
         self._model_calls[strand, agent] += 1
         key = StepKey(strand, agent, self._model_calls[strand, agent])
@@ -80,15 +80,15 @@ class StepKeys:
         return key
 
     def asked(self, context: CallbackContext) -> StepKey | None:
-        """Return the key of the model call that the agent made last."""
+        """Return the key of the agent's last model call."""
         mine = _asked.get()
         if mine is not None and (mine.strand, mine.agent) == (self.strand(context), context.agent_name):
             return mine
-        # Code that takes an agent's events one by one may do so in a task for each, which does not see the others'.
+        # Code may read an agent's events in a task for each, and these tasks do not share context variables.
         return self._newest.get(_site(context))
 
     def answer(self, context: CallbackContext, *answers: LlmResponse) -> None:
-        """Take in the tool calls of a call's answers; those without an id get one, which is the same in each run."""
+        """Process the tool calls of a call's answers; those without an id get one, the same in each run."""
         key, calls = self.asked(context), [call for answer in answers for call in _calls(answer)]
         if key is None or not calls:
             return
@@ -101,7 +101,7 @@ class StepKeys:
         self._issued[key.strand, _site(context)] = issued
 
     def call(self, context: ToolContext, *, contains: bool = False) -> StepKey:
-        """Return the key of a tool call that begins; what the current code runs from now on is inside of it.
+        """Return the key of a beginning tool call; further steps of the current code are inside of it.
 
         Args:
             context: of the call.
@@ -118,20 +118,20 @@ class StepKeys:
         return key
 
     def args(self, key: StepKey) -> str:
-        """Return a digest of the arguments that a model gave to a tool call; empty for a call that no model asked for.
+        """Return a digest of a tool call's arguments from the model; empty for a call without a model.
 
-        A model that answers anew, in place of an answer that is void, may ask for another call in the same place.
+        A repeated answer, replacing a void one, may have another call at the same position.
         """
         return self._args.get(key, "")
 
     def _unissued(self, context: ToolContext) -> StepKey:
-        """The key of a call that no model asked for, as far as we saw: a callback or code did."""
+        """The key of a call that no model requested, as far as known: a callback or code did."""
         key = self.asked(context) or StepKey(self.strand(context), context.agent_name, 0)
         self._tool_calls[key] += 1
         return key.tool(self._tool_calls[key])
 
     def strand(self, context: CallbackContext) -> str:
-        """Return the line of execution that `context` is in."""
+        """Return the line of execution of `context`."""
         inside = _inside.get()
         invocation = context.get_invocation_context()
         place = f"{self._run(invocation)}{invocation.branch or ''}|{context.node_path}"
@@ -145,21 +145,21 @@ class StepKeys:
         return intern(f"{inside[-1].key}>{place}" if inside else place)
 
     def _run(self, invocation: InvocationContext) -> str:
-        """What tells the invocation of a Runner that user code made from others that may run at the same time."""
+        """Identifies an invocation of a user's Runner among parallel ones."""
         if self._job is None:
             self._job = invocation.session_service
         inside = _inside.get()
         if invocation.session_service is self._job or (inside and inside[-1].contains):
             return ""
         if (run := self._runs.get(invocation.invocation_id)) is None:
-            # Neither who comes first nor a thread's context is the same in each start; the message is.
+            # Neither the order nor a thread's context is the same in each start; the message is.
             asked = str(inside[-1].key) if inside else "", digest(invocation.user_content)
             self._messages[asked] += 1
             run = self._runs[invocation.invocation_id] = f"run:{asked[1]}.{self._messages[asked]}/"
         return run
 
     def _delegated(self, context: CallbackContext, call_id: str) -> str:
-        """The key of the call that delegated the task that `context` runs in: one of an agent above it."""
+        """The key of the call that delegated the task of `context`, by an agent above it."""
         here = _site(context)
         for (_, site), issued in self._issued.items():
             above = site.invocation == here.invocation and here.branch.startswith(site.branch)
@@ -169,7 +169,7 @@ class StepKeys:
 
 
 def inside() -> tuple[StepKey, ...]:
-    """Return the tool calls that the current code runs in, outermost first."""
+    """Return the enclosing tool calls, outermost first."""
     return tuple(call.key for call in _inside.get())
 
 

@@ -1,7 +1,7 @@
-"""Where ADK tells us of its steps: each goes through the gate and the journal, and answers are checked.
+"""ADK's callbacks for steps: each step passes the gate and the journal, and answers are checked.
 
-`StepPlugin` stands before all other plugins of every Runner. It notes which errors a model raised and which a tool,
-because an exception alone does not say, and lets no answer pass that the model did not finish.
+`StepPlugin` comes before all other plugins of every Runner. It notes which errors come from a model and which from a
+tool, because an exception alone does not show that, and rejects incomplete answers.
 """
 
 from datetime import UTC, datetime
@@ -35,7 +35,7 @@ from agentjobs_runner.frames import frames_of
 from agentjobs_runner.origins import Origin, Source, note_origin
 from agentjobs_runner.user_steps import Place
 
-# What runs in between when those call an agent or a node, and what judges its answer by its output_schema.
+# ADK's code between a tool and its agent or node, and the check of an answer by output_schema.
 _INSIDE: Final = frozenset({"google.adk.runners", "google.adk.utils._schema_utils", "google.adk.workflow._node_runner"})
 _STEPS_SAY: Final = frozenset(
     {
@@ -53,7 +53,7 @@ _ADKS_PLUGINS: Final = PluginManager.__init__
 def install(plugin: "StepPlugin") -> None:
     """Put `plugin` before the plugins of every Runner.
 
-    Also of those that tools build themselves, or that an AgentTool runs without its caller's plugins.
+    Including those that tools create, or that an AgentTool runs without its caller's plugins.
     """
 
     def init(manager: PluginManager, plugins: list[BasePlugin] | None = None, *rest: Any, **more: Any) -> None:
@@ -64,9 +64,9 @@ def install(plugin: "StepPlugin") -> None:
 
 
 class StepPlugin(BasePlugin):
-    """Takes steps through the gate and the journal, and notes where errors came from.
+    """Takes steps through the gate and the journal, and notes the origin of errors.
 
-    It sees more than events tell: agents inside of tools, and answers that a callback replaces.
+    It covers more than events: agents inside tools, and answers that a callback replaces.
     """
 
     def __init__(self, start: StepsOfStart) -> None:
@@ -79,21 +79,21 @@ class StepPlugin(BasePlugin):
         self._nodes = NodeSteps(start, self._keys)
 
     def install(self) -> None:
-        """Stand before the plugins of every Runner, at every agent's model and at every function node."""
+        """Install itself before the plugins of every Runner, in every agent's model and every function node."""
         install(self)
         self._models.install()
         self._nodes.install()
 
     def intercept(self, model: BaseLlm) -> None:
-        """Record what `model` answers, also when no agent asks it."""
+        """Record the answers of `model`, even if no agent calls it."""
         self._models.intercept(model)
 
     async def before_agent_callback(self, *, agent: BaseAgent, callback_context: CallbackContext) -> None:
-        """Note in which agent the code now is, for what user code records."""
+        """Note the current agent, for recorded steps of user code."""
         user_steps.place.set(Place(self._place(callback_context), agent.name, outer=user_steps.place.get()))
 
     async def after_agent_callback(self, *, agent: BaseAgent, callback_context: CallbackContext) -> None:
-        """Note that the code is no longer in the agent, nor in one inside of it that did not come to its end."""
+        """Note that the code has left the agent, or an inner one that did not end."""
         key, here = self._place(callback_context), user_steps.place.get()
         while here.outer is not None:
             left, here = here, here.outer
@@ -104,7 +104,7 @@ class StepPlugin(BasePlugin):
     async def on_agent_error_callback(
         self, *, agent: BaseAgent, callback_context: CallbackContext, error: Exception
     ) -> None:
-        """Note which agent `error` came out of."""
+        """Note the agent that raised `error`."""
         self._start.failing(error, self._keys.strand(callback_context), agent.name)
 
     def _place(self, context: CallbackContext) -> str:
@@ -113,7 +113,7 @@ class StepPlugin(BasePlugin):
     async def before_model_callback(
         self, *, callback_context: CallbackContext, llm_request: LlmRequest
     ) -> LlmResponse | None:
-        """Note that a model call begins, and give the model tools' results as every provider gets them."""
+        """Note the beginning of a model call, and normalize tool results in its request."""
         make_strict()
         llm_request.contents = self._results.of(llm_request.contents)
         await self._models.begin(callback_context, llm_request)
@@ -124,8 +124,8 @@ class StepPlugin(BasePlugin):
     ) -> LlmResponse | None:
         """Check and record the end of a model call; partial answers are not its end.
 
-        An answer that the model did not finish ends here, in whichever agent: what a sequence, a loop or a tool would
-        pass on of it would become part of a success, and a call in it would run on half of its arguments.
+        An incomplete answer ends the start here, for any agent: otherwise a sequence, a loop or a tool could use it in
+        a success, or a tool could run with incomplete arguments.
         """
         if llm_response.partial:
             return None
@@ -154,13 +154,13 @@ class StepPlugin(BasePlugin):
                 raise stopped
 
     def _end_at_once(self, error: BaseException) -> None:
-        """Raise what no callback may make an answer of: what the job says about its steps."""
+        """Raise an error that no callback may replace by an answer: the job's rules for its steps."""
         if isinstance(error, StartEnded) and error.ending.reason in _STEPS_SAY:
             self._start.orders.append(error.ending)
             raise error
 
     def _tell(self, agent: str, answer: LlmResponse, stopped: StartEnded) -> None:
-        """Record an answer that no event will tell of, and why it did not pass."""
+        """Record an answer without an event, and why it was rejected."""
         if text := _text(answer):
             self._start.tell("text", agent, {"text": text, "final": False})
         self._start.tell("error", agent, {"code": reason_word(answer.finish_reason), "message": stopped.ending.message})
@@ -190,9 +190,9 @@ class StepPlugin(BasePlugin):
     async def on_tool_error_callback(
         self, *, tool: BaseTool, tool_args: dict[str, Any], tool_context: ToolContext, error: BaseException
     ) -> dict[str, Any] | None:
-        """Note that `error` came from a tool; what an agent inside of it met keeps its own origin.
+        """Note that `error` came from a tool; errors of an agent inside it keep their own origin.
 
-        An error that no caller may see ends the start here, before callbacks run that let models deal with errors.
+        An error that no caller may handle ends the start here, before callbacks let models handle errors.
         """
         self._tools.leave(tool_context)
         self._end_at_once(error)
@@ -212,5 +212,5 @@ def _text(answer: LlmResponse) -> str:
 
 
 def _ran_an_agent(error: BaseException) -> bool:
-    """Whether `error` came out of the agent or node inside of a tool, or judges its answer: not out of the tool."""
+    """Whether `error` came from the agent or node inside a tool, or from the check of its answer, not from the tool."""
     return isinstance(error, DynamicNodeFailError) or any(frame.module in _INSIDE for frame in frames_of(error))

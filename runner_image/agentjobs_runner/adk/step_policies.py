@@ -1,4 +1,4 @@
-"""How single steps are tried: a job's `spec.steps` as values. Pure."""
+"""Retries and limits of single steps: a job's `spec.steps` as values. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,28 +18,28 @@ class Backoff:
     factor: int = 2
     longest: float = 30.0
     jitter: float = 0.1
-    """Share that is added or taken away at random."""
+    """Random share that is added or removed."""
 
     def wait(self, tried: int, random: float) -> float:
-        """Return the wait after `tried` tries; `random` is from 0 to 1."""
-        # Nobody waits through more tries than double any initial wait to the longest.
+        """Return the wait after `tried` attempts; `random` is from 0 to 1."""
+        # Beyond this number of doublings every wait is the longest.
         wait: float = min(self.initial * self.factor ** min(tried - 1, 60), self.longest)
         return wait * (1 + self.jitter * (2 * random - 1))
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPolicy:
-    """How a model call is tried."""
+    """Retries of a model call."""
 
     tries: int = 5
     backoff: Backoff = field(default_factory=Backoff)
     timeout: float = 120.0
-    """Seconds without a sign of the answer."""
+    """Seconds without any part of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolPolicy:
-    """How the calls of some tools are tried."""
+    """Retries and limits of some tools' calls."""
 
     match: tuple[str, ...] = ()
     tries: int = 1
@@ -47,7 +47,7 @@ class ToolPolicy:
     timeout: float | None = None
     """Seconds; None for no limit."""
     fails_interrupted: bool = False
-    """Whether a call that began in an earlier start, without a result, ends the job."""
+    """Whether a call that an earlier start began, without a result, ends the job."""
 
 
 _ANY_TOOL: Final = ToolPolicy()
@@ -55,7 +55,7 @@ _ANY_TOOL: Final = ToolPolicy()
 
 @dataclass(frozen=True, slots=True)
 class StepPolicies:
-    """What a job's `steps` says of trying."""
+    """The policies of a job's `steps`."""
 
     llm: ModelPolicy = field(default_factory=ModelPolicy)
     tools: tuple[ToolPolicy, ...] = ()
@@ -63,7 +63,7 @@ class StepPolicies:
 
     @classmethod
     def read(cls, steps: Mapping[str, Any] | None) -> "StepPolicies":
-        """Return the policies in `spec.steps`; what it leaves out has its default."""
+        """Return the policies in `spec.steps`, with defaults for missing fields."""
         steps = steps or {}
         tools = tuple(_tool(entry) for entry in steps.get("tools") or ())
         return cls(_llm(steps.get("llm") or {}), tools, steps.get("onDivergence") == FAIL)

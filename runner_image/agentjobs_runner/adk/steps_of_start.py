@@ -1,4 +1,4 @@
-"""What the recorders of a start's steps share: the journal, the gate, and what replay has to tell."""
+"""State shared by the recorders of a start's steps: the journal, the gate, and reports about replay."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ Tell = Callable[[str, str, Mapping[str, Any]], None]
 
 
 def failure_note(key: str, start: int) -> str:
-    """Return the key of the note that the tool call of `key` ended `start` by an error, so that it is not uncertain."""
+    """Return the key of the note that the tool call of `key` ended `start` with an error, so it is not uncertain."""
     return f"failed:{key}@{start}"
 
 
@@ -35,9 +35,9 @@ class FailedCall:
 
     step: NewStep
     asked_by: StepKey
-    """The model call that asked for it."""
+    """The model call that requested it."""
     before: bool
-    """Whether it had ended the start before by an error, too."""
+    """Whether it had already ended an earlier start with an error."""
 
 
 @dataclass(eq=False)
@@ -49,43 +49,43 @@ class StepsOfStart:
     tell: Tell
     """Adds an entry to the timeline: kind, author, data."""
     number: int = 1
-    """Of the start."""
+    """The start's number."""
     policies: StepPolicies = field(default_factory=StepPolicies)
     budget: StartBudget = field(default_factory=StartBudget)
     answers: list[StepKey] = field(default_factory=list)
-    """The model calls that have been answered, in their order."""
+    """The answered model calls, in order."""
     is_new: bool = False
-    """Whether a step was not replayed: this start did something that no earlier one had recorded."""
+    """Whether a step was not replayed: this start did something new."""
     answer_is_new: bool = False
     """Whether the newest answer was not replayed."""
     repaired_from: int | None = None
-    """Which of the answers was the first that had to be repaired."""
+    """The position of the first answer that was repaired."""
     failed: dict[str, FailedCall] = field(default_factory=dict)
-    """The tool calls that raised an error with which nothing went on, by strand."""
+    """Tool calls with an unhandled error, by strand."""
     orders: list[Ending] = field(default_factory=list)
-    """What the job says about its steps, as callbacks of ours raised it."""
+    """Errors of the job's rules for its steps, raised by our callbacks."""
     error: BaseException | None = None
-    """What came out of the run and ended the start."""
+    """The error that ended the start."""
     failed_in: tuple[str, str] | None = None
-    """The strand and name of the agent that raised the error by which the start ended."""
+    """Strand and name of the agent whose error ended the start."""
     judged: str | None = None
-    """The agent whose answer was judged to be wrong, where it is known."""
+    """The agent whose answer was invalid, if known."""
     _gave: dict[str, int] = field(default_factory=dict)
-    """How many answers there were when a strand's newest result came."""
+    """The number of answers at a strand's newest result."""
     _lost: dict[str, int] = field(default_factory=dict)
-    """How many answers there were when a strand's newest model call gave none that may be used."""
+    """The number of answers at a strand's newest failed model call."""
     diverged: int = 0
-    """Steps that were asked something else when they were recorded."""
+    """Recorded steps with a different request."""
     _contents: dict[int, object] = field(default_factory=dict)
-    """What came from the journal and stands in events as it is, by id."""
+    """Replayed contents that are in events unchanged, by id."""
     _results: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Calls, by id and tool, whose results came from the journal and have not been seen in an event."""
+    """Calls, by id and tool, with replayed results that have not been in an event yet."""
 
     def __post_init__(self) -> None:
         self.survived = SurvivedErrors(self.journal)
 
     def answered(self, key: StepKey, *, replayed: bool) -> None:
-        """Note that a model's answer is used."""
+        """Record that a model's answer is used."""
         self.survived.went_on()
         self.answers.append(key)
         self.answer_is_new = not replayed
@@ -93,39 +93,39 @@ class StepsOfStart:
         self.failed.pop(key.strand, None)
 
     def gave(self, strand: str, *, replayed: bool) -> None:
-        """Note that the result of a tool or node is used."""
+        """Record that the result of a tool or node is used."""
         self.survived.went_on()
         self._gave[strand] = len(self.answers)
         self.is_new = self.is_new or not replayed
         self.failed.pop(strand, None)
 
     def lost(self, key: StepKey, *, stored: bool) -> None:
-        """Note that a model call raised an error, or gave an answer that was refused and is `stored` as void."""
+        """Record that a model call failed, or that its answer was rejected and is `stored` as void."""
         self._lost[key.strand] = len(self.answers)
         self.is_new = self.is_new or stored
 
     def failing(self, error: BaseException, strand: str, agent: str) -> None:
-        """Note that `error` came out of `agent`; the innermost agent's note stays."""
+        """Record that `agent` raised `error`; the innermost agent stays."""
         vars(error).setdefault(_NOTE, (strand, agent))
 
     def ended_by(self, error: BaseException) -> None:
-        """Note that `error` ended the start."""
+        """Record that `error` ended the start."""
         self.error = error
         for cause in causes(error):
             self.failed_in = vars(cause.error).get(_NOTE, self.failed_in)
 
     def ending(self, met: Ending) -> Ending:
-        """Return how the start ends that ends as `met`, as far as its error tells.
+        """Return the start's ending, given `met` from its error.
 
-        A budget ends it whatever code made of that. And ADK's parallel agents take the cause off an error, which is
-        all that tells an order of ours in ADK's words for errors of plugins.
+        A used-up budget always ends it. And ADK's parallel agents remove the cause of an error, which is the only sign
+        of a Snooze, Cancel or Permanent in ADK's wrapper for plugin errors.
         """
         if self.budget.ending is not None:
             return self.budget.ending
         return next((order for order in self.orders if order.message in met.message), met)
 
     def newest(self) -> StepKey | None:
-        """Return the newest answer of what failed; of all, where none is known to have had a part in it."""
+        """Return the newest answer of the failed part; of all parts if none is known to be involved."""
         if self.failed_in is None:
             mine = [key for key in self.answers if key.agent == self.judged]
         else:
@@ -135,7 +135,7 @@ class StepsOfStart:
         return next(reversed(mine or self.answers), None)
 
     def built_on(self, answer: StepKey) -> list[StepKey]:
-        """Return `answer`, one of `answers`, and the later ones that may have been given for what it said."""
+        """Return `answer`, one of `answers`, and later ones that may depend on it."""
         later = self.answers[self._up_to(answer) :]
         return [
             answer,
@@ -143,11 +143,11 @@ class StepsOfStart:
         ]
 
     def gave_after(self, answer: StepKey) -> bool:
-        """Whether results came after `answer`, one of `answers`, in what failed."""
+        """Whether the failed part had results after `answer`, one of `answers`."""
         return self._after(answer, self._gave)
 
     def lost_after(self, answer: StepKey) -> bool:
-        """Whether a model call came to nothing after `answer`, one of `answers`, in what failed."""
+        """Whether the failed part had a failed model call after `answer`, one of `answers`."""
         return self._after(answer, self._lost)
 
     def _after(self, answer: StepKey, counts: Mapping[str, int]) -> bool:
@@ -156,49 +156,49 @@ class StepsOfStart:
         return any(count >= answered for strand, count in counts.items() if is_within(strand, within))
 
     def _up_to(self, answer: StepKey) -> int:
-        """How many answers there were when `answer` had come last."""
+        """The number of answers when `answer` was the last."""
         return len(self.answers) - self.answers[::-1].index(answer)
 
     def compare(self, recorded: RecordedStep, asked: dict[str, Any]) -> None:
-        """Mark a recorded step in traces, and see whether it was asked the same; its answer is used in any case.
+        """Mark a replayed step in traces, and compare its request; its result is used in any case.
 
         Raises:
-            StartEnded: Diverged, where the job wants that.
+            StartEnded: Diverged, if the job requires that.
         """
-        trace.get_current_span().set_attribute("agentjobs.replayed", True)  # what was recorded costs nothing again
+        trace.get_current_span().set_attribute("agentjobs.replayed", True)  # a replayed step costs nothing
         found = difference(recorded["request"], asked)
         if not found:
             return
         self.diverged += 1
         what = f"step {recorded['n']} ({recorded['kind']} {recorded['name']} of {recorded['agent']})"
-        said = f"{what} was recorded for {found}"
+        said = f"{what} was recorded with {found}"
         if self.policies.fails_diverged:
-            cure = "Make what the agent asks the same in every start, or set steps.onDivergence: Continue"
+            cure = "Make the agent's requests the same in every start, or set steps.onDivergence: Continue"
             raise StartEnded(Ending(Verdict.FAIL, ErrorClass.DIVERGED, f"{said}. {cure}"))
         if self.diverged == 1:
             self.tell("warning", recorded["agent"], {"level": "WARNING", "message": f"{said}; its result is used"})
 
     def tell_diverged(self) -> None:
-        """Tell how many more recorded steps were asked something else."""
+        """Report how many more recorded steps had a different request."""
         if self.diverged > 1:
-            said = f"{self.diverged} recorded steps were asked something else than before; their results were used"
+            said = f"{self.diverged} recorded steps had different requests than before; their results were used"
             self.tell("warning", "", {"level": "WARNING", "message": said})
 
     def not_recorded(self, agent: str, named: str, what: str) -> None:
-        """Tell that a step gave `what`, which the journal cannot hold."""
-        said = f"{named} gave {what}: it is not recorded, and runs again in later starts"
+        """Report that a step returned `what`, which the journal cannot store."""
+        said = f"{named} returned {what}: it is not recorded, and runs again in later starts"
         self.tell("warning", agent, {"level": "WARNING", "message": said})
 
     def answer_replayed(self, content: object) -> None:
-        """Note that `content` came from the journal."""
+        """Record that `content` was replayed."""
         self._contents[id(content)] = content
 
     def tool_replayed(self, call: str | None, tool: str) -> None:
-        """Note that the result of a call came from the journal."""
+        """Record that the result of a call was replayed."""
         self._results[call or "", tool] += 1
 
     def is_news(self, event: Event) -> bool:
-        """Whether no earlier start told of `event`."""
+        """Whether no earlier start has reported `event`."""
         if event.content is not None and self._contents.get(id(event.content)) is event.content:
             return False
         calls = [(result.id or "", result.name or "") for result in event.get_function_responses()]
@@ -208,5 +208,5 @@ class StepsOfStart:
 
     @property
     def replays(self) -> bool:
-        """Whether the start only does again what earlier ones did: what code says meanwhile has been told."""
+        """Whether the start only replays earlier ones, so that log lines of code are repetitions."""
         return not self.is_new and self.journal.has_more

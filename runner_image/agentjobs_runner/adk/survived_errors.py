@@ -1,8 +1,8 @@
-"""Errors that a run went on after: a node with retries, a custom agent that catches what its sub-agent raised.
+"""Errors that a run handled: a node with retries, a custom agent that catches its sub-agent's error.
 
-Errors are not recorded, because the next start is to try again. But a run that goes on after one has steps that belong
-to what came of it. So the error is noted when that is known, before the next step begins; a later start raises it
-again in its place. A note that ends a start is void, so that no job fails by it for ever.
+Errors are not recorded, because the next start is to retry. But if a run continues after one, its later steps depend on
+it. So the error is recorded when the next step begins; a later start raises it again at the same point. An error that
+ends a start is made void, so that no job fails because of it forever.
 """
 
 import sys
@@ -20,9 +20,9 @@ from agentjobs_runner.origins import Origin, Source, causes, note_origin, origin
 from agentjobs_runner.redaction import safe_str, storable
 from agentjobs_runner.steps import StepKey
 
-# Of each text of an error: some hold a whole page.
+# Length of each text of an error: some contain a whole page.
 _MOST_CHARS: Final = 8_000
-# Errors keep alive what their frames hold.
+# Number of errors: their frames keep objects alive.
 _MOST_KEPT: Final = 50
 
 
@@ -39,27 +39,27 @@ class SurvivedErrors:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._open: dict[str, _Failure] = {}
-        """Failures after which nothing went on so far."""
+        """Failures that no later step has followed yet."""
         self._newest: _Failure | None = None
         self._all: deque[_Failure] = deque(maxlen=_MOST_KEPT)
 
     def failed(self, key: StepKey, error: Exception, step: str = "") -> None:
-        """Note that a model call or tool call raised `error`; `step` is the key it is recorded under, if another."""
+        """Record that a model call or tool call raised `error`; `step` is its key in the journal, if different."""
         failure = _Failure(key, _note(step or str(key)), error)
         self._newest = self._open[failure.note] = failure
         self._all.append(failure)
 
     def forget(self, key: StepKey, step: str = "") -> None:
-        """Take back what `failed` said: a callback made an answer or a result of the error."""
+        """Remove `failed`: a callback replaced the error by an answer or a result."""
         self._open.pop(_note(step or str(key)), None)
         self._newest = None
 
     def went_on(self) -> None:
-        """Note that a later step came to its end."""
+        """Record that a later step has ended."""
         self._newest = None
 
     async def begins(self, key: StepKey) -> None:
-        """Record the errors that the run has survived, if it goes on after them with the step of `key`."""
+        """Record the errors that the run has survived, if the step of `key` follows them."""
         for failure in [one for one in self._open.values() if _after(one.key, key)]:
             del self._open[failure.note]
             if self._journal.ended(failure.note) is None:
@@ -67,7 +67,7 @@ class SurvivedErrors:
                 await self._journal.record(step, _to_json(failure.error))
 
     def again(self, key: StepKey, step: str = "") -> Exception | None:
-        """Return the error that the step of `key` met in an earlier start that went on after it."""
+        """Return the error of the step of `key` in an earlier start that continued after it."""
         noted = self._journal.ended(_note(step or str(key)))
         if noted is None:
             return None
@@ -76,12 +76,12 @@ class SurvivedErrors:
         return error
 
     async def end(self, error: BaseException | None) -> None:
-        """Void the notes of errors that ended the start after all: the next one is to try again.
+        """Void the records of errors that ended the start after all: the next start is to retry.
 
         Args:
-            error: what came out of the run; None when the run itself came to its end.
+            error: of the run; None if it ended normally.
         """
-        # What an error was raised over is not its reason: code may have caught that and failed at something else.
+        # Only explicit causes: code may have caught an error and failed with another.
         chain = causes(error) if error is not None else ()
         met = {id(cause.error) for cause in chain if cause.is_told or cause.error is error}
         ended = [one for one in self._all if id(one.error) in met or one is self._newest]
@@ -94,17 +94,17 @@ def _note(step: str) -> str:
 
 
 def _after(failed: StepKey, key: StepKey) -> bool:
-    """Whether a run that begins the step of `key` goes on after the step of `failed`, and does not run beside it."""
+    """Whether a run that begins the step of `key` continues after the step of `failed`, not in parallel."""
     if key.tool_call is not None and key.model_call and key.model_call == failed.model_call:
         return False
-    inside_failed = key.strand.startswith(f"{failed}>")  # a tool's node is tried again in the context of the first try
+    inside_failed = key.strand.startswith(f"{failed}>")  # a tool's node is retried in the context of the first attempt
     inside_call = failed.strand.startswith(f"{key.strand}|{key.agent}#")
     beside = key.tool_call is None and _parent(key.strand) is not None and _parent(key.strand) == _parent(failed.strand)
     return key.strand == failed.strand or inside_failed or inside_call or beside
 
 
 def _parent(strand: str) -> str | None:
-    """The node whose code ran the node of a strand; None at the top."""
+    """The node whose code ran a strand's node; None at the top."""
     way, _, path = strand.rpartition("|")
     parent = path.rpartition("/")[0]
     return f"{way}|{parent}" if parent else None
@@ -127,7 +127,7 @@ def _text(value: str) -> str:
 
 
 def _of(body: Mapping[str, Any]) -> Exception:
-    """Make an error of the same class, as far as that is known here; else one that ends a start as it did."""
+    """Create an error of the same class, if known here; else one with the same ending."""
     verdict, reason, message = body["ending"]
     ended = StartEnded(Ending(Verdict(verdict), reason, message))
     module, name = body["type"]
@@ -142,7 +142,7 @@ def _of(body: Mapping[str, Any]) -> Exception:
         vars(error).update(body["plain"])
         if body["origin"]:
             note_origin(error, Origin(Source(body["origin"][0]), body["origin"][1]))
-        # Classes may rely on what their own constructors set.
+        # Classes may depend on attributes set by their constructors.
         same = str(error) == body["message"] and classify(error, now=datetime.now(UTC)).reason == reason
     except Exception:
         return ended

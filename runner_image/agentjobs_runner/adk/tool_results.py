@@ -1,7 +1,7 @@
-"""Tools' results as the JSON that every provider gets: real ones, and scripted models as well, so that tests see it.
+"""Tools' results as JSON, the same for every provider and for scripted models, so that tests notice problems.
 
-Clients of providers differ in what they can write down: one knows dates and another does not. What has no JSON form is
-the tool's error.
+Providers' clients differ in the types that they can serialize, such as dates. A value without a JSON form is the tool's
+error.
 """
 
 from typing import Final
@@ -12,21 +12,21 @@ from agentjobs.contract import ErrorClass, Verdict
 from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.json_values import NotJson, jsonable
 
-# Results that are known: more than one long run has.
+# Number of cached results: more than one long run has.
 _KNOWN: Final = 20_000
 
 
 class JsonResults:
-    """Tools' results as JSON. Each is looked through once, and not again in every request of a long run."""
+    """Tools' results as JSON. Each is checked once, not in every request of a long run."""
 
     def __init__(self) -> None:
         self._known: dict[int, types.Content] = {}
 
     def of(self, contents: list[types.Content]) -> list[types.Content]:
-        """Return a request's contents with every tool's result as JSON; what is JSON already stays the same object.
+        """Return a request's contents with every tool's result as JSON; plain JSON stays the same object.
 
         Raises:
-            StartEnded: ToolError that names the tool, the place and the type of a value that has no JSON form.
+            StartEnded: ToolError with tool, place and type of a value without a JSON form.
         """
         if len(self._known) > _KNOWN:
             self._known.clear()

@@ -1,8 +1,8 @@
-"""Tool calls as steps: a recorded result comes at once, with all that the tool did to the session.
+"""Tool calls as steps: a recorded result is replayed, with the tool's changes of the session.
 
-The method by which ADK runs a tool is replaced in the tool object, so that the callbacks of agents and plugins run in
-every start. A call is recorded when it begins, so that a later start knows which calls are uncertain.
-`step_plugin` says which call begins. Tools that only contain other steps are entered again; those steps are replayed.
+ADK's method for running a tool is replaced in the tool object, so that callbacks of agents and plugins run in every
+start. A call's beginning is recorded, so that a later start knows uncertain calls. `step_plugin` reports which call
+begins. Tools that only contain other steps run again; those steps are replayed.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from agentjobs_runner.steps import StepKey
 from agentjobs_runner.user_steps import Place, place
 
 _METHOD: Final = "run_async"
-# Tools that only contain other steps: while those are held at the gate, nothing runs inside of them.
+# Tools that only contain other steps: while those are held at the gate, nothing runs inside them.
 _CONTAINERS: Final = frozenset({"AgentTool", "NodeTool"})
 
 Runs = Callable[..., Awaitable[Any]]
@@ -46,7 +46,7 @@ class ToolCall:
     tool: BaseTool
     step: NewStep
     within: tuple[StepKey, ...]
-    """The calls that it runs in."""
+    """The enclosing calls."""
     contains: bool
     ran: bool = False
     ended: bool = False
@@ -63,7 +63,7 @@ class ToolSteps:
         self._calls: WeakKeyDictionary[ToolContext, ToolCall] = WeakKeyDictionary()
 
     async def begin(self, tool: BaseTool, args: dict[str, Any], context: ToolContext) -> None:
-        """Note which call begins, and see to it that the tool runs through here."""
+        """Record which call begins, and route the tool through here."""
         outer = inside()
         key = self._keys.call(context, contains=_contains_steps(tool))
         named = f"{key} {tool.name} {self._keys.args(key)}".rstrip()
@@ -77,7 +77,7 @@ class ToolSteps:
             self._intercept(tool)
 
     async def end(self, context: ToolContext, result: Any) -> None:
-        """Take in what a call goes on with: the result of a container, or what a callback made of an error."""
+        """Record a call's result: a container's, or a callback's replacement of an error."""
         call = self._calls.get(context)
         if call is not None and call.ended and call.contains:
             self._start.tool_replayed(context.function_call_id, call.tool.name)
@@ -91,7 +91,7 @@ class ToolSteps:
         self.leave(context)
 
     def leave(self, context: ToolContext) -> None:
-        """End a call, however it ended."""
+        """End a call in any way."""
         if (call := self._calls.get(context)) is not None:
             self._start.gate.leave(call.key)
 
@@ -99,7 +99,7 @@ class ToolSteps:
         shadow = vars(tool).get(_METHOD)
         if isinstance(shadow, _Shadow) and shadow.tool is tool and shadow.steps is self:
             return
-        # A copy of a tool, as toolsets make them, holds the original's.
+        # A copy of a tool, as toolsets create them, has the original's method.
         given = shadow.runs if isinstance(shadow, _Shadow) else getattr(tool, _METHOD)
         runs = MethodType(given.__func__, tool) if isinstance(given, MethodType) else given
         object.__setattr__(tool, _METHOD, _Shadow(tool, runs, self))
@@ -107,7 +107,7 @@ class ToolSteps:
     async def run(self, shadow: "_Shadow", args: dict[str, Any], context: ToolContext) -> Any:
         """Return a call's result from the journal, or run the tool."""
         call = self._calls.get(context)
-        # Tools run others in their own context, by the same method.
+        # Tools run other tools in their own context, by the same method.
         if call is None or call.ran or call.tool is not shadow.tool:
             return await shadow.runs(args=args, tool_context=context)
         call.ran = True
@@ -127,7 +127,7 @@ class ToolSteps:
         return await self._tried(call, shadow, args, context)
 
     async def _tried(self, call: ToolCall, shadow: "_Shadow", args: dict[str, Any], context: ToolContext) -> Any:
-        """Run the tool, as often as the job allows."""
+        """Run the tool, with the job's retries."""
         policy = self._start.policies.tool(call.tool.name)
         began = self._start.journal.interrupted(call.step.key)
         note = self._start.journal.ended(failure_note(call.step.key, began["start"])) if began is not None else None
@@ -138,7 +138,7 @@ class ToolSteps:
         for tried in count(1):
             await self._enter(call)
             try:
-                # A try that fails may have changed its arguments.
+                # A failed attempt may have changed its arguments.
                 given = copy.deepcopy(args) if policy.tries > 1 else args
                 result = await self._run(call, shadow, given, context, policy)
                 break
@@ -168,7 +168,7 @@ class ToolSteps:
     async def _enter(self, call: ToolCall) -> None:
         journal, key = self._start.journal, call.step.key
         call.ended = call.contains and journal.ended(key) is not None
-        # What only contains steps is not uncertain: those are.
+        # A tool that only contains steps is not uncertain: its steps are.
         is_new = not (call.ended or (call.contains and journal.interrupted(key) is not None))
         if is_new:
             try:
@@ -201,7 +201,7 @@ class ToolSteps:
 
 
 class _Shadow:
-    """Stands in a tool object for its method."""
+    """Replaces a tool object's method."""
 
     def __init__(self, tool: BaseTool, runs: Runs, steps: ToolSteps) -> None:
         self.tool = tool
@@ -214,7 +214,7 @@ class _Shadow:
 
 
 def _waits_for_people(context: ToolContext) -> bool:
-    """Whether the call only asked for a confirmation or for credentials, and runs again with them."""
+    """Whether the call only requested a confirmation or credentials, and runs again with them."""
     actions, call = context.actions, context.function_call_id
     return call in actions.requested_tool_confirmations or call in actions.requested_auth_configs
 

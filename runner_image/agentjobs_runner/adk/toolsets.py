@@ -1,7 +1,7 @@
-"""No agent runs without tools that it names: a toolset that cannot be listed ends the attempt.
+"""Agents do not run without their tools: a toolset that cannot be listed ends the attempt.
 
-ADK logs the error and lets the agent go on, and its model answers as if it had never had the tools. `guard` is called
-by `engine` before an agent is loaded, and holds for all toolsets of all agents, wherever in a team, a graph or a tool.
+ADK logs the error and continues without the tools, and the model answers as if it never had them. `guard` is called by
+`engine` before an agent is loaded, and covers all toolsets of all agents, in any team, graph or tool.
 """
 
 from functools import partial
@@ -15,13 +15,13 @@ from agentjobs_runner.control import Cancel, Permanent, Snooze
 from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.redaction import safe_str
 
-_ADKS: Final = llm_agent._convert_tool_union_to_tools  # the one place where ADK gives up on a toolset
-# What says by itself how the start ends.
+_ADKS: Final = llm_agent._convert_tool_union_to_tools  # the only place where ADK ignores a failed toolset
+# Errors with their own ending.
 _DECIDED: Final = (StartEnded, Snooze, Cancel, Permanent)
 
 
 class ToolsLost(BaseException):
-    """Carries `error` past ADK, which lets an agent go on without tools that Exceptions keep away."""
+    """Carries `error` through ADK, which ignores an Exception of a toolset."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
@@ -29,19 +29,19 @@ class ToolsLost(BaseException):
 
 
 def toolset_failed(message: str, met: Exception) -> StartEnded:
-    """A toolset could not be listed, as `met` says: a server may be back at the next attempt."""
+    """A toolset could not be listed, for the reason `met`: a server may be available at the next attempt."""
     ended = StartEnded(Ending(Verdict.RETRY, ErrorClass.TOOL_ERROR, message))
     ended.__cause__ = met
     return ended
 
 
 def unwrapped(error: BaseException) -> BaseException:
-    """Return the error that a ToolsLost carries, even if ADK removed its cause, as ParallelAgent does; else `error`."""
+    """Return the error in a ToolsLost, even if ADK removed its cause, as ParallelAgent does; else `error`."""
     return error.error if isinstance(error, ToolsLost) else error
 
 
 def guard() -> None:
-    """Make ADK ask toolsets by way of this module."""
+    """Make ADK list toolsets through this module."""
     llm_agent._convert_tool_union_to_tools = _listed
 
 
@@ -49,7 +49,7 @@ async def _listed(tool_union: Any, ctx: Any, *rest: Any, **more: Any) -> Any:
     if not isinstance(tool_union, BaseToolset) or callable(tool_union):
         return await _ADKS(tool_union, ctx, *rest, **more)
     for extra in getattr(tool_union, "_provided_toolsets", ()):
-        # A SkillToolset's own, which it asks itself when a skill is loaded, and leaves out with a warning.
+        # A SkillToolset's own toolsets, which it lists itself when a skill is loaded, ignoring failures with a warning.
         vars(extra)["get_tools_with_prefix"] = partial(_tools, extra)
     return await _tools(tool_union, ctx)
 
@@ -67,7 +67,7 @@ async def _tools(toolset: BaseToolset, ctx: Any) -> Any:
 
 
 def _named(toolset: BaseToolset) -> str:
-    """A toolset as its author knows it: its class and, for MCP, its server."""
+    """A toolset's name for its author: its class and, for MCP, its server."""
     kind = type(toolset).__name__
     server = getattr(toolset, "_connection_params", None)
     server = getattr(server, "server_params", server)

@@ -1,6 +1,6 @@
 """Recorded answers that later starts must not use, because the run failed right after them.
 
-Else a job would fail in the same way for ever. Called by `engine` when a start has ended.
+Otherwise a job would fail in the same way forever. Called by `engine` at the end of a start.
 """
 
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from agentjobs_runner.endings import Ending
 from agentjobs_runner.journal import NewStep
 from agentjobs_runner.steps import StepKey
 
-# Ends that tell of answers, which come out the same as long as the answers do.
+# Endings caused by answers, which repeat as long as the answers do.
 _JUDGED: Final = frozenset(
     {
         ErrorClass.CONTENT_BLOCKED,
@@ -22,12 +22,12 @@ _JUDGED: Final = frozenset(
     }
 )
 _TOOL: Final = frozenset({ErrorClass.TOOL_ERROR, ErrorClass.TOOL_TIMEOUT})
-# Ends that an answer can be the reason of. What models, the platform or an order of the user's code end is not.
+# Endings that an answer may cause. Those of models, the platform or the user's Snooze, Cancel and Permanent are not.
 _ANSWERED: Final = _JUDGED | _TOOL | {ErrorClass.AGENT_ERROR}
 
 
 async def unrecord(start: StepsOfStart, ending: Ending) -> None:
-    """Void what made the start end as `ending` says; note a tool call that ended it."""
+    """Void the answers that caused `ending`; record a tool call that ended the start."""
     if ending.verdict is not Verdict.SUCCEED:
         await start.survived.end(start.error)
     call = _failed_call(start)
@@ -38,28 +38,28 @@ async def unrecord(start: StepsOfStart, ending: Ending) -> None:
 
 
 def _failed_call(start: StepsOfStart) -> FailedCall | None:
-    """The tool call that ended the start, if one did."""
+    """The tool call that ended the start, if any."""
     own = start.failed.get(start.failed_in[0]) if start.failed_in is not None else None
     return own or next(reversed(start.failed.values()), None)
 
 
 def _blamed(start: StepsOfStart, ending: Ending) -> list[StepKey]:
-    """The answers without which the next start may end otherwise.
+    """The answers without which the next start may end differently.
 
-    A start that repeated what was recorded and failed shows that what follows on the newest answer does not help.
+    If a start only replayed and failed, the steps after the newest answer do not help.
     """
     if start.repaired_from is not None:
         return start.answers[start.repaired_from :]
     newest = start.newest()
     if newest is None:
         return []
-    # The next start asks a model anew in any case, or what follows on the answer may come out otherwise.
+    # The next start calls a model anyway, or the steps after the answer may end differently.
     may_differ = start.lost_after(newest) or (ending.reason not in _JUDGED and start.gave_after(newest))
     return [] if may_differ and start.is_new else start.built_on(newest)
 
 
 async def _tool_ended(start: StepsOfStart, call: FailedCall, *, failed: bool) -> None:
-    """Note a call that ended the start, so that it is not uncertain; after a second failure its model answers anew."""
+    """Record that a call ended the start, so that its effect is certain; after a second failure its answer is void."""
     if failed and call.before:
         blamed = call.asked_by if call.asked_by in start.answers else start.newest()
         if blamed is not None:

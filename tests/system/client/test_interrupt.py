@@ -107,7 +107,7 @@ def test_the_runner_itself_ends_at_a_second_ctrl_c(typist):
     person.until("stopping")
     runner.send_signal(signal.SIGINT)
 
-    person.until("told to stop again")
+    person.until("stopped again")
     assert person.end() == 75
 
 
@@ -119,7 +119,7 @@ def test_after_one_ctrl_c_the_running_tool_may_end(typist):
     person.types("\n")
 
     assert person.end() == 130
-    assert "Interrupted: told to stop; stopped between two steps" in person.seen
+    assert "Interrupted: stopped between two steps" in person.seen
 
 
 def test_a_person_can_debug_a_tool(typist):

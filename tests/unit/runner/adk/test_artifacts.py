@@ -250,7 +250,7 @@ async def test_tools_ask_memory_at_once_in_event_loops_of_their_own(told, monkey
 
 
 async def test_the_memory_of_another_user_is_refused(told):
-    with pytest.raises(ValueError, match="not that of this job"):
+    with pytest.raises(ValueError, match="not belong to this job"):
         await Memory(told, "app", "user").search_memory(app_name="app", user_id="other", query="cat")
 
     assert told.asked == []

@@ -71,7 +71,7 @@ def test_where_there_is_a_proxy_a_missing_key_is_one_that_the_job_said_it_would_
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
 
-    with pytest.raises(StartEnded, match="or leave the provider's variables out of it"):
+    with pytest.raises(StartEnded, match="or remove the provider's variables"):
         models.resolve("openai/gpt-4o", "agent.model")
 
 
@@ -107,7 +107,7 @@ def test_the_mode_is_given_by_its_name():
 
 @pytest.mark.parametrize("given", [{"max_calls": 3}, {"max_llm_calls": "many"}, {"streaming_mode": "FAST"}])
 def test_what_adk_refuses_is_invalid_and_names_its_settings(given):
-    with pytest.raises(StartEnded, match=r"agent.runConfig: ADK refuses it: .*max_llm_calls") as refused:
+    with pytest.raises(StartEnded, match=r"agent.runConfig: ADK rejects it: .*max_llm_calls") as refused:
         run_config(given)
 
     assert refused.value.ending.reason == "ConfigInvalid"

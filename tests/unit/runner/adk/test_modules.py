@@ -117,7 +117,7 @@ NEARLY = {
         "import asyncio\nasync def f(): ...\nc = f()\ntry: asyncio.run(c)\nfinally: c.close()\n",
         "event loop",
     ),
-    "refused": ("from google.adk.agents import LlmAgent\nroot_agent = LlmAgent(name='no name')\n", "that ADK refuses"),
+    "refused": ("from google.adk.agents import LlmAgent\nroot_agent = LlmAgent(name='no name')\n", "that ADK rejects"),
 }
 
 

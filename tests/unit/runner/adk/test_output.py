@@ -36,10 +36,10 @@ async def test_a_wrong_answer_is_corrected_in_the_same_session(run, timeline):
 @pytest.mark.parametrize(
     ("output", "answers", "verdict", "said"),
     [
-        ({}, [TEXT, BAD, BAD], "Retry", "the answer does not fit output.schema after 2 corrections: outcome: 'maybe'"),
-        ({"maxRepairs": 0}, [TEXT], "Retry", "does not fit output.schema: the answer is not a JSON object"),
-        ({"onInvalid": "Retry"}, [BAD], "Retry", "does not fit output.schema: outcome"),
-        ({"onInvalid": "Fail"}, [BAD], "Fail", "does not fit output.schema: outcome"),
+        ({}, [TEXT, BAD, BAD], "Retry", "the answer does not match output.schema after 2 corrections: outcome: 'maybe'"),
+        ({"maxRepairs": 0}, [TEXT], "Retry", "does not match output.schema: the answer is not a JSON object"),
+        ({"onInvalid": "Retry"}, [BAD], "Retry", "does not match output.schema: outcome"),
+        ({"onInvalid": "Fail"}, [BAD], "Fail", "does not match output.schema: outcome"),
     ],
     ids=["repairs-used-up", "no-repairs", "retry", "fail"],
 )
@@ -236,7 +236,7 @@ async def test_a_text_that_was_cut_says_so(run, module):
     ending = await run(agent={"module": {"ref": f"{name}:agent"}})
 
     assert ending.result["cutFrom"] == 6_000_000
-    assert "has 5.7 MiB, of which the first 4.0 MiB are kept" in ending.message
+    assert "has 5.7 MiB, and the first 4.0 MiB are kept" in ending.message
 
 
 async def test_a_graph_whose_output_does_not_fit_is_run_again_with_the_problem(run, module):

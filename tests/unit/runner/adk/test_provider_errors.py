@@ -396,7 +396,7 @@ def test_what_the_model_proxy_refuses_has_the_class_that_it_says(make, status, c
     ending = judged(make(status, f"agentjobs.dev/{code}", "Raise budget.maxCostUSD above 2.50."))
 
     assert (ending.verdict.value, ending.reason) == expected
-    assert ending.message == "the model proxy refused the call: Raise budget.maxCostUSD above 2.50."
+    assert ending.message == "the model proxy rejected the call: Raise budget.maxCostUSD above 2.50."
 
 
 def test_a_refusal_is_known_by_its_code_where_a_stream_ends_with_it():

@@ -29,7 +29,7 @@ starts:
     ("text", "said"),
     [
         pytest.param("{", "not YAML", id="no-yaml"),
-        pytest.param("- text: hi", "a mapping with the key `starts`", id="a-list"),
+        pytest.param("- text: hi", "a mapping with key `starts`", id="a-list"),
         pytest.param("start: []", "starts: Field required", id="no-starts"),
         pytest.param("starts: []", "starts: ", id="empty"),
         pytest.param("starts: [[{txt: hi}]]", "starts.0.0.txt: remove it", id="unknown-key"),

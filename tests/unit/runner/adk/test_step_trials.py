@@ -209,7 +209,7 @@ async def test_a_recorded_answer_to_another_request_is_used_and_told(run, timeli
     ending = await run([], agent=ASKS, state={"who": "Bob"}, journal=journal.again())
 
     assert ending.result["text"] == "hi"
-    assert "another system instruction" in warnings(timeline)[-1]
+    assert "a different system instruction" in warnings(timeline)[-1]
 
 
 async def test_another_request_fails_the_job_that_wants_it_so(run):
