@@ -28,7 +28,7 @@ def test_credentials_are_asked_for_by_the_tool_that_the_author_knows():
         part = types.Part(function_call=types.FunctionCall(id=id_, name=name, args=args))
         answer.see(Event(author="one", content=types.Content(parts=[part]), long_running_tool_ids={"2"}))
 
-    assert "tool invoices asks for credentials" in answer.failure().message
+    assert "tool invoices requests credentials" in answer.failure().message
 
 
 names = itertools.count()

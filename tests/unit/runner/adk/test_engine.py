@@ -357,7 +357,7 @@ REFUSED = [
         inline(subAgents=["x", "x"], agents=[{"name": "x"}]), "ConfigInvalid", "belongs to", id="member-twice"
     ),
     pytest.param(
-        inline(subAgents=["x"], agents=[{"name": "x", "subAgents": ["x"]}]), "ConfigInvalid", "circle", id="circle"
+        inline(subAgents=["x"], agents=[{"name": "x", "subAgents": ["x"]}]), "ConfigInvalid", "cycle", id="circle"
     ),
     pytest.param(inline(tools=[{"name": "google_serach"}]), "ModuleNotFound", "google_search", id="no-built-in"),
     pytest.param(inline(tools=[{"name": "shop:buy"}]), "ModuleNotFound", "tools[0].name", id="no-tool-module"),

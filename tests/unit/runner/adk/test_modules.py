@@ -134,7 +134,7 @@ async def test_a_reference_with_a_dot_for_a_colon_is_spelled_out(run, folder):
     ending = await run(agent={"model": "m", "module": {"ref": f"{name}.agent.root_agent"}})
 
     assert ending.reason == "ModuleNotFound"
-    assert "write some_agent.agent:root_agent" in ending.message
+    assert "use some_agent.agent:root_agent" in ending.message
 
 
 async def test_a_module_of_ones_own_that_is_missing_is_told_with_its_line(run, folder):

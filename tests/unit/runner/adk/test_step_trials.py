@@ -25,7 +25,7 @@ async def test_a_model_that_is_briefly_away_is_asked_again_in_the_start(run, tim
     ending = await run([AWAY, AWAY, {"text": "there"}], steps=steps)
 
     assert ending.result["text"] == "there"
-    assert [message[:10] for message in warnings(timeline)] == ["try 1 of 3", "try 2 of 3"]
+    assert [message[:14] for message in warnings(timeline)] == ["attempt 1 of 3", "attempt 2 of 3"]
 
 
 async def test_after_the_last_try_the_start_ends_as_the_model_did(run, timeline):
