@@ -1,12 +1,12 @@
-"""The engine of Claude Code: runs the CLI, reads its stream, judges how it ended, keeps its session.
+"""The engine of Claude Code: runs the CLI, reads its stream, determines its ending, keeps its session.
 
 command      the command line and its environment
-prompt       what the agent is told
-stream       what the CLI prints, as values
-fields       what a stranger's JSON holds
+prompt       the prompt
+stream       the CLI's output, as values
+fields       fields of untrusted JSON
 verdict      how it ended
 engine       one start, from its session to its ending
-process      the CLI as a child, and the end of all that it started
-session      its session's file: kept while it runs, put back in a later start
-telling      what it tells as entries, steps and signs of progress
+process      the CLI as a child process, and the end of its descendants
+session      its session file: kept while it runs, restored in a later start
+telling      converts its output to entries, steps and signs of progress
 """

@@ -1,7 +1,7 @@
 """The command line of Claude Code, and its environment. Pure.
 
-What the job says becomes flags; what would lead it elsewhere, keep it waiting or let the repository speak for the job
-is switched off. Nothing in it is a secret: the token stays in its file, the prompt goes by standard input.
+The job's fields become flags; settings that would redirect it, keep it waiting or let the repository configure it are
+disabled. It contains no secrets: the token stays in its file, the prompt is standard input.
 """
 
 import json
@@ -21,22 +21,22 @@ MODES: Final = {
     "DontAsk": "dontAsk",
     "BypassPermissions": "bypassPermissions",
 }
-"""The CLI's words for `permissionMode`; its own default goes unsaid."""
+"""The CLI's names of `permissionMode`; its default is omitted."""
 WAITING: Final = ("ScheduleWakeup", "Monitor", "CronCreate", "Workflow", "SendMessage")
-"""Tools that keep the process waiting for something, which a job pays for."""
+"""Tools that keep the process waiting, which costs the job."""
 OWN_MODEL: Final = "default"
-"""The model that the CLI asks where a job names none."""
+"""The CLI's model if the job has none."""
 
-# Linux takes at most 128 KiB for one argument, with the zero at its end.
+# Linux allows 128 KiB for one argument, with its terminating zero.
 _ARGUMENT_BYTES: Final = 128 * 1024 - 1
-# Below the ten minutes of `timeouts.progress`; above the two that a call may wait in the proxy before it is sent.
+# Below the ten minutes of `timeouts.progress`; above the two that a call may wait in the proxy.
 _REQUEST_SECONDS: Final = 300
 _SILENCE_SECONDS: Final = 240
 _RETRIES: Final = 2
 _KEY_SECONDS: Final = 60
 _TRANSPORTS: Final = frozenset({"http", "sse", "ws", "streamable-http"})
 
-# What makes the CLI ask elsewhere, with other credentials, or as another kind of session.
+# Variables that change the CLI's address, credentials or kind of session.
 _ELSEWHERE: Final = frozenset(
     {
         *("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_CUSTOM_HEADERS", "ANTHROPIC_UNIX_SOCKET"),
@@ -61,13 +61,13 @@ _SWITCHES: Final[Mapping[str, str]] = {
     "CLAUDE_CODE_DISABLE_REFUSAL_RETRY": "1",
     "CLAUDE_CODE_DISABLE_MODEL_ACCESS_FALLBACK": "1",
     "CLAUDE_CODE_DISABLE_LEGACY_MODEL_REMAP": "1",
-    # A message may hold a stranger's words: `@/some/file` in it is no wish to read the file.
+    # A message may contain untrusted text: `@/some/file` in it must not read the file.
     "CLAUDE_CODE_DISABLE_FILE_MENTIONS": "1",
     "CLAUDE_CODE_MAX_RETRIES": str(_RETRIES),
     "CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS": str(_SILENCE_SECONDS * 1000),
     "API_TIMEOUT_MS": str(_REQUEST_SECONDS * 1000),
 }
-# Names by which its own tools ask for a smaller or larger model.
+# Aliases by which its own tools request a smaller or larger model.
 _MODEL_NAMES: Final = (
     "ANTHROPIC_DEFAULT_HAIKU_MODEL",
     "ANTHROPIC_DEFAULT_SONNET_MODEL",
@@ -77,7 +77,7 @@ _MODEL_NAMES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a job asks of Claude Code."""
+    """A job's settings of Claude Code."""
 
     model: str
     """One of the CLI's names, or a model's own."""
@@ -90,22 +90,22 @@ class Asked:
     servers: frozenset[str] = frozenset()
     """Names of the servers of `mcp_config`: the job needs all of them."""
     remote_servers: frozenset[str] = frozenset()
-    """Those of them that are reached by an address."""
+    """Those with an address."""
     extra_args: tuple[str, ...] = ()
     schema: Mapping[str, Any] | None = None
 
     @classmethod
     def read(cls, spec: Mapping[str, Any]) -> "Asked":
-        """Return what a resolved spec asks, the installation's names for models replaced in `agent.model`.
+        """Return the settings of a resolved spec, with aliases in `agent.model` replaced.
 
         Raises:
-            StartEnded: ConfigInvalid for what the CLI would misunderstand or pass over in silence.
+            StartEnded: ConfigInvalid for values that the CLI would misinterpret or ignore.
         """
         agent: Mapping[str, Any] = spec.get("agent") or {}
         given: Mapping[str, Any] = agent.get("claudeCode") or {}
         model = str(agent.get("model") or OWN_MODEL).removeprefix("anthropic/")
         if not model or model.startswith("-"):
-            raise config_invalid(f"agent.model {model!r} is no model; name one of Anthropic, e.g. sonnet")
+            raise config_invalid(f"agent.model {model!r} is not a model; use one of Anthropic, e.g. sonnet")
         mode = str(given.get("permissionMode") or "Default")
         if mode not in MODES:
             raise config_invalid(f"agent.claudeCode.permissionMode: this runner has no {mode!r}")
@@ -129,25 +129,25 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the CLI runs. All but `base_url` are paths."""
+    """The CLI's environment. All except `base_url` are paths."""
 
     binary: str
     home: str
     tmp: str
     tree: str
     base_url: str | None = None
-    """Of the model proxy; None where the pod's environment says whom to ask, and with which key."""
+    """The model proxy's; None if the pod's environment has address and key."""
     token_file: str | None = None
-    """Goes with `base_url`: the newest token of the pod is in it."""
+    """With `base_url`: the file with the pod's current token."""
     mcp_config_file: str | None = None
     """Holds `Asked.mcp_config`."""
     ca_file: str | None = None
-    """Certificates that the proxy's is checked against, beside the public ones."""
+    """Additional CA certificates, for the proxy."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionChoice:
-    """The session to run in; `resumes` where its file is there."""
+    """The session to use; `resumes` if its file exists."""
 
     id: str
     resumes: bool
@@ -155,9 +155,9 @@ class SessionChoice:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What the job may still spend, over all of its starts; None for no limit.
+    """The job's remaining budget, over all of its starts; None for no limit.
 
-    `cost` is in dollars, and counts where no proxy does.
+    `cost` is in dollars, and only used without a proxy.
     """
 
     turns: int | None = None
@@ -166,7 +166,7 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to execute. `unset` are variables of the runner that the CLI must not inherit."""
+    """The program to execute. `unset` are variables of the runner that the CLI must not inherit."""
 
     argv: tuple[str, ...]
     env: dict[str, str]
@@ -174,10 +174,10 @@ class Command:
 
 
 def build(asked: Asked, place: Place, session: SessionChoice, left: Left) -> Command:
-    """Return the command of one start. The prompt goes by standard input.
+    """Return the command of one start. The prompt is standard input.
 
     Raises:
-        StartEnded: ConfigInvalid for an argument that is longer than Linux takes.
+        StartEnded: ConfigInvalid for an argument that is too long for Linux.
     """
     argv = [place.binary, "-p", "--output-format", "stream-json", "--verbose", "--model", asked.model]
     if MODES[asked.mode]:
@@ -188,7 +188,7 @@ def build(asked: Asked, place: Place, session: SessionChoice, left: Left) -> Com
     if asked.system_prompt is not None:
         argv.append(f"--system-prompt={asked.system_prompt}")
     argv += [f"--append-system-prompt={asked.append_system_prompt}", *asked.extra_args]
-    # Lists end at the next flag, so one follows each of them.
+    # Lists end at the next flag, so each is followed by one.
     if asked.allowed_tools:
         argv += ["--allowedTools", *asked.allowed_tools]
     argv += ["--disallowedTools", *dict.fromkeys((*WAITING, *asked.disallowed_tools))]
@@ -207,24 +207,24 @@ def build(asked: Asked, place: Place, session: SessionChoice, left: Left) -> Com
 
 
 def _argument_problem(word: str) -> str:
-    """Say why Linux would not take a word as an argument; empty where it does."""
+    """Return why Linux would reject an argument; empty if it would not."""
     if "\0" in word:
-        return "it holds a zero character, which no argument may"
+        return "it contains a zero character, which an argument must not"
     try:
         size = len(word.encode())
     except UnicodeEncodeError:
-        return "it holds half a character"
-    return f"it has {size} bytes; one argument may have {_ARGUMENT_BYTES}" if size > _ARGUMENT_BYTES else ""
+        return "it contains a lone surrogate"
+    return f"it has {size} bytes; the limit is {_ARGUMENT_BYTES}" if size > _ARGUMENT_BYTES else ""
 
 
 def is_same_model(asked: str, ran: str) -> bool:
-    """Whether a model's name, as the CLI or the API tells it, is of the model that was asked."""
+    """Whether a model's name, from the CLI or the API, is that of the requested model."""
     asked, ran = (name.removesuffix(LONG_CONTEXT).casefold() for name in (asked, ran))
     if asked in CLAUDE_CODE:
-        # Only the CLI knows what it is today; the kind stands in the name.
+        # Only the CLI resolves an alias; the kind is part of the name.
         return asked in ("default", "best", "opusplan") or asked in ran.split("-")
     rest = ran.removeprefix(asked)
-    # The API answers with the dated name of a model that has one.
+    # The API answers with the model's dated name.
     return ran == asked or (rest != ran and rest[:1] in "-@" and rest[1:].isdigit() and len(rest) == len("-20260101"))
 
 
@@ -245,7 +245,7 @@ def _unset(place: Place) -> frozenset[str]:
 
 
 def _settings(place: Place) -> str:
-    """The CLI asks api.anthropic.com about each page before it reads one, unless told not to."""
+    """The CLI asks api.anthropic.com about each page before it reads one, unless disabled."""
     settings: dict[str, Any] = {"skipWebFetchPreflight": True}
     if place.base_url is not None and place.token_file is not None:
         settings["apiKeyHelper"] = f"cat {shlex.quote(place.token_file)}"
@@ -255,12 +255,14 @@ def _settings(place: Place) -> str:
 def _rules(given: Mapping[str, Any], name: str) -> tuple[str, ...]:
     rules = tuple(given.get(name) or ())
     if flag := next((rule for rule in rules if rule.startswith("-")), None):
-        raise config_invalid(f"agent.claudeCode.{name}: {flag!r} is no rule for tools, which begin with a tool's name")
+        raise config_invalid(
+            f"agent.claudeCode.{name}: {flag!r} is not a rule for tools; a rule begins with a tool's name"
+        )
     return rules
 
 
 def _servers(config: str) -> dict[str, Mapping[str, Any]]:
-    """The servers of a configuration. The CLI leaves out what it does not understand, and says nothing."""
+    """The servers of a configuration. The CLI silently ignores invalid ones."""
     where = "agent.claudeCode.mcpConfig"
     try:
         servers = json.loads(config)["mcpServers"]
@@ -275,17 +277,17 @@ def _servers(config: str) -> dict[str, Mapping[str, Any]]:
         is_process = isinstance(command, str) and command and kind in (None, "stdio")
         is_remote = isinstance(url, str) and url and kind in _TRANSPORTS
         if not (is_process or is_remote):
-            raise config_invalid(f"{where}: server {name[:63]!r} needs a command, or a url and the type http or sse")
+            raise config_invalid(f"{where}: server {name[:63]!r} needs a command, or a url with type http or sse")
     return servers
 
 
 def _schema(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The schema as the CLI takes it: of an object, since the answer is the input of a tool."""
+    """The schema for the CLI: it must be of an object, since the answer is the input of a tool."""
     schema = (spec.get("output") or {}).get("schema")
     if schema is None:
         return None
     kind = schema.get("type", "object")
     if kind != "object" and not (isinstance(kind, list) and "object" in kind):
-        raise config_invalid(f"output.schema: Claude Code answers with a JSON object; the schema wants {kind!r}")
-    # Its validator knows no other drafts by their address, and would refuse the whole.
+        raise config_invalid(f"output.schema: Claude Code answers with a JSON object; the schema has type {kind!r}")
+    # Its validator does not know other drafts by address, and would reject the schema.
     return {**{name: value for name, value in schema.items() if name != "$schema"}, "type": "object"}

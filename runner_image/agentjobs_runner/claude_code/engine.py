@@ -1,7 +1,7 @@
 """Runs Claude Code for one attempt, to the ending of its process.
 
-The CLI runs beside us: what it tells is recorded after the fact. Nothing that it says counts before its process has
-ended, and everything that it started with it.
+The CLI is a child process: its output is recorded afterwards. Its result only counts after its process and all its
+descendants have ended.
 """
 
 import asyncio
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
     from agentjobs_runner.kept import Kept
 
 _READ_SECONDS: Final = 0.2
-# Between SIGTERM and SIGKILL: it takes up to 1.6 s to kill its tools and to write its session.
+# Between SIGTERM and SIGKILL: it needs up to 1.6 s to kill its tools and to write its session.
 _STOP_SECONDS: Final = 6.0
-# Of the grace period: for SIGTERM's effect, and for keeping the session afterwards.
+# Part of the grace period: for SIGTERM, and for keeping the session afterwards.
 _KEEP_SECONDS: Final = 8.0
 
 
 def execute(attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, stores: Stores | None = None) -> Ending:
-    """Run the CLI and say how it ended. Blocks; called in a thread of its own."""
+    """Run the CLI and return the ending. Blocks; called in its own thread."""
     home: Path | None = None
     loop = asyncio.new_event_loop()
     try:
@@ -64,7 +64,7 @@ def execute(attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, 
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """The session of this start, and what it is told."""
+    """The session of this start, and its prompt."""
 
     id: str
     restored: session.Restored | None
@@ -85,7 +85,7 @@ class _Start:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._attempt, self._gate, self._recorder, self._journal, self._kept = attempt, gate, recorder, journal, kept
-        # A copy of a login would be renewed in its place, and end the person's own.
+        # A copy of a login would be renewed here, and invalidate the user's own.
         self._home = Path(os.environ.get(contract.ENV_CLAUDE_HOME) or home / "home")
         self._tmp, self._tree = home / "tmp", Path.cwd()
         self._spec = attempt["resolved"]["spec"]
@@ -94,10 +94,10 @@ class _Start:
         self._killed = False
         self._process: Process | None = None
         self._ending: Ending | None = None
-        """How we ended it, where we did."""
+        """Our reason for ending it, if any."""
 
     def run(self) -> Ending:
-        """Run the CLI to its end, keep its session, and judge."""
+        """Run the CLI to its end, keep its session, and determine the ending."""
         asked = self._asked()
         budget = StartBudget.read(self._attempt)
         self._journal.open(adk=contract.ENGINE_CLAUDE_CODE, scheme=SCHEME, agent=agent_digest(self._spec))
@@ -135,35 +135,35 @@ class _Start:
         return Asked.read({**self._spec, "agent": {**agent, "model": resolved}})
 
     def _choose(self) -> _Chosen:
-        """Take up the session of the start before, or begin one."""
+        """Continue the session of the previous start, or begin one."""
         message = (self._spec.get("input") or {}).get("message") or ""
         begun = session.new_id(self._attempt["uid"], self._attempt["start"])
         if self._begins_anew():
             return _Chosen(begun, None, prompt.first(message))
         earlier = self._journal.earlier()
-        found: session.Restored | session.Absent = session.Absent("nothing is kept of it here")
+        found: session.Restored | session.Absent = session.Absent("none is kept here")
         if self._kept is not None:
             found = session.restore(self._kept, self._recorder.redactor.unseal, self._home, self._tree)
         calls = [step["name"] for step in earlier if step["kind"] == StepKind.TOOL]
         if isinstance(found, session.Restored) and not self._journal.resumes:
-            # Nothing was recorded, so files are as the run began, and the session is ahead of them.
+            # No step was recorded, so files are as at the run's beginning, and the session is ahead of them.
             calls = [call["name"] for call in found.calls.asked.values()]
         elif isinstance(found, session.Restored):
             self._journal.ended(next((step["key"] for step in earlier if step["ended"] is not None), ""))
             return _Chosen(found.id, found, prompt.resumed(uncertain_calls(found.calls, earlier)))
         elif found.why:
-            self._warn(f"the session of an earlier start cannot go on, a new one begins: {found.why}")
+            self._warn(f"the session of an earlier start cannot be continued, a new one begins: {found.why}")
         return _Chosen(begun, None, prompt.anew(message, calls))
 
     def _begins_anew(self) -> bool:
-        """Whether this start is the first of its run. One may have kept its session before any step was recorded."""
+        """Whether this start is the first of its run. It may have kept its session before any step was recorded."""
         head = self._attempt.get("journal")
         if head is None or head["run"] == self._attempt["start"]:
             return True
-        return head["last"] > 0 and not self._journal.resumes  # the steps of another version are left
+        return head["last"] > 0 and not self._journal.resumes  # steps of another version are ignored
 
     def _left(self) -> Left:
-        """What the job may still spend, as far as the CLI counts it."""
+        """The job's remaining budget, as far as the CLI counts it."""
         given = self._attempt.get("budget")
         if given is None:
             return Left()
@@ -180,10 +180,10 @@ class _Start:
         if most is None:
             return None
         attempt = self._attempt["attempt"] if limits.get("scope") == "Attempt" else None
-        # The journal has those of this run; a gateway counts earlier ones as well.
+        # The journal has this run's; a gateway also counts earlier ones.
         left = int(most) - max(turns_of(self._journal.earlier(), attempt), used or 0)
         if left < 1:
-            said = f"budget.maxTurns is reached: earlier starts took {most}. Raise budget.maxTurns to let it go on"
+            said = f"budget.maxTurns is reached: earlier starts took {most}. Raise budget.maxTurns to let it continue"
             raise StartEnded(Ending(Verdict.FAIL, ErrorClass.MAX_TURNS_EXCEEDED, said))
         return left
 
@@ -223,7 +223,7 @@ class _Start:
         return keeper
 
     def _hear(self, process: Process, reader: Reader, telling: Telling, asked: Asked) -> None:
-        """Hear the process out, and end it where that has to be."""
+        """Read the process's output, and end the process if necessary."""
         while not process.ended:
             for line in process.read(_READ_SECONDS):
                 for seen in reader.feed(line):
@@ -241,7 +241,7 @@ class _Start:
 
     @contextmanager
     def _held(self) -> Iterator[None]:
-        """The CLI does nothing."""
+        """Pause the CLI."""
         process = self._process
         if process is not None:
             logger.warning("claude.held", extra={"why": "what it does cannot be recorded at present"})
@@ -253,7 +253,7 @@ class _Start:
                 process.go_on()
 
     def _check(self, began: Began, asked: Asked) -> None:
-        """End what cannot be what the job asked for before it costs something."""
+        """End a process that cannot do the job's work, before it costs something."""
         from agentjobs_runner.claude_code.verdict import refused
 
         self._ending = self._ending or refused(began, asked)
@@ -263,7 +263,7 @@ class _Start:
         if self._gate.closed and self._ending is None:
             until = self._gate.until
             if not telling.in_tool or (until is not None and now > until - _KEEP_SECONDS):
-                self._ending = interrupted("told to stop; stopped Claude Code")
+                self._ending = interrupted("stopped, with Claude Code")
         if self._ending is None:
             return
         if self._stopped_at is None:
@@ -289,7 +289,7 @@ class _Start:
         if judged.new_session and self._ending is None and self._kept is not None:
             session.give_up(self._kept, chosen.id)
         if self._ending is not None:
-            # It may have had its answer when it was told to stop; beyond a limit that does not count.
+            # It may already have answered when it was stopped; after exceeding a limit that does not count.
             was_told = self._ending.reason == ErrorClass.INTERRUPTED
             return ending if was_told and ending.verdict is Verdict.SUCCEED else self._ending
         return ending
@@ -299,15 +299,15 @@ class _Start:
 
 
 def _load() -> None:
-    """Import what judges, while the CLI starts: it brings what validates answers, and takes as long as all the rest."""
+    """Import the verdict module while the CLI starts: validation takes as long to import as the rest."""
     import agentjobs_runner.claude_code.verdict  # noqa: F401  for those that import it later
 
 
 def _inherited(variables: Mapping[str, str], command: Command) -> dict[str, str]:
-    """Return what the CLI, and what it runs, gets of our environment.
+    """Return the environment of the CLI and its tools.
 
-    The keys of other providers' clients are the pod's token. An agent that looks at its environment would tell it to
-    its model, and of a long run it is the expired one. In its file, which the CLI asks with, it is renewed.
+    The keys of other providers' clients are the pod's token. An agent that prints its environment would reveal it to
+    its model, and in a long run it is expired. The CLI uses the token file, which is renewed.
     """
     file = variables.get(contract.ENV_TOKEN_FILE)
     hidden = {Path(file).read_text("utf-8").strip()} if file else set()
@@ -323,20 +323,20 @@ def _binary(variables: Mapping[str, str]) -> str:
     named = variables.get(contract.ENV_CLAUDE)
     found = shutil.which(named or "claude", path=variables.get("PATH"))
     if found is None:
-        where = f"{contract.ENV_CLAUDE} names {named}, which is no program" if named else "there is no `claude` in PATH"
+        where = f"{contract.ENV_CLAUDE} is {named}, which is not a program" if named else "`claude` is not in PATH"
         raise _not_found(where)
     return str(Path(found).absolute())
 
 
 def _not_found(what: str) -> StartEnded:
     cure = (
-        "Build an image that has it from the target claude-code of the runner's Dockerfile, and name it in "
-        f"runtime.image; on one's own machine install it, or set {contract.ENV_CLAUDE} to its path"
+        "Build an image with the target claude-code of the runner's Dockerfile, and set "
+        f"runtime.image; on your own machine install it, or set {contract.ENV_CLAUDE} to its path"
     )
     return StartEnded(Ending(Verdict.FAIL, ErrorClass.BINARY_NOT_FOUND, f"{what}. {cure}"))
 
 
 def _proxy(variables: Mapping[str, str]) -> str | None:
-    """Return the address of the model proxy for the CLI; None where the job asks Anthropic by itself."""
+    """Return the address of the model proxy for the CLI; None if the job calls Anthropic itself."""
     url = (variables.get(contract.ENV_MODELS_URL) or "").rstrip("/") + contract.MODELS_ANTHROPIC
     return url if variables.get("ANTHROPIC_BASE_URL") == url else None

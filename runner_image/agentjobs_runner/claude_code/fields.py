@@ -1,11 +1,11 @@
-"""Fields of a stranger's JSON as what they should be: of another kind, they are as if they were not there. Pure."""
+"""Fields of untrusted JSON with the expected types; wrong types count as missing. Pure."""
 
 from typing import Any, Final
 
 from agentjobs_runner.redaction import storable
 
 NAME_CHARS: Final = 256
-"""Of a name, an id, a word; the rest is left out."""
+"""Maximum length of a name, an id or a word; the rest is cut."""
 
 
 def as_object(value: object) -> dict[str, Any]:
@@ -24,13 +24,13 @@ def as_name(value: object) -> str:
 
 
 def as_much(text: str, most: int) -> str:
-    """Return as much of a text as `most` bytes hold."""
+    """Return a text, cut to `most` bytes."""
     raw = storable(text).encode()
     return raw.decode() if len(raw) <= most else raw[:most].decode("utf-8", "ignore")
 
 
 def as_number(value: object) -> float:
-    """Return a number from 0 that is finite; 0 for anything else."""
+    """Return a finite non-negative number; 0 for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0
     try:
@@ -41,10 +41,10 @@ def as_number(value: object) -> float:
 
 
 def as_count(value: object) -> int:
-    """Return a whole number from 0; 0 for anything else."""
+    """Return a non-negative integer; 0 for anything else."""
     return int(min(as_number(value), 2**53)) if isinstance(value, int) else 0
 
 
 def as_status(value: object) -> int | None:
-    """Return a status of HTTP, None for anything else."""
+    """Return an HTTP status, None for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599 else None

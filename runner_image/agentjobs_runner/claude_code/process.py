@@ -1,7 +1,6 @@
-"""The CLI as a child process: its output line by line, its signals, and the end of all that it started.
+"""The CLI as a child process: its output line by line, its signals, and the end of its descendants.
 
-It gets a session of its own, so it is in no group of ours. It dies with this process. Its memory here is bounded,
-whatever it prints.
+It has its own session, so it is in none of our process groups. It dies with this process. Its buffers here are bounded.
 """
 
 import io
@@ -29,7 +28,7 @@ _MEMORY_EVENTS: Final = Path("/sys/fs/cgroup/memory.events")
 
 
 def out_of_memory_kills() -> int:
-    """Return how many processes of this container the kernel has killed because its memory was used up."""
+    """Return how many processes of this container the kernel has killed for lack of memory."""
     try:
         events = _MEMORY_EVENTS.read_text().splitlines()
         return next((int(line.split()[1]) for line in events if line.startswith("oom_kill ")), 0)
@@ -38,7 +37,7 @@ def out_of_memory_kills() -> int:
 
 
 class Lines:
-    """Makes lines of pieces, without their ends. Keeps at most `most` bytes of one: its beginning."""
+    """Splits pieces into lines, without line ends. Keeps at most the first `most` bytes of a line."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -55,7 +54,7 @@ class Lines:
         return lines
 
     def rest(self) -> list[bytes]:
-        """Return the line that has begun, where there is one."""
+        """Return the incomplete line, if any."""
         line = bytes(self._begun)
         self._begun.clear()
         return [line] if line else []
@@ -65,14 +64,14 @@ class Lines:
 
 
 class Process:
-    """The running CLI. Used from one thread; ends with `end`.
+    """The running CLI. Used from one thread; finish it with `end`.
 
     Args:
         argv: the first is the path of the program.
         variables: its whole environment.
         folder: its working directory.
-        prompt: what its standard input gives.
-        tmp: a folder for the prompt, which has no name there.
+        prompt: its standard input.
+        tmp: a folder for the prompt, as an unnamed file.
 
     Raises:
         OSError: it cannot be run.
@@ -82,9 +81,9 @@ class Process:
         self, argv: Sequence[str], variables: Mapping[str, str], folder: Path, prompt: bytes, tmp: Path
     ) -> None:
         descendants.adopt()
-        self._others = descendants.children()  # of whoever uses this process besides
+        self._others = descendants.children()  # other children of this process
         with _file_of(prompt, tmp) as given:
-            # A file and no pipe: the CLI need not read for us to go on, and sees that nothing more comes.
+            # A file instead of a pipe: the CLI need not read it for us to continue, and it has an end.
             self._popen = subprocess.Popen(  # noqa: S603  the job's own image says what it is
                 argv,
                 env=dict(variables),
@@ -107,12 +106,12 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Its number, which is that of its group and of its session as well."""
+        """Its pid, which is also that of its process group and session."""
         return self._popen.pid
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended, and all that it printed was read."""
+        """Whether it has ended, and all its output was read."""
         return self._ended
 
     @property
@@ -122,11 +121,11 @@ class Process:
 
     @property
     def stderr(self) -> str:
-        """The end of what it said there."""
+        """The end of its standard error."""
         return self._stderr.decode("utf-8", "replace")
 
     def read(self, seconds: float) -> list[bytes]:
-        """Return the lines that came, waiting for as long as `seconds` for some."""
+        """Return new lines, waiting up to `seconds` for some."""
         if self._ended:
             return []
         lines, got, gone = list[bytes](), False, self._is_gone()
@@ -144,24 +143,24 @@ class Process:
         return lines
 
     def stop(self) -> None:
-        """Ask it to end: it then kills its tools, and keeps its session."""
+        """Ask it to end: it then kills its tools, and saves its session."""
         self._signal(signal.SIGTERM)
 
     def hold(self) -> None:
-        """Let it do nothing until `go_on`. What it started goes on."""
+        """Pause it until `go_on`. Its tools continue."""
         self._signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Let it go on after `hold`."""
+        """Continue it after `hold`."""
         self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """End it at once. What it printed until then can still be read."""
+        """Kill it. Its earlier output can still be read."""
         with suppress(OSError):
             self._popen.kill()
 
     def end(self) -> int:
-        """End it, and all that it started and left; return how many of those cannot be ended."""
+        """End it and its descendants; return how many could not be ended."""
         if self._popen.returncode is None:
             self.kill()
             self._kill_group()
@@ -183,10 +182,10 @@ class Process:
         return [stream for stream in (self._popen.stdout, self._popen.stderr) if stream is not None]
 
     def _is_gone(self) -> bool:
-        """Whether it has ended; then nothing that it started goes on, and what was printed is all in the pipes."""
+        """Whether it has ended; then no descendants remain, and all output is in the pipes."""
         if self._popen.returncode is not None:
             return True
-        # Before its number is free for others: its group is killed by that number.
+        # Before its pid is reused: its group is killed by that number.
         if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return False
         self._kill_group()
@@ -202,7 +201,7 @@ class Process:
             os.killpg(self.pid, signal.SIGKILL)
 
     def _piece(self, stream: object) -> bytes:
-        """Read what one of our streams has."""
+        """Read from one of our streams."""
         descriptor = stream.fileno() if isinstance(stream, io.IOBase) else -1
         try:
             piece = os.read(descriptor, _CHUNK)

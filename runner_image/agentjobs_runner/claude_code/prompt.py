@@ -1,4 +1,4 @@
-"""What Claude Code is told: the job's message, and after a start that was cut off, what nobody knows. Pure."""
+"""The prompt of Claude Code: the job's message and, after an interrupted start, the uncertain calls. Pure."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -24,33 +24,33 @@ _INPUT_BYTES: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Uncertain:
-    """A tool call of an earlier start that had begun, and of whose end nothing is recorded."""
+    """A tool call that an earlier start began, without a recorded end."""
 
     id: str
-    """By which the model knows it."""
+    """Its id for the model."""
     name: str
     given: str
-    """What the tool was called with, in short."""
+    """The tool's input, shortened."""
 
 
 def first(message: str) -> str:
-    """Return the prompt of a session that begins.
+    """Return the prompt of a new session.
 
-    A message that begins with a slash would be a command to the CLI, which then asks no model.
+    A message that begins with a slash would be a command of the CLI, which then calls no model.
 
     Raises:
-        StartEnded: ConfigInvalid for an empty message, which the CLI does not take.
+        StartEnded: ConfigInvalid for an empty message, which the CLI rejects.
     """
     if not message.strip():
-        raise config_invalid("input.message is empty; say what Claude Code shall do")
+        raise config_invalid("input.message is empty; set the task for Claude Code")
     return f"{_MESSAGE}\n{message}" if message.lstrip().startswith("/") else message
 
 
 def anew(message: str, tools: Sequence[str]) -> str:
-    """Return the prompt of a session that begins where an earlier one is lost, or not to be gone on with.
+    """Return the prompt of a new session if an earlier one is lost or must not be continued.
 
     Args:
-        tools: the name of the tool of each call that earlier starts made.
+        tools: the tool's name of each call that earlier starts made.
     """
     if not tools:
         return first(message)
@@ -62,10 +62,10 @@ def anew(message: str, tools: Sequence[str]) -> str:
 
 
 def resumed(uncertain: Sequence[Uncertain]) -> str:
-    """Return the prompt of a session that goes on after its process was gone.
+    """Return the prompt of a session that continues after its process ended.
 
     Args:
-        uncertain: calls whose outcome nobody knows, in their order.
+        uncertain: calls with an unknown outcome, in order.
     """
     begun = (
         "Your process was stopped and has been started again, in another place perhaps. Your files and this "

@@ -1,7 +1,7 @@
-"""The CLI's session file: put back where an earlier start kept one, and kept for later ones while the CLI runs.
+"""The CLI's session file: restored from an earlier start, and kept for later ones while the CLI runs.
 
-Whole lines only, appended to, without the pod's secrets. A second file says whose session it is, and is written first:
-where the two do not agree, something was cut off in between, and the next start begins a session of its own.
+Only complete lines are kept, append-only, without the pod's secrets. A second file has the session's state, and is
+written first: if the two do not match, a write was interrupted, and the next start begins a new session.
 """
 
 import json
@@ -20,70 +20,70 @@ from agentjobs_runner.log import logger
 SESSION: Final = "claude-code/session.jsonl"
 STATE: Final = "claude-code/state.json"
 KEEP_SECONDS: Final = 0.4
-"""Between two looks at the file: what a kill may cost."""
+"""Interval of reading the file: the part that a kill may lose."""
 _SPACE: Final = UUID("6f1d3c62-5d0b-4a86-9a3e-0d9b6f3f5c11")
 _MOST_AT_ONCE: Final = 4 * 1024 * 1024
 _MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 _RESULT: Final = b"tool_result"
-# By which a file that was rewritten, not appended to, is known.
+# By its beginning a rewritten file is distinguished from an extended one.
 _TAIL_BYTES: Final = 4096
 
 
 def new_id(uid: str, start: int) -> str:
-    """Return the id of the session that a start begins: of no other start, and the same however often it is asked."""
+    """Return the id of the session that a start begins: unique to the start, and always the same for it."""
     return str(uuid5(_SPACE, f"{uid}/{start}"))
 
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """The tool calls that a session holds."""
+    """The tool calls in a session."""
 
     asked: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By id: `name` and `input` as the model gave them."""
+    """By id: `name` and `input` from the model."""
     answered: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A session that can be resumed: its file is in place."""
+    """A session that can be resumed: its file is restored."""
 
     id: str
     tail: "Tail"
-    """Of its file, which begins with what was kept."""
+    """Size of its file, which begins with the kept part."""
     kept: int
-    """Bytes of the kept file: placeholders of secrets are shorter or longer."""
+    """Size of the kept file: placeholders of secrets have other lengths."""
     calls: Calls
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """There is no session to resume; `why` is empty where none was expected."""
+    """There is no session to resume; `why` is empty if none was expected."""
 
     why: str = ""
 
 
 def path_of(home: Path, tree: Path, session: str) -> Path:
-    """Return where the CLI looks for a session's file."""
+    """Return where the CLI expects a session's file."""
     return home / ".claude" / "projects" / re.sub(r"[^A-Za-z0-9]", "-", str(tree)) / f"{session}.jsonl"
 
 
 @dataclass
 class Tail:
-    """The whole lines that a file gets. Holds a few kilobytes of it."""
+    """Reads the complete lines of a growing file. Buffers a few kilobytes."""
 
     path: Path
     at: int = 0
-    """Up to there the file was read."""
+    """The position up to which the file was read."""
     before: bytes = b""
-    """What stood before that."""
+    """The bytes before that position."""
 
     def more(self) -> tuple[bytes, bool]:
-        """Return what was added, some megabytes at most; and whether it is from the file's beginning once more,
-        because the file was rewritten.
+        """Return new lines, at most some megabytes; and whether they start at the file's beginning again, because it
+        was rewritten.
 
         Raises:
             OSError: it cannot be read.
-            TooLarge: it has a line that is longer than any can be.
+            TooLarge: a line exceeds the limit.
         """
         with self.path.open("rb") as file:
             file.seek(self.at - len(self.before))
@@ -101,19 +101,19 @@ class Tail:
         return whole, anew
 
     def give_back(self, rest: bytes) -> None:
-        """Return the end of what `more` gave, to be read again."""
+        """Return the end of `more`'s result, to be read again."""
         self.at -= len(rest)
         self.before = self.before[: -len(rest)]
 
 
 def restore(kept: Kept, unseal: Callable[[Any], Any], home: Path, tree: Path) -> Restored | Absent:
-    """Put the kept session back, if there is one that can be used. Blocks until the files are read."""
+    """Restore the kept session, if it is usable. Blocks until the files are read."""
     session = _session_of(kept.read(STATE))
     if isinstance(session, Absent):
         return session
     content = kept.read(SESSION)
     if content is None:
-        return Absent("of the session before nothing was kept")
+        return Absent("nothing of the previous session was kept")
     *lines, rest = content.split(b"\n")
     try:
         texts = [str(unseal(line.decode())) for line in lines]
@@ -134,22 +134,23 @@ def restore(kept: Kept, unseal: Callable[[Any], Any], home: Path, tree: Path) ->
 
 
 def give_up(kept: Kept, session: str) -> None:
-    """Let the next start begin a session of its own."""
+    """Make the next start begin a new session."""
     kept.write(STATE, _state(session, spent=True))
     kept.delete(SESSION)
 
 
 class Keeper:
-    """Keeps the session's file while the CLI writes it, in a thread of its own.
+    """Keeps the session's file while the CLI writes it, in its own thread.
 
     Args:
-        kept: takes the file.
-        seal: takes the pod's secrets out of a line.
-        home: the CLI's.
+        kept: stores the file.
+        seal: removes the pod's secrets from a line.
+        home: the CLI's home folder.
         session: its id.
-        restored: what the file begins with, if it is an earlier start's.
-        has_recorded: whether the result of a tool call is recorded. One that is not is not kept before the CLI has
-            ended: files are kept when a result is recorded, and a session must not tell of what is not in them.
+        restored: the beginning of the file, if it is an earlier start's.
+        has_recorded: whether the result of a tool call is recorded. Others are not kept until the CLI has ended: files
+        are
+            kept when a result is recorded, and a session must not mention changes that are not kept.
     """
 
     def __init__(
@@ -167,7 +168,7 @@ class Keeper:
         self._tail = restored.tail if restored else None
         self._begun = restored is not None
         self._bytes = restored.kept if restored else 0
-        """Of the kept file."""
+        """Size of the kept file."""
         self._done = threading.Event()
         self._problem = ""
         self._thread = threading.Thread(target=self._run, name="session", daemon=True)
@@ -177,7 +178,7 @@ class Keeper:
         self._thread.start()
 
     def finish(self) -> str:
-        """Keep the rest, and return why the session cannot be kept; empty when it is kept whole.
+        """Keep the rest, and return why that failed; empty on success.
 
         Blocks until it is kept. The CLI has ended.
         """
@@ -192,12 +193,12 @@ class Keeper:
             self._keep()
         except (Invalid, OSError) as error:
             self._forget(str(error))
-        except Exception as error:  # the thread's outermost line: without it nobody would know
+        except Exception as error:  # otherwise the failure would go unnoticed
             logger.exception("session.failed")
             self._forget(f"{type(error).__name__}: {error}")
 
     def _forget(self, why: str) -> None:
-        """Let no later start take up the part that is kept: it would do again what came after."""
+        """Prevent later starts from resuming the kept part: they would repeat what came after it."""
         self._problem = why[:300] or "unknown"
         try:
             give_up(self._kept, self._session)
@@ -205,7 +206,7 @@ class Keeper:
             logger.exception("session.failed")
 
     def _keep(self) -> None:
-        """Keep what was added to the file."""
+        """Keep new lines of the file."""
         if self._tail is None:
             found = next((self._home / ".claude" / "projects").glob(f"*/{self._session}.jsonl"), None)
             self._tail = None if found is None else Tail(found)
@@ -241,7 +242,7 @@ class Keeper:
 
 
 def _answered(line: bytes) -> frozenset[str]:
-    """The calls whose results a line has."""
+    """The calls whose results are in a line."""
     try:
         return _calls([json.loads(line)]).answered
     except (ValueError, RecursionError):
@@ -253,14 +254,14 @@ def _state(session: str, *, spent: bool = False) -> bytes:
 
 
 def _session_of(state: bytes | None) -> str | Absent:
-    """The session to go on in, as `_state` says it."""
+    """The session to continue, from `_state`."""
     if state is None:
         return Absent()
     try:
         given = json.loads(state)
         session, spent = str(UUID(given["session"])), given.get("spent")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return Absent("what is kept of the session is damaged")
+        return Absent("the kept session is damaged")
     return Absent() if spent else session
 
 

@@ -1,7 +1,7 @@
-"""What Claude Code prints, line by line, as values: `Reader`. Pure.
+"""Claude Code's output, line by line, as values: `Reader`. Pure.
 
-Whatever bytes come, reading never raises and its memory is bounded. What is not understood is passed over; what could
-have been a result and is not whole is remembered, because an answer that was cut must not pass for one.
+For any input, reading never raises and its memory is bounded. Unknown lines are ignored; a line that could have been an
+incomplete result is remembered, because a cut answer must not pass for a complete one.
 """
 
 import json
@@ -14,59 +14,59 @@ from agentjobs_runner.claude_code.fields import as_count, as_list, as_much, as_n
 from agentjobs_runner.redaction import plain, storable
 
 MAX_LINE_BYTES: Final = 24 * 1024 * 1024
-"""Of one line; a longer one is not read. The largest answer that can be kept has 4 MiB, and a result tells it twice."""
+"""Length of one line; a longer one is ignored. The largest answer has 4 MiB, and a result contains it twice."""
 MAX_TEXT_BYTES: Final = 256 * 1024
-"""Kept of one answer's or tool result's text."""
+"""Kept part of one answer's or tool result's text."""
 MAX_CALLS: Final = 200
-"""Kept of one answer."""
+"""Kept part of one answer."""
 
 _SYNTHETIC: Final = "<synthetic>"
 _ERROR_CHARS: Final = 4096
 _MAX_NAMES: Final = 200
 _MAX_IDS: Final = 20_000
-# Of one text in what a tool is called with.
+# Kept part of one text in a tool's input.
 _INPUT_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A tool that the model calls, by the id that the model gave the call."""
+    """A tool call of the model, with the model's id of it."""
 
     id: str
     name: str
     input: dict[str, Any]
-    """Its texts are cut; for people."""
+    """Texts are cut; for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """A turn begins: the first event of a process, and told again with each further turn."""
+    """The beginning of a turn: the first event of a process, repeated with each turn."""
 
     session: str
     model: str
     mode: str
     servers: Mapping[str, str]
-    """Of MCP, by name: `connected`, `failed` and others."""
+    """MCP servers by name: `connected`, `failed` and others."""
     version: str
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An answer of a model, as far as it is known: the CLI tells it in parts, and each comes with those before it."""
+    """A model's answer as far as known: the CLI sends it in parts, each with the previous ones."""
 
     id: str
     model: str
     text: str
     calls: tuple[Call, ...]
     usage: Mapping[str, int]
-    """By the names of `contract.USAGE`; its output is not whole before the result tells it."""
+    """By `contract.USAGE`; the output is only complete in the result."""
     main: bool
-    """Whether it is of the main agent, not of one that a tool started."""
+    """Whether it belongs to the main agent, not to one that a tool started."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolEnded:
-    """A tool call has ended. `name` is empty for a call that was not seen, as after a resume."""
+    """A tool call has ended. `name` is empty for an unknown call, as after a resume."""
 
     id: str
     name: str
@@ -74,12 +74,12 @@ class ToolEnded:
     is_error: bool
     main: bool
     ran: bool
-    """False where it was denied or not known: the tool itself did nothing."""
+    """False if it was denied or unknown: the tool itself did nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """The CLI waits before it asks the model again: no progress."""
+    """The CLI waits before it calls the model again: not progress."""
 
     attempt: int
     most: int
@@ -103,31 +103,31 @@ class Concluded:
     subtype: str
     is_error: bool
     terminal: str
-    """Why it is over: `completed`, `api_error` and others; empty where it is not told."""
+    """Why it ended: `completed`, `api_error` and others; empty if not reported."""
     stop: str
-    """Why the model stopped."""
+    """The model's stop reason."""
     text: str
     errors: tuple[str, ...]
     status: int | None
     """HTTP status of the API's error."""
     error_type: str
-    """The API's type of its error, where that is an identifier."""
+    """The type of the API's error, if it is an identifier."""
     error_code: str
-    """What the API says in `details.error_code` of its error, where that is one: the model proxy its refusal."""
+    """`details.error_code` of the API's error, if any: the model proxy's error class."""
     error: str
-    """The CLI's word for what it did not get from the API."""
+    """The CLI's name of the API error."""
     startup: str
-    """Why it could not even begin."""
+    """Why it could not start."""
     structured: dict[str, Any] | None
     has_structured: bool
     deferred: str
     """Name of the tool whose call waits for an approval; empty for none."""
     cost: float
-    """In dollars, of the session so far."""
+    """In dollars, of the session until now."""
     turns: int
     usage: Mapping[str, int]
     models: frozenset[str]
-    """That the CLI asked for in this session. What answered is `Answered.model`."""
+    """The model requested by the CLI in this session. `Answered.model` is the one that answered."""
 
 
 Seen = Began | Answered | ToolEnded | Retrying | Noise | Concluded
@@ -135,16 +135,16 @@ Seen = Began | Answered | ToolEnded | Retrying | Noise | Concluded
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a process has said until now, as far as its end is judged by it."""
+    """The facts of a process until now that determine its ending."""
 
     began: Began | None = None
     """The newest one."""
     servers: Mapping[str, str] = field(default_factory=dict)
     """The newest status of each MCP server."""
     models: frozenset[str] = frozenset()
-    """That answered the main agent."""
+    """The models that answered the main agent."""
     moved_to: str = ""
-    """The model to which the CLI itself went over; empty where it did not."""
+    """The CLI's own fallback model; empty if it did not use one."""
     last: Concluded | None = None
     structured: dict[str, Any] | None = None
     """The newest of any result."""
@@ -153,11 +153,11 @@ class Facts:
     denied: Mapping[str, int] = field(default_factory=dict)
     """How often each tool was denied."""
     error: str = ""
-    """The CLI's word for the newest error of a model call."""
+    """The CLI's name of the newest model error."""
     unfinished: bool = False
-    """Whether more came after the last result: a turn began, or a line was not whole."""
+    """Whether output followed the last result: a turn began, or a line was incomplete."""
     usage: Mapping[str, int] = field(default_factory=dict)
-    """Of this process, by the names of `contract.USAGE`."""
+    """Usage of this process, by `contract.USAGE`."""
 
 
 class Reader:
@@ -182,7 +182,7 @@ class Reader:
 
     @property
     def facts(self) -> Facts:
-        """What is known now."""
+        """The facts until now."""
         return Facts(
             began=self._began,
             servers=dict(self._servers),
@@ -198,12 +198,13 @@ class Reader:
         )
 
     def feed(self, line: bytes) -> list[Seen]:
-        """Return what a line says, with or without its end of line. Never raises."""
+        """Return the event of a line, with or without its line end. Never raises."""
         if not line.strip():
             return []
         event = _event(line)
         if event is None:
-            # What is no event of the stream is somebody's print; what began as one may have been the last result.
+            # A line that is not an event was printed by something else; one that began as an event may have been the
+            # last result.
             self._unfinished = self._unfinished or line.lstrip()[:1] == b"{" or len(line) > MAX_LINE_BYTES
             return [Noise("")]
         kind = as_name(event.get("type"))
@@ -344,7 +345,7 @@ def _call(block: dict[str, Any]) -> Call:
 
 
 def _joined(before: Answered, part: Answered) -> Answered:
-    """Two parts of one answer. A part may be told again."""
+    """Combine two parts of one answer. A part may be repeated."""
     known = {call.id for call in before.calls}
     calls = (*before.calls, *(call for call in part.calls if call.id not in known))
     return Answered(
@@ -365,7 +366,7 @@ def _concluded(event: dict[str, Any]) -> Concluded:
     is_deferred = deferred is not None or "tool_deferred" in (stop, terminal)
     return Concluded(
         subtype=as_name(event.get("subtype")),
-        # What is not plainly false is an error.
+        # Anything except plain false is an error.
         is_error=event.get("is_error") is not False,
         terminal=terminal,
         stop=stop,
@@ -422,7 +423,7 @@ def _remember(into: dict[str, str], names: Mapping[str, str]) -> None:
 
 
 def _note(into: dict[str, Any], key: str, value: str | None) -> None:
-    """Add an entry; the oldest goes where there are too many."""
+    """Add an entry; the oldest is dropped if there are too many."""
     into[key] = value
     if len(into) > _MAX_IDS:
         del into[next(iter(into))]

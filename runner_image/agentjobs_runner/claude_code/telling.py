@@ -1,6 +1,6 @@
-"""What the CLI tells, passed on: entries of the timeline, recorded steps, signs of progress, names of what runs.
+"""Converts the CLI's output to timeline entries, recorded steps, signs of progress and names of running steps.
 
-Only what goes on is passed on. Tries, pings and status lines are not, so that a start which hangs is silent.
+Only real progress is passed on, not retries, pings and status lines, so that a hanging start is silent.
 """
 
 import asyncio
@@ -28,23 +28,23 @@ from agentjobs_runner.timeline import Recorder
 
 SCHEME: Final = "claude-code/1"
 MAIN: Final = "claude"
-"""Author of what the main agent does."""
+"""Author of the main agent's entries."""
 SUBAGENT: Final = "subagent"
 _ASKS: Final = "a model call"
 _STARTS: Final = "the start"
 _MOST_BYTES: Final = MAX_STEP_BYTES - 4096
-# How far the CLI may run ahead of what is recorded.
+# How far the CLI may be ahead of the recorded steps.
 _AHEAD_SECONDS: Final = 1.0
 
 
 def agent_digest(spec: Mapping[str, Any]) -> str:
-    """Return what tells two definitions of an agent apart."""
+    """Return what distinguishes two definitions of an agent."""
     agent = spec.get("agent") or {}
     return hashlib.sha256(json.dumps(agent, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def turns_of(earlier: Iterable[RecordedStep], attempt: int | None) -> int:
-    """Return how many turns earlier starts took: answers of the main model.
+    """Return the number of turns in earlier starts: answers of the main model.
 
     Args:
         attempt: the only attempt whose turns count; None for all.
@@ -58,10 +58,10 @@ def turns_of(earlier: Iterable[RecordedStep], attempt: int | None) -> int:
 
 
 def uncertain_calls(calls: Calls, earlier: Sequence[RecordedStep]) -> list[Uncertain]:
-    """Return the tool calls of earlier starts of whose effect a session does not tell what is so.
+    """Return the tool calls of earlier starts whose effect is not certain from the session.
 
-    A call that is recorded may be missing in the session, which is kept a little later. And the end of the newest
-    start's may be told there without being recorded: then its files were perhaps not kept.
+    A recorded call may be missing in the session, which is kept a little later. And the session may contain the end of
+    the newest start's call without a record: then its files were perhaps not kept.
     """
     newest = max((step["start"] for step in earlier), default=0)
     tools = [step for step in earlier if step["kind"] == StepKind.TOOL]
@@ -80,19 +80,20 @@ def uncertain_calls(calls: Calls, earlier: Sequence[RecordedStep]) -> list[Uncer
 
 
 def _priced(model: str, usage: Mapping[str, int]) -> tuple[str, Tokens]:
-    """What a call is priced by. What a cache read of the prompt counts as if it had been sent: rather too much."""
+    """The tokens that a call is priced by. Cached tokens of the prompt count fully: rather too much."""
     return canonical(Api.ANTHROPIC, model), Tokens(usage.get("inputTokens", 0), usage.get("outputTokens", 0))
 
 
 class Telling:
-    """Passes on what one process tells. Used from the engine's thread.
+    """Passes on the output of one process. Used from the engine's thread.
 
     Args:
-        budget: asked for tool calls.
-        spends: counts model calls; None where the model proxy does.
-        loop: in which nothing else runs; the journal is asked in it.
-        held: within it the CLI does nothing. Entered where a step is not stored soon, as when the gateway is away: what
-            the CLI did meanwhile, no later start would know.
+        budget: checked for tool calls.
+        spends: counts model calls; None if the model proxy does.
+        loop: an event loop only for the journal.
+        held: pauses the CLI. Entered if a step is not stored soon, as without a gateway: a later start would not know
+        what
+            the CLI did meanwhile.
     """
 
     def __init__(
@@ -112,51 +113,50 @@ class Telling:
         self._started = False
         self._asked_at = datetime.now(UTC)
         self._pending: Answered | None = None
-        """An answer of which more parts may come."""
+        """An answer that may have more parts."""
         self._recorded: set[str] = set()
-        """The ids of answers that are recorded: their parts come one after the other, and may be told again."""
+        """The ids of recorded answers: their parts come in sequence, and may be repeated."""
         self._calls: set[tuple[str, str]] = set()
         """The ids of answers and calls that have begun."""
         self._times: Counter[str] = Counter()
-        """How often the id of a call was given: some servers use one again."""
+        """How often a call's id occurred: some servers reuse ids."""
         self._tools: dict[str, NewStep] = {}
-        """The calls under way, by id."""
+        """The running calls, by id."""
         self._ended: set[str] = set()
         """The ids of calls whose results are recorded."""
         self._output = 0
-        """Tokens of the main agent's answers since the last result, as far as they were told."""
+        """Tokens of the main agent's answers since the last result, as far as reported."""
 
     @property
     def in_tool(self) -> bool:
-        """Whether a tool runs."""
+        """Whether a tool is running."""
         return bool(self._tools)
 
     def has_recorded(self, call: str) -> bool:
-        """Whether the result of the call with this id is recorded, and with it the files that it changed. May be asked
-        from another thread."""
+        """Whether the result of the call with this id is recorded, and its changed files are kept. Thread-safe."""
         return call in self._ended
 
     def starts(self, servers: Iterable[str]) -> None:
-        """Note that the CLI starts. It connects the MCP servers first, and waits for them."""
+        """Record that the CLI starts. It first connects the MCP servers, and waits for them."""
         named = f" with its MCP servers {', '.join(sorted(servers))}" if servers else ""
         self._gate.note(_STARTS, f"the start of Claude Code{named}")
 
     def asks(self) -> None:
-        """Note that a model is being asked."""
+        """Record that a model is being called."""
         self._asked_at = datetime.now(UTC)
         self._gate.note(_ASKS, _ASKS)
 
     def check(self) -> None:
-        """Let a model be asked.
+        """Allow a model call.
 
         Raises:
-            StartEnded: the budget has no room for another call, as far as no proxy sees to that.
+            StartEnded: the budget does not allow another call, unless a proxy checks it.
         """
         if self._spends is not None:
             self._wait(self._probe(self._spends))
 
     def tell(self, seen: Seen | None) -> None:
-        """Pass on what was seen; None at the end of all.
+        """Pass on an event; None at the end.
 
         Raises:
             StartEnded: the budget is used up, or a step cannot be recorded.
@@ -207,9 +207,9 @@ class Telling:
         self._recorder.progressed()
 
     def _flush(self, output: int = 0) -> None:
-        """Record the answer that has come.
+        """Record the completed answer.
 
-        `output` are the tokens of the main agent's answers since the last result, which the result alone knows.
+        `output` are the tokens of the main agent's answers since the last result, which only the result has.
         """
         answer, self._pending = self._pending, None
         if answer is None:
@@ -222,7 +222,7 @@ class Telling:
         author = _author(answer.main)
         request = {"model": answer.model, "turn": answer.main, "attempt": self._attempt["attempt"]}
         if self._spends is not None and (cost := self._spends.cost(*_priced(answer.model, usage))) is not None:
-            request["costUSD"] = plain(cost)  # no proxy counts it
+            request["costUSD"] = plain(cost)  # without a proxy that counts it
         key = f"{self._attempt['start']}/{answer.id}"
         step = NewStep(key, StepKind.MODEL, author, answer.model, self._asked_at, request, usage)
         calls = [{"id": call.id, "name": call.name, "input": call.input} for call in answer.calls]
@@ -237,7 +237,7 @@ class Telling:
                 self.check()
 
     async def _spend(self, budget: StartBudget, model: str, usage: Mapping[str, int]) -> None:
-        """Count a call that was made."""
+        """Count a finished call."""
         spent = Spend(llm_calls=1)
         if budget.counts_tokens:
             spent = budget.most(canonical(Api.ANTHROPIC, model), usage.get("inputTokens", 0), usage.get("outputTokens"))

@@ -1,6 +1,6 @@
-"""How a process of Claude Code ended, as the ending of a start: `judge`. Pure.
+"""Determines the ending of a start from a process of Claude Code: `judge`. Pure.
 
-Neither the exit code nor the result tells it alone, so both must say success, and what the job asked for must be there.
+Neither the exit code nor the result is sufficient, so both must be successful, and the job's requirements must be met.
 Every case has a recording of the real CLI in tests/unit/runner/claude_code; add one with each new row.
 """
 
@@ -21,18 +21,18 @@ from agentjobs_runner.provider_errors import Report
 
 _SHOWN_BYTES: Final = 600
 _SHOWN_TOOLS: Final = 8
-_RAISE_TURNS: Final = "raise budget.maxTurns to let the job do more"
+_RAISE_TURNS: Final = "raise budget.maxTurns to let the job continue"
 _SAID: Final = "Claude Code said"
 
-# A new session helps: the CLI does not find, or does not take, the one that was named.
+# A new session helps: the CLI does not find, or rejects, the given one.
 _NO_SESSION: Final = ("No conversation found with session ID", "is already in use", "No deferred tool marker found")
 _FULL: Final = ("ENOSPC", "No space left on device", "EDQUOT")
-# Start-up failures that another try may pass.
+# Startup failures that may be temporary.
 _PASSING: Final = frozenset({"worktree_unverified", "org_config_required_unavailable"})
 _TOO_LONG: Final = frozenset({"prompt_too_long", "blocking_limit", "image_error", "rapid_refill_breaker"})
 _WHOLE: Final = frozenset({"end_turn", "stop_sequence", "tool_use", ""})
 _ROOT: Final = "root/sudo"
-# Of a context that is full the CLI makes a summary first. Why it got none stands in its words alone.
+# For a full context the CLI first requests a summary. The failure of that is only in its message.
 _NO_SUMMARY: Final = re.compile(r"compaction failed: API Error: (\d{3}) (.*)", re.DOTALL)
 _OF_A_PROMPT: Final = (400, 413)
 _OVER_BUDGET: Final = "Budget limit reached"
@@ -44,17 +44,17 @@ class Exit:
     """How the process ended."""
 
     code: int | None
-    """As subprocess tells it: negative for a signal. None where the process could not be waited for."""
+    """As in subprocess: negative for a signal. None if the process could not be waited for."""
     stderr: str = ""
     """The end of its standard error."""
     told: bool = False
-    """Whether the runner told it to stop, or killed it."""
+    """Whether the runner stopped or killed it."""
     out_of_memory: bool = False
-    """Whether the kernel killed something of this container meanwhile because its memory was used up."""
+    """Whether the kernel killed a process of this container for lack of memory meanwhile."""
 
     @property
     def signal(self) -> int | None:
-        """The signal that ended it. The CLI exits by itself with 128 and the signal's number."""
+        """The signal that ended it. The CLI itself exits with 128 plus the signal's number."""
         if self.code is None:
             return None
         number = -self.code if self.code < 0 else self.code - 128
@@ -66,33 +66,33 @@ _SIGNALS: Final = frozenset(map(int, signal.Signals))
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """How the start ends; with `new_session`, the next start must not resume this one's session."""
+    """The start's ending; with `new_session`, the next start must not resume this session."""
 
     ending: Ending
     new_session: bool = False
 
 
 def judge(facts: Facts, ended: Exit, asked: Asked, output: Output, usage: Mapping[str, int] | None = None) -> Judged:
-    """Say how a start ended whose process is gone and whose output has been read to its end.
+    """Return the ending of a start whose process has ended and whose output was read completely.
 
     Args:
-        usage: goes with the result; that of the stream where none is given.
+        usage: for the result; by default the stream's.
     """
     last = facts.last
     if last is None:
         return _without_result(facts, ended)
     if last.subtype == "error_max_turns":
-        said = f"Claude Code used the turns that were left of budget.maxTurns; {_RAISE_TURNS}"
+        said = f"Claude Code used up the remaining turns of budget.maxTurns; {_RAISE_TURNS}"
         return _fail(ErrorClass.MAX_TURNS_EXCEEDED, said)
     if last.subtype == "error_max_budget_usd" or _OVER_BUDGET in ended.stderr:
-        said = f"Claude Code spent what was left of budget.maxCostUSD: {_told(last, ended)}; raise it to let it do more"
+        said = f"Claude Code used up the rest of budget.maxCostUSD: {_told(last, ended)}; raise it to let it continue"
         return _fail(ErrorClass.BUDGET_EXCEEDED, said)
     if last.subtype == "error_max_structured_output_retries":
         return _invalid(output, [_told(last, ended)])
     if ended.told and ended.signal is not None:
-        return Judged(interrupted("Claude Code was told to stop"))
+        return Judged(interrupted("Claude Code was stopped"))
     if last.terminal.startswith("aborted_"):
-        said = "Claude Code was interrupted, and not by the runner"
+        said = "Claude Code was interrupted, but not by the runner"
         return Judged(interrupted(said) if ended.told else _ending(Verdict.RETRY, ErrorClass.RUNNER_CRASHED, said))
     if last.subtype != "success":
         return _not_run(last, ended)
@@ -102,9 +102,9 @@ def judge(facts: Facts, ended: Exit, asked: Asked, output: Output, usage: Mappin
 
 
 def refused(began: Began, asked: Asked) -> Ending | None:
-    """Say how a start ends that cannot be what the job asked for, by what the CLI says when it begins; None if it can.
+    """Return the ending of a start that cannot do the job's work, by the CLI's first event; None if it can.
 
-    It costs nothing to stop it then: no model has been asked.
+    Stopping it then costs nothing: no model has been called.
     """
     missing = sorted(name for name in asked.servers if began.servers.get(name) != "connected")
     if missing:
@@ -115,7 +115,7 @@ def refused(began: Began, asked: Asked) -> Ending | None:
 
 
 def not_started(error: OSError, binary: str) -> Ending:
-    """Say how a start ends whose process could not be executed."""
+    """Return the ending of a start whose process could not be executed."""
     if error.errno in (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR):
         return _no_binary(f"{binary} cannot be executed ({error.strerror})")
     said = f"{binary} could not be started: {error.strerror}"
@@ -125,38 +125,38 @@ def not_started(error: OSError, binary: str) -> Ending:
 def _without_result(facts: Facts, ended: Exit) -> Judged:
     told = f": {_shown(ended.stderr)}" if ended.stderr.strip() else ""
     if ended.told:
-        return Judged(interrupted("Claude Code was told to stop"))
+        return Judged(interrupted("Claude Code was stopped"))
     if ended.out_of_memory and ended.signal == signal.SIGKILL:
-        return _retry(ErrorClass.OOM_KILLED, "Claude Code was killed: the container's memory was used up")
+        return _retry(ErrorClass.OOM_KILLED, "Claude Code was killed: the container ran out of memory")
     if ended.signal is not None:
         name = signal.Signals(ended.signal).name
-        return _retry(ErrorClass.RUNNER_CRASHED, f"Claude Code was killed by {name}, and not by the runner{told}")
+        return _retry(ErrorClass.RUNNER_CRASHED, f"Claude Code was killed by {name}, but not by the runner{told}")
     if any(words in ended.stderr for words in _NO_SESSION):
-        return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code did not take its session{told}", new_session=True)
+        return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code rejected its session{told}", new_session=True)
     if any(words in ended.stderr for words in _FULL):
-        return _retry(ErrorClass.IO, f"Claude Code found no room on a disk{told}")
+        return _retry(ErrorClass.IO, f"Claude Code found no space on a disk{told}")
     if ended.code in _NOT_ALLOWED or "claude native binary not installed" in ended.stderr:
         return Judged(_no_binary(f"Claude Code's CLI cannot be executed{told}"))
     if ended.code == 1 and facts.began is None:
-        return _not_started(told or ", and did not say why")
+        return _not_started(told or ", without a reason")
     code = "in an unknown way" if ended.code is None else f"with exit code {ended.code}"
     return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code ended {code} and without a result{told}")
 
 
 def _not_run(last: Concluded, ended: Exit) -> Judged:
-    """A result that says that the CLI did not get as far as a model."""
+    """The ending for a result without any model call."""
     told = _told(last, ended)
     if any(words in told for words in _NO_SESSION):
-        return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code did not take its session: {told}", new_session=True)
+        return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code rejected its session: {told}", new_session=True)
     if last.startup and last.startup not in _PASSING:
         return _not_started(f": {told}")
     if any(words in told for words in _FULL):
-        return _retry(ErrorClass.IO, f"Claude Code found no room on a disk: {told}")
+        return _retry(ErrorClass.IO, f"Claude Code found no space on a disk: {told}")
     return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code failed ({last.subtype[:63] or 'no reason'}): {told}")
 
 
 def _api_error(facts: Facts, last: Concluded) -> Ending:
-    """What a model's provider, or the way to it, said at last."""
+    """The ending for the last error of a model's provider, or of the connection to it."""
     text = last.text.removeprefix("API Error: ")
     said = f"{_SAID}: {_shown(text)}"
     code = provider_errors.refusal_of((last.error_code, last.error_type))
@@ -164,7 +164,7 @@ def _api_error(facts: Facts, last: Concluded) -> Ending:
         if last.terminal in _TOO_LONG:
             if (why := _NO_SUMMARY.search(text)) is not None and int(why[1]) not in _OF_A_PROMPT:
                 return _no_summary(int(why[1]), why[2])
-            return _ending(Verdict.FAIL, ErrorClass.CONTEXT_TOO_LONG, f"{said}; give it less text at once")
+            return _ending(Verdict.FAIL, ErrorClass.CONTEXT_TOO_LONG, f"{said}; give it less text at a time")
         if last.stop == "refusal":
             return _ending(Verdict.FAIL, ErrorClass.CONTENT_BLOCKED, said)
         if last.error == "max_output_tokens":
@@ -175,7 +175,7 @@ def _api_error(facts: Facts, last: Concluded) -> Ending:
             cure = "it has no credentials; set ANTHROPIC_API_KEY, in a cluster without a model proxy in runtime.env"
             return _ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, f"{said}; {cure}")
         if last.status is None and "malformed response (HTTP 200)" in text:
-            cure = "is the address of the API right?"
+            cure = "check the address of the API"
             return _ending(Verdict.FAIL, ErrorClass.MODEL_BAD_REQUEST, f"{said}; {cure}")
         if last.status is None and text.startswith("Request timed out"):
             return _ending(Verdict.RETRY, ErrorClass.MODEL_TIMEOUT, said)
@@ -191,14 +191,14 @@ def _api_error(facts: Facts, last: Concluded) -> Ending:
 
 
 def _no_summary(status: int, words: str) -> Ending:
-    """What the provider said, or our proxy, when it was asked to shorten the context."""
-    # A budget's refusal begins with the field, and of a provider 402 is about money.
+    """The error of the provider, or of our proxy, when it was to shorten the context."""
+    # A budget's error begins with the field; a provider's 402 is about payment.
     is_budget = status == 402 and words.startswith("budget.")
     refused = ErrorClass.BUDGET_EXCEEDED if is_budget else ""
     return provider_errors.judge(Report(status=status, text=words, refused=refused), _SAID)
 
 
-# The CLI's words where the provider's are kept from us.
+# The CLI's message, if the provider's is not available.
 _WORDS: Final = {
     "billing_error": "billing_error",
     "rate_limit": "rate_limit_error",
@@ -208,18 +208,16 @@ _WORDS: Final = {
 
 
 def _unproven(facts: Facts, ended: Exit, asked: Asked) -> Judged | None:
-    """Say what is wrong with a success, None where it is one."""
+    """Return what is wrong with a success, None if nothing is."""
     last = facts.last
     assert last is not None
     if facts.deferred:
-        said = (
-            f"a hook of the image put the call of tool {facts.deferred} off until it is approved; nobody can approve it"
-        )
+        said = f"a hook of the image deferred the call of tool {facts.deferred} for approval, which a job cannot give"
         return _fail(ErrorClass.CONFIG_INVALID, said)
     if ended.code != 0:
         return _crashed_after(ended)
     if facts.unfinished:
-        said = "Claude Code's output ended within a turn; what it said before is not its answer"
+        said = "Claude Code's output ended within a turn; its earlier output is not its answer"
         return _retry(ErrorClass.RESULT_ERROR, said)
     if last.terminal not in ("completed", ""):
         return _retry(ErrorClass.RESULT_ERROR, f"Claude Code ended without an answer ({last.terminal})")
@@ -229,13 +227,13 @@ def _unproven(facts: Facts, ended: Exit, asked: Asked) -> Judged | None:
         said = f"the model's answer was cut ({last.stop})"
         return _fail(ErrorClass.MODEL_OUTPUT_TRUNCATED, said)
     if last.stop not in _WHOLE:
-        return _retry(ErrorClass.RESULT_ERROR, f"the model did not end its answer ({last.stop})")
+        return _retry(ErrorClass.RESULT_ERROR, f"the model did not complete its answer ({last.stop})")
     if facts.began is None:
-        return _retry(ErrorClass.RESULT_ERROR, "Claude Code gave an answer without having begun")
+        return _retry(ErrorClass.RESULT_ERROR, "Claude Code answered without having begun")
     if not facts.models:
-        said = f"Claude Code asked no model; it said: {_shown(last.text)}"
+        said = f"Claude Code called no model; it printed: {_shown(last.text)}"
         return _retry(ErrorClass.RESULT_ERROR, said)
-    # What another model answered in the place of the one asked for is its provider's or the installation's matter.
+    # Whether a fallback model may answer is decided by the provider or the installation.
     strange = sorted(model for model in facts.models if not is_same_model(asked.model, model))
     others = [model for model in strange if any(is_same_model(own, model) for own in last.models)]
     if facts.moved_to or others:
@@ -245,21 +243,23 @@ def _unproven(facts: Facts, ended: Exit, asked: Asked) -> Judged | None:
 
 
 def _crashed_after(ended: Exit) -> Judged:
-    """The process gave a result and then did not end well: what else it did, nobody knows."""
+    """The process reported a result but did not end normally: its other effects are unknown."""
     told = f": {_shown(ended.stderr)}" if ended.stderr.strip() else ""
     if ended.out_of_memory and ended.signal == signal.SIGKILL:
-        return _retry(ErrorClass.OOM_KILLED, "Claude Code was killed: the container's memory was used up")
+        return _retry(ErrorClass.OOM_KILLED, "Claude Code was killed: the container ran out of memory")
     if ended.signal is not None:
         name = signal.Signals(ended.signal).name
         return _retry(ErrorClass.RUNNER_CRASHED, f"Claude Code was killed by {name} before it had ended{told}")
-    return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code said success, and ended with exit code {ended.code}{told}")
+    return _retry(
+        ErrorClass.COMMAND_FAILED, f"Claude Code reported success, but ended with exit code {ended.code}{told}"
+    )
 
 
 def _answer(facts: Facts, last: Concluded, asked: Asked, output: Output, usage: Mapping[str, int] | None) -> Judged:
     counted = dict(facts.usage if usage is None else usage)
     if asked.schema is not None or output.schema is not None:
         if facts.structured is None:
-            return _invalid(output, ["it gave no structured answer, though it was asked for one"])
+            return _invalid(output, ["it gave no structured answer, although one was requested"])
         found = output.judge(facts.structured, None, counted)
     elif not last.text.strip():
         return _retry(ErrorClass.RESULT_ERROR, "Claude Code ended without an answer")
@@ -271,7 +271,7 @@ def _answer(facts: Facts, last: Concluded, asked: Asked, output: Output, usage: 
         return Judged(found)
     said = [found.message]
     if stand_ins := sorted(model for model in facts.models if not is_same_model(asked.model, model)):
-        said.append(f"{stand_ins[0]} answered in the place of {asked.model}")
+        said.append(f"{stand_ins[0]} answered instead of {asked.model}")
     if facts.denied:
         said.append(_denials(facts.denied))
     return Judged(replace(found, message="; ".join(said)))
@@ -286,13 +286,13 @@ def _denials(denied: Mapping[str, int]) -> str:
 
 
 def _invalid(output: Output, problems: list[str]) -> Judged:
-    """The CLI has had the answer corrected already, as often as it does; another try is one from the beginning."""
+    """The CLI has already had the answer corrected, as often as it does; only a new attempt remains."""
     return Judged(replace(output, repairs=0).invalid(problems), new_session=True)
 
 
 def _no_server(name: str, status: str, asked: Asked) -> Ending:
     told = f"is {status}" if status else "was left out"
-    said = f"MCP server {name[:63]!r} of agent.claudeCode.mcpConfig {told}; the job needs it"
+    said = f"MCP server {name[:63]!r} of agent.claudeCode.mcpConfig {told}, but the job needs it"
     if status == "pending":
         said += ". It was not ready in time: MCP_TIMEOUT in runtime.env, in milliseconds, gives it longer"
     if status == "pending" or (name in asked.remote_servers and status):
@@ -301,18 +301,18 @@ def _no_server(name: str, status: str, asked: Asked) -> Ending:
 
 
 def _other_model(asked: str, ran: str) -> Ending:
-    said = f"Claude Code asked model {ran[:100]!r}, and the job asks for {asked[:100]!r}"
+    said = f"Claude Code used model {ran[:100]!r}, but the job has {asked[:100]!r}"
     return _ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, said)
 
 
 def _no_binary(said: str) -> Ending:
-    cure = "runtime.image must have Claude Code's CLI as `claude` in its PATH"
+    cure = "runtime.image must have Claude Code's CLI as `claude` in PATH"
     return _ending(Verdict.FAIL, ErrorClass.BINARY_NOT_FOUND, f"{said}; {cure}")
 
 
 def _not_started(told: str) -> Judged:
-    # It refuses BypassPermissions to root. Where pods are processes, as in `agentjobs dev`, they may well be root's.
-    cure = ". Set runtime.runAsUser to another user than root, or IS_SANDBOX=1 in runtime.env" if _ROOT in told else ""
+    # It rejects BypassPermissions as root. Where pods are processes, as in `agentjobs dev`, they may be root's.
+    cure = ". Set runtime.runAsUser to a user other than root, or IS_SANDBOX=1 in runtime.env" if _ROOT in told else ""
     return _fail(ErrorClass.CONFIG_INVALID, f"Claude Code did not start{told}{cure}")
 
 

@@ -8,12 +8,12 @@ import traceback
 from typing import Final
 
 WORKS: Final = {"clone": "agentjobs_runner.workspace.clone", "publish": "agentjobs_runner.workspace.publish"}
-"""The module of each container; its `work` is what the container does."""
+"""The module of each container; its `work` does the container's work."""
 
 
 def main() -> None:
-    """Do what the argument names, and end the process."""
-    # Until somebody listens: the first process of a container misses them, and any other dies of them.
+    """Run the container of the argument, and end the process."""
+    # Until handlers are installed: PID 1 of a container ignores signals, and any other process dies.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
     from agentjobs_runner.workspace import container
 
@@ -24,7 +24,7 @@ def main() -> None:
             code = 64
         else:
             code = container.run(os.environ, importlib.import_module(WORKS[sys.argv[1]]).work)
-    except BaseException:  # the process's outermost line: os._exit would swallow what went wrong
+    except BaseException:  # os._exit would hide the error
         traceback.print_exc()
     finally:
         sys.stdout.flush()

@@ -1,7 +1,7 @@
-"""The agent's files as Git would add them: which there are, what stays out, and why. Git is not asked about folders.
+"""Finds the agent's files as Git would add them, and those left out, with reasons. Git does not scan folders.
 
-`git add` and `git status` look into repositories below the tree and start processes there, with what those say of
-themselves. So the folders are walked here, and Git is told single files.
+`git add` and `git status` look into nested repositories and start processes there, with their configuration. So the
+folders are walked here, and Git gets single files.
 """
 
 import os
@@ -13,22 +13,22 @@ from typing import Final
 
 MAX_FILES: Final = 1_000_000
 _MAX_LEFT_OUT: Final = 100
-# What Git opens without looking first what it is.
+# Names that Git opens without checking the file type.
 _READ: Final = (b".gitignore", b".gitattributes")
-# What HFS+ passes over in names, so that `.g\u200cit` would be `.git` there.
+# Characters that HFS+ ignores in names, so that `.g\u200cit` would be `.git` there.
 _UNSEEN: Final = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
 
 
 @dataclass(slots=True)
 class Found:
-    """The files and links below the tree, by their paths in it, and what is not published though it is there."""
+    """The paths of files and links below the tree, and of what is not published."""
 
     paths: list[bytes] = field(default_factory=list)
     left_out: list[bytes] = field(default_factory=list)
-    """The first hundred repositories of their own, names that Git refuses, devices, sockets and pipes."""
+    """The first hundred nested repositories, names that Git rejects, devices, sockets and pipes."""
 
     def leave(self, path: bytes) -> None:
-        """Note that something is left out."""
+        """Record a path that is left out."""
         if len(self.left_out) < _MAX_LEFT_OUT:
             self.left_out.append(path)
 
@@ -38,7 +38,7 @@ class TooMany(Exception):
 
 
 class Waits(Exception):
-    """A pipe is in the place of a file that Git reads for itself."""
+    """A pipe replaces a file that Git reads itself."""
 
     def __init__(self, path: bytes) -> None:
         super().__init__(path)
@@ -46,16 +46,16 @@ class Waits(Exception):
 
 
 def files_of(tree: Path, tracked: Iterable[bytes], submodules: frozenset[bytes]) -> Found:
-    """Return the files below `tree`, which is a folder itself.
+    """Return the files below `tree`, which must be a folder.
 
     Args:
         tree: the checkout.
-        tracked: the paths of files in the commit that the agent went on from.
-        submodules: the paths of that commit's submodules; their folders are left alone.
+        tracked: the paths of files in the agent's base commit.
+        submodules: the paths of that commit's submodules; their folders are skipped.
 
     Raises:
-        TooMany: there are too many.
-        Waits: Git would not end.
+        TooMany: there are more than `MAX_FILES`.
+        Waits: Git would wait forever.
         OSError: a folder cannot be read.
     """
     known = {parent for path in tracked for parent in _parents(path)}
@@ -88,15 +88,15 @@ def files_of(tree: Path, tracked: Iterable[bytes], submodules: frozenset[bytes])
 
 
 def is_refused(name: bytes) -> bool:
-    """Whether Git refuses a name because some system would take it for `.git`."""
+    """Whether Git rejects a name because some file system would treat it as `.git`."""
     plain = name.decode("utf-8", "replace").translate(_UNSEEN).lower()
-    # NTFS: streams behind a colon, and spaces and dots at the end, which it drops.
+    # NTFS: streams after a colon; trailing spaces and dots are dropped.
     plain = plain.partition(":")[0].rstrip(" .")
     return plain in (".git", "git~1")
 
 
 def _is_repository(path: bytes) -> bool:
-    """Whether a folder is a repository of its own; a link or a file in place of its `.git` makes it one too."""
+    """Whether a folder is a repository; a link or a file instead of `.git` counts, too."""
     return os.path.lexists(path + b"/.git")
 
 

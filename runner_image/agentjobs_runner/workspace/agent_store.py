@@ -1,8 +1,8 @@
-"""What is read of the agent's repository: the commit that HEAD stands for, and objects. Git never runs in it.
+"""Reads the agent's repository: the commit of HEAD, and objects. Git never runs in it.
 
-The agent may have written anything there. So files are opened one by one, never through a link and never as anything
-but a file, and of the store of objects only what has the name of an object or of a pack is passed on: no alternates, no
-commit graph, no index of packs, no marks of a partial clone.
+The agent may have written anything there. So files are opened one by one, never through links and only if they are
+regular files, and only names of objects and packs are passed on: no alternates, no commit graph, no pack index, no
+partial clone.
 """
 
 import os
@@ -16,7 +16,7 @@ from typing import Final
 COMMIT: Final = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# A FIFO would be waited for.
+# Opening a FIFO would block.
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MAX_REF_BYTES: Final = 4096
 _MAX_PACKED_REFS_BYTES: Final = 64 * 1024 * 1024
@@ -32,12 +32,12 @@ _UNFINISHED: Final = {
 
 
 def head_of(tree: Path) -> str | None:
-    """Return the commit that HEAD of the agent's repository names; None where it names none."""
+    """Return the commit of the agent's HEAD; None if there is none."""
     with _opened(tree, ".git") as folder:
         if folder is None:
             return None
         content = _content(folder, ("HEAD",), _MAX_REF_BYTES)
-        for _ in range(5):  # symbolic refs of symbolic refs, as far as Git follows them
+        for _ in range(5):  # nested symbolic refs, as deep as Git follows them
             if content is None:
                 return None
             if not content.startswith(b"ref:"):
@@ -48,7 +48,7 @@ def head_of(tree: Path) -> str | None:
 
 
 def unfinished(tree: Path) -> str | None:
-    """Name what the agent left in the midst of: the files are neither what was nor what was meant then."""
+    """Return the agent's unfinished operation, such as a merge: its files are in an intermediate state."""
     with _opened(tree, ".git") as folder:
         for name, what in _UNFINISHED.items() if folder is not None else ():
             with suppress(OSError):
@@ -58,7 +58,7 @@ def unfinished(tree: Path) -> str | None:
 
 
 def is_sparse(tree: Path) -> bool:
-    """Whether files that are missing may only have been left out of the checkout."""
+    """Whether missing files may only have been left out of the checkout."""
     with _opened(tree, ".git", "info") as folder:
         if folder is None:
             return False
@@ -69,7 +69,7 @@ def is_sparse(tree: Path) -> bool:
 
 
 def link_objects(tree: Path, store: Path) -> bool:
-    """Fill the folder `store`, which is new, with links to the objects of the agent's repository.
+    """Fill the new folder `store` with links to the objects of the agent's repository.
 
     Returns:
         Whether there are any.
@@ -87,7 +87,7 @@ def link_objects(tree: Path, store: Path) -> bool:
 
 
 def _object_files(tree: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield folders of the store, with the names of the files in each that may be objects or packs."""
+    """Yield folders of the store, each with the names of its files that may be objects or packs."""
     with _opened(tree, ".git", "objects") as objects:
         if objects is None:
             return
@@ -114,7 +114,7 @@ def _is_file(folder: int, name: str) -> bool:
 
 
 def _ref(folder: int, name: bytes) -> bytes | None:
-    """Return what a ref holds, from its own file or from the packed ones."""
+    """Return the content of a ref, from its own file or from the packed ones."""
     parts = name.split(b"/")
     if parts[0] != b"refs" or len(parts) < 3 or any(part in (b"", b".", b"..") or b"\0" in part for part in parts):
         return None
@@ -130,7 +130,7 @@ def _ref(folder: int, name: bytes) -> bytes | None:
 
 @contextmanager
 def _opened(tree: Path, *parts: str) -> Iterator[int | None]:
-    """Open a folder below the tree without following a link; None where there is no such folder."""
+    """Open a folder below the tree without following links; None if it does not exist."""
     descriptor: int | None = None
     try:
         with suppress(OSError):
@@ -148,7 +148,7 @@ def _opened(tree: Path, *parts: str) -> Iterator[int | None]:
 
 
 def _content(folder: int, parts: Sequence[str], limit: int) -> bytes | None:
-    """Return the content of a small file below an open folder; None where there is none of that kind."""
+    """Return the content of a small regular file below an open folder; None if there is none."""
     above = os.dup(folder)
     try:
         for part in parts[:-1]:

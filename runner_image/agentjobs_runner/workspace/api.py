@@ -1,4 +1,4 @@
-"""Requests to a Git host's API, and what its answers mean. The token goes to the API's own address alone."""
+"""Requests to a Git host's API, and the meaning of its responses. The token is only sent to the API's own address."""
 
 import json
 import ssl
@@ -19,11 +19,11 @@ _MAX_WORDS: Final = 300
 
 
 class Odd(Exception):
-    """The API refused what was asked (409 or 422), in words."""
+    """The API rejected the request (409 or 422), with its message."""
 
 
 class Away(Exception):
-    """The API cannot answer now."""
+    """The API is unavailable."""
 
     def __init__(self, message: str, delay_seconds: float | None = None) -> None:
         super().__init__(message)
@@ -31,7 +31,7 @@ class Away(Exception):
 
 
 class Login:
-    """What the Secret has for an API: a token, or a user's password.
+    """Return the Secret's credentials for an API: a token, or a user's password.
 
     Raises:
         StartEnded: it has neither.
@@ -45,51 +45,51 @@ class Login:
 
         self.user, self.password, self.token = value(USERNAME), value(PASSWORD), value(TOKEN)
         if not (self.token or self.password):
-            raise refused("the Secret of publish.secretRef needs the key token, with which pull requests are made")
+            raise refused("the Secret of publish.secretRef needs the key token to create pull requests")
 
 
 class Api:
     """One host's API.
 
     Args:
-        url: its address, below which all paths are.
+        url: its address, the base of all paths.
         headers: of each request; with the token.
-        authority: file of the certificates that it is checked against; None for public roots.
+        authority: file of the CA certificates; None for public roots.
     """
 
     def __init__(self, url: str, headers: Mapping[str, str], authority: str | None = None) -> None:
         self._url = url.rstrip("/")
         self._headers = {"User-Agent": "agentjobs", "Accept": "application/json", **headers}
-        # Not needed for http, and a tenth of a second to make.
+        # Not needed for http, and takes a tenth of a second to create.
         verify: ssl.SSLContext | bool = url.startswith("https:")
         self._verify = verify if authority is None else ssl.create_default_context(cafile=authority)
 
     def get(self, path: str, **query: str) -> Any:
-        """Return the JSON that a path answers.
+        """Return the JSON at a path.
 
         Raises:
-            Away: it does not answer.
-            Odd: it refuses.
-            StartEnded: nothing that comes again would be answered otherwise.
+            Away: it does not respond.
+            Odd: it rejects the request.
+            StartEnded: a retry would have the same result.
         """
         return self._answer("GET", path, query, None)
 
     def post(self, path: str, body: Mapping[str, object]) -> Any:
-        """Make something, and return what the API says of it; raises as `get`."""
+        """Create an object and return the API's response; raises as `get`."""
         return self._answer("POST", path, {}, body)
 
     def _answer(self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, object] | None) -> Any:
         url, asked = httpx.URL(f"{self._url}{path}", params=query or None), f"{method} {path}"
         for _ in range(_REDIRECTS):
             status, headers, content = self._once(method, url, body, asked)
-            # 301 and 302 would make a GET of it.
+            # 301 and 302 would change the method to GET.
             again = (301, 302, 307, 308) if method == "GET" else (307, 308)
             if status not in again or not headers.get("location"):
                 return _read(status, headers, content, asked)
             url = url.join(headers["location"])
             if _origin(str(url)) != _origin(self._url):
-                raise refused(f"{asked}: the API leads elsewhere, to {url.host}; the token is not sent there")
-        raise refused(f"{asked}: the API leads in a circle")
+                raise refused(f"{asked}: the API redirects to {url.host}; the token is not sent there")
+        raise refused(f"{asked}: the API redirects in a loop")
 
     def _once(
         self, method: str, url: httpx.URL, body: Mapping[str, object] | None, asked: str
@@ -103,10 +103,10 @@ class Api:
                 for part in response.iter_bytes():
                     content += part
                     if len(content) > MAX_ANSWER_BYTES:
-                        raise refused(f"{asked}: the answer is larger than {MAX_ANSWER_BYTES} bytes")
+                        raise refused(f"{asked}: the response is larger than {MAX_ANSWER_BYTES} bytes")
                 return response.status_code, response.headers, bytes(content)
         except httpx.DecodingError as error:
-            raise refused(f"{asked}: the answer cannot be read: {error}") from error
+            raise refused(f"{asked}: the response cannot be read: {error}") from error
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise refused(f"{asked}: {error}") from error
         except httpx.HTTPError as error:
@@ -114,32 +114,32 @@ class Api:
 
 
 def authority_of(credentials: Credentials) -> str | None:
-    """Return the file of the Secret's certificates."""
+    """Return the file of the Secret's CA certificates."""
     return str(credentials.folder / AUTHORITY) if AUTHORITY in credentials.keys else None
 
 
 def text_of(answer: Any, *names: str) -> str:
-    """Return a text within an answer.
+    """Return a text in a response.
 
     Raises:
-        StartEnded: there is none.
+        StartEnded: it is missing.
     """
     value = answer
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     if not isinstance(value, str) or not value:
-        raise refused(f"the API's answer has no {'.'.join(names)}; is publish.provider right, and publish.apiUrl?")
+        raise refused(f"the API's response has no {'.'.join(names)}; check publish.provider and publish.apiUrl")
     return value
 
 
 def objects_of(answer: Any) -> list[dict[str, Any]]:
-    """Return the objects of a list that an API answered.
+    """Return the objects of a list in a response.
 
     Raises:
-        StartEnded: it is none.
+        StartEnded: it is not a list.
     """
     if not isinstance(answer, list) or not all(isinstance(item, dict) for item in answer):
-        raise refused("the API answered something else than a list; is publish.provider right, and publish.apiUrl?")
+        raise refused("the API's response is not a list; check publish.provider and publish.apiUrl")
     return answer
 
 
@@ -149,20 +149,20 @@ def _read(status: int, headers: httpx.Headers, content: bytes, asked: str) -> An
         try:
             return json.loads(content)
         except (ValueError, RecursionError):
-            raise refused(f"{asked}: the answer is no JSON; is publish.apiUrl that of the API?") from None
+            raise refused(f"{asked}: the response is not JSON; check publish.apiUrl") from None
     if status == 429 or status >= 500 or _is_limit(status, headers, content):
         raise Away(said, _wait(headers))
     if status in (409, 422) or (status == 400 and "already" in said):
         raise Odd(said)
     if status in (401, 403):
-        raise refused(f"{said}. The token of publish.secretRef may not make pull requests")
+        raise refused(f"{said}. The token of publish.secretRef may not create pull requests")
     if status == 404:
-        raise refused(f"{said}. There is no such repository, or the token of publish.secretRef may not see it")
+        raise refused(f"{said}. The repository does not exist, or the token of publish.secretRef has no access")
     raise refused(said)
 
 
 def _is_limit(status: int, headers: httpx.Headers, content: bytes) -> bool:
-    """Whether a 403 is GitHub's way to say that there were too many requests."""
+    """Whether a 403 is GitHub's response to too many requests."""
     if status != 403:
         return False
     return "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0" or b"rate limit" in content.lower()
@@ -174,7 +174,7 @@ def _wait(headers: httpx.Headers) -> float | None:
 
 
 def _words(content: bytes) -> str:
-    """Return what an answer says, in one line without what a terminal would obey."""
+    """Return a response's message, on one line without control characters."""
     text = content.decode("utf-8", "replace")
     try:
         told = json.loads(text)
@@ -200,5 +200,5 @@ def _origin(url: str) -> tuple[str, str, int | None]:
 
 
 def unavailable(error: Away) -> Exception:
-    """Return the ending for an API that does not answer."""
-    return failed(f"the pull request could not be made: {error}", error.delay_seconds)
+    """Return the ending for an unavailable API."""
+    return failed(f"the pull request could not be created: {error}", error.delay_seconds)

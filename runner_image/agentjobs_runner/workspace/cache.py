@@ -1,7 +1,7 @@
-"""Repositories that outlive pods: what was fetched once is copied from there.
+"""A cache of repositories that outlives pods.
 
-Only containers that clone see the folder. It holds what any credentials of the namespace have fetched, so it is asked
-for a commit after the remote has shown it to these credentials.
+Only cloning containers see the folder. It contains what any credentials of the namespace have fetched, so a commit is
+only read after the remote has shown it for these credentials.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ from agentjobs_runner.workspace.git import Git
 from agentjobs_runner.workspace.locks import remove_stale
 from agentjobs_runner.workspace.remote import Remote, make
 
-# Another pod may fetch a large repository meanwhile; longer than this, and one fetches it oneself.
+# Another pod may be fetching a large repository; after this time, fetch it without the cache.
 WAIT_SECONDS: Final = 900.0
 _PAUSE_SECONDS: Final = 0.1
 # Every fetch adds a pack.
@@ -38,13 +38,13 @@ class Cache:
         self._depth = depth
 
     def give(self, remote: Remote, commit: str, ref: str, into: Path) -> None:
-        """Copy what belongs to `commit` into an empty repository, after fetching what is not here yet.
+        """Copy the objects of `commit` into an empty repository, after fetching missing ones.
 
         Args:
-            ref: what the commit is the tip of; the newest of each ref stays here.
+            ref: the ref whose tip the commit is; the newest of each ref is kept.
 
         Raises:
-            GitFailed: what the remote says; Broken where the copy is not usable.
+            GitFailed: the remote's error; Broken if the cached copy is damaged.
             OSError: the cache cannot be read or written.
             TimeoutError: another pod fetches for longer than `WAIT_SECONDS`.
         """
@@ -52,11 +52,11 @@ class Cache:
             self._fetch(remote, commit, ref)
             share()
             self._copy(into)
-        # Whether it is whole shows when it is used; that it is there at all, here.
+        # A damaged copy is noticed when it is used; here only whether it exists.
         self._git.run(f"--git-dir={into}", "cat-file", "-e", f"{commit}^{{tree}}")
 
     def drop(self) -> None:
-        """Forget what is here: it cannot be used."""
+        """Delete the cached repository: it is damaged."""
         with suppress(OSError), self._locked():
             shutil.rmtree(self._repository, ignore_errors=True)
 
@@ -75,7 +75,7 @@ class Cache:
         self._git.run(here, "update-ref", kept, commit)
 
     def _has(self, commit: str) -> bool:
-        """Whether the commit is here; then all of it is, because packs come whole."""
+        """Whether the commit is here; then all of it is, because packs are complete."""
         try:
             self._git.run(f"--git-dir={self._repository}", "cat-file", "-e", f"{commit}^{{commit}}")
         except GitFailed as error:
@@ -103,7 +103,7 @@ class Cache:
 
     @contextmanager
     def _locked(self) -> Iterator[Callable[[], None]]:
-        """Hold the repository alone; what is yielded lets others read it beside us."""
+        """Lock the repository exclusively; calling the yielded function downgrades to a shared lock."""
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -114,7 +114,9 @@ class Cache:
                     break
                 except BlockingIOError:
                     if time.monotonic() > until:
-                        raise TimeoutError(f"another pod fetches for longer than {WAIT_SECONDS:g} s") from None
+                        raise TimeoutError(
+                            f"another pod has been fetching for longer than {WAIT_SECONDS:g} s"
+                        ) from None
                     time.sleep(_PAUSE_SECONDS)
             yield lambda: fcntl.flock(descriptor, fcntl.LOCK_SH)
         finally:

@@ -1,7 +1,7 @@
-"""The container that clones: the checkout that the agent finds, of the commit that all starts of its run begin from.
+"""The cloning container: makes the agent's checkout, at the commit from which all starts of its run begin.
 
-Credentials are in this container alone. So no git runs in a repository that an agent could have written: what is
-fetched goes into new ones, and a checkout takes its place by one rename when it is whole.
+Only this container has the credentials. So no git runs in a repository that an agent could have written: objects are
+fetched into new ones, and a complete checkout is moved into place by one rename.
 """
 
 import json
@@ -24,21 +24,21 @@ from agentjobs_runner.workspace.remote import Remote, Tip, make
 from agentjobs_runner.workspace.settings import BASE_FILE, Base, Place, Settings
 
 FETCHED_REF: Final = "refs/fetched/tip"
-"""In `Place.fetched`: what a Named worktree gets."""
+"""In `Place.fetched`: the objects for a Named worktree."""
 
 
 def work(task: Task) -> Ended:
-    """Check the workspace out; what the container does.
+    """Check the workspace out; the container's work.
 
     Raises:
-        GitFailed: the repository, or git itself, is in the way.
-        OSError: the disk is.
+        GitFailed: the repository or git failed.
+        OSError: the disk failed.
     """
     settings = Settings.of(task.attempt["resolved"]["spec"])
     if settings is None:
         return done("the job has no workspace")
     if task.attempt["result"] is not None and not settings.publishes:
-        return done("the job has its result already")
+        return done("the job already has its result")
     if task.credentials is not None:
         credentials = Credentials.read(task.credentials, settings.url)
     elif is_ssh(settings.url):
@@ -63,7 +63,7 @@ class Clone:
         self._remote = Remote(git, settings.url)
 
     def run(self) -> Base:
-        """Make the checkout, and return what it begins from."""
+        """Make the checkout, and return its base."""
         self._clean()
         pinned = Base.load(self._kept.read(BASE_FILE), self._settings)
         exists = self._exists()
@@ -79,24 +79,24 @@ class Clone:
         return base
 
     def _exists(self) -> bool:
-        """Whether a worktree of before is there.
+        """Whether an earlier worktree exists.
 
         Raises:
-            GitFailed: Missing where something else is in its place, which every job of it would find again.
+            GitFailed: Missing if it is not a folder, which every job with it would find again.
         """
         tree = self._place.tree
         if not os.path.lexists(tree):
             return False
         if not self._settings.named:
-            # Of this pod before its sandbox was made anew: later starts begin from what is kept, as this one does.
+            # Of this pod before its sandbox was recreated: later starts begin from the kept base, as this one does.
             remove(tree)
             return False
         if not is_folder(tree):
-            raise GitFailed(Kind.MISSING, "the worktree is no folder any more; delete its claim, or use another name")
+            raise GitFailed(Kind.MISSING, "the worktree is no longer a folder; delete its claim, or use another name")
         return True
 
     def _pinned(self, pinned: Base | None, tip: Tip, exists: bool) -> Base | None:
-        """Check out what the run began from; None where there is nothing, or the repository has it no more."""
+        """Check out the base of the run; None if there is none, or the repository no longer has it."""
         if pinned is None:
             return None
         again = Tip(pinned.commit, pinned.branch, shown=tip.shown and tip.commit == pinned.commit)
@@ -110,7 +110,7 @@ class Clone:
         return pinned
 
     def _anew(self, pinned: Base | None, tip: Tip, exists: bool) -> Base:
-        """Check out what the ref is now. Changes that were kept are of something else: the agent's start drops them."""
+        """Check out the current commit of the ref. Kept changes belong to another base: the start drops them."""
         self._make(tip, exists)
         lost = "" if pinned is None else pinned.commit
         return Base(self._settings.url, self._settings.ref, tip.branch, tip.commit, lost)
@@ -124,7 +124,7 @@ class Clone:
         except GitFailed as error:
             if self._cache is None or error.kind is not Kind.BROKEN:
                 raise
-            # What came from the cache may be damaged: it is made anew by the next one.
+            # The cached copy may be damaged: the next clone recreates it.
             logger.warning("workspace.cache_broken", extra={"why": error.message})
             self._cache.drop()
             self._check_out(tip, None)
@@ -153,7 +153,7 @@ class Clone:
         what = self._git.run(f"--git-dir={repository}", "cat-file", "-t", tip.commit).decode().strip()
         if what != "commit":
             told = self._settings.ref or "HEAD"
-            raise GitFailed(Kind.MISSING, f"{told!r:.260} is no commit of the repository but a {what}")
+            raise GitFailed(Kind.MISSING, f"{told!r:.260} is not a commit of the repository but a {what}")
 
     def _get(self, repository: Path, tip: Tip, cache: Cache | None) -> None:
         depth = self._settings.depth
@@ -175,14 +175,14 @@ class Clone:
         self._remote.fetch(repository, tip.commit, depth, tags=depth == 0)
 
     def _fetch_beside(self, tip: Tip) -> None:
-        """Fetch for a worktree that exists: into a repository of ours, from which the agent's start takes it."""
+        """Fetch for an existing worktree, into a repository of ours; the agent's start reads it."""
         make(self._git, self._place.fetched, tip.commit)
         self._fetch(self._place.fetched, tip, self._cache)
         here = f"--git-dir={self._place.fetched}"
         self._git.run(here, "update-ref", FETCHED_REF, tip.commit)
 
     def _clean(self) -> None:
-        """Make the folder that is ours, without what an agent or a start that was killed left in its place."""
+        """Create our own folder, replacing whatever an agent or a killed start left there."""
         ours = self._place.ours
         if not is_folder(ours):
             with suppress(FileNotFoundError):
@@ -194,7 +194,7 @@ class Clone:
             remove(entry)
 
     def _check_origin(self) -> None:
-        """Refuse a worktree of another repository. Nothing of its configuration is read but this line.
+        """Reject a worktree of another repository. Only this line of its configuration is read.
 
         Raises:
             GitFailed: Missing.
@@ -202,7 +202,7 @@ class Clone:
         config = self._place.tree / ".git/config"
         if not is_folder(config.parent):
             raise GitFailed(
-                Kind.MISSING, "the worktree is no repository any more; delete its claim, or use another name"
+                Kind.MISSING, "the worktree is no longer a repository; delete its claim, or use another name"
             )
         url = _told_origin(self._place.origin)
         if url is None and config.is_file() and not config.is_symlink():

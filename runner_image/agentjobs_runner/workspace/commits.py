@@ -1,8 +1,8 @@
-"""What is published: the agent's commits where they go on from the base, and what it did not commit as a last one.
+"""The commits to publish: the agent's if they continue from the base, plus one for its uncommitted files.
 
-Made in our own repository (`destination`). The agent's store of objects is read beside it while commits are made; then
-all that is new is copied, whereby every object is named anew by its content and checked, and the store is not looked at
-again. What cannot be read, or is not whole, is not taken: the files alone are then one commit.
+Made in our own repository (`destination`). The agent's object store is readable while commits are made; then all new
+objects are copied, which checks and renames them by content, and the store is not used again. If an object is
+unreadable or missing, only the files are published, as one commit.
 """
 
 import os
@@ -24,43 +24,44 @@ from agentjobs_runner.workspace.refusals import of_git, refused
 AUTHOR: Final = "AgentJobs"
 EMAIL: Final = "noreply@agentjobs.dev"
 _GITLINK: Final = b"160000"
-# Ignored by our own rule, or spoken of by the agent's: with one match the command does not end with an error.
+# Ignored by our own rule, or matched by the agent's: with one match the command does not fail.
 _SENTINEL: Final = b".agentjobs-ignored"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to be published."""
+    """A change to publish."""
 
     head: str
     """The last commit, hexadecimal."""
     tree: str
     """The object of its files."""
     parent: str
-    """The commit that `head` was made on, where what was not committed made one; else `head` itself."""
+    """The parent of the commit of uncommitted files; without one, `head` itself."""
     kept: bool
-    """Whether the agent's commits are part of it, or there are none."""
+    """Whether it includes the agent's commits, or there are none."""
     objects: tuple[tuple[str, bytes], ...]
-    """All objects that the remote does not have by the base, each with a path where it has one."""
+    """All objects that the remote's base does not have, each with a path if it has one."""
     left_out: tuple[bytes, ...]
-    """Paths that are not published though they are there and not ignored."""
+    """Existing paths that are neither published nor ignored."""
 
 
 def changes(repository: Repository, tree: Path, message: str, *, strict: bool = False) -> Change | None:
-    """Make the commits that publish what the agent left in `tree`, on the base; None when it changed nothing.
+    """Make the commits for the agent's files in `tree`, on the base; None without changes.
 
     Args:
         repository: ours, with the base fetched.
         tree: the checkout, as the agent left it.
         message: of the last commit.
-        strict: whether files on another commit than the base may be changes of something else. Then the agent's
-            commits must go on from the base: as one commit, such files would undo what others did.
+        strict: whether files on another commit than the base may be other changes. Then the agent's commits must
+        continue
+            from the base: as one commit, such files would revert other people's changes.
 
     Raises:
         StartEnded: it cannot be published.
     """
     if not is_folder(tree):
-        raise refused("the checkout is gone: in its place is no folder")
+        raise refused("the checkout is missing: it is not a folder")
     if (what := agent_store.unfinished(tree)) is not None:
         raise refused(f"the agent left {what} unfinished, so its files are not what it meant; nothing was published")
     store = repository.folder / "agent-objects"
@@ -74,7 +75,7 @@ def changes(repository: Repository, tree: Path, message: str, *, strict: bool = 
     if strict and claimed != base:
         ways = [way for way in ways if way[1] == claimed]
         if not ways:
-            raise refused("what the files are changes of cannot be told: the checkout has no commit to go on from")
+            raise refused("the base of the files is unknown: the checkout has no commit to continue from")
     for beside, on in ways:
         try:
             found = _made(repository, tree, beside, base, on, message)
@@ -87,17 +88,17 @@ def changes(repository: Repository, tree: Path, message: str, *, strict: bool = 
         before = [value for name, value in _head_of_commit(repository, base, {}) if name == "parent"]
         kept = on == claimed or claimed in (None, base, *before)
         return None if found is None else Change(*found[:3], kept, *found[3:])
-    raise AssertionError("the last way returns or raises")
+    raise AssertionError("the last attempt returns or raises")
 
 
 _Made = tuple[str, str, str, tuple[tuple[str, bytes], ...], tuple[bytes, ...]]
 
 
 def _made(repository: Repository, tree: Path, beside: Path | None, base: str, on: str, message: str) -> _Made | None:
-    """Commit the files on the commit `on`, take over what is new, and return it; None where nothing is.
+    """Commit the files on the commit `on`, copy new objects, and return the change; None without one.
 
     Raises:
-        GitFailed: `on` does not go on from the base, or something of it is missing or damaged.
+        GitFailed: `on` does not continue from the base, or an object is missing or damaged.
     """
     variables = {} if beside is None else {"GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(beside)}
     if on != base:
@@ -109,7 +110,7 @@ def _made(repository: Repository, tree: Path, beside: Path | None, base: str, on
     if head == base:
         return None
     _take_over(repository, base, head, variables)
-    # From here on without the agent's store: what is listed is there, whole, and what will be sent.
+    # From here on without the agent's store: listed objects are present, complete, and will be sent.
     listed = repository.run("rev-list", "--objects", head, "--not", base)
     objects = tuple((line.partition(b" ")[0].decode(), line.partition(b" ")[2]) for line in listed.split(b"\n") if line)
     return head, files, on, objects, left_out
@@ -118,9 +119,9 @@ def _made(repository: Repository, tree: Path, beside: Path | None, base: str, on
 def _tree_of(
     repository: Repository, tree: Path, on: str, variables: Mapping[str, str]
 ) -> tuple[str, tuple[bytes, ...]]:
-    """Write the agent's files, as they would be committed on `on`; return the tree, and what was left out."""
+    """Write the agent's files as a tree on `on`; return the tree, and what was left out."""
     index = repository.folder / "index-of-files"
-    for left in (index, index.with_suffix(".lock")):  # by a git that took too long
+    for left in (index, index.with_suffix(".lock")):  # left by a git that was killed
         left.unlink(missing_ok=True)
     places = {**variables, "GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(tree)}
     repository.run("read-tree", on, variables=places)
@@ -165,11 +166,11 @@ def _ignored(
     tree: Path,
     places: Mapping[str, str],
 ) -> frozenset[bytes]:
-    """Return those of the paths that the checkout's `.gitignore` files leave out; what is tracked never is."""
+    """Return the untracked paths that the checkout's `.gitignore` files exclude."""
     exclude = repository.folder / "info" / "exclude"
     exclude.parent.mkdir(exist_ok=True)
     exclude.write_bytes(b"/" + _SENTINEL + b"\n")
-    # A name may begin with a colon, which says more about a path, but for this command and its `./`.
+    # A name may begin with a colon, which is special in paths, but not for this command with `./`.
     asked = b"".join(b"./" + path + b"\0" for path in [_SENTINEL, *(path for path in paths if path not in tracked)])
     variables = {**places, "GIT_LITERAL_PATHSPECS": "0"}
     fields = repository.run("check-ignore", "-z", "-v", "--stdin", input=asked, variables=variables, cwd=tree).split(
@@ -180,7 +181,7 @@ def _ignored(
 
 
 def _take_over(repository: Repository, base: str, head: str, variables: Mapping[str, str]) -> None:
-    """Copy what `head` has beyond the base into our repository; each object is checked and named by its content."""
+    """Copy the new objects of `head` into our repository; each is checked and named by its content."""
     pack = repository.folder / "objects" / "pack"
     pack.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=repository.folder) as folder:
@@ -191,7 +192,7 @@ def _take_over(repository: Repository, base: str, head: str, variables: Mapping[
                 "pack-objects", "--revs", "--stdout", "--quiet", input=asked, output=opened, variables=variables
             )
         name = repository.words("index-pack", "--fsck-objects", str(incoming)).split()[-1]
-        for suffix in ("pack", "idx"):  # the index last: with it the pack is there
+        for suffix in ("pack", "idx"):  # the index last: it makes the pack visible
             incoming.with_suffix(f".{suffix}").replace(pack / f"pack-{name}.{suffix}")
 
 
@@ -204,13 +205,13 @@ def _author() -> dict[str, str]:
 
 
 def _quoted(path: Path) -> str:
-    """A path as Git reads it in a list that colons separate."""
+    """A path in Git's format for lists separated by colons."""
     plain = str(path).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{plain}"'
 
 
 def _keeps_modes(folder: Path) -> bool:
-    """Whether the volume keeps whether a file may be executed; some network file systems say so of all files."""
+    """Whether the volume stores executable bits; some network file systems set them on all files."""
     try:
         with tempfile.NamedTemporaryFile(dir=folder) as probe:
             os.fchmod(probe.fileno(), 0o600)
@@ -218,11 +219,11 @@ def _keeps_modes(folder: Path) -> bool:
             os.fchmod(probe.fileno(), 0o700)
             return bool((plain ^ os.fstat(probe.fileno()).st_mode) & stat.S_IXUSR)
     except OSError:
-        return True  # it cannot be tried; what volumes mostly do
+        return True  # unknown; most volumes do
 
 
 def line_of(repository: Repository, tree: Path, most: int) -> list[str]:
-    """Return the commit of the agent's HEAD and its first ancestors, as far as the agent's store tells; a claim."""
+    """Return the agent's HEAD and its first ancestors, from the agent's store; not verified."""
     found: list[str] = []
     with tempfile.TemporaryDirectory(dir=repository.folder) as folder:
         store = Path(folder) / "objects"
@@ -240,13 +241,13 @@ def line_of(repository: Repository, tree: Path, most: int) -> list[str]:
 
 
 def is_published(repository: Repository, change: Change, commit: str) -> bool:
-    """Whether a commit of the branch is this change: made by a start that died before it said so.
+    """Whether a commit of the branch is this change, pushed by a start that died before its report.
 
     Raises:
         StartEnded: it cannot be read.
     """
     if change.head == change.parent:
-        return False  # then the same commit would be there
+        return False  # otherwise the same commit would be there
     try:
         head = _head_of_commit(repository, commit, {})
     except GitFailed as error:
@@ -256,7 +257,7 @@ def is_published(repository: Repository, change: Change, commit: str) -> bool:
 
 
 def _head_of_commit(repository: Repository, commit: str, variables: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the fields of a commit before its message."""
+    """Return the header fields of a commit."""
     content = repository.run("cat-file", "commit", commit, variables=variables)
     lines = content.partition(b"\n\n")[0].decode("utf-8", "replace").split("\n")
     return [(name, value) for name, _, value in (line.partition(" ") for line in lines)]

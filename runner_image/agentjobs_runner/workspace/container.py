@@ -1,7 +1,7 @@
-"""A container of ours beside the agent's, from its first request to its last: fetch the attempt, work, report.
+"""One of our containers next to the agent's, from its first request to its last: fetch the attempt, work, report.
 
-The work runs in a thread; what ends it from outside (a signal, a fence, a gateway that is away) reaches the main
-thread, which then ends the process with all that it started. It beats, because a long clone must not look lost.
+The work runs in a thread; external events (a signal, a fence, an unavailable gateway) reach the main thread, which ends
+the process with its descendants. It sends heartbeats, because a long clone must not look lost.
 """
 
 import errno
@@ -38,7 +38,7 @@ DONE: Final = "Done"
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a container ended. `published` goes with the success of the one that publishes."""
+    """How a container ended. `published` belongs to the success of the publishing container."""
 
     ending: Ending
     published: Published | None = None
@@ -46,7 +46,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the work of a container is given."""
+    """The input of a container's work."""
 
     attempt: Attempt
     kept: Kept
@@ -67,7 +67,7 @@ def done(message: str = "") -> Ended:
 
 
 def failed(error: GitFailed) -> Ending:
-    """What a failure of Git means for a start."""
+    """The meaning of a Git failure for a start."""
     match error.kind:
         case Kind.FULL:
             return Ending(Verdict.RETRY, ErrorClass.IO, error.message)
@@ -80,7 +80,7 @@ def failed(error: GitFailed) -> Ending:
 
 
 def run(variables: Mapping[str, str], work: Work) -> int:
-    """Do the work of this container, whose environment `variables` are; return the process's exit code."""
+    """Do the work of this container with its environment `variables`; return the process's exit code."""
     redactor = Redactor(variables)
     log.configure(variables, redactor)
     try:
@@ -105,7 +105,7 @@ def run(variables: Mapping[str, str], work: Work) -> int:
 
 
 class _Container:
-    """Sees the work of one container through."""
+    """Supervises the work of one container."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class _Container:
                 said = journal_unavailable(f"the gateway cannot be reached: {message}")
                 return self._leave(Ended(said), attempt["uid"])
             case signal.Signals():
-                said = interrupted(f"told to stop by {message.name} before it was done")
+                said = interrupted(f"stopped by {message.name} before it was done")
                 return self._leave(Ended(said), attempt["uid"])
 
     def _work(self, work: Work, task: Task) -> None:
@@ -161,7 +161,7 @@ class _Container:
             ended = Ended(failed(error))
         except OSError as error:
             ended = Ended(_of_disk(error))
-        except BaseException as error:  # the thread's outermost line: an unreported end would hang the pod
+        except BaseException as error:  # an unreported end would hang the pod
             logger.exception("workspace.failed")
             said = f"the container of the workspace failed: {type(error).__name__}: {safe_str(error)}"
             ended = Ended(Ending(Verdict.RETRY, ErrorClass.RUNNER_CRASHED, said))
@@ -174,7 +174,7 @@ class _Container:
     def _leave(self, ended: Ended, uid: str = "") -> int:
         ending = ended.ending
         if ending.verdict is Verdict.SUCCEED and ended.published is None:
-            # The exit code says all; a pod's termination messages share what the kubelet keeps.
+            # The exit code is enough; a pod's termination messages share the kubelet's limit.
             logger.info("workspace.ready", extra={"why": ending.message})
             return contract.EXIT_CODES[Verdict.SUCCEED]
         return leave(self._environment, self._redactor, ending, uid=uid, published=ended.published)

@@ -1,7 +1,7 @@
-"""Credentials for one Git host: keys of a Secret, which reach Git and ssh without being in arguments or on a disk.
+"""Credentials for one Git host, from a Secret: they reach Git and ssh without appearing in arguments or on a disk.
 
-Git asks a helper that reads the mounted files; ssh reads its key from memory of this process. Both are told the host of
-one address, so that a submodule or a redirect elsewhere gets nothing.
+Git calls a helper that reads the mounted files; ssh reads its key from this process's memory. Both are configured for
+one host, so that a submodule or a redirect to another host gets nothing.
 """
 
 import os
@@ -20,9 +20,9 @@ TOKEN: Final = "token"  # noqa: S105  a key of a Secret
 SSH_KEY: Final = "ssh-privatekey"
 KNOWN_HOSTS: Final = "known_hosts"
 AUTHORITY: Final = "ca.crt"
-"""PEM certificates of the host, where public roots do not know it."""
+"""CA certificates of the host (PEM), if public roots are not enough."""
 ANY_USER: Final = "x-access-token"
-"""With a token, hosts take any name of a user."""
+"""With a token, hosts accept any user name."""
 
 _MAX_BYTES: Final = 1024 * 1024
 _HOST: Final = re.compile(r"[A-Za-z0-9._:\[\]-]+")
@@ -31,9 +31,9 @@ _MASK: Final = "[redacted]"
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a mounted Secret says of the host of `url`.
+    """A mounted Secret for the host of `url`.
 
-    The values are kept for clearing messages alone: Git and ssh read the files.
+    The values are only kept for redaction: Git and ssh read the files.
     """
 
     folder: Path
@@ -43,15 +43,15 @@ class Credentials:
 
     @classmethod
     def read(cls, folder: Path, url: str) -> Self:
-        """Read the Secret that is mounted at `folder`, for the host of `url`.
+        """Read the Secret mounted at `folder`, for the host of `url`.
 
         Raises:
-            GitFailed: Refused when it lacks a key that an address of this kind needs, or a value cannot be meant.
+            GitFailed: Refused if a required key is missing, or a value is invalid.
         """
         try:
             found = {name: _content(folder / name) for name in _KEYS if (folder / name).is_file()}
         except OSError as error:
-            said = f"the credentials for git cannot be read: {error.strerror}"
+            said = f"cannot read the credentials for git: {error.strerror}"
             raise GitFailed(Kind.REFUSED, said) from error
         keys = frozenset(name for name, value in found.items() if value.strip())
         _check(url, keys, found)
@@ -61,7 +61,7 @@ class Credentials:
 
     @property
     def token(self) -> str | None:
-        """The token, for the API of the host; None without one."""
+        """The token for the host's API; None without one."""
         return _content(self.folder / TOKEN).strip() if TOKEN in self.keys else None
 
     def cleared(self, text: str) -> str:
@@ -71,7 +71,7 @@ class Credentials:
         return text
 
     def settings(self) -> list[tuple[str, str]]:
-        """Return Git's configuration that answers for this host alone; empty for ssh."""
+        """Return Git configuration for this host only; empty for ssh."""
         if is_ssh(self.url):
             return []
         parts = urlsplit(self.url)
@@ -82,7 +82,7 @@ class Credentials:
         return found
 
     def _helper(self) -> str:
-        """Shell text that answers `get`. It names files: what they hold is in no argument (printf is the shell's)."""
+        """Shell code that answers `get`. It has file names only, and printf is a builtin: no argument has a secret."""
         secret = PASSWORD if PASSWORD in self.keys else TOKEN
         user = f'"$(cat {shlex.quote(str(self.folder / USERNAME))})"' if USERNAME in self.keys else ANY_USER
         value = f'"$(cat {shlex.quote(str(self.folder / secret))})"'
@@ -90,9 +90,9 @@ class Credentials:
 
 
 class SshFiles:
-    """Key and configuration of ssh, for one host, in memory: the key's own file may be readable by a group.
+    """Key and configuration of ssh for one host, in memory: the key's own file may be group-readable.
 
-    They can be read while this object lives.
+    They are readable while this object lives.
     """
 
     def __init__(self, credentials: Credentials | None) -> None:
@@ -113,7 +113,7 @@ class SshFiles:
         self._descriptors.append(descriptor)
         os.fchmod(descriptor, 0o600)
         os.write(descriptor, content.encode())
-        # ssh closes what it inherits, so it opens ours.
+        # ssh closes inherited descriptors, so it opens ours by path.
         return f"/proc/{os.getpid()}/fd/{descriptor}"
 
     def __del__(self) -> None:
@@ -143,15 +143,15 @@ _SSH: Final = (
 
 
 def is_ssh(url: str) -> bool:
-    """Whether an address is reached by ssh: `ssh://…`, or `user@host:path`."""
+    """Whether an address uses ssh: `ssh://…`, or `user@host:path`."""
     return not url.lower().startswith(("https://", "http://"))
 
 
 def ssh_host(url: str) -> str:
-    """Return the host of an address of ssh, as ssh is told it.
+    """Return the host of an ssh address, as used for ssh.
 
     Raises:
-        GitFailed: Refused for one that ssh would read as a pattern.
+        GitFailed: Refused for one that ssh would treat as a pattern.
     """
     host = urlsplit(url).netloc.rpartition("@")[2] if "://" in url else url.partition("@")[2].partition(":")[0]
     if "://" in url:
@@ -167,7 +167,7 @@ def _content(file: Path) -> str:
 
 
 def _check(url: str, keys: frozenset[str], found: dict[str, str]) -> None:
-    """Refuse a Secret that cannot answer for an address of this kind."""
+    """Reject a Secret without the keys for this kind of address."""
     for name in (USERNAME, PASSWORD, TOKEN):
         if name in keys and any(letter in found[name].strip() for letter in "\n\r\0"):
             raise GitFailed(Kind.REFUSED, f"the key {name} of the Secret for git has more than one line")

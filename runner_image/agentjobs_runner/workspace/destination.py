@@ -1,7 +1,7 @@
-"""The repository at the host, asked and changed with the credentials to write, and our own repository beside it.
+"""The repository at the host, accessed with write credentials, and our own repository for the work.
 
-Our repository holds what the remote gave, and what was made or checked here. The agent's objects are never in it, but
-for commands that are told their place (`Repository.beside`).
+Our repository has objects from the remote, and those made or checked here. It never contains the agent's objects,
+except for commands that get their location (`Repository.beside`).
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from agentjobs_runner.workspace.refusals import of_git, refused
 from agentjobs_runner.workspace.settings import is_branch
 
 BASE: Final = "refs/agentjobs/base"
-"""In our repository: the commit that the agent began with."""
+"""In our repository: the agent's base commit."""
 _THERE: Final = "refs/agentjobs/there"
 _HEADS: Final = "refs/heads/"
 _TAGS: Final = "refs/tags/"
-# What a hostile store may hold beside objects is not asked; big files are streamed; what is there is sent as it is.
+# Other files in a hostile store are ignored; big files are streamed; objects are sent unchanged.
 SETTINGS: Final = (
     ("core.commitGraph", "false"),
     ("core.multiPackIndex", "false"),
@@ -38,12 +38,12 @@ SETTINGS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Refs:
-    """What the remote has."""
+    """The refs of the remote."""
 
     tips: dict[str, str]
     """Commits or tags by the names of refs."""
     default: str | None
-    """The name of the default branch, where the host tells it."""
+    """The name of the default branch, if the host reports it."""
 
     def branch(self, name: str) -> str | None:
         """Return the commit of a branch."""
@@ -54,7 +54,7 @@ class Refs:
         return _HEADS + name in self.tips
 
     def commit_of(self, ref: str | None) -> str | None:
-        """Return the commit that `git.ref` stands for now: a branch or a tag; the default branch for None."""
+        """Return the current commit of `git.ref`, a branch or a tag; the default branch for None."""
         if ref is None:
             return self.tips.get("HEAD")
         for name in (_HEADS + ref, f"{_TAGS}{ref}^{{}}", _TAGS + ref, f"{ref}^{{}}", ref):
@@ -65,7 +65,7 @@ class Refs:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """Our own bare repository, and how to run Git in it."""
+    """Our own bare repository, with Git to use it."""
 
     git: Git
     folder: Path
@@ -90,10 +90,10 @@ class Repository:
 
 
 def create(git: Git, folder: Path, url: str, object_format: str = "sha1") -> Repository:
-    """Make our repository, whose only remote is `url`; how its objects are named is the remote's to say.
+    """Create our repository, whose only remote is `url`; with the remote's object format.
 
     Raises:
-        StartEnded: there is no git, or no room.
+        StartEnded: there is no git, or no space.
     """
     try:
         git.run("init", "--quiet", "--bare", "--template=", f"--object-format={object_format}", "--", folder)
@@ -104,10 +104,10 @@ def create(git: Git, folder: Path, url: str, object_format: str = "sha1") -> Rep
 
 
 def refs_of(repository: Repository) -> Refs:
-    """Ask the remote what it has.
+    """Read the refs of the remote.
 
     Raises:
-        StartEnded: it does not answer, or refuses the credentials.
+        StartEnded: it does not respond, or rejects the credentials.
     """
     try:
         lines = repository.run("ls-remote", "--symref", "--", "origin").decode("utf-8", "replace").splitlines()
@@ -124,20 +124,20 @@ def refs_of(repository: Repository) -> Refs:
 
 
 def fetch_base(repository: Repository, commit: str, refs: Refs, depth: int) -> bool:
-    """Fetch the commit that the agent began with: only then is it one of the remote's.
+    """Fetch the agent's base commit: only then is it verified to be the remote's.
 
-    Files are left out where the remote can do so and will know the commit when we push: they are not needed, since
-    what it has is not sent.
+    Files are left out if the remote supports it and will know the commit when we push: they are not needed, because
+    existing objects are not sent.
 
     Args:
         commit: hexadecimal.
-        depth: how many commits of the past were fetched for the agent; 0 for all.
+        depth: the number of commits that were fetched for the agent; 0 for all.
 
     Returns:
         Whether the remote has it.
 
     Raises:
-        StartEnded: the remote cannot be reached, or refuses.
+        StartEnded: the remote is unreachable, or rejects the credentials.
     """
     options = ["--filter=blob:none"] if commit in refs.tips.values() else []
     options += [f"--depth={depth}"] if depth > 0 else []
@@ -146,13 +146,13 @@ def fetch_base(repository: Repository, commit: str, refs: Refs, depth: int) -> b
 
 
 def fetch_tip(repository: Repository, commit: str) -> bool:
-    """Fetch one commit of a branch with its folders; whether that could be done."""
+    """Fetch one commit of a branch with its trees; return whether that worked."""
     what = ("--filter=blob:none", "--depth=1", "--", "origin", f"+{commit}:{_THERE}")
     return _fetched(repository, "fetching what the branch has", *what) and repository.has(commit)
 
 
 def goes_on(repository: Repository, commit: str, head: str) -> bool:
-    """Whether `head` goes on from a commit of the remote, for which the past is fetched, without files.
+    """Return whether `head` continues from a commit of the remote, whose history is fetched without files.
 
     Raises:
         StartEnded: the remote cannot be reached, or refuses.
@@ -164,7 +164,7 @@ def goes_on(repository: Repository, commit: str, head: str) -> bool:
 
 
 def _fetched(repository: Repository, doing: str, *what: str) -> bool:
-    """Fetch, and say whether that could be done.
+    """Fetch, and return whether that worked.
 
     Raises:
         StartEnded: the remote cannot be reached, or refuses.
@@ -175,7 +175,7 @@ def _fetched(repository: Repository, doing: str, *what: str) -> bool:
     try:
         return _done(repository, doing, "fetch", *options, *what)
     finally:
-        # A filter makes the remote one that is asked for whatever is missing.
+        # A filter makes this a remote from which missing objects are fetched on demand.
         config.write_bytes(before)
 
 
@@ -183,7 +183,7 @@ def _done(repository: Repository, doing: str, *order: str) -> bool:
     try:
         repository.run(*order)
     except GitFailed as error:
-        # Hosts say in several ways that they have no such commit, and none of them helps another start.
+        # Hosts have several messages for a missing commit, and a retry helps with none of them.
         if error.kind in (Kind.MISSING, Kind.BROKEN):
             return False
         raise of_git(error, doing) from error
@@ -191,10 +191,10 @@ def _done(repository: Repository, doing: str, *order: str) -> bool:
 
 
 def check_branch(repository: Repository, branch: str) -> None:
-    """Refuse a branch that Git cannot name, or would take for something else.
+    """Reject a branch that Git cannot name, or would interpret otherwise.
 
     Raises:
-        StartEnded: it cannot.
+        StartEnded: the name is invalid.
     """
     try:
         repository.run("check-ref-format", _HEADS + branch)
@@ -204,13 +204,13 @@ def check_branch(repository: Repository, branch: str) -> None:
             raise of_git(error, "checking publish.branch") from error
         fits = False
     if not fits:
-        raise refused(f"publish.branch {branch!r:.120} cannot be the name of a branch")
+        raise refused(f"publish.branch {branch!r:.120} is not a valid branch name")
 
 
 def push(repository: Repository, commit: str, branch: str) -> None:
-    """Move a branch forward to `commit`, or make it.
+    """Fast-forward a branch to `commit`, or create it.
 
     Raises:
-        GitFailed: it was not taken.
+        GitFailed: the push was rejected.
     """
     repository.run("push", "--quiet", "--no-verify", "--no-thin", "--", "origin", f"{commit}:{_HEADS}{branch}")

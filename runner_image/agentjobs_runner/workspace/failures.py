@@ -1,4 +1,4 @@
-"""What can go wrong with Git, told from what it says. Pure."""
+"""Classifies failures of Git by its messages. Pure."""
 
 import re
 from enum import StrEnum
@@ -6,24 +6,24 @@ from typing import Final
 
 
 class Kind(StrEnum):
-    """What a failure of Git means to whoever called it."""
+    """The meaning of a Git failure for its caller."""
 
     UNAVAILABLE = "Unavailable"
-    """The host cannot be reached, or gave up in the midst: try again."""
+    """The host is unreachable, or closed the connection: retry."""
     REFUSED = "Refused"
-    """Wrong credentials, an unknown host key, a redirect, a protocol that is not allowed: nothing changes by itself."""
+    """Wrong credentials, an unknown host key, a redirect, a forbidden protocol: a retry does not help."""
     MISSING = "Missing"
-    """No such repository or ref; hosts say the same of what these credentials may not see."""
+    """The repository or ref does not exist; hosts report the same if the credentials have no access."""
     FULL = "Full"
-    """No room on the disk."""
+    """No space on the disk."""
     BROKEN = "Broken"
-    """Anything else: a damaged repository, a push that was not taken, arguments that Git does not accept."""
+    """Anything else: a damaged repository, a rejected push, arguments that Git does not accept."""
     ABSENT = "Absent"
-    """There is no git, or no ssh, in PATH."""
+    """git or ssh is not in PATH."""
 
 
 class GitFailed(Exception):
-    """A command of Git failed. The message is for people, and has no secrets."""
+    """A Git command failed. The message is for people, and has no secrets."""
 
     def __init__(self, kind: Kind, message: str) -> None:
         super().__init__(message)
@@ -31,7 +31,7 @@ class GitFailed(Exception):
         self.message = message
 
 
-# The first that matches counts: a full disk also makes "early EOF", a missing repository a "remote end hung up".
+# The first match counts: a full disk also causes "early EOF", a missing repository a "remote end hung up".
 _SIGNS: Final[tuple[tuple[Kind, str], ...]] = (
     (Kind.FULL, r"no space left on device|disk quota exceeded|file too large"),
     (Kind.ABSENT, r"cannot run ssh|ssh: not found|ssh: command not found|remote helper '\w+'.*not found"),
@@ -60,7 +60,7 @@ _SIGNS: Final[tuple[tuple[Kind, str], ...]] = (
             r"not our ref|couldn't find remote ref|remote branch .* not found|repository .*not found|"
             r"repository not found|does not appear to be a git repository|does not exist|no such remote|"
             r"returned error: (404|410)\b|"
-            # What a repository says of its submodules, which stays so.
+            # Errors about a repository's submodules, which do not change.
             r"no url found for submodule|bad config line|invalid value for 'submodule|did not contain|"
             r"strange (hostname|pathname) .* blocked|not a valid branch name"
         ),
@@ -75,19 +75,19 @@ _SIGNS: Final[tuple[tuple[Kind, str], ...]] = (
 )
 _PATTERNS: Final = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in _SIGNS)
 _MAX_CHARS: Final = 400
-# A repository may be called `tls`, and a branch too.
+# A repository or branch may be called `tls`.
 _NAMES: Final = re.compile(r"'[^'\n]*/[^'\n]*'|^To .*$|\S+ -> \S+", re.MULTILINE)
-# Where Git tells why: of a push, in the line of its branch.
+# Where Git reports the reason: for a push, in the line of its branch.
 _TELLING: Final = ("fatal:", "error:", "remote:", "! [")
-# Hosts redirect from the names that a repository had, and where an address lacks its `.git`.
+# Hosts redirect from a repository's earlier names, and if `.git` is missing.
 _MOVED: Final = re.compile(r"returned error: 30\d")
-_CURE: Final = "; the host says that it is elsewhere: use the address that a browser ends at, with .git at its end"
+_CURE: Final = "; the host redirects: use the final address, as in a browser, with .git at its end"
 _LOGIN: Final = re.compile(r"(?<=://)[^/\s'\"@]*@")
 _NOISE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def kind_of(said: str) -> Kind:
-    """Return what Git's standard error, in English, says went wrong."""
+    """Return the kind of failure in Git's standard error, which is in English."""
     plain = _NAMES.sub("", said)
     for kind, pattern in _PATTERNS:
         if pattern.search(plain):
@@ -96,10 +96,10 @@ def kind_of(said: str) -> Kind:
 
 
 def in_short(said: str) -> str:
-    """Return the lines of Git's standard error that tell why, as one line."""
+    """Return the lines of Git's standard error with the reason, as one line."""
     lines = [_NOISE.sub("", line).strip() for line in said.replace("\r", "\n").splitlines()]
     telling = [line for line in lines if line.startswith(_TELLING)] or lines
-    # What recurses says all twice. An address in a repository may have a login in it.
+    # Recursive commands repeat everything. An address in a repository may contain credentials.
     text = _LOGIN.sub("", "; ".join(dict.fromkeys(line for line in telling if line)))
     text = text if len(text) <= _MAX_CHARS else text[: _MAX_CHARS - 1] + "…"
     return text + _CURE if _MOVED.search(text) else text

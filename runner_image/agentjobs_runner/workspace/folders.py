@@ -1,4 +1,4 @@
-"""Folders that an agent may have filled, and notes in them: however deep they are, and whatever may be done in them."""
+"""Folders that an agent may have filled, and small files in them: safe for any depth and any content."""
 
 import json
 import os
@@ -12,7 +12,7 @@ _MAX_NOTE_BYTES: Final = 8192
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a path is a folder itself, and no link to one."""
+    """Whether a path is a folder itself, not a link to one."""
     try:
         return stat.S_ISDIR(path.lstat().st_mode)
     except OSError:
@@ -20,9 +20,9 @@ def is_folder(path: Path) -> bool:
 
 
 def note_of(file: Path) -> Any:
-    """Return the JSON of a small file, whatever somebody put in its place; None where there is none."""
+    """Return the JSON of a small file, whatever is there instead; None if there is none."""
     try:
-        # A pipe would be waited for.
+        # Opening a pipe would block.
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as opened:
             return json.loads(opened.read(_MAX_NOTE_BYTES))
@@ -31,13 +31,13 @@ def note_of(file: Path) -> Any:
 
 
 def remove(path: Path) -> None:
-    """Remove what is there: a folder with all that is in it. No link is followed.
+    """Remove a path; a folder with its contents. Links are not followed.
 
-    A folder in a folder comes up to the first before it is emptied: so no path gets long, and no stack deep. What its
-    owner may not write to, as the modules that Go keeps, is opened first.
+    A nested folder is moved up to the first one before it is emptied, so that neither paths nor the stack get too long.
+    Folders that their owner may not write to, such as Go's modules, are made writable first.
 
     Raises:
-        OSError: something cannot be removed, because another user owns it.
+        OSError: something belongs to another user and cannot be removed.
     """
     if not is_folder(path):
         path.unlink()
@@ -51,7 +51,7 @@ def remove(path: Path) -> None:
 
 
 def _emptied(folder: Path, above: Path | None) -> list[Path]:
-    """Remove all but folders, which are returned; moved to `above` where that is given."""
+    """Remove everything except folders, which are returned; moved to `above` if given."""
     found = list[Path]()
     with os.scandir(folder) as entries:
         for entry in list(entries):
@@ -65,6 +65,6 @@ def _emptied(folder: Path, above: Path | None) -> list[Path]:
 
 
 def _open(folder: Path) -> None:
-    # Of another user: then the group may do, or the removal says it.
+    # Another user's: the group may be allowed to, or the removal fails.
     with suppress(PermissionError):
         folder.chmod(0o700)

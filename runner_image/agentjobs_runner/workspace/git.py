@@ -1,7 +1,7 @@
-"""Git, with nothing but its arguments to decide what it does: no configuration, hook, prompt or program of others.
+"""Runs Git so that only its arguments decide: no foreign configuration, hooks, prompts or programs.
 
-Everything that speaks to a remote runs in repositories that we have made ourselves: a repository's own configuration
-may lead Git to another host, and no variable undoes all of it.
+Commands with a remote only run in our own repositories: a repository's configuration may direct Git to another host,
+and no variable overrides all of it.
 """
 
 import os
@@ -18,21 +18,21 @@ from typing import IO, Final
 from agentjobs_runner.workspace.credentials import Credentials, SshFiles
 from agentjobs_runner.workspace.failures import GitFailed, Kind, in_short, kind_of
 
-# Of one command. A large repository over a slow line takes long; one that stands still is ended by `_SETTINGS` before.
+# Limit of one command. A large repository takes long on a slow line; a stalled one is ended earlier by `_SETTINGS`.
 LONGEST_SECONDS: Final = 3600.0
-# Of what one command may print; lists of refs and of files stay far below.
+# Limit of one command's output; lists of refs and of files are far smaller.
 MAX_OUTPUT_BYTES: Final = 256 * 1024 * 1024
 REMOTE: Final = ("https", "http", "ssh")
 LOCAL: Final = ("file",)
 
 _CHUNK: Final = 1 << 16
 _KEPT_ERROR_BYTES: Final = 1 << 16
-# The way to the network, and whom to trust there: the installation's.
+# Network access and trusted CAs: the installation's.
 _PASSED: Final = (
     *("PATH", "TMPDIR", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"),
     *("GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),
 )
-# Given by variables, which stand above every file.
+# Given by variables, which override every file.
 _SETTINGS: Final = (
     ("core.hooksPath", "/dev/null"),
     ("core.fsmonitor", "false"),
@@ -56,35 +56,35 @@ _SETTINGS: Final = (
     ("push.recurseSubmodules", "no"),
     ("advice.detachedHead", "false"),
     ("init.defaultBranch", "main"),
-    # A server that packs a large repository says a few bytes every five seconds.
+    # A server that packs a large repository sends a few bytes every five seconds.
     ("http.lowSpeedLimit", "1"),
     ("http.lowSpeedTime", "120"),
     ("pack.threads", "2"),
-    # Whole packs alone: what an interrupted fetch leaves is then a temporary file, never half of a commit.
+    # Complete packs only: an interrupted fetch leaves a temporary file, never a partial commit.
     ("fetch.unpackLimit", "1"),
     ("checkout.workers", "0"),
 )
 
 
 _running: set[int] = set()
-"""The process groups of commands under way."""
+"""The process groups of running commands."""
 
 
 def end_all() -> None:
-    """End the commands that run, in a process that is about to end."""
+    """End the running commands, when the process is about to end."""
     for group in tuple(_running):
         with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
 
 
 class Git:
-    """Runs commands of Git. Safe to use from any thread, one command at a time each.
+    """Runs Git commands. Thread-safe, one command per thread.
 
     Args:
-        credentials: for the host of their address alone; without, remotes are asked as anybody.
-        protocols: by which remotes are reached, as Git names them.
-        seconds: of one command, after which it is killed.
-        settings: more of Git's configuration, which stands above every file.
+        credentials: only for the host of their address; without, remotes are accessed anonymously.
+        protocols: allowed protocols of remotes, by Git's names.
+        seconds: time limit of one command, which is then killed.
+        settings: additional Git configuration, which overrides every file.
     """
 
     def __init__(
@@ -110,19 +110,19 @@ class Git:
         seconds: float | None = None,
         unless: bytes | None = None,
     ) -> bytes:
-        """Run a command and return what it printed; nothing where `output` is a file that takes it.
+        """Run a command and return its output; nothing if `output` is a file for it.
 
         Args:
             arguments: after `git`.
-            cwd: its folder; name the repository by `--git-dir` where the folder is not ours.
+            cwd: its folder; use `--git-dir` if the folder is not ours.
             input: its standard input; none by default.
-            variables: more of its environment, e.g. GIT_INDEX_FILE.
+            variables: additional environment, e.g. GIT_INDEX_FILE.
             output: an open file for its standard output.
-            seconds: instead of the time that all commands have.
-            unless: what it says where it only warns of what is a failure to us.
+            seconds: replaces the general time limit.
+            unless: a warning that counts as a failure.
 
         Raises:
-            GitFailed: it ended with an error, took too long, or there is no git.
+            GitFailed: it failed or took too long, or git is not installed.
         """
         program = shutil.which("git", path=self._environment.get("PATH", os.defpath))
         if program is None:
@@ -148,7 +148,7 @@ class Git:
                 told = f"git {_named(arguments)} did not end within {limit:g} seconds"
                 raise GitFailed(Kind.UNAVAILABLE, told) from None
             finally:
-                # Also when this thread is told to stop: nothing of a command outlives it.
+                # Also when this thread is stopped: no process of a command survives it.
                 _end(process)
                 _running.discard(process.pid)
         if process.returncode != 0 or (unless is not None and unless in said):
@@ -168,7 +168,7 @@ def _environment(
     protocols: Sequence[str],
     more: Sequence[tuple[str, str]],
 ) -> dict[str, str]:
-    # A redirect could lead credentials elsewhere; Git follows the first one only, and here not even that.
+    # A redirect could send credentials elsewhere; Git follows only the first one, and here none.
     redirects = ("http.followRedirects", "initial" if credentials is None else "false")
     settings = [*_SETTINGS, redirects, *(credentials.settings() if credentials is not None else ()), *more]
     numbered = {f"GIT_CONFIG_{part}_{n}": text for n, pair in enumerate(settings) for part, text in _parts(pair)}
@@ -203,7 +203,7 @@ def _parts(pair: tuple[str, str]) -> tuple[tuple[str, str], tuple[str, str]]:
 
 
 def _named(arguments: Sequence[str | bytes | Path]) -> str:
-    """The command that arguments begin with: the rest may be of the agent's making, and long."""
+    """The command in the arguments: the others may come from the agent, and be long."""
     words = iter(arguments)
     for word in words:
         if word == "-c":
@@ -214,7 +214,7 @@ def _named(arguments: Sequence[str | bytes | Path]) -> str:
 
 
 def _talk(process: "subprocess.Popen[bytes]", given: bytes | None, until: float) -> tuple[bytes, bytes]:
-    """Write what is given and read what comes until the process has ended; of errors, the last part.
+    """Write the input and read the output until the process has ended; of errors, the last part.
 
     Raises:
         TimeoutError: it has not ended by then.
@@ -253,7 +253,7 @@ def _talk(process: "subprocess.Popen[bytes]", given: bytes | None, until: float)
 
 
 def _written(descriptor: int, left: memoryview) -> memoryview:
-    """Write what the pipe takes and return the rest; nothing is left where nobody reads it any more."""
+    """Write what the pipe accepts and return the rest; nothing remains if the reader is gone."""
     try:
         return left[os.write(descriptor, left[:_CHUNK]) :]
     except BlockingIOError:

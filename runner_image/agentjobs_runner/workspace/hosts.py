@@ -1,4 +1,4 @@
-"""GitHub, GitLab and Gitea: where their APIs are, and how each finds and makes a pull request."""
+"""GitHub, GitLab and Gitea: addresses of their APIs, and how each finds and creates a pull request."""
 
 import base64
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from agentjobs_runner.workspace.refusals import refused
 
 _PAGE: Final = 50
 _PAGES: Final = 20
-# Where a host takes ssh on the port of https.
+# Hosts with ssh on the port of https.
 _SSH_HOSTS: Final = {"ssh.github.com": "github.com", "altssh.gitlab.com": "gitlab.com"}
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A pull request to be made, within one repository."""
+    """A pull request to create, within one repository."""
 
     branch: str
     base: str
@@ -33,38 +33,38 @@ class Host(Protocol):
         ...
 
     def find(self, branch: str, base: str) -> str | None:
-        """Return the address of the open request of this branch of the repository, to be merged into `base`."""
+        """Return the address of the open request from this branch of the repository into `base`."""
         ...
 
     def make(self, wanted: Wanted) -> str:
-        """Make a request and return its address.
+        """Create a request and return its address.
 
         Raises:
-            Odd: also where there is one already.
+            Odd: also if it already exists.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A repository's address, as its web pages have it."""
+    """A repository's address on the web."""
 
     origin: str
     host: str
     path: str
-    """`owner/name`, or more parts, without slashes at the ends."""
+    """`owner/name`, or more parts, without surrounding slashes."""
 
     @classmethod
     def of(cls, url: str) -> "Address":
-        """Read the address that Git is given.
+        """Parse Git's address.
 
         Raises:
-            StartEnded: it names no repository of an owner.
+            StartEnded: it is not the address of a repository.
         """
         if "://" in url:
             parts = urlsplit(url)
             host, path = (parts.hostname or "").lower(), parts.path
-            # The web is not where ssh is.
+            # The web server has another port than ssh.
             port = f":{parts.port}" if parts.port and parts.scheme != "ssh" else ""
             scheme = "http" if parts.scheme == "http" else "https"
         else:
@@ -73,12 +73,12 @@ class Address:
         host = _SSH_HOSTS.get(host, host)
         path = path.strip("/").removesuffix(".git").rstrip("/")
         if "/" not in path or any(part in ("", ".", "..") for part in path.split("/")):
-            raise refused(f"workspace.git.url names no repository of an owner: {path!r:.100}")
+            raise refused(f"workspace.git.url must have an owner and a repository: {path!r:.100}")
         shown = f"[{host}]" if ":" in host else host
         return cls(f"{scheme}://{shown}{port}", host, path)
 
     def below(self, api_url: str) -> str:
-        """Return the path of the repository, without the folder in which the host itself may lie."""
+        """Return the path of the repository, without the host's base folder."""
         folder = urlsplit(api_url).path.partition("/api/")[0].strip("/")
         return self.path.removeprefix(f"{folder}/") if folder else self.path
 
@@ -88,13 +88,13 @@ def host_of(provider: str, url: str, api_url: str | None, login: Login, authorit
 
     Args:
         provider: GitHub, GitLab or Gitea.
-        url: as Git is given it.
+        url: Git's address.
         api_url: the address of the API; None for the usual one.
-        login: what it is asked with.
+        login: the credentials.
         authority: as for `Api`.
 
     Raises:
-        StartEnded: the address or the provider cannot be meant.
+        StartEnded: the address or the provider is invalid.
     """
     address = Address.of(url)
     if provider == "GitHub":
@@ -106,7 +106,7 @@ def host_of(provider: str, url: str, api_url: str | None, login: Login, authorit
     if provider == "Gitea":
         api_url = api_url or f"{address.origin}/api/v1"
         return Gitea(Api(api_url, Gitea.headers(login), authority), address.below(api_url))
-    raise refused(f"publish.provider {provider!r:.40} is none that is known")
+    raise refused(f"publish.provider {provider!r:.40} is unknown; use GitHub, GitLab or Gitea")
 
 
 class GitHub:
@@ -119,7 +119,7 @@ class GitHub:
 
     @staticmethod
     def headers(login: Login) -> dict[str, str]:
-        """Return what each request has."""
+        """Return the headers of each request."""
         return {
             "Accept": "application/vnd.github+json",
             "X-GitHub-Api-Version": "2022-11-28",
@@ -135,13 +135,13 @@ class GitHub:
         owner = self._path.partition("/")[0]
         found = self._api.get(f"{self._at}/pulls", state="open", head=f"{owner}:{branch}", base=base)
         for item in objects_of(found):
-            # Older servers pass over what they do not know.
+            # Older servers ignore unknown parameters.
             if _within(item, "full_name") and _refs(item) == (branch, base) and item.get("state") == "open":
                 return text_of(item, "html_url")
         return None
 
     def make(self, wanted: Wanted) -> str:
-        """Make a request and return its address."""
+        """Create a request and return its address."""
         body = {
             "title": wanted.title,
             "body": wanted.body,
@@ -153,7 +153,7 @@ class GitHub:
 
 
 class GitLab:
-    """GitLab: its merge requests are drafts by their title."""
+    """GitLab: draft merge requests are marked by their title."""
 
     def __init__(self, api: Api, path: str) -> None:
         self._api = api
@@ -173,7 +173,7 @@ class GitLab:
         return None
 
     def make(self, wanted: Wanted) -> str:
-        """Make a request and return its address."""
+        """Create a request and return its address."""
         body = {
             "source_branch": wanted.branch,
             "target_branch": wanted.base,
@@ -184,7 +184,7 @@ class GitLab:
 
 
 class Gitea:
-    """Gitea and Forgejo: their pull requests are drafts by their title."""
+    """Gitea and Forgejo: draft pull requests are marked by their title."""
 
     def __init__(self, api: Api, path: str) -> None:
         self._api = api
@@ -192,7 +192,7 @@ class Gitea:
 
     @staticmethod
     def headers(login: Login) -> dict[str, str]:
-        """Return what each request has."""
+        """Return the headers of each request."""
         if login.token:
             return {"Authorization": f"token {login.token}"}
         both = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
@@ -203,26 +203,26 @@ class Gitea:
         return text_of(self._api.get(self._at), "default_branch")
 
     def find(self, branch: str, base: str) -> str | None:
-        """Return the address of the open request of this branch; it cannot be asked for alone."""
+        """Return the address of the open request of this branch; there is no filter for it."""
         for page in range(1, _PAGES + 1):
             query = {"state": "open", "sort": "recentupdate", "limit": str(_PAGE), "page": str(page)}
             items = objects_of(self._api.get(f"{self._at}/pulls", **query))
             for item in items:
                 if _within(item, "id") and _refs(item) == (branch, base):
                     return text_of(item, "html_url")
-            if not items:  # a server may answer fewer than it was asked for
+            if not items:  # a server may return fewer than requested
                 break
         return None
 
     def make(self, wanted: Wanted) -> str:
-        """Make a request and return its address."""
+        """Create a request and return its address."""
         title = f"WIP: {wanted.title}" if wanted.draft else wanted.title
         body = {"title": title, "body": wanted.body, "head": wanted.branch, "base": wanted.base}
         return text_of(self._api.post(f"{self._at}/pulls", body), "html_url")
 
 
 def _secret(login: Login) -> str:
-    """Hosts without passwords take a token in its place."""
+    """Hosts without passwords accept a token instead."""
     return login.token or login.password
 
 
@@ -231,7 +231,7 @@ def _refs(item: dict[str, Any]) -> tuple[object, object]:
 
 
 def _within(item: dict[str, Any], name: str) -> bool:
-    """Whether both sides of a request are of one repository: anyone may make one from a fork."""
+    """Whether both sides of a request are in one repository: anyone may create one from a fork."""
     here = _at(item, "base", "repo", name)
     return here is not None and _at(item, "head", "repo", name) == here
 

@@ -1,4 +1,4 @@
-"""What a git that was killed leaves behind: lock files, and packs that were under way."""
+"""Leftovers of a killed git: lock files and unfinished packs."""
 
 import os
 from contextlib import suppress
@@ -9,10 +9,10 @@ _UNDER_WAY: Final = ("tmp_pack_", "tmp_idx_", "tmp_rev_", "tmp_obj_", ".tmp-", "
 
 
 def remove_stale(repository: Path) -> None:
-    """Remove lock files and unfinished objects from a repository that no git uses. Follows no link.
+    """Remove lock files and unfinished objects from a repository that no git uses. Does not follow links.
 
-    No ref of Git ends in `.lock`, and loose objects are named by digits. Folders that cannot be read, or are deeper
-    than a path may be, are passed over.
+    No Git ref ends in `.lock`, and loose objects have hexadecimal names. Folders that are unreadable or too deep for a
+    path are skipped.
     """
     waiting = [repository]
     while waiting:
@@ -20,7 +20,7 @@ def remove_stale(repository: Path) -> None:
         with suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    # Loose objects: too many to look through for nothing.
+                    # Loose objects: too many to search needlessly.
                     if folder.name != "objects" or len(entry.name) != 2:
                         waiting.append(folder / entry.name)
                 elif entry.name.endswith(".lock") or entry.name.startswith(_UNDER_WAY):

@@ -1,8 +1,8 @@
-"""What was last published of a Named worktree, noted beside its checkout for the jobs that go on in it.
+"""The last published commit of a Named worktree, stored next to its checkout for later jobs.
 
-A commit that was made in publishing is none of the worktree. Without the note, a second job could only publish to
-another branch. An agent can write it too: so it counts where the branch has that very commit, and then allows no more
-than any agent could do by changing files.
+A commit made by publishing is not in the worktree. Without this note, a second job could only publish to another
+branch. An agent can write it, too: so it only counts if the branch has that very commit, and then allows no more than
+changing files does.
 """
 
 import json
@@ -20,7 +20,7 @@ from agentjobs_runner.workspace.settings import Place, is_commit
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """A commit that a branch of a repository got."""
+    """A commit pushed to a branch of a repository."""
 
     url: str
     branch: str
@@ -28,7 +28,7 @@ class Marker:
 
     @classmethod
     def read(cls, place: Place) -> Self | None:
-        """Read the note; None where there is none that could be meant."""
+        """Read the note; None if it is missing or invalid."""
         told = note_of(place.published)
         try:
             found = cls(*(told[name] for name in ("url", "branch", "commit")))
@@ -38,11 +38,11 @@ class Marker:
         return found if texts and is_commit(found.commit) else None
 
     def write(self, place: Place) -> None:
-        """Write the note. Without it nothing is lost: the next job is told to use another branch."""
+        """Write the note. Without it nothing is lost: the next job must use another branch."""
         try:
             if not is_folder(place.ours):
                 return
-            # A new file takes its place, whatever an agent put there.
+            # A new file replaces it, whatever an agent put there.
             descriptor, name = tempfile.mkstemp(dir=place.ours)
             try:
                 with os.fdopen(descriptor, "w", encoding="utf-8") as opened:

@@ -1,7 +1,7 @@
-"""The container that publishes: what the agent left becomes commits, is searched, pushed, and asked to be merged.
+"""The publishing container: the agent's changes become commits, which are searched for secrets, pushed and proposed.
 
-It alone has the credentials to write, and begins when the agent is gone. Remote, branch and base are the accepted
-spec's. Dying at any place loses nothing: the next start finds at the host what this one did.
+Only it has the write credentials, and it begins after the agent has ended. Remote, branch and base come from the
+accepted spec. It may die at any point: the next start finds at the host what this one did.
 """
 
 import os
@@ -39,7 +39,7 @@ _MOST_ANCESTORS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """`spec.workspace.publish` of a job as accepted."""
+    """`spec.workspace.publish` of an accepted job."""
 
     mode: str
     branch: str
@@ -48,7 +48,7 @@ class Publish:
 
     @classmethod
     def of(cls, spec: Mapping[str, Any]) -> Self | None:
-        """Read a resolved spec; None where nothing is to be published."""
+        """Parse a resolved spec; None if nothing is to be published."""
         asked = (spec.get("workspace") or {}).get("publish") or {}
         if asked.get("mode", "None") == "None":
             return None
@@ -56,10 +56,10 @@ class Publish:
 
 
 def work(task: Task) -> Ended:
-    """Publish; what the container does.
+    """Publish; the container's work.
 
     Raises:
-        OSError: the disk is in the way.
+        OSError: the disk failed.
     """
     attempt = task.attempt
     settings, publish = Settings.of(attempt["resolved"]["spec"]), Publish.of(attempt["resolved"]["spec"])
@@ -68,7 +68,7 @@ def work(task: Task) -> Ended:
     try:
         spec, result = attempt["resolved"]["spec"], attempt["result"]
         if result is None and "undecided" not in attempt:
-            # Then the agent did not succeed, whatever its exit code and its word say.
+            # Then the agent did not succeed, whatever its exit code and message.
             raise refused("the agent stored no answer, so nothing was published")
         if (why := _withheld(spec, attempt)) is not None:
             return _nothing(why)
@@ -87,7 +87,7 @@ class _Publishing:
 
     def __init__(self, task: Task, settings: Settings, publish: Publish, result: Result, folder: Path) -> None:
         if publish.mode not in _MODES:
-            raise refused(f"publish.mode {publish.mode!r:.40} is none that this version knows")
+            raise refused(f"publish.mode {publish.mode!r:.40} is unknown to this version")
         if task.credentials is None:
             raise refused("publishing needs publish.secretRef, with credentials to write")
         self._task, self._settings, self._publish = task, settings, publish
@@ -95,23 +95,23 @@ class _Publishing:
         self._search = Search(_held(self._credentials, os.environ))
         job = f"{task.attempt['namespace']}/{task.attempt['job']}"
         self._text = request_text.of_result(result, job, task.attempt["uid"])
-        # Before anything is pushed: what cannot be asked to be merged is not to lie about.
+        # Checked before anything is pushed.
         self._host = None if publish.mode == "Branch" else self._host_of(publish)
         kind = self._search.find(f"{self._text.title}\n{self._text.body}")
-        if kind is not None and self._host is not None:  # in a commit, it is searched with the commit
-            raise refused(f"nothing was pushed: the job's answer, which the pull request would show, holds {kind}")
+        if kind is not None and self._host is not None:  # a commit's message is searched with the commit
+            raise refused(f"nothing was pushed: the job's answer, which the pull request would show, contains {kind}")
         git = Git(self._credentials, settings=destination.SETTINGS)
         self._pinned = Base.load(task.kept.read(BASE_FILE), settings)
         names = "sha256" if self._pinned is not None and len(self._pinned.commit) == 64 else "sha1"
         self._ours = destination.create(git, folder / "publish.git", settings.url, names)
 
     def run(self) -> Ended:
-        """Publish what there is."""
+        """Publish the change, if any."""
         destination.check_branch(self._ours, self._publish.branch)
         refs = destination.refs_of(self._ours)
         strict = self._fetch_base(refs)
         if self._settings.named and self._goes_on_from(refs):
-            strict = False  # the files are what the branch has, and what was changed since
+            strict = False  # the files are those of the branch, plus later changes
         change = commits.changes(self._ours, self._task.place.tree, self._text.commit(), strict=strict)
         if change is None:
             return _nothing("the agent changed no files")
@@ -123,8 +123,8 @@ class _Publishing:
             try:
                 published["pullRequest"] = self._request(self._host, refs)
             except StartEnded as ended:
-                # The branch is there, whatever becomes of the request.
-                said = f"{ended.ending.message}; the branch {published['branch']} is pushed, at {commit[:12]}"
+                # The branch is pushed, whatever happens to the request.
+                said = f"{ended.ending.message}; the branch {published['branch']} was pushed, at {commit[:12]}"
                 return Ended(replace(ended.ending, message=said), published)
         return Ended(Ending(Verdict.SUCCEED, PUBLISHED, _told(change)), published)
 
@@ -132,20 +132,20 @@ class _Publishing:
         url = self._settings.url
         provider = publish.provider or contract.GIT_PROVIDERS.get(hosts.Address.of(url).host)
         if provider is None:
-            raise refused("publish.provider is needed: GitHub, GitLab or Gitea")
+            raise refused("publish.provider is required: GitHub, GitLab or Gitea")
         login, authority = Login(self._credentials), authority_of(self._credentials)
         return hosts.host_of(provider, url, publish.api_url, login, authority)
 
     def _fetch_base(self, refs: Refs) -> bool:
-        """Fetch the commit that the job began with, and return whether the agent's commits must go on from it.
+        """Fetch the job's base commit, and return whether the agent's commits must continue from it.
 
-        What is kept of it is only a claim, because the agent can write kept files: it counts when the remote has it.
+        The kept record is not trusted, because the agent can write kept files: it counts if the remote has the commit.
         """
         settings, pinned = self._settings, self._pinned
         if settings.named and self._fetch_own_base(pinned, refs):
             return True
         if pinned is not None and destination.fetch_base(self._ours, pinned.commit, refs, settings.depth):
-            # A worktree of before may be older than what the job began with.
+            # An earlier worktree may be older than the job's base.
             return settings.named
         ref = settings.ref
         tip = refs.commit_of(ref) or (ref if ref is not None and is_commit(ref) else None)
@@ -158,9 +158,9 @@ class _Publishing:
         return True
 
     def _fetch_own_base(self, pinned: Base | None, refs: Refs) -> bool:
-        """Fetch the newest commit that a worktree of before goes on from, where that is not what the job began with.
+        """Fetch the newest commit that an earlier worktree continues from, if it is not the job's base.
 
-        Its branches stay as they are while the repository's go on; so does what it is a change of.
+        The worktree's branches stay while the repository's move on; so does its base.
         """
         line = commits.line_of(self._ours, self._task.place.tree, _MOST_ANCESTORS)
         if pinned is not None and pinned.commit in line:
@@ -172,9 +172,9 @@ class _Publishing:
         )
 
     def _goes_on_from(self, refs: Refs) -> bool:
-        """Whether the worktree is what an earlier job published of it, with changes; that is the base then.
+        """Whether the worktree is an earlier job's published commit, with changes; that is the base then.
 
-        What was not committed there is a commit of the branch, and none of the worktree.
+        Uncommitted changes became a commit of the branch, but not of the worktree.
         """
         there, told = refs.branch(self._publish.branch), Marker.read(self._task.place)
         if there is None or told != Marker(self._settings.url, self._publish.branch, there):
@@ -183,7 +183,7 @@ class _Publishing:
         return there not in line and destination.fetch_base(self._ours, there, refs, self._settings.depth)
 
     def _pushed(self, change: Change, refs: Refs) -> str:
-        """Search the change and push it, unless it is there; return the commit that the branch has."""
+        """Search the change and push it, unless it is there; return the branch's commit."""
         branch = self._publish.branch
         there = refs.branch(branch)
         if there == change.head:
@@ -198,10 +198,10 @@ class _Publishing:
         return change.head
 
     def _is_there(self, change: Change, there: str) -> str | None:
-        """Return the commit of a branch that exists where it is this change; None where it can be moved forward.
+        """Return the commit of an existing branch if it is this change; None if it can be fast-forwarded.
 
         Raises:
-            StartEnded: it has commits of others.
+            StartEnded: it has other commits.
         """
         if there in {name for name, _ in change.objects} or there == self._ours.words("rev-parse", destination.BASE):
             return None
@@ -212,7 +212,7 @@ class _Publishing:
         raise _taken(self._publish.branch, there)
 
     def _unpushed(self, error: GitFailed, change: Change, refs: Refs) -> StartEnded:
-        """Say why a push was not taken; who pushed meanwhile is found by asking again."""
+        """Return why a push was rejected; a concurrent push is detected by reading the refs again."""
         branch, doing = self._publish.branch, f"pushing to the branch {self._publish.branch}"
         if error.kind is Kind.BROKEN:
             now = destination.refs_of(self._ours)
@@ -231,7 +231,7 @@ class _Publishing:
         except Away as error:
             raise unavailable(error) from error
         except Odd as error:
-            raise refused(f"the repository's default branch cannot be told: {error}") from error
+            raise refused(f"the repository's default branch is unknown: {error}") from error
         if base == self._publish.branch:
             raise refused(f"publish.branch is {base}, into which it would be merged; use another")
         text = self._text
@@ -239,7 +239,7 @@ class _Publishing:
 
 
 def _withheld(spec: Mapping[str, Any], attempt: Attempt) -> str | None:
-    """Say why an answer is not published that a rule of the job does not take for success."""
+    """Return why an answer is not published: a rule of the job does not count it as success."""
     rules = [rule for rule in (spec.get("resultPolicy") or {}).get("rules") or () if rule.get("onOutcomes")]
     result = attempt["result"]
     if result is None:
@@ -251,12 +251,14 @@ def _withheld(spec: Mapping[str, Any], attempt: Attempt) -> str | None:
         if outcome is not None and outcome in rule["onOutcomes"]:
             if rule.get("action") == _SUCCESS:
                 return None
-            return f"outcome {outcome!r:.80} is not published: rule {rule.get('name')!r:.80} takes it for no success"
+            return (
+                f"outcome {outcome!r:.80} is not published: rule {rule.get('name')!r:.80} does not count it as success"
+            )
     return None
 
 
 def _held(credentials: Credentials, variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield what this pod holds and nobody may see, by what it is called."""
+    """Yield the pod's secrets, with their names for messages."""
     for key in (PASSWORD, TOKEN, SSH_KEY):
         if key in credentials.keys:
             yield f"{key} of publish.secretRef", (credentials.folder / key).read_text("utf-8", "surrogateescape")
@@ -276,10 +278,10 @@ def _taken(branch: str, there: str) -> StartEnded:
 
 
 def _told(change: Change) -> str:
-    """Say what people may not expect of what was published."""
+    """Return caveats about what was published."""
     parts = [] if change.kept else ["the agent's commits could not be kept, so its files are one commit"]
     if change.left_out:
         named = ", ".join(repr(os.fsdecode(path))[:80] for path in change.left_out[:_MAX_TOLD])
         more = " and more" if len(change.left_out) > _MAX_TOLD else ""
-        parts.append(f"left out, because they are no files that Git takes: {named}{more}")
+        parts.append(f"left out, because Git cannot add them: {named}{more}")
     return "; ".join(parts)

@@ -1,15 +1,15 @@
-"""How publishing ends where it does not succeed. Pure."""
+"""Endings of publishing without success. Pure."""
 
 from agentjobs.contract import ErrorClass, Verdict
 from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.workspace.failures import GitFailed, Kind
 
-# Shorter is the operator's own backoff; a host that names a time may ask for more.
+# Shorter than the operator's own backoff; a host may request more.
 _AGAIN = (Kind.UNAVAILABLE, Kind.FULL)
 
 
 def refused(message: str) -> StartEnded:
-    """It would be refused again: by us, or by the host."""
+    """It would be rejected again, by us or by the host."""
     return StartEnded(Ending(Verdict.FAIL, ErrorClass.PUBLISH_REFUSED, message))
 
 
@@ -19,10 +19,10 @@ def failed(message: str, delay_seconds: float | None = None) -> StartEnded:
 
 
 def of_git(error: GitFailed, doing: str) -> StartEnded:
-    """Return the ending for a failure of Git.
+    """Return the ending for a Git failure.
 
     Args:
-        doing: what it was asked to do, for people: "pushing to the branch agents/a".
+        doing: the action, for people: "pushing to the branch agents/a".
     """
     said = f"{doing}: {error.message}"
     return failed(said) if error.kind in _AGAIN else refused(said)

@@ -1,4 +1,4 @@
-"""The repository that a workspace is a checkout of: what its ref is now, and its commits."""
+"""The repository of a workspace: the current commit of its ref, and its commits."""
 
 import shutil
 from collections.abc import Mapping
@@ -17,27 +17,27 @@ _SHORT: Final = 7
 
 @dataclass(frozen=True, slots=True)
 class Tip:
-    """What a ref is."""
+    """The target of a ref."""
 
     commit: str
     branch: str
-    """Empty where the ref is a tag or a commit."""
+    """Empty if the ref is a tag or a commit."""
     shown: bool
-    """Whether the repository listed the commit itself; a commit that a job names may be none of its."""
+    """Whether the repository listed the commit itself; a commit named by a job may not belong to it."""
 
 
 class Remote:
-    """One repository, asked with one pair of credentials."""
+    """One repository, accessed with one pair of credentials."""
 
     def __init__(self, git: Git, url: str) -> None:
         self._git = git
         self.url = url
 
     def tip(self, ref: str | None) -> Tip:
-        """Return what `ref` is now: a branch before a tag of the same name, then a commit. None is HEAD.
+        """Return the current target of `ref`: a branch before a tag of the same name, then a commit. None is HEAD.
 
         Raises:
-            GitFailed: Missing where the repository has none of them; what asking raises.
+            GitFailed: Missing if none exists; or any failure of the request.
         """
         names = ["HEAD"] if ref is None else _names(ref)
         listed, head = self._listed(names)
@@ -48,7 +48,7 @@ class Remote:
             return Tip(listed["HEAD"], branch if is_branch(branch) else "", shown=True)
         for name in names:
             if name in listed:
-                # An annotated tag is an object of its own; the commit is listed beside it.
+                # An annotated tag is an object itself; its commit is listed with it.
                 commit = listed.get(f"{name}^{{}}", listed[name])
                 branch = name.removeprefix(_HEADS) if name.startswith(_HEADS) else ""
                 return Tip(commit, branch if is_branch(branch) else "", shown=True)
@@ -57,10 +57,10 @@ class Remote:
         raise GitFailed(Kind.MISSING, f"the repository has no branch or tag {ref!r:.260}{_cure(ref)}")
 
     def prove(self, commit: str, scratch: Path) -> None:
-        """Return where the repository gives these credentials this commit; it is asked for little more.
+        """Return if the repository gives these credentials this commit; fetches little else.
 
         Raises:
-            GitFailed: Missing where it does not; what asking raises.
+            GitFailed: Missing if it does not; or any failure of the request.
         """
         make(self._git, scratch, commit)
         try:
@@ -71,23 +71,23 @@ class Remote:
     def fetch(
         self, repository: Path, commit: str, depth: int, variables: Mapping[str, str] | None = None, *, tags: bool
     ) -> None:
-        """Fetch a commit with `depth` commits of its past (0 for all) into a repository of ours.
+        """Fetch a commit with `depth` commits of history (0 for all) into one of our repositories.
 
         Args:
-            variables: more of Git's environment.
-            tags: whether tags of what is fetched come along.
+            variables: additional environment for Git.
+            tags: whether to fetch the tags of fetched commits.
 
         Raises:
-            GitFailed: Missing where the repository does not give it; what asking raises.
+            GitFailed: Missing if the repository does not have it; or any failure of the request.
         """
         deep = [f"--depth={depth}"] if depth else []
-        # Tags follow what is stored under a name alone.
+        # Tags are only fetched for objects stored under a name.
         what = f"+{commit}:refs/agentjobs/fetched" if tags else commit
         follow = [] if tags else ["--no-tags"]
         self._git.run(*_in(repository), *_FETCH, *follow, *deep, self.url, what, variables=variables)
 
     def _listed(self, names: list[str]) -> tuple[dict[str, str], str]:
-        """Return the objects of the refs of these names, and the name of the ref that HEAD is."""
+        """Return the objects of the refs with these names, and the target of HEAD."""
         patterns = [pattern for name in names for pattern in (name, f"{name}^{{}}")]
         said = self._git.run("ls-remote", "--symref", "--", self.url, *patterns).decode("utf-8", "replace")
         listed, head = dict[str, str](), ""
@@ -96,7 +96,7 @@ class Remote:
             if what.startswith("ref: "):
                 head = what.removeprefix("ref: ") if name == "HEAD" else head
             elif is_commit(what):
-                # A pattern also fits the end of longer names.
+                # A pattern also matches the end of longer names.
                 listed[name] = what
         return listed, head
 
@@ -105,7 +105,7 @@ _FETCH: Final = ("fetch", "-q", "--no-write-fetch-head", "--no-recurse-submodule
 
 
 def make(git: Git, repository: Path, commit: str, *, bare: bool = True) -> None:
-    """Make an empty repository for objects named as `commit` is."""
+    """Create an empty repository with the object format of `commit`."""
     shutil.rmtree(repository, ignore_errors=True)
     kind = "sha256" if len(commit) == 64 else "sha1"
     git.run("init", "-q", "--template=", f"--object-format={kind}", *(["--bare"] if bare else []), repository)

@@ -1,7 +1,7 @@
-"""The words of a commit and of a pull request, made of a job's answer. Pure.
+"""The texts of a commit and of a pull request, from a job's answer. Pure.
 
-A model wrote them, perhaps led by text in the repository. So nothing in them calls people, gives the host an order, or
-is unseen by those who read it.
+A model wrote them, perhaps influenced by the repository. So they contain no mentions, no commands for the host and
+nothing invisible.
 """
 
 import re
@@ -15,33 +15,33 @@ from agentjobs.contract import Result, cut
 MAX_TITLE_BYTES: Final = 180
 MAX_BODY_BYTES: Final = 20_000
 _SPLIT: Final = "\u200b"
-# Between @ and a name: hosts would tell those people. At the beginning of a line: GitLab takes /merge for an order.
+# Put between @ and a name, so that hosts notify no one. At the beginning of a line: GitLab treats /merge as a command.
 _MENTION: Final = re.compile(r"@(?=[\w./-])")
 _ORDER: Final = re.compile(r"^([ \t]*)/(?=[A-Za-z])", re.MULTILINE)
-# Of a line of a commit: these belong to people, and to Git.
+# Lines of a commit message that belong to people and to Git.
 _TRAILER: Final = re.compile(
     r"^(?=(?:signed-off-by|co-authored-by|reviewed-by|acked-by|tested-by|change-id):)", re.I | re.M
 )
 _HEADING: Final = re.compile(r"^[#>*\-\s]+")
-# Hosts take a title that begins so for a state of the request.
+# Prefixes of a title that hosts treat as a state of the request.
 _STATE: Final = re.compile(r"^(?:\s*(?:\[?(?:draft|wip)\]?:?|\(draft\))\s*)+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A title of one line, and what follows it."""
+    """A one-line title, and the body."""
 
     title: str
     body: str
 
     def commit(self) -> str:
-        """Return it as the message of a commit."""
+        """Return the message of a commit."""
         body = _TRAILER.sub("> ", self.body)
         return f"{self.title}\n\n{body}\n"
 
 
 def of_result(result: Result, job: str, uid: str) -> Text:
-    """Return the words for a job's answer: `title` and `body` (or `summary`) of a structured one, else its text.
+    """Return the text for a job's answer: `title` and `body` (or `summary`) of a structured one, else its text.
 
     Args:
         result: the final one.
@@ -57,13 +57,13 @@ def of_result(result: Result, job: str, uid: str) -> Text:
 
 
 def plain(text: str) -> str:
-    """Return a text that is seen as it is, and that calls nobody."""
+    """Return a text without invisible characters and mentions."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     seen = "".join(letter for letter in text if letter in "\n\t" or unicodedata.category(letter) not in _UNSEEN)
     return _ORDER.sub(rf"\1{_SPLIT}/", _MENTION.sub(f"@{_SPLIT}", seen))
 
 
-# Controls, marks that turn or hide what follows, halves of letters.
+# Control characters, direction marks, lone surrogates.
 _UNSEEN: Final = ("Cc", "Cf", "Cs", "Co", "Cn")
 
 
@@ -77,7 +77,7 @@ def _words(result: Result) -> tuple[str, str]:
         first, _, rest = body.strip().partition("\n")
         return first, rest
     if told:
-        return "", ""  # JSON is nothing to read
+        return "", ""  # JSON is not a text for people
     first, _, rest = result["text"].strip().partition("\n")
     return first, rest if len(first.encode("utf-8", "replace")) <= MAX_TITLE_BYTES else result["text"]
 

@@ -1,8 +1,8 @@
 """Changes of an agent's files, kept for later starts of the run.
 
-What differs is committed to a repository of our own beside the tree, whose index, hooks and configuration are the
-agent's. New objects are kept as packs: each on top of those before it, which are on top of the base. A pack that was
-cut off, because its start died, is of a step that was not recorded; so later starts pass over it.
+Differences are committed to our own repository next to the tree, whose index, hooks and configuration belong to the
+agent. New objects are kept as packs, each on top of earlier ones and the base. An incomplete pack, of a start that
+died, belongs to a step that was not recorded, so later starts ignore it.
 """
 
 import json
@@ -24,10 +24,10 @@ from agentjobs_runner.workspace.git import Git
 from agentjobs_runner.workspace.settings import BASE_FILE, Base, Place, is_branch, is_commit
 
 UNKEPT_FILE: Final = "workspace/unkept"
-"""A kept file that says that the files of this run could not be kept, and why."""
-# The session of an engine is kept too, out of the same room.
+"""A kept file that marks that the files of this run could not be kept, and why."""
+# An engine's session is kept in the same space.
 MAX_PACKS_BYTES: Final = MAX_KEPT_BYTES - 64 * 1024 * 1024
-# Packs are joined beyond, which costs a large pack once in a while.
+# More packs are joined, which occasionally costs a large pack.
 _MOST_PACKS: Final = 64
 _MOST_BRANCHES: Final = 200
 _LONGEST_SECONDS: Final = 300.0
@@ -35,13 +35,13 @@ _PACK: Final = re.compile(
     r"workspace/(?P<start>\d{1,9})-(?P<number>\d{1,9})-(?P<commit>[0-9a-f]{40,64})-(?P<bytes>\d{1,12})"
     r"(?P<whole>-whole)?\.pack"
 )
-# Files are kept byte by byte, whatever attributes the repository gives them.
+# Files are kept byte by byte, whatever the repository's attributes.
 _ATTRIBUTES: Final = "* -text !eol -ident !filter !working-tree-encoding\n"
-# Repositories inside of repositories.
+# Nested repositories.
 _DEEPEST: Final = 8
-# Git passes over a folder that it may not read, or whose path is too long, and so would files be lost.
+# Git skips unreadable folders and too long paths, and their files would be lost.
 _UNREAD: Final = b"could not open directory"
-# Of changed files, as they are: what is larger takes minutes to pack, and room that the agent needs.
+# Total size of changed files: more takes minutes to pack, and space that the agent needs.
 _MOST_BYTES: Final = 4 * MAX_KEPT_BYTES
 _REF: Final = "refs/saved"
 _PART_BYTES: Final = 8 * 1024 * 1024
@@ -61,7 +61,7 @@ def _bytes_of(path: Path) -> int:
 
 
 class NotKept(Exception):
-    """The files could not be kept; in words."""
+    """The files could not be kept; the message has the reason."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -73,7 +73,7 @@ class Pack:
     commit: str
     size: int
     whole: bool
-    """Whether it stands on the base alone."""
+    """Whether it only depends on the base."""
 
     @property
     def name(self) -> str:
@@ -83,7 +83,7 @@ class Pack:
 
 
 def packs_of(files: Iterable[tuple[str, int]]) -> list[Pack]:
-    """Return the packs that lead to the newest files, in their order, of kept files with their bytes."""
+    """Return the packs that lead to the newest files, in order, from kept files with their sizes."""
     found = list[Pack]()
     for name, size in files:
         match = _PACK.fullmatch(name)
@@ -97,7 +97,7 @@ def packs_of(files: Iterable[tuple[str, int]]) -> list[Pack]:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a save holds: the files as a tree of Git, and where the agent's repository stands."""
+    """The content of a save: the files as a Git tree, and the state of the agent's repository."""
 
     tree: str
     head: str
@@ -105,7 +105,7 @@ class State:
     branches: tuple[tuple[str, str], ...]
 
     def message(self) -> bytes:
-        """Return what is written into the commit."""
+        """Return the text that is stored in the commit."""
         return json.dumps({"head": self.head, "branches": dict(self.branches)}).encode()
 
 
@@ -113,7 +113,7 @@ class Saved:
     """The saved changes of one start. Safe to use from any thread.
 
     Args:
-        git: without credentials, and with local repositories only.
+        git: without credentials, only for local repositories.
         start: the start's number.
     """
 
@@ -125,11 +125,11 @@ class Saved:
         self._start = start
         self._lock = threading.Lock()
         self._last: tuple[str, State | None] = ("", None)
-        """The commit of the newest save that is kept, and what it holds."""
+        """The commit of the newest save, and its content."""
         self._first: State | None = None
-        """What the run begins from."""
+        """The run's base."""
         self._indexed = ""
-        """The files as our index has them; empty while that is not known."""
+        """The files in our index; empty while unknown."""
         self._packs: list[Pack] = []
         self._begun = 0
         self._unkept = False
@@ -139,7 +139,7 @@ class Saved:
         self._index = {"GIT_INDEX_FILE": str(place.ours / "saved.index")}
 
     def prepare(self) -> None:
-        """Make the repository of saves, before the agent has touched its own."""
+        """Create the repository of saves, before the agent has touched its own."""
         shutil.rmtree(self._place.saved, ignore_errors=True)
         self._git.run("init", "-q", "--bare", "--template=", *self._format(), self._place.saved)
         info = self._place.saved / "objects/info"
@@ -148,24 +148,24 @@ class Saved:
         (self._place.saved / "info").mkdir(exist_ok=True)
         (self._place.saved / "info/attributes").write_text(_ATTRIBUTES, encoding="utf-8")
         self._follow_depth()
-        # It knows of each file when it was checked out, so that the first save looks into changed files alone.
+        # It records the file times of the checkout, so that the first save reads only changed files.
         shutil.copyfile(self._place.tree / ".git/index", self._index["GIT_INDEX_FILE"])
         self._open_submodules()
         self._first = self._now()
         self._last = ("", self._first)
 
     def restore(self) -> list[str]:
-        """Set files and branches as they were at the newest save; after `prepare`.
+        """Restore files and branches of the newest save; call it after `prepare`.
 
         Returns:
-            What could not be set as it was, in words.
+            What could not be restored, in words.
 
         Raises:
-            NotKept: a pack is damaged, or does not fit to the checkout.
+            NotKept: a pack is damaged, or does not match the checkout.
         """
         known = self._kept.files()
         packs = packs_of(known.items())
-        # What was cut off, or is joined in a later one, takes room.
+        # Incomplete or joined packs only take space.
         self._forget(known, {pack.name for pack in packs})
         if not packs:
             return []
@@ -180,17 +180,17 @@ class Saved:
             problems = self._set_branches(told)
             self._git.run(self._tree_dir, self._work, "reset", "-q", cwd=self._place.tree)
         except GitFailed as error:
-            raise NotKept(f"the files of the start before cannot be set: {error.message}") from error
+            raise NotKept(f"the files of the previous start cannot be restored: {error.message}") from error
         self._packs = packs
         self._indexed = self._said("rev-parse", f"{commit}^{{tree}}")
         self._last = (commit, self._state(self._indexed))
         return problems
 
     def undo(self) -> None:
-        """Set files and branches as the run began.
+        """Reset files and branches to the run's base.
 
         Raises:
-            GitFailed: the disk or the checkout is in the way.
+            GitFailed: the disk or the checkout failed.
         """
         with self._lock:
             first = self._first
@@ -202,10 +202,10 @@ class Saved:
             self._packs, self._last, self._indexed = [], ("", first), first.tree
 
     def save(self) -> bool:
-        """Keep what has changed since the last save; return whether anything had.
+        """Keep changes since the last save; return whether there were any.
 
         Raises:
-            NotKept: it could not be kept. Later starts of the run then begin anew, until a save succeeds.
+            NotKept: it failed. Later starts of the run then begin again, until a save succeeds.
         """
         with self._lock:
             try:
@@ -219,7 +219,7 @@ class Saved:
                 raise
 
     def secure(self) -> None:
-        """Keep what the run begins from, once the journal has begun: a run that begins anew has nothing kept."""
+        """Keep the run's base, after the journal has begun: a run that begins again has nothing kept."""
         with self._lock:
             if BASE_FILE not in self._kept.files():
                 self._keep_base()
@@ -230,7 +230,7 @@ class Saved:
         if state == last and not self._unkept:
             return False
         known = self._kept.files()
-        # A run that begins anew in the midst of a start has other files, and none of ours.
+        # A run that begins again during a start has other files.
         begins = BASE_FILE not in known or not all(pack.name in known for pack in self._packs)
         if BASE_FILE not in known:
             self._keep_base()
@@ -245,7 +245,7 @@ class Saved:
         return True
 
     def _now(self) -> State:
-        """The state of files and branches as they are."""
+        """The current state of files and branches."""
         self._follow_depth()
         changed = self._changed()
         if not changed and self._indexed:
@@ -253,22 +253,22 @@ class Saved:
         self._indexed = ""
         size = sum(_bytes_of(self._place.tree / os.fsdecode(path)) for path in changed)
         if size > _MOST_BYTES:
-            raise NotKept(f"{size >> 20} MiB have changed in files that Git does not ignore, which is too much to keep")
+            raise NotKept(f"{size >> 20} MiB have changed in files that Git does not ignore, which exceeds the limit")
         add = (self._dir, self._work, "add", "--all", "--", ".")
         try:
             self._git.run(*add, cwd=self._place.tree, variables=self._index, seconds=_LONGEST_SECONDS)
         except GitFailed:
-            # A file that something writes at this moment cannot be read whole; another time it can.
+            # A file that is being written cannot be read consistently; it may work later.
             Path(f"{self._index['GIT_INDEX_FILE']}.lock").unlink(missing_ok=True)
             self._git.run(*add, cwd=self._place.tree, variables=self._index, seconds=_LONGEST_SECONDS)
         self._indexed = self._said("write-tree")
         return self._state(self._indexed)
 
     def _changed(self) -> list[bytes]:
-        """The paths that are not as at the last save.
+        """The paths that have changed since the last save.
 
-        Repositories inside of the tree count as folders, whose files are kept like others: Git takes a folder for one
-        of its own where it knows a file in it, so it is told of one that does not exist.
+        Nested repositories count as folders, whose files are kept like others: Git treats a folder as part of its own
+        repository if it has a file in it, so the index gets one that does not exist.
         """
         listing = (self._dir, self._work, "ls-files", "-z", "--others", "--modified", "--deleted", "--exclude-standard")
         for _ in range(_DEEPEST):
@@ -283,7 +283,7 @@ class Saved:
         raise NotKept(f"there are repositories in more than {_DEEPEST} others")
 
     def _open_submodules(self) -> None:
-        """Let submodules that are checked out count as folders, too."""
+        """Treat checked-out submodules as folders, too."""
         listed = self._git.run(self._dir, "ls-files", "-z", "--stage", variables=self._index).split(b"\0")
         links = [path for entry in listed if entry.startswith(b"160000 ") for path in [entry.partition(b"\t")[2]]]
         here = [path for path in links if (self._place.tree / os.fsdecode(path) / ".git").exists()]
@@ -316,7 +316,7 @@ class Saved:
         return self._said("commit-tree", state.tree, *arguments, input=state.message(), variables=_WHO)
 
     def _keep_pack(self, commit: str, last: str, known: dict[str, int], *, whole: bool) -> None:
-        """Keep the new objects, or all since the base where the packs before are not to be built upon."""
+        """Keep the new objects, or all since the base if earlier packs must not be used."""
         file = self._place.ours / "save.pack"
         wanted = [commit, f"^{self._base.commit}", *([] if whole else [f"^{last}"])]
         with file.open("wb") as output:
@@ -329,14 +329,14 @@ class Saved:
         size = file.stat().st_size
         taken = sum(known.get(pack.name, 0) for pack in self._packs)
         if size + (0 if whole else taken) > MAX_PACKS_BYTES:
-            raise NotKept(f"the changes are larger than {MAX_PACKS_BYTES >> 20} MiB, which is what can be kept")
+            raise NotKept(f"the changes are larger than {MAX_PACKS_BYTES >> 20} MiB, the limit")
         if whole and taken + size > MAX_PACKS_BYTES:
-            self._say_unkept("the changes are about to be kept anew")
+            self._say_unkept("the changes are being kept again")
             self._forget(known, set())
         self._begun += 1
         pack = Pack(self._start, self._begun, commit, size, whole)
         with file.open("rb") as packed:
-            # Not all of it in memory, which is the agent's.
+            # Streamed, because memory belongs to the agent.
             while part := packed.read(_PART_BYTES):
                 self._kept.write(pack.name, part, offset=packed.tell() - len(part))
         file.unlink()
@@ -360,38 +360,38 @@ class Saved:
             try:
                 self._kept.write(UNKEPT_FILE, said)
             except Invalid:
-                # There is no room for it, so packs that nobody may use make some.
+                # If there is no space, unused packs are removed.
                 self._forget(self._kept.files(), set())
                 self._kept.write(UNKEPT_FILE, said)
 
     def _told(self, commit: str) -> dict[str, Any]:
-        """What the message of a save says."""
+        """Parse the message of a save."""
         raw = self._git.run(self._dir, "cat-file", "commit", commit)
         try:
             told = json.loads(raw.partition(b"\n\n")[2])
             return {"head": str(told["head"]), "branches": {str(a): str(b) for a, b in told["branches"].items()}}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise NotKept("what is kept is no save of ours") from error
+            raise NotKept("the kept file is not a save") from error
 
     def _set_branches(self, told: dict[str, Any]) -> list[str]:
         problems, orders, gone = list[str](), list[bytes](), list[bytes]()
         wanted: dict[str, str] = told["branches"]
         for name, commit in wanted.items():
             if not is_branch(name) or not is_commit(commit) or not self._has(commit):
-                problems.append(f"the branch {name!r:.100} cannot be set: its commit is not in the checkout")
+                problems.append(f"the branch {name!r:.100} cannot be restored: its commit is not in the checkout")
                 continue
             orders.append(b"update refs/heads/%s\0%s\0\0" % (os.fsencode(name), commit.encode()))
         for name, _ in self._state("").branches:
             if name not in wanted:
                 gone.append(b"delete refs/heads/%s\0\0" % os.fsencode(name))
-        # HEAD first: a branch that it stands on cannot be deleted from under it without moving it.
+        # HEAD first: deleting the current branch would otherwise move it.
         head: str = told["head"]
         if is_commit(head):
             self._git.run(self._tree_dir, "update-ref", "--no-deref", "HEAD", head)
         elif head.startswith("ref: refs/heads/") and is_branch(head.removeprefix("ref: refs/heads/")):
             self._git.run(self._tree_dir, "symbolic-ref", "HEAD", os.fsencode(head.removeprefix("ref: ")))
         else:
-            problems.append("what was checked out cannot be set")
+            problems.append("the checked-out ref cannot be restored")
         if gone:
             self._git.run(self._tree_dir, "update-ref", "--stdin", "-z", input=b"".join(gone))
         if orders:
@@ -405,7 +405,7 @@ class Saved:
         return False
 
     def _follow_depth(self) -> None:
-        """Know where the past of the agent's repository ends."""
+        """Record where the history of the agent's repository ends."""
         ours = self._place.saved / "shallow"
         try:
             shutil.copyfile(self._place.tree / ".git/shallow", ours)

@@ -1,6 +1,6 @@
-"""A journal that keeps the agent's files before it records that a step is done.
+"""A journal that keeps the agent's files before it records a step's end.
 
-So a recorded step means that the files which it left are kept, and a later start that passes over it finds them.
+So for a recorded step its files are kept, too, and a later start that replays it has them.
 """
 
 import asyncio
@@ -11,28 +11,28 @@ from typing import Any, Final, Protocol
 from agentjobs.contract import RecordedStep, StepKind
 from agentjobs_runner.journal import Journal, NewStep
 
-# A model's answer changes no file. What a user's code gives to `step()` may have.
+# A model's answer changes no file. A user's `step()` may have.
 _CHANGE_FILES: Final = frozenset({StepKind.TOOL, StepKind.NODE, StepKind.VALUE})
 
 
 class Files(Protocol):
-    """What the journal does with the agent's files. Each blocks; none raises where files cannot be kept."""
+    """The journal's operations on the agent's files. They block, and do not raise if files cannot be kept."""
 
     def keep(self) -> None:
-        """Keep what has changed."""
+        """Keep changes."""
         ...
 
     def secure(self) -> None:
-        """Keep what the run begins from."""
+        """Keep the run's base."""
         ...
 
     def undo(self) -> None:
-        """Set the files as the run began, because another one begins."""
+        """Reset the files to the run's base, because another run begins."""
         ...
 
 
 class SavingJournal:
-    """Means what `journal.Journal` says.
+    """Implements `journal.Journal`.
 
     Args:
         journal: records the steps.
@@ -46,7 +46,7 @@ class SavingJournal:
         self._lock = threading.Lock()
 
     def open(self, *, adk: str, scheme: str, agent: str) -> None:
-        """Take in what this image would run; the run may begin anew by that, and then its files do."""
+        """Compare versions with this image's; if the run begins again, so do its files."""
         self._journal.open(adk=adk, scheme=scheme, agent=agent)
         if not self._journal.resumes:
             self._files.undo()
@@ -58,19 +58,19 @@ class SavingJournal:
 
     @property
     def has_more(self) -> bool:
-        """Whether earlier starts recorded steps that this start has not come to."""
+        """Whether recorded steps remain that this start has not reached."""
         return self._journal.has_more
 
     def earlier(self) -> list[RecordedStep]:
-        """Return the steps that earlier starts of the run recorded."""
+        """Return the recorded steps of earlier starts of the run."""
         return self._journal.earlier()
 
     def ended(self, key: str) -> RecordedStep | None:
-        """Return the step of that key."""
+        """Return the step with this key."""
         return self._journal.ended(key)
 
     def interrupted(self, key: str) -> RecordedStep | None:
-        """Return the call of that key that did not end."""
+        """Return the unfinished call with this key."""
         return self._journal.interrupted(key)
 
     async def begin(self, step: NewStep) -> None:
@@ -79,25 +79,25 @@ class SavingJournal:
         await asyncio.to_thread(self._secure)
 
     async def record(self, step: NewStep, body: Any, *, void: bool = False) -> None:
-        """Keep the files, and then record what a step gave."""
+        """Keep the files, then record a step's result."""
         if step.kind in _CHANGE_FILES and not void:
             await asyncio.to_thread(self._files.keep)
         await self._journal.record(step, body, void=void)
         await asyncio.to_thread(self._secure)
 
     def record_now(self, step: NewStep, body: Any) -> None:
-        """Keep the files, and then record what a step gave; blocks."""
+        """Keep the files, then record a step's result; blocks."""
         if step.kind in _CHANGE_FILES:
             self._files.keep()
         self._journal.record_now(step, body)
         self._secure()
 
     async def void(self, keys: Sequence[str]) -> None:
-        """Let no later start use the steps of these keys."""
+        """Make the steps with these keys void for later starts."""
         await self._journal.void(keys)
 
     def _secure(self) -> None:
-        """Once the first step is recorded, the run is this start's: what was kept before may be another's."""
+        """After the first recorded step the run is this start's: earlier kept files may belong to another."""
         with self._lock:
             if not self._secured:
                 self._files.secure()

@@ -1,6 +1,6 @@
-"""Everything that a push would send is searched for secrets first: contents of files, commits, names.
+"""Searches everything that a push would send for secrets: contents of files, commits, names.
 
-A finding that the same file had before is no news: the remote has it, and the job did not bring it.
+Secrets that the same file already had are ignored: the remote has them, and the job did not add them.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ from agentjobs_runner.workspace.failures import GitFailed
 from agentjobs_runner.workspace.refusals import of_git, refused
 from agentjobs_runner.workspace.secret_forms import LONGEST, Match, Search, unwrapped
 
-# All of what one change may have; a gigabyte takes about half a minute.
+# Total size of a change; searching a gigabyte takes about half a minute.
 LONGEST_SECONDS: Final = 900.0
 MAX_FOUND: Final = 5
-"""How many are told."""
+"""Number of findings that are reported."""
 MAX_BYTES: Final = 4 * 1024**3
-"""Of all that is new: a small object may unfold into more than a disk holds."""
+"""Total size of new objects: a small object may decompress to more than a disk."""
 _BATCH_BYTES: Final = 16 * 1024 * 1024
 _PART_BYTES: Final = 4 * 1024 * 1024
 _MAX_PATH_CHARS: Final = 120
@@ -31,7 +31,7 @@ _MAX_PATH_CHARS: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    """A new object; the path of a file is one of those that it has."""
+    """A new object; if it is a file, with one of its paths."""
 
     name: str
     kind: str
@@ -41,22 +41,22 @@ class _Object:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Where a secret is: never the secret."""
+    """The location of a secret, never the secret itself."""
 
     place: str
     line: int
     kind: str
 
     def __str__(self) -> str:
-        """Say it for people."""
+        """Describe it for people."""
         return f"{self.place}:{self.line} ({self.kind})"
 
 
 def check(repository: Repository, change: Change, search: Search, clock: Callable[[], float] = time.monotonic) -> None:
-    """Refuse a change that holds secrets.
+    """Reject a change that contains secrets.
 
     Raises:
-        StartEnded: it does; or it is too large to be searched in time.
+        StartEnded: it does, or it is too large to be searched in time.
     """
     until = clock() + LONGEST_SECONDS
     found: list[Finding] = []
@@ -81,7 +81,7 @@ def check(repository: Repository, change: Change, search: Search, clock: Callabl
         told = [str(finding) for finding in dict.fromkeys(found)]
         more = " and more" if len(told) > MAX_FOUND else ""
         raise refused(
-            f"nothing was pushed, because what is new holds secrets: {', '.join(told[:MAX_FOUND])}{more}. Keep them "
+            f"nothing was pushed, because the change contains secrets: {', '.join(told[:MAX_FOUND])}{more}. Keep them "
             "out of the files and out of all commits, and run the job again"
         )
 
@@ -91,14 +91,14 @@ def _sized(repository: Repository, objects: Sequence[tuple[str, bytes]]) -> Iter
     asked = "".join(f"{name}\n" for name in paths).encode()
     for line in repository.run("cat-file", "--batch-check", "--buffer", input=asked).decode().splitlines():
         name, kind, size = line.split()
-        if kind != "tree":  # names of files alone, which the objects are listed with
+        if kind != "tree":  # only names of files, which the list of objects has
             yield _Object(name, kind, int(size), paths[name])
 
 
 def _searched(
     repository: Repository, objects: Sequence[_Object], search: Search
 ) -> Iterator[tuple[_Object, Match | None, int]]:
-    """Yield what is found, and None after each part, so that whoever asks can look at the clock."""
+    """Yield findings, and None after each part, so that the caller can check the time."""
     small = [item for item in objects if item.size <= _BATCH_BYTES]
     for batch in _batches(small):
         for item, content in _contents(repository, batch):
@@ -153,7 +153,7 @@ def _in_part(item: _Object, content: bytes, search: Search, lines: int) -> Itera
 def _is_old(repository: Repository, item: _Object, match: Match, search: Search) -> bool:
     """Whether the base has the same secret in the same file.
 
-    Its content may be in the agent's store alone; then it counts if its name is that of its content.
+    Its content may only be in the agent's store; then it counts if its hash matches.
     """
     if item.kind != "blob" or not item.path:
         return False

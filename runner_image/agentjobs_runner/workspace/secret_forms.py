@@ -1,8 +1,8 @@
-"""What a secret looks like, and where in bytes one is. Pure.
+"""Patterns of secrets, and where they occur in bytes. Pure.
 
-Forms are those whose beginning names their maker, so that a match is hardly ever a mistake; nothing is guessed from
-how random a text looks, and no comment in a file takes a line out. Beside them stand the values that this pod holds,
-as they are and as texts spell them. It is a net under mistakes: who wants to hide a secret can.
+The patterns have distinctive prefixes, so that false positives are rare; there are no entropy checks, and no comment in
+a file excludes a line. In addition the pod's own values are searched, plain and quoted. It catches mistakes:
+deliberately hidden secrets are not found.
 """
 
 import base64
@@ -16,25 +16,25 @@ from typing import Final
 from urllib.parse import quote
 
 LONGEST: Final = 16 * 1024
-"""No match is longer, in bytes."""
+"""Maximum length of a match, in bytes."""
 _SHORTEST: Final = 8
-"""Shorter values of the pod occur everywhere."""
+"""Shorter values of the pod are too common."""
 _SLICE: Final = 24
-"""Of a long value in base64, which is broken into lines at any place."""
+"""Length of a part of a base64 value, which may be broken into lines anywhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One kind of secret: what each one has in it, quick to find, and the pattern that tells."""
+    """One kind of secret: a quickly searchable sign in each, and the exact pattern."""
 
     kind: str
     signs: tuple[re.Pattern[bytes], ...]
     pattern: re.Pattern[bytes]
     begins: bool = True
-    """Whether each one begins with a sign; then the pattern is tried nowhere else."""
+    """Whether each begins with a sign; then the pattern is only tried there."""
 
     def found(self, content: bytes) -> Iterator[re.Match[bytes]]:
-        """Yield what the pattern tells, sign by sign."""
+        """Yield the pattern's matches, sign by sign."""
         if not self.begins:
             if any(sign.search(content) for sign in self.signs):
                 yield from self.pattern.finditer(content)
@@ -50,7 +50,7 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A secret at an offset. The digest tells one from another without being it."""
+    """A secret at an offset. The digest distinguishes secrets without revealing them."""
 
     kind: str
     offset: int
@@ -58,20 +58,20 @@ class Match:
 
 
 def _form(kind: str, signs: str, pattern: bytes, *, begins: bool = True) -> Form:
-    # A word of another alphabet before it, and it is a part of something else.
+    # After a letter of another alphabet it is a part of something else.
     found = re.compile(rb"(?<![A-Za-z0-9_])(?:" + pattern + rb")")
     return Form(kind, _signs(*signs.encode().split()), found, begins)
 
 
 def _signs(*texts: bytes) -> tuple[re.Pattern[bytes], ...]:
-    """Return patterns for texts. Those that begin alike are looked for together, which costs as much as one of them."""
+    """Return patterns for texts. Those with a common beginning are combined, which costs no more than one."""
     together = dict[bytes, list[bytes]]()
     for text in texts:
         together.setdefault(text[:1], []).append(re.escape(text))
     return tuple(re.compile(b"|".join(group)) for group in together.values())
 
 
-# Between the first line of a key and what follows: ends of lines, also as other texts quote them.
+# Line ends between the first line of a key and the next, also in quoted form.
 _GAP: Final = rb"(?:\s|\\+[nrt]|[\"'`+,;<>#|-]|//){0,80}+"
 _KEY: Final = (
     rb"-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
@@ -122,14 +122,14 @@ _JWT: Final = Form(
     re.compile(rb"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{10,2000}\.(eyJ[A-Za-z0-9_-]{10,8000})\.[A-Za-z0-9_-]{20,2000}"),
 )
 _FEW: Final = 8
-"""With fewer different letters it stands for a secret in documentation: `ghp_xxxx…`."""
+"""With fewer different characters it is a placeholder in documentation: `ghp_xxxx…`."""
 
 
 class Search:
-    """Looks for forms, and for the values of one pod.
+    """Searches for the patterns, and for the values of one pod.
 
     Args:
-        values: what the pod holds, by what it is called.
+        values: the pod's secrets, by name.
     """
 
     def __init__(self, values: Iterable[tuple[str, str]]) -> None:
@@ -139,7 +139,7 @@ class Search:
                 self._known.setdefault(text, kind)
 
     def matches(self, content: bytes) -> Iterator[Match]:
-        """Yield the secrets in a content, each kind by kind."""
+        """Yield the secrets in a content, kind by kind."""
         for form in FORMS:
             for found in form.found(content):
                 if not _is_example(found[0]):
@@ -152,17 +152,17 @@ class Search:
                 yield _match(kind, at, text)
 
     def find(self, text: str) -> str | None:
-        """Return the kind of the first secret in a text; None when it has none."""
+        """Return the kind of the first secret in a text; None without one."""
         return next((match.kind for match in self.matches(unwrapped(text.encode("utf-8", "surrogateescape")))), None)
 
 
 def unwrapped(content: bytes) -> bytes:
-    """Return bytes as they are searched: text of two bytes a letter, as Windows writes it, as one."""
+    """Return bytes in searchable form: UTF-16, as Windows writes it, as single bytes."""
     return content.replace(b"\0", b"") if b"\0" in content else content
 
 
 def spellings(value: str) -> Iterator[bytes]:
-    """Yield the texts that give a value away; none for a value that occurs everywhere."""
+    """Yield the texts that reveal a value; none for common values."""
     for piece in _pieces(value):
         if len(piece) < _SHORTEST:
             continue
@@ -175,7 +175,7 @@ def spellings(value: str) -> Iterator[bytes]:
 
 
 def _pieces(value: str) -> Iterator[str]:
-    """The parts of a value that are secret: of a key the lines behind those that all keys have, of a JWT its end."""
+    """The secret parts of a value: for a key the lines after the common header, for a JWT its end."""
     value = value.strip()
     if "PRIVATE KEY" in value:
         lines = [line.strip() for line in value.splitlines()]
@@ -191,7 +191,7 @@ def _pieces(value: str) -> Iterator[str]:
 
 
 def _encoded(raw: bytes) -> Iterator[bytes]:
-    """The text in base64, wherever in the encoded bytes it stands: without the letters that its neighbours share."""
+    """The base64 form of a text at any position: without the characters that depend on its neighbours."""
     for before in range(3):
         text = base64.b64encode(bytes(before) + raw)
         first, whole = -(-before * 4 // 3), (before + len(raw)) // 3 * 4
@@ -203,7 +203,7 @@ def _encoded(raw: bytes) -> Iterator[bytes]:
 
 
 def _slices(text: bytes) -> Iterator[bytes]:
-    """Three parts of a long text. What begins as others do, as JSON, is found everywhere: not its beginning."""
+    """Three parts of a long text, not its beginning, which may be common, as in JSON."""
     for start in dict.fromkeys((_SLICE, len(text) // 2, len(text) - _SLICE)):
         yield text[start : start + _SLICE]
 
@@ -217,7 +217,7 @@ def _match(kind: str, offset: int, found: bytes) -> Match:
 
 
 def _is_of_kubernetes(payload: bytes) -> bool:
-    """Whether the claims of a JWT are those of a service account: others stand in many a test."""
+    """Whether the claims of a JWT are a service account's: others are common in tests."""
     try:
         claims = base64.urlsafe_b64decode(payload + b"=" * (-len(payload) % 4))
     except (binascii.Error, ValueError):

@@ -1,4 +1,4 @@
-"""What a job says of its workspace, where its files lie, and the commit that all starts of its run begin from. Pure."""
+"""A job's workspace, the paths of its files, and the base commit of its run. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -16,13 +16,13 @@ _DIGITS: Final = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`spec.workspace` of a job as accepted."""
+    """`spec.workspace` of an accepted job."""
 
     url: str
     ref: str | None
-    """Branch, tag or commit; None for the repository's own branch."""
+    """Branch, tag or commit; None for the default branch."""
     depth: int
-    """Commits of the past; 0 for all."""
+    """Commits of history; 0 for all."""
     submodules: bool
     named: bool
     """Whether the files are on a volume that outlives the job."""
@@ -30,7 +30,7 @@ class Settings:
 
     @classmethod
     def of(cls, spec: Mapping[str, Any]) -> Self | None:
-        """Read a resolved spec; None where it has no workspace."""
+        """Parse a resolved spec; None without a workspace."""
         workspace = spec.get("workspace")
         if not workspace:
             return None
@@ -48,7 +48,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The folder of a workspace. Whatever is in it, an agent may have written."""
+    """The folder of a workspace. An agent may have written anything in it."""
 
     root: Path
 
@@ -59,17 +59,17 @@ class Place:
 
     @property
     def ours(self) -> Path:
-        """What we keep beside it."""
+        """Our own files next to it."""
         return self.root / ".agentjobs"
 
     @property
     def begun(self) -> Path:
-        """A checkout that is not whole yet."""
+        """An incomplete checkout."""
         return self.ours / "begun"
 
     @property
     def fetched(self) -> Path:
-        """A bare repository with what a Named worktree gets that is there already."""
+        """A bare repository with new objects for an existing Named worktree."""
         return self.ours / "fetched.git"
 
     @property
@@ -79,34 +79,34 @@ class Place:
 
     @property
     def origin(self) -> Path:
-        """The file that says whose checkout a Named worktree is."""
+        """The file with the repository of a Named worktree."""
         return self.ours / "origin.json"
 
     @property
     def published(self) -> Path:
-        """The file that says what was last published of a Named worktree."""
+        """The file with the last published commit of a Named worktree."""
         return self.ours / "published.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The commit that all starts of a run begin from, as the first of them found it."""
+    """The base commit of all starts of a run, found by the first of them."""
 
     url: str
     ref: str | None
     branch: str
-    """The branch that was checked out; empty for a tag or a commit."""
+    """The checked-out branch; empty for a tag or a commit."""
     commit: str
     lost: str = ""
-    """The commit of before, which the repository has no more: what was kept upon it is gone."""
+    """The previous base, which the repository no longer has: changes kept on it are lost."""
 
     def dump(self) -> bytes:
-        """Return it as it is kept."""
+        """Return its stored form."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def load(cls, kept: bytes | None, settings: Settings) -> Self | None:
-        """Read what is kept; None where it is not of this address and ref. The agent may have written it."""
+        """Parse the stored form; None for another address or ref. The agent may have written it."""
         try:
             told = json.loads(kept or b"null")
             base = cls(**{name: told[name] for name in ("url", "ref", "branch", "commit", "lost")})
@@ -120,12 +120,12 @@ class Base:
 
 
 def is_commit(text: str) -> bool:
-    """Whether a text is the whole name of a commit."""
+    """Whether a text is a complete commit hash."""
     return len(text) in (40, 64) and _DIGITS.issuperset(text)
 
 
 def is_branch(text: str) -> bool:
-    """Whether a text can be the name of a branch, by a rule stricter than Git's: it becomes a path and an argument."""
+    """Whether a text is a valid branch name, by a stricter rule than Git's: it becomes a path and an argument."""
     parts = text.split("/")
     bad = any(letter in " ~^:?*[\\\x7f" or ord(letter) < 32 for letter in text)
     return bool(

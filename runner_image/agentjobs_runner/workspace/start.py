@@ -1,4 +1,4 @@
-"""The agent's files in the runner: put in place before the engine, kept while it works. No credentials are here."""
+"""The agent's files in the runner: restored before the engine runs, kept while it runs. No credentials are here."""
 
 import os
 from collections.abc import Mapping, MutableMapping
@@ -21,15 +21,15 @@ from agentjobs_runner.workspace.saved import UNKEPT_FILE, NotKept, Saved
 from agentjobs_runner.workspace.saving_journal import SavingJournal
 from agentjobs_runner.workspace.settings import BASE_FILE, Base, Place, Settings
 
-# Who makes the commits of an agent that says nothing else.
+# The author of commits if the agent sets none.
 AUTHOR: Final = ("agentjobs", "agentjobs@users.noreply.invalid")
 
 
 class Renewable(Journal, Protocol):
-    """A journal whose run can begin anew."""
+    """A journal whose run can begin again."""
 
     def begin_anew(self) -> None:
-        """Forget what earlier starts recorded: this start begins another run. Before `open`."""
+        """Discard the steps of earlier starts: this start begins another run. Call it before `open`."""
         ...
 
 
@@ -37,7 +37,7 @@ class AgentFiles:
     """The workspace of one start.
 
     Args:
-        kept: keeps changes for later starts; None where this gateway keeps nothing.
+        kept: keeps changes for later starts; None if this gateway does not support it.
         recorder: takes warnings, and signs of progress.
     """
 
@@ -49,7 +49,7 @@ class AgentFiles:
         self._job, self._start = attempt["job"], attempt["start"]
         self._kept = kept
         self._recorder = recorder
-        # Quick rather than small: a tool's result waits for it. Large files are no differences of each other.
+        # Fast rather than small: a tool's result waits for it. Large files are not stored as differences.
         fast = (("core.compression", "1"), ("core.bigFileThreshold", "8m"))
         self._git = Git(protocols=LOCAL, settings=fast)
         self._saved: Saved | None = None
@@ -59,7 +59,7 @@ class AgentFiles:
     def of(
         cls, attempt: Attempt, variables: Mapping[str, str], kept: Kept | None, recorder: Recorder
     ) -> "AgentFiles | None":
-        """Return the workspace of a start; None where the job has none, or nobody made it (`agentjobs run`)."""
+        """Return the workspace of a start; None without one, or without a checkout (`agentjobs run`)."""
         settings = Settings.of(attempt["resolved"]["spec"])
         root = variables.get(contract.ENV_WORKSPACE)
         if settings is None or not root:
@@ -68,14 +68,14 @@ class AgentFiles:
 
     @property
     def publishes(self) -> bool:
-        """Whether something is published of the files."""
+        """Whether the files are to be published."""
         return self._settings.publishes
 
     def open(self, journal: Renewable, variables: MutableMapping[str, str]) -> Journal:
-        """Put the files in place and lead this process and `variables`, its environment, to them.
+        """Restore the files and make this process and `variables`, its environment, use them.
 
         Returns:
-            The journal to record in, which keeps the files.
+            The journal to use, which keeps the files.
 
         Raises:
             StartEnded: there is no checkout, or no git.
@@ -85,7 +85,7 @@ class AgentFiles:
             if self._settings.named:
                 self._take_in()
             elif self._kept is None:
-                self._warn("what the agent changes is not kept: this gateway keeps no files")
+                self._warn("the agent's changes are not kept: this gateway does not support it")
             else:
                 self._saved = self._prepared(self._kept)
                 self._restore(self._kept, self._saved, journal)
@@ -97,10 +97,10 @@ class AgentFiles:
         return journal if self._saved is None else SavingJournal(journal, self)
 
     def restored(self, ending: Ending) -> Ending:
-        """Put the files in place for whoever publishes them; no agent runs any more.
+        """Restore the files for publishing, after the agent has already succeeded.
 
         Returns:
-            `ending`, or why they cannot be had again.
+            `ending`, or why they cannot be restored.
         """
         try:
             self._check()
@@ -111,9 +111,9 @@ class AgentFiles:
         except GitFailed as error:
             return failed(error)
         except NotKept as error:
-            said = f"the agent has succeeded, and its files cannot be had again: {error}"
+            said = f"the agent has succeeded, but its files cannot be restored: {error}"
             return Ending(Verdict.FAIL, ErrorClass.PUBLISH_REFUSED, said)
-        except Exception as error:  # the outermost line of a thread: an unreported end would hang the pod
+        except Exception as error:  # an unreported end would hang the pod
             logger.exception("workspace.failed")
             said = f"the agent's files cannot be restored: {type(error).__name__}: {safe_str(error)}"
             return Ending(Verdict.RETRY, ErrorClass.PUBLISH_FAILED, said)
@@ -125,12 +125,12 @@ class AgentFiles:
             raise NotKept("they could not be kept")
         base = Base.load(kept.read(BASE_FILE), self._settings)
         if base is None or base.lost:
-            raise NotKept("the repository has the commit no more that they are based on")
+            raise NotKept("the repository no longer has their base commit")
         for problem in self._prepared(kept).restore():
             self._warn(problem)
 
     def keep(self) -> None:
-        """Keep what has changed; says so where it cannot."""
+        """Keep changes; warns if that fails."""
         if self._saved is None:
             return
         self._recorder.progressed()
@@ -138,16 +138,16 @@ class AgentFiles:
             self._saved.save()
             self._told = ""
         except NotKept as error:
-            self._warn(f"the agent's files are not kept, so a later start would begin anew: {error}")
+            self._warn(f"the agent's files are not kept, so a later start would begin again: {error}")
         self._recorder.progressed()
 
     def secure(self) -> None:
-        """Keep what the run begins from."""
+        """Keep the run's base."""
         if self._saved is not None:
             self._saved.secure()
 
     def undo(self) -> None:
-        """Set the files as the run began."""
+        """Reset the files to the run's base."""
         if self._saved is not None:
             try:
                 self._saved.undo()
@@ -156,7 +156,7 @@ class AgentFiles:
 
     def _check(self) -> None:
         if not (self._place.tree / ".git").is_dir():
-            said = f"there is no checkout at {self._place.tree}: the container {contract.CLONE_CONTAINER} makes it"
+            said = f"there is no checkout at {self._place.tree}: container {contract.CLONE_CONTAINER} creates it"
             raise StartEnded(Ending(Verdict.RETRY, ErrorClass.REPOSITORY_UNAVAILABLE, said))
 
     def _prepared(self, kept: Kept) -> Saved:
@@ -169,34 +169,34 @@ class AgentFiles:
         return saved
 
     def _restore(self, kept: Kept, saved: Saved, journal: Renewable) -> None:
-        """Set the files as the start before left them; where that cannot be, the run begins anew."""
+        """Restore the files of the previous start; if that fails, the run begins again."""
         files = kept.files()
         why = ""
         base = Base.load(kept.read(BASE_FILE), self._settings)
         if base is None:
-            why = "what the run began from is not known any more" if files else ""
+            why = "the run's base is no longer known" if files else ""
         elif base.lost:
-            why = f"the repository has the commit {base.lost[:12]} no more, which the run began from"
+            why = f"the repository no longer has the run's base commit {base.lost[:12]}"
         elif UNKEPT_FILE in files:
-            why = "the files of the start before could not be kept"
+            why = "the files of the previous start could not be kept"
         else:
             try:
                 for problem in saved.restore():
                     self._warn(problem)
             except NotKept as error:
                 why = str(error)
-                # First, so that a start that dies here is not followed by one that goes on without the files.
+                # First, so that a start that dies here is not followed by one that continues without the files.
                 kept.write(UNKEPT_FILE, why.encode()[:1024])
                 saved.undo()
         if why:
-            self._warn(f"the job begins anew: {why}")
+            self._warn(f"the job begins again: {why}")
             for name in files:
                 if name not in (BASE_FILE, UNKEPT_FILE):
                     kept.delete(name)
             journal.begin_anew()
 
     def _take_in(self) -> None:
-        """Give a Named worktree what was fetched for it. Its files and branches stay as they are."""
+        """Add fetched objects to a Named worktree. Its files and branches do not change."""
         fetched = self._place.fetched
         if not fetched.is_dir():
             return
@@ -209,10 +209,10 @@ class AgentFiles:
         except GitFailed as error:
             if error.kind is Kind.ABSENT:
                 raise
-            self._warn(f"what the repository has now could not be taken into the worktree: {error.message}")
+            self._warn(f"the repository's new objects could not be added to the worktree: {error.message}")
 
     def _warn(self, message: str) -> None:
-        """Say it once, while it goes on."""
+        """Warn once, until it succeeds again."""
         if message == self._told:
             return
         self._told = message
@@ -221,7 +221,7 @@ class AgentFiles:
 
 
 def agent_variables(variables: Mapping[str, str], tree: Path) -> dict[str, str]:
-    """Return what an agent's environment needs to work in `tree` with Git, whoever owns the files."""
+    """Return the environment in which an agent can use Git in `tree`, whoever owns the files."""
     count = variables.get("GIT_CONFIG_COUNT", "0")
     first = int(count) if count.isascii() and count.isdigit() else 0
     ours = [("safe.directory", "*")]

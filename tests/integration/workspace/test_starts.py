@@ -217,7 +217,7 @@ def test_a_run_whose_base_is_gone_begins_anew(job, tmp_path, repositories):
     tree, second = work.start()
 
     assert second.verdict[0] == "Succeed", second.log
-    assert "begins anew" in second.log
+    assert "begins again" in second.log
     assert git("rev-parse", "HEAD", cwd=tree) == git("rev-parse", "HEAD", cwd=work.work)
     assert (tree / "one").read_text() == "1"
     assert work.journal.run == 2

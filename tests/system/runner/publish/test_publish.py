@@ -466,7 +466,7 @@ def test_what_a_host_answers_decides(site, host, status, headers, verdict, delay
 
     assert (ended.ending.verdict, ended.ending.delay_seconds) == (verdict, delay)
     assert ended.published == {"branch": BRANCH, "commit": site.there("rev-parse", BRANCH)}
-    assert f"the branch {BRANCH} is pushed" in ended.ending.message
+    assert f"the branch {BRANCH} was pushed" in ended.ending.message
     assert TOKEN not in ended.ending.message
 
 

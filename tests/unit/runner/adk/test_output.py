@@ -36,7 +36,7 @@ async def test_a_wrong_answer_is_corrected_in_the_same_session(run, timeline):
 @pytest.mark.parametrize(
     ("output", "answers", "verdict", "said"),
     [
-        ({}, [TEXT, BAD, BAD], "Retry", "the answer does not match output.schema after 2 corrections: outcome: 'maybe'"),
+        ({}, [TEXT, BAD, BAD], "Retry", "answer does not match output.schema after 2 corrections: outcome: 'maybe'"),
         ({"maxRepairs": 0}, [TEXT], "Retry", "does not match output.schema: the answer is not a JSON object"),
         ({"onInvalid": "Retry"}, [BAD], "Retry", "does not match output.schema: outcome"),
         ({"onInvalid": "Fail"}, [BAD], "Fail", "does not match output.schema: outcome"),

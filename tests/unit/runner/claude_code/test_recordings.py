@@ -38,7 +38,7 @@ ENDINGS = {
     "mode_dontAsk": SUCCEED,
     "mode_auto_bash": SUCCEED,
     "defer_resume_deny": SUCCEED,
-    # Another model answered in the place of the one that the CLI asked.
+    # Another model answered instead of the one that the CLI asked.
     "stand_in_model": SUCCEED,
     # Several results: the last one.
     "bg_agent_result_twice": SUCCEED,

@@ -45,7 +45,7 @@ def test_denied_tools_are_told_with_their_number():
 
 
 def test_a_model_that_stood_in_is_told():
-    assert "claude-haiku-5-5 answered in the place of sonnet" in ended("stand_in_model").ending.message
+    assert "claude-haiku-5-5 answered instead of sonnet" in ended("stand_in_model").ending.message
 
 
 @pytest.mark.parametrize(
