@@ -1,6 +1,7 @@
-"""History for users: jobs, their starts, phases, events and results, as the gateway returns them.
+"""Jobs, starts, phases, events and results as the gateway returns them from history.
 
-Created from rows by history, read by `agentjobs.client`. Unknown fields of a newer gateway are ignored.
+History makes these models from its rows, and `agentjobs.client` reads them. Fields that a newer gateway adds are
+ignored. The docstrings below fields are their descriptions in the OpenAPI document.
 """
 
 from datetime import datetime
@@ -17,61 +18,73 @@ Dollars = Annotated[
     PlainSerializer(plain, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?$"}),
 ]
-"""US dollars, as text, because JSON numbers are read as inexact floats."""
+"""US dollars as text, because most JSON parsers read numbers as inexact floats."""
 
 
 class Recorded(BaseModel):
-    """Base class with names in camelCase: `cutFrom`, not `cut_from`."""
+    """A model whose JSON names are in camelCase: `cutFrom`, not `cut_from`."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
 class RecordedWorkspace(Recorded):
-    """What was published of a job's workspace; `branch` is empty if nothing had changed."""
+    """What was published from a job's workspace."""
 
     branch: str
+    """The branch that was pushed; empty if nothing had changed."""
     commit: str
+    """The commit at the head of the branch."""
     pull_request: str | None = None
-    """Its address, for people."""
+    """The URL of the pull request; null if none was opened."""
 
 
 class RecordedJob(Recorded):
-    """A job. `phase` is `Deleted` if its object was deleted before it ended."""
+    """A job."""
 
     uid: str
+    """The uid of its object."""
     namespace: str
     name: str
     phase: str
+    """Its phase; `Deleted` if its object was deleted before the job ended."""
     reason: str
+    """The reason of its last transition."""
     message: str
+    """The message of its last transition."""
     created: datetime
+    """When its object was created."""
     changed: datetime | None
+    """When its phase changed last."""
     finished: datetime | None
+    """When it ended; null until then."""
     deleted: datetime | None
+    """When its object was deleted; null while the object exists."""
     attempts: int
+    """The number of attempts made."""
     starts: int
+    """The number of starts made; an attempt may take several."""
     schedule: str = ""
-    """Name of the AgentSchedule that created it, if any."""
+    """The AgentSchedule that created it; empty for none."""
     template: str = ""
-    """Name of the AgentTemplate that it was accepted with, if any."""
+    """The AgentTemplate that it was accepted with; empty for none."""
     partition_key: str = ""
-    """`spec.partitionKey` as accepted, if any."""
+    """`spec.partitionKey` as accepted; empty for none."""
     queue: str = ""
-    """Its current or last queue, empty if it has none yet."""
+    """Its queue; empty before it has one."""
     model: str = ""
-    """`spec.agent.model` as accepted, if any."""
+    """`spec.agent.model` as accepted; empty for none."""
     outcome: str | None = None
-    """The outcome of its final answer."""
+    """The outcome of its final answer; null without one."""
     labels: dict[str, str] = {}
-    """Labels of its object at acceptance."""
+    """The labels of its object, as accepted."""
     cost_usd: Dollars | None = Field(default=None, alias="costUSD")
-    """Cost of its model calls until now; null until one through the proxy has ended."""
+    """The cost of its finished model calls; null before the first call through the proxy has finished."""
     workspace: RecordedWorkspace | None = None
-    """Null if nothing was published."""
+    """What it published; null for a job that published nothing or has no workspace."""
 
 
 class RecordedJobs(Recorded):
-    """A page of jobs in the requested order; `cursor` is null on the last page."""
+    """A page of jobs in the requested order."""
 
     items: list[RecordedJob]
     cursor: str | None
@@ -81,118 +94,154 @@ class RelatedJob(RecordedJob):
     """A job of a chain of follow-ups."""
 
     parent_uid: str = ""
-    """Name of the job that it follows, if any."""
+    """The uid of the job that it follows; empty for the first job."""
 
 
 class RecordedTree(Recorded):
-    """A job's whole tree of follow-ups: its ancestors and all jobs that follow them, parents before children."""
+    """All jobs of a chain of follow-ups: every job comes after its parent."""
 
     items: list[RelatedJob]
     truncated: bool = False
-    """Whether there are more jobs."""
+    """Whether the chain has more jobs than the response."""
 
 
 class RecordedStart(Recorded):
-    """One start: verdict and reason are the operator's, `reported` is the runner's own report."""
+    """One start of a job."""
 
     start: int
+    """The number of the start, from 1."""
     attempt: int
+    """The number of its attempt, from 1."""
     pod: str
+    """The name of its pod."""
     started: datetime | None
+    """When the operator began it."""
     claimed: datetime | None
+    """When the runner sent its first request; null before that."""
     heartbeat: datetime | None
+    """When the runner reported last."""
     ended: datetime | None
+    """When it ended; null while it runs."""
     verdict: str | None
+    """The operator's verdict; null while it runs."""
     reason: str | None
+    """Why it ended; null while it runs."""
     charged: bool | None
+    """Whether it used up its attempt; null while it runs."""
     message: str | None
+    """The reason in a sentence; null while it runs."""
     reported: dict[str, Any] | None
+    """What the runner reported about its own end; null if it did not."""
     usage: dict[str, int] | None
+    """What it used, such as `llmCalls` and `inputTokens`; null while that is unknown."""
     cost_usd: Dollars | None = Field(default=None, alias="costUSD")
-    """Cost of its model calls; null until one through the proxy has ended."""
+    """The cost of its finished model calls; null before the first call through the proxy has finished."""
 
 
 class Transition(Recorded):
     """One change of a job's phase."""
 
     transition: int
+    """The number of the transition in its job."""
     time: datetime
     phase: str
+    """The phase after it."""
     reason: str
     message: str
 
 
 class Story(Recorded):
-    """A job with its starts and transitions, oldest first; the newest 500 of each."""
+    """A job with its newest 500 starts and transitions, oldest first."""
 
     job: RecordedJob
     spec_hash: str | None
+    """The hash of the accepted spec; null before it is accepted."""
     starts: list[RecordedStart]
+    """Its starts, oldest first."""
     transitions: list[Transition]
+    """Its changes of phase, oldest first."""
 
 
 class Event(Recorded):
-    """One entry of a start's timeline. `kind` is `started`, `model`, `tool`, `text`, `error` or `ended`."""
+    """One entry of a start's timeline."""
 
     start: int
+    """The number of the start."""
     seq: int
+    """The number of the entry in its start."""
     time: datetime
     kind: str
+    """`started`, `model`, `tool`, `text`, `error` or `ended`."""
     author: str
+    """The agent, or another part of the runner, that it comes from."""
     data: dict[str, Any]
+    """What happened; the keys depend on `kind`."""
 
 
 class Events(Recorded):
-    """A page of events, ordered by start and number; `cursor` is null on the last page."""
+    """A page of events, in the order of starts and their numbers."""
 
     items: list[Event]
     cursor: str | None
 
 
 class RecordedStep(Recorded):
-    """One step of a job, without its value. `kind` is `model`, `tool`, `node` or `value`.
-
-    `start` is the start that ran it, or last began it; `ended` is null for a call that did not end. `replayed` is true
-    if a later start of its run took it from the journal. A `void` step counts, but no later start uses it.
-    """
+    """One step of a job, without its result."""
 
     n: int
+    """The number of the step in its job, in the order of recording."""
     run: int
+    """The number of the start with which its run began."""
     start: int
+    """The start that ran it; if several tried, the last."""
     key: str
+    """Its identity in its run."""
     kind: str
+    """`model`, `tool`, `node` or `value`."""
     agent: str
+    """The agent that it belongs to."""
     name: str
+    """The name of the model, tool, node or value."""
     began: datetime
     ended: datetime | None
+    """When it ended; null for a call that has not ended, or was interrupted."""
     bytes: int
+    """The size of its result."""
     usage: dict[str, int]
+    """What it used, such as `inputTokens`."""
     void: bool
+    """Whether later starts must not use it; it is counted all the same."""
     replayed: bool
+    """Whether a later start of its run took it from the journal."""
     cost_usd: Dollars | None = Field(default=None, alias="costUSD")
-    """Cost of its model calls, including all tries; null until one through the proxy has ended."""
+    """The cost of its model calls, all tries included; null before the first call through the proxy has finished."""
     served: str | None = None
-    """The model that answered, if it differs from the requested one: for an alias or a fallback."""
+    """The model that answered, if an alias or a fallback stood for the requested one; null otherwise."""
     tries: int = 0
-    """How many model calls were made for it through the proxy."""
+    """The number of model calls made for it through the proxy."""
 
 
 class RecordedSteps(Recorded):
-    """A page of steps in the order of recording; `cursor` is null on the last page."""
+    """A page of steps, in the order of recording."""
 
     items: list[RecordedStep]
     cursor: str | None
 
 
 class StepSpan(Recorded):
-    """When a step ran; `ended` is null for a call that did not end."""
+    """When a step ran."""
 
     n: int
+    """The number of the step in its job."""
     start: int
+    """The start that ran it."""
     kind: str
+    """`model`, `tool`, `node` or `value`."""
     name: str
+    """The name of the model, tool, node or value."""
     began: datetime
     ended: datetime | None
+    """When it ended; null for a call that has not ended, or was interrupted."""
 
 
 class StepSpans(Recorded):
@@ -202,39 +251,41 @@ class StepSpans(Recorded):
 
 
 class StepContent(Recorded):
-    """A step with its value."""
+    """A step with its result."""
 
     step: RecordedStep
     request: dict[str, Any]
-    """Fingerprint of its request, to detect differences: digests and numbers, no texts."""
+    """Digests and counts by which a later start recognises the same request; it has no texts."""
     body: Any
-    """Its value, with secrets redacted; null for a call that did not end, and if `unreadable`."""
+    """Its result with secrets redacted; null for a call that has not ended, and if `unreadable`."""
     unreadable: bool = False
-    """Whether the stored value is not valid JSON."""
+    """Whether the stored result is damaged and cannot be shown."""
 
 
 class Result(Recorded):
-    """The answer of a job: its text, also as an object if it is a JSON object, and its usage.
-
-    `outcome` is the structured answer's value at `output.outcomeKey`, or null. `cut_from` is the answer's size in
-    bytes if it was too large to store and `text` is only its beginning.
-    """
+    """The answer of a job."""
 
     text: str
+    """The answer as text."""
     structured: Any
+    """The answer as an object if it is a JSON object; null otherwise."""
     usage: dict[str, int]
+    """What the start used that gave it."""
     outcome: str | None = None
+    """The value at the job's `output.outcomeKey` in a structured answer; null without one."""
     cut_from: int | None = None
+    """The size of the whole answer in bytes if it was too large to store and `text` is only its beginning."""
 
 
 class RecordedSpec(Recorded):
-    """A job's spec as accepted: merged with template and defaults, with texts instead of references to ConfigMaps."""
+    """A job's spec as accepted: merged with its template, with defaults, and with the contents of ConfigMaps."""
 
     uid: str
     name: str
     spec: dict[str, Any]
+    """The accepted spec."""
     parameters: dict[str, str] = {}
-    """The values of its template's parameters, for texts of its follow-ups."""
+    """The values of its template's parameters; its follow-ups use them."""
 
 
 class RecordedResult(Recorded):
@@ -243,6 +294,7 @@ class RecordedResult(Recorded):
     uid: str
     name: str
     phase: str
+    """The phase it ended in."""
     result: Result
     workspace: RecordedWorkspace | None = None
-    """Null if nothing was published."""
+    """What it published; null for a job that published nothing or has no workspace."""

@@ -1,7 +1,4 @@
-"""An installation's models for users: providers, prices, remaining limits, current calls.
-
-As the gateway returns them and clients read them. See also `recorded_usage`.
-"""
+"""An installation's models as the gateway returns them: providers, prices, remaining limits, calls under way."""
 
 from datetime import date, datetime
 
@@ -15,127 +12,156 @@ class LimitLeft(Recorded):
     """One limit of a key for a group of models."""
 
     bucket: str
-    """Its name: provider and key, group, unit."""
+    """Its name: provider, key, group of models, and what it limits."""
     counts: str
-    """`requests`, `tokens`, `inputTokens`, `outputTokens` or `concurrentCalls`."""
+    """What it limits: `requests`, `tokens`, `inputTokens`, `outputTokens` or `concurrentCalls`."""
     most: int
+    """The limit."""
     window: float
-    """Seconds: 60 or 86,400; 0 for concurrent calls."""
+    """Its period in seconds: 60 or 86,400; 0 for concurrent calls."""
     left: int
-    """What remains now."""
+    """What remains of it now."""
 
 
 class ClosedKey(Recorded):
-    """A key that a provider refused, and that no call uses for a while."""
+    """A key that no call uses for a while, because its provider refused it."""
 
     model: str
-    """The model, or empty for all."""
+    """The model for which it was refused; empty for all models."""
     reason: str
+    """Why it was refused."""
     until: datetime
-    """Until when; in the past if the next call will try it again."""
+    """When it may be used again."""
 
 
 class ModelKey(Recorded):
-    """A key of a provider; only its name."""
+    """A key of a provider. Its value is never shown."""
 
     name: str
     """`<provider>/<key>`."""
     limits: list[LimitLeft]
+    """Its limits."""
     closed: list[ClosedKey] = Field(default_factory=list)
+    """The models for which it cannot be used now."""
 
 
 class ModelProvider(Recorded):
-    """A provider, which answers model calls."""
+    """A provider of models."""
 
     name: str
+    """Its name in the file of models."""
     kind: str
+    """The API that it speaks."""
     base_url: str
+    """The URL of its API."""
     models: list[str]
-    """Patterns of names."""
+    """Patterns of the names of its models."""
     keys: list[ModelKey]
-    """Models that the namespace may use."""
+    """The keys that the namespace may use."""
 
 
 class Rates(Recorded):
-    """US dollars per million tokens, for each sort of token."""
+    """Prices in US dollars for a million tokens."""
 
     input: Dollars
+    """The price of input."""
     output: Dollars
+    """The price of output."""
     cached_input: Dollars
+    """The price of input that comes from the provider's cache."""
     cache_writes: Dollars
+    """The price of input that is written to the provider's cache."""
     thinking: Dollars
+    """The price of output that is thinking."""
 
 
 class PriceTier(Rates):
-    """Prices of calls whose input is larger than `above` tokens."""
+    """Prices of calls with a large input."""
 
     above: int
+    """The number of input tokens above which these prices apply."""
 
 
 class ModelPrice(Rates):
-    """The price of models."""
+    """The price of one or more models."""
 
     models: list[str]
-    """Patterns of names; the most specific match applies."""
+    """Patterns of model names; the most specific pattern applies."""
     tiers: list[PriceTier] = Field(default_factory=list)
+    """Prices of calls with a larger input."""
     until: date | None = None
-    """The last day of the price."""
+    """The last day on which the price applies; null for no end."""
 
 
 class ModelFallback(Recorded):
-    """The fallbacks of a model."""
+    """The models that answer instead of another one."""
 
     model: str
+    """The model that they replace."""
     to: list[str]
+    """Its fallbacks, in the order in which they are tried."""
     after: str
-    """How long calls wait first, e.g. `30s`."""
+    """How long a call waits for the model before a fallback is used, such as `30s`."""
 
 
 class ExhaustedModel(Recorded):
-    """A model that cannot be called now; jobs that need it do not start."""
+    """A model that cannot be called now. Jobs that need it are not started."""
 
     model: str
     reason: str
+    """Why it cannot be called."""
     until: datetime
+    """When it can be called again, as far as is known."""
 
 
 class CallsUnderWay(Recorded):
-    """Calls of one model by one job that have not ended."""
+    """Calls of one job to one model that have not finished."""
 
     namespace: str
     job: str
+    """The name of the job."""
     model: str
     calls: int
+    """The number of calls."""
     since: datetime
     """When the oldest call began."""
 
 
 class LivingProxy(Recorded):
-    """A model proxy that was alive in the last 45 seconds."""
+    """A model proxy that was seen in the last 45 seconds."""
 
     id: str
+    """Its identifier, new for each process."""
     since: datetime
-    """Since when it has been alive without a gap."""
+    """When it was first seen."""
     seen: datetime
+    """When it was last seen."""
 
 
 class ModelsOverview(Recorded):
-    """An installation's models, for a namespace or, without one, for an administrator; empty without a proxy."""
+    """An installation's models: those of a namespace, or all for an administrator; empty without a model proxy."""
 
     providers: list[ModelProvider] = Field(default_factory=list)
+    """The providers, in the order of the file of models."""
     aliases: dict[str, str] = Field(default_factory=dict)
+    """The models that aliases stand for."""
     fallbacks: list[ModelFallback] = Field(default_factory=list)
+    """The fallbacks of models."""
     allowed_models: list[str] | None = None
-    """Patterns of the models that the namespace may use; null for all."""
+    """Patterns of the models that the namespace may call; null for all models."""
     prices: list[ModelPrice] = Field(default_factory=list)
+    """The prices of models."""
     prices_of: date | None = None
     """The day on which the built-in prices were checked."""
     exhausted: list[ExhaustedModel] = Field(default_factory=list)
+    """The models that cannot be called now."""
     under_way: list[CallsUnderWay] = Field(default_factory=list)
+    """Calls that have not finished."""
     proxies: list[LivingProxy] = Field(default_factory=list)
+    """The model proxies that run."""
 
 
 class JobModels(Recorded):
-    """Usage of a job's calls, by provider and model, most expensive first."""
+    """What the model calls of a job used, by provider and model, the most expensive first."""
 
     items: list[JobModelUsage]

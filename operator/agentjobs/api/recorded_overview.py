@@ -1,4 +1,4 @@
-"""Overviews for users: many jobs, queues, schedules, the installation, and the caller, as the gateway returns them."""
+"""Numbers of many jobs, objects, actions and the installation as the gateway returns them."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -9,156 +9,185 @@ from agentjobs.api.recorded import Dollars, Recorded
 
 
 class Me(Recorded):
-    """The caller, as the API server identifies them."""
+    """The caller, as the API server knows them."""
 
     name: str
+    """The user name."""
     groups: list[str]
+    """The groups of the user."""
     impersonated_by: str | None = None
-    """The user who impersonates them, or null."""
+    """The user who impersonates this one; null without impersonation."""
 
 
 class Namespaces(Recorded):
-    """The namespaces with jobs, now or in history, that the caller may read, sorted by name."""
+    """The namespaces with jobs, present or past, that the caller may read, ordered by name."""
 
     items: list[str]
     everywhere: bool
-    """Whether they may read all namespaces."""
+    """Whether the caller may read all namespaces."""
 
 
 class OpenJobs(Recorded):
-    """How many jobs have not ended, in one queue and phase, for one reason."""
+    """The number of unfinished jobs in one queue and phase with the same reason."""
 
     namespace: str
     queue: str
     phase: str
     reason: str
     jobs: int
+    """The number of jobs."""
     since: datetime
-    """Since when the longest-waiting job is in this phase."""
+    """When the first of them entered this phase."""
 
 
 class OpenCounts(Recorded):
-    """Counts of running and waiting jobs, largest first."""
+    """The numbers of unfinished jobs by queue, phase and reason, the largest first."""
 
     items: list[OpenJobs]
     more: bool = False
-    """Whether there are more than the 2,000 listed."""
+    """Whether there are more than the 2,000 that are returned."""
 
 
 class ActivitySlice(Recorded):
-    """Activity in one slice of time."""
+    """What happened in one slice of time."""
 
     begin: datetime
+    """When the slice begins."""
     created: int = 0
+    """The number of jobs created."""
     started: int = 0
-    """Starts of pods, including retries."""
+    """The number of starts; a job may have several."""
     succeeded: int = 0
+    """The number of jobs that succeeded."""
     failed: int = 0
+    """The number of jobs that failed."""
     cancelled: int = 0
+    """The number of jobs that were cancelled."""
     skipped: int = 0
+    """The number of jobs that were skipped."""
 
 
 class FailureReason(Recorded):
-    """How many jobs failed for one reason."""
+    """The number of jobs that failed for one reason."""
 
     reason: str
     jobs: int
+    """The number of jobs."""
     latest: datetime
+    """When the last of them failed."""
 
 
 class Activity(Recorded):
-    """Activity over time, including empty slices."""
+    """Jobs over time, in slices of equal length without gaps."""
 
     since: datetime
-    """Where the first slice begins: at or before the requested time."""
+    """When the first slice begins: at or before the requested time."""
     until: datetime
-    """Where the last slice ends: at or after the requested time, in the future if it is not over."""
+    """When the last slice ends: at or after the requested time."""
     seconds: int
-    """Length of a slice."""
+    """The length of a slice."""
     slices: list[ActivitySlice]
+    """The slices, oldest first."""
     failures: list[FailureReason]
-    """At most 20, the most frequent first."""
+    """The 20 most frequent reasons of failures, the most frequent first."""
 
 
 class UsagePoint(Recorded):
-    """Usage of model calls in one slice of time, of one queue, model or partition."""
+    """What model calls used in one slice of time, by one queue, model or partition."""
 
     begin: datetime
+    """When the slice begins."""
     key: str
-    """The queue, model or partition, if any."""
+    """The queue, model or partition; empty for none."""
     calls: int
+    """The number of model calls."""
     input_tokens: int
     output_tokens: int
     cost_usd: Dollars = Field(alias="costUSD")
 
 
 class UsageSeries(Recorded):
-    """Usage of model calls over time, without empty slices."""
+    """What model calls used over time. Slices without usage are left out."""
 
     since: datetime
-    """Where the first slice begins: at or before the requested time."""
+    """When the first slice begins: at or before the requested time."""
     until: datetime
-    """Where the last slice ends: at or after the requested time, in the future if it is not over."""
+    """When the last slice ends: at or after the requested time."""
     seconds: int
+    """The length of a slice."""
     by: Literal["queue", "model", "partition"]
+    """What `key` of the items is."""
     items: list[UsagePoint]
+    """The usage of the keys in `keys`."""
     keys: list[str]
-    """At most 8, the most expensive first."""
+    """The 8 keys with the highest costs, the highest first."""
     others: list[UsagePoint] = Field(default_factory=list)
-    """All other keys together, with an empty key."""
+    """The usage of all other keys together, with an empty key."""
 
 
 class Process(Recorded):
-    """An operator, gateway, dashboard or model proxy that was alive in the last minute."""
+    """An operator, gateway, dashboard or model proxy that was seen in the last minute."""
 
     kind: Literal["operator", "gateway", "dashboard", "proxy"]
+    """What it is."""
     id: str
+    """Its identifier."""
     version: str
+    """Its version of AgentJobs."""
     leads: bool = False
-    """For operators: whether it is the leader."""
+    """Whether it is the operator that leads; false for other processes."""
     since: datetime
+    """When it was first seen."""
     seen: datetime
+    """When it was last seen."""
 
 
 class Installation(Recorded):
-    """The processes of this installation, for users who may read all namespaces."""
+    """An installation; for users who may read all namespaces."""
 
     version: str
-    """Version of the answering process."""
+    """The version of the process that responds."""
     cluster: str
-    """Uid of the namespace kube-system."""
+    """The uid of the namespace kube-system."""
     processes: list[Process]
+    """The processes that run."""
     database_version: str
+    """The version of PostgreSQL."""
     schema_version: str
+    """The last migration of the database."""
     database_bytes: int
+    """The size of the database."""
     jobs: int
-    """Approximate number of jobs in history."""
+    """The approximate number of jobs in history."""
     clock_skew_seconds: float
-    """The database's clock minus that of the answering process."""
+    """The database's clock minus the clock of the process that responds."""
 
 
 class RecordedAction(Recorded):
-    """An action by REST or dashboard. Actions by kubectl are in the API server's audit log."""
+    """An action of a user through REST or the dashboard. Actions of kubectl are in the API server's audit log."""
 
     time: datetime
     user: str
+    """The user name."""
     impersonated_by: str | None = None
+    """The user who impersonated this one; null without impersonation."""
     namespace: str
     kind: Literal["AgentJob", "AgentQueue", "AgentSchedule", "AgentTemplate", "Session", "User"]
-    """`Session` is a deleted session, named by app, user and id; `User` is a user whose data was deleted."""
+    """The kind of the object; `Session` if a session was deleted, `User` if all data of a user was."""
     name: str
+    """The name of the object; of a session its app, user and id."""
     uid: str = ""
-    """Uid of the job, empty for other kinds."""
+    """The uid of the job; empty for other kinds."""
     action: str
-    """`cancel`, `rerun`, `pause` …: the last part of its route."""
+    """`cancel`, `rerun`, `pause` and so on: the last part of the route."""
     status: int
-    """HTTP status of the response; 200 on success."""
+    """The HTTP status of the response: 200 for success."""
     message: str = ""
-    """The error, or the result such as the name of a new job."""
+    """Why it failed, or what it created: the name of the new job."""
 
 
 class RecordedActions(Recorded):
-    """A page of actions, newest first; `cursor` is null on the last page."""
+    """A page of actions, newest first."""
 
     items: list[RecordedAction]
     cursor: str | None
@@ -169,33 +198,37 @@ class ActionDone(Recorded):
 
     namespace: str
     kind: str
+    """The kind of the object."""
     name: str
-    """Name of the object."""
+    """The name of the object."""
     action: str
+    """The action, the last part of the route."""
     made: str | None = None
-    """Name of the created job."""
+    """The name of the job that it created; null for none."""
     message: str = ""
+    """What the user should know about the result; usually empty."""
 
 
 class QueueSeen(Recorded):
-    """A queue. An unmodified queue of the installation has no object."""
+    """A queue. A queue of the installation that was never changed has no object."""
 
     namespace: str
     name: str
     object: dict[str, Any] | None
+    """The AgentQueue; null if the queue has no object."""
     phases: dict[str, int]
-    """Number of unfinished jobs by phase; from its status, else counted in history."""
+    """The numbers of its unfinished jobs by phase."""
 
 
 class QueuesSeen(Recorded):
-    """The queues of a namespace that have an object or jobs, sorted by name."""
+    """The queues of a namespace, ordered by name: those with an object, and those with jobs."""
 
     items: list[QueueSeen]
     truncated: bool = False
-    """Whether there are more objects than the 1000 shown."""
+    """Whether the namespace has more objects than are returned, at most 1000."""
     counted: bool = True
-    """Whether jobs could be counted. If history is unavailable or the caller may not list AgentJobs, queues without
-    an object are omitted, except the installation's."""
+    """Whether jobs were counted. While history is unavailable, and for users who may not list AgentJobs, only the
+    installation's queues are shown without an object."""
 
 
 class ScheduleSeen(Recorded):
@@ -204,16 +237,17 @@ class ScheduleSeen(Recorded):
     namespace: str
     name: str
     object: dict[str, Any]
+    """The AgentSchedule."""
     next: list[datetime]
-    """The next times of its cron expression, at most 10; empty while it is suspended or invalid."""
+    """Its next 10 times; empty while it is suspended or invalid."""
 
 
 class SchedulesSeen(Recorded):
-    """The schedules of a namespace, sorted by name."""
+    """The schedules of a namespace, ordered by name."""
 
     items: list[ScheduleSeen]
     truncated: bool = False
-    """Whether there are more than the 1000 shown."""
+    """Whether the namespace has more than are returned, at most 1000."""
 
 
 class TemplateSeen(Recorded):
@@ -222,52 +256,60 @@ class TemplateSeen(Recorded):
     namespace: str
     name: str
     object: dict[str, Any]
+    """The AgentTemplate."""
 
 
 class TemplatesSeen(Recorded):
-    """The templates of a namespace, sorted by name."""
+    """The templates of a namespace, ordered by name."""
 
     items: list[TemplateSeen]
     truncated: bool = False
-    """Whether there are more than the 1000 shown."""
+    """Whether the namespace has more than are returned, at most 1000."""
 
 
 class ObjectSeen(Recorded):
-    """An object of the API server as the caller may read it, without managedFields."""
+    """An object of the API server as the caller may read it."""
 
     object: dict[str, Any]
+    """The object without `managedFields`."""
 
 
 class Change(Recorded):
-    """A notice that jobs changed: the last of them, and the number of changes."""
+    """One or more changes of jobs, in an event of a stream."""
 
     namespace: str
     name: str
+    """The name of the job that changed last."""
     uid: str
+    """The uid of the job that changed last."""
     what: str
-    """`job`, or `steps` of a watched job; `all`, without a name, if any job may have changed."""
+    """`job`, or `steps` for a stream of one job; `all` if any job may have changed: names are empty then."""
     changes: int
-    """0 if unknown."""
+    """The number of changes that this event reports; 0 if it is unknown."""
 
 
 class KubernetesEvent(Recorded):
-    """A Kubernetes Event of a job, or of one of its pods."""
+    """A Kubernetes Event of a job or one of its pods."""
 
     time: datetime | None
+    """When it happened last."""
     type: str
+    """`Normal` or `Warning`."""
     reason: str
     message: str
     count: int
+    """How many times it happened."""
     about: str
     """`AgentJob/name` or `Pod/name`."""
     source: str
+    """The component that reported it."""
 
 
 class KubernetesEvents(Recorded):
-    """Events of a job and of the pods of its last starts, oldest first; the API server keeps them for about an hour."""
+    """Events of a job and of the pods of its last starts, oldest first. Kubernetes keeps Events for an hour."""
 
     items: list[KubernetesEvent]
     readable: bool = True
-    """Whether the caller may list Events in the namespace; if not, none are shown."""
+    """Whether the caller may list Events in the namespace; if not, no Events are shown."""
     truncated: bool = False
-    """Whether there are more than the 500 shown of each object."""
+    """Whether there are more than are returned, at most 500 per object."""

@@ -1,4 +1,4 @@
-"""Model calls and their costs for users, as the gateway returns them and clients read them."""
+"""Model calls and their costs as the gateway returns them from history."""
 
 from datetime import date, datetime
 from enum import StrEnum
@@ -10,12 +10,12 @@ from agentjobs.api.recorded import Dollars, Recorded
 
 
 class UsageBy(StrEnum):
-    """How a report of usage is grouped."""
+    """What a report of usage is divided by."""
 
     NAMESPACE = "namespace"
     QUEUE = "queue"
     PARTITION = "partition"
-    """`spec.partitionKey` of the job, if any."""
+    """`spec.partitionKey` of the job; empty for none."""
     USER = "user"
     """`spec.session.userId` of the job."""
     PROVIDER = "provider"
@@ -26,13 +26,14 @@ class UsageBy(StrEnum):
 
 
 class ModelUsage(Recorded):
-    """Usage of model calls. Calls that a provider refused do not count; those with a cut answer do."""
+    """What model calls used. Calls that a provider refused are not counted; calls with an incomplete response are."""
 
     calls: int
+    """The number of calls."""
     input_tokens: int
     output_tokens: int
     cached_tokens: int
-    """The part of the input that was read from a provider's cache."""
+    """The part of the input that came from a provider's cache."""
     cache_written_tokens: int
     """The part of the input that was written to a provider's cache."""
     thinking_tokens: int
@@ -44,72 +45,84 @@ class UsageLine(ModelUsage):
     """One line of a report."""
 
     by: dict[UsageBy, str]
+    """What the line is about, by the divisions of the report."""
 
 
 class UsageReport(Recorded):
-    """Usage of model calls over some days, most expensive first; grouped by day in chronological order."""
+    """What the model calls of some days used, the most expensive first; a report by day is in the order of days."""
 
     first: date
+    """The first day."""
     last: date
-    """Both days are included."""
+    """The last day, which is part of the report."""
     items: list[UsageLine]
+    """The lines of the report."""
     more: bool
-    """Whether lines were omitted; `total` includes them."""
+    """Whether lines were left out; `total` includes them."""
     total: ModelUsage
+    """The sum of all lines."""
 
 
 class JobModelUsage(ModelUsage):
-    """Usage of one model by the calls of one job."""
+    """What the calls of one job to one model used."""
 
     provider: str
-    """Empty for calls that reached no provider."""
+    """The provider; empty for calls that reached none."""
     model: str
     failed: int
-    """Calls that the provider refused, or that did not reach it."""
+    """The number of calls that the provider refused, or that could not reach it."""
     under_way: int
-    """Calls that have not ended; their usage is not counted yet."""
+    """The number of calls that have not finished; their usage is not included."""
     estimated: int
-    """Calls whose usage is an estimate, because the provider reported none."""
+    """The number of calls whose usage is an estimate, because the provider did not report it."""
 
 
 class RecordedCall(Recorded):
-    """One model call through the proxy. `ended`, `status` and `outcome` are null until it ends."""
+    """One model call through the proxy."""
 
     id: UUID
+    """The identifier of the call."""
     start: int
+    """The start of the job that made it."""
     attempt: int
+    """The attempt of that start."""
     step: str
-    """Key of its step, empty for a call by the user's own code."""
+    """The key of its step; empty for a call that the user's own code made."""
     asked: str
     """The model that the job requested."""
     model: str
     """The model that was called."""
     provider: str
+    """The provider that was called."""
     key: str
     """The name of the provider's key."""
     began: datetime
     ended: datetime | None
+    """When it ended; null while it is under way."""
     status: int | None
-    """The provider's HTTP status, 0 if none."""
+    """The provider's HTTP status, 0 for no response; null while it is under way."""
     outcome: str | None
-    """`Answered`, `Cut`, `Failed` or `Lost`."""
+    """`Answered`, `Cut`, `Failed` or `Lost`; null while it is under way."""
     input_tokens: int
     output_tokens: int
     cached_tokens: int
+    """The part of the input that came from the provider's cache."""
     cache_written_tokens: int
+    """The part of the input that was written to the provider's cache."""
     thinking_tokens: int
+    """The part of the output that was thinking."""
     cost_usd: Dollars = Field(alias="costUSD")
-    """Its cost; 0 until it ends."""
+    """Its cost; 0 while it is under way."""
     reserved_usd: Dollars = Field(alias="reservedUSD")
-    """Its maximum cost, as reserved."""
+    """The cost that was reserved for it: its highest possible cost."""
     estimated: bool
     """Whether its usage is an estimate."""
     has_content: bool
-    """Whether request and answer are recorded."""
+    """Whether its request and response are recorded."""
 
 
 class RecordedCalls(Recorded):
-    """A page of model calls in the order in which they began; `cursor` is null on the last page."""
+    """A page of model calls in the order in which they began."""
 
     items: list[RecordedCall]
     cursor: str | None

@@ -1,8 +1,8 @@
-"""Runs the operations of the Python client as who calls, so that an action means the same from there and from REST.
+"""Runs operations of the Python client as the caller, so that an action means the same in the client and in REST.
 
-An operation (agentjobs.client.operations) asks for requests. Those to the API server go with the caller's credentials
-and nothing of ours; those to the gateway are asked of this very application, as the caller, who needs there the rights
-that they would need from outside. What the API server refuses becomes a `Problem` in its words.
+An operation (agentjobs.client.operations) yields requests. Those to the API server carry only the caller's credentials.
+Those to the gateway are sent to this application as the caller, who needs the same rights as from outside. A refusal of
+the API server becomes a `Problem` with the API server's message.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PATIENCE_SECONDS: Final = 5.0
-"""For which an operation asks a busy server again."""
-# Of an operation as a whole, whatever hangs: a person waits for the answer.
+"""How long an operation retries while a server is busy."""
+# The time limit of a whole operation: a person waits for the response.
 _WHOLE_SECONDS: Final = 10.0
-# The longest message of the API server that is passed on: it names every field that is wrong.
+# The longest message of the API server that is passed on. It names every invalid field.
 _MESSAGE_BYTES: Final = 2000
 
 
@@ -54,15 +54,15 @@ _BY_STATUS: Final[Mapping[int, type[errors.AgentJobsError]]] = {
     410: errors.Gone,
 }
 Recorded = Callable[[Send], Awaitable[Mapping[str, Any]]]
-"""Answers a request to the gateway; raises an AgentJobsError for a refusal."""
+"""Sends a request to the gateway and returns its response; raises an AgentJobsError for a refusal."""
 
 
 class Acting:
-    """Runs operations as one caller. Make one for each request.
+    """Runs operations as one caller. Create one for each request.
 
     Args:
-        cluster: the API server, as the caller has it.
-        recorded: the gateway, as the caller has it.
+        cluster: the API server with the credentials of the caller.
+        recorded: the gateway with the credentials of the caller.
         whole: seconds that an operation may take.
     """
 
@@ -75,8 +75,8 @@ class Acting:
         """Run an operation to its end and return its value.
 
         Raises:
-            Problem: what the API server refused, in its words; 503 when it did not answer in time.
-            TimeoutError: the operation's own, of one that waits for something.
+            Problem: a refusal of the API server, with its message; 503 if it did not respond in time.
+            TimeoutError: the operation itself waited too long for something.
         """
         try:
             async with asyncio.timeout(self._whole) as limit:
@@ -87,7 +87,8 @@ class Acting:
             if not limit.expired():
                 raise
             raise unavailable(
-                f"The API server did not answer within {self._whole:g} s. What was asked for may have been done; look."
+                f"The API server did not respond within {self._whole:g} s. "
+                "The action may have been carried out; check before you repeat it."
             ) from None
         finally:
             operation.close()
@@ -121,14 +122,14 @@ class Acting:
             case Now():
                 return asyncio.get_running_loop().time()
             case _:
-                raise AssertionError("an action listens to nothing")
+                raise AssertionError("an action does not watch anything")
 
 
 @asynccontextmanager
 async def acting_as_caller(request: Request) -> AsyncIterator[Acting]:
-    """Give what runs operations as who sent this request. Raises Problem (401)."""
+    """Yield an `Acting` with the credentials of this request. Raises Problem (401)."""
     cluster = await rights.acting(request)
-    # As they came: names that are not ASCII would not be what they were, read as text and written again.
+    # Raw bytes: decoding and encoding would change user names that are not ASCII.
     headers = [(name, value) for name, value in request.headers.raw if _is_credential(name)]
     itself = httpx.ASGITransport(request.app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=itself, base_url="http://gateway", headers=headers) as http:
@@ -141,7 +142,7 @@ async def acting_as_caller(request: Request) -> AsyncIterator[Acting]:
 
 @contextmanager
 def in_the_api_servers_words() -> Iterator[None]:
-    """Turn what the API server refuses to the caller into a Problem, as `refusal` does."""
+    """Turn refusals of the API server into Problems, as `refusal` does."""
     try:
         yield
     except errors.AgentJobsError as error:
@@ -149,14 +150,14 @@ def in_the_api_servers_words() -> Iterator[None]:
 
 
 def refusal(error: errors.AgentJobsError) -> Problem:
-    """Return what the API server, or history, said to the caller, as a refusal of ours.
+    """Return the Problem for an error of the API server or of history.
 
-    The caller's credentials were used: what is denied is denied to them. Where a server is away is not told.
+    The caller's credentials were used, so a denial is about the caller. The address of a server is not revealed.
     """
     message = contract.cut(said(error), _MESSAGE_BYTES)
     match error:
         case errors.Unauthenticated():
-            return unauthorized("The API server does not accept this token any more; sign in again.")
+            return unauthorized("The API server no longer accepts this token; sign in again.")
         case errors.Denied():
             return forbidden(message)
         case errors.NotFound():
@@ -171,13 +172,13 @@ def refusal(error: errors.AgentJobsError) -> Problem:
             return busy(429, "The API server asked to slow down.", error.retry_after)
         case errors.Unavailable():
             logger.warning("request.failed", extra={"error": type(error).__name__, "detail": str(error)})
-            return unavailable("The API server or the history cannot answer now; try again.")
+            return unavailable("The API server or the history is unavailable; try again.")
         case _:
             return Problem(422, "Invalid", message)
 
 
 def _recorded(answer: httpx.Response) -> Mapping[str, Any]:
-    """Return what this application answered, or raise what its status means."""
+    """Return the response of this application, or raise the error that its status stands for."""
     told: Mapping[str, Any] = answer.json()
     if answer.is_success:
         return told
@@ -190,6 +191,6 @@ def _is_credential(name: bytes) -> bool:
 
 
 def _kind(path: str) -> str:
-    """The plural in the path of an object or a list in a namespace, for metrics and errors."""
+    """Return the plural in the path of an object or a list in a namespace, for metrics and errors."""
     _, _, below = path.partition("/namespaces/")
     return below.split("/")[1]

@@ -1,7 +1,7 @@
-"""What users do to jobs, queues, schedules and templates, and what others did: each as themselves.
+"""Actions of users on jobs, queues, schedules and templates, and the log of actions.
 
-An action is the operation of the Python client, run with the caller's credentials (acting.py): the API server decides
-whether they may. Each is kept (audit.py), also one that was refused.
+An action is an operation of the Python client with the caller's credentials (acting.py), so the API server authorizes
+it. Each action is recorded (audit.py), refused ones included.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -44,9 +44,9 @@ from agentjobs.history.pages import DEFAULT_LIMIT
 from agentjobs.kube.resources import AGENTJOBS, AGENTQUEUES, AGENTSCHEDULES
 from agentjobs.problem import Problem
 
-# An operator that runs makes the job of a trigger at once. One that does not run is no reason to let a person wait.
+# A running operator creates the job of a trigger immediately. If no operator runs, the user should not have to wait.
 _TRIGGER_SECONDS: Final = 5.0
-_ENDED: Final = "It has ended before, so nothing was changed."
+_ENDED: Final = "The job had already ended, so nothing was changed."
 
 router = APIRouter(tags=["actions"])
 
@@ -58,12 +58,12 @@ async def list_actions(
     budget: ReadBudget,
     uid: Annotated[
         str | None,
-        Query(max_length=253, pattern="^[-a-z0-9.]*$", description="Only what was done to the job of this uid."),
+        Query(max_length=253, pattern="^[-a-z0-9.]*$", description="Only actions on the job with this uid."),
     ] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> RecordedActions:
-    """List what people did through REST and dashboard, newest first, also what was refused."""
+    """List the actions of users through REST and the dashboard, refused ones included, newest first."""
     async with budget.taken():
         page = await log.actions(scope, uid=uid or None, limit=limit, cursor=cursor)
     return RecordedActions(items=page.items, cursor=page.cursor)
@@ -71,25 +71,25 @@ async def list_actions(
 
 @router.post(COLLECTION + "/{name}/cancel", openapi_extra=takes(NothingBody))
 async def cancel_job(request: Request, namespace: Namespace, name: Name) -> ActionDone:
-    """Ask a job to stop for good."""
+    """Cancel a job: it stops and does not start again."""
     return await _ordered(request, Doing("AgentJob", namespace, name, "cancel"), Operations.cancel)
 
 
 @router.post(COLLECTION + "/{name}/suspend", openapi_extra=takes(NothingBody))
 async def suspend_job(request: Request, namespace: Namespace, name: Name) -> ActionDone:
-    """Ask a job to free its pod and wait."""
+    """Suspend a job: it stops its pod and waits until it is resumed."""
     return await _ordered(request, Doing("AgentJob", namespace, name, "suspend"), Operations.suspend)
 
 
 @router.post(COLLECTION + "/{name}/resume", openapi_extra=takes(NothingBody))
 async def resume_job(request: Request, namespace: Namespace, name: Name) -> ActionDone:
-    """Let a job go on that was suspended."""
+    """Resume a suspended job."""
     return await _ordered(request, Doing("AgentJob", namespace, name, "resume"), Operations.resume)
 
 
 @router.post(COLLECTION + "/{name}/rerun", openapi_extra=takes(RerunBody))
 async def rerun_job(request: Request, namespace: Namespace, name: Name) -> ActionDone:
-    """Submit the work of a job anew, also of one whose object is gone; that takes `get configmaps`, too."""
+    """Submit the work of a job as a new job. If the object of the job is gone, this also takes `get configmaps`."""
     doing = Doing("AgentJob", namespace, name, "rerun")
     user = await _allowed(request, doing, "create", AGENTJOBS)
     asked = await body_of(request, RerunBody)
@@ -102,25 +102,25 @@ async def rerun_job(request: Request, namespace: Namespace, name: Name) -> Actio
 
 @router.post(QUEUE + "/pause", openapi_extra=takes(NothingBody))
 async def pause_queue(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
-    """Let a queue start no more jobs; those that run go on."""
+    """Pause a queue: it starts no more jobs, and running jobs continue."""
     return await _stopped(request, Doing("AgentQueue", namespace, name, "pause"), "Hold")
 
 
 @router.post(QUEUE + "/drain", openapi_extra=takes(NothingBody))
 async def drain_queue(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
-    """Let a queue start no more jobs, and suspend those that run after their step."""
+    """Drain a queue: it starts no more jobs, and running jobs are suspended after their current step."""
     return await _stopped(request, Doing("AgentQueue", namespace, name, "drain"), "HoldAndDrain")
 
 
 @router.post(QUEUE + "/resume", openapi_extra=takes(NothingBody))
 async def resume_queue(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
-    """Let a queue start jobs again."""
+    """Resume a queue: it starts jobs again."""
     return await _stopped(request, Doing("AgentQueue", namespace, name, "resume"), "None")
 
 
 @router.post(QUEUE + "/scale", openapi_extra=takes(ScaleBody))
 async def scale_queue(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
-    """Set how many jobs of a queue hold a slot at once."""
+    """Set the number of jobs of a queue that may hold a slot at the same time."""
     doing = Doing("AgentQueue", namespace, name, "scale")
     user = await _allowed(request, doing, "patch", AGENTQUEUES)
     most = (await body_of(request, ScaleBody)).max
@@ -133,7 +133,7 @@ async def scale_queue(request: Request, namespace: Namespace, name: ObjectName) 
 
 @router.post(SCHEDULE + "/trigger", openapi_extra=takes(AskBody))
 async def trigger_schedule(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
-    """Ask for a job of a schedule now. `made` is null where no operator has made it within five seconds."""
+    """Trigger a schedule: create a job now. `made` is null if no operator has created it within five seconds."""
     doing = Doing("AgentSchedule", namespace, name, "trigger")
     user = await _allowed(request, doing, "patch", AGENTSCHEDULES)
     value = (await body_of(request, AskBody)).value
@@ -144,26 +144,26 @@ async def trigger_schedule(request: Request, namespace: Namespace, name: ObjectN
             made: str | None = (await caller.run(asked)).name
             doing.message = made or ""
         except TimeoutError as error:
-            # It stays asked for: an operator that comes back makes the job.
+            # The request remains: an operator that returns creates the job.
             made, doing.message = None, str(error)
     return _done(doing, made=made)
 
 
 @router.post(SCHEDULE + "/suspend", openapi_extra=takes(NothingBody))
 async def suspend_schedule(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
-    """Let a schedule make no jobs."""
+    """Suspend a schedule: it creates no jobs."""
     return await _schedule(request, Doing("AgentSchedule", namespace, name, "suspend"), ScheduleOperations.suspend)
 
 
 @router.post(SCHEDULE + "/resume", openapi_extra=takes(NothingBody))
 async def resume_schedule(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
-    """Let a schedule make jobs again, whether its spec or too many failures stopped it."""
+    """Resume a schedule that was suspended or stopped after too many failures."""
     return await _schedule(request, Doing("AgentSchedule", namespace, name, "resume"), ScheduleOperations.resume)
 
 
 @router.post(TEMPLATE + "/run", openapi_extra=takes(RunBody))
 async def run_template(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
-    """Make a job of a template; with a `name`, asking twice makes one."""
+    """Create a job from a template. With a `name`, repeating the request creates no second job."""
     doing = Doing("AgentTemplate", namespace, name, "run")
     user = await _allowed(request, doing, "create", AGENTJOBS)
     asked = await body_of(request, RunBody)
@@ -206,7 +206,9 @@ async def _queue(
     async with _as_caller(request, user, doing) as caller:
         known = await is_in_use(request, doing.namespace, doing.name)
         _, made = await caller.run(change(QueueOperations(doing.namespace, PATIENCE_SECONDS), known))
-        doing.message = "Its AgentQueue was made; what that does not say is the installation's." if made else ""
+        doing.message = (
+            "Its AgentQueue was created; settings that it does not have come from the installation." if made else ""
+        )
     return _done(doing)
 
 
@@ -221,10 +223,10 @@ async def _schedule(
 
 
 async def _allowed(request: Request, doing: Doing, verb: str, resource: Resource) -> User:
-    """Return who asks, if they may; that they may not is kept. It is known before a byte of the body is read."""
+    """Return the caller if they may do this, before the body is read. A refusal is recorded."""
     user = await rights.who(request)
     if doing.kind == "AgentJob" and looks_like_a_uid(doing.name):
-        doing.uid = doing.name  # so that among what was done to the job are also those who were not let
+        doing.uid = doing.name  # so that refused actions are listed with the job, too
     name = "" if verb == "create" else doing.name
     try:
         await rights.may(request, verb, namespace=doing.namespace, name=name, resource=resource)
@@ -236,7 +238,7 @@ async def _allowed(request: Request, doing: Doing, verb: str, resource: Resource
 
 @asynccontextmanager
 async def _as_caller(request: Request, user: User, doing: Doing) -> AsyncIterator[Acting]:
-    """Give what acts as who sent this; what comes of it is kept, also that there is no room for it now."""
+    """Yield an `Acting` for the caller. The result of the action is recorded, a refusal for lack of room included."""
     room = services_of(request).as_callers
     async with audited(request, user, doing), room.taken(), acting_as_caller(request) as caller:
         yield caller

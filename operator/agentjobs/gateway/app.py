@@ -1,7 +1,7 @@
-"""Puts the gateway's parts together: routes, error answers, health, metrics, the OpenAPI document.
+"""Puts the gateway together: routes, error responses, health, metrics, the OpenAPI document.
 
-`create_app` is the only way in, for serve.py and for tests. A new group of routes is one module
-with a router, one line here, and what it needs in services.py.
+serve.py and tests call `create_app`. A new group of routes is one module with a router, one line here, and what it
+needs in services.py.
 """
 
 import functools
@@ -94,22 +94,22 @@ def create_app(
 ) -> ASGIApp:
     """Return the gateway as an ASGI application.
 
-    Neither side needs to be there: what is away makes its requests 503 and /readyz say so.
+    Database and API server may be unavailable: requests that need them get 503, and /readyz reports it.
 
     Args:
-        history: makes the history of the cluster with the given uid.
-        metrics: what is counted; `/metrics` shows its registry.
-        check_history: raises errors.Unavailable while the database is away or not migrated.
-        spans: take what runners ask for, as parts of their jobs' traces; None for no traces.
-        clock: seconds, monotonic; what remembered identities age by.
-        check_addresses: whether a runner's token counts only from its pod's own address.
-        callers: makes clients that act as who calls a trigger with a token.
-        signed_calls: answers signed calls of triggers; None: none is accepted.
-        audience: whose routes there are.
-        changes: what streams of changes are told by; whoever makes it closes it when the process stops.
-        streams: how many of these there may be, and for how long; None for the usual limits.
-        user_limits: how often users may ask; None for the usual limits.
-        reads_at_once: questions of users to history at once; the process's pool must have room for more.
+        history: creates the history of the cluster with the given uid.
+        metrics: the metrics; `/metrics` shows their registry.
+        check_history: raises errors.Unavailable while the database is unavailable or not migrated.
+        spans: takes requests of runners as parts of their jobs' traces; None for no traces.
+        clock: seconds, monotonic; cached identities expire by it.
+        check_addresses: whether a runner's token is valid only from the address of its pod.
+        callers: creates clients with the credentials of callers.
+        signed_calls: handles signed calls of triggers; None to accept none.
+        audience: whose routes the application has.
+        changes: the source of streams of changes; its creator closes it when the process stops.
+        streams: the limits on the number and duration of streams; None for the defaults.
+        user_limits: the limits on the requests of users; None for the defaults.
+        reads_at_once: the number of concurrent reads of users; the connection pool must be larger.
     """
     authenticator = Authenticator(kube, clock=clock, check_addresses=check_addresses)
     app = FastAPI(title="AgentJobs gateway", version=agentjobs.__version__, docs_url=None, redoc_url=None)
@@ -157,10 +157,10 @@ def _add_health(app: FastAPI, *, readiness: Readiness, registry: CollectorRegist
 
     @app.get("/readyz", tags=["health"])
     async def readyz() -> dict[str, bool]:
-        """Database and API server answer; 503 names the one that does not, and the log says why."""
+        """Whether database and API server respond; 503 names the one that does not, and the log has the reason."""
         if waiting := " and ".join(await readiness.problems()):
-            # Anybody may ask, runner pods too; why names hosts, users and versions.
-            said = f"Waiting for the {waiting}; the gateway's log says why."
+            # Anyone may read this, and the reason has names of hosts, users and versions.
+            said = f"Waiting for the {waiting}; the gateway's log has the reason."
             raise Problem(503, "NotReady", said, headers={"Retry-After": "2"})
         return {"ok": True}
 
@@ -171,7 +171,7 @@ def _add_health(app: FastAPI, *, readiness: Readiness, registry: CollectorRegist
 
 
 def _add_answers(app: FastAPI) -> None:
-    """Give every error response the same shape, whatever raised the error."""
+    """Give every error response the same shape."""
 
     @app.exception_handler(Problem)
     async def refused(_: Request, problem: Problem) -> Response:
@@ -186,16 +186,16 @@ def _add_answers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def crashed(_: Request, __: Exception) -> Response:
-        # Starlette answers so and raises the error again; Traffic logs it.
+        # Starlette sends this response and raises the error again; Traffic logs it.
         return answer(crash())
 
     @app.exception_handler(HTTPException)
     async def unrouted(request: Request, error: HTTPException) -> Response:
         reason = FRAMEWORK_REASONS.get(error.status_code, "BadRequest")
-        message = f"{request.method} {request.url.path[:200]}: {error.detail}; /openapi.json lists what there is."
+        message = f"{request.method} {request.url.path[:200]}: {error.detail}; /openapi.json lists all routes."
         return answer(Problem(error.status_code, reason, message, headers=error.headers))
 
     @app.exception_handler(RequestValidationError)
     async def misasked(_: Request, error: RequestValidationError) -> Response:
         said = "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors())
-        return answer(Problem(400, "BadRequest", f"The request was not understood: {said[:1000]}."))
+        return answer(Problem(400, "BadRequest", f"The request is invalid: {said[:1000]}."))

@@ -1,7 +1,7 @@
-"""Keeps who did what: a row in history and a line in the log for each action of a user, also for one that was refused.
+"""Records each action of a user, refused ones included: a row in history and a line in the log.
 
-The row is written after the action and before its answer. While history is away the action counts all the same; then
-the log alone has it, and so it is with refusals of somebody who is refused all the time.
+The row is written after the action and before the response. While history is unavailable, and when a user is refused
+too often, only the log has it.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ from agentjobs.problem import Problem
 
 logger = logging.getLogger(__name__)
 
-# The action is done; who asked for it does not wait long for a database that hangs.
+# The action is done; its caller must not wait long for a database that hangs.
 _WRITE_SECONDS: Final = 2.0
 
 
 @dataclass(slots=True)
 class Doing:
-    """An action under way. Whoever does it adds what they learn."""
+    """An action under way. The code that runs it fills in the rest."""
 
     kind: ActionKind
     namespace: str
@@ -36,12 +36,12 @@ class Doing:
     action: str
     uid: str = ""
     message: str = ""
-    """What came of it."""
+    """Its result."""
 
 
 @asynccontextmanager
 async def audited(request: Request, user: User, doing: Doing) -> AsyncIterator[Doing]:
-    """Keep what is done in a `with` block, however it ends."""
+    """Record the action of a `with` block, however it ends."""
     try:
         yield doing
     except Exception as error:

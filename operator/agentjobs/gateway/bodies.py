@@ -1,8 +1,8 @@
-"""What a runner may send, as models beside the contract's dictionaries, and how a wrong body is refused.
+"""Models of the request bodies of runners, and errors for invalid bodies.
 
-Types are checked strictly and every size has a bound; keys we do not know are left out, because a newer runner may
-meet an older gateway. Bodies come from pods that run model-chosen code: nothing in them is trusted, no error repeats
-their values, and what is only stored (an event's data, an answer) stays the text it came as (json_text.py).
+Types are checked strictly and every size has a limit. Unknown keys are ignored, because a newer runner may talk to an
+older gateway. Bodies come from pods that run code chosen by models: nothing in them is trusted, errors do not repeat
+their values, and what is only stored (the data of an event, an answer) is not parsed (json_text.py).
 """
 
 import re
@@ -18,39 +18,46 @@ from agentjobs.problem import Problem
 
 Model = TypeVar("Model", bound=msgspec.Struct)
 
-# Sixteen counters with names of 32 letters take a kilobyte.
+# Sixteen counters with names of 32 letters take one kilobyte.
 MAX_USAGE_BYTES: Final = 4 * 1024
 SCHEMA_REF: Final = "#/components/schemas/{model}"
 
 _STEP: Final = re.compile(r"\[([^\]]*)\]")
 _NAMED: Final = re.compile(r"[a-zA-Z]+: ")
 
-# 53 bits survive every JSON reader; no honest counter of tokens comes near.
+# Every JSON parser reads integers of 53 bits exactly; no real counter comes near.
 Count = Annotated[int, Meta(ge=0, le=2**53)]
-# No step uses two thousand million of anything; what a pod may claim for one is bounded.
+# No step uses two billion of anything, so a pod cannot claim more.
 Used = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 Kind = Annotated[str, Meta(pattern=r"^[a-z][a-z_]{0,31}$(?!\n)")]
 
 
 class UsageBody(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a step used; of older and newer runners alike, the names that are known here."""
+    """What a step used. Counters of newer runners are ignored."""
 
     llmCalls: Used | UnsetType = UNSET  # noqa: N815  the contract's name
+    """The number of model calls."""
     toolCalls: Used | UnsetType = UNSET  # noqa: N815  as above
+    """The number of tool calls."""
     inputTokens: Used | UnsetType = UNSET  # noqa: N815  as above
     outputTokens: Used | UnsetType = UNSET  # noqa: N815  as above
 
 
 class EventBody(msgspec.Struct, frozen=True):
-    """`contract.Event`; its data is the text of an object."""
+    """`contract.Event`; its data is JSON text of an object."""
 
     seq: Annotated[int, Meta(ge=0, le=2**31 - 1)]
+    """The number of the entry in its start."""
     time: str
     kind: Kind
+    """The kind of entry, such as `model` or `tool`."""
     author: Annotated[str, Meta(max_length=256)]
+    """The agent, or another part of the runner, that it comes from."""
     data: Raw
+    """What happened; the keys depend on `kind`."""
     usage: UsageBody | None = None
+    """What was used since the entry before; only runners without a journal send it."""
 
     def __post_init__(self) -> None:
         try:
@@ -65,7 +72,7 @@ class EventBody(msgspec.Struct, frozen=True):
             )
 
     def to_contract(self) -> contract.Event:
-        """The event as the contract spells it, but for its data, which is `Raw`."""
+        """Return the event in the form of the contract, with its data as `Raw`."""
         data = cast("dict[str, Any]", self.data)
         event = contract.Event(seq=self.seq, time=self.time, kind=self.kind, author=self.author, data=data)
         if self.usage:
@@ -74,9 +81,10 @@ class EventBody(msgspec.Struct, frozen=True):
 
 
 class EventsBody(msgspec.Struct, frozen=True):
-    """What `POST /v1/attempt/events` takes."""
+    """The body of `POST /v1/attempt/events`."""
 
     events: Annotated[list[EventBody], Meta(max_length=contract.MAX_EVENTS)]
+    """The entries."""
 
 
 Key = Annotated[str, Meta(min_length=1, max_length=contract.MAX_STEP_KEY_CHARS)]
@@ -89,24 +97,37 @@ class VersionsBody(msgspec.Struct, frozen=True):
     """`contract.Versions`."""
 
     adk: Word
+    """The version of ADK."""
     runner: Word
+    """The version of the runner."""
     scheme: Word
+    """The version of the scheme of step keys."""
     agent: Word
+    """The digest of the agent's definition and code."""
 
 
 class StepBody(msgspec.Struct, frozen=True):
-    """`contract.Step`; request and body are the texts of an object and of any value."""
+    """`contract.Step`; request and body are JSON text."""
 
     key: Key
+    """Its identity in its run."""
     kind: Kind
+    """`model`, `tool`, `node` or `value`."""
     agent: Name
+    """The agent that it belongs to."""
     name: Name
+    """The name of the model, tool, node or value."""
     began: str
     ended: str | None
+    """When it ended; null for a call that begins."""
     request: Raw
+    """Digests and counts by which a later start recognises the same request."""
     usage: UsageBody
+    """What it used."""
     body: Raw = msgspec.field(default_factory=lambda: Raw(b"null"))
+    """Its result; null while it has not ended."""
     void: bool = False
+    """Whether later starts must not use it."""
 
     def __post_init__(self) -> None:
         for name, time in (("began", self.began), ("ended", self.ended)):
@@ -122,7 +143,7 @@ class StepBody(msgspec.Struct, frozen=True):
             raise ValueError("body: must be null while the step has not ended")
 
     def to_contract(self) -> contract.Step:
-        """The step as the contract spells it, but for request and body, which are `Raw`."""
+        """Return the step in the form of the contract, with request and body as `Raw`."""
         return contract.Step(
             key=self.key,
             kind=self.kind,
@@ -144,20 +165,24 @@ class StepsBody(msgspec.Struct, frozen=True):
     """`contract.StepsBody`."""
 
     run: Start
+    """The number of the start with which the run began."""
     steps: Annotated[list[StepBody], Meta(max_length=contract.MAX_STEPS)]
+    """The steps to record."""
     void: Raw = msgspec.field(default_factory=lambda: Raw(b"[]"))
+    """The keys of recorded steps that later starts must not use."""
     versions: VersionsBody | None = None
+    """The versions with which the run began."""
 
     def __post_init__(self) -> None:
         self.void_keys()
 
     def void_keys(self) -> list[str]:
-        """Keys of recorded steps that no later start shall use.
+        """Return the keys of recorded steps that later starts must not use.
 
         Raises:
             ValueError: that is not what it holds.
         """
-        # Small strings take many times the room of their text; some hundred keys fit.
+        # Parsed small strings take many times the memory of their text; the limit has room for some hundred keys.
         if len(memoryview(self.void)) > contract.MAX_VOID_BYTES:
             raise ValueError(f"void: must be at most {contract.MAX_VOID_BYTES} bytes")
         try:
@@ -166,10 +191,10 @@ class StepsBody(msgspec.Struct, frozen=True):
             raise ValueError(f"void: {_words(error)}") from None
 
     def to_contract(self) -> contract.StepsBody:
-        """The body as the contract spells it, with what is `Raw` in its steps.
+        """Return the body in the form of the contract, with `Raw` parts in its steps.
 
         Raises:
-            Problem: 413 for a step that is too large.
+            Problem: 413 if a step is too large.
         """
         for step in self.steps:
             if len(memoryview(step.body)) > contract.MAX_STEP_BYTES:
@@ -183,7 +208,7 @@ class StepsBody(msgspec.Struct, frozen=True):
 
 
 class HeartbeatBody(msgspec.Struct, frozen=True):
-    """What `POST /v1/attempt/heartbeat` takes: nothing yet."""
+    """The body of `POST /v1/attempt/heartbeat`: it has no fields yet."""
 
 
 _USAGE: Final = msgspec.json.Decoder(
@@ -192,13 +217,18 @@ _USAGE: Final = msgspec.json.Decoder(
 
 
 class ResultBody(msgspec.Struct, frozen=True):
-    """`contract.Result`; text and structured are the texts of a string, and of an object or null."""
+    """`contract.Result`; text and structured are JSON text of a string, and of an object or null."""
 
     text: Raw
+    """The answer as text."""
     usage: Raw
+    """What the start used."""
     structured: Raw = msgspec.field(default_factory=lambda: Raw(b"null"))
+    """The answer as an object; null if it is not one."""
     outcome: Annotated[str, Meta(max_length=contract.MAX_OUTCOME_CHARS)] | UnsetType | None = UNSET
+    """The value at the job's `output.outcomeKey`; null without one."""
     cutFrom: Count | None = None  # noqa: N815  the contract's name
+    """The size of the whole answer in bytes if `text` is only its beginning."""
 
     def __post_init__(self) -> None:
         if not _begins(self.text, b'"'):
@@ -208,7 +238,7 @@ class ResultBody(msgspec.Struct, frozen=True):
         self.counts()
 
     def counts(self) -> dict[str, int]:
-        """What the start used, as its runner says.
+        """Return what the start used according to its runner.
 
         Raises:
             ValueError: that is not what it holds.
@@ -221,11 +251,11 @@ class ResultBody(msgspec.Struct, frozen=True):
             raise ValueError(f"usage: {_words(error)}") from None
 
     def to_contract(self) -> contract.Result:
-        """The result as the contract spells it, but for text and structured, which are `Raw`."""
+        """Return the result in the form of the contract, with text and structured as `Raw`."""
         text, structured = cast("Any", self.text), cast("Any", self.structured)
         result = contract.Result(text=text, structured=structured, usage=self.counts())
         if not isinstance(self.outcome, UnsetType):
-            # An older runner takes a result that is not its own, to the letter, for another start's.
+            # An older runner compares the final result with its own; any difference means another start's result.
             result["outcome"] = self.outcome
         if self.cutFrom is not None:
             result["cutFrom"] = self.cutFrom
@@ -233,13 +263,16 @@ class ResultBody(msgspec.Struct, frozen=True):
 
 
 class ResultDocumentBody(msgspec.Struct, frozen=True):
-    """`contract.ResultDocument`: a result goes with Succeed and with nothing else."""
+    """`contract.ResultDocument`: only the verdict Succeed has a result."""
 
     verdict: str
+    """The verdict of the runner."""
     reason: Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9]{0,62}$(?!\n)")]
     message: str
     delaySeconds: Annotated[float, Meta(ge=0, le=contract.MAX_DELAY_SECONDS)] | None = None  # noqa: N815  as above
+    """How long the job waits before its next start, for a verdict that waits."""
     result: ResultBody | None = None
+    """The answer; only with the verdict Succeed."""
 
     def __post_init__(self) -> None:
         known = [verdict.value for verdict in contract.Verdict]
@@ -249,7 +282,7 @@ class ResultDocumentBody(msgspec.Struct, frozen=True):
             raise ValueError("result must be given with verdict Succeed and with no other")
 
     def to_contract(self) -> contract.ResultDocument:
-        """The document as the contract spells it, its message cut to the contract's length."""
+        """Return the document in the form of the contract, with its message cut to the limit."""
         return contract.ResultDocument(
             verdict=self.verdict,
             reason=self.reason,
@@ -259,15 +292,15 @@ class ResultDocumentBody(msgspec.Struct, frozen=True):
         )
 
 
-# A recorded step must come back as it was: NUL is kept where PostgreSQL can hold it.
+# A recorded step must be returned unchanged, so NUL is kept where PostgreSQL can store it.
 _EXACT: Final = frozenset({StepsBody})
 
 
 def parse(model: type[Model], raw: bytes) -> Model:
-    """Return `raw` as `model`. What the model has as `Raw` is checked and clean, and was never built.
+    """Return `raw` as `model`. `Raw` parts of the model are checked and cleaned, but not parsed.
 
     Raises:
-        Problem: 400 when it is not JSON, 422 when it is JSON of another shape; the message names the place.
+        Problem: 400 if it is not JSON, 422 if it does not match the model; the message names the field.
     """
     try:
         return msgspec.json.decode(checked(raw) if model in _EXACT else storable(raw), type=model)
@@ -282,23 +315,30 @@ def _begins(raw: Raw, sign: bytes) -> bool:
 
 
 def _words(error: msgspec.DecodeError) -> str:
-    """Say where, then what: `events.0.seq: Expected …`."""
+    """Return the field and then the error: `events.0.seq: Expected …`."""
     what, _, path = str(error).partition(" - at ")
     steps = _STEP.sub(r".\1", path.strip("`").removeprefix("$")).strip(".")
-    # Keys of a caller's own dictionaries are the caller's text: cut, so that an error stays a sentence.
+    # The path may have keys that the caller chose, so it is cut.
     between = ("." if _NAMED.match(what) else ": ") if steps else ""
     return contract.cut(f"{steps}{between}{what}", 300)
 
 
+BODIES: Final = (
+    *(EventsBody, EventBody, UsageBody, HeartbeatBody, ResultDocumentBody, ResultBody),
+    *(StepsBody, StepBody, VersionsBody),
+)
+"""All models of this module; their docstrings describe their fields in the OpenAPI document."""
+
+
 def schemas(*more: type[msgspec.Struct]) -> dict[str, Any]:
-    """Return the JSON Schemas of all request bodies by name, for the OpenAPI document; `more` are those of others."""
+    """Return the JSON Schemas of these and `more` request bodies by name, for the OpenAPI document."""
     models = (EventsBody, HeartbeatBody, ResultDocumentBody, StepsBody, *more)
     _, found = msgspec.json.schema_components(models, ref_template=SCHEMA_REF.format(model="{name}"))
     return found
 
 
 def taken(model: type[msgspec.Struct]) -> dict[str, Any]:
-    """Return what a route adds to its OpenAPI entry to say which body it takes: we read bodies ourselves, for the
-    limit."""
+    """Return the part of a route's OpenAPI entry that describes its body. FastAPI does not see bodies, because the
+    gateway reads them with a limit."""
     schema = {"$ref": SCHEMA_REF.format(model=model.__name__)}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -1,4 +1,4 @@
-"""Asks history what has changed, once a second for all who listen, and never while nobody does. One a process."""
+"""Reads changes from history once a second for all streams of a process, and only while there are streams."""
 
 import asyncio
 import logging
@@ -17,40 +17,40 @@ logger = logging.getLogger(__name__)
 
 _History = Callable[[], Awaitable[ChangeReads]]
 PAUSE_SECONDS: Final = FRESH_SECONDS
-"""Between two questions."""
+"""Between two queries."""
 
 
 class ChangeFeed:
-    """Tells listeners what changes, for as long as they are in its `with` block.
+    """Sends changes to listeners, as long as they are in its `with` block.
 
     Args:
-        pause: seconds between two questions.
+        pause: seconds between two queries.
     """
 
     def __init__(self, *, pause: float = PAUSE_SECONDS) -> None:
         self.board = Board(uuid.uuid4().hex[:12])
         self.closed = False
-        """Whether all who listen are to leave."""
+        """Whether all streams should end."""
         self._pause = pause
         self._mark: str | None = None
-        # Told one question later: answers from before these changes, which whoever hears of them must not get, are too
-        # old to be shared by then (shared_reads.py), in every process.
+        # Changes are reported one query later. By then shared answers from before these changes have expired in every
+        # process (shared_reads.py), so a page that asks again gets new ones.
         self._held: Changes | None = None
         self._failed = False
-        """Whether the last question was not answered."""
+        """Whether the last query failed."""
         self._task: asyncio.Task[None] | None = None
 
     @contextmanager
     def listening(self, listener: Listener, *, last: str | None, history: _History) -> Iterator[None]:
-        """Have a listener hear of changes.
+        """Send changes to a listener.
 
         Args:
-            last: `Board.id_of` of when it listened before; None for the first time.
-            history: returns what is asked; may raise errors of ours while that cannot be known yet.
+            last: `Board.id_of` at the end of its previous stream; None for the first stream.
+            history: returns the source of changes; may raise an AgentJobsError while it is unavailable.
         """
         self.board.join(listener, last=last, now=_now())
         if self._task is None or self._task.done():
-            # It lives as long as somebody listens, and looks after itself.
+            # It runs as long as there are listeners, and ends by itself.
             self._task = asyncio.get_running_loop().create_task(self._ask(history), name="changes")
         try:
             yield
@@ -58,7 +58,7 @@ class ChangeFeed:
             self.board.leave(listener)
 
     def close(self) -> None:
-        """Have all who listen leave: the process stops."""
+        """End all streams, because the process stops."""
         self.closed = True
         for each in self.board.listeners:
             each.wake()
@@ -75,7 +75,7 @@ class ChangeFeed:
             self._note_away()
             logger.debug("changes.away", extra={"error": str(error)})
         except Exception:
-            # Whatever it was, pages must not stand still for ever because of it.
+            # The loop must survive any error, or pages would never be updated again.
             self._note_away()
             logger.exception("changes.failed")
         else:
@@ -86,7 +86,7 @@ class ChangeFeed:
             self._held = None if first else changes
 
     def _note_away(self) -> None:
-        # One question later, too: whoever asks at once would be answered what was shared before, and never hear more.
+        # One query later, too: until then, a page that asks again would get a shared answer from before.
         if self._failed:
             self.board.tell_away()
         self._failed = True

@@ -1,8 +1,7 @@
-"""Who is told of which changes, and when. Pure: `change_feed` asks history, `changes_api` writes to the streams.
+"""Decides which stream gets which changes, and when. Pure: `change_feed` reads history, `changes_api` writes streams.
 
-A stream is told one thing at a time, the newest, and how many there were: what it has not read yet takes the same room
-however much happens. Each thing has a number; a stream that comes back says the last it heard, and is told what it
-missed.
+A stream gets the newest change and the number of changes, so its memory does not grow with their number. Changes are
+numbered. A client that connects again sends the last number it received, and gets what it missed.
 """
 
 from collections import deque
@@ -17,67 +16,67 @@ from agentjobs.bounded import Bounded
 from agentjobs.history.change_records import ChangedJob, Changes
 
 REMEMBERED: Final = 2000
-"""Changes, for streams that come back."""
+"""The number of changes that are kept for clients that connect again."""
 BEFORE_SECONDS: Final = 5.0
-"""A page was made a moment before its stream opens: what changed in this time is told to one that is new."""
+"""A page is rendered a moment before its stream opens, so a new stream gets the changes of this time."""
 PROGRESS_REMEMBERED: Final = 2000
 TOLD_A_SECOND: Final = 6.0
-"""Streams of lists that are told in a second, in the long run, and as many of single jobs: who is told asks for a page,
-which takes some ten milliseconds of this process."""
+"""The rate at which streams of lists are notified, in the long run; streams of single jobs have the same rate. Each
+notified client requests a page, which takes about ten milliseconds of this process."""
 TOLD_AT_ONCE: Final = 20
-"""Streams that are told without waiting for a turn."""
+"""The number of streams that may be notified without waiting for their turn."""
 
-# Less than a clock may be able to tell.
+# Below the resolution of the clock.
 _AT_ONCE_SECONDS: Final = 0.001
 
 
 class What(StrEnum):
-    """What of a job has changed."""
+    """What has changed."""
 
     JOB = "job"
-    """Its row: the phase, the reason, its end."""
+    """The job: its phase, its reason or its end."""
     STEPS = "steps"
-    """How far its newest start is: steps, entries, heartbeats."""
+    """The progress of its newest start: steps, entries, heartbeats."""
     ALL = "all"
-    """Nobody can say what: anything may have."""
+    """Unknown: any job may have changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interest:
-    """What a stream is about: the jobs of namespaces, or one job."""
+    """The jobs that a stream is about: those of namespaces, or one job."""
 
     namespaces: tuple[str, ...] | None = None
-    """None for all."""
+    """None for all namespaces."""
     job: str = ""
-    """The name or the uid of one job, in the only namespace; empty for all jobs."""
+    """The name or the uid of one job in the only namespace; empty for all jobs."""
     uid: str = ""
-    """That job's, once it is known: its steps are looked at."""
+    """The uid of that job, once it is known; its steps are watched."""
     name: str = ""
-    """That job's, as long as `uid` is known."""
+    """The name of that job, if `uid` is known."""
 
     def has(self, job: ChangedJob) -> bool:
-        """Whether a job is among them."""
+        """Whether the stream is about a job."""
         if self.namespaces is not None and job.namespace not in self.namespaces:
             return False
         return not self.job or self.job in (job.uid, job.name) or self.uid == job.uid
 
 
 class Event(msgspec.Struct, frozen=True):
-    """What a stream is told: the last job that changed, and how often any did."""
+    """An event of a stream: the last job that changed, and the number of changes."""
 
     namespace: str
     name: str
     uid: str
     what: What
     changes: int = 1
-    """How many this stands for; 0 where nobody counted."""
+    """The number of changes that it reports; 0 if unknown."""
 
 
 _ANYTHING: Final = Event("", "", "", What.ALL, 0)
 
 
 class Pace:
-    """Gives out turns, so many a second in the long run and some at once; in the order in which they are asked for."""
+    """A token bucket that assigns turns in the order of requests."""
 
     def __init__(self, *, a_second: float = TOLD_A_SECOND, at_once: int = TOLD_AT_ONCE) -> None:
         self._between = 1.0 / a_second
@@ -85,7 +84,7 @@ class Pace:
         self._last = float("-inf")
 
     def turn(self, now: float) -> float:
-        """Return when the turn is that is asked for now."""
+        """Return the time of the turn that is requested now."""
         self._last = max(self._last + self._between, now - self._ahead)
         return max(now, self._last)
 
@@ -95,7 +94,7 @@ class _Told:
     number: int
     time: float
     job: ChangedJob | None
-    """None: anything may have changed."""
+    """None if any job may have changed."""
     what: What
 
     def event(self) -> Event:
@@ -105,27 +104,27 @@ class _Told:
 
 
 class Listener:
-    """One stream: what it is still to be told.
+    """One stream and its pending event.
 
     Args:
-        every: seconds; it is told at most once in so many.
-        wake: called when there is something.
+        every: the shortest time between two events, in seconds.
+        wake: called when there is an event.
     """
 
     def __init__(self, interest: Interest, *, every: float, wake: Callable[[], None]) -> None:
         self.interest = interest
         self.number = 0
-        """Of the last change that it knows of."""
+        """The number of the last change that it has received."""
         self._every = every
         self.wake = wake
         self.pace: Pace | None = None
-        """By which it is told; None: at once."""
+        """Its turns; None for immediate events."""
         self._pending: Event | None = None
         self._away = self._is_away_told = False
         self._free_at = float("-inf")
 
     def hear(self, told: _Told, now: float) -> None:
-        """Note a change, if it is about what the stream is."""
+        """Take in a change, if the stream is about its job."""
         self.number = told.number
         if told.job is not None and not self._concerns(told.job, told.what):
             return
@@ -137,7 +136,7 @@ class Listener:
         self.wake()
 
     def hear_of(self, *, away: bool) -> None:
-        """Note that history is away, or back."""
+        """Take in that history is unavailable, or available again."""
         self._away = away
         if not away:
             self._is_away_told = False
@@ -150,7 +149,7 @@ class Listener:
         return self._away and not self._is_away_told
 
     def due_in(self, now: float) -> float | None:
-        """Return in how many seconds there is something to tell; None while there is nothing."""
+        """Return the seconds until an event is due; None without a pending event."""
         if self.away_is_due:
             return 0.0
         if self._pending is None:
@@ -159,7 +158,7 @@ class Listener:
         return left if left > _AT_ONCE_SECONDS else 0.0
 
     def take(self, now: float) -> Event | None:
-        """Return what is to be told now, if `due_in` is 0; None says that history is away."""
+        """Return the event that is due (`due_in` is 0); None if history is unavailable."""
         if self.away_is_due:
             self._is_away_told = True
             return None
@@ -172,13 +171,13 @@ class Listener:
         if not self.interest.has(job):
             return False
         if self.interest.job and self.interest.uid != job.uid and what is What.JOB:
-            # A name means its newest job.
+            # A name refers to its newest job.
             self.interest = replace(self.interest, uid=job.uid, name=job.name)
         return what is What.JOB or bool(self.interest.job)
 
 
 def _together(before: Event, event: Event) -> Event:
-    """One event for both: the later, unless anything may have changed; of one job its row says more than its steps."""
+    """Merge two events: the later one counts, but ALL before any other, and JOB before STEPS of the same job."""
     if What.ALL in (before.what, event.what):
         return _ANYTHING
     what = before.what if before.uid == event.uid and before.what is What.JOB else event.what
@@ -186,10 +185,10 @@ def _together(before: Event, event: Event) -> Event:
 
 
 class Board:
-    """What has changed lately, and who is to hear of it. One a process.
+    """Recent changes and the streams of a process.
 
     Args:
-        name: of this process's numbers; those of others mean nothing here.
+        name: identifies this process; numbers of other processes mean nothing here.
     """
 
     def __init__(self, name: str) -> None:
@@ -199,23 +198,23 @@ class Board:
         self._number = 0
         self._away = False
         self._progress: Bounded[str, str] = Bounded(PROGRESS_REMEMBERED)
-        # Of their own: what happens to one job must not wait until all lists have been told of it.
+        # Separate, so that streams of single jobs do not wait for those of lists.
         self._lists, self._jobs = Pace(), Pace()
 
     @property
     def watched(self) -> frozenset[str]:
-        """The uids of jobs whose steps somebody looks at."""
+        """The uids of the jobs whose steps are watched."""
         return frozenset(each.interest.uid for each in self.listeners if each.interest.uid)
 
     def id_of(self, listener: Listener) -> str:
-        """Return what a stream says when it comes back."""
+        """Return the id that a client sends when it connects again."""
         return f"{self.name}-{listener.number}"
 
     def join(self, listener: Listener, *, last: str | None, now: float) -> None:
-        """Add a stream, and have it hear what it missed; where many are told, each waits for its turn.
+        """Add a stream and send it what it missed, in its turn.
 
         Args:
-            last: `id_of` when it was here before; None for one that is new.
+            last: `id_of` at the end of its previous stream; None for a new one.
         """
         self.listeners.add(listener)
         listener.number = self._number
@@ -230,10 +229,10 @@ class Board:
         self.listeners.discard(listener)
 
     def tell(self, changes: Changes, *, now: float, first: bool = False) -> None:
-        """Tell the streams what history answered.
+        """Send changes to the streams.
 
         Args:
-            first: nothing was known before, so nobody can say what changed until now.
+            first: whether this is the first query, so that earlier changes are unknown.
         """
         if self._away:
             self._away = False
@@ -251,7 +250,7 @@ class Board:
                 self._note_steps(uid, now)
 
     def tell_away(self) -> None:
-        """Tell the streams that history does not answer."""
+        """Tell the streams that history is unavailable."""
         if not self._away:
             self._away = True
             for each in self.listeners:

@@ -1,7 +1,7 @@
-"""Live pages: a stream of server-sent events that says that something changed, never what it is now.
+"""Live pages: streams of server-sent events that report that something changed, without the new content.
 
-Whoever hears it asks again, with their rights. These are also asked for the stream itself, when it opens and while it
-is open. It ends before the connection would be cut; the browser comes back and says the last number it heard.
+The client then requests the content again with its own rights. The stream checks rights when it opens and while it is
+open. It ends before the connection would be closed; the browser connects again with the id of the last event.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from agentjobs.gateway.services import Services, services_of
 from agentjobs.problem import Problem
 
 SEND_SECONDS: Final = 10.0
-"""Who does not take an event in this time is dropped."""
+"""A client that does not take an event in this time is disconnected."""
 _ENCODER: Final = msgspec.json.Encoder()
 _RETRY: Final = b"retry: 1000\n"
 _JOB: Final = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
@@ -36,7 +36,7 @@ router = APIRouter(tags=["changes"])
 
 
 class EventStream(Response):
-    """An answer that goes on until its events end, its reader is gone, or its reader takes none."""
+    """A response that continues until its events end, or its client disconnects or stops reading."""
 
     media_type = "text/event-stream"
 
@@ -46,7 +46,7 @@ class EventStream(Response):
         self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Send the response."""
         telling = asyncio.ensure_future(self._tell(send))
         gone = asyncio.ensure_future(_until_gone(receive))
         try:
@@ -76,20 +76,20 @@ async def watch_changes(
     request: Request,
     namespace: Annotated[
         list[str] | None,
-        Query(max_length=MAX_NAMESPACES, description="Of these namespaces; of all that the caller may read without."),
+        Query(max_length=MAX_NAMESPACES, description="Only these namespaces; by default all that the caller may read."),
     ] = None,
     job: Annotated[
         str | None,
         Query(max_length=317, pattern=_JOB, description="Only of this job, `namespace/name` or `namespace/uid`."),
     ] = None,
     every: Annotated[
-        float, Query(ge=1, le=60, allow_inf_nan=False, description="Seconds: at most one event in so many.")
+        float, Query(ge=1, le=60, allow_inf_nan=False, description="The shortest time between two events, in seconds.")
     ] = 2,
     last_event_id: Annotated[
-        str | None, Header(max_length=100, description="The last that was heard before the stream broke off.")
+        str | None, Header(max_length=100, description="The id of the last event of the previous stream.")
     ] = None,
 ) -> EventStream:
-    """Tell when jobs change, as server-sent events `change` and `away`, until a minute or two have passed."""
+    """Stream changes of jobs as server-sent events `change` and `away`, for a minute or two."""
     services, user = services_of(request), await who(request)
 
     async def interest() -> Interest:
@@ -106,7 +106,7 @@ async def _interest(request: Request, namespace: list[str] | None, job: str | No
     if not job:
         return Interest(await scope_of(request, namespace))
     if namespace:
-        raise Problem(400, "BadRequest", "Ask for the changes of namespaces, or for those of one job.")
+        raise Problem(400, "BadRequest", "Use either `namespace` or `job`, not both.")
     where, _, name = job.partition("/")
     await may(request, "get", namespace=where, name=name)
     return Interest((where,), name)
@@ -118,18 +118,18 @@ async def _found(services: Services, about: Interest) -> Interest:
         async with services.reads.taken():
             found = await (await services.history()).people.job(about.namespaces[0], about.job)
     except errors.NotFound:
-        return about  # its first change says which one it is
+        return about  # its first change has the uid
     except errors.Unavailable:
-        return about  # the stream says that history is away
+        return about  # the stream reports that history is unavailable
     return replace(about, uid=found.uid, name=found.name)
 
 
 class Stream:
-    """One stream: what it writes, and for how long.
+    """One stream.
 
     Args:
-        check: asks again what the user may hear of; raises Problem when that is nothing any more.
-        last: what the user heard last, on a stream before.
+        check: checks the rights of the user again; raises Problem if there are none left.
+        last: the id of the last event of the previous stream.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class Stream:
         self._listener = Listener(about, every=every, wake=self._news.set)
 
     async def events(self) -> AsyncGenerator[bytes, None]:
-        """Yield what is written."""
+        """Yield the bytes of the stream."""
         listening = self._feed.listening(self._listener, last=self._last, history=self._history)
         with self._limits.taken(self._user.name), listening:
             async with aclosing(self._until_over()) as events:
@@ -161,7 +161,7 @@ class Stream:
 
     async def _until_over(self) -> AsyncGenerator[bytes, None]:
         now = _now()
-        ends = now + self._limits.seconds(random.random())  # noqa: S311  that not all come back at once
+        ends = now + self._limits.seconds(random.random())  # noqa: S311  so that not all clients connect again at the same time
         quiet_at = now + self._limits.quiet
         yield _RETRY + self._id()
         while (now := _now()) < ends and not self._feed.closed:
@@ -175,7 +175,7 @@ class Stream:
                 quiet_at = now + self._limits.quiet
                 if not await self._is_allowed():
                     return
-                # A comment, and where to go on from: neither is an event to a browser.
+                # A comment and an id; browsers do not take them for events.
                 yield b": still here\n" + self._id()
             else:
                 await self._wait(min(ends, quiet_at) - now)
@@ -195,11 +195,11 @@ class Stream:
 
     def _id(self) -> bytes:
         if self._listener.due_in(_now()) is not None:
-            return b"\n"  # who breaks off now has not heard it
+            return b"\n"  # a client that disconnects now has not received the pending event
         return f"id: {self._feed.board.id_of(self._listener)}\n\n".encode()
 
     async def _is_allowed(self) -> bool:
-        """Whether the user still may hear of anything, and note of what. Where nobody can say, they may not."""
+        """Check the rights again and update the interest; False without rights, and if they cannot be checked."""
         try:
             about = await self._check()
         except (Problem, errors.AgentJobsError):

@@ -1,7 +1,7 @@
-"""What users read of the API server, as themselves: an object, its Events and logs; queues, schedules and templates.
+"""Routes that read the API server as the caller: objects, Events, logs, queues, schedules and templates.
 
-Every request goes to the API server with the caller's credentials, and it decides what they may see. Lists are bounded,
-and jobs are counted in history: listing all of a namespace would cost the API server more than a page is worth.
+Every request goes to the API server with the caller's credentials, so the API server authorizes it. Lists are limited,
+and jobs are counted in history, because listing all jobs of a namespace is expensive for the API server.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ from agentjobs.problem import Problem, unavailable
 
 MAX_LINES: Final = 5000
 MAX_LOG_BYTES: Final = 1024 * 1024
-# Objects of one list, and bytes of them: an object may have more than a megabyte.
+# The limits of one list. A single object may be larger than one megabyte.
 MAX_OBJECTS: Final = 1000
 _MAX_OBJECTS_BYTES: Final = 8 * 1024 * 1024
 _PAGE: Final = 100
@@ -54,7 +54,7 @@ router = APIRouter(tags=["cluster"])
 
 @router.get(COLLECTION + "/{name}/object")
 async def get_object(request: Request, namespace: Namespace, name: Name) -> ObjectSeen:
-    """Answer a job's object; 404 when it is gone, for a uid also when another job has its name."""
+    """Return the object of a job; 404 if it is gone, or if a uid is given and another job has its name now."""
     async with _as_caller(request, "get", AGENTJOBS, namespace, name) as cluster:
         found = await object_of(cluster, namespace, await named_job(request, namespace, name))
     return ObjectSeen(object=seen.plain(found))
@@ -77,20 +77,22 @@ async def get_logs(
     request: Request,
     namespace: Namespace,
     name: Name,
-    start: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Of this start; of the newest without.")] = None,
-    lines: Annotated[int, Query(ge=1, le=MAX_LINES, description="The last so many.")] = 500,
+    start: Annotated[
+        int | None, Query(ge=1, le=2**31 - 1, description="The number of the start; the newest by default.")
+    ] = None,
+    lines: Annotated[int, Query(ge=1, le=MAX_LINES, description="The number of lines, from the end.")] = 500,
     container: Annotated[
         str | None,
         Query(
             max_length=63,
             pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-            description="`runner`; of jobs with a workspace also `workspace` and `publish`. By default the runner's, "
-            "or of those before it the one that failed.",
+            description="`runner`; jobs with a workspace also have `workspace` and `publish`. By default the runner, "
+            "or the container before it that failed.",
         ),
     ] = None,
-    previous: Annotated[bool, Query(description="Of the container that ran before in the same pod.")] = False,
+    previous: Annotated[bool, Query(description="The log of the previous container in the same pod.")] = False,
 ) -> PlainTextResponse:
-    """Answer what a start's pod has logged, at most 1 MiB; 404 with reason PodGone when it is gone."""
+    """Return the log of a start's pod, at most 1 MiB; 404 with reason PodGone if the pod is gone."""
     async with _as_caller(request, "get", AGENTJOBS, namespace, name) as cluster:
         job = await known_job(request, cluster, namespace, name)
         pod = await _pod(cluster, namespace, job, start or job.starts)
@@ -104,7 +106,7 @@ async def get_logs(
         except errors.NotFound:
             raise _pod_gone(job, start or job.starts) from None
         except errors.Invalid as error:
-            raise Problem(409, "NoLog", f"There is no log yet, or none any more: {error}") from error
+            raise Problem(409, "NoLog", f"The container has no log now: {error}") from error
     return PlainTextResponse(raw.decode("utf-8", "replace"))
 
 
@@ -114,7 +116,7 @@ async def list_queues(
     namespace: Namespace,
     count: Annotated[bool, Query(description="`false` counts no jobs and lists only queues with an object.")] = True,
 ) -> QueuesSeen:
-    """List the queues of a namespace: those with an object, and those that jobs are in."""
+    """List the queues of a namespace: those with an object, and those with jobs."""
     async with _as_caller(request, "list", AGENTQUEUES, namespace) as cluster:
         found, truncated = await _listed(cluster, AGENTQUEUES, namespace)
         counts = await queues_in_use(request, namespace) if count else None
@@ -127,7 +129,7 @@ async def list_queues(
 
 @router.get(QUEUE)
 async def get_queue(request: Request, namespace: Namespace, name: ObjectName) -> QueueSeen:
-    """Answer a queue; one that jobs are in, and the common ones, also without an object."""
+    """Return a queue. Queues with jobs and the queues of the installation need no object."""
     async with _as_caller(request, "get", AGENTQUEUES, namespace, name) as cluster:
         counts = await queues_in_use(request, namespace) or {}
         try:
@@ -145,7 +147,7 @@ async def list_schedules(request: Request, namespace: Namespace) -> SchedulesSee
     async with _as_caller(request, "list", AGENTSCHEDULES, namespace) as cluster:
         found, truncated = await _listed(cluster, AGENTSCHEDULES, namespace)
     now = datetime.now(UTC)
-    # Ten times of a thousand schedules take a while, in which others are served.
+    # Ten times of a thousand schedules take a while; a thread keeps the loop free for other requests.
     items: list[ScheduleSeen] = await asyncio.to_thread(
         lambda: [seen.schedule(one, namespace, now=now) for one in found]
     )
@@ -154,7 +156,7 @@ async def list_schedules(request: Request, namespace: Namespace) -> SchedulesSee
 
 @router.get(SCHEDULE)
 async def get_schedule(request: Request, namespace: Namespace, name: ObjectName) -> ScheduleSeen:
-    """Answer an AgentSchedule with its next ten times."""
+    """Return an AgentSchedule with its next ten times."""
     async with _as_caller(request, "get", AGENTSCHEDULES, namespace, name) as cluster:
         found = await cluster.get(AGENTSCHEDULES, namespace, name)
     return seen.schedule(found, namespace, now=datetime.now(UTC))
@@ -170,7 +172,7 @@ async def list_templates(request: Request, namespace: Namespace) -> TemplatesSee
 
 @router.get(TEMPLATE)
 async def get_template(request: Request, namespace: Namespace, name: ObjectName) -> TemplateSeen:
-    """Answer an AgentTemplate."""
+    """Return an AgentTemplate."""
     async with _as_caller(request, "get", AGENTTEMPLATES, namespace, name) as cluster:
         return seen.template(await cluster.get(AGENTTEMPLATES, namespace, name), namespace)
 
@@ -179,9 +181,9 @@ async def get_template(request: Request, namespace: Namespace, name: ObjectName)
 async def _as_caller(
     request: Request, verb: str, resource: Resource, namespace: str, name: str = ""
 ) -> AsyncIterator[KubeClient]:
-    """Give the API server as who asks has it, for a few seconds, if they may do this.
+    """Yield a client with the credentials of the caller, if they may do this, with a time limit.
 
-    What the API server refuses all the same is a Problem in its words.
+    A refusal of the API server becomes a Problem with its message.
     """
     await rights.may(request, verb, namespace=namespace, name=name, resource=resource)
     async with services_of(request).as_callers.taken():
@@ -191,11 +193,11 @@ async def _as_caller(
                 async with asyncio.timeout(_SECONDS):
                     yield cluster
         except TimeoutError:
-            raise unavailable(f"The API server did not answer within {_SECONDS:g} s; try again.") from None
+            raise unavailable(f"The API server did not respond within {_SECONDS:g} s; try again.") from None
 
 
 async def _listed(cluster: KubeClient, resource: Resource, namespace: str) -> tuple[list[Obj], bool]:
-    """Return the objects of a namespace, in the order of their names, and whether there are more."""
+    """Return the objects of a namespace, ordered by name, and whether there are more."""
     found: list[Obj] = []
     size = 0
     async with aclosing(cluster.pages(resource, namespace, limit=_PAGE)) as pages:
@@ -208,7 +210,7 @@ async def _listed(cluster: KubeClient, resource: Resource, namespace: str) -> tu
 
 
 async def _events(cluster: KubeClient, namespace: str, job: KnownJob) -> tuple[list[Mapping[str, Any]], bool]:
-    """Return the Events of a job and its pods, and whether there are more than that."""
+    """Return the Events of a job and its pods, and whether there are more."""
     of_job = await _some_events(cluster, namespace, f"involvedObject.uid={job.uid}")
     found: list[Mapping[str, Any]] = [*of_job]
     truncated = len(of_job) >= _MAX_EVENTS
@@ -227,9 +229,9 @@ async def _some_events(cluster: KubeClient, namespace: str, selector: str) -> li
 
 
 async def _pod(cluster: KubeClient, namespace: str, job: KnownJob, start: int) -> Obj:
-    """Return the pod of a start. A pod of that name that is not this job's is not it."""
+    """Return the pod of a start. A pod with its name that belongs to another job does not count."""
     if not start:
-        raise Problem(404, "NotStarted", f"AgentJob {job.name!r} has not started, so there is no log.")
+        raise Problem(404, "NotStarted", f"AgentJob {job.name!r} has not started, so it has no log.")
     try:
         pod = await cluster.get(PODS, namespace, pod_name(job.name, start))
     except errors.NotFound:
@@ -242,4 +244,8 @@ async def _pod(cluster: KubeClient, namespace: str, job: KnownJob, start: int) -
 
 def _pod_gone(job: KnownJob, start: int) -> Problem:
     said = f"The pod of start {start} of AgentJob {job.name!r} is gone, and its log with it."
-    return Problem(404, "PodGone", f"{said} What its runner reported is kept; runtime.podRetention keeps pods longer.")
+    return Problem(
+        404,
+        "PodGone",
+        f"{said} The steps and events of the start are still in history; set runtime.podRetention to keep pods longer.",
+    )

@@ -1,8 +1,8 @@
-"""A connection whose client must get on with it: uvicorn's, which by itself waits for ever.
+"""Connections with time limits; uvicorn's own connections wait forever.
 
-Any client that reaches the gateway's port may open connections before it says who it is. So each has a time for a
-request's head and one for the whole exchange, the reading of the answer included; then it is cut. And an address has
-only so many of them. Made by uvicorn, one a connection; what a body may hold is limits.py's.
+Any client that reaches the port may open connections before it authenticates. So each connection has a time limit for
+the head of a request and one for the whole exchange, and each address has a limit on its connections. limits.py limits
+bodies.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from typing import ClassVar, Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-# From the connection, or from the first byte of a further request, to the end of its head.
+# From the connection, or the first byte of a later request, to the end of the head.
 HEAD_SECONDS: Final = 10.0
-# From there to the last byte of the answer. A runner gives up after 15 s; 4 MiB by a slow line take longer.
+# From there to the last byte of the response. A runner gives up after 15 s, but 4 MiB over a slow line take longer.
 EXCHANGE_SECONDS: Final = 120.0
-# Of one address. Each may hold 64 KiB that nobody has read yet, and what TLS needs. A runner has two.
+# The limit of one address. Each connection may hold 64 KiB of unread data and the buffers of TLS. A runner has two.
 CONNECTIONS: Final = 256
 
 
@@ -23,20 +23,20 @@ class Connection(H11Protocol):
     """One client's connection."""
 
     open: ClassVar[Counter[str]]
-    """How many connections each address has."""
+    """The number of connections of each address."""
     per_address: ClassVar[int | None] = None
-    """How many it may have; None for any number."""
+    """The limit of each address; None for no limit."""
     _limit: asyncio.TimerHandle | None = None
     _address: str | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Begin to wait for the first request."""
+        """Start the clock for the first request."""
         super().connection_made(transport)
         self._within(HEAD_SECONDS)
         self._count(str((transport.get_extra_info("peername") or [""])[0]))
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes of a request."""
+        """Receive bytes of a request."""
         exchange = self.cycle
         if self._idle:
             self._within(HEAD_SECONDS)
@@ -45,14 +45,14 @@ class Connection(H11Protocol):
             self._within(EXCHANGE_SECONDS)
 
     def on_response_complete(self) -> None:
-        """Go on to the next request, if it came already."""
+        """Continue with the next request, if it has already arrived."""
         exchange = self.cycle
         super().on_response_complete()
         if self.cycle is not exchange:
             self._within(EXCHANGE_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the clock."""
+        """Stop the clock."""
         if self._limit is not None:
             self._limit.cancel()
         if self._address is not None:
@@ -63,7 +63,7 @@ class Connection(H11Protocol):
 
     @property
     def _idle(self) -> bool:
-        """Between two requests; uvicorn's own clock counts then."""
+        """Whether the connection is between two requests; then uvicorn's own time limit applies."""
         return self.timeout_keep_alive_task is not None
 
     def _count(self, address: str) -> None:
@@ -80,15 +80,15 @@ class Connection(H11Protocol):
         self._limit = self.loop.call_later(seconds, self._cut)
 
     def _cut(self) -> None:
-        # An answer counts as given when it is handed to the socket's buffer, which its reader may never empty.
+        # A response counts as sent once it is in the socket's buffer, which the client may never read.
         if not self._idle or self.transport.get_write_buffer_size():
             self.transport.abort()
 
 
 def connections(*, per_address: int | None) -> type[Connection]:
-    """Return the connections of one server.
+    """Return the connection class of one server.
 
     Args:
-        per_address: how many an address may have; None where something on the way replaces addresses.
+        per_address: the limit of each address; None if a proxy in between replaces addresses.
     """
     return type("Connection", (Connection,), {"open": Counter(), "per_address": per_address})

@@ -1,8 +1,7 @@
-"""What users read: the jobs of a namespace, their story and their results, also after the objects are gone.
+"""Routes that read history: jobs, their starts, steps and results, also after the objects are gone.
 
-A caller reads as themselves: `list agentjobs` for the list, `get agentjobs` for one job, asked of the API server for
-every caller (rights.py). The accepted work has the contents of ConfigMaps inlined, and who may read AgentJobs may not
-therefore read those: it is answered apart, to callers who may `get configmaps` too.
+The API server decides what a caller may read (rights.py): lists take `list agentjobs`, one job takes `get agentjobs`.
+The accepted spec has the contents of ConfigMaps inlined, so its route takes `get configmaps` as well.
 """
 
 from typing import Annotated
@@ -51,23 +50,23 @@ _Readable = Annotated[Scope, Depends(_readable)]
 
 
 async def may_get(request: Request, namespace: Namespace, name: Name) -> User:
-    """Return the user that asks, who may read this job."""
+    """Return the caller, who may read this job."""
     return await may(request, "get", namespace=namespace, name=name)
 
 
 async def _job(history: ReadHistory, shared: Shared, namespace: str, name: str) -> RecordedJob:
-    """Return a job, which the parts of a page ask for at once. Raises errors.NotFound and Unavailable."""
+    """Return a job; the parts of a page share the query. Raises errors.NotFound and Unavailable."""
     return await shared.once("row", (namespace,), name, ask=lambda: history.job(namespace, name))
 
 
 async def may_read_texts(request: Request, namespace: Namespace) -> User:
-    """Return the user that asks, who may read the texts that jobs take from ConfigMaps."""
+    """Return the caller, who may read the texts that jobs take from ConfigMaps."""
     return await may(request, "get", namespace=namespace, resource=CONFIGMAPS)
 
 
 @router.get("/v1/namespaces")
 async def list_namespaces(readable: _Readable, history: History, budget: ReadBudget, shared: Shared) -> Namespaces:
-    """List the namespaces with jobs, now or in history, that the caller may read, at most 500."""
+    """List the namespaces with jobs, present or past, that the caller may read, at most 500."""
     if readable is not None:
         return Namespaces(items=list(readable), everywhere=False)
 
@@ -88,7 +87,7 @@ async def list_all_jobs(
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> RecordedJobs:
-    """List jobs of all namespaces that the caller may read, or of those that are named; by default the newest first."""
+    """List the jobs of the given namespaces, or of all that the caller may read; by default the newest first."""
 
     async def ask() -> RecordedJobs:
         async with budget.taken():
@@ -114,7 +113,7 @@ async def list_jobs(
 
 @router.get(COLLECTION + "/{name}", dependencies=[Depends(may_get)])
 async def get_job(namespace: Namespace, name: Name, history: History, budget: ReadBudget, shared: Shared) -> Story:
-    """Tell the story of a job: its starts and every change of its phase."""
+    """Return a job with its starts and its changes of phase."""
 
     async def ask() -> Story:
         async with budget.taken():
@@ -125,7 +124,7 @@ async def get_job(namespace: Namespace, name: Name, history: History, budget: Re
 
 @router.get(COLLECTION + "/{name}/tree", dependencies=[Depends(_may_list)])
 async def get_tree(namespace: Namespace, name: Name, history: History, budget: ReadBudget) -> RecordedTree:
-    """Tell which jobs come before a job, and which follow them: the whole chain, at most 1000 jobs of it."""
+    """Return the whole chain of follow-ups that a job belongs to, at most 1000 jobs."""
     async with budget.taken():
         return await history.tree(namespace, name)
 
@@ -137,13 +136,13 @@ async def list_events(
     history: History,
     budget: ReadBudget,
     shared: Shared,
-    start: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only those of this start.")] = None,
+    start: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only entries of this start.")] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
-    newest: Annotated[bool, Query(description="Begin with the newest and go back from there.")] = False,
-    after: Annotated[Number, Query(description="With `start`: begin after its entry of this number.")] = None,
+    newest: Annotated[bool, Query(description="Return the newest entries first.")] = False,
+    after: Annotated[Number, Query(description="With `start`: only entries after this number.")] = None,
 ) -> Response:
-    """List what a job's runners told: model calls, tool calls, texts, errors."""
+    """List the timeline that the runners of a job sent: model calls, tool calls, texts, errors."""
     async with budget.taken():
         job = await _job(history, shared, namespace, name)
         if cursor is None and start is not None and after is not None:
@@ -159,12 +158,12 @@ async def list_steps(
     history: History,
     budget: ReadBudget,
     shared: Shared,
-    start: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only those that this start ran.")] = None,
+    start: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only steps that this start ran.")] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
-    after: Annotated[Number, Query(description="Begin after the step of this number.")] = None,
+    after: Annotated[Number, Query(description="Only steps after this number.")] = None,
 ) -> RecordedSteps:
-    """List a job's recorded steps, without what they gave: which start ran them, how long they took, what they used."""
+    """List the recorded steps of a job without their results: which start ran them, when, and what they used."""
     async with budget.taken():
         job = await _job(history, shared, namespace, name)
         begin = write_cursor((after,)) if cursor is None and after is not None else cursor
@@ -176,7 +175,7 @@ async def list_steps(
 async def get_spans(
     namespace: Namespace, name: Name, history: History, budget: ReadBudget, shared: Shared
 ) -> StepSpans:
-    """Tell when all of a job's steps were under way, for a picture of its time."""
+    """Return when each step of a job ran, for a chart."""
     async with budget.taken():
         job = await _job(history, shared, namespace, name)
         return StepSpans(items=await history.spans(job.uid))
@@ -186,12 +185,12 @@ async def get_spans(
 async def get_step(
     namespace: Namespace,
     name: Name,
-    n: Annotated[int, Path(ge=1, le=2**31 - 1, description="The step's number.")],
+    n: Annotated[int, Path(ge=1, le=2**31 - 1, description="The number of the step.")],
     history: History,
     budget: ReadBudget,
     shared: Shared,
 ) -> Response:
-    """Answer one recorded step with what it gave, as it is stored; 404 where history has no such step."""
+    """Return a recorded step with its result; 404 if history has no such step."""
     async with budget.taken():
         job = await _job(history, shared, namespace, name)
         found = await history.step(job.uid, n)
@@ -207,7 +206,7 @@ async def get_step(
 async def get_result(
     namespace: Namespace, name: Name, history: History, budget: ReadBudget, shared: Shared
 ) -> Response:
-    """Answer the final result; 404 with reason NoResult while there is none."""
+    """Return the final result of a job; 404 with reason NoResult if it has none yet."""
     async with budget.taken():
         job = await _job(history, shared, namespace, name)
         result = await history.result(job.uid)
@@ -224,11 +223,11 @@ async def get_result(
     dependencies=[Depends(may_get), Depends(may_read_texts)],
 )
 async def get_spec(namespace: Namespace, name: Name, history: History, budget: ReadBudget, shared: Shared) -> Response:
-    """Answer the work as it was accepted, with its defaults and the texts of its ConfigMaps, to run it again."""
+    """Return the accepted spec of a job, with defaults and the texts of its ConfigMaps, to run it again."""
     async with budget.taken():
         job = await _job(history, shared, namespace, name)
         spec = await history.spec(job.uid)
         parameters = await history.parameters(job.uid)
     if spec is None:
-        raise Problem(404, "NotFound", f"AgentJob {job.name!r} was never accepted, so history has no spec of it.")
+        raise Problem(404, "NotFound", f"AgentJob {job.name!r} was never accepted, so it has no spec in history.")
     return json_answer({"uid": job.uid, "name": job.name, "spec": spec, "parameters": parameters or {}})

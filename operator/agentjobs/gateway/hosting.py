@@ -1,6 +1,6 @@
-"""What a process needs that serves REST: connections to database and API server, and a web server.
+"""Connections to the database and the API server, and a web server, for the processes gateway and dashboard.
 
-Called by the processes of gateway and dashboard. A database or an API server that is away holds up nothing here.
+Both start and stop while the database or the API server is unavailable.
 """
 
 import asyncio
@@ -39,21 +39,21 @@ from agentjobs.kube.client import KubeClient
 from agentjobs.listening import certificate_of, open_listener, url_of
 from agentjobs.settings import ServerSettings
 
-# Longer than a runner's pause between two beats, so that its connection is not closed under its next request.
+# Longer than the interval of a runner's heartbeats, so that its connection is not closed before the next one.
 KEEP_ALIVE_SECONDS: Final = 75
-# What a request under way may still take; the slowest waits 5 s for the database. Below the usual grace period of 30 s.
+# The time for requests under way; the slowest wait 5 s for the database. Below the usual grace period of 30 s.
 STOP_SECONDS: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
 class Backing:
-    """What is behind REST."""
+    """The connections behind REST."""
 
     database: Database
     kube: KubeClient
-    """The API server as the process itself has it."""
+    """The API server with the credentials of the process."""
     callers: Callers
-    """The API server as those have it who call."""
+    """Clients of the API server with the credentials of callers."""
 
     def history(self, cluster: str) -> GatewayHistory:
         """Return the history of the cluster with this uid."""
@@ -61,7 +61,7 @@ class Backing:
 
 
 def history_of(database: Database, cluster: str) -> GatewayHistory:
-    """Return the history of the cluster with this uid, in a database."""
+    """Return the history of a cluster in a database."""
     return GatewayHistory(
         runners=RunnerWrites(database, cluster=cluster),
         people=Reads(database, cluster=cluster),
@@ -79,7 +79,7 @@ def history_of(database: Database, cluster: str) -> GatewayHistory:
 
 
 async def presence(backing: Backing, kind: Literal["gateway", "dashboard"]) -> None:
-    """Say for ever that this process lives, for a task in the background."""
+    """Report in history that this process runs. Never returns; for a background task."""
     me = Presence(kind, unique_id(), agentjobs.__version__)
     await say_that_it_lives(of_cluster(backing.database, lambda: cluster_uid(backing.kube)), lambda: me)
 
@@ -91,11 +91,11 @@ async def connected(
     """Open connections for the length of a `with` block.
 
     Args:
-        name: of the process, as database and API server see it.
-        pool_size: connections to the database at most.
+        name: the name of the process for the database and the API server.
+        pool_size: the largest number of connections to the database.
 
     Raises:
-        errors.Invalid: the settings cannot work.
+        errors.Invalid: the settings are invalid.
     """
     dsn, agent = settings.database_url.get_secret_value(), f"agentjobs-{name}"
     async with (
@@ -119,11 +119,11 @@ async def listening(
     per_address: int | None,
     on_stop: Callable[[], None],
 ) -> AsyncIterator[str]:
-    """Serve an application for the length of a `with` block; gives the URL, with the real port for port 0.
+    """Serve an application for the length of a `with` block; yields the URL, with the actual port for port 0.
 
     Args:
-        per_address: how many connections an address may have; None for any number.
-        on_stop: called when the server is to stop: what is under way is then waited for, streams would go on.
+        per_address: the limit on the connections of an address; None for no limit.
+        on_stop: called when the server begins to stop, to end streams; other requests under way are waited for.
 
     Raises:
         errors.Invalid: the address is taken, or the certificate cannot be read.
@@ -137,7 +137,7 @@ async def listening(
         log_config=None,
         access_log=False,
         server_header=False,
-        # A runner must call from its pod's address; no header may say where from.
+        # A runner must call from the address of its pod, so headers must not replace it.
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
@@ -155,15 +155,15 @@ async def listening(
 
 @contextlib.asynccontextmanager
 async def _served(server: uvicorn.Server, listener: socket.socket, background: Background) -> AsyncIterator[None]:
-    # `serve` would take the signals of the whole process and raise them again at its end, past everybody's clean-up.
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]  # signals are run()'s
+    # `serve` would handle the signals of the whole process and raise them again at its end, skipping all clean-up.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]  # run() handles signals
     task = background.start(server.serve(sockets=[listener]), "web-server", may_return=True)
     try:
-        while not server.started and not task.done():  # noqa: ASYNC110  a flag is all that uvicorn tells by
+        while not server.started and not task.done():  # noqa: ASYNC110  uvicorn has only this flag
             await asyncio.sleep(0.005)
         if task.done():
             await task
-            raise errors.Invalid("the web server did not start; the line above says why")
+            raise errors.Invalid("the web server did not start; the log line before has the reason")
         yield
     finally:
         server.should_exit = True

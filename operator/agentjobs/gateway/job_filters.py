@@ -1,4 +1,4 @@
-"""The parameters by which lists of jobs are filtered, as `JobFilter` reads them; here they are told in OpenAPI."""
+"""The query parameters that filter lists of jobs, declared for OpenAPI; `JobFilter` parses them."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ _DOLLAR_CHARS = 32
 
 
 def _several(what: str) -> object:
-    said = f"Only jobs {what}. Repeated for alternatives, at most {MAX_VALUES}."
+    said = f"Only jobs {what}. Repeat it for alternatives, at most {MAX_VALUES}."
     return Query(description=said, max_length=MAX_VALUES)
 
 
@@ -27,39 +27,42 @@ Values = list[Value] | None
 
 async def filter_of(
     request: Request,
-    name: Annotated[Values, _several("of this name")] = None,
+    name: Annotated[Values, _several("with this name")] = None,
     phase: Annotated[
-        Values, _several("in this phase; Deleted for those whose object vanished before they ended")
+        Values, _several("in this phase; Deleted for jobs whose object was deleted before they ended")
     ] = None,
-    reason: Annotated[Values, _several("whose phase has this reason")] = None,
-    outcome: Annotated[Values, _several("whose final answer decided this")] = None,
-    queue: Annotated[Values, _several("in this queue, or that were in it")] = None,
-    schedule: Annotated[Values, _several("that this schedule made")] = None,
+    reason: Annotated[Values, _several("with this reason")] = None,
+    outcome: Annotated[Values, _several("with this outcome")] = None,
+    queue: Annotated[Values, _several("of this queue")] = None,
+    schedule: Annotated[Values, _several("of this schedule")] = None,
     template: Annotated[Values, _several("of this template")] = None,
     partition: Annotated[Values, _several("with this partitionKey")] = None,
-    model: Annotated[Values, _several("whose agent.model is this")] = None,
+    model: Annotated[Values, _several("with this agent.model")] = None,
     label: Annotated[
         Values,
         Query(
-            description="Only jobs that were accepted with this label: key=value, or key for any value. "
-            f"Repeated for labels that all must be there, at most {MAX_VALUES}.",
+            description="Only jobs with this label: key=value, or key for any value. "
+            f"Repeat it for several labels that a job must all have, at most {MAX_VALUES}.",
             max_length=MAX_VALUES,
         ),
     ] = None,
-    since: Annotated[str | None, _one("created then or later: 2026-11-29T08:00:00Z", _TIME_CHARS)] = None,
-    until: Annotated[str | None, _one("created before then", _TIME_CHARS)] = None,
+    since: Annotated[
+        str | None, _one("created at this time or later, such as 2026-11-29T08:00:00Z", _TIME_CHARS)
+    ] = None,
+    until: Annotated[str | None, _one("created before this time", _TIME_CHARS)] = None,
     ended_since: Annotated[
         str | None,
-        Query(alias="endedSince", description="Only jobs that ended then or later.", max_length=_TIME_CHARS),
+        Query(alias="endedSince", description="Only jobs that ended at this time or later.", max_length=_TIME_CHARS),
     ] = None,
     ended_until: Annotated[
-        str | None, Query(alias="endedUntil", description="Only jobs that ended before then.", max_length=_TIME_CHARS)
+        str | None,
+        Query(alias="endedUntil", description="Only jobs that ended before this time.", max_length=_TIME_CHARS),
     ] = None,
     min_cost: Annotated[
         str | None,
         Query(
             alias="minCost",
-            description="Only jobs whose model calls cost so many US dollars or more so far.",
+            description="Only jobs whose model calls cost at least this many US dollars.",
             max_length=_DOLLAR_CHARS,
         ),
     ] = None,
@@ -67,34 +70,34 @@ async def filter_of(
         str | None,
         Query(
             alias="maxCost",
-            description="Only jobs whose model calls cost so many US dollars or less so far.",
+            description="Only jobs whose model calls cost at most this many US dollars.",
             max_length=_DOLLAR_CHARS,
         ),
     ] = None,
     text: Annotated[
         str | None,
-        _one("whose name, reason or message have all these words; the last one may be a beginning", MAX_TEXT_CHARS),
+        _one("whose name, reason or message contain all these words; the last word may be a prefix", MAX_TEXT_CHARS),
     ] = None,
     order: Annotated[
         JobOrder,
         Query(
-            description="newest or oldest by creation; ended: those that ended last first, without those that go on; "
-            "cost: the costliest first, without those that have no cost."
+            description="`newest` or `oldest` by creation; `ended`: the last to end first, without unfinished jobs; "
+            " `cost`: the most expensive first, without jobs that have no cost."
         ),
     ] = JobOrder.NEWEST,
 ) -> JobFilter:
-    """Return the filter that the request's parameters say.
+    """Return the filter of the request.
 
     Raises:
-        Problem: 400, with the name of the parameter that cannot be read.
+        Problem: 400 with the name of the invalid parameter.
     """
-    # They are declared for OpenAPI and for their sizes; what they mean is for one place to say.
+    # They are declared for OpenAPI and for their size limits. Only JobFilter parses them.
     del name, phase, reason, outcome, queue, schedule, template, partition, model, label
     del since, until, ended_since, ended_until, min_cost, max_cost, text, order
     try:
         return JobFilter.parse(request.query_params.multi_items())
     except errors.Invalid as error:
-        raise Problem(400, "BadRequest", f"The request was not understood: query.{error}.") from None
+        raise Problem(400, "BadRequest", f"The request is invalid: query.{error}.") from None
 
 
 Chosen = Annotated[JobFilter, Depends(filter_of)]

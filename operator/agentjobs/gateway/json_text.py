@@ -1,7 +1,7 @@
-"""Looks through JSON that a stranger wrote, as text: no value of it is built.
+"""Checks untrusted JSON as text, without parsing it into objects.
 
-Objects take up to 25 times the room of their text, and most of what runners send is stored as it came. So it is
-looked at in pieces: what each costs is bounded, whatever is in it. Pure.
+Objects take up to 25 times the memory of their text, and most of what runners send is only stored. So the text is
+checked in pieces, each at a bounded cost. Pure.
 """
 
 import codecs
@@ -13,11 +13,11 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-# Any reader of JSON takes so much; pydantic's own limit.
+# Every JSON parser accepts this depth; it is pydantic's limit.
 MAX_DEPTH: Final = 200
-# Python refuses to read an integer of more than 4,300 digits, and PostgreSQL holds what a piece's border lets through.
+# Python refuses integers of more than 4,300 digits. PostgreSQL stores numbers that a border between pieces hides.
 MAX_DIGITS: Final = 1000
-# Looked at in one go, in one to three milliseconds.
+# The size of a piece, which takes one to three milliseconds.
 PIECE_BYTES: Final = 64 * 1024
 
 _DIGITS: Final = re.compile(rb"(?<![0-9])[0-9]{%d}" % (MAX_DIGITS + 1))
@@ -27,20 +27,20 @@ _HIGH: Final = b"89abAB"
 _OPENING: Final = b"[{"
 _OTHERS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS: Final = [1 if byte in _OPENING else -1 for byte in range(256)]
-# Never part of UTF-8: stands for an escaped backslash.
+# A byte that UTF-8 never has; it replaces an escaped backslash.
 _MARK: Final = b"\xff"
 
 
 def storable(text: bytes) -> bytes:
-    """Return JSON text that every reader takes and PostgreSQL stores: NUL in it has become U+FFFD. Raises as
+    """Return JSON text that every parser accepts and PostgreSQL stores: NUL is replaced by U+FFFD. Raises as
     `checked`."""
     return without_nul(checked(text))
 
 
 def checked(text: bytes) -> bytes:
-    """Return JSON text that every reader takes, as it is; PostgreSQL stores it as text.
+    """Return JSON text unchanged if every parser accepts it. PostgreSQL stores it as text.
 
-    Whether it is JSON at all is for its parser to find out; this holds for any bytes.
+    Whether it is JSON at all is left to its parser; this works for any bytes.
 
     Raises:
         ValueError: it is not UTF-8, holds half a surrogate pair, nests deeper than `MAX_DEPTH`, or has a number of more
@@ -56,7 +56,7 @@ def checked(text: bytes) -> bytes:
 
 
 def readable(text: Raw) -> Raw | None:
-    """Return stored JSON text as it is, None where not every reader would take it."""
+    """Return stored JSON text unchanged; None if some parsers would refuse it."""
     try:
         msgspec.json.decode(checked(bytes(text)), type=Raw)
     except (ValueError, RecursionError):
@@ -65,7 +65,7 @@ def readable(text: Raw) -> Raw | None:
 
 
 def without_nul(text: bytes) -> bytes:
-    """Return JSON text with U+FFFD in place of NUL."""
+    """Return JSON text with U+FFFD instead of NUL."""
     if b"\\u0000" not in text:
         return text
     plain = text.replace(rb"\\", _MARK).replace(rb"\u0000", rb"\ufffd")
@@ -118,7 +118,7 @@ def _without_strings(text: bytes) -> Iterator[bytes]:
 
 
 def _pieces(text: bytes) -> Iterator[bytes]:
-    """Cut text between two escapes, never in one."""
+    """Cut text into pieces, never inside an escape."""
     begin = 0
     while begin < len(text):
         piece = text[begin : begin + PIECE_BYTES]

@@ -1,6 +1,6 @@
-"""Routes of runners: files that a start keeps for later starts of its job's run.
+"""Routes of runners: files that a start keeps for later starts of the same run.
 
-No path names a job or a run: the token identifies the pod, the pod its start. A name is data and no path.
+Paths do not name a job or a run: the token identifies the pod, and the pod its start. File names are data, not paths.
 """
 
 from typing import Annotated, Final
@@ -16,17 +16,20 @@ from agentjobs.problem import Problem
 _LARGEST: Final = 2**53 - 1
 
 Name = Annotated[
-    str, Query(min_length=1, max_length=contract.MAX_KEPT_NAME_CHARS, pattern="^[ -~]+$", description="Of the file.")
+    str,
+    Query(
+        min_length=1, max_length=contract.MAX_KEPT_NAME_CHARS, pattern="^[ -~]+$", description="The name of the file."
+    ),
 ]
-Offset = Annotated[int, Query(ge=0, le=_LARGEST, description="In bytes.")]
+Offset = Annotated[int, Query(ge=0, le=_LARGEST, description="The offset in bytes.")]
 Number = Annotated[
     int | None,
     Query(
         ge=0,
         le=_LARGEST,
         alias="write",
-        description="Rises with each write and deletion of a start. One that arrives after a later one of the file "
-        "changes nothing.",
+        description="The number of the write or deletion, ascending in a start. A request that arrives after one "
+        "with a higher number for the same file changes nothing.",
     ),
 ]
 
@@ -39,7 +42,7 @@ router = APIRouter(tags=["runner"])
 
 @router.get(contract.PATH_KEPT)
 async def list_files(runner: Runner, files: Files, budget: StepBudget) -> Response:
-    """List the files that are kept for later starts, by name: `contract.KeptFiles`."""
+    """List the kept files of the run, ordered by name: `contract.KeptFiles`."""
     async with budget.taken():
         found = await files.files(runner.uid, runner.start, runner.pod_uid)
     return json_answer(contract.KeptFiles(files=found))
@@ -47,11 +50,11 @@ async def list_files(runner: Runner, files: Files, budget: StepBudget) -> Respon
 
 @router.get(contract.PATH_KEPT_CONTENT)
 async def get_part(runner: Runner, files: Files, budget: StepBudget, name: Name, offset: Offset = 0) -> Response:
-    """Answer a kept file's bytes from an offset on, at most 1 MiB: fewer only at the file's end."""
+    """Return 1 MiB of a kept file from an offset on; less only at the end of the file."""
     async with budget.taken():
         found = await files.part(runner.uid, runner.start, runner.pod_uid, name, offset)
     if found is None:
-        raise Problem(404, "NotFound", "There is no such kept file.")
+        raise Problem(404, "NotFound", "No such kept file.")
     return Response(found, media_type="application/octet-stream", headers={"Content-Disposition": "attachment"})
 
 
@@ -65,7 +68,7 @@ async def write_part(
     offset: Offset = 0,
     number: Number = None,
 ) -> Response:
-    """Make a kept file what it was up to the offset, and then the body. The same again changes nothing."""
+    """Replace a kept file from the offset on by the body. Repeating the request changes nothing."""
     limit = contract.MAX_KEPT_PART_BYTES
     async with bodies.file(request, limit, job=runner.job_key, pod=runner.pod_uid) as data:
         await files.write(runner.uid, runner.start, runner.pod_uid, Write(name, offset, data, number))
@@ -74,6 +77,6 @@ async def write_part(
 
 @router.delete(contract.PATH_KEPT_CONTENT, status_code=204)
 async def delete_file(runner: Runner, files: Files, name: Name, number: Number = None) -> Response:
-    """Delete a kept file, if there is one."""
+    """Delete a kept file, if it exists."""
     await files.delete(runner.uid, runner.start, runner.pod_uid, name, number)
     return Response(status_code=204)

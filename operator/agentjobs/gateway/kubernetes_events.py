@@ -1,4 +1,4 @@
-"""The Kubernetes Events of a job: of its object, and of the pods of its last starts. Pure."""
+"""The Kubernetes Events of a job and of the pods of its last starts. Pure."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -9,21 +9,21 @@ from agentjobs.contract import cut
 from agentjobs.durations import instant
 
 _MAX_TEXT: Final = 4096
-"""Bytes; the API server takes messages of 1 KiB, and more by the older API."""
-# Its pods are ended when its object is gone, which takes as long as their grace period.
+"""Bytes. The API server accepts messages of 1 KiB, and longer ones through the older API."""
+# Pods end within their grace period after the object of their job is deleted.
 _LATE: Final = timedelta(minutes=1)
 _FIRST: Final = datetime.fromtimestamp(0, UTC)
 
 
 def readable(events: Iterable[Mapping[str, Any]]) -> list[KubernetesEvent]:
-    """Return Events as people read them, oldest first."""
+    """Return Events as users see them, oldest first."""
     return sorted(map(_read, events), key=lambda one: one.time or _FIRST)
 
 
 def between(
     events: Iterable[Mapping[str, Any]], created: datetime, deleted: datetime | None
 ) -> list[Mapping[str, Any]]:
-    """Leave out the Events of pods of an earlier or a later job that has the same name, and so pods of these names."""
+    """Leave out Events of pods of an earlier or later job with the same name; its pods have the same names, too."""
     return [
         event
         for event in events
@@ -51,7 +51,7 @@ def _about(event: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _time(event: Mapping[str, Any]) -> datetime | None:
-    """When it happened last, by whichever of its two forms an Event says it."""
+    """Return when an Event happened last, in either of its two forms."""
     series = event.get("series") or {}
     told = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
     return instant(told or event.get("firstTimestamp"))

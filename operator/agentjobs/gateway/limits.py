@@ -1,9 +1,8 @@
-"""How much a caller may send, enforced while the bytes arrive, and how much of it at once.
+"""Limits on request bodies and on requests under way.
 
-A Content-Length is a promise, not a fact: it lets us refuse early, and the stream is counted all the same. Nothing
-beyond the limit is ever held in memory. Five bounds keep one pod from stopping the others: on the requests of a pod,
-under way and by the second, on the bodies of a job, on the bytes of all bodies under way, and on how many of them are
-written at once. Claims and heartbeats need none of the last three, so they get through whatever bodies are under way.
+A Content-Length allows an early refusal, but the bytes are counted in any case, and never held beyond the limit. Five
+limits keep one pod from blocking others: on its requests under way and per second, on the bodies of one job, on the
+bytes of all bodies under way, and on concurrent writes. Claims and heartbeats are not subject to the last three.
 """
 
 import asyncio
@@ -25,60 +24,60 @@ from agentjobs.problem import Problem, busy
 
 Model = TypeVar("Model", bound=msgspec.Struct)
 
-# A server that closes while its client still sends resets the connection, and the client never reads the 413. So what
-# follows is read and dropped for a while, as nginx does (lingering_close); both bounds keep that from being an attack.
+# If a server closes a connection while its client still sends, the connection is reset and the client never reads the
+# 413. So the rest is read and dropped, within these limits, as nginx does (lingering_close).
 LINGER_BYTES: Final = 64 * 1024 * 1024
 LINGER_SECONDS: Final = 5.0
-# A runner sends entries, steps and its result from a thread each; what it gave up waiting for may still be under way.
-# Code that saves many artifacts at once is told to wait, and tries again.
+# A runner sends entries, steps and its result from separate threads, and requests that timed out may still run. Code
+# that saves many artifacts at the same time gets 429 and tries again.
 REQUESTS_AT_ONCE: Final = 4
-# Of a pod, in the long run and in a burst. A runner sends what has gathered while its last request was under way.
+# The rate of a pod in the long run and in a burst. A runner gathers entries while its last request is under way.
 REQUESTS_A_SECOND: Final = 50.0
 BURST: Final = 200.0
-# A body counts as one request more for each so many bytes: 3 MiB a second in the long run.
+# A body counts as one more request for each of these bytes: 3 MiB a second in the long run.
 REQUEST_BYTES: Final = 64 * 1024
-# The same of requests that record steps, which wait for nothing but each other: of an agent whose models and tools take
-# no time, for some seconds. Their bytes count for more, so that a pod gets as many of them.
+# The same for requests that record steps. The burst lets an agent whose models and tools take no time run for seconds.
+# Their bytes count more, so that a pod may send as many bytes in total.
 STEPS_A_SECOND: Final = 200.0
 STEPS_BURST: Final = 1000.0
 STEPS_BYTES: Final = 16 * 1024
-# Buckets are remembered of so many pods; the least recently used leave first.
+# The number of pods whose buckets are kept; the least recently used are dropped first.
 PODS: Final = 8192
-# Eight of the largest results. Each is held up to four times on its way into the database.
+# Eight of the largest results. Each is copied up to four times on its way into the database.
 BODY_BYTES: Final = 32 * 1024 * 1024
-# Of those, what writes of kept files take at most: four of the largest leave room and a connection to all others.
+# The part of it for kept files: four of the largest writes leave room and a connection for everything else.
 FILE_BYTES: Final = 4 * 1024 * 1024
 DATABASE_CONNECTIONS: Final = 12
-"""Of the database's pool. The three below are bounds on who takes them; claims and heartbeats have the rest."""
+"""The size of the connection pool. The three limits below share it; claims and heartbeats have the rest."""
 WRITES_AT_ONCE: Final = 5
 READS_AT_ONCE: Final = 3
 STEP_READS_AT_ONCE: Final = 2
-# Requests that the API server is asked for as who calls: an action, a list of objects, a log. Each may hold some MiB.
+# Concurrent requests to the API server as callers: an action, a list of objects, a log. Each may hold some MiB.
 AS_CALLERS_AT_ONCE: Final = 16
-# Actions of one user that were refused and are kept, in the long run and at once: who may do nothing must not fill the
-# database. The log has all.
+# The rate at which refused actions of one user are recorded, in the long run and in a burst, so that a user without
+# rights cannot fill the database. The log has all of them.
 REFUSALS_A_SECOND: Final = 1.0
 REFUSALS: Final = 100.0
-# A runner asks again by itself; below the 15 s after which it gives up.
+# How long a request waits for room. Runners give up after 15 s and try again.
 PATIENCE_SECONDS: Final = 5.0
-# A body has this long, and a second more for each so many bytes.
+# The time limit of a body, and one more second for each of these bytes.
 BODY_SECONDS: Final = 3.0
 BODY_BYTES_A_SECOND: Final = 512 * 1024
-# Who was slower than that, and held what others waited for, sends no body for so long. It may beat: it lives.
+# How long a pod that was slower may send no body. Heartbeats are still accepted.
 PENALTY_SECONDS: Final = 30.0
-# Smaller bodies are read in less time than a thread takes to hear of them.
+# Smaller bodies are parsed faster than a thread can take them.
 INLINE_BYTES: Final = 16 * 1024
 
 
 class Rates:
-    """How often each caller may ask: a bucket of requests that fills again by the second.
+    """A token bucket for each caller.
 
     Args:
         clock: in seconds; must never go back.
-        a_second: requests, in the long run.
-        burst: requests at once, of a caller that was quiet before.
-        size: a body counts as one request more for each so many bytes.
-        who: may ask so often, for the refusal.
+        a_second: requests a second in the long run.
+        burst: the size of the bucket.
+        size: a body counts as one more request for each of these bytes.
+        who: the kind of caller, for the message of the refusal.
     """
 
     def __init__(
@@ -98,10 +97,10 @@ class Rates:
         self._buckets: Bounded[str, tuple[float, float]] = Bounded(PODS)
 
     def count(self, caller: str) -> None:
-        """Count one request that is still to be served.
+        """Count one request before it is served.
 
         Raises:
-            Problem: 429 when the caller's bucket is empty; `Retry-After` says when it is not any more.
+            Problem: 429 with `Retry-After` if the caller's bucket is empty.
         """
         self._keep(caller, self.check(caller) - 1)
 
@@ -114,7 +113,7 @@ class Rates:
         return left
 
     def charge(self, caller: str, size: int) -> None:
-        """Count the bytes of a body that came; those that come later pay for it."""
+        """Count the bytes of a body that has arrived, at the cost of later requests."""
         self._keep(caller, self._left(caller) - size / self._size)
 
     def punish(self, caller: str) -> None:
@@ -130,7 +129,7 @@ class Rates:
 
 
 class Intake:
-    """Takes in what runners send: reads bodies within the bounds and parses them off the loop. One per process."""
+    """Reads the bodies of runners within the limits and parses them in a thread. One per process."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, patience: float = PATIENCE_SECONDS) -> None:
         self.per_pod = PerCaller(REQUESTS_AT_ONCE)
@@ -144,23 +143,23 @@ class Intake:
         self._file_bytes = Capacity(FILE_BYTES, patience=patience)
         self._writes = Capacity(WRITES_AT_ONCE, patience=patience)
         self._lines: dict[str, Capacity] = {}
-        # One: two would take turns at the interpreter all the same, and hold twice as much.
+        # One thread: two would share the interpreter and hold twice as much memory.
         self._parser = ThreadPoolExecutor(max_workers=1, thread_name_prefix="parse")
 
     @asynccontextmanager
     async def body(
         self, request: Request, model: type[Model], limit: int, *, job: str, pod: str, rates: Rates | None = None
     ) -> AsyncIterator[Model]:
-        """Give a request's body as `model`, and hold what it takes until it is stored.
+        """Yield a request's body as `model`, and hold its share of the limits until it is stored.
 
-        A job has one body under way; its others wait unread.
+        A job has one body under way; others wait unread.
 
         Args:
-            rates: how often a pod may send such a body; `bodies` unless it is given.
+            rates: the rate at which a pod may send such bodies; `bodies` by default.
 
         Raises:
-            Problem: as `read_body` and `parse`; 429 for a pod that sent too much or too slowly, 503 when this process
-            has no room for it in time.
+            Problem: as `read_body` and `parse`; 429 if the pod sent too much or too slowly, 503 if this process has no
+            room for it in time.
         """
         async with self._taken(request, limit, job, pod, rates or self.bodies) as raw:
             parsed = await self._parsed(model, raw)
@@ -170,9 +169,10 @@ class Intake:
 
     @asynccontextmanager
     async def file(self, request: Request, limit: int, *, job: str, pod: str) -> AsyncIterator[bytes]:
-        """Give a request's body as it is, and hold what it takes until it is stored.
+        """Yield a request's body as bytes, and hold its share of the limits until it is stored.
 
-        A job has one under way, beside a `body`: no step waits for it. All of them together have `FILE_BYTES`.
+        A job has one of them under way, in addition to a `body`, so that steps do not wait for it. All together have
+        `FILE_BYTES`.
 
         Raises:
             Problem: as `body`.
@@ -185,33 +185,33 @@ class Intake:
     async def _taken(
         self, request: Request, limit: int, line: str, pod: str, rates: Rates, room: Capacity | None = None
     ) -> AsyncIterator[bytes]:
-        """Receive a body in its line, and hold its bytes, also of `room`."""
+        """Receive a body in its turn, and hold its bytes, also those of `room`."""
         rates.count(pod)
         size = min(announced(request) or limit, limit)
         try:
             async with self._line(line), room.taken(size) if room else nullcontext(), self._bytes.taken(size):
                 received = [await _received(request, limit)]
                 rates.charge(pod, len(received[0]))
-                yield received.pop()  # who takes it lets it go as soon as it can
+                yield received.pop()  # the caller drops it as soon as possible
         except SlowBody:
             rates.punish(pod)
             raise
         except LargeBody:
             rates.charge(pod, limit)
-            await _drop_rest(request)  # holding nothing that others wait for
+            await _drop_rest(request)  # without holding a share of the limits
             raise
 
     @asynccontextmanager
     async def pieces(
         self, request: Request, limit: int, size: int, *, job: str, pod: str
     ) -> AsyncIterator[AsyncIterator[Piece]]:
-        """Give a request's body in pieces of `size` bytes, and hold one of them at a time.
+        """Yield a request's body in pieces of `size` bytes, and hold one of them at a time.
 
-        Its user stores a piece before it asks for the next one. A job has one under way, beside a `body`: no step waits
-        for it.
+        The caller stores a piece before it takes the next one. A job has one such body under way, in addition to a
+        `body`, so that steps do not wait for it.
 
         Raises:
-            Problem: as `body`, also while the pieces are taken.
+            Problem: as `body`, also while pieces are read.
         """
         self.artifacts.count(pod)
         try:
@@ -260,20 +260,20 @@ class Intake:
 
 
 class SlowBody(Problem):
-    """A body that came too slowly (408)."""
+    """A body that arrived too slowly (408)."""
 
 
 class LargeBody(Problem):
-    """A body that is larger than it may be (413)."""
+    """A body that is too large (413)."""
 
 
 async def read_body(request: Request, limit: int) -> bytes:
     """Return the whole body, at most `limit` bytes of it.
 
     Raises:
-        LargeBody: there is more; the message has the limit.
-        SlowBody: it took too long.
-        Problem: 400 when the caller hung up half way.
+        LargeBody: the body is larger; the message has the limit.
+        SlowBody: the body took too long.
+        Problem: 400 if the client disconnected.
     """
     try:
         return await _received(request, limit)
@@ -294,7 +294,7 @@ async def _received(request: Request, limit: int) -> bytes:
                 if not refused:
                     body += chunk
     except TimeoutError:
-        raise SlowBody(408, "BodyTooSlow", f"The body did not come within {seconds:g} s.") from None
+        raise SlowBody(408, "BodyTooSlow", f"The body did not arrive within {seconds:g} s.") from None
     except ClientDisconnect:
         raise Problem(400, "BodyIncomplete", "The connection closed before the whole body arrived.") from None
     if refused:
@@ -303,7 +303,7 @@ async def _received(request: Request, limit: int) -> bytes:
 
 
 async def _chunks(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """Read the body as it comes. The time that its user takes for a chunk is not the sender's."""
+    """Read the body as it arrives. The time that the caller takes for a chunk does not count."""
     if announced(request) > limit:
         raise _too_large(limit)
     stream, left = request.stream(), BODY_SECONDS + limit / BODY_BYTES_A_SECOND
@@ -313,7 +313,7 @@ async def _chunks(request: Request, limit: int) -> AsyncIterator[bytes]:
             async with asyncio.timeout(left):
                 chunk = await anext(stream, None)
         except TimeoutError:
-            raise SlowBody(408, "BodyTooSlow", "The body came too slowly.") from None
+            raise SlowBody(408, "BodyTooSlow", "The body arrived too slowly.") from None
         except ClientDisconnect:
             raise Problem(400, "BodyIncomplete", "The connection closed before the whole body arrived.") from None
         if chunk is None:
@@ -323,11 +323,11 @@ async def _chunks(request: Request, limit: int) -> AsyncIterator[bytes]:
 
 
 def _too_large(limit: int) -> LargeBody:
-    return LargeBody(413, "BodyTooLarge", f"The body is larger than {limit} bytes, the limit here; send less.")
+    return LargeBody(413, "BodyTooLarge", f"The body is larger than the limit of {limit} bytes; send less.")
 
 
 def announced(request: Request) -> int:
-    """Return how many bytes a request says that its body has, 0 when it does not say."""
+    """Return the Content-Length of a request, 0 without one."""
     length = request.headers.get("content-length", "")
     return int(length) if length.isascii() and length.isdigit() and len(length) < 19 else 0
 

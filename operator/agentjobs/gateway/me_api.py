@@ -1,4 +1,4 @@
-"""Who the caller is, as every other route takes them: for pages, and for people who wonder what their token is."""
+"""A route that returns the caller, for pages and for users who want to know whose token they have."""
 
 from fastapi import APIRouter
 
@@ -10,5 +10,5 @@ router = APIRouter(tags=["identity"])
 
 @router.get("/v1/me")
 async def get_me(person: Person) -> Me:
-    """Tell who asks, as the API server knows them; it takes no right."""
+    """Return the caller as the API server knows them. It takes no rights."""
     return Me(name=person.name, groups=list(person.groups), impersonated_by=person.impersonated_by)

@@ -1,7 +1,7 @@
 """The gateway's Prometheus metrics: names, help texts and labels in one place.
 
-One set an application, so that a process may hold several. Labels come from our own routes, kinds and enums, never from
-what callers send; what runners tell of themselves appears as numbers only.
+Each application has its own set, so that a process may have several. Labels come from our own routes, kinds and enums,
+never from what callers send; reports of runners appear as numbers only.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,13 +18,13 @@ from agentjobs.metrics import OTHER, DatabaseMetrics, add_process
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 REVIEWS: Final = frozenset({"TokenReview", "SubjectAccessReview"})
 _KINDS: Final = frozenset(kind.value for kind in StepKind)
-# A heartbeat is a millisecond, a request that waits for the database gives up after five seconds.
+# A heartbeat takes a millisecond; a request that waits for the database gives up after five seconds.
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-# A plain answer is four entries; a day's work of an agent some ten thousand.
+# A plain answer has four entries, a day's work of an agent about ten thousand.
 _ENTRIES: Final = (4, 10, 25, 50, 100, 250, 500, 1000, 2500, 10_000, 100_000)
 
 
-# A start says how many steps it did not run again, not which.
+# A start reports how many steps it replayed, not which.
 _ANY: Final = "any"
 
 
@@ -36,7 +36,7 @@ _RESUMED: Final = msgspec.json.Decoder(_Resumed)
 
 
 class GatewayMetrics:
-    """All metrics of one gateway, in a registry of their own."""
+    """All metrics of one gateway, in their own registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -51,27 +51,25 @@ class GatewayMetrics:
         )
         self._seconds = Histogram(
             "agentjobs_gateway_request_duration_seconds",
-            "From the request's first line to the answer's last byte, of a stream to its first, by route.",
+            "From the first line of a request to the last byte of the response (first byte of a stream), by route.",
             ["route"],
             buckets=_SECONDS,
             registry=registry,
         )
         self._reviews = Counter(
             "agentjobs_gateway_reviews",
-            "Questions to the API server about callers, by HTTP status (0: unanswered); remembered answers ask none.",
+            "Reviews of callers by the API server, by HTTP status (0: no response); cached results are not counted.",
             ["kind", "code"],
             registry=registry,
         )
         self._tokens = Counter(
             "agentjobs_tokens", "Tokens that runners recorded, by direction.", ["direction"], registry=registry
         )
-        self._model_calls = Counter(
-            "agentjobs_model_calls", "Calls of models that runners recorded.", registry=registry
-        )
-        self._tool_calls = Counter("agentjobs_tool_calls", "Calls of tools that runners recorded.", registry=registry)
+        self._model_calls = Counter("agentjobs_model_calls", "Model calls that runners recorded.", registry=registry)
+        self._tool_calls = Counter("agentjobs_tool_calls", "Tool calls that runners recorded.", registry=registry)
         self._run_events = Histogram(
             "agentjobs_run_events",
-            "Entries in the timeline of a start whose runner told its end.",
+            "Entries in the timeline of a start whose runner reported its end.",
             buckets=_ENTRIES,
             registry=registry,
         )
@@ -94,7 +92,7 @@ class GatewayMetrics:
         self._reviews.labels(kind if kind in REVIEWS else OTHER, str(code)).inc()
 
     def recorded(self, events: Iterable[Event]) -> None:
-        """Count what entries, stored for the first time, say was used."""
+        """Count the usage in entries that were stored for the first time."""
         for event in events:
             self._used(event.get("usage") or {})
             if event["kind"] == "resumed":
@@ -104,7 +102,7 @@ class GatewayMetrics:
                 self._run_events.observe(event["seq"])
 
     def stepped(self, steps: Iterable[RecordedNow]) -> None:
-        """Count steps that have ended, each in the request that recorded it, and what they used."""
+        """Count steps that have ended and their usage, in the request that recorded them."""
         for step in steps:
             self._used(step.usage)
             if step.ended:
@@ -119,7 +117,7 @@ class GatewayMetrics:
 
 
 def _replayed(data: Any) -> int:
-    """How many steps an entry `resumed` says were replayed; 0 where it says none. Its data may be `Raw`."""
+    """Return the number of replayed steps in an entry `resumed`; 0 without one. Its data may be `Raw`."""
     try:
         return _RESUMED.decode(msgspec.json.encode(data)).replayed
     except msgspec.DecodeError:

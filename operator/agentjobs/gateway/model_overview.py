@@ -1,4 +1,4 @@
-"""Joins what proxies tell of an installation's models with how its limits stand, for the eyes of a namespace. Pure."""
+"""Joins the models that proxies report with the state of their limits, as a namespace may see them. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ from agentjobs.models.names import of_pool
 
 
 def limits_of(told: Mapping[str, Any]) -> list[Limit]:
-    """Return all limits that a proxy tells of."""
+    """Return all limits that a proxy reports."""
     return [
         Limit(limit["bucket"], limit["most"], limit["window"], limit["timeZone"])
         for provider in told.get("providers") or ()
@@ -36,11 +36,11 @@ def overview(
     under_way: Sequence[CallsUnderWay],
     namespace: str | None,
 ) -> ModelsOverview:
-    """Return what users are told.
+    """Return the overview of models.
 
     Args:
-        told: by a proxy, see `models.config.Models.told`.
-        namespace: whose keys and models; None for all.
+        told: the report of a proxy, see `models.config.Models.told`.
+        namespace: the namespace whose keys and models are shown; None for all.
     """
     seen = dict(told) if namespace is None else told_to(told, namespace)
     return ModelsOverview.model_validate(
@@ -55,7 +55,7 @@ def overview(
 
 
 def _exhausted(limits: LimitsNow, seen: Mapping[str, Any]) -> list[ExhaustedModel]:
-    """The models that have nothing left, of the keys that are seen."""
+    """Return the exhausted models whose keys are visible."""
     visible = {key["name"] for provider in seen.get("providers") or () for key in provider["keys"]}
     found = [(of_pool(one.model), one) for one in limits.exhausted]
     return [

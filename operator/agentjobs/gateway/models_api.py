@@ -1,7 +1,7 @@
-"""What users read of models: providers, prices and limits; who calls; what calls cost.
+"""Routes of users about models: providers, prices, limits, calls under way, usage and costs.
 
-A caller acts as themselves. To read about one namespace takes the right to list its AgentJobs, to read about
-all namespaces the right to list those of all. Keys of providers are told by their names alone; the gateway holds none.
+Reading about one namespace takes the right to list its AgentJobs; reading about all namespaces takes the right to list
+AgentJobs in all of them. Only the names of providers' keys are shown; the gateway has no keys.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -30,7 +30,7 @@ OneNamespace = Annotated[
     Query(
         max_length=63,
         pattern="^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
-        description="Of this namespace; of all without one, which takes the right to list AgentJobs in all.",
+        description="Only this namespace. By default all, which takes the right to list AgentJobs in all namespaces.",
     ),
 ]
 
@@ -43,7 +43,7 @@ async def _may_list(request: Request, namespace: OneNamespace = None) -> User:
 
 @router.get("/v1/models", dependencies=[Depends(_may_list)])
 async def get_models(reports: Reports, budget: ReadBudget, namespace: OneNamespace = None) -> ModelsOverview:
-    """Tell which models there are, what they cost, what is left of limits, and who calls them now."""
+    """Return the models of the installation, their prices, what remains of limits, and calls under way."""
     async with budget.taken():
         proxies = await reports.proxies()
         told = max(proxies, key=lambda one: one.since).told if proxies else {}
@@ -56,13 +56,17 @@ async def get_models(reports: Reports, budget: ReadBudget, namespace: OneNamespa
 async def get_usage(
     reports: Reports,
     budget: ReadBudget,
-    by: Annotated[list[UsageBy] | None, Query(description="What usage is divided by; several are combined.")] = None,
-    since: Annotated[date | None, Query(description="The first day, of UTC; 30 days by default.")] = None,
-    until: Annotated[date | None, Query(description="The last day; today by default.")] = None,
+    by: Annotated[
+        list[UsageBy] | None, Query(description="How usage is grouped; several groupings are combined.")
+    ] = None,
+    since: Annotated[
+        date | None, Query(description="The first day, in UTC; by default a report covers 30 days.")
+    ] = None,
+    until: Annotated[date | None, Query(description="The last day, in UTC; today by default.")] = None,
     limit: Limit = DEFAULT_LIMIT,
     namespace: OneNamespace = None,
 ) -> UsageReport:
-    """Tell what model calls used and cost, the costliest first, or day by day."""
+    """Return what model calls used and cost, the most expensive first, or in the order of days."""
     last = until or datetime.now(UTC).date()
     first = since or last - timedelta(days=DEFAULT_DAYS - 1)
     async with budget.taken():
@@ -73,7 +77,7 @@ async def get_usage(
 async def get_job_models(
     namespace: Namespace, name: Name, history: History, reports: Reports, budget: ReadBudget
 ) -> JobModels:
-    """Tell what the calls of a job used and cost, by provider and model."""
+    """Return what the model calls of a job used and cost, by provider and model."""
     async with budget.taken():
         job = await history.job(namespace, name)
         return JobModels(items=await reports.job_models(job.uid))
@@ -87,12 +91,12 @@ async def list_job_calls(
     reports: Reports,
     budget: ReadBudget,
     step: Annotated[
-        str | None, Query(max_length=MAX_STEP_KEY_CHARS, description="Only those of the step with this key.")
+        str | None, Query(max_length=MAX_STEP_KEY_CHARS, description="Only calls of the step with this key.")
     ] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> RecordedCalls:
-    """List a job's model calls: by which key, how they ended, what they used and cost."""
+    """List the model calls of a job: their keys, how they ended, what they used and cost."""
     async with budget.taken():
         job = await history.job(namespace, name)
         page = await reports.calls(job.uid, step=step, limit=limit, cursor=cursor)
@@ -107,10 +111,10 @@ async def list_job_calls(
 async def get_call_content(
     namespace: Namespace, name: Name, call: UUID, history: History, reports: Reports, budget: ReadBudget
 ) -> Response:
-    """Answer what was asked and answered in a model call; 404 where the installation does not record it."""
+    """Return request and response of a model call; 404 if the installation does not record them."""
     async with budget.taken():
         job = await history.job(namespace, name)
         content = await reports.content(job.uid, call)
     if content is None:
-        raise Problem(404, "NotFound", f"Request and answer of model call {call} are not recorded.")
+        raise Problem(404, "NotFound", f"Request and response of model call {call} are not recorded.")
     return json_answer({"content": content})

@@ -1,4 +1,4 @@
-"""Which job is meant by a name or a uid in a path: by a uid that very one, also when another has its name by now."""
+"""Finds the job of a path by its name or uid. A uid refers to one job, even if another job has its name now."""
 
 import re
 from collections.abc import Mapping
@@ -21,41 +21,41 @@ from agentjobs.kube.resources import AGENTJOBS
 
 @dataclass(frozen=True, slots=True)
 class NamedJob:
-    """A job, as the API server is asked for it."""
+    """How to find a job at the API server."""
 
     name: str
     uid: str | None
-    """That it must have; None for whichever has the name."""
+    """The uid that it must have; None for any."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownJob:
-    """A job that there is, or was."""
+    """A job that exists or existed."""
 
     name: str
     uid: str
     starts: int
-    """Number of its newest start; 0 before the first."""
+    """The number of its newest start; 0 before the first."""
     created: datetime
     deleted: datetime | None
 
 
 def looks_like_a_uid(name: str) -> bool:
-    """Whether this may be the uid of a job, and not its name."""
+    """Whether this may be the uid of a job instead of its name."""
     return re.fullmatch(UID, name) is not None
 
 
 async def named_job(request: Request, namespace: str, name: str) -> NamedJob:
-    """Return the job that is meant. History knows the name of a uid; the API server finds nothing by uid.
+    """Return how to find a job. History has the name for a uid; the API server cannot find objects by uid.
 
     Raises:
-        Problem: 401; 403 for a uid, to whom may not get AgentJobs: its name is not theirs to know; 503 while history
-            is away, and what was given may be a uid.
+        Problem: 401; 403 for a uid if the caller may not get AgentJobs, because they must not learn its name; 503 for
+            a uid while history is unavailable.
     """
     if not looks_like_a_uid(name):
         return NamedJob(name, None)
     found = await _recorded(request, namespace, name)
-    # A name may look like that, too.
+    # A name may look like a uid, too.
     return NamedJob(found.name, found.uid) if found and found.uid == name else NamedJob(name, None)
 
 
@@ -63,7 +63,8 @@ async def object_of(cluster: KubeClient, namespace: str, one: NamedJob) -> Mappi
     """Return the object of a job.
 
     Raises:
-        errors.NotFound: there is none, or another job has its name. And what else the API server says.
+        errors.NotFound: it does not exist, or another job has its name.
+        errors.AgentJobsError: another error of the API server.
     """
     found = await cluster.get(AGENTJOBS, namespace, one.name)
     if one.uid not in (None, found["metadata"]["uid"]):
@@ -72,10 +73,11 @@ async def object_of(cluster: KubeClient, namespace: str, one: NamedJob) -> Mappi
 
 
 async def known_job(request: Request, cluster: KubeClient, namespace: str, name: str) -> KnownJob:
-    """Return what there is to know of a job, by its object, or by history when that is gone.
+    """Return a job from its object, or from history if the object is gone.
 
     Raises:
-        Problem: as `named_job`. errors.AgentJobsError: what the API server says.
+        Problem: as `named_job`.
+        errors.AgentJobsError: an error of the API server.
     """
     one = await named_job(request, namespace, name)
     try:
@@ -89,7 +91,7 @@ async def known_job(request: Request, cluster: KubeClient, namespace: str, name:
 
 
 async def _recorded(request: Request, namespace: str, name: str) -> RecordedJob | None:
-    """Return a job as history knows it, to whom may get it; None where it knows none."""
+    """Return a job from history, if the caller may get it; None if history does not have it."""
     await rights.may(request, "get", namespace=namespace, name=name)
     services = services_of(request)
     try:

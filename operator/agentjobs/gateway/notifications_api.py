@@ -1,7 +1,7 @@
-"""What users see of notifications, and try again: which sink was told what of a job, and why not.
+"""Routes of users about notifications: what was sent to which sink, why not, and how to try again.
 
-A caller acts as themselves. To read takes the right to list AgentJobs, to try again the right to change the job, `patch
-agentjobs`. Addresses and keys of sinks are the notifier's alone.
+Reading takes the right to list AgentJobs; trying again takes `patch agentjobs`. Only the notifier has the addresses and
+keys of sinks.
 """
 
 from typing import Annotated, Final
@@ -33,9 +33,9 @@ async def list_notifications(
     budget: ReadBudget,
     job: Annotated[
         str | None,
-        Query(max_length=253, pattern="^[-a-z0-9.]*$", description="Only of this job, by its name or uid."),
+        Query(max_length=253, pattern="^[-a-z0-9.]*$", description="Only notifications of this job, by name or uid."),
     ] = None,
-    stuck: Annotated[bool, Query(description="Only those that failed and were not sent.")] = False,
+    stuck: Annotated[bool, Query(description="Only notifications that failed and were not sent.")] = False,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> RecordedNotifications:
@@ -56,15 +56,15 @@ async def retry_notifications(
     history: History,
     budget: ReadBudget,
     sink: Annotated[
-        str | None, Query(max_length=63, pattern="^[-a-z0-9]*$", description="Only those for this sink.")
+        str | None, Query(max_length=63, pattern="^[-a-z0-9]*$", description="Only notifications to this sink.")
     ] = None,
 ) -> Retried:
-    """Try a job's notifications again now that failed or were given up."""
+    """Try again all notifications of a job that failed or were given up."""
     async with audited(request, person, Doing("AgentJob", namespace, name, "retry-notifications")) as doing:
         await may(request, "patch", namespace=namespace, name=name)
         async with budget.taken():
             job = await history.job(namespace, name)
             doing.name, doing.uid = job.name, job.uid
             retried = await notified.retry(job.uid, sink or None)
-        doing.message = f"{retried} are tried again"
+        doing.message = f"{retried} will be tried again"
     return Retried(retried=retried)

@@ -1,6 +1,6 @@
-"""What users read of many jobs at once, and of the installation: numbers of what runs, waits, happened and cost.
+"""Routes of users: statistics of jobs (what runs, waits, happened and cost), and the installation.
 
-Who may list AgentJobs of a namespace may know how many there are; the numbers of others' namespaces are not in any sum.
+Numbers cover only the namespaces whose AgentJobs the caller may list.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -23,9 +23,9 @@ DEFAULT_LENGTH: Final = timedelta(days=1)
 
 Since = Annotated[
     AwareDatetime | None,
-    Query(description="Where it begins, 2026-11-29T08:00:00Z; a day before `until` by default, 1 hour to 90 days."),
+    Query(description="The begin, such as 2026-11-29T08:00:00Z: 1 hour to 90 days before `until`, one day by default."),
 ]
-Until = Annotated[AwareDatetime | None, Query(description="Where it ends; now by default.")]
+Until = Annotated[AwareDatetime | None, Query(description="The end; now by default.")]
 
 router = APIRouter(tags=["overview"])
 
@@ -36,7 +36,7 @@ async def _may_read_all(request: Request) -> User:
 
 @router.get("/v1/counts")
 async def get_counts(scope: InScope, numbers: Numbers, budget: ReadBudget, shared: Shared) -> OpenCounts:
-    """Count the jobs that have not ended, by namespace, queue, phase and what they wait for."""
+    """Count the unfinished jobs by namespace, queue, phase and reason."""
 
     async def ask() -> OpenCounts:
         async with budget.taken():
@@ -54,10 +54,10 @@ async def get_activity(
     since: Since = None,
     until: Until = None,
 ) -> Activity:
-    """Tell what happened to jobs over time, and why jobs failed.
+    """Return what happened to jobs over time, and why jobs failed.
 
-    Slices have round lengths (1 min, 5 min, 15 min, 1 h, 2 h, 6 h, 12 h, 1 d), begin at multiples of them in UTC, and
-    cover the time that is asked for: `since` and `until` of the answer are where the first begins and the last ends.
+    Slices have round lengths (1 min, 5 min, 15 min, 1 h, 2 h, 6 h, 12 h, 1 d), begin at multiples of their length in
+    UTC, and cover the requested time: `since` and `until` of the response are the ends of the first and the last slice.
     """
     begin, end = _time(since, until, now=datetime.now(UTC))
 
@@ -75,13 +75,13 @@ async def get_usage_series(
     numbers: Numbers,
     budget: ReadBudget,
     shared: Shared,
-    by: Annotated[SeriesBy, Query(description="What usage is divided by.")] = "model",
+    by: Annotated[SeriesBy, Query(description="How usage is grouped.")] = "model",
     since: Since = None,
     until: Until = None,
 ) -> UsageSeries:
-    """Tell what model calls used over time; those of the costliest eight keys apart, of all others together.
+    """Return what model calls used over time, for the eight most expensive keys and for all others together.
 
-    Slices are as those of `/v1/activity`: 15 min, 1 h, 2 h or 6 h for up to 24 days, of longer times days.
+    Slices begin as those of `/v1/activity`: 15 min, 1 h, 2 h or 6 h for up to 24 days, and days for longer times.
     """
     begin, end = _time(since, until, now=datetime.now(UTC))
 
@@ -97,7 +97,7 @@ async def get_usage_series(
 async def get_installation(
     request: Request, installed: Installed, reports: Reports, budget: ReadBudget
 ) -> Installation:
-    """Tell which processes run this installation and how its database is, for whom may list AgentJobs everywhere."""
+    """Return the processes and the database of the installation. It takes the right to list AgentJobs everywhere."""
     async with budget.taken():
         asked = datetime.now(UTC)
         database = await installed.database()
@@ -117,7 +117,7 @@ async def get_installation(
 
 
 def clock_skew(theirs: datetime, *, asked: datetime, answered: datetime) -> float:
-    """Return by how many seconds another clock is ahead at least, or behind: 0 where the way there explains it."""
+    """Return the smallest possible difference of another clock in seconds; 0 if the time of the request explains it."""
     if asked <= theirs <= answered:
         return 0.0
     nearest = answered if theirs > answered else asked
@@ -130,9 +130,9 @@ def _proxy(seen: SeenProxy) -> Process:
 
 
 def _shared(begin: datetime, end: datetime) -> tuple[float, tuple[timedelta, int]]:
-    """For how many seconds numbers over a time are shared, and what is the same for who asks for about that time.
+    """Return for how many seconds numbers over a time are shared, and a key for requests for about the same time.
 
-    Everybody's "until now" is another moment; within these seconds all of them mean the same.
+    The end of "until now" differs from request to request; within these seconds it counts as the same.
     """
     seconds = seconds_of(end - begin)
     return seconds, (end - begin, int(end.timestamp() // seconds))
@@ -143,4 +143,4 @@ def _time(since: datetime | None, until: datetime | None, *, now: datetime) -> t
     try:
         return since or end - DEFAULT_LENGTH, end
     except OverflowError:
-        raise Problem(400, "BadRequest", "until: there is no day before it.") from None
+        raise Problem(400, "BadRequest", "until: must be later than the first day of the calendar.") from None

@@ -1,4 +1,4 @@
-"""How many jobs are in the queues of a namespace, by history: to list them all would take the API server long."""
+"""Numbers of jobs in the queues of a namespace, counted in history: listing them all would take the API server long."""
 
 from collections.abc import Mapping
 
@@ -13,10 +13,9 @@ Phases = Mapping[str, int]
 
 
 async def queues_in_use(request: Request, namespace: str) -> Mapping[str, Phases] | None:
-    """Return the queues that jobs are in which have not ended, with how many of these are in which phase.
+    """Return the queues with unfinished jobs, and the numbers of these by phase.
 
-    None where nobody can tell: history is away, there are more than it counts, or who asks may not list the AgentJobs
-    of the namespace.
+    None if that is unknown: history is unavailable or does not count that many, or the caller may not list AgentJobs.
     """
     try:
         await rights.may(request, "list", namespace=namespace)
@@ -41,6 +40,6 @@ async def queues_in_use(request: Request, namespace: str) -> Mapping[str, Phases
 
 
 async def is_in_use(request: Request, namespace: str, queue: str) -> bool | None:
-    """Whether jobs are in a queue that have not ended; None where nobody can tell."""
+    """Whether a queue has unfinished jobs; None if that is unknown."""
     found = await queues_in_use(request, namespace)
     return None if found is None else queue in found

@@ -1,7 +1,7 @@
-"""What the person who asks may do, and where: every route of users asks here, and nowhere else.
+"""What the caller may do, and where. Every route of users checks rights here and nowhere else.
 
-Who asks is the owner of the token, or whom they impersonate by `Impersonate-User` and `Impersonate-Group`. A namespace
-that somebody may not read does not exist for them: what they are told does not depend on whether it does.
+The caller is the owner of the token, or the user they impersonate by `Impersonate-User` and `Impersonate-Group`. For a
+namespace that the caller may not read, the response does not depend on whether it exists.
 """
 
 import asyncio
@@ -21,35 +21,35 @@ from agentjobs.problem import Problem
 from agentjobs.tokens import bearer
 
 MAX_NAMESPACES: Final = 500
-"""That are asked about for somebody who may not read all of them, and that one request may name."""
+"""The number of namespaces that are checked for a caller who may not read all, and that a request may name."""
 
 _READING: Final = ("GET", "HEAD")
-# Where somebody may not read all namespaces, each is asked about: so many at once, and for a new namespace this late.
+# For a caller who may not read all namespaces each one is checked: this many at a time, new namespaces this late.
 _REVIEWS_AT_ONCE: Final = 16
 _NAMESPACES_SECONDS: Final = 5.0
 
 Scope = tuple[str, ...] | None
-"""The namespaces that a request is about; None for all there are."""
+"""The namespaces that a request is about; None for all."""
 
 
 async def who(request: Request) -> User:
-    """Return who asks, whatever they may do.
+    """Return the caller, whatever their rights.
 
     Raises:
-        Problem: 400 for headers of impersonation that cannot be meant, 401, 403 for whom they may not impersonate.
-        errors.Unavailable: the API server cannot be asked.
+        Problem: 400 for invalid headers of impersonation, 401, 403 for a user whom they may not impersonate.
+        errors.Unavailable: the API server is unavailable.
     """
     authorization, impersonation = _identity(request)
     return await services_of(request).authenticator.person(authorization, impersonation)
 
 
 async def counted(request: Request) -> None:
-    """Count a request for who asks; for their address while we do not know who that is.
+    """Count a request for its caller, or for its address while the caller is unknown.
 
-    What comes without a token costs nobody a question; whether it may is for the route to say.
+    A request without a token costs no review; its route refuses it.
 
     Raises:
-        Problem: 429, with the time to wait; as `who`.
+        Problem: 429 with `Retry-After`, and as `who`.
     """
     authorization, impersonation = _identity(request)
     if authorization is None:
@@ -67,10 +67,11 @@ async def counted(request: Request) -> None:
 
 
 async def may(request: Request, verb: str, *, namespace: str, name: str = "", resource: Resource = AGENTJOBS) -> User:
-    """Return who asks, if they may do this in a namespace, or with one object; an empty namespace means all.
+    """Return the caller, if they may do this in a namespace or to one object; an empty namespace means all.
 
     Raises:
-        Problem: as `who`, and 403. errors.Unavailable: the API server cannot be asked.
+        Problem: as `who`, and 403.
+        errors.Unavailable: the API server is unavailable.
     """
     authorization, impersonation = _identity(request)
     return await services_of(request).authenticator.user(
@@ -79,12 +80,12 @@ async def may(request: Request, verb: str, *, namespace: str, name: str = "", re
 
 
 async def acting(request: Request) -> KubeClient:
-    """Return the API server as who asks has it: with their token and whom they impersonate, and nothing of ours.
+    """Return a client with the caller's token and impersonation only.
 
-    The API server decides what they may; `may` beforehand says so before anything is read or done.
+    The API server authorizes its requests. Check `may` first, so that a refusal comes before anything is read or done.
 
     Raises:
-        Problem: 400, 401 and 403 as `who`, for what needs no question to the API server.
+        Problem: 400, 401 and 403 as `who`, as far as it needs no request to the API server.
     """
     authorization, impersonation = _identity(request)
     return services_of(request).callers.client(bearer(authorization), impersonation)
@@ -100,14 +101,14 @@ async def scope_of(
         list[str] | None,
         Query(
             max_length=MAX_NAMESPACES,
-            description="Of these namespaces; of all that the caller may read without one.",
+            description="Only these namespaces; by default all that the caller may read.",
         ),
     ] = None,
 ) -> Scope:
-    """Return the namespaces that the request is about, all of which the caller may read.
+    """Return the namespaces that the request is about. The caller may read all of them.
 
     Raises:
-        Problem: 403 for one that they may not list the AgentJobs of.
+        Problem: 403 for a namespace whose AgentJobs they may not list.
     """
     if namespace:
         named = tuple(sorted(set(namespace)))
@@ -118,7 +119,7 @@ async def scope_of(
         return None
     services, user = services_of(request), await who(request)
     found = await services.scopes.answer((user.key,), lambda: _readable(request))
-    # Refusals are what there are many of, and what may be old; whatever is read is asked about like everything.
+    # Most reviews are refusals, and these may be cached; namespaces that are read are always checked again.
     return tuple([one for one in found if await _is_allowed(request, one)])
 
 
@@ -141,8 +142,8 @@ async def _readable(request: Request) -> tuple[str, ...]:
 
 
 def _is_own(address: str) -> bool:
-    """Whether a request comes from our own process, or by something on the way that replaces addresses."""
-    return ip_address(canonical(address) or "0.0.0.0").is_loopback  # noqa: S104  an address that is nobody's
+    """Whether a request comes from this machine, or through a proxy that replaces addresses."""
+    return ip_address(canonical(address) or "0.0.0.0").is_loopback  # noqa: S104  not a real address
 
 
 async def _is_allowed(request: Request, namespace: str) -> bool:

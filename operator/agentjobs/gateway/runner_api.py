@@ -1,7 +1,7 @@
-"""Routes of runners: an attempt, its steps, its events, its heartbeats and its one result.
+"""Routes of runners: the attempt, its steps, events, heartbeats and result.
 
-No path names a job: the token identifies the pod, and the pod its start (`auth`). The database holds claim and fence: a
-runner that lost its start gets 409 Fenced and exits. A request is authenticated before its body is parsed.
+Paths do not name a job: the token identifies the pod, and the pod its start (`auth`). Claim and fence are in the
+database: a runner that has lost its start gets 409 Fenced and exits. Requests are authenticated before bodies are read.
 """
 
 import logging
@@ -31,7 +31,7 @@ from agentjobs.tracing import named
 
 logger = logging.getLogger(__name__)
 
-# A heartbeat is empty today; what a later runner may add to it is small.
+# Heartbeats are empty today; later runners may add something small.
 MAX_HEARTBEAT_BYTES: Final = 4 * 1024
 
 router = APIRouter(tags=["runner"])
@@ -39,7 +39,7 @@ router = APIRouter(tags=["runner"])
 
 @router.get(contract.PATH_ATTEMPT)
 async def get_attempt(runner: Runner, writes: Writes, spans: Traces) -> Response:
-    """Claim the start for the pod that asks and answer `contract.Attempt`, all it needs to run."""
+    """Claim the start for the pod of the token, and return `contract.Attempt`: everything it needs to run."""
     began = datetime.now(UTC)
     place = {"namespace": runner.namespace, "job": runner.job}
     attempt = await writes.claim(runner.uid, runner.start, runner.pod_uid, **place, budget=runner.budget)
@@ -50,7 +50,7 @@ async def get_attempt(runner: Runner, writes: Writes, spans: Traces) -> Response
 
 @router.post(contract.PATH_EVENTS, status_code=204, openapi_extra=taken(EventsBody))
 async def post_events(request: Request) -> Response:
-    """Store entries of the start's timeline; sending one twice stores it once."""
+    """Store entries of the start's timeline. An entry that is sent twice is stored once."""
     services, limit = services_of(request), contract.MAX_EVENTS_BODY_BYTES
     async with asking(request) as runner:
         writes = await writes_of(request)
@@ -66,10 +66,10 @@ async def get_steps(
     runner: Runner,
     writes: Writes,
     budget: StepBudget,
-    after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Only steps of higher numbers.")] = 0,
+    after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Only steps after this number.")] = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE_STEPS)] = MAX_PAGE_STEPS,
 ) -> Response:
-    """Answer `contract.StepsPage`: steps of the start's run by number, without void ones, about 1 MiB of them."""
+    """Return `contract.StepsPage`: about 1 MiB of the steps of the run in order, without void steps."""
     async with budget.taken():
         page = await writes.read_steps(runner.uid, runner.start, runner.pod_uid, after=after, limit=limit)
     return json_answer(page)
@@ -77,7 +77,7 @@ async def get_steps(
 
 @router.post(contract.PATH_STEPS, openapi_extra=taken(StepsBody))
 async def post_steps(request: Request) -> Response:
-    """Record steps, all or none; sending them twice records them once. Answer `contract.StepsAnswer`."""
+    """Record steps, all or none. Steps that are sent twice are recorded once. Returns `contract.StepsAnswer`."""
     services, limit = services_of(request), contract.MAX_STEPS_BODY_BYTES
     bodies = services.intake
     async with recording(request) as runner:
@@ -91,7 +91,7 @@ async def post_steps(request: Request) -> Response:
 
 @router.post(contract.PATH_HEARTBEAT, status_code=204, openapi_extra=taken(HeartbeatBody))
 async def post_heartbeat(request: Request) -> Response:
-    """Note that the runner lives; the body may be empty."""
+    """Record a heartbeat of the runner. The body may be empty."""
     async with asking(request) as runner:
         writes = await writes_of(request)
         if raw := await read_body(request, MAX_HEARTBEAT_BYTES):
@@ -102,7 +102,7 @@ async def post_heartbeat(request: Request) -> Response:
 
 @router.put(contract.PATH_RESULT, openapi_extra=taken(ResultDocumentBody))
 async def put_result(runner: Runner, writes: Writes, spans: Traces, bodies: Bodies, request: Request) -> Response:
-    """Store how the start ended; answer the result that is final for the job, which may be another start's."""
+    """Store how the start ended, and return the final result of the job, which may be that of another start."""
     began = datetime.now(UTC)
     limit = contract.MAX_RESULT_BYTES
     async with bodies.body(request, ResultDocumentBody, limit, job=runner.job_key, pod=runner.pod_uid) as body:

@@ -1,4 +1,4 @@
-"""Objects of the API server as people are shown them. Pure."""
+"""Objects of the API server as users see them. Pure."""
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
@@ -15,11 +15,11 @@ from agentjobs.api.schedule.status import ActiveReason, AgentScheduleStatus, Sch
 NEXT_TIMES: Final = 10
 Obj = Mapping[str, Any]
 Counts = Mapping[str, Mapping[str, int]]
-"""Of the jobs in each queue that have not ended, how many are in which phase."""
+"""The numbers of unfinished jobs by queue and phase."""
 
 
 def plain(obj: Obj) -> dict[str, Any]:
-    """Return an object without what only field managers read, which may be most of it."""
+    """Return an object without `managedFields`, which may be most of it."""
     metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
     return {**obj, "metadata": metadata}
 
@@ -31,7 +31,7 @@ def containers(pod: Obj) -> list[str]:
 
 
 def queue(obj: Obj, namespace: str, counts: Counts) -> QueueSeen:
-    """Return a queue with its object, counted by its status once an operator has seen it."""
+    """Return a queue with its object. Its status has the numbers once an operator has observed it."""
     name = str(obj["metadata"]["name"])
     status = AgentQueueStatus.parse(obj.get("status"))
     said = {
@@ -46,7 +46,7 @@ def queue(obj: Obj, namespace: str, counts: Counts) -> QueueSeen:
 
 
 def queues_without_object(namespace: str, counts: Counts, *, known: Collection[str]) -> list[QueueSeen]:
-    """Return the queues that only the installation knows: the common ones, and those that jobs are in."""
+    """Return the queues without an object: those of the installation, and those with jobs."""
     return [
         QueueSeen(namespace=namespace, name=name, object=None, phases=dict(counts.get(name, {})))
         for name in sorted({*COMMON, *counts})
@@ -66,7 +66,7 @@ def template(obj: Obj, namespace: str) -> TemplateSeen:
 
 
 def _times(obj: Obj, now: datetime) -> Iterator[datetime]:
-    """Yield the times at which a schedule makes jobs; none while it is stopped or illegal."""
+    """Yield the next times of a schedule; none while it is suspended, stopped or invalid."""
     spec = obj.get("spec") or {}
     active = find_condition(AgentScheduleStatus.parse(obj.get("status")).conditions, ScheduleConditionType.ACTIVE)
     halted = active is not None and active.reason == ActiveReason.TOO_MANY_FAILURES

@@ -1,7 +1,7 @@
-"""The gateway's process: opens its connections, listens, stops gracefully.
+"""The process of the gateway: it connects, listens and stops gracefully.
 
-Called by `agentjobs gateway` (run); tests and programs that embed it use `serving`. Only wrong settings end it at the
-start. It waits for a database or an API server that is away, and /readyz says so.
+`agentjobs gateway` calls `run`; tests and programs that embed the gateway use `serving`. It exits at the start only if
+its settings are invalid. While the database or the API server is unavailable it waits, and /readyz reports it.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ logger = logging.getLogger(__name__)
 
 
 def run(settings: GatewaySettings) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is under way and return.
+    """Serve until SIGTERM or SIGINT, then finish requests under way and return.
 
     Raises:
-        errors.Invalid: the settings cannot work: no such kubeconfig, address taken, certificate unreadable.
-        errors.AgentJobsError: a part that the gateway cannot be without has died.
+        errors.Invalid: the settings are invalid: a missing kubeconfig, an address in use, an unreadable certificate.
+        errors.AgentJobsError: an essential background task has ended.
     """
     asyncio.run(until_signalled(lambda on_death: serving(settings, on_death=on_death)))
 
@@ -40,10 +40,10 @@ def run(settings: GatewaySettings) -> None:
 async def serving(
     settings: GatewaySettings, *, on_death: Callable[[errors.AgentJobsError], None] = lambda _error: None
 ) -> AsyncIterator[str]:
-    """Serve for the length of a `with` block; gives the URL, with the real port when the settings said 0.
+    """Serve for the length of a `with` block; yields the URL, with the actual port if the settings have port 0.
 
     Args:
-        on_death: is told when a part that runs in the background dies; it is logged in any case.
+        on_death: called when a background task ends with an error, which is also logged.
     """
     triggers = Triggers(settings.triggers_file)
     metrics, spans = GatewayMetrics(), tracing.spans("agentjobs-gateway", os.environ)

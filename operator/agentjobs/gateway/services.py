@@ -1,8 +1,8 @@
-"""What routes need, made once for the application and handed to them by FastAPI's dependencies.
+"""The collaborators of routes, created once for the application, and FastAPI's dependencies that return them.
 
-Order matters in a route's signature: who asks comes first, so that a stranger is refused before anything else happens.
-The routes that runners use all the time take it by a `with` block instead (`asking`, `recording`): a dependency costs
-them as much as a statement does.
+The order in a route's signature matters: the caller comes first, so that unknown callers are refused before anything
+else happens. The most frequent routes of runners use `with` blocks (`asking`, `recording`), because a dependency costs
+as much as a statement of SQL.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -45,7 +45,7 @@ from agentjobs.tracing import Spans
 
 @dataclass(frozen=True, slots=True)
 class GatewayHistory:
-    """The history of one cluster, by who uses it."""
+    """The history of one cluster, by audience."""
 
     runners: RunnerHistory
     people: ReadHistory
@@ -62,10 +62,10 @@ class GatewayHistory:
 
 
 class Services:
-    """The application's collaborators.
+    """The collaborators of the application.
 
     Args:
-        history: makes the history of the cluster with the given uid; called once that is known.
+        history: creates the history of the cluster with the given uid; called once the uid is known.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Services:
         self.shared = SharedReads()
         self.user_limits = user_limits
         self.scopes: AnswerCache[tuple[str, ...]] = AnswerCache(clock=clock)
-        """The namespaces that a user may read, by the user's key; each is asked about again whenever it counts."""
+        """The namespaces that a user may read, by the user's key; rights are checked again before anything is read."""
         self._callers = callers
         self._make_history = history
         self._history: GatewayHistory | None = None
@@ -108,45 +108,45 @@ class Services:
 
     @property
     def callers(self) -> Callers:
-        """Makes clients that act as who calls."""
-        assert self._callers is not None, "this application was made without"
+        """Creates clients with the credentials of callers."""
+        assert self._callers is not None, "this application has no callers"
         return self._callers
 
     async def history(self) -> GatewayHistory:
-        """Return this cluster's history; the first call asks the API server which cluster this is.
+        """Return this cluster's history. The first call asks the API server for the uid of the cluster.
 
         Raises:
-            errors.Unavailable, errors.Denied: it cannot be asked yet, or not by us; the next call asks again.
+            errors.Unavailable, errors.Denied: the API server is unavailable or refuses; the next call tries again.
         """
         if self._history is None:
             self._history = self._make_history(await self.cluster())
         return self._history
 
     async def cluster(self) -> str:
-        """Return the uid of this cluster's namespace kube-system. Raises as `history`."""
+        """Return the uid of the namespace kube-system. Raises as `history`."""
         if self._cluster is None:
             self._cluster = await cluster_uid(self.kube)
         return self._cluster
 
     async def change_reads(self) -> ChangeReads:
-        """Return what streams are told of this cluster's history. Raises as `history`."""
+        """Return the source of streams of changes. Raises as `history`."""
         return (await self.history()).changes
 
     async def check_api_server(self) -> None:
-        """Return when the API server answers what we ask of it. Raises as `history`."""
+        """Return if the API server responds and the gateway has its rights. Raises as `history`."""
         await self.history()
         await self.authenticator.check()
 
 
 def services_of(request: Request) -> Services:
-    """Return what `create_app` put into the application."""
+    """Return the collaborators that `create_app` put into the application."""
     services: Services = request.app.state.services
     return services
 
 
 async def runner_of(request: Request) -> AsyncIterator[RunnerIdentity]:
-    """Give the runner that asks; 401 or 403 for any other caller, 429 for one that asks too much, before a byte of the
-    body is read."""
+    """Yield the runner that calls, before its body is read; 401 or 403 for other callers, 429 for too many
+    requests."""
     services = services_of(request)
     runner = await _runner(request)
     services.intake.rates.count(runner.pod_uid)
@@ -155,12 +155,12 @@ async def runner_of(request: Request) -> AsyncIterator[RunnerIdentity]:
 
 
 asking = asynccontextmanager(runner_of)
-"""`runner_of` for a `with` block; what is held for the runner is given back before the answer goes out."""
+"""`runner_of` for a `with` block: the share of the limits is released before the response is sent."""
 
 
 @asynccontextmanager
 async def recording(request: Request) -> AsyncIterator[RunnerIdentity]:
-    """Give the runner that records steps, as `asking`; how often it may is for `Intake.body` to say."""
+    """Yield the runner that records steps, as `asking`; `Intake.body` limits the rate."""
     runner = await _runner(request)
     with services_of(request).intake.per_pod.taken(runner.pod_uid):
         yield runner
@@ -172,82 +172,82 @@ async def _runner(request: Request) -> RunnerIdentity:
 
 
 async def writes_of(request: Request) -> RunnerHistory:
-    """Return what runners write of this cluster's history."""
+    """Return the part of history that runners write."""
     return (await services_of(request).history()).runners
 
 
 async def sessions_of(request: Request) -> RunnerSessions:
-    """Return the sessions of this cluster's jobs, as their runners use them."""
+    """Return the sessions for runners."""
     return (await services_of(request).history()).sessions
 
 
 async def artifacts_of(request: Request) -> RunnerArtifacts:
-    """Return the artifacts of this cluster's jobs, as their runners use them."""
+    """Return the artifacts for runners."""
     return (await services_of(request).history()).artifacts
 
 
 async def files_of(request: Request) -> RunnerFiles:
-    """Return the files that the runners of this cluster's jobs keep for later starts."""
+    """Return the kept files for runners."""
     return (await services_of(request).history()).files
 
 
 async def user_sessions_of(request: Request) -> UserSessionHistory:
-    """Return what people read and delete of sessions and artifacts."""
+    """Return the sessions and artifacts for users."""
     return (await services_of(request).history()).user_sessions
 
 
 async def reports_of(request: Request) -> ModelReports:
-    """Return what people read of model calls."""
+    """Return the reports of model calls for users."""
     return (await services_of(request).history()).reports
 
 
 async def overview_of(request: Request) -> OverviewHistory:
-    """Return what people read of many jobs at once."""
+    """Return the statistics of jobs for users."""
     return (await services_of(request).history()).overview
 
 
 async def processes_of(request: Request) -> ProcessHistory:
-    """Return what is known of the installation's processes and database."""
+    """Return the processes and the database of the installation."""
     return (await services_of(request).history()).processes
 
 
 async def notifications_of(request: Request) -> NotificationReads:
-    """Return what people see of notifications, and try again."""
+    """Return the notifications for users."""
     return (await services_of(request).history()).notifications
 
 
 async def actions_of(request: Request) -> ActionLog:
-    """Return what people did."""
+    """Return the log of actions."""
     return (await services_of(request).history()).actions
 
 
 async def history_of(request: Request) -> ReadHistory:
-    """Return what people read of this cluster's history."""
+    """Return the history of jobs for users."""
     return (await services_of(request).history()).people
 
 
 async def read_budget_of(request: Request) -> Capacity:
-    """Return what bounds the reading of users, so that it leaves runners their connections."""
+    """Return the limit on concurrent reads of users, which leaves connections for runners."""
     return services_of(request).reads
 
 
 async def shared_of(request: Request) -> SharedReads | Unshared:
-    """Return what makes one question of what many ask at once, if they say that an answer may be old."""
+    """Return the shared reads if the request allows an older answer, else unshared ones."""
     return services_of(request).shared.for_request(request.headers.get("cache-control", ""))
 
 
 async def step_budget_of(request: Request) -> Capacity:
-    """Return what bounds the reading of steps by runners."""
+    """Return the limit on concurrent reads of steps by runners."""
     return services_of(request).step_reads
 
 
 async def intake_of(request: Request) -> Intake:
-    """Return what takes in the bodies of runners."""
+    """Return the reader of runners' bodies."""
     return services_of(request).intake
 
 
 async def spans_of(request: Request) -> Spans:
-    """Return what takes the application's spans."""
+    """Return the traces."""
     return services_of(request).spans
 
 

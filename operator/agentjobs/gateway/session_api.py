@@ -1,7 +1,7 @@
-"""Routes of runners: the session of their job, its artifacts, and what memory finds.
+"""Routes of runners: the session of their job, its artifacts and memory.
 
-No path and no body names a session, an app or a user: the token identifies the pod, the pod its start, and the start's
-job has been accepted with its session. So a pod sees what belongs to its own job's app and user, and nothing else.
+Requests do not name a session, an app or a user: the token identifies the pod, the pod its start, and the job was
+accepted with its session. So a pod has access only to data of its own job's app and user.
 """
 
 import json
@@ -23,10 +23,12 @@ from agentjobs.problem import Problem
 MAX_MEMORY_BODY_BYTES: Final = 64 * 1024
 
 Name = Annotated[str, Query(min_length=1, max_length=contract.MAX_ARTIFACT_NAME_CHARS, pattern="^[^\\x00]+$")]
-After = Annotated[str | None, Query(max_length=1024, pattern="^[^\\x00]*$", description="`next` of the page before.")]
-Version = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="The newest without it.")]
+After = Annotated[
+    str | None, Query(max_length=1024, pattern="^[^\\x00]*$", description="The `next` of the previous page.")
+]
+Version = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="The version; the newest by default.")]
 
-# The body is read in pieces, and the header by its own parser: FastAPI sees neither.
+# FastAPI sees neither: the body is read in pieces, and the header has its own parser.
 _SAVED: Final = {
     "requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string"}}}},
     "parameters": [
@@ -45,14 +47,14 @@ router = APIRouter(tags=["runner"])
 
 @router.get(contract.PATH_SESSION)
 async def get_session(runner: Runner, sessions: Sessions, budget: StepBudget, after: After = None) -> Response:
-    """Answer `contract.SessionPage`: the job's session as it stood before the job."""
+    """Return `contract.SessionPage`: the session of the job as it was before the job."""
     async with budget.taken():
         return json_answer(await sessions.session(runner.uid, runner.start, runner.pod_uid, after=after))
 
 
 @router.put(contract.PATH_SESSION, status_code=204, openapi_extra=taken(TurnBody))
 async def put_turn(runner: Runner, sessions: Sessions, bodies: Bodies, request: Request) -> Response:
-    """Store what the job added to its session; sending it twice stores it once."""
+    """Store the turn that the job added to its session. A turn that is sent twice is stored once."""
     limit = contract.MAX_TURN_BYTES
     async with bodies.body(request, TurnBody, limit, job=runner.job_key, pod=runner.pod_uid) as body:
         await sessions.put_turn(runner.uid, runner.start, runner.pod_uid, body.parts())
@@ -61,7 +63,7 @@ async def put_turn(runner: Runner, sessions: Sessions, bodies: Bodies, request: 
 
 @router.post(contract.PATH_MEMORY, openapi_extra=taken(MemoryBody))
 async def search_memory(runner: Runner, sessions: Sessions, bodies: Bodies, request: Request) -> Response:
-    """Answer what was said in other sessions of the job's app and user that has a word of the query."""
+    """Search the other sessions of the job's app and user for the words of a query."""
     limit = MAX_MEMORY_BODY_BYTES
     async with bodies.body(request, MemoryBody, limit, job=runner.job_key, pod=runner.pod_uid) as body:
         found = await sessions.search(runner.uid, runner.start, runner.pod_uid, body.query, body.limit)
@@ -78,7 +80,7 @@ async def list_artifacts(runner: Runner, artifacts: Artifacts, budget: StepBudge
 
 @router.post(contract.PATH_ARTIFACT, openapi_extra=_SAVED)
 async def save_artifact(runner: Runner, artifacts: Artifacts, bodies: Bodies, request: Request) -> Response:
-    """Store a version of an artifact: its bytes are the body, the header `Agentjobs-Artifact` says what they are."""
+    """Store a version of an artifact: the body is its content, the header `Agentjobs-Artifact` describes it."""
     saving = read_header(request.headers.get(contract.HEADER_ARTIFACT))
     sender = {"job": runner.job_key, "pod": runner.pod_uid}
     async with bodies.pieces(request, contract.MAX_ARTIFACT_BYTES, CHUNK_BYTES, **sender) as pieces:
@@ -90,11 +92,11 @@ async def save_artifact(runner: Runner, artifacts: Artifacts, bodies: Bodies, re
 async def get_artifact(
     runner: Runner, artifacts: Artifacts, budget: StepBudget, name: Name, version: Version = None
 ) -> Response:
-    """Answer the bytes of a version of an artifact; the header `Agentjobs-Artifact` says what they are."""
+    """Return the content of a version of an artifact; the header `Agentjobs-Artifact` describes it."""
     async with budget.taken():
         found = await artifacts.version(runner.uid, runner.start, runner.pod_uid, name, version)
     if found is None:
-        raise Problem(404, "NotFound", "There is no such artifact, or no such version of it.")
+        raise Problem(404, "NotFound", "No such artifact, or no such version of it.")
     return await bytes_answer(found, artifacts.pieces(found))
 
 
@@ -114,11 +116,11 @@ async def delete_artifact(runner: Runner, artifacts: Artifacts, name: Name) -> R
 
 
 async def bytes_answer(stored: StoredVersion, pieces: AsyncIterator[bytes]) -> Response:
-    """Return the bytes of a version. What a model called them is told in a header of ours and never as their type: a
-    browser saves them.
+    """Return the response with the content of a version. The media type that a model chose is only in our own header,
+    so that browsers save the content and do not display it.
 
     Raises:
-        errors.AgentJobsError: the first piece cannot be read.
+        errors.AgentJobsError: the first piece could not be read.
     """
     first = await anext(pieces, b"")
     told = msgspec.json.decode(msgspec.json.encode(stored.told()))

@@ -1,6 +1,6 @@
-"""What a runner may send of its session and artifacts: models beside the contract's dictionaries, as in `bodies`.
+"""Models of the request bodies of runners about sessions and artifacts, as in `bodies`.
 
-Events and state stay the text they came as. What says how many parts a text has is counted before it is taken apart.
+Events and state are not parsed. The number of parts of a text is limited before it is split.
 """
 
 from typing import Annotated, Any, Final
@@ -23,7 +23,7 @@ from agentjobs.history.turns import TurnParts
 from agentjobs.history.versions import Saving
 from agentjobs.problem import Problem
 
-# Of the events of a turn. One comma is some ten bytes of an honest event; each part of a list is an object of 50 bytes.
+# The limit for the events of a turn. A real event has a comma in every ten bytes or so; each part takes 50 bytes.
 MAX_COMMAS: Final = 400_000
 MAX_HEADER_BYTES: Final = 16 * 1024
 
@@ -35,22 +35,26 @@ class TurnBody(msgspec.Struct, frozen=True):
     """`contract.Turn`."""
 
     events: Raw
+    """The events of ADK, in order."""
     state: Raw
+    """The state of the session after the turn."""
     user: Raw = msgspec.field(default_factory=lambda: Raw(b"{}"))
+    """The changes of the state of the user."""
     app: Raw = msgspec.field(default_factory=lambda: Raw(b"{}"))
+    """The changes of the state of the app."""
 
     def __post_init__(self) -> None:
         self.parts()
 
     def parts(self) -> TurnParts:
-        """Return the turn with its events and states apart.
+        """Return the turn, split into its events and states.
 
         Raises:
-            ValueError: they are not what a turn has.
+            ValueError: the turn is invalid.
         """
         state = _entries("state", self.state)
         if any(key.startswith((contract.APP_PREFIX, contract.USER_PREFIX)) for key in state):
-            raise ValueError("state: keys that begin with app: or user: belong into app and user, without that")
+            raise ValueError("state: keys that begin with app: or user: belong in app and user, without the prefix")
         return TurnParts(_events(self.events), self.state, _entries("user", self.user), _entries("app", self.app))
 
 
@@ -58,17 +62,23 @@ class MemoryBody(msgspec.Struct, frozen=True):
     """`contract.MemoryQuery`."""
 
     query: Annotated[str, Meta(max_length=MAX_QUERY_CHARS)]
+    """The words to search for."""
     limit: Annotated[int, Meta(ge=1, le=MAX_MEMORIES)] = 10
+    """The largest number of results."""
 
 
 class ArtifactHeader(msgspec.Struct, frozen=True):
-    """`contract.ArtifactSave`, the header of a save."""
+    """`contract.ArtifactSave`, the header of a request that saves an artifact."""
 
     name: Annotated[str, Meta(min_length=1, max_length=MAX_ARTIFACT_NAME_CHARS)]
     key: Annotated[str, Meta(min_length=1, max_length=MAX_STEP_KEY_CHARS)]
+    """The key of the save: the same key saves once."""
     kind: contract.ArtifactKind
+    """`data`, `text`, or `file` for a reference."""
     mime: Annotated[str, Meta(pattern=r"^[ -~]{0,255}$(?!\n)")] = ""
+    """The media type."""
     metadata: Raw = msgspec.field(default_factory=lambda: Raw(b"{}"))
+    """The metadata of the version."""
 
     def __post_init__(self) -> None:
         if "\0" in self.name + self.key:
@@ -77,7 +87,7 @@ class ArtifactHeader(msgspec.Struct, frozen=True):
             raise ValueError(f"metadata: must be an object of at most {MAX_METADATA_BYTES} bytes")
 
     def saving(self) -> Saving:
-        """Return what history takes."""
+        """Return the description of the version for history."""
         metadata = Raw(storable(bytes(self.metadata)))
         return Saving(self.name, self.key, self.kind.value, self.mime, metadata)
 
@@ -87,16 +97,16 @@ MODELS: Final = (TurnBody, MemoryBody, ArtifactHeader)
 
 
 def read_header(value: str | None) -> Saving:
-    """Return what `contract.HEADER_ARTIFACT` says.
+    """Return the content of the header `contract.HEADER_ARTIFACT`.
 
     Raises:
-        Problem: 400 where it is not there or no JSON, 422 where it says something else.
+        Problem: 400 if it is missing or not JSON, 422 if it is invalid.
     """
     raw = (value or "").encode("latin-1", "replace")
     try:
         if len(raw) > MAX_HEADER_BYTES or not raw.isascii():
             raise ValueError(f"expected JSON in ASCII, at most {MAX_HEADER_BYTES} bytes")
-        storable(raw)  # what nests too deep or holds half a character; a NUL stays one, to be refused
+        storable(raw)  # refuses deep nesting and half characters; NUL is refused below
         return msgspec.json.decode(raw, type=ArtifactHeader).saving()
     except msgspec.ValidationError as error:
         message = f"The header {contract.HEADER_ARTIFACT} was refused: {contract.cut(str(error), 300)}."

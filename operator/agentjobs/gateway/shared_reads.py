@@ -1,7 +1,7 @@
-"""What many ask at once is one question to history: of pages that everybody has open, and asks for again on a change.
+"""Shares one query to history among concurrent requests, such as those of pages that many users have open.
 
-An answer is shared among those who may read the same namespaces and ask the same, after their rights were checked, and
-for seconds only. Errors are told to who waits for them, and forgotten.
+A result is shared for seconds, among requests for the same thing in the same namespaces, after the rights of each
+caller were checked. Errors are not kept.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from agentjobs.bounded import Bounded
 Answer = TypeVar("Answer")
 
 FRESH_SECONDS: Final = 1.0
-"""Of lists and counts. Streams tell of a change when all answers from before it are older (change_feed.py)."""
+"""For lists and counts. Streams report a change once all results from before it have expired (change_feed.py)."""
 _MAY_BE_OLD: Final = re.compile(r"\bmax-age=0*[1-9]")
 REMEMBERED: Final = 256
-"""Answers; of lists the largest have a few hundred kilobytes, and few are of these."""
+"""The number of results that are kept. The largest lists have a few hundred kilobytes, and are rare."""
 
 
 def seconds_of(length: timedelta) -> float:
-    """Return for how long numbers over so much time are shared: a sixth of a slice of a chart, at most a minute."""
+    """Return for how many seconds numbers over a time are shared: a sixth of a slice of a chart, at most a minute."""
     return min(60.0, max(FRESH_SECONDS, length.total_seconds() / 720))
 
 
@@ -34,7 +34,7 @@ class _Asked:
 
 
 class SharedReads:
-    """Questions under way, and answers of seconds ago. One a process; it belongs to one event loop."""
+    """Queries under way and recent results. One per process; it belongs to one event loop."""
 
     def __init__(self, *, size: int = REMEMBERED) -> None:
         self._asked: Bounded[Hashable, _Asked] = Bounded(size)
@@ -47,28 +47,28 @@ class SharedReads:
         ask: Callable[[], Awaitable[Answer]],
         seconds: float = FRESH_SECONDS,
     ) -> Answer:
-        """Return the answer to a question, which began to be asked at most `seconds` ago, or ask.
+        """Return the result of an equal query that began at most `seconds` ago, or of a new query.
 
-        What was asked longer ago is not waited for either: it does not know what has happened since.
+        An older query is not waited for, because its result may miss what has happened since.
 
         Args:
-            question: its kind.
-            scope: the namespaces whose data the answer has; None for all. The caller has checked that they may.
-            asked: everything else that the answer depends on.
+            question: the kind of query.
+            scope: the namespaces of the result; None for all. Rights to them must have been checked before.
+            asked: everything else that the result depends on.
         """
         key = (question, scope, asked)
         now = asyncio.get_running_loop().time()
         known = self._asked.get(key)
         if known is None or now - known.begun >= seconds:
             known = self._begin(key, ask, seconds=seconds, now=now)
-        # Whoever hangs up takes the answer from nobody else.
+        # A client that disconnects must not cancel the query of others.
         answer: Answer = await asyncio.shield(known.task)
         return answer
 
     def for_request(self, cache_control: str) -> "SharedReads | Unshared":
-        """Return these for who says that an answer may be old (`Cache-Control: max-age=…`), else none.
+        """Return this object if the request allows an older answer (`Cache-Control: max-age=…`), else `Unshared`.
 
-        Scripts read what they have just caused; a page that is open hears of it a moment later.
+        Scripts must see what they have just changed; an open page is notified a moment later.
         """
         return self if _MAY_BE_OLD.search(cache_control) else Unshared()
 
@@ -89,13 +89,13 @@ class SharedReads:
                 forget()
 
         known.task.add_done_callback(done)
-        # So that large answers do not lie there until others take their place.
+        # Large results must not stay in memory until others replace them.
         loop.call_at(now + seconds, forget)
         return known
 
 
 class Unshared:
-    """Asks each question anew, and holds no answer."""
+    """Runs each query, and keeps no results."""
 
     async def once(
         self,
@@ -105,7 +105,7 @@ class Unshared:
         ask: Callable[[], Awaitable[Answer]],
         seconds: float = FRESH_SECONDS,
     ) -> Answer:
-        """Return the answer as of now; the arguments are those of `SharedReads.once`."""
+        """Return the current result; the arguments are those of `SharedReads.once`."""
         return await ask()
 
 

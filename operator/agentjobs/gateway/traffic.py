@@ -1,7 +1,7 @@
-"""What every request meets first: it is measured, logged in one line, and whatever broke becomes a plain 500.
+"""The outermost middleware: it measures and logs each request, and turns unexpected errors into a plain 500.
 
-A pure ASGI wrapper around the application. Logs hold method, route, status and time; never a header, a query or a
-body, and of an unexpected error its type and stack but not its text, which may quote the request.
+Logs have the method, the route, the status and the time, but never headers, queries or bodies. For an unexpected error
+they have its type and stack but not its text, which may quote the request.
 """
 
 import logging
@@ -17,19 +17,19 @@ from agentjobs.gateway.problems import answer, crash
 
 logger = logging.getLogger(__name__)
 
-# Answers go out in pieces, each when its reader has taken those before: until then a request is under way.
+# Responses are sent in pieces, each after the client has read those before; until then the request is under way.
 PIECE_BYTES: Final = 64 * 1024
-# Answers are private data, and a browser must not render one as a page.
+# Responses are private data, and browsers must not render them as pages.
 HEADERS: Final = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
 _STREAM: Final = b"text/event-stream"
 
 
 class Traffic:
-    """The application, observed.
+    """The application with metrics and logs.
 
     Args:
-        metrics: told of each request.
+        metrics: counts each request.
         clock: seconds, monotonic.
     """
 
@@ -56,16 +56,16 @@ class Traffic:
 
         try:
             await self._app(scope, receive, noted)
-        except Exception as error:  # the outermost line of a request: nothing may leave it but an answer
+        except Exception as error:  # the outermost line of a request: it must end with a response
             logger.error("request.crashed", extra={"error": type(error).__name__, "stack": stack_of(error)})
             if status == 0:
                 await answer(crash())(scope, receive, noted)
         finally:
-            # A stream takes as long as somebody listens; how long its first word took is what says something.
+            # A stream lasts as long as its client reads; only the time to its first byte is meaningful.
             self._note(scope, status=status, seconds=(answered or self._clock()) - began)
 
     def _note(self, scope: Scope, *, status: int, seconds: float) -> None:
-        # The template of the path, `/v1/…/{name}`: labels come from a fixed set, never from what callers type.
+        # The template of the path, `/v1/…/{name}`: labels come from a fixed set, never from callers.
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in METHODS else "other"
         self._metrics.request(method, route, status, seconds)
@@ -87,5 +87,5 @@ def _pieces(message: Message) -> Iterator[Message]:
 
 
 def stack_of(error: BaseException) -> list[str]:
-    """Return where an error came from, without its text, which may quote the request."""
+    """Return the stack of an error without its text, which may quote the request."""
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]

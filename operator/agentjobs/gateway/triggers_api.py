@@ -1,7 +1,7 @@
-"""Calls that make jobs of templates: with a Kubernetes token as its user, or signed as the file of triggers says.
+"""The route of triggers: calls that create jobs from templates, with a Kubernetes token or a signature.
 
-Who calls with a token needs the right to `create agentjobs` in the namespace, and `get` to be told of a job that a call
-before made; the gateway asks with that token, and with no right of its own.
+A caller with a token needs the right to `create agentjobs` in the namespace, and `get agentjobs` to receive a job that
+an earlier call created. The gateway uses this token and no rights of its own.
 """
 
 from collections.abc import AsyncIterator
@@ -44,7 +44,7 @@ class InputBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TriggerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a caller with a token says of the job."""
+    """The body of a call with a token."""
 
     parameters: Annotated[dict[_Parameter, _Value], Meta(max_length=MAX_PARAMETERS)] = msgspec.field(
         default_factory=dict
@@ -56,7 +56,7 @@ class TriggerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @router.post(ROUTE, status_code=201)
 async def trigger(request: Request, namespace: Namespace, template: Template) -> Response:
-    """Make a job of a template: 201 with its name and uid, or 200 with the one that the same call made before."""
+    """Create a job from a template: 201 with its name and uid, or 200 if the same call created it before."""
     services = services_of(request)
     if "authorization" in request.headers:
         return await _with_token(request, services, namespace, template)
@@ -71,7 +71,7 @@ async def trigger(request: Request, namespace: Namespace, template: Template) ->
 
 
 async def _with_token(request: Request, services: Services, namespace: str, template: str) -> Response:
-    # Before a byte of the body is read; what the token may do is for the API server to say, once more.
+    # Before the body is read. The API server authorizes the creation again.
     await may(request, "create", namespace=namespace)
     async with _body(request, services) as raw:
         body = parse(TriggerBody, raw or b"{}")
@@ -100,9 +100,9 @@ def _answer(signature: Signature, outcome: Made | Challenge | Ignored) -> Respon
         case Ignored():
             return json_answer({"ignored": True})
         case Made() if signature is Signature.SLACK:
-            # Slack takes no other status, and shows the text to whoever typed a command.
+            # Slack accepts no other status, and shows the text to the user who typed a command.
             return _of_job(
-                outcome, 200, text=f"Job {outcome.job} {'is made' if outcome.created else 'was made before'}."
+                outcome, 200, text=f"Job {outcome.job} {'was created' if outcome.created else 'already exists'}."
             )
         case Made():
             return _of_job(outcome, 201 if outcome.created else 200)

@@ -1,6 +1,6 @@
-"""How much users ask: each for themselves, so that nobody's tabs or scripts keep others waiting, or runners.
+"""Limits on the requests of each user, so that the tabs or scripts of one user do not delay others or runners.
 
-The numbers are for a person with twenty open tabs, whose pages ask five things each at every change.
+The numbers suit a user with twenty open tabs whose pages send five requests at every change.
 """
 
 import time
@@ -12,22 +12,22 @@ from agentjobs.capacity import PerCaller
 from agentjobs.gateway.limits import Rates
 from agentjobs.problem import busy
 
-# Of a user, in the long run and in a burst. Twenty pages that ask five things every two seconds are half of it.
+# The rate of a user in the long run and in a burst. Twenty pages with five requests every two seconds are half of it.
 READS_A_SECOND: Final = 100.0
 READS_BURST: Final = 1000.0
-# A person who cancels a page of jobs sends one for each.
+# A user who cancels a page of jobs sends one request for each.
 ACTIONS_A_SECOND: Final = 10.0
 ACTIONS_BURST: Final = 500.0
-# Of an address: requests whose token nobody knows, or whose user may not act as whom they name.
+# The rate of an address: requests with an unknown token, or with an impersonation that is not allowed.
 REFUSALS_A_SECOND: Final = 5.0
 REFUSALS_BURST: Final = 100.0
-# Of changes, open at once: each tab of a browser has one. Each holds some kilobytes, and a connection.
+# Open streams of changes: each tab of a browser has one. Each takes some kilobytes and a connection.
 STREAMS_PER_USER: Final = 50
 STREAMS: Final = 1000
 
 
 class UserLimits:
-    """How often each user may ask, and each address be refused.
+    """The rates of users, and of refusals of addresses.
 
     Args:
         clock: in seconds; must never go back.
@@ -37,29 +37,28 @@ class UserLimits:
         self._reads = Rates(clock, a_second=READS_A_SECOND, burst=READS_BURST, who="A user")
         self._actions = Rates(clock, a_second=ACTIONS_A_SECOND, burst=ACTIONS_BURST, who="A user")
         self._refusals = Rates(
-            clock, a_second=REFUSALS_A_SECOND, burst=REFUSALS_BURST, who="An address without a token that we know"
+            clock, a_second=REFUSALS_A_SECOND, burst=REFUSALS_BURST, who="An address without a known token"
         )
 
     def count(self, user: str, *, acts: bool) -> None:
-        """Count a request that reads, or one that acts. Raises Problem (429) with `Retry-After` when there were too
-        many."""
+        """Count a request that reads or acts. Raises Problem (429) with `Retry-After` after too many."""
         (self._actions if acts else self._reads).count(user)
 
     def count_refusal(self, address: str) -> None:
-        """Count a request whose user is not known. Raises as `count`."""
+        """Count a request of an unknown user. Raises as `count`."""
         self._refusals.count(address)
 
     def check_stranger(self, address: str) -> None:
-        """Return if an address may show a token that nobody has seen. Raises as `count`."""
+        """Return if an address may send an unknown token. Raises as `count`."""
         self._refusals.check(address)
 
 
 class Streams:
-    """How many streams of changes are open, of a user and in all, and for how long each is.
+    """Limits on the number and the duration of streams of changes.
 
     Args:
-        shortest, longest: seconds; each stream ends somewhere between.
-        quiet: seconds after which a stream says that it still is there, and its user's rights are asked again.
+        shortest, longest: the duration of a stream in seconds, drawn between the two.
+        quiet: seconds without an event after which a stream sends a comment and checks its user's rights.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class Streams:
         self._per_user = PerCaller(per_user)
 
     def seconds(self, part: float) -> float:
-        """Return how long a stream is open; `part` is from 0 to 1."""
+        """Return the duration of a stream in seconds; `part` is from 0 to 1."""
         return self._span[0] + part * (self._span[1] - self._span[0])
 
     @contextmanager
@@ -85,10 +84,10 @@ class Streams:
         """Count a stream for the length of a `with` block.
 
         Raises:
-            Problem: 429 when the user has as many as there are, 503 when all together have.
+            Problem: 429 if the user has too many streams, 503 if there are too many in total.
         """
         if not self._left:
-            raise busy(503, "As many streams of changes are open as there may be.", 5.0)
+            raise busy(503, "Too many streams of changes are open.", 5.0)
         with self._per_user.taken(user):
             self._left -= 1
             try:

@@ -1,9 +1,8 @@
-"""What users read and delete of sessions and artifacts, which outlive their jobs.
+"""Routes of users: sessions and artifacts, which outlive their jobs.
 
-A caller acts as themselves. What is in a session came from the jobs of the namespace, so reading it takes the right to
-read all of these: `list agentjobs` for the list, `get agentjobs` for what is in them. To delete takes `delete
-agentjobs`.
-App, user and session are data and come in the query: they may be any text, and a path may not.
+The content of a session came from the jobs of the namespace, so reading it takes rights to all of these: `list
+agentjobs` for the list, `get agentjobs` for the content. Deleting takes `delete agentjobs`.
+App, user and session may be any text, so they are in the query and not in the path.
 """
 
 from typing import Annotated, Final
@@ -34,9 +33,9 @@ _TEXT: Final = {"min_length": 1, "max_length": 512, "pattern": "^[^\\x00]+$"}
 App = Annotated[str, Query(description="`appName` of the session.", **_TEXT)]
 Person = Annotated[str, Query(alias="user", description="`userId` of the session.", **_TEXT)]
 Id = Annotated[str, Query(alias="session", description="`sessionId`.", **_TEXT)]
-AnyApp = Annotated[str | None, Query(description="Only of this app.", **_TEXT)]
-AnyPerson = Annotated[str | None, Query(alias="user", description="Only of this user.", **_TEXT)]
-AnyId = Annotated[str | None, Query(alias="session", description="Only of this id.", **_TEXT)]
+AnyApp = Annotated[str | None, Query(description="Only sessions of this app.", **_TEXT)]
+AnyPerson = Annotated[str | None, Query(alias="user", description="Only sessions of this user.", **_TEXT)]
+AnyId = Annotated[str | None, Query(alias="session", description="Only the session with this id.", **_TEXT)]
 Name = Annotated[str, Query(max_length=contract.MAX_ARTIFACT_NAME_CHARS, min_length=1, pattern="^[^\\x00]+$")]
 
 router = APIRouter(tags=["sessions"])
@@ -61,7 +60,7 @@ async def list_sessions(
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> RecordedSessions:
-    """List the sessions of a namespace, the last used first."""
+    """List the sessions of a namespace, the most recently used first."""
     async with budget.taken():
         page = await sessions.sessions(namespace, app=app, user=person, session=session, limit=limit, cursor=cursor)
     return RecordedSessions(items=page.items, cursor=page.cursor)
@@ -71,7 +70,7 @@ async def list_sessions(
 async def get_session(
     namespace: Namespace, sessions: UserSessions, budget: ReadBudget, app: App, person: Person, session: Id
 ) -> SessionStory:
-    """Tell the turns of a session, and the states that its next job would see."""
+    """Return the turns of a session, and the state that its next job would see."""
     async with budget.taken():
         return await sessions.session_story(namespace, app, person, session)
 
@@ -102,7 +101,7 @@ async def list_session_artifacts(
     session: Id,
     cursor: Cursor = None,
 ) -> RecordedArtifacts:
-    """List the versions of the artifacts of a session and of its user, by name."""
+    """List the versions of the artifacts of a session and of its user, ordered by name."""
     async with budget.taken():
         page = await sessions.artifacts(namespace, app, person, session, cursor=cursor)
     return RecordedArtifacts(items=page.items, cursor=page.cursor)
@@ -119,7 +118,7 @@ async def get_session_artifact(
     name: Name,
     version: Version = None,
 ) -> Response:
-    """Answer the bytes of a version of an artifact, the newest by default."""
+    """Return the content of a version of an artifact, the newest by default."""
     async with budget.taken():
         found = await sessions.artifact(namespace, app, person, session, name, version)
         return await bytes_answer(found, sessions.pieces(found))
@@ -136,7 +135,7 @@ async def delete_session(
     person: Person,
     session: Id,
 ) -> Deleted:
-    """Delete a session with its turns, its artifacts and what memory finds of it; what is the user's stays."""
+    """Delete a session with its turns and artifacts, also from memory. Data of the user remain."""
     async with audited(request, caller, Doing("Session", namespace, f"{app}/{person}/{session}", "delete")):
         await may(request, "delete", namespace=namespace)
         async with budget.taken():
@@ -153,7 +152,7 @@ async def delete_user_data(
     person: Person,
     app: AnyApp = None,
 ) -> Deleted:
-    """Delete all sessions, artifacts, states and memories of a user in a namespace, in one app or in all."""
+    """Delete all sessions, artifacts, states and memories of a user in a namespace, in one app or all apps."""
     async with audited(request, caller, Doing("User", namespace, person, "delete")) as doing:
         await may(request, "delete", namespace=namespace)
         async with budget.taken():

@@ -88,7 +88,7 @@ async def test_what_hangs_ends_in_time_and_says_that_it_may_have_been_done():
         finally:
             ended.append(True)
 
-    with pytest.raises(Problem, match="may have been done") as raised:
+    with pytest.raises(Problem, match="may have been carried out") as raised:
         await acting(asyncio.sleep(60), whole=0.01).run(operation())
     assert (raised.value.status, raised.value.reason, ended) == (503, "Unavailable", [True])
 

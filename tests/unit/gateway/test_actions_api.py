@@ -77,7 +77,9 @@ async def test_an_order_is_given_to_a_job_and_kept(act, kube, actions, action, f
 async def test_a_job_that_has_ended_is_left_as_it_is(act, kube):
     kube.put("agentjobs", "hello", uid=UID, spec=SPEC, status={"phase": "Succeeded", "conditions": [FINISHED]})
 
-    assert (await act("agentjobs/hello/cancel")).json()["message"] == "It has ended before, so nothing was changed."
+    assert (await act("agentjobs/hello/cancel")).json()[
+        "message"
+    ] == "The job had already ended, so nothing was changed."
     assert kube.done == []
 
 
@@ -173,7 +175,7 @@ async def test_a_queue_is_steered(act, kube, actions, action, body, spec):
 async def test_a_queue_of_the_installation_gets_an_object(act, kube):
     answer = await act("queues/agents/pause")
 
-    assert "was made" in answer.json()["message"]
+    assert "was created" in answer.json()["message"]
     assert kube.spec("agentqueues", "agents") == {"stopPolicy": "Hold"}
 
 

@@ -22,7 +22,7 @@ async def test_not_ready_while_a_side_is_away_and_says_which(http, kube, databas
     ready = await http.get("/readyz")
 
     assert (unready.status_code, unready.json()["reason"]) == (503, "NotReady")
-    assert unready.json()["message"] == f"Waiting for the {away}; the gateway's log says why."
+    assert unready.json()["message"] == f"Waiting for the {away}; the gateway's log has the reason."
     told = [record.problems for record in caplog.records if record.name == "agentjobs.readiness"]
     assert told == [{away: "connection refused"}, {}]
     assert ready.status_code == 200
@@ -78,6 +78,17 @@ async def test_the_openapi_document_says_what_each_operation_and_parameter_means
     assert [label for label, told in operations.items() if not (told.get("summary") and told.get("description"))] == []
     assert [f"{label}: {one['name']}" for label, one in asked if not one.get("description")] == []
     assert [label for label, told in operations.items() if "default" not in told["responses"]] == []
+
+
+async def test_the_openapi_document_describes_each_field_of_answers_and_bodies(http):
+    schemas = (await http.get("/openapi.json")).json()["components"]["schemas"]
+    fields = {
+        f"{name}.{field}": told for name, one in schemas.items() for field, told in one.get("properties", {}).items()
+    }
+
+    assert [label for label, told in fields.items() if not told.get("description")] == []
+    assert fields["RecordedStep.costUSD"]["description"].startswith("The cost of its model calls")
+    assert fields["RelatedJob.phase"]["description"] == fields["RecordedJob.phase"]["description"]
 
 
 async def test_answers_are_not_cached(http):

@@ -62,7 +62,7 @@ def test_what_is_wrong_is_named_by_line_and_field_and_no_secret_is_shown(old, ne
 
 
 def test_a_place_in_a_field_is_named_as_it_is_written():
-    with pytest.raises(Invalid, match=r"triggers\[0\]\.when: \"action\" has no list"):
+    with pytest.raises(Invalid, match=r"triggers\[0\]\.when: \"action\" needs a list"):
         parse(RIGHT.replace("[opened, 7, true]", "opened"), "triggers.yaml")
 
 

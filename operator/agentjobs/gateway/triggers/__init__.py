@@ -1,11 +1,11 @@
-"""Triggers: calls that make jobs of templates.
+"""Triggers: calls that create jobs from templates.
 
-    file         which signed calls there may be: the installation's file of triggers
-    signatures   whether a call is signed with a secret that is known here
-    calls        what a call says: its body, parameters by path, its idempotency key
-    jobs         the job that a call makes, and how it is made once
-    answering    what becomes of a signed call
+    file         the file of triggers: which signed calls create jobs
+    signatures   checks whether a call is signed with a known secret
+    calls        the content of a call: its body, its parameters, its idempotency key
+    jobs         the job of a call, which is created once
+    answering    handles a signed call
 
-A call with a Kubernetes token acts with that token alone; one with a signature makes the one kind of job that its entry
-in the file names, of which its body chooses the parameters' values.
+A call with a Kubernetes token uses only that token. A signed call creates a job from the template of its entry in the
+file; its body gives only the values of parameters.
 """

@@ -1,4 +1,4 @@
-"""What becomes of a signed call: a job, nothing, or a refusal that tells a stranger nothing."""
+"""Handles signed calls: the result is a job, nothing, or a refusal that reveals nothing."""
 
 import asyncio
 import logging
@@ -22,20 +22,20 @@ from agentjobs.problem import Problem, busy, unauthorized
 logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES: Final = 1024 * 1024
-# Of all bodies of triggers together: strangers may send them.
+# The limit of all bodies of triggers together, because anyone may send them.
 _BODIES_BYTES: Final = 64 * MAX_BODY_BYTES
 _PATIENCE_SECONDS: Final = 5.0
-# Of calls without a right signature from one address, in the long run and at once. Right ones are never held up: behind
-# an ingress all have one address.
+# The rate of calls with a wrong signature from one address, in the long run and in a burst. Calls with a right one are
+# not limited: behind an ingress all calls have the same address.
 _FAILURES_A_SECOND: Final = 1.0
 _FAILURES: Final = 20.0
-# History makes a replay cheaper to answer; without it the job that is made finds its twin by itself.
+# History makes repeated calls cheaper; without it, the new job finds its twin itself.
 _HISTORY_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call as it came."""
+    """A call as it was received."""
 
     namespace: str
     template: str
@@ -46,18 +46,18 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """Slack asks whether the address is ours."""
+    """Slack verifies the address."""
 
     challenge: str
 
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """The call is signed, and is none of those that make jobs."""
+    """The call is signed, but does not match an entry that creates jobs."""
 
 
 class SignedCalls:
-    """Answers signed calls. One per process.
+    """Handles signed calls. One per process.
 
     Args:
         clock: in seconds, monotonic.
@@ -80,15 +80,14 @@ class SignedCalls:
     async def answer(
         self, call: Call, kube: Kube, history: Callable[[], Awaitable[ReadHistory]]
     ) -> tuple[Signature, Made | Challenge | Ignored]:
-        """Return what became of a call.
+        """Return the result of a call.
 
         Args:
             kube: with the gateway's own rights.
 
         Raises:
-            Problem: 401 for one that is not signed as any trigger of this place wants it, 429 for many of these, 400
-                for one that cannot be read.
-            errors.AgentJobsError: what the API server says.
+            Problem: 401 for a call without a valid signature, 429 for many of these, 400 for an invalid call.
+            errors.AgentJobsError: an error of the API server.
         """
         signed = self._signed(call)
         if not signed:
@@ -103,13 +102,13 @@ class SignedCalls:
                 return signature, Ignored()
             wanted = self._wanted(entry, call, read)
         except Unreadable as error:
-            raise Problem(400, "BadRequest", f"The call is signed, and cannot be read: {error}.") from None
+            raise Problem(400, "BadRequest", f"The call is signed, but invalid: {error}.") from None
         return signature, await self._before(wanted, history) or await make(kube, wanted)
 
     def _signed(self, call: Call) -> list[TriggerEntry]:
         entries = self._triggers.of(call.namespace, call.template)
         now = self._now()
-        if not entries:  # as long as for a trigger that there is
+        if not entries:  # takes as long as for an existing trigger
             is_signed(Signature.GITHUB, call.headers, call.body, [self._nobodys], now=now)
         return [
             entry
@@ -122,9 +121,9 @@ class SignedCalls:
             self._failures.count(call.address)
         except Problem as problem:
             retry_after = float(problem.headers["Retry-After"])
-            return busy(429, "Too many calls without a right signature came from this address.", retry_after)
+            return busy(429, "Too many calls without a valid signature came from this address.", retry_after)
         logger.warning("trigger.refused", extra={"address": call.address})
-        # The same for a wrong signature, an old one, a trigger that does not exist.
+        # The same message for a wrong signature, an old one, and a trigger that does not exist.
         return unauthorized("Send a Kubernetes token, or a signature that a trigger of this installation accepts.")
 
     @staticmethod
@@ -147,7 +146,7 @@ class SignedCalls:
 
 
 def _secrets(entry: TriggerEntry) -> list[bytes]:
-    """Return the secrets of an entry. They are read for each call: who changes one need not wait."""
+    """Return the secrets of an entry. They are read for each call, so a change takes effect immediately."""
     found = []
     for file in entry.secret_files:
         try:
@@ -166,10 +165,10 @@ def _challenge(signature: Signature, read: Any) -> Challenge | None:
         return None
     challenge = read.get("challenge")
     if not isinstance(challenge, str) or not challenge.isascii():
-        raise Unreadable("its challenge is not a text of ASCII characters")
+        raise Unreadable("its challenge is not ASCII text")
     return Challenge(challenge[:1024])
 
 
 def _is_ping(signature: Signature, headers: Mapping[str, str]) -> bool:
-    """Whether GitHub only says that it knows the address now."""
+    """Whether the call is a ping of GitHub, which it sends to a new address."""
     return signature is Signature.GITHUB and headers.get("x-github-event") == "ping"

@@ -1,4 +1,4 @@
-"""The file of triggers of an installation: which signed calls make jobs of which templates."""
+"""The file of triggers of an installation: which signed calls create jobs from which templates."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ from agentjobs.models.models_file import Duration, Form
 
 logger = logging.getLogger(__name__)
 
-# A kubelet brings a changed ConfigMap to its volume within a minute or so.
+# The kubelet updates the volume of a changed ConfigMap within a minute or so.
 LOOK_SECONDS: Final = 5.0
 _HEADER: Final = re.compile(r"header:([A-Za-z0-9-]{1,64})", re.ASCII)
 _STEP: Final = re.compile(r"[^.\s]{1,253}")
@@ -36,17 +36,17 @@ class Signature(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a value is in a call: a header, or a path into its body."""
+    """The place of a value in a call: a header, or a path in its body."""
 
     header: str | None
     path: tuple[str, ...]
 
     @classmethod
     def parse(cls, value: object) -> "Source":
-        """Return the source that a text names: `header:X-GitHub-Event`, or `pull_request.labels.0`.
+        """Parse a source: `header:X-GitHub-Event`, or `pull_request.labels.0`.
 
         Raises:
-            ValueError: it names none.
+            ValueError: the text is not a source.
         """
         if isinstance(value, Source):
             return value
@@ -57,12 +57,12 @@ class Source:
             return cls(match[1].lower(), ())
         steps = tuple(text.split("."))
         if len(steps) > _MAX_STEPS or not all(_STEP.fullmatch(step) for step in steps):
-            raise ValueError(f"{shown(value)} is not a path; write names with points between them, as issue.number")
+            raise ValueError(f"{shown(value)} is not a path; write names with dots between them, such as issue.number")
         return cls(None, steps)
 
 
 def _file(value: object) -> Path:
-    # Never shown: it may be the secret itself.
+    # The value is not shown, because it may be the secret itself.
     if not isinstance(value, str) or not value.startswith("/") or "\0" in value or len(value) > 4096:
         raise ValueError("is not the path of a file; write the full path of the file that holds the secret")
     return Path(value)
@@ -78,22 +78,22 @@ def _matching(pattern: str, what: str, most: int = 63) -> BeforeValidator:
 
 
 def _text(value: object) -> str:
-    """Return a value as calls are compared with it: numbers and booleans by their JSON."""
+    """Return a value in the form in which it is compared with calls: numbers and booleans as JSON."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int):
         return str(value)
-    raise ValueError(f"{shown(value)} is not a text; write it in quotes")
+    raise ValueError(f"{shown(value)} is not text; write it in quotes")
 
 
 def _sources(value: object) -> object:
-    # Keys of a mapping: pydantic would make no objects of them.
+    # pydantic does not convert the keys of a mapping.
     if not isinstance(value, dict):
         return value
-    # Said here: a problem inside of a place would name the place as Python shows it.
+    # Reported here, because pydantic would show the key as a Python object.
     for key, item in value.items():
         if not isinstance(item, list):
-            raise ValueError(f"{shown(key)} has no list of values; write each value after a dash, or in [ ]")
+            raise ValueError(f"{shown(key)} needs a list of values; write each value after a dash, or in [ ]")
     return {Source.parse(key): item for key, item in value.items()}
 
 
@@ -102,29 +102,29 @@ Parameter = Annotated[str, _matching(PARAMETER_NAME, "a parameter")]
 
 
 class TriggerEntry(Form):
-    """Calls with one signature, and the jobs that they make."""
+    """Calls with one signature, and the jobs that they create."""
 
     namespace: Annotated[str, _matching(DNS_LABEL, "a namespace")]
     template: Annotated[str, _matching(DNS_SUBDOMAIN, "a template")]
     signature: Annotated[Signature, BeforeValidator(lambda value: marked_yaml.choice(Signature, value))]
     secret_files: Annotated[tuple[Annotated[Path, BeforeValidator(_file)], ...], Field(min_length=1, max_length=8)]
-    """Files with the secrets; a call that is signed with any of them counts."""
+    """Files with the secrets; a call may be signed with any of them."""
     parameters: dict[Parameter, Place] = Field(default_factory=dict)
-    """Parameters of the template, and where a call has their values. What a call lacks is not given."""
+    """The parameters of the template and the places of their values in a call. A value that is missing is not given."""
     when: Annotated[dict[Source, tuple[Annotated[str, BeforeValidator(_text)], ...]], BeforeValidator(_sources)] = (
         Field(default_factory=dict)
     )
-    """Only calls that have one of these values in each of these places make jobs. Default: all."""
+    """Only calls that have one of these values in each of these places create jobs. Default: all calls."""
     idempotency_key: Place | None = None
-    """What is the same in calls that mean the same. Default: the signed id of StandardWebhooks, else the whole body."""
+    """The place of the idempotency key. Default: the signed id of StandardWebhooks, else a hash of the body."""
     period: Duration | None = None
-    """How long a call counts as made, once its job is gone. Default: as long as history keeps the job."""
+    """How long a repeated call creates no job after its job is gone. Default: as long as history keeps the job."""
     start_after: Duration | None = None
-    """How long its job waits, so that the calls of a burst can take each other's place. Default: not at all."""
+    """How long its job waits, so that later calls of a burst can replace it. Default: no wait."""
 
 
 class TriggersFile(Form):
-    """All signed calls that make jobs."""
+    """All signed calls that create jobs."""
 
     triggers: tuple[TriggerEntry, ...] = ()
 
@@ -133,7 +133,7 @@ def parse(text: str, source: str) -> tuple[TriggerEntry, ...]:
     """Read the text of a file of triggers.
 
     Raises:
-        errors.Invalid: something is wrong; all of it is told at once, with lines, and never a secret.
+        errors.Invalid: the file is invalid; the message has all errors with their lines, and never a secret.
     """
     document = marked_yaml.load(text, source)
     if document.value is None:
@@ -149,7 +149,7 @@ def read(path: Path) -> tuple[TriggerEntry, ...]:
 
     Raises:
         errors.Invalid: as `parse`.
-        errors.Misconfigured: it cannot be read.
+        errors.Misconfigured: the file cannot be read.
     """
     try:
         text = path.read_text("utf-8")
@@ -165,11 +165,11 @@ def _flaws(file: TriggersFile) -> Iterator[Flaw]:
         for source, values in entry.when.items():
             if not values:
                 name = f"header:{source.header}" if source.header else ".".join(source.path)
-                yield Flaw(("triggers", index, "when"), f"{shown(name)} has no values; no call could match")
+                yield Flaw(("triggers", index, "when"), f"{shown(name)} has no values, so no call could match")
 
 
 class Triggers:
-    """The triggers of an installation, read again when their file changes. `watch` must run beside it.
+    """The triggers of an installation. `watch` must run, to read the file again when it changes.
 
     Args:
         path: the file; None for no triggers.
@@ -188,13 +188,13 @@ class Triggers:
         return [entry for entry in self._entries if (entry.namespace, entry.template) == (namespace, template)]
 
     async def watch(self) -> None:
-        """Read the file again whenever it changes; what is wrong is logged, and what was right stays. Never returns."""
+        """Read the file again when it changes; an invalid file is logged and ignored. Never returns."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             self.look()
 
     def look(self) -> None:
-        """Read the file again if it changed."""
+        """Read the file again if it has changed."""
         stamp = self._stamped()
         if self._path is None or stamp == self._stamp:
             return
@@ -207,7 +207,7 @@ class Triggers:
             logger.info("triggers.changed", extra={"file": str(self._path)})
 
     def _stamped(self) -> Any:
-        """Return the file's content, which is small: a volume's links make times of change worth little."""
+        """Return the content of the file, which is small. Modification times are unreliable in ConfigMap volumes."""
         try:
             return None if self._path is None else self._path.read_bytes()
         except OSError:

@@ -1,4 +1,4 @@
-"""The job that a call makes. Its name follows from the template and the idempotency key, so a call makes one."""
+"""The job of a call. Its name is derived from the template and the idempotency key, so a call creates one job."""
 
 import base64
 import contextlib
@@ -19,12 +19,12 @@ from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.kube.wire import Obj
 from agentjobs.problem import Problem, forbidden, unauthorized
 
-# 65 bits of the key, and 130 where another key has the same.
+# 65 bits of the hash, or 130 if another key has the same first 65.
 LETTERS: Final = (13, 26)
 
 
 class Kube(Protocol):
-    """What a job is made with: the rights of who calls, or those of the gateway."""
+    """A client of the API server with the rights of the caller, or those of the gateway."""
 
     async def create(self, resource: Any, namespace: str | None, body: Obj) -> Obj: ...
 
@@ -33,15 +33,15 @@ class Kube(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A job that a call asks for."""
+    """A job that a call requests."""
 
     namespace: str
     template: str
     parameters: Mapping[str, str]
     key: str | None = None
-    """Its idempotency key; None: each call makes one."""
+    """The idempotency key; None if each call creates a job."""
     name: str | None = None
-    """Chosen by the caller."""
+    """The name that the caller chose; None for a derived one."""
     message: str | None = None
     period: timedelta | None = None
     start_after: timedelta | None = None
@@ -54,11 +54,11 @@ class Made:
     job: str
     uid: str
     created: bool
-    """Whether this call made it; else it was there, or is gone since."""
+    """Whether this call created it; otherwise an earlier call did, and it may be gone."""
 
 
 def names_of(wanted: Wanted) -> tuple[str, ...]:
-    """Return the names that the job may have, the first that is free or its own."""
+    """Return the possible names of the job; it gets the first one that no other job has."""
     if wanted.name is not None:
         return (wanted.name,)
     said = secrets.token_hex() if wanted.key is None else wanted.key
@@ -68,7 +68,7 @@ def names_of(wanted: Wanted) -> tuple[str, ...]:
 
 
 def job_of(wanted: Wanted, name: str) -> Obj:
-    """Return the object of the job under this name."""
+    """Return the object of the job with this name."""
     spec: Obj = {"templateRef": {"name": wanted.template}, "parameters": dict(wanted.parameters)}
     metadata: Obj = {"name": name, "namespace": wanted.namespace, "labels": {LABEL_TEMPLATE: wanted.template}}
     if wanted.message is not None:
@@ -77,7 +77,7 @@ def job_of(wanted: Wanted, name: str) -> Obj:
         spec["startAfter"] = format_duration(wanted.start_after)
     if wanted.key is not None:
         metadata["annotations"] = {ANNOTATION_IDEMPOTENCY_KEY: wanted.key}
-        # A hash, so that nothing in the key is read as a name to put a value in for.
+        # A hash, so that nothing in the key is taken for a placeholder.
         digest = hashlib.sha256(wanted.key.encode()).hexdigest()
         spec["unique"] = {"key": f"{OF_TRIGGERS}{wanted.template}/{digest}", "states": "All"}
         if wanted.period is not None:
@@ -86,11 +86,11 @@ def job_of(wanted: Wanted, name: str) -> Obj:
 
 
 async def make(kube: Kube, wanted: Wanted) -> Made:
-    """Make the job of a call, or find the one that it made before.
+    """Create the job of a call, or return the job that the same call created before.
 
     Raises:
-        errors.AlreadyExists: a job of that name is another's.
-        errors.AgentJobsError: what the API server says.
+        errors.AlreadyExists: another job has the name.
+        errors.AgentJobsError: another error of the API server.
     """
     for name in names_of(wanted):
         with contextlib.suppress(errors.AlreadyExists):
@@ -101,11 +101,13 @@ async def make(kube: Kube, wanted: Wanted) -> Made:
         metadata = (await kube.get(AGENTJOBS, wanted.namespace, name))["metadata"]
         if (metadata.get("annotations") or {}).get(ANNOTATION_IDEMPOTENCY_KEY) == wanted.key:
             return Made(name, metadata["uid"], created=False)
-    raise errors.AlreadyExists(f"AgentJob {wanted.namespace}/{names_of(wanted)[-1]} exists, and is not of this call.")
+    raise errors.AlreadyExists(
+        f"AgentJob {wanted.namespace}/{names_of(wanted)[-1]} exists, but was not created by this call."
+    )
 
 
 async def made_before(history: ReadHistory, wanted: Wanted, *, now: datetime) -> Made | None:
-    """Return the job that a call made before, also one that is deleted; None when history knows none, or is away."""
+    """Return the job that the same call created before, deleted ones included; None if history has none."""
     name = names_of(wanted)[0]
     try:
         found = await history.job(wanted.namespace, name)
@@ -117,7 +119,7 @@ async def made_before(history: ReadHistory, wanted: Wanted, *, now: datetime) ->
 
 @contextlib.contextmanager
 def own_rights() -> Iterator[None]:
-    """Pass on what the API server says of the caller's own token, who may put it right."""
+    """Pass on refusals of the caller's own token, because the caller can fix them."""
     try:
         yield
     except errors.Unauthenticated as error:
@@ -129,5 +131,5 @@ def own_rights() -> Iterator[None]:
 
 
 def _cut(template: str, most: int) -> str:
-    # Names of jobs have no points.
+    # Names of jobs have no dots.
     return template.replace(".", "-")[:most].rstrip("-")

@@ -1,6 +1,6 @@
-"""Whether a call is signed with a known secret: GitHub, Slack, Standard Webhooks. Pure.
+"""Checks whether a call is signed with a known secret: GitHub, Slack, Standard Webhooks. Pure.
 
-Every secret is tried and every comparison takes the same time, whatever the caller sent.
+Every secret is tried, and the time of a comparison does not depend on what the caller sent.
 """
 
 import base64
@@ -14,29 +14,29 @@ from typing import Final
 from agentjobs.gateway.triggers.file import Signature
 
 TOLERANCE_SECONDS: Final = 300
-"""How far the time that a call says may be from ours, where its time is signed."""
-# Of a secret. Shorter ones are typing errors, or can be guessed.
+"""The largest difference between the signed time of a call and our clock."""
+# The size of a secret. Shorter ones are mistakes, or can be guessed.
 MIN_SECRET_BYTES: Final = 16
 MAX_SECRET_BYTES: Final = 4096
 _SECONDS: Final = re.compile(r"[0-9]{1,12}", re.ASCII)
-# A sender that changes its key signs with both for a while.
+# A sender that changes its key signs with both keys for a while.
 _MAX_SIGNATURES: Final = 16
 
 
 def secret_of(signature: Signature, content: bytes) -> bytes:
-    """Return the key of what a file of a secret holds.
+    """Return the key from the content of a secret file.
 
     Raises:
-        ValueError: it holds none; the message has nothing of it.
+        ValueError: the content is invalid; the message does not repeat it.
     """
     text = content.strip()
     if signature is Signature.STANDARD_WEBHOOKS and text.startswith(b"whsec_"):
         try:
             text = base64.b64decode(text.removeprefix(b"whsec_"), validate=True)
         except binascii.Error:
-            raise ValueError("what follows whsec_ is not base64") from None
+            raise ValueError("the text after whsec_ is not base64") from None
     if not MIN_SECRET_BYTES <= len(text) <= MAX_SECRET_BYTES:
-        raise ValueError(f"a secret has {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes")
+        raise ValueError(f"a secret must have {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes")
     return text
 
 
@@ -46,8 +46,8 @@ def is_signed(
     """Whether a call carries a signature of one of these secrets, and is not older or newer than `TOLERANCE_SECONDS`.
 
     Args:
-        headers: by lower-case names, or of a mapping that does not tell cases apart.
-        body: as it came.
+        headers: by lower-case names, or a case-insensitive mapping.
+        body: the raw body.
         now: Unix time.
     """
     match signature:
