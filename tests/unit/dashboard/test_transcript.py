@@ -24,7 +24,7 @@ KINDS = ["started", "resumed", "model", "tool", "text", "error", "warning", "rep
         (
             "repair",
             {"repair": 1, "problems": ["a", "b"]},
-            "The answer does not fit; the model is asked again (correction 1)",
+            "The answer does not fit; the model is called again (correction 1)",
         ),
         ("ended", {"verdict": "Fail", "reason": "ModelAuth", "message": "401"}, "Ended: Fail, ModelAuth"),
     ],
