@@ -36,7 +36,7 @@ def a_job(name: str, events: int, size: int) -> dict[str, object]:
         "kind": "AgentJob",
         "metadata": {"name": name},
         "spec": {
-            "agent": {"module": {"ref": "tests.integration.system.hostile:many", "args": args}},
+            "agent": {"module": {"ref": "tests.system.hostile:many", "args": args}},
             "input": {"message": "Go."},
             "retry": {"maxAttempts": 1},
             "timeouts": {"attempt": LIMIT},

@@ -362,14 +362,16 @@ class Coding(System):
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def coding_cluster(backend, tmp_path_factory):
+async def coding_cluster(backend, forks, tmp_path_factory):
     """A cluster with Claude Code: the one that AGENTJOBS_CLAUDE names, else the stand-in."""
     api = FakeAnthropic()
     keys = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": PROVIDER_KEY}
     # The CLI refuses BypassPermissions to root elsewhere.
     given = {"AGENTJOBS_CLAUDE": os.environ.get("AGENTJOBS_CLAUDE") or str(STAND_IN), "IS_SANDBOX": "1"}
     folder = tmp_path_factory.mktemp("cluster")
-    async with up(folder, apiserver=backend, working_folder=ROOT, providers=keys, inherit_env=given) as cluster:
+    async with up(
+        folder, apiserver=backend, working_folder=ROOT, providers=keys, inherit_env=given, forks=forks
+    ) as cluster:
         yield cluster, api
     api.close()
 

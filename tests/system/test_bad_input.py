@@ -11,7 +11,7 @@ from agentjobs.contract import MAX_RESULT_BYTES
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("shared-cluster")]
 
-FOLDER = "tests.integration.system"
+FOLDER = "tests.system"
 
 
 @pytest.fixture

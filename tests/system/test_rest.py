@@ -33,7 +33,7 @@ async def test_a_job_that_is_suspended_waits_and_one_that_is_cancelled_ends(syst
 
 
 async def test_a_job_that_is_gone_runs_again(system, rest, job_of):
-    from tests.integration.system.conftest import AGENTJOBS
+    from tests.system.conftest import AGENTJOBS
 
     await system.apply(*job_of("quick", QUICK))
     await system.finished("quick")

@@ -29,7 +29,7 @@ def a_turn(system, job_of):
     async def run(name, *calls, session, script=None, text="Done."):
         agent = {
             "model": f"scripted/{name}/script",
-            "module": {"ref": "tests.integration.system.diary:diary"},
+            "module": {"ref": "tests.system.diary:diary"},
         }
         await system.apply(*job_of(name, script or said(name, *calls, text=text), agent=agent, session=session))
         status = await system.finished(name)

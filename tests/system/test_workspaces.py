@@ -306,7 +306,7 @@ async def test_an_answer_that_a_rule_runs_again_after_is_not_published_and_the_n
 async def test_an_agent_of_adk_works_in_a_checkout_and_its_files_are_published(coding, shop):
     calls = [{"name": "append", "args": {"path": "README.md", "text": "more\n"}}]
     script = json.dumps({"starts": [[{"toolCalls": calls}, {"text": "Wrote it."}]]})
-    tools = [{"name": "tests.integration.system.editor:append"}]
+    tools = [{"name": "tests.system.editor:append"}]
     agent = {"model": "scripted/writes/script", "inline": {"instruction": "Write.", "tools": tools}}
     spec = a_spec(coding, publish={"mode": "Branch", "branch": "agents/$(job.name)", **WRITE})
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "writes"}, "data": {"script": script}}
