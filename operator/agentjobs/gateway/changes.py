@@ -135,6 +135,17 @@ class Listener:
             self._pending = _together(self._pending, told.event())
         self.wake()
 
+    def narrow(self, interest: Interest) -> None:
+        """Follow other namespaces. A pending event does not name a job of a namespace that is lost."""
+        before, self.interest = self.interest.namespaces, interest
+        after = interest.namespaces
+        if self._pending is None or after is None or (before is not None and set(before) <= set(after)):
+            return
+        if self._pending.changes > 1:
+            self._pending = _ANYTHING  # some of its changes may be of the namespaces that remain
+        elif self._pending.what is not What.ALL and self._pending.namespace not in after:
+            self._pending = None
+
     def hear_of(self, *, away: bool) -> None:
         """Take in that history is unavailable, or available again."""
         self._away = away

@@ -169,7 +169,8 @@ class Stream:
                 # No change is told later than the remembered answer about rights is valid.
                 if not self._listener.away_is_due and not await self._is_allowed():
                     return
-                if self._listener.due_in(now := _now()) == 0:  # the API server may have taken a while to answer
+                # The API server may have taken a while, and the event may be about a lost namespace.
+                if self._listener.due_in(now := _now()) == 0:
                     yield self._event(now)
             elif now >= quiet_at:
                 quiet_at = now + self._limits.quiet
@@ -206,7 +207,8 @@ class Stream:
             return False
         if about.job:
             return True
-        before, self._listener.interest = self._listener.interest, about
+        before = self._listener.interest
+        self._listener.narrow(about)
         return about.namespaces != () or before.namespaces == ()
 
 

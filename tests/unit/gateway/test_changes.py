@@ -77,6 +77,33 @@ def test_a_stream_hears_of_what_it_is_about_and_nothing_else(board, join, intere
     assert heard == hears
 
 
+@pytest.mark.parametrize(
+    ("jobs", "event"),
+    [
+        pytest.param([OTHER], None, id="lost"),
+        pytest.param([A], Event("docs", "a", "u-a", What.JOB, 1), id="kept"),
+        pytest.param([OTHER, A], Event("", "", "", What.ALL, 0), id="both"),
+    ],
+)
+@pytest.mark.parametrize("before", [None, ("docs", "shop")])
+def test_a_pending_event_does_not_name_a_job_of_a_namespace_that_is_lost(board, join, before, jobs, event):
+    listener = join(Interest(before))
+    tell(board, *jobs)
+
+    listener.narrow(DOCS)
+
+    assert told(listener) == event
+
+
+def test_a_pending_event_is_kept_when_no_namespace_is_lost(board, join):
+    listener = join()
+    tell(board, A, B)
+
+    listener.narrow(Interest(("docs", "shop")))
+
+    assert told(listener).changes == 2
+
+
 def test_many_changes_are_one_event_of_the_newest_and_at_most_one_in_its_time(board, join):
     listener = join(every=5.0)
     tell(board, A, now=0.0)

@@ -204,6 +204,25 @@ async def test_a_namespace_that_is_taken_away_is_heard_of_no_more(app, kube, his
     assert [(data["namespace"], data["changes"]) for _, data, _ in reader.events[before:]] == [("shop", 1)]
 
 
+async def test_a_change_in_a_lost_namespace_is_not_told_between_two_checks(app, kube, history):
+    kube.add_user("t", "ada", may={DOCS, ("list", "shop", "")})
+    job = await history.accept(namespace="docs")
+    history.memory.jobs_by_uid["u2"] = replace(job, key=JobKey("u2", "shop", "other", NOW, ""))
+    before = Reader(app, "/v1/changes", headers=ADA)
+    await asyncio.sleep(7)
+    reader = Reader(app, "/v1/changes", headers=ADA)
+    kube.rights["ada"] = {("list", "shop", "")}
+    await asyncio.sleep(KNOWN_SECONDS - 6)
+    told = len(reader.events)
+    job.queue = "other"
+    await asyncio.sleep(3)
+    ended = reader.is_complete
+    for each in (before, reader):
+        await each.leave()
+
+    assert (ended, reader.events[told:]) == (False, [])
+
+
 async def test_no_change_is_told_once_the_remembered_right_has_expired(listen, kube, history):
     job = await history.accept()
     reader = await listen()
