@@ -38,7 +38,7 @@ class Session(msgspec.Struct, frozen=True):
     secret: str = msgspec.field(default_factory=lambda: secrets.token_hex(16))
     """The CSRF token is derived from it."""
     hint: str | None = None
-    """The ID token, which tells the provider whom to sign out; None without one, or where it is too long."""
+    """The ID token, which tells the provider whom to sign out; None if `token` is the ID token, or it is too long."""
 
     def __repr__(self) -> str:
         return f"Session(name={self.name!r}, way={self.way!r}, until={self.until!r})"
@@ -69,12 +69,14 @@ class Sessions:
         return session if session.until > now else None
 
     def begin(self, request: Request, response: Response, session: Session, *, now: datetime) -> None:
-        """Set the cookies of a session, instead of any previous one.
+        """Set the cookies of a session, instead of any previous one; without its hint if that does not fit.
 
         Raises:
             Problem: 413, the session is too large for cookies.
         """
-        value = base64.urlsafe_b64encode(self.seal.seal(_PURPOSE, msgspec.json.encode(session))).decode()
+        value = self._sealed(session)
+        if len(value) > MAX_COOKIE_BYTES and session.hint is not None:
+            value = self._sealed(msgspec.structs.replace(session, hint=None))
         if len(value) > MAX_COOKIE_BYTES:
             said = f"takes {len(value)} bytes, and cookies have room for {MAX_COOKIE_BYTES}"
             raise Problem(
@@ -110,6 +112,9 @@ class Sessions:
             return f"__Host-agentjobs-{what}"
         port = request.headers.get("host", "").rpartition(":")[2]
         return f"agentjobs-{port if port.isdecimal() and port.isascii() else 80}-{what}"
+
+    def _sealed(self, session: Session) -> str:
+        return base64.urlsafe_b64encode(self.seal.seal(_PURPOSE, msgspec.json.encode(session))).decode()
 
     def _forget(self, request: Request, response: Response, numbers: range) -> None:
         name = self.cookie_name(request)

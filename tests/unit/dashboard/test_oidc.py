@@ -337,8 +337,9 @@ async def sign_out(browser):
     return await browser.post("/sign-out", data={"csrf": form})
 
 
-async def test_signing_out_signs_out_at_the_provider_too(sign_in, provider):
-    browser = sign_in()
+@pytest.mark.parametrize("keeps_token", [False, True])
+async def test_signing_out_signs_out_at_the_provider_too(sign_in, provider, keeps_token):
+    browser = sign_in(replace(CLIENT, keeps_token=keeps_token))
     await through(browser, provider)
 
     left = await sign_out(browser)
@@ -367,9 +368,18 @@ async def test_a_provider_without_an_end_of_sessions_ends_ours_alone(sign_in, pr
     assert (await browser.get("/reasons")).status_code == 303
 
 
-async def test_a_long_id_token_is_not_kept_and_the_provider_is_told_the_client_alone(sign_in, provider):
-    provider.claims = {"groups": [f"group-{number:04}" for number in range(400)]}
-    browser = sign_in()
+async def test_cookies_have_an_id_token_once(sign_in, provider):
+    provider.claims = {"text": "x" * 1500}
+    browser = sign_in(replace(CLIENT, keeps_token=True))
+    await through(browser, provider)
+
+    assert sum(len(value) for value in browser.cookies.values()) < 4500
+
+
+@pytest.mark.parametrize("keeps_token", [False, True])
+async def test_a_long_id_token_is_not_sent_to_sign_out(sign_in, provider, keeps_token):
+    provider.claims = {"groups": [f"group-{number:04}" for number in range(250)]}
+    browser = sign_in(replace(CLIENT, keeps_token=keeps_token))
     await through(browser, provider)
 
     left = await sign_out(browser)

@@ -67,6 +67,15 @@ def test_a_token_too_long_for_cookies_is_refused_with_a_cure():
     assert (refused.value.status, refused.value.reason) == (413, "SessionTooLarge")
 
 
+def test_a_session_that_fits_only_without_its_hint_begins_without_it():
+    made, session = sessions(), Session("ada", "oidc", NOW + HOUR, groups=("g" * 7000,), hint="h" * 3000)
+
+    cookies, _ = begun(made, session)
+    found = made.of(asking(cookies), NOW)
+
+    assert (found.groups, found.hint) == (session.groups, None)
+
+
 def test_no_script_reads_the_cookie_and_no_other_site_sends_it():
     _, (line,) = begun(sessions(), ada())
 

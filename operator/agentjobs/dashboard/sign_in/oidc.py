@@ -48,6 +48,8 @@ PENDING: Final = timedelta(minutes=10)
 CALLBACK: Final = "/sign-in/oidc/callback"
 SIGNED_OUT: Final = "/sign-in/oidc/signed-out"
 """Where the provider sends people after they signed out there."""
+HINT_CHARS: Final = 3000
+"""Longest ID token that is sent for signing out: it is part of an address, and servers limit the length of those."""
 KNOWN_SECONDS: Final = 3600.0
 # Tokens with unknown keys must not cause a request each.
 _KEYS_AGAIN_SECONDS: Final = 10.0
@@ -172,7 +174,7 @@ class Provider:
             return None
         back = self.client.redirect_uri.removesuffix(CALLBACK) + SIGNED_OUT
         query = {"client_id": self.client.client_id, "post_logout_redirect_uri": back}
-        query |= {"id_token_hint": hint} if hint else {}
+        query |= {"id_token_hint": hint} if hint and len(hint) <= HINT_CHARS else {}
         return str(httpx.URL(address).copy_merge_params(query))
 
     async def _exchange(self, code: str, pending: Pending) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from agentjobs.dashboard.sign_in.oidc import SIGNED_OUT, Answered, Pending, Provider, Refused
+from agentjobs.dashboard.sign_in.oidc import HINT_CHARS, SIGNED_OUT, Answered, Pending, Provider, Refused
 from agentjobs.dashboard.sign_in.pages import begin, hop, no_such_page, sign_in_page, ways_of
 from agentjobs.dashboard.sign_in.returning import own_path
 from agentjobs.dashboard.texts import link
@@ -18,8 +18,6 @@ from agentjobs.dashboard.texts import link
 router = APIRouter()
 
 _PURPOSE: Final = "state"
-_HINT_CHARS: Final = 3000
-"""Longest ID token that a session keeps: it becomes part of an address, and servers limit the length of those."""
 _TABS: Final = 4
 """Tabs that may sign in at the same time. Each has a cookie, and servers limit the size of headers."""
 _SAID: Final = frozenset(
@@ -59,7 +57,7 @@ async def come_back(request: Request, code: str = "", state: str = "", error: st
     answer = hop(request, own_path(pending.to if pending else ""))
     token = answered.token if provider.client.keeps_token else None
     person = answered.person
-    hint = answered.token if len(answered.token) <= _HINT_CHARS else None
+    hint = answered.token if token is None and len(answered.token) <= HINT_CHARS else None
     await begin(request, answer, way="oidc", name=person.name, groups=person.groups, token=token, hint=hint)
     ways.attempts.give_back(address)
     _forget(request, answer, name)

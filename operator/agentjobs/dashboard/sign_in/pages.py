@@ -49,7 +49,7 @@ async def begin(
     Args:
         name: of an impersonated person; for a token REST returns the name.
         token: for REST; None impersonates.
-        hint: the ID token of a provider, for signing out there.
+        hint: the ID token of a provider, for signing out there, if it is not `token`.
 
     Raises:
         Problem: as REST answers; 401 for a token that the API server does not accept, 413 for one that is too long.
@@ -60,7 +60,7 @@ async def begin(
     if token is not None and (left := seconds_left(token, now.timestamp())) is not None:
         lasting = min(lasting, left)
     until = now + timedelta(seconds=lasting)
-    session = Session(name=name, way=way, until=until, token=token, groups=tuple(groups))
+    session = Session(name=name, way=way, until=until, token=token, groups=tuple(groups) if token is None else ())
     person = ways.identity(session)
     if person is None:
         raise no_such_page()
