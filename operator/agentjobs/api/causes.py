@@ -122,7 +122,7 @@ FAILURES: Final[Mapping[str, Cause]] = {
     _E.MODULE_NOT_FOUND: Cause(
         "a module that the job needs is not in the image", "Add it to the image, or correct its name.", Look.SPEC
     ),
-    _E.ATTEMPT_TIMEOUT: Cause("an attempt exceeded `timeouts.attempt`", "Raise `timeouts.attempt`.", Look.STEPS),
+    _E.ATTEMPT_TIMEOUT: Cause("a start exceeded `timeouts.attempt`", "Raise `timeouts.attempt`.", Look.STEPS),
     _E.PROGRESS_TIMEOUT: Cause(
         "it made no progress for `timeouts.progress`",
         "Find out what it waited for, or raise `timeouts.progress`.",

@@ -135,7 +135,7 @@ class AdmittedReason(Word):
     QUEUE_HELD = "QueueHeld", "`stopPolicy` of the queue is Hold or HoldAndDrain: no job starts."
     BUDGET_HELD = (
         "BudgetHeld",
-        "A budget of the queue, or of the job's partition, is used up; the message gives the time of the next one.",
+        "A budget of the queue, or of the job's partition, is used up; the message says when its next period begins.",
     )
     WAITING_FOR_BACKOFF = "WaitingForBackoff", "The job waits for `status.nextAttemptTime`."
     HISTORY_UNAVAILABLE = "HistoryUnavailable", "The database cannot be reached, and starts must be recorded."

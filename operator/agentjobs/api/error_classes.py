@@ -79,7 +79,7 @@ CLASSES: Final[Mapping[ErrorClass, Described]] = {
     ErrorClass.MODULE_NOT_FOUND: Described(
         "A module or attribute that the job names, or that its code imports, is not in the image.", *_FAIL
     ),
-    ErrorClass.ATTEMPT_TIMEOUT: Described("The attempt exceeded `timeouts.attempt`.", *_TIMED_OUT),
+    ErrorClass.ATTEMPT_TIMEOUT: Described("The start exceeded `timeouts.attempt`.", *_TIMED_OUT),
     ErrorClass.PROGRESS_TIMEOUT: Described("The start made no progress for `timeouts.progress`.", *_TIMED_OUT),
     ErrorClass.DEADLINE_EXCEEDED: Described("The job exceeded `timeouts.running`.", *_FAIL),
     ErrorClass.QUEUE_TIMEOUT: Described("The job waited longer than `timeouts.queue`.", *_FAIL),

@@ -50,7 +50,7 @@ class ClaudeCode(Model):
     disallowed_tools: tuple[ToolRule, ...] = Field(
         default=(),
         max_length=64,
-        description="Tools that it must not use, in addition to those that wait for a person.",
+        description="Tools that it must not use, in addition to those that would keep it waiting.",
     )
     mcp_config: str | None = Field(
         default=None,

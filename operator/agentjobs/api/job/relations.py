@@ -44,7 +44,7 @@ class After(Model):
     selector: dict[str, Annotated[str, Field(max_length=63)]] = Field(
         default_factory=dict,
         max_length=8,
-        description="Labels: all jobs that have them, at least one.",
+        description="Labels: all jobs that have them; at least one must exist.",
     )
     when: Literal["All", "Any"] = Field(
         default="All",

@@ -138,7 +138,7 @@ class Runtime(Model):
     pod_retention: Literal["Keep", "KeepOnFailure", "Delete"] = Field(
         default="Keep",
         description="What happens to finished pods: Keep keeps them as long as their job, KeepOnFailure only those "
-        "that failed, Delete none. Default: Keep.",
+        "that did not succeed, Delete none. Default: Keep.",
     )
     env_from: tuple[EnvFrom, ...] = Field(
         default=(), max_length=32, description="Variables from all keys of ConfigMaps and Secrets, as in a pod."

@@ -43,7 +43,7 @@ class OpenReason(Word):
     INVALID_SPEC = "InvalidSpec", "The spec breaks rules, which the message names. The last valid spec applies, if any."
     BUDGET_EXCEEDED = (
         "BudgetExceeded",
-        "A budget of the whole queue is used up; the message gives the time of the next one.",
+        "A budget of the whole queue is used up; the message says when its next period begins.",
     )
 
 
