@@ -22,7 +22,8 @@ class Choice:
 
     names: Sequence[str] = ()
     selector: str | None = None
-    all: bool = False
+    all: bool | None = None
+    """None for verbs without --all."""
     everywhere: bool = False
 
     def __post_init__(self) -> None:
@@ -31,7 +32,8 @@ class Choice:
         if self.names and several:
             raise Failure("NAME cannot be combined with --selector, --all or --all-namespaces.", code=USAGE)
         if not self.names and self.selector is None and not self.all:
-            raise Failure("nothing selected: give a NAME, --selector or --all.", code=USAGE)
+            ways = "a NAME or --selector" if self.all is None else "a NAME, --selector or --all"
+            raise Failure(f"nothing selected: give {ways}.", code=USAGE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,9 @@ def models(
         show(page)
     if not seen.proxies:
         show("No model proxy is running, so providers and limits are unknown.", error=True)
+    elif not seen.providers:
+        cure = "configure one in the models file, or start `agentjobs dev` with a key such as GOOGLE_API_KEY."
+        show(f"No model provider is available: {cure}", error=True)
 
 
 def usage(
@@ -267,7 +270,7 @@ def chosen(seen: "ModelsOverview", names: Sequence[str]) -> "ModelsOverview":
         for pattern in provider.models
     }
     for name, model in wanted.items():
-        if seen.providers and not any(fits for (_, of), fits in matches.items() if of == model):
+        if (seen.providers or seen.proxies) and not any(fits for (_, of), fits in matches.items() if of == model):
             stands = f" ({model})" if model != name else ""
             raise Failure(f"no provider serves {name}{stands}; `agentjobs models` lists the models.")
     serving = [

@@ -202,6 +202,7 @@ def test_names_are_read_as_kubectl_writes_them(words, names):
         pytest.param(["shwo"], 2, "Did you mean 'show'?\nSee", id="misspelt-verb"),
         pytest.param(["get", "--frob"], 2, "See 'agentjobs get --help'", id="unknown-flag"),
         pytest.param(["delete"], 2, "give a NAME, --selector or --all", id="delete-nothing"),
+        pytest.param(["result"], 2, "give a NAME or --selector.", id="result-of-nothing"),
         pytest.param(["schedule", "suspend"], 2, "give a NAME, --selector or --all", id="suspend-no-schedule"),
         pytest.param(["schedule", "trigger", "a", "--all"], 2, "cannot be combined", id="schedule-and-all"),
         pytest.param(["schedule", "show", "agentjob/a"], 2, "expected an AgentSchedule", id="no-schedule"),

@@ -129,6 +129,14 @@ def test_a_model_that_nobody_serves_is_an_error():
         told.chosen(SEEN, ["anthropic/x"])
 
 
+def test_without_providers_a_running_proxy_serves_no_model():
+    without = SEEN.model_copy(update={"providers": []})
+
+    with pytest.raises(Failure, match="no provider serves fast"):
+        told.chosen(without, ["fast"])
+    assert told.chosen(without.model_copy(update={"proxies": []}), ["fast"]).providers == []
+
+
 @pytest.mark.parametrize(
     ("since", "first"),
     [

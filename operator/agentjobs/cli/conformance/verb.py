@@ -58,7 +58,7 @@ def conformance(
         list[str] | None, typer.Option("--only", metavar="NAME", help="Only this situation; repeatable.")
     ] = None,
     long: Annotated[bool, typer.Option("--long", help="Include situations that take minutes.")] = False,
-    list_: Annotated[bool, typer.Option("--list", help="List the situations, without playing them.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the situations, without running them.")] = False,
     parallel: Annotated[
         int, typer.Option("--parallel", metavar="NUMBER", help="Situations at the same time; by default 4.")
     ] = 4,
