@@ -43,12 +43,15 @@ class Jobs:
     async def patch(self, job: dict[str, Any], **spec: Any) -> dict[str, Any]:
         return await self.edit(job, {"spec": spec})
 
-    async def edit(self, job: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
-        return await self.client.patch(AGENTJOBS, "default", job["metadata"]["name"], body)
+    async def edit(self, job: dict[str, Any], body: dict[str, Any], **options: Any) -> dict[str, Any]:
+        return await self.client.patch(AGENTJOBS, "default", job["metadata"]["name"], body, **options)
+
+    async def replace(self, job: dict[str, Any]) -> dict[str, Any]:
+        path = f"{AGENTJOBS.path('default')}/{job['metadata']['name']}"
+        return await self.client.request("PUT", path, body=job)
 
     async def patch_status(self, job: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
-        name = job["metadata"]["name"]
-        return await self.client.patch(AGENTJOBS, "default", name, {"status": status}, subresource="status")
+        return await self.edit(job, {"status": status}, subresource="status")
 
 
 @pytest.fixture(scope="session")

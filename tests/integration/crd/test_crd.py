@@ -192,6 +192,28 @@ async def test_an_edit_that_brings_a_status_along_is_judged_like_any_other(jobs:
         assert words in refused.value.message
 
 
+@pytest.mark.parametrize("status", [None, {}, {"transitions": 2}, {"transitions": 1}])
+async def test_a_replaced_object_is_judged_like_any_other_edit(jobs: Any, status: Any) -> None:
+    job = await jobs.patch_status(await jobs.create(), {"startTime": "2026-11-21T09:00:00Z", "transitions": 1})
+    spec = job["spec"] | {"retry": {"maxAttempts": 5}, "queue": "scheduled"}
+    whole = {key: value for key, value in job.items() if key != "status"} | {"spec": spec}
+
+    with pytest.raises(ApiError) as refused:
+        await jobs.replace(whole if status is None else whole | {"status": status})
+
+    for words in ("retry cannot change", "queue, startAt and startAfter are fixed"):
+        assert words in refused.value.message
+
+
+async def test_a_write_of_the_status_does_not_change_the_spec(jobs: Any) -> None:
+    job = await jobs.create()
+    body = {"spec": {"retry": {"maxAttempts": 5}}, "status": {"transitions": 1}}
+
+    written = await jobs.edit(job, body, subresource="status")
+
+    assert (written["spec"], written["status"]["transitions"]) == (job["spec"], 1)
+
+
 STEERING = [
     pytest.param("queue", None, "scheduled", id="queue-added"),
     pytest.param("queue", "scheduled", None, id="queue-removed"),
