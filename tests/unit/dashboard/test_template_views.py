@@ -22,12 +22,12 @@ def a_form(sent, *parameters, **spec):
     ("spec", "words"),
     [
         ({}, "The agent reviewer with gemini-flash-latest"),
-        ({"agent": {"inline": {"agents": [{}, {}]}}}, "The agent written in it and 2 others"),
+        ({"agent": {"inline": {"agents": [{}, {}]}}}, "An inline agent and 2 others"),
         ({"agent": {"module": {"ref": "shop.agents:root"}}}, "The module shop.agents:root"),
         ({"agent": {"claudeCode": {}, "model": "opus"}}, "Claude Code with opus"),
         ({"agent": {"container": {}}, "runtime": {"image": "acme/agent:1"}}, "The container acme/agent:1"),
-        ({"agent": {"model": "opus"}}, "What its jobs say with opus"),
-        ({"agent": "no"}, "What its jobs say"),
+        ({"agent": {"model": "opus"}}, "The agent of each job with opus"),
+        ({"agent": "no"}, "The agent of each job"),
     ],
     ids=["inline", "team", "module", "claude", "container", "open", "wrong-type"],
 )

@@ -51,8 +51,8 @@ def _gathered() -> dict[str, list[Meaning]]:
 
 def _default(described: Described) -> str:
     """Return what happens to a job with such an error, unless a rule changes it."""
-    charged = f" (costs an attempt: {described.charged})" if described.charged else ""
-    return f"Verdict, unless a rule of the job changes it: {described.verdict}{charged}."
+    charged = f" Costs an attempt: {described.charged}." if described.charged else ""
+    return f"Verdict, unless a rule of the job changes it: {described.verdict}.{charged}"
 
 
 _VERDICTS: Final = {

@@ -88,8 +88,9 @@ def what_runs(spec: Mapping[str, Any]) -> str:
         inline = agent["inline"]
         others = inline.get("agents")
         team = f" and {counted(len(others), 'other')}" if isinstance(others, list) and others else ""
-        return f"The agent {text_of(inline, 'name') or 'written in it'}{team}{asks}"
-    return f"What its jobs say{asks}"
+        name = text_of(inline, "name")
+        return f"{f'The agent {name}' if name else 'An inline agent'}{team}{asks}"
+    return f"The agent of each job{asks}"
 
 
 def _facts(spec: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
