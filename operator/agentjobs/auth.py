@@ -213,10 +213,10 @@ class Authenticator:
     async def runner(self, authorization: str | None, address: str | None = None) -> RunnerIdentity:
         """Return the runner whose pod-bound token is in this Authorization header; `address` is the request's.
 
-            Raises:
-                Problem: 401 for a token that is unknown or for another audience, 403 for one that is not of an
-                AgentJob's
-        pod, or not sent from there. errors.Unavailable: the API server is unreachable.
+        Raises:
+            Problem: 401 for a token that is unknown or for another audience, 403 for one that is not of an AgentJob's
+                pod, or not sent from there.
+            errors.Unavailable: the API server is unreachable.
         """
         return await self.runner_of_token(bearer(authorization), address)
 

@@ -505,8 +505,7 @@ class Turn(TypedDict):
     """The session's complete state after the job, without `app:`, `user:` and `temp:` keys."""
     user: dict[str, Any]
     """The job's changes of the user's state, by names without `user:`. Merged by name: the last commit wins. None is a
-    value,
-as in ADK, and deletes nothing."""
+    value, as in ADK, and deletes nothing."""
     app: dict[str, Any]
     """The job's changes of the app's state, likewise."""
 
@@ -527,12 +526,10 @@ class ArtifactSave(TypedDict):
 
     name: str
     """Any text of 1 to `MAX_ARTIFACT_NAME_CHARS` characters without NUL. With `user:` it belongs to the user, else to
-    the
-session. It is not a path."""
+    the session. It is not a path."""
     key: str
     """Identifies this save in the job's run, the same in every start: at most `MAX_STEP_KEY_CHARS`. Saving again under
-    a key
-of the run returns the version of the first save, with the newest bytes. In a new run it is another save."""
+    a key of the run returns the version of the first save, with the newest bytes. In a new run it is another save."""
     kind: str
     mime: str
     """Printable ASCII, at most 255 characters, or empty. Untrusted: it may come from a model."""
@@ -659,13 +656,12 @@ class Attempt(TypedDict):
     """Whether the job's result is already final: then the runner repeats the verdict Succeed and runs nothing."""
     undecided: NotRequired[str]
     """The outcome of an answer that this start has stored and that is not final, because a rule may run the job again.
-    For
-the publish container; absent if there is none."""
+    For the publish container; absent if there is none."""
     journal: NotRequired[JournalHead]
     """Absent from gateways of versions without a journal."""
     session: NotRequired[bool]
     """Whether `GET /v1/attempt/session` returns anything: earlier turns, or state of the user or the app. Absent from
-gateways that store no sessions."""
+    gateways that store no sessions."""
     budget: NotRequired[Budget]
     """Absent if the pod has none."""
 
@@ -682,8 +678,7 @@ class Event(TypedDict):
     data: dict[str, Any]
     usage: NotRequired[dict[str, int]]
     """Only from runners of versions without a journal: usage since the previous entry, by the names of `USAGE`. The
-    gateway
-adds it to the start's usage when it stores the entry, and so only once."""
+    gateway adds it to the start's usage when it stores the entry, and so only once."""
 
 
 class ResultDocument(TypedDict):

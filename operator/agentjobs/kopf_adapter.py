@@ -157,13 +157,12 @@ def kopf_settings(watches: Iterable[Watch] = ()) -> kopf.OperatorSettings:
 async def ended(watching: "asyncio.Task[None]") -> None:
     """Wait for the end of a task that runs `watch`.
 
-        When a watcher fails, kopf cancels the others and the task that pauses them in any order: a watcher may mistake
-        its
+    When a watcher fails, kopf cancels the others and the task that pauses them in any order: a watcher may mistake its
     cancellation for a pause and continue, so that kopf waits for it forever. A second cancellation ends it.
 
-        Raises:
-            Denied: kopf has no credentials that the API server accepts.
-            Died: kopf failed.
+    Raises:
+        Denied: kopf has no credentials that the API server accepts.
+        Died: kopf failed.
     """
     await asyncio.wait({watching}, timeout=KOPF_SECONDS)
     while not watching.done():

@@ -98,8 +98,7 @@ class _ModelsSettings(_Settings):
 
     models_file: Path | None = None
     """File of models: providers, keys, aliases, limits, prices. Unset: only the providers configured by variables of
-    their own
-clients (`GOOGLE_API_KEY` and the like), with the built-in prices."""
+    their own clients (`GOOGLE_API_KEY` and the like), with the built-in prices."""
 
 
 class OperatorSettings(_ModelsSettings, _ProbedSettings):
@@ -119,10 +118,9 @@ class OperatorSettings(_ModelsSettings, _ProbedSettings):
 
     gateway_ca_file: Path | None = None
     """Path in the operator's container of a CA file (PEM) that is copied to each runner pod; instead of `gateway_ca`.
-    At most
-64 KiB.
+    At most 64 KiB.
 
-When its content changes, the operator ends gracefully, so that it is restarted and reads the file again.
+    When its content changes, the operator ends gracefully, so that it is restarted and reads the file again.
     """
 
     gateway_egress: Rules = ()
@@ -132,12 +130,11 @@ When its content changes, the operator ends gracefully, so that it is restarted 
 
     models_url: str | None = None
     """Address of the model proxy for runner pods, e.g. `https://agentjobs-proxy.agentjobs.svc`. Unset: they call
-    providers
-directly, with keys of their own environment, and budgets in dollars are not possible."""
+    providers directly, with keys of their own environment, and budgets in dollars are not possible."""
 
     models_egress: Rules = ()
     """Egress rules to the model proxy, in the form of `gateway_egress`. Required like those, unless both have the same
-address."""
+    address."""
 
     dns_egress: Rules = CLUSTER_DNS
     """Egress rules to DNS, in the same form; by default pods of `kube-system` with `k8s-app: kube-dns`."""
@@ -167,15 +164,14 @@ address."""
 
     images: Names = ()
     """Images that jobs may use, separated by commas: `ghcr.io/acme/agent:1.2`, or a prefix with `*`, such as
-`ghcr.io/acme/*`. Compared literally, no registry or tag is added. Empty: any image."""
+    `ghcr.io/acme/*`. Compared literally, no registry or tag is added. Empty: any image."""
 
     runner_image_pull_secrets: Names = ()
     """Image pull secrets of runner pods, separated by commas; they must be in the job's namespace."""
 
     runner_env: dict[str, str] = Field(default_factory=dict)
-    """Variables of every runner container, as a JSON object; a job's own take precedence. Not for secrets, because
-    they are
-visible in pods."""
+    """Variables of every runner container, as a JSON object; a job's own take precedence. Not for secrets, because they
+    are visible in pods."""
 
     worktree_storage_class: str | None = None
     """Storage class of the volumes of Named worktrees; unset for the cluster's default."""
@@ -194,8 +190,7 @@ visible in pods."""
 
     queues: Slots = Field(default_factory=lambda: {"agents": 10, "scheduled": 5})
     """The queues that every namespace has without an AgentQueue, each with its number of slots, as a JSON object; 0
-    stops a
-queue. `agents` and `scheduled` are the defaults of jobs and schedules."""
+    stops a queue. `agents` and `scheduled` are the defaults of jobs and schedules."""
 
     follow_up_depth: int = Field(default=10, ge=1, le=1000)
     """Maximum number of jobs before one in a chain of follow-ups. It ends endless chains."""
@@ -216,7 +211,7 @@ queue. `agents` and `scheduled` are the defaults of jobs and schedules."""
     workers: int = Field(default=32, ge=1, le=256)
     """How many jobs are reconciled at the same time; more than 32 only help with a very slow API server.
 
-A quarter as many workers process idle objects.
+    A quarter as many workers process idle objects.
     """
 
     resync: Duration = Field(default=timedelta(hours=1), ge=timedelta(seconds=10))
@@ -283,7 +278,7 @@ class _PodServerSettings(ServerSettings):
     check_addresses: bool = True
     """Whether a runner's token is only valid from its pod's address, so that a stolen one is useless elsewhere.
 
-Disable it if something in between changes addresses, like sidecars of some service meshes.
+    Disable it if something in between changes addresses, like sidecars of some service meshes.
     """
 
 
@@ -307,14 +302,13 @@ class ProxySettings(_PodServerSettings):
     models_file: Path | None = None
     """YAML file of providers, keys, models, limits and prices; reloaded when it changes.
 
-Unset: the variables of the providers' own clients (`GOOGLE_API_KEY`, `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`), for
-development.
+    Unset: the variables of the providers' own clients (`GOOGLE_API_KEY`, `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`), for
+    development.
     """
 
     drain: Duration = timedelta(seconds=20)
     """How long calls may continue after SIGTERM; then they are cut and settled. The pod's grace period must be ten
-    seconds
-longer."""
+    seconds longer."""
 
 
 class NotifierSettings(_ProbedSettings):
@@ -322,8 +316,7 @@ class NotifierSettings(_ProbedSettings):
 
     kubeconfig: str | None = None
     """Path of a kubeconfig; unset in a cluster, where the pod's service account is used. Only used once, to read the
-    cluster's
-uid."""
+    cluster's uid."""
 
     sinks_file: Path
     """YAML file of sinks; reloaded when it changes."""

@@ -1,4 +1,7 @@
-"""Docstrings, comments and messages use plain terms: words that readers stumbled on stay out of them."""
+"""Docstrings, comments and messages use plain terms: words that readers stumbled on stay out of them.
+
+Docstrings are indented as their code.
+"""
 
 import io
 import re
@@ -20,6 +23,8 @@ REPLACED = {
     "dearer": "more expensive",
 }
 """Each with what to write instead."""
+SOURCES = [OPERATOR, *(OPERATOR.parents[1] / name for name in ("runner_image", "devcluster", "helm"))]
+_HEADERS = ("Args:", "Raises:", "Returns:")
 _FOUND = re.compile(rf"\b({'|'.join(REPLACED)})\b", re.IGNORECASE)
 
 
@@ -41,3 +46,24 @@ def test_texts_use_plain_terms(package: str) -> None:
         for match in _FOUND.finditer(text)
     ]
     assert found == []
+
+
+def misplaced(source: str) -> list[int]:
+    """The lines of docstrings that are left of their quotes, and headers of sections that are not below them."""
+    found = []
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        column, line = token.start[1], token.line.lstrip()
+        if token.type != tokenize.STRING or not line.startswith('"""'):
+            continue
+        for number, text in enumerate(token.string.splitlines()[1:], token.start[0] + 1):
+            indent = len(text) - len(text.lstrip())
+            if text.strip() and (indent < column or (text.strip() in _HEADERS and indent != column)):
+                found.append(number)
+    return found
+
+
+def test_docstrings_are_indented_as_their_code() -> None:
+    files = [path for root in SOURCES for path in root.rglob("*.py")]
+    assert files
+
+    assert [f"{path}:{line}" for path in files for line in misplaced(path.read_text())] == []

@@ -174,10 +174,10 @@ class Database:
     async def run(self, work: Work[T]) -> T:
         """Run `work` in one transaction and commit it.
 
-            Raises:
-                errors.Unavailable: no server, no answer in time, no schema yet, or a server that refuses our user: work
-        waits until that is repaired.
-                errors.Invalid: the content was refused.
+        Raises:
+            errors.Unavailable: no server, no answer in time, no schema yet, or a server that refuses our user: work
+                waits until that is repaired.
+            errors.Invalid: the content was refused.
         """
         async with self._request():
             return await self._repeated_once(work, self._transaction)
@@ -221,8 +221,8 @@ class Database:
         The gateway's readiness calls it, because `agentjobs migrate` may still be running. The operator is ready
         without it, and its jobs wait. A newer schema is fine: migrations keep old code working.
 
-                Raises:
-                    errors.Unavailable: not yet; the message names both versions.
+        Raises:
+            errors.Unavailable: not yet; the message names both versions.
         """
         self.breaker.check()
         _check_version(await self.schema_version())

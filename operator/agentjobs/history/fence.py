@@ -51,8 +51,8 @@ class Fence:
         The query is sent with the fence, so it costs no round trip. The fence waits for a body of the start that
         another gateway is storing: a pod has at most one such request in each gateway.
 
-                Raises:
-                    errors.Fenced, errors.NotFound, errors.Unavailable, errors.Invalid: as a call.
+        Raises:
+            errors.Fenced, errors.NotFound, errors.Unavailable, errors.Invalid: as a call.
         """
         async with self._entered("fence_in_turn", uid, start, pod, (question, asked)) as (tx, answer):
             yield tx, answer

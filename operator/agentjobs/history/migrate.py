@@ -49,12 +49,12 @@ def upgrade(dsn: str, *, patience: float = 0.0) -> str:
 
     Blocks (tens of milliseconds for an upgrade, plus the import of Alembic): from an event loop, call it in a thread.
 
-        Args:
-            patience: seconds to wait for an unreachable server, or for tables that are in use.
+    Args:
+        patience: seconds to wait for an unreachable server, or for tables that are in use.
 
-        Raises:
-            errors.Unavailable: no server, or `TablesInUse`.
-            errors.Denied: the user may not create the schema or its tables.
+    Raises:
+        errors.Unavailable: no server, or `TablesInUse`.
+        errors.Denied: the user may not create the schema or its tables.
     """
     give_up = time.monotonic() + patience
     while True:

@@ -39,14 +39,14 @@ class ModelLedger(Protocol):
     async def reserve(self, call: NewCall) -> Reserved:
         """Record a call before it is made, if its job's budget allows it; the same call twice is one.
 
-                Reservations of the job's other calls, by any proxy, count too (`models.budget.judge`). If this raises
+        Reservations of the job's other calls, by any proxy, count too (`models.budget.judge`). If this raises
         `errors.Unavailable`, or is cancelled, the call may still be recorded some seconds later: then settle it as
         Failed, unless it is reserved again.
 
-                Raises:
-                    errors.NotFound, errors.Fenced: there is no such start, or it is not this pod's.
-                    errors.Conflict: the call has ended.
-                    errors.Invalid: its cost is not a number.
+        Raises:
+            errors.NotFound, errors.Fenced: there is no such start, or it is not this pod's.
+            errors.Conflict: the call has ended.
+            errors.Invalid: its cost is not a number.
         """
         ...
 
@@ -76,9 +76,9 @@ class ModelLimits(Protocol):
         For a closed key, one call is granted, and the others once it was not refused. Of concurrent calls, a proxy gets
         at most its share while others wait.
 
-                Args:
-                    proxy: its concurrent calls count while it is alive (`ModelLedger.seen`).
-                    others: what else the first call may take; nothing is taken, but `Taken` tells of it.
+        Args:
+            proxy: its concurrent calls count while it is alive (`ModelLedger.seen`).
+            others: what else the first call may take; nothing is taken, but `Taken` tells of it.
         """
         ...
 
@@ -87,8 +87,8 @@ class ModelLimits(Protocol):
 
         An expired slice is not corrected.
 
-                Args:
-                    ended: calls that have ended.
+        Args:
+            ended: calls that have ended.
         """
         ...
 

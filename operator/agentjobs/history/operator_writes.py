@@ -50,12 +50,11 @@ _CLOSED_AT_ONCE: Final = 500
 class OperatorWrites:
     """History for the operator of one cluster.
 
-        Args:
-            cluster: uid of the namespace kube-system; rows carry it, so that clusters may share a database.
+    Args:
+        cluster: uid of the namespace kube-system; rows carry it, so that clusters may share a database.
 
-        Every method raises `errors.Unavailable` if the database does not answer within five seconds after its query is
-        sent:
-    `accept` and `final_result` may first wait for a running query.
+    Every method raises `errors.Unavailable` if the database does not answer within five seconds after its query is
+    sent: `accept` and `final_result` may first wait for a running query.
     """
 
     def __init__(self, database: Database, *, cluster: str) -> None:
@@ -269,14 +268,13 @@ class OperatorWrites:
     ) -> int:
         """Mark open jobs as deleted whose object no longer exists, and end their starts; return how many.
 
-                Called once the caches are synced, because objects may be deleted while no operator runs. Open jobs are
-                read in
+        Called once the caches are synced, because objects may be deleted while no operator runs. Open jobs are read in
         pages.
 
-                Args:
-                    lives: whether a complete LIST of AgentJobs had the object of that uid, namespace and name.
-                    listed_at: the database's `clock()` from before that LIST; jobs stored later are left alone.
-                    namespaces: those the LIST covered; None for all.
+        Args:
+            lives: whether a complete LIST of AgentJobs had the object of that uid, namespace and name.
+            listed_at: the database's `clock()` from before that LIST; jobs stored later are left alone.
+            namespaces: those the LIST covered; None for all.
         """
         asked = {
             "cluster": self._cluster,

@@ -84,8 +84,7 @@ class ChangeReads(Protocol):
     async def changes(self, mark: str | None, *, watched: Collection[str] = ()) -> Changes:
         """Return which jobs were written since a mark, and how far the watched ones are, by uid.
 
-                Without a mark, returns only the current mark. No change is missed between a result and the next one
-                that is
+        Without a mark, returns only the current mark. No change is missed between a result and the next one that is
         queried with its mark, even if a transaction commits late.
         """
         ...

@@ -144,14 +144,13 @@ class RunnerWrites:
     async def put_result(self, uid: str, start: int, pod_uid: str, document: ResultDocument) -> Raw | None:
         """Store a start's own report of its end; return the job's final result, possibly another start's.
 
-                The result itself, or its text and what is structured, may be `Raw`.
+        The result itself, or its text and what is structured, may be `Raw`.
 
-                The first result with the verdict Succeed is final for the job; None while there is none. If a rule may
-                run the job
-        again after its outcome, it is kept with its start until the operator ends the job with it.
+        The first result with the verdict Succeed is final for the job; None while there is none. If a rule may run the
+        job again after its outcome, it is kept with its start until the operator ends the job with it.
 
-                Raises:
-                    errors.Fenced, errors.NotFound, errors.Invalid, errors.Busy: as `add_events`.
+        Raises:
+            errors.Fenced, errors.NotFound, errors.Invalid, errors.Busy: as `add_events`.
         """
         key, result = start_key(uid, start), document["result"]
         reported = {name: value for name, value in document.items() if name != "result"}

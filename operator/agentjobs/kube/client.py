@@ -124,9 +124,8 @@ class KubeClient:
     ) -> Listed[Obj]:
         """Return all objects and the resourceVersion of the list, one consistent snapshot.
 
-                `namespace` None lists all namespaces. Read in chunks; if the snapshot expires (410), everything is
-                read again in
-        one request, as in client-go's pager. Items get the apiVersion and kind that lists omit.
+        `namespace` None lists all namespaces. Read in chunks; if the snapshot expires (410), everything is read again
+        in one request, as in client-go's pager. Items get the apiVersion and kind that lists omit.
         """
         return await self.list_as(
             lambda item: item, resource, namespace, label_selector=label_selector, field_selector=field_selector

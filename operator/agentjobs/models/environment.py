@@ -28,8 +28,8 @@ def from_environment(environ: Mapping[str, str]) -> Models:
 
     A base URL without a key is a custom host that needs none.
 
-        Raises:
-            errors.Misconfigured: an invalid address, or no project for Vertex AI; the message names the variable.
+    Raises:
+        errors.Misconfigured: an invalid address, or no project for Vertex AI; the message names the variable.
     """
     found: list[ProviderEntry] = []
     keys: dict[str, KeySource] = {}

@@ -205,14 +205,12 @@ class ProviderEntry(Form):
     """Patterns of the models it serves, by their names in jobs. Default: all of its kind."""
     keys: tuple[KeyFile, ...] = ()
     """Its keys; the one with the most remaining quota is used. Empty for hosts that need none, and for VertexAI with
-    the
-credentials of the machine."""
+    the credentials of the machine."""
     limits: tuple[LimitEntry, ...] = ()
     """Limits of each key."""
     key_header: Annotated[str, BeforeValidator(_key_header)] | None = None
     """Header for the key. Default: `x-goog-api-key` for Gemini, `x-api-key` for Anthropic, otherwise `Authorization`
-    with
-`Bearer` before the key. `api-key` for Azure."""
+    with `Bearer` before the key. `api-key` for Azure."""
     headers: Annotated[dict[str, str], BeforeValidator(_headers)] = Field(default_factory=dict)
     """Headers of each request. Not for secrets."""
     api_version: Text | None = None

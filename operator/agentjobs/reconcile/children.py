@@ -49,12 +49,12 @@ class Children:
         parent_of: Callable[[Mapping[str, Any]], str | None] | None = None,
     ) -> None:
         """
-            Args:
-                word: the parent's kind in messages, as in "this schedule's".
-                controller: returns the uid of the parent of a cached child.
-                created_before: returns the uid of an earlier child with that name, from history. Raises Unavailable
-        while history is unreachable. None if the parent's loop reads history itself.
-                parent_of: returns the uid of the parent of a raw child. Default: its controller's.
+        Args:
+            word: the parent's kind in messages, as in "this schedule's".
+            controller: returns the uid of the parent of a cached child.
+            created_before: returns the uid of an earlier child with that name, from history. Raises Unavailable while
+                history is unreachable. None if the parent's loop reads history itself.
+            parent_of: returns the uid of the parent of a raw child. Default: its controller's.
         """
         self._cluster = setup.ports.cluster
         self._history = setup.ports.history

@@ -179,8 +179,8 @@ def unresolved(
     The new job must not share a session that was derived for this one. It has no template, so parameters in texts of
     follow-ups are replaced with their values, and all other texts are escaped, because they were already resolved.
 
-        Raises:
-            Invalid: a value cannot be used there.
+    Raises:
+        Invalid: a value cannot be used there.
     """
     spec = texts(spec, lambda _path, text: escaped(text))
     known = {f"{PARAMETERS}{key}": value for key, value in (parameters or {}).items()}
@@ -208,11 +208,11 @@ def underived(spec: Mapping[str, Any], *, name: str, uid: str) -> dict[str, Any]
 def accepted_spec(resolved: Resolved) -> AgentJobSpec:
     """Return the spec of an accepted job for the operator's decisions, without the texts for its agents.
 
-        Texts from ConfigMaps may exceed the limits of the fields that they replace. Unknown fields are ignored: a later
+    Texts from ConfigMaps may exceed the limits of the fields that they replace. Unknown fields are ignored: a later
     version accepted the job, and then the operator was rolled back.
 
-        Raises:
-            ValidationError: a value that this version cannot read; see `read_accepted`.
+    Raises:
+        ValidationError: a value that this version cannot read; see `read_accepted`.
     """
     spec = dict(resolved["spec"])
     spec["input"] = {**spec["input"], "message": _TEXT}

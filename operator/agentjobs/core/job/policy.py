@@ -36,8 +36,8 @@ def may_run_again(policy: Mapping[str, Any], outcome: str) -> bool:
 
     Ignores limits: only the operator knows how often a rule has fired, and then makes the answer final.
 
-        Args:
-            policy: the accepted `resultPolicy`; an unknown action of a newer version may run the job again.
+    Args:
+        policy: the accepted `resultPolicy`; an unknown action of a newer version may run the job again.
     """
     rules = policy.get("rules") or ()
     return any(outcome in (rule.get("onOutcomes") or ()) and rule.get("action") not in FINAL_ACTIONS for rule in rules)

@@ -141,10 +141,10 @@ class Queues:
     def room_refused(self, name: JobName, reason: RoomReason, until: datetime) -> Refusal | None:
         """Make a job wait again because PostgreSQL refused its granted slot, and pause granting.
 
-                Args:
-                    name: the job.
-                    reason: the exhausted limit.
-                    until: when to retry. A free slot of the queue also ends the wait, unless a rate is exhausted.
+        Args:
+            name: the job.
+            reason: the exhausted limit.
+            until: when to retry. A free slot of the queue also ends the wait, unless a rate is exhausted.
 
         Returns the job's new answer; None if it had no granted slot.
         """

@@ -38,8 +38,7 @@ class Acceptance:
     ) -> str | None:
         """Store the job (and its start, with its slot) before anything acts on it.
 
-                Returns the hash of the accepted work, possibly from an earlier acceptance. None while Postgres is
-                unreachable,
+        Returns the hash of the accepted work, possibly from an earlier acceptance. None while Postgres is unreachable,
         if it has no slot for the start, and if a newer version stored a spec that this one cannot read: then the job
         must be reconciled again. `memo` keeps the slot until the status shows its start.
         """
