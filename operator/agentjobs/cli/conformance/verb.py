@@ -23,7 +23,7 @@ _COMMAND: Final = "agentjobs.conformance.command"
 # Lines of output that are shown for a failed situation.
 _LINES: Final = 12
 _MOST_AT_ONCE: Final = 32
-_NOT_PLAYED: Final = "not played, because situation success must pass first"
+_NOT_PLAYED: Final = "not run, because the situation success must pass first"
 
 
 class _WithCommand(Verb):
