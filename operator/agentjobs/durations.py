@@ -1,6 +1,6 @@
 """Parses and formats durations (`500ms`, `90s`, `1h30m`, `7d`) and RFC 3339 instants of objects.
 
-Used by specs, status, settings and the file of models. Never reads a clock.
+Used by specs, status, settings and the models file. Never reads a clock.
 """
 
 import functools

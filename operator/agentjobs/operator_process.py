@@ -78,7 +78,7 @@ class Operator:
     """One operator process, from its settings to its end.
 
     Raises:
-        Invalid, Misconfigured: the file of models cannot be used.
+        Invalid, Misconfigured: the models file cannot be used.
     """
 
     def __init__(self, settings: OperatorSettings, now: Callable[[], datetime] = utc_now) -> None:
@@ -157,7 +157,7 @@ class Operator:
         self._stop.set()
 
     async def _follow_models(self) -> None:
-        """Stop when the file of models has changed and is valid, so that a new process uses it for all jobs."""
+        """Stop when the models file has changed and is valid, so that a new process uses it for all jobs."""
         path, known = self._settings.models_file, self._models_text
         while path is not None:
             await asyncio.sleep(authorities.LOOK_SECONDS)
@@ -359,7 +359,7 @@ async def _prune(lists: Lists, retention: Retention) -> None:
 
 
 def pod_defaults(settings: OperatorSettings, models: config.Models, *, gateway_authorities: str | None) -> PodDefaults:
-    """Return the pod defaults from the settings and the file of models."""
+    """Return the pod defaults from the settings and the models file."""
     return PodDefaults(
         gateway_url=settings.gateway_url,
         gateway_ca=settings.gateway_ca,

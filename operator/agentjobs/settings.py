@@ -97,7 +97,7 @@ class _ModelsSettings(_Settings):
     """Settings of both operator and model proxy."""
 
     models_file: Path | None = None
-    """File of models: providers, keys, aliases, limits, prices. Unset: only the providers configured by variables of
+    """Models file: providers, keys, aliases, limits, prices. Unset: only the providers configured by variables of
     their own clients (`GOOGLE_API_KEY` and the like), with the built-in prices."""
 
 
@@ -289,7 +289,7 @@ class GatewaySettings(_PodServerSettings):
     """Port to listen on; 0 for a free one."""
 
     triggers_file: Path | None = None
-    """YAML file of triggers: which signed calls create jobs of which templates; reloaded when it changes. Unset: none.
+    """YAML triggers file: which signed calls create jobs of which templates; reloaded when it changes. Unset: none.
     """
 
 
@@ -319,7 +319,7 @@ class NotifierSettings(_ProbedSettings):
     cluster's uid."""
 
     sinks_file: Path
-    """YAML file of sinks; reloaded when it changes."""
+    """YAML sinks file; reloaded when it changes."""
 
     notification_longest_wait: Duration = Field(default=timedelta(hours=1), ge=timedelta(seconds=5))
     """Maximum wait between tries of a failed notification; at least `5s`."""

@@ -24,7 +24,7 @@ from .conftest import AGENTJOBS, PROVIDER_KEY, ROOT, STAND_IN, Coding, condition
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.xdist_group("coding-examples"),
-    pytest.mark.alone("the file of triggers names the namespace default, where others have their jobs"),
+    pytest.mark.alone("the triggers file names the namespace default, where others have their jobs"),
 ]
 
 EXAMPLES = ROOT / "examples" / "coding"

@@ -25,7 +25,7 @@ from .conftest import AGENTJOBS, ROOT, System
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.xdist_group("triggers"),
-    pytest.mark.alone("the file of triggers names the namespace default, where others have their jobs"),
+    pytest.mark.alone("the triggers file names the namespace default, where others have their jobs"),
 ]
 
 TEMPLATES = Resource("agentjobs.dev", "v1alpha1", "agenttemplates", "AgentTemplate")

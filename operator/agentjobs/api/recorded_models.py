@@ -49,7 +49,7 @@ class ModelProvider(Recorded):
     """A provider of models."""
 
     name: str
-    """Its name in the file of models."""
+    """Its name in the models file."""
     kind: str
     """The API that it speaks."""
     base_url: str
@@ -142,7 +142,7 @@ class ModelsOverview(Recorded):
     """An installation's models: those of a namespace, or all for an administrator; empty without a model proxy."""
 
     providers: list[ModelProvider] = Field(default_factory=list)
-    """The providers, in the order of the file of models."""
+    """The providers, in the order of the models file."""
     aliases: dict[str, str] = Field(default_factory=dict)
     """The models that aliases stand for."""
     fallbacks: list[ModelFallback] = Field(default_factory=list)

@@ -48,11 +48,11 @@ def dev(
     ] = None,
     sinks: Annotated[
         str | None,
-        typer.Option("--sinks", metavar="FILE", help="File of sinks: also run the notifier, with these sinks."),
+        typer.Option("--sinks", metavar="FILE", help="Sinks file: also run the notifier, with these sinks."),
     ] = None,
     triggers: Annotated[
         str | None,
-        typer.Option("--triggers", metavar="FILE", help="File of triggers: accept signed webhooks that create jobs."),
+        typer.Option("--triggers", metavar="FILE", help="Triggers file: accept signed webhooks that create jobs."),
     ] = None,
 ) -> None:
     """Run a complete cluster on this machine.

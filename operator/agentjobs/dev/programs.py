@@ -44,7 +44,7 @@ _MODULE: Final = "agentjobs.cli"
 def handed_to_models(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment's variables about models, for the model proxy and no pod.
 
-    These are the file of models, else the providers' keys and addresses, which are ignored if there is a file.
+    These are the models file, else the providers' keys and addresses, which are ignored if there is a file.
     """
     if file := environ.get(MODELS_FILE):
         return {MODELS_FILE: str(Path(file).expanduser().absolute())}
@@ -205,7 +205,7 @@ def _egress(url: str) -> str:
 
 
 def _names_of(sinks: Path) -> list[str]:
-    """Return the names in a file of sinks; the operator gets nothing else of it."""
+    """Return the names in a sinks file; the operator gets nothing else of it."""
     from agentjobs.notifier.sinks import Sinks  # most clusters have no sinks
 
     return list(Sinks(sinks, {}).by_name)

@@ -194,7 +194,7 @@ def backend(environ: Mapping[str, str], *, wanted: str | None = None) -> Backend
 
 
 def _providers(environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the model proxy's variables of the environment; raises `UsageError` for an invalid file of models."""
+    """Return the model proxy's variables of the environment; raises `UsageError` for an invalid models file."""
     providers = handed_to_models(environ)
     if MODELS_FILE in providers:
         from agentjobs.models import config  # most sessions have no such file
@@ -207,7 +207,7 @@ def _providers(environ: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _sinks(path: str | None) -> Path | None:
-    """Return the file of sinks; raises `UsageError` if it is invalid."""
+    """Return the sinks file; raises `UsageError` if it is invalid."""
     if path is None:
         return None
     from agentjobs.notifier.sinks import Sinks  # most sessions have no such file
@@ -221,7 +221,7 @@ def _sinks(path: str | None) -> Path | None:
 
 
 def _triggers(path: str | None) -> Path | None:
-    """Return the file of triggers; raises `UsageError` if it is invalid."""
+    """Return the triggers file; raises `UsageError` if it is invalid."""
     if path is None:
         return None
     from agentjobs.gateway.triggers.file import read  # most sessions have no such file

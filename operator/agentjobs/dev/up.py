@@ -142,15 +142,15 @@ async def up(
         port: of the API server; 0 is a free port.
         context: for `kubeconfig`; by default the current context of the file KUBECONFIG.
         inherit_env: variables for every runner pod, such as settings of an HTTP proxy.
-        providers: the file of models, or variables with keys and addresses of providers (see `programs`), only for the
+        providers: the models file, or variables with keys and addresses of providers (see `programs`), only for the
             model proxy; without any, no model of a provider can be called.
         working_folder: of runner pods, also in their PYTHONPATH; by default the current one.
         settings: additional variables for operator and gateway, such as AGENTJOBS_QUEUES.
         operators: the number of operators; one of them leads.
         operator_command: the command of the operator; by default `agentjobs operator`.
         keep: keep the database in `folder` for the next start.
-        sinks: the file of sinks; with it a notifier runs, and jobs may use its sinks.
-        triggers: the file of triggers; with it the gateway accepts signed webhooks, and may create jobs in their
+        sinks: the sinks file; with it a notifier runs, and jobs may use its sinks.
+        triggers: the triggers file; with it the gateway accepts signed webhooks, and may create jobs in their
         namespaces. dashboard: whether the dashboard runs too.
         dashboard_port: of the dashboard; 0 is a free port.
         instant: see `ProcessNode`.
@@ -431,8 +431,8 @@ def dev(
     Args:
         apiserver: None uses the environment's.
         context: of the kubeconfig, for `kubeconfig`.
-        sinks: path of the file of sinks.
-        triggers: path of the file of triggers.
+        sinks: path of the sinks file.
+        triggers: path of the triggers file.
     """
     from agentjobs.dev.session import run
 

@@ -33,10 +33,10 @@ def welcome(
     """Return the banner.
 
     Args:
-        providers: variables of the model proxy; prints their names, and the path of a file of models.
+        providers: variables of the model proxy; prints their names, and the path of a models file.
         absent: features that the cluster's API server does not have.
-        sinks: the file of sinks, if there is one.
-        triggers: the file of triggers, if there is one.
+        sinks: the sinks file, if there is one.
+        triggers: the triggers file, if there is one.
     """
     parts = {
         "API server": f"{cluster.url} ({_KINDS[cluster.backend]})",

@@ -369,7 +369,7 @@ class Models:
 
 
 def read(path: Path) -> Models:
-    """Read the file of models of an installation.
+    """Read the models file of an installation.
 
     Raises:
         errors.Invalid: the file is invalid; the message lists every error with its line.
@@ -379,17 +379,17 @@ def read(path: Path) -> Models:
 
 
 def text_of(path: Path) -> str:
-    """Return the text of the file of models of an installation, for `parse`. Raises like `read`."""
+    """Return the text of the models file of an installation, for `parse`. Raises like `read`."""
     try:
         return path.read_text("utf-8")
     except OSError as error:
-        raise Misconfigured(f"{path}: the file of models cannot be read: {error.strerror}") from None
+        raise Misconfigured(f"{path}: the models file cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise Invalid(f"{path}:1: is not YAML: it is not UTF-8 text") from None
 
 
 def parse(text: str, source: str = "models.yaml") -> Models:
-    """Parse the text of a file of models. Raises like `read`."""
+    """Parse the text of a models file. Raises like `read`."""
     return Models(models_file.parse(text, source), source)
 
 

@@ -1,4 +1,4 @@
-"""The models of an installation without a file of models, from the variables of providers' own clients.
+"""The models of an installation without a models file, from the variables of providers' own clients.
 
 Used by the development cluster and by runs without a cluster.
 """

@@ -1,4 +1,4 @@
-"""The file of models of an installation: its format, and the rules between its parts.
+"""The models file of an installation: its format, and the rules between its parts.
 
 `config` derives the configuration of proxy and operator from it.
 """
@@ -285,7 +285,7 @@ class ModelsFile(Form):
 
 
 def parse(text: str, source: str) -> ModelsFile:
-    """Read the text of a file of models.
+    """Read the text of a models file.
 
     Raises:
         errors.Invalid: the file is invalid; the message lists all errors with lines, and never a key.

@@ -1,7 +1,7 @@
 """The notifier: sends notifications about jobs to the installation's sinks. A separate process with any number of
 replicas.
 
-    sinks_file   the file of sinks: format and rules
+    sinks_file   the sinks file: format and rules
     sinks        the current sinks and their secrets, which are read when needed
     messages     a notification as a CloudEvent or a Slack message, and its signature
     sending      one request, and the meaning of its response

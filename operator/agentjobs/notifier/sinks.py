@@ -112,9 +112,9 @@ def _read(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except OSError as error:
-        raise errors.Misconfigured(f"{path}: cannot read the file of sinks: {error.strerror}") from None
+        raise errors.Misconfigured(f"{path}: cannot read the sinks file: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise errors.Misconfigured(f"{path}: the file of sinks is not UTF-8") from None
+        raise errors.Misconfigured(f"{path}: the sinks file is not UTF-8") from None
 
 
 def _secret_in(file: Path, what: str) -> str:

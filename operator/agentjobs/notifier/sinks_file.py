@@ -1,4 +1,4 @@
-"""The file of sinks: its format, and the rules between its parts. Pure.
+"""The sinks file: its format, and the rules between its parts. Pure.
 
 `sinks` makes it usable for the notifier.
 """
@@ -152,7 +152,7 @@ class SinksFile(_Form):
 
 
 def parse(text: str, source: str) -> SinksFile:
-    """Read a file of sinks.
+    """Read a sinks file.
 
     Raises:
         errors.Invalid: it is invalid; the message has every problem with its line, and no secrets.

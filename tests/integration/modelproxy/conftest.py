@@ -35,7 +35,7 @@ def keys(tmp_path):
 
 @pytest.fixture
 def models_file(fake, keys, tmp_path):
-    """Build a file of models with three providers; keywords go into it."""
+    """Build a models file with three providers; keywords go into it."""
 
     def build(*, limits=(), keys_of_gemini=("gemini",), **values: Any):
         entries = [

@@ -136,7 +136,7 @@ async def sink() -> AsyncIterator[Sink]:
 
 @pytest.fixture
 def sinks_file(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a file of sinks: `sinks_file(chat={"url": …})`; each is signed with `KEY` unless it says otherwise."""
+    """Writes a sinks file: `sinks_file(chat={"url": …})`; each is signed with `KEY` unless it says otherwise."""
     (tmp_path / "key").write_text(KEY)
 
     def write(**sinks: dict[str, Any]) -> Path:

@@ -1,4 +1,4 @@
-"""The file of triggers: what is wrong in it is named by line and field, and what was right stays."""
+"""The triggers file: what is wrong in it is named by line and field, and what was right stays."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What an installation's file of models allows, and what is refused in it."""
+"""What an installation's models file allows, and what is refused in it."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a file of sinks may say, and what is refused in it, by line and field and without its secrets."""
+"""What a sinks file may say, and what is refused in it, by line and field and without its secrets."""
 
 from datetime import timedelta
 
@@ -107,7 +107,7 @@ def test_inside_the_cluster_and_on_this_machine_there_may_be_no_tls(host):
 
 @pytest.fixture
 def opened(tmp_path):
-    """Opens a file of sinks."""
+    """Opens a sinks file."""
 
     def build(text, environ=None):
         (tmp_path / "sinks.yaml").write_text(text)

@@ -1,4 +1,4 @@
-"""Keys and the file of models, which change while the proxy runs."""
+"""Keys and the models file, which change while the proxy runs."""
 
 import logging
 

@@ -52,7 +52,7 @@ def exhausted_until(models: Models, model: str, namespace: str, exhausted: Mappi
     told = [(*of_pool(name), until) for name, until in exhausted.items()]
     route = models.resolve(model, namespace)
     if isinstance(route, Refusal):
-        # Without a file of models, all jobs use the same keys.
+        # Without a models file, all jobs use the same keys.
         return max((until for of, _, until in told if of == model), default=None)
     ends = []
     for each in (route, *route.fallbacks):

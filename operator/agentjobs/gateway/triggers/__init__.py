@@ -1,6 +1,6 @@
 """Triggers: calls that create jobs from templates.
 
-    file         the file of triggers: which signed calls create jobs
+    file         the triggers file: which signed calls create jobs
     signatures   checks whether a call is signed with a known secret
     calls        the content of a call: its body, its parameters, its idempotency key
     jobs         the job of a call, which is created once

@@ -1,4 +1,4 @@
-"""The file of triggers of an installation: which signed calls create jobs from which templates."""
+"""The triggers file of an installation: which signed calls create jobs from which templates."""
 
 import asyncio
 import logging
@@ -130,7 +130,7 @@ class TriggersFile(Form):
 
 
 def parse(text: str, source: str) -> tuple[TriggerEntry, ...]:
-    """Read the text of a file of triggers.
+    """Read the text of a triggers file.
 
     Raises:
         errors.Invalid: the file is invalid; the message has all errors with their lines, and never a secret.
@@ -145,7 +145,7 @@ def parse(text: str, source: str) -> tuple[TriggerEntry, ...]:
 
 
 def read(path: Path) -> tuple[TriggerEntry, ...]:
-    """Read a file of triggers.
+    """Read a triggers file.
 
     Raises:
         errors.Invalid: as `parse`.
@@ -154,7 +154,7 @@ def read(path: Path) -> tuple[TriggerEntry, ...]:
     try:
         text = path.read_text("utf-8")
     except OSError as error:
-        raise Misconfigured(f"{path}: the file of triggers cannot be read: {error.strerror}") from None
+        raise Misconfigured(f"{path}: the triggers file cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise Invalid(f"{path}:1: is not YAML: it is not UTF-8 text") from None
     return parse(text, str(path))
