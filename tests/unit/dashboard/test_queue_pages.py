@@ -37,6 +37,15 @@ async def test_more_namespaces_than_fifty_are_cut_and_it_says_so(answers, pages)
     assert len([one for one in answers.asked if one.url.path.endswith("/queues")]) == 50
 
 
+async def test_without_namespaces_no_jobs_are_missed(answers, pages):
+    answers["/v1/namespaces"] = {"items": [], "everywhere": True}
+
+    page = await pages.get("/queues")
+
+    assert "No queues." in page.text
+    assert "Not all jobs can be counted" not in page.text
+
+
 async def test_a_namespace_taken_away_meanwhile_is_left_out(answers, pages):
     serve_queues(answers, a_queue())
     answers["/v1/namespaces"] = {"items": ["gone", "shop"], "everywhere": False}
