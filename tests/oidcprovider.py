@@ -42,8 +42,8 @@ class OidcProvider:
     algorithm: str = "RS256"
     error: str | None = None
     """With which the person comes back."""
-    signs_out: bool = True
-    """Whether its metadata has an `end_session_endpoint`."""
+    end_session: str | None = "/end-session?theme=plain"
+    """The `end_session_endpoint` of its metadata, after the issuer."""
     away: bool = False
     seconds: float | None = None
     """The time of its clock; None for the machine's."""
@@ -67,7 +67,7 @@ class OidcProvider:
         if self.away:
             return Response(status_code=502)
         names = {"authorization_endpoint": "/authorize", "token_endpoint": "/token", "jwks_uri": "/keys"}
-        names |= {"end_session_endpoint": "/end-session?theme=plain"} if self.signs_out else {}
+        names |= {} if self.end_session is None else {"end_session_endpoint": self.end_session}
         return JSONResponse({"issuer": self.issuer} | {name: self.issuer + path for name, path in names.items()})
 
     async def _keys(self, request):

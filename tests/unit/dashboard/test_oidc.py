@@ -354,9 +354,16 @@ async def test_signing_out_signs_out_at_the_provider_too(sign_in, provider, keep
     assert (await browser.get("/reasons")).status_code == 303
 
 
-@pytest.mark.parametrize(("signs_out", "away"), [(False, False), (True, True)])
-async def test_a_provider_without_an_end_of_sessions_ends_ours_alone(sign_in, provider, clock, signs_out, away):
-    provider.signs_out = signs_out
+@pytest.mark.parametrize(
+    ("end_session", "away"),
+    [
+        pytest.param(None, False, id="no-address"),
+        pytest.param(":no-port/", False, id="an-invalid-address"),
+        pytest.param("/end-session", True, id="away"),
+    ],
+)
+async def test_a_provider_without_an_end_of_sessions_ends_ours_alone(sign_in, provider, clock, end_session, away):
+    provider.end_session = end_session
     browser = sign_in()
     await through(browser, provider)
     provider.away = away

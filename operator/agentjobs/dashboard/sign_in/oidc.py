@@ -249,7 +249,11 @@ class Provider:
 
     def _is_address(self, value: object) -> TypeGuard[str]:
         plain = urlsplit(self.client.issuer).scheme == "http"  # for tests and trials on one machine
-        return isinstance(value, str) and urlsplit(value).scheme in ("https", *(["http"] if plain else []))
+        try:
+            address = httpx.URL(value if isinstance(value, str) else "")
+        except httpx.InvalidURL:
+            return False
+        return bool(address.host) and address.scheme in ("https", *(["http"] if plain else []))
 
     async def _metadata(self) -> Mapping[str, Any]:
         if self._about is None or self._clock() >= self._about[0] + KNOWN_SECONDS:
