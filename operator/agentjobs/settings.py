@@ -368,7 +368,8 @@ def named(error: ValidationError) -> Invalid:
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
         variable = str(problem["loc"][0]).upper() if problem["loc"] else ""
         place = ".".join(str(part) for part in problem["loc"][1:])
-        rule = (f"{place}: " if place else "") + problem["msg"].removeprefix("Value error, ")
+        broken = "is required" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
+        rule = (f"{place}: " if place else "") + broken
         problems.append(f"{PREFIX}{variable}: {rule}" if variable else rule)
     return Invalid("settings: " + "; ".join(problems))
 

@@ -216,7 +216,7 @@ def _sinks(path: str | None) -> Path | None:
     try:
         Sinks(found, {})
     except AgentJobsError as error:
-        raise UsageError(f"invalid file of --sinks:\n{error}", status=2) from error
+        raise UsageError(f"--sinks: invalid file:\n{error}", status=2) from error
     return found
 
 
@@ -230,7 +230,7 @@ def _triggers(path: str | None) -> Path | None:
     try:
         read(found)
     except AgentJobsError as error:
-        raise UsageError(f"invalid file of --triggers:\n{error}", status=2) from error
+        raise UsageError(f"--triggers: invalid file:\n{error}", status=2) from error
     return found
 
 

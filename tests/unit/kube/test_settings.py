@@ -81,6 +81,13 @@ def test_a_wrong_value_is_named_by_its_variable(monkeypatch, name, value, compla
         operator_settings()
 
 
+def test_a_missing_variable_is_named(monkeypatch):
+    monkeypatch.delenv("AGENTJOBS_DATABASE_URL")
+
+    with pytest.raises(Invalid, match="AGENTJOBS_DATABASE_URL: is required"):
+        gateway_settings()
+
+
 def test_all_problems_are_told_at_once(monkeypatch):
     monkeypatch.delenv("AGENTJOBS_GATEWAY_URL")
     monkeypatch.setenv("AGENTJOBS_WORKERS", "0")
