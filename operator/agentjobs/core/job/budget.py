@@ -18,6 +18,7 @@ from agentjobs.models.budget import Limits, Spend
 
 # A condition has 1 KiB, and its end must not be cut.
 MAX_WORDS = 512
+# Other versions read it, so it must not change: they would take a changed one for an edit of the budget.
 _THEN = "its budget was: "
 
 

@@ -76,6 +76,17 @@ def test_at_its_budget_a_job_is_kept_without_a_charge_when_it_wants_so(scene):
     assert [record.charged for record in seen.job.status.attempt_history] == [False]
 
 
+def test_a_job_that_another_version_suspended_is_kept_until_its_budget_is_edited(scene):
+    seen = suspended(scene)
+    (said,) = [one for one in seen.status["conditions"] if one["type"] == "Suspended"]
+    said["message"] = "Other words of another version; its budget was: maxLLMCalls 3"
+    seen.knowing(spent=Spend())
+
+    assert isinstance(decide(seen.observation, seen.now).action, Keep)
+    more = edited(seen, maxLLMCalls=4, onExceeded="Suspend")
+    assert isinstance(decide(more.observation, more.now).action, Claim)
+
+
 def out_of_turns(scene, budget):
     seen = scene(budget=budget).claimed().said(Verdict.FAIL, "MaxTurnsExceeded")
     return told(seen, budget)
