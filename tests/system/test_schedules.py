@@ -39,7 +39,7 @@ async def test_an_example_runs_when_it_is_triggered(system, path):
 @pytest.mark.parametrize(
     ("spec", "reason", "words"),
     [
-        pytest.param({"schedule": "0 0 30 2 *"}, "NeverFires", "a day that never comes", id="never"),
+        pytest.param({"schedule": "0 0 30 2 *"}, "NeverFires", "never matches", id="never"),
         pytest.param({"timeZone": "Europe/Berln"}, "InvalidSchedule", "timeZone", id="unknown-zone"),
         pytest.param({"jobTemplate": {"spec": {"agent": WORK["agent"]}}}, "InvalidSpec", "input", id="no-input"),
         pytest.param(

@@ -368,7 +368,7 @@ async def test_watch_prints_each_change_until_the_server_goes(cli, cluster, apis
         pytest.param('echo \'{{"status": {{"token": "{token}"}}}}\'', 0, "items", id="token"),
         pytest.param("echo nonsense", 1, "printed no ExecCredential", id="garbage"),
         pytest.param("exit 3", 1, "exec plugin", id="fails"),
-        pytest.param(None, 1, "is not there. Ask the platform team.", id="missing"),
+        pytest.param(None, 1, "was not found. Ask the platform team.", id="missing"),
     ],
 )
 async def test_credentials_of_an_exec_plugin(cli, apiserver, kubeconfig, script, code, words):

@@ -53,7 +53,7 @@ async def test_usage_is_shown_as_a_table(cli, called):
     assert [(line.split()[0], line.split()[-1]) for line in out.splitlines()[1:]] == [
         ("gemini-2.5-pro", "$1.50"),
         ("gemini-2.5-flash", "$0.0123"),
-        ("TOTAL", "$1.5123"),
+        ("TOTAL", "$1.51"),
     ]
 
 
@@ -106,7 +106,7 @@ async def test_a_page_of_a_job_has_what_its_models_cost(cli, called):
     assert code == 0
     assert [line.split()[-1] for line in out.splitlines() if line.startswith("gemini-2.5-pro")] == ["$1.50"]
     assert "1 under way" in out
-    assert "$1.5123" in out
+    assert "$1.51" in out
     assert [one["model"] for one in document["models"]] == ["gemini-2.5-pro", "gemini-2.5-flash"]
 
 
@@ -115,7 +115,7 @@ async def test_the_calls_of_a_job_are_shown_one_by_one(cli, called):
     document = json.loads((await cli("show", "costly", "--calls", "--start", "1", "-o", "json"))[1])
 
     assert code == 0
-    assert "3, $1.5123" in out
+    assert "3, $1.51" in out
     assert [line.split()[3:6] for line in out.splitlines() if " for " in line] == [
         ["gemini-2.5-flash", "for", "team/fast"],
         ["gemini-2.5-pro", "for", "team/fast"],

@@ -67,7 +67,7 @@ async def test_to_pause_a_queue_of_the_installation_makes_its_object_and_says_so
     code, told, said = await cli("queue", "pause", "agents")
 
     assert (code, told.strip()) == (0, "agentqueue.agentjobs.dev/agents paused")
-    assert "AgentQueue agents was made" in said
+    assert "AgentQueue agents was created" in said
     spec = await spec_of(cluster, "agents")
     assert (spec["stopPolicy"], spec["concurrency"]) == ("Hold", {})
 
@@ -75,7 +75,7 @@ async def test_to_pause_a_queue_of_the_installation_makes_its_object_and_says_so
 async def test_a_slip_in_a_name_makes_no_queue(cli, cluster, fast):
     code, _, said = await cli("queue", "pause", "fats")
 
-    assert (code, "no AgentQueue 'fats'" in said) == (1, True)
+    assert (code, "AgentQueue 'fats' does not exist" in said) == (1, True)
     assert await spec_of(cluster, "fats") is None
 
 

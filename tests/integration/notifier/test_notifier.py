@@ -337,7 +337,9 @@ class TestProcess:
         assert len(told_by_job(sink)) == 12
 
     @pytest.mark.parametrize(
-        ("text", "place"), [("sinks: [{name: X}]", "sinks[0].name"), (None, "cannot be read")], ids=["wrong", "missing"]
+        ("text", "place"),
+        [("sinks: [{name: X}]", "sinks[0].name"), (None, "other.yaml: cannot read")],
+        ids=["wrong", "missing"],
     )
     async def test_a_file_that_is_of_no_use_ends_it_at_once_with_the_reason(self, environment, tmp_path, text, place):
         path = tmp_path / "other.yaml"

@@ -96,7 +96,7 @@ async def test_what_hangs_ends_in_time_and_says_that_it_may_have_been_done():
 async def test_an_operation_that_waits_in_vain_says_so_itself():
     def operation():
         yield Now()
-        raise TimeoutError("no operator has made it")
+        raise TimeoutError("no operator has created it")
 
     with pytest.raises(TimeoutError, match="no operator"):
         await acting().run(operation())

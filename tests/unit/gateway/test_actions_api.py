@@ -212,7 +212,7 @@ async def test_a_trigger_is_done_though_no_operator_makes_its_job_yet(act, kube,
     answer = await act("schedules/brief/trigger")
 
     assert (answer.status_code, answer.json()["made"], kube.done) == (200, None, [("patch", "agentschedules", "brief")])
-    assert "no operator has made it" in answer.json()["message"]
+    assert "no operator has created it" in answer.json()["message"]
 
 
 async def test_the_same_value_asks_for_the_same_job(act, kube):
