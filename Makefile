@@ -51,8 +51,11 @@ crds: setup ## Regenerate CRDs, reference pages, the chart's copies
 	$(BIN)/python helm/values_page.py docs/reference/values.md && cp docs/reference/alerts.yaml helm/agentjobs/files/alerts.yaml
 	$(BIN)/python -m agentjobs.api.generate.reference $(PAGES)
 
-test: setup ## Run the unit and integration tests
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration
+test: setup ## Run the unit tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/unit
+
+test-integration: setup ## Run the integration tests: PostgreSQL, API server, gateway, model proxy
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/integration
 
 test-system: setup ## Run system tests: clusters, runners, CLI, dashboard in a browser, crashes
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/system tests/crash
@@ -139,4 +142,4 @@ demo: .venv/.demo ## Run the examples in a development cluster and show them liv
 bench: setup ## Measure the figures of docs/reference/performance.md
 	$(BIN)/python -m tests.bench
 
-.PHONY: help install setup fmt check crds test test-system properties test-devcluster test-real test-cluster test-claude chart kind e2e e2e-setup bench-cluster conformance storm images demo bench crash-matrix
+.PHONY: help install setup fmt check crds test test-integration test-system properties test-devcluster test-real test-cluster test-claude chart kind e2e e2e-setup bench-cluster conformance storm images demo bench crash-matrix
