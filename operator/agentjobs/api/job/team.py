@@ -89,6 +89,10 @@ def _further_agents(inline: Raw) -> list[tuple[Path, Raw]]:
     return [((*INLINE, "agents", index), entry) for index, entry in entries if isinstance(entry, Mapping)]
 
 
+def _with_article(kind: str) -> str:
+    return f"an {kind}" if kind == "LlmAgent" else f"a {kind}"
+
+
 def _class_problems(path: Path, member: Raw) -> Iterator[Problem]:
     kind = member.get("agentClass") or "LlmAgent"
     if not isinstance(kind, str) or kind not in _FOREIGN:
@@ -96,7 +100,7 @@ def _class_problems(path: Path, member: Raw) -> Iterator[Problem]:
     for field in _FOREIGN[kind]:
         if member.get(field):
             owner = "a LoopAgent" if field == "maxIterations" else "an LlmAgent"
-            cure = f"has no effect on a {kind}, only on {owner}; remove it"
+            cure = f"has no effect on {_with_article(kind)}, only on {owner}; remove it"
             yield problem_at((*path, field), member[field], cure, lacking=member.get("agentClass") is None)
     if kind != "LlmAgent" and not member.get("subAgents"):
         yield Problem(
