@@ -29,7 +29,7 @@ def a_queue(name="fast", **spec):
         ({"budgets": [{"name": "day", "period": "Daily"}]}, "maxCostUSD"),
         ({"budgets": [{"name": "day", "period": "Hourly", "maxTokens": 1}]}, "period"),
         ({"modelLimits": [{"models": ["m"]}]}, "requestsPerMinute"),
-        ({"modelLimits": [{"models": [], "requestsPerMinute": 1}]}, "names at least one"),
+        ({"modelLimits": [{"models": [], "requestsPerMinute": 1}]}, "at least one model"),
         ({"stopPolicy": "Stop"}, "stopPolicy"),
     ],
     ids=[

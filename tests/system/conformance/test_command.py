@@ -30,7 +30,7 @@ def ran(*words, **env):
         pytest.param(["--only", "succes", "--", "true"], 2, "did you mean success?", id="no-such-situation"),
         pytest.param(["--", "no-such-program"], 2, "no-such-program cannot be started", id="no-such-program"),
         pytest.param(["--parallel", "0", "--", "true"], 2, "--parallel=0", id="none-at-once"),
-        pytest.param(["-o", "yaml", "--", "true"], 2, "--output=yaml is unknown", id="no-such-format"),
+        pytest.param(["-o", "yaml", "--", "true"], 2, "--output=yaml", id="no-such-format"),
         pytest.param(["-f", "no-such-file.yaml", "--", "true"], 2, "no-such-file.yaml", id="no-such-file"),
         pytest.param(["one", "two"], 2, "unexpected extra argument", id="a-command-without-dashes"),
     ],

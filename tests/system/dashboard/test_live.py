@@ -102,7 +102,7 @@ def tab(browser, url, site):
         yield page
 
 
-def until(true, seconds=10):
+def until(true, seconds=60):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end

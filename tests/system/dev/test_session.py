@@ -98,18 +98,18 @@ async def test_it_names_the_keys_that_its_model_proxy_got_and_shows_none(dev):
     assert "very-secret" not in said
 
 
-async def test_its_link_signs_in_to_the_dashboard_once(dev):
+async def test_its_link_signs_in_one_browser_to_the_dashboard(dev):
     process = await dev()
     while "/sign-in/link/" not in (line := (await process.stdout.readline()).decode()):
         assert line
 
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False) as http, httpx.AsyncClient(trust_env=False) as another:
         first, again = await http.get(line.strip()), await http.get(line.strip())
-        page = await http.get(str(first.url.join("/")))
+        page, elsewhere = await http.get(str(first.url.join("/"))), await another.get(line.strip())
     process.send_signal(signal.SIGINT)
     await process.communicate()
 
-    assert (first.status_code, again.status_code, page.status_code) == (200, 403, 200)
+    assert (first.status_code, again.status_code, page.status_code, elsewhere.status_code) == (200, 200, 200, 403)
     assert process.returncode == 0
 
 
