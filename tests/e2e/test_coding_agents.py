@@ -14,7 +14,7 @@ from .conftest import PULL_POLICY, REPOSITORY, TAG, job_of
 from .gitserver import LABELS, PASSWORD, PORT
 
 MODEL = "anthropic/claude-sonnet-4-5"
-PROGRAM = Path(__file__).parents[1] / "integration" / "conformance" / "program.py"
+PROGRAM = Path(__file__).parents[1] / "system" / "conformance" / "program.py"
 # Searches the pod for words that it is given backwards, and tries what it must not be able to do; prints both.
 ATTACK = r"""
 import json, os, pathlib, socket, sys
