@@ -15,6 +15,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import PlainTextResponse
 
 from agentjobs import errors
+from agentjobs.api.queues.counts import queues_without_object
 from agentjobs.api.recorded_overview import (
     KubernetesEvents,
     ObjectSeen,
@@ -122,7 +123,7 @@ async def list_queues(
         counts = await queues_in_use(request, namespace) if count else None
     items = [seen.queue(one, namespace, counts or {}) for one in found]
     if count and not truncated:
-        items += seen.queues_without_object(namespace, counts or {}, known={one.name for one in items})
+        items += queues_without_object(namespace, counts or {}, known={one.name for one in items})
     items.sort(key=lambda one: one.name)
     return QueuesSeen(items=items, truncated=truncated, counted=counts is not None)
 
@@ -135,7 +136,7 @@ async def get_queue(request: Request, namespace: Namespace, name: ObjectName) ->
         try:
             return seen.queue(await cluster.get(AGENTQUEUES, namespace, name), namespace, counts)
         except errors.NotFound:
-            without = seen.queues_without_object(namespace, counts, known=())
+            without = queues_without_object(namespace, counts, known=())
             if not (found := [one for one in without if one.name == name]):
                 raise
     return found[0]

@@ -1,18 +1,15 @@
 """Numbers of jobs in the queues of a namespace, counted in history: listing them all would take the API server long."""
 
-from collections.abc import Mapping
-
 from fastapi import Request
 
 from agentjobs import errors
+from agentjobs.api.queues.counts import Counts, phases_by_queue
 from agentjobs.gateway import rights
 from agentjobs.gateway.services import services_of
 from agentjobs.problem import Problem
 
-Phases = Mapping[str, int]
 
-
-async def queues_in_use(request: Request, namespace: str) -> Mapping[str, Phases] | None:
+async def queues_in_use(request: Request, namespace: str) -> Counts | None:
     """Return the queues with unfinished jobs, and the numbers of these by phase.
 
     None if that is unknown: history is unavailable or does not count that many, or the caller may not list AgentJobs.
@@ -31,12 +28,7 @@ async def queues_in_use(request: Request, namespace: str) -> Mapping[str, Phases
         raise
     if counts.more:
         return None
-    found: dict[str, dict[str, int]] = {}
-    for row in counts.items:
-        if row.queue:
-            phases = found.setdefault(row.queue, {})
-            phases[row.phase] = phases.get(row.phase, 0) + row.jobs
-    return found
+    return phases_by_queue(counts.items)
 
 
 async def is_in_use(request: Request, namespace: str, queue: str) -> bool | None:

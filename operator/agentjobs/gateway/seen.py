@@ -1,12 +1,12 @@
 """Objects of the API server as users see them. Pure."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
 from agentjobs.api.conditions import find_condition
-from agentjobs.api.queues.spec import COMMON
+from agentjobs.api.queues.counts import Counts
 from agentjobs.api.queues.status import AgentQueueStatus
 from agentjobs.api.recorded_overview import QueueSeen, ScheduleSeen, TemplateSeen
 from agentjobs.api.schedule.cron import parse_cron
@@ -14,8 +14,6 @@ from agentjobs.api.schedule.status import ActiveReason, AgentScheduleStatus, Sch
 
 NEXT_TIMES: Final = 10
 Obj = Mapping[str, Any]
-Counts = Mapping[str, Mapping[str, int]]
-"""The numbers of unfinished jobs by queue and phase."""
 
 
 def plain(obj: Obj) -> dict[str, Any]:
@@ -43,15 +41,6 @@ def queue(obj: Obj, namespace: str, counts: Counts) -> QueueSeen:
     told = {phase: jobs for phase, jobs in said.items() if jobs}
     phases = told if status.observed_generation else dict(counts.get(name, {}))
     return QueueSeen(namespace=namespace, name=name, object=plain(obj), phases=phases)
-
-
-def queues_without_object(namespace: str, counts: Counts, *, known: Collection[str]) -> list[QueueSeen]:
-    """Return the queues without an object: those of the installation, and those with jobs."""
-    return [
-        QueueSeen(namespace=namespace, name=name, object=None, phases=dict(counts.get(name, {})))
-        for name in sorted({*COMMON, *counts})
-        if name not in known
-    ]
 
 
 def schedule(obj: Obj, namespace: str, *, now: datetime) -> ScheduleSeen:

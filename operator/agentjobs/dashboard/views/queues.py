@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from agentjobs.api.conditions import find_condition
 from agentjobs.api.job.team import as_object
-from agentjobs.api.queues.spec import COMMON, AgentQueueSpec, ModelLimit, QueueBudget, RateLimit
+from agentjobs.api.queues.counts import Counts, phases_by_queue, queues_without_object
+from agentjobs.api.queues.spec import AgentQueueSpec, ModelLimit, QueueBudget, RateLimit
 from agentjobs.api.queues.status import (
     AgentQueueStatus,
     BudgetSpend,
@@ -18,7 +19,7 @@ from agentjobs.api.queues.status import (
     OpenReason,
     QueueConditionType,
 )
-from agentjobs.api.recorded_overview import OpenCounts, QueueSeen, QueuesSeen
+from agentjobs.api.recorded_overview import OpenCounts, OpenJobs, QueueSeen, QueuesSeen
 from agentjobs.dashboard.views.states import Fill, State, counted, part_of
 from agentjobs.durations import format_duration
 
@@ -94,14 +95,11 @@ def queue_view(seen: QueueSeen, counts: OpenCounts | None = None) -> QueueView:
     running, waiting = seen.phases.get("Running", 0), seen.phases.get("Queued", 0)
     most = _most(spec, status) if seen.object is not None else None
     stop = as_object(body.get("spec")).get("stopPolicy")
-    state = _state(seen, status, stop, running)
-    if state.word == "Open" and most is not None and running >= most > 0:
-        state = State("Full", "wait", "All slots are taken: the next job starts when one is free.")
     return QueueView(
         namespace=seen.namespace,
         name=seen.name,
         has_object=seen.object is not None,
-        state=state,
+        state=_state(seen, status, stop, running, most),
         most=most,
         slots=_slots(running, most),
         phases=phases,
@@ -124,18 +122,16 @@ def with_counts(answers: Mapping[str, QueuesSeen], counts: OpenCounts | None) ->
         answers: the queues with an object, by namespace. Those with a status of the operator keep its counts.
         counts: the jobs in those namespaces that have not ended; None where history cannot be read.
     """
-    phases: dict[str, dict[str, dict[str, int]]] = {}
-    for one in counts.items if counts and not counts.more else ():
-        if one.queue:
-            found = phases.setdefault(one.namespace, {}).setdefault(one.queue, {})
-            found[one.phase] = found.get(one.phase, 0) + one.jobs
+    rows: dict[str, list[OpenJobs]] = {}
+    for row in counts.items if counts and not counts.more else ():
+        rows.setdefault(row.namespace, []).append(row)
     queues = []
     for namespace, answer in answers.items():
-        of = phases.get(namespace, {})
-        shown = {one.name: one if _is_counted(one) else _counted(one, of) for one in answer.items}
-        for name in () if answer.truncated else {*COMMON, *of} - shown.keys():
-            shown[name] = QueueSeen(namespace=namespace, name=name, object=None, phases=of.get(name, {}))
-        queues += [shown[name] for name in sorted(shown)]
+        of = phases_by_queue(rows.get(namespace, ()))
+        shown = [one if _is_counted(one) else _counted(one, of) for one in answer.items]
+        if not answer.truncated:
+            shown += queues_without_object(namespace, of, known={one.name for one in shown})
+        queues += sorted(shown, key=lambda one: one.name)
     return queues
 
 
@@ -143,7 +139,7 @@ def _is_counted(seen: QueueSeen) -> bool:
     return bool(AgentQueueStatus.parse(as_object(seen.object).get("status")).observed_generation)
 
 
-def _counted(seen: QueueSeen, phases: Mapping[str, Mapping[str, int]]) -> QueueSeen:
+def _counted(seen: QueueSeen, phases: Counts) -> QueueSeen:
     return seen.model_copy(update={"phases": dict(phases.get(seen.name, {}))})
 
 
@@ -161,7 +157,7 @@ def _most(spec: AgentQueueSpec | None, status: AgentQueueStatus) -> int | None:
     return status.max if status.conditions else None
 
 
-def _state(seen: QueueSeen, status: AgentQueueStatus, stop: object, running: int) -> State:
+def _state(seen: QueueSeen, status: AgentQueueStatus, stop: object, running: int, most: int | None) -> State:
     if seen.object is None:
         return State("Open", "ok", "It has no AgentQueue: the limits of the operator's settings apply.")
     if stop == "HoldAndDrain":
@@ -173,7 +169,7 @@ def _state(seen: QueueSeen, status: AgentQueueStatus, stop: object, running: int
     if stop == "Hold":
         goes_on = f"; {counted(running, 'running job')} will continue" if running else ""
         return State("Held", "warn", f"It is paused: no jobs start{goes_on}.")
-    return _of_conditions(status)
+    return _of_conditions(status, running, most)
 
 
 _CLOSED: Final[Mapping[str, tuple[str, str]]] = {
@@ -193,7 +189,7 @@ _LIMITED: Final[Mapping[str, str]] = {
 }
 
 
-def _of_conditions(status: AgentQueueStatus) -> State:
+def _of_conditions(status: AgentQueueStatus, running: int, most: int | None) -> State:
     said = find_condition(status.conditions, QueueConditionType.OPEN)
     limited = find_condition(status.conditions, QueueConditionType.LIMITED)
     if said is None:
@@ -204,6 +200,8 @@ def _of_conditions(status: AgentQueueStatus) -> State:
     if limited is not None and limited.status == "True":
         text = _LIMITED.get(limited.reason, "Jobs wait because of another limit than the slots.")
         return State("Limited", "warn", text, limited.reason, limited.message)
+    if most is not None and running >= most > 0:
+        return State("Full", "wait", "All slots are taken: the next job starts when one is free.")
     return State("Open", "ok", "Jobs start as soon as a slot is free.")
 
 
