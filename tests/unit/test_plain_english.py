@@ -5,9 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
-from agentjobs.cli.app import app
+from agentjobs.cli.app import program
 
 ROOT = Path(__file__).parents[2]
 REPLACED = re.compile(
@@ -19,7 +18,7 @@ REPLACED = re.compile(
 
 def helps():
     """The texts of a verb's help, by verb."""
-    root = get_command(app)
+    root = program()
     for name, command in root.commands.items():
         for verb, each in {name: command, **{f"{name} {below}": it for below, it in _below(command)}}.items():
             yield verb, "\n".join([each.help or "", *(getattr(option, "help", None) or "" for option in each.params)])

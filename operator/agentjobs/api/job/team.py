@@ -99,7 +99,7 @@ def _class_problems(path: Path, member: Raw) -> Iterator[Problem]:
         return
     for field in _FOREIGN[kind]:
         if member.get(field):
-            owner = "a LoopAgent" if field == "maxIterations" else "an LlmAgent"
+            owner = _with_article("LoopAgent" if field == "maxIterations" else "LlmAgent")
             cure = f"has no effect on {_with_article(kind)}, only on {owner}; remove it"
             yield problem_at((*path, field), member[field], cure, lacking=member.get("agentClass") is None)
     if kind != "LlmAgent" and not member.get("subAgents"):
