@@ -60,10 +60,13 @@ def refusal(status, reason, message="It is so.", **headers):
     return httpx.Response(status, json={"reason": reason, "message": message}, headers=headers)
 
 
-def application(answers, identity=ADA, ways=None):
-    """The pages as the dashboard guards them, with somebody signed in (or nobody)."""
+def application(answers, identity=ADA, ways=None, *, router=None):
+    """The pages as the dashboard guards them, for a person who is signed in or for nobody; with a test's own pages."""
     rest = httpx.AsyncClient(transport=httpx.MockTransport(answers), base_url="http://rest")
-    return guarded(create_pages(rest, ways), lambda _request: identity, secure=False)
+    pages = create_pages(rest, ways)
+    if router is not None:
+        pages.include_router(router)
+    return guarded(pages, lambda _request: identity, secure=False)
 
 
 def site(answers, ways=None, *, hosts=()):

@@ -9,7 +9,6 @@ import pytest
 from fastapi import APIRouter, Request
 from tests.dashboardpages import ADA, Answers, application, refusal, served
 
-from agentjobs.dashboard import app as pages_module
 from agentjobs.dashboard.pages.asking import Asked, Shown
 from agentjobs.problem import Problem
 from devcluster.ports import free_port
@@ -36,7 +35,7 @@ class Site:
         self.status = 200
         self.opened = self.open = 0
         self.cut = False
-        self.app = application(answers, ADA)
+        self.app = application(answers, ADA, router=router)
 
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http" or scope["path"] != "/v1/changes":
@@ -81,8 +80,7 @@ def answers():
 
 
 @pytest.fixture
-def site(answers, monkeypatch):
-    monkeypatch.setattr(pages_module, "ROUTERS", (*pages_module.ROUTERS, router))
+def site(answers):
     return Site(answers)
 
 
