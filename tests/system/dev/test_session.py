@@ -94,7 +94,7 @@ async def test_it_names_the_keys_that_its_model_proxy_got_and_shows_none(dev):
 
     said = " ".join((await greeting(process)).split())
 
-    assert "asked with GOOGLE_API_KEY, OPENAI_BASE_URL, which no pod gets" in said
+    assert "GOOGLE_API_KEY, OPENAI_BASE_URL, which no pod gets" in said
     assert "very-secret" not in said
 
 
