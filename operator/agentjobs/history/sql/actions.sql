@@ -1,4 +1,4 @@
--- What `actions` asks. Parameters: %(name)s. `/* … */` is where it adds the conditions that a caller asks for.
+-- The statements of `actions`. Parameters: %(name)s. `/* … */` is replaced by the conditions of the caller's filter.
 
 -- name: record
 INSERT INTO agentjobs.actions (
@@ -39,7 +39,7 @@ ORDER BY actions.time DESC, actions.id DESC
 LIMIT %(limit)s;
 
 -- name: within
--- Each namespace is asked by itself, so that each uses the index; what is not shown costs nothing.
+-- One scan per namespace, so that each uses the index. Namespaces that are not shown are not read.
 SELECT found.*
 FROM unnest(%(namespaces)s::text[]) AS place (namespace)
 CROSS JOIN LATERAL (

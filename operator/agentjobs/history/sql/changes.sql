@@ -1,12 +1,12 @@
--- What `changes` asks. Parameters: %(name)s.
+-- The statements of `changes`. Parameters: %(name)s.
 
 -- name: mark
 SELECT pg_current_snapshot()::text AS mark;
 
 -- name: jobs
--- What is seen now and was not at the mark, however late its transaction committed: `touched` is the transaction that
--- wrote the row last. From a dump that was restored elsewhere rows may have transactions that are still to come there;
--- these lie beyond the present and are left alone. There is always a row, which has the next mark.
+-- Rows that are visible now and were not at the mark, however late their transactions committed: `touched` is the
+-- transaction that last wrote the row. If a dump was restored in another database, rows may have transaction ids that
+-- are still in the future there; they are ignored. There is always one row, which has the next mark.
 WITH present AS (
     SELECT pg_current_snapshot() AS mark
 ), changed AS (
@@ -24,7 +24,7 @@ FROM present LEFT JOIN changed ON TRUE
 ORDER BY changed.touched DESC;
 
 -- name: progress
--- How far jobs are: one word of each, which differs when anything of its newest start does.
+-- The progress of each job as one text, which differs if anything of its newest start does.
 SELECT
     asked.uid,
     concat_ws(

@@ -1,8 +1,8 @@
--- What `journal` asks. Parameters: %(name)s.
+-- The statements of `journal`. Parameters: %(name)s.
 
 -- name: look
--- What a request has to know: of its start and job, and the rows that have one of its keys. One row at least. The known
--- ones are asked for in two parts, because each has an index of its own.
+-- What a request needs: its start and job, and the rows that have one of its keys. At least one row. Recorded rows are
+-- selected in two parts, because each part has its own index.
 SELECT head.*, known.*
 FROM (
     SELECT
@@ -29,8 +29,8 @@ LEFT JOIN (
 ) AS known ON TRUE;
 
 -- name: change
--- Before `insert`: a key is free again once its row is void. A row without a request keeps what it has. Each notes at
--- the start what `note` does alone, because a statement less is what a step's cost is made of.
+-- Before `insert`: a key is free again once its row is void. A row without a request keeps its own. Each also updates
+-- the start as `note` does, because the number of statements determines the cost of a step.
 WITH noted AS (
     UPDATE agentjobs.starts
     SET run = %(run)s,
@@ -59,7 +59,7 @@ FROM json_to_recordset(%(rows)s)
 WHERE steps.uid = %(uid)s AND steps.n = given.n;
 
 -- name: insert
--- Bodies come in one piece, and are never read as JSON here: it would refuse an escaped NUL.
+-- Bodies are passed as one value, and never parsed as JSON here, which would refuse an escaped NUL.
 WITH noted AS (
     UPDATE agentjobs.starts
     SET run = %(run)s,
@@ -89,8 +89,8 @@ SET run = %(run)s,
 WHERE uid = %(uid)s AND start = %(start)s;
 
 -- name: page
--- `before` counts the bytes of the steps before; a body that the page has no room for is left out. `+ 0` keeps the
--- planner from the index of keys, by which it would read and sort the whole run for each page.
+-- `before` is the sum of the bytes of earlier steps; bodies that exceed the page's limit are omitted. `+ 0` prevents
+-- the planner from using the index of keys, with which it would read and sort the whole run for each page.
 SELECT
     n, run, start, key, kind, agent, name, began, ended, request::text AS request,
     CASE WHEN before < %(most)s THEN body END AS body,

@@ -1,4 +1,4 @@
--- What `kept_files` asks. Parameters: %(name)s.
+-- The statements of `kept_files`. Parameters: %(name)s.
 
 -- name: files
 SELECT files.name, files.bytes
@@ -8,7 +8,7 @@ WHERE starts.uid = %(uid)s AND starts.start = %(start)s
 ORDER BY files.name;
 
 -- name: part
--- The parts that hold a range of the file, cut to it.
+-- The parts that contain a range of the file, cut to the range.
 SELECT
     coalesce(
         (
@@ -42,7 +42,7 @@ JOIN agentjobs.kept_files AS files
 WHERE starts.uid = %(uid)s AND starts.start = %(start)s;
 
 -- name: look
--- What a write has to know, in one row: of its file, of all files of the run, and of the part that it cuts or follows.
+-- What a write needs, in one row: its file, all files of the run, and the part that it cuts or follows.
 SELECT
     own.run,
     file.bytes AS known,
@@ -67,7 +67,7 @@ LEFT JOIN agentjobs.kept_files AS file
     ON file.uid = %(uid)s AND file.run = own.run AND file.name = %(name)s;
 
 -- name: put_file
--- A write without a number leaves that of the start's last one.
+-- A write without a number keeps the number of the start's last write.
 INSERT INTO agentjobs.kept_files (uid, run, name, bytes, start, write)
 VALUES (%(uid)s, %(run)s, %(name)s, %(end)s, %(start)s, coalesce(%(number)s::bigint, 0))
 ON CONFLICT (uid, run, name) DO UPDATE
@@ -79,7 +79,7 @@ SET bytes = excluded.bytes,
     END;
 
 -- name: cut
--- What is behind the offset goes.
+-- Everything after the offset is deleted.
 WITH gone AS (
     DELETE FROM agentjobs.kept_parts
     WHERE uid = %(uid)s AND run = %(run)s AND name = %(name)s AND at >= %(offset)s::bigint

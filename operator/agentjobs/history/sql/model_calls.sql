@@ -1,13 +1,13 @@
--- What `model_calls` asks. Parameters: %(name)s; `rows` is a JSON array of objects, one a row.
+-- The statements of `model_calls`. Parameters: %(name)s; `rows` is a JSON array of objects, one per row.
 
 -- name: in_turn
--- Before `reserve`, as a statement of its own: what `reserve` then reads has all that was reserved before.
+-- A separate statement before `reserve`, so that `reserve` reads everything that was reserved before.
 SELECT pg_advisory_xact_lock(hashtextextended(%(uid)s, 0));
 
 -- name: reserve
--- The rule of `models.budget.judge`. What ended and what is under way come from one snapshot, so a call that is settled
--- meanwhile counts as one or the other. The start's row is read, not locked: a call that begins a moment before its
--- start is fenced is no worse than one that began a second before, and heartbeats do not wait for calls.
+-- The rule of `models.budget.judge`. Ended and running calls are read from one snapshot, so a call that is settled
+-- meanwhile counts exactly once. The start's row is read without a lock: a call that begins a moment before its start
+-- is fenced is no worse than one that began a second earlier, and heartbeats do not wait for calls.
 WITH holder AS (
     SELECT
         starts.pod_uid, starts.fenced_at, starts.attempt,
@@ -17,7 +17,7 @@ WITH holder AS (
     FROM agentjobs.starts
     JOIN agentjobs.jobs ON jobs.uid = starts.uid
     LEFT JOIN (
-        -- By nothing but its key: a plan that was made while the table was small would look through all of the job's.
+        -- By the key only: a plan that was made while the table was small would scan all calls of the job.
         SELECT id, uid, start, ended FROM agentjobs.model_calls WHERE id = %(id)s OFFSET 0
     ) AS same ON same.uid = starts.uid AND same.start = starts.start
     WHERE starts.uid = %(uid)s AND starts.start = %(start)s AND jobs.cluster = %(cluster)s
@@ -72,8 +72,8 @@ WITH holder AS (
 SELECT holder.*, judged.* FROM holder, judged;
 
 -- name: settle
--- Rows are locked in one order everywhere, or two batches would wait for each other: calls, the usage by day, and what
--- jobs and queues used, each by its key; rows of jobs before those of usage. A call that has ended stays as it is.
+-- Rows are always locked in the same order, otherwise two batches could deadlock: calls, the usage per day, and the
+-- usage of jobs and queues, each by its key; rows of jobs before those of usage. A call that has ended is not changed.
 WITH given AS (
     SELECT *
     FROM json_to_recordset(%(rows)s)
@@ -83,8 +83,8 @@ WITH given AS (
             content json
         )
 ), locked AS (
-    -- One by one by its key, and whether it has ended is asked of the row: a plan that was made while the table was
-    -- small would look through all calls.
+    -- Each by its key, and a filter on the row for whether it has ended: a plan that was made while the table was small
+    -- would scan all calls.
     SELECT own.id, own.ended
     FROM (SELECT id FROM unnest(%(ids)s::uuid[]) AS id ORDER BY id) AS asked
     CROSS JOIN LATERAL (SELECT id, ended FROM agentjobs.model_calls WHERE model_calls.id = asked.id FOR UPDATE) AS own
@@ -93,7 +93,7 @@ WITH given AS (
     SET ended = clock_timestamp(),
         outcome = given.outcome,
         status = given.status,
-        -- One that was never sent, or refused before, is told by what was to be asked.
+        -- A call that was never sent, or was refused before, is reported with the model that was requested.
         provider = coalesce(nullif(given.provider, ''), calls.provider),
         key = given.key,
         model = coalesce(nullif(given.model, ''), calls.model),
@@ -112,7 +112,7 @@ WITH given AS (
         calls.uid, calls.attempt, calls.provider, calls.model, calls.ended, calls.outcome, calls.input, calls.output,
         calls.cached, calls.cache_written, calls.thinking, calls.cost, given.queue
 ), booked AS (
-    -- A call that the provider refused is none of a budget.
+    -- A call that the provider refused does not count against a budget.
     SELECT * FROM ended WHERE outcome <> 'Failed'
 ), owners AS MATERIALIZED (
     SELECT
@@ -123,7 +123,7 @@ WITH given AS (
     FROM agentjobs.jobs
     WHERE uid IN (SELECT uid FROM booked)
     ORDER BY uid
-    -- Whether a job has ended is read once nobody writes its end: its cost is kept in its row then.
+    -- Whether a job has ended is read under the lock, when its end cannot be written: then its row has its cost.
     FOR NO KEY UPDATE
 ), late AS (
     UPDATE agentjobs.jobs
@@ -148,7 +148,7 @@ WITH given AS (
         thinking = spend.thinking + excluded.thinking,
         cost = least(spend.cost + excluded.cost, 9999999999)
 ), of_queues AS (
-    -- For budgets of queues and for charts. A quarter of an hour begins at the midnight of every zone.
+    -- For budgets of queues and for charts. Midnight is the beginning of a quarter of an hour in every time zone.
     INSERT INTO agentjobs.queue_usage AS used
         (cluster, namespace, queue, slice, partition_key, model, calls, input, output, cost)
     SELECT
@@ -189,7 +189,8 @@ SET calls = usage.calls + excluded.calls,
     cost = least(usage.cost + excluded.cost, 9999999999);
 
 -- name: seen
--- A proxy that was not seen for long begins anew: history may have been away, and all others are as old.
+-- If a proxy has not been seen for long, its time is reset: history may have been unavailable, and then all are that
+-- old.
 INSERT INTO agentjobs.proxies AS own (id, cluster, told)
 VALUES (%(proxy)s, %(cluster)s, %(told)s)
 ON CONFLICT (id) DO UPDATE
@@ -199,7 +200,7 @@ SET seen_at = clock_timestamp(),
 RETURNING since < clock_timestamp() - %(missed)s::interval AS is_steady;
 
 -- name: lost
--- Calls under way of proxies that are missed. A young one may be of a proxy that was not seen yet.
+-- Running calls of missing proxies. A recent call may belong to a proxy that has not been seen yet.
 SELECT calls.id AS call, calls.provider, calls.model, calls.reserved_tokens AS tokens, calls.reserved_cost AS cost
 FROM agentjobs.model_calls AS calls
 JOIN agentjobs.jobs ON jobs.uid = calls.uid

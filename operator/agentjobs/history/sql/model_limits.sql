@@ -1,9 +1,9 @@
--- What `model_limits` asks. Parameters: %(name)s.
+-- The statements of `model_limits`. Parameters: %(name)s.
 
 -- name: lock
--- In one order, so that no two wait for each other. What follows in the transaction sees what others committed before.
--- COMMIT waits for no disk. Rows are looked up by their key: a plan that is made while a table is nearly empty would read
--- all of it, also when it has grown. (What follows says by LATERAL in which order.)
+-- Locked in a fixed order, to avoid deadlocks. Later statements of the transaction see what others committed before.
+-- COMMIT does not wait for the disk. Rows are looked up by their key: a plan that is made while a table is nearly empty
+-- would scan all of it, also after it has grown. (In later statements LATERAL determines the order.)
 SELECT
     pg_advisory_xact_lock(lock),
     set_config('synchronous_commit', 'off', TRUE) AS synchronous_commit,
@@ -14,8 +14,9 @@ FROM (SELECT DISTINCT hashtextextended(name, 0) AS lock FROM unnest(%(names)s::t
 DELETE FROM agentjobs.limit_running WHERE call = ANY(%(calls)s::uuid[]);
 
 -- name: take
--- Grants the longest prefix of the asked, `n` from 1 on. One that is refused ends it, so the sum before each is what is
--- taken before it. Slices, what counts and the rule are explained in `protocols.ModelLimits` and `model_records.Room`.
+-- Grants the longest prefix of the requests, by `n` from 1. The first one that is refused ends it, so the sum before
+-- each request is what is taken before it. `protocols.ModelLimits` and `model_records.Room` explain slices, what counts
+-- and the rule.
 WITH moment AS MATERIALIZED (
     SELECT now, extract(epoch FROM now)::double precision AS epoch FROM clock_timestamp() AS now
 ),
@@ -23,13 +24,13 @@ given AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%(limits)s) AS given (bucket text, span double precision, most bigint, time_zone text)
 ),
 buckets AS MATERIALIZED (
-    -- The slice of now, those that may count, and how many seconds the slice of now still has.
+    -- The current slice, the slices that may count, and how many seconds of the current slice remain.
     SELECT
         bucket,
         span,
         floor(epoch * 60 / span)::bigint AS slice,
         floor((epoch - %(grace)s) * 60 / span)::bigint - 60 AS oldest,
-        -- A clock that went back leaves slices of the future. More than a window ahead it was wrong.
+        -- After a clock was set back there are slices in the future. More than a window ahead, the clock was wrong.
         floor(epoch * 60 / span)::bigint + 60 AS newest,
         (floor(epoch * 60 / span) + 1) * span / 60 - epoch AS rest
     FROM given, moment
@@ -88,7 +89,7 @@ at_once AS MATERIALIZED (
     GROUP BY buckets.bucket
 ),
 sums AS MATERIALIZED (
-    -- Of calls at once, what is more than this proxy's share counts as used while others wait.
+    -- For limits of concurrent calls, what exceeds this proxy's share counts as used while others wait.
     SELECT bucket, span, slice, rest, coalesce(sum(counted.used), 0)::bigint AS used
     FROM buckets LEFT JOIN counted USING (bucket)
     WHERE span > 0
@@ -186,7 +187,7 @@ SELECT
 FROM granting;
 
 -- name: correct
--- By the rows' places, which do not change under the locks.
+-- By the rows' ctid, which does not change while the locks are held.
 WITH given AS MATERIALIZED (
     SELECT bucket, slice, amount
     FROM json_to_recordset(%(corrections)s) AS given (bucket text, slice bigint, amount bigint)
@@ -226,7 +227,7 @@ DELETE FROM agentjobs.closed_keys
 WHERE cluster = %(cluster)s AND key = %(key)s AND model IN ('', %(model)s) AND probe IS NOT NULL;
 
 -- name: closed_keys
--- One that was closed and not tried since stays closed to those who ask no limits, until they try it by `take`.
+-- A key that was closed and not tried since stays closed for callers without limits, until `take` tries it.
 SELECT key, model, greatest(extract(epoch FROM greatest(until, probe) - clock_timestamp()), 0)::double precision
 FROM agentjobs.closed_keys
 WHERE cluster = %(cluster)s AND (probe IS NULL OR greatest(until, probe) > clock_timestamp());

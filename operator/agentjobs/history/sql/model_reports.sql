@@ -1,7 +1,7 @@
--- What `model_reports` asks. Parameters: %(name)s.
+-- The statements of `model_reports`. Parameters: %(name)s.
 
 -- name: usage
--- The first row is the total. What a report is not divided by is null.
+-- The first row is the total. Columns by which a report is not grouped are null.
 SELECT
     namespace, queue, partition, "user", provider, model, day,
     sum(calls) AS calls,
@@ -56,7 +56,7 @@ WHERE cluster = %(cluster)s AND seen_at > clock_timestamp() - %(missed)s::interv
 ORDER BY id;
 
 -- name: used
--- Slices and what counts are explained in `protocols.ModelLimits`; as in `model_limits.take`.
+-- `protocols.ModelLimits` explains slices and what counts; as in `model_limits.take`.
 WITH moment AS MATERIALIZED (SELECT clock_timestamp() AS now)
 SELECT given.bucket, coalesce(sum(slices.used), 0) AS used
 FROM moment

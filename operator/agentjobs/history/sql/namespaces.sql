@@ -1,7 +1,7 @@
--- Which namespaces have jobs: `reads`, `overview` and `listing` ask it. Parameters: %(name)s.
+-- The namespaces that have jobs, for `reads`, `overview` and `listing`. Parameters: %(name)s.
 
 -- name: known
--- From one namespace to the next by the index, however many jobs each has.
+-- Skips from one namespace to the next in the index, however many jobs each has.
 WITH RECURSIVE known AS (
     (
         SELECT namespace FROM agentjobs.jobs WHERE cluster = %(cluster)s ORDER BY namespace LIMIT 1

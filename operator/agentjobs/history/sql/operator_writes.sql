@@ -1,9 +1,9 @@
--- What `operator_writes` asks. Parameters: %(name)s; `rows` is a JSON array of objects, one a row.
+-- The statements of `operator_writes`. Parameters: %(name)s; `rows` is a JSON array of objects, one per row.
 
 -- name: lock_jobs
--- The row of a job serialises its starts: while it is locked, no newer start can appear. One that is not there is made,
--- in the same pass: whoever locks or makes rows of jobs does so in the order of their uids, or two would wait for each
--- other. The condition never holds, so nothing is written, and the rows are locked all the same.
+-- The row of a job serializes its starts: while it is locked, no newer start can appear. Missing rows are created in
+-- the same pass: everything that locks or creates rows of jobs does so in the order of their uids, to avoid deadlocks.
+-- The condition never holds, so existing rows are only locked, not written.
 INSERT INTO agentjobs.jobs (uid, cluster, namespace, name, created_at, schedule, parent_uid, labels)
 SELECT uid, cluster, namespace, name, created_at, schedule, parent_uid, labels
 FROM json_to_recordset(%(rows)s)
@@ -39,8 +39,8 @@ SET resolved = excluded.resolved,
 WHERE jobs.resolved IS NULL;
 
 -- name: accept_now
--- It updates every row that it meets, and so locks the job as `lock_jobs` does. It returns only what differs from
--- what was given: a spec has up to 96 KiB, and all but the rarest are stored as they came.
+-- Updates every row that exists, and so locks the job as `lock_jobs` does. Returns only the specs that differ from the
+-- given ones: a spec has up to 96 KiB, and nearly all are stored as given.
 WITH given AS (
     SELECT *
     FROM json_to_recordset(%(rows)s)
@@ -77,7 +77,7 @@ FROM stored JOIN given USING (uid)
 WHERE given.cleaned OR stored.resolved::text <> given.resolved::text;
 
 -- name: insert_starts
--- A start that needs a slot and got none leaves nothing, here and in `fence_older`.
+-- A start that needs a slot and did not get one is not stored, here and in `fence_older`.
 INSERT INTO agentjobs.starts (uid, start, attempt, pod, started_at, run, fenced_at)
 SELECT
     uid, start, attempt, pod, started_at, run,
@@ -129,10 +129,11 @@ FROM (
 WHERE starts.uid = newest.uid AND starts.start < newest.start AND starts.fenced_at IS NULL;
 
 -- name: insert_transitions
--- A transition that is new is told to the sinks that asked for its event; its job was accepted before, or tells nobody.
--- Behind one that waits for its next try, a notification waits as long; not behind one that is tried for the first time:
--- who marks it at this moment does not see the new row, which would wait for the end of the lease. Rows are found by their keys whatever the
--- planner knew of the tables when they were small: OFFSET keeps it from joins, COALESCE from the index of what is due.
+-- New transitions are added to the outbox of each sink that subscribes to their event; the job was accepted before, or
+-- no sink is notified. Behind a notification that waits for its next try, a new one waits as long; but not behind one
+-- that is being tried for the first time: the transaction that marks it does not see the new row, which would wait for
+-- the end of the lease. Rows are found by their keys, whatever statistics the planner had while the tables were small:
+-- OFFSET keeps it from joins, COALESCE from the index of due notifications.
 WITH given AS (
     SELECT *
     FROM json_to_recordset(%(rows)s)
@@ -190,9 +191,9 @@ WHERE (wanted -> 'events')::jsonb ? given.event
 ON CONFLICT DO NOTHING;
 
 -- name: move
--- From the rows that are stored, not from the records: of two records with one number the first stands, here as well.
--- Of one that ends, outcome and cost are kept in its row, where lists find them. The row is locked before, also against
--- `settle` of `model_calls`: a call counts here, or is added there.
+-- Reads the stored rows, not the records: of two records with one number the first is kept, here too. For jobs that
+-- end, outcome and cost are stored in the job's row, where lists find them. The row was locked before, also against
+-- `settle` of `model_calls`: a call is counted either here or there.
 UPDATE agentjobs.jobs
 SET transition = newest.transition,
     phase = newest.phase,
@@ -232,7 +233,7 @@ FROM json_to_recordset(%(rows)s) AS given (uid text, workspace json)
 WHERE jobs.uid = given.uid AND jobs.workspace IS NULL;
 
 -- name: finalize_results
--- The answer of a job's last start is final once the job has ended, unless another answer is.
+-- The answer of a job's last start is final once the job has ended, unless another answer is final.
 INSERT INTO agentjobs.results (uid, start, result)
 SELECT starts.uid, starts.start, starts.result
 FROM agentjobs.starts
@@ -244,7 +245,7 @@ WHERE starts.uid = ANY(%(uids)s)
 ON CONFLICT DO NOTHING;
 
 -- name: delete
--- One that had not ended ends by this, as in `move`.
+-- A deleted job that had not ended ends now, as in `move`.
 UPDATE agentjobs.jobs
 SET deleted_at = given.time,
     outcome = CASE
@@ -270,8 +271,8 @@ WHERE jobs.uid = given.uid AND (jobs.deleted_at IS NULL OR jobs.deleted_at > giv
 SELECT resolved FROM agentjobs.jobs WHERE uid = %(uid)s;
 
 -- name: outcomes
--- A large answer is cut to what is enough to show it in a status: it has up to 4 MiB, and as Python objects up to 25
--- times that. `structured` becomes a text then, not null: a status learns from the difference that it is cut.
+-- A large answer is cut to what a status shows: it has up to 4 MiB, and as Python objects up to 25 times that.
+-- `structured` is then a text, not null, so that a status shows that it was cut.
 SELECT
     uid,
     is_final,
@@ -318,7 +319,7 @@ FROM (
 ) AS outcome;
 
 -- name: progress
--- Of a start without a number: the job's last. One that was never claimed would go on in the run before it.
+-- For a start without a number: the job's last start. A start that was never claimed would continue the run before it.
 SELECT
     own.uid,
     own.start,
@@ -460,7 +461,7 @@ SET deleted_at = %(time)s,
 WHERE uid = ANY(%(uids)s);
 
 -- name: end_vanished
--- As the operator writes it of a deletion that it sees.
+-- The same values as the operator writes for a deletion that it observes.
 UPDATE agentjobs.starts
 SET ended_at = %(time)s,
     fenced_at = coalesce(fenced_at, clock_timestamp()),

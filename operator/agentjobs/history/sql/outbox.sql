@@ -1,9 +1,9 @@
--- What `outbox` asks. Parameters: %(name)s; `rows` is a JSON array of objects, one a row.
+-- The statements of `outbox`. Parameters: %(name)s; `rows` is a JSON array of objects, one per row.
 
 -- name: take
--- Of each sink as many as there is room for, the longest due first. One that another notifier takes at this moment is
--- passed over. Until the lease ends no one else takes it, and none behind it goes before it. Those before it are found
--- by their keys: OFFSET keeps the planner from a join, COALESCE from the index of what is due.
+-- For each sink as many as it has room for, the longest due first. Notifications that another notifier is taking are
+-- skipped. Until the lease ends no other notifier takes them, and later ones of the same job are not sent before them.
+-- Earlier ones are found by their keys: OFFSET keeps the planner from a join, COALESCE from the index of due ones.
 WITH heads AS (
     SELECT chosen.*
     FROM json_to_recordset(%(rows)s) AS wanted (sink text, room integer)
@@ -42,8 +42,8 @@ RETURNING
     clock_timestamp() - notifications.inserted_at AS waited;
 
 -- name: mark
--- One that a sink took was sent, whoever sent it. That it failed only who took it last may say. Those behind it are due
--- when it is due again, or now.
+-- A notification that a sink accepted was sent, whichever notifier sent it. A failure counts only from the notifier
+-- that took it last. Later ones of the job become due when it is due again, or now.
 WITH marked AS (
     UPDATE agentjobs.notifications
     SET sent_at = CASE WHEN given.outcome = 'Sent' THEN clock_timestamp() END,
@@ -70,7 +70,7 @@ WHERE later.uid = marked.uid
     AND coalesce(later.sent_at, later.given_up_at) IS NULL;
 
 -- name: give_up
--- Of sinks that there are no more, and that nobody takes.
+-- Of sinks that no longer exist, if no notifier has taken them.
 UPDATE agentjobs.notifications
 SET given_up_at = clock_timestamp(), error = %(error)s
 WHERE cluster = %(cluster)s
@@ -112,8 +112,8 @@ ORDER BY one.inserted_at DESC, one.uid DESC, one.sink DESC, one.transition DESC
 LIMIT %(limit)s;
 
 -- name: again
--- One that waits for its next try is tried now, one that was given up as if it were new. Of one that is tried at this
--- moment a sink may hear twice.
+-- A notification that waits for its next try is tried now; one that was given up is treated as new. If it is being sent
+-- at this moment, the sink may receive it twice.
 UPDATE agentjobs.notifications AS one
 SET given_up_at = NULL,
     inserted_at = CASE WHEN one.given_up_at IS NULL THEN one.inserted_at ELSE clock_timestamp() END,

@@ -1,8 +1,8 @@
--- What `overview` asks. Parameters: %(name)s. All are asked unprepared, so that the planner sees how much time and how
--- many namespaces are meant: the plan for an hour would take minutes for 90 days.
+-- The statements of `overview`. Parameters: %(name)s. None is prepared, so that the planner knows the period and the
+-- number of namespaces: with the plan for an hour, 90 days would take minutes.
 
 -- name: open_jobs
--- What did not end is few, and has an index of its own.
+-- Jobs that have not ended are few, and have an index of their own.
 SELECT
     namespace, queue, phase, reason,
     count(*) AS jobs,
@@ -16,8 +16,7 @@ ORDER BY jobs DESC, namespace, queue, phase, reason
 LIMIT %(limit)s;
 
 -- name: created
--- `created`, `ended` and `failures` count each namespace by its index, which has all that is asked, and no order by time
--- without a namespace.
+-- `created`, `ended` and `failures` use index-only scans per namespace; without a namespace there is no index by time.
 SELECT slice, sum(jobs)::bigint AS jobs
 FROM unnest(%(places)s::text[]) AS places (namespace)
 CROSS JOIN LATERAL (
@@ -34,14 +33,15 @@ GROUP BY slice;
 SELECT coalesce(min(cluster) = max(cluster), TRUE) AS is_alone FROM agentjobs.jobs;
 
 -- name: started_anywhere
--- All there are, for whom may read all, and where no other cluster has any: starts know their job and not its cluster.
+-- All starts, if the caller may read all namespaces and no other cluster has jobs: starts have no column for the
+-- cluster.
 SELECT date_bin(%(width)s::interval, started_at, %(since)s::timestamptz) AS slice, count(*) AS jobs
 FROM agentjobs.starts
 WHERE started_at >= %(since)s AND started_at < %(until)s
 GROUP BY 1;
 
 -- name: started_lately
--- The jobs of few starts, one by one: the planner would read which there are of all jobs. OFFSET keeps it from that.
+-- Looks up the job of each of a few starts: the planner would scan all jobs. OFFSET prevents that.
 SELECT date_bin(%(width)s::interval, starts.started_at, %(since)s::timestamptz) AS slice, count(*) AS jobs
 FROM agentjobs.starts
 CROSS JOIN LATERAL (
@@ -91,7 +91,7 @@ ORDER BY jobs DESC, reason
 LIMIT %(limit)s;
 
 -- name: usage_by_quarters
--- Keys are ranked here: there may be a partition for each customer. `rank` is null for those beyond the first ones.
+-- Keys are ranked here: there may be a partition per customer. `rank` is null for those after the first ones.
 WITH used AS MATERIALIZED (
     SELECT
         (slice - %(first)s) / %(quarters)s AS slice,

@@ -1,7 +1,7 @@
--- What `processes` asks. Parameters: %(name)s.
+-- The statements of `processes`. Parameters: %(name)s.
 
 -- name: lives
--- `since` is when it was heard first.
+-- `since` is the time of its first report.
 INSERT INTO agentjobs.processes AS own (id, cluster, kind, version, leads)
 VALUES (%(id)s, %(cluster)s, %(kind)s, %(version)s, %(leads)s)
 ON CONFLICT (id) DO UPDATE
@@ -15,7 +15,8 @@ ORDER BY kind, id
 LIMIT %(limit)s;
 
 -- name: database
--- The planner's number is of all clusters in this database, and -1 before the first look at the table; few are counted.
+-- The planner's estimate covers all clusters in this database, and is -1 before the first ANALYZE; few rows are
+-- counted.
 SELECT
     current_setting('server_version') AS version,
     (SELECT version_num FROM agentjobs.schema_version) AS schema,

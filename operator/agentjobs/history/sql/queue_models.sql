@@ -1,4 +1,4 @@
--- What `queue_models` asks. Parameters: %(name)s; `rows` is a JSON array of objects, one a row.
+-- The statements of `queue_models`. Parameters: %(name)s; `rows` is a JSON array of objects, one per row.
 
 -- name: model_limits
 SELECT namespace, queue, limits FROM agentjobs.queue_limits WHERE cluster = %(cluster)s;
@@ -15,7 +15,7 @@ DELETE FROM agentjobs.queue_limits
 WHERE cluster = %(cluster)s AND namespace = %(namespace)s AND queue = %(queue)s;
 
 -- name: spent
--- Of all models. `queue_spend` is what proxies of an older release add up, and have added up.
+-- Of all models. `queue_spend` has the sums that proxies of an older release add to.
 SELECT given.n, spend.partition_key, sum(spend.cost) AS cost, sum(spend.tokens)::bigint AS tokens
 FROM json_to_recordset(%(rows)s) AS given (n integer, namespace text, queue text, slice bigint)
 CROSS JOIN LATERAL (

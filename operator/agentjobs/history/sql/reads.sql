@@ -1,7 +1,7 @@
--- What `reads` asks. Parameters: %(name)s. `/* … */` is where it adds the conditions that a caller asks for.
+-- The statements of `reads`. Parameters: %(name)s. `/* … */` is replaced by the conditions of the caller's filter.
 
 -- name: jobs
--- `listing` writes in which jobs these are. Each is read by its key, whatever the planner thinks of their number: OFFSET
+-- `listing` adds the selection of jobs. Each is read by its key, whatever number of jobs the planner expects: OFFSET
 -- keeps it from joins.
 SELECT
     jobs.uid,
@@ -39,7 +39,7 @@ LEFT JOIN LATERAL (
 ORDER BY page.place;
 
 -- name: job
--- By uid, else the newest of that name.
+-- By uid, otherwise the newest job of that name.
 SELECT
     jobs.uid,
     jobs.namespace,
@@ -79,8 +79,8 @@ ORDER BY jobs.uid = %(name_or_uid)s DESC, jobs.created_at DESC, jobs.uid DESC
 LIMIT 1;
 
 -- name: tree
--- From the job up to the first of its chain, and from there down. UNION lets no job come twice, so that annotations
--- which name a circle of parents end as well.
+-- From the job up to the root of its lineage, and down from there. UNION returns no job twice, so that annotations that
+-- name a cycle of parents end as well.
 WITH RECURSIVE up AS (
     SELECT uid, parent_uid FROM agentjobs.jobs WHERE uid = %(uid)s
     UNION
@@ -164,7 +164,7 @@ ORDER BY transition DESC
 LIMIT %(limit)s;
 
 -- name: events
--- `before` counts the bytes of the events before; data that a page has no room for is left out.
+-- `before` is the sum of the bytes of earlier events; data that exceeds the page's limit is omitted.
 SELECT start, seq, time, kind, author, CASE WHEN before < %(most)s THEN data END AS data, before
 FROM (
     SELECT
@@ -213,8 +213,9 @@ ORDER BY n
 LIMIT %(limit)s;
 
 -- name: steps
--- A call belongs to one row. Of those that have its key in its run, all but one of which are void, that is the first
--- which ended after the call began, else the last. They are looked for in two parts, because each has its own index.
+-- A call belongs to one row: of the rows that have its key in its run, all but one of which are void, the first one
+-- that ended after the call began, otherwise the last. They are selected in two parts, because each part has its own
+-- index.
 SELECT
     steps.*, ended IS NOT NULL AND NOT void AND EXISTS (
         SELECT FROM agentjobs.starts AS later

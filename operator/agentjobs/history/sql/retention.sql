@@ -1,7 +1,7 @@
--- What `retention` asks. Parameters: %(name)s.
+-- The statements of `retention`. Parameters: %(name)s.
 
 -- name: page
--- Jobs that ended long enough ago for anything of them to go, in the order of their ends.
+-- Jobs that ended so long ago that something of them is deleted, in the order of their ends.
 SELECT
     jobs.uid,
     jobs.namespace,
@@ -25,7 +25,7 @@ ORDER BY coalesce(jobs.finished_at, jobs.deleted_at), jobs.uid
 LIMIT %(limit)s;
 
 -- name: delete_events
--- DELETE knows no LIMIT; its rows are chosen by their keys.
+-- DELETE has no LIMIT; rows are selected by their keys.
 DELETE FROM agentjobs.events
 WHERE (uid, start, seq) IN (
     SELECT uid, start, seq FROM agentjobs.events WHERE uid = ANY(%(uids)s) LIMIT %(batch)s
@@ -80,7 +80,7 @@ DELETE FROM agentjobs.jobs
 WHERE uid IN (SELECT uid FROM agentjobs.jobs WHERE uid = ANY(%(uids)s) LIMIT %(batch)s);
 
 -- name: delete_kept_parts
--- Of files that no start can read any more: their job has ended, or goes on in a newer run.
+-- Parts of files that no start can read any more: their job has ended, or continues in a newer run.
 DELETE FROM agentjobs.kept_parts
 WHERE ctid = ANY(ARRAY(
     SELECT parts.ctid
@@ -113,7 +113,7 @@ WHERE ctid = ANY(ARRAY(
 ));
 
 -- name: delete_actions
--- By their own age, as jobs by that of their end. A null interval keeps all.
+-- By the age of the action, as jobs by the time since their end. A null interval keeps all.
 DELETE FROM agentjobs.actions
 WHERE ctid = ANY(ARRAY(
     SELECT ctid
@@ -157,7 +157,7 @@ WHERE ctid = ANY(ARRAY(
 ));
 
 -- name: delete_limit_slices
--- Of limits that no proxy asks for any more; the others' go when they are asked for. A slice is a day or a second.
+-- Of limits that no proxy uses any more; proxies delete those of limits they use. A slice is a day or a second.
 DELETE FROM agentjobs.limit_slices
 WHERE ctid = ANY(ARRAY(
     SELECT ctid
@@ -171,7 +171,7 @@ WHERE ctid = ANY(ARRAY(
 ));
 
 -- name: delete_queue_starts
--- Of queues that have no rate any more; those that have one forget them sooner. No period is longer than a day.
+-- Of queues that have no rate any more; queues with a rate delete theirs sooner. No period is longer than a day.
 DELETE FROM agentjobs.queue_starts
 WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM agentjobs.queue_starts WHERE cluster = %(cluster)s AND at < clock_timestamp() - interval '1 day'

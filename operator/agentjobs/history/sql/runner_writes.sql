@@ -1,9 +1,10 @@
--- What `runner_writes` and `fence` ask. Parameters: %(name)s.
+-- The statements of `runner_writes` and `fence`. Parameters: %(name)s.
 
 -- name: fence_alone
--- Every write of a pod is a sign of life. One body of a start is stored at a time, whichever gateway has it: a second
--- one would hold a connection while it waits. The row's lock cannot say so, because heartbeats and the operator take it
--- as well. The advisory lock is asked for in a subquery, so that it is taken before the row is.
+-- Every write of a pod counts as a heartbeat. One request body of a start is stored at a time, whichever gateway
+-- receives it: a second one would hold a connection while it waits. The row's lock cannot ensure that, because
+-- heartbeats and the operator lock the row as well. The advisory lock is in a subquery, so that it is taken before the
+-- row's lock.
 UPDATE agentjobs.starts
 SET heartbeat_at = clock_timestamp()
 WHERE uid = %(uid)s AND start = %(start)s AND pod_uid = %(pod)s AND fenced_at IS NULL
@@ -11,7 +12,7 @@ WHERE uid = %(uid)s AND start = %(start)s AND pod_uid = %(pod)s AND fenced_at IS
 RETURNING TRUE;
 
 -- name: fence_in_turn
--- As `fence_alone`, for a write that waits for its turn.
+-- As `fence_alone`, for a write that waits for the lock.
 UPDATE agentjobs.starts
 SET heartbeat_at = clock_timestamp()
 WHERE uid = %(uid)s AND start = %(start)s AND pod_uid = %(pod)s AND fenced_at IS NULL
@@ -19,7 +20,7 @@ WHERE uid = %(uid)s AND start = %(start)s AND pod_uid = %(pod)s AND fenced_at IS
 RETURNING TRUE;
 
 -- name: fence_shared
--- Beside other writers of the start; who fences it waits for them.
+-- Together with other writers of the start; the write that fences the start waits for them.
 SELECT TRUE
 FROM agentjobs.starts
 WHERE uid = %(uid)s AND start = %(start)s AND pod_uid = %(pod)s AND fenced_at IS NULL
@@ -41,7 +42,7 @@ WHERE uid = %(uid)s AND start = %(start)s
 FOR UPDATE;
 
 -- name: journal_before
--- What the newest of the earlier starts that has a run went on from, and by whom that run was begun.
+-- Which run the newest earlier start with a run continued, and which start began that run.
 SELECT
     earlier.run,
     earlier.attempt,
@@ -73,13 +74,13 @@ SELECT
         FROM agentjobs.starts AS kept
         WHERE kept.uid = jobs.uid AND kept.start = %(start)s
     ) AS undecided,
-    -- The run that it comes from: what a start does that only ends the job, it does with the files of that run.
+    -- The run of the answer: a start that only ends the job does so with the files of that run.
     (
         SELECT coalesce(answered.run, answered.start)
         FROM agentjobs.starts AS answered
         WHERE answered.uid = results.uid AND answered.start = results.start
     ) AS result_run,
-    -- Whether there is anything to begin with: turns of the session where the job continues it, or state.
+    -- Whether there is session data to load: turns, if the job continues the session, or state.
     EXISTS (
         SELECT
         FROM agentjobs.scopes
@@ -101,7 +102,7 @@ SET pod_uid = %(pod)s, claimed_at = coalesce(claimed_at, clock_timestamp()), run
 WHERE uid = %(uid)s AND start = %(start)s;
 
 -- name: add_events
--- All events in one value: two thousand rows, one by one, hold up the event loop for longer than the database.
+-- All events as one value: two thousand separate rows block the event loop for longer than the database takes.
 WITH given AS (
     SELECT *
     FROM json_to_recordset(%(rows)s)
@@ -134,13 +135,13 @@ WITH given AS (
 SELECT coalesce(array_agg(seq ORDER BY seq), '{}') AS seqs FROM stored;
 
 -- name: report
--- The first report of a start stays: a runner that repeats itself reports the same.
+-- The first report of a start is kept: if a runner repeats its request, the report is the same.
 UPDATE agentjobs.starts
 SET reported = %(reported)s, usage = coalesce(usage, %(usage)s)
 WHERE uid = %(uid)s AND start = %(start)s AND reported IS NULL;
 
 -- name: policy
--- Of a job that may go on.
+-- Only if the job may continue.
 SELECT resolved #> '{spec,resultPolicy}' AS rules
 FROM agentjobs.jobs
 WHERE uid = %(uid)s AND finished_at IS NULL AND deleted_at IS NULL;

@@ -1,4 +1,4 @@
--- What `session_reads` and `session_removal` ask. Parameters: %(name)s.
+-- The statements of `session_reads` and `session_removal`. Parameters: %(name)s.
 
 -- name: sessions
 SELECT
@@ -41,7 +41,7 @@ WHERE scope = ANY(%(ids)s::uuid[])
 GROUP BY scope;
 
 -- name: session_events
--- `before` counts the bytes of the page's earlier events; what it has no room for is left out.
+-- `before` is the sum of the bytes of the page's earlier events; events that exceed the page's limit are omitted.
 SELECT turn, job, n, CASE WHEN before < %(most)s THEN event END AS event, before
 FROM (
     SELECT
@@ -84,7 +84,7 @@ ORDER BY id
 LIMIT %(limit)s;
 
 -- name: lock_scopes
--- Who writes into one has locked it, too, in the same order.
+-- Writers of a scope lock it, too, in the same order.
 SELECT id
 FROM agentjobs.scopes
 WHERE id = ANY(%(ids)s::uuid[])
@@ -110,7 +110,7 @@ WITH gone AS (
 SELECT count(*) FROM gone;
 
 -- name: remove_turns
--- Their events go with them.
+-- Their events are deleted with them.
 WITH gone AS (
     DELETE FROM agentjobs.turns
     WHERE uid IN (SELECT uid FROM agentjobs.turns WHERE scope = ANY(%(ids)s::uuid[]) LIMIT %(batch)s)
@@ -127,7 +127,7 @@ WITH gone AS (
 SELECT count(*) FROM gone;
 
 -- name: remove_scopes
--- Those that are empty: what came meanwhile stays.
+-- Only empty scopes: what was added meanwhile stays.
 WITH gone AS (
     DELETE FROM agentjobs.scopes
     WHERE id = ANY(%(ids)s::uuid[])
@@ -139,7 +139,7 @@ WITH gone AS (
 SELECT count(*) FROM gone WHERE session_id <> '';
 
 -- name: remove_lost_chunks
--- Of saves that were given up, with the process that might have removed them.
+-- Chunks of saves that were abandoned because the process that would have removed them ended.
 WITH gone AS (
     DELETE FROM agentjobs.artifact_chunks
     WHERE (artifact, n) IN (

@@ -1,7 +1,7 @@
--- What `sessions` and `artifacts` ask for a runner. Parameters: %(name)s.
+-- The statements of `sessions` and `artifacts` for runners. Parameters: %(name)s.
 
 -- name: session_of
--- The session of a start's job, and whose the start is.
+-- The session of a start's job, and the pod that claimed the start.
 SELECT
     starts.pod_uid,
     starts.fenced_at,
@@ -17,8 +17,8 @@ JOIN agentjobs.jobs ON jobs.uid = starts.uid
 WHERE starts.uid = %(uid)s AND starts.start = %(start)s AND jobs.cluster = %(cluster)s;
 
 -- name: use_scopes
--- Makes them, or notes that they are in use. Their rows stay locked: two writers of a scope come one after the other, and
--- all take them in the same order.
+-- Creates them, or notes that they are in use. Their rows stay locked: two writers of a scope run one after the other,
+-- and all lock scopes in the same order.
 INSERT INTO agentjobs.scopes (id, cluster, namespace, app, user_id, session_id)
 SELECT id, cluster, namespace, app, user_id, session_id
 FROM json_to_recordset(%(rows)s)
@@ -27,7 +27,7 @@ ORDER BY id
 ON CONFLICT (id) DO UPDATE SET used_at = clock_timestamp();
 
 -- name: note_use
--- Once a day is often enough for what is kept by the day.
+-- Once a day is enough, since retention counts days.
 UPDATE agentjobs.scopes
 SET used_at = clock_timestamp()
 WHERE id = ANY(%(ids)s::uuid[]) AND used_at < clock_timestamp() - interval '1 day';
@@ -39,7 +39,7 @@ WHERE scope = ANY(%(ids)s::uuid[])
 GROUP BY scope;
 
 -- name: before
--- The turns that a job goes on from: those before its own, since the newest that began anew.
+-- The turns that a job continues from: those before its own, since the newest turn that began the session again.
 WITH earlier AS (
     SELECT number, mode
     FROM agentjobs.turns
@@ -55,8 +55,8 @@ FROM earlier
 WHERE earlier.number >= coalesce((SELECT max(number) FROM earlier WHERE mode = 'New'), 0);
 
 -- name: events_before
--- Their events, a page of them. `before` counts the bytes of the page's earlier events; what it has no room for is left
--- out.
+-- One page of their events. `before` is the sum of the bytes of the page's earlier events; events that exceed the
+-- page's limit are omitted.
 WITH earlier AS (
     SELECT uid, number, mode
     FROM agentjobs.turns
@@ -86,7 +86,7 @@ ORDER BY number, n;
 SELECT digest FROM agentjobs.turns WHERE uid = %(uid)s;
 
 -- name: put_turn
--- A job's turn keeps its place among the session's turns when another start stores it anew.
+-- A job's turn keeps its place among the session's turns when another start stores it again.
 INSERT INTO agentjobs.turns (uid, scope, number, job, mode, start, state, digest, events, bytes)
 SELECT
     %(uid)s::text,
@@ -107,7 +107,7 @@ SET start = excluded.start, state = excluded.state, digest = excluded.digest, ev
 DELETE FROM agentjobs.turn_events WHERE uid = %(uid)s;
 
 -- name: put_turn_events
--- The owner's lexeme has a blank in front, as no word of a text can have: no text can pretend to be another user's.
+-- The owner's lexeme begins with a blank, which no word of a text does: no text can pretend to be another user's.
 INSERT INTO agentjobs.turn_events (uid, n, event, words)
 SELECT
     %(uid)s::text,
@@ -117,7 +117,7 @@ SELECT
 FROM json_to_recordset(%(rows)s) AS event (n integer, event json, said text);
 
 -- name: put_states
--- PostgreSQL reads a null of JSON as its own.
+-- PostgreSQL reads a JSON null as an SQL null.
 INSERT INTO agentjobs.states (scope, key, value)
 SELECT scope, key, coalesce(value, 'null'::json)
 FROM json_to_recordset(%(rows)s) AS state (scope uuid, key text, value json)
@@ -138,7 +138,7 @@ SELECT
     ) AS state;
 
 -- name: search
--- What has one of the words, as ADK's own memory has it. A person's sentence rarely has all of its words in an answer.
+-- Events that have one of the words, as in ADK's own memory. An answer rarely has all words of a user's sentence.
 WITH asked AS (
     SELECT replace(plainto_tsquery('simple', %(query)s)::text, ' & ', ' | ')::tsquery AS words
 )
@@ -157,7 +157,7 @@ LIMIT %(limit)s;
 INSERT INTO agentjobs.artifact_chunks (artifact, n, data) VALUES (%(id)s::uuid, %(n)s, %(data)s);
 
 -- name: drop_chunks
--- Unless they are a version all the same: of a commit, the answer may be lost.
+-- Unless they belong to a version after all: the response to a COMMIT may have been lost.
 DELETE FROM agentjobs.artifact_chunks
 WHERE artifact = %(id)s::uuid AND NOT EXISTS (SELECT FROM agentjobs.artifacts WHERE id = %(id)s::uuid);
 
@@ -192,7 +192,7 @@ WITH counted AS (
 SELECT stored.version, counted.artifacts, counted.artifact_bytes FROM stored, counted;
 
 -- name: replace_artifact
--- The bytes of the earlier save go, and leave their room to the new ones.
+-- The bytes of the earlier save are deleted, and no longer count against the limit.
 WITH dropped AS (
     DELETE FROM agentjobs.artifact_chunks WHERE artifact = %(before)s::uuid
 ), less AS (
@@ -235,7 +235,7 @@ LIMIT 1;
 SELECT data FROM agentjobs.artifact_chunks WHERE artifact = %(id)s::uuid AND n = %(n)s;
 
 -- name: drop_artifact
--- All versions, and what they took of their owner's room.
+-- All versions, and their part of the owner's limit.
 WITH gone AS (
     DELETE FROM agentjobs.artifacts WHERE scope = %(scope)s::uuid AND name = %(name)s RETURNING id, bytes
 ), chunks AS (

@@ -1,13 +1,14 @@
--- What `slots` asks. Parameters: %(name)s; `claims`, `queues`, `held`, `left` and `ended` are JSON arrays of objects, one a row.
+-- The statements of `slots`. Parameters: %(name)s; `claims`, `queues`, `held`, `left` and `ended` are JSON arrays of
+-- objects, one per row.
 
 -- name: lock_queues
--- In one order, so that two batches never wait for each other. Rows are looked up by their index: a plan that is made
--- while a table is nearly empty would read all of it, also when it has grown.
+-- Locked in a fixed order, so that two batches never deadlock. Rows are looked up by their index: a plan that is made
+-- while a table is nearly empty would scan all of it, also after it has grown.
 SELECT pg_advisory_xact_lock(key), set_config('enable_seqscan', 'off', TRUE)
 FROM (SELECT DISTINCT hashtextextended(name, 0) AS key FROM unnest(%(names)s::text[]) AS name ORDER BY key) AS queues;
 
 -- name: release
--- A start that has ended, and every one before it, holds no slot. In one order, as other writers do it.
+-- A start that has ended holds no slot, and neither does any start before it. In a fixed order, as in other statements.
 WITH over AS (
     SELECT slots.uid, slots.start
     FROM agentjobs.slots
@@ -20,8 +21,8 @@ WITH over AS (
 DELETE FROM agentjobs.slots USING over WHERE slots.uid = over.uid AND slots.start = over.start;
 
 -- name: hold
--- Of starts that run since before there were slots, or that an older copy of the database does not have. What is there of
--- an earlier start is over: a version that knows no slots left it.
+-- For starts that have run since before there were slots, or that a restored older copy of the database does not have.
+-- An earlier start that still has a slot has ended: a version without slots did not release it.
 INSERT INTO agentjobs.slots (uid, start, cluster, namespace, queue, partition_key)
 SELECT DISTINCT ON (given.uid) given.uid, given.start, %(cluster)s, given.namespace, given.queue, given.partition_key
 FROM json_to_recordset(%(held)s)
@@ -43,8 +44,9 @@ SET start = excluded.start,
 WHERE slots.start < excluded.start;
 
 -- name: claim
--- As if one claim came after another in the order of `n`: first a claim must find room in its partition, of those that
--- do the first ones get the queue's. The same start again, in the same queue, keeps its slot. Returns when each was claimed, null for one that is refused, and why.
+-- As if the claims were processed one after the other, by `n`: a claim first needs room in its partition; of the claims
+-- that have it, the first ones get the queue's slots. The same start in the same queue keeps its slot. Returns when
+-- each was claimed, null for a claim that was refused, and the reason.
 WITH asked AS (
     SELECT claim.*, slots.start AS held, slots.queue AS held_in
     FROM json_to_recordset(%(claims)s)
@@ -130,7 +132,7 @@ WITH asked AS (
         of_queue AS (PARTITION BY namespace, queue ORDER BY n ROWS UNBOUNDED PRECEDING),
         of_partition AS (PARTITION BY namespace, queue, partition_key ORDER BY n ROWS UNBOUNDED PRECEDING)
 ), again AS (
-    -- From now on nobody takes it for one that a dead operator left.
+    -- From now on it is not mistaken for a slot that a dead operator left.
     UPDATE agentjobs.slots
     SET claimed_at = clock_timestamp()
     FROM asked
@@ -164,7 +166,7 @@ WHERE begun.cluster = %(cluster)s AND begun.namespace = allowed.namespace AND be
     AND begun.at <= clock_timestamp() - make_interval(secs => allowed.period);
 
 -- name: holders
--- Which slots a dead operator may have left: those of the queue, and the job's own in another queue.
+-- Slots that a dead operator may have left: those of the queue, and the job's own slot in another queue.
 SELECT slots.uid, slots.start, jobs.namespace, jobs.name, slots.claimed_at AS claimed
 FROM agentjobs.slots JOIN agentjobs.jobs USING (uid)
 WHERE slots.claimed_at < clock_timestamp() - make_interval(secs => %(age)s)
@@ -175,7 +177,7 @@ WHERE slots.claimed_at < clock_timestamp() - make_interval(secs => %(age)s)
 ORDER BY slots.claimed_at, slots.uid;
 
 -- name: rate_room
--- When so many starts have left the window that one more may enter.
+-- When enough starts have left the window that one more may enter.
 SELECT greatest(begun.at + make_interval(secs => %(period)s) - clock_timestamp(), interval '0') AS retry_in
 FROM (
     SELECT at, row_number() OVER (ORDER BY at DESC) AS place
@@ -187,7 +189,7 @@ FROM (
 WHERE place = %(starts)s;
 
 -- name: give_back
--- Unless it was claimed again since it was seen. In the order of `release`.
+-- Unless it was claimed again since it was read. In the order of `release`.
 WITH left_over AS (
     SELECT slots.uid, slots.start
     FROM agentjobs.slots

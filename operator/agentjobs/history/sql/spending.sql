@@ -1,4 +1,4 @@
--- What `spending` asks. Parameters: %(name)s; `rows` is a JSON array of objects, one a row.
+-- The statements of `spending`. Parameters: %(name)s; `rows` is a JSON array of objects, one per row.
 
 -- name: spent
 SELECT given.uid, given.attempt, told.used, spent.calls, spent.input, spent.output, spent.cost
@@ -20,7 +20,7 @@ CROSS JOIN LATERAL (
 ) AS spent;
 
 -- name: turns
--- Answers that runners count as turns. Those of runs that were begun anew count as well.
+-- Answers that runners count as turns, including those of abandoned runs.
 SELECT count(*) AS turns
 FROM agentjobs.steps
 WHERE uid = %(uid)s

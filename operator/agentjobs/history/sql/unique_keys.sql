@@ -1,13 +1,14 @@
--- What `unique_keys` asks. Parameters: %(name)s; `asked` and `replaced` are JSON arrays of objects, one a row.
+-- The statements of `unique_keys`. Parameters: %(name)s; `asked` and `replaced` are JSON arrays of objects, one per
+-- row.
 
 -- name: lock_keys
--- In one order, so that two batches never wait for each other.
+-- Locked in a fixed order, so that two batches never deadlock.
 SELECT pg_advisory_xact_lock(key)
 FROM (SELECT DISTINCT hashtextextended(name, 0) AS key FROM unnest(%(names)s::text[]) AS name ORDER BY key) AS keys;
 
 -- name: lock_twins
--- All jobs of the batch, made where they are not there, and all that may be replaced, in one pass in the order in which
--- all lock jobs: see `lock_jobs`. What is read after this sees each start and each end that was committed before.
+-- Creates or locks all jobs of the batch and all that may be replaced, in one pass and in the order in which all
+-- statements lock jobs: see `lock_jobs`. Later statements see every start and every end that was committed before.
 INSERT INTO agentjobs.jobs (uid, cluster, namespace, name, created_at, schedule, parent_uid)
 SELECT uid, cluster, namespace, name, created_at, schedule, parent_uid
 FROM (
@@ -29,7 +30,7 @@ ORDER BY uid
 ON CONFLICT (uid) DO UPDATE SET name = excluded.name WHERE FALSE;
 
 -- name: own
--- What was decided before, with the name of the other job as long as history has it.
+-- Earlier decisions, with the name of the other job if history still has it.
 SELECT
     own.uid,
     own.resolved IS NOT NULL AS accepted,
@@ -42,7 +43,7 @@ LEFT JOIN agentjobs.jobs AS other
 WHERE own.uid = ANY(%(uids)s);
 
 -- name: twins
--- Of each key the jobs that have not ended, and of those that have the newest that counts for the asked one.
+-- For each key the jobs that have not ended, and of those that have, the newest that counts for the new job.
 SELECT DISTINCT
     found.uid, found.name, found.namespace, found.unique_key AS key, found.created_at AS created,
     found.inserted_at AS stored, found.phase, found.ended,
@@ -77,7 +78,7 @@ CROSS JOIN LATERAL (
 ) AS found;
 
 -- name: replace
--- They lose their key: from now on they count for nobody.
+-- They lose their key, so that they no longer count.
 UPDATE agentjobs.jobs
 SET replaced_by = given.by, unique_key = NULL
 FROM json_to_recordset(%(replaced)s) AS given (uid text, by text)
