@@ -66,6 +66,7 @@ def signed_in(browser, whole):
     context.set_default_timeout(MILLISECONDS)
     page = context.new_page()
     page.goto(whole.cluster.sign_in_link())
+    page.get_by_role("heading", name="Overview").wait_for()
     for job, phase in (("attacks", "Succeeded"), ("fails", "Failed")):
         page.goto(f"/jobs/{whole.namespace}/{job}")
         expect(page.locator("h1 .phase")).to_have_text(phase, timeout=MILLISECONDS)
