@@ -24,6 +24,7 @@ from agentjobs.contract import MAX_KEPT_PART_BYTES, Resolved
 from agentjobs.gateway.app import create_app
 from agentjobs.gateway.hosting import history_of
 from agentjobs.gateway.metrics import GatewayMetrics
+from agentjobs.gateway.services import Services
 from agentjobs.history.database import Database
 from agentjobs.history.kept import Write
 from agentjobs.history.kept_files import KeptFiles
@@ -112,15 +113,15 @@ async def measure(folder: Path, *, fsync: bool) -> None:
             await in_database(database, postgres.dsn)
             await a_start(database, "http")
             metrics = GatewayMetrics()
-            app = create_app(
+            services = Services(
                 lambda _cluster: history_of(database, "c"),
                 Pods(),
-                check_history=database.check_schema,
                 metrics=metrics,
                 check_addresses=False,
                 # Bytes are paid for with time, which is not measured here.
                 clock=lambda: 100 * time.monotonic(),
             )
+            app = create_app(services, check_history=database.check_schema)
             async with served(app) as url:
                 await asyncio.to_thread(through, url, "http", print)
 

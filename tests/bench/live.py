@@ -26,6 +26,7 @@ from agentjobs.gateway.app import create_app
 from agentjobs.gateway.connections import connections
 from agentjobs.gateway.hosting import history_of
 from agentjobs.gateway.metrics import GatewayMetrics
+from agentjobs.gateway.services import Services
 from agentjobs.history import migrate
 from agentjobs.history.database import Database
 from devcluster.postgres import EmbeddedPostgres
@@ -49,14 +50,10 @@ class Everybody:
 
 async def serve(dsn: str, port: int) -> None:
     async with Database(dsn, pool_size=8, application="bench live") as database:
-        app = create_app(
-            lambda cluster: history_of(database, cluster),
-            Everybody(),
-            check_history=database.check_schema,
-            metrics=GatewayMetrics(),
-            audience=["people"],
-            reads_at_once=6,
+        services = Services(
+            lambda cluster: history_of(database, cluster), Everybody(), metrics=GatewayMetrics(), reads_at_once=6
         )
+        app = create_app(services, check_history=database.check_schema, audience=["people"])
         http = connections(per_address=None)
         await uvicorn.Server(
             uvicorn.Config(app, port=port, http=http, ws="none", log_level="error", access_log=False, lifespan="off")

@@ -27,6 +27,7 @@ from agentjobs.contract import TerminationMessage
 from agentjobs.gateway.app import create_app
 from agentjobs.gateway.hosting import history_of
 from agentjobs.gateway.metrics import GatewayMetrics
+from agentjobs.gateway.services import Services
 from agentjobs.history.database import Database
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartEnd, StartRecord
@@ -275,13 +276,10 @@ async def served(app: Any) -> AsyncIterator[str]:
 async def world(dsn: str, forks: ForkServer | None, folder: Path) -> AsyncIterator[World]:
     """A gateway over a migrated database, for the length of a `with` block."""
     async with Database(dsn) as database:
-        app = create_app(
-            lambda cluster: history_of(database, cluster),
-            Pods(),
-            check_history=database.check_schema,
-            metrics=GatewayMetrics(),
-            check_addresses=False,
+        services = Services(
+            lambda cluster: history_of(database, cluster), Pods(), metrics=GatewayMetrics(), check_addresses=False
         )
+        app = create_app(services, check_history=database.check_schema)
         async with served(app) as url, served(tool_server.app()) as tools:
             operator = OperatorWrites(database, cluster=CLUSTER)
             yield World(url, operator, dsn, forks, folder, f"{tools}/mcp")

@@ -1,12 +1,7 @@
 """Puts the pages together: all routes, static files, and error pages."""
 
-import functools
-from collections.abc import Sequence
-from typing import Final
-
 import httpx
 from fastapi import APIRouter, FastAPI
-from starlette.routing import BaseRoute
 from starlette.staticfiles import StaticFiles
 
 from agentjobs.dashboard.pages import (
@@ -30,22 +25,26 @@ from agentjobs.dashboard.sign_in import oidc_routes
 from agentjobs.dashboard.sign_in import routes as sign_in
 from agentjobs.dashboard.sign_in.ways import Ways
 
-ROUTERS: Final = (
-    actions.router,
-    bulk.router,
-    installation.router,
-    job.router,
-    job_actions.router,
-    job_files.router,
-    jobs.router,
-    models.router,
-    overview.router,
-    queues.router,
-    reasons.router,
-    schedules.router,
-    templates.router,
-)
-"""The routers of all pages. A new page is one module with a router and an entry here."""
+# Filled once: FastAPI makes a model of each parameter. A new page is one module with a router and its name here.
+_ROUTES = APIRouter()
+for _group in (
+    sign_in,
+    oidc_routes,
+    actions,
+    bulk,
+    installation,
+    job,
+    job_actions,
+    job_files,
+    jobs,
+    models,
+    overview,
+    queues,
+    reasons,
+    schedules,
+    templates,
+):
+    _ROUTES.include_router(_group.router)
 
 
 def create_pages(http: httpx.AsyncClient, ways: Ways | None = None) -> FastAPI:
@@ -60,16 +59,7 @@ def create_pages(http: httpx.AsyncClient, ways: Ways | None = None) -> FastAPI:
     app.state.http = http
     app.state.pages = Pages(environment())
     app.state.ways = ways or Ways()
-    app.router.routes.extend(_routes())
+    app.router.routes.extend(_ROUTES.routes)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
     add_answers(app)
     return app
-
-
-@functools.cache
-def _routes() -> Sequence[BaseRoute]:
-    """Return the routes of all pages, made once: FastAPI makes a model of each parameter."""
-    made = APIRouter()
-    for router in (sign_in.router, oidc_routes.router, *ROUTERS):
-        made.include_router(router)
-    return made.routes

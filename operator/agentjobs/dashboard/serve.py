@@ -32,6 +32,7 @@ from agentjobs.gateway.app import Audience, create_app
 from agentjobs.gateway.change_feed import ChangeFeed
 from agentjobs.gateway.hosting import connected, listening, presence
 from agentjobs.gateway.metrics import GatewayMetrics
+from agentjobs.gateway.services import Services
 from agentjobs.listening import until_signalled
 
 logger = logging.getLogger(__name__)
@@ -74,16 +75,15 @@ async def serving(
     ):
         ways = _ways(settings, provider, ours)
         changes = ChangeFeed()
-        rest = create_app(
+        services = Services(
             backing.history,
             backing.kube,
             metrics=metrics,
-            check_history=backing.database.check_schema,
             callers=backing.callers,
-            audience=[_PEOPLE],
             changes=changes,
             reads_at_once=_READS_AT_ONCE,
         )
+        rest = create_app(services, check_history=backing.database.check_schema, audience=[_PEOPLE])
         background.start(presence(backing, "dashboard"), "presence")
         hosts = allowed_names(settings.public_url, settings.allowed_hosts)
         site = create_site(rest, ways=ways, metrics=ours, hosts=hosts)

@@ -4,14 +4,23 @@
 messages are for people. Routes raise `Problem`, or let an `AgentJobsError` pass.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from agentjobs import errors
 from agentjobs.problem import Problem, busy, unavailable
+
+logger = logging.getLogger(__name__)
+
+# Reasons for refusals of the web framework, by status.
+_FRAMEWORK_REASONS: Final[Mapping[int, str]] = {404: "NotFound", 405: "MethodNotAllowed"}
 
 
 def json_answer(content: Any) -> Response:
@@ -59,5 +68,32 @@ def from_error(error: errors.AgentJobsError) -> Problem:
             return crash()
 
 
-# Reasons for refusals of the web framework, by status.
-FRAMEWORK_REASONS: Final[Mapping[int, str]] = {404: "NotFound", 405: "MethodNotAllowed"}
+def add_answers(app: FastAPI) -> None:
+    """Give every error response the same shape."""
+
+    @app.exception_handler(Problem)
+    async def refused(_: Request, problem: Problem) -> Response:
+        return answer(problem)
+
+    @app.exception_handler(errors.AgentJobsError)
+    async def failed(_: Request, error: errors.AgentJobsError) -> Response:
+        problem = from_error(error)
+        if problem.status >= 500:
+            logger.warning("request.failed", extra={"error": type(error).__name__, "detail": str(error)})
+        return answer(problem)
+
+    @app.exception_handler(Exception)
+    async def crashed(_: Request, __: Exception) -> Response:
+        # Starlette sends this response and raises the error again; Traffic logs it.
+        return answer(crash())
+
+    @app.exception_handler(HTTPException)
+    async def unrouted(request: Request, error: HTTPException) -> Response:
+        reason = _FRAMEWORK_REASONS.get(error.status_code, "BadRequest")
+        message = f"{request.method} {request.url.path[:200]}: {error.detail}; /openapi.json lists all routes."
+        return answer(Problem(error.status_code, reason, message, headers=error.headers))
+
+    @app.exception_handler(RequestValidationError)
+    async def misasked(_: Request, error: RequestValidationError) -> Response:
+        said = "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors())
+        return answer(Problem(400, "BadRequest", f"The request is invalid: {said[:1000]}."))

@@ -18,6 +18,7 @@ from agentjobs.gateway.connections import CONNECTIONS
 from agentjobs.gateway.hosting import connected, listening, presence
 from agentjobs.gateway.limits import DATABASE_CONNECTIONS
 from agentjobs.gateway.metrics import GatewayMetrics
+from agentjobs.gateway.services import Services
 from agentjobs.gateway.triggers.answering import SignedCalls
 from agentjobs.gateway.triggers.file import Triggers
 from agentjobs.listening import until_signalled
@@ -52,17 +53,17 @@ async def serving(
         Background(on_death) as background,
     ):
         changes = ChangeFeed()
-        app = create_app(
+        services = Services(
             backing.history,
             backing.kube,
             metrics=metrics,
             spans=spans,
-            check_history=backing.database.check_schema,
             check_addresses=settings.check_addresses,
             callers=backing.callers,
             signed_calls=SignedCalls(triggers),
             changes=changes,
         )
+        app = create_app(services, check_history=backing.database.check_schema)
         background.start(triggers.watch(), "triggers-file")
         background.start(presence(backing, "gateway"), "presence")
         async with listening(

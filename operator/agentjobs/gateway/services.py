@@ -5,6 +5,7 @@ else happens. The most frequent routes of runners use `with` blocks (`asking`, `
 as much as a statement of SQL.
 """
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from agentjobs.gateway.change_feed import ChangeFeed
 from agentjobs.gateway.limits import (
     AS_CALLERS_AT_ONCE,
     PATIENCE_SECONDS,
+    READS_AT_ONCE,
     REFUSALS,
     REFUSALS_A_SECOND,
     STEP_READS_AT_ONCE,
@@ -27,6 +29,7 @@ from agentjobs.gateway.limits import (
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.shared_reads import SharedReads, Unshared
 from agentjobs.gateway.triggers.answering import SignedCalls
+from agentjobs.gateway.triggers.file import Triggers
 from agentjobs.gateway.user_limits import Streams, UserLimits
 from agentjobs.history.model_protocols import ModelReports
 from agentjobs.history.overview_protocols import ActionLog, ChangeReads, OverviewHistory, ProcessHistory
@@ -66,39 +69,49 @@ class Services:
 
     Args:
         history: creates the history of the cluster with the given uid; called once the uid is known.
+        metrics: the metrics; `/metrics` shows their registry.
+        spans: takes requests of runners as parts of their jobs' traces; None for no traces.
+        clock: seconds, monotonic; cached identities expire by it.
+        check_addresses: whether a runner's token is valid only from the address of its pod.
+        callers: creates clients with the credentials of callers.
+        signed_calls: handles signed calls of triggers; None to accept none.
+        changes: the source of streams of changes; its creator closes it when the process stops.
+        streams: the limits on the number and duration of streams; None for the defaults.
+        user_limits: the limits on the requests of users; None for the defaults.
+        reads_at_once: the number of concurrent reads of users; the connection pool must be larger.
     """
 
     def __init__(
         self,
-        *,
         history: Callable[[str], GatewayHistory],
         kube: Reviewer,
-        authenticator: Authenticator,
+        *,
         metrics: GatewayMetrics,
-        spans: Spans,
-        intake: Intake,
-        callers: Callers | None,
-        signed_calls: SignedCalls,
-        changes: ChangeFeed,
-        streams: Streams,
-        user_limits: UserLimits,
-        clock: Callable[[], float],
-        reads_at_once: int,
+        spans: Spans | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        check_addresses: bool = True,
+        callers: Callers | None = None,
+        signed_calls: SignedCalls | None = None,
+        changes: ChangeFeed | None = None,
+        streams: Streams | None = None,
+        user_limits: UserLimits | None = None,
+        reads_at_once: int = READS_AT_ONCE,
     ) -> None:
-        self.authenticator = authenticator
+        self.authenticator = Authenticator(kube, clock=clock, check_addresses=check_addresses)
+        self.clock = clock
         self.metrics = metrics
-        self.spans = spans
-        self.intake = intake
+        self.spans = spans or Spans()
+        self.intake = Intake(clock)
         self.reads = Capacity(reads_at_once, patience=PATIENCE_SECONDS)
         self.step_reads = Capacity(STEP_READS_AT_ONCE, patience=PATIENCE_SECONDS)
         self.refusals = Rates(a_second=REFUSALS_A_SECOND, burst=REFUSALS)
         self.as_callers = Capacity(AS_CALLERS_AT_ONCE, patience=PATIENCE_SECONDS)
         self.kube = kube
-        self.signed_calls = signed_calls
-        self.changes = changes
-        self.streams = streams
+        self.signed_calls = signed_calls or SignedCalls(Triggers(None), clock=clock)
+        self.changes = changes or ChangeFeed()
+        self.streams = streams or Streams()
         self.shared = SharedReads()
-        self.user_limits = user_limits
+        self.user_limits = user_limits or UserLimits(clock)
         self.scopes: AnswerCache[tuple[str, ...]] = AnswerCache(clock=clock)
         """The namespaces that a user may read, by the user's key; rights are checked again before anything is read."""
         self._callers = callers
@@ -139,7 +152,7 @@ class Services:
 
 
 def services_of(request: Request) -> Services:
-    """Return the collaborators that `create_app` put into the application."""
+    """Return the collaborators of the application."""
     services: Services = request.app.state.services
     return services
 

@@ -11,7 +11,7 @@ from agentjobs import contract, errors
 from agentjobs.auth import Authenticator
 from agentjobs.gateway.app import create_app
 from agentjobs.gateway.metrics import GatewayMetrics
-from agentjobs.gateway.services import GatewayHistory
+from agentjobs.gateway.services import GatewayHistory, Services
 from agentjobs.gateway.user_limits import Streams
 from agentjobs.history.memory import MemoryHistory
 from agentjobs.history.memory_actions import MemoryActions
@@ -237,15 +237,15 @@ def app(
 ):
     reports = MemoryModelReports(history.memory, ledger, model_limits)
     read = reports, outbox, MemoryOverview(history.memory), processes, changes, actions
-    return create_app(
+    services = Services(
         lambda cluster: GatewayHistory(history, history, sessions, sessions, files, sessions, *read),
         kube,
         metrics=GatewayMetrics(),
-        check_history=database.check,
         clock=clock,
         streams=streams,
         callers=kube,
     )
+    return create_app(services, check_history=database.check)
 
 
 @pytest.fixture

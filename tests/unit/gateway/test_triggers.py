@@ -16,7 +16,7 @@ from agentjobs import errors
 from agentjobs.contract import ANNOTATION_IDEMPOTENCY_KEY
 from agentjobs.gateway.app import create_app
 from agentjobs.gateway.metrics import GatewayMetrics
-from agentjobs.gateway.services import GatewayHistory
+from agentjobs.gateway.services import GatewayHistory, Services
 from agentjobs.gateway.triggers.answering import MAX_BODY_BYTES, SignedCalls
 from agentjobs.gateway.triggers.file import Triggers
 
@@ -85,17 +85,17 @@ def open_gateway(history, sessions, files, kube, clock, secret, tmp_path):
         async def check():
             pass
 
-        app = create_app(
+        services = Services(
             lambda cluster: GatewayHistory(
                 history, history, sessions, sessions, files, sessions, None, None, None, None, None, None
             ),
             kube,
             metrics=GatewayMetrics(),
-            check_history=check,
             clock=clock,
             callers=kube,
             signed_calls=signed,
         )
+        app = create_app(services, check_history=check)
         return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
 
     return build
