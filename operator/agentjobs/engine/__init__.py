@@ -1,4 +1,4 @@
-"""Generic level-triggered machinery. It knows keys and versions, and nothing of the domain.
+"""Generic level-triggered machinery. It handles keys and versions, and does not depend on the domain.
 
 kinds       a watched kind as one row, and the caches of all kinds
 queueing    a work queue of keys

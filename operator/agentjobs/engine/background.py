@@ -1,7 +1,7 @@
-"""Tasks that run as long as their process. One that ends by itself is a defect, and `on_death` is called.
+"""Tasks that run as long as their process. If one ends unexpectedly, that is a defect, and `on_death` is called.
 
-A process without its writer, its recorder or its lists looks healthy and is not. So these tasks are started here, and
-the operator and the gateway end with an error when one dies; the kubelet starts them again.
+A process without its writer, its recorder or its lists looks healthy but is not. So these tasks are started here, and
+the operator and the gateway exit with an error when one dies; the kubelet restarts them.
 """
 
 import asyncio
@@ -16,15 +16,15 @@ logger = logging.getLogger(__name__)
 
 
 class Died(AgentJobsError):
-    """A background task ended by itself."""
+    """A background task ended unexpectedly."""
 
 
 class Background:
     """A group of tasks, cancelled and awaited at the end of a `with` block.
 
     Args:
-        on_death: called with the reason when a task ends by itself: its error if that is one of ours, else `Died`. It
-            is called in the event loop, and not for cancelled tasks.
+        on_death: called in the event loop when a task ends without being cancelled, with its error if that is an
+            AgentJobsError, otherwise with `Died`.
     """
 
     def __init__(self, on_death: Callable[[AgentJobsError], None]) -> None:
@@ -32,7 +32,7 @@ class Background:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[Any, Any, Any], name: str, *, may_return: bool = False) -> asyncio.Task[Any]:
-        """Run `work` beside the caller. `may_return`: its return is not a death; what it raises always is."""
+        """Run `work` in the background. With `may_return` it may return; an error always counts as a death."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._ended(done, may_return))
@@ -58,7 +58,7 @@ class Background:
             return
         reason = "it returned" if error is None else f"{type(error).__name__}: {error}"
         ours = isinstance(error, AgentJobsError)
-        # The stack shows where a defect is; the message of an error that was raised on purpose is enough.
+        # An unexpected error needs its stack; for an AgentJobsError the message is enough.
         stack = None if error is None or ours else error
         logger.error("background.died", extra={"task": task.get_name(), "error": reason}, exc_info=stack)
         self._on_death(

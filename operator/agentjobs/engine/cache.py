@@ -1,7 +1,7 @@
-"""The cache of one kind of object, fed by events in any order, by answers to our own writes and by full lists.
+"""The cache of one kind of object, updated by events in any order, by responses to our own writes and by full lists.
 
-It holds parsed values rather than objects. No I/O, no clock. It relies on one property: resourceVersions of one kind
-are integers that grow, as etcd has always given them and Kubernetes promises.
+It stores parsed values rather than objects. No I/O, no clock. It relies on one property: resourceVersions of one kind
+are increasing integers, as etcd has always assigned them and Kubernetes guarantees.
 """
 
 from collections import defaultdict
@@ -15,14 +15,13 @@ T = TypeVar("T")
 Name = tuple[str, str]
 """Namespace and name; the namespace is empty for cluster-wide objects."""
 
-# Two minutes of 100 deletions a second. A late event is at most a reconnect (70 s) old; lists repair what older ones
-# miss.
+# Two minutes of 100 deletions per second. A late event is at most a reconnect (70 s) old; lists correct the rest.
 TOMBSTONES: Final = 16_384
 
 
 Change = tuple[Name, T | None, T | None]
-"""One object's name, and what was known of it before and after. The two are never of different uids: an object that
-took the name of another is told as two changes."""
+"""An object's name, and its values before and after. Both always have the same uid: an object that replaces another one
+of the same name is reported as two changes."""
 OnChange = Callable[[Name, T | None, T | None], None]
 """Called after each change."""
 
@@ -48,14 +47,14 @@ class Cache(Generic[T]):
     ) -> None:
         """
         Args:
-            parse: makes the value of an object; must not raise on anything that the API server may hold.
+            parse: returns the value of an object; must not raise for any object that the API server may store.
             indexes: by index name, a function that returns the values under which an object is found.
             tombstones: how many deleted uids are remembered.
         """
         self._parse = parse
         self._indexers = dict(indexes or {})
         self._entries: dict[Name, _Entry[T]] = {}
-        # dict for a set: keeps insertion order, so that reads are the same every time.
+        # A dict as an ordered set: insertion order makes reads deterministic.
         self._index: dict[str, dict[Hashable, dict[Name, None]]] = {name: defaultdict(dict) for name in self._indexers}
         self._dead: Bounded[str, int] = Bounded(tombstones)  # by uid: version of the deletion
         self._listed: dict[str | None, int] = {}  # by namespace (None: all): version of the newest full list
@@ -69,7 +68,7 @@ class Cache(Generic[T]):
         return [entry.value for entry in self._entries.values()]
 
     def keys(self) -> KeysView[Name]:
-        """The names held, a live view."""
+        """The names of all objects, as a live view."""
         return self._entries.keys()
 
     def get(self, name: Name) -> T | None:
@@ -78,15 +77,15 @@ class Cache(Generic[T]):
         return None if entry is None else entry.value
 
     def by(self, index: str, value: Hashable) -> list[T]:
-        """All objects that the index gives for `value`."""
+        """All objects that the index has for `value`."""
         return [self._entries[name].value for name in self._index[index].get(value, ())]
 
     def apply(self, event_type: str | None, obj: Mapping[str, Any]) -> list[Change[T]]:
-        """Take in one event (ADDED, MODIFIED, DELETED), listed item or answer to a write (None).
+        """Apply one event (ADDED, MODIFIED, DELETED), listed item or response to a write (None).
 
-        Returns what changed. A stale state changes nothing: one that is older than what is known, than a deletion, or
-        than a full list that did not have the object, and any of an earlier object of that name. An object that a watch
-        calls deleted may only have lost the label that the watch selects by; it can come back.
+        Returns what changed. A stale state changes nothing: one that is older than the cached state, than a deletion,
+        or than a full list that did not have the object, and any state of an earlier object of that name. An object
+        that a watch reports as deleted may only have lost the label that the watch selects; it can come back.
 
         Raises:
             ValueError: the object has no uid or no integer resourceVersion.
@@ -109,19 +108,19 @@ class Cache(Generic[T]):
         self._drop(name)
         if version <= known.version:
             return [(name, known.value, None)]
-        # A deletion's event carries the last state, which no earlier event may have brought.
+        # The event of a deletion has the last state, which may not have been in any earlier event.
         last = self._parse(obj)
         return [(name, known.value, last), (name, last, None)]
 
     def revise(self, name: Name, value: T) -> None:
-        """Keep another value of the same state of an object."""
+        """Replace the value of an object whose state is unchanged."""
         entry = self._entries[name]
         self._unindex(name, entry.value)
         entry.value = value
         self._add_to_index(name, value)
 
     def listing(self, namespace: str | None = None, *, changed: "OnChange[T] | None" = None) -> "Listing[T]":
-        """Begin to take in a complete list, of one namespace or of all. The caller goes on until `end`."""
+        """Begin to apply a complete list, of one namespace or of all. The caller must call `end`."""
         self._listings += 1
         return Listing(self, namespace, self._listings, changed or (lambda name, before, after: None))
 
@@ -138,23 +137,23 @@ class Cache(Generic[T]):
             known.listing = listing
 
     def _end(self, listing: int, version: int, namespace: str | None) -> list[Change[T]]:
-        gone = [
+        removed = [
             (name, entry)
             for name, entry in self._entries.items()
             if entry.listing < listing and entry.version <= version and namespace in (None, name[0])
         ]
-        for name, entry in gone:
+        for name, entry in removed:
             self._bury(entry.uid, version)
             self._drop(name)
         self._listed[namespace] = max(version, self._listed.get(namespace, 0))
-        return [(name, entry.value, None) for name, entry in gone]
+        return [(name, entry.value, None) for name, entry in removed]
 
     def _floor(self, namespace: str) -> int:
-        """The newest list that covered this namespace: what it did not have, and is no newer, is gone."""
+        """Version of the newest list that covered this namespace: objects not in it and not newer do not exist."""
         return max(self._listed.get(None, 0), self._listed.get(namespace, 0))
 
     def _is_stale(self, name: Name, uid: str, version: int) -> bool:
-        """Whether an object is not newer than what is known of it, its deletion included."""
+        """Whether the cache has the same or a newer state of an object, including its deletion."""
         known = self._entries.get(name)
         deletion = self._dead.get(uid)
         if deletion is not None and version <= deletion:
@@ -162,7 +161,7 @@ class Cache(Generic[T]):
         return version <= (self._floor(name[0]) if known is None else known.version)
 
     def _put(self, name: Name, entry: _Entry[T]) -> list[Change[T]]:
-        """Keep an object in place of an older state of it, or of an earlier object of its name."""
+        """Store an object instead of its older state, or instead of an earlier object of its name."""
         known = self._entries.get(name)
         if known is not None:
             self._drop(name)
@@ -198,9 +197,9 @@ class Cache(Generic[T]):
 
 
 class Listing(Generic[T]):
-    """One complete list, taken in as it comes: of a long one only a page is in memory.
+    """One complete list, applied page by page, so that a long list is never completely in memory.
 
-    Watches, answers to writes and other listings may bring newer states meanwhile.
+    Watches, responses to writes and other listings may apply newer states meanwhile.
     """
 
     def __init__(self, cache: Cache[T], namespace: str | None, number: int, changed: "OnChange[T]") -> None:
@@ -210,19 +209,19 @@ class Listing(Generic[T]):
         self._changed = changed
 
     def has(self, obj: Mapping[str, Any]) -> bool:
-        """Whether an object of the list, of which only the metadata is needed, brings nothing new."""
+        """Whether the cache is up to date for an object of the list, of which only the metadata is needed."""
         if not self._cache._is_stale(*_identity(obj)):
             return False
         self._cache._mark(obj, self._number)
         return True
 
     def take(self, obj: Mapping[str, Any]) -> None:
-        """Take in one object of the list."""
+        """Apply one object of the list."""
         for change in self._cache._take(obj, self._number):
             self._changed(*change)
 
     def end(self, list_resource_version: str) -> None:
-        """Drop what the list did not have, unless it is newer than the list."""
+        """Remove objects that were not in the list, unless they are newer than the list."""
         for change in self._cache._end(self._number, int(list_resource_version), self._namespace):
             self._changed(*change)
 

@@ -1,6 +1,6 @@
-"""Notices when the wall clock leaves the monotonic clock: it was set, or the machine slept.
+"""Detects jumps of the wall clock relative to the monotonic clock: it was set, or the machine slept.
 
-Timers count monotonic seconds, but times in objects mean the wall clock. After a jump all timers have to be set anew.
+Timers count monotonic seconds, but times in objects refer to the wall clock. After a jump all timers must be reset.
 """
 
 import asyncio

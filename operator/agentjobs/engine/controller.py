@@ -1,6 +1,6 @@
-"""The workers of one work queue: they take keys, reconcile them, and add them again when asked or after an error.
+"""The workers of one work queue: they take keys, reconcile them, and requeue them on request or after an error.
 
-The leader runs one controller. It does not know what a key means; every error of a reconcile ends here.
+The leader runs one controller. It does not interpret keys; every error of a reconcile is handled here.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ logger = logging.getLogger(__name__)
 
 # At 20 ms of API latency 32 workers were as fast as 128 and 2.9 times as fast as 8.
 WORKERS: Final = 32
-# One worker in four: enough to keep up with deletions of old jobs, few enough that reading thousands of schedules
-# leaves room for other work.
+# A quarter of the workers: enough to keep up with deletions of old jobs, and few enough that reconciling thousands of
+# idle schedules leaves capacity for other work.
 LOW_PRIORITY_SHARE: Final = 4
 # A write in flight ends well within this; a pod's default grace period (30 s) leaves room for the rest.
 STOP_SECONDS: Final = 10.0
 
 
 class Controller(Generic[Key]):
-    """A pool of workers over one queue. `reconcile(key)` returns seconds after which to look again, or None."""
+    """A pool of workers for one queue. `reconcile(key)` returns the seconds after which to requeue, or None."""
 
     def __init__(
         self,
@@ -37,8 +37,8 @@ class Controller(Generic[Key]):
     ) -> None:
         """
         Args:
-            workers: how many work on keys that are not idle; a quarter as many work on idle ones.
-            on_reconciled: called with the seconds of each reconcile and the error it raised, for metrics.
+            workers: number of workers for keys that are not idle; idle keys have a quarter as many.
+            on_reconciled: called with the duration in seconds of each reconcile and its error, for metrics.
         """
         self._queue = queue
         self._reconcile = reconcile
@@ -63,12 +63,12 @@ class Controller(Generic[Key]):
                 task.cancel()
             results = await asyncio.gather(*self._tasks, return_exceptions=True)
         for result in results:
-            # A worker survives every Exception, so this is a defect: better to end than to go on with fewer workers.
+            # A worker survives every Exception, so this is a defect: exit instead of continuing with fewer workers.
             if isinstance(result, Exception):
                 raise result
 
     async def stop(self, *, seconds: float = STOP_SECONDS) -> None:
-        """Take no more keys, let the reconciles that run finish for at most `seconds`, then end `run`."""
+        """Take no more keys, wait at most `seconds` for running reconciles, then end `run`."""
         self._stopping = True
         self._queue.close()
         for task in self._tasks:
@@ -91,8 +91,8 @@ class Controller(Generic[Key]):
             finally:
                 self._at_work.discard(task)
                 self._queue.done(key)
-            # Neither a full queue nor most reconciles wait for anything: without this, a thousand keys in a row would
-            # delay every answer, watch and renewal of the Lease.
+            # Neither a full queue nor most reconciles yield to the event loop: without this, a thousand keys in a row
+            # would delay every response, watch and renewal of the Lease.
             await asyncio.sleep(0)
 
     async def _reconcile_once(self, key: Key) -> None:
@@ -100,7 +100,7 @@ class Controller(Generic[Key]):
         failure: BaseException | None = None
         try:
             again = await self._reconcile(key)
-        except Exception as error:  # the outermost line of a loop: one key's error must not end the others
+        except Exception as error:  # the outermost line of a loop: the error of one key must not stop the others
             failure = error
             self._failed(key, error)
         else:

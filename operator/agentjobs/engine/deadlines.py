@@ -1,7 +1,7 @@
 """Objects that become due at a time of the wall clock, in one heap with one timer.
 
-For what waits by the ten thousand: a timer each in the work queue takes several times the memory, and does not notice
-a wall clock that is set.
+For tens of thousands of waiting objects: one timer per object in the work queue would need several times the memory,
+and would not follow a wall clock that is set.
 """
 
 import asyncio
@@ -13,12 +13,12 @@ from typing import Final
 from agentjobs.engine.cache import Name
 
 TICK_SECONDS: Final = 1.0
-# So many that nothing else waits for them noticeably.
-AT_ONCE: Final = 500
+# Few enough that they do not delay other work noticeably.
+BATCH: Final = 500
 
 
 class Deadlines:
-    """A deadline is not taken back: what is due is looked at, and then need not do anything."""
+    """Deadlines cannot be removed: an object that becomes due is reconciled, which may do nothing."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, Name]] = []
@@ -28,16 +28,16 @@ class Deadlines:
         return len(self._heap)
 
     def add(self, when: datetime, name: Name) -> None:
-        """Let the object of that name become due."""
+        """Add the time when an object becomes due."""
         heappush(self._heap, (when.timestamp(), name))
 
     def renew(self, when: datetime, name: Name) -> None:
-        """Add a deadline again if it may have been taken out: the wall clock was set back since."""
+        """Add a deadline again if it may have been removed, because the wall clock was set back since."""
         if when.timestamp() <= self._latest_taken:
             self.add(when, name)
 
-    def due(self, now: datetime, *, most: int = AT_ONCE) -> list[Name]:
-        """Take out the names of objects that are due, the earliest first."""
+    def due(self, now: datetime, *, most: int = BATCH) -> list[Name]:
+        """Remove and return the names of objects that are due, the earliest first."""
         found: list[Name] = []
         while self._heap and len(found) < most and self._heap[0][0] <= now.timestamp():
             when, name = heappop(self._heap)

@@ -1,8 +1,8 @@
-"""Kinds of watched objects: one row says everything that the operator needs to know of a kind.
+"""Kinds of watched objects: one row has everything that the operator needs for a kind.
 
-`Informers` keeps a cache for each row, tells subscribers of each change, and puts the keys that a change wakes into one
-work queue. It knows no kind by name; the lists, the watches, the reconciler and the RBAC rules are made from the same
-rows.
+`Informers` keeps a cache for each row, notifies subscribers of each change, and adds the keys that a change concerns to
+one work queue. It refers to no kind by name; lists, watches, the reconciler and the RBAC rules are derived from the
+same rows.
 """
 
 from collections import defaultdict
@@ -19,45 +19,45 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 Key: TypeAlias = tuple[str, str, str]
-"""What a worker works on: a kind, a namespace and a name."""
+"""The object that a worker reconciles: its kind, namespace and name."""
 
 Reconcile: TypeAlias = Callable[[Name], Awaitable[datetime | None]]
-"""Works on one object; returns when to look again even if nothing happens, or None."""
+"""Reconciles one object; returns when to reconcile it again even without a change, or None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Kind(Generic[T, S]):
-    """One kind of object. `T` is what is kept of an object, `S` what its reconciler is made from."""
+    """One kind of object. `T` is the cached value of an object, `S` the argument of `reconciler`."""
 
     resource: Resource
-    """Where it is served; `resource.kind` is its label in metrics and its part of a key."""
+    """Its group, version and plural; `resource.kind` is its label in metrics and its part of a key."""
     parse: Callable[[Mapping[str, Any]], T]
-    """Makes the value that is kept of an object; must not raise on anything the API server may hold."""
+    """Returns the value to cache for an object; must not raise for any object that the API server may store."""
     access: Mapping[str, tuple[str, ...]]
-    """The verbs that the operator needs, by subresource; those on the objects themselves stand under the empty name."""
+    """The verbs that the operator needs, by subresource; the empty name is for the objects themselves."""
     selector: str = ""
     """Label selector of the objects that are listed and watched; empty for all."""
     first: str = ""
-    """Field selector of the objects that decisions depend on. Where the API server can select by it they are listed
-    first, and decisions begin before the list of all is complete. Empty for all."""
+    """Field selector of the objects that decisions depend on. If the API server supports it, they are listed first, and
+    decisions begin before the list of all objects is complete. Empty for all."""
     indexes: Mapping[str, Callable[[T], Iterable[Hashable]]] = field(default_factory=dict)
     """By index name, a function that returns the values under which an object is found."""
     wakes: Callable[[T | None, T | None], Iterable[Key]] = lambda before, after: ()
-    """Returns the keys of other kinds that a change concerns; the object's own is woken if it has a reconciler."""
+    """Returns the keys of other kinds that a change concerns; the object's own key is added if it has a reconciler."""
     is_idle: Callable[[T, "Informers"], bool] = lambda value, informers: False
-    """Whether nothing is due for an object: it may wait until all others were looked at. A wrong guess costs time."""
+    """Whether nothing is due for an object, so that it may wait for all others. A wrong guess only costs time."""
     reduce: Callable[[T], T] | None = None
-    """Makes what is kept of an object that is idle; its reconciler reads the rest again when it needs it. An idle
-    object that a list finds is then not looked at. Of what is reduced already it returns the same. None keeps all."""
+    """Returns the part of an idle object's value to keep; its reconciler reads the rest again when it needs it. An idle
+    object found by a list is then not reconciled. Returns a reduced value unchanged. None keeps whole values."""
     reconciler: Callable[[S], Reconcile] | None = None
-    """Makes the function that works on one object; None for a kind that only wakes others."""
+    """Returns the function that reconciles one object; None for a kind that only wakes others."""
 
 
 class Informers:
-    """What is known of all kinds, and the keys that wait for a worker."""
+    """The caches of all kinds, and the queue of keys."""
 
     def __init__(self, kinds: Iterable[Kind[Any, Any]], *, now: Callable[[], datetime]) -> None:
-        """`now` is the wall clock, for rows that judge by it whether an object is idle."""
+        """`now` is the wall clock, which `is_idle` of some kinds needs."""
         self.now = now
         self._kinds = {kind.resource.kind: kind for kind in kinds}
         self._caches: dict[str, Cache[Any]] = {
@@ -80,17 +80,17 @@ class Informers:
         self._subscribers[resource.kind].append(on_change)
 
     def observe(self, resource: Resource, event: str | None, obj: Mapping[str, Any]) -> None:
-        """Take in an event of a watch (ADDED, MODIFIED, DELETED), or the answer to a write (None)."""
+        """Apply an event of a watch (ADDED, MODIFIED, DELETED), or the response to a write (None)."""
         for change in self._caches[resource.kind].apply(event, obj):
             self._changed(resource.kind, *change)
 
     def listing(self, resource: Resource, namespace: str | None = None) -> Listing[Any]:
-        """Begin to take in a complete list: what is not on it is gone."""
+        """Begin to apply a complete list; objects that are not in it are removed."""
         kind = resource.kind
         return self._caches[kind].listing(namespace, changed=lambda *change: self._listed(kind, *change))
 
     def reduce(self, resource: Resource, name: Name) -> bool:
-        """Keep only a part of an object, as its row says, if it is idle. True when that is so."""
+        """Reduce the value of an object if it is idle and its kind has `reduce`; return whether it is reduced."""
         cache, row = self._caches[resource.kind], self._kinds[resource.kind]
         value = cache.get(name)
         if value is None or row.reduce is None or not self._is_idle(resource.key(name)):
@@ -99,13 +99,13 @@ class Informers:
         return True
 
     def wake_all(self) -> None:
-        """Look at all objects again, except those that are reduced: their deadlines follow the wall clock anyway."""
+        """Reconcile all objects again, except reduced ones: their deadlines follow the wall clock anyway."""
         for key in self._keys():
             if not self._is_reduced(key):
                 self.queue.add(key)
 
     def wake_active(self) -> None:
-        """Look again at all objects that are not idle."""
+        """Reconcile all objects again that are not idle."""
         for key in self._keys():
             if not self._is_idle(key):
                 self.queue.add(key)
@@ -121,17 +121,17 @@ class Informers:
         if before is not None or self._kinds[kind].reduce is None:
             self._changed(kind, name, before, after)
             return
-        self._tell(kind, name, before, after)
+        self._notify(kind, name, before, after)
         if not self.reduce(self._kinds[kind].resource, name):
             self._wake(kind, name)
         self._wake_others(kind, before, after)
 
     def _changed(self, kind: str, name: Name, before: Any, after: Any) -> None:
-        self._tell(kind, name, before, after)
+        self._notify(kind, name, before, after)
         self._wake(kind, name)
         self._wake_others(kind, before, after)
 
-    def _tell(self, kind: str, name: Name, before: Any, after: Any) -> None:
+    def _notify(self, kind: str, name: Name, before: Any, after: Any) -> None:
         for on_change in self._subscribers[kind]:
             on_change(name, before, after)
 
