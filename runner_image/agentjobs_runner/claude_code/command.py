@@ -1,6 +1,6 @@
 """The command line of Claude Code, and its environment. Pure.
 
-The job's fields become flags; settings that would redirect it, keep it waiting or let the repository configure it are
+The job's fields become flags; settings that would redirect it, make it wait or let the repository configure it are
 disabled. It contains no secrets: the token stays in its file, the prompt is standard input.
 """
 

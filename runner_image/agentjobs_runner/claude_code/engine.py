@@ -85,7 +85,7 @@ class _Start:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._attempt, self._gate, self._recorder, self._journal, self._kept = attempt, gate, recorder, journal, kept
-        # A copy of a login would be renewed here, and invalidate the user's own.
+        # A copy of the user's login would be refreshed here, which would invalidate the original.
         self._home = Path(os.environ.get(contract.ENV_CLAUDE_HOME) or home / "home")
         self._tmp, self._tree = home / "tmp", Path.cwd()
         self._spec = attempt["resolved"]["spec"]
@@ -146,14 +146,14 @@ class _Start:
             found = session.restore(self._kept, self._recorder.redactor.unseal, self._home, self._tree)
         calls = [step["name"] for step in earlier if step["kind"] == StepKind.TOOL]
         if isinstance(found, session.Restored) and not self._journal.resumes:
-            # No step was recorded, so files are as at the run's beginning, and the session is ahead of them.
+            # No step was recorded, so files are as they were when the run began, and the session is ahead of them.
             calls = [call["name"] for call in found.calls.asked.values()]
         elif isinstance(found, session.Restored):
             self._journal.ended(next((step["key"] for step in earlier if step["ended"] is not None), ""))
             return _Chosen(found.id, found, prompt.resumed(uncertain_calls(found.calls, earlier)))
         elif found.why:
             self._warn(f"the session of an earlier start cannot be continued, a new one begins: {found.why}")
-        return _Chosen(begun, None, prompt.anew(message, calls))
+        return _Chosen(begun, None, prompt.after_lost_session(message, calls))
 
     def _begins_anew(self) -> bool:
         """Whether this start is the first of its run. It may have kept its session before any step was recorded."""
@@ -300,7 +300,7 @@ class _Start:
 
 def _load() -> None:
     """Import the verdict module while the CLI starts: validation takes as long to import as the rest."""
-    import agentjobs_runner.claude_code.verdict  # noqa: F401  for those that import it later
+    import agentjobs_runner.claude_code.verdict  # noqa: F401  for later imports
 
 
 def _inherited(variables: Mapping[str, str], command: Command) -> dict[str, str]:

@@ -83,8 +83,8 @@ class Process:
         descendants.adopt()
         self._others = descendants.children()  # other children of this process
         with _file_of(prompt, tmp) as given:
-            # A file instead of a pipe: the CLI need not read it for us to continue, and it has an end.
-            self._popen = subprocess.Popen(  # noqa: S603  the job's own image says what it is
+            # A file instead of a pipe: the runner can continue before the CLI reads it, and it has an end.
+            self._popen = subprocess.Popen(  # noqa: S603  the job's image determines it
                 argv,
                 env=dict(variables),
                 cwd=folder,

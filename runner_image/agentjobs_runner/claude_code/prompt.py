@@ -9,13 +9,13 @@ from agentjobs.contract import cut
 from agentjobs_runner.endings import config_invalid
 
 DEFAULT_APPEND: Final = (
-    "You run unattended, as a background job. Nobody reads along and nobody answers questions: where something is "
-    "unclear, decide by what you can find out, and say in your answer what you assumed. This is your only turn: when "
-    "you end it, the job is over. So finish the work within it. Do not wait for builds, reviews, notifications or "
-    "other people, do not poll for them, and leave nothing running in the background. Where the work ends with "
-    "something that others continue, such as a draft pull request, end there and describe its state."
+    "You are running unattended, as a background job. No one is watching, and no one can answer questions: if "
+    "something is unclear, decide based on what you can find out, and state your assumptions in your answer. This is "
+    "your only turn: when you end it, the job is over, so finish the work within it. Do not wait for builds, reviews, "
+    "notifications or other people, do not poll for them, and leave nothing running in the background. If the work "
+    "ends with something that others continue, such as a draft pull request, end there and describe its state."
 )
-"""The prompt of a batch job with one turn: the default of `appendSystemPrompt`, which takes its place as a whole."""
+"""The prompt of a batch job with one turn: the default of `appendSystemPrompt`, which replaces it completely."""
 
 _MESSAGE: Final = "The message of this job:"
 _SHOWN: Final = 20
@@ -29,8 +29,8 @@ class Uncertain:
     id: str
     """Its id for the model."""
     name: str
-    given: str
-    """The tool's input, shortened."""
+    input: str
+    """Shortened."""
 
 
 def first(message: str) -> str:
@@ -46,7 +46,7 @@ def first(message: str) -> str:
     return f"{_MESSAGE}\n{message}" if message.lstrip().startswith("/") else message
 
 
-def anew(message: str, tools: Sequence[str]) -> str:
+def after_lost_session(message: str, tools: Sequence[str]) -> str:
     """Return the prompt of a new session if an earlier one is lost or must not be continued.
 
     Args:
@@ -56,8 +56,9 @@ def anew(message: str, tools: Sequence[str]) -> str:
         return first(message)
     counted = ", ".join(f"{name} ×{count}" for name, count in Counter(tools).most_common(_SHOWN))
     return (
-        f"{first(message)}\n\nAn earlier start of this job worked on it already; its conversation is lost. It called "
-        f"these tools: {counted}. What they did may have taken effect: find out what is there before you do it again."
+        f"{first(message)}\n\nAn earlier start of this job has already worked on it, but its conversation is lost. It "
+        f"called these tools: {counted}. Their effects may already exist: check the current state before you repeat "
+        "any of them."
     )
 
 
@@ -68,20 +69,20 @@ def resumed(uncertain: Sequence[Uncertain]) -> str:
         uncertain: calls with an unknown outcome, in order.
     """
     begun = (
-        "Your process was stopped and has been started again, in another place perhaps. Your files and this "
-        "conversation are as they were when it stopped, or a moment before. Continue the work where it was; do not "
-        "begin it anew. Nobody has read anything of this conversation: where the work is done, or you have given your "
-        "answer already, give the whole answer again."
+        "Your process was stopped and has been started again, possibly on another machine. Your files and this "
+        "conversation are as they were when it stopped, or a moment earlier. Continue the work from there; do not "
+        "start over. No one has read any of this conversation: if the work is done, or you have already given your "
+        "answer, give the complete answer again."
     )
     if not uncertain:
         return begun
-    calls = [f"- {call.name} ({call.id}): {_short(call.given)}" for call in uncertain[:_SHOWN]]
+    calls = [f"- {call.name} ({call.id}): {_short(call.input)}" for call in uncertain[:_SHOWN]]
     if len(uncertain) > _SHOWN:
         calls.append(f"- and {len(uncertain) - _SHOWN} more")
     return (
-        f"{begun}\n\nOf these tool calls nobody knows whether they took effect:\n"
+        f"{begun}\n\nIt is unknown whether these tool calls took effect:\n"
         + "\n".join(calls)
-        + "\nFind out before you rely on one of them, and before you make one of them again."
+        + "\nFind out before you rely on any of them, and before you repeat any of them."
     )
 
 

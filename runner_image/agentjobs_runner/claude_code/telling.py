@@ -80,7 +80,7 @@ def uncertain_calls(calls: Calls, earlier: Sequence[RecordedStep]) -> list[Uncer
 
 
 def _priced(model: str, usage: Mapping[str, int]) -> tuple[str, Tokens]:
-    """The tokens that a call is priced by. Cached tokens of the prompt count fully: rather too much."""
+    """The tokens of a call for its price. Cached tokens of the prompt count fully, so the price is rather too high."""
     return canonical(Api.ANTHROPIC, model), Tokens(usage.get("inputTokens", 0), usage.get("outputTokens", 0))
 
 

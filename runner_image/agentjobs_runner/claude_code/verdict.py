@@ -191,7 +191,7 @@ def _api_error(facts: Facts, last: Concluded) -> Ending:
 
 
 def _no_summary(status: int, words: str) -> Ending:
-    """The error of the provider, or of our proxy, when it was to shorten the context."""
+    """The error of the provider, or of our proxy, for the request to shorten the context."""
     # A budget's error begins with the field; a provider's 402 is about payment.
     is_budget = status == 402 and words.startswith("budget.")
     refused = ErrorClass.BUDGET_EXCEEDED if is_budget else ""
@@ -286,7 +286,7 @@ def _denials(denied: Mapping[str, int]) -> str:
 
 
 def _invalid(output: Output, problems: list[str]) -> Judged:
-    """The CLI has already had the answer corrected, as often as it does; only a new attempt remains."""
+    """The CLI has already requested corrections, up to its limit; only a new attempt can help."""
     return Judged(replace(output, repairs=0).invalid(problems), new_session=True)
 
 

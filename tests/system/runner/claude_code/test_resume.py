@@ -44,7 +44,7 @@ def test_a_start_killed_in_a_tool_goes_on_and_is_told_what_is_uncertain(job, mar
     assert once.read_text() == "once\n"
     asked = one.api.requests[-1].said
     assert "Say hello." in asked
-    assert "nobody knows whether they took effect" in asked
+    assert "It is unknown whether these tool calls took effect" in asked
     assert "resumed" in one.fake.kinds()
 
 

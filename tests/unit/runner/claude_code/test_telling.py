@@ -233,7 +233,7 @@ def test_calls_are_uncertain_that_have_no_result_in_the_session_or_are_not_in_it
 
     found = uncertain_calls(calls, steps)
 
-    assert [(one.id, one.given) for one in found] == [("t2", '{"command": "t2"}'), ("t3", "")]
+    assert [(call.id, call.input) for call in found] == [("t2", '{"command": "t2"}'), ("t3", "")]
 
 
 def test_a_result_in_the_session_that_the_newest_start_did_not_record_is_uncertain():
