@@ -24,7 +24,7 @@ _RELIST_MAX_SECONDS = 5.0
 
 
 class ApiError(Exception):
-    """The server refused a request or could not be reached. `code` is the HTTP status, 0 without an answer."""
+    """The server refused a request or could not be reached. `code` is the HTTP status, 0 without a response."""
 
     def __init__(self, code: int, reason: str, message: str) -> None:
         super().__init__(f"{code} {reason}: {message}" if code else message)
@@ -116,7 +116,7 @@ class Client:
         content_type: str = "application/json",
         timeout: float = 30.0,
     ) -> Object:
-        """Send one request and return the decoded answer; raises `ApiError`."""
+        """Send one request and return the decoded response; raises `ApiError`."""
         data = None if body is None else orjson.dumps(body)
         headers = {} if data is None else {"Content-Type": content_type}
         try:
@@ -242,7 +242,7 @@ class Client:
                 cut = True
                 if isinstance(error, aiohttp.ClientConnectorError):
                     raise ApiError(0, "Unreachable", str(error)) from error
-            # A server may end every watch at once; a pause avoids a busy loop.
+            # A server may end every watch immediately; a pause avoids a busy loop.
             await asyncio.sleep(_RELIST_SECONDS if cut else 0.02)
 
     def _open(self) -> aiohttp.ClientSession:

@@ -98,7 +98,7 @@ class EnvTest:
         await self._children.pop().stop(_STOP_SECONDS, number=number)
 
     def send(self, number: int) -> None:
-        """Send the API server a signal that does not stop it for good, such as SIGSTOP."""
+        """Send the API server a signal that does not end it, such as SIGSTOP."""
         self._children[-1].send(number)
 
     async def start_server(self) -> None:
@@ -179,5 +179,5 @@ async def _make_account(client: Client) -> None:
     try:
         await client.create(SERVICE_ACCOUNTS, "default", account)
     except ApiError as error:
-        if error.code != 409:  # it exists since an earlier start
+        if error.code != 409:  # it was created by an earlier start
             raise

@@ -1,8 +1,8 @@
-"""Starts a Python program by a fork of a process that has imported its modules already, instead of by `exec`.
+"""Starts a Python program by a fork of a process that has already imported its modules, instead of by `exec`.
 
-An import of a large framework takes a second of CPU; a fork takes milliseconds. `process.spawn` asks a `ForkServer`
-for each command. Linux only, and for tests: a forked program does not see that a module was replaced since, that a
-folder on its PYTHONPATH has a module of the same name, or a variable that a module reads while it is imported.
+An import of a large framework takes a second of CPU; a fork takes milliseconds. `process.spawn` checks for each command
+whether a `ForkServer` accepts it. Linux only, and for tests: a forked program does not notice modules that were
+replaced since, modules of the same name on its PYTHONPATH, or variables that modules read while they are imported.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ _UNDERSTOOD: Final = {"PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE
 
 
 class Forked:
-    """A process that was forked, with what `subprocess.Popen` calls these. Made by `ForkServer.start`."""
+    """A forked process, with the attributes of `subprocess.Popen`. Created by `ForkServer.start`."""
 
     def __init__(self, server: "ForkServer", pid: int, stdout: IO[bytes] | None) -> None:
         self._server = server
@@ -38,7 +38,7 @@ class Forked:
         self.stdout = stdout
 
     def wait(self) -> int:
-        """Return the exit code of the process, which has ended."""
+        """Return the exit code of the process. It must have ended."""
         return self._server.reap(self.pid)
 
 
@@ -46,7 +46,7 @@ class ForkServer:
     """Starts `python -m MODULE` with modules imported before.
 
     Args:
-        module: what is run.
+        module: the module to run.
         preload: modules to import, in this order.
         without: modules that are not found while the others are imported.
     """
@@ -77,7 +77,7 @@ class ForkServer:
         return self._process.pid
 
     def takes(self, command: Sequence[str], env: Mapping[str, str]) -> bool:
-        """Whether a fork can stand in for this command: another one, or other settings of Python, need `exec`."""
+        """Whether a fork can replace `exec` for this command: not for other modules or other settings of Python."""
         if self._process.poll() is not None:
             return False  # it was killed
         settings = {name for name, value in env.items() if name.startswith("PYTHON") and value}
@@ -94,7 +94,7 @@ class ForkServer:
         output: IO[bytes] | int,
         errors: IO[bytes] | int | None = None,
     ) -> Forked:
-        """Fork; the child leads a session of its own.
+        """Fork a child, which leads its own session.
 
         Args:
             output: where stdout and stderr go: a file, a descriptor, or `subprocess.PIPE`.
@@ -131,10 +131,10 @@ class ForkServer:
             self._socket.send(b"%d" % pid)
             if answer := self._answer():
                 return int(answer)
-        return -signal.SIGKILL  # it was tied to the server, which has ended
+        return -signal.SIGKILL  # it was killed with the server
 
     def close(self) -> None:
-        """End the server, and with it all its children."""
+        """End the server and all its children."""
         self._socket.close()
         self._process.wait()
 
@@ -151,13 +151,13 @@ class ForkServers:
         self._servers = servers
 
     def takes(self, command: Sequence[str], env: Mapping[str, str]) -> bool:
-        """Whether one of the servers takes this command."""
+        """Whether one of the servers accepts this command."""
         return any(server.takes(command, env) for server in self._servers)
 
     def start(
         self, command: Sequence[str], *, env: Mapping[str, str], folder: Path | None, output: IO[bytes] | int
     ) -> Forked:
-        """Fork from the server that takes this command.
+        """Fork from the server that accepts this command.
 
         Raises:
             OSError: there is no such folder, or the server has ended.
@@ -168,7 +168,7 @@ class ForkServers:
         return server.start(command, env=env, folder=folder, output=output)
 
     def close(self) -> None:
-        """End the servers, and with them all their children."""
+        """End the servers and all their children."""
         for server in self._servers:
             server.close()
 
@@ -186,7 +186,7 @@ def _descriptor(target: IO[bytes] | int) -> int:
 
 
 def _memory(data: bytes) -> IO[bytes]:
-    """Return a file without a name: an environment may be larger than a message."""
+    """Return an unnamed file: an environment may be larger than a message."""
     file = os.fdopen(os.memfd_create("order"), "w+b", 0)
     file.write(data)
     file.seek(0)

@@ -2,7 +2,7 @@
 
 `process` runs this file without the package and without site-packages, so it uses the standard library only. It reads
 process groups from its standard input (`+12` adds one, `-12` removes it); when the input closes, the cluster has ended.
-Its argument is a mark: on Linux, every process whose environment has a mark that begins with it is killed, in any
+Its argument is a prefix: on Linux, every process whose environment has a mark with that prefix is killed, in any
 process group.
 """
 
@@ -15,12 +15,12 @@ from pathlib import Path
 MARK = "DEVCLUSTER_CONTAINER"
 """The variable that names the container of a process, `<cluster>/<number>`; child processes inherit it."""
 
-# A process may fork during the search; this many rounds suffice for one that does not try to escape.
+# A process may fork during the search; this many rounds suffice unless it tries to escape.
 _ROUNDS = 5
 
 
 def kill_marked(mark: str) -> None:
-    """Kill every process whose `MARK` begins with `mark`, in any session. Does nothing on other systems than Linux.
+    """Kill every process whose `MARK` begins with `mark`, in any session. Does nothing on systems other than Linux.
 
     A process that has cleared its environment is not found.
     """
@@ -49,7 +49,7 @@ def _is_marked(number: int, wanted: bytes) -> bool:
 
 
 def _kill(number: int, wanted: bytes) -> None:
-    """Kill the marked process, never another one that has its number by now."""
+    """Kill the marked process, never another process that has reused its pid."""
     with contextlib.suppress(OSError):
         descriptor = os.pidfd_open(number)
         try:

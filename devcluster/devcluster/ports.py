@@ -4,14 +4,14 @@ import secrets
 import socket
 from typing import Final
 
-# The kernel takes the ports of connections, and those of listeners that ask for any, from above these.
+# The kernel assigns higher ports to connections, and to listeners that request any port.
 _PORTS: Final = range(20_000, 30_000)
 # Ports that were returned and may not be in use yet.
 _given: set[int] = set()
 
 
 def free_port() -> int:
-    """Return a free port, which no connection gets. A program that asks for it by number may be sooner than the caller.
+    """Return a free port that is not assigned to connections. Another program may still bind it before the caller.
 
     Raises:
         OSError: all are taken.

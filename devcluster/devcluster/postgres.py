@@ -35,7 +35,7 @@ _LOG_BYTES = 1024 * 1024
 # belong to a start in progress and is never removed.
 _ELSEWHERE = "devcluster-postgres-"
 _ABANDONED_SECONDS = 60.0
-# Log messages while a previous server, which was killed, still holds the folder. They go away by themselves.
+# Log messages while a previous server, which was killed, still uses the folder. They stop without intervention.
 _TRANSIENT = ("pre-existing shared memory block", "lock file")
 
 # Small and fast to start. Shared memory is in files of the data folder, so that a killed server leaks none.
@@ -155,7 +155,7 @@ class EmbeddedPostgres:
         self._socket = _socket_folder(self._place, self._owner)
         data = self._place / "data"
         binaries = _binaries(_major_of(data), self._place, self._owner)
-        # Until our server runs, existing data may be in use by another one, so `stop` must not remove them.
+        # Until our server runs, another server may be using existing data, so `stop` must not remove them.
         self._held = not data.exists()
         if self._held:
             await self._initialise(binaries, data)
@@ -207,7 +207,7 @@ class EmbeddedPostgres:
         draft.rename(data)
 
     async def _launch(self, binaries: Path, data: Path, deadline: float) -> bool:
-        """Start the server and wait until it is ready; return False while a previous server still holds the folder."""
+        """Start the server and wait until it is ready; return False while a previous server still uses the folder."""
         settings = {**_SETTINGS, **({} if self._fsync else _NO_FSYNC), "unix_socket_directories": str(self._socket)}
         flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         before = self.log.stat().st_size if self.log.exists() else 0
@@ -252,7 +252,7 @@ def _place_for(folder: Path, owner: _Owner) -> Path:
     note = folder / "elsewhere"
     if note.exists():
         place = Path(note.read_text().strip())
-        # Everybody can write to /var/tmp, so only a folder that belongs to the owner is used.
+        # All users can write to /var/tmp, so only a folder that belongs to the owner is used.
         if place.is_dir() and not place.is_symlink() and place.stat().st_uid == owner.uid:
             return place
     _remove_abandoned(owner)

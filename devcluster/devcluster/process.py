@@ -2,9 +2,9 @@
 
 Every child has its own session and process group. Two mechanisms end it: on Linux the kernel kills it when the parent
 ends (PR_SET_PDEATHSIG), and on every system a guard, a small process at the other end of a pipe, kills whole groups
-when that pipe closes, grandchildren included. On Linux, containers have a mark, by which processes are found that have
-left the group, as daemons do. Children must be started from the event loop's thread, because the kernel takes the end
-of the *thread* that forked for the end of the parent.
+when that pipe closes, including grandchildren. On Linux, containers have a mark, by which processes are found that have
+left the group, such as daemons. Children must be started from the event loop's thread, because the kernel sends the
+signal when the *thread* that forked ends.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class _Guard:
         return f"{self._cluster}/{next(self._marks)}/"
 
     def adopt(self, group: int) -> None:
-        """Add a group that exists; the number of one that was never created may later belong to another program."""
+        """Add a group. It must exist: otherwise its number may later belong to another program."""
         self._send(b"+%d\n" % group)
 
     def release(self, group: int) -> None:
@@ -85,7 +85,7 @@ def _the_guard() -> _Guard:
 
 
 def _load_prctl() -> Callable[..., int] | None:
-    """Return `prctl`. It is loaded before any fork, because nothing may be loaded between fork and exec."""
+    """Return `prctl`. It is loaded before any fork, because a child must not load anything between fork and exec."""
     if sys.platform != "linux":
         return None
     function: Callable[..., int] = ctypes.CDLL(None, use_errno=True).prctl
@@ -111,7 +111,7 @@ def tie_to(parent: int) -> Callable[[], None]:
 
 
 class Process(Protocol):
-    """What `subprocess.Popen` and `forkserver.Forked` have in common."""
+    """The common interface of `subprocess.Popen` and `forkserver.Forked`."""
 
     @property
     def pid(self) -> int: ...
@@ -123,10 +123,10 @@ class Process(Protocol):
 
 
 class Child:
-    """A running child and its group. Made by `spawn`."""
+    """A running child and its group. Created by `spawn`."""
 
     def __init__(self, process: Process, guard: _Guard | None, mark: str | None = None) -> None:
-        """Without `guard` the child is in the group of its parent, and only the child gets signals."""
+        """Without `guard` the child is in the group of its parent, and only the child receives signals."""
         self._process = process
         self._guard = guard
         self._mark = mark
@@ -215,12 +215,12 @@ def spawn(
     Args:
         env: the whole environment; None inherits it.
         folder: the working folder; None inherits it.
-        output: of stdout and stderr: a file, a descriptor, `subprocess.PIPE`, or None to inherit both.
+        output: for stdout and stderr: a file, a descriptor, `subprocess.PIPE`, or None to inherit both.
         user, group: ids to run with, without supplementary groups.
         foreground: share the terminal, its input and its Ctrl-C. Such a child has no group of its own, so processes
             that it leaves behind are not ended.
         contained: mark the child, so that on Linux all its descendants end with it, also those in other sessions.
-        forks: starts the commands that it takes, instead of exec, unless they are in the foreground.
+        forks: starts the commands that it accepts, instead of exec, unless they are in the foreground.
 
     Raises:
         OSError: the command cannot be started (not found, no permission, no such folder).

@@ -1,7 +1,7 @@
-"""The process that a `ForkServer` forks: it imports modules once, and what is forked from it has them already.
+"""The process that a `ForkServer` forks: it imports modules once, for all processes that are forked from it.
 
-Run as a file of its own, with the standard library only, so that a forked program finds nothing of us. It has one
-thread and answers one order at a time: to fork, or to reap a child that has ended. Linux only.
+It runs as a separate file with the standard library only, so that a forked program has no modules of this package. It
+has one thread and handles one request at a time: to fork, or to reap a child that has ended. Linux only.
 """
 
 import ctypes
@@ -33,7 +33,7 @@ def main(number: int, mark: str, without: str, module: str, preload: Sequence[st
     _load(preload, [name for name in without.split(",") if name])
     if len(list(Path("/proc/self/task").iterdir())) > 1:
         raise SystemExit(f"importing {', '.join(preload)} started threads, which a fork does not take along")
-    # What was imported stays for good: the collector must not touch, and thereby copy, the pages shared with children.
+    # Imported modules are never freed: the collector must not touch, and thereby copy, the pages shared with children.
     gc.freeze()
     requests.send(b"ready")
     order = _serve(requests, place)
@@ -44,7 +44,7 @@ def main(number: int, mark: str, without: str, module: str, preload: Sequence[st
 def _load(preload: Sequence[str], without: Sequence[str]) -> None:
     hidden = [name for name in without if name not in sys.modules]
     for name in hidden:
-        sys.modules[name] = None  # type: ignore[assignment]  # how Python spells "do not find this"
+        sys.modules[name] = None  # type: ignore[assignment]  # None makes an import fail
     for name in preload:
         importlib.import_module(name)
     for name in hidden:
@@ -52,7 +52,7 @@ def _load(preload: Sequence[str], without: Sequence[str]) -> None:
 
 
 class _Mark:
-    """A variable's place in this process's first environment, which /proc shows even after `os.environ` has changed."""
+    """A variable in this process's initial environment, which /proc shows even after `os.environ` has changed."""
 
     def __init__(self, name: str) -> None:
         find = ctypes.CDLL(None).getenv
@@ -62,13 +62,13 @@ class _Mark:
         self._room = len(os.environ[name])
 
     def write(self, environ: dict[str, str]) -> None:
-        """Show what `environ` says, as far as there is room."""
+        """Write the value from `environ`, cut to the available size."""
         value = environ.get(self._name, "").encode()[: self._room]
         ctypes.memmove(self._address, value.ljust(self._room, b"\0"), self._room)
 
 
 def _serve(requests: socket.socket, mark: _Mark) -> Order | None:
-    """Answer until the other side hangs up; in a child return its order."""
+    """Handle requests until the connection is closed; in a child, return its request."""
     tie = ctypes.CDLL(None).prctl
     parent = os.getpid()
     while True:
@@ -101,7 +101,7 @@ def _serve(requests: socket.socket, mark: _Mark) -> Order | None:
 
 
 def _become(descriptors: Sequence[int], mark: _Mark) -> Order:
-    """Make this process what `exec` would have made."""
+    """Set up this process as `exec` would have done."""
     order, output, errors = descriptors
     with os.fdopen(order, "rb") as file:
         asked: Order = json.load(file)
@@ -133,7 +133,7 @@ def _first_on_path(environ: dict[str, str], *, safe: bool) -> list[str]:
 
 
 def _stream(old: Any, number: int, environ: dict[str, str]) -> io.TextIOWrapper:
-    """Return a standard stream as the interpreter makes it; `old` knows the encoding."""
+    """Return a standard stream as the interpreter creates it, with the encoding of `old`."""
     unbuffered = bool(environ.get("PYTHONUNBUFFERED"))
     raw: Any = os.fdopen(number, "wb", 0 if unbuffered else -1, closefd=False)
     settings: Any = {"encoding": old.encoding, "errors": old.errors, "newline": "\n", "write_through": unbuffered}

@@ -1,6 +1,6 @@
 """An embedded Kubernetes-compatible API server for development and tests. Start reading at `server`.
 
-It has no product's kinds built in: custom resources are defined by CustomResourceDefinitions.
+No product's kinds are built in: custom resources are defined by CustomResourceDefinitions.
 
     server            listens, authenticates (auth, impersonation), authorizes (rbac), finds the resource (routes,
                       registry)

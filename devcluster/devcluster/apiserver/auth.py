@@ -1,7 +1,8 @@
 """Creates the development server's certificates and admin token, and signs service account tokens.
 
-A pod runs a command as the user, so the server is never open: it has TLS with an authority of its own, a random bearer
-token, and a kubeconfig that only its owner can read. It is not made for access from other machines.
+Pods run commands as the user, so the server always requires authentication: it has TLS with its own certificate
+authority, a random bearer token, and a kubeconfig that only its owner can read. It is not meant for access from other
+machines.
 """
 
 import base64

@@ -1,7 +1,7 @@
 """What a PersistentVolumeClaim becomes on create, and what an update may change. Pure.
 
-The finalizer is the one of the server's admission plugin StorageObjectInUseProtection, and growing is refused as by
-its plugin PersistentVolumeClaimResize where no StorageClass allows it: this server has no classes.
+The finalizer is that of the admission plugin StorageObjectInUseProtection. Larger sizes are refused as by the plugin
+PersistentVolumeClaimResize when no StorageClass allows them: this server has no StorageClasses.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ def complete(obj: Object) -> None:
 
 
 def check(new: Object, old: Object | None) -> list[Cause]:
-    """Return what is wrong with a claim, or with its update; raises 403 for one that would grow."""
+    """Return the errors of a claim or its update; raises 403 for an update to a larger size."""
     spec = _mapping(new.get("spec"))
     causes = _check_spec(spec)
     return causes if old is None else causes + _check_update(new, spec, old)
@@ -88,7 +88,7 @@ def _asked(spec: Mapping[str, Any]) -> Any:
 
 
 def _bytes(quantity: object) -> Decimal | None:
-    """Return a quantity as a number; None where it is none."""
+    """Return a quantity as a number; None if it is invalid."""
     text = str(quantity)
     unit = next((unit for unit in _UNITS if text.endswith(unit)), "")
     try:

@@ -239,7 +239,7 @@ class ResourceHandler:
             try:
                 self._core.delete(call.kind, (meta.get("namespace", ""), meta["name"]), options)
             except StatusError as error:
-                if error.code != 404:  # already gone
+                if error.code != 404:  # already deleted
                     raise
         head = {"kind": call.kind.list_kind, "apiVersion": call.kind.api_version}
         meta = {"resourceVersion": str(page.revision)}

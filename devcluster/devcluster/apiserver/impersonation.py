@@ -1,7 +1,7 @@
-"""Reads the headers of impersonation, and says what a caller needs the right to impersonate. Pure.
+"""Parses the headers of impersonation, and returns the permissions that they require. Pure.
 
-Used by `server` for each request. Follows the legacy rules of kube-apiserver: a user, and beside it groups, a uid and
-extra values, each of which takes a right of its own.
+Used by `server` for each request. Follows the legacy rules of kube-apiserver: a user and optionally groups, a uid and
+extra values, each of which requires its own permission.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,10 +22,10 @@ _AUTHENTICATION: Final = "authentication.k8s.io"
 
 
 def impersonated(headers: Iterable[tuple[str, str]]) -> tuple[Identity, list[Attributes]] | None:
-    """Return whom a request impersonates, and the rights that this takes; None for nobody.
+    """Return the impersonated user of a request, and the permissions that this requires; None without impersonation.
 
     Raises:
-        StatusError: there are groups, a uid or extra values, and no user.
+        StatusError: there are groups, a uid or extra values, but no user.
     """
     given = [(name.lower(), value) for name, value in headers if name.lower().startswith("impersonate-")]
     user = next((value for name, value in given if name == _USER), "")

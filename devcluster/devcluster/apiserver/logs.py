@@ -12,7 +12,7 @@ from devcluster.apiserver.kinds import NODE
 from devcluster.apiserver.store import Object, Store
 
 _PASSED_ON: Final = ("follow", "previous", "timestamps", "sinceSeconds", "sinceTime", "tailLines", "limitBytes")
-# A kubelet on this machine responds at once or not at all; a followed log may have no output for hours.
+# A kubelet on this machine responds immediately or not at all; a followed log may have no output for hours.
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=None)
 
 

@@ -1,6 +1,6 @@
-"""Binds PersistentVolumeClaims at once, and removes a deleted one when no pod uses it.
+"""Binds PersistentVolumeClaims immediately, and removes deleted ones when no pod uses them.
 
-There are no volumes as objects: a claim is bound to one by name, and the node makes the folder.
+There are no PersistentVolume objects: a claim is bound to a name only, and the node creates the folder.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class ClaimBinder:
         meta, spec = claim["metadata"], claim["spec"]
         where = meta["namespace"], meta["name"]
         volume = spec.get("volumeName") or f"pvc-{meta['uid']}"
-        of_this = {"uid": meta["uid"]}  # a precondition: another claim of that name may have come
+        of_this = {"uid": meta["uid"]}  # a precondition: there may be a newer claim of that name
         body = {"metadata": of_this | {"annotations": _BOUND}, "spec": {"volumeName": volume}}
         await self._client.patch(CLAIMS, *where, body)
         status = {
@@ -60,7 +60,7 @@ class ClaimBinder:
         await self._client.patch(CLAIMS, *where, {"metadata": of_this, "status": status}, subresource="status")
 
     async def _release(self, claim: Object) -> float | None:
-        """Let a deleted claim go when no pod runs with it; return when to look again."""
+        """Remove the finalizer of a deleted claim if no pod uses it; otherwise return when to check again."""
         meta = claim["metadata"]
         finalizers = meta.get("finalizers") or []
         if PROTECTION not in finalizers:
@@ -81,6 +81,6 @@ def claims_of(pod: Object) -> list[str]:
 
 
 def _runs(pod: Object) -> bool:
-    """Whether a pod may have the volume: one without a node has not, and none begins with a deleted claim."""
+    """Whether a pod may be using the volume: not without a node, and no pod starts with a deleted claim."""
     ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
     return bool(pod["spec"].get("nodeName")) and not ended

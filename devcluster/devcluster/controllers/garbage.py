@@ -1,6 +1,6 @@
 """The garbage collector: deletes objects whose owners are gone, with background, foreground or orphan propagation.
 
-Watches on every kind feed a graph of owner references. The graph only tells which objects to examine: before a delete,
+Watches on every kind update a graph of owner references. It only determines which objects to examine: before a delete,
 the object and every owner that is not in the graph are read from the server, and the DELETE has a uid, so that a new
 object of the same name is never deleted.
 """

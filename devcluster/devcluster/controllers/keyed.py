@@ -1,4 +1,4 @@
-"""A work queue of keys for controllers: one worker at a time handles a key, and failures are retried."""
+"""A work queue of keys for controllers: a key is handled by one worker at a time, and failures are retried."""
 
 import asyncio
 import logging

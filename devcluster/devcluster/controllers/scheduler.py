@@ -17,7 +17,7 @@ SCHEDULER = "default-scheduler"
 
 @dataclass(frozen=True, slots=True)
 class Unschedulable:
-    """No node fits; `message` is kube-scheduler's."""
+    """No node fits; the message is kube-scheduler's."""
 
     message: str
 
@@ -39,7 +39,7 @@ def choose(pod: Object, nodes: Iterable[Object]) -> str | Unschedulable:
 
 
 def unready(name: str, claim: Object | None) -> str:
-    """Return why no pod can have a claim, None for one that is missing, in the scheduler's words; empty if one can."""
+    """Return kube-scheduler's message if a pod cannot use `claim`, which is None if it is missing; otherwise empty."""
     if claim is None:
         return f'persistentvolumeclaim "{name}" not found'
     if claim["metadata"].get("deletionTimestamp"):
@@ -119,7 +119,7 @@ class Scheduler:
                 self._queue.add(_key(event.object))
 
     async def _watch_claims(self) -> None:
-        """Look again at the pods of a namespace in which a claim has changed."""
+        """Schedule the pods of a namespace again after a claim has changed."""
         async for event in self._client.follow(CLAIMS):
             claims = event.items if isinstance(event, Listing) else [event.object]
             changed = {claim["metadata"]["namespace"] for claim in claims}
@@ -128,7 +128,7 @@ class Scheduler:
                     self._queue.add(key)
 
     async def _place(self, pod: Object) -> str | Unschedulable:
-        """Return the node for a pod, whose claims are asked for before nodes are."""
+        """Return the node for a pod. As in kube-scheduler, claims are checked before nodes."""
         for name in claims_of(pod):
             try:
                 claim = await self._client.get(CLAIMS, pod["metadata"]["namespace"], name)

@@ -6,7 +6,7 @@ and works with embedded and real servers.
 
 `kubelet` registers the node and runs a worker of `pods` for each pod, which uses `volumes`, `environment`,
 `containers`, `logs`, `label_selectors`, `statuses` and `writer`. `endpoint` serves logs, `claims` deletes the
-folders of claims that are gone.
+folders of deleted claims.
 """
 
 from devcluster.node.kubelet import ProcessNode

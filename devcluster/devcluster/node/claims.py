@@ -1,4 +1,4 @@
-"""The folders of PersistentVolumeClaims on the node: they outlive pods, and go with their claim."""
+"""The folders of PersistentVolumeClaims on the node: they outlive pods, and are deleted with their claim."""
 
 import asyncio
 import shutil
@@ -8,7 +8,7 @@ from devcluster.client import CLAIMS, Client, Listing
 
 
 class ClaimFolders:
-    """Deletes the folders of claims that are gone. Run it as a task; it ends by cancellation."""
+    """Deletes the folders of deleted claims. Run it as a task; it ends by cancellation."""
 
     def __init__(self, client: Client, folder: Path) -> None:
         self._client = client
@@ -22,11 +22,11 @@ class ClaimFolders:
                 await self._delete(event.object["metadata"]["uid"])
 
     async def _sweep(self, listed: set[str]) -> None:
-        """Delete what no claim has, as after a time in which this node did not run."""
+        """Delete folders without a claim, which may exist because this node was not running for some time."""
         folders = {entry.name for entry in self._folder.iterdir()} if self._folder.is_dir() else set()
         if not (unknown := folders - listed):
             return
-        # A pod may have made one since the list: its claim exists, so a list from now on has it.
+        # A pod may have created a folder since the list: its claim exists, so a new list contains it.
         claims, _ = await self._client.list(CLAIMS)
         for uid in unknown - {claim["metadata"]["uid"] for claim in claims}:
             await self._delete(uid)

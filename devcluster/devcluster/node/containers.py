@@ -19,7 +19,7 @@ from devcluster.process import Child, spawn
 # The kubelet's limits for a termination message, and for those of all containers of a pod.
 _MESSAGE_BYTES = 4096
 _POD_MESSAGE_BYTES = 12 * 1024
-# A descendant that left the group may hold the pipe open; the end of the container waits this long for it.
+# A descendant that left the group may keep the pipe open; the end of the container waits this long for it.
 _DRAIN_SECONDS = 0.5
 
 _WHY = {
@@ -30,7 +30,7 @@ _WHY = {
 
 
 class Container:
-    """A started container. Made by `start`."""
+    """A started container. Created by `start`."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Container:
 
 
 def message_bytes(pod: Object) -> int:
-    """Return how much a kubelet keeps of each termination message of a pod: containers share what there is."""
+    """Return the maximum size of each termination message of a pod: its containers share the kubelet's limit."""
     spec = pod["spec"]
     count = sum(len(spec.get(kind) or []) for kind in ("containers", "initContainers", "ephemeralContainers"))
     return min(_MESSAGE_BYTES, _POD_MESSAGE_BYTES // max(1, count))
@@ -91,7 +91,7 @@ async def start(
     """Start the process of a container in `folder`; return the state of its end if the command cannot be executed.
 
     Args:
-        message_bytes: how much of its termination message is kept.
+        message_bytes: maximum size of its termination message; the rest is cut.
     """
     now = datetime.datetime.now(datetime.UTC)
     paths.termination_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -96,7 +96,7 @@ async def container_env(
 def process_env(
     env: Mapping[str, str], *, inherited: Mapping[str, str], command_path: Path, working_folder: Path, home: Path
 ) -> dict[str, str]:
-    """Add what an image would set, a PATH that begins with this interpreter's folder and a HOME, unless it is set."""
+    """Add variables of an image unless they are set: HOME, and a PATH with this interpreter's folder first."""
     base = {"LANG": "C.UTF-8", "HOME": str(home), **inherited}
     result = base | dict(env)
     own_path = env.get("PATH") or os.environ.get("PATH", os.defpath)

@@ -48,8 +48,8 @@ class ProcessNode:
         labels: of the Node, in addition to the usual ones.
         taints: of the Node's spec.
         mine: returns whether the node runs a pod that is bound to it; other pods stay Pending.
-        instant: returns an `Instant` for a pod that ends without a process, None for a pod that is run.
-        forks: starts the commands that it takes, instead of exec.
+        instant: returns an `Instant` for a pod that ends without a process, None for a pod with processes.
+        forks: starts the commands that it accepts, instead of exec.
     """
 
     def __init__(
@@ -211,7 +211,7 @@ class ProcessNode:
         }
 
     async def _renew(self) -> None:
-        """Renew the node's Lease, without which a node controller takes the node for lost."""
+        """Renew the node's Lease, without which a node controller considers the node lost."""
         while True:
             try:
                 await self._renew_once()

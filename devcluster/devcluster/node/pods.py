@@ -1,4 +1,4 @@
-"""The life of one pod on the node: volumes, init containers, containers, deadline, deletion, end.
+"""The life cycle of a pod on the node: volumes, init containers, containers, deadline, deletion, end.
 
 `ProcessNode` creates a `PodWorker` for each pod and passes it every newer version of the pod. Restart policies other
 than Never, and features that need isolation by the kernel, are refused in the pod's status.
@@ -102,7 +102,7 @@ class PodWorker:
         self.finished = status.get("phase") in ("Succeeded", "Failed")
 
     async def run(self) -> None:
-        """Run the pod to its end. Cancellation kills every process at once and writes no status."""
+        """Run the pod to its end. Cancellation kills every process immediately and writes no status."""
         try:
             if not self.finished:
                 await self._live()
@@ -333,11 +333,11 @@ class PodWorker:
             self._stopping.set()
 
     def _was_running(self) -> bool:
-        """Whether something of the pod was started by an earlier process of the node. Nothing is started twice."""
+        """Whether an earlier process of the node started any container of the pod. No container is started twice."""
         return any(not isinstance(state, Waiting) for state in (self._told | self._init_told).values())
 
     def _fail_lost(self) -> None:
-        """Fail the pod after a restart of the node, which ended its processes."""
+        """Fail the pod, whose processes ended with the previous process of the node."""
         self._init |= self._init_told
         self._states |= self._told
         if final_phase(list(self._init.values())) == "Succeeded":
@@ -431,7 +431,7 @@ async def _or_none(request: Coroutine[object, object, Object]) -> Object | None:
 
 
 def _existing(wanted: str, otherwise: Path) -> Path:
-    """Return `wanted` if this machine has that folder; a path of an image usually does not exist."""
+    """Return `wanted` if that folder exists on this machine; a path of an image usually does not exist."""
     return Path(wanted) if wanted and Path(wanted).is_dir() else otherwise
 
 

@@ -80,7 +80,7 @@ def start_error(command: str, why: str, *, finished: datetime.datetime) -> Termi
 
 
 def after_restart(entries: Sequence[Object], *, now: datetime.datetime) -> dict[str, State]:
-    """Return the states of containers after a restart of the node, which ended what ran: what was told stays true."""
+    """Return the states of containers after a restart of the node, which ended running ones. Other states are kept."""
     return {entry["name"]: _after_restart(entry.get("state") or {}, now) for entry in entries}
 
 
@@ -124,7 +124,7 @@ def pod_status(pod: Object, state: PodState, *, now: datetime.datetime) -> Objec
     }
     if state.init_containers:
         status["initContainerStatuses"] = _container_statuses(pod["spec"]["initContainers"], state.init_containers)
-        for entry in status["initContainerStatuses"]:  # ready is one that has done its work
+        for entry in status["initContainerStatuses"]:  # an init container that has completed is ready
             entry["ready"] = entry["state"].get("terminated", {}).get("exitCode") == 0
     if generation is not None:
         status["observedGeneration"] = generation

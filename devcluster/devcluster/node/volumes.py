@@ -14,7 +14,7 @@ from devcluster.client import CLAIMS, SERVICE_ACCOUNTS, ApiError, Client, Object
 from devcluster.files import write_private
 from devcluster.node.environment import ConfigError, Lookup, field_value
 
-# The kubelet asks for a new token when 80 % of the old one's life is over (pkg/kubelet/token).
+# The kubelet requests a new token after 80 % of the old one's lifetime (pkg/kubelet/token).
 _ROTATE_AT = 0.8
 _DEFAULT_TOKEN_SECONDS = 3600
 
@@ -39,7 +39,7 @@ class Mounter:
     def __init__(
         self, client: Client, pod: Object, lookup: Lookup, *, folder: Path, claims: Path, address: str
     ) -> None:
-        """`claims` is the folder of all claims, for which each has one by its uid."""
+        """`claims` is a folder with one folder per claim, named by the claim's uid."""
         self._client = client
         self._claims = claims
         self._pod = pod
@@ -154,7 +154,7 @@ def config_map_bytes(config_map: Object) -> dict[str, bytes]:
 
 
 def mount_paths(container: Object, folder: Path) -> dict[str, Path]:
-    """Return the real folder or file of every volumeMount of a container; make the folder of a subPath."""
+    """Return the real folder or file of every volumeMount of a container; create the folder of a subPath."""
     mounts: dict[str, Path] = {}
     for mount in container.get("volumeMounts") or []:
         real = inside(folder, mount["name"])
@@ -165,7 +165,7 @@ def mount_paths(container: Object, folder: Path) -> dict[str, Path]:
 
 
 def _sub_path(volume: Path, mount: Object) -> Path:
-    """Return the folder or file of a subPath. What pods left in the volume, links too, does not lead out of it."""
+    """Return the folder or file of a subPath. It is always in the volume, also if pods have created links there."""
     real = inside(volume, mount["subPath"]).resolve()
     if not real.is_relative_to(volume.resolve()):
         raise ConfigError(f'failed to prepare subPath for volumeMount "{mount["name"]}"')
@@ -175,7 +175,7 @@ def _sub_path(volume: Path, mount: Object) -> Path:
 
 
 def inside(folder: Path, relative: str) -> Path:
-    """Return a path below `folder`; refuse one that leaves it, since the names are the pod author's."""
+    """Return a path below `folder`; refuse paths that leave it, since the pod's author chooses the names."""
     parts = Path(relative).parts
     if not parts or Path(relative).is_absolute() or ".." in parts:
         raise ConfigError(f"path {relative!r} must be relative and stay inside its volume")

@@ -1,4 +1,4 @@
-"""Writes the newest status of one pod to the API, so that a pod that ends at once needs one write."""
+"""Writes the newest status of one pod to the API, so that a pod that ends immediately needs one write."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ _RETRY_MAX_SECONDS = 5.0
 
 
 class StatusWriter:
-    """Writes statuses in order, the newest only; retries while the server is away, stops when the pod is gone."""
+    """Writes the newest status, in order; retries while the server is unavailable, stops when the pod is deleted."""
 
     def __init__(self, client: Client, pod: Object) -> None:
         metadata = pod["metadata"]
@@ -26,7 +26,7 @@ class StatusWriter:
             self._task = asyncio.get_running_loop().create_task(self._write())
 
     async def flush(self) -> None:
-        """Wait until every status is written or the pod is gone."""
+        """Wait until every status is written or the pod is deleted."""
         while self._task is not None and not self._task.done():
             await asyncio.shield(self._task)
 
@@ -50,7 +50,7 @@ class StatusWriter:
                 pause = min(pause * 2, _RETRY_MAX_SECONDS)
 
     async def _is_gone(self, error: ApiError) -> bool:
-        """Return whether the pod is gone: a refused uid is another pod of this name, and servers differ in its code."""
+        """Return whether the pod is deleted. If another pod has its name, the refusal of the uid has various codes."""
         if error.code == 404:
             return True
         if error.code not in (409, 422):
