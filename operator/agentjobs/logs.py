@@ -41,8 +41,10 @@ def configure(level: str = "INFO", fmt: Format = "json", *, stream: TextIO | Non
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(LineFormatter(as_json if fmt == "json" else readable))
     logging.root.handlers[:] = [handler]
-    # No line tells of them, and asking costs as much as the rest of a record.
+    # No line has them, and finding them costs as much as the rest of a record. Without the file of the logging module,
+    # it does not look for the caller: see "Optimization" in Python's logging HOWTO.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
     logging.root.setLevel(names[level.upper()])
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(names[level.upper()], logging.WARNING))
