@@ -25,6 +25,8 @@ from agentjobs.reconcile.template.reconciler import Templates
 
 
 def _job_of_pod(before: Pod | None, after: Pod | None) -> Iterator[Key]:
+    if before == after:
+        return  # a network plug-in's annotation, an address: half of a pod's changes on some clusters
     for pod in (before, after):
         # Pods that have ended and are released need no further work.
         if pod is not None and (pod.has_finalizer or not pod.ended):

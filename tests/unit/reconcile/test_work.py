@@ -84,6 +84,22 @@ async def test_news_of_our_own_writes_wake_no_job(world, answers):
     assert answers == []
 
 
+async def test_news_that_change_nothing_we_read_of_a_pod_wake_no_job(world, answers):
+    world.apply()
+    await hear(world)
+    (pod,) = world.pods()
+    world.run_pod(pod)
+    await hear(world)
+    answers.clear()
+
+    (pod,) = world.pods()
+    pod["metadata"]["annotations"]["cni.example.org/podIP"] = "10.0.0.7"
+    world.run_pod(pod)
+    await hear(world)
+
+    assert answers == []
+
+
 async def test_an_end_of_the_pod_that_comes_during_a_look_is_not_missed(world, answers, monkeypatch):
     make = world.create
 

@@ -48,7 +48,8 @@ class Pod:
     namespace: str
     name: str
     uid: str
-    resource_version: str
+    resource_version: str = field(compare=False)
+    """Not compared: two states of a pod are equal if nothing that is read of it differs."""
     job: str
     """Name of the AgentJob that controls it, or else in its label."""
     label: str
