@@ -17,7 +17,7 @@ import kopf
 from agentjobs.api_resource import Resource
 from agentjobs.engine.background import Died
 from agentjobs.errors import Denied
-from agentjobs.kube.watch_session import Begin, Observe, watch_session
+from agentjobs.kube.watch_session import Begin, IsKnown, Observe, watch_session
 
 # kopf gives its own tasks five seconds to end.
 KOPF_SECONDS: Final = 6.0
@@ -30,6 +30,7 @@ class Watch:
     resource: Resource
     observe: Observe
     begin: Begin
+    is_known: IsKnown = lambda version: False
     selector: str = ""
     """Label selector of the objects; empty for all."""
 
@@ -106,6 +107,7 @@ class Connection(kopf.AiohttpSession):
             connector=connector,
             proxy=info.proxy_url,
             observers={watch.resource.kind: watch.observe for watch in watches},
+            known={watch.resource.kind: watch.is_known for watch in watches},
             lists={watch.resource.kind: watch.begin for watch in watches},
         )
         return cls(

@@ -398,7 +398,11 @@ def watches(informers: Informers, lists: Lists, metrics: Metrics) -> tuple[kopf_
             metrics.watched(kind.resource.kind)
             informers.observe(kind.resource, event, obj)
 
-        return kopf_adapter.Watch(kind.resource, observe, begin, kind.selector)
+        def is_known(version: str) -> bool:
+            metrics.watched(kind.resource.kind)
+            return informers.was_answered(kind.resource, version)
+
+        return kopf_adapter.Watch(kind.resource, observe, begin, is_known, kind.selector)
 
     return tuple(watch(kind) for kind in informers.kinds)
 

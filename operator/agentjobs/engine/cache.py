@@ -17,6 +17,8 @@ Name = tuple[str, str]
 
 # Two minutes of 100 deletions per second. A late event is at most a reconnect (70 s) old; lists correct the rest.
 TOMBSTONES: Final = 16_384
+# An event follows the answer to its write within milliseconds, or within seconds of a reconnect.
+ANSWERS: Final = 4096
 
 
 Change = tuple[Name, T | None, T | None]
@@ -57,6 +59,7 @@ class Cache(Generic[T]):
         # A dict as an ordered set: insertion order makes reads deterministic.
         self._index: dict[str, dict[Hashable, dict[Name, None]]] = {name: defaultdict(dict) for name in self._indexers}
         self._dead: Bounded[str, int] = Bounded(tombstones)  # by uid: version of the deletion
+        self._answers: Bounded[str, None] = Bounded(ANSWERS)  # by version
         self._listed: dict[str | None, int] = {}  # by namespace (None: all): version of the newest full list
         self._listings = 0
 
@@ -93,7 +96,14 @@ class Cache(Generic[T]):
         name, uid, version = _identity(obj)
         if event_type == "DELETED":
             return self._delete(name, uid, version, obj)
+        if event_type is None:
+            self._answers.put(str(version), None)
         return self._keep(name, uid, version, obj)
+
+    def was_answered(self, version: str) -> bool:
+        """Whether an answer brought the state of this version, so that an event with it, except a deletion, brings
+        nothing new: a version is of one state of one object."""
+        return version in self._answers
 
     def _keep(self, name: Name, uid: str, version: int, obj: Mapping[str, Any]) -> list[Change[T]]:
         if self._is_stale(name, uid, version):

@@ -84,6 +84,10 @@ class Informers:
         for change in self._caches[resource.kind].apply(event, obj):
             self._changed(resource.kind, *change)
 
+    def was_answered(self, resource: Resource, version: str) -> bool:
+        """Whether the answer to a write of ours brought the state of this version."""
+        return self._caches[resource.kind].was_answered(version)
+
     def listing(self, resource: Resource, namespace: str | None = None) -> Listing[Any]:
         """Begin to apply a complete list; objects that are not in it are removed."""
         kind = resource.kind

@@ -25,12 +25,17 @@ logger = logging.getLogger(__name__)
 Observe: TypeAlias = Callable[[str | None, Mapping[str, Any]], None]
 """Handles one event: ADDED, MODIFIED or DELETED, and the object. Must not block."""
 
+IsKnown: TypeAlias = Callable[[str], bool]
+"""Whether an ADDED or MODIFIED event with this resourceVersion would bring nothing new."""
+
 Begin: TypeAlias = Callable[[str | None], Awaitable[str]]
 """Lists the objects of a kind, of one namespace or of all, and returns the resourceVersion to watch from."""
 
 LIST_SUFFIX: Final = "List"
 RETRY_SECONDS: Final = 1.0
 CHANGES: Final = frozenset({"ADDED", "MODIFIED", "DELETED"})
+_UPDATES: Final = (b'{"type":"MODIFIED"', b'{"type":"ADDED"')
+_VERSION: Final = b'"resourceVersion":"'
 
 
 def watch_session(
@@ -39,6 +44,7 @@ def watch_session(
     connector: aiohttp.BaseConnector,
     proxy: str | None,
     observers: Mapping[str, Observe],
+    known: Mapping[str, IsKnown],
     lists: Mapping[str, Begin],
 ) -> aiohttp.ClientSession:
     """Return a session whose watches pass the objects of some kinds to observers, and whose lists are ours."""
@@ -47,7 +53,7 @@ def watch_session(
         async def start(self, connection: Any) -> aiohttp.ClientResponse:
             await super().start(connection)
             if self.status == 200 and self.url.query.get("watch") == "true":
-                content: Any = WatchedContent(self.content, observers)
+                content: Any = WatchedContent(self.content, observers, known)
                 self.content = content
             return self
 
@@ -69,11 +75,18 @@ def watch_session(
 
 
 class WatchedContent:
-    """The stream of a watch, without the events of some kinds; otherwise like the wrapped stream."""
+    """The stream of a watch, without the events of some kinds; otherwise like the wrapped stream.
 
-    def __init__(self, content: aiohttp.StreamReader, observers: Mapping[str, Observe]) -> None:
+    All events of a watch are of one kind, which the first tells.
+    """
+
+    def __init__(
+        self, content: aiohttp.StreamReader, observers: Mapping[str, Observe], known: Mapping[str, IsKnown]
+    ) -> None:
         self._content = content
         self._observers = observers
+        self._known = known
+        self._is_known: IsKnown | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._content, name)
@@ -100,6 +113,8 @@ class WatchedContent:
 
     def _taken(self, line: bytes) -> str | None:
         """Pass on the event of a line and return its resourceVersion; None if it is for kopf."""
+        if (known := self._known_version(line)) is not None:
+            return known
         try:
             event = orjson.loads(line)
             kind, obj = event["type"], event["object"]
@@ -108,8 +123,22 @@ class WatchedContent:
             return None
         if kind not in CHANGES or not isinstance(version, str):
             return None
+        self._is_known = self._known.get(obj["kind"])
         _hand_over(observe, kind, obj)
         return version
+
+    def _known_version(self, line: bytes) -> str | None:
+        """Return the resourceVersion of an event that brings nothing new, found without decoding the object.
+
+        A line that has several is decoded, because users may write that name into their objects.
+        """
+        if self._is_known is None or not line.startswith(_UPDATES):
+            return None
+        begin = line.find(_VERSION) + len(_VERSION)
+        if begin < len(_VERSION) or line.find(_VERSION, begin) >= 0:
+            return None
+        version = line[begin : line.find(b'"', begin)].decode()
+        return version if self._is_known(version) else None
 
 
 def _namespace(path: str) -> str | None:

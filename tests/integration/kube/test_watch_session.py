@@ -59,8 +59,9 @@ async def session(seen) -> AsyncIterator[aiohttp.ClientSession]:
         return "7"
 
     lists = {"AgentJob": begin}
+    known = {"AgentJob": lambda version: version == "6"}
     async with watch_session(
-        headers={"X": "y"}, connector=connector, proxy=None, observers=observers, lists=lists
+        headers={"X": "y"}, connector=connector, proxy=None, observers=observers, known=known, lists=lists
     ) as session:
         yield session
 
@@ -129,6 +130,29 @@ async def test_another_answer_is_left_alone(server, session, seen, body):
     async with session.get(server.url) as found:
         assert await found.json() == body
     assert seen == []
+
+
+def compact(*parts: Any) -> bytes:
+    """Lines as API servers write them."""
+    return b"".join(json.dumps(part, separators=(",", ":")).encode() + b"\n" for part in parts)
+
+
+@pytest.mark.parametrize(("event_type", "observed"), [("MODIFIED", ["a"]), ("ADDED", ["a"]), ("DELETED", ["a", "b"])])
+async def test_an_update_of_a_known_version_is_not_observed(server, session, seen, event_type, observed):
+    told = await watched(
+        session, server, compact(event("ADDED", an_object("a", 5)), event(event_type, an_object("b", 6)))
+    )
+
+    assert [name for _, name in seen] == observed
+    assert told == [bookmark(6)]
+
+
+async def test_a_version_that_an_object_mentions_beside_its_own_is_not_taken_for_it(server, session, seen):
+    other = {**an_object("b", 7), "spec": {"resourceVersion": "6"}}
+
+    await watched(session, server, compact(event("ADDED", an_object("a", 5)), event("MODIFIED", other)))
+
+    assert [name for _, name in seen] == ["a", "b"]
 
 
 async def test_events_go_to_the_observer_and_kopf_gets_one_bookmark_for_those_that_came_together(server, session, seen):

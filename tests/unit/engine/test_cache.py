@@ -53,6 +53,13 @@ def test_stale_and_repeated_news_change_nothing(cache, obj, stale):
     assert version(cache, "a") == 2
 
 
+def test_only_the_answers_to_writes_are_remembered_by_version(cache, obj):
+    cache.apply("ADDED", obj("a", 1))
+    cache.apply(None, obj("a", 2))
+
+    assert [number for number in (1, 2, 3) if cache.was_answered(str(number))] == [2]
+
+
 def test_versions_are_compared_as_numbers(cache, obj):
     cache.apply("ADDED", obj("a", 9))
 
