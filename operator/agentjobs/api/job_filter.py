@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, Final
 
+from agentjobs.api.conditions import DELETED, Phase
 from agentjobs.durations import is_usable
 from agentjobs.errors import Invalid
 
@@ -18,6 +19,7 @@ MAX_VALUES: Final = 20
 MAX_VALUE_CHARS: Final = 316
 """The longest label key in Kubernetes; no name is longer."""
 MAX_TEXT_CHARS: Final = 200
+PHASES: Final = (*(phase.value for phase in Phase), DELETED)
 
 
 class JobOrder(StrEnum):
@@ -78,6 +80,8 @@ class JobFilter:
                 continue
             if len(value) > (MAX_TEXT_CHARS if name == "text" else MAX_VALUE_CHARS) or "\0" in value:
                 raise Invalid(f"{parameter}: {value[:80]!r} is too long, or contains a NUL character")
+            if name == "phase" and value not in PHASES:
+                raise Invalid(f"{parameter}: {value[:60]!r} is not one of {', '.join(PHASES)}")
             if name == "label" and value.startswith("="):
                 raise Invalid(f"{parameter}: {value[:80]!r} has no key; write key=value, or key for any value")
             if name in _SEVERAL:

@@ -17,10 +17,9 @@ _ORDERS: Final = ("newest", "oldest", "ended", "cost")
 
 
 def _complete_phases(incomplete: str) -> list[str]:
-    from agentjobs.api.conditions import Phase
+    from agentjobs.api.job_filter import PHASES
 
-    known = [*(phase.value for phase in Phase), "Deleted"]
-    return [phase for phase in known if phase.lower().startswith(incomplete.lower())]
+    return [phase for phase in PHASES if phase.lower().startswith(incomplete.lower())]
 
 
 def _complete_orders(incomplete: str) -> list[str]:

@@ -35,7 +35,14 @@ def test_options_say_a_filter(given, chosen):
 
 @pytest.mark.parametrize(
     "given",
-    [{"since": "yesterday"}, {"min-cost": "much"}, {"order": "random"}, {"selector": "team!=docs"}, {"text": "--"}],
+    [
+        {"phase": ["Failde"]},
+        {"since": "yesterday"},
+        {"min-cost": "much"},
+        {"order": "random"},
+        {"selector": "team!=docs"},
+        {"text": "--"},
+    ],
     ids=lambda given: next(iter(given)),
 )
 def test_what_cannot_be_meant_is_refused_by_its_option(given):

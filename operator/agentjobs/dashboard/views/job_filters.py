@@ -11,7 +11,6 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from agentjobs.api.conditions import DELETED, Phase
 from agentjobs.api.job_filter import NAMES, JobFilter, JobOrder
 from agentjobs.dashboard.views.time_axis import LAST, SPANS, floor
 from agentjobs.dashboard.views.urls import CURSOR, without
@@ -20,7 +19,6 @@ from agentjobs.errors import Invalid
 Pairs = Sequence[tuple[str, str]]
 
 PATH: Final = "/jobs"
-PHASES: Final = (*(phase.value for phase in Phase), DELETED)
 LISTS: Final = ("name", "queue", "reason", "outcome", "schedule", "template", "partition", "model", "label")
 """Text fields with several values."""
 EXACT: Final = ("since", "until", "endedSince", "endedUntil")
@@ -132,8 +130,6 @@ def _read(parameter: str, values: Pairs, now: datetime) -> dict[str, Any]:
     if parameter in ("within", "endedWithin"):
         begin = _begin(parameter, values[-1][1], now)
         return {"since" if parameter == "within" else "ended_since": begin}
-    if parameter == "phase" and (unknown := [value for _, value in values if value not in PHASES]):
-        raise Invalid(f"phase: {unknown[0][:60]!r} is not one of {', '.join(PHASES)}")
     field = NAMES[parameter]
     return {field: getattr(JobFilter.parse(values), field)}
 
