@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from agentjobs.api import fields
 from agentjobs.api.conditions import AcceptedReason
 from agentjobs.api.job import spec as agentjob
+from agentjobs.api.job.workspace import GIT_URL
 from agentjobs.api.schedule.cron import SCHEDULE_PATTERN
 from agentjobs.durations import DURATION_CURE, DURATION_PATTERN, TIME_CURE, TIME_PATTERN
 
@@ -148,6 +149,8 @@ def _innermost_model(annotation: Any) -> type[BaseModel] | None:
 
 
 def _pattern_cure(pattern: str, value: object) -> str:
+    if pattern == GIT_URL:
+        return "is not a Git address; use https://HOST/PATH, ssh://HOST/PATH or USER@HOST:PATH, without a password"
     cure = PATTERN_CURES.get(pattern, f"does not match {pattern}")
     if pattern == fields.IDENTIFIER and isinstance(value, str) and len(value) <= 63:
         return f"{cure}, e.g. {agentjob.default_agent_name(value)}"

@@ -81,14 +81,27 @@ def ask(question: str) -> None:
         raise typer.Exit(1)
 
 
-def instant(option: str, text: str, plan: "Plan") -> datetime:
-    """Parse the time of an option; without a zone it is in the schedule's."""
-    from agentjobs.api.schedule.cron import instant_of
+def parsed(option: str, text: str) -> datetime:
+    """Return the time of an option, which may have no zone.
+
+    Raises:
+        Failure: it is not a time.
+    """
+    from agentjobs.durations import is_usable
 
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:
         raise Failure(f"{option}={text} is not a time; use 2026-11-01, or 2026-11-01T06:00:00Z.", code=USAGE) from None
+    if not is_usable(found):
+        raise Failure(f"{option}={text} is too far in the past or future.", code=USAGE)
+    return found
+
+
+def instant(found: datetime, plan: "Plan") -> datetime:
+    """Return a time as an instant; without a zone it is in the schedule's."""
+    from agentjobs.api.schedule.cron import instant_of
+
     # A local time that the clock skips becomes the end of the gap, as for starts.
     return instant_of(found, plan.cron.zone) if found.tzinfo is None else found
 

@@ -16,6 +16,7 @@ from agentjobs.cli.failures import nearest
 from agentjobs.client.connection import api_server
 from agentjobs.client.effects import JSON, MERGE_PATCH, Emit, Listen, NextLine, Send, Stream
 from agentjobs.client.kubeconfig import Access
+from agentjobs.client.requests import segment
 from agentjobs.client.transport import Blocking
 from agentjobs.contract import GROUP, VERSION
 
@@ -54,10 +55,10 @@ class Kind:
         """The URL path of the objects of all namespaces."""
         return f"/{self._root}/{self.group_version}/{self.plural}"
 
-    def path(self, namespace: str, name: str = "") -> str:
-        """The URL path of one object, or of the collection."""
+    def path(self, namespace: str, name: str | None = None) -> str:
+        """The URL path of one object, or of the collection for None."""
         inside = f"/namespaces/{quote(namespace, safe='')}" if self.namespaced else ""
-        last = f"/{quote(name, safe='')}" if name else ""
+        last = "" if name is None else f"/{segment(name)}"
         return f"/{self._root}/{self.group_version}{inside}/{self.plural}{last}"
 
     @property

@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from agentjobs.cli.failures import USAGE, Failure
+
 HELP_FLAGS: Final[Mapping[str, Any]] = {"help_option_names": ["-h", "--help"]}
 GLOBAL: Final = ("namespace", "context", "kubeconfig", "gateway", "gateway_ca")
 """Names of the parameters whose flags are also accepted before the verb."""
@@ -23,6 +25,18 @@ class Verb(TyperCommand):
         text, _, examples = (help or "").partition(_EXAMPLES)
         super().__init__(*args, help=text, **more)
         self.examples = [line.strip() for line in examples.splitlines() if line.strip()]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the command line, and refuse empty values: those of unset shell variables would mean everything."""
+        rest = super().parse_args(ctx, args)
+        for one in self.params:
+            given = ctx.params.get(one.name)
+            values = given if isinstance(given, list | tuple) else [given]
+            if one.name in (*GLOBAL, "command") or ctx.resilient_parsing:
+                continue
+            if any(isinstance(value, str) and not value.strip() for value in values):
+                raise Failure(f"{_spelt(one)} is empty; give a value, or leave it out.", code=USAGE)
+        return rest
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write usage, text, examples and options."""
@@ -92,9 +106,27 @@ def complaint(error: Exception) -> tuple[str, int] | None:
         return None
     context = getattr(error, "ctx", None)
     message = str(said()).rstrip(".")
+    message = _not_a_number(error) or message[:1].lower() + message[1:]
     where = f"\nSee '{context.command_path} --help'." if context else ""
     end = "" if message.endswith("?") else "."
-    return f"{message[:1].lower()}{message[1:]}{end}{where}", int(getattr(error, "exit_code", 2))
+    return f"{message}{end}{where}", int(getattr(error, "exit_code", 2))
+
+
+def _not_a_number(error: Exception) -> str:
+    """Return the message for an invalid number, with its value and the range; typer's has neither. Else empty."""
+    parameter: Any = getattr(error, "param", None)
+    found: list[Any] = getattr(error.__cause__, "errors", list)()
+    if parameter is None or not found:
+        return ""
+    low, high = parameter.min, parameter.max
+    cure = f"a number from {low} to {high}" if high is not None else "a number" if low is None else f"{low} or more"
+    return f"{_spelt(parameter)}={str(found[0]['input'])[:40]} is invalid; use {cure}"
+
+
+def _spelt(parameter: Any) -> str:
+    if parameter.param_type_name == "option":
+        return str(max(parameter.opts, key=len))
+    return _metavar(parameter).strip("[].")
 
 
 def _options(parameters: Sequence[Any]) -> list[Any]:

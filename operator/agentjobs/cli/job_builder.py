@@ -40,7 +40,7 @@ class Work:
 
 
 def work_of(file: str | None, *, name: str | None, fields: Mapping[Path, Any], kind: str | None = None) -> Work:
-    """Return the job of `file` (or a new one) with `fields` set in its spec; None and empty values are ignored.
+    """Return the job of `file` (or a new one) with `fields` set in its spec.
 
     `kind` is the member of `agent` to run, if a flag names it.
 
@@ -55,10 +55,9 @@ def work_of(file: str | None, *, name: str | None, fields: Mapping[Path, Any], k
     if not isinstance(spec, dict):
         raise Failure(f"{file}: spec is not a mapping.", code=USAGE)
     for path, value in fields.items():
-        if value is not None and value != [] and value != {}:
-            _set(spec, path, value)
+        put(spec, path, value)
     if kind is not None:
-        _set(spec, ("agent", kind), {})
+        put(spec, ("agent", kind), {})
     agent, given = spec.get("agent") or {}, spec.get("input") or {}
     if given.get("message") and fields.get(("input", "message")):
         given.pop("messageFrom", None)
@@ -113,7 +112,8 @@ def _read(file: str, *, may_lack_job: bool) -> Work:
     return Work(jobs[0], [body for body in bodies if body is not jobs[0]])
 
 
-def _set(spec: dict[str, Any], path: Path, value: Any) -> None:
+def put(spec: dict[str, Any], path: Path, value: Any) -> None:
+    """Set a field of a spec; add to it if it is a mapping."""
     place = spec
     for key in path[:-1]:
         below = place.get(key)

@@ -1,6 +1,7 @@
 """Options that many verbs share, spelled as in kubectl, and the connection made from them."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -177,6 +178,25 @@ def complete_queues(context: typer.Context, incomplete: str) -> list[str]:
             return [queue.name for queue in found if queue.name.startswith(incomplete)]
     except Exception:  # as above
         return []
+
+
+def new_name(word: str | None) -> str | None:
+    """Return the name for a new job.
+
+    Raises:
+        Failure: no job may have it.
+    """
+    if word is None:
+        return None
+    from agentjobs.api.fields import DNS_SUBDOMAIN
+    from agentjobs.api.job.spec import MAX_JOB_NAME
+    from agentjobs.api.problems import PATTERN_CURES
+
+    if not re.fullmatch(DNS_SUBDOMAIN, word):
+        raise Failure(f"--name={word[:80]} {PATTERN_CURES[DNS_SUBDOMAIN]}", code=USAGE)
+    if len(word) > MAX_JOB_NAME:
+        raise Failure(f"--name={word[:80]} has {len(word)} characters; use at most {MAX_JOB_NAME}.", code=USAGE)
+    return word
 
 
 JobNames = Annotated[

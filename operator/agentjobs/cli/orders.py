@@ -18,6 +18,7 @@ from agentjobs.cli.options import (
     Namespace,
     Selector,
     checked,
+    new_name,
     output,
     talking,
 )
@@ -135,8 +136,9 @@ def resume(
 
 def rerun(
     names: JobNames = None,
-    new_name: Annotated[
-        str | None, typer.Option("--name", help="Name of the new job; by default NAME and random digits.")
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="Name of the new job; by default NAME and random digits.", callback=new_name),
     ] = None,
     selector: Selector = None,
     all_: All = False,
@@ -160,14 +162,14 @@ def rerun(
     """
     checked(format_, "json", "yaml", "name")
     choice = Choice(names or (), selector, all_, everywhere)
-    if new_name and len(choice.names) != 1:
+    if name and len(choice.names) != 1:
         raise Failure("--name is the name of one new job; give exactly one NAME.", code=USAGE)
     from agentjobs.cli.cluster import AGENTJOBS
 
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
 
         def again(target: Target) -> Done:
-            job = talk.run(target.do.rerun(target.name, new_name_=new_name))
+            job = talk.run(target.do.rerun(target.name, new_name_=name))
             return Done(Target(target.do, job.name), f"{shown_job(job.name)} created")
 
         report(talk, choice, again, format_, chosen=targets(talk, choice), kind=AGENTJOBS)

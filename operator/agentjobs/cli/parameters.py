@@ -8,7 +8,7 @@ import typer
 from agentjobs.cli.options import connected
 
 
-def _objects(context: typer.Context, name: str = "") -> Sequence[Mapping[str, Any]]:
+def _objects(context: typer.Context, name: str | None = None) -> Sequence[Mapping[str, Any]]:
     """The templates of the namespace, or one; nothing on an error."""
     given = context.params
     try:

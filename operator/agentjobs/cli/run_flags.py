@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from agentjobs.cli.failures import USAGE, Failure, nearest
+from agentjobs.cli.options import new_name
 
 MODES: Final = ("Default", "AcceptEdits", "Plan", "DontAsk", "BypassPermissions")
 """Values of `agent.claudeCode.permissionMode`. Claude Code's own names differ at most in capital letters."""
@@ -85,7 +86,9 @@ TTL = Annotated[
         help="ttlSecondsAfterFinished; by default one day, or the template's.",
     ),
 ]
-Name = Annotated[str | None, typer.Option("--name", help="Name of the job; by default a random one.")]
+Name = Annotated[
+    str | None, typer.Option("--name", help="Name of the job; by default a random one.", callback=new_name)
+]
 Local = Annotated[bool, typer.Option("--local", help="Run one start on this machine, without a cluster.")]
 Resume = Annotated[bool, typer.Option("--resume", help="With --local: continue the previous, interrupted run.")]
 JournalFile = Annotated[
@@ -120,6 +123,8 @@ _PLAIN: Final[Mapping[str, tuple[str, ...]]] = {
     "publish_secret": ("workspace", "publish", "secretRef", "name"),
 }
 """Name of a parameter -> the field it sets."""
+_SPELT: Final[Mapping[str, str]] = {"--message": "MESSAGE", "--ttl": "--ttl-seconds-after-finished"}
+"""Parameters that are spelt differently on a command line."""
 _OF_A_CLUSTER: Final = ("git", "ref", "git_secret", "publish_branch", "publish_secret")
 """Flags of a workspace, which a local run does not have."""
 
@@ -173,7 +178,30 @@ def fields_of(given: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
         fields["workspace", "publish", "mode"] = "Branch"
     if given["schema"] is not None:
         fields["output", "schema"] = _schema(given["schema"])
+    fields = {path: value for path, value in fields.items() if value is not None and value not in ([], {})}
+    _check(fields)
     return fields
+
+
+def _check(fields: Mapping[tuple[str, ...], Any]) -> None:
+    """Refuse values that no job may have. The rest of the job comes from a file or a template, so it is not checked."""
+    from pydantic import ValidationError
+
+    from agentjobs.api.job.spec import AgentJobSpec
+    from agentjobs.api.problems import field_name, from_error
+    from agentjobs.cli.job_builder import put
+
+    spec: dict[str, Any] = {}
+    for path, value in fields.items():
+        put(spec, path, value)
+    try:
+        AgentJobSpec.model_validate(spec)
+    except ValidationError as refused:
+        flags = {field_name(path): f"--{name.replace('_', '-')}" for name, path in _PLAIN.items()}
+        for problem in map(from_error, refused.errors(include_url=False)):
+            if flag := flags.get(problem.field):
+                value = problem.value and f"{problem.value} "
+                raise Failure(f"{_SPELT.get(flag, flag)}: {value}{problem.message}", code=USAGE) from None
 
 
 def kind_of(given: Mapping[str, Any]) -> str | None:

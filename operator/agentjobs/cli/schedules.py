@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 import typer
 
-from agentjobs.cli.backfilling import ask, instant, jobs_path, make, ran, times_between
+from agentjobs.cli.backfilling import ask, instant, jobs_path, make, parsed, ran, times_between
 from agentjobs.cli.chosen import Choice, Target, attempted, documents, each, heading, schedules
 from agentjobs.cli.failures import FAILURE, USAGE, Failure
 from agentjobs.cli.getting import by_name
@@ -231,10 +231,11 @@ def backfill(
     from agentjobs.core.schedule.job import scheduled_name
     from agentjobs.core.schedule.model import parse_schedule
 
+    first, end = parsed("--from", since), parsed("--to", until)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
         body = _get(talk.cluster, namespace, name)
         plan, schedule = _plan(body), parse_schedule(body)
-        window = times_between(plan, instant("--from", since, plan), instant("--to", until, plan))
+        window = times_between(plan, instant(first, plan), instant(end, plan))
         known = ran(talk, schedule)
         missing = [at for at in window if scheduled_name(name, at) not in known]
         if dry_run:
@@ -394,7 +395,7 @@ def _plan_or_none(body: Mapping[str, Any]) -> "Plan | None":
         return None  # its conditions have the reason
 
 
-def _path(cluster: "Cluster", namespace: str | None, *, name: str = "", everywhere: bool = False) -> str:
+def _path(cluster: "Cluster", namespace: str | None, *, name: str | None = None, everywhere: bool = False) -> str:
     from agentjobs.cli.cluster import AGENTSCHEDULES
 
     return AGENTSCHEDULES.everywhere if everywhere else AGENTSCHEDULES.path(namespace or cluster.access.namespace, name)

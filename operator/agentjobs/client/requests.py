@@ -138,10 +138,21 @@ class Asking:
             yield Sleep(wait)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
-    def path(self, name: str = "") -> str:
-        """The URL path of one object, or of all."""
+    def path(self, name: str | None = None) -> str:
+        """The URL path of one object, or of all for None."""
         path = f"/apis/{GROUP}/{VERSION}/namespaces/{quote(self.namespace, safe='')}/{self.plural}"
-        return f"{path}/{quote(name, safe='')}" if name else path
+        return path if name is None else f"{path}/{segment(name)}"
+
+
+def segment(name: str) -> str:
+    """Return the name of an object for the path of a URL.
+
+    Raises:
+        errors.Misconfigured: it is empty or a dot segment. The path would be that of all objects, e.g. for a DELETE.
+    """
+    if name in ("", ".", ".."):
+        raise errors.Misconfigured(f"{name!r} is not the name of an object")
+    return quote(name, safe="")
 
 
 _STRICTLY: Final = {"fieldValidation": "Strict", "fieldManager": "agentjobs-client"}

@@ -245,6 +245,67 @@ def test_a_wrong_command_line_ends_with_2_and_a_cure(capsys, monkeypatch, argume
 
 
 @pytest.mark.parametrize(
+    ("words", "spelt"),
+    [
+        pytest.param(["delete", ""], "NAME", id="name"),
+        pytest.param(["cancel", "agentjob/"], "NAME", id="kind-without-name"),
+        pytest.param(["sessions", "delete", "a", " "], "SESSION", id="one-of-two"),
+        pytest.param(["delete", "-l", ""], "--selector", id="labels"),
+        pytest.param(["history", "--queue", ""], "--queue", id="filter"),
+        pytest.param(["notifications", "retry", "a", "--sink", ""], "--sink", id="option"),
+    ],
+)
+def test_an_empty_value_does_not_mean_everything(words, spelt):
+    with pytest.raises(Failure, match=f"^{spelt} is empty") as refused:
+        parsed(words)
+
+    assert refused.value.code == 2
+
+
+def test_empty_values_are_for_programs_and_for_defaults():
+    assert parsed(["dev", "--", "cat", ""]).params["command"] == ["cat", ""]
+    assert parsed(["get", "-n", ""]).params["namespace"] == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run", "Hi.", "--priority", "abc"], "--priority=abc is invalid; use a number."),
+        (["queue", "scale", "agents", "1.5"], "NUMBER=1.5 is invalid; use a number from 0 to 100000."),
+        (["logs", "a", "--tail", "-1"], "--tail=-1 is invalid; use 0 or more."),
+        (["history", "--limit", "9" * 5000], f"--limit={'9' * 40} is invalid; use 1 or more."),
+    ],
+    ids=["word", "fraction", "negative", "huge"],
+)
+def test_a_wrong_number_is_shown_with_its_range(capsys, words, told):
+    with pytest.raises(SystemExit) as left:
+        run(words)
+
+    assert left.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {told}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        ("run Hi. --model m --priority 10", "--priority"),
+        ("run Hi. --model m --name A", "--name"),
+        (f"rerun a --name {'x' * 53}", "--name"),
+        ("schedule backfill a --from x --to 2026-11-01", "--from"),
+        ("schedule backfill a --from 2026-11-01 --to 9999-12-31", "--to"),
+        ("history --phase Failde", "--phase"),
+    ],
+    ids=["field", "name", "long-name", "from", "to", "phase"],
+)
+def test_a_wrong_value_is_refused_before_a_server_is_looked_for(capsys, words, option):
+    with pytest.raises(SystemExit) as left:
+        run([*words.split(), "--kubeconfig", "/does/not/exist"])
+
+    assert left.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {option}")
+
+
+@pytest.mark.parametrize(
     ("output", "code", "words"),
     [
         pytest.param("/dev/full", 1, "error: cannot write: No space left on device.", id="full-disk"),
@@ -273,7 +334,7 @@ def test_a_missing_module_of_ours_is_a_bug_and_stays_one():
         raise ModuleNotFoundError("No module named 'agentjobs.x'", name="agentjobs.x")
 
 
-@pytest.mark.parametrize("process", ["operator", "gateway"])
+@pytest.mark.parametrize("process", ["operator", "gateway", "dashboard", "proxy", "notifier"])
 def test_settings_that_are_missing_are_named(capsys, monkeypatch, process):
     if process == "operator":
         pytest.importorskip("agentjobs.operator_process", reason="the operator's process is not there")
@@ -282,5 +343,5 @@ def test_settings_that_are_missing_are_named(capsys, monkeypatch, process):
     with pytest.raises(SystemExit) as left:
         run([process])
 
-    assert left.value.code == 1
+    assert left.value.code == 2
     assert "AGENTJOBS_DATABASE_URL" in capsys.readouterr().err

@@ -32,7 +32,7 @@ def file(tmp_path):
 
 
 def test_a_message_and_a_model_are_a_legal_job():
-    work = work_of(None, name="hello", fields={MODEL: "gemini-flash-latest", MESSAGE: "Hi.", ("queue",): None})
+    work = work_of(None, name="hello", fields={MODEL: "gemini-flash-latest", MESSAGE: "Hi."})
 
     assert validate_job(work.job) == []
     assert work.job["spec"] == {

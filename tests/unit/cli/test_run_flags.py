@@ -82,6 +82,32 @@ def test_a_mode_that_is_none_names_the_one_that_was_meant():
         fields_of(given(permission_mode="AcceptEdit"))
 
 
+@pytest.mark.parametrize(
+    ("flags", "option"),
+    [
+        ({"priority": 10}, "--priority"),
+        ({"start_after": "soon"}, "--start-after"),
+        ({"max_turns": 0}, "--max-turns"),
+        ({"ttl": -1}, "--ttl-seconds-after-finished"),
+        ({"git": "file:///srv/shop"}, "--git"),
+    ],
+    ids=["number", "duration", "below", "spelt-differently", "pattern"],
+)
+def test_a_value_that_no_job_may_have_is_refused_by_its_flag(flags, option):
+    with pytest.raises(Failure, match=f"^{option}: ") as refused:
+        fields_of(given(**flags))
+
+    assert refused.value.code == 2
+
+
+def test_what_a_file_may_add_is_not_missed_in_flags():
+    assert fields_of(given(priority=3, publish_branch="fix")) == {
+        ("priority",): 3,
+        ("workspace", "publish", "branch"): "fix",
+        ("workspace", "publish", "mode"): "Branch",
+    }
+
+
 @pytest.mark.parametrize("text", ["[]", "{", "a: 1\n---\nb: 2\n"])
 def test_a_file_that_holds_no_schema_is_refused(tmp_path, text):
     schema = tmp_path / "schema.json"

@@ -31,6 +31,14 @@ def test_a_job_that_is_there_already_and_asks_for_the_same_is_the_job(world, job
     assert there.run(submit()).uid == "first"
 
 
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_no_name_is_no_request_for_all_objects(world, name):
+    there = world([])
+
+    with pytest.raises(errors.Misconfigured):
+        there.run(DO.delete(name))
+
+
 def test_a_name_taken_by_other_work_is_an_error_that_names_the_field(world, job_body):
     there = world([errors.AlreadyExists("there"), job_body()])
 
