@@ -9,7 +9,7 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-from agentjobs.errors import Invalid
+from agentjobs.errors import Misconfigured
 
 # Each pod's annotations contain a copy, and may have 256 KiB in total.
 MAX_BYTES: Final = 64 * 1024
@@ -21,25 +21,25 @@ def read(path: Path) -> str:
     """Return the PEM certificates in a file.
 
     Raises:
-        Invalid: the file is missing, too large, or contains no certificate.
+        Misconfigured: the file is missing, too large, or contains no certificate.
     """
     name = f"gateway_ca_file {path}"
     try:
         text = path.read_text(encoding="ascii")
     except OSError as error:
-        raise Invalid(f"{name}: cannot be read: {error.strerror}") from error
+        raise Misconfigured(f"{name}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise Invalid(f"{name}: is not PEM text; convert it with `openssl x509 -inform der`") from error
+        raise Misconfigured(f"{name}: is not PEM text; convert it with `openssl x509 -inform der`") from error
     if len(text) > MAX_BYTES:
-        raise Invalid(
+        raise Misconfigured(
             f"{name}: has {len(text)} bytes; use at most {MAX_BYTES}, with only the gateway's CA certificates"
         )
     if "PRIVATE KEY" in text:
-        raise Invalid(f"{name}: contains a private key, which must not reach runner pods; keep only certificates")
+        raise Misconfigured(f"{name}: contains a private key, which must not reach runner pods; keep only certificates")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
     except (ssl.SSLError, ValueError) as error:
-        raise Invalid(f"{name}: contains no PEM certificate: {error}") from error
+        raise Misconfigured(f"{name}: contains no PEM certificate: {error}") from error
     return text
 
 
@@ -50,5 +50,5 @@ async def replaced(path: Path, known: str, *, every: float = LOOK_SECONDS) -> No
         try:
             if read(path) != known:
                 return
-        except Invalid:
+        except Misconfigured:
             continue

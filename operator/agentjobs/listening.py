@@ -50,7 +50,7 @@ def open_listener(host: str, port: int) -> socket.socket:
     """Return a socket that listens there; port 0 takes a free one.
 
     Raises:
-        errors.Invalid: the address is in use, or not of this machine.
+        errors.Misconfigured: the address is in use, or not of this machine.
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -61,7 +61,7 @@ def open_listener(host: str, port: int) -> socket.socket:
         return listener
     except OSError as error:
         cure = "choose another with AGENTJOBS_HOST and AGENTJOBS_PORT"
-        raise errors.Invalid(f"cannot listen on {host} port {port}: {error.strerror}; {cure}") from error
+        raise errors.Misconfigured(f"cannot listen on {host} port {port}: {error.strerror}; {cure}") from error
 
 
 def url_of(listener: socket.socket, *, secure: bool) -> str:
@@ -74,7 +74,7 @@ class Certificate:
     """A server's certificate and key, as PEM files that may be renewed.
 
     Raises:
-        errors.Invalid: one of the files cannot be read, or they do not belong together.
+        errors.Misconfigured: one of the files cannot be read, or they do not belong together.
     """
 
     def __init__(self, cert: Path, key: Path) -> None:
@@ -95,7 +95,7 @@ class Certificate:
                 # the current context half loaded.
                 self._loaded()
                 self.context.load_cert_chain(self._cert, self._key)
-            except (errors.Invalid, OSError, ssl.SSLError) as error:
+            except (errors.Misconfigured, OSError, ssl.SSLError) as error:
                 logger.error("certificate.unusable", extra={"error": str(error)})
                 continue
             logger.info("certificate.renewed")
@@ -107,7 +107,7 @@ class Certificate:
         try:
             context.load_cert_chain(self._cert, self._key)
         except (OSError, ssl.SSLError) as error:
-            raise errors.Invalid(f"TLS certificate {self._cert} or key {self._key}: {error}") from error
+            raise errors.Misconfigured(f"TLS certificate {self._cert} or key {self._key}: {error}") from error
         return context
 
     def _modified(self) -> Sequence[float]:

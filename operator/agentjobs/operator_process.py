@@ -26,7 +26,7 @@ from agentjobs.engine.background import Background, Died
 from agentjobs.engine.clock import watch_clock
 from agentjobs.engine.controller import Controller
 from agentjobs.engine.kinds import Informers, Key, Kind
-from agentjobs.errors import AgentJobsError
+from agentjobs.errors import AgentJobsError, Misconfigured
 from agentjobs.history.database import Database
 from agentjobs.history.model_limits import ModelLimits
 from agentjobs.history.model_reports import ModelReports
@@ -58,9 +58,9 @@ FLUSH_SECONDS: Final = 5.0
 
 
 def run(settings: OperatorSettings, *, now: Callable[[], datetime] = utc_now) -> None:
-    """Run the operator until a signal or a lost Lease ends it. Raises SystemExit(1) if it cannot continue.
+    """Run the operator until a signal or a lost Lease ends it.
 
-    `now` is the wall clock, which tests set.
+    Raises SystemExit if it cannot continue: 2 for wrong settings, else 1. `now` is the wall clock, which tests set.
     """
     if settings.kubeconfig:
         # kopf's login reads it from there; our own client gets it as an argument.
@@ -71,14 +71,14 @@ def run(settings: OperatorSettings, *, now: Callable[[], datetime] = utc_now) ->
         uvloop.run(Operator(settings, now).run())
     except AgentJobsError as error:
         logger.error("operator.ended", extra={"error": str(error)})
-        raise SystemExit(1) from error
+        raise SystemExit(2 if isinstance(error, Misconfigured) else 1) from error
 
 
 class Operator:
     """One operator process, from its settings to its end.
 
     Raises:
-        Invalid, Misconfigured: the models file cannot be used.
+        Misconfigured: the models file cannot be used.
     """
 
     def __init__(self, settings: OperatorSettings, now: Callable[[], datetime] = utc_now) -> None:

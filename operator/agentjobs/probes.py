@@ -13,7 +13,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from agentjobs.errors import Invalid
+from agentjobs.errors import Misconfigured
 from agentjobs.metrics import Metrics
 
 Check = Callable[[], str | None]
@@ -46,7 +46,7 @@ async def serving(
         ready: named checks of `/readyz`.
 
     Raises:
-        Invalid: the address is in use or not of this machine.
+        Misconfigured: the address is in use or not of this machine.
     """
     app = web.Application()
     app.router.add_get("/healthz", _endpoint(health))
@@ -58,7 +58,8 @@ async def serving(
         try:
             await web.TCPSite(runner, *address).start()
         except OSError as error:
-            raise Invalid(f"probe_address {address[0] or ''}:{address[1]}: cannot listen there: {error}") from error
+            place = f"{address[0] or ''}:{address[1]}"
+            raise Misconfigured(f"probe_address {place}: cannot listen there: {error}") from error
         port: int = runner.addresses[0][1]
         yield port
     finally:

@@ -17,7 +17,7 @@ from agentjobs.api.job.isolation import EgressRule
 from agentjobs.api.job.runtime import Toleration
 from agentjobs.api.queues.spec import MAX_QUEUE_NAME, MAX_SLOTS
 from agentjobs.durations import parse_duration
-from agentjobs.errors import Invalid
+from agentjobs.errors import Misconfigured
 
 PREFIX = "AGENTJOBS_"
 
@@ -329,7 +329,7 @@ class NotifierSettings(_ProbedSettings):
 
 
 def operator_settings(**values: Any) -> OperatorSettings:
-    """Read the operator's settings; `values` override the environment. Raises Invalid, naming each invalid variable."""
+    """Read the operator's settings; `values` override the environment. Raises Misconfigured with all invalid ones."""
     try:
         return OperatorSettings(**values)
     except ValidationError as error:
@@ -337,7 +337,7 @@ def operator_settings(**values: Any) -> OperatorSettings:
 
 
 def gateway_settings(**values: Any) -> GatewaySettings:
-    """Read the gateway's settings; `values` override the environment. Raises Invalid, naming each invalid variable."""
+    """Read the gateway's settings; `values` override the environment. Raises Misconfigured with all invalid ones."""
     try:
         return GatewaySettings(**values)
     except ValidationError as error:
@@ -345,7 +345,7 @@ def gateway_settings(**values: Any) -> GatewaySettings:
 
 
 def proxy_settings(**values: Any) -> ProxySettings:
-    """Read the model proxy's settings; `values` override the environment. Raises Invalid, naming each invalid
+    """Read the model proxy's settings; `values` override the environment. Raises Misconfigured, naming each invalid
     variable.
     """
     try:
@@ -355,14 +355,14 @@ def proxy_settings(**values: Any) -> ProxySettings:
 
 
 def notifier_settings(**values: Any) -> NotifierSettings:
-    """Read the notifier's settings; `values` override the environment. Raises Invalid, naming each invalid variable."""
+    """Read the notifier's settings; `values` override the environment. Raises Misconfigured with all invalid ones."""
     try:
         return NotifierSettings(**values)
     except ValidationError as error:
         raise named(error) from None
 
 
-def named(error: ValidationError) -> Invalid:
+def named(error: ValidationError) -> Misconfigured:
     """Return the variables and the rules that they break, without values, which may be secrets."""
     problems = []
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
@@ -371,7 +371,7 @@ def named(error: ValidationError) -> Invalid:
         broken = "is required" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
         rule = (f"{place}: " if place else "") + broken
         problems.append(f"{PREFIX}{variable}: {rule}" if variable else rule)
-    return Invalid("settings: " + "; ".join(problems))
+    return Misconfigured("settings: " + "; ".join(problems))
 
 
 def host_and_port(address: str) -> tuple[str | None, int]:

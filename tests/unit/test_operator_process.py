@@ -5,15 +5,19 @@ import asyncio
 import pytest
 
 from agentjobs import authorities
-from agentjobs.errors import Invalid, Misconfigured
-from agentjobs.operator_process import Operator
+from agentjobs.errors import Misconfigured
+from agentjobs.operator_process import Operator, run
 from agentjobs.settings import operator_settings
 
 PRICES = "prices: [{models: [openai/mystery-9], input: 1, output: 2}]"
 
 
+def settings_of(path):
+    return operator_settings(database_url="postgresql://x", gateway_url="http://x", models_file=path)
+
+
 def operator_of(path):
-    return Operator(operator_settings(database_url="postgresql://x", gateway_url="http://x", models_file=path))
+    return Operator(settings_of(path))
 
 
 @pytest.fixture
@@ -24,15 +28,24 @@ def models_file(tmp_path, monkeypatch):
     return path
 
 
-@pytest.mark.parametrize(("text", "error"), [("prices: 7", Invalid), (None, Misconfigured)])
-def test_a_file_of_models_that_is_of_no_use_ends_it_at_once(models_file, text, error):
+@pytest.mark.parametrize("text", ["prices: 7", None])
+def test_a_file_of_models_that_is_of_no_use_ends_it_at_once(models_file, text):
     if text is None:
         models_file.unlink()
     else:
         models_file.write_text(text)
 
-    with pytest.raises(error, match=r"models\.yaml"):
+    with pytest.raises(Misconfigured, match=r"models\.yaml"):
         operator_of(models_file)
+
+
+def test_wrong_settings_end_it_with_the_exit_code_of_a_wrong_command_line(models_file):
+    models_file.write_text("prices: 7")
+
+    with pytest.raises(SystemExit) as left:
+        run(settings_of(models_file))
+
+    assert left.value.code == 2
 
 
 async def test_it_ends_to_be_started_again_when_the_file_of_models_changes(models_file):

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from agentjobs.errors import Invalid
+from agentjobs.errors import Misconfigured
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Seal:
         file: keys, one per line; read again when it changes. None generates a key.
 
     Raises:
-        errors.Invalid: the file cannot be read, or has no valid key.
+        errors.Misconfigured: the file cannot be read, or has no valid key.
     """
 
     def __init__(self, file: Path | None) -> None:
@@ -70,7 +70,7 @@ class Seal:
                 if modified != self._modified:
                     self._keys, self._modified = _read(self._file), modified
                     logger.info("session-keys.read", extra={"keys": len(self._keys)})
-            except (OSError, Invalid) as error:
+            except (OSError, Misconfigured) as error:
                 # The known keys stay valid: a file that is half written must not end all sessions.
                 logger.error("session-keys.unusable", extra={"error": str(error)})
         return self._keys
@@ -80,11 +80,11 @@ def _read(file: Path) -> list[bytes]:
     try:
         lines = [line.strip() for line in file.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise Invalid(f"session keys: {file} cannot be read: {error}") from error
+        raise Misconfigured(f"session keys: {file} cannot be read: {error}") from error
     found = [line for line in lines if line]
     if not found or len(found) > MAX_KEYS or min(map(len, found)) < MIN_KEY_CHARS:
         expected = f"expected 1 to {MAX_KEYS} lines of at least {MIN_KEY_CHARS} characters"
-        raise Invalid(f"session keys: {file}: {expected}; make one with `openssl rand -hex 32`")
+        raise Misconfigured(f"session keys: {file}: {expected}; make one with `openssl rand -hex 32`")
     return [_derived(line) for line in found]
 
 

@@ -47,7 +47,7 @@ def run(settings: DashboardSettings) -> None:
     """Serve until SIGTERM or SIGINT, then finish requests in progress and return.
 
     Raises:
-        errors.Invalid: the settings are invalid.
+        errors.Misconfigured: the settings are invalid.
         errors.AgentJobsError: a necessary part has died.
     """
     # A page of thousands of steps makes tens of thousands of objects. Without this the garbage collector would traverse
@@ -109,7 +109,7 @@ async def _provider(settings: DashboardSettings) -> AsyncIterator[Provider | Non
         secret = settings.oidc_client_secret_file and settings.oidc_client_secret_file.read_text("utf-8").strip()
         http = open_http(str(settings.oidc_ca_file) if settings.oidc_ca_file else None)
     except (OSError, UnicodeDecodeError, ssl.SSLError) as error:
-        raise errors.Invalid(f"OpenID Connect: {error}") from error
+        raise errors.Misconfigured(f"OpenID Connect: {error}") from error
     client = Client(
         issuer=settings.oidc_issuer,
         client_id=settings.oidc_client_id or "",

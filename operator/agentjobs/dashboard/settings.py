@@ -111,7 +111,7 @@ class DashboardSettings(ServerSettings):
 
 
 def dashboard_settings(**values: Any) -> DashboardSettings:
-    """Read the dashboard's settings; `values` win over the environment. Raises Invalid naming each wrong variable."""
+    """Read the dashboard's settings; `values` win over the environment. Raises Misconfigured with each wrong one."""
     try:
         return DashboardSettings(**values)
     except ValidationError as error:

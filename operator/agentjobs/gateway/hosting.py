@@ -95,7 +95,7 @@ async def connected(
         pool_size: the largest number of connections to the database.
 
     Raises:
-        errors.Invalid: the settings are invalid.
+        errors.Misconfigured: the settings are invalid.
     """
     dsn, agent = settings.database_url.get_secret_value(), f"agentjobs-{name}"
     async with (
@@ -126,7 +126,7 @@ async def listening(
         on_stop: called when the server begins to stop, to end streams; other requests under way are waited for.
 
     Raises:
-        errors.Invalid: the address is taken, or the certificate cannot be read.
+        errors.Misconfigured: the address is taken, or the certificate cannot be read.
     """
     certificate = certificate_of(settings.tls_cert, settings.tls_key)
     listener = open_listener(settings.host, port)

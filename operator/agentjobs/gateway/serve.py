@@ -31,7 +31,7 @@ def run(settings: GatewaySettings) -> None:
     """Serve until SIGTERM or SIGINT, then finish requests under way and return.
 
     Raises:
-        errors.Invalid: the settings are invalid: a missing kubeconfig, an address in use, an unreadable certificate.
+        errors.Misconfigured: invalid settings: a missing kubeconfig, an address in use, an unreadable certificate.
         errors.AgentJobsError: an essential background task has ended.
     """
     asyncio.run(until_signalled(lambda on_death: serving(settings, on_death=on_death)))

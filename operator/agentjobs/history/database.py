@@ -385,18 +385,18 @@ def _parameters(dsn: str, application: str) -> dict[str, Any]:
     """Return libpq's parameters.
 
     Raises:
-        errors.Invalid: `dsn` is not a libpq URI; the message does not repeat it, because it may hold a password.
+        errors.Misconfigured: `dsn` is not a libpq URI; the message does not repeat it, because it may hold a password.
     """
     scheme, separator, _ = dsn.partition("://")
     if separator and scheme not in ("postgresql", "postgres"):
-        raise errors.Invalid(f"database URL: expected the scheme postgresql://, got {scheme!r}")
+        raise errors.Misconfigured(f"database URL: expected the scheme postgresql://, got {scheme!r}")
     try:
         if not separator:
             raise ValueError("no URI")
         found = conninfo_to_dict(dsn)
         [int(port) for port in str(found.get("port") or 0).split(",")]
     except (psycopg.Error, ValueError):
-        raise errors.Invalid("database URL: expected postgresql://user:password@host:port/database") from None
+        raise errors.Misconfigured("database URL: expected postgresql://user:password@host:port/database") from None
     limits = (
         f"-c statement_timeout={_STATEMENT_MILLISECONDS} -c lock_timeout={_LOCK_MILLISECONDS}"
         f" -c idle_in_transaction_session_timeout={_IDLE_MILLISECONDS}"

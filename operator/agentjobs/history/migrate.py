@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema
 
-from agentjobs.errors import Invalid, Unavailable
+from agentjobs.errors import Misconfigured, Unavailable
 from agentjobs.history import schema
 from agentjobs.history.database import SchemaMissing, translated
 from agentjobs.history.schema import SCHEMA
@@ -33,14 +33,14 @@ def database_url(dsn: str) -> URL:
     """Return the SQLAlchemy URL of a libpq URI (`postgresql://…` or `postgres://…`).
 
     Raises:
-        errors.Invalid: it is not one; the message does not repeat it, because it may hold a password.
+        errors.Misconfigured: it is not one; the message does not repeat it, because it may hold a password.
     """
     try:
         url = make_url(dsn)
     except (exc.ArgumentError, ValueError) as error:
-        raise Invalid("database URL: expected postgresql://user:password@host:port/database") from error
+        raise Misconfigured("database URL: expected postgresql://user:password@host:port/database") from error
     if url.get_backend_name() not in ("postgresql", "postgres"):
-        raise Invalid(f"database URL: expected the scheme postgresql://, got {url.drivername!r}")
+        raise Misconfigured(f"database URL: expected the scheme postgresql://, got {url.drivername!r}")
     return url.set(drivername="postgresql+psycopg")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from agentjobs.errors import Invalid
+from agentjobs.errors import Misconfigured
 from agentjobs.kube.client import KubeClient, OnWrite
 from agentjobs.kube.connection import load_configuration, open_session
 from agentjobs.kube.impersonation import Impersonation
@@ -36,7 +36,7 @@ class Callers:
             kubeconfig: as for `KubeClient.connect`; only the API server's address and CA are used.
 
         Raises:
-            Invalid: it is missing or broken.
+            Misconfigured: it is missing or broken.
         """
         configuration = await load_configuration(kubeconfig)
         # The API server would prefer our certificate over the caller's token.
@@ -44,7 +44,7 @@ class Callers:
         try:
             session = open_session(configuration, pool_size=64)
         except (OSError, ssl.SSLError) as error:
-            raise Invalid(f"kubeconfig {kubeconfig or '(in cluster)'}: certificates unusable: {error}") from error
+            raise Misconfigured(f"kubeconfig {kubeconfig or '(in cluster)'}: certificates unusable: {error}") from error
         async with session:
             yield cls(session, configuration, user_agent=user_agent, on_write=on_write)
 

@@ -20,7 +20,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from agentjobs.api_resource import Resource
-from agentjobs.errors import Gone, Invalid, Unavailable
+from agentjobs.errors import Gone, Misconfigured, Unavailable
 from agentjobs.kube.answers import error_of, error_of_status
 from agentjobs.kube.connection import load_configuration, open_session
 from agentjobs.kube.lines import whole_lines
@@ -94,13 +94,13 @@ class KubeClient:
             pool_size: maximum connections; at least the number of workers plus watches, or they wait.
 
         Raises:
-            Invalid: the kubeconfig or the pod's service account files are missing or broken.
+            Misconfigured: the kubeconfig or the pod's service account files are missing or broken.
         """
         configuration = await load_configuration(kubeconfig)
         try:
             session = open_session(configuration, pool_size=pool_size)
         except (OSError, ssl.SSLError) as error:
-            raise Invalid(f"kubeconfig {kubeconfig or '(in cluster)'}: certificates unusable: {error}") from error
+            raise Misconfigured(f"kubeconfig {kubeconfig or '(in cluster)'}: certificates unusable: {error}") from error
         async with session:
             yield cls(session, configuration, user_agent=user_agent, check=check, on_write=on_write)
 

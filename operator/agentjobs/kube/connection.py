@@ -12,7 +12,7 @@ from kubernetes.aio import config as untyped_config
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
-from agentjobs.errors import Invalid
+from agentjobs.errors import Misconfigured
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ async def load_configuration(kubeconfig: str | None) -> Any:
             configuration.refresh_api_key_hook = Reload(loader)
     except (config.ConfigException, yaml.YAMLError, OSError, *_MALFORMED) as error:
         source = f"kubeconfig {kubeconfig!r}" if kubeconfig else "in-cluster configuration"
-        raise Invalid(f"{source}: {error}; set KUBECONFIG to a readable file") from error
+        raise Misconfigured(f"{source}: {error}; set KUBECONFIG to a readable file") from error
     return configuration
 
 

@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from agentjobs.contract import ErrorClass
 from agentjobs.durations import format_duration
-from agentjobs.errors import Invalid, Misconfigured
+from agentjobs.errors import Misconfigured
 from agentjobs.models import models_file
 from agentjobs.models.models_file import (
     COUNTED,
@@ -372,8 +372,7 @@ def read(path: Path) -> Models:
     """Read the models file of an installation.
 
     Raises:
-        errors.Invalid: the file is invalid; the message lists every error with its line.
-        errors.Misconfigured: the file cannot be read.
+        errors.Misconfigured: the file cannot be read, or is invalid; the message lists every error with its line.
     """
     return parse(text_of(path), str(path))
 
@@ -385,7 +384,7 @@ def text_of(path: Path) -> str:
     except OSError as error:
         raise Misconfigured(f"{path}: the models file cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise Invalid(f"{path}:1: is not YAML: it is not UTF-8 text") from None
+        raise Misconfigured(f"{path}:1: is not YAML: it is not UTF-8 text") from None
 
 
 def parse(text: str, source: str = "models.yaml") -> Models:

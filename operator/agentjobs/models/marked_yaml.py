@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from agentjobs.errors import Invalid
+from agentjobs.errors import Misconfigured
 
 _NUMBER: Final = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]{1,2})?", re.ASCII)
 
@@ -53,16 +53,16 @@ class Document:
             place = place[:-1]
         return self.lines.get(place, 1)
 
-    def refused(self, flaws: Iterable[Flaw]) -> Invalid:
+    def refused(self, flaws: Iterable[Flaw]) -> Misconfigured:
         """Return the error with all flaws, in the order of lines."""
         told = sorted((self.line(flaw.place), name_of(flaw.place), flaw.message) for flaw in flaws)
-        return Invalid("\n".join(f"{self.source}:{line}: {name}{message}" for line, name, message in told))
+        return Misconfigured("\n".join(f"{self.source}:{line}: {name}{message}" for line, name, message in told))
 
     def as_model(self, model: type[M]) -> M:
         """Return the value as a model.
 
         Raises:
-            errors.Invalid: it does not match; the message lists every flaw.
+            errors.Misconfigured: it does not match; the message lists every flaw.
         """
         try:
             return model.model_validate(self.value)
@@ -75,7 +75,7 @@ def load(text: str, source: str) -> Document:
     """Read one document.
 
     Raises:
-        errors.Invalid: it is not YAML, has a duplicate key, or values that JSON does not support.
+        errors.Misconfigured: it is not YAML, has a duplicate key, or values that JSON does not support.
     """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -83,13 +83,13 @@ def load(text: str, source: str) -> Document:
         value = None if node is None else _value(node, (), lines)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise Invalid(
+        raise Misconfigured(
             f"{source}:{mark.line + 1 if mark else 1}: is not YAML: {error.problem or error.context}"
         ) from None
     except yaml.YAMLError:
-        raise Invalid(f"{source}:1: is not YAML: it contains control characters") from None
+        raise Misconfigured(f"{source}:1: is not YAML: it contains control characters") from None
     except RecursionError:
-        raise Invalid(f"{source}:1: is nested too deeply, or too large") from None
+        raise Misconfigured(f"{source}:1: is nested too deeply, or too large") from None
     return Document(source, value, lines)
 
 

@@ -288,7 +288,7 @@ def parse(text: str, source: str) -> ModelsFile:
     """Read the text of a models file.
 
     Raises:
-        errors.Invalid: the file is invalid; the message lists all errors with lines, and never a key.
+        errors.Misconfigured: the file is invalid; the message lists all errors with lines, and never a key.
     """
     document = marked_yaml.load(text, source)
     if document.value is None:

@@ -259,7 +259,7 @@ def read_table(text: str, source: str) -> PriceTable:
     """Parse a table in the format of `prices.yaml`.
 
     Raises:
-        errors.Invalid: it is invalid; the message lists every error with its line.
+        errors.Misconfigured: it is invalid; the message lists every error with its line.
     """
     table = marked_yaml.load(text, source).as_model(_Table)
     return PriceTable(table.prices, dated=table.date)

@@ -40,7 +40,7 @@ def run(settings: NotifierSettings) -> None:
     """Run until SIGTERM or SIGINT, then finish running requests and return.
 
     Raises:
-        errors.Invalid: invalid settings: the sinks file, or the address is in use.
+        errors.Misconfigured: invalid settings: the sinks file, or the address is in use.
         errors.AgentJobsError: an essential part has died.
     """
     uvloop.run(until_signalled(lambda on_death: serving(settings, on_death=on_death)))

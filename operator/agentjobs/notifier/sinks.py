@@ -31,8 +31,7 @@ class Sinks:
         environ: for `urlEnv` and `env` of headers.
 
     Raises:
-        errors.Invalid: the file is invalid; the message has every problem with its line.
-        errors.Misconfigured: the file cannot be read.
+        errors.Misconfigured: the file cannot be read, or is invalid; the message has every problem with its line.
     """
 
     def __init__(self, path: Path, environ: Mapping[str, str]) -> None:

@@ -155,7 +155,7 @@ def parse(text: str, source: str) -> SinksFile:
     """Read a sinks file.
 
     Raises:
-        errors.Invalid: it is invalid; the message has every problem with its line, and no secrets.
+        errors.Misconfigured: it is invalid; the message has every problem with its line, and no secrets.
     """
     document = marked_yaml.load(text, source)
     if document.value is None:

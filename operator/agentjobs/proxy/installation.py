@@ -23,8 +23,7 @@ class Installation:
         path: the file; None for the environment's variables, which do not change.
 
     Raises:
-        errors.Invalid: the file is invalid; the message has every problem with its line.
-        errors.Misconfigured: the file cannot be read, or a variable is invalid.
+        errors.Misconfigured: the file is invalid or cannot be read, or a variable is invalid.
     """
 
     def __init__(self, path: Path | None, environ: Mapping[str, str]) -> None:

@@ -61,7 +61,7 @@ def run(settings: ProxySettings) -> None:
     """Serve until SIGTERM or SIGINT, then finish running calls and return.
 
     Raises:
-        errors.Invalid: invalid settings: kubeconfig, address in use, certificate, or models file.
+        errors.Misconfigured: invalid settings: kubeconfig, address in use, certificate, or models file.
         errors.AgentJobsError: an essential part has died.
     """
     uvloop.run(until_signalled(lambda on_death: serving(settings, on_death=on_death)))

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from agentjobs.errors import Invalid
+from agentjobs.errors import Misconfigured
 from agentjobs.gateway.serve import serving
 from agentjobs.listening import open_listener
 from devcluster.certificates import Authority
@@ -296,7 +296,7 @@ async def test_a_certificate_that_is_caught_half_way_through_its_change_is_taken
 async def test_an_address_that_is_taken_is_named(settings):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(Invalid, match=f"port {port}: .*AGENTJOBS_PORT"):
+        with pytest.raises(Misconfigured, match=f"port {port}: .*AGENTJOBS_PORT"):
             async with serving(settings(port=port)):
                 pass
 

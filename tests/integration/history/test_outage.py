@@ -223,7 +223,7 @@ async def test_a_row_that_somebody_locked_is_unavailable_in_time_and_free_afterw
 
 @pytest.mark.parametrize("dsn", ["mysql://somewhere/db", "not a url", "postgresql://host:port/db"])
 async def test_a_wrong_address_is_invalid_and_not_repeated(dsn):
-    with pytest.raises(errors.Invalid, match="expected") as caught:
+    with pytest.raises(errors.Misconfigured, match="expected") as caught:
         Database(dsn)
 
     assert dsn not in str(caught.value)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from kubernetes.aio.config import incluster_config
 
-from agentjobs.errors import Invalid, Unavailable
+from agentjobs.errors import Misconfigured, Unavailable
 from agentjobs.kube.client import KubeClient
 from agentjobs.kube.resources import PODS
 
@@ -195,7 +195,7 @@ class _Clock:
 async def test_outside_of_a_cluster_the_cure_is_named(monkeypatch):
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
-    with pytest.raises(Invalid, match=r"in-cluster configuration: .*set KUBECONFIG"):
+    with pytest.raises(Misconfigured, match=r"in-cluster configuration: .*set KUBECONFIG"):
         async with KubeClient.connect(None):
             pass
 
@@ -230,7 +230,7 @@ async def test_a_broken_kubeconfig_is_named(tmp_path, content):
     if content is not None:
         path.write_text(content)
 
-    with pytest.raises(Invalid, match="kubeconfig"):
+    with pytest.raises(Misconfigured, match="kubeconfig"):
         async with KubeClient.connect(str(path)):
             pass
 

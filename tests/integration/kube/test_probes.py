@@ -3,7 +3,7 @@
 import aiohttp
 import pytest
 
-from agentjobs.errors import Invalid
+from agentjobs.errors import Misconfigured
 from agentjobs.metrics import Metrics
 from agentjobs.probes import serving
 
@@ -40,6 +40,6 @@ async def test_metrics_are_served_as_text():
 
 async def test_a_taken_address_is_named():
     async with serving(LOOPBACK, metrics=Metrics(), health={}, ready={}) as port:
-        with pytest.raises(Invalid, match=f"probe_address 127.0.0.1:{port}: cannot listen there"):
+        with pytest.raises(Misconfigured, match=f"probe_address 127.0.0.1:{port}: cannot listen there"):
             async with serving(("127.0.0.1", port), metrics=Metrics(), health={}, ready={}):
                 pass

@@ -12,7 +12,7 @@ from agentjobs.dashboard.sign_in.attempts import MOST, Attempts
 from agentjobs.dashboard.sign_in.proxies import Proxies
 from agentjobs.dashboard.sign_in.ways import Ways
 from agentjobs.dashboard.whole import create_site
-from agentjobs.errors import Invalid
+from agentjobs.errors import Misconfigured
 from agentjobs.problem import Problem
 
 PROXY, STRANGER = "10.1.2.3", "192.0.2.7"
@@ -161,7 +161,7 @@ def test_the_token_of_the_process_follows_its_file(tmp_path, caplog):
 
 
 def test_without_a_token_nobody_can_be_impersonated(tmp_path):
-    with pytest.raises(Invalid, match="needed to impersonate people"):
+    with pytest.raises(Misconfigured, match="needed to impersonate people"):
         Account(tmp_path / "none")
 
 

@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from agentjobs.dashboard import sessions as module
 from agentjobs.dashboard.sealing import Seal
 from agentjobs.dashboard.sessions import Session, Sessions
-from agentjobs.errors import Invalid
+from agentjobs.errors import Misconfigured
 from agentjobs.problem import Problem
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -172,7 +172,7 @@ def test_half_a_file_of_keys_ends_nothing(tmp_path, caplog):
 def test_keys_that_protect_nothing_are_refused_at_the_start(tmp_path, text):
     (tmp_path / "keys").write_text(text)
 
-    with pytest.raises(Invalid, match="openssl rand"):
+    with pytest.raises(Misconfigured, match="openssl rand"):
         Seal(tmp_path / "keys")
 
 

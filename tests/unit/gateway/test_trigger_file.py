@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agentjobs.errors import Invalid, Misconfigured
+from agentjobs.errors import Misconfigured
 from agentjobs.gateway.triggers.file import Signature, TriggerEntry, Triggers, parse, read
 
 RIGHT = """
@@ -54,7 +54,7 @@ def test_a_file_says_which_calls_make_jobs():
 )
 def test_what_is_wrong_is_named_by_line_and_field_and_no_secret_is_shown(old, new, line, field):
     assert old in RIGHT
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(Misconfigured) as refused:
         parse(RIGHT.replace(old, new), "triggers.yaml")
 
     assert any(told.startswith(f"triggers.yaml:{line}: {field}") for told in str(refused.value).splitlines())
@@ -62,7 +62,7 @@ def test_what_is_wrong_is_named_by_line_and_field_and_no_secret_is_shown(old, ne
 
 
 def test_a_place_in_a_field_is_named_as_it_is_written():
-    with pytest.raises(Invalid, match=r"triggers\[0\]\.when: \"action\" needs a list"):
+    with pytest.raises(Misconfigured, match=r"triggers\[0\]\.when: \"action\" needs a list"):
         parse(RIGHT.replace("[opened, 7, true]", "opened"), "triggers.yaml")
 
 

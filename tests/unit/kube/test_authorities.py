@@ -5,7 +5,7 @@ import datetime
 import pytest
 
 from agentjobs import authorities
-from agentjobs.errors import Invalid
+from agentjobs.errors import Misconfigured
 from devcluster.certificates import Authority
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -38,7 +38,7 @@ def test_what_is_no_list_of_certificates_is_refused(tmp_path, content, complaint
     if content is not None:
         path.write_bytes(content)
 
-    with pytest.raises(Invalid, match=complaint) as refused:
+    with pytest.raises(Misconfigured, match=complaint) as refused:
         authorities.read(path)
 
     assert str(path) in str(refused.value)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agentjobs.errors import Invalid
+from agentjobs.errors import Misconfigured
 from agentjobs.settings import gateway_settings, host_and_port, operator_settings
 
 
@@ -77,14 +77,14 @@ def test_arguments_win_over_the_environment(monkeypatch):
 def test_a_wrong_value_is_named_by_its_variable(monkeypatch, name, value, complaint):
     monkeypatch.setenv(f"AGENTJOBS_{name}", value)
 
-    with pytest.raises(Invalid, match=f"settings: AGENTJOBS_{name}: .*{complaint}"):
+    with pytest.raises(Misconfigured, match=f"settings: AGENTJOBS_{name}: .*{complaint}"):
         operator_settings()
 
 
 def test_a_missing_variable_is_named(monkeypatch):
     monkeypatch.delenv("AGENTJOBS_DATABASE_URL")
 
-    with pytest.raises(Invalid, match="AGENTJOBS_DATABASE_URL: is required"):
+    with pytest.raises(Misconfigured, match="AGENTJOBS_DATABASE_URL: is required"):
         gateway_settings()
 
 
@@ -92,14 +92,14 @@ def test_all_problems_are_told_at_once(monkeypatch):
     monkeypatch.delenv("AGENTJOBS_GATEWAY_URL")
     monkeypatch.setenv("AGENTJOBS_WORKERS", "0")
 
-    with pytest.raises(Invalid, match=r"GATEWAY_URL: .*AGENTJOBS_WORKERS: "):
+    with pytest.raises(Misconfigured, match=r"GATEWAY_URL: .*AGENTJOBS_WORKERS: "):
         operator_settings()
 
 
 def test_a_lease_that_cannot_work_is_refused(monkeypatch):
     monkeypatch.setenv("AGENTJOBS_LEASE_DEADLINE", "20s")
 
-    with pytest.raises(Invalid, match="less than lease_duration"):
+    with pytest.raises(Misconfigured, match="less than lease_duration"):
         operator_settings()
 
 
@@ -107,14 +107,14 @@ def test_a_password_shows_nowhere(monkeypatch):
     monkeypatch.setenv("AGENTJOBS_WORKERS", "0")
     assert "hunter2" not in repr(operator_settings(workers=1))
 
-    with pytest.raises(Invalid) as caught:
+    with pytest.raises(Misconfigured) as caught:
         operator_settings()
 
     assert "hunter2" not in str(caught.value)
 
 
 def test_a_certificate_needs_its_key():
-    with pytest.raises(Invalid, match="tls_cert and tls_key must be set together"):
+    with pytest.raises(Misconfigured, match="tls_cert and tls_key must be set together"):
         gateway_settings(tls_cert=Path("cert.pem"))
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs.contract import ErrorClass
-from agentjobs.errors import Invalid, Misconfigured
+from agentjobs.errors import Misconfigured
 from agentjobs.models import models_file
 from agentjobs.models.config import Models, Refusal, Route, parse, read, told_to
 from agentjobs.models.environment import from_environment, installed
@@ -183,7 +183,7 @@ def test_a_large_number_is_read_however_helm_writes_it(number):
 
 @pytest.mark.parametrize("number", ["1.5", "'5'", "1e99", "0x10", "-1", "true"])
 def test_what_is_no_count_is_refused(number):
-    with pytest.raises(Invalid, match="tokensPerMinute"):
+    with pytest.raises(Misconfigured, match="tokensPerMinute"):
         parse(f"providers: [{{name: a, kind: OpenAI, baseUrl: 'http://x', limits: [{{tokensPerMinute: {number}}}]}}]")
 
 
@@ -344,7 +344,7 @@ FLAWS = [
 
 @pytest.mark.parametrize(("text", "line", "field", "words"), FLAWS, ids=[flaw[2] + flaw[3][:12] for flaw in FLAWS])
 def test_a_flaw_is_told_with_line_field_and_cure(text, line, field, words):
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(Misconfigured) as refused:
         parse(text, "m.yaml")
 
     told = next(one for one in str(refused.value).splitlines() if words in one)
@@ -352,7 +352,7 @@ def test_a_flaw_is_told_with_line_field_and_cure(text, line, field, words):
 
 
 def test_all_flaws_are_told_in_the_order_of_lines():
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(Misconfigured) as refused:
         parse("aliases: {a: 1}\nproviders:\n- {name: a, kind: b}\n- {name: c}\nunknown: 1", "m.yaml")
 
     assert [one.split(":")[1] for one in str(refused.value).splitlines()] == ["1", "3", "4", "5"]
@@ -377,7 +377,7 @@ SECRET = "sk-live-1234567890"
     ],
 )
 def test_a_key_in_the_wrong_place_is_not_repeated(provider):
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(Misconfigured) as refused:
         parse(f"providers: [{provider}]")
 
     assert SECRET not in str(refused.value)
@@ -409,7 +409,7 @@ TREES = st.recursive(
 def test_whatever_a_file_has_it_is_read_or_refused_without_a_key(tree):
     try:
         models = parse(yaml.safe_dump(tree))
-    except Invalid as refused:
+    except Misconfigured as refused:
         told = str(refused)
         assert all(re.match(r"models\.yaml:[0-9]+: ", line) for line in told.splitlines())
         # Names of models, aliases and the like are shown; keys stand in these places.
@@ -428,7 +428,7 @@ LAUGHS = "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)
     "text", [LAUGHS, "a: &a [*a]", "[" * 2000, "a: b: c", "\x00", "a: !!python/object:os.system x", "%"]
 )
 def test_what_is_no_plain_yaml_is_refused(text):
-    with pytest.raises(Invalid, match=r"models\.yaml:[0-9]+: "):
+    with pytest.raises(Misconfigured, match=r"models\.yaml:[0-9]+: "):
         parse(text)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs.errors import Invalid
+from agentjobs.errors import Misconfigured
 from agentjobs.models.names import Pattern
 from agentjobs.models.prices import MILLION, Price, PriceTable, Rates, read_table, shipped, with_overrides
 from agentjobs.models.tokens import Tokens
@@ -180,14 +180,14 @@ def test_prices_are_the_digits_that_were_written():
     ],
 )
 def test_a_typo_in_the_table_is_refused_with_its_line(entry, told):
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(Misconfigured) as refused:
         table(f"  - {{{entry}}}\n")
 
     assert told in str(refused.value)
 
 
 def test_all_flaws_are_told_at_once():
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(Misconfigured) as refused:
         table('  - models: [a]\n    input: x\n    output: "2"\n  - models: [b]\n    input: "1"\n    ouput: "2"\n')
 
     assert [line.split(":")[1] for line in str(refused.value).splitlines()] == ["4", "6", "8"]

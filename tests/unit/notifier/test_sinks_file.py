@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from agentjobs.errors import Invalid, Misconfigured
+from agentjobs.errors import Misconfigured
 from agentjobs.notifier import sinks, sinks_file
 from agentjobs.notifier.sinks import Sinks
 from agentjobs.notifier.sinks_file import Format
@@ -27,7 +27,7 @@ sinks:
 
 
 def refused(text):
-    with pytest.raises(Invalid) as caught:
+    with pytest.raises(Misconfigured) as caught:
         sinks_file.parse(text, "sinks.yaml")
     return str(caught.value)
 

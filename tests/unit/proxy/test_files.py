@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from agentjobs.errors import Invalid, Misconfigured
+from agentjobs.errors import Misconfigured
 from agentjobs.models.config import KeySource
 from agentjobs.proxy.installation import Installation
 from agentjobs.proxy.keys import LOOK_SECONDS, Keys
@@ -95,5 +95,5 @@ def test_a_wrong_file_at_the_start_is_refused_with_its_line(tmp_path):
     file = tmp_path / "models.yaml"
     file.write_text("providers: []\nprizes: []\n")
 
-    with pytest.raises(Invalid, match=r"models\.yaml:2: "):
+    with pytest.raises(Misconfigured, match=r"models\.yaml:2: "):
         Installation(file, {})

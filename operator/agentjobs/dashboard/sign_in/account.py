@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from agentjobs.errors import Invalid
+from agentjobs.errors import Misconfigured
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ class Account:
     """Reads the token.
 
     Raises:
-        errors.Invalid: the file has no token.
+        errors.Misconfigured: the file has no token.
     """
 
     def __init__(self, file: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -29,7 +29,7 @@ class Account:
             self._token = self._read()
         except (OSError, ValueError) as error:
             said = f"{file}: {error}; it is needed to impersonate people who sign in by OpenID Connect or headers"
-            raise Invalid(f"token of this process: {said}") from error
+            raise Misconfigured(f"token of this process: {said}") from error
 
     def token(self) -> str:
         """Return the token, read from the file at most 30 s ago."""

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, Field
 
 from agentjobs.api.fields import DNS_LABEL, DNS_SUBDOMAIN, PARAMETER_NAME
-from agentjobs.errors import AgentJobsError, Invalid, Misconfigured
+from agentjobs.errors import AgentJobsError, Misconfigured
 from agentjobs.models import marked_yaml
 from agentjobs.models.marked_yaml import Flaw, shown
 from agentjobs.models.models_file import Duration, Form
@@ -133,7 +133,7 @@ def parse(text: str, source: str) -> tuple[TriggerEntry, ...]:
     """Read the text of a triggers file.
 
     Raises:
-        errors.Invalid: the file is invalid; the message has all errors with their lines, and never a secret.
+        errors.Misconfigured: the file is invalid; the message has all errors with their lines, and never a secret.
     """
     document = marked_yaml.load(text, source)
     if document.value is None:
@@ -148,15 +148,14 @@ def read(path: Path) -> tuple[TriggerEntry, ...]:
     """Read a triggers file.
 
     Raises:
-        errors.Invalid: as `parse`.
-        errors.Misconfigured: the file cannot be read.
+        errors.Misconfigured: the file cannot be read, or as `parse`.
     """
     try:
         text = path.read_text("utf-8")
     except OSError as error:
         raise Misconfigured(f"{path}: the triggers file cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise Invalid(f"{path}:1: is not YAML: it is not UTF-8 text") from None
+        raise Misconfigured(f"{path}:1: is not YAML: it is not UTF-8 text") from None
     return parse(text, str(path))
 
 
@@ -175,7 +174,7 @@ class Triggers:
         path: the file; None for no triggers.
 
     Raises:
-        errors.Invalid, errors.Misconfigured: as `read`.
+        errors.Misconfigured: as `read`.
     """
 
     def __init__(self, path: Path | None) -> None:
