@@ -21,13 +21,10 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, Protocol
 
 from devcluster import guard as guard_program
 from devcluster.guard import MARK, kill_marked
-
-if TYPE_CHECKING:
-    from devcluster.forkserver import ForkServer, ForkServers
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -122,6 +119,16 @@ class Process(Protocol):
     def wait(self) -> int: ...
 
 
+class Forks(Protocol):
+    """Starts the commands that it takes, instead of exec: a `forkserver.ForkServer`, or several of them."""
+
+    def takes(self, command: Sequence[str], env: Mapping[str, str]) -> bool: ...
+
+    def start(
+        self, command: Sequence[str], *, env: Mapping[str, str], folder: Path | None, output: IO[bytes] | int
+    ) -> Process: ...
+
+
 class Child:
     """A running child and its group. Created by `spawn`."""
 
@@ -208,7 +215,7 @@ def spawn(
     group: int | None = None,
     foreground: bool = False,
     contained: bool = False,
-    forks: "ForkServer | ForkServers | None" = None,
+    forks: Forks | None = None,
 ) -> Child:
     """Start `command` as a child that ends with this process; call it from a running event loop.
 

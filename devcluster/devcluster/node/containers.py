@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from devcluster.client import Object
-from devcluster.forkserver import ForkServer, ForkServers
 from devcluster.node.environment import Paths
 from devcluster.node.logs import ContainerLog
 from devcluster.node.statuses import Running, Terminated, exit_state, start_error
-from devcluster.process import Child, spawn
+from devcluster.process import Child, Forks, spawn
 
 # The kubelet's limits for a termination message, and for those of all containers of a pod.
 _MESSAGE_BYTES = 4096
@@ -85,7 +84,7 @@ async def start(
     folder: Path,
     log: ContainerLog,
     paths: Paths,
-    forks: ForkServer | ForkServers | None = None,
+    forks: Forks | None = None,
     message_bytes: int = _MESSAGE_BYTES,
 ) -> Container | Terminated:
     """Start the process of a container in `folder`; return the state of its end if the command cannot be executed.

@@ -13,10 +13,10 @@ from pathlib import Path
 from devcluster.certificates import NodeTLS
 from devcluster.client import LEASES, NAMESPACES, NODES, PODS, ApiError, Client, Listing, Object
 from devcluster.events import EventRecorder
-from devcluster.forkserver import ForkServer, ForkServers
 from devcluster.node.claims import ClaimFolders
 from devcluster.node.endpoint import LogEndpoint
 from devcluster.node.pods import Instant, Node, PodWorker
+from devcluster.process import Forks
 from devcluster.timestamps import micro_time, timestamp
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class ProcessNode:
         taints: Sequence[Object] = (),
         mine: Callable[[Object], bool] = lambda pod: True,
         instant: Callable[[Object], Instant | None] = lambda pod: None,
-        forks: ForkServer | ForkServers | None = None,
+        forks: Forks | None = None,
     ) -> None:
         self.name = name
         self.ready = asyncio.Event()

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from devcluster.client import CONFIG_MAPS, NETWORK_POLICIES, PODS, SECRETS, ApiError, Client, Object
 from devcluster.events import EventRecorder
-from devcluster.forkserver import ForkServer, ForkServers
 from devcluster.node import containers
 from devcluster.node.containers import Container
 from devcluster.node.environment import ConfigError, Paths, command_line, container_env, process_env
@@ -37,6 +36,7 @@ from devcluster.node.statuses import (
 )
 from devcluster.node.volumes import Mounter, MountError, TokenFile, inside, mount_paths
 from devcluster.node.writer import StatusWriter
+from devcluster.process import Forks
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Node:
     working_folder: Path
     inherited: Mapping[str, str]
     instant: Callable[[Object], Instant | None]
-    forks: ForkServer | ForkServers | None = None
+    forks: Forks | None = None
 
 
 class PodWorker:

@@ -6,8 +6,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from devcluster.forkserver import ForkServer, ForkServers
-from devcluster.process import Child, spawn
+from devcluster.process import Child, Forks, spawn
 
 _TAIL_LINES = 20
 _STOP_SECONDS = 5.0
@@ -37,7 +36,7 @@ class Part:
         env: Mapping[str, str],
         folder: Path,
         restarts: bool = False,
-        forks: ForkServer | ForkServers | None = None,
+        forks: Forks | None = None,
     ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"

@@ -14,8 +14,8 @@ from agentjobs import rbac
 from agentjobs.contract import ENV_CLAUDE
 from agentjobs.dev.parts import Part
 from agentjobs.dev.shared import Place
-from devcluster.forkserver import ForkServer, ForkServers
 from devcluster.ports import free_port
+from devcluster.process import Forks
 
 # Variables with keys and addresses of providers. Only the model proxy gets them.
 PROVIDER_VARIABLES = (
@@ -76,7 +76,7 @@ class Programs:
     sinks: Path | None
     triggers: Path | None
     dashboard: bool = False
-    forks: ForkServer | ForkServers | None = None
+    forks: Forks | None = None
     """Starts the programs that it takes, instead of exec."""
 
     @property

@@ -35,10 +35,10 @@ from devcluster.certificates import Authority
 from devcluster.client import NAMESPACES, Client, Object
 from devcluster.controllers import ClaimBinder, DefaultAccounts, GarbageCollector, NamespaceController, Scheduler
 from devcluster.files import kubeconfig, write_kubeconfig
-from devcluster.forkserver import ForkServer, ForkServers
 from devcluster.node import Instant, ProcessNode
 from devcluster.ports import free_port
 from devcluster.postgres import EmbeddedPostgres
+from devcluster.process import Forks
 
 _READY_SECONDS = 60.0
 _POLL_SECONDS = 0.02
@@ -132,7 +132,7 @@ async def up(
     dashboard: bool = False,
     dashboard_port: int = 0,
     instant: Callable[[Object], Instant | None] = lambda pod: None,
-    forks: ForkServer | ForkServers | None = None,
+    forks: Forks | None = None,
 ) -> AsyncIterator[DevCluster]:
     """Run a whole cluster in `folder` until the context ends. No part outlives this process.
 
