@@ -8,6 +8,7 @@
     memory_operator, memory_runner, memory_reads  its methods for each audience
     tables           the schema as SQLAlchemy metadata, for migrations only
     migrate          upgrades a database to that schema with Alembic; safe to run concurrently
+    fill             fills new columns of old jobs, for migrate
     schema           the version of the schema that this code needs
     database         connections with deadlines; the only place that translates database errors
     breaker          a circuit breaker for PostgreSQL, one per process

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import psycopg
-from sqlalchemy import Connection, create_engine, exc, text
+from sqlalchemy import Connection, Engine, create_engine, exc, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema
@@ -17,6 +17,7 @@ from sqlalchemy.schema import CreateSchema
 from agentjobs.errors import Misconfigured, Unavailable
 from agentjobs.history import schema
 from agentjobs.history.database import SchemaMissing, translated
+from agentjobs.history.fill import fill_jobs
 from agentjobs.history.schema import SCHEMA
 
 _CONNECT_SECONDS = 10
@@ -27,6 +28,8 @@ _LOCK_MILLISECONDS = 1000
 _LOCKED_PAUSE_SECONDS = 5.0
 # An arbitrary constant: the ASCII of "agentjob".
 _LOCK = 0x6167656E746A6F62
+# The migration after which jobs are filled, in transactions of their own.
+_FILLABLE = "0013"
 
 
 def database_url(dsn: str) -> URL:
@@ -83,10 +86,10 @@ def _upgraded(dsn: str) -> str:
             found = _version(connection)
             if found is not None and found >= schema.HEAD:
                 return found
-        with engine.begin() as connection:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-            connection.execute(text(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}"))
-            _upgrade(connection)
+        if found is not None:
+            _upgrade_to(_FILLABLE, engine)
+            fill_jobs(engine)
+        _upgrade_to(schema.HEAD, engine)
     except exc.DBAPIError as error:
         cause = error.orig if isinstance(error.orig, psycopg.Error) else error
         if isinstance(cause, psycopg.errors.LockNotAvailable):
@@ -99,7 +102,8 @@ def _upgraded(dsn: str) -> str:
 
 def _version(connection: Connection) -> str | None:
     try:
-        found = connection.execute(text(schema.VERSION)).scalar_one_or_none()
+        with connection.begin_nested():
+            found = connection.execute(text(schema.VERSION)).scalar_one_or_none()
         return None if found is None else str(found)
     except exc.ProgrammingError as error:
         if isinstance(error.orig, psycopg.Error) and isinstance(translated(error.orig), SchemaMissing):
@@ -107,7 +111,16 @@ def _version(connection: Connection) -> str | None:
         raise
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade_to(version: str, engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        connection.execute(text(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}"))
+        found = _version(connection)
+        if found is None or found < version:
+            _upgrade(connection, version)
+
+
+def _upgrade(connection: Connection, version: str) -> None:
     # Alembic takes a third of a second to import, which a start on a current schema does not pay.
     from alembic import command
     from alembic.config import Config
@@ -120,4 +133,4 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, version)

@@ -11,7 +11,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Computed,
     Date,
     DateTime,
     ForeignKey,
@@ -31,7 +30,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, TSVECTOR
 
 from agentjobs.history.schema import SCHEMA
-from agentjobs.history.words import WORDS_SQL
 
 metadata = MetaData(
     schema=SCHEMA,
@@ -49,15 +47,7 @@ def _time(name: str, **options: Any) -> Column[Any]:
     return Column(name, DateTime(timezone=True), **options)
 
 
-def _computed(expression: str) -> Computed:
-    """A column that follows from others. The expression is written as PostgreSQL tells it, for the test's sake."""
-    return Computed(expression, persisted=True)
-
-
 _HAS_ENDED: Final = "COALESCE(finished_at, deleted_at) IS NOT NULL"
-_ENDED_PHASE: Final = (
-    "CASE WHEN finished_at IS NOT NULL THEN phase WHEN deleted_at IS NOT NULL THEN 'Deleted'::text ELSE NULL::text END"
-)
 
 # One row a job. `phase` to `finished_at` are those of the current transition; `resolved` is null for a job that ended
 # before it was accepted. `inserted_at` is the database's clock, other times are Kubernetes' and the operator's.
@@ -102,13 +92,13 @@ jobs = Table(
     # before. The cost of a call that is settled later is added.
     Column("outcome", Text),
     Column("cost", Numeric(20, 10)),
-    # `spec.agent.model`, empty for none.
-    Column("model", Text, _computed("COALESCE(resolved #>> '{spec,agent,model}'::text[], ''::text)")),
-    # Columns for lists, null while the job is unfinished: an update that changes no indexed column touches no index,
-    # and a job changes its phase and reason a few times before it ends.
-    Column("ended_phase", Text, _computed(_ENDED_PHASE)),
-    Column("ended_reason", Text, _computed(f"CASE WHEN {_HAS_ENDED} THEN reason ELSE NULL::text END")),
-    Column("words", TSVECTOR, _computed(f"CASE WHEN {_HAS_ENDED} THEN {WORDS_SQL} ELSE NULL::tsvector END")),
+    # `spec.agent.model`, empty for none; null only until `fill` was there. This and the next three are set by the
+    # trigger.
+    Column("model", Text),
+    # Null while the job is unfinished, as outcome and cost are.
+    Column("ended_phase", Text),
+    Column("ended_reason", Text),
+    Column("words", TSVECTOR),
 )
 # What has changed since a moment.
 Index("jobs_touched_idx", jobs.c.cluster, jobs.c.touched)

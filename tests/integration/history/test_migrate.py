@@ -19,10 +19,12 @@ from agentjobs import errors
 from agentjobs.api.job_filter import JobFilter
 from agentjobs.history import migrate, schema
 from agentjobs.history.database import Database
+from agentjobs.history.fill import fill_jobs
 from agentjobs.history.migrate import database_url
 from agentjobs.history.reads import Reads
 from agentjobs.history.schema import SCHEMA
 from agentjobs.history.tables import metadata
+from agentjobs.history.words import WORDS_SQL
 
 
 def test_migrations_and_tables_agree(database):
@@ -121,6 +123,71 @@ async def test_jobs_from_before_there_were_filters_are_found_as_well(empty_datab
     assert await found(empty_database, phase=("Deleted",)) == ["gone"]
     assert await found(empty_database, text="luck", reason=("ToolError",)) == ["ended"]
     assert await found(empty_database, label=("team",)) == []
+
+
+def test_jobs_are_filled_while_others_write_them(empty_database, monkeypatch):
+    upgrade_to(empty_database, "0009")
+    rows = "SELECT count(*) FILTER (WHERE model IS NULL) FROM agentjobs.jobs"
+    unfilled = []
+
+    def fill_one_by_one(engine):
+        with psycopg.connect(empty_database) as other:
+            other.execute("SET lock_timeout = 100; UPDATE agentjobs.jobs SET changed_at = now() WHERE uid = 'open'")
+            unfilled.append(other.execute(rows).fetchone()[0])
+        fill_jobs(engine, batch=1)
+
+    monkeypatch.setattr(migrate, "fill_jobs", fill_one_by_one)
+    with psycopg.connect(empty_database) as connection:
+        connection.execute(BEFORE_LISTS)
+
+    migrate.upgrade(empty_database)
+
+    with psycopg.connect(empty_database) as connection:
+        assert (unfilled, connection.execute(rows).fetchone()) == ([2], (0,))
+
+
+def test_an_interrupted_fill_continues_and_until_then_the_schema_is_too_old(empty_database, monkeypatch):
+    upgrade_to(empty_database, "0013")
+    with psycopg.connect(empty_database) as connection:
+        connection.execute(BEFORE_LISTS)
+        connection.execute("ALTER TABLE agentjobs.jobs DISABLE TRIGGER jobs_touched")
+        connection.execute("UPDATE agentjobs.jobs SET model = NULL")
+        connection.execute("ALTER TABLE agentjobs.jobs ENABLE TRIGGER jobs_touched")
+    with monkeypatch.context() as broken:
+        broken.setattr(migrate, "fill_jobs", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            migrate.upgrade(empty_database)
+
+    assert version_of(empty_database) == "0013"
+    assert migrate.upgrade(empty_database) == schema.HEAD
+    with psycopg.connect(empty_database) as connection:
+        ended = connection.execute("SELECT model, outcome, cost FROM agentjobs.jobs WHERE uid = 'ended'").fetchone()
+    assert ended == ("gemini-fast", "good", Decimal("0.5"))
+
+
+def test_filled_jobs_do_not_wait_for_autovacuum(empty_database):
+    upgrade_to(empty_database, "0013")
+    with psycopg.connect(empty_database) as autovacuum:
+        autovacuum.execute("LOCK TABLE agentjobs.jobs IN SHARE UPDATE EXCLUSIVE MODE")
+
+        assert migrate.upgrade(empty_database) == schema.HEAD
+
+
+def interrupted(engine):
+    raise KeyboardInterrupt
+
+
+def version_of(dsn):
+    with psycopg.connect(dsn) as connection:
+        return connection.execute(schema.VERSION).fetchone()[0]
+
+
+def test_the_trigger_keeps_the_words_that_a_search_of_unfinished_jobs_computes(database):
+    with psycopg.connect(database) as connection:
+        connection.execute(BEFORE_LISTS)
+        differ = f"SELECT uid FROM agentjobs.jobs WHERE words IS DISTINCT FROM {WORDS_SQL}"
+
+        assert connection.execute(differ).fetchall() == [("open",)]
 
 
 def test_what_an_operator_of_the_version_before_writes_is_taken(database):

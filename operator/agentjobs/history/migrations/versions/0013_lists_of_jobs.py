@@ -1,12 +1,13 @@
 """What lists of jobs are filtered by.
 
-Jobs from before are filled in: the table is written anew, while nobody reads or writes it. Code from before knows
-nothing of the new columns; what it writes gets those that follow from others, and lacks labels, outcome and cost.
+The columns of jobs from before are empty, and so are most indexes, which makes them quick to build; `fill` fills them
+afterwards, without a lock on the table. Code from before knows nothing of the new columns; what it writes gets those
+that follow from others, and lacks labels, outcome and cost.
 """
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 
 revision = "0013"
 down_revision = "0012"
@@ -16,48 +17,45 @@ _OPEN = "deleted_at IS NULL AND finished_at IS NULL"
 _ENDED = "coalesce(finished_at, deleted_at) IS NOT NULL"
 _NEWEST = (sa.text("created_at DESC"), sa.text("uid DESC"))
 
-# Before the table is written anew, which leaves out the rows as they were.
-FILL = (
-    f"""
-    UPDATE agentjobs.jobs
-    SET outcome = results.result ->> 'outcome'
-    FROM agentjobs.results
-    WHERE results.uid = jobs.uid AND {_ENDED} AND results.result ->> 'outcome' IS NOT NULL
-    """,  # noqa: S608  a constant
-    f"""
-    UPDATE agentjobs.jobs
-    SET cost = least(spent.cost, 9999999999)
-    FROM (SELECT uid, sum(cost) AS cost FROM agentjobs.model_spend GROUP BY uid) AS spent
-    WHERE spent.uid = jobs.uid AND {_ENDED}
-    """,  # noqa: S608  a constant
-)
-
-# In one statement, or the table would be written anew for each column.
-GENERATED = f"""
-ALTER TABLE agentjobs.jobs
-    ADD COLUMN model text GENERATED ALWAYS AS (coalesce(resolved #>> '{{spec,agent,model}}', '')) STORED,
-    ADD COLUMN ended_phase text GENERATED ALWAYS AS (
-        CASE WHEN finished_at IS NOT NULL THEN phase WHEN deleted_at IS NOT NULL THEN 'Deleted' END
-    ) STORED,
-    ADD COLUMN ended_reason text GENERATED ALWAYS AS (CASE WHEN {_ENDED} THEN reason END) STORED,
-    ADD COLUMN words tsvector GENERATED ALWAYS AS (
-        CASE WHEN {_ENDED} THEN to_tsvector(
+# A trigger and not generated columns, for which the table would be written again under a lock. It does this for every
+# process that writes a job, also for one that is older than this migration. `resolved` is written once, so that its
+# JSON is parsed once; a job has a model, perhaps an empty one, as soon as it was written with this trigger.
+TOUCH = """
+CREATE OR REPLACE FUNCTION agentjobs.touch_job() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.touched := pg_current_xact_id()::text::bigint;
+    IF NEW.model IS NULL OR TG_OP = 'INSERT' OR OLD.resolved IS NULL THEN
+        NEW.model := coalesce(NEW.resolved #>> '{spec,agent,model}', '');
+    END IF;
+    NEW.ended_phase := CASE
+        WHEN NEW.finished_at IS NOT NULL THEN NEW.phase WHEN NEW.deleted_at IS NOT NULL THEN 'Deleted'
+    END;
+    NEW.ended_reason := NULL;
+    NEW.words := NULL;
+    IF NEW.ended_phase IS NOT NULL THEN
+        NEW.ended_reason := NEW.reason;
+        NEW.words := to_tsvector(
             'simple'::regconfig,
             regexp_replace(
-                name || ' ' || reason || ' ' || left(message, 2000), '[!-/:-@[-`{{-~]+', ' ', 'g'
+                NEW.name || ' ' || NEW.reason || ' ' || left(NEW.message, 2000), '[!-/:-@[-`{-~]+', ' ', 'g'
             )
-        ) END
-    ) STORED
+        );
+    END IF;
+    RETURN NEW;
+END
+$$
 """
 
 
 def upgrade() -> None:
     labels: sa.Column[list[str]] = sa.Column("labels", ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False)
-    for column in (labels, sa.Column("outcome", sa.Text()), sa.Column("cost", sa.Numeric(20, 10))):
-        op.add_column("jobs", column, schema=SCHEMA)
+    op.add_column("jobs", labels, schema=SCHEMA)
+    for name in ("outcome", "model", "ended_phase", "ended_reason"):
+        op.add_column("jobs", sa.Column(name, sa.Text()), schema=SCHEMA)
+    op.add_column("jobs", sa.Column("cost", sa.Numeric(20, 10)), schema=SCHEMA)
+    op.add_column("jobs", sa.Column("words", TSVECTOR()), schema=SCHEMA)
+    op.execute(TOUCH)
     op.drop_index("jobs_open_idx", table_name="jobs", schema=SCHEMA)
-    for statement in (*FILL, GENERATED):
-        op.execute(statement)
     _add_index("open", *_NEWEST, where=_OPEN)
     _add_index("queue", "queue", *_NEWEST, where="queue <> ''")
     _add_index("model", "model", *_NEWEST, where="model <> ''")
@@ -71,8 +69,6 @@ def upgrade() -> None:
     op.create_index("jobs_created_idx", "jobs", ["cluster", *_NEWEST], schema=SCHEMA)
     _add_gin("labels", where="labels <> '{}'")
     _add_gin("words")
-    # The planner knows nothing of new columns before.
-    op.execute("ANALYZE agentjobs.jobs")
 
 
 def _add_index(name: str, *columns: str | sa.TextClause, where: str) -> None:
