@@ -59,7 +59,7 @@ def registry(watches: Iterable[Watch], *, stop: asyncio.Event) -> kopf.OperatorR
     @kopf.on.login(registry=handlers)
     async def login(**kwargs: Any) -> Any:
         info = kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
-        return info and Connection.make(info, watches)
+        return info and KopfSession.make(info, watches)
 
     for watch in watches:
         _add(handlers, watch)
@@ -88,7 +88,7 @@ def _selector(resource: Resource) -> tuple[str, str] | tuple[str, str, str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Connection(kopf.AiohttpSession):
+class KopfSession(kopf.AiohttpSession):
     """kopf's session, with our lists, and with events that go to our observers.
 
     Sessions with the same credentials are equal, so that kopf notices when a login returns rejected credentials again,
@@ -99,7 +99,7 @@ class Connection(kopf.AiohttpSession):
     info: kopf.ConnectionInfo
 
     @classmethod
-    def make(cls, info: kopf.ConnectionInfo, watches: Iterable[Watch]) -> "Connection":
+    def make(cls, info: kopf.ConnectionInfo, watches: Iterable[Watch]) -> "KopfSession":
         connector = aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context())
         watches = tuple(watches)
         session = watch_session(

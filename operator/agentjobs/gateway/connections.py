@@ -19,7 +19,7 @@ EXCHANGE_SECONDS: Final = 120.0
 CONNECTIONS: Final = 256
 
 
-class Connection(H11Protocol):
+class TimeoutProtocol(H11Protocol):
     """One client's connection."""
 
     open: ClassVar[Counter[str]]
@@ -85,10 +85,10 @@ class Connection(H11Protocol):
             self.transport.abort()
 
 
-def connections(*, per_address: int | None) -> type[Connection]:
+def connections(*, per_address: int | None) -> type[TimeoutProtocol]:
     """Return the connection class of one server.
 
     Args:
         per_address: the limit of each address; None if a proxy in between replaces addresses.
     """
-    return type("Connection", (Connection,), {"open": Counter(), "per_address": per_address})
+    return type("TimeoutProtocol", (TimeoutProtocol,), {"open": Counter(), "per_address": per_address})

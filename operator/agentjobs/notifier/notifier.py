@@ -18,7 +18,7 @@ from agentjobs.history.outbox_records import Due, Outcome, Tried
 from agentjobs.history.protocols import Outbox
 from agentjobs.notifier.metrics import NotifierMetrics
 from agentjobs.notifier.patience import Breaker, Patience
-from agentjobs.notifier.sending import Answer, Sender
+from agentjobs.notifier.sending import Sender, SendResult
 from agentjobs.notifier.sinks import Sinks
 from agentjobs.notifier.sinks_file import MAX_TIMEOUT, SinkEntry
 
@@ -127,7 +127,7 @@ class Notifier:
     async def _handle(self, due: Due) -> None:
         sink, began = self._sinks.by_name.get(due.sink), self._clock()
         if sink is None:  # the file has just changed
-            answer = Answer("the sink was removed")
+            answer = SendResult("the sink was removed")
         else:
             answer = await self._answer(due, sink)
         tried = self._judged(due, answer)
@@ -135,12 +135,12 @@ class Notifier:
         _log(tried)
         await self._mark(tried)
 
-    async def _answer(self, due: Due, sink: SinkEntry) -> Answer:
+    async def _answer(self, due: Due, sink: SinkEntry) -> SendResult:
         try:
             answer = await self._sender.send(due, sink, self._now())
         except Exception as error:  # one failing request must not affect the others
             logger.exception("notification.defect", extra={"sink": due.sink, "uid": due.uid})
-            return Answer(f"defect: {type(error).__name__}")
+            return SendResult(f"defect: {type(error).__name__}")
         breaker = self._breaker(due.sink)
         if answer.is_down:
             breaker.failed(self._clock(), asked=answer.retry_after)
@@ -148,7 +148,7 @@ class Notifier:
             breaker.answered()
         return answer
 
-    def _judged(self, due: Due, answer: Answer) -> Tried:
+    def _judged(self, due: Due, answer: SendResult) -> Tried:
         if not answer.error:
             return Tried(due, Outcome.SENT)
         wait = self._patience.wait(due.waited, asked=answer.retry_after, chance=self._chance())

@@ -33,7 +33,7 @@ _MAX_RETRY_AFTER: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SendResult:
     """The result of a request."""
 
     error: str = ""
@@ -62,23 +62,23 @@ class Sender:
         """Close all connections."""
         await self._client.aclose()
 
-    async def send(self, due: Due, sink: SinkEntry, now: datetime) -> Answer:
+    async def send(self, due: Due, sink: SinkEntry, now: datetime) -> SendResult:
         """Send one notification and return the result; a sink cannot cause an exception."""
         try:
             url, headers, body = self._request(due, sink, now)
         except errors.Misconfigured as error:
-            return Answer(str(error))
+            return SendResult(str(error))
         try:
             request = self._client.build_request("POST", url, headers=headers, content=body)
             async with asyncio.timeout(sink.timeout.total_seconds()):
                 response = await self._client.send(request, stream=True)
         except (TimeoutError, httpx.TimeoutException):
-            return Answer(f"no answer within {sink.timeout.total_seconds():g} s", is_down=True)
+            return SendResult(f"no answer within {sink.timeout.total_seconds():g} s", is_down=True)
         except httpx.ConnectError:
-            return Answer("cannot be reached", is_down=True)
+            return SendResult("cannot be reached", is_down=True)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             # Only the exception's name: its message may contain the address.
-            return Answer(f"the request failed ({type(error).__name__})", is_down=True)
+            return SendResult(f"the request failed ({type(error).__name__})", is_down=True)
         await _drain(response)
         return _meant(response, now)
 
@@ -95,18 +95,18 @@ class Sender:
         return self._sinks.url(sink), headers, body
 
 
-def _meant(response: httpx.Response, now: datetime) -> Answer:
+def _meant(response: httpx.Response, now: datetime) -> SendResult:
     status = response.status_code
     if 200 <= status < 300:
-        return Answer()
+        return SendResult()
     if status == _GONE:
-        return Answer("answered 410 Gone", final=True)
+        return SendResult("answered 410 Gone", final=True)
     if 300 <= status < 400:
-        return Answer(f"answered {status}: redirects are not followed")
+        return SendResult(f"answered {status}: redirects are not followed")
     told = f"answered {status}"
     if status == _TOO_MANY or status >= 500:
-        return Answer(told, is_down=True, retry_after=retry_after(response.headers.get("retry-after", ""), now))
-    return Answer(told)
+        return SendResult(told, is_down=True, retry_after=retry_after(response.headers.get("retry-after", ""), now))
+    return SendResult(told)
 
 
 def retry_after(value: str, now: datetime) -> timedelta | None:

@@ -29,7 +29,7 @@ _HEADERS: Final = 64
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-class Connection(web.RequestHandler):
+class TimeoutHandler(web.RequestHandler):
     """One client's connection."""
 
     __slots__ = ("_address", "_head", "_server", "_serving")
@@ -119,7 +119,7 @@ class Server(web.Server):
 
     def __call__(self) -> web.RequestHandler:
         """Make a connection."""
-        return Connection(
+        return TimeoutHandler(
             self,
             loop=asyncio.get_running_loop(),
             access_log=None,
@@ -146,7 +146,7 @@ class Server(web.Server):
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
-        assert isinstance(connection, Connection)
+        assert isinstance(connection, TimeoutHandler)
         connection.began()
         try:
             return await self._handler(request)

@@ -25,7 +25,7 @@ from agentjobs.proxy.metrics import ProxyMetrics
 from agentjobs.proxy.refusals import Refused
 from agentjobs.proxy.routing import Stage, Way
 from agentjobs.proxy.turns import NoTurn, Turn, Wanted
-from agentjobs.proxy.upstream import Answer, CutShort, Unreached, Upstream, Why
+from agentjobs.proxy.upstream import CutShort, ProviderResponse, Unreached, Upstream, Why
 
 logger = logging.getLogger(__name__)
 
@@ -259,7 +259,7 @@ class Sender:
                 raise Refused(refusal) from error
             return Failure(Sort.DOWN, way, 0, {}, b"", refusal)
 
-    async def _pass_on(self, outgoing: Outgoing, way: Way, answer: Answer, began: float) -> None:
+    async def _pass_on(self, outgoing: Outgoing, way: Way, answer: ProviderResponse, began: float) -> None:
         """Pass on a successful answer piece by piece.
 
         Args:
@@ -306,7 +306,7 @@ class Sender:
         await outgoing.client.end()
 
 
-async def _failure(way: Way, answer: Answer, key: str) -> Failure:
+async def _failure(way: Way, answer: ProviderResponse, key: str) -> Failure:
     """Return the error in an unsuccessful answer."""
     body = await answer.start(ERROR_BYTES + 1)
     refusal, sort = None, Sort.FINAL

@@ -78,7 +78,7 @@ class Patience:
     idle: float = IDLE_SECONDS
 
 
-class Answer:
+class ProviderResponse:
     """A provider's answer that has begun."""
 
     def __init__(self, response: ClientResponse, *, idle: float, most: int) -> None:
@@ -174,7 +174,9 @@ class Upstream:
             await self._session.close()
 
     @asynccontextmanager
-    async def ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> AsyncIterator[Answer]:
+    async def ask(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> AsyncIterator[ProviderResponse]:
         """Send a request and yield the answer as soon as its head has arrived; leaving the block ends the exchange.
 
         After a complete answer the connection is reused; otherwise it is closed.
@@ -188,7 +190,7 @@ class Upstream:
         response = await self._head(method, URL(url, encoded=True), headers, body)
         del body
         try:
-            yield Answer(response, idle=self._patience.idle, most=self._most)
+            yield ProviderResponse(response, idle=self._patience.idle, most=self._most)
         finally:
             # Releases the connection after a complete answer, closes it otherwise.
             response.release() if response.content.at_eof() else response.close()

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from agentjobs import kopf_adapter
 from agentjobs.errors import Unavailable
-from agentjobs.kopf_adapter import Connection
+from agentjobs.kopf_adapter import KopfSession
 from agentjobs.kube import watch_session as watch_module
 from agentjobs.kube.client import KubeClient
 from agentjobs.kube.resources import CONFIGMAPS
@@ -212,7 +212,7 @@ async def test_a_refused_watch_is_read_as_it_is(server, session, seen):
 
 async def test_refused_credentials_are_known_again_when_a_login_brings_the_same():
     infos = [kopf.ConnectionInfo(server="https://127.0.0.1", token=token) for token in ("a", "a", "b")]
-    refused, same, new = connections = [Connection.make(info, {}) for info in infos]
+    refused, same, new = connections = [KopfSession.make(info, {}) for info in infos]
     for connection in connections:
         await connection.aiohttp_session.close()
 
