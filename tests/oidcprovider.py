@@ -92,7 +92,8 @@ class OidcProvider:
         asked = request.query_params
         self.asked.append(request.url.path)
         assert asked["client_id"] == self.client_id
-        assert jwt.decode(asked["id_token_hint"], self.key).claims["aud"] == self.client_id
+        if hint := asked.get("id_token_hint"):
+            assert jwt.decode(hint, self.key).claims["aud"] == self.client_id
         return RedirectResponse(asked["post_logout_redirect_uri"], 302)
 
     async def _token(self, request):

@@ -38,7 +38,7 @@ class Session(msgspec.Struct, frozen=True):
     secret: str = msgspec.field(default_factory=lambda: secrets.token_hex(16))
     """The CSRF token is derived from it."""
     hint: str | None = None
-    """The ID token, which tells the provider whom to sign out; None if `token` is the ID token, or it is too long."""
+    """The ID token, which tells the provider whom to sign out; None if the API server accepts it, or it is too long."""
 
     def __repr__(self) -> str:
         return f"Session(name={self.name!r}, way={self.way!r}, until={self.until!r})"

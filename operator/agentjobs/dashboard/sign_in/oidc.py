@@ -163,7 +163,8 @@ class Provider:
         None where the provider has no such address (`end_session_endpoint`), or cannot be reached.
 
         Args:
-            hint: the ID token of the session.
+            hint: an ID token for the address, where browsers and servers record it; None for none: the provider then
+                asks the person first.
         """
         try:
             about = await self._metadata()
@@ -174,7 +175,7 @@ class Provider:
             return None
         back = self.client.redirect_uri.removesuffix(CALLBACK) + SIGNED_OUT
         query = {"client_id": self.client.client_id, "post_logout_redirect_uri": back}
-        query |= {"id_token_hint": hint} if hint and len(hint) <= HINT_CHARS else {}
+        query |= {"id_token_hint": hint} if hint else {}
         return str(httpx.URL(address).copy_merge_params(query))
 
     async def _exchange(self, code: str, pending: Pending) -> Mapping[str, Any]:

@@ -49,7 +49,7 @@ async def begin(
     Args:
         name: of an impersonated person; for a token REST returns the name.
         token: for REST; None impersonates.
-        hint: the ID token of a provider, for signing out there, if it is not `token`.
+        hint: the ID token of a provider, for signing out there.
 
     Raises:
         Problem: as REST answers; 401 for a token that the API server does not accept, 413 for one that is too long.

@@ -77,7 +77,7 @@ async def leave(request: Request) -> Response:
     ways = ways_of(request)
     session, address = ways.sessions.of(request, ways.now()), None
     if ways.oidc is not None and session is not None and session.way == "oidc":
-        address = await ways.oidc.sign_out(session.token or session.hint)
+        address = await ways.oidc.sign_out(session.hint)
     # The content security policy forbids forms that lead to another site, also by a redirect; a page may redirect.
     answer = hop(request, address) if address else RedirectResponse(link("sign-in", done="signed-out"), 303)
     ways.sessions.end(request, answer)
