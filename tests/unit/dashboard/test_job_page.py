@@ -251,6 +251,17 @@ async def test_no_events_are_none_or_none_that_one_may_read(pages, answers, told
     assert said in (await pages.get(PAGE, params={"show": "events"})).text
 
 
+async def test_the_first_entry_of_a_day_has_the_date_and_the_time_zone(pages, answers):
+    said = [an_entry(n, "text", {"text": "x", "final": False}, seconds=s) for n, s in ((1, 3), (2, 4), (3, 86_404))]
+    answered(answers, a_story(a_start()), entries=said)
+
+    page = await pages.get(PAGE, params={"show": "transcript"})
+
+    shown = re.findall(r"<time [^>]*entry \d\">([^<]*)</time>", page.text)
+    full = [f"{at(seconds):%Y-%m-%d %H:%M:%S} UTC" for seconds in (3, 86_404)]
+    assert shown == [full[0], f"{at(4):%H:%M:%S}", full[1]]
+
+
 async def test_the_transcript_is_a_conversation(pages, answers):
     a_failed_job(answers)
     page = await pages.get(PAGE, params={"show": "transcript"})

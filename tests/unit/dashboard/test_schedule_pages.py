@@ -1,13 +1,16 @@
 """The pages of schedules."""
 
+import html
 import json
 import re
 
 import pytest
+import yaml
 from tests.dashboardobjects import HOSTILE, NOON, SHOP, a_job, a_schedule, condition, serve_schedule
 from tests.dashboardpages import SIGNED, refusal
 
 from agentjobs.api.recorded_overview import ActionDone, SchedulesSeen
+from agentjobs.api.schedule.validation import validate_schedule
 
 PAGE = "/schedules/shop/brief"
 REST = "/v1/namespaces/shop/schedules/brief"
@@ -26,6 +29,17 @@ async def test_schedules_are_listed_with_state_and_next_time(answers, pages):
     assert 'href="/schedules/shop/brief"' in page.text
     assert "Wed 2026-11-25 13:00 CET" in page.text
     assert "30 6 * * 1-5" in page.text
+
+
+async def test_without_schedules_the_page_has_one_to_create(answers, pages):
+    answers["/v1/namespaces"] = SHOP
+    answers["/v1/namespaces/shop/schedules"] = SchedulesSeen(items=[])
+
+    page = await pages.get("/schedules?namespace=shop")
+
+    shown = html.unescape(re.search(r"<pre.*?>kubectl apply -f - .*?\n(.*)END</pre>", page.text, re.DOTALL)[1])
+    assert validate_schedule(yaml.safe_load(shown)) == []
+    assert "No schedules in shop" in page.text
 
 
 async def test_a_schedule_shows_its_jobs_and_links_its_days(answers, pages):

@@ -1,12 +1,16 @@
 """The pages of templates."""
 
+import html
 import json
+import re
 
 import pytest
+import yaml
 from tests.dashboardobjects import DEPTH, HOSTILE, REPOSITORY, SHOP, a_job, a_template, condition, serve_template
 from tests.dashboardpages import SIGNED, refusal
 
 from agentjobs.api.recorded_overview import ActionDone, TemplatesSeen
+from agentjobs.api.template.validation import validate_template
 
 PAGE = "/templates/shop/review"
 RUN = ("POST", "/v1/namespaces/shop/templates/review/run")
@@ -20,6 +24,17 @@ def made(request):
 
 def orders(answers):
     return [json.loads(one.content) for one in answers.asked if one.method == "POST"]
+
+
+async def test_without_templates_the_page_has_one_to_create(answers, pages):
+    answers["/v1/namespaces"] = SHOP
+    answers["/v1/namespaces/shop/templates"] = TemplatesSeen(items=[])
+
+    page = await pages.get("/templates?namespace=shop")
+
+    shown = html.unescape(re.search(r"<pre.*?>kubectl apply -f - .*?\n(.*)END</pre>", page.text, re.DOTALL)[1])
+    assert validate_template(yaml.safe_load(shown)) == []
+    assert "No templates in shop" in page.text
 
 
 async def test_templates_are_listed_with_what_they_run(answers, pages):
