@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 import typer
 
 from agentjobs.cli.grammar import Program, Verbs
-from agentjobs.cli.options import Context, Kubeconfig, Namespace, QueueName, checked, global_flags, output, talking
+from agentjobs.cli.options import (
+    Context,
+    Everywhere,
+    Kubeconfig,
+    Namespace,
+    QueueName,
+    checked,
+    global_flags,
+    output,
+    talking,
+)
 from agentjobs.cli.printing import NARROW, age, formatted, harmless, show, table, without_managed_fields
 from agentjobs.cli.story import moment
 
@@ -41,32 +51,39 @@ def register(root: typer.Typer) -> None:
 
 @app.command("list")
 def list_(
+    everywhere: Everywhere = False,
     format_: Annotated[str | None, output("json", "yaml", "name", "wide")] = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """List the queues of the namespace.
+    """List the queues of the namespace, or of all.
 
     Queues with an AgentQueue, the installation's queues (`agents`, `scheduled`), and any other that a job names. The
     limit of a queue without an AgentQueue is only known to the installation.
 
     Examples:
         agentjobs queue list
-        agentjobs queue list -o wide
+        agentjobs queue list -A -o wide
     """
     checked(format_, "json", "yaml", "name", "wide")
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
-        found = talk.run(_do(talk).in_use())
+        found = talk.run(_do(talk).in_use(everywhere=everywhere))
     if format_ == "name":
         for queue in found:
             show(_shown(queue.name))
     elif format_ in {"json", "yaml"}:
         show(formatted([_document(queue) for queue in found], format_))
-    else:
+    elif found:
         now, wide = datetime.now(UTC), format_ == "wide"
-        rows = [_row(queue, now) + (_wide(queue) if wide else []) for queue in found]
-        show(table([*_COLUMNS, *(_WIDE if wide else ())], rows))
+        first = ["NAMESPACE"] if everywhere else []
+        rows = [
+            [*([queue.namespace] if everywhere else []), *_row(queue, now), *(_wide(queue) if wide else [])]
+            for queue in found
+        ]
+        show(table([*first, *_COLUMNS, *(_WIDE if wide else ())], rows))
+    else:
+        show("No namespace has AgentQueues or jobs.", error=True)
 
 
 @app.command("show")

@@ -49,16 +49,21 @@ class QueueOperations(Asking):
         found, _ = yield from self.listed(selector)
         return tuple(map(Queue.parse, found))
 
-    def in_use(self) -> "Operation[Sequence[Queue]]":
-        """List the queues with an object, and those without one that have jobs, with their job counts."""
-        found = {queue.name: queue for queue in (yield from self.list(selector=""))}
-        jobs = yield from Operations(self.namespace, self.patience).list(selector="")
-        return tuple(
-            sorted(
-                (*found.values(), *without_object(jobs, known=found, namespace=self.namespace)),
-                key=lambda queue: queue.name,
-            )
-        )
+    def in_use(self, *, everywhere: bool = False) -> "Operation[Sequence[Queue]]":
+        """List the queues with an object, and those without one that have jobs, with their job counts.
+
+        Args:
+            everywhere: of all namespaces that have AgentQueues or jobs.
+        """
+        bodies, _ = yield from self.listed("", everywhere=everywhere)
+        queues = [*map(Queue.parse, bodies)]
+        bodies, _ = yield from Operations(self.namespace, self.patience).listed("", everywhere=everywhere)
+        jobs = [*map(Job.parse, bodies)]
+        found = [*queues]
+        for place in {one.namespace for one in (*queues, *jobs)} if everywhere else {self.namespace}:
+            known = {queue.name: queue for queue in queues if queue.namespace == place}
+            found += without_object([job for job in jobs if job.namespace == place], known=known, namespace=place)
+        return tuple(sorted(found, key=lambda queue: (queue.namespace, queue.name)))
 
     def stop(self, name: str, policy: StopPolicy, *, known: bool | None = None) -> Operation[tuple[Queue, bool]]:
         """Set `stopPolicy`. The second value is whether the object was created.

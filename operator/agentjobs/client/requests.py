@@ -111,12 +111,19 @@ class Asking:
     def _patched(self, name: str, body: Mapping[str, Any]) -> Operation[Mapping[str, Any]]:
         return (yield from self._asked(Send("PATCH", self.path(name), body, content_type=MERGE_PATCH)))
 
-    def listed(self, selector: str) -> Generator[Any, Any, tuple[list[Mapping[str, Any]], str]]:
-        """Read all objects, sorted by name, and the resourceVersion to watch from."""
+    def listed(
+        self, selector: str, *, everywhere: bool = False
+    ) -> Generator[Any, Any, tuple[list[Mapping[str, Any]], str]]:
+        """Read all objects, sorted by name, and the resourceVersion to watch from.
+
+        Args:
+            everywhere: in all namespaces.
+        """
+        path = f"/apis/{GROUP}/{VERSION}/{self.plural}" if everywhere else self.path()
         found: list[Mapping[str, Any]] = []
         params = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
         while True:
-            page = yield from self._asked(Send("GET", self.path(), params=params))
+            page = yield from self._asked(Send("GET", path, params=params))
             found += page.get("items") or ()
             token = (page.get("metadata") or {}).get("continue")
             if not token:

@@ -34,6 +34,24 @@ def test_who_paused_a_queue_is_heeded_until_the_spec_says_otherwise(world, said,
     assert there.sent[1].body["spec"]["stopPolicy"] == stays
 
 
+def test_queues_of_all_namespaces_are_each_counted_in_their_own(world, job_body):
+    job = job_body(phase="Running", namespace="shop")
+    job["status"]["queue"] = {"name": "brief"}
+    there = world([{"items": [body()]}, {"items": [job]}])
+
+    found = there.run(DO.in_use(everywhere=True))
+
+    assert [(one.namespace, one.name, one.status.running, one.has_object) for one in found] == [
+        ("default", "agents", 0, False),
+        ("default", "brief", 0, True),
+        ("default", "scheduled", 0, False),
+        ("shop", "agents", 0, False),
+        ("shop", "brief", 1, False),
+        ("shop", "scheduled", 0, False),
+    ]
+    assert "namespaces" not in "".join(send.path for send in there.sent)
+
+
 def test_who_knows_that_jobs_are_in_a_queue_does_not_read_them_all(world):
     there = world([errors.NotFound("no queue"), body()])
 
