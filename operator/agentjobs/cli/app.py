@@ -4,6 +4,7 @@ Each verb's module is light and imports heavy packages only when it runs.
 """
 
 import functools
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -172,9 +173,7 @@ def program() -> Any:
 
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run one verb and exit with SystemExit. When the code is not 0, standard error has the reason."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # the caller closed it: only the output is lost
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+    _make_writable()
     plugin = Path(sys.argv[0]).name.startswith("kubectl-")
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
@@ -191,6 +190,8 @@ def run(arguments: Sequence[str] | None = None) -> None:
         # `agentjobs get -w | head`: the reader has closed the pipe. Python would fail on flush at exit.
         sys.stdout = None  # no reader remains
         sys.exit(FAILURE)
+    except UnicodeEncodeError as error:  # bytes of the command line
+        _leave(f"{ascii(error.object)[:80]} is not UTF-8 text.", USAGE)
     except OSError as error:
         sys.stdout = None  # or Python fails again at exit
         _leave(f"{error.filename or 'cannot write'}: {error.strerror or error}.", FAILURE)
@@ -200,6 +201,15 @@ def run(arguments: Sequence[str] | None = None) -> None:
             raise
         _leave(*told)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _make_writable() -> None:
+    """Let any text be printed: to closed streams, and in locales other than UTF-8."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # the caller closed it: only the output is lost
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _leave(message: str, code: int) -> None:

@@ -79,12 +79,6 @@ def _collection(cluster: "Cluster", *, namespace: str | None, everywhere: bool) 
     return AGENTJOBS.everywhere if everywhere else AGENTJOBS.path(namespace or cluster.access.namespace)
 
 
-def _below(name: str) -> str:
-    from urllib.parse import quote
-
-    return "/" + quote(name, safe="")
-
-
 def _selected(names: Sequence[str] | None, selector: str | None) -> dict[str, str]:
     chosen = {"labelSelector": selector} if selector else {}
     return chosen | ({"fieldSelector": f"metadata.name={names[0]}"} if names else {})
@@ -92,9 +86,11 @@ def _selected(names: Sequence[str] | None, selector: str | None) -> dict[str, st
 
 def by_name(cluster: "Cluster", place: str, names: Sequence[str], accept: str) -> Iterator[dict[str, Any]]:
     """Yield the objects with these names and report missing ones; a single missing name is an error."""
+    from agentjobs.client.requests import segment
+
     for name in names:
         try:
-            yield cluster.request("GET", place + _below(name), accept=accept)
+            yield cluster.request("GET", f"{place}/{segment(name)}", accept=accept)
         except errors.NotFound as error:
             if len(names) == 1:
                 raise

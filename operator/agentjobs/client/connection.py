@@ -71,6 +71,10 @@ class TokenAuth(httpx.Auth):
             yield self._with(request, await asyncio.to_thread(self.token, renew=True))
 
     def _with(self, request: httpx.Request, token: str | None) -> httpx.Request:
+        if token and not (token.isascii() and token.isprintable()):
+            # httpx would raise an error that quotes it.
+            place = f"context {self._access.context!r} of {self._access.source}"
+            raise errors.Misconfigured(f"the token of {place}, or AGENTJOBS_TOKEN, has characters that no token has.")
         if token:
             request.headers["Authorization"] = f"Bearer {token}"
         return request
@@ -216,7 +220,7 @@ def gateway(access: Access, *, url: str | None, ca: str | None, environ: Mapping
         )
     credentials, expires = with_plugin(access.credentials, access)
     if given := environ.get("AGENTJOBS_TOKEN"):
-        credentials = Credentials(token=given)
+        credentials = Credentials(token=given.strip())
     if not credentials.token:
         raise errors.Misconfigured(
             f"the gateway needs a token, and the user of context {access.context!r} has none (a client "

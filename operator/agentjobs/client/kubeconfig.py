@@ -84,8 +84,9 @@ def load(
     if not files and not kubeconfig and not context and environ.get("KUBERNETES_SERVICE_HOST"):
         return _in_cluster(environ, account_folder)
     if not files:
+        problem = "is not a file" if any(path.exists() for path in paths) else "does not exist"
         raise Misconfigured(
-            f"no kubeconfig: {shown} does not exist. Run `agentjobs dev` and the `export KUBECONFIG=…` that it prints, "
+            f"no kubeconfig: {shown} {problem}. Run `agentjobs dev` and the `export KUBECONFIG=…` that it prints, "
             "or name a file with --kubeconfig."
         )
     name = context or next((str(file["current-context"]) for _, file in files if file.get("current-context")), "")
@@ -93,7 +94,9 @@ def load(
         raise Misconfigured(f"{shown} has no current-context; set --context.")
     _, chosen = _entry(files, "contexts", "context", name, shown)
     cluster_path, cluster = _entry(files, "clusters", "cluster", str(chosen.get("cluster", "")), shown)
-    user_path, user = _entry(files, "users", "user", str(chosen.get("user", "")), shown)
+    # A context without a user is anonymous, as in kubectl.
+    named = chosen.get("user")
+    user_path, user = _entry(files, "users", "user", str(named), shown) if named else (cluster_path, {})
     server = str(cluster.get("server") or "")
     if not server.startswith(("https://", "http://")):
         raise Misconfigured(f"{cluster_path}: cluster of context {name!r} has invalid server {server!r}; use a URL.")

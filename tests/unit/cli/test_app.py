@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import shlex
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import agentjobs
+from agentjobs.cli import app as app_module
 from agentjobs.cli.app import app, program, run
 from agentjobs.cli.failures import Failure
 from agentjobs.cli.grammar import summary
@@ -318,6 +320,25 @@ def test_where_nothing_can_be_written_is_no_traceback(output, code, words):
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr.strip()) == (code, words)
+
+
+def test_a_locale_without_the_characters_gets_them_escaped():
+    environ = {**os.environ, "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "1"}
+    code = "from agentjobs.cli import app, printing\napp.program = lambda: lambda **_: printing.show('ä…')\napp.run([])"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environ, check=True)
+
+    assert done.stdout == b"\xe4\\u2026\n"
+
+
+def test_bytes_that_are_no_text_are_refused(capsys, monkeypatch):
+    monkeypatch.setattr(app_module, "program", lambda: lambda **_: "\udcff".encode())
+
+    with pytest.raises(SystemExit) as left:
+        run(["get"])
+
+    assert left.value.code == 2
+    assert "is not UTF-8 text" in capsys.readouterr().err
 
 
 def test_a_missing_extra_is_named_with_the_command_that_installs_it():

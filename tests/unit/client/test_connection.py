@@ -76,6 +76,20 @@ def test_a_token_file_is_read_for_each_request(tmp_path, access):
     assert shown == ["Bearer one", "Bearer two", "Bearer first"]
 
 
+@pytest.mark.parametrize("token", ["two\nlines", "schlüssel"])
+def test_a_token_that_no_header_can_hold_is_refused_without_showing_it(access, token):
+    transport, shown = a_server(200)
+    credentials = Credentials(token=token)
+
+    with (
+        httpx.Client(transport=transport, auth=TokenAuth(access(credentials), credentials, FOR_EVER)) as http,
+        pytest.raises(errors.Misconfigured, match="AGENTJOBS_TOKEN") as refused,
+    ):
+        http.get("https://server")
+
+    assert (shown, token in str(refused.value)) == ([], False)
+
+
 def test_a_plugins_token_is_kept_until_it_is_refused(plugin):
     asked = plugin()
     transport, shown = a_server(200, 401, 200)

@@ -116,6 +116,17 @@ def test_no_file_at_all_says_what_to_type(tmp_path):
         load(None, context=None, environ={"HOME": str(tmp_path)})
 
 
+def test_a_folder_is_not_taken_for_a_missing_file(tmp_path):
+    with pytest.raises(Misconfigured, match="is not a file"):
+        load(str(tmp_path), context=None, environ={})
+
+
+def test_a_context_without_a_user_is_anonymous(write):
+    found = load(write(lambda c: c["contexts"][0]["context"].pop("user")), context=None, environ={})
+
+    assert found.credentials.token is None
+
+
 def test_a_broken_file_is_named_without_its_content(tmp_path):
     path = tmp_path / "config"
     path.write_text("users:\n- token: {secret\n")
