@@ -17,7 +17,7 @@ from fastapi import Request
 from agentjobs import contract, errors
 from agentjobs.client.effects import Effect, Now, Operation, Send, Server, Sleep
 from agentjobs.gateway import rights
-from agentjobs.kube.answers import said
+from agentjobs.kube.answers import message_of
 from agentjobs.problem import Problem, busy, forbidden, unauthorized, unavailable
 
 logger = logging.getLogger(__name__)
@@ -154,7 +154,7 @@ def refusal(error: errors.AgentJobsError) -> Problem:
 
     The caller's credentials were used, so a denial is about the caller. The address of a server is not revealed.
     """
-    message = contract.cut(said(error), _MESSAGE_BYTES)
+    message = contract.cut(message_of(error), _MESSAGE_BYTES)
     match error:
         case errors.Unauthenticated():
             return unauthorized("The API server no longer accepts this token; sign in again.")

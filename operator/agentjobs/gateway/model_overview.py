@@ -14,7 +14,7 @@ from agentjobs.api.recorded_models import (
     ModelsOverview,
 )
 from agentjobs.history.model_records import Limit, LimitsNow, SeenProxy
-from agentjobs.models.config import told_to
+from agentjobs.models.config import report_for
 from agentjobs.models.names import of_pool
 
 
@@ -39,10 +39,10 @@ def overview(
     """Return the overview of models.
 
     Args:
-        told: the report of a proxy, see `models.config.Models.told`.
+        told: the report of a proxy, see `models.config.Models.report`.
         namespace: the namespace whose keys and models are shown; None for all.
     """
-    seen = dict(told) if namespace is None else told_to(told, namespace)
+    seen = dict(told) if namespace is None else report_for(told, namespace)
     return ModelsOverview.model_validate(
         {
             **seen,

@@ -60,17 +60,17 @@ def error_of_status(
     details = status.get("details")
     seconds = details.get("retryAfterSeconds") if isinstance(details, Mapping) else None
     message = str(status.get("message") or reason or "no message")
-    told = f"{request}: HTTP {code}: {message}"
+    description = f"{request}: HTTP {code}: {message}"
     if code in _OF_CONTENT and _BY_ADMISSION.match(message):
-        return Denied(told)
-    return _build(code, reason, told, retry_after, seconds)
+        return Denied(description)
+    return _build(code, reason, description, retry_after, seconds)
 
 
-def said(error: AgentJobsError) -> str:
+def message_of(error: AgentJobsError) -> str:
     """Return the server's message in one of these errors, without the request."""
-    request, told, rest = str(error).partition(": HTTP ")
+    request, prefix, rest = str(error).partition(": HTTP ")
     code, colon, message = rest.partition(": ")
-    return message if told and colon and code.isdigit() and "\n" not in request else str(error)
+    return message if prefix and colon and code.isdigit() and "\n" not in request else str(error)
 
 
 def _build(code: int, reason: str, message: str, retry_after: str | None, seconds: object) -> AgentJobsError:

@@ -183,8 +183,8 @@ class KubeClient:
     ) -> AsyncIterator[Listed[Obj]]:
         token = ""
         while True:
-            asked = {**query, "continue": token}
-            page = await self._call("GET", resource, namespace, None, query=asked, accept=accept)
+            parameters = {**query, "continue": token}
+            page = await self._call("GET", resource, namespace, None, query=parameters, accept=accept)
             metadata = page.get("metadata") or {}
             if "resourceVersion" not in metadata:
                 request = _request("GET", resource, namespace, None)
@@ -415,9 +415,9 @@ class KubeClient:
         return self._at("".join(parts), query)
 
     def _at(self, path: str, query: Mapping[str, str] | None) -> URL:
-        asked = urlencode({key: value for key, value in query.items() if value}) if query else ""
+        parameters = urlencode({key: value for key, value in query.items() if value}) if query else ""
         # Already quoted, so that yarl only parses it.
-        return URL(self._base + path + (f"?{asked}" if asked else ""), encoded=True)
+        return URL(self._base + path + (f"?{parameters}" if parameters else ""), encoded=True)
 
     @staticmethod
     def _error(response: aiohttp.ClientResponse, raw: bytes, request: str) -> Exception:

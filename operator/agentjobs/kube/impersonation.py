@@ -59,7 +59,9 @@ def impersonation_of(headers: Iterable[tuple[bytes, bytes]]) -> Impersonation | 
         raise _bad(f"Send {USER} once, and {GROUP} only together with it.")
     if len(groups) > MAX_GROUPS:
         raise _bad(f"Send at most {MAX_GROUPS} headers {GROUP}.")
-    return Impersonation(_not_systems(users[0]), tuple(sorted({_not_systems(one) for one in _without_added(groups)})))
+    return Impersonation(
+        _not_systems(users[0]), tuple(sorted({_not_systems(group) for group in _without_added(groups)}))
+    )
 
 
 def _without_added(groups: Sequence[str]) -> list[str]:

@@ -215,7 +215,7 @@ class EventRecorder:
         """Whether another Event may wait. A Warning replaces the oldest Normal Event."""
         if len(self._pending) < self._limit:
             return True
-        normal = next((key for key, one in self._pending.items() if one.body["type"] == "Normal"), None)
+        normal = next((key for key, event in self._pending.items() if event.body["type"] == "Normal"), None)
         if not warning or normal is None:
             return False
         del self._pending[normal]

@@ -41,9 +41,9 @@ def understood(raw: bytes, request: str) -> Obj:
 
 def event(line: bytes) -> tuple[str, Obj]:
     """Decode one line of a watch; ValueError if it is invalid."""
-    told = orjson.loads(line)
+    content = orjson.loads(line)
     try:
-        kind, obj = told["type"], told["object"]
+        kind, obj = content["type"], content["object"]
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a watch event: {line[:80]!r}") from error
     return kind, obj

@@ -257,8 +257,8 @@ class Models:
             and (keys := tuple(replace(key, quotas=()) for key in self._keys(entry, namespace, None)))
         )
 
-    def told(self, on: date) -> dict[str, Any]:
-        """Return the public part as JSON, without keys and their files. `told_to` removes other namespaces' data.
+    def report(self, on: date) -> dict[str, Any]:
+        """Return the public part as JSON, without keys and their files. `report_for` removes other namespaces' data.
 
         Args:
             on: the day, for the prices.
@@ -288,13 +288,13 @@ class Models:
                 }
                 for entry in self._file.namespaces
             ],
-            "prices": self.prices.told(served, on),
+            "prices": self.prices.report(served, on),
             "pricesOf": None if self.prices.dated is None else self.prices.dated.isoformat(),
         }
 
-    def _route(self, asked: str, namespace: str, *, api: Api | None, on: date | None) -> Route | Refusal:
+    def _route(self, requested: str, namespace: str, *, api: Api | None, on: date | None) -> Route | Refusal:
         try:
-            model = check(self.canonical(asked, api))
+            model = check(self.canonical(requested, api))
         except ValueError as error:
             return Refusal(ErrorClass.MODEL_BAD_REQUEST, f"model {error}")
         speaks = api_of(model)
@@ -307,7 +307,7 @@ class Models:
         if api is not None and speaks is not api:
             return Refusal(
                 ErrorClass.MODEL_BAD_REQUEST,
-                f"model {asked!r} is an alias of {model!r}, which has the API of {speaks.value}, not {api.value}; "
+                f"model {requested!r} is an alias of {model!r}, which has the API of {speaks.value}, not {api.value}; "
                 "use a client of that API",
             )
         policy = self._policy(namespace)
@@ -321,9 +321,9 @@ class Models:
                 f"model {model!r} is not allowed in namespace {namespace}; allow it in namespaces[].allowedModels of "
                 f"{self.source}",
             )
-        return self._answered(asked, model, speaks, namespace, on)
+        return self._answered(requested, model, speaks, namespace, on)
 
-    def _answered(self, asked: str, model: str, api: Api, namespace: str, on: date | None) -> Route | Refusal:
+    def _answered(self, requested: str, model: str, api: Api, namespace: str, on: date | None) -> Route | Refusal:
         serving = [(entry, provider) for entry, provider in self._providers if models_file.serves(entry, model)]
         if not serving:
             return Refusal(ErrorClass.MODEL_AUTH, f"model {model!r} has no provider; {self._cure(api)}")
@@ -341,7 +341,7 @@ class Models:
             )
         price = self.prices.of(model, on)
         max_output = (price.max_output if price is not None else None) or UNKNOWN_MAX_OUTPUT
-        return Route(asked, model, api, candidates, price, max_output)
+        return Route(requested, model, api, candidates, price, max_output)
 
     def _cure(self, api: Api) -> str:
         if self._environment is not None:
@@ -439,22 +439,22 @@ def _told_key(key: Key) -> dict[str, Any]:
     return {"name": key.name, "limits": limits}
 
 
-def told_to(told: Mapping[str, Any], namespace: str) -> dict[str, Any]:
-    """Return a namespace's part of `Models.told`: its keys and the models that it may use."""
-    entries = told.get("namespaces") or ()
+def report_for(document: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+    """Return a namespace's part of `Models.report`: its keys and the models that it may use."""
+    entries = document.get("namespaces") or ()
     policy: Mapping[str, Any] = next(
         (entry for entry in entries if any(Pattern(name).matches(namespace) for name in entry["names"])), {}
     )
     reserved = {f"{name}/{key}" for entry in entries for name, keys in entry["keys"].items() for key in keys}
     providers = []
-    for provider in told.get("providers") or ():
+    for provider in document.get("providers") or ():
         own = policy.get("keys", {}).get(provider["name"])
         names = None if own is None else {f"{provider['name']}/{key}" for key in own}
         keys = [
             key for key in provider["keys"] if (key["name"] not in reserved if names is None else key["name"] in names)
         ]
         providers.append({**provider, "keys": keys})
-    kept = {key: value for key, value in told.items() if key != "namespaces"}
+    kept = {key: value for key, value in document.items() if key != "namespaces"}
     return {**kept, "providers": providers, "allowedModels": policy.get("allowedModels")}
 
 

@@ -55,8 +55,8 @@ class Document:
 
     def refused(self, flaws: Iterable[Flaw]) -> Misconfigured:
         """Return the error with all flaws, in the order of lines."""
-        told = sorted((self.line(flaw.place), name_of(flaw.place), flaw.message) for flaw in flaws)
-        return Misconfigured("\n".join(f"{self.source}:{line}: {name}{message}" for line, name, message in told))
+        located = sorted((self.line(flaw.place), name_of(flaw.place), flaw.message) for flaw in flaws)
+        return Misconfigured("\n".join(f"{self.source}:{line}: {name}{message}" for line, name, message in located))
 
     def as_model(self, model: type[M]) -> M:
         """Return the value as a model.

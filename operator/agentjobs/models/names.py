@@ -170,10 +170,10 @@ class Pattern:
 
 
 @lru_cache(maxsize=4096)
-def _meet(one: str, other: str) -> bool:
+def _meet(pattern: str, other: str) -> bool:
     # Row by row over the characters of `one`: the positions in `other` that are reachable with equal characters.
     reached = _beyond_stars({0}, other)
-    for sign in one:
+    for sign in pattern:
         if sign == "*":
             reached = set(range(min(reached), len(other) + 1)) if reached else set()
         else:
@@ -192,5 +192,5 @@ def _beyond_stars(places: set[int], text: str) -> set[int]:
     return found
 
 
-def _same(one: str, other: str) -> bool:
-    return one == other or "?" in (one, other)
+def _same(sign: str, other: str) -> bool:
+    return sign == other or "?" in (sign, other)

@@ -230,7 +230,7 @@ class PriceTable:
                 return _price(entry)
         return None
 
-    def told(self, served: Sequence[Pattern], on: date) -> list[dict[str, Any]]:
+    def report(self, served: Sequence[Pattern], on: date) -> list[dict[str, Any]]:
         """Return a day's entries for models of these patterns, in readable form."""
         return [
             {

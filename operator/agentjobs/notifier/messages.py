@@ -49,8 +49,8 @@ def body(due: Due, form: Format, *, source: str) -> bytes:
     Args:
         source: the CloudEvents `source`; with the id it identifies an event.
     """
-    told = _slack(due) if form is Format.SLACK else _cloud_event(due, source)
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+    content = _slack(due) if form is Format.SLACK else _cloud_event(due, source)
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def signature(keys: Iterable[bytes], *, of: str, at: datetime, body: bytes) -> str:
@@ -83,8 +83,8 @@ def _slack(due: Due) -> dict[str, Any]:
     head = f"{_SYMBOLS.get(due.event, '')} *{due.event}* {data.get('namespace', '')}/{data.get('name', '')}"
     words = ("outcome",) if due.event == "Succeeded" else ("reason", "message")
     # One line: further lines would look like another job's.
-    told = " ".join(": ".join(str(data[word]) for word in words if data.get(word)).split())
-    lines = [f"{head} ({_escaped(told)})" if told else head]
+    details = " ".join(": ".join(str(data[word]) for word in words if data.get(word)).split())
+    lines = [f"{head} ({_escaped(details)})" if details else head]
     if summary := data.get("summary"):
         lines += [f"> {line}" for line in _escaped(str(summary)).splitlines()]
     # Slack would fetch a link's preview, and so send the link's owner what a model wrote into it.

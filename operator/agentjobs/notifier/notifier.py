@@ -16,8 +16,8 @@ from typing import Final
 from agentjobs.errors import AgentJobsError
 from agentjobs.history.outbox_records import Due, Outcome, Tried
 from agentjobs.history.protocols import Outbox
+from agentjobs.notifier.backoff import Backoff, Breaker
 from agentjobs.notifier.metrics import NotifierMetrics
-from agentjobs.notifier.patience import Breaker, Patience
 from agentjobs.notifier.sending import Sender, SendResult
 from agentjobs.notifier.sinks import Sinks
 from agentjobs.notifier.sinks_file import MAX_TIMEOUT, SinkEntry
@@ -49,7 +49,7 @@ class Notifier:
         sinks: Sinks,
         sender: Sender,
         *,
-        patience: Patience,
+        backoff: Backoff,
         metrics: NotifierMetrics,
         now: Callable[[], datetime],
         clock: Callable[[], float],
@@ -58,7 +58,7 @@ class Notifier:
         self._outbox = outbox
         self._sinks = sinks
         self._sender = sender
-        self._patience = patience
+        self._backoff = backoff
         self._metrics = metrics
         self._now = now
         self._clock = clock
@@ -105,7 +105,7 @@ class Notifier:
         """Periodically measure the backlog, and give up notifications for removed sinks. Never returns."""
         while True:
             try:
-                given_up = await self._outbox.give_up(self._sinks.by_name, after=self._patience.give_up_after)
+                given_up = await self._outbox.give_up(self._sinks.by_name, after=self._backoff.give_up_after)
                 if given_up:
                     logger.warning("notifications.given_up", extra={"count": given_up})
                     self._metrics.without_sink(given_up)
@@ -143,7 +143,7 @@ class Notifier:
             return SendResult(f"defect: {type(error).__name__}")
         breaker = self._breaker(due.sink)
         if answer.is_down:
-            breaker.failed(self._clock(), asked=answer.retry_after)
+            breaker.failed(self._clock(), retry_after=answer.retry_after)
         else:
             breaker.answered()
         return answer
@@ -151,7 +151,7 @@ class Notifier:
     def _judged(self, due: Due, answer: SendResult) -> Tried:
         if not answer.error:
             return Tried(due, Outcome.SENT)
-        wait = self._patience.wait(due.waited, asked=answer.retry_after, chance=self._chance())
+        wait = self._backoff.wait(due.waited, retry_after=answer.retry_after, chance=self._chance())
         if answer.final or wait is None:
             return Tried(due, Outcome.GIVEN_UP, answer.error)
         return Tried(due, Outcome.FAILED, answer.error, wait)

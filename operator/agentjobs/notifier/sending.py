@@ -103,10 +103,10 @@ def _meant(response: httpx.Response, now: datetime) -> SendResult:
         return SendResult("answered 410 Gone", final=True)
     if 300 <= status < 400:
         return SendResult(f"answered {status}: redirects are not followed")
-    told = f"answered {status}"
+    message = f"answered {status}"
     if status == _TOO_MANY or status >= 500:
-        return SendResult(told, is_down=True, retry_after=retry_after(response.headers.get("retry-after", ""), now))
-    return SendResult(told)
+        return SendResult(message, is_down=True, retry_after=retry_after(response.headers.get("retry-after", ""), now))
+    return SendResult(message)
 
 
 def retry_after(value: str, now: datetime) -> timedelta | None:

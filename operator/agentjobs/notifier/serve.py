@@ -22,9 +22,9 @@ from agentjobs.history.database import Database
 from agentjobs.history.outbox import Outbox
 from agentjobs.kube.client import KubeClient
 from agentjobs.listening import until_signalled
+from agentjobs.notifier.backoff import Backoff
 from agentjobs.notifier.metrics import NotifierMetrics
 from agentjobs.notifier.notifier import Notifier
-from agentjobs.notifier.patience import Patience
 from agentjobs.notifier.sending import Sender
 from agentjobs.notifier.sinks import Sinks
 from agentjobs.settings import NotifierSettings, host_and_port
@@ -89,7 +89,7 @@ class _Work:
     """Create what needs the cluster's identity."""
 
     def __init__(self, settings: NotifierSettings, database: Database, sinks: Sinks, metrics: NotifierMetrics) -> None:
-        self._patience = Patience(settings.notification_longest_wait, settings.notification_give_up_after)
+        self._backoff = Backoff(settings.notification_longest_wait, settings.notification_give_up_after)
         self._database = database
         self._sinks = sinks
         self._metrics = metrics
@@ -104,7 +104,7 @@ class _Work:
             Outbox(self._database, cluster=cluster),
             self._sinks,
             self._sender,
-            patience=self._patience,
+            backoff=self._backoff,
             metrics=self._metrics,
             now=lambda: datetime.now(UTC),
             clock=time.monotonic,

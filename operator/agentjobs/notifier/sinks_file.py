@@ -173,7 +173,7 @@ def _flaws(file: SinksFile) -> Iterator[Flaw]:
         seen[sink.name] += 1
         if seen[sink.name] == 2:
             yield Flaw((*place, "name"), f"{shown(sink.name)} is used twice; use another name")
-        if sum(one is not None for one in (sink.url, sink.url_file, sink.url_env)) != 1:
+        if sum(source is not None for source in (sink.url, sink.url_file, sink.url_env)) != 1:
             yield Flaw(place, "needs exactly one of url, urlFile and urlEnv")
         if sink.signing_key_file is not None and sink.signing_key_env is not None:
             yield Flaw((*place, "signingKeyEnv"), "conflicts with signingKeyFile; remove one")
@@ -182,5 +182,5 @@ def _flaws(file: SinksFile) -> Iterator[Flaw]:
         if sink.format is Format.SLACK and sink.source is not None:
             yield Flaw((*place, "source"), "applies to CloudEvents only; remove it")
         for index, header in enumerate(sink.headers):
-            if sum(one is not None for one in (header.value, header.file, header.env)) != 1:
+            if sum(source is not None for source in (header.value, header.file, header.env)) != 1:
                 yield Flaw((*place, "headers", index), "needs exactly one of value, file and env")

@@ -202,7 +202,7 @@ class _Parts:
 
     async def _beat(self, ledger: ModelLedger) -> None:
         while True:
-            models: dict[str, Any] = self._installation.models.told(datetime.now(UTC).date())
+            models: dict[str, Any] = self._installation.models.report(datetime.now(UTC).date())
             told = {**models, "version": agentjobs.__version__}
             try:
                 await ledger.seen(self._name, told)

@@ -236,7 +236,7 @@ class State:
             more = {"partition": self.specs.partition(job), "worktree": self.specs.worktree(job)}
             holding = Holding(job.uid, self.specs.lock(job), queue, job.uid, **more)
         elif isinstance(job, Job) and job.status.starts and not job.finished and (own := self.specs.worktree(job)):
-            holding = Holding(job.uid, told=f"job {job.name}, which has not ended", worktree=own)
+            holding = Holding(job.uid, description=f"job {job.name}, which has not ended", worktree=own)
         self.slots.hold(name[0], ("claim", name), holding)
 
     def _hold_pod(self, name: JobName) -> None:
@@ -248,9 +248,9 @@ class State:
             is_orphan = job is None or job.uid != pod.owner_uid
             active = job.active if isinstance(job, Job) and not is_orphan else None
             is_claimed = active is not None and active.start == pod.start
-            told = "" if is_claimed else f"pod {pod.name}, which has not ended"
+            description = "" if is_claimed else f"pod {pod.name}, which has not ended"
             queue = pod.queue if is_orphan else None
-            holding = Holding(pod.owner_uid, pod.session, queue, pod.uid, told, worktree=pod.worktree)
+            holding = Holding(pod.owner_uid, pod.session, queue, pod.uid, description, worktree=pod.worktree)
         self.slots.hold(name[0], ("pod", name), holding)
 
     def memo(self, job: Job) -> JobMemo:

@@ -43,7 +43,7 @@ async def called(story, database, cluster):
             await ledger.reserve(call)
             await ledger.settle([the_end_of(call, cost=cost, model=model)])
         await ledger.reserve(a_call_of("uid-9", asked="team/fast", model="gemini-2.5-flash", provider="google"))
-        await ledger.seen("proxy-1", parse(FILE).told(NOW.date()))
+        await ledger.seen("proxy-1", parse(FILE).report(NOW.date()))
 
 
 async def test_usage_is_shown_as_a_table(cli, called):

@@ -21,9 +21,9 @@ from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.outbox import Notifications, Outbox
 from agentjobs.history.outbox_records import Backlog
 from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartRecord, TransitionRecord
+from agentjobs.notifier.backoff import Backoff
 from agentjobs.notifier.metrics import NotifierMetrics
 from agentjobs.notifier.notifier import Notifier
-from agentjobs.notifier.patience import Patience
 from agentjobs.notifier.sending import Sender
 from agentjobs.notifier.sinks import Sinks
 
@@ -68,14 +68,14 @@ async def notifier(history, cluster_name):
     """Starts a notifier in this process."""
     stops = contextlib.AsyncExitStack()
 
-    async def build(path, **patience):
+    async def build(path, **backoff):
         sinks = Sinks(path, {})
         sender = Sender(sinks, cluster=cluster_name)
         found = Notifier(
             Outbox(history, cluster=cluster_name),
             sinks,
             sender,
-            patience=Patience(**{"first_wait": SOON, **patience}),
+            backoff=Backoff(**{"first_wait": SOON, **backoff}),
             metrics=NotifierMetrics(),
             now=lambda: datetime.now(UTC),
             clock=time.monotonic,
@@ -185,17 +185,17 @@ def told_by_job(sink):
 
 
 @pytest.mark.parametrize(
-    ("answer", "patience"),
+    ("answer", "backoff"),
     [(status(410), {}), (status(500), {"give_up_after": timedelta(0)})],
     ids=["wants-no-more", "three-days-over"],
 )
 async def test_one_that_is_given_up_stays_to_be_seen_and_the_next_is_told(
-    notifier, fails, sink, sinks_file, states, answer, patience
+    notifier, fails, sink, sinks_file, states, answer, backoff
 ):
     sink.answers = [answer]
     await fails()
 
-    await notifier(sinks_file(chat={"url": sink.url}), **patience)
+    await notifier(sinks_file(chat={"url": sink.url}), **backoff)
 
     await until(lambda: len(sink.requests) == 2)
     await until(lambda: _is(states, {"Started": "GivenUp", "Failed": "Sent"}))
@@ -247,7 +247,7 @@ async def test_one_that_has_nothing_to_do_asks_once_a_second(sinks_file, away):
         outbox,
         sinks,
         sender,
-        patience=Patience(),
+        backoff=Backoff(),
         metrics=NotifierMetrics(),
         now=lambda: NOON,
         clock=loop.time,

@@ -23,7 +23,7 @@ providers:
 namespaces: [{names: [docs], keys: {gemini: [docs]}, allowedModels: ["gemini-*"]}]
 aliases: {fast: gemini-2.5-flash}
 """
-TOLD = parse(FILE).told(NOW.date())
+TOLD = parse(FILE).report(NOW.date())
 
 
 @pytest.fixture(autouse=True)

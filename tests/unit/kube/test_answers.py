@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agentjobs.errors import Conflict, Denied, Gone, Invalid, TooManyRequests, Unavailable
-from agentjobs.kube.answers import error_of, error_of_status, said
+from agentjobs.kube.answers import error_of, error_of_status, message_of
 
 
 def status(**fields: Any) -> bytes:
@@ -88,11 +88,11 @@ def test_words_of_a_policy_within_a_value_deny_nothing():
     ],
 )
 def test_what_the_server_said_is_told_without_the_request(raw, words):
-    assert said(error_of(403, raw, request="PATCH agentjobs default/a")) == words
+    assert message_of(error_of(403, raw, request="PATCH agentjobs default/a")) == words
 
 
 def test_words_that_no_server_said_stay_as_they_are():
     assert (
-        said(Conflict("AgentJob 'a' changes all the time; try again."))
+        message_of(Conflict("AgentJob 'a' changes all the time; try again."))
         == "AgentJob 'a' changes all the time; try again."
     )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agentjobs.contract import ErrorClass
 from agentjobs.errors import Misconfigured
 from agentjobs.models import models_file
-from agentjobs.models.config import Models, Refusal, Route, parse, read, told_to
+from agentjobs.models.config import Models, Refusal, Route, parse, read, report_for
 from agentjobs.models.environment import from_environment, installed
 from agentjobs.models.models_file import Counts
 from agentjobs.models.names import Api, Kind
@@ -417,7 +417,7 @@ def test_whatever_a_file_has_it_is_read_or_refused_without_a_key(tree):
             if re.match(r"models\.yaml:[0-9]+: (providers.*\.(keys|file|baseUrl|headers)|checker\.url)\b", line):
                 assert SECRET not in line
     else:
-        models.told(TODAY)
+        models.report(TODAY)
         models.resolve("gemini-2.5-pro", "default")
 
 
@@ -550,8 +550,8 @@ def test_nothing_that_people_are_told_has_a_key_or_its_file():
     models = from_environment({"OPENAI_API_KEY": SECRET})
     filed = parse(GEMINI + POLICY)
 
-    assert SECRET not in json.dumps(models.told(TODAY)) + repr(models.resolve("openai/x", "d"))
-    assert "/keys/" not in json.dumps(filed.told(TODAY))
+    assert SECRET not in json.dumps(models.report(TODAY)) + repr(models.resolve("openai/x", "d"))
+    assert "/keys/" not in json.dumps(filed.report(TODAY))
 
 
 @pytest.mark.parametrize(
@@ -565,7 +565,7 @@ def test_nothing_that_people_are_told_has_a_key_or_its_file():
 )
 def test_a_namespace_is_told_the_keys_that_it_uses(namespace, gemini, allowed):
     models = parse(GEMINI + POLICY)
-    told = told_to(json.loads(json.dumps(models.told(TODAY))), namespace)
+    told = report_for(json.loads(json.dumps(models.report(TODAY))), namespace)
 
     assert [key["name"] for key in told["providers"][0]["keys"]] == gemini
     assert told["allowedModels"] == allowed
@@ -575,7 +575,7 @@ def test_a_namespace_is_told_the_keys_that_it_uses(namespace, gemini, allowed):
 
 
 def test_people_are_told_the_prices_of_models_that_are_served_today():
-    told = parse(GEMINI + "prices: [{models: [openai/own], input: '0.5', output: 1}]").told(TODAY)["prices"]
+    told = parse(GEMINI + "prices: [{models: [openai/own], input: '0.5', output: 1}]").report(TODAY)["prices"]
     named = {name: one for one in told for name in one["models"]}
 
     assert (named["openai/own"]["input"], named["openai/own"]["thinking"]) == ("0.5", "1")

@@ -95,7 +95,7 @@ def test_a_model_that_no_entry_names_has_no_price(model):
 
 
 def test_no_two_entries_have_the_same_models_on_one_day():
-    told = [name for entry in shipped().told([Pattern("*")], TODAY) for name in entry["models"]]
+    told = [name for entry in shipped().report([Pattern("*")], TODAY) for name in entry["models"]]
 
     assert len(told) == len(set(told)) > 50
 

@@ -53,8 +53,8 @@ class Awaited:
         """
         if not self.waiting or self.cycle:
             return message == self.message
-        said = message.removeprefix("waits for jobs: ").partition(" and ")[0].split(", ")
-        return any((f"{name}{_ABSENT}" if name in self.absent else name) in said for name in self.waiting)
+        names = message.removeprefix("waits for jobs: ").partition(" and ")[0].split(", ")
+        return any((f"{name}{_ABSENT}" if name in self.absent else name) in names for name in self.waiting)
 
 
 def chain(cycle: Sequence[str]) -> str:
@@ -76,9 +76,9 @@ def cycle_of(name: str, waiting: Mapping[str, Wants], ended: Collection[str] = (
     while changed:
         changed = False
         # Last found first, so that all jobs of a chain without a cycle are removed in one round.
-        for one in reversed(left):
-            if one in dead and not _is_stuck(waiting[one], dead):
-                dead.discard(one)
+        for job in reversed(left):
+            if job in dead and not _is_stuck(waiting[job], dead):
+                dead.discard(job)
                 changed = True
     if name not in dead:
         return ()
@@ -93,10 +93,10 @@ def _reachable(name: str, waiting: Mapping[str, Wants]) -> list[str]:
     found: dict[str, None] = {}
     left = [name]
     while left:
-        one = left.pop()
-        if one in waiting and one not in found:
-            found[one] = None
-            left.extend(sorted(waiting[one].names))
+        job = left.pop()
+        if job in waiting and job not in found:
+            found[job] = None
+            left.extend(sorted(waiting[job].names))
     return list(found)
 
 

@@ -25,8 +25,8 @@ _THEN = "its budget was: "
 def reached(limits: Limits, spent: Spend) -> str:
     """Return a sentence about the limits that are reached; empty if none."""
     most, used = limits.dump(), spent.by_limit()
-    told = [f"budget.{name} is reached: {used[name]} of {most[name]} used" for name in limits.reached(spent)]
-    return f"{', '.join(told)}. Raise it to continue the job" if told else ""
+    messages = [f"budget.{name} is reached: {used[name]} of {most[name]} used" for name in limits.reached(spent)]
+    return f"{', '.join(messages)}. Raise it to continue the job" if messages else ""
 
 
 def over_budget(
@@ -35,8 +35,8 @@ def over_budget(
     """Return what follows if the budget in `limits` is used up: the job fails with `reason`, or is suspended."""
     if spec.budget is None or spec.budget.on_exceeded == "Fail":
         return Finish(Phase.FAILED, reason, message)
-    said = cut(message, MAX_WORDS).rstrip(".")
-    return Suspend(SuspendedReason.BUDGET_EXCEEDED, f"{said}; {_THEN}{_words(limits)}")
+    text = cut(message, MAX_WORDS).rstrip(".")
+    return Suspend(SuspendedReason.BUDGET_EXCEEDED, f"{text}; {_THEN}{_words(limits)}")
 
 
 def after_start(seen: Observation, spec: AgentJobSpec, ending: Ending, now: datetime) -> Again | Finish | Suspend:
@@ -44,8 +44,8 @@ def after_start(seen: Observation, spec: AgentJobSpec, ending: Ending, now: date
 
     If the budget was edited meanwhile, the job continues, and the new budget is checked before the next start.
     """
-    told = _noted(seen.active_pod)
-    if told is not None and told != seen.limits:
+    noted = _noted(seen.active_pod)
+    if noted is not None and noted != seen.limits:
         return Again(now, infra=False, free=True)
     return over_budget(spec, seen.limits, ending.message, ending.reason)
 
@@ -57,8 +57,8 @@ def is_suspended(job: Job) -> bool:
 
 def is_unchanged(job: Job, limits: Limits) -> bool:
     """Whether a job that is suspended for its budget still has the same budget."""
-    said = find_condition(job.status.conditions, ConditionType.SUSPENDED)
-    return said is not None and said.message.endswith(f"; {_THEN}{_words(limits)}")
+    condition = find_condition(job.status.conditions, ConditionType.SUSPENDED)
+    return condition is not None and condition.message.endswith(f"; {_THEN}{_words(limits)}")
 
 
 def _noted(pod: Pod | None) -> Limits | None:

@@ -135,7 +135,7 @@ def _is_kept(seen: Observation, pod: Pod) -> bool:
     retention = seen.job.pod_retention
     if retention == "KeepOnFailure":
         records = seen.job.status.attempt_history
-        return not any(one.start == pod.start and one.verdict == Verdict.SUCCEED for one in records)
+        return not any(record.start == pod.start and record.verdict == Verdict.SUCCEED for record in records)
     return retention == "Keep"
 
 
@@ -288,7 +288,7 @@ def _explained(seen: Observation, waiting: Waiting | None) -> Waiting | None:
     workspace = seen.spec.workspace if seen.spec else None
     if waiting is None or waiting.message or waiting.reason not in _MOUNTING or workspace is None:
         return waiting
-    secrets = sorted({one.name for one in (workspace.git.secret_ref, workspace.publish.secret_ref) if one is not None})
+    secrets = sorted({ref.name for ref in (workspace.git.secret_ref, workspace.publish.secret_ref) if ref is not None})
     return (
         replace(waiting, message=f"it waits for its volumes, with Secrets {', '.join(secrets)}") if secrets else waiting
     )
@@ -311,7 +311,7 @@ def _before_a_start(seen: Observation, now: datetime) -> Answer:
             return answer
     # Continuing after the last step of a start that answered would give the same answer again.
     before = seen.job.status.attempt_history[-1:]
-    afresh = any(one.verdict == Verdict.SUCCEED for one in before)
+    afresh = any(record.verdict == Verdict.SUCCEED for record in before)
     return Decision(Claim(seen.job.status.starts + 1, next_attempt(seen.job), afresh))
 
 

@@ -69,13 +69,13 @@ def accepted_follow_ups(resolved: Resolved) -> tuple[FollowUp, ...] | None:
         return None
 
 
-def asked(follow_ups: Iterable[FollowUp], status: AgentJobStatus) -> tuple[FollowUpStatus, ...]:
+def requested(follow_ups: Iterable[FollowUp], status: AgentJobStatus) -> tuple[FollowUpStatus, ...]:
     """Return the follow-ups that match the end of a job, by phase and outcome."""
     phase, outcome = status.phase, status.result.outcome if status.result else None
     return tuple(
-        FollowUpStatus(one.name)
-        for one in follow_ups
-        if phase in (one.when or ("Succeeded",)) and (not one.outcomes or outcome in one.outcomes)
+        FollowUpStatus(follow_up.name)
+        for follow_up in follow_ups
+        if phase in (follow_up.when or ("Succeeded",)) and (not follow_up.outcomes or outcome in follow_up.outcomes)
     )
 
 
@@ -102,8 +102,8 @@ class Plans:
     def __init__(self, job: Job, record: ParentRecord, follow_ups: Sequence[FollowUp], *, depth: int) -> None:
         self._job = job
         self._record = record
-        self._follow_ups = {one.name: one for one in follow_ups}
-        self._asked = {one.name for one in job.status.follow_ups or asked(follow_ups, job.status)}
+        self._follow_ups = {follow_up.name: follow_up for follow_up in follow_ups}
+        self._asked = {follow_up.name for follow_up in job.status.follow_ups or requested(follow_ups, job.status)}
         self._depth = depth
         self._answer: tuple[Whole, Reader] | None = None
         template = template_of(record.resolved) if record.resolved else None
@@ -112,7 +112,7 @@ class Plans:
     def before(self, name: str) -> tuple[str, ...]:
         """Return the matching follow-ups whose jobs this one waits for."""
         known = self._follow_ups.get(name)
-        return () if known is None else tuple(one for one in known.after if one in self._asked and one != name)
+        return () if known is None else tuple(other for other in known.after if other in self._asked and other != name)
 
     def planned(self, name: str) -> tuple[dict[str, Any], ...] | Unmade:
         """Return all AgentJobs of a follow-up, or why none can be created."""
@@ -128,7 +128,7 @@ class Plans:
         if self._child_depth > self._depth:
             chain = f"it would be job {self._child_depth + 1} of a chain; at most {self._depth + 1} are allowed"
             raise _Stop(FollowUpReason.DEPTH_EXCEEDED, chain)
-        after = [child for one in self.before(name) for child in self._jobs(one)]
+        after = [child for predecessor in self.before(name) for child in self._jobs(predecessor)]
         if len(after) > MAX_AFTER:
             raise _Stop(FollowUpReason.TOO_MANY, f"after leads to {len(after)} jobs; at most {MAX_AFTER} are allowed")
         items = self._items(follow_up)

@@ -18,7 +18,7 @@ from agentjobs.contract import cut
 from agentjobs.core.children import RefusalReason
 from agentjobs.core.job import needs
 from agentjobs.core.job.actions import Answer, Decision, MakeFollowUp, RecordFollowUps
-from agentjobs.core.job.follow_ups import Plans, Unmade, accepted_follow_ups, asked
+from agentjobs.core.job.follow_ups import Plans, Unmade, accepted_follow_ups, requested
 from agentjobs.core.job.observation import Job, Observation, Tried
 
 SOON: Final = timedelta(seconds=2)
@@ -36,11 +36,11 @@ def follow(seen: Observation) -> Answer | None:
         return needs.ParentRecord()
     known = accepted_follow_ups(record.resolved) if record.resolved else ()
     if known is None:
-        told = RecordFollowUps(job.status.follow_ups or (), FollowUpReason.SPEC_UNREADABLE, "")
-        return _written(job, told)
+        action = RecordFollowUps(job.status.follow_ups or (), FollowUpReason.SPEC_UNREADABLE, "")
+        return _written(job, action)
     plans = Plans(job, record, known, depth=seen.depth)
     entries: dict[str, FollowUpStatus] = {}
-    for entry in job.status.follow_ups or asked(known, job.status):
+    for entry in job.status.follow_ups or requested(known, job.status):
         found = _next(entry, plans, entries, seen)
         if isinstance(found, MakeFollowUp):
             return Decision(found)
@@ -61,9 +61,9 @@ def _next(
     if not entry.is_open:
         return entry
     waited_for = [before[name] for name in plans.before(entry.name) if name in before]
-    if any(one.is_open for one in waited_for):
+    if any(follow_up.is_open for follow_up in waited_for):
         return entry
-    if lacking := next((one for one in waited_for if not one.made), None):
+    if lacking := next((follow_up for follow_up in waited_for if not follow_up.made), None):
         return _unmade(entry, FollowUpReason.AFTER_NOT_MADE, f"{lacking.name}: {lacking.reason}")
     if (tried := seen.tried.get(entry.name)) is not None:
         return _as_tried(entry, tried)
@@ -88,10 +88,12 @@ def _unmade(entry: FollowUpStatus, reason: FollowUpReason, message: str) -> Foll
 
 def _recorded(entries: tuple[FollowUpStatus, ...]) -> RecordFollowUps:
     """Return all entries and the condition, whose message prefers problems that are retried."""
-    if all(one.made for one in entries):
-        made = sum(one.jobs for one in entries)
+    if all(entry.made for entry in entries):
+        made = sum(entry.jobs for entry in entries)
         return RecordFollowUps(entries, FollowUpReason.CREATED, f"{made} job{'' if made == 1 else 's'}")
-    first = min((one for one in entries if not one.made), key=lambda one: (not one.is_open, one.reason is None))
+    first = min(
+        (entry for entry in entries if not entry.made), key=lambda entry: (not entry.is_open, entry.reason is None)
+    )
     reason = first.reason or FollowUpReason.PENDING
     return RecordFollowUps(entries, reason, f"{first.name}: {first.message}" if first.message else first.name)
 
@@ -100,8 +102,8 @@ def _written(job: Job, action: RecordFollowUps) -> Decision | None:
     """Return the action, unless the status differs only in messages, because a quota's message changes with each
     try.
     """
-    said = find_condition(job.status.conditions, ConditionType.FOLLOW_UPS_CREATED)
-    same = said is not None and said.reason == action.reason
+    condition = find_condition(job.status.conditions, ConditionType.FOLLOW_UPS_CREATED)
+    same = condition is not None and condition.reason == action.reason
     if same and list(map(_gist, job.status.follow_ups or ())) == list(map(_gist, action.follow_ups)):
         return None
     return Decision(action)

@@ -116,9 +116,13 @@ def other_jobs(seen: Observation, now: datetime) -> Answer | None:
     if awaited.is_over:
         return Decision(_rejected(awaited.problems)) if awaited.problems else None
     again = now + _patience(job, now)
-    said = find_condition(job.status.conditions, ConditionType.ACCEPTED)
-    is_said = said is not None and said.reason == AcceptedReason.WAITING_FOR_JOBS and awaited.is_said_by(said.message)
-    message = said.message if said is not None and is_said else awaited.message
+    condition = find_condition(job.status.conditions, ConditionType.ACCEPTED)
+    is_said = (
+        condition is not None
+        and condition.reason == AcceptedReason.WAITING_FOR_JOBS
+        and awaited.is_said_by(condition.message)
+    )
+    message = condition.message if condition is not None and is_said else awaited.message
     return _unaccepted(AcceptedReason.WAITING_FOR_JOBS, message, again=again)
 
 
@@ -142,10 +146,16 @@ def suspension(seen: Observation, now: datetime) -> Answer | None:
 def queue_stop(seen: Observation, now: datetime) -> Answer | None:
     """Stay suspended while the queue is drained or its budget is used up."""
     job, stop = seen.job, seen.stop
-    said = find_condition(job.status.conditions, ConditionType.SUSPENDED)
-    if stop is None or said is None or not said.is_true or said.reason not in _BY_QUEUE or _is_resumed(job):
+    condition = find_condition(job.status.conditions, ConditionType.SUSPENDED)
+    if (
+        stop is None
+        or condition is None
+        or not condition.is_true
+        or condition.reason not in _BY_QUEUE
+        or _is_resumed(job)
+    ):
         return None
-    return Decision(Keep() if said.reason == stop.reason else Suspend(stop.reason, stop.message))
+    return Decision(Keep() if condition.reason == stop.reason else Suspend(stop.reason, stop.message))
 
 
 def budget(seen: Observation, now: datetime) -> Answer | None:

@@ -49,15 +49,15 @@ def exhausted_until(models: Models, model: str, namespace: str, exhausted: Mappi
     Args:
         exhausted: as reported by the proxies, by `models.names.pool`; None if a call can be made now.
     """
-    told = [(*of_pool(name), until) for name, until in exhausted.items()]
+    pools = [(*of_pool(name), until) for name, until in exhausted.items()]
     route = models.resolve(model, namespace)
     if isinstance(route, Refusal):
         # Without a models file, all jobs use the same keys.
-        return max((until for of, _, until in told if of == model), default=None)
+        return max((until for of, _, until in pools if of == model), default=None)
     ends = []
     for each in (route, *route.fallbacks):
         mine = {key.name for candidate in each.candidates for key in candidate.keys}
-        shut = [until for of, keys, until in told if of == each.model and (not keys or mine <= keys)]
+        shut = [until for of, keys, until in pools if of == each.model and (not keys or mine <= keys)]
         if not shut:
             return None
         ends.append(max(shut))

@@ -180,8 +180,11 @@ class Job:
     @property
     def is_observed(self) -> bool:
         """Whether the status is about the object's current generation."""
-        said = (self.status.observed_generation, *(one.observed_generation for one in self.status.conditions))
-        return not self.status.conditions or all(generation == self.generation for generation in said)
+        generations = (
+            self.status.observed_generation,
+            *(condition.observed_generation for condition in self.status.conditions),
+        )
+        return not self.status.conditions or all(generation == self.generation for generation in generations)
 
     @property
     def needs_result(self) -> bool:
@@ -199,10 +202,10 @@ class Job:
     @property
     def needs_follow_ups(self) -> bool:
         """Whether follow-up jobs may have to be created."""
-        said = find_condition(self.status.conditions, ConditionType.FOLLOW_UPS_CREATED)
-        if said is None or said.is_true:
+        condition = find_condition(self.status.conditions, ConditionType.FOLLOW_UPS_CREATED)
+        if condition is None or condition.is_true:
             return False
-        return not self.status.follow_ups or any(one.is_open for one in self.status.follow_ups)
+        return not self.status.follow_ups or any(follow_up.is_open for follow_up in self.status.follow_ups)
 
     @property
     def is_idle(self) -> bool:

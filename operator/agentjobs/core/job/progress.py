@@ -131,7 +131,7 @@ def start_ended(job: Job, action: EndStart, *, now: datetime) -> AgentJobStatus:
         f"attempt {record.attempt + record.charged} starts at {_clock(next_step.at)}: {record.reason or record.message}"
     )
     conditions = _set(job, status, ConditionType.ADMITTED, False, AdmittedReason.WAITING_FOR_BACKOFF, message, now)
-    conditions = tuple(one for one in conditions if one.type != ConditionType.POD_STARTED)
+    conditions = tuple(each for each in conditions if each.type != ConditionType.POD_STARTED)
     status = replace(
         status,
         conditions=conditions,
@@ -172,7 +172,7 @@ def followed(job: Job, action: RecordFollowUps, *, now: datetime) -> AgentJobSta
     """Write the state of the follow-ups. No transition: the job has ended."""
     condition = ConditionType.FOLLOW_UPS_CREATED
     if not action.follow_ups and action.reason == FollowUpReason.CREATED:
-        conditions = tuple(one for one in job.status.conditions if one.type != condition)
+        conditions = tuple(each for each in job.status.conditions if each.type != condition)
     else:
         made = action.reason == FollowUpReason.CREATED
         conditions = _set(job, job.status, condition, made, action.reason, action.message, now)
@@ -190,7 +190,7 @@ def _fired(counts: dict[str, int] | None, rule: str) -> dict[str, int] | None:
 
 def _held(job: Job, status: AgentJobStatus, action: Suspend, now: datetime) -> AgentJobStatus:
     conditions = _set(job, status, ConditionType.ADMITTED, False, AdmittedReason.SUSPENDED, "", now)
-    conditions = tuple(one for one in conditions if one.type != ConditionType.POD_STARTED)
+    conditions = tuple(each for each in conditions if each.type != ConditionType.POD_STARTED)
     status = replace(
         status,
         conditions=conditions,
@@ -221,7 +221,7 @@ def _ended(job: Job, status: AgentJobStatus, end: Finish, now: datetime) -> Agen
         status, conditions=_set(job, status, ConditionType.ADMITTED, False, AdmittedReason.FINISHED, "", now)
     )
     conditions = _set(job, status, _END_CONDITIONS[end.phase], True, end.reason, end.message, now)
-    conditions = tuple(one for one in conditions if one.type != ConditionType.POD_STARTED)
+    conditions = tuple(each for each in conditions if each.type != ConditionType.POD_STARTED)
     status = replace(
         status,
         conditions=conditions,
@@ -237,10 +237,10 @@ def _result(end: Finish) -> ResultSummary | None:
     """Return the part of the result that the end contains; history adds the rest."""
     if not end.answered and end.published is None:
         return None
-    told = end.published
+    published = end.published
     workspace = None
-    if told is not None:
-        workspace = PublishedWorkspace(told["branch"], told["commit"], told.get("pullRequest", ""))
+    if published is not None:
+        workspace = PublishedWorkspace(published["branch"], published["commit"], published.get("pullRequest", ""))
     return ResultSummary(summary=end.summary, outcome=end.outcome, workspace=workspace)
 
 
@@ -266,13 +266,13 @@ def _fitting(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
     over_limit = len(conditions) - MAX_CONDITIONS
     if over_limit <= 0:
         return conditions
-    others = [one for one in conditions if one.type not in _OURS]
-    return tuple(one for one in conditions if one not in others[-over_limit:])
+    others = [each for each in conditions if each.type not in _OURS]
+    return tuple(each for each in conditions if each not in others[-over_limit:])
 
 
 def _reason(conditions: tuple[Condition, ...]) -> str | None:
-    said = primary_condition(conditions)
-    return said.reason if said else None
+    primary = primary_condition(conditions)
+    return primary.reason if primary else None
 
 
 def _restarted(before: AgentJobStatus, after: AgentJobStatus) -> bool:

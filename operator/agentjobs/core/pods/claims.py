@@ -45,9 +45,9 @@ def claims(*, namespace: str, spec: AgentJobSpec, defaults: PodDefaults) -> tupl
     if workspace is None:
         return ()
     if workspace.worktree.mode == "Named" and workspace.claim_name is None:
-        told = {ANNOTATION_REPOSITORY: workspace.git.url, ANNOTATION_WORKTREE_NAME: workspace.worktree.name}
+        annotations = {ANNOTATION_REPOSITORY: workspace.git.url, ANNOTATION_WORKTREE_NAME: workspace.worktree.name}
         storage = Storage(workspace.size, defaults.worktrees.class_name, defaults.worktrees.access_modes)
-        wanted.append(_claim(namespace, worktree_claim(workspace), "worktree", storage, annotations=told))
+        wanted.append(_claim(namespace, worktree_claim(workspace), "worktree", storage, annotations=annotations))
     if defaults.git_cache is not None:
         wanted.append(_claim(namespace, GIT_CACHE_CLAIM, "git-cache", defaults.git_cache, annotations={}))
     return tuple(wanted)
@@ -65,12 +65,13 @@ def unusable(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     modes = [str(mode) for mode in found["spec"].get("accessModes") or ()]
     if modes == ["ReadOnlyMany"]:
         return f"PersistentVolumeClaim {name} has access mode ReadOnlyMany; use a writable access mode"
-    has, asked = _size(found), _size(wanted)
+    has, requested = _size(found), _size(wanted)
     # A cache may be smaller than the current setting.
-    if name == GIT_CACHE_CLAIM or not has or amount_of(has) >= amount_of(asked):
+    if name == GIT_CACHE_CLAIM or not has or amount_of(has) >= amount_of(requested):
         return ""
     return (
-        f"PersistentVolumeClaim {name} has {has}, but workspace.size is {asked}; enlarge the claim, or lower the size"
+        f"PersistentVolumeClaim {name} has {has}, but workspace.size is {requested}; enlarge the claim, or lower the "
+        "size"
     )
 
 
@@ -99,8 +100,8 @@ def _claim(
 def _size(claim: Mapping[str, Any]) -> str:
     """Return the capacity of a claim, or its request while it has none; empty if unreadable."""
     capacity = (claim.get("status") or {}).get("capacity") or {}
-    asked = (claim["spec"].get("resources") or {}).get("requests") or {}
-    size = str(capacity.get("storage") or asked.get("storage") or "")
+    requests = (claim["spec"].get("resources") or {}).get("requests") or {}
+    size = str(capacity.get("storage") or requests.get("storage") or "")
     try:
         amount_of(size)
     except ValueError:

@@ -97,7 +97,7 @@ def _after_the_runner(pod: Pod, runner: TerminationMessage | None, word: Termina
     if word.verdict is not Verdict.SUCCEED:
         # The outcome counts once the job may end with it.
         return replace(_by_word(pod, word), outcome=None)
-    message = "; ".join(said for said in (runner.message, word.message) if said)
+    message = "; ".join(text for text in (runner.message, word.message) if text)
     return replace(_by_word(pod, runner), message=message, published=word.published)
 
 
@@ -155,8 +155,8 @@ def silent(pod: str) -> Ending:
 def never_began(waiting: Waiting | None) -> Ending:
     """Return the ending of a start whose container did not start in time."""
     reason = _WAITS.get(waiting.reason, ErrorClass.UNSCHEDULABLE) if waiting else ErrorClass.UNSCHEDULABLE
-    said = f"{waiting.reason}: {waiting.message}" if waiting else "the pod was not scheduled"
-    return Ending(Verdict.FAIL, reason, f"no container started: {said}", began=False)
+    cause = f"{waiting.reason}: {waiting.message}" if waiting else "the pod was not scheduled"
+    return Ending(Verdict.FAIL, reason, f"no container started: {cause}", began=False)
 
 
 def refused(obstacle: Obstacle) -> Ending:

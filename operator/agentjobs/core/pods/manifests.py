@@ -117,7 +117,7 @@ def _deadline(timeouts: Timeouts, ran: int) -> int:
 
 def _annotations(spec: AgentJobSpec, session: SessionKey, defaults: PodDefaults, limits: Limits) -> dict[str, str]:
     authorities = {ANNOTATION_GATEWAY_CA: defaults.gateway_authorities} if defaults.gateway_authorities else {}
-    budget = {ANNOTATION_BUDGET: json.dumps(told, separators=(",", ":"))} if (told := limits.dump()) else {}
+    budget = {ANNOTATION_BUDGET: json.dumps(fields, separators=(",", ":"))} if (fields := limits.dump()) else {}
     logs = {} if spec.workspace is None else {ANNOTATION_LOGS: RUNNER_CONTAINER}
     worktree = {ANNOTATION_WORKTREE: claim} if (claim := worktree_claim(spec.workspace)) else {}
     ours = {ANNOTATION_SESSION: json.dumps(session), **budget, **authorities, **worktree}

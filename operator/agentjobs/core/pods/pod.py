@@ -210,7 +210,10 @@ def _noted_session(noted: str) -> tuple[str, str, str] | None:
 
 def _conditions(status: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
     found = map(as_map, _list(status.get("conditions")))
-    return tuple((str(one.get("type")), str(one.get("status")), str(one.get("reason") or "")) for one in found)
+    return tuple(
+        (str(condition.get("type")), str(condition.get("status")), str(condition.get("reason") or ""))
+        for condition in found
+    )
 
 
 def _disruption(conditions: tuple[tuple[str, str, str], ...]) -> str | None:

@@ -44,7 +44,14 @@ def read_stages(spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[Sta
     if spec.get("containers") and not spec.get(
         "initContainers"
     ):  # fast path for most pods, because every event is parsed
-        only = next((one for one in _list(status.get("containerStatuses")) if _is_named(one, RUNNER_CONTAINER)), None)
+        only = next(
+            (
+                container
+                for container in _list(status.get("containerStatuses"))
+                if _is_named(container, RUNNER_CONTAINER)
+            ),
+            None,
+        )
         return (_stage(RUNNER_CONTAINER, state_of(only)),)
     first, last = _named(spec.get("initContainers")), _named(spec.get("containers"))
     if not last:
@@ -55,8 +62,8 @@ def read_stages(spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[Sta
     # By position: a sidecar added by a webhook may have any name.
     if RUNNER_CONTAINER in first:
         names.append(PUBLISH_CONTAINER)
-    told = {**_named(status.get("containerStatuses")), **_named(status.get("initContainerStatuses"))}
-    return tuple(_stage(name, state_of(told.get(name))) for name in names)
+    statuses = {**_named(status.get("containerStatuses")), **_named(status.get("initContainerStatuses"))}
+    return tuple(_stage(name, state_of(statuses.get(name))) for name in names)
 
 
 def waiting_state(status: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -159,8 +159,8 @@ class Queues:
         self.hold(_reservation(name), None)
         line.not_started(entry)
         refusal = line.pause(entry, reason, until)
-        if entry.told is not None and entry.told.reason in sentences.TURNS:
-            refusal = entry.told  # its condition still has this answer, and each change is a write
+        if entry.reported is not None and entry.reported.reason in sentences.TURNS:
+            refusal = entry.reported  # its condition still has this answer, and each change is a write
         entry.answer = refusal
         self.woken.add(entry.queue)
         return refusal
@@ -191,7 +191,7 @@ class Queues:
             self._take(source, holding)
         if before is not None:
             self._give_back(source, before, holding)
-        for lock in dict.fromkeys(lock for one in (before, holding) if one is not None for lock in one.locks):
+        for lock in dict.fromkeys(lock for holder in (before, holding) if holder is not None for lock in holder.locks):
             self._lock_changed(lock)
 
     def admit(self, queue: str, policy: QueuePolicy, now: datetime) -> Admission:
@@ -221,10 +221,12 @@ class Queues:
 
     def _grant(self, line: Line, entry: QueueEntry) -> None:
         """Reserve the slot and all locks until the job's claim is seen, or it leaves."""
-        one, entry.told = entry.candidate, entry.answer if isinstance(entry.answer, Refusal) else None
+        candidate, entry.reported = entry.candidate, entry.answer if isinstance(entry.answer, Refusal) else None
         entry.answer = Granted()
-        more = {"partition": one.partition, "worktree": one.worktree}
-        self.hold(_reservation(one.key), Holding(one.uid, one.lock, entry.queue, one.uid, **more))
+        more = {"partition": candidate.partition, "worktree": candidate.worktree}
+        self.hold(
+            _reservation(candidate.key), Holding(candidate.uid, candidate.lock, entry.queue, candidate.uid, **more)
+        )
         line.granted(entry)
 
     def _take(self, source: Hashable, holding: Holding) -> None:

@@ -69,7 +69,7 @@ class BudgetState:
     def exceeded(self) -> tuple[ExceededBudget, ...]:
         """The used up budget for admission, if any."""
         fails = self.budget.on_exceeded == "Fail"
-        return tuple(ExceededBudget(self.budget.name, self.period.end, one, fails) for one in self.over)
+        return tuple(ExceededBudget(self.budget.name, self.period.end, partition, fails) for partition in self.over)
 
 
 def budget_state(budget: QueueBudget, spent: Spent, period: Period) -> BudgetState:
@@ -108,7 +108,7 @@ def budget_stops(queue: str, states: tuple[BudgetState, ...]) -> Mapping[str | N
     return found
 
 
-def told_spend(states: tuple[BudgetState, ...]) -> tuple[BudgetSpend, ...]:
+def reported_spend(states: tuple[BudgetState, ...]) -> tuple[BudgetSpend, ...]:
     """Return the budgets for the status."""
     return tuple(
         BudgetSpend(

@@ -30,7 +30,7 @@ class Heap(ABC, Generic[T]):
     def push(self, *item: Any) -> None:
         """Add an object (last argument) at a place; the argument before it is a unique number."""
         if len(self._items) >= self._clear_at:
-            self._items = [one for one in self._items if self.counts(one)]
+            self._items = [item for item in self._items if self.counts(item)]
             heapify(self._items)
             self._clear_at = 2 * len(self._items) + _SMALL
         heappush(self._items, item)

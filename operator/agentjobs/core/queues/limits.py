@@ -57,7 +57,7 @@ class Limits:
 
     def adopt(self, policy: QueuePolicy) -> bool:
         """Set another policy. True if starts are now counted differently."""
-        before, after = (_scope(one.rate if one else None) for one in (self.policy, policy))
+        before, after = (_scope(each.rate if each else None) for each in (self.policy, policy))
         self.policy, self._pause, self._exceeded = policy, None, {}
         for budget in policy.exceeded:
             self._exceeded.setdefault(budget.partition, []).append(budget)
@@ -94,8 +94,8 @@ class Limits:
 
     def budget(self, partition: str | None) -> ExceededBudget | None:
         """The decisive used up budget: one whose action is Fail, else the one whose period ends last."""
-        found = [one for one in self._exceeded.get(partition, ()) if one.until > self.now]
-        return max(found, key=lambda one: (one.fails, one.until, one.name), default=None)
+        found = [budget for budget in self._exceeded.get(partition, ()) if budget.until > self.now]
+        return max(found, key=lambda budget: (budget.fails, budget.until, budget.name), default=None)
 
     def opens_at(self) -> datetime | None:
         """Return until when the rate, or a pause, closes the whole queue; None if neither does."""

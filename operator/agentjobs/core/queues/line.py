@@ -19,9 +19,9 @@ from agentjobs.core.queues.policy import QueuePolicy, Strategy
 from agentjobs.core.queues.requests import JobName, Lock, QueueEntry, Refusal, Rejection, SessionLock, Users
 from agentjobs.core.queues.starts import Start
 
-MOST_TOLD: Final = 200
+MOST_REPORTED: Final = 200
 """Jobs whose answers are updated together: each may be a write."""
-TELL_AGAIN: Final = timedelta(seconds=1)
+REPORT_AGAIN: Final = timedelta(seconds=1)
 MOST_IDLE: Final = 1000
 """Idle partitions whose last start is remembered."""
 
@@ -61,9 +61,9 @@ class Line:
     _gains: list[tuple[datetime, int, QueueEntry]] = field(default_factory=list)
     # Entries without an answer or with an outdated one.
     _new: dict[QueueEntry, None] = field(default_factory=dict)
-    _untold: dict[QueueEntry, None] = field(default_factory=dict)
+    _unreported: dict[QueueEntry, None] = field(default_factory=dict)
     # When more of these are answered.
-    _tell_at: datetime = NEVER
+    _report_at: datetime = NEVER
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -74,32 +74,34 @@ class Line:
 
     def take(self, holder: str, partition: str | None) -> None:
         """Count one more holding of a holder, which takes one slot for all of them."""
-        one = None if partition is None else self._partition(partition)
-        self.limits.take(holder, one)
-        if one is not None:
-            self._dirty[one] = None
+        state = None if partition is None else self._partition(partition)
+        self.limits.take(holder, state)
+        if state is not None:
+            self._dirty[state] = None
 
     def give_back(self, holder: str, partition: str | None) -> bool:
         """Count one holding less. True when a slot becomes free."""
-        one = None if partition is None else self._partition(partition)
-        is_free = self.limits.give_back(holder, one)
-        if one is not None:
-            self._dirty[one] = None
-            self._rest(one)
+        state = None if partition is None else self._partition(partition)
+        is_free = self.limits.give_back(holder, state)
+        if state is not None:
+            self._dirty[state] = None
+            self._rest(state)
         return is_free
 
     def join(self, entry: QueueEntry) -> None:
         """Add an entry."""
-        one = entry.candidate
+        candidate = entry.candidate
         group = self._group(entry)
         if group is None:
-            group = (WorktreeGroup if one.worktree else Group)(one.group, self._partition(one.partition))
-            self._groups[one.group] = (*self._groups.get(one.group, ()), group)
+            group = (WorktreeGroup if candidate.worktree else Group)(
+                candidate.group, self._partition(candidate.partition)
+            )
+            self._groups[candidate.group] = (*self._groups.get(candidate.group, ()), group)
         entry.level = self._level(entry)
         group.join(entry, next(self._numbers))
         if isinstance(group, WorktreeGroup):
-            self._of_sessions.setdefault(one.lock, {})[group] = None
-            self._tell_again(group.session_changed(one.lock, self.users))
+            self._of_sessions.setdefault(candidate.lock, {})[group] = None
+            self._report_again(group.session_changed(candidate.lock, self.users))
         self._note_gain(entry)
         self.waiting += 1
         group.partition.waiting += 1
@@ -108,7 +110,7 @@ class Line:
             self._new[entry] = None
         else:
             group.note(entry)
-            self._tell_again([entry])
+            self._report_again([entry])
         self._group_changed(group)
 
     def leave(self, entry: QueueEntry) -> bool:
@@ -118,7 +120,7 @@ class Line:
         self.waiting -= 1
         group.partition.waiting -= 1
         self._new.pop(entry, None)
-        self._untold.pop(entry, None)
+        self._unreported.pop(entry, None)
         session = entry.candidate.lock
         if isinstance(group, WorktreeGroup) and session not in group.sessions:
             del self._of_sessions[session][group]
@@ -136,7 +138,7 @@ class Line:
         if not isinstance(lock, str):
             for shared in tuple(self._of_sessions.get(lock, ())):
                 again = shared.session_changed(lock, self.users)
-                self._tell_again(again)
+                self._report_again(again)
                 changed |= self._group_changed(shared) or bool(again)
         return changed
 
@@ -149,14 +151,14 @@ class Line:
         if changed:
             # Messages name the pod that a job waits for, so they are updated when it ends.
             group.named = named
-            self._tell_again(group.wait_for_lock())
+            self._report_again(group.wait_for_lock())
         if isinstance(group, WorktreeGroup) and group.passed:
             changed = True
-            self._tell_again(group.passed)
+            self._report_again(group.passed)
             group.passed.clear()
         doubtful = self._judge(group)
         if not group.members:
-            others = tuple(one for one in self._groups[group.lock] if one is not group)
+            others = tuple(other for other in self._groups[group.lock] if other is not group)
             if others:
                 self._groups[group.lock] = others
             else:
@@ -170,10 +172,10 @@ class Line:
         after = group.shown
         if after is not None:
             after.ticket = next(self._numbers)
-            one = after.candidate
-            group.partition.offers.push(after.level, one.created, one.key, after.ticket, after)
+            candidate = after.candidate
+            group.partition.offers.push(after.level, candidate.created, candidate.key, after.ticket, after)
             if after not in group.turns:
-                self._tell_again([after])  # an answer about a lock is outdated now
+                self._report_again([after])  # an answer about a lock is outdated now
         self._dirty[group.partition] = None
 
     def look(self, policy: QueuePolicy, now: datetime) -> None:
@@ -182,14 +184,14 @@ class Line:
         self.limits.now = now
         if policy != self.limits.policy or was_set_back:
             self._adopt(policy)
-            self._tell_at = NEVER
+            self._report_at = NEVER
         self._age()
         while self._timers and self._timers[0][0] <= now:
             partition = heappop(self._timers)[2]
             partition.timer = None
             self._dirty[partition] = None
         if self.limits.close():
-            self._tell_again(self._entries())
+            self._report_again(self._entries())
         self._refresh()
 
     def next(self) -> QueueEntry | None:
@@ -229,15 +231,15 @@ class Line:
         if whole is None:
             for partition in self._doubts:
                 for group in partition.doubtful:
-                    self._tell_again(group.doubted(self.users))
+                    self._report_again(group.doubted(self.users))
         answers = {entry: self._answer(entry, whole) for entry in self._new}
         self._new.clear()
         self._reject_newest(answers)
-        if self._untold and self._tell_at <= self.limits.now:
-            for entry in list(itertools.islice(self._untold, MOST_TOLD)):
-                del self._untold[entry]
+        if self._unreported and self._report_at <= self.limits.now:
+            for entry in list(itertools.islice(self._unreported, MOST_REPORTED)):
+                del self._unreported[entry]
                 answers[entry] = self._answer(entry, whole)
-            self._tell_at = self.limits.now + TELL_AGAIN if self._untold else NEVER
+            self._report_at = self.limits.now + REPORT_AGAIN if self._unreported else NEVER
         changed = {entry: answer for entry, answer in answers.items() if entry.answer != answer}
         for entry, answer in changed.items():
             self._tell(entry, answer)
@@ -245,7 +247,7 @@ class Line:
 
     def again(self) -> datetime | None:
         """Return when time alone may change an answer."""
-        times = [self._tell_at] if self._untold else []
+        times = [self._report_at] if self._unreported else []
         if self.waiting and (changes := self.limits.changes_at()) is not None:
             times.append(changes)
         if self.waiting and self._timers and self.limits.closed == (None, None):
@@ -301,17 +303,17 @@ class Line:
         return self.limits.policy.aging if self.limits.policy else None
 
     def _level(self, entry: QueueEntry) -> int:
-        one, aging = entry.candidate, self._aging
+        candidate, aging = entry.candidate, self._aging
         if aging is None:
-            return one.priority
-        return max(0, one.priority - max(0, (self.limits.now - (one.since or one.created)) // aging))
+            return candidate.priority
+        return max(0, candidate.priority - max(0, (self.limits.now - (candidate.since or candidate.created)) // aging))
 
     def _gain(self, entry: QueueEntry) -> datetime | None:
         """Return when an entry gains its next level, or None."""
-        one, aging = entry.candidate, self._aging
+        candidate, aging = entry.candidate, self._aging
         if aging is None or not entry.level:
             return None
-        return (one.since or one.created) + (one.priority - entry.level + 1) * aging
+        return (candidate.since or candidate.created) + (candidate.priority - entry.level + 1) * aging
 
     def _note_gain(self, entry: QueueEntry) -> None:
         if (due := self._gain(entry)) is not None:
@@ -336,7 +338,7 @@ class Line:
             self._place(partition, policy)
             self._note_doubts(partition)
         if flagged:
-            self._tell_again(entry for entry in self._entries() if self._group_of(entry).partition in flagged)
+            self._report_again(entry for entry in self._entries() if self._group_of(entry).partition in flagged)
 
     def _place(self, partition: Partition, policy: QueuePolicy) -> None:
         entry = partition.offers.first() if partition.is_open else None
@@ -351,7 +353,7 @@ class Line:
             self._order.push(*place, partition.ticket, partition)
 
     def _answer(self, entry: QueueEntry, whole: Refusal | Rejection | None) -> Refusal | Rejection:
-        group, one, known = self._group_of(entry), entry.candidate, entry.answer
+        group, candidate, known = self._group_of(entry), entry.candidate, entry.answer
         refusal = self.limits.refusal_of(group.partition, whole)
         if refusal is not None and refusal.reason not in sentences.TURNS:
             return refusal
@@ -361,7 +363,7 @@ class Line:
             return known if known in in_use else in_use[0]
         # Behind another entry of a free lock the answer is kept, unless it names a pod that no longer holds it.
         stays = waits_for_it and not in_use and entry is not group.shown
-        if stays and known in [sentences.in_use(lock, "") for lock in one.locks]:
+        if stays and known in [sentences.in_use(lock, "") for lock in candidate.locks]:
             return known
         if isinstance(known, Refusal) and known.reason in sentences.TURNS:
             return known
@@ -370,7 +372,10 @@ class Line:
     def _in_use(self, entry: QueueEntry) -> list[Refusal | Rejection]:
         """Return the possible answers of an entry about the locks that it waits for."""
         uid, locks = entry.candidate.uid, entry.candidate.locks
-        by = [(lock, [one.told for one in self.users.get(lock, {}).values() if one.uid != uid]) for lock in locks]
+        by = [
+            (lock, [user.description for user in self.users.get(lock, {}).values() if user.uid != uid])
+            for lock in locks
+        ]
         return [sentences.in_use(lock, next(filter(None, others), "")) for lock, others in by if others]
 
     def _reject_newest(self, answers: dict[QueueEntry, Refusal | Rejection]) -> None:
@@ -394,8 +399,8 @@ class Line:
         group.note(entry)
         self._judge(group)
 
-    def _tell_again(self, entries: Iterable[QueueEntry]) -> None:
-        self._untold |= dict.fromkeys(entry for entry in entries if entry.answer is not None)
+    def _report_again(self, entries: Iterable[QueueEntry]) -> None:
+        self._unreported |= dict.fromkeys(entry for entry in entries if entry.answer is not None)
 
     def _judge(self, group: Group) -> bool:
         """Update whether a lock in use has an entry that was answered to wait for its turn; True if so."""
@@ -436,8 +441,11 @@ class Line:
         self._doubts.pop(partition, None)
 
     def _group(self, entry: QueueEntry) -> Group | None:
-        one = entry.candidate
-        return next((group for group in self._groups.get(one.group, ()) if group.partition.key == one.partition), None)
+        candidate = entry.candidate
+        return next(
+            (group for group in self._groups.get(candidate.group, ()) if group.partition.key == candidate.partition),
+            None,
+        )
 
     def _group_of(self, entry: QueueEntry) -> Group:
         group = self._group(entry)

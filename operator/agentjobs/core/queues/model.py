@@ -52,8 +52,8 @@ def policy_of(spec: AgentQueueSpec, limit: int = DEFAULT_CONCURRENCY) -> QueuePo
 
 def defaults_of(spec: AgentQueueSpec) -> dict[str, Any]:
     """Return the queue's defaults for a job's spec; empty if none."""
-    said = spec.defaults.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return {key: value for key, value in said.items() if value != {}}
+    fields = spec.defaults.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {key: value for key, value in fields.items() if value != {}}
 
 
 def drain_of(name: str, spec: AgentQueueSpec) -> QueueStop | None:

@@ -90,7 +90,7 @@ class Partition:
 
     def opens_at(self, policy: QueuePolicy, now: datetime) -> datetime | None:
         """Return until when one of its temporary limits blocks its jobs, or None."""
-        times = [one.until for one in (self.budget, self.pause) if one is not None and one.until > now]
+        times = [stop.until for stop in (self.budget, self.pause) if stop is not None and stop.until > now]
         if policy.rate is not None and policy.rate.by_partition:
             times += [at] if (at := self.starts.room_at(policy.rate, now)) is not None else []
         return max(times, default=None)
@@ -240,4 +240,4 @@ class WorktreeGroup(Group):
 
 def names(holders: Iterable[Holding]) -> Names:
     """Return the names of a lock's holders for messages, with the uids of their jobs."""
-    return tuple((holding.uid, holding.told) for holding in holders if holding.told)
+    return tuple((holding.uid, holding.description) for holding in holders if holding.description)

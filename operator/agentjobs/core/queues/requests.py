@@ -79,7 +79,7 @@ class Holding:
     """The queue in which it takes a slot, or None."""
     holder: str = ""
     """The holder of the slot: several holdings of one holder take one slot."""
-    told: str = ""
+    description: str = ""
     """Its name in messages to jobs that wait for a lock; empty for claimed starts, which change often."""
     partition: str | None = None
     """The partition in which it takes a slot; None if unknown: then the slot only counts in the queue."""
@@ -102,7 +102,7 @@ class QueueEntry:
     answer: Answer | None = None
     level: int = 0
     """Its priority, less the levels gained by waiting."""
-    told: Refusal | None = None
+    reported: Refusal | None = None
     """Its answer before it was granted a slot."""
     start: Start | None = None
     """Its start, counted against a rate since it was granted a slot."""

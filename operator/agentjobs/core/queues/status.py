@@ -13,7 +13,7 @@ from agentjobs.api.queues.status import (
     OpenReason,
     QueueConditionType,
 )
-from agentjobs.core.queues.budgets import BudgetState, told_spend
+from agentjobs.core.queues.budgets import BudgetState, reported_spend
 from agentjobs.core.queues.model import Queue
 from agentjobs.core.queues.policy import QueuePolicy, Stop
 from agentjobs.durations import format_time
@@ -51,7 +51,7 @@ def status_of(view: QueueView, now: datetime) -> AgentQueueStatus:
         scheduled=view.scheduled,
         suspended=view.suspended,
         oldest_waiting_time=view.oldest,
-        spend=told_spend(view.budgets),
+        spend=reported_spend(view.budgets),
         limits=view.limits,
     )
     conditions = status.conditions
@@ -72,9 +72,9 @@ _NOT_LIMITED: _Said = (False, LimitedReason.NOT_LIMITED, "")
 def _open(view: QueueView) -> _Said:
     holds, reason, message = _openness(view)
     if view.queue.problems:
-        told = rejection(view.queue.problems)[1]
+        problem = rejection(view.queue.problems)[1]
         kept = "the last valid spec applies" if view.known else "no job starts until it is corrected"
-        return holds and view.known, OpenReason.INVALID_SPEC, f"{told}; {kept}"
+        return holds and view.known, OpenReason.INVALID_SPEC, f"{problem}; {kept}"
     return holds, reason, message
 
 
@@ -84,9 +84,9 @@ def _openness(view: QueueView) -> _Said:
         return False, OpenReason.DRAINED, "stopPolicy is HoldAndDrain: no job starts, running jobs are suspended"
     if policy.stopped is Stop.HOLD:
         return False, OpenReason.HELD, "stopPolicy is Hold: no job starts, running jobs continue"
-    whole = [one for one in policy.exceeded if one.partition is None]
+    whole = [budget for budget in policy.exceeded if budget.partition is None]
     if whole:
-        last = max(whole, key=lambda one: one.until)
+        last = max(whole, key=lambda budget: budget.until)
         return False, OpenReason.BUDGET_EXCEEDED, f"budget {last.name} is used up until {format_time(last.until)}"
     if policy.limit == 0:
         return False, OpenReason.NO_SLOTS, "concurrency.max is 0"
@@ -96,9 +96,13 @@ def _openness(view: QueueView) -> _Said:
 def _limits(view: QueueView) -> Iterator[_Said]:
     """Return the limits other than slots that make jobs wait, most important first."""
     policy = view.policy
-    for one in policy.exceeded:
-        of = "" if one.partition is None else f" for {_shown(one.partition)}"
-        yield True, LimitedReason.BUDGET_EXCEEDED, f"budget {one.name} is used up{of} until {format_time(one.until)}"
+    for budget in policy.exceeded:
+        of = "" if budget.partition is None else f" for {_shown(budget.partition)}"
+        yield (
+            True,
+            LimitedReason.BUDGET_EXCEEDED,
+            f"budget {budget.name} is used up{of} until {format_time(budget.until)}",
+        )
     if view.rate_reached and policy.rate is not None:
         yield True, LimitedReason.RATE_LIMIT, "jobs wait until the rate allows another start"
     backlog = policy.backlog

@@ -69,7 +69,7 @@ class Tally:
             self._counts[after.queue][after.place] += 1
             if after.place is Place.WAITING:
                 self._wait(after, name)
-        changed = {one.queue for one in (before, after) if one is not None}
+        changed = {holding.queue for holding in (before, after) if holding is not None}
         for queue in changed:
             self._forget(queue)
         return changed
@@ -89,7 +89,7 @@ class Tally:
         waits = self._waits[entry.queue]
         heappush(waits, (entry.since, name))
         if len(waits) > 2 * self._counts[entry.queue][Place.WAITING] + _SMALL:
-            waits[:] = {one for one in waits if self._counts_still(entry.queue, *one)}
+            waits[:] = {wait for wait in waits if self._counts_still(entry.queue, *wait)}
             heapify(waits)
 
     def _counts_still(self, queue: QueueName, since: datetime, name: JobName) -> bool:

@@ -147,9 +147,12 @@ class _Draft:
 
     def _count_ends(self, retired: Retired[ActiveJob, MadeJob]) -> None:
         """Record which reserved jobs exist; remove entries whose job has ended, is gone, or will not be created."""
-        active = tuple(ActiveJob(one.name, one.time, job.uid) if job else one for one, job in retired.active)
+        active = tuple(
+            ActiveJob(active_job.name, active_job.time, job.uid) if job else active_job
+            for active_job, job in retired.active
+        )
         self.status = replace(self.status, active=active)
-        for job in sorted(retired.ended, key=lambda one: (one.ended or self.now, one.name)):
+        for job in sorted(retired.ended, key=lambda active_job: (active_job.ended or self.now, active_job.name)):
             self._take_end(job)
         for entry in retired.expired:
             self._give_up(entry)
@@ -186,8 +189,8 @@ class _Draft:
 
     def _held_up(self, reasons: Set[str]) -> str:
         """Return the message of the condition Blocked, if it has one of these reasons."""
-        said = find_condition(self.seen.schedule.status.conditions, ScheduleConditionType.BLOCKED)
-        return said.message if said is not None and said.is_true and said.reason in reasons else ""
+        condition = find_condition(self.seen.schedule.status.conditions, ScheduleConditionType.BLOCKED)
+        return condition.message if condition is not None and condition.is_true and condition.reason in reasons else ""
 
     def _resume(self) -> None:
         """Reset the count of failures if the annotation has a new value."""
@@ -218,8 +221,8 @@ class _Draft:
         plan = self.seen.plan
         if not isinstance(plan, Plan):
             return
-        said = find_condition(self.status.conditions, ScheduleConditionType.ACTIVE)
-        was_halted = said is not None and not said.is_true
+        condition = find_condition(self.status.conditions, ScheduleConditionType.ACTIVE)
+        was_halted = condition is not None and not condition.is_true
         if (was_halted and not halted) or self.status.timing not in ("", plan.timing):
             self.status = replace(self.status, settled_time=max(self._settled, self.now.replace(microsecond=0)))
         self.status = replace(self.status, timing=plan.timing)
@@ -279,7 +282,9 @@ class _Draft:
         """Return jobs that have not ended, oldest first, and reserved occurrences whose job was just refused."""
         found = [job for job in self.seen.jobs if not job.finished]
         known = {job.name for job in self.seen.jobs}
-        found += [MadeJob(one.name, "", one.time) for one in self.status.active if one.name not in known]
+        found += [
+            MadeJob(reserved.name, "", reserved.time) for reserved in self.status.active if reserved.name not in known
+        ]
         return sorted(found, key=lambda job: (job.created, job.name))
 
     def _wait_for(self, plan: Plan, blocking: list[MadeJob], times: list[datetime]) -> CancelJob | None:
@@ -294,8 +299,8 @@ class _Draft:
             return CancelJob(job, scheduled_name(self.seen.schedule.name, times[-1]))
         oldest = plan.cron.next_after(self._settled)
         late = (self.now if oldest is None else plan.due(oldest)) + ON_TIME
-        said = find_condition(self.status.conditions, ScheduleConditionType.BLOCKED)
-        if self.now < late and not (said and said.is_true) and job.phase in _MOVING:
+        condition = find_condition(self.status.conditions, ScheduleConditionType.BLOCKED)
+        if self.now < late and not (condition and condition.is_true) and job.phase in _MOVING:
             # Most jobs end soon, so short overruns are not written.
             self.again = min(self.again, late)
             return None
@@ -350,7 +355,7 @@ class _Draft:
             return
         self.status = replace(self.status, last_trigger=value)
         name = triggered_name(self.seen.schedule.name, value)
-        if name in {job.name for job in self.seen.jobs} | {one.name for one in self.status.active}:
+        if name in {job.name for job in self.seen.jobs} | {reserved.name for reserved in self.status.active}:
             message = f"job {name} exists: this value of the annotation was used before; use a new value"
             self.events.append(Event(EventReason.TRIGGER_REPEATED, message))
             return
@@ -372,12 +377,14 @@ class _Draft:
 
     def _set_conditions(self, halt: tuple[ActiveReason, str] | None) -> None:
         """Set the conditions, and add an Event for a halt."""
-        said = find_condition(self.status.conditions, ScheduleConditionType.ACTIVE)
+        condition = find_condition(self.status.conditions, ScheduleConditionType.ACTIVE)
         reason, message = halt or (ActiveReason.SCHEDULED, "")
         self._set_condition(ScheduleConditionType.ACTIVE, halt is None, reason, message)
-        if (said.reason if said else ActiveReason.SCHEDULED) != reason:
+        if (condition.reason if condition else ActiveReason.SCHEDULED) != reason:
             self.events.append(Event(reason, message or "the schedule continues"))
-        waiting = [self.seen.refusals[one.name] for one in self.status.active if one.name in self.seen.refusals]
+        waiting = [
+            self.seen.refusals[reserved.name] for reserved in self.status.active if reserved.name in self.seen.refusals
+        ]
         if waiting:
             self.again = min(self.again, self.now + TRY_AGAIN)
             self.blocked = blocked_reason(waiting[0]), waiting[0].message
@@ -408,13 +415,13 @@ class _Draft:
         calm = replace(before, running=self.status.running, next_schedule_time=self.status.next_schedule_time)
         if self.status == calm:
             return False
-        if [one.name for one in self.status.active] == [one.name for one in before.active]:
+        if [active_job.name for active_job in self.status.active] == [active_job.name for active_job in before.active]:
             calm = replace(calm, active=self.status.active)
             return self.status != calm or self._retire_is_due(before)
         return True
 
     def _retire_is_due(self, before: AgentScheduleStatus) -> bool:
-        reserved = {one.name for one in before.active if not one.uid}
+        reserved = {active_job.name for active_job in before.active if not active_job.uid}
         made = (job.created + RETIRE_AFTER for job in self.seen.jobs if job.name in reserved)
         retire = min(made, default=self.now)
         self.again = min(self.again, max(retire, self.now))

@@ -55,7 +55,7 @@ class Schedule:
         return (
             status.observed_generation == self.generation
             and not status.active
-            and all(asked in ("", done) for asked, done in requests)
+            and all(requested in ("", done) for requested, done in requests)
             and (status.next_schedule_time is None or status.next_schedule_time > now)
         )
 

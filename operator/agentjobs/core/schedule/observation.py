@@ -49,7 +49,7 @@ def made_job(job: KnownJob) -> MadeJob:
             accepted=job.accepted,
             of_generation=job.of_generation,
         )
-    said = None if job.finished else primary_condition(job.status.conditions)
+    condition = None if job.finished else primary_condition(job.status.conditions)
     return MadeJob(
         name=job.name,
         uid=job.uid,
@@ -58,7 +58,7 @@ def made_job(job: KnownJob) -> MadeJob:
         ended=(job.status.completion_time or job.created) if job.finished else None,
         cancel=job.cancel,
         deleting=job.deleting,
-        why=f"{said.reason}: {said.message}" if said else "",
+        why=f"{condition.reason}: {condition.message}" if condition else "",
         accepted=job.accepted or job.status.starts > 0,
         of_generation=job.of_generation,
     )

@@ -29,7 +29,7 @@ from agentjobs.core.job.actions import (
     Wait,
 )
 from agentjobs.core.job.ended import EndedJob, KnownJob
-from agentjobs.core.job.follow_ups import asked
+from agentjobs.core.job.follow_ups import requested
 from agentjobs.core.job.observation import Job, Observation
 from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.core.pods.pod import Pod
@@ -274,7 +274,7 @@ class Applier:
         """Add the data from history and the matching follow-ups to the final status."""
         job, status = seen.job, with_result(seen.job, status, seen.result)
         known = seen.follow_ups if job.accepted else ()
-        return progress.named(job, status, None if known is None else asked(known, status), now=self._now())
+        return progress.named(job, status, None if known is None else requested(known, status), now=self._now())
 
     async def _delete_job(self, job: Job) -> None:
         if self._state.is_reserved_by_schedule(job):

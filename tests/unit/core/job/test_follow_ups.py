@@ -11,7 +11,7 @@ from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.api.job.status import AgentJobStatus
 from agentjobs.api.job.workspace import Workspace
 from agentjobs.api.substitution import expanded
-from agentjobs.core.job.follow_ups import Plans, Unmade, asked, child_name
+from agentjobs.core.job.follow_ups import Plans, Unmade, child_name, requested
 from agentjobs.core.job.observation import ParentRecord, parse_job
 from agentjobs.core.pods.claims import worktree_claim
 
@@ -108,7 +108,7 @@ def test_the_root_of_a_chain_stays_its_root():
 )
 def test_phase_and_outcome_say_what_follows(when, outcomes, phase, outcome, follows):
     status = AgentJobStatus.parse({"phase": phase, "result": {"outcome": outcome} if outcome else None})
-    named = asked([follow_up(when=when, outcomes=outcomes)], status)
+    named = requested([follow_up(when=when, outcomes=outcomes)], status)
     assert [one.name for one in named] == (["next"] if follows else [])
 
 

@@ -119,7 +119,7 @@ def test_those_who_wait_for_a_session_hear_of_the_pod_that_keeps_it():
     for name in ("one", "two"):
         queues.ask("agents", candidate(name, session="shared"))
     look(queues)
-    queues.hold("pod", Holding("other", lock, told="pod other-1, which has not ended"))
+    queues.hold("pod", Holding("other", lock, description="pod other-1, which has not ended"))
     queues.hold("claim", None)
     woken = set(queues.woken)
 

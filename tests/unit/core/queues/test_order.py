@@ -156,7 +156,7 @@ class Walk:
             return stop
         if others := self.others(one):
             if turn is None or (known and known[0] == LOCK):
-                return LOCK, next((held.told for held in others if held.told), "another job")
+                return LOCK, next((held.description for held in others if held.description), "another job")
         elif known == (LOCK, "another job") and one.key not in firsts:
             return known  # a job that is not the first of a free session goes on saying that another job has it
         return known if known and known[0] in TURNS else (turn or "WaitingForSlot", None)
@@ -180,7 +180,7 @@ class Walk:
             return False
         firsts, others = self.firsts(queue), self.others(one)
         if told[0] == LOCK:
-            return key not in firsts and told[1] in ("another job", *(held.told for held in others))
+            return key not in firsts and told[1] in ("another job", *(held.description for held in others))
         ahead = [
             other.key for other in self.line(queue) if (other.group, other.partition) == (one.group, one.partition)
         ]

@@ -20,9 +20,9 @@ def candidate(name, *, worktree="", session=None, age=0, partition="", uid=None)
     return Candidate(("default", name), uid or name, 2, NOW - age * SECOND, lock, partition, None, False, worktree)
 
 
-def user_of(one, told=""):
+def user_of(candidate, description=""):
     """What holds the locks of a job, and no slot."""
-    return Holding(one.uid, one.lock, told=told, worktree=one.worktree)
+    return Holding(candidate.uid, candidate.lock, description=description, worktree=candidate.worktree)
 
 
 def look(queues, slots=10, queue="agents"):

@@ -18,26 +18,26 @@ _LONGEST_PAUSE: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Backoff:
     """The limits of retries."""
 
     longest_wait: timedelta = LONGEST_WAIT
     give_up_after: timedelta = GIVE_UP_AFTER
     first_wait: timedelta = FIRST_WAIT
 
-    def wait(self, waited: timedelta, *, asked: timedelta | None, chance: float) -> timedelta | None:
+    def wait(self, waited: timedelta, *, retry_after: timedelta | None, chance: float) -> timedelta | None:
         """Return the time until the next attempt, None to give up.
 
         Args:
             waited: since the notification was inserted.
-            asked: the sink's Retry-After; the minimum, up to the maximum wait.
+            retry_after: the sink's Retry-After; the minimum, up to the maximum wait.
             chance: from 0 to 1, to spread the retries.
         """
         if waited >= self.give_up_after:
             return None
         doubled = min(max(self.first_wait, waited), self.longest_wait)
         spread = doubled * (1 - JITTER + 2 * JITTER * chance)
-        return min(max(spread, asked or timedelta(0)), self.longest_wait)
+        return min(max(spread, retry_after or timedelta(0)), self.longest_wait)
 
 
 @dataclass(slots=True)
@@ -60,11 +60,11 @@ class Breaker:
         """The sink answered."""
         self.failures = 0
 
-    def failed(self, now: float, *, asked: timedelta | None = None) -> None:
+    def failed(self, now: float, *, retry_after: timedelta | None = None) -> None:
         """The sink did not answer, or asked for a pause."""
         self.failures += 1
         pause = timedelta(0)
         if self.failures >= OPENS_AFTER:
             pause = min(_FIRST_PAUSE * 2.0 ** min(self.failures - OPENS_AFTER, 16), _LONGEST_PAUSE)
-        pause = max(pause, min(asked or timedelta(0), LONGEST_WAIT))
+        pause = max(pause, min(retry_after or timedelta(0), LONGEST_WAIT))
         self.until = max(self.until, now + pause.total_seconds())

@@ -1,4 +1,4 @@
-"""When a sink is asked again."""
+"""When a notification is tried again."""
 
 from datetime import timedelta
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs.notifier.patience import OPENS_AFTER, Breaker, Patience
+from agentjobs.notifier.backoff import OPENS_AFTER, Backoff, Breaker
 
 HOUR, DAY, SECOND = timedelta(hours=1), timedelta(days=1), timedelta(seconds=1)
 _chances = st.floats(0, 1)
@@ -23,20 +23,20 @@ _waited = st.timedeltas(timedelta(0), 2 * DAY)
     ],
 )
 def test_one_waits_as_long_again_as_it_has_waited(waited, next_one):
-    assert Patience().wait(waited, asked=None, chance=0.5) == next_one
+    assert Backoff().wait(waited, retry_after=None, chance=0.5) == next_one
 
 
-@given(waited=_waited, chance=_chances, asked=st.none() | st.timedeltas(timedelta(0), 2 * DAY))
-def test_no_wait_is_longer_than_the_longest_or_shorter_than_asked(waited, chance, asked):
-    wait = Patience().wait(waited, asked=asked, chance=chance)
+@given(waited=_waited, chance=_chances, retry_after=st.none() | st.timedeltas(timedelta(0), 2 * DAY))
+def test_no_wait_is_longer_than_the_longest_or_shorter_than_asked(waited, chance, retry_after):
+    wait = Backoff().wait(waited, retry_after=retry_after, chance=chance)
 
     assert timedelta(seconds=4) <= wait <= HOUR
-    assert wait >= min(asked or timedelta(0), HOUR)
+    assert wait >= min(retry_after or timedelta(0), HOUR)
 
 
 def test_a_notification_is_tried_less_than_a_hundred_times_in_three_days():
     waited, tries = timedelta(0), 0
-    while (wait := Patience().wait(waited, asked=None, chance=0.5)) is not None:
+    while (wait := Backoff().wait(waited, retry_after=None, chance=0.5)) is not None:
         waited, tries = waited + wait, tries + 1
 
     assert 70 < tries < 100
@@ -60,9 +60,9 @@ def test_a_sink_that_fails_time_after_time_is_left_alone_and_then_asked_with_one
 
 def test_a_sink_is_left_alone_for_as_long_as_it_asks_but_an_hour_at_most():
     breaker = Breaker()
-    breaker.failed(0.0, asked=90 * SECOND)
+    breaker.failed(0.0, retry_after=90 * SECOND)
     soon = breaker.room(89.0, concurrency=4, under_way=0), breaker.room(91.0, concurrency=4, under_way=0)
-    breaker.failed(100.0, asked=DAY)
+    breaker.failed(100.0, retry_after=DAY)
 
     assert soon == (0, 4)
     assert breaker.room(100 + 3601.0, concurrency=4, under_way=0) == 4
