@@ -57,16 +57,16 @@ class Actions:
             errors.Invalid: `limit` or `cursor` is wrong.
         """
         limit = checked_limit(limit)
-        asked: dict[str, Any] = {"cluster": self._cluster, "limit": limit + 1, "uid": uid}
+        parameters: dict[str, Any] = {"cluster": self._cluster, "limit": limit + 1, "uid": uid}
         conditions = _OF_JOB if uid is not None else ""
         if cursor is not None:
             conditions += _OLDER
-            asked |= zip(("before", "last"), place_in(cursor), strict=True)
+            parameters |= zip(("before", "last"), place_in(cursor), strict=True)
         statement = _SQL["everywhere" if namespaces is None else "within"].replace(_CONDITIONS, conditions)
-        asked |= {"namespaces": sorted(set(namespaces or ()))}
+        parameters |= {"namespaces": sorted(set(namespaces or ()))}
 
         async def work(connection: Connection) -> list[dict[str, Any]]:
-            return await (await connection.cursor(row_factory=dict_row).execute(statement, asked)).fetchall()
+            return await (await connection.cursor(row_factory=dict_row).execute(statement, parameters)).fetchall()
 
         return page_of_rows(await self._database.autocommit(work), limit)
 

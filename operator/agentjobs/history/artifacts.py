@@ -58,8 +58,8 @@ class Artifacts:
 
         async def work(tx: Connection) -> list[Any]:
             own = await read_session(tx, uid, start, pod_uid, cluster=self._cluster)
-            asked = {"ids": [own.scope.id, own.scope.of_user.id], "after": after, "limit": PAGE_NAMES + 1}
-            return await (await tx.execute(_SQL["artifact_names"], asked)).fetchall()
+            parameters = {"ids": [own.scope.id, own.scope.of_user.id], "after": after, "limit": PAGE_NAMES + 1}
+            return await (await tx.execute(_SQL["artifact_names"], parameters)).fetchall()
 
         names = [row.name for row in await self._database.run(work)]
         page = names[:PAGE_NAMES]
@@ -158,10 +158,10 @@ async def read_pieces(database: Database, stored: StoredVersion) -> AsyncIterato
     """
     left, n = stored.bytes, 0
     while left > 0:
-        asked = {"id": stored.id, "n": n}
+        parameters = {"id": stored.id, "n": n}
 
-        async def work(connection: Connection, asked: dict[str, Any] = asked) -> Any:
-            return await (await connection.execute(_SQL["chunk"], asked)).fetchone()
+        async def work(connection: Connection, parameters: dict[str, Any] = parameters) -> Any:
+            return await (await connection.execute(_SQL["chunk"], parameters)).fetchone()
 
         row = await database.autocommit(work)
         if row is None:

@@ -61,7 +61,7 @@ class Batcher(Generic[Question, Answer]):
 
     async def _answer_some(self) -> None:
         batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
-        batch = [one for one in batch if not one[1].done()]  # a cancelled question needs no answer
+        batch = [question for question in batch if not question[1].done()]  # a cancelled question needs no answer
         try:
             await self._answer(batch)
         finally:
@@ -81,8 +81,8 @@ class Batcher(Generic[Question, Answer]):
             if len(batch) == 1 or not isinstance(error, AgentJobsError):
                 _fail(batch, error)
                 return
-            for one in batch:  # one question is refused: find out which
-                await self._answer([one])
+            for question in batch:  # one question is refused: find out which
+                await self._answer([question])
         else:
             for (_, future), answer in zip(batch, answers, strict=True):
                 if not future.done():

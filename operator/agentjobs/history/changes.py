@@ -37,14 +37,14 @@ class ChangedJobs:
         Raises:
             errors.Unavailable: the database cannot answer within five seconds.
         """
-        asked = {"cluster": self._cluster, "mark": mark, "limit": MAX_CHANGED + 1, "uids": sorted(watched)}
+        parameters = {"cluster": self._cluster, "mark": mark, "limit": MAX_CHANGED + 1, "uids": sorted(watched)}
 
         async def work(connection: Connection) -> tuple[list[_Row], list[_Row]]:
             changed, further = connection.cursor(row_factory=dict_row), connection.cursor(row_factory=dict_row)
             async with connection.pipeline():
-                await changed.execute(_SQL["mark" if mark is None else "jobs"], asked)
+                await changed.execute(_SQL["mark" if mark is None else "jobs"], parameters)
                 if watched:
-                    await further.execute(_SQL["progress"], asked)
+                    await further.execute(_SQL["progress"], parameters)
             return await changed.fetchall(), await further.fetchall() if watched else []
 
         rows, further = await self._database.autocommit(work)

@@ -44,7 +44,7 @@ class Fence:
 
     @contextlib.asynccontextmanager
     async def asking(
-        self, uid: str, start: int, pod: str, question: str, asked: Mapping[str, Any]
+        self, uid: str, start: int, pod: str, question: str, parameters: Mapping[str, Any]
     ) -> AsyncIterator[tuple[Connection, Any]]:
         """Open a transaction like `async with fence(…)`, with the cursor of a query behind the fence.
 
@@ -54,7 +54,7 @@ class Fence:
         Raises:
             errors.Fenced, errors.NotFound, errors.Unavailable, errors.Invalid: as a call.
         """
-        async with self._entered("fence_in_turn", uid, start, pod, (question, asked)) as (tx, answer):
+        async with self._entered("fence_in_turn", uid, start, pod, (question, parameters)) as (tx, answer):
             yield tx, answer
 
     async def state(self, connection: Connection, uid: str, start: int) -> Any:

@@ -42,38 +42,38 @@ class Journal:
 
     async def read(self, uid: str, start: int, pod_uid: str, *, after: int, limit: int) -> StepsPage:
         """Return a page of the steps of a start's run, as `RunnerHistory.read_steps`."""
-        asked = {**start_key(uid, start), "after": after, "limit": limit + 1, "most": MAX_PAGE_BYTES}
+        parameters = {**start_key(uid, start), "after": after, "limit": limit + 1, "most": MAX_PAGE_BYTES}
 
         async def work(connection: Connection) -> list[Any]:
             async with connection.pipeline():
                 state = await self._fence.state(connection, uid, start)
-                page = await connection.execute(_SQL["page"], asked)
+                page = await connection.execute(_SQL["page"], parameters)
             self._fence.check(await state.fetchone(), uid, start, pod_uid)
             return await page.fetchall()
 
         rows = await self._database.autocommit(work)
-        told = [recorded(_read(row)) for row in rows[:limit] if row.before < MAX_PAGE_BYTES]
-        return page_of_steps(told, more=len(told) < len(rows))
+        steps = [recorded(_read(row)) for row in rows[:limit] if row.before < MAX_PAGE_BYTES]
+        return page_of_steps(steps, more=len(steps) < len(rows))
 
     async def append(self, uid: str, start: int, pod_uid: str, body: StepsBody) -> Appended:
         """Record steps, as `RunnerHistory.append_steps`, in two round trips."""
-        asked = {**start_key(uid, start), "run": body["run"], "keys": keys_of(body)}
-        async with self._fence.asking(uid, start, pod_uid, _SQL["look"], asked) as (tx, answer):
+        parameters = {**start_key(uid, start), "run": body["run"], "keys": keys_of(body)}
+        async with self._fence.asking(uid, start, pod_uid, _SQL["look"], parameters) as (tx, answer):
             rows: list[Any] = await answer.fetchall()
             head = rows[0]
             check_run(body["run"], start=start, of_start=head.of_start)
             known = [_known(row, body["run"]) for row in rows if row.n is not None]
             changes = append(body, known, start=start, last=head.last, stored=head.stored)
-            await _store(tx, asked, changes, head, None if head.has_versions else body.get("versions"))
+            await _store(tx, parameters, changes, head, None if head.has_versions else body.get("versions"))
         return changes
 
 
-async def _store(tx: Connection, asked: Mapping[str, Any], changes: Appended, head: Any, versions: Any) -> None:
+async def _store(tx: Connection, parameters: Mapping[str, Any], changes: Appended, head: Any, versions: Any) -> None:
     """Store what changed, and note at the start what it used; `head` says what is noted there."""
     used = total_usage([head.used or {}, changes.usage]) if changes.usage else None
-    noted = {**asked, "versions": as_json(versions), "usage": as_json(used), "bytes": changes.bytes}
+    noted = {**parameters, "versions": as_json(versions), "usage": as_json(used), "bytes": changes.bytes}
     statements = [(name, rows) for name, rows in (("change", changes.changed), ("insert", changes.inserted)) if rows]
-    if not statements and (versions is not None or head.of_start != asked["run"]):
+    if not statements and (versions is not None or head.of_start != parameters["run"]):
         await tx.execute(_SQL["note"], noted)
     for name, rows in statements:
         await tx.execute(_SQL[name], {**noted, **_given(rows)})
@@ -82,15 +82,15 @@ async def _store(tx: Connection, asked: Mapping[str, Any], changes: Appended, he
 
 def _given(rows: Sequence[StepRow]) -> dict[str, Any]:
     """Return rows as parameters: their bodies apart, in one piece."""
-    bodies, told, at = [], [], 1
+    bodies, entries, at = [], [], 1
     for row in rows:
         size = None if row.body is None else len(memoryview(row.body))
-        one = {name: getattr(row, name) for name in _COLUMNS}
-        told.append({**one, "usage": row.usage or None, "at": at, "size": size})
+        columns = {name: getattr(row, name) for name in _COLUMNS}
+        entries.append({**columns, "usage": row.usage or None, "at": at, "size": size})
         if row.body is not None:
             bodies.append(memoryview(row.body))
             at += size or 0
-    return {"rows": as_json(Raw(msgspec.json.encode(told))), "bodies": b"".join(bodies)}
+    return {"rows": as_json(Raw(msgspec.json.encode(entries))), "bodies": b"".join(bodies)}
 
 
 def _known(row: Any, run: int) -> StepRow:

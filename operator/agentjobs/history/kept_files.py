@@ -55,14 +55,14 @@ class KeptFiles:
         async with self._fence(uid, start, pod_uid, share=True) as tx:
             await tx.execute(_SQL["delete"], place)
 
-    async def _asked(self, uid: str, start: int, pod_uid: str, statement: str, asked: dict[str, Any]) -> list[Any]:
+    async def _asked(self, uid: str, start: int, pod_uid: str, statement: str, parameters: dict[str, Any]) -> list[Any]:
         """Run a query for a start that the pod holds, in one round trip."""
-        asked = {**start_key(uid, start), **asked}
+        parameters = {**start_key(uid, start), **parameters}
 
         async def work(connection: Connection) -> list[Any]:
             async with connection.pipeline():
                 state = await self._fence.state(connection, uid, start)
-                found = await connection.execute(_SQL[statement], asked, binary=True)
+                found = await connection.execute(_SQL[statement], parameters, binary=True)
             self._fence.check(await state.fetchone(), uid, start, pod_uid)
             return await found.fetchall()
 
@@ -71,11 +71,11 @@ class KeptFiles:
 
 async def _store(tx: Connection, place: dict[str, Any], write: Write, row: Any) -> None:
     """Store a write; `place` says where, `row.at` where the part begins that the offset cuts or follows."""
-    told = {**place, "end": write.end, "number": write.number, "data": write.data}
-    await tx.execute(_SQL["put_file"], told)
+    parameters = {**place, "end": write.end, "number": write.number, "data": write.data}
+    await tx.execute(_SQL["put_file"], parameters)
     if write.offset < (row.known or 0):
-        await tx.execute(_SQL["cut"], told)
+        await tx.execute(_SQL["cut"], parameters)
     if not write.data:
         return
     joins = row.at is not None and write.end - row.at <= MERGED_BYTES
-    await tx.execute(_SQL["join" if joins else "add"], told)
+    await tx.execute(_SQL["join" if joins else "add"], parameters)

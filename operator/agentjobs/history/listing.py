@@ -129,10 +129,10 @@ class Listing:
     def _has_index(self) -> bool:
         """Whether one index covers the filter in this order; most include creation times."""
         empty = JobFilter()
-        asked = [
+        columns = [
             each.name for each in fields(JobFilter) if getattr(self.chosen, each.name) != getattr(empty, each.name)
         ]
-        rest = set(asked) - {"order", "since", "until"}
+        rest = set(columns) - {"order", "since", "until"}
         if self.chosen.order is JobOrder.ENDED:
             return rest <= {"ended_since", "ended_until"}
         return not rest or (len(rest) == 1 and rest <= set(_INDEXED))
@@ -148,8 +148,8 @@ class Listing:
         whole = self.chosen
         several = next((name for name in _INDEXED if len(getattr(whole, name)) > 1), None)
         alone = [{several: (value,)} for value in getattr(whole, several)] if several else [{}]
-        for self._part_number, one in enumerate(alone):
-            self.chosen = replace(whole, **one)  # type: ignore[arg-type]  # of these fields each is a tuple of texts
+        for self._part_number, values in enumerate(alone):
+            self.chosen = replace(whole, **values)  # type: ignore[arg-type]  # of these fields each is a tuple of texts
             yield from self._parts_of_one()
         self.chosen = whole
 

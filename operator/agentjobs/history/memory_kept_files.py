@@ -31,7 +31,7 @@ class MemoryKeptFiles:
         if is_late(write.number, start, file):
             return
         known = None if file is None else len(file.data)
-        check_write(write, Room(known, len(own), sum(len(one.data) for one in own.values())))
+        check_write(write, Room(known, len(own), sum(len(file.data) for file in own.values())))
         last = file.write if file and file.start == start else 0
         data = (file.data if file else b"")[: write.offset] + write.data
         own[write.name] = MemoryKeptFile(data, start, last if write.number is None else write.number)

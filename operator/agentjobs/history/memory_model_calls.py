@@ -65,8 +65,8 @@ class MemoryModelCalls:
         call = _storable(call)
         scope = start.attempt if call.limits.scope is Scope.ATTEMPT else None
         spent = sum((_spend(end) for end in booked(job, scope)), Spend())
-        others = [one for one in job.calls.values() if one.end is None and scope in (None, one.attempt)]
-        under_way = sum((_most(one.new) for one in others), Spend())
+        others = [call for call in job.calls.values() if call.end is None and scope in (None, call.attempt)]
+        under_way = sum((_most(call.new) for call in others), Spend())
         judgement = Judgement(Fits.YES)
         if call.id in job.calls and job.calls[call.id].end is not None:
             raise errors.Conflict(f"model call {call.id} has ended")
@@ -79,7 +79,7 @@ class MemoryModelCalls:
     async def settle(self, ends: Sequence[EndedCall]) -> None:
         """Record what calls used and cost, once each."""
         self._check_available()
-        open_ = {one.new.id: one for one in self._calls() if one.end is None}
+        open_ = {call.new.id: call for call in self._calls() if call.end is None}
         for end in ends:
             if call := open_.pop(end.id, None):
                 stored, new = end.storable(), call.new
@@ -91,16 +91,16 @@ class MemoryModelCalls:
                 )
                 call.ended = self._history.now()
 
-    async def seen(self, proxy: str, told: Mapping[str, Any]) -> None:
+    async def seen(self, proxy: str, report: Mapping[str, Any]) -> None:
         """Record that a proxy is alive; end calls of proxies that are missed as Lost."""
         self._check_available()
         now = self._history.now()
         own = self.proxies.get(proxy)
         since = own.since if own and now - own.seen <= MISSED else now
-        self.proxies[proxy] = MemoryProxy(since, now, dict(told))
+        self.proxies[proxy] = MemoryProxy(since, now, dict(report))
         if now - since > MISSED:
-            alive = {name for name, one in self.proxies.items() if now - one.seen <= MISSED}
-            await self.settle([_lost(one.new) for one in self._calls() if _is_lost(one, alive, now)])
+            alive = {name for name, each in self.proxies.items() if now - each.seen <= MISSED}
+            await self.settle([_lost(each.new) for each in self._calls() if _is_lost(each, alive, now)])
 
     def _calls(self) -> list[MemoryCall]:
         return [call for job in self._history.jobs_by_uid.values() for call in job.calls.values()]
@@ -137,10 +137,14 @@ class MemoryModelReports:
             if call.booked and day and first <= day <= last and namespace in (None, job.key.namespace):
                 whose = _whose(job, call.booked, day)
                 lines.setdefault(tuple(whose[each] for each in by), []).append(call.booked)
-        told = [UsageLine(**_sum(ends), by=dict(zip(by, key, strict=True))) for key, ends in sorted(lines.items())]
-        told.sort(key=lambda line: (line.by.get(UsageBy.DAY, ""), -line.cost_usd))
+        lines_of_usage = [
+            UsageLine(**_sum(ends), by=dict(zip(by, key, strict=True))) for key, ends in sorted(lines.items())
+        ]
+        lines_of_usage.sort(key=lambda line: (line.by.get(UsageBy.DAY, ""), -line.cost_usd))
         total = ModelUsage(**_sum([end for ends in lines.values() for end in ends]))
-        return UsageReport(first=first, last=last, items=told[:limit], more=len(told) > limit, total=total)
+        return UsageReport(
+            first=first, last=last, items=lines_of_usage[:limit], more=len(lines_of_usage) > limit, total=total
+        )
 
     async def job_models(self, uid: str) -> list[JobModelUsage]:
         """Return what a job's calls used by provider and model."""
@@ -148,10 +152,10 @@ class MemoryModelReports:
         job = self._history.jobs_by_uid.get(uid)
         calls: dict[tuple[str, str], list[MemoryCall]] = {}
         for call in job.calls.values() if job else ():
-            asked = call.new.provider, call.new.model or call.new.asked
-            calls.setdefault((call.end.provider, call.end.model) if call.end else asked, []).append(call)
-        told = [_job_model(provider, model, made) for (provider, model), made in sorted(calls.items())]
-        return sorted(told, key=lambda line: -line.cost_usd)
+            requested = call.new.provider, call.new.model or call.new.asked
+            calls.setdefault((call.end.provider, call.end.model) if call.end else requested, []).append(call)
+        lines = [_job_model(provider, model, made) for (provider, model), made in sorted(calls.items())]
+        return sorted(lines, key=lambda line: -line.cost_usd)
 
     async def calls(
         self, uid: str, *, step: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
@@ -160,11 +164,11 @@ class MemoryModelReports:
         self._check_available()
         limit, after = checked_limit(limit), place_of(cursor)
         job = self._history.jobs_by_uid.get(uid)
-        made = sorted(job.calls.values() if job else (), key=lambda one: (one.began, one.new.id))
+        made = sorted(job.calls.values() if job else (), key=lambda call: (call.began, call.new.id))
         named = None if step is None else clean_text(step)
-        found = [one for one in made if named in (None, one.new.step) and (one.began, one.new.id) > after]
-        told = [_recorded(call) for call in found[:limit]]
-        return page_of(told, lambda last: (last.began, str(last.id)), more=len(found) > limit)
+        found = [call for call in made if named in (None, call.new.step) and (call.began, call.new.id) > after]
+        recorded = [_recorded(call) for call in found[:limit]]
+        return page_of(recorded, lambda last: (last.began, str(last.id)), more=len(found) > limit)
 
     async def content(self, uid: str, call: UUID) -> Raw | None:
         """Return request and answer of a job's call."""
@@ -178,7 +182,7 @@ class MemoryModelReports:
         self._check_available()
         found = sorted(self._ledger.proxies.items())
         now = self._history.now()
-        return [SeenProxy(name, one.since, one.seen, one.told) for name, one in found if now - one.seen < MISSED]
+        return [SeenProxy(name, seen.since, seen.seen, seen.told) for name, seen in found if now - seen.seen < MISSED]
 
     async def limits_now(self, limits: Collection[Limit]) -> LimitsNow:
         """Return the state of limits."""
@@ -194,11 +198,11 @@ class MemoryModelReports:
                 if call.end is None and namespace in (None, job.key.namespace):
                     model = call.new.model or call.new.asked
                     began.setdefault((job.key.namespace, job.key.name, model), []).append(call.began)
-        told = [
+        running = [
             CallsUnderWay(namespace=place, job=name, model=model, calls=len(times), since=min(times))
             for (place, name, model), times in sorted(began.items())
         ]
-        return sorted(told, key=lambda one: one.since)
+        return sorted(running, key=lambda call: call.since)
 
     def _check_available(self) -> None:
         if self._history.away:

@@ -52,16 +52,16 @@ class MemoryModelLimits:
         """Record that a proxy is alive."""
         self._seen[proxy] = self._now()
 
-    async def take(self, proxy: str, model: str, asked: Sequence[Take], others: Sequence[Take] = ()) -> Taken:
+    async def take(self, proxy: str, model: str, requests: Sequence[Take], others: Sequence[Take] = ()) -> Taken:
         """Take from limits for calls in a given order."""
         now = self._now()
-        self._end({take.id for take in asked})
-        limits = {limit.bucket: limit for take in (*asked, *others) for limit, _ in take.amounts}
+        self._end({take.id for take in requests})
+        limits = {limit.bucket: limit for take in (*requests, *others) for limit, _ in take.amounts}
         states = {bucket: self._share(self._state(limit, now), proxy, now) for bucket, limit in limits.items()}
-        keys = {take.key for take in (*asked, *others)}
+        keys = {take.key for take in (*requests, *others)}
         closed = {key: wait for key in keys if (wait := self._wait(key, model, now)) > 0}
         untried = {key for key in keys if self._gates(key, model)}
-        granted = self._granted(asked, states, closed, untried)
+        granted = self._granted(requests, states, closed, untried)
         probes = untried & {take.key for take in granted}
         for take in granted:
             for limit, amount in take.amounts:
@@ -69,19 +69,23 @@ class MemoryModelLimits:
                     self._running[take.id, limit.bucket] = proxy, now
                 elif amount:
                     self._used[limit.bucket, states[limit.bucket].slice] += amount
-        for limit in (limit for take in asked[len(granted) :] for limit, _ in take.amounts if limit.window == 0):
+        for limit in (limit for take in requests[len(granted) :] for limit, _ in take.amounts if limit.window == 0):
             self._waiting[limit.bucket, proxy] = now
         for gate in (gate for key in probes for gate in self._gates(key, model)):
             gate.probe = now + timedelta(seconds=PROBE_SECONDS)
         return Taken.after(granted, states, closed, frozenset(probes))
 
     def _granted(
-        self, asked: Sequence[Take], states: dict[str, BucketState], closed: Collection[str], untried: Collection[str]
+        self,
+        requests: Sequence[Take],
+        states: dict[str, BucketState],
+        closed: Collection[str],
+        untried: Collection[str],
     ) -> list[Take]:
         granted: list[Take] = []
         tried: set[str] = set()
         sums: Counter[str] = Counter()
-        for take in asked:
+        for take in requests:
             full = any(
                 Room(states[limit.bucket].used + sums[limit.bucket]).wait(limit.most, amount)
                 for limit, amount in take.amounts
@@ -97,10 +101,10 @@ class MemoryModelLimits:
 
     async def give_back(self, amounts: Sequence[Correction], ended: Collection[UUID] = ()) -> None:
         """Correct what was taken, in the slice in which it was."""
-        for one in amounts:
-            place = one.bucket, one.slice
+        for amount in amounts:
+            place = amount.bucket, amount.slice
             if place in self._used:
-                self._used[place] = max(0, self._used[place] + one.amount)
+                self._used[place] = max(0, self._used[place] + amount.amount)
         self._end(ended)
 
     async def close(self, key: str, model: str, *, seconds: float, reason: str) -> None:
@@ -147,7 +151,7 @@ class MemoryModelLimits:
         )
 
     def _end(self, calls: Collection[UUID]) -> None:
-        self._running = {place: told for place, told in self._running.items() if place[0] not in calls}
+        self._running = {place: since for place, since in self._running.items() if place[0] not in calls}
 
     def _gates(self, key: str, model: str) -> list[_Closed]:
         """What closed a key and was not tried since."""
@@ -169,7 +173,7 @@ class MemoryModelLimits:
             for (bucket, place), used in self._used.items()
             if bucket == limit.bucket and (place == number or limit.window < DAY)
         )
-        live = tuple(one for one in frees if one[0] > 0)
+        live = tuple(each for each in frees if each[0] > 0)
         return BucketState(limit, number, rest, sum(used for _, used in live), live)
 
     def _under_way(self, limit: Limit, now: datetime) -> list[str]:
@@ -183,9 +187,9 @@ class MemoryModelLimits:
 
     def _share(self, state: BucketState, proxy: str, now: datetime) -> BucketState:
         """Count amounts above a proxy's share of concurrent calls as used while others wait."""
-        limit, gone = state.limit, now - WAITING
+        limit, oldest = state.limit, now - WAITING
         waiting = sum(
-            bucket == limit.bucket and of != proxy and since > gone for (bucket, of), since in self._waiting.items()
+            bucket == limit.bucket and of != proxy and since > oldest for (bucket, of), since in self._waiting.items()
         )
         if limit.window or not waiting:
             return state

@@ -51,31 +51,31 @@ _SHOWN_CHARS: Final = 32 * 1024
 class MemoryOperator(MemoryRows):
     """Jobs, starts, transitions and their slots."""
 
-    async def accept(self, asked: Acceptance) -> Answer:
+    async def accept(self, acceptance: Acceptance) -> Answer:
         """Store a job and its start with its slot."""
         self._check_available()
-        decisions = self._decided(asked)
-        stored = self._accept(asked.job, decisions)
+        decisions = self._decided(acceptance)
+        stored = self._accept(acceptance.job, decisions)
         uid = stored.key.uid
         assert stored.resolved is not None
         if uid in decisions.stopped:
             return decisions.stopped[uid]
-        stored.queue = clean_text(asked.slot.queue if asked.slot else _queue(asked.job.resolved))
-        if asked.start is not None:
-            if asked.slot is not None:
-                refusal = self._claim(stored, asked.start, asked.slot)
+        stored.queue = clean_text(acceptance.slot.queue if acceptance.slot else _queue(acceptance.job.resolved))
+        if acceptance.start is not None:
+            if acceptance.slot is not None:
+                refusal = self._claim(stored, acceptance.start, acceptance.slot)
                 if refusal is not None:
                     return decisions.answer(uid, refusal)
-            self._store(asked.start)
-        held = self.slots.held.get(uid) if asked.start and asked.slot else None
+            self._store(acceptance.start)
+        held = self.slots.held.get(uid) if acceptance.start and acceptance.slot else None
         return decisions.answer(uid, Accepted(stored.resolved, held.claimed if held else None))
 
-    def _decided(self, asked: Acceptance) -> Decisions:
+    def _decided(self, acceptance: Acceptance) -> Decisions:
         decisions = Decisions()
-        if asked.unique is None:
+        if acceptance.unique is None:
             return decisions
         for uid, job in self.jobs_by_uid.items():
-            if uid == asked.job.job.uid:
+            if uid == acceptance.job.job.uid:
                 other = self.jobs_by_uid.get(job.duplicate_of or job.replaced_by)
                 name = other.key.name if other else ""
                 decisions.remember(uid, job.resolved is not None, job.duplicate_of, job.replaced_by, name)
@@ -84,7 +84,7 @@ class MemoryOperator(MemoryRows):
                     uid, job.key.name, job.key.created, job.inserted, bool(job.starts), not job.is_open, phase_of(job)
                 )
                 decisions.know(job.key.namespace, job.unique_key, keyed)
-        decisions.decide([asked])
+        decisions.decide([acceptance])
         for uid, by in decisions.replaced.items():
             self.jobs_by_uid[uid].unique_key, self.jobs_by_uid[uid].replaced_by = None, by.uid
         return decisions
@@ -194,8 +194,8 @@ class MemoryOperator(MemoryRows):
             return ParentRecord(None, None, {})
         last = job.starts[max(job.starts)].result if job.starts else None
         answer = job.result if job.result is not None else last
-        found = [one.key for one in self.jobs_by_uid.values() if one.key.parent_uid == uid]
-        return ParentRecord(job.resolved, text_of(answer), {one.name: one.uid for one in found})
+        found = [child.key for child in self.jobs_by_uid.values() if child.key.parent_uid == uid]
+        return ParentRecord(job.resolved, text_of(answer), {child.name: child.uid for child in found})
 
     async def clock(self) -> datetime:
         """Return the time."""
@@ -304,7 +304,11 @@ def _notify(job: MemoryJob, record: TransitionRecord, now: datetime) -> None:
     for wanted in spec.get("notifications") or ():
         if row.get("event") in wanted["events"]:
             sink, uid = wanted["sink"], job.key.uid
-            ahead = [one.due for one in job.notifications.values() if one.is_open and one.error and one.sink == sink]
+            ahead = [
+                notification.due
+                for notification in job.notifications.values()
+                if notification.is_open and notification.error and notification.sink == sink
+            ]
             due = max([now, *ahead])
             job.notifications[sink, record.transition] = MemoryNotification(
                 uid, sink, record.transition, row["event"], record.time, data, now, due

@@ -25,41 +25,41 @@ class MemoryOutbox:
     async def take(self, room: Mapping[str, int], *, lease: timedelta) -> list[Due]:
         """Take due notifications, for each sink up to its capacity."""
         now = self._history.now()
-        due = sorted((one for one in self._heads() if one.due <= now), key=lambda one: one.due)
-        taken = [one for sink, count in room.items() for one in [each for each in due if each.sink == sink][:count]]
-        for one in taken:
-            one.tries, one.due = one.tries + 1, now + lease
+        due = sorted((row for row in self._heads() if row.due <= now), key=lambda row: row.due)
+        taken = [row for sink, count in room.items() for row in [each for each in due if each.sink == sink][:count]]
+        for row in taken:
+            row.tries, row.due = row.tries + 1, now + lease
         return [
-            Due(one.uid, one.sink, one.transition, one.event, one.time, one.data, one.tries, now - one.since)
-            for one in taken
+            Due(row.uid, row.sink, row.transition, row.event, row.time, row.data, row.tries, now - row.since)
+            for row in taken
         ]
 
     async def mark(self, tried: Tried) -> None:
         """Record how a try ended."""
         taken = tried.due
         rows = self._history.jobs_by_uid[taken.uid].notifications
-        one, now = rows[taken.sink, taken.transition], self._history.now()
-        stale = one.given_up is not None or one.tries != taken.tries
-        if one.sent is not None or (tried.outcome is not Outcome.SENT and stale):
+        row, now = rows[taken.sink, taken.transition], self._history.now()
+        stale = row.given_up is not None or row.tries != taken.tries
+        if row.sent is not None or (tried.outcome is not Outcome.SENT and stale):
             return
-        one.sent = now if tried.outcome is Outcome.SENT else None
-        one.given_up = now if tried.outcome is Outcome.GIVEN_UP else None
-        one.due, one.error = now + tried.retry_in, clean_text(tried.error)
+        row.sent = now if tried.outcome is Outcome.SENT else None
+        row.given_up = now if tried.outcome is Outcome.GIVEN_UP else None
+        row.due, row.error = now + tried.retry_in, clean_text(tried.error)
         for later in rows.values():
-            if later.is_open and later.sink == one.sink and later.transition > one.transition:
-                later.due = one.due
+            if later.is_open and later.sink == row.sink and later.transition > row.transition:
+                later.due = row.due
 
     async def give_up(self, sinks: Collection[str], *, after: timedelta) -> int:
         """Give up notifications that wait that long for an unknown sink."""
         now = self._history.now()
-        old = [one for one in self._open() if one.sink not in sinks and one.since < now - after]
-        for one in old:
-            one.given_up, one.error = now, NO_SINK
+        old = [row for row in self._open() if row.sink not in sinks and row.since < now - after]
+        for row in old:
+            row.given_up, row.error = now, NO_SINK
         return len(old)
 
     async def backlog(self) -> Backlog:
         """Return the backlog."""
-        waits = [self._history.now() - one.since for one in self._open()]
+        waits = [self._history.now() - row.since for row in self._open()]
         return Backlog(len(waits), max(waits, default=timedelta(0)))
 
     async def notifications(
@@ -74,65 +74,65 @@ class MemoryOutbox:
         """Return notifications, newest first."""
         limit = checked_limit(limit)
         found = [
-            _recorded(job, one)
+            _recorded(job, row)
             for job in self._history.jobs_by_uid.values()
             if job.key.namespace == namespace and uid in (None, job.key.uid)
-            for one in job.notifications.values()
-            if not stuck or (one.sent is None and (one.given_up is not None or one.error))
+            for row in job.notifications.values()
+            if not stuck or (row.sent is None and (row.given_up is not None or row.error))
         ]
         found.sort(key=place_of, reverse=True)
         if cursor is not None:
             before = parse_cursor(cursor, (datetime, str, str, int))
-            found = [one for one in found if list(place_of(one)) < before]
+            found = [row for row in found if list(place_of(row)) < before]
         return page_of(found[:limit], place_of, more=len(found) > limit)
 
     async def retry(self, uid: str, sink: str | None = None) -> int:
         """Retry a job's notifications that failed or were given up."""
         job, now = self._history.jobs_by_uid.get(uid), self._history.now()
         failed = [
-            one
-            for one in (job.notifications.values() if job else ())
-            if one.sent is None and (one.given_up is not None or one.error) and sink in (None, one.sink)
+            row
+            for row in (job.notifications.values() if job else ())
+            if row.sent is None and (row.given_up is not None or row.error) and sink in (None, row.sink)
         ]
-        for one in failed:
-            one.since = one.since if one.given_up is None else now
-            one.given_up, one.due = None, now
+        for row in failed:
+            row.since = row.since if row.given_up is None else now
+            row.given_up, row.due = None, now
         return len(failed)
 
     def _open(self) -> Iterator[MemoryNotification]:
         for job in self._history.jobs_by_uid.values():
-            yield from (one for one in job.notifications.values() if one.is_open)
+            yield from (row for row in job.notifications.values() if row.is_open)
 
     def _heads(self) -> Iterator[MemoryNotification]:
         """Those that wait for no other of their job and sink."""
         seen: set[tuple[str, str]] = set()
-        for one in sorted(self._open(), key=lambda each: each.transition):
-            if (one.uid, one.sink) not in seen:
-                seen.add((one.uid, one.sink))
-                yield one
+        for row in sorted(self._open(), key=lambda each: each.transition):
+            if (row.uid, row.sink) not in seen:
+                seen.add((row.uid, row.sink))
+                yield row
 
 
-def _recorded(job: MemoryJob, one: MemoryNotification) -> RecordedNotification:
+def _recorded(job: MemoryJob, row: MemoryNotification) -> RecordedNotification:
     return RecordedNotification(
-        uid=one.uid,
+        uid=row.uid,
         namespace=job.key.namespace,
         name=job.key.name,
-        sink=one.sink,
-        transition=one.transition,
-        event=one.event,
-        time=one.time,
-        state=_state(one),
-        since=one.since,
-        tries=one.tries,
-        due=one.due if one.is_open else None,
-        ended=one.sent or one.given_up,
-        error=one.error,
+        sink=row.sink,
+        transition=row.transition,
+        event=row.event,
+        time=row.time,
+        state=_state(row),
+        since=row.since,
+        tries=row.tries,
+        due=row.due if row.is_open else None,
+        ended=row.sent or row.given_up,
+        error=row.error,
     )
 
 
-def _state(one: MemoryNotification) -> NotificationState:
-    if one.sent is not None:
+def _state(row: MemoryNotification) -> NotificationState:
+    if row.sent is not None:
         return "Sent"
-    if one.given_up is not None:
+    if row.given_up is not None:
         return "GivenUp"
-    return "Retrying" if one.error else "Waiting"
+    return "Retrying" if row.error else "Waiting"

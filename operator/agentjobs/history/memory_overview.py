@@ -30,13 +30,13 @@ class MemoryOverview:
         for job in self._jobs(namespaces):
             if job.is_open:
                 current = job.current
-                told = (current.phase, current.reason, current.time) if current else ("Pending", "", job.key.created)
-                found.setdefault((job.key.namespace, job.queue, *told[:2]), []).append(told[2])
+                state = (current.phase, current.reason, current.time) if current else ("Pending", "", job.key.created)
+                found.setdefault((job.key.namespace, job.queue, *state[:2]), []).append(state[2])
         items = [
             OpenJobs(namespace=place, queue=queue, phase=phase, reason=reason, jobs=len(times), since=min(times))
             for (place, queue, phase, reason), times in sorted(found.items())
         ]
-        items.sort(key=lambda one: -one.jobs)
+        items.sort(key=lambda item: -item.jobs)
         return OpenCounts(items=items[:MAX_GROUPS], more=len(items) > MAX_GROUPS)
 
     async def activity(self, since: datetime, until: datetime, namespaces: Collection[str] | None = None) -> Activity:
@@ -51,7 +51,7 @@ class MemoryOverview:
                     if name == "failed" and job.current:
                         failed.setdefault(job.current.reason, []).append(time)
         failures = [FailureReason(reason=why, jobs=len(times), latest=max(times)) for why, times in failed.items()]
-        failures.sort(key=lambda one: (-one.jobs, one.reason))
+        failures.sort(key=lambda failure: (-failure.jobs, failure.reason))
         counts = [(begin, name, jobs) for (begin, name), jobs in counted.items()]
         return activity_of(slices, counts, failures[:MAX_REASONS])
 
@@ -99,11 +99,13 @@ class MemoryProcesses:
         """Return the processes that were alive in the last minute, by kind and id."""
         self._check_available()
         found = [
-            Process(kind=one.kind, id=one.id, version=one.version, leads=one.leads, since=since, seen=seen)
-            for one, since, seen in self._seen.values()
+            Process(
+                kind=process.kind, id=process.id, version=process.version, leads=process.leads, since=since, seen=seen
+            )
+            for process, since, seen in self._seen.values()
             if self._history.now() - seen < SEEN
         ]
-        return sorted(found, key=lambda one: (one.kind, one.id))
+        return sorted(found, key=lambda process: (process.kind, process.id))
 
     async def database(self) -> DatabaseFacts:
         """Return facts about the database."""

@@ -29,22 +29,22 @@ class MemoryQueueModels:
         else:
             self._limits.pop(queue, None)
 
-    async def spent(self, asked: Sequence[SpendSince]) -> list[dict[str, Spend]]:
+    async def spent(self, since: Sequence[SpendSince]) -> list[dict[str, Spend]]:
         """Return usage of each queue's calls since then, by partition."""
         self._check_available()
-        return [self._spent(one) for one in asked]
+        return [self._spent(each) for each in since]
 
-    def _spent(self, asked: SpendSince) -> dict[str, Spend]:
+    def _spent(self, since: SpendSince) -> dict[str, Spend]:
         found: dict[str, Spend] = {}
         for job in self._history.jobs_by_uid.values():
             spec = job.resolved["spec"] if job.resolved else {}
             partition = spec.get("partitionKey") or ""
             for call in job.calls.values():
                 end = call.booked
-                if end is None or call.ended is None or job.key.namespace != asked.namespace:
+                if end is None or call.ended is None or job.key.namespace != since.namespace:
                     continue
-                is_late = call.ended.timestamp() // SPEND_SLICE_SECONDS >= asked.slice
-                if is_late and asked.queue == (end.queue or spec.get("queue", "")):
+                is_late = call.ended.timestamp() // SPEND_SLICE_SECONDS >= since.slice
+                if is_late and since.queue == (end.queue or spec.get("queue", "")):
                     found[partition] = found.get(partition, Spend()) + Spend(end.cost, end.tokens.total)
         return found
 

@@ -79,18 +79,18 @@ class MemoryReads(MemoryRows):
     async def job(self, namespace: str, name_or_uid: str) -> RecordedJob:
         """Return a job by uid, else the newest of that name."""
         self._check_available()
-        for asked in ("uid", "name"):
+        for field in ("uid", "name"):
             for job in self._recorded_jobs(namespace):
-                if getattr(job, asked) == name_or_uid:
+                if getattr(job, field) == name_or_uid:
                     return job
         raise errors.NotFound(f"no AgentJob {name_or_uid!r} in the history of namespace {namespace!r}")
 
     async def story(self, namespace: str, name_or_uid: str) -> Story:
         """Return a job with its starts and transitions, oldest first."""
-        told = await self.job(namespace, name_or_uid)
-        job = self.jobs_by_uid[told.uid]
+        recorded = await self.job(namespace, name_or_uid)
+        job = self.jobs_by_uid[recorded.uid]
         return Story(
-            job=told,
+            job=recorded,
             spec_hash=job.spec_hash,
             starts=[_recorded_start(job, number) for number in sorted(job.starts)][-MAX_LIMIT:],
             transitions=[_recorded_move(move) for _, move in sorted(job.transitions.items())][-MAX_LIMIT:],
@@ -98,12 +98,12 @@ class MemoryReads(MemoryRows):
 
     async def tree(self, namespace: str, name_or_uid: str) -> RecordedTree:
         """Return a job's whole tree of follow-ups."""
-        asked = (await self.job(namespace, name_or_uid)).uid
+        found = (await self.job(namespace, name_or_uid)).uid
         here = {uid: job.key.parent_uid for uid, job in self.jobs_by_uid.items() if job.key.namespace == namespace}
-        up = [asked]
+        up = [found]
         while (parent := here.get(up[-1], "")) in here and parent not in up:
             up.append(parent)
-        down = [up[-1] if here[up[-1]] not in up else asked]
+        down = [up[-1] if here[up[-1]] not in up else found]
         for uid in down:
             down += sorted(child for child, parent in here.items() if parent == uid and child not in down)
         items = [_related_job(self.jobs_by_uid[uid]) for uid in down[:MAX_TREE]]
@@ -122,8 +122,8 @@ class MemoryReads(MemoryRows):
         self._check_available()
         limit = checked_limit(limit)
         job = self.jobs_by_uid.get(uid)
-        starts = [] if job is None else [one for number, one in job.starts.items() if start in (None, number)]
-        found = sorted((event for one in starts for event in one.events.values()), key=_place, reverse=newest)
+        starts = [] if job is None else [each for number, each in job.starts.items() if start in (None, number)]
+        found = sorted((event for each in starts for event in each.events.values()), key=_place, reverse=newest)
         if cursor is not None:
             last = tuple(parse_cursor(cursor, (int, int)))
             found = [event for event in found if (_place(event) < last if newest else _place(event) > last)]
@@ -252,12 +252,12 @@ def _recorded_start(job: MemoryJob, number: int) -> RecordedStart:
 
 
 def _recorded_step(job: MemoryJob, row: StepRow) -> RecordedStep:
-    later = any(number > row.start and one.run == row.run for number, one in job.starts.items())
-    told = {name: getattr(row, name) for name in RecordedStep.model_fields if hasattr(row, name)}
+    later = any(number > row.start and each.run == row.run for number, each in job.starts.items())
+    fields = {name: getattr(row, name) for name in RecordedStep.model_fields if hasattr(row, name)}
     calls = sorted(_calls_of(job, row), key=lambda call: call.began)
     served = [call for call in calls if call.end and call.end.outcome is CallOutcome.ANSWERED][-1:]
     return RecordedStep(
-        **told,
+        **fields,
         replayed=later and row.ended is not None and not row.void,
         cost_usd=total_cost(calls),
         served=next((call.end.model for call in served if call.end and call.end.model != call.new.asked), None),
@@ -268,11 +268,15 @@ def _recorded_step(job: MemoryJob, row: StepRow) -> RecordedStep:
 def _calls_of(job: MemoryJob, row: StepRow) -> list[MemoryCall]:
     """Return the calls of a row: of those that have its key, the first which ended after a call began has the call."""
     rows = sorted(
-        (one for one in job.steps.values() if (one.run, one.key) == (row.run, row.key)), key=lambda one: one.n
+        (each for each in job.steps.values() if (each.run, each.key) == (row.run, row.key)), key=lambda each: each.n
     )
-    made = [one for one in job.calls.values() if one.new.step == row.key and job.starts[one.new.start].run == row.run]
+    made = [
+        each for each in job.calls.values() if each.new.step == row.key and job.starts[each.new.start].run == row.run
+    ]
     return [
-        call for call in made if row is next((one for one in rows if one.ended and one.ended >= call.began), rows[-1])
+        call
+        for call in made
+        if row is next((each for each in rows if each.ended and each.ended >= call.began), rows[-1])
     ]
 
 

@@ -135,7 +135,9 @@ class MemoryJob:
     @property
     def current(self) -> TransitionRecord | None:
         """The current transition: the end, else the newest."""
-        return max(self.transitions.values(), key=lambda one: (one.finished, one.transition), default=None)
+        return max(
+            self.transitions.values(), key=lambda transition: (transition.finished, transition.transition), default=None
+        )
 
     @property
     def ended(self) -> datetime | None:
@@ -207,9 +209,9 @@ def booked(job: MemoryJob, attempt: int | None = None) -> list[EndedCall]:
 def usage_of(job: MemoryJob, attempt: int | None = None, *, before: int | None = None) -> dict[str, int]:
     """Return what starts used, of all attempts or of one, up to the start before `before`."""
     starts = [start for number, start in job.starts.items() if before is None or number < before]
-    told = [start.usage or {} for start in starts if attempt in (None, start.attempt)]
+    usages = [start.usage or {} for start in starts if attempt in (None, start.attempt)]
     tokens, calls = sum((end.tokens for end in booked(job, attempt)), Tokens()), len(booked(job, attempt))
-    return usage(told, {"llmCalls": calls, "inputTokens": tokens.input, "outputTokens": tokens.output})
+    return usage(usages, {"llmCalls": calls, "inputTokens": tokens.input, "outputTokens": tokens.output})
 
 
 def turns_of(job: MemoryJob, attempt: int | None = None, *, before: int) -> int:
@@ -233,7 +235,7 @@ def total_cost(calls: Iterable[MemoryCall]) -> Decimal | None:
 
 def progress_of(job: MemoryJob, start: int) -> Progress:
     """Return the progress of a start."""
-    runs = [one.run for number, one in sorted(job.starts.items()) if number <= start and one.run is not None]
+    runs = [each.run for number, each in sorted(job.starts.items()) if number <= start and each.run is not None]
     rows = [row for row in job.steps.values() if row.run in runs[-1:] and row.ended is not None and not row.void]
     last = max(rows, key=lambda row: row.n, default=None)
     return Progress(

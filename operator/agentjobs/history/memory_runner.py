@@ -128,8 +128,8 @@ class MemoryRunner(MemoryRows):
         found = self._fenced(uid, start, pod_uid)
         new = [entry for entry in entries if entry["seq"] not in found.events]
         for entry in new:
-            told = entry["seq"], entry["time"], entry["kind"], entry["author"], entry["data"]
-            found.events[entry["seq"]] = StoredEvent(start, *told)
+            fields = entry["seq"], entry["time"], entry["kind"], entry["author"], entry["data"]
+            found.events[entry["seq"]] = StoredEvent(start, *fields)
         if any(entry["usage"] for entry in new):
             found.usage = total_usage([found.usage or {}, *(entry["usage"] or {} for entry in new)])
         return new_events(batch, [entry["seq"] for entry in new])
@@ -171,14 +171,14 @@ class MemoryRunner(MemoryRows):
 
 def _journal_head(job: MemoryJob, start: int) -> JournalHead:
     own = job.starts[start]
-    earlier = [(number, one) for number, one in sorted(job.starts.items()) if number < start and one.run is not None]
+    earlier = [(number, each) for number, each in sorted(job.starts.items()) if number < start and each.run is not None]
     before = Before(earlier[-1][1].run or 0, earlier[-1][1].attempt) if earlier else None
     spec = job.resolved["spec"] if job.resolved else {}
     wanted = {"checkpoint": spec.get("steps", {}).get("checkpoint"), "resume": spec["retry"].get("resume")}
     run = own.run or job.result_run or run_of(start, own.attempt, before, **wanted)
-    begun = [*(one.versions for _, one in earlier if one.run == run), own.versions]
+    begun = [*(each.versions for _, each in earlier if each.run == run), own.versions]
     last = max((row.n for row in job.steps.values() if row.run == run), default=0)
-    return JournalHead(run=run, last=last, versions=next((one for one in begun if one is not None), None))
+    return JournalHead(run=run, last=last, versions=next((each for each in begun if each is not None), None))
 
 
 def _overwritten(old: StepRow, new: StepRow) -> StepRow:

@@ -113,10 +113,10 @@ class MemorySessions:
         """Store what a job added to its session."""
         own, turn = self._own(uid, start, pod_uid), checked(turn)
         turns = self._kept[own.scope.id].turns if own.scope.id in self._kept else []
-        known = next((one for one in turns if one.uid == uid), None)
+        known = next((each for each in turns if each.uid == uid), None)
         if known is not None and known.digest == digest(turn):
             return
-        if turn_bytes(turn) + sum(one.bytes for one in turns if one is not known) > MAX_SESSION_BYTES:
+        if turn_bytes(turn) + sum(each.bytes for each in turns if each is not known) > MAX_SESSION_BYTES:
             raise errors.TooLarge(f"{MAX_SESSION_BYTES} bytes is the limit for one session")
         changed = [(own.scope.of_user, turn.user), (own.scope.of_app, turn.app)]
         merged = [(scope, {**self._states(scope), **state}) for scope, state in changed if state]
@@ -124,18 +124,18 @@ class MemorySessions:
             raise errors.Invalid(f"{MAX_STATE_BYTES} bytes is the limit for the state of a user or app")
         for scope, state in merged:
             self._used(scope).state = state
-        number = known.number if known else max((one.number for one in turns), default=0) + 1
+        number = known.number if known else max((each.number for each in turns), default=0) + 1
         kept = self._used(own.scope)
         new = MemoryTurn(uid, number, own, start, self._history.now(), turn, digest(turn))
-        kept.turns = sorted([one for one in kept.turns if one is not known] + [new], key=lambda one: one.number)
+        kept.turns = sorted([each for each in kept.turns if each is not known] + [new], key=lambda each: each.number)
 
     async def search(self, uid: str, start: int, pod_uid: str, query: str, limit: int) -> list[MemoryHit]:
         """Search other sessions of the job's app and user."""
         own = self._own(uid, start, pod_uid)
-        asked, found = set(_words(query)), []
+        searched, found = set(_words(query)), []
         for kept in self._kept.values():
             if kept.scope.session and kept.scope != own.scope and kept.scope.of_user == own.scope.of_user:
-                found += [(len(asked & set(_words(text))), turn, event) for turn, event, text in _texts(kept.turns)]
+                found += [(len(searched & set(_words(text))), turn, event) for turn, event, text in _texts(kept.turns)]
         found = sorted((hit for hit in found if hit[0]), key=lambda hit: (-hit[0], -hit[1].stored.timestamp()))
         return [_hit(turn, event) for _, turn, event in found[:limit]]
 
@@ -148,9 +148,9 @@ class MemorySessions:
             raise errors.TooLarge(f"{MAX_ARTIFACT_BYTES} bytes is the limit")
         kept, save = self._used(own.scope.of_artifact(saving.name)), (uid, own.run, saving.key)
         versions = kept.artifacts.get(saving.name, [])
-        number = next((one.stored.version for one in versions if one.save == save), len(versions))
-        others = [one for one in kept.versions if one not in versions[number : number + 1]]
-        check_room(len(others) + 1, sum(one.stored.bytes for one in others) + len(data))
+        number = next((each.stored.version for each in versions if each.save == save), len(versions))
+        others = [each for each in kept.versions if each not in versions[number : number + 1]]
+        check_room(len(others) + 1, sum(each.stored.bytes for each in others) + len(data))
         now = self._history.now()
         stored = StoredVersion(number, uuid4(), saving.kind, saving.mime, len(data), now, saving.metadata)
         kept.artifacts[saving.name] = [*versions[:number], _Version(stored, save, data), *versions[number + 1 :]]
@@ -239,8 +239,8 @@ class MemorySessions:
         rows = [((turn.number, n), event) for turn in turns for n, event in enumerate(turn.parts.events)]
         items, more = _page([row for row in rows if row[0] > after], DEFAULT_LIMIT, pages.MAX_PAGE_BYTES)
         jobs = {turn.number: turn.own.job for turn in turns}
-        told = [TurnEvent(number, jobs[number], n, event) for (number, n), event in items]
-        return page_of(told, lambda last: (last.turn, last.n), more=more)
+        events = [TurnEvent(number, jobs[number], n, event) for (number, n), event in items]
+        return page_of(events, lambda last: (last.turn, last.n), more=more)
 
     async def artifacts(
         self, namespace: str, app: str, user: str, session: str, *, cursor: str | None = None
@@ -250,11 +250,11 @@ class MemorySessions:
         after = ("", -1) if cursor is None else tuple(parse_cursor(cursor, (str, int)))
         scope = _scope(namespace, app, user, session)
         found = sorted(
-            ((name, one.stored.version), one)
+            ((name, each.stored.version), each)
             for kept in self._of(scope, scope.of_user)
             for name, versions in kept.artifacts.items()
-            for one in versions
-            if (name, one.stored.version) > after
+            for each in versions
+            if (name, each.stored.version) > after
         )
         items = [_recorded_artifact(place[0], version) for place, version in found[:DEFAULT_LIMIT]]
         return page_of(items, lambda last: (last.name, last.version), more=len(found) > DEFAULT_LIMIT)
@@ -337,15 +337,15 @@ class MemorySessions:
 
     def _versions(self, session: Scope, name: str) -> list[StoredVersion]:
         kept = self._of(session.of_artifact(name))
-        return [one.stored for found in kept for one in found.artifacts.get(name, [])]
+        return [each.stored for found in kept for each in found.artifacts.get(name, [])]
 
 
 def _session_of(job: MemoryJob) -> JobSession | None:
-    said = job.resolved["spec"].get("session") if job.resolved else None
-    if not said:
+    session = job.resolved["spec"].get("session") if job.resolved else None
+    if not session:
         return None
-    scope = Scope("", job.key.namespace, said["appName"], said["userId"], said["sessionId"])
-    return JobSession(scope, job.key.name, 0, said.get("mode", NEW))
+    scope = Scope("", job.key.namespace, session["appName"], session["userId"], session["sessionId"])
+    return JobSession(scope, job.key.name, 0, session.get("mode", NEW))
 
 
 def _scope(namespace: str, app: str, user: str, session: str) -> Scope:
@@ -357,7 +357,7 @@ def _place(kept: _Kept) -> tuple[datetime, str]:
 
 
 def _chosen(versions: Sequence[StoredVersion], version: int | None) -> StoredVersion | None:
-    found = [one for one in versions if version in (None, one.version)]
+    found = [each for each in versions if version in (None, each.version)]
     return found[-1] if found else None
 
 
@@ -383,12 +383,12 @@ def _texts(turns: Iterable[MemoryTurn]) -> Iterable[tuple[MemoryTurn, Raw, str]]
 
 
 def _hit(turn: MemoryTurn, event: Raw) -> MemoryHit:
-    told = head(event)
+    event_head = head(event)
     return MemoryHit(
-        id=told.id,
+        id=event_head.id,
         session=turn.own.scope.session,
-        author=told.author,
-        time=told.time(turn.stored).isoformat(),
+        author=event_head.author,
+        time=event_head.time(turn.stored).isoformat(),
         text=said(event)[:MAX_MEMORY_CHARS],
     )
 
@@ -435,9 +435,9 @@ def _recorded_artifact(name: str, version: _Version) -> RecordedArtifact:
     )
 
 
-def _deleted(gone: Sequence[_Kept]) -> Deleted:
+def _deleted(removed: Sequence[_Kept]) -> Deleted:
     count: Counter[str] = Counter()
-    for kept in gone:
+    for kept in removed:
         count += Counter(
             sessions=bool(kept.scope.session),
             turns=len(kept.turns),

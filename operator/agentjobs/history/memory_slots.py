@@ -89,10 +89,12 @@ class MemorySlots:
                 del self.held[uid]
 
     def _full(self, job: JobKey, slot: SlotRequest, partition: str) -> Literal["Slot", "Partition", "Rate"] | None:
-        of_queue = [one for one in self.held.values() if (one.job.namespace, one.queue) == (job.namespace, slot.queue)]
+        of_queue = [
+            held for held in self.held.values() if (held.job.namespace, held.queue) == (job.namespace, slot.queue)
+        ]
         if len(of_queue) >= slot.limit:
             return "Slot"
-        of_partition = sum(one.partition == partition for one in of_queue)
+        of_partition = sum(held.partition == partition for held in of_queue)
         if slot.per_partition is not None and of_partition >= slot.per_partition:
             return "Partition"
         if slot.rate is not None and len(self._in_period(job, slot, partition)) >= slot.rate.starts:
@@ -105,11 +107,11 @@ class MemorySlots:
         since, by_partition = self._now() - slot.rate.period, slot.rate.by_partition
         return sorted(
             (
-                one.at
-                for one in self.begun.values()
-                if (one.namespace, one.queue) == (job.namespace, slot.queue)
-                and one.at > since
-                and (not by_partition or one.partition == partition)
+                held.at
+                for held in self.begun.values()
+                if (held.namespace, held.queue) == (job.namespace, slot.queue)
+                and held.at > since
+                and (not by_partition or held.partition == partition)
             ),
             reverse=True,
         )
@@ -120,12 +122,12 @@ class MemorySlots:
 
     def _left(self, job: JobKey, queue: str) -> tuple[Holder, ...]:
         of_queue = (
-            one
-            for one in self.held.values()
-            if one.job.uid == job.uid or (one.job.namespace, one.queue) == (job.namespace, queue)
+            held
+            for held in self.held.values()
+            if held.job.uid == job.uid or (held.job.namespace, held.queue) == (job.namespace, queue)
         )
-        old = sorted(filter(self._is_old, of_queue), key=lambda one: (one.claimed, one.job.uid))
-        return tuple(Holder(one.job.uid, one.start, one.job.namespace, one.job.name, one.claimed) for one in old)
+        old = sorted(filter(self._is_old, of_queue), key=lambda held: (held.claimed, held.job.uid))
+        return tuple(Holder(held.job.uid, held.start, held.job.namespace, held.job.name, held.claimed) for held in old)
 
     def _is_old(self, slot: MemorySlot) -> bool:
         return slot.claimed < self._now() - timedelta(seconds=LEFT_SECONDS)

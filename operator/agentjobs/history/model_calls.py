@@ -54,11 +54,11 @@ class ModelCalls:
             errors.Conflict: the call has ended.
             errors.Invalid: its cost is not a number.
         """
-        asked = {**start_key(call.uid, call.start), **_reservation(call), "cluster": self._cluster}
+        parameters = {**start_key(call.uid, call.start), **_reservation(call), "cluster": self._cluster}
 
         async def work(tx: Connection) -> Any:
             await tx.execute(_SQL["in_turn"], {"uid": call.uid})
-            return await tx.execute(_SQL["reserve"], asked)
+            return await tx.execute(_SQL["reserve"], parameters)
 
         async with self._turns.setdefault(call.uid, asyncio.Lock()):
             row: Any = await (await self._database.run(work)).fetchone()
@@ -81,28 +81,28 @@ class ModelCalls:
             given = {"ids": [row["id"] for row in batch], "rows": Json(batch, msgspec.json.encode)}
             await self._database.run(lambda tx: tx.execute(_SQL["settle"], given))  # noqa: B023  awaited
 
-    async def seen(self, proxy: str, told: Mapping[str, Any]) -> None:
+    async def seen(self, proxy: str, report: Mapping[str, Any]) -> None:
         """Record that a proxy is alive, and what people may see of it; end calls of proxies that are missed as Lost.
 
         Only a proxy that was alive for as long itself declares others dead: after an outage of history all would seem
         dead.
         """
-        asked = {"proxy": proxy, "cluster": self._cluster, "told": as_json(dict(told)), "missed": MISSED}
+        parameters = {"proxy": proxy, "cluster": self._cluster, "told": as_json(dict(report)), "missed": MISSED}
 
         async def note(connection: Connection) -> Any:
-            return await (await connection.execute(_SQL["seen"], asked)).fetchone()
+            return await (await connection.execute(_SQL["seen"], parameters)).fetchone()
 
         row: Any = await self._database.autocommit(note)
         while row.is_steady:
             lost = await self._lost()
-            await self.settle([EndedCall.lost(**one) for one in lost])
+            await self.settle([EndedCall.lost(**call) for call in lost])
             if len(lost) < BATCH:
                 break
 
     async def _lost(self) -> list[dict[str, Any]]:
         async def work(connection: Connection) -> list[dict[str, Any]]:
-            asked = {"cluster": self._cluster, "missed": MISSED, "limit": BATCH}
-            return [row._asdict() for row in await (await connection.execute(_SQL["lost"], asked)).fetchall()]
+            parameters = {"cluster": self._cluster, "missed": MISSED, "limit": BATCH}
+            return [row._asdict() for row in await (await connection.execute(_SQL["lost"], parameters)).fetchall()]
 
         return await self._database.autocommit(work)
 

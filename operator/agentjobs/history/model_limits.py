@@ -35,16 +35,16 @@ class ModelLimits:
         self._database = database
         self._cluster = cluster
 
-    async def take(self, proxy: str, model: str, asked: Sequence[Take], others: Sequence[Take] = ()) -> Taken:
+    async def take(self, proxy: str, model: str, requests: Sequence[Take], others: Sequence[Take] = ()) -> Taken:
         """Take from limits for calls in a given order: see `model_protocols.ModelLimits`."""
-        every = [*asked, *others]
+        every = [*requests, *others]
         limits = {limit.bucket: limit for take in every for limit, _ in take.amounts}
-        calls = [take.id for take in asked]
+        calls = [take.id for take in requests]
         question = {
             "cluster": self._cluster,
             "proxy": proxy,
             "model": model,
-            "asked": len(asked),
+            "asked": len(requests),
             "calls": calls,
             "probe": PROBE_SECONDS,
             "grace": GRACE_SECONDS,
@@ -64,12 +64,12 @@ class ModelLimits:
             "amounts": as_json(
                 [
                     {"n": n, "bucket": limit.bucket, "amount": amount, "most": limit.most}
-                    for n, take in enumerate(asked, 1)
+                    for n, take in enumerate(requests, 1)
                     for limit, amount in take.amounts
                 ]
             ),
             "keys": as_json(
-                [{"n": n, "key": take.key} for n, take in enumerate(asked, 1)]
+                [{"n": n, "key": take.key} for n, take in enumerate(requests, 1)]
                 + [{"n": None, "key": take.key} for take in others]
             ),
         }
@@ -92,7 +92,7 @@ class ModelLimits:
         closed: dict[str, float] = {}
         for key, seconds in row.closed or ():
             closed[key] = max(seconds, closed.get(key, 0.0))
-        return Taken.after(asked[: row.granted], states, closed, frozenset(row.probes or ()))
+        return Taken.after(requests[: row.granted], states, closed, frozenset(row.probes or ()))
 
     async def give_back(self, amounts: Sequence[Correction], ended: Collection[UUID] = ()) -> None:
         """Correct what was taken: see `model_protocols.ModelLimits`.
@@ -100,11 +100,11 @@ class ModelLimits:
         A correction may be applied twice if the connection breaks at COMMIT; the error disappears with the slice's
         window.
         """
-        corrections = [{"bucket": one.bucket, "slice": one.slice, "amount": one.amount} for one in amounts]
+        corrections = [{"bucket": amount.bucket, "slice": amount.slice, "amount": amount.amount} for amount in amounts]
 
         async def work(tx: Connection) -> None:
             if corrections:
-                await self._lock(tx, {one.bucket for one in amounts})
+                await self._lock(tx, {amount.bucket for amount in amounts})
                 await tx.execute(_SQL["correct"], {"cluster": self._cluster, "corrections": as_json(corrections)})
             if ended:
                 await tx.execute(_SQL["end_calls"], {"calls": list(ended)})
@@ -113,8 +113,8 @@ class ModelLimits:
 
     async def close(self, key: str, model: str, *, seconds: float, reason: str) -> None:
         """Let no proxy use a key, for one model or all, for this long."""
-        asked = {"key": key, "model": model, "seconds": seconds, "reason": clean_text(reason)}
-        await self._run("close_key", asked)
+        parameters = {"key": key, "model": model, "seconds": seconds, "reason": clean_text(reason)}
+        await self._run("close_key", parameters)
 
     async def opened(self, key: str, model: str) -> None:
         """Record that a provider accepted the first call of a closed key."""
@@ -139,6 +139,6 @@ class ModelLimits:
     async def _lock(self, tx: Connection, names: Iterable[str]) -> None:
         await tx.execute(_SQL["lock"], {"names": [f"{self._cluster}/{name}" for name in names]})
 
-    async def _run(self, statement: str, asked: Mapping[str, Any]) -> AsyncCursor[Any]:
-        given = {"cluster": self._cluster, **asked}
+    async def _run(self, statement: str, parameters: Mapping[str, Any]) -> AsyncCursor[Any]:
+        given = {"cluster": self._cluster, **parameters}
         return await self._database.autocommit(lambda connection: connection.execute(_SQL[statement], given))

@@ -54,7 +54,7 @@ class ModelLedger(Protocol):
         """Record what calls used and cost, once each: at the call, for its job's budget, and in the usage by day."""
         ...
 
-    async def seen(self, proxy: str, told: Mapping[str, Any]) -> None:
+    async def seen(self, proxy: str, report: Mapping[str, Any]) -> None:
         """Record that a proxy is alive, and what people may see of its providers. To be called every ten seconds.
 
         Calls of proxies that were not seen for 45 seconds end here as Lost: what they reserved is booked as their cost.
@@ -70,7 +70,7 @@ class ModelLimits(Protocol):
     wherever it begins.
     """
 
-    async def take(self, proxy: str, model: str, asked: Sequence[Take], others: Sequence[Take] = ()) -> Taken:
+    async def take(self, proxy: str, model: str, requests: Sequence[Take], others: Sequence[Take] = ()) -> Taken:
         """Take from limits for calls of a model in a given order: for as many as fit, from the first on.
 
         For a closed key, one call is granted, and the others once it was not refused. Of concurrent calls, a proxy gets
@@ -128,7 +128,7 @@ class QueueModels(Protocol):
         """Set a queue's `spec.modelLimits`, as its object has them; an empty list removes them."""
         ...
 
-    async def spent(self, asked: Sequence[SpendSince]) -> list[dict[str, Spend]]:
+    async def spent(self, since: Sequence[SpendSince]) -> list[dict[str, Spend]]:
         """Return usage of each queue's calls since then, by partition; those that have ended."""
         ...
 

@@ -271,7 +271,7 @@ class Taken:
         for limit, amount in take.amounts:
             if wait := self.rooms[limit.bucket].wait(limit.most, amount):
                 found.append(Refused(wait, limit.bucket))
-        return max(found, key=lambda one: one.seconds, default=None)
+        return max(found, key=lambda each: each.seconds, default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,11 +57,11 @@ class ModelReports:
             errors.Invalid: the days, the limit or what it is divided by are wrong.
         """
         limit = checked_report(by, first=first, last=last, limit=limit)
-        asked = {"by": list(by), "first": first, "last": last, "namespace": namespace, "limit": limit + 2}
-        total, *lines = await self._rows(_SQL["usage"], asked)
+        parameters = {"by": list(by), "first": first, "last": last, "namespace": namespace, "limit": limit + 2}
+        total, *lines = await self._rows(_SQL["usage"], parameters)
         items = [UsageLine(**_counts(row), by={each: str(row[each]) for each in by}) for row in lines[:limit]]
-        told = ModelUsage(**_counts(total))
-        return UsageReport(first=first, last=last, items=items, more=len(lines) > limit, total=told)
+        sums = ModelUsage(**_counts(total))
+        return UsageReport(first=first, last=last, items=items, more=len(lines) > limit, total=sums)
 
     async def job_models(self, uid: str) -> list[JobModelUsage]:
         """Return what a job's calls used by provider and model, most expensive first; the first 500."""
@@ -78,8 +78,8 @@ class ModelReports:
         limit = checked_limit(limit)
         began, after = place_of(cursor)
         named = None if step is None else clean_text(step)
-        asked = {"uid": uid, "step": named, "began": began, "after": after, "limit": limit + 1}
-        found = [RecordedCall(**row) for row in await self._rows(_SQL["calls"], asked)]
+        parameters = {"uid": uid, "step": named, "began": began, "after": after, "limit": limit + 1}
+        found = [RecordedCall(**row) for row in await self._rows(_SQL["calls"], parameters)]
         return page_of(found[:limit], lambda last: (last.began, str(last.id)), more=len(found) > limit)
 
     async def content(self, uid: str, call: UUID) -> Raw | None:
@@ -93,29 +93,29 @@ class ModelReports:
 
     async def limits_now(self, limits: Collection[Limit]) -> LimitsNow:
         """Return the usage of these limits, closed keys, and unavailable models."""
-        told = [{"bucket": one.bucket, "span": one.window, "time_zone": one.time_zone} for one in limits]
-        asked = {"cluster": self._cluster, "limits": as_json(told), "missed": MISSED, "limit": MAX_LIMIT}
+        rows = [{"bucket": limit.bucket, "span": limit.window, "time_zone": limit.time_zone} for limit in limits]
+        parameters = {"cluster": self._cluster, "limits": as_json(rows), "missed": MISSED, "limit": MAX_LIMIT}
 
         async def work(connection: Connection) -> tuple[list[Any], list[Any], list[Any]]:
             async with connection.pipeline():
-                cursors = [await connection.execute(_SQL[name], asked) for name in ("used", "shut", "spent_up")]
+                cursors = [await connection.execute(_SQL[name], parameters) for name in ("used", "shut", "spent_up")]
             used, shut, spent_up = [await cursor.fetchall() for cursor in cursors]
             return used, shut, spent_up
 
         used, shut, spent_up = await self._database.autocommit(work)
         return LimitsNow(
-            used={one.bucket: 0 for one in limits} | {row.bucket: int(row.used) for row in used},
+            used={limit.bucket: 0 for limit in limits} | {row.bucket: int(row.used) for row in used},
             closed=tuple(Shut(row.key, row.model, row.until, row.reason) for row in shut),
             exhausted=tuple(Shut("", row.model, row.until, row.reason) for row in spent_up),
         )
 
     async def under_way(self, namespace: str | None = None) -> list[CallsUnderWay]:
         """Return the calls that have not ended by job and model, the oldest first; the first 500."""
-        asked = {"namespace": namespace, "limit": MAX_LIMIT}
-        return [CallsUnderWay(**row) for row in await self._rows(_SQL["under_way"], asked)]
+        parameters = {"namespace": namespace, "limit": MAX_LIMIT}
+        return [CallsUnderWay(**row) for row in await self._rows(_SQL["under_way"], parameters)]
 
-    async def _rows(self, statement: str, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
-        given = {"cluster": self._cluster, **asked}
+    async def _rows(self, statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        given = {"cluster": self._cluster, **parameters}
 
         async def work(connection: Connection) -> list[dict[str, Any]]:
             return await (await connection.cursor(row_factory=dict_row).execute(statement, given)).fetchall()

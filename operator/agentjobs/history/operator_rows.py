@@ -27,10 +27,10 @@ def key_row(key: JobKey, *, cluster: str) -> Row:
     }
 
 
-def asked_row(asked: Acceptance, *, cluster: str) -> Row:
+def asked_row(acceptance: Acceptance, *, cluster: str) -> Row:
     """Return the job of an acceptance. A starting job is in the queue of its slot, to which it may have been moved."""
-    row = accept_row(asked.job, cluster=cluster)
-    return row if asked.slot is None else {**row, "queue": clean_text(asked.slot.queue)}
+    row = accept_row(acceptance.job, cluster=cluster)
+    return row if acceptance.slot is None else {**row, "queue": clean_text(acceptance.slot.queue)}
 
 
 def accept_row(record: JobRecord, *, cluster: str) -> Row:
@@ -92,5 +92,5 @@ def transition_row(record: TransitionRecord) -> Row:
     }
 
 
-def _cleaned(told: Published | None) -> Row | None:
-    return None if told is None else {name: clean_text(str(value)) for name, value in told.items()}
+def _cleaned(published: Published | None) -> Row | None:
+    return None if published is None else {name: clean_text(str(value)) for name, value in published.items()}

@@ -70,14 +70,14 @@ class OperatorWrites:
         """Whether PostgreSQL is known to be unreachable, so that every request fails immediately."""
         return self._database.breaker.away
 
-    async def accept(self, asked: Acceptance) -> Answer:
+    async def accept(self, acceptance: Acceptance) -> Answer:
         """Store a job and, if it starts now, its start with its slot.
 
         One transaction, shared with other concurrent acceptances. The returned work may differ from the job's, if
         another operator, or this one before a crash, stored it first. Afterwards every earlier start of the job is
         fenced, unless the start is refused.
         """
-        return await self._accepts(asked)
+        return await self._accepts(acceptance)
 
     async def _accept_all(self, batch: Sequence[Acceptance]) -> list[Answer]:
         """Accept many, in their order."""
@@ -88,28 +88,33 @@ class OperatorWrites:
 
     async def _accept_part(self, batch: Sequence[Acceptance]) -> list[Answer]:
         """Accept many in one transaction; details of refusals are read afterwards."""
-        jobs = _first(batch, lambda one: one.job.job.uid)
+        jobs = _first(batch, lambda acceptance: acceptance.job.job.uid)
 
         async def work(tx: Connection) -> tuple[Decisions, Any, Any]:
-            keys = [key_row(one.job.job, cluster=self._cluster) for one in jobs.values()]
+            keys = [key_row(acceptance.job.job, cluster=self._cluster) for acceptance in jobs.values()]
             decisions = await unique_keys.decide(tx, batch, keys, cluster=self._cluster)
             rows = [
-                {**asked_row(one, cluster=self._cluster), **decisions.columns(one.job.job.uid)} for one in jobs.values()
+                {**asked_row(acceptance, cluster=self._cluster), **decisions.columns(acceptance.job.job.uid)}
+                for acceptance in jobs.values()
             ]
             stored = await _execute(tx, "accept_now", rows)
             going = decisions.going(batch)
             claimed = await slots.claim(tx, going, cluster=self._cluster)
-            await _start(tx, [one.start for one in going if one.start], {one.job.job.uid for one in going if one.slot})
+            await _start(
+                tx,
+                [acceptance.start for acceptance in going if acceptance.start],
+                {acceptance.job.job.uid for acceptance in going if acceptance.slot},
+            )
             return decisions, stored, claimed
 
         decisions, stored, claimed = await self._database.run(work)
         others, going = dict(await stored.fetchall()), decisions.going(batch)
-        of = [others.get(one.job.job.uid, jobs[one.job.job.uid].job.resolved) for one in going]
-        told = {row.n: row for row in await claimed.fetchall()} if claimed is not None else {}
+        of = [others.get(acceptance.job.job.uid, jobs[acceptance.job.job.uid].job.resolved) for acceptance in going]
+        claims = {row.n: row for row in await claimed.fetchall()} if claimed is not None else {}
         answers: list[Accepted | NoSlot] = [
-            Accepted(resolved, told[n].claimed if n in told else None) for n, resolved in enumerate(of)
+            Accepted(resolved, claims[n].claimed if n in claims else None) for n, resolved in enumerate(of)
         ]
-        if reasons := {n: row.reason for n, row in told.items() if row.claimed is None}:
+        if reasons := {n: row.reason for n, row in claims.items() if row.claimed is None}:
             found = await slots.refusals(self._database, going, reasons, cluster=self._cluster)
             for n, refusal in found.items():
                 answers[n] = replace(refusal, resolved=of[n])
@@ -142,11 +147,11 @@ class OperatorWrites:
         return await self._results(uid)
 
     async def _final_results(self, uids: Sequence[str]) -> list[FinalResult]:
-        asked = {"uids": list(set(uids)), "rows": _json([{"uid": uid, "start": None} for uid in set(uids)])}
+        parameters = {"uids": list(set(uids)), "rows": _json([{"uid": uid, "start": None} for uid in set(uids)])}
 
         async def work(connection: Connection) -> tuple[dict[str, Any], dict[str, Any]]:
             async with connection.pipeline():
-                answers = [await connection.execute(_SQL[name], asked) for name in ("outcomes", "progress")]
+                answers = [await connection.execute(_SQL[name], parameters) for name in ("outcomes", "progress")]
             rows: list[list[Any]] = [await answer.fetchall() for answer in answers]
             return {row.uid: row for row in rows[0]}, {row.uid: row for row in rows[1]}
 
@@ -163,10 +168,10 @@ class OperatorWrites:
         return await self._progress((uid, start))
 
     async def _progress_of(self, starts: Sequence[tuple[str, int]]) -> list[Progress]:
-        asked = {"rows": _json([{"uid": uid, "start": start} for uid, start in set(starts)])}
+        parameters = {"rows": _json([{"uid": uid, "start": start} for uid, start in set(starts)])}
 
         async def work(connection: Connection) -> dict[tuple[str, int], Any]:
-            rows: list[Any] = await (await connection.execute(_SQL["progress"], asked)).fetchall()
+            rows: list[Any] = await (await connection.execute(_SQL["progress"], parameters)).fetchall()
             return {(row.uid, row.start): row for row in rows}
 
         found = await self._database.autocommit(work)
@@ -179,15 +184,15 @@ class OperatorWrites:
         """
         return await self._spent((uid, attempt))
 
-    async def _spent_by(self, asked: Sequence[tuple[str, int | None]]) -> list[Spend]:
-        of = [{"uid": uid, "attempt": attempt} for uid, attempt in set(asked)]
+    async def _spent_by(self, attempts: Sequence[tuple[str, int | None]]) -> list[Spend]:
+        of = [{"uid": uid, "attempt": attempt} for uid, attempt in set(attempts)]
 
         async def work(connection: Connection) -> dict[tuple[str, int | None], Any]:
             rows: list[Any] = await (await ask_spent(connection, of)).fetchall()
             return {(row.uid, row.attempt): row for row in rows}
 
         found = await self._database.autocommit(work)
-        return [used(usage_of(found[each]), found[each].cost) for each in asked]
+        return [used(usage_of(found[each]), found[each].cost) for each in attempts]
 
     async def silence(self, uid: str, start: int) -> timedelta | None:
         """Return for how long the gateway has heard nothing of a start, None when it never did.
@@ -205,38 +210,38 @@ class OperatorWrites:
     async def lacking(self, records: Sequence[TransitionRecord | StartEnd]) -> list[TransitionRecord | StartEnd]:
         """Return the records that are not stored: asking is cheaper than writing all again."""
         changed, over = _of(TransitionRecord, records), _of(StartEnd, records)
-        asked = {
+        parameters = {
             "transitions": _json([{"uid": each.job.uid, "number": each.transition} for each in changed]),
             "starts": _json([{"uid": each.job.uid, "number": each.start} for each in over]),
         }
 
         async def work(connection: Connection) -> set[tuple[str, str, int]]:
-            return {tuple(row) for row in await (await connection.execute(_SQL["lacking"], asked)).fetchall()}
+            return {tuple(row) for row in await (await connection.execute(_SQL["lacking"], parameters)).fetchall()}
 
         found = await self._database.autocommit(work) if records else set()
         return [each for each in (*changed, *over) if _place_of(each) in found]
 
     async def job_of(self, namespace: str, schedule: str, name: str, *, since: datetime) -> str | None:
         """Return the uid of a schedule's job of that name, made since then and known to history; else None."""
-        asked = {
+        parameters = {
             "cluster": self._cluster,
             "namespace": namespace,
             "schedule": schedule,
             "name": name,
             "since": since,
         }
-        uid: str | None = await self._value("job_of", asked)
+        uid: str | None = await self._value("job_of", parameters)
         return uid
 
     async def newest(self, namespace: str, names: Collection[str]) -> dict[str, Newest]:
         """Return the newest job of each of these names that history has, also of those whose objects are gone."""
-        asked = {"cluster": self._cluster, "namespace": namespace, "names": list(names)}
+        parameters = {"cluster": self._cluster, "namespace": namespace, "names": list(names)}
 
         async def work(connection: Connection) -> dict[str, Newest]:
-            rows: list[Any] = await (await connection.execute(_SQL["newest"], asked)).fetchall()
+            rows: list[Any] = await (await connection.execute(_SQL["newest"], parameters)).fetchall()
             return {row.name: Newest(row.uid, row.phase, row.reason, row.ended_at) for row in rows}
 
-        return await self._database.autocommit(work) if asked["names"] else {}
+        return await self._database.autocommit(work) if parameters["names"] else {}
 
     async def answers(self, uids: Collection[str]) -> dict[str, Raw]:
         """Return the complete final answers of these jobs, if any: each has up to 4 MiB."""
@@ -276,7 +281,7 @@ class OperatorWrites:
             listed_at: the database's `clock()` from before that LIST; jobs stored later are left alone.
             namespaces: those the LIST covered; None for all.
         """
-        asked = {
+        parameters = {
             "cluster": self._cluster,
             "listed_at": listed_at,
             "namespaces": None if namespaces is None else list(namespaces),
@@ -285,7 +290,7 @@ class OperatorWrites:
         after, closed = "", 0
 
         async def page(connection: Connection) -> list[tuple[str, str, str]]:
-            found = await connection.execute(_SQL["open_jobs"], {**asked, "after": after})
+            found = await connection.execute(_SQL["open_jobs"], {**parameters, "after": after})
             return [tuple(row) for row in await found.fetchall()]
 
         while jobs := await self._database.autocommit(page):
@@ -321,16 +326,16 @@ class OperatorWrites:
             await tx.execute(_SQL["finalize_results"], {"uids": finished})
         await _execute(tx, "move", changed)
         await _execute(tx, "published", [each for each in changed if each["workspace"] is not None])
-        gone = _of(Deletion, batch)
-        await _execute(tx, "delete", [{"uid": each.job.uid, "time": each.time} for each in gone])
+        deletions = _of(Deletion, batch)
+        await _execute(tx, "delete", [{"uid": each.job.uid, "time": each.time} for each in deletions])
         ended = [(each.job.uid, each.start) for each in over.values()]
-        await slots.release(tx, ended, all_of={*finished, *(each.job.uid for each in gone)})
+        await slots.release(tx, ended, all_of={*finished, *(each.job.uid for each in deletions)})
 
-    async def _value(self, statement: str, asked: Mapping[str, Any]) -> Any:
+    async def _value(self, statement: str, parameters: Mapping[str, Any]) -> Any:
         """Return the first column of the one row there may be."""
 
         async def work(connection: Connection) -> Any:
-            return await (await connection.execute(_SQL[statement], asked)).fetchone()
+            return await (await connection.execute(_SQL[statement], parameters)).fetchone()
 
         row = await self._database.autocommit(work)
         return None if row is None else row[0]
@@ -361,13 +366,13 @@ def _one_start_a_job(batch: Sequence[Acceptance]) -> list[list[Acceptance]]:
     """Split a batch before a job's second claim of a slot, because a job's claims are answered one after another."""
     parts: list[list[Acceptance]] = [[]]
     seen: dict[str, bool] = {}
-    for one in batch:
-        uid = one.job.job.uid
-        if uid in seen and (one.slot is not None or seen[uid]):
+    for acceptance in batch:
+        uid = acceptance.job.job.uid
+        if uid in seen and (acceptance.slot is not None or seen[uid]):
             parts.append([])
             seen.clear()
-        seen[uid] = seen.get(uid, False) or one.slot is not None
-        parts[-1].append(one)
+        seen[uid] = seen.get(uid, False) or acceptance.slot is not None
+        parts[-1].append(acceptance)
     return parts
 
 

@@ -54,10 +54,10 @@ class Outbox:
         wanted = [{"sink": sink, "room": count} for sink, count in room.items() if count > 0]
         if not wanted:
             return []
-        asked = {"rows": _json(wanted), "cluster": self._cluster, "lease": lease}
+        parameters = {"rows": _json(wanted), "cluster": self._cluster, "lease": lease}
 
         async def work(connection: Connection) -> list[Due]:
-            rows = await (await connection.execute(_SQL["take"], asked)).fetchall()
+            rows = await (await connection.execute(_SQL["take"], parameters)).fetchall()
             return [Due(*row) for row in rows]
 
         return await self._database.autocommit(work)
@@ -69,16 +69,16 @@ class Outbox:
         await self._marks(tried)
 
     async def _mark(self, batch: Sequence[Tried]) -> list[None]:
-        asked = {"rows": _json([_row(tried) for tried in batch])}
-        await self._database.autocommit(lambda connection: connection.execute(_SQL["mark"], asked))
+        parameters = {"rows": _json([_row(tried) for tried in batch])}
+        await self._database.autocommit(lambda connection: connection.execute(_SQL["mark"], parameters))
         return [None] * len(batch)
 
     async def give_up(self, sinks: Collection[str], *, after: timedelta) -> int:
         """Give up notifications that wait that long for an unknown sink; return how many."""
-        asked = {"cluster": self._cluster, "sinks": list(sinks), "after": after, "error": NO_SINK}
+        parameters = {"cluster": self._cluster, "sinks": list(sinks), "after": after, "error": NO_SINK}
 
         async def work(connection: Connection) -> int:
-            return (await connection.execute(_SQL["give_up"], asked)).rowcount
+            return (await connection.execute(_SQL["give_up"], parameters)).rowcount
 
         return await self._database.autocommit(work)
 
@@ -114,16 +114,16 @@ class Notifications:
             errors.Invalid: `limit` or `cursor` is wrong.
         """
         limit = checked_limit(limit)
-        asked: dict[str, Any] = {"cluster": self._cluster, "namespace": namespace, "limit": limit + 1, "uid": uid}
+        parameters: dict[str, Any] = {"cluster": self._cluster, "namespace": namespace, "limit": limit + 1, "uid": uid}
         conditions = (_OF_JOB if uid is not None else "") + (_STUCK if stuck else "")
         if cursor is not None:
             names = ("since", "last_uid", "last_sink", "last_transition")
             conditions += _OLDER
-            asked |= zip(names, parse_cursor(cursor, (datetime, str, str, int)), strict=True)
+            parameters |= zip(names, parse_cursor(cursor, (datetime, str, str, int)), strict=True)
         statement = _SQL["notifications"].replace(_CONDITIONS, conditions)
 
         async def work(connection: Connection) -> list[dict[str, Any]]:
-            return await (await connection.cursor(row_factory=dict_row).execute(statement, asked)).fetchall()
+            return await (await connection.cursor(row_factory=dict_row).execute(statement, parameters)).fetchall()
 
         rows = await self._database.autocommit(work)
         found = [RecordedNotification.model_validate(row) for row in rows]
@@ -138,9 +138,9 @@ class Notifications:
         return await self._database.autocommit(work)
 
 
-def place_of(one: RecordedNotification) -> tuple[datetime, str, str, int]:
+def place_of(notification: RecordedNotification) -> tuple[datetime, str, str, int]:
     """Return the key of a notification in the list, newest first."""
-    return one.since, one.uid, one.sink, one.transition
+    return notification.since, notification.uid, notification.sink, notification.transition
 
 
 def _row(tried: Tried) -> dict[str, Any]:

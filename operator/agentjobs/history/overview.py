@@ -67,17 +67,17 @@ class Overview:
         """
         slices = slices_of(since, until, ACTIVITY_SECONDS)
         places = await self._namespaces() if namespaces is None else namespaces
-        asked = {**slices.asked(), "places": sorted(places), "limit": MAX_REASONS}
-        created = await self._rows("created", namespaces, asked)
-        started = await self._rows(await self._started(slices, namespaces), namespaces, asked)
-        ended = await self._rows("ended", namespaces, asked)
-        failures = await self._rows("failures", namespaces, asked)
-        told: list[tuple[datetime, str, int]] = [
+        parameters = {**slices.asked(), "places": sorted(places), "limit": MAX_REASONS}
+        created = await self._rows("created", namespaces, parameters)
+        started = await self._rows(await self._started(slices, namespaces), namespaces, parameters)
+        ended = await self._rows("ended", namespaces, parameters)
+        failures = await self._rows("failures", namespaces, parameters)
+        counts: list[tuple[datetime, str, int]] = [
             *((row.slice, "created", row.jobs) for row in created),
             *((row.slice, "started", row.jobs) for row in started),
             *((row.slice, PHASES[row.phase], row.jobs) for row in ended if row.phase in PHASES),
         ]
-        return activity_of(slices, told, [FailureReason(**row._asdict()) for row in failures])
+        return activity_of(slices, counts, [FailureReason(**row._asdict()) for row in failures])
 
     async def usage_series(
         self, by: SeriesBy, since: datetime, until: datetime, namespaces: Collection[str] | None = None
@@ -88,14 +88,14 @@ class Overview:
             errors.Invalid: the time is not between an hour and 90 days long.
         """
         slices = slices_of(since, until, USAGE_SECONDS)
-        asked: dict[str, Any] = {"by": by, "keys": MAX_KEYS}
+        parameters: dict[str, Any] = {"by": by, "keys": MAX_KEYS}
         if slices.seconds < DAY_SECONDS:
             first, quarters = slices.begin // SPEND_SLICE_SECONDS, slices.seconds // SPEND_SLICE_SECONDS
-            asked |= {"first": first, "last": first + slices.count * quarters, "quarters": quarters}
-            rows = await self._rows("usage_by_quarters", namespaces, asked)
+            parameters |= {"first": first, "last": first + slices.count * quarters, "quarters": quarters}
+            rows = await self._rows("usage_by_quarters", namespaces, parameters)
         else:
-            asked |= {"first_day": slices.since.date(), "last_day": slices.until.date()}
-            rows = await self._rows("usage_by_days", namespaces, asked)
+            parameters |= {"first_day": slices.since.date(), "last_day": slices.until.date()}
+            rows = await self._rows("usage_by_days", namespaces, parameters)
         return series_of(slices, by, [row._asdict() for row in rows])
 
     async def _namespaces(self) -> list[str]:
@@ -107,13 +107,15 @@ class Overview:
             return "started_anywhere"
         return "started_lately" if slices.seconds <= LATELY_SECONDS else "started"
 
-    async def _rows(self, statement: str, namespaces: Collection[str] | None, asked: Mapping[str, Any]) -> list[Any]:
+    async def _rows(
+        self, statement: str, namespaces: Collection[str] | None, parameters: Mapping[str, Any]
+    ) -> list[Any]:
         """Return the rows of a statement, which is planned again each time, see `overview.sql`.
 
         Each is a separate request: if the server cancels a slow one, the database does not count as unreachable.
         """
         named = None if namespaces is None else sorted(namespaces)
-        given = {"cluster": self._cluster, "namespaces": named, **asked}
+        given = {"cluster": self._cluster, "namespaces": named, **parameters}
 
         async def work(connection: Connection) -> list[Any]:
             return await (await connection.execute(_SQL[statement], given, prepare=False)).fetchall()
@@ -126,8 +128,8 @@ def activity_of(slices: Slices, counts: Iterable[tuple[datetime, str, int]], fai
     counted: dict[datetime, dict[str, int]] = {begin: {} for begin in slices.times}
     for begin, name, jobs in counts:
         counted[begin][name] = counted[begin].get(name, 0) + jobs
-    told = [ActivitySlice(begin=begin, **each) for begin, each in counted.items()]
-    return Activity(since=slices.since, until=slices.until, seconds=slices.seconds, slices=told, failures=failures)
+    parts = [ActivitySlice(begin=begin, **each) for begin, each in counted.items()]
+    return Activity(since=slices.since, until=slices.until, seconds=slices.seconds, slices=parts, failures=failures)
 
 
 def series_of(slices: Slices, by: SeriesBy, rows: Iterable[Mapping[str, Any]]) -> UsageSeries:

@@ -17,8 +17,8 @@ def check(
         errors.Fenced: it is not.
     """
     if holder != pod and not (unclaimed and holder is None):
-        told = "is not claimed" if holder is None else f"belongs to pod {holder}"
-        raise errors.Fenced(f"start {start} of job {uid} {told}, not to pod {pod}")
+        state = "is not claimed" if holder is None else f"belongs to pod {holder}"
+        raise errors.Fenced(f"start {start} of job {uid} {state}, not to pod {pod}")
     if fenced_at is not None:
         raise errors.Fenced(f"start {start} of job {uid} is over: it has ended or a newer start exists")
 

@@ -42,8 +42,8 @@ class Processes:
 
     async def lives(self, presence: Presence) -> None:
         """Record that a process is alive."""
-        asked = {name: getattr(presence, name) for name in Presence.__slots__}
-        await self._database.autocommit(lambda connection: connection.execute(_SQL["lives"], self._given(asked)))
+        parameters = {name: getattr(presence, name) for name in Presence.__slots__}
+        await self._database.autocommit(lambda connection: connection.execute(_SQL["lives"], self._given(parameters)))
 
     async def processes(self) -> list[Process]:
         """Return the operators, gateways and dashboards that were alive in the last minute, by kind and id."""
@@ -54,15 +54,15 @@ class Processes:
         [row] = await self._rows("database", {"counted": COUNTED})
         return DatabaseFacts(**row)
 
-    async def _rows(self, statement: str, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+    async def _rows(self, statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         async def work(connection: Connection) -> list[dict[str, Any]]:
             cursor = connection.cursor(row_factory=dict_row)
-            return await (await cursor.execute(_SQL[statement], self._given(asked))).fetchall()
+            return await (await cursor.execute(_SQL[statement], self._given(parameters))).fetchall()
 
         return await self._database.autocommit(work)
 
-    def _given(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        return {"cluster": self._cluster, **asked}
+    def _given(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        return {"cluster": self._cluster, **parameters}
 
 
 def unique_id() -> str:

@@ -45,7 +45,7 @@ class OperatorHistory(Protocol):
         """Whether history is known to be unreachable, so that every request fails immediately."""
         ...
 
-    async def accept(self, asked: Acceptance) -> Answer:
+    async def accept(self, acceptance: Acceptance) -> Answer:
         """Store a job and, if it starts now, its start with its slot. A stored start fences earlier ones.
 
         A retry for the same start gets the same slot. A refused start leaves no trace.

@@ -27,22 +27,23 @@ class QueueModels:
 
     async def set_model_limits(self, queue: tuple[str, str], limits: Sequence[Mapping[str, Any]]) -> None:
         """Set a queue's `spec.modelLimits`; an empty list removes them."""
-        asked = {"namespace": queue[0], "queue": queue[1]}
+        parameters = {"namespace": queue[0], "queue": queue[1]}
         if limits:
-            await self._run("set_model_limits", {**asked, "limits": as_json(list(limits))})
+            await self._run("set_model_limits", {**parameters, "limits": as_json(list(limits))})
         else:
-            await self._run("drop_model_limits", asked)
+            await self._run("drop_model_limits", parameters)
 
-    async def spent(self, asked: Sequence[SpendSince]) -> list[dict[str, Spend]]:
+    async def spent(self, since: Sequence[SpendSince]) -> list[dict[str, Spend]]:
         """Return usage of each queue's calls since then, by partition."""
         rows = [
-            {"n": n, "namespace": one.namespace, "queue": one.queue, "slice": one.slice} for n, one in enumerate(asked)
+            {"n": n, "namespace": each.namespace, "queue": each.queue, "slice": each.slice}
+            for n, each in enumerate(since)
         ]
-        found: list[dict[str, Spend]] = [{} for _ in asked]
+        found: list[dict[str, Spend]] = [{} for _ in since]
         for n, partition, cost, tokens in await (await self._run("spent", {"rows": as_json(rows)})).fetchall():
             found[n][partition] = Spend(cost, tokens)
         return found
 
-    async def _run(self, statement: str, asked: Mapping[str, Any]) -> AsyncCursor[Any]:
-        given = {"cluster": self._cluster, **asked}
+    async def _run(self, statement: str, parameters: Mapping[str, Any]) -> AsyncCursor[Any]:
+        given = {"cluster": self._cluster, **parameters}
         return await self._database.autocommit(lambda connection: connection.execute(_SQL[statement], given))

@@ -79,9 +79,9 @@ class Reads:
         found: list[recorded.RecordedJob] = []
         for page in (listing.first_look(), listing.statement()):
             if page is not None and len(found) <= limit:
-                asked = {**listing.values, "cluster": self._cluster, "limit": limit + 1}
+                parameters = {**listing.values, "cluster": self._cluster, "limit": limit + 1}
                 # Planned again each time, because the best index depends on the values.
-                rows = await self._rows(_SQL["jobs"].replace(_PAGE, page), asked, prepare=False)
+                rows = await self._rows(_SQL["jobs"].replace(_PAGE, page), parameters, prepare=False)
                 found = list(map(_job, rows))
         more = len(found) > limit
         return Page(found[:limit], write_job_cursor(chosen.order, found[limit - 1]) if more else None)
@@ -112,11 +112,11 @@ class Reads:
 
         async def work(connection: Connection) -> tuple[_Row, list[_Row], list[_Row]]:
             job = await self._found(connection, namespace, name_or_uid)
-            asked = {"uid": job["uid"], "limit": MAX_LIMIT}
+            parameters = {"uid": job["uid"], "limit": MAX_LIMIT}
             starts, moves = connection.cursor(row_factory=dict_row), connection.cursor(row_factory=dict_row)
             async with connection.pipeline():
-                await starts.execute(_SQL["starts"], asked)
-                await moves.execute(_SQL["transitions"], asked)
+                await starts.execute(_SQL["starts"], parameters)
+                await moves.execute(_SQL["transitions"], parameters)
                 return job, await starts.fetchall(), await moves.fetchall()
 
         job, begun, moved = await self._database.autocommit(work)
@@ -140,7 +140,7 @@ class Reads:
             rows = connection.cursor(row_factory=dict_row)
             return await (await rows.execute(_SQL["tree"], {"uid": job["uid"], **place})).fetchall()
 
-        found = _read(recorded.RelatedJob, map(_told, await self._database.autocommit(work)))
+        found = _read(recorded.RelatedJob, map(_without_nulls, await self._database.autocommit(work)))
         return recorded.RecordedTree(items=found[:MAX_TREE], truncated=len(found) > MAX_TREE)
 
     async def events(
@@ -160,16 +160,16 @@ class Reads:
             errors.Invalid: `limit` or `cursor` is wrong.
         """
         limit = checked_limit(limit)
-        asked: _Row = {"uid": uid, "limit": limit + 1, "most": pages.MAX_PAGE_BYTES}
+        parameters: _Row = {"uid": uid, "limit": limit + 1, "most": pages.MAX_PAGE_BYTES}
         conditions = ""
         if start is not None:
-            conditions, asked = _START, asked | {"start": min(start, _MAX_START)}
+            conditions, parameters = _START, parameters | {"start": min(start, _MAX_START)}
         if cursor is not None:
             last_start, last_seq = parse_cursor(cursor, (int, int))
             conditions += _BEFORE if newest else _AFTER
-            asked |= {"last_start": last_start, "last_seq": last_seq}
+            parameters |= {"last_start": last_start, "last_seq": last_seq}
         statement = _SQL["events_newest" if newest else "events"].replace(_CONDITIONS, conditions)
-        rows = await self._rows(statement, asked)
+        rows = await self._rows(statement, parameters)
         items = [_stored_event(row) for row in rows[:limit] if row["before"] < pages.MAX_PAGE_BYTES]
         return page_of(items, lambda last: (last.start, last.seq), more=len(items) < len(rows))
 
@@ -183,11 +183,13 @@ class Reads:
         """
         limit = checked_limit(limit)
         (after,) = (0,) if cursor is None else parse_cursor(cursor, (int,))
-        asked: _Row = {"uid": uid, "limit": limit + 1, "after": after}
+        parameters: _Row = {"uid": uid, "limit": limit + 1, "after": after}
         conditions = ""
         if start is not None:
-            conditions, asked = _START, asked | {"start": min(start, _MAX_START)}
-        found = _read(recorded.RecordedStep, await self._rows(_SQL["steps"].replace(_CONDITIONS, conditions), asked))
+            conditions, parameters = _START, parameters | {"start": min(start, _MAX_START)}
+        found = _read(
+            recorded.RecordedStep, await self._rows(_SQL["steps"].replace(_CONDITIONS, conditions), parameters)
+        )
         return page_of(found[:limit], lambda last: (last.n,), more=len(found) > limit)
 
     async def spans(self, uid: str) -> list[recorded.StepSpan]:
@@ -196,13 +198,13 @@ class Reads:
 
     async def step(self, uid: str, n: int) -> StoredStep | None:
         """Return one step of a job with its value, None if there is none."""
-        asked: _Row = {"uid": uid, "n": n, "after": n - 1, "limit": 1}
+        parameters: _Row = {"uid": uid, "n": n, "after": n - 1, "limit": 1}
 
         async def work(connection: Connection) -> tuple[list[_Row], Any]:
             steps = connection.cursor(row_factory=dict_row)
             async with connection.pipeline():
-                await steps.execute(_SQL["steps"], asked)
-                content = await connection.execute(_SQL["step_content"], asked)
+                await steps.execute(_SQL["steps"], parameters)
+                content = await connection.execute(_SQL["step_content"], parameters)
                 return await steps.fetchall(), await content.fetchone()
 
         rows, content = await self._database.autocommit(work)
@@ -230,16 +232,16 @@ class Reads:
         row = await self._database.autocommit(work)
         return None if row is None or row[0] is None else Raw(row[0])
 
-    async def _rows(self, statement: str, asked: Mapping[str, Any], *, prepare: bool | None = None) -> list[_Row]:
+    async def _rows(self, statement: str, parameters: Mapping[str, Any], *, prepare: bool | None = None) -> list[_Row]:
         async def work(connection: Connection) -> list[_Row]:
             rows = connection.cursor(row_factory=dict_row)
-            return await (await rows.execute(statement, asked, prepare=prepare)).fetchall()
+            return await (await rows.execute(statement, parameters, prepare=prepare)).fetchall()
 
         return await self._database.autocommit(work)
 
     async def _found(self, connection: Connection, namespace: str, name_or_uid: str) -> _Row:
-        asked = {"cluster": self._cluster, "namespace": namespace, "name_or_uid": name_or_uid}
-        row = await (await connection.cursor(row_factory=dict_row).execute(_SQL["job"], asked)).fetchone()
+        parameters = {"cluster": self._cluster, "namespace": namespace, "name_or_uid": name_or_uid}
+        row = await (await connection.cursor(row_factory=dict_row).execute(_SQL["job"], parameters)).fetchone()
         if row is None:
             raise errors.NotFound(f"no AgentJob {name_or_uid!r} in the history of namespace {namespace!r}")
         return row
@@ -249,12 +251,12 @@ def _stored_event(row: _Row) -> StoredEvent:
     return StoredEvent(row["start"], row["seq"], row["time"], row["kind"], row["author"], Raw(row["data"]))
 
 
-def _told(row: _Row) -> _Row:
+def _without_nulls(row: _Row) -> _Row:
     return {**row, "labels": labels_of(row["labels"])}
 
 
 def _job(row: _Row) -> recorded.RecordedJob:
-    return recorded.RecordedJob.model_validate(_told(row))
+    return recorded.RecordedJob.model_validate(_without_nulls(row))
 
 
 def _read(model: type[_Model], rows: Iterable[_Row]) -> list[_Model]:

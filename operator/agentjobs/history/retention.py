@@ -118,27 +118,27 @@ class Retention:
         Raises:
             errors.AgentJobsError: the database is unreachable; deletions so far are kept.
         """
-        gone: dict[str, int] = {}
-        await self._prune(_KEPT, self._place, gone)
+        counts: dict[str, int] = {}
+        await self._prune(_KEPT, self._place, counts)
         after: tuple[datetime | str, str] = ("-infinity", "")
         while page := await self._database.autocommit(lambda connection: self._page(connection, after)):  # noqa: B023  awaited
             dead = [job for job in page if not self._lives(job.uid, job.namespace, job.name)]
             whole = [job.uid for job in dead if job.is_whole]
-            told = [job.uid for job in dead if job.has_details and not job.is_whole]
-            await self._prune(_DETAILS if told else (), {"uids": told}, gone)
-            await self._prune((*_PARTS, "jobs") if whole else (), {"uids": whole}, gone)
+            detailed = [job.uid for job in dead if job.has_details and not job.is_whole]
+            await self._prune(_DETAILS if detailed else (), {"uids": detailed}, counts)
+            await self._prune((*_PARTS, "jobs") if whole else (), {"uids": whole}, counts)
             after = (page[-1].ended, page[-1].uid)
         old = {"days": KEPT_DAYS, "keep_jobs": self._keep_jobs}
-        await self._prune(_OF_NO_JOB, {**self._place, **old}, gone)
-        if gone:
-            logger.info("history.pruned", extra={"jobs": gone.get("jobs", 0), "events": gone.get("events", 0)})
-        return gone
+        await self._prune(_OF_NO_JOB, {**self._place, **old}, counts)
+        if counts:
+            logger.info("history.pruned", extra={"jobs": counts.get("jobs", 0), "events": counts.get("events", 0)})
+        return counts
 
     async def _page(self, connection: Connection, after: tuple[datetime | str, str]) -> list[_Job]:
         kept = [keep for keep in (self._keep_jobs, self._keep_events) if keep is not None]
         if not kept:
             return []
-        asked = {
+        parameters = {
             **self._place,
             "keep_jobs": self._keep_jobs,
             "keep": min(kept),
@@ -146,21 +146,21 @@ class Retention:
             "after_uid": after[1],
             "limit": PAGE,
         }
-        found: list[Any] = await (await connection.execute(_SQL["page"], asked)).fetchall()
+        found: list[Any] = await (await connection.execute(_SQL["page"], parameters)).fetchall()
         return [_Job(*row) for row in found]
 
     @property
     def _place(self) -> dict[str, Any]:
         return {"cluster": self._cluster, "namespaces": self._namespaces or None}
 
-    async def _prune(self, tables: Sequence[str], of: Mapping[str, Any], gone: dict[str, int]) -> None:
+    async def _prune(self, tables: Sequence[str], of: Mapping[str, Any], counts: dict[str, int]) -> None:
         for table in tables:
             count = batch = KEPT_BATCH if table in _KEPT else BATCH
             while count == batch:
                 began = time.monotonic()
                 count = await self._database.autocommit(lambda connection: _delete(connection, table, of, batch))  # noqa: B023  awaited
                 if count:
-                    gone[table] = gone.get(table, 0) + count
+                    counts[table] = counts.get(table, 0) + count
                     self._on_pruned(table, count)
                     await self._pause(time.monotonic() - began)
 

@@ -59,14 +59,14 @@ class SessionReads:
             errors.Invalid: `limit` or `cursor` is wrong.
         """
         limit = checked_limit(limit)
-        asked: _Row = {"cluster": self._cluster, "namespace": namespace, "limit": limit + 1}
+        parameters: _Row = {"cluster": self._cluster, "namespace": namespace, "limit": limit + 1}
         chosen = {"app": app, "user": user, "session": session}
         named = {name: clean_text(value) for name, value in chosen.items() if value is not None}
         conditions = "".join(f"AND scopes.{_COLUMNS[name]} = %({name})s " for name in named)
         if cursor is not None:
             used, id_ = parse_cursor(cursor, (datetime, str))
-            conditions, asked = conditions + _OLDER, asked | {"used": used, "id": _uuid(id_)}
-        rows = await self._rows(_SQL["sessions"].replace(_CONDITIONS, conditions), asked | named)
+            conditions, parameters = conditions + _OLDER, parameters | {"used": used, "id": _uuid(id_)}
+        rows = await self._rows(_SQL["sessions"].replace(_CONDITIONS, conditions), parameters | named)
         page = page_of(rows[:limit], lambda last: (last["used"], last["id"]), more=len(rows) > limit)
         return Page([_session(row) for row in page.items], page.cursor)
 
@@ -118,8 +118,8 @@ class SessionReads:
         """
         name, version = ("", -1) if cursor is None else parse_cursor(cursor, (str, int))
         scope = self._scope(namespace, app, user, session)
-        asked = {"ids": [scope.id, scope.of_user.id], "name": name, "version": version, "limit": DEFAULT_LIMIT + 1}
-        items = [RecordedArtifact(**row) for row in await self._rows(_SQL["artifacts"], asked)]
+        parameters = {"ids": [scope.id, scope.of_user.id], "name": name, "version": version, "limit": DEFAULT_LIMIT + 1}
+        items = [RecordedArtifact(**row) for row in await self._rows(_SQL["artifacts"], parameters)]
         more = len(items) > DEFAULT_LIMIT
         return page_of(items[:DEFAULT_LIMIT], lambda last: (last.name, last.version), more=more)
 
@@ -134,8 +134,10 @@ class SessionReads:
         scope = self._scope(namespace, app, user, session).of_artifact(name)
         found = await self._database.autocommit(lambda connection: read_version(connection, scope, name, version))
         if found is None:
-            told = "" if version is None else f" of version {version}"
-            raise errors.NotFound(f"session {session!r} of user {user!r} of app {app!r} has no artifact {name!r}{told}")
+            which = "" if version is None else f" of version {version}"
+            raise errors.NotFound(
+                f"session {session!r} of user {user!r} of app {app!r} has no artifact {name!r}{which}"
+            )
         return found
 
     def pieces(self, stored: StoredVersion) -> AsyncIterator[bytes]:
@@ -150,23 +152,23 @@ class SessionReads:
         """
         if not session:  # that scope would be the user's
             raise _missing(namespace, app, user, session)
-        gone = await self._removal.remove([self._scope(namespace, app, user, session).id])
-        if not gone:
+        deleted = await self._removal.remove([self._scope(namespace, app, user, session).id])
+        if not deleted:
             raise _missing(namespace, app, user, session)
-        return Deleted(**gone)
+        return Deleted(**deleted)
 
     async def delete_user(self, namespace: str, user: str, *, app: str | None = None) -> Deleted:
         """Delete all sessions, artifacts and states of a user, in one app or in all."""
-        asked = {"cluster": self._cluster, "namespace": namespace, "user": clean_text(user), "app": app}
-        owned = await self._rows(_SQL["scopes_of_user"], asked) if user else []
+        parameters = {"cluster": self._cluster, "namespace": namespace, "user": clean_text(user), "app": app}
+        owned = await self._rows(_SQL["scopes_of_user"], parameters) if user else []
         return Deleted(**await self._removal.remove([row["id"] for row in owned]))
 
     def _scope(self, namespace: str, app: str, user: str, session: str) -> Scope:
         return Scope(self._cluster, namespace, clean_text(app), clean_text(user), clean_text(session))
 
-    async def _rows(self, statement: str, asked: Mapping[str, Any]) -> list[_Row]:
+    async def _rows(self, statement: str, parameters: Mapping[str, Any]) -> list[_Row]:
         async def work(connection: Connection) -> list[_Row]:
-            return await (await connection.cursor(row_factory=dict_row).execute(statement, asked)).fetchall()
+            return await (await connection.cursor(row_factory=dict_row).execute(statement, parameters)).fetchall()
 
         return await self._database.autocommit(work)
 

@@ -35,16 +35,16 @@ class Removal:
         Args:
             unused_for: leave those that were used since.
         """
-        gone: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for begin in range(0, len(scopes), SCOPES):
             some = list(scopes[begin : begin + SCOPES])
             for part, statement in _PARTS.items():
                 count = size = ARTIFACTS if part == "artifacts" else BATCH
                 while count == size:
                     count = await self._batch(statement, some, unused_for, size)
-                    gone[part] += count
-            gone["sessions"] += await self._batch("remove_scopes", some, unused_for)
-        return +gone
+                    counts[part] += count
+            counts["sessions"] += await self._batch("remove_scopes", some, unused_for)
+        return +counts
 
     async def lost_chunks(self) -> int:
         """Remove some pieces of saves that were abandoned long ago; return how many."""

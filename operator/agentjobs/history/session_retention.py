@@ -60,23 +60,23 @@ class SessionRetention:
         Raises:
             errors.AgentJobsError: the database is unreachable; deletions so far are kept.
         """
-        gone: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         while count := await self._removal.lost_chunks():
-            gone["artifact_chunks"] += count
+            counts["artifact_chunks"] += count
             await self._sleep(PAUSE_SECONDS)
         after = _FIRST
         while self._keep is not None and (page := await self._unused(after)):
-            gone += await self._removal.remove(page, unused_for=self._keep)
+            counts += await self._removal.remove(page, unused_for=self._keep)
             after = page[-1]
             await self._sleep(PAUSE_SECONDS)
-        for what, count in gone.items():
+        for what, count in counts.items():
             self._on_pruned(what, count)
-        if gone:
-            logger.info("sessions.pruned", extra=dict(gone))
-        return dict(gone)
+        if counts:
+            logger.info("sessions.pruned", extra=dict(counts))
+        return dict(counts)
 
     async def _unused(self, after: UUID) -> list[UUID]:
-        asked = {
+        parameters = {
             "cluster": self._cluster,
             "namespaces": self._namespaces or None,
             "keep": self._keep,
@@ -85,6 +85,6 @@ class SessionRetention:
         }
 
         async def work(connection: Connection) -> list[Any]:
-            return await (await connection.execute(_SQL["unused_scopes"], asked)).fetchall()
+            return await (await connection.execute(_SQL["unused_scopes"], parameters)).fetchall()
 
         return [row.id for row in await self._database.autocommit(work)]

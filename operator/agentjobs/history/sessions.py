@@ -71,15 +71,15 @@ class Sessions:
             errors.Invalid: a state exceeds its limit.
             errors.Busy: another request of this start is being stored.
         """
-        turn, told = checked(turn), digest(turn)
+        turn, turn_digest = checked(turn), digest(turn)
         async with self._fence(uid, start, pod_uid) as tx:
             own = await read_session(tx, uid, start, pod_uid, cluster=self._cluster)
             states = [(own.scope.of_user, turn.user), (own.scope.of_app, turn.app)]
             changed = [(scope, state) for scope, state in states if state]
             await use_scopes(tx, [own.scope, *(scope for scope, _ in changed)])
             known = await (await tx.execute(_SQL["turn"], {"uid": uid})).fetchone()
-            if known is None or bytes(known[0]) != told:
-                await _put(tx, own, uid, start, turn, told)
+            if known is None or bytes(known[0]) != turn_digest:
+                await _put(tx, own, uid, start, turn, turn_digest)
                 await _merge(tx, changed)
                 await _check_sizes(tx, own.scope, changed)
 
@@ -88,12 +88,12 @@ class Sessions:
 
         async def work(tx: Connection) -> list[Any]:
             own = await read_session(tx, uid, start, pod_uid, cluster=self._cluster)
-            asked = own.scope.place() | {
+            parameters = own.scope.place() | {
                 "query": clean_text(query),
                 "owner": f"'{_owner(own.scope)}'",
                 "limit": min(limit, MAX_MEMORIES),
             }
-            return await (await tx.execute(_SQL["search"], asked)).fetchall()
+            return await (await tx.execute(_SQL["search"], parameters)).fetchall()
 
         return [_hit(row) for row in await self._database.run(work)]
 
@@ -132,22 +132,22 @@ async def _states_before(tx: Connection, own: JobSession) -> dict[str, Any]:
 async def _turns_before(
     tx: Connection, own: JobSession, uid: str, after: Sequence[int], *, with_state: bool
 ) -> dict[str, Any]:
-    asked = {"scope": own.scope.id, "uid": uid}
+    parameters = {"scope": own.scope.id, "uid": uid}
     size = {"number": after[0], "n": after[1], "limit": PAGE_EVENTS + 1, "most": PAGE_BYTES}
-    before = await tx.execute(_SQL["before"], asked)
-    page = await tx.execute(_SQL["events_before"], asked | size)
-    told: Any = await before.fetchone()
+    before = await tx.execute(_SQL["before"], parameters)
+    page = await tx.execute(_SQL["events_before"], parameters | size)
+    row: Any = await before.fetchone()
     rows: list[Any] = await page.fetchall()
     items = [row for row in rows[:PAGE_EVENTS] if row.before < PAGE_BYTES]
     more = len(items) < len(rows)
     return {
         "events": [Raw(row.event.encode()) for row in items],
-        "turns": told.turns,
+        "turns": row.turns,
         "next": write_cursor((items[-1].number, items[-1].n)) if more else None,
-    } | ({"state": Raw(told.state.encode())} if with_state and told.state else {})
+    } | ({"state": Raw(row.state.encode())} if with_state and row.state else {})
 
 
-async def _put(tx: Connection, own: JobSession, uid: str, start: int, turn: TurnParts, told: bytes) -> None:
+async def _put(tx: Connection, own: JobSession, uid: str, start: int, turn: TurnParts, turn_digest: bytes) -> None:
     row = {
         "uid": uid,
         "scope": own.scope.id,
@@ -155,7 +155,7 @@ async def _put(tx: Connection, own: JobSession, uid: str, start: int, turn: Turn
         "mode": own.mode,
         "start": start,
         "state": as_json(turn.state),
-        "digest": told,
+        "digest": turn_digest,
         "events": len(turn.events),
         "bytes": turn_bytes(turn),
     }
@@ -174,23 +174,23 @@ async def _merge(tx: Connection, changed: Iterable[tuple[Scope, Mapping[str, Raw
 
 
 async def _check_sizes(tx: Connection, session: Scope, changed: Iterable[tuple[Scope, Any]]) -> None:
-    asked = {"scope": session.id, "ids": [scope.id for scope, _ in changed]}
-    sizes: Any = await (await tx.execute(_SQL["sizes"], asked)).fetchone()
+    parameters = {"scope": session.id, "ids": [scope.id for scope, _ in changed]}
+    sizes: Any = await (await tx.execute(_SQL["sizes"], parameters)).fetchone()
     if sizes.session > MAX_SESSION_BYTES:
-        said = f"the session would have {sizes.session} bytes; {MAX_SESSION_BYTES} is the limit"
-        raise errors.TooLarge(f"{said}; begin another session, or delete it")
+        message = f"the session would have {sizes.session} bytes; {MAX_SESSION_BYTES} is the limit"
+        raise errors.TooLarge(f"{message}; begin another session, or delete it")
     if sizes.state > MAX_STATE_BYTES:
         raise errors.Invalid(f"the state of user or app would have {sizes.state} bytes; {MAX_STATE_BYTES} is the limit")
 
 
 def _hit(row: Any) -> MemoryHit:
     event = Raw(row.event.encode())
-    told = head(event)
+    event_head = head(event)
     return MemoryHit(
-        id=told.id,
+        id=event_head.id,
         session=row.session_id,
-        author=told.author,
-        time=told.time(row.stored_at).isoformat(),
+        author=event_head.author,
+        time=event_head.time(row.stored_at).isoformat(),
         text=said(event)[: contract.MAX_MEMORY_CHARS],
     )
 

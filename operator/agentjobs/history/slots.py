@@ -29,23 +29,23 @@ async def claim(tx: Connection, batch: Sequence[Acceptance], *, cluster: str) ->
         them; the
     last claim of a queue determines its limits and starts.
     """
-    asked = [(n, *claimed) for n, one in enumerate(batch) if (claimed := _claim_of(one)) is not None]
-    if not asked:
+    requests = [(n, *claimed) for n, each in enumerate(batch) if (claimed := _claim_of(each)) is not None]
+    if not requests:
         return None
-    claims = [claim for _, claim, _ in asked]
-    queues = {(claim["namespace"], claim["queue"]): slot for _, claim, slot in asked}
+    claims = [claim for _, claim, _ in requests]
+    queues = {(claim["namespace"], claim["queue"]): slot for _, claim, slot in requests}
     names = sorted(f"queue/{cluster}/{namespace}/{queue}" for namespace, queue in queues)
     await tx.execute(_SQL["lock_queues"], {"names": names})
     earlier = [(claim["uid"], claim["start"] - 1) for claim in claims if claim["start"] > 1]
     # Concurrent claims share this data.
-    told = {id(slot.released): slot.released for _, _, slot in asked}
-    await release(tx, [*earlier, *(ended for released in told.values() for ended in released)])
+    released_by_queue = {id(slot.released): slot.released for _, _, slot in requests}
+    await release(tx, [*earlier, *(ended for released in released_by_queue.values() for ended in released)])
     if held := _held(queues):
         await tx.execute(_SQL["hold"], {"cluster": cluster, "held": as_json(held)})
     limits = [_limits(namespace, queue, slot) for (namespace, queue), slot in queues.items()]
-    rows = [{"n": n, **claim} for n, claim, _ in asked]
+    rows = [{"n": n, **claim} for n, claim, _ in requests]
     answers = await tx.execute(_SQL["claim"], {"cluster": cluster, "claims": as_json(rows), "queues": as_json(limits)})
-    if rated := [one for one in limits if one["starts"] is not None]:
+    if rated := [each for each in limits if each["starts"] is not None]:
         await tx.execute(_SQL["forget_starts"], {"cluster": cluster, "queues": as_json(rated)})
     return answers
 
@@ -94,8 +94,8 @@ async def give_back(database: Database, left: Collection[tuple[str, int, datetim
     await database.run(lambda tx: tx.execute(_SQL["give_back"], {"left": rows}))
 
 
-def _claim_of(asked: Acceptance) -> tuple[dict[str, Any], SlotRequest] | None:
-    start, slot = asked.start, asked.slot
+def _claim_of(acceptance: Acceptance) -> tuple[dict[str, Any], SlotRequest] | None:
+    start, slot = acceptance.start, acceptance.slot
     if start is None or slot is None:
         return None
     return {
@@ -128,13 +128,13 @@ def _limits(namespace: str, queue: str, slot: SlotRequest) -> dict[str, Any]:
     }
 
 
-def _question(asked: Acceptance, *, cluster: str) -> dict[str, Any]:
-    assert asked.slot is not None
-    slot, rate = asked.slot, asked.slot.rate
+def _question(acceptance: Acceptance, *, cluster: str) -> dict[str, Any]:
+    assert acceptance.slot is not None
+    slot, rate = acceptance.slot, acceptance.slot.rate
     return {
         "cluster": cluster,
-        "uid": asked.job.job.uid,
-        "namespace": asked.job.job.namespace,
+        "uid": acceptance.job.job.uid,
+        "namespace": acceptance.job.job.namespace,
         "queue": slot.queue,
         "partition": clean_text(slot.partition) if rate and rate.by_partition else None,
         "starts": rate.starts if rate else None,

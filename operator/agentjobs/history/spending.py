@@ -42,15 +42,15 @@ def is_turn(request: Any, attempt: int | None = None) -> bool:
     return isinstance(request, Mapping) and request.get("turn") is True and attempt in (None, request.get("attempt"))
 
 
-def usage(told: Iterable[Mapping[str, int]] | None, calls: Mapping[str, int]) -> dict[str, int]:
+def usage(usages: Iterable[Mapping[str, int]] | None, calls: Mapping[str, int]) -> dict[str, int]:
     """Return what starts used, by the names of `contract.USAGE`.
 
     Args:
-        told: what the steps of each start used.
+        usages: what the steps of each start used.
         calls: what its model calls used, by the same names.
     """
     total: dict[str, int] = {}
-    for each in told or ():
+    for each in usages or ():
         for name, count in each.items():
             total[name] = total.get(name, 0) + count
     return total | {name: count for name, count in calls.items() if count > total.get(name, 0)}

@@ -171,8 +171,8 @@ def append(body: StepsBody, known: Iterable[StepRow], *, start: int, last: int, 
     if changes.inserted and changes.last > MAX_JOB_STEPS:
         raise errors.JournalFull(f"the job has recorded {last} steps; {MAX_JOB_STEPS} is the limit for one job")
     if changes.bytes > 0 and stored + changes.bytes > MAX_RUN_BYTES:
-        said = f"the steps of run {body['run']} take {stored} bytes; {MAX_RUN_BYTES} is the limit for one run"
-        raise errors.JournalFull(said)
+        message = f"the steps of run {body['run']} take {stored} bytes; {MAX_RUN_BYTES} is the limit for one run"
+        raise errors.JournalFull(message)
     return changes
 
 

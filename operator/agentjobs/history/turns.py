@@ -90,7 +90,7 @@ class _Content(msgspec.Struct):
     parts: list[_Part] | None = None
 
 
-class _Said(msgspec.Struct):
+class _TextOfEvent(msgspec.Struct):
     content: _Content | None = None
 
 
@@ -109,7 +109,7 @@ class EventHead(msgspec.Struct):
             return otherwise
 
 
-_SAID: Final = msgspec.json.Decoder(_Said)
+_DECODER: Final = msgspec.json.Decoder(_TextOfEvent)
 _HEAD: Final = msgspec.json.Decoder(EventHead)
 
 
@@ -118,7 +118,7 @@ def said(event: Raw) -> str:
     if _size(event) > MAX_INDEXED_BYTES:
         return ""
     try:
-        content = _SAID.decode(event).content
+        content = _DECODER.decode(event).content
     except msgspec.DecodeError:
         return ""
     parts = (content.parts if content else None) or ()

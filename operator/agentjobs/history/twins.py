@@ -74,9 +74,9 @@ class Decisions:
 
     def decide(self, batch: Iterable[Acceptance]) -> None:
         """Decide about each job with a key that has no decision yet."""
-        for one in sorted(batch, key=lambda each: (each.job.job.created, each.job.job.name)):
-            if one.unique is not None and one.job.job.uid not in self._decided:
-                self._decide(one, one.unique)
+        for acceptance in sorted(batch, key=lambda each: (each.job.job.created, each.job.job.name)):
+            if acceptance.unique is not None and acceptance.job.job.uid not in self._decided:
+                self._decide(acceptance, acceptance.unique)
 
     def columns(self, uid: str) -> dict[str, str | None]:
         """What its row says of this at its first acceptance."""
@@ -89,7 +89,7 @@ class Decisions:
 
     def going(self, batch: Sequence[Acceptance]) -> list[Acceptance]:
         """Those of a batch that are not stopped."""
-        return [one for one in batch if one.job.job.uid not in self.stopped]
+        return [acceptance for acceptance in batch if acceptance.job.job.uid not in self.stopped]
 
     def answer(self, uid: str, answer: Accepted | NoSlot) -> Answer:
         """The answer to a job that is not stopped, with those whose place it took."""
@@ -97,13 +97,15 @@ class Decisions:
 
     def answers(self, batch: Sequence[Acceptance], going: Sequence[Accepted | NoSlot]) -> list[Answer]:
         """The answers to a batch, from those to the ones that are `going`."""
-        left, uids = iter(going), [one.job.job.uid for one in batch]
+        left, uids = iter(going), [acceptance.job.job.uid for acceptance in batch]
         return [self.stopped[uid] if uid in self.stopped else self.answer(uid, next(left)) for uid in uids]
 
-    def _decide(self, asked: Acceptance, unique: UniqueRequest) -> None:
-        key, job = asked.job.job, _keyed(asked)
+    def _decide(self, acceptance: Acceptance, unique: UniqueRequest) -> None:
+        key, job = acceptance.job.job, _keyed(acceptance)
         known = self._known[key.namespace, clean_text(unique.key)]
-        others = [_as_seen(one, unique.ends(one.uid, key.namespace, one.name, one.stored)) for one in known.values()]
+        others = [
+            _as_seen(twin, unique.ends(twin.uid, key.namespace, twin.name, twin.stored)) for twin in known.values()
+        ]
         answer = Runs() if unique.is_decided else judge(job, unique, others)
         if not isinstance(answer, Runs):
             self.stopped[job.uid] = answer
@@ -122,19 +124,19 @@ def judge(job: Keyed, request: UniqueRequest, others: Iterable[Keyed]) -> Runs |
 
     Of jobs that replace each other the newest remains, independent of the order of acceptance.
     """
-    counted = [one for one in others if one.uid != job.uid and _counts(one, job, request)]
-    begun = [one for one in counted if one.started or one.ended]
+    counted = [other for other in others if other.uid != job.uid and _counts(other, job, request)]
+    begun = [other for other in counted if other.started or other.ended]
     if begun or (counted and not request.replaces):
         twin = _newest(begun or counted)
         return Duplicate(twin.uid, twin.name)
-    if newer := [one for one in counted if one.age > job.age]:
+    if newer := [other for other in counted if other.age > job.age]:
         twin = _newest(newer)
         return Superseded(twin.uid, twin.name)
     return Runs(tuple(counted))
 
 
-def _keyed(asked: Acceptance) -> Keyed:
-    job = asked.job.job
+def _keyed(acceptance: Acceptance) -> Keyed:
+    job = acceptance.job.job
     return Keyed(job.uid, job.name, job.created, stored=datetime.max.replace(tzinfo=UTC))
 
 
@@ -158,4 +160,4 @@ def _counts(other: Keyed, job: Keyed, request: UniqueRequest) -> bool:
 
 
 def _newest(jobs: Iterable[Keyed]) -> Keyed:
-    return max(jobs, key=lambda one: one.age)
+    return max(jobs, key=lambda job: job.age)

@@ -26,30 +26,32 @@ async def decide(
 
     `jobs` are the rows of all jobs of the batch, also of those without a key.
     """
-    asked = {one.job.job.uid: one for one in reversed(batch) if one.unique is not None}
+    acceptances = {
+        acceptance.job.job.uid: acceptance for acceptance in reversed(batch) if acceptance.unique is not None
+    }
     decisions = Decisions()
-    if not asked:
+    if not acceptances:
         return decisions
-    rows = [_row(one, one.unique) for one in asked.values() if one.unique is not None]
+    rows = [_row(acceptance, acceptance.unique) for acceptance in acceptances.values() if acceptance.unique is not None]
     names = sorted({f"unique/{cluster}/{row['namespace']}/{row['key']}" for row in rows})
-    told = {"cluster": cluster, "uids": sorted(asked), "asked": as_json(rows)}
+    parameters = {"cluster": cluster, "uids": sorted(acceptances), "asked": as_json(rows)}
     locked = {"rows": Json(jobs, msgspec.json.encode), "batch": [job["uid"] for job in jobs]}
     await tx.execute(_SQL["lock_keys"], {"names": names})
-    await tx.execute(_SQL["lock_twins"], {**told, **locked})
-    own, twins = await tx.execute(_SQL["own"], told), await tx.execute(_SQL["twins"], told)
+    await tx.execute(_SQL["lock_twins"], {**parameters, **locked})
+    own, twins = await tx.execute(_SQL["own"], parameters), await tx.execute(_SQL["twins"], parameters)
     for row in await own.fetchall():
         decisions.remember(row.uid, row.accepted, row.duplicate_of, row.replaced_by, row.other)
     for row in await twins.fetchall():
         keyed = Keyed(row.uid, row.name, row.created, row.stored, row.started, row.ended, row.phase)
         decisions.know(row.namespace, row.key, keyed)
-    decisions.decide(asked.values())
+    decisions.decide(acceptances.values())
     if replaced := [{"uid": uid, "by": by.uid} for uid, by in decisions.replaced.items()]:
         await tx.execute(_SQL["replace"], {"replaced": as_json(replaced)})
     return decisions
 
 
-def _row(asked: Acceptance, unique: UniqueRequest) -> dict[str, Any]:
-    job = asked.job.job
+def _row(acceptance: Acceptance, unique: UniqueRequest) -> dict[str, Any]:
+    job = acceptance.job.job
     return {
         "uid": job.uid,
         "namespace": job.namespace,

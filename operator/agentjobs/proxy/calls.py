@@ -44,7 +44,7 @@ class Call:
     def __init__(
         self,
         id: UUID,  # noqa: A002  as in the ledger
-        asked: Asked,
+        request: Asked,
         plan: Plan,
         *,
         queue: str,
@@ -63,10 +63,10 @@ class Call:
         self.first_byte: float | None = None
         """Seconds from sending the request to the head of the last answer."""
         self.asked = plan.asked
-        self.is_free = asked.free
-        self._streamed = asked.streamed
+        self.is_free = request.free
+        self._streamed = request.streamed
         self._queue = queue
-        self._request = asked.body if keeps_content else None
+        self._request = request.body if keeps_content else None
         self._came = bytearray()
 
     def sends(self, way: Way) -> None:
@@ -111,14 +111,14 @@ class Call:
         """Return its usage if it ended now, and whether that is an estimate."""
         if self.sent is None:
             return UNSENT, False
-        told = None if self.sent.reader is None else self.sent.reader.tokens()
-        if told is not None and self.sent.whole:
-            return told, False
+        reported = None if self.sent.reader is None else self.sent.reader.tokens()
+        if reported is not None and self.sent.whole:
+            return reported, False
         seen = self._seen(self.sent)
-        if told is None:
+        if reported is None:
             return seen, True
         # What a provider reported before the cut: the input is exact, the output is a lower bound.
-        return replace(told, output=max(told.output, seen.output)), True
+        return replace(reported, output=max(reported.output, seen.output)), True
 
     def used_of_limits(self) -> Tokens | None:
         """Return its usage of limits if it ended now, None if nothing was sent. A prompt without a count is booked
@@ -130,7 +130,7 @@ class Call:
 
     def end(self) -> EndedCall:
         """Return its end, if it ended now."""
-        told = self.sent or self.refused
+        last = self.sent or self.refused
         tokens, estimated = self.used()
         cost = NOTHING if self.sent is None or self.is_free else self.sent.way.cost(tokens)
         if estimated:
@@ -138,10 +138,10 @@ class Call:
         return EndedCall(
             id=self.id,
             outcome=self.outcome,
-            status=told.status if told else 0,
-            provider=told.way.provider.name if told else "",
-            key=told.way.key.name if told else "",
-            model=told.way.model if told else "",
+            status=last.status if last else 0,
+            provider=last.way.provider.name if last else "",
+            key=last.way.key.name if last else "",
+            model=last.way.model if last else "",
             tokens=tokens,
             cost=cost,
             estimated=estimated,

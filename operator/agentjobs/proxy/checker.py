@@ -92,9 +92,9 @@ class Checker:
         async with self._upstream.ask("POST", url, headers, sent) as answer:
             if answer.status != 200:
                 raise ValueError(f"HTTP {answer.status}")
-            said = bytearray()
+            received = bytearray()
             async for piece in answer.pieces():
-                said += piece
-                if len(said) > len(sent) + _MORE_BYTES:
+                received += piece
+                if len(received) > len(sent) + _MORE_BYTES:
                     raise ValueError("an answer that is larger than the request")
-        return msgspec.json.decode(said, type=_Verdict)
+        return msgspec.json.decode(received, type=_Verdict)

@@ -120,42 +120,42 @@ class Exchange:
         async with AsyncExitStack() as held:
             body = await held.enter_async_context(client.body(self._models().max_request_bytes))
             request = Request(client.method, path, client.query, client.headers, body)
-            asked = _understood(api, request)
-            if asked.operation is Operation.HELLO:
+            parsed = _understood(api, request)
+            if parsed.operation is Operation.HELLO:
                 await client.begin(200, {"content-length": "0"})
                 await client.end()
                 return
             models, today = self._models(), datetime.now(UTC).date()
-            planned = plan(models, asked, namespace=runner.namespace, limits=runner.budget, on=today)
+            planned = plan(models, parsed, namespace=runner.namespace, limits=runner.budget, on=today)
             if isinstance(planned, Refusal):
                 raise Refused(planned)
-            asked = await self._checked(api, request, asked, planned.stages[0].model, runner)
+            parsed = await self._checked(api, request, parsed, planned.stages[0].model, runner)
             keeps = models.record_content is RecordContent.ALL
-            call = Call(uuid4(), asked, planned, queue=runner.queue, keeps_content=keeps)
-            outgoing = Outgoing(client, api, asked, call, runner.uid, (runner.namespace, runner.queue), held.aclose)
-            del body, request, asked  # not needed during a long answer
+            call = Call(uuid4(), parsed, planned, queue=runner.queue, keeps_content=keeps)
+            outgoing = Outgoing(client, api, parsed, call, runner.uid, (runner.namespace, runner.queue), held.aclose)
+            del body, request, parsed  # not needed during a long answer
             async with self._booked(call, runner, client):
                 await self._send(outgoing, patience=max(0.0, self._patience_of(client) - call.budget_wait))
 
-    async def _checked(self, api: Api, request: Request, asked: Asked, model: str, runner: RunnerIdentity) -> Asked:
+    async def _checked(self, api: Api, request: Request, parsed: Asked, model: str, runner: RunnerIdentity) -> Asked:
         """Return the request to send; the checker may have redacted it."""
         entry = self._models().checker
-        if entry is None or asked.operation is Operation.FORGET:
-            return asked
+        if entry is None or parsed.operation is Operation.FORGET:
+            return parsed
         try:
-            said = await self._checker.check(
-                entry, namespace=runner.namespace, job=runner.job, model=model, body=asked.body
+            verdict = await self._checker.check(
+                entry, namespace=runner.namespace, job=runner.job, model=model, body=parsed.body
             )
         except Failed:
             message = "The installation's checker did not answer, and its approval is required."
             raise Refused(Refusal(503, ErrorClass.MODEL_UNAVAILABLE, message, 5.0)) from None
-        match said:
+        match verdict:
             case Denied(reason):
                 raise Refused(Refusal(403, ErrorClass.CONTENT_BLOCKED, f"The checker denied this request: {reason}."))
             case Redacted(body):
                 return _understood(api, replace(request, body=body))
             case None:
-                return asked
+                return parsed
 
     @asynccontextmanager
     async def _booked(self, call: Call, runner: RunnerIdentity, client: Client) -> AsyncIterator[None]:
@@ -205,8 +205,8 @@ class Exchange:
 
     def _patience_of(self, client: Client) -> float:
         """Return how many seconds a call may wait: the client's limit, at most ours."""
-        told = client.headers.get(contract.HEADER_PATIENCE, "")
-        return min(self._patience, float(told)) if _SECONDS.fullmatch(told) else self._patience
+        value = client.headers.get(contract.HEADER_PATIENCE, "")
+        return min(self._patience, float(value)) if _SECONDS.fullmatch(value) else self._patience
 
     async def _asked_ledger(self, new: NewCall, call: Call) -> Reserved:
         try:
@@ -240,10 +240,10 @@ class Exchange:
 
 
 def _understood(api: Api, request: Request) -> Asked:
-    asked = api.read(request)
-    if isinstance(asked, Refusal):
-        raise Refused(asked)
-    return asked
+    parsed = api.read(request)
+    if isinstance(parsed, Refusal):
+        raise Refused(parsed)
+    return parsed
 
 
 def _step(headers: Mapping[str, str]) -> str:

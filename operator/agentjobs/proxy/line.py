@@ -105,13 +105,13 @@ class Shared:
     def tell(self, telling: Callable[[], Awaitable[None]]) -> None:
         """Send history something that no call waits for."""
 
-        async def told() -> None:
+        async def report() -> None:
             # In order: history keeps what was sent last.
             async with self._telling:
                 with unheard():
                     await telling()
 
-        task = asyncio.create_task(told())
+        task = asyncio.create_task(report())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -340,7 +340,7 @@ class Line:
         """Return the obstacle at the first key that a call may use; None if one can be used now."""
         refusals = [taken.refusal(take_of(key, amounts_of(key, call))) for key in self._keys]
         found = [refused for refused in refusals if refused is not None]
-        return min(found, key=lambda one: one.seconds) if len(found) == len(refusals) else None
+        return min(found, key=lambda refusal: refusal.seconds) if len(found) == len(refusals) else None
 
     def _chosen(self, batch: Sequence[_Waiting]) -> list[tuple[_Waiting, Key]]:
         """Assign a key to each call."""
@@ -407,9 +407,10 @@ class Line:
     def _next(self, now: float) -> list[_Waiting]:
         """Return the next calls: one of each job, then the second of each."""
         ready = [
-            list(islice((one for one in calls if one.not_before <= now), self._bound)) for calls in self._jobs.values()
+            list(islice((call for call in calls if call.not_before <= now), self._bound))
+            for calls in self._jobs.values()
         ]
-        return list(islice((one for row in zip_longest(*ready) for one in row if one is not None), self._bound))
+        return list(islice((call for row in zip_longest(*ready) for call in row if call is not None), self._bound))
 
     def _turn(self, id_: UUID, key: Key, amounts: "Amounts", slices: Mapping[str, int], is_probe: bool = False) -> Turn:
         taken = tuple((quota, slices[quota.bucket], amount) for quota, amount in amounts)

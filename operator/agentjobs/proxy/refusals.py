@@ -39,81 +39,83 @@ def of_problem(problem: Problem) -> Refusal:
 def of_error(error: errors.AgentJobsError) -> Refusal:
     """Return the response for an error of the database or the API server. The proxy fails closed."""
     if isinstance(error, errors.Fenced | errors.NotFound):
-        said = "Another pod holds this start, or it has ended; this pod must stop."
-        return Refusal(409, ErrorClass.INTERRUPTED, said)
+        message = "Another pod holds this start, or it has ended; this pod must stop."
+        return Refusal(409, ErrorClass.INTERRUPTED, message)
     if isinstance(error, errors.Invalid):
         return Refusal(400, ErrorClass.MODEL_BAD_REQUEST, "The call cannot be recorded: its fields are invalid.")
-    said = "The database or the API server is unavailable, and the proxy makes no calls that it cannot record."
-    return Refusal(503, ErrorClass.MODEL_UNAVAILABLE, said, _RETRY_SECONDS)
+    message = "The database or the API server is unavailable, and the proxy makes no calls that it cannot record."
+    return Refusal(503, ErrorClass.MODEL_UNAVAILABLE, message, _RETRY_SECONDS)
 
 
 def budget_spent(limits: Limits, reserved: Reserved) -> Refusal:
     """A limit of the job's budget is already used up."""
     name = reserved.judgement.limit
     used = reserved.spent.by_limit()[name]
-    said = f"budget.{name} is reached: {used} of {limits.dump().get(name)} used. Raise it to let the job continue."
-    return Refusal(402, ErrorClass.BUDGET_EXCEEDED, said)
+    message = f"budget.{name} is reached: {used} of {limits.dump().get(name)} used. Raise it to let the job continue."
+    return Refusal(402, ErrorClass.BUDGET_EXCEEDED, message)
 
 
 def budget_reserved(reserved: Reserved, waited: float) -> Refusal:
     """Other calls of the job may need the rest of its budget, and did not end in time."""
-    said = (
+    message = (
         f"Running calls of this job have reserved the rest of budget.{reserved.judgement.limit}; they did "
         f"not end within {waited:.0f} s."
     )
-    return Refusal(429, ErrorClass.MODEL_RATE_LIMITED, said, _RETRY_SECONDS)
+    return Refusal(429, ErrorClass.MODEL_RATE_LIMITED, message, _RETRY_SECONDS)
 
 
 def no_turn(model: str, limit: str, retry_after: float) -> Refusal:
     """The limits of a model's keys, or of the job's queue, have no capacity in time."""
     if (queue := queue_of(limit)) is not None:
         _, models, field = limit.split(" ")
-        said = f"Queue {queue} has no capacity for this call of model {model} in time (modelLimits {models}: {field})."
-        return Refusal(429, ErrorClass.MODEL_RATE_LIMITED, said, retry_after)
-    said = f"The limits for model {model} have no capacity for this call in time ({limit})."
-    return Refusal(429, ErrorClass.MODEL_RATE_LIMITED, said, retry_after)
+        message = (
+            f"Queue {queue} has no capacity for this call of model {model} in time (modelLimits {models}: {field})."
+        )
+        return Refusal(429, ErrorClass.MODEL_RATE_LIMITED, message, retry_after)
+    message = f"The limits for model {model} have no capacity for this call in time ({limit})."
+    return Refusal(429, ErrorClass.MODEL_RATE_LIMITED, message, retry_after)
 
 
 def later(way: Way, status: int, seconds: float) -> Refusal:
     """A provider requests a long wait, and the client cannot see how long."""
-    said = f"Provider {way.provider.name} answered {status} and requests a pause of {seconds:.0f} s."
+    message = f"Provider {way.provider.name} answered {status} and requests a pause of {seconds:.0f} s."
     # For any status: clients do not wait so long with this one.
-    return Refusal(429, ErrorClass.MODEL_RATE_LIMITED, said, seconds)
+    return Refusal(429, ErrorClass.MODEL_RATE_LIMITED, message, seconds)
 
 
 def bad_key(way: Way, status: int) -> Refusal:
     """A provider rejects a key."""
     place = way.key.source.place if way.key.source is not None else "the credentials of the proxy"
-    said = (
+    message = (
         f"Provider {way.provider.name} rejected key {way.key.name} ({place}): it answered {status}. Put a valid "
         "key there; no restart is needed."
     )
-    return Refusal(status, ErrorClass.MODEL_AUTH, said)
+    return Refusal(status, ErrorClass.MODEL_AUTH, message)
 
 
 def no_key(way: Way, error: errors.AgentJobsError) -> Refusal:
     """A key is missing or invalid, or no access token is available."""
     if isinstance(error, errors.Unavailable):
         return Refusal(503, ErrorClass.MODEL_UNAVAILABLE, f"Provider {way.provider.name}: {error}.", _RETRY_SECONDS)
-    said = f"Provider {way.provider.name} has no key {way.key.name}: {error}. Put it there; no restart is needed."
-    return Refusal(403, ErrorClass.MODEL_AUTH, said)
+    message = f"Provider {way.provider.name} has no key {way.key.name}: {error}. Put it there; no restart is needed."
+    return Refusal(403, ErrorClass.MODEL_AUTH, message)
 
 
 def unreached(way: Way, why: str, *, in_time: bool) -> Refusal:
     """A provider gave no usable answer."""
     kind = ErrorClass.MODEL_UNAVAILABLE if in_time else ErrorClass.MODEL_TIMEOUT
-    said = f"Provider {way.provider.name} did not answer: {why}."
-    return Refusal(502 if in_time else 504, kind, said, _RETRY_SECONDS)
+    message = f"Provider {way.provider.name} did not answer: {why}."
+    return Refusal(502 if in_time else 504, kind, message, _RETRY_SECONDS)
 
 
 def cut_short(way: Way, why: str, *, in_time: bool) -> Refusal:
     """A provider's answer was incomplete."""
     kind = ErrorClass.MODEL_UNAVAILABLE if in_time else ErrorClass.MODEL_TIMEOUT
-    said = f"The answer of provider {way.provider.name} is incomplete: {why}."
-    return Refusal(502 if in_time else 504, kind, said, _RETRY_SECONDS)
+    message = f"The answer of provider {way.provider.name} is incomplete: {why}."
+    return Refusal(502 if in_time else 504, kind, message, _RETRY_SECONDS)
 
 
 def odd_answer(way: Way, status: int, why: str) -> Refusal:
     """A provider's response does not match its API."""
-    said = f"Provider {way.provider.name} answered {status}, {why}; check its baseUrl."
-    return Refusal(502, ErrorClass.MODEL_UNAVAILABLE, said, _RETRY_SECONDS)
+    message = f"Provider {way.provider.name} answered {status}, {why}; check its baseUrl."
+    return Refusal(502, ErrorClass.MODEL_UNAVAILABLE, message, _RETRY_SECONDS)

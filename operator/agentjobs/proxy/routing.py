@@ -34,13 +34,13 @@ class Way:
         """Return a call's cost in dollars; nothing without a known price."""
         return NOTHING if self.price is None else self.price.cost(tokens)
 
-    def request(self, asked: Asked, key: str) -> tuple[str, dict[str, str], bytes]:
+    def request(self, parsed: Asked, key: str) -> tuple[str, dict[str, str], bytes]:
         """Return URL, headers and body of the request.
 
         Args:
             key: its value; empty if none is needed.
         """
-        sent = asked.with_model(self.model) if asked.model else asked
+        sent = parsed.with_model(self.model) if parsed.model else parsed
         target = sent.target(project=self.provider.project, location=self.provider.location)
         if self.provider.api_version:
             target += f"{'&' if '?' in target else '?'}api-version={self.provider.api_version}"
@@ -85,76 +85,76 @@ class Plan:
         return max((price.most(self.tokens_in_most, self.tokens_out) for price in prices), default=NOTHING)
 
 
-def plan(models: Models, asked: Asked, *, namespace: str, limits: Limits, on: date) -> Plan | Refusal:
+def plan(models: Models, parsed: Asked, *, namespace: str, limits: Limits, on: date) -> Plan | Refusal:
     """Return how to answer a request of a namespace, under a job's budget.
 
     Args:
         on: the day, for prices.
     """
-    if asked.operation is Operation.FORGET:
-        return _forgetting(models, asked, namespace)
-    api = _APIS.get(asked.kind)  # none for Vertex AI, which serves models of two APIs
-    route = models.resolve(asked.named if api else asked.model, namespace, api=api, on=on)
+    if parsed.operation is Operation.FORGET:
+        return _forgetting(models, parsed, namespace)
+    api = _APIS.get(parsed.kind)  # none for Vertex AI, which serves models of two APIs
+    route = models.resolve(parsed.named if api else parsed.model, namespace, api=api, on=on)
     if isinstance(route, Unrouted):
         return Refusal(_STATUS.get(route.error, 400), route.error, route.message)
-    priced = limits.cost is not None and not asked.free
+    priced = limits.cost is not None and not parsed.free
     if priced and route.price is None:
-        said = (
+        message = (
             f"The price of model {route.model} is unknown, and the job has a cost limit; add the price to "
             f"{models.source} (prices)."
         )
-        return Refusal(400, ErrorClass.UNKNOWN_MODEL_PRICE, said)
-    if not asked.tells_usage and (limits.cost is not None or limits.tokens is not None):
-        said = (
+        return Refusal(400, ErrorClass.UNKNOWN_MODEL_PRICE, message)
+    if not parsed.tells_usage and (limits.cost is not None or limits.tokens is not None):
+        message = (
             "The job has a limit on cost or tokens, and a stream of this API only reports its usage on request; "
             'set stream_options to {"include_usage": true}.'
         )
-        return Refusal(400, ErrorClass.MODEL_BAD_REQUEST, said)
-    fallbacks = [] if asked.sticky else [other for other in route.fallbacks if other.price is not None or not priced]
-    stages = [_stage(one, asked, models) for one in (route, *fallbacks)]
+        return Refusal(400, ErrorClass.MODEL_BAD_REQUEST, message)
+    fallbacks = [] if parsed.sticky else [other for other in route.fallbacks if other.price is not None or not priced]
+    stages = [_stage(each, parsed, models) for each in (route, *fallbacks)]
     if not stages[0].ways:
-        said = (
-            f"Model {route.model} has no provider of kind {asked.kind.value}, whose API was called; add "
+        message = (
+            f"Model {route.model} has no provider of kind {parsed.kind.value}, whose API was called; add "
             f"one to {models.source}."
         )
-        return Refusal(403, ErrorClass.MODEL_AUTH, said)
+        return Refusal(403, ErrorClass.MODEL_AUTH, message)
     return Plan(
         route.asked if route.asked in models.aliases else route.model,
         tuple(stage for stage in stages if stage.ways),
         route.fallback_after,
-        asked.input_estimate,
-        max(asked.input_estimate, asked.input_most),
-        _output(asked, route),
+        parsed.input_estimate,
+        max(parsed.input_estimate, parsed.input_most),
+        _output(parsed, route),
     )
 
 
-def _forgetting(models: Models, asked: Asked, namespace: str) -> Plan | Refusal:
+def _forgetting(models: Models, parsed: Asked, namespace: str) -> Plan | Refusal:
     """Return which key deletes an object stored at a provider: the one that `_stage` uses for storing."""
     ways = [
         Way("", candidate.provider, key, None)
-        for candidate in models.serving(asked.kind, namespace)
+        for candidate in models.serving(parsed.kind, namespace)
         for key in candidate.keys
     ]
     if not ways:
-        said = f"Namespace {namespace} has no key of a provider of kind {asked.kind.value}."
-        return Refusal(403, ErrorClass.MODEL_AUTH, said)
+        message = f"Namespace {namespace} has no key of a provider of kind {parsed.kind.value}."
+        return Refusal(403, ErrorClass.MODEL_AUTH, message)
     return Plan("", (Stage("", (ways[0],)),), timedelta(0), 0, 0, 0)
 
 
-def _stage(route: Route, asked: Asked, models: Models) -> Stage:
+def _stage(route: Route, parsed: Asked, models: Models) -> Stage:
     ways = [
         Way(route.model, candidate.provider, key, route.price)
         for candidate in route.candidates
-        if candidate.provider.kind is asked.kind
+        if candidate.provider.kind is parsed.kind
         for key in candidate.keys
     ]
     # Stored objects belong to a key, and other keys cannot find them. So the first key stores all of them.
-    return Stage(route.model, tuple(ways[:1] if asked.sticky else ways), models.aliases_of(route.model))
+    return Stage(route.model, tuple(ways[:1] if parsed.sticky else ways), models.aliases_of(route.model))
 
 
-def _output(asked: Asked, route: Route) -> int:
-    if asked.operation is not Operation.GENERATE:
+def _output(parsed: Asked, route: Route) -> int:
+    if parsed.operation is not Operation.GENERATE:
         return 0
     # At most the model's own maximum: a reservation blocks limits that other calls wait for.
     most = max(route.max_output, *(other.max_output for other in route.fallbacks), 0)
-    return min(most, most if asked.max_output is None else asked.max_output) * asked.answers
+    return min(most, most if parsed.max_output is None else parsed.max_output) * parsed.answers

@@ -325,11 +325,11 @@ async def _failure(way: Way, answer: ProviderResponse, key: str) -> Failure:
     if refusal is None and (len(body) > ERROR_BYTES or (key and key.encode() in body)):
         refusal = refusals.odd_answer(way, answer.status, "in a body that is not passed on")
     headers = {name: value for name, value in answer.headers.items() if name.lower() != "content-length"}
-    delay = _told(answer.retry_after)
+    delay = _seconds_of(answer.retry_after)
     return Failure(sort, way, answer.status, headers, body, refusal, _seconds(answer.retry_after, body), delay)
 
 
-def _told(retry_after: str) -> float:
+def _seconds_of(retry_after: str) -> float:
     """Return the seconds of a header, 0 without one."""
     try:
         seconds = float(retry_after)

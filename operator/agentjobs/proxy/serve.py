@@ -203,9 +203,9 @@ class _Parts:
     async def _beat(self, ledger: ModelLedger) -> None:
         while True:
             models: dict[str, Any] = self._installation.models.report(datetime.now(UTC).date())
-            told = {**models, "version": agentjobs.__version__}
+            report = {**models, "version": agentjobs.__version__}
             try:
-                await ledger.seen(self._name, told)
+                await ledger.seen(self._name, report)
             except errors.AgentJobsError as error:
                 logger.warning("proxy.unseen", extra={"error": str(error)})
             await asyncio.sleep(SEEN_SECONDS)

@@ -49,16 +49,16 @@ class Requests:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; raises only cancellation."""
-        if said := _ambiguous(request):
-            return _refused(400, said)
+        if message := _ambiguous(request):
+            return _refused(400, message)
         path = request.raw_path.partition("?")[0]
         if path in ("/healthz", "/readyz", "/metrics"):
             return await self._tell(path)
         if (found := apis.find(path)) is None:
             return _refused(404, "No provider API has this path.")
         if self.exchange is None:
-            said = "The proxy is not ready: it has not read the cluster's identity yet; see its log."
-            return _refused(503, said, headers={"Retry-After": "2"})
+            message = "The proxy is not ready: it has not read the cluster's identity yet; see its log."
+            return _refused(503, message, headers={"Retry-After": "2"})
         client = Client(request, bodies=self._bodies)
         async with self._noted():
             return await self._answer(self.exchange, client, *found)

@@ -129,12 +129,12 @@ class Settlements:
         self._written(batch)
 
     async def _write_singly(self, batch: list[tuple[str, EndedCall]]) -> None:
-        for one in batch:
+        for item in batch:
             try:
-                await self._ledger.settle([one[1]])
+                await self._ledger.settle([item[1]])
             except errors.Invalid:
-                logger.error("settlement.refused", extra={"call": str(one[1].id)})
-            self._written([one])
+                logger.error("settlement.refused", extra={"call": str(item[1].id)})
+            self._written([item])
 
     def _written(self, batch: list[tuple[str, EndedCall]]) -> None:
         for job, end in batch:

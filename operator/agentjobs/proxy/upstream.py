@@ -213,7 +213,7 @@ class Upstream:
             why = Why.REFUSED if isinstance(error, ClientError) else Why.SILENT
             raise Unreached(why, "no connection in time" if why is Why.REFUSED else "no answer in time") from error
         except (ClientError, OSError, ValueError) as error:
-            raise Unreached(_why(error), _said(error)) from error
+            raise Unreached(_why(error), _description(error)) from error
 
     def _proxy_of(self, origin: URL) -> str | None:
         """Return the proxy of HTTP_PROXY, HTTPS_PROXY and NO_PROXY for a provider; cached."""
@@ -225,11 +225,11 @@ class Upstream:
 
 def retry_after(headers: Mapping[str, str]) -> str:
     """Return the value of Retry-After; a date relative to the answer's own, because clocks differ."""
-    told = headers.get("retry-after", "")
-    if not told or told[0].isdigit():
-        return told
+    value = headers.get("retry-after", "")
+    if not value or value[0].isdigit():
+        return value
     try:
-        until, now = parsedate_to_datetime(told), parsedate_to_datetime(headers.get("date", ""))
+        until, now = parsedate_to_datetime(value), parsedate_to_datetime(headers.get("date", ""))
         return f"{max(0.0, (until - now).total_seconds()):g}"
     except (ValueError, TypeError):  # one of them is missing or has no zone
         return ""
@@ -240,6 +240,6 @@ def _why(error: Exception) -> Why:
     return Why.REFUSED if hasattr(error, "host") or isinstance(error, ValueError) else Why.BROKEN
 
 
-def _said(error: Exception) -> str:
+def _description(error: Exception) -> str:
     """Return a description without any part of the answer, whose headers may contain anything."""
     return str(error) if hasattr(error, "host") else type(error).__name__

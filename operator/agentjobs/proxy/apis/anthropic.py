@@ -45,9 +45,9 @@ class AnthropicApi:
         except (Unclear, ValueError) as error:
             return bad_request(str(error))
 
-    def usage_reader(self, asked: Asked) -> UsageReader:
+    def usage_reader(self, request: Asked) -> UsageReader:
         """Return a reader of the successful answer to a request."""
-        return Reader(AnthropicMeter(), free=asked.free)
+        return Reader(AnthropicMeter(), free=request.free)
 
     def refusal_body(self, refusal: Refusal) -> bytes:
         """Return a refusal as the API's own error."""
@@ -145,8 +145,8 @@ class AnthropicMeter:
         read = usage.count("input_tokens") + cached + written
         # Caching for an hour costs more than for five minutes.
         kept = usage.count("ephemeral_1h_input_tokens", within="cache_creation")
-        told = Tokens(read, made, cached, written, min(thinking, made), min(kept, written))
-        return sum((_turn(turn) for turn in usage.objects("iterations") if turn.get("type") == _BESIDE), told)
+        tokens = Tokens(read, made, cached, written, min(thinking, made), min(kept, written))
+        return sum((_turn(turn) for turn in usage.objects("iterations") if turn.get("type") == _BESIDE), tokens)
 
 
 def _turn(turn: dict[str, Any]) -> Tokens:

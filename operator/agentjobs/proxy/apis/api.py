@@ -223,7 +223,7 @@ class Api(Protocol):
         """Parse a request with a path relative to the API's, from `apis.find`. Never raises."""
         ...
 
-    def usage_reader(self, asked: Asked) -> UsageReader:
+    def usage_reader(self, request: Asked) -> UsageReader:
         """Return a reader of the successful answer to a request."""
         ...
 

@@ -44,10 +44,10 @@ class GeminiApi:
         except (Unclear, ValueError) as error:
             return bad_request(str(error))
 
-    def usage_reader(self, asked: Asked) -> UsageReader:
+    def usage_reader(self, request: Asked) -> UsageReader:
         """Return a reader of the successful answer to a request."""
-        silent = asked.operation in (Operation.EMBED, Operation.KEEP)
-        return Reader(GeminiMeter(keeps=asked.operation is Operation.KEEP), free=asked.free, silent=silent)
+        silent = request.operation in (Operation.EMBED, Operation.KEEP)
+        return Reader(GeminiMeter(keeps=request.operation is Operation.KEEP), free=request.free, silent=silent)
 
     def refusal_body(self, refusal: Refusal) -> bytes:
         """Return a refusal as the API's own error."""

@@ -39,9 +39,9 @@ class OpenAIApi:
         except (Unclear, ValueError) as error:
             return bad_request(str(error))
 
-    def usage_reader(self, asked: Asked) -> UsageReader:
+    def usage_reader(self, request: Asked) -> UsageReader:
         """Return a reader of the successful answer to a request."""
-        return Reader(OpenAIMeter(), silent=asked.operation is Operation.EMBED)
+        return Reader(OpenAIMeter(), silent=request.operation is Operation.EMBED)
 
     def refusal_body(self, refusal: Refusal) -> bytes:
         """Return a refusal as the API's own error."""
@@ -64,7 +64,7 @@ class OpenAIApi:
         most = [count for name in named_most if (count := members.count(name)) is not None]
         options = members.find("stream_options")
         streamed = members.flag("stream")
-        told = request.path != "/chat/completions" or (options is not None and options.members().flag("include_usage"))
+        tells = request.path != "/chat/completions" or (options is not None and options.members().flag("include_usage"))
         size = prompt(request.body)
         return Asked(
             self.kind,
@@ -77,7 +77,7 @@ class OpenAIApi:
             passed(request.headers),
             request.body,
             streamed=streamed,
-            tells_usage=told or not streamed,
+            tells_usage=tells or not streamed,
             input_estimate=size.tokens,
             input_most=size.most,
             max_output=0 if operation is Operation.EMBED else max(most, default=None),

@@ -53,8 +53,8 @@ def check_others(members: Members) -> None:
     """
     for name in _OTHERS:
         if members.find(name) is not None:
-            said = f"'{name}' may call models other than 'model'; fallbacks are configured by the installation"
-            raise Unclear(said)
+            message = f"'{name}' may call models other than 'model'; fallbacks are configured by the installation"
+            raise Unclear(message)
 
 
 def check_tools(members: Members) -> None:

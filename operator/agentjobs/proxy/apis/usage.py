@@ -49,11 +49,11 @@ class Usage:
         self._told: dict[str, Any] = {}
         self._absurd = False
 
-    def tell(self, told: Any) -> None:
+    def tell(self, value: Any) -> None:
         """Read a usage object, or None."""
-        if isinstance(told, dict):
-            self._told.update((name, value) for name, value in told.items() if value is not None)
-        elif told is not None:
+        if isinstance(value, dict):
+            self._told.update((name, value) for name, value in value.items() if value is not None)
+        elif value is not None:
             self._absurd = True
 
     def __contains__(self, name: str) -> bool:

@@ -41,9 +41,9 @@ class VertexApi:
         except (Unclear, ValueError) as error:
             return bad_request(str(error))
 
-    def usage_reader(self, asked: Asked) -> UsageReader:
+    def usage_reader(self, request: Asked) -> UsageReader:
         """Return a reader of the successful answer to a request."""
-        return Reader(AnthropicMeter() if _is_raw(asked) else GeminiMeter(), free=asked.free)
+        return Reader(AnthropicMeter() if _is_raw(request) else GeminiMeter(), free=request.free)
 
     def refusal_body(self, refusal: Refusal) -> bytes:
         """Return an error in Google's format, which Anthropic's clients understand on Vertex AI, too."""
@@ -58,10 +58,10 @@ def _read(request: Request, version: str, publisher: str, model: str, verb: str)
     path = f"/{version}/projects/{{project}}/locations/{{location}}/{{model}}:{verb}"
     if publisher == "anthropic" and model == _COUNT and verb == "rawPredict":
         path = path.replace("{model}", f"publishers/anthropic/models/{_COUNT}")
-        asked = messages_asked(request, kind=Kind.VERTEX_AI, operation=Operation.COUNT, path=path)
+        parsed = messages_asked(request, kind=Kind.VERTEX_AI, operation=Operation.COUNT, path=path)
         # For counting, Vertex AI rejects some names of betas that it accepts for messages; the count is the same.
-        headers = {name: value for name, value in asked.headers.items() if name != "anthropic-beta"}
-        return replace(asked, headers=headers)
+        headers = {name: value for name, value in parsed.headers.items() if name != "anthropic-beta"}
+        return replace(parsed, headers=headers)
     # Another publisher may be part of an alias: clients turn `team/fast` into `publishers/team/models/fast`.
     named = model if publisher == "google" else f"{publisher}/{model}"
     if publisher == "anthropic" and verb in _RAW:
@@ -74,5 +74,5 @@ def _read(request: Request, version: str, publisher: str, model: str, verb: str)
     )
 
 
-def _is_raw(asked: Asked) -> bool:
-    return asked.path.rpartition(":")[2] in _RAW
+def _is_raw(request: Asked) -> bool:
+    return request.path.rpartition(":")[2] in _RAW
