@@ -100,8 +100,13 @@ jobs = Table(
     Column("ended_reason", Text),
     Column("words", TSVECTOR),
 )
-# What has changed since a moment.
-Index("jobs_touched_idx", jobs.c.cluster, jobs.c.touched)
+# What has changed since a moment. Of ranges of pages: a change of a column of any other index writes all of them.
+Index(
+    "jobs_touched_idx",
+    jobs.c.touched,
+    postgresql_using="brin",
+    postgresql_with={"pages_per_range": 16, "autosummarize": True},
+)
 # Pages of one namespace, newest first, and the newest of one name.
 Index(None, jobs.c.cluster, jobs.c.namespace, jobs.c.created_at.desc(), jobs.c.uid.desc())
 Index(None, jobs.c.cluster, jobs.c.namespace, jobs.c.name, jobs.c.created_at.desc())
@@ -161,7 +166,7 @@ Index(
     jobs.c.cluster,
     jobs.c.namespace,
     jobs.c.finished_at,
-    postgresql_include=["phase", "reason"],
+    postgresql_include=["ended_phase", "ended_reason"],
     postgresql_where=text("finished_at IS NOT NULL"),
 )
 # What `close_vanished` looks through, and pages of unfinished jobs.

@@ -90,3 +90,12 @@ def test_what_has_changed_is_read_from_its_index(database):
     found = list(nodes(plan[0]["Plan"]))
     assert "jobs_touched_idx" in {node.get("Index Name") for node in found}
     assert "Seq Scan" not in {node["Node Type"] for node in found}
+
+
+def test_a_change_of_an_unfinished_job_writes_no_index(database):
+    hot = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 'jobs'"
+    with psycopg.connect(database) as connection:
+        connection.execute(INSERT, ["u1"])
+        connection.execute("UPDATE agentjobs.jobs SET phase = 'Running', reason = 'Claimed', transition = 1")
+
+        assert connection.execute(hot).fetchone() == (1, 1)

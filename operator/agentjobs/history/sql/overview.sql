@@ -68,7 +68,10 @@ GROUP BY 1;
 SELECT slice, phase, sum(jobs)::bigint AS jobs
 FROM unnest(%(places)s::text[]) AS places (namespace)
 CROSS JOIN LATERAL (
-    SELECT date_bin(%(width)s::interval, finished_at, %(since)s::timestamptz) AS slice, phase, count(*) AS jobs
+    SELECT
+        date_bin(%(width)s::interval, finished_at, %(since)s::timestamptz) AS slice,
+        ended_phase AS phase,
+        count(*) AS jobs
     FROM agentjobs.jobs
     WHERE cluster = %(cluster)s AND jobs.namespace = places.namespace
         AND finished_at >= %(since)s AND finished_at < %(until)s
@@ -80,11 +83,11 @@ GROUP BY slice, phase;
 SELECT reason, sum(counted.jobs)::bigint AS jobs, max(counted.latest) AS latest
 FROM unnest(%(places)s::text[]) AS places (namespace)
 CROSS JOIN LATERAL (
-    SELECT reason, count(*) AS jobs, max(finished_at) AS latest
+    SELECT ended_reason AS reason, count(*) AS jobs, max(finished_at) AS latest
     FROM agentjobs.jobs
     WHERE cluster = %(cluster)s AND jobs.namespace = places.namespace
-        AND finished_at >= %(since)s AND finished_at < %(until)s AND phase = 'Failed'
-    GROUP BY reason
+        AND finished_at >= %(since)s AND finished_at < %(until)s AND ended_phase = 'Failed'
+    GROUP BY ended_reason
 ) AS counted
 GROUP BY reason
 ORDER BY jobs DESC, reason

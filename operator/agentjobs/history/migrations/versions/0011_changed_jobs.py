@@ -25,6 +25,14 @@ FOR EACH ROW EXECUTE FUNCTION agentjobs.touch_job()
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("touched", sa.BigInteger()), schema=SCHEMA)
-    op.create_index("jobs_touched_idx", "jobs", ["cluster", "touched"], schema=SCHEMA)
+    # Of ranges of pages, not of rows: every write changes the column, and would otherwise write all indexes of the row.
+    op.create_index(
+        "jobs_touched_idx",
+        "jobs",
+        ["touched"],
+        schema=SCHEMA,
+        postgresql_using="brin",
+        postgresql_with={"pages_per_range": 16, "autosummarize": True},
+    )
     op.execute(TOUCH)
     op.execute(TRIGGER)

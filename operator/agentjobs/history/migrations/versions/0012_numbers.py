@@ -32,14 +32,6 @@ def upgrade() -> None:
         schema=SCHEMA,
     )
     op.create_index("queue_usage_slice_idx", "queue_usage", ["cluster", "slice"], schema=SCHEMA)
-    op.create_index(
-        "jobs_ends_idx",
-        "jobs",
-        ["cluster", "namespace", "finished_at"],
-        schema=SCHEMA,
-        postgresql_include=["phase", "reason"],
-        postgresql_where=sa.text("finished_at IS NOT NULL"),
-    )
     op.create_index("starts_started_idx", "starts", ["started_at", "uid"], schema=SCHEMA)
     op.create_table(
         "processes",

@@ -66,9 +66,19 @@ def upgrade() -> None:
     ended = (sa.text("coalesce(finished_at, deleted_at) DESC"), sa.text("uid DESC"))
     _add_index("ended_at", *ended, where=_ENDED)
     _add_index("unsuccessful", "ended_phase", *ended, where="ended_phase <> 'Succeeded'")
+    op.create_index(
+        "jobs_ends_idx",
+        "jobs",
+        ["cluster", "namespace", "finished_at"],
+        schema=SCHEMA,
+        postgresql_include=["ended_phase", "ended_reason"],
+        postgresql_where=sa.text("finished_at IS NOT NULL"),
+    )
     op.create_index("jobs_created_idx", "jobs", ["cluster", *_NEWEST], schema=SCHEMA)
     _add_gin("labels", where="labels <> '{}'")
     _add_gin("words")
+    # Room on each page for the next versions of its rows: PostgreSQL then does not write the indexes for them.
+    op.execute("ALTER TABLE agentjobs.jobs SET (fillfactor = 80)")
 
 
 def _add_index(name: str, *columns: str | sa.TextClause, where: str) -> None:
