@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agentjobs.contract import LABEL_JOB
+from agentjobs.contract import LABEL_JOB, LABEL_RELEASED
 from agentjobs.core.pods.diagnose import diagnose, never_began
 from agentjobs.core.pods.pod import parse_pod
 
@@ -86,6 +86,15 @@ def test_an_ended_pod_is_told_apart_by_what_its_kubelet_said(name):
 
     assert pod.ended
     assert (ending.reason, ending.verdict, ending.infra) == ENDINGS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "cleared"), [("succeeded", True), ("evicted-node", True), ("stages-runner-runs", False)]
+)
+def test_only_an_ended_pod_loses_its_managed_fields_and_its_watch_with_our_finalizer(name, cleared):
+    metadata = recorded(name).finalizer_removal["metadata"]
+
+    assert (metadata.get("managedFields") == [{}], LABEL_RELEASED in metadata.get("labels", {})) == (cleared, cleared)
 
 
 def test_a_container_that_its_kubelet_does_not_find_again_is_lost_and_has_not_crashed():
