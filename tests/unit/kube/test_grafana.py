@@ -12,6 +12,13 @@ FILE = Path(__file__).parents[3] / "helm" / "agentjobs" / "files" / "grafana-das
 BOARD = json.loads(FILE.read_text())
 PANELS = [one for one in BOARD["panels"] if one["type"] != "row"]
 PROCESSES = ("operator", "gateway", "dashboard", "model proxy", "notifier")
+UNITS = {"currencyUSD", "none", "ops", "percentunit", "s"}
+"""Names of Grafana; it shows another as text behind the number."""
+# The fields of Grafana's schema that we use: it ignores others, and what they were to set.
+PANEL = {"id", "type", "title", "gridPos"}
+QUERYING = PANEL | {"description", "datasource", "fieldConfig", "options", "targets"}
+OF_PANEL = {"timeseries": QUERYING, "stat": QUERYING, "row": PANEL | {"collapsed", "panels"}}
+OF_TARGET = {"datasource", "editorMode", "expr", "format", "instant", "legendFormat", "range", "refId"}
 # What Prometheus writes on each series that it scrapes from a pod.
 OF_TARGETS = {"namespace", "pod"}
 
@@ -41,6 +48,7 @@ def test_a_panel_asks_for_metrics_and_labels_that_exist(panel):
         assert len(asked) == target["expr"].count("agentjobs_"), "a metric without the choice of installations"
         for name, selector in asked:
             known = SAMPLES[name] | OF_TARGETS
+            assert 'namespace=~"$namespace"' in selector
             assert set(re.findall(r"(\w+)=", selector)) | grouped <= known
         assert shown <= grouped
 
@@ -59,7 +67,8 @@ def test_each_process_is_on_it(process):
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
 def test_a_panel_says_what_it_shows_and_takes_the_chosen_data_source(panel):
     assert panel["description"].endswith(".")
-    assert panel["fieldConfig"]["defaults"]["unit"]
+    assert panel["title"]
+    assert panel["fieldConfig"]["defaults"]["unit"] in UNITS
     sources = [panel["datasource"], *(target["datasource"] for target in panel["targets"])]
     assert all(one == {"type": "prometheus", "uid": "${datasource}"} for one in sources)
 
@@ -74,11 +83,36 @@ def test_grafana_10_takes_it_into_any_installation():
     assert "uid" not in BOARD
 
 
+def test_it_has_only_fields_that_grafana_reads():
+    panels = BOARD["panels"]
+
+    assert [one["title"] for one in panels if set(one) - OF_PANEL[one["type"]]] == []
+    assert [one["title"] for one in PANELS for target in one["targets"] if set(target) - OF_TARGET] == []
+
+
+def test_each_variable_that_it_uses_is_declared():
+    declared = {one["name"] for one in BOARD["templating"]["list"]}
+    used = set(re.findall(r"\$\{?(\w+)", FILE.read_text()))
+
+    assert {one for one in used if not one.startswith("__")} == declared
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
+def test_a_panel_names_its_queries_and_orders_its_thresholds(panel):
+    names = [one["refId"] for one in panel["targets"]]
+    steps = [one["value"] for one in panel["fieldConfig"]["defaults"].get("thresholds", {}).get("steps", [])]
+
+    assert len(set(names)) == len(names) > 0
+    assert steps[:1] in ([], [None])
+    assert steps[1:] == sorted(set(steps[1:]))
+
+
 def test_panels_have_their_own_ids_and_places():
     places = [one["gridPos"] for one in BOARD["panels"]]
 
     assert len({one["id"] for one in BOARD["panels"]}) == len(BOARD["panels"])
-    assert all(one["x"] + one["w"] <= 24 for one in places)
+    assert all(one["x"] >= 0 and one["w"] > 0 and one["h"] > 0 and one["x"] + one["w"] <= 24 for one in places)
+    assert {one["collapsed"] for one in BOARD["panels"] if one["type"] == "row"} == {False}
     assert not [
         (one, other)
         for one, other in combinations(places, 2)
