@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -231,6 +232,37 @@ def test_times_go_on_and_go_by_the_servers_clock(tab):
     tab.evaluate("text => document.querySelector('#main').insertAdjacentHTML('beforeend', text)", text)
 
     tab.get_by_text("2h 5m ago").wait_for()
+
+
+def test_a_time_ahead_comes_nearer_and_passes(tab):
+    tab.clock.install()
+    tab.reload()
+    text = '<time class="ahead" datetime="{}"></time>'
+    at = datetime.fromisoformat(tab.evaluate("document.documentElement.dataset.now")) + timedelta(hours=1)
+    tab.evaluate(
+        "text => document.querySelector('#main').insertAdjacentHTML('beforeend', text)", text.format(at.isoformat())
+    )
+
+    tab.clock.run_for(1000)
+    assert tab.locator("time.ahead").text_content().startswith("in 59m 5")
+    tab.clock.fast_forward(2 * 3600 * 1000)
+    tab.clock.run_for(1000)
+    assert re.fullmatch(r"1h \d+s ago", tab.locator("time.ahead").text_content())
+
+
+def test_a_page_with_what_grows_is_requested_again_without_a_change(tab, site):
+    tab.clock.install()
+    tab.reload()
+    until(lambda: site.opened > 1)
+    tab.evaluate("document.body.insertAdjacentHTML('beforeend', '<p data-grows></p>')")
+    before = site.pages()
+    site.events.append("change")
+    until(lambda: site.pages() > before)
+    before = site.pages()
+
+    tab.clock.fast_forward(16_000)
+
+    until(lambda: site.pages() > before)
 
 
 @pytest.mark.parametrize(("answer", "sent"), [("Cancel all", 1), ("Back", 0)])

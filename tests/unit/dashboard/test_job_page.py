@@ -280,6 +280,26 @@ async def test_the_log_is_readable_and_its_lines_have_addresses(pages, answers):
     assert 'id="line-3" class="log-error"' in page.text
 
 
+@pytest.mark.parametrize(("log", "grows"), [("2", True), ("1", False)])
+async def test_only_the_log_of_the_running_start_grows(pages, answers, log, grows):
+    story = a_story(a_start(1, 1, 9), a_start(2, 10, None), phase="Running", starts=2)
+    answered(answers, story, logs=httpx.Response(200, text="a line"))
+
+    page = await pages.get(PAGE, params={"show": "logs", "log": log})
+
+    assert ("data-grows" in page.text) is grows
+
+
+async def test_the_start_that_is_shown_is_among_the_links_to_starts(pages, answers):
+    answered(answers, a_story(*(a_start(number) for number in range(1, 31))))
+
+    page = await pages.get(PAGE, params={"show": "transcript", "start": 3})
+
+    nav = re.search(r'class="starts-nav".*?</p>', page.text, re.DOTALL)[0]
+    assert re.findall(r">(\w+)</a>", nav) == ["all", "3", *map(str, range(11, 31))]
+    assert re.search(r'aria-current="true">3<', nav)
+
+
 async def test_the_log_of_a_pod_that_is_gone_says_so(pages, answers):
     base = a_failed_job(answers)
     answers[f"{base}/logs"] = refusal(404, "PodGone", "gone")

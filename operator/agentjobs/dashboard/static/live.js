@@ -25,7 +25,7 @@ Idiomorph.defaults.callbacks.beforeNodeMorphed = (element) => !(element instance
 // --- A live page shows a notice while it cannot be updated, and tries again.
 
 const AGAIN = 5000; // after a failed request
-const POLL = 15000; // while there is no stream of changes
+const POLL = 15000; // while there is no stream of changes, or the page has what grows without a change
 let following = true; // whether the stream of changes is open
 let timer; // of the next refresh
 let lost = false; // whether a change may have been missed that the next stream does not report
@@ -43,6 +43,8 @@ const tell = (text) => {
   note.textContent = text;
   note.hidden = !text;
 };
+const grows = () => document.querySelector("[data-grows]"); // the log of a running pod
+if (grows()) later(POLL);
 const ofMain = (event) => event.detail.elt === main();
 
 // Without HTTP/2 a browser has six connections to a server for all tabs, and a stream takes one: the seventh tab would
@@ -95,6 +97,7 @@ document.addEventListener("htmx:sseOpen", () => {
   following = true;
   timer = clearTimeout(timer);
   if (lost) refresh();
+  else if (grows()) later(POLL);
 });
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (!ofMain(event) || !document.hidden) return;
@@ -113,7 +116,7 @@ document.addEventListener("htmx:afterRequest", (event) => {
   if (event.detail.successful) {
     tell("");
     lost = false;
-    if (!following) later(POLL);
+    if (!following || grows()) later(POLL);
   } else if ([400, 403, 404, 410].includes(status)) {
     location.reload(); // no longer allowed, or deleted: the whole page has the reason
   } else if (status !== 401) {
@@ -126,16 +129,17 @@ document.addEventListener("htmx:afterRequest", (event) => {
 
 // --- Relative times are kept current.
 
-const ago = (seconds) => {
+const lasting = (seconds) => {
   const whole = Math.max(0, Math.round(seconds));
   const units = [["d", Math.floor(whole / 86400)], ["h", Math.floor((whole % 86400) / 3600)], ["m", Math.floor((whole % 3600) / 60)], ["s", whole % 60]];
   const told = units.filter(([, count]) => count).slice(0, 2).map(([unit, count]) => `${count}${unit}`);
-  return `${told.join(" ") || "0s"} ago`;
+  return told.join(" ") || "0s";
 };
 setInterval(() => {
   if (document.hidden) return;
-  for (const time of document.querySelectorAll("time.ago")) {
-    const text = ago((Date.now() + behind - Date.parse(time.dateTime)) / 1000);
+  for (const time of document.querySelectorAll("time.ago, time.ahead")) {
+    const since = (Date.now() + behind - Date.parse(time.dateTime)) / 1000;
+    const text = since < 0 && time.matches(".ahead") ? `in ${lasting(-since)}` : `${lasting(since)} ago`;
     if (time.textContent !== text) time.textContent = text;
   }
 }, 1000);
