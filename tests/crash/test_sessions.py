@@ -83,7 +83,7 @@ async def test_a_job_that_was_killed_leaves_what_it_would_have_left(talk):
     assert len(seen[0][2]) == 3
 
 
-async def test_a_job_of_another_session_sees_what_its_user_has_and_finds_what_was_said(talk):
+async def test_a_job_of_another_session_has_its_users_state_artifacts_and_memory(talk):
     await talk.job("My cat is called Tom.")
 
     _, told = await talk.job("What is my cat called?", session="t", mode="New")

@@ -110,7 +110,7 @@ async def test_children_and_daemons_of_a_module_end_with_it(system, hostile):
     assert processes("children") == []
 
 
-async def test_a_run_of_many_events_loses_none_and_harms_nobody(system, hostile, job_of):
+async def test_a_run_of_many_events_loses_none_and_does_not_affect_other_jobs(system, hostile, job_of):
     count = 3_000
     await system.apply(*hostile("many", "many", args={"events": count}))
     await system.apply(*job_of("beside", {"starts": [[{"text": "Done."}]]}))

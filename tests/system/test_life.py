@@ -128,7 +128,7 @@ async def test_what_the_schema_can_see_is_refused_at_apply(system, job_of, spec,
         ),
     ],
 )
-async def test_what_no_type_can_say_fails_naming_field_and_cure(system, job_of, said, name, change, words):
+async def test_errors_beyond_types_name_the_field_and_the_solution(system, job_of, said, name, change, words):
     refused = await system.refusal(*job_of(name, None, **change))
     if refused:
         # What a rule of the schema can say the API server says, and sooner.

@@ -143,7 +143,7 @@ async def test_a_leader_stopped_past_its_lease_wakes_up_and_writes_nothing(outag
     part.start()
 
 
-async def test_of_three_operators_the_next_goes_on_whoever_is_killed(outage, short):
+async def test_another_operator_takes_over_when_any_of_three_is_killed(outage, short):
     killed = set()
     for number in range(2):
         name = await leader(outage)

@@ -52,7 +52,7 @@ async def test_the_api_server_refuses_what_no_queue_can_be(system, spec, field):
     assert field in str(refused)
 
 
-async def test_what_only_the_operator_can_judge_is_told_in_a_condition(system, said):
+async def test_errors_that_only_the_operator_detects_are_in_a_condition(system, said):
     budget = {"name": "day", "period": "Daily", "maxTokens": 1, "timeZone": "Mars/Olympus"}
     await system.apply(a_queue(rateLimit={"starts": 1, "period": "10d"}, budgets=[budget]))
     status = await system.until("fast", lambda found: said(found, "Open"), status_of=system.queue)

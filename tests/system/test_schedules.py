@@ -70,7 +70,7 @@ async def test_a_schedule_that_cannot_be_followed_says_why(system, said, request
     assert words in said(status, "Active", "message")
 
 
-async def test_a_limit_below_what_was_run_says_so_and_a_higher_one_goes_on(system, said):
+async def test_a_limit_below_the_number_of_runs_is_reported_and_a_higher_one_continues(system, said):
     await system.apply(a_schedule("limited", maxRuns=2))
     await until(system, "limited", lambda status: status.get("nextScheduleTime"))
     await system.edit_schedule("limited", status={"runs": 2})

@@ -68,7 +68,7 @@ def test_people_get_words_and_pairs(configured):
     assert stream.getvalue().split(" ", 1)[1] == 'WARNING queue.full queue=agents why="ten of ten" none=""\n'
 
 
-def test_what_json_cannot_say_is_said_in_words(configured):
+def test_values_that_json_cannot_represent_are_logged_as_text(configured):
     stream = configured()
 
     logging.getLogger("x").info("odd", extra={"value": {1, 2}.__class__})

@@ -130,7 +130,7 @@ def test_what_the_last_line_says_again_is_left_out():
         pytest.param("", id="empty"),
     ],
 )
-def test_what_is_no_line_of_ours_is_told_apart(text):
+def test_lines_of_other_programs_are_distinguished(text):
     assert parsed(text) is None
 
 
@@ -178,7 +178,7 @@ def test_colours_are_for_terminals_alone():
     assert "\x1b" not in readable(ended)
 
 
-def test_what_a_model_was_told_of_a_tools_error_is_not_cut():
+def test_the_error_of_a_tool_for_the_model_is_not_cut():
     told = "Invoking `find()` failed as the following mandatory input parameters are not present: order " * 3
 
     text = readable(line("step.tool", author="judge", tool="find", result={"error": told}), width=80)

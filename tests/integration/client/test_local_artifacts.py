@@ -49,7 +49,7 @@ def test_a_version_is_found_and_else_the_newest(file, version, content):
     assert kept.content(file, "a", version)[1] == content
 
 
-def test_what_is_not_there_is_not_found_and_what_is_deleted_neither(file):
+def test_missing_and_deleted_artifacts_are_not_found(file):
     save(file, "a", "k1")
     kept.delete(file, "a")
 

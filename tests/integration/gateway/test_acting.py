@@ -157,7 +157,7 @@ async def test_two_who_cancel_at_once_both_hear_that_it_is_done(http, cluster, e
     assert await kept(http, cluster, editor, uid=job["uid"]) == [("cancel", 200)] * 6
 
 
-async def test_what_the_api_server_finds_wrong_is_told(http, editor, at):
+async def test_errors_of_the_api_server_are_passed_on(http, editor, at):
     answer = await http.post(at("templates/any/run"), json={"name": "Not A Name"}, headers=editor)
 
     assert (answer.status_code, answer.json()["reason"]) == (422, "Invalid")

@@ -313,7 +313,7 @@ async def test_show_tells_which_start_ran_a_step_and_where_one_continued(cli, st
 
 
 @pytest.mark.stops_the_server
-async def test_where_nobody_listens_the_address_is_named(cli, apiserver, hello):
+async def test_a_refused_connection_names_the_address(cli, apiserver, hello):
     url = apiserver.url
     unknown = await cli("history", "--gateway", "http://127.0.0.1:1")
     await apiserver.stop()
@@ -325,7 +325,7 @@ async def test_where_nobody_listens_the_address_is_named(cli, apiserver, hello):
     assert "cannot connect to the gateway at http://127.0.0.1:1" in unknown[2]
 
 
-async def test_a_gateway_nobody_named_is_asked_for(cli, apiserver):
+async def test_a_missing_gateway_address_is_an_error_that_names_the_option(cli, apiserver):
     code, _, err = await cli("history", "--kubeconfig", str(apiserver.kubeconfig))
 
     assert code == 2

@@ -47,7 +47,7 @@ async def test_without_a_verb_they_are_listed(told, cli, cluster):
     assert "\x1b" not in out
 
 
-async def test_what_is_stuck_is_told_with_the_reason(told, cli, cluster):
+async def test_stuck_notifications_are_listed_with_the_reason(told, cli, cluster):
     _, out, _ = await cli("notifications", "--stuck", "--job", "triage", "-o", "json", "-n", cluster.namespace)
 
     (one,) = json.loads(out)
@@ -62,7 +62,7 @@ async def test_what_was_given_up_is_tried_again(told, cli, cluster):
     assert (second[0], second[1]) == (0, "triage: nothing to retry\n")
 
 
-async def test_a_job_that_nobody_knows_is_an_error(told, cli, cluster):
+async def test_an_unknown_job_is_an_error(told, cli, cluster):
     code, _, err = await cli("notifications", "--job", "nobody", "-n", cluster.namespace)
 
     assert (code, "nobody" in err) == (1, True)

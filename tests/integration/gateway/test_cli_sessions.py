@@ -137,7 +137,7 @@ async def test_without_a_terminal_nothing_is_deleted_unasked(cli, kept, monkeypa
 @pytest.mark.parametrize(
     "words", [(), ("--all",), ("s1", "--all"), ("s1", "--user", "ann", "--all"), ("--user", "ann"), ("--app", "shop")]
 )
-async def test_what_shall_be_deleted_is_said_in_full_or_refused(cli, words):
+async def test_an_incomplete_deletion_is_refused(cli, words):
     code, _, err = await cli("sessions", "delete", *words, "--yes")
 
     assert (code, "--all" in err) == (2, True)

@@ -102,7 +102,7 @@ async def ask(dial, cluster, story):
 
 
 @pytest.mark.alone("its runner's pod has no job, and a cluster's garbage collector deletes it")
-async def test_an_answer_that_nobody_reads_is_not_kept(monkeypatch, ask):
+async def test_an_unread_response_is_not_kept(monkeypatch, ask):
     monkeypatch.setattr(connections, "EXCHANGE_SECONDS", 1.0)
     reader = await ask()
     await asyncio.sleep(2)

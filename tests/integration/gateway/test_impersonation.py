@@ -43,7 +43,7 @@ async def test_an_administrator_acts_as_a_user_with_that_users_rights(http, clus
     assert (read.status_code, elsewhere.status_code) == (200, 403)
 
 
-async def test_who_may_not_impersonate_acts_as_nobody(http, cluster, zoe):
+async def test_a_caller_without_the_permission_cannot_impersonate(http, cluster, zoe):
     answer = await http.get("/v1/me", headers=headers(await cluster.token(), zoe))
 
     assert (answer.status_code, "may not impersonate" in answer.json()["message"]) == (403, True)

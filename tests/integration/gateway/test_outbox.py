@@ -60,7 +60,7 @@ def jobs(cluster):
     return orders
 
 
-async def test_what_was_committed_gets_a_job_and_what_was_not_gets_none(application, relay, jobs):
+async def test_a_committed_row_gets_a_job_and_a_rolled_back_one_does_not(application, relay, jobs):
     with application.transaction():
         application.execute(ASK % 1)
     with application.transaction(force_rollback=True):

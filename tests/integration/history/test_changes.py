@@ -41,7 +41,7 @@ async def test_a_transaction_that_began_before_the_mark_and_commits_after_it_is_
     assert (uids(seen), uids(then), uids(afterwards)) == (["after"], ["late"], [])
 
 
-async def test_what_is_rolled_back_is_never_told(database, changes):
+async def test_a_rolled_back_change_is_never_reported(database, changes):
     mark = (await changes.changes(None)).mark
     with psycopg.connect(database) as connection:
         connection.execute(INSERT, ["gone"])

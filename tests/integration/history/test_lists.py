@@ -128,7 +128,7 @@ async def test_while_the_database_is_away_all_of_the_past_waits(lists):
     assert len(lists.records) == 2
 
 
-async def test_a_list_whose_snapshot_expires_is_begun_anew(lists):
+async def test_a_list_whose_snapshot_expires_starts_again(lists):
     pages, cut = lists.server.pages, iter([True, False])
     lists.server.jobs = [an_object("there")]
 

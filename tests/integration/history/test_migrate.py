@@ -210,7 +210,7 @@ def test_a_backup_under_way_is_not_waited_for_while_others_wait_behind(empty_dat
     assert migrate.upgrade(empty_database) == schema.HEAD
 
 
-def test_a_schema_that_somebody_prepared_is_used(empty_database):
+def test_an_existing_schema_is_used(empty_database):
     with psycopg.connect(empty_database) as connection:
         connection.execute(f"CREATE SCHEMA {SCHEMA}")
 

@@ -193,7 +193,7 @@ async def test_a_server_that_never_answers_is_unavailable_in_time():
                 await database.run(lambda connection: connection.execute("SELECT 1"))
 
 
-async def test_a_server_that_never_answers_holds_nobody_for_the_deadline():
+async def test_requests_fail_fast_after_a_server_that_never_answers():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         async with Database(f"postgresql://nobody@127.0.0.1:{port}/nothing") as database:
@@ -206,7 +206,7 @@ async def test_a_server_that_never_answers_holds_nobody_for_the_deadline():
     assert all(isinstance(answer, errors.Unavailable) for answer in answers)
 
 
-async def test_a_row_that_somebody_locked_is_unavailable_in_time_and_free_afterwards(database, a_job):
+async def test_a_locked_row_is_unavailable_in_time_and_free_afterwards(database, a_job):
     async with Database(database) as slow, Database(database, deadline=1) as fast:
         history = OperatorWrites(fast, cluster="c")
         await history.accept(Acceptance(a_job().job()))

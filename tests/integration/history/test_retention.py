@@ -129,9 +129,7 @@ async def test_a_job_goes_with_everything_of_it(sweep, a_story, left):
     assert left() == {}
 
 
-async def test_what_was_asked_of_models_goes_with_the_steps_and_the_calls_with_their_job(
-    sweep, a_story, a_call, database, left
-):
+async def test_requests_are_deleted_with_steps_and_calls_with_their_job(sweep, a_story, a_call, database, left):
     await a_story("old", fenced=False)
     await a_call("old")
     end(database, "old", days=31)

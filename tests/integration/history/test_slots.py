@@ -59,7 +59,7 @@ async def test_a_server_that_begins_transactions_with_old_snapshots_gives_no_slo
     assert sum(isinstance(answer, Accepted) for answer in answers) == 3
 
 
-async def test_claims_of_many_queues_beside_ends_in_any_order_never_stand_in_each_others_way(operators, a_job):
+async def test_concurrent_claims_and_ends_of_many_queues_never_deadlock(operators, a_job):
     order = random.Random(15)
     builds = [a_job(f"uid-{number:02}") for number in range(40)]
 

@@ -140,7 +140,7 @@ async def test_a_body_arrives_as_the_standard_library_would_write_it(client, ser
     assert server.requests[0].body == json.loads(json.dumps({"status": {"value": value}}))
 
 
-async def test_what_is_no_number_does_not_remove_a_field(client, server):
+async def test_an_invalid_number_does_not_remove_a_field(client, server):
     server.answer(JOB)
 
     await client.patch(PODS, "team", "a", {"status": {"value": float("nan")}})

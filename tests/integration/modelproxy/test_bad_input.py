@@ -42,7 +42,7 @@ async def ended(ledger, count=1):
         pytest.param(f"{GEMINI}?key={FOREIGN}", GENERATE, None, id="in-the-query"),
     ],
 )
-async def test_a_key_that_is_not_the_pods_token_is_refused_and_told_nobody(
+async def test_a_key_that_is_not_the_pods_token_is_refused_and_not_disclosed(
     http, pod, fake, caplog, path, body, header, beside
 ):
     caplog.set_level(logging.DEBUG, logger="agentjobs")

@@ -508,7 +508,7 @@ async def test_what_could_be_read_in_two_ways_is_refused(proxy, pod, fake, head,
 
 
 @pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
-async def test_a_request_that_is_too_large_is_413_and_nobody_holds_it(settings, models_file, pod, fake, announced):
+async def test_a_request_that_is_too_large_is_413_and_not_buffered(settings, models_file, pod, fake, announced):
     token = await pod()
     body = b'{"model": "claude", "x": "' + b"x" * 70_000 + b'"}'
 

@@ -75,7 +75,7 @@ async def test_a_proxy_of_the_environment_is_used_and_its_exceptions_are_heeded(
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "http://nobody.invalid/x", "https://127.0.0.1:1/x"])
-async def test_who_cannot_be_reached_is_told_as_such(url):
+async def test_an_unreachable_provider_is_reported_as_unreachable(url):
     with pytest.raises(Unreached) as failed:
         await ask(url)
 

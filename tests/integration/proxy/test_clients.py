@@ -341,7 +341,7 @@ async def test_a_failure_of_the_provider_is_the_providers_own(proxy, fake):
     assert raised.value.body["error"]["type"] == "overloaded_error"
 
 
-async def test_what_a_client_asks_beside_models_is_refused_in_its_own_shape(proxy):
+async def test_other_requests_than_model_calls_get_an_error_of_the_clients_api(proxy):
     async with openai_client(proxy) as client:
         with pytest.raises(openai.NotFoundError) as from_openai:
             await client.models.list()

@@ -67,7 +67,7 @@ async def test_one_token_serves_many_calls(fake, tokens, tmp_path):
     assert (set(found), fake.tokens_made) == ({"vertex-token-1"}, 1)
 
 
-async def test_a_token_is_renewed_before_it_ends_and_nobody_waits(fake, tokens, clock, tmp_path):
+async def test_a_token_is_renewed_before_it_expires_without_delaying_calls(fake, tokens, clock, tmp_path):
     file = write(tmp_path / "vertex.json", fake.token_uri)
     await tokens.token(file)
 
@@ -124,7 +124,7 @@ async def test_the_metadata_server_gives_the_machines_own(fake, tokens, monkeypa
     "content",
     [None, "", "{", "[]", "5", "{}", '{"type":"service_account"}', '{"type":"x"}', "[" * 100_000, '{"type":5}'],
 )
-async def test_what_is_no_credentials_is_named_by_its_place(tokens, tmp_path, content):
+async def test_invalid_credentials_are_named_by_their_file(tokens, tmp_path, content):
     file = tmp_path / "vertex.json"
     if content is not None:
         file.write_text(content)

@@ -422,7 +422,7 @@ class TestNamed:
         assert [entry.name for entry in elsewhere.iterdir()] == ["precious"]
 
 
-def test_what_a_killed_clone_left_is_begun_anew(repositories, http, start, kept, tmp_path, monkeypatch):
+def test_a_clone_after_a_killed_one_starts_again(repositories, http, start, kept, tmp_path, monkeypatch):
     repositories.make("shop")
     root = tmp_path / "volume"
     ran = git_module.Git.run

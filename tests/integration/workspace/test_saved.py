@@ -255,7 +255,7 @@ def test_a_damaged_pack_is_not_taken_for_the_files(start):
         start()
 
 
-def test_what_is_too_large_is_said_and_a_smaller_tree_kept_again(start, monkeypatch):
+def test_a_tree_that_is_too_large_is_reported_and_a_smaller_one_is_kept_again(start, monkeypatch):
     monkeypatch.setattr("agentjobs_runner.workspace.saved.MAX_PACKS_BYTES", 100_000)
     tree, saved, kept, _ = start()
     (tree / "large").write_bytes(os.urandom(200_000))

@@ -207,7 +207,7 @@ def test_on_sigterm_what_a_step_has_written_is_kept(job, tmp_path):
     assert (tree / "half").read_text() == "done"
 
 
-def test_a_run_whose_base_is_gone_begins_anew(job, tmp_path, repositories):
+def test_a_run_whose_base_is_missing_starts_again(job, tmp_path, repositories):
     work = job(call("write", name="one", text="1"), call("dies", once=str(tmp_path / "once")), {"text": "done"})
     work.start()
     git("commit", "-q", "--amend", "-m", "other", cwd=work.work)

@@ -89,7 +89,7 @@ async def test_a_job_shows_whom_it_follows_and_by_whom_it_is_followed(cli, chain
     assert [line.split() for line in below.splitlines() if line.startswith("Follows")] == [["Follows:", first]]
 
 
-async def test_a_tree_of_nobody_is_an_error(cli):
+async def test_a_tree_of_an_unknown_job_is_an_error(cli):
     code, _, said = await cli("tree", "nobody")
 
     assert (code, "nobody" in said) == (1, True)

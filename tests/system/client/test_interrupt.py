@@ -85,7 +85,7 @@ def typist(tmp_path):
         os.close(one.screen)
 
 
-def test_the_first_ctrl_c_says_what_is_waited_for_and_the_second_ends_at_once(typist):
+def test_the_first_ctrl_c_prints_what_it_waits_for_and_the_second_exits_immediately(typist):
     person = typist("time.sleep(600)")
     person.until("TOOL RUNS")
     person.types("\x03")

@@ -157,7 +157,7 @@ async def test_list_lists_the_jobs(cli, kubeconfig, name):
     assert name in (await cli("list"))[1]
 
 
-async def test_logs_of_nobody_say_so(cli, kubeconfig):
+async def test_logs_of_an_unknown_job_are_an_error(cli, kubeconfig):
     code, _, err = await cli("logs", "nobody")
 
     assert code == 1

@@ -82,7 +82,7 @@ async def test_a_job_of_a_template_is_run_again_as_it_was_accepted(jobs, cli, te
     assert again.spec["input"]["message"] == "Greet $$(params.tone)."
 
 
-async def test_what_is_wrong_with_a_job_is_told_before_and_after(cli, template):
+async def test_errors_of_a_job_are_reported_before_and_after_submission(cli, template):
     code, _, err = await cli("template", "validate", template, "-p", "tone=loud")
     assert (code, "parameters.who: is required" in err, 'use one of "warm", "dry"' in err) == (1, True, True)
 

@@ -60,10 +60,10 @@ def test_a_dollar_before_a_name_that_is_left_would_escape_it():
         composed("$(price)$(after.results)", {"price": "5$"}.get)
 
 
-def test_a_place_where_nobody_looks_for_names_gets_plain_text():
+def test_a_field_without_substitution_gets_plain_text():
     assert filled("$$(x) $(a)", {"a": "$(job.uid)"}.get) == "$(x) $(job.uid)"
 
 
-def test_a_place_where_nobody_looks_for_names_leaves_none():
+def test_a_field_without_substitution_cannot_use_results():
     with pytest.raises(Unusable):
         filled("$(after.results)", {}.get)

@@ -70,7 +70,7 @@ def test_a_failure_tells_its_attempts_its_cause_and_its_cure():
     assert said.orders == (Order.RERUN,)
 
 
-def test_what_runs_tells_since_when_and_what_it_does_now():
+def test_a_running_job_shows_its_start_time_and_current_step():
     seen = situation(
         "Running", "", starts=2, started=NOW - timedelta(minutes=3), claimed=NOW, step=14, doing="tool search"
     )
@@ -90,7 +90,7 @@ def test_a_pod_that_is_stopped_has_got_going():
     assert explain(seen, NOW).sentence == "Start 1 is being stopped: its pod is in its grace period."
 
 
-def test_what_waits_for_a_slot_tells_the_queue_and_how_many_wait():
+def test_a_job_that_waits_for_a_slot_shows_its_queue_and_the_number_of_waiting_jobs():
     said = explain(situation("Queued", "WaitingForSlot", queue="agents", others_waiting=4), NOW)
 
     assert said.sentence == "Waits for a slot of queue agents. 4 other jobs wait in it."

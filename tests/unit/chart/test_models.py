@@ -127,7 +127,7 @@ EVERYTHING = {
 }
 
 
-def test_what_an_installation_says_of_models_arrives_as_it_was_said(render):
+def test_the_models_values_are_rendered_unchanged(render):
     made = render(TRIAL, {"models": EVERYTHING})
 
     assert file_of(made) == EVERYTHING

@@ -72,7 +72,7 @@ def test_the_notifier_may_read_the_clusters_name_and_nothing_else(render, where)
     assert [obj["rules"] for obj in made] == [role["rules"] for role in roles("notifier")]
 
 
-def test_nobody_reaches_the_notifier_but_who_reads_metrics(full):
+def test_only_the_probe_port_of_the_notifier_is_reachable(full):
     policy = full.one("NetworkPolicy", "-notifier")["spec"]
 
     assert [rule["ports"] for rule in policy["ingress"]] == [[{"protocol": "TCP", "port": "probes"}]]
@@ -102,7 +102,7 @@ def test_sinks_that_the_notifier_would_refuse_are_refused_with_a_cure(render, he
         pytest.param({**CHAT, "url": "https://me:pw@chat.example.com"}, id="password-in-the-address"),
     ],
 )
-def test_what_is_no_sink_is_refused(chart, helm, sink):
+def test_an_invalid_sink_is_refused(chart, helm, sink):
     with pytest.raises(helm.HelmValuesError):
         chart.validate_schema(TRIAL | {"notifications": {"sinks": [sink]}})
 

@@ -240,7 +240,7 @@ def labels_of_a_runner():
     return pod["metadata"]["labels"]
 
 
-def test_who_reaches_whom(trial):
+def test_network_policies_allow_exactly_these_connections(trial):
     pods = {name.partition("-")[2]: template["metadata"]["labels"] for name, template in trial.pods().items()}
     pods["runner"] = labels_of_a_runner()
     reach = {}

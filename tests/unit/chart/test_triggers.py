@@ -77,7 +77,7 @@ def test_the_values_have_every_field_of_the_file_and_no_other():
     assert fields - {"secrets"} == {field.alias for field in TriggerEntry.model_fields.values()} - {"secretFiles"}
 
 
-def test_a_trigger_in_a_namespace_that_nobody_watches_is_refused(render, helm):
+def test_a_trigger_in_an_unwatched_namespace_is_refused(render, helm):
     with pytest.raises(helm.HelmRenderError, match="watchedNamespaces"):
         render(TRIAL, {"triggers": TRIGGERS, "watchedNamespaces": ["shop"]})
 

@@ -109,7 +109,7 @@ def test_another_job_of_the_parents_name_is_not_the_parent():
     assert [job.name for job in found.jobs] == ["b", "c"]
 
 
-def test_a_job_that_nobody_knows_is_an_error():
+def test_an_unknown_job_is_an_error():
     with pytest.raises(errors.NotFound):
         next(tree_of(Do(), "nobody"))
 

@@ -59,7 +59,7 @@ def test_who_knows_that_jobs_are_in_a_queue_does_not_read_them_all(world):
     assert [send.method for send in there.sent] == ["PATCH", "POST"]
 
 
-def test_a_queue_that_nobody_knows_is_not_made(world):
+def test_an_unknown_queue_is_not_created(world):
     there = world([errors.NotFound("no queue")])
 
     with pytest.raises(errors.NotFound, match="no job names it"):

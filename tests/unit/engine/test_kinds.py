@@ -71,7 +71,7 @@ async def test_subscribers_hear_of_changes_of_their_kind_before_a_key_waits(info
     assert heard == [(("ns", "a"), None, "x", 0)]
 
 
-async def test_what_a_list_does_not_have_is_told_as_gone(informers, obj):
+async def test_objects_missing_from_a_list_are_reported_as_deleted(informers, obj):
     informers.observe(BOXES, "ADDED", obj("a", 1, job="x"))
     heard = []
     informers.subscribe(BOXES, lambda *change: heard.append(change))

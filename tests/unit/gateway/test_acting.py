@@ -79,7 +79,7 @@ async def test_time_is_the_loops():
     assert await acting().run(operation()) >= 0.01
 
 
-async def test_what_hangs_ends_in_time_and_says_that_it_may_have_been_done():
+async def test_a_hanging_action_ends_in_time_with_an_unknown_outcome():
     ended = []
 
     def operation():

@@ -179,7 +179,7 @@ async def test_a_queue_of_the_installation_gets_an_object(act, kube):
     assert kube.spec("agentqueues", "agents") == {"stopPolicy": "Hold"}
 
 
-async def test_a_queue_that_nobody_knows_is_not_made(act, kube):
+async def test_an_unknown_queue_is_not_created(act, kube):
     assert ((await act("queues/nightyl/pause")).status_code, kube.done) == (404, [])
 
 
@@ -271,7 +271,7 @@ BODIES = [
 
 
 @pytest.mark.parametrize(("path", "body", "status"), BODIES)
-async def test_what_cannot_be_meant_is_refused_and_is_no_action(act, kube, actions, path, body, status):
+async def test_an_invalid_action_is_refused_and_not_recorded(act, kube, actions, path, body, status):
     assert (await act(path, body)).status_code == status
     assert (kube.done, await kept(actions)) == ([], [])
 
@@ -393,7 +393,7 @@ async def test_no_token_is_in_the_log(act, caplog):
     assert [record for record in caplog.records if "Bearer" in str(vars(record))] == []
 
 
-async def test_what_people_did_is_read_by_whom_may_list_the_jobs_there(http, act, kube, actions):
+async def test_actions_are_readable_with_permission_to_list_jobs(http, act, kube, actions):
     await act("agentjobs/hello/cancel")
     await act("queues/agents/pause")
     kube.add_user("eve", "eve", may={("list", "shop", "")})

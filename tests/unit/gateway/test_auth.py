@@ -34,7 +34,7 @@ async def test_a_pod_bound_token_is_the_start_its_pod_was_made_for(kube, authent
     [None, "", "Basic dDp0", "Bearer", "Bearer   ", "Bearer a\x00b", "Bearer ü", "Bearer " + "x" * 20_000],
     ids=["none", "empty", "basic", "no-token", "blank", "nul", "not-ascii", "huge"],
 )
-async def test_what_is_no_bearer_token_is_401_without_asking_anybody(kube, authenticator, header):
+async def test_a_malformed_bearer_token_is_401_without_a_review(kube, authenticator, header):
     with pytest.raises(Problem) as refused:
         await authenticator.runner(header)
 

@@ -76,7 +76,7 @@ def test_a_long_message_is_cut_to_the_contracts_length():
         pytest.param(rb'{"events": "\ud800"}', id="half-a-surrogate"),
     ],
 )
-def test_what_is_no_json_is_400(raw):
+def test_invalid_json_is_400(raw):
     with pytest.raises(Problem) as refused:
         parse(EventsBody, raw)
 

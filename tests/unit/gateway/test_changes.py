@@ -181,7 +181,7 @@ def test_while_history_is_away_a_stream_hears_so_once_and_of_its_return(board, j
     assert (told(listener).what, told(late).what) == (What.ALL, What.ALL)
 
 
-def test_who_comes_while_history_is_away_hears_so(board, join):
+def test_a_new_stream_learns_that_history_is_unavailable(board, join):
     board.tell_away()
 
     assert (join().due_in(0.0), join().take(0.0)) == (0.0, None)
@@ -201,7 +201,7 @@ def test_the_first_answer_of_a_process_is_anything(board, join):
     assert told(listener).what is What.ALL
 
 
-def test_who_comes_back_hears_what_was_missed_and_nothing_twice(board, join):
+def test_a_reconnected_stream_gets_missed_changes_exactly_once(board, join):
     listener = join()
     tell(board, A, now=0.0)
     told(listener)
@@ -216,11 +216,11 @@ def test_who_comes_back_hears_what_was_missed_and_nothing_twice(board, join):
 
 
 @pytest.mark.parametrize("last", ["other-1", "boot-", "boot-x", "boot-0x1", "", "boot", "boot-²"])
-def test_a_number_of_another_process_or_of_nobody_means_that_anything_may_have_changed(board, join, last):
+def test_an_id_of_another_process_or_an_invalid_one_reloads_everything(board, join, last):
     assert told(join(last=last)).what is What.ALL
 
 
-def test_who_was_away_too_long_is_told_that_anything_may_have_changed(board, join):
+def test_a_stream_that_was_disconnected_too_long_reloads_everything(board, join):
     listener = join()
     last = board.id_of(listener)
     board.leave(listener)
@@ -274,7 +274,7 @@ def test_however_often_a_stream_breaks_off_it_hears_of_every_change_of_its_own_a
     assert places <= {job.namespace for job in mine}
 
 
-def test_of_many_lists_some_are_told_at_once_and_the_others_one_after_the_other(board, join):
+def test_some_of_many_lists_are_notified_immediately_and_the_rest_in_sequence(board, join):
     listeners = [join() for _ in range(TOLD_AT_ONCE + 100)]
     tell(board, A, now=0.0)
     waits = sorted(listener.due_in(0.0) for listener in listeners)
@@ -292,7 +292,7 @@ def test_a_page_of_a_job_does_not_wait_for_all_lists(board, join):
     assert told(page, 0.0).uid == "u-a"
 
 
-def test_in_the_long_run_so_many_streams_are_told_a_second_and_each_has_its_turn(board, join):
+def test_a_limited_number_of_streams_per_second_is_notified_in_turn(board, join):
     listeners, heard = [join() for _ in range(100)], Counter()
     for second in range(100):
         tell(board, A, now=float(second))

@@ -99,7 +99,7 @@ async def test_however_many_listen_history_is_asked_once_a_second(listen, change
     assert 9 <= len(asked) <= 11
 
 
-async def test_while_nobody_listens_nothing_is_asked(listen, changes, monkeypatch):
+async def test_without_streams_there_are_no_queries(listen, changes, monkeypatch):
     asked = noted(changes, monkeypatch)
     await asyncio.sleep(10)
     reader = await listen()
@@ -165,14 +165,14 @@ async def test_what_a_user_may_not_hear_or_cannot_mean_is_refused(app, kube, que
     assert (reader.status, reader.headers["content-type"]) == (status, "application/json")
 
 
-async def test_without_a_token_nobody_listens(app):
+async def test_a_stream_needs_a_token(app):
     reader = Reader(app, "/v1/changes")
     await reader.task
 
     assert reader.status == 401
 
 
-async def test_who_may_read_some_namespaces_hears_of_those(app, kube, history):
+async def test_a_stream_reports_only_namespaces_that_its_caller_may_read(app, kube, history):
     kube.add_user("t", "ada", may={DOCS})
     job = await history.accept(namespace="docs")
     reader = Reader(app, "/v1/changes", headers=ADA)
@@ -275,7 +275,7 @@ async def test_while_history_is_away_a_stream_says_so_once_and_when_it_is_back(l
     assert whats(reader)[-1] == "all"
 
 
-async def test_nobody_hears_that_history_is_away_while_answers_of_before_are_shared(listen, history):
+async def test_an_outage_of_history_is_not_reported_while_cached_changes_are_served(listen, history):
     """They would be answered what was shared, and hear no more of it."""
     reader = await listen()
     history.memory.away = True

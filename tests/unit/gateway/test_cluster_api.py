@@ -119,7 +119,7 @@ async def test_events_of_pods_of_another_job_with_the_name_are_left_out(read, ku
     assert [one["reason"] for one in found["items"]] == ["Mine"]
 
 
-async def test_who_may_not_list_events_is_told_so_and_sees_none(read, kube):
+async def test_a_caller_without_permission_to_list_events_sees_a_note_and_none(read, kube):
     kube.rights["ada"] -= {("list events", "docs", "")}
     answer = await read("agentjobs/hello/kubernetes-events")
 
@@ -244,7 +244,7 @@ async def test_while_history_is_away_queues_are_told_without_counts(read, kube, 
 
 
 @pytest.mark.parametrize(("name", "status"), [("slow", 200), ("agents", 200), ("nightyl", 404)])
-async def test_a_queue_is_found_without_an_object_if_somebody_knows_it(read, name, status):
+async def test_a_known_queue_is_found_without_an_object(read, name, status):
     answer = await read(f"queues/{name}")
 
     assert (answer.status_code, answer.json().get("object", "none")) == (status, None if status == 200 else "none")

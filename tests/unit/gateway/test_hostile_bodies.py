@@ -56,7 +56,7 @@ def test_no_body_takes_much_more_memory_than_its_size(place, monkeypatch):
     assert {name: ratio for name, ratio in costs.items() if ratio > 5.1} == {}
 
 
-def test_what_is_only_stored_takes_no_memory_beside_its_text():
+def test_stored_bodies_need_no_more_memory_than_their_text():
     raw = PLACES["structured"][1](VALUES["lists"]).encode()
 
     assert held(parse, ResultDocumentBody, raw) < 4096

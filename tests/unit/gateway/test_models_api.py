@@ -73,7 +73,7 @@ async def test_usage_is_divided_by_several_things(http):
         (AS_ADA, "Docs/..", 400),
     ],
 )
-async def test_whoever_may_list_jobs_may_read_what_their_models_cost(http, path, headers, namespace, status):
+async def test_permission_to_list_jobs_includes_their_model_costs(http, path, headers, namespace, status):
     answer = await http.get(path, headers=headers, params={"namespace": namespace} if namespace else {})
 
     assert answer.status_code == status
@@ -119,7 +119,7 @@ async def test_a_namespace_sees_its_own_key_with_what_is_left_of_it(http, ledger
     assert any("gemini-2.5-flash" in price["models"] and price["input"] == "0.3" for price in told["prices"])
 
 
-async def test_an_administrator_sees_all_keys_and_nobody_their_files(http, ledger):
+async def test_an_administrator_sees_all_keys_but_not_their_files(http, ledger):
     await ledger.seen("proxy-1", TOLD)
     answer = await http.get("/v1/models", headers=AS_ROOT)
 
@@ -160,7 +160,7 @@ async def test_a_jobs_calls_are_told_one_by_one(http):
     assert {done["costUSD"], open_["costUSD"]} == {"0.0123", "0"}
 
 
-async def test_what_was_asked_and_answered_takes_the_right_to_read_texts(http, kube, ledger):
+async def test_requests_and_answers_need_the_permission_to_read_texts(http, kube, ledger):
     call = a_call_of("u1", pod_uid="p1")
     await ledger.reserve(call)
     await ledger.settle([replace(the_end_of(call), content={"request": {"a": 1}})])

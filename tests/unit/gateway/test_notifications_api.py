@@ -64,7 +64,7 @@ async def test_who_tried_again_is_kept_and_who_was_not_let(http, kube, actions):
     }
 
 
-async def test_a_job_nobody_knows_has_none(http):
+async def test_an_unknown_job_has_no_notifications(http):
     assert (await http.get(PLACE, headers=AS_ADA, params={"job": "nobody"})).status_code == 404
 
 

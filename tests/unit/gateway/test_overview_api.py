@@ -50,7 +50,7 @@ async def test_numbers_are_of_namespaces_that_the_caller_may_list(http, path, to
 
 
 @pytest.mark.parametrize(("token", "jobs"), [("ada", 1), ("root", 1), ("nobody", 0)])
-async def test_who_may_read_nothing_is_told_no_number(http, token, jobs):
+async def test_a_caller_without_permissions_gets_no_numbers(http, token, jobs):
     headers = {"Authorization": f"Bearer {token}"}
     counts, activity, series = [(await http.get(path, headers=headers, params=DAY)).json() for path in NUMBERS]
 
@@ -59,7 +59,7 @@ async def test_who_may_read_nothing_is_told_no_number(http, token, jobs):
     assert len(series["items"]) == jobs
 
 
-async def test_what_waits_is_told_with_its_reason_and_its_oldest(http, history, job):
+async def test_waiting_jobs_are_counted_by_reason_with_the_oldest(http, history, job):
     await history.memory.write([TransitionRecord(job.key, 1, NOW, "Queued", "QueueFull")])
     answer = (await http.get("/v1/counts", headers=AS_ADA)).json()
 

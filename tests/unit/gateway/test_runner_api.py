@@ -171,7 +171,7 @@ async def test_a_body_above_the_limit_is_413_and_names_it(http, history):
     ("method", "path"),
     [("GET", "/v1/nothing"), ("DELETE", "/v1/attempt"), ("BREW", "/v1/attempt"), ("GET", "/v1/attempt/%00")],
 )
-async def test_what_is_not_served_is_said_in_the_same_shape(http, method, path):
+async def test_an_unknown_route_gets_an_error_of_the_same_format(http, method, path):
     answer = await http.request(method, path)
 
     assert answer.status_code in {404, 405}
@@ -203,7 +203,7 @@ async def test_a_turn_is_given_back_however_a_request_ends(http, history):
     assert answer.status_code == 200
 
 
-async def test_a_runner_that_asks_for_more_at_once_is_told_to_wait(http, history):
+async def test_a_runner_with_too_many_concurrent_requests_gets_a_retry_after(http, history):
     waiting, go_on = [], asyncio.Event()
 
     async def slow(uid, start, pod_uid):

@@ -60,7 +60,7 @@ async def test_a_turn_is_stored_and_the_next_job_reads_it_as_it_came(http, next_
     }
 
 
-async def test_what_was_said_is_found_from_another_session(http, history, next_job):
+async def test_events_of_a_session_are_found_from_another(http, history, next_job):
     await http.put(SESSION, headers=AS_RUNNER, json=TURN)
     history.memory.jobs_by_uid["u2"].resolved = {
         "spec": {"session": {"appName": "shop", "userId": "ann", "sessionId": "s2"}}

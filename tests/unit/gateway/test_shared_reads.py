@@ -40,7 +40,7 @@ def asked():
 
 
 @pytest.mark.looptime
-async def test_what_is_asked_at_the_same_time_is_one_question(reads, asked):
+async def test_concurrent_equal_reads_share_one_query(reads, asked):
     answers = await asyncio.gather(*(reads.once("list", ("docs",), 1, ask=asked) for _ in range(200)))
 
     assert (asked.calls, set(answers)) == (1, {1})
@@ -91,7 +91,7 @@ async def test_an_error_is_told_to_all_who_wait_and_remembered_for_none(reads, a
 
 
 @pytest.mark.looptime
-async def test_who_hangs_up_takes_the_answer_from_nobody(reads, asked):
+async def test_a_cancelled_caller_does_not_cancel_the_shared_read(reads, asked):
     first = asyncio.ensure_future(reads.once("list", None, ask=asked))
     second = asyncio.ensure_future(reads.once("list", None, ask=asked))
     await asyncio.sleep(0.05)
@@ -139,7 +139,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_nobody_gets_the_answer_of_another_scope_or_one_that_is_too_old(steps):
+def test_an_answer_of_another_scope_or_an_old_one_is_not_shared(steps):
     """Whatever is asked in whatever order, with answers that are fast or slow."""
 
     async def one(reads, scope, question, lasts):

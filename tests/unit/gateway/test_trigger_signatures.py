@@ -81,7 +81,7 @@ def test_a_signed_time_counts_for_five_minutes(kind, late, counts):
 
 
 @pytest.mark.parametrize("text", [b"", b"  \n", b"short", b"whsec_!!!", b"whsec_c2hvcnQ=", b"x" * 5000])
-def test_what_is_no_secret_is_refused_and_not_shown(text):
+def test_an_invalid_secret_is_refused_and_not_shown(text):
     with pytest.raises(ValueError, match=r"whsec_|bytes") as refused:
         secret_of(Signature.STANDARD_WEBHOOKS, text)
     assert text.strip().decode() not in str(refused.value) or not text.strip()

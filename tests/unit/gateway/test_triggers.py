@@ -193,7 +193,7 @@ async def test_a_job_is_made_while_history_is_away(open_gateway, history):
         pytest.param(errors.Invalid("bad"), 422, id="refused"),
     ],
 )
-async def test_what_the_api_server_says_of_a_signed_call_is_told(open_gateway, kube, answer, status):
+async def test_a_signed_call_gets_the_api_servers_error(open_gateway, kube, answer, status):
     kube.answers = [answer]
     async with open_gateway(TRIGGER) as http:
         answered = await http.post(url(), **github(ISSUE))
@@ -280,7 +280,7 @@ async def test_two_secrets_hold_at_once_and_a_changed_one_at_once(open_gateway, 
 
 
 @pytest.mark.parametrize("content", [b"", b"short", None], ids=["empty", "short", "no-file"])
-async def test_a_secret_that_is_none_lets_nobody_in(open_gateway, secret, content):
+async def test_an_invalid_secret_rejects_all_calls(open_gateway, secret, content):
     secret.unlink() if content is None else secret.write_bytes(content)
     async with open_gateway(TRIGGER) as http:
         answers = [await http.post(url(), **github(ISSUE, key)) for key in (content or b"", SECRET)]
@@ -492,7 +492,7 @@ async def test_a_users_call_with_a_key_makes_one_job(open_gateway, kube, ann):
         pytest.param(errors.Unavailable("away"), 503, "Unavailable", id="away"),
     ],
 )
-async def test_what_the_api_server_says_to_a_user_is_passed_on(open_gateway, kube, ann, said, status, reason):
+async def test_the_api_servers_error_is_passed_on_to_the_caller(open_gateway, kube, ann, said, status, reason):
     kube.answers = [said]
     async with open_gateway() as http:
         answer = await http.post(url(), json={"name": "mine"}, headers=ann)
@@ -501,7 +501,7 @@ async def test_what_the_api_server_says_to_a_user_is_passed_on(open_gateway, kub
 
 
 @pytest.mark.parametrize(("token", "status"), [("nobodys", 401), ("bobs", 403)], ids=["unknown", "without-the-right"])
-async def test_who_may_not_make_jobs_makes_none_with_a_signature_beside_it(open_gateway, kube, token, status):
+async def test_a_signature_does_not_help_a_token_that_may_not_create_jobs(open_gateway, kube, token, status):
     kube.add_user("bobs", "bob", may={("get", "default", "")})
     async with open_gateway(TRIGGER) as http:
         call = github(ISSUE, Authorization=f"Bearer {token}")

@@ -33,7 +33,7 @@ async def test_a_user_who_reads_too_much_is_told_when_to_ask_again_and_others_ar
     assert (refused.json()["reason"], refused.headers["retry-after"]) == ("TooManyRequests", "1")
 
 
-async def test_what_a_user_does_is_counted_apart_from_what_they_read(http, people):
+async def test_actions_of_a_user_are_limited_separately_from_reads(http, people):
     path = "/v1/namespaces/docs/session?app=a&user=u&session=s"
     await spent(http, ACTIONS_BURST, "DELETE", path)
     refused = await http.delete(path, headers=ADA)
@@ -58,7 +58,7 @@ async def test_who_is_impersonated_has_a_bucket_of_their_own(http, kube):
     assert [(await http.get("/v1/me", headers=each)).status_code for each in acting] == [429, 200]
 
 
-async def test_unknown_tokens_are_counted_by_address_and_then_nobody_is_asked_about_them(app, people, kube):
+async def test_unknown_tokens_beyond_an_addresss_limit_are_not_reviewed(app, people, kube):
     async with strangers(app, "10.1.2.3") as http:
         first = [
             (await http.get("/v1/me", headers={"Authorization": f"Bearer x{n}"})).status_code

@@ -90,7 +90,7 @@ async def test_an_outage_answers_those_who_wait_behind_it():
     assert database.queries == [[1]]
 
 
-async def test_a_question_nobody_waits_for_is_not_asked():
+async def test_a_cancelled_question_is_not_sent():
     database = Database()
     batcher = Batcher(database.ask, queries=1)
     database.open.clear()

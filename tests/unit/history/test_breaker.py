@@ -64,7 +64,7 @@ def lines(caplog):
     return [record.msg for record in caplog.records if record.msg.startswith("database.")]
 
 
-async def test_after_a_failure_nobody_asks_but_a_probe_a_second(database, pool):
+async def test_after_a_failure_only_one_probe_per_second_is_sent(database, pool):
     pool.fault = "refuses"
     await ask(database)
     asked = pool.asked
@@ -77,7 +77,7 @@ async def test_after_a_failure_nobody_asks_but_a_probe_a_second(database, pool):
     assert 9 <= pool.probes <= 11
 
 
-async def test_a_server_that_hangs_holds_nobody_for_the_deadline(database, pool):
+async def test_callers_fail_fast_while_a_server_hangs(database, pool):
     pool.fault = "hangs"
     workers = await asyncio.gather(*(ask(database) for _ in range(32)))
     late = await asyncio.gather(*(ask(database) for _ in range(32)))

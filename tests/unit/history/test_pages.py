@@ -41,7 +41,7 @@ def test_a_cursor_comes_back_as_its_key(key):
         pytest.param("W" * 100_000, id="long"),
     ],
 )
-def test_what_is_no_cursor_is_refused_and_says_what_to_do(cursor):
+def test_an_invalid_cursor_is_refused_with_a_solution(cursor):
     with pytest.raises(errors.Invalid, match="omit it") as caught:
         parse_cursor(cursor, (int, int))
 

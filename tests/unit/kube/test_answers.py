@@ -46,7 +46,7 @@ def test_an_error_in_a_watch_is_read_by_its_own_code():
 
 
 @pytest.mark.parametrize("raw", [b"", b"<html>", b"[]", b'"x"', b"null", b"\xff\xfe", b'{"kind":"Pod"}'])
-def test_what_is_no_status_is_judged_by_its_code(raw):
+def test_an_error_without_a_status_object_is_classified_by_its_code(raw):
     assert type(error_of(409, raw, request="r")) is Conflict
     assert type(error_of(502, raw, request="r")) is Unavailable
     assert type(error_of(418, raw, request="r")) is Invalid
@@ -87,7 +87,7 @@ def test_words_of_a_policy_within_a_value_deny_nothing():
         pytest.param(b"<h1>Bad: gateway</h1>", "<h1>Bad: gateway</h1>", id="proxy"),
     ],
 )
-def test_what_the_server_said_is_told_without_the_request(raw, words):
+def test_the_message_of_an_error_is_the_servers_without_the_request(raw, words):
     assert message_of(error_of(403, raw, request="PATCH agentjobs default/a")) == words
 
 

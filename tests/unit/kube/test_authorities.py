@@ -33,7 +33,7 @@ def test_the_certificates_are_handed_on_as_they_are(authority):
         pytest.param(b"-----BEGIN PRIVATE KEY-----\n", "contains a private key", id="key"),
     ],
 )
-def test_what_is_no_list_of_certificates_is_refused(tmp_path, content, complaint):
+def test_an_invalid_certificate_bundle_is_refused(tmp_path, content, complaint):
     path = tmp_path / "ca.crt"
     if content is not None:
         path.write_bytes(content)

@@ -118,7 +118,7 @@ async def test_a_released_lease_is_taken_at_the_next_look(api, elector):
         holder.held()
 
 
-async def test_whoever_releases_is_fenced_before_the_server_knows(api, elector):
+async def test_a_released_leader_is_fenced_before_the_server_is_updated(api, elector):
     holder = elector("a")
     await holder.acquire()
     api.fault = lambda _verb: 1.0

@@ -66,7 +66,7 @@ def test_what_cannot_be_meant_or_could_be_meant_otherwise_is_400(headers):
     "name", ["system:masters", "system:admin", "system:serviceaccount:a:b", "system:nodes", "SYSTEM:Masters", "system:"]
 )
 @pytest.mark.parametrize("as_group", [True, False], ids=["group", "user"])
-def test_nobody_acts_as_the_system(name, as_group):
+def test_system_users_cannot_be_impersonated(name, as_group):
     headers = [("impersonate-user", "ann"), ("impersonate-group", name)] if as_group else [("impersonate-user", name)]
 
     with pytest.raises(Problem) as refused:
@@ -75,7 +75,7 @@ def test_nobody_acts_as_the_system(name, as_group):
     assert (refused.value.status, refused.value.reason) == (403, "Forbidden")
 
 
-def test_the_group_of_everybody_is_no_user():
+def test_the_group_of_all_authenticated_users_is_no_user():
     with pytest.raises(Problem) as refused:
         impersonation_of(given(("impersonate-user", "system:authenticated")))
 

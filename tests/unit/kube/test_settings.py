@@ -127,6 +127,6 @@ def test_an_address_is_host_and_port(address, expected):
 
 
 @pytest.mark.parametrize("address", ["", "8081", "host", "host:", "host:x", "host:65536", ":-1", ":٣"])
-def test_what_is_no_address_is_refused(address):
+def test_an_invalid_address_is_refused(address):
     with pytest.raises(ValueError, match="use host:port"):
         host_and_port(address)

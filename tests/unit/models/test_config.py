@@ -85,7 +85,7 @@ def test_an_alias_or_an_apis_own_name_stands_for_a_model(asked, api, model):
         ("scripted/a/b", None, ErrorClass.MODEL_BAD_REQUEST),
     ],
 )
-def test_what_cannot_be_asked_is_refused_with_its_class(asked, api, error):
+def test_a_model_that_cannot_be_called_is_refused_with_its_class(asked, api, error):
     refused = parse(GEMINI + "aliases: {team/fast: openai/gpt-5-mini}\n").resolve(asked, "default", api=api)
 
     assert isinstance(refused, Refusal)
@@ -110,7 +110,7 @@ aliases: {team/big: openai/gpt-5}
 """
 
 
-def test_a_namespace_uses_its_own_key_and_nobody_else_does():
+def test_only_a_namespace_itself_uses_its_own_key():
     models = parse(GEMINI + POLICY)
 
     assert keys(models.resolve("gemini-2.5-pro", "team-a-2")) == ["gemini/team-a"]
@@ -182,7 +182,7 @@ def test_a_large_number_is_read_however_helm_writes_it(number):
 
 
 @pytest.mark.parametrize("number", ["1.5", "'5'", "1e99", "0x10", "-1", "true"])
-def test_what_is_no_count_is_refused(number):
+def test_an_invalid_count_is_refused(number):
     with pytest.raises(Misconfigured, match="tokensPerMinute"):
         parse(f"providers: [{{name: a, kind: OpenAI, baseUrl: 'http://x', limits: [{{tokensPerMinute: {number}}}]}}]")
 
@@ -427,7 +427,7 @@ LAUGHS = "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)
 @pytest.mark.parametrize(
     "text", [LAUGHS, "a: &a [*a]", "[" * 2000, "a: b: c", "\x00", "a: !!python/object:os.system x", "%"]
 )
-def test_what_is_no_plain_yaml_is_refused(text):
+def test_unsupported_yaml_is_refused(text):
     with pytest.raises(Misconfigured, match=r"models\.yaml:[0-9]+: "):
         parse(text)
 

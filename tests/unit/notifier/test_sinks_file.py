@@ -158,7 +158,7 @@ def test_a_file_may_hold_the_old_key_and_the_new_one(opened, tmp_path):
 @pytest.mark.parametrize(
     "text", [SECRET, "whsec_c2hvcnQ=", "", "whsec_" + "!" * 40], ids=["no-key", "short", "empty", "odd"]
 )
-def test_what_is_no_key_is_said_without_saying_it(opened, tmp_path, text):
+def test_an_invalid_key_is_reported_without_its_value(opened, tmp_path, text):
     (tmp_path / "key").write_text(text)
     found = opened(a_sink(signingKeyFile=tmp_path / "key"))
 
@@ -169,7 +169,7 @@ def test_what_is_no_key_is_said_without_saying_it(opened, tmp_path, text):
 
 
 @pytest.mark.parametrize("value", [f"{SECRET}\nX-Other: 1", "", "Grüße"], ids=["two-lines", "empty", "not-ascii"])
-def test_what_is_no_header_is_said_without_saying_it(opened, value):
+def test_an_invalid_header_is_reported_without_its_value(opened, value):
     found = opened(a_sink(headers="[{name: Authorization, env: TOKEN}]"), {"TOKEN": value})
 
     with pytest.raises(Misconfigured) as caught:

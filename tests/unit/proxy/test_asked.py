@@ -73,6 +73,6 @@ def test_a_model_of_vertex_is_found_with_its_publisher_in_the_installations_own_
         (Kind.GEMINI, "gemini-" + "a" * 250),
     ],
 )
-def test_what_is_no_name_of_an_api_is_not_sent_to_it(kind, model):
+def test_an_invalid_model_name_is_not_sent_to_the_provider(kind, model):
     with pytest.raises(ValueError, match=r"not the name|not a model"):
         own_name(kind, model)

@@ -77,7 +77,7 @@ def test_a_key_that_is_there_twice_is_refused(text):
         b'{"model":"\xed\xa0\x80"}',
     ],
 )
-def test_what_is_no_object_in_utf_8_is_refused(text):
+def test_a_body_that_is_not_a_utf_8_object_is_refused(text):
     with pytest.raises(Unclear):
         Json.whole(text).members()
 
@@ -99,7 +99,7 @@ def test_a_conversation_may_be_long():
 
 
 @pytest.mark.parametrize("first", ["messages", "contents"])
-def test_what_is_large_is_no_place_to_hide_countless_members(first):
+def test_a_large_body_with_too_many_members_is_refused(first):
     hidden = b'"%s":{%s}' % (first.encode(), b",".join(b'"%d":0' % each for each in range(60_000)))
     text = b"{%s,%s,%s}" % (hidden, hidden, hidden)
 
@@ -126,6 +126,6 @@ def test_a_name_with_two_spellings_may_have_either_but_not_both():
 
 
 @pytest.mark.parametrize("value", [b"true", b"-1", b"1.5", b'"5"', b"[1]", b"1e2", b"2147483648", b"9" * 5000])
-def test_what_is_no_count_is_refused(value):
+def test_an_invalid_count_is_refused(value):
     with pytest.raises(Unclear):
         Json.whole(b'{"n":%b}' % value).members().count("n")

@@ -30,7 +30,7 @@ def test_the_clis_headers_go_on_and_its_credentials_stay():
     assert not SECRETS.keys() & asked.headers.keys()
 
 
-def test_what_the_cli_asks_without_a_stream_goes_on_too():
+def test_requests_of_the_cli_without_streaming_are_forwarded_too():
     assert read(BODY | {"stream": False}).streamed is False
 
 

@@ -629,7 +629,7 @@ async def test_a_pod_that_hangs_up_between_a_chats_last_word_and_its_usage_pays_
     assert end.tokens.output >= 10
 
 
-async def test_what_nobody_can_measure_is_reserved_as_all_that_a_model_reads(world):
+async def test_an_input_of_unknown_size_reserves_the_models_whole_context(world):
     here = await world(budget=Limits(cost=Decimal(100)))
     document = {"type": "document", "source": {"type": "url", "url": "https://example.test/a.pdf"}}
 

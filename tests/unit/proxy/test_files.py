@@ -38,7 +38,7 @@ def test_a_key_is_read_again_when_its_file_changes_and_not_at_each_call(tmp_path
 @pytest.mark.parametrize(
     "content", [None, b"", b" \n", b"\xff\xfe", b"x" * 70_000], ids=["none", "empty", "blank", "bytes", "huge"]
 )
-def test_what_is_no_key_is_told_by_its_place_and_never_shown(tmp_path, clock, content):
+def test_an_invalid_key_file_is_named_and_its_content_is_not_shown(tmp_path, clock, content):
     keys, file = Keys(clock=clock), tmp_path / "key"
     if content is not None:
         file.write_bytes(content)

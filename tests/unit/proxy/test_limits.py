@@ -289,7 +289,7 @@ async def test_a_turn_is_given_back_once(limiter):
         await limiter.enter(a_call(at_once(1)), patience=1)
 
 
-async def test_a_call_larger_than_its_limit_waits_for_an_unused_one_and_holds_up_nobody(limiter):
+async def test_a_call_larger_than_its_limit_waits_for_an_unused_window_without_delaying_others(limiter):
     key = a_key(quota(Counts.TOKENS, 1000))
     await limiter.enter(a_call(key, tokens=Tokens(10)), patience=1)
     large = asyncio.create_task(limiter.enter(a_call(key, uid="large", tokens=Tokens(5000)), patience=100))
@@ -536,7 +536,7 @@ async def test_a_model_without_room_is_told_to_be_exhausted_until_it_has_some(li
     [(["one"], False, True), (["one", "two"], False, False), (["one"], True, False)],
     ids=["its-only-key", "another-is-open", "the-key-is-wrong"],
 )
-async def test_a_model_whose_keys_the_provider_closed_is_told_at_once(limiter, history, names, whole_key, told):
+async def test_a_model_whose_keys_are_all_blocked_is_exhausted_immediately(limiter, history, names, whole_key, told):
     keys = [requests(10, name) for name in names]
     turn = await limiter.enter(a_call(*keys), patience=1)
     await limiter.refused(turn, seconds=30, reason="429", whole_key=whole_key)

@@ -203,7 +203,7 @@ async def test_a_limit_by_an_alias_holds_for_its_model(proxies):
 
 
 @pytest.mark.looptime
-async def test_who_is_refused_is_told_the_queue_and_when_to_come_again(proxies):
+async def test_a_refusal_names_the_queue_and_when_to_retry(proxies):
     [proxy] = await proxies(Said(batch=entry(requestsPerMinute=1)))
     await proxy.enter(BATCH)
     with pytest.raises(NoTurn) as refused:
@@ -215,7 +215,7 @@ async def test_who_is_refused_is_told_the_queue_and_when_to_come_again(proxies):
 
 
 @pytest.mark.looptime
-async def test_nobody_has_a_turn_before_it_is_known_what_queues_allow(proxies):
+async def test_no_call_has_a_turn_before_the_limits_of_queues_are_known(proxies):
     said = Said()
     said.away = True
     [proxy] = await proxies(said)
@@ -226,7 +226,7 @@ async def test_nobody_has_a_turn_before_it_is_known_what_queues_allow(proxies):
 
 @pytest.mark.looptime
 @pytest.mark.parametrize("trouble", ["away", "unreadable"])
-async def test_what_was_known_stays_while_history_says_nothing_of_use(proxies, trouble):
+async def test_known_limits_stay_while_history_has_no_valid_ones(proxies, trouble):
     said = Said(batch=entry(requestsPerMinute=1))
     [proxy] = await proxies(said)
     said.away = trouble == "away"

@@ -89,7 +89,7 @@ def asked(path, body=None, **more):
         ),
     ],
 )
-def test_what_clients_ask_is_passed_on_as_it_is(path, body, operation, model, target):
+def test_requests_of_clients_are_forwarded_unchanged(path, body, operation, model, target):
     found = asked(path, body)
 
     own = path.removeprefix("/gemini").removeprefix("/anthropic")

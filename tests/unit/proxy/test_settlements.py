@@ -101,7 +101,7 @@ async def test_one_that_is_refused_keeps_no_other_from_being_written(made):
     assert (ledger.batches, len(settlements)) == ([[1], [3]], 0)
 
 
-async def test_who_waits_for_a_job_hears_of_its_settlements_and_of_no_others(made):
+async def test_a_waiter_is_notified_of_settlements_of_its_job_only(made):
     settlements, _ = made
     loop = asyncio.get_running_loop()
     waiting = [asyncio.create_task(settlements.change(job, 5)) for job in "ab"]

@@ -107,7 +107,7 @@ def test_byte_by_byte_is_enough(name):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_an_answer_that_is_compressed_although_nobody_asked_is_read(name):
+def test_an_answer_that_is_compressed_without_request_is_read(name):
     path, body, told = KINDS[name]
     text = gzip.compress(b"".join(answered(path, body, TEXT)))
 
@@ -137,7 +137,7 @@ def test_no_part_of_a_document_is_the_whole_of_it(name):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_what_is_told_by_no_usage_is_none(name):
+def test_an_answer_without_usage_has_no_tokens(name):
     path, body, _ = KINDS[name]
     watch = fed(name, answered(path, body, Answer(TEXT.text, used=None)))
 
@@ -147,7 +147,7 @@ def test_what_is_told_by_no_usage_is_none(name):
 
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("absurd", [-1, 10**12, 1.5, "12", True, [], {}])
-def test_a_count_that_nobody_can_mean_is_none(name, absurd):
+def test_an_impossible_count_is_ignored(name, absurd):
     path, body, _ = KINDS[name]
     fields = ("promptTokenCount", "prompt_tokens", "input_tokens", "output_tokens", "completion_tokens")
     usage = dict.fromkeys((*fields, "candidatesTokenCount"), absurd)
@@ -181,7 +181,7 @@ def test_a_message_that_is_cut_costs_its_prompt_and_what_was_seen_of_it():
     assert 200 < told.output < 400
 
 
-def test_what_a_later_event_tells_counts_and_is_not_added():
+def test_usage_of_a_later_event_replaces_earlier_usage():
     told = (
         '{"type":"message_start","message":{"usage":{"input_tokens":10,"cache_read_input_tokens":0,"output_tokens":1}}}',
         '{"type":"message_delta","usage":{"input_tokens":4,"cache_read_input_tokens":6,"output_tokens":null}}',
@@ -202,7 +202,7 @@ def test_the_turns_that_a_total_leaves_out_are_added():
     assert watch.tokens() == Tokens(input=106, output=22, cached=5)
 
 
-def test_what_a_cache_keeps_for_an_hour_is_told_apart():
+def test_tokens_cached_for_an_hour_are_counted_separately():
     written = {"cache_creation_input_tokens": 300, "cache_creation": {"ephemeral_1h_input_tokens": 200}}
     usage = {"input_tokens": 1, "output_tokens": 2, **written, "iterations": [{"type": "compaction", **written}]}
     watch = fed("message", answered(*KINDS["message"][:2], Answer(raw_usage=usage)))
@@ -271,7 +271,7 @@ def test_an_error_within_an_answer_is_no_good_end(name, event):
 
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("text", [b"", b"\n", b"<html>bad gateway</html>", b"\x00" * 99, b"{" * 5000, b"data: \n\n"])
-def test_what_is_no_answer_is_not_understood(name, text):
+def test_an_invalid_answer_has_no_usage(name, text):
     watch = fed(name, [text, text])
 
     assert (watch.tokens(), watch.whole) == (None, False)
@@ -342,7 +342,7 @@ def test_spaces_are_no_answer_however_well_compressed():
     assert (watch.tokens(), watch.whole) == (None, False)
 
 
-def test_what_only_begins_as_gzip_is_no_answer():
+def test_an_answer_with_only_a_gzip_header_is_invalid():
     watch = fed("message", [b"\x1f\x8bnonsense", b"more"])
 
     assert (watch.tokens(), watch.whole) == (None, False)

@@ -44,7 +44,7 @@ def test_a_program_that_ended_its_parent_and_took_a_session_of_its_own_is_killed
     assert not is_alive(pid)
 
 
-def test_what_was_there_before_lives_on_with_what_it_started():
+def test_earlier_processes_and_their_children_keep_running():
     run = within("""
         descendants.adopt()
         mine = subprocess.Popen(["sh", "-c", "sleep 3319 & wait"], start_new_session=True)

@@ -136,7 +136,7 @@ def test_steps_may_begin_while_both_the_timeline_and_the_journal_are_taken():
     assert (seen, AllSet(timeline, journal).is_set()) == ([False, False], True)
 
 
-def test_what_cannot_wait_runs_behind_a_closed_gate_and_keeps_it_from_being_told(gate, told):
+def test_work_that_cannot_wait_runs_while_the_gate_is_closed_and_delays_its_report(gate, told):
     gate.close()
     gate.note("value", "step rate")
     running = gate.running

@@ -73,7 +73,7 @@ def test_after_all_patience_it_is_unavailable(gateway, clock):
 @pytest.mark.parametrize(
     ("status", "error"), [(409, Fenced), (400, Invalid), (413, Invalid), (422, Invalid)], ids=lambda x: str(x)
 )
-def test_what_cannot_heal_is_asked_once(gateway, status, error):
+def test_a_permanent_error_is_not_retried(gateway, status, error):
     made = gateway(status)
 
     with pytest.raises(error):
@@ -90,7 +90,7 @@ SAID = {
 
 
 @pytest.mark.parametrize(("body", "said"), SAID.values(), ids=SAID)
-def test_what_the_gateway_says_is_told_in_its_words(gateway, body, said):
+def test_an_error_of_the_gateway_keeps_its_message(gateway, body, said):
     with pytest.raises(Fenced, match=f": {said}$"):
         gateway(409, body=body).attempt(give_up=lambda: 120.0)
 

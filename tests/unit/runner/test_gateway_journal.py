@@ -395,7 +395,7 @@ async def test_recorded_steps_answer_and_calls_that_did_not_end_are_known(journa
     assert "versions" in gateway.bodies[0]
 
 
-def test_where_a_start_goes_on_is_told_when_its_first_own_step_begins(journal):
+def test_the_resumed_entry_is_written_when_the_first_new_step_begins(journal):
     pages = [{"steps": [recorded(1, "a", 1), recorded(2, "b", 2), recorded(3, "c", 3)], "next": None}]
     made = journal(FakeGateway(pages=pages), head=head(3))
     made.open(**VERSIONS)
@@ -417,7 +417,7 @@ def test_what_is_looked_for_in_vain_before_the_first_step_ends_no_replay(journal
     assert made.recorder.entries == [("resumed", {"fromStep": 2, "replayed": 1})]
 
 
-def test_a_value_inside_of_a_replayed_call_counts_as_replayed_though_nobody_asks_for_it(journal):
+def test_a_value_inside_of_a_replayed_call_counts_as_replayed_without_being_read(journal):
     steps = [recorded(1, "value", 1), recorded(2, "tool", 2)]
     made = journal(FakeGateway(pages=[{"steps": steps, "next": None}]), head=head(2))
     made.ended("tool")

@@ -122,7 +122,7 @@ def test_the_next_process_of_a_start_goes_on_with_higher_numbers(gateway):
 
 
 @pytest.mark.parametrize(("status", "error"), [(422, Invalid), (413, TooLarge)])
-def test_what_is_refused_is_said(gateway, status, error):
+def test_a_refused_write_is_reported(gateway, status, error):
     gateway.fails = [httpx.Response(status, json={"reason": "x", "message": "y"})]
 
     with pytest.raises(error):

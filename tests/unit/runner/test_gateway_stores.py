@@ -80,7 +80,7 @@ def test_secrets_leave_the_pod_as_names_and_come_back_as_they_were(made):
     ("kept", "said"),
     [("⟦⟧ marks", "⟦ marks"), ("key ⟦MODEL_API_KEY⟧", "key sk-0123456789abcdef"), ("⟦OTHER⟧ ⟦⟧", "⟦OTHER⟧ ⟦⟧")],
 )
-def test_memory_tells_what_was_said_as_far_as_this_pod_knows_the_secrets(made, kept, said):
+def test_memory_returns_texts_with_this_pods_secrets_restored(made, kept, said):
     hit = {"id": "e", "session": "s", "author": "user", "time": "2026-01-01T00:00:00Z", "text": kept}
 
     assert [one["text"] for one in made({"memories": [hit]}).search_memory("marks", 3)] == [said]
@@ -102,7 +102,7 @@ def test_names_of_artifacts_are_read_page_by_page(made):
     assert [call.url.params.get("after") for call in stores.calls] == [None, "a"]
 
 
-def test_an_artifact_is_saved_as_bytes_with_what_it_is_beside_them(made):
+def test_an_artifact_is_saved_as_bytes_with_separate_metadata(made):
     stores = made({"version": 3})
     save = {"name": "päge\n", "key": "k", "kind": "data", "mime": "image/png", "metadata": {}}
 
@@ -149,7 +149,7 @@ def test_a_gateway_that_stays_away_or_fences_ends_the_start(made, answer, cause)
 
 
 @pytest.mark.parametrize("status", [413, 422])
-def test_what_is_refused_is_asked_once(made, status):
+def test_a_refused_request_is_not_retried(made, status):
     stores = made(httpx.Response(status, json={"reason": "No", "message": "full"}))
 
     with pytest.raises(Invalid, match="full"):

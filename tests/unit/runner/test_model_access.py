@@ -102,7 +102,7 @@ def test_starts_that_share_a_folder_share_the_file_of_authorities(access):
     assert first["SSL_CERT_FILE"] == second["SSL_CERT_FILE"] == first["REQUESTS_CA_BUNDLE"]
 
 
-def test_a_file_that_somebody_else_put_there_is_not_trusted(access):
+def test_a_file_with_changed_content_is_replaced(access):
     found = Path(led(access, AUTHORITY)["NODE_EXTRA_CA_CERTS"])
     found.write_text("of somebody else")
     again = led(access, AUTHORITY)["NODE_EXTRA_CA_CERTS"]

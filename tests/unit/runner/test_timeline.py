@@ -95,7 +95,7 @@ def test_a_gateway_that_is_busy_is_asked_again_when_it_says(record, monkeypatch,
     assert gateway.seqs == [1, 2, 3]
 
 
-def test_what_a_start_used_is_told_by_its_steps_and_not_by_its_entries(record):
+def test_the_usage_of_a_start_comes_from_its_steps_and_not_its_entries(record):
     gateway = FakeGateway()
     done = record(gateway, 0)
     recorder = Recorder(gateway, Redactor({}), done.lost.append)

@@ -47,7 +47,7 @@ def test_of_adks_spans_names_and_numbers_leave_and_no_text(scope):
     [({tracing.CONTENTS[0]: "true"}, "gcp.vertex.agent"), ({}, "my.own.tracer")],
     ids=["asked-for", "of-user-code"],
 )
-def test_contents_leave_when_somebody_wants_them_and_secrets_never(variables, scope):
+def test_contents_are_exported_on_request_and_secrets_never(variables, scope):
     redactor = Redactor({"MODEL_API_KEY": "planted-secret"})
 
     span = Tracing(variables, redactor).cleared(a_span(scope, said=f"{TEXT} planted-secret"))

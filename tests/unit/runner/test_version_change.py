@@ -20,7 +20,7 @@ def test_nothing_is_said_where_nothing_changed(before, policy):
 
 
 @pytest.mark.parametrize("changed", [{"adk": "2.14.0"}, {"runner": "0.2.0"}, {"agent": "bb"}], ids=str)
-def test_a_run_goes_on_and_says_what_changed(changed):
+def test_a_run_continues_and_reports_what_changed(changed):
     change = judge(BEFORE, now(**changed), "Continue")
 
     assert not change.restart

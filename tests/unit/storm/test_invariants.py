@@ -265,7 +265,7 @@ def test_a_job_that_came_and_went_unseen_was_deleted(plan, seen):
     assert promises(brief, seen) == set()
 
 
-def test_a_row_of_a_job_nobody_saw_is_one_that_was_deleted_meanwhile(plan, seen):
+def test_a_row_of_an_unseen_job_belongs_to_a_deleted_one(plan, seen):
     unseen = {"uid": "x", "name": "i-delete-2", "schedule": "", "phase": "Deleted", "deleted_at": "then"}
     seen.rows["x"] = Rows(unseen)
     assert promises(plan, seen) == set()

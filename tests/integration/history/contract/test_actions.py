@@ -73,7 +73,7 @@ async def test_pages_of_several_namespaces_are_one_list(log, did):
     assert ([one.name for one in first.items], [one.name for one in rest.items]) == (["4", "3", "1"], ["0"])
 
 
-async def test_nobody_reads_namespaces_that_are_not_theirs(log, did):
+async def test_actions_of_other_namespaces_are_not_returned(log, did):
     await did()
 
     assert await names(log, []) == await names(log, ["shop"]) == []

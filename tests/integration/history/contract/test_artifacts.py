@@ -145,7 +145,7 @@ async def test_a_job_sees_no_artifact_of_another(a_runner, other, name):
     assert await stranger.names() == ([], None)
 
 
-async def test_an_artifact_that_is_deleted_is_gone_with_all_versions_and_begins_anew(a_runner):
+async def test_a_deleted_artifact_loses_all_versions_and_restarts_at_zero(a_runner):
     runner = await a_runner()
     await runner.save(key="a")
     await runner.save(key="b")

@@ -214,7 +214,7 @@ async def test_an_answer_before_the_last_start_never_becomes_final(gateway, oper
     assert await gateway.result(ruled.uid) is None
 
 
-async def test_an_answer_of_a_job_that_will_not_go_on_is_final_at_once(gateway, operator, ruled):
+async def test_an_answer_of_a_job_that_cannot_continue_is_final_immediately(gateway, operator, ruled):
     await operator.write([ruled.deletion()])
 
     assert (await gateway.put_result(ruled.uid, 1, "pod-a", an_answer("first")))["text"] == "first"

@@ -215,7 +215,7 @@ async def test_who_may_read_no_namespace_reads_nothing(filled, gateway):
     "place",
     ["[]", '["cost","NaN","u"]', '["cost","-1","u"]', '["cost","x","u"]', '["cost",1,"u"]', '["cost","1","u\\u0000"]'],
 )
-async def test_a_cursor_that_nobody_wrote_is_refused(gateway, place):
+async def test_an_invalid_cursor_is_refused(gateway, place):
     import base64
 
     cursor = base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")

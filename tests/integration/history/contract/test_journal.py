@@ -87,9 +87,7 @@ async def test_a_start_that_never_claimed_keeps_no_one_from_the_run(gateway, ope
         pytest.param({"retry": {"maxAttempts": 3, "resume": "FromCheckpoint"}}, 2, 1, id="from-checkpoint"),
     ],
 )
-async def test_whether_a_start_goes_on_or_begins_anew_is_the_jobs_to_say(
-    gateway, operator, a_job, begun, spec, attempt, run
-):
+async def test_the_job_decides_whether_a_start_continues_the_run(gateway, operator, a_job, begun, spec, attempt, run):
     build = a_job("uid-2", name="other")
     await begun(1, build=build, **spec)
     await record(gateway, build.uid, 1, a_step("a"))
@@ -99,9 +97,7 @@ async def test_whether_a_start_goes_on_or_begins_anew_is_the_jobs_to_say(
     assert (head["run"], head["last"]) == (run, 1 if run == 1 else 0)
 
 
-async def test_a_start_that_the_operator_wants_to_begin_anew_knows_no_step_and_those_after_it_go_on_from_it(
-    gateway, operator, build, begun
-):
+async def test_a_restarted_run_has_no_steps_and_later_starts_continue_it(gateway, operator, build, begun):
     await begun(1)
     await record(gateway, build.uid, 1, a_step("a"), versions=VERSIONS)
     await operator.accept(Acceptance(build.job(), replace(build.start(2), run=2)))

@@ -176,7 +176,7 @@ async def test_numbers_begin_again_with_each_start(pod):
     assert await later.read() == b"anew"
 
 
-async def test_a_file_that_is_deleted_is_gone_and_begins_anew(pod):
+async def test_a_deleted_file_can_be_written_from_the_beginning(pod):
     await pod.write(b"one", number=1)
     await pod.write(b"other", name="other")
 

@@ -287,7 +287,7 @@ async def test_a_key_is_closed_again_when_its_first_call_is_refused(limits):
     assert (await limits.take("b", MODEL, [take()])).granted == 0
 
 
-async def test_what_else_the_first_call_may_take_is_told_and_not_taken(limits):
+async def test_remaining_capacity_is_reported_and_not_taken(limits):
     other = Limit("gemini/second/flash/requests", 10)
     await limits.close("gemini/third", MODEL, seconds=30, reason="429")
     others = [take((other, 3), key="gemini/second"), take(key="gemini/third")]

@@ -73,7 +73,7 @@ async def test_usage_is_divided_and_added_up(reports, used, today):
         pytest.param(UsageBy.PROVIDER, ["google"], id="provider"),
     ],
 )
-async def test_usage_is_told_by_whose_it_is_the_costliest_first(reports, used, today, by, expected):
+async def test_usage_is_grouped_by_owner_with_the_most_expensive_first(reports, used, today, by, expected):
     await used("a", "0.5")
     await used("b", "2", partition="acme", namespace="docs", queue="nightly")
 
@@ -165,7 +165,7 @@ async def test_calls_of_one_step_are_told_alone(reports, used):
     assert (call.input_tokens, call.output_tokens, call.estimated, call.has_content) == (10, 5, False, False)
 
 
-async def test_a_call_that_was_never_sent_is_told_by_what_was_to_be_asked(reports, ledger, used):
+async def test_an_unsent_call_is_listed_with_its_requested_model(reports, ledger, used):
     await used("a", "0.5")
     call = a_call_of("a", provider="google", model="gemini-2.5-pro")
     await ledger.reserve(call)
@@ -184,7 +184,7 @@ async def test_a_cursor_of_another_list_is_refused(reports, cursor):
         await reports.calls("a", cursor=cursor)
 
 
-async def test_what_was_asked_and_answered_is_told_where_it_is_recorded(reports, ledger, used):
+async def test_recorded_requests_and_answers_can_be_read(reports, ledger, used):
     await used("a", "0.5")
     recorded, plain = a_call_of("a"), a_call_of("a")
     for call, content in ((recorded, {"request": "hi"}), (plain, None)):
@@ -196,7 +196,7 @@ async def test_what_was_asked_and_answered_is_told_where_it_is_recorded(reports,
     assert await reports.content("b", recorded.id) is None
 
 
-async def test_proxies_that_live_are_told_with_what_they_tell(reports, backend, ledger):
+async def test_live_proxies_are_listed_with_their_reports(reports, backend, ledger):
     await ledger.seen("gone", {})
     await backend.passes(timedelta(seconds=50))
     await ledger.seen("here", {"aliases": {"fast": "gemini-2.5-flash"}})
@@ -206,7 +206,7 @@ async def test_proxies_that_live_are_told_with_what_they_tell(reports, backend, 
     assert proxy.since == proxy.seen or proxy.seen - proxy.since < timedelta(seconds=1)
 
 
-async def test_what_is_used_of_limits_is_told_now(reports, backend):
+async def test_current_use_of_limits_is_reported(reports, backend):
     minute, at_once, unused = Limit("k tokens", 100), Limit("k calls", 5, window=0.0), Limit("k day", 9, window=86400.0)
     take = Take(uuid4(), "k", ((minute, 30), (at_once, 1)))
     await backend.limits.take("proxy-a", "m", [take])

@@ -75,7 +75,7 @@ async def test_an_end_is_recorded_only_once_it_is_written(operator, a_job):
     assert (before, await operator.recorded(build.uid)) == (None, "Failed")
 
 
-async def test_a_job_nobody_knows_has_no_end_no_result_no_usage_and_no_heartbeat(operator):
+async def test_an_unknown_job_has_no_end_result_usage_or_heartbeat(operator):
     assert await operator.recorded("nobody") is None
     assert await operator.final_result("nobody") == FinalResult(answer=None, usage={})
     assert await operator.silence("nobody", 1) is None

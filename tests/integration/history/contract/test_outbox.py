@@ -52,7 +52,7 @@ async def test_a_sink_is_told_the_events_that_it_asked_for_and_no_others(operato
     assert await told(outbox) == [("chat", "Failed")]
 
 
-async def test_a_job_without_notifications_or_that_was_never_accepted_tells_nobody(operator, outbox, a_job):
+async def test_a_job_without_notifications_or_acceptance_notifies_no_sink(operator, outbox, a_job):
     plain, unknown = a_job("plain"), a_job("unknown", name="other")
     await operator.accept(Acceptance(plain.job(), plain.start(1)))
 
@@ -275,7 +275,7 @@ async def test_a_cursor_of_another_list_is_refused(outbox):
         await outbox.notifications("default", cursor="bm9uZQ")
 
 
-async def test_of_two_notifiers_at_once_only_one_takes_each(operator, outbox, accepted):
+async def test_two_notifiers_never_take_the_same_notification(operator, outbox, accepted):
     builds = [await accepted(f"uid-{number}") for number in range(20)]
     await operator.write([each.transition(1, "Running") for each in builds])
 

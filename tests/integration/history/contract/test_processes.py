@@ -31,7 +31,7 @@ async def test_processes_are_told_by_kind_and_id(processes, told):
     ]
 
 
-async def test_what_a_process_says_last_counts_and_since_when_it_lives_stays(backend, processes, told):
+async def test_the_newest_report_of_a_process_replaces_all_but_its_start_time(backend, processes, told):
     await processes.lives(STANDBY)
     await backend.passes(timedelta(seconds=50))
     await processes.lives(Presence("operator", "op-2", "1.2.3", leads=True))

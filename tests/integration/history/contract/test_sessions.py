@@ -235,7 +235,7 @@ async def test_a_job_that_is_not_known_has_no_session(backend):
         await Runner(backend.sessions, "nobody", "pod").session()
 
 
-async def test_what_was_said_in_other_sessions_of_the_user_is_found_best_first(a_runner):
+async def test_memory_finds_events_of_the_users_other_sessions_by_relevance(a_runner):
     await (await a_runner("uid-1", session="s1")).put_turn(a_turn("The cat sat on the mat", "Dogs bark"))
     await (await a_runner("uid-2", session="s2")).put_turn(a_turn("A cat and a mat"))
     runner = await a_runner("uid-3", session="s3")

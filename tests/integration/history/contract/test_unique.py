@@ -86,7 +86,7 @@ async def test_only_jobs_made_within_the_period_count(operator, accept, job, min
     assert is_accepted(await accept(job(minute), unique)) == runs
 
 
-async def test_who_was_skipped_counts_for_nobody(operator, accept, job):
+async def test_a_skipped_job_is_no_twin_of_others(operator, accept, job):
     unique = UniqueRequest("review/7", states="All", period=timedelta(minutes=2))
     await accept(job(1), unique)
     assert await accept(job(3), unique) == Duplicate("uid-1", "job-1")

@@ -166,7 +166,7 @@ TOO_LONG = "The input token count (1200000) exceeds the maximum number of tokens
         pytest.param(None, ("Retry", "ModelUnavailable", None), id="connection-refused"),
     ],
 )
-async def test_what_gemini_answers_has_a_class_and_is_asked_once(ask, answer, ended):
+async def test_an_error_of_gemini_has_a_class_and_is_not_retried(ask, answer, ended):
     ending, calls = await ask(answer)
 
     assert (ending.verdict.value, ending.reason, ending.delay_seconds) == ended

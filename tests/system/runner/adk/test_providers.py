@@ -77,7 +77,7 @@ async def test_a_refused_call_has_a_class_and_is_made_once(
 
 
 @pytest.mark.parametrize("mode", ["NONE", "SSE"])
-async def test_a_host_that_nobody_answers_at_is_away(ask, provider, mode):
+async def test_a_host_that_does_not_answer_is_unavailable(ask, provider, mode):
     ending, _ = await ask(base="http://127.0.0.1:9", mode=mode)
     assert ended(ending) == ("Retry", "ModelUnavailable", None)
 
@@ -92,7 +92,7 @@ async def test_a_host_that_nobody_answers_at_is_away(ask, provider, mode):
     ids=["no-json", "html", "json-of-another-shape"],
 )
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
-async def test_an_answer_that_nobody_can_read_is_tried_again(ask, answer):
+async def test_an_unreadable_answer_is_tried_again(ask, answer):
     ending, calls = await ask(answer)
     assert (ending.verdict.value, len(calls)) == ("Retry", 1)
     assert ending.reason in ("ModelUnavailable", "ResultError")
@@ -240,7 +240,7 @@ tool = said("out", tools=[AgentTool(said("inner"), include_plugins=False)])
 @pytest.mark.parametrize("mode", ["NONE", "SSE"])
 @pytest.mark.parametrize("caller", ["single_turn", "task", "tool"])
 @pytest.mark.filterwarnings("ignore:The `plugins` argument:DeprecationWarning")  # ADK's AgentTool gives it
-async def test_what_a_provider_says_to_an_agent_inside_is_not_told_to_its_caller(
+async def test_a_providers_error_in_an_inner_agent_is_hidden_from_the_outer_agent(
     ask, provider, tmp_path, monkeypatch, caller, mode
 ):
     (tmp_path / "calling.py").write_text(CALLING)

@@ -26,7 +26,7 @@ def kept(job, text: str) -> bool:
     return text.encode() in job.kept.get(SESSION, b"")
 
 
-def test_a_start_killed_in_a_tool_goes_on_and_is_told_what_is_uncertain(job, mark, tmp_path):
+def test_a_start_killed_in_a_tool_continues_with_a_list_of_uncertain_calls(job, mark, tmp_path):
     once = tmp_path / "effects"
     one = job({"text": "I act.", "tools": [bash(f"echo once >> {once}; {mark}")]}, {"text": "It was done already."})
     run = one.start()

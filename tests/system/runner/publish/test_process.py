@@ -88,7 +88,7 @@ def test_its_termination_message_says_what_was_published(site, pod):
     assert said(site).published == {"branch": BRANCH, "commit": site.there("rev-parse", BRANCH)}
 
 
-def test_told_to_stop_it_ends_at_once_and_the_next_start_goes_on(site, pod):
+def test_sigterm_ends_it_immediately_and_the_next_start_continues(site, pod):
     began, go = waiting_push(site)
     process = pod()
     until(began)

@@ -30,7 +30,7 @@ def test_an_amount_is_kept_to_the_letter(a_job: Job, amount: str) -> None:
 
 
 @pytest.mark.parametrize("amount", ["0", "0.00", "-1", "1e3", "2,50", "$2", "01", "2.", ".5", "2.50\n", "NaN", ""])
-def test_what_is_no_amount_is_refused(a_job: Job, amount: str) -> None:
+def test_an_invalid_amount_is_refused(a_job: Job, amount: str) -> None:
     assert told(a_job(budget={"maxCostUSD": amount})).startswith("spec.budget.maxCostUSD: ")
 
 

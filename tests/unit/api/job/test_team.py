@@ -42,7 +42,7 @@ TREES = {
 
 
 @pytest.mark.parametrize(("agents", "sub_agents", "message"), TREES.values(), ids=TREES)
-def test_what_is_no_tree_is_refused(
+def test_an_invalid_tree_is_refused(
     a_team: Job, agents: list[dict[str, Any]], sub_agents: list[str], message: str
 ) -> None:
     problems = told(a_team(*agents, sub_agents=sub_agents))

@@ -215,7 +215,7 @@ def test_broken_rules_make_an_invalid_spec() -> None:
 
 
 @pytest.mark.parametrize("job", [None, [], "x", {}, {"spec": None}, {"spec": []}, {"metadata": 3, "spec": 3}], ids=repr)
-def test_what_is_no_job_is_a_problem(job: object) -> None:
+def test_an_invalid_job_is_a_problem(job: object) -> None:
     assert told(job)
 
 

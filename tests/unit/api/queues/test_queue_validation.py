@@ -76,7 +76,7 @@ def test_what_is_wrong_is_named_with_its_cure(spec: object, told: str) -> None:
     assert problems(spec)[0].startswith(told)
 
 
-def test_rules_of_one_field_are_told_beside_a_wrong_form_of_another() -> None:
+def test_errors_of_a_rule_and_of_another_fields_type_are_both_reported() -> None:
     found = problems({"concurrency": {"max": -1}, "priorityAging": "0s", "budgets": [BUDGET, BUDGET], "typo": 1})
 
     assert {one.partition(":")[0] for one in found} == {

@@ -289,7 +289,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED.items(), ids=REFUSED)
-def test_what_is_no_plain_cron_is_refused_with_a_cure(text: str, message: str) -> None:
+def test_an_unsupported_cron_expression_is_refused_with_a_solution(text: str, message: str) -> None:
     with pytest.raises(ValueError) as refused:  # noqa: PT011  the message is what is tested
         expand(text)
     assert message in str(refused.value)
@@ -360,7 +360,7 @@ def test_a_rare_day_is_found(text: str, first: datetime) -> None:
         ("a\0b", "use a name of the IANA list"),
     ],
 )
-def test_what_is_no_zone_is_refused_with_a_cure(name: str, cure: str) -> None:
+def test_an_unknown_time_zone_is_refused_with_a_solution(name: str, cure: str) -> None:
     with pytest.raises(ValueError, match="is not a time zone") as refused:
         parse_zone(name)
     assert cure in str(refused.value)

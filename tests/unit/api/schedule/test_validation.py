@@ -105,7 +105,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("changes", "message"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_is_told_once_with_field_value_and_cure(changes: dict[str, Any], message: str) -> None:
+def test_an_error_is_reported_once_with_field_value_and_solution(changes: dict[str, Any], message: str) -> None:
     (told,) = problems(a_schedule(**changes))
     assert message in told
 

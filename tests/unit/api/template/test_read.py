@@ -65,7 +65,7 @@ def test_parameters_are_put_into_the_templates_texts_and_the_jobs() -> None:
     assert spec["partitionKey"] == "shop"
 
 
-def test_what_runs_is_what_a_job_runs_that_says_it_all_itself(a_job: Job) -> None:
+def test_a_job_of_a_template_runs_the_same_spec_as_an_equal_job_without_one(a_job: Job) -> None:
     job = job_of(parameters={"repo": "shop"}, retry={"maxAttempts": 1}, budget={"maxTokens": 5})
     whole = a_job(
         "a",
@@ -82,7 +82,7 @@ def test_what_runs_is_what_a_job_runs_that_says_it_all_itself(a_job: Job) -> Non
     assert spec_hash(mine) == spec_hash(resolve(whole, {}))
 
 
-def test_what_the_template_said_of_steering_fields_is_kept_beside_the_work() -> None:
+def test_steering_fields_of_the_template_are_stored_separately_from_the_work() -> None:
     job = job_of(parameters={"repo": "shop"}, priority=1)
     got = read_job(job, template_of("review", 4, REVIEW | {"locked": ["budget", "retry"]}))
     kept = resolved(job, got)

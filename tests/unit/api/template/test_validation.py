@@ -33,7 +33,7 @@ LEGAL: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("spec", LEGAL, ids=range(len(LEGAL)))
-def test_what_a_job_may_still_add_is_no_fault_of_a_template(spec: dict[str, Any]) -> None:
+def test_a_template_may_omit_what_its_jobs_can_add(spec: dict[str, Any]) -> None:
     assert validate_template(template(**spec)) == []
 
 

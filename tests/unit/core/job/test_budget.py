@@ -120,7 +120,7 @@ def test_a_rule_of_the_job_comes_before_its_budget(scene, action):
 
 
 @pytest.mark.parametrize("on_exceeded", ["Fail", "Suspend"])
-def test_a_budget_that_was_edited_while_the_pod_ran_lets_the_job_go_on_at_once(scene, on_exceeded):
+def test_a_budget_raised_while_the_pod_ran_lets_the_job_continue_immediately(scene, on_exceeded):
     seen = exceeded(scene, {**THREE, "onExceeded": on_exceeded})
     seen.raw["budget"] = {"maxLLMCalls": 4, "onExceeded": on_exceeded}
     end = next_of(seen)
@@ -132,7 +132,7 @@ def test_a_budget_that_was_edited_while_the_pod_ran_lets_the_job_go_on_at_once(s
 
 
 @pytest.mark.parametrize("noted", ["", "[]", "{", '{"maxLLMCalls": 0}', "[" * 5000])
-def test_a_pod_that_does_not_say_what_it_was_told_is_no_reason_to_go_on(scene, noted):
+def test_a_pod_without_its_budget_annotation_does_not_resume_the_job(scene, noted):
     seen = exceeded(scene)
     seen.pods[0]["metadata"]["annotations"] = {ANNOTATION_BUDGET: noted}
 

@@ -355,13 +355,13 @@ def test_a_success_of_a_runner_taken_for_silent_is_a_success(scene):
     assert answer_of(silenced(scene).said(Verdict.SUCCEED)).next_step.phase is Phase.SUCCEEDED
 
 
-def test_nobody_is_taken_for_silent_while_the_database_cannot_be_asked(scene):
+def test_no_start_counts_as_silent_while_the_database_is_unavailable(scene):
     seen = scene(timeouts={"progress": "1m"}).claimed().running().later(days=1).knowing(history_available=False)
 
     assert isinstance(answer_of(seen), Keep)
 
 
-def test_a_lost_node_is_given_up_by_our_clock_when_nobody_knows_the_heartbeat(scene):
+def test_without_a_heartbeat_a_lost_node_is_given_up_by_the_operators_clock(scene):
     condition = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"}
     seen = scene().claimed().pod(conditions=[condition], meta={"deletionTimestamp": "2026-11-21T09:00:05Z"})
     seen.knowing(history_available=False)
@@ -515,7 +515,7 @@ def pod_deadline(seen):
     return pod["spec"]["activeDeadlineSeconds"]
 
 
-def test_a_finished_pod_that_nobody_keeps_is_deleted_before_it_is_let_go(scene):
+def test_a_finished_pod_that_is_not_kept_is_deleted_before_its_finalizer_is_removed(scene):
     seen = scene(runtime={"podRetention": "Delete"}).claimed().said(Verdict.SUCCEED)
     seen.written(answer_of(seen))
 
@@ -539,7 +539,7 @@ def test_a_suspension_lasts_whatever_else_is_missing(scene, lacking):
 
 @pytest.mark.parametrize("time", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])
 @pytest.mark.parametrize("field", ["completionTime", "nextAttemptTime", "startTime", "started", "ended", "since"])
-def test_no_time_that_somebody_writes_into_a_status_ends_the_decision(scene, field, time):
+def test_an_invalid_time_in_a_status_does_not_break_the_decision(scene, field, time):
     for seen in (
         scene(timeouts={"queue": "1h"}, ttlSecondsAfterFinished=2147483647).claimed().running().later(days=2),
         scene(timeouts={"queue": "1h"}, ttlSecondsAfterFinished=2147483647).written(Finish(Phase.FAILED, "x", "y")),

@@ -244,7 +244,7 @@ def test_a_follow_up_that_is_not_asked_for_is_not_waited_for():
     assert "after" not in only(plans(other, review).planned("review"))["spec"]
 
 
-def test_results_of_nobody_are_an_empty_list():
+def test_results_of_no_jobs_are_an_empty_list():
     work = follow_up("work", forEach="$(result.l)")
     review = follow_up("review", after=["work"], input={"message": "$(after.results)"})
     spec = only(plans(work, review, answer={"l": []}).planned("review"))["spec"]

@@ -120,7 +120,7 @@ def test_a_success_that_no_rule_turns_beats_cancel(scene):
     assert end_of(ruled(scene, rule("Retry"), cancel=True), "sure").next_step.phase is Phase.SUCCEEDED
 
 
-def test_nobody_judges_an_outcome_while_the_rules_are_not_known(scene):
+def test_an_outcome_is_not_judged_while_the_rules_are_unknown(scene):
     seen = ruled(scene, rule("Retry")).knowing(spec=None, history_available=False)
     assert isinstance(end_of(seen), Keep)
 

@@ -83,7 +83,7 @@ def test_a_failure_during_the_drain_is_a_failure(scene):
 @pytest.mark.parametrize(
     ("spec", "told"), [({"suspend": True}, SuspendedReason.REQUESTED), ({"cancel": True}, "Requested")], ids=str
 )
-def test_what_the_job_asks_for_goes_before_what_its_queue_does(scene, spec, told):
+def test_the_jobs_own_request_takes_precedence_over_its_queues(scene, spec, told):
     end = action(interrupted(scene(**spec).claimed()).knowing(stop=DRAINED))
 
     assert end.next_step.reason == told

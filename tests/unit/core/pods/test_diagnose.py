@@ -80,7 +80,7 @@ def test_every_recorded_case_is_judged():
 
 
 @pytest.mark.parametrize("name", list(ENDINGS))
-def test_an_ended_pod_is_told_apart_by_what_its_kubelet_said(name):
+def test_an_ended_pod_is_diagnosed_by_its_kubelets_status(name):
     pod = recorded(name)
     ending = diagnose(pod)
 
@@ -125,7 +125,7 @@ def test_a_pod_runs_while_one_of_its_containers_does(name):
     assert (pod.stage.name, pod.container_runs, pod.ended, pod.waiting) == (RUNNING[name], True, False, None)
 
 
-def test_what_was_published_is_told_by_the_container_that_did():
+def test_the_publishing_container_reports_what_it_published():
     assert diagnose(recorded("stages-published")).published == {"branch": "agents/x", "commit": "0a1b"}
 
 
@@ -160,7 +160,7 @@ def test_a_recording_tells_the_words_of_the_kubelet_to_people():
 
 
 @pytest.mark.parametrize("reason", ["", "two words", "\x1b[31mred", "Ünicode", "7up", "x" * 64])
-def test_a_word_whose_class_is_no_word_is_not_believed(scene, reason):
+def test_a_termination_message_with_an_invalid_class_is_ignored(scene, reason):
     body = {"agentjobs": 1, "verdict": "Retry", "reason": reason, "start": 1, "uid": "", "message": "m", "summary": ""}
     (pod,) = scene().ended(message=json.dumps(body), code=70).observation.pods
 

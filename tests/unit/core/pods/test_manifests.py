@@ -134,7 +134,7 @@ def test_a_pod_brings_the_gateways_authorities_with_it():
     assert env["AGENTJOBS_GATEWAY_CA"] == f"{TOKEN_MOUNT}/{items[0]['path']}"
 
 
-def test_what_the_installation_gives_every_container_a_job_may_change_and_nobody_may_change_ours():
+def test_a_job_may_override_variables_of_the_installation_but_not_ours():
     given = {"HTTPS_PROXY": "http://proxy", "REGION": "us", "AGENTJOBS_GATEWAY_URL": "https://evil"}
     pod = pod_of(defaults=replace(DEFAULTS, env=given), env=[{"name": "REGION", "value": "eu"}])
     env = [(one["name"], one.get("value")) for one in pod["spec"]["containers"][0]["env"]]

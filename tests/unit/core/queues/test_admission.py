@@ -130,7 +130,7 @@ def test_those_who_wait_for_a_session_hear_of_the_pod_that_keeps_it():
     assert look(queues).refused == {}
 
 
-def test_what_is_no_longer_in_line_does_not_pile_up():
+def test_removed_entries_do_not_accumulate():
     queues = crowd(1)
     for _ in range(1000):
         queues.ask("agents", candidate("back-and-forth", session="shared"))
@@ -220,7 +220,7 @@ def test_a_job_that_comes_while_others_are_told_is_answered_at_once():
     assert list(look(queues, stopped=Stop.HOLD).refused) == [("default", "new")]
 
 
-def test_between_slot_and_rate_nobody_is_told_again():
+def test_a_change_between_slot_and_rate_updates_no_condition():
     queues, rate = lone(), Rate(1, 60 * SECOND)
     queues.ask("agents", candidate("two"))
     told = look(queues, slots=1, rate=rate)
@@ -326,7 +326,7 @@ def test_a_job_for_which_the_database_has_no_room_waits_and_tries_again(reason, 
     assert later.admitted == (("default", "one"),)
 
 
-def test_a_job_that_was_told_to_wait_for_its_turn_is_told_nothing_new_when_the_database_has_no_room():
+def test_a_job_that_waits_for_its_turn_keeps_its_condition_when_the_database_has_no_slot():
     queues = lone()
     told = look(queues, slots=0).refused["default", "one"]
     look(queues)
@@ -373,7 +373,7 @@ def test_a_rate_is_kept_when_its_queue_was_empty_meanwhile():
 
 
 @pytest.mark.parametrize("wait", ["rate", "room", "told"])
-def test_a_clock_that_is_set_back_keeps_nobody_waiting(wait):
+def test_a_clock_that_is_set_back_does_not_delay_jobs(wait):
     queues, policy = lone(), {"rate": Rate(1, 60 * SECOND)} if wait == "rate" else {}
     look(queues, **policy)
     if wait == "room":

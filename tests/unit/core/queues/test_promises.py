@@ -113,7 +113,7 @@ def test_no_period_sees_more_starts_than_the_rate_and_none_is_kept_back_longer(r
         assert all(sum(begin <= at < begin + rate.period for at in times) <= rate.starts for begin in times)
 
 
-def test_a_full_partition_and_a_session_in_use_delay_nobody_else():
+def test_a_full_partition_and_a_session_in_use_do_not_delay_others():
     stream = Stream(QueuePolicy(4, per_partition=1, strategy=Strategy.PRIORITY))
     for number in range(100):
         stream.ask(f"full-{number:02}", priority=0, partition="red")

@@ -110,7 +110,7 @@ def test_a_job_waits_for_the_other_lock_though_it_holds_one_alone():
     assert names(look(queues).admitted) == ["mine"]
 
 
-def test_a_job_whose_session_is_in_use_delays_nobody_behind_it_on_the_worktree():
+def test_a_job_that_waits_for_its_session_does_not_delay_others_of_its_worktree():
     queues = Queues()
     queues.hold("talks", user_of(candidate("talks", session="s")))
     for number in range(20):

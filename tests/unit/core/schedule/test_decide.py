@@ -102,7 +102,7 @@ def test_three_hours_of_downtime(operate, times, policy, spec, made, missed):
     assert cluster.parsed.missed == missed
 
 
-def test_what_was_missed_is_told_once(operate):
+def test_a_missed_time_is_reported_once(operate):
     cluster, operator = operate(startingDeadlineSeconds=60)
     operator.run(minutes=1)
     cluster.now += timedelta(hours=3, minutes=4)
@@ -315,7 +315,7 @@ def test_a_schedule_that_is_made_again_begins_at_its_creation(a_cluster, a_sched
     assert cluster.made == []
 
 
-def test_a_schedule_nobody_has_seen_yet_is_caught_up_from_its_creation(operate, times):
+def test_a_new_schedule_catches_up_from_its_creation(operate, times):
     cluster, operator = operate()
     cluster.now += timedelta(minutes=25)
     operator.run(minutes=1)
@@ -426,7 +426,7 @@ def test_a_job_whose_news_is_late_is_not_taken_for_deleted(operate):
     assert [one["name"] for one in cluster.status["active"]] == [name]
 
 
-def test_a_running_job_that_somebody_deletes_is_not_made_again(operate, times):
+def test_a_running_job_that_is_deleted_is_not_created_again(operate, times):
     cluster, operator = operate()
     operator.run(minutes=11, lasting=None)
     cluster.jobs.clear()
@@ -454,7 +454,7 @@ def test_a_job_of_the_same_name_that_is_another_ends_the_entry(operate):
 # --- limits -----------------------------------------------------------------------------------------------------------
 
 
-def test_failures_in_a_row_halt_the_schedule_until_somebody_resumes_it(operate, times):
+def test_consecutive_failures_halt_the_schedule_until_a_user_resumes_it(operate, times):
     cluster, operator = operate(maxConsecutiveFailures=2)
     operator.run(minutes=50, fail=True)
     assert times(*cluster.made) == ["09:10", "09:20"]
@@ -542,7 +542,7 @@ def test_a_new_value_of_the_annotation_makes_one_job_even_while_halted(operate, 
     assert cluster.parsed.runs == before
 
 
-def test_a_job_made_by_hand_waits_for_nobody_and_is_waited_for(operate, times):
+def test_a_triggered_job_starts_immediately_and_delays_the_next_occurrence(operate, times):
     cluster, operator = operate()
     operator.run(minutes=11, lasting=None)
     cluster.annotate(trigger="a")
@@ -696,7 +696,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("spec", "reason", "message"), BAD.values(), ids=BAD)
-def test_a_bad_spec_is_told_and_mending_it_goes_on_from_there(operate, times, spec, reason, message):
+def test_an_invalid_spec_is_reported_and_a_correction_continues_from_there(operate, times, spec, reason, message):
     cluster, operator = operate()
     good = dict(cluster.spec)
     operator.run(minutes=11)

@@ -214,7 +214,7 @@ async def test_memory_finds_what_was_said_in_another_session(told):
     assert (entry.content.parts[0].text, entry.author, entry.id) == ("My cat is called Tom.", "user", "e1")
 
 
-async def test_what_an_agent_found_it_finds_again_although_more_was_said_since(told, start):
+async def test_a_replayed_search_returns_its_recorded_results(told, start):
     journal = start(MemoryJournal())
     here(AGENT)
     await Memory(told, "app", "user").search_memory(**OURS, query="cat")

@@ -66,7 +66,7 @@ def test_no_key_and_no_host_of_ones_own_is_refused_before_anything_runs(models, 
     assert refused.value.ending.reason == "ModelAuth"
 
 
-def test_where_there_is_a_proxy_a_missing_key_is_one_that_the_job_said_it_would_bring(models, monkeypatch):
+def test_with_a_proxy_only_a_key_that_the_job_promised_can_be_missing(models, monkeypatch):
     monkeypatch.setenv(contract.ENV_MODELS_URL, "https://models")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)

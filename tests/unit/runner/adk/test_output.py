@@ -71,7 +71,7 @@ async def test_an_error_of_the_model_is_no_wrong_answer(run):
     assert (ending.verdict, ending.reason) == ("Retry", "ModelUnavailable")
 
 
-async def test_the_agent_is_told_the_schema_beside_the_message(run, module):
+async def test_the_agent_gets_the_schema_in_addition_to_the_message(run, module):
     name = module("""
 from google.adk.agents import LlmAgent
 heard = []

@@ -392,7 +392,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("make", [refused_by_gemini, refused_by_openai, refused_by_anthropic])
 @pytest.mark.parametrize(("status", "code", "expected"), REFUSED)
-def test_what_the_model_proxy_refuses_has_the_class_that_it_says(make, status, code, expected):
+def test_a_refusal_of_the_model_proxy_keeps_its_class(make, status, code, expected):
     ending = judged(make(status, f"agentjobs.dev/{code}", "Raise budget.maxCostUSD above 2.50."))
 
     assert (ending.verdict.value, ending.reason) == expected

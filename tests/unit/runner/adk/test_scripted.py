@@ -53,7 +53,7 @@ def test_a_mistake_is_named_with_its_place_and_cure(text, said):
     assert said in ending.message
 
 
-def test_an_agent_takes_its_own_answers_and_those_of_nobody():
+def test_an_agent_uses_its_own_answers_and_those_without_an_agent():
     stage = ScriptCursor({"s/k": "starts: [[{agent: b, text: b1}, {text: any}, {agent: a, text: a1}]]"}, 1)
 
     assert [stage.next("s/k", name).text for name in ("a", "a", "b")] == ["any", "a1", "b1"]

@@ -159,7 +159,7 @@ async def test_a_call_that_wants_to_come_back_later_was_not_interrupted(tools):
     assert verdicts == ["Snooze"] * 3
 
 
-async def test_a_model_is_asked_anew_when_its_call_failed_in_two_starts(tools):
+async def test_a_model_is_called_again_after_its_call_failed_in_two_starts(tools):
     journal, asked = MemoryJournal(), []
     for _ in range(3):
         await tools("flaky", journal=journal)
@@ -253,7 +253,7 @@ def test_the_first_entry_that_matches_a_tool_counts():
     assert (policies.tool("pay_bill").tries, policies.tool("look").tries) == (2, 3)
 
 
-async def test_a_script_of_one_list_goes_on_where_its_start_continues(tools):
+async def test_a_script_with_one_list_continues_with_its_start(tools):
     ending, calls = await tools("flaky", fails=0, journal=await interrupted(tools), start=2)
 
     assert (ending.verdict, calls) == ("Succeed", ["flaky"])

@@ -109,7 +109,7 @@ def failing(run, module):
 
 
 @pytest.mark.parametrize("name", FAILING)
-async def test_of_two_starts_that_fail_one_asks_a_model_anew(failing, name):
+async def test_one_of_two_failed_starts_calls_the_model_again(failing, name):
     found = await failing(name)
 
     assert [ending.verdict for _, ending, _ in found] == ["Retry"] * 5
@@ -123,7 +123,7 @@ async def test_what_failed_right_after_an_answer_asks_for_it_in_the_next_start(f
 
 
 @pytest.mark.parametrize("name", ["parallel", "nested"])
-async def test_only_the_branch_that_failed_is_asked_anew(failing, name):
+async def test_only_the_failed_branch_calls_its_model_again(failing, name):
     found = await failing(name)
 
     voided = {key.rpartition("#")[0].rpartition("|")[2] for _, _, journal in found for key in journal.voided}
@@ -165,7 +165,7 @@ HALVES = {
 }
 
 
-async def test_the_last_of_a_sequence_is_asked_anew_when_it_said_nothing(run):
+async def test_the_last_agent_of_a_sequence_runs_again_after_an_empty_answer(run):
     journal, nothing = MemoryJournal(), {"agent": "second", "finishReason": "STOP"}
     failed = await run([{"agent": "first", "text": "half"}, nothing], agent=HALVES, journal=journal)
     again = journal.again()

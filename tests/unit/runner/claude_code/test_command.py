@@ -78,7 +78,7 @@ def test_nothing_else_is_contacted_and_nothing_waited_for():
     assert set(after(made.argv, "--disallowedTools")) == set(WAITING)
 
 
-def test_what_a_job_takes_away_goes_beside_what_waits():
+def test_disallowed_tools_are_added_to_the_tools_that_wait():
     argv = command(allowedTools=["Bash(git *)", "Edit"], disallowedTools=["WebSearch", "Monitor"]).argv
 
     assert after(argv, "--allowedTools") == ("Bash(git *)", "Edit")
@@ -121,7 +121,7 @@ def test_a_prompt_that_looks_like_a_flag_is_none():
     assert "--bare" not in argv
 
 
-def test_nobody_answers_is_said_where_the_job_says_nothing_else():
+def test_the_default_prompt_is_appended_if_the_job_sets_none():
     assert f"--append-system-prompt={DEFAULT_APPEND}" in command().argv
 
 
@@ -163,7 +163,7 @@ def test_a_job_without_a_model_has_the_one_of_the_cli(model):
 
 
 @pytest.mark.parametrize("model", ["anthropic/", "--bare"])
-def test_what_is_no_model_is_refused(model):
+def test_an_invalid_model_is_refused(model):
     assert "agent.model" in refused(model=model)
 
 

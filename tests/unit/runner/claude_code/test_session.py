@@ -134,7 +134,7 @@ def test_a_session_that_is_damaged_is_not_resumed_and_says_so(kept, written, tmp
     assert not path.exists()
 
 
-def test_a_session_that_was_given_up_is_not_resumed_and_nobody_is_warned(kept, written, tmp_path):
+def test_an_abandoned_session_is_not_resumed_and_causes_no_warning(kept, written, tmp_path):
     written(line(1))
     keep(kept, tmp_path)
 

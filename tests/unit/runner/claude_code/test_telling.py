@@ -144,7 +144,7 @@ def test_a_process_begins_once_however_many_turns_it_takes(here):
     assert here.kinds == ["started"]
 
 
-def test_a_result_of_a_call_that_nobody_saw_is_told_and_not_recorded(here):
+def test_a_result_of_an_unknown_call_is_an_entry_and_not_a_step(here):
     here.tell(ended(9))
 
     assert (here.kinds, here.journal.steps) == (["tool"], [])

@@ -71,5 +71,5 @@ def test_a_login_in_an_address_is_not_told():
     assert "https://git.example.com/lib.git" in said
 
 
-def test_what_is_said_twice_is_told_once():
+def test_a_repeated_message_appears_once():
     assert in_short("fatal: clone of 'x' failed\nfatal: clone of 'x' failed\n") == "fatal: clone of 'x' failed"

@@ -38,7 +38,7 @@ def test_long_words_are_cut():
 
 
 @pytest.mark.parametrize("text", ["@team", "(@org/team)", "cc @a-b", "/merge", "a\n  /close", "a\r/close", "a\u2028/x"])
-def test_nobody_is_called_and_nothing_is_ordered(text):
+def test_a_request_text_has_no_mentions_and_no_commands(text):
     made = text_of("Title\n" + text)
 
     assert "@t" not in made.body
@@ -52,7 +52,7 @@ def test_what_is_not_seen_is_not_there():
     assert made.title == "a[31mbcdefg"
 
 
-def test_a_commit_is_signed_by_nobody_whom_a_model_names():
+def test_a_model_cannot_choose_the_author_of_a_commit():
     made = text_of("Title\n\nSigned-off-by: A <a@example.com>\nco-authored-by: B <b@example.com>")
 
     assert not any(line.lower().startswith(("signed", "co-")) for line in made.commit().split("\n"))
