@@ -11,6 +11,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
+from agentjobs.api import job_filter
 from agentjobs.api.job_filter import NAMES, JobFilter, JobOrder
 from agentjobs.dashboard.views.time_axis import LAST, SPANS, floor
 from agentjobs.dashboard.views.urls import CURSOR, without
@@ -19,6 +20,8 @@ from agentjobs.errors import Invalid
 Pairs = Sequence[tuple[str, str]]
 
 PATH: Final = "/jobs"
+PHASES: Final = job_filter.PHASES
+"""The choices of the form, for the template."""
 LISTS: Final = ("name", "queue", "reason", "outcome", "schedule", "template", "partition", "model", "label")
 """Text fields with several values."""
 EXACT: Final = ("since", "until", "endedSince", "endedUntil")
