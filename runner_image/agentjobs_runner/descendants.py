@@ -72,7 +72,7 @@ def kill_all(*, seconds: float, spare_group: int | None = None, spare: Iterable[
 
 
 def reap(spare_group: int | None = None, *, spare: Iterable[int] = ()) -> None:
-    """Reap adopted processes that have ended: otherwise each keeps its pid, and a pod has only so many.
+    """Reap adopted processes that have ended: otherwise each keeps its pid, and a pod has a limited number.
 
     Args:
         spare_group: a process group that another part waits for.

@@ -16,7 +16,7 @@ from agentjobs_runner.modules import first_problems
 from agentjobs_runner.redaction import plain
 from agentjobs_runner.results import MOST_BYTES, as_object, as_text, bounded_result
 
-# A model corrects what it is told; more than this in one message only confuses it.
+# A model corrects the reported errors; more than this in one message only confuses it.
 SHOWN_PROBLEMS: Final = 10
 _PROBLEM_CHARS: Final = 300
 

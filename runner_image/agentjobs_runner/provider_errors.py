@@ -74,7 +74,7 @@ def _words(text: str) -> re.Pattern[str]:
 
 _BILLING: Final = "add credit or raise the limit where the provider bills you; waiting does not help"
 _ADDRESS: Final = "check the base URL; OPENAI_BASE_URL usually ends in /v1"
-_SHORTEN: Final = "give the agent less text at once, or use a model with a larger context"
+_SHORTEN: Final = "give the agent less text at a time, or use a model with a larger context"
 
 # Rejected requests. 5xx and no status are here as well: hosts wrap their upstream's error, or answer 200.
 _REQUEST: Final = frozenset({None, 400, 403, 404, 413, 422, 429, 500, 502, 503})
@@ -303,14 +303,14 @@ def _all_words(error: BaseException, body: dict[str, Any], details: list[dict[st
 
 def _text(error: BaseException, body: dict[str, Any]) -> str:
     """The provider's own message. Clients' str() repeats the whole body, ADK's adds an advertisement."""
-    said = body.get("message") or body.get("detail")
-    if said:
+    reported = body.get("message") or body.get("detail")
+    if reported:
         code, metadata = body.get("code"), body.get("metadata")
         # OpenRouter's own sentence only reports that its upstream failed.
         raw = metadata.get("raw") if isinstance(metadata, dict) else None
-        beside = f": {raw[:500]}" if isinstance(raw, str) and raw.strip() else ""
+        upstream = f": {raw[:500]}" if isinstance(raw, str) and raw.strip() else ""
         named = f"{code}: " if isinstance(code, str) and not (code.isdigit() or read_refusal(code)) else ""
-        return f"{named}{said}{beside}"
+        return f"{named}{reported}{upstream}"
     message = getattr(error, "message", None)
     return str(message) if message else str(error)
 

@@ -1,7 +1,7 @@
 """Prepares text that leaves the pod: storable (no NUL, lone surrogates, NaN), within limits, without secrets.
 
 Used by `attempt` and `timeline` for everything except the answer, which is only made storable. Redaction catches
-careless exception messages, but is no guarantee: a model may write anything.
+careless exception messages, but does not guarantee anything: a model may write anything.
 """
 
 import json

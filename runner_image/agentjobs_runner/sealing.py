@@ -100,7 +100,7 @@ class Seals:
                 return value
 
     def _concerns(self, text: str) -> bool:
-        # Most texts contain no secret, and searching for each secret is ten times faster than for all at once.
+        # Most texts contain no secret, and searching for each secret is ten times faster than for all together.
         if _ODD.search(text):
             return True
         return len(text) >= _SHORTEST and any(secret in text for secret in self._sealed)

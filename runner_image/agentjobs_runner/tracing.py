@@ -98,7 +98,7 @@ class Tracing:
             yield
 
     def end(self, verdict: str, reason: str) -> None:
-        """End the run's span and begin to send the remaining spans; return at once. The second call does nothing."""
+        """End the run's span and begin to send the remaining spans, without waiting. The second call does nothing."""
         with self._lock:
             span, self._span = self._span, None
         if span is None:

@@ -17,33 +17,12 @@ PAGES = sorted(
         ROOT / "devcluster" / "README.md",
     ]
 )
-# All but the pages that are generated from code, whose sentences are the code's.
-WRITTEN = [page for page in PAGES if not page.read_text("utf-8").startswith("<!--")]
 LINK = re.compile(r"\[[^\]\n]*\]\((?P<target>[^)\s]+)\)")
 CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 # Where we happen to work is nobody's business but ours. Spelt so that this file does not name it either.
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 WORKPLACE = re.compile("|".join([r"(?<![\w.])/wor" + "k/", r"\.\./share" + "d", r"facts-(?:adk|kopf|devserver)"]))
 ALLOWED = {".ci/run"}
-# Phrases that the pages once had and a native writer does not use, with what to write instead.
-DIALECT = {
-    "whoever": "anyone who, or name the user, the client or the process",
-    "somebody|nobody": "a user, someone, no one",
-    "for ever": "forever",
-    "shall": "must, should or will",
-    "anew": "again",
-    "in place of": "instead of",
-    "beside": "next to, in addition to, or compared with",
-    "at once": "immediately, or at the same time",
-    "so far": "until now, or yet",
-    "(?:go|goes|going) on": "continue",
-    "under way": "in progress",
-    "all the same": "still, or anyway",
-    "dearer|costliest": "more expensive, most expensive",
-    "who asks": "the caller",
-    "(?:is|are|was|were) away": "is unavailable",
-    "(?<!there )(?:is|are|was|were) no (?!longer|more)": "is not a",
-}
 LISTED = (
     *("api", "api/generate", "api/job", "api/queues", "api/schedule", "api/template"),
     *("core", "core/job", "core/pods", "core/queues", "core/schedule", "core/template"),
@@ -166,18 +145,6 @@ def test_every_link_leads_somewhere(page):
             broken.append(found["target"])
 
     assert broken == []
-
-
-@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_page_is_written_in_plain_english(page):
-    prose = " ".join(CODE.sub("", page.read_text("utf-8")).split())
-    found = [
-        f"write {cure!r}: …{prose[max(0, hit.start() - 40) : hit.end() + 20]}…"
-        for phrase, cure in DIALECT.items()
-        for hit in re.finditer(rf"\b(?:{phrase})\b", prose, re.IGNORECASE)
-    ]
-
-    assert found == []
 
 
 def test_every_test_that_the_security_model_names_is_there():

@@ -63,13 +63,13 @@ PRESENCE: Final[Wanted] = {"\0": True}
 
 
 def to_cel(
-    schema: Raw, value: Any, wanted: Wanted, *, root: bool = False, ordered: bool = True, beside: Any = None
+    schema: Raw, value: Any, wanted: Wanted, *, root: bool = False, ordered: bool = True, compared_with: Any = None
 ) -> Any:
     """Return the CEL value.
 
     Args:
         ordered: False for comparisons, which ignore the order of lists of type set and map.
-        beside: the value that this one is compared with. As on a real server, a field that the schema does not name
+        compared_with: the other value of a comparison. As on a real server, a field that the schema does not name
             makes no difference if only one of two objects of the same size has it.
 
     Raises:
@@ -80,9 +80,9 @@ def to_cel(
     if schema.get("x-kubernetes-int-or-string"):
         return value if isinstance(value, int | str) else _unreadable("an integer or a string", value)
     if isinstance(value, dict):
-        return _object(schema, value, wanted, root=root, ordered=ordered, beside=beside)
+        return _object(schema, value, wanted, root=root, ordered=ordered, compared_with=compared_with)
     if isinstance(value, list):
-        return _list(schema, value, ordered=ordered, beside=beside)
+        return _list(schema, value, ordered=ordered, compared_with=compared_with)
     declared = schema.get("type")
     if declared is None:
         return json.dumps(value)
@@ -100,11 +100,14 @@ def _unreadable(wanted: str, value: object) -> Any:
     )
 
 
-def _object(schema: Raw, value: Raw, wanted: Wanted, *, root: bool, ordered: bool, beside: Any) -> Any:
-    other = beside if isinstance(beside, dict) else {}
+def _object(schema: Raw, value: Raw, wanted: Wanted, *, root: bool, ordered: bool, compared_with: Any) -> Any:
+    other = compared_with if isinstance(compared_with, dict) else {}
     additional = schema.get("additionalProperties")
     if isinstance(additional, dict):
-        return {key: to_cel(additional, one, {}, ordered=ordered, beside=other.get(key)) for key, one in value.items()}
+        return {
+            key: to_cel(additional, one, {}, ordered=ordered, compared_with=other.get(key))
+            for key, one in value.items()
+        }
     if not schema.get("type") and "properties" not in schema:
         return json.dumps(value, sort_keys=True)
     named = dict(schema.get("properties") or {}) | (_OBJECT_FIELDS if root or _is_embedded(schema) else {})
@@ -115,7 +118,7 @@ def _object(schema: Raw, value: Raw, wanted: Wanted, *, root: bool, ordered: boo
         if child is None:
             unnamed[key] = one
         elif not wanted or name in wanted:
-            shown[name] = to_cel(child, one, wanted.get(name, {}), ordered=ordered, beside=other.get(key))
+            shown[name] = to_cel(child, one, wanted.get(name, {}), ordered=ordered, compared_with=other.get(key))
     if unnamed and not wanted:
         shown[UNNAMED] = _unnamed(unnamed, other, named, same_size=len(other) == len(value))
     return shown
@@ -133,17 +136,17 @@ def _unnamed(mine: Raw, other: Raw, named: Raw, *, same_size: bool) -> str:
     return json.dumps(mine, sort_keys=True)
 
 
-def _list(schema: Raw, value: Sequence[Any], *, ordered: bool, beside: Any) -> Any:
+def _list(schema: Raw, value: Sequence[Any], *, ordered: bool, compared_with: Any) -> Any:
     items = schema.get("items")
     if not isinstance(items, dict):
         return json.dumps(value, sort_keys=True)
-    other = beside if isinstance(beside, list) else []
+    other = compared_with if isinstance(compared_with, list) else []
     kind, keys = schema.get("x-kubernetes-list-type"), schema.get("x-kubernetes-list-map-keys") or ()
     mine = list(value)
     if not ordered and kind in ("set", "map"):
         mine, other = (sorted(one, key=lambda item: _order(item, keys)) for one in (mine, other))
     pairs = [*other, *[None] * len(mine)]
-    return [to_cel(items, one, {}, ordered=ordered, beside=pairs[place]) for place, one in enumerate(mine)]
+    return [to_cel(items, one, {}, ordered=ordered, compared_with=pairs[place]) for place, one in enumerate(mine)]
 
 
 def _order(item: Any, keys: Sequence[str]) -> str:

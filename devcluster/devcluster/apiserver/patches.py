@@ -38,7 +38,7 @@ def merge_patch(target: Object, patch: object) -> Object:
     """Return the target with an RFC 7396 patch: null removes, objects merge, other values replace.
 
     Raises:
-        StatusError: 400 when the patch is no object.
+        StatusError: 400 when the patch is not an object.
     """
     if not isinstance(patch, dict):
         raise StatusError(400, f"error decoding patch: expected a JSON object, got {_json_type(patch)}")

@@ -118,8 +118,8 @@ class Rules:
     def _data(self, rule: Rule, value: Any, old: Any) -> Raw:
         if not rule.is_transition:
             return {"self": to_cel(self.schema, value, rule.wanted, root=self.root)}
-        new = to_cel(self.schema, value, rule.wanted, root=self.root, ordered=False, beside=old)
-        before = to_cel(self.schema, old, rule.wanted, root=self.root, ordered=False, beside=value)
+        new = to_cel(self.schema, value, rule.wanted, root=self.root, ordered=False, compared_with=old)
+        before = to_cel(self.schema, old, rule.wanted, root=self.root, ordered=False, compared_with=value)
         return {"self": new, "oldSelf": before}
 
 
@@ -260,7 +260,7 @@ def _check_chain(schema: Raw, read: tuple[str, ...], named: tuple[str, ...], *, 
     if found := mentions_format(node):
         raise RuleError(
             f"the development server cannot judge rules that read values of format {found}, which a real server reads "
-            "as another type, and fails on when it cannot; use a pattern in place of the format"
+            "as another type, and fails on when it cannot; use a pattern instead of the format"
         )
 
 

@@ -127,7 +127,7 @@ class ApiServer:
         runner = web.ServerRunner(listener, shutdown_timeout=_STOP_SECONDS)
         await runner.setup()
         self._runner = runner
-        # 512 pending connections: tests open hundreds of watches at once.
+        # 512 pending connections: tests open hundreds of watches at the same time.
         site = web.TCPSite(runner, "127.0.0.1", self.port, ssl_context=self._credentials.server_context(), backlog=512)
         try:
             await site.start()

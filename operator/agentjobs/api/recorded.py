@@ -210,7 +210,7 @@ class RecordedStep(Recorded):
     usage: dict[str, int]
     """What it used, such as `inputTokens`."""
     void: bool
-    """Whether later starts must not use it; it is counted all the same."""
+    """Whether later starts must not use it; it still counts."""
     replayed: bool
     """Whether a later start of its run took it from the journal."""
     cost_usd: Dollars | None = Field(default=None, alias="costUSD")

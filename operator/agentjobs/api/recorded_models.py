@@ -1,4 +1,4 @@
-"""An installation's models as the gateway returns them: providers, prices, remaining limits, calls under way."""
+"""An installation's models as the gateway returns them: providers, prices, remaining limits, running calls."""
 
 from datetime import date, datetime
 

@@ -98,11 +98,11 @@ class RecordedCall(Recorded):
     """The name of the provider's key."""
     began: datetime
     ended: datetime | None
-    """When it ended; null while it is under way."""
+    """When it ended; null while it is in progress."""
     status: int | None
-    """The provider's HTTP status, 0 for no response; null while it is under way."""
+    """The provider's HTTP status, 0 for no response; null while it is in progress."""
     outcome: str | None
-    """`Answered`, `Cut`, `Failed` or `Lost`; null while it is under way."""
+    """`Answered`, `Cut`, `Failed` or `Lost`; null while it is in progress."""
     input_tokens: int
     output_tokens: int
     cached_tokens: int
@@ -112,7 +112,7 @@ class RecordedCall(Recorded):
     thinking_tokens: int
     """The part of the output that was thinking."""
     cost_usd: Dollars = Field(alias="costUSD")
-    """Its cost; 0 while it is under way."""
+    """Its cost; 0 while it is in progress."""
     reserved_usd: Dollars = Field(alias="reservedUSD")
     """The cost that was reserved for it: its highest possible cost."""
     estimated: bool

@@ -35,7 +35,7 @@
     model_overview  models as users see them
     shared_reads  one query for all requests that need the same answer
     connections  limits on the number and the duration of connections
-    limits       limits on requests under way, by job, by pod and for all
+    limits       limits on requests in progress, by job, by pod and for all
     user_limits  limits on the requests of each user
     bodies       reads and checks request bodies
     session_bodies  request bodies of runners about their session

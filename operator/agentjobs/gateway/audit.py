@@ -28,7 +28,7 @@ _WRITE_SECONDS: Final = 2.0
 
 @dataclass(slots=True)
 class Doing:
-    """An action under way. The code that runs it fills in the rest."""
+    """An action in progress. The code that runs it fills in the rest."""
 
     kind: ActionKind
     namespace: str

@@ -166,7 +166,7 @@ class Stream:
         yield _RETRY + self._id()
         while (now := _now()) < ends and not self._feed.closed:
             if self._listener.due_in(now) == 0:
-                # No change is told later than the remembered answer about rights is valid.
+                # No change is reported later than the remembered answer about rights is valid.
                 if not self._listener.away_is_due and not await self._is_allowed():
                     return
                 # The API server may have taken a while, and the event may be about a lost namespace.

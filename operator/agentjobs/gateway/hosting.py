@@ -41,7 +41,7 @@ from agentjobs.settings import ServerSettings
 
 # Longer than the interval of a runner's heartbeats, so that its connection is not closed before the next one.
 KEEP_ALIVE_SECONDS: Final = 75
-# The time for requests under way; the slowest wait 5 s for the database. Below the usual grace period of 30 s.
+# The time for requests in progress; the slowest wait 5 s for the database. Below the usual grace period of 30 s.
 STOP_SECONDS: Final = 15
 
 
@@ -123,7 +123,7 @@ async def listening(
 
     Args:
         per_address: the limit on the connections of an address; None for no limit.
-        on_stop: called when the server begins to stop, to end streams; other requests under way are waited for.
+        on_stop: called when the server begins to stop, to end streams; other requests in progress are waited for.
 
     Raises:
         errors.Misconfigured: the address is taken, or the certificate cannot be read.

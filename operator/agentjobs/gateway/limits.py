@@ -1,8 +1,8 @@
-"""Limits on request bodies and on requests under way.
+"""Limits on request bodies and on requests in progress.
 
 A Content-Length allows an early refusal, but the bytes are counted in any case, and never held beyond the limit. Five
-limits keep one pod from blocking others: on its requests under way and per second, on the bodies of one job, on the
-bytes of all bodies under way, and on concurrent writes. Claims and heartbeats are not subject to the last three.
+limits keep one pod from blocking others: on its requests in progress and per second, on the bodies of one job, on the
+bytes of all bodies in progress, and on concurrent writes. Claims and heartbeats are not subject to the last three.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ LINGER_SECONDS: Final = 5.0
 # A runner sends entries, steps and its result from separate threads, and requests that timed out may still run. Code
 # that saves many artifacts at the same time gets 429 and tries again.
 REQUESTS_AT_ONCE: Final = 4
-# The rate of a pod in the long run and in a burst. A runner gathers entries while its last request is under way.
+# The rate of a pod in the long run and in a burst. A runner gathers entries while its last request is in progress.
 REQUESTS_A_SECOND: Final = 50.0
 BURST: Final = 200.0
 # A body counts as one more request for each of these bytes: 3 MiB a second in the long run.
@@ -152,7 +152,7 @@ class Intake:
     ) -> AsyncIterator[Model]:
         """Yield a request's body as `model`, and hold its share of the limits until it is stored.
 
-        A job has one body under way; others wait unread.
+        A job has one body in progress; others wait unread.
 
         Args:
             rates: the rate at which a pod may send such bodies; `bodies` by default.
@@ -171,7 +171,7 @@ class Intake:
     async def file(self, request: Request, limit: int, *, job: str, pod: str) -> AsyncIterator[bytes]:
         """Yield a request's body as bytes, and hold its share of the limits until it is stored.
 
-        A job has one of them under way, in addition to a `body`, so that steps do not wait for it. All together have
+        A job has one of them in progress, in addition to a `body`, so that steps do not wait for it. All together have
         `FILE_BYTES`.
 
         Raises:
@@ -207,7 +207,7 @@ class Intake:
     ) -> AsyncIterator[AsyncIterator[Piece]]:
         """Yield a request's body in pieces of `size` bytes, and hold one of them at a time.
 
-        The caller stores a piece before it takes the next one. A job has one such body under way, in addition to a
+        The caller stores a piece before it takes the next one. A job has one such body in progress, in addition to a
         `body`, so that steps do not wait for it.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Routes of users about models: providers, prices, limits, calls under way, usage and costs.
+"""Routes of users about models: providers, prices, limits, running calls, usage and costs.
 
 Reading about one namespace takes the right to list its AgentJobs; reading about all namespaces takes the right to list
 AgentJobs in all of them. Only the names of providers' keys are shown; the gateway has no keys.
@@ -43,7 +43,7 @@ async def _may_list(request: Request, namespace: OneNamespace = None) -> User:
 
 @router.get("/v1/models", dependencies=[Depends(_may_list)])
 async def get_models(reports: Reports, budget: ReadBudget, namespace: OneNamespace = None) -> ModelsOverview:
-    """Return the models of the installation, their prices, what remains of limits, and calls under way."""
+    """Return the models of the installation, their prices, what remains of limits, and running calls."""
     async with budget.taken():
         proxies = await reports.proxies()
         told = max(proxies, key=lambda one: one.since).told if proxies else {}

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(settings: GatewaySettings) -> None:
-    """Serve until SIGTERM or SIGINT, then finish requests under way and return.
+    """Serve until SIGTERM or SIGINT, then finish requests in progress and return.
 
     Raises:
         errors.Misconfigured: invalid settings: a missing kubeconfig, an address in use, an unreadable certificate.

@@ -34,7 +34,7 @@ class _Asked:
 
 
 class SharedReads:
-    """Queries under way and recent results. One per process; it belongs to one event loop."""
+    """Queries in progress and recent results. One per process; it belongs to one event loop."""
 
     def __init__(self, *, size: int = REMEMBERED) -> None:
         self._asked: Bounded[Hashable, _Asked] = Bounded(size)

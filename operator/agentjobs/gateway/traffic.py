@@ -17,7 +17,7 @@ from agentjobs.gateway.problems import answer, crash
 
 logger = logging.getLogger(__name__)
 
-# Responses are sent in pieces, each after the client has read those before; until then the request is under way.
+# Responses are sent in pieces, each after the client has read those before; until then the request is in progress.
 PIECE_BYTES: Final = 64 * 1024
 # Responses are private data, and browsers must not render them as pages.
 HEADERS: Final = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]

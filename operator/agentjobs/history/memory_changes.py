@@ -7,7 +7,7 @@ from agentjobs.history.memory_rows import MemoryJob, MemoryRows
 
 
 class MemoryChanges:
-    """The changes of a history's jobs: it looks at all of them whenever it is asked.
+    """The changes of a history's jobs: it looks at all of them at each call.
 
     Unlike PostgreSQL, a write without a changed value is not a change here.
     """

@@ -99,7 +99,7 @@ class MemoryOperator(MemoryRows):
         return self.slots.claim(job.key, start.start, slot, job.resolved, running)
 
     def _runs(self, job: MemoryJob, start: int) -> bool:
-        return job.is_open and not any(one.end for number, one in job.starts.items() if number >= start)
+        return job.is_open and not any(row.end for number, row in job.starts.items() if number >= start)
 
     async def give_back(self, left: Collection[tuple[str, int, datetime]]) -> None:
         """Free slots whose starts never began."""

@@ -79,8 +79,8 @@ class OperatorHistory(Protocol):
         ...
 
     async def progress(self, uid: str, start: int) -> Progress:
-        """Return the progress of a start, in its recorded steps; of an unknown one nothing. Void steps are no
-        progress.
+        """Return the progress of a start, in its recorded steps; an unknown start has none. Void steps do
+        not count.
         """
         ...
 

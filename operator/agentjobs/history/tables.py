@@ -160,7 +160,7 @@ ENDED: Final = func.coalesce(jobs.c.finished_at, jobs.c.deleted_at)
 
 # What `retention` looks through, oldest first.
 Index("jobs_ended_idx", jobs.c.cluster, ENDED, jobs.c.uid)
-# How many ended in a time, and how: the index has all that is asked.
+# How many ended in a time, and how: the index has all columns.
 Index(
     "jobs_ends_idx",
     jobs.c.cluster,
@@ -369,7 +369,7 @@ turn_events = Table(
 )
 Index("turn_events_words_idx", turn_events.c.words, postgresql_using="gin")
 
-# State of apps and of users, a row for each name, so that jobs which end at once lose nothing of each other.
+# State of apps and of users, a row for each name, so that jobs which end at the same time lose nothing of each other.
 states = Table(
     "states",
     metadata,
@@ -608,7 +608,7 @@ queue_spend = Table(
 )
 
 # What sinks are to be told of transitions: inserted with the transition, sent in order of a job's transitions. One that
-# is under way is due again when its lease ends. `inserted_at` is since when it waits.
+# is in progress is due again when its lease ends. `inserted_at` is since when it waits.
 notifications = Table(
     "notifications",
     metadata,

@@ -66,7 +66,7 @@ def stored_version(row: Any) -> StoredVersion:
 
 
 def check_room(count: int, size: int) -> None:
-    """Return if a session or a user may have so many versions, of so many bytes.
+    """Return if a session or a user may have that number of versions, of that many bytes.
 
     Raises:
         errors.TooLarge: they would exceed a limit.

@@ -28,7 +28,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of `spec.budget`; None is no limit. Cost is in US dollars."""
+    """The limits of `spec.budget`; None means no limit. Cost is in US dollars."""
 
     cost: Decimal | None = None
     tokens: int | None = None

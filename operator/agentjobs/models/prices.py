@@ -84,7 +84,7 @@ class Price:
         return rates.cost(tokens)
 
     def most(self, tokens_in: int, tokens_out: int) -> Decimal:
-        """Return the maximum cost of a call with at most so many tokens, in dollars."""
+        """Return the maximum cost of a call with at most these tokens, in dollars."""
         reachable = [self.rates, *(rates for above, rates in self.tiers if tokens_in > above)]
         return max(rates.most(tokens_in, tokens_out) for rates in reachable)
 

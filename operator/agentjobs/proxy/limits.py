@@ -72,7 +72,7 @@ class Limiter:
         return turn
 
     def leave(self, turn: Turn, used: Tokens | None) -> None:
-        """Record a call's end and usage; None is no usage. Only the first call counts."""
+        """Record a call's end and usage; None means no usage. Only the first call counts."""
         if turn.id in self._open:
             self._open.remove(turn.id)
             self._shared.give_back(turn, used or Tokens())

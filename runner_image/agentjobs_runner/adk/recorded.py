@@ -190,7 +190,7 @@ class _Unwritable:
 
 
 def _written(value: Any, place: tuple[str, ...]) -> Any:
-    """`value` as JSON, in a copy: code may go on changing what it put into the state."""
+    """`value` as JSON, in a copy: code may still change what it put into the state."""
     try:
         return deepcopy(jsonable(value, place))
     except NotJson as error:
@@ -205,7 +205,7 @@ def event_to_json(event: Event) -> dict[str, Any]:
     """
     dumped = event.model_dump(mode="json", exclude_none=True, exclude={"id", "timestamp", "output"})
     if event.output is not None:
-        dumped["output"] = deepcopy(result_to_json(event.output))  # a generator may go on changing what it yielded
+        dumped["output"] = deepcopy(result_to_json(event.output))  # a generator may still change what it yielded
         if not _equal(result_of(dumped["output"]), event.output):
             raise NotJson(("output",), event.output)
     return dumped

@@ -1,7 +1,7 @@
 """The repository at the host, accessed with write credentials, and our own repository for the work.
 
 Our repository has objects from the remote, and those made or checked here. It never contains the agent's objects,
-except for commands that get their location (`Repository.beside`).
+except for commands that get their location in a variable (`GIT_ALTERNATE_OBJECT_DIRECTORIES`).
 """
 
 from dataclasses import dataclass

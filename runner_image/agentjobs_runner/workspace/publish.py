@@ -272,7 +272,7 @@ def _nothing(why: str) -> Ended:
 
 def _taken(branch: str, there: str) -> StartEnded:
     return refused(
-        f"the branch {branch} exists, with commits that the agent's do not go on from ({there[:12]}), and is only "
+        f"the branch {branch} exists, with commits that the agent's commits do not follow ({there[:12]}), and is only "
         "moved forward. Delete it, or use another publish.branch, e.g. with $(job.name), and run the job again"
     )
 

@@ -221,7 +221,7 @@ class AgentFiles:
 
 
 def agent_variables(variables: Mapping[str, str], tree: Path) -> dict[str, str]:
-    """Return the environment in which an agent can use Git in `tree`, whoever owns the files."""
+    """Return the environment in which an agent can use Git in `tree`, regardless of the owner of its files."""
     count = variables.get("GIT_CONFIG_COUNT", "0")
     first = int(count) if count.isascii() and count.isdigit() else 0
     ours = [("safe.directory", "*")]

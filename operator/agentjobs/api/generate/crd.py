@@ -125,8 +125,8 @@ def object_schema() -> Schema:
 def _edits_rule() -> Schema:
     """Return the rule of which fields an edit must not add or remove; rules of the fields compare their values.
 
-    It is one rule, because each write of a status evaluates it. Its first half ends that at once: a write of the status
-    cannot change the spec, and a write of the spec cannot change the status.
+    It is one rule, because each write of a status evaluates it. Its first half skips the rest for writes of the status:
+    they cannot change the spec, and a write of the spec cannot change the status.
     """
     status_written = (
         "has(self.status) && has(self.status.transitions) && (!has(oldSelf.status) || "

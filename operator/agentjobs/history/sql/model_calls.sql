@@ -7,7 +7,7 @@ SELECT pg_advisory_xact_lock(hashtextextended(%(uid)s, 0));
 -- name: reserve
 -- The rule of `models.budget.judge`. Ended and running calls are read from one snapshot, so a call that is settled
 -- meanwhile counts exactly once. The start's row is read without a lock: a call that begins a moment before its start
--- is fenced is no worse than one that began a second earlier, and heartbeats do not wait for calls.
+-- is fenced does no more harm than one that began a second earlier, and heartbeats do not wait for calls.
 WITH holder AS (
     SELECT
         starts.pod_uid, starts.fenced_at, starts.attempt,

@@ -200,7 +200,7 @@ class Refusal:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers of the response besides its content type. Clients that would retry are told not to."""
+        """Headers of the response besides its content type. Clients that would retry get a header against it."""
         if self.retry_after is None:
             return {"x-should-retry": "false"}
         return {"retry-after": str(max(1, math.ceil(self.retry_after)))}

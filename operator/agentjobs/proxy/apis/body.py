@@ -19,9 +19,9 @@ _KEY: Final = re.compile(rb'[ \t\r\n]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\r\n]*+:
 # Members of one object or array. The longest known have some hundred tools or texts; a body of empty members would
 # block this process for seconds.
 MAX_MEMBERS: Final = 2048
-# Items of a list: tools, or texts of a batch. No model accepts so many.
+# Items of a list: tools, or texts of a batch. No model accepts that many.
 MAX_LIST_BYTES: Final = 4 * 1024 * 1024
-# Quotes, as an upper bound of keys: so many are scanned within 50 ms.
+# Quotes, as an upper bound of keys: that many are scanned within 50 ms.
 _MAX_QUOTES: Final = 100_000
 
 Value = TypeVar("Value")
