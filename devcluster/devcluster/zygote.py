@@ -73,13 +73,13 @@ def _serve(requests: socket.socket, mark: _Mark) -> Order | None:
     parent = os.getpid()
     while True:
         try:
-            said, descriptors, _, _ = socket.recv_fds(requests, MESSAGE, 3)
+            message, descriptors, _, _ = socket.recv_fds(requests, MESSAGE, 3)
         except ConnectionError:
             return None
-        if not said:
+        if not message:
             return None
         if not descriptors:
-            _, status = os.waitpid(int(said), 0)
+            _, status = os.waitpid(int(message), 0)
             requests.send(b"%d" % os.waitstatus_to_exitcode(status))
             continue
         if os.fork():
@@ -104,9 +104,9 @@ def _become(descriptors: Sequence[int], mark: _Mark) -> Order:
     """Set up this process as `exec` would have done."""
     order, output, errors = descriptors
     with os.fdopen(order, "rb") as file:
-        asked: Order = json.load(file)
-    environ: dict[str, str] = asked["env"]
-    os.chdir(asked["folder"])
+        request: Order = json.load(file)
+    environ: dict[str, str] = request["env"]
+    os.chdir(request["folder"])
     os.dup2(output, 1)
     os.dup2(errors, 2)
     for descriptor in {output, errors} - {1, 2}:
@@ -116,7 +116,7 @@ def _become(descriptors: Sequence[int], mark: _Mark) -> Order:
     os.environ.update(environ)
     time.tzset()
     sys.dont_write_bytecode = bool(environ.get("PYTHONDONTWRITEBYTECODE"))
-    sys.orig_argv = asked["command"]
+    sys.orig_argv = request["command"]
     safe_path = sys.orig_argv[1] == "-P"
     sys.argv = ["-m", *sys.orig_argv[4 if safe_path else 3 :]]
     sys.path[:0] = _first_on_path(environ, safe=safe_path)
@@ -124,7 +124,7 @@ def _become(descriptors: Sequence[int], mark: _Mark) -> Order:
     importlib.invalidate_caches()
     sys.stdout = sys.__stdout__ = _stream(sys.stdout, 1, environ)  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = _stream(sys.stderr, 2, environ)  # type: ignore[misc]
-    return asked
+    return request
 
 
 def _first_on_path(environ: dict[str, str], *, safe: bool) -> list[str]:

@@ -43,8 +43,11 @@ PHRASES: Final = {
 """Each with what to write instead."""
 NOUNS: Final = {"told", "said", "asked", "gone", "one"}
 """Names of values that say nothing about them."""
-NAMED: Final = ("core", "engine", "history", "kube", "models", "notifier", "proxy")
-"""The packages in which values have names of their own."""
+NAMED: Final = [
+    *(OPERATOR / name for name in ("core", "engine", "history", "kube", "models", "notifier", "proxy")),
+    ROOT / "devcluster" / "devcluster",
+]
+"""The packages in which every value is named by what it is."""
 _PHRASE: Final = {re.compile(rf"\b(?:{phrase})\b", re.IGNORECASE): cure for phrase, cure in PHRASES.items()}
 _QUOTED: Final = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 _DOCSTRING: Final = re.compile(r'^(?P<indent> *)""".*?"""', re.MULTILINE | re.DOTALL)
@@ -140,9 +143,9 @@ def vague(tree: ast.AST) -> list[str]:
     return sorted((names | {node.arg for node in inner if isinstance(node, ast.arg)}) & NOUNS)
 
 
-@pytest.mark.parametrize("package", NAMED)
-def test_values_are_named_by_what_they_are(package: str) -> None:
-    paths = files(OPERATOR / package, suffix=".py")
+@pytest.mark.parametrize("package", NAMED, ids=lambda package: package.name)
+def test_values_are_named_by_what_they_are(package: Path) -> None:
+    paths = files(package, suffix=".py")
     assert paths
 
     trees = {path.name: vague(ast.parse(path.read_text("utf-8"))) for path in paths}

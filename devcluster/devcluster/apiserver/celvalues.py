@@ -54,7 +54,7 @@ def mentions_format(schema: Raw) -> str:
     if schema.get("format") in READ_OTHERWISE and schema.get("type") == "string":
         return str(schema["format"])
     below = [*(schema.get("properties") or {}).values(), schema.get("items"), schema.get("additionalProperties")]
-    return next((found for one in below if isinstance(one, dict) and (found := mentions_format(one))), "")
+    return next((found for child in below if isinstance(child, dict) and (found := mentions_format(child))), "")
 
 
 Wanted = dict[str, Any]
@@ -105,20 +105,20 @@ def _object(schema: Raw, value: Raw, wanted: Wanted, *, root: bool, ordered: boo
     additional = schema.get("additionalProperties")
     if isinstance(additional, dict):
         return {
-            key: to_cel(additional, one, {}, ordered=ordered, compared_with=other.get(key))
-            for key, one in value.items()
+            key: to_cel(additional, item, {}, ordered=ordered, compared_with=other.get(key))
+            for key, item in value.items()
         }
     if not schema.get("type") and "properties" not in schema:
         return json.dumps(value, sort_keys=True)
     named = dict(schema.get("properties") or {}) | (_OBJECT_FIELDS if root or _is_embedded(schema) else {})
     shown: Raw = {}
     unnamed: Raw = {}
-    for key, one in value.items():
+    for key, item in value.items():
         child, name = named.get(key), identifier(key)
         if child is None:
-            unnamed[key] = one
+            unnamed[key] = item
         elif not wanted or name in wanted:
-            shown[name] = to_cel(child, one, wanted.get(name, {}), ordered=ordered, compared_with=other.get(key))
+            shown[name] = to_cel(child, item, wanted.get(name, {}), ordered=ordered, compared_with=other.get(key))
     if unnamed and not wanted:
         shown[UNNAMED] = _unnamed(unnamed, other, named, same_size=len(other) == len(value))
     return shown
@@ -130,7 +130,7 @@ def _is_embedded(schema: Raw) -> bool:
 
 def _unnamed(mine: Raw, other: Raw, named: Raw, *, same_size: bool) -> str:
     """Return fields without a schema as text; it is the same for objects that are equal for the real server."""
-    theirs = {key: one for key, one in other.items() if key not in named}
+    theirs = {key: item for key, item in other.items() if key not in named}
     if same_size and all(theirs[key] == mine[key] for key in mine.keys() & theirs.keys()):
         return json.dumps(sorted([*mine.items(), *theirs.items()], key=lambda item: item[0]), sort_keys=True)
     return json.dumps(mine, sort_keys=True)
@@ -144,9 +144,11 @@ def _list(schema: Raw, value: Sequence[Any], *, ordered: bool, compared_with: An
     kind, keys = schema.get("x-kubernetes-list-type"), schema.get("x-kubernetes-list-map-keys") or ()
     mine = list(value)
     if not ordered and kind in ("set", "map"):
-        mine, other = (sorted(one, key=lambda item: _order(item, keys)) for one in (mine, other))
+        mine, other = (sorted(element, key=lambda item: _order(item, keys)) for element in (mine, other))
     pairs = [*other, *[None] * len(mine)]
-    return [to_cel(items, one, {}, ordered=ordered, compared_with=pairs[place]) for place, one in enumerate(mine)]
+    return [
+        to_cel(items, element, {}, ordered=ordered, compared_with=pairs[place]) for place, element in enumerate(mine)
+    ]
 
 
 def _order(item: Any, keys: Sequence[str]) -> str:

@@ -54,11 +54,11 @@ def _check_spec(spec: Mapping[str, Any]) -> list[Cause]:
         causes.append(required("spec.accessModes", "at least 1 access mode is required"))
     unknown = [mode for mode in (modes if isinstance(modes, list) else ()) if mode not in _ACCESS_MODES]
     causes += [_unsupported("spec.accessModes", mode, _ACCESS_MODES) for mode in unknown]
-    asked = _asked(spec)
-    if asked is None:
+    requested = _requested(spec)
+    if requested is None:
         causes.append(required("spec.resources[storage]"))
-    elif (size := _bytes(asked)) is None or size <= 0:
-        causes.append(bad_value("spec.resources[storage]", asked, "must be greater than zero"))
+    elif (size := _bytes(requested)) is None or size <= 0:
+        causes.append(bad_value("spec.resources[storage]", requested, "must be greater than zero"))
     if spec["volumeMode"] not in _VOLUME_MODES:
         causes.append(_unsupported("spec.volumeMode", spec["volumeMode"], _VOLUME_MODES))
     return causes
@@ -66,24 +66,24 @@ def _check_spec(spec: Mapping[str, Any]) -> list[Cause]:
 
 def _check_update(new: Object, spec: Mapping[str, Any], old: Object) -> list[Cause]:
     before = old["spec"]
-    asked, had = _bytes(_asked(spec)), _bytes(_asked(before))
-    if asked is not None and had is not None and asked > had:
+    requested, had = _bytes(_requested(spec)), _bytes(_requested(before))
+    if requested is not None and had is not None and requested > had:
         raise forbidden(PERSISTENT_VOLUME_CLAIM, new["metadata"]["name"], _NO_RESIZE)
     free = {"resources", "volumeAttributesClassName"} if _mapping(new.get("status")).get("phase") == "Bound" else set()
     free |= set() if before.get("volumeName") else {"volumeName"}
     causes: list[Cause] = []
     if any(spec.get(name) != before.get(name) for name in {*spec, *before} - free):
-        told = (
+        reason = (
             "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
         )
-        causes.append(cause("FieldValueForbidden", "spec", f"Forbidden: {told}"))
-    if asked is not None and had is not None and asked < had:
-        told = "field can not be less than status.capacity"
-        causes.append(cause("FieldValueForbidden", "spec.resources.requests.storage", f"Forbidden: {told}"))
+        causes.append(cause("FieldValueForbidden", "spec", f"Forbidden: {reason}"))
+    if requested is not None and had is not None and requested < had:
+        reason = "field can not be less than status.capacity"
+        causes.append(cause("FieldValueForbidden", "spec.resources.requests.storage", f"Forbidden: {reason}"))
     return causes
 
 
-def _asked(spec: Mapping[str, Any]) -> Any:
+def _requested(spec: Mapping[str, Any]) -> Any:
     return _mapping(_mapping(spec.get("resources")).get("requests")).get("storage")
 
 

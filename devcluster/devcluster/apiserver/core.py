@@ -384,13 +384,13 @@ class Core:
             raise StatusError(500, "etcdserver: request is too large", reason="Unknown") from problem
 
     def _remove(self, kind: Kind, key: Key) -> Version:
-        gone = self._store.remove(kind.qualified_name, key)
+        removed = self._store.remove(kind.qualified_name, key)
         if kind.custom:
             self._release_definition(("", kind.qualified_name))
         if kind.key == CUSTOM_RESOURCE_DEFINITION.key:
-            self._registry.withdraw(gone.obj)
+            self._registry.withdraw(removed.obj)
             self._store.close_watches(key[1])
-        return gone
+        return removed
 
     def _now(self) -> str:
         return timestamp(self._clock())

@@ -204,7 +204,7 @@ def establish(obj: Object, taken: Iterable[Kind], now: datetime) -> bool:
 def resources_of(obj: Object) -> list[CustomResource]:
     """Return the served versions of a checked CRD, newest first as in discovery."""
     found = []
-    for version in sorted(_versions(obj), key=lambda one: version_order(one["name"])):
+    for version in sorted(_versions(obj), key=lambda each: version_order(each["name"])):
         if version.get("served"):
             raw = (version.get("schema") or {}).get("openAPIV3Schema")
             found.append(CustomResource(_kind(obj["spec"], version), Schema(raw), bool(version.get("storage"))))
@@ -238,7 +238,9 @@ def _kind(spec: Object, version: Object) -> Kind:
         subresources=(Subresource("status", names["kind"], STATUS_VERBS),) if "status" in subresources else (),
         columns=(_NAME, *(columns or [_AGE])),
         selectable_fields=tuple(
-            one["jsonPath"].removeprefix(".") for one in version.get("selectableFields") or [] if one.get("jsonPath")
+            field["jsonPath"].removeprefix(".")
+            for field in version.get("selectableFields") or []
+            if field.get("jsonPath")
         ),
         custom=True,
         tracks_generation=True,
@@ -379,13 +381,15 @@ def _clashes(spec: Object, taken: Iterable[Kind]) -> list[tuple[str, str]]:
 
 
 def _is_established(status: Object) -> bool:
-    return any(one["type"] == "Established" and one["status"] == "True" for one in status["conditions"])
+    return any(
+        condition["type"] == "Established" and condition["status"] == "True" for condition in status["conditions"]
+    )
 
 
 def _set_condition(status: Object, kind: str, value: str, reason: str, message: str, now: datetime) -> None:
     stamp = timestamp(now)
-    conditions = status["conditions"] = [dict(one) for one in status["conditions"]]
-    present = next((one for one in conditions if one["type"] == kind), None)
+    conditions = status["conditions"] = [dict(condition) for condition in status["conditions"]]
+    present = next((condition for condition in conditions if condition["type"] == kind), None)
     if present is None:
         conditions.append(
             {"type": kind, "status": value, "lastTransitionTime": stamp, "reason": reason, "message": message}

@@ -80,7 +80,10 @@ def resource_list(kinds: Sequence[Kind], group: str, version: str) -> Document |
     resources: list[Document] = []
     for kind in found:
         resources.append(_resource(kind))
-        resources.extend(_subresource(kind, one) for one in sorted(kind.subresources, key=lambda one: one.name))
+        resources.extend(
+            _subresource(kind, subresource)
+            for subresource in sorted(kind.subresources, key=lambda subresource: subresource.name)
+        )
     api_version = f"{group}/{version}" if group else version
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": api_version, "resources": resources}
 
@@ -167,11 +170,15 @@ def _resource(kind: Kind) -> Document:
     return resource
 
 
-def _subresource(kind: Kind, one: Subresource) -> Document:
-    resource: Document = {"name": f"{kind.plural}/{one.name}", "singularName": "", "namespaced": kind.namespaced}
-    if one.group:
-        resource |= {"group": one.group, "version": one.version}
-    return resource | {"kind": one.kind, "verbs": one.verbs}
+def _subresource(kind: Kind, subresource: Subresource) -> Document:
+    resource: Document = {
+        "name": f"{kind.plural}/{subresource.name}",
+        "singularName": "",
+        "namespaced": kind.namespaced,
+    }
+    if subresource.group:
+        resource |= {"group": subresource.group, "version": subresource.version}
+    return resource | {"kind": subresource.kind, "verbs": subresource.verbs}
 
 
 def _aggregated_resource(kind: Kind) -> Document:
@@ -189,14 +196,14 @@ def _aggregated_resource(kind: Kind) -> Document:
     if kind.subresources:
         resource["subresources"] = [
             {
-                "subresource": one.name,
+                "subresource": subresource.name,
                 "responseKind": {
-                    "group": one.group or kind.group,
-                    "version": one.version or kind.version,
-                    "kind": one.kind,
+                    "group": subresource.group or kind.group,
+                    "version": subresource.version or kind.version,
+                    "kind": subresource.kind,
                 },
-                "verbs": one.verbs,
+                "verbs": subresource.verbs,
             }
-            for one in sorted(kind.subresources, key=lambda one: one.name)
+            for subresource in sorted(kind.subresources, key=lambda subresource: subresource.name)
         ]
     return resource

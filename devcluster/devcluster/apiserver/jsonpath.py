@@ -186,7 +186,7 @@ def _field(name: str) -> Step:
 
 
 def _union(members: list[Step]) -> Step:
-    return lambda value: (one for member in members for one in member(value))
+    return lambda value: (match for member in members for match in member(value))
 
 
 def _items(value: Any) -> Iterator[Any]:
@@ -205,4 +205,4 @@ def _descend(value: Any) -> Iterator[Any]:
         if not level:
             return
         yield from level
-        level = [child for one in level for child in _values(one)]
+        level = [child for parent in level for child in _values(parent)]

@@ -114,7 +114,7 @@ def _operation(kind: Kind, action: str) -> Document:
         patches = _PATCHES if kind.custom else (*_PATCHES, _STRATEGIC)
         types = patches if action == "patch" else (JSON, "application/yaml")
         body = {"type": "object"} if action == "patch" else reference
-        operation["requestBody"] = {"content": {one: {"schema": body} for one in types}, "required": True}
+        operation["requestBody"] = {"content": {media_type: {"schema": body} for media_type in types}, "required": True}
     return operation
 
 

@@ -30,8 +30,8 @@ def prune(pod: dict[str, Any]) -> list[str]:
 
 def _prune(value: Any, kind: str, at: str, dropped: list[str]) -> None:
     if isinstance(value, list):
-        for place, one in enumerate(value):
-            _prune(one, kind, f"{at}[{place}]", dropped)
+        for place, item in enumerate(value):
+            _prune(item, kind, f"{at}[{place}]", dropped)
     elif isinstance(value, dict):
         known = _table()[kind]
         for name in list(value):

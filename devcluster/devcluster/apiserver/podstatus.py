@@ -46,7 +46,11 @@ def pod_cells(pod: Object, ago: Callable[[str], str]) -> PodCells:
         ago: returns the age of a timestamp.
     """
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
-    sidecars = {one.get("name") for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"}
+    sidecars = {
+        container.get("name")
+        for container in spec.get("initContainers") or ()
+        if container.get("restartPolicy") == "Always"
+    }
     tally = _Tally(_first_reason(status))
     before = _init_containers(spec, status, sidecars, tally)
     if not tally.initializing or _is_true(status, "Initialized"):
@@ -125,8 +129,8 @@ def _final_reason(pod: Object, reason: str) -> str:
 
 
 def _is_true(status: Object, condition: str) -> bool:
-    found = (one for one in status.get("conditions") or () if one.get("type") == condition)
-    return any(one.get("status") == "True" for one in found)
+    found = (each for each in status.get("conditions") or () if each.get("type") == condition)
+    return any(each.get("status") == "True" for each in found)
 
 
 def _wide(spec: Object, status: Object) -> tuple[str, str, str, str]:

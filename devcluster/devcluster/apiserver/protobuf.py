@@ -224,11 +224,11 @@ def _message(raw: bytes, fields: _Message) -> dict[str, Any]:
         elif field.shape == "list":
             found.setdefault(field.name, []).append(_value(value, field.of))
         else:
-            one = _value(value, field.of)
+            decoded = _value(value, field.of)
             # Go writes unset strings and messages too; JSON leaves them out. Zero and false are set values: they are
             # written only when set.
-            if one not in ("", None, {}):
-                found[field.name] = one
+            if decoded not in ("", None, {}):
+                found[field.name] = decoded
     return found
 
 

@@ -201,11 +201,11 @@ def _check_access(spec: Mapping[str, Any]) -> list[Cause]:
 def _attributes(spec: Mapping[str, Any]) -> Attributes:
     resource = _mapping(spec.get("resourceAttributes"), "spec.resourceAttributes")
     path = _mapping(spec.get("nonResourceAttributes"), "spec.nonResourceAttributes")
-    asked = {name: str(value or "") for name, value in (resource or path).items()}
+    attributes = {name: str(value or "") for name, value in (resource or path).items()}
     if path:
-        return Attributes(asked.get("verb", ""), path=asked.get("path", ""))
+        return Attributes(attributes.get("verb", ""), path=attributes.get("path", ""))
     fields = ("group", "resource", "subresource", "namespace", "name")
-    return Attributes(asked.get("verb", ""), **{field: asked.get(field, "") for field in fields})
+    return Attributes(attributes.get("verb", ""), **{field: attributes.get(field, "") for field in fields})
 
 
 def _check_seconds(seconds: object) -> list[Cause]:

@@ -82,14 +82,14 @@ class Rules:
             if not unchanged or (rule.is_transition and rule.text != "self == oldSelf"):
                 yield from self._ask(rule, value, old, at)
         if isinstance(value, dict):
-            for name, one in value.items():
+            for name, item in value.items():
                 child = self.fields.get(name)
                 here = f"{at}.{name}" if child else f"{at}[{name}]"
                 if (below := child or self.values) is not None:
-                    yield from below._judge(one, old.get(name, _ABSENT) if isinstance(old, dict) else _ABSENT, here)
+                    yield from below._judge(item, old.get(name, _ABSENT) if isinstance(old, dict) else _ABSENT, here)
         elif self.items is not None and isinstance(value, list):
-            for place, one in enumerate(value):
-                yield from self.items._judge(one, self._partner(one, old), f"{at}[{place}]")
+            for place, item in enumerate(value):
+                yield from self.items._judge(item, self._partner(item, old), f"{at}[{place}]")
 
     def _partner(self, item: Any, old: Any) -> Any:
         """Return the element of the old list with the same keys."""
@@ -97,7 +97,10 @@ class Rules:
         if not keys or not isinstance(old, list) or not isinstance(item, dict):
             return _ABSENT
         wanted = [item.get(key) for key in keys]
-        return next((one for one in old if isinstance(one, dict) and [one.get(k) for k in keys] == wanted), _ABSENT)
+        return next(
+            (element for element in old if isinstance(element, dict) and [element.get(k) for k in keys] == wanted),
+            _ABSENT,
+        )
 
     def _ask(self, rule: Rule, value: Any, old: Any, at: str) -> Iterator[Cause]:
         place = at.removeprefix(".") or NO_FIELD
@@ -127,8 +130,8 @@ def _message(rule: Rule, data: Raw) -> str:
     """Return what `messageExpression` makes of a refused value, or `message` when that is not a line of text."""
     if rule.words is None:
         return rule.message
-    told = rule.words.eval(data=data)
-    line = told.value().strip() if told.type().name() == "STRING" else ""
+    result = rule.words.eval(data=data)
+    line = result.value().strip() if result.type().name() == "STRING" else ""
     return line if line and "\n" not in line else rule.message
 
 
@@ -197,12 +200,12 @@ def _is_correlated(schema: Raw, word: str) -> bool:
 def _rule(raw: Raw, schema: Raw, *, root: bool, correlated: bool) -> Rule:
     if raw.get("optionalOldSelf"):
         raise RuleError("the development server does not serve optionalOldSelf of rules")
-    text, told, path = str(raw["rule"]), str(raw.get("messageExpression") or ""), str(raw.get("fieldPath") or "")
+    text, expression, path = str(raw["rule"]), str(raw.get("messageExpression") or ""), str(raw.get("fieldPath") or "")
     read = reads(text)
     is_transition = any(variable == "oldSelf" for variable, _, _ in read)
     if is_transition and not correlated:
         raise RuleError("oldSelf cannot be used on the uncorrelatable portion of the schema")
-    read += reads(told)
+    read += reads(expression)
     for _, steps, is_asked in read:
         _check_chain(schema, steps[:-1] if is_asked else steps, steps, root=root, is_asked=is_asked)
     _check_path(schema, path)
@@ -210,7 +213,7 @@ def _rule(raw: Raw, schema: Raw, *, root: bool, correlated: bool) -> Rule:
     program = _compiled(kind, text)
     if program.return_type().name() not in ("BOOL", "DYN"):
         raise RuleError("cel expression must evaluate to a bool")
-    words = _compiled(kind, told) if told else None
+    words = _compiled(kind, expression) if expression else None
     if words is not None and words.return_type().name() not in ("STRING", "DYN"):
         raise RuleError("messageExpression must evaluate to a string")
     return Rule(

@@ -105,7 +105,11 @@ class Schema:
         violations: list[Violation] = []
         self._validator(obj, (), violations)
         if old is not None:
-            violations = [one for one in violations if not (one.forgivable and self._unchanged(one.path, obj, old))]
+            violations = [
+                violation
+                for violation in violations
+                if not (violation.forgivable and self._unchanged(violation.path, obj, old))
+            ]
         causes = [violation.cause for violation in violations[:MAX_CAUSES]]
         if self._rules.is_empty:
             return causes
@@ -154,7 +158,9 @@ def _partner(item: object, old: list[Any], keys: list[str]) -> object:
     if not isinstance(item, dict):
         return None
     wanted = [item.get(key) for key in keys]
-    return next((one for one in old if isinstance(one, dict) and [one.get(key) for key in keys] == wanted), None)
+    return next(
+        (element for element in old if isinstance(element, dict) and [element.get(key) for key in keys] == wanted), None
+    )
 
 
 def _child(schema: Object, name: str) -> Object:

@@ -145,9 +145,9 @@ class Store:
         """Remove an object; return its last state with the revision of the removal."""
         collection = self._collection(resource)
         old = collection.versions.pop(key)
-        gone = self._next({**old.obj, "metadata": dict(old.obj["metadata"])})
-        self._publish(collection, Change(gone.revision, key, old, None, gone))
-        return gone
+        last = self._next({**old.obj, "metadata": dict(old.obj["metadata"])})
+        self._publish(collection, Change(last.revision, key, old, None, last))
+        return last
 
     def watch(self, resource: str, revision: int | None, wake: Callable[[], None]) -> Watcher:
         """Start a watcher of all changes after `revision` (None: after the current one).

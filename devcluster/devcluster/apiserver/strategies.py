@@ -52,7 +52,7 @@ def _no_causes(_new: Object, _old: Object | None) -> list[Cause]:
     return []
 
 
-def _at_once(_obj: Object, _asked: int | None) -> int:
+def _at_once(_obj: Object, _requested: int | None) -> int:
     return 0
 
 
@@ -214,8 +214,8 @@ def _check_pod_update(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Ca
     known = {gate.get("name") for gate in old.get("schedulingGates") or ()}
     for gate in new.get("schedulingGates") or ():
         if gate.get("name") not in known:
-            told = f"Forbidden: only deletion is allowed, but found new scheduling gate '{gate.get('name')}'"
-            return [{"reason": "FieldValueForbidden", "field": "spec.schedulingGates", "message": told}]
+            message = f"Forbidden: only deletion is allowed, but found new scheduling gate '{gate.get('name')}'"
+            return [{"reason": "FieldValueForbidden", "field": "spec.schedulingGates", "message": message}]
     before, after = old.get("activeDeadlineSeconds"), new.get("activeDeadlineSeconds")
     if before is not None and (after is None or after > before):
         return [

@@ -150,7 +150,7 @@ class _Causes:
         self.add("Invalid", at, f"Invalid value: {format_value(value)}: {message}")
 
     def unsupported(self, at: str, value: object, supported: tuple[str, ...]) -> None:
-        listed = ", ".join(f'"{one}"' for one in supported)
+        listed = ", ".join(f'"{name}"' for name in supported)
         self.add("NotSupported", at, f"Unsupported value: {format_value(value)}: supported values: {listed}")
 
 
@@ -237,7 +237,7 @@ def _may_narrow_type(schema: Raw, child: Raw) -> bool:
     if not schema.get("x-kubernetes-int-or-string"):
         return False
     if schema.get("anyOf") == _INT_OR_STRING:
-        return any(child is one for one in schema["anyOf"])
+        return any(child is option for option in schema["anyOf"])
     first = (schema.get("allOf") or [{}])[0]
     return child is first and first.get("anyOf") == _INT_OR_STRING
 
@@ -405,7 +405,10 @@ def _check_metadata(metadata: Raw, path: str, found: _Causes) -> None:
     if metadata.get("type") != "object":
         found.invalid(f"{path}.type", metadata.get("type") or "", "must be object")
     properties = metadata.get("properties") or {}
-    for at, child in ((path, metadata), *((f"{path}.properties[{name}]", one) for name, one in properties.items())):
+    for at, child in (
+        (path, metadata),
+        *((f"{path}.properties[{name}]", property_schema) for name, property_schema in properties.items()),
+    ):
         if "default" in child:
             found.forbidden(f"{at}.default", "must not be set in top-level metadata")
     if set(properties) - {"name", "generateName"} or set(metadata) - {"type", "properties", "default"}:

@@ -215,7 +215,7 @@ def _definition_row(obj: Object, _now: datetime) -> list[Cell]:
 def _node(obj: Object, now: datetime) -> list[Cell]:
     status, spec = obj.get("status") or {}, obj.get("spec") or {}
     info = status.get("nodeInfo") or {}
-    ready = next((one for one in status.get("conditions") or () if one.get("type") == "Ready"), None)
+    ready = next((condition for condition in status.get("conditions") or () if condition.get("type") == "Ready"), None)
     state = "Unknown" if ready is None else "Ready" if ready.get("status") == "True" else "NotReady"
     if spec.get("unschedulable"):
         state += ",SchedulingDisabled"
@@ -240,7 +240,7 @@ def _roles(labels: Mapping[str, str]) -> str:
 
 
 def _address(status: Mapping[str, Any], kind: str) -> str:
-    return next((one["address"] for one in status.get("addresses") or () if one.get("type") == kind), _NONE)
+    return next((address["address"] for address in status.get("addresses") or () if address.get("type") == kind), _NONE)
 
 
 def _event(obj: Object, now: datetime) -> list[Cell]:
@@ -302,7 +302,7 @@ def _claim(obj: Object, now: datetime) -> list[Cell]:
 def _policy(obj: Object, now: datetime) -> list[Cell]:
     selector = (obj.get("spec") or {}).get("podSelector") or {}
     terms = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
-    terms += [_term(one) for one in selector.get("matchExpressions") or ()]
+    terms += [_term(requirement) for requirement in selector.get("matchExpressions") or ()]
     return [_name(obj), ",".join(terms) or _NONE, _created(obj, now)]
 
 

@@ -217,8 +217,8 @@ def _list_checks(schema: Raw) -> list[Validator]:
         if not isinstance(value, list):
             return
         if item is not None:
-            for index, one in enumerate(value):
-                item(one, (*path, index), violations)
+            for index, element in enumerate(value):
+                item(element, (*path, index), violations)
         if fewest is not None and len(value) < fewest:
             violations.append(_invalid(path, len(value), f"{_in_body(path)} should have at least {fewest} items"))
         if most is not None and len(value) > most:
@@ -258,10 +258,10 @@ def _object_checks(schema: Raw) -> list[Validator]:
     def check(value: Any, path: Path, violations: list[Violation]) -> None:
         if not isinstance(value, dict):
             return
-        for name, one in value.items():
+        for name, member in value.items():
             child = children.get(name, other)
             if child is not None:
-                child(one, (*path, name), violations)
+                child(member, (*path, name), violations)
         for name in needed:
             if name not in value:
                 field = format_path((*path, name))
@@ -280,7 +280,7 @@ def _combinator_checks(schema: Raw) -> list[Validator]:
         ("oneOf", _one_of),
         ("allOf", _all_of),
     )
-    steps = [make([compile_validator(one) for one in schema[word]]) for word, make in makers if schema.get(word)]
+    steps = [make([compile_validator(each) for each in schema[word]]) for word, make in makers if schema.get(word)]
     if isinstance(schema.get("not"), dict):
         steps.append(_not(compile_validator(schema["not"])))
     return steps
@@ -291,7 +291,7 @@ def _outcomes(alternatives: list[Validator], value: Any, path: Path) -> list[lis
     for alternative in alternatives:
         violations: list[Violation] = []
         alternative(value, path, violations)
-        outcomes.append([Violation(one.path, one.cause, forgivable=False) for one in violations])
+        outcomes.append([Violation(violation.path, violation.cause, forgivable=False) for violation in violations])
     return outcomes
 
 
@@ -334,7 +334,7 @@ def _all_of(alternatives: list[Validator]) -> Validator:
         outcomes = _outcomes(alternatives, value, path)
         failed = [outcome for outcome in outcomes if outcome]
         if failed:
-            violations.extend(one for outcome in failed for one in outcome)
+            violations.extend(violation for outcome in failed for violation in outcome)
             none = ". None validated" if len(failed) == len(outcomes) else ""
             violations.append(_combinator_violation(path, f"must validate all the schemas (allOf){none}"))
 

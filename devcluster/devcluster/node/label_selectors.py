@@ -8,7 +8,7 @@ def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bo
     """Return whether the selector matches the labels; an empty one matches everything."""
     wanted = selector or {}
     equal = all(labels.get(key) == value for key, value in (wanted.get("matchLabels") or {}).items())
-    return equal and all(_holds(one, labels) for one in wanted.get("matchExpressions") or ())
+    return equal and all(_holds(requirement, labels) for requirement in wanted.get("matchExpressions") or ())
 
 
 def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:

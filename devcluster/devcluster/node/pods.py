@@ -207,7 +207,9 @@ class PodWorker:
         with contextlib.suppress(ApiError):
             policies, _ = await self._node.client.list(NETWORK_POLICIES, self.pod["metadata"]["namespace"])
             labels = self.pod["metadata"].get("labels") or {}
-            names = [one["metadata"]["name"] for one in policies if selects(one["spec"].get("podSelector"), labels)]
+            names = [
+                policy["metadata"]["name"] for policy in policies if selects(policy["spec"].get("podSelector"), labels)
+            ]
             if names:
                 message = (
                     f"this node runs pods as processes and cannot enforce NetworkPolicy {', '.join(sorted(names))}"

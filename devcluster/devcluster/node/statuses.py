@@ -200,13 +200,18 @@ def _conditions(pod: Object, state: PodState, now: datetime.datetime) -> list[Ob
 
 
 def _can_start(state: PodState) -> tuple[bool, str, str]:
-    creating = any(isinstance(one, Waiting) and one.reason == "ContainerCreating" for one in state.containers.values())
+    creating = any(
+        isinstance(container, Waiting) and container.reason == "ContainerCreating"
+        for container in state.containers.values()
+    )
     return not state.terminal and not creating, "", ""
 
 
 def _initialized(state: PodState) -> tuple[bool, str, str]:
     incomplete = [
-        name for name, one in state.init_containers.items() if not (isinstance(one, Terminated) and one.exit_code == 0)
+        name
+        for name, container in state.init_containers.items()
+        if not (isinstance(container, Terminated) and container.exit_code == 0)
     ]
     if incomplete:
         return False, "ContainersNotInitialized", f"containers with incomplete status: [{' '.join(incomplete)}]"
@@ -216,7 +221,7 @@ def _initialized(state: PodState) -> tuple[bool, str, str]:
 def _ready(state: PodState) -> tuple[bool, str, str]:
     if state.terminal:
         return False, "PodCompleted" if state.phase == "Succeeded" else "PodFailed", ""
-    unready = [name for name, one in state.containers.items() if not isinstance(one, Running)]
+    unready = [name for name, container in state.containers.items() if not isinstance(container, Running)]
     if unready:
         return False, "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]"
     return True, "", ""
