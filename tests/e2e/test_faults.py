@@ -56,16 +56,6 @@ def test_a_node_agent_that_is_silent_for_a_while_changes_nothing(node, running, 
     assert judged("frozen") == ("Succeeded", 1, 1, [""])
 
 
-def test_a_killed_leader_is_followed_by_another(release, kubectl, node, running, judged, wait_for):
-    running("orphaned")
-    leader = release.leader()
-    holder = release.holder()
-    node.kill(kubectl.get("pod", leader, release.namespace), "operator")
-    wait_for(lambda: release.holder() not in ("", holder), "another operator leads")
-
-    assert judged("orphaned") == ("Succeeded", 1, 1, [""])
-
-
 def test_killed_gateways_are_waited_for(release, node, running, judged):
     running("unheard")
     pods = release.pods("gateway")

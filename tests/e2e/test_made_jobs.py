@@ -1,4 +1,4 @@
-"""Jobs of templates, twins, follow-ups and calls from outside, on a real cluster, and what a receiver is told."""
+"""Jobs of templates, follow-ups and calls from outside, on a real cluster, and what a receiver is told."""
 
 import json
 import secrets
@@ -44,18 +44,6 @@ def test_a_job_of_a_template_asks_what_template_and_job_say_together(apply, jobs
     assert ends[0]["phase"] == "Succeeded"
     assert [("This is a thorough review." in body) for body in asked] == [True]
     assert (ends[1]["phase"], condition(ends[1], "Failed", "reason")) == ("Failed", "LockedField")
-
-
-def test_one_of_three_twins_runs(apply, a_job, jobs, kubectl, namespace):
-    script, _ = a_job("twin", QUICK)
-    agent = {"model": "scripted/twin/script", "inline": {"instruction": "Be brief."}}
-    twins = [a_job(f"twin-{n}", agent=agent, unique={"key": "one"})[0] for n in range(3)]
-    apply(script, {"apiVersion": "v1", "kind": "List", "items": twins})
-    ends = {f"twin-{n}": jobs.finished(f"twin-{n}") for n in range(3)}
-    (first,) = [name for name, end in ends.items() if end["phase"] == "Succeeded"]
-
-    assert [end["duplicateOf"]["name"] for end in ends.values() if end["phase"] == "Skipped"] == [first] * 2
-    assert len(kubectl.list("pods", namespace, labels="agentjobs.dev/job")) == 1
 
 
 def test_a_triage_is_followed_by_one_implementation(apply, jobs, kubectl, release, namespace, wait_for):
