@@ -7,11 +7,16 @@ Not collected by `make e2e`. A burst of each kind runs alone, in turns, all of t
 - batch/v1 Jobs that start Python and end: what containers cost by themselves.
 
 Seconds run from the first POST until the last is finished, as one poll every half second sees it. CPU is that of all
-pods of the node, our own parts with them, by the kubelet's cgroup: it counts on a shared machine, too.
+pods of the node, our own parts with them, by the kubelet's cgroup: it counts on a shared machine, too. One job at a
+time shows how soon after its POST a container is seen running.
 """
 
+import itertools
 import os
+import re
 import statistics
+import subprocess
+import threading
 import time
 
 import pytest
@@ -20,6 +25,7 @@ from tests.bench.startup import BARE
 COUNT = int(os.environ.get("AGENTJOBS_BURST_COUNT", "40"))
 ROUNDS = int(os.environ.get("AGENTJOBS_BURST_ROUNDS", "2"))
 SECONDS = 600.0
+STARTS = 5
 RESTRICTED = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
@@ -109,3 +115,50 @@ def ended(kubectl, namespace, which):
     lines = kubectl("get", which, "-o", f"jsonpath={states}", namespace=namespace).splitlines()
     assert not [line for line in lines if "Failed" in line.split()]
     return sum("Complete" in line.split() for line in lines)
+
+
+class Starts:
+    """Notes when containers of a namespace's pods are first seen running."""
+
+    def __init__(self, namespace):
+        path = "{.metadata.name} {.status.containerStatuses[0].state.running.startedAt}"
+        path += "{.status.containerStatuses[0].state.terminated.startedAt}{'\\n'}"
+        command = ["kubectl", "-n", namespace, "get", "pods", "--watch", "-o", f"jsonpath={path}"]
+        self._watch = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.seen = {}
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self):
+        for line in self._watch.stdout:
+            name, _, started = line.strip().partition(" ")
+            if started:
+                self.seen.setdefault(re.sub(r"-\w+$", "", name), time.monotonic())
+
+    def close(self):
+        self._watch.kill()
+        self._watch.wait()
+        self._thread.join(10)
+        self._watch.stdout.close()
+
+
+def test_a_container_starts_about_as_soon_as_one_of_a_batch_job(
+    kubectl, jobs, namespace, apply, a_job, make, wait_for, figure
+):
+    apply(a_job("answers", {"starts": [[{"text": "Done."}]]})[0])
+    seconds = {"AgentJobs": [], "Jobs, Python alone": []}
+    starts = Starts(namespace)
+    try:
+        for number, kind in itertools.product(range(STARTS), seconds):
+            name = f"{kind[:1].lower()}-{number}"
+            apply(make[kind](name))
+            created = time.monotonic()
+            wait_for(lambda name=name: name in starts.seen, f"a container of {name} starts")
+            seconds[kind].append(starts.seen[name] - created)
+            time.sleep(3)  # until the runner has ended, too
+    finally:
+        starts.close()
+    ours, theirs = (statistics.median(each) for each in seconds.values())
+    figure(f"created to container seen running, median of {STARTS}: {ours:.2f} s; a batch/v1 Job: {theirs:.2f} s")
+
+    assert [jobs.finished(f"a-{number}")["starts"] for number in range(STARTS)] == [1] * STARTS

@@ -5,17 +5,11 @@ Parts are replaced by those of another version in test_chart.py.
 """
 
 import contextlib
-import itertools
 import json
-import re
-import statistics
-import subprocess
-import threading
 import time
 
 import pytest
 
-ROUNDS = 5
 IDLE_SECONDS = 20
 
 pytestmark = pytest.mark.timeout(900)
@@ -104,72 +98,6 @@ def test_proxies_that_leave_let_answers_under_way_end(release, kubectl, provider
 
     assert (status["phase"], status["starts"], asked()) == ("Succeeded", 1, 1)
     wait_for(lambda: all(ready(pod) for pod in release.pods("model-proxy")), "both proxies are ready again")
-
-
-class Starts:
-    """Notes when containers of a namespace's pods are first seen running."""
-
-    def __init__(self, namespace):
-        path = "{.metadata.name} {.status.containerStatuses[0].state.running.startedAt}"
-        path += "{.status.containerStatuses[0].state.terminated.startedAt}{'\\n'}"
-        command = ["kubectl", "-n", namespace, "get", "pods", "--watch", "-o", f"jsonpath={path}"]
-        self._watch = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self.seen = {}
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self):
-        for line in self._watch.stdout:
-            name, _, started = line.strip().partition(" ")
-            if started:
-                self.seen.setdefault(re.sub(r"-\w+$", "", name), time.monotonic())
-
-    def close(self):
-        self._watch.kill()
-        self._watch.wait()
-        self._thread.join(10)
-        self._watch.stdout.close()
-
-
-def test_a_container_starts_about_as_soon_as_one_of_a_batch_job(
-    kubectl, jobs, apply, a_job, namespace, chart_values, figure, wait_for
-):
-    runner = chart_values["runner"]["image"]
-    restricted = {
-        "allowPrivilegeEscalation": False,
-        "runAsNonRoot": True,
-        "capabilities": {"drop": ["ALL"]},
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-
-    def batch(name):
-        container = {
-            "name": "one",
-            "image": f"{runner['repository']}:{runner['tag']}",
-            "imagePullPolicy": runner["pullPolicy"],
-            "command": ["python", "-c", "import time; time.sleep(1)"],
-            "securityContext": restricted,
-        }
-        spec = {"template": {"spec": {"restartPolicy": "Never", "containers": [container]}}}
-        return [{"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}]
-
-    kinds = {"batch": batch, "agent": lambda name: a_job(name, {"starts": [[{"text": "Done."}]]})}
-    seconds = {kind: [] for kind in kinds}
-    starts = Starts(namespace)
-    try:
-        for number, (kind, make) in itertools.product(range(ROUNDS), kinds.items()):
-            name = f"{kind}-{number}"
-            apply(*make(name))
-            created = time.monotonic()
-            wait_for(lambda name=name: name in starts.seen, f"a container of {name} starts")
-            seconds[kind].append(starts.seen[name] - created)
-            time.sleep(3)  # until the runner has ended, too
-    finally:
-        starts.close()
-    ours, theirs = statistics.median(seconds["agent"]), statistics.median(seconds["batch"])
-    figure(f"created to container seen running, median of {ROUNDS}: {ours:.2f} s; a batch/v1 Job: {theirs:.2f} s")
-
-    assert [jobs.finished(f"agent-{number}")["starts"] for number in range(ROUNDS)] == [1] * ROUNDS
 
 
 USE = """
