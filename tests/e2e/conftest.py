@@ -43,7 +43,8 @@ KEEP = "AGENTJOBS_E2E_KEEP"
 INSTALL_SECONDS = 240
 SECONDS = 240.0
 """Waits end when what they wait for is there; only a failure on a busy machine takes as long as this."""
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.5
+"""Each look starts a kubectl, which takes 0.1 s of the processors that pods start on."""
 _DENIED = re.compile(r'is forbidden: User \\?"system:serviceaccount:')
 _FAILED = pytest.StashKey[bool]()
 _FIGURES = pytest.StashKey[list[str]]()
@@ -669,9 +670,9 @@ def apply(kubectl: Kubectl, namespace: str) -> Callable[..., None]:
 
 def apply_in(kubectl: Kubectl, namespace: str, *what: Object | Path) -> None:
     """Apply objects or files in a namespace."""
-    for one in what:
-        text = one.read_text() if isinstance(one, Path) else json.dumps(one)
-        kubectl("apply", "-f", "-", namespace=namespace, stdin=text)
+    texts = [one.read_text() if isinstance(one, Path) else json.dumps(one) for one in what]
+    # Begun so, all is read as YAML; after a first document of JSON kubectl would read no other.
+    kubectl("apply", "-f", "-", namespace=namespace, stdin="".join(f"---\n{text}\n" for text in texts))
 
 
 @pytest.fixture
@@ -811,10 +812,10 @@ def apply_to(kubectl: Kubectl) -> Callable[..., None]:
 
 
 class Load:
-    """Applies a job of one start every two seconds, from `start` to `stop`, in a thread of its own."""
+    """Applies a job of one start every three seconds, from `start` to `stop`, in a thread of its own."""
 
     SCRIPT: ClassVar[Object] = {"starts": [[{"delay": "1s", "text": "Done."}]]}
-    EVERY_SECONDS = 2.0
+    EVERY_SECONDS = 3.0
 
     def __init__(self, apply: Callable[..., None], prefix: str) -> None:
         self._apply = apply

@@ -7,10 +7,11 @@ Parts are replaced by those of another version in test_chart.py.
 import contextlib
 import json
 import time
+from collections import Counter
 
 import pytest
 
-IDLE_SECONDS = 20
+IDLE_SECONDS = 10
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -25,11 +26,12 @@ def loaded(load, jobs, kubectl, *, warm=3):
     """Have the load run around a block; then every job must have succeeded by one start and one pod."""
     with load.running(warm=warm):
         yield
-    counts = {}
-    for name in load.names:
-        status = jobs.finished(name, seconds=300)
-        pods = kubectl.list("pods", jobs.namespace, labels=f"agentjobs.dev/job={name}")
-        counts[name] = (status["phase"], status["starts"], len(pods))
+    names = [f"agentjob/{name}" for name in load.names]
+    finished = ("wait", *names, "--for=condition=Finished", "--timeout=300s")
+    kubectl(*finished, namespace=jobs.namespace, seconds=310)
+    pods = Counter(pod["metadata"]["labels"].get("agentjobs.dev/job") for pod in kubectl.list("pods", jobs.namespace))
+    found = {one["metadata"]["name"]: one["status"] for one in kubectl.list("agentjobs", jobs.namespace)}
+    counts = {name: (found[name]["phase"], found[name]["starts"], pods[name]) for name in load.names}
     assert counts == dict.fromkeys(load.names, ("Succeeded", 1, 1))
     newest = jobs.story(load.names[-1])
     assert [start["verdict"] for start in newest["starts"]] == ["Succeed"]
@@ -76,7 +78,7 @@ def test_one_gateway_of_three_is_killed_and_nobody_notices(release, kubectl, nod
     kubectl("scale", deployment, "--replicas=3", **place)
     try:
         kubectl("rollout", "status", deployment, "--timeout=240s", **place, seconds=260)
-        with loaded(load, jobs, kubectl, warm=5):
+        with loaded(load, jobs, kubectl, warm=4):
             node.kill(release.pods("gateway")[0], "gateway")
             time.sleep(3)
             node.kill(release.pods("gateway")[1], "gateway")

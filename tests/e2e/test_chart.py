@@ -84,9 +84,13 @@ class Life:
         self.kubectl("exec", pod, "-c", "runner", "--", "touch", "/tmp/open", namespace=self.jobs)
 
     def finish(self, job: str) -> str:
-        finished = ("wait", f"agentjob/{job}", "--for=condition=Finished", f"--timeout={SECONDS}s")
-        self.kubectl(*finished, namespace=self.jobs, seconds=SECONDS + 10)
+        self.wait_finished(job)
         return self.phase(job)
+
+    def wait_finished(self, *jobs: str) -> None:
+        names = [f"agentjob/{job}" for job in jobs]
+        finished = ("wait", *names, "--for=condition=Finished", f"--timeout={SECONDS}s")
+        self.kubectl(*finished, namespace=self.jobs, seconds=SECONDS + 10)
 
     def sql(self, question: str) -> str:
         psql = ["psql", "-h", "/var/run/postgresql", "-U", "agentjobs", "-tAc", question]
@@ -106,8 +110,7 @@ class Life:
 
     def ended_once(self, *names: str, starts: int = 1, at_most: int = 0) -> None:
         """Wait until history knows the end of all; then each has had its starts, one pod for each, and one answer."""
-        for name in names:
-            self.finish(name)
+        self.wait_finished(*names)
         self.wait_for(lambda: self.sql(_OPEN.format(",".join(names))) == "0", "history knows every end")
         allowed = [("Succeeded", count, 1, count) for count in range(starts, max(starts, at_most) + 1)]
         assert {
@@ -184,8 +187,11 @@ def life(kubectl, wait_for, chart_values, adopt, tmp_path_factory) -> Iterator[L
         meta = {"name": name, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}
         kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": meta}))
     disk = {"enabled": True, "size": "1Gi", "storageClassName": namespace}
+    # The tests observe how gateways and operators are replaced; of these two, one pod is enough.
+    single = {part: chart_values[part] | {"replicas": 1} for part in ("modelProxy", "notifier")}
     values = {
         **chart_values,
+        **single,
         "watchedNamespaces": [jobs],
         "postgresql": chart_values["postgresql"] | {"persistence": disk},
     }
@@ -378,7 +384,7 @@ def test_the_next_upgrade_goes_on_from_there(life, apply_to, a_job):
 
 
 def test_without_an_operator_nothing_holds_a_job_or_its_pod(life, apply_to, a_job):
-    apply_to(life.jobs, *a_job("endless", ENDLESS))
+    apply_to(life.jobs, *a_job("endless", ENDLESS, runtime={"terminationGracePeriodSeconds": 5}))
     life.running("endless-1")
 
     life.config.uninstall(NAME, timeout=SECONDS)

@@ -56,22 +56,6 @@ def reasons(status):
 @pytest.mark.parametrize(
     ("name", "reason", "words"),
     [
-        pytest.param("oom", "OOMKilled", "raise runtime.resources.limits.memory", id="oom"),
-        pytest.param("deadline", "AttemptTimeout", "timeouts.attempt was exceeded", id="deadline"),
-    ],
-)
-def test_an_end_by_a_limit_names_the_limit(shared_jobs, condition, name, reason, words):
-    status = shared_jobs.finished(name)
-
-    assert (status["phase"], condition(status, "Failed", "reason")) == ("Failed", reason)
-    assert words in condition(status, "Failed", "message")
-    assert reasons(status) == [(reason, True)]
-    assert words in shared_jobs.describe(name)
-
-
-@pytest.mark.parametrize(
-    ("name", "reason", "words"),
-    [
         pytest.param("no-image", {"ErrImagePull", "ImagePullBackOff"}, "localhost/nowhere:1", id="image"),
         pytest.param("bad-image", {"InvalidImageName"}, "No Image", id="image-name"),
         pytest.param("no-node", {"Unschedulable"}, "didn't match Pod's node affinity/selector", id="node"),
@@ -91,8 +75,8 @@ def test_a_pod_that_does_not_start_says_what_is_missing(shared_jobs, condition, 
 @pytest.mark.parametrize(
     ("kind", "name", "words"),
     [
-        pytest.param("secret", "keys", ("generic", "--from-literal=api=x"), id="secret"),
         pytest.param("configmap", "data", ("--from-literal=a=b",), id="volume"),
+        pytest.param("secret", "keys", ("generic", "--from-literal=api=x"), id="secret"),
     ],
 )
 def test_what_was_missing_heals_the_job(kubectl, shared_jobs, condition, kind, name, words):
@@ -101,10 +85,26 @@ def test_what_was_missing_heals_the_job(kubectl, shared_jobs, condition, kind, n
     kind_words = (kind, words[0], name, *words[1:]) if kind == "secret" else (kind, name, *words)
     kubectl("create", *kind_words, namespace=shared_jobs.namespace)
 
-    # A kubelet looks for missing volumes at growing intervals, up to two minutes.
+    # A kubelet looks for missing volumes at growing intervals, up to two minutes: the sooner it is there, the better.
     status = shared_jobs.finished(job, seconds=240)
 
     assert (status["phase"], status["starts"]) == ("Succeeded", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "words"),
+    [
+        pytest.param("oom", "OOMKilled", "raise runtime.resources.limits.memory", id="oom"),
+        pytest.param("deadline", "AttemptTimeout", "timeouts.attempt was exceeded", id="deadline"),
+    ],
+)
+def test_an_end_by_a_limit_names_the_limit(shared_jobs, condition, name, reason, words):
+    status = shared_jobs.finished(name)
+
+    assert (status["phase"], condition(status, "Failed", "reason")) == ("Failed", reason)
+    assert words in condition(status, "Failed", "message")
+    assert reasons(status) == [(reason, True)]
+    assert words in shared_jobs.describe(name)
 
 
 def test_an_eviction_through_the_api_costs_no_attempt(kubectl, shared_jobs):
