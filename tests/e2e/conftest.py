@@ -4,16 +4,25 @@ Tests are blocking and speak kubectl, as users do. Fixtures: `kubectl`, `provide
 calls and is told), `release` (the installation), `namespace` (one a test, Pod Security level Restricted), `apply`,
 `jobs` (read, wait, history), `wait_for`. What failed is explained: the namespace's objects and events and the ends of
 our parts' logs are printed below the failure. At the end no call of ours may have been denied.
+
+With `-n 2 --dist loadgroup` one worker installs for both. Tests that kill a part, drain the node or fill it take turns
+in one worker (`DISTURBING`), the others run beside them. A test marked `disturbs` has the installation to itself. The
+chart's own tests need a pytest of their own then.
 """
 
+import base64
 import contextlib
+import fcntl
+import functools
 import itertools
 import json
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -45,6 +54,7 @@ SECONDS = 240.0
 """Waits end when what they wait for is there; only a failure on a busy machine takes as long as this."""
 POLL_SECONDS = 0.5
 """Each look starts a kubectl, which takes 0.1 s of the processors that pods start on."""
+DISTURBING = ("test_availability.py", "test_diagnosis.py", "test_faults.py", "test_queues.py")
 _DENIED = re.compile(r'is forbidden: User \\?"system:serviceaccount:')
 _FAILED = pytest.StashKey[bool]()
 _FIGURES = pytest.StashKey[list[str]]()
@@ -53,17 +63,81 @@ _numbers = itertools.count(1)
 Object = dict[str, Any]
 
 
+class Workers:
+    """The processes that run a session's tests: the first one installs for all, and their tests take turns."""
+
+    def __init__(self) -> None:
+        session = os.environ.get("PYTEST_XDIST_TESTRUNUID") or secrets.token_hex(8)
+        self.folder = Path(tempfile.gettempdir()) / f"agentjobs-e2e-{session}"
+        self._ready = self.folder / "ready"
+        try:
+            self.folder.mkdir()
+            self.first = True
+        except FileExistsError:
+            self.first = False
+        self._members, self._turn = contextlib.ExitStack(), contextlib.ExitStack()
+        if not self.first:
+            self._members.enter_context(self._locked("members", fcntl.LOCK_SH))
+
+    @contextlib.contextmanager
+    def _locked(self, name: str, how: int) -> Iterator[None]:
+        with (self.folder / name).open("w") as file:
+            fcntl.flock(file, how)
+            yield
+
+    @contextlib.contextmanager
+    def turn(self, *, alone: bool) -> Iterator[None]:
+        """Run a test beside those of other workers, or alone; not before the first worker has installed."""
+        if not self.first:
+            until(self._ready.exists, "another worker has installed", seconds=2 * INSTALL_SECONDS)
+        with self._turn:
+            # A test that waits here to be alone is the next one.
+            with self._locked("door", fcntl.LOCK_EX):
+                self._turn.enter_context(self._locked("tests", fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
+            yield
+
+    def installed(self) -> None:
+        """Let the others begin."""
+        self._ready.touch()
+
+    def end(self) -> None:
+        """Leave; the first one waits until all others have, and may then remove what they shared."""
+        self._turn.close()
+        self._members.close()
+        if self.first:
+            self.installed()  # who still waits for it fails now
+            with self._locked("members", fcntl.LOCK_EX):
+                pass
+
+
+workers = functools.cache(Workers)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_FIGURES] = []
+    config.addinivalue_line("markers", "disturbs: no test of another worker runs at the same time")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # The chart's own tests install for themselves, which must not meet the session's installation of all namespaces.
     items.sort(key=lambda item: item.path.name != "test_chart.py")
     for item in items:
-        if item.path.parent == Path(__file__).parent and not item.get_closest_marker("timeout"):
-            # Above what waiting for a busy cluster takes; each wait has a limit and words of its own.
-            item.add_marker(pytest.mark.timeout(900))
+        if item.path.parent != Path(__file__).parent:
+            continue
+        item.add_marker(pytest.mark.xdist_group("disturbing" if item.path.name in DISTURBING else item.path.stem))
+        if not item.get_closest_marker("timeout"):
+            # Above what waiting for a busy cluster takes; each wait has a limit and words of its own. Not for fixtures:
+            # at the end, one worker waits for the others before it removes the installation.
+            item.add_marker(pytest.mark.timeout(900, func_only=True))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    if item.path.parent != Path(__file__).parent:
+        return (yield)
+    with workers().turn(alone=item.get_closest_marker("disturbs") is not None):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -72,6 +146,21 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.when in ("setup", "call") and report.failed:
         item.stash[_FAILED] = True
     return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["figures"] = session.config.stash[_FIGURES]
+    if workers.cache_info().currsize:
+        workers().end()
+        if workers().first:
+            shutil.rmtree(workers().folder)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    # Absent where a worker has died.
+    node.config.stash[_FIGURES] += getattr(node, "workeroutput", {}).get("figures", [])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -458,9 +547,19 @@ web.run_app(app, port=8000)
 _SEEN = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8000/seen').read().decode())"
 
 
+def secret(kubectl: Kubectl, name: str, namespace: str) -> dict[str, str]:
+    """Return what a Secret holds."""
+    found = kubectl.get("secret", name, namespace)
+    assert found, f"secret {name} is not there"
+    return {key: base64.b64decode(value).decode() for key, value in found["data"].items()}
+
+
 @pytest.fixture(scope="session")
 def provider(kubectl: Kubectl) -> Iterator[Provider]:
     """A provider of models, whose key is in a Secret of the installation's namespace."""
+    if not workers().first:
+        yield Provider(kubectl, key=secret(kubectl, "models", RELEASE_NAMESPACE)["gemini"])
+        return
     made = Provider(kubectl, key=f"key-{secrets.token_hex(16)}")
     made.start()
     for body in (
@@ -510,9 +609,13 @@ def chart_values() -> Object:
 def outside(kubectl: Kubectl) -> Iterator[Outside]:
     """Who calls the installation and is told of its jobs."""
     made = Outside(kubectl, RELEASE_NAMESPACE, f"{REPOSITORY}/agentjobs-operator:{TAG}", PULL_POLICY)
-    made.start()
-    yield made
-    made.stop(keep=bool(os.environ.get(KEEP)))
+    if workers().first:
+        made.start()
+        yield made
+        made.stop(keep=bool(os.environ.get(KEEP)))
+    else:
+        made.keep_keys()
+        yield made
 
 
 @pytest.fixture(scope="session")
@@ -522,12 +625,15 @@ def release(
     provider: Provider,
     outside: Outside,
     figure: Callable[[str], None],
-    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Release]:
     """AgentJobs, installed from this checkout; removed at the end unless AGENTJOBS_E2E_KEEP is set."""
-    helm = pytest.importorskip("helm_python", reason="Helm's engine is missing: pip install -e '.[test,helm]'")
     values = {**chart_values, **outside.values}
-    made = Release(kubectl, values=values, folder=tmp_path_factory.mktemp("release"))
+    made = Release(kubectl, values=values, folder=workers().folder)
+    if not workers().first:
+        made.token = _administrator(kubectl, made.namespace)
+        yield made
+        return
+    helm = pytest.importorskip("helm_python", reason="Helm's engine is missing: pip install -e '.[test,helm]'")
     began = time.monotonic()
     with helm.Config(namespace=made.namespace) as config:
         adopt_crds(kubectl, CHART, made.name, made.namespace)
@@ -550,8 +656,11 @@ def release(
         keeper = LogKeeper(made)
         keeper.start()
         made.token = _administrator(kubectl, made.namespace)
+        made.authority()
         _first_job(kubectl, figure, began)
+        workers().installed()
         yield made
+        workers().end()
         keeper.close()
         refused = denied(made.folder)
         if not os.environ.get(KEEP):

@@ -61,13 +61,16 @@ class Outside:
             "networkPolicy": {"gatewayFrom": [here]},
         }
 
-    def start(self) -> None:
-        # An installation that stayed has them, and would see others only after a minute.
+    def keep_keys(self) -> None:
+        """Use the keys of an installation that is there: it would see others only after a minute."""
         kept = (self.kubectl.get("secret", "outside", self.installation) or {}).get("data", {})
         self.key, self.secret = (
             base64.b64decode(kept[name]).decode() if name in kept else made
             for name, made in (("key", self.key), ("secret", self.secret))
         )
+
+    def start(self) -> None:
+        self.keep_keys()
         container = {
             "name": "receiver",
             "image": self.image,

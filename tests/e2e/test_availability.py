@@ -13,8 +13,6 @@ import pytest
 
 IDLE_SECONDS = 10
 
-pytestmark = pytest.mark.timeout(900)
-
 
 @pytest.fixture
 def load(apply, a_load):
@@ -73,6 +71,7 @@ def ready(pod):
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
+@pytest.mark.disturbs
 def test_one_gateway_of_three_is_killed_and_nobody_notices(release, kubectl, node, jobs, load):
     deployment, place = f"deployment/{release.name}-gateway", {"namespace": release.namespace}
     kubectl("scale", deployment, "--replicas=3", **place)
@@ -86,6 +85,7 @@ def test_one_gateway_of_three_is_killed_and_nobody_notices(release, kubectl, nod
         kubectl("scale", deployment, f"--replicas={release.values.get('gateway', {}).get('replicas', 2)}", **place)
 
 
+@pytest.mark.disturbs
 def test_proxies_that_leave_let_answers_under_way_end(release, kubectl, provider, jobs, apply, a_job, wait_for):
     agent = {"model": "gemini-2.5-flash", "inline": {"instruction": "Be brief."}}
     apply(*a_job("asks", agent=agent, input={"message": "How are you? Take your time."}))
@@ -126,6 +126,7 @@ print(json.dumps({c: [after[c][0] / 2**20, (after[c][1] - before[c][1]) / tick /
 """
 
 
+@pytest.mark.disturbs
 def test_an_idle_installation_needs_little(release, node, figure):
     containers = {}
     leader = release.leader()

@@ -49,6 +49,7 @@ def test_a_killed_process_costs_an_attempt(node, running, judged):
     assert judged("killed") == ("Succeeded", 2, 2, ["RunnerCrashed", ""])
 
 
+@pytest.mark.disturbs
 def test_a_node_agent_that_is_silent_for_a_while_changes_nothing(node, running, judged):
     running("frozen")
     node.freeze_agent(15)
@@ -56,6 +57,7 @@ def test_a_node_agent_that_is_silent_for_a_while_changes_nothing(node, running, 
     assert judged("frozen") == ("Succeeded", 1, 1, [""])
 
 
+@pytest.mark.disturbs
 def test_killed_gateways_are_waited_for(release, node, running, judged):
     running("unheard")
     pods = release.pods("gateway")
@@ -67,6 +69,7 @@ def test_killed_gateways_are_waited_for(release, node, running, judged):
     assert judged("unheard") == ("Succeeded", 1, 1, [""])
 
 
+@pytest.mark.disturbs
 def test_a_killed_database_loses_and_doubles_nothing(release, node, apply, a_job, running, judged):
     running("before")
     node.kill(release.pods("postgresql")[0], "postgresql")
