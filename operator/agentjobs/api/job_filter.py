@@ -3,6 +3,7 @@
 Several values of one field are alternatives; several fields must all hold.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -10,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, Final
 
-from agentjobs.api.conditions import DELETED, Phase
+from agentjobs.api.conditions import DELETED, REASON_PATTERN, Phase
 from agentjobs.durations import is_usable
 from agentjobs.errors import Invalid
 
@@ -82,6 +83,8 @@ class JobFilter:
                 raise Invalid(f"{parameter}: {value[:80]!r} is too long, or contains a NUL character")
             if name == "phase" and value not in PHASES:
                 raise Invalid(f"{parameter}: {value[:60]!r} is not one of {', '.join(PHASES)}")
+            if name == "reason" and not re.fullmatch(REASON_PATTERN, value):
+                raise Invalid(f"{parameter}: {value[:60]!r} is not a reason; use a word such as ToolError")
             if name == "label" and value.startswith("="):
                 raise Invalid(f"{parameter}: {value[:80]!r} has no key; write key=value, or key for any value")
             if name in _SEVERAL:

@@ -52,11 +52,15 @@ Each verb does what the user could do with one request and their own rights. Ver
 so that `--help` is fast.
 """
 
+import sys
 from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
-    from agentjobs.cli.app import run
+    try:
+        from agentjobs.cli.app import run
 
-    run(arguments)
+        run(arguments)
+    except KeyboardInterrupt:  # while modules were loading
+        sys.exit(130)

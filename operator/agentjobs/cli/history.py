@@ -144,6 +144,8 @@ def history(
             show("… and more; use --all or --limit.", error=True)
         elif not jobs:
             show(f"No {'matching ' if given else ''}jobs in the history of {where}.", error=True)
+            for hint in history_filters.misspelt(reason or ()):
+                show(hint, error=True)
 
 
 def _listed(http: "Blocking", place: str, chosen: "JobFilter", limit: int | None) -> tuple[list[dict[str, Any]], bool]:

@@ -1,5 +1,6 @@
 """The filters of `agentjobs history`: its options, and their translation to `JobFilter`."""
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -90,6 +91,19 @@ def read(given: Mapping[str, str | Sequence[str] | None], *, now: datetime) -> "
         parameter, _, said = str(error).partition(": ")
         option = _OPTIONS.get(parameter, parameter.replace("_", "-"))
         raise Failure(f"--{option}: {said}", code=USAGE) from None
+
+
+def misspelt(reasons: Sequence[str]) -> Iterator[str]:
+    """Yield a hint for each reason that is nearly one of ours; programs may have reasons of their own."""
+    from agentjobs.api import conditions
+    from agentjobs.contract import ErrorClass
+
+    known = {one.value for one in ErrorClass}
+    for kind in conditions.Word.__subclasses__():
+        known |= {one.value for one in kind} if kind.__name__.endswith("Reason") else set()
+    for reason in reasons:
+        near = () if reason in known else difflib.get_close_matches(reason, known, n=1)
+        yield from (f"--reason={reason}: did you mean {one}?" for one in near)
 
 
 _OPTIONS: Final = {"label": "selector", "minCost": "min-cost"}

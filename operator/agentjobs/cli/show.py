@@ -105,7 +105,7 @@ def show_(
         bool, typer.Option("--steps", help="The recorded steps: which start ran each, and which were replayed.")
     ] = False,
     step: Annotated[
-        int | None, typer.Option("--step", min=1, metavar="NUMBER", help="The result of this step.")
+        int | None, typer.Option("--step", min=1, max=2**31 - 1, metavar="NUMBER", help="The result of this step.")
     ] = None,
     calls: Annotated[bool, typer.Option("--calls", help="Each model call: how it ended, its usage and cost.")] = False,
     full: Annotated[bool, typer.Option("--full", help="All entries, with complete texts.")] = False,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import agentjobs
+import agentjobs.cli
 from agentjobs.cli import app as app_module
 from agentjobs.cli.app import app, program, run
 from agentjobs.cli.failures import Failure
@@ -339,6 +339,18 @@ def test_bytes_that_are_no_text_are_refused(capsys, monkeypatch):
 
     assert left.value.code == 2
     assert "is not UTF-8 text" in capsys.readouterr().err
+
+
+def test_ctrl_c_while_modules_are_loading_is_no_traceback(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app_module, "run", interrupted)
+
+    with pytest.raises(SystemExit) as left:
+        agentjobs.cli.main([])
+
+    assert left.value.code == 130
 
 
 def test_a_missing_extra_is_named_with_the_command_that_installs_it():

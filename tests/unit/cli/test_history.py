@@ -8,7 +8,7 @@ import pytest
 from agentjobs.api.job_filter import EVERY_JOB, JobFilter, JobOrder
 from agentjobs.cli import history
 from agentjobs.cli.failures import Failure
-from agentjobs.cli.history_filters import read
+from agentjobs.cli.history_filters import misspelt, read
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 EIGHT = datetime(2026, 11, 29, 8, tzinfo=UTC)
@@ -37,6 +37,7 @@ def test_options_say_a_filter(given, chosen):
     "given",
     [
         {"phase": ["Failde"]},
+        {"reason": ["tool error"]},
         {"since": "yesterday"},
         {"min-cost": "much"},
         {"order": "random"},
@@ -50,6 +51,10 @@ def test_what_cannot_be_meant_is_refused_by_its_option(given):
         read(given, now=NOW)
 
     assert refused.value.code == 2
+
+
+def test_a_reason_that_is_nearly_ours_gets_a_hint():
+    assert list(misspelt(["ToolErorr", "ToolError", "OutOfStock"])) == ["--reason=ToolErorr: did you mean ToolError?"]
 
 
 class Gateway:
