@@ -3,6 +3,7 @@
 PYTHON ?= python3
 comma := ,
 BIN := .venv/bin
+# WORKERS=n: processes of pytest. Without it 2, and 3 for system tests, which wait more than they compute.
 # System tests that can run on any API server.
 SYSTEM := $(wildcard tests/system/test_*.py) tests/system/dev
 # Without bytecode every process that a test starts would compile our modules again.
@@ -52,28 +53,28 @@ crds: setup ## Regenerate CRDs, reference pages, the chart's copies
 	$(BIN)/python -m agentjobs.api.generate.reference $(PAGES)
 
 test: setup ## Run the unit tests
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/unit
+	$(BIN)/python -m pytest -q -n $(or $(WORKERS),2) --dist loadgroup tests/unit
 
 test-integration: setup ## Run the integration tests: PostgreSQL, API server, gateway, model proxy
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/integration
+	$(BIN)/python -m pytest -q -n $(or $(WORKERS),2) --dist loadgroup tests/integration
 
 test-system: setup ## Run system tests: clusters, runners, CLI, dashboard in a browser, crashes
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/system tests/crash
+	$(BIN)/python -m pytest -q -n $(or $(WORKERS),3) --dist loadgroup tests/system tests/crash
 
 properties: setup ## Run property tests with 200 examples each instead of 30 [EXAMPLES=n]
-	EXAMPLES=$(or $(EXAMPLES),200) $(BIN)/python -m pytest -q -n 2 --hypothesis-profile=full --timeout=1200 -m hypothesis tests/unit
+	EXAMPLES=$(or $(EXAMPLES),200) $(BIN)/python -m pytest -q -n $(or $(WORKERS),2) --hypothesis-profile=full --timeout=1200 -m hypothesis tests/unit
 
 test-devcluster: setup ## Run the development cluster's own tests
-	cd devcluster && ../$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	cd devcluster && ../$(BIN)/python -m pytest -q -n $(or $(WORKERS),2) --dist loadgroup
 
 # ONLY=alone: only tests that test-cluster skips; devcluster has none.
 test-real: setup ## Run API server tests on the server in KUBEBUILDER_ASSETS
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=envtest $(ONLY:%=-m %) $(addprefix tests/integration/,kube gateway) $(SYSTEM) tests/system/storm
-	$(if $(ONLY),,cd devcluster && ../$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=envtest tests/integration/node)
+	$(BIN)/python -m pytest -q -n $(or $(WORKERS),3) --dist loadgroup --apiserver=envtest $(ONLY:%=-m %) $(addprefix tests/integration/,kube gateway) $(SYSTEM) tests/system/storm
+	$(if $(ONLY),,cd devcluster && ../$(BIN)/python -m pytest -q -n $(or $(WORKERS),3) --dist loadgroup --apiserver=envtest tests/integration/node)
 
 test-cluster: setup ## Run API server tests on the cluster of KUBECONFIG
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=kubeconfig $(addprefix tests/integration/,kube gateway) $(SYSTEM)
-	cd devcluster && ../$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=kubeconfig tests/integration/node
+	$(BIN)/python -m pytest -q -n $(or $(WORKERS),3) --dist loadgroup --apiserver=kubeconfig $(addprefix tests/integration/,kube gateway) $(SYSTEM)
+	cd devcluster && ../$(BIN)/python -m pytest -q -n $(or $(WORKERS),3) --dist loadgroup --apiserver=kubeconfig tests/integration/node
 
 e2e-setup: .venv/.helm
 
@@ -84,7 +85,7 @@ e2e-setup: .venv/.helm
 # The real CLI, against a test API only, in the version of the tests' recordings.
 CLAUDE ?= .venv/claude/node_modules/.bin/claude
 test-claude: setup $(if $(filter .venv/%,$(CLAUDE)),.venv/claude/.installed) ## Run Claude Code's tests with its real CLI, installed by npm [CLAUDE=path]
-	AGENTJOBS_CLAUDE=$(abspath $(CLAUDE)) $(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/system/runner/claude_code tests/integration/modelproxy/test_claude_code.py tests/system/test_coding_examples.py
+	AGENTJOBS_CLAUDE=$(abspath $(CLAUDE)) $(BIN)/python -m pytest -q -n $(or $(WORKERS),2) --dist loadgroup tests/system/runner/claude_code tests/integration/modelproxy/test_claude_code.py tests/system/test_coding_examples.py
 
 .venv/claude/.installed:
 	@command -v npm >/dev/null || { echo "make test-claude needs npm, or CLAUDE=<path of the CLI>" >&2; exit 3; }
@@ -103,9 +104,10 @@ kind: ## Install into a new kind cluster; needs docker, kind and helm
 	helm upgrade --install agentjobs helm/agentjobs --kube-context kind-agentjobs -n agentjobs-system --create-namespace --wait \
 	  --set image.repository=localhost/agentjobs-operator,image.tag=dev,runner.image.repository=localhost/agentjobs-runner,runner.image.tag=dev,postgresql.enabled=true
 
-# The cluster's nodes need the images of tests/e2e/images.sh.
+# The cluster's nodes need the images of tests/e2e/images.sh. The chart's tests install for themselves; the others share an installation.
 e2e: .venv/.helm ## Install into the cluster of KUBECONFIG and run end-to-end tests
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q tests/e2e
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q tests/e2e/test_chart.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q -n $(or $(WORKERS),2) --dist loadgroup tests/e2e --ignore=tests/e2e/test_chart.py
 
 bench-cluster: .venv/.helm ## Measure jobs per second against batch/v1 Jobs on the cluster of KUBECONFIG
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q tests/e2e/burst.py
@@ -124,7 +126,7 @@ images: ## Build the images with docker or buildah (TAG=…, BASE_IMAGE=…)
 
 # ADK=2.12.0 uses that version of google-adk, in its own environment on top of .venv.
 crash-matrix: $(if $(ADK),.venv/adk-$(ADK)/.installed,setup) ## Kill agents at every effect and compare with uninterrupted runs [ADK=2.12.0]
-	$(if $(ADK),.venv/adk-$(ADK)/bin,$(BIN))/python -m pytest -q -n 2 --dist worksteal --tb=short $(if $(ADK),-W default) tests/crash --every-point
+	$(if $(ADK),.venv/adk-$(ADK)/bin,$(BIN))/python -m pytest -q -n $(or $(WORKERS),2) --dist worksteal --tb=short $(if $(ADK),-W default) tests/crash --every-point
 
 .venv/adk-%/.installed: .venv/.installed
 	@$(BIN)/python -m venv .venv/adk-$*
