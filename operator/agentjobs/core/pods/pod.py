@@ -109,8 +109,8 @@ class Pod:
     def finalizer_removal(self) -> dict[str, Any]:
         """Return the merge patch that removes our finalizer from this pod, if it did not change since.
 
-        It also labels an ended pod as released, which ends the watch, and clears its managed fields: no client applies to
-        it any more, and without them this write costs an API server half. A running pod keeps its session.
+        It also labels an ended pod as released, which ends the watch, and clears its managed fields: no client applies
+        to it any more, and without them this write costs an API server half. A running pod keeps its session.
         """
         # A merge patch replaces the list, so other finalizers are included, as of the given resourceVersion.
         kept = [finalizer for finalizer in self.finalizers if finalizer != FINALIZER]
