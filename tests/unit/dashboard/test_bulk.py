@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from tests.dashboardpages import refusal
 from tests.dashboardsamples import a_page, answer_busily, failed, running, uid_of
 
+from agentjobs.api.conditions import OVER
 from agentjobs.api.job.spec import MAX_JOB_NAME
+from agentjobs.api.job_filter import PHASES
 from agentjobs.api.recorded_overview import ActionDone
 from agentjobs.dashboard.pages.several import AT_ONCE
 from agentjobs.dashboard.rest import Rest
@@ -97,15 +99,112 @@ async def test_nothing_ticked_is_said(pages, known):
     assert "No jobs were selected." in (await sent(pages, "/bulk", action="cancel")).text
 
 
-async def test_all_that_match_are_those_of_the_filter_and_more_are_said(pages, answers, known):
-    known(*(running(number) for number in range(3)), cursor="more")
+def asked_lists(answers):
+    return [one.url.params for one in answers.asked if one.url.path == "/v1/agentjobs"]
 
-    answer = await sent(pages, "/bulk", action="cancel-all", asks="phase=Running&namespace=team-a")
 
-    asked = next(one.url.params for one in answers.asked if one.url.path == "/v1/agentjobs")
-    assert (asked["phase"], asked["namespace"], asked["limit"]) == ("Running", "team-a", str(MAX_JOBS))
-    assert "Cancel 3 jobs?" in answer.text
-    assert "These are the first 200 of the list" in answer.text
+@pytest.mark.parametrize(
+    ("action", "phases"),
+    [
+        ("cancel-all", [phase for phase in PHASES if phase not in OVER]),
+        ("rerun-all", [*sorted(OVER, key=PHASES.index)]),
+    ],
+)
+async def test_all_that_match_are_only_those_that_the_action_changes(pages, answers, known, action, phases):
+    known(running(1))
+
+    await sent(pages, "/bulk", action=action, asks="namespace=team-a&queue=agents&order=oldest")
+
+    (asked,) = asked_lists(answers)
+    assert asked.get_list("phase") == phases
+    assert (asked["namespace"], asked["queue"], asked["order"]) == ("team-a", "agents", "oldest")
+
+
+async def test_phases_of_the_list_stay_a_filter_of_all_that_match(pages, answers, known):
+    known(running(1))
+
+    await sent(pages, "/bulk", action="cancel-all", asks="phase=Running&phase=Failed")
+
+    assert asked_lists(answers)[0].get_list("phase") == ["Running"]
+
+
+async def test_a_list_of_jobs_that_have_ended_has_none_to_cancel(pages, answers, known):
+    known(failed(1))
+
+    answer = await sent(pages, "/bulk", action="cancel-all", asks="phase=Failed")
+
+    assert "All jobs of the list have ended." in answer.text
+    assert asked_lists(answers) == []
+
+
+@pytest.fixture
+def long_list(answers, known):
+    """Lets REST list these jobs page by page, as it does: a cursor is where the next page begins."""
+
+    def given(*jobs):
+        known(*jobs)
+
+        def listed(request):
+            begin, limit = int(request.url.params.get("cursor", "0")), int(request.url.params["limit"])
+            return a_page(
+                *jobs[begin : begin + limit], cursor=str(begin + limit) if begin + limit < len(jobs) else None
+            )
+
+        answers["/v1/agentjobs"] = listed
+
+    return given
+
+
+def hidden(page, name):
+    return re.findall(f'<input type="hidden" name="{name}" value="([^"]*)">', page.text)
+
+
+async def followed(pages, action, asks):
+    """Act on all that match, page after page; return how many jobs were on each page, and the pages that asked."""
+    acted, asking = [], [await sent(pages, "/bulk", action=f"{action}-all", asks=asks)]
+    while jobs := hidden(asking[-1], "job"):
+        acted.append(len(jobs))
+        values = {name: hidden(asking[-1], name) for name in ("token", "asks", "cursor", "before")}
+        done = await sent(pages, "/bulk/run", action=action, job=jobs, **values)
+        if "Continue with the next jobs" not in done.text:
+            break
+        values = {name: hidden(done, name) for name in ("asks", "cursor", "before")}
+        asking.append(await sent(pages, "/bulk", action=f"{action}-all", **values))
+    return acted, asking
+
+
+@pytest.mark.parametrize(("action", "job"), [("cancel", running), ("rerun", failed)])
+async def test_all_pages_of_a_long_list_are_reached_one_after_the_other(pages, answers, long_list, action, job):
+    long_list(*(job(number) for number in range(450)))
+
+    acted, asking = await followed(pages, action, "queue=agents")
+
+    assert acted == [200, 200, 50]
+    assert "250 other jobs" in asking[0].text
+    assert "50 other jobs" in asking[1].text
+    assert "other job" not in asking[2].text
+    assert len({path for path, _ in posted(answers)}) == 450
+
+
+async def test_how_many_are_left_is_counted_to_500(pages, long_list):
+    long_list(*(running(number) for number in range(800)))
+
+    assert "more than 500 other jobs" in (await sent(pages, "/bulk", action="cancel-all")).text
+
+
+async def test_jobs_that_were_created_since_the_first_page_are_left_out(pages, answers, long_list):
+    long_list(*(failed(number) for number in range(250)))
+
+    _, asking = await followed(pages, "rerun", "order=oldest")
+
+    (before,) = hidden(asking[0], "before")
+    assert ["until" in asked and asked["until"] for asked in asked_lists(answers)] == [False, False, before]
+
+
+async def test_a_time_that_no_page_sends_is_refused(pages, known):
+    known(running(1))
+
+    assert (await sent(pages, "/bulk", action="cancel-all", before="soon")).status_code == 400
 
 
 async def test_many_names_are_looked_up_in_few_questions(pages, answers, known):

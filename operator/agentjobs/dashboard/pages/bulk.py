@@ -7,6 +7,7 @@ that has the name by now.
 import asyncio
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qsl
@@ -21,12 +22,12 @@ from agentjobs.api.recorded_overview import ActionDone
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.asking import Asked, Shown
 from agentjobs.dashboard.pages.several import of_each
-from agentjobs.dashboard.rendering import Pages
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.security import MAX_QUERY_BYTES
 from agentjobs.dashboard.views import bulk, job_filters
 from agentjobs.dashboard.views.namespaces import chosen_namespaces
 from agentjobs.dashboard.views.urls import address
+from agentjobs.durations import format_time, parse_time
 from agentjobs.problem import Problem
 
 router = APIRouter()
@@ -35,6 +36,22 @@ _TRIES: Final = 5
 _LONGEST_WAIT: Final = 10.0
 """Longest `Retry-After` in seconds that is waited for."""
 _MANY: Final = 500
+"""Jobs of the largest page of REST."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Matching:
+    """The jobs of a list that one form acts on, and how to continue after them."""
+
+    jobs: Sequence[RecordedJob]
+    cursor: str
+    """Where the others begin; empty if there are none."""
+    left: int
+    """How many others there are, at most 500."""
+    more: bool
+    """Whether there are more than these."""
+    before: str
+    """Jobs created later are left out on the next pages: a job that an earlier page created is not run again."""
 
 
 @router.get("/bulk")
@@ -52,11 +69,13 @@ async def confirm(request: Request, rest: Asked, pages: Shown) -> Response:
     if action not in bulk.ACTIONS:
         raise Problem(400, "BadRequest", "The form has no valid action: expected cancel or rerun.")
     query = _query(form)
+    matching = None
     if of_all:
-        known, more = await _matching(rest, query)
+        matching = await _matching(rest, action, query, form, datetime.now(UTC))
+        known = matching.jobs
         asked = tuple(bulk.target_of(job) for job in known)
     else:
-        asked, more = bulk.targets(form.getlist("job")), False
+        asked = bulk.targets(form.getlist("job"))
         if len(asked) > bulk.MAX_JOBS:
             raise Problem(
                 400, "BadRequest", f"The form has {len(asked)} jobs, and {bulk.MAX_JOBS} are allowed: select fewer."
@@ -70,8 +89,7 @@ async def confirm(request: Request, rest: Asked, pages: Shown) -> Response:
         verb=bulk.ACTIONS[action],
         can=[one for one in items if not one.why_not],
         cannot=[one for one in items if one.why_not],
-        more=more,
-        most=bulk.MAX_JOBS,
+        matching=matching,
         token=secrets.token_hex(16),
         back=address(job_filters.PATH, query),
         asks=form.get("asks", ""),
@@ -87,7 +105,17 @@ async def run(request: Request, rest: Asked, pages: Shown) -> Response:
     if action not in bulk.ACTIONS or not bulk.is_token(token) or not 1 <= len(asked) <= bulk.MAX_JOBS:
         raise Problem(400, "BadRequest", "This form is invalid: go back to the list and select jobs there.")
     done = await of_each(asked, lambda one: _done(rest, action, token, one))
-    return _told(request, pages, action, query, done)
+    return pages.render(
+        request,
+        "bulk_done.html",
+        action=action,
+        done=[one for one in done if one.is_done],
+        failed=[one for one in done if not one.is_done],
+        back=address(job_filters.PATH, query),
+        asks=form.get("asks", ""),
+        cursor=form.get("cursor", ""),
+        before=form.get("before", ""),
+    )
 
 
 def _query(form: ImmutableMultiDict[str, str]) -> list[tuple[str, str]]:
@@ -98,26 +126,32 @@ def _query(form: ImmutableMultiDict[str, str]) -> list[tuple[str, str]]:
     return parse_qsl(asks)
 
 
-def _told(
-    request: Request, pages: Pages, action: str, query: Sequence[tuple[str, str]], done: Sequence[bulk.Done]
-) -> Response:
-    return pages.render(
-        request,
-        "bulk_done.html",
-        action=action,
-        done=[one for one in done if one.is_done],
-        failed=[one for one in done if not one.is_done],
-        back=address(job_filters.PATH, query),
-    )
-
-
-async def _matching(rest: Rest, query: Sequence[tuple[str, str]]) -> tuple[list[RecordedJob], bool]:
-    """Return the jobs that match a list, and whether there are more than one form acts on."""
-    wanted = job_filters.wanted(query, datetime.now(UTC))
+async def _matching(
+    rest: Rest, action: str, query: Sequence[tuple[str, str]], form: ImmutableMultiDict[str, str], now: datetime
+) -> _Matching:
+    """Return the jobs of a list that the action can change, from the place that the form names."""
+    wanted = job_filters.wanted(query, now)
     if wanted.errors:
         raise Problem(400, "BadRequest", "A filter of the list is invalid: go back and correct it.")
-    page = await rest.jobs(wanted.filter, namespaces=chosen_namespaces(query), limit=bulk.MAX_JOBS)
-    return page.items, page.cursor is not None
+    chosen, before = bulk.changeable(action, wanted.filter), form.get("before", "")
+    if chosen is None:
+        return _Matching((), "", 0, False, before)
+    if before:
+        chosen = replace(chosen, until=min(filter(None, (chosen.until, _time(before)))))
+    namespaces = chosen_namespaces(query)
+    page = await rest.jobs(chosen, namespaces=namespaces, limit=bulk.MAX_JOBS, cursor=form.get("cursor") or None)
+    left, more = 0, False
+    if page.cursor is not None:
+        others = await rest.jobs(chosen, namespaces=namespaces, limit=_MANY, cursor=page.cursor)
+        left, more = len(others.items), others.cursor is not None
+    return _Matching(page.items, page.cursor or "", left, more, before or format_time(now))
+
+
+def _time(text: str) -> datetime:
+    try:
+        return parse_time(text)
+    except ValueError:
+        raise Problem(400, "BadRequest", "This form is invalid: go back to the list and select jobs there.") from None
 
 
 async def _looked_up(rest: Rest, asked: Sequence[bulk.Target]) -> list[RecordedJob]:

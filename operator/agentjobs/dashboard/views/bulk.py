@@ -3,11 +3,12 @@
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from agentjobs.api.conditions import DELETED, OVER
 from agentjobs.api.job.spec import MAX_JOB_NAME
+from agentjobs.api.job_filter import PHASES, JobFilter
 from agentjobs.api.recorded import RecordedJob
 
 MAX_JOBS: Final = 200
@@ -63,6 +64,16 @@ def targets(values: Iterable[str]) -> tuple[Target, ...]:
 def target_of(job: RecordedJob) -> Target:
     """Return a job as a form has it."""
     return Target(job.namespace, job.name, job.uid)
+
+
+def changeable(action: str, chosen: JobFilter) -> JobFilter | None:
+    """Return the filter without the phases in which the action changes no job; None where no phase is left."""
+    phases = tuple(
+        phase
+        for phase in PHASES
+        if (phase in OVER) == (action == "rerun") and (not chosen.phase or phase in chosen.phase)
+    )
+    return replace(chosen, phase=phases) if phases else None
 
 
 def plan(action: str, asked: Sequence[Target], known: Iterable[RecordedJob]) -> tuple[Item, ...]:
