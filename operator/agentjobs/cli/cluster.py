@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from agentjobs import errors
-from agentjobs.cli.failures import nearest
+from agentjobs.cli.failures import USAGE, Failure, nearest
 from agentjobs.client.connection import api_server
 from agentjobs.client.effects import JSON, MERGE_PATCH, Emit, Listen, NextLine, Send, Stream
 from agentjobs.client.kubeconfig import Access
@@ -99,10 +99,17 @@ class Cluster:
         """Return the response's object.
 
         Raises:
+            Failure: the server rejected the label selector.
             errors.AgentJobsError: the request failed, or the server rejected it; with the server's message.
         """
         send = Send(method, path, body, dict(params or {}), content_type, accept)
-        answer: dict[str, Any] = self._transport.perform(send)
+        try:
+            answer: dict[str, Any] = self._transport.perform(send)
+        except errors.Invalid as error:
+            if "labelSelector" in send.params:
+                # Of a list's parameters only this one is written by the user; the server does not name it.
+                raise Failure(f"--selector: {error}", code=USAGE) from None
+            raise
         return answer
 
     def kind(self, api_version: str, kind: str) -> Kind:

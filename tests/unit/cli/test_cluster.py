@@ -1,0 +1,26 @@
+"""The API server for the command line: what its answers mean to a user."""
+
+import pytest
+
+from agentjobs import errors
+from agentjobs.cli.cluster import AGENTJOBS, Cluster
+from agentjobs.cli.failures import Failure
+
+
+class Refusing:
+    """A transport to a server that rejects each request."""
+
+    def perform(self, _send):
+        raise errors.Invalid("unable to parse requirement: found '='")
+
+
+def test_a_selector_that_the_server_rejects_is_named():
+    with pytest.raises(Failure, match=r"^--selector: unable to parse requirement") as refused:
+        Cluster(None, Refusing()).request("GET", AGENTJOBS.everywhere, params={"labelSelector": "a=b=c"})
+
+    assert refused.value.code == 2
+
+
+def test_another_request_that_the_server_rejects_has_nothing_to_do_with_a_selector():
+    with pytest.raises(errors.Invalid):
+        Cluster(None, Refusing()).request("GET", AGENTJOBS.everywhere)
