@@ -69,6 +69,7 @@ def history(
             callback=lambda word: word and bare_name(word),
         ),
     ] = None,
+    names: history_filters.Names = None,
     phase: history_filters.Phases = None,
     reason: history_filters.Reasons = None,
     outcome: history_filters.Outcomes = None,
@@ -80,7 +81,10 @@ def history(
     template: history_filters.Templates = None,
     since: history_filters.Since = None,
     until: history_filters.Until = None,
+    ended_since: history_filters.EndedSince = None,
+    ended_until: history_filters.EndedUntil = None,
     min_cost: history_filters.MinCost = None,
+    max_cost: history_filters.MaxCost = None,
     text: history_filters.Text = None,
     order: history_filters.Order = None,
     limit: Annotated[
@@ -108,6 +112,7 @@ def history(
     """
     checked(format_, "json", "yaml", "name", "wide")
     wanted = {
+        "name": names,
         "phase": phase,
         "reason": reason,
         "outcome": outcome,
@@ -119,7 +124,10 @@ def history(
         "template": template,
         "since": since,
         "until": until,
+        "ended-since": ended_since,
+        "ended-until": ended_until,
         "min-cost": min_cost,
+        "max-cost": max_cost,
         "text": text,
         "order": order,
     }

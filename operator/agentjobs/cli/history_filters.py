@@ -1,6 +1,7 @@
 """The filters of `agentjobs history`: its options, and their translation to `JobFilter`."""
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from agentjobs.cli.failures import USAGE, Failure
-from agentjobs.cli.options import complete_queues, complete_schedules
+from agentjobs.cli.options import complete_names, complete_queues, complete_schedules
 from agentjobs.cli.parameters import complete_templates
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def _several(option: str, metavar: str, what: str, **more: Any) -> Any:
     return typer.Option(option, metavar=metavar, help=f"Only jobs {what}; repeatable (any of them).", **more)
 
 
+Names = Annotated[list[str] | None, _several("--name", "NAME", "with this name", autocompletion=complete_names)]
 Phases = Annotated[
     list[str] | None,
     _several("--phase", "PHASE", "in this phase, or Deleted", autocompletion=_complete_phases),
@@ -58,8 +60,19 @@ Since = Annotated[
 Until = Annotated[
     str | None, typer.Option("--until", metavar="TIME", help="Only jobs created before this; same format as --since.")
 ]
+EndedSince = Annotated[
+    str | None,
+    typer.Option("--ended-since", metavar="TIME", help="Only jobs that ended since this; same format as --since."),
+]
+EndedUntil = Annotated[
+    str | None,
+    typer.Option("--ended-until", metavar="TIME", help="Only jobs that ended before this; same format as --since."),
+]
 MinCost = Annotated[
     str | None, typer.Option("--min-cost", metavar="USD", help="Only jobs that cost at least this, in US dollars.")
+]
+MaxCost = Annotated[
+    str | None, typer.Option("--max-cost", metavar="USD", help="Only jobs that cost at most this, in US dollars.")
 ]
 Text = Annotated[
     str | None,
@@ -89,7 +102,7 @@ def read(given: Mapping[str, str | Sequence[str] | None], *, now: datetime) -> "
         return JobFilter.parse(pair for option, value in given.items() for pair in _pairs(option, value, now=now))
     except errors.Invalid as error:
         parameter, _, said = str(error).partition(": ")
-        option = _OPTIONS.get(parameter, parameter.replace("_", "-"))
+        option = next((one for one, name in _PARAMETERS.items() if name == parameter), parameter)
         raise Failure(f"--{option}: {said}", code=USAGE) from None
 
 
@@ -106,38 +119,46 @@ def misspelt(reasons: Sequence[str]) -> Iterator[str]:
         yield from (f"--reason={reason}: did you mean {one}?" for one in near)
 
 
-_OPTIONS: Final = {"label": "selector", "minCost": "min-cost"}
+_PARAMETERS: Final = {
+    "selector": "label",
+    "ended-since": "endedSince",
+    "ended-until": "endedUntil",
+    "min-cost": "minCost",
+    "max-cost": "maxCost",
+}
+"""Parameters of REST by option, where they differ."""
+_TIMES: Final = frozenset({"since", "until", "ended-since", "ended-until"})
 
 
 def _pairs(option: str, value: str | Sequence[str] | None, *, now: datetime) -> Iterator[tuple[str, str]]:
     if value is None:
         return
+    parameter = _PARAMETERS.get(option, option)
     if option == "selector":
-        yield from (("label", label) for label in _labels(str(value)))
-    elif option in {"since", "until"}:
-        yield option, _time(option, str(value), now=now)
-    elif option == "min-cost":
-        yield "minCost", str(value)
+        yield from ((parameter, label) for label in _labels(str(value)))
+    elif option in _TIMES:
+        yield parameter, _time(option, str(value), now=now)
     else:
-        yield from ((option, one) for one in ([value] if isinstance(value, str) else value))
+        yield from ((parameter, one) for one in ([value] if isinstance(value, str) else value))
 
 
 def _labels(selector: str) -> Iterator[str]:
     """Yield the labels of a selector; history supports `key=value` and `key` only."""
     for part in filter(None, map(str.strip, selector.split(","))):
-        if "!" in part or "(" in part or " " in part:
+        key, is_whole, value = part.replace("==", "=", 1).partition("=")
+        if any(character in part for character in "!( ") or "=" in value:
             raise Failure(f"--selector: history does not support {part!r}; use key=value or key.", code=USAGE)
-        key, is_whole, value = part.partition("=")
-        yield f"{key}={value.removeprefix('=')}" if is_whole else key
+        yield f"{key}={value}" if is_whole else key
 
 
 def _time(option: str, text: str, *, now: datetime) -> str:
-    from agentjobs.durations import format_time, parse_duration, parse_time
+    from agentjobs.durations import DURATION_PATTERN, format_time, parse_duration, parse_time
 
-    try:
-        return format_time(now.astimezone(UTC) - parse_duration(text))
-    except ValueError:
-        pass
+    if re.fullmatch(DURATION_PATTERN, text, re.ASCII):
+        try:
+            return format_time(now.astimezone(UTC) - parse_duration(text))
+        except ValueError as error:
+            raise Failure(f"--{option}: {error}.", code=USAGE) from None
     try:
         return format_time(parse_time(text))
     except ValueError:

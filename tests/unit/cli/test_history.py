@@ -5,8 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from agentjobs.api.job_filter import EVERY_JOB, JobFilter, JobOrder
+from agentjobs.api.job_filter import EVERY_JOB, NAMES, JobFilter, JobOrder
 from agentjobs.cli import history
+from agentjobs.cli.app import program
 from agentjobs.cli.failures import Failure
 from agentjobs.cli.history_filters import misspelt, read
 
@@ -24,10 +25,13 @@ EIGHT = datetime(2026, 11, 29, 8, tzinfo=UTC)
         ),
         ({"selector": "team=docs, stage,x==y"}, JobFilter(label=("team=docs", "stage", "x=y"))),
         ({"since": "4h", "until": "2026-11-29T12:00:00Z"}, JobFilter(since=EIGHT, until=NOW)),
+        ({"ended-since": "4h", "ended-until": "2026-11-29T12:00:00Z"}, JobFilter(ended_since=EIGHT, ended_until=NOW)),
         ({"min-cost": "0.5", "order": "cost"}, JobFilter(min_cost=Decimal("0.5"), order=JobOrder.COST)),
+        ({"max-cost": "2"}, JobFilter(max_cost=Decimal(2))),
+        ({"name": ["hello", "flaky"]}, JobFilter(name=("hello", "flaky"))),
         ({"text": "no luck"}, JobFilter(text="no luck")),
     ],
-    ids=["nothing", "alternatives", "labels", "times", "cost", "text"],
+    ids=["nothing", "alternatives", "labels", "times", "ends", "cost", "highest cost", "names", "text"],
 )
 def test_options_say_a_filter(given, chosen):
     assert read(given, now=NOW) == chosen
@@ -39,9 +43,15 @@ def test_options_say_a_filter(given, chosen):
         {"phase": ["Failde"]},
         {"reason": ["tool error"]},
         {"since": "yesterday"},
+        {"until": "1200-01-01T00:00:00Z"},
+        {"ended-since": "yesterday"},
+        {"ended-until": "1200-01-01T00:00:00Z"},
         {"min-cost": "much"},
+        {"max-cost": "-1"},
         {"order": "random"},
         {"selector": "team!=docs"},
+        {"selector": "team=docs=x"},
+        {"selector": ",".join(f"label-{number}" for number in range(21))},
         {"text": "--"},
     ],
     ids=lambda given: next(iter(given)),
@@ -51,6 +61,29 @@ def test_what_cannot_be_meant_is_refused_by_its_option(given):
         read(given, now=NOW)
 
     assert refused.value.code == 2
+
+
+def test_a_duration_that_is_too_long_is_refused_as_such():
+    with pytest.raises(Failure, match="--since: '99999999d' is longer than 366d"):
+        read({"since": "99999999d"}, now=NOW)
+
+
+def test_history_has_an_option_for_each_filter():
+    verb = program().commands["history"]
+    options = {option for parameter in verb.params for option in parameter.opts}
+
+    assert {f"--{name.replace('_', '-')}" for name in NAMES.values()} - options == {"--label"}
+    assert "--selector" in options
+
+
+def test_a_name_is_a_filter_and_the_argument_is_one_job():
+    words = ["history", "--name", "hello", "--name", "flaky"]
+    context = program().make_context("agentjobs", words)
+    name, command, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
+
+    given = command.make_context(name, rest, parent=context).params
+
+    assert (given["name"], given["names"]) == (None, ["hello", "flaky"])
 
 
 def test_a_reason_that_is_nearly_ours_gets_a_hint():
