@@ -30,6 +30,7 @@ from agentjobs.api.recorded import (
     RecordedTree,
     RelatedJob,
     Result,
+    StepContent,
     StepSpans,
 )
 from agentjobs.api.recorded_overview import KubernetesEvents, QueueSeen
@@ -192,6 +193,64 @@ async def test_a_step_opens_on_its_page_of_the_table(pages, answers):
     assert "interrupted" in page.text
     asked = next(one for one in answers.asked if one.url.path == f"{base}/steps")
     assert asked.url.params["after"] == "0"
+
+
+def a_tool_step(answers, **request):
+    """A failed job, whose third step is the call in entry 3 of start 2."""
+    base = a_failed_job(answers)
+    step = a_step(3, 36, None, kind="tool", name="search", start=2, key="2/c1")
+    answers[f"{base}/steps"] = RecordedSteps(items=[step], cursor=None)
+    answers[f"{base}/steps/3"] = StepContent(step=step, request=request, body=None)
+
+
+async def test_a_tools_step_shows_its_arguments_and_leads_to_its_call(pages, answers):
+    a_tool_step(answers, id="c1")
+    page = await pages.get(PAGE, params={"show": "steps", "step": "3"})
+
+    assert "&#34;query&#34;: &#34;heat pumps&#34;" in page.text
+    assert 'href="/jobs/docs/triage-7?show=transcript&amp;start=2&amp;after=0#entry-2-3"' in page.text
+
+
+async def test_a_step_whose_call_is_not_found_leads_to_the_transcript_of_its_time(pages, answers):
+    a_tool_step(answers, id="another")
+    page = await pages.get(PAGE, params={"show": "steps", "step": "3"})
+
+    assert "Transcript around this step" in page.text
+    assert "heat pumps" not in page.text
+
+
+async def test_among_thousands_of_entries_few_are_read_for_the_arguments(pages, answers):
+    a_tool_step(answers, id="c1")
+    call = {"name": "search", "callId": "c1", "args": {"query": "one of many"}}
+    all_ = [
+        an_entry(n, "model", {"toolCalls": [call] if n == 4321 else []}, start=2, seconds=36 + n - 4322)
+        for n in range(1, 9001)
+    ]
+
+    def entries(request):
+        after, limit = int(request.url.params.get("after", 0)), int(request.url.params["limit"])
+        shown = all_[::-1] if "newest" in request.url.params else all_[after:]
+        return Events(items=shown[:limit], cursor=None)
+
+    answers[f"{BASE}/triage-7/events"] = entries
+    page = await pages.get(PAGE, params={"show": "steps", "step": "3"})
+
+    assert "one of many" in page.text
+    assert sum(one.url.path.endswith("/events") for one in answers.asked) < 12
+
+
+@pytest.mark.parametrize(
+    ("call", "where"), [("0", "show=steps&step=3#step-3"), ("7", "show=steps&after=3")], ids=["found", "not found"]
+)
+async def test_a_call_in_the_transcript_leads_to_its_step(pages, answers, call, where):
+    a_tool_step(answers, id="c1")
+    base = f"{BASE}/triage-7"
+    answers[f"{base}/events"] = Events(
+        items=[one for one in answers.by_path[f"{base}/events"].items if one.seq == 3], cursor=None
+    )
+    page = await pages.get(f"{PAGE}/entries/2/3/step", params={"call": call})
+
+    assert (page.status_code, page.headers["location"]) == (303, f"{PAGE}?{where}")
 
 
 async def test_a_late_step_is_asked_for_with_its_page_alone(pages, answers):

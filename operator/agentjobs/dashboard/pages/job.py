@@ -2,22 +2,24 @@
 
 import asyncio
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import RedirectResponse
 
 from agentjobs.api.conditions import Phase
 from agentjobs.api.known_job import Known, explained, message_of, queue_of, reason_of
 from agentjobs.api.recorded import StepSpan
 from agentjobs.dashboard.pages import job_tabs
 from agentjobs.dashboard.pages.asking import Asked, Person, Shown
-from agentjobs.dashboard.pages.job_asking import known_job, part
+from agentjobs.dashboard.pages.job_asking import Number, entry_at, known_job, part
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.texts import link
 from agentjobs.dashboard.views.job import engine_of, failure_of, input_of
 from agentjobs.dashboard.views.places import place_to_look
+from agentjobs.dashboard.views.step_links import step_of
 from agentjobs.dashboard.views.timeline import LEGEND, MAX_ROWS, NEWEST, timeline
 from agentjobs.durations import parse_time
 from agentjobs.problem import Problem
@@ -30,6 +32,10 @@ DONE: Final = {
 }
 """Messages after an action."""
 _ENTRIES: Final = 40
+_EARLIER: Final = timedelta(seconds=5)
+"""Claude Code may report an answer after its first tool has begun."""
+_STEPS: Final = 200
+"""Steps after an answer among which those of its calls are."""
 _STARTS: Final = 50
 """Rows of the table of starts at most."""
 
@@ -52,6 +58,27 @@ async def show_job(
             shown |= await tab.more(request, rest, known, parts)
     shown["request_done"] = DONE.get(request.query_params.get("done", ""), "")
     return pages.render(request, f"job_{show}.html", show=show, tabs=job_tabs.NAMES, **shown)
+
+
+@router.get("/jobs/{namespace}/{key}/entries/{start}/{seq}/step")
+async def step_of_call(
+    person: Person,
+    rest: Asked,
+    namespace: str,
+    key: str,
+    start: Number,
+    seq: Number,
+    call: Annotated[int, Query(ge=0, le=9999)] = 0,
+) -> Response:
+    """Redirect from a tool call in the transcript to its step; without one, to the steps around its time."""
+    entry, spans = await asyncio.gather(entry_at(rest, namespace, key, start, seq), rest.spans(namespace, key))
+    last = max((one.n for one in spans.items), default=1)
+    after = next((one.n for one in spans.items if one.began >= entry.time - _EARLIER), last) - 1
+    steps = await rest.steps(namespace, key, limit=_STEPS, after=after)
+    found = step_of(entry, call, steps.items)
+    if found is None:
+        return RedirectResponse(link("jobs", namespace, key, show="steps", after=after), 303)
+    return RedirectResponse(f"{link('jobs', namespace, key, show='steps', step=found.n)}#step-{found.n}", 303)
 
 
 async def _overview(request: Request, rest: Rest, namespace: str, key: str) -> dict[str, Any]:

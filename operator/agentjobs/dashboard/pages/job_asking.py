@@ -3,17 +3,24 @@
 import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from datetime import datetime
+from typing import Annotated, Final, Generic, TypeVar
+
+from fastapi import Path
 
 from agentjobs.api.known_job import Known
+from agentjobs.api.recorded import Event
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.views.job import session_of
 from agentjobs.problem import Problem
 
 T = TypeVar("T")
+Number = Annotated[int, Path(ge=0, le=2**31 - 1)]
+"""Of a start, an entry or a step in an address."""
 
 PASSED_ON: Final = frozenset({401, 429})
 """Statuses that fail the whole page: the person has to sign in, or to wait."""
+_AROUND: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,30 @@ async def known_job(rest: Rest, namespace: str, key: str) -> Known:
         # History has an older job of this name; the one in the cluster is not in history yet.
         return Known(key, namespace, None, seen.value)
     return known
+
+
+async def entry_at(rest: Rest, namespace: str, key: str, start: int, seq: int) -> Event:
+    """Return an entry of a start's transcript. Raises Problem where there is none of this number."""
+    page = await rest.entries(namespace, key, start=start, limit=1, after=max(0, seq - 1))
+    found = next((one for one in page.items if one.seq == seq), None)
+    if found is None:
+        raise Problem(404, "NotFound", "Entry not found.")
+    return found
+
+
+async def entries_around(rest: Rest, namespace: str, key: str, start: int, time: datetime) -> list[Event]:
+    """Return the entries of a start around a time; of thousands they are found by halving."""
+    newest = (await rest.entries(namespace, key, start=start, limit=1, newest=True)).items
+    before, last = 0, newest[0].seq if newest else 0
+    while last - before > _AROUND:
+        middle = (before + last) // 2
+        found = (await rest.entries(namespace, key, start=start, limit=1, after=middle)).items
+        if found and found[0].time <= time:
+            before = middle
+        else:
+            last = middle
+    page = await rest.entries(namespace, key, start=start, limit=2 * _AROUND, after=max(0, before - _AROUND))
+    return page.items
 
 
 async def session_key(rest: Rest, known: Known) -> tuple[str, str, str]:

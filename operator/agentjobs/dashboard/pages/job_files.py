@@ -3,18 +3,16 @@
 from typing import Annotated, Final
 from urllib.parse import quote
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from agentjobs.dashboard.pages.asking import Asked, Person
-from agentjobs.dashboard.pages.job_asking import known_job, session_key
+from agentjobs.dashboard.pages.job_asking import Number, entry_at, known_job, session_key
 from agentjobs.dashboard.views.documents import json_file
 from agentjobs.problem import Problem
 
 _PLACE: Final = "/jobs/{namespace}/{key}/files"
 _NAME: Final = 100
 _LINES: Final = 5000
-
-Number = Annotated[int, Path(ge=0, le=2**31 - 1)]
 
 router = APIRouter()
 
@@ -31,10 +29,7 @@ async def result_file(person: Person, rest: Asked, namespace: str, key: str) -> 
 @router.get(_PLACE + "/entries/{start}/{seq}")
 async def entry_file(person: Person, rest: Asked, namespace: str, key: str, start: Number, seq: Number) -> Response:
     """Return an entry of a start's transcript as a file."""
-    page = await rest.entries(namespace, key, start=start, limit=1, after=max(0, seq - 1))
-    found = next((one for one in page.items if one.seq == seq), None)
-    if found is None:
-        raise Problem(404, "NotFound", "Entry not found.")
+    found = await entry_at(rest, namespace, key, start, seq)
     return _text(json_file(found.data), f"entry-{start}-{seq}.json.txt")
 
 

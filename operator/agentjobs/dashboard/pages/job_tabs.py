@@ -8,16 +8,17 @@ from typing import Any, Final
 from fastapi import Request
 
 from agentjobs.api.known_job import Known
-from agentjobs.api.recorded import RecordedResult, Result
-from agentjobs.dashboard.pages.job_asking import Part, part
+from agentjobs.api.recorded import RecordedResult, Result, StepContent
+from agentjobs.dashboard.pages.job_asking import Part, entries_around, part
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.views.documents import Text, json_text, object_text, yaml_text
 from agentjobs.dashboard.views.job import https, input_of, session_of
 from agentjobs.dashboard.views.lineage import relatives
 from agentjobs.dashboard.views.log_lines import log_lines
 from agentjobs.dashboard.views.markdown import Shown, markdown
+from agentjobs.dashboard.views.step_links import call_of, calls_of
 from agentjobs.dashboard.views.steps import PAGE, call_shown, first_of_page, step_lines, step_shown
-from agentjobs.dashboard.views.transcript import conversation
+from agentjobs.dashboard.views.transcript import Call, arguments, conversation
 from agentjobs.problem import Problem
 
 LINES: Final = 500
@@ -25,6 +26,7 @@ _TURNS: Final = 60
 _CALLS: Final = 5
 """Calls of one step whose content is read."""
 _RESULT: Final = 50_000
+_ARGUMENTS: Final = 20_000
 
 Parts = dict[str, Any]
 
@@ -45,6 +47,15 @@ class Answer:
     result: Result
     text: Shown | None
     structured: Text | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the transcript has a step: at its call, or without one near the time at which it began."""
+
+    start: int
+    seq: int
+    call: Call | None
 
 
 def answer(told: RecordedResult) -> Answer:
@@ -82,14 +93,34 @@ async def _more_steps(request: Request, rest: Rest, known: Known, parts: Parts) 
     content, page = parts["content"], parts["page"].value
     shown = step_shown(content.value) if content and content.value else None
     calls: list[tuple[Any, Part[Text]]] = []
-    if content and content.value and content.value.step.kind == "model":
-        calls = await _contents(rest, known, content.value.step.key)
+    place = None
+    if content and content.value:
+        if content.value.step.kind == "model":
+            calls = await _contents(rest, known, content.value.step.key)
+        place = (await part(_place_of(rest, known, content.value))).value
     return {
         "lines": list(step_lines(page.items, known.starts)) if page else [],
         "shown": shown,
         "calls": calls,
+        "place": place,
         "page_size": PAGE,
     }
+
+
+async def _place_of(rest: Rest, known: Known, content: StepContent) -> Place | None:
+    """Return the entry to which a step belongs. The model of an earlier start may have requested a call run again."""
+    step, nearest = content.step, None
+    for start in range(step.start, max(step.run, step.start - 1) - 1, -1):
+        entries = await entries_around(rest, known.namespace, known.key, start, step.began)
+        if step.kind == "tool" and (found := call_of(content, entries)) is not None:
+            entry, place = found
+            return Place(start, entry.seq, arguments(calls_of(entry)[place], _ARGUMENTS))
+        if nearest is None and entries:
+            seq = max((one.seq for one in entries if one.time <= step.began), default=entries[0].seq)
+            nearest = Place(start, seq, None)
+        if step.kind != "tool":
+            break
+    return nearest
 
 
 async def _contents(rest: Rest, known: Known, step: str) -> list[tuple[Any, Part[Text]]]:

@@ -22,6 +22,7 @@ reasons       meanings of reasons
 run_form      the form that runs a template
 schedules     the state of schedules, and their calendar
 states        the state of an object: a word, a colour and a sentence
+step_links    the tool call of a step, and the step of a call
 steps         a job's steps
 templates     what a template runs, and whether it is valid
 time_axis     slices of time, and labels

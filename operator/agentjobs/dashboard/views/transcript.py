@@ -30,6 +30,8 @@ class Call:
     brief: str
     """Its arguments in one line, cut."""
     arguments: Text
+    place: int = 0
+    """Its position in the answer, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +117,16 @@ def _model(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
 
 
 def _calls(told: object, room: _Room) -> Iterator[Call]:
-    for one in told[:_MAX_CALLS] if isinstance(told, list) else ():
+    for place, one in enumerate(told[:_MAX_CALLS] if isinstance(told, list) else ()):
         if isinstance(one, Mapping):
             given = one.get("args")
-            yield Call(cut(one.get("name"), _NAME), _brief(given), room.value({} if given is None else given))
+            yield Call(cut(one.get("name"), _NAME), _brief(given), room.value({} if given is None else given), place)
+
+
+def arguments(call: Mapping[str, Any], limit: int) -> Call:
+    """Return one call, with up to `limit` characters of its arguments."""
+    given = call.get("args")
+    return Call(cut(call.get("name"), _NAME), _brief(given), json_text({} if given is None else given, limit))
 
 
 def _brief(given: object) -> str:

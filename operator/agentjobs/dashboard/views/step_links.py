@@ -1,0 +1,74 @@
+"""Which tool call in the transcript a step is, and which step a call is. Pure.
+
+Runners identify a step's call in its request and its key: Claude Code by the call's id, which is unique; ADK by a
+digest of the arguments, because its ids differ from start to start. If the transcript has secrets redacted, the digest
+differs, and the call is not found.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from agentjobs.api.recorded import Event, RecordedStep, StepContent
+
+_DIGEST: Final = 16
+"""Characters of the runner's digest (`agentjobs_runner.adk.requests`); a test compares the two."""
+
+
+def digest(args: object) -> str:
+    """Return the digest by which ADK's runner identifies arguments."""
+    written = json.dumps(args, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
+
+
+def call_of(content: StepContent, entries: Iterable[Event]) -> tuple[Event, int] | None:
+    """Return the entry whose model requested a tool's step, and the call's position in it from 0; None if not found.
+
+    Of equal calls, the one that is nearest in time.
+    """
+    step, request = content.step, content.request
+    found = [
+        (entry, place)
+        for entry in entries
+        for place, call in enumerate(calls_of(entry))
+        if call.get("name") == step.name
+        and (_is(request.get("id"), call.get("callId")) or _is(request.get("args"), digest(call.get("args") or {})))
+    ]
+    return min(found, key=lambda one: _apart(one[0].time, step.began), default=None)
+
+
+def step_of(entry: Event, place: int, steps: Iterable[RecordedStep]) -> RecordedStep | None:
+    """Return the step of a tool call in an entry; None if it is not among `steps`."""
+    call = dict(enumerate(calls_of(entry))).get(place)
+    if call is None:
+        return None
+    name, args = call.get("name"), digest(call.get("args") or {})
+    found = [
+        step
+        for step in steps
+        if step.kind == "tool"
+        and step.name == name
+        and (step.key.endswith(f" {name} {args}") or _is(_id_in(step.key), call.get("callId")))
+    ]
+    return min(found, key=lambda step: _apart(step.began, entry.time), default=None)
+
+
+def calls_of(entry: Event) -> list[Mapping[str, Any]]:
+    """Return the tool calls of an entry."""
+    told = entry.data.get("toolCalls")
+    return [call if isinstance(call, Mapping) else {} for call in told] if isinstance(told, list) else []
+
+
+def _id_in(key: str) -> str:
+    """Return the id of a call in a key of Claude Code: `2/toolu_01#2`, in which `#2` is its second run."""
+    return key.partition("/")[2].partition("#")[0]
+
+
+def _is(one: object, other: object) -> bool:
+    return isinstance(one, str) and one != "" and one == other
+
+
+def _apart(one: datetime, other: datetime) -> float:
+    return abs((one - other).total_seconds())
