@@ -12,6 +12,7 @@
     ├── Denied             403: we lack permission, or a policy of the cluster forbids it
     │   └── Unauthenticated    401: the server does not accept our credentials
     ├── Invalid            the server rejected the content; the same request will fail again
+    │   ├── Unchangeable       the job cannot run again with this change
     │   ├── JournalFull        the job reached the limit of recorded steps
     │   └── TooLarge           it exceeds a limit of storage
     └── Misconfigured      no request was sent: a kubeconfig, an address or an argument is invalid
@@ -75,6 +76,10 @@ class Unauthenticated(Denied):
 
 class Invalid(AgentJobsError):
     """The content was rejected (400, 413, 415, 422); a retry does not help."""
+
+
+class Unchangeable(Invalid):
+    """A job cannot run again with a changed value; the message has the field, the value and a cure."""
 
 
 class JournalFull(Invalid):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentjobs.cli import run_flags as flags
 from agentjobs.cli.chosen import Choice, Done, Target, report, targets
 from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.options import (
@@ -22,6 +23,7 @@ from agentjobs.cli.options import (
     output,
     talking,
 )
+from agentjobs.cli.parameters import Parameters
 from agentjobs.cli.printing import shown_job
 
 if TYPE_CHECKING:
@@ -140,6 +142,12 @@ def rerun(
         str | None,
         typer.Option("--name", help="Name of the new job; by default NAME and random digits.", callback=new_name),
     ] = None,
+    message: Annotated[
+        str | None, typer.Option("--message", help="input.message of the new job; by default the old one.")
+    ] = None,
+    parameters: Parameters = None,
+    model: flags.Model = None,
+    max_attempts: flags.MaxAttempts = None,
     selector: Selector = None,
     all_: All = False,
     everywhere: Everywhere = False,
@@ -150,14 +158,16 @@ def rerun(
     gateway: GatewayURL = None,
     gateway_ca: GatewayCA = None,
 ) -> None:
-    """Run the same work again as a new job.
+    """Run the same work again, optionally changed.
 
     The new job starts from the beginning; the old job does not change. spec.cancel, spec.suspend, start times and
-    labels of other tools are not copied.
+    labels of other tools are not copied. With changes, a job with a template is made from the template as it is now.
 
     Examples:
         agentjobs rerun hello
         agentjobs rerun hello --name hello-again
+        agentjobs rerun hello --message "Say hello in French."
+        agentjobs rerun review-1 -p depth=deep
         agentjobs rerun -l team=docs -o name
     """
     checked(format_, "json", "yaml", "name")
@@ -165,11 +175,15 @@ def rerun(
     if name and len(choice.names) != 1:
         raise Failure("--name is the name of one new job; give exactly one NAME.", code=USAGE)
     from agentjobs.cli.cluster import AGENTJOBS
+    from agentjobs.cli.job_builder import pairs
+    from agentjobs.client.rerunning import Edits
 
+    changed = pairs(parameters, "--parameter")
+    edits = Edits(message=message, parameters=changed, model=model, max_attempts=max_attempts)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
 
         def again(target: Target) -> Done:
-            job = talk.run(target.do.rerun(target.name, new_name_=name))
+            job = talk.run(target.do.rerun(target.name, new_name_=name, edits=edits))
             return Done(Target(target.do, job.name), f"{shown_job(job.name)} created")
 
         report(talk, choice, again, format_, chosen=targets(talk, choice), kind=AGENTJOBS)

@@ -24,6 +24,7 @@
     completion           waits for several jobs
     logs                 the logs of a job's pods
     job_filters          the filters of `history`
+    rerunning            what a job that runs again takes over, and changes to it
     requests             requests with retries, pages
     connection           options, credentials and errors of HTTP
     kubeconfig           finds the cluster and the credentials

@@ -27,6 +27,7 @@ from agentjobs.client.overview import AsyncOverview, Overview
 from agentjobs.client.overview_operations import OverviewOperations
 from agentjobs.client.queue_operations import QueueOperations
 from agentjobs.client.queues import AsyncQueues, Queues
+from agentjobs.client.rerunning import Edits
 from agentjobs.client.schedule_operations import ScheduleOperations
 from agentjobs.client.schedules import AsyncSchedules, Schedules
 from agentjobs.client.session_operations import SessionOperations
@@ -220,9 +221,30 @@ class Client:
         """Let a suspended job continue. Raises NotFound."""
         return self._transport.run(self._do.resume(name))
 
-    def rerun(self, name: str, *, new_name: str | None = None) -> Job:
-        """Submit the same work as a new job, from the beginning. Raises NotFound, AlreadyExists."""
-        return self._transport.run(self._do.rerun(name, new_name_=new_name))
+    def rerun(
+        self,
+        name: str,
+        *,
+        new_name: str | None = None,
+        message: str | None = None,
+        parameters: Mapping[str, str] | None = None,
+        model: str | None = None,
+        max_attempts: int | None = None,
+    ) -> Job:
+        """Submit the same work as a new job, from the beginning, optionally with changes.
+
+        Args:
+            new_name: its name; by default the old one with random digits.
+            message: replaces `input.message` or `input.messageFrom`.
+            parameters: replaces these parameters of a job with a template.
+            model: replaces `agent.model`.
+            max_attempts: replaces `retry.maxAttempts`.
+
+        Raises:
+            NotFound, AlreadyExists, Invalid: the last if the job cannot have a changed value.
+        """
+        edits = Edits(message=message, parameters=parameters or {}, model=model, max_attempts=max_attempts)
+        return self._transport.run(self._do.rerun(name, new_name_=new_name, edits=edits))
 
     def delete(self, name: str) -> None:
         """Delete a job and its pods, if it exists; its history stays."""
@@ -418,9 +440,19 @@ class AsyncClient:
         """See `Client.resume`."""
         return await self._transport.run(self._do.resume(name))
 
-    async def rerun(self, name: str, *, new_name: str | None = None) -> Job:
+    async def rerun(
+        self,
+        name: str,
+        *,
+        new_name: str | None = None,
+        message: str | None = None,
+        parameters: Mapping[str, str] | None = None,
+        model: str | None = None,
+        max_attempts: int | None = None,
+    ) -> Job:
         """See `Client.rerun`."""
-        return await self._transport.run(self._do.rerun(name, new_name_=new_name))
+        edits = Edits(message=message, parameters=parameters or {}, model=model, max_attempts=max_attempts)
+        return await self._transport.run(self._do.rerun(name, new_name_=new_name, edits=edits))
 
     async def delete(self, name: str) -> None:
         """See `Client.delete`."""

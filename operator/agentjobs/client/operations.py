@@ -13,9 +13,8 @@ from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from agentjobs import errors
-from agentjobs.api.changes import of_one_run
 from agentjobs.api.conditions import ConditionType, SuspendedReason, find_condition
-from agentjobs.api.job.spec import MAX_JOB_NAME, AgentJobSpec
+from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.api.job_filter import EVERY_JOB, JobFilter
 from agentjobs.api.recorded import (
     Event,
@@ -36,13 +35,11 @@ from agentjobs.client.job import Job, Spec, differences
 from agentjobs.client.lineage import Tree, tree_of
 from agentjobs.client.object import plain_spec
 from agentjobs.client.requests import FIRST_PAUSE_SECONDS, PAGE, Asking, paged
+from agentjobs.client.rerunning import NO_EDITS, Edits, copied_labels, edited, rerun_labels, to_repeat
 from agentjobs.contract import (
     ANNOTATION_PREVIOUS_TIME,
     ANNOTATION_RESUME,
     ANNOTATION_SCHEDULED_TIME,
-    LABEL_FOLLOW_UP,
-    LABEL_PARENT,
-    LABEL_SCHEDULE,
 )
 
 # A watch is reopened after this long without an event, in case a proxy dropped it silently.
@@ -55,12 +52,6 @@ _SUBMIT_TRIES: Final = 3
 # A conflict with a status update is rare, since a job's status changes only a few times.
 _ORDER_TRIES: Final = 8
 _TIMES: Final = (ANNOTATION_SCHEDULED_TIME, ANNOTATION_PREVIOUS_TIME)
-
-# Labels by which other tools, and our schedules, find their objects.
-_OWNED: Final = frozenset(
-    {"app.kubernetes.io/instance", "app.kubernetes.io/managed-by", LABEL_SCHEDULE, LABEL_PARENT, LABEL_FOLLOW_UP}
-)
-_TOOLS: Final = ("argocd.argoproj.io", "toolkit.fluxcd.io", "helm.sh", "kustomize.config.k8s.io", "kapp.k14s.io")
 
 States = Generator[Any, Any, Job]
 """Emits a job's states, if requested, and returns the last: both a stream and an operation."""
@@ -127,22 +118,24 @@ class Operations(Asking):
         """Let a job continue that was suspended by its spec, or by a rule of its resultPolicy."""
         return (yield from self._ordered(name, uid, _resumption))
 
-    def rerun(self, name: str, *, new_name_: str | None, uid: str | None = None) -> Operation[Job]:
-        """Submit the work of a job under another name, with the same spec except its time and orders."""
+    def rerun(
+        self, name: str, *, new_name_: str | None, uid: str | None = None, edits: Edits = NO_EDITS
+    ) -> Operation[Job]:
+        """Submit the work of a job under another name, with the same spec except its time, its orders and `edits`."""
         if name == new_name_:
             raise errors.AlreadyExists(f"AgentJob {name!r} cannot run again under its own name; choose another.")
         try:
             job = yield from self._own(name, uid)
         except errors.NotFound as absent:
-            return (yield from self._rerun_recorded(uid or name, new_name_, absent))
-        labels = {key: value for key, value in job.labels.items() if not _is_bookkeeping(key)}
-        if job.status.resolved is not None and job.status.resolved.template:
-            # The accepted spec, not the template's current content.
+            return (yield from self._rerun_recorded(uid or name, new_name_, absent, edits=edits))
+        labels = copied_labels(job.labels)
+        if job.status.resolved is not None and job.status.resolved.template and not edits:
+            # The accepted spec, not the template's current content. With changes the template merges them, as in a new
+            # job: in the accepted spec the parameters are already replaced with their values.
             return (yield from self._rerun_recorded(job.uid, new_name_, None, labels))
-        spec = _to_repeat(job.spec)
         # The work may contain the time of its schedule.
         times = {name: job.annotations[name] for name in _TIMES if name in job.annotations}
-        return (yield from self.submit(spec, name=new_name_ or new_name(name), labels=labels, annotations=times))
+        return (yield from self._repeated(name, to_repeat(job.spec), new_name_, edits, labels, times))
 
     def _rerun_recorded(
         self,
@@ -150,6 +143,7 @@ class Operations(Asking):
         new_name_: str | None,
         absent: errors.NotFound | None,
         labels: Mapping[str, str] | None = None,
+        edits: Edits = NO_EDITS,
     ) -> Operation[Job]:
         """Submit the work of a job from history. The labels of a deleted job are lost."""
         from agentjobs.api.job.resolve import (
@@ -163,8 +157,21 @@ class Operations(Asking):
             raise type(error)(f"{cause}; and from history: {error}") from error
         recorded = RecordedSpec.model_validate(answer)
         spec = unresolved(recorded.spec, name=recorded.name, uid=recorded.uid, parameters=recorded.parameters)
-        again = new_name_ or new_name(recorded.name)
-        return (yield from self.submit(_to_repeat(spec), name=again, labels=labels or {}, annotations={}))
+        return (yield from self._repeated(recorded.name, to_repeat(spec), new_name_, edits, labels or {}, {}, True))
+
+    def _repeated(
+        self,
+        name: str,
+        spec: Mapping[str, Any],
+        new_name_: str | None,
+        edits: Edits,
+        labels: Mapping[str, str],
+        annotations: Mapping[str, str],
+        is_merged: bool = False,
+    ) -> Operation[Job]:
+        new = edited(spec, edits, name=name, is_merged=is_merged) if edits else dict(spec)
+        labels = {**labels, **rerun_labels(name, spec, new)}
+        return (yield from self.submit(new, name=new_name_ or new_name(name), labels=labels, annotations=annotations))
 
     def wait(self, name: str, *, timeout: float | None) -> Operation[Job]:
         """Return the job when it has ended."""
@@ -337,24 +344,6 @@ def of_template(
         given = {key: value for key, value in (whole.get("input") or {}).items() if key != "messageFrom"}
         whole["input"] = {**given, "message": message}
     return whole
-
-
-def _to_repeat(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove from a spec what belongs to one run: its time and its orders.
-
-    Repeating a unique job runs it although it ran before; it still does not run next to its twin.
-    """
-    left = of_one_run(AgentJobSpec)
-    kept = {key: value for key, value in spec.items() if key not in left}
-    if (unique := kept.get("unique")) and unique.get("states") in ("Successful", "All"):
-        kept["unique"] = {**unique, "states": "Incomplete"}
-    return kept
-
-
-def _is_bookkeeping(label: str) -> bool:
-    """Whether a label marks another tool's object: that tool would list or prune a copy with it."""
-    domain, slash, _ = label.partition("/")
-    return label in _OWNED or (bool(slash) and any(domain == each or domain.endswith(f".{each}") for each in _TOOLS))
 
 
 def _resumption(job: Job) -> dict[str, Any]:

@@ -173,6 +173,8 @@ def refusal(error: errors.AgentJobsError) -> Problem:
         case errors.Unavailable():
             logger.warning("request.failed", extra={"error": type(error).__name__, "detail": str(error)})
             return unavailable("The API server or the history is unavailable; try again.")
+        case errors.Unchangeable():
+            return Problem(400, "BadRequest", message)
         case _:
             return Problem(422, "Invalid", message)
 

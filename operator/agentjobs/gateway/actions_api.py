@@ -89,13 +89,19 @@ async def resume_job(request: Request, namespace: Namespace, name: Name) -> Acti
 
 @router.post(COLLECTION + "/{name}/rerun", openapi_extra=takes(RerunBody))
 async def rerun_job(request: Request, namespace: Namespace, name: Name) -> ActionDone:
-    """Submit the work of a job as a new job. If the object of the job is gone, this also takes `get configmaps`."""
+    """Submit the work of a job as a new job, optionally with changes.
+
+    If the object of the job is gone, or if it has a template and nothing is changed, this also takes `get configmaps`.
+    With changes, a job with a template is made from the template as it is now.
+    """
     doing = Doing("AgentJob", namespace, name, "rerun")
     user = await _allowed(request, doing, "create", AGENTJOBS)
     asked = await body_of(request, RerunBody)
     async with _as_caller(request, user, doing) as caller:
         one = await _meant(request, doing)
-        again = Operations(namespace, PATIENCE_SECONDS).rerun(one.name, uid=one.uid, new_name_=asked.name)
+        again = Operations(namespace, PATIENCE_SECONDS).rerun(
+            one.name, uid=one.uid, new_name_=asked.name, edits=asked.edits()
+        )
         doing.message = (await caller.run(again)).name
     return _done(doing, made=doing.message)
 

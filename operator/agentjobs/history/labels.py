@@ -3,18 +3,19 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from agentjobs.contract import GROUP
+from agentjobs.contract import GROUP, LABEL_RERUN_CHANGES, LABEL_RERUN_OF
 
 MAX_LABELS: Final = 32
 """Maximum labels per job; people filter by a few."""
+_KEPT: Final = (LABEL_RERUN_CHANGES, LABEL_RERUN_OF)
 
 
 def kept_labels(labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Return the labels of an object that history keeps: the first 32 of users, sorted by key.
 
-    Our own labels (schedule, template, parent) have their own columns.
+    Of our own labels only those of a rerun: the others (schedule, template, parent) have their own columns.
     """
-    own = sorted((key, value) for key, value in labels.items() if not key.startswith(f"{GROUP}/"))
+    own = sorted((key, value) for key, value in labels.items() if key in _KEPT or not key.startswith(f"{GROUP}/"))
     return tuple(own[:MAX_LABELS])
 
 

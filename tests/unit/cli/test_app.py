@@ -173,6 +173,12 @@ def test_verbs_on_jobs_take_several_names_or_labels(verb):
     assert parsed([verb, "-A", "-l", "team=docs"]).params["selector"] == "team=docs"
 
 
+def test_a_rerun_takes_changes_by_the_names_that_run_has():
+    given = parsed(["rerun", "a", "--message", "ho", "-p", "k=v", "--model", "m", "--max-attempts", "1"]).params
+
+    assert [given[name] for name in ("message", "parameters", "model", "max_attempts")] == ["ho", ["k=v"], "m", 1]
+
+
 @pytest.mark.parametrize("verb", ["list", "show", "next", "trigger", "suspend", "resume"])
 def test_verbs_on_schedules_take_several_names(verb):
     assert parsed(["schedule", verb, "a", "b"]).params["names"] == ["a", "b"]
@@ -217,6 +223,7 @@ def test_names_are_read_as_kubectl_writes_them(words, names):
         pytest.param(["wait", "a", "-o", "wide"], 2, "use json, yaml or name", id="wait-as-wide"),
         pytest.param(["logs", "-f", "a", "b"], 2, "give exactly one NAME", id="follow-several"),
         pytest.param(["rerun", "a", "b", "--name", "c"], 2, "exactly one NAME", id="one-name-for-two"),
+        pytest.param(["rerun", "a", "-p", "depth"], 2, "write KEY=VALUE", id="parameter-without-value"),
         pytest.param(["show", "a", "--start", "last"], 2, "use 1, 2, … or all", id="start-in-words"),
         pytest.param(["wait", "a", "--for", "delete"], 2, "use Complete, Finished", id="for-delete"),
         pytest.param(["get", "schedules/a"], 2, "expected an AgentJob", id="other-kind"),

@@ -12,6 +12,7 @@ from agentjobs.client.effects import Listen
 from agentjobs.client.job import Job, differences
 from agentjobs.client.object import plain_spec
 from agentjobs.client.operations import Operations, new_name
+from agentjobs.client.rerunning import Edits
 
 DO = Operations("default", patience=30.0)
 SPEC = {"agent": {"model": "m", "inline": {}}, "input": {"message": "hi"}}
@@ -186,7 +187,7 @@ def test_a_rerun_takes_the_work_and_leaves_the_orders(world, job_body):
     there.run(DO.rerun("hello", new_name_="again"))
 
     assert there.sent[1].body["spec"] == {**SPEC, "priority": 1}
-    assert there.sent[1].body["metadata"]["labels"] == {"team": "docs"}
+    assert there.sent[1].body["metadata"]["labels"] == {"team": "docs", "agentjobs.dev/rerun-of": "hello"}
 
 
 def test_a_rerun_belongs_to_no_other_tool_and_to_no_schedule(world, job_body):
@@ -197,12 +198,15 @@ def test_a_rerun_belongs_to_no_other_tool_and_to_no_schedule(world, job_body):
         "kustomize.toolkit.fluxcd.io/name": "apps",
         "helm.sh/chart": "jobs-1.0",
         "agentjobs.dev/schedule": "brief",
+        "agentjobs.dev/rerun-of": "first",
+        "agentjobs.dev/rerun-changes": "agent.model",
     }
     there = world([job_body(labels={"app.kubernetes.io/name": "docs", "helm.shop": "1", **others}), job_body("again")])
 
     there.run(DO.rerun("hello", new_name_="again"))
 
-    assert there.sent[1].body["metadata"]["labels"] == {"app.kubernetes.io/name": "docs", "helm.shop": "1"}
+    own = {"app.kubernetes.io/name": "docs", "helm.shop": "1", "agentjobs.dev/rerun-of": "hello"}
+    assert there.sent[1].body["metadata"]["labels"] == own
 
 
 def test_a_rerun_of_a_job_that_is_gone_takes_what_history_keeps(world, job_body):
@@ -214,6 +218,53 @@ def test_a_rerun_of_a_job_that_is_gone_takes_what_history_keeps(world, job_body)
 
     assert there.sent[1].path.endswith("/agentjobs/hello/spec")
     assert there.sent[2].body["spec"] == {**SPEC, "session": {"userId": "ada"}}
+
+
+def test_a_rerun_with_changes_has_them_and_names_the_changed_fields(world, job_body):
+    there = world([job_body(), job_body("again")])
+
+    there.run(DO.rerun("hello", new_name_="again", edits=Edits(message="ho", model="other")))
+
+    assert there.sent[1].body["spec"] == {"agent": {"model": "other", "inline": {}}, "input": {"message": "ho"}}
+    assert there.sent[1].body["metadata"]["labels"] == {
+        "agentjobs.dev/rerun-of": "hello",
+        "agentjobs.dev/rerun-changes": "input.message_agent.model",
+    }
+
+
+RESOLVED = {"resolved": {"template": "review", "templateGeneration": 1}}
+
+
+def test_a_changed_rerun_of_a_job_with_a_template_is_a_job_of_that_template(world, job_body):
+    spec = {"templateRef": {"name": "review"}, "parameters": {"repo": "shop", "depth": "quick"}}
+    there = world([{**job_body(spec=spec), "status": RESOLVED}, job_body("again")])
+
+    there.run(DO.rerun("hello", new_name_="again", edits=Edits(parameters={"depth": "deep"})))
+
+    assert there.sent[1].body["spec"] == {**spec, "parameters": {"repo": "shop", "depth": "deep"}}
+
+
+def test_a_changed_rerun_of_a_job_that_is_gone_changes_what_history_keeps(world, job_body):
+    given = {"input": {"message": "$(x)", "state": {"a": 1}}, "session": {"appName": "shop"}}
+    recorded = {"uid": "u1", "name": "hello", "spec": {**SPEC, **given}}
+    there = world([errors.NotFound("gone"), recorded, job_body("again")])
+
+    there.run(DO.rerun("hello", new_name_="again", edits=Edits(message="I am $(job.name).")))
+
+    assert there.sent[2].body["spec"]["input"] == {"message": "I am $(job.name).", "state": {"a": 1}}
+
+
+@pytest.mark.parametrize(("message", "is_same"), [("ho", True), ("hi", False)])
+def test_a_changed_rerun_that_is_repeated_is_one_job_and_another_change_is_refused(world, job_body, message, is_same):
+    made = job_body("again", uid="made", spec={**SPEC, "input": {"message": message}})
+    there = world([job_body(), errors.AlreadyExists("there"), made])
+    rerun = DO.rerun("hello", new_name_="again", edits=Edits(message="ho"))
+
+    if is_same:
+        assert there.run(rerun).uid == "made"
+    else:
+        with pytest.raises(errors.AlreadyExists, match=r"input\.message"):
+            there.run(rerun)
 
 
 @pytest.mark.parametrize("order", [DO.cancel, DO.suspend, DO.resume])

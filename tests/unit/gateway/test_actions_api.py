@@ -129,6 +129,35 @@ async def test_a_rerun_makes_a_job_with_the_same_work(act, kube, actions):
     assert (await actions.actions(None)).items[0].message == "again"
 
 
+CHANGES = {"message": "ho", "model": "other", "maxAttempts": 1}
+
+
+async def test_a_rerun_with_changes_makes_a_changed_job_once(act, kube):
+    answers = [await act("agentjobs/hello/rerun", {"name": "again", **CHANGES}) for _ in range(2)]
+    other = await act("agentjobs/hello/rerun", {"name": "again", **CHANGES, "maxAttempts": 2})
+
+    changed = {"agent": {"model": "other", "inline": {}}, "input": {"message": "ho"}, "retry": {"maxAttempts": 1}}
+    assert ([one.json()["made"] for one in answers], kube.spec("agentjobs", "again")) == (["again"] * 2, changed)
+    assert (other.status_code, other.json()["reason"]) == (409, "AlreadyExists")
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        ({"parameters": {"repo": "shop"}}, ("spec.parameters.repo", '"shop"')),
+        ({"model": "two words"}, ("spec.agent.model", '"two words"')),
+        ({"message": "$(nothing)"}, ("spec.input.message", "nothing")),
+    ],
+    ids=["no-template", "no-model-name", "unknown-name"],
+)
+async def test_a_change_that_the_job_cannot_take_is_refused_with_field_and_value(act, kube, actions, body, names):
+    answer = await act("agentjobs/hello/rerun", body)
+
+    assert (answer.status_code, answer.json()["reason"], kube.done) == (400, "BadRequest", [])
+    assert all(name in answer.json()["message"] for name in names)
+    assert await kept(actions) == [("ada", "hello", "rerun", 400)]
+
+
 @pytest.mark.parametrize("name", ["hello", UID], ids=["by-name", "by-uid"])
 async def test_a_job_that_is_gone_runs_again_from_history(act, kube, name):
     del kube.objects["agentjobs", "docs", "hello"]
@@ -260,6 +289,8 @@ async def test_a_template_runs_without_a_word_about_it(act, kube):
 BODIES = [
     pytest.param("agentjobs/hello/cancel", {"force": True}, 422, id="unknown-key"),
     pytest.param("agentjobs/hello/rerun", {"name": "x" * 53}, 422, id="long-name"),
+    pytest.param("agentjobs/hello/rerun", {"message": ""}, 422, id="empty-message"),
+    pytest.param("agentjobs/hello/rerun", {"maxAttempts": 0}, 422, id="no-attempt"),
     pytest.param("queues/agents/scale", {}, 422, id="nothing"),
     pytest.param("queues/agents/scale", {"max": -1}, 422, id="negative"),
     pytest.param("queues/agents/scale", {"max": True}, 422, id="no-number"),

@@ -1,0 +1,150 @@
+"""Running a job again: what the new job takes over from the old one, and changes to it. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from agentjobs import errors
+from agentjobs.api.changes import of_one_run
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.contract import (
+    LABEL_FOLLOW_UP,
+    LABEL_PARENT,
+    LABEL_RERUN_CHANGES,
+    LABEL_RERUN_OF,
+    LABEL_SCHEDULE,
+)
+
+# Labels by which other tools, and our schedules, find their objects, and those that describe the old job's origin.
+_OWNED: Final = frozenset(
+    {
+        *("app.kubernetes.io/instance", "app.kubernetes.io/managed-by"),
+        *(LABEL_SCHEDULE, LABEL_PARENT, LABEL_FOLLOW_UP, LABEL_RERUN_OF, LABEL_RERUN_CHANGES),
+    }
+)
+_TOOLS: Final = ("argocd.argoproj.io", "toolkit.fluxcd.io", "helm.sh", "kustomize.config.k8s.io", "kapp.k14s.io")
+_MAX_LABEL: Final = 63
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edits:
+    """Changes to the work of a job that runs again; None keeps the old value."""
+
+    message: str | None = None
+    """`input.message`; it also replaces `input.messageFrom`."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """Entries of `parameters`; others keep their values."""
+    model: str | None = None
+    """`agent.model`."""
+    max_attempts: int | None = None
+    """`retry.maxAttempts`."""
+
+    def __bool__(self) -> bool:
+        return bool(self.parameters) or any(
+            value is not None for value in (self.message, self.model, self.max_attempts)
+        )
+
+
+NO_EDITS: Final = Edits()
+
+
+def to_repeat(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove from a spec what belongs to one run: its time and its orders.
+
+    Repeating a unique job runs it although it ran before; it still does not run next to its twin.
+    """
+    left = of_one_run(AgentJobSpec)
+    kept = {key: value for key, value in spec.items() if key not in left}
+    if (unique := kept.get("unique")) and unique.get("states") in ("Successful", "All"):
+        kept["unique"] = {**unique, "states": "Incomplete"}
+    return kept
+
+
+def edited(spec: Mapping[str, Any], edits: Edits, *, name: str, is_merged: bool = False) -> dict[str, Any]:
+    """Return the spec of a job with changes.
+
+    Args:
+        spec: the job's own spec, or the accepted one without derived values.
+        name: the job's name.
+        is_merged: whether the spec is from history, which has no reference to the template.
+
+    Raises:
+        errors.Unchangeable: the job cannot have a value; the message has the field, the value and a cure.
+    """
+    template = (spec.get("templateRef") or {}).get("name")
+    new = dict(spec)
+    if edits.message is not None:
+        given = spec.get("input") or {}
+        if template and given.get("message") is None and given.get("messageFrom") is None:
+            raise _refused(("input", "message"), edits.message, f"is made by template {template}; change parameters")
+        new["input"] = {
+            **{key: value for key, value in given.items() if key != "messageFrom"},
+            "message": edits.message,
+        }
+    if edits.parameters:
+        if not template:
+            why = (
+                "cannot be set: the object of this job is gone, and history has its spec without the parameters; "
+                "change the message, or run the template"
+                if is_merged
+                else "cannot be set, because this job has no template; change the message"
+            )
+            first, value = next(iter(edits.parameters.items()))
+            raise _refused(("parameters", first), value, why)
+        new["parameters"] = {**(spec.get("parameters") or {}), **edits.parameters}
+    if edits.model is not None:
+        new["agent"] = {**(spec.get("agent") or {}), "model": edits.model}
+    if edits.max_attempts is not None:
+        new["retry"] = {**(spec.get("retry") or {}), "maxAttempts": edits.max_attempts}
+    _check(spec, new, name)
+    return new
+
+
+def rerun_labels(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
+    """Return the labels of the new job: the job that it repeats, and the fields that differ, without their values."""
+    labels = {LABEL_RERUN_OF: name} if len(name) <= _MAX_LABEL else {}
+    if changed := changed_fields(before, after):
+        labels[LABEL_RERUN_CHANGES] = "_".join(changed)
+    return labels
+
+
+def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the fields that `Edits` sets and in which two specs differ."""
+    fields = (("input", "message"), ("parameters",), ("agent", "model"), ("retry", "maxAttempts"))
+    return tuple(".".join(path) for path in fields if _at(before, path) != _at(after, path))
+
+
+def copied_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels of the old job that the new one has, too."""
+    return {key: value for key, value in labels.items() if not _is_bookkeeping(key)}
+
+
+def _is_bookkeeping(label: str) -> bool:
+    """Whether a label marks another tool's object: that tool would list or prune a copy with it."""
+    domain, slash, _ = label.partition("/")
+    return label in _OWNED or (bool(slash) and any(domain == each or domain.endswith(f".{each}") for each in _TOOLS))
+
+
+def _check(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> None:
+    """Refuse problems that the changes add. The old ones are the operator's: it may know more than this version."""
+    from agentjobs.api.job.validation import (
+        validate_job,  # imports jsonschema, which a rerun without changes does not need
+    )
+
+    old = {str(problem) for problem in validate_job({"metadata": {"name": name}, "spec": before})}
+    new = [str(problem) for problem in validate_job({"metadata": {"name": name}, "spec": after})]
+    if added := [problem for problem in new if problem not in old]:
+        raise errors.Unchangeable("; ".join(added))
+
+
+def _refused(path: tuple[str, ...], value: str, why: str) -> errors.Unchangeable:
+    from agentjobs.api.problems import field_name, shown
+
+    return errors.Unchangeable(f"{field_name(path)}: {shown(value)} {why}.")
+
+
+def _at(spec: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    value: Any = spec
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
