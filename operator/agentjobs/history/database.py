@@ -422,7 +422,7 @@ async def _version(connection: Connection) -> str | None:
 
 def _check_version(found: str | None) -> None:
     if found is None or found < schema.HEAD:
-        needed = f"needed is {schema.HEAD}: run `agentjobs migrate`"
+        needed = f"needed is {schema.HEAD}: run `agentjobs migrate`, or wait until it has ended"
         raise errors.Unavailable(f"the history's schema is at {found or 'no version'}, {needed}")
 
 

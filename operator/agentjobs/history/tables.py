@@ -100,7 +100,8 @@ jobs = Table(
     Column("ended_reason", Text),
     Column("words", TSVECTOR),
 )
-# What has changed since a moment. Of ranges of pages: a change of a column of any other index writes all of them.
+# What has changed since a moment. Of ranges of pages: a change of a column of any other index writes all of them;
+# before PostgreSQL 16 a change of this one does too.
 Index(
     "jobs_touched_idx",
     jobs.c.touched,

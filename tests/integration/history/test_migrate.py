@@ -132,7 +132,7 @@ def test_jobs_are_filled_while_others_write_them(empty_database, monkeypatch):
 
     def fill_one_by_one(engine):
         with psycopg.connect(empty_database) as other:
-            other.execute("SET lock_timeout = 100; UPDATE agentjobs.jobs SET changed_at = now() WHERE uid = 'open'")
+            other.execute("SET lock_timeout = 100; UPDATE agentjobs.jobs SET changed_at = now() WHERE uid <> 'gone'")
             unfilled.append(other.execute(rows).fetchone()[0])
         fill_jobs(engine, batch=1)
 
@@ -143,7 +143,19 @@ def test_jobs_are_filled_while_others_write_them(empty_database, monkeypatch):
     migrate.upgrade(empty_database)
 
     with psycopg.connect(empty_database) as connection:
-        assert (unfilled, connection.execute(rows).fetchone()) == ([2], (0,))
+        assert (unfilled, connection.execute(rows).fetchone()) == ([3], (0,))
+        assert connection.execute("SELECT outcome FROM agentjobs.jobs WHERE uid = 'ended'").fetchone() == ("good",)
+
+
+def test_filling_jobs_is_no_change_of_them(empty_database):
+    upgrade_to(empty_database, "0009")
+    with psycopg.connect(empty_database) as connection:
+        connection.execute(BEFORE_LISTS)
+
+    migrate.upgrade(empty_database)
+
+    with psycopg.connect(empty_database) as connection:
+        assert connection.execute("SELECT count(touched) FROM agentjobs.jobs").fetchone() == (0,)
 
 
 def test_an_interrupted_fill_continues_and_until_then_the_schema_is_too_old(empty_database, monkeypatch):

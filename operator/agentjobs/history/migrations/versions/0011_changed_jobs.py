@@ -8,7 +8,7 @@ down_revision = "0010"
 
 SCHEMA = "agentjobs"
 
-# Whoever writes a job sets it without knowing: also processes that are older than this migration.
+# A trigger, so that processes that are older than this migration set it too.
 TOUCH = """
 CREATE FUNCTION agentjobs.touch_job() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -25,7 +25,8 @@ FOR EACH ROW EXECUTE FUNCTION agentjobs.touch_job()
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("touched", sa.BigInteger()), schema=SCHEMA)
-    # Of ranges of pages, not of rows: every write changes the column, and would otherwise write all indexes of the row.
+    # Of ranges of pages, not of rows: every write changes the column. PostgreSQL 16 and newer then do not write the
+    # other indexes of the row.
     op.create_index(
         "jobs_touched_idx",
         "jobs",

@@ -19,12 +19,15 @@ _NEWEST = (sa.text("created_at DESC"), sa.text("uid DESC"))
 
 # A trigger and not generated columns, for which the table would be written again under a lock. It does this for every
 # process that writes a job, also for one that is older than this migration. `resolved` is written once, so that its
-# JSON is parsed once; a job has a model, perhaps an empty one, as soon as it was written with this trigger.
+# JSON is parsed once. An older job has no model until `fill` was there, whatever is written before: that is how `fill`
+# finds it. What `fill` writes is no change that open pages should show.
 TOUCH = """
 CREATE OR REPLACE FUNCTION agentjobs.touch_job() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    NEW.touched := pg_current_xact_id()::text::bigint;
-    IF NEW.model IS NULL OR TG_OP = 'INSERT' OR OLD.resolved IS NULL THEN
+    IF current_setting('agentjobs.filling', true) IS DISTINCT FROM 'on' THEN
+        NEW.touched := pg_current_xact_id()::text::bigint;
+    END IF;
+    IF TG_OP = 'INSERT' OR (OLD.resolved IS NULL AND NEW.resolved IS NOT NULL) THEN
         NEW.model := coalesce(NEW.resolved #>> '{spec,agent,model}', '');
     END IF;
     NEW.ended_phase := CASE
@@ -66,6 +69,7 @@ def upgrade() -> None:
     ended = (sa.text("coalesce(finished_at, deleted_at) DESC"), sa.text("uid DESC"))
     _add_index("ended_at", *ended, where=_ENDED)
     _add_index("unsuccessful", "ended_phase", *ended, where="ended_phase <> 'Succeeded'")
+    op.execute("DROP INDEX IF EXISTS agentjobs.jobs_ends_idx")  # of 0012, in databases of unreleased versions
     op.create_index(
         "jobs_ends_idx",
         "jobs",
@@ -77,7 +81,7 @@ def upgrade() -> None:
     op.create_index("jobs_created_idx", "jobs", ["cluster", *_NEWEST], schema=SCHEMA)
     _add_gin("labels", where="labels <> '{}'")
     _add_gin("words")
-    # Room on each page for the next versions of its rows: PostgreSQL then does not write the indexes for them.
+    # Room on each page for the next versions of its rows: PostgreSQL 16 and newer then do not write the indexes.
     op.execute("ALTER TABLE agentjobs.jobs SET (fillfactor = 80)")
 
 

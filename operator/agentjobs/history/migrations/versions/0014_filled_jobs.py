@@ -1,6 +1,7 @@
 """Jobs from before 0013 are filled.
 
-`fill` does it before this migration. Processes of this version are not ready until then, so their lists are complete.
+`fill` does it before this migration. Gateways of this version are not ready until then, so older jobs are found by
+everything except labels.
 """
 
 from alembic import op
