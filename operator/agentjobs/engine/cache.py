@@ -59,7 +59,7 @@ class Cache(Generic[T]):
         # A dict as an ordered set: insertion order makes reads deterministic.
         self._index: dict[str, dict[Hashable, dict[Name, None]]] = {name: defaultdict(dict) for name in self._indexers}
         self._dead: Bounded[str, int] = Bounded(tombstones)  # by uid: version of the deletion
-        self._answers: Bounded[str, None] = Bounded(ANSWERS)  # by version
+        self._answers: Bounded[str, tuple[Name, str]] = Bounded(ANSWERS)  # by version: name and uid
         self._listed: dict[str | None, int] = {}  # by namespace (None: all): version of the newest full list
         self._listings = 0
 
@@ -97,13 +97,17 @@ class Cache(Generic[T]):
         if event_type == "DELETED":
             return self._delete(name, uid, version, obj)
         if event_type is None:
-            self._answers.put(str(version), None)
+            self._answers.put(str(version), (name, uid))
         return self._keep(name, uid, version, obj)
 
     def was_answered(self, version: str) -> bool:
-        """Whether an answer brought the state of this version, so that an event with it, except a deletion, brings
-        nothing new: a version is of one state of one object."""
-        return version in self._answers
+        """Whether the answer to a write brought the state of this version and the cache still has it, or a newer one:
+        then an event with this version brings nothing new, except a deletion."""
+        if (answer := self._answers.get(version)) is None:
+            return False
+        name, uid = answer
+        known = self._entries.get(name)
+        return known is not None and known.uid == uid and known.version >= int(version)
 
     def _keep(self, name: Name, uid: str, version: int, obj: Mapping[str, Any]) -> list[Change[T]]:
         if self._is_stale(name, uid, version):

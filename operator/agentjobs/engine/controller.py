@@ -115,7 +115,7 @@ class Controller(Generic[Key]):
         seconds = self._queue.retry(key, at_least=wait)
         extra = {"key": key, "retry_seconds": round(seconds, 3), "error": str(error)}
         if isinstance(error, Conflict):
-            # Another client wrote first; the newer event wakes the key anyway.
+            # Another client wrote first; the retry reads what it wrote.
             logger.debug("reconcile.conflict", extra=extra)
         elif isinstance(error, Unavailable):
             logger.warning("reconcile.unavailable", extra=extra)

@@ -60,6 +60,16 @@ def test_only_the_answers_to_writes_are_remembered_by_version(cache, obj):
     assert [number for number in (1, 2, 3) if cache.was_answered(str(number))] == [2]
 
 
+def test_an_answer_is_forgotten_with_its_object(cache, obj):
+    """An object whose label was removed and restored is deleted and added for a watch that selects it by the label."""
+    cache.apply("ADDED", obj("a", 1))
+    cache.apply(None, obj("a", 12))
+    cache.apply("DELETED", obj("a", 11))
+
+    assert not cache.was_answered("12")
+    assert cache.apply("ADDED", obj("a", 12))
+
+
 def test_versions_are_compared_as_numbers(cache, obj):
     cache.apply("ADDED", obj("a", 9))
 
