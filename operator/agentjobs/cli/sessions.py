@@ -174,7 +174,7 @@ def delete(
         if all_:
             place = f"app {app}" if app else "all apps"
             _ask(f"Delete all data of user {user} in {place} of namespace {do.namespace}?", yes=yes)
-            _tell(user or "", talk.run(do.delete_user(user or "", app=app or "")))
+            _tell(user or "", talk.run(do.delete_user(user or "", app=app)))
             return
         found = [talk.run(do.find(id_, app=app or "", user=user or "")) for id_ in ids or ()]
         names = ", ".join(f"{one.session} of user {one.user}" for one in found)

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, ClassVar
-from urllib.parse import quote
 from uuid import UUID
 
 from agentjobs.api.recorded_models import JobModels, ModelsOverview
 from agentjobs.api.recorded_usage import JobModelUsage, RecordedCall, RecordedCalls, UsageBy, UsageReport
 from agentjobs.client.effects import Operation, Send, Server, Stream
-from agentjobs.client.requests import PAGE, Asking, paged
+from agentjobs.client.requests import PAGE, Asking, paged, segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class ModelOperations(Asking):
         return (yield from self._told(self._job(name, f"calls/{call}/content"), {}))["content"]
 
     def _job(self, name: str, below: str) -> str:
-        return f"/v1/namespaces/{quote(self.namespace, safe='')}/agentjobs/{quote(name, safe='')}/{below}"
+        return f"/v1/namespaces/{segment(self.namespace)}/agentjobs/{segment(name)}/{below}"
 
     def _place(self, everywhere: bool) -> dict[str, str | Sequence[str]]:
         return {} if everywhere else {"namespace": self.namespace}

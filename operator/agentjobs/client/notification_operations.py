@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
-from urllib.parse import quote
 
 from agentjobs.api.recorded_notifications import RecordedNotification, RecordedNotifications, Retried
 from agentjobs.client.effects import Operation, Send, Server, Stream
-from agentjobs.client.requests import PAGE, Asking, paged
+from agentjobs.client.requests import PAGE, Asking, paged, segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ class NotificationOperations(Asking):
 
     def retry(self, job: str, *, sink: str = "") -> Operation[int]:
         """Retry a job's failed and given-up notifications now; return how many."""
-        below = self._place(f"agentjobs/{quote(job, safe='')}/notifications/retry")
+        below = self._place(f"agentjobs/{segment(job)}/notifications/retry")
         send = Send("POST", below, params={"sink": sink} if sink else {}, server=Server.GATEWAY)
         return Retried.model_validate((yield from self._asked(send))).retried
 
@@ -32,4 +31,4 @@ class NotificationOperations(Asking):
         return (yield from self._asked(Send("GET", self._place(below), params=params, server=Server.GATEWAY)))
 
     def _place(self, below: str) -> str:
-        return f"/v1/namespaces/{quote(self.namespace, safe='')}/{below}"
+        return f"/v1/namespaces/{segment(self.namespace)}/{below}"

@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
-from urllib.parse import quote
 
 from agentjobs import errors
 from agentjobs.api.conditions import ConditionType, SuspendedReason, find_condition
@@ -34,7 +33,7 @@ from agentjobs.client.effects import MERGE_PATCH, Emit, Listen, NextLine, Now, O
 from agentjobs.client.job import Job, Spec, differences
 from agentjobs.client.lineage import Tree, tree_of
 from agentjobs.client.object import plain_spec
-from agentjobs.client.requests import FIRST_PAUSE_SECONDS, PAGE, Asking, paged
+from agentjobs.client.requests import FIRST_PAUSE_SECONDS, PAGE, Asking, paged, segment
 from agentjobs.client.rerunning import NO_EDITS, Edits, copied_labels, edited, rerun_labels, to_repeat
 from agentjobs.contract import (
     ANNOTATION_PREVIOUS_TIME,
@@ -95,13 +94,13 @@ class Operations(Asking):
 
     def set_config_map(self, name: str, data: Mapping[str, str]) -> Operation[None]:
         """Create a ConfigMap, or set these keys of an existing one."""
-        path = f"/api/v1/namespaces/{quote(self.namespace, safe='')}/configmaps"
+        path = f"/api/v1/namespaces/{segment(self.namespace)}/configmaps"
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": dict(data)}
         try:
             yield from self._asked(Send("POST", path, body))
         except errors.AlreadyExists:
             change = {"data": dict(data)}
-            yield from self._asked(Send("PATCH", f"{path}/{quote(name, safe='')}", change, content_type=MERGE_PATCH))
+            yield from self._asked(Send("PATCH", f"{path}/{segment(name)}", change, content_type=MERGE_PATCH))
 
     def cancel(self, name: str, *, uid: str | None = None) -> Operation[Job]:
         """Cancel a job; a finished one is returned unchanged.
@@ -151,7 +150,7 @@ class Operations(Asking):
         )
 
         try:
-            answer = yield from self._told(f"/{quote(name, safe='')}/spec")
+            answer = yield from self._told(f"/{segment(name)}/spec")
         except errors.AgentJobsError as error:
             cause = absent or "its work, merged with the template, is only in history"
             raise type(error)(f"{cause}; and from history: {error}") from error
@@ -183,12 +182,12 @@ class Operations(Asking):
 
     def result(self, name: str) -> Operation[Result]:
         """Read the final result."""
-        answer = yield from self._told(f"/{quote(name, safe='')}/result")
+        answer = yield from self._told(f"/{segment(name)}/result")
         return RecordedResult.model_validate(answer).result
 
     def story(self, name: str) -> Operation[Story]:
         """Read a job from history."""
-        return Story.model_validate((yield from self._told(f"/{quote(name, safe='')}")))
+        return Story.model_validate((yield from self._told(f"/{segment(name)}")))
 
     def tree(self, name: str) -> Operation[Tree]:
         """Read the jobs before a job and its follow-ups, from the cluster and from history."""
@@ -196,14 +195,14 @@ class Operations(Asking):
 
     def recorded_tree(self, name: str) -> Operation[RecordedTree]:
         """Read the same from history only."""
-        return RecordedTree.model_validate((yield from self._told(f"/{quote(name, safe='')}/tree")))
+        return RecordedTree.model_validate((yield from self._told(f"/{segment(name)}/tree")))
 
     def history(self, chosen: JobFilter = EVERY_JOB, *, everywhere: bool = False) -> Stream[RecordedJob]:
         """Emit the jobs of history that match a filter, in its order; optionally of all namespaces."""
         params: dict[str, Any] = {"limit": str(PAGE)}
         for parameter, value in chosen.query():
             params.setdefault(parameter, []).append(value)
-        path = "/v1/agentjobs" if everywhere else f"/v1/namespaces/{quote(self.namespace, safe='')}/agentjobs"
+        path = "/v1/agentjobs" if everywhere else f"/v1/namespaces/{segment(self.namespace)}/agentjobs"
 
         def page(asked: Mapping[str, Any]) -> Operation[Mapping[str, Any]]:
             return (yield from self._asked(Send("GET", path, params=asked, server=Server.GATEWAY)))
@@ -212,7 +211,7 @@ class Operations(Asking):
 
     def events(self, name: str, *, start: int | None, follow: bool) -> Stream[Event]:
         """Emit the entries of a job's timelines; with `follow` continue until the job has ended."""
-        below = f"/{quote(name, safe='')}/events"
+        below = f"/{segment(name)}/events"
         params = {"limit": str(PAGE)} | ({"start": str(start)} if start else {})
         seen = (0, -1)
         while True:
@@ -237,17 +236,17 @@ class Operations(Asking):
     def steps(self, name: str, *, start: int | None) -> Stream[RecordedStep]:
         """Emit the recorded steps of a job in recording order."""
         params = {"limit": str(PAGE)} | ({"start": str(start)} if start else {})
-        below = f"/{quote(name, safe='')}/steps"
+        below = f"/{segment(name)}/steps"
         return paged(lambda page: self._told(below, **page), RecordedSteps.model_validate, params)
 
     def step(self, name: str, number: int) -> Operation[StepContent]:
         """Read one recorded step of a job with its result."""
-        return StepContent.model_validate((yield from self._told(f"/{quote(name, safe='')}/steps/{number}")))
+        return StepContent.model_validate((yield from self._told(f"/{segment(name)}/steps/{number}")))
 
     def newest_events(self, name: str, *, start: int, count: int) -> "Operation[Sequence[Event]]":
         """Read the last entries of a start's timeline, in order; `count` is at most a page's length."""
         params = {"limit": str(count), "start": str(start), "newest": "true"}
-        page = Events.model_validate((yield from self._told(f"/{quote(name, safe='')}/events", **params)))
+        page = Events.model_validate((yield from self._told(f"/{segment(name)}/events", **params)))
         return sorted(page.items, key=lambda event: event.seq)
 
     def _own(self, name: str, uid: str | None) -> Operation[Job]:
@@ -329,7 +328,7 @@ class Operations(Asking):
             raise deleted(job.name) from None
 
     def _told(self, below: str, **params: str) -> Operation[Mapping[str, Any]]:
-        path = f"/v1/namespaces/{quote(self.namespace, safe='')}/agentjobs{below}"
+        path = f"/v1/namespaces/{segment(self.namespace)}/agentjobs{below}"
         return (yield from self._asked(Send("GET", path, params=params, server=Server.GATEWAY)))
 
 

@@ -4,6 +4,7 @@ A queue of the installation has no object. Changing it creates the object; omitt
 values.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -59,10 +60,15 @@ class QueueOperations(Asking):
         queues = [*map(Queue.parse, bodies)]
         bodies, _ = yield from Operations(self.namespace, self.patience).listed("", everywhere=everywhere)
         jobs = [*map(Job.parse, bodies)]
+        known: defaultdict[str, dict[str, Queue]] = defaultdict(dict)
+        for queue in queues:
+            known[queue.namespace][queue.name] = queue
+        waiting: defaultdict[str, list[Job]] = defaultdict(list)
+        for job in jobs:
+            waiting[job.namespace].append(job)
         found = [*queues]
-        for place in {one.namespace for one in (*queues, *jobs)} if everywhere else {self.namespace}:
-            known = {queue.name: queue for queue in queues if queue.namespace == place}
-            found += without_object([job for job in jobs if job.namespace == place], known=known, namespace=place)
+        for place in {*known, *waiting} if everywhere else {self.namespace}:
+            found += without_object(waiting[place], known=known[place], namespace=place)
         return tuple(sorted(found, key=lambda queue: (queue.namespace, queue.name)))
 
     def stop(self, name: str, policy: StopPolicy, *, known: bool | None = None) -> Operation[tuple[Queue, bool]]:

@@ -37,7 +37,10 @@ class SessionOperations(Asking):
         Raises:
             errors.NotFound: it does not exist.
             errors.Conflict: several match; the message lists them.
+            errors.Misconfigured: the id is empty, which would be any session.
         """
+        if not session:
+            raise errors.Misconfigured("the id of a session is empty")
         chosen = {"session": session, "app": app, "user": user, "limit": "3"}
         params = {key: value for key, value in chosen.items() if value}
         page = RecordedSessions.model_validate((yield from self._told("sessions", params)))
@@ -75,9 +78,15 @@ class SessionOperations(Asking):
         except errors.NotFound:
             return Deleted()
 
-    def delete_user(self, user: str, *, app: str) -> Operation[Deleted]:
-        """Delete all data of a user."""
-        params = {"user": user} | ({"app": app} if app else {})
+    def delete_user(self, user: str, *, app: str | None) -> Operation[Deleted]:
+        """Delete all data of a user, in one app, or in all for None.
+
+        Raises:
+            errors.Misconfigured: user or app is empty.
+        """
+        if "" in (user, app):
+            raise errors.Misconfigured("the user or the app is empty; leave out the app for all apps")
+        params = {"user": user} | ({} if app is None else {"app": app})
         return Deleted.model_validate((yield from self._gone("user-data", params)))
 
     def _told(self, below: str, params: dict[str, str]) -> Operation[Any]:

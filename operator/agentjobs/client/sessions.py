@@ -50,7 +50,7 @@ class Sessions:
         """
         return self._transport.run(self._do.delete_session(self._find(session, app, user)))
 
-    def delete_user(self, user: str, *, app: str = "") -> Deleted:
+    def delete_user(self, user: str, *, app: str | None = None) -> Deleted:
         """Delete all sessions, artifacts, states and memories of a user, in one app or in all. Raises as `delete`."""
         return self._transport.run(self._do.delete_user(user, app=app))
 
@@ -99,7 +99,7 @@ class AsyncSessions:
         """See `Sessions.delete`."""
         return await self._transport.run(self._do.delete_session(await self._find(session, app, user)))
 
-    async def delete_user(self, user: str, *, app: str = "") -> Deleted:
+    async def delete_user(self, user: str, *, app: str | None = None) -> Deleted:
         """See `Sessions.delete_user`."""
         return await self._transport.run(self._do.delete_user(user, app=app))
 

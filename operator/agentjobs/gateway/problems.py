@@ -62,7 +62,7 @@ def from_error(error: errors.AgentJobsError) -> Problem:
             return Problem(413, "JournalFull", str(error))
         case errors.TooLarge():
             return Problem(413, "TooLarge", str(error))
-        case errors.Invalid():
+        case errors.Invalid() | errors.Misconfigured():
             return Problem(422, "Invalid", str(error) or "The content was refused.")
         case _:
             return crash()

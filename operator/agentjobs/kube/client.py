@@ -425,6 +425,8 @@ class KubeClient:
 
 
 def _quoted(name: str) -> str:
+    if name in ("", ".", ".."):  # the path would be that of all objects
+        raise Misconfigured(f"{name!r} is not the name of an object")
     return name if _PLAIN.fullmatch(name) else quote(name, safe="")
 
 

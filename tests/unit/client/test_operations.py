@@ -13,8 +13,10 @@ from agentjobs.client.job import Job, differences
 from agentjobs.client.object import plain_spec
 from agentjobs.client.operations import Operations, new_name
 from agentjobs.client.rerunning import Edits
+from agentjobs.client.session_operations import SessionOperations
 
 DO = Operations("default", patience=30.0)
+SESSIONS = SessionOperations("default", patience=30.0)
 SPEC = {"agent": {"model": "m", "inline": {}}, "input": {"message": "hi"}}
 
 
@@ -30,6 +32,21 @@ def test_a_job_that_is_there_already_and_asks_for_the_same_is_the_job(world, job
     there = world([errors.AlreadyExists("there"), job_body(uid="first", spec={**SPEC, "cancel": False, "priority": 1})])
 
     assert there.run(submit()).uid == "first"
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        SESSIONS.find("", app="", user=""),
+        SESSIONS.delete_user("", app=None),
+        SESSIONS.delete_user("ann", app=""),
+        DO.story(""),
+    ],
+    ids=["session", "user", "app", "job"],
+)
+def test_an_empty_name_is_no_request_for_more(world, operation):
+    with pytest.raises(errors.Misconfigured):
+        world([]).run(operation)
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
