@@ -199,7 +199,7 @@ def _check(fields: Mapping[tuple[str, ...], Any]) -> None:
     except ValidationError as refused:
         flags = {field_name(path): f"--{name.replace('_', '-')}" for name, path in _PLAIN.items()}
         for problem in map(from_error, refused.errors(include_url=False)):
-            if flag := flags.get(problem.field):
+            if not problem.lacking and (flag := flags.get(problem.field)):
                 value = problem.value and f"{problem.value} "
                 raise Failure(f"{_SPELT.get(flag, flag)}: {value}{problem.message}", code=USAGE) from None
 

@@ -100,6 +100,11 @@ def test_a_value_that_no_job_may_have_is_refused_by_its_flag(flags, option):
     assert refused.value.code == 2
 
 
+@pytest.mark.parametrize("flag", ["ref", "git_secret", "publish_secret"])
+def test_a_file_may_have_the_rest_of_what_a_flag_sets(flag):
+    assert list(fields_of(given(**{flag: "dev"})).values()) == ["dev"]
+
+
 def test_what_a_file_may_add_is_not_missed_in_flags():
     assert fields_of(given(priority=3, publish_branch="fix")) == {
         ("priority",): 3,
