@@ -5,7 +5,7 @@ replicas.
     sinks        the current sinks and their secrets, which are read when needed
     messages     a notification as a CloudEvent or a Slack message, and its signature
     sending      one request, and the meaning of its response
-    backoff     retries of notifications and sinks; pure
+    backoff      retries of notifications and sinks; pure
     notifier     claims due notifications, sends them, records the result
     metrics      Prometheus metrics
     serve        the process
