@@ -197,9 +197,15 @@ class Rest:
         """Return the Events of a job and its pods."""
         return await self._read(recorded_overview.KubernetesEvents, _job(namespace, name, "kubernetes-events"))
 
-    async def logs(self, namespace: str, name: str, start: int, *, lines: int = 500, container: str = "") -> str:
-        """Return the last lines that a start's pod logged. Raises Problem (PodGone) without the pod."""
-        query = _given(start=start, lines=lines, container=container or None)
+    async def logs(
+        self, namespace: str, name: str, start: int, *, lines: int = 500, container: str = "", timestamps: bool = False
+    ) -> str:
+        """Return the last lines that a start's pod logged, with their times if asked for.
+
+        Raises Problem (PodGone) without the pod.
+        """
+        times = "true" if timestamps else None
+        query = _given(start=start, lines=lines, container=container or None, timestamps=times)
         return (await self._get(_job(namespace, name, "logs"), query)).text
 
     async def queues(self, namespace: str) -> recorded_overview.QueuesSeen:

@@ -92,8 +92,11 @@ async def get_logs(
         ),
     ] = None,
     previous: Annotated[bool, Query(description="The log of the previous container in the same pod.")] = False,
+    timestamps: Annotated[
+        bool, Query(description="Whether each line begins with the time at which it was written, and a space.")
+    ] = False,
 ) -> PlainTextResponse:
-    """Return the log of a start's pod, at most 1 MiB; 404 with reason PodGone if the pod is gone."""
+    """Return the log of a start's pod, at most the newest 1 MiB; 404 with reason PodGone if the pod is gone."""
     async with _as_caller(request, "get", AGENTJOBS, namespace, name) as cluster:
         job = await known_job(request, cluster, namespace, name)
         pod = await _pod(cluster, namespace, job, start or job.starts)
@@ -102,7 +105,13 @@ async def get_logs(
             raise Problem(404, "NoContainer", f"The pod has no container {told!r}.")
         try:
             raw = await cluster.log(
-                namespace, pod["metadata"]["name"], container=told, lines=lines, most=MAX_LOG_BYTES, previous=previous
+                namespace,
+                pod["metadata"]["name"],
+                container=told,
+                lines=lines,
+                most=MAX_LOG_BYTES,
+                previous=previous,
+                timestamps=timestamps,
             )
         except errors.NotFound:
             raise _pod_gone(job, start or job.starts) from None

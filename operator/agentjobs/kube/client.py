@@ -267,19 +267,41 @@ class KubeClient:
         return understood(raw, f"{method} {kind}")
 
     async def log(
-        self, namespace: str, pod: str, *, container: str, lines: int, most: int, previous: bool = False
+        self,
+        namespace: str,
+        pod: str,
+        *,
+        container: str,
+        lines: int,
+        most: int,
+        previous: bool = False,
+        timestamps: bool = False,
     ) -> bytes:
         """Return the last log lines of a container.
 
         Args:
-            most: maximum bytes; if the lines exceed it, the first ones.
+            most: maximum bytes; of more, the newest whole lines, or the end of a line that is longer.
             previous: of the previous container in the same pod.
+            timestamps: whether each line begins with its time and a space.
         """
-        query = {"container": container, "tailLines": str(lines), "limitBytes": str(most)}
-        query |= {"previous": "true"} if previous else {}
+        flags = {"previous": previous, "timestamps": timestamps}
+        query = {"container": container, "tailLines": str(lines)} | {name: "true" for name, on in flags.items() if on}
         url = self._url(PODS, namespace, pod, subresource="log", query=query)
-        raw = await self._exchange("GET", url, PODS.kind, _request("GET", PODS, namespace, pod), accept="*/*")
-        return raw[:most]
+        request = _request("GET", PODS, namespace, pod)
+        newest = bytearray()
+        try:
+            response = await self._send("GET", url, timeout=self._timeout, accept="*/*")
+            async with response:
+                if response.status >= 300:
+                    raise self._error(response, await response.read(), request)
+                # Not `limitBytes`, which keeps the oldest. One byte more shows whether a line begins at the limit.
+                async for chunk in response.content.iter_any():
+                    newest += chunk
+                    if len(newest) > 2 * most:
+                        del newest[: -most - 1]
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise Unavailable(f"{request}: {words(error)}") from error
+        return _newest_lines(bytes(newest), most)
 
     async def watch(
         self,
@@ -437,6 +459,13 @@ async def _collected(read: Callable[[Obj], T], pages: AsyncIterator[Listed[Obj]]
         items += [read(item) for item in page]
         listed = version
     return items, listed
+
+
+def _newest_lines(log: bytes, most: int) -> bytes:
+    if len(log) <= most:
+        return log
+    begin = log.find(b"\n", len(log) - most - 1) + 1
+    return log[begin:] if 0 < begin < len(log) else log[-most:]
 
 
 def _request(method: str, resource: Resource, namespace: str | None, name: str | None) -> str:

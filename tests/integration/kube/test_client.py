@@ -75,18 +75,51 @@ async def test_a_request_by_its_path_says_what_its_maker_says(client, server):
     assert (request.body, request.headers["Content-Type"]) == ({"spec": {}}, "application/merge-patch+json")
 
 
-async def test_a_log_is_the_bytes_that_the_server_sends_and_no_more_than_asked_for(client, server):
+@pytest.mark.parametrize(
+    ("most", "kept"),
+    [
+        pytest.param(9, b"one\xff\ntwo\n", id="all"),
+        pytest.param(8, b"two\n", id="whole lines"),
+        pytest.param(4, b"two\n", id="a line that just fits"),
+        pytest.param(3, b"wo\n", id="the end of a long line"),
+    ],
+)
+async def test_of_a_long_log_the_newest_lines_are_kept(client, server, most, kept):
     async def log(_: web.Request) -> web.Response:
         return web.Response(body=b"one\xff\ntwo\n")
 
     server.handler = log
-    asked = {"container": "runner", "lines": 5, "most": 6}
 
-    assert await client.log("team", "a-1", **asked, previous=True) == b"one\xff\nt"
+    assert await client.log("team", "a-1", container="runner", lines=5, most=most) == kept
+
+
+async def test_a_log_of_many_chunks_is_cut_as_one_of_a_single_chunk(client, server):
+    async def log(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for number in range(1000):
+            await response.write(b"line %d\n" % number)
+        return response
+
+    server.handler = log
+
+    assert await client.log("team", "a-1", container="runner", lines=5, most=20) == b"line 998\nline 999\n"
+
+
+async def test_a_log_is_asked_for_with_what_its_caller_wants(client, server):
+    server.answer({})
+    await client.log("team", "a-1", container="runner", lines=5, most=6, previous=True, timestamps=True)
+
     (request,) = server.requests
     assert request.path == "/api/v1/namespaces/team/pods/a-1/log"
-    wanted = {"container": "runner", "tailLines": "5", "limitBytes": "6", "previous": "true"}
-    assert request.query == wanted
+    assert request.query == {"container": "runner", "tailLines": "5", "previous": "true", "timestamps": "true"}
+
+
+async def test_a_log_that_is_refused_says_why(client, server):
+    server.refuse(404, "NotFound", "no such pod")
+
+    with pytest.raises(NotFound, match="no such pod"):
+        await client.log("team", "a-1", container="runner", lines=5, most=6)
 
 
 async def test_an_answer_that_is_no_object_is_not_the_api_servers(client, server):

@@ -87,7 +87,7 @@ def test_a_start_is_looked_at_from_the_timeline_and_back(tab, answers):
     ("address", "shown"),
     [
         ("?show=steps&step=2#step-2", "#step-2"),
-        ("?show=logs&log=2#line-3", "#line-3"),
+        ("?show=logs&log=2#at-18e9bf11a5bf9a03", "#at-18e9bf11a5bf9a03"),
         ("?show=transcript#entry-2-5", "#entry-2-5"),
     ],
 )

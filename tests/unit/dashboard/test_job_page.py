@@ -335,8 +335,9 @@ async def test_the_log_is_readable_and_its_lines_have_addresses(pages, answers):
     a_failed_job(answers)
     page = await pages.get(PAGE, params={"show": "logs", "log": "2"})
 
-    assert "12:00:03 triage  tool search returned" in page.text
-    assert 'id="line-3" class="log-error"' in page.text
+    assert "2026-11-20 12:00:03 triage tool search returned 12:00:04" in text_of(page)
+    assert re.findall(r'id="at-\w+" class="log-error"><a href="#at-(\w+)">', page.text) == ["18e9bf11a5bf9a03"]
+    assert answers.asked[-1].url.params["timestamps"] == "true"
 
 
 @pytest.mark.parametrize(("log", "grows"), [("2", True), ("1", False)])

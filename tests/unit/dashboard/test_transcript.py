@@ -107,6 +107,30 @@ def test_our_log_lines_are_sentences_and_others_stay():
     assert (theirs.number, theirs.text, theirs.level) == (2, "plain \ufffd[31mred", "")
 
 
+def test_a_line_has_the_same_address_whenever_it_is_shown():
+    lines = [f"2026-11-{day}T23:59:59.5Z {text}" for day, text in ((19, "a"), (20, "b"), (20, "c"), (20, "b"))]
+    before, after = list(log_lines("\n".join(lines))), list(log_lines("\n".join(lines[1:])))
+
+    assert [line.address for line in before[1:]] == [line.address for line in after]
+    assert len({line.address for line in before}) == 4
+    assert [line.time for line in before] == ["2026-11-19 23:59:59", "2026-11-20 23:59:59", "23:59:59", "23:59:59"]
+
+
+@pytest.mark.parametrize("written", ["2026-11-20T13:00:03+01:00", "2026-11-20T12:00:03.000000000Z"])
+def test_a_line_of_agentjobs_tells_its_time_once(written):
+    told = '{"time": "2026-11-20T12:00:03Z", "level": "info", "event": "step.tool", "author": "a", "tool": "search"}'
+    (line,) = log_lines(f"{written} {told}\n")
+
+    assert (line.time, line.text) == ("2026-11-20 12:00:03", "a  tool search returned")
+
+
+@pytest.mark.parametrize("text", ["a", "2026-11-20T12:00:03Z", "2026-13-20T12:00:03Z a", "0001-01-01T00:00:00+14:00 a"])
+def test_a_line_without_a_time_has_no_address(text):
+    (line,) = log_lines(text)
+
+    assert (line.text, line.time, line.address) == (text, "", "")
+
+
 def test_a_line_of_a_megabyte_is_cut():
     (line,) = log_lines("x" * 1_000_000)
 

@@ -89,12 +89,13 @@ class CallersClient:
         for first in range(0, max(1, len(found)), limit):
             yield found[first : first + limit], "1"
 
-    async def log(self, namespace, pod, *, container, lines, most, previous=False):
+    async def log(self, namespace, pod, *, container, lines, most, previous=False, timestamps=False):
         self.check("get", "pods/log", namespace, pod)
         told = self.kube.logs.get((pod, container, previous))
         if told is None:
             raise refused(400, "BadRequest", f'container "{container}" in pod "{pod}" is waiting to start')
-        return b"".join(told.splitlines(keepends=True)[-lines:])[:most]
+        time = b"2026-11-20T12:00:03.000000001Z " if timestamps else b""
+        return b"".join(time + line for line in told.splitlines(keepends=True)[-lines:])[-most:]
 
     def check(self, verb, plural, namespace, name=""):
         self.kube.before(verb, plural, name)

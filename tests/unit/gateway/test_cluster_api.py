@@ -145,6 +145,12 @@ async def test_the_log_of_a_start_is_plain_text(read, query, text):
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+async def test_the_lines_of_a_log_have_their_times_if_asked_for(read):
+    answer = await read("agentjobs/hello/logs", lines=1, timestamps=True)
+
+    assert answer.text == "2026-11-20T12:00:03.000000001Z three\n"
+
+
 async def test_the_logs_of_the_containers_before_and_after_the_agents_are_read(read, kube):
     kube.logs["hello-2", "publish", True] = b"pushed \xff\n"
 

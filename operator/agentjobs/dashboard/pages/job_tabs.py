@@ -170,7 +170,7 @@ async def _logs(request: Request, rest: Rest, known: Known, parts: Parts) -> Par
     container = request.query_params.get("container", "")
     if not log:
         return {"log": None, "lines": [], "container": "", "text": None, "containers": ()}
-    text = await part(rest.logs(known.namespace, known.key, log, lines=LINES, container=container))
+    text = await part(rest.logs(known.namespace, known.key, log, lines=LINES, container=container, timestamps=True))
     containers = ("workspace", "runner", "publish") if "workspace" in known.spec else ()
     lines = list(log_lines(text.value)) if text.value else []
     return {

@@ -1,14 +1,18 @@
 """Lines of a log: those of AgentJobs as sentences, all others unchanged. Pure."""
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from agentjobs.dashboard.texts import visible
+from agentjobs.dashboard.texts import moment, visible
 from agentjobs.readable import parsed, readable
 
 MAX_LINE: Final = 2_000
 """Characters of a line that are shown."""
+_TIMED: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ", re.ASCII)
 _PARSED: Final = 64 * 1024
 """Longest line that is parsed as JSON; lines of AgentJobs are shorter."""
 
@@ -19,25 +23,52 @@ _ENDS: Final[dict[str, Level]] = {"Retry": "error", "Fail": "error", "Snooze": "
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """A line, numbered from 1."""
+    """A line."""
 
     number: int
+    """Counted from 1 in the lines that were read; of a log that grows, these are others each time."""
     text: str
     level: Level
     left_out: int = 0
     """Characters that were cut."""
+    time: str = ""
+    """When it was written, in UTC; the first line of a day also has the date. Empty for a line without a time."""
+    address: str = ""
+    """The same whenever the line is shown: made from the time, which the kubelet tells in nanoseconds."""
 
 
 def log_lines(text: str) -> Iterator[LogLine]:
-    """Yield the lines of a log; those that only repeat another are left out, and keep their number."""
+    """Yield the lines of a log with timestamps; those that only repeat another are left out."""
+    same: Counter[str] = Counter()
+    day = ""
     # Not splitlines, which also splits at other separators.
-    for number, raw in enumerate(text.removesuffix("\n").split("\n") if text else (), 1):
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), 1):
+        written, address, raw = _timed(line)
+        same[address] += 1
         fields = parsed(raw) if len(raw) <= _PARSED else None
         said = raw if fields is None else readable(fields)
         if fields is not None and not said:
             continue
         level: Level = "" if fields is None else _level(fields)
-        yield LogLine(number, visible(said[:MAX_LINE]), level, max(0, len(said) - MAX_LINE))
+        time = ""
+        if written is not None:
+            today, time = moment(written).split()
+            time, day = time if today == day else f"{today} {time}", today
+            address = address if same[address] == 1 else f"{address}-{same[address]}"
+            # A line of AgentJobs begins with its own time.
+            said = said if fields is None else said.partition(" ")[2]
+        yield LogLine(number, visible(said[:MAX_LINE]), level, max(0, len(said) - MAX_LINE), time, address)
+
+
+def _timed(line: str) -> tuple[datetime | None, str, str]:
+    """Return when a line was written, the nanoseconds since the epoch in hexadecimal, and the line itself."""
+    if (found := _TIMED.match(line)) is None:
+        return None, "", line
+    try:
+        time = datetime.fromisoformat(f"{found[1]}{found[3]}").astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None, "", line
+    return time, f"{int(time.timestamp()) * 10**9 + int((found[2] or '0').ljust(9, '0')):x}", line[found.end() :]
 
 
 def _level(fields: Mapping[str, Any]) -> Level:
