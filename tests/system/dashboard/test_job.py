@@ -1,5 +1,7 @@
 """The page of a job in a browser: with and without JavaScript, on a phone, in the dark, by keyboard."""
 
+import json
+
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -71,6 +73,36 @@ def test_a_job_runs_again_under_a_name_of_ones_own(tab, answers):
     tab.get_by_role("button", name="Run again").press("Enter")
 
     assert tab.get_by_role("heading", level=1).inner_text().startswith("triage-8")
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_the_form_of_a_changed_rerun_is_readable_for_everybody(browser, site, answers, scheme, width):
+    a_failed_job(answers)
+    with browser.new_context(base_url=site, viewport={"width": width, "height": 800}, color_scheme=scheme) as context:
+        page = context.new_page()
+        page.goto(f"{PAGE}/again")
+
+        assert violations(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_a_job_runs_again_with_another_message_without_javascript(plain_tab, answers):
+    a_failed_job(answers)
+    for end in ("", "/object"):
+        answers[f"{BASE}/{UID}{end}"] = answers.by_path[f"{BASE}/triage-7{end}"]
+    answers["POST", f"{BASE}/{UID}/rerun"] = ActionDone(
+        namespace="docs", kind="AgentJob", name="triage-7", action="rerun", made="triage-8"
+    )
+    answered(answers, seen=an_object("Queued", name="triage-8", uid="new"), key="triage-8")
+    plain_tab.goto(PAGE)
+    plain_tab.get_by_role("link", name="Run again with changes").click()
+    assert plain_tab.get_by_label("Message").input_value() == "Triage the issue."
+    plain_tab.get_by_label("Message").fill("Triage\nboth issues.")
+    plain_tab.get_by_role("button", name="Run again").press("Enter")
+
+    assert plain_tab.get_by_role("heading", level=1).inner_text().startswith("triage-8")
+    (sent,) = [json.loads(one.content) for one in answers.asked if one.method == "POST"]
+    assert {key: value for key, value in sent.items() if key != "name"} == {"message": "Triage\nboth issues."}
 
 
 def test_a_start_is_looked_at_from_the_timeline_and_back(tab, answers):

@@ -1,18 +1,26 @@
 """Actions on one job from its page: cancel, suspend, resume, rerun."""
 
 import re
+import secrets
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
+from agentjobs import errors
 from agentjobs.api.explain import Order
 from agentjobs.api.fields import UID
 from agentjobs.api.job.spec import MAX_JOB_NAME
+from agentjobs.api.job.team import as_object
+from agentjobs.api.known_job import Known
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.asking import Asked, Person, Shown
-from agentjobs.dashboard.pages.job_asking import known_job
+from agentjobs.dashboard.pages.job_asking import known_job, part
+from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.texts import link
+from agentjobs.dashboard.views.rerun_form import Old, old_of_history, rerun_form
+from agentjobs.dashboard.views.states import text_of
+from agentjobs.dashboard.views.templates import template_view
 from agentjobs.problem import Problem
 
 ORDERS: Final = frozenset(order.value for order in Order)
@@ -28,6 +36,34 @@ async def confirm_cancel(
     """Ask for confirmation before a job is cancelled, which cannot be undone."""
     known = await known_job(rest, namespace, key)
     return pages.render(request, "job_cancel.html", known=known)
+
+
+@router.get("/jobs/{namespace}/{key}/again")
+async def change(request: Request, person: Person, rest: Asked, pages: Shown, namespace: str, key: str) -> Response:
+    """Show the form that runs a job again with changes."""
+    known = await known_job(rest, namespace, key)
+    form = rerun_form(await _old(rest, known), known.name, secrets.token_hex(8))
+    return pages.render(request, "job_again.html", known=known, form=form, refused="")
+
+
+@router.post("/jobs/{namespace}/{key}/again")
+async def run_changed(
+    request: Request, person: Person, rest: Asked, pages: Shown, namespace: str, key: str
+) -> Response:
+    """Create the changed job and redirect to it, or show the form with its errors."""
+    sent = dict(await form_of(request))
+    uid = sent.get("uid", "")
+    known = await known_job(rest, namespace, uid if re.fullmatch(UID, uid) else key)
+    form, refused, status = rerun_form(await _old(rest, known), known.name, secrets.token_hex(8), sent), "", 422
+    if not form.wrong:
+        try:
+            done = await rest.act("agentjobs", namespace, known.key, Order.RERUN, form.body)
+            return RedirectResponse(link("jobs", namespace, done.made or form.body["name"], done=Order.RERUN), 303)
+        except Problem as problem:
+            if problem.status in (401, 404):
+                raise
+            refused, status = problem.message, problem.status
+    return pages.render(request, "job_again.html", status=status, known=known, form=form, refused=refused)
 
 
 @router.post("/jobs/{namespace}/{key}/{order}")
@@ -55,3 +91,21 @@ def _new_name(given: str, once: str, key: str) -> str | None:
         return given.strip()
     stem = "again" if re.fullmatch(UID, key) else key
     return f"{stem[: MAX_JOB_NAME - 9].rstrip('-.')}-{once}" if _ONCE.fullmatch(once) else None
+
+
+async def _old(rest: Rest, known: Known) -> Old:
+    """Return the work of a job as a rerun takes it: from its object, or from history if that is gone.
+
+    Raises:
+        Problem: the person may not read the spec in history, it cannot be run again, or a server is unavailable.
+    """
+    if known.no_object:
+        raise Problem(503, "Unavailable", "The cluster cannot be read now; try again.")
+    if known.seen is None:
+        try:
+            return old_of_history(await rest.spec(known.namespace, known.key))
+        except errors.Invalid as error:
+            raise Problem(422, "Invalid", str(error)) from error
+    name = text_of(as_object(known.spec.get("templateRef")), "name")
+    seen = (await part(rest.template(known.namespace, name))).value if name else None
+    return Old(known.spec, template_view(seen) if seen is not None else None)

@@ -19,6 +19,7 @@ paging        a list in numbered pages
 places        the page to open next
 queues        the state of queues, and their limits in words
 reasons       meanings of reasons
+rerun_form    the form that runs a job again with changes
 run_form      the form that runs a template
 schedules     the state of schedules, and their calendar
 states        the state of an object: a word, a colour and a sentence

@@ -15,7 +15,7 @@ from agentjobs.dashboard.views.templates import TemplateView
 
 MESSAGE: Final = "message"
 MAX_MESSAGE: Final = 65536
-_PREFIX: Final = "p."
+PREFIX: Final = "p."
 _LINE: Final = 80
 """Characters of a default that is shown in one line."""
 _ONCE: Final = re.compile("[0-9a-f]{16}")
@@ -70,22 +70,39 @@ def filled_form(template: TemplateView, sent: Mapping[str, str], once: str) -> R
     Args:
         sent: the fields by name; `once` of it counts where it is one, else that given.
     """
-    typed = {name: text.replace("\r\n", "\n") for name, text in sent.items()}
-    once = typed["once"] if _ONCE.fullmatch(typed.get("once", "")) else once
-    return _form(template, typed, once, _wrong(template, typed))
+    typed = {name: lines(text) for name, text in sent.items()}
+    return _form(template, typed, once_of(typed, once), _wrong(template, typed))
+
+
+def lines(text: str) -> str:
+    """Return a text with line breaks as in YAML; forms are sent with others."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def once_of(typed: Mapping[str, str], once: str) -> str:
+    """Return the identifier of a form that was sent, else `once`."""
+    return typed["once"] if _ONCE.fullmatch(typed.get("once", "")) else once
+
+
+def job_name(stem: str, *said: Any) -> str:
+    """Return a name derived from a form's identifier and values, so that sending it twice creates one job."""
+    digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:_DIGITS]
+    return f"{stem.replace('.', '-')[: MAX_JOB_NAME - _DIGITS - 1].rstrip('-')}-{digest}"
 
 
 def _form(template: TemplateView, typed: Mapping[str, str], once: str, wrong: Mapping[str, str]) -> RunForm:
-    fields = [_field(one, typed, wrong.get(one.name, "")) for one in template.parameters]
+    fields = [parameter_field(one, typed, wrong.get(one.name, "")) for one in template.parameters]
     if template.needs_message:
         fields.append(_message_field(typed, wrong.get("", "")))
     parameters = _given(template.parameters, typed)
     message = typed.get(MESSAGE) if template.needs_message else None
-    return RunForm(tuple(fields), once, parameters, message, _name(template.name, once, parameters, message))
+    name = job_name(template.name, once, sorted(parameters.items()), message)
+    return RunForm(tuple(fields), once, parameters, message, name)
 
 
-def _field(parameter: Parameter, typed: Mapping[str, str], wrong: str) -> Field:
-    name, default = f"{_PREFIX}{parameter.name}", parameter.default or ""
+def parameter_field(parameter: Parameter, typed: Mapping[str, str], wrong: str) -> Field:
+    """Return the field of a parameter, with what was typed into it, else its default."""
+    name, default = f"{PREFIX}{parameter.name}", parameter.default or ""
     value = typed.get(name, default)
     is_line = 0 < len(default) <= _LINE and "\n" not in default and "\n" not in value
     return Field(
@@ -111,8 +128,8 @@ def _given(declared: Sequence[Parameter], typed: Mapping[str, str]) -> dict[str,
     """Return the parameters that the job sets: those that differ from the template's default."""
     given = {}
     for one in declared:
-        value = typed.get(f"{_PREFIX}{one.name}", "")
-        left = value == (one.default or "") or (one.enum and not value) or f"{_PREFIX}{one.name}" not in typed
+        value = typed.get(f"{PREFIX}{one.name}", "")
+        left = value == (one.default or "") or (one.enum and not value) or f"{PREFIX}{one.name}" not in typed
         if not left:
             given[one.name] = value
     return given
@@ -135,11 +152,3 @@ def _wrong(template: TemplateView, typed: Mapping[str, str]) -> dict[str, str]:
         elif len(message) > MAX_MESSAGE:
             found[""] = f"Enter at most {MAX_MESSAGE:,} characters; these are {len(message):,}."
     return found
-
-
-def _name(template: str, once: str, parameters: Mapping[str, str], message: str | None) -> str:
-    """Return the job's name: derived from the form and its values, so that sending it twice creates one job."""
-    said: Any = [once, sorted(parameters.items()), message]
-    digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:_DIGITS]
-    stem = template.replace(".", "-")[: MAX_JOB_NAME - _DIGITS - 1].rstrip("-")
-    return f"{stem}-{digest}"

@@ -1,0 +1,183 @@
+"""The form that runs a job again with changes: filled with the old values. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from agentjobs.api.job.relations import MAX_PARAMETER
+from agentjobs.api.job.resolve import unresolved
+from agentjobs.api.job.team import as_object
+from agentjobs.api.recorded import RecordedSpec
+from agentjobs.api.template.parameters import value_problems
+from agentjobs.api.template.spec import Parameter
+from agentjobs.dashboard.views.run_form import (
+    MAX_MESSAGE,
+    PREFIX,
+    Field,
+    job_name,
+    lines,
+    once_of,
+    parameter_field,
+)
+from agentjobs.dashboard.views.states import text_of
+from agentjobs.dashboard.views.templates import TemplateView
+
+MODEL: Final = "model"
+ATTEMPTS: Final = "maxAttempts"
+MESSAGE: Final = "message"
+MAX_MODEL: Final = 253
+MAX_ATTEMPTS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """The work that is run again."""
+
+    spec: Mapping[str, Any]
+    """The job's own spec, or what a new job has of the accepted one."""
+    template: TemplateView | None = None
+    """Its template; None if it has none, or if it cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class RerunForm:
+    """What was typed, and what is wrong with it."""
+
+    fields: tuple[Field, ...]
+    once: str
+    """Tells this form from others: the same form, sent twice, makes one job."""
+    body: Mapping[str, Any]
+    """What REST is asked for: the new job's name and what differs from the old values."""
+    template: str
+    """The template whose current content the new job has; empty for none."""
+
+    @property
+    def wrong(self) -> bool:
+        return any(field.wrong for field in self.fields)
+
+
+def old_of_history(told: RecordedSpec) -> Old:
+    """Return the work of a job whose object is gone. Raises errors.Invalid if it cannot be run again."""
+    return Old(unresolved(told.spec, name=told.name, uid=told.uid, parameters=told.parameters))
+
+
+def rerun_form(old: Old, name: str, once: str, sent: Mapping[str, str] | None = None) -> RerunForm:
+    """Return the form with the old values, or as it was sent, with what is wrong at each field.
+
+    Args:
+        name: the job's name.
+        sent: the fields by name; `once` of it counts where it is one, else that given.
+    """
+    typed = {key: lines(text) for key, text in (sent or {}).items()}
+    once = once_of(typed, once)
+    fields = tuple(field if sent is not None else replace(field, wrong="") for field in _fields(old, typed))
+    body = dict(_changed(old, {field.name: field.value for field in fields}))
+    template = text_of(as_object(old.spec.get("templateRef")), "name")
+    return RerunForm(fields, once, {"name": job_name(name, once, sorted(body.items())), **body}, template)
+
+
+def _fields(old: Old, typed: Mapping[str, str]) -> Iterator[Field]:
+    locked = old.template.locked if old.template else ()
+    values = _parameters(old)
+    given = {one: typed.get(f"{PREFIX}{one}", value) for one, value in values.items()}
+    wrong = _wrong_parameters(old, values, given)
+    for parameter in _declared(old):
+        shown = {f"{PREFIX}{parameter.name}": given[parameter.name]}
+        yield parameter_field(parameter, shown, wrong.get(parameter.name, ""))
+    if _has_message(old):
+        yield _message(old, typed)
+    if "agent" not in locked:
+        before = _model(old)
+        value = typed.get(MODEL, before).strip()
+        bad = "It is required." if before and not value else _too_long(value, MAX_MODEL)
+        text = "" if before or not old.spec.get("templateRef") else "Empty: the template's."
+        yield Field(MODEL, "job-model", "Model", text, "line", value, bool(before), most=MAX_MODEL, wrong=bad)
+    if "retry" not in locked:
+        before = _attempts(old)
+        value = typed.get(ATTEMPTS, before).strip()
+        fits = value.isascii() and value.isdigit() and len(value) < 4 and 1 <= int(value) <= MAX_ATTEMPTS
+        bad = "" if fits or value == before == "" else f"Enter a number from 1 to {MAX_ATTEMPTS}."
+        text = "" if before else "Empty: the default."
+        yield Field(ATTEMPTS, "job-attempts", "Maximum attempts", text, "line", value, bool(before), most=3, wrong=bad)
+
+
+def _message(old: Old, typed: Mapping[str, str]) -> Field:
+    before, text = _old_message(old), ""
+    if not before:
+        reference = as_object(as_object(as_object(old.spec.get("input")).get("messageFrom")).get("configMapKeyRef"))
+        place = f"in ConfigMap {text_of(reference, 'name')}" if reference else "too long for this form"
+        text = f"The old message is {place}. Leave this empty to keep it."
+    value = typed.get(MESSAGE, before)
+    wrong = "It is required." if before and not value.strip() else _too_long(value, MAX_MESSAGE)
+    return Field(MESSAGE, "job-message", "Message", text, "text", value, bool(before), most=MAX_MESSAGE, wrong=wrong)
+
+
+def _changed(old: Old, values: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    """Yield what differs from the old values, by the names in the body. An empty field keeps the old value."""
+    before = _parameters(old)
+    parameters = {
+        name: values[f"{PREFIX}{name}"]
+        for name in before
+        if f"{PREFIX}{name}" in values and values[f"{PREFIX}{name}"] != before[name]
+    }
+    if parameters:
+        yield "parameters", parameters
+    for name, was in ((MESSAGE, _old_message(old)), (MODEL, _model(old))):
+        if values.get(name, was) not in ("", was):
+            yield name, values[name]
+    attempts = values.get(ATTEMPTS, "")
+    if attempts != _attempts(old) and attempts.isdigit():
+        yield ATTEMPTS, int(attempts)
+
+
+def _declared(old: Old) -> tuple[Parameter, ...]:
+    """Return the parameters of the template; if it cannot be read, those that the job sets."""
+    if old.template is not None:
+        return tuple(old.template.parameters)
+    # Their names may be any text: nothing has checked those of an object that was refused.
+    return tuple(Parameter.model_construct(name=name) for name in _given(old))
+
+
+def _parameters(old: Old) -> dict[str, str]:
+    """Return the old value of each parameter."""
+    given = _given(old)
+    return {one.name: lines(given.get(one.name, one.default or "")) for one in _declared(old)}
+
+
+def _given(old: Old) -> dict[str, str]:
+    told = as_object(old.spec.get("parameters")) if old.spec.get("templateRef") else {}
+    return {str(name): value for name, value in told.items() if isinstance(value, str)}
+
+
+def _wrong_parameters(old: Old, before: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    set_ = {name: value for name, value in given.items() if name in _given(old) or value != before[name]}
+    found = {name: wrong for name, value in set_.items() if (wrong := _too_long(value, MAX_PARAMETER))}
+    if old.template is not None:
+        for problem in value_problems(old.template.parameters, set_, old.template.name):
+            name = problem.field.removeprefix("spec.parameters.")
+            found.setdefault(name, "It is required." if name not in set_ else f"It {problem.message}.")
+    return found
+
+
+def _has_message(old: Old) -> bool:
+    """Whether the message is the job's own; otherwise the template makes it, from its parameters."""
+    given = as_object(old.spec.get("input"))
+    return not old.spec.get("templateRef") or bool(given.get("message") or given.get("messageFrom"))
+
+
+def _old_message(old: Old) -> str:
+    text = lines(text_of(as_object(old.spec.get("input")), "message"))
+    return text if len(text) <= MAX_MESSAGE else ""
+
+
+def _model(old: Old) -> str:
+    return text_of(as_object(old.spec.get("agent")), "model")
+
+
+def _attempts(old: Old) -> str:
+    told = as_object(old.spec.get("retry")).get("maxAttempts")
+    return str(told) if isinstance(told, int) else ""
+
+
+def _too_long(value: str, most: int) -> str:
+    return f"Enter at most {most:,} characters; these are {len(value):,}." if len(value) > most else ""
