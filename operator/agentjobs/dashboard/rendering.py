@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 import agentjobs
 from agentjobs.amounts import dollars
 from agentjobs.dashboard.texts import ago, cut, lasting, link, machine, moment, number, visible
+from agentjobs.dashboard.views.reasons import MEANINGS
 
 FOLDER: Final = Path(__file__).parent
 _INDENTATION: Final = re.compile(r"^[ \t]+", re.MULTILINE)
@@ -55,6 +56,7 @@ def environment() -> Environment:
         "dollars": dollars,
         "number": number,
     }
+    made.tests["documented"] = MEANINGS.__contains__
     made.globals |= {"link": link, "asset": asset, "version": agentjobs.__version__}
     return made
 

@@ -33,7 +33,7 @@ from agentjobs.api.recorded import (
     StepContent,
     StepSpans,
 )
-from agentjobs.api.recorded_overview import KubernetesEvents, QueueSeen
+from agentjobs.api.recorded_overview import KubernetesEvent, KubernetesEvents, QueueSeen
 from agentjobs.api.recorded_sessions import RecordedArtifact, RecordedArtifacts
 from agentjobs.api.recorded_usage import RecordedCalls
 from agentjobs.dashboard.views.timeline import timeline
@@ -308,6 +308,23 @@ async def test_no_events_are_none_or_none_that_one_may_read(pages, answers, told
     answers[f"{base}/kubernetes-events"] = told
 
     assert said in (await pages.get(PAGE, params={"show": "events"})).text
+
+
+@pytest.mark.parametrize(
+    ("source", "reason", "is_link"),
+    [("agentjobs", "Started", True), ("kubelet", "Started", False), ("agentjobs", "Pulled", False)],
+    ids=["ours", "our word, another meaning", "unknown"],
+)
+async def test_only_the_reasons_that_are_documented_are_links(pages, answers, source, reason, is_link):
+    base = a_failed_job(answers)
+    about = {"time": at(2), "type": "Normal", "message": "", "count": 1, "about": "Pod/triage-7-1"}
+    answers[f"{base}/kubernetes-events"] = KubernetesEvents(
+        items=[KubernetesEvent(source=source, reason=reason, **about)]
+    )
+    page = await pages.get(PAGE, params={"show": "events"})
+
+    assert reason in text_of(page)
+    assert (f'href="/reasons/{reason}"' in page.text) is is_link
 
 
 async def test_the_first_entry_of_a_day_has_the_date_and_the_time_zone(pages, answers):
