@@ -1,9 +1,11 @@
 """The page of a job: what happened, from the cluster, from history, or from both."""
 
+import html
 import re
 
 import httpx
 import pytest
+import yaml
 from tests.dashboardjobs import (
     BASE,
     UID,
@@ -264,7 +266,8 @@ async def test_a_late_step_is_asked_for_with_its_page_alone(pages, answers):
     assert "after=4800" in page.text
 
 
-async def test_what_a_model_was_asked_is_shown_where_it_is_recorded(pages, answers):
+def a_model_call(answers, content):
+    """A failed job, of which the first step's call is recorded."""
     base = a_failed_job(answers)
     call = {
         "id": "0e0e0e0e-0000-0000-0000-000000000001",
@@ -290,7 +293,11 @@ async def test_what_a_model_was_asked_is_shown_where_it_is_recorded(pages, answe
         "has_content": True,
     }
     answers[f"{base}/calls"] = RecordedCalls.model_validate({"items": [call], "cursor": None})
-    answers[f"{base}/calls/{call['id']}/content"] = {"content": {"request": {"contents": "Read it."}}}
+    answers[f"{base}/calls/{call['id']}/content"] = {"content": content}
+
+
+async def test_what_a_model_was_asked_is_shown_where_it_is_recorded(pages, answers):
+    a_model_call(answers, {"request": {"contents": "Read it."}})
     page = await pages.get(PAGE, params={"show": "steps", "step": "1"})
 
     assert "Read it." in page.text
@@ -449,6 +456,63 @@ async def test_an_entry_is_saved_whole(pages, answers):
 
     assert len(file.json()["text"]) == 15_000
     assert dict(answers.asked[-1].url.params) == {"start": "2", "limit": "1", "after": "4"}
+
+
+LONG = "<script>\u202e" + "x" * 250_000
+
+
+async def whole(pages, show, **query):
+    """The files to which `download all` leads on a tab."""
+    page = await pages.get(PAGE, params={"show": show} | query)
+    addresses = re.findall(r'more characters: <a href="([^"]*)">download all', page.text)
+    return [await pages.get(html.unescape(address)) for address in addresses]
+
+
+async def test_what_is_cut_of_a_failure_and_its_input_is_downloaded_whole(pages, answers):
+    base = a_failed_job(answers)
+    answers[f"{base}/object"] = an_object("Failed", "ModelAuth", spec={"input": {"message": LONG}})
+    listed = [
+        an_entry(1, "tool", {"name": "search", "result": LONG}, start=2),
+        an_entry(2, "error", {"code": "401", "message": LONG}, start=2),
+    ]
+
+    def entries(request):
+        return Events(items=listed[int(request.url.params.get("after", 0)) :], cursor=None)
+
+    answers[f"{base}/events"] = entries
+    error, returned, given = await whole(pages, "overview")
+
+    assert (error.json()["message"], returned.json()["result"], given.text) == (LONG, LONG, LONG)
+    assert {file.headers["content-type"] for file in (error, returned, given)} == {"text/plain; charset=utf-8"}
+
+
+async def test_an_object_and_its_accepted_spec_are_downloaded_whole(pages, answers):
+    base = a_failed_job(answers)
+    seen = an_object("Failed", "ModelAuth", spec={"input": {"message": LONG}})
+    answers[f"{base}/object"] = seen
+    answers[f"{base}/spec"] = RecordedSpec(uid=UID, name="triage-7", spec={"input": {"message": LONG}})
+    files = await whole(pages, "yaml")
+
+    assert [yaml.safe_load(file.text) for file in files] == [seen.object, {"input": {"message": LONG}}]
+    for file, name in zip(files, ("triage-7.yaml", "triage-7-spec.yaml"), strict=True):
+        assert file.headers["content-type"] == "text/yaml; charset=utf-8"
+        assert file.headers["content-disposition"] == f"attachment; filename*=UTF-8''{name}"
+        assert file.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_long_request_to_a_model_is_downloaded_whole(pages, answers):
+    asked = {"request": {"contents": LONG}}
+    a_model_call(answers, asked)
+    (file,) = await whole(pages, "steps", step="1")
+
+    assert file.json() == asked
+
+
+@pytest.mark.parametrize("file", ["input", "object", "spec", "calls/x", f"calls/{UID}"])
+async def test_a_file_that_is_not_there_is_a_problem(pages, answers, file):
+    answered(answers, a_story(a_start()))
+
+    assert (await pages.get(f"{PAGE}/files/{file}")).status_code in (400, 404)
 
 
 async def test_the_tree_shows_parents_before_what_follows(pages, answers):

@@ -1,13 +1,18 @@
 """Downloads of a job: texts of models and users as files, never shown as pages."""
 
-from typing import Annotated, Final
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 from urllib.parse import quote
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
 from agentjobs.dashboard.pages.asking import Asked, Person
 from agentjobs.dashboard.pages.job_asking import Number, entry_at, known_job, session_key
-from agentjobs.dashboard.views.documents import json_file
+from agentjobs.dashboard.views.documents import json_file, ordered, yaml_file
+from agentjobs.dashboard.views.job import whole_input_of
+from agentjobs.dashboard.views.steps import call_content
 from agentjobs.problem import Problem
 
 _PLACE: Final = "/jobs/{namespace}/{key}/files"
@@ -24,6 +29,41 @@ async def result_file(person: Person, rest: Asked, namespace: str, key: str) -> 
     if found is None:
         raise Problem(404, "NoResult", "The job has no result.")
     return _text(found.result.text, f"{found.name}-result.txt")
+
+
+@router.get(_PLACE + "/input")
+async def input_file(person: Person, rest: Asked, namespace: str, key: str) -> Response:
+    """Return a job's message as a file."""
+    known = await known_job(rest, namespace, key)
+    text = whole_input_of(known.spec, None)
+    if not text and known.story is not None:
+        text = whole_input_of({}, (await rest.spec(namespace, key)).spec)
+    if not text:
+        raise Problem(404, "NotFound", "The job has no message that can be shown.")
+    return _text(text, f"{known.name}-input.txt")
+
+
+@router.get(_PLACE + "/object")
+async def object_file(person: Person, rest: Asked, namespace: str, key: str) -> Response:
+    """Return a job's object as a YAML file."""
+    known = await known_job(rest, namespace, key)
+    if not known.body:
+        raise Problem(404, "NotFound", "The object was deleted from the cluster.")
+    return await _yaml(ordered(known.body), f"{known.name}.yaml")
+
+
+@router.get(_PLACE + "/spec")
+async def spec_file(person: Person, rest: Asked, namespace: str, key: str) -> Response:
+    """Return a job's accepted spec as a YAML file."""
+    accepted = await rest.spec(namespace, key)
+    return await _yaml(accepted.spec, f"{accepted.name}-spec.yaml")
+
+
+@router.get(_PLACE + "/calls/{call}")
+async def call_file(person: Person, rest: Asked, namespace: str, key: str, call: UUID) -> Response:
+    """Return request and answer of a model call as a file."""
+    found = await rest.call_content(namespace, key, str(call))
+    return _text(json_file(call_content(found)), f"call-{call}.json.txt")
 
 
 @router.get(_PLACE + "/entries/{start}/{seq}")
@@ -69,8 +109,13 @@ async def artifact_file(
     return Response(content, media_type="application/octet-stream", headers=_as_file(name))
 
 
-def _text(text: str, name: str) -> Response:
-    return Response(text.encode("utf-8", "replace"), media_type="text/plain; charset=utf-8", headers=_as_file(name))
+async def _yaml(value: Mapping[str, Any], name: str) -> Response:
+    # In a thread: an object may have a megabyte, and other requests must not wait for it.
+    return _text(await asyncio.to_thread(yaml_file, value), name, "text/yaml; charset=utf-8")
+
+
+def _text(text: str, name: str, kind: str = "text/plain; charset=utf-8") -> Response:
+    return Response(text.encode("utf-8", "replace"), media_type=kind, headers=_as_file(name))
 
 
 def _as_file(name: str) -> dict[str, str]:

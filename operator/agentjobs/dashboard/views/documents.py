@@ -68,8 +68,13 @@ def _compact(value: object) -> str:
 
 def object_text(body: Mapping[str, Any]) -> Text:
     """Return a Kubernetes object as YAML, its spec before its status."""
+    return yaml_text(ordered(body))
+
+
+def ordered(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a Kubernetes object with its spec before its status."""
     first = {key: body[key] for key in ("apiVersion", "kind", "metadata", "spec") if key in body}
-    return yaml_text({**first, **body})
+    return {**first, **body}
 
 
 def yaml_text(value: Mapping[str, Any], limit: int = MAX_CHARS) -> Text:
@@ -79,11 +84,22 @@ def yaml_text(value: Mapping[str, Any], limit: int = MAX_CHARS) -> Text:
     """
     written = _Beginning(limit)
     try:
-        yaml.dump(dict(value), written, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=100)
+        _dump(value, written)
     except _Enough:
         text = written.getvalue()[:limit]
         return Text(visible(text), max(1, len(_compact(value)) - len("".join(text.split()))))
     return cut_text(written.getvalue(), limit)
+
+
+def yaml_file(value: Mapping[str, Any]) -> str:
+    """Return a whole object as YAML."""
+    written = io.StringIO()
+    _dump(value, written)
+    return written.getvalue()
+
+
+def _dump(value: Mapping[str, Any], written: io.StringIO) -> None:
+    yaml.dump(dict(value), written, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=100)
 
 
 class _Enough(Exception):

@@ -24,10 +24,14 @@ class Failure:
     start: RecordedStart
     error: Text | None
     """The error that the runner reported, where it differs from the start's message."""
+    error_seq: int
+    """The number of its entry; 0 without one."""
     said: Shown | None
     """The last text of the model before it."""
     returned: Text | None
     """The last result of a tool before it, if it came after the model's text."""
+    last_seq: int
+    """The number of the entry that has one of them; 0 without one."""
     last_from: str
     step: int | None
     """Its last recorded step."""
@@ -40,27 +44,36 @@ def failure_of(known: Known, entries: Iterable[Event], spans: Iterable[StepSpan]
         return None
     start = failed[-1]
     own = sorted((one for one in entries if one.start == start.start), key=lambda one: one.seq)
-    told = next((str(one.data.get("message") or "") for one in reversed(own) if one.kind == "error"), "")
+    error = next((one for one in reversed(own) if one.kind == "error"), None)
+    told = "" if error is None else str(error.data.get("message") or "")
     last = next((one for one in reversed(own) if one.kind in ("text", "tool")), None)
     is_text = last is not None and last.kind == "text"
     steps = [one.n for one in spans if one.start == start.start]
     return Failure(
         start,
         cut_text(told, _INPUT) if told and told not in (start.message or "") else None,
+        0 if error is None else error.seq,
         markdown(str(last.data.get("text") or "")) if last is not None and is_text else None,
         json_text(last.data.get("result"), _INPUT) if last is not None and not is_text else None,
+        0 if last is None else last.seq,
         "" if last is None else _from(last),
         max(steps, default=None),
     )
 
 
 def input_of(spec: Mapping[str, Any], accepted: Mapping[str, Any] | None) -> Text | None:
-    """Return the job's message: from the accepted spec if it may be read, else from its own spec; None without one."""
+    """Return the beginning of the job's message, None without one."""
+    message = whole_input_of(spec, accepted)
+    return cut_text(message, _INPUT) if message else None
+
+
+def whole_input_of(spec: Mapping[str, Any], accepted: Mapping[str, Any] | None) -> str:
+    """Return the job's message: from the accepted spec if it may be read, else from its own spec; empty without one."""
     for told in (accepted or {}, spec):
         message = as_object(told.get("input")).get("message")
         if isinstance(message, str) and message:
-            return cut_text(message, _INPUT)
-    return None
+            return message
+    return ""
 
 
 def engine_of(spec: Mapping[str, Any]) -> str:

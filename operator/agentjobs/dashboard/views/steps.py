@@ -55,8 +55,13 @@ def step_shown(content: StepContent) -> StepShown:
 
 
 def call_shown(content: Mapping[str, Any]) -> Text:
-    """Return request and answer of a model call."""
-    return json_text(content.get("content", content), _CONTENT)
+    """Return request and answer of a model call, cut."""
+    return json_text(call_content(content), _CONTENT)
+
+
+def call_content(answer: Mapping[str, Any]) -> Any:
+    """Return request and answer of a model call from REST's answer."""
+    return answer.get("content", answer)
 
 
 def first_of_page(step: int) -> int:
