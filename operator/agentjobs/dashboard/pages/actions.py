@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from agentjobs.dashboard.pages.asking import Asked, Shown
 from agentjobs.dashboard.views.actions import did
 from agentjobs.dashboard.views.namespaces import chosen_namespaces, picker
-from agentjobs.dashboard.views.urls import address
+from agentjobs.dashboard.views.urls import address, changes_of
 
 router = APIRouter()
 
@@ -25,4 +25,5 @@ async def actions(request: Request, rest: Asked, pages: Shown, cursor: str | Non
         did=did(found.items),
         older=older if found.cursor else "",
         picker=picker(known, query),
+        live=changes_of(chosen),
     )

@@ -29,7 +29,8 @@ async def all_templates(request: Request, rest: Asked, pages: Shown) -> Response
     found = await gathered(request, rest, rest.templates)
     page = paged(all_rows(found.answers), request.url.path, request.query_params.multi_items())
     templates = [template_view(one) for one in page.rows]
-    return pages.render(request, "templates.html", templates=templates, page=page, gathered=found)
+    live = changes_of(found.picker.chosen)
+    return pages.render(request, "templates.html", templates=templates, page=page, gathered=found, live=live)
 
 
 @router.get("/templates/{namespace}/{name}")

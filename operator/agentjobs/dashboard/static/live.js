@@ -25,7 +25,7 @@ Idiomorph.defaults.callbacks.beforeNodeMorphed = (element) => !(element instance
 // --- A live page shows a notice while it cannot be updated, and tries again.
 
 const AGAIN = 5000; // after a failed request
-const POLL = 15000; // while there is no stream of changes, or the page has what grows without a change
+const POLL = 15000; // while there is no stream of changes, or the page shows what the stream does not report
 let following = true; // whether the stream of changes is open
 let timer; // of the next refresh
 let lost = false; // whether a change may have been missed that the next stream does not report
@@ -43,8 +43,8 @@ const tell = (text) => {
   note.textContent = text;
   note.hidden = !text;
 };
-const grows = () => document.querySelector("[data-grows]"); // the log of a running pod
-if (grows()) later(POLL);
+const isPolled = () => document.querySelector("[data-grows], [data-polled]"); // a log of a running pod; objects other than jobs
+if (isPolled()) later(POLL);
 const ofMain = (event) => event.detail.elt === main();
 
 // Without HTTP/2 a browser has six connections to a server for all tabs, and a stream takes one: the seventh tab would
@@ -97,7 +97,7 @@ document.addEventListener("htmx:sseOpen", () => {
   following = true;
   timer = clearTimeout(timer);
   if (lost) refresh();
-  else if (grows()) later(POLL);
+  else if (isPolled()) later(POLL);
 });
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (!ofMain(event) || !document.hidden) return;
@@ -116,7 +116,7 @@ document.addEventListener("htmx:afterRequest", (event) => {
   if (event.detail.successful) {
     tell("");
     lost = false;
-    if (!following || grows()) later(POLL);
+    if (!following || isPolled()) later(POLL);
   } else if ([400, 403, 404, 410].includes(status)) {
     location.reload(); // no longer allowed, or deleted: the whole page has the reason
   } else if (status !== 401) {

@@ -1,0 +1,37 @@
+"""Pages of what the stream of changes does not report are requested again every 15 seconds."""
+
+import pytest
+from tests.dashboardobjects import PAGES, SHOP, a_queue, a_schedule, a_template
+from tests.dashboardsamples import a_page
+
+from agentjobs.api.recorded_overview import OpenCounts, QueuesSeen, RecordedActions, SchedulesSeen, TemplatesSeen
+
+
+@pytest.fixture(autouse=True)
+def _objects(answers):
+    answers["/v1/namespaces"] = SHOP
+    answers["/v1/counts"] = OpenCounts(items=[])
+    answers["/v1/agentjobs"] = a_page()
+    answers["/v1/actions"] = RecordedActions(items=[], cursor=None)
+    for kind, seen, listed in (
+        ("queues", a_queue(), QueuesSeen),
+        ("schedules", a_schedule(), SchedulesSeen),
+        ("templates", a_template(), TemplatesSeen),
+    ):
+        answers[f"/v1/namespaces/shop/{kind}"] = listed(items=[seen])
+        answers[f"/v1/namespaces/shop/{kind}/{seen.name}"] = seen
+
+
+@pytest.mark.parametrize("path", sorted({*PAGES} - {"/queues/shop/agents/drain", "/models", "/installation"}))
+async def test_a_page_of_objects_or_actions_follows_changes_and_is_polled(pages, path):
+    page = (await pages.get(path)).text
+
+    assert 'sse-connect="/v1/changes' in page
+    assert " data-live data-polled>" in page
+
+
+async def test_a_list_of_jobs_is_not_polled(pages):
+    page = (await pages.get("/jobs")).text
+
+    assert " data-live>" in page
+    assert "data-polled" not in page
