@@ -43,6 +43,16 @@ async def test_others_see_them_as_one_of_their_namespaces(answers, pages, query,
     assert f"for jobs of namespace <bdi>{namespace}</bdi>" in page.text
 
 
+async def test_the_keys_of_each_other_namespace_are_one_link_away(answers, pages):
+    serve_models(answers, models_seen())
+    answers["/v1/namespaces"] = {"items": ["bank", "shop"], "everywhere": False}
+
+    page = await pages.get("/models?by=model")
+
+    assert asked(answers, "/v1/models") == [{"namespace": "bank"}]
+    assert '<a href="/models?by=model&amp;namespace=shop"><bdi>shop</bdi></a>' in page.text
+
+
 async def test_who_may_read_nothing_is_shown_no_models(answers, pages):
     answers["/v1/namespaces"] = {"items": [], "everywhere": False}
 

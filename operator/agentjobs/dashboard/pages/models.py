@@ -1,6 +1,7 @@
 """Models: keys and their remaining limits, calls in progress, prices, and usage."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -27,13 +28,14 @@ async def models(request: Request, rest: Asked, pages: Shown) -> Response:
     by = by if by in BY else BY[0]
     known = await rest.namespaces()
     chosen = chosen_namespaces(query)
-    one = _as_namespace(known, chosen)
+    one, *others = _as_namespaces(known, chosen)
     seen, usage = await asyncio.gather(rest.models(one), rest.usage_series(by, now - _SPAN, now, chosen))
     return pages.render(
         request,
         "models.html",
         models=models_view(seen, now),
         as_namespace=one,
+        others=[(each, with_values("/models", query, namespace=each)) for each in others],
         used=used(usage),
         by=by,
         bys=[(each, with_values("/models", query, by=each) + "#usage") for each in BY],
@@ -43,12 +45,15 @@ async def models(request: Request, rest: Asked, pages: Shown) -> Response:
     )
 
 
-def _as_namespace(known: Namespaces, chosen: tuple[str, ...]) -> str | None:
-    """Return the namespace whose models are shown, None for those of the installation. Raises Problem."""
+def _as_namespaces(known: Namespaces, chosen: tuple[str, ...]) -> Sequence[str | None]:
+    """Return the namespace whose keys are shown, None for those of the installation, and then the others to choose.
+
+    Raises Problem (403) if there is none.
+    """
     if chosen:
-        return chosen[0]
+        return chosen
     if known.everywhere:
-        return None
+        return [None]
     if not known.items:
         raise Problem(403, "Forbidden", "You may not read any namespace, so there are no models to show.")
-    return known.items[0]
+    return known.items
