@@ -168,9 +168,12 @@ class Operations(Asking):
         annotations: Mapping[str, str],
         is_merged: bool = False,
     ) -> Operation[Job]:
-        new = edited(spec, edits, name=name, is_merged=is_merged) if edits else dict(spec)
+        again, new = new_name_ or new_name(name), dict(spec)
+        if edits:
+            metadata = {"name": again, "annotations": annotations}
+            new = edited(spec, edits, metadata=metadata, is_merged=is_merged)
         labels = {**labels, **rerun_labels(name, spec, new)}
-        return (yield from self.submit(new, name=new_name_ or new_name(name), labels=labels, annotations=annotations))
+        return (yield from self.submit(new, name=again, labels=labels, annotations=annotations))
 
     def wait(self, name: str, *, timeout: float | None) -> Operation[Job]:
         """Return the job when it has ended."""

@@ -60,12 +60,14 @@ def to_repeat(spec: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def edited(spec: Mapping[str, Any], edits: Edits, *, name: str, is_merged: bool = False) -> dict[str, Any]:
+def edited(
+    spec: Mapping[str, Any], edits: Edits, *, metadata: Mapping[str, Any], is_merged: bool = False
+) -> dict[str, Any]:
     """Return the spec of a job with changes.
 
     Args:
         spec: the job's own spec, or the accepted one without derived values.
-        name: the job's name.
+        metadata: of the new job, whose name and annotations have the values of names in texts.
         is_merged: whether the spec is from history, which has no reference to the template.
 
     Raises:
@@ -96,7 +98,7 @@ def edited(spec: Mapping[str, Any], edits: Edits, *, name: str, is_merged: bool 
         new["agent"] = {**(spec.get("agent") or {}), "model": edits.model}
     if edits.max_attempts is not None:
         new["retry"] = {**(spec.get("retry") or {}), "maxAttempts": edits.max_attempts}
-    _check(spec, new, name)
+    _check(spec, new, metadata)
     return new
 
 
@@ -125,14 +127,14 @@ def _is_bookkeeping(label: str) -> bool:
     return label in _OWNED or (bool(slash) and any(domain == each or domain.endswith(f".{each}") for each in _TOOLS))
 
 
-def _check(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> None:
+def _check(before: Mapping[str, Any], after: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
     """Refuse problems that the changes add. The old ones are the operator's: it may know more than this version."""
     from agentjobs.api.job.validation import (
         validate_job,  # imports jsonschema, which a rerun without changes does not need
     )
 
-    old = {str(problem) for problem in validate_job({"metadata": {"name": name}, "spec": before})}
-    new = [str(problem) for problem in validate_job({"metadata": {"name": name}, "spec": after})]
+    old = {str(problem) for problem in validate_job({"metadata": metadata, "spec": before})}
+    new = [str(problem) for problem in validate_job({"metadata": metadata, "spec": after})]
     if added := [problem for problem in new if problem not in old]:
         raise errors.Unchangeable("; ".join(added))
 

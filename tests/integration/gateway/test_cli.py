@@ -141,6 +141,17 @@ async def test_orders_print_names_or_objects_for_programs(cli, hello):
     assert nothing[:2] == (0, "")
 
 
+async def test_a_job_runs_again_with_changes(cli, hello):
+    await cli("apply", "-f", str(hello))
+    code, out, _ = await cli("rerun", "hello", "--name", "b", "--message", "ho", "--max-attempts", "1", "-o", "json")
+    refused = await cli("rerun", "hello", "-p", "depth=deep")
+
+    made = json.loads(out)
+    assert (code, made["spec"]["input"]["message"], made["spec"]["retry"]["maxAttempts"]) == (0, "ho", 1)
+    assert made["metadata"]["labels"]["agentjobs.dev/rerun-changes"] == "input.message_retry.maxAttempts"
+    assert (refused[0], "spec.parameters.depth" in refused[2]) == (1, True)
+
+
 async def test_orders_to_a_job_that_has_ended_are_told_so(cli, hello, finish):
     await cli("apply", "-f", str(hello))
     under_way = await cli("suspend", "hello")
