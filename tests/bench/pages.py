@@ -59,7 +59,7 @@ PAGES: Final[Mapping[str, str]] = {
     "jobs, a rare word": "/jobs?text=job-4711",
     "jobs, a least cost": "/jobs?minCost=1.9",
     "jobs, the costliest": "/jobs?order=cost",
-    "jobs, a week": "/jobs?createdSince=7d",
+    "jobs, a week": "/jobs?within=7d",
     "jobs, nothing has it": "/jobs?queue=none",
     "job": _LONG,
     **{

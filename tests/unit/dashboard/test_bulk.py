@@ -201,6 +201,14 @@ async def test_jobs_that_were_created_since_the_first_page_are_left_out(pages, a
     assert ["until" in asked and asked["until"] for asked in asked_lists(answers)] == [False, False, before]
 
 
+@pytest.mark.parametrize("asks", ["phase=Broken", "fase=Failed"])
+async def test_a_list_that_is_not_understood_matches_no_job(pages, answers, known, asks):
+    known(running(1))
+
+    assert (await sent(pages, "/bulk", action="cancel-all", asks=asks)).status_code == 400
+    assert asked_lists(answers) == []
+
+
 async def test_a_time_that_no_page_sends_is_refused(pages, known):
     known(running(1))
 

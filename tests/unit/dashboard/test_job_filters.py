@@ -1,7 +1,10 @@
 """What the list of jobs is asked for: URL, form and filter say the same."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 from agentjobs.api.job_filter import JobOrder
 from agentjobs.dashboard.views.job_filters import LISTS, canonical, joined, split, wanted
 
+ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 11, 29, 19, 24, 31, tzinfo=UTC)
 texts = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=30)
 
@@ -89,6 +93,26 @@ def test_a_wrong_value_is_said_at_its_field_and_asks_for_nothing(parameter, valu
     assert list(found.errors) == [parameter]
     assert found.filter.phase == ()
     assert found.filter.since is None
+
+
+def test_a_parameter_that_is_no_filter_is_named_and_asks_for_nothing():
+    found = wanted([("fase", "Failed"), ("fase", "Running"), ("queue", "default")], NOW)
+
+    assert (found.unknown, found.is_valid) == (("fase",), False)
+
+
+def test_what_pages_add_to_an_address_is_known():
+    assert wanted([("namespace", "n"), ("cursor", "c"), ("within", "7d"), ("nothing", "")], NOW).is_valid
+
+
+@pytest.mark.parametrize(
+    "where", [ROOT / "docs/how-to/dashboard.md", ROOT / "tests/bench/pages.py"], ids=lambda path: path.name
+)
+def test_lists_are_named_by_parameters_that_there_are(where):
+    lists = re.findall(r"/jobs\?([^\s\"]+)", where.read_text())
+
+    assert [query for query in lists if not wanted(parse_qsl(query), NOW).is_valid] == []
+    assert len(lists) > 3
 
 
 def test_too_many_values_are_said_at_the_field():

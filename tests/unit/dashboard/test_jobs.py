@@ -71,6 +71,15 @@ async def test_a_wrong_value_is_said_at_its_field_and_rest_is_not_asked(pages, a
     assert "/v1/agentjobs" not in [request.url.path for request in answers.asked]
 
 
+async def test_an_unknown_parameter_is_named_and_rest_is_not_asked(pages, answers, listed):
+    page = await pages.get("/jobs?fase=Failed&queue=default&cursor=c1")
+
+    assert "no filter <code>fase</code>" in page.text
+    assert 'href="/jobs?queue=default">Leave it out' in page.text
+    assert "No job matches" not in page.text
+    assert "/v1/agentjobs" not in [request.url.path for request in answers.asked]
+
+
 async def test_what_rest_says_against_a_question_is_shown_in_the_page(pages, answers, listed):
     answers["/v1/agentjobs"] = refusal(400, "BadRequest", "cursor: this is no cursor of this list")
 

@@ -131,7 +131,7 @@ async def _matching(
 ) -> _Matching:
     """Return the jobs of a list that the action can change, from the place that the form names."""
     wanted = job_filters.wanted(query, now)
-    if wanted.errors:
+    if not wanted.is_valid:
         raise Problem(400, "BadRequest", "A filter of the list is invalid: go back and correct it.")
     chosen, before = bulk.changeable(action, wanted.filter), form.get("before", "")
     if chosen is None:

@@ -42,6 +42,7 @@ async def list_jobs(request: Request, rest: Asked, pages: Shown) -> Response:
         orders=jobs.orders(query, wanted),
         following=jobs.next_page(query, found.cursor),
         beginning=address(job_filters.PATH, jobs.first(query)) if cursor else None,
+        known=address(job_filters.PATH, [pair for pair in jobs.first(query) if pair[0] not in wanted.unknown]),
         bare=address(job_filters.PATH, [("namespace", one) for one in namespaces]),
         asks=address("", jobs.first(query)).removeprefix("?"),
         words=job_filters,
@@ -53,7 +54,7 @@ async def _found(
     rest: Rest, wanted: job_filters.Wanted, namespaces: tuple[str, ...], cursor: str | None
 ) -> tuple[RecordedJobs, Problem | None]:
     """Return a page of jobs, or an empty one and the problem that REST answered."""
-    if wanted.errors:
+    if not wanted.is_valid:
         return _NOTHING, None
     try:
         return await rest.jobs(wanted.filter, namespaces=namespaces, limit=LISTED, cursor=cursor), None

@@ -36,6 +36,8 @@ ORDERS: Final[Mapping[JobOrder, str]] = {
 FORM: Final = "form"
 """A parameter that marks a sent form."""
 _TYPED: Final = "in."
+_OTHERS: Final = ("namespace", CURSOR)
+"""Parameters of the list that are no filters."""
 _DAY_SECONDS: Final = 86400
 _MAX_CHIPS: Final = 50
 _NAMED: Final = {
@@ -62,6 +64,8 @@ class Wanted:
     filter: JobFilter
     errors: Mapping[str, str]
     """Errors by parameter; such parameters are not part of the filter."""
+    unknown: tuple[str, ...]
+    """Parameters that are no filter."""
     query: tuple[tuple[str, str], ...]
     """The filter parameters of the URL, without namespaces, order and place."""
     chips: tuple[Chip, ...]
@@ -75,6 +79,11 @@ class Wanted:
     def has(self, parameter: str, value: str) -> bool:
         """Whether a parameter has this value."""
         return (parameter, value) in self.query
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether all parameters were understood; otherwise the filter would list jobs that the URL does not mean."""
+        return not self.errors and not self.unknown
 
     @property
     def uses_more(self) -> bool:
@@ -109,6 +118,9 @@ def joined(values: Iterable[str]) -> str:
 
 def wanted(query: Pairs, now: datetime) -> Wanted:
     """Parse the filters of a URL. Invalid ones become errors."""
+    unknown = dict.fromkeys(
+        name for name, value in query if value.strip() and not _is_mine(name) and name not in _OTHERS
+    )
     mine = tuple((name, value.strip()) for name, value in query if _is_mine(name) and value.strip())
     fields: dict[str, Any] = {}
     errors: dict[str, str] = {}
@@ -121,7 +133,7 @@ def wanted(query: Pairs, now: datetime) -> Wanted:
     errors |= _at_odds(fields)
     order = fields.get("order", JobOrder.NEWEST)
     asks = tuple(pair for pair in mine if pair[0] != "order")
-    return Wanted(JobFilter(**fields), errors, asks, _chips(query, asks), order)
+    return Wanted(JobFilter(**fields), errors, tuple(unknown), asks, _chips(query, asks), order)
 
 
 def _is_mine(name: str) -> bool:
