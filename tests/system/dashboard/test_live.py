@@ -264,16 +264,3 @@ def test_a_page_of_what_the_stream_does_not_report_is_requested_again_without_a_
     tab.clock.fast_forward(16_000)
 
     until(lambda: site.pages() > before)
-
-
-@pytest.mark.parametrize(("answer", "sent"), [("Cancel all", 1), ("Back", 0)])
-def test_a_form_that_asks_first_is_sent_when_the_answer_is_yes(tab, site, answer, sent):
-    tab.evaluate(
-        """document.querySelector('#main').insertAdjacentHTML('beforeend',
-        '<form method=get action="/reasons" data-confirm="All 7 jobs?"><button>Cancel all</button></form>')"""
-    )
-    tab.get_by_role("button", name="Cancel all").click()
-    dialog = tab.get_by_role("dialog", name="All 7 jobs?")
-    dialog.get_by_role("button", name=answer).click()
-
-    tab.wait_for_url("**/reasons?" if sent else "**/ticking")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs.api.job_filter import JobOrder
-from agentjobs.dashboard.views.job_filters import LISTS, canonical, joined, split, wanted
+from agentjobs.dashboard.views.job_filters import canonical, joined, split, wanted
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 11, 29, 19, 24, 31, tzinfo=UTC)
@@ -43,7 +43,9 @@ def test_a_form_leads_to_the_first_page():
     assert canonical([("form", "1"), ("cursor", "c"), ("phase", "Failed")]) == (("phase", "Failed"),)
 
 
-@pytest.mark.parametrize("parameter", LISTS)
+@pytest.mark.parametrize(
+    "parameter", ["name", "queue", "reason", "outcome", "schedule", "template", "partition", "model", "label"]
+)
 def test_several_values_of_a_field_are_alternatives(parameter):
     found = wanted([(parameter, "a"), (parameter, "b")], NOW)
 

@@ -14,7 +14,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (main().contains(active) && active.matches(`${TYPED}, select`)) event.detail.shouldSwap = false;
 });
 const isKept = (attribute, element) =>
-  (attribute === "open" && element.matches("details, dialog")) ||
+  (attribute === "open" && element.matches("details")) ||
   (attribute === "checked" && element.checked !== element.defaultChecked) ||
   (attribute === "selected" && element.selected !== element.defaultSelected) ||
   (attribute === "value" && element.matches(TYPED) && element.value !== element.defaultValue);
@@ -143,35 +143,3 @@ setInterval(() => {
     if (time.textContent !== text) time.textContent = text;
   }
 }, 1000);
-
-// --- A form with data-confirm asks for confirmation.
-
-document.addEventListener("submit", (event) => {
-  const form = event.target;
-  const asked = event.submitter?.dataset.confirm ?? form.dataset.confirm;
-  if (!asked || form.dataset.confirmed) return;
-  event.preventDefault();
-  const dialog = document.createElement("dialog");
-  const text = document.createElement("p");
-  text.id = "asked";
-  text.textContent = asked;
-  dialog.setAttribute("aria-labelledby", text.id);
-  const answers = document.createElement("form");
-  answers.method = "dialog";
-  answers.className = "actions";
-  for (const [value, name, kind] of [["yes", event.submitter?.textContent.trim() || "Yes", "danger"], ["no", "Back", ""]]) {
-    const button = document.createElement("button");
-    [button.value, button.textContent, button.className] = [value, name, kind];
-    answers.append(button);
-  }
-  dialog.append(text, answers);
-  dialog.addEventListener("close", () => {
-    dialog.remove();
-    if (dialog.returnValue !== "yes") return;
-    form.dataset.confirmed = "yes";
-    form.requestSubmit(event.submitter);
-    delete form.dataset.confirmed;
-  });
-  document.body.append(dialog);
-  dialog.showModal();
-});

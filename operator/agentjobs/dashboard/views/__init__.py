@@ -3,7 +3,7 @@
 actions       actions of people
 broken_axis   time on an axis with breaks in idle stretches
 bulk          cancelling many jobs, or running them again
-charts        bars and lines over time, drawn as SVG by templates/charts.html
+charts        bars over time, drawn as SVG by templates/charts.html
 documents     YAML and JSON as text
 installation  processes and problems of an installation
 job           a job from its object, from history, or from both

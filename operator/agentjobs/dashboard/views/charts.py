@@ -1,4 +1,4 @@
-"""Charts over time, as values that a template draws as SVG: bars that stack, and lines. Pure.
+"""Charts over time, as values that a template draws as SVG: bars that stack. Pure.
 
 A chart of six series is at most 8 kB: each series is one path in whole units, and bars are areas drawn one over the
 other, the highest first.
@@ -42,7 +42,7 @@ class Layer:
     look: str
     path: str
     total: str
-    """Of all its values, as a legend says it; empty for lines."""
+    """Of all its values, as a legend says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +70,13 @@ class Chart:
     """Its id on the page."""
     title: str
     description: str
-    kind: str
-    """`bars` or `line`."""
     layers: tuple[Layer, ...]
-    """In the order of the legend. Bars are drawn in the opposite order."""
+    """In the order of the legend. They are drawn in the opposite order."""
     marks: tuple[Mark, ...]
     across: tuple[Tick, ...]
     up: tuple[Tick, ...]
     gaps: str
-    """Dashes of a line as thick as the field is high, which is drawn over the bars: what is between them."""
+    """Dashes of a stroke as thick as the field is high, which is drawn over the bars: what is between them."""
     rows: tuple[tuple[str, tuple[str, ...]], ...]
     """Of the table: a time, and the value of each series. Times without any are left out."""
 
@@ -91,64 +89,36 @@ class Chart:
 Told = Callable[[float], str]
 
 
-def bars(
-    key: str, title: str, shown: Slices, series: Sequence[Series], *, told: Told | None = None, peak: float = 0
-) -> Chart:
+def bars(key: str, title: str, shown: Slices, series: Sequence[Series], *, told: Told | None = None) -> Chart:
     """Make a chart of bars that stack, the first series at the bottom.
 
     Args:
         key: id of the chart on its page: letters, digits and hyphens.
         told: a value in words; counts are told as `short` does.
-        peak: what the axis reaches at least, so that several charts have one scale.
     """
+    words = told or short
     sums = [sum(one.values[place] for one in series) for place in range(shown.count)]
-    ticks = round_ticks(max([peak, *sums]), whole=told is None)
+    ticks = round_ticks(max([0, *sums]), whole=told is None)
     below = [0.0] * shown.count
     layers = []
     for one in series:
         below = [lower + value for lower, value in zip(below, one.values, strict=True)]
         path = _steps([_height(value, ticks[-1]) for value in below], shown.count)
-        layers.append(Layer(named(one.name), one.look, path, (told or short)(sum(one.values))))
-    return _chart(key, title, "bars", shown, series, tuple(layers), ticks, told or short)
-
-
-def lines(
-    key: str, title: str, shown: Slices, series: Sequence[Series], *, told: Told | None = None, peak: float = 0
-) -> Chart:
-    """Make a chart of lines, each from zero. The arguments are those of `bars`."""
-    ticks = round_ticks(max([peak, *(value for one in series for value in one.values)]), whole=told is None)
-    layers = [
-        Layer(named(one.name), one.look, _line([_height(value, ticks[-1]) for value in one.values]), "")
-        for one in series
-    ]
-    return _chart(key, title, "line", shown, series, tuple(layers), ticks, told or short)
-
-
-def _chart(
-    key: str,
-    title: str,
-    kind: str,
-    shown: Slices,
-    series: Sequence[Series],
-    layers: tuple[Layer, ...],
-    ticks: Sequence[float],
-    told: Told,
-) -> Chart:
+        layers.append(Layer(named(one.name), one.look, path, words(sum(one.values))))
     filled = [place for place in range(shown.count) if any(one.values[place] for one in series)]
     wide = (RIGHT - LEFT) / shown.count
     return Chart(
         key=key,
         title=title,
-        description=_described(shown, series, told),
-        kind=kind,
-        layers=layers,
+        description=_described(shown, series, words),
+        layers=tuple(layers),
         marks=tuple(
-            Mark(round(LEFT + place * wide), round(wide), _told_of(place, shown, series, told)) for place in filled
+            Mark(round(LEFT + place * wide), round(wide), _told_of(place, shown, series, words)) for place in filled
         ),
         across=_across(shown),
-        up=tuple(Tick(round(_height(value, ticks[-1])), told(value)) for value in ticks),
+        up=tuple(Tick(round(_height(value, ticks[-1])), words(value)) for value in ticks),
         gaps=f"1.5 {wide - 1.5:.3f}",
-        rows=tuple((shown.label(place), tuple(told(one.values[place]) for one in series)) for place in filled),
+        rows=tuple((shown.label(place), tuple(words(one.values[place]) for one in series)) for place in filled),
     )
 
 
@@ -203,13 +173,6 @@ def _steps(tops: Sequence[float], count: int) -> str:
     return "".join([*path, f"H{RIGHT}V{BASE}z"])
 
 
-def _line(tops: Sequence[float]) -> str:
-    wide = (RIGHT - LEFT) / len(tops)
-    # A dot at the first place, so that a line of one value is seen.
-    points = [f"{round(LEFT + (place + 0.5) * wide)},{_plain(top)}" for place, top in enumerate(tops)]
-    return f"M{points[0]}h.1M" + "L".join(points)
-
-
 def _across(shown: Slices) -> tuple[Tick, ...]:
     found, last = [], float(LEFT)
     scale = (RIGHT - LEFT) / (shown.end - shown.first).total_seconds()
@@ -239,7 +202,3 @@ def _described(shown: Slices, series: Sequence[Series], told: Told) -> str:
         return f"{span}: {told(sum(sum(one.values) for one in there))} in all."
     said = ", ".join(f"{named(one.name)} {told(sum(one.values))}" for one in there)
     return f"{span}: {said or 'nothing'}."
-
-
-def _plain(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")

@@ -22,10 +22,6 @@ Pairs = Sequence[tuple[str, str]]
 PATH: Final = "/jobs"
 PHASES: Final = job_filter.PHASES
 """The choices of the form, for the template."""
-LISTS: Final = ("name", "queue", "reason", "outcome", "schedule", "template", "partition", "model", "label")
-"""Text fields with several values."""
-EXACT: Final = ("since", "until", "endedSince", "endedUntil")
-MONEY: Final = ("minCost", "maxCost")
 WITHIN: Final[Mapping[str, str]] = {"today": "today", **LAST}
 ORDERS: Final[Mapping[JobOrder, str]] = {
     JobOrder.NEWEST: "newest",
