@@ -78,11 +78,16 @@ def a_job(name="job", **more):
 
 
 def serve_queue(answers, queue, *items):
-    """Let REST answer a queue and its jobs, each list by the phases that were asked for."""
+    """Let REST answer a queue and its jobs, each list by the phases and in the order that were asked for."""
+
+    def listed(request):
+        asked = request.url.params
+        found = [one for one in items if one.phase in asked.get_list("phase")]
+        oldest_first = asked.get("order") == "oldest"
+        return a_page(*sorted(found, key=lambda one: one.finished or one.created, reverse=not oldest_first))
+
     answers[f"/v1/namespaces/{queue.namespace}/queues/{queue.name}"] = queue
-    answers["/v1/agentjobs"] = lambda asked: a_page(
-        *(one for one in items if one.phase in asked.url.params.get_list("phase"))
-    )
+    answers["/v1/agentjobs"] = listed
 
 
 def serve_queues(answers, *queues):

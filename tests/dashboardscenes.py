@@ -172,6 +172,7 @@ def queue(answers):
     mine = []
     for number in range(9):
         runs = number < 4
+        created = NOW - timedelta(minutes=39 - 4 * number)
         mine.append(
             a_queued_job(
                 f"{('triage', 'digest', 'review')[number % 3]}-{1042 + number}",
@@ -179,8 +180,9 @@ def queue(answers):
                 reason="Admitted" if runs else "WaitingForSlot",
                 message="" if runs else "all 4 slots of queue agents are taken",
                 partition_key=f"customer-{1 + number % 3}",
-                changed=NOW - timedelta(minutes=3 + 4 * number),
-                cost_usd=Decimal("0.0213") * (number + 1) if runs else None,
+                created=created,
+                changed=created + timedelta(minutes=2) if runs else created,
+                cost_usd=Decimal("0.0213") * (4 - number) if runs else None,
             )
         )
     serve_queue(answers, seen, *mine)

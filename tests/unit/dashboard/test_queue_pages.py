@@ -1,15 +1,17 @@
 """The pages of queues."""
 
 import json
+from datetime import timedelta
 
 import pytest
-from tests.dashboardobjects import HOSTILE, a_job, a_queue, condition, serve_queue, serve_queues
+from tests.dashboardobjects import HOSTILE, NOON, a_job, a_queue, condition, serve_queue, serve_queues
 from tests.dashboardpages import SIGNED, refusal
 
 from agentjobs.api.recorded_overview import ActionDone, OpenCounts, QueuesSeen
 
 PAGE = "/queues/shop/agents"
 REST = "/v1/namespaces/shop/queues/agents"
+HOUR = timedelta(hours=1)
 
 
 def done(action):
@@ -66,6 +68,16 @@ async def test_a_queue_tells_who_holds_slots_who_waits_and_what_failed(answers, 
     ]
     assert places == sorted(places)
     assert 'href="/reasons/WaitingForRate"' in page
+
+
+@pytest.mark.parametrize("phase", ["Running", "Queued"])
+async def test_jobs_of_a_queue_are_listed_oldest_first(answers, pages, phase):
+    young, old = (a_job(name, phase=phase, created=NOON - age) for name, age in (("young", HOUR), ("old", 2 * HOUR)))
+    serve_queue(answers, a_queue(), young, old)
+
+    page = (await pages.get(PAGE)).text
+
+    assert page.index(">old<") < page.index(">young<")
 
 
 @pytest.mark.parametrize("action", ["pause", "drain", "resume"])
