@@ -9,7 +9,9 @@ import secrets
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from pydantic import ValidationError
 
 from agentjobs import errors
 from agentjobs.api.conditions import ConditionType, SuspendedReason, find_condition
@@ -34,12 +36,15 @@ from agentjobs.client.job import Job, Spec, differences
 from agentjobs.client.lineage import Tree, tree_of
 from agentjobs.client.object import plain_spec
 from agentjobs.client.requests import FIRST_PAUSE_SECONDS, PAGE, Asking, paged, segment
-from agentjobs.client.rerunning import NO_EDITS, Edits, copied_labels, edited, rerun_labels, to_repeat
+from agentjobs.client.rerunning import NO_EDITS, Edits, copied_labels, edited, not_skipped, rerun_labels, to_repeat
 from agentjobs.contract import (
     ANNOTATION_PREVIOUS_TIME,
     ANNOTATION_RESUME,
     ANNOTATION_SCHEDULED_TIME,
 )
+
+if TYPE_CHECKING:
+    from agentjobs.api.template.read import Template
 
 # A watch is reopened after this long without an event, in case a proxy dropped it silently.
 WATCH_SECONDS: Final = 300.0
@@ -134,7 +139,8 @@ class Operations(Asking):
             return (yield from self._rerun_recorded(job.uid, new_name_, None, labels))
         # The work may contain the time of its schedule.
         times = {name: job.annotations[name] for name in _TIMES if name in job.annotations}
-        return (yield from self._repeated(name, to_repeat(job.spec), new_name_, edits, labels, times))
+        template = (yield from self._template_of(job.spec)) if edits else None
+        return (yield from self._repeated(name, to_repeat(job.spec), new_name_, edits, labels, times, template))
 
     def _rerun_recorded(
         self,
@@ -156,7 +162,8 @@ class Operations(Asking):
             raise type(error)(f"{cause}; and from history: {error}") from error
         recorded = RecordedSpec.model_validate(answer)
         spec = unresolved(recorded.spec, name=recorded.name, uid=recorded.uid, parameters=recorded.parameters)
-        return (yield from self._repeated(recorded.name, to_repeat(spec), new_name_, edits, labels or {}, {}, True))
+        merged = to_repeat(spec)
+        return (yield from self._repeated(recorded.name, merged, new_name_, edits, labels or {}, {}, is_merged=True))
 
     def _repeated(
         self,
@@ -166,14 +173,30 @@ class Operations(Asking):
         edits: Edits,
         labels: Mapping[str, str],
         annotations: Mapping[str, str],
+        template: "Template | None" = None,
+        *,
         is_merged: bool = False,
     ) -> Operation[Job]:
         again, new = new_name_ or new_name(name), dict(spec)
         if edits:
             metadata = {"name": again, "annotations": annotations}
-            new = edited(spec, edits, metadata=metadata, is_merged=is_merged)
+            spec = spec if template is None else not_skipped(spec, template)
+            new = edited(spec, edits, metadata=metadata, template=template, is_merged=is_merged)
         labels = {**labels, **rerun_labels(name, spec, new)}
         return (yield from self.submit(new, name=again, labels=labels, annotations=annotations))
+
+    def _template_of(self, spec: Mapping[str, Any]) -> "Operation[Template | None]":
+        """Read a job's template; None if it has none, or it cannot be read: then only the operator checks the job."""
+        from agentjobs.api.template.read import template_of  # imports jsonschema, which no other operation needs
+
+        name = (spec.get("templateRef") or {}).get("name")
+        if not name:
+            return None
+        path = f"{self.path().removesuffix(self.plural)}agenttemplates/{segment(name)}"
+        try:
+            return template_of(name, 0, (yield from self._asked(Send("GET", path)))["spec"])
+        except (errors.NotFound, errors.Denied, ValidationError):
+            return None
 
     def wait(self, name: str, *, timeout: float | None) -> Operation[Job]:
         """Return the job when it has ended."""

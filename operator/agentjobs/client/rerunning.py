@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from agentjobs import errors
 from agentjobs.api.changes import of_one_run
+from agentjobs.api.job.relations import is_of_a_trigger
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.contract import (
     LABEL_FOLLOW_UP,
@@ -14,6 +15,9 @@ from agentjobs.contract import (
     LABEL_RERUN_OF,
     LABEL_SCHEDULE,
 )
+
+if TYPE_CHECKING:
+    from agentjobs.api.template.read import Template
 
 # Labels by which other tools, and our schedules, find their objects, and those that describe the old job's origin.
 _OWNED: Final = frozenset(
@@ -24,6 +28,8 @@ _OWNED: Final = frozenset(
 )
 _TOOLS: Final = ("argocd.argoproj.io", "toolkit.fluxcd.io", "helm.sh", "kustomize.config.k8s.io", "kapp.k14s.io")
 _MAX_LABEL: Final = 63
+_COUNT_ENDED: Final = ("Successful", "All")
+"""Values of `unique.states` with which a job is skipped because an equal one has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,36 +61,55 @@ def to_repeat(spec: Mapping[str, Any]) -> dict[str, Any]:
     """
     left = of_one_run(AgentJobSpec)
     kept = {key: value for key, value in spec.items() if key not in left}
-    if (unique := kept.get("unique")) and unique.get("states") in ("Successful", "All"):
+    if (unique := kept.get("unique")) and unique.get("states") in _COUNT_ENDED:
         kept["unique"] = {**unique, "states": "Incomplete"}
     return kept
 
 
+def not_skipped(spec: Mapping[str, Any], template: "Template") -> Mapping[str, Any]:
+    """Return the spec of a job with a template so that the template's `unique` does not skip it, as `to_repeat` does.
+
+    A template that locks `unique` decides alone.
+    """
+    above = template.work.get("unique") or {}
+    # What a trigger set is dropped where the template has a `unique`.
+    own = {} if is_of_a_trigger(spec) else spec.get("unique") or {}
+    if above.get("states") not in _COUNT_ENDED or "states" in own or "unique" in template.locked:
+        return spec
+    return {**spec, "unique": {**own, "states": "Incomplete"}}
+
+
 def edited(
-    spec: Mapping[str, Any], edits: Edits, *, metadata: Mapping[str, Any], is_merged: bool = False
+    spec: Mapping[str, Any],
+    edits: Edits,
+    *,
+    metadata: Mapping[str, Any],
+    template: "Template | None" = None,
+    is_merged: bool = False,
 ) -> dict[str, Any]:
     """Return the spec of a job with changes.
 
     Args:
         spec: the job's own spec, or the accepted one without derived values.
         metadata: of the new job, whose name and annotations have the values of names in texts.
+        template: its template as it is now; None if it has none, or if the caller may not read it.
         is_merged: whether the spec is from history, which has no reference to the template.
 
     Raises:
         errors.Unchangeable: the job cannot have a value; the message has the field, the value and a cure.
     """
-    template = (spec.get("templateRef") or {}).get("name")
+    named = (spec.get("templateRef") or {}).get("name")
     new = dict(spec)
     if edits.message is not None:
         given = spec.get("input") or {}
-        if template and given.get("message") is None and given.get("messageFrom") is None:
-            raise _refused(("input", "message"), edits.message, f"is made by template {template}; change parameters")
+        if named and not _has_message(given) and (template is None or _has_message(template.work.get("input") or {})):
+            raise _refused(("input", "message"), edits.message, f"is made by template {named}; change parameters")
         new["input"] = {
             **{key: value for key, value in given.items() if key != "messageFrom"},
             "message": edits.message,
         }
     if edits.parameters:
-        if not template:
+        if not named:
             why = (
                 "cannot be set: the object of this job is gone, and history has its spec without the parameters; "
                 "change the message, or run the template"
@@ -98,7 +123,7 @@ def edited(
         new["agent"] = {**(spec.get("agent") or {}), "model": edits.model}
     if edits.max_attempts is not None:
         new["retry"] = {**(spec.get("retry") or {}), "maxAttempts": edits.max_attempts}
-    _check(spec, new, metadata)
+    _check(spec, new, metadata, template)
     return new
 
 
@@ -127,16 +152,26 @@ def _is_bookkeeping(label: str) -> bool:
     return label in _OWNED or (bool(slash) and any(domain == each or domain.endswith(f".{each}") for each in _TOOLS))
 
 
-def _check(before: Mapping[str, Any], after: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+def _check(
+    before: Mapping[str, Any], after: Mapping[str, Any], metadata: Mapping[str, Any], template: "Template | None"
+) -> None:
     """Refuse problems that the changes add. The old ones are the operator's: it may know more than this version."""
-    from agentjobs.api.job.validation import (
-        validate_job,  # imports jsonschema, which a rerun without changes does not need
-    )
+    # They import jsonschema, which a rerun without changes does not need.
+    from agentjobs.api.job.validation import validate_job
+    from agentjobs.api.template.read import read_job
 
-    old = {str(problem) for problem in validate_job({"metadata": metadata, "spec": before})}
-    new = [str(problem) for problem in validate_job({"metadata": metadata, "spec": after})]
+    def problems(spec: Mapping[str, Any]) -> list[str]:
+        job = {"metadata": metadata, "spec": spec}
+        return [str(one) for one in (read_job(job, template).problems if template else validate_job(job))]
+
+    old = set(problems(before))
+    new = problems(after)
     if added := [problem for problem in new if problem not in old]:
         raise errors.Unchangeable("; ".join(added))
+
+
+def _has_message(given: Mapping[str, Any]) -> bool:
+    return bool(given.get("message") or given.get("messageFrom"))
 
 
 def _refused(path: tuple[str, ...], value: str, why: str) -> errors.Unchangeable:

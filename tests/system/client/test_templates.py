@@ -6,7 +6,7 @@ import json
 import pytest
 
 from agentjobs.cli.app import run
-from agentjobs.errors import AlreadyExists
+from agentjobs.errors import AlreadyExists, Invalid
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("shared-cluster")]
 
@@ -80,6 +80,19 @@ async def test_a_job_of_a_template_is_run_again_as_it_was_accepted(jobs, cli, te
     again = await jobs.rerun(template)
     assert (await jobs.wait(again.name, timeout=110)).succeeded
     assert again.spec["input"]["message"] == "Greet $$(params.tone)."
+
+
+async def test_a_job_of_a_template_runs_again_with_another_parameter_and_is_found_by_its_origin(jobs, cli, template):
+    await jobs.run(template, {"who": "Bo", "tone": "dry"}, name=template)
+    again = await jobs.rerun(template, parameters={"who": "Di"}, max_attempts=1)
+    ended = await jobs.wait(again.name, timeout=110)
+
+    assert (ended.succeeded, ended.status.resolved.template) == (True, template)
+    assert again.spec["parameters"] == {"who": "Di", "tone": "dry"}
+    code, out, _ = await cli("history", "-l", f"agentjobs.dev/rerun-of={template}", "-o", "name")
+    assert (code, again.name in out) == (0, True)
+    with pytest.raises(Invalid, match="is not allowed"):
+        await jobs.rerun(template, parameters={"tone": "loud"})
 
 
 async def test_errors_of_a_job_are_reported_before_and_after_submission(cli, template):

@@ -249,16 +249,19 @@ def test_a_rerun_with_changes_has_them_and_names_the_changed_fields(world, job_b
     }
 
 
+REVIEW = {"spec": {**SPEC, "parameters": [{"name": "repo"}, {"name": "depth"}]}}
 RESOLVED = {"resolved": {"template": "review", "templateGeneration": 1}}
 
 
-def test_a_changed_rerun_of_a_job_with_a_template_is_a_job_of_that_template(world, job_body):
+@pytest.mark.parametrize("template", [errors.Denied("no"), errors.NotFound("gone"), REVIEW], ids=["no", "gone", "read"])
+def test_a_changed_rerun_of_a_job_with_a_template_is_a_job_of_that_template(world, job_body, template):
     spec = {"templateRef": {"name": "review"}, "parameters": {"repo": "shop", "depth": "quick"}}
-    there = world([{**job_body(spec=spec), "status": RESOLVED}, job_body("again")])
+    there = world([{**job_body(spec=spec), "status": RESOLVED}, template, job_body("again")])
 
     there.run(DO.rerun("hello", new_name_="again", edits=Edits(parameters={"depth": "deep"})))
 
-    assert there.sent[1].body["spec"] == {**spec, "parameters": {"repo": "shop", "depth": "deep"}}
+    assert there.sent[1].path.endswith("/agenttemplates/review")
+    assert there.sent[2].body["spec"] == {**spec, "parameters": {"repo": "shop", "depth": "deep"}}
 
 
 def test_a_changed_rerun_of_a_job_that_is_gone_changes_what_history_keeps(world, job_body):

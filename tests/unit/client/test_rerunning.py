@@ -5,11 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs import errors
-from agentjobs.client.rerunning import Edits, changed_fields, edited, rerun_labels
+from agentjobs.api.template.read import template_of
+from agentjobs.client.rerunning import Edits, changed_fields, edited, not_skipped, rerun_labels
 
 HELLO = {"name": "hello"}
 SPEC = {"agent": {"model": "m", "inline": {"instruction": "i"}}, "input": {"message": "hi", "state": {"a": 1}}}
 TEMPLATED = {"templateRef": {"name": "review"}, "parameters": {"repo": "shop"}}
+REVIEW = {
+    "agent": {"model": "m", "inline": {}},
+    "input": {"message": "$(params.repo)"},
+    "parameters": [{"name": "repo"}],
+}
 FROM_MAP = {"messageFrom": {"configMapKeyRef": {"name": "texts", "key": "gone"}}}
 REFUSED = [
     pytest.param(SPEC, Edits(parameters={"a": "b"}), {}, "spec.parameters.a", id="no-template"),
@@ -51,6 +57,48 @@ def test_a_change_that_the_job_cannot_take_is_refused(spec, edits, more, words):
 
     assert words in str(refused.value)
     assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("edits", "field"),
+    [
+        (Edits(parameters={"depth": "deep"}), "spec.parameters.depth: is not a parameter of template review"),
+        (Edits(model="n"), "spec.agent: is locked by template review"),
+    ],
+    ids=["undeclared", "locked"],
+)
+def test_a_change_that_the_template_does_not_allow_is_refused(edits, field):
+    template = template_of("review", 1, {**REVIEW, "locked": ["agent"]})
+
+    with pytest.raises(errors.Unchangeable, match=field):
+        edited(TEMPLATED, edits, metadata=HELLO, template=template)
+    assert edited(TEMPLATED, Edits(parameters={"repo": "x"}), metadata=HELLO, template=template)
+
+
+TRIGGERED = {**TEMPLATED, "unique": {"key": "trigger/review/1", "states": "Incomplete"}}
+
+
+@pytest.mark.parametrize(
+    ("own", "above", "unique"),
+    [
+        (TEMPLATED, {"unique": {"states": "All"}}, {"states": "Incomplete"}),
+        (TRIGGERED, {"unique": {"states": "All", "key": "k"}}, {"states": "Incomplete"}),
+        (TRIGGERED, {}, TRIGGERED["unique"]),
+        ({"unique": {"states": "Scheduled"}}, {"unique": {"states": "All"}}, {"states": "Scheduled"}),
+        (TEMPLATED, {"unique": {"key": "k"}}, None),
+        (TEMPLATED, {"unique": {"states": "All"}, "locked": ["unique"]}, None),
+    ],
+    ids=["template", "trigger", "trigger-alone", "own", "incomplete", "locked"],
+)
+def test_a_changed_rerun_is_not_skipped_because_of_the_job_that_it_repeats(own, above, unique):
+    assert not_skipped(own, template_of("review", 1, {**REVIEW, **above})).get("unique") == unique
+
+
+def test_a_job_that_lacks_the_message_that_its_template_needs_takes_one():
+    template = template_of("review", 1, {"agent": REVIEW["agent"], "parameters": REVIEW["parameters"]})
+
+    after = edited(TEMPLATED, Edits(message="hi"), metadata=HELLO, template=template)
+    assert after["input"] == {"message": "hi"}
 
 
 def test_an_old_problem_that_is_not_about_the_change_is_the_operators():

@@ -81,6 +81,12 @@ def test_what_is_wrong_is_told_at_its_field(old, typed):
     assert wrong(sent(old, **typed)) == list(typed)
 
 
+def test_a_job_that_lacks_the_message_that_its_template_needs_has_a_field_for_it():
+    needs = template_view(a_template(parameters=[REPOSITORY], input={}))
+
+    assert sent(Old(OF_TEMPLATE, needs), message="hi").body["message"] == "hi"
+
+
 def test_the_same_form_is_one_job_and_another_value_another():
     names = [sent(Old(SPEC), **typed).body["name"] for typed in ({"model": "n"}, {"model": "n"}, {"model": "o"})]
 

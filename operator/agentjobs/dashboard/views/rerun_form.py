@@ -102,14 +102,16 @@ def _fields(old: Old, typed: Mapping[str, str]) -> Iterator[Field]:
 
 
 def _message(old: Old, typed: Mapping[str, str]) -> Field:
-    before, text = _old_message(old), ""
-    if not before:
-        reference = as_object(as_object(as_object(old.spec.get("input")).get("messageFrom")).get("configMapKeyRef"))
-        place = f"in ConfigMap {text_of(reference, 'name')}" if reference else "too long for this form"
-        text = f"The old message is {place}. Leave this empty to keep it."
+    given, before = as_object(old.spec.get("input")), _old_message(old)
+    place = ""
+    if given.get("messageFrom"):
+        place = f"in ConfigMap {text_of(as_object(as_object(given['messageFrom']).get('configMapKeyRef')), 'name')}"
+    elif given.get("message") and not before:
+        place = "too long for this form"
+    text = f"The old message is {place}. Leave this empty to keep it." if place else ""
     value = typed.get(MESSAGE, before)
-    wrong = "It is required." if before and not value.strip() else _too_long(value, MAX_MESSAGE)
-    return Field(MESSAGE, "job-message", "Message", text, "text", value, bool(before), most=MAX_MESSAGE, wrong=wrong)
+    wrong = "It is required." if not place and not value.strip() else _too_long(value, MAX_MESSAGE)
+    return Field(MESSAGE, "job-message", "Message", text, "text", value, not place, most=MAX_MESSAGE, wrong=wrong)
 
 
 def _changed(old: Old, values: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
@@ -162,7 +164,8 @@ def _wrong_parameters(old: Old, before: Mapping[str, str], given: Mapping[str, s
 def _has_message(old: Old) -> bool:
     """Whether the message is the job's own; otherwise the template makes it, from its parameters."""
     given = as_object(old.spec.get("input"))
-    return not old.spec.get("templateRef") or bool(given.get("message") or given.get("messageFrom"))
+    lacks_one = not old.spec.get("templateRef") or (old.template is not None and old.template.needs_message)
+    return lacks_one or bool(given.get("message") or given.get("messageFrom"))
 
 
 def _old_message(old: Old) -> str:
