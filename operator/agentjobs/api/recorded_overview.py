@@ -221,11 +221,12 @@ class QueueSeen(Recorded):
 
 
 class QueuesSeen(Recorded):
-    """The queues of a namespace, ordered by name: those with an object, and those with jobs."""
+    """The queues of a namespace, ordered by name: those with an object, and those with jobs. Or those of all namespaces
+    with an object, ordered by namespace and name."""
 
     items: list[QueueSeen]
     truncated: bool = False
-    """Whether the namespace has more objects than are returned, at most 1000."""
+    """Whether there are more objects than are returned, at most 1000."""
     counted: bool = True
     """Whether jobs were counted. While history is unavailable, and for users who may not list AgentJobs, only the
     installation's queues are shown without an object."""
@@ -243,11 +244,11 @@ class ScheduleSeen(Recorded):
 
 
 class SchedulesSeen(Recorded):
-    """The schedules of a namespace, ordered by name."""
+    """The schedules of a namespace or of all, ordered by namespace and name."""
 
     items: list[ScheduleSeen]
     truncated: bool = False
-    """Whether the namespace has more than are returned, at most 1000."""
+    """Whether there are more than are returned, at most 1000."""
 
 
 class TemplateSeen(Recorded):
@@ -260,11 +261,11 @@ class TemplateSeen(Recorded):
 
 
 class TemplatesSeen(Recorded):
-    """The templates of a namespace, ordered by name."""
+    """The templates of a namespace or of all, ordered by namespace and name."""
 
     items: list[TemplateSeen]
     truncated: bool = False
-    """Whether the namespace has more than are returned, at most 1000."""
+    """Whether there are more than are returned, at most 1000."""
 
 
 class ObjectSeen(Recorded):

@@ -208,24 +208,25 @@ class Rest:
         query = _given(start=start, lines=lines, container=container or None, timestamps=times)
         return (await self._get(_job(namespace, name, "logs"), query)).text
 
-    async def queues(self, namespace: str) -> recorded_overview.QueuesSeen:
-        """Return the queues of a namespace that have an object. Their jobs are not counted: see `open_jobs`."""
-        return await self._read(recorded_overview.QueuesSeen, _place(namespace, "queues"), [("count", "false")])
+    async def queues(self, namespace: str | None = None) -> recorded_overview.QueuesSeen:
+        """Return the queues of a namespace, or of all, that have an object. Jobs are not counted: see `open_jobs`."""
+        query = [("count", "false")] if namespace else []
+        return await self._read(recorded_overview.QueuesSeen, _place(namespace, "queues"), query)
 
     async def queue(self, namespace: str, name: str) -> recorded_overview.QueueSeen:
         """Return a queue."""
         return await self._read(recorded_overview.QueueSeen, _place(namespace, "queues", name))
 
-    async def schedules(self, namespace: str) -> recorded_overview.SchedulesSeen:
-        """Return the schedules of a namespace."""
+    async def schedules(self, namespace: str | None = None) -> recorded_overview.SchedulesSeen:
+        """Return the schedules of a namespace, or of all."""
         return await self._read(recorded_overview.SchedulesSeen, _place(namespace, "schedules"))
 
     async def schedule(self, namespace: str, name: str) -> recorded_overview.ScheduleSeen:
         """Return a schedule."""
         return await self._read(recorded_overview.ScheduleSeen, _place(namespace, "schedules", name))
 
-    async def templates(self, namespace: str) -> recorded_overview.TemplatesSeen:
-        """Return the templates of a namespace."""
+    async def templates(self, namespace: str | None = None) -> recorded_overview.TemplatesSeen:
+        """Return the templates of a namespace, or of all."""
         return await self._read(recorded_overview.TemplatesSeen, _place(namespace, "templates"))
 
     async def template(self, namespace: str, name: str) -> recorded_overview.TemplateSeen:
@@ -292,8 +293,8 @@ def _parsed(model: type[_Model], answer: httpx.Response) -> _Model:
         raise Problem(502, "Unreadable", "The answer of REST cannot be read. The log has the reason.") from error
 
 
-def _place(namespace: str, kind: str, name: str = "") -> str:
-    path = f"/v1/namespaces/{quote(namespace, safe='')}/{kind}"
+def _place(namespace: str | None, kind: str, name: str = "") -> str:
+    path = f"/v1/{kind}" if namespace is None else f"/v1/namespaces/{quote(namespace, safe='')}/{kind}"
     return f"{path}/{quote(name, safe='')}" if name else path
 
 

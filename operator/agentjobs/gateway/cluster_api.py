@@ -5,7 +5,7 @@ and jobs are counted in history, because listing all jobs of a namespace is expe
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -137,6 +137,14 @@ async def list_queues(
     return QueuesSeen(items=items, truncated=truncated, counted=counts is not None)
 
 
+@router.get("/v1/queues")
+async def list_all_queues(request: Request) -> QueuesSeen:
+    """List the AgentQueues of all namespaces. Their jobs are not counted."""
+    found, truncated = await _listed_everywhere(request, AGENTQUEUES)
+    items = [seen.queue(one, _namespace_of(one), {}) for one in found]
+    return QueuesSeen(items=items, truncated=truncated, counted=False)
+
+
 @router.get(QUEUE)
 async def get_queue(request: Request, namespace: Namespace, name: ObjectName) -> QueueSeen:
     """Return a queue. Queues with jobs and the queues of the installation need no object."""
@@ -156,12 +164,14 @@ async def list_schedules(request: Request, namespace: Namespace) -> SchedulesSee
     """List the AgentSchedules of a namespace with their next ten times."""
     async with _as_caller(request, "list", AGENTSCHEDULES, namespace) as cluster:
         found, truncated = await _listed(cluster, AGENTSCHEDULES, namespace)
-    now = datetime.now(UTC)
-    # Ten times of a thousand schedules take a while; a thread keeps the loop free for other requests.
-    items: list[ScheduleSeen] = await asyncio.to_thread(
-        lambda: [seen.schedule(one, namespace, now=now) for one in found]
-    )
-    return SchedulesSeen(items=items, truncated=truncated)
+    return await _schedules_seen(found, truncated)
+
+
+@router.get("/v1/schedules")
+async def list_all_schedules(request: Request) -> SchedulesSeen:
+    """List the AgentSchedules of all namespaces with their next ten times."""
+    found, truncated = await _listed_everywhere(request, AGENTSCHEDULES)
+    return await _schedules_seen(found, truncated)
 
 
 @router.get(SCHEDULE)
@@ -180,6 +190,13 @@ async def list_templates(request: Request, namespace: Namespace) -> TemplatesSee
     return TemplatesSeen(items=[seen.template(one, namespace) for one in found], truncated=truncated)
 
 
+@router.get("/v1/templates")
+async def list_all_templates(request: Request) -> TemplatesSeen:
+    """List the AgentTemplates of all namespaces."""
+    found, truncated = await _listed_everywhere(request, AGENTTEMPLATES)
+    return TemplatesSeen(items=[seen.template(one, _namespace_of(one)) for one in found], truncated=truncated)
+
+
 @router.get(TEMPLATE)
 async def get_template(request: Request, namespace: Namespace, name: ObjectName) -> TemplateSeen:
     """Return an AgentTemplate."""
@@ -192,6 +209,8 @@ async def _as_caller(
     request: Request, verb: str, resource: Resource, namespace: str, name: str = ""
 ) -> AsyncIterator[KubeClient]:
     """Yield a client with the credentials of the caller, if they may do this, with a time limit.
+
+    An empty namespace means all.
 
     A refusal of the API server becomes a Problem with its message.
     """
@@ -206,8 +225,28 @@ async def _as_caller(
             raise unavailable(f"The API server did not respond within {_SECONDS:g} s; try again.") from None
 
 
-async def _listed(cluster: KubeClient, resource: Resource, namespace: str) -> tuple[list[Obj], bool]:
-    """Return the objects of a namespace, ordered by name, and whether there are more."""
+def _namespace_of(obj: Obj) -> str:
+    return str(obj["metadata"]["namespace"])
+
+
+async def _schedules_seen(found: Sequence[Obj], truncated: bool) -> SchedulesSeen:
+    now = datetime.now(UTC)
+    # Ten times of a thousand schedules take a while; a thread keeps the loop free for other requests.
+    items: list[ScheduleSeen] = await asyncio.to_thread(
+        lambda: [seen.schedule(one, _namespace_of(one), now=now) for one in found]
+    )
+    return SchedulesSeen(items=items, truncated=truncated)
+
+
+async def _listed_everywhere(request: Request, resource: Resource) -> tuple[list[Obj], bool]:
+    """Return the objects of all namespaces, ordered by namespace and name, and whether there are more."""
+    async with _as_caller(request, "list", resource, "") as cluster:
+        found, truncated = await _listed(cluster, resource, None)
+    return sorted(found, key=lambda one: (_namespace_of(one), str(one["metadata"]["name"]))), truncated
+
+
+async def _listed(cluster: KubeClient, resource: Resource, namespace: str | None) -> tuple[list[Obj], bool]:
+    """Return the objects of a namespace, ordered by name, or of all, and whether there are more."""
     found: list[Obj] = []
     size = 0
     async with aclosing(cluster.pages(resource, namespace, limit=_PAGE)) as pages:

@@ -27,6 +27,37 @@ async def test_queues_of_all_readable_namespaces_are_listed(answers, pages):
     assert 'href="/jobs?namespace=shop&amp;queue=agents&amp;phase=Queued"' in page.text
 
 
+async def test_a_queue_of_a_namespace_that_never_had_a_job_is_listed_by_one_request(answers, pages):
+    serve_queues(answers)
+    answers["/v1/queues"] = QueuesSeen(items=[a_queue("new", namespace="empty")])
+
+    page = await pages.get("/queues")
+
+    assert 'href="/queues/empty/new"' in page.text
+    assert 'href="/queues/shop/agents"' in page.text
+    assert len([one for one in answers.asked if one.url.path.endswith("/queues")]) == 1
+
+
+async def test_queues_of_a_namespace_whose_jobs_one_may_not_list_are_not_called_empty(answers, pages):
+    serve_queues(answers)
+    answers["/v1/queues"] = QueuesSeen(items=[a_queue("new", namespace="secret")])
+
+    page = await pages.get("/queues")
+
+    assert 'href="/queues/secret/new"' in page.text
+    assert 'href="/queues/secret/agents"' not in page.text
+
+
+async def test_a_list_of_all_namespaces_that_is_cut_off_says_so(answers, pages):
+    serve_queues(answers)
+    answers["/v1/queues"] = QueuesSeen(items=[a_queue("new")], truncated=True)
+
+    page = await pages.get("/queues")
+
+    assert "Choose namespaces to see the others" in page.text
+    assert 'href="/queues/shop/scheduled"' not in page.text
+
+
 async def test_more_namespaces_than_fifty_are_cut_and_it_says_so(answers, pages):
     names = [f"n{number:03}" for number in range(60)]
     answers["/v1/namespaces"] = {"items": names, "everywhere": True}
@@ -36,11 +67,12 @@ async def test_more_namespaces_than_fifty_are_cut_and_it_says_so(answers, pages)
     page = await pages.get("/queues")
 
     assert "10 more namespaces are not shown" in page.text
-    assert len([one for one in answers.asked if one.url.path.endswith("/queues")]) == 50
+    assert len([one for one in answers.asked if one.url.path.endswith("/queues")]) == 1 + 50
 
 
 async def test_without_namespaces_no_jobs_are_missed(answers, pages):
     answers["/v1/namespaces"] = {"items": [], "everywhere": True}
+    answers["/v1/counts"] = OpenCounts(items=[])
 
     page = await pages.get("/queues")
 
@@ -184,7 +216,9 @@ async def test_jobs_of_all_namespaces_are_counted_by_one_request(answers, pages)
     await pages.get("/queues")
 
     assert sum(one.url.path == "/v1/counts" for one in answers.asked) == 1
-    assert {one.url.params.get("count") for one in answers.asked if one.url.path.endswith("/queues")} == {"false"}
+    assert {one.url.params.get("count") for one in answers.asked if one.url.path.startswith("/v1/namespaces/n")} == {
+        "false"
+    }
 
 
 async def test_who_changes_a_queue_of_the_installation_is_told_of_its_object(answers, pages):

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from tests.dashboardobjects import NOON, a_queue, condition
 
-from agentjobs.api.recorded_overview import OpenCounts, OpenJobs, QueuesSeen
+from agentjobs.api.recorded_overview import OpenCounts, OpenJobs
 from agentjobs.dashboard.views.queues import queue_view, with_counts
 
 LIMITED = [condition("Open", "True", "Open"), condition("Limited", "True", "RateLimit", "5 starts in 1m")]
@@ -135,10 +135,12 @@ def open_jobs(queue, jobs, *, namespace="shop", phase="Queued"):
 
 
 def test_queues_without_an_object_are_listed_with_their_jobs_and_those_that_were_seen_keep_their_counts():
-    answers = {"shop": QueuesSeen(items=[a_queue("agents", phases={"Running": 2})]), "docs": QueuesSeen(items=[])}
     counts = OpenCounts(items=[open_jobs("agents", 9), open_jobs("slow", 3), open_jobs("slow", 1, phase="Running")])
 
-    found = {(one.namespace, one.name): one.phases for one in with_counts(answers, counts)}
+    found = {
+        (one.namespace, one.name): one.phases
+        for one in with_counts([a_queue("agents", phases={"Running": 2})], counts, complete=["shop", "docs"])
+    }
 
     assert found == {
         ("shop", "agents"): {"Running": 2},
@@ -150,16 +152,14 @@ def test_queues_without_an_object_are_listed_with_their_jobs_and_those_that_were
 
 
 def test_a_queue_that_no_operator_has_seen_is_counted_by_history():
-    answers = {"shop": QueuesSeen(items=[a_queue("new", observedGeneration=0)], truncated=True)}
+    counts = OpenCounts(items=[open_jobs("new", 4), open_jobs("slow", 1)])
 
-    found = with_counts(answers, OpenCounts(items=[open_jobs("new", 4), open_jobs("slow", 1)]))
+    found = with_counts([a_queue("new", observedGeneration=0)], counts, complete=[])
 
     assert [(one.name, one.phases) for one in found] == [("new", {"Queued": 4})]
 
 
 def test_counts_that_are_cut_off_count_nothing():
-    answers = {"shop": QueuesSeen(items=[])}
-
-    found = with_counts(answers, OpenCounts(items=[open_jobs("slow", 3)], more=True))
+    found = with_counts([], OpenCounts(items=[open_jobs("slow", 3)], more=True), complete=["shop"])
 
     assert [one.name for one in found] == ["agents", "scheduled"]

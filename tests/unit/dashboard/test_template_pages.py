@@ -37,6 +37,17 @@ async def test_without_templates_the_page_has_one_to_create(answers, pages):
     assert "No templates in shop" in page.text
 
 
+async def test_a_namespace_without_jobs_is_listed_where_all_may_be_and_can_be_named_where_not(answers, pages):
+    answers["/v1/namespaces"] = {"items": [], "everywhere": False}
+    refused = (await pages.get("/templates")).text
+    answers["/v1/templates"] = TemplatesSeen(items=[a_template(namespace="empty")])
+    allowed = (await pages.get("/templates")).text
+
+    assert 'href="/templates/empty/review"' in allowed
+    assert 'type="checkbox" name="namespace" value="empty"' in allowed
+    assert ("Enter one under Namespace" in refused, 'type="text" name="namespace"' in refused) == (True, True)
+
+
 async def test_templates_are_listed_with_what_they_run(answers, pages):
     answers["/v1/namespaces"] = SHOP
     answers["/v1/namespaces/shop/templates"] = TemplatesSeen(items=[a_template(parameters=[REPOSITORY])])

@@ -83,7 +83,7 @@ class CallersClient:
         return self.found(resource.plural, namespace, name)
 
     async def pages(self, resource, namespace, *, field_selector="", limit=500):
-        self.check("list", resource.plural, namespace)
+        self.check("list", resource.plural, namespace or "")
         asked = dict(part.split("=", 1) for part in field_selector.split(",") if part)
         found = [one for one in self.all(resource.plural, namespace) if self.fits(one, asked)]
         for first in range(0, max(1, len(found)), limit):
@@ -108,7 +108,11 @@ class CallersClient:
             raise refused(403, "Forbidden", said)
 
     def all(self, plural, namespace):
-        return [copy.deepcopy(one) for key, one in sorted(self.kube.objects.items()) if key[:2] == (plural, namespace)]
+        return [
+            copy.deepcopy(one)
+            for key, one in sorted(self.kube.objects.items())
+            if key[:2] == (plural, namespace or key[1])
+        ]
 
     @staticmethod
     def fits(obj, asked):

@@ -310,6 +310,31 @@ async def test_templates_are_listed_and_read(read, kube):
     assert (await read("templates/other")).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("path", "plural"),
+    [("queues", "agentqueues"), ("schedules", "agentschedules"), ("templates", "agenttemplates")],
+)
+async def test_one_request_lists_the_objects_of_all_namespaces_also_of_those_without_jobs(http, kube, path, plural):
+    for namespace in ("never-used", "docs"):
+        kube.put(plural, "one", namespace=namespace)
+    kube.rights["ada"] |= {(f"list {plural}", "", "")}
+    asked = []
+    kube.before = lambda verb, of, _name: asked.append((verb, of))
+    answer = (await http.get(f"/v1/{path}", headers=AS_ADA)).json()
+
+    assert [(one["namespace"], one["name"]) for one in answer["items"]] == [("docs", "one"), ("never-used", "one")]
+    assert (asked, answer["truncated"]) == ([("list", plural)], False)
+
+
+@pytest.mark.parametrize("path", ["queues", "schedules", "templates"])
+async def test_who_may_list_only_in_some_namespaces_is_refused_the_list_of_all(http, kube, path):
+    kube.put(f"agent{path}", "secret", namespace="other")
+    answer = await http.get(f"/v1/{path}", headers=AS_ADA)
+
+    assert (answer.status_code, answer.json()["reason"]) == (403, "Forbidden")
+    assert (await http.get(f"/v1/{path}")).status_code == 401
+
+
 @pytest.mark.parametrize(("objects", "shown", "cut"), [(1000, 1000, False), (1001, 1000, True)])
 async def test_a_list_ends_at_a_thousand_and_says_so(read, kube, objects, shown, cut):
     for number in range(objects):

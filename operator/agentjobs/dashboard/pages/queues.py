@@ -9,7 +9,6 @@ from fastapi.responses import RedirectResponse
 from agentjobs.api.job_filter import JobFilter, JobOrder
 from agentjobs.api.queues.spec import MAX_SLOTS
 from agentjobs.api.recorded import RecordedJob
-from agentjobs.api.recorded_overview import OpenCounts
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.asking import Asked, Shown
 from agentjobs.dashboard.pages.job_asking import part
@@ -39,8 +38,9 @@ _DONE: Final = {
 async def all_queues(request: Request, rest: Asked, pages: Shown) -> Response:
     """Show the queues of the chosen namespaces."""
     found = await gathered(request, rest, rest.queues)
-    counts = (await part(rest.open_jobs(found.answers))).value if found.answers else OpenCounts(items=[])
-    page = paged(with_counts(found.answers, counts), request.url.path, request.query_params.multi_items())
+    counts = (await part(rest.open_jobs(found.picker.chosen))).value
+    queues = with_counts(found.rows, counts, complete=found.complete)
+    page = paged(queues, request.url.path, request.query_params.multi_items())
     return pages.render(
         request,
         "queues.html",

@@ -12,7 +12,7 @@ from agentjobs.api.fields import DNS_LABEL
 from agentjobs.api.job_filter import JobFilter
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.asking import Asked, Shown
-from agentjobs.dashboard.pages.several import all_rows, gathered
+from agentjobs.dashboard.pages.several import gathered
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.texts import link
 from agentjobs.dashboard.views.paging import paged
@@ -36,7 +36,7 @@ _DONE: Final = {
 async def all_schedules(request: Request, rest: Asked, pages: Shown) -> Response:
     """Show the schedules of the chosen namespaces."""
     found = await gathered(request, rest, rest.schedules)
-    page = paged(all_rows(found.answers), request.url.path, request.query_params.multi_items())
+    page = paged(found.rows, request.url.path, request.query_params.multi_items())
     schedules = [schedule_view(one) for one in page.rows]
     live = changes_of(found.picker.chosen)
     return pages.render(request, "schedules.html", schedules=schedules, page=page, gathered=found, live=live)

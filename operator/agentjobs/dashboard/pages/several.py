@@ -1,41 +1,59 @@
-"""Sends REST the same request for several namespaces or jobs, a few at the same time."""
+"""Sends REST the same request for several namespaces or jobs, a few at the same time, or once for all namespaces."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 from fastapi import Request
 
+from agentjobs.api.recorded_overview import Namespaces
 from agentjobs.dashboard.rest import Rest
-from agentjobs.dashboard.views.namespaces import Picker, picker
+from agentjobs.dashboard.views.namespaces import Picker, chosen_namespaces, picker
 from agentjobs.problem import Problem
 
 MAX_NAMESPACES: Final = 50
-"""Namespaces that one page reads; a page of more would take too long."""
+"""Namespaces that one page reads one by one; a page of more would take too long."""
 AT_ONCE: Final = 8
 """Fewer than the requests that REST serves for one person at the same time."""
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
-Row = TypeVar("Row", covariant=True)
 
 
-class Rows(Protocol[Row]):
+class _Row(Protocol):
+    @property
+    def namespace(self) -> str: ...
+
+
+Row = TypeVar("Row", bound=_Row)
+_Listed = TypeVar("_Listed", bound=_Row, covariant=True)
+
+
+class Rows(Protocol[_Listed]):
     """A list of REST."""
 
     @property
-    def items(self) -> Sequence[Row]:
+    def items(self) -> Sequence[_Listed]:
         """Its rows."""
+        ...
+
+    @property
+    def truncated(self) -> bool:
+        """Whether there are more rows."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered(Generic[Answer]):
-    """What REST answered for several namespaces."""
+class Gathered(Generic[Row]):
+    """The objects of one kind in several namespaces."""
 
-    answers: Mapping[str, Answer]
-    """By namespace, in the order of their names."""
+    rows: Sequence[Row]
+    """Ordered by namespace."""
+    complete: Sequence[str]
+    """Namespaces all of whose objects are among the rows, in the order of their names."""
+    truncated: bool
+    """Whether REST returned only some objects of a namespace, or of all."""
     left_out: int
     """Namespaces that were not read."""
     picker: Picker
@@ -55,30 +73,54 @@ async def of_each(asked: Iterable[Asked], ask: Callable[[Asked], Awaitable[Answe
     return await asyncio.gather(*map(answer, asked))
 
 
-def all_rows(answers: Mapping[str, Rows[Row]]) -> list[Row]:
-    """Return the rows of all namespaces."""
-    return [row for answer in answers.values() for row in answer.items]
+async def gathered(request: Request, rest: Rest, ask: Callable[[str | None], Awaitable[Rows[Row]]]) -> Gathered[Row]:
+    """Return the objects of the namespaces in the URL, or else of all that the person may read.
 
+    History only knows namespaces that have had jobs. So one request covers all namespaces, where the person may list
+    the objects of all; only otherwise there is one for each namespace that history knows.
 
-async def gathered(request: Request, rest: Rest, ask: Callable[[str], Awaitable[Answer]]) -> Gathered[Answer]:
-    """Send a request for each namespace in the URL, or else for each that the person may read.
+    Args:
+        ask: returns the objects of a namespace; of all for None.
 
     Raises:
         Problem: REST refused a namespace that the URL names, or is unavailable.
     """
-    readable = await rest.namespaces()
-    choice = picker(readable, request.query_params.multi_items())
-    known = sorted(choice.chosen or readable.items)
-    chosen = known[:MAX_NAMESPACES]
+    query = request.query_params.multi_items()
+    if chosen_namespaces(query):
+        readable, all_rows = await rest.namespaces(), None
+    else:
+        readable, all_rows = await asyncio.gather(rest.namespaces(), _if_allowed(ask, None))
+    if all_rows is None:
+        return await _of_namespaces(ask, readable.items, picker(readable, query))
+    found = {one.namespace for one in all_rows.items}
+    known = sorted({*readable.items, *found})
+    # Who may not list the jobs of a namespace must not be shown that its queues have none.
+    complete = known if readable.everywhere else readable.items
+    choice = picker(Namespaces(items=known, everywhere=True), query)
+    return Gathered(all_rows.items, [] if all_rows.truncated else complete, all_rows.truncated, 0, choice)
 
-    async def answer(namespace: str) -> Answer | None:
-        try:
-            return await ask(namespace)
-        except Problem as problem:
-            if problem.status in (403, 404) and not choice.chosen:
-                return None  # the right was removed after the namespaces were listed
-            raise
 
-    found = await of_each(chosen, answer)
-    answers = {name: one for name, one in zip(chosen, found, strict=True) if one is not None}
-    return Gathered(answers, len(known) - len(chosen), choice)
+async def _of_namespaces(
+    ask: Callable[[str | None], Awaitable[Rows[Row]]], readable: Sequence[str], choice: Picker
+) -> Gathered[Row]:
+    known = sorted(choice.chosen or readable)
+    asked = known[:MAX_NAMESPACES]
+    # Rights may have been removed after the namespaces were listed.
+    found = await of_each(asked, ask if choice.chosen else lambda one: _if_allowed(ask, one))
+    answers = {name: one for name, one in zip(asked, found, strict=True) if one is not None}
+    return Gathered(
+        [row for answer in answers.values() for row in answer.items],
+        [name for name, answer in answers.items() if not answer.truncated],
+        any(answer.truncated for answer in answers.values()),
+        len(known) - len(asked),
+        choice,
+    )
+
+
+async def _if_allowed(ask: Callable[[str | None], Awaitable[Answer]], namespace: str | None) -> Answer | None:
+    try:
+        return await ask(namespace)
+    except Problem as problem:
+        if problem.status in (403, 404):
+            return None
+        raise

@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from agentjobs.api.job_filter import JobFilter
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.asking import Asked, Shown
-from agentjobs.dashboard.pages.several import all_rows, gathered
+from agentjobs.dashboard.pages.several import gathered
 from agentjobs.dashboard.texts import link
 from agentjobs.dashboard.views.paging import paged
 from agentjobs.dashboard.views.run_form import RunForm, empty_form, filled_form
@@ -27,7 +27,7 @@ _SHOWN: Final = 15
 async def all_templates(request: Request, rest: Asked, pages: Shown) -> Response:
     """Show the templates of the chosen namespaces."""
     found = await gathered(request, rest, rest.templates)
-    page = paged(all_rows(found.answers), request.url.path, request.query_params.multi_items())
+    page = paged(found.rows, request.url.path, request.query_params.multi_items())
     templates = [template_view(one) for one in page.rows]
     live = changes_of(found.picker.chosen)
     return pages.render(request, "templates.html", templates=templates, page=page, gathered=found, live=live)

@@ -19,7 +19,7 @@ from agentjobs.api.queues.status import (
     OpenReason,
     QueueConditionType,
 )
-from agentjobs.api.recorded_overview import OpenCounts, OpenJobs, QueueSeen, QueuesSeen
+from agentjobs.api.recorded_overview import OpenCounts, OpenJobs, QueueSeen
 from agentjobs.dashboard.views.states import Fill, State, counted, part_of
 from agentjobs.durations import format_duration
 
@@ -115,21 +115,26 @@ def queue_view(seen: QueueSeen, counts: OpenCounts | None = None) -> QueueView:
     )
 
 
-def with_counts(answers: Mapping[str, QueuesSeen], counts: OpenCounts | None) -> list[QueueSeen]:
+def with_counts(seen: Iterable[QueueSeen], counts: OpenCounts | None, *, complete: Iterable[str]) -> list[QueueSeen]:
     """Return the queues of several namespaces, with those that have no object.
 
     Args:
-        answers: the queues with an object, by namespace. Those with a status of the operator keep its counts.
+        seen: the queues with an object. Those with a status of the operator keep its counts.
         counts: the jobs in those namespaces that have not ended; None where history cannot be read.
+        complete: the namespaces with all of their objects in `seen`, so that queues without one are known.
     """
+    known = frozenset(complete)
+    listed: dict[str, list[QueueSeen]] = {namespace: [] for namespace in known}
+    for one in seen:
+        listed.setdefault(one.namespace, []).append(one)
     rows: dict[str, list[OpenJobs]] = {}
     for row in counts.items if counts and not counts.more else ():
         rows.setdefault(row.namespace, []).append(row)
     queues = []
-    for namespace, answer in answers.items():
+    for namespace, objects in sorted(listed.items()):
         of = phases_by_queue(rows.get(namespace, ()))
-        shown = [one if _is_counted(one) else _counted(one, of) for one in answer.items]
-        if not answer.truncated:
+        shown = [one if _is_counted(one) else _counted(one, of) for one in objects]
+        if namespace in known:
             shown += queues_without_object(namespace, of, known={one.name for one in shown})
         queues += sorted(shown, key=lambda one: one.name)
     return queues
