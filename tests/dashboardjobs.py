@@ -215,7 +215,7 @@ def a_failed_job(answers):
     answers[f"{base}/steps"] = RecordedSteps(items=steps, cursor=None)
     for step in steps:
         body = None if step.ended is None else {"text": f"what step {step.n} gave"}
-        answers[f"{base}/steps/{step.n}"] = StepContent(step=step, request={"digest": "0f"}, body=body)
+        answers[f"{base}/steps/{step.n}"] = StepContent(step=step, request={"id": "c1"}, body=body)
     answers[f"{base}/logs"] = httpx.Response(200, text=LOG)
     answers[f"{base}/spec"] = RecordedSpec(uid=UID, name="triage-7", spec=dict(seen.object["spec"]))
     answers[f"{base}/kubernetes-events"] = KubernetesEvents(

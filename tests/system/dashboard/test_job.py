@@ -130,6 +130,19 @@ def test_a_link_leads_to_a_step_a_line_or_an_entry(tab, answers, address, shown)
     assert tab.locator(f"{shown}:target").is_visible()
 
 
+def test_a_step_leads_from_the_timeline_to_its_arguments_and_its_call(plain_tab, answers):
+    a_failed_job(answers)
+    plain_tab.goto(PAGE)
+    plain_tab.get_by_role("link", name="Step 2, tool").click()
+    arguments = plain_tab.get_by_text('"query": "heat pumps"')
+    assert not arguments.is_visible()
+    plain_tab.get_by_text("Arguments").click()
+    assert arguments.is_visible()
+    plain_tab.get_by_role("link", name="Its call in the transcript").click()
+
+    assert plain_tab.locator("#entry-2-3:target").is_visible()
+
+
 def test_tools_arguments_are_folded_and_open_by_keyboard(tab, answers):
     a_failed_job(answers)
     tab.goto(f"{PAGE}?show=transcript")

@@ -599,6 +599,18 @@ async def test_the_newest_ten_starts_are_shown_with_a_link_to_all(pages, answers
     assert ('?starts=all">Show all 30 starts' in page) is is_offered
 
 
+async def test_the_timeline_leads_to_steps_and_into_long_waits(pages, answers):
+    a_failed_job(answers)
+    page = (await pages.get(PAGE)).text
+    wait, *_ = re.findall(r'class="break" href="([^"]*)" aria-label="Zoom to 3d 10s of waiting"', page)
+    zoomed = await pages.get(html.unescape(wait))
+
+    assert re.findall(r'show=steps&amp;step=(\d)#step-(\d)" aria-label="Step (\d),', page) == [
+        (n, n, n) for n in "1234"
+    ]
+    assert "waiting before the next start: 3d 10s" in zoomed.text
+
+
 async def test_the_page_of_five_thousand_steps_is_small(pages, answers):
     spans = [a_span(n, n * 2.0, n * 2.0 + 1.5, kind="model" if n % 2 else "tool") for n in range(1, 5001)]
     base = answered(answers, a_story(a_start(1, 0, 10_010), finished=at(10_010)), seen=an_object(), spans=spans)
@@ -606,6 +618,7 @@ async def test_the_page_of_five_thousand_steps_is_small(pages, answers):
     page = await pages.get(PAGE)
 
     assert len(page.content) < 60_000
+    assert 'show=steps&amp;start=1" aria-label="Steps of start 1, model calls"' in page.text
 
 
 def test_the_timeline_of_twice_the_steps_is_twice_the_work():

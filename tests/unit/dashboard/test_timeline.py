@@ -89,9 +89,29 @@ def test_five_thousand_steps_make_a_small_picture():
     spans = [a_span(n, n * 2.0, n * 2.0 + 1.5, kind="model" if n % 2 else "tool") for n in range(1, 5001)]
     found = timeline(a_story(a_start(1, 0, 10_010), finished=at(10_010)), spans, NOW)
 
-    drawn = "".join(data for row in found.rows for _, data in row.shapes())
+    drawn = "".join(data for row in found.rows for _, _, data in row.shapes())
     assert len(drawn) < 30_000
     assert {one.kind for one in found.rows[0].blocks} >= {Kind.MODEL, Kind.TOOL}
+
+
+def test_a_block_leads_to_its_step():
+    spans = [a_span(7, 10, 20), a_span(8, 20, 40, kind="tool"), a_span(9, 22, 30), a_span(1, 0, 40, start=2)]
+    first, second = timeline(a_story(a_start(1, 1, 60), a_start(2, 61, 90)), spans, NOW).rows
+
+    found = [(kind, step) for kind, step, _ in first.shapes() if kind in (Kind.MODEL, Kind.TOOL, Kind.CODE)]
+    assert sorted(found[1:]) == [(Kind.MODEL, 7), (Kind.MODEL, 9), (Kind.TOOL, 8)]
+    assert found[0] == (Kind.CODE, None)
+    assert {step for _, step, _ in second.shapes()} == {None}
+
+
+def test_of_many_steps_those_of_a_part_are_linked():
+    spans = [a_span(n, n * 2.0, n * 2.0 + 1.5) for n in range(1, 101)]
+    story = a_story(a_start(1, 0, 210), finished=at(210))
+
+    def linked(**part):
+        return {step for row in timeline(story, spans, NOW, **part).rows for _, step, _ in row.shapes()} - {None}
+
+    assert (linked(), linked(since=at(20), until=at(23))) == (set(), {10, 11})
 
 
 def test_what_happens_at_the_same_time_is_shown_once():
@@ -140,8 +160,8 @@ def test_as_many_starts_are_drawn_as_are_asked_for():
 def test_a_path_has_numbers_alone():
     (row,) = timeline(a_story(a_start(1, 1, 60)), [a_span(1, 5, 10)], NOW).rows
 
-    assert all(re.fullmatch(r"(M\d+ \d+h\d+v16h-\d+z)+", data) for _, data in row.shapes())
-    assert min(int(one) for _, data in row.shapes() for one in re.findall(r"M(\d+)", data)) >= LEFT
+    assert all(re.fullmatch(r"(M\d+ \d+h\d+v16h-\d+z)+", data) for _, _, data in row.shapes())
+    assert min(int(one) for _, _, data in row.shapes() for one in re.findall(r"M(\d+)", data)) >= LEFT
 
 
 def test_the_axis_tells_round_times_since_its_beginning():

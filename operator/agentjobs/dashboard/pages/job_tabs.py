@@ -114,10 +114,10 @@ async def _place_of(rest: Rest, known: Known, content: StepContent) -> Place | N
         entries = await entries_around(rest, known.namespace, known.key, start, step.began)
         if step.kind == "tool" and (found := call_of(content, entries)) is not None:
             entry, place = found
-            return Place(start, entry.seq, arguments(calls_of(entry)[place], _ARGUMENTS))
+            return Place(entry.start, entry.seq, arguments(calls_of(entry)[place], _ARGUMENTS))
         if nearest is None and entries:
-            seq = max((one.seq for one in entries if one.time <= step.began), default=entries[0].seq)
-            nearest = Place(start, seq, None)
+            before = [one for one in entries if one.time <= step.began] or entries[:1]
+            nearest = Place(start, before[-1].seq, None)
         if step.kind != "tool":
             break
     return nearest

@@ -3,8 +3,8 @@
 Each column of the picture is drawn once, so thousands of steps do not make the page larger.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
@@ -28,6 +28,9 @@ ROW: Final = 26
 BAR: Final = 16
 _APART: Final = 86
 """Least distance of two labels of the axis, in columns."""
+_LINKED: Final = 60
+"""Steps in a picture at most whose blocks lead to them. With more, the page would be large; blocks lead to the steps of
+their start."""
 
 
 class Kind(StrEnum):
@@ -85,6 +88,8 @@ class Block:
     kind: Kind
     x: int
     width: int
+    step: int | None = None
+    """The step that takes most of it; None where blocks are not linked with single steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +101,13 @@ class Row:
     blocks: Sequence[Block]
     y: int
 
-    def shapes(self) -> list[tuple[Kind, str]]:
-        """Return the blocks of each kind as the data of one SVG path."""
-        drawn: dict[Kind, list[str]] = {}
+    def shapes(self) -> list[tuple[Kind, int | None, str]]:
+        """Return the blocks of each kind, and of each step that is linked, as the data of one SVG path."""
+        drawn: dict[tuple[Kind, int | None], list[str]] = {}
         for one in self.blocks:
-            drawn.setdefault(one.kind, []).append(f"M{LEFT + one.x} {self.y}h{one.width}v{BAR}h-{one.width}z")
-        return [(kind, "".join(drawn[kind])) for kind in Kind if kind in drawn]
+            shape = f"M{LEFT + one.x} {self.y}h{one.width}v{BAR}h-{one.width}z"
+            drawn.setdefault((one.kind, one.step), []).append(shape)
+        return [(kind, step, "".join(shapes)) for (kind, step), shapes in drawn.items()]
 
     def lasted(self, *kinds: Kind) -> timedelta:
         """Return how long these kinds took together."""
@@ -163,6 +169,7 @@ def timeline(
         start: only this start, with its wait.
         most: rows; the newest starts are drawn.
     """
+    spans = list(spans)
     rows = [(number, stays) for number, stays in _rows(story, spans, now) if start in (None, number)]
     rows = [(number, shown) for number, stays in rows if (shown := list(_cut(stays, since, until)))]
     if not rows:
@@ -172,8 +179,10 @@ def timeline(
     first, last = min(one.since for one in every), max(one.until for one in every)
     axis = axis_of(first, last, _work(every), (edge for one in every for edge in (one.since, one.until)))
     ticks = list(_ticks(axis))
+    steps = _steps_between(spans, {number for number, _ in rows}, first, last)
     drawn = [
-        Row(number, stays, list(_blocks(stays, axis)), TOP + ROW * place) for place, (number, stays) in enumerate(rows)
+        Row(number, stays, list(_linked(_blocks(stays, axis), steps.get(number, ()), axis)), TOP + ROW * place)
+        for place, (number, stays) in enumerate(rows)
     ]
     return Timeline(
         _time(first),
@@ -287,6 +296,37 @@ def _blocks(stays: Iterable[Stay], axis: Axis) -> Iterator[Block]:
         if after != (column + 1, kind):
             yield Block(kind, begun[0], column + 1 - begun[0])
             begun = None
+
+
+def _steps_between(
+    spans: Iterable[StepSpan], starts: Collection[int], first: float, last: float
+) -> dict[int, list[tuple[int, Stay]]]:
+    """Return number and period of the steps in the picture, by start; none if they are too many for links."""
+    shown: dict[int, list[tuple[int, Stay]]] = {}
+    found = 0
+    for span in spans:
+        stay = Stay(
+            _STEPS.get(span.kind, Kind.CODE),
+            span.began.timestamp(),
+            last if span.ended is None else span.ended.timestamp(),
+        )
+        if span.start in starts and stay.kind is not Kind.CODE and stay.since < last and stay.until > first:
+            found += 1
+            if found > _LINKED:
+                return {}
+            shown.setdefault(span.start, []).append((span.n, stay))
+    return shown
+
+
+def _linked(blocks: Iterable[Block], steps: Iterable[tuple[int, Stay]], axis: Axis) -> Iterator[Block]:
+    placed = [(n, one.kind, axis.place(one.since) * WIDTH, axis.place(one.until) * WIDTH) for n, one in steps]
+    for block in blocks:
+        covered = {
+            n: min(right, block.x + block.width) - max(left, block.x)
+            for n, kind, left, right in placed
+            if kind is block.kind
+        }
+        yield replace(block, step=max(covered, key=lambda n: covered[n], default=None))
 
 
 def _ticks(axis: Axis) -> Iterator[Mark]:
