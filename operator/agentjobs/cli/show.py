@@ -392,10 +392,17 @@ def _about(job: "Job", seen: Seen) -> str:
             "Next start": status.next_attempt_time and f"not before {status.next_attempt_time:%Y-%m-%d %H:%M:%S} UTC",
             "Used": _used(job, seen),
             "Follows": status.lineage.parent if status.lineage else job.labels.get(contract.LABEL_PARENT, ""),
+            "Rerun of": _origin(job),
             "Followed by": ", ".join(_followed(job)),
             "Uid": job.uid,
         }
     )
+
+
+def _origin(job: "Job") -> str:
+    """The job that it repeats, and the changed fields."""
+    changed = job.labels.get(contract.LABEL_RERUN_CHANGES, "")
+    return job.labels.get(contract.LABEL_RERUN_OF, "") + (f", changed: {changed.replace('_', ', ')}" if changed else "")
 
 
 def _followed(job: "Job") -> Iterator[str]:

@@ -144,11 +144,12 @@ async def test_orders_print_names_or_objects_for_programs(cli, hello):
 async def test_a_job_runs_again_with_changes(cli, hello):
     await cli("apply", "-f", str(hello))
     code, out, _ = await cli("rerun", "hello", "--name", "b", "--message", "ho", "--max-attempts", "1", "-o", "json")
-    refused = await cli("rerun", "hello", "-p", "depth=deep")
+    refused, (_, shown, _) = await cli("rerun", "hello", "-p", "depth=deep"), await cli("show", "b")
 
     made = json.loads(out)
     assert (code, made["spec"]["input"]["message"], made["spec"]["retry"]["maxAttempts"]) == (0, "ho", 1)
     assert made["metadata"]["labels"]["agentjobs.dev/rerun-changes"] == "input.message_retry.maxAttempts"
+    assert "hello, changed: input.message, retry.maxAttempts" in shown
     assert (refused[0], "spec.parameters.depth" in refused[2]) == (1, True)
 
 
