@@ -84,6 +84,19 @@ def test_a_running_job_is_cancelled_and_run_again_from_its_page(tab, whole, open
     phase(tab, "Suspended")
 
 
+def test_a_tools_call_of_a_later_start_leads_to_its_step_and_back(tab, whole, open_job):
+    whole.example("resume.yaml")
+    open_job("resume")
+    phase(tab, "Succeeded")
+    tab.get_by_role("link", name="Transcript", exact=True).click()
+    tab.get_by_text("customer='Cleo'").click()
+    tab.get_by_role("link", name="Its step").filter(visible=True).click()
+    expect(tab.locator("tr:target + tr.opened")).to_contain_text("Arguments customer='Cleo'")
+
+    tab.get_by_role("link", name="Its call in the transcript").click()
+    expect(tab.locator(".turn:target")).to_contain_text("customer='Cleo'")
+
+
 def test_a_template_runs_by_its_form(tab, whole):
     whole.example("template.yaml")
     tab.goto(f"/templates/{whole.namespace}/review")

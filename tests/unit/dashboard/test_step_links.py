@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.dashboardjobs import a_step, an_entry
 
 from agentjobs.api.recorded import StepContent
-from agentjobs.dashboard.views.step_links import call_of, digest, step_of
+from agentjobs.dashboard.views.step_links import call_of, digest, nearest_to, step_of
 from agentjobs_runner.adk.requests import of_tool_call
 
 JSON = st.recursive(
@@ -56,6 +56,19 @@ def test_of_equal_calls_the_nearest_in_time_is_found():
 
     assert [call_of(one, [early, late]) for one in steps] == [(early, 0), (late, 0)]
     assert [step_of(one, 0, [each.step for each in steps]).n for one in (early, late)] == [2, 7]
+
+
+def test_a_models_step_leads_to_its_answer():
+    entries = [
+        asking(1, seconds=3.0),
+        an_entry(2, "tool", {}, seconds=5.0),
+        asking(3, seconds=9.1),
+        asking(4, seconds=20),
+    ]
+
+    assert nearest_to(a_step(3, 5.0, 9.0), entries).seq == 3
+    assert nearest_to(a_step(3, 5.0, 9.0), entries[1:2]).seq == 2
+    assert nearest_to(a_step(3, 5.0, 9.0, kind="node"), entries).seq == 2
 
 
 @pytest.mark.parametrize("calls", [None, "x", [1, None], [{}], [{"name": "search", "callId": "", "args": 3}]])

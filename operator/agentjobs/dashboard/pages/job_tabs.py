@@ -16,7 +16,7 @@ from agentjobs.dashboard.views.job import https, input_of, session_of
 from agentjobs.dashboard.views.lineage import relatives
 from agentjobs.dashboard.views.log_lines import log_lines
 from agentjobs.dashboard.views.markdown import Shown, markdown
-from agentjobs.dashboard.views.step_links import call_of, calls_of
+from agentjobs.dashboard.views.step_links import call_of, calls_of, nearest_to, told_at
 from agentjobs.dashboard.views.steps import PAGE, call_shown, first_of_page, step_lines, step_shown
 from agentjobs.dashboard.views.transcript import Call, arguments, conversation
 from agentjobs.problem import Problem
@@ -111,13 +111,12 @@ async def _place_of(rest: Rest, known: Known, content: StepContent) -> Place | N
     """Return the entry to which a step belongs. The model of an earlier start may have requested a call run again."""
     step, nearest = content.step, None
     for start in range(step.start, max(step.run, step.start - 1) - 1, -1):
-        entries = await entries_around(rest, known.namespace, known.key, start, step.began)
+        entries = await entries_around(rest, known.namespace, known.key, start, told_at(step))
         if step.kind == "tool" and (found := call_of(content, entries)) is not None:
             entry, place = found
             return Place(entry.start, entry.seq, arguments(calls_of(entry)[place], _ARGUMENTS))
         if nearest is None and entries:
-            before = [one for one in entries if one.time <= step.began] or entries[:1]
-            nearest = Place(start, before[-1].seq, None)
+            nearest = Place(start, nearest_to(step, entries).seq, None)
         if step.kind != "tool":
             break
     return nearest

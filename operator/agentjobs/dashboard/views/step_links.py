@@ -7,7 +7,7 @@ differs, and the call is not found.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -53,6 +53,17 @@ def step_of(entry: Event, place: int, steps: Iterable[RecordedStep]) -> Recorded
         and (step.key.endswith(f" {name} {args}") or _is(_id_in(step.key), call.get("callId")))
     ]
     return min(found, key=lambda step: _apart(step.began, entry.time), default=None)
+
+
+def told_at(step: RecordedStep) -> datetime:
+    """Return when the transcript tells of a step: of a model's when it has answered, of others when they begin."""
+    return step.ended if step.kind == "model" and step.ended is not None else step.began
+
+
+def nearest_to(step: RecordedStep, entries: Sequence[Event]) -> Event:
+    """Return the entry that is nearest to a step in time, for a model's step the nearest answer."""
+    answers = [entry for entry in entries if entry.kind == "model"] if step.kind == "model" else []
+    return min(answers or entries, key=lambda entry: _apart(entry.time, told_at(step)))
 
 
 def calls_of(entry: Event) -> list[Mapping[str, Any]]:
