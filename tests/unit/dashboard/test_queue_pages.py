@@ -1,6 +1,7 @@
 """The pages of queues."""
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -87,6 +88,14 @@ async def test_a_namespace_taken_away_meanwhile_is_left_out(answers, pages):
 
     assert 'href="/queues/shop/agents"' in (await pages.get("/queues")).text
     assert (await pages.get("/queues?namespace=gone")).status_code == 403
+
+
+async def test_a_queue_shows_the_priority_of_waiting_jobs(answers, pages):
+    serve_queue(answers, a_queue(), a_job("first", priority=0), a_job("not-accepted", phase="Pending"))
+
+    page = (await pages.get(PAGE)).text
+
+    assert re.findall(r'<td class="num">(\d*)</td>', page) == ["0", ""]
 
 
 async def test_a_queue_tells_who_holds_slots_who_waits_and_what_failed(answers, pages):

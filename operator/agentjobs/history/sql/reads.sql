@@ -20,6 +20,9 @@ SELECT
     coalesce(newest.attempt, 0) AS attempts,
     coalesce(newest.start, 0) AS starts,
     jobs.queue,
+    CASE
+        WHEN coalesce(jobs.finished_at, jobs.deleted_at) IS NULL THEN (jobs.resolved #>> '{spec,priority}')::integer
+    END AS priority,
     jobs.model,
     jobs.labels,
     CASE
@@ -57,6 +60,9 @@ SELECT
     coalesce(newest.attempt, 0) AS attempts,
     coalesce(newest.start, 0) AS starts,
     jobs.queue,
+    CASE
+        WHEN coalesce(jobs.finished_at, jobs.deleted_at) IS NULL THEN (jobs.resolved #>> '{spec,priority}')::integer
+    END AS priority,
     jobs.model,
     jobs.labels,
     CASE
@@ -122,6 +128,9 @@ SELECT
     coalesce(newest.attempt, 0) AS attempts,
     coalesce(newest.start, 0) AS starts,
     jobs.queue,
+    CASE
+        WHEN coalesce(jobs.finished_at, jobs.deleted_at) IS NULL THEN (jobs.resolved #>> '{spec,priority}')::integer
+    END AS priority,
     jobs.model,
     jobs.labels,
     CASE

@@ -48,6 +48,24 @@ async def test_a_name_means_its_newest_job_and_a_uid_exactly_one(operator, gatew
     assert [job.uid for job in (await gateway.jobs(("default",), JobFilter(name=("hello",)))).items] == ["new", "old"]
 
 
+async def test_a_job_has_the_priority_it_was_accepted_with_until_it_ends(operator, gateway, a_job):
+    waits, ended, deleted = a_job("a-waits"), a_job("b-ended"), a_job("c-deleted")
+    for build in (waits, ended, deleted):
+        await operator.accept(Acceptance(build.job(priority=3)))
+    await operator.write([ended.transition(1, "Failed", finished=True), deleted.deletion()])
+    await operator.write([a_job("d-unknown").transition(1, "Pending")])
+
+    found = (await gateway.jobs(("default",))).items
+
+    assert {job.uid: job.priority for job in found} == {
+        "a-waits": 3,
+        "b-ended": None,
+        "c-deleted": None,
+        "d-unknown": None,
+    }
+    assert (await gateway.job("default", "a-waits")).priority == 3
+
+
 async def test_the_jobs_of_a_partition_are_found_by_its_key(operator, gateway, a_job):
     early, late = a_job("early", minute=1), a_job("late", minute=2)
     await operator.write([early.transition(1, "Running")])  # its acceptance comes later
