@@ -13,6 +13,7 @@ RBAC = "/apis/rbac.authorization.k8s.io/v1"
 READ, WRITE = ["get", "list"], ["get", "list", "create", "patch", "delete"]
 OURS = ["agentjobs", "agentqueues", "agentschedules", "agenttemplates"]
 SPEC = {"agent": {"model": "m", "inline": {"instruction": "Be brief."}}, "input": {"message": "hi"}}
+LISTS = ["queues", "schedules", "templates"]
 KIND = {"apiVersion": "agentjobs.dev/v1alpha1"}
 
 
@@ -108,6 +109,20 @@ async def test_a_viewer_reads_and_cannot_act(http, cluster, viewer, job, queue, 
     assert [(await http.post(at(path), headers=viewer)).status_code for path in acts] == [403] * len(acts)
     assert not (await spec_of(job["name"])).get("cancel")
     assert len(await kept(http, cluster, viewer)) == len(acts)
+
+
+async def test_only_who_may_list_queues_everywhere_lists_those_of_all_namespaces(
+    http, apiserver, viewer, queue, cluster
+):
+    """This namespace is in no list of history: it has had no job."""
+    admin = {"Authorization": f"Bearer {apiserver.token}"}
+    found = (await http.get("/v1/queues", headers=admin)).json()["items"]
+    known = (await http.get("/v1/namespaces", headers=admin)).json()["items"]
+
+    assert (cluster.namespace, queue) in [(one["namespace"], one["name"]) for one in found]
+    assert cluster.namespace not in known
+    assert [(await http.get(f"/v1/{path}", headers=viewer)).status_code for path in LISTS] == [403] * 3
+    assert [(await http.get(f"/v1/{path}", headers=admin)).status_code for path in LISTS] == [200] * 3
 
 
 async def test_an_editor_acts(http, cluster, editor, job, queue, spec_of, at):
