@@ -37,7 +37,7 @@ async def test_without_schedules_the_page_has_one_to_create(answers, pages):
 
     page = await pages.get("/schedules?namespace=shop")
 
-    shown = html.unescape(re.search(r"<pre.*?>kubectl apply -f - .*?\n(.*)END</pre>", page.text, re.DOTALL)[1])
+    shown = html.unescape(re.search(r"<pre.*?>kubectl apply -n shop -f - .*?\n(.*)END</pre>", page.text, re.DOTALL)[1])
     assert validate_schedule(yaml.safe_load(shown)) == []
     assert "No schedules in shop" in page.text
 

@@ -32,7 +32,7 @@ async def test_without_templates_the_page_has_one_to_create(answers, pages):
 
     page = await pages.get("/templates?namespace=shop")
 
-    shown = html.unescape(re.search(r"<pre.*?>kubectl apply -f - .*?\n(.*)END</pre>", page.text, re.DOTALL)[1])
+    shown = html.unescape(re.search(r"<pre.*?>kubectl apply -n shop -f - .*?\n(.*)END</pre>", page.text, re.DOTALL)[1])
     assert validate_template(yaml.safe_load(shown)) == []
     assert "No templates in shop" in page.text
 

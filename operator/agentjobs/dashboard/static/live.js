@@ -28,6 +28,7 @@ const AGAIN = 5000; // after a failed request
 const POLL = 15000; // while there is no stream of changes, or the page shows what the stream does not report
 let following = true; // whether the stream of changes is open
 let timer; // of the next refresh
+let due; // when it comes, by the browser's clock
 let lost = false; // whether a change may have been missed that the next stream does not report
 let missed = false; // a change while the page was hidden
 
@@ -37,7 +38,10 @@ const refresh = () => {
 };
 // At the earlier of two times: a stream that breaks repeatedly must not delay it forever.
 const later = (milliseconds) => {
-  timer ??= setTimeout(refresh, milliseconds);
+  const then = Date.now() + milliseconds;
+  if (timer && due <= then) return;
+  clearTimeout(timer);
+  [timer, due] = [setTimeout(refresh, milliseconds), then];
 };
 const tell = (text) => {
   note.textContent = text;
@@ -95,9 +99,8 @@ document.addEventListener("htmx:sseError", (event) => {
 });
 document.addEventListener("htmx:sseOpen", () => {
   following = true;
-  timer = clearTimeout(timer);
   if (lost) refresh();
-  else if (isPolled()) later(POLL);
+  else if (!isPolled()) timer = clearTimeout(timer);
 });
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (!ofMain(event) || !document.hidden) return;
