@@ -189,7 +189,7 @@ async def test_a_local_run_prints_its_answer_and_finds_modules_beside_it(cli, no
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        pytest.param(["--max-attempts", "0", "--priority", "12"], "spec.priority", id="all-problems"),
+        pytest.param(["--max-attempts", "0", "--priority", "12"], "--priority", id="all-problems"),
         pytest.param([], "ConfigMaps must be in the file of -f", id="no-config-map"),
         pytest.param(["--detach"], "leave out --detach", id="detach"),
     ],

@@ -5,6 +5,7 @@ The CLI is the one that AGENTJOBS_CLAUDE names, else the stand-in `tests/claudec
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,6 +106,14 @@ def alive(marker: str) -> list[int]:
                 continue
             if re.search(marker, line):
                 found.append(int(entry.name))
+    return found
+
+
+def left(marker: str) -> list[int]:
+    """The processes whose command line has `marker`, once those that were killed have had ten seconds to end."""
+    deadline = time.monotonic() + 10
+    while (found := alive(marker)) and time.monotonic() < deadline:
+        time.sleep(0.02)
     return found
 
 

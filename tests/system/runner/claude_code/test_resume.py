@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.system.runner.claude_code.conftest import alive, bash
+from tests.system.runner.claude_code.conftest import alive, bash, left
 
 from agentjobs import contract
 
@@ -125,7 +125,7 @@ def test_a_tool_that_outlasts_the_grace_period_is_ended_and_the_session_kept(job
     run.wait()
 
     assert run.verdict == ("Snooze", "Interrupted"), run.err
-    assert alive(mark) == []
+    assert left(mark) == []
     assert kept(one, "I wait.")
     assert one.start().wait().verdict == ("Succeed", "ResultAccepted")
 
@@ -176,7 +176,7 @@ def test_a_start_that_another_pod_holds_ends_the_cli_and_what_it_started(job, ma
     run.wait()
 
     assert run.code == contract.EXIT_FENCED, run.err
-    assert alive(mark) == []
+    assert left(mark) == []
 
 
 def test_a_gateway_that_is_away_holds_the_cli_until_it_is_back(job, tmp_path):
@@ -206,7 +206,7 @@ def test_a_tool_that_never_ends_ends_within_the_time_for_progress_with_all_that_
 
     assert run.verdict == ("Retry", "ProgressTimeout"), run.err
     assert "tool Bash" in run.message.message
-    assert alive(mark) == []
+    assert left(mark) == []
 
 
 def test_a_cli_that_never_starts_ends_within_the_time_for_progress(job, stand_in):

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.system.runner.claude_code.conftest import alive, bash
+from tests.system.runner.claude_code.conftest import bash, left
 
 from agentjobs import contract
 from agentjobs.contract import ErrorClass
@@ -38,7 +38,7 @@ def test_what_a_tool_left_running_is_killed_with_the_cli(job):
     run = one.start().wait()
 
     assert run.verdict[0] == "Succeed", run.err
-    assert alive(marker) == []
+    assert left(marker) == []
 
 
 def test_a_structured_answer_is_taken_and_its_outcome_with_it(job):
@@ -98,7 +98,7 @@ def test_a_tool_beyond_the_budget_is_stopped(job):
     run = one.start(attempt={"budget": budget}).wait()
 
     assert run.verdict == ("Fail", "BudgetExceeded"), run.err
-    assert alive("sleep 3312") == []
+    assert left("sleep 3312") == []
 
 
 def test_turns_are_counted_over_all_starts(job):
