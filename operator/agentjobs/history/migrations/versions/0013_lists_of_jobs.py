@@ -69,7 +69,8 @@ def upgrade() -> None:
     ended = (sa.text("coalesce(finished_at, deleted_at) DESC"), sa.text("uid DESC"))
     _add_index("ended_at", *ended, where=_ENDED)
     _add_index("unsuccessful", "ended_phase", *ended, where="ended_phase <> 'Succeeded'")
-    op.execute("DROP INDEX IF EXISTS agentjobs.jobs_ends_idx")  # of 0012, in databases of unreleased versions
+    # Of 0012, in databases of unreleased versions.
+    op.drop_index("jobs_ends_idx", table_name="jobs", schema=SCHEMA, if_exists=True)
     op.create_index(
         "jobs_ends_idx",
         "jobs",
