@@ -47,6 +47,20 @@ def test_a_call_and_its_step_are_found_among_others(key, request_):
     assert step_of(entry, 1, [*others, content.step]) == content.step
 
 
+def test_a_step_is_no_later_call_than_it_began():
+    step = a_tool(2, f"|x#1/1 search {digest(HEAT)}", {"args": digest(HEAT)}, 4.0)
+
+    assert call_of(step, [asking(9, ("search", "c9", HEAT), seconds=50.0)]) is None
+
+
+def test_each_of_two_equal_calls_in_an_entry_has_its_own_step():
+    entry = asking(3, ("search", "c1", HEAT), ("search", "c2", HEAT))
+    steps = [a_tool(n, f"|x#{n}/1 search {digest(HEAT)}", {}, 4.0).step for n in (2, 3)]
+
+    assert [step_of(entry, place, steps).n for place in (0, 1)] == [2, 3]
+    assert step_of(entry, 1, steps[:1]) is None
+
+
 def test_of_equal_calls_the_nearest_in_time_is_found():
     early, late = asking(1, ("search", "c1", HEAT), seconds=3.0), asking(9, ("search", "c1", HEAT), seconds=50.0)
     steps = [

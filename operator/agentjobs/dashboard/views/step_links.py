@@ -8,11 +8,13 @@ differs, and the call is not found.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from agentjobs.api.recorded import Event, RecordedStep, StepContent
 
+SLACK: Final = timedelta(seconds=5)
+"""How much later than its step a call may be recorded."""
 _DIGEST: Final = 16
 """Characters of the runner's digest (`agentjobs_runner.adk.requests`); a test compares the two."""
 
@@ -26,12 +28,13 @@ def digest(args: object) -> str:
 def call_of(content: StepContent, entries: Iterable[Event]) -> tuple[Event, int] | None:
     """Return the entry whose model requested a tool's step, and the call's position in it from 0; None if not found.
 
-    Of equal calls, the one that is nearest in time.
+    Of equal calls the last one before the step: a later one has a step of its own.
     """
     step, request = content.step, content.request
     found = [
         (entry, place)
         for entry in entries
+        if entry.time <= step.began + SLACK
         for place, call in enumerate(calls_of(entry))
         if call.get("name") == step.name
         and (_is(request.get("id"), call.get("callId")) or _is(request.get("args"), digest(call.get("args") or {})))
@@ -40,19 +43,25 @@ def call_of(content: StepContent, entries: Iterable[Event]) -> tuple[Event, int]
 
 
 def step_of(entry: Event, place: int, steps: Iterable[RecordedStep]) -> RecordedStep | None:
-    """Return the step of a tool call in an entry; None if it is not among `steps`."""
-    call = dict(enumerate(calls_of(entry))).get(place)
-    if call is None:
+    """Return the step of a tool call in an entry; None if it is not among `steps`.
+
+    The first one from the entry on; of equal calls in the entry each has its own.
+    """
+    calls = calls_of(entry)
+    if not 0 <= place < len(calls):
         return None
+    call = calls[place]
     name, args = call.get("name"), digest(call.get("args") or {})
-    found = [
+    tools = [
         step
-        for step in steps
-        if step.kind == "tool"
-        and step.name == name
-        and (step.key.endswith(f" {name} {args}") or _is(_id_in(step.key), call.get("callId")))
+        for step in sorted(steps, key=lambda step: step.n)
+        if step.kind == "tool" and step.name == name and step.began >= entry.time - SLACK
     ]
-    return min(found, key=lambda step: _apart(step.began, entry.time), default=None)
+    if by_id := [step for step in tools if _is(_id_in(step.key), call.get("callId"))]:
+        return by_id[0]
+    equal = [step for step in tools if step.key.endswith(f" {name} {args}")]
+    before = sum(other.get("name") == name and other.get("args") == call.get("args") for other in calls[:place])
+    return equal[before] if before < len(equal) else None
 
 
 def told_at(step: RecordedStep) -> datetime:
