@@ -186,7 +186,11 @@ class Operations(Asking):
         return (yield from self.submit(new, name=again, labels=labels, annotations=annotations))
 
     def _template_of(self, spec: Mapping[str, Any]) -> "Operation[Template | None]":
-        """Read a job's template; None if it has none, or it cannot be read: then only the operator checks the job."""
+        """Read a job's template; None if it has none, or the caller may not read it: then only the operator checks.
+
+        Raises:
+            errors.Unchangeable: the template is gone or invalid, so the new job would wait for it.
+        """
         from agentjobs.api.template.read import template_of  # imports jsonschema, which no other operation needs
 
         name = (spec.get("templateRef") or {}).get("name")
@@ -195,8 +199,13 @@ class Operations(Asking):
         path = f"{self.path().removesuffix(self.plural)}agenttemplates/{segment(name)}"
         try:
             return template_of(name, 0, (yield from self._asked(Send("GET", path)))["spec"])
-        except (errors.NotFound, errors.Denied, ValidationError):
+        except errors.Denied:
             return None
+        except (errors.NotFound, ValidationError) as error:
+            state = "does not exist" if isinstance(error, errors.NotFound) else "is invalid"
+            raise errors.Unchangeable(
+                f"spec.templateRef.name: template {name} {state}; run the job again without changes"
+            ) from error
 
     def wait(self, name: str, *, timeout: float | None) -> Operation[Job]:
         """Return the job when it has ended."""

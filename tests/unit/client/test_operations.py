@@ -253,7 +253,7 @@ REVIEW = {"spec": {**SPEC, "parameters": [{"name": "repo"}, {"name": "depth"}]}}
 RESOLVED = {"resolved": {"template": "review", "templateGeneration": 1}}
 
 
-@pytest.mark.parametrize("template", [errors.Denied("no"), errors.NotFound("gone"), REVIEW], ids=["no", "gone", "read"])
+@pytest.mark.parametrize("template", [errors.Denied("no"), REVIEW], ids=["no", "read"])
 def test_a_changed_rerun_of_a_job_with_a_template_is_a_job_of_that_template(world, job_body, template):
     spec = {"templateRef": {"name": "review"}, "parameters": {"repo": "shop", "depth": "quick"}}
     there = world([{**job_body(spec=spec), "status": RESOLVED}, template, job_body("again")])
@@ -262,6 +262,14 @@ def test_a_changed_rerun_of_a_job_with_a_template_is_a_job_of_that_template(worl
 
     assert there.sent[1].path.endswith("/agenttemplates/review")
     assert there.sent[2].body["spec"] == {**spec, "parameters": {"repo": "shop", "depth": "deep"}}
+
+
+@pytest.mark.parametrize("template", [errors.NotFound("gone"), {"spec": {"parameters": [{}]}}], ids=["gone", "invalid"])
+def test_a_changed_rerun_does_not_wait_for_a_template_that_is_gone_or_invalid(world, job_body, template):
+    there = world([{**job_body(spec={"templateRef": {"name": "review"}}), "status": RESOLVED}, template])
+
+    with pytest.raises(errors.Unchangeable, match="^spec.templateRef.name: template review "):
+        there.run(DO.rerun("hello", new_name_="again", edits=Edits(model="m")))
 
 
 def test_a_changed_rerun_of_a_job_that_is_gone_changes_what_history_keeps(world, job_body):
