@@ -11,12 +11,13 @@ _KEPT: Final = (LABEL_RERUN_CHANGES, LABEL_RERUN_OF)
 
 
 def kept_labels(labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Return the labels of an object that history keeps: the first 32 of users, sorted by key.
+    """Return the labels of an object that history keeps: the first 32, sorted by key.
 
-    Of our own labels only those of a rerun: the others (schedule, template, parent) have their own columns.
+    Of our own labels only those of a rerun, before any others: schedule, template and parent have their own columns.
     """
-    own = sorted((key, value) for key, value in labels.items() if key in _KEPT or not key.startswith(f"{GROUP}/"))
-    return tuple(own[:MAX_LABELS])
+    ours = [(key, labels[key]) for key in _KEPT if key in labels]
+    users = sorted((key, value) for key, value in labels.items() if not key.startswith(f"{GROUP}/"))
+    return tuple(sorted([*ours, *users][:MAX_LABELS]))
 
 
 def label_words(labels: Iterable[tuple[str, str]]) -> list[str]:

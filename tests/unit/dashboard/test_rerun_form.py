@@ -71,7 +71,7 @@ def test_what_is_edited_is_sent(old, typed, changed):
         (Old(SPEC), {"message": " "}),
         (Old(SPEC), {"message": "x" * 65_537}),
         (Old(SPEC), {"model": ""}),
-        (Old(SPEC), {"maxAttempts": "\u0663"}),
+        (Old(SPEC), {"maxAttempts": "\u00b2"}),
         (Old(SPEC), {"maxAttempts": "101"}),
         (Old(OF_TEMPLATE, REVIEW), {"p.depth": "none"}),
     ],

@@ -8,7 +8,7 @@ from typing import Final
 
 from agentjobs.api.conditions import DELETED, OVER
 from agentjobs.api.job.spec import MAX_JOB_NAME
-from agentjobs.api.job_filter import PHASES, JobFilter
+from agentjobs.api.job_filter import PHASES, JobFilter, JobOrder
 from agentjobs.api.recorded import RecordedJob
 
 MAX_JOBS: Final = 200
@@ -67,13 +67,17 @@ def target_of(job: RecordedJob) -> Target:
 
 
 def changeable(action: str, chosen: JobFilter) -> JobFilter | None:
-    """Return the filter without the phases in which the action changes no job; None where no phase is left."""
+    """Return the filter without the phases in which the action changes no job; None where no phase is left.
+
+    Not in the order of costs: those of running jobs grow between pages, which would skip some.
+    """
     phases = tuple(
         phase
         for phase in PHASES
         if (phase in OVER) == (action == "rerun") and (not chosen.phase or phase in chosen.phase)
     )
-    return replace(chosen, phase=phases) if phases else None
+    order = JobOrder.NEWEST if chosen.order is JobOrder.COST else chosen.order
+    return replace(chosen, phase=phases, order=order) if phases else None
 
 
 def plan(action: str, asked: Sequence[Target], known: Iterable[RecordedJob]) -> tuple[Item, ...]:

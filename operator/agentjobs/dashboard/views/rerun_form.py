@@ -95,7 +95,7 @@ def _fields(old: Old, typed: Mapping[str, str]) -> Iterator[Field]:
     if "retry" not in locked:
         before = _attempts(old)
         value = typed.get(ATTEMPTS, before).strip()
-        fits = value.isascii() and value.isdigit() and len(value) < 4 and 1 <= int(value) <= MAX_ATTEMPTS
+        fits = _is_a_count(value)
         bad = "" if fits or value == before == "" else f"Enter a number from 1 to {MAX_ATTEMPTS}."
         text = "" if before else "Empty: the default."
         yield Field(ATTEMPTS, "job-attempts", "Maximum attempts", text, "line", value, bool(before), most=3, wrong=bad)
@@ -128,8 +128,12 @@ def _changed(old: Old, values: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
         if values.get(name, was) not in ("", was):
             yield name, values[name]
     attempts = values.get(ATTEMPTS, "")
-    if attempts != _attempts(old) and attempts.isdigit():
+    if attempts != _attempts(old) and _is_a_count(attempts):
         yield ATTEMPTS, int(attempts)
+
+
+def _is_a_count(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= MAX_ATTEMPTS
 
 
 def _declared(old: Old) -> tuple[Parameter, ...]:
