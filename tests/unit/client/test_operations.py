@@ -268,7 +268,7 @@ def test_a_changed_rerun_of_a_job_with_a_template_is_a_job_of_that_template(worl
 def test_a_changed_rerun_does_not_wait_for_a_template_that_is_gone_or_invalid(world, job_body, template):
     there = world([{**job_body(spec={"templateRef": {"name": "review"}}), "status": RESOLVED}, template])
 
-    with pytest.raises(errors.Unchangeable, match="^spec.templateRef.name: template review "):
+    with pytest.raises(errors.Unchangeable, match=r"^spec\.templateRef\.name: template review "):
         there.run(DO.rerun("hello", new_name_="again", edits=Edits(model="m")))
 
 
