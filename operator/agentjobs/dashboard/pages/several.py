@@ -96,7 +96,8 @@ async def gathered(request: Request, rest: Rest, ask: Callable[[str | None], Awa
     known = sorted({*readable.items, *found})
     # Who may not list the jobs of a namespace must not be shown that its queues have none.
     complete = known if readable.everywhere else readable.items
-    choice = picker(Namespaces(items=known, everywhere=True), query)
+    # With a list that was cut, namespaces that are not in it can be entered.
+    choice = picker(Namespaces(items=known, everywhere=not all_rows.truncated), query)
     return Gathered(all_rows.items, [] if all_rows.truncated else complete, all_rows.truncated, 0, choice)
 
 
