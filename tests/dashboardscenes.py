@@ -183,6 +183,7 @@ def queue(answers):
                 created=created,
                 changed=created + timedelta(minutes=2) if runs else created,
                 cost_usd=Decimal("0.0213") * (4 - number) if runs else None,
+                priority=0 if number < 8 else 5,
             )
         )
     serve_queue(answers, seen, *mine)
