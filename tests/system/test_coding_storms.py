@@ -87,8 +87,9 @@ async def test_a_job_that_is_killed_ten_times_answers_and_no_call_is_missing_in_
     done = Counter(effects.read_text().split())
     assert set(done.values()) == {1}, f"seed {seed}: {done}"
     calls, used = len(coding.api.requests), status["usage"]
-    assert used["llmCalls"] == calls
-    # A call that a kill cut off is booked by its estimate, which is rather too much.
+    # A kill may come when a call is booked and its request is not sent. A call that was cut off has its estimate, which
+    # is rather too much.
+    assert calls <= used["llmCalls"] <= calls + status["starts"] - 1
     assert Decimal(used["costUSD"]) >= calls * await cost_of_one(coding, claude_job)
 
 
