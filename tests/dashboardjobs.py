@@ -80,6 +80,10 @@ def a_span(n, began, ended, *, start=1, kind="model", name="gemini"):
     return StepSpan(n=n, start=start, kind=kind, name=name, began=at(began), ended=None if ended is None else at(ended))
 
 
+SECOND_START = 70 + 3 * 86400
+"""Seconds from the creation of `a_failed_job` to its second start."""
+
+
 def a_step(n, began=3.0, ended=4.0, **more):
     told = {
         "n": n,
@@ -131,7 +135,7 @@ def answered(answers, story=None, *, seen=None, spans=(), entries=(), key="triag
 
 def a_failed_job(answers):
     """Let REST answer for a job that failed in its second start, three days after the first."""
-    later = 70 + 3 * 86400
+    later = SECOND_START
     story = a_story(
         a_start(
             1, 1, 60, verdict="Retry", reason="ModelUnavailable", message="503: the model is overloaded", charged=True

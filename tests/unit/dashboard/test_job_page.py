@@ -8,6 +8,7 @@ import pytest
 import yaml
 from tests.dashboardjobs import (
     BASE,
+    SECOND_START,
     UID,
     a_failed_job,
     a_job,
@@ -200,7 +201,7 @@ async def test_a_step_opens_on_its_page_of_the_table(pages, answers):
 def a_tool_step(answers, **request):
     """A failed job, whose third step is the call in entry 3 of start 2."""
     base = a_failed_job(answers)
-    step = a_step(3, 36, None, kind="tool", name="search", start=2, key="2/c1")
+    step = a_step(3, SECOND_START + 5, None, kind="tool", name="search", start=2, key="2/c1")
     answers[f"{base}/steps"] = RecordedSteps(items=[step], cursor=None)
     answers[f"{base}/steps/3"] = StepContent(step=step, request=request, body=None)
 
@@ -225,7 +226,7 @@ async def test_among_thousands_of_entries_few_are_read_for_the_arguments(pages, 
     a_tool_step(answers, id="c1")
     call = {"name": "search", "callId": "c1", "args": {"query": "one of many"}}
     all_ = [
-        an_entry(n, "model", {"toolCalls": [call] if n == 4321 else []}, start=2, seconds=36 + n - 4322)
+        an_entry(n, "model", {"toolCalls": [call] if n == 4321 else []}, start=2, seconds=SECOND_START + 5 + n - 4322)
         for n in range(1, 9001)
     ]
 
