@@ -5,9 +5,20 @@ import json
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from tests.dashboardjobs import BASE, UID, a_failed_job, a_start, a_story, an_entry, an_object, answered
+from tests.dashboardjobs import (
+    BASE,
+    SECOND_START,
+    UID,
+    a_failed_job,
+    a_start,
+    a_step,
+    a_story,
+    an_entry,
+    an_object,
+    answered,
+)
 
-from agentjobs.api.recorded import Events
+from agentjobs.api.recorded import Events, RecordedSteps, StepContent
 from agentjobs.api.recorded_overview import ActionDone
 
 PAGE = "/jobs/docs/triage-7"
@@ -131,7 +142,10 @@ def test_a_link_leads_to_a_step_a_line_or_an_entry(tab, answers, address, shown)
 
 
 def test_a_step_leads_from_the_timeline_to_its_arguments_and_its_call(plain_tab, answers):
-    a_failed_job(answers)
+    base = a_failed_job(answers)
+    step = a_step(2, SECOND_START + 5, SECOND_START + 6, kind="tool", name="search", start=2)
+    answers[f"{base}/steps"] = RecordedSteps(items=[step], cursor=None)
+    answers[f"{base}/steps/2"] = StepContent(step=step, request={"id": "c1"}, body=None)
     plain_tab.goto(PAGE)
     plain_tab.get_by_role("link", name="Step 2, tool").click()
     arguments = plain_tab.get_by_text('"query": "heat pumps"')
