@@ -42,6 +42,12 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
+{{/* How Deployments are rolled out: until the database is migrated, which takes minutes with many jobs, new pods are not ready. */}}
+{{- define "agentjobs.rollout" -}}
+progressDeadlineSeconds: 3600
+revisionHistoryLimit: 3
+{{- end }}
+
 {{/* All that the Restricted profile of Pod Security demands. */}}
 {{- define "agentjobs.podSecurity" -}}
 securityContext:
