@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -19,7 +19,7 @@ from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.texts import link
 from agentjobs.dashboard.views.job import engine_of, failure_of, input_of
 from agentjobs.dashboard.views.places import place_to_look
-from agentjobs.dashboard.views.step_links import step_of
+from agentjobs.dashboard.views.step_links import SLACK, step_of
 from agentjobs.dashboard.views.timeline import LEGEND, MAX_ROWS, NEWEST, timeline
 from agentjobs.durations import parse_time
 from agentjobs.problem import Problem
@@ -32,8 +32,6 @@ DONE: Final = {
 }
 """Messages after an action."""
 _ENTRIES: Final = 40
-_EARLIER: Final = timedelta(seconds=5)
-"""Claude Code may report an answer after its first tool has begun."""
 _STEPS: Final = 200
 """Steps after an answer among which those of its calls are."""
 _STARTS: Final = 50
@@ -73,7 +71,7 @@ async def step_of_call(
     """Redirect from a tool call in the transcript to its step; without one, to the steps around its time."""
     entry, spans = await asyncio.gather(entry_at(rest, namespace, key, start, seq), rest.spans(namespace, key))
     last = max((one.n for one in spans.items), default=1)
-    after = next((one.n for one in spans.items if one.began >= entry.time - _EARLIER), last) - 1
+    after = next((one.n for one in spans.items if one.began >= entry.time - SLACK), last) - 1
     steps = await rest.steps(namespace, key, limit=_STEPS, after=after)
     found = step_of(entry, call, steps.items)
     if found is None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from agentjobs.api.recorded import Event, RecordedStep, StepContent
 
 SLACK: Final = timedelta(seconds=5)
-"""How much later than its step a call may be recorded."""
+"""How much later than its step a call may be recorded: Claude Code may report an answer after its first tool began."""
 _DIGEST: Final = 16
 """Characters of the runner's digest (`agentjobs_runner.adk.requests`); a test compares the two."""
 
