@@ -72,7 +72,7 @@ class RecordedJob(Recorded):
     queue: str = ""
     """Its queue; empty before it has one."""
     priority: int | None = None
-    """`spec.priority` as accepted: 0 is first, 9 is last. Null before the job is accepted and after its end."""
+    """`spec.priority`: 0 is first, 9 is last. Null before the job is accepted and after its end."""
     model: str = ""
     """`spec.agent.model` as accepted; empty for none."""
     outcome: str | None = None

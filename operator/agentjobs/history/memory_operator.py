@@ -37,6 +37,7 @@ from agentjobs.history.records import (
     SlotRequest,
     StartEnd,
     StartRecord,
+    Steering,
     TransitionRecord,
 )
 from agentjobs.history.sanitize import clean_text
@@ -231,6 +232,7 @@ class MemoryOperator(MemoryRows):
         job = self._job(record.job)
         if job.resolved is None:
             job.resolved, job.spec_hash, job.queue = resolved, record.spec_hash, _queue(resolved)
+            job.priority = record.resolved["spec"].get("priority")
             job.labels = record.job.labels
             columns = (decisions or Decisions()).columns(record.job.uid)
             job.unique_key = columns["unique_key"]
@@ -257,6 +259,11 @@ class MemoryOperator(MemoryRows):
                 if record.finished:
                     _finalize(job)
                     self.slots.release_all(key.uid)
+            case Steering(job=key, generation=generation):
+                job = self._job(key)
+                if generation >= job.steered_generation:
+                    job.steered_generation = generation
+                    job.priority, job.queue = record.priority, clean_text(record.queue)
             case Deletion(job=key, time=time):
                 job = self._job(key)
                 self.slots.release_all(key.uid)

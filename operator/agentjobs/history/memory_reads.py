@@ -218,7 +218,7 @@ def _recorded_job(job: MemoryJob) -> RecordedJob:
         template=_template(job.resolved),
         partition_key=clean_text(partition or ""),
         queue=job.queue,
-        priority=None if job.deleted or (current and current.finished) else spec.get("priority"),
+        priority=None if job.deleted or (current and current.finished) else job.priority,
         model=clean_text(str(agent.get("model") or "")),
         outcome=job.result.get("outcome") if job.result else None,
         labels=dict(job.labels),

@@ -112,6 +112,9 @@ class MemoryJob:
     resolved: Resolved | None = None
     spec_hash: str | None = None
     queue: str = ""
+    priority: int | None = None
+    steered_generation: int = 0
+    """The generation from which queue and priority were written; 0 as accepted."""
     labels: tuple[tuple[str, str], ...] = ()
     unique_key: str | None = None
     duplicate_of: str = ""

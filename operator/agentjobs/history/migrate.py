@@ -28,8 +28,9 @@ _LOCK_MILLISECONDS = 1000
 _LOCKED_PAUSE_SECONDS = 5.0
 # An arbitrary constant: the ASCII of "agentjob".
 _LOCK = 0x6167656E746A6F62
-# The migration after which jobs are filled, in transactions of their own.
+# The migration after which jobs are filled, in transactions of their own, and the one before which they are.
 _FILLABLE = "0013"
+_FILLED = "0014"
 
 
 def database_url(dsn: str) -> URL:
@@ -86,7 +87,7 @@ def _upgraded(dsn: str) -> str:
             found = _version(connection)
             if found is not None and found >= schema.HEAD:
                 return found
-        if found is not None:
+        if found is not None and found < _FILLED:
             _upgrade_to(_FILLABLE, engine)
             fill_jobs(engine)
         _upgrade_to(schema.HEAD, engine)

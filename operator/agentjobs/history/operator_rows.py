@@ -7,7 +7,7 @@ from msgspec import Raw
 from agentjobs.contract import Published
 from agentjobs.history.labels import label_words
 from agentjobs.history.outbox_rows import event_of
-from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartEnd, StartRecord, TransitionRecord
+from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartEnd, StartRecord, Steering, TransitionRecord
 from agentjobs.history.sanitize import clean_text, dump_json
 
 Row = dict[str, Any]
@@ -43,6 +43,7 @@ def accept_row(record: JobRecord, *, cluster: str) -> Row:
         "partition_key": clean_text(spec.get("partitionKey") or ""),
         "queue": clean_text(spec.get("queue") or ""),
         "template": clean_text(record.template),
+        "priority": spec.get("priority"),
         "notify": spec.get("notifications") or None,
         # The stored value may differ from the given one.
         "cleaned": "\ufffd" in str(resolved),
@@ -89,6 +90,16 @@ def transition_row(record: TransitionRecord) -> Row:
         "finished": record.finished,
         "workspace": _cleaned(record.workspace),
         **event_of(record),
+    }
+
+
+def steering_row(record: Steering) -> Row:
+    """Return what an edit changed of a waiting job."""
+    return {
+        "uid": record.job.uid,
+        "generation": record.generation,
+        "priority": record.priority,
+        "queue": clean_text(record.queue),
     }
 
 

@@ -20,7 +20,15 @@ from agentjobs.core.job.observation import FinalResult, ParentRecord, Progress
 from agentjobs.history import slots, unique_keys
 from agentjobs.history.batcher import Batcher
 from agentjobs.history.database import Connection, Database
-from agentjobs.history.operator_rows import accept_row, asked_row, end_row, key_row, start_row, transition_row
+from agentjobs.history.operator_rows import (
+    accept_row,
+    asked_row,
+    end_row,
+    key_row,
+    start_row,
+    steering_row,
+    transition_row,
+)
 from agentjobs.history.records import (
     Acceptance,
     Accepted,
@@ -33,6 +41,7 @@ from agentjobs.history.records import (
     Record,
     StartEnd,
     StartRecord,
+    Steering,
     TransitionRecord,
 )
 from agentjobs.history.spending import ask_spent, usage_of, used
@@ -315,6 +324,8 @@ class OperatorWrites:
         await _execute(tx, "lock_jobs", [key_row(key, cluster=self._cluster) for key in keys.values()])
         accepted = _first(_of(JobRecord, batch), lambda record: record.job.uid)
         await _execute(tx, "accept", [accept_row(each, cluster=self._cluster) for each in accepted.values()])
+        latest = {each.job.uid: each for each in sorted(_of(Steering, batch), key=lambda record: record.generation)}
+        await _execute(tx, "steer", [steering_row(each) for each in latest.values()])
         await _start(tx, _of(StartRecord, batch))
         over = _first(_of(StartEnd, batch), lambda record: (record.job.uid, record.start))
         await _execute(tx, "end_starts", [end_row(each) for each in over.values()])

@@ -216,6 +216,17 @@ class TransitionRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Steering:
+    """The priority and the queue of an accepted job that waits, after an edit. The latest generation counts."""
+
+    job: JobKey
+    generation: int
+    """Of the object; an edited object has 2 or more."""
+    priority: int
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
 class Deletion:
     """The job's object is gone. An unfinished job is then shown as `Deleted`."""
 
@@ -239,7 +250,7 @@ class Newest:
         return self.ended_at is not None
 
 
-Record = JobRecord | StartRecord | StartEnd | TransitionRecord | Deletion
+Record = JobRecord | StartRecord | StartEnd | TransitionRecord | Steering | Deletion
 
 
 class StoredEvent(Struct, frozen=True):

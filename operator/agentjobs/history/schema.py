@@ -8,7 +8,7 @@ from typing import Final
 SCHEMA: Final = "agentjobs"
 """All tables are in this schema, so that a database may be shared. The statements in `sql/` refer to it."""
 
-HEAD: Final = "0014"
+HEAD: Final = "0015"
 """The newest migration. Versions are numbers of four digits, so that they compare as text."""
 
 VERSION_TABLE: Final = "schema_version"

@@ -99,6 +99,10 @@ jobs = Table(
     Column("ended_phase", Text),
     Column("ended_reason", Text),
     Column("words", TSVECTOR),
+    # `spec.priority`, and the generation of the object from which it and the queue were written last; null where they
+    # are as accepted. A row from before there were these columns has no priority until it is edited.
+    Column("priority", Integer),
+    Column("steered_generation", BigInteger),
 )
 # What has changed since a moment. Of ranges of pages: a change of a column of any other index writes all of them;
 # before PostgreSQL 16 a change of this one does too.

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from agentjobs import errors
 from agentjobs.history.breaker import Away
-from agentjobs.history.records import Deletion, JobRecord, Record, StartEnd, StartRecord, TransitionRecord
+from agentjobs.history.records import Deletion, JobRecord, Record, StartEnd, StartRecord, Steering, TransitionRecord
 
 logger = logging.getLogger(__name__)
 
@@ -175,5 +175,7 @@ def _key(record: Record) -> Hashable:
             return "end", job.uid, start
         case TransitionRecord(job=job, transition=transition):
             return "transition", job.uid, transition
+        case Steering(job=job, generation=generation):
+            return "steering", job.uid, generation
         case Deletion(job=job):
             return "deletion", job.uid

@@ -211,6 +211,21 @@ def test_what_an_operator_of_the_version_before_writes_is_taken(database):
     assert told == ("Failed", [])
 
 
+def test_the_columns_of_priorities_rewrite_no_row(empty_database, monkeypatch):
+    upgrade_to(empty_database, "0014")
+    monkeypatch.setattr(migrate, "fill_jobs", interrupted)
+    file = "SELECT pg_relation_filenode('agentjobs.jobs')"
+    with psycopg.connect(empty_database) as connection:
+        connection.execute(BEFORE_LISTS)
+        before = connection.execute(file).fetchone()
+
+    migrate.upgrade(empty_database)
+
+    with psycopg.connect(empty_database) as connection:
+        assert connection.execute(file).fetchone() == before
+        assert connection.execute("SELECT count(priority) FROM agentjobs.jobs").fetchone() == (0,)
+
+
 def test_a_backup_under_way_is_not_waited_for_while_others_wait_behind(empty_database):
     upgrade_to(empty_database, "0003")
     with psycopg.connect(empty_database) as backup, psycopg.connect(empty_database) as other:

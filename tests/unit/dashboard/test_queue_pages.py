@@ -99,6 +99,16 @@ async def test_a_queue_shows_the_priority_of_waiting_jobs(answers, pages):
     assert re.findall(r'<td class="num">(\d*)</td>', page) == ["0", ""]
 
 
+async def test_waiting_jobs_are_listed_in_the_order_of_their_starts(answers, pages):
+    old, urgent = a_job("old", priority=3, created=NOON - HOUR), a_job("urgent", priority=0)
+    serve_queue(answers, a_queue(), old, urgent)
+
+    page = (await pages.get(PAGE)).text
+
+    assert page.index(">urgent<") < page.index(">old<")
+    assert "In the order of starts: by priority" in page
+
+
 async def test_a_queue_tells_who_holds_slots_who_waits_and_what_failed(answers, pages):
     runs, waits = a_job("runs", phase="Running", reason=""), a_job("waits", reason="WaitingForRate")
     serve_queue(answers, a_queue(), runs, waits, a_job("broke", phase="Failed", reason="AgentError"))

@@ -3,10 +3,15 @@
 from datetime import timedelta
 
 import pytest
-from tests.dashboardobjects import NOON, a_queue, condition
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.dashboardobjects import NOON, a_job, a_queue, condition
 
 from agentjobs.api.recorded_overview import OpenCounts, OpenJobs
-from agentjobs.dashboard.views.queues import queue_view, with_counts
+from agentjobs.core.queues.admission import Candidate, QueuePolicy, Queues, Strategy
+from agentjobs.dashboard.views.queues import queue_view, waiting_jobs, with_counts
+
+MINUTE = timedelta(minutes=1)
 
 LIMITED = [condition("Open", "True", "Open"), condition("Limited", "True", "RateLimit", "5 starts in 1m")]
 
@@ -163,3 +168,92 @@ def test_counts_that_are_cut_off_count_nothing():
     found = with_counts([], OpenCounts(items=[open_jobs("slow", 3)], more=True), complete=["shop"])
 
     assert [one.name for one in found] == ["agents", "scheduled"]
+
+
+def admitted(jobs, policy):
+    """The names of jobs in the order in which admission starts them when all slots are free."""
+    queues = Queues()
+    for job in jobs:
+        lock = ("app", "user", job.name)
+        queues.ask(
+            "agents",
+            Candidate(("shop", job.name), job.uid, job.priority, job.created, lock, job.partition_key, job.changed),
+        )
+    return [name for _, name in queues.admit("agents", policy, NOON).admitted]
+
+
+def listed(queue, *jobs, others=(), more=False):
+    return waiting_jobs(queue, jobs, others, more=more, now=NOON)
+
+
+@st.composite
+def queued(draw):
+    """Jobs with priorities, ages and times of waiting that are often equal."""
+    names = draw(st.permutations("abcdef"))
+    ages = st.integers(0, 3)
+    return [
+        a_job(
+            name,
+            priority=draw(st.integers(0, 3)),
+            created=NOON - 5 * draw(ages) * MINUTE,
+            changed=NOON - 5 * draw(ages) * MINUTE,
+        )
+        for name in names
+    ]
+
+
+@given(queued(), st.sampled_from(["Priority", "Fair"]), st.sampled_from([None, 5, 10]))
+def test_waiting_jobs_are_listed_in_the_order_in_which_admission_starts_them(jobs, strategy, aging):
+    spec = {"strategy": strategy, **({"priorityAging": f"{aging}m"} if aging else {})}
+    policy = QueuePolicy(10, strategy=Strategy(strategy), aging=aging * MINUTE if aging else None)
+
+    found = listed(a_queue(spec=spec), *jobs)
+
+    assert [job.name for job in found.items] == admitted(jobs, policy)
+    assert found.order.startswith("In the order of starts")
+
+
+def test_jobs_of_a_queue_without_an_object_are_in_the_order_of_starts():
+    jobs = [a_job("later", priority=3), a_job("first", priority=1)]
+
+    found = listed(a_queue(spec=False), *jobs)
+
+    assert [job.name for job in found.items] == ["first", "later"] == admitted(jobs, QueuePolicy(10))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "is_known"), [("Priority", True), ("Fair", False)], ids=["priority", "fair-partitions"]
+)
+def test_the_order_among_partitions_is_known_unless_the_queue_is_fair(strategy, is_known):
+    jobs = [a_job("red", partition_key="red", priority=2), a_job("blue", partition_key="blue", priority=2)]
+
+    found = listed(a_queue(spec={"strategy": strategy}), *jobs)
+
+    assert found.order.startswith("In the order of starts") is is_known
+    assert ("may differ" in found.order) is not is_known
+
+
+@pytest.mark.parametrize(
+    ("queue", "more", "why"),
+    [
+        (a_queue(), True, "More than 2 jobs wait"),
+        (a_queue(spec={"concurrency": {"max": "many"}}), False, "The spec is invalid"),
+        (a_queue(conditions=[condition("Open", "True", "InvalidSpec", "wrong")]), False, "The spec is invalid"),
+    ],
+    ids=["too-many", "unreadable", "refused-by-the-operator"],
+)
+def test_without_a_known_order_jobs_are_listed_by_age_and_it_says_why(queue, more, why):
+    jobs = [a_job("old", priority=5), a_job("urgent", priority=0)]
+
+    found = listed(queue, *jobs, more=more)
+
+    assert [job.name for job in found.items] == ["old", "urgent"]
+    assert why in found.order
+    assert "In the order of starts" not in found.order
+
+
+def test_jobs_that_do_not_wait_for_a_slot_are_last():
+    found = listed(a_queue(), a_job("queued", priority=9), others=[a_job("retries", phase="Retrying", priority=0)])
+
+    assert [job.name for job in found.items] == ["queued", "retries"]
+    assert found.order.endswith("Jobs that do not wait for a slot are last.")

@@ -121,6 +121,23 @@ async def test_a_changed_priority_reaches_the_queue(world):
     assert (world.status("first").phase, world.status("second").phase) == (Phase.QUEUED, Phase.RUNNING)
 
 
+async def test_an_edited_priority_reaches_history_also_after_a_restart(world):
+    for number in range(10):
+        world.apply(f"job-{number}")
+    world.apply("waits", priority=3)
+    await world.act()
+    world.edit("waits", priority=1)
+    await world.act(seconds=1)
+
+    assert (await world.history.job("default", "waits")).priority == 1
+
+    world.restart()
+    world.edit("waits", priority=3)
+    await world.act(seconds=1)
+
+    assert (await world.history.job("default", "waits")).priority == 3
+
+
 async def test_two_jobs_of_one_session_never_run_together(world):
     session = {"appName": "shop", "sessionId": "s-1"}
     world.apply("one", session=session)

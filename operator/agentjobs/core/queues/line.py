@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush
 from typing import Any, Final
 
+from agentjobs.api.queues.order import level_of
 from agentjobs.core.queues import sentences
 from agentjobs.core.queues.heaps import Heap
 from agentjobs.core.queues.limits import NEVER, Limits
@@ -304,9 +305,7 @@ class Line:
 
     def _level(self, entry: QueueEntry) -> int:
         candidate, aging = entry.candidate, self._aging
-        if aging is None:
-            return candidate.priority
-        return max(0, candidate.priority - max(0, (self.limits.now - (candidate.since or candidate.created)) // aging))
+        return level_of(candidate.priority, self.limits.now - (candidate.since or candidate.created), aging)
 
     def _gain(self, entry: QueueEntry) -> datetime | None:
         """Return when an entry gains its next level, or None."""

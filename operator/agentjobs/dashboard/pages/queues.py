@@ -1,6 +1,7 @@
 """Queues: limits, running and waiting jobs; pause, drain, resume, and change the limit."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
@@ -16,7 +17,7 @@ from agentjobs.dashboard.pages.several import gathered
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.texts import link
 from agentjobs.dashboard.views.paging import paged
-from agentjobs.dashboard.views.queues import PHASES, queue_view, with_counts
+from agentjobs.dashboard.views.queues import PHASES, queue_view, waiting_jobs, with_counts
 from agentjobs.dashboard.views.states import counted
 from agentjobs.dashboard.views.urls import changes_of
 from agentjobs.problem import Problem
@@ -24,7 +25,10 @@ from agentjobs.problem import Problem
 router = APIRouter()
 
 _WAITING: Final = PHASES[1:]
+_NOT_QUEUED: Final = tuple(phase for phase in _WAITING if phase != "Queued")
 _SHOWN: Final = 25
+# Most jobs of one response of REST. The order of starts is known if no more wait for a slot.
+_ORDERED: Final = 500
 _FAILED: Final = 10
 _DONE: Final = {
     "pause": "The queue is paused. No jobs start; running jobs continue.",
@@ -103,17 +107,22 @@ async def _acted(
 async def _page(
     request: Request, rest: Rest, pages: Shown, namespace: str, name: str, *, status: int = 200, **said: str
 ) -> Response:
-    queue, running, waiting, failed = await asyncio.gather(
+    queue, running, queued, others, failed = await asyncio.gather(
         rest.queue(namespace, name),
         _jobs(rest, namespace, JobFilter(queue=(name,), phase=("Running",), order=JobOrder.OLDEST), _SHOWN),
-        _jobs(rest, namespace, JobFilter(queue=(name,), phase=_WAITING, order=JobOrder.OLDEST), _SHOWN + 1),
+        rest.jobs(
+            JobFilter(queue=(name,), phase=("Queued",), order=JobOrder.OLDEST), namespaces=[namespace], limit=_ORDERED
+        ),
+        _jobs(rest, namespace, JobFilter(queue=(name,), phase=_NOT_QUEUED, order=JobOrder.OLDEST), _SHOWN + 1),
         _jobs(rest, namespace, JobFilter(queue=(name,), phase=("Failed",), order=JobOrder.ENDED), _FAILED),
     )
+    waiting = waiting_jobs(queue, queued.items, others, more=queued.cursor is not None, now=datetime.now(UTC))
     shown = {
         "queue": queue_view(queue),
         "running": running,
-        "waiting": waiting[:_SHOWN],
-        "more_wait": len(waiting) > _SHOWN,
+        "waiting": waiting.items[:_SHOWN],
+        "order_of_starts": waiting.order,
+        "more_wait": len(waiting.items) > _SHOWN,
         "failed": failed,
         "open_phases": _WAITING,
         "live": changes_of([namespace]) if status == 200 else None,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from agentjobs.api.conditions import find_condition
 from agentjobs.api.job.team import as_object
 from agentjobs.api.queues.counts import Counts, phases_by_queue, queues_without_object
+from agentjobs.api.queues.order import level_of
 from agentjobs.api.queues.spec import AgentQueueSpec, ModelLimit, QueueBudget, RateLimit
 from agentjobs.api.queues.status import (
     AgentQueueStatus,
@@ -19,6 +20,7 @@ from agentjobs.api.queues.status import (
     OpenReason,
     QueueConditionType,
 )
+from agentjobs.api.recorded import RecordedJob
 from agentjobs.api.recorded_overview import OpenCounts, OpenJobs, QueueSeen
 from agentjobs.dashboard.views.states import Fill, State, counted, part_of
 from agentjobs.durations import format_duration
@@ -138,6 +140,61 @@ def with_counts(seen: Iterable[QueueSeen], counts: OpenCounts | None, *, complet
             shown += queues_without_object(namespace, of, known={one.name for one in shown})
         queues += sorted(shown, key=lambda one: one.name)
     return queues
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingJobs:
+    """The jobs that wait, and what their order says."""
+
+    items: Sequence[RecordedJob]
+    order: str
+    """Sentences."""
+
+
+def waiting_jobs(
+    seen: QueueSeen,
+    queued: Sequence[RecordedJob],
+    others: Sequence[RecordedJob],
+    *,
+    more: bool,
+    now: datetime,
+) -> WaitingJobs:
+    """Return waiting jobs in the order in which admission starts them, as far as that is known.
+
+    Args:
+        queued: jobs that wait for a slot, the oldest first.
+        others: jobs that wait for something else; they come last.
+        more: whether more jobs wait for a slot than `queued`: then the next one may not be among these.
+    """
+    body = as_object(seen.object)
+    spec = _spec(body)  # a queue without an object has the defaults
+    is_illegal = bool(_illegal(seen, AgentQueueStatus.parse(body.get("status")), spec))
+    last = " Jobs that do not wait for a slot are last." if queued and others else ""
+    if not queued:
+        return WaitingJobs(others, "Listed by age, the oldest first.")
+    if more or spec is None or is_illegal:
+        why = f"More than {len(queued):,} jobs wait" if more else "The spec is invalid"
+        return WaitingJobs(
+            [*queued, *others], f"Listed by age, the oldest first. {why}, so the order of starts is not known.{last}"
+        )
+    ordered = sorted(queued, key=lambda job: (_level(job, spec.priority_aging, now), job.created, job.name))
+    is_known = spec.strategy == "Priority" or len({job.partition_key for job in queued}) == 1
+    return WaitingJobs([*ordered, *others], _order_of_starts(spec, is_known=is_known) + last)
+
+
+def _level(job: RecordedJob, aging: timedelta | None, now: datetime) -> int:
+    return level_of(job.priority or 0, now - (job.changed or job.created), aging)
+
+
+def _order_of_starts(spec: AgentQueueSpec, *, is_known: bool) -> str:
+    gain = f", less one for each {format_duration(spec.priority_aging)} of waiting" if spec.priority_aging else ""
+    skipped = "A job is skipped while its session or worktree is in use, or its partition has reached a limit."
+    if is_known:
+        return f"In the order of starts: by priority (0 is first, 9 is last){gain}, then by age. {skipped}"
+    return (
+        f"Listed by priority (0 is first, 9 is last){gain}, then by age. The order of starts may differ: among jobs of "
+        f"the same priority, one of the partition with the fewest running jobs starts first. {skipped}"
+    )
 
 
 def _is_counted(seen: QueueSeen) -> bool:

@@ -17,15 +17,16 @@ ON CONFLICT (uid) DO UPDATE SET name = excluded.name WHERE FALSE;
 -- name: accept
 INSERT INTO agentjobs.jobs (
     uid, cluster, namespace, name, created_at, schedule, parent_uid, labels,
-    resolved, spec_hash, partition_key, queue, template, notify
+    resolved, spec_hash, partition_key, queue, template, notify, priority
 )
 SELECT
     uid, cluster, namespace, name, created_at, schedule, parent_uid, labels,
-    resolved, spec_hash, partition_key, queue, template, notify
+    resolved, spec_hash, partition_key, queue, template, notify, priority
 FROM json_to_recordset(%(rows)s)
     AS job (
         uid text, cluster text, namespace text, name text, created_at timestamptz, schedule text, parent_uid text,
-        labels text[], resolved json, spec_hash text, partition_key text, queue text, template text, notify json
+        labels text[], resolved json, spec_hash text, partition_key text, queue text, template text, notify json,
+        priority integer
     )
 ORDER BY uid
 ON CONFLICT (uid) DO UPDATE
@@ -35,6 +36,7 @@ SET resolved = excluded.resolved,
     queue = excluded.queue,
     template = excluded.template,
     notify = excluded.notify,
+    priority = excluded.priority,
     labels = excluded.labels
 WHERE jobs.resolved IS NULL;
 
@@ -47,16 +49,16 @@ WITH given AS (
         AS job (
             uid text, cluster text, namespace text, name text, created_at timestamptz, schedule text, parent_uid text,
             labels text[], resolved json, spec_hash text, partition_key text, queue text, template text, notify json,
-            unique_key text, duplicate_of text, replaced_by text, cleaned boolean
+            priority integer, unique_key text, duplicate_of text, replaced_by text, cleaned boolean
         )
 ), stored AS (
     INSERT INTO agentjobs.jobs (
         uid, cluster, namespace, name, created_at, schedule, parent_uid, labels,
-        resolved, spec_hash, partition_key, queue, template, notify, unique_key, duplicate_of, replaced_by
+        resolved, spec_hash, partition_key, queue, template, notify, priority, unique_key, duplicate_of, replaced_by
     )
     SELECT
         uid, cluster, namespace, name, created_at, schedule, parent_uid, labels,
-        resolved, spec_hash, partition_key, queue, template, notify, unique_key, duplicate_of, replaced_by
+        resolved, spec_hash, partition_key, queue, template, notify, priority, unique_key, duplicate_of, replaced_by
     FROM given
     ORDER BY uid
     ON CONFLICT (uid) DO UPDATE
@@ -66,6 +68,7 @@ WITH given AS (
         queue = excluded.queue,
         template = CASE WHEN jobs.resolved IS NULL THEN excluded.template ELSE jobs.template END,
         notify = CASE WHEN jobs.resolved IS NULL THEN excluded.notify ELSE jobs.notify END,
+        priority = CASE WHEN jobs.resolved IS NULL THEN excluded.priority ELSE jobs.priority END,
         labels = CASE WHEN jobs.resolved IS NULL THEN excluded.labels ELSE jobs.labels END,
         unique_key = CASE WHEN jobs.resolved IS NULL THEN excluded.unique_key ELSE jobs.unique_key END,
         duplicate_of = CASE WHEN jobs.resolved IS NULL THEN excluded.duplicate_of ELSE jobs.duplicate_of END,
@@ -75,6 +78,16 @@ WITH given AS (
 SELECT stored.uid, stored.resolved
 FROM stored JOIN given USING (uid)
 WHERE given.cleaned OR stored.resolved::text <> given.resolved::text;
+
+-- name: steer
+-- Of two edits the later generation counts, whichever is written first. A row that has it already is not written.
+UPDATE agentjobs.jobs
+SET priority = given.priority, queue = given.queue, steered_generation = given.generation
+FROM json_to_recordset(%(rows)s) AS given (uid text, generation bigint, priority integer, queue text)
+WHERE jobs.uid = given.uid
+    AND coalesce(jobs.steered_generation, 0) <= given.generation
+    AND (jobs.priority, jobs.queue, jobs.steered_generation)
+        IS DISTINCT FROM (given.priority, given.queue, given.generation);
 
 -- name: insert_starts
 -- A start that needs a slot and did not get one is not stored, here and in `fence_older`.

@@ -21,7 +21,8 @@ SELECT
     coalesce(newest.start, 0) AS starts,
     jobs.queue,
     CASE
-        WHEN coalesce(jobs.finished_at, jobs.deleted_at) IS NULL THEN (jobs.resolved #>> '{spec,priority}')::integer
+        WHEN coalesce(jobs.finished_at, jobs.deleted_at) IS NULL
+            THEN coalesce(jobs.priority, (jobs.resolved #>> '{spec,priority}')::integer)
     END AS priority,
     jobs.model,
     jobs.labels,
@@ -61,7 +62,8 @@ SELECT
     coalesce(newest.start, 0) AS starts,
     jobs.queue,
     CASE
-        WHEN coalesce(jobs.finished_at, jobs.deleted_at) IS NULL THEN (jobs.resolved #>> '{spec,priority}')::integer
+        WHEN coalesce(jobs.finished_at, jobs.deleted_at) IS NULL
+            THEN coalesce(jobs.priority, (jobs.resolved #>> '{spec,priority}')::integer)
     END AS priority,
     jobs.model,
     jobs.labels,
@@ -129,7 +131,8 @@ SELECT
     coalesce(newest.start, 0) AS starts,
     jobs.queue,
     CASE
-        WHEN coalesce(jobs.finished_at, jobs.deleted_at) IS NULL THEN (jobs.resolved #>> '{spec,priority}')::integer
+        WHEN coalesce(jobs.finished_at, jobs.deleted_at) IS NULL
+            THEN coalesce(jobs.priority, (jobs.resolved #>> '{spec,priority}')::integer)
     END AS priority,
     jobs.model,
     jobs.labels,

@@ -35,7 +35,7 @@ from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import JobName, Refusal
 from agentjobs.errors import Conflict, Denied, Invalid, NotFound
-from agentjobs.history.records import StartRecord
+from agentjobs.history.records import StartRecord, Steering
 from agentjobs.kube.resources import AGENTJOBS, PODS
 from agentjobs.reconcile.job.acceptance import Acceptance
 from agentjobs.reconcile.job.facts import Facts
@@ -83,6 +83,7 @@ class Applier:
         self._state = state
         self._acceptance = acceptance
         self._cluster = ports.cluster
+        self._writer = ports.writer
         self._metrics = ports.metrics
         self._prerequisites = Prerequisites(ports, pods)
         self._pods = PodMaker(ports, state, self._prerequisites, pods)
@@ -185,6 +186,7 @@ class Applier:
             accepted = await self._acceptance.accept(seen, facts)
             if accepted is None:
                 return True
+        self._record_steering(seen)
         queue = seen.spec.queue if seen.spec else ""
         status = progress.waiting(job, action, spec_hash=accepted, queue=queue, now=self._now())
         if await self._write(job, status):
@@ -195,6 +197,16 @@ class Applier:
             lock = seen.spec.session_key(name=job.name, uid=job.uid)
             self._state.ask_for_slot(job, needs.Slot(seen.spec.queue, seen.spec.priority, lock))
         return False
+
+    def _record_steering(self, seen: Observation) -> None:
+        """Record priority and queue of an edited job, with which it waits now. History has those of other jobs."""
+        job, spec = seen.job, seen.spec
+        if spec is None or not job.accepted or job.generation == 1:
+            return
+        memo, steered = self._state.memo(job), (spec.priority, spec.queue)
+        if memo.steered != steered:
+            memo.steered = steered
+            self._writer.put(Steering(job_key(job), job.generation, *steered))
 
     async def _suspend(self, seen: Observation, action: Suspend, facts: Facts) -> bool:
         job, accepted = seen.job, None

@@ -33,6 +33,8 @@ class JobMemo:
     """Number of the active start, and since when it is observed on our monotonic clock."""
     obstacle: Obstacle | None = None
     """Why the last attempt to create the active start's pod failed."""
+    steered: tuple[int, str] | None = None
+    """Its edited priority and queue, as last sent to history."""
     generation: int = 1
     """The last generation whose edits were checked."""
     trial: tuple[Hashable, tuple[Problem, ...]] | None = None

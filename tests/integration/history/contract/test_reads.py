@@ -8,7 +8,7 @@ import pytest
 from agentjobs import errors
 from agentjobs.api.job_filter import JobFilter
 from agentjobs.contract import Event, Published, Result, ResultDocument
-from agentjobs.history.records import Acceptance
+from agentjobs.history.records import Acceptance, Steering
 
 HOSTILE = "NUL \x00, half \ud800, '; DROP TABLE jobs; --, 🙂"
 STORED = "NUL \ufffd, half \ufffd, '; DROP TABLE jobs; --, 🙂"
@@ -64,6 +64,28 @@ async def test_a_job_has_the_priority_it_was_accepted_with_until_it_ends(operato
         "d-unknown": None,
     }
     assert (await gateway.job("default", "a-waits")).priority == 3
+
+
+async def test_an_edited_job_has_its_new_priority_and_queue(operator, gateway, a_job):
+    waits = a_job()
+    await operator.accept(Acceptance(waits.job(priority=3, queue="agents")))
+    later, earlier = (Steering(waits.key, n, priority, "slow") for n, priority in ((3, 1), (2, 5)))
+    await operator.write([later])
+    await operator.write([earlier])
+    await operator.accept(Acceptance(waits.job(priority=3, queue="slow")))
+
+    job = await gateway.job("default", "hello")
+
+    assert (job.priority, job.queue) == (1, "slow")
+    assert [one.priority for one in (await gateway.jobs(("default",))).items] == [1]
+
+
+async def test_of_two_edits_in_one_batch_the_later_counts(operator, gateway, a_job):
+    waits = a_job()
+    await operator.accept(Acceptance(waits.job(priority=3, queue="agents")))
+    await operator.write([Steering(waits.key, 3, 1, "agents"), Steering(waits.key, 2, 5, "agents")])
+
+    assert (await gateway.job("default", "hello")).priority == 1
 
 
 async def test_the_jobs_of_a_partition_are_found_by_its_key(operator, gateway, a_job):
