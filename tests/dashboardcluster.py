@@ -15,8 +15,6 @@ from agentjobs.dev.up import DevCluster, up
 from devcluster.client import CONFIG_MAPS, SERVICE_ACCOUNTS, ApiError, Resource
 
 ROOT = Path(__file__).parents[1]
-MILLISECONDS = 60_000
-"""As long as a busy machine may take for what a page shows in the end."""
 _ROLES = "rbac.authorization.k8s.io", "v1"
 KINDS = {
     "ConfigMap": CONFIG_MAPS,

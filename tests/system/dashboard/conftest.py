@@ -7,6 +7,7 @@ import os
 import shutil
 
 import pytest
+from tests.browserpages import MILLISECONDS
 from tests.dashboardpages import ADA, Answers, application, served
 
 CHROMIUM = os.environ.get("AGENTJOBS_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -17,8 +18,9 @@ CHROMIUM = os.environ.get("AGENTJOBS_CHROMIUM") or shutil.which("chromium") or s
 def browser():
     if CHROMIUM is None:
         pytest.skip("no Chromium here: install the package chromium, or name one with AGENTJOBS_CHROMIUM")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=MILLISECONDS)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield started

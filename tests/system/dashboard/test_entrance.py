@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from tests.browserpages import violations
 from tests.dashboardpages import Answers, served, site
 
 from agentjobs.dashboard.sign_in.links import Links
@@ -27,7 +27,7 @@ def test_the_page_of_signing_in_is_usable_for_everybody(browser, entrance, schem
         tab = context.new_page()
         tab.goto(f"{entrance}/sign-in")
 
-        assert [one["id"] for one in Axe().run(tab).response["violations"]] == []
+        assert violations(tab) == []
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 

@@ -4,7 +4,8 @@ import json
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+from tests.browserpages import follow, violations
 from tests.dashboardjobs import (
     BASE,
     SECOND_START,
@@ -25,16 +26,12 @@ PAGE = "/jobs/docs/triage-7"
 TABS = ["overview", "transcript", "steps&step=2", "logs", "result", "models", "events", "related", "yaml"]
 
 
-def violations(page):
-    return [(one["id"], one["nodes"][0]["html"][:120]) for one in Axe().run(page).response["violations"]]
-
-
 @pytest.mark.parametrize("show", TABS)
 def test_every_tab_is_readable_for_everybody(tab, answers, show):
     a_failed_job(answers)
     tab.goto(f"{PAGE}?show={show}")
 
-    assert tab.get_by_role("heading", level=1).inner_text().startswith("triage-7")
+    expect(tab.get_by_role("heading", level=1)).to_contain_text("triage-7")
     assert violations(tab) == []
 
 
@@ -55,9 +52,9 @@ def test_the_failure_is_understood_without_a_click_or_javascript(plain_tab, answ
     a_failed_job(answers)
     plain_tab.goto(PAGE)
 
-    assert plain_tab.get_by_text("the provider refused the key").is_visible()
-    assert plain_tab.get_by_text("The key that the job uses was revoked.").is_visible()
-    assert plain_tab.get_by_text("Triage the issue.").is_visible()
+    expect(plain_tab.get_by_text("the provider refused the key")).to_be_visible()
+    expect(plain_tab.get_by_text("The key that the job uses was revoked.")).to_be_visible()
+    expect(plain_tab.get_by_text("Triage the issue.")).to_be_visible()
 
 
 def test_a_job_is_cancelled_after_a_question_without_javascript(plain_tab, answers):
@@ -66,10 +63,10 @@ def test_a_job_is_cancelled_after_a_question_without_javascript(plain_tab, answe
         namespace="docs", kind="AgentJob", name="triage-7", action="cancel"
     )
     plain_tab.goto(PAGE)
-    plain_tab.get_by_role("link", name="Cancel").click()
-    plain_tab.get_by_role("button", name="Cancel the job").click()
+    follow(plain_tab, plain_tab.get_by_role("link", name="Cancel"))
+    follow(plain_tab, plain_tab.get_by_role("button", name="Cancel the job"))
 
-    assert plain_tab.get_by_role("status").inner_text().startswith("The job was cancelled")
+    expect(plain_tab.get_by_role("status")).to_contain_text("The job was cancelled")
     assert [one.url.path for one in answers.asked if one.method == "POST"] == [f"{BASE}/triage-7/cancel"]
 
 
@@ -81,9 +78,9 @@ def test_a_job_runs_again_under_a_name_of_ones_own(tab, answers):
     answered(answers, seen=an_object("Queued", name="triage-8", uid="new"), key="triage-8")
     tab.goto(PAGE)
     tab.get_by_placeholder("a new name").fill("triage-8")
-    tab.get_by_role("button", name="Run again").press("Enter")
+    follow(tab, tab.get_by_role("button", name="Run again"), key="Enter")
 
-    assert tab.get_by_role("heading", level=1).inner_text().startswith("triage-8")
+    expect(tab.get_by_role("heading", level=1)).to_contain_text("triage-8")
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
@@ -106,12 +103,12 @@ def test_a_job_runs_again_with_another_message_without_javascript(plain_tab, ans
     )
     answered(answers, seen=an_object("Queued", name="triage-8", uid="new"), key="triage-8")
     plain_tab.goto(PAGE)
-    plain_tab.get_by_role("link", name="Run again with changes").click()
-    assert plain_tab.get_by_label("Message").input_value() == "Triage the issue."
+    follow(plain_tab, plain_tab.get_by_role("link", name="Run again with changes"))
+    expect(plain_tab.get_by_label("Message")).to_have_value("Triage the issue.")
     plain_tab.get_by_label("Message").fill("Triage\nboth issues.")
-    plain_tab.get_by_role("button", name="Run again").press("Enter")
+    follow(plain_tab, plain_tab.get_by_role("button", name="Run again"), key="Enter")
 
-    assert plain_tab.get_by_role("heading", level=1).inner_text().startswith("triage-8")
+    expect(plain_tab.get_by_role("heading", level=1)).to_contain_text("triage-8")
     (sent,) = [json.loads(one.content) for one in answers.asked if one.method == "POST"]
     assert {key: value for key, value in sent.items() if key != "name"} == {"message": "Triage\nboth issues."}
 
@@ -119,11 +116,11 @@ def test_a_job_runs_again_with_another_message_without_javascript(plain_tab, ans
 def test_a_start_is_looked_at_from_the_timeline_and_back(tab, answers):
     a_failed_job(answers)
     tab.goto(PAGE)
-    tab.get_by_role("link", name="Zoom to start 2").click()
-    assert tab.get_by_role("link", name="Zoom to start 1").count() == 0
-    tab.get_by_role("link", name="Show the whole timeline").click()
+    follow(tab, tab.get_by_role("link", name="Zoom to start 2"))
+    expect(tab.get_by_role("link", name="Zoom to start 1")).to_have_count(0)
+    follow(tab, tab.get_by_role("link", name="Show the whole timeline"))
 
-    assert tab.get_by_role("link", name="Zoom to start 1").count() == 1
+    expect(tab.get_by_role("link", name="Zoom to start 1")).to_have_count(1)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +135,7 @@ def test_a_link_leads_to_a_step_a_line_or_an_entry(tab, answers, address, shown)
     a_failed_job(answers)
     tab.goto(PAGE + address)
 
-    assert tab.locator(f"{shown}:target").is_visible()
+    expect(tab.locator(f"{shown}:target")).to_be_visible()
 
 
 def test_a_step_leads_from_the_timeline_to_its_arguments_and_its_call(plain_tab, answers):
@@ -147,25 +144,25 @@ def test_a_step_leads_from_the_timeline_to_its_arguments_and_its_call(plain_tab,
     answers[f"{base}/steps"] = RecordedSteps(items=[step], cursor=None)
     answers[f"{base}/steps/2"] = StepContent(step=step, request={"id": "c1"}, body=None)
     plain_tab.goto(PAGE)
-    plain_tab.get_by_role("link", name="Step 2, tool").click()
+    follow(plain_tab, plain_tab.get_by_role("link", name="Step 2, tool"))
     arguments = plain_tab.get_by_text('"query": "heat pumps"')
-    assert not arguments.is_visible()
+    expect(arguments).to_be_hidden()
     plain_tab.get_by_text("Arguments").click()
-    assert arguments.is_visible()
-    plain_tab.get_by_role("link", name="Its call in the transcript").click()
+    expect(arguments).to_be_visible()
+    follow(plain_tab, plain_tab.get_by_role("link", name="Its call in the transcript"))
 
-    assert plain_tab.locator("#entry-2-3:target").is_visible()
+    expect(plain_tab.locator("#entry-2-3:target")).to_be_visible()
 
 
 def test_tools_arguments_are_folded_and_open_by_keyboard(tab, answers):
     a_failed_job(answers)
     tab.goto(f"{PAGE}?show=transcript")
     arguments = tab.get_by_text('"query": "heat pumps"')
-    assert not arguments.is_visible()
+    expect(arguments).to_be_hidden()
     tab.get_by_text("calls search").focus()
     tab.keyboard.press("Enter")
 
-    assert arguments.is_visible()
+    expect(arguments).to_be_visible()
 
 
 def test_scripts_of_models_do_not_run_and_their_links_lead_nowhere(tab, answers):
@@ -176,8 +173,8 @@ def test_scripts_of_models_do_not_run_and_their_links_lead_nowhere(tab, answers)
     tab.goto(f"{PAGE}?show=transcript")
 
     article = tab.locator("#entry-1-1")
-    assert article.get_by_text("<script>").is_visible()
-    assert article.locator(".prose a, .prose img, .prose script").count() == 0
+    expect(article.get_by_text("<script>")).to_be_visible()
+    expect(article.locator(".prose a, .prose img, .prose script")).to_have_count(0)
     assert "owned" not in tab.title()
 
 
@@ -188,7 +185,7 @@ def test_a_line_of_a_megabyte_does_not_widen_the_page(tab, answers):
     tab.goto(f"{PAGE}?show=logs")
 
     assert tab.evaluate("document.documentElement.scrollWidth") == 1280
-    assert tab.get_by_text("998,000 more characters").is_visible()
+    expect(tab.get_by_text("998,000 more characters")).to_be_visible()
 
 
 @pytest.fixture
@@ -205,7 +202,7 @@ def live_tab(browser, site):
 def test_a_job_that_is_deleted_while_looked_at_says_so(live_tab, answers):
     answered(answers, a_story(a_start(ended=None), phase="Running", finished=None), seen=an_object("Running"))
     live_tab.goto(PAGE)
-    assert live_tab.get_by_text("Running for").is_visible()
+    expect(live_tab.get_by_text("Running for")).to_be_visible()
 
     del answers.by_path[f"{BASE}/triage-7/object"]
 
@@ -223,4 +220,4 @@ def test_what_a_reader_has_opened_stays_open_when_more_is_told(live_tab, answers
     answers[f"{base}/events"] = Events(items=[*told, more], cursor=None)
     live_tab.get_by_text("One more thing.").wait_for()
 
-    assert live_tab.get_by_text('"query": "heat pumps"').is_visible()
+    expect(live_tab.get_by_text('"query": "heat pumps"')).to_be_visible()

@@ -5,19 +5,11 @@ import json
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
+from tests.browserpages import follow, query_of, violations
 from tests.dashboardsamples import HOSTILE, a_job, a_page, answer_busily, failed, mixed, running
 
 from agentjobs.api.recorded_overview import ActionDone
-
-
-def violations(tab):
-    return [one["id"] for one in Axe().run(tab).response["violations"]]
-
-
-def query_of(tab):
-    return httpx.URL(tab.url).params.multi_items()
 
 
 @pytest.fixture
@@ -78,8 +70,8 @@ def test_hostile_texts_do_nothing_and_break_nothing(tab, listed):
 
     tab.goto("/jobs")
 
-    assert tab.locator("#list tbody tr").count() == 2
-    assert tab.locator("#list img, #list script").count() == 0
+    expect(tab.locator("#list tbody tr")).to_have_count(2)
+    expect(tab.locator("#list img, #list script")).to_have_count(0)
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
 
 
@@ -90,9 +82,9 @@ def test_filters_are_chosen_and_taken_away_without_javascript(plain_tab, listed)
     plain_tab.get_by_label("Queue", exact=True).fill("default, reports")
     plain_tab.get_by_label("Failed", exact=True).check()
     plain_tab.get_by_label("Ended", exact=True).select_option("last 24 hours")
-    plain_tab.get_by_role("button", name="Filter").first.click()
+    follow(plain_tab, plain_tab.get_by_role("button", name="Filter").first)
     chosen = query_of(plain_tab)
-    plain_tab.get_by_role("link", name="Remove queue: reports").click()
+    follow(plain_tab, plain_tab.get_by_role("link", name="Remove queue: reports"))
 
     assert sorted(chosen) == sorted(
         [
@@ -116,7 +108,7 @@ def test_every_filter_has_a_field_that_is_filled_from_the_url(plain_tab, listed)
     }  # fmt: skip
     plain_tab.goto(f"/jobs?{httpx.QueryParams(asked)}")
 
-    plain_tab.get_by_role("button", name="Filter").first.click()
+    follow(plain_tab, plain_tab.get_by_role("button", name="Filter").first)
 
     assert dict(query_of(plain_tab)) == asked
 
@@ -125,9 +117,9 @@ def test_a_list_is_turned_over_and_ordered_without_javascript(plain_tab, listed)
     listed(*mixed(3), cursor="c2")
     plain_tab.goto("/jobs?phase=Failed")
 
-    plain_tab.get_by_role("link", name="Next 3").click()
+    follow(plain_tab, plain_tab.get_by_role("link", name="Next 3"))
     following = query_of(plain_tab)
-    plain_tab.get_by_role("link", name="by cost").click()
+    follow(plain_tab, plain_tab.get_by_role("link", name="by cost"))
 
     assert following == [("phase", "Failed"), ("cursor", "c2")]
     assert query_of(plain_tab) == [("phase", "Failed"), ("order", "cost")]
@@ -140,14 +132,14 @@ def test_ticked_jobs_are_cancelled_after_a_page_that_says_so_without_javascript(
 
     plain_tab.get_by_label(runs.name).check()
     plain_tab.get_by_label(ended.name).check()
-    plain_tab.get_by_role("button", name="Cancel…").click()
-    assert plain_tab.get_by_role("heading", level=1).inner_text() == "Cancel 1 job?"
-    assert plain_tab.get_by_text("it has ended already").is_visible()
-    plain_tab.get_by_role("button", name="Cancel it").click()
+    follow(plain_tab, plain_tab.get_by_role("button", name="Cancel…"))
+    expect(plain_tab.get_by_role("heading", level=1)).to_have_text("Cancel 1 job?")
+    expect(plain_tab.get_by_text("it has ended already")).to_be_visible()
+    follow(plain_tab, plain_tab.get_by_role("button", name="Cancel it"))
 
-    assert plain_tab.get_by_role("heading", level=1).inner_text() == "1 cancelled"
+    expect(plain_tab.get_by_role("heading", level=1)).to_have_text("1 cancelled")
     assert [one.url.path.split("/")[-2:] for one in answers.asked if one.method == "POST"] == [[runs.uid, "cancel"]]
-    plain_tab.get_by_role("link", name="Back to the list").click()
+    follow(plain_tab, plain_tab.get_by_role("link", name="Back to the list"))
     assert query_of(plain_tab) == [("phase", "Running")]
 
 
@@ -156,11 +148,11 @@ def test_all_that_match_are_run_again(tab, answers, listed):
     tab.goto("/jobs?phase=Failed")
 
     tab.locator("#all-that-match summary").click()
-    tab.get_by_role("button", name="Run all again…").click()
+    follow(tab, tab.get_by_role("button", name="Run all again…"))
     assert violations(tab) == []
-    tab.get_by_role("button", name="Run these 2 again").click()
+    follow(tab, tab.get_by_role("button", name="Run these 2 again"))
 
-    assert tab.get_by_role("heading", level=1).inner_text() == "2 run again"
+    expect(tab.get_by_role("heading", level=1)).to_have_text("2 run again")
     assert violations(tab) == []
     made = {json.loads(one.content)["name"] for one in answers.asked if one.method == "POST"}
     assert {link.inner_text() for link in tab.locator(".bulk-list li a:last-child").all()} == made
@@ -189,7 +181,7 @@ def test_a_refresh_takes_a_job_that_left_the_list_out_of_what_is_ticked(tab, lis
     tab.evaluate("htmx.trigger('#main', 'refresh')")
     tab.get_by_role("link", name=failed(2).name).wait_for()
 
-    assert tab.locator("#list input[name=job]:checked").count() == 0
+    expect(tab.locator("#list input[name=job]:checked")).to_have_count(0)
 
 
 def test_a_refresh_waits_while_a_filter_is_typed(tab, listed):
@@ -201,8 +193,8 @@ def test_a_refresh_waits_while_a_filter_is_typed(tab, listed):
     with tab.expect_response("**/jobs"):
         tab.evaluate("htmx.trigger('#main', 'refresh')")
 
-    assert tab.get_by_label("Queue", exact=True).input_value() == "half a na"
-    assert tab.get_by_role("link", name=failed(0).name).is_visible()
+    expect(tab.get_by_label("Queue", exact=True)).to_have_value("half a na")
+    expect(tab.get_by_role("link", name=failed(0).name)).to_be_visible()
 
 
 def test_one_box_ticks_all_of_the_page(tab, listed):
@@ -211,7 +203,7 @@ def test_one_box_ticks_all_of_the_page(tab, listed):
 
     tab.get_by_label("Select all jobs on this page").check()
 
-    assert tab.locator("#list input[name=job]:checked").count() == 5
+    expect(tab.locator("#list input[name=job]:checked")).to_have_count(5)
     expect(tab.locator("#ticked")).to_have_text("5 selected:")
 
 
@@ -222,7 +214,7 @@ def test_a_view_is_saved_in_this_browser_used_and_forgotten(tab, listed):
     tab.get_by_label("Name of this view").fill("<b>mine</b>")
     tab.get_by_role("button", name="Save view").click()
     tab.goto("/jobs")
-    tab.get_by_role("link", name="<b>mine</b>").click()
+    follow(tab, tab.get_by_role("link", name="<b>mine</b>"))
     assert query_of(tab) == [("phase", "Failed"), ("queue", "default")]
     assert violations(tab) == []
     tab.get_by_role("button", name="Forget the view").click()
@@ -279,9 +271,9 @@ def test_what_is_done_to_many_is_readable_on_a_phone(tab, listed, scheme):
     tab.goto("/jobs")
     tab.get_by_label("Select all jobs on this page").check()
 
-    tab.get_by_role("button", name="Cancel…").click()
+    follow(tab, tab.get_by_role("button", name="Cancel…"))
     confirmed = violations(tab)
-    tab.get_by_role("button", name="Cancel it").click()
+    follow(tab, tab.get_by_role("button", name="Cancel it"))
 
     assert confirmed == violations(tab) == []
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from fastapi import APIRouter, Request
+from playwright.sync_api import expect
 from tests.dashboardpages import ADA, Answers, application, refusal, served
 
 from agentjobs.dashboard.pages.asking import Asked, Shown
@@ -136,7 +137,7 @@ def test_a_page_whose_session_has_ended_goes_to_sign_in_as_a_whole(tab, site, an
     site.events.append("change")
 
     tab.wait_for_url("**/sign-in?to=%2Fticking")
-    assert tab.locator("#main").count() == 1
+    expect(tab.locator("#main")).to_have_count(1)
 
 
 @pytest.mark.parametrize(("status", "said"), [(403, "You may not do this"), (404, "Not found")])
@@ -157,7 +158,7 @@ def test_while_history_is_away_the_page_stays_and_says_so_until_it_is_back(tab, 
 
     shown(tab, "second").wait_for()
     assert kept
-    assert not tab.locator("#note").is_visible()
+    expect(tab.locator("#note")).to_be_hidden()
 
 
 def test_while_the_server_is_away_the_page_says_so_until_it_is_back(browser, site, answers):

@@ -4,12 +4,9 @@ import itertools
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+from tests.browserpages import follow, violations
 from tests.dashboardsamples import answer_busily, answer_with_nothing, uid_of
-
-
-def violations(tab):
-    return [one["id"] for one in Axe().run(tab).response["violations"]]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -30,7 +27,7 @@ def test_a_new_installation_is_readable_for_everybody(tab, answers):
 
     tab.goto("/")
 
-    assert tab.get_by_role("heading", name="Run your first job").is_visible()
+    expect(tab.get_by_role("heading", name="Run your first job")).to_be_visible()
     assert violations(tab) == []
 
 
@@ -50,20 +47,20 @@ def test_range_and_namespace_are_chosen_without_javascript(plain_tab, answers):
     answer_busily(answers)
     plain_tab.goto("/")
 
-    plain_tab.get_by_role("link", name="7d").click()
+    follow(plain_tab, plain_tab.get_by_role("link", name="7d"))
     plain_tab.locator("#namespaces summary").click()
     plain_tab.get_by_label("team-b").check()
-    plain_tab.get_by_role("button", name="Show").click()
+    follow(plain_tab, plain_tab.get_by_role("button", name="Show"))
 
     assert httpx.URL(plain_tab.url).params.multi_items() == [("range", "7d"), ("namespace", "team-b")]
-    assert plain_tab.locator("#namespaces summary").inner_text() == "Namespace: team-b"
+    expect(plain_tab.locator("#namespaces summary")).to_have_text("Namespace: team-b")
 
 
 def test_a_failure_is_two_clicks_from_its_reason_and_one_from_its_job(tab, answers):
     answer_busily(answers)
     tab.goto("/")
 
-    assert tab.get_by_text("the container used more than its limit of 512 MiB").is_visible()
+    expect(tab.get_by_text("the container used more than its limit of 512 MiB")).to_be_visible()
     address = tab.get_by_role("link", name="refund-check-0002").get_attribute("href")
 
     assert address == f"/jobs/team-a/{uid_of('refund-check-0002')}"

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from playwright.sync_api import expect
+from tests.browserpages import MILLISECONDS
 
 from agentjobs.dev.up import up
 from devcluster.client import CONFIG_MAPS, Resource
@@ -16,7 +18,6 @@ from devcluster.client import CONFIG_MAPS, Resource
 pytestmark = pytest.mark.xdist_group("dashboard")
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 AWAY = "cannot be reached now"
-MILLISECONDS = 60_000
 ROOT = Path(__file__).parents[3]
 
 
@@ -86,7 +87,7 @@ def test_while_postgresql_is_away_an_open_page_says_so_and_recovers(tab, running
     running.submit("after-postgres")
 
     seen(tab, "after-postgres")
-    assert not tab.locator("#note").is_visible()
+    expect(tab.locator("#note")).to_be_hidden()
 
 
 def test_a_dashboard_that_was_killed_comes_back_with_its_sessions(tab, running):

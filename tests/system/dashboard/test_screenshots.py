@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from agentjobs.dashboard import rendering
 from agentjobs.dashboard.pages import job, jobs, overview
@@ -51,7 +52,7 @@ def test_a_picture_of_the_documentation_can_be_made(stopped, answers, tmp_path, 
     scene(answers)
     stopped.set_viewport_size({"width": WIDTH, "height": height})
     stopped.goto(address)
-    assert stopped.get_by_text(shown, exact=True).first.is_visible()
+    expect(stopped.get_by_text(shown, exact=True).first).to_be_visible()
 
     made = tmp_path / f"{name}.png"
     stopped.screenshot(path=made, animations="disabled")

@@ -2,7 +2,8 @@
 
 import pytest
 from playwright.sync_api import expect
-from tests.dashboardcluster import MILLISECONDS, whole_cluster
+from tests.browserpages import MILLISECONDS
+from tests.dashboardcluster import whole_cluster
 from tests.system.dashboard.hostile_agent import ATTACK
 
 pytestmark = pytest.mark.xdist_group("hostile-dashboard")
@@ -69,7 +70,7 @@ def signed_in(browser, whole):
     page.get_by_role("heading", name="Overview").wait_for()
     for job, phase in (("attacks", "Succeeded"), ("fails", "Failed")):
         page.goto(f"/jobs/{whole.namespace}/{job}")
-        expect(page.locator("h1 .phase")).to_have_text(phase, timeout=MILLISECONDS)
+        expect(page.locator("h1 .phase")).to_have_text(phase)
     page.close()
     yield context
     context.close()
@@ -89,7 +90,7 @@ def test_nothing_runs_and_nothing_is_loaded_from_elsewhere(signed_in, whole, add
 
     assert page.evaluate("window.__hacked") is None
     assert (complaints, hosts) == ([], {whole.cluster.dashboard_url.split("/")[2]})
-    assert page.locator(FOREIGN).count() == 0
+    expect(page.locator(FOREIGN)).to_have_count(0)
     text = page.locator("main").inner_text()
     assert [sign for sign in ("\u202e", "\x1b", "1337") if sign in text] == []
     page.close()

@@ -4,7 +4,8 @@ import re
 
 import pytest
 from playwright.sync_api import expect
-from tests.dashboardcluster import MILLISECONDS, whole_cluster
+from tests.browserpages import MILLISECONDS, follow
+from tests.dashboardcluster import whole_cluster
 
 pytestmark = pytest.mark.xdist_group("whole-dashboard")
 
@@ -40,11 +41,11 @@ def open_job(tab, whole):
 
 
 def phase(tab, wanted):
-    expect(tab.locator("h1 .phase")).to_have_text(wanted, timeout=MILLISECONDS)
+    expect(tab.locator("h1 .phase")).to_have_text(wanted)
 
 
 def told(tab, text):
-    expect(tab.locator("#main")).to_contain_text(text, timeout=MILLISECONDS)
+    expect(tab.locator("#main")).to_contain_text(text)
 
 
 def test_a_link_signs_in_once(browser, whole):
@@ -71,16 +72,16 @@ def test_a_running_job_is_cancelled_and_run_again_from_its_page(tab, whole, open
     whole.job("stopped", {"delay": "10m", "text": "Too late."})
     open_job("stopped")
     told(tab, "start 1.")
-    tab.get_by_role("link", name="Cancel…").click()
-    tab.get_by_role("button", name="Cancel the job").click()
+    follow(tab, tab.get_by_role("link", name="Cancel…"))
+    follow(tab, tab.get_by_role("button", name="Cancel the job"))
     phase(tab, "Cancelled")
 
     tab.get_by_placeholder("a new name").fill("stopped-again")
-    tab.get_by_role("button", name="Run again").click()
+    follow(tab, tab.get_by_role("button", name="Run again"))
 
     expect(tab.get_by_role("heading", level=1)).to_contain_text("stopped-again")
     told(tab, "start 1.")
-    tab.get_by_role("button", name="Suspend").click()
+    follow(tab, tab.get_by_role("button", name="Suspend"))
     phase(tab, "Suspended")
 
 
@@ -88,12 +89,12 @@ def test_a_tools_call_of_a_later_start_leads_to_its_step_and_back(tab, whole, op
     whole.example("resume.yaml")
     open_job("resume")
     phase(tab, "Succeeded")
-    tab.get_by_role("link", name="Transcript", exact=True).click()
+    follow(tab, tab.get_by_role("link", name="Transcript", exact=True))
     tab.get_by_text("customer='Cleo'").click()
-    tab.get_by_role("link", name="Its step").filter(visible=True).click()
+    follow(tab, tab.get_by_role("link", name="Its step").filter(visible=True))
     expect(tab.locator("tr:target + tr.opened")).to_contain_text("Arguments customer='Cleo'")
 
-    tab.get_by_role("link", name="Its call in the transcript").click()
+    follow(tab, tab.get_by_role("link", name="Its call in the transcript"))
     expect(tab.locator(".turn:target")).to_contain_text("customer='Cleo'")
 
 
@@ -102,7 +103,7 @@ def test_a_template_runs_by_its_form(tab, whole):
     tab.goto(f"/templates/{whole.namespace}/review")
     tab.get_by_label("repository").fill("basket")
     tab.get_by_label("depth").select_option("thorough")
-    tab.get_by_role("button", name="Run", exact=True).click()
+    follow(tab, tab.get_by_role("button", name="Run", exact=True))
 
     told(tab, "Review the last change of basket.")
     phase(tab, "Succeeded")
@@ -111,10 +112,10 @@ def test_a_template_runs_by_its_form(tab, whole):
 def test_a_schedule_is_triggered_and_suspended(tab, whole):
     whole.example("schedules/morning-brief.yaml")
     tab.goto(f"/schedules/{whole.namespace}/morning-brief")
-    tab.get_by_role("button", name="Trigger now").click()
+    follow(tab, tab.get_by_role("button", name="Trigger now"))
     expect(tab.locator("table a", has_text="morning-brief-").first).to_be_visible()
 
-    tab.get_by_role("button", name="Suspend").click()
+    follow(tab, tab.get_by_role("button", name="Suspend"))
     expect(tab.get_by_role("button", name="Resume")).to_be_visible()
 
 
@@ -122,12 +123,12 @@ def test_a_queue_is_paused_and_resumed(tab, whole, open_job):
     queue = {"kind": "AgentQueue", "metadata": {"name": "slow"}, "spec": {"concurrency": {"max": 1}}}
     whole.make({"apiVersion": "agentjobs.dev/v1alpha1", **queue})
     tab.goto(f"/queues/{whole.namespace}/slow")
-    tab.get_by_role("button", name="Pause").click()
+    follow(tab, tab.get_by_role("button", name="Pause"))
     expect(tab.get_by_role("button", name="Resume")).to_be_visible()
     whole.job("held", {"text": "At last."}, queue="slow")
     told(tab, "held")
 
-    tab.get_by_role("button", name="Resume").click()
+    follow(tab, tab.get_by_role("button", name="Resume"))
     expect(tab.get_by_role("button", name="Pause")).to_be_visible()
     open_job("held")
     phase(tab, "Succeeded")
@@ -149,7 +150,7 @@ def test_what_one_tab_orders_another_shows(tab, whole, open_job):
     told(tab, "start 1.")
     other = tab.context.new_page()
     other.goto(f"/jobs/{whole.namespace}/shared/cancel")
-    other.get_by_role("button", name="Cancel the job").click()
+    follow(other, other.get_by_role("button", name="Cancel the job"))
 
     phase(tab, "Cancelled")
-    assert tab.get_by_role("link", name="Cancel…").count() == 0
+    expect(tab.get_by_role("link", name="Cancel…")).to_have_count(0)

@@ -1,6 +1,7 @@
 """The page of words, in a browser."""
 
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
 
 def test_words_are_readable_for_everybody(tab):
@@ -8,11 +9,11 @@ def test_words_are_readable_for_everybody(tab):
 
     found = Axe().run(tab)
 
-    assert tab.get_by_role("heading", level=1).inner_text() == "WaitingForSlot"
+    expect(tab.get_by_role("heading", level=1)).to_have_text("WaitingForSlot")
     assert [one["id"] for one in found.response["violations"]] == []
 
 
 def test_words_are_there_without_javascript(plain_tab):
     plain_tab.goto("/reasons")
 
-    assert plain_tab.get_by_text("Waits for a slot in its queue.").is_visible()
+    expect(plain_tab.get_by_text("Waits for a slot in its queue.")).to_be_visible()
