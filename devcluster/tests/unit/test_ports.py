@@ -5,7 +5,7 @@ import socket
 from devcluster.ports import free_port
 
 
-def test_no_connection_of_others_gets_a_port_between_its_choice_and_its_use():
+def test_a_chosen_port_cannot_be_taken_by_another_connection_before_its_use():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         connections = [socket.create_connection(listener.getsockname()) for _ in range(20)]
         lowest = min(connection.getsockname()[1] for connection in connections)
@@ -15,7 +15,7 @@ def test_no_connection_of_others_gets_a_port_between_its_choice_and_its_use():
     assert all(free_port() < lowest for _ in range(100))
 
 
-def test_no_port_is_given_twice_nor_one_that_is_taken():
+def test_a_port_is_never_chosen_twice_nor_while_it_is_in_use():
     taken = free_port()
     with socket.create_server(("127.0.0.1", taken)):
         ports = [free_port() for _ in range(1000)]

@@ -77,7 +77,7 @@ async def test_a_bound_token_dies_with_its_pod(api, pod):
     assert "authenticated" not in await review(api, token)
 
 
-async def test_a_token_is_for_its_audience_only(api):
+async def test_a_token_is_valid_only_for_its_audience(api):
     token = (await token_of(api, audiences=["gateway"])).body["status"]["token"]
 
     status = await review(api, token)
@@ -130,7 +130,7 @@ async def test_a_bad_token_request_is_refused(api, spec, code):
     assert (await token_of(api, **spec)).code == code
 
 
-async def test_a_service_account_without_roles_may_read_discovery_and_review_itself(api):
+async def test_a_service_account_without_roles_can_read_discovery_and_review_its_own_access(api):
     token = (await token_of(api)).body["status"]["token"]
     bearer = f"Bearer {token}"
 
@@ -146,7 +146,7 @@ async def test_a_service_account_without_roles_may_read_discovery_and_review_its
     assert me.body["status"]["userInfo"]["username"] == "system:serviceaccount:default:default"
 
 
-async def test_a_role_allows_its_rules_at_once_and_nothing_else(api):
+async def test_a_role_immediately_allows_its_rules_and_nothing_else(api):
     bearer = "Bearer " + (await token_of(api)).body["status"]["token"]
     rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
     rules = [{"verbs": ["create"], "apiGroups": [""], "resources": ["configmaps"]}]
@@ -180,7 +180,7 @@ async def test_access_reviews_answer_by_roles_and_groups(api, who, allowed):
     assert status["allowed"] is allowed
 
 
-async def test_the_admin_is_reviewed_as_the_admin(api):
+async def test_a_review_of_the_admins_own_access_is_about_the_admin(api):
     status = await review(api, api.server.token)
 
     assert status["user"]["username"] == "development-admin"
@@ -221,7 +221,7 @@ async def test_an_unsupported_request_is_refused_with_a_message(api, method, pat
         pytest.param(b"[" * 100_000, "application/json", 400, id="deep"),
     ],
 )
-async def test_a_bad_body_is_the_callers_fault(api, body, media, code):
+async def test_a_malformed_body_is_a_bad_request(api, body, media, code):
     answer = await api("POST", f"{api.core}/configmaps", body, media=media)
 
     assert answer.code == code

@@ -21,7 +21,7 @@ async def test_an_overloaded_response_has_retry_after(api, server, toys, toy):
     assert (await api("POST", toys, toy())).headers["Retry-After"] == "1"
 
 
-async def test_a_lost_answer_hides_a_write_that_happened(api, server, toys, toy):
+async def test_a_write_whose_answer_is_lost_is_stored(api, server, toys, toy):
     server.faults.lose_every = 1
 
     lost = await api("POST", toys, toy())
@@ -30,7 +30,7 @@ async def test_a_lost_answer_hides_a_write_that_happened(api, server, toys, toy)
     assert (await api("GET", f"{toys}/a")).code == 200
 
 
-async def test_only_chosen_writes_count(api, server, toys, toy):
+async def test_faults_apply_only_to_selected_writes(api, server, toys, toy):
     server.faults.fail_every = 1
     server.faults.only = lambda verb, resource: (verb, resource) == ("patch", "toys.example.dev/status")
 
@@ -40,7 +40,7 @@ async def test_only_chosen_writes_count(api, server, toys, toy):
     assert (made.code, status.code) == (201, 500)
 
 
-async def test_a_watch_ends_after_so_many_events(api, server, toys, toy):
+async def test_a_watch_ends_after_the_configured_number_of_events(api, server, toys, toy):
     for name in "abc":
         await api("POST", toys, toy(name))
     revision = (await api("GET", toys)).body["metadata"]["resourceVersion"]
@@ -61,7 +61,7 @@ async def test_watches_are_closed_on_demand(api, server, toys, toy):
     assert [event["type"] for event in await watch] == ["ADDED"]
 
 
-async def test_a_crd_may_take_its_time(api, server, crd, toy):
+async def test_a_crd_is_served_after_the_configured_delay(api, server, crd, toy):
     server.faults.established_delay = 0.05
     made = await api("POST", api.crds, crd)
     early = await api("GET", api.toys)
@@ -91,7 +91,7 @@ async def test_a_delayed_list_is_outdated(api, server, toys, toy):
     assert (made.code, (await late).body["items"]) == (201, [])
 
 
-async def test_late_events_come_all_and_in_order(api, server, toys, toy):
+async def test_delayed_events_all_arrive_in_order(api, server, toys, toy):
     revision = (await api("GET", toys)).body["metadata"]["resourceVersion"]
     server.faults.watch_latency, server.faults.close_watches_after = 0.02, 3
     for name in "abc":

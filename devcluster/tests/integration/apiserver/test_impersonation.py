@@ -22,7 +22,7 @@ def impersonate(resource, *names, group=""):
     return {"verbs": ["impersonate"], "apiGroups": [group], "resources": [resource]} | names
 
 
-async def test_who_is_impersonated_is_the_user_of_the_request(api):
+async def test_a_request_is_made_as_the_impersonated_user(api):
     headers = {"Impersonate-User": "anna@example.com", "Impersonate-Group": "readers"}
     me = await api("POST", WHO, {}, **headers)
 
@@ -43,7 +43,7 @@ async def test_who_is_impersonated_is_the_user_of_the_request(api):
         pytest.param({"Impersonate-User": "system:serviceaccount:a:b"}, 'namespace "a"', id="account"),
     ],
 )
-async def test_each_name_takes_the_right_to_impersonate_it(api, headers, words):
+async def test_each_impersonated_name_requires_its_own_permission(api, headers, words):
     bearer = await bearer_of_an_account(api, [impersonate("users", "anna"), impersonate("groups", "a")])
 
     answer = await api("POST", WHO, {}, Authorization=bearer, **headers)
@@ -51,7 +51,7 @@ async def test_each_name_takes_the_right_to_impersonate_it(api, headers, words):
     assert (answer.code, words in answer.body["message"]) == (403, True)
 
 
-async def test_who_has_the_rights_impersonates_user_group_uid_and_extra(api):
+async def test_a_caller_with_permissions_can_impersonate_user_group_uid_and_extra(api):
     rules = [impersonate("users"), impersonate("groups", "a")]
     rules += [impersonate("uids", group="authentication.k8s.io")]
     rules += [impersonate("userextras/team", group="authentication.k8s.io")]

@@ -42,7 +42,7 @@ async def test_a_table_has_the_columns_of_its_definition(api, toys, toy):
     assert table["metadata"]["resourceVersion"]
 
 
-async def test_a_watched_table_repeats_no_headers(api, toys, toy):
+async def test_headers_of_a_watched_table_are_not_repeated(api, toys, toy):
     for name in "ab":
         await api("POST", toys, toy(name))
     admin = {"Authorization": f"Bearer {api.server.token}", "Accept": TABLE}
@@ -55,7 +55,7 @@ async def test_a_watched_table_repeats_no_headers(api, toys, toy):
     assert [event["object"]["rows"][0]["cells"][0] for event in events] == ["a", "b"]
 
 
-async def test_a_new_kind_is_discovered_at_once(api, toys):
+async def test_a_new_kind_is_discovered_immediately(api, toys):
     aggregated = await api("GET", "/apis", Accept=AGGREGATED)
     legacy = await api("GET", "/apis/example.dev/v1")
 
@@ -73,13 +73,13 @@ async def test_openapi_names_field_validation_which_kubectl_apply_looks_for(api,
     assert "fieldValidation" in [parameter["name"] for parameter in path["patch"]["parameters"]]
 
 
-async def test_a_withdrawn_kind_is_forgotten(api, toys):
+async def test_a_deleted_kind_is_no_longer_discovered(api, toys):
     await api("DELETE", f"{api.crds}/toys.example.dev")
 
     assert (await api("GET", "/apis/example.dev/v1")).code == 404
 
 
-async def test_rules_in_cel_are_judged(api, crd):
+async def test_cel_rules_are_evaluated(api, crd):
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     schema["properties"]["spec"]["x-kubernetes-validations"] = [{"rule": "self.size < 5", "message": "too big"}]
 

@@ -65,7 +65,7 @@ async def test_a_namespace_must_exist(api, toys, toy):
     assert (answer.code, answer.body["message"]) == (404, 'namespaces "absent" not found')
 
 
-async def test_all_causes_come_at_once(api, toys, toy):
+async def test_a_refusal_has_all_causes(api, toys, toy):
     body = toy(size=12)
     body["spec"]["color"] = "green"
 
@@ -106,7 +106,7 @@ async def test_generation_counts_spec_changes_only(api, toys, toy):
     assert [each.body["metadata"]["generation"] for each in (labelled, status, changed)] == [1, 1, 2]
 
 
-async def test_status_and_spec_do_not_write_each_other(api, toys, toy):
+async def test_writes_of_status_and_spec_do_not_affect_each_other(api, toys, toy):
     await api("POST", toys, {**toy(), "status": {"phase": "Forged"}})
 
     by_spec = await api.merge(f"{toys}/a", {"status": {"phase": "Forged"}, "spec": {"size": 2}})
@@ -134,7 +134,7 @@ async def test_a_write_without_a_change_is_not_stored(api, toys, toy):
         pytest.param({"resourceVersion": "current", "name": "b"}, 400, "BadRequest", id="other-name"),
     ],
 )
-async def test_a_put_needs_the_version_it_replaces(api, toys, toy, meta, code, reason):
+async def test_a_put_requires_a_resource_version(api, toys, toy, meta, code, reason):
     current = (await api("POST", toys, toy())).body["metadata"]["resourceVersion"]
     if meta.get("resourceVersion") == "current":
         meta = {**meta, "resourceVersion": current}
@@ -144,7 +144,7 @@ async def test_a_put_needs_the_version_it_replaces(api, toys, toy, meta, code, r
     assert (answer.code, answer.body["reason"]) == (code, reason)
 
 
-async def test_a_config_map_may_be_put_blindly(api):
+async def test_a_config_map_can_be_put_without_a_resource_version(api):
     body = {"metadata": {"name": "m"}, "data": {"a": "1"}}
     await api("POST", f"{api.core}/configmaps", body)
 
@@ -181,7 +181,7 @@ async def test_a_patch_format_that_is_not_served_is_415(api, toys, toy, media):
     assert len(answer.body["message"]) > 40
 
 
-async def test_a_finalizer_holds_an_object_until_it_is_removed(api, toys, toy):
+async def test_an_object_is_deleted_only_after_its_finalizer_is_removed(api, toys, toy):
     await api("POST", toys, toy(finalizers=["example.dev/hold"]))
 
     held = await api("DELETE", f"{toys}/a")
@@ -213,7 +213,7 @@ async def test_propagation_is_left_to_the_garbage_collector(api, toys, toy):
     assert foreground.body["metadata"]["finalizers"] == ["foregroundDeletion"]
 
 
-async def test_delete_collection_takes_the_selected(api, toys, toy):
+async def test_delete_collection_deletes_the_selected_objects(api, toys, toy):
     for name, color in (("a", "red"), ("b", "blue")):
         await api("POST", toys, toy(name, labels={"color": color}))
 
@@ -223,7 +223,7 @@ async def test_delete_collection_takes_the_selected(api, toys, toy):
     assert [item["metadata"]["name"] for item in left.body["items"]] == ["b"]
 
 
-async def test_a_deleted_crd_takes_its_objects_along(api, toys, toy):
+async def test_deleting_a_crd_deletes_its_objects(api, toys, toy):
     await api("POST", toys, toy())
     await api("POST", toys, toy("held", finalizers=["example.dev/hold"]))
 

@@ -52,14 +52,14 @@ async def test_a_pod_needs_its_service_account(api, pod):
     assert (await api("POST", f"{api.core}/pods", body)).code == 403
 
 
-async def test_a_pod_is_bound_once(api, bound):
+async def test_a_pod_can_be_bound_only_once(api, bound):
     again = await api("POST", f"{bound}/binding", {"target": {"kind": "Node", "name": "n2"}})
 
     assert (again.code, again.body["reason"]) == (409, "Conflict")
     assert (await api("GET", bound)).body["spec"]["nodeName"] == "n1"
 
 
-async def test_a_pod_without_a_node_is_removed_at_once(api, pod):
+async def test_a_pod_without_a_node_is_removed_immediately(api, pod):
     await api("POST", f"{api.core}/pods", pod())
 
     await api("DELETE", f"{api.core}/pods/p")
@@ -91,7 +91,7 @@ async def test_a_pod_with_a_finalizer_stays_after_its_kubelet_has_finished(api, 
     assert (await api("GET", bound)).code == 404
 
 
-async def test_losing_the_finalizer_first_leaves_the_pod_to_its_kubelet(api, bound):
+async def test_a_pod_whose_finalizer_is_removed_first_is_removed_by_its_kubelet(api, bound):
     await api.merge(bound, {"metadata": {"finalizers": ["example.dev/hold"]}})
     await api("DELETE", bound)
 
@@ -116,11 +116,11 @@ async def test_an_ended_pod_is_removed_without_grace(api, bound):
         pytest.param({"activeDeadlineSeconds": 10}, 200, id="deadline"),
     ],
 )
-async def test_a_pods_spec_is_fixed_but_for_its_deadline(api, bound, change, code):
+async def test_only_the_deadline_of_a_pods_spec_can_be_changed(api, bound, change, code):
     assert (await api.merge(bound, {"spec": change})).code == code
 
 
-async def test_a_scheduling_gate_can_be_removed_and_not_added(api, pod):
+async def test_a_scheduling_gate_can_be_removed_but_not_added(api, pod):
     await api("POST", f"{api.core}/pods", pod("q", schedulingGates=[{"name": "example.dev/a"}]))
     path = f"{api.core}/pods/q"
 
@@ -192,18 +192,18 @@ async def test_a_namespace_is_removed_when_its_controller_has_finished(api):
     assert (await api("GET", "/api/v1/namespaces/team")).code == 404
 
 
-async def test_the_default_namespace_stays(api):
+async def test_the_default_namespace_cannot_be_deleted(api):
     assert (await api("DELETE", "/api/v1/namespaces/default")).code == 403
 
 
-async def test_a_secrets_plain_text_is_encoded(api):
+async def test_string_data_of_a_secret_is_encoded(api):
     made = await api("POST", f"{api.core}/secrets", {"metadata": {"name": "s"}, "stringData": {"a": "b"}})
 
     assert made.body["data"] == {"a": "Yg=="}
     assert "stringData" not in made.body
 
 
-async def test_an_immutable_config_map_stays_as_it_is(api):
+async def test_an_immutable_config_map_cannot_be_changed(api):
     path = f"{api.core}/configmaps"
     await api("POST", path, {"metadata": {"name": "m"}, "data": {"a": "1"}, "immutable": True})
 
@@ -217,7 +217,7 @@ async def test_a_bad_config_map_is_refused(api, data, code):
     assert answer.code == code
 
 
-async def test_a_lease_may_be_made_by_a_put(api):
+async def test_a_lease_can_be_created_by_a_put(api):
     path = "/apis/coordination.k8s.io/v1/namespaces/default/leases/l"
     made = await api("PUT", path, {"metadata": {"name": "l"}, "spec": {"holderIdentity": "me"}})
 

@@ -35,7 +35,7 @@ CONFIG_MAP = envelope(
 )
 
 
-async def test_a_config_map_arrives_whole(api):
+async def test_a_config_map_is_received_unchanged(api):
     made = await api("POST", f"{api.core}/configmaps", CONFIG_MAP, media=MEDIA)
 
     assert made.code == 201
@@ -43,7 +43,7 @@ async def test_a_config_map_arrives_whole(api):
     assert (made.body["data"], made.body["immutable"]) == ({"k": "v"}, True)
 
 
-async def test_a_role_arrives_whole(api):
+async def test_a_role_is_received_unchanged(api):
     rule = field(1, "get") + field(1, "list") + field(2, "") + field(3, "pods") + field(4, "mine")
     role = envelope("rbac.authorization.k8s.io/v1", "Role", field(1, field(1, "r")) + field(2, rule))
 
@@ -64,14 +64,14 @@ async def test_delete_options_may_be_protobuf(api):
     assert (answer.code, answer.body["reason"]) == (409, "Conflict")
 
 
-async def test_other_kinds_are_refused_with_a_way_out(api):
+async def test_other_kinds_are_refused_with_a_workaround(api):
     answer = await api("POST", f"{api.core}/pods", envelope("v1", "Pod", b""), media=MEDIA)
 
     assert (answer.code, "kubectl apply" in answer.body["message"]) == (415, True)
 
 
 @pytest.mark.parametrize("seed", range(20))
-async def test_damaged_bodies_are_the_callers_fault(api, seed):
+async def test_damaged_bodies_are_bad_requests(api, seed):
     chosen = random.Random(seed)
     damaged = bytearray(CONFIG_MAP)
     for _ in range(3):

@@ -11,7 +11,7 @@ def types(events):
     return [(event["type"], event["object"]["metadata"].get("name")) for event in events]
 
 
-async def test_a_watch_goes_on_after_the_list_it_follows(api, toys, toy):
+async def test_a_watch_continues_after_the_list_it_follows(api, toys, toy):
     await api("POST", toys, toy("a"))
     revision = (await api("GET", toys)).body["metadata"]["resourceVersion"]
     await api("POST", toys, toy("b"))
@@ -90,7 +90,7 @@ async def test_history_is_bounded_by_bytes(tmp_path, toy):
     store.check(1190)
 
 
-async def test_an_object_leaving_a_selection_is_deleted_as_it_was(api, toys, toy):
+async def test_an_object_that_leaves_a_selection_is_reported_as_deleted_in_its_last_selected_state(api, toys, toy):
     await api("POST", toys, toy("a", labels={"color": "red"}))
     revision = (await api("GET", toys)).body["metadata"]["resourceVersion"]
     moved = await api.merge(f"{toys}/a", {"metadata": {"labels": {"color": "blue"}}})
@@ -103,7 +103,7 @@ async def test_an_object_leaving_a_selection_is_deleted_as_it_was(api, toys, toy
     assert blue[0]["type"] == "ADDED"
 
 
-async def test_a_watch_of_one_name_gets_events_of_no_other(api, toys, toy):
+async def test_a_watch_of_one_name_gets_only_its_events(api, toys, toy):
     for name in ("a", "b"):
         await api("POST", toys, toy(name))
 
@@ -112,7 +112,7 @@ async def test_a_watch_of_one_name_gets_events_of_no_other(api, toys, toy):
     assert types(events) == [("ADDED", "b")]
 
 
-async def test_the_removal_of_the_last_finalizer_is_the_deletion(api, toys, toy):
+async def test_removing_the_last_finalizer_deletes_the_object(api, toys, toy):
     await api("POST", toys, toy("a", finalizers=["example.dev/hold"]))
     revision = (await api("GET", toys)).body["metadata"]["resourceVersion"]
     await api("DELETE", f"{toys}/a")
@@ -124,11 +124,11 @@ async def test_the_removal_of_the_last_finalizer_is_the_deletion(api, toys, toy)
 
 
 @pytest.mark.parametrize("query", ["sendInitialEvents=true", "resourceVersionMatch=NotOlderThan&resourceVersion=0"])
-async def test_initial_events_and_their_match_go_together(api, toys, query):
+async def test_initial_events_require_a_resource_version_match_and_vice_versa(api, toys, query):
     assert (await api("GET", f"{toys}?watch=true&{query}")).code == 422
 
 
-async def test_pages_show_the_state_of_the_first(api, toys, toy):
+async def test_all_pages_show_the_state_at_the_time_of_the_first_page(api, toys, toy):
     for name in "abcde":
         await api("POST", toys, toy(name))
 
@@ -155,7 +155,7 @@ async def test_an_expired_page_is_410(api, toys, toy):
     assert (answer.code, answer.body["reason"]) == (410, "Expired")
 
 
-async def test_a_list_from_the_future_is_a_timeout(api, toys):
+async def test_a_list_at_a_future_revision_is_a_timeout(api, toys):
     answer = await api("GET", f"{toys}?resourceVersion=9999999999999999")
 
     assert (answer.code, answer.body["reason"]) == (504, "Timeout")
@@ -171,7 +171,7 @@ async def test_a_list_from_the_future_is_a_timeout(api, toys):
         pytest.param("fieldSelector=metadata.name%3Db", ["b"], id="field"),
     ],
 )
-async def test_selectors_choose(api, toys, toy, query, names):
+async def test_a_list_is_filtered_by_label_and_field_selectors(api, toys, toy, query, names):
     for name, labels in (("a", {"color": "red"}), ("b", {"color": "blue"}), ("c", {})):
         await api("POST", toys, toy(name, labels=labels))
 

@@ -30,7 +30,7 @@ async def bound(machine, name):
     return await machine.until(name, lambda it: it and it["status"]["phase"] == "Bound", resource=CLAIMS)
 
 
-async def test_a_claim_is_bound_at_once_with_the_size_it_asks_for(machine):
+async def test_a_claim_is_bound_immediately_with_its_requested_size(machine):
     claim = await bound(machine, "at-once")
 
     assert claim["status"]["capacity"] == {"storage": "1Gi"}
@@ -38,7 +38,7 @@ async def test_a_claim_is_bound_at_once_with_the_size_it_asks_for(machine):
     assert claim["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
 
 
-async def test_files_of_a_claim_outlive_their_pod(machine, terminated):
+async def test_files_of_a_claim_remain_after_their_pod(machine, terminated):
     await bound(machine, "outlives")
     first = await machine.run("import os; open(os.environ['DATA'] + '/x', 'w').write('kept')", **mounting("outlives"))
     await machine.ended(first)
@@ -64,7 +64,7 @@ async def test_a_pod_waits_for_its_claim(machine, terminated):
     assert terminated(await machine.ended(name))["message"] == "came"
 
 
-async def test_a_deleted_claim_goes_after_its_pod_with_its_files(machine):
+async def test_a_deleted_claim_is_removed_with_its_files_after_its_pod(machine):
     claim = await bound(machine, "goes")
     folder = machine.folder / "node" / "claims" / claim["metadata"]["uid"]
     name = await machine.run("import time; time.sleep(60)", **mounting("goes"))
@@ -81,7 +81,7 @@ async def test_a_deleted_claim_goes_after_its_pod_with_its_files(machine):
             await asyncio.sleep(0.02)
 
 
-async def test_a_sub_path_is_made_in_its_volume(machine, terminated):
+async def test_a_sub_path_is_created_in_its_volume(machine, terminated):
     claim = await bound(machine, "sub-path")
     name = await machine.run("import os; open(os.environ['DATA'] + '/x', 'w')", **mounting("sub-path", subPath="a/b"))
     await machine.ended(name)
@@ -105,7 +105,7 @@ async def test_a_link_in_a_volume_does_not_lead_a_sub_path_out_of_it(machine, tm
     await machine.client.delete(PODS, machine.home, name, grace_seconds=0)
 
 
-async def test_a_claim_keeps_its_spec(machine):
+async def test_the_spec_of_a_claim_cannot_be_changed(machine):
     await bound(machine, "fixed")
 
     with pytest.raises(ApiError) as refused:

@@ -22,7 +22,7 @@ async def settled(machine):
     await machine.gone("marker", resource=SECRETS)
 
 
-async def test_dependents_follow_their_owner_in_the_background(machine):
+async def test_background_deletion_removes_dependents_after_their_owner(machine):
     _, reference = await machine.owner("owner-background")
     await machine.make(SECRETS, "child-background", ownerReferences=[reference])
 
@@ -31,7 +31,7 @@ async def test_dependents_follow_their_owner_in_the_background(machine):
     await machine.gone("child-background", resource=SECRETS)
 
 
-async def test_in_the_foreground_the_owner_is_removed_last(machine):
+async def test_foreground_deletion_removes_the_owner_last(machine):
     _, reference = await machine.owner("owner-foreground")
     blocking = {**reference, "blockOwnerDeletion": True}
     await machine.make(SECRETS, "child-foreground", ownerReferences=[blocking], finalizers=["example.com/keep"])
@@ -46,7 +46,7 @@ async def test_in_the_foreground_the_owner_is_removed_last(machine):
     assert waiting["metadata"]["deletionTimestamp"]
 
 
-async def test_orphans_lose_their_reference_and_stay(machine):
+async def test_orphans_lose_their_owner_reference_and_remain(machine):
     _, reference = await machine.owner("owner-orphan")
     await machine.make(SECRETS, "child-orphan", ownerReferences=[reference])
     await settled(machine)
@@ -59,7 +59,7 @@ async def test_orphans_lose_their_reference_and_stay(machine):
     assert not child["metadata"].get("ownerReferences")
 
 
-async def test_a_new_object_of_the_owners_name_is_not_the_owner(machine):
+async def test_a_new_object_with_the_owners_name_is_not_the_owner(machine):
     _, reference = await machine.owner("owner-again")
     await machine.make(SECRETS, "child-again", ownerReferences=[{**reference, "uid": reference["uid"][:-4] + "0000"}])
 
@@ -68,7 +68,7 @@ async def test_a_new_object_of_the_owners_name_is_not_the_owner(machine):
     assert await machine.exists(CONFIG_MAPS, "owner-again")
 
 
-async def test_an_object_with_two_owners_stays_until_both_are_gone(machine):
+async def test_an_object_with_two_owners_remains_until_both_are_deleted(machine):
     _, first = await machine.owner("owner-one")
     _, second = await machine.owner("owner-two")
     await machine.make(SECRETS, "child-of-two", ownerReferences=[first, second])
@@ -84,7 +84,7 @@ async def test_an_object_with_two_owners_stays_until_both_are_gone(machine):
     assert left["metadata"]["ownerReferences"][0]["name"] == "owner-two"
 
 
-async def test_grandchildren_go_too(machine):
+async def test_dependents_of_dependents_are_deleted_too(machine):
     _, reference = await machine.owner("grandparent")
     _, parent = await machine.owner("parent", ownerReferences=[reference])
     await machine.make(SECRETS, "grandchild", ownerReferences=[parent])
@@ -94,7 +94,7 @@ async def test_grandchildren_go_too(machine):
     await machine.gone("grandchild", resource=SECRETS)
 
 
-async def test_a_namespace_ends_with_all_that_is_in_it(machine):
+async def test_deleting_a_namespace_deletes_all_its_objects(machine):
     namespace = await machine.namespace()
     await machine.make(CONFIG_MAPS, "inside", namespace=namespace)
     await machine.until("default", bool, namespace=namespace, resource=SERVICE_ACCOUNTS)
@@ -106,7 +106,7 @@ async def test_a_namespace_ends_with_all_that_is_in_it(machine):
     await machine.gone(namespace, namespace=None, resource=NAMESPACES)
 
 
-async def test_every_namespace_gets_the_servers_authority(machine):
+async def test_every_namespace_gets_the_servers_ca_certificate(machine):
     namespace = await machine.namespace()
 
     found = await machine.until("kube-root-ca.crt", bool, namespace=namespace, resource=CONFIG_MAPS)
@@ -114,7 +114,7 @@ async def test_every_namespace_gets_the_servers_authority(machine):
     assert found["data"]["ca.crt"] == await asyncio.to_thread(machine.server.ca.read_text)
 
 
-async def test_a_pod_whose_binding_met_a_conflict_is_bound_all_the_same(machine):
+async def test_a_pod_is_bound_even_if_its_first_binding_conflicts(machine):
     if not isinstance(machine.server, ApiServer):
         pytest.skip("a real API server conflicts only by chance; the embedded one does so on demand")
     faults = machine.server.faults

@@ -96,14 +96,14 @@ async def test_a_forked_program_sees_what_an_executed_one_sees(run, options, var
     assert seen[0][1:] == ("to the end", 3)
 
 
-async def test_modules_are_there_before_the_program_and_the_hidden_ones_are_not(run):
+async def test_modules_are_preloaded_except_the_hidden_ones(run):
     said, code = await ended(run("import sys; print('decimal' in sys.modules, 'fractions' in sys.modules)"))
     imported, _ = await ended(run("import fractions; print(fractions.Fraction(1, 2))"))
 
     assert (said, code, imported) == ("True False\n", 0, "1/2\n")
 
 
-async def test_a_program_of_the_server_is_its_child_and_another_one_is_executed(run, server):
+async def test_a_program_of_the_server_is_forked_and_any_other_is_executed(run, server):
     forked, executed = run("import time; time.sleep(60)"), run("import time; time.sleep(60)", PYTHONHASHSEED="0")
 
     assert (parent_of(forked), parent_of(executed)) == (server.pid, os.getpid())
@@ -123,11 +123,11 @@ async def test_a_program_of_the_server_is_its_child_and_another_one_is_executed(
         pytest.param("raise ValueError", 1, id="raises"),
     ],
 )
-async def test_a_forked_program_tells_how_it_ended(run, program, code):
+async def test_the_exit_code_of_a_forked_program_is_reported(run, program, code):
     assert (await ended(run(program)))[1] == code
 
 
-async def test_a_folder_that_is_not_there_is_an_error_and_nothing_runs(run, server, tmp_path):
+async def test_a_missing_folder_is_an_error_and_nothing_runs(run, server, tmp_path):
     with pytest.raises(FileNotFoundError):
         run("pass", folder=tmp_path / "nowhere")
 
@@ -157,7 +157,7 @@ async def test_a_daemon_ends_with_the_forked_program_that_left_it(run):
     raise AssertionError("the daemon lives")
 
 
-async def test_each_of_several_servers_takes_the_programs_of_its_module(server, tmp_path):
+async def test_each_of_several_servers_forks_the_programs_of_its_module(server, tmp_path):
     (tmp_path / "other.py").write_text("print('other')")
     other = ForkServer("other", preload=["json"])
     servers = ForkServers(server, other)
@@ -171,7 +171,7 @@ async def test_each_of_several_servers_takes_the_programs_of_its_module(server, 
     other.close()
 
 
-async def test_a_killed_server_takes_its_programs_along_and_others_are_executed(tmp_path, run):
+async def test_programs_of_a_killed_server_die_with_it_and_new_ones_are_executed(tmp_path, run):
     server = ForkServer("about", preload=["json"])
     path = {"PATH": str(Path(sys.executable).parent), "PYTHONPATH": str(tmp_path)}
     command = ["python", "-m", "about", "import time; time.sleep(60)"]
@@ -188,7 +188,7 @@ async def test_a_killed_server_takes_its_programs_along_and_others_are_executed(
     server.close()
 
 
-async def test_a_module_that_is_not_there_is_told(capfd):
+async def test_a_missing_module_is_reported(capfd):
     with pytest.raises(RuntimeError, match="nowhere has ended"):
         ForkServer("about", preload=["json", "nowhere"])
 

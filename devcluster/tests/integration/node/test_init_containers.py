@@ -42,7 +42,7 @@ def later_of(status):
     return status["containerStatuses"][0]["state"]
 
 
-async def test_each_has_its_own_message(machine, terminated):
+async def test_each_init_container_has_its_own_message(machine, terminated):
     say = "import os; open(os.environ['OUT'], 'w').write('{}')"
     container = {"env": [{"name": "OUT", "value": "/dev/termination-log"}]}
     name = await machine.run(say.format("second"), container=container, **first(say.format("first")))
@@ -54,7 +54,7 @@ async def test_each_has_its_own_message(machine, terminated):
     assert terminated(status)["message"] == "second"
 
 
-async def test_what_follows_a_failed_one_never_starts(machine):
+async def test_containers_after_a_failed_init_container_never_start(machine):
     name = await machine.run("pass", **first("import os, sys; open(os.environ['OUT'], 'w').write('no'); sys.exit(4)"))
 
     status = await machine.ended(name)
@@ -85,7 +85,7 @@ async def test_a_deadline_stops_an_init_container_with_grace(machine):
     assert state_of(pod["status"])["terminated"]["message"] == "stopped"
 
 
-async def test_a_node_that_starts_anew_runs_no_init_container_again(machine, tmp_path):
+async def test_a_restarted_node_runs_no_init_container_again(machine, tmp_path):
     node, second = machine.another_node("init", folder=tmp_path)
     task = asyncio.create_task(node.run())
     await node.ready.wait()

@@ -67,7 +67,7 @@ async def test_a_failure_without_message_shows_the_end_of_its_log(machine, termi
     assert (status["phase"], end["exitCode"], end["reason"], end["message"]) == ("Failed", 3, "Error", "why\n")
 
 
-async def test_a_killed_process_leaves_137_and_no_message(machine, terminated):
+async def test_a_killed_process_has_exit_code_137_and_no_message(machine, terminated):
     name = await machine.run("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
 
     status = await machine.ended(name)
@@ -119,7 +119,7 @@ async def test_a_deleted_pod_that_exits_0_succeeds_and_waits_for_its_finalizer(m
     assert kept
 
 
-async def test_a_deaf_process_is_killed_after_its_grace(machine, terminated):
+async def test_a_process_that_ignores_sigterm_is_killed_after_its_grace_period(machine, terminated):
     name = await machine.run(DEAF, metadata=KEPT)
     await armed(machine, name)
 
@@ -140,7 +140,7 @@ async def test_a_deleted_pod_without_finalizer_is_removed(machine):
     await machine.gone(name)
 
 
-async def test_a_vanished_pod_leaves_no_process_not_even_a_grandchild(machine, tmp_path):
+async def test_no_process_of_a_vanished_pod_remains_including_grandchildren(machine, tmp_path):
     pids = tmp_path / "pids"
     program = f"""
 import os, subprocess, time
@@ -172,7 +172,7 @@ async def test_a_missing_secret_is_reported_and_the_pod_recovers(machine, termin
     assert terminated(status)["message"] == "s3cret"
 
 
-async def test_a_missing_volume_waits_in_container_creating_and_heals(machine, terminated):
+async def test_a_pod_with_a_missing_volume_waits_in_container_creating_and_recovers(machine, terminated):
     name = await machine.run(
         "import os; open(os.environ['OUT'], 'w').write(open(os.environ['CONF']).read())",
         volumes=[{"name": "v", "configMap": {"name": "late", "items": [{"key": "a", "path": "deep/a"}]}}],
@@ -229,7 +229,7 @@ async def test_init_containers_run_first_and_a_failing_one_fails_the_pod(machine
     assert status["containerStatuses"][0]["state"] == {"waiting": {"reason": "PodInitializing"}}
 
 
-async def test_restarts_are_refused_in_plain_words(machine):
+async def test_restarts_are_refused_with_a_clear_message(machine):
     name = await machine.run(restartPolicy="Always")
 
     status = (await machine.until(name, lambda pod: pod and pod["status"].get("phase") == "Failed"))["status"]
@@ -266,7 +266,7 @@ async def test_an_unschedulable_pod_has_a_condition(machine):
     await machine.client.delete(PODS, machine.home, name, grace_seconds=0)
 
 
-async def test_a_node_that_starts_anew_adopts_nothing(machine, tmp_path, terminated):
+async def test_a_restarted_node_adopts_no_pods(machine, tmp_path, terminated):
     first, second = machine.another_node("second", folder=tmp_path)
     task = asyncio.create_task(first.run())
     await first.ready.wait()

@@ -36,7 +36,7 @@ async def eventually(check):
     raise AssertionError("did not happen in 10 s")
 
 
-async def test_a_killed_parent_leaves_neither_child_nor_grandchild():
+async def test_children_and_grandchildren_of_a_killed_parent_are_killed():
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
         words = (parent.stdout.readline() + parent.stdout.readline()).split()
         family = psutil.Process(parent.pid).children(recursive=True)
@@ -50,7 +50,7 @@ async def test_a_killed_parent_leaves_neither_child_nor_grandchild():
 @pytest.mark.parametrize(
     ("command", "code"), [(["true"], 0), (["sh", "-c", "exit 3"], 3), (["sh", "-c", "kill -9 $$"], -9)]
 )
-async def test_a_child_has_its_exit_code(command, code):
+async def test_the_exit_code_of_a_child_is_reported(command, code):
     assert await spawn(command).wait() == code
 
 
@@ -63,7 +63,7 @@ async def test_processes_left_in_the_group_of_a_child_are_killed():
     await eventually(lambda: not alive(left))
 
 
-async def test_a_deaf_child_is_killed_after_its_grace():
+async def test_a_child_that_ignores_sigterm_is_killed_after_its_grace_period():
     child = spawn(["sh", "-c", "trap '' TERM; echo armed; while :; do sleep 0.05; done"], output=subprocess.PIPE)
     await asyncio.to_thread(child.stdout.readline)
 
@@ -71,7 +71,7 @@ async def test_a_deaf_child_is_killed_after_its_grace():
     child.stdout.close()
 
 
-async def test_a_command_that_is_not_there_is_an_error():
+async def test_a_missing_command_is_an_error():
     with pytest.raises(FileNotFoundError):
         spawn(["/no/such"])
 

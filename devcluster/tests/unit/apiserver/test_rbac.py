@@ -66,14 +66,14 @@ def test_a_rule_covers_what_it_names(store, bind, rule, attributes, allowed):
 @pytest.mark.parametrize(
     ("path", "allowed"), [("/metrics", True), ("/logs/a/b", True), ("/metrics/x", False), ("/logs", False)]
 )
-def test_paths_are_matched_whole_or_by_their_beginning(store, bind, path, allowed):
+def test_paths_are_matched_exactly_or_by_prefix(store, bind, path, allowed):
     bind({"verbs": ["get"], "nonResourceURLs": ["/metrics", "/logs/*"]})
 
     assert Authorizer(store).decide(ACCOUNT, (), Attributes("get", path=path)).allowed is allowed
 
 
 @pytest.mark.parametrize(("namespace", "allowed"), [("team", True), ("other", False), ("", False)])
-def test_a_role_binding_ends_at_its_namespace(store, bind, namespace, allowed):
+def test_a_role_binding_applies_only_to_its_namespace(store, bind, namespace, allowed):
     bind(READ_PODS, namespace="team")
 
     assert Authorizer(store).decide(ACCOUNT, (), pods(namespace=namespace)).allowed is allowed
@@ -95,11 +95,11 @@ def test_subjects_are_users_groups_and_accounts(store, bind, subject):
     assert not access.decide("system:serviceaccount:team:other", [], pods()).allowed
 
 
-def test_masters_need_no_role(store):
+def test_members_of_system_masters_need_no_role(store):
     assert Authorizer(store).decide("anybody", ["system:masters"], pods("delete")).allowed
 
 
-def test_a_yes_names_the_binding_and_the_subject(store, bind):
+def test_an_allowed_request_has_the_binding_and_the_subject_in_its_reason(store, bind):
     bind(READ_PODS, namespace="team", role="readers")
 
     reason = Authorizer(store).decide(ACCOUNT, (), pods()).reason
@@ -133,7 +133,7 @@ def test_a_role_that_could_allow_nothing_is_refused(rule, field):
     assert [problem["field"] for problem in problems] == [field]
 
 
-def test_a_binding_keeps_its_role():
+def test_the_role_of_a_binding_cannot_be_changed():
     group = "rbac.authorization.k8s.io"
     old = {"metadata": {"name": "b"}, "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "a"}}
     new = {**old, "roleRef": {**old["roleRef"], "name": "b"}}

@@ -31,21 +31,21 @@ def refused(schema: dict[str, Any]) -> list[str]:
 FIXED = {"rule": "self == oldSelf", "message": "fixed"}
 
 
-def test_a_transition_rule_is_asked_of_updates_only() -> None:
+def test_a_transition_rule_applies_only_to_updates() -> None:
     schema = root(objects(a={**TEXT, "x-kubernetes-validations": [FIXED]}))
 
     assert told(schema, {"a": "x"}) == told(schema, {"a": "x"}, {"a": "x"}) == told(schema, {"a": "x"}, {}) == []
     assert told(schema, {"a": "y"}, {"a": "x"}) == [("spec.a", 'Invalid value: "y": fixed')]
 
 
-def test_a_rule_on_a_value_that_did_not_change_is_forgiven() -> None:
+def test_a_violated_rule_on_an_unchanged_value_is_ignored() -> None:
     schema = root(objects(a=TEXT, b=TEXT), {"rule": "has(self.a)", "message": "a is required"})
 
     assert told(schema, {}, {}) == []
     assert told(schema, {"b": "x"}, {}) == [("spec", "Invalid value: a is required")]
 
 
-def test_elements_of_a_keyed_list_are_compared_by_their_keys() -> None:
+def test_elements_of_a_keyed_list_are_matched_by_their_keys() -> None:
     item = {**objects(k=TEXT, v=TEXT), "x-kubernetes-validations": [FIXED]}
     keyed = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"]}
     schema = root(objects(l={"type": "array", "items": item, **keyed}))
@@ -148,7 +148,7 @@ def test_old_self_is_refused_on_an_uncorrelatable_value() -> None:
     assert "uncorrelatable" in refused(root(objects(l=listed)))[0]
 
 
-def test_the_presence_of_a_time_may_be_asked() -> None:
+def test_rules_can_check_whether_a_time_is_present() -> None:
     at = {"type": "string", "format": "date-time"}
     schema = root(objects(at=at), {"rule": "has(self.at)", "message": "when?"})
 
@@ -156,7 +156,7 @@ def test_the_presence_of_a_time_may_be_asked() -> None:
     assert told(schema, {}) == [("spec", "Invalid value: when?")]
 
 
-def test_words_in_strings_are_not_fields() -> None:
+def test_names_in_string_literals_are_not_fields() -> None:
     schema = root(objects(a=TEXT), {"rule": r"""self.a.matches(r'^self\.nope["]$') || self.a == "oldSelf.nope" """})
 
     assert refused(schema) == []

@@ -108,7 +108,7 @@ def test_a_second_pruning_and_defaulting_change_nothing(spec: object) -> None:
     assert repr(obj) == once
 
 
-def test_an_object_deeper_than_the_stack_is_no_problem() -> None:
+def test_an_object_deeper_than_the_stack_is_handled() -> None:
     deep: dict[str, Any] = {}
     for _ in range(5_000):
         deep = {"a": deep, "b": [deep]} if deep == {} else {"a": deep}
@@ -141,7 +141,7 @@ def test_a_million_causes_are_cut() -> None:
     assert len(schema.validate({"list": [1] * (2 * MAX_CAUSES)})) == MAX_CAUSES
 
 
-def test_a_limit_of_one_item_is_in_the_singular() -> None:
+def test_the_message_of_a_limit_of_one_item_is_in_the_singular() -> None:
     schema = Schema({"type": "object", "properties": {"list": {"type": "array", "maxItems": 1}}})
 
     assert schema.validate({"list": [1, 2]})[0]["message"] == "Too many: 2: must have at most 1 item"
@@ -158,14 +158,14 @@ def test_a_wrong_type_does_not_hide_other_violations() -> None:
     ]
 
 
-def test_no_schema_keeps_and_accepts_everything() -> None:
+def test_without_a_schema_everything_is_kept_and_accepted() -> None:
     obj: dict[str, Any] = {"spec": {"a": None, "b": [{}]}}
 
     assert written(Schema(None), obj) == ([], [])
     assert obj == {"spec": {"a": None, "b": [{}]}}
 
 
-def test_a_default_is_a_fresh_value_each_time() -> None:
+def test_each_default_is_a_new_copy() -> None:
     schema = Schema(
         {"type": "object", "properties": {"tags": {"type": "array", "default": ["a"], "items": {"type": "string"}}}}
     )

@@ -35,7 +35,7 @@ LABELS = {"app": "web", "tier": "3", "example.com/owner": "me", "empty": ""}
         "app,tier,!absent",
     ],
 )
-def test_a_label_selector_selects(selector: str) -> None:
+def test_a_label_selector_matches(selector: str) -> None:
     assert parse_labels(selector).matches(LABELS)
 
 
@@ -54,7 +54,7 @@ def test_a_label_selector_selects(selector: str) -> None:
         "in in (in)",
     ],
 )
-def test_a_label_selector_leaves_out(selector: str) -> None:
+def test_a_label_selector_does_not_match(selector: str) -> None:
     assert not parse_labels(selector).matches(LABELS)
 
 
@@ -99,7 +99,7 @@ LABEL_ERRORS = {
 
 
 @pytest.mark.parametrize(("selector", "message"), LABEL_ERRORS.items(), ids=[key[:12] for key in LABEL_ERRORS])
-def test_a_bad_label_selector_is_refused_in_the_words_of_the_real_server(selector: str, message: str) -> None:
+def test_a_bad_label_selector_is_refused_with_the_message_of_the_real_server(selector: str, message: str) -> None:
     with pytest.raises(StatusError) as refused:
         parse_labels(selector)
 
@@ -178,7 +178,7 @@ def test_commas_and_equal_signs_can_be_escaped() -> None:
         ),
     ],
 )
-def test_a_bad_field_selector_is_refused_in_the_words_of_the_real_server(
+def test_a_bad_field_selector_is_refused_with_the_message_of_the_real_server(
     kind: Any, selector: str, message: str
 ) -> None:
     with pytest.raises(StatusError) as refused:

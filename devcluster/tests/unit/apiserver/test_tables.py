@@ -35,7 +35,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("path", "row"), ROWS)
-def test_a_row_reads_as_a_real_server_prints_it(path: str, row: dict[str, Any]) -> None:
+def test_a_row_has_the_cells_of_a_real_server(path: str, row: dict[str, Any]) -> None:
     answer = table(kind_at(path), [row["object"]], now=NOW)
 
     assert answer["rows"][0]["cells"] == row["cells"]
@@ -58,7 +58,7 @@ def test_columns_are_those_of_a_real_server(answer: dict[str, Any]) -> None:
         ("None", None),
     ],
 )
-def test_a_row_includes_as_much_of_the_object_as_asked(include: str, found: object) -> None:
+def test_a_row_includes_the_requested_part_of_the_object(include: str, found: object) -> None:
     obj = {"metadata": {"name": "a"}, "data": {}}
 
     assert table(CONFIG_MAP, [obj], now=NOW, include=include)["rows"][0]["object"] == found
@@ -78,7 +78,7 @@ def test_the_old_version_is_answered_in_the_old_version() -> None:
     assert answer["metadata"] == {"resourceVersion": "7"}
 
 
-def test_a_pod_with_garbage_in_its_status_does_not_hide_the_list() -> None:
+def test_a_pod_with_an_invalid_status_does_not_break_the_list() -> None:
     pods = [{"metadata": {"name": "bad"}, "status": {"containerStatuses": [1]}}, {"metadata": {"name": "good"}}]
 
     rows = table(POD, pods, now=NOW)["rows"]
@@ -111,7 +111,7 @@ def test_a_pod_with_garbage_in_its_status_does_not_hide_the_list() -> None:
         (8 * 365 * 86400, "8y"),
     ],
 )
-def test_ages_read_as_in_kubectl(seconds: int, text: str) -> None:
+def test_ages_are_formatted_as_in_kubectl(seconds: int, text: str) -> None:
     assert human_duration(timedelta(seconds=seconds)) == text
 
 
@@ -157,14 +157,14 @@ DOCUMENT = {
         (".", [DOCUMENT]),
     ],
 )
-def test_a_json_path_finds(path: str, found: list[Any]) -> None:
+def test_a_json_path_finds_its_values(path: str, found: list[Any]) -> None:
     assert list(compile_path(path)(DOCUMENT)) == found
 
 
 @pytest.mark.parametrize(
     "path", ["a", ".a[", ".a[x]", ".a[?(x)]", ".a[?(@.b==)]", ".a[?(@.b==x)]", ".a[::-1]", ".a[::0]", ".{}"]
 )
-def test_a_path_that_cannot_be_read_is_an_error(path: str) -> None:
+def test_a_path_that_cannot_be_parsed_is_an_error(path: str) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         compile_path(path)
 

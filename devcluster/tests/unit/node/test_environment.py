@@ -41,7 +41,7 @@ def test_references_expand_as_in_kubernetes(text, expected):
         pytest.param("text", "text", id="no path"),
     ],
 )
-def test_paths_of_the_container_become_real(value, expected):
+def test_container_paths_become_paths_of_the_machine(value, expected):
     assert PATHS.real(value) == expected
 
 
@@ -65,7 +65,7 @@ def test_an_unknown_field_is_refused(a_pod):
         field_value(a_pod(), "spec", address="127.0.0.1")
 
 
-async def test_env_wins_over_env_from_and_sees_what_came_before(a_pod, lookup):
+async def test_env_overrides_env_from_and_can_reference_earlier_variables(a_pod, lookup):
     container = {
         "envFrom": [{"configMapRef": {"name": "settings"}, "prefix": "S_"}],
         "env": [
@@ -106,7 +106,7 @@ async def test_an_optional_reference_leaves_the_variable_out(a_pod, lookup):
     assert await container_env(container, a_pod(), lookup, paths=PATHS, address="127.0.0.1") == {}
 
 
-def test_our_interpreter_is_found_first_and_the_project_can_be_imported():
+def test_our_interpreter_is_first_on_the_path_and_the_project_can_be_imported():
     env = process_env(
         {"PATH": "/bin", "PYTHONPATH": "/own"},
         inherited={"KEY": "1"},

@@ -23,7 +23,7 @@ async def read(log, **query):
     return b"".join([piece async for piece in log.read(LogQuery(**query))])
 
 
-async def test_pieces_become_lines(log):
+async def test_chunks_are_joined_into_lines(log):
     log.data_received(b"on")
     log.data_received(b"e\ntwo\nthr")
     log.close()
@@ -41,7 +41,7 @@ async def test_pieces_become_lines(log):
         pytest.param({"timestamps": True, "tail_lines": 1}, b"2026-11-21T12:00:01.000000Z two\n", id="timestamps"),
     ],
 )
-async def test_a_query_chooses(log, query, expected):
+async def test_a_query_selects_lines(log, query, expected):
     log.data_received(b"one\n")
     log.data_received(b"two\n")
 
@@ -92,12 +92,12 @@ async def test_the_termination_message_is_the_end_of_the_log(log):
 @pytest.mark.parametrize(
     ("parameters", "value"), [({"tailLines": "-1"}, "-1"), ({"limitBytes": "x"}, "x"), ({"sinceTime": "soon"}, "soon")]
 )
-def test_a_wrong_query_is_refused(parameters, value):
+def test_an_invalid_query_is_refused(parameters, value):
     with pytest.raises(ValueError, match=value):
         log_query(parameters, now=T0)
 
 
-def test_a_query_is_understood():
+def test_a_valid_query_is_parsed():
     query = log_query({"follow": "true", "tailLines": "3", "sinceSeconds": "60"}, now=T0)
 
     assert query == LogQuery(follow=True, tail_lines=3, since=T0 - datetime.timedelta(seconds=60))

@@ -13,7 +13,7 @@ from devcluster.node.containers import message_bytes
         pytest.param(3, 5, 1536, id="eight"),
     ],
 )
-def test_containers_share_what_is_kept_of_a_pod(containers, init, kept):
+def test_containers_share_the_message_limit_of_a_pod(containers, init, kept):
     pod = {"spec": {"containers": [{}] * containers, "initContainers": [{}] * init}}
 
     assert message_bytes(pod) == kept

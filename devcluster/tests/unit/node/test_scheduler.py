@@ -70,5 +70,5 @@ def claim(phase, **metadata):
         pytest.param(claim("Bound"), "", id="bound"),
     ],
 )
-def test_a_pod_waits_for_its_claims_in_the_schedulers_words(found, why):
+def test_a_pod_that_waits_for_its_claims_has_the_schedulers_message(found, why):
     assert unready("c", found) == why

@@ -29,7 +29,7 @@ def conditions(pod_status):
     return {entry["type"]: (entry["status"], entry.get("reason")) for entry in pod_status["conditions"]}
 
 
-def test_a_success_reads_as_recorded(a_pod):
+def test_the_status_of_a_success_equals_the_recorded_one(a_pod):
     ended = exit_state(0, pid=7, started=T0, finished=T1, message='{"verdict":"Succeed"}')
 
     found = status(a_pod(), "Succeeded", ended)
@@ -68,7 +68,7 @@ def test_a_signal_becomes_128_and_its_number(returncode, code, reason):
     assert (state.exit_code, state.reason) == (code, reason)
 
 
-def test_a_missing_command_is_a_start_error_of_1970(a_pod):
+def test_a_missing_command_is_a_start_error_that_began_in_1970(a_pod):
     found = status(a_pod(), "Failed", start_error("/no/such", "stat /no/such: no such file or directory", finished=T1))
 
     terminated = found["containerStatuses"][0]["state"]["terminated"]
@@ -78,7 +78,7 @@ def test_a_missing_command_is_a_start_error_of_1970(a_pod):
     assert "containerID" not in found["containerStatuses"][0]
 
 
-def test_a_missing_secret_reads_as_recorded(a_pod):
+def test_the_status_of_a_missing_secret_equals_the_recorded_one(a_pod):
     found = status(a_pod(), "Pending", Waiting("CreateContainerConfigError", 'secret "nope" not found'))
 
     assert conditions(found)["Ready"] == ("False", "ContainersNotReady")
@@ -97,7 +97,7 @@ def test_a_failed_init_container_keeps_the_others_waiting(a_pod):
     assert found["initContainerStatuses"][0]["state"]["terminated"]["exitCode"] == 5
 
 
-def test_what_was_told_of_ended_containers_outlives_a_restart_of_the_node(a_pod):
+def test_statuses_of_ended_containers_survive_a_restart_of_the_node(a_pod):
     pod = a_pod(initContainers=[{"name": "init", "image": "agent:1"}])
     ended = exit_state(0, pid=7, started=T0, finished=T1, message="done")
     told = status(pod, "Pending", Running(8, T1), init={"init": ended})
@@ -108,7 +108,7 @@ def test_what_was_told_of_ended_containers_outlives_a_restart_of_the_node(a_pod)
     assert (found["runner"].exit_code, found["runner"].reason) == (137, "ContainerStatusUnknown")
 
 
-def test_an_init_container_is_ready_when_it_has_done_its_work(a_pod):
+def test_an_init_container_is_ready_when_it_has_succeeded(a_pod):
     pod = a_pod(initContainers=[{"name": "init", "image": "agent:1"}])
     waiting, done = Waiting("PodInitializing"), Terminated(0, "Completed", T1, T0)
 
@@ -127,14 +127,14 @@ def test_a_condition_keeps_its_time_until_it_changes(a_pod):
     assert (times["PodScheduled"], times["Ready"]) == ("2026-11-21T06:44:34Z", "2026-11-21T06:44:37Z")
 
 
-def test_conditions_of_others_survive(a_pod):
+def test_conditions_of_other_writers_are_kept(a_pod):
     pod = a_pod()
     pod["status"] = {"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]}
 
     assert conditions(status(pod, "Running", Running(7, T0)))["DisruptionTarget"] == ("True", "EvictionByEvictionAPI")
 
 
-def test_a_pod_succeeds_only_when_every_container_did():
+def test_a_pod_succeeds_only_if_all_containers_succeeded():
     good, bad = Terminated(0, "Completed", T1), Terminated(1, "Error", T1)
 
     assert [final_phase([good, good]), final_phase([good, bad]), final_phase([good, Waiting("x")])] == [

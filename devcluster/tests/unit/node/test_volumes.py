@@ -14,7 +14,7 @@ def test_a_path_that_leaves_its_folder_is_refused(relative):
         inside(Path("/pods/1"), relative)
 
 
-def test_a_sub_path_is_mounted_alone():
+def test_only_the_sub_path_is_mounted():
     container = {"volumeMounts": [{"name": "v", "mountPath": "/etc/app", "subPath": "app.conf"}]}
 
     assert mount_paths(container, Path("/x")) == {"/etc/app": Path("/x/v/app.conf")}
