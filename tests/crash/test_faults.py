@@ -40,7 +40,7 @@ def verdict(start):
     return start.message and (str(start.message.verdict), start.message.reason)
 
 
-async def test_a_pod_whose_start_is_over_acts_no_more(crash_world, gate):
+async def test_a_pod_whose_start_has_ended_stops(crash_world, gate):
     job = await crash_world.accept(HELD)
     old = crash_world.launch(job, HOLD=str(gate))
     await old.until("begin tool hold(b)")
@@ -83,7 +83,7 @@ async def test_steps_whose_answers_are_lost_are_stored_once(crash_world):
     assert len(steps) == len({step["key"] for step in steps})
 
 
-async def test_a_step_waits_for_a_gateway_that_is_away(crash_world, gate):
+async def test_a_step_waits_for_an_unavailable_gateway(crash_world, gate):
     async with line(crash_world.url) as carried:
         job = await crash_world.accept(HELD)
         running = crash_world.behind(carried.url).launch(job, HOLD=str(gate))
@@ -99,7 +99,7 @@ async def test_a_step_waits_for_a_gateway_that_is_away(crash_world, gate):
     assert (began(start), verdict(start)) == (WHOLE, ("Succeed", "ResultAccepted"))
 
 
-async def test_postgres_that_dies_and_comes_back_costs_no_step(crash_forks, gate):
+async def test_a_crash_of_postgres_loses_no_step(crash_forks, gate):
     folder = Path(tempfile.mkdtemp(prefix="agentjobs-test-"))
     async with EmbeddedPostgres(folder, user="agentjobs") as server:
         migrate.upgrade(server.dsn)
@@ -120,7 +120,7 @@ async def test_postgres_that_dies_and_comes_back_costs_no_step(crash_forks, gate
     assert (began(start), verdict(start)) == (WHOLE, ("Succeed", "ResultAccepted"))
 
 
-async def test_a_start_that_is_told_to_stop_records_the_step_that_runs(crash_world, gate):
+async def test_a_start_that_is_stopped_records_its_running_step(crash_world, gate):
     job = await crash_world.accept(HELD)
     running = crash_world.launch(job, HOLD=str(gate))
     await running.until("begin tool hold(b)")
@@ -136,7 +136,7 @@ async def test_a_start_that_is_told_to_stop_records_the_step_that_runs(crash_wor
     assert verdict(second) == ("Succeed", "ResultAccepted")
 
 
-async def test_a_start_killed_within_a_step_that_did_not_stop_in_time_repeats_that_step_alone(crash_world, gate):
+async def test_a_start_killed_during_a_step_repeats_only_that_step(crash_world, gate):
     job = await crash_world.accept(HELD)
     running = crash_world.launch(job, HOLD=str(gate), **{contract.ENV_GRACE_SECONDS: "6"})
     await running.until("begin tool hold(b)")
@@ -149,9 +149,7 @@ async def test_a_start_killed_within_a_step_that_did_not_stop_in_time_repeats_th
     assert (began(first), began(second)) == (WHOLE[:4], WHOLE[3:])
 
 
-async def test_members_at_once_may_end_in_another_order_and_an_agent_that_acted_on_it_does_not_act_again(
-    crash_world, gate
-):
+async def test_an_agent_does_not_act_again_if_parallel_members_end_in_another_order(crash_world, gate):
     job = await crash_world.accept(Topology("order"))
     running = crash_world.launch(job, kill_at=17, HOLD=str(gate))
     await running.until("end model early(Go.)/2")
@@ -192,7 +190,7 @@ async def test_a_tool_result_of_nearly_a_megabyte_is_a_step(crash_world):
 
 
 @pytest.mark.parametrize("team", ["large_result", "large_answer"])
-async def test_a_larger_step_ends_the_job_and_says_which_it_was(crash_world, team):
+async def test_a_step_above_the_size_limit_fails_the_job_and_is_named(crash_world, team):
     job = await crash_world.accept(Topology(team))
 
     start = await crash_world.start(job, SIZE=str(contract.MAX_STEP_BYTES + 1))
@@ -204,7 +202,7 @@ async def test_a_larger_step_ends_the_job_and_says_which_it_was(crash_world, tea
 SPOILED = "UPDATE agentjobs.steps SET body = %(body)s WHERE uid = %(uid)s AND name = 'fetch' RETURNING n"
 
 
-async def test_a_row_that_cannot_be_read_is_named_and_a_new_attempt_can_do_without(crash_world):
+async def test_an_unreadable_step_is_named_and_a_new_attempt_does_not_need_it(crash_world):
     job = await crash_world.accept(HELD, retry={"maxAttempts": 3, "resume": "FromStart"})
     await crash_world.start(job, kill_at=5)
 
@@ -246,7 +244,9 @@ WHERE uid = %(uid)s RETURNING start
     ],
 )
 @pytest.mark.parametrize("what", ["agent", "adk"])
-async def test_another_agent_or_adk_is_dealt_with_as_the_job_says(crash_world, tmp_path, policy, ended, first, what):
+async def test_a_changed_agent_or_adk_version_is_handled_as_the_job_specifies(
+    crash_world, tmp_path, policy, ended, first, what
+):
     shipped = Topology("held", module="shipped")
     job = await crash_world.accept(shipped, retry={"maxAttempts": 3, "onVersionChange": policy})
     before = image(tmp_path, "1")
@@ -270,7 +270,7 @@ async def steps_of(world, token, **body):
         return await client.get(contract.PATH_STEPS)
 
 
-async def test_a_token_reads_and_writes_the_steps_of_its_own_start_alone(crash_world):
+async def test_a_token_reads_and_writes_only_the_steps_of_its_own_start(crash_world):
     mine, other = await crash_world.accept(HELD), await crash_world.accept(HELD)
     await crash_world.start(mine, kill_at=5)
     await crash_world.start(other, kill_at=3)
@@ -289,7 +289,7 @@ def a_step(number):
     return step | {"request": {}, "body": number, "usage": {}}
 
 
-async def test_ten_thousand_steps_are_refused_at_once_and_taken_in_requests_that_are_bounded(crash_world):
+async def test_ten_thousand_steps_are_refused_in_one_request_and_accepted_in_several(crash_world):
     job = await crash_world.accept(HELD)
     await crash_world.start(job, kill_at=1)
     token, steps = f"crash/{job.uid}/1/", [a_step(number) for number in range(10_000)]

@@ -15,7 +15,7 @@ def lines(*words):
 WHOLE = lines("+a", "-a", "+b<a", "-b", "+c<b", "-c")
 
 
-def test_an_effect_that_was_followed_must_not_happen_again():
+def test_a_repeated_effect_is_found_if_another_effect_followed_it():
     first = lines("+a", "-a", "+b<a")
 
     one = effects_of(WHOLE, first, lines("+a", "-a", "+b", "-b", "+c", "-c"), at_once=False)
@@ -23,7 +23,7 @@ def test_an_effect_that_was_followed_must_not_happen_again():
     assert (one.repeated, one.lost, one.point) == (["a"], [], "begin of b")
 
 
-def test_an_effect_that_was_killed_at_its_end_may_happen_again():
+def test_the_last_effect_before_a_kill_can_be_repeated():
     first = lines("+a", "-a", "+b<a", "-b")
 
     one = effects_of(WHOLE, first, lines("+b", "-b", "+c", "-c"), at_once=False)
@@ -31,7 +31,7 @@ def test_an_effect_that_was_killed_at_its_end_may_happen_again():
     assert one.is_good
 
 
-def test_of_effects_at_once_those_that_were_seen_must_not_happen_again():
+def test_a_repeated_parallel_effect_is_found_if_a_later_effect_used_it():
     whole = lines("+a", "+b", "-a", "-b", "+c<a,b", "-c")
     every = lines("+a", "-a", "+b", "-b", "+c", "-c")
 
@@ -42,7 +42,7 @@ def test_of_effects_at_once_those_that_were_seen_must_not_happen_again():
     assert unseen.is_good
 
 
-def test_what_the_journal_holds_must_not_happen_again():
+def test_a_repeated_effect_is_found_if_it_was_recorded():
     whole, again = lines("+tool a(x)", "-tool a(x)"), lines("+tool a(x)", "-tool a(x)")
 
     held = effects_of(whole, whole, again, at_once=True, recorded={"tool a": 1})
@@ -51,7 +51,7 @@ def test_what_the_journal_holds_must_not_happen_again():
     assert effects_of(whole, whole, again, at_once=True).is_good
 
 
-def test_the_same_effect_twice_is_counted():
+def test_equal_effects_are_counted():
     whole = lines("+a", "-a", "+a", "-a", "+b<a", "-b")
 
     one = effects_of(whole, lines("+a", "-a", "+a", "-a", "+b<a"), lines("+a", "-a", "+b", "-b"), at_once=False)
@@ -59,14 +59,14 @@ def test_the_same_effect_twice_is_counted():
     assert one.repeated == ["a"]
 
 
-def test_an_effect_that_never_ended_is_lost_and_one_too_many_is_told():
+def test_missing_and_unexpected_effects_are_reported():
     one = effects_of(WHOLE, lines("+a"), lines("+a", "-a", "+x", "-x", "+c", "-c"), at_once=False)
 
     assert one.lost == ["b"]
     assert one.differs == ["unexpected x"]
 
 
-def test_a_session_that_ended_otherwise_is_told():
+def test_a_session_with_another_end_is_reported():
     whole = Ended("Succeed", "ResultAccepted", [{"text": "a"}], {"events": [1, 2], "state": {"k": 1}})
     other = Ended("Succeed", "ResultAccepted", [{"text": "b"}], {"events": [2, 1], "state": {"k": 1}})
 
@@ -74,7 +74,7 @@ def test_a_session_that_ended_otherwise_is_told():
     assert [one.split()[0] for one in differences(whole, other, at_once=True)] == ["result"]
 
 
-def test_an_entry_that_two_starts_tell_is_found_whatever_the_ids_of_its_calls():
+def test_an_entry_sent_by_two_starts_is_found_even_if_its_call_ids_differ():
     whole = [("tool", "a", {"name": "f", "callId": "1", "result": 1}), ("text", "a", {"text": "done"})]
     again = [("tool", "a", {"name": "f", "callId": "2", "result": 1})]
 

@@ -70,7 +70,9 @@ async def killed_at(world, topology, point, expected) -> Judgement:
     return found
 
 
-async def test_no_recorded_effect_is_repeated_and_none_is_lost(crash_world, topology, every_point, record_property):
+async def test_recorded_effects_are_not_repeated_and_no_effect_is_lost(
+    crash_world, topology, every_point, record_property
+):
     expected = await whole(crash_world, topology)
     every = range(1, len(expected.starts[0].lines) + 1)
 

@@ -70,7 +70,7 @@ async def test_the_second_job_of_a_session_sees_the_first(talk):
     assert [told[0], told[-1]] == ["My cat is called Tom.", "What is it called?"]
 
 
-async def test_a_job_that_was_killed_leaves_what_it_would_have_left(talk):
+async def test_a_killed_job_stores_the_same_session_as_one_that_was_not_killed(talk):
     seen = []
     for kill_at in ((), (4,), (LINES, 1)):
         one = Talk(talk.world)
@@ -83,7 +83,7 @@ async def test_a_job_that_was_killed_leaves_what_it_would_have_left(talk):
     assert len(seen[0][2]) == 3
 
 
-async def test_a_job_of_another_session_has_its_users_state_artifacts_and_memory(talk):
+async def test_a_job_in_another_session_has_the_state_artifacts_and_memory_of_its_user(talk):
     await talk.job("My cat is called Tom.")
 
     _, told = await talk.job("What is my cat called?", session="t", mode="New")
@@ -92,7 +92,7 @@ async def test_a_job_of_another_session_has_its_users_state_artifacts_and_memory
     assert talk.versions("t") == [str({"user:jobs": 1})]
 
 
-async def test_another_user_sees_nothing(talk):
+async def test_another_users_job_does_not_see_the_session(talk):
     await talk.job("My cat is called Tom.")
 
     _, told = await talk.job("What is my cat called?", user=uuid.uuid4().hex)
@@ -100,7 +100,7 @@ async def test_another_user_sees_nothing(talk):
     assert told == ["What is my cat called?"]
 
 
-async def test_a_pod_gets_its_own_session_whatever_it_names(talk):
+async def test_a_pod_gets_its_own_session_even_if_it_requests_another(talk):
     await talk.job("My cat is called Tom.")
     job, _ = await talk.job("hi", user=uuid.uuid4().hex)
     token = (talk.world._folder / f"{job.uid}-1" / "token").read_text()
