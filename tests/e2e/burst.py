@@ -142,7 +142,7 @@ class Starts:
         self._watch.stdout.close()
 
 
-def test_a_container_starts_about_as_soon_as_one_of_a_batch_job(
+def test_a_container_starts_about_as_fast_as_one_of_a_batch_job(
     kubectl, jobs, namespace, apply, a_job, make, wait_for, figure
 ):
     apply(a_job("answers", {"starts": [[{"text": "Done."}]]})[0])

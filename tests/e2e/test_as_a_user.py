@@ -23,7 +23,7 @@ IMPATIENT = {"terminationGracePeriodSeconds": 5}
         pytest.param({"taks": 1}, 'unknown field "spec.taks"', id="unknown-field"),
     ],
 )
-def test_a_mistake_is_refused_at_apply_in_plain_words(apply, a_job, change, words):
+def test_a_mistake_is_refused_at_apply_with_a_clear_message(apply, a_job, change, words):
     with pytest.raises(Exception, match="exit 1") as refused:
         apply(*a_job("wrong", None, **change))
 
@@ -46,7 +46,7 @@ def test_the_work_of_a_job_cannot_be_edited(kubectl, namespace, apply, a_job, ch
     assert "cannot change; create a new job instead" in str(refused.value)
 
 
-def test_kubectl_shows_lists_waits_and_explains(kubectl, namespace, apply, a_job):
+def test_kubectl_lists_shows_explains_and_waits_for_jobs(kubectl, namespace, apply, a_job):
     apply(*a_job("shown", QUICK))
     kubectl("wait", "agentjob/shown", "--for=condition=Complete", "--timeout=180s", namespace=namespace)
     table = kubectl("get", "aj", namespace=namespace).splitlines()
@@ -59,7 +59,7 @@ def test_kubectl_shows_lists_waits_and_explains(kubectl, namespace, apply, a_job
     assert "maxAttempts" in explained
 
 
-def test_a_runners_log_is_read_with_kubectl_and_by_job(kubectl, release, namespace, apply, a_job, jobs):
+def test_a_runners_log_can_be_read_with_kubectl_and_by_job(kubectl, release, namespace, apply, a_job, jobs):
     apply(*a_job("told", QUICK))
     jobs.finished("told")
 
@@ -70,7 +70,7 @@ def test_a_runners_log_is_read_with_kubectl_and_by_job(kubectl, release, namespa
     assert "the agent answered" in by_job
 
 
-def test_the_plugin_cancels_shows_and_remembers(kubectl, release, namespace, apply, a_job, jobs):
+def test_the_plugin_cancels_a_job_and_shows_it_and_its_history(kubectl, release, namespace, apply, a_job, jobs):
     apply(*a_job("stopped", SLOW, runtime=IMPATIENT))
     jobs.running("stopped")
     release.plugin("cancel", "stopped", "-n", namespace)
@@ -85,7 +85,7 @@ def test_the_plugin_cancels_shows_and_remembers(kubectl, release, namespace, app
     assert told["job"]["phase"] == "Cancelled"
 
 
-def test_deleting_a_namespace_ends_its_jobs_at_once(kubectl, namespace, apply, a_job, jobs, wait_for):
+def test_deleting_a_namespace_ends_its_jobs_immediately(kubectl, namespace, apply, a_job, jobs, wait_for):
     apply(*a_job("leaving", SLOW, runtime=IMPATIENT))
     jobs.running("leaving")
     kubectl("delete", "namespace", namespace, "--wait=false")

@@ -45,7 +45,9 @@ def pod_named(release, component, name):
     return next(pod for pod in release.pods(component) if pod["metadata"]["name"] == name)
 
 
-def test_a_killed_leader_is_succeeded(release, kubectl, node, jobs, load, apply, a_job, figure, wait_for):
+def test_another_operator_takes_over_from_a_killed_leader(
+    release, kubectl, node, jobs, load, apply, a_job, figure, wait_for
+):
     with loaded(load, jobs, kubectl):
         leader = release.leader()
         node.kill(pod_named(release, "operator", leader), "operator")
@@ -55,7 +57,7 @@ def test_a_killed_leader_is_succeeded(release, kubectl, node, jobs, load, apply,
     wait_for(lambda: all(ready(pod) for pod in release.pods("operator")), "both operators are ready again")
 
 
-def test_a_leader_that_is_stopped_hands_over(release, kubectl, jobs, load, apply, a_job, figure, wait_for):
+def test_a_stopped_leader_hands_over_its_lease(release, kubectl, jobs, load, apply, a_job, figure, wait_for):
     with loaded(load, jobs, kubectl):
         leader = release.leader()
         kubectl("delete", "pod", leader, "--wait=false", namespace=release.namespace)
@@ -72,7 +74,7 @@ def ready(pod):
 
 
 @pytest.mark.disturbs
-def test_one_gateway_of_three_is_killed_and_nobody_notices(release, kubectl, node, jobs, load):
+def test_killing_one_of_three_gateways_fails_no_request(release, kubectl, node, jobs, load):
     deployment, place = f"deployment/{release.name}-gateway", {"namespace": release.namespace}
     kubectl("scale", deployment, "--replicas=3", **place)
     try:
@@ -86,7 +88,7 @@ def test_one_gateway_of_three_is_killed_and_nobody_notices(release, kubectl, nod
 
 
 @pytest.mark.disturbs
-def test_proxies_that_leave_let_answers_under_way_end(release, kubectl, provider, jobs, apply, a_job, wait_for):
+def test_stopping_proxies_complete_answers_in_progress(release, kubectl, provider, jobs, apply, a_job, wait_for):
     agent = {"model": "gemini-2.5-flash", "inline": {"instruction": "Be brief."}}
     apply(*a_job("asks", agent=agent, input={"message": "How are you? Take your time."}))
 
@@ -127,7 +129,7 @@ print(json.dumps({c: [after[c][0] / 2**20, (after[c][1] - before[c][1]) / tick /
 
 
 @pytest.mark.disturbs
-def test_an_idle_installation_needs_little(release, node, figure):
+def test_an_idle_installation_uses_few_resources(release, node, figure):
     containers = {}
     leader = release.leader()
     for part in ("operator", "gateway", "model-proxy"):

@@ -280,7 +280,7 @@ def volume(kubectl: Any, name: str, image: dict[str, Any]) -> Iterator[None]:
         kubectl("delete", "persistentvolume", name, "--wait=false")
 
 
-def test_an_upgrade_from_an_earlier_version_loses_and_doubles_nothing(life, apply_to, a_job, a_load):
+def test_an_upgrade_from_an_earlier_version_loses_and_repeats_nothing(life, apply_to, a_job, a_load):
     """Chart and images change under a job that runs, one that waits for it, one that waits to try again, and a load."""
     load = a_load(lambda *objects: apply_to(life.jobs, *objects), "upgraded")
     apply_to(life.jobs, *a_job("before", HELLO))
@@ -342,7 +342,7 @@ def yearly(a_job):
     return {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentSchedule", "metadata": job["metadata"], "spec": spec}
 
 
-def test_a_schedule_of_the_earlier_version_makes_one_job_when_asked(life):
+def test_a_trigger_of_a_schedule_of_the_earlier_version_creates_one_job(life):
     life.kubectl("annotate", "agentschedule", "yearly", "agentjobs.dev/trigger=now", namespace=life.jobs)
     triggered = life.wait_for(lambda: [name for name in made(life) if name.startswith("yearly")], "the schedule's job")
 
@@ -354,7 +354,7 @@ def made(life):
     return [job["metadata"]["name"] for job in life.kubectl.list("agentjobs", life.jobs)]
 
 
-def test_a_rollback_loses_and_doubles_nothing_on_the_newer_schema(life, apply_to, a_job, a_load):
+def test_a_rollback_on_the_newer_schema_loses_and_repeats_nothing(life, apply_to, a_job, a_load):
     load = a_load(lambda *objects: apply_to(life.jobs, *objects), "rolled-back")
     apply_to(life.jobs, *held(a_job, "here-to-stay"))
     life.running("here-to-stay-1")
@@ -369,7 +369,7 @@ def test_a_rollback_loses_and_doubles_nothing_on_the_newer_schema(life, apply_to
     assert ended.items() <= life.accounts().items()
 
 
-def test_the_next_upgrade_goes_on_from_there(life, apply_to, a_job):
+def test_an_upgrade_after_the_rollback_continues_the_jobs(life, apply_to, a_job):
     # The earlier version can neither read what a later one accepted nor store a step. What was accepted waits, and a
     # start that has a step to record leaves without it; a running tool is not disturbed.
     load = [name for name in made(life) if name.startswith("rolled-back")]
@@ -383,7 +383,7 @@ def test_the_next_upgrade_goes_on_from_there(life, apply_to, a_job):
     life.ended_once(*load, at_most=2)
 
 
-def test_without_an_operator_nothing_holds_a_job_or_its_pod(life, apply_to, a_job):
+def test_jobs_and_pods_can_be_deleted_after_the_operator_is_uninstalled(life, apply_to, a_job):
     apply_to(life.jobs, *a_job("endless", ENDLESS, runtime={"terminationGracePeriodSeconds": 5}))
     life.running("endless-1")
 
@@ -397,14 +397,14 @@ def test_without_an_operator_nothing_holds_a_job_or_its_pod(life, apply_to, a_jo
     assert life.kubectl.list("leases", life.namespace) == []
 
 
-def test_what_stays_is_the_trial_databases_volume_and_its_password(life):
+def test_uninstalling_keeps_only_the_trial_databases_volume_and_password(life):
     secrets = {one["metadata"]["name"] for one in life.kubectl.list("secrets", life.namespace)}
     claims = {one["metadata"]["name"] for one in life.kubectl.list("persistentvolumeclaims", life.namespace)}
 
     assert (secrets, claims) == ({f"{FULLNAME}-postgresql"}, {f"data-{FULLNAME}-postgresql-0"})
 
 
-def test_installed_again_it_knows_its_password_and_its_history(life, apply_to, a_job):
+def test_a_reinstallation_has_the_earlier_password_and_history(life, apply_to, a_job):
     password = life.secrets()[0]
 
     life.config.install(CHART, NAME, life.values, wait="watcher", timeout=SECONDS)
@@ -415,7 +415,7 @@ def test_installed_again_it_knows_its_password_and_its_history(life, apply_to, a
     assert life.finish("again") == "Succeeded"
 
 
-def test_a_namespace_with_a_running_job_goes_after_the_installation(life):
+def test_a_namespace_with_a_running_job_can_be_deleted_after_the_installation(life):
     assert life.phase("endless") in ("Running", "Retrying", "Queued")
     life.config.uninstall(NAME, timeout=SECONDS)
 

@@ -73,7 +73,7 @@ def kept(kubectl, release, uid):
     return kubectl(*words, namespace=release.namespace).strip() != "0"
 
 
-def test_a_coding_agent_goes_on_in_another_pod_and_holds_no_key(
+def test_a_coding_agent_continues_in_another_pod_and_has_no_key(
     kubectl, apply, jobs, repository, provider, release, claude_job, wait_for
 ):
     backwards = [provider.key[::-1], PASSWORD[::-1]]
@@ -110,7 +110,7 @@ def test_a_coding_agent_goes_on_in_another_pod_and_holds_no_key(
     assert {one["key"] for one in asked()} == {provider.key}
 
 
-def test_a_program_in_an_image_without_our_runner_answers(apply, jobs):
+def test_a_program_in_an_image_without_our_runner_can_answer(apply, jobs):
     """It keeps the runner contract by itself, with a disk and a network like any pod of a job."""
     files = {"program.py": PROGRAM.read_text()}
     apply(

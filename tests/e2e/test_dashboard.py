@@ -53,7 +53,7 @@ def test_a_reader_sees_the_jobs_of_their_namespace_and_cannot_cancel(release, re
     assert "agentjobs-system" not in page.text
 
 
-def test_a_namespace_that_one_may_not_read_is_not_there(release, reader):
+def test_a_namespace_that_the_user_cannot_read_is_not_found(release, reader):
     with signed_in(release, reader) as pages:
         assert pages.get("/jobs/kube-system/anything").status_code in (403, 404)
         assert pages.get("/installation").status_code == 403

@@ -79,7 +79,7 @@ def test_a_pod_that_does_not_start_says_what_is_missing(shared_jobs, condition, 
         pytest.param("secret", "keys", ("generic", "--from-literal=api=x"), id="secret"),
     ],
 )
-def test_what_was_missing_heals_the_job(kubectl, shared_jobs, condition, kind, name, words):
+def test_a_job_recovers_when_the_missing_object_is_created(kubectl, shared_jobs, condition, kind, name, words):
     job = {"keys": "no-secret", "data": "no-volume"}[name]
     shared_jobs.until(job, lambda found: found.get("phase") == "Running", "runs into what is missing")
     kind_words = (kind, words[0], name, *words[1:]) if kind == "secret" else (kind, name, *words)
@@ -107,7 +107,7 @@ def test_an_end_by_a_limit_names_the_limit(shared_jobs, condition, name, reason,
     assert words in shared_jobs.describe(name)
 
 
-def test_an_eviction_through_the_api_costs_no_attempt(kubectl, shared_jobs):
+def test_an_eviction_through_the_api_uses_up_no_attempt(kubectl, shared_jobs):
     shared_jobs.running("evicted")
     evict(kubectl, shared_jobs.namespace, "evicted-1")
 
@@ -124,7 +124,7 @@ def evict(kubectl, namespace, pod):
     kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
 
 
-def test_a_drained_node_is_waited_for(kubectl, namespace, apply, a_job, jobs, condition):
+def test_a_job_on_a_drained_node_waits_for_another_node(kubectl, namespace, apply, a_job, jobs, condition):
     apply(*a_job("drained", SLOW, runtime={"terminationGracePeriodSeconds": 2}))
     place = jobs.running("drained")["spec"]["nodeName"]
     try:
@@ -163,7 +163,7 @@ def test_a_preempted_job_runs_again_when_there_is_room(kubectl, namespace, apply
     assert (status["phase"], status["attempts"]) == ("Succeeded", 1)
 
 
-def test_a_volume_over_its_limit_is_an_eviction_in_the_kubelets_words(shared_jobs):
+def test_a_volume_over_its_limit_is_an_eviction_with_the_kubelets_message(shared_jobs):
     status = shared_jobs.finished("disk", seconds=300)  # a kubelet measures volumes once a minute
 
     assert reasons(status)[0] == ("Evicted", False)

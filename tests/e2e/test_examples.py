@@ -17,7 +17,7 @@ def applied(apply_to, shared_namespace):
 
 
 @pytest.mark.parametrize("name", list(EXPECTED))
-def test_an_example_ends_as_it_says(shared_jobs, condition, name):
+def test_an_example_ends_as_documented(shared_jobs, condition, name):
     expected = EXPECTED[name]
     status = shared_jobs.until(
         name,

@@ -36,21 +36,21 @@ def judged(jobs):
     return build
 
 
-def test_a_deleted_pod_costs_no_attempt(kubectl, namespace, running, judged):
+def test_a_deleted_pod_uses_up_no_attempt(kubectl, namespace, running, judged):
     running("deleted", ENDLESS, runtime={"terminationGracePeriodSeconds": 6})
     kubectl("delete", "pod", "deleted-1", "--wait=false", namespace=namespace)
 
     assert judged("deleted") == ("Succeeded", 2, 1, ["RunnerLost", ""])
 
 
-def test_a_killed_process_costs_an_attempt(node, running, judged):
+def test_a_killed_process_uses_up_an_attempt(node, running, judged):
     node.kill(running("killed", ENDLESS, retry={"backoff": {"initial": "1s"}}), "runner")
 
     assert judged("killed") == ("Succeeded", 2, 2, ["RunnerCrashed", ""])
 
 
 @pytest.mark.disturbs
-def test_a_node_agent_that_is_silent_for_a_while_changes_nothing(node, running, judged):
+def test_a_short_outage_of_the_kubelet_has_no_effect(node, running, judged):
     running("frozen")
     node.freeze_agent(15)
 
@@ -58,7 +58,7 @@ def test_a_node_agent_that_is_silent_for_a_while_changes_nothing(node, running, 
 
 
 @pytest.mark.disturbs
-def test_killed_gateways_are_waited_for(release, node, running, judged):
+def test_a_job_waits_for_killed_gateways(release, node, running, judged):
     running("unheard")
     pods = release.pods("gateway")
     with concurrent.futures.ThreadPoolExecutor() as hands:
@@ -70,7 +70,7 @@ def test_killed_gateways_are_waited_for(release, node, running, judged):
 
 
 @pytest.mark.disturbs
-def test_a_killed_database_loses_and_doubles_nothing(release, node, apply, a_job, running, judged):
+def test_a_crash_of_the_database_loses_and_repeats_nothing(release, node, apply, a_job, running, judged):
     running("before")
     node.kill(release.pods("postgresql")[0], "postgresql")
     apply(*a_job("during", {"starts": [[{"text": "Done."}]]}))

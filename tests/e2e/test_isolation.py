@@ -116,7 +116,7 @@ def attacks(release, provider, shared_namespace, shared_jobs, a_job, apply_to, t
     return answer(shared_jobs, "attacker")
 
 
-def test_the_attackers_own_attempt_is_answered(attacks):
+def test_a_pods_request_for_its_own_start_is_answered(attacks):
     assert attacks["control"]["status"] == 200, attacks["control"]
 
 
@@ -125,7 +125,7 @@ def test_the_database_cannot_be_reached(attacks):
 
 
 @pytest.mark.parametrize("name", ["anonymous", "own_token", "create_pod"])
-def test_the_api_server_does_nothing_for_a_pod(attacks, name):
+def test_the_api_server_refuses_all_requests_of_a_pod(attacks, name):
     assert attacks[name]["status"] in (401, 403), attacks[name]
 
 
@@ -138,12 +138,12 @@ def test_the_api_server_does_nothing_for_a_pod(attacks, name):
         *(f"{w}_{t}" for w in ("victim", "ended", "gone") for t in ("read", "forge")),
     ],
 )
-def test_the_gateway_gives_nothing_of_another_job(attacks, name):
+def test_the_gateway_refuses_requests_for_another_job(attacks, name):
     assert attacks[name]["status"] in (401, 403), attacks[name]
     assert "forged" not in attacks[name]["text"]
 
 
-def test_a_pod_asks_a_model_with_its_own_token_and_finds_no_key(attacks, provider):
+def test_a_pod_calls_a_model_with_its_own_token_and_has_no_key(attacks, provider):
     asked = [one for one in provider.seen() if "Where is the key?" in one["body"]]
 
     assert attacks["model"]["status"] == 200, attacks["model"]
@@ -160,20 +160,20 @@ def test_a_pod_asks_a_model_with_its_own_token_and_finds_no_key(attacks, provide
         *(f"{whose}_model" for whose in ("victim", "ended", "gone")),
     ],
 )
-def test_the_model_proxy_asks_for_nobody_else_and_nothing_else(attacks, name):
+def test_the_model_proxy_refuses_calls_for_other_jobs_and_other_paths(attacks, name):
     assert attacks[name]["status"] in (400, 401, 403, 404, 409), attacks[name]
 
 
-def test_the_victim_ends_with_its_own_answer(attacks, shared_jobs):
+def test_the_attacked_job_ends_with_its_own_answer(attacks, shared_jobs):
     assert answer(shared_jobs, "victim") == {"held": 45}
 
 
-def test_only_the_pods_own_folder_can_be_written(attacks):
+def test_a_pod_can_write_only_to_its_own_folder(attacks):
     assert attacks["write"].pop("/tmp") == "written"
     assert set(attacks["write"].values()) == {"Read-only file system"}
 
 
-def test_the_process_is_nobody_and_cannot_become_anybody(attacks):
+def test_the_process_is_unprivileged_and_cannot_gain_privileges(attacks):
     rights = attacks["rights"]
 
     assert (rights["uid"], rights["capabilities"], rights["noNewPrivileges"]) == (65532, 0, "1")
@@ -181,11 +181,11 @@ def test_the_process_is_nobody_and_cannot_become_anybody(attacks):
     assert set(rights["deeds"].values()) <= {"Operation not permitted", "Permission denied"}
 
 
-def test_neither_passwords_nor_an_account_are_in_the_pod(attacks):
+def test_a_pod_has_no_passwords_and_no_service_account_token(attacks):
     assert (attacks["environment"], attacks["rights"]["accountMounted"]) == ([], False)
 
 
-def test_the_namespace_takes_runner_pods_and_no_lesser_ones(kubectl, attacks, shared_namespace):
+def test_the_namespace_accepts_only_pods_of_the_restricted_standard(kubectl, attacks, shared_namespace):
     labels = kubectl.get("namespace", shared_namespace)["metadata"]["labels"]
     careless = {"name": "careless", "image": "localhost/none"}
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "careless"}, "spec": {"containers": [careless]}}
@@ -213,7 +213,7 @@ def test_the_namespace_takes_runner_pods_and_no_lesser_ones(kubectl, attacks, sh
         ("model-proxy", "create", "subjectaccessreviews"),
     ],
 )
-def test_our_own_parts_may_not(kubectl, release, part, verb, resource):
+def test_our_processes_do_not_have_permissions_that_they_do_not_need(kubectl, release, part, verb, resource):
     account = release.pods(part)[0]["spec"]["serviceAccountName"]
     asked = [
         "auth",
@@ -315,11 +315,11 @@ def reached(jobs, apply, a_job, name, places, mode):
     return answer(jobs, name)["seen"]
 
 
-def test_with_open_egress_a_pod_reaches_what_is_there(jobs, apply, a_job, places):
+def test_with_open_egress_a_pod_reaches_all_addresses(jobs, apply, a_job, places):
     assert reached(jobs, apply, a_job, "open", places, "Open") == dict.fromkeys(places, "open")
 
 
-def test_with_restricted_egress_a_pod_reaches_gateway_and_models_alone(jobs, apply, a_job, places, release):
+def test_with_restricted_egress_a_pod_reaches_only_the_gateway_and_the_models(jobs, apply, a_job, places, release):
     ours = {f"the {part}": f"{release.name}-{part}.{release.namespace}.svc:443" for part in ("gateway", "model-proxy")}
 
     seen = reached(jobs, apply, a_job, "restricted", places | ours, "Restricted")
@@ -327,7 +327,7 @@ def test_with_restricted_egress_a_pod_reaches_gateway_and_models_alone(jobs, app
     assert seen == dict.fromkeys(places, "TimeoutError") | dict.fromkeys(ours, "open")
 
 
-def test_a_job_with_restricted_egress_asks_its_model_within_its_budget(jobs, apply, a_job, provider):
+def test_a_job_with_restricted_egress_calls_its_model_within_its_budget(jobs, apply, a_job, provider):
     agent = {"model": "gemini-2.5-flash", "inline": {"instruction": "Be brief."}}
     restricted = {"isolation": {"egress": {"mode": "Restricted"}}, "budget": {"maxCostUSD": "1", "maxLLMCalls": 5}}
     apply(*a_job("asks", agent=agent, input={"message": "Is it sunny within the walls?"}, **restricted))
@@ -407,7 +407,7 @@ def test_an_injected_sidecar_does_not_keep_a_job_from_finishing(
     assert (status["phase"], status["starts"]) == ("Succeeded", 1)
 
 
-def test_an_image_of_ones_own_brings_packages(jobs, apply, a_job, images):
+def test_packages_of_a_custom_image_can_be_imported(jobs, apply, a_job, images):
     apply(
         *probe(
             a_job,

@@ -27,7 +27,7 @@ def a_job_of(template, name, **spec):
     return body | {"spec": {"templateRef": {"name": template}, **spec}}
 
 
-def test_a_job_of_a_template_asks_what_template_and_job_say_together(apply, jobs, provider, condition):
+def test_the_work_of_a_job_is_merged_from_its_template_and_its_own_spec(apply, jobs, provider, condition):
     review = a_template(
         "review",
         parameters=[{"name": "of", "required": True}, {"name": "depth", "default": "quick"}],
@@ -76,7 +76,9 @@ def names_in(kubectl, namespace):
     return {job["metadata"]["name"] for job in kubectl.list("agentjobs", namespace)}
 
 
-def test_a_signed_call_makes_one_job_where_the_chart_gave_the_right(release, kubectl, outside, triage, namespace):
+def test_a_signed_trigger_creates_one_job_in_the_namespace_that_the_chart_allows(
+    release, kubectl, outside, triage, namespace
+):
     before = names_in(kubectl, outside.jobs)
     first, again = outside.call(OPENED), outside.call(OPENED)
     closed = outside.call({**OPENED, "action": "closed"})
@@ -94,7 +96,7 @@ def test_a_signed_call_makes_one_job_where_the_chart_gave_the_right(release, kub
 
 
 @pytest.mark.parametrize("verb", ["create", "get", "list", "patch", "delete"])
-def test_the_gateways_own_right_ends_at_the_triggers_namespace(release, kubectl, outside, namespace, verb):
+def test_the_gateway_can_create_jobs_only_in_the_triggers_namespace(release, kubectl, outside, namespace, verb):
     account = f"--as=system:serviceaccount:{release.namespace}:{release.name}-gateway"
 
     def may(place):
@@ -103,7 +105,7 @@ def test_the_gateways_own_right_ends_at_the_triggers_namespace(release, kubectl,
     assert (may(outside.jobs), may(namespace)) == (verb in ("create", "get"), False)
 
 
-def test_a_call_with_a_token_has_the_rights_of_the_token(kubectl, release, outside, triage, namespace):
+def test_a_trigger_with_a_token_has_the_permissions_of_the_token(kubectl, release, outside, triage, namespace):
     kubectl("create", "serviceaccount", "reporter", namespace=namespace)
     role = f"--clusterrole={release.name}-submitter"
     kubectl("create", "rolebinding", "reporter", role, f"--serviceaccount={namespace}:reporter", namespace=namespace)
@@ -115,7 +117,7 @@ def test_a_call_with_a_token_has_the_rights_of_the_token(kubectl, release, outsi
     assert names_in(kubectl, namespace) == {allowed[1]["job"]}
 
 
-def test_a_receiver_is_told_in_order_with_signatures(release, apply, a_job, jobs, outside, namespace, wait_for):
+def test_a_receiver_gets_signed_notifications_in_order(release, apply, a_job, jobs, outside, namespace, wait_for):
     events = ["Started", "Retrying", "Succeeded", "Failed"]
     retry = {"maxAttempts": 2, "backoff": {"initial": "1s", "factor": 1, "jitterPercent": 0}}
     wishes = {"retry": retry, "steps": {"llm": {"maxAttempts": 1}}, "notifications": [{"sink": SINK, "events": events}]}

@@ -37,7 +37,9 @@ def most_at_once(pods):
     return most
 
 
-def test_a_limit_holds_while_the_leader_is_killed(release, kubectl, node, queue, apply, a_job, jobs, namespace):
+def test_a_limit_is_not_exceeded_when_the_leader_is_killed(
+    release, kubectl, node, queue, apply, a_job, jobs, namespace
+):
     queue("narrow", concurrency={"max": LIMIT})
     for name in CROWD:
         apply(*a_job(name, BRIEF, queue="narrow"))
@@ -51,7 +53,7 @@ def test_a_limit_holds_while_the_leader_is_killed(release, kubectl, node, queue,
     assert (len(pods), most_at_once(pods)) == (len(CROWD), LIMIT)
 
 
-def test_kubectl_shows_and_explains_queues_and_templates(kubectl, queue, apply, namespace, wait_for):
+def test_kubectl_lists_and_explains_queues_and_templates(kubectl, queue, apply, namespace, wait_for):
     template = {"agent": {"model": "scripted/none/none", "inline": {"instruction": "x"}}, "description": "Looks at it."}
     queue("shown", concurrency={"max": 3}, rateLimit={"starts": 5, "period": "1m"})
     apply(a_template("shown", **template))

@@ -29,7 +29,7 @@ def status(kubectl, namespace):
     return lambda name: kubectl.get("agentschedule", name, namespace).get("status") or {}
 
 
-def test_a_schedule_fires_on_the_minute_and_once(schedule, status, kubectl, namespace, jobs, wait_for):
+def test_a_schedule_creates_one_job_at_its_time(schedule, status, kubectl, namespace, jobs, wait_for):
     schedule("minutely", "* * * * *", maxRuns=1)
     wait_for(lambda: status("minutely").get("runs"), "the schedule fires", seconds=RUNS)
     # A start is claimed in the schedule's status before its job is made.
@@ -42,7 +42,7 @@ def test_a_schedule_fires_on_the_minute_and_once(schedule, status, kubectl, name
     assert job["metadata"]["ownerReferences"][0]["kind"] == "AgentSchedule"
 
 
-def test_a_trigger_makes_one_job_though_the_time_is_far(schedule, status, kubectl, namespace, jobs, wait_for):
+def test_a_trigger_creates_one_job_before_the_next_time(schedule, status, kubectl, namespace, jobs, wait_for):
     schedule("yearly", "@yearly")
     wait_for(lambda: status("yearly").get("nextScheduleTime"), "the schedule is seen")
     for _ in range(2):  # the same value twice is one wish
@@ -53,7 +53,7 @@ def test_a_trigger_makes_one_job_though_the_time_is_far(schedule, status, kubect
     assert jobs.finished(job["metadata"]["name"])["phase"] == "Succeeded"
 
 
-def test_a_suspended_schedule_says_so(schedule, condition, status, kubectl, namespace, wait_for):
+def test_a_suspended_schedule_has_a_condition(schedule, condition, status, kubectl, namespace, wait_for):
     schedule("resting", "* * * * *", suspend=True)
     wait_for(lambda: condition(status("resting"), "Active") == "False", "the schedule is seen")
 

@@ -38,9 +38,7 @@ def volume(kubectl, node, namespace, wait_for):
     node.run("import shutil, sys; shutil.rmtree('/proc/1/root' + sys.argv[1], ignore_errors=True)", folder)
 
 
-def test_what_an_agent_leaves_is_pushed_by_a_container_that_it_does_not_see(
-    kubectl, namespace, apply, jobs, repository
-):
+def test_an_agents_changes_are_pushed_by_a_separate_container(kubectl, namespace, apply, jobs, repository):
     agent = probe(
         mark={"do": "write", "folders": ["/workspace/tree"]},
         key={"do": "hunt", "backwards": PASSWORD[::-1]},
@@ -65,7 +63,7 @@ def test_what_an_agent_leaves_is_pushed_by_a_container_that_it_does_not_see(
     assert jobs.story("coded")["job"]["workspace"]["branch"] == "agents/coded"
 
 
-def test_a_repository_that_cannot_be_cloned_ends_its_job_by_its_name(namespace, apply, jobs, repository):
+def test_a_job_whose_repository_cannot_be_cloned_fails_and_names_it(namespace, apply, jobs, repository):
     own = repository.workspace()
     own["git"]["ref"] = "nowhere"
     apply(*job_of("lost", agent=probe(mark={"do": "hold", "seconds": 0}), workspace=own))
@@ -75,7 +73,7 @@ def test_a_repository_that_cannot_be_cloned_ends_its_job_by_its_name(namespace, 
     assert "nowhere" in jobs.describe("lost")
 
 
-def test_an_answer_is_published_by_the_start_after_the_one_that_could_not(
+def test_a_later_start_publishes_an_answer_that_an_earlier_one_could_not(
     kubectl, namespace, apply, jobs, repository, condition, wait_for
 ):
     agent = probe(mark={"do": "write", "folders": ["/workspace/tree"]}, stay={"do": "hold", "seconds": 10})
