@@ -9,7 +9,7 @@ async def answer(connection):
     return await (await connection.execute("SELECT 2")).fetchone()
 
 
-async def test_a_request_that_is_cancelled_at_any_moment_of_its_first_connection_ends_as_cancelled(database):
+async def test_a_request_cancelled_at_any_point_of_its_first_connection_ends_as_cancelled(database):
     for turns in range(40):
         async with Database(database) as history:
             asking = asyncio.create_task(history.run(answer))

@@ -27,7 +27,7 @@ def uids(answer):
     return [job.uid for job in answer.jobs]
 
 
-async def test_a_transaction_that_began_before_the_mark_and_commits_after_it_is_told(database, changes):
+async def test_a_transaction_that_began_before_the_mark_and_commits_after_it_is_reported(database, changes):
     with psycopg.connect(database) as late, psycopg.connect(database, autocommit=True) as quick:
         late.execute(INSERT, ["late"])
         quick.execute(INSERT, ["quick"])
@@ -50,7 +50,7 @@ async def test_a_rolled_back_change_is_never_reported(database, changes):
     assert uids(await changes.changes(mark)) == []
 
 
-async def test_a_process_that_does_not_know_of_changes_makes_them_all_the_same(database, changes):
+async def test_writes_of_a_process_of_an_older_version_are_changes_too(database, changes):
     with psycopg.connect(database, autocommit=True) as older:
         older.execute(INSERT, ["u1"])
         mark = (await changes.changes(None)).mark
@@ -59,7 +59,7 @@ async def test_a_process_that_does_not_know_of_changes_makes_them_all_the_same(d
     assert uids(await changes.changes(mark)) == ["u1"]
 
 
-async def test_rows_that_were_restored_from_a_server_far_ahead_are_not_told_again_and_again(database, changes):
+async def test_rows_restored_from_a_server_with_later_transaction_ids_are_not_reported_repeatedly(database, changes):
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("ALTER TABLE agentjobs.jobs DISABLE TRIGGER jobs_touched")
         connection.execute(INSERT, ["restored"])
@@ -71,7 +71,7 @@ async def test_rows_that_were_restored_from_a_server_far_ahead_are_not_told_agai
     assert uids(await changes.changes(mark)) == ["new"]
 
 
-async def test_the_jobs_of_another_cluster_are_not_told(database, changes):
+async def test_changes_of_jobs_of_another_cluster_are_not_reported(database, changes):
     mark = (await changes.changes(None)).mark
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(INSERT.replace("c0ffee", "another"), ["u1"])
@@ -79,7 +79,7 @@ async def test_the_jobs_of_another_cluster_are_not_told(database, changes):
     assert uids(await changes.changes(mark)) == []
 
 
-def test_what_has_changed_is_read_from_its_index(database):
+def test_changes_are_read_from_their_index(database):
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(ROWS)
         connection.execute("ANALYZE agentjobs.jobs")
@@ -92,7 +92,7 @@ def test_what_has_changed_is_read_from_its_index(database):
     assert "Seq Scan" not in {node["Node Type"] for node in found}
 
 
-def test_a_change_of_an_unfinished_job_writes_no_index(database):
+def test_a_change_of_an_unfinished_job_updates_no_index(database):
     hot = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 'jobs'"
     with psycopg.connect(database) as connection:
         connection.execute(INSERT, ["u1"])

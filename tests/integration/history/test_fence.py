@@ -66,7 +66,7 @@ async def test_a_heartbeat_waits_for_a_body_and_is_never_refused(gateway, build,
 
 
 @pytest.mark.parametrize("write", WRITES)
-async def test_the_operators_lock_of_a_start_refuses_nothing(connected, gateway, build, write):
+async def test_a_lock_of_a_start_by_the_operator_refuses_no_request(connected, gateway, build, write):
     await gateway.claim(build.uid, 1, "pod-a", **build.place)
 
     async def begin_to_write(connection):
@@ -81,7 +81,7 @@ async def test_the_operators_lock_of_a_start_refuses_nothing(connected, gateway,
     assert await writing is None
 
 
-async def test_bodies_of_two_starts_do_not_meet(gateway, operator, a_job, build, storing):
+async def test_bodies_of_two_starts_do_not_block_each_other(gateway, operator, a_job, build, storing):
     other = a_job("uid-2", name="other")
     await operator.accept(Acceptance(other.job(), other.start(1)))
     await gateway.claim(other.uid, 1, "pod-b", **other.place)
@@ -91,7 +91,7 @@ async def test_bodies_of_two_starts_do_not_meet(gateway, operator, a_job, build,
     assert len((await gateway.events(other.uid)).items) == 1
 
 
-async def test_a_pod_without_the_start_is_fenced_also_while_a_body_is_stored(gateway, build, storing):
+async def test_a_pod_without_the_start_is_fenced_even_while_a_body_is_stored(gateway, build, storing):
     with pytest.raises(errors.Fenced):
         await write_event(gateway, build.uid, "pod-b")
 
@@ -113,7 +113,7 @@ async def claimed(gateway, build):
     return build
 
 
-async def test_writers_that_share_the_fence_write_beside_each_other(connected, claimed):
+async def test_writers_that_share_the_fence_write_concurrently(connected, claimed):
     fence = Fence(connected)
     async with (
         fence(claimed.uid, 1, "pod-a", share=True) as first,
@@ -125,7 +125,7 @@ async def test_writers_that_share_the_fence_write_beside_each_other(connected, c
 
 
 @pytest.mark.parametrize("share", [False, True], ids=["alone", "shared"])
-async def test_what_fences_a_start_waits_for_its_writer(connected, operator, gateway, claimed, share):
+async def test_fencing_a_start_waits_for_its_writer(connected, operator, gateway, claimed, share):
     async with Fence(connected)(claimed.uid, 1, "pod-a", share=share) as tx:
         fencing = asyncio.create_task(operator.accept(Acceptance(claimed.job(), claimed.start(2))))
         while not (await (await tx.execute(WAITERS)).fetchone())[0]:
@@ -152,7 +152,7 @@ async def mark(connected, uid, *, times, error=None):
     ("times", "error", "told"),
     [pytest.param(1, KeyError(), KeyError, id="code"), pytest.param(2, None, errors.Invalid, id="statement")],
 )
-async def test_a_write_that_fails_behind_the_fence_leaves_nothing(connected, gateway, claimed, times, error, told):
+async def test_a_write_that_fails_after_the_fence_stores_nothing(connected, gateway, claimed, times, error, told):
     with pytest.raises(told):
         await mark(connected, claimed.uid, times=times, error=error)
 

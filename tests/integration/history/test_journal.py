@@ -25,7 +25,7 @@ async def steps_of(gateway, build):
 
 
 @pytest.mark.parametrize("damage", ['{"text": "Hi', "", "no JSON", '{"a": 1} {}'])
-async def test_a_body_that_is_damaged_spoils_no_other_step(database, gateway, claimed, damage):
+async def test_a_damaged_body_does_not_affect_other_steps(database, gateway, claimed, damage):
     await record(gateway, claimed.uid, 1, a_step("a"), a_step("b"))
     with psycopg.connect(database) as connection:
         connection.execute("UPDATE agentjobs.steps SET body = %s WHERE n = 1", (damage,))
@@ -36,7 +36,7 @@ async def test_a_body_that_is_damaged_spoils_no_other_step(database, gateway, cl
     assert (sound["body"], "unreadable" in sound) == ("Hi.", False)
 
 
-async def test_a_body_comes_back_to_the_letter(gateway, claimed):
+async def test_a_body_is_read_back_exactly(gateway, claimed):
     text = rb'{"b":1.0, "a":"\u0000 \\u0000 \ud83d\ude42", "a":[1e400]}'
     await gateway.append_steps(
         claimed.uid, 1, "pod-1", {"run": 1, "void": [], "steps": [a_step("a", body=Raw(text)), a_step("b")]}
@@ -47,7 +47,7 @@ async def test_a_body_comes_back_to_the_letter(gateway, claimed):
     assert [bytes(step["body"]) for step in page["steps"]] == [text, b'"Hi."']
 
 
-async def test_one_request_that_is_stored_by_many_gateways_at_once_is_stored_once(database, gateway, claimed):
+async def test_a_request_sent_to_many_gateways_simultaneously_is_stored_once(database, gateway, claimed):
     steps = [a_step("a"), a_call("b"), a_step("c", void=True)]
 
     async def store():
@@ -59,7 +59,7 @@ async def test_one_request_that_is_stored_by_many_gateways_at_once_is_stored_onc
     assert (await gateway.story("default", claimed.uid)).starts[0].usage["llmCalls"] == 2
 
 
-async def test_a_gateway_that_dies_before_its_answer_has_stored_what_the_runner_sends_again(database, gateway, claimed):
+async def test_a_request_whose_answer_was_lost_is_stored_once_when_it_is_sent_again(database, gateway, claimed):
     dying = Database(database, pool_size=1)
     async with dying:
         await record(RunnerWrites(dying, cluster="c0ffee"), claimed.uid, 1, a_call("a"))
@@ -77,7 +77,7 @@ async def test_steps_wait_for_another_body_of_their_start(connected, gateway, cl
     assert (await sending).last == 1
 
 
-async def test_who_is_fenced_meanwhile_stores_nothing(connected, operator, gateway, claimed):
+async def test_a_pod_that_is_fenced_while_it_waits_stores_nothing(connected, operator, gateway, claimed):
     async with Fence(connected)(claimed.uid, 1, "pod-1"):
         sending = asyncio.create_task(record(gateway, claimed.uid, 1, a_step("a")))
         fencing = asyncio.create_task(operator.accept(Acceptance(claimed.job(), claimed.start(2))))
@@ -88,7 +88,7 @@ async def test_who_is_fenced_meanwhile_stores_nothing(connected, operator, gatew
     assert (stored, isinstance(results[0], errors.Fenced)) in [(1, False), (0, True)]
 
 
-async def test_bodies_are_packed(database, gateway, claimed):
+async def test_bodies_are_compressed(database, gateway, claimed):
     text = "The quick brown fox jumps over the lazy dog, and says so. " * 2000
     await record(gateway, claimed.uid, 1, a_step("a", body=text))
 

@@ -80,7 +80,7 @@ LISTS = [
 
 
 @pytest.mark.parametrize("scope", [("n1",), ("n1", "n2"), None], ids=["one", "two", "all"])
-def test_each_list_has_its_index(filled, scope):
+def test_each_list_is_read_from_its_index(filled, scope):
     listings = [(Listing(scope, chosen, None), index) for chosen, index in LISTS]
     found = [(listing.chosen, indexes_of(filled, listing, listing.statement()), index) for listing, index in listings]
 
@@ -88,13 +88,13 @@ def test_each_list_has_its_index(filled, scope):
 
 
 @pytest.mark.parametrize("scope", [("n1", "n2"), None], ids=["two", "all"])
-def test_a_first_look_reads_the_newest_by_their_index(filled, scope):
+def test_a_first_page_reads_the_newest_jobs_from_an_index(filled, scope):
     listing = Listing(scope, JobFilter(text="word", label=("team",)), None)
 
     assert indexes_of(filled, listing, listing.first_look()) == {"jobs_created_idx"}
 
 
-async def test_a_page_is_planned_for_its_own_values_however_often_it_was_asked(filled):
+async def test_a_page_is_always_planned_for_its_own_values(filled):
     async with Database(filled) as database:
         reads = Reads(database, cluster="c")
         for _ in range(8):

@@ -73,7 +73,7 @@ def an_object(name, **status):
     )
 
 
-async def test_a_job_that_vanished_while_the_watch_was_cut_is_closed_by_the_next_list(lists, operator, a_job):
+async def test_a_job_that_vanished_during_a_gap_of_the_watch_is_closed_by_the_next_list(lists, operator, a_job):
     lists.server.jobs = [an_object("forced"), an_object("there")]
     await operator.write([a_job(name, name=name).transition(1, "Running") for name in ("forced", "there")])
     await sync(lists)
@@ -88,7 +88,7 @@ async def test_a_job_that_vanished_while_the_watch_was_cut_is_closed_by_the_next
     assert not lists.lives("forced", "default", "forced")
 
 
-async def test_a_job_that_only_history_knows_is_closed_by_a_later_list_too(lists, operator, a_job):
+async def test_a_job_that_exists_only_in_history_is_closed_by_a_later_list_too(lists, operator, a_job):
     await sync(lists)
     await operator.write([a_job("unseen").transition(1, "Running")])
 
@@ -97,7 +97,7 @@ async def test_a_job_that_only_history_knows_is_closed_by_a_later_list_too(lists
     assert await operator.recorded("unseen") == "Deleted"
 
 
-async def test_a_start_feeds_history_with_what_it_lacks_and_nothing_else(lists, operator, a_job):
+async def test_at_its_start_the_operator_writes_only_what_history_lacks(lists, operator, a_job):
     whole, half = a_job("whole"), a_job("half")
     await operator.write([*(each.transition(2, "Succeeded", finished=True) for each in (whole, half)), whole.end(1)])
     await operator.accept(Acceptance(half.job(), half.start(1)))
@@ -116,7 +116,7 @@ async def test_a_start_feeds_history_with_what_it_lacks_and_nothing_else(lists, 
     assert lists.records == []
 
 
-async def test_while_the_database_is_away_all_of_the_past_waits(lists):
+async def test_ended_jobs_wait_while_the_database_is_unavailable(lists):
     lists.server.jobs = [an_object("one", transitions=2, phase="Succeeded")]
 
     async def away(_records):
@@ -128,7 +128,7 @@ async def test_while_the_database_is_away_all_of_the_past_waits(lists):
     assert len(lists.records) == 2
 
 
-async def test_a_list_whose_snapshot_expires_starts_again(lists):
+async def test_a_list_whose_snapshot_expires_restarts(lists):
     pages, cut = lists.server.pages, iter([True, False])
     lists.server.jobs = [an_object("there")]
 
@@ -170,7 +170,7 @@ async def test_decisions_begin_before_jobs_that_have_ended_are_listed(lists):
     assert lists.server.lists[-2:] == [FIRST, ("AgentJob", "")]
 
 
-async def test_where_the_server_cannot_select_all_are_listed_first(lists):
+async def test_all_jobs_are_listed_first_if_the_server_cannot_filter_them(lists):
     lists.server.selects = False
     lists.server.jobs = [finished("old"), an_object("waits")]
 
@@ -183,7 +183,7 @@ async def test_where_the_server_cannot_select_all_are_listed_first(lists):
     assert [kind for kind, _ in lists.server.lists].count("AgentJob") == 2
 
 
-async def test_a_watch_goes_on_where_the_first_list_ended_and_after_a_gap_all_is_listed_again(lists):
+async def test_a_watch_continues_after_the_first_list_and_a_gap_leads_to_a_list_of_all_jobs(lists):
     lists.server.jobs = [finished("old"), an_object("waits")]
     await sync(lists)
     row = jobs_row(lists)
@@ -212,7 +212,7 @@ async def test_no_job_is_closed_before_the_list_of_all_is_complete(lists, operat
     assert (early, await operator.recorded("old")) == (None, "Succeeded")
 
 
-async def test_a_comparison_reads_what_differs_and_nothing_else(lists):
+async def test_a_comparison_reads_only_jobs_that_differ(lists):
     lists.server.jobs = [an_object(name) for name in ("same", "changed", "gone")]
     await sync(lists)
     changed, new = an_object("changed"), an_object("new")
@@ -230,7 +230,7 @@ async def test_a_comparison_reads_what_differs_and_nothing_else(lists):
     assert lists.server.got == []
 
 
-async def test_a_comparison_tells_history_what_a_job_that_it_finds_has_been_through(lists):
+async def test_a_comparison_writes_the_missing_rows_of_a_job(lists):
     await sync(lists)
     unseen = an_object("unseen", transitions=2, phase="Succeeded")
     unseen["metadata"]["resourceVersion"] = "50"
@@ -241,7 +241,7 @@ async def test_a_comparison_tells_history_what_a_job_that_it_finds_has_been_thro
     assert {type(one).__name__ for one in lists.records} == {"StartEnd", "TransitionRecord"}
 
 
-async def test_while_it_waits_it_has_no_task_for_which_kopf_would_wait_at_the_end(lists):
+async def test_a_waiting_list_has_no_task_that_delays_kopfs_shutdown(lists):
     await lists.start()
     before = asyncio.all_tasks()
     running = asyncio.create_task(lists.run(60))

@@ -45,7 +45,7 @@ def test_migrations_and_tables_agree(database):
     assert difference == []
 
 
-def test_the_code_wants_the_newest_migration():
+def test_the_code_requires_the_newest_migration():
     config = Config()
     config.set_main_option("script_location", migrate.__file__.replace("migrate.py", "migrations"))
     config.set_main_option("path_separator", "os")
@@ -53,7 +53,7 @@ def test_the_code_wants_the_newest_migration():
     assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD
 
 
-def test_many_may_migrate_at_once(empty_database):
+def test_several_processes_can_migrate_simultaneously(empty_database):
     answers = []
     threads = [threading.Thread(target=lambda: answers.append(migrate.upgrade(empty_database))) for _ in range(4)]
 
@@ -76,7 +76,7 @@ def upgrade_to(dsn, version):
         command.upgrade(config, version)
 
 
-def test_jobs_from_before_there_were_schedules_and_partitions_have_none(empty_database):
+def test_jobs_from_before_schedules_and_partitions_existed_have_none(empty_database):
     upgrade_to(empty_database, "0001")
     with psycopg.connect(empty_database) as connection:
         connection.execute(
@@ -110,7 +110,7 @@ async def found(dsn, **chosen):
     return sorted(job.uid for job in page.items)
 
 
-async def test_jobs_from_before_there_were_filters_are_found_as_well(empty_database):
+async def test_jobs_from_before_filters_existed_are_found_too(empty_database):
     upgrade_to(empty_database, "0009")
     with psycopg.connect(empty_database) as connection:
         connection.execute(BEFORE_LISTS)
@@ -125,7 +125,7 @@ async def test_jobs_from_before_there_were_filters_are_found_as_well(empty_datab
     assert await found(empty_database, label=("team",)) == []
 
 
-def test_jobs_are_filled_while_others_write_them(empty_database, monkeypatch):
+def test_columns_of_jobs_are_filled_while_other_processes_write_them(empty_database, monkeypatch):
     upgrade_to(empty_database, "0009")
     rows = "SELECT count(*) FILTER (WHERE model IS NULL) FROM agentjobs.jobs"
     unfilled = []
@@ -147,7 +147,7 @@ def test_jobs_are_filled_while_others_write_them(empty_database, monkeypatch):
         assert connection.execute("SELECT outcome FROM agentjobs.jobs WHERE uid = 'ended'").fetchone() == ("good",)
 
 
-def test_filling_jobs_is_no_change_of_them(empty_database):
+def test_filling_columns_of_jobs_is_not_a_change_of_them(empty_database):
     upgrade_to(empty_database, "0009")
     with psycopg.connect(empty_database) as connection:
         connection.execute(BEFORE_LISTS)
@@ -158,7 +158,7 @@ def test_filling_jobs_is_no_change_of_them(empty_database):
         assert connection.execute("SELECT count(touched) FROM agentjobs.jobs").fetchone() == (0,)
 
 
-def test_an_interrupted_fill_continues_and_until_then_the_schema_is_too_old(empty_database, monkeypatch):
+def test_an_interrupted_fill_continues_and_the_schema_is_too_old_until_its_end(empty_database, monkeypatch):
     upgrade_to(empty_database, "0013")
     with psycopg.connect(empty_database) as connection:
         connection.execute(BEFORE_LISTS)
@@ -194,7 +194,7 @@ def version_of(dsn):
         return connection.execute(schema.VERSION).fetchone()[0]
 
 
-def test_the_trigger_keeps_the_words_that_a_search_of_unfinished_jobs_computes(database):
+def test_the_trigger_stores_the_words_that_a_search_of_unfinished_jobs_computes(database):
     with psycopg.connect(database) as connection:
         connection.execute(BEFORE_LISTS)
         differ = f"SELECT uid FROM agentjobs.jobs WHERE words IS DISTINCT FROM {WORDS_SQL}"
@@ -202,7 +202,7 @@ def test_the_trigger_keeps_the_words_that_a_search_of_unfinished_jobs_computes(d
         assert connection.execute(differ).fetchall() == [("open",)]
 
 
-def test_what_an_operator_of_the_version_before_writes_is_taken(database):
+def test_writes_of_an_operator_of_the_previous_version_are_accepted(database):
     with psycopg.connect(database) as connection:
         connection.execute(BEFORE_LISTS)
         connection.execute("UPDATE agentjobs.jobs SET phase = 'Failed', finished_at = now() WHERE uid = 'open'")
@@ -226,7 +226,7 @@ def test_the_columns_of_priorities_rewrite_no_row(empty_database, monkeypatch):
         assert connection.execute("SELECT count(priority) FROM agentjobs.jobs").fetchone() == (0,)
 
 
-def test_a_backup_under_way_is_not_waited_for_while_others_wait_behind(empty_database):
+def test_a_migration_does_not_block_others_while_it_waits_for_a_backup(empty_database):
     upgrade_to(empty_database, "0003")
     with psycopg.connect(empty_database) as backup, psycopg.connect(empty_database) as other:
         backup.execute(f"LOCK TABLE {SCHEMA}.jobs IN ACCESS SHARE MODE")
@@ -244,7 +244,7 @@ def test_an_existing_schema_is_used(empty_database):
     assert migrate.upgrade(empty_database) == schema.HEAD
 
 
-def test_a_newer_schema_is_left_alone(empty_database):
+def test_a_newer_schema_is_not_changed(empty_database):
     migrate.upgrade(empty_database)
     with psycopg.connect(empty_database) as connection:
         connection.execute(f"UPDATE {SCHEMA}.{schema.VERSION_TABLE} SET version_num = '9999'")
@@ -266,12 +266,12 @@ async def test_after_the_migration_the_schema_is_found(database):
         assert await migrated.schema_version() == schema.HEAD
 
 
-def test_a_server_that_is_not_there_is_unavailable(tmp_path):
+def test_a_missing_server_is_unavailable(tmp_path):
     with pytest.raises(errors.Unavailable):
         migrate.upgrade(f"postgresql://nobody@/nothing?host={tmp_path}")
 
 
-def test_a_server_that_comes_late_is_waited_for(empty_database, monkeypatch):
+def test_a_migration_waits_for_a_server_that_starts_later(empty_database, monkeypatch):
     servers = iter(["postgresql://nobody@/nothing?host=/nowhere", empty_database])
     monkeypatch.setattr(migrate, "database_url", lambda _: database_url(next(servers)))
 

@@ -51,14 +51,14 @@ def rows_of(database, query):
         return connection.execute(query).fetchall()
 
 
-async def test_of_calls_at_once_through_two_proxies_as_many_begin_as_fit(proxies, build):
+async def test_as_many_simultaneous_calls_through_two_proxies_begin_as_fit(proxies, build):
     asked = (ledger.reserve(a_call_of(limits=FIVE, cost="1.5")) for ledger, _ in itertools.product(proxies, range(10)))
     judged = [reserved.judgement.fits for reserved in await asyncio.gather(*asked)]
 
     assert (judged.count(Fits.YES), judged.count(Fits.NOT_YET)) == (3, 17)
 
 
-async def test_a_job_with_many_calls_at_once_does_not_hold_up_another(operator, gateway, build, a_job, connected):
+async def test_a_job_with_many_simultaneous_calls_does_not_delay_another(operator, gateway, build, a_job, connected):
     other = a_job("uid-2", name="other")
     await operator.accept(Acceptance(other.job(), other.start(1)))
     await gateway.claim(other.uid, 1, "pod-1", **other.place)
@@ -92,7 +92,7 @@ async def deaf(database):
         yield opened
 
 
-async def test_a_reservation_that_is_asked_again_after_its_answer_was_lost_stands(deaf, operator, build):
+async def test_a_reservation_repeated_after_a_lost_answer_is_kept(deaf, operator, build):
     ledger, call = ModelCalls(deaf, cluster=CLUSTER), a_call_of(limits=ONE_CALL)
     with pytest.raises(errors.Unavailable):
         await ledger.reserve(call)
@@ -137,7 +137,7 @@ CALLS = st.lists(st.tuples(CENTS, st.integers(0, 20), st.booleans()), max_size=5
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])  # a job each
 @given(limits=LIMITS, calls=CALLS, own=st.tuples(CENTS, st.integers(0, 20)))
-def test_postgresql_judges_by_the_rule(database, a_job, limits, calls, own):
+def test_postgresql_decides_like_the_reference_implementation(database, a_job, limits, calls, own):
     async def judged():
         async with Database(database) as opened:
             ledger, build = ModelCalls(opened, cluster=CLUSTER), a_job(f"uid-{next(NUMBERS)}")
@@ -158,7 +158,7 @@ def test_postgresql_judges_by_the_rule(database, a_job, limits, calls, own):
 NUMBERS = itertools.count(1)
 
 
-async def test_usage_is_added_up_by_day_and_by_whose_it_is(proxies, database, build):
+async def test_usage_is_summed_by_day_and_owner(proxies, database, build):
     calls = [a_call_of(limits=FIVE, cost="0.1") for _ in range(4)]
     for call in calls:
         await proxies[0].reserve(call)
@@ -178,7 +178,7 @@ async def test_usage_is_added_up_by_day_and_by_whose_it_is(proxies, database, bu
     assert timedelta() <= today - day <= timedelta(days=1)
 
 
-async def test_batches_of_the_same_jobs_in_any_order_meet_without_a_deadlock(proxies, operator, gateway, a_job):
+async def test_batches_of_the_same_jobs_in_any_order_do_not_deadlock(proxies, operator, gateway, a_job):
     calls = []
     for number in range(6):
         build = a_job(f"uid-{number}", name=f"job-{number}")
@@ -193,7 +193,7 @@ async def test_batches_of_the_same_jobs_in_any_order_meet_without_a_deadlock(pro
     assert [(await operator.spent(f"uid-{number}")).cost for number in range(6)] == [Decimal(1)] * 6
 
 
-async def test_more_ends_than_a_batch_are_all_booked(proxies, operator, build):
+async def test_more_calls_than_a_batch_are_all_settled(proxies, operator, build):
     calls = [a_call_of() for _ in range(BATCH + 3)]
     await asyncio.gather(*(proxies[0].reserve(call) for call in calls))
     await proxies[0].settle([the_end_of(call) for call in calls])
@@ -206,7 +206,7 @@ async def test_calls_of_another_cluster_cannot_be_made(connected, build):
         await ModelCalls(connected, cluster="another").reserve(a_call_of())
 
 
-async def test_the_content_of_a_call_is_kept_as_it_came(proxies, database, build):
+async def test_the_content_of_a_call_is_stored_unchanged(proxies, database, build):
     call = a_call_of()
     await proxies[0].reserve(call)
     await proxies[0].settle([replace(the_end_of(call), content={"a": "\x00"})])
@@ -214,7 +214,7 @@ async def test_the_content_of_a_call_is_kept_as_it_came(proxies, database, build
     assert rows_of(database, "SELECT content ->> 'a' FROM agentjobs.model_calls") == [("\ufffd",)]
 
 
-async def test_content_that_is_too_large_is_told_by_its_size(proxies, database, build):
+async def test_only_the_size_of_too_large_content_is_stored(proxies, database, build):
     call = a_call_of()
     await proxies[0].reserve(call)
     await proxies[0].settle([replace(the_end_of(call), content="x" * MAX_CONTENT_BYTES)])
@@ -222,7 +222,7 @@ async def test_content_that_is_too_large_is_told_by_its_size(proxies, database, 
     assert rows_of(database, "SELECT content FROM agentjobs.model_calls") == [({"bytes": MAX_CONTENT_BYTES + 2},)]
 
 
-async def test_large_contents_are_stored_a_few_at_a_time(proxies, database, build):
+async def test_large_contents_are_stored_in_small_batches(proxies, database, build):
     calls = [a_call_of() for _ in range(11)]
     for call in calls:
         await proxies[0].reserve(call)
@@ -232,7 +232,7 @@ async def test_large_contents_are_stored_a_few_at_a_time(proxies, database, buil
     assert rows_of(database, times) == [(11, 3)]
 
 
-async def test_while_postgresql_is_away_no_call_begins():
+async def test_no_call_begins_while_postgresql_is_unavailable():
     async with Database("postgresql://nobody@127.0.0.1:1/none") as away:
         ledger = ModelCalls(away, cluster=CLUSTER)
         for asked in (ledger.reserve(a_call_of()), ledger.settle([the_end_of(a_call_of())]), ledger.seen("a", {})):
@@ -256,9 +256,7 @@ async def cost_in_lists(gateway, build):
     return (await gateway.job("default", build.uid)).cost_usd
 
 
-async def test_a_call_that_is_settled_while_its_job_ends_is_part_of_the_jobs_cost(
-    database, proxies, build, connected, gateway
-):
+async def test_a_call_settled_while_its_job_ends_counts_in_the_jobs_cost(database, proxies, build, connected, gateway):
     call = a_call_of()
     await proxies[0].reserve(call)
     writes = OperatorWrites(connected, cluster=CLUSTER)
@@ -276,7 +274,7 @@ async def test_a_call_that_is_settled_while_its_job_ends_is_part_of_the_jobs_cos
     assert await cost_in_lists(gateway, build) == Decimal("0.5")
 
 
-async def test_a_job_that_ends_while_its_call_is_settled_costs_what_the_call_did(
+async def test_a_job_that_ends_while_its_call_is_settled_has_the_calls_cost(
     database, proxies, build, connected, gateway
 ):
     call = a_call_of()

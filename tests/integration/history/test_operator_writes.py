@@ -17,7 +17,7 @@ async def rows(connected, table, *, uid):
     return await connected.autocommit(work)
 
 
-async def test_operators_that_accept_at_once_agree(connected, operator, a_job):
+async def test_operators_that_accept_simultaneously_agree(connected, operator, a_job):
     build = a_job()
     operators = [OperatorWrites(connected, cluster="c-1") for _ in range(8)]
 
@@ -32,7 +32,7 @@ async def test_an_empty_batch_needs_no_database(a_job):
     await OperatorWrites(None, cluster="c").write([])  # type: ignore[arg-type]  # it must not be asked
 
 
-async def test_ten_thousand_that_vanished_beside_many_more_that_live_are_closed(connected, operator):
+async def test_ten_thousand_vanished_jobs_among_many_more_live_ones_are_closed(connected, operator):
     fill = """
         INSERT INTO agentjobs.jobs (uid, cluster, namespace, name, created_at)
         SELECT concat('u', number), 'c0ffee', 'default', 'hello', now() FROM generate_series(1, 10000) AS number
@@ -44,13 +44,13 @@ async def test_ten_thousand_that_vanished_beside_many_more_that_live_are_closed(
     assert (await operator.recorded("u1"), await operator.recorded("u10000")) == ("Deleted", None)
 
 
-async def test_another_clusters_jobs_stay_open(connected, operator, a_job):
+async def test_jobs_of_another_cluster_remain_open(connected, operator, a_job):
     await OperatorWrites(connected, cluster="another").write([a_job().transition(1, "Running")])
 
     assert await operator.close_vanished(lambda *_: False, listed_at=await operator.clock()) == 0
 
 
-async def test_two_operators_with_the_same_jobs_do_not_lock_each_other_out(connected, operator, a_job):
+async def test_two_operators_that_write_the_same_jobs_do_not_deadlock(connected, operator, a_job):
     batch = [a_job(f"uid-{number}").transition(1, "Running") for number in range(40)]
     ends = [a_job(f"uid-{number}").end(1) for number in range(40)]
 
@@ -81,7 +81,7 @@ def everything(build):
     ]
 
 
-async def test_feeding_everything_again_changes_no_row(connected, operator, a_job):
+async def test_writing_everything_again_changes_no_row(connected, operator, a_job):
     build = a_job()
     await operator.write(everything(build))
     before = [await rows(connected, table, uid=build.uid) for table in ORDER]

@@ -53,7 +53,7 @@ async def all_rows(database, table):
     return await database.run(work)
 
 
-async def test_records_put_while_postgres_dies_and_comes_back_are_stored_once(server, a_job):
+async def test_records_queued_during_a_crash_of_postgres_are_stored_once(server, a_job):
     async with Database(server.dsn) as database:
         writer = HistoryWriter(OperatorWrites(database, cluster="c"), batch=20, linger=0.01)
         async with running(writer):
@@ -76,7 +76,7 @@ async def test_records_put_while_postgres_dies_and_comes_back_are_stored_once(se
         assert {row.phase for row in await all_rows(database, "jobs")} == {"Phase3"}
 
 
-async def test_an_absent_server_is_unavailable_at_once(server, a_job):
+async def test_a_missing_server_is_unavailable_immediately(server, a_job):
     async with Database(server.dsn) as database:
         history = OperatorWrites(database, cluster="c")
         await history.accept(Acceptance(a_job().job(), a_job().start(1)))
@@ -86,7 +86,7 @@ async def test_an_absent_server_is_unavailable_at_once(server, a_job):
             await history.accept(Acceptance(a_job().job(), a_job().start(2)))
 
 
-async def test_model_calls_are_booked_once_though_postgres_dies_between(server, a_job):
+async def test_model_calls_are_settled_once_despite_a_crash_of_postgres(server, a_job):
     build = a_job("spends")
     async with Database(server.dsn) as database:
         operator, ledger = OperatorWrites(database, cluster="c"), ModelCalls(database, cluster="c")
@@ -119,7 +119,7 @@ async def test_model_calls_are_booked_once_though_postgres_dies_between(server, 
         assert [row for row in await all_rows(database, "model_calls") if row.ended is None] == []
 
 
-async def test_a_restart_between_two_calls_goes_unnoticed(server, a_job):
+async def test_a_restart_between_two_calls_causes_no_error(server, a_job):
     async with Database(server.dsn) as database:
         history = OperatorWrites(database, cluster="c")
         await asyncio.gather(*(history.recorded("nobody") for _ in range(10)))
@@ -130,7 +130,7 @@ async def test_a_restart_between_two_calls_goes_unnoticed(server, a_job):
             await history.accept(Acceptance(a_job().job(), a_job().start(number)))
 
 
-async def test_a_restart_between_two_writes_of_a_runner_goes_unnoticed(server, a_job):
+async def test_a_restart_between_two_writes_of_a_runner_causes_no_error(server, a_job):
     build = a_job("restarted")
     async with Database(server.dsn) as database:
         runners = RunnerWrites(database, cluster="c")
@@ -143,7 +143,7 @@ async def test_a_restart_between_two_writes_of_a_runner_goes_unnoticed(server, a
             await write(build.uid, 1, "pod")
 
 
-async def test_a_caller_that_gives_up_while_it_returns_its_connection_takes_none_with_it(database):
+async def test_a_caller_cancelled_while_it_returns_its_connection_does_not_leak_it(database):
     async with Database(database, pool_size=1) as pool:
         lock = pool._pool._lock
 
@@ -164,7 +164,7 @@ async def test_a_caller_that_gives_up_while_it_returns_its_connection_takes_none
         assert await pool.autocommit(ask) == 1
 
 
-async def test_a_caller_that_gives_up_waits_for_nothing_and_leaves_good_connections(database, a_job):
+async def test_a_cancelled_caller_ends_immediately_and_leaves_usable_connections(database, a_job):
     async with Database(database, pool_size=2) as pool:
         history = OperatorWrites(pool, cluster="c")
         await history.accept(Acceptance(a_job().job()))
@@ -222,14 +222,14 @@ async def test_a_locked_row_is_unavailable_in_time_and_free_afterwards(database,
 
 
 @pytest.mark.parametrize("dsn", ["mysql://somewhere/db", "not a url", "postgresql://host:port/db"])
-async def test_a_wrong_address_is_invalid_and_not_repeated(dsn):
+async def test_a_wrong_address_is_invalid_and_not_retried(dsn):
     with pytest.raises(errors.Misconfigured, match="expected") as caught:
         Database(dsn)
 
     assert dsn not in str(caught.value)
 
 
-async def test_a_user_that_the_server_refuses_is_waited_for_like_a_server(database, a_job):
+async def test_a_user_refused_by_the_server_is_retried_like_a_missing_server(database, a_job):
     with psycopg.connect(database) as connection:
         connection.execute("DO $$ BEGIN CREATE ROLE guest LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
 

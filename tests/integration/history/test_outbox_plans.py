@@ -16,7 +16,7 @@ ARGUMENTS = {"rows": "json '[]'", "cluster": "text 'c'", "lease": "interval '1 m
     [("operator_writes", "insert_transitions", 0), ("outbox", "take", 1), ("outbox", "mark", 0)],
     ids=["insert", "take", "mark"],
 )
-def test_rows_before_and_behind_one_are_found_by_their_keys(database, module, name, of_due):
+def test_previous_and_next_notifications_are_found_by_their_keys(database, module, name, of_due):
     text = load(module)[name]
     names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", text)))
     text = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", text)

@@ -71,7 +71,7 @@ async def test_starts_of_other_clusters_are_not_counted(connected, a_job, days):
         assert sum(one.started for one in told.slices) == 1
 
 
-async def test_a_question_that_takes_too_long_does_not_count_as_an_outage(connected, monkeypatch):
+async def test_a_query_that_takes_too_long_does_not_count_as_an_outage(connected, monkeypatch):
     slow = {"created": "SELECT now() AS slice, 0 AS jobs FROM pg_sleep(2.9) LIMIT 0"}
     monkeypatch.setattr(overview, "_SQL", {**_SQL, **slow, "failures": "SELECT pg_sleep(9)"})
     with pytest.raises(errors.Unavailable, match="statement timeout"):
@@ -81,7 +81,7 @@ async def test_a_question_that_takes_too_long_does_not_count_as_an_outage(connec
     assert (await Overview(connected, cluster="c0ffee").open_jobs()).items == []
 
 
-async def test_a_budget_counts_what_proxies_of_the_release_before_added_up(connected):
+async def test_a_budget_counts_usage_summed_by_proxies_of_the_previous_release(connected):
     slice_ = int(NOW.timestamp()) // 900
     key = "cluster, namespace, queue, slice, partition_key"
     place = "'c0ffee', 'default', 'agents', %(slice)s, 'acme'"

@@ -33,7 +33,7 @@ async def test_a_page_takes_one_query(operator, gateway, a_job, queries):
     assert {(job.starts, job.attempts) for job in page.items} == {(2, 2)}
 
 
-async def test_other_namespaces_and_clusters_are_not_seen(connected, operator, gateway, a_job):
+async def test_jobs_of_other_namespaces_and_clusters_are_not_read(connected, operator, gateway, a_job):
     await operator.write([a_job("u1", namespace="other").transition(1, "Queued")])
     await OperatorWrites(connected, cluster="another").write([a_job("u2").transition(1, "Queued")])
 

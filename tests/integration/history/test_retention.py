@@ -122,14 +122,16 @@ WHOLE = {"jobs": 1, "starts": 1, "transitions": 1, "events": 3, "steps": 2, "res
 DETAILS = {"events": 3, "steps": 2}
 
 
-async def test_a_job_goes_with_everything_of_it(sweep, a_story, left):
+async def test_a_job_is_deleted_with_all_its_rows(sweep, a_story, left):
     await a_story("old", ended=91)
 
     assert await sweep() == WHOLE
     assert left() == {}
 
 
-async def test_requests_are_deleted_with_steps_and_calls_with_their_job(sweep, a_story, a_call, database, left):
+async def test_recorded_requests_are_deleted_with_steps_and_calls_with_their_job(
+    sweep, a_story, a_call, database, left
+):
     await a_story("old", fenced=False)
     await a_call("old")
     end(database, "old", days=31)
@@ -141,7 +143,7 @@ async def test_requests_are_deleted_with_steps_and_calls_with_their_job(sweep, a
     assert left() == {"model_usage": 1, "queue_usage": 1}
 
 
-async def test_notifications_that_were_sent_go_with_the_steps_and_others_with_their_job(
+async def test_sent_notifications_are_deleted_with_steps_and_others_with_their_job(
     sweep, a_story, connected, database, left
 ):
     await a_story("old", ended=31, events=0, steps=0)
@@ -187,7 +189,7 @@ OLD = {
 
 
 @pytest.mark.parametrize("table", OLD)
-async def test_what_belongs_to_no_job_goes_by_its_own_age(sweep, database, left, table):
+async def test_rows_without_a_job_are_deleted_by_their_own_age(sweep, database, left, table):
     with psycopg.connect(database) as connection:
         connection.execute(OLD[table].format(401))
 
@@ -196,7 +198,7 @@ async def test_what_belongs_to_no_job_goes_by_its_own_age(sweep, database, left,
 
 
 @pytest.mark.parametrize("table", OLD)
-async def test_what_belongs_to_no_job_stays_while_it_counts(sweep, database, left, table):
+async def test_rows_without_a_job_are_kept_while_they_are_used(sweep, database, left, table):
     with psycopg.connect(database) as connection:
         connection.execute(OLD[table].format(0))
 
@@ -204,7 +206,7 @@ async def test_what_belongs_to_no_job_stays_while_it_counts(sweep, database, lef
     assert list(left()) == [table]
 
 
-async def test_what_people_did_stays_as_long_as_jobs_do(sweep, database, left):
+async def test_actions_of_users_are_kept_as_long_as_jobs(sweep, database, left):
     with psycopg.connect(database) as connection:
         connection.execute(OLD["actions"].format(89))
         connection.execute(OLD["actions"].format(401))
@@ -214,13 +216,13 @@ async def test_what_people_did_stays_as_long_as_jobs_do(sweep, database, left):
     assert (await sweep(), left()) == ({"actions": 1}, {"actions": 1})
 
 
-async def test_steps_go_before_their_job_though_there_are_no_events(sweep, a_story):
+async def test_steps_are_deleted_before_their_job_even_without_events(sweep, a_story):
     await a_story("older", ended=31, events=0)
 
     assert await sweep() == {"steps": 2}
 
 
-async def test_events_and_steps_go_before_their_job(sweep, a_story, left):
+async def test_events_and_steps_are_deleted_before_their_job(sweep, a_story, left):
     await a_story("older", ended=31)
 
     assert await sweep() == DETAILS
@@ -237,20 +239,20 @@ async def test_events_and_steps_go_before_their_job(sweep, a_story, left):
         pytest.param({"ended": 29, "deleted": 400}, id="deleted-first-and-ended-late"),
     ],
 )
-async def test_what_is_not_old_stays(sweep, a_story, left, story):
+async def test_recent_rows_are_kept(sweep, a_story, left, story):
     await a_story("kept", **story)
 
     assert await sweep() == {}
     assert left() == WHOLE
 
 
-async def test_a_vanished_job_goes_by_the_time_it_vanished(sweep, a_story):
+async def test_the_age_of_a_vanished_job_counts_from_the_time_it_vanished(sweep, a_story):
     await a_story("vanished", deleted=91)
 
     assert await sweep() == WHOLE
 
 
-async def test_nothing_of_a_job_whose_object_exists_goes(sweep, a_story, left):
+async def test_nothing_of_a_job_whose_object_exists_is_deleted(sweep, a_story, left):
     await a_story("live", ended=400)
     await a_story("gone", ended=401)
 
@@ -258,7 +260,7 @@ async def test_nothing_of_a_job_whose_object_exists_goes(sweep, a_story, left):
     assert left() == WHOLE
 
 
-async def test_other_clusters_and_namespaces_are_left_alone(sweep, a_story, connected, gateway, left):
+async def test_rows_of_other_clusters_and_namespaces_are_kept(sweep, a_story, connected, gateway, left):
     await a_story("theirs", ended=400, cluster="another")
     await a_story("elsewhere", ended=400, namespace="elsewhere")
 
@@ -273,13 +275,13 @@ async def test_other_clusters_and_namespaces_are_left_alone(sweep, a_story, conn
         pytest.param({"jobs": None, "events": None}, {}, id="all"),
     ],
 )
-async def test_none_keeps_for_ever(sweep, a_story, keep, gone):
+async def test_a_retention_of_none_keeps_rows_forever(sweep, a_story, keep, gone):
     await a_story("old", ended=400)
 
     assert await sweep(**keep) == gone
 
 
-async def test_more_than_one_page_and_batch_go_in_one_sweep_with_pauses_between(sweep, a_story, left, monkeypatch):
+async def test_one_sweep_deletes_several_pages_and_batches_with_pauses(sweep, a_story, left, monkeypatch):
     monkeypatch.setattr(retention, "PAGE", 2)
     for number in range(5):
         await a_story(f"old-{number}", ended=100 + number)
@@ -309,7 +311,9 @@ def keep(connected):
 
 
 @pytest.mark.parametrize("how", ["ended", "deleted"])
-async def test_kept_files_go_when_their_job_has_ended_although_its_object_exists(sweep, a_story, keep, database, how):
+async def test_kept_files_are_deleted_when_their_job_has_ended_even_if_its_object_exists(
+    sweep, a_story, keep, database, how
+):
     await a_story("uid-1", fenced=False)
     await keep("uid-1")
     assert await sweep("uid-1", jobs=None, events=None) == {}
@@ -320,7 +324,7 @@ async def test_kept_files_go_when_their_job_has_ended_although_its_object_exists
     assert await sweep("uid-1", jobs=None, events=None) == {"kept_parts": 3, "kept_files": 2}
 
 
-async def test_kept_files_of_a_run_go_when_a_newer_one_has_begun(sweep, a_story, keep, database):
+async def test_kept_files_of_a_run_are_deleted_when_a_newer_run_has_begun(sweep, a_story, keep, database):
     await a_story("uid-1", fenced=False)
     await keep("uid-1")
     statement = f"INSERT INTO {SCHEMA}.starts (uid, start, attempt, pod, run) VALUES ('uid-1', 2, 2, 'pod-2', %s)"
@@ -333,7 +337,7 @@ async def test_kept_files_of_a_run_go_when_a_newer_one_has_begun(sweep, a_story,
     assert await sweep("uid-1") == {"kept_parts": 3, "kept_files": 2}
 
 
-async def test_kept_files_go_in_batches_and_with_a_job_that_is_removed(sweep, a_story, keep, left, monkeypatch):
+async def test_kept_files_are_deleted_in_batches_and_with_a_deleted_job(sweep, a_story, keep, left, monkeypatch):
     monkeypatch.setattr(retention, "KEPT_BATCH", 1)
     await a_story("old", fenced=False)
     await keep("old")
@@ -347,7 +351,7 @@ async def test_kept_files_go_in_batches_and_with_a_job_that_is_removed(sweep, a_
     assert left()["kept_parts"] == 3
 
 
-async def test_what_a_crash_leaves_is_found_by_the_next_sweep(sweep, a_story, left):
+async def test_rows_left_by_a_crash_are_deleted_by_the_next_sweep(sweep, a_story, left):
     await a_story("old", ended=91)
 
     class Died(Exception):
@@ -364,7 +368,7 @@ async def test_what_a_crash_leaves_is_found_by_the_next_sweep(sweep, a_story, le
     assert (await sweep())["jobs"] == 1
 
 
-async def test_a_database_that_is_away_is_asked_again(caplog):
+async def test_an_unavailable_database_is_retried(caplog):
     naps = []
 
     async def nap(seconds):

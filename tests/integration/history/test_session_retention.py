@@ -87,7 +87,7 @@ def age(execute):
     return build
 
 
-async def test_what_was_not_used_for_long_goes_as_a_whole_and_is_counted(a_runner, sweep, age, count):
+async def test_an_unused_session_is_deleted_completely_and_counted(a_runner, sweep, age, count):
     runner = await a_runner()
     await runner.put_turn(a_turn("a", "b", user={"u": 1}))
     await runner.save(b"x" * (CHUNK_BYTES + 1))
@@ -100,7 +100,7 @@ async def test_what_was_not_used_for_long_goes_as_a_whole_and_is_counted(a_runne
     assert set((await count()).values()) == {0}
 
 
-async def test_what_is_in_use_stays(a_runner, sweep, age, count):
+async def test_sessions_in_use_are_kept(a_runner, sweep, age, count):
     await (await a_runner()).put_turn(a_turn("a", user={"u": 1}))
     await (await a_runner("uid-2", user="bob")).put_turn(a_turn("b"))
     await age(91, user="bob")
@@ -109,7 +109,7 @@ async def test_what_is_in_use_stays(a_runner, sweep, age, count):
     assert (await count())["turns"] == 1
 
 
-async def test_a_job_that_begins_with_a_session_keeps_it_and_what_is_its_users(a_runner, sweep, age):
+async def test_a_new_job_of_a_session_keeps_it_and_its_users_data(a_runner, sweep, age):
     await (await a_runner()).put_turn(a_turn("a", user={"u": 1}))
     later = await a_runner("uid-2")
     await age(91)
@@ -119,7 +119,7 @@ async def test_a_job_that_begins_with_a_session_keeps_it_and_what_is_its_users(a
     assert (await later.session())["user"] == {"u": 1}
 
 
-async def test_without_a_keep_time_nothing_goes(a_runner, sweep, age, count):
+async def test_without_a_retention_time_no_session_is_deleted(a_runner, sweep, age, count):
     await (await a_runner()).put_turn(a_turn("a"))
     await age(9999)
 
@@ -127,7 +127,7 @@ async def test_without_a_keep_time_nothing_goes(a_runner, sweep, age, count):
     assert (await count())["turns"] == 1
 
 
-async def test_sessions_of_namespaces_that_are_not_served_stay(a_runner, sweep, age):
+async def test_sessions_of_namespaces_that_are_not_served_are_kept(a_runner, sweep, age):
     await (await a_runner()).put_turn(a_turn("a"))
     await (await a_runner("uid-2", namespace="elsewhere")).put_turn(a_turn("b"))
     await age(91)
@@ -135,7 +135,7 @@ async def test_sessions_of_namespaces_that_are_not_served_stay(a_runner, sweep, 
     assert await sweep(namespaces=["elsewhere"]) == {"sessions": 1, "turns": 1}
 
 
-async def test_sessions_of_another_cluster_stay(a_runner, sweep, age, execute):
+async def test_sessions_of_another_cluster_are_kept(a_runner, sweep, age, execute):
     await (await a_runner()).put_turn(a_turn("a"))
     await execute("UPDATE agentjobs.scopes SET cluster = 'another'")
     await age(91)
@@ -143,7 +143,7 @@ async def test_sessions_of_another_cluster_stay(a_runner, sweep, age, execute):
     assert await sweep() == {}
 
 
-async def test_more_than_a_batch_goes(a_runner, sweep, age, count, monkeypatch):
+async def test_more_sessions_than_a_batch_are_deleted(a_runner, sweep, age, count, monkeypatch):
     monkeypatch.setattr(session_removal, "ARTIFACTS", 2)
     monkeypatch.setattr(session_removal, "SCOPES", 1)
     runner = await a_runner()
@@ -155,7 +155,9 @@ async def test_more_than_a_batch_goes(a_runner, sweep, age, count, monkeypatch):
     assert set((await count()).values()) == {0}
 
 
-async def test_pieces_of_a_save_whose_process_died_go_after_a_day(a_runner, connected, sweep, execute, count):
+async def test_parts_of_a_save_whose_process_crashed_are_deleted_after_a_day(
+    a_runner, connected, sweep, execute, count
+):
     async def dies():
         yield Piece(b"x" * CHUNK_BYTES, is_last=False)
         raise KeyboardInterrupt
@@ -177,7 +179,7 @@ async def _nothing():
     """Stands for a process that is not there any more."""
 
 
-async def test_a_history_that_is_pruned_leaves_sessions_alone(a_runner, execute, connected):
+async def test_pruning_history_keeps_sessions(a_runner, execute, connected):
     await (await a_runner()).put_turn(a_turn("a"))
     await execute("DELETE FROM agentjobs.jobs")
 
@@ -187,7 +189,7 @@ async def test_a_history_that_is_pruned_leaves_sessions_alone(a_runner, execute,
     assert (await (await a_runner("uid-2")).session())["turns"] == 1
 
 
-async def test_a_save_that_is_given_up_removes_its_pieces(a_runner, connected, count):
+async def test_an_aborted_save_deletes_its_parts(a_runner, connected, count):
     async def breaks():
         async for piece in pieces_of(b"x" * (2 * CHUNK_BYTES)):
             yield piece
@@ -200,7 +202,7 @@ async def test_a_save_that_is_given_up_removes_its_pieces(a_runner, connected, c
     assert (await count())["artifact_chunks"] == 0
 
 
-async def test_a_save_that_was_stored_already_leaves_no_second_pieces(a_runner, count):
+async def test_a_repeated_save_leaves_no_second_parts(a_runner, count):
     runner = await a_runner()
     for _ in range(2):
         await runner.save(b"x" * (CHUNK_BYTES + 1))
@@ -208,7 +210,7 @@ async def test_a_save_that_was_stored_already_leaves_no_second_pieces(a_runner, 
     assert (await count())["artifact_chunks"] == 2
 
 
-async def test_a_save_whose_commit_was_not_answered_keeps_its_pieces(connected, a_runner, count, monkeypatch):
+async def test_a_save_whose_commit_was_not_answered_keeps_its_parts(connected, a_runner, count, monkeypatch):
     enter = Fence.__call__
     fenced = []
 

@@ -38,7 +38,7 @@ LIMITS = {
 
 
 @pytest.mark.parametrize("limits", LIMITS)
-async def test_many_operators_at_once_give_no_slot_too_many(operators, a_job, limits):
+async def test_many_simultaneous_operators_never_exceed_the_slots(operators, a_job, limits):
     builds = [a_job(f"uid-{number}") for number in range(60)]
 
     answers = await asyncio.gather(
@@ -48,7 +48,7 @@ async def test_many_operators_at_once_give_no_slot_too_many(operators, a_job, li
     assert sum(isinstance(answer, Accepted) for answer in answers) == 3
 
 
-async def test_a_server_that_begins_transactions_with_old_snapshots_gives_no_slot_too_many(database, a_job):
+async def test_the_slots_are_not_exceeded_if_transactions_begin_with_old_snapshots(database, a_job):
     query = quote("-c default_transaction_isolation=repeatable\\ read")
     dsn = f"{database}{'&' if '?' in database else '?'}options={query}"
     builds = [a_job(f"uid-{number}") for number in range(30)]

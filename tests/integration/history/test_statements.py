@@ -15,7 +15,7 @@ STATEMENTS = [pytest.param(text, id=f"{module}-{name}") for module in MODULES fo
 
 
 @pytest.mark.parametrize("statement", STATEMENTS)
-def test_postgresql_takes_a_statement(database, statement):
+def test_postgresql_accepts_every_statement(database, statement):
     names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))
     text = re.sub(r"%\((\w+)\)s", lambda name: f"${names.index(name[1]) + 1}", statement)
 

@@ -13,7 +13,7 @@ async def begun(dsn, pid):
         return (await (await other.execute(asked, [pid])).fetchone())[0]
 
 
-async def test_statements_leave_when_an_answer_is_read(connected, database):
+async def test_statements_are_sent_when_an_answer_is_read(connected, database):
     async def work(tx):
         first = await tx.execute("SELECT 1")
         second = await tx.execute("SELECT 2")
@@ -40,7 +40,7 @@ async def test_a_statement_whose_answer_is_not_read_is_committed(connected):
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-async def test_a_statement_that_is_refused_is_told_and_leaves_a_good_connection(connected, place):
+async def test_a_refused_statement_is_reported_and_leaves_a_usable_connection(connected, place):
     async def work(tx):
         for number in range(3):
             await tx.execute("SELECT %s::integer / %s::integer", [1, number - place])
@@ -53,7 +53,7 @@ async def test_a_statement_that_is_refused_is_told_and_leaves_a_good_connection(
     assert await connected.run(fine) == (1,)
 
 
-async def test_more_than_a_socket_takes_leaves_in_one_piece(connected):
+async def test_more_data_than_a_socket_buffers_is_sent_completely(connected):
     async def work(tx):
         cursors = [await tx.execute("SELECT %s::text", ["x" * 3_000_000]) for _ in range(4)]
         return [len((await cursor.fetchone())[0]) for cursor in cursors]

@@ -28,7 +28,7 @@ async def test_five_hundred_equal_jobs_from_two_operators_make_one_run(database,
     }
 
 
-async def test_replacements_starts_and_ends_at_once_neither_hang_nor_run_twins(database, a_job, connected):
+async def test_simultaneous_replacements_starts_and_ends_neither_hang_nor_run_twins(database, a_job, connected):
     jobs = [a_job(f"uid-{n:03}", name=f"job-{n}", minute=n) for n in range(60)]
     draw = random.Random(7)
     running, most = set(), 0
@@ -56,7 +56,7 @@ async def test_replacements_starts_and_ends_at_once_neither_hang_nor_run_twins(d
     assert most == 1
 
 
-async def test_jobs_with_and_without_keys_beside_their_ends_never_wait_in_a_circle(database, a_job, monkeypatch):
+async def test_jobs_with_and_without_keys_and_their_ends_never_deadlock(database, a_job, monkeypatch):
     monkeypatch.setattr(connections, "_COLLISIONS", frozenset())  # such a request would be repeated
     jobs = [a_job(f"uid-{n:03}", name=f"job-{n}", minute=n) for n in range(60)]
     draw = random.Random(0)

@@ -38,7 +38,7 @@ async def names(log, *args, **kwargs):
     return [one.name for one in (await log.actions(*args, **kwargs)).items]
 
 
-async def test_all_of_an_action_is_read_as_it_was_written(log, did):
+async def test_an_action_is_read_as_it_was_written(log, did):
     await did(impersonated_by="dashboard", status=409, message="it changes all the time", action="suspend")
 
     (found,) = (await log.actions(None)).items
@@ -46,7 +46,7 @@ async def test_all_of_an_action_is_read_as_it_was_written(log, did):
     assert found == RecordedAction(time=found.time, **{**wanted, "message": "it changes all the time"})
 
 
-async def test_an_action_that_is_written_twice_is_one(log, did):
+async def test_an_action_written_twice_is_stored_once(log, did):
     one = await did()
     await log.record(one)
 
@@ -79,7 +79,7 @@ async def test_actions_of_other_namespaces_are_not_returned(log, did):
     assert await names(log, []) == await names(log, ["shop"]) == []
 
 
-async def test_what_was_done_to_one_job_is_found_by_its_uid(log, did):
+async def test_actions_on_a_job_are_found_by_its_uid(log, did):
     await did(name="mine")
     await did(name="another", uid="u2")
     await did(name="a-queue", kind="AgentQueue", uid="")
@@ -97,12 +97,12 @@ async def test_hostile_text_is_cut_and_stored(log, did):
 
 
 @pytest.mark.parametrize("asked", [{"limit": 0}, {"limit": 501}, {"cursor": "WzFd"}, {"cursor": "x"}], ids=str)
-async def test_a_page_that_cannot_be_is_refused(log, asked):
+async def test_an_invalid_page_size_is_refused(log, asked):
     with pytest.raises(errors.Invalid):
         await log.actions(None, **asked)
 
 
-async def test_a_cursor_whose_id_is_none_is_refused(log):
+async def test_a_cursor_with_an_invalid_id_is_refused(log):
     from agentjobs.history.pages import write_cursor
 
     with pytest.raises(errors.Invalid, match="cursor"):

@@ -11,7 +11,7 @@ from agentjobs.history.versions import CHUNK_BYTES, Piece
 VERSIONS = {"adk": "2.13.0", "runner": "0.1.0", "scheme": "1", "agent": "a"}
 
 
-async def test_versions_count_from_zero_and_the_newest_is_what_is_loaded(a_runner):
+async def test_versions_count_from_zero_and_the_newest_is_loaded(a_runner):
     runner = await a_runner()
 
     versions = [await runner.save(f"v{number}".encode(), key=f"tool:{number}") for number in range(3)]
@@ -20,7 +20,7 @@ async def test_versions_count_from_zero_and_the_newest_is_what_is_loaded(a_runne
     assert (await runner.load(), await runner.load(version=1)) == (b"v2", b"v1")
 
 
-async def test_the_same_save_again_is_the_same_version_with_the_bytes_that_came_last(a_runner, kept):
+async def test_a_repeated_save_replaces_the_bytes_of_its_version(a_runner, kept):
     runner = await a_runner()
     await runner.save(b"first", key="a")
     await runner.save(b"second", key="b")
@@ -32,7 +32,7 @@ async def test_the_same_save_again_is_the_same_version_with_the_bytes_that_came_
     assert (session.artifacts, session.artifact_bytes) == (2, 23 * CHUNK_BYTES + 6)
 
 
-async def test_a_run_that_begins_anew_saves_new_versions(backend, a_runner, a_job):
+async def test_a_new_run_saves_new_versions(backend, a_runner, a_job):
     runner = await a_runner()
     await runner.save(b"old", key="a")
     build = a_job("uid-1", name="job-uid-1")
@@ -47,13 +47,13 @@ async def test_a_run_that_begins_anew_saves_new_versions(backend, a_runner, a_jo
     assert [await runner.load(version=version) for version in (0, 1)] == [b"again", b"new"]
 
 
-async def test_the_same_key_of_another_job_or_for_another_name_is_another_save(a_runner):
+async def test_the_key_of_a_save_is_unique_per_job_and_name(a_runner):
     first, second = await a_runner("uid-1"), await a_runner("uid-2")
 
     assert [await first.save(), await second.save(), await first.save(name="other.txt")] == [0, 1, 0]
 
 
-async def test_saves_at_once_get_different_versions(a_runner):
+async def test_simultaneous_saves_get_different_versions(a_runner):
     runner = await a_runner()
 
     versions = await asyncio.gather(*(runner.save(key=f"branch-{number}") for number in range(8)))
@@ -61,7 +61,7 @@ async def test_saves_at_once_get_different_versions(a_runner):
     assert sorted(versions) == list(range(8))
 
 
-async def test_the_same_save_sent_twice_at_once_is_stored_once(a_runner):
+async def test_the_same_save_sent_twice_simultaneously_is_stored_once(a_runner):
     runner = await a_runner()
 
     assert await asyncio.gather(*(runner.save(key="a") for _ in range(4))) == [0, 0, 0, 0]
@@ -71,7 +71,7 @@ async def test_the_same_save_sent_twice_at_once_is_stored_once(a_runner):
 @pytest.mark.parametrize(
     "size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES], ids=lambda size: f"{size}-bytes"
 )
-async def test_bytes_come_back_as_they_were(a_runner, size):
+async def test_bytes_are_loaded_unchanged(a_runner, size):
     runner, data = await a_runner(), bytes(range(256)) * (size // 256 + 1)
 
     await runner.save(data[:size])
@@ -98,7 +98,7 @@ async def test_bytes_come_back_as_they_were(a_runner, size):
         "💥" * 255,
     ],
 )
-async def test_any_text_is_a_name_and_no_path(a_runner, name):
+async def test_any_text_is_a_name_and_not_a_path(a_runner, name):
     runner = await a_runner()
     await runner.save(b"neighbour", name="a")
 
@@ -108,7 +108,7 @@ async def test_any_text_is_a_name_and_no_path(a_runner, name):
     assert (await runner.names())[0] == sorted(["a", name], key=str.encode)
 
 
-async def test_an_artifact_does_not_go_with_one_whose_name_begins_its_own(a_runner):
+async def test_deleting_an_artifact_keeps_those_whose_names_begin_with_its_name(a_runner):
     runner = await a_runner()
     for name in ("project", "project/versions/readme.txt"):
         await runner.save(name=name)
@@ -118,7 +118,7 @@ async def test_an_artifact_does_not_go_with_one_whose_name_begins_its_own(a_runn
     assert (await runner.names())[0] == ["project/versions/readme.txt"]
 
 
-async def test_an_artifact_of_the_user_is_there_in_all_sessions_of_the_app(a_runner):
+async def test_an_artifact_of_the_user_is_available_in_all_sessions_of_the_app(a_runner):
     await (await a_runner("uid-1")).save(b"mine", name="user:profile.json")
     await (await a_runner("uid-1")).save(b"session's", name="profile.json")
 
@@ -156,7 +156,7 @@ async def test_a_deleted_artifact_loses_all_versions_and_restarts_at_zero(a_runn
     assert await runner.save(key="c") == 0
 
 
-async def test_what_is_known_of_a_version_comes_back(backend, a_runner):
+async def test_metadata_of_a_version_is_returned(backend, a_runner):
     runner = await a_runner()
     await runner.save(b"%PDF", kind="data", mime="application/pdf", metadata={"pages": 1})
 
@@ -166,7 +166,7 @@ async def test_what_is_known_of_a_version_comes_back(backend, a_runner):
     assert bytes(found.metadata) == b'{"pages":1}'
 
 
-async def test_a_session_may_have_so_many_versions_and_no_more(a_runner, monkeypatch):
+async def test_the_number_of_versions_of_a_session_is_limited(a_runner, monkeypatch):
     monkeypatch.setattr("agentjobs.history.versions.MAX_ARTIFACTS", 2)
     runner = await a_runner()
     await runner.save(key="a")
@@ -179,7 +179,7 @@ async def test_a_session_may_have_so_many_versions_and_no_more(a_runner, monkeyp
     assert await runner.save(key="a", name="user:is-counted-apart") == 0
 
 
-async def test_deleting_makes_room(a_runner, monkeypatch):
+async def test_deleting_artifacts_frees_space(a_runner, monkeypatch):
     monkeypatch.setattr("agentjobs.history.versions.MAX_ARTIFACTS_BYTES", 10)
     runner = await a_runner()
     await runner.save(b"x" * 8)
@@ -191,7 +191,7 @@ async def test_deleting_makes_room(a_runner, monkeypatch):
     assert await runner.save(b"x" * 8, name="other") == 0
 
 
-async def test_many_names_come_in_pages(a_runner, monkeypatch):
+async def test_names_are_listed_in_pages(a_runner, monkeypatch):
     for module, size in (("artifacts", "PAGE_NAMES"), ("memory_sessions", "PAGE_EVENTS")):
         monkeypatch.setattr(f"agentjobs.history.{module}.{size}", 2)
     runner = await a_runner()
@@ -204,13 +204,13 @@ async def test_many_names_come_in_pages(a_runner, monkeypatch):
     assert await runner.names(cursor) == (["c", "user:a"], None)
 
 
-async def test_artifacts_are_there_before_the_job_has_ended_its_turn(a_runner):
+async def test_artifacts_are_available_before_the_job_stores_its_turn(a_runner):
     await (await a_runner("uid-1")).save(b"early")
 
     assert await (await a_runner("uid-2")).load() == b"early"
 
 
-async def test_a_sender_that_gives_up_leaves_no_version(backend, a_runner):
+async def test_an_aborted_save_leaves_no_version(backend, a_runner):
     async def broken():
         yield Piece(b"x" * CHUNK_BYTES, is_last=False)
         raise ConnectionError
@@ -222,7 +222,7 @@ async def test_a_sender_that_gives_up_leaves_no_version(backend, a_runner):
     assert await runner.numbers() == []
 
 
-async def test_a_pod_that_is_fenced_half_way_leaves_no_version(backend, a_runner, a_job):
+async def test_a_pod_that_is_fenced_during_a_save_leaves_no_version(backend, a_runner, a_job):
     runner = await a_runner()
 
     async def fenced_half_way():
@@ -243,7 +243,7 @@ async def test_another_pod_can_neither_read_nor_write_artifacts(backend, a_runne
             await call
 
 
-async def test_turns_and_artifacts_of_a_session_do_not_touch_each_other(a_runner):
+async def test_turns_and_artifacts_of_a_session_do_not_affect_each_other(a_runner):
     runner = await a_runner("uid-1")
     await runner.save()
     await runner.put_turn(a_turn("x"))

@@ -11,7 +11,7 @@ def uids(answer):
     return [job.uid for job in answer.jobs]
 
 
-async def test_the_first_answer_says_where_to_begin_and_names_nothing(operator, changes, a_job):
+async def test_the_first_answer_has_a_mark_and_no_jobs(operator, changes, a_job):
     await operator.write([a_job("u1").transition(1, "Queued")])
 
     answer = await changes.changes(None)
@@ -19,7 +19,7 @@ async def test_the_first_answer_says_where_to_begin_and_names_nothing(operator, 
     assert (answer.jobs, answer.more, bool(answer.mark)) == ((), False, True)
 
 
-async def test_a_change_is_told_once_with_its_place(operator, changes, a_job):
+async def test_a_change_is_reported_once_with_its_namespace_and_name(operator, changes, a_job):
     before = await changes.changes(None)
     await operator.write([a_job("u1", name="hello", namespace="docs").transition(1, "Queued")])
 
@@ -29,7 +29,7 @@ async def test_a_change_is_told_once_with_its_place(operator, changes, a_job):
     assert (told.jobs, again.jobs) == ((ChangedJob("docs", "hello", "u1"),), ())
 
 
-async def test_a_mark_can_be_asked_with_again(operator, changes, a_job):
+async def test_a_mark_can_be_used_again(operator, changes, a_job):
     before = await changes.changes(None)
     await operator.write([a_job("u1").transition(1, "Queued")])
     await changes.changes(before.mark)
@@ -47,7 +47,7 @@ async def test_a_mark_can_be_asked_with_again(operator, changes, a_job):
         pytest.param(lambda operator, job: operator.write([job.deletion()]), id="deleted"),
     ],
 )
-async def test_whatever_is_written_of_a_job_is_a_change(operator, changes, a_job, write):
+async def test_every_write_about_a_job_is_a_change(operator, changes, a_job, write):
     await operator.write([a_job("u1").transition(0, "Pending")])
     before = await changes.changes(None)
 
@@ -56,7 +56,7 @@ async def test_whatever_is_written_of_a_job_is_a_change(operator, changes, a_job
     assert uids(await changes.changes(before.mark)) == ["u1"]
 
 
-async def test_what_was_written_last_comes_first(operator, changes, a_job):
+async def test_the_latest_change_is_first(operator, changes, a_job):
     before = await changes.changes(None)
     for uid in ("u1", "u2", "u3"):
         await operator.write([a_job(uid).transition(1, "Queued")])
@@ -65,7 +65,7 @@ async def test_what_was_written_last_comes_first(operator, changes, a_job):
     assert uids(await changes.changes(before.mark)) == ["u3", "u2", "u1"]
 
 
-async def test_more_than_an_answer_names_are_said_to_be_more(operator, changes, a_job):
+async def test_an_answer_says_if_there_are_more_changes(operator, changes, a_job):
     before = await changes.changes(None)
     await operator.write([a_job(f"u{n}", name=f"j{n}").transition(1, "Queued") for n in range(MAX_CHANGED + 1)])
 
@@ -92,7 +92,7 @@ async def test_claims_heartbeats_entries_steps_and_newer_starts_are_progress(ope
     assert len({one["u1"] for one in told}) == 6
 
 
-async def test_without_anything_new_progress_is_the_same(operator, changes, a_job):
+async def test_progress_is_unchanged_without_new_entries(operator, changes, a_job):
     build = a_job("u1")
     await operator.accept(Acceptance(build.job(), build.start(1)))
 

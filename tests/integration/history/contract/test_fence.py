@@ -20,7 +20,7 @@ from agentjobs import errors
 from agentjobs.history.records import Acceptance
 
 
-async def test_a_pod_that_claims_is_told_all_it_needs(gateway, build):
+async def test_the_answer_to_a_claim_has_all_that_the_pod_needs(gateway, build):
     attempt = await gateway.claim(build.uid, 1, "pod-a", **build.place)
 
     assert attempt == {
@@ -37,20 +37,20 @@ async def test_a_pod_that_claims_is_told_all_it_needs(gateway, build):
     }
 
 
-async def test_a_pod_may_claim_again(gateway, build):
+async def test_a_pod_can_repeat_its_claim(gateway, build):
     await gateway.claim(build.uid, 1, "pod-a", **build.place)
 
     assert (await gateway.claim(build.uid, 1, "pod-a", **build.place))["start"] == 1
 
 
-async def test_a_second_pod_of_one_start_is_fenced(gateway, build):
+async def test_a_second_pod_of_a_start_is_fenced(gateway, build):
     await gateway.claim(build.uid, 1, "pod-a", **build.place)
 
     with pytest.raises(errors.Fenced, match="belongs to pod pod-a"):
         await gateway.claim(build.uid, 1, "pod-b", **build.place)
 
 
-async def test_of_pods_that_claim_at_once_exactly_one_gets_the_start(gateway, build):
+async def test_exactly_one_of_simultaneous_claims_gets_the_start(gateway, build):
     answers = await asyncio.gather(
         *(gateway.claim(build.uid, 1, f"pod-{number}", **build.place) for number in range(8)), return_exceptions=True
     )
@@ -88,7 +88,7 @@ async def test_another_pod_cannot_write(gateway, build, write):
 
 
 @pytest.mark.parametrize("write", WRITES)
-async def test_a_newer_start_fences_the_older(gateway, operator, build, write):
+async def test_a_newer_start_fences_the_older_start(gateway, operator, build, write):
     await gateway.claim(build.uid, 1, "pod-a", **build.place)
     await operator.accept(Acceptance(build.job(), build.start(2)))
 
@@ -112,7 +112,7 @@ async def test_an_ended_start_cannot_be_claimed(gateway, operator, build):
         await gateway.claim(build.uid, 1, "pod-a", **build.place)
 
 
-async def test_the_deletion_of_a_job_lets_its_pod_deliver_what_it_has(gateway, operator, build):
+async def test_the_pod_of_a_deleted_job_can_still_store_its_result(gateway, operator, build):
     await gateway.claim(build.uid, 1, "pod-a", **build.place)
     await operator.write([build.deletion()])
 
@@ -130,7 +130,7 @@ async def test_the_first_result_of_a_job_is_final(gateway, operator, build):
     assert attempt["result"] == final == (await operator.final_result(build.uid)).answer == a_result("first")
 
 
-async def test_an_operator_reads_of_a_large_answer_what_a_status_can_show(gateway, operator, build):
+async def test_the_operator_reads_only_as_much_of_an_answer_as_a_status_shows(gateway, operator, build):
     await gateway.claim(build.uid, 1, "pod-a", **build.place)
     large = {**a_result("ü" * 1_000_000), "structured": {"a": [[]] * 500_000}, "outcome": "sure"}
     await gateway.put_result(build.uid, 1, "pod-a", a_document(large))
@@ -159,7 +159,7 @@ async def ruled(operator, gateway, a_job):
     return build
 
 
-async def test_an_answer_that_a_rule_runs_again_after_binds_no_later_start(gateway, operator, ruled):
+async def test_an_answer_after_which_a_rule_reruns_the_job_does_not_bind_later_starts(gateway, operator, ruled):
     told = await gateway.put_result(ruled.uid, 1, "pod-a", an_answer("first"))
     await operator.accept(Acceptance(ruled.job(**AGAIN), ruled.start(2)))
     attempt = await gateway.claim(ruled.uid, 2, "pod-b", **ruled.place)
@@ -169,7 +169,7 @@ async def test_an_answer_that_a_rule_runs_again_after_binds_no_later_start(gatew
     assert final["text"] == (await operator.final_result(ruled.uid)).answer["text"] == "second"
 
 
-async def test_a_pod_is_told_what_its_own_answer_that_is_not_final_decided(gateway, operator, ruled):
+async def test_a_pod_gets_the_decision_about_its_own_answer_that_is_not_final(gateway, operator, ruled):
     before = await gateway.claim(ruled.uid, 1, "pod-a", **ruled.place)
     await gateway.put_result(ruled.uid, 1, "pod-a", an_answer("first"))
     own = await gateway.claim(ruled.uid, 1, "pod-a", **ruled.place)
@@ -184,7 +184,7 @@ async def test_a_pod_is_told_what_its_own_answer_that_is_not_final_decided(gatew
     )
 
 
-async def test_the_answer_of_the_last_start_is_final_once_the_operator_asks_for_it(gateway, operator, ruled):
+async def test_the_answer_of_the_last_start_is_final_when_the_operator_reads_it(gateway, operator, ruled):
     for _ in range(2):
         await gateway.put_result(ruled.uid, 1, "pod-a", an_answer("first"))
     before = await gateway.result(ruled.uid)
@@ -247,7 +247,7 @@ async def test_an_event_sent_twice_is_stored_once(gateway, build):
     assert [(event.seq, event.kind) for event in page.items] == [(1, "text"), (2, "text"), (3, "text")]
 
 
-async def test_writes_of_one_pod_at_once_do_not_lock_each_other_out(gateway, build, again):
+async def test_simultaneous_writes_of_a_pod_do_not_deadlock(gateway, build, again):
     await gateway.claim(build.uid, 1, "pod-a", **build.place)
 
     await asyncio.gather(
@@ -270,7 +270,7 @@ async def test_writes_of_one_pod_at_once_do_not_lock_each_other_out(gateway, bui
         pytest.param({"seq": 2**63}, id="huge"),
     ],
 )
-async def test_an_event_that_cannot_be_stored_is_refused_whole(gateway, build, changes):
+async def test_an_event_that_cannot_be_stored_is_refused_completely(gateway, build, changes):
     await gateway.claim(build.uid, 1, "pod-a", **build.place)
 
     with pytest.raises(errors.Invalid, match="event"):
@@ -279,7 +279,7 @@ async def test_an_event_that_cannot_be_stored_is_refused_whole(gateway, build, c
     assert (await gateway.events(build.uid)).items == []
 
 
-async def test_whatever_a_pod_writes_is_a_sign_of_life(backend, gateway, operator, build):
+async def test_every_write_of_a_pod_counts_as_a_heartbeat(backend, gateway, operator, build):
     await gateway.claim(build.uid, 1, "pod-a", **build.place)
     silences = []
     for write in (write_event, beat, put_result):
@@ -290,7 +290,7 @@ async def test_whatever_a_pod_writes_is_a_sign_of_life(backend, gateway, operato
     assert max(silences) < timedelta(minutes=1)
 
 
-async def test_the_operator_sees_for_how_long_nothing_was_heard_of_a_pod(gateway, operator, backend, build):
+async def test_the_operator_reads_the_time_since_a_pods_last_heartbeat(gateway, operator, backend, build):
     never = await operator.silence(build.uid, 1)
     await gateway.claim(build.uid, 1, "pod-a", **build.place)
     claimed = await operator.silence(build.uid, 1)

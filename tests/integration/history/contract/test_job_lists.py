@@ -130,7 +130,7 @@ scopes = st.none() | st.lists(st.sampled_from([*NAMESPACES, "empty"]), unique=Tr
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(chosen=few_fields(), scope=scopes, limit=st.integers(1, 9), looked_at=st.sampled_from([2, 3000]))
-async def test_pages_put_together_are_the_filtered_whole_in_order(filled, gateway, chosen, scope, limit, looked_at):
+async def test_all_pages_together_are_the_filtered_list_in_order(filled, gateway, chosen, scope, limit, looked_at):
     listing._LOOKED_AT = looked_at  # of both ways to find a page, each is taken
     whole = await all_of(gateway, None, EVERY_JOB)
     wanted = [job for job in whole if (scope is None or job.namespace in scope) and has(job, chosen)]
@@ -173,11 +173,11 @@ async def one_field(gateway, **field):
     ],
     ids=lambda given: " ".join(given) if isinstance(given, dict) else "",
 )
-async def test_a_field_finds_the_jobs_that_have_it(filled, gateway, field, uids):
+async def test_a_filter_finds_the_jobs_with_its_value(filled, gateway, field, uids):
     assert await one_field(gateway, **field) == uids
 
 
-async def test_a_job_is_told_with_all_that_it_is_found_by(filled, gateway):
+async def test_a_listed_job_has_all_fields_that_it_can_be_filtered_by(filled, gateway):
     (found,) = (await gateway.jobs(("tools",), JobFilter(name=("job-4",), min_cost=Decimal("0.6")), limit=1)).items
     told = await gateway.job("tools", found.uid)
     (related,) = (await gateway.tree("tools", found.uid)).items
@@ -189,7 +189,7 @@ async def test_a_job_is_told_with_all_that_it_is_found_by(filled, gateway):
 
 
 @pytest.mark.parametrize("order", JobOrder)
-async def test_a_cursor_belongs_to_its_order(filled, gateway, order):
+async def test_a_cursor_is_valid_only_for_its_order(filled, gateway, order):
     cursor = (await gateway.jobs(None, JobFilter(order=order), limit=2)).cursor
 
     for other in set(JobOrder) - {order}:
@@ -197,7 +197,7 @@ async def test_a_cursor_belongs_to_its_order(filled, gateway, order):
             await gateway.jobs(None, JobFilter(order=other), limit=2, cursor=cursor)
 
 
-async def test_with_anothers_cursor_one_reads_what_one_may_read_oneself(filled, gateway):
+async def test_a_cursor_of_another_user_gives_no_additional_access(filled, gateway):
     theirs = (await gateway.jobs(("docs", "shop"), EVERY_JOB, limit=5)).cursor
 
     page = await gateway.jobs(("tools",), EVERY_JOB, cursor=theirs)
@@ -206,7 +206,7 @@ async def test_with_anothers_cursor_one_reads_what_one_may_read_oneself(filled, 
     assert [job.uid for job in page.items] == [f"u{n:02}" for n in reversed(range(36)) if n % 3 == 2 and n < 28]
 
 
-async def test_who_may_read_no_namespace_reads_nothing(filled, gateway):
+async def test_a_caller_without_readable_namespaces_gets_an_empty_list(filled, gateway):
     assert await gateway.jobs((), EVERY_JOB) == await gateway.jobs(("none",), EVERY_JOB)
     assert (await gateway.jobs((), JobFilter(phase=("Failed",)))).items == []
 
@@ -224,7 +224,7 @@ async def test_an_invalid_cursor_is_refused(gateway, place):
         await gateway.jobs(None, JobFilter(order=JobOrder.COST), cursor=cursor)
 
 
-async def test_labels_are_those_that_the_job_was_accepted_with(operator, gateway, a_job):
+async def test_a_listed_job_has_the_labels_it_was_accepted_with(operator, gateway, a_job):
     build = a_job()
     labels = {name: replace(build.key, labels=(("team", name),)) for name in ("seen", "accepted", "later")}
     await operator.write([replace(build.transition(1, "Pending"), job=labels["seen"])])
@@ -236,7 +236,7 @@ async def test_labels_are_those_that_the_job_was_accepted_with(operator, gateway
 
 
 @pytest.mark.parametrize("end", ["finished", "deleted", "vanished"])
-async def test_a_call_that_is_settled_after_the_end_is_found_by_its_cost(
+async def test_a_call_that_is_settled_after_the_jobs_end_counts_in_the_cost_filter(
     operator, gateway, ledger, a_job, end, backend
 ):
     build = a_job()

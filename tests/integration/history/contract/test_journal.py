@@ -32,11 +32,11 @@ async def keys_of(gateway, build, start):
     return [step["key"] for step in await steps_of(gateway, build, start)]
 
 
-async def test_the_first_start_begins_a_run_that_is_empty(begun):
+async def test_the_first_start_begins_an_empty_run(begun):
     assert await begun(1) == {"run": 1, "last": 0, "versions": None}
 
 
-async def test_a_later_start_reads_what_was_recorded_in_the_order_of_recording(gateway, build, begun):
+async def test_a_later_start_reads_steps_in_the_order_of_recording(gateway, build, begun):
     await begun(1)
     await record(gateway, build.uid, 1, a_step("a", body={"text": "ü\u2028"}), a_step("b", body=None))
     await record(gateway, build.uid, 1, a_step("c", kind="value", body=[1, 2.5]))
@@ -53,7 +53,7 @@ async def test_a_later_start_reads_what_was_recorded_in_the_order_of_recording(g
     assert read[0]["request"] == {"digest": "0f"}
 
 
-async def test_a_later_start_is_told_the_run_its_newest_step_and_by_whom_it_was_begun(gateway, build, begun):
+async def test_a_later_start_gets_the_run_its_newest_step_and_its_versions(gateway, build, begun):
     await begun(1)
     await record(gateway, build.uid, 1, a_step("a"), versions=VERSIONS)
     await begun(2)
@@ -62,14 +62,14 @@ async def test_a_later_start_is_told_the_run_its_newest_step_and_by_whom_it_was_
     assert await begun(3) == {"run": 1, "last": 2, "versions": VERSIONS}
 
 
-async def test_a_pod_that_claims_again_is_told_the_same_run(gateway, build, begun):
+async def test_a_repeated_claim_returns_the_same_run(gateway, build, begun):
     await begun(1)
     await record(gateway, build.uid, 1, a_step("a"), versions=VERSIONS)
 
     assert await begun(1) == {"run": 1, "last": 1, "versions": VERSIONS}
 
 
-async def test_a_start_that_never_claimed_keeps_no_one_from_the_run(gateway, operator, build, begun):
+async def test_an_unclaimed_start_does_not_prevent_the_next_from_continuing_the_run(gateway, operator, build, begun):
     await begun(1)
     await record(gateway, build.uid, 1, a_step("a"))
     await operator.accept(Acceptance(build.job(), build.start(2)))
@@ -87,7 +87,9 @@ async def test_a_start_that_never_claimed_keeps_no_one_from_the_run(gateway, ope
         pytest.param({"retry": {"maxAttempts": 3, "resume": "FromCheckpoint"}}, 2, 1, id="from-checkpoint"),
     ],
 )
-async def test_the_job_decides_whether_a_start_continues_the_run(gateway, operator, a_job, begun, spec, attempt, run):
+async def test_the_spec_of_the_job_decides_whether_a_start_continues_the_run(
+    gateway, operator, a_job, begun, spec, attempt, run
+):
     build = a_job("uid-2", name="other")
     await begun(1, build=build, **spec)
     await record(gateway, build.uid, 1, a_step("a"))
@@ -108,7 +110,7 @@ async def test_a_restarted_run_has_no_steps_and_later_starts_continue_it(gateway
     assert await begun(3) == {"run": 2, "last": 2, "versions": VERSIONS}
 
 
-async def test_a_start_may_begin_a_run_of_its_own(gateway, build, begun):
+async def test_a_start_can_begin_a_new_run(gateway, build, begun):
     await begun(1)
     await record(gateway, build.uid, 1, a_step("a"), versions=VERSIONS)
     await begun(2)
@@ -119,7 +121,7 @@ async def test_a_start_may_begin_a_run_of_its_own(gateway, build, begun):
 
 
 @pytest.mark.parametrize("run", [1, 3])
-async def test_a_start_records_in_no_other_run(gateway, build, begun, run):
+async def test_a_start_cannot_record_in_another_run(gateway, build, begun, run):
     await begun(1)
     await begun(2)
     await record(gateway, build.uid, 2, run=2)
@@ -143,7 +145,7 @@ async def used(gateway, build):
     return [start.usage for start in (await gateway.story("default", build.uid)).starts]
 
 
-async def test_of_two_steps_with_one_key_the_first_stands(gateway, build, begun):
+async def test_the_first_of_two_steps_with_the_same_key_is_kept(gateway, build, begun):
     await begun(1)
     await record(gateway, build.uid, 1, a_step("a", body="first"), a_step("a", body="second", second=1))
     await record(gateway, build.uid, 1, a_step("a", body="third", second=2), a_call("a", second=3))
@@ -151,7 +153,7 @@ async def test_of_two_steps_with_one_key_the_first_stands(gateway, build, begun)
     assert [step["body"] for step in await steps_of(gateway, build, 1)] == ["first"]
 
 
-async def test_a_call_that_ends_is_one_step_whose_number_is_that_of_its_beginning(gateway, build, begun):
+async def test_a_completed_call_is_one_step_with_the_number_of_its_beginning(gateway, build, begun):
     await begun(1)
     await record(gateway, build.uid, 1, a_call("a"))
     await record(gateway, build.uid, 1, a_step("b"))
@@ -164,7 +166,7 @@ async def test_a_call_that_ends_is_one_step_whose_number_is_that_of_its_beginnin
     assert (await used(gateway, build))[0]["toolCalls"] == 1
 
 
-async def test_a_call_that_an_earlier_start_left_is_taken_over_and_counts_again(gateway, build, begun):
+async def test_an_unfinished_call_of_an_earlier_start_is_repeated_and_counted_again(gateway, build, begun):
     await begun(1)
     await record(gateway, build.uid, 1, a_call("a"))
     await begun(2)
@@ -177,7 +179,7 @@ async def test_a_call_that_an_earlier_start_left_is_taken_over_and_counts_again(
     assert await used(gateway, build) == [{"toolCalls": 1}, {"toolCalls": 1}]
 
 
-async def test_each_try_of_a_call_counts_once_and_the_newest_is_the_one_that_runs(gateway, build, begun):
+async def test_each_try_of_a_call_counts_once_and_the_newest_is_in_progress(gateway, build, begun):
     await begun(1)
     for second in (0, 3, 3, 0):
         await record(gateway, build.uid, 1, a_call("a", second=second))
@@ -195,7 +197,7 @@ async def test_a_call_that_begins_and_ends_in_one_request_is_one_step(gateway, b
     assert await used(gateway, build) == [{"toolCalls": 1}]
 
 
-async def test_no_later_start_reads_a_step_that_was_made_void(gateway, build, begun):
+async def test_a_void_step_is_not_read_by_later_starts(gateway, build, begun):
     await begun(1)
     await record(gateway, build.uid, 1, a_step("a"), a_step("b"))
     for _ in range(2):
@@ -209,7 +211,7 @@ async def test_no_later_start_reads_a_step_that_was_made_void(gateway, build, be
     assert (await used(gateway, build))[0]["llmCalls"] == 2
 
 
-async def test_a_step_that_takes_the_place_of_one_it_makes_void_stands_however_often_it_is_sent(gateway, build, begun):
+async def test_a_step_that_replaces_a_void_one_is_kept_when_it_is_sent_again(gateway, build, begun):
     await begun(1)
     await record(gateway, build.uid, 1, a_step("a", body="wrong"))
     for _ in range(2):
@@ -218,7 +220,7 @@ async def test_a_step_that_takes_the_place_of_one_it_makes_void_stands_however_o
     assert [step["body"] for step in await steps_of(gateway, build, 1)] == ["right"]
 
 
-async def test_a_request_that_comes_late_brings_back_nothing_that_became_void(gateway, build, begun):
+async def test_a_late_request_does_not_restore_void_steps(gateway, build, begun):
     await begun(1)
     await record(gateway, build.uid, 1, a_step("a"))
     await record(gateway, build.uid, 1, void=["a"])
@@ -227,7 +229,7 @@ async def test_a_request_that_comes_late_brings_back_nothing_that_became_void(ga
     assert await keys_of(gateway, build, 1) == []
 
 
-async def test_a_request_with_one_wrong_step_stores_nothing(gateway, build, begun):
+async def test_a_request_with_one_invalid_step_stores_nothing(gateway, build, begun):
     await begun(1)
 
     with pytest.raises(errors.Invalid, match="began"):
@@ -235,7 +237,7 @@ async def test_a_request_with_one_wrong_step_stores_nothing(gateway, build, begu
     assert await begun(1) == {"run": 1, "last": 0, "versions": None}
 
 
-async def test_steps_are_read_page_by_page(gateway, build, begun):
+async def test_steps_are_read_in_pages(gateway, build, begun):
     await begun(1)
     await record(gateway, build.uid, 1, *(a_step(str(number)) for number in range(5)), a_step("x", void=True))
     pages, after = [], 0
@@ -247,7 +249,7 @@ async def test_steps_are_read_page_by_page(gateway, build, begun):
     assert pages == [[1, 2], [3, 4], [5]]
 
 
-async def test_a_page_of_large_steps_is_short(gateway, build, begun):
+async def test_a_page_of_large_steps_has_fewer_steps(gateway, build, begun):
     await begun(1)
     for number in range(4):
         await record(gateway, build.uid, 1, a_step(str(number), body="x" * (contract.MAX_STEP_BYTES // 2)))
@@ -258,7 +260,7 @@ async def test_a_page_of_large_steps_is_short(gateway, build, begun):
 
 
 @pytest.mark.parametrize("limit", ["MAX_JOB_STEPS", "MAX_RUN_BYTES"])
-async def test_a_job_records_only_so_much(gateway, build, begun, monkeypatch, limit):
+async def test_the_recorded_bytes_of_a_job_are_limited(gateway, build, begun, monkeypatch, limit):
     monkeypatch.setattr(f"agentjobs.history.steps.{limit}", {"MAX_JOB_STEPS": 2, "MAX_RUN_BYTES": 59}[limit])
     await begun(1)
     await record(gateway, build.uid, 1, a_step("a"), a_step("b"))
@@ -268,7 +270,7 @@ async def test_a_job_records_only_so_much(gateway, build, begun, monkeypatch, li
     assert await keys_of(gateway, build, 1) == ["a", "b"]
 
 
-async def test_people_read_every_step_and_which_start_ran_it(gateway, build, begun):
+async def test_users_read_every_step_and_its_start(gateway, build, begun):
     await begun(1)
     await record(gateway, build.uid, 1, a_step("a"), a_step("b", void=True), a_call("c"))
     await begun(2)
@@ -287,7 +289,7 @@ async def test_people_read_every_step_and_which_start_ran_it(gateway, build, beg
     assert second.cursor is None
 
 
-async def test_people_read_the_steps_of_one_start_and_none_of_another_job(gateway, build, begun):
+async def test_users_read_only_the_steps_of_the_requested_start_and_job(gateway, build, begun):
     await begun(1)
     await record(gateway, build.uid, 1, a_step("a"))
     await begun(2)
@@ -297,7 +299,7 @@ async def test_people_read_the_steps_of_one_start_and_none_of_another_job(gatewa
     assert (await gateway.steps("nobody")).items == (await gateway.steps(build.uid, start=2**40)).items == []
 
 
-async def test_people_read_what_one_step_gave(gateway, build, begun):
+async def test_users_read_the_content_of_a_step(gateway, build, begun):
     await begun(1)
     await record(gateway, build.uid, 1, a_step("a", body={"text": "ü\u2028"}), a_call("b"))
 
@@ -311,7 +313,7 @@ async def test_people_read_what_one_step_gave(gateway, build, begun):
     ] * 3
 
 
-async def test_people_read_when_all_steps_were_under_way(gateway, build, begun):
+async def test_users_read_the_times_of_all_steps(gateway, build, begun):
     await begun(1)
     await record(gateway, build.uid, 1, a_step("a"), a_step("b", void=True), a_call("c"))
 
@@ -326,7 +328,7 @@ async def test_people_read_when_all_steps_were_under_way(gateway, build, begun):
 
 
 @pytest.mark.parametrize("wrong", [{"limit": 0}, {"limit": 501}, {"cursor": "x"}])
-async def test_a_page_of_steps_that_cannot_be_is_refused(gateway, build, wrong):
+async def test_an_invalid_page_of_steps_is_refused(gateway, build, wrong):
     with pytest.raises(errors.Invalid, match=r"limit|cursor"):
         await gateway.steps(build.uid, **wrong)
 
@@ -340,7 +342,7 @@ async def write(gateway, build, start, pod):
 
 
 @pytest.mark.parametrize("ask", [read, write])
-async def test_another_pod_and_an_older_start_neither_read_nor_record(gateway, build, begun, ask):
+async def test_another_pod_and_an_older_start_can_neither_read_nor_record(gateway, build, begun, ask):
     await begun(1)
     await begun(2)
 

@@ -81,7 +81,7 @@ async def carry_out(actions, operator, gateway, build, plain):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=st.lists(ACTION, max_size=10))
-async def test_the_journal_is_what_a_plain_list_is(operator, gateway, a_job, actions):
+async def test_the_journal_behaves_like_a_plain_list(operator, gateway, a_job, actions):
     build, plain = a_job(f"journal-{next(_numbers)}"), Plain()
     start, run = await carry_out(actions, operator, gateway, build, plain)
 

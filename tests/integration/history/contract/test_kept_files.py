@@ -70,7 +70,7 @@ async def pod(a_pod):
     return await a_pod()
 
 
-async def test_a_file_grows_by_what_is_sent_and_a_later_start_reads_all_of_it(pod):
+async def test_a_file_grows_with_each_write_and_a_later_start_reads_all_of_it(pod):
     for line, offset in ((b"one\n", 0), (b"two\n", 4), (b"three\n", 8)):
         await pod.write(line, offset)
 
@@ -79,7 +79,7 @@ async def test_a_file_grows_by_what_is_sent_and_a_later_start_reads_all_of_it(po
     assert (await later.read(), await later.files()) == (b"one\ntwo\nthree\n", {NAME: 14})
 
 
-async def test_the_same_write_again_changes_nothing(pod):
+async def test_a_repeated_write_changes_nothing(pod):
     await pod.write(b"one\n")
     await pod.write(b"two\n", 4)
 
@@ -98,7 +98,7 @@ async def test_the_same_write_again_changes_nothing(pod):
         pytest.param(b"anew", 0, b"anew", id="rewritten"),
     ],
 )
-async def test_a_write_cuts_what_was_behind_it(pod, data, offset, left):
+async def test_a_write_truncates_the_file_at_its_end(pod, data, offset, left):
     await pod.write(b"01234")
     await pod.write(b"56789", 5)
 
@@ -107,7 +107,7 @@ async def test_a_write_cuts_what_was_behind_it(pod, data, offset, left):
     assert (await pod.read(), await pod.files()) == (left, {NAME: len(left)})
 
 
-async def test_nothing_begins_behind_the_end_of_a_file(pod):
+async def test_a_write_beyond_the_end_of_a_file_is_refused(pod):
     await pod.write(b"one")
 
     for name, offset in ((NAME, 4), ("there-is-none", 1)):
@@ -117,14 +117,14 @@ async def test_nothing_begins_behind_the_end_of_a_file(pod):
     assert await pod.files() == {NAME: 3}
 
 
-async def test_an_empty_file_is_one_and_no_file_is_none(pod):
+async def test_an_empty_file_exists_and_a_missing_file_does_not(pod):
     await pod.write(b"")
 
     assert (await pod.read(), await pod.read("other"), await pod.files()) == (b"", None, {NAME: 0})
 
 
 @pytest.mark.parametrize("size", [MERGED_BYTES, MAX_KEPT_PART_BYTES, MAX_KEPT_PART_BYTES + 1, 2 * MAX_KEPT_PART_BYTES])
-async def test_bytes_come_back_as_they_were(pod, size):
+async def test_bytes_are_read_unchanged(pod, size):
     data = random.Random(size).randbytes(size)
     for offset in range(0, size, MAX_KEPT_PART_BYTES):
         await pod.write(data[offset : offset + MAX_KEPT_PART_BYTES], offset)
@@ -133,7 +133,7 @@ async def test_bytes_come_back_as_they_were(pod, size):
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_whatever_is_written_a_file_is_what_its_writes_made_of_it(backend, pod, seed):
+async def test_a_kept_file_has_the_content_of_all_its_writes(backend, pod, seed):
     choose, model = random.Random(seed), b""
     for _ in range(40):
         offset = choose.choice([0, len(model), choose.randint(0, len(model)), max(0, len(model) - 3)])
@@ -146,7 +146,7 @@ async def test_whatever_is_written_a_file_is_what_its_writes_made_of_it(backend,
     assert await backend.files.part(*pod.who, NAME, begin) == model[begin : begin + MAX_KEPT_PART_BYTES]
 
 
-async def test_a_process_that_dies_between_two_parts_leaves_what_it_wrote(pod):
+async def test_parts_written_before_a_crash_are_kept(pod):
     await pod.write(b"the session of before")
     await pod.write(b"x" * 100)
 
@@ -155,7 +155,7 @@ async def test_a_process_that_dies_between_two_parts_leaves_what_it_wrote(pod):
     assert await later.read() == b"x" * 100
 
 
-async def test_a_write_that_was_given_up_does_not_undo_the_one_after_it(pod):
+async def test_an_abandoned_write_does_not_undo_a_later_one(pod):
     await pod.write(b"one\n", number=1)
     await pod.write(b"two\n", 4, number=2)
 
@@ -165,7 +165,7 @@ async def test_a_write_that_was_given_up_does_not_undo_the_one_after_it(pod):
     assert await pod.read() == b"one\ntwo\n"
 
 
-async def test_numbers_begin_again_with_each_start(pod):
+async def test_numbers_of_writes_restart_with_each_start(pod):
     await pod.write(b"one\n", number=700)
     later = await pod.next()
 
@@ -191,7 +191,7 @@ async def test_a_deleted_file_can_be_written_from_the_beginning(pod):
 @pytest.mark.parametrize(
     "name", ["../../etc/passwd", "/", "a//b", "..", " ", "%00", "'; DROP TABLE agentjobs.kept_files; --", "~" * 200]
 )
-async def test_a_name_is_no_path(pod, name):
+async def test_a_name_is_not_a_path(pod, name):
     await pod.write(b"neighbour", name="a")
 
     await pod.write(b"mine", name=name)
@@ -219,7 +219,7 @@ async def test_another_pod_of_the_same_start_can_neither_read_nor_write(pod):
             await call
 
 
-async def test_an_attempt_that_begins_anew_finds_nothing_and_writes_its_own(a_pod):
+async def test_a_new_run_finds_no_files_and_writes_its_own(a_pod):
     pod = await a_pod(retry={"maxAttempts": 3, "resume": "FromStart"})
     await pod.write(b"old")
 
@@ -230,7 +230,7 @@ async def test_an_attempt_that_begins_anew_finds_nothing_and_writes_its_own(a_po
     assert await (await anew.next(attempt=2)).read() == b"new"
 
 
-async def test_a_start_that_only_ends_an_answered_job_finds_the_files_of_the_answer(backend, a_pod):
+async def test_a_start_of_an_answered_job_finds_the_files_of_the_answer(backend, a_pod):
     pod = await a_pod(retry={"maxAttempts": 3, "resume": "FromStart"}, steps={"checkpoint": "None"})
     await pod.write(b"what the agent made")
     await backend.gateway.put_result(*pod.who, a_document(a_result()))
@@ -242,7 +242,7 @@ async def test_a_start_that_only_ends_an_answered_job_finds_the_files_of_the_ans
     assert await third.read() == b"what the agent made"
 
 
-async def test_jobs_do_not_see_each_others_files(a_pod):
+async def test_a_job_cannot_read_files_of_another_job(a_pod):
     first, second = await a_pod("uid-1"), await a_pod("uid-2")
     await first.write(b"mine")
 
@@ -251,7 +251,7 @@ async def test_jobs_do_not_see_each_others_files(a_pod):
     assert (await second.read(), await second.files(), await first.read()) == (None, {}, b"mine")
 
 
-async def test_a_run_keeps_so_many_files_and_no_more(pod, monkeypatch):
+async def test_the_number_of_kept_files_of_a_run_is_limited(pod, monkeypatch):
     monkeypatch.setattr("agentjobs.history.kept.MAX_KEPT_FILES", 2)
     for name in ("a", "b"):
         await pod.write(b"x", name=name)
@@ -265,7 +265,7 @@ async def test_a_run_keeps_so_many_files_and_no_more(pod, monkeypatch):
     assert await pod.files() == {"b": 1, "c": 1}
 
 
-async def test_a_run_keeps_so_many_bytes_and_no_more(pod, monkeypatch):
+async def test_the_size_of_kept_files_of_a_run_is_limited(pod, monkeypatch):
     monkeypatch.setattr("agentjobs.history.kept.MAX_KEPT_BYTES", 10)
     await pod.write(b"12345", name="a")
     await pod.write(b"12345", name="b")
@@ -279,7 +279,7 @@ async def test_a_run_keeps_so_many_bytes_and_no_more(pod, monkeypatch):
     assert await pod.files() == {"a": 3, "b": 7}
 
 
-async def test_many_writes_at_once_keep_the_limits_and_lose_nothing(pod, monkeypatch):
+async def test_many_simultaneous_writes_respect_the_limits_and_lose_nothing(pod, monkeypatch):
     monkeypatch.setattr("agentjobs.history.kept.MAX_KEPT_FILES", 3)
     writes = [pod.write(b"x", name=f"file-{number}") for number in range(8)]
 

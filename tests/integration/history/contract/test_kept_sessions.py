@@ -7,7 +7,7 @@ from agentjobs import errors
 from agentjobs.api.recorded_sessions import Deleted
 
 
-async def test_sessions_are_listed_with_what_is_in_them_the_last_used_first(a_runner, kept):
+async def test_sessions_are_listed_with_their_contents_and_the_last_used_first(a_runner, kept):
     await (await a_runner("uid-1", session="s1")).put_turn(a_turn("a", "b"))
     second = await a_runner("uid-2", session="s2", user="bob")
     await second.put_turn(a_turn("c"))
@@ -32,14 +32,14 @@ async def test_sessions_are_listed_with_what_is_in_them_the_last_used_first(a_ru
         ({"user": "ann\x00"}, set()),
     ],
 )
-async def test_sessions_are_chosen_by_app_user_and_id(a_runner, kept, chosen, found):
+async def test_sessions_are_filtered_by_app_user_and_id(a_runner, kept, chosen, found):
     for number, owner in enumerate([{}, {"user": "bob"}, {"app": "bank"}], 1):
         await (await a_runner(f"uid-{number}", session=f"s{number}", **owner)).put_turn(a_turn("x", user={"u": 1}))
 
     assert {one.session for one in (await kept.sessions("default", **chosen)).items} == found
 
 
-async def test_sessions_come_in_pages(a_runner, kept):
+async def test_sessions_are_listed_in_pages(a_runner, kept):
     for number in range(3):
         await (await a_runner(f"uid-{number}", session=f"s{number}")).put_turn(a_turn("x"))
 
@@ -56,7 +56,7 @@ async def test_sessions_of_another_namespace_are_not_listed(a_runner, kept):
     assert (await kept.sessions("default")).items == []
 
 
-async def test_a_session_tells_its_turns_and_states(a_runner, kept):
+async def test_a_session_is_read_with_its_turns_and_states(a_runner, kept):
     await (await a_runner("uid-1")).put_turn(a_turn("a", state={"n": 1}, user={"u": 1}, app={"a": 1}))
     await (await a_runner("uid-2", mode="New")).put_turn(a_turn("b", "c", state={"n": 2}))
 
@@ -70,7 +70,7 @@ async def test_a_session_tells_its_turns_and_states(a_runner, kept):
 
 
 @pytest.mark.parametrize("place", [("bank", "ann", "s1"), ("shop", "bob", "s1"), ("shop", "ann", ""), ("", "", "")])
-async def test_a_session_that_is_not_there_is_not_found(a_runner, kept, place):
+async def test_a_missing_session_is_not_found(a_runner, kept, place):
     runner = await a_runner()
     await runner.put_turn(a_turn("x", user={"u": 1}, app={"a": 1}))
 
@@ -96,7 +96,7 @@ async def test_events_are_read_in_order_with_their_turns(a_runner, kept):
     assert b'"c"' in bytes(page.items[2].event)
 
 
-async def test_events_come_in_pages_by_bytes(a_runner, kept, monkeypatch):
+async def test_pages_of_events_are_limited_by_bytes(a_runner, kept, monkeypatch):
     monkeypatch.setattr("agentjobs.history.pages.MAX_PAGE_BYTES", 250)
     await (await a_runner()).put_turn(a_turn("a", "b", "c", "d", "e"))
 
@@ -119,7 +119,7 @@ async def test_artifacts_of_the_session_and_its_user_are_listed_by_name_and_vers
     assert (page.items[1].mime, page.items[1].metadata, page.items[1].job) == ("text/csv", {"k": "v"}, "uid-1")
 
 
-async def test_more_artifacts_than_a_page_come_in_pages(a_runner, kept, monkeypatch):
+async def test_artifacts_are_listed_in_pages(a_runner, kept, monkeypatch):
     for module in ("session_reads", "memory_sessions"):
         monkeypatch.setattr(f"agentjobs.history.{module}.DEFAULT_LIMIT", 2)
     runner = await a_runner()
@@ -144,14 +144,14 @@ async def test_an_artifact_is_read_by_version_or_the_newest(a_runner, kept):
 
 
 @pytest.mark.parametrize(("name", "version"), [("other", None), ("report.txt", 7), ("user:report.txt", None)])
-async def test_an_artifact_that_is_not_there_is_not_found(a_runner, kept, name, version):
+async def test_a_missing_artifact_is_not_found(a_runner, kept, name, version):
     await (await a_runner()).save()
 
     with pytest.raises(errors.NotFound):
         await kept.artifact("default", "shop", "ann", "s1", name, version)
 
 
-async def test_an_artifact_that_is_deleted_while_it_is_read_ends_the_reading(a_runner, kept):
+async def test_reading_an_artifact_ends_if_it_is_deleted_meanwhile(a_runner, kept):
     runner = await a_runner()
     await runner.save()
     found = await kept.artifact("default", "shop", "ann", "s1", "report.txt")
@@ -161,7 +161,7 @@ async def test_an_artifact_that_is_deleted_while_it_is_read_ends_the_reading(a_r
         [piece async for piece in kept.pieces(found)]
 
 
-async def test_a_deleted_session_is_gone_for_jobs_people_and_memory_and_others_stay(a_runner, kept):
+async def test_a_deleted_session_is_deleted_for_jobs_users_and_memory_and_others_remain(a_runner, kept):
     runner = await a_runner("uid-1")
     await runner.put_turn(a_turn("cat", user={"u": 1}))
     await runner.save()
@@ -177,7 +177,7 @@ async def test_a_deleted_session_is_gone_for_jobs_people_and_memory_and_others_s
     assert ((await runner.session())["turns"], (await runner.session())["user"]) == (0, {"u": 1})
 
 
-async def test_all_data_of_a_user_goes_in_all_apps_and_nothing_of_others(a_runner, kept):
+async def test_deleting_a_user_deletes_their_data_in_all_apps_and_no_data_of_others(a_runner, kept):
     for number, owner in enumerate([{}, {"app": "bank"}, {"user": "bob"}, {"namespace": "elsewhere"}]):
         runner = await a_runner(f"uid-{number}", **owner)
         await runner.put_turn(a_turn("cat", user={"u": 1}, app={"a": 1}))
@@ -199,7 +199,7 @@ async def test_all_data_of_a_user_goes_in_all_apps_and_nothing_of_others(a_runne
     }
 
 
-async def test_a_users_data_of_one_app_alone_can_go(a_runner, kept):
+async def test_a_users_data_of_only_one_app_can_be_deleted(a_runner, kept):
     for number, app in enumerate(["shop", "bank"]):
         await (await a_runner(f"uid-{number}", app=app)).put_turn(a_turn("x", user={"u": 1}))
 
@@ -208,14 +208,14 @@ async def test_a_users_data_of_one_app_alone_can_go(a_runner, kept):
 
 
 @pytest.mark.parametrize("user", ["", "nobody"])
-async def test_deleting_nobodys_data_deletes_nothing(a_runner, kept, user):
+async def test_deleting_an_unknown_user_deletes_nothing(a_runner, kept, user):
     await (await a_runner()).put_turn(a_turn("x", app={"a": 1}))
 
     assert await kept.delete_user("default", user) == Deleted()
     assert len((await kept.sessions("default")).items) == 1
 
 
-async def test_a_job_that_still_runs_stores_its_turn_after_its_session_was_deleted(a_runner, kept):
+async def test_a_running_job_stores_its_turn_after_its_session_was_deleted(a_runner, kept):
     await (await a_runner("uid-1")).put_turn(a_turn("before"))
     running = await a_runner("uid-2")
     await kept.delete_session("default", "shop", "ann", "s1")

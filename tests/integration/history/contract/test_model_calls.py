@@ -53,7 +53,7 @@ async def two_starts(build, operator, gateway):
     await gateway.claim(build.uid, 2, "pod-2", **build.place)
 
 
-async def test_what_a_call_used_is_the_jobs(operator, make, build):
+async def test_the_usage_of_a_call_counts_for_its_job(operator, make, build):
     await make("0.25")
 
     assert await operator.spent(build.uid) == Spend(Decimal("0.25"), tokens=15, llm_calls=1)
@@ -64,7 +64,7 @@ async def test_a_job_without_model_calls_has_no_cost(operator, build):
     assert (await operator.final_result(build.uid)).cost is None
 
 
-async def test_a_job_that_is_told_more_tokens_by_its_steps_used_those(operator, gateway, make, build):
+async def test_a_jobs_usage_is_the_larger_of_its_calls_and_its_steps(operator, gateway, make, build):
     event = {"seq": 1, "time": "2026-01-31T12:00:00Z", "kind": "model", "author": "agent", "data": {}}
     await gateway.add_events(build.uid, 1, "pod-1", [event | {"usage": {"inputTokens": 3, "outputTokens": 90}}])
     await make()
@@ -73,7 +73,7 @@ async def test_a_job_that_is_told_more_tokens_by_its_steps_used_those(operator, 
     assert (await operator.spent(build.uid)).tokens == 100
 
 
-async def test_a_reached_limit_refuses_and_tells_what_was_used(ledger, make, build):
+async def test_a_reached_limit_refuses_calls_and_reports_the_usage(ledger, make, build):
     await make("2")
     reserved = await ledger.reserve(a_call_of(limits=TWO_DOLLARS))
 
@@ -81,7 +81,7 @@ async def test_a_reached_limit_refuses_and_tells_what_was_used(ledger, make, bui
     assert reserved.spent == Spend(Decimal(2), tokens=15, llm_calls=1)
 
 
-async def test_a_call_that_was_refused_is_not_recorded(ledger, make, build):
+async def test_a_refused_call_is_not_recorded(ledger, make, build):
     await make("2")
     call = a_call_of(limits=TWO_DOLLARS)
 
@@ -105,7 +105,9 @@ async def test_a_call_that_was_refused_is_not_recorded(ledger, make, build):
         ),
     ],
 )
-async def test_a_start_is_told_what_earlier_ones_used_of_its_budget(gateway, operator, make, build, limits, used):
+async def test_a_start_gets_the_part_of_its_budget_that_earlier_starts_used(
+    gateway, operator, make, build, limits, used
+):
     event = {"seq": 1, "time": "2026-01-31T12:00:00Z", "kind": "model", "author": "agent", "data": {}}
     told = {"llmCalls": 2, "toolCalls": 4, "inputTokens": 5, "outputTokens": 90}
     await gateway.add_events(build.uid, 1, "pod-1", [event | {"usage": told}])
@@ -119,11 +121,11 @@ async def test_a_start_is_told_what_earlier_ones_used_of_its_budget(gateway, ope
 
 
 @pytest.mark.parametrize("limits", [None, Limits()])
-async def test_a_start_without_limits_is_told_no_budget(gateway, build, limits):
+async def test_a_start_without_limits_gets_no_budget(gateway, build, limits):
     assert "budget" not in await gateway.claim(build.uid, 1, "pod-1", **build.place, budget=limits)
 
 
-async def test_a_call_waits_for_another_that_may_need_what_is_left(ledger, make, build):
+async def test_a_call_waits_for_another_that_has_reserved_the_rest_of_the_budget(ledger, make, build):
     first = await make(None)
 
     assert await fits(ledger, limits=Limits(cost=Decimal("1.5"))) == (Fits.NOT_YET, "maxCostUSD")
@@ -131,7 +133,7 @@ async def test_a_call_waits_for_another_that_may_need_what_is_left(ledger, make,
     assert await fits(ledger, limits=Limits(cost=Decimal("1.5"))) == (Fits.YES, "")
 
 
-async def test_a_step_is_told_with_what_its_calls_cost_and_who_answered(gateway, make, build):
+async def test_a_step_has_the_cost_of_its_calls_and_the_answering_model(gateway, make, build):
     await make("0", outcome=CallOutcome.FAILED, tokens=Tokens(), step="b")
     await make("0.25", outcome=CallOutcome.CUT, step="b")
     await make("0.50", step="b")
@@ -145,7 +147,7 @@ async def test_a_step_is_told_with_what_its_calls_cost_and_who_answered(gateway,
     assert step.model_dump(mode="json", by_alias=True)["costUSD"] == "0.75"
 
 
-async def test_a_model_that_answers_itself_is_served_by_no_other(gateway, ledger, build):
+async def test_a_step_answered_by_its_requested_model_has_no_fallback(gateway, ledger, build):
     call = a_call_of(asked="gemini-2.5-flash")
     await ledger.reserve(call)
     await ledger.settle([the_end_of(call)])
@@ -154,7 +156,7 @@ async def test_a_model_that_answers_itself_is_served_by_no_other(gateway, ledger
     assert (await gateway.steps(build.uid)).items[0].served is None
 
 
-async def test_calls_of_a_later_start_of_the_run_are_its_steps_too(gateway, operator, make, build):
+async def test_calls_of_a_later_start_of_the_run_count_for_the_step_too(gateway, operator, make, build):
     await make("0.1")
     await two_starts(build, operator, gateway)
     await make("0.2", start=2)
@@ -165,7 +167,7 @@ async def test_calls_of_a_later_start_of_the_run_are_its_steps_too(gateway, oper
     assert [start.cost_usd for start in story.starts] == [Decimal("0.1"), Decimal("0.2")]
 
 
-async def test_calls_of_another_run_are_not_a_steps(gateway, operator, make, build):
+async def test_calls_of_another_run_do_not_count_for_a_step(gateway, operator, make, build):
     await make("0.1")
     await record(gateway, build.uid, 1, a_step("a"))
     await two_starts(build, operator, gateway)
@@ -175,7 +177,7 @@ async def test_calls_of_another_run_are_not_a_steps(gateway, operator, make, bui
     assert [step.cost_usd for step in (await gateway.steps(build.uid)).items] == [Decimal("0.1"), Decimal("0.2")]
 
 
-async def test_a_call_counts_for_one_of_the_rows_of_its_key(gateway, backend, make, build):
+async def test_a_call_counts_for_only_one_of_the_rows_of_its_key(gateway, backend, make, build):
     async def ends_now(void):
         now = datetime.now(UTC).isoformat()
         await record(gateway, build.uid, 1, a_step("a", void=void) | {"began": now, "ended": now})
@@ -188,7 +190,7 @@ async def test_a_call_counts_for_one_of_the_rows_of_its_key(gateway, backend, ma
     assert [step.cost_usd for step in (await gateway.steps(build.uid)).items] == [Decimal("0.1"), Decimal("0.2")]
 
 
-async def test_jobs_are_told_with_what_they_cost(gateway, make, build):
+async def test_jobs_are_listed_with_their_cost(gateway, make, build):
     await make("0.1")
     await make("0.2")
     await make("0", outcome=CallOutcome.FAILED, tokens=Tokens())
@@ -201,20 +203,20 @@ async def test_a_start_without_model_calls_has_no_cost(gateway, build):
     assert (await gateway.story("default", build.uid)).starts[0].cost_usd is None
 
 
-async def test_a_call_that_failed_is_none_of_the_budget(operator, ledger, make, build):
+async def test_a_failed_call_does_not_count_against_the_budget(operator, ledger, make, build):
     await make("0", outcome=CallOutcome.FAILED, tokens=Tokens())
 
     assert await operator.spent(build.uid) == Spend()
     assert await fits(ledger, limits=Limits(llm_calls=1)) == (Fits.YES, "")
 
 
-async def test_a_call_that_was_cut_is_one_of_the_budget(ledger, make, build):
+async def test_a_call_that_was_cut_off_counts_against_the_budget(ledger, make, build):
     await make("0", outcome=CallOutcome.CUT, tokens=Tokens())
 
     assert await fits(ledger, limits=Limits(llm_calls=1)) == (Fits.NO, "maxLLMCalls")
 
 
-async def test_a_call_that_is_reserved_twice_is_one(ledger, build):
+async def test_a_call_reserved_twice_is_stored_once(ledger, build):
     call = a_call_of(limits=Limits(llm_calls=1))
     answers = await asyncio.gather(*(ledger.reserve(call) for _ in range(5)))
 
@@ -222,14 +224,14 @@ async def test_a_call_that_is_reserved_twice_is_one(ledger, build):
     assert await fits(ledger, limits=Limits(llm_calls=1)) == (Fits.NOT_YET, "maxLLMCalls")
 
 
-async def test_a_call_that_has_ended_is_not_made_again(ledger, make, build):
+async def test_an_ended_call_cannot_be_reserved_again(ledger, make, build):
     call = await make("0.5")
 
     with pytest.raises(errors.Conflict):
         await ledger.reserve(call)
 
 
-async def test_a_budget_of_the_attempt_counts_its_own_starts_alone(ledger, operator, gateway, make, build):
+async def test_a_budget_per_attempt_counts_only_the_starts_of_the_attempt(ledger, operator, gateway, make, build):
     await make("2")
     await make(None)
     await two_starts(build, operator, gateway)
@@ -240,7 +242,7 @@ async def test_a_budget_of_the_attempt_counts_its_own_starts_alone(ledger, opera
     assert await fits(ledger, start=2, limits=of_attempt, cost="1.5") == (Fits.NOT_YET, "maxCostUSD")
 
 
-async def test_a_call_of_an_earlier_start_is_booked_to_its_attempt(ledger, operator, gateway, make, build):
+async def test_a_call_of_an_earlier_start_is_settled_for_its_own_attempt(ledger, operator, gateway, make, build):
     late = await make(None)
     await two_starts(build, operator, gateway)
     await ledger.settle([the_end_of(late, cost="0.5")])
@@ -259,12 +261,12 @@ async def test_a_call_of_an_earlier_start_is_booked_to_its_attempt(ledger, opera
         pytest.param({"cost": "NaN"}, errors.Invalid, id="no-number"),
     ],
 )
-async def test_a_call_that_may_not_be_made_is_refused(ledger, build, said, error):
+async def test_a_call_that_is_not_allowed_is_refused(ledger, build, said, error):
     with pytest.raises(error):
         await ledger.reserve(a_call_of(**said))
 
 
-async def test_a_pod_that_is_fenced_makes_no_calls(ledger, operator, make, build):
+async def test_a_fenced_pod_cannot_make_calls(ledger, operator, make, build):
     call = await make(None)
     await operator.accept(Acceptance(build.job(), build.start(2)))
 
@@ -274,7 +276,7 @@ async def test_a_pod_that_is_fenced_makes_no_calls(ledger, operator, make, build
         await ledger.reserve(call)
 
 
-async def test_an_end_that_is_told_twice_is_booked_once(ledger, operator, build):
+async def test_a_call_settled_twice_is_counted_once(ledger, operator, build):
     calls = [a_call_of() for _ in range(3)]
     for call in calls:
         await ledger.reserve(call)
@@ -285,7 +287,7 @@ async def test_an_end_that_is_told_twice_is_booked_once(ledger, operator, build)
     assert await operator.spent(build.uid) == Spend(Decimal("0.3"), tokens=45, llm_calls=3)
 
 
-async def test_the_end_of_an_unknown_call_is_passed_over(ledger, operator, make, build):
+async def test_settling_an_unknown_call_is_ignored(ledger, operator, make, build):
     known = await make(None)
     await ledger.settle([the_end_of(a_call_of(call=uuid4())), the_end_of(known)])
 
@@ -302,14 +304,14 @@ async def test_the_end_of_an_unknown_call_is_passed_over(ledger, operator, make,
         pytest.param("0.0000000001", "0.0000000001", id="small"),
     ],
 )
-async def test_a_cost_is_booked_within_bounds(operator, make, build, cost, booked):
+async def test_a_settled_cost_is_limited_to_a_valid_range(operator, make, build, cost, booked):
     await make(cost)
     found = (await operator.spent(build.uid)).cost
 
     assert (type(found), found) == (Decimal, Decimal(booked))
 
 
-async def test_counts_of_tokens_are_booked_within_bounds(operator, make, build):
+async def test_settled_token_counts_are_limited_to_a_valid_range(operator, make, build):
     await make(tokens=Tokens(input=-5, output=2**200))
 
     assert (await operator.spent(build.uid)).tokens == 10**12
@@ -320,7 +322,7 @@ async def test_absurd_reservations_do_not_stop_a_job_without_a_budget(ledger, bu
         assert await fits(ledger, tokens=2**300, cost="1e40") == (Fits.YES, "")
 
 
-async def test_texts_that_cannot_be_stored_harm_no_other_call(ledger, operator, build):
+async def test_a_text_that_cannot_be_stored_does_not_affect_other_calls(ledger, operator, build):
     calls = [a_call_of(step="\x00\ud800", asked="a\x00b"), a_call_of()]
     for call in calls:
         await ledger.reserve(call)
@@ -329,7 +331,7 @@ async def test_texts_that_cannot_be_stored_harm_no_other_call(ledger, operator, 
     assert (await operator.spent(build.uid)).llm_calls == 2
 
 
-async def test_calls_of_a_proxy_that_dies_are_booked_as_what_they_reserved(ledger, backend, operator, make, build):
+async def test_calls_of_a_crashed_proxy_cost_their_reservation(ledger, backend, operator, make, build):
     await ledger.seen("proxy-a", {})
     await ledger.seen("proxy-b", {})
     lost = await make(None)
@@ -348,7 +350,7 @@ async def lives_on(ledger, backend, *proxies):
             await ledger.seen(proxy, {})
 
 
-async def test_a_proxy_that_is_seen_keeps_its_calls(ledger, backend, operator, make, build):
+async def test_calls_of_a_live_proxy_are_not_lost(ledger, backend, operator, make, build):
     await ledger.seen("proxy-a", {})
     await ledger.seen("proxy-b", {})
     await make(None)
@@ -357,7 +359,7 @@ async def test_a_proxy_that_is_seen_keeps_its_calls(ledger, backend, operator, m
     assert (await operator.spent(build.uid)).llm_calls == 0
 
 
-async def test_a_call_under_way_of_a_proxy_not_seen_yet_is_not_lost(ledger, backend, operator, make, build):
+async def test_a_call_in_progress_of_a_proxy_without_a_report_is_not_lost(ledger, backend, operator, make, build):
     await ledger.seen("proxy-b", {})
     await lives_on(ledger, backend, "proxy-b")
     await make(None)
@@ -366,7 +368,9 @@ async def test_a_call_under_way_of_a_proxy_not_seen_yet_is_not_lost(ledger, back
     assert (await operator.spent(build.uid)).llm_calls == 0
 
 
-async def test_after_an_outage_of_history_no_proxy_misses_another_at_once(ledger, backend, operator, make, build):
+async def test_after_an_outage_of_history_no_proxy_is_immediately_considered_dead(
+    ledger, backend, operator, make, build
+):
     await ledger.seen("proxy-a", {})
     await ledger.seen("proxy-b", {})
     await lives_on(ledger, backend, "proxy-b", "proxy-a")

@@ -73,7 +73,7 @@ def take(*amounts, key="gemini/main"):
     return Take(uuid4(), key, amounts or ((REQUESTS, 1),))
 
 
-async def test_the_longest_prefix_that_fits_is_granted(limits):
+async def test_as_many_leading_requests_as_fit_are_granted(limits):
     taken = await limits.take(
         "a", MODEL, [take((TOKENS, 400)), take((TOKENS, 500)), take((TOKENS, 200)), take((TOKENS, 1))]
     )
@@ -82,14 +82,14 @@ async def test_the_longest_prefix_that_fits_is_granted(limits):
     assert taken.rooms[TOKENS.bucket].used == 900
 
 
-async def test_what_one_proxy_took_is_missing_for_another(limits):
+async def test_capacity_taken_by_one_proxy_is_unavailable_to_another(limits):
     await limits.take("a", MODEL, [take() for _ in range(7)])
     taken = await limits.take("b", MODEL, [take() for _ in range(7)])
 
     assert taken.granted == 3
 
 
-async def test_the_fullest_of_several_limits_decides_and_is_named(limits):
+async def test_the_limit_with_the_least_capacity_decides_and_is_named(limits):
     asked = [take((REQUESTS, 1), (TOKENS, 600)), take((REQUESTS, 1), (TOKENS, 600))]
     taken = await limits.take("a", MODEL, asked)
     refused = taken.refusal(asked[1])
@@ -116,7 +116,7 @@ async def test_the_wait_ends_with_the_oldest_slices_that_make_room(limits):
     assert 60 < refused.refusal(many).seconds < 62
 
 
-async def test_a_slice_counts_a_little_longer_than_the_window(limits):
+async def test_a_slice_counts_slightly_longer_than_the_window(limits):
     await limits.take("a", MODEL, [take() for _ in range(10)])
     await limits.passes(60)
     early = await limits.take("a", MODEL, [take()])
@@ -126,7 +126,7 @@ async def test_a_slice_counts_a_little_longer_than_the_window(limits):
     assert (early.granted, late.granted) == (0, 1)
 
 
-async def test_an_amount_above_the_limit_is_granted_when_nothing_is_used(limits):
+async def test_an_amount_above_the_limit_is_granted_if_nothing_is_used(limits):
     whole = await limits.take("a", MODEL, [take((TOKENS, 5000)), take((TOKENS, 1))])
     await limits.passes(62)
     await limits.take("a", MODEL, [take((TOKENS, 1))])
@@ -135,7 +135,7 @@ async def test_an_amount_above_the_limit_is_granted_when_nothing_is_used(limits)
     assert (whole.granted, again.granted) == (1, 0)
 
 
-async def test_a_correction_gives_back_and_may_take_more_than_there_was(limits):
+async def test_a_correction_can_release_capacity_or_exceed_the_limit(limits):
     taken = await limits.take("a", MODEL, [take((TOKENS, 900))])
     place = taken.slices[TOKENS.bucket]
     await limits.give_back([Correction(TOKENS.bucket, place, -800)])
@@ -146,7 +146,7 @@ async def test_a_correction_gives_back_and_may_take_more_than_there_was(limits):
     assert (less.granted, more.granted, more.rooms[TOKENS.bucket].used) == (1, 0, 1400)
 
 
-async def test_a_correction_of_a_slice_that_is_gone_changes_nothing(limits):
+async def test_a_correction_of_an_expired_slice_changes_nothing(limits):
     taken = await limits.take("a", MODEL, [take((TOKENS, 900))])
     await limits.passes(120)
     await limits.take("a", MODEL, [take((TOKENS, 100))])
@@ -156,7 +156,7 @@ async def test_a_correction_of_a_slice_that_is_gone_changes_nothing(limits):
     assert after.rooms[TOKENS.bucket].used == 101
 
 
-async def test_a_slice_never_falls_below_nothing(limits):
+async def test_a_slice_never_becomes_negative(limits):
     taken = await limits.take("a", MODEL, [take((TOKENS, 100))])
     await limits.give_back([Correction(TOKENS.bucket, taken.slices[TOKENS.bucket], -500)])
     after = await limits.take("a", MODEL, [take((TOKENS, 1000)), take((TOKENS, 1))])
@@ -164,7 +164,7 @@ async def test_a_slice_never_falls_below_nothing(limits):
     assert after.granted == 1
 
 
-async def test_a_limit_by_the_day_is_free_at_midnight(limits):
+async def test_a_daily_limit_is_reset_at_midnight(limits):
     taken = await limits.take("a", MODEL, [daily := take((DAILY, 1)) for _ in range(9)])
     refused = taken.refusal(daily)
     await limits.passes(86_400)
@@ -174,7 +174,7 @@ async def test_a_limit_by_the_day_is_free_at_midnight(limits):
     assert (await limits.take("a", MODEL, [take((DAILY, 1)) for _ in range(9)])).granted == 5
 
 
-async def test_calls_at_once_end_when_they_are_given_back(limits):
+async def test_concurrent_calls_count_until_they_are_released(limits):
     asked = [take((AT_ONCE, 1)) for _ in range(3)]
     taken = await limits.take("a", MODEL, asked)
     await limits.give_back([], [asked[0].id])
@@ -191,7 +191,7 @@ async def test_a_take_that_is_repeated_counts_its_calls_once(limits):
     assert (await limits.take("a", MODEL, [take((AT_ONCE, 1))])).granted == 0
 
 
-async def test_calls_at_once_of_a_proxy_that_is_not_seen_any_more_do_not_count(limits):
+async def test_concurrent_calls_of_a_dead_proxy_do_not_count(limits):
     await limits.seen("dead")
     await limits.seen("alive")
     await limits.take("dead", MODEL, [take((AT_ONCE, 1))])
@@ -202,7 +202,7 @@ async def test_calls_at_once_of_a_proxy_that_is_not_seen_any_more_do_not_count(l
     assert (await limits.take("b", MODEL, [take((AT_ONCE, 1)) for _ in range(5)])).granted == 1
 
 
-async def test_a_proxy_gets_its_share_of_calls_at_once_while_another_waits(limits):
+async def test_a_proxy_gets_its_share_of_concurrent_calls_while_another_waits(limits):
     limit = Limit("gemini/main/flash/at-once", 4, window=0)
     first = [take((limit, 1)) for _ in range(4)]
     await limits.take("a", MODEL, first)
@@ -214,7 +214,7 @@ async def test_a_proxy_gets_its_share_of_calls_at_once_while_another_waits(limit
     assert (more.granted, more.refusal(asked).limit, other.granted) == (0, limit.bucket, 2)
 
 
-async def test_a_proxy_may_have_all_calls_at_once_when_no_other_waits_any_more(limits):
+async def test_a_proxy_can_have_all_concurrent_calls_when_no_other_waits(limits):
     await limits.take("a", MODEL, [first := take((AT_ONCE, 1)), take((AT_ONCE, 1))])
     await limits.take("b", MODEL, [take((AT_ONCE, 1))])
     await limits.give_back([], [first.id])
@@ -223,7 +223,7 @@ async def test_a_proxy_may_have_all_calls_at_once_when_no_other_waits_any_more(l
     assert (await limits.take("a", MODEL, [take((AT_ONCE, 1))])).granted == 1
 
 
-async def test_a_closed_key_is_closed_for_its_model_alone(limits):
+async def test_a_key_closed_for_a_model_is_open_for_others(limits):
     await limits.close("gemini/main", MODEL, seconds=30, reason="429")
     other = await limits.take("a", "gemini-pro", [take(), take()])
     taken = await limits.take("a", MODEL, [asked := take()])
@@ -232,7 +232,7 @@ async def test_a_closed_key_is_closed_for_its_model_alone(limits):
     assert 29 < taken.refusal(asked).seconds <= 30
 
 
-async def test_a_key_that_is_closed_as_a_whole_is_closed_for_each_model(limits):
+async def test_a_key_closed_for_all_models_is_closed_for_each_model(limits):
     await limits.close("gemini/main", "", seconds=30, reason="401")
 
     assert (await limits.take("a", MODEL, [take()])).granted == 0
@@ -247,7 +247,7 @@ async def test_a_shorter_closing_does_not_open_a_key_earlier(limits):
     assert (await limits.closed_keys())["gemini/main", MODEL] > 3590
 
 
-async def test_one_call_of_all_proxies_tries_a_key_that_was_closed(limits):
+async def test_only_one_call_of_all_proxies_probes_a_reopened_key(limits):
     await limits.close("gemini/main", MODEL, seconds=30, reason="429")
     await limits.passes(31)
     first = await limits.take("a", MODEL, [take(), take()])
@@ -257,7 +257,7 @@ async def test_one_call_of_all_proxies_tries_a_key_that_was_closed(limits):
     assert 0 < second.refusal(asked).seconds <= PROBE_SECONDS
 
 
-async def test_all_may_use_a_key_whose_first_call_was_taken(limits):
+async def test_all_calls_can_use_a_reopened_key_after_its_probe_succeeded(limits):
     await limits.close("gemini/main", MODEL, seconds=30, reason="429")
     await limits.passes(31)
     await limits.take("a", MODEL, [take()])
@@ -267,7 +267,7 @@ async def test_all_may_use_a_key_whose_first_call_was_taken(limits):
     assert (after.granted, after.probes, await limits.closed_keys()) == (2, frozenset(), {})
 
 
-async def test_all_may_use_a_key_whose_first_call_was_not_refused_for_a_while(limits):
+async def test_all_calls_can_use_a_reopened_key_if_its_probe_is_not_refused_in_time(limits):
     await limits.close("gemini/main", MODEL, seconds=30, reason="429")
     await limits.passes(31)
     await limits.take("a", MODEL, [take()])
@@ -276,7 +276,7 @@ async def test_all_may_use_a_key_whose_first_call_was_not_refused_for_a_while(li
     assert (await limits.take("b", MODEL, [take(), take()])).granted == 2
 
 
-async def test_a_key_is_closed_again_when_its_first_call_is_refused(limits):
+async def test_a_reopened_key_is_closed_again_if_its_probe_is_refused(limits):
     await limits.close("gemini/main", MODEL, seconds=30, reason="429")
     await limits.passes(31)
     await limits.take("a", MODEL, [take()])
@@ -287,7 +287,7 @@ async def test_a_key_is_closed_again_when_its_first_call_is_refused(limits):
     assert (await limits.take("b", MODEL, [take()])).granted == 0
 
 
-async def test_remaining_capacity_is_reported_and_not_taken(limits):
+async def test_reporting_remaining_capacity_takes_nothing(limits):
     other = Limit("gemini/second/flash/requests", 10)
     await limits.close("gemini/third", MODEL, seconds=30, reason="429")
     others = [take((other, 3), key="gemini/second"), take(key="gemini/third")]
@@ -297,13 +297,13 @@ async def test_remaining_capacity_is_reported_and_not_taken(limits):
     assert (taken.refusal(others[0]), taken.refusal(others[1]).limit) == (None, "gemini/third")
 
 
-async def test_what_is_granted_may_be_used_until_shortly_after_its_slice(limits):
+async def test_granted_capacity_can_be_used_until_shortly_after_its_slice(limits):
     taken = await limits.take("a", MODEL, [take()])
 
     assert 0.5 <= taken.seconds <= 1.5
 
 
-async def test_a_model_is_exhausted_until_it_is_not(limits):
+async def test_a_model_is_exhausted_until_it_has_capacity(limits):
     await limits.exhausted("a", seconds=30, reason="full")
     await limits.exhausted("b", seconds=30, reason="full")
     await limits.exhausted("a", seconds=0, reason="")
@@ -313,7 +313,7 @@ async def test_a_model_is_exhausted_until_it_is_not(limits):
     assert (known, await limits.exhausted_models()) == ({"b"}, {})
 
 
-async def test_takes_at_the_same_time_never_exceed_a_limit(limits):
+async def test_concurrent_takes_never_exceed_a_limit(limits):
     other = Limit("gemini/main/pro/requests", 10)
     answers = await asyncio.gather(
         *(limits.take("a", MODEL, [take((REQUESTS, 1), (other, 1))]) for _ in range(8)),
@@ -344,7 +344,7 @@ async def test_postgresql_and_memory_grant_the_same(database, rounds):
             )
 
 
-async def test_of_many_that_ask_at_the_same_time_one_tries_a_key_that_was_closed(limits):
+async def test_only_one_of_many_concurrent_calls_probes_a_reopened_key(limits):
     await limits.close("gemini/main", MODEL, seconds=30, reason="429")
     await limits.passes(31)
     answers = await asyncio.gather(*(limits.take(proxy, MODEL, [take()]) for proxy in "abababab"))

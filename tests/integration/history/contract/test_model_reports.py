@@ -52,7 +52,7 @@ def told(report):
     return [(*line.by.values(), line.calls, line.cost_usd) for line in report.items]
 
 
-async def test_usage_is_divided_and_added_up(reports, used, today):
+async def test_usage_is_grouped_and_summed(reports, used, today):
     await used("a", "0.5")
     await used("a", "0.25", model="gemini-2.5-pro")
     await used("b", "2", partition="acme")
@@ -89,7 +89,7 @@ async def test_a_report_by_day_and_model_is_in_the_order_of_days(reports, used, 
     assert [line.by[UsageBy.DAY] for line in report.items] == sorted(line.by[UsageBy.DAY] for line in report.items)
 
 
-async def test_a_namespace_is_told_of_itself_alone(reports, used, today):
+async def test_a_report_of_a_namespace_has_only_its_own_usage(reports, used, today):
     await used("a", "0.5")
     await used("b", "2", namespace="docs")
     report = await reports.usage([UsageBy.USER], namespace="default", **today)
@@ -97,7 +97,7 @@ async def test_a_namespace_is_told_of_itself_alone(reports, used, today):
     assert (told(report), report.total.cost_usd) == ([("user-a", 1, Decimal("0.5"))], Decimal("0.5"))
 
 
-async def test_a_long_report_is_cut_and_says_so(reports, used, today):
+async def test_a_long_report_is_truncated_and_says_so(reports, used, today):
     for number in range(3):
         await used(f"uid-{number}", str(number + 1))
     report = await reports.usage([UsageBy.USER], limit=2, **today)
@@ -105,7 +105,7 @@ async def test_a_long_report_is_cut_and_says_so(reports, used, today):
     assert (len(report.items), report.more, report.total.cost_usd) == (2, True, Decimal(6))
 
 
-async def test_days_without_calls_are_told_as_nothing(reports, today):
+async def test_days_without_calls_have_no_rows(reports, today):
     report = await reports.usage([UsageBy.MODEL], **today)
 
     assert (report.items, report.more, report.total.calls, report.total.cost_usd) == ([], False, 0, 0)
@@ -121,7 +121,7 @@ async def test_days_without_calls_are_told_as_nothing(reports, today):
         pytest.param({"limit": 501}, id="too-many-lines"),
     ],
 )
-async def test_a_report_that_is_not_made_is_refused(reports, asked):
+async def test_an_unsupported_report_is_refused(reports, asked):
     first = datetime.now(UTC).date()
     with pytest.raises(errors.Invalid):
         await reports.usage(
@@ -132,7 +132,7 @@ async def test_a_report_that_is_not_made_is_refused(reports, asked):
         )
 
 
-async def test_a_jobs_calls_are_told_by_model(reports, ledger, used):
+async def test_the_calls_of_a_job_are_summed_by_model(reports, ledger, used):
     await used("a", "0.5")
     await used("a", "0", outcome=CallOutcome.FAILED, tokens=Tokens())
     await used("a", "2", outcome=CallOutcome.CUT, model="gemini-2.5-pro")
@@ -144,7 +144,7 @@ async def test_a_jobs_calls_are_told_by_model(reports, ledger, used):
     assert (second.input_tokens, second.cost_usd, await reports.job_models("b")) == (10, Decimal("0.5"), [])
 
 
-async def test_calls_are_told_one_by_one_in_pages(reports, ledger, used):
+async def test_calls_are_listed_in_pages(reports, ledger, used):
     await used("a", "0.5")
     await used("a", "0", outcome=CallOutcome.FAILED, tokens=Tokens(), step="b")
     await ledger.reserve(a_call_of("a", step="c", cost="2"))
@@ -156,7 +156,7 @@ async def test_calls_are_told_one_by_one_in_pages(reports, ledger, used):
     assert (rest.cursor, (await reports.calls("b")).items) == (None, [])
 
 
-async def test_calls_of_one_step_are_told_alone(reports, used):
+async def test_calls_can_be_filtered_by_step(reports, used):
     await used("a", "0.5")
     await used("a", "0.25", step="b\x00")
     [call] = (await reports.calls("a", step="b\x00")).items
@@ -214,7 +214,7 @@ async def test_current_use_of_limits_is_reported(reports, backend):
     assert (await reports.limits_now([minute, at_once, unused])).used == {"k tokens": 30, "k calls": 1, "k day": 0}
 
 
-async def test_closed_keys_and_exhausted_models_are_told_with_their_reasons(reports, backend):
+async def test_closed_keys_and_exhausted_models_are_reported_with_their_reasons(reports, backend):
     await backend.limits.close("k", "", seconds=60, reason="out of credit")
     await backend.limits.exhausted("m", seconds=60, reason="all keys are closed")
     await backend.limits.exhausted("n", seconds=60, reason="soon over")
@@ -225,7 +225,7 @@ async def test_closed_keys_and_exhausted_models_are_told_with_their_reasons(repo
     assert [(one.key, one.model, one.reason) for one in now.exhausted] == [("", "m", "all keys are closed")]
 
 
-async def test_calls_that_have_not_ended_are_told_by_job_and_model(reports, ledger, used):
+async def test_calls_in_progress_are_reported_by_job_and_model(reports, ledger, used):
     await used("a", "1")
     await used("b", "1", namespace="docs")
     for _ in range(2):

@@ -12,7 +12,7 @@ async def ended(operator, build, phase="Succeeded"):
     await operator.write([build.job(), build.transition(1, phase, finished=True)])
 
 
-async def test_the_newest_job_of_a_name_counts(operator, a_job):
+async def test_the_newest_job_of_a_name_is_found(operator, a_job):
     await ended(operator, a_job("uid-1", name="plan"), "Failed")
     await ended(operator, a_job("uid-2", name="plan", minute=1))
     await ended(operator, a_job("uid-3", name="other"))
@@ -23,7 +23,7 @@ async def test_the_newest_job_of_a_name_counts(operator, a_job):
     assert (found["plan"].uid, found["plan"].phase, found["plan"].ended) == ("uid-2", "Succeeded", True)
 
 
-async def test_a_newer_job_that_goes_on_hides_one_that_has_ended(operator, a_job):
+async def test_a_newer_unfinished_job_hides_an_ended_one(operator, a_job):
     await ended(operator, a_job("uid-1", name="plan"))
     again = a_job("uid-2", name="plan", minute=1)
     await operator.write([again.job(), again.transition(1, "Running")])
@@ -51,7 +51,7 @@ async def test_jobs_of_other_namespaces_are_not_found(operator, a_job):
 
 
 @pytest.mark.parametrize("size", [10, 300_000], ids=["small", "large"])
-async def test_answers_come_whole(operator, gateway, a_job, size):
+async def test_answers_are_returned_completely(operator, gateway, a_job, size):
     build = a_job("uid-1")
     await operator.accept(Acceptance(build.job(), build.start(1)))
     await gateway.claim("uid-1", 1, "pod-1", **build.place)

@@ -30,7 +30,7 @@ async def test_the_first_acceptance_wins(operator, a_job):
     assert stored.resolved["spec"]["input"]["message"] == "first"
 
 
-async def test_jobs_accepted_at_once_get_their_own_work(operator, a_job):
+async def test_jobs_accepted_together_get_their_own_work(operator, a_job):
     builds = [a_job(f"uid-{number}") for number in range(20)]
 
     stored = await asyncio.gather(
@@ -40,7 +40,7 @@ async def test_jobs_accepted_at_once_get_their_own_work(operator, a_job):
     assert [each.resolved["spec"]["input"]["message"] for each in stored] == [f"for {number}" for number in range(20)]
 
 
-async def test_of_two_acceptances_in_one_moment_the_first_wins(operator, a_job):
+async def test_the_first_of_two_acceptances_in_the_same_batch_wins(operator, a_job):
     build = a_job()
 
     stored = await asyncio.gather(
@@ -57,7 +57,7 @@ async def test_a_job_known_by_a_transition_can_still_be_accepted(operator, a_job
     assert await operator.accept(Acceptance(build.job(), build.start(1))) == Accepted(build.job().resolved)
 
 
-async def test_keys_keep_their_order(operator, a_job):
+async def test_the_order_of_keys_is_kept(operator, a_job):
     build = a_job()
     build.job().resolved["spec"]["input"]["state"] = {"b": 1, "a": 2}
 
@@ -66,7 +66,7 @@ async def test_keys_keep_their_order(operator, a_job):
     assert list(stored.resolved["spec"]) == list(build.job().resolved["spec"])
 
 
-async def test_an_end_is_recorded_only_once_it_is_written(operator, a_job):
+async def test_an_end_is_found_only_after_it_is_written(operator, a_job):
     build = a_job()
     await operator.write([build.transition(1, "Running")])
     before = await operator.recorded(build.uid)
@@ -81,7 +81,7 @@ async def test_an_unknown_job_has_no_end_result_usage_or_heartbeat(operator):
     assert await operator.silence("nobody", 1) is None
 
 
-async def test_open_jobs_whose_object_is_gone_are_closed(operator, a_job):
+async def test_open_jobs_whose_object_was_deleted_are_closed(operator, a_job):
     gone, there, ended, elsewhere = (a_job(name) for name in ("gone", "there", "ended", "elsewhere"))
     elsewhere.key = a_job("elsewhere", namespace="other").key
     await operator.write([each.transition(1, "Running") for each in (gone, there, elsewhere)])
@@ -95,7 +95,7 @@ async def test_open_jobs_whose_object_is_gone_are_closed(operator, a_job):
     assert phases == ["Deleted", None, "Succeeded", None]
 
 
-async def test_the_open_start_of_a_job_whose_object_is_gone_is_ended(operator, gateway, a_job):
+async def test_the_open_start_of_a_job_whose_object_was_deleted_is_ended(operator, gateway, a_job):
     build = a_job()
     await operator.write([build.job(), build.start(1), build.end(1), build.start(2), build.transition(1, "Running")])
 
@@ -107,14 +107,14 @@ async def test_the_open_start_of_a_job_whose_object_is_gone_is_ended(operator, g
     assert second.ended is not None
 
 
-async def test_jobs_stored_after_the_list_began_stay_open(operator, a_job):
+async def test_jobs_stored_after_the_list_began_remain_open(operator, a_job):
     listed_at = await operator.clock()
     await operator.write([a_job().transition(1, "Running")])
 
     assert await operator.close_vanished(lambda *_: False, listed_at=listed_at) == 0
 
 
-async def test_an_end_that_comes_after_the_deletion_is_the_jobs_end(operator, a_job):
+async def test_an_end_written_after_the_deletion_is_the_jobs_end(operator, a_job):
     build = a_job()
     await operator.write([build.deletion()])
     deleted = await operator.recorded(build.uid)
@@ -156,7 +156,7 @@ async def feed(operator, batches):
         await operator.write(batch)
 
 
-async def test_a_schedules_job_is_known_by_name_unless_it_is_an_older_schedules(operator, a_job):
+async def test_a_schedules_job_is_found_by_name_unless_it_belongs_to_an_older_schedule(operator, a_job):
     made = a_job("made", name="brief-1", minute=5, schedule="brief")
     await operator.accept(Acceptance(made.job()))
 
@@ -177,7 +177,7 @@ async def test_an_end_is_final(operator, gateway, a_job, late):
     assert (job.phase, job.finished) == ("Cancelled", build.transition(2, "").time)
 
 
-async def test_a_start_begins_when_it_was_first_seen_to(operator, gateway, a_job):
+async def test_a_start_keeps_its_first_recorded_start_time(operator, gateway, a_job):
     build = a_job()
     early = build.start(1)
     await operator.write([build.end(1), early])
@@ -188,7 +188,7 @@ async def test_a_start_begins_when_it_was_first_seen_to(operator, gateway, a_job
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(st.integers(0, 14), max_size=6), max_size=8), two=st.booleans())
-async def test_neither_order_nor_repetition_nor_a_second_operator_changes_what_stands(
+async def test_the_stored_rows_do_not_depend_on_order_repetition_or_a_second_operator(
     operator, gateway, a_job, batches, two
 ):
     build = a_job(f"order-{next(_uids)}")

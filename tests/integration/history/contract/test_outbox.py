@@ -44,7 +44,7 @@ async def told(outbox, **room):
     return sorted((one.sink, one.event) for one in taken)
 
 
-async def test_a_sink_is_told_the_events_that_it_asked_for_and_no_others(operator, outbox, accepted):
+async def test_a_sink_gets_only_the_events_that_it_subscribed_to(operator, outbox, accepted):
     build = await accepted(sinks={"chat": ["Failed"], "audit": ["Succeeded"]})
 
     await operator.write([build.transition(1, "Running"), build.transition(2, "Failed", finished=True)])
@@ -61,7 +61,7 @@ async def test_a_job_without_notifications_or_acceptance_notifies_no_sink(operat
     assert (await outbox.backlog()).pending == 0
 
 
-async def test_a_notification_holds_what_the_status_held(operator, outbox, accepted):
+async def test_a_notification_has_the_fields_of_the_status(operator, outbox, accepted):
     build = await accepted(sinks={"chat": ["Failed"]}, partitionKey="tenant-7")
     held = EventDetails(attempts=3, summary="half of it", outcome="needs_review", cost="0.25")
 
@@ -85,7 +85,7 @@ async def test_a_notification_holds_what_the_status_held(operator, outbox, accep
 
 
 @pytest.mark.parametrize("character", ["x", "\x01", "\x00", "\ud800", "😀", '"'], ids=lambda one: ascii(one)[1:-1])
-async def test_a_notification_stays_below_8_kib_whatever_a_model_said(operator, outbox, accepted, character):
+async def test_a_notification_is_at_most_8_kib_even_with_long_answers(operator, outbox, accepted, character):
     build = await accepted(sinks={"chat": ["Failed"]})
     endless = character * 40_000
 
@@ -97,7 +97,7 @@ async def test_a_notification_stays_below_8_kib_whatever_a_model_said(operator, 
     assert len(json.dumps(taken.data, ensure_ascii=False).encode()) < 8192
 
 
-async def test_one_waits_until_the_one_before_it_was_sent(operator, outbox, accepted):
+async def test_a_notification_waits_until_the_previous_one_was_sent(operator, outbox, accepted):
     build = await accepted()
     await operator.write([build.transition(1, "Running"), build.transition(2, "Failed", finished=True)])
 
@@ -108,7 +108,7 @@ async def test_one_waits_until_the_one_before_it_was_sent(operator, outbox, acce
     assert (first.event, between, await told(outbox)) == ("Started", [], [("chat", "Failed")])
 
 
-async def test_one_waits_no_longer_behind_one_that_was_given_up(operator, outbox, accepted):
+async def test_a_notification_does_not_wait_for_an_abandoned_one(operator, outbox, accepted):
     build = await accepted()
     await operator.write([build.transition(1, "Running"), build.transition(2, "Failed", finished=True)])
     (first,) = await outbox.take(ALL, lease=LEASE)
@@ -126,7 +126,7 @@ async def test_sinks_do_not_wait_for_each_other(operator, outbox, accepted):
     assert await told(outbox, audit=1) == [("audit", "Started")]
 
 
-async def test_there_is_no_more_taken_of_a_sink_than_it_has_room_for(operator, outbox, accepted):
+async def test_no_more_notifications_are_taken_than_the_capacity_of_a_sink(operator, outbox, accepted):
     builds = [await accepted(f"uid-{number}") for number in range(5)]
     await operator.write([each.transition(1, "Running") for each in builds])
 
@@ -135,7 +135,7 @@ async def test_there_is_no_more_taken_of_a_sink_than_it_has_room_for(operator, o
     assert taken == [2, 0, 3]
 
 
-async def test_what_was_taken_and_never_marked_is_due_again_when_its_lease_ends(backend, outbox, accepted):
+async def test_a_notification_without_a_result_is_due_again_when_its_lease_expires(backend, outbox, accepted):
     build = await accepted()
     await backend.operator.write([build.transition(1, "Running")])
     (first,) = await outbox.take(ALL, lease=LEASE)
@@ -148,7 +148,7 @@ async def test_what_was_taken_and_never_marked_is_due_again_when_its_lease_ends(
     assert (again.uid, again.sink, again.transition, again.tries) == ("uid-1", "chat", 1, first.tries + 1)
 
 
-async def test_one_that_failed_is_due_again_after_its_wait_and_the_next_behind_it(backend, outbox, accepted):
+async def test_a_failed_notification_is_due_again_after_its_backoff_and_before_the_next(backend, outbox, accepted):
     build = await accepted()
     await backend.operator.write([build.transition(1, "Running")])
     (first,) = await outbox.take(ALL, lease=LEASE)
@@ -163,7 +163,7 @@ async def test_one_that_failed_is_due_again_after_its_wait_and_the_next_behind_i
     assert await told(outbox) == [("chat", "Started")]
 
 
-async def test_one_that_comes_while_the_one_before_it_is_sent_does_not_wait_for_its_lease(operator, outbox, accepted):
+async def test_a_notification_stored_while_the_previous_is_sent_does_not_wait_for_its_lease(operator, outbox, accepted):
     build = await accepted()
     await operator.write([build.transition(1, "Running")])
     await outbox.take(ALL, lease=LEASE)
@@ -176,7 +176,7 @@ async def test_one_that_comes_while_the_one_before_it_is_sent_does_not_wait_for_
     assert await told(outbox) == []
 
 
-async def test_a_failure_counts_only_from_who_took_it_last(backend, outbox, accepted):
+async def test_a_failure_counts_only_if_reported_by_the_latest_notifier(backend, outbox, accepted):
     build = await accepted()
     await backend.operator.write([build.transition(1, "Running")])
     (slow,) = await outbox.take(ALL, lease=LEASE)
@@ -190,7 +190,7 @@ async def test_a_failure_counts_only_from_who_took_it_last(backend, outbox, acce
     assert (seen.state, seen.error) == ("Sent", "")
 
 
-async def test_what_was_sent_stays_sent(backend, outbox, accepted):
+async def test_a_sent_notification_is_not_sent_again(backend, outbox, accepted):
     build = await accepted()
     await backend.operator.write([build.transition(1, "Running")])
     (taken,) = await outbox.take(ALL, lease=LEASE)
@@ -204,7 +204,7 @@ async def test_what_was_sent_stays_sent(backend, outbox, accepted):
     assert (await outbox.backlog()).pending == 0
 
 
-async def test_what_waits_for_a_sink_that_is_gone_is_given_up(backend, outbox, accepted):
+async def test_notifications_to_a_removed_sink_are_abandoned(backend, outbox, accepted):
     build = await accepted(sinks={"chat": ["Started"], "audit": ["Started"]})
     await backend.operator.write([build.transition(1, "Running")])
     early = await outbox.give_up(["audit"], after=MINUTE)
@@ -216,7 +216,7 @@ async def test_what_waits_for_a_sink_that_is_gone_is_given_up(backend, outbox, a
     assert (early, late, states) == (0, 1, {"chat": "GivenUp", "audit": "Waiting"})
 
 
-async def test_without_any_sink_all_that_waits_too_long_is_given_up(backend, outbox, accepted):
+async def test_without_sinks_notifications_that_wait_too_long_are_abandoned(backend, outbox, accepted):
     build = await accepted()
     await backend.operator.write([build.transition(1, "Running")])
     await backend.passes(2 * MINUTE)
@@ -225,7 +225,7 @@ async def test_without_any_sink_all_that_waits_too_long_is_given_up(backend, out
     assert (await outbox.backlog()).pending == 0
 
 
-async def test_the_backlog_tells_how_many_wait_and_how_long_the_oldest_does(backend, outbox, accepted):
+async def test_the_backlog_has_the_number_of_waiting_notifications_and_the_age_of_the_oldest(backend, outbox, accepted):
     for number in range(3):
         build = await accepted(f"uid-{number}")
         await backend.operator.write([build.transition(1, "Running")])
@@ -239,7 +239,7 @@ async def test_the_backlog_tells_how_many_wait_and_how_long_the_oldest_does(back
     assert timedelta(hours=1) <= backlog.oldest < timedelta(hours=2)
 
 
-async def test_what_was_given_up_is_tried_again_by_hand_as_if_it_were_new(backend, outbox, accepted):
+async def test_an_abandoned_notification_can_be_retried_like_a_new_one(backend, outbox, accepted):
     build = await accepted()
     await backend.operator.write([build.transition(1, "Running")])
     await backend.an_hour_passes()
@@ -253,7 +253,7 @@ async def test_what_was_given_up_is_tried_again_by_hand_as_if_it_were_new(backen
     assert again.waited < MINUTE
 
 
-async def test_people_see_what_is_stuck_page_by_page(backend, outbox, accepted):
+async def test_stuck_notifications_are_listed_in_pages(backend, outbox, accepted):
     for number in range(3):
         build = await accepted(f"uid-{number}")
         await backend.operator.write([build.transition(1, "Running")])
@@ -290,7 +290,7 @@ async def test_two_notifiers_never_take_the_same_notification(operator, outbox, 
     batches=st.lists(st.lists(st.integers(1, 6), max_size=4), max_size=6),
     answers=st.lists(st.sampled_from(list(Outcome)), max_size=12),
 )
-async def test_each_transition_is_told_once_and_in_order_whatever_order_they_come_in(
+async def test_each_transition_is_notified_once_in_order_even_if_stored_out_of_order(
     operator, outbox, a_job, batches, answers
 ):
     build = a_job(f"told-{next(_uids)}")

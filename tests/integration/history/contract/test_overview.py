@@ -39,7 +39,7 @@ def totals(activity):
     return {name: sum(getattr(one, name) for one in activity.slices) for name in COUNTED}
 
 
-async def test_open_jobs_are_counted_by_what_they_wait_for(tell, overview):
+async def test_open_jobs_are_counted_by_the_reason_for_which_they_wait(tell, overview):
     await tell("uid-1", (3, "Queued"))
     await tell("uid-2", (1, "Queued"))
     await tell("uid-3", (2, "Running"), queue="batch", namespace="docs")
@@ -56,7 +56,7 @@ async def test_open_jobs_are_counted_by_what_they_wait_for(tell, overview):
     assert not found.more
 
 
-async def test_a_job_that_nothing_happened_to_waits_since_it_was_made(tell, overview):
+async def test_a_job_without_transitions_waits_since_its_creation(tell, overview):
     await tell("uid-1", minute=7)
 
     [found] = (await overview.open_jobs()).items
@@ -77,7 +77,7 @@ async def test_only_jobs_of_these_namespaces_are_counted(tell, overview):
     assert (await overview.open_jobs([])).items == []
 
 
-async def test_what_happened_is_in_the_slice_of_its_time(tell, overview):
+async def test_an_event_is_counted_in_the_slice_of_its_time(tell, overview):
     await tell("uid-1", (1, "Running"), (16, "Succeeded"), starts=1)
     await tell("uid-2", (1, "Running"), (61, "Cancelled"), minute=-1)
     await tell("uid-3", (1, "Skipped"))
@@ -91,7 +91,7 @@ async def test_what_happened_is_in_the_slice_of_its_time(tell, overview):
     assert (quarter.succeeded, hour.cancelled) == (1, 1)
 
 
-async def test_each_start_counts_and_a_job_that_vanished_has_not_ended(tell, overview):
+async def test_each_start_is_counted_and_a_vanished_job_is_not_counted_as_ended(tell, overview):
     await tell("uid-1", (1, "Running"), starts=3, deleted=True)
 
     told = totals(await overview.activity(MORNING, EVENING))
@@ -99,7 +99,7 @@ async def test_each_start_counts_and_a_job_that_vanished_has_not_ended(tell, ove
     assert (told["created"], told["started"], sum(told.values())) == (1, 3, 4)
 
 
-async def test_failures_are_told_by_reason_the_most_frequent_first(tell, overview):
+async def test_failures_are_counted_by_reason_with_the_most_frequent_first(tell, overview):
     for number, minute in enumerate((1, 9, 4)):
         await tell(f"uid-{number}", (minute, "Failed"), reason="ToolError")
     await tell("uid-8", (2, "Failed"), reason="Lost")
@@ -123,7 +123,7 @@ async def test_the_rarest_reasons_are_left_out(tell, overview):
     assert totals(told)["failed"] == 22
 
 
-async def test_what_was_before_and_after_is_not_counted(tell, overview):
+async def test_events_outside_the_time_range_are_not_counted(tell, overview):
     await tell("uid-1", (-1, "Failed"), minute=-60)
     await tell("uid-2", (120, "Failed"), minute=61)
 
@@ -135,7 +135,7 @@ async def test_what_was_before_and_after_is_not_counted(tell, overview):
 
 @pytest.mark.parametrize("hours", [1, 5, 24, 7 * 24, 30 * 24, 90 * 24])
 @pytest.mark.parametrize("late", [timedelta(), timedelta(seconds=1), timedelta(minutes=4)])
-async def test_the_slices_of_any_time_add_up_to_the_whole(tell, overview, hours, late):
+async def test_the_slices_of_any_time_range_sum_up_to_the_total(tell, overview, hours, late):
     await tell("uid-1", (1, "Running"), (20, "Succeeded"), starts=2)
     await tell("uid-2", (50, "Failed"), namespace="docs")
     end = NOON + timedelta(minutes=55) + late
@@ -161,7 +161,7 @@ async def test_the_slices_of_any_time_add_up_to_the_whole(tell, overview, hours,
     ],
     ids=["short", "backwards", "long", "the first day", "the last day"],
 )
-async def test_a_time_that_no_chart_shows_is_refused(overview, since, until):
+async def test_an_invalid_time_range_is_refused(overview, since, until):
     with pytest.raises(errors.Invalid, match="since"):
         await overview.activity(since, until)
     with pytest.raises(errors.Invalid, match="since"):
@@ -173,7 +173,7 @@ async def test_a_time_that_no_chart_shows_is_refused(overview, since, until):
     length=st.timedeltas(timedelta(hours=1), timedelta(days=90)),
     lengths=st.sampled_from([ACTIVITY_SECONDS, USAGE_SECONDS]),
 )
-def test_slices_cover_any_time_and_are_aligned(begin, length, lengths):
+def test_slices_cover_any_time_range_and_are_aligned(begin, length, lengths):
     slices = slices_of(begin, begin + length, lengths)
 
     assert slices.since <= begin

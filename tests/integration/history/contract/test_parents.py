@@ -15,7 +15,7 @@ async def answered(operator, gateway, build, text, verdict="Succeed"):
 
 
 @pytest.mark.parametrize("size", [10, 300_000], ids=["small", "large"])
-async def test_a_parent_is_known_with_its_work_and_its_whole_answer(operator, gateway, a_job, size):
+async def test_a_parent_is_read_with_its_work_and_its_complete_answer(operator, gateway, a_job, size):
     await answered(operator, gateway, a_job("uid-1"), "x" * size)
 
     found = await operator.parent("uid-1")
@@ -30,13 +30,13 @@ async def test_a_job_without_an_answer_has_none(operator, a_job):
     assert (await operator.parent("uid-1")).answer is None
 
 
-async def test_a_job_that_history_does_not_know_is_nothing(operator):
+async def test_a_job_unknown_to_history_is_none(operator):
     found = await operator.parent("uid-9")
 
     assert (found.resolved, found.answer, dict(found.children)) == (None, None, {})
 
 
-async def test_the_jobs_that_follow_are_known_however_they_came_and_went(operator, a_job):
+async def test_follow_ups_are_found_even_if_they_were_deleted(operator, a_job):
     parent, accepted = a_job("uid-1"), a_job("uid-2", name="a", parent="uid-1")
     seen, gone = a_job("uid-3", name="b", parent="uid-1"), a_job("uid-4", name="c", parent="uid-1")
     await operator.accept(Acceptance(parent.job()))

@@ -20,7 +20,7 @@ def told(processes):
     return ask
 
 
-async def test_processes_are_told_by_kind_and_id(processes, told):
+async def test_processes_are_listed_by_kind_and_id(processes, told):
     for one in (STANDBY, LEADER, Presence("gateway", "gw-1", "1.2.2")):
         await processes.lives(one)
 
@@ -43,7 +43,7 @@ async def test_the_newest_report_of_a_process_replaces_all_but_its_start_time(ba
     )
 
 
-async def test_a_process_that_is_not_heard_for_a_minute_is_gone(backend, processes, told):
+async def test_a_process_without_a_report_for_a_minute_is_not_listed(backend, processes, told):
     await processes.lives(LEADER)
     await backend.passes(timedelta(seconds=61))
     await processes.lives(STANDBY)
@@ -51,7 +51,7 @@ async def test_a_process_that_is_not_heard_for_a_minute_is_gone(backend, process
     assert await told() == [("operator", "op-2", "1.2.3", False)]
 
 
-async def test_the_database_tells_what_it_holds(processes, operator, a_job):
+async def test_the_database_reports_its_contents_version_and_clock(processes, operator, a_job):
     for uid in ("uid-1", "uid-2"):
         await operator.accept(Acceptance(a_job(uid, name=uid).job()))
 

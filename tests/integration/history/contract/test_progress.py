@@ -21,14 +21,14 @@ def begin(operator, gateway, build):
     return begin_start
 
 
-async def test_a_start_that_recorded_nothing_got_nowhere(operator, build, begin):
+async def test_a_start_that_recorded_nothing_made_no_progress(operator, build, begin):
     await begin(1)
 
     assert await operator.progress(build.uid, 1) == Progress()
     assert await operator.progress(build.uid, 7) == await operator.progress("nobody", 1) == Progress()
 
 
-async def test_a_start_got_as_far_as_its_newest_step(operator, gateway, build, begin):
+async def test_the_progress_of_a_start_is_its_newest_step(operator, gateway, build, begin):
     await begin(1)
     await record(gateway, build.uid, 1, a_step("a"), a_step("b", second=7) | {"name": "add"}, a_call("c"))
 
@@ -37,7 +37,7 @@ async def test_a_start_got_as_far_as_its_newest_step(operator, gateway, build, b
     assert progress == Progress(0, 2, "add", NOON + timedelta(seconds=8), advanced=True)
 
 
-async def test_a_later_start_counts_from_what_it_found(operator, gateway, build, begin):
+async def test_the_progress_of_a_later_start_counts_from_the_steps_it_found(operator, gateway, build, begin):
     await begin(1)
     await record(gateway, build.uid, 1, a_step("a"), a_step("b"))
     await begin(2)
@@ -62,7 +62,7 @@ async def test_a_call_that_a_start_ends_for_an_earlier_one_is_progress(operator,
 
 
 @pytest.mark.parametrize("make", ["beginning", "void", "made-void"])
-async def test_what_no_later_start_can_use_is_no_progress(operator, gateway, build, begin, make):
+async def test_a_step_that_later_starts_cannot_use_is_not_progress(operator, gateway, build, begin, make):
     await begin(1)
     await record(gateway, build.uid, 1, a_step("a"))
     await begin(2)
@@ -75,7 +75,7 @@ async def test_what_no_later_start_can_use_is_no_progress(operator, gateway, bui
     assert told == Progress(1, 1, "scripted", NOON + timedelta(seconds=1), advanced=False)
 
 
-async def test_a_start_that_never_claimed_stands_where_the_one_before_it_stood(operator, gateway, build, begin):
+async def test_an_unclaimed_start_has_the_progress_of_the_previous_start(operator, gateway, build, begin):
     await begin(1)
     await record(gateway, build.uid, 1, a_step("a"))
     await begin(2, claim=False)
@@ -85,7 +85,7 @@ async def test_a_start_that_never_claimed_stands_where_the_one_before_it_stood(o
     assert (progress.before, progress.last, progress.advanced) == (1, 1, False)
 
 
-async def test_a_start_that_begins_a_run_counts_from_nothing(operator, gateway, build, begin):
+async def test_the_progress_of_a_start_that_begins_a_run_counts_from_zero(operator, gateway, build, begin):
     await begin(1)
     await record(gateway, build.uid, 1, a_step("a"))
     await begin(2)
@@ -96,7 +96,7 @@ async def test_a_start_that_begins_a_run_counts_from_nothing(operator, gateway, 
     assert (progress.before, progress.last, progress.advanced) == (0, 2, True)
 
 
-async def test_the_end_of_a_job_tells_how_far_its_last_start_got(operator, gateway, build, begin):
+async def test_the_end_of_a_job_has_the_progress_of_its_last_start(operator, gateway, build, begin):
     await begin(1)
     await record(gateway, build.uid, 1, a_step("a"))
     await begin(2)

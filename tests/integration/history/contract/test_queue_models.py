@@ -45,14 +45,14 @@ def spent(operator, queues):
     return ask
 
 
-async def test_a_queue_spends_what_its_calls_cost_by_partition(spend, spent):
+async def test_the_spending_of_a_queue_is_the_cost_of_its_calls_by_partition(spend, spent):
     await spend("uid-1", partition="acme", calls=3, cost="0.25", tokens=Tokens(input=7, output=2, cached=5, thinking=1))
     await spend("uid-2", cost="1")
 
     assert await spent() == {"acme": Spend(Decimal("0.75"), 27), "": Spend(Decimal(1), 15)}
 
 
-async def test_each_queue_spends_its_own(spend, spent):
+async def test_queues_do_not_share_their_spending(spend, spent):
     await spend("uid-1", queue="batch")
     await spend("uid-2", namespace="elsewhere")
     await spend("uid-3", queue="")  # a pod without the label
@@ -61,7 +61,7 @@ async def test_each_queue_spends_its_own(spend, spent):
     assert [await spent(), await spent("elsewhere"), await spent(queue="batch")] == [one, one, one]
 
 
-async def test_an_end_that_is_told_twice_and_a_call_that_failed_spend_nothing(spend, spent, ledger):
+async def test_a_repeated_settlement_and_a_failed_call_spend_nothing(spend, spent, ledger):
     ends = await spend("uid-1")
     await ledger.settle(ends)
     await spend("uid-2", outcome=CallOutcome.FAILED)
@@ -69,13 +69,13 @@ async def test_an_end_that_is_told_twice_and_a_call_that_failed_spend_nothing(sp
     assert await spent() == {"": Spend(Decimal("0.5"), 15)}
 
 
-async def test_what_was_spent_before_a_period_is_none_of_it(spend, spent):
+async def test_spending_before_a_period_does_not_count(spend, spent):
     await spend("uid-1")
 
     assert await spent(ago=timedelta(hours=-1)) == {}
 
 
-async def test_several_queues_are_asked_at_once(spend, operator, queues):
+async def test_several_queues_are_read_together(spend, operator, queues):
     await spend("uid-1")
     now = await operator.clock()
     asked = [SpendSince("default", queue, now - timedelta(hours=1)) for queue in ("batch", "agents")]
@@ -83,7 +83,7 @@ async def test_several_queues_are_asked_at_once(spend, operator, queues):
     assert await queues.spent(asked) == [{}, {"": Spend(Decimal("0.5"), 15)}]
 
 
-async def test_proxies_hear_the_limits_that_were_said_last(queues):
+async def test_proxies_read_the_latest_limits(queues):
     await queues.set_model_limits(("default", "batch"), LIMITS)
     await queues.set_model_limits(AGENTS, LIMITS)
     await queues.set_model_limits(AGENTS, [*LIMITS, {"models": ["*"], "maxConcurrentCalls": 2}])

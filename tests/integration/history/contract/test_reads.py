@@ -19,7 +19,7 @@ async def names(pages):
     return [job.name for page in pages for job in page.items]
 
 
-async def test_pages_hold_every_job_once_newest_first(operator, gateway, a_job):
+async def test_pages_have_every_job_once_with_the_newest_first(operator, gateway, a_job):
     await operator.write([a_job(f"u{n}", name=f"job-{n}", minute=n // 3).transition(1, "Queued") for n in range(10)])
     pages = [await gateway.jobs(("default",), limit=4)]
     while pages[-1].cursor:
@@ -29,7 +29,7 @@ async def test_pages_hold_every_job_once_newest_first(operator, gateway, a_job):
     assert await names(pages) == [f"job-{n}" for n in reversed(range(10))]
 
 
-async def test_jobs_that_come_in_between_pages_neither_repeat_nor_hide_any(operator, gateway, a_job):
+async def test_jobs_created_between_pages_neither_repeat_nor_hide_any(operator, gateway, a_job):
     await operator.write([a_job(f"u{n}", name=f"job-{n}", minute=n).transition(1, "Queued") for n in range(4)])
     first = await gateway.jobs(("default",), limit=2)
     await operator.write([a_job("late", name="late", minute=9).transition(1, "Queued")])
@@ -39,7 +39,7 @@ async def test_jobs_that_come_in_between_pages_neither_repeat_nor_hide_any(opera
     assert second.cursor is None
 
 
-async def test_a_name_means_its_newest_job_and_a_uid_exactly_one(operator, gateway, a_job):
+async def test_a_name_finds_its_newest_job_and_a_uid_exactly_one(operator, gateway, a_job):
     await operator.accept(Acceptance(a_job("old", minute=0).job("old")))
     await operator.accept(Acceptance(a_job("new", minute=1).job("new")))
 
@@ -103,7 +103,7 @@ async def test_the_jobs_of_a_partition_are_found_by_its_key(operator, gateway, a
     assert (await gateway.job("default", "none")).partition_key == ""
 
 
-async def test_the_jobs_of_a_schedule_are_found_by_its_name_alone(operator, gateway, a_job):
+async def test_the_jobs_of_a_schedule_are_found_by_its_name(operator, gateway, a_job):
     made = [a_job(f"made-{minute}", name=f"brief-{minute}", minute=minute, schedule="brief") for minute in (1, 2)]
     await operator.accept(Acceptance(made[0].job()))
     await operator.write([made[1].transition(1, "Failed", finished=True), made[0].deletion()])
@@ -143,7 +143,7 @@ async def test_names_that_no_job_can_have_are_not_found_or_invalid(gateway, word
         await gateway.job("default", word)
 
 
-async def test_the_story_of_a_job_is_told_in_order(operator, gateway, a_job):
+async def test_the_history_of_a_job_is_in_order(operator, gateway, a_job):
     build = a_job()
     await operator.write([build.transition(2, "Running"), build.transition(1, "Queued")])
     await operator.write([build.start(2, attempt=2), build.end(1), build.start(1)])
@@ -164,7 +164,7 @@ async def write_events(operator, gateway, build, count):
     await gateway.add_events(build.uid, 1, "pod", batch)
 
 
-async def test_events_come_in_pages(operator, gateway, a_job):
+async def test_events_are_read_in_pages(operator, gateway, a_job):
     build = a_job()
     await write_events(operator, gateway, build, 25)
     first = await gateway.events(build.uid, limit=20)
@@ -176,7 +176,7 @@ async def test_events_come_in_pages(operator, gateway, a_job):
 
 
 @pytest.mark.parametrize("newest", [False, True])
-async def test_a_page_of_events_has_a_size_as_well(operator, gateway, a_job, monkeypatch, newest):
+async def test_a_page_of_events_is_limited_by_bytes_too(operator, gateway, a_job, monkeypatch, newest):
     monkeypatch.setattr("agentjobs.history.pages.MAX_PAGE_BYTES", 40)
     build = a_job()
     await write_events(operator, gateway, build, 25)
@@ -192,7 +192,7 @@ async def test_a_page_of_events_has_a_size_as_well(operator, gateway, a_job, mon
     assert (len(found), found == sorted(found, reverse=newest), max(sizes) < 10) == (25, True, True)
 
 
-async def test_events_are_read_from_the_end_as_well(operator, gateway, a_job):
+async def test_events_can_be_read_from_the_end(operator, gateway, a_job):
     build = a_job()
     await write_events(operator, gateway, build, 25)
     last = await gateway.events(build.uid, limit=20, newest=True)
@@ -233,7 +233,7 @@ async def test_an_answer_of_the_largest_size_is_stored(operator, gateway, a_job)
     assert await gateway.put_result(build.uid, 1, "pod", said) == result
 
 
-async def test_values_that_json_cannot_say_are_invalid(operator, a_job):
+async def test_values_that_json_cannot_represent_are_invalid(operator, a_job):
     build = a_job()
     record = build.job()
     record.resolved["spec"]["input"] = object()
@@ -256,7 +256,7 @@ async def test_the_jobs_of_a_template_are_found_by_its_name(operator, gateway, a
     assert (await gateway.parameters("of"), await gateway.parameters("none")) == ({"repo": "$(x)"}, None)
 
 
-async def test_what_was_published_is_read_with_its_job_and_written_once(operator, gateway, a_job):
+async def test_the_publication_of_a_job_is_read_with_it_and_written_once(operator, gateway, a_job):
     one, other = (
         Published(branch="agents/x", commit="0a1b", pullRequest="https://git/1"),
         Published(branch="", commit=""),

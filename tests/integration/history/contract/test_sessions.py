@@ -33,20 +33,20 @@ async def test_a_first_job_finds_an_empty_session(a_runner):
         pytest.param({"namespace": "elsewhere"}, False, id="other-namespace"),
     ],
 )
-async def test_a_pod_that_claims_is_told_whether_there_is_a_session_to_read(a_runner, later, told):
+async def test_the_answer_to_a_claim_says_whether_there_is_a_session(a_runner, later, told):
     await (await a_runner("uid-1")).put_turn(a_turn("x"))
 
     assert (await a_runner("uid-2", **later)).attempt["session"] is told
 
 
 @pytest.mark.parametrize("state", ["user", "app"])
-async def test_a_pod_that_claims_is_told_of_state(a_runner, state):
+async def test_the_answer_to_a_claim_says_whether_there_is_state(a_runner, state):
     await (await a_runner("uid-1")).put_turn(a_turn("x", **{state: {"k": 1}}))
 
     assert (await a_runner("uid-2", session="s2", mode="New")).attempt["session"] is True
 
 
-async def test_a_later_job_sees_events_and_state_of_the_turns_before_in_order(a_runner):
+async def test_a_later_job_reads_events_and_state_of_earlier_turns_in_order(a_runner):
     for number in (1, 2):
         runner = await a_runner(f"uid-{number}")
         await runner.put_turn(a_turn(f"question {number}", f"answer {number}", state={"turn": number}))
@@ -57,7 +57,7 @@ async def test_a_later_job_sees_events_and_state_of_the_turns_before_in_order(a_
     assert (page["state"], page["turns"]) == ({"turn": 2}, 2)
 
 
-async def test_a_job_never_sees_its_own_turn(a_runner):
+async def test_a_job_does_not_read_its_own_turn(a_runner):
     await (await a_runner("uid-1")).put_turn(a_turn("before"))
     runner = await a_runner("uid-2")
     await runner.put_turn(a_turn("own", state={"own": True}))
@@ -68,7 +68,7 @@ async def test_a_job_never_sees_its_own_turn(a_runner):
     assert page["state"] == {}
 
 
-async def test_another_turn_of_the_same_job_takes_the_place_of_the_first(a_runner):
+async def test_another_turn_of_the_same_job_replaces_the_first(a_runner):
     first = await a_runner("uid-1")
     await first.put_turn(a_turn("a", "b", "c", state={"n": 1}))
     await (await a_runner("uid-2")).put_turn(a_turn("later"))
@@ -78,7 +78,7 @@ async def test_another_turn_of_the_same_job_takes_the_place_of_the_first(a_runne
     assert texts_of(await (await a_runner("uid-3")).session()) == ["again", "later"]
 
 
-async def test_the_same_turn_again_changes_nothing_of_what_others_stored_since(a_runner):
+async def test_a_repeated_turn_does_not_overwrite_later_turns(a_runner):
     first, second = await a_runner("uid-1"), await a_runner("uid-2", session="s2")
     await first.put_turn(a_turn("x", user={"name": "old"}))
     await second.put_turn(a_turn("y", user={"name": "new"}))
@@ -88,7 +88,7 @@ async def test_the_same_turn_again_changes_nothing_of_what_others_stored_since(a
     assert (await second.session())["user"] == {"name": "new"}
 
 
-async def test_with_mode_new_a_session_begins_anew_for_its_job_and_those_after(a_runner):
+async def test_mode_new_clears_the_session_for_its_job_and_later_ones(a_runner):
     await (await a_runner("uid-1")).put_turn(a_turn("old", state={"old": True}))
     anew = await a_runner("uid-2", mode="New")
 
@@ -99,7 +99,7 @@ async def test_with_mode_new_a_session_begins_anew_for_its_job_and_those_after(a
     assert texts_of(await (await a_runner("uid-3")).session()) == ["anew"]
 
 
-async def test_a_job_accepted_before_there_was_a_mode_begins_anew(backend, a_job, a_runner):
+async def test_a_job_accepted_before_modes_existed_begins_a_new_session(backend, a_job, a_runner):
     await (await a_runner("uid-1")).put_turn(a_turn("old"))
     build = a_job("uid-2", name="older")
     said = {"appName": "shop", "userId": "ann", "sessionId": "s1"}
@@ -118,7 +118,7 @@ async def test_a_job_accepted_before_there_was_a_mode_begins_anew(backend, a_job
         pytest.param({"namespace": "elsewhere"}, id="namespace"),
     ],
 )
-async def test_a_job_sees_no_other_session(a_runner, other):
+async def test_a_job_does_not_read_other_sessions(a_runner, other):
     await (await a_runner("uid-1")).put_turn(a_turn("secret", state={"secret": 1}))
 
     page = await (await a_runner("uid-2", **other)).session()
@@ -135,7 +135,7 @@ async def test_a_job_sees_no_other_session(a_runner, other):
         pytest.param({"namespace": "elsewhere"}, {}, {}, id="namespace"),
     ],
 )
-async def test_state_reaches_as_far_as_its_prefix_says(a_runner, other, user, app):
+async def test_the_prefix_of_a_state_key_determines_its_scope(a_runner, other, user, app):
     await (await a_runner("uid-1")).put_turn(a_turn("x", user={"u": 1}, app={"a": 1}))
 
     page = await (await a_runner("uid-2", mode="New", **other)).session()
@@ -143,7 +143,7 @@ async def test_state_reaches_as_far_as_its_prefix_says(a_runner, other, user, ap
     assert (page["user"], page["app"]) == (user, app)
 
 
-async def test_names_that_join_to_the_same_text_are_not_the_same_session(a_runner):
+async def test_names_whose_concatenations_are_equal_are_different_sessions(a_runner):
     await (await a_runner("uid-1", app="ab", user="c")).put_turn(a_turn("x", user={"k": 1}))
 
     assert (await (await a_runner("uid-2", app="a", user="bc")).session())["user"] == {}
@@ -157,7 +157,7 @@ async def test_state_is_merged_by_name_and_null_is_a_value(a_runner):
     assert (await first.session())["user"] == {"kept": 1, "changed": 2, "nulled": None}
 
 
-async def test_jobs_of_one_user_that_end_at_once_lose_nothing_of_each_other(a_runner):
+async def test_jobs_of_a_user_that_end_simultaneously_lose_nothing(a_runner):
     runners = [await a_runner(f"uid-{number}", session=f"s{number}") for number in range(16)]
     turns = [a_turn("x", user={f"u{number}": number}, app={f"a{number}": number}) for number in range(16)]
 
@@ -168,7 +168,7 @@ async def test_jobs_of_one_user_that_end_at_once_lose_nothing_of_each_other(a_ru
     assert page["app"] == {f"a{number}": number for number in range(16)}
 
 
-async def test_many_events_come_in_pages(a_runner):
+async def test_events_are_read_in_pages(a_runner):
     texts = [f"{number} {'x' * 75_000}" for number in range(9)]
     await (await a_runner("uid-1")).put_turn(a_turn(*texts, state={"n": 9}))
     runner = await a_runner("uid-2")
@@ -187,7 +187,7 @@ async def test_a_cursor_of_another_list_is_refused(a_runner):
         await (await a_runner()).session("bm90aGluZw")
 
 
-async def test_a_session_may_have_so_much_and_no_more(a_runner, monkeypatch):
+async def test_the_size_of_a_session_is_limited(a_runner, monkeypatch):
     for module in ("sessions", "memory_sessions"):
         monkeypatch.setattr(f"agentjobs.history.{module}.MAX_SESSION_BYTES", 1000)
     await (await a_runner("uid-1")).put_turn(a_turn("x" * 300))
@@ -199,7 +199,7 @@ async def test_a_session_may_have_so_much_and_no_more(a_runner, monkeypatch):
     assert (await runner.session())["turns"] == 1
 
 
-async def test_a_users_state_that_grows_beyond_its_limit_is_refused_with_the_turn(a_runner):
+async def test_a_turn_is_refused_if_the_users_state_exceeds_its_limit(a_runner):
     half = "x" * (MAX_STATE_BYTES // 2)
     await (await a_runner("uid-1")).put_turn(a_turn("x", user={"a": half}))
     runner = await a_runner("uid-2")
@@ -230,7 +230,7 @@ async def test_an_older_start_of_a_job_can_neither_read_nor_write(backend, a_run
             await call
 
 
-async def test_a_job_that_is_not_known_has_no_session(backend):
+async def test_an_unknown_job_has_no_session(backend):
     with pytest.raises(errors.NotFound):
         await Runner(backend.sessions, "nobody", "pod").session()
 
@@ -262,32 +262,32 @@ async def test_memory_finds_events_of_the_users_other_sessions_by_relevance(a_ru
         pytest.param({"namespace": "elsewhere"}, id="namespace"),
     ],
 )
-async def test_memory_finds_nothing_elsewhere(a_runner, other):
+async def test_memory_does_not_find_events_of_other_users_and_apps(a_runner, other):
     await (await a_runner("uid-1")).put_turn(a_turn("a secret"))
 
     assert await (await a_runner("uid-2", **({"session": "s2"} | other))).search("secret") == []
 
 
 @pytest.mark.parametrize("query", ["", "  ", "!&|()<->:*'\\", "\x00", "-", "zebra", "💥"])
-async def test_a_query_without_a_word_that_was_said_finds_nothing(a_runner, query):
+async def test_a_query_without_a_matching_word_finds_nothing(a_runner, query):
     await (await a_runner("uid-1")).put_turn(a_turn("a secret"))
 
     assert await (await a_runner("uid-2", session="s2")).search(query) == []
 
 
-async def test_a_minus_and_quotes_in_a_query_are_no_operators(a_runner):
+async def test_a_minus_and_quotes_in_a_query_are_not_operators(a_runner):
     await (await a_runner("uid-1")).put_turn(a_turn("buy milk"))
 
     assert await (await a_runner("uid-2", session="s2")).search('- buy\n- "honey"') != []
 
 
-async def test_memory_gives_as_many_as_were_asked_for(a_runner):
+async def test_memory_returns_at_most_the_requested_number(a_runner):
     await (await a_runner("uid-1")).put_turn(a_turn(*(f"cat {number}" for number in range(20))))
 
     assert len(await (await a_runner("uid-2", session="s2")).search("cat", limit=3)) == 3
 
 
-async def test_a_turn_that_is_stored_anew_is_found_by_its_new_words_alone(a_runner):
+async def test_a_replaced_turn_is_found_only_by_its_new_words(a_runner):
     first, other = await a_runner("uid-1"), await a_runner("uid-2", session="s2")
     await first.put_turn(a_turn("cat"))
     await first.put_turn(a_turn("dog"))

@@ -44,7 +44,7 @@ def said(answer):
 @pytest.mark.parametrize("dsn", ["postgres"], indirect=True)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=batches)
-async def test_a_batch_is_answered_as_claims_one_after_another(operator, a_job, batches):
+async def test_a_batch_is_answered_like_single_claims_in_its_order(operator, a_job, batches):
     number = next(_clusters)
 
     def place(uid):

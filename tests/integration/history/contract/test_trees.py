@@ -16,7 +16,7 @@ async def a_chain(operator, a_job):
 
 
 @pytest.mark.parametrize("name", ["first", "second", "fourth", "uid-third"])
-async def test_each_job_of_a_chain_leads_to_all_of_it(operator, gateway, a_job, name):
+async def test_every_job_of_a_chain_finds_the_whole_chain(operator, gateway, a_job, name):
     await a_chain(operator, a_job)
 
     tree = await gateway.tree("default", name)
@@ -26,13 +26,13 @@ async def test_each_job_of_a_chain_leads_to_all_of_it(operator, gateway, a_job, 
     assert not tree.truncated
 
 
-async def test_a_job_whose_parent_is_unknown_is_the_first(operator, gateway, a_job):
+async def test_a_job_with_an_unknown_parent_is_the_root(operator, gateway, a_job):
     await a_chain(operator, a_job)
 
     assert [job.name for job in (await gateway.tree("default", "other")).items] == ["other"]
 
 
-async def test_a_circle_of_parents_ends(operator, gateway, a_job):
+async def test_a_cycle_of_parents_terminates(operator, gateway, a_job):
     for name, parent in (("a", "uid-b"), ("b", "uid-a"), ("self", "uid-self")):
         await operator.write([a_job(f"uid-{name}", name=name, parent=parent).transition(1, "Queued")])
 
@@ -40,7 +40,7 @@ async def test_a_circle_of_parents_ends(operator, gateway, a_job):
     assert [job.name for job in (await gateway.tree("default", "self")).items] == ["self"]
 
 
-async def test_jobs_of_other_namespaces_are_no_part_of_it(operator, gateway, a_job):
+async def test_jobs_of_other_namespaces_are_not_in_the_tree(operator, gateway, a_job):
     await a_chain(operator, a_job)
     await operator.write([a_job("uid-x", name="x", namespace="other", parent="uid-first").transition(1, "Queued")])
 

@@ -43,7 +43,7 @@ async def test_the_second_of_two_is_a_duplicate_of_the_first(accept, job):
 @pytest.mark.parametrize(
     "other", [UniqueRequest("review/8"), None, "namespace"], ids=["another key", "none", "another namespace"]
 )
-async def test_others_do_not_count(accept, job, other):
+async def test_jobs_with_other_keys_or_namespaces_are_not_duplicates(accept, job, other):
     await accept(job(1), SKIP)
     build = job(2, namespace="elsewhere") if other == "namespace" else job(2)
 
@@ -66,7 +66,7 @@ async def test_others_do_not_count(accept, job, other):
         ("All", "deleted", False),
     ],
 )
-async def test_which_earlier_jobs_count(operator, accept, job, states, how, runs):
+async def test_the_unique_mode_determines_which_earlier_jobs_count(operator, accept, job, states, how, runs):
     await accept(job(1), SKIP, start=1 if how == "started" else 0)
     if how == "deleted":
         await operator.write([job(1).deletion()])
@@ -77,7 +77,7 @@ async def test_which_earlier_jobs_count(operator, accept, job, states, how, runs
 
 
 @pytest.mark.parametrize(("minute", "runs"), [(5, False), (6, False), (7, True)])
-async def test_only_jobs_made_within_the_period_count(operator, accept, job, minute, runs):
+async def test_only_jobs_created_within_the_period_count(operator, accept, job, minute, runs):
     await accept(job(1), SKIP)
     await end(operator, job(1))
 
@@ -86,7 +86,7 @@ async def test_only_jobs_made_within_the_period_count(operator, accept, job, min
     assert is_accepted(await accept(job(minute), unique)) == runs
 
 
-async def test_a_skipped_job_is_no_twin_of_others(operator, accept, job):
+async def test_a_skipped_job_is_not_a_twin(operator, accept, job):
     unique = UniqueRequest("review/7", states="All", period=timedelta(minutes=2))
     await accept(job(1), unique)
     assert await accept(job(3), unique) == Duplicate("uid-1", "job-1")
@@ -94,7 +94,7 @@ async def test_a_skipped_job_is_no_twin_of_others(operator, accept, job):
     assert is_accepted(await accept(job(4), unique))
 
 
-async def test_what_was_decided_stands_also_after_the_other_has_ended(operator, accept, job):
+async def test_a_decision_remains_after_the_twin_has_ended(operator, accept, job):
     await accept(job(1), SKIP)
     await accept(job(2), SKIP)
     await end(operator, job(1))
@@ -104,7 +104,7 @@ async def test_what_was_decided_stands_also_after_the_other_has_ended(operator, 
     assert is_accepted(await accept(job(3), SKIP, start=1))
 
 
-async def test_the_newer_one_takes_the_place_of_one_without_a_start(accept, job):
+async def test_a_newer_job_replaces_one_without_a_start(accept, job):
     await accept(job(1), REPLACE)
 
     second = await accept(job(2), REPLACE)
@@ -115,13 +115,13 @@ async def test_the_newer_one_takes_the_place_of_one_without_a_start(accept, job)
     assert is_accepted(await accept(job(2), REPLACE, start=1))
 
 
-async def test_one_that_has_had_a_start_is_not_replaced(accept, job):
+async def test_a_job_with_a_start_is_not_replaced(accept, job):
     await accept(job(1), REPLACE, start=1)
 
     assert await accept(job(2), REPLACE) == Duplicate("uid-1", "job-1")
 
 
-async def test_the_last_of_a_burst_stays_in_whatever_order_they_come(accept, job):
+async def test_the_last_job_of_a_burst_remains_in_any_order_of_arrival(accept, job):
     for n in (2, 3, 1):
         await accept(job(n), DEBOUNCE)
 
@@ -131,7 +131,7 @@ async def test_the_last_of_a_burst_stays_in_whatever_order_they_come(accept, job
     assert is_accepted(starts[2])
 
 
-async def test_of_a_burst_within_one_second_the_last_by_name_stays(accept, a_job):
+async def test_the_last_name_of_a_burst_within_one_second_remains(accept, a_job):
     jobs = [a_job(f"uid-{n}", name=f"job-{n}") for n in (2, 1, 3)]
 
     answers = await asyncio.gather(*(accept(one, DEBOUNCE) for one in jobs))
@@ -142,13 +142,13 @@ async def test_of_a_burst_within_one_second_the_last_by_name_stays(accept, a_job
     assert is_accepted(answers[2])
 
 
-async def test_a_burst_after_the_start_of_the_last_one_runs_again(accept, job):
+async def test_a_burst_after_the_start_of_the_last_job_runs_again(accept, job):
     await accept(job(1), DEBOUNCE, start=1)
 
     assert is_accepted(await accept(job(2), DEBOUNCE))
 
 
-async def test_many_at_once_make_one_run(accept, job):
+async def test_many_simultaneous_equal_jobs_make_one_run(accept, job):
     answers = await asyncio.gather(
         *(
             accept(
@@ -178,7 +178,7 @@ async def test_a_duplicate_takes_no_slot_and_has_no_start(operator, gateway, acc
     assert (await gateway.story("default", "uid-2")).starts == []
 
 
-async def test_one_that_was_accepted_before_history_was_lost_counts_and_is_not_judged(accept, job):
+async def test_a_job_accepted_before_history_was_lost_counts_and_is_not_decided_again(accept, job):
     before = UniqueRequest("review/7", is_decided=True)
     assert is_accepted(await accept(job(1), before))
     assert is_accepted(await accept(job(2), before, start=2))

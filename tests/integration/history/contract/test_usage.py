@@ -30,7 +30,7 @@ async def of_starts(gateway, build):
     return [start.usage for start in (await gateway.story("default", build.uid)).starts]
 
 
-async def test_every_entry_adds_what_it_used(gateway, build):
+async def test_every_entry_adds_its_usage(gateway, build):
     added = await gateway.add_events(build.uid, 1, "pod-1", [entry(1, ANSWERED), entry(2), entry(3, CALLED)])
     await gateway.add_events(build.uid, 1, "pod-1", [entry(4, ANSWERED)])
 
@@ -49,14 +49,14 @@ async def test_an_entry_sent_again_counts_once(gateway, build):
     assert await of_starts(gateway, build) == [ANSWERED | {"toolCalls": 2}]
 
 
-async def test_entries_sent_twice_at_once_count_once(gateway, build, again):
+async def test_entries_sent_twice_simultaneously_count_once(gateway, build, again):
     batch = [entry(number, ANSWERED) for number in range(1, 30)]
     await asyncio.gather(*(again(lambda: gateway.add_events(build.uid, 1, "pod-1", batch)) for _ in range(4)))
 
     assert (await of_starts(gateway, build))[0]["llmCalls"] == 29
 
 
-async def test_a_job_has_used_what_all_its_starts_used_however_they_ended(gateway, operator, build):
+async def test_the_usage_of_a_job_is_that_of_all_its_starts_with_any_ending(gateway, operator, build):
     await gateway.add_events(build.uid, 1, "pod-1", [entry(1, ANSWERED)])
     await operator.write([build.end(1)])  # killed: no word of its own
     await operator.accept(Acceptance(build.job(), build.start(2)))
@@ -73,7 +73,7 @@ async def test_a_job_has_used_what_all_its_starts_used_however_they_ended(gatewa
     }
 
 
-async def test_what_was_spent_is_counted_of_the_job_and_of_each_attempt(gateway, operator, build):
+async def test_usage_is_counted_for_the_job_and_for_each_attempt(gateway, operator, build):
     await gateway.add_events(build.uid, 1, "pod-1", [entry(1, ANSWERED), entry(2, CALLED)])
     await operator.accept(Acceptance(build.job(), build.start(2, attempt=2)))
     await gateway.claim(build.uid, 2, "pod-2", **build.place)
@@ -91,7 +91,7 @@ async def test_what_was_spent_is_counted_of_the_job_and_of_each_attempt(gateway,
     assert third == unknown == Spend()
 
 
-async def test_a_fenced_pod_uses_nothing_of_the_jobs(gateway, operator, build):
+async def test_usage_of_a_fenced_pod_does_not_count(gateway, operator, build):
     await operator.accept(Acceptance(build.job(), build.start(2)))
 
     with pytest.raises(errors.Fenced):
@@ -106,7 +106,7 @@ async def test_a_fenced_pod_uses_nothing_of_the_jobs(gateway, operator, build):
         pytest.param([entry(1, ANSWERED)], ANSWERED, id="recorded"),
     ],
 )
-async def test_a_results_own_sum_stands_only_where_no_entry_counted(gateway, build, sent, stands):
+async def test_the_usage_in_a_result_counts_only_without_entries(gateway, build, sent, stands):
     result = Result(text="Hi.", structured=None, usage={"llmCalls": 3, "inputTokens": 7})
     document = ResultDocument(verdict="Succeed", reason="Done", message="", delaySeconds=None, result=result)
     await gateway.add_events(build.uid, 1, "pod-1", sent)

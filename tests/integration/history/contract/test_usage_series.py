@@ -51,7 +51,7 @@ def told(points):
     return [(one.key, one.calls, one.input_tokens, one.output_tokens, one.cost_usd) for one in points]
 
 
-async def test_usage_is_told_by_queue_model_and_partition(calls, series):
+async def test_usage_is_grouped_by_queue_model_and_partition(calls, series):
     await calls("uid-1", {"model": "pro", "cost": "1"}, {"model": "mini", "queue": "batch"}, partition="acme")
     await calls("uid-2", {"model": "pro", "outcome": CallOutcome.FAILED})
 
@@ -65,7 +65,7 @@ async def test_usage_is_told_by_queue_model_and_partition(calls, series):
     assert [(one.keys, one.others, one.seconds) for one in found][1] == (["pro", "mini"], [], 900)
 
 
-async def test_a_call_is_in_the_slice_in_which_it_ended(calls, series, operator):
+async def test_a_call_counts_in_the_slice_in_which_it_ended(calls, series, operator):
     before = await operator.clock()
     await calls("uid-1")
     after = await operator.clock()
@@ -76,7 +76,7 @@ async def test_a_call_is_in_the_slice_in_which_it_ended(calls, series, operator)
     assert point.begin.timestamp() % 900 == 0
 
 
-async def test_only_the_costliest_keys_have_a_line_and_the_others_one_together(calls, series):
+async def test_only_the_most_expensive_keys_have_a_line_and_the_others_share_one(calls, series):
     for number in range(11):
         await calls(f"uid-{number}", {"cost": str(number)}, partition=f"customer-{number}")
 
@@ -89,7 +89,7 @@ async def test_only_the_costliest_keys_have_a_line_and_the_others_one_together(c
         assert sum(one.cost_usd for one in found.others) == Decimal(0 + 1 + 2)
 
 
-async def test_jobs_without_a_partition_are_told_apart_from_the_others(calls, series):
+async def test_jobs_without_a_partition_are_a_separate_line(calls, series):
     await calls("uid-1")
 
     found = await series("partition")
@@ -110,9 +110,7 @@ async def test_only_calls_of_these_namespaces_are_counted(calls, series, length)
 
 @pytest.mark.parametrize("by", ["queue", "model", "partition"])
 @pytest.mark.parametrize("days", [1, 2, 7, 24, 25, 89])
-async def test_the_series_of_whole_days_adds_up_to_the_report_of_these_days(
-    calls, overview, reports, operator, by, days
-):
+async def test_the_series_of_whole_days_sums_up_to_their_report(calls, overview, reports, operator, by, days):
     tokens = Tokens(input=1000, output=7)
     ends = [{"model": f"m-{n % 3}", "queue": f"q-{n % 4}", "cost": f"0.{n:010}1"[:12]} for n in range(12)]
     for number, end in enumerate(ends):
