@@ -85,7 +85,7 @@ def apply(server: Server, text: str, *options: str) -> "subprocess.CompletedProc
         ),
     ],
 )
-async def test_every_field_is_known_and_every_pod_keeps_the_restricted_profile(
+async def test_all_fields_are_known_and_all_pods_meet_the_restricted_standard(
     helm, real_server, client, values, request
 ):
     namespace = await a_namespace(client, f"chart-{request.node.callspec.id}")
@@ -100,7 +100,7 @@ async def test_every_field_is_known_and_every_pod_keeps_the_restricted_profile(
     assert (done.returncode, warnings) == (0, []), done.stderr
 
 
-async def test_an_upgrade_keeps_password_authority_and_certificate_until_it_shall_not(helm, real_server, client):
+async def test_an_upgrade_keeps_password_ca_and_certificate_unless_they_are_to_be_replaced(helm, real_server, client):
     namespace = await a_namespace(client, "chart-upgrade")
     kept = {"crds": {"install": False}, **TRIAL}
     names = ["chart-upgrade-agentjobs-postgresql", "chart-upgrade-agentjobs-gateway-authority"]

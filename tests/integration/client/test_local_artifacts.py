@@ -31,18 +31,18 @@ def test_versions_are_counted_for_each_name(file):
     ]
 
 
-def test_saving_again_under_a_key_is_the_same_version_with_the_bytes_that_came_last(file):
+def test_a_second_save_with_the_same_key_replaces_the_bytes_of_the_version(file):
     assert [save(file, "a", "k", content) for content in (b"first", b"second!")] == [0, 0]
     assert kept.content(file, "a", None)[1] == b"second!"
     assert [told["bytes"] for told in kept.versions(file, "a")] == [7]
 
 
-def test_a_run_that_begins_anew_saves_a_version_of_its_own(file):
+def test_a_new_run_saves_a_new_version(file):
     assert [save(file, "a", "k", run=run) for run in (1, 2, 2)] == [0, 1, 1]
 
 
 @pytest.mark.parametrize(("version", "content"), [(None, b"new"), (0, b"old"), (1, b"new")])
-def test_a_version_is_found_and_else_the_newest(file, version, content):
+def test_a_load_without_a_version_returns_the_newest(file, version, content):
     save(file, "a", "k1", b"old")
     save(file, "a", "k2", b"new")
 

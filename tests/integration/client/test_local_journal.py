@@ -56,7 +56,7 @@ def keys(journal):
     return [step["key"] for step in journal.page(0)["steps"]]
 
 
-def test_a_later_start_reads_what_the_start_before_recorded(path, begun):
+def test_a_later_start_reads_the_steps_of_the_earlier_start(path, begun):
     begun.append(body(a_step("a", {"text": "Hé"}), a_step("b")))
     begun.close()
 
@@ -68,12 +68,12 @@ def test_a_later_start_reads_what_the_start_before_recorded(path, begun):
         ]
 
 
-def test_a_step_that_is_sent_twice_is_stored_once(begun):
+def test_a_step_sent_twice_is_stored_once(begun):
     assert [begun.append(body(a_step("a", said))) for said in ("first", "second")] == [1, 1]
     assert [step["body"] for step in begun.page(0)["steps"]] == ["first"]
 
 
-def test_a_call_that_began_is_read_without_an_end_and_ends_in_its_place(begun):
+def test_a_call_in_progress_is_read_without_an_end_and_keeps_its_position(begun):
     begun.append(body(an_intent("call")))
     before = begun.page(0)["steps"]
     begun.append(body(a_step("call", "done", kind="tool")))
@@ -82,7 +82,7 @@ def test_a_call_that_began_is_read_without_an_end_and_ends_in_its_place(begun):
     assert [(step["n"], step["body"]) for step in begun.page(0)["steps"]] == [(1, "done")]
 
 
-def test_a_call_that_is_begun_again_belongs_to_the_later_start(path, begun):
+def test_a_repeated_call_belongs_to_the_later_start(path, begun):
     begun.append(body(an_intent("call")))
     begun.close()
 
@@ -91,7 +91,7 @@ def test_a_call_that_is_begun_again_belongs_to_the_later_start(path, begun):
         assert [step["start"] for step in journal.page(0)["steps"]] == [2]
 
 
-def test_a_void_step_is_not_read_and_its_key_is_free_again(begun):
+def test_a_void_step_is_not_read_and_its_key_can_be_used_again(begun):
     begun.append(body(a_step("a", "refused", void=True), a_step("b", "wrong")))
     begun.append(body(void=["b"]))
     assert keys(begun) == []
@@ -101,12 +101,12 @@ def test_a_void_step_is_not_read_and_its_key_is_free_again(begun):
     assert [step["body"] for step in begun.page(0)["steps"]] == ["good", "right"]
 
 
-def test_a_void_step_that_is_sent_twice_is_stored_once(begun):
+def test_a_void_step_sent_twice_is_stored_once(begun):
     assert [begun.append(body(a_step("a", void=True))) for _ in range(2)] == [1, 1]
     assert begun.append(body(a_step("a", void=True, began="2026-11-29T12:00:07Z"))) == 2
 
 
-def test_a_request_that_records_and_voids_a_key_voids_what_was_there_before(begun):
+def test_a_request_that_records_and_voids_a_key_voids_the_earlier_step(begun):
     begun.append(body(a_step("a", "wrong")))
     again = body(a_step("a", "right", began="2026-11-29T12:00:07Z"), void=["a"])
     begun.append(again)
@@ -115,7 +115,7 @@ def test_a_request_that_records_and_voids_a_key_voids_what_was_there_before(begu
     assert [step["body"] for step in begun.page(0)["steps"]] == ["right"]
 
 
-def test_a_start_may_begin_a_run_of_its_own(path, begun):
+def test_a_start_can_begin_a_new_run(path, begun):
     begun.append(body(a_step("a", "old")))
     begun.close()
 
@@ -126,7 +126,7 @@ def test_a_start_may_begin_a_run_of_its_own(path, begun):
         assert journal.head()["run"] == 2
 
 
-def test_steps_are_read_in_pages_and_none_is_left_out(begun, monkeypatch):
+def test_pages_contain_all_steps(begun, monkeypatch):
     monkeypatch.setattr("agentjobs.cli.local_journal.PAGE_STEPS", 2)
     begun.append(body(*(a_step(str(number)) for number in range(5))))
     read, after = [], 0
@@ -166,14 +166,14 @@ def test_the_first_answer_is_final(path, begun):
         assert journal.result["text"] == "one"
 
 
-def test_one_run_holds_the_file(path, begun):
+def test_only_one_run_at_a_time_can_use_the_file(path, begun):
     with pytest.raises(Unusable):
         Journal.resume(path, work(), NOW)
     with pytest.raises(Unusable):
         Journal.begin(path, work(), NOW)
 
 
-def test_steps_of_a_run_that_did_not_end_are_put_aside_when_another_begins(path, begun):
+def test_steps_of_an_unfinished_run_are_set_aside_when_another_run_begins(path, begun):
     begun.append(body(a_step("a")))
     begun.close()
 
@@ -184,7 +184,7 @@ def test_steps_of_a_run_that_did_not_end_are_put_aside_when_another_begins(path,
         assert keys(before) == ["a"]
 
 
-def test_each_run_has_a_uid_of_its_own_for_all_its_starts(path, begun):
+def test_each_run_has_its_own_uid_for_all_its_starts(path, begun):
     first = begun.uid
     begun.close()
     with resumed(path) as journal:
@@ -195,7 +195,7 @@ def test_each_run_has_a_uid_of_its_own_for_all_its_starts(path, begun):
         assert journal.uid != first
 
 
-def test_a_run_that_ended_makes_way(path, begun):
+def test_an_ended_run_does_not_prevent_a_new_run(path, begun):
     begun.append(body(a_step("a")))
     begun.keep({"text": "one", "structured": None, "usage": {}})
     begun.close()
@@ -213,7 +213,7 @@ def test_a_run_that_ended_makes_way(path, begun):
         pytest.param(work() | {"scripts": {"a/b": "starts: []"}}, "script", id="script"),
     ],
 )
-def test_the_journal_of_other_work_is_refused_with_what_differs(path, begun, other, word):
+def test_the_journal_of_other_work_is_refused_with_the_differences(path, begun, other, word):
     begun.close()
 
     with pytest.raises(Failure, match=word) as refused:
@@ -221,7 +221,7 @@ def test_the_journal_of_other_work_is_refused_with_what_differs(path, begun, oth
     assert refused.value.code == 2
 
 
-def test_time_outs_may_differ(path, begun):
+def test_different_timeouts_are_not_a_difference_of_work(path, begun):
     begun.close()
 
     with resumed(path, work(timeouts={"attempt": "1h"})) as journal:
@@ -235,7 +235,7 @@ def test_nothing_can_be_resumed_without_a_file(path):
 
 @pytest.mark.parametrize("verb", ["begin", "resume"])
 @pytest.mark.parametrize("kind", ["text", "other-database", "newer"])
-def test_a_file_that_is_no_journal_of_ours_is_refused_and_left_as_it_is(path, kind, verb):
+def test_a_file_that_is_not_a_journal_is_refused_and_not_changed(path, kind, verb):
     if kind == "text":
         path.write_text("Dear diary. " * 200)
     else:
@@ -251,7 +251,7 @@ def test_a_file_that_is_no_journal_of_ours_is_refused_and_left_as_it_is(path, ki
     assert path.read_bytes() == before
 
 
-def test_a_file_that_is_broken_in_the_middle_is_refused(path, begun):
+def test_a_file_that_is_damaged_in_the_middle_is_refused(path, begun):
     begun.append(body(*(a_step(str(number), "x" * 5000) for number in range(20))))
     begun.close()
     content = path.read_bytes()
@@ -261,7 +261,7 @@ def test_a_file_that_is_broken_in_the_middle_is_refused(path, begun):
         Journal.resume(path, work(), NOW)
 
 
-def test_a_step_whose_content_is_broken_is_named_and_holds_up_no_other(path, begun):
+def test_a_damaged_step_is_named_and_other_steps_can_be_read(path, begun):
     begun.append(body(a_step("a"), a_step("b")))
     begun.close()
     with contextlib.closing(sqlite3.connect(path)) as database, database:
@@ -274,7 +274,7 @@ def test_a_step_whose_content_is_broken_is_named_and_holds_up_no_other(path, beg
         ]
 
 
-def test_a_file_that_a_killed_run_had_only_created_is_begun(path):
+def test_an_empty_file_of_a_killed_run_is_used(path):
     path.touch()
 
     journal, left = Journal.begin(path, work(), NOW)

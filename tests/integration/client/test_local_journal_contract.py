@@ -70,17 +70,17 @@ def build():
 begun = promised.begun
 
 PROMISES = [
-    "the_first_start_begins_a_run_that_is_empty",
-    "a_later_start_reads_what_was_recorded_in_the_order_of_recording",
-    "a_later_start_is_told_the_run_its_newest_step_and_by_whom_it_was_begun",
-    "a_pod_that_claims_again_is_told_the_same_run",
-    "a_start_may_begin_a_run_of_its_own",
-    "of_two_steps_with_one_key_the_first_stands",
-    "a_step_that_takes_the_place_of_one_it_makes_void_stands_however_often_it_is_sent",
-    "a_request_that_comes_late_brings_back_nothing_that_became_void",
-    "a_request_with_one_wrong_step_stores_nothing",
-    "steps_are_read_page_by_page",
+    "the_first_start_begins_an_empty_run",
+    "a_later_start_reads_steps_in_the_order_of_recording",
+    "a_later_start_gets_the_run_its_newest_step_and_its_versions",
+    "a_repeated_claim_returns_the_same_run",
+    "a_start_can_begin_a_new_run",
+    "the_first_of_two_steps_with_the_same_key_is_kept",
+    "a_step_that_replaces_a_void_one_is_kept_when_it_is_sent_again",
+    "a_late_request_does_not_restore_void_steps",
+    "a_request_with_one_invalid_step_stores_nothing",
+    "steps_are_read_in_pages",
 ]
 for name in PROMISES:
     globals()[f"test_{name}"] = getattr(promised, f"test_{name}")
-test_a_start_records_in_no_other_run = promised.test_a_start_records_in_no_other_run
+test_a_start_cannot_record_in_another_run = promised.test_a_start_cannot_record_in_another_run

@@ -44,7 +44,7 @@ def kept(path):
         yield kept
 
 
-def test_a_later_start_goes_on_from_what_the_start_before_kept(path):
+def test_a_later_start_continues_with_the_kept_files_of_the_earlier_start(path):
     with keeping(Journal.begin(path, WORK, NOW)[0]) as (kept, _):
         kept.write(NAME, b"one\n")
         kept.write("workspace/base.json", b"{}")
@@ -56,7 +56,7 @@ def test_a_later_start_goes_on_from_what_the_start_before_kept(path):
         assert kept.read(NAME) == b"one\ntwo\n"
 
 
-def test_a_run_that_begins_anew_finds_nothing(path):
+def test_a_new_run_finds_no_kept_files(path):
     for _ in range(2):
         with keeping(Journal.begin(path, WORK, NOW)[0]) as (kept, _):
             assert (kept.files(), kept.read(NAME)) == ({}, None)
@@ -64,7 +64,7 @@ def test_a_run_that_begins_anew_finds_nothing(path):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_whatever_is_written_a_file_is_what_its_writes_made_of_it(kept, seed):
+def test_a_kept_file_has_the_content_of_all_its_writes(kept, seed):
     choose, model = random.Random(seed), b""
     for _ in range(30):
         offset = choose.choice([0, len(model), choose.randint(0, len(model))])
@@ -74,21 +74,21 @@ def test_whatever_is_written_a_file_is_what_its_writes_made_of_it(kept, seed):
         assert kept.read(NAME) == model
 
 
-def test_nothing_begins_behind_the_end_of_a_file(kept):
+def test_a_write_beyond_the_end_of_a_file_is_refused(kept):
     with pytest.raises(Invalid):
         kept.write(NAME, b"x", offset=1)
 
     assert kept.files() == {}
 
 
-def test_a_run_keeps_so_much_and_no_more(kept, monkeypatch):
+def test_the_size_of_kept_files_of_a_run_is_limited(kept, monkeypatch):
     monkeypatch.setattr("agentjobs.history.kept.MAX_KEPT_BYTES", 10)
 
     with pytest.raises(TooLarge):
         kept.write(NAME, b"x" * 11)
 
 
-def test_a_file_that_is_deleted_is_gone(kept):
+def test_a_deleted_file_is_not_found(kept):
     kept.write(NAME, b"one")
 
     kept.delete(NAME)
@@ -96,7 +96,7 @@ def test_a_file_that_is_deleted_is_gone(kept):
     assert (kept.files(), kept.read(NAME)) == ({}, None)
 
 
-def test_a_write_that_was_given_up_does_not_undo_the_one_after_it(path):
+def test_an_abandoned_write_does_not_undo_a_later_one(path):
     with keeping(Journal.begin(path, WORK, NOW)[0]) as (kept, client):
         kept.write(NAME, b"one")
         kept.write(NAME, b"two", offset=3)

@@ -34,7 +34,7 @@ async def test_the_crd_is_established_and_structural(client: Client) -> None:
     assert "NonStructuralSchema" not in said
 
 
-async def test_the_server_defaults_only_what_is_no_part_of_the_work(jobs: Any) -> None:
+async def test_the_server_sets_defaults_only_of_steering_fields(jobs: Any) -> None:
     job = await jobs.create()
     assert job["spec"] == {
         "agent": {"model": MODEL, "inline": {"instruction": "Be brief."}},
@@ -162,7 +162,7 @@ BEFORE_AND_AFTER = [
 
 
 @pytest.mark.parametrize(("field", "before", "after"), BEFORE_AND_AFTER)
-async def test_the_work_is_fixed_once_written(jobs: Any, field: str, before: Any, after: Any) -> None:
+async def test_the_work_cannot_be_changed_after_creation(jobs: Any, field: str, before: Any, after: Any) -> None:
     job = await jobs.create(**({field: before} if before is not None else {}))
 
     with pytest.raises(ApiError, match=f"{field} cannot change; create a new job instead"):
@@ -180,7 +180,7 @@ async def test_an_edit_names_every_field_that_it_adds_or_removes(jobs: Any) -> N
     assert "spec: Invalid value" in refused.value.message
 
 
-async def test_an_edit_that_brings_a_status_along_is_judged_like_any_other(jobs: Any) -> None:
+async def test_an_edit_with_a_status_is_validated_like_any_other(jobs: Any) -> None:
     job = await jobs.create()
     await jobs.patch_status(job, {"startTime": "2026-11-21T09:00:00Z", "transitions": 1})
     spec = {"retry": {"maxAttempts": 5}, "queue": "scheduled", "input": {"message": "Another."}}
@@ -193,7 +193,7 @@ async def test_an_edit_that_brings_a_status_along_is_judged_like_any_other(jobs:
 
 
 @pytest.mark.parametrize("status", [None, {}, {"transitions": 2}, {"transitions": 1}])
-async def test_a_replaced_object_is_judged_like_any_other_edit(jobs: Any, status: Any) -> None:
+async def test_a_replacement_is_validated_like_any_other_edit(jobs: Any, status: Any) -> None:
     job = await jobs.patch_status(await jobs.create(), {"startTime": "2026-11-21T09:00:00Z", "transitions": 1})
     spec = job["spec"] | {"retry": {"maxAttempts": 5}, "queue": "scheduled"}
     whole = {key: value for key, value in job.items() if key != "status"} | {"spec": spec}
@@ -329,7 +329,7 @@ async def test_a_resolved_spec_is_a_spec(jobs: Any) -> None:
     assert (await jobs.create(**resolved["spec"]))["spec"] == resolved["spec"]
 
 
-async def test_a_full_status_is_kept_whole(jobs: Any) -> None:
+async def test_a_full_status_is_stored_completely(jobs: Any) -> None:
     status = AgentJobStatus(
         observed_generation=1,
         phase=Phase.RETRYING,
@@ -359,7 +359,7 @@ async def test_a_full_status_is_kept_whole(jobs: Any) -> None:
     assert status.patch_from(written["status"]) == {}
 
 
-async def test_a_phase_of_a_later_release_is_taken(jobs: Any) -> None:
+async def test_a_phase_of_a_later_release_is_accepted(jobs: Any) -> None:
     written = await jobs.patch_status(await jobs.create(), {"phase": "Suspended"})
     assert written["status"]["phase"] == "Suspended"
 

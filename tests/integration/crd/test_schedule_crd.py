@@ -78,7 +78,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("changes", "message"), REFUSED.values(), ids=REFUSED)
-async def test_the_server_refuses_a_bad_schedule_in_words(
+async def test_the_server_refuses_a_bad_schedule_with_a_message(
     client: Client, changes: dict[str, Any], message: str
 ) -> None:
     body = a_schedule(**changes)
@@ -89,7 +89,7 @@ async def test_the_server_refuses_a_bad_schedule_in_words(
     assert validate_schedule(body) != [], "the operator must refuse it too"
 
 
-async def test_a_template_may_be_edited_though_a_job_may_not(client: Client) -> None:
+async def test_the_job_template_of_a_schedule_can_be_edited(client: Client) -> None:
     made = await client.create(SCHEDULES, "default", a_schedule("edited"))
     made["spec"]["jobTemplate"]["spec"]["input"] = {"message": "Other."}
 
