@@ -111,7 +111,7 @@ async def test_a_viewer_reads_and_cannot_act(http, cluster, viewer, job, queue, 
     assert len(await kept(http, cluster, viewer)) == len(acts)
 
 
-async def test_only_who_may_list_queues_everywhere_lists_those_of_all_namespaces(
+async def test_listing_queues_of_all_namespaces_requires_a_cluster_wide_permission(
     http, apiserver, viewer, queue, cluster
 ):
     """This namespace is in no list of history: it has had no job."""
@@ -125,7 +125,7 @@ async def test_only_who_may_list_queues_everywhere_lists_those_of_all_namespaces
     assert [(await http.get(f"/v1/{path}", headers=admin)).status_code for path in LISTS] == [200] * 3
 
 
-async def test_an_editor_acts(http, cluster, editor, job, queue, spec_of, at):
+async def test_an_editor_can_act_on_jobs(http, cluster, editor, job, queue, spec_of, at):
     acts = [f"agentjobs/{job['name']}/suspend", f"queues/{queue}/pause", f"agentjobs/{job['name']}/cancel"]
     answers = [await http.post(at(path), headers=editor) for path in acts]
     again = await http.post(at(f"agentjobs/{job['name']}/rerun"), headers=editor)
@@ -141,7 +141,7 @@ async def test_an_editor_acts(http, cluster, editor, job, queue, spec_of, at):
     assert await kept(http, cluster, editor, uid=job["uid"]) == [("cancel", 200), ("suspend", 200)]
 
 
-async def test_a_user_of_another_namespace_sees_and_does_nothing(http, cluster, stranger, job, at):
+async def test_a_user_of_another_namespace_can_neither_read_nor_act(http, cluster, stranger, job, at):
     paths = ["agentjobs", f"agentjobs/{job['name']}/object", f"agentjobs/{job['name']}/logs", "queues", "schedules"]
     answers = [await http.get(at(path), headers=stranger) for path in paths]
     answers += [await http.get(at("agentjobs/there-is-none/object"), headers=stranger)]
@@ -153,7 +153,7 @@ async def test_a_user_of_another_namespace_sees_and_does_nothing(http, cluster, 
     assert told.json()["items"] == []
 
 
-async def test_a_right_to_one_object_is_a_right_to_no_other(http, person, job, at, cluster):
+async def test_a_permission_for_one_object_is_not_valid_for_others(http, person, job, at, cluster):
     other = {**KIND, "kind": "AgentJob", "metadata": {"name": f"job-{uuid.uuid4().hex[:8]}"}, "spec": SPEC}
     await cluster.create(JOBS.format(cluster.namespace), other)
     own = await person({**rule(["get", "patch"], ["agentjobs"]), "resourceNames": [job["name"]]})
@@ -163,7 +163,7 @@ async def test_a_right_to_one_object_is_a_right_to_no_other(http, person, job, a
     assert [answer.status_code for answer in answers] == [200, 403]
 
 
-async def test_two_who_cancel_at_once_both_hear_that_it_is_done(http, cluster, editor, job, spec_of, at):
+async def test_two_simultaneous_cancels_both_succeed(http, cluster, editor, job, spec_of, at):
     answers = await asyncio.gather(
         *(http.post(at(f"agentjobs/{job['name']}/cancel"), headers=editor) for _ in range(6))
     )
@@ -180,7 +180,9 @@ async def test_errors_of_the_api_server_are_passed_on(http, editor, at):
     assert "HTTP 422" not in answer.json()["message"]
 
 
-async def test_a_job_that_was_made_again_under_its_name_is_not_hit(http, cluster, editor, story, job, spec_of, at):
+async def test_an_action_on_a_deleted_job_does_not_affect_a_new_job_of_its_name(
+    http, cluster, editor, story, job, spec_of, at
+):
     await story.begin(uid=job["uid"], name=job["name"])
     path = f"{JOBS.format(cluster.namespace)}/{job['name']}"
     await cluster.http.delete(path)
@@ -194,7 +196,7 @@ async def test_a_job_that_was_made_again_under_its_name_is_not_hit(http, cluster
     assert await kept(http, cluster, editor, uid=job["uid"]) == [("cancel", 404)]
 
 
-async def test_who_acts_as_another_is_kept_with_both_names(http, cluster, apiserver, job, at, spec_of):
+async def test_an_action_with_impersonation_is_stored_with_both_names(http, cluster, apiserver, job, at, spec_of):
     as_zoe = {"Authorization": f"Bearer {apiserver.token}", "Impersonate-User": "zoe"}
     refused = await http.post(at(f"agentjobs/{job['name']}/cancel"), headers=as_zoe)
     admin = {"Authorization": f"Bearer {apiserver.token}"}
@@ -219,7 +221,9 @@ async def away(server):
 
 
 @pytest.mark.stops_the_server
-async def test_while_the_api_server_is_away_an_action_says_so_and_then_it_works(http, apiserver, editor, job, at):
+async def test_an_action_reports_an_unavailable_api_server_and_succeeds_after_it_returns(
+    http, apiserver, editor, job, at
+):
     assert (await http.get(at("queues"), headers=editor)).status_code == 200  # who asks is known
     assert (await http.post(at(f"agentjobs/{job['name']}/suspend"), headers=editor)).status_code == 200
     async with away(apiserver):

@@ -55,7 +55,7 @@ def finish(cluster, jobs):
     return build
 
 
-async def test_apply_creates_then_leaves_alone_then_changes(cli, cluster, hello, jobs):
+async def test_apply_creates_keeps_or_changes_an_object(cli, cluster, hello, jobs):
     first = await cli("apply", "-f", str(hello))
     second = await cli("apply", "-f", str(hello))
     hello.write_text(HELLO + "  priority: 3\n")
@@ -70,7 +70,7 @@ async def test_apply_creates_then_leaves_alone_then_changes(cli, cluster, hello,
     assert "priority" not in job["spec"]
 
 
-async def test_apply_reports_every_bad_object_and_goes_on(cli, tmp_path):
+async def test_apply_reports_every_invalid_object_and_continues(cli, tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text(
         HELLO.replace("priority", "x").replace("input:", "inptu:")
@@ -102,7 +102,7 @@ async def test_get_prints_the_columns_of_the_kind(cli, cluster, hello):
     assert any(line.split()[:2] == [cluster.namespace, "hello"] for line in everywhere[1].splitlines()[1:])
 
 
-async def test_get_prints_objects(cli, hello):
+async def test_get_prints_objects_as_yaml_or_json(cli, hello):
     await cli("apply", "-f", str(hello))
 
     one, all_of_them = await cli("get", "hello", "-o", "yaml"), await cli("get", "-o", "json")
@@ -114,7 +114,7 @@ async def test_get_prints_objects(cli, hello):
     assert [name[1] for name in names] == ["agentjob.agentjobs.dev/hello\n"] * 2
 
 
-async def test_cancel_and_delete(cli, cluster, hello, jobs):
+async def test_jobs_are_cancelled_and_deleted(cli, cluster, hello, jobs):
     await cli("apply", "-f", str(hello))
     cancelled = await cli("cancel", "hello")
     job = (await cluster.http.get(f"{jobs}/hello")).json()
@@ -127,7 +127,7 @@ async def test_cancel_and_delete(cli, cluster, hello, jobs):
     assert (await cli("delete", "hello", "--ignore-not-found"))[0] == 0
 
 
-async def test_orders_print_names_or_objects_for_programs(cli, hello):
+async def test_commands_print_names_or_objects_for_programs(cli, hello):
     await cli("apply", "-f", str(hello))
     suspended, one = await cli("suspend", "hello", "-o", "name"), await cli("resume", "hello", "-o", "json")
     listed = await cli("cancel", "--all", "-o", "json")
@@ -141,7 +141,7 @@ async def test_orders_print_names_or_objects_for_programs(cli, hello):
     assert nothing[:2] == (0, "")
 
 
-async def test_a_job_runs_again_with_changes(cli, hello):
+async def test_a_job_can_be_rerun_with_changes(cli, hello):
     await cli("apply", "-f", str(hello))
     code, out, _ = await cli("rerun", "hello", "--name", "b", "--message", "ho", "--max-attempts", "1", "-o", "json")
     refused, (_, shown, _) = await cli("rerun", "hello", "-p", "depth=deep"), await cli("show", "b")
@@ -153,7 +153,7 @@ async def test_a_job_runs_again_with_changes(cli, hello):
     assert (refused[0], "spec.parameters.depth" in refused[2]) == (1, True)
 
 
-async def test_orders_to_a_job_that_has_ended_are_told_so(cli, hello, finish):
+async def test_commands_on_an_ended_job_report_that_it_has_ended(cli, hello, finish):
     await cli("apply", "-f", str(hello))
     under_way = await cli("suspend", "hello")
     await finish("hello", "Complete")
@@ -164,7 +164,7 @@ async def test_orders_to_a_job_that_has_ended_are_told_so(cli, hello, finish):
     assert [(code, out, "has already ended as Succeeded" in err) for code, out, err in told] == [(1, "", True)] * 3
 
 
-async def test_a_job_that_is_cancelled_already_is_no_failure_to_cancel(cli, cluster, hello, finish, jobs):
+async def test_cancelling_a_cancelled_job_succeeds(cli, cluster, hello, finish, jobs):
     await cli("apply", "-f", str(hello))
     await finish("hello", "Cancelled")
     before = (await cluster.http.get(f"{jobs}/hello")).json()["metadata"]
@@ -175,7 +175,7 @@ async def test_a_job_that_is_cancelled_already_is_no_failure_to_cancel(cli, clus
     assert (await cluster.http.get(f"{jobs}/hello")).json()["metadata"] == before
 
 
-async def test_verbs_take_several_jobs_labels_and_files(cli, tmp_path, hello):
+async def test_commands_accept_several_jobs_labels_and_files(cli, tmp_path, hello):
     for name in ("a", "b"):
         labelled = tmp_path / f"{name}.yaml"
         labelled.write_text(HELLO.replace("name: hello", f"name: {name}, labels: {{team: docs}}"))
@@ -193,7 +193,7 @@ async def test_verbs_take_several_jobs_labels_and_files(cli, tmp_path, hello):
     assert none == (0, "", "No AgentJobs found.\n")
 
 
-async def test_a_generated_name_makes_a_job_each_time_it_is_created(cli, tmp_path):
+async def test_each_create_with_a_generated_name_makes_a_new_job(cli, tmp_path):
     file = tmp_path / "job.yaml"
     file.write_text(HELLO.partition("---\n")[2].replace("name: hello", "generateName: hello-", 1))
     first, second, applied = [await cli(*words, "-f", str(file)) for words in (("create",), ("create",), ("apply",))]
@@ -214,7 +214,7 @@ async def test_a_generated_name_makes_a_job_each_time_it_is_created(cli, tmp_pat
         pytest.param("Cancelled", [], 1, "ended as Cancelled", id="cancelled"),
     ],
 )
-async def test_wait_tells_the_end_by_its_exit_code(cli, hello, finish, ended, wanted, code, words):
+async def test_the_exit_code_of_wait_says_how_the_job_ended(cli, hello, finish, ended, wanted, code, words):
     await cli("apply", "-f", str(hello))
     waiting = asyncio.create_task(cli("wait", "hello", "--timeout=30s", *wanted))
     await asyncio.sleep(0.2)
@@ -226,7 +226,7 @@ async def test_wait_tells_the_end_by_its_exit_code(cli, hello, finish, ended, wa
     assert words in out + err
 
 
-async def test_wait_runs_out_of_time_with_124(cli, hello):
+async def test_wait_exits_with_124_when_its_time_is_up(cli, hello):
     await cli("apply", "-f", str(hello))
 
     code, _, err = await cli("wait", "hello", "--timeout=100ms")
@@ -235,7 +235,7 @@ async def test_wait_runs_out_of_time_with_124(cli, hello):
     assert "within 100ms" in err
 
 
-async def test_wait_for_a_job_that_is_not_there_or_goes(cli, cluster, hello, jobs):
+async def test_wait_reports_a_missing_and_a_deleted_job(cli, cluster, hello, jobs):
     absent = await cli("wait", "nobody", "--timeout=5s")
     await cli("apply", "-f", str(hello))
     waiting = asyncio.create_task(cli("wait", "hello", "--timeout=30s"))
@@ -288,7 +288,7 @@ def a_step(n, **more):
 
 
 @pytest.mark.alone("its runner's pod has no job, and a cluster's garbage collector deletes it")
-async def test_show_tells_which_start_ran_a_step_and_where_one_continued(cli, story, cluster, http):
+async def test_show_names_the_start_of_each_step_and_where_later_starts_continued(cli, story, cluster, http):
     recorded = {1: [a_step(1), a_step(2), a_step(3, ended=None, body=None)], 2: [a_step(4)]}
     for start, steps in recorded.items():
         await story.begin(start=start)
@@ -345,7 +345,7 @@ async def test_a_missing_gateway_address_is_an_error_that_names_the_option(cli, 
 
 
 @pytest.mark.stops_the_server
-async def test_watch_prints_each_change_until_the_server_goes(cli, cluster, apiserver, hello, jobs, capfd):
+async def test_watch_prints_each_change_until_the_server_stops(cli, cluster, apiserver, hello, jobs, capfd):
     async def shown(word):
         out = ""
         async with asyncio.timeout(60):
@@ -383,7 +383,7 @@ async def test_watch_prints_each_change_until_the_server_goes(cli, cluster, apis
         pytest.param(None, 1, "was not found. Ask the platform team.", id="missing"),
     ],
 )
-async def test_credentials_of_an_exec_plugin(cli, apiserver, kubeconfig, script, code, words):
+async def test_credentials_of_an_exec_plugin_are_used(cli, apiserver, kubeconfig, script, code, words):
     config = yaml.safe_load(kubeconfig.read_text())
     plugin = kubeconfig.parent / "plugin"
     if script:

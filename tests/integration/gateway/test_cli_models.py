@@ -57,7 +57,7 @@ async def test_usage_is_shown_as_a_table(cli, called):
     ]
 
 
-async def test_usage_is_given_to_programs(cli, cluster, called):
+async def test_usage_is_printed_as_json_for_programs(cli, cluster, called):
     told = json.loads((await cli("usage", "--by", "queue,day", "-o", "json"))[1])
     rows = list(csv.DictReader(io.StringIO((await cli("usage", "-A", "--by", "namespace", "-o", "csv"))[1])))
 
@@ -66,7 +66,7 @@ async def test_usage_is_given_to_programs(cli, cluster, called):
     assert [row["costUSD"] for row in rows if row["namespace"] == cluster.namespace] == ["1.5123"]
 
 
-async def test_no_usage_is_said_and_is_no_failure(cli):
+async def test_missing_usage_is_reported_and_is_not_a_failure(cli):
     code, out, err = await cli("usage")
 
     assert (code, out) == (0, "")
@@ -79,7 +79,7 @@ async def test_days_that_cannot_be_reported_are_refused(cli):
     assert (await cli("usage", "--by", "colour"))[0] == 2
 
 
-async def test_models_are_shown_with_who_calls_them(cli, cluster, called):
+async def test_models_are_shown_with_the_jobs_that_call_them(cli, cluster, called):
     code, out, err = await cli("models")
     one = json.loads((await cli("models", "team/fast", "-o", "json"))[1])
 
@@ -92,14 +92,14 @@ async def test_models_are_shown_with_who_calls_them(cli, cluster, called):
     assert (await cli("models", "anthropic/claude-x"))[0] == 1
 
 
-async def test_without_a_proxy_it_is_said(cli):
+async def test_the_absence_of_a_proxy_is_reported(cli):
     code, out, err = await cli("models")
 
     assert (code, out) == (0, "")
     assert "No model proxy is running" in err
 
 
-async def test_a_page_of_a_job_has_what_its_models_cost(cli, called):
+async def test_a_page_of_a_job_has_the_cost_of_its_models(cli, called):
     code, out, _ = await cli("show", "costly")
     document = json.loads((await cli("show", "costly", "-o", "json"))[1])
 
@@ -126,7 +126,7 @@ async def test_the_calls_of_a_job_are_shown_one_by_one(cli, called):
     assert (await cli("show", "costly", "--calls", "--steps"))[0] == 2
 
 
-async def test_both_clients_read_what_models_cost(kubeconfig, gateway, called):
+async def test_both_clients_read_the_cost_of_models(kubeconfig, gateway, called):
     with Client(kubeconfig=str(kubeconfig), gateway_url=gateway) as client:
         report = await asyncio.to_thread(client.models.usage, [UsageBy.PROVIDER])
         seen = await asyncio.to_thread(client.models.overview)

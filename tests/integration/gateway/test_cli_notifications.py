@@ -37,7 +37,7 @@ def rows(out):
     return [line.split() for line in out.splitlines()[1:]]
 
 
-async def test_without_a_verb_they_are_listed(told, cli, cluster):
+async def test_notifications_without_a_subcommand_lists_them(told, cli, cluster):
     code, out, _ = await cli("notifications", "-n", cluster.namespace)
 
     found = {row[1]: row[:5] for row in rows(out)}
@@ -54,7 +54,7 @@ async def test_stuck_notifications_are_listed_with_the_reason(told, cli, cluster
     assert (one["sink"], one["state"], one["error"]) == ("chat", "GivenUp", ERROR)
 
 
-async def test_what_was_given_up_is_tried_again(told, cli, cluster):
+async def test_an_abandoned_notification_can_be_retried(told, cli, cluster):
     first = await cli("notifications", "retry", "triage", "--sink", "chat", "-n", cluster.namespace)
     second = await cli("notifications", "retry", "triage", "--sink", "audit", "-n", cluster.namespace)
 
@@ -68,7 +68,7 @@ async def test_an_unknown_job_is_an_error(told, cli, cluster):
     assert (code, "nobody" in err) == (1, True)
 
 
-async def test_the_clients_list_and_try_again(told, kubeconfig, cluster):
+async def test_the_clients_list_and_retry_notifications(told, kubeconfig, cluster):
     def blocking():
         with Client(kubeconfig=str(kubeconfig), namespace=cluster.namespace) as client:
             return [one.sink for one in client.notifications.list(job="u1", stuck=True)]

@@ -51,7 +51,7 @@ async def test_list_has_queues_with_an_object_and_those_of_the_installation(cli,
     assert names[1] == "agentqueue.agentjobs.dev/fast"
 
 
-async def test_orders_change_the_object(cli, cluster, fast):
+async def test_commands_change_the_object(cli, cluster, fast):
     for words, field in (
         (["pause", "fast"], ("stopPolicy", "Hold")),
         (["drain", "agentqueue.agentjobs.dev/fast"], ("stopPolicy", "HoldAndDrain")),
@@ -63,7 +63,7 @@ async def test_orders_change_the_object(cli, cluster, fast):
         assert (await spec_of(cluster, "fast"))[field[0]] == field[1]
 
 
-async def test_to_pause_a_queue_of_the_installation_makes_its_object_and_says_so(cli, cluster):
+async def test_pausing_a_queue_of_the_installation_creates_its_object_and_says_so(cli, cluster):
     code, told, said = await cli("queue", "pause", "agents")
 
     assert (code, told.strip()) == (0, "agentqueue.agentjobs.dev/agents paused")
@@ -72,14 +72,14 @@ async def test_to_pause_a_queue_of_the_installation_makes_its_object_and_says_so
     assert (spec["stopPolicy"], spec["concurrency"]) == ("Hold", {})
 
 
-async def test_a_slip_in_a_name_makes_no_queue(cli, cluster, fast):
+async def test_a_mistyped_name_creates_no_queue(cli, cluster, fast):
     code, _, said = await cli("queue", "pause", "fats")
 
     assert (code, "AgentQueue 'fats' does not exist" in said) == (1, True)
     assert await spec_of(cluster, "fats") is None
 
 
-async def test_show_tells_of_both_kinds_of_queues(cli, fast):
+async def test_show_describes_both_kinds_of_queues(cli, fast):
     with_object, without = await cli("queue", "show", "fast"), await cli("queue", "show", "agents")
     as_yaml = await cli("queue", "show", "fast", "-o", "yaml")
 
@@ -89,11 +89,11 @@ async def test_show_tells_of_both_kinds_of_queues(cli, fast):
     assert (await cli("queue", "show", "nope"))[0] == 1
 
 
-async def test_a_number_that_no_queue_has_is_refused(cli, fast):
+async def test_an_invalid_limit_is_refused(cli, fast):
     assert (await cli("queue", "scale", "fast", "-1"))[0] == 2
 
 
-async def test_show_tells_what_there_is_of_each_limit(cli, cluster):
+async def test_show_prints_the_use_of_each_limit(cli, cluster):
     spec = {"concurrency": {"max": 3, "perPartition": 2}, "rateLimit": {"starts": 5, "period": "1m"}}
     spec |= {"backlog": {"max": 9}, "budgets": [{"name": "day", "period": "Daily", "maxCostUSD": "20"}]}
     await cluster.create(path_of(cluster, "agentqueues"), KIND | {"metadata": {"name": "all"}, "spec": spec})
@@ -109,7 +109,7 @@ async def test_show_tells_what_there_is_of_each_limit(cli, cluster):
     assert "2026-01-02 00:00:00 UTC" in page
 
 
-async def test_a_job_that_its_queue_stops_is_not_resumed_but_told_of(cli, cluster):
+async def test_a_job_that_its_queue_holds_is_not_resumed_but_reported(cli, cluster):
     work = {"agent": {"model": "m", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
     kind = {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentJob"}
     for reason, cure in (("QueueDrained", "agentjobs queue resume fast"), ("QueueBudgetExceeded", "budget is raised")):

@@ -61,7 +61,7 @@ async def test_next_shows_local_and_utc(cli, brief):
     assert all("T06:00:00+0" in entry["local"] for entry in json.loads(times[1]))
 
 
-async def test_trigger_names_the_job_that_the_operator_made(cli, cluster, brief):
+async def test_trigger_prints_the_name_of_the_created_job(cli, cluster, brief):
     spec = brief["spec"]["jobTemplate"]["spec"]
     made = {"apiVersion": KIND["apiVersion"], "kind": "AgentJob", "metadata": {"name": "brief-tabfc3cb3"}, "spec": spec}
     await cluster.create(path_of(cluster, "agentjobs"), made)
@@ -72,7 +72,7 @@ async def test_trigger_names_the_job_that_the_operator_made(cli, cluster, brief)
     assert body["metadata"]["annotations"]["agentjobs.dev/trigger"] == "one"
 
 
-async def test_trigger_fails_when_the_job_does_not_come(cli, brief, monkeypatch):
+async def test_trigger_fails_if_no_job_is_created(cli, brief, monkeypatch):
     monkeypatch.setattr("agentjobs.cli.schedule_orders._TRIGGER_SECONDS", 0.5)
     code, out, err = await cli("schedule", "trigger", "brief", "--value", "one")
 
@@ -80,7 +80,7 @@ async def test_trigger_fails_when_the_job_does_not_come(cli, brief, monkeypatch)
     assert "brief-tabfc3cb3" in err
 
 
-async def test_suspend_and_resume_are_one_field(cli, cluster, brief):
+async def test_suspend_and_resume_set_the_same_field(cli, cluster, brief):
     await cli("schedule", "suspend", "brief")
     suspended = await read(cluster)
     await cli("schedule", "resume", "brief")
@@ -110,7 +110,7 @@ async def test_resume_ends_a_halt_after_failures(cli, cluster, brief):
     assert body["metadata"]["annotations"]["agentjobs.dev/resume"]
 
 
-async def test_backfill_makes_the_jobs_of_a_window_once(cli, cluster, brief):
+async def test_backfill_creates_the_jobs_of_a_window_once(cli, cluster, brief):
     looked = await cli("schedule", "backfill", "brief", *WINDOW, "--dry-run")
     nothing = await jobs_of(cluster)
     made = await cli("schedule", "backfill", "brief", *WINDOW, "--max-active", "3")
@@ -126,7 +126,7 @@ async def test_backfill_makes_the_jobs_of_a_window_once(cli, cluster, brief):
     assert jobs[0]["metadata"]["ownerReferences"][0]["uid"] == brief["metadata"]["uid"]
 
 
-async def test_backfill_leaves_out_what_history_knows(cli, cluster, story, brief):
+async def test_backfill_skips_times_that_history_has_jobs_for(cli, cluster, story, brief):
     await story.begin(uid="gone", name=NAMES[1], schedule="brief")
 
     made = await cli("schedule", "backfill", "brief", *WINDOW, "--max-active", "3")
@@ -145,7 +145,7 @@ async def test_backfill_leaves_out_what_history_knows(cli, cluster, story, brief
         pytest.param([*WINDOW, "--gateway", "http://127.0.0.1:1"], 1, "history is needed", id="no-history"),
     ],
 )
-async def test_a_backfill_that_cannot_be_meant_is_refused(cli, cluster, brief, arguments, code, words):
+async def test_an_invalid_backfill_is_refused(cli, cluster, brief, arguments, code, words):
     left = await cli("schedule", "backfill", "brief", *arguments)
 
     assert left[0] == code
@@ -153,7 +153,7 @@ async def test_a_backfill_that_cannot_be_meant_is_refused(cli, cluster, brief, a
     assert await jobs_of(cluster) == []
 
 
-async def test_a_schedule_that_is_none_says_why(cli, cluster, brief):
+async def test_an_invalid_schedule_is_refused_with_the_reason(cli, cluster, brief):
     spec = brief["spec"] | {"schedule": "0 0 30 2 *"}
     await cluster.create(path_of(cluster, "agentschedules"), KIND | {"metadata": {"name": "never"}, "spec": spec})
 
@@ -164,7 +164,7 @@ async def test_a_schedule_that_is_none_says_why(cli, cluster, brief):
     assert "never matches" in never[2]
 
 
-async def test_orders_take_several_schedules_and_tell_of_each(cli, cluster, brief):
+async def test_commands_accept_several_schedules_and_report_each(cli, cluster, brief):
     code, out, err = await cli("schedule", "suspend", "nope", "brief")
     resumed = await cli("schedule", "resume", "--all")
     listed = await cli("schedule", "list", "brief", "nope", "-o", "name")

@@ -74,12 +74,12 @@ async def test_sessions_are_listed(cli, kept):
     assert names.split() == ["s1", "s2", "s1"]
 
 
-async def test_no_session_is_said_and_is_no_failure(cli):
+async def test_an_empty_list_of_sessions_is_reported_and_is_not_a_failure(cli):
     assert (await cli("sessions", "list"))[0] == 0
     assert json.loads((await cli("sessions", "list", "-o", "json"))[1]) == []
 
 
-async def test_a_session_is_shown_with_its_turns_states_and_words(cli, kept):
+async def test_a_session_is_shown_with_its_turns_states_and_texts(cli, kept):
     code, out, _ = await cli("sessions", "show", "s1", "--user", "ann", "--events")
     document = json.loads((await cli("sessions", "show", "s1", "--user", "ann", "--events", "-o", "json"))[1])
 
@@ -93,25 +93,25 @@ async def test_a_session_is_shown_with_its_turns_states_and_words(cli, kept):
     assert (document["state"], document["userState"], len(document["events"])) == ({"n": 1}, {"name": "Ann"}, 1)
 
 
-async def test_an_id_that_several_have_asks_for_app_and_user(cli, kept):
+async def test_an_ambiguous_session_id_requires_app_and_user(cli, kept):
     code, _, err = await cli("sessions", "show", "s1")
 
     assert (code, "'ann'" in err, "'bob'" in err) == (1, True, True)
 
 
-async def test_a_session_that_is_not_there_is_a_failure(cli):
+async def test_a_missing_session_is_a_failure(cli):
     for words in (("sessions", "show", "s9"), ("artifacts", "list", "s9"), ("sessions", "delete", "s9", "--yes")):
         code, _, err = await cli(*words)
         assert (code, "s9" in err) == (1, True)
 
 
-async def test_a_session_that_another_user_has_is_not_called_missing(cli, kept):
+async def test_a_session_of_another_user_is_not_reported_as_missing(cli, kept):
     code, _, err = await cli("sessions", "show", "s2", "--user", "bob")
 
     assert (code, "'bob'" in err) == (1, True)
 
 
-async def test_artifacts_are_listed_and_got(cli, kept, tmp_path):
+async def test_artifacts_are_listed_and_downloaded(cli, kept, tmp_path):
     listed = (await cli("artifacts", "list", "s1", "--user", "ann"))[1]
     file = tmp_path / "photo"
     to_file = await cli("artifacts", "get", "s1", "photo.png", "--user", "ann", "--to", str(file))
@@ -126,7 +126,7 @@ async def test_artifacts_are_listed_and_got(cli, kept, tmp_path):
     assert (text[1], missing[0]) == ("Grüße", 1)
 
 
-async def test_without_a_terminal_nothing_is_deleted_unasked(cli, kept, monkeypatch):
+async def test_without_a_terminal_a_deletion_requires_the_option_yes(cli, kept, monkeypatch):
     for words in (("s2",), ("--user", "ann", "--all")):
         code, _, err = await cli("sessions", "delete", *words)
         assert (code, "--yes" in err) == (2, True)
@@ -153,19 +153,19 @@ async def test_sessions_are_deleted_by_their_ids(cli, kept):
     assert (await cli("sessions", "list", "-o", "name"))[1].split() == ["s1"]
 
 
-async def test_nothing_is_deleted_when_one_of_them_is_not_there(cli, kept):
+async def test_no_session_is_deleted_if_one_of_them_is_missing(cli, kept):
     assert (await cli("sessions", "delete", "s2", "s9", "--yes"))[0] == 1
     assert len((await cli("sessions", "list", "-o", "name"))[1].split()) == 3
 
 
-async def test_one_verb_deletes_all_that_is_kept_of_a_user(cli, kept):
+async def test_one_command_deletes_all_data_of_a_user(cli, kept):
     code, out, _ = await cli("sessions", "delete", "--user", "ann", "--all", "-y")
 
     assert (code, out.strip()) == (0, "ann deleted: 2 sessions, 2 turns, 2 artifacts, 1 key of state")
     assert (await cli("sessions", "list", "--user", "ann", "-o", "name"))[1] == ""
 
 
-async def test_a_tab_completes_the_ids_of_the_sessions_that_the_options_choose(kubeconfig, kept):
+async def test_completion_offers_the_ids_of_the_sessions_that_the_options_select(kubeconfig, kept):
     chosen = SimpleNamespace(params={"kubeconfig": str(kubeconfig), "user": "bob"})
     nowhere = SimpleNamespace(params={"kubeconfig": "/nowhere"})
 
@@ -174,7 +174,7 @@ async def test_a_tab_completes_the_ids_of_the_sessions_that_the_options_choose(k
     assert await asyncio.to_thread(complete_sessions, nowhere, "s") == []
 
 
-async def test_the_client_reads_and_deletes(kubeconfig, kept):
+async def test_the_client_reads_and_deletes_sessions(kubeconfig, kept):
     def all_of_it():
         with Client(kubeconfig=str(kubeconfig)) as client:
             listed = [one.session for one in client.sessions.list(user="ann")]
@@ -195,7 +195,7 @@ async def test_the_client_reads_and_deletes(kubeconfig, kept):
     )
 
 
-async def test_the_asyncio_client_reads_and_deletes(kubeconfig, kept):
+async def test_the_asyncio_client_reads_and_deletes_sessions(kubeconfig, kept):
     async with AsyncClient(kubeconfig=str(kubeconfig)) as client:
         assert [one.session async for one in client.sessions.list(user="ann")] == ["s2", "s1"]
         assert (await client.sessions.get("s1", user="ann")).user_state == {"name": "Ann"}

@@ -41,7 +41,7 @@ async def until_cut(reader):
             return b""
 
 
-async def test_who_does_not_get_on_with_it_is_cut_off(monkeypatch, dial):
+async def test_a_client_that_does_not_complete_its_request_is_disconnected(monkeypatch, dial):
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
     monkeypatch.setattr(connections, "EXCHANGE_SECONDS", 0.3)
 
@@ -57,7 +57,7 @@ async def test_who_does_not_get_on_with_it_is_cut_off(monkeypatch, dial):
     assert dict(zip(WAITING, ended, strict=True)) == dict.fromkeys(WAITING, False)
 
 
-async def test_an_address_has_so_many_connections_and_no_more(monkeypatch, settings):
+async def test_the_number_of_connections_of_an_address_is_limited(monkeypatch, settings):
     monkeypatch.setattr(serve, "CONNECTIONS", 3)
     async with serve.serving(settings()) as url:
         port = int(url.rpartition(":")[2])
@@ -102,7 +102,7 @@ async def ask(dial, cluster, story):
 
 
 @pytest.mark.alone("its runner's pod has no job, and a cluster's garbage collector deletes it")
-async def test_an_unread_response_is_not_kept(monkeypatch, ask):
+async def test_a_client_that_does_not_read_its_response_is_disconnected(monkeypatch, ask):
     monkeypatch.setattr(connections, "EXCHANGE_SECONDS", 1.0)
     reader = await ask()
     await asyncio.sleep(2)
@@ -111,7 +111,7 @@ async def test_an_unread_response_is_not_kept(monkeypatch, ask):
 
 
 @pytest.mark.alone("its runner's pod has no job, and a cluster's garbage collector deletes it")
-async def test_answers_that_a_runner_does_not_read_count_as_under_way(ask):
+async def test_responses_that_a_runner_does_not_read_count_as_in_progress(ask):
     unread = [await ask() for _ in range(REQUESTS_AT_ONCE)]
     heads = [await reader.readuntil(b"\r\n") for reader in unread]
 
@@ -120,7 +120,7 @@ async def test_answers_that_a_runner_does_not_read_count_as_under_way(ask):
     assert (heads, one_more) == ([b"HTTP/1.1 200 OK\r\n"] * REQUESTS_AT_ONCE, b"HTTP/1.1 429 Too Many Requests\r\n")
 
 
-async def test_a_client_that_rests_between_two_requests_is_not_cut_off(monkeypatch, dial):
+async def test_a_client_that_is_idle_between_requests_is_not_disconnected(monkeypatch, dial):
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
     monkeypatch.setattr(connections, "EXCHANGE_SECONDS", 0.3)
     reader, writer = await dial()
@@ -147,7 +147,7 @@ BODIES = {
 
 
 @pytest.mark.alone("its runner's pod has no job, and a cluster's garbage collector deletes it")
-async def test_whatever_a_body_says_of_its_size_it_is_answered_or_cut(monkeypatch, dial, cluster, story):
+async def test_a_request_with_any_declared_body_size_is_answered_or_disconnected(monkeypatch, dial, cluster, story):
     monkeypatch.setattr(limits, "BODY_SECONDS", -7.7)  # for the largest body that leaves 0.3 s
     monkeypatch.setattr(limits, "LINGER_SECONDS", 0.2)
     monkeypatch.setattr(limits, "PENALTY_SECONDS", -1.0)

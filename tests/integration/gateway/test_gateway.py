@@ -34,7 +34,7 @@ def bearer(token):
     return {"Authorization": f"Bearer {token}"}
 
 
-async def test_a_runner_claims_tells_and_leaves_its_result(cluster, story, http):
+async def test_a_runner_claims_its_start_and_sends_events_and_its_result(cluster, story, http):
     await story.begin()
     as_runner = bearer(await cluster.add_runner("hello", 1, "u1"))
 
@@ -48,7 +48,7 @@ async def test_a_runner_claims_tells_and_leaves_its_result(cluster, story, http)
     assert result.json()["final"]["text"] == "hi\ufffd"
 
 
-async def test_users_read_the_whole_story(cluster, story, http):
+async def test_users_read_the_whole_history_of_a_job(cluster, story, http):
     await story.begin()
     as_runner, as_admin = bearer(await cluster.add_runner("hello", 1, "u1")), bearer(cluster.server.token)
     await http.get("/v1/attempt", headers=as_runner)
@@ -70,9 +70,7 @@ async def test_users_read_the_whole_story(cluster, story, http):
     assert result["result"]["structured"] == {"a": 1}
 
 
-async def test_a_later_start_reads_the_steps_of_the_one_before_it_and_the_older_pod_neither_reads_nor_records(
-    cluster, story, http
-):
+async def test_a_later_start_reads_earlier_steps_and_fences_the_older_pod(cluster, story, http):
     await story.begin()
     first = bearer(await cluster.add_runner("hello", 1, "u1"))
     await http.get("/v1/attempt", headers=first)
@@ -105,7 +103,7 @@ async def test_another_pod_of_the_same_start_is_fenced(cluster, story, http):
     assert (second.status_code, second.json()["reason"]) == (409, "Fenced")
 
 
-async def test_a_runner_whose_pod_is_gone_is_known_until_its_start_is_over(cluster, story, http, settings):
+async def test_a_runner_whose_pod_was_deleted_is_accepted_until_its_start_ends(cluster, story, http, settings):
     await story.begin()
     token = bearer(await cluster.add_runner("hello", 1, "u1"))
     pod = f"/api/v1/namespaces/{cluster.namespace}/pods/hello-1"
@@ -141,7 +139,7 @@ async def test_an_older_start_is_fenced_by_a_newer_one(cluster, story, http):
     assert [(answer.status_code, answer.json()["reason"]) for answer in answers] == [(409, "Fenced")] * 3
 
 
-async def test_a_start_that_was_never_recorded_is_404(cluster, story, http):
+async def test_a_start_that_was_never_recorded_is_not_found(cluster, story, http):
     await story.begin()
 
     answer = await http.get("/v1/attempt", headers=bearer(await cluster.add_runner("hello", 7, "u1")))
@@ -150,7 +148,7 @@ async def test_a_start_that_was_never_recorded_is_404(cluster, story, http):
 
 
 @pytest.mark.parametrize("other", [{"namespace": "elsewhere"}, {"name": "other"}], ids=["namespace", "name"])
-async def test_a_pod_that_names_the_uid_of_anothers_job_claims_nothing(cluster, story, http, other):
+async def test_a_pod_with_the_uid_of_another_job_cannot_claim(cluster, story, http, other):
     theirs = replace(story, namespace=other.get("namespace", story.namespace))
     await theirs.begin(uid="u9", name=other.get("name", "hello"))
 
@@ -159,7 +157,7 @@ async def test_a_pod_that_names_the_uid_of_anothers_job_claims_nothing(cluster, 
     assert (answer.status_code, answer.json()["reason"]) == (404, "NotFound")
 
 
-async def test_tokens_of_others_are_refused(cluster, http):
+async def test_tokens_of_other_accounts_and_audiences_are_refused(cluster, http):
     spec = {"containers": [{"name": "a", "image": "b"}], **cluster.placement}
     plain = {"metadata": {"name": "hello-1"}, "spec": spec}
     pod = await cluster.create(f"/api/v1/namespaces/{cluster.namespace}/pods", plain)
@@ -179,7 +177,7 @@ async def test_tokens_of_others_are_refused(cluster, http):
 
 
 @pytest.mark.parametrize(("checked", "status"), [(True, 403), (False, 200)])
-async def test_the_address_of_a_pod_is_checked_unless_the_settings_say_otherwise(
+async def test_the_address_of_a_pod_is_checked_unless_disabled_by_the_settings(
     cluster, story, settings, checked, status
 ):
     await story.begin()
@@ -199,7 +197,7 @@ async def test_the_address_of_a_pod_is_checked_unless_the_settings_say_otherwise
         assert (await http.get("/v1/attempt", headers=bearer(token))).status_code == status
 
 
-async def test_a_runner_is_no_user(cluster, story, http):
+async def test_a_runners_token_is_refused_on_routes_of_users(cluster, story, http):
     await story.begin()
     token = await cluster.add_runner("hello", 1, "u1")
 
@@ -208,7 +206,7 @@ async def test_a_runner_is_no_user(cluster, story, http):
     assert answer.status_code == 401
 
 
-async def test_fifty_megabytes_are_answered_and_not_cut_off(cluster, story, http):
+async def test_a_request_of_fifty_megabytes_is_answered_and_not_disconnected(cluster, story, http):
     await story.begin()
     as_runner = bearer(await cluster.add_runner("hello", 1, "u1"))
 
@@ -225,7 +223,7 @@ async def test_fifty_megabytes_are_answered_and_not_cut_off(cluster, story, http
     assert "4194304 bytes" in answers[0].json()["message"]
 
 
-async def test_without_a_database_it_starts_waits_and_says_so(cluster, settings):
+async def test_without_a_database_the_gateway_starts_waits_and_says_so(cluster, settings):
     async with (
         serving(settings(database_url=NOBODY)) as url,
         httpx.AsyncClient(base_url=url, trust_env=False) as http,
@@ -239,7 +237,7 @@ async def test_without_a_database_it_starts_waits_and_says_so(cluster, settings)
 
 
 @pytest.mark.stops_the_server
-async def test_without_an_api_server_it_starts_waits_and_says_so(apiserver, settings):
+async def test_without_an_api_server_the_gateway_starts_waits_and_says_so(apiserver, settings):
     made = settings()
     await apiserver.stop()
 
@@ -251,7 +249,7 @@ async def test_without_an_api_server_it_starts_waits_and_says_so(apiserver, sett
     assert "API server" in ready.json()["message"]
 
 
-async def test_tls_with_the_certificate_of_the_settings(cluster, settings, tmp_path):
+async def test_the_gateway_serves_tls_with_the_certificate_of_the_settings(cluster, settings, tmp_path):
     authority = Authority(tmp_path, name="test", now=datetime.now(UTC))
     pair = authority.server("gateway")
 
@@ -263,7 +261,7 @@ async def test_tls_with_the_certificate_of_the_settings(cluster, settings, tmp_p
     assert (url.startswith("https://"), answer.status_code) == (True, 200)
 
 
-async def test_a_certificate_that_is_caught_half_way_through_its_change_is_taken_when_it_is_whole(
+async def test_a_partly_replaced_certificate_is_loaded_when_it_is_complete(
     cluster, settings, tmp_path, monkeypatch, caplog
 ):
     monkeypatch.setattr("agentjobs.listening.CERTIFICATE_SECONDS", 0.05)
@@ -293,7 +291,7 @@ async def test_a_certificate_that_is_caught_half_way_through_its_change_is_taken
         assert (meanwhile == old, await shown() == old) == (True, False)
 
 
-async def test_an_address_that_is_taken_is_named(settings):
+async def test_an_address_in_use_is_named(settings):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(Misconfigured, match=f"port {port}: .*AGENTJOBS_PORT"):
@@ -301,14 +299,14 @@ async def test_an_address_that_is_taken_is_named(settings):
                 pass
 
 
-def test_the_body_of_an_answer_does_not_wait_until_its_head_is_acknowledged():
+def test_the_body_of_an_answer_is_sent_before_its_head_is_acknowledged():
     with open_listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
-async def test_the_process_stops_on_sigterm_with_0(database, apiserver):
+async def test_the_process_exits_with_0_on_sigterm(database, apiserver):
     environment = {
         **os.environ,
         "AGENTJOBS_DATABASE_URL": database,

@@ -49,7 +49,7 @@ async def test_a_caller_without_the_permission_cannot_impersonate(http, cluster,
     assert (answer.status_code, "may not impersonate" in answer.json()["message"]) == (403, True)
 
 
-async def test_a_job_is_made_by_whom_the_caller_acts_as(http, cluster, apiserver, zoe):
+async def test_a_job_is_created_as_the_impersonated_user(http, cluster, apiserver, zoe):
     """The administrator may make jobs; the user whom they act as may not."""
     url = f"/v1/namespaces/{cluster.namespace}/triggers/triage"
 
@@ -58,7 +58,7 @@ async def test_a_job_is_made_by_whom_the_caller_acts_as(http, cluster, apiserver
     assert (answer.status_code, f"{zoe.user!r} may not create" in answer.json()["message"]) == (403, True)
 
 
-async def test_the_api_server_hears_whom_a_client_acts_as(apiserver, cluster, zoe):
+async def test_the_api_server_gets_the_user_that_a_client_impersonates(apiserver, cluster, zoe):
     async with Callers.connect(str(apiserver.kubeconfig), user_agent="test", on_write=lambda *_: None) as callers:
         client = callers.client(apiserver.token, zoe)
         listed, _ = await client.list(AGENTJOBS, cluster.namespace)
@@ -68,7 +68,7 @@ async def test_the_api_server_hears_whom_a_client_acts_as(apiserver, cluster, zo
     assert listed == []
 
 
-async def test_a_client_acts_as_the_same_user_behind_another_fence(apiserver, cluster, zoe):
+async def test_a_copy_of_a_client_with_another_fence_impersonates_the_same_user(apiserver, cluster, zoe):
     async with Callers.connect(str(apiserver.kubeconfig), user_agent="test", on_write=lambda *_: None) as callers:
         with pytest.raises(errors.Denied, match=zoe.user):
             await callers.client(apiserver.token, zoe).with_check(None).delete(AGENTJOBS, cluster.namespace, "any")

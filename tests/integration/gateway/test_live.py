@@ -9,7 +9,7 @@ from agentjobs.client import AsyncClient, Client
 from agentjobs.gateway.serve import serving
 
 
-async def test_a_stream_hears_of_a_job_and_does_not_hold_up_the_gateways_end(settings, apiserver, cluster, story):
+async def test_a_stream_reports_a_job_and_does_not_delay_the_gateways_shutdown(settings, apiserver, cluster, story):
     headers, lines = {"Authorization": f"Bearer {apiserver.token}"}, []
 
     async def listen(url):
@@ -32,7 +32,7 @@ async def test_a_stream_hears_of_a_job_and_does_not_hold_up_the_gateways_end(set
         await listening
 
 
-async def test_both_clients_hear_of_a_job(gateway, kubeconfig, story):
+async def test_both_clients_stream_changes_of_a_job(gateway, kubeconfig, story):
     async with (
         asyncio.timeout(30),
         AsyncClient(kubeconfig=str(kubeconfig), gateway_url=gateway) as client,

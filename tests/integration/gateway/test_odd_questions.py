@@ -76,7 +76,7 @@ async def asked(http, cluster, path, query):
     return answer.status_code
 
 
-async def test_no_parameter_makes_the_gateway_fail(cluster, story, http):
+async def test_no_query_parameter_causes_an_internal_error(cluster, story, http):
     await story.begin()
 
     told = {
@@ -97,7 +97,7 @@ async def test_no_parameter_makes_the_gateway_fail(cluster, story, http):
         pytest.param(f"{EVENTS}?newest=true", ["start beyond 32 bits"], id="newest-events"),
     ],
 )
-async def test_no_cursor_makes_the_gateway_fail(cluster, story, http, path, sound):
+async def test_no_cursor_causes_an_internal_error(cluster, story, http, path, sound):
     await story.begin()
 
     told = {kind: await asked(http, cluster, path, f"cursor={value}") for kind, value in CURSORS.items()}
@@ -106,7 +106,7 @@ async def test_no_cursor_makes_the_gateway_fail(cluster, story, http, path, soun
     assert accepted == dict.fromkeys(sound, 200)
 
 
-async def test_a_question_of_100_kilobytes_is_refused(cluster, story, http):
+async def test_a_query_of_100_kilobytes_is_refused(cluster, story, http):
     host, port = http.base_url.host, http.base_url.port
     reader, writer = await asyncio.open_connection(host, port)
     writer.write(f"GET {JOBS}?cursor={'x' * 100_000} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())

@@ -69,7 +69,7 @@ async def test_a_committed_row_gets_a_job_and_a_rolled_back_one_does_not(applica
     assert (await relay(), await jobs()) == (0, {"refund-request-1": "1"})
 
 
-async def test_a_relay_that_dies_between_the_job_and_the_commit_makes_no_second_job(application, relay, jobs):
+async def test_a_relay_that_crashes_between_creation_and_commit_makes_no_second_job(application, relay, jobs):
     application.execute(ASK % 1)
     killed = await relay("-c", KILLED)
     between = application.execute("SELECT job FROM agent_requests").fetchall()

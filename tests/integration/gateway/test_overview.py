@@ -23,7 +23,7 @@ async def other(kubeconfig, gateway):
         yield client
 
 
-async def test_both_clients_read_what_happened_and_what_is_open(story, client, other):
+async def test_both_clients_read_activity_and_open_jobs(story, client, other):
     await story.begin()
     time = {"since": NOW - timedelta(hours=2), "until": NOW + timedelta(hours=2)}
 
@@ -38,12 +38,12 @@ async def test_both_clients_read_what_happened_and_what_is_open(story, client, o
     assert (await asyncio.to_thread(client.overview.usage)).by == "model"
 
 
-async def test_a_time_that_no_chart_shows_is_refused_in_words(other):
+async def test_an_invalid_time_range_is_refused_with_a_message(other):
     with pytest.raises(Invalid, match="90 days"):
         await other.overview.activity(since=datetime(2026, 1, 1, tzinfo=UTC), until=datetime(2026, 11, 1, tzinfo=UTC))
 
 
-async def test_the_gateway_says_that_it_lives(client, other):
+async def test_the_gateway_reports_that_it_is_alive(client, other):
     async with asyncio.timeout(20):
         while not (seen := await other.overview.installation()).processes:
             await asyncio.sleep(0.05)
@@ -54,7 +54,7 @@ async def test_the_gateway_says_that_it_lives(client, other):
     assert (await asyncio.to_thread(client.overview.installation)).cluster == seen.cluster
 
 
-async def test_a_step_that_is_not_there_is_not_found(story, client, other):
+async def test_a_missing_step_is_not_found(story, client, other):
     await story.begin()
 
     with pytest.raises(NotFound, match="no step 1"):

@@ -10,7 +10,7 @@ def url(cluster, template="triage"):
     return f"/v1/namespaces/{cluster.namespace}/triggers/{template}"
 
 
-async def test_who_may_make_jobs_makes_one_and_finds_it_again(http, cluster, apiserver):
+async def test_a_caller_with_permission_creates_a_job_once(http, cluster, apiserver):
     headers = {"Authorization": f"Bearer {apiserver.token}"}
     answers = [await http.post(url(cluster), json={"idempotencyKey": "order-7"}, headers=headers) for _ in range(2)]
 
@@ -18,7 +18,7 @@ async def test_who_may_make_jobs_makes_one_and_finds_it_again(http, cluster, api
     assert answers[0].json() | {"created": False} == answers[1].json()
 
 
-async def test_the_api_servers_word_on_a_job_is_passed_on(http, cluster, apiserver):
+async def test_the_api_servers_refusal_of_a_job_is_passed_on(http, cluster, apiserver):
     headers = {"Authorization": f"Bearer {apiserver.token}"}
     answer = await http.post(url(cluster), json={"name": "Not A Name"}, headers=headers)
 
@@ -26,7 +26,9 @@ async def test_the_api_servers_word_on_a_job_is_passed_on(http, cluster, apiserv
 
 
 @pytest.mark.parametrize(("token", "status"), [("nobodys", 401), (None, 403)], ids=["unknown", "without-the-right"])
-async def test_who_may_not_make_jobs_makes_none_though_the_gateway_is_an_administrator(http, cluster, token, status):
+async def test_a_caller_without_permission_creates_no_job_even_if_the_gateway_is_an_administrator(
+    http, cluster, token, status
+):
     token = token or await cluster.token()
     answer = await http.post(url(cluster), headers={"Authorization": f"Bearer {token}"})
     path = f"/apis/agentjobs.dev/v1alpha1/namespaces/{cluster.namespace}/agentjobs"
@@ -34,7 +36,7 @@ async def test_who_may_not_make_jobs_makes_none_though_the_gateway_is_an_adminis
     assert (answer.status_code, (await cluster.http.get(path)).json()["items"]) == (status, [])
 
 
-async def test_a_callers_client_has_no_credentials_but_the_token(apiserver, cluster):
+async def test_a_callers_client_has_only_the_callers_token(apiserver, cluster):
     """Were the gateway's own sent beside it, an unknown token would do."""
     given = {"user_agent": "test", "on_write": lambda *_: None}
     async with Callers.connect(str(apiserver.kubeconfig), **given) as callers:

@@ -56,7 +56,7 @@ def config_map(name: str, **data: str) -> Obj:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
 
 
-async def test_an_object_lives_from_create_to_delete(client, name, namespace):
+async def test_an_object_is_created_read_patched_and_deleted(client, name, namespace):
     made = await client.create(CONFIGMAPS, namespace, config_map(name, a="1"))
     patched = await client.patch(CONFIGMAPS, namespace, name, {"data": {"a": None, "b": "2"}})
     replaced = await client.replace(CONFIGMAPS, namespace, name, {**patched, "data": {"c": "3"}})
@@ -69,7 +69,7 @@ async def test_an_object_lives_from_create_to_delete(client, name, namespace):
         await client.get(CONFIGMAPS, namespace, name)
 
 
-async def test_preconditions_hold(client, name, namespace):
+async def test_preconditions_are_enforced(client, name, namespace):
     made = await client.create(CONFIGMAPS, namespace, config_map(name))
     stale = {"metadata": {"resourceVersion": made["metadata"]["resourceVersion"]}, "data": {"a": "1"}}
     await client.patch(CONFIGMAPS, namespace, name, stale)
@@ -82,7 +82,7 @@ async def test_preconditions_hold(client, name, namespace):
         await client.create(CONFIGMAPS, namespace, config_map(name))
 
 
-async def test_refusals_are_told_apart(client, kubeconfig, name, namespace):
+async def test_refusals_have_distinct_errors(client, kubeconfig, name, namespace):
     with pytest.raises(Invalid, match=r"metadata\.name"):
         await client.create(CONFIGMAPS, namespace, config_map("Not_A_Name"))
     with pytest.raises(NotFound, match="nowhere"):
@@ -100,7 +100,7 @@ def _with_token(kubeconfig: Path, token: str) -> Path:
     return path
 
 
-async def test_a_list_of_many_pages_is_whole(client, name, monkeypatch, namespace):
+async def test_a_list_of_many_pages_is_complete(client, name, monkeypatch, namespace):
     monkeypatch.setattr("agentjobs.kube.client.LIST_LIMIT", 2)  # 500 objects take too long to make
     for number in range(5):
         body = config_map(f"{name}-{number}")
@@ -114,7 +114,7 @@ async def test_a_list_of_many_pages_is_whole(client, name, monkeypatch, namespac
     assert int(version) >= max(int(item["metadata"]["resourceVersion"]) for item in items)
 
 
-async def test_a_watch_goes_on_where_the_list_ended(client, name, namespace):
+async def test_a_watch_continues_after_the_list(client, name, namespace):
     _, version = await client.list(CONFIGMAPS, namespace)
     selector = f"metadata.name={name}"
     watch = client.watch(CONFIGMAPS, namespace, resource_version=version, field_selector=selector)
@@ -226,7 +226,7 @@ async def test_events_are_accepted_and_counted(client, name, namespace):
     assert [(e["count"], e["reason"], e["message"]) for e in items] == [(4, "Tested", "That was it.")]
 
 
-async def test_a_token_review_answers(client):
+async def test_a_token_review_is_answered(client):
     body = {"apiVersion": TOKENREVIEWS.api_version, "kind": TOKENREVIEWS.kind, "spec": {"token": "no such token"}}
 
     review = await client.create(TOKENREVIEWS, None, body)
@@ -247,7 +247,9 @@ def held_pod(name: str, *finalizers: str) -> Obj:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [container]}}
 
 
-async def test_pods_of_a_removed_installation_are_let_go_and_keep_what_others_put_there(client, name, namespace):
+async def test_our_finalizer_is_removed_from_pods_of_a_removed_installation_and_others_are_kept(
+    client, name, namespace
+):
     for number in range(3):
         await client.create(PODS, namespace, held_pod(f"{name}-{number}", FINALIZER, "example.com/other"))
 
@@ -262,7 +264,7 @@ async def test_pods_of_a_removed_installation_are_let_go_and_keep_what_others_pu
         await client.get(LEASES, namespace, name)
 
 
-async def test_no_pod_is_let_go_while_an_operator_leads(client, name, namespace):
+async def test_finalizers_are_kept_while_an_operator_leads(client, name, namespace):
     await client.create(PODS, namespace, held_pod(name, FINALIZER))
     operator = Elector(client, namespace=namespace, name=name, identity="operator")
     await operator.acquire()

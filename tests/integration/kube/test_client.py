@@ -65,7 +65,7 @@ async def test_a_call_goes_to_the_resources_path(client, server, call, method, p
     assert [(r.method, r.path) for r in server.requests] == [(method, path)]
 
 
-async def test_a_request_by_its_path_says_what_its_maker_says(client, server):
+async def test_a_prepared_request_has_the_path_and_content_of_its_builder(client, server):
     server.answer(JOB)
     path, query = "/apis/agentjobs.dev/v1alpha1/namespaces/team/agentjobs/a", {"fieldManager": "me", "limit": ""}
 
@@ -84,7 +84,7 @@ async def test_a_request_by_its_path_says_what_its_maker_says(client, server):
         pytest.param(3, b"wo\n", id="the end of a long line"),
     ],
 )
-async def test_of_a_long_log_the_newest_lines_are_kept(client, server, most, kept):
+async def test_the_newest_lines_of_a_long_log_are_kept(client, server, most, kept):
     async def log(_: web.Request) -> web.Response:
         return web.Response(body=b"one\xff\ntwo\n")
 
@@ -93,7 +93,7 @@ async def test_of_a_long_log_the_newest_lines_are_kept(client, server, most, kep
     assert await client.log("team", "a-1", container="runner", lines=5, most=most) == kept
 
 
-async def test_a_log_of_many_chunks_is_cut_as_one_of_a_single_chunk(client, server):
+async def test_a_log_of_many_chunks_is_truncated_like_one_of_a_single_chunk(client, server):
     async def log(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -106,7 +106,7 @@ async def test_a_log_of_many_chunks_is_cut_as_one_of_a_single_chunk(client, serv
     assert await client.log("team", "a-1", container="runner", lines=5, most=20) == b"line 998\nline 999\n"
 
 
-async def test_a_log_is_asked_for_with_what_its_caller_wants(client, server):
+async def test_a_log_is_requested_with_the_callers_options(client, server):
     server.answer({})
     await client.log("team", "a-1", container="runner", lines=5, most=6, previous=True, timestamps=True)
 
@@ -115,14 +115,14 @@ async def test_a_log_is_asked_for_with_what_its_caller_wants(client, server):
     assert request.query == {"container": "runner", "tailLines": "5", "previous": "true", "timestamps": "true"}
 
 
-async def test_a_log_that_is_refused_says_why(client, server):
+async def test_a_refused_log_has_the_servers_reason(client, server):
     server.refuse(404, "NotFound", "no such pod")
 
     with pytest.raises(NotFound, match="no such pod"):
         await client.log("team", "a-1", container="runner", lines=5, most=6)
 
 
-async def test_an_answer_that_is_no_object_is_not_the_api_servers(client, server):
+async def test_an_answer_that_is_not_an_object_is_unavailable(client, server):
     server.answer(["a proxy"])
 
     with pytest.raises(Unavailable, match="not an object"):
@@ -140,7 +140,7 @@ async def test_a_hostile_name_stays_one_segment_of_the_path(client, server):
     assert answer["path"] == "/api/v1/namespaces/team/pods/..%2F..%2Fsecrets%3Fx%3D1%23y"
 
 
-async def test_requests_say_who_asks_and_carry_the_token(client, server):
+async def test_requests_have_the_user_agent_and_the_token(client, server):
     server.answer(JOB)
 
     await client.get(PODS, "team", "a")
@@ -165,7 +165,7 @@ async def test_a_patch_is_a_merge_patch(client, server):
     [None, "null", "ü ☃ 😀", 2**70, -(2**63), 1.5, float("inf"), "\ud800", "\udc00\ud800", ["a", {"b": None}], {}],
     ids=repr,
 )
-async def test_a_body_arrives_as_the_standard_library_would_write_it(client, server, value):
+async def test_a_body_is_encoded_like_the_standard_library_does(client, server, value):
     server.answer(JOB)
 
     await client.patch(PODS, "team", "a", {"status": {"value": value}})
@@ -181,7 +181,7 @@ async def test_an_invalid_number_does_not_remove_a_field(client, server):
     assert math.isnan(server.requests[0].body["status"]["value"])
 
 
-async def test_a_body_that_json_cannot_say_is_not_sent(client, server):
+async def test_a_body_that_json_cannot_represent_is_not_sent(client, server):
     with pytest.raises(TypeError, match="not JSON serializable"):
         await client.patch(PODS, "team", "a", {"status": {"at": datetime.now(UTC)}})
 
@@ -202,7 +202,7 @@ async def test_a_delete_carries_its_preconditions(client, server):
     }
 
 
-async def test_a_list_is_read_in_chunks_and_items_say_what_they_are(client, server):
+async def test_a_list_is_read_in_chunks_and_items_have_their_kind(client, server):
     async def pages(request: web.Request) -> web.Response:
         second = request.query.get("continue") == "next"
         metadata = {"resourceVersion": "7", "continue": "" if second else "next"}
@@ -224,7 +224,7 @@ async def test_a_list_is_read_in_chunks_and_items_say_what_they_are(client, serv
     ]
 
 
-async def test_a_list_whose_snapshot_expires_half_way_is_read_in_one_piece(client, server):
+async def test_a_list_whose_snapshot_expires_is_read_again_in_one_request(client, server):
     async def expires(request: web.Request) -> web.Response:
         if "continue" in request.query:
             return web.json_response({"kind": "Status", "code": 410, "reason": "Expired"}, status=410)
@@ -241,7 +241,7 @@ async def test_a_list_whose_snapshot_expires_half_way_is_read_in_one_piece(clien
     assert server.requests[-1].path == "/api/v1/pods"
 
 
-async def test_of_a_list_only_what_was_read_of_it_is_kept_and_an_expired_half_is_read_again(client, server):
+async def test_a_list_keeps_only_projected_items_and_is_read_again_when_it_expires(client, server):
     read: list[str] = []
 
     async def expires(request: web.Request) -> web.Response:
@@ -282,7 +282,7 @@ async def test_of_a_list_only_what_was_read_of_it_is_kept_and_an_expired_half_is
         (504, "Timeout", Unavailable),
     ],
 )
-async def test_a_refusal_becomes_our_error_with_the_servers_words(client, server, code, reason, expected):
+async def test_a_refusal_becomes_our_error_with_the_servers_message(client, server, code, reason, expected):
     server.refuse(code, reason, "because of x")
 
     with pytest.raises(AgentJobsError, match=f"PATCH pods team/a: HTTP {code}: because of x") as caught:
@@ -291,7 +291,7 @@ async def test_a_refusal_becomes_our_error_with_the_servers_words(client, server
     assert type(caught.value) is expected
 
 
-async def test_too_many_requests_say_when_to_come_back(client, server):
+async def test_too_many_requests_has_the_retry_delay(client, server):
     server.refuse(429, "TooManyRequests", "slow down", headers={"Retry-After": "7"})
 
     with pytest.raises(TooManyRequests) as caught:
@@ -308,7 +308,7 @@ async def test_a_refused_connection_is_unavailable(kubeconfig: Path):
             await client.get(PODS, "team", "a")
 
 
-async def test_an_answer_that_is_no_json_is_unavailable(client, server):
+async def test_an_answer_that_is_not_json_is_unavailable(client, server):
     async def page(_request: web.Request) -> web.Response:
         return web.Response(text="<html>welcome to the hotel</html>", content_type="text/html")
 
@@ -319,14 +319,14 @@ async def test_an_answer_that_is_no_json_is_unavailable(client, server):
 
 
 @pytest.mark.parametrize("answer", [[], "x", None, {}, {"metadata": {}, "items": []}])
-async def test_a_list_that_is_none_is_unavailable(client, server, answer):
+async def test_an_invalid_list_is_unavailable(client, server, answer):
     server.answer(answer)
 
     with pytest.raises(Unavailable, match="GET pods team"):
         await client.list(PODS, "team")
 
 
-async def test_a_proxys_page_is_quoted_in_short(client, server):
+async def test_a_proxys_html_page_is_quoted_in_short(client, server):
     async def page(_request: web.Request) -> web.Response:
         return web.Response(text="bad gateway " * 1000, status=502)
 
@@ -352,7 +352,7 @@ async def test_a_cut_connection_is_unavailable_and_a_write_is_sent_once(client, 
     assert len(server.requests) == 1
 
 
-async def test_the_fence_stops_every_mutation_and_no_read(kubeconfig, server):
+async def test_the_fence_stops_every_write_and_no_read(kubeconfig, server):
     def check() -> None:
         raise Fenced("the lease is lost")
 
@@ -373,7 +373,7 @@ async def test_the_fence_stops_every_mutation_and_no_read(kubeconfig, server):
     assert [r.method for r in server.requests] == ["GET", "POST"]
 
 
-async def test_writes_are_told_with_their_status_and_reads_are_not(kubeconfig, server):
+async def test_writes_are_reported_with_their_status_and_reads_are_not(kubeconfig, server):
     told: list[tuple[str, str, int]] = []
     server.refuse(409, "Conflict", "changed")
     async with KubeClient.connect(str(kubeconfig), on_write=lambda *a: told.append(a)) as client:
@@ -384,7 +384,7 @@ async def test_writes_are_told_with_their_status_and_reads_are_not(kubeconfig, s
     assert told == [("PATCH", "Pod", 409)]
 
 
-async def test_a_strict_dry_run_asks_for_both_and_is_not_a_write(kubeconfig, server):
+async def test_a_strict_dry_run_requests_both_options_and_is_not_a_write(kubeconfig, server):
     told: list[tuple[str, str, int]] = []
     server.answer(JOB)
     async with KubeClient.connect(str(kubeconfig), on_write=lambda *a: told.append(a)) as client:
@@ -396,7 +396,7 @@ async def test_a_strict_dry_run_asks_for_both_and_is_not_a_write(kubeconfig, ser
     assert told == [("POST", "Pod", 200)]
 
 
-async def test_a_cancelled_write_is_told_as_unanswered(kubeconfig, server):
+async def test_a_cancelled_write_is_reported_as_unanswered(kubeconfig, server):
     told: list[tuple[str, str, int]] = []
 
     async def hang(_request: web.Request) -> web.Response:

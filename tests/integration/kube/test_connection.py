@@ -107,7 +107,7 @@ async def test_a_kubeconfig_with_its_own_authority_and_a_token_works(secure_url,
         assert await authorization(client) == "Bearer secret"
 
 
-async def test_a_server_of_another_authority_is_not_spoken_to(secure_url, tmp_path):
+async def test_a_server_of_another_authority_is_refused(secure_url, tmp_path):
     path = tmp_path / "kubeconfig"
     path.write_text(document(secure_url, user={"token": "secret"}))
 
@@ -116,7 +116,7 @@ async def test_a_server_of_another_authority_is_not_spoken_to(secure_url, tmp_pa
             await authorization(client)
 
 
-async def test_a_token_file_beside_the_kubeconfig_works(server, tmp_path):
+async def test_a_token_file_relative_to_the_kubeconfig_works(server, tmp_path):
     server.answer({})
     (tmp_path / "token").write_text("from-file")
     path = tmp_path / "kubeconfig"
@@ -192,7 +192,7 @@ class _Clock:
         return self.time
 
 
-async def test_outside_of_a_cluster_the_cure_is_named(monkeypatch):
+async def test_outside_of_a_cluster_the_error_names_a_solution(monkeypatch):
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
     with pytest.raises(Misconfigured, match=r"in-cluster configuration: .*set KUBECONFIG"):
@@ -225,7 +225,7 @@ async def test_outside_of_a_cluster_the_cure_is_named(monkeypatch):
         ),
     ],
 )
-async def test_a_broken_kubeconfig_is_named(tmp_path, content):
+async def test_an_invalid_kubeconfig_is_named(tmp_path, content):
     path = tmp_path / "kubeconfig"
     if content is not None:
         path.write_text(content)
@@ -235,7 +235,7 @@ async def test_a_broken_kubeconfig_is_named(tmp_path, content):
             pass
 
 
-async def test_connections_are_kept_and_bounded(kubeconfig, server):
+async def test_connections_are_reused_and_limited(kubeconfig, server):
     peers: set[Any] = set()
 
     async def slow(request: web.Request) -> web.Response:

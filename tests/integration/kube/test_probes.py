@@ -15,7 +15,7 @@ async def fetch(port: int, path: str) -> tuple[int, str]:
         return response.status, await response.text()
 
 
-async def test_health_is_the_sum_of_its_checks():
+async def test_health_combines_all_checks():
     problem: list[str] = []
     checks = {"lease": lambda: problem[0] if problem else None, "loop": lambda: None}
     async with serving(LOOPBACK, metrics=Metrics(), health=checks, ready={}) as port:
@@ -38,7 +38,7 @@ async def test_metrics_are_served_as_text():
     assert "process_resident_memory_bytes" in text
 
 
-async def test_a_taken_address_is_named():
+async def test_an_address_in_use_is_named():
     async with serving(LOOPBACK, metrics=Metrics(), health={}, ready={}) as port:
         with pytest.raises(Misconfigured, match=f"probe_address 127.0.0.1:{port}: cannot listen there"):
             async with serving(("127.0.0.1", port), metrics=Metrics(), health={}, ready={}):

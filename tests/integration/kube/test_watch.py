@@ -34,7 +34,7 @@ def stream(server: Any) -> Callable[[Script], None]:
     return use
 
 
-async def test_changes_are_yielded_as_they_come_and_the_servers_end_is_an_end(client, server, stream):
+async def test_changes_are_yielded_as_they_arrive_until_the_server_ends_the_watch(client, server, stream):
     async def script(response: web.StreamResponse) -> None:
         await response.write(event("ADDED", "a") + event("MODIFIED", "a"))
         await response.write(event("DELETED", "a"))
@@ -52,7 +52,7 @@ async def test_changes_are_yielded_as_they_come_and_the_servers_end_is_an_end(cl
     }
 
 
-async def test_a_line_may_come_in_pieces_and_be_larger_than_any_buffer(client, stream):
+async def test_a_line_can_arrive_in_parts_and_be_larger_than_any_buffer(client, stream):
     large = event("ADDED", "large", data="x" * 3_000_000)
 
     async def script(response: web.StreamResponse) -> None:
@@ -80,7 +80,7 @@ async def test_a_version_that_is_too_old_is_gone(client, stream):
         await anext(client.watch(PODS, resource_version="5"))
 
 
-async def test_a_refused_watch_is_the_usual_error(client, server):
+async def test_a_refused_watch_raises_the_error_of_other_requests(client, server):
     server.refuse(403, "Forbidden", "pods is forbidden")
 
     with pytest.raises(Denied, match="pods is forbidden"):
@@ -88,7 +88,7 @@ async def test_a_refused_watch_is_the_usual_error(client, server):
 
 
 @pytest.mark.parametrize("line", [b"not json\n", b'{"type":"ADDED"}\n', b"[]\n", b"7\n"])
-async def test_a_line_that_is_no_event_is_unavailable(client, stream, line):
+async def test_a_line_that_is_not_an_event_is_unavailable(client, stream, line):
     async def script(response: web.StreamResponse) -> None:
         await response.write(event("ADDED", "a") + line)
 
@@ -117,7 +117,7 @@ async def test_a_cut_connection_is_unavailable(client, server):
         await anext(watch)
 
 
-async def test_silence_beyond_the_servers_own_limit_is_unavailable(client, stream, monkeypatch):
+async def test_silence_beyond_the_servers_time_limit_is_unavailable(client, stream, monkeypatch):
     monkeypatch.setattr("agentjobs.kube.client.WATCH_MARGIN_SECONDS", 0.05)  # 20 s are too long for a test
 
     async def script(_response: web.StreamResponse) -> None:
@@ -129,7 +129,7 @@ async def test_silence_beyond_the_servers_own_limit_is_unavailable(client, strea
         await anext(client.watch(PODS, resource_version="5", seconds=0))
 
 
-async def test_leaving_a_watch_frees_its_connection(client, server, stream):
+async def test_leaving_a_watch_releases_its_connection(client, server, stream):
     async def script(response: web.StreamResponse) -> None:
         await response.write(event("ADDED", "a"))
         await asyncio.sleep(60)

@@ -92,7 +92,9 @@ def bookmark(version: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("path", "namespace"), [("/agentjobs", None), ("/namespaces/team/agentjobs", "team")])
-async def test_a_list_is_ours_and_kopf_gets_an_empty_one_of_its_version(server, session, seen, path, namespace):
+async def test_our_observer_gets_the_list_and_kopf_an_empty_one_of_the_same_version(
+    server, session, seen, path, namespace
+):
     metadata = {"resourceVersion": "9", "continue": "more"}
     server.answer({"kind": "AgentJobList", "metadata": metadata, "items": [an_object("a", 5)]})
 
@@ -104,7 +106,7 @@ async def test_a_list_is_ours_and_kopf_gets_an_empty_one_of_its_version(server, 
     assert server.requests[0].headers["X"] == "y"
 
 
-async def test_a_list_that_we_cannot_take_looks_to_kopf_like_a_lost_connection(server, session, monkeypatch):
+async def test_a_list_that_we_cannot_read_is_a_lost_connection_to_kopf(server, session, monkeypatch):
     monkeypatch.setattr(watch_module, "RETRY_SECONDS", 0.0)
     server.answer({"kind": "AgentJobList", "metadata": {}, "items": []})
 
@@ -124,7 +126,7 @@ async def test_a_list_that_we_cannot_take_looks_to_kopf_like_a_lost_connection(s
     ],
     ids=repr,
 )
-async def test_another_answer_is_left_alone(server, session, seen, body):
+async def test_other_answers_are_not_changed(server, session, seen, body):
     server.answer(body)
 
     async with session.get(server.url) as found:
@@ -147,7 +149,7 @@ async def test_an_update_of_a_known_version_is_not_observed(server, session, see
     assert told == [bookmark(6)]
 
 
-async def test_a_version_that_an_object_mentions_beside_its_own_is_not_taken_for_it(server, session, seen):
+async def test_a_resource_version_inside_an_object_is_not_mistaken_for_its_own(server, session, seen):
     other = {**an_object("b", 7), "spec": {"resourceVersion": "6"}}
 
     await watched(session, server, compact(event("ADDED", an_object("a", 5)), event("MODIFIED", other)))
@@ -155,7 +157,7 @@ async def test_a_version_that_an_object_mentions_beside_its_own_is_not_taken_for
     assert [name for _, name in seen] == ["a", "b"]
 
 
-async def test_events_go_to_the_observer_and_kopf_gets_one_bookmark_for_those_that_came_together(server, session, seen):
+async def test_the_observer_gets_all_events_and_kopf_one_bookmark_per_chunk(server, session, seen):
     together = lines(*(event(kind, an_object("a", version)) for version, kind in enumerate(("ADDED", "MODIFIED"), 5)))
 
     told = await watched(session, server, together, lines(event("DELETED", an_object("a", 8))))
@@ -164,7 +166,7 @@ async def test_events_go_to_the_observer_and_kopf_gets_one_bookmark_for_those_th
     assert told == [bookmark(6), bookmark(8)]
 
 
-async def test_what_is_no_event_of_a_known_kind_reaches_kopf_in_its_place(server, session, seen):
+async def test_an_event_of_an_unknown_type_reaches_kopf_in_order(server, session, seen):
     secret = event("ADDED", an_object("s", 6, kind="Secret"))
     parts = [event("ADDED", an_object("a", 5)), secret, event("ADDED", an_object("b", 7)), BOOKMARK, GONE]
 
@@ -177,14 +179,14 @@ async def test_what_is_no_event_of_a_known_kind_reaches_kopf_in_its_place(server
 @pytest.mark.parametrize(
     "line", [b"no json", b"[1]", b'{"type":"ADDED"}', b'{"type":"ADDED","object":{"kind":"AgentJob"}}'], ids=repr
 )
-async def test_a_line_that_cannot_be_read_is_left_to_kopf(server, session, seen, line):
+async def test_an_unreadable_line_is_passed_to_kopf(server, session, seen, line):
     told = await watched(session, server, line + b"\n" + lines(event("ADDED", an_object("a", 5))))
 
     assert told == [json.loads(line) if line.startswith(b"{") else line, bookmark(5)]
     assert seen == [("ADDED", "a")]
 
 
-async def test_an_event_may_come_in_pieces_and_be_larger_than_any_buffer(server, session, seen):
+async def test_an_event_can_arrive_in_parts_and_be_larger_than_any_buffer(server, session, seen):
     raw = lines(event("ADDED", an_object("a", 5) | {"spec": "x" * 3_000_000}), event("ADDED", an_object("b", 6)))
 
     told = await watched(session, server, raw[:20], raw[20:2_000_000], raw[2_000_000:])
@@ -203,14 +205,14 @@ async def test_an_object_that_its_observer_cannot_read_does_not_end_the_watch(se
     assert [record.message for record in caplog.records] == ["watch.failed"]
 
 
-async def test_a_refused_watch_is_read_as_it_is(server, session, seen):
+async def test_a_refused_watch_is_passed_on_unchanged(server, session, seen):
     told = await watched(session, server, lines(event("ADDED", an_object("a", 5))), code=403)
 
     assert told == [event("ADDED", an_object("a", 5))]
     assert seen == []
 
 
-async def test_refused_credentials_are_known_again_when_a_login_brings_the_same():
+async def test_refused_credentials_are_recognized_when_a_login_returns_them_again():
     infos = [kopf.ConnectionInfo(server="https://127.0.0.1", token=token) for token in ("a", "a", "b")]
     refused, same, new = connections = [KopfSession.make(info, {}) for info in infos]
     for connection in connections:
@@ -221,7 +223,7 @@ async def test_refused_credentials_are_known_again_when_a_login_brings_the_same(
     assert refused.aiohttp_session is not same.aiohttp_session
 
 
-async def test_kopf_goes_on_where_a_watch_ended_though_it_saw_no_event(tmp_path, monkeypatch):
+async def test_kopf_continues_where_a_watch_ended_even_if_it_got_no_event(tmp_path, monkeypatch):
     seen: list[tuple[str | None, str]] = []
 
     async def until_seen(count: int) -> None:
