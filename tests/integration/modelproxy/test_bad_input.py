@@ -72,7 +72,7 @@ async def test_a_pod_with_the_token_of_another_is_refused(http, pod, cluster, fa
 
 
 @pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
-async def test_a_hundred_megabytes_are_refused_by_default_and_others_go_on(http, pod, fake, announced):
+async def test_a_request_of_a_hundred_megabytes_is_refused_and_others_continue(http, pod, fake, announced):
     token, piece = await pod(), b"x" * 1024 * 1024
 
     async def pieces():
@@ -106,7 +106,7 @@ HIDDEN = f"POST {PATH} HTTP/1.1\nHost: x\nKEY\nContent-Length: {len(BODY)}\n\n{B
         pytest.param(f"HEAD\nX: a\n Content-Length: 4\nContent-Length: 0\nHost: y\n\n{HIDDEN}", id="folded"),
     ],
 )
-async def test_no_request_hides_behind_another(proxy, pod, fake, text):
+async def test_request_smuggling_is_refused(proxy, pod, fake, text):
     key = f"x-api-key: {await pod()}"
     head = f"POST {PATH} HTTP/1.1\nHost: x\n{key}"
     reader, writer = await asyncio.open_connection("127.0.0.1", int(proxy.rpartition(":")[2]))
@@ -120,7 +120,9 @@ async def test_no_request_hides_behind_another(proxy, pod, fake, text):
     assert (said.count("HTTP/1."), fake.seen) == (1, [])
 
 
-async def test_a_whole_answer_whose_client_left_is_booked_as_it_may_be_at_most(http, pod, fake, ledger):
+async def test_a_complete_answer_whose_client_disconnected_is_settled_at_most_at_its_reservation(
+    http, pod, fake, ledger
+):
     token = await pod()
     fake.default = Answer(delay=60)
     call = asyncio.create_task(http.post(PATH, json=MESSAGES, headers={"x-api-key": token}))
@@ -133,7 +135,7 @@ async def test_a_whole_answer_whose_client_left_is_booked_as_it_may_be_at_most(h
     assert [seen.ended for seen in fake.seen] == ["hung up"]
 
 
-async def test_a_client_that_leaves_with_the_last_event_was_answered(http, pod, fake, ledger):
+async def test_a_client_that_disconnects_at_the_last_event_was_answered(http, pod, fake, ledger):
     token = await pod()
     fake.default = Answer(used=Used(input=500, output=50), pieces=2, hang_after=8)
 
@@ -146,7 +148,7 @@ async def test_a_client_that_leaves_with_the_last_event_was_answered(http, pod, 
     assert (call.outcome, call.input, call.output, call.estimated) == ("Answered", 500, 50, False)
 
 
-async def test_a_client_that_leaves_keeps_no_place_among_calls_at_once(settings, models_file, pod, fake):
+async def test_a_client_that_disconnects_frees_its_concurrent_call(settings, models_file, pod, fake):
     token = await pod()
     fake.choose = lambda seen: Answer(hang_after=2) if seen.json.get("stream") else None
     limited = settings(models_file=models_file(limits=[{"concurrentCalls": 1}]))
@@ -160,7 +162,9 @@ async def test_a_client_that_leaves_keeps_no_place_among_calls_at_once(settings,
     assert answer.status_code == 200
 
 
-async def test_what_is_refused_a_place_takes_nothing_from_the_minute(settings, models_file, pod, fake, monkeypatch):
+async def test_a_call_refused_by_the_concurrency_limit_does_not_count_in_the_rate_limit(
+    settings, models_file, pod, fake, monkeypatch
+):
     monkeypatch.setattr(exchange, "PATIENCE_SECONDS", 0.3)
     token = await pod()
     fake.script(Answer(delay=1.0))
@@ -199,7 +203,7 @@ ERROR = b'data: {"id": "x", "choices": [], "error": {"code": 502, "message": "pr
         pytest.param(b"", id="nothing"),
     ],
 )
-async def test_a_stream_that_ends_well_as_http_alone_is_no_answer(http, pod, fake, ledger, events):
+async def test_a_stream_without_its_last_event_is_not_an_answer(http, pod, fake, ledger, events):
     token = await pod()
     fake.default = Garbage(events, content_type="text/event-stream")
 
@@ -210,7 +214,7 @@ async def test_a_stream_that_ends_well_as_http_alone_is_no_answer(http, pod, fak
     assert call.outcome == "Cut"
 
 
-async def test_a_daily_quota_closes_the_key_for_long_and_its_words_reach_the_pod(http, pod, fake, database):
+async def test_a_daily_quota_closes_the_key_for_long_and_its_message_reaches_the_pod(http, pod, fake, database):
     token = await pod()
     fake.default = Failure(429, "quota exceeded", retry_after=20, quota="GenerateRequestsPerDayPerProjectPerModel")
 

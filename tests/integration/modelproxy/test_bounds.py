@@ -38,7 +38,7 @@ async def closed(reader):
 
 
 @pytest.mark.parametrize("head", [b"", b"POST /anthropic/v1/messages HTTP/1.1\r\nHost: x\r\n"], ids=["silent", "half"])
-async def test_who_sends_no_whole_head_is_cut(settings, monkeypatch, head):
+async def test_a_client_that_sends_no_complete_head_is_disconnected(settings, monkeypatch, head):
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
 
     async with serving(settings()) as url:
@@ -49,7 +49,7 @@ async def test_who_sends_no_whole_head_is_cut(settings, monkeypatch, head):
         writer.close()
 
 
-async def test_a_connection_that_is_used_again_has_the_same_time_for_its_next_head(settings, monkeypatch):
+async def test_a_reused_connection_has_the_same_time_limit_for_its_next_head(settings, monkeypatch):
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
 
     async with serving(settings()) as url:
@@ -63,7 +63,7 @@ async def test_a_connection_that_is_used_again_has_the_same_time_for_its_next_he
         writer.close()
 
 
-async def test_a_body_that_does_not_come_is_given_up(settings, monkeypatch, pod, fake):
+async def test_a_request_whose_body_does_not_arrive_is_aborted(settings, monkeypatch, pod, fake):
     monkeypatch.setattr(client, "BODY_SECONDS", 0.1)
     monkeypatch.setattr(client, "BODY_BYTES_A_SECOND", 10**12)
     token = await pod()
@@ -80,7 +80,7 @@ async def test_a_body_that_does_not_come_is_given_up(settings, monkeypatch, pod,
     assert fake.seen == []
 
 
-async def test_an_address_has_only_so_many_connections(settings, monkeypatch):
+async def test_the_number_of_connections_of_an_address_is_limited(settings, monkeypatch):
     monkeypatch.setattr("agentjobs.proxy.serve.CONNECTIONS", 2)
 
     async with serving(settings()) as url:
@@ -93,7 +93,7 @@ async def test_an_address_has_only_so_many_connections(settings, monkeypatch):
             writer.close()
 
 
-async def test_while_the_database_is_away_no_call_passes_and_readiness_says_why(settings, pod, fake):
+async def test_without_a_database_no_call_passes_and_readiness_has_the_reason(settings, pod, fake):
     token = await pod()
 
     async with (
@@ -108,7 +108,7 @@ async def test_while_the_database_is_away_no_call_passes_and_readiness_says_why(
     assert (told.status_code, "database" in told.text) == (503, True)
 
 
-async def test_it_serves_tls(settings, tmp_path):
+async def test_the_proxy_serves_tls(settings, tmp_path):
     authority = Authority(tmp_path, name="test", now=datetime.now(UTC))
     pair = authority.server("proxy")
 

@@ -53,7 +53,7 @@ def claude(proxy, tmp_path):
     return run
 
 
-async def test_the_cli_is_answered_through_the_proxy_and_its_call_is_booked(claude, pod, fake, ledger):
+async def test_the_cli_is_answered_through_the_proxy_and_its_call_is_settled(claude, pod, fake, ledger):
     fake.default = Answer("Hello.", used=Used(input=100, output=20))
     token = await pod()
 
@@ -67,7 +67,7 @@ async def test_the_cli_is_answered_through_the_proxy_and_its_call_is_booked(clau
     assert (call.asked, call.input, call.output) == ("anthropic/claude-sonnet-4-5", 100, 20)
 
 
-async def test_a_budget_that_is_spent_ends_the_job_at_once(claude, pod, fake):
+async def test_a_used_up_budget_ends_the_job_immediately(claude, pod, fake):
     token = await pod(budget='{"maxLLMCalls": 1}')
 
     endings = [await claude(token), await claude(token)]
@@ -77,7 +77,7 @@ async def test_a_budget_that_is_spent_ends_the_job_at_once(claude, pod, fake):
     assert len(fake.seen) == 1
 
 
-async def test_a_provider_that_wants_hours_snoozes_the_job_for_hours(claude, pod, fake):
+async def test_a_retry_delay_of_hours_snoozes_the_job_for_hours(claude, pod, fake):
     fake.default = Failure(429, retry_after=7200)
 
     ending = await claude(await pod())
@@ -86,7 +86,7 @@ async def test_a_provider_that_wants_hours_snoozes_the_job_for_hours(claude, pod
     assert ending.delay_seconds == 7200.0
 
 
-async def test_a_token_that_is_not_known_ends_within_seconds(claude, pod, fake):
+async def test_a_start_with_an_unknown_token_ends_within_seconds(claude, pod, fake):
     await pod()
 
     ending = await claude("nobody's")
@@ -95,7 +95,7 @@ async def test_a_token_that_is_not_known_ends_within_seconds(claude, pod, fake):
     assert fake.seen == []
 
 
-async def test_a_pod_that_is_fenced_ends_as_one(claude, pod, story, fake):
+async def test_a_fenced_pod_ends_as_fenced(claude, pod, story, fake):
     token = await pod()
     await story.begin(uid="u1", name="hello", start=2)
 

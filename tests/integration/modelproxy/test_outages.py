@@ -44,7 +44,7 @@ async def kill(server):
     await server.stop()
 
 
-async def test_streams_end_and_no_call_begins_and_all_is_settled_when_it_is_back(http, pod, fake, server):
+async def test_during_an_outage_streams_end_no_call_begins_and_calls_are_settled_afterwards(http, pod, fake, server):
     token = await pod()
     fake.script(Answer(used=Used(input=500, output=50), pieces=10, pace=0.2))
     headers = {"x-api-key": token}
@@ -74,7 +74,9 @@ async def test_streams_end_and_no_call_begins_and_all_is_settled_when_it_is_back
         pytest.param([], '{"maxLLMCalls": 2, "maxCostUSD": "0.0001"}', id="for-the-budget"),
     ],
 )
-async def test_a_call_that_waits_is_told_to_come_again(settings, models_file, pod, fake, server, limits, budget):
+async def test_a_call_that_waits_during_an_outage_gets_a_retry_delay(
+    settings, models_file, pod, fake, server, limits, budget
+):
     token = await pod(budget=budget)
     fake.default = Answer(delay=60)
     async with (

@@ -59,7 +59,7 @@ async def ask(url, token):
     raise AssertionError(answer.text)
 
 
-async def test_a_proxy_serves_and_stops_on_sigterm_with_0(environment, pod, fake):
+async def test_a_proxy_serves_and_exits_with_0_on_sigterm(environment, pod, fake):
     token = await pod()
 
     async with process("proxy", event="proxy.listening", port=0, **environment) as (child, url):
@@ -70,7 +70,7 @@ async def test_a_proxy_serves_and_stops_on_sigterm_with_0(environment, pod, fake
     assert (answer.status_code, code, len(fake.seen)) == (200, 0, 1)
 
 
-async def test_the_gateway_serves_the_proxy_beside_it_for_development(environment, pod, fake):
+async def test_the_gateway_can_also_serve_the_proxy_for_development(environment, pod, fake):
     token = await pod()
 
     async with process(*("gateway", "--models", "--models-port=0"), event="proxy.listening", port=0, **environment) as (
@@ -84,7 +84,7 @@ async def test_the_gateway_serves_the_proxy_beside_it_for_development(environmen
     assert (answer.status_code, code) == (200, 0)
 
 
-async def test_a_wrong_file_of_models_ends_the_process_at_the_start_with_the_line(environment, tmp_path):
+async def test_an_invalid_models_file_ends_the_process_at_its_start_and_names_the_line(environment, tmp_path):
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("providers: []\nprices:\n- {models: ['openai/*'], input: cheap, output: '1'}\n")
     child = await asyncio.create_subprocess_exec(

@@ -40,7 +40,7 @@ async def settled(ledger, count=1):
         pytest.param("/anthropic/v1/messages", "x-api-key", MESSAGES, "anthropic/claude-sonnet-4-5", id="anthropic"),
     ],
 )
-async def test_a_pods_call_reaches_its_provider_with_the_providers_key_and_is_booked(
+async def test_a_pods_call_reaches_its_provider_with_the_providers_key_and_is_settled(
     http, pod, fake, ledger, path, header, body, model
 ):
     token = await pod()
@@ -74,7 +74,7 @@ def identifier(answer):
     return answer.json()["error"]["details"]["error_code"]
 
 
-async def test_a_stream_passes_byte_for_byte_and_its_usage_is_read(http, pod, fake, ledger):
+async def test_a_stream_is_passed_unchanged_and_its_usage_is_read(http, pod, fake, ledger):
     token = await pod()
     fake.default = Answer(used=Used(input=500, output=50), pieces=5)
     direct = await asyncio.to_thread(
@@ -88,7 +88,7 @@ async def test_a_stream_passes_byte_for_byte_and_its_usage_is_read(http, pod, fa
     assert (call.step, call.input, call.output, call.estimated) == ("main/hello/1", 500, 50, False)
 
 
-async def test_the_first_piece_arrives_before_the_last_is_made(http, pod, fake):
+async def test_the_first_chunk_arrives_before_the_last_is_sent(http, pod, fake):
     token = await pod()
     fake.default = Answer(pieces=3, hang_after=3)
 
@@ -100,7 +100,7 @@ async def test_the_first_piece_arrives_before_the_last_is_made(http, pod, fake):
     assert b"message_start" in first
 
 
-async def test_neither_the_pods_token_nor_headers_of_its_own_reach_the_provider(http, pod, fake):
+async def test_neither_the_pods_token_nor_its_own_headers_reach_the_provider(http, pod, fake):
     token = await pod()
     mine = {"cookie": "a=b", "x-forwarded-for": "1.2.3.4", "anthropic-version": "2023-06-01", "x-other": "1"}
 
@@ -112,7 +112,7 @@ async def test_neither_the_pods_token_nor_headers_of_its_own_reach_the_provider(
     assert (sent["anthropic-version"], sent["accept-encoding"]) == ("2023-06-01", "identity")
 
 
-async def test_a_client_that_hangs_up_ends_the_call_at_the_provider_and_is_booked_at_what_came(http, pod, fake, ledger):
+async def test_a_disconnect_ends_the_call_at_the_provider_and_settles_what_was_received(http, pod, fake, ledger):
     token = await pod()
     fake.default = Answer(used=Used(input=500, output=50), pieces=4, hang_after=3)
 
@@ -127,9 +127,7 @@ async def test_a_client_that_hangs_up_ends_the_call_at_the_provider_and_is_booke
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
-async def test_a_client_that_hangs_up_before_the_first_byte_ends_the_call_at_the_provider(
-    http, pod, fake, ledger, streamed
-):
+async def test_a_disconnect_before_the_first_byte_ends_the_call_at_the_provider(http, pod, fake, ledger, streamed):
     token = await pod()
     fake.default = Hang()
     asking = asyncio.create_task(ask(http, token, MESSAGES | {"stream": streamed}))
@@ -161,7 +159,7 @@ async def test_a_client_that_hangs_up_before_the_first_byte_ends_the_call_at_the
         pytest.param(Failure(400, "no such parameter"), 400, id="its-own-400"),
     ],
 )
-async def test_whatever_a_provider_does_wrong_no_whole_answer_is_made_of_it(http, pod, fake, ledger, behaviour, status):
+async def test_a_faulty_answer_of_a_provider_never_becomes_a_complete_one(http, pod, fake, ledger, behaviour, status):
     token = await pod()
     fake.default = behaviour
 
@@ -177,7 +175,7 @@ async def test_whatever_a_provider_does_wrong_no_whole_answer_is_made_of_it(http
 
 
 @pytest.mark.parametrize("cut", [1, 3, 5])
-async def test_a_stream_that_is_cut_ends_in_an_error_and_not_as_if_it_were_whole(http, pod, fake, ledger, cut):
+async def test_a_stream_that_is_cut_off_ends_with_an_error(http, pod, fake, ledger, cut):
     token = await pod()
     fake.default = Answer(pieces=6, cut_after=cut)
 
@@ -188,7 +186,7 @@ async def test_a_stream_that_is_cut_ends_in_an_error_and_not_as_if_it_were_whole
     assert (call.outcome, call.status, call.estimated) == ("Cut", 200, True)
 
 
-async def test_a_provider_that_hangs_is_given_up(pod, fake, ledger, monkeypatch, settings):
+async def test_a_call_to_a_hanging_provider_is_aborted(pod, fake, ledger, monkeypatch, settings):
     short = upstream.Patience(0.1, 0.1)
     monkeypatch.setattr(upstream, "Patience", lambda: short)
     token = await pod()
@@ -205,7 +203,7 @@ async def test_a_provider_that_hangs_is_given_up(pod, fake, ledger, monkeypatch,
 
 
 @pytest.mark.parametrize("raw", [None, {"input_tokens": -5, "output_tokens": 10**15}, {"input_tokens": "many"}])
-async def test_usage_that_is_missing_or_absurd_is_booked_at_an_estimate(http, pod, fake, ledger, raw):
+async def test_missing_or_absurd_usage_is_settled_at_an_estimate(http, pod, fake, ledger, raw):
     token = await pod()
     fake.default = Answer(used=None, raw_usage=raw)
 
@@ -217,7 +215,7 @@ async def test_usage_that_is_missing_or_absurd_is_booked_at_an_estimate(http, po
     assert 0 < call.cost <= call.reserved_cost
 
 
-async def test_a_key_that_is_not_accepted_is_named_with_its_file_and_never_shown(http, pod, fake, keys, caplog):
+async def test_a_refused_key_is_named_by_its_file_and_never_shown(http, pod, fake, keys, caplog):
     caplog.set_level(logging.DEBUG)
     token = await pod()
     fake.default = Failure(401, "Incorrect API key provided: key-of-anthropic")
@@ -239,7 +237,7 @@ async def test_a_key_that_is_not_accepted_is_named_with_its_file_and_never_shown
         ),
     ],
 )
-async def test_no_pod_can_ask_for_what_closes_a_key_to_others(http, pod, fake, failure):
+async def test_no_request_of_a_pod_can_close_a_key_to_others(http, pod, fake, failure):
     fake.script(failure)
     token = await pod()
 
@@ -249,7 +247,7 @@ async def test_no_pod_can_ask_for_what_closes_a_key_to_others(http, pod, fake, f
     assert second.status_code == 200
 
 
-async def test_a_missing_key_is_named_and_counts_as_soon_as_it_is_there(http, pod, fake, keys, monkeypatch):
+async def test_a_missing_key_is_named_and_used_when_it_exists(http, pod, fake, keys, monkeypatch):
     monkeypatch.setattr("agentjobs.proxy.keys.LOOK_SECONDS", 0.0)
     token = await pod()
     (keys / "anthropic").unlink()
@@ -262,7 +260,7 @@ async def test_a_missing_key_is_named_and_counts_as_soon_as_it_is_there(http, po
     assert (answer.status_code, fake.seen[-1].key) == (200, "another")
 
 
-async def test_a_key_that_is_busy_makes_room_for_the_other(settings, models_file, pod, fake, ledger):
+async def test_another_key_is_used_while_one_is_at_its_limit(settings, models_file, pod, fake, ledger):
     fake.choose = lambda seen: Failure(429, retry_after=30) if seen.key == "key-of-gemini" else None
     token = await pod()
 
@@ -299,7 +297,7 @@ async def test_a_request_that_its_provider_always_refuses_does_not_keep_the_key_
     assert (refused.status_code, answer.status_code, len(fake.seen)) == (429, 200, times + 1)
 
 
-async def test_a_request_of_claude_code_reaches_the_provider_as_it_is(http, pod, fake):
+async def test_a_request_of_claude_code_reaches_the_provider_unchanged(http, pod, fake):
     token = await pod()
     # Its apiKeyHelper gives both of them.
     keys = {"x-api-key": token, "authorization": f"Bearer {token}"}
@@ -315,7 +313,7 @@ async def test_a_request_of_claude_code_reaches_the_provider_as_it_is(http, pod,
 
 
 @pytest.mark.parametrize("status", [429, 503, 529])
-async def test_a_provider_that_asks_for_a_long_wait_is_quoted_in_the_code(http, pod, fake, status):
+async def test_a_long_retry_delay_of_a_provider_is_in_the_error_code(http, pod, fake, status):
     fake.default = Failure(status, retry_after=7200)
     token = await pod()
 
@@ -326,7 +324,7 @@ async def test_a_provider_that_asks_for_a_long_wait_is_quoted_in_the_code(http, 
     assert answer.headers["retry-after"] == "7200"
 
 
-async def test_calls_that_find_a_key_closed_for_long_are_told_so_in_the_code(http, pod, fake):
+async def test_calls_for_a_key_closed_for_long_get_the_delay_in_the_error_code(http, pod, fake):
     fake.default = Failure(429, retry_after=600)
     token = await pod()
 
@@ -339,7 +337,7 @@ async def test_calls_that_find_a_key_closed_for_long_are_told_so_in_the_code(htt
 
 
 @pytest.mark.parametrize(("status", "seconds"), [(429, 30), (400, 7200), (500, 7200)])
-async def test_another_error_of_a_provider_stays_its_own(http, pod, fake, status, seconds):
+async def test_other_errors_of_a_provider_are_passed_on_unchanged(http, pod, fake, status, seconds):
     fake.default = Failure(status, retry_after=seconds)
     token = await pod()
 
@@ -349,7 +347,7 @@ async def test_another_error_of_a_provider_stays_its_own(http, pod, fake, status
     assert not code(answer)[0].startswith("agentjobs.dev/")
 
 
-async def test_clients_that_show_headers_get_a_providers_long_delay_as_it_is(http, pod, fake):
+async def test_clients_that_expose_headers_get_a_providers_long_delay_unchanged(http, pod, fake):
     fake.default = Failure(429, retry_after=7200)
     token = await pod()
 
@@ -359,7 +357,7 @@ async def test_clients_that_show_headers_get_a_providers_long_delay_as_it_is(htt
     assert "agentjobs.dev" not in answer.text
 
 
-async def test_a_fallback_answers_where_the_model_is_down_and_is_told(settings, models_file, pod, fake, ledger):
+async def test_a_fallback_answers_for_an_unavailable_model_and_is_reported(settings, models_file, pod, fake, ledger):
     fallbacks = [{"model": "anthropic/claude-sonnet-4-5", "to": ["anthropic/claude-haiku-4-5"], "after": "1s"}]
     fake.choose = lambda seen: Failure(503) if "sonnet" in seen.model else None
     token = await pod()
@@ -376,7 +374,7 @@ async def test_a_fallback_answers_where_the_model_is_down_and_is_told(settings, 
     assert (call.asked, call.model) == ("anthropic/claude-sonnet-4-5", "anthropic/claude-haiku-4-5")
 
 
-async def test_an_alias_stands_for_its_model_in_the_request(settings, models_file, pod, fake, ledger):
+async def test_an_alias_is_replaced_by_its_model_in_the_request(settings, models_file, pod, fake, ledger):
     token = await pod()
 
     async with (
@@ -391,7 +389,7 @@ async def test_an_alias_stands_for_its_model_in_the_request(settings, models_fil
     assert (call.asked, call.model) == ("team/fast", "openai/gpt-5")
 
 
-async def test_a_budget_of_calls_is_never_exceeded_however_many_come_at_once(http, pod, fake, ledger):
+async def test_a_budget_of_calls_is_never_exceeded_by_simultaneous_calls(http, pod, fake, ledger):
     token = await pod(budget=json.dumps({"maxLLMCalls": 3}))
 
     answers = await asyncio.gather(*(ask(http, token) for _ in range(10)))
@@ -411,7 +409,7 @@ async def test_a_budget_of_cost_is_exceeded_by_one_call_at_most(http, pod, fake,
     assert 0.0042 <= float(sum(call.cost for call in calls)) <= 0.0042 + 0.0011
 
 
-async def test_a_model_without_a_price_is_refused_under_a_limit_of_cost_alone(settings, models_file, pod, fake):
+async def test_a_model_without_a_price_is_refused_only_under_a_cost_limit(settings, models_file, pod, fake):
     free, limited = await pod("a", uid="u1"), await pod("b", uid="u2", budget=json.dumps({"maxCostUSD": "1"}))
     body = MESSAGES | {"model": "unknown-model"}
 
@@ -425,7 +423,7 @@ async def test_a_model_without_a_price_is_refused_under_a_limit_of_cost_alone(se
     assert "UnknownModelPrice" in answers[1].text
 
 
-async def test_a_pod_that_is_fenced_asks_no_model_any_more(http, pod, story, fake):
+async def test_a_fenced_pod_can_no_longer_call_models(http, pod, story, fake):
     token = await pod()
     await pod(start=2)
 
@@ -445,7 +443,7 @@ async def test_a_pod_that_is_fenced_asks_no_model_any_more(http, pod, story, fak
         ("/anthropic/v1/messages%00", 400),
     ],
 )
-async def test_other_paths_are_refused_without_asking_anybody(proxy, pod, fake, path, status):
+async def test_other_paths_are_refused_without_a_call_to_a_provider(proxy, pod, fake, path, status):
     token = await pod()
 
     said = await raw(proxy, f"POST {path} HTTP/1.1\r\nHost: x\r\nx-api-key: {token}\r\nContent-Length: 2\r\n\r\n{{}}")
@@ -464,7 +462,7 @@ async def raw(url, text):
         writer.close()
 
 
-async def test_an_answer_that_is_no_stream_arrives_with_its_head(proxy, pod, fake):
+async def test_an_answer_that_is_not_a_stream_arrives_with_its_head(proxy, pod, fake):
     token = await pod()
     head = f"POST /anthropic/v1/messages HTTP/1.1\r\nHost: x\r\nx-api-key: {token}\r\nContent-Length: {len(BODY)}"
 
@@ -498,7 +496,7 @@ CHUNKED = f"{len(BODY):x}\r\n{BODY}\r\n0\r\n\r\n"
         pytest.param("GARBAGE", "", id="no-http"),
     ],
 )
-async def test_what_could_be_read_in_two_ways_is_refused(proxy, pod, fake, head, rest):
+async def test_ambiguous_requests_are_refused(proxy, pod, fake, head, rest):
     token = await pod()
     text = head.format(p="/anthropic/v1/messages", k=f"x-api-key: {token}").replace("\n", "\r\n")
 
@@ -524,7 +522,7 @@ async def test_a_request_that_is_too_large_is_413_and_not_buffered(settings, mod
     assert (answer.status_code, fake.seen) == (413, [])
 
 
-async def test_a_token_of_another_address_an_unknown_one_and_none_are_refused_in_the_providers_form(http, pod, fake):
+async def test_invalid_and_missing_tokens_are_refused_in_the_providers_format(http, pod, fake):
     answers = [await ask(http, "nobody"), await http.post("/anthropic/v1/messages", json=MESSAGES)]
 
     assert [answer.status_code for answer in answers] == [401, 401]
@@ -532,7 +530,7 @@ async def test_a_token_of_another_address_an_unknown_one_and_none_are_refused_in
     assert fake.seen == []
 
 
-async def test_a_limit_holds_back_calls_until_there_is_room_and_tells_when(
+async def test_a_limit_delays_calls_until_it_has_capacity_and_reports_when(
     settings, models_file, pod, fake, monkeypatch
 ):
     monkeypatch.setattr(exchange, "PATIENCE_SECONDS", 0.2)
@@ -549,7 +547,7 @@ async def test_a_limit_holds_back_calls_until_there_is_room_and_tells_when(
     assert len(fake.seen) == 2
 
 
-async def test_what_is_under_way_when_the_proxy_stops_is_cut_and_settled(settings, pod, fake, ledger):
+async def test_calls_in_progress_when_the_proxy_stops_are_cut_off_and_settled(settings, pod, fake, ledger):
     token = await pod()
     fake.default = Answer(used=Used(input=500, output=50), pieces=4, hang_after=3)
 

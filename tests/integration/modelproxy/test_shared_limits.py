@@ -20,7 +20,9 @@ CHAT = {"model": "gpt-5", "max_tokens": 100, "messages": [{"role": "user", "cont
 MOST, WINDOW, PERIOD = 60, 6.0, 7.2
 
 
-async def test_two_proxies_use_a_limit_and_the_provider_never_sees_more(settings, models_file, pod, fake, monkeypatch):
+async def test_two_proxies_share_a_limit_that_is_never_exceeded_at_the_provider(
+    settings, models_file, pod, fake, monkeypatch
+):
     counts, _ = COUNTED["requests_per_minute"]
     monkeypatch.setitem(COUNTED, "requests_per_minute", (counts, WINDOW))
     tokens = [await pod(f"job-{n}", uid=f"u{n}") for n in range(5)]
@@ -49,7 +51,7 @@ async def test_two_proxies_use_a_limit_and_the_provider_never_sees_more(settings
     assert times[2 * MOST] - times[0] < 2 * PERIOD
 
 
-async def test_two_proxies_hold_to_the_limit_of_a_queue_and_let_other_queues_pass(
+async def test_two_proxies_enforce_the_limit_of_a_queue_and_do_not_delay_other_queues(
     settings, models_file, pod, fake, cluster, database
 ):
     async with Database(database) as connection:

@@ -53,7 +53,7 @@ async def turned(environment, hours):
         await child.wait()
 
 
-async def test_all_times_are_the_databases(database, settings, models_file, pod, fake):
+async def test_all_times_come_from_the_database(database, settings, models_file, pod, fake):
     token = await pod()
     made = settings(models_file=models_file(limits=[{"requestsPerDay": 4}]))
     environment = {
@@ -82,9 +82,7 @@ async def test_all_times_are_the_databases(database, settings, models_file, pod,
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["with-retry-after", "without"])
-async def test_one_429_holds_back_the_pods_of_all_proxies(
-    database, settings, models_file, pod, fake, monkeypatch, told
-):
+async def test_one_429_delays_the_calls_of_all_proxies(database, settings, models_file, pod, fake, monkeypatch, told):
     monkeypatch.setattr(sending, "BUSY_SECONDS", 1.5)
     tokens = [await pod("one", uid="u1"), await pod("two", uid="u2")]
     chosen = settings(models_file=models_file(limits=[{"requestsPerMinute": 1000}]))
@@ -106,7 +104,7 @@ async def test_one_429_holds_back_the_pods_of_all_proxies(
     assert (len(times), min(times[1:]) - times[0] >= 1.4) == (3, True)
 
 
-async def test_a_killed_proxy_keeps_no_place_and_its_call_costs_what_it_reserved(
+async def test_a_killed_proxy_frees_its_concurrent_call_which_costs_its_reservation(
     database, settings, models_file, pod, fake, monkeypatch
 ):
     monkeypatch.setattr(serve, "SEEN_SECONDS", 0.2)

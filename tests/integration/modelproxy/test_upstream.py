@@ -30,7 +30,7 @@ async def ask(url, **given):
         return answer, [piece async for piece in answer.pieces()]
 
 
-async def test_a_redirection_is_not_followed_and_its_target_not_shown():
+async def test_a_redirect_is_not_followed_and_its_target_is_not_shown():
     async def handler(request):
         return web.Response(status=307, headers={"Location": "http://169.254.169.254/", "Set-Cookie": "a=b"})
 
@@ -40,7 +40,7 @@ async def test_a_redirection_is_not_followed_and_its_target_not_shown():
     assert (answer.status, {name.lower() for name in answer.headers} & {"location", "set-cookie"}) == (307, set())
 
 
-async def test_nothing_is_sent_that_was_not_given(monkeypatch, tmp_path):
+async def test_no_headers_are_added_to_a_request(monkeypatch, tmp_path):
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login me password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -58,7 +58,7 @@ async def test_nothing_is_sent_that_was_not_given(monkeypatch, tmp_path):
     assert seen == [({"host", "accept", "accept-encoding", "content-length"}, b"body")] * 2
 
 
-async def test_a_proxy_of_the_environment_is_used_and_its_exceptions_are_heeded(monkeypatch):
+async def test_a_proxy_of_the_environment_and_its_exceptions_are_used(monkeypatch):
     seen = []
 
     async def handler(request):
@@ -82,7 +82,7 @@ async def test_an_unreachable_provider_is_reported_as_unreachable(url):
     assert failed.value.why is Why.REFUSED
 
 
-async def test_an_answer_that_is_larger_than_it_may_be_is_cut():
+async def test_an_answer_above_the_size_limit_is_cut_off():
     async def handler(request):
         return web.Response(body=b"x" * 1000)
 
@@ -93,7 +93,7 @@ async def test_an_answer_that_is_larger_than_it_may_be_is_cut():
     assert cut.value.why is Why.TOO_LARGE
 
 
-async def test_an_answer_that_pauses_too_long_is_cut():
+async def test_an_answer_that_pauses_too_long_is_cut_off():
     async def handler(request):
         response = web.StreamResponse()
         await response.prepare(request)
@@ -118,7 +118,7 @@ REQUEST = {"model": "m", "messages": []}
         pytest.param({"decision": "Redact", "body": {"a": 1}}, Redacted(b'{"a": 1}'), id="redact"),
     ],
 )
-async def test_the_checker_sees_who_asks_what_and_decides(verdict, said):
+async def test_the_checker_gets_the_caller_and_the_request_and_decides(verdict, said):
     seen = []
 
     async def handler(request):
@@ -145,7 +145,7 @@ async def test_the_checker_sees_who_asks_what_and_decides(verdict, said):
     ],
 )
 @pytest.mark.parametrize("on_failure", ["Deny", "Allow"])
-async def test_a_checker_without_an_answer_is_as_the_installation_says(answer, on_failure):
+async def test_an_unavailable_checker_allows_or_refuses_as_configured(answer, on_failure):
     async def handler(request):
         if answer is None:
             await asyncio.sleep(1)

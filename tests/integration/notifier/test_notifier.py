@@ -119,7 +119,7 @@ async def until(condition, seconds=20.0):
             await asyncio.sleep(0.02)
 
 
-async def test_a_sink_that_fails_is_told_all_in_order_when_it_is_back(notifier, fails, sink, sinks_file, states):
+async def test_a_sink_gets_all_notifications_in_order_after_an_outage(notifier, fails, sink, sinks_file, states):
     sink.answers = [status(500), "cut", status(302, "Location: /")]
     await fails()
 
@@ -136,7 +136,7 @@ async def _all_sent(states):
     return set((await states()).values()) == {"Sent"}
 
 
-async def test_a_sink_that_hangs_holds_up_no_other(notifier, fails, sink, sinks_file, states):
+async def test_a_hanging_sink_does_not_delay_others(notifier, fails, sink, sinks_file, states):
     sink.answers = ["hang"]
     path = sinks_file(
         slow={"url": sink.url, "timeout": "30s", "concurrency": 1}, chat={"url": sink.url, "timeout": "5s"}
@@ -151,7 +151,7 @@ async def test_a_sink_that_hangs_holds_up_no_other(notifier, fails, sink, sinks_
     assert {request.headers["webhook-id"] for request in sink.requests[1:]} == {"u-2-1", "u-2-2"}
 
 
-async def test_there_are_never_more_requests_under_way_than_a_sink_takes(notifier, fails, sink, sinks_file):
+async def test_a_sink_never_gets_more_concurrent_requests_than_its_limit(notifier, fails, sink, sinks_file):
     sink.always = "hang"
     for number in range(6):
         await fails(f"u-{number}")
@@ -163,7 +163,7 @@ async def test_there_are_never_more_requests_under_way_than_a_sink_takes(notifie
     assert len(sink.requests) == 2
 
 
-async def test_two_notifiers_tell_everything_once_and_in_order(notifier, fails, sink, sinks_file, states):
+async def test_two_notifiers_send_everything_once_and_in_order(notifier, fails, sink, sinks_file, states):
     path = sinks_file(chat={"url": sink.url})
     for _ in range(2):
         await notifier(path)
@@ -189,7 +189,7 @@ def told_by_job(sink):
     [(status(410), {}), (status(500), {"give_up_after": timedelta(0)})],
     ids=["wants-no-more", "three-days-over"],
 )
-async def test_one_that_is_given_up_stays_to_be_seen_and_the_next_is_told(
+async def test_an_abandoned_notification_remains_visible_and_the_next_is_sent(
     notifier, fails, sink, sinks_file, states, answer, backoff
 ):
     sink.answers = [answer]
@@ -205,7 +205,7 @@ async def _is(states, wanted):
     return {event: state for (_, _, event), state in (await states()).items()} == wanted
 
 
-async def test_a_sink_that_is_added_is_told_what_waits(notifier, fails, sink, sinks_file):
+async def test_an_added_sink_gets_waiting_notifications(notifier, fails, sink, sinks_file):
     path = sinks_file(other={"url": sink.url})
     found = await notifier(path)
     await fails()
@@ -238,7 +238,7 @@ class Counting:
 
 @pytest.mark.parametrize("away", [False, True], ids=["idle", "away"])
 @pytest.mark.looptime
-async def test_one_that_has_nothing_to_do_asks_once_a_second(sinks_file, away):
+async def test_an_idle_notifier_polls_once_a_second(sinks_file, away):
     outbox, sinks = Counting(), Sinks(sinks_file(chat={"url": "http://127.0.0.1:1"}), {})
     outbox.away = away
     sender = Sender(sinks, cluster="c")
@@ -302,7 +302,7 @@ class TestProcess:
             "probe_address": "127.0.0.1:0",
         }
 
-    async def test_it_tells_shows_and_stops_on_sigterm_with_0(self, environment, fails, sink):
+    async def test_the_notifier_sends_serves_metrics_and_exits_with_0_on_sigterm(self, environment, fails, sink):
         await fails()
 
         async with process(**environment) as (child, port), httpx.AsyncClient(trust_env=False) as http:
@@ -314,7 +314,7 @@ class TestProcess:
 
         assert (ready.status_code, code, sink.told) == (200, 0, ["started", "failed"])
 
-    async def test_nothing_is_lost_and_the_order_stays_when_notifiers_are_killed(
+    async def test_killing_notifiers_loses_nothing_and_keeps_the_order(
         self, environment, fails, sink, states, database
     ):
         """Each is killed a little later; what it had taken is due at once, as when its lease had ended."""
@@ -341,7 +341,9 @@ class TestProcess:
         [("sinks: [{name: X}]", "sinks[0].name"), (None, "other.yaml: cannot read")],
         ids=["wrong", "missing"],
     )
-    async def test_a_file_that_is_of_no_use_ends_it_at_once_with_the_reason(self, environment, tmp_path, text, place):
+    async def test_an_invalid_sinks_file_ends_the_notifier_immediately_with_the_reason(
+        self, environment, tmp_path, text, place
+    ):
         path = tmp_path / "other.yaml"
         if text is not None:
             path.write_text(text)

@@ -32,7 +32,7 @@ async def send(sink, sinks_file):
         await sender.close()
 
 
-async def test_a_message_is_signed_and_says_what_it_is(send, sink):
+async def test_a_message_is_signed_and_has_its_event_in_a_header(send, sink):
     answer = await send(headers=[{"name": "Authorization", "env": "TOKEN"}])
 
     (request,) = sink.requests
@@ -85,14 +85,14 @@ async def test_only_the_status_of_an_answer_counts(send, sink, answer, error, is
     assert len(sink.requests) == 1
 
 
-async def test_a_sink_that_wants_no_more_of_it_is_told_no_more(send, sink):
+async def test_a_notification_that_a_sink_rejects_permanently_is_not_retried(send, sink):
     sink.answers = [status(410)]
 
     assert (await send()).final
 
 
 @pytest.mark.parametrize("code", [429, 503])
-async def test_a_sink_that_has_too_much_to_do_says_for_how_long(send, sink, code):
+async def test_an_overloaded_sink_can_set_the_retry_delay(send, sink, code):
     sink.answers = [status(code, "Retry-After: 120")]
 
     answer = await send()
@@ -115,17 +115,17 @@ async def test_a_sink_that_has_too_much_to_do_says_for_how_long(send, sink, code
     ],
     ids=["now", "seconds", "date", "past", "for-ever", "negative", "word", "none", "no-date"],
 )
-def test_for_how_long_may_be_said_in_seconds_or_as_a_date(value, wait):
+def test_the_retry_delay_can_be_seconds_or_a_date(value, wait):
     assert retry_after(value, NOON) == (None if wait is None else timedelta(seconds=wait))
 
 
-async def test_a_sink_that_is_not_there_cannot_be_reached(send):
+async def test_a_missing_sink_is_unreachable(send):
     answer = await send(url="http://127.0.0.1:1/T0P-S3CRET")
 
     assert (answer.error, answer.is_down) == ("cannot be reached", True)
 
 
-async def test_a_connection_is_used_again(send, sink):
+async def test_a_connection_is_reused(send, sink):
     sink.answers = [OK, OK]
     await send()
     await send()
@@ -133,7 +133,7 @@ async def test_a_connection_is_used_again(send, sink):
     assert (len(sink.requests), sink.connections) == (2, 1)
 
 
-async def test_a_key_that_is_missing_sends_nothing(send, sink, tmp_path):
+async def test_without_its_key_a_notification_is_not_sent(send, sink, tmp_path):
     answer = await send(signingKeyFile=str(tmp_path / "none"))
 
     assert "signingKeyFile" in answer.error
@@ -141,7 +141,7 @@ async def test_a_key_that_is_missing_sends_nothing(send, sink, tmp_path):
 
 
 @pytest.mark.parametrize("answer", [OK, "cut", "hang", status(302, "Location: /x")], ids=["ok", "cut", "hang", "moved"])
-async def test_no_log_and_no_error_has_the_address(send, sink, caplog, answer):
+async def test_no_log_and_no_error_contains_the_address(send, sink, caplog, answer):
     caplog.set_level(logging.DEBUG, "agentjobs")
     logging.getLogger().setLevel(logging.INFO)
     sink.answers = [answer]

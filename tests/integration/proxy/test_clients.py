@@ -134,7 +134,7 @@ async def test_adk_gets_its_tool_calls(proxy, fake, kind, stream):
 
 
 @pytest.mark.parametrize("kind", ADK)
-async def test_the_provider_sees_adks_bytes_and_no_token_of_the_pod(proxy, fake, kind):
+async def test_the_provider_gets_adks_bytes_and_no_token_of_the_pod(proxy, fake, kind):
     await asked_of(kind, proxy, stream=True)
 
     seen = fake.seen[0]
@@ -145,7 +145,7 @@ async def test_the_provider_sees_adks_bytes_and_no_token_of_the_pod(proxy, fake,
 
 
 @pytest.mark.parametrize("kind", ADK)
-async def test_an_alias_changes_the_name_and_nothing_else(proxy, fake, kind):
+async def test_an_alias_changes_only_the_name_of_the_model(proxy, fake, kind):
     proxy.model = {"gemini": "gemini-other", "anthropic": "anthropic/other"}.get(kind, "openai/other")
     await asked_of(kind, proxy, stream=False)
 
@@ -155,7 +155,7 @@ async def test_an_alias_changes_the_name_and_nothing_else(proxy, fake, kind):
 
 
 @pytest.mark.parametrize("make", [gemini, vertex])
-async def test_googles_client_asks_for_an_alias_with_a_slash(proxy, fake, make):
+async def test_googles_client_can_use_an_alias_with_a_slash(proxy, fake, make):
     proxy.model = "gemini-other"
     async with make(proxy) as client:
         answer = await client.models.generate_content(model="team/fast", contents="hi")
@@ -173,7 +173,7 @@ async def test_the_estimate_of_adks_prompt_is_not_too_small(proxy, kind):
 
 
 @pytest.mark.parametrize("kind", ADK)
-async def test_adk_raises_its_usual_error_with_our_class(proxy, kind):
+async def test_adk_raises_its_usual_error_with_our_error_class(proxy, kind):
     proxy.refusal = SPENT
     with pytest.raises((genai_errors.ClientError, openai.APIStatusError, anthropic.APIStatusError)) as raised:
         await asked_of(kind, proxy, stream=False)
@@ -185,7 +185,7 @@ async def test_adk_raises_its_usual_error_with_our_class(proxy, kind):
 
 @pytest.mark.parametrize("kind", ["chat", "response", "anthropic"])
 @pytest.mark.parametrize("status", [402, 409, 503])
-async def test_clients_that_try_again_do_not_where_it_helps_nothing(proxy, kind, status):
+async def test_clients_do_not_retry_permanent_errors(proxy, kind, status):
     tries = []
     proxy.refusal = Refusal(status, ErrorClass.BUDGET_EXCEEDED, "no")
     async with anthropic_client(proxy) if kind == "anthropic" else openai_client(proxy) as client:
@@ -214,7 +214,7 @@ async def _ask(kind, client):
         await client.models.generate_content(model="gemini-x", contents="hi")
 
 
-async def test_a_limit_is_told_with_when_to_try_again(proxy):
+async def test_the_error_of_a_limit_has_the_retry_delay(proxy):
     proxy.refusal = Refusal(429, ErrorClass.MODEL_RATE_LIMITED, "later", retry_after=12.5)
     async with openai.AsyncOpenAI(api_key="pod", base_url=proxy.openai, max_retries=0) as client:
         with pytest.raises(openai.RateLimitError) as from_openai:
@@ -228,7 +228,7 @@ async def test_a_limit_is_told_with_when_to_try_again(proxy):
 
 
 @pytest.mark.parametrize("kind", ADK)
-async def test_a_refusal_within_a_stream_is_raised_with_our_class(proxy, fake, kind):
+async def test_a_refusal_within_a_stream_is_raised_with_our_error_class(proxy, fake, kind):
     fake.script(Answer(pace=0.02, pieces=5))
     proxy.refusal, proxy.refuse_after = SPENT, 2
 
@@ -238,7 +238,7 @@ async def test_a_refusal_within_a_stream_is_raised_with_our_class(proxy, fake, k
     assert _class_of(raised.value) == "BudgetExceeded"
 
 
-async def test_tokens_are_counted_for_nothing(proxy):
+async def test_counting_tokens_costs_nothing(proxy):
     async with gemini(proxy) as client:
         first = await client.models.count_tokens(model="gemini-x", contents="hi")
     async with anthropic_client(proxy) as client:
@@ -250,7 +250,7 @@ async def test_tokens_are_counted_for_nothing(proxy):
     assert [read.tokens() for read in proxy.read] == [Tokens()] * 3
 
 
-async def test_vectors_are_answered_and_counted_where_the_provider_does(proxy):
+async def test_embeddings_are_answered_and_counted_if_the_provider_counts_them(proxy):
     async with gemini(proxy) as client:
         embedded = await client.models.embed_content(model="gemini-embedding-001", contents=["a", "b"])
     async with openai_client(proxy) as client:
@@ -261,7 +261,7 @@ async def test_vectors_are_answered_and_counted_where_the_provider_does(proxy):
     assert [read.tokens() for read in proxy.read] == [None, Tokens(input=11)]
 
 
-async def test_a_cache_is_made_used_and_deleted(proxy, fake):
+async def test_a_cache_is_created_used_and_deleted(proxy, fake):
     fake.script(Answer(used=Used(input=5000, output=0)))
     async with gemini(proxy) as client:
         cache = await client.caches.create(model="gemini-x", config={"contents": "long", "ttl": "1800s"})
@@ -276,7 +276,7 @@ async def test_a_cache_is_made_used_and_deleted(proxy, fake):
 
 @pytest.mark.parametrize("make", [vertex, express])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-async def test_vertex_is_asked_in_the_installations_project(proxy, fake, make, stream):
+async def test_vertex_is_called_with_the_installations_project(proxy, fake, make, stream):
     fake.script(Answer(used=USED))
     async with make(proxy) as client:
         if stream:
@@ -290,7 +290,7 @@ async def test_vertex_is_asked_in_the_installations_project(proxy, fake, make, s
     assert proxy.read[0].tokens() == TOLD
 
 
-async def test_claude_on_vertex_is_asked_in_the_installations_project(proxy, fake):
+async def test_claude_on_vertex_is_called_with_the_installations_project(proxy, fake):
     fake.script(Answer(used=USED), Answer(used=USED), Answer())
     asked = {"model": "claude-x@20260101", "max_tokens": 9, "messages": QUESTION}
     async with claude_on_vertex(proxy) as client:
@@ -311,7 +311,7 @@ async def test_claude_on_vertex_is_asked_in_the_installations_project(proxy, fak
 
 
 @pytest.mark.parametrize(("make", "kind"), [(vertex, "gemini"), (claude_on_vertex, "anthropic")])
-async def test_clients_of_vertex_raise_their_usual_error_with_our_class(proxy, make, kind):
+async def test_clients_of_vertex_raise_their_usual_error_with_our_error_class(proxy, make, kind):
     proxy.refusal = SPENT
     async with make(proxy) as client:
         with pytest.raises((genai_errors.ClientError, anthropic.APIStatusError)) as raised:
@@ -320,7 +320,7 @@ async def test_clients_of_vertex_raise_their_usual_error_with_our_class(proxy, m
     assert _class_of(raised.value) == "BudgetExceeded"
 
 
-async def test_a_chat_that_asks_for_no_usage_is_estimated(proxy, fake):
+async def test_the_usage_of_a_chat_that_does_not_request_it_is_estimated(proxy, fake):
     fake.script(Answer("word " * 100, used=USED))
     async with openai_client(proxy) as client:
         stream = await client.chat.completions.create(model="gpt-x", messages=QUESTION, stream=True)
@@ -331,7 +331,7 @@ async def test_a_chat_that_asks_for_no_usage_is_estimated(proxy, fake):
     assert 100 <= proxy.read[0].output_seen <= 250
 
 
-async def test_a_failure_of_the_provider_is_the_providers_own(proxy, fake):
+async def test_an_error_of_the_provider_is_passed_on(proxy, fake):
     fake.script(Failure(529, "overloaded"))
     async with anthropic.AsyncAnthropic(api_key="pod", base_url=proxy.anthropic, max_retries=0) as client:
         with pytest.raises(anthropic.APIStatusError) as raised:

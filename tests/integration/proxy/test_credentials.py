@@ -79,7 +79,7 @@ async def test_a_token_is_renewed_before_it_expires_without_delaying_calls(fake,
     assert (meanwhile, await tokens.token(file)) == ("vertex-token-1", "vertex-token-2")
 
 
-async def test_a_token_that_has_ended_is_not_given(fake, tokens, clock, tmp_path):
+async def test_an_expired_token_is_not_used(fake, tokens, clock, tmp_path):
     file = write(tmp_path / "vertex.json", fake.token_uri)
     await tokens.token(file)
 
@@ -88,7 +88,7 @@ async def test_a_token_that_has_ended_is_not_given(fake, tokens, clock, tmp_path
     assert await tokens.token(file) == "vertex-token-2"
 
 
-async def test_credentials_that_change_count_at_once(fake, tokens, tmp_path):
+async def test_changed_credentials_are_used_immediately(fake, tokens, tmp_path):
     file = write(tmp_path / "vertex.json", fake.token_uri)
     await tokens.token(file)
 
@@ -97,7 +97,7 @@ async def test_credentials_that_change_count_at_once(fake, tokens, tmp_path):
     assert await tokens.token(file) == "vertex-token-2"
 
 
-async def test_a_waiter_that_leaves_does_not_end_the_others_token(fake, tokens, tmp_path):
+async def test_cancelling_a_waiter_does_not_affect_other_waiters(fake, tokens, tmp_path):
     file = write(tmp_path / "vertex.json", fake.token_uri)
     first = asyncio.create_task(tokens.token(file))
     await asyncio.sleep(0)
@@ -109,7 +109,7 @@ async def test_a_waiter_that_leaves_does_not_end_the_others_token(fake, tokens, 
     assert await second == "vertex-token-1"
 
 
-async def test_the_metadata_server_gives_the_machines_own(fake, tokens, monkeypatch, tmp_path):
+async def test_the_metadata_server_provides_the_machines_credentials(fake, tokens, monkeypatch, tmp_path):
     host = fake.origin.removeprefix("http://")
     monkeypatch.setattr(_metadata, "_GCE_METADATA_HOST", host)  # read from the environment when it is imported
     monkeypatch.setenv("GCE_METADATA_IP", host)
@@ -133,7 +133,7 @@ async def test_invalid_credentials_are_named_by_their_file(tokens, tmp_path, con
         await tokens.token(file)
 
 
-async def test_a_broken_key_is_never_told(tokens, tmp_path, caplog):
+async def test_an_invalid_key_is_never_shown(tokens, tmp_path, caplog):
     file = write(tmp_path / "vertex.json", "http://127.0.0.1:1/", private_key=SECRET[:300] + "hidden")
 
     with pytest.raises(Misconfigured) as told:
@@ -143,7 +143,7 @@ async def test_a_broken_key_is_never_told(tokens, tmp_path, caplog):
     assert "hidden" not in f"{told.value!r} {caplog.text}"
 
 
-async def test_a_token_server_that_is_away_is_not_asked_by_every_call(clock, tokens, tmp_path):
+async def test_an_unavailable_token_server_is_not_called_for_every_call(clock, tokens, tmp_path):
     file = write(tmp_path / "vertex.json", "http://127.0.0.1:1/token")
     for _ in range(3):
         with pytest.raises(Unavailable):
@@ -157,7 +157,7 @@ async def test_a_token_server_that_is_away_is_not_asked_by_every_call(clock, tok
     assert tokens._held[file].tried > tried == clock.at - timedelta(seconds=6)
 
 
-async def test_credentials_that_are_refused_are_a_matter_of_their_owner(fake, tokens, tmp_path):
+async def test_refused_credentials_are_an_error_that_names_the_providers_reason(fake, tokens, tmp_path):
     fake.script(Failure(401, "the key hidden was revoked"))
     file = write(tmp_path / "vertex.json", f"{fake.openai}/token")
 

@@ -30,7 +30,7 @@ def anthropic_client(fake):
     return anthropic.AsyncAnthropic(api_key="k", base_url=fake.anthropic, max_retries=0)
 
 
-async def test_gemini_answers_whole_and_in_pieces(fake):
+async def test_gemini_answers_completely_and_as_a_stream(fake):
     fake.script(Answer(used=USED), Answer(used=USED), TOOL)
     async with gemini(fake) as client:
         whole = await client.models.generate_content(model="gemini-x", contents="hi")
@@ -45,7 +45,7 @@ async def test_gemini_answers_whole_and_in_pieces(fake):
     assert [each.key for each in fake.of("gemini")] == ["k"] * 3
 
 
-async def test_openai_answers_whole_and_in_pieces(fake):
+async def test_openai_answers_completely_and_as_a_stream(fake):
     fake.script(Answer(used=USED), Answer(used=USED), TOOL)
     asked = {"model": "gpt-x", "messages": [{"role": "user", "content": "hi"}]}
     async with openai_client(fake) as client:
@@ -60,7 +60,7 @@ async def test_openai_answers_whole_and_in_pieces(fake):
     assert called.choices[0].message.tool_calls[0].function.name == "weather"
 
 
-async def test_openai_responses_answer_whole_and_in_pieces(fake):
+async def test_openai_responses_answer_completely_and_as_a_stream(fake):
     fake.script(Answer(used=USED), Answer(used=USED))
     async with openai_client(fake) as client:
         whole = await client.responses.create(model="gpt-x", input="hi")
@@ -71,7 +71,7 @@ async def test_openai_responses_answer_whole_and_in_pieces(fake):
     assert whole.usage == streamed.usage
 
 
-async def test_anthropic_answers_whole_and_in_pieces(fake):
+async def test_anthropic_answers_completely_and_as_a_stream(fake):
     fake.script(Answer(used=USED), Answer(used=USED), TOOL)
     asked = {"model": "claude-x", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
     async with anthropic_client(fake) as client:
@@ -100,7 +100,7 @@ async def test_embeddings_and_caches_are_answered(fake):
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503, 529])
-async def test_errors_are_the_providers_own(fake, status):
+async def test_errors_have_the_providers_format(fake, status):
     fake.script(*[Failure(status, "no", retry_after=7)] * 3)
     async with gemini(fake) as client:
         with pytest.raises(genai_errors.APIError) as from_gemini:
@@ -117,7 +117,7 @@ async def test_errors_are_the_providers_own(fake, status):
     assert from_openai.value.response.headers["retry-after"] == "7"
 
 
-async def test_a_stream_can_be_cut_and_a_body_too_short(fake):
+async def test_a_stream_can_be_cut_off_and_a_body_can_be_too_short(fake):
     fake.script(Answer(cut_after=2), Answer(missing=10), Answer(cut_after=1), Cut())
     for stream in (True, False, False, True):
         asked = {"model": "c", "max_tokens": 1, "messages": [], "stream": stream}
@@ -128,7 +128,7 @@ async def test_a_stream_can_be_cut_and_a_body_too_short(fake):
     assert [each.ended for each in fake.seen[:1]] == ["cut"]
 
 
-async def test_it_is_seen_who_hung_up(fake):
+async def test_a_disconnect_of_the_client_is_recorded(fake):
     fake.script(Hang(), Answer(hang_after=1))
     for _ in range(2):
         asked = {"model": "c", "max_tokens": 1, "messages": [], "stream": True}
@@ -143,7 +143,7 @@ async def test_it_is_seen_who_hung_up(fake):
     assert [each.ended for each in fake.seen] == ["hung up"] * 2
 
 
-async def test_garbage_and_compression_come_as_told(fake):
+async def test_garbage_and_compressed_answers_are_sent_as_configured(fake):
     fake.script(Garbage(), Answer(zipped=True))
     async with httpx.AsyncClient() as client:
         asked = {"model": "c", "max_tokens": 1, "messages": []}

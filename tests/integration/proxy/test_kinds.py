@@ -160,7 +160,7 @@ async def test_every_client_is_answered_and_its_call_recorded(database, fake, ur
 
 
 @pytest.mark.alone("its pod has no job, and a garbage collector deletes it")
-async def test_a_stream_that_is_cut_within_an_event_is_a_broken_connection_to_its_client(database, fake, url, token):
+async def test_a_stream_cut_off_within_an_event_is_a_broken_connection_to_its_client(database, fake, url, token):
     fake.script(Answer(cut_within=3), Answer(cut_after=3))
     async with openai_client(url, token) as client:
         with pytest.raises(httpx.RemoteProtocolError):

@@ -56,7 +56,7 @@ def test_the_default_branch_is_checked_out_by_name(repositories, http, start, ke
     assert base(kept)["branch"] == "main"
 
 
-def test_no_credentials_lie_in_the_checkout(repositories, http, start):
+def test_the_checkout_contains_no_credentials(repositories, http, start):
     repositories.make("shop")
     tree = start(f"{http.url}/shop.git")
 
@@ -68,7 +68,7 @@ def test_no_credentials_lie_in_the_checkout(repositories, http, start):
 
 
 @pytest.mark.parametrize("ref", ["topic/x", "v1", "commit", "refs/heads/topic/x"])
-def test_a_branch_a_tag_and_a_commit_can_be_asked_for(repositories, http, start, kept, ref):
+def test_a_branch_a_tag_or_a_commit_can_be_checked_out(repositories, http, start, kept, ref):
     work = repositories.make("shop")
     git("checkout", "-q", "-b", "topic/x", cwd=work)
     tip = commit(work, {"a": "1"})
@@ -84,7 +84,7 @@ def test_a_branch_a_tag_and_a_commit_can_be_asked_for(repositories, http, start,
 
 
 @pytest.mark.parametrize("depth", [1, 2, 0])
-def test_the_depth_says_how_much_of_the_past_comes_along(repositories, http, start, depth):
+def test_the_depth_limits_the_cloned_history(repositories, http, start, depth):
     work = repositories.make("shop")
     git("tag", "old", cwd=work)
     for number in range(3):
@@ -98,14 +98,14 @@ def test_the_depth_says_how_much_of_the_past_comes_along(repositories, http, sta
 
 
 @pytest.mark.parametrize("ref", ["nowhere", "0" * 40, "abcdef1"])
-def test_a_ref_that_is_not_there_is_missing(repositories, http, start, ref):
+def test_an_unknown_ref_is_missing(repositories, http, start, ref):
     repositories.make("shop")
 
     assert kind_of(start, f"{http.url}/shop.git", ref=ref) is Kind.MISSING
 
 
 @pytest.mark.parametrize("what", ["HEAD^{tree}", "HEAD:README.md"])
-def test_a_tag_that_is_no_commit_is_missing(repositories, http, start, tmp_path, what):
+def test_a_tag_that_is_not_a_commit_is_missing(repositories, http, start, tmp_path, what):
     repositories.make("shop")
     git("tag", "v1", git("rev-parse", what, cwd=repositories.root / "shop.git"), cwd=repositories.root / "shop.git")
 
@@ -123,7 +123,7 @@ def test_ssh_without_a_secret_is_refused(start):
     assert kind_of(start, "git@example.com:acme/shop.git", secret=None) is Kind.REFUSED
 
 
-def test_a_later_start_checks_out_what_the_first_one_found(repositories, http, start):
+def test_a_later_start_checks_out_the_commit_of_the_first_one(repositories, http, start):
     work = repositories.make("shop")
     first = git("rev-parse", "HEAD", cwd=work)
     start(f"{http.url}/shop.git")
@@ -137,7 +137,7 @@ def test_a_later_start_checks_out_what_the_first_one_found(repositories, http, s
 
 
 @pytest.mark.parametrize("cached", [True, False])
-def test_a_ref_that_was_forced_elsewhere_begins_the_run_anew(repositories, http, start, kept, tmp_path, cached):
+def test_a_force_pushed_ref_begins_a_new_run(repositories, http, start, kept, tmp_path, cached):
     work = repositories.make("shop")
     first = git("rev-parse", "HEAD", cwd=work)
     cache = tmp_path / "cache" if cached else None
@@ -152,7 +152,7 @@ def test_a_ref_that_was_forced_elsewhere_begins_the_run_anew(repositories, http,
     assert base(kept)["lost"] == first
 
 
-def test_a_forced_ref_changes_nothing_while_the_commit_can_be_had(repositories, http, start, kept):
+def test_a_force_pushed_ref_has_no_effect_while_the_commit_is_available(repositories, http, start, kept):
     work = repositories.make("shop")
     first = git("rev-parse", "HEAD", cwd=work)
     start(f"{http.url}/shop.git")
@@ -179,14 +179,14 @@ class TestSubmodules:
         git("commit", "-q", "-m", "with a submodule", cwd=work)
         git("push", "-q", "origin", "main", cwd=work)
 
-    def test_one_of_the_same_host_comes_with_the_credentials(self, repositories, http, start):
+    def test_a_submodule_of_the_same_host_is_cloned_with_the_credentials(self, repositories, http, start):
         self.add(repositories, "../library.git")
 
         tree = start(f"{http.url}/shop.git", submodules=True)
 
         assert (tree / "lib/README.md").read_text() == "hello\n"
 
-    def test_one_of_another_host_gets_no_credentials(self, repositories, http, other, start):
+    def test_a_submodule_of_another_host_gets_no_credentials(self, repositories, http, other, start):
         self.add(repositories, f"{other.url}/library.git")
 
         assert kind_of(start, f"{http.url}/shop.git", submodules=True) is Kind.REFUSED
@@ -194,18 +194,18 @@ class TestSubmodules:
         assert not any(credentials for _, _, credentials in other.seen)
 
     @pytest.mark.parametrize("url", ["file:///etc", "ext::sh -c 'touch /tmp/never'", "-u./x"])
-    def test_one_that_is_no_address_of_the_network_is_refused(self, repositories, http, start, url):
+    def test_a_submodule_with_a_local_address_is_refused(self, repositories, http, start, url):
         self.add(repositories, url)
 
         assert kind_of(start, f"{http.url}/shop.git", submodules=True) in (Kind.REFUSED, Kind.BROKEN, Kind.MISSING)
 
-    def test_none_is_touched_unless_asked(self, repositories, http, start):
+    def test_submodules_are_cloned_only_if_the_job_requests_them(self, repositories, http, start):
         self.add(repositories, "ext::sh -c 'touch /tmp/never'")
 
         assert list((start(f"{http.url}/shop.git") / "lib").iterdir()) == []
 
 
-def test_odd_names_and_links_come_out_as_they_are(repositories, http, start, tmp_path):
+def test_unusual_names_and_links_are_checked_out_unchanged(repositories, http, start, tmp_path):
     work = repositories.make("shop")
     names = [b"new\nline", b"caf\xe9", b"-rf", b"--help", b" spaces ", b'quo"te']
     for name in names:
@@ -227,7 +227,7 @@ class TestCache:
         return sum(1 for method, path, _ in http.seen if path.endswith("git-upload-pack") and method == "POST")
 
     @pytest.mark.parametrize("depth", [1, 0])
-    def test_what_was_fetched_once_is_not_fetched_again(self, repositories, http, start, kept, tmp_path, depth):
+    def test_commits_in_the_cache_are_not_fetched_again(self, repositories, http, start, kept, tmp_path, depth):
         repositories.make("shop")
         start(f"{http.url}/shop.git", cache=tmp_path / "cache", depth=depth)
         kept.content.clear()
@@ -239,7 +239,7 @@ class TestCache:
         assert git("fsck", "--full", cwd=tree) == ""
         assert self.fetched(http) == 1  # which refs there are; no commit
 
-    def test_a_new_commit_is_fetched_upon_the_old_one(self, repositories, http, start, kept, tmp_path):
+    def test_a_new_commit_is_fetched_incrementally(self, repositories, http, start, kept, tmp_path):
         work = repositories.make("shop", {"large": os.urandom(1_000_000), "a": "1"})
         start(f"{http.url}/shop.git", cache=tmp_path / "cache")
         kept.content.clear()
@@ -252,7 +252,7 @@ class TestCache:
         assert git("rev-parse", "HEAD", cwd=tree) == tip
         assert packs[0] < 10_000 < 1_000_000 < packs[1]
 
-    def test_it_opens_nothing_to_credentials_that_the_repository_refuses(
+    def test_the_cache_gives_no_access_to_credentials_that_the_repository_refuses(
         self, repositories, http, start, kept, tmp_path
     ):
         repositories.make("shop")
@@ -261,7 +261,7 @@ class TestCache:
 
         assert kind_of(start, f"{http.url}/shop.git", cache=tmp_path / "cache", secret=None) is Kind.REFUSED
 
-    def test_a_commit_that_the_repository_does_not_give_is_not_taken_from_it(
+    def test_a_commit_that_the_repository_does_not_serve_is_not_taken_from_the_cache(
         self, repositories, http, start, kept, tmp_path
     ):
         work = repositories.make("shop")
@@ -275,7 +275,7 @@ class TestCache:
         assert kind_of(start, f"{http.url}/shop.git", cache=tmp_path / "cache", ref=first) is Kind.MISSING
 
     @pytest.mark.parametrize("damage", ["pack", "idx", "HEAD", "everything", "shallow"])
-    def test_a_damaged_one_is_made_anew(self, repositories, http, start, kept, tmp_path, damage):
+    def test_a_damaged_cache_is_replaced(self, repositories, http, start, kept, tmp_path, damage):
         repositories.make("shop", {"a": os.urandom(100_000)})
         cache = tmp_path / "cache"
         start(f"{http.url}/shop.git", cache=cache)
@@ -292,7 +292,7 @@ class TestCache:
         assert git("status", "--porcelain", cwd=tree) == ""
 
     @pytest.mark.parametrize("depth", [1, 0])
-    def test_many_fetches_are_packed_together(self, repositories, http, start, kept, tmp_path, monkeypatch, depth):
+    def test_many_fetches_are_repacked(self, repositories, http, start, kept, tmp_path, monkeypatch, depth):
         monkeypatch.setattr(cache, "_MOST_PACKS", 2)
         work = repositories.make("shop")
         for number in range(6):
@@ -305,7 +305,7 @@ class TestCache:
 
         assert len(list((tmp_path / "cache").rglob("*.pack"))) <= 4
 
-    def test_pods_that_begin_at_once_fetch_it_once(self, repositories, http, start, kept, tmp_path):
+    def test_pods_that_start_simultaneously_fetch_a_commit_once(self, repositories, http, start, kept, tmp_path):
         repositories.make("shop")
 
         with ThreadPoolExecutor() as pods:
@@ -314,7 +314,7 @@ class TestCache:
         assert [git("fsck", "--full", cwd=tree) for tree in trees] == [""] * 4
         assert self.fetched(http) == 4 + 1
 
-    def test_a_folder_that_cannot_be_written_does_without(self, repositories, http, start, tmp_path):
+    def test_a_read_only_cache_folder_is_not_used(self, repositories, http, start, tmp_path):
         repositories.make("shop")
         (tmp_path / "file").write_text("no folder")
 
@@ -322,7 +322,7 @@ class TestCache:
 
 
 class TestNamed:
-    def test_a_worktree_that_exists_is_used_as_it_is(self, repositories, http, start, kept):
+    def test_an_existing_worktree_is_used_unchanged(self, repositories, http, start, kept):
         work = repositories.make("shop")
         tree = start(f"{http.url}/shop.git", named=True)
         (tree / "made").write_text("by an earlier job")
@@ -338,7 +338,7 @@ class TestNamed:
         assert git("rev-parse", clone.FETCHED_REF, cwd=tree.parent / ".agentjobs/fetched.git") == tip
         assert base(kept)["commit"] == tip
 
-    def test_one_of_another_repository_is_refused(self, repositories, http, start, kept):
+    def test_a_worktree_of_another_repository_is_refused(self, repositories, http, start, kept):
         repositories.make("shop")
         repositories.make("other")
         tree = start(f"{http.url}/other.git", named=True)
@@ -347,7 +347,7 @@ class TestNamed:
         assert kind_of(start, f"{http.url}/shop.git", named=True, root=tree.parent) is Kind.MISSING
 
     @pytest.mark.parametrize("left", ["nothing", "a link", "a file"])
-    def test_one_without_its_repository_is_refused(self, repositories, http, start, kept, left):
+    def test_a_worktree_without_its_repository_is_refused(self, repositories, http, start, kept, left):
         repositories.make("shop")
         tree = start(f"{http.url}/shop.git", named=True)
         kept.content.clear()
@@ -360,7 +360,7 @@ class TestNamed:
         assert kind_of(start, f"{http.url}/shop.git", named=True, root=tree.parent) is Kind.MISSING
 
     @pytest.mark.parametrize("left", ["a link", "a broken link", "a file", "a pipe"])
-    def test_something_else_in_its_place_is_refused(self, repositories, http, start, kept, left):
+    def test_something_other_than_a_folder_as_worktree_is_refused(self, repositories, http, start, kept, left):
         repositories.make("shop")
         tree = start(f"{http.url}/shop.git", named=True)
         kept.content.clear()
@@ -374,7 +374,9 @@ class TestNamed:
 
         assert kind_of(start, f"{http.url}/shop.git", named=True, root=tree.parent) is Kind.MISSING
 
-    def test_nothing_in_it_runs_where_the_credentials_are(self, repositories, http, start, kept, tmp_path):
+    def test_nothing_in_a_worktree_runs_in_the_container_with_credentials(
+        self, repositories, http, start, kept, tmp_path
+    ):
         repositories.make("shop")
         tree = start(f"{http.url}/shop.git", named=True)
         kept.content.clear()
@@ -392,7 +394,7 @@ class TestNamed:
         assert not trace.exists()
         assert Path("/etc/passwd").exists()
 
-    def test_locks_of_a_git_that_was_killed_are_gone(self, repositories, http, start, kept):
+    def test_locks_of_a_killed_git_are_removed(self, repositories, http, start, kept):
         repositories.make("shop")
         tree = start(f"{http.url}/shop.git", named=True)
         kept.content.clear()
@@ -422,7 +424,7 @@ class TestNamed:
         assert [entry.name for entry in elsewhere.iterdir()] == ["precious"]
 
 
-def test_a_clone_after_a_killed_one_starts_again(repositories, http, start, kept, tmp_path, monkeypatch):
+def test_a_clone_after_a_killed_one_starts_from_the_beginning(repositories, http, start, kept, tmp_path, monkeypatch):
     repositories.make("shop")
     root = tmp_path / "volume"
     ran = git_module.Git.run
@@ -449,7 +451,7 @@ def test_a_clone_after_a_killed_one_starts_again(repositories, http, start, kept
     assert git("status", "--porcelain", cwd=tree) == ""
 
 
-def test_a_link_in_place_of_an_ephemeral_checkout_is_not_followed(repositories, http, start, tmp_path):
+def test_a_link_instead_of_an_ephemeral_checkout_is_not_followed(repositories, http, start, tmp_path):
     repositories.make("shop")
     (tmp_path / "volume").mkdir()
     (tmp_path / "volume/tree").symlink_to(tmp_path / "nowhere")
@@ -460,7 +462,7 @@ def test_a_link_in_place_of_an_ephemeral_checkout_is_not_followed(repositories, 
     assert git("status", "--porcelain", cwd=tree) == ""
 
 
-def test_an_ephemeral_checkout_that_exists_is_made_anew(repositories, http, start):
+def test_an_existing_ephemeral_checkout_is_replaced(repositories, http, start):
     repositories.make("shop")
     tree = start(f"{http.url}/shop.git")
     (tree / "made").write_text("by a start before")
@@ -471,7 +473,7 @@ def test_an_ephemeral_checkout_that_exists_is_made_anew(repositories, http, star
     assert git("status", "--porcelain", cwd=again) == ""
 
 
-def test_a_full_disk_says_so(repositories, http, start, tmp_path):
+def test_a_full_disk_is_reported(repositories, http, start, tmp_path):
     repositories.make("shop", {"large": os.urandom(3_000_000)})
     small = tmp_path / "small"
     small.mkdir()
@@ -484,7 +486,7 @@ def test_a_full_disk_says_so(repositories, http, start, tmp_path):
         subprocess.run(["umount", small], check=True)
 
 
-def test_ssh_clones(repositories, ssh, start):
+def test_a_repository_is_cloned_by_ssh(repositories, ssh, start):
     repositories.make("shop")
 
     tree = start(ssh.url(repositories.root / "shop.git"), secret=ssh.secret)

@@ -33,7 +33,7 @@ def deepen(folder):
     os.close(at)
 
 
-def test_one_is_removed_however_deep_it_is(folder):
+def test_a_folder_of_any_depth_is_removed(folder):
     deepen(folder)
     (folder / "deep/file").write_text("x")
 
@@ -42,7 +42,7 @@ def test_one_is_removed_however_deep_it_is(folder):
     assert not folder.exists()
 
 
-def test_no_link_in_it_is_followed(folder, tmp_path):
+def test_links_in_a_removed_folder_are_not_followed(folder, tmp_path):
     (tmp_path / "precious").write_text("x")
     (folder / "a/b").mkdir(parents=True)
     for place in ("link", "a/link", "a/b/link"):
@@ -54,7 +54,7 @@ def test_no_link_in_it_is_followed(folder, tmp_path):
     assert not folder.exists()
 
 
-def test_what_its_owner_made_read_only_is_removed(folder):
+def test_read_only_folders_are_removed(folder):
     (folder / "go/pkg/mod").mkdir(parents=True)
     (folder / "go/pkg/mod/x").write_text("x")
     for place in ("go/pkg/mod", "go/pkg", "go"):
@@ -75,7 +75,7 @@ def test_what_its_owner_made_read_only_is_removed(folder):
     assert list(folder.iterdir()) == []
 
 
-def test_locks_are_found_beside_folders_that_are_too_deep(folder):
+def test_locks_are_found_next_to_folders_that_are_too_deep(folder):
     deepen(folder)
     (folder / "refs/heads/ai").mkdir(parents=True)
     (folder / "refs/heads/ai/fix.lock").write_text("")

@@ -22,7 +22,7 @@ def kind_of(run, *arguments, **more):
     return raised.value.kind
 
 
-def test_the_credentials_of_a_secret_open_the_repository(repositories, http, reader):
+def test_the_credentials_of_a_secret_give_access_to_the_repository(repositories, http, reader):
     work = repositories.make("shop")
     url = f"{http.url}/shop.git"
 
@@ -67,7 +67,7 @@ def test_a_redirect_is_not_followed_with_credentials(repositories, http, other, 
 
 
 @pytest.mark.parametrize(("status", "kind"), [(404, Kind.MISSING), (503, Kind.UNAVAILABLE), (403, Kind.REFUSED)])
-def test_the_status_of_a_host_tells_what_is_wrong(http, status, kind):
+def test_the_status_of_a_host_determines_the_error_class(http, status, kind):
     http.broken = status
 
     assert kind_of(Git().run, "ls-remote", f"{http.url}/shop.git") is kind
@@ -78,7 +78,7 @@ def test_a_host_that_does_not_listen_is_unavailable():
 
 
 @pytest.mark.parametrize("url", ["file:///etc", "/etc", "ext::sh -c id", "git://127.0.0.1/x"])
-def test_only_protocols_of_the_network_are_spoken(url):
+def test_only_network_protocols_are_allowed(url):
     assert kind_of(Git().run, "ls-remote", "--", url) is Kind.REFUSED
 
 
@@ -110,14 +110,14 @@ def test_a_secret_is_in_no_argument_and_no_message(repositories, http, tmp_path)
 @pytest.mark.parametrize(
     "keys", [{}, {"username": "reader"}, {"username": "reader", "password": "a\nhost=evil"}, {"password": "x"}]
 )
-def test_a_secret_that_cannot_answer_is_refused_before_anything_is_asked(http, tmp_path, keys):
+def test_an_unusable_secret_is_refused_before_any_request(http, tmp_path, keys):
     folder = secret(tmp_path / "odd", **keys)
 
     assert kind_of(Credentials.read, folder, f"{http.url}/shop.git") is Kind.REFUSED
     assert http.seen == []
 
 
-def test_the_configuration_of_who_runs_it_does_not_count(repositories, http, tmp_path, monkeypatch):
+def test_the_git_configuration_of_the_user_is_ignored(repositories, http, tmp_path, monkeypatch):
     repositories.make("shop")
     http.secured = False
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -142,7 +142,7 @@ def test_hooks_and_programs_of_a_repository_do_not_run(repositories, tmp_path):
     assert not trace.exists()
 
 
-def test_a_command_that_takes_too_long_is_ended_with_what_it_started(tmp_path):
+def test_a_command_that_takes_too_long_is_killed_with_its_children(tmp_path):
     marker = f"sleep {os.getpid()}77"
     began = time.monotonic()
 
@@ -153,7 +153,7 @@ def test_a_command_that_takes_too_long_is_ended_with_what_it_started(tmp_path):
     assert marker not in subprocess.run(["ps", "ax", "-o", "args"], capture_output=True, text=True).stdout
 
 
-def test_a_large_input_and_a_large_output_pass(repositories):
+def test_a_command_can_have_large_input_and_output(repositories):
     work = repositories.make("shop")
     content = os.urandom(3_000_000)
 
@@ -162,20 +162,20 @@ def test_a_large_input_and_a_large_output_pass(repositories):
     assert Git().run("cat-file", "blob", number, cwd=work) == content
 
 
-def test_without_git_in_path_it_says_so(monkeypatch, tmp_path):
+def test_a_missing_git_is_reported(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
 
     assert kind_of(Git().run, "version") is Kind.ABSENT
 
 
-def test_a_failure_names_the_command_and_nothing_else_of_its_arguments(tmp_path):
+def test_a_failure_names_the_command_without_its_arguments(tmp_path):
     with pytest.raises(GitFailed) as raised:
         Git().run("-c", "core.fileMode=false", "--git-dir", tmp_path, b"\xff", "nothing", "secret")
 
     assert raised.value.message.startswith("git nothing: ")
 
 
-def test_ssh_reads_with_the_key_of_the_secret(repositories, ssh):
+def test_ssh_uses_the_key_of_the_secret(repositories, ssh):
     work = repositories.make("shop")
     url = ssh.url(repositories.root / "shop.git")
     # Of a group, as the kubelet mounts it: ssh itself would not take it so.
@@ -186,7 +186,7 @@ def test_ssh_reads_with_the_key_of_the_secret(repositories, ssh):
     assert listed.split()[0].decode() == git("rev-parse", "HEAD", cwd=work)
 
 
-def test_ssh_refuses_a_host_that_is_not_known(repositories, ssh):
+def test_ssh_refuses_an_unknown_host(repositories, ssh):
     repositories.make("shop")
     url = ssh.url(repositories.root / "shop.git")
     (ssh.secret / "known_hosts").write_text("example.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA\n")
@@ -194,7 +194,7 @@ def test_ssh_refuses_a_host_that_is_not_known(repositories, ssh):
     assert kind_of(Git(Credentials.read(ssh.secret, url)).run, "ls-remote", url) is Kind.REFUSED
 
 
-def test_ssh_shows_its_key_to_the_host_of_the_address_alone(repositories, ssh):
+def test_ssh_offers_its_key_only_to_the_host_of_the_address(repositories, ssh):
     repositories.make("shop")
     url = ssh.url(repositories.root / "shop.git")
     # The same server by another name, and known.

@@ -66,7 +66,7 @@ def listing(folder):
     return found
 
 
-def test_a_later_start_finds_files_branches_and_head_as_they_were(start):
+def test_a_later_start_has_the_files_branches_and_head_of_the_earlier_one(start):
     tree, saved, _, _ = start()
     (tree / "a").write_text("changed\n")
     (tree / "b/c").unlink()
@@ -90,7 +90,7 @@ def test_a_later_start_finds_files_branches_and_head_as_they_were(start):
     assert problems == []
 
 
-def test_saves_of_several_starts_follow_each_other(start):
+def test_saves_of_several_starts_are_combined(start):
     for number in range(4):
         tree, saved, kept, _ = start()
         assert sorted(path.name for path in tree.glob("of-*")) == [f"of-{n}" for n in range(number)]
@@ -100,7 +100,7 @@ def test_saves_of_several_starts_follow_each_other(start):
     assert len(packs_of(kept.files().items())) == 4
 
 
-def test_what_did_not_change_is_not_kept_again(start):
+def test_unchanged_files_are_not_kept_again(start):
     tree, saved, kept, _ = start()
 
     assert not saved.save()
@@ -113,7 +113,7 @@ def test_what_did_not_change_is_not_kept_again(start):
     assert not saved.save()
 
 
-def test_ignored_files_and_the_index_of_the_agent_stay_with_the_start(start):
+def test_ignored_files_and_the_agents_index_are_not_kept(start):
     tree, saved, _, _ = start()
     (tree / "x.log").write_text("noise")
     (tree / "a").write_text("staged")
@@ -128,7 +128,7 @@ def test_ignored_files_and_the_index_of_the_agent_stay_with_the_start(start):
     assert (again / "a").read_text() == "staged"
 
 
-def test_odd_names_come_back(start):
+def test_unusual_names_are_restored(start):
     tree, saved, _, _ = start()
     for name in (b"new\nline", b"caf\xe9", b"-rf", b"--help", b'quo"te', b" ", b"*", b":(top)x"):
         (tree / os.fsdecode(name)).write_bytes(name)
@@ -140,7 +140,7 @@ def test_odd_names_come_back(start):
     assert listing(again) == listing(tree)
 
 
-def test_bytes_are_kept_whatever_the_attributes_say(start, tmp_path):
+def test_bytes_are_kept_regardless_of_git_attributes(start, tmp_path):
     tree, saved, _, _ = start()
     trace = tmp_path / "ran"
     git("config", "filter.evil.clean", f"touch {trace}; cat", cwd=tree)
@@ -174,7 +174,7 @@ def test_hooks_and_configuration_of_the_agent_do_not_run(start, tmp_path):
 
 
 @pytest.mark.parametrize("committed", [True, False])
-def test_files_of_a_repository_inside_are_kept(start, committed):
+def test_files_of_a_nested_repository_are_kept(start, committed):
     tree, saved, _, _ = start()
     inner = tree / "vendor/inner"
     inner.mkdir(parents=True)
@@ -214,7 +214,7 @@ def test_files_of_a_submodule_are_kept_where_it_is_checked_out(start, origin, tm
     assert git("ls-files", "-s", "lib", cwd=again).startswith("160000")
 
 
-def test_more_than_can_be_packed_is_said_before_it_is_packed(start, monkeypatch):
+def test_too_many_files_are_reported_before_they_are_packed(start, monkeypatch):
     monkeypatch.setattr("agentjobs_runner.workspace.saved._MOST_BYTES", 100_000)
     tree, saved, kept, _ = start()
     with (tree / "sparse").open("wb") as file:
@@ -227,7 +227,7 @@ def test_more_than_can_be_packed_is_said_before_it_is_packed(start, monkeypatch)
     assert not list((tree.parent / ".agentjobs/saved.git/objects").rglob("??/*"))
 
 
-def test_a_pack_that_was_cut_off_is_passed_over(start):
+def test_a_truncated_pack_is_ignored(start):
     tree, saved, kept, _ = start()
     (tree / "a").write_text("kept")
     saved.save()
@@ -244,7 +244,7 @@ def test_a_pack_that_was_cut_off_is_passed_over(start):
     assert listing(start()[0]) == listing(again)
 
 
-def test_a_damaged_pack_is_not_taken_for_the_files(start):
+def test_a_damaged_pack_is_not_used(start):
     tree, saved, kept, _ = start()
     (tree / "a").write_bytes(os.urandom(1000))
     saved.save()
@@ -271,7 +271,7 @@ def test_a_tree_that_is_too_large_is_reported_and_a_smaller_one_is_kept_again(st
     assert listing(start()[0]) == listing(tree)
 
 
-def test_what_failed_to_be_kept_is_kept_by_the_next_save(start, monkeypatch):
+def test_files_that_a_failed_save_did_not_keep_are_kept_by_the_next(start, monkeypatch):
     tree, saved, kept, _ = start()
     (tree / "a").write_text("changed")
     with monkeypatch.context() as patched:
@@ -286,7 +286,7 @@ def test_what_failed_to_be_kept_is_kept_by_the_next_save(start, monkeypatch):
     assert listing(start()[0]) == listing(tree)
 
 
-def test_a_save_that_is_killed_leaves_the_files_of_before_or_of_after(start, monkeypatch):
+def test_a_killed_save_keeps_the_files_of_before_or_after(start, monkeypatch):
     ran, write = Git.run, MemoryKept.write
     tree, saved, _, _ = start()
     (tree / "a").write_text("before")
@@ -334,7 +334,7 @@ def refuses_packs(write):
     return instead
 
 
-def test_many_saves_are_joined(start, monkeypatch):
+def test_many_saves_are_merged_into_one(start, monkeypatch):
     monkeypatch.setattr("agentjobs_runner.workspace.saved._MOST_PACKS", 5)
     tree, saved, kept, _ = start()
     for number in range(13):
@@ -345,7 +345,7 @@ def test_many_saves_are_joined(start, monkeypatch):
     assert listing(start()[0]) == listing(tree)
 
 
-def test_a_run_that_begins_anew_in_the_midst_keeps_all_again(start):
+def test_a_new_run_in_between_keeps_all_files_again(start):
     tree, saved, kept, _ = start()
     (tree / "a").write_text("before")
     saved.save()
@@ -358,7 +358,7 @@ def test_a_run_that_begins_anew_in_the_midst_keeps_all_again(start):
 
 
 @pytest.mark.parametrize("what", ["a branch", "HEAD", "all"])
-def test_branches_that_are_gone_stay_gone(start, what):
+def test_deleted_branches_remain_deleted(start, what):
     tree, saved, _, _ = start()
     first = git("rev-parse", "HEAD", cwd=tree)
     if what == "a branch":
@@ -387,7 +387,7 @@ def test_branches_that_are_gone_stay_gone(start, what):
     assert first
 
 
-def test_a_history_that_was_rewritten_and_pruned_is_kept(start):
+def test_a_rewritten_and_pruned_history_is_kept(start):
     tree, saved, _, _ = start()
     commit(tree, {"a": "one"})
     saved.save()
@@ -414,7 +414,7 @@ def test_without_its_repository_the_tree_cannot_be_kept(start):
     assert UNKEPT_FILE in kept.files()
 
 
-def test_a_folder_that_git_passes_over_is_not_taken_for_kept(start):
+def test_a_folder_that_git_ignores_is_not_considered_kept(start):
     tree, saved, kept, _ = start()
     at = os.open(tree, os.O_RDONLY)
     for _ in range(50):  # deeper than a path can say
@@ -432,7 +432,7 @@ def test_a_folder_that_git_passes_over_is_not_taken_for_kept(start):
     remove(tree)
 
 
-def test_a_full_disk_is_said(start, tmp_path):
+def test_a_full_disk_is_reported(start, tmp_path):
     tree, saved, kept, _ = start()
     small = tree.parent / ".agentjobs"
     moved = shutil.move(small, tmp_path / "moved")

@@ -175,7 +175,7 @@ def call(tool, /, **arguments):
     return {"toolCalls": [{"name": tool, "args": arguments}]}
 
 
-def test_a_lost_pod_leaves_its_files_to_the_next_one(job, tmp_path):
+def test_the_files_of_a_lost_pod_are_restored_in_the_next_one(job, tmp_path):
     work = job(
         call("write", name="one", text="1"),
         call("commits"),
@@ -195,7 +195,7 @@ def test_a_lost_pod_leaves_its_files_to_the_next_one(job, tmp_path):
     assert git("status", "--porcelain", cwd=tree) == "?? two"
 
 
-def test_on_sigterm_what_a_step_has_written_is_kept(job, tmp_path):
+def test_on_sigterm_the_files_of_a_step_are_kept(job, tmp_path):
     once = tmp_path / "once"
     work = job(call("waits", once=str(once)), {"text": "done"})
     _, first = work.start(until=once.exists)
@@ -207,7 +207,7 @@ def test_on_sigterm_what_a_step_has_written_is_kept(job, tmp_path):
     assert (tree / "half").read_text() == "done"
 
 
-def test_a_run_whose_base_is_missing_starts_again(job, tmp_path, repositories):
+def test_a_run_whose_base_is_missing_restarts(job, tmp_path, repositories):
     work = job(call("write", name="one", text="1"), call("dies", once=str(tmp_path / "once")), {"text": "done"})
     work.start()
     git("commit", "-q", "--amend", "-m", "other", cwd=work.work)
@@ -223,7 +223,7 @@ def test_a_run_whose_base_is_missing_starts_again(job, tmp_path, repositories):
     assert work.journal.run == 2
 
 
-def test_files_that_could_not_be_kept_make_the_next_start_begin_anew(job, tmp_path):
+def test_the_next_start_begins_a_new_run_if_files_could_not_be_kept(job, tmp_path):
     work = job(call("write", name="one", text="1"), call("dies", once=str(tmp_path / "once")), {"text": "done"})
     work.start()
     with work.journal.file() as connection:
@@ -235,7 +235,7 @@ def test_files_that_could_not_be_kept_make_the_next_start_begin_anew(job, tmp_pa
     assert work.journal.run == 2
 
 
-def test_a_job_with_its_result_finds_its_files_again_for_publishing(job):
+def test_files_of_a_job_with_a_result_are_restored_for_publishing(job):
     publish = {"mode": "Branch", "branch": "agents/x"}
     work = job(call("write", name="one", text="1"), {"text": "done"}, publish=publish)
     work.start()
@@ -247,7 +247,7 @@ def test_a_job_with_its_result_finds_its_files_again_for_publishing(job):
     assert (tree / "one").read_text() == "1"
 
 
-def test_a_job_with_its_result_whose_files_are_gone_does_not_succeed(job):
+def test_a_job_with_a_result_whose_files_are_lost_does_not_succeed(job):
     publish = {"mode": "Branch", "branch": "agents/x"}
     work = job(call("write", name="one", text="1"), {"text": "done"}, publish=publish)
     work.start()
@@ -260,7 +260,7 @@ def test_a_job_with_its_result_whose_files_are_gone_does_not_succeed(job):
     assert second.verdict == ("Fail", "PublishRefused")
 
 
-def test_a_named_worktree_gets_what_the_repository_has_now(job):
+def test_a_named_worktree_has_the_current_commit_of_the_repository(job):
     work = job(call("write", name="one", text="1"), {"text": "done"}, worktree={"mode": "Named", "name": "n"})
     tree, _ = work.start()
     tip = commit(work.work, {"later": "x"})
@@ -281,7 +281,7 @@ def test_a_named_worktree_gets_what_the_repository_has_now(job):
     assert not (root / "tree/later").exists()
 
 
-def test_modules_of_the_repository_are_not_taken_for_the_runners(job, tmp_path):
+def test_modules_of_the_repository_do_not_shadow_the_runners(job, tmp_path):
     work = job({"text": "done"})
     trace = tmp_path / "ran"
     names = ("agentjobs_runner/__init__.py", "httpx.py", "json.py", "sitecustomize.py", "google/__init__.py")
@@ -305,7 +305,7 @@ class TestClone:
         assert (cloned.code, cloned.verdict) == (78, ("Fail", "RepositoryInvalid"))
         assert "hunter2hunter2" not in cloned.log + cloned.message.message
 
-    def test_a_host_that_is_away_is_tried_again(self, job, http):
+    def test_an_unavailable_host_is_retried(self, job, http):
         work = job({"text": "done"})
         http.broken = 503
         work.begin()
@@ -313,7 +313,7 @@ class TestClone:
         assert work.clone().verdict == ("Retry", "RepositoryUnavailable")
 
     @pytest.mark.parametrize("container", ["clone", "agent"])
-    def test_without_git_there_is_no_workspace(self, job, tmp_path, container):
+    def test_a_workspace_requires_git(self, job, tmp_path, container):
         work = job({"text": "done"})
         work.begin()
         assert container == "clone" or work.clone().code == 0
@@ -321,7 +321,7 @@ class TestClone:
         assert getattr(work, container)(PATH=str(tmp_path)).verdict == ("Fail", "BinaryNotFound")
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-    def test_one_that_is_ended_leaves_nothing_running_and_is_begun_anew(self, job, http, number):
+    def test_a_clone_that_is_stopped_leaves_nothing_running_and_is_repeated(self, job, http, number):
         work = job({"text": "done"})
         http.slow = 30.0
         root = work.begin()
@@ -338,7 +338,7 @@ class TestClone:
         assert (root / "tree/README.md").exists()
 
 
-def test_what_is_kept_has_no_credentials(job):
+def test_kept_files_have_no_credentials(job):
     work = job(call("write", name="one", text="1"), {"text": "done"})
     work.start()
 
