@@ -103,4 +103,4 @@ def _member(inner: dict[str, Raw] | list[Raw], name: str) -> Raw | None:
 def _known(inner: dict[str, Raw] | list[Raw]) -> tuple[str, ...]:
     if isinstance(inner, list):
         return tuple(map(str, range(min(len(inner), MAX_KNOWN))))
-    return tuple(cut(one, _MAX_NAME) for one in islice(inner, MAX_KNOWN))
+    return tuple(cut(name, _MAX_NAME) for name in islice(inner, MAX_KNOWN))

@@ -18,19 +18,19 @@ ConditionStatus = Literal["True", "False", "Unknown"]
 REASON_PATTERN: Final = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
 
 
-class Word(StrEnum):
+class DescribedEnum(StrEnum):
     """A name that is API, with its description."""
 
     description: str
 
     def __new__(cls, value: str, description: str) -> Self:
-        word = str.__new__(cls, value)
-        word._value_ = value
-        word.description = description
-        return word
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.description = description
+        return member
 
 
-class Phase(Word):
+class Phase(DescribedEnum):
     """One word for people. Machines should use conditions, because phases may be added."""
 
     PENDING = "Pending", "Not yet accepted, or waits for an object that it names (a queue, a ConfigMap)."
@@ -56,7 +56,7 @@ OVER: Final = frozenset({DELETED, *(phase.value for phase in Phase if phase.is_t
 """The final phases of jobs in history."""
 
 
-class ConditionType(Word):
+class ConditionType(DescribedEnum):
     """Aspects of a job's state."""
 
     ACCEPTED = "Accepted", "The spec is valid and all objects that it names were found; the job's work is stored."
@@ -74,7 +74,7 @@ class ConditionType(Word):
     )
 
 
-class AcceptedReason(Word):
+class AcceptedReason(DescribedEnum):
     """Why a job is accepted, or not (yet)."""
 
     RESOLVED = "Resolved", "Accepted. The message holds the hash of what will run."
@@ -120,7 +120,7 @@ class AcceptedReason(Word):
     INVALID_SPEC = "InvalidSpec", "The spec breaks rules; the message names each field, value and cure. The job failed."
 
 
-class AdmittedReason(Word):
+class AdmittedReason(DescribedEnum):
     """Why a job holds a slot, or waits for one."""
 
     ADMITTED = "Admitted", "A start is claimed."
@@ -154,7 +154,7 @@ class AdmittedReason(Word):
     FINISHED = "Finished", "The job ended and released its slot."
 
 
-class SuspendedReason(Word):
+class SuspendedReason(DescribedEnum):
     """Why a job is suspended, or was resumed."""
 
     REQUESTED = "Requested", "`spec.suspend` is true; setting it to false resumes the job."
@@ -180,7 +180,7 @@ class SuspendedReason(Word):
     RESUMED = "Resumed", "The job continues, after its last recorded step."
 
 
-class PodStartedReason(Word):
+class PodStartedReason(DescribedEnum):
     """Why a start's pod does not run yet. The message is the kubelet's or the scheduler's."""
 
     POD_NAME_TAKEN = "PodNameTaken", "Another pod has that name; delete it, and the job continues."
@@ -224,14 +224,14 @@ class PodStartedReason(Word):
     STARTED = "Started", "The container runs; the problem reported before is gone."
 
 
-class CompleteReason(Word):
+class CompleteReason(DescribedEnum):
     """How a job succeeded."""
 
     RESULT_ACCEPTED = "ResultAccepted", "The agent ended with an answer."
     RULE = "Rule", "A rule of `resultPolicy` counts this ending as a success, without an answer."
 
 
-class CancelledReason(Word):
+class CancelledReason(DescribedEnum):
     """Who stopped the job."""
 
     REQUESTED = "Requested", "`spec.cancel` was set."
@@ -250,13 +250,13 @@ class CancelledReason(Word):
     RULE = "Rule", "A rule of `resultPolicy` cancelled it."
 
 
-class SkippedReason(Word):
+class SkippedReason(DescribedEnum):
     """Why a job was not run."""
 
     DUPLICATE = "Duplicate", "Another job of the namespace has the same `unique` key; `status.duplicateOf` names it."
 
 
-class FollowUpReason(Word):
+class FollowUpReason(DescribedEnum):
     """Why the jobs of a follow-up exist or not."""
 
     CREATED = "Created", "They were created."
@@ -321,7 +321,7 @@ def is_true(conditions: Iterable[Condition], condition_type: str) -> bool:
 
 def with_condition(
     conditions: Iterable[Condition],
-    condition_type: Word,
+    condition_type: DescribedEnum,
     *,
     status: bool,
     reason: str,
@@ -334,16 +334,16 @@ def with_condition(
     The transition time moves only when the status changes; the message is cut to 1 KiB.
     """
     before = tuple(conditions)
-    word: ConditionStatus = "True" if status else "False"
+    value: ConditionStatus = "True" if status else "False"
     old = find_condition(before, condition_type)
-    since = old.last_transition_time if old is not None and old.status == word else now.replace(microsecond=0)
-    new = Condition(condition_type.value, word, str(reason), cut(message, MAX_MESSAGE_BYTES), since, generation)
+    since = old.last_transition_time if old is not None and old.status == value else now.replace(microsecond=0)
+    new = Condition(condition_type.value, value, str(reason), cut(message, MAX_MESSAGE_BYTES), since, generation)
     if old is None:
         return (*before, new)
     return tuple(new if condition is old else condition for condition in before)
 
 
-def seen_at(conditions: Iterable[Condition], generation: int) -> tuple[Condition, ...]:
+def observed_at(conditions: Iterable[Condition], generation: int) -> tuple[Condition, ...]:
     """Return the conditions with that generation: an edit is observed for all of them together.
 
     `kubectl wait` and kstatus ignore a condition whose generation differs from the object's.
@@ -357,11 +357,11 @@ def seen_at(conditions: Iterable[Condition], generation: int) -> tuple[Condition
 def phase_of(conditions: Iterable[Condition]) -> Phase:
     """Derive the phase from the conditions alone."""
     conditions = tuple(conditions)
-    said = {condition.type: condition for condition in conditions}
+    by_type = {condition.type: condition for condition in conditions}
     for ending, phase in _ENDINGS.items():
-        if ending in said and said[ending].is_true:
+        if ending in by_type and by_type[ending].is_true:
             return phase
-    admitted = said.get(ConditionType.ADMITTED)
+    admitted = by_type.get(ConditionType.ADMITTED)
     if is_true(conditions, ConditionType.SUSPENDED):
         return Phase.SUSPENDED
     if admitted is None:
@@ -376,8 +376,10 @@ def primary_condition(conditions: Iterable[Condition]) -> Condition | None:
 
 def first_in(conditions: Iterable[Condition], order: Mapping[str, ConditionStatus]) -> Condition | None:
     """Return the first condition, in the order given, that has the status given for its type."""
-    said = {condition.type: condition for condition in conditions}
-    return next((said[kind] for kind, status in order.items() if kind in said and said[kind].status == status), None)
+    by_type = {condition.type: condition for condition in conditions}
+    return next(
+        (by_type[kind] for kind, status in order.items() if kind in by_type and by_type[kind].status == status), None
+    )
 
 
 _HEALING: Final = (

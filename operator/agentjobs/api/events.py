@@ -12,12 +12,12 @@ from agentjobs.api.conditions import (
     AdmittedReason,
     CancelledReason,
     CompleteReason,
+    DescribedEnum,
     FollowUpReason,
     Phase,
     PodStartedReason,
     SkippedReason,
     SuspendedReason,
-    Word,
 )
 from agentjobs.api.queues.status import LimitedReason, OpenReason
 from agentjobs.api.schedule.status import ActiveReason, BlockedReason, DegradedReason
@@ -26,7 +26,7 @@ from agentjobs.contract import ErrorClass, Verdict
 EventType = Literal["Normal", "Warning"]
 
 
-class EventReason(Word):
+class EventReason(DescribedEnum):
     """Reasons that only Events have."""
 
     STARTED = "Started", "A job's start was claimed, or a schedule created a job; the message names the pod or the job."

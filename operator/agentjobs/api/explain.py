@@ -19,7 +19,7 @@ from agentjobs.api.causes import (
     SUCCESSES,
     SUSPENSIONS,
     Cause,
-    Look,
+    Page,
 )
 from agentjobs.api.conditions import DELETED, OVER, AdmittedReason, Phase, PodStartedReason, SuspendedReason
 from agentjobs.durations import format_duration
@@ -68,7 +68,7 @@ class Situation:
     """The job because of which this one was skipped."""
     is_there: bool = True
     """Whether its object exists in the cluster."""
-    asked: Order | None = None
+    requested: Order | None = None
     """What its spec already requests: `CANCEL` or `SUSPEND`."""
 
 
@@ -79,123 +79,123 @@ class Explanation:
     sentence: str
     cure: str
     """What a person can do about it, empty if nothing."""
-    look: Look | None
-    """Which page to look at next."""
+    page: Page | None
+    """The page with more about it."""
     orders: tuple[Order, ...]
     """Possible actions, the likeliest first."""
 
 
-def explain(seen: Situation, now: datetime) -> Explanation:
+def explain(situation: Situation, now: datetime) -> Explanation:
     """Return what happened, and the possible actions."""
-    sentence, cause = _TOLD.get(seen.phase, _unknown)(seen, now)
-    return Explanation(sentence, cause.cure, cause.look, orders(seen))
+    sentence, cause = _SENTENCES.get(situation.phase, _unknown)(situation, now)
+    return Explanation(sentence, cause.cure, cause.page, orders(situation))
 
 
-def orders(seen: Situation) -> tuple[Order, ...]:
+def orders(situation: Situation) -> tuple[Order, ...]:
     """Return the possible actions. A job whose object is gone can only run again."""
-    if seen.phase in OVER or not seen.is_there:
+    if situation.phase in OVER or not situation.is_there:
         # A job that was never accepted would be refused again.
-        return () if seen.reason in REJECTIONS else (Order.RERUN,)
-    if seen.asked is Order.CANCEL:
+        return () if situation.reason in REJECTIONS else (Order.RERUN,)
+    if situation.requested is Order.CANCEL:
         return ()
-    if seen.phase == Phase.SUSPENDED:
-        resumable = seen.reason in (SuspendedReason.REQUESTED, SuspendedReason.RULE)
+    if situation.phase == Phase.SUSPENDED:
+        resumable = situation.reason in (SuspendedReason.REQUESTED, SuspendedReason.RULE)
         return (Order.RESUME, Order.CANCEL) if resumable else (Order.CANCEL,)
-    return (Order.CANCEL, Order.RESUME if seen.asked is Order.SUSPEND else Order.SUSPEND)
+    return (Order.CANCEL, Order.RESUME if situation.requested is Order.SUSPEND else Order.SUSPEND)
 
 
-def cure_of(word: str) -> str:
+def cure_of(reason: str) -> str:
     """Return the cure for a reason; empty if there is none or the reason is unknown."""
-    found = (table[word].cure for table in TABLES if word in table and table[word].cure)
+    found = (table[reason].cure for table in TABLES if reason in table and table[reason].cure)
     return next(found, "")
 
 
-def _failed(seen: Situation, now: datetime) -> tuple[str, Cause]:
-    cause = FAILURES.get(seen.reason, _said(seen.reason))
-    if seen.starts == 0:
+def _failed(situation: Situation, now: datetime) -> tuple[str, Cause]:
+    cause = FAILURES.get(situation.reason, _unknown_reason(situation.reason))
+    if situation.starts == 0:
         return f"Failed before its first start: {cause.clause}.", cause
-    after = f" after {seen.attempts} attempts" if seen.attempts > 1 else " in its first attempt"
+    after = f" after {situation.attempts} attempts" if situation.attempts > 1 else " in its first attempt"
     return f"Failed{after}: {cause.clause}. It will not be retried.", cause
 
 
-def _running(seen: Situation, now: datetime) -> tuple[str, Cause]:
-    if seen.pod_reason:
-        cause = POD_TROUBLE.get(seen.pod_reason, _said(seen.pod_reason))
-        if seen.pod_reason in _STOPS:
-            return f"Start {seen.starts} is being stopped: {cause.clause}.", cause
-        return f"Start {seen.starts} does not run yet: {cause.clause}.", cause
-    since = f" for {_lasted(seen.started, now)}" if seen.started else ""
-    if seen.claimed is None:
-        return f"Running{since}, start {seen.starts}; its pod is being created.", Cause("")
-    at = f", at step {seen.step}" if seen.step else ""
-    doing = f", calling {seen.doing}" if seen.doing else ""
-    return f"Running{since}, start {seen.starts}{at}{doing}.", Cause("", "", Look.TRANSCRIPT)
+def _running(situation: Situation, now: datetime) -> tuple[str, Cause]:
+    if situation.pod_reason:
+        cause = POD_TROUBLE.get(situation.pod_reason, _unknown_reason(situation.pod_reason))
+        if situation.pod_reason in _STOPS:
+            return f"Start {situation.starts} is being stopped: {cause.clause}.", cause
+        return f"Start {situation.starts} does not run yet: {cause.clause}.", cause
+    since = f" for {_lasted(situation.started, now)}" if situation.started else ""
+    if situation.claimed is None:
+        return f"Running{since}, start {situation.starts}; its pod is being created.", Cause("")
+    at = f", at step {situation.step}" if situation.step else ""
+    doing = f", calling {situation.doing}" if situation.doing else ""
+    return f"Running{since}, start {situation.starts}{at}{doing}.", Cause("", "", Page.TRANSCRIPT)
 
 
-def _waiting(seen: Situation, now: datetime) -> tuple[str, Cause]:
-    if not seen.reason:
+def _waiting(situation: Situation, now: datetime) -> tuple[str, Cause]:
+    if not situation.reason:
         return "It was created a moment ago and will be examined next.", Cause("")
-    cause = HOLDS.get(seen.reason, _said(seen.reason))
-    if seen.reason == AdmittedReason.WAITING_FOR_START_TIME and seen.due:
-        return f"Starts at {_clock(seen.due)}, in {_lasted(now, seen.due)}.", cause
-    if seen.reason not in HOLDS:
+    cause = HOLDS.get(situation.reason, _unknown_reason(situation.reason))
+    if situation.reason == AdmittedReason.WAITING_FOR_START_TIME and situation.due:
+        return f"Starts at {_clock(situation.due)}, in {_lasted(now, situation.due)}.", cause
+    if situation.reason not in HOLDS:
         return f"Waits: {cause.clause}.", cause
-    sentence = cause.clause.format(queue=seen.queue or "default")
-    if cause.look is Look.QUEUE and seen.others_waiting is not None:
-        others = f"{seen.others_waiting} other jobs wait" if seen.others_waiting != 1 else "1 other job waits"
-        sentence += f" {others} in it." if seen.others_waiting else " No other job waits in it."
+    sentence = cause.clause.format(queue=situation.queue or "default")
+    if cause.page is Page.QUEUE and situation.others_waiting is not None:
+        others = f"{situation.others_waiting} other jobs wait" if situation.others_waiting != 1 else "1 other job waits"
+        sentence += f" {others} in it." if situation.others_waiting else " No other job waits in it."
     return sentence, cause
 
 
-def _retrying(seen: Situation, now: datetime) -> tuple[str, Cause]:
-    last = FAILURES.get(seen.last_reason)
+def _retrying(situation: Situation, now: datetime) -> tuple[str, Cause]:
+    last = FAILURES.get(situation.last_reason)
     because = f": {last.clause}" if last is not None else ""
-    most = f" Attempts used: {seen.attempts} of {seen.max_attempts}." if seen.max_attempts else ""
+    most = f" Attempts used: {situation.attempts} of {situation.max_attempts}." if situation.max_attempts else ""
     wait = (
-        f"Waits {_lasted(now, seen.due)} before"
-        if seen.due is not None and seen.due > now
+        f"Waits {_lasted(now, situation.due)} before"
+        if situation.due is not None and situation.due > now
         else "Will soon continue with"
     )
-    return f"{wait} start {seen.starts + 1}{because}.{most}", last or Cause("")
+    return f"{wait} start {situation.starts + 1}{because}.{most}", last or Cause("")
 
 
-def _suspended(seen: Situation, now: datetime) -> tuple[str, Cause]:
-    cause = SUSPENSIONS.get(seen.reason, _said(seen.reason))
-    kept = f" after step {seen.step}" if seen.step else ""
+def _suspended(situation: Situation, now: datetime) -> tuple[str, Cause]:
+    cause = SUSPENSIONS.get(situation.reason, _unknown_reason(situation.reason))
+    kept = f" after step {situation.step}" if situation.step else ""
     return f"Suspended{kept}: {cause.clause}. It holds no slot and no pod.", cause
 
 
-def _succeeded(seen: Situation, now: datetime) -> tuple[str, Cause]:
-    cause = SUCCESSES.get(seen.reason, Cause("with an answer", "", Look.RESULT))
-    took = f" in {_lasted(seen.created, seen.finished)}" if seen.created and seen.finished else ""
-    starts = f" after {seen.starts} starts" if seen.starts > 1 else ""
-    outcome = f" Its outcome is {seen.outcome}." if seen.outcome else ""
+def _succeeded(situation: Situation, now: datetime) -> tuple[str, Cause]:
+    cause = SUCCESSES.get(situation.reason, Cause("with an answer", "", Page.RESULT))
+    took = f" in {_lasted(situation.created, situation.finished)}" if situation.created and situation.finished else ""
+    starts = f" after {situation.starts} starts" if situation.starts > 1 else ""
+    outcome = f" Its outcome is {situation.outcome}." if situation.outcome else ""
     return f"Succeeded{took}{starts}, {cause.clause}.{outcome}", cause
 
 
-def _cancelled(seen: Situation, now: datetime) -> tuple[str, Cause]:
-    cause = CANCELLATIONS.get(seen.reason, _said(seen.reason))
-    when = "before its first start" if seen.starts == 0 else f"in start {seen.starts}"
+def _cancelled(situation: Situation, now: datetime) -> tuple[str, Cause]:
+    cause = CANCELLATIONS.get(situation.reason, _unknown_reason(situation.reason))
+    when = "before its first start" if situation.starts == 0 else f"in start {situation.starts}"
     return f"Cancelled {when}: {cause.clause}.", cause
 
 
-def _skipped(seen: Situation, now: datetime) -> tuple[str, Cause]:
-    cause = SKIPS.get(seen.reason, _said(seen.reason))
-    which = f": {seen.twin}" if seen.twin else ""
+def _skipped(situation: Situation, now: datetime) -> tuple[str, Cause]:
+    cause = SKIPS.get(situation.reason, _unknown_reason(situation.reason))
+    which = f": {situation.twin}" if situation.twin else ""
     return f"Skipped: {cause.clause}{which}.", cause
 
 
-def _deleted(seen: Situation, now: datetime) -> tuple[str, Cause]:
+def _deleted(situation: Situation, now: datetime) -> tuple[str, Cause]:
     return "Its object was deleted before it ended. Nothing runs.", Cause("")
 
 
-def _unknown(seen: Situation, now: datetime) -> tuple[str, Cause]:
-    return f"Its phase is {seen.phase or 'not known yet'}.", Cause("")
+def _unknown(situation: Situation, now: datetime) -> tuple[str, Cause]:
+    return f"Its phase is {situation.phase or 'not known yet'}.", Cause("")
 
 
-def _said(reason: str) -> Cause:
+def _unknown_reason(reason: str) -> Cause:
     """An unknown reason, unchanged."""
-    return Cause(f"for the reason {reason}" if reason else "for an unknown reason", "", Look.EVENTS)
+    return Cause(f"for the reason {reason}" if reason else "for an unknown reason", "", Page.EVENTS)
 
 
 def _lasted(since: datetime, until: datetime) -> str:
@@ -209,7 +209,7 @@ def _clock(time: datetime) -> str:
 
 
 _STOPS: Final = frozenset({PodStartedReason.STOPPING.value, PodStartedReason.SILENT.value})
-_TOLD: Final = {
+_SENTENCES: Final = {
     Phase.PENDING.value: _waiting,
     Phase.SCHEDULED.value: _waiting,
     Phase.QUEUED.value: _waiting,

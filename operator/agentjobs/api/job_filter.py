@@ -102,7 +102,7 @@ class JobFilter:
         for parameter, name in NAMES.items():
             value = getattr(self, name)
             if isinstance(value, tuple):
-                yield from ((parameter, one) for one in value)
+                yield from ((parameter, each) for each in value)
             elif isinstance(value, datetime):
                 yield parameter, value.isoformat().replace("+00:00", "Z")
             elif value not in (None, "", JobOrder.NEWEST):

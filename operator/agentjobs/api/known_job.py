@@ -18,8 +18,8 @@ from agentjobs.api.recorded_overview import ObjectSeen
 from agentjobs.durations import parse_time
 
 # Texts from other programs can have any length.
-_WORD: Final = 32
-_NAME: Final = 80
+_MAX_PHASE: Final = 32
+_MAX_NAME: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Known:
     """The name or uid that was requested."""
     namespace: str
     story: Story | None
-    seen: ObjectSeen | None
+    from_cluster: ObjectSeen | None
     no_history: str = ""
     """Why history could not be read, if so."""
     no_object: str = ""
@@ -38,7 +38,7 @@ class Known:
     @property
     def body(self) -> Mapping[str, Any]:
         """The object, empty if it is gone."""
-        return self.seen.object if self.seen is not None else {}
+        return self.from_cluster.object if self.from_cluster is not None else {}
 
     @property
     def spec(self) -> Mapping[str, Any]:
@@ -68,16 +68,16 @@ class Known:
     @property
     def phase(self) -> str:
         """Its phase; empty until the operator has processed the object."""
-        if self.seen is not None:
+        if self.from_cluster is not None:
             # The raw value, because a newer operator may have phases that this version does not have.
-            return str(as_object(self.body.get("status")).get("phase") or "Pending")[:_WORD]
+            return str(as_object(self.body.get("status")).get("phase") or "Pending")[:_MAX_PHASE]
         return self.story.job.phase if self.story else ""
 
     @property
     def labels(self) -> Mapping[str, str]:
         """Labels of its object; if that is gone, those at acceptance."""
-        told = as_object(self._metadata.get("labels"))
-        return {str(key): str(value) for key, value in told.items()} or (self.story.job.labels if self.story else {})
+        labels = as_object(self._metadata.get("labels"))
+        return {str(key): str(value) for key, value in labels.items()} or (self.story.job.labels if self.story else {})
 
     @property
     def _metadata(self) -> Mapping[str, Any]:
@@ -105,14 +105,16 @@ def explained(
     """
     status, story = known.status, known.story
     newest = known.starts[-1] if known.starts else None
-    said = primary_condition(status.conditions)
+    primary = primary_condition(status.conditions)
     pod = find_condition(status.conditions, ConditionType.POD_STARTED)
-    open_ = next((one for one in reversed(steps) if one.ended is None and newest and one.start == newest.start), None)
+    open_ = next(
+        (step for step in reversed(steps) if step.ended is None and newest and step.start == newest.start), None
+    )
     job = story.job if story else None
     begun = newest.started if newest else None
     situation = Situation(
         phase=known.phase,
-        reason=_reason(known, said),
+        reason=_reason(known, primary),
         pod_reason=pod.reason if pod is not None and pod.status == "False" else "",
         attempts=status.attempts or (job.attempts if job else 0),
         max_attempts=_count(as_object(known.spec.get("retry")).get("maxAttempts")),
@@ -126,21 +128,21 @@ def explained(
         due=status.next_attempt_time,
         last_reason=(newest.reason or "") if newest else "",
         step=steps[-1].n if steps else None,
-        doing=f"{open_.kind} {open_.name}"[:_NAME] if open_ else "",
-        outcome=job.outcome[:_NAME] if job and job.outcome else None,
+        doing=f"{open_.kind} {open_.name}"[:_MAX_NAME] if open_ else "",
+        outcome=job.outcome[:_MAX_NAME] if job and job.outcome else None,
         twin=status.duplicate_of.name if status.duplicate_of else "",
-        is_there=known.seen is not None,
-        asked=next((one for one in (Order.CANCEL, Order.SUSPEND) if known.spec.get(one.value) is True), None),
+        is_there=known.from_cluster is not None,
+        requested=next((order for order in (Order.CANCEL, Order.SUSPEND) if known.spec.get(order.value) is True), None),
     )
     return explain(situation, now)
 
 
 def message_of(known: Known) -> str:
     """Return the message of the condition that explains its state."""
-    said = primary_condition(known.status.conditions)
-    if said is not None:
-        return said.message
-    return known.story.job.message if known.story and known.seen is None else ""
+    primary = primary_condition(known.status.conditions)
+    if primary is not None:
+        return primary.message
+    return known.story.job.message if known.story and known.from_cluster is None else ""
 
 
 def reason_of(known: Known) -> str:
@@ -151,14 +153,14 @@ def reason_of(known: Known) -> str:
 def queue_of(known: Known) -> str:
     """Return its queue, empty if it has none yet."""
     place = known.status.queue
-    told = place.name if place is not None else str(known.spec.get("queue") or "")
-    return told or (known.story.job.queue if known.story else "")
+    name = place.name if place is not None else str(known.spec.get("queue") or "")
+    return name or (known.story.job.queue if known.story else "")
 
 
-def _reason(known: Known, said: Condition | None) -> str:
-    if known.seen is None:
+def _reason(known: Known, primary: Condition | None) -> str:
+    if known.from_cluster is None:
         return known.story.job.reason if known.story else ""
-    return said.reason if said is not None else known.status.reason or ""
+    return primary.reason if primary is not None else known.status.reason or ""
 
 
 def _count(value: object) -> int | None:

@@ -87,12 +87,12 @@ def plain(value: object) -> object:
     keys = _field_keys(kind)
     if not keys:
         return str(value) if isinstance(value, Phase) else value
-    told: dict[str, object] = {}
+    members: dict[str, object] = {}
     for name, key in keys:
         member = getattr(value, name)
         if member is not None:
-            told[key] = member if type(member) in _AS_THEY_ARE else plain(member)
-    return told
+            members[key] = member if type(member) in _AS_THEY_ARE else plain(member)
+    return members
 
 
 def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any], *, known: Iterable[str]) -> dict[str, Any]:

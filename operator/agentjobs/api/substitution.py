@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, Final, cast
 
 from agentjobs.api.conditions import AcceptedReason
-from agentjobs.api.job.team import looked_up
+from agentjobs.api.job.team import state_placeholders
 from agentjobs.api.job.workspace import WORKSPACE_TEXTS
 from agentjobs.api.problems import Path, Problem, field_name, shown
 from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_SCHEDULED_TIME
@@ -77,7 +77,7 @@ def substitution_problems(
     """
     found: dict[tuple[str, str], Problem] = {}
 
-    def look(path: Path, text: str) -> str:
+    def collect(path: Path, text: str) -> str:
         is_later = path[:1] == ("followUps",)
         for match in REFERENCE.finditer(text):
             name = match[1]
@@ -89,8 +89,8 @@ def substitution_problems(
             found[field, name] = Problem(field, shown(f"$({name})"), cure, AcceptedReason.UNRESOLVED_REFERENCE)
         return text
 
-    texts(spec, look)
-    follow_up_texts(spec, look)
+    texts(spec, collect)
+    follow_up_texts(spec, collect)
     yield from found.values()
 
 
@@ -98,11 +98,11 @@ def references(spec: Mapping[str, Any]) -> list[tuple[Path, str]]:
     """Return each name in the texts of a spec, with the path of its text; without texts of follow-ups."""
     found: list[tuple[Path, str]] = []
 
-    def look(path: Path, text: str) -> str:
+    def collect(path: Path, text: str) -> str:
         found.extend((path, match[1]) for match in REFERENCE.finditer(text) if match[1] is not None)
         return text
 
-    texts(spec, look)
+    texts(spec, collect)
     return found
 
 
@@ -130,13 +130,15 @@ def placeholder_faults(spec: Mapping[str, Any], names: Mapping[str, str]) -> Ite
     """Yield the instructions in which a value would create a placeholder, with which ADK reads the session's state."""
     found: list[Problem] = []
 
-    def look(path: Path, text: str) -> str:
-        if path[-1] == "instruction" and (made := Counter(looked_up(expanded(text, names))) - Counter(looked_up(text))):
+    def collect(path: Path, text: str) -> str:
+        if path[-1] == "instruction" and (
+            made := Counter(state_placeholders(expanded(text, names))) - Counter(state_placeholders(text))
+        ):
             cure = f"would read {next(iter(made))[:60]} of the session's state, because a value contains braces"
             found.append(Problem(field_name(path), "", f"{cure}; put that name into input.message instead"))
         return text
 
-    texts(spec, look)
+    texts(spec, collect)
     yield from found
 
 
@@ -186,8 +188,10 @@ def texts(spec: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
         inline = _with_text(inline, (*here, "instruction"), visit)
         if isinstance(inline.get("agents"), list | tuple):
             inline["agents"] = [
-                _with_text(one, (*here, "agents", place, "instruction"), visit) if isinstance(one, Mapping) else one
-                for place, one in enumerate(inline["agents"])
+                _with_text(member, (*here, "agents", place, "instruction"), visit)
+                if isinstance(member, Mapping)
+                else member
+                for place, member in enumerate(inline["agents"])
             ]
         new["agent"] = {**agent, "inline": inline}
     claude = agent.get("claudeCode") if isinstance(agent, Mapping) else None
@@ -214,8 +218,8 @@ def follow_up_texts(spec: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
     entries = spec.get("followUps")
     if not isinstance(entries, list | tuple):
         return dict(spec)
-    told = [_follow_up(one, ("followUps", place), visit) for place, one in enumerate(entries)]
-    return {**spec, "followUps": told}
+    visited = [_follow_up(entry, ("followUps", place), visit) for place, entry in enumerate(entries)]
+    return {**spec, "followUps": visited}
 
 
 def _follow_up(entry: Any, path: Path, visit: Visit) -> Any:

@@ -112,7 +112,7 @@ def misspelt(reasons: Sequence[str]) -> Iterator[str]:
     from agentjobs.contract import ErrorClass
 
     known = {one.value for one in ErrorClass}
-    for kind in conditions.Word.__subclasses__():
+    for kind in conditions.DescribedEnum.__subclasses__():
         known |= {one.value for one in kind} if kind.__name__.endswith("Reason") else set()
     for reason in reasons:
         near = () if reason in known else difflib.get_close_matches(reason, known, n=1)

@@ -3,7 +3,7 @@
 import pytest
 
 from agentjobs.api import conditions, events
-from agentjobs.api.conditions import AdmittedReason, Phase, Word
+from agentjobs.api.conditions import AdmittedReason, DescribedEnum, Phase
 from agentjobs.api.events import NORMAL, WARNING, EventReason, severity
 from agentjobs.api.schedule import status as schedule_status
 from agentjobs.contract import ErrorClass, Verdict
@@ -13,7 +13,7 @@ WORDS = {
     word
     for module in (conditions, events, schedule_status)
     for words in vars(module).values()
-    if isinstance(words, type) and issubclass(words, Word) and words not in TYPES
+    if isinstance(words, type) and issubclass(words, DescribedEnum) and words not in TYPES
     for word in words
 }
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agentjobs.api import explain as told
-from agentjobs.api.causes import CANCELLATIONS, FAILURES, HOLDS, POD_TROUBLE, SKIPS, SUCCESSES, SUSPENSIONS, Look
+from agentjobs.api.causes import CANCELLATIONS, FAILURES, HOLDS, POD_TROUBLE, SKIPS, SUCCESSES, SUSPENSIONS, Page
 from agentjobs.api.conditions import (
     DELETED,
     AcceptedReason,
@@ -65,7 +65,7 @@ def test_a_failure_tells_its_attempts_its_cause_and_its_cure():
     said = explain(situation("Failed", "ModelAuth", attempts=3, starts=3), NOW)
 
     assert said.sentence == "Failed after 3 attempts: the provider refused the key. It will not be retried."
-    assert said.look is Look.MODELS
+    assert said.page is Page.MODELS
     assert "key" in said.cure
     assert said.orders == (Order.RERUN,)
 
@@ -94,7 +94,7 @@ def test_a_job_that_waits_for_a_slot_shows_its_queue_and_the_number_of_waiting_j
     said = explain(situation("Queued", "WaitingForSlot", queue="agents", others_waiting=4), NOW)
 
     assert said.sentence == "Waits for a slot of queue agents. 4 other jobs wait in it."
-    assert said.look is Look.QUEUE
+    assert said.page is Page.QUEUE
 
 
 def test_a_name_of_a_queue_is_no_template_of_the_sentence():
@@ -123,8 +123,10 @@ def test_a_retry_tells_how_long_it_waits_and_why():
     ("seen", "orders"),
     [
         pytest.param(situation("Running"), (Order.CANCEL, Order.SUSPEND), id="running"),
-        pytest.param(situation("Running", asked=Order.SUSPEND), (Order.CANCEL, Order.RESUME), id="will be suspended"),
-        pytest.param(situation("Running", asked=Order.CANCEL), (), id="will be cancelled"),
+        pytest.param(
+            situation("Running", requested=Order.SUSPEND), (Order.CANCEL, Order.RESUME), id="will be suspended"
+        ),
+        pytest.param(situation("Running", requested=Order.CANCEL), (), id="will be cancelled"),
         pytest.param(situation("Queued", "WaitingForSlot"), (Order.CANCEL, Order.SUSPEND), id="queued"),
         pytest.param(situation("Suspended", "Requested"), (Order.RESUME, Order.CANCEL), id="suspended by a person"),
         pytest.param(situation("Suspended", "BudgetExceeded"), (Order.CANCEL,), id="a resume would not help"),

@@ -66,7 +66,9 @@ def test_what_jobs_wait_for_is_told_without_the_marks_of_code():
     items = [
         OpenJobs(namespace="a", queue="q", phase="Pending", reason=reason, jobs=1, since=NOW)
         for _, words in vars(conditions).items()
-        if isinstance(words, type) and issubclass(words, conditions.Word) and words is not conditions.Word
+        if isinstance(words, type)
+        and issubclass(words, conditions.DescribedEnum)
+        and words is not conditions.DescribedEnum
         for reason in words
     ]
 

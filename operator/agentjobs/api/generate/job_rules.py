@@ -49,8 +49,8 @@ def add_job_rules(schema: Schema, *, complete: bool = True) -> None:
     _refuse_reserved_names(spec["agent"]["properties"]["inline"])
     _refuse_two_instructions(spec["agent"]["properties"]["inline"])
     kinds = ", ".join(f"has(self.{kind})" for kind in AGENT_KINDS)
-    one = f"agent needs exactly one of {', '.join(AGENT_KINDS[:-1])} and {AGENT_KINDS[-1]}"
-    add_rule(spec["agent"], f"[{kinds}].filter(x, x).size() <= 1", one)
+    message = f"agent needs exactly one of {', '.join(AGENT_KINDS[:-1])} and {AGENT_KINDS[-1]}"
+    add_rule(spec["agent"], f"[{kinds}].filter(x, x).size() <= 1", message)
     claude, workspace = spec["agent"]["properties"]["claudeCode"], spec["workspace"]
     both = "has(self.mcpConfig) && has(self.mcpConfigFrom)"
     add_rule(claude, f"!({both})", "mcpConfig and mcpConfigFrom exclude each other")

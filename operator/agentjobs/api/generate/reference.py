@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from agentjobs.api import conditions, events
 from agentjobs.api.changes import Changes, changes
-from agentjobs.api.conditions import ConditionType, Word
+from agentjobs.api.conditions import ConditionType, DescribedEnum
 from agentjobs.api.error_classes import CLASSES
 from agentjobs.api.fields import QUANTITY
 from agentjobs.api.generate.crd import object_schema, publish, queue_schema, schedule_schema, template_schema
@@ -218,7 +218,7 @@ def queue_page() -> str:
     schema = queue_schema()
     spec = schema["properties"]["spec"]
     items = [spec["properties"][name]["items"] for name in ("budgets", "modelLimits")]
-    rules = [rule["message"] for one in (schema, *items) for rule in one["x-kubernetes-validations"]]
+    rules = [rule["message"] for part in (schema, *items) for rule in part["x-kubernetes-validations"]]
     lines = [
         NOTE,
         "# AgentQueue",
@@ -407,7 +407,7 @@ def _classes() -> Iterator[str]:
         yield f"| `{name}` | {described.meaning} | {described.verdict} | {described.charged} |"
 
 
-def _words(words: type[Word]) -> Iterator[str]:
+def _words(words: type[DescribedEnum]) -> Iterator[str]:
     yield "| Name | Meaning |"
     yield "|---|---|"
     for word in words:
@@ -419,7 +419,7 @@ _CHANGES: Final[Mapping[Changes, str]] = {
     Changes.BEFORE_START: "before the first start",
     Changes.ALWAYS: "always",
 }
-_REASONS: Final[Mapping[ConditionType, type[Word]]] = {
+_REASONS: Final[Mapping[ConditionType, type[DescribedEnum]]] = {
     ConditionType.ACCEPTED: conditions.AcceptedReason,
     ConditionType.ADMITTED: conditions.AdmittedReason,
     ConditionType.POD_STARTED: conditions.PodStartedReason,
@@ -429,7 +429,7 @@ _REASONS: Final[Mapping[ConditionType, type[Word]]] = {
     ConditionType.SKIPPED: conditions.SkippedReason,
     ConditionType.FOLLOW_UPS_CREATED: conditions.FollowUpReason,
 }
-_SCHEDULE_REASONS: Final[Mapping[ScheduleConditionType, type[Word]]] = {
+_SCHEDULE_REASONS: Final[Mapping[ScheduleConditionType, type[DescribedEnum]]] = {
     ScheduleConditionType.ACTIVE: schedule_status.ActiveReason,
     ScheduleConditionType.BLOCKED: schedule_status.BlockedReason,
     ScheduleConditionType.DEGRADED: schedule_status.DegradedReason,

@@ -56,7 +56,7 @@ def _text_problems(spec: Mapping[str, Any], entries: Any) -> Iterator[Problem]:
     """Check the names that get their values when the job has ended; `substitution_problems` checks the rest."""
     found: dict[tuple[str, str], Problem] = {}
 
-    def look(path: Path, text: str) -> str:
+    def collect(path: Path, text: str) -> str:
         entry = entries[path[1]]
         for match in REFERENCE.finditer(text):
             name = match[1]
@@ -68,7 +68,7 @@ def _text_problems(spec: Mapping[str, Any], entries: Any) -> Iterator[Problem]:
                 found[field, name] = problem
         return text
 
-    follow_up_texts(spec, look)
+    follow_up_texts(spec, collect)
     yield from found.values()
 
 
@@ -86,7 +86,7 @@ def _cure(name: str, entry: Mapping[str, Any], *, is_message: bool) -> str:
             own = "" if entry.get("forEach") else "needs forEach, which this follow-up does not have"
             return own if name == first else "is a number and has no members"
         case "parent":
-            names = ", ".join(f"parent.{one}" for one in OF_PARENT)
+            names = ", ".join(f"parent.{field}" for field in OF_PARENT)
             return "" if path in OF_PARENT else f"is not a known name; the names are {names}"
         case _ if name != RESULTS:
             return f"is not known in a follow-up; $({RESULTS}) holds the answers of the jobs that it waits for"

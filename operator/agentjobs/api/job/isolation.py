@@ -110,8 +110,8 @@ def _lean(value: Any) -> Any:
     """Remove empty values, as the API server does; an empty selector has a meaning and is kept."""
     if isinstance(value, dict):
         selector = ("namespaceSelector", "podSelector")
-        return {key: _lean(one) for key, one in value.items() if one not in ([], {}) or key in selector}
-    return [_lean(one) for one in value] if isinstance(value, list) else value
+        return {key: _lean(item) for key, item in value.items() if item not in ([], {}) or key in selector}
+    return [_lean(item) for item in value] if isinstance(value, list) else value
 
 
 class Egress(Model):

@@ -260,14 +260,14 @@ def _without_instruction(member: Mapping[str, Any]) -> dict[str, Any]:
 
 def template_of(resolved: Resolved) -> AcceptedTemplate | None:
     """Return the template of an accepted job, stored by any version; None if there is none."""
-    told: object = resolved.get("template")
-    if not isinstance(told, Mapping) or not isinstance(told.get("name"), str):
+    stored: object = resolved.get("template")
+    if not isinstance(stored, Mapping) or not isinstance(stored.get("name"), str):
         return None
-    generation, given = told.get("generation"), told.get("parameters")
+    generation, given = stored.get("generation"), stored.get("parameters")
     return AcceptedTemplate(
-        name=told["name"],
+        name=stored["name"],
         generation=generation if type(generation) is int else 0,
-        locked=[str(field) for field in told.get("locked") or ()],
+        locked=[str(field) for field in stored.get("locked") or ()],
         parameters={str(name): str(value) for name, value in (given if isinstance(given, Mapping) else {}).items()},
     )
 
@@ -319,11 +319,11 @@ def _texts(resolved: Resolved) -> dict[str, Any]:
     """The texts that `accepted_spec` leaves out."""
     spec = resolved["spec"]
     inline = spec["agent"].get("inline") or {}
-    told = {"instruction": inline.get("instruction")} | {
-        f"agents.{one.get('name')}.instruction": one.get("instruction") for one in inline.get("agents") or ()
+    instructions = {"instruction": inline.get("instruction")} | {
+        f"agents.{member.get('name')}.instruction": member.get("instruction") for member in inline.get("agents") or ()
     }
     claude = spec["agent"].get("claudeCode") or {}
-    agent = {"inline": told, "claudeCode": {name: claude.get(name) for name in _PROMPTS}}
+    agent = {"inline": instructions, "claudeCode": {name: claude.get(name) for name in _PROMPTS}}
     return {"input": {"message": spec["input"].get("message")}, "agent": agent}
 
 
@@ -349,10 +349,10 @@ def _work(resolved: Resolved) -> dict[str, Any]:
 def _differences(first: Mapping[str, Any], second: Mapping[str, Any], place: str = "") -> set[str]:
     found: set[str] = set()
     for key in first.keys() | second.keys():
-        one, two = first.get(key), second.get(key)
-        if isinstance(one, Mapping) and isinstance(two, Mapping):
-            found |= _differences(one, two, f"{place}{key}.")
-        elif one != two:
+        before, after = first.get(key), second.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found |= _differences(before, after, f"{place}{key}.")
+        elif before != after:
             found.add(f"{place}{key}")
     return found
 
@@ -374,7 +374,7 @@ def _edited_instructions(spec: AgentJobSpec, own: Resolved, accepted: Resolved) 
 
 def _edited_prompts(spec: AgentJobSpec, own: Resolved, accepted: Resolved) -> set[str]:
     """As `_edited_instructions`, for Claude Code."""
-    now, stored = (one["spec"]["agent"].get("claudeCode") for one in (own, accepted))
+    now, stored = (spec["spec"]["agent"].get("claudeCode") for spec in (own, accepted))
     if now is None or stored is None:
         return set()
     unread = () if _mcp_config(spec) is None else ("mcpConfig",)

@@ -395,14 +395,14 @@ def _lineage(raw: object) -> Lineage | None:
 def _follow_ups(raw: Mapping[str, Any]) -> tuple[FollowUpStatus, ...]:
     return tuple(
         FollowUpStatus(
-            name=read_text(one, "name"),
-            made=one.get("made") is True,
-            jobs=read_count(one, "jobs"),
-            job=read_text(one, "job") or None,
-            reason=read_text(one, "reason") or None,
-            message=read_text(one, "message")[:MAX_FOLLOW_UP_MESSAGE] or None,
+            name=read_text(entry, "name"),
+            made=entry.get("made") is True,
+            jobs=read_count(entry, "jobs"),
+            job=read_text(entry, "job") or None,
+            reason=read_text(entry, "reason") or None,
+            message=read_text(entry, "message")[:MAX_FOLLOW_UP_MESSAGE] or None,
         )
-        for one in read_objects(raw, "followUps")[:MAX_FOLLOW_UPS]
+        for entry in read_objects(raw, "followUps")[:MAX_FOLLOW_UPS]
     )
 
 

@@ -64,18 +64,18 @@ def required_names(instruction: str) -> Iterator[tuple[str, str]]:
     """Yield `(placeholder, name)` of each required name: ADK raises KeyError if it is missing."""
     for match in _PLACEHOLDER.finditer(instruction):
         name = match[1].strip()
-        if not name.endswith("?") and _is_looked_up(name):
+        if not name.endswith("?") and _is_state_or_artifact(name):
             yield match[0], name
 
 
-def looked_up(instruction: str) -> Iterator[str]:
+def state_placeholders(instruction: str) -> Iterator[str]:
     """Yield each placeholder for which ADK reads the state or an artifact."""
     for match in _PLACEHOLDER.finditer(instruction):
-        if _is_looked_up(match[1].strip().removesuffix("?")):
+        if _is_state_or_artifact(match[1].strip().removesuffix("?")):
             yield match[0]
 
 
-def _is_looked_up(name: str) -> bool:
+def _is_state_or_artifact(name: str) -> bool:
     return name.startswith("artifact.") or _is_state_name(name)
 
 
@@ -113,13 +113,13 @@ def _class_problems(path: Path, member: Raw) -> Iterator[Problem]:
 
 def _model_problems(path: Path, member: Raw, *, inherited: object) -> Iterator[Problem]:
     own = member.get("model")
-    if _asks_a_model(member) and not own and not inherited:
+    if _uses_a_model(member) and not own and not inherited:
         where: Path = ("agent", "model") if path == INLINE else (*path, "model")
         yield Problem(field_name(where), "", "is required for an LlmAgent; e.g. gemini-flash-latest", lacking=True)
     yield from scripted_problems((*path, "model"), own)
 
 
-def _asks_a_model(member: Raw) -> bool:
+def _uses_a_model(member: Raw) -> bool:
     return (member.get("agentClass") or "LlmAgent") == "LlmAgent"
 
 
@@ -127,8 +127,8 @@ def _unused_model_problems(model: object, members: list[Raw]) -> Iterator[Proble
     # A scripted model replaces every model. Only the runner can see agents inside Python tools.
     if not isinstance(model, str) or not model or model.startswith(SCRIPTED):
         return
-    asking = [member for member in members if _asks_a_model(member)]
-    if asking and all(member.get("model") for member in asking) and not any(map(_has_code, asking)):
+    model_agents = [member for member in members if _uses_a_model(member)]
+    if model_agents and all(member.get("model") for member in model_agents) and not any(map(_has_code, model_agents)):
         yield problem_at(("agent", "model"), model, "has no effect, because every agent names its model; remove it")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, cast
 
 from pydantic import Field
 
-from agentjobs.api.conditions import Word
+from agentjobs.api.conditions import DescribedEnum
 from agentjobs.api.raw_status import (
     Conditions,
     Count,
@@ -26,14 +26,14 @@ MAX_SPEND: Final = 8
 MAX_LIMITS: Final = 48
 
 
-class QueueConditionType(Word):
+class QueueConditionType(DescribedEnum):
     """Aspects of a queue's state."""
 
     OPEN = "Open", "The queue starts jobs."
     LIMITED = "Limited", "Jobs wait, or are refused, because of a limit other than slots."
 
 
-class OpenReason(Word):
+class OpenReason(DescribedEnum):
     """Why a queue starts jobs or not."""
 
     OPEN = "Open", "Jobs start as soon as a slot is free."
@@ -47,7 +47,7 @@ class OpenReason(Word):
     )
 
 
-class LimitedReason(Word):
+class LimitedReason(DescribedEnum):
     """Which limit makes jobs wait."""
 
     NOT_LIMITED = "NotLimited", "Jobs wait at most for a slot."

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, cast
 
 from pydantic import Field
 
-from agentjobs.api.conditions import Word
+from agentjobs.api.conditions import DescribedEnum
 from agentjobs.api.raw_status import (
     MAX_RESUME,
     Conditions,
@@ -27,7 +27,7 @@ MAX_ACTIVE: Final = 64
 """Maximum unfinished jobs of one schedule; further starts wait. Keeps the status below 16 KiB."""
 
 
-class ScheduleConditionType(Word):
+class ScheduleConditionType(DescribedEnum):
     """Aspects of a schedule's state."""
 
     ACTIVE = "Active", "The schedule creates jobs at its times."
@@ -38,7 +38,7 @@ class ScheduleConditionType(Word):
     DEGRADED = "Degraded", "The last job that ended failed, or a job could not be created."
 
 
-class ActiveReason(Word):
+class ActiveReason(DescribedEnum):
     """Why a schedule creates jobs or not."""
 
     SCHEDULED = "Scheduled", "The schedule creates jobs."
@@ -53,7 +53,7 @@ class ActiveReason(Word):
     MAX_RUNS_REACHED = "MaxRunsReached", "`maxRuns` jobs were created; a larger number starts it again."
 
 
-class BlockedReason(Word):
+class BlockedReason(DescribedEnum):
     """What blocks a start."""
 
     NOT_BLOCKED = "NotBlocked", "No start is blocked."
@@ -67,7 +67,7 @@ class BlockedReason(Word):
     TOO_MANY_JOBS = "TooManyJobs", f"{MAX_ACTIVE} jobs of this schedule have not ended."
 
 
-class DegradedReason(Word):
+class DegradedReason(DescribedEnum):
     """Problems of a schedule's jobs."""
 
     JOBS_SUCCEED = "JobsSucceed", "The last job that ended succeeded."

@@ -84,11 +84,12 @@ def _model_problems(spec: Mapping[str, Any]) -> list[Problem]:
         AgentScheduleSpec.model_validate(spec)
     except ValidationError as refused:
         errors = details(refused)
-        return [from_error(error, AgentScheduleSpec) for error in errors if not _is_told_better(error)][:MAX_PROBLEMS]
+        own = [error for error in errors if not _is_reported_elsewhere(error)]
+        return [from_error(error, AgentScheduleSpec) for error in own[:MAX_PROBLEMS]]
     return []
 
 
-def _is_told_better(error: ErrorDetails) -> bool:
+def _is_reported_elsewhere(error: ErrorDetails) -> bool:
     """Whether another check reports the same problem with a better message."""
     place = error["loc"]
     of_job = place[: len(_TEMPLATE)] == _TEMPLATE and len(place) > len(_TEMPLATE)

@@ -39,10 +39,10 @@ class Merged:
 
     def layers_of(self, field: str) -> tuple[str, ...]:
         """Return the distinct layers of the value at a problem's field, or else of what surrounds it."""
-        told = [(field_name(path), layer) for path, layer in self.origins.items()]
+        layers = [(field_name(path), layer) for path, layer in self.origins.items()]
         place = field
         while place not in ("", "spec"):
-            found = [layer for name, layer in told if name == place or name.startswith((f"{place}.", f"{place}["))]
+            found = [layer for name, layer in layers if name == place or name.startswith((f"{place}.", f"{place}["))]
             if found:
                 return tuple(dict.fromkeys(found))
             place = place[: max(place.rfind("."), place.rfind("["))] if "." in place else ""
@@ -106,7 +106,7 @@ def can_be_added(path: Path) -> bool:
     below = tuple("*" if isinstance(part, int) else part for part in path)
     entries = [_NAMED.get(below[:place]) for place in places]
     last = entries[-1]
-    return all(one is not None and not one.whole for one in entries) and (
+    return all(entry is not None and not entry.whole for entry in entries) and (
         last is not None and path[places[-1] + 1 :] != (last.key,)
     )
 
@@ -117,12 +117,12 @@ def merged(layers: Sequence[Layer]) -> Merged:
     problems: list[Problem] = []
     locks: dict[str, str] = {}
     for layer in layers:
-        said = _marked(layer.spec, layer.name, ())
-        for field in [field for field in said if field in locks]:
+        marked = _marked(layer.spec, layer.name, ())
+        for field in [field for field in marked if field in locks]:
             problems.append(_locked(field, locks[field]))
-            del said[field]
-        problems += _conflicts(spec.get("agent"), said.get("agent"))
-        spec = _objects(spec, said, ())
+            del marked[field]
+        problems += _conflicts(spec.get("agent"), marked.get("agent"))
+        spec = _objects(spec, marked, ())
         locks |= dict.fromkeys(layer.locked, layer.name)
     origins = dict(_origins(spec, ()))
     return Merged(_plain(spec), origins, tuple(problems))
@@ -147,17 +147,17 @@ def _locked(field: str, by: str) -> Problem:
     return Problem(f"spec.{field}", "", cure, AcceptedReason.LOCKED_FIELD)
 
 
-def _conflicts(before: object, said: object) -> Iterator[Problem]:
-    """Yield a change of the kind of agent, and remove it from `said`."""
-    if not isinstance(before, dict) or not isinstance(said, dict):
+def _conflicts(before: object, marked: object) -> Iterator[Problem]:
+    """Yield a change of the kind of agent, and remove it from `marked`."""
+    if not isinstance(before, dict) or not isinstance(marked, dict):
         return
     kinds = [kind for kind in _KINDS if kind in before]
     if len(kinds) != 1:
         return
     for kind in _KINDS:
-        if kind in said and kind not in kinds:
+        if kind in marked and kind not in kinds:
             owner = next((layer for _, layer in _origins(before[kinds[0]], ())), "the template")
-            del said[kind]
+            del marked[kind]
             yield Problem(
                 f"spec.agent.{kind}",
                 "",
@@ -180,7 +180,7 @@ def _mark(value: object, layer: str, path: Path) -> Any:
     entries = _NAMED.get(path)
     if entries is not None and isinstance(value, list | tuple) and _are_named(value, entries.key):
         here: Path = (*path, "*")
-        return [_Value(one, layer) if entries.whole else _marked(one, layer, here) for one in value]
+        return [_Value(entry, layer) if entries.whole else _marked(entry, layer, here) for entry in value]
     return _Value(value, layer)
 
 
@@ -194,12 +194,12 @@ def _are_named(entries: Sequence[Any], key: str) -> bool:
     return all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
 
 
-def _objects(before: dict[str, Any], said: dict[str, Any], path: Path) -> dict[str, Any]:
+def _objects(before: dict[str, Any], after: dict[str, Any], path: Path) -> dict[str, Any]:
     result = dict(before)
     pair = _EXCLUSIVE.get(path, ())
-    if any(member in said for member in pair):
-        result = {key: item for key, item in before.items() if key not in pair or key in said}
-    for key, new in said.items():
+    if any(member in after for member in pair):
+        result = {key: item for key, item in before.items() if key not in pair or key in after}
+    for key, new in after.items():
         result[key] = _values(result[key], new, (*path, key)) if key in result else new
     return result
 
@@ -214,9 +214,9 @@ def _values(before: Any, new: Any, path: Path) -> Any:
 
 def _lists(before: list[Any], new: list[Any], path: Path) -> list[Any]:
     entries = _NAMED[path]
-    old, own = ({_name(one, entries.key): one for one in some} for some in (before, new))
+    old, own = ({_name(entry, entries.key): entry for entry in some} for some in (before, new))
     here: Path = (*path, "*")
-    both = {name: _values(old[name], one, here) if name in old else one for name, one in own.items()}
+    both = {name: _values(old[name], entry, here) if name in old else entry for name, entry in own.items()}
     order = own | old if entries.first else old | own
     return [both.get(name, old.get(name)) for name in order]
 

@@ -13,42 +13,46 @@ _OURS: Final = (PARAMETERS, "job.", "schedule.")
 
 def declaration_problems(declared: Sequence[Parameter]) -> Iterator[Problem]:
     """Yield the problems of a template's declarations."""
-    seen: set[str] = set()
-    for place, one in enumerate(declared):
+    names: set[str] = set()
+    for place, parameter in enumerate(declared):
         here: Path = ("parameters", place)
-        if one.name in seen:
-            yield problem_at((*here, "name"), one.name, "is declared twice; keep one")
-        seen.add(one.name)
-        if one.required and one.default is not None:
+        if parameter.name in names:
+            yield problem_at((*here, "name"), parameter.name, "is declared twice; keep one")
+        names.add(parameter.name)
+        if parameter.required and parameter.default is not None:
             yield Problem(field_name(here), "", "is required, so its default has no effect; keep one of the two")
-        if one.default is not None and any(name and name.startswith(_OURS) for name in REFERENCE.findall(one.default)):
+        if parameter.default is not None and any(
+            name and name.startswith(_OURS) for name in REFERENCE.findall(parameter.default)
+        ):
             yield problem_at(
-                (*here, "default"), one.default, "contains $(…), which is not replaced here; write the value"
+                (*here, "default"), parameter.default, "contains $(…), which is not replaced here; write the value"
             )
-        if one.enum and one.default is None and not one.required:
+        if parameter.enum and parameter.default is None and not parameter.required:
             yield Problem(field_name(here), "", "has an enum, so it needs a default from it, or required: true")
-        if one.enum and one.default is not None and one.default not in one.enum:
-            yield problem_at((*here, "default"), one.default, f"is not in enum; use one of {_list(one.enum)}")
+        if parameter.enum and parameter.default is not None and parameter.default not in parameter.enum:
+            yield problem_at(
+                (*here, "default"), parameter.default, f"is not in enum; use one of {_list(parameter.enum)}"
+            )
 
 
 def value_problems(declared: Sequence[Parameter], given: Mapping[str, object], template: str) -> Iterator[Problem]:
     """Yield the problems of a job's values."""
-    known = {one.name: one for one in declared}
+    known = {parameter.name: parameter for parameter in declared}
     for name, value in given.items():
         here: Path = ("parameters", name)
         if name not in known:
             yield Problem(field_name(here), "", _undeclared(name, list(known), template))
         elif known[name].enum and value not in known[name].enum:
             yield problem_at(here, value, f"is not allowed; use one of {_list(known[name].enum)}")
-    for name, one in known.items():
-        if one.required and name not in given:
-            about = f": {one.description[:200]}" if one.description else ""
+    for name, parameter in known.items():
+        if parameter.required and name not in given:
+            about = f": {parameter.description[:200]}" if parameter.description else ""
             yield Problem(field_name(("parameters", name)), "", f"is required by template {template}{about}")
 
 
 def values_of(declared: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, str]:
     """Return the value of each declared parameter: the job's, else the default, else the empty text."""
-    return {one.name: given.get(one.name, one.default or "") for one in declared}
+    return {parameter.name: given.get(parameter.name, parameter.default or "") for parameter in declared}
 
 
 def _undeclared(name: str, known: Sequence[str], template: str) -> str:

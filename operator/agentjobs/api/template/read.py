@@ -25,7 +25,7 @@ DEFAULT_QUEUE: Final = "agents"
 QueueDefaults = Callable[[str], Mapping[str, Any]]
 """Returns the defaults of the queue of that name, or an empty object."""
 
-_OF_TEMPLATES: Final = tuple(str(one.alias) for one in TemplateFields.model_fields.values())
+_OF_TEMPLATES: Final = tuple(str(field.alias) for field in TemplateFields.model_fields.values())
 _OF_JOBS: Final = ("templateRef", "parameters")
 _PARAMETERS: Final = TypeAdapter(tuple[Parameter, ...])
 
@@ -146,7 +146,7 @@ def _read_merged(job: Any, own: Mapping[str, Any], lower: list[Layer], template:
     names = names_of(as_object(job.get("metadata")), values)
     read = judged({**job, "spec": whole.spec}, names)
     problems += whole.problems
-    problems += [said_by(whole, problem) for problem in read] if isinstance(read, list) else ()
+    problems += [with_layers(whole, problem) for problem in read] if isinstance(read, list) else ()
     if problems or isinstance(read, list):
         return ReadJob(None, tuple(problems[:MAX_PROBLEMS]), values, merged=whole)
     steering = {key: value for key, value in merged(lower).spec.items() if key in STEERING}
@@ -163,7 +163,7 @@ def _accepted(template: Template, values: Mapping[str, str]) -> AcceptedTemplate
     )
 
 
-def said_by(whole: Merged, problem: Problem) -> Problem:
+def with_layers(whole: Merged, problem: Problem) -> Problem:
     """Return the problem with the layers of the value, unless it is the job's own."""
     layers = whole.layers_of(problem.field)
     if not layers or layers == (JOB,):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from agentjobs.api.conditions import Word
+from agentjobs.api.conditions import DescribedEnum
 from agentjobs.api.raw_status import (
     Conditions,
     Generation,
@@ -17,13 +17,13 @@ from agentjobs.api.raw_status import (
 )
 
 
-class TemplateConditionType(Word):
+class TemplateConditionType(DescribedEnum):
     """Aspects of a template's state."""
 
     VALID = "Valid", "Jobs can use the template, if they set the fields that it omits."
 
 
-class ValidReason(Word):
+class ValidReason(DescribedEnum):
     """Whether a template is valid."""
 
     VALID = "Valid", "The spec is valid."

@@ -73,4 +73,4 @@ def _names(spec: Mapping[str, Any]) -> Mapping[str, str]:
     """Return the names that texts may use, with dummy values; parameters without a name are reported elsewhere."""
     declared = spec.get("parameters")
     entries = declared if isinstance(declared, list | tuple) else ()
-    return names_of(_STAND_IN, {str(as_object(one).get("name")): "" for one in entries})
+    return names_of(_STAND_IN, {str(as_object(entry).get("name")): "" for entry in entries})

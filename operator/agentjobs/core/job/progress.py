@@ -17,9 +17,9 @@ from agentjobs.api.conditions import (
     Phase,
     SuspendedReason,
     is_true,
+    observed_at,
     phase_of,
     primary_condition,
-    seen_at,
     with_condition,
 )
 from agentjobs.api.job.status import (
@@ -257,7 +257,7 @@ def _observed(
     job: Job, status: AgentJobStatus, conditions: tuple[Condition, ...] | None = None, **changed: Any
 ) -> AgentJobStatus:
     """The status as said about the object as it is now, with other conditions and members if given."""
-    conditions = seen_at(_fitting(status.conditions if conditions is None else conditions), job.generation)
+    conditions = observed_at(_fitting(status.conditions if conditions is None else conditions), job.generation)
     return replace(status, conditions=conditions, observed_generation=job.generation, lineage=job.lineage, **changed)
 
 

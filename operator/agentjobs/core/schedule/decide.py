@@ -12,7 +12,7 @@ from collections.abc import Iterator, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from agentjobs.api.conditions import Phase, find_condition, seen_at, with_condition
+from agentjobs.api.conditions import Phase, find_condition, observed_at, with_condition
 from agentjobs.api.events import EventReason
 from agentjobs.api.schedule.status import (
     MAX_ACTIVE,
@@ -393,7 +393,7 @@ class _Draft:
         elif find_condition(self.status.conditions, ScheduleConditionType.BLOCKED):
             self._set_condition(ScheduleConditionType.BLOCKED, False, BlockedReason.NOT_BLOCKED, "")
         generation, running = self.seen.schedule.generation, len(self.status.active)
-        conditions = seen_at(self.status.conditions, generation)
+        conditions = observed_at(self.status.conditions, generation)
         self.status = replace(self.status, conditions=conditions, observed_generation=generation, running=running)
 
     def _set_condition(self, kind: ScheduleConditionType, holds: bool, reason: str, message: str) -> None:

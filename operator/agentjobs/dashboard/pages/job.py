@@ -125,7 +125,7 @@ async def _head(rest: Rest, known: Known, steps: list[StepSpan] | None = None) -
         "known": known,
         "job": job,
         "told": told,
-        "look": place_to_look(known, told.look),
+        "look": place_to_look(known, told.page),
         "reason": reason_of(known),
         "message": message_of(known),
         "queue": queue_of(known),

@@ -101,7 +101,7 @@ async def _old(rest: Rest, known: Known) -> Old:
     """
     if known.no_object:
         raise Problem(503, "Unavailable", "The cluster cannot be read now; try again.")
-    if known.seen is None:
+    if known.from_cluster is None:
         try:
             return old_of_history(await rest.spec(known.namespace, known.key))
         except errors.Invalid as error:

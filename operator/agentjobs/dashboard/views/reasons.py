@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agentjobs.api import conditions
-from agentjobs.api.conditions import Word
+from agentjobs.api.conditions import DescribedEnum
 from agentjobs.api.error_classes import CLASSES, Described
 from agentjobs.api.events import EventReason
 from agentjobs.api.explain import cure_of
@@ -23,10 +23,10 @@ class Meaning:
     text: str
 
 
-def _words() -> Iterable[tuple[str, type[Word]]]:
+def _words() -> Iterable[tuple[str, type[DescribedEnum]]]:
     for module, of in ((conditions, "job"), (queue_status, "queue"), (schedule_status, "schedule")):
         for name, found in vars(module).items():
-            if isinstance(found, type) and issubclass(found, Word) and found.__module__ == module.__name__:
+            if isinstance(found, type) and issubclass(found, DescribedEnum) and found.__module__ == module.__name__:
                 yield f"{_spaced(name)} of a {of}", found
     yield "Event", EventReason
 

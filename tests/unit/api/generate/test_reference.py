@@ -29,5 +29,9 @@ def test_a_page_of_another_name_is_refused(tmp_path: Path) -> None:
 
 def test_every_reason_is_on_the_page() -> None:
     page = PAGES["conditions.md"]()
-    kinds = [kind for kind in vars(conditions).values() if isinstance(kind, type) and issubclass(kind, conditions.Word)]
+    kinds = [
+        kind
+        for kind in vars(conditions).values()
+        if isinstance(kind, type) and issubclass(kind, conditions.DescribedEnum)
+    ]
     assert [word for kind in kinds for word in kind if f"| `{word}` | {word.description} |" not in page] == []
