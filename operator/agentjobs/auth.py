@@ -26,7 +26,7 @@ from agentjobs.tokens import audiences_of, bearer, digest, seconds_left
 
 logger = logging.getLogger(__name__)
 
-ASK_AGAIN_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 1.0
 """The cluster's uid until the API server returns it."""
 
 # A revoked permission remains effective for at most this long.
@@ -129,11 +129,11 @@ class AnswerCache(Generic[Answer]):
         self._entries: Bounded[tuple[str, ...], tuple[float, Answer | Problem]] = Bounded(size)
         self._under_way: dict[tuple[str, ...], asyncio.Task[tuple[float, Answer | Problem]]] = {}
 
-    async def answer(self, key: tuple[str, ...], ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Return the cached answer to `key`, or ask; a refusal (`Problem`) is cached too, an outage is not."""
+    async def answer(self, key: tuple[str, ...], fetch: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Return the cached answer for `key`, or fetch it. Refusals (`Problem`) are cached too, outages are not."""
         entry = self._entries.get(key)
         if entry is None or self._clock() >= entry[0]:
-            entry = await self._asked_once(key, ask)
+            entry = await self._fetch_once(key, fetch)
         if isinstance(entry[1], Problem):
             # A copy, because an exception that is raised twice accumulates both tracebacks.
             raise Problem(entry[1].status, entry[1].reason, entry[1].message, headers=entry[1].headers)
@@ -147,25 +147,25 @@ class AnswerCache(Generic[Answer]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    async def _asked_once(
-        self, key: tuple[str, ...], ask: Callable[[], Awaitable[Answer]]
+    async def _fetch_once(
+        self, key: tuple[str, ...], fetch: Callable[[], Awaitable[Answer]]
     ) -> tuple[float, Answer | Problem]:
-        """Ask, or wait for an equal question in progress: a page sends five requests at the same time."""
-        asking = self._under_way.get(key)
-        if asking is None:
-            asking = self._under_way[key] = asyncio.ensure_future(self._asked(ask))
+        """Fetch an answer, or wait for the same fetch in progress: a page sends five requests at the same time."""
+        pending = self._under_way.get(key)
+        if pending is None:
+            pending = self._under_way[key] = asyncio.ensure_future(self._fetched(fetch))
 
             def done(task: asyncio.Task[tuple[float, Answer | Problem]]) -> None:
                 del self._under_way[key]
                 if not task.cancelled() and task.exception() is None:
                     self._entries.put(key, task.result())
 
-            asking.add_done_callback(done)
-        return await asyncio.shield(asking)
+            pending.add_done_callback(done)
+        return await asyncio.shield(pending)
 
-    async def _asked(self, ask: Callable[[], Awaitable[Answer]]) -> tuple[float, Answer | Problem]:
+    async def _fetched(self, fetch: Callable[[], Awaitable[Answer]]) -> tuple[float, Answer | Problem]:
         try:
-            value = await ask()
+            value = await fetch()
         except Problem as problem:
             return self._clock() + REFUSED_SECONDS, problem
         return self._clock() + self._known(value), value
@@ -198,7 +198,7 @@ class Authenticator:
 
     async def runner_of_token(self, token: str, address: str | None = None) -> RunnerIdentity:
         """Return the runner with this pod-bound token; see `runner`."""
-        identity = await self._runners.answer((digest(token),), lambda: self._ask_runner(token))
+        identity = await self._runners.answer((digest(token),), lambda: self._review_runner(token))
         if self._check_addresses and identity.addresses and canonical(address) not in identity.addresses:
             logger.warning(
                 "runner.elsewhere",
@@ -250,7 +250,7 @@ class Authenticator:
             errors.Unavailable: the API server is unreachable.
         """
         token = bearer(authorization)
-        caller = await self._users.answer((digest(token),), lambda: self._ask_user(token))
+        caller = await self._users.answer((digest(token),), lambda: self._review_user(token))
         if impersonation is None:
             return caller
         await self._check_right(caller, USERS, verb="impersonate", name=impersonation.user)
@@ -279,7 +279,7 @@ class Authenticator:
     ) -> None:
         attributes = {"group": resource.group, "resource": resource.plural, "verb": verb, "namespace": namespace}
         attributes |= {"name": name} if name else {}
-        await self._rights.answer((user.key, *attributes.values()), lambda: self._ask_right(user, attributes))
+        await self._rights.answer((user.key, *attributes.values()), lambda: self._review_access(user, attributes))
 
     async def check(self) -> None:
         """Return if the API server answers reviews.
@@ -290,7 +290,7 @@ class Authenticator:
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": _NOBODYS_TOKEN}}
         await self._kube.create(TOKENREVIEWS, None, body)
 
-    async def _ask_runner(self, token: str) -> RunnerIdentity:
+    async def _review_runner(self, token: str) -> RunnerIdentity:
         review = await self._review(token, audience=contract.TOKEN_AUDIENCE)
         account, extra = str(review.get("username", "")), review.get("extra") or {}
         pod, pod_uid = _first(extra, _EXTRA_POD_NAME), _first(extra, _EXTRA_POD_UID)
@@ -304,7 +304,7 @@ class Authenticator:
         identity = _identity(found, namespace=namespace, pod=pod, pod_uid=pod_uid)
         return replace(identity, known_seconds=self._known_seconds(token, RUNNER_KNOWN_SECONDS))
 
-    async def _ask_user(self, token: str) -> User:
+    async def _review_user(self, token: str) -> User:
         review = await self._review(token, audience=None)
         # The API server's own audiences may include ours; actions of a runner's model are not actions of a user.
         if contract.TOKEN_AUDIENCE in audiences_of(token):
@@ -327,8 +327,8 @@ class Authenticator:
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec}
         status = (await self._kube.create(TOKENREVIEWS, None, body)).get("status") or {}
         # An authenticator without audiences answers for the API server's own; then the list lacks the requested one.
-        heard = audience is None or audience in (status.get("audiences") or ())
-        if status.get("authenticated") is not True or not heard:
+        is_meant = audience is None or audience in (status.get("audiences") or ())
+        if status.get("authenticated") is not True or not is_meant:
             wanted = f" for audience {audience!r}" if audience else ""
             raise unauthorized(
                 f"The API server does not accept this token{wanted}; it is unknown, expired or for another."
@@ -336,7 +336,7 @@ class Authenticator:
         user = status.get("user") or {}
         return user if isinstance(user, Mapping) else {}
 
-    async def _ask_right(self, user: User, attributes: Mapping[str, str]) -> None:
+    async def _review_access(self, user: User, attributes: Mapping[str, str]) -> None:
         spec = {"user": user.name, "uid": user.uid, "groups": list(user.groups), "extra": dict(user.extra)}
         body = {
             "apiVersion": "authorization.k8s.io/v1",
@@ -371,7 +371,7 @@ async def wait_for_cluster_uid(kube: Reviewer, logger: logging.Logger, event: st
             return await cluster_uid(kube)
         except (errors.Unavailable, errors.Denied) as error:
             logger.warning(event, extra={"error": str(error)})
-            await asyncio.sleep(ASK_AGAIN_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 def canonical(address: object) -> str:
@@ -384,10 +384,10 @@ def canonical(address: object) -> str:
 
 
 def _addresses(status: object) -> frozenset[str]:
-    said = status if isinstance(status, Mapping) else {}
+    status = status if isinstance(status, Mapping) else {}
     entries = [
-        said.get("podIP"),
-        *(entry.get("ip") for entry in said.get("podIPs") or () if isinstance(entry, Mapping)),
+        status.get("podIP"),
+        *(entry.get("ip") for entry in status.get("podIPs") or () if isinstance(entry, Mapping)),
     ]
     return frozenset(filter(None, map(canonical, entries)))
 
@@ -397,11 +397,11 @@ def _label(meta: Mapping[str, Any], name: str = contract.LABEL_JOB) -> object:
 
 
 def _budget(meta: Mapping[str, Any]) -> Limits:
-    said = (meta.get("annotations") or {}).get(contract.ANNOTATION_BUDGET)
-    if said is None:
+    annotation = (meta.get("annotations") or {}).get(contract.ANNOTATION_BUDGET)
+    if annotation is None:
         return UNSAID_BUDGET
     try:
-        found = json.loads(said)
+        found = json.loads(annotation)
         if isinstance(found, dict):
             return Limits.read(found)
     except (ValueError, TypeError, RecursionError):

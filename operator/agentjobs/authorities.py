@@ -14,7 +14,7 @@ from agentjobs.errors import Misconfigured
 # Each pod's annotations contain a copy, and may have 256 KiB in total.
 MAX_BYTES: Final = 64 * 1024
 # A kubelet updates a Secret's volume in about a minute; CA certificates change every few years.
-LOOK_SECONDS: Final = 60.0
+POLL_SECONDS: Final = 60.0
 
 
 def read(path: Path) -> str:
@@ -43,7 +43,7 @@ def read(path: Path) -> str:
     return text
 
 
-async def replaced(path: Path, known: str, *, every: float = LOOK_SECONDS) -> None:
+async def replaced(path: Path, known: str, *, every: float = POLL_SECONDS) -> None:
     """Return when the file's certificates differ from `known`; a half-written file is read again."""
     while True:
         await asyncio.sleep(every)

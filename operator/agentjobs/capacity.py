@@ -36,9 +36,9 @@ class PerCaller:
 class Capacity:
     """Limits an amount in use in this process; callers wait in order until there is enough."""
 
-    def __init__(self, amount: int, *, patience: float) -> None:
+    def __init__(self, amount: int, *, timeout: float) -> None:
         self._all = self._left = amount
-        self._patience = patience
+        self._timeout = timeout
         self._waiting: OrderedDict[asyncio.Future[None], int] = OrderedDict()
 
     @property
@@ -66,7 +66,7 @@ class Capacity:
         turn = asyncio.get_running_loop().create_future()
         self._waiting[turn] = amount
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout):
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():  # granted and cancelled in the same iteration of the loop

@@ -177,13 +177,13 @@ REFUSAL_PREFIX: Final = "agentjobs.dev/"
 """Refusals of the proxy have the format of the provider's errors; the code is this prefix and an `ErrorClass`."""
 REFUSAL_DELAY: Final = ";retry-after="
 """Follows the class, with whole seconds, for clients that expose the code but not the header."""
-TOLD_DELAY_SECONDS: Final = 60.0
+LONG_DELAY_SECONDS: Final = 60.0
 """Longer delays are put into the code of a refusal, because clients that retry themselves give up above this."""
 
 # Interval of heartbeats; a pod on an evicted node counts as lost after 30 s without one.
 HEARTBEAT_SECONDS: Final = 10.0
 # A runner that cannot reach the gateway for this long exits with class JournalUnavailable.
-GATEWAY_PATIENCE_SECONDS: Final = 120.0
+GATEWAY_TIMEOUT_SECONDS: Final = 120.0
 
 # Default of `timeouts.progress`.
 PROGRESS_SECONDS: Final = 600.0
@@ -776,11 +776,11 @@ class TerminationMessage:
             return None
 
 
-def _published(told: object) -> Published | None:
+def _published(document: object) -> Published | None:
     """Parse the published workspace; None if missing or incomplete."""
-    if not isinstance(told, dict):
+    if not isinstance(document, dict):
         return None
-    branch, commit, request = told.get("branch"), told.get("commit"), told.get("pullRequest")
+    branch, commit, request = document.get("branch"), document.get("commit"), document.get("pullRequest")
     if not isinstance(branch, str) or not isinstance(commit, str) or len(branch) > 253 or len(commit) > 64:
         return None
     if commit.strip("0123456789abcdef"):
@@ -840,16 +840,16 @@ _IDENTIFIER_DELAY: Final = "_retry_after_"
 def read_refusal(code: object) -> RefusalCode | None:
     """Parse a code in either form; None if it is not the model proxy's. Never raises."""
     if isinstance(code, str) and code.startswith(_IDENTIFIER_PREFIX):
-        name, _, told = code.removeprefix(_IDENTIFIER_PREFIX).partition(_IDENTIFIER_DELAY)
+        name, _, delay = code.removeprefix(_IDENTIFIER_PREFIX).partition(_IDENTIFIER_DELAY)
         known = ErrorClass.__members__.get(name.upper())
         kind = known.value if known is not None else name.title().replace("_", "")
-        code = f"{REFUSAL_PREFIX}{kind}{REFUSAL_DELAY + told if told else ''}"
+        code = f"{REFUSAL_PREFIX}{kind}{REFUSAL_DELAY + delay if delay else ''}"
     if not isinstance(code, str) or not code.startswith(REFUSAL_PREFIX):
         return None
-    kind, _, told = code.removeprefix(REFUSAL_PREFIX).partition(REFUSAL_DELAY)
+    kind, _, delay = code.removeprefix(REFUSAL_PREFIX).partition(REFUSAL_DELAY)
     if not kind or not _is_word(kind):
         return None
-    seconds = float(told) if told.isascii() and told.isdigit() and len(told) <= _DELAY_DIGITS else None
+    seconds = float(delay) if delay.isascii() and delay.isdigit() and len(delay) <= _DELAY_DIGITS else None
     return RefusalCode(kind, None if seconds is None else min(max(1.0, seconds), MAX_DELAY_SECONDS))
 
 

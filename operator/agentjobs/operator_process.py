@@ -160,7 +160,7 @@ class Operator:
         """Stop when the models file has changed and is valid, so that a new process uses it for all jobs."""
         path, known = self._settings.models_file, self._models_text
         while path is not None:
-            await asyncio.sleep(authorities.LOOK_SECONDS)
+            await asyncio.sleep(authorities.POLL_SECONDS)
             try:
                 text = config.text_of(path)
                 if text == known:

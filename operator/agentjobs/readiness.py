@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 # Kubelets, dashboards and load balancers probe every few seconds; our dependencies need not see each probe.
 STANDS_SECONDS: Final = 2.0
 # Below the five seconds after which most probes give up.
-PATIENCE_SECONDS: Final = 4.0
+CHECK_TIMEOUT_SECONDS: Final = 4.0
 
 Check = Callable[[], Awaitable[None]]
 """Returns if healthy, else raises an AgentJobsError whose text is the problem."""
@@ -42,8 +42,8 @@ class Readiness:
         """Return problems by the names of their checks; empty if ready."""
         async with self._lock:
             if self._clock() >= self._until:
-                said = await asyncio.gather(*(self._ask(check) for check in self._checks.values()))
-                problems = {name: problem for name, problem in zip(self._checks, said, strict=True) if problem}
+                results = await asyncio.gather(*(self._result(check) for check in self._checks.values()))
+                problems = {name: problem for name, problem in zip(self._checks, results, strict=True) if problem}
                 if problems != self._problems:
                     event = f"{self._name}.{'waits' if problems else 'ready'}"
                     logger.warning(event, extra={"problems": problems})
@@ -52,12 +52,12 @@ class Readiness:
         return self._problems
 
     @staticmethod
-    async def _ask(check: Check) -> str:
+    async def _result(check: Check) -> str:
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
                 await check()
         except errors.AgentJobsError as error:
             return str(error) or type(error).__name__
         except TimeoutError:
-            return f"no answer within {PATIENCE_SECONDS:.0f} s"
+            return f"no answer within {CHECK_TIMEOUT_SECONDS:.0f} s"
         return ""

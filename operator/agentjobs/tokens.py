@@ -58,9 +58,9 @@ def digest(text: str) -> str:
 
 def audiences_of(token: str) -> frozenset[object]:
     """Return the audiences in a token; empty if it cannot be decoded."""
-    said = _claims(token).get("aud")
-    named = said if isinstance(said, list) else [said]
-    return frozenset(each for each in named if isinstance(each, str))
+    audience = _claims(token).get("aud")
+    audiences = audience if isinstance(audience, list) else [audience]
+    return frozenset(each for each in audiences if isinstance(each, str))
 
 
 def seconds_left(token: str, now: float) -> float | None:
@@ -74,10 +74,10 @@ def seconds_left(token: str, now: float) -> float | None:
 def _claims(token: str) -> Mapping[str, Any]:
     try:
         claims = token.split(".")[1]
-        said = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+        decoded = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
     except (IndexError, ValueError, RecursionError):
         return {}
-    return said if isinstance(said, Mapping) else {}
+    return decoded if isinstance(decoded, Mapping) else {}
 
 
 def _plausible(token: str) -> str:

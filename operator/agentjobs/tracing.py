@@ -53,8 +53,8 @@ def spans(service: str, variables: Mapping[str, str]) -> Spans:
     try:
         return _Exported(service, variables)
     except ImportError as error:
-        said = f"{error}; install the package with its extra otel"
-        logger.error("tracing.unavailable", extra={"error": said})
+        message = f"{error}; install the package with its extra otel"
+        logger.error("tracing.unavailable", extra={"error": message})
         return Spans()
 
 

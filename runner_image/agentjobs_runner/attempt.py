@@ -119,7 +119,7 @@ class Supervisor:
         self._stops.listen()
         engine = Loading(self._environment.engine)
         try:
-            attempt = self._gateway.attempt(give_up=self._give_up(contract.GATEWAY_PATIENCE_SECONDS))
+            attempt = self._gateway.attempt(give_up=self._give_up(contract.GATEWAY_TIMEOUT_SECONDS))
         except Fenced as error:
             return leave_fenced(error)
         except AgentJobsError as error:
@@ -294,7 +294,7 @@ class Supervisor:
     def _report(self, attempt: Attempt, recorder: Recorder, journal: GatewayJournal, ending: Ending) -> int:
         """Send the gateway its record, then exit. A result that is already final has precedence."""
         self._tracing.end(ending.verdict, str(ending.reason))
-        patience = contract.GATEWAY_PATIENCE_SECONDS if ending.result is not None else FAREWELL_SECONDS
+        patience = contract.GATEWAY_TIMEOUT_SECONDS if ending.result is not None else FAREWELL_SECONDS
         if ending.reason == ErrorClass.JOURNAL_UNAVAILABLE:
             patience = 0.0  # the time was already used
         give_up = self._give_up(patience)

@@ -100,7 +100,7 @@ def cut_off() -> StartEnded:
 
 
 def journal_unavailable(message: str) -> Ending:
-    """The gateway was unavailable for longer than `contract.GATEWAY_PATIENCE_SECONDS`."""
+    """The gateway was unavailable for longer than `contract.GATEWAY_TIMEOUT_SECONDS`."""
     return Ending(Verdict.SNOOZE, ErrorClass.JOURNAL_UNAVAILABLE, message, delay_seconds=30.0)
 
 

@@ -139,7 +139,7 @@ class GatewayStores:
                 self._lose(error)
             except Unavailable as error:
                 wait = backoff.after(error)
-                if self._clock() + wait - began >= contract.GATEWAY_PATIENCE_SECONDS:
+                if self._clock() + wait - began >= contract.GATEWAY_TIMEOUT_SECONDS:
                     self._lose(error)
             self._progressed()
             self._sleep(wait)

@@ -126,7 +126,7 @@ class StepSender:
             except Unavailable as error:
                 self.reachable.clear()
                 failing_since = self._clock() if failing_since is None else failing_since
-                if self._clock() - failing_since > contract.GATEWAY_PATIENCE_SECONDS:
+                if self._clock() - failing_since > contract.GATEWAY_TIMEOUT_SECONDS:
                     raise
                 logger.warning("journal.unavailable", extra={"error": str(error)[:300]})
                 self._sleep(backoff.after(error))

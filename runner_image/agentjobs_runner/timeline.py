@@ -59,7 +59,7 @@ class Recorder:
         self._wake = threading.Event()
         self._seq = 0
         self._closing: Callable[[], float] | None = None
-        self._patience = contract.GATEWAY_PATIENCE_SECONDS
+        self._patience = contract.GATEWAY_TIMEOUT_SECONDS
         self._progress: float | None = None
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self.usage = UsageCounter()

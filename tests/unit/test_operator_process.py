@@ -22,7 +22,7 @@ def operator_of(path):
 
 @pytest.fixture
 def models_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(authorities, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(authorities, "POLL_SECONDS", 0.01)
     path = tmp_path / "models.yaml"
     path.write_text(PRICES)
     return path

@@ -166,7 +166,7 @@ def test_the_operator_makes_of_an_end_what_the_page_says(row):
     "number",
     [
         f"every {contract.HEARTBEAT_SECONDS:.0f} seconds",
-        f"{contract.GATEWAY_PATIENCE_SECONDS / 60:.0f} minutes".replace("2", "two"),
+        f"{contract.GATEWAY_TIMEOUT_SECONDS / 60:.0f} minutes".replace("2", "two"),
         f"At most {contract.MAX_EVENTS:,} events and {contract.MAX_EVENTS_BODY_BYTES // MIB} MiB",
         f"{contract.MAX_EVENT_BYTES // KIB} KiB in an event",
         f"At most {contract.MAX_RESULT_BYTES // MIB} MiB. `result`",

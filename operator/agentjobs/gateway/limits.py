@@ -59,7 +59,7 @@ AS_CALLERS_AT_ONCE: Final = 16
 REFUSALS_A_SECOND: Final = 1.0
 REFUSALS: Final = 100.0
 # How long a request waits for room. Runners give up after 15 s and try again.
-PATIENCE_SECONDS: Final = 5.0
+WAIT_SECONDS: Final = 5.0
 # The time limit of a body, and one more second for each of these bytes.
 BODY_SECONDS: Final = 3.0
 BODY_BYTES_A_SECOND: Final = 512 * 1024
@@ -108,8 +108,8 @@ class Rates:
         """Return how many requests the caller has left. Raises as `count`."""
         left = self._left(caller)
         if left < 1:
-            said = f"{self._who} may send {self._a_second:.0f} such requests a second."
-            raise busy(429, said, (1 - left) / self._a_second)
+            message = f"{self._who} may send {self._a_second:.0f} such requests a second."
+            raise busy(429, message, (1 - left) / self._a_second)
         return left
 
     def charge(self, caller: str, size: int) -> None:
@@ -131,17 +131,17 @@ class Rates:
 class Intake:
     """Reads the bodies of runners within the limits and parses them in a thread. One per process."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, *, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, timeout: float = WAIT_SECONDS) -> None:
         self.per_pod = PerCaller(REQUESTS_AT_ONCE)
         self.rates = Rates(clock)
         self.bodies = Rates(clock)
         self.artifacts = Rates(clock)
         self.files = Rates(clock)
         self.steps = Rates(clock, a_second=STEPS_A_SECOND, burst=STEPS_BURST, size=STEPS_BYTES)
-        self._patience = patience
-        self._bytes = Capacity(BODY_BYTES, patience=patience)
-        self._file_bytes = Capacity(FILE_BYTES, patience=patience)
-        self._writes = Capacity(WRITES_AT_ONCE, patience=patience)
+        self._timeout = timeout
+        self._bytes = Capacity(BODY_BYTES, timeout=timeout)
+        self._file_bytes = Capacity(FILE_BYTES, timeout=timeout)
+        self._writes = Capacity(WRITES_AT_ONCE, timeout=timeout)
         self._lines: dict[str, Capacity] = {}
         # One thread: two would share the interpreter and hold twice as much memory.
         self._parser = ThreadPoolExecutor(max_workers=1, thread_name_prefix="parse")
@@ -177,8 +177,8 @@ class Intake:
         Raises:
             Problem: as `body`.
         """
-        asked = self._taken(request, limit, f"{job}/files", pod, self.files, self._file_bytes)
-        async with asked as raw, self._writes.taken():
+        taken = self._taken(request, limit, f"{job}/files", pod, self.files, self._file_bytes)
+        async with taken as raw, self._writes.taken():
             yield raw
 
     @asynccontextmanager
@@ -245,7 +245,7 @@ class Intake:
 
     @asynccontextmanager
     async def _line(self, job: str) -> AsyncIterator[None]:
-        line = self._lines.setdefault(job, Capacity(1, patience=self._patience))
+        line = self._lines.setdefault(job, Capacity(1, timeout=self._timeout))
         try:
             async with line.taken():
                 yield

@@ -18,11 +18,11 @@ from agentjobs.capacity import Capacity
 from agentjobs.gateway.change_feed import ChangeFeed
 from agentjobs.gateway.limits import (
     AS_CALLERS_AT_ONCE,
-    PATIENCE_SECONDS,
     READS_AT_ONCE,
     REFUSALS,
     REFUSALS_A_SECOND,
     STEP_READS_AT_ONCE,
+    WAIT_SECONDS,
     Intake,
     Rates,
 )
@@ -102,10 +102,10 @@ class Services:
         self.metrics = metrics
         self.spans = spans or Spans()
         self.intake = Intake(clock)
-        self.reads = Capacity(reads_at_once, patience=PATIENCE_SECONDS)
-        self.step_reads = Capacity(STEP_READS_AT_ONCE, patience=PATIENCE_SECONDS)
+        self.reads = Capacity(reads_at_once, timeout=WAIT_SECONDS)
+        self.step_reads = Capacity(STEP_READS_AT_ONCE, timeout=WAIT_SECONDS)
         self.refusals = Rates(a_second=REFUSALS_A_SECOND, burst=REFUSALS)
-        self.as_callers = Capacity(AS_CALLERS_AT_ONCE, patience=PATIENCE_SECONDS)
+        self.as_callers = Capacity(AS_CALLERS_AT_ONCE, timeout=WAIT_SECONDS)
         self.kube = kube
         self.signed_calls = signed_calls or SignedCalls(Triggers(None), clock=clock)
         self.changes = changes or ChangeFeed()

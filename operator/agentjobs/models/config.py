@@ -145,7 +145,7 @@ class Candidate:
 class Route:
     """How a call of a model is answered."""
 
-    asked: str
+    requested: str
     """The requested name: a model or an alias."""
     model: str
     """The canonical name of the model that answers."""
@@ -244,9 +244,7 @@ class Models:
             return route
         others = [self._route(name, namespace, api=None, on=on) for name in fallback.to]
         usable = tuple(other for other in others if isinstance(other, Route))
-        return Route(
-            route.asked, route.model, route.api, route.candidates, route.price, route.max_output, usable, fallback.after
-        )
+        return replace(route, fallbacks=usable, fallback_after=fallback.after)
 
     def serving(self, kind: Kind, namespace: str) -> tuple[Candidate, ...]:
         """Return the providers of a kind with the keys that a namespace may use, for any model; without limits."""
@@ -271,7 +269,7 @@ class Models:
                     "kind": provider.kind.value,
                     "baseUrl": provider.base_url,
                     "models": [pattern.text for pattern in entry.patterns()],
-                    "keys": [_told_key(key) for key in self._keys(entry, None, None)],
+                    "keys": [_key_report(key) for key in self._keys(entry, None, None)],
                 }
                 for entry, provider in self._providers
             ],
@@ -425,7 +423,7 @@ def _quotas(key: str, limits: Iterable[LimitEntry], model: str | None) -> tuple[
     return tuple(found)
 
 
-def _told_key(key: Key) -> dict[str, Any]:
+def _key_report(key: Key) -> dict[str, Any]:
     limits = [
         {
             "bucket": quota.bucket,

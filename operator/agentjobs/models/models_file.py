@@ -419,8 +419,8 @@ def _fallback_flaws(file: ModelsFile) -> Iterator[Flaw]:
             elif api_of(other) is not api:
                 yield Flaw(
                     (*place, "to", number),
-                    f"{shown(name)} has another API than {shown(fallback.model)} ({_said(api)}); use a model of the "
-                    "same API, because requests are not translated",
+                    f"{shown(name)} has another API than {shown(fallback.model)} ({_api_name(api)}); use a model of "
+                    "the same API, because requests are not translated",
                 )
             elif other == model:
                 yield Flaw((*place, "to", number), f"{shown(name)} is the model itself; use another one")
@@ -460,5 +460,5 @@ def _near(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else f"; there is {', '.join(found) or 'none'}"
 
 
-def _said(api: Api | None) -> str:
+def _api_name(api: Api | None) -> str:
     return api.value if api is not None else "none"

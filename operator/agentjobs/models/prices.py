@@ -216,10 +216,10 @@ class PriceTable:
         if (model, on) not in self._found:
             # Cached, because every model call looks it up, and matching all patterns takes longer than the rest of
             # routing.
-            self._found.put((model, on), self._look_up(model, on))
+            self._found.put((model, on), self._find(model, on))
         return self._found.get((model, on))
 
-    def _look_up(self, model: str, on: date | None) -> Price | None:
+    def _find(self, model: str, on: date | None) -> Price | None:
         if model.startswith(SCRIPTED):
             return FREE
         model = undoubled(model)
@@ -235,8 +235,8 @@ class PriceTable:
         return [
             {
                 "models": [pattern.text for pattern in entry.models],
-                **_told(entry),
-                "tiers": [{"above": tier.above, **_told(tier)} for tier in entry.tiers],
+                **_as_document(entry),
+                "tiers": [{"above": tier.above, **_as_document(tier)} for tier in entry.tiers],
                 "until": None if entry.until is None else entry.until.isoformat(),
             }
             for source in self._sources
@@ -296,7 +296,7 @@ def _part(count: int, whole: int) -> int:
     return min(max(0, count), whole)
 
 
-def _told(prices: Prices) -> dict[str, Any]:
+def _as_document(prices: Prices) -> dict[str, Any]:
     rates = _rates(prices)
     named = {
         "input": rates.input,

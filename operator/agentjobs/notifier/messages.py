@@ -81,9 +81,9 @@ def _cloud_event(due: Due, source: str) -> dict[str, Any]:
 def _slack(due: Due) -> dict[str, Any]:
     data = due.data
     head = f"{_SYMBOLS.get(due.event, '')} *{due.event}* {data.get('namespace', '')}/{data.get('name', '')}"
-    words = ("outcome",) if due.event == "Succeeded" else ("reason", "message")
+    fields = ("outcome",) if due.event == "Succeeded" else ("reason", "message")
     # One line: further lines would look like another job's.
-    details = " ".join(": ".join(str(data[word]) for word in words if data.get(word)).split())
+    details = " ".join(": ".join(str(data[field]) for field in fields if data.get(field)).split())
     lines = [f"{head} ({_escaped(details)})" if details else head]
     if summary := data.get("summary"):
         lines += [f"> {line}" for line in _escaped(str(summary)).splitlines()]

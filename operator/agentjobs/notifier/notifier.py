@@ -165,7 +165,7 @@ class Notifier:
                 return
             except AgentJobsError as error:
                 if self._clock() >= until:
-                    logger.error("notification.unmarked", extra=_told(tried) | {"error": str(error)})
+                    logger.error("notification.unmarked", extra=_fields(tried) | {"error": str(error)})
                     return
             await asyncio.sleep(AWAY_SECONDS)
 
@@ -186,7 +186,7 @@ class Notifier:
             pass
 
 
-def _told(tried: Tried) -> dict[str, object]:
+def _fields(tried: Tried) -> dict[str, object]:
     due = tried.due
     return {"sink": due.sink, "uid": due.uid, "notification": due.event, "tries": due.tries}
 
@@ -194,8 +194,8 @@ def _told(tried: Tried) -> dict[str, object]:
 def _log(tried: Tried) -> None:
     match tried.outcome:
         case Outcome.SENT:
-            logger.info("notification.sent", extra=_told(tried))
+            logger.info("notification.sent", extra=_fields(tried))
         case Outcome.FAILED:
-            logger.warning("notification.failed", extra=_told(tried) | {"error": tried.error})
+            logger.warning("notification.failed", extra=_fields(tried) | {"error": tried.error})
         case Outcome.GIVEN_UP:
-            logger.error("notification.given_up", extra=_told(tried) | {"error": tried.error})
+            logger.error("notification.given_up", extra=_fields(tried) | {"error": tried.error})

@@ -18,7 +18,7 @@ from agentjobs.notifier.sinks_file import HeaderEntry, SinkEntry
 logger = logging.getLogger(__name__)
 
 # A kubelet updates the volume of a changed ConfigMap within about a minute.
-LOOK_SECONDS: Final = 5.0
+POLL_SECONDS: Final = 5.0
 MAX_SECRET_BYTES: Final = 16 * 1024
 KEY_PREFIX: Final = "whsec_"
 _MIN_KEY_BYTES: Final = 16
@@ -43,10 +43,10 @@ class Sinks:
     async def watch(self) -> None:
         """Read the file again when it changes; an invalid one is logged, and the previous one stays. Never returns."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            self.look()
+            await asyncio.sleep(POLL_SECONDS)
+            self.poll()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Read the file again if it has changed."""
         try:
             text = _read(self._path)

@@ -9,7 +9,7 @@ import msgspec
 from agentjobs.history.model_records import MAX_CONTENT_BYTES, CallOutcome, EndedCall
 from agentjobs.models.budget import NOTHING
 from agentjobs.models.tokens import Tokens
-from agentjobs.proxy.apis.api import Asked, UsageReader
+from agentjobs.proxy.apis.api import ParsedRequest, UsageReader
 from agentjobs.proxy.routing import Plan, Way
 
 UNSENT: Final = Tokens()
@@ -36,7 +36,7 @@ class Call:
 
     Args:
         id: its id in the ledger.
-        asked: the request of the pod's client.
+        requested: the request of the pod's client.
         queue: the job's, for reports.
         keeps_content: whether its request and answer are recorded.
     """
@@ -44,7 +44,7 @@ class Call:
     def __init__(
         self,
         id: UUID,  # noqa: A002  as in the ledger
-        request: Asked,
+        request: ParsedRequest,
         plan: Plan,
         *,
         queue: str,
@@ -62,12 +62,12 @@ class Call:
         """Seconds."""
         self.first_byte: float | None = None
         """Seconds from sending the request to the head of the last answer."""
-        self.asked = plan.asked
+        self.requested = plan.requested
         self.is_free = request.free
         self._streamed = request.streamed
         self._queue = queue
         self._request = request.body if keeps_content else None
-        self._came = bytearray()
+        self._received = bytearray()
 
     def sends(self, way: Way) -> None:
         """Record that a request is sent."""
@@ -87,15 +87,15 @@ class Call:
         if self.sent is not None:
             self.sent.seconds = seconds
 
-    def comes(self, piece: bytes) -> None:
+    def receive(self, piece: bytes) -> None:
         """Take a piece of the answer."""
         assert self.sent is not None
         assert self.sent.reader is not None
         self.sent.reader.feed(piece)
-        if self._request is not None and len(self._came) <= MAX_CONTENT_BYTES:
-            self._came += piece
+        if self._request is not None and len(self._received) <= MAX_CONTENT_BYTES:
+            self._received += piece
 
-    def comes_whole(self) -> None:
+    def complete(self) -> None:
         """Record the complete answer."""
         assert self.sent is not None
         self.sent.whole = True
@@ -114,11 +114,11 @@ class Call:
         reported = None if self.sent.reader is None else self.sent.reader.tokens()
         if reported is not None and self.sent.whole:
             return reported, False
-        seen = self._seen(self.sent)
+        estimate = self._upper_bound(self.sent)
         if reported is None:
-            return seen, True
+            return estimate, True
         # What a provider reported before the cut: the input is exact, the output is a lower bound.
-        return replace(reported, output=max(reported.output, seen.output)), True
+        return replace(reported, output=max(reported.output, estimate.output)), True
 
     def used_of_limits(self) -> Tokens | None:
         """Return its usage of limits if it ended now, None if nothing was sent. A prompt without a count is booked
@@ -134,7 +134,7 @@ class Call:
         tokens, estimated = self.used()
         cost = NOTHING if self.sent is None or self.is_free else self.sent.way.cost(tokens)
         if estimated:
-            cost = min(cost, self.plan.most)
+            cost = min(cost, self.plan.max_cost)
         return EndedCall(
             id=self.id,
             outcome=self.outcome,
@@ -152,17 +152,17 @@ class Call:
     def _content(self) -> dict[str, Any] | None:
         if self._request is None:
             return None
-        return {"request": _read(self._request), "answer": _read(bytes(self._came))}
+        return {"request": _read(self._request), "answer": _read(bytes(self._received))}
 
-    def _seen(self, sent: Sent) -> Tokens:
+    def _upper_bound(self, sent: Sent) -> Tokens:
         """An upper bound of its usage, from what passed by and the time it took: at most the reservation."""
         if sent.reader is None and not self._streamed:
             # A provider stops a stream without a reader, but completes an answer in one piece.
-            return Tokens(self.plan.tokens_in_most, self.plan.tokens_out)
-        came = 0 if sent.reader is None else sent.reader.output_seen
+            return Tokens(self.plan.max_tokens_in, self.plan.tokens_out)
+        received = 0 if sent.reader is None else sent.reader.received_output
         # A pod could repeatedly disconnect before the usage is sent.
-        made = came if sent.whole else max(came, int(sent.seconds * THINKING_TOKENS_PER_SECOND))
-        return Tokens(self.plan.tokens_in_most, min(made, self.plan.tokens_out))
+        made = received if sent.whole else max(received, int(sent.seconds * THINKING_TOKENS_PER_SECOND))
+        return Tokens(self.plan.max_tokens_in, min(made, self.plan.tokens_out))
 
 
 def _read(text: bytes) -> Any:

@@ -72,7 +72,7 @@ class Checker:
         """
         try:
             async with asyncio.timeout(entry.timeout.total_seconds()):
-                verdict = await self._ask(entry.url, _Question(namespace, job, model, Raw(body or b"null")))
+                verdict = await self._request(entry.url, _Question(namespace, job, model, Raw(body or b"null")))
             if verdict.decision == "Deny":
                 return Denied(verdict.reason or "no reason given")
             if verdict.decision == "Redact":
@@ -86,10 +86,10 @@ class Checker:
                 raise Failed from error
         return None
 
-    async def _ask(self, url: str, question: _Question) -> _Verdict:
+    async def _request(self, url: str, question: _Question) -> _Verdict:
         sent = msgspec.json.encode(question)
         headers = {"content-type": "application/json", "accept": "application/json"}
-        async with self._upstream.ask("POST", url, headers, sent) as answer:
+        async with self._upstream.send("POST", url, headers, sent) as answer:
             if answer.status != 200:
                 raise ValueError(f"HTTP {answer.status}")
             received = bytearray()

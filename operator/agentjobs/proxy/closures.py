@@ -34,24 +34,24 @@ class Closures:
         self._known[key, model] = _Closure(now + seconds, now)
         return True
 
-    def told(self, model: str, keys: Iterable[str], closed: Mapping[str, float], *, asked_at: float) -> None:
+    def update(self, model: str, keys: Iterable[str], closed: Mapping[str, float], *, as_of: float) -> None:
         """Record what history has about some keys: which are closed, and for how many seconds."""
         self._replace(
             [place for key in keys for place in _places(key, model)],
             {(key, model): seconds for key, seconds in closed.items()},
-            asked_at,
+            as_of,
         )
 
-    def told_all(self, closed: Mapping[tuple[str, str], float], *, asked_at: float) -> None:
+    def update_all(self, closed: Mapping[tuple[str, str], float], *, as_of: float) -> None:
         """Record what history has about all keys."""
-        self._replace(list(self._known), closed, asked_at)
+        self._replace(list(self._known), closed, as_of)
 
     def _replace(
-        self, places: Iterable[tuple[str, str]], closed: Mapping[tuple[str, str], float], asked_at: float
+        self, places: Iterable[tuple[str, str]], closed: Mapping[tuple[str, str], float], as_of: float
     ) -> None:
         for place in places:
             # A rejection may be newer than the answer from history.
-            if place in self._known and self._known[place].noted < asked_at:
+            if place in self._known and self._known[place].noted < as_of:
                 del self._known[place]
         now = self._time()
         self._known |= {place: _Closure(now + seconds, now) for place, seconds in closed.items()}

@@ -33,7 +33,7 @@ from agentjobs.models.config import Models
 from agentjobs.models.models_file import RecordContent
 from agentjobs.problem import Problem
 from agentjobs.proxy import refusals
-from agentjobs.proxy.apis.api import Api, Asked, Operation, Refusal, Request
+from agentjobs.proxy.apis.api import Api, Operation, ParsedRequest, Refusal, Request
 from agentjobs.proxy.calls import Call
 from agentjobs.proxy.checker import Checker, Denied, Failed, Redacted
 from agentjobs.proxy.client import Client
@@ -51,10 +51,10 @@ logger = logging.getLogger(__name__)
 REQUESTS_AT_ONCE: Final = 64
 # For budget and limits together. Longer than a full per-minute limit takes, and below the clients' timeout of ten
 # minutes.
-PATIENCE_SECONDS: Final = 120.0
+MAX_WAIT_SECONDS: Final = 120.0
 # A call that waits for other calls of its job checks again when one of them is settled here, and at this interval for
 # those of other replicas: from the first to the longest pause.
-ASK_AGAIN_SECONDS: Final = (0.05, 1.0)
+RETRY_SECONDS: Final = (0.05, 1.0)
 _SECONDS: Final = re.compile(r"[0-9]{1,6}")
 
 
@@ -89,7 +89,7 @@ class Exchange:
         self._metrics = metrics
         self._proxy = proxy
         self._clock = clock
-        self._patience = PATIENCE_SECONDS
+        self._max_wait = MAX_WAIT_SECONDS
         self._per_pod = PerCaller(REQUESTS_AT_ONCE)
 
     async def serve(self, client: Client, api: Api, path: str) -> None:
@@ -135,9 +135,11 @@ class Exchange:
             outgoing = Outgoing(client, api, parsed, call, runner.uid, (runner.namespace, runner.queue), held.aclose)
             del body, request, parsed  # not needed during a long answer
             async with self._booked(call, runner, client):
-                await self._send(outgoing, patience=max(0.0, self._patience_of(client) - call.budget_wait))
+                await self._send(outgoing, max_wait=max(0.0, self._max_wait_of(client) - call.budget_wait))
 
-    async def _checked(self, api: Api, request: Request, parsed: Asked, model: str, runner: RunnerIdentity) -> Asked:
+    async def _checked(
+        self, api: Api, request: Request, parsed: ParsedRequest, model: str, runner: RunnerIdentity
+    ) -> ParsedRequest:
         """Return the request to send; the checker may have redacted it."""
         entry = self._models().checker
         if entry is None or parsed.operation is Operation.FORGET:
@@ -181,16 +183,16 @@ class Exchange:
             pod_uid=runner.pod_uid,
             proxy=self._proxy,
             step=_step(client.headers),
-            asked=call.asked,
+            asked=call.requested,
             limits=runner.budget,
-            tokens=call.plan.tokens_in_most + call.plan.tokens_out,
-            cost=call.plan.most,
+            tokens=call.plan.max_tokens_in + call.plan.tokens_out,
+            cost=call.plan.max_cost,
             provider=call.plan.stages[0].ways[0].provider.name,
             model=call.plan.stages[0].model,
         )
-        began, (pause, longest), patience = self._clock(), ASK_AGAIN_SECONDS, self._patience_of(client)
+        began, (pause, longest), max_wait = self._clock(), RETRY_SECONDS, self._max_wait_of(client)
         while True:
-            reserved = await self._asked_ledger(new, call)
+            reserved = await self._reserve_in_ledger(new, call)
             call.budget_wait = self._clock() - began
             match reserved.judgement.fits:
                 case Fits.YES:
@@ -198,33 +200,33 @@ class Exchange:
                 case Fits.NO:
                     raise Refused(refusals.budget_spent(runner.budget, reserved))
                 case Fits.NOT_YET:
-                    if call.budget_wait + pause > patience:
+                    if call.budget_wait + pause > max_wait:
                         raise Refused(refusals.budget_reserved(reserved, call.budget_wait))
                     await self._settlements.change(runner.uid, pause)
                     pause = min(longest, 2 * pause)
 
-    def _patience_of(self, client: Client) -> float:
+    def _max_wait_of(self, client: Client) -> float:
         """Return how many seconds a call may wait: the client's limit, at most ours."""
         value = client.headers.get(contract.HEADER_PATIENCE, "")
-        return min(self._patience, float(value)) if _SECONDS.fullmatch(value) else self._patience
+        return min(self._max_wait, float(value)) if _SECONDS.fullmatch(value) else self._max_wait
 
-    async def _asked_ledger(self, new: NewCall, call: Call) -> Reserved:
+    async def _reserve_in_ledger(self, new: NewCall, call: Call) -> Reserved:
         try:
             return await self._ledger.reserve(new)
         except (asyncio.CancelledError, errors.Unavailable):
             self._settlements.add_unsure(new.uid, call.end())
             raise
 
-    async def _send(self, outgoing: Outgoing, *, patience: float) -> None:
+    async def _send(self, outgoing: Outgoing, *, max_wait: float) -> None:
         try:
-            await self._sender.send(outgoing, patience=patience)
+            await self._sender.send(outgoing, max_wait=max_wait)
         except CutShort as cut:
             sent = outgoing.call.sent
             if sent is None:
                 raise
             refusal = refusals.cut_short(sent.way, str(cut), in_time=cut.why is not Why.SILENT)
             self._metrics.refused(refusal.error_class, refusal.status)
-            if outgoing.asked.streamed and sent.reader is not None and sent.reader.between:
+            if outgoing.request.streamed and sent.reader is not None and sent.reader.between:
                 await outgoing.client.write(outgoing.api.refusal_event(refusal))
             outgoing.client.cut()
         except TimeoutError:
@@ -239,7 +241,7 @@ class Exchange:
         await client.end()
 
 
-def _understood(api: Api, request: Request) -> Asked:
+def _understood(api: Api, request: Request) -> ParsedRequest:
     parsed = api.read(request)
     if isinstance(parsed, Refusal):
         raise Refused(parsed)
@@ -260,7 +262,7 @@ def _fields(call: Call, end: EndedCall, runner: RunnerIdentity) -> dict[str, Any
         "namespace": runner.namespace,
         "job": runner.job,
         "start": runner.start,
-        "asked": call.asked,
+        "asked": call.requested,
         "provider": end.provider,
         "model": end.model,
         "outcome": end.outcome.value,

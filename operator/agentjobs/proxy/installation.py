@@ -13,7 +13,7 @@ from agentjobs.models.config import Models
 logger = logging.getLogger(__name__)
 
 # A kubelet updates the volume of a changed ConfigMap within about a minute.
-LOOK_SECONDS: Final = 5.0
+POLL_SECONDS: Final = 5.0
 
 
 class Installation:
@@ -39,10 +39,10 @@ class Installation:
     async def watch(self) -> None:
         """Read the file again when it changes; an invalid one is logged, and the previous one stays. Never returns."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            self._look()
+            await asyncio.sleep(POLL_SECONDS)
+            self._poll()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         found = self._text()
         if self._path is None or found == self._known:
             return

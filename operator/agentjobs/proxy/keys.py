@@ -1,6 +1,6 @@
 """Providers' keys, read again when their files change.
 
-A key is looked up before a request is sent, so a changed Secret is used within `LOOK_SECONDS`, without a restart. Keys
+A key is looked up before a request is sent, so a changed Secret is used within `POLL_SECONDS`, without a restart. Keys
 are only in memory and in requests; never in logs, errors or printed values.
 """
 
@@ -17,7 +17,7 @@ from agentjobs.models.config import KeySource
 logger = logging.getLogger(__name__)
 
 # A kubelet updates the volume of a changed Secret within about a minute.
-LOOK_SECONDS: Final = 5.0
+POLL_SECONDS: Final = 5.0
 
 _Stamp = tuple[int, int, int] | None
 
@@ -52,14 +52,14 @@ class Keys:
             return source.read()
         known, now = self._known.get(source.file), self._clock()
         if known is None or now >= known.until:
-            known = self._looked(source, source.file, known, now)
+            known = self._checked(source, source.file, known, now)
             self._known[source.file] = known
         if known.problem:
             raise Misconfigured(known.problem)
         return known.key
 
-    def _looked(self, source: KeySource, file: Path, before: _Known | None, now: float) -> _Known:
-        stamp, until = _stamp(file), now + LOOK_SECONDS
+    def _checked(self, source: KeySource, file: Path, before: _Known | None, now: float) -> _Known:
+        stamp, until = _stamp(file), now + POLL_SECONDS
         if before is not None and stamp is not None and before.stamp == stamp:
             return _Known(stamp, before.key, before.problem, until)
         try:

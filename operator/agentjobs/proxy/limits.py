@@ -19,13 +19,13 @@ from agentjobs.history.model_protocols import ModelLimits
 from agentjobs.models.config import Key
 from agentjobs.models.tokens import Tokens
 from agentjobs.proxy.closures import Closures
-from agentjobs.proxy.line import LimitsChanged, Line, Shared, time, unheard
+from agentjobs.proxy.line import LimitsChanged, Line, Shared, best_effort, time
 from agentjobs.proxy.queue_limits import QueueLimits
 from agentjobs.proxy.returns import Returns
 from agentjobs.proxy.turns import Turn, Wanted
 
 # Keys without limits: how often to read the keys closed by other proxies, while calls are made.
-_LOOK_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 5.0
 # Names of models come from pods, so empty lines beyond this number are removed.
 _LINES: Final = 256
 
@@ -49,16 +49,16 @@ class Limiter:
         self._shared = Shared(limits, proxy, Closures(time), Returns(limits, on_ended=self._call_ended))
         self._lines: dict[tuple[str, tuple[Key, ...]], Line] = {}
         self._open: set[UUID] = set()
-        self._looked = -_LOOK_SECONDS
+        self._polled_at = -_POLL_SECONDS
 
-    async def enter(self, call: Wanted, *, patience: float) -> Turn:
+    async def enter(self, call: Wanted, *, max_wait: float) -> Turn:
         """Wait for a turn, for at most this many seconds.
 
         Raises:
             NoTurn: there is none in time; raised immediately if that is known.
             errors.AgentJobsError: history is unavailable.
         """
-        until = time() + patience
+        until = time() + max_wait
         if self._queues is not None:
             await self._queues.ready()
         turn = None
@@ -67,7 +67,7 @@ class Limiter:
             with contextlib.suppress(LimitsChanged):
                 turn = line.at_once(call) or await line.wait(call, max(0.0, until - time()))
         if not turn.taken:
-            self._look()
+            self._poll()
         self._open.add(turn.id)
         return turn
 
@@ -77,7 +77,7 @@ class Limiter:
             self._open.remove(turn.id)
             self._shared.give_back(turn, used or Tokens())
             if turn.is_probe and used is not None:
-                self._shared.tell(lambda: self._answered(turn))
+                self._shared.send(lambda: self._answered(turn))
 
     def unused(self, turn: Turn) -> None:
         """Return the turn of a call that was not sent."""
@@ -95,8 +95,8 @@ class Limiter:
             for line in self._lines.values():
                 line.key_closed(turn.key)
                 if not whole_key:  # waiting does not help with an invalid or empty key: its jobs must report it
-                    line.tell_if_closed(reason)
-            with unheard():
+                    line.report_if_closed(reason)
+            with best_effort():
                 await self._shared.limits.close(turn.key, model, seconds=seconds, reason=reason)
 
     def limits_changed(self) -> None:
@@ -126,18 +126,18 @@ class Limiter:
         for line in self._lines.values():
             line.call_ended()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         """Periodically read the keys that other proxies closed; calls with limits learn this anyway."""
-        if time() - self._looked >= _LOOK_SECONDS:
-            self._looked = time()
-            self._shared.tell(self._learn)
+        if time() - self._polled_at >= _POLL_SECONDS:
+            self._polled_at = time()
+            self._shared.send(self._learn)
 
     async def _learn(self) -> None:
         began = time()
-        self._shared.closures.told_all(await self._shared.limits.closed_keys(), asked_at=began)
+        self._shared.closures.update_all(await self._shared.limits.closed_keys(), as_of=began)
 
     async def _answered(self, turn: Turn) -> None:
         """Open a key that was tried; if it was rejected meanwhile it stays closed."""
         await self._shared.limits.opened(turn.key, turn.model)
         for line in self._lines.values():
-            line.look_again()
+            line.recheck()

@@ -91,7 +91,7 @@ class Shared:
         self.closures = closures
         self.returns = returns
         self._tasks: set[asyncio.Task[None]] = set()
-        self._telling = asyncio.Lock()
+        self._sending = asyncio.Lock()
 
     def give_back(self, turn: Turn, used: Tokens | None) -> None:
         """Return what a turn took and did not use: None is all of it."""
@@ -102,14 +102,14 @@ class Shared:
         if any(not quota.window for quota, _, _ in turn.taken):
             self.returns.end([turn.id])
 
-    def tell(self, telling: Callable[[], Awaitable[None]]) -> None:
-        """Send history something that no call waits for."""
+    def send(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Write to history in the background; no call waits for it."""
 
         async def report() -> None:
             # In order: history keeps what was sent last.
-            async with self._telling:
-                with unheard():
-                    await telling()
+            async with self._sending:
+                with best_effort():
+                    await write()
 
         task = asyncio.create_task(report())
         self._tasks.add(task)
@@ -124,8 +124,8 @@ class Shared:
 
 
 @contextlib.contextmanager
-def unheard() -> Iterator[None]:
-    """Continue if an optional message to history fails."""
+def best_effort() -> Iterator[None]:
+    """Log an error of an optional write to history, and continue."""
     try:
         yield
     except AgentJobsError as error:
@@ -145,7 +145,7 @@ class Line:
         self._model = model
         self._keys = keys
         self._jobs: OrderedDict[str, deque[_Waiting]] = OrderedDict()
-        self._asking: Sequence[_Waiting] = ()
+        self._requested: Sequence[_Waiting] = ()
         self._lease: _Lease | None = None
         self._rooms: Mapping[str, Room] = {}
         self._rooms_at = 0.0
@@ -182,13 +182,13 @@ class Line:
             return None
         return self._turn(uuid4(), key, (), {})
 
-    async def wait(self, call: Wanted, patience: float) -> Turn:
+    async def wait(self, call: Wanted, max_wait: float) -> Turn:
         """Wait in the line. Raises as `Limiter.enter`."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if self._blocked is not None and self._blocked_until > now + max(patience, LOOK_AGAIN_SECONDS):
+        if self._blocked is not None and self._blocked_until > now + max(max_wait, LOOK_AGAIN_SECONDS):
             raise NoTurn(self._blocked.limit, self._blocked_until - now)
-        waiting = _Waiting(call, loop.create_future(), now + patience)
+        waiting = _Waiting(call, loop.create_future(), now + max_wait)
         self._jobs.setdefault(call.uid, deque()).append(waiting)
         if self._task is None:
             self._task = asyncio.create_task(self._serve())
@@ -210,7 +210,7 @@ class Line:
         if self._lease is not None and self._lease.key == key:
             self._end_lease(self._lease)
 
-    def tell_if_closed(self, reason: str) -> None:
+    def report_if_closed(self, reason: str) -> None:
         """Report the model as exhausted if all its keys are closed: rejected calls need not wait here."""
         waits = [self._shared.closures.seconds(key.name, self._model) or 0.0 for key in self._keys]
         if all(waits):
@@ -230,7 +230,7 @@ class Line:
         self._keys_of = keys_of
         self._wake.set()
 
-    def look_again(self) -> None:
+    def recheck(self) -> None:
         """Check again for free capacity."""
         self._wake.set()
 
@@ -277,16 +277,16 @@ class Line:
         takes = [take_of(key, amounts_of(key, waiting.wanted)) for waiting, key in chosen]
         ahead = self._ahead(chosen[-1][1]) if len(batch) == sum(map(len, self._jobs.values())) else None
         others = [take_of(key, amounts_of(key, batch[0].wanted)) for key in self._keys if len(self._keys) > 1]
-        self._asking = batch
+        self._requested = batch
         try:
             taken = await shared.limits.take(shared.proxy, self._model, takes + ([ahead] if ahead else []), others)
         except BaseException:
             self._is_in_doubt([take.id for take in takes])
             raise
         finally:
-            self._asking = ()
+            self._requested = ()
         self._rooms, self._rooms_at = taken.rooms, time()
-        shared.closures.told(self._model, [key.name for key in self._keys], taken.closed, asked_at=now)
+        shared.closures.update(self._model, [key.name for key in self._keys], taken.closed, as_of=now)
         for (waiting, key), take in zip(chosen[: taken.granted], takes, strict=False):
             is_probe = key.name in taken.probes
             self._grant(waiting, self._turn(take.id, key, amounts_of(key, waiting.wanted), taken.slices, is_probe))
@@ -320,7 +320,7 @@ class Line:
                     pause, self._blocked, self._blocked_until = refused.seconds, refused, now + refused.seconds
         if not batch and self._exhausted_until > now:
             self._exhausted_until = 0.0
-            self._tell_exhausted(0.0, "")
+            self._report_exhausted(0.0, "")
         return pause
 
     def _full(self, refused: Refused, now: float) -> None:
@@ -329,12 +329,12 @@ class Line:
         seconds = min(refused.seconds, _EXHAUSTED_AT_MOST)
         if seconds > _EXHAUSTED_SECONDS and abs(now + seconds - self._exhausted_until) > 1:
             self._exhausted_until = now + seconds
-            self._tell_exhausted(seconds, refused.limit)
+            self._report_exhausted(seconds, refused.limit)
 
-    def _tell_exhausted(self, seconds: float, reason: str) -> None:
+    def _report_exhausted(self, seconds: float, reason: str) -> None:
         # Other namespaces may have other keys for the same model.
         name = pool(self._model, (key.name for key in self._keys))
-        self._shared.tell(lambda: self._shared.limits.exhausted(name, seconds=seconds, reason=reason))
+        self._shared.send(lambda: self._shared.limits.exhausted(name, seconds=seconds, reason=reason))
 
     def _refusal(self, call: Wanted, taken: Taken) -> Refused | None:
         """Return the obstacle at the first key that a call may use; None if one can be used now."""
@@ -432,7 +432,7 @@ class Line:
 
     def _expire(self, waiting: _Waiting) -> None:
         """End a wait, unless its answer is already there."""
-        if waiting not in self._asking:
+        if waiting not in self._requested:
             now = time()
             limit = self._blocked.limit if self._blocked is not None else self._keys[0].name
             self._give_up(waiting)

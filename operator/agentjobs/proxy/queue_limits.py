@@ -14,7 +14,7 @@ from agentjobs.proxy.turns import Wanted
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS: Final = 5.0
+POLL_SECONDS: Final = 5.0
 
 _Queue = tuple[str, str]
 
@@ -48,17 +48,17 @@ class QueueLimits:
         if self._known is None:
             async with self._first:
                 if self._known is None:
-                    await self.look()
+                    await self.poll()
             if self._known is None:
                 raise Unavailable("the limits of queues cannot be read")
 
     async def watch(self) -> None:
         """Read them periodically. Never returns."""
         while True:
-            await self.look()
-            await asyncio.sleep(LOOK_SECONDS)
+            await self.poll()
+            await asyncio.sleep(POLL_SECONDS)
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Read them once; while history is unavailable, the previous ones stay."""
         try:
             found = await self._queues.model_limits()

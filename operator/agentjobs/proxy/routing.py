@@ -15,7 +15,7 @@ from agentjobs.models.config import Refusal as Unrouted
 from agentjobs.models.names import Api, Kind
 from agentjobs.models.prices import Price
 from agentjobs.models.tokens import Tokens
-from agentjobs.proxy.apis.api import Asked, Operation, Refusal
+from agentjobs.proxy.apis.api import Operation, ParsedRequest, Refusal
 
 _APIS: Final = {Kind.GEMINI: Api.GEMINI, Kind.OPENAI: Api.OPENAI, Kind.ANTHROPIC: Api.ANTHROPIC}
 _STATUS: Final = {ErrorClass.MODEL_BAD_REQUEST: 400, ErrorClass.MODEL_NOT_ALLOWED: 403, ErrorClass.MODEL_AUTH: 403}
@@ -34,7 +34,7 @@ class Way:
         """Return a call's cost in dollars; nothing without a known price."""
         return NOTHING if self.price is None else self.price.cost(tokens)
 
-    def request(self, parsed: Asked, key: str) -> tuple[str, dict[str, str], bytes]:
+    def request(self, parsed: ParsedRequest, key: str) -> tuple[str, dict[str, str], bytes]:
         """Return URL, headers and body of the request.
 
         Args:
@@ -65,7 +65,7 @@ class Stage:
 class Plan:
     """How a call is made."""
 
-    asked: str
+    requested: str
     """The model in the request: an alias of the installation, or a model as in `agent.model`."""
     stages: tuple[Stage, ...]
     """The requested model, then its fallbacks."""
@@ -73,19 +73,19 @@ class Plan:
     """How long a stage may keep a call waiting, except the last one."""
     tokens_in: int
     """Tokens of the prompt, by a high estimate."""
-    tokens_in_most: int
+    max_tokens_in: int
     """Maximum tokens of the prompt, or the estimate if it was measurable. A budget reserves these."""
     tokens_out: int
     """Maximum tokens of the answer."""
 
     @property
-    def most(self) -> Decimal:
+    def max_cost(self) -> Decimal:
         """Return the maximum cost in dollars, over all ways."""
         prices = [way.price for stage in self.stages for way in stage.ways if way.price is not None]
-        return max((price.most(self.tokens_in_most, self.tokens_out) for price in prices), default=NOTHING)
+        return max((price.most(self.max_tokens_in, self.tokens_out) for price in prices), default=NOTHING)
 
 
-def plan(models: Models, parsed: Asked, *, namespace: str, limits: Limits, on: date) -> Plan | Refusal:
+def plan(models: Models, parsed: ParsedRequest, *, namespace: str, limits: Limits, on: date) -> Plan | Refusal:
     """Return how to answer a request of a namespace, under a job's budget.
 
     Args:
@@ -104,7 +104,7 @@ def plan(models: Models, parsed: Asked, *, namespace: str, limits: Limits, on: d
             f"{models.source} (prices)."
         )
         return Refusal(400, ErrorClass.UNKNOWN_MODEL_PRICE, message)
-    if not parsed.tells_usage and (limits.cost is not None or limits.tokens is not None):
+    if not parsed.reports_usage and (limits.cost is not None or limits.tokens is not None):
         message = (
             "The job has a limit on cost or tokens, and a stream of this API only reports its usage on request; "
             'set stream_options to {"include_usage": true}.'
@@ -119,16 +119,16 @@ def plan(models: Models, parsed: Asked, *, namespace: str, limits: Limits, on: d
         )
         return Refusal(403, ErrorClass.MODEL_AUTH, message)
     return Plan(
-        route.asked if route.asked in models.aliases else route.model,
+        route.requested if route.requested in models.aliases else route.model,
         tuple(stage for stage in stages if stage.ways),
         route.fallback_after,
         parsed.input_estimate,
-        max(parsed.input_estimate, parsed.input_most),
+        max(parsed.input_estimate, parsed.max_input),
         _output(parsed, route),
     )
 
 
-def _forgetting(models: Models, parsed: Asked, namespace: str) -> Plan | Refusal:
+def _forgetting(models: Models, parsed: ParsedRequest, namespace: str) -> Plan | Refusal:
     """Return which key deletes an object stored at a provider: the one that `_stage` uses for storing."""
     ways = [
         Way("", candidate.provider, key, None)
@@ -141,7 +141,7 @@ def _forgetting(models: Models, parsed: Asked, namespace: str) -> Plan | Refusal
     return Plan("", (Stage("", (ways[0],)),), timedelta(0), 0, 0, 0)
 
 
-def _stage(route: Route, parsed: Asked, models: Models) -> Stage:
+def _stage(route: Route, parsed: ParsedRequest, models: Models) -> Stage:
     ways = [
         Way(route.model, candidate.provider, key, route.price)
         for candidate in route.candidates
@@ -152,7 +152,7 @@ def _stage(route: Route, parsed: Asked, models: Models) -> Stage:
     return Stage(route.model, tuple(ways[:1] if parsed.sticky else ways), models.aliases_of(route.model))
 
 
-def _output(parsed: Asked, route: Route) -> int:
+def _output(parsed: ParsedRequest, route: Route) -> int:
     if parsed.operation is not Operation.GENERATE:
         return 0
     # At most the model's own maximum: a reservation blocks limits that other calls wait for.

@@ -17,7 +17,7 @@ from typing import Final
 from agentjobs import contract, errors
 from agentjobs.models.tokens import Tokens
 from agentjobs.proxy import refusals
-from agentjobs.proxy.apis.api import Api, Asked, Refusal
+from agentjobs.proxy.apis.api import Api, ParsedRequest, Refusal
 from agentjobs.proxy.calls import Call
 from agentjobs.proxy.client import Client
 from agentjobs.proxy.limits import Limiter
@@ -89,7 +89,7 @@ class Failure:
     refusal: Refusal | None = None
     """The response to the pod instead."""
     retry_after: float = BUSY_SECONDS
-    told_delay: float = 0.0
+    retry_delay: float = 0.0
     """The seconds of Retry-After, without a limit; 0 for none."""
 
 
@@ -99,7 +99,7 @@ class Outgoing:
 
     client: Client
     api: Api
-    asked: Asked
+    request: ParsedRequest
     call: Call
     job: str
     """The job's uid."""
@@ -110,7 +110,7 @@ class Outgoing:
 
     async def forget_body(self) -> None:
         """Release the body: an answer has begun, and may take an hour."""
-        self.asked = replace(self.asked, body=b"")
+        self.request = replace(self.request, body=b"")
         await self.release()
 
 
@@ -137,17 +137,17 @@ class Sender:
         self._metrics = metrics
         self._clock = clock
 
-    async def send(self, outgoing: Outgoing, *, patience: float) -> None:
+    async def send(self, outgoing: Outgoing, *, max_wait: float) -> None:
         """Make a call: pass on an answer, or the provider's error if there is no other way.
 
         Args:
-            patience: seconds for waiting and further attempts.
+            max_wait: seconds for waiting and further attempts.
 
         Raises:
             Refused: there was no turn, no key, or no usable answer.
             CutShort: the answer that had begun is incomplete.
         """
-        plan, until = outgoing.call.plan, self._clock() + patience
+        plan, until = outgoing.call.plan, self._clock() + max_wait
         failure: Failure | None = None
         no_turn: NoTurn | None = None
         for number, stage in enumerate(plan.stages, 1):
@@ -163,7 +163,7 @@ class Sender:
             if failure.sort is Sort.FINAL:
                 break
         if failure is not None:
-            await self._tell(outgoing, failure)
+            await self._send_error(outgoing, failure)
         elif no_turn is not None:
             raise Refused(refusals.no_turn(plan.stages[0].model, no_turn.limit, no_turn.retry_after)) from no_turn
 
@@ -200,7 +200,7 @@ class Sender:
         keys = tuple(way.key for way in ways)
         wanted = Wanted(outgoing.job, stage.model, tokens, keys, outgoing.queue, stage.aliases)
         try:
-            turn = await self._limiter.enter(wanted, patience=max(0.0, until - began))
+            turn = await self._limiter.enter(wanted, max_wait=max(0.0, until - began))
         finally:
             outgoing.call.limits_wait += self._clock() - began
         try:
@@ -229,7 +229,7 @@ class Sender:
         outgoing.call.sends(way)
         self._metrics.open.inc()
         try:
-            failure = await self._asked(outgoing, way, key)
+            failure = await self._request(outgoing, way, key)
             if failure is not None:
                 outgoing.call.fails(way, failure.status)
             return failure
@@ -242,10 +242,10 @@ class Sender:
             self._metrics.open.dec()
             self._metrics.ended(way.provider.name, outgoing.call.outcome, self._clock() - began)
 
-    async def _asked(self, outgoing: Outgoing, way: Way, key: str) -> Failure | None:
+    async def _request(self, outgoing: Outgoing, way: Way, key: str) -> Failure | None:
         began = self._clock()
         try:
-            async with self._upstream.ask(outgoing.asked.method, *way.request(outgoing.asked, key)) as answer:
+            async with self._upstream.send(outgoing.request.method, *way.request(outgoing.request, key)) as answer:
                 outgoing.call.first_byte = self._clock() - began
                 self._metrics.began(way.provider.name, outgoing.call.first_byte)
                 if answer.status >= 300 or not answer.media_type.endswith(_MEDIA):
@@ -265,20 +265,20 @@ class Sender:
         Args:
             began: when the request was sent, by the clock.
         """
-        reader = outgoing.api.usage_reader(outgoing.asked)
+        reader = outgoing.api.usage_reader(outgoing.request)
         outgoing.call.answered(answer.status, reader)
         await outgoing.forget_body()
-        headers = {**answer.headers, **_told_model(outgoing.call, way)}
-        if outgoing.asked.streamed:
+        headers = {**answer.headers, **_model_header(outgoing.call, way)}
+        if outgoing.request.streamed:
             # With a Content-Length, an incomplete stream would look complete as HTTP.
             headers = {name: value for name, value in headers.items() if name.lower() != "content-length"}
-        await outgoing.client.begin(answer.status, headers, streamed=outgoing.asked.streamed)
+        await outgoing.client.begin(answer.status, headers, streamed=outgoing.request.streamed)
         try:
             held = b""
             async for piece in answer.pieces():
-                outgoing.call.comes(piece)
+                outgoing.call.receive(piece)
                 outgoing.call.lasts(self._clock() - began)
-                if not outgoing.asked.streamed:
+                if not outgoing.request.streamed:
                     # Not a stream, so no one waits for pieces. The last piece is sent when the answer is known to be
                     # complete, and the head with the first: a response without a body would look complete.
                     held, piece = piece, held
@@ -286,21 +286,21 @@ class Sender:
             if not reader.whole:
                 raise CutShort(Why.BROKEN, "its end is missing")
             await outgoing.client.write(held)
-            outgoing.call.comes_whole()
+            outgoing.call.complete()
             await outgoing.client.end()
         except (asyncio.CancelledError, ConnectionError):
             # Some clients disconnect after the last event of a stream. OpenAI's chats send usage after it.
-            if outgoing.asked.streamed and reader.whole and reader.tokens() is not None:
-                outgoing.call.comes_whole()
+            if outgoing.request.streamed and reader.whole and reader.tokens() is not None:
+                outgoing.call.complete()
             raise
 
-    async def _tell(self, outgoing: Outgoing, failure: Failure) -> None:
+    async def _send_error(self, outgoing: Outgoing, failure: Failure) -> None:
         """Send the pod a provider's error, or its replacement."""
         if failure.refusal is not None:
             raise Refused(failure.refusal)
-        long = failure.told_delay > contract.TOLD_DELAY_SECONDS
-        if long and outgoing.api.tells_delays and failure.status in _LATER:
-            raise Refused(refusals.later(failure.way, failure.status, failure.told_delay))
+        long = failure.retry_delay > contract.LONG_DELAY_SECONDS
+        if long and outgoing.api.delay_in_code and failure.status in _LATER:
+            raise Refused(refusals.later(failure.way, failure.status, failure.retry_delay))
         await outgoing.client.begin(failure.status, {**failure.headers, "content-length": str(len(failure.body))})
         await outgoing.client.write(failure.body)
         await outgoing.client.end()
@@ -350,5 +350,5 @@ def _seconds(retry_after: str, body: bytes) -> float:
     return min(MAX_BUSY_SECONDS, seconds) if seconds >= 0 else BUSY_SECONDS
 
 
-def _told_model(call: Call, way: Way) -> dict[str, str]:
-    return {contract.HEADER_MODEL: way.model} if way.model != call.asked else {}
+def _model_header(call: Call, way: Way) -> dict[str, str]:
+    return {contract.HEADER_MODEL: way.model} if way.model != call.requested else {}

@@ -54,7 +54,7 @@ DATABASE_CONNECTIONS: Final = 10
 # Time to write the remaining data after running calls have ended or were cut.
 SETTLE_SECONDS: Final = 5.0
 # A proxy without a sign of life for 45 s is considered lost, with its calls.
-SEEN_SECONDS: Final = 10.0
+HEARTBEAT_SECONDS: Final = 10.0
 
 
 def run(settings: ProxySettings) -> None:
@@ -208,4 +208,4 @@ class _Parts:
                 await ledger.seen(self._name, report)
             except errors.AgentJobsError as error:
                 logger.warning("proxy.unseen", extra={"error": str(error)})
-            await asyncio.sleep(SEEN_SECONDS)
+            await asyncio.sleep(HEARTBEAT_SECONDS)

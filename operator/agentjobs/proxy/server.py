@@ -44,7 +44,7 @@ class Requests:
         """Answers requests to models; None until ready."""
         self._readiness = Readiness({**checks, "cluster": self._check}, name="proxy", clock=clock)
         self._registry = registry
-        self._bodies = Capacity(BODY_BYTES, patience=CAPACITY_SECONDS)
+        self._bodies = Capacity(BODY_BYTES, timeout=CAPACITY_SECONDS)
         self._running: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -53,7 +53,7 @@ class Requests:
             return _refused(400, message)
         path = request.raw_path.partition("?")[0]
         if path in ("/healthz", "/readyz", "/metrics"):
-            return await self._tell(path)
+            return await self._own_answer(path)
         if (found := apis.find(path)) is None:
             return _refused(404, "No provider API has this path.")
         if self.exchange is None:
@@ -98,7 +98,7 @@ class Requests:
         if self.exchange is None:
             raise Unavailable("the cluster's identity has not been read from the API server yet")
 
-    async def _tell(self, path: str) -> web.StreamResponse:
+    async def _own_answer(self, path: str) -> web.StreamResponse:
         if path == "/metrics":
             return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
         if path == "/readyz" and (waiting := " and ".join(await self._readiness.problems())):

@@ -71,7 +71,7 @@ class CutShort(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timeouts:
     """The provider's time limits, in seconds."""
 
     first_byte: float = FIRST_BYTE_SECONDS
@@ -139,9 +139,9 @@ class Upstream:
     """
 
     def __init__(
-        self, *, patience: Patience | None = None, most: int = MAX_ANSWER_BYTES, trust: ssl.SSLContext | None = None
+        self, *, timeouts: Timeouts | None = None, most: int = MAX_ANSWER_BYTES, trust: ssl.SSLContext | None = None
     ) -> None:
-        self._patience = patience or Patience()
+        self._timeouts = timeouts or Timeouts()
         self._most = most
         self._trust = trust
         self._session: ClientSession | None = None
@@ -174,7 +174,7 @@ class Upstream:
             await self._session.close()
 
     @asynccontextmanager
-    async def ask(
+    async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes
     ) -> AsyncIterator[ProviderResponse]:
         """Send a request and yield the answer as soon as its head has arrived; leaving the block ends the exchange.
@@ -190,7 +190,7 @@ class Upstream:
         response = await self._head(method, URL(url, encoded=True), headers, body)
         del body
         try:
-            yield ProviderResponse(response, idle=self._patience.idle, most=self._most)
+            yield ProviderResponse(response, idle=self._timeouts.idle, most=self._most)
         finally:
             # Releases the connection after a complete answer, closes it otherwise.
             response.release() if response.content.at_eof() else response.close()
@@ -198,7 +198,7 @@ class Upstream:
     async def _head(self, method: str, url: URL, headers: Mapping[str, str], body: bytes) -> ClientResponse:
         assert self._session is not None
         try:
-            async with asyncio.timeout(self._patience.first_byte):
+            async with asyncio.timeout(self._timeouts.first_byte):
                 return await self._session.request(
                     method,
                     url,

@@ -128,7 +128,7 @@ class _Container:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
-        patience = time.monotonic() + contract.GATEWAY_PATIENCE_SECONDS
+        patience = time.monotonic() + contract.GATEWAY_TIMEOUT_SECONDS
         try:
             attempt = self._gateway.attempt(give_up=lambda: time.monotonic() if self._told else patience)
         except Fenced as error:

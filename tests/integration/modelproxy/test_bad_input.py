@@ -165,7 +165,7 @@ async def test_a_client_that_disconnects_frees_its_concurrent_call(settings, mod
 async def test_a_call_refused_by_the_concurrency_limit_does_not_count_in_the_rate_limit(
     settings, models_file, pod, fake, monkeypatch
 ):
-    monkeypatch.setattr(exchange, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(exchange, "MAX_WAIT_SECONDS", 0.3)
     token = await pod()
     fake.script(Answer(delay=1.0))
     limited = settings(models_file=models_file(limits=[{"concurrentCalls": 1, "requestsPerMinute": 2}]))

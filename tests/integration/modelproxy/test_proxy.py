@@ -187,8 +187,8 @@ async def test_a_stream_that_is_cut_off_ends_with_an_error(http, pod, fake, ledg
 
 
 async def test_a_call_to_a_hanging_provider_is_aborted(pod, fake, ledger, monkeypatch, settings):
-    short = upstream.Patience(0.1, 0.1)
-    monkeypatch.setattr(upstream, "Patience", lambda: short)
+    short = upstream.Timeouts(0.1, 0.1)
+    monkeypatch.setattr(upstream, "Timeouts", lambda: short)
     token = await pod()
     fake.script(Hang(), Answer(hang_after=2))
 
@@ -248,7 +248,7 @@ async def test_no_request_of_a_pod_can_close_a_key_to_others(http, pod, fake, fa
 
 
 async def test_a_missing_key_is_named_and_used_when_it_exists(http, pod, fake, keys, monkeypatch):
-    monkeypatch.setattr("agentjobs.proxy.keys.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("agentjobs.proxy.keys.POLL_SECONDS", 0.0)
     token = await pod()
     (keys / "anthropic").unlink()
     without = await ask(http, token)
@@ -533,7 +533,7 @@ async def test_invalid_and_missing_tokens_are_refused_in_the_providers_format(ht
 async def test_a_limit_delays_calls_until_it_has_capacity_and_reports_when(
     settings, models_file, pod, fake, monkeypatch
 ):
-    monkeypatch.setattr(exchange, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(exchange, "MAX_WAIT_SECONDS", 0.2)
     token = await pod()
 
     async with (

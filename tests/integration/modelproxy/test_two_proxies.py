@@ -107,7 +107,7 @@ async def test_one_429_delays_the_calls_of_all_proxies(database, settings, model
 async def test_a_killed_proxy_frees_its_concurrent_call_which_costs_its_reservation(
     database, settings, models_file, pod, fake, monkeypatch
 ):
-    monkeypatch.setattr(serve, "SEEN_SECONDS", 0.2)
+    monkeypatch.setattr(serve, "HEARTBEAT_SECONDS", 0.2)
     tokens = [await pod("one", uid="u1"), await pod("two", uid="u2")]
     chosen = settings(models_file=models_file(limits=[{"concurrentCalls": 1}]))
     environment = {"models_file": chosen.models_file, "kubeconfig": chosen.kubeconfig, "host": "127.0.0.1", "port": 0}

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from agentjobs.models.models_file import CheckerEntry
 from agentjobs.proxy.checker import Checker, Denied, Failed, Redacted
-from agentjobs.proxy.upstream import CutShort, Patience, Unreached, Upstream, Why
+from agentjobs.proxy.upstream import CutShort, Timeouts, Unreached, Upstream, Why
 
 
 @asynccontextmanager
@@ -26,7 +26,7 @@ async def serving(handler):
 
 
 async def ask(url, **given):
-    async with Upstream(**given) as upstream, upstream.ask("POST", url, {"accept": "a/b"}, b"body") as answer:
+    async with Upstream(**given) as upstream, upstream.send("POST", url, {"accept": "a/b"}, b"body") as answer:
         return answer, [piece async for piece in answer.pieces()]
 
 
@@ -52,7 +52,7 @@ async def test_no_headers_are_added_to_a_request(monkeypatch, tmp_path):
 
     async with serving(handler) as url, Upstream() as upstream:
         for _ in range(2):
-            async with upstream.ask("POST", url, {"accept": "a/b"}, b"body") as answer:
+            async with upstream.send("POST", url, {"accept": "a/b"}, b"body") as answer:
                 await answer.start(10)
 
     assert seen == [({"host", "accept", "accept-encoding", "content-length"}, b"body")] * 2
@@ -102,7 +102,7 @@ async def test_an_answer_that_pauses_too_long_is_cut_off():
 
     async with serving(handler) as url:
         with pytest.raises(CutShort) as cut:
-            await ask(url, patience=Patience(5.0, 0.1))
+            await ask(url, timeouts=Timeouts(5.0, 0.1))
 
     assert cut.value.why is Why.SILENT
 

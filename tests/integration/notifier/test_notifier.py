@@ -211,7 +211,7 @@ async def test_an_added_sink_gets_waiting_notifications(notifier, fails, sink, s
     await fails()
 
     sinks_file(chat={"url": sink.url})
-    found._sinks.look()
+    found._sinks.poll()
 
     await until(lambda: len(sink.requests) == 2)
 

@@ -10,7 +10,7 @@ from tests.modelproviders import FakeProviders, serving
 
 from agentjobs import contract
 from agentjobs.proxy import apis
-from agentjobs.proxy.apis.api import Asked, Refusal, Request, UsageReader
+from agentjobs.proxy.apis.api import ParsedRequest, Refusal, Request, UsageReader
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Forwarder:
     """Refuse within the stream, after so many pieces."""
     model: str | None = None
     """Ask this model instead."""
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[ParsedRequest] = field(default_factory=list)
     read: list[UsageReader] = field(default_factory=list)
     answers: list[bytes] = field(default_factory=list)
     """What came back to the client."""

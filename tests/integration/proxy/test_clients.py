@@ -328,7 +328,7 @@ async def test_the_usage_of_a_chat_that_does_not_request_it_is_estimated(proxy, 
             pass
 
     assert (proxy.read[0].tokens(), proxy.read[0].whole) == (None, True)
-    assert 100 <= proxy.read[0].output_seen <= 250
+    assert 100 <= proxy.read[0].received_output <= 250
 
 
 async def test_an_error_of_the_provider_is_passed_on(proxy, fake):

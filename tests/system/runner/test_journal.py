@@ -40,7 +40,7 @@ from agentjobs import contract
 from agentjobs_runner import engines
 engines.MODULES["other"] = "other_engine"
 """
-IMPATIENT = "contract.GATEWAY_PATIENCE_SECONDS = 1.0"
+IMPATIENT = "contract.GATEWAY_TIMEOUT_SECONDS = 1.0"
 
 
 @pytest.fixture

@@ -170,7 +170,7 @@ def test_a_gateway_that_comes_back_loses_nothing(gateway, start):
 
 
 # Patience of one second, in the child alone: Python loads sitecustomize before anything else.
-IMPATIENT = {"sitecustomize.py": "from agentjobs import contract; contract.GATEWAY_PATIENCE_SECONDS = 1.0"}
+IMPATIENT = {"sitecustomize.py": "from agentjobs import contract; contract.GATEWAY_TIMEOUT_SECONDS = 1.0"}
 
 
 @pytest.mark.parametrize("path", [contract.PATH_ATTEMPT, contract.PATH_EVENTS, contract.PATH_RESULT])

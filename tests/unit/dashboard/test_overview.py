@@ -12,6 +12,7 @@ from tests.dashboardsamples import HOSTILE, a_page, answer_busily, answer_with_n
 
 from agentjobs.api import conditions
 from agentjobs.api.causes import HOLDS, SUSPENSIONS
+from agentjobs.api.conditions import DescribedEnum
 from agentjobs.api.recorded_overview import Activity, ActivitySlice, OpenCounts, OpenJobs, UsagePoint, UsageSeries
 from agentjobs.dashboard.rendering import FOLDER
 from agentjobs.dashboard.views.overview import MOST_KEYS, totals, used, waiting, window
@@ -65,10 +66,8 @@ def test_nearly_all_is_not_all(succeeded, failed_, share):
 def test_what_jobs_wait_for_is_told_without_the_marks_of_code():
     items = [
         OpenJobs(namespace="a", queue="q", phase="Pending", reason=reason, jobs=1, since=NOW)
-        for _, words in vars(conditions).items()
-        if isinstance(words, type)
-        and issubclass(words, conditions.DescribedEnum)
-        and words is not conditions.DescribedEnum
+        for words in vars(conditions).values()
+        if isinstance(words, type) and issubclass(words, DescribedEnum) and words is not DescribedEnum
         for reason in words
     ]
 

@@ -133,7 +133,7 @@ def test_who_sent_too_slowly_waits(clock):
 
 
 async def test_what_does_not_fit_waits_in_order_until_others_are_done():
-    budget, order = Capacity(10, patience=5), []
+    budget, order = Capacity(10, timeout=5), []
 
     async def take(name, amount):
         async with budget.taken(amount):
@@ -147,7 +147,7 @@ async def test_what_does_not_fit_waits_in_order_until_others_are_done():
 
 @pytest.mark.parametrize("ends", ["in time", "late", "cancelled"])
 async def test_whatever_becomes_of_one_that_waits_the_budget_is_whole_again(ends):
-    budget = Capacity(10, patience=0 if ends == "late" else 60)
+    budget = Capacity(10, timeout=0 if ends == "late" else 60)
 
     async def take():
         async with budget.taken(5):
@@ -214,7 +214,7 @@ async def test_a_body_that_is_too_large_holds_nothing_while_its_rest_is_dropped(
 
 
 async def test_while_bodies_fill_the_process_more_of_them_are_503_and_leave_no_trace(request_of):
-    intake = Intake(patience=0)
+    intake = Intake(timeout=0)
     async with intake._bytes.taken(limits.BODY_BYTES):
         with pytest.raises(Problem) as refused:
             async with intake.body(request_of([b"{}"]), HeartbeatBody, 4, job="j", pod="p"):

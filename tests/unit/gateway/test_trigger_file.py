@@ -76,10 +76,10 @@ def test_a_changed_file_counts_and_a_wrong_one_leaves_what_was(tmp_path):
     file.write_text(RIGHT)
     triggers = Triggers(file)
     file.write_text(RIGHT.replace("template: triage", "template: review"))
-    triggers.look()
+    triggers.poll()
     changed = triggers.of("default", "review")
     file.write_text("triggers: 7")
-    triggers.look()
+    triggers.poll()
 
     assert (len(changed), triggers.of("default", "review"), triggers.of("default", "triage")) == (1, changed, [])
 

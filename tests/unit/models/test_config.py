@@ -71,7 +71,7 @@ def test_an_alias_or_an_apis_own_name_stands_for_a_model(asked, api, model):
     route = models.resolve(asked, "default", api=api)
 
     assert isinstance(route, Route)
-    assert (route.asked, route.model) == (asked, model)
+    assert (route.requested, route.model) == (asked, model)
 
 
 @pytest.mark.parametrize(

@@ -119,10 +119,10 @@ def opened(tmp_path):
 def test_a_changed_file_counts_and_a_wrong_one_leaves_what_was_right(opened, tmp_path, caplog):
     found = opened(a_sink())
     (tmp_path / "sinks.yaml").write_text(a_sink(name="other"))
-    found.look()
+    found.poll()
     changed = set(found.by_name)
     (tmp_path / "sinks.yaml").write_text("sinks: 7")
-    found.look()
+    found.poll()
 
     assert changed == set(found.by_name) == {"other"}
     assert caplog.records[-1].getMessage() == "sinks.unusable"

@@ -88,7 +88,7 @@ class Provider:
         self.answers, self.seen, self.open = [], [], 0
 
     @asynccontextmanager
-    async def ask(self, method, url, headers, body):
+    async def send(self, method, url, headers, body):
         self.seen.append((url, headers, body))
         self.open += 1
         try:
@@ -188,7 +188,7 @@ class Checker:
 class World:
     """Everything around one exchange."""
 
-    def __init__(self, models, budget, patience):
+    def __init__(self, models, budget, max_wait):
         self.history = MemoryHistory(now=lambda: NOW)
         self.ledger = Ledger(self.history)
         self.limits = MemoryLimits(now=lambda: datetime.now(UTC))
@@ -214,7 +214,7 @@ class World:
             proxy="p",
             clock=loop.time,
         )
-        self.exchange._patience = patience
+        self.exchange._max_wait = max_wait
         self.writing = asyncio.create_task(self.settlements.run())
 
     async def runner_of_token(self, token, address):
@@ -260,9 +260,9 @@ NOTHING_HELD = {"calls": [], "turns": {}, "running": {}, "open": 0}
 async def world():
     made = []
 
-    async def build(models=MODELS, *, budget=None, patience=60.0, checker=False):
+    async def build(models=MODELS, *, budget=None, max_wait=60.0, checker=False):
         text = models + ('checker: {url: "http://c"}' if checker else "")
-        world = World(parse(text), budget or Limits(), patience)
+        world = World(parse(text), budget or Limits(), max_wait)
         await world.begin()
         made.append(world)
         return world
@@ -370,7 +370,7 @@ async def test_a_way_that_fails_makes_room_for_the_next(world, answers, status, 
 
 
 async def test_when_every_key_is_busy_for_longer_than_a_call_can_wait_the_provider_is_quoted(world):
-    here = await world(patience=1.0)
+    here = await world(max_wait=1.0)
     error = {"type": "error", "error": {"type": "rate_limit_error", "message": "slower"}}
     here.provider.answers = [Answer(429, error, retry_after="30") for _ in range(4)]
 
@@ -478,7 +478,7 @@ async def test_calls_at_once_share_a_budget_and_the_last_of_it_goes_to_one(world
 
 
 async def test_a_call_that_others_leave_no_budget_waits_and_then_is_refused_for_a_while(world):
-    here = await world(budget=Limits(tokens=500), patience=0.2)
+    here = await world(budget=Limits(tokens=500), max_wait=0.2)
     held = asyncio.Event()
     pieces = Answer.pieces
 
@@ -502,12 +502,12 @@ async def test_a_call_that_others_leave_no_budget_waits_and_then_is_refused_for_
 
 
 @pytest.mark.parametrize(
-    ("told", "patience"), [("9", 9.0), ("900", 100.0), ("-1", 100.0), ("soon", 100.0), ("", 100.0)]
+    ("told", "max_wait"), [("9", 9.0), ("900", 100.0), ("-1", 100.0), ("soon", 100.0), ("", 100.0)]
 )
-async def test_a_call_waits_no_longer_than_its_client_does(world, told, patience):
-    here = await world(patience=100.0)
+async def test_a_call_waits_no_longer_than_its_client_does(world, told, max_wait):
+    here = await world(max_wait=100.0)
 
-    assert here.exchange._patience_of(Client(headers={HEADER_PATIENCE: told})) == patience
+    assert here.exchange._max_wait_of(Client(headers={HEADER_PATIENCE: told})) == max_wait
 
 
 async def test_a_pod_that_is_not_the_current_one_is_fenced(world):

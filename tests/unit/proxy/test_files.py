@@ -7,7 +7,7 @@ import pytest
 from agentjobs.errors import Misconfigured
 from agentjobs.models.config import KeySource
 from agentjobs.proxy.installation import Installation
-from agentjobs.proxy.keys import LOOK_SECONDS, Keys
+from agentjobs.proxy.keys import POLL_SECONDS, Keys
 
 
 class Clock:
@@ -29,7 +29,7 @@ def test_a_key_is_read_again_when_its_file_changes_and_not_at_each_call(tmp_path
 
     first = keys.read(source)
     file.write_text("another")
-    soon, clock.now = keys.read(source), LOOK_SECONDS
+    soon, clock.now = keys.read(source), POLL_SECONDS
     later = keys.read(source)
 
     assert (first, soon, later) == ("one", "one", "another")
@@ -57,7 +57,7 @@ def test_a_key_that_was_missing_counts_when_it_is_there(tmp_path, clock):
         keys.read(source)
 
     file.write_text("one")
-    clock.now = LOOK_SECONDS
+    clock.now = POLL_SECONDS
 
     assert keys.read(source) == "one"
 
@@ -81,11 +81,11 @@ def test_a_file_of_models_that_is_changed_counts_and_one_that_is_wrong_changes_n
     installation = Installation(file, {})
 
     file.write_text(GOOD.replace("gpt-5", "gpt-6"))
-    installation._look()
+    installation._poll()
     changed = installation.models.aliases
     file.write_text("providers: {")
-    installation._look()
-    installation._look()
+    installation._poll()
+    installation._poll()
 
     assert (changed, installation.models.aliases) == ({"fast": "openai/gpt-6"}, {"fast": "openai/gpt-6"})
     assert [record.message for record in caplog.records] == ["models.changed", "models.unusable"]

@@ -117,7 +117,7 @@ async def callers(limiter, key, sent, *, jobs, seconds, tokens=NOTHING, pause=0.
     async def job(uid):
         while now() < seconds:
             try:
-                turn = await limiter.enter(a_call(key, uid=uid, tokens=tokens), patience=seconds)
+                turn = await limiter.enter(a_call(key, uid=uid, tokens=tokens), max_wait=seconds)
             except NoTurn:
                 return
             sent.append((now(), uid))
@@ -169,7 +169,7 @@ async def _random_arrivals(arrivals, most, seed):
     async def call(at, proxy, amount):
         await asyncio.sleep(at)
         try:
-            turn = await limiters[proxy].enter(a_call(key, uid=str(amount % 3), tokens=Tokens(amount)), patience=90)
+            turn = await limiters[proxy].enter(a_call(key, uid=str(amount % 3), tokens=Tokens(amount)), max_wait=90)
         except NoTurn:
             return
         sent.append(now())
@@ -188,7 +188,7 @@ async def test_a_job_with_many_calls_holds_one_with_a_call_up_for_no_round(limit
     key, order = requests(10), []
 
     async def call(uid):
-        await limiter.enter(a_call(key, uid=uid), patience=3600)
+        await limiter.enter(a_call(key, uid=uid), max_wait=3600)
         order.append(uid)
 
     calls = [asyncio.create_task(call("many")) for _ in range(100)]
@@ -203,7 +203,7 @@ async def test_jobs_that_wait_get_the_same_number_of_turns(limiter):
     turns = Counter()
 
     async def call(uid):
-        await limiter.enter(a_call(requests(20), uid=uid), patience=3600)
+        await limiter.enter(a_call(requests(20), uid=uid), max_wait=3600)
         turns[uid] += 1
 
     calls = [asyncio.create_task(call(uid)) for uid in range(20) for _ in range(5)]
@@ -217,7 +217,7 @@ async def test_calls_of_a_job_stay_in_order(limiter):
     order = []
 
     async def call(number):
-        await limiter.enter(a_call(requests(5)), patience=600)
+        await limiter.enter(a_call(requests(5)), max_wait=600)
         order.append(number)
 
     await asyncio.gather(*(call(number) for number in range(20)))
@@ -226,25 +226,25 @@ async def test_calls_of_a_job_stay_in_order(limiter):
 
 
 async def test_a_call_that_cannot_wait_so_long_is_told_at_once(limiter):
-    await limiter.enter(a_call(requests(1)), patience=1)
+    await limiter.enter(a_call(requests(1)), max_wait=1)
     began = now()
     with pytest.raises(NoTurn) as refused:
-        await limiter.enter(a_call(requests(1)), patience=30)
+        await limiter.enter(a_call(requests(1)), max_wait=30)
 
     assert (now() - began, refused.value.limit) == (0, "gemini/main * requests")
     assert 60 <= refused.value.retry_after <= 62
 
 
 async def test_a_call_that_waits_behind_others_is_told_when_its_patience_is_over(limiter):
-    await limiter.enter(a_call(at_once(1)), patience=1)
+    await limiter.enter(a_call(at_once(1)), max_wait=1)
     with pytest.raises(NoTurn) as refused:
-        await limiter.enter(a_call(at_once(1)), patience=30)
+        await limiter.enter(a_call(at_once(1)), max_wait=30)
 
     assert (now(), refused.value.limit) == (30, "gemini/main * concurrentCalls")
 
 
 async def test_nothing_is_asked_where_nothing_is_limited(limiter, history):
-    turns = [await limiter.enter(a_call(a_key()), patience=1) for _ in range(3)]
+    turns = [await limiter.enter(a_call(a_key()), max_wait=1) for _ in range(3)]
     for turn in turns:
         limiter.leave(turn, Tokens(5, 5))
     await asyncio.sleep(1)
@@ -254,25 +254,25 @@ async def test_nothing_is_asked_where_nothing_is_limited(limiter, history):
 
 async def test_tokens_that_were_not_used_are_given_back(limiter):
     key = a_key(quota(Counts.TOKENS, 1000))
-    turn = await limiter.enter(a_call(key, tokens=Tokens(100, 900)), patience=1)
+    turn = await limiter.enter(a_call(key, tokens=Tokens(100, 900)), max_wait=1)
     limiter.leave(turn, Tokens(100, 50))
     await asyncio.sleep(0.2)
 
-    assert await limiter.enter(a_call(key, tokens=Tokens(850)), patience=1)
+    assert await limiter.enter(a_call(key, tokens=Tokens(850)), max_wait=1)
 
 
 async def test_input_that_the_providers_cache_answered_takes_nothing_from_a_limit_on_input(limiter):
     key = a_key(quota(Counts.INPUT_TOKENS, 1000))
-    turn = await limiter.enter(a_call(key, tokens=Tokens(900)), patience=1)
+    turn = await limiter.enter(a_call(key, tokens=Tokens(900)), max_wait=1)
     limiter.leave(turn, Tokens(900, 10, cached=800))
     await asyncio.sleep(0.2)
 
-    assert await limiter.enter(a_call(key, tokens=Tokens(900)), patience=1)
+    assert await limiter.enter(a_call(key, tokens=Tokens(900)), max_wait=1)
 
 
 async def test_a_call_that_asks_for_any_number_of_tokens_disturbs_no_other(limiter, history):
     key = a_key(quota(Counts.TOKENS, 1000))
-    turn = await limiter.enter(a_call(key, tokens=Tokens(10, 10**30)), patience=1)
+    turn = await limiter.enter(a_call(key, tokens=Tokens(10, 10**30)), max_wait=1)
     taken = history._used.total()
     limiter.leave(turn, Tokens(10, 10))
     await asyncio.sleep(0.2)
@@ -281,20 +281,20 @@ async def test_a_call_that_asks_for_any_number_of_tokens_disturbs_no_other(limit
 
 
 async def test_a_turn_is_given_back_once(limiter):
-    turn = await limiter.enter(a_call(at_once(1)), patience=1)
+    turn = await limiter.enter(a_call(at_once(1)), max_wait=1)
     limiter.leave(turn, Tokens())
-    await limiter.enter(a_call(at_once(1)), patience=1)
+    await limiter.enter(a_call(at_once(1)), max_wait=1)
     limiter.leave(turn, Tokens())
     with pytest.raises(NoTurn):
-        await limiter.enter(a_call(at_once(1)), patience=1)
+        await limiter.enter(a_call(at_once(1)), max_wait=1)
 
 
 async def test_a_call_larger_than_its_limit_waits_for_an_unused_window_without_delaying_others(limiter):
     key = a_key(quota(Counts.TOKENS, 1000))
-    await limiter.enter(a_call(key, tokens=Tokens(10)), patience=1)
-    large = asyncio.create_task(limiter.enter(a_call(key, uid="large", tokens=Tokens(5000)), patience=100))
+    await limiter.enter(a_call(key, tokens=Tokens(10)), max_wait=1)
+    large = asyncio.create_task(limiter.enter(a_call(key, uid="large", tokens=Tokens(5000)), max_wait=100))
     await asyncio.sleep(0)
-    await limiter.enter(a_call(key, uid="small", tokens=Tokens(10)), patience=1)
+    await limiter.enter(a_call(key, uid="small", tokens=Tokens(10)), max_wait=1)
     small = now()
     await large
 
@@ -316,7 +316,7 @@ async def _hang_up(cancelled, seed):
     key = a_key(quota(Counts.CALLS, 3, window=0.0), quota(Counts.TOKENS, 1000))
 
     async def call(number):
-        turn = await limiter.enter(a_call(key, uid=str(number % 4), tokens=Tokens(100)), patience=600)
+        turn = await limiter.enter(a_call(key, uid=str(number % 4), tokens=Tokens(100)), max_wait=600)
         try:
             await asyncio.sleep(0.3)
         finally:
@@ -328,7 +328,7 @@ async def _hang_up(cancelled, seed):
     await asyncio.gather(*calls, return_exceptions=True)
     await asyncio.sleep(3)
     taken = await history.take("two", MODEL, [])
-    quotas = [await limiter.enter(a_call(key, tokens=Tokens(333)), patience=1) for _ in range(3)]
+    quotas = [await limiter.enter(a_call(key, tokens=Tokens(333)), max_wait=1) for _ in range(3)]
 
     assert (taken.granted, len(quotas), history._used.total()) == (0, 3, 999)
 
@@ -340,7 +340,7 @@ async def test_a_call_that_hangs_up_as_its_turn_comes_gives_it_back(limiter, his
         return taken
 
     history.take = take
-    calling = asyncio.create_task(limiter.enter(a_call(requests(1)), patience=1))
+    calling = asyncio.create_task(limiter.enter(a_call(requests(1)), max_wait=1))
     await asyncio.wait({calling})
     del history.take
     await asyncio.sleep(0.1)
@@ -352,11 +352,11 @@ async def test_a_turn_that_arrives_late_still_counts_a_whole_window(limiter, his
     other, key = Limiter(history, proxy="two"), requests(1)
     history.delay(0.4)
     await asyncio.sleep(0.55)
-    await limiter.enter(a_call(key), patience=1)
+    await limiter.enter(a_call(key), max_wait=1)
     sent = now()
     history.delay(0)
     await asyncio.sleep(61.01 - now())
-    await other.enter(a_call(key), patience=5)
+    await other.enter(a_call(key), max_wait=5)
 
     assert now() - sent >= 60
 
@@ -365,51 +365,51 @@ async def test_what_was_taken_ahead_is_not_used_later(limiter, history):
     await callers(limiter, requests(10_000), [], jobs=20, seconds=1.5, pause=0.2)
     await asyncio.sleep(1.6)
     asked = history.asked["take"]
-    await limiter.enter(a_call(requests(10_000)), patience=1)
+    await limiter.enter(a_call(requests(10_000)), max_wait=1)
 
     assert history.asked["take"] == asked + 1
 
 
 async def test_the_key_with_most_left_is_used(limiter):
     small, large = requests(10, "small"), requests(30, "large")
-    turns = [await limiter.enter(a_call(small, large), patience=1) for _ in range(40)]
+    turns = [await limiter.enter(a_call(small, large), max_wait=1) for _ in range(40)]
 
     assert Counter(turn.key for turn in turns) == {"gemini/small": 10, "gemini/large": 30}
 
 
 async def test_calls_that_wait_together_are_spread_over_the_keys(limiter):
     keys = requests(10, "one"), requests(10, "two")
-    turns = await asyncio.gather(*(limiter.enter(a_call(*keys), patience=1) for _ in range(20)))
+    turns = await asyncio.gather(*(limiter.enter(a_call(*keys), max_wait=1) for _ in range(20)))
 
     assert Counter(turn.key for turn in turns) == {"gemini/one": 10, "gemini/two": 10}
 
 
 async def test_a_refused_key_is_passed_over_by_each_proxy(limiter, history):
     first, second, other = requests(10, "one"), requests(10, "two"), Limiter(history, proxy="two")
-    turn = await limiter.enter(a_call(first, second), patience=1)
+    turn = await limiter.enter(a_call(first, second), max_wait=1)
     await limiter.refused(turn, seconds=30, reason="429")
     limiter.leave(turn, None)
-    turns = [await one.enter(a_call(first, second), patience=1) for one in (limiter, other)]
+    turns = [await one.enter(a_call(first, second), max_wait=1) for one in (limiter, other)]
 
     assert [turn.key for turn in turns] == ["gemini/two", "gemini/two"]
 
 
 async def test_a_key_without_limits_is_passed_over_while_it_is_closed(limiter):
     first, second = a_key(name="one"), a_key(name="two")
-    turn = await limiter.enter(a_call(first, second), patience=1)
+    turn = await limiter.enter(a_call(first, second), max_wait=1)
     await limiter.refused(turn, seconds=60, reason="401", whole_key=True)
 
-    assert (await limiter.enter(a_call(first, second), patience=1)).key == "gemini/two"
+    assert (await limiter.enter(a_call(first, second), max_wait=1)).key == "gemini/two"
 
 
 async def test_other_proxies_learn_within_seconds_that_a_key_without_limits_is_closed(limiter, history):
     other, key = Limiter(history, proxy="two"), a_key()
-    await limiter.refused(await limiter.enter(a_call(key), patience=1), seconds=60, reason="429")
+    await limiter.refused(await limiter.enter(a_call(key), max_wait=1), seconds=60, reason="429")
     await asyncio.sleep(6)
-    await other.enter(a_call(key), patience=1)
+    await other.enter(a_call(key), max_wait=1)
     await asyncio.sleep(0.1)
     with pytest.raises(NoTurn) as refused:
-        await other.enter(a_call(key), patience=1)
+        await other.enter(a_call(key), max_wait=1)
 
     assert (refused.value.limit, round(refused.value.retry_after)) == ("gemini/main", 54)
 
@@ -417,13 +417,13 @@ async def test_other_proxies_learn_within_seconds_that_a_key_without_limits_is_c
 @pytest.mark.parametrize("key", [a_key(), requests(1000)], ids=["unlimited", "limited"])
 async def test_one_call_goes_first_when_a_key_opens_and_then_all(history, key):
     limiters, sent = [Limiter(history, proxy=name) for name in ("one", "two")], []
-    turn = await limiters[0].enter(a_call(key), patience=1)
+    turn = await limiters[0].enter(a_call(key), max_wait=1)
     await limiters[0].refused(turn, seconds=30, reason="429")
     limiters[0].leave(turn, None)
     await limiters[1]._learn()
 
     async def call(limiter, uid):
-        turn = await limiter.enter(a_call(key, uid=uid), patience=100)
+        turn = await limiter.enter(a_call(key, uid=uid), max_wait=100)
         sent.append(now())
         await asyncio.sleep(2)
         limiter.leave(turn, Tokens())
@@ -440,7 +440,7 @@ async def test_a_first_call_that_is_refused_closes_the_key_for_all_others(limite
 
     async def call(uid):
         while True:
-            turn = await limiter.enter(a_call(key, uid=uid), patience=300)
+            turn = await limiter.enter(a_call(key, uid=uid), max_wait=300)
             sent.append(now())
             if now() > 100:
                 limiter.leave(turn, Tokens())
@@ -458,15 +458,15 @@ async def test_a_first_call_that_is_refused_closes_the_key_for_all_others(limite
 
 
 async def test_calls_that_are_refused_together_close_a_key_once(limiter, history):
-    turns = await asyncio.gather(*(limiter.enter(a_call(requests(100), uid=str(n)), patience=1) for n in range(20)))
+    turns = await asyncio.gather(*(limiter.enter(a_call(requests(100), uid=str(n)), max_wait=1) for n in range(20)))
     await asyncio.gather(*(limiter.refused(turn, seconds=30, reason="429") for turn in turns))
 
     assert history.asked["close"] == 1
 
 
 async def test_waiting_calls_go_on_when_a_call_ends(limiter):
-    turn = await limiter.enter(a_call(at_once(1)), patience=1)
-    waiting = asyncio.create_task(limiter.enter(a_call(at_once(1)), patience=10))
+    turn = await limiter.enter(a_call(at_once(1)), max_wait=1)
+    waiting = asyncio.create_task(limiter.enter(a_call(at_once(1)), max_wait=10))
     await asyncio.sleep(2.2)
     limiter.leave(turn, Tokens())
     await waiting
@@ -488,8 +488,8 @@ async def test_a_proxy_that_comes_later_gets_its_share_of_calls_at_once(history)
 
 async def test_calls_at_once_of_a_dead_proxy_return(limiter, history):
     dead = Limiter(history, proxy="dead")
-    await dead.enter(a_call(at_once(1)), patience=1)
-    await limiter.enter(a_call(at_once(1)), patience=100)
+    await dead.enter(a_call(at_once(1)), max_wait=1)
+    await limiter.enter(a_call(at_once(1)), max_wait=100)
 
     assert 45 <= now() < 46
 
@@ -505,7 +505,7 @@ async def test_a_busy_line_does_not_ask_for_each_call(limiter, history):
 async def test_nothing_is_taken_ahead_of_the_second_half_of_a_limit(limiter, history):
     key, other = requests(100), Limiter(history, proxy="two")
     await callers(limiter, key, sent := [], jobs=10, seconds=0.65, pause=0.1)
-    calls = [asyncio.create_task(other.enter(a_call(key), patience=100)) for _ in range(60)]
+    calls = [asyncio.create_task(other.enter(a_call(key), max_wait=100)) for _ in range(60)]
     await asyncio.sleep(0.3)
 
     assert len(sent) + sum(call.done() for call in calls) == 100
@@ -520,8 +520,8 @@ async def test_what_was_taken_ahead_and_not_used_is_given_back(limiter, history)
 
 
 async def test_a_model_without_room_is_told_to_be_exhausted_until_it_has_some(limiter, history):
-    await limiter.enter(a_call(requests(1)), patience=1)
-    waiting = asyncio.create_task(limiter.enter(a_call(requests(1)), patience=100))
+    await limiter.enter(a_call(requests(1)), max_wait=1)
+    waiting = asyncio.create_task(limiter.enter(a_call(requests(1)), max_wait=100))
     await asyncio.sleep(1)
     known = await history.exhausted_models()
     await waiting
@@ -538,7 +538,7 @@ async def test_a_model_without_room_is_told_to_be_exhausted_until_it_has_some(li
 )
 async def test_a_model_whose_keys_are_all_blocked_is_exhausted_immediately(limiter, history, names, whole_key, told):
     keys = [requests(10, name) for name in names]
-    turn = await limiter.enter(a_call(*keys), patience=1)
+    turn = await limiter.enter(a_call(*keys), max_wait=1)
     await limiter.refused(turn, seconds=30, reason="429", whole_key=whole_key)
     limiter.leave(turn, None)
     await asyncio.sleep(0)
@@ -547,41 +547,41 @@ async def test_a_model_whose_keys_are_all_blocked_is_exhausted_immediately(limit
 
 
 async def test_patience_ends_while_history_is_asked(limiter, history):
-    await limiter.enter(a_call(at_once(1)), patience=1)
+    await limiter.enter(a_call(at_once(1)), max_wait=1)
     history.delay(0.3)
     began = now()
     with pytest.raises(NoTurn):
-        await asyncio.wait_for(limiter.enter(a_call(at_once(1)), patience=0.2), 10)
+        await asyncio.wait_for(limiter.enter(a_call(at_once(1)), max_wait=0.2), 10)
 
     assert 0.2 <= now() - began <= 0.8
 
 
 async def test_a_question_whose_answer_is_lost_holds_no_call(limiter, history):
     history.delay(0.2)
-    calling = asyncio.create_task(limiter.enter(a_call(at_once(1)), patience=1))
+    calling = asyncio.create_task(limiter.enter(a_call(at_once(1)), max_wait=1))
     await asyncio.sleep(0.3)
     history.away = True
     with pytest.raises(errors.Unavailable):
         await calling
     history.away = False
 
-    assert await limiter.enter(a_call(at_once(1)), patience=5)
+    assert await limiter.enter(a_call(at_once(1)), max_wait=5)
 
 
 async def test_a_refusal_counts_here_while_history_does_not_hear_it(limiter, history):
     first, second = a_key(name="one"), a_key(name="two")
-    turn = await limiter.enter(a_call(first, second), patience=1)
+    turn = await limiter.enter(a_call(first, second), max_wait=1)
     history.away = True
     await limiter.refused(turn, seconds=30, reason="429")
 
-    assert (await limiter.enter(a_call(first, second), patience=1)).key == "gemini/two"
+    assert (await limiter.enter(a_call(first, second), max_wait=1)).key == "gemini/two"
 
 
 async def test_a_model_whose_limit_is_used_up_for_the_day_is_looked_at_again_earlier(limiter, history):
     key = a_key(quota(Counts.REQUESTS, 1, window=86_400.0))
-    await limiter.enter(a_call(key), patience=1)
+    await limiter.enter(a_call(key), max_wait=1)
     with pytest.raises(NoTurn):
-        await limiter.enter(a_call(key), patience=1)
+        await limiter.enter(a_call(key), max_wait=1)
     await asyncio.sleep(0.1)
 
     (until,) = (await history.exhausted_models()).values()
@@ -590,23 +590,23 @@ async def test_a_model_whose_limit_is_used_up_for_the_day_is_looked_at_again_ear
 
 async def test_a_model_that_was_exhausted_is_not_when_other_limits_have_room(limiter, history):
     await history.exhausted(pool(MODEL, ["gemini/main"]), seconds=500, reason="before")
-    await limiter.enter(a_call(requests(5)), patience=1)
+    await limiter.enter(a_call(requests(5)), max_wait=1)
     await asyncio.sleep(0.1)
 
     assert await history.exhausted_models() == {}
 
 
 async def test_calls_fail_while_history_is_away_and_go_on_after(limiter, history):
-    turn = await limiter.enter(a_call(at_once(1)), patience=1)
+    turn = await limiter.enter(a_call(at_once(1)), max_wait=1)
     history.away = True
     limiter.leave(turn, Tokens())
     with pytest.raises(errors.Unavailable):
-        await limiter.enter(a_call(at_once(1)), patience=1)
+        await limiter.enter(a_call(at_once(1)), max_wait=1)
     await asyncio.sleep(5)
     history.away = False
     await asyncio.sleep(2)
 
-    assert await limiter.enter(a_call(at_once(1)), patience=1)
+    assert await limiter.enter(a_call(at_once(1)), max_wait=1)
 
 
 async def test_closing_gives_back_what_is_left(limiter, history):

@@ -13,7 +13,7 @@ from agentjobs.models.queue_limits import COUNTED, limits_of, queue_of
 from agentjobs.models.tokens import Tokens
 from agentjobs.proxy import refusals
 from agentjobs.proxy.limits import Limiter
-from agentjobs.proxy.queue_limits import LOOK_SECONDS, QueueLimits
+from agentjobs.proxy.queue_limits import POLL_SECONDS, QueueLimits
 from agentjobs.proxy.turns import NoTurn, Wanted
 
 BATCH, AGENTS = ("default", "batch"), ("default", "agents")
@@ -43,9 +43,9 @@ class Proxy:
         self.queues = QueueLimits(said, on_change=lambda: self.limiter.limits_changed())
         self.limiter = Limiter(history, proxy=name, queues=self.queues)
 
-    def enter(self, queue, *, key=None, uid="a", tokens=NOTHING, patience=100, aliases=()):
+    def enter(self, queue, *, key=None, uid="a", tokens=NOTHING, max_wait=100, aliases=()):
         wanted = Wanted(uid, MODEL, tokens, (key or a_key(),), queue, aliases)
-        return self.limiter.enter(wanted, patience=patience)
+        return self.limiter.enter(wanted, max_wait=max_wait)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def proxies():
     async def make(said, *names):
         made = [Proxy(history, said, name) for name in names or ("one",)]
         for proxy in made:
-            await proxy.queues.look()
+            await proxy.queues.poll()
         return made
 
     make.history = history
@@ -67,7 +67,7 @@ async def jobs_of(proxy, queue, sent, *, jobs, seconds, key=None):
     async def job(uid):
         while now() < seconds:
             try:
-                turn = await proxy.enter(queue, key=key, uid=uid, patience=seconds)
+                turn = await proxy.enter(queue, key=key, uid=uid, max_wait=seconds)
             except NoTurn:
                 return
             sent.append(now())
@@ -97,7 +97,7 @@ async def test_a_queue_whose_limit_is_used_up_delays_no_other(proxies):
     await asyncio.sleep(1)
     told = await proxies.history.exhausted_models()
     for n in range(100):
-        await proxy.enter(AGENTS, key=requests(1000), uid=f"a{n}", patience=1)
+        await proxy.enter(AGENTS, key=requests(1000), uid=f"a{n}", max_wait=1)
 
     assert now() < 6
     assert not any(call.done() for call in waiting)
@@ -108,9 +108,9 @@ async def test_a_queue_whose_limit_is_used_up_delays_no_other(proxies):
 @pytest.mark.looptime
 async def test_jobs_of_a_queue_take_turns_under_its_limit(proxies):
     [proxy] = await proxies(Said(batch=entry(requestsPerMinute=40)))
-    busy = [asyncio.create_task(proxy.enter(BATCH, uid="busy", patience=200)) for _ in range(60)]
+    busy = [asyncio.create_task(proxy.enter(BATCH, uid="busy", max_wait=200)) for _ in range(60)]
     await asyncio.sleep(0.5)
-    await proxy.enter(BATCH, uid="modest", patience=200)
+    await proxy.enter(BATCH, uid="modest", max_wait=200)
 
     assert now() < 62
     assert not all(call.done() for call in busy)
@@ -125,7 +125,7 @@ async def test_two_proxies_have_no_more_calls_under_way_than_a_queue_may(proxies
     async def job(proxy, uid):
         nonlocal most
         for _ in range(5):
-            turn = await proxy.enter(BATCH, uid=uid, patience=500)
+            turn = await proxy.enter(BATCH, uid=uid, max_wait=500)
             under_way["now"] += 1
             most = max(most, under_way["now"])
             await asyncio.sleep(1)
@@ -156,7 +156,7 @@ async def test_a_limit_that_is_raised_lets_those_go_who_wait(proxies):
     waiting = [asyncio.create_task(proxy.enter(BATCH, uid=f"{n}")) for n in range(5)]
     await asyncio.sleep(1)
     said.limits = {BATCH: entry(requestsPerMinute=6)}
-    await proxy.queues.look()
+    await proxy.queues.poll()
     await asyncio.gather(*waiting)
 
     assert now() < 2
@@ -172,7 +172,7 @@ async def test_a_limit_that_is_lowered_holds_for_those_who_wait(proxies, before)
     await asyncio.sleep(65)
     said.limits = {BATCH: entry(requestsPerMinute=2)}
     for proxy in made:
-        await proxy.queues.look()
+        await proxy.queues.poll()
     changed = now() + 1  # what is on its way was taken before
     await asyncio.gather(*running)
 
@@ -185,10 +185,10 @@ async def test_what_was_used_of_a_limit_stays_used_when_another_is_put_before_it
     [proxy] = await proxies(said)
     await proxy.enter(BATCH)
     said.limits = {BATCH: [{"models": ["openai/*"], "requestsPerMinute": 9}, *entry(requestsPerMinute=1)]}
-    await proxy.queues.look()
+    await proxy.queues.poll()
 
     with pytest.raises(NoTurn):
-        await proxy.enter(BATCH, patience=10)
+        await proxy.enter(BATCH, max_wait=10)
 
 
 @pytest.mark.looptime
@@ -199,7 +199,7 @@ async def test_a_limit_by_an_alias_holds_for_its_model(proxies):
     await proxy.enter(BATCH, aliases=("fast", "smart"))
 
     with pytest.raises(NoTurn):
-        await proxy.enter(BATCH, aliases=("fast", "smart"), patience=10)
+        await proxy.enter(BATCH, aliases=("fast", "smart"), max_wait=10)
 
 
 @pytest.mark.looptime
@@ -207,7 +207,7 @@ async def test_a_refusal_names_the_queue_and_when_to_retry(proxies):
     [proxy] = await proxies(Said(batch=entry(requestsPerMinute=1)))
     await proxy.enter(BATCH)
     with pytest.raises(NoTurn) as refused:
-        await proxy.enter(BATCH, patience=5)
+        await proxy.enter(BATCH, max_wait=5)
     refusal = refusals.no_turn(MODEL, refused.value.limit, refused.value.retry_after)
 
     assert "default/batch" in refusal.message
@@ -232,11 +232,11 @@ async def test_known_limits_stay_while_history_has_no_valid_ones(proxies, troubl
     said.away = trouble == "away"
     said.limits = {BATCH: [{"models": None}]}
     watching = asyncio.create_task(proxy.queues.watch())
-    await asyncio.sleep(2 * LOOK_SECONDS)
+    await asyncio.sleep(2 * POLL_SECONDS)
     await proxy.enter(BATCH)
 
     with pytest.raises(NoTurn):
-        await proxy.enter(BATCH, patience=1)
+        await proxy.enter(BATCH, max_wait=1)
     await cancelled([watching])
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agentjobs.contract import ErrorClass
 from agentjobs.proxy import apis
-from agentjobs.proxy.apis.api import Asked, Operation, Refusal, Request
+from agentjobs.proxy.apis.api import Operation, ParsedRequest, Refusal, Request
 
 CHAT = {"model": "gpt-5", "messages": [{"role": "user", "content": "hi"}]}
 MESSAGE = {"model": "claude-x", "max_tokens": 100, "messages": [{"role": "user", "content": "hi"}]}
@@ -28,7 +28,7 @@ def read(path, body=None, *, method="POST", headers=None, raw=None):
 
 def asked(path, body=None, **more):
     found = read(path, body, **more)
-    assert isinstance(found, Asked), found
+    assert isinstance(found, ParsedRequest), found
     return found
 
 
@@ -376,4 +376,4 @@ def test_only_a_limit_of_the_same_path_bounds_an_answer(path, limits, most):
     ],
 )
 def test_a_stream_of_a_chat_tells_its_usage_where_it_is_asked_to(path, options, told):
-    assert asked(path, {**CHAT, "input": "hi", **options}).tells_usage is told
+    assert asked(path, {**CHAT, "input": "hi", **options}).reports_usage is told

@@ -12,7 +12,7 @@ from agentjobs.models.tokens import Tokens
 from agentjobs.proxy import apis
 from agentjobs.proxy.apis import answers
 from agentjobs.proxy.apis.answers import Array, Documents
-from agentjobs.proxy.apis.api import Asked, Request
+from agentjobs.proxy.apis.api import ParsedRequest, Request
 
 USED = Used(input=1000, output=200, cached=400, cache_written=100, thinking=50)
 TOLD = Tokens(input=1000, output=200, cached=400, cache_written=100, thinking=50)
@@ -47,7 +47,7 @@ def asked(path, body):
     found = apis.find(plain)
     assert found is not None
     read = found[0].read(Request("POST", found[1], query, {}, json.dumps(body).encode()))
-    assert isinstance(read, Asked), read
+    assert isinstance(read, ParsedRequest), read
     return found[0], read
 
 
@@ -93,7 +93,7 @@ def test_where_an_answer_is_cut_into_pieces_changes_nothing(name, data):
 
     watch = fed(name, [text[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(text)], strict=True)])
 
-    assert (watch.tokens(), watch.whole, watch.output_seen) == (told, True, whole.output_seen)
+    assert (watch.tokens(), watch.whole, watch.received_output) == (told, True, whole.received_output)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -133,7 +133,7 @@ def test_no_part_of_a_document_is_the_whole_of_it(name):
     watch = fed(name, [text[:-1]])
 
     assert (watch.tokens(), watch.whole) == (None, False)
-    assert watch.output_seen > 0
+    assert watch.received_output > 0
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -142,7 +142,7 @@ def test_an_answer_without_usage_has_no_tokens(name):
     watch = fed(name, answered(path, body, Answer(TEXT.text, used=None)))
 
     assert (watch.tokens(), watch.whole) == (None, True)
-    assert watch.output_seen >= len(TEXT.text) // 4
+    assert watch.received_output >= len(TEXT.text) // 4
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -177,7 +177,7 @@ def test_a_message_that_is_cut_costs_its_prompt_and_what_was_seen_of_it():
     watch = fed("message-events", pieces[:8])
     told = watch.tokens()
 
-    assert (told.input, told.cached, told.output) == (1000, 400, watch.output_seen)
+    assert (told.input, told.cached, told.output) == (1000, 400, watch.received_output)
     assert 200 < told.output < 400
 
 
@@ -281,7 +281,7 @@ def test_an_invalid_answer_has_no_usage(name, text):
 def test_no_bytes_break_a_reader(pieces, name):
     watch = fed(name, pieces)
 
-    assert watch.tokens() is None or watch.whole or watch.output_seen >= 0
+    assert watch.tokens() is None or watch.whole or watch.received_output >= 0
 
 
 def test_an_answer_that_is_too_large_is_passed_over():
@@ -372,7 +372,7 @@ def test_what_makes_no_text_has_no_output(path, body, answer, told):
     watch = reader(path, body)
     watch.feed(answer)
 
-    assert (watch.tokens(), watch.whole, watch.output_seen) == (told, True, 0)
+    assert (watch.tokens(), watch.whole, watch.received_output) == (told, True, 0)
 
 
 def test_an_empty_piece_behind_a_backslash_changes_nothing():

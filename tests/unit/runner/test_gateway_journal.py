@@ -265,7 +265,7 @@ async def test_what_waits_for_a_lost_journal_waits_until_the_process_ends(journa
         await asyncio.sleep(0.001)
 
     assert made.lost == [error]
-    assert isinstance(error, Fenced) or made.time.now > contract.GATEWAY_PATIENCE_SECONDS
+    assert isinstance(error, Fenced) or made.time.now > contract.GATEWAY_TIMEOUT_SECONDS
     assert not waiting.done()
     with pytest.raises(type(error)):
         made.finish(lambda: 0.0)

@@ -144,4 +144,4 @@ def test_a_gateway_that_stays_away_ends_the_start(gateway):
     with pytest.raises(Lost):
         gateway.kept.read(NAME)
 
-    assert gateway.now <= contract.GATEWAY_PATIENCE_SECONDS
+    assert gateway.now <= contract.GATEWAY_TIMEOUT_SECONDS

@@ -133,11 +133,11 @@ def gives_up_late(seen: Seen) -> Iterator[str]:
     if (
         tries
         and seen.code is not None
-        and (tried := seen.ended - tries[0].at) < 0.75 * contract.GATEWAY_PATIENCE_SECONDS
+        and (tried := seen.ended - tries[0].at) < 0.75 * contract.GATEWAY_TIMEOUT_SECONDS
     ):
         yield (
             f"it gave up {tried:.0f} s after its first PUT {contract.PATH_RESULT}: a gateway may be unavailable for "
-            f"{contract.GATEWAY_PATIENCE_SECONDS:.0f} s"
+            f"{contract.GATEWAY_TIMEOUT_SECONDS:.0f} s"
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from agentjobs.contract import ErrorClass
 from agentjobs.proxy.apis.api import Refusal
-from agentjobs.proxy.apis.refusals import anthropic_error, google_error, openai_error, told_by_claude_code
+from agentjobs.proxy.apis.refusals import anthropic_error, claude_code_details, google_error, openai_error
 
 _GEMINI: Final = re.compile(
     r"/(?:gemini/v1(?:beta)?|vertex/v1(?:beta1)?(?:/projects/[^/]+/locations/[^/]+)?/publishers/google)"
@@ -55,7 +55,7 @@ def refusal(asked: Asked, status: int, error: ErrorClass, message: str) -> dict[
     """Return a rejection by the proxy, in the API's own format."""
     refused = Refusal(status, error, message)
     if asked.api == "messages":
-        return {"type": "error", "error": anthropic_error(refused) | told_by_claude_code(refused)}
+        return {"type": "error", "error": anthropic_error(refused) | claude_code_details(refused)}
     return {"error": google_error(refused) if asked.api == "gemini" else openai_error(refused)}
 
 

@@ -14,7 +14,7 @@ from typing import TypeGuard
 
 from agentjobs.api.conditions import ConditionType, PodStartedReason, find_condition
 from agentjobs.api.job.status import AttemptRecord
-from agentjobs.contract import GATEWAY_PATIENCE_SECONDS, RUNNER_CONTAINER, ErrorClass, Verdict
+from agentjobs.contract import GATEWAY_TIMEOUT_SECONDS, RUNNER_CONTAINER, ErrorClass, Verdict
 from agentjobs.core.job import needs
 from agentjobs.core.job.actions import (
     Action,
@@ -48,7 +48,7 @@ _GIVEN_UP = (PodStartedReason.POD_REFUSED, PodStartedReason.VOLUME_CLAIM_UNUSABL
 _MOUNTING = (PodStartedReason.POD_INITIALIZING, PodStartedReason.CONTAINER_CREATING)
 STUCK_AFTER = timedelta(seconds=60)  # a kubelet that has not ended a pod this long after its grace period is gone
 # Added to timeouts.progress. A live runner ends itself sooner: two minutes without the gateway, and one to report.
-SILENT_MARGIN = timedelta(seconds=GATEWAY_PATIENCE_SECONDS + 60)
+SILENT_MARGIN = timedelta(seconds=GATEWAY_TIMEOUT_SECONDS + 60)
 
 
 def decide(seen: Observation, now: datetime) -> Answer:

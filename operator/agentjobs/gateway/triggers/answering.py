@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 MAX_BODY_BYTES: Final = 1024 * 1024
 # The limit of all bodies of triggers together, because anyone may send them.
 _BODIES_BYTES: Final = 64 * MAX_BODY_BYTES
-_PATIENCE_SECONDS: Final = 5.0
+_WAIT_SECONDS: Final = 5.0
 # The rate of calls with a wrong signature from one address, in the long run and in a burst. Calls with a right one are
 # not limited: behind an ingress all calls have the same address.
 _FAILURES_A_SECOND: Final = 1.0
@@ -75,7 +75,7 @@ class SignedCalls:
         self._now = now
         self._failures = Rates(clock, a_second=_FAILURES_A_SECOND, burst=_FAILURES)
         self._nobodys = secrets.token_bytes(32)
-        self.bodies = Capacity(_BODIES_BYTES, patience=_PATIENCE_SECONDS)
+        self.bodies = Capacity(_BODIES_BYTES, timeout=_WAIT_SECONDS)
 
     async def answer(
         self, call: Call, kube: Kube, history: Callable[[], Awaitable[ReadHistory]]

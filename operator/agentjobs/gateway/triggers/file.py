@@ -20,7 +20,7 @@ from agentjobs.models.models_file import Duration, Form
 logger = logging.getLogger(__name__)
 
 # The kubelet updates the volume of a changed ConfigMap within a minute or so.
-LOOK_SECONDS: Final = 5.0
+POLL_SECONDS: Final = 5.0
 _HEADER: Final = re.compile(r"header:([A-Za-z0-9-]{1,64})", re.ASCII)
 _STEP: Final = re.compile(r"[^.\s]{1,253}")
 _MAX_STEPS: Final = 16
@@ -189,10 +189,10 @@ class Triggers:
     async def watch(self) -> None:
         """Read the file again when it changes; an invalid file is logged and ignored. Never returns."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            self.look()
+            await asyncio.sleep(POLL_SECONDS)
+            self.poll()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Read the file again if it has changed."""
         stamp = self._stamped()
         if self._path is None or stamp == self._stamp:

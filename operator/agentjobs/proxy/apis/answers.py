@@ -135,7 +135,7 @@ class Documents:
         """Bytes until now, uncompressed."""
 
     @property
-    def is_one(self) -> bool:
+    def is_single(self) -> bool:
         """Whether the answer is a single document, not a stream."""
         return isinstance(self._form, Document)
 

@@ -4,17 +4,17 @@ from typing import Any, Final
 
 from agentjobs.models.names import Kind, check
 from agentjobs.models.tokens import Tokens
-from agentjobs.proxy.apis.api import Asked, Operation, Refusal, Request, UsageReader, canonical_name
+from agentjobs.proxy.apis.api import Operation, ParsedRequest, Refusal, Request, UsageReader, canonical_name
 from agentjobs.proxy.apis.body import Members, Unclear
 from agentjobs.proxy.apis.estimate import prompt
 from agentjobs.proxy.apis.headers import passed
 from agentjobs.proxy.apis.refusals import (
     anthropic_error,
     bad_request,
+    claude_code_details,
     document,
     event,
     no_such_path,
-    told_by_claude_code,
 )
 from agentjobs.proxy.apis.requests import check_others, check_tier, check_tools, place_of, plain_body
 from agentjobs.proxy.apis.usage import Document, Reader, Usage, counted, text_bytes
@@ -29,38 +29,38 @@ class AnthropicApi:
     """See `api.Api`."""
 
     kind: Final = Kind.ANTHROPIC
-    tells_delays: Final = True
+    delay_in_code: Final = True
 
-    def read(self, request: Request) -> Asked | Refusal:
+    def read(self, request: Request) -> ParsedRequest | Refusal:
         """Parse a request."""
         if request.method in ("HEAD", "GET") and request.path == _HELLO:
-            return Asked(self.kind, Operation.HELLO, "", "", request.method, _HELLO, "", {}, b"")
+            return ParsedRequest(self.kind, Operation.HELLO, "", "", request.method, _HELLO, "", {}, b"")
         operation = _OPERATIONS.get(request.path) if request.method == "POST" else None
         if operation is None:
             return no_such_path()
         # The only query is that of the CLI's client: the same API with its betas.
         query = "beta=true" if "beta=true" in request.query.split("&") else ""
         try:
-            return messages_asked(request, kind=self.kind, operation=operation, path=request.path, query=query)
+            return parse_messages(request, kind=self.kind, operation=operation, path=request.path, query=query)
         except (Unclear, ValueError) as error:
             return bad_request(str(error))
 
-    def usage_reader(self, request: Asked) -> UsageReader:
+    def usage_reader(self, request: ParsedRequest) -> UsageReader:
         """Return a reader of the successful answer to a request."""
         return Reader(AnthropicMeter(), free=request.free)
 
     def refusal_body(self, refusal: Refusal) -> bytes:
         """Return a refusal as the API's own error."""
-        return document({"type": "error", "error": anthropic_error(refusal) | told_by_claude_code(refusal)})
+        return document({"type": "error", "error": anthropic_error(refusal) | claude_code_details(refusal)})
 
     def refusal_event(self, refusal: Refusal) -> bytes:
         """Return a refusal as an event of a stream."""
-        return event({"type": "error", "error": anthropic_error(refusal) | told_by_claude_code(refusal)}, name="error")
+        return event({"type": "error", "error": anthropic_error(refusal) | claude_code_details(refusal)}, name="error")
 
 
-def messages_asked(
+def parse_messages(
     request: Request, *, kind: Kind, operation: Operation, path: str, query: str = "", named: str = ""
-) -> Asked:
+) -> ParsedRequest:
     """Return a request for a message, or for its token count.
 
     Args:
@@ -76,7 +76,7 @@ def messages_asked(
     place = place_of(members, own)
     generates, size = operation is Operation.GENERATE, prompt(request.body)
     named = named or (f"anthropic/{own}" if kind is Kind.VERTEX_AI else own)
-    return Asked(
+    return ParsedRequest(
         kind,
         operation,
         named,
@@ -88,7 +88,7 @@ def messages_asked(
         request.body,
         streamed=members.flag("stream") and generates,
         input_estimate=size.tokens,
-        input_most=size.most,
+        max_input=size.most,
         max_output=members.count("max_tokens") if generates else 0,
         sticky=members.find("container") is not None,
         places=() if place is None else (place,),
@@ -117,21 +117,21 @@ class AnthropicMeter:
         self.text_bytes = 0
         self._usage = Usage()
 
-    def see(self, document: Document) -> None:
+    def read(self, document: Document) -> None:
         """Read an event, or a complete message. Counts are cumulative."""
         kind = document.get("type")
-        self._usage.tell(document.get("usage"))
+        self._usage.update(document.get("usage"))
         self.failed = self.failed or kind == "error"
         self.ended = self.ended or kind == "message_stop"
         if kind == "message_start":
             message = document.get("message")
-            self._usage.tell(message.get("usage") if isinstance(message, dict) else None)
+            self._usage.update(message.get("usage") if isinstance(message, dict) else None)
         elif kind == "content_block_delta":
             delta = document.get("delta")
             names = ("text", "thinking", "partial_json") if isinstance(delta, dict) else ()
             self.text_bytes += sum(text_bytes(delta.get(name)) for name in names)
 
-    def word(self, word: bytes) -> None:
+    def read_other(self, read_other: bytes) -> None:
         """Do nothing: this API has no such words."""
 
     def tokens(self) -> Tokens | None:

@@ -25,7 +25,7 @@ class Operation(StrEnum):
     KEEP = "keep"
     """Stores content at the provider (a cache), which costs its tokens."""
     FORGET = "forget"
-    """Deletes stored content. It has no model: `Asked.model` is empty."""
+    """Deletes stored content. It has no model: `ParsedRequest.model` is empty."""
     HELLO = "hello"
     """A ping. The proxy answers with 200 and no body; nothing is sent."""
 
@@ -54,7 +54,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ParsedRequest:
     """A parsed request that may be sent to a provider of its kind."""
 
     kind: Kind
@@ -76,13 +76,13 @@ class Asked:
     """Whether the client requested a stream."""
     input_estimate: int = 0
     """Estimated tokens of the prompt, rather too high."""
-    input_most: int = 0
+    max_input: int = 0
     """Maximum tokens of the prompt, if higher than the estimate."""
     max_output: int | None = None
     """Maximum tokens of one answer; None if not set, so that the model's own limit applies."""
     answers: int = 1
     """The number of answers to the prompt; each may have `max_output`."""
-    tells_usage: bool = True
+    reports_usage: bool = True
     """Whether the answer will contain its usage, as far as the request decides that."""
     sticky: bool = False
     """Whether it uses or creates an object stored under the key: other keys cannot find it."""
@@ -104,7 +104,7 @@ class Asked:
         path = self.path.replace("{project}", quote(project, safe="")).replace("{location}", quote(location, safe=""))
         return path.replace("{model}", quote(model, safe="/:@+")) + (f"?{self.query}" if self.query else "")
 
-    def with_model(self, model: str) -> "Asked":
+    def with_model(self, model: str) -> "ParsedRequest":
         """Return the same request for another model, named as in `agent.model`; all other bytes are unchanged.
 
         Raises:
@@ -170,7 +170,7 @@ class UsageReader(Protocol):
         ...
 
     @property
-    def output_seen(self) -> int:
+    def received_output(self) -> int:
         """Tokens of the received part, estimated by its size: the minimum usage of an answer that was cut."""
         ...
 
@@ -215,15 +215,15 @@ class Api(Protocol):
         ...
 
     @property
-    def tells_delays(self) -> bool:
+    def delay_in_code(self) -> bool:
         """Whether a long delay is part of the error code: one client of this API does not expose headers."""
         ...
 
-    def read(self, request: Request) -> Asked | Refusal:
+    def read(self, request: Request) -> ParsedRequest | Refusal:
         """Parse a request with a path relative to the API's, from `apis.find`. Never raises."""
         ...
 
-    def usage_reader(self, request: Asked) -> UsageReader:
+    def usage_reader(self, request: ParsedRequest) -> UsageReader:
         """Return a reader of the successful answer to a request."""
         ...
 

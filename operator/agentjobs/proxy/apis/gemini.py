@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 from agentjobs.models.names import Kind, check
 from agentjobs.models.tokens import Tokens
-from agentjobs.proxy.apis.api import Asked, Operation, Place, Refusal, Request, UsageReader, canonical_name
+from agentjobs.proxy.apis.api import Operation, ParsedRequest, Place, Refusal, Request, UsageReader, canonical_name
 from agentjobs.proxy.apis.body import Members, Unclear, counted
 from agentjobs.proxy.apis.estimate import prompt
 from agentjobs.proxy.apis.headers import passed
@@ -35,16 +35,16 @@ class GeminiApi:
     """See `api.Api`."""
 
     kind: Final = Kind.GEMINI
-    tells_delays: Final = False
+    delay_in_code: Final = False
 
-    def read(self, request: Request) -> Asked | Refusal:
+    def read(self, request: Request) -> ParsedRequest | Refusal:
         """Parse a request."""
         try:
             return self._read(request) or no_such_path()
         except (Unclear, ValueError) as error:
             return bad_request(str(error))
 
-    def usage_reader(self, request: Asked) -> UsageReader:
+    def usage_reader(self, request: ParsedRequest) -> UsageReader:
         """Return a reader of the successful answer to a request."""
         silent = request.operation in (Operation.EMBED, Operation.KEEP)
         return Reader(GeminiMeter(keeps=request.operation is Operation.KEEP), free=request.free, silent=silent)
@@ -57,10 +57,12 @@ class GeminiApi:
         """Return an error as an event of a stream; in a stream that is an array it is not an item."""
         return event({"error": google_error(refusal)})
 
-    def _read(self, request: Request) -> Asked | None:
+    def _read(self, request: Request) -> ParsedRequest | None:
         if request.method == "DELETE" and _CACHE_PATH.fullmatch(request.path):
             headers = passed(request.headers)
-            return Asked(self.kind, Operation.FORGET, "", "", "DELETE", request.path, "", headers, b"", sticky=True)
+            return ParsedRequest(
+                self.kind, Operation.FORGET, "", "", "DELETE", request.path, "", headers, b"", sticky=True
+            )
         if request.method != "POST":
             return None
         if _CACHES_PATH.fullmatch(request.path):
@@ -68,7 +70,7 @@ class GeminiApi:
         found = _MODEL_PATH.fullmatch(request.path)
         if found is None or found[3] not in _OPERATIONS:
             return None
-        return content_asked(
+        return parse_content(
             request,
             kind=self.kind,
             operation=_OPERATIONS[found[3]],
@@ -77,7 +79,7 @@ class GeminiApi:
             streamed=found[3].startswith("stream"),
         )
 
-    def _cache(self, request: Request) -> Asked:
+    def _cache(self, request: Request) -> ParsedRequest:
         body = plain_body(request)
         members = body.members()
         model = members.text("model") or ""
@@ -89,7 +91,7 @@ class GeminiApi:
         if ttl is not None and (seconds is None or int(seconds[1]) > MAX_CACHE_SECONDS):
             raise Unclear(f"'ttl' of a cache must be in seconds, such as '3600s', at most {MAX_CACHE_SECONDS}")
         size = prompt(request.body)
-        return Asked(
+        return ParsedRequest(
             self.kind,
             Operation.KEEP,
             named,
@@ -100,16 +102,16 @@ class GeminiApi:
             passed(request.headers),
             request.body,
             input_estimate=size.tokens,
-            input_most=size.most,
+            max_input=size.most,
             max_output=0,
             sticky=True,
             places=_places(members, named),
         )
 
 
-def content_asked(
+def parse_content(
     request: Request, *, kind: Kind, operation: Operation, named: str, path: str, streamed: bool
-) -> Asked:
+) -> ParsedRequest:
     """Return a request for content, its token count or its embedding.
 
     Raises:
@@ -126,7 +128,7 @@ def content_asked(
     most = counted(settled.either("maxOutputTokens", "max_output_tokens"), "maxOutputTokens")
     answers = counted(settled.either("candidateCount", "candidate_count"), "candidateCount")
     size = prompt(request.body)
-    return Asked(
+    return ParsedRequest(
         kind,
         operation,
         named,
@@ -138,7 +140,7 @@ def content_asked(
         request.body,
         streamed=streamed,
         input_estimate=size.tokens,
-        input_most=size.most,
+        max_input=size.most,
         max_output=most if generates else 0,
         answers=check_answers(answers),
         sticky=cache is not None,
@@ -175,9 +177,9 @@ class GeminiMeter:
         self._usage = Usage()
         self._keeps = keeps
 
-    def see(self, document: Document) -> None:
+    def read(self, document: Document) -> None:
         """Read a chunk, or a complete answer."""
-        self._usage.tell(document.get("usageMetadata"))
+        self._usage.update(document.get("usageMetadata"))
         self.failed = self.failed or document.has("error")
         blocked = document.get("promptFeedback")
         self.ended = self.ended or (isinstance(blocked, dict) and bool(blocked.get("blockReason")))
@@ -187,7 +189,7 @@ class GeminiMeter:
             for part in objects(content.get("parts") if isinstance(content, dict) else None):
                 self.text_bytes += _part_bytes(part)
 
-    def word(self, word: bytes) -> None:
+    def read_other(self, read_other: bytes) -> None:
         """Do nothing: this API has no such words."""
 
     def tokens(self) -> Tokens | None:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from agentjobs.models.names import Kind, check
 from agentjobs.models.tokens import Tokens
-from agentjobs.proxy.apis.api import Asked, Operation, Refusal, Request, UsageReader, canonical_name
+from agentjobs.proxy.apis.api import Operation, ParsedRequest, Refusal, Request, UsageReader, canonical_name
 from agentjobs.proxy.apis.body import Unclear
 from agentjobs.proxy.apis.estimate import prompt
 from agentjobs.proxy.apis.headers import passed
@@ -29,9 +29,9 @@ class OpenAIApi:
     """See `api.Api`."""
 
     kind: Final = Kind.OPENAI
-    tells_delays: Final = False
+    delay_in_code: Final = False
 
-    def read(self, request: Request) -> Asked | Refusal:
+    def read(self, request: Request) -> ParsedRequest | Refusal:
         """Parse a request. Its query is dropped: it only selects the version of Azure's API."""
         operation = _OPERATIONS.get(request.path) if request.method == "POST" else None
         try:
@@ -39,7 +39,7 @@ class OpenAIApi:
         except (Unclear, ValueError) as error:
             return bad_request(str(error))
 
-    def usage_reader(self, request: Asked) -> UsageReader:
+    def usage_reader(self, request: ParsedRequest) -> UsageReader:
         """Return a reader of the successful answer to a request."""
         return Reader(OpenAIMeter(), silent=request.operation is Operation.EMBED)
 
@@ -51,7 +51,7 @@ class OpenAIApi:
         """Return a refusal as an event of a stream."""
         return event({"error": openai_error(refusal)})
 
-    def _read(self, request: Request, operation: Operation) -> Asked:
+    def _read(self, request: Request, operation: Operation) -> ParsedRequest:
         members = plain_body(request).members()
         named = check(members.text("model") or "")
         check_others(members)
@@ -64,9 +64,11 @@ class OpenAIApi:
         most = [count for name in named_most if (count := members.count(name)) is not None]
         options = members.find("stream_options")
         streamed = members.flag("stream")
-        tells = request.path != "/chat/completions" or (options is not None and options.members().flag("include_usage"))
+        reports_usage = request.path != "/chat/completions" or (
+            options is not None and options.members().flag("include_usage")
+        )
         size = prompt(request.body)
-        return Asked(
+        return ParsedRequest(
             self.kind,
             operation,
             named,
@@ -77,9 +79,9 @@ class OpenAIApi:
             passed(request.headers),
             request.body,
             streamed=streamed,
-            tells_usage=tells or not streamed,
+            reports_usage=reports_usage or not streamed,
             input_estimate=size.tokens,
-            input_most=size.most,
+            max_input=size.most,
             max_output=0 if operation is Operation.EMBED else max(most, default=None),
             answers=max(check_answers(members.count("n")), check_answers(members.count("best_of"))),
             sticky=any(members.find(name) is not None for name in ("previous_response_id", "conversation")),
@@ -95,20 +97,20 @@ class OpenAIMeter:
         self.text_bytes = 0
         self._usage = Usage()
 
-    def see(self, document: Document) -> None:
+    def read(self, document: Document) -> None:
         """Read a chunk of a chat, an event of a response, or a complete answer."""
-        self._usage.tell(document.get("usage"))
+        self._usage.update(document.get("usage"))
         self.failed = self.failed or document.has("error")
         kind = document.get("type")
         if isinstance(kind, str):
-            self._see_event(kind, document)
+            self._read_event(kind, document)
         for choice in objects(document.get("choices")):
             self.ended = self.ended or bool(choice.get("finish_reason"))
             self.text_bytes += sum(map(text_bytes, _texts(choice.get("delta"))))
 
-    def word(self, word: bytes) -> None:
+    def read_other(self, read_other: bytes) -> None:
         """Read the end of a chat."""
-        self.ended = self.ended or word.startswith(b"[DONE]")
+        self.ended = self.ended or read_other.startswith(b"[DONE]")
 
     def tokens(self) -> Tokens | None:
         """Prompts include cached tokens. For some hosts thinking is only in the total."""
@@ -126,10 +128,10 @@ class OpenAIMeter:
         cached = min(cached, read)
         return Tokens(read, made, cached, min(written, read - cached), min(thinking, made))
 
-    def _see_event(self, kind: str, document: Document) -> None:
+    def _read_event(self, kind: str, document: Document) -> None:
         response = document.get("response") if kind.startswith("response.") else None
         if isinstance(response, dict):
-            self._usage.tell(response.get("usage"))
+            self._usage.update(response.get("usage"))
         self.ended = self.ended or kind in ("response.completed", "response.incomplete")
         self.failed = self.failed or kind in ("error", "response.failed")
         if kind.endswith(".delta"):

@@ -61,7 +61,7 @@ def anthropic_error(refusal: Refusal) -> dict[str, Any]:
     return {"type": code_of(refusal), "message": refusal.message}
 
 
-def told_by_claude_code(refusal: Refusal) -> dict[str, Any]:
+def claude_code_details(refusal: Refusal) -> dict[str, Any]:
     """Return what Claude Code passes on of an error: an identifier without headers, so it also contains the delay.
 
     The type must stay known to older clients; Claude Code does not treat it as an identifier.

@@ -46,18 +46,18 @@ class Usage:
     ones stay."""
 
     def __init__(self) -> None:
-        self._told: dict[str, Any] = {}
+        self._counts: dict[str, Any] = {}
         self._absurd = False
 
-    def tell(self, value: Any) -> None:
+    def update(self, value: Any) -> None:
         """Read a usage object, or None."""
         if isinstance(value, dict):
-            self._told.update((name, value) for name, value in value.items() if value is not None)
+            self._counts.update((name, value) for name, value in value.items() if value is not None)
         elif value is not None:
             self._absurd = True
 
     def __contains__(self, name: str) -> bool:
-        return name in self._told
+        return name in self._counts
 
     def count(self, name: str, within: str = "") -> int:
         """Return a count, 0 if it is missing.
@@ -68,11 +68,11 @@ class Usage:
         Raises:
             Absurd: it is not a non-negative integer, or too large; or there was no usage object at all.
         """
-        return counted(self._told.get(within) or {} if within else self._told, name, absurd=self._absurd)
+        return counted(self._counts.get(within) or {} if within else self._counts, name, absurd=self._absurd)
 
     def objects(self, name: str) -> list[dict[str, Any]]:
         """Return the objects of a list in the usage."""
-        return objects(self._told.get(name))
+        return objects(self._counts.get(name))
 
 
 def counted(holder: Any, name: str, *, absurd: bool = False) -> int:
@@ -109,11 +109,11 @@ class Meter(Protocol):
     text_bytes: int
     """Bytes of output, as far as a stream has them in pieces."""
 
-    def see(self, document: Document) -> None:
+    def read(self, document: Document) -> None:
         """Read a document."""
         ...
 
-    def word(self, word: bytes) -> None:
+    def read_other(self, read_other: bytes) -> None:
         """Read data that is not a document."""
         ...
 
@@ -142,7 +142,7 @@ class Reader:
     def feed(self, chunk: bytes) -> None:
         """Process the next bytes of the answer's body, in arbitrary pieces."""
         for data in self._documents.feed(chunk):
-            self._see(data)
+            self._read(data)
 
     def tokens(self) -> Tokens | None:
         """Return the provider's usage; None if it is missing or implausible."""
@@ -156,15 +156,15 @@ class Reader:
         if found is None or self.whole:
             return found
         # Usage from early in a stream is not final.
-        return replace(found, output=max(found.output, self.output_seen))
+        return replace(found, output=max(found.output, self.received_output))
 
     @property
-    def output_seen(self) -> int:
+    def received_output(self) -> int:
         """Tokens of the received part, estimated by its size."""
         self._end()
         if self._silent or self._free:
             return 0
-        streamed = self._understood and not self._documents.is_one
+        streamed = self._understood and not self._documents.is_single
         return answer_tokens(self._meter.text_bytes if streamed else self._documents.size)
 
     @property
@@ -175,7 +175,7 @@ class Reader:
             return True
         if self._meter.failed or not self._understood:
             return False
-        return self._documents.is_one or self._meter.ended
+        return self._documents.is_single or self._meter.ended
 
     @property
     def between(self) -> bool:
@@ -187,13 +187,13 @@ class Reader:
             self._between = self.between
             self._at_end = True
             for data in self._documents.end():
-                self._see(data)
+                self._read(data)
 
-    def _see(self, data: bytes) -> None:
+    def _read(self, data: bytes) -> None:
         try:
             document = Document(_OBJECT.decode(data))
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            self._meter.word(data)
+            self._meter.read_other(data)
             return
         self._understood = True
-        self._meter.see(document)
+        self._meter.read(document)

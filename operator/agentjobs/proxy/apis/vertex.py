@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Final
 
 from agentjobs.models.names import Kind, check
-from agentjobs.proxy.apis.anthropic import AnthropicMeter, messages_asked
-from agentjobs.proxy.apis.api import Asked, Operation, Refusal, Request, UsageReader
+from agentjobs.proxy.apis.anthropic import AnthropicMeter, parse_messages
+from agentjobs.proxy.apis.api import Operation, ParsedRequest, Refusal, Request, UsageReader
 from agentjobs.proxy.apis.body import Unclear
-from agentjobs.proxy.apis.gemini import OPERATIONS, GeminiMeter, content_asked
+from agentjobs.proxy.apis.gemini import OPERATIONS, GeminiMeter, parse_content
 from agentjobs.proxy.apis.refusals import anthropic_error, bad_request, document, event, google_error, no_such_path
 from agentjobs.proxy.apis.usage import Reader
 
@@ -28,9 +28,9 @@ class VertexApi:
     """See `api.Api`."""
 
     kind: Final = Kind.VERTEX_AI
-    tells_delays: Final = False
+    delay_in_code: Final = False
 
-    def read(self, request: Request) -> Asked | Refusal:
+    def read(self, request: Request) -> ParsedRequest | Refusal:
         """Parse a request."""
         found = _PATH.fullmatch(request.path) if request.method == "POST" else None
         if found is None:
@@ -41,7 +41,7 @@ class VertexApi:
         except (Unclear, ValueError) as error:
             return bad_request(str(error))
 
-    def usage_reader(self, request: Asked) -> UsageReader:
+    def usage_reader(self, request: ParsedRequest) -> UsageReader:
         """Return a reader of the successful answer to a request."""
         return Reader(AnthropicMeter() if _is_raw(request) else GeminiMeter(), free=request.free)
 
@@ -54,25 +54,25 @@ class VertexApi:
         return event({"type": "error", "error": google_error(refusal) | anthropic_error(refusal)}, name="error")
 
 
-def _read(request: Request, version: str, publisher: str, model: str, verb: str) -> Asked | None:
+def _read(request: Request, version: str, publisher: str, model: str, verb: str) -> ParsedRequest | None:
     path = f"/{version}/projects/{{project}}/locations/{{location}}/{{model}}:{verb}"
     if publisher == "anthropic" and model == _COUNT and verb == "rawPredict":
         path = path.replace("{model}", f"publishers/anthropic/models/{_COUNT}")
-        parsed = messages_asked(request, kind=Kind.VERTEX_AI, operation=Operation.COUNT, path=path)
+        parsed = parse_messages(request, kind=Kind.VERTEX_AI, operation=Operation.COUNT, path=path)
         # For counting, Vertex AI rejects some names of betas that it accepts for messages; the count is the same.
         headers = {name: value for name, value in parsed.headers.items() if name != "anthropic-beta"}
         return replace(parsed, headers=headers)
     # Another publisher may be part of an alias: clients turn `team/fast` into `publishers/team/models/fast`.
     named = model if publisher == "google" else f"{publisher}/{model}"
     if publisher == "anthropic" and verb in _RAW:
-        return messages_asked(request, kind=Kind.VERTEX_AI, operation=Operation.GENERATE, path=path, named=named)
+        return parse_messages(request, kind=Kind.VERTEX_AI, operation=Operation.GENERATE, path=path, named=named)
     if publisher == "anthropic" or verb not in OPERATIONS:
         return None
     streamed = verb.startswith("stream")
-    return content_asked(
+    return parse_content(
         request, kind=Kind.VERTEX_AI, operation=OPERATIONS[verb], named=named, path=path, streamed=streamed
     )
 
 
-def _is_raw(request: Asked) -> bool:
+def _is_raw(request: ParsedRequest) -> bool:
     return request.path.rpartition(":")[2] in _RAW

@@ -4,13 +4,13 @@ import msgspec
 import pytest
 
 from agentjobs.models.names import Kind
-from agentjobs.proxy.apis.api import Asked, Operation, Place, own_name
+from agentjobs.proxy.apis.api import Operation, ParsedRequest, Place, own_name
 
 BODY = b'{ "messages":[ {"role" : "user"}],\n "model"\t: "team/fast" ,"temperature":1.0}'
 
 
 def asked(kind=Kind.OPENAI, *, body=b"", named="team/fast", path="/chat/completions", places=()):
-    return Asked(kind, Operation.GENERATE, named, f"openai/{named}", "POST", path, "", {}, body, places=places)
+    return ParsedRequest(kind, Operation.GENERATE, named, f"openai/{named}", "POST", path, "", {}, body, places=places)
 
 
 def place_of(body, text, prefix=""):
