@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from agentjobs.api.conditions import DELETED, REASON_PATTERN, Phase
-from agentjobs.durations import is_usable
+from agentjobs.durations import format_time, is_usable
 from agentjobs.errors import Invalid
 
 MAX_VALUES: Final = 20
@@ -72,7 +72,7 @@ class JobFilter:
         """Parse the parameters of a URL; other parameters and empty values are ignored.
 
         Raises:
-            Invalid: an invalid value; the message names parameter and value.
+            Invalid: an invalid value, or two that no job can match; the message names parameter and values.
         """
         given: dict[str, Any] = {}
         for parameter, value in query:
@@ -95,6 +95,8 @@ class JobFilter:
         for name in _SEVERAL:
             if len(given.get(name, ())) > MAX_VALUES:
                 raise Invalid(f"{name}: expected at most {MAX_VALUES} values, got {len(given[name])}")
+        for parameter, message in contradictions(given):
+            raise Invalid(f"{parameter}: {message}")
         return cls(**given)
 
     def query(self) -> Iterator[tuple[str, str]]:
@@ -112,6 +114,24 @@ class JobFilter:
     def is_empty(self) -> bool:
         """Whether all jobs match."""
         return self == JobFilter(order=self.order)
+
+
+def contradictions(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the parameters of upper limits that no job can match together with the lower ones, each with a message.
+
+    Args:
+        given: values by field.
+    """
+    for lower, upper in (("since", "until"), ("ended_since", "ended_until"), ("min_cost", "max_cost")):
+        if lower not in given or upper not in given:
+            continue
+        first, last = given[lower], given[upper]
+        if isinstance(first, datetime):
+            # The end of a time does not belong to it.
+            if last <= first:
+                yield _camel(upper), f"{format_time(last)} is not after {format_time(first)}; no job can match both"
+        elif last < first:
+            yield _camel(upper), f"{last} is less than {first}; no job can match both"
 
 
 def _time(parameter: str, value: str) -> datetime:

@@ -122,14 +122,19 @@ def test_too_many_values_are_said_at_the_field():
 
 
 @pytest.mark.parametrize(
-    "pairs",
+    ("pairs", "field", "message"),
     [
-        [("minCost", "2"), ("maxCost", "1")],
-        [("since", "2026-11-29T08:00:00Z"), ("until", "2026-11-28T08:00:00Z")],
+        ([("minCost", "2"), ("maxCost", "1")], "maxCost", "1 is less than 2; no job can match both"),
+        (
+            [("until", "2026-11-28T08:00:00Z"), ("since", "2026-11-29T08:00:00Z")],
+            "until",
+            "2026-11-28T08:00:00Z is not after 2026-11-29T08:00:00Z; no job can match both",
+        ),
     ],
+    ids=["costs", "times"],
 )
-def test_limits_at_odds_are_said_at_the_later_one(pairs):
-    assert list(wanted(pairs, NOW).errors) == [pairs[1][0]]
+def test_limits_that_no_job_can_match_are_reported_at_the_upper_one_with_both_values(pairs, field, message):
+    assert wanted(pairs, NOW).errors == {field: message}
 
 
 def test_each_thing_asked_for_can_be_taken_away_and_the_rest_stays():

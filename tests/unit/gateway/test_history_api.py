@@ -215,6 +215,25 @@ async def test_a_filter_that_cannot_be_read_is_refused_with_its_name(http, job, 
     assert f"query.{parameter.partition('=')[0]}" in answer.json()["message"]
 
 
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (
+            "since=2026-11-29T09:00:00Z&until=2026-11-29T08:00:00Z",
+            "until: 2026-11-29T08:00:00Z is not after 2026-11-29T09",
+        ),
+        ("endedSince=2026-11-29T08:00:00Z&endedUntil=2026-11-29T08:00:00Z", "endedUntil: 2026-11-29T08:00:00Z is not"),
+        ("minCost=2&maxCost=1", "maxCost: 1 is less than 2"),
+    ],
+    ids=["created", "ended", "cost"],
+)
+async def test_limits_that_no_job_can_match_are_refused_with_both_values(http, job, query, message):
+    answer = await http.get(f"{JOBS}?{query}", headers=AS_ADA)
+
+    assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
+    assert f"query.{message}" in answer.json()["message"]
+
+
 async def test_more_values_than_a_filter_takes_are_refused(http, job):
     answer = await http.get(JOBS, headers=AS_ADA, params={"queue": [f"q{n}" for n in range(21)]})
 

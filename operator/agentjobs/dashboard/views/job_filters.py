@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, Final
 
 from agentjobs.api import job_filter
-from agentjobs.api.job_filter import NAMES, JobFilter, JobOrder
+from agentjobs.api.job_filter import NAMES, JobFilter, JobOrder, contradictions
 from agentjobs.dashboard.views.time_axis import LAST, SPANS, floor
 from agentjobs.dashboard.views.urls import CURSOR, without
 from agentjobs.errors import Invalid
@@ -126,7 +126,7 @@ def wanted(query: Pairs, now: datetime) -> Wanted:
             fields |= _read(parameter, values, now)
         except Invalid as error:
             errors[parameter] = str(error).partition(": ")[2] or str(error)
-    errors |= _at_odds(fields)
+    errors |= contradictions(fields)
     order = fields.get("order", JobOrder.NEWEST)
     asks = tuple(pair for pair in mine if pair[0] != "order")
     return Wanted(JobFilter(**fields), errors, tuple(unknown), asks, _chips(query, asks), order)
@@ -152,15 +152,6 @@ def _begin(parameter: str, word: str, now: datetime) -> datetime:
         raise Invalid(f"{parameter}: {word[:60]!r} is not one of {', '.join(WITHIN)}")
     # Rounded to a minute, so that REST can share answers.
     return floor(now, 60) - SPANS[word]
-
-
-def _at_odds(fields: Mapping[str, Any]) -> dict[str, str]:
-    found = {}
-    for later, earlier in (("until", "since"), ("ended_until", "ended_since"), ("max_cost", "min_cost")):
-        if earlier in fields and later in fields and fields[later] < fields[earlier]:
-            parameter = next(name for name, field in NAMES.items() if field == later)
-            found[parameter] = "No job can match: the end is before the beginning."
-    return found
 
 
 def _chips(query: Pairs, asks: Pairs) -> tuple[Chip, ...]:
