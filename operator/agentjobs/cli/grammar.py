@@ -32,7 +32,7 @@ class Verb(TyperCommand):
         for one in self.params:
             given = ctx.params.get(one.name)
             values = given if isinstance(given, list | tuple) else [given]
-            if one.name in (*GLOBAL, "command") or ctx.resilient_parsing:
+            if one.name == "command" or ctx.resilient_parsing:
                 continue
             if any(isinstance(value, str) and not value.strip() for value in values):
                 raise Failure(f"{_spelt(one)} is empty; give a value, or leave it out.", code=USAGE)

@@ -262,6 +262,10 @@ def test_a_wrong_command_line_ends_with_2_and_a_cure(capsys, monkeypatch, argume
         pytest.param(["delete", "-l", ""], "--selector", id="labels"),
         pytest.param(["history", "--queue", ""], "--queue", id="filter"),
         pytest.param(["notifications", "retry", "a", "--sink", ""], "--sink", id="option"),
+        pytest.param(["delete", "--all", "-n", ""], "--namespace", id="namespace"),
+        pytest.param(["-n", "", "delete", "--all"], "--namespace", id="namespace-before-the-verb"),
+        pytest.param(["delete", "--all", "--context", " "], "--context", id="context"),
+        pytest.param(["delete", "--all", "--kubeconfig", ""], "--kubeconfig", id="kubeconfig"),
     ],
 )
 def test_an_empty_value_does_not_mean_everything(words, spelt):
@@ -271,9 +275,11 @@ def test_an_empty_value_does_not_mean_everything(words, spelt):
     assert refused.value.code == 2
 
 
-def test_empty_values_are_for_programs_and_for_defaults():
+def test_empty_values_are_for_programs_and_variables(monkeypatch):
+    monkeypatch.setenv("AGENTJOBS_GATEWAY_URL", "")
+
     assert parsed(["dev", "--", "cat", ""]).params["command"] == ["cat", ""]
-    assert parsed(["get", "-n", ""]).params["namespace"] == ""
+    assert not parsed(["history"]).params["gateway"]
 
 
 @pytest.mark.parametrize(
