@@ -4,7 +4,9 @@ Flags that every verb has are also accepted before the verb. `describe` is an al
 docstring is its help: the first line is its summary, lines below `Examples:` are printed unchanged.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, ClassVar, Final
 
 import typer
@@ -28,6 +30,9 @@ class Verb(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line, and refuse empty values: those of unset shell variables would mean everything."""
+        for one in self.params:
+            if one.param_type_name == "argument" and getattr(one, "min", None) is not None:
+                _check_sign(args, one)
         rest = super().parse_args(ctx, args)
         for one in self.params:
             given = ctx.params.get(one.name)
@@ -118,9 +123,24 @@ def _not_a_number(error: Exception) -> str:
     found: list[Any] = getattr(error.__cause__, "errors", list)()
     if parameter is None or not found:
         return ""
+    return _invalid_number(parameter, str(found[0]["input"]))
+
+
+def _invalid_number(parameter: Any, value: str) -> str:
     low, high = parameter.min, parameter.max
     cure = f"a number from {low} to {high}" if high is not None else "a number" if low is None else f"{low} or more"
-    return f"{_spelt(parameter)}={str(found[0]['input'])[:40]} is invalid; use {cure}"
+    return f"{_spelt(parameter)}={value[:40]} is invalid; use {cure}"
+
+
+def _check_sign(args: Sequence[str], argument: Any) -> None:
+    """Refuse a negative number as the argument; the parser would call it an unknown option.
+
+    Raises:
+        Failure: there is one, and it is not the value of an option.
+    """
+    for before, word in pairwise(["", *args]):
+        if re.fullmatch(r"-[0-9]+(\.[0-9]+)?", word, re.ASCII) and not before.startswith("-"):
+            raise Failure(f"{_invalid_number(argument, word)}.", code=USAGE)
 
 
 def _spelt(parameter: Any) -> str:

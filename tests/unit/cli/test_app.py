@@ -287,10 +287,21 @@ def test_empty_values_are_for_programs_and_variables(monkeypatch):
     [
         (["run", "Hi.", "--priority", "abc"], "--priority=abc is invalid; use a number."),
         (["queue", "scale", "agents", "1.5"], "NUMBER=1.5 is invalid; use a number from 0 to 100000."),
+        (["queue", "scale", "agents", "-1"], "NUMBER=-1 is invalid; use a number from 0 to 100000."),
+        (["queue", "scale", "-n", "a", "agents", "-12"], "NUMBER=-12 is invalid; use a number from 0 to 100000."),
+        (["queue", "scale", "agents", "--", "-1"], "NUMBER=-1 is invalid; use a number from 0 to 100000."),
         (["logs", "a", "--tail", "-1"], "--tail=-1 is invalid; use 0 or more."),
         (["history", "--limit", "9" * 5000], f"--limit={'9' * 40} is invalid; use 1 or more."),
     ],
-    ids=["word", "fraction", "negative", "huge"],
+    ids=[
+        "word",
+        "fraction",
+        "negative",
+        "negative-after-an-option",
+        "negative-after-dashes",
+        "negative-option",
+        "huge",
+    ],
 )
 def test_a_wrong_number_is_shown_with_its_range(capsys, words, told):
     with pytest.raises(SystemExit) as left:
