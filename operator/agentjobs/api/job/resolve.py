@@ -197,7 +197,7 @@ def underived(spec: Mapping[str, Any], *, name: str, uid: str) -> dict[str, Any]
     if session.get("sessionId") == uid:
         del session["sessionId"]
     inline = dict(agent.get("inline") or {})
-    if session.get("appName") in {default_app_name(name), inline.get("name")}:
+    if session.get("appName", "") in {default_app_name(name), inline.get("name")}:
         del session["appName"]
     if inline.get("name") == default_agent_name(name):
         del inline["name"]

@@ -13,6 +13,7 @@ from agentjobs.api.job.resolve import (
     resolve,
     resolve_spec,
     spec_hash,
+    underived,
 )
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.validation import read_spec, validate_job
@@ -32,6 +33,22 @@ def test_a_resolved_spec_has_every_default_and_stays_valid(a_job: Job) -> None:
     assert resolved["spec"]["session"] == own
     assert resolved["spec"]["retry"]["backoff"]["initial"] == "15s"
     assert validate_job({**job, "spec": resolved["spec"]}) == []
+
+
+@pytest.mark.parametrize(
+    ("session", "bare"),
+    [
+        ({"appName": "a-job", "sessionId": "6c0c1a52"}, {}),
+        ({"appName": "shop", "sessionId": "s-1"}, {"appName": "shop", "sessionId": "s-1"}),
+        ({"userId": "ada"}, {"userId": "ada"}),
+        ({}, {}),
+    ],
+    ids=["derived", "own", "neither", "empty"],
+)
+def test_only_values_that_are_derived_from_the_job_are_left_out(session: dict[str, str], bare: dict[str, str]) -> None:
+    spec = {"agent": {"model": "m"}, "session": session}
+
+    assert underived(spec, name="a.job", uid="6c0c1a52") == {"agent": {"model": "m"}, "session": bare}
 
 
 def test_a_job_that_a_later_version_accepted_is_read_without_what_came_later(a_job: Job) -> None:
