@@ -94,10 +94,16 @@ async def container_env(
 
 
 def process_env(
-    env: Mapping[str, str], *, inherited: Mapping[str, str], command_path: Path, working_folder: Path, home: Path
+    env: Mapping[str, str],
+    *,
+    inherited: Mapping[str, str],
+    command_path: Path,
+    working_folder: Path,
+    home: Path,
+    temporary: Path,
 ) -> dict[str, str]:
-    """Add variables of an image unless they are set: HOME, and a PATH with this interpreter's folder first."""
-    base = {"LANG": "C.UTF-8", "HOME": str(home), **inherited}
+    """Add variables of an image unless they are set: HOME, TMPDIR, and a PATH with this interpreter's folder first."""
+    base = {"LANG": "C.UTF-8", "HOME": str(home), "TMPDIR": str(temporary), **inherited}
     result = base | dict(env)
     own_path = env.get("PATH") or os.environ.get("PATH", os.defpath)
     result["PATH"] = os.pathsep.join([str(command_path), own_path])

@@ -6,7 +6,10 @@ import datetime
 import logging
 import os
 import platform
+import secrets
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -83,6 +86,8 @@ class ProcessNode:
             client=client,
             events=self._events,
             folder=folder / "pods",
+            # Not in `folder`: programs bind sockets in it, whose paths have at most 107 bytes.
+            temporary=Path(tempfile.gettempdir(), f"devcluster-pods-{secrets.token_hex(4)}"),
             claims=folder / "claims",
             address=ADDRESS,
             command_path=command_path or Path(sys.executable).parent,
@@ -95,6 +100,7 @@ class ProcessNode:
     async def run(self) -> None:
         """Register, then run pods until cancelled."""
         self._node.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._node.temporary.mkdir(mode=0o700)
         logger.warning("node.no_sandbox", extra={"node": self.name, "what": NO_SANDBOX})
         port = 0 if self._endpoint is None else await self._endpoint.start()
         try:
@@ -105,6 +111,7 @@ class ProcessNode:
                 group.create_task(ClaimFolders(self._client, self._node.claims).run())
         finally:
             await self._shut_down()
+            await asyncio.to_thread(shutil.rmtree, self._node.temporary, ignore_errors=True)
 
     async def _follow(self) -> None:
         async for event in self._client.follow(PODS, field_selector=f"spec.nodeName={self.name}"):

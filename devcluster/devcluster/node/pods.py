@@ -64,6 +64,8 @@ class Node:
     client: Client
     events: EventRecorder
     folder: Path
+    temporary: Path
+    """For the temporary files of pods, which an image's /tmp has."""
     claims: Path
     address: str
     command_path: Path
@@ -81,6 +83,7 @@ class PodWorker:
         self.pod = pod
         spec, status = pod["spec"], pod.get("status") or {}
         self._folder = inside(node.folder, pod["metadata"]["uid"])
+        self._temporary = inside(node.temporary, pod["metadata"]["uid"])
         self._writer = StatusWriter(node.client, pod)
         self._started = _now()
         if status.get("startTime"):
@@ -134,7 +137,8 @@ class PodWorker:
 
     def forget(self) -> None:
         """Delete the pod's files."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for folder in (self._folder, self._temporary):
+            shutil.rmtree(folder, ignore_errors=True)
 
     async def _live(self) -> None:
         if self._was_running():
@@ -285,13 +289,15 @@ class PodWorker:
         env = await container_env(spec, self.pod, lookup, paths=paths, address=self._address)
         command = command_line(spec, env, paths)
         home = self._folder / "home"
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for place in (home, self._temporary):
+            place.mkdir(parents=True, exist_ok=True, mode=0o700)
         full = process_env(
             {"HOSTNAME": self.pod["metadata"]["name"], **env},
             inherited=self._node.inherited,
             command_path=self._node.command_path,
             working_folder=self._node.working_folder,
             home=home,
+            temporary=self._temporary,
         )
         log = self._logs[spec["name"]] = ContainerLog(own / "log", clock=_now)
         folder = _existing(paths.real(spec.get("workingDir") or ""), self._node.working_folder)

@@ -266,6 +266,36 @@ async def test_an_unschedulable_pod_has_a_condition(machine):
     await machine.client.delete(PODS, machine.home, name, grace_seconds=0)
 
 
+async def test_temporary_files_of_a_pod_are_its_own_and_are_deleted_with_it(machine, terminated):
+    program = "import os, tempfile; open(os.environ['OUT'], 'w').write(tempfile.mkstemp()[1])"
+    first, second = [await machine.run(program, container=SAY) for _ in range(2)]
+    files = [Path(terminated(await machine.ended(name))["message"]) for name in (first, second)]
+    kept = [file.exists() for file in files]
+
+    await machine.client.delete(PODS, machine.home, first, grace_seconds=0)
+    await machine.gone(first)
+    while files[0].parent.exists():
+        await asyncio.sleep(0.02)
+
+    assert kept == [True, True]
+    assert files[1].exists()
+
+
+async def test_a_node_that_stops_deletes_temporary_files(machine, tmp_path, terminated):
+    node, place = machine.another_node("temporary", folder=tmp_path)
+    task = asyncio.create_task(node.run())
+    program = "import os, tempfile; open(os.environ['OUT'], 'w').write(tempfile.mkstemp()[1])"
+    name = await machine.run(program, container=SAY, nodeName=place)
+    file = Path(terminated(await machine.ended(name))["message"])
+    was_there = file.exists()
+
+    task.cancel()
+    await asyncio.wait({task})
+
+    assert was_there
+    assert not file.parent.parent.exists()
+
+
 async def test_a_restarted_node_adopts_no_pods(machine, tmp_path, terminated):
     first, second = machine.another_node("second", folder=tmp_path)
     task = asyncio.create_task(first.run())

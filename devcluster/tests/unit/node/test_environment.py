@@ -113,9 +113,11 @@ def test_our_interpreter_is_first_on_the_path_and_the_project_can_be_imported():
         command_path=Path("/venv/bin"),
         working_folder=Path("/project"),
         home=Path("/home"),
+        temporary=Path("/tmp/pod"),
     )
 
     assert (env["PATH"], env["PYTHONPATH"], env["KEY"]) == ("/venv/bin:/bin", "/own:/project", "1")
+    assert (env["HOME"], env["TMPDIR"]) == ("/home", "/tmp/pod")
 
 
 def test_a_container_without_command_is_refused():
