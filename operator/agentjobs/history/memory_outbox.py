@@ -4,13 +4,14 @@ history = MemoryHistory()
 outbox = MemoryOutbox(history)
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from agentjobs.api.recorded_notifications import NotificationState, RecordedNotification
 from agentjobs.history.memory import MemoryHistory
 from agentjobs.history.memory_rows import MemoryJob, MemoryNotification
-from agentjobs.history.outbox import NO_SINK, place_of
+from agentjobs.history.outbox import NO_SINK, SINK_DOWN, place_of
 from agentjobs.history.outbox_records import Backlog, Due, Outcome, Tried
 from agentjobs.history.pages import DEFAULT_LIMIT, Page, checked_limit, page_of, parse_cursor
 from agentjobs.history.sanitize import clean_text
@@ -49,13 +50,14 @@ class MemoryOutbox:
             if later.is_open and later.sink == row.sink and later.transition > row.transition:
                 later.due = row.due
 
-    async def give_up(self, sinks: Collection[str], *, after: timedelta) -> int:
-        """Give up notifications that wait that long for an unknown sink."""
+    async def give_up(self, sinks: Collection[str], *, down: Collection[str] = (), after: timedelta) -> Counter[str]:
+        """Give up notifications that wait that long for an unknown sink, or for one that is down."""
         now = self._history.now()
-        old = [row for row in self._open() if row.sink not in sinks and row.since < now - after]
+        available = set(sinks) - set(down)
+        old = [row for row in self._open() if row.sink not in available and row.since < now - after]
         for row in old:
-            row.given_up, row.error = now, NO_SINK
-        return len(old)
+            row.given_up, row.error = now, (row.error or SINK_DOWN) if row.sink in sinks else NO_SINK
+        return Counter(row.sink for row in old)
 
     async def backlog(self) -> Backlog:
         """Return the backlog."""

@@ -5,6 +5,7 @@ a lease. If a notifier dies, the row is due again when its lease ends, so each n
 and those of a job in order.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -31,6 +32,7 @@ _OF_JOB: Final = "AND one.uid = %(uid)s "
 _STUCK: Final = "AND one.sent_at IS NULL AND (one.given_up_at IS NOT NULL OR one.error <> '') "
 
 NO_SINK: Final = "the installation has no sink of this name"
+SINK_DOWN: Final = "the sink was down"
 
 
 class Outbox:
@@ -73,12 +75,20 @@ class Outbox:
         await self._database.autocommit(lambda connection: connection.execute(_SQL["mark"], parameters))
         return [None] * len(batch)
 
-    async def give_up(self, sinks: Collection[str], *, after: timedelta) -> int:
-        """Give up notifications that wait that long for an unknown sink; return how many."""
-        parameters = {"cluster": self._cluster, "sinks": list(sinks), "after": after, "error": NO_SINK}
+    async def give_up(self, sinks: Collection[str], *, down: Collection[str] = (), after: timedelta) -> Counter[str]:
+        """Give up notifications that wait that long for an unknown sink, or for one that is down."""
+        parameters = {
+            "cluster": self._cluster,
+            "sinks": list(sinks),
+            "available": list(set(sinks) - set(down)),
+            "after": after,
+            "no_sink": NO_SINK,
+            "sink_down": SINK_DOWN,
+        }
 
-        async def work(connection: Connection) -> int:
-            return (await connection.execute(_SQL["give_up"], parameters)).rowcount
+        async def work(connection: Connection) -> Counter[str]:
+            rows = await (await connection.execute(_SQL["give_up"], parameters)).fetchall()
+            return Counter(sink for (sink,) in rows)
 
         return await self._database.autocommit(work)
 

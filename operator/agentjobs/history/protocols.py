@@ -4,6 +4,7 @@
 both. Every method raises `errors.Unavailable` while history is unreachable.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -139,8 +140,16 @@ class Outbox(Protocol):
         """
         ...
 
-    async def give_up(self, sinks: Collection[str], *, after: timedelta) -> int:
-        """Give up notifications that wait that long for an unknown sink; return how many."""
+    async def give_up(self, sinks: Collection[str], *, down: Collection[str] = (), after: timedelta) -> Counter[str]:
+        """Give up notifications that wait that long for an unknown sink, or for one that is down.
+
+        Args:
+            sinks: the known sinks.
+            down: those of them that are down.
+
+        Returns:
+            How many of each sink.
+        """
         ...
 
     async def backlog(self) -> Backlog:

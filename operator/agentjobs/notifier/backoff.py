@@ -49,11 +49,16 @@ class Breaker:
     until: float = 0.0
     """Nothing is sent before this time."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the sink counts as down."""
+        return self.failures >= OPENS_AFTER
+
     def room(self, now: float, *, concurrency: int, under_way: int) -> int:
         """Return how many more notifications may be sent now."""
         if now < self.until:
             return 0
-        most = 1 if self.failures >= OPENS_AFTER else concurrency
+        most = 1 if self.is_open else concurrency
         return max(0, most - under_way)
 
     def answered(self) -> None:
@@ -64,7 +69,7 @@ class Breaker:
         """The sink did not answer, or asked for a pause."""
         self.failures += 1
         pause = timedelta(0)
-        if self.failures >= OPENS_AFTER:
+        if self.is_open:
             pause = min(_FIRST_PAUSE * 2.0 ** min(self.failures - OPENS_AFTER, 16), _LONGEST_PAUSE)
         pause = max(pause, min(retry_after or timedelta(0), LONGEST_WAIT))
         self.until = max(self.until, now + pause.total_seconds())

@@ -8,7 +8,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from agentjobs.history.outbox_records import Backlog, Outcome
-from agentjobs.metrics import OTHER, DatabaseMetrics, add_process
+from agentjobs.metrics import DatabaseMetrics, add_process
 
 _SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -41,9 +41,9 @@ class NotifierMetrics:
         self._tries.labels(sink, outcome.value).inc()
         self._seconds.observe(seconds)
 
-    def without_sink(self, count: int) -> None:
-        """Count notifications given up because their sink was removed."""
-        self._tries.labels(OTHER, Outcome.GIVEN_UP.value).inc(count)
+    def given_up(self, sink: str, count: int) -> None:
+        """Count notifications that were given up without a try: their sink was removed, or has been down for long."""
+        self._tries.labels(sink, Outcome.GIVEN_UP.value).inc(count)
 
     def waiting(self, backlog: Backlog) -> None:
         """Record waiting notifications."""

@@ -16,6 +16,7 @@ from typing import Final
 from agentjobs.errors import AgentJobsError
 from agentjobs.history.outbox_records import Due, Outcome, Tried
 from agentjobs.history.protocols import Outbox
+from agentjobs.metrics import OTHER
 from agentjobs.notifier.backoff import Backoff, Breaker
 from agentjobs.notifier.metrics import NotifierMetrics
 from agentjobs.notifier.sending import Sender, SendResult
@@ -102,13 +103,19 @@ class Notifier:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def tidy(self) -> None:
-        """Periodically measure the backlog, and give up notifications for removed sinks. Never returns."""
+        """Periodically measure the backlog, and give up old notifications for removed sinks and those that are down.
+
+        A sink that is down is sent one message at a time, so most others would become old without a try of their own.
+        Never returns.
+        """
         while True:
             try:
-                given_up = await self._outbox.give_up(self._sinks.by_name, after=self._backoff.give_up_after)
-                if given_up:
-                    logger.warning("notifications.given_up", extra={"count": given_up})
-                    self._metrics.without_sink(given_up)
+                known = set(self._sinks.by_name)
+                down = {name for name in known if self._breaker(name).is_open}
+                given_up = await self._outbox.give_up(known, down=down, after=self._backoff.give_up_after)
+                for sink, count in given_up.items():
+                    logger.warning("notifications.given_up", extra={"sink": sink, "count": count})
+                    self._metrics.given_up(sink if sink in known else OTHER, count)
                 self._metrics.waiting(await self._outbox.backlog())
             except AgentJobsError as error:
                 logger.warning("outbox.unavailable", extra={"error": str(error)})

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -201,6 +201,28 @@ async def test_an_abandoned_notification_remains_visible_and_the_next_is_sent(
     await until(lambda: _is(states, {"Started": "GivenUp", "Failed": "Sent"}))
 
 
+async def test_old_ones_behind_a_sink_that_is_down_are_given_up_without_a_try_of_their_own(
+    notifier, fails, sink, sinks_file, states
+):
+    sink.answers = [status(500)] * 5
+    for number in range(5):
+        await fails(f"u-{number}")
+    found = await notifier(sinks_file(chat={"url": sink.url, "concurrency": 1}), give_up_after=timedelta(0))
+    await until(lambda: found._breaker("chat").is_open)
+
+    tidying = asyncio.create_task(found.tidy())
+
+    await until(lambda: _all_given_up(states))
+    tidying.cancel()
+    assert len(sink.requests) == 5
+    labels = {"sink": "chat", "result": "GivenUp"}
+    assert found._metrics.registry.get_sample_value("agentjobs_notifications_total", labels) == 10
+
+
+async def _all_given_up(states):
+    return set((await states()).values()) == {"GivenUp"}
+
+
 async def _is(states, wanted):
     return {event: state for (_, _, event), state in (await states()).items()} == wanted
 
@@ -232,8 +254,8 @@ class Counting:
     async def backlog(self):
         return Backlog(0, timedelta(0))
 
-    async def give_up(self, sinks, *, after):
-        return 0
+    async def give_up(self, sinks, *, down=(), after):
+        return Counter()
 
 
 @pytest.mark.parametrize("away", [False, True], ids=["idle", "away"])

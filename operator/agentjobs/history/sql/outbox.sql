@@ -70,14 +70,19 @@ WHERE later.uid = marked.uid
     AND coalesce(later.sent_at, later.given_up_at) IS NULL;
 
 -- name: give_up
--- Of sinks that no longer exist, if no notifier has taken them.
+-- Of sinks that no longer exist, and of those that are down. A notification that is being sent at this moment and is
+-- accepted counts as sent: see `mark`.
 UPDATE agentjobs.notifications
-SET given_up_at = clock_timestamp(), error = %(error)s
+SET given_up_at = clock_timestamp(),
+    error = CASE
+        WHEN sink <> ALL(%(sinks)s) THEN %(no_sink)s ELSE coalesce(nullif(error, ''), %(sink_down)s)
+    END
 WHERE cluster = %(cluster)s
     AND sent_at IS NULL
     AND given_up_at IS NULL
-    AND sink <> ALL(%(sinks)s)
-    AND inserted_at < clock_timestamp() - %(after)s::interval;
+    AND sink <> ALL(%(available)s)
+    AND inserted_at < clock_timestamp() - %(after)s::interval
+RETURNING sink;
 
 -- name: backlog
 SELECT count(*) AS pending, clock_timestamp() - min(inserted_at) AS oldest

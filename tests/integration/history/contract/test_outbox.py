@@ -213,7 +213,28 @@ async def test_notifications_to_a_removed_sink_are_abandoned(backend, outbox, ac
     late = await outbox.give_up(["audit"], after=MINUTE)
 
     states = {one.sink: one.state for one in (await outbox.notifications("default")).items}
-    assert (early, late, states) == (0, 1, {"chat": "GivenUp", "audit": "Waiting"})
+    assert (early, late, states) == ({}, {"chat": 1}, {"chat": "GivenUp", "audit": "Waiting"})
+
+
+async def test_what_waits_too_long_for_a_sink_that_is_down_is_given_up_with_its_last_error(backend, outbox, accepted):
+    for number in range(2):
+        build = await accepted(f"uid-{number}", sinks={"chat": ["Started"], "audit": ["Started"]})
+        await backend.operator.write([build.transition(1, "Running")])
+    (taken,) = await outbox.take({"chat": 1}, lease=LEASE)
+    await outbox.mark(Tried(taken, Outcome.FAILED, "answered 500", MINUTE))
+    early = await outbox.give_up(["chat", "audit"], down=["chat"], after=MINUTE)
+    await backend.passes(2 * MINUTE)
+
+    late = await outbox.give_up(["chat", "audit"], down=["chat"], after=MINUTE)
+
+    told = [(one.sink, one.state, one.error) for one in (await outbox.notifications("default")).items]
+    assert (early, late) == ({}, {"chat": 2})
+    assert sorted(told) == [
+        ("audit", "Waiting", ""),
+        ("audit", "Waiting", ""),
+        ("chat", "GivenUp", "answered 500"),
+        ("chat", "GivenUp", "the sink was down"),
+    ]
 
 
 async def test_without_sinks_notifications_that_wait_too_long_are_abandoned(backend, outbox, accepted):
@@ -221,7 +242,7 @@ async def test_without_sinks_notifications_that_wait_too_long_are_abandoned(back
     await backend.operator.write([build.transition(1, "Running")])
     await backend.passes(2 * MINUTE)
 
-    assert await outbox.give_up([], after=MINUTE) == 1
+    assert await outbox.give_up([], after=MINUTE) == {"chat": 1}
     assert (await outbox.backlog()).pending == 0
 
 
