@@ -74,6 +74,8 @@ class GatewayJournal:
         """Whether a recorded step was used; None after the `resumed` entry, or without recorded steps."""
         self._begun: set[str] = set()
         """The calls of this start that have not ended."""
+        self._recording: dict[str, Future[None]] = {}
+        """The steps in `_steps` that the gateway has not stored yet."""
         self._sender = StepSender(gateway.add_steps, self._frame, self._stored, on_lost, clock=clock, sleep=sleep)
         self.reachable = self._sender.reachable
         """Set while the gateway accepts requests."""
@@ -136,6 +138,9 @@ class GatewayJournal:
         self._read.result()
         key = stored_key(key)
         found = self._steps.ended(key)
+        if found is not None and (recording := self._recording.get(key)) is not None:
+            # Its task was cancelled before the step was stored, and nothing may act on the step earlier.
+            found = found if recording.exception() is None else None
         if found is None:
             # Before the first step the runner looks for its own notes, which most jobs do not have. And a call that an
             # earlier start began may contain recorded steps.
@@ -177,11 +182,22 @@ class GatewayJournal:
         if len(written) > contract.MAX_STEP_BYTES:
             raise _too_large(frame, len(written))
         self._recorder.usage.count(frame["usage"])
-        if ended is not None and not void:
-            self._steps.put({**frame, "n": 0, "start": self._start}, written)
         order = Order(frame["key"], as_json(frame)[:-1] + b',"body":' + written + b"}")
-        order.done.add_done_callback(lambda done: self._steps.drop([order.key]) if done.exception() else None)
+        if ended is not None and not void:
+            with self._lock:
+                self._recording[order.key] = order.done
+            self._steps.put({**frame, "n": 0, "start": self._start}, written)
+            order.done.add_done_callback(partial(self._recorded, order.key))
         return self._sender.put(order)
+
+    def _recorded(self, key: str, done: "Future[None]") -> None:
+        """Forget a recording that has ended, and its step if it was refused."""
+        with self._lock:
+            if self._recording.get(key) is not done:
+                return  # the key was recorded again
+            del self._recording[key]
+        if done.exception() is not None:
+            self._steps.drop([key])
 
     def _counted_once(self, frame: dict[str, Any]) -> dict[str, Any]:
         """Remove the usage from a call's end: it was counted at its beginning."""

@@ -62,7 +62,7 @@ class Journal(Protocol):
     def ended(self, key: str) -> RecordedStep | None:
         """Return the recorded step with this key; None if it does not exist.
 
-        After None the step runs for real.
+        After None the step runs for real. Blocks while the step is being recorded.
 
         Raises:
             StartEnded: StepUnreadable if the recorded step is invalid.

@@ -286,6 +286,65 @@ async def test_a_task_that_is_cancelled_meanwhile_has_its_step_stored(journal):
     assert gateway.keys == ["k"]
 
 
+@pytest.fixture
+def cancelled(journal):
+    """`cancelled(gateway)`: a journal with step `k` on its way to a silent gateway; its task was cancelled."""
+
+    async def start(gateway):
+        made = journal(gateway)
+        gateway.open.clear()
+        writing = asyncio.ensure_future(made.record(a_step("k"), 1))
+        await asyncio.to_thread(gateway.arrived.wait, 5)
+        writing.cancel()
+        await asyncio.wait([writing])
+        return made
+
+    return start
+
+
+async def test_a_step_of_a_cancelled_task_is_found_only_when_it_is_stored(cancelled):
+    gateway = FakeGateway()
+    made = await cancelled(gateway)
+    stored = []
+    asking = asyncio.ensure_future(asyncio.to_thread(lambda: (made.ended("k"), stored.extend(gateway.keys))))
+    early, _ = await asyncio.wait([asking], timeout=0.05)
+    gateway.open.set()
+    found, _ = await asking
+
+    assert early == set()
+    assert (found["body"], stored) == (1, ["k"])
+
+
+async def test_a_refused_step_of_a_cancelled_task_is_not_found(cancelled):
+    gateway = FakeGateway(errors.JournalFull("413"))
+    made = await cancelled(gateway)
+    asking = asyncio.ensure_future(asyncio.to_thread(made.ended, "k"))
+    gateway.open.set()
+
+    assert await asking is None
+    assert gateway.keys == []
+
+
+async def test_steps_of_other_keys_are_found_while_one_is_on_its_way(cancelled):
+    gateway = FakeGateway()
+    made = await cancelled(gateway)
+
+    assert made.ended("other") is None
+    assert not gateway.keys
+
+
+async def test_a_cancelled_step_that_is_made_void_is_not_found(cancelled):
+    gateway = FakeGateway()
+    made = await cancelled(gateway)
+    voiding = asyncio.ensure_future(made.void(["k"]))
+    await asyncio.sleep(0)
+    gateway.open.set()
+    await voiding
+
+    assert made.ended("k") is None
+    assert [body["void"] for body in gateway.bodies] == [[], ["k"]]
+
+
 def test_code_that_cannot_await_records_in_the_loops_own_thread_and_in_any_other(journal):
     gateway = FakeGateway()
     made = journal(gateway)
