@@ -16,6 +16,7 @@ The process, independent of engines:
     log          the runner's log                 redaction    text that may leave the pod
     budget       the job's remaining budget    descendants  finds and ends descendant processes
     pod_token    the pod's current token       model_access models through the installation's proxy
+    threads      blocking work outside of event loops
 
 Recorded steps:
 

@@ -1,7 +1,7 @@
 """Data that outlives a job in addition to its steps: its session, artifacts and memory. The engines' interface.
 
 No method takes a session, an app or a user: all is the job's own. The methods block, so engines call them in a thread
-(`asyncio.to_thread`). They raise `errors.Invalid` for a rejected request; while the gateway is unavailable they do not
+(`threads.in_thread`). They raise `errors.Invalid` for a rejected request; while the gateway is unavailable they do not
 return, and the supervisor ends the start after all retries.
 """
 

@@ -5,7 +5,6 @@ by agents and callbacks are recorded, so that a later start gets the same; insid
 recorded.
 """
 
-import asyncio
 from collections import Counter
 from datetime import datetime
 from typing import Any, Final
@@ -22,6 +21,7 @@ from agentjobs_runner.adk.asked_once import asked_once
 from agentjobs_runner.json_values import NotJson, jsonable
 from agentjobs_runner.recorded_steps import stored_key
 from agentjobs_runner.stores import Stores
+from agentjobs_runner.threads import in_thread
 from agentjobs_runner.user_steps import place
 
 # Limit for references to references.
@@ -61,7 +61,7 @@ class Artifacts(BaseArtifactService):
             most = contract.MAX_ARTIFACT_BYTES
             raise InputValidationError(f"artifact {filename!r} has {len(content)} bytes; the limit is {most}")
         try:
-            return await asyncio.to_thread(self._stores.save_artifact, save, content)
+            return await in_thread(self._stores.save_artifact, save, content)
         except Invalid as error:
             raise InputValidationError(f"artifact {filename!r} cannot be saved: {error}") from error
 
@@ -79,12 +79,12 @@ class Artifacts(BaseArtifactService):
 
         async def newest() -> int | None:
             nonlocal found
-            found = await asyncio.to_thread(self._stores.artifact, name, None)
+            found = await in_thread(self._stores.artifact, name, None)
             return None if found is None else found[0]["version"]
 
         number = await asked_once(f"artifact {name}", newest) if version is None else version
         if number is not None and found is None:
-            found = await asyncio.to_thread(self._stores.artifact, name, number)
+            found = await in_thread(self._stores.artifact, name, number)
         if found is None:
             return None
         part = _part(*found)
@@ -105,7 +105,7 @@ class Artifacts(BaseArtifactService):
         self._check(app_name, user_id, USER_PREFIX, session_id)
 
         async def names() -> list[str]:
-            return await asyncio.to_thread(self._stores.artifact_names)
+            return await in_thread(self._stores.artifact_names)
 
         found = await asked_once("artifacts", names)
         return [name for name in found if session_id is not None or name.startswith(USER_PREFIX)]
@@ -115,7 +115,7 @@ class Artifacts(BaseArtifactService):
     ) -> None:
         """Delete all versions of an artifact."""
         self._check(app_name, user_id, filename, session_id)
-        await asyncio.to_thread(self._stores.delete_artifact, filename)
+        await in_thread(self._stores.delete_artifact, filename)
 
     async def list_versions(
         self, *, app_name: str, user_id: str, filename: str, session_id: str | None = None
@@ -131,7 +131,7 @@ class Artifacts(BaseArtifactService):
         self._check(app_name, user_id, filename, session_id)
 
         async def versions() -> list[contract.ArtifactVersion]:
-            return await asyncio.to_thread(self._stores.artifact_versions, filename)
+            return await in_thread(self._stores.artifact_versions, filename)
 
         found = await asked_once(f"versions of artifact {filename}", versions)
         return [self._version(filename, session_id, one) for one in found]

@@ -17,6 +17,7 @@ from agentjobs import contract
 from agentjobs_runner.adk.asked_once import asked_once
 from agentjobs_runner.log import logger
 from agentjobs_runner.stores import Stores
+from agentjobs_runner.threads import in_thread
 from agentjobs_runner.user_steps import place
 
 # Length of the query in a request; a text may have several thousand characters.
@@ -48,7 +49,7 @@ class Memory(BaseMemoryService):
             return SearchMemoryResponse()
 
         async def search() -> list[Any]:
-            return list(await asyncio.to_thread(self._stores.search_memory, text, HITS))
+            return list(await in_thread(self._stores.search_memory, text, HITS))
 
         if place.get().within_call:  # the code may run in another event loop, which cannot wait for this loop's lock
             found = await search()

@@ -4,7 +4,6 @@
 answer; in between nothing of the session leaves the pod, because the journal has it.
 """
 
-import asyncio
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -23,6 +22,7 @@ from agentjobs_runner.journal import Journal, NewStep
 from agentjobs_runner.json_values import NotJson, jsonable
 from agentjobs_runner.modules import first_problems
 from agentjobs_runner.stores import Earlier, Stores
+from agentjobs_runner.threads import in_thread
 
 _STEP: Final = "session>state"
 
@@ -85,7 +85,7 @@ class JobSession:
         if not (self.named or turn["user"] or turn["app"]):
             return
         try:
-            await asyncio.to_thread(stores.put_turn, turn)
+            await in_thread(stores.put_turn, turn)
         except Invalid as error:
             raise _unstored(f"the turn of this job cannot be stored in session {self.id!r}: {error}") from error
 
@@ -126,7 +126,7 @@ async def before_job(attempt: Attempt, stores: Stores, journal: Journal) -> Earl
     found = Earlier()
     if attempt.get("session"):
         try:
-            found = await asyncio.to_thread(stores.session)
+            found = await in_thread(stores.session)
         except Invalid as error:
             raise config_invalid(f"session: cannot read what earlier jobs stored: {error}") from error
     if recorded is not None:
