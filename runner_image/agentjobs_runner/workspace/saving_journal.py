@@ -3,13 +3,13 @@
 So for a recorded step its files are kept, too, and a later start that replays it has them.
 """
 
-import asyncio
 import threading
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from agentjobs.contract import RecordedStep, StepKind
 from agentjobs_runner.journal import Journal, NewStep
+from agentjobs_runner.threads import in_thread
 
 # A model's answer changes no file. A user's `step()` may have.
 _CHANGE_FILES: Final = frozenset({StepKind.TOOL, StepKind.NODE, StepKind.VALUE})
@@ -76,14 +76,15 @@ class SavingJournal:
     async def begin(self, step: NewStep) -> None:
         """Record that a call is about to begin."""
         await self._journal.begin(step)
-        await asyncio.to_thread(self._secure)
+        await self._secured_in_thread()
 
     async def record(self, step: NewStep, body: Any, *, void: bool = False) -> None:
-        """Keep the files, then record a step's result."""
+        """Keep the files, then record a step's result, even if the caller is cancelled meanwhile: the step happened."""
         if step.kind in _CHANGE_FILES and not void:
-            await asyncio.to_thread(self._files.keep)
-        await self._journal.record(step, body, void=void)
-        await asyncio.to_thread(self._secure)
+            await in_thread(self.record_now, step, body)
+        else:
+            await self._journal.record(step, body, void=void)
+            await self._secured_in_thread()
 
     def record_now(self, step: NewStep, body: Any) -> None:
         """Keep the files, then record a step's result; blocks."""
@@ -95,6 +96,10 @@ class SavingJournal:
     async def void(self, keys: Sequence[str]) -> None:
         """Make the steps with these keys void for later starts."""
         await self._journal.void(keys)
+
+    async def _secured_in_thread(self) -> None:
+        if not self._secured:
+            await in_thread(self._secure)
 
     def _secure(self) -> None:
         """After the first recorded step the run is this start's: earlier kept files may belong to another."""

@@ -1,0 +1,83 @@
+"""A journal with the agent's files: in which order they are kept, and what a cancelled task leaves behind."""
+
+import asyncio
+import threading
+from datetime import UTC, datetime
+
+import pytest
+from tests.memoryjournal import MemoryJournal
+
+from agentjobs.contract import StepKind
+from agentjobs_runner.journal import NewStep
+from agentjobs_runner.workspace.saving_journal import SavingJournal
+
+
+class Files:
+    """Notes how many steps were recorded when it was called; `open` holds back what keeps changes."""
+
+    def __init__(self, journal):
+        self.journal = journal
+        self.calls = []
+        self.began, self.secured = threading.Event(), threading.Event()
+        self.open = threading.Event()
+        self.open.set()
+
+    def keep(self):
+        self.began.set()
+        self.open.wait(5)
+        self.calls.append(("keep", len(self.journal.steps)))
+
+    def secure(self):
+        self.calls.append(("secure", len(self.journal.steps)))
+        self.secured.set()
+
+    def undo(self):
+        self.calls.append(("undo", len(self.journal.steps)))
+
+
+@pytest.fixture
+def journal():
+    return MemoryJournal()
+
+
+@pytest.fixture
+def files(journal):
+    return Files(journal)
+
+
+def a_step(key, kind=StepKind.TOOL):
+    return NewStep(key, kind, "a", "write", datetime(2026, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("kind", [StepKind.TOOL, StepKind.NODE, StepKind.VALUE])
+async def test_files_are_kept_before_a_step_that_may_have_changed_them_is_recorded(journal, files, kind):
+    saving = SavingJournal(journal, files)
+    await saving.record(a_step("k", kind), 1)
+    saving.record_now(a_step("l", kind), 2)
+
+    assert files.calls == [("keep", 0), ("secure", 1), ("keep", 1)]
+    assert [body for _, body in journal.steps] == [1, 2]
+
+
+async def test_files_are_not_kept_for_an_answer_of_a_model_or_a_void_step(journal, files):
+    saving = SavingJournal(journal, files)
+    await saving.begin(a_step("t"))
+    await saving.record(a_step("k", StepKind.MODEL), 1)
+    await saving.record(a_step("v"), 1, void=True)
+
+    assert files.calls == [("secure", 1)]
+    assert journal.voided == ["v"]
+
+
+async def test_a_step_whose_task_is_cancelled_while_its_files_are_kept_is_recorded(journal, files):
+    saving = SavingJournal(journal, files)
+    files.open.clear()
+    writing = asyncio.ensure_future(saving.record(a_step("k"), 1))
+    await asyncio.to_thread(files.began.wait, 5)
+    writing.cancel()
+    await asyncio.wait([writing])
+    files.open.set()
+    await asyncio.to_thread(files.secured.wait, 5)
+
+    assert files.calls == [("keep", 0), ("secure", 1)]
+    assert journal.ended("k")["body"] == 1
