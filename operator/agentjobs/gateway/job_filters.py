@@ -17,8 +17,8 @@ def _several(what: str) -> object:
     return Query(description=said, max_length=MAX_VALUES)
 
 
-def _one(what: str, chars: int) -> object:
-    return Query(description=f"Only jobs {what}.", max_length=chars)
+def _one(what: str, chars: int, alias: str | None = None) -> object:
+    return Query(alias=alias, description=f"Only jobs {what}.", max_length=chars)
 
 
 Value = Annotated[str, Query(max_length=MAX_VALUE_CHARS)]
@@ -50,29 +50,14 @@ async def filter_of(
         str | None, _one("created at this time or later, such as 2026-11-29T08:00:00Z", _TIME_CHARS)
     ] = None,
     until: Annotated[str | None, _one("created before this time", _TIME_CHARS)] = None,
-    ended_since: Annotated[
-        str | None,
-        Query(alias="endedSince", description="Only jobs that ended at this time or later.", max_length=_TIME_CHARS),
-    ] = None,
-    ended_until: Annotated[
-        str | None,
-        Query(alias="endedUntil", description="Only jobs that ended before this time.", max_length=_TIME_CHARS),
-    ] = None,
+    ended_since: Annotated[str | None, _one("that ended at this time or later", _TIME_CHARS, "endedSince")] = None,
+    ended_until: Annotated[str | None, _one("that ended before this time", _TIME_CHARS, "endedUntil")] = None,
     min_cost: Annotated[
         str | None,
-        Query(
-            alias="minCost",
-            description="Only jobs whose model calls cost at least this many US dollars.",
-            max_length=_DOLLAR_CHARS,
-        ),
+        _one("whose model calls cost at least this many US dollars", _DOLLAR_CHARS, "minCost"),
     ] = None,
     max_cost: Annotated[
-        str | None,
-        Query(
-            alias="maxCost",
-            description="Only jobs whose model calls cost at most this many US dollars.",
-            max_length=_DOLLAR_CHARS,
-        ),
+        str | None, _one("whose model calls cost at most this many US dollars", _DOLLAR_CHARS, "maxCost")
     ] = None,
     text: Annotated[
         str | None,
