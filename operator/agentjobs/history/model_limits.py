@@ -10,6 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from psycopg import AsyncCursor
+from psycopg.types.json import Json
 
 from agentjobs.history.database import Connection, Database, as_json
 from agentjobs.history.model_records import (
@@ -19,6 +20,7 @@ from agentjobs.history.model_records import (
     WAITING,
     BucketState,
     Correction,
+    Limit,
     Take,
     Taken,
 )
@@ -50,28 +52,7 @@ class ModelLimits:
             "grace": GRACE_SECONDS,
             "missed": MISSED,
             "waiting": WAITING,
-            "limits": as_json(
-                [
-                    {
-                        "bucket": limit.bucket,
-                        "span": limit.window,
-                        "most": limit.most,
-                        "time_zone": limit.time_zone,
-                    }
-                    for limit in limits.values()
-                ]
-            ),
-            "amounts": as_json(
-                [
-                    {"n": n, "bucket": limit.bucket, "amount": amount, "most": limit.most}
-                    for n, take in enumerate(requests, 1)
-                    for limit, amount in take.amounts
-                ]
-            ),
-            "keys": as_json(
-                [{"n": n, "key": take.key} for n, take in enumerate(requests, 1)]
-                + [{"n": None, "key": take.key} for take in others]
-            ),
+            **_rows(requests, others, limits.values()),
         }
         runs = any(limit.window == 0 for limit in limits.values())
 
@@ -82,17 +63,7 @@ class ModelLimits:
             return await tx.execute(_SQL["take"], question)
 
         row: Any = await (await self._database.run(work)).fetchone()
-        frees: dict[str, list[tuple[float, int]]] = {}
-        for bucket, seconds, used in row.frees or ():
-            frees.setdefault(bucket, []).append((seconds, used))
-        states = {
-            bucket: BucketState(limits[bucket], number, rest, used, tuple(frees.get(bucket, ())))
-            for bucket, number, rest, used in row.buckets or ()
-        }
-        closed: dict[str, float] = {}
-        for key, seconds in row.closed or ():
-            closed[key] = max(seconds, closed.get(key, 0.0))
-        return Taken.after(requests[: row.granted], states, closed, frozenset(row.probes or ()))
+        return _taken(requests, limits, row)
 
     async def give_back(self, amounts: Sequence[Correction], ended: Collection[UUID] = ()) -> None:
         """Correct what was taken: see `model_protocols.ModelLimits`.
@@ -142,3 +113,41 @@ class ModelLimits:
     async def _run(self, statement: str, parameters: Mapping[str, Any]) -> AsyncCursor[Any]:
         given = {"cluster": self._cluster, **parameters}
         return await self._database.autocommit(lambda connection: connection.execute(_SQL[statement], given))
+
+
+def _rows(requests: Sequence[Take], others: Sequence[Take], limits: Iterable[Limit]) -> dict[str, Json | None]:
+    """Return the rows that `take` reads: limits, amounts and keys. `n` is a request's place in the order, from 1."""
+    return {
+        "limits": as_json(
+            [
+                {"bucket": limit.bucket, "span": limit.window, "most": limit.most, "time_zone": limit.time_zone}
+                for limit in limits
+            ]
+        ),
+        "amounts": as_json(
+            [
+                {"n": n, "bucket": limit.bucket, "amount": amount, "most": limit.most}
+                for n, take in enumerate(requests, 1)
+                for limit, amount in take.amounts
+            ]
+        ),
+        "keys": as_json(
+            [{"n": n, "key": take.key} for n, take in enumerate(requests, 1)]
+            + [{"n": None, "key": take.key} for take in others]
+        ),
+    }
+
+
+def _taken(requests: Sequence[Take], limits: Mapping[str, Limit], row: Any) -> Taken:
+    """Return what the row of `take` says about the requests."""
+    frees: dict[str, list[tuple[float, int]]] = {}
+    for bucket, seconds, used in row.frees or ():
+        frees.setdefault(bucket, []).append((seconds, used))
+    states = {
+        bucket: BucketState(limits[bucket], number, rest, used, tuple(frees.get(bucket, ())))
+        for bucket, number, rest, used in row.buckets or ()
+    }
+    closed: dict[str, float] = {}
+    for key, seconds in row.closed or ():
+        closed[key] = max(seconds, closed.get(key, 0.0))
+    return Taken.after(requests[: row.granted], states, closed, frozenset(row.probes or ()))
