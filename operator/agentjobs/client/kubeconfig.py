@@ -7,7 +7,7 @@ plugins and basic passwords; not the auth providers that kubectl 1.26 removed.
 import base64
 import binascii
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,8 @@ from agentjobs.errors import Misconfigured
 GATEWAY_EXTENSION: Final = "agentjobs.dev/gateway"
 ACCOUNT_FOLDER: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """The folder with a pod's token, namespace and cluster CA."""
+_Files = Sequence[tuple[Path, Mapping[str, Any]]]
+"""The contents of kubeconfig files, with their paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,11 @@ def load(
     name = context or next((str(file["current-context"]) for _, file in files if file.get("current-context")), "")
     if not name:
         raise Misconfigured(f"{shown} has no current-context; set --context.")
+    return _of_context(files, name, shown)
+
+
+def _of_context(files: _Files, name: str, shown: str) -> Access:
+    """Return the access that the entries of a context describe."""
     _, chosen = _entry(files, "contexts", "context", name, shown)
     cluster_path, cluster = _entry(files, "clusters", "cluster", str(chosen.get("cluster", "")), shown)
     # A context without a user is anonymous, as in kubectl.
@@ -161,9 +168,7 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _entry(
-    files: Iterable[tuple[Path, dict[str, Any]]], section: str, key: str, name: str, shown: str
-) -> tuple[Path, dict[str, Any]]:
+def _entry(files: _Files, section: str, key: str, name: str, shown: str) -> tuple[Path, dict[str, Any]]:
     # The first file with the name wins, as in kubectl.
     known = []
     for path, file in files:

@@ -98,33 +98,43 @@ def edited(
     Raises:
         errors.Unchangeable: the job cannot have a value; the message has the field, the value and a cure.
     """
-    named = (spec.get("templateRef") or {}).get("name")
     new = dict(spec)
     if edits.message is not None:
-        given = spec.get("input") or {}
-        if named and not _has_message(given) and (template is None or _has_message(template.work.get("input") or {})):
-            raise _refused(("input", "message"), edits.message, f"is made by template {named}; change parameters")
-        new["input"] = {
-            **{key: value for key, value in given.items() if key != "messageFrom"},
-            "message": edits.message,
-        }
+        new["input"] = _with_message(spec, edits.message, template)
     if edits.parameters:
-        if not named:
-            why = (
-                "cannot be set: the object of this job is gone, and history has its spec without the parameters; "
-                "change the message, or run the template"
-                if is_merged
-                else "cannot be set, because this job has no template; change the message"
-            )
-            first, value = next(iter(edits.parameters.items()))
-            raise _refused(("parameters", first), value, why)
-        new["parameters"] = {**(spec.get("parameters") or {}), **edits.parameters}
+        new["parameters"] = _with_parameters(spec, edits.parameters, is_merged=is_merged)
     if edits.model is not None:
         new["agent"] = {**(spec.get("agent") or {}), "model": edits.model}
     if edits.max_attempts is not None:
         new["retry"] = {**(spec.get("retry") or {}), "maxAttempts": edits.max_attempts}
     _check(spec, new, metadata, template)
     return new
+
+
+def _with_message(spec: Mapping[str, Any], message: str, template: "Template | None") -> dict[str, Any]:
+    """Return a spec's `input` with another message, unless its template makes the message."""
+    given, named = spec.get("input") or {}, _template_of(spec)
+    if named and not _has_message(given) and (template is None or _has_message(template.work.get("input") or {})):
+        raise _refused(("input", "message"), message, f"is made by template {named}; change parameters")
+    return {**{key: value for key, value in given.items() if key != "messageFrom"}, "message": message}
+
+
+def _with_parameters(spec: Mapping[str, Any], changed: Mapping[str, str], *, is_merged: bool) -> dict[str, str]:
+    """Return a spec's `parameters` with other values, if it has a template that declares them."""
+    if not _template_of(spec):
+        why = (
+            "cannot be set: the object of this job is gone, and history has its spec without the parameters; "
+            "change the message, or run the template"
+            if is_merged
+            else "cannot be set, because this job has no template; change the message"
+        )
+        first, value = next(iter(changed.items()))
+        raise _refused(("parameters", first), value, why)
+    return {**(spec.get("parameters") or {}), **changed}
+
+
+def _template_of(spec: Mapping[str, Any]) -> str | None:
+    return (spec.get("templateRef") or {}).get("name")
 
 
 def rerun_labels(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
