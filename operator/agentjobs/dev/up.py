@@ -17,7 +17,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
@@ -151,7 +150,8 @@ async def up(
         keep: keep the database in `folder` for the next start.
         sinks: the sinks file; with it a notifier runs, and jobs may use its sinks.
         triggers: the triggers file; with it the gateway accepts signed webhooks, and may create jobs in their
-        namespaces. dashboard: whether the dashboard runs too.
+            namespaces.
+        dashboard: whether the dashboard runs too.
         dashboard_port: of the dashboard; 0 is a free port.
         instant: see `ProcessNode`.
         forks: starts the commands of parts and pods that it takes, instead of exec.
@@ -175,17 +175,20 @@ async def up(
         dashboard,
         forks,
     )
-    url = f"http://127.0.0.1:{dashboard_port or free_port()}" if dashboard else None
-    starting = _Start(programs, apiserver, server, operators=operators, keep=keep, adopting=adopting, dashboard=url)
+    start = _Start(
+        programs=programs,
+        backend=apiserver,
+        server=server,
+        operators=operators,
+        keep=keep,
+        adopting=adopting,
+        dashboard_url=f"http://127.0.0.1:{dashboard_port or free_port()}" if dashboard else None,
+        inherit_env=inherit_env or {},
+        working_folder=working_folder,
+        instant=instant,
+    )
     async with contextlib.AsyncExitStack() as stack:
-        node = {
-            "inherited": dict(inherit_env or {}),
-            "working_folder": working_folder,
-            "instant": instant,
-            "forks": forks,
-        }
-        cluster = await starting.run(stack, node)
-        yield cluster
+        yield await start.run(stack)
 
 
 def _made(folder: Path) -> Path:
@@ -193,80 +196,86 @@ def _made(folder: Path) -> Path:
     return folder.absolute()
 
 
+@dataclass(frozen=True, slots=True)
+class _Gateway:
+    """Where the gateway listens."""
+
+    port: int
+    certificate: Path
+    key: Path
+    ca: Path
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {
+            "AGENTJOBS_HOST": "127.0.0.1",
+            "AGENTJOBS_PORT": str(self.port),
+            "AGENTJOBS_TLS_CERT": str(self.certificate),
+            "AGENTJOBS_TLS_KEY": str(self.key),
+            "AGENTJOBS_GATEWAY_CA": str(self.ca),
+        }
+
+
+@dataclass(slots=True, kw_only=True)
 class _Start:
     """One start, step by step; the stack ends the parts in the opposite order."""
 
-    def __init__(
-        self,
-        programs: Programs,
-        backend: Backend,
-        server: Server,
-        *,
-        operators: int,
-        keep: bool,
-        adopting: bool,
-        dashboard: str | None,
-    ) -> None:
-        self._programs = programs
-        self._folder = programs.folder
-        self._place = programs.place
-        self._backend = backend
-        self._server = server
-        self._operators = operators
-        self._keep = keep
-        self._adopting = adopting
-        self._dashboard = dashboard
-        self._began = time.monotonic()
-        self._phases: dict[str, float] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+    programs: Programs
+    backend: Backend
+    server: Server
+    operators: int
+    keep: bool
+    adopting: bool
+    dashboard_url: str | None
+    inherit_env: Mapping[str, str]
+    working_folder: Path | None
+    instant: Callable[[Object], Instant | None]
+    _began: float = field(default_factory=time.monotonic)
+    _phases: dict[str, float] = field(default_factory=dict)
+    _tasks: "list[asyncio.Task[None]]" = field(default_factory=list)
 
-    async def run(self, stack: contextlib.AsyncExitStack, node: dict[str, Any]) -> DevCluster:
-        server = self._server
+    @property
+    def _folder(self) -> Path:
+        return self.programs.folder
+
+    @property
+    def _place(self) -> Place:
+        return self.programs.place
+
+    async def run(self, stack: contextlib.AsyncExitStack) -> DevCluster:
+        server = self.server
         await stack.enter_async_context(server)
         self._note("apiserver")
         fresh = not (self._folder / "postgres").exists()
-        postgres = _database(self._folder, keep=self._keep)
-        databases = [postgres]
-        stack.push_async_callback(_stop_all, databases)
-        database = asyncio.create_task(postgres.start())
-        stack.push_async_callback(_abandon, database)  # a start that failed does not wait for it
-        # Its first step chooses the folder of the socket, so the address is known before the server listens.
-        await asyncio.sleep(0)
-        dsn = postgres.dsn
+        databases, listening = await self._start_postgres(stack)
+        dsn = databases[0].dsn
         client = await stack.enter_async_context(Client(server.url, token=server.token, ca=server.ca))
         await apply_crds(client, update=not self._place.shared)
         self._note("crds")
-        gateway_url, gateway_tls = self._gateway()
-        config = self._write_kubeconfig(gateway_url, gateway_tls["AGENTJOBS_GATEWAY_CA"])
+        gateway = self._gateway()
+        config = self._write_kubeconfig(gateway)
         await self._sign_in(client)
-        probes = [f"127.0.0.1:{free_port()}" for _ in range(self._operators)]
-        parts = self._programs.parts(dsn, gateway_url, gateway_tls, probes, self._dashboard)
-        stack.push_async_callback(_end_all, parts)
-        stack.push_async_callback(self._cancel)  # ended first: the pods' processes end with the node
-        for part in parts.values():
-            part.start()
-        # Not in the operator's settings: there a path is one inside the container, and below /tmp, where temporary
-        # folders are, one in its emptyDir.
-        node["inherited"] = {"AGENTJOBS_GATEWAY_CA": gateway_tls["AGENTJOBS_GATEWAY_CA"]} | node["inherited"]
-        nodes = Nodes(functools.partial(self._node, client, node))
+        probes = [f"127.0.0.1:{free_port()}" for _ in range(self.operators)]
+        parts = self._start_parts(stack, dsn, gateway, probes)
+        nodes = Nodes(functools.partial(self._node, client, gateway))
         self._serve(client, nodes)
         importing = asyncio.create_task(asyncio.to_thread(_import_migration, fresh=fresh))
-        self._tasks += [asyncio.create_task(part.watch(), name=part.name) for part in parts.values()]
-        await database
+        await listening
         self._note("postgres")
         await importing
-        self._tasks.append(asyncio.create_task(_watch_postgres(postgres)))
+        self._tasks.append(asyncio.create_task(_watch_postgres(databases[0])))
         failure = asyncio.create_task(first_failure(self._tasks))
         stack.callback(failure.cancel)
         await unless_broken(self._migrate(dsn, client), failure)
-        gateway = self._until_ready("gateway", f"{gateway_url}/readyz", Path(gateway_tls["AGENTJOBS_GATEWAY_CA"]))
-        leader = self._until_ready("operator", *(f"http://{address}/readyz" for address in probes))
-        pages = [self._until_ready("dashboard", f"{self._dashboard}/readyz")] if self._dashboard else []
-        await unless_broken(all_of(gateway, leader, nodes.current.ready.wait(), *pages), failure)
+        await unless_broken(self._all_ready(gateway, probes, nodes), failure)
         self._note("ready")
         return DevCluster(
             folder=self._folder,
-            backend=self._backend,
+            backend=self.backend,
             url=server.url,
             token=server.token,
             ca=server.ca,
@@ -274,42 +283,63 @@ class _Start:
             place=self._place,
             client=client,
             dsn=dsn,
-            gateway_url=gateway_url,
-            gateway_ca=Path(gateway_tls["AGENTJOBS_GATEWAY_CA"]),
+            gateway_url=gateway.url,
+            gateway_ca=gateway.ca,
             operator_url=f"http://{probes[0]}",
-            dashboard_url=self._dashboard,
-            links=self._programs.links,
+            dashboard_url=self.dashboard_url,
+            links=self.programs.links,
             parts=parts,
             phases=self._phases,
             server=server,
-            kept=self._keep,
+            kept=self.keep,
             nodes=nodes,
             databases=databases,
             failure=failure,
         )
 
-    def _gateway(self) -> tuple[str, dict[str, str]]:
-        """Return the gateway's address and its settings for TLS."""
+    async def _start_postgres(
+        self, stack: contextlib.AsyncExitStack
+    ) -> "tuple[list[EmbeddedPostgres], asyncio.Task[None]]":
+        """Start the database, and return it, first in the list, with the task that ends when it listens."""
+        databases = [_database(self._folder, keep=self.keep)]
+        stack.push_async_callback(_stop_all, databases)
+        listening = asyncio.create_task(databases[0].start())
+        stack.push_async_callback(_abandon, listening)  # a start that failed does not wait for it
+        # Its first step chooses the folder of the socket, so the address is known before the server listens.
+        await asyncio.sleep(0)
+        return databases, listening
+
+    def _gateway(self) -> _Gateway:
         port = free_port()
         authority = Authority(self._folder, name="gateway-ca", now=datetime.datetime.now(datetime.UTC))
         pair = authority.server("gateway")
-        return f"https://127.0.0.1:{port}", {
-            "AGENTJOBS_HOST": "127.0.0.1",
-            "AGENTJOBS_PORT": str(port),
-            "AGENTJOBS_TLS_CERT": str(pair.certificate),
-            "AGENTJOBS_TLS_KEY": str(pair.key),
-            "AGENTJOBS_GATEWAY_CA": str(authority.certificate),
-        }
+        return _Gateway(port, pair.certificate, pair.key, authority.certificate)
 
-    def _node(self, client: Client, options: dict[str, Any]) -> ProcessNode:
+    def _start_parts(
+        self, stack: contextlib.AsyncExitStack, dsn: str, gateway: _Gateway, probes: Sequence[str]
+    ) -> dict[str, Part]:
+        parts = self.programs.parts(dsn, gateway.url, gateway.variables, probes, self.dashboard_url)
+        stack.push_async_callback(_end_all, parts)
+        stack.push_async_callback(self._cancel)  # ended first: the pods' processes end with the node
+        for part in parts.values():
+            part.start()
+            self._tasks.append(asyncio.create_task(part.watch(), name=part.name))
+        return parts
+
+    def _node(self, client: Client, gateway: _Gateway) -> ProcessNode:
         place = self._place
         return ProcessNode(
             client,
             name=place.node,
             folder=self._folder / "node",
-            tls=self._server.node_tls,
+            tls=self.server.node_tls,
+            # Not in the operator's settings: there a path is one inside the container, and below /tmp, where temporary
+            # folders are, one in its emptyDir.
+            inherited={"AGENTJOBS_GATEWAY_CA": str(gateway.ca), **self.inherit_env},
+            working_folder=self.working_folder,
+            instant=self.instant,
+            forks=self.programs.forks,
             **place.node_options,
-            **options,
         )
 
     def _serve(self, client: Client, nodes: Nodes) -> None:
@@ -320,15 +350,15 @@ class _Start:
                 "namespace controller": NamespaceController(client).run(),
                 "claims": ClaimBinder(client).run(),
                 "scheduler": Scheduler(client).run(),
-                "service accounts": DefaultAccounts(client, ca=self._server.ca.read_text()).run(),
+                "service accounts": DefaultAccounts(client, ca=self.server.ca.read_text()).run(),
             }
         self._tasks += [asyncio.create_task(service, name=name) for name, service in services.items()]
 
-    def _write_kubeconfig(self, gateway_url: str, gateway_ca: str) -> Path:
-        server = self._server
+    def _write_kubeconfig(self, gateway: _Gateway) -> Path:
+        server = self.server
         config = kubeconfig(server.url, server.ca, server.token, name="agentjobs")
-        certificate = base64.b64encode(Path(gateway_ca).read_bytes()).decode()
-        extension = {"url": gateway_url, "certificate-authority-data": certificate}
+        certificate = base64.b64encode(gateway.ca.read_bytes()).decode()
+        extension = {"url": gateway.url, "certificate-authority-data": certificate}
         config["clusters"][0]["cluster"]["extensions"] = [{"name": GATEWAY_EXTENSION, "extension": extension}]
         if self._place.shared:
             config["contexts"][0]["context"]["namespace"] = self._place.namespace
@@ -338,37 +368,46 @@ class _Start:
 
     async def _sign_in(self, client: Client) -> None:
         """Create the accounts of the programs, with their roles in a cluster."""
-        server, system = self._server, self._place.system
+        server, system = self.server, self._place.system
         await accounts.apply(client, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": system}}])
-        for part in self._programs.accounts:
+        for part in self.programs.accounts:
             objects = rbac.objects(part, namespace=system)
             if isinstance(server, SharedCluster):
                 objects = [server.labelled(obj) for obj in accounts.renamed(objects, self._place.namespace)]
             await accounts.apply(client, objects)
             token = await accounts.token(client, system, f"agentjobs-{part}")
             config = kubeconfig(server.url, server.ca, token, name="agentjobs", user=f"agentjobs-{part}")
-            write_kubeconfig(self._programs.credentials(part), config)
-        await accounts.apply(client, self._programs.trigger_roles())
+            write_kubeconfig(self.programs.credentials(part), config)
+        await accounts.apply(client, self.programs.trigger_roles())
         self._note("accounts")
 
     async def _migrate(self, dsn: str, client: Client) -> None:
         from agentjobs.history.migrate import upgrade
 
         await asyncio.to_thread(upgrade, dsn)
-        if self._adopting:
+        if self.adopting:
             namespace = await client.get(NAMESPACES, None, "kube-system")
             await asyncio.to_thread(adopt, dsn, namespace["metadata"]["uid"])
         self._note("migrated")
 
-    async def _until_ready(self, name: str, *urls: str | Path) -> None:
-        """Wait until one of the addresses is ready; a path is the CA to trust."""
-        ca = next((str(entry) for entry in urls if isinstance(entry, Path)), None)
+    async def _all_ready(self, gateway: _Gateway, probes: Sequence[str], nodes: Nodes) -> None:
+        """Wait until all parts and the node are ready; of the operators, one."""
+        pages = [self._until_ready("dashboard", f"{self.dashboard_url}/readyz")] if self.dashboard_url else []
+        await all_of(
+            self._until_ready("gateway", f"{gateway.url}/readyz", ca=gateway.ca),
+            self._until_ready("operator", *(f"http://{address}/readyz" for address in probes)),
+            nodes.current.ready.wait(),
+            *pages,
+        )
+
+    async def _until_ready(self, name: str, *urls: str, ca: Path | None = None) -> None:
+        """Wait until one of the addresses is ready. With `ca` they have a certificate of that CA."""
         deadline = time.monotonic() + _READY_SECONDS
         connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=ca))
         async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:
             said = "no answer"
             while time.monotonic() < deadline:
-                for url in (entry for entry in urls if isinstance(entry, str)):
+                for url in urls:
                     with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                         async with session.get(url, timeout=aiohttp.ClientTimeout(total=5)) as response:
                             if response.status == 200:
