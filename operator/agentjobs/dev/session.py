@@ -9,7 +9,8 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
 
@@ -71,64 +72,82 @@ def run(
         if command and shutil.which(command[0], path=environ.get("PATH")) is None:
             # Checked before a cluster is started, with the status of a shell.
             raise UsageError(f"cannot run {command[0]!r}: not found in PATH, or not executable", status=127)
-        providers, told, called = _providers(environ), _sinks(sinks), _triggers(triggers)
+        session = _Session(
+            command=command,
+            environ=environ,
+            apiserver=chosen,
+            context=context,
+            providers=_providers(environ),
+            sinks=_file("--sinks", sinks, _check_sinks),
+            triggers=_file("--triggers", triggers, _check_triggers),
+        )
         with _folder(environ, temporary=bool(command)) as folder:
             _log_to(folder / "cluster.log")
-            return asyncio.run(_session(command, folder, environ, providers, told, called, chosen, context))
+            return asyncio.run(session.run(folder))
     except FAILURES as error:
         print(f"agentjobs dev: {error}", file=sys.stderr)
         return error.status if isinstance(error, UsageError) else 1
 
 
-async def _session(
-    command: Sequence[str],
-    folder: Path,
-    environ: Mapping[str, str],
-    providers: Mapping[str, str],
-    sinks: Path | None,
-    triggers: Path | None,
-    apiserver: Backend,
-    context: str | None,
-) -> int:
-    stop = asyncio.Event()
-    received: list[int] = []
-    loop = asyncio.get_running_loop()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, _receive, number, received, stop)
-    cluster = up(
-        folder,
-        apiserver=apiserver,
-        port=0 if command else _port(PORT),
-        context=context,
-        inherit_env=handed_to_pods(environ),
-        providers=providers,
-        keep=not command,
-        sinks=sinks,
-        triggers=triggers,
-        dashboard=not command,  # a command does not need pages, and would wait for them
-        dashboard_port=0 if command else _port(DASHBOARD_PORT),
-    )
-    starting = asyncio.create_task(cluster.__aenter__())
-    waiting = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if not starting.done():
-            return 130
-        running = starting.result()
-        if command:
-            return await _run_command(command, running, received, environ)
-        absent = _ABSENT[running.backend].format(place=running.place)
-        print(welcome(running, providers, absent=absent, sinks=sinks, triggers=triggers), flush=True)
-        await _until(waiting, running)
-        print("\nstopping …", flush=True)
-        return 0
-    finally:
-        waiting.cancel()
-        if not starting.done():
-            starting.cancel()
-            await asyncio.wait({starting})
-        elif not starting.cancelled() and starting.exception() is None:
-            await cluster.__aexit__(None, None, None)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Session:
+    """A session with valid options."""
+
+    command: Sequence[str]
+    """Empty for a session that lasts until Ctrl-C."""
+    environ: Mapping[str, str]
+    apiserver: Backend
+    context: str | None
+    providers: Mapping[str, str]
+    sinks: Path | None
+    triggers: Path | None
+
+    async def run(self, folder: Path) -> int:
+        """Start the cluster, run the command or wait for a signal, and stop the cluster; return the exit status."""
+        stop = asyncio.Event()
+        received: list[int] = []
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, _receive, number, received, stop)
+        cluster = self._cluster(folder)
+        starting = asyncio.create_task(cluster.__aenter__())
+        waiting = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                return 130
+            running = starting.result()
+            if self.command:
+                return await _run_command(self.command, running, received, self.environ)
+            absent = _ABSENT[running.backend].format(place=running.place)
+            banner = welcome(running, self.providers, absent=absent, sinks=self.sinks, triggers=self.triggers)
+            print(banner, flush=True)
+            await _until(waiting, running)
+            print("\nstopping …", flush=True)
+            return 0
+        finally:
+            waiting.cancel()
+            if not starting.done():
+                starting.cancel()
+                await asyncio.wait({starting})
+            elif not starting.cancelled() and starting.exception() is None:
+                await cluster.__aexit__(None, None, None)
+
+    def _cluster(self, folder: Path) -> contextlib.AbstractAsyncContextManager[DevCluster]:
+        lasting = not self.command
+        return up(
+            folder,
+            apiserver=self.apiserver,
+            port=_port(PORT) if lasting else 0,
+            context=self.context,
+            inherit_env=handed_to_pods(self.environ),
+            providers=self.providers,
+            keep=lasting,
+            sinks=self.sinks,
+            triggers=self.triggers,
+            dashboard=lasting,  # a command does not need pages, and would wait for them
+            dashboard_port=_port(DASHBOARD_PORT) if lasting else 0,
+        )
 
 
 async def _until(waiting: "asyncio.Task[bool]", cluster: DevCluster) -> None:
@@ -206,32 +225,28 @@ def _providers(environ: Mapping[str, str]) -> Mapping[str, str]:
     return providers
 
 
-def _sinks(path: str | None) -> Path | None:
-    """Return the sinks file; raises `UsageError` if it is invalid."""
+def _file(option: str, path: str | None, check: Callable[[Path], object]) -> Path | None:
+    """Return the file of an option; raises `UsageError` if it is invalid."""
     if path is None:
         return None
+    found = Path(path).expanduser().absolute()
+    try:
+        check(found)
+    except AgentJobsError as error:
+        raise UsageError(f"{option}: invalid file:\n{error}", status=2) from error
+    return found
+
+
+def _check_sinks(path: Path) -> None:
     from agentjobs.notifier.sinks import Sinks  # most sessions have no such file
 
-    found = Path(path).expanduser().absolute()
-    try:
-        Sinks(found, {})
-    except AgentJobsError as error:
-        raise UsageError(f"--sinks: invalid file:\n{error}", status=2) from error
-    return found
+    Sinks(path, {})
 
 
-def _triggers(path: str | None) -> Path | None:
-    """Return the triggers file; raises `UsageError` if it is invalid."""
-    if path is None:
-        return None
+def _check_triggers(path: Path) -> None:
     from agentjobs.gateway.triggers.file import read  # most sessions have no such file
 
-    found = Path(path).expanduser().absolute()
-    try:
-        read(found)
-    except AgentJobsError as error:
-        raise UsageError(f"--triggers: invalid file:\n{error}", status=2) from error
-    return found
+    read(path)
 
 
 def _port(usual: int) -> int:
