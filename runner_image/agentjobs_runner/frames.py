@@ -84,8 +84,7 @@ def stack(errors: list[BaseException]) -> list[str]:
 
     Args:
         errors: outermost first; causes come first in the output, as in Python. Errors that libraries only passed on
-        among
-            themselves are left out.
+            among themselves are left out.
     """
     lines: list[str] = []
     for error in reversed([*errors[:1], *(error for error in errors[1:] if own_frame(error) is not None)]):

@@ -149,8 +149,7 @@ class Keeper:
         session: its id.
         restored: the beginning of the file, if it is an earlier start's.
         has_recorded: whether the result of a tool call is recorded. Others are not kept until the CLI has ended: files
-        are
-            kept when a result is recorded, and a session must not mention changes that are not kept.
+            are kept when a result is recorded, and a session must not mention changes that are not kept.
     """
 
     def __init__(

@@ -92,8 +92,7 @@ class Telling:
         spends: counts model calls; None if the model proxy does.
         loop: an event loop only for the journal.
         held: pauses the CLI. Entered if a step is not stored soon, as without a gateway: a later start would not know
-        what
-            the CLI did meanwhile.
+            what the CLI did meanwhile.
     """
 
     def __init__(

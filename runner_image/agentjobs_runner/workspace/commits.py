@@ -54,8 +54,7 @@ def changes(repository: Repository, tree: Path, message: str, *, strict: bool = 
         tree: the checkout, as the agent left it.
         message: of the last commit.
         strict: whether files on another commit than the base may be other changes. Then the agent's commits must
-        continue
-            from the base: as one commit, such files would revert other people's changes.
+            continue from the base: as one commit, such files would revert other people's changes.
 
     Raises:
         StartEnded: it cannot be published.

@@ -62,10 +62,9 @@ def runner_pod(
 ) -> dict[str, Any]:
     """Return the pod `<job>-<start>`, owned by the job and with our finalizer.
 
-        `ran` is the running time of earlier starts in seconds, for `timeouts.running`. `limits` is the job's current
-        budget;
-    gateway and model proxy read it from the pod's object, which the pod itself cannot change. `local_queue` is Kueue's,
-    empty for none.
+    `ran` is the running time of earlier starts in seconds, for `timeouts.running`. `limits` is the job's current
+    budget; gateway and model proxy read it from the pod's object, which the pod itself cannot change. `local_queue` is
+    Kueue's, empty for none.
     """
     runtime, deadline = spec.runtime, _deadline(spec.timeouts, ran)
     place = start_variables(namespace, job, start)
