@@ -240,19 +240,9 @@ class Operator:
             spans=self._spans,
             now=self._now,
         )
-        reconciler = Reconciler(
-            ports,
-            pods=pod_defaults(settings, self._models, gateway_authorities=self._authorities),
-            models=self._models,
-            queues=settings.queues,
-            sinks=settings.sinks,
-            follow_up_depth=settings.follow_up_depth,
-        )
+        reconciler = self._reconciler(ports)
         database.breaker.on_back(writer.retry)
         database.breaker.on_back(reconciler.history_is_back)
-        metrics.queue_depths(reconciler.state.slots.depths)
-        metrics.workqueue_depth.set_function(lambda: float(len(reconciler.state.queue)))
-        metrics.workqueue_oldest.set_function(lambda: reconciler.state.queue.oldest_seconds)
         feed = QueueFeed(
             QueueModels(database, cluster=cluster),
             ModelReports(database, cluster=cluster),
@@ -269,6 +259,22 @@ class Operator:
             finally:
                 await writer.flush(FLUSH_SECONDS)
                 await recorder.flush(seconds=1.0)
+
+    def _reconciler(self, ports: Ports) -> Reconciler:
+        """Return the reconciler by the settings; metrics read its queues."""
+        settings, metrics = self._settings, self._metrics
+        reconciler = Reconciler(
+            ports,
+            pods=pod_defaults(settings, self._models, gateway_authorities=self._authorities),
+            models=self._models,
+            queues=settings.queues,
+            sinks=settings.sinks,
+            follow_up_depth=settings.follow_up_depth,
+        )
+        metrics.queue_depths(reconciler.state.slots.depths)
+        metrics.workqueue_depth.set_function(lambda: float(len(reconciler.state.queue)))
+        metrics.workqueue_oldest.set_function(lambda: reconciler.state.queue.oldest_seconds)
+        return reconciler
 
     def _sweeps(self, database: Database, cluster: str, lists: Lists) -> tuple[Retention, SessionRetention]:
         """Return the tasks that delete old jobs and unused sessions."""
