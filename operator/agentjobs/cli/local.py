@@ -100,32 +100,33 @@ def attempt(
     engine = engine_of(spec, environ, has_folder=folder is not None)
     check_prices(spec, _aliases(environ), datetime.now(UTC).date())
     with _journal(given, recording) as journal:
-        if (final := journal.result) is not None:
+        if journal.result is not None:
             show("this run has already ended, and this is its answer; leave out --resume to start again", error=True)
-            why = "the job already has its result"
-            ending = Ending(verdict=Verdict.SUCCEED.value, reason="ResultAccepted", message=why, result=final)
-            return Ended(**ending, usage=journal.spent().usage())
+            return Ended(**_already_ended(journal.result), usage=journal.spent().usage())
         # No earlier session, but a store for artifacts.
         given = {**given, "uid": journal.uid, "start": journal.start, "journal": journal.head(), "session": False}
         given["budget"] = of_start(spec, journal.spent())
         ended = False
         try:
-            variables = _variables(spec, environ) | {contract.ENV_ENGINE: engine}
-            if engine == contract.ENGINE_CLAUDE_CODE:
-                variables |= login_of(variables)
-            if readable:
-                variables.setdefault(contract.ENV_LOG_FORMAT, "text")
+            variables = _variables(spec, environ, engine=engine, readable=readable)
             ending = _run_start(given, spec, journal, variables, folder)
             ended = ending["result"] is not None
             return Ended(**ending, usage=journal.spent().usage())
         finally:
-            if spent := journal.spent():
-                show(str(spent), error=True)
-            if not ended and _resumable(given) and (steps := journal.recorded()):
-                show(
-                    f"{counted(steps, 'step')} recorded; to continue there, add --resume to the same command",
-                    error=True,
-                )
+            _tell_what_is_left(journal, resumable=not ended and _resumable(given))
+
+
+def _already_ended(result: contract.Result) -> Ending:
+    why = "the job already has its result"
+    return Ending(verdict=Verdict.SUCCEED.value, reason="ResultAccepted", message=why, result=result)
+
+
+def _tell_what_is_left(journal: Journal, *, resumable: bool) -> None:
+    """Print what the run has used, and how to continue it where that is possible."""
+    if spent := journal.spent():
+        show(str(spent), error=True)
+    if resumable and (steps := journal.recorded()):
+        show(f"{counted(steps, 'step')} recorded; to continue there, add --resume to the same command", error=True)
 
 
 def _resumable(given: Attempt) -> bool:
@@ -241,7 +242,8 @@ def _template(work: Work) -> Template | None:
     return template_of(str(name), 0, named[0]["spec"])
 
 
-def _variables(spec: AgentJobSpec, environ: Mapping[str, str]) -> dict[str, str]:
+def _variables(spec: AgentJobSpec, environ: Mapping[str, str], *, engine: str, readable: bool) -> dict[str, str]:
+    """Return the runner's variables, except those of its gateway."""
     variables = dict(environ)
     for entry in spec.runtime.env:
         if entry.value_from is None:
@@ -252,6 +254,11 @@ def _variables(spec: AgentJobSpec, environ: Mapping[str, str]) -> dict[str, str]
                 f"set it in your shell: export {entry.name}=…",
                 code=USAGE,
             )
+    variables[contract.ENV_ENGINE] = engine
+    if engine == contract.ENGINE_CLAUDE_CODE:
+        variables |= login_of(variables)
+    if readable:
+        variables.setdefault(contract.ENV_LOG_FORMAT, "text")
     return variables
 
 
