@@ -27,7 +27,7 @@ from agentjobs.history.model_limits import ModelLimits
 from agentjobs.history.model_protocols import ModelLedger
 from agentjobs.history.queue_models import QueueModels
 from agentjobs.kube.client import KubeClient
-from agentjobs.listening import certificate_of, open_listener, until_signalled, url_of
+from agentjobs.listening import Certificate, certificate_of, open_listener, until_signalled, url_of
 from agentjobs.models.names import Kind
 from agentjobs.proxy.checker import Checker
 from agentjobs.proxy.connections import CONNECTIONS, Server
@@ -99,22 +99,32 @@ async def serving(
             background.start(certificate.renew(), "certificate")
         background.start(installation.watch(), "models-file")
         background.start(parts.begin(kube), "begin", may_return=True)
-        server = Server(requests, per_address=CONNECTIONS if settings.check_addresses else None)
-        listener = open_listener(settings.host, settings.port)
-        listening = await asyncio.get_running_loop().create_server(
-            server, sock=listener, ssl=certificate.context if certificate else None
-        )
         try:
-            url = url_of(listener, secure=certificate is not None)
-            logger.info("proxy.listening", extra={"url": url})
-            yield url
+            async with _listening(requests, settings, certificate) as url:
+                logger.info("proxy.listening", extra={"url": url})
+                yield url
         finally:
-            listening.close()
-            server.pre_shutdown()
-            await requests.stop(settings.drain.total_seconds())
-            await server.shutdown(1.0)
             await parts.end()
             logger.info("proxy.stopped")
+
+
+@contextlib.asynccontextmanager
+async def _listening(
+    requests: Requests, settings: ProxySettings, certificate: Certificate | None
+) -> AsyncIterator[str]:
+    """Accept connections for the length of a `with` block, then finish running calls; yields the URL."""
+    server = Server(requests, per_address=CONNECTIONS if settings.check_addresses else None)
+    listener = open_listener(settings.host, settings.port)
+    listening = await asyncio.get_running_loop().create_server(
+        server, sock=listener, ssl=certificate.context if certificate else None
+    )
+    try:
+        yield url_of(listener, secure=certificate is not None)
+    finally:
+        listening.close()
+        server.pre_shutdown()
+        await requests.stop(settings.drain.total_seconds())
+        await server.shutdown(1.0)
 
 
 class _Parts:
