@@ -67,14 +67,7 @@ def changes(repository: Repository, tree: Path, message: str, *, strict: bool = 
     linked = agent_store.link_objects(tree, store)
     base = repository.words("rev-parse", "--verify", f"{BASE}^{{commit}}")
     claimed = agent_store.head_of(tree)
-    ways: list[tuple[Path | None, str]] = [(store, base)] if linked else []
-    if linked and claimed not in (None, base):
-        ways.insert(0, (store, str(claimed)))
-    ways.append((None, base))
-    if strict and claimed != base:
-        ways = [way for way in ways if way[1] == claimed]
-        if not ways:
-            raise refused("the base of the files is unknown: the checkout has no commit to continue from")
+    ways = _ways(store if linked else None, base, claimed, strict=strict)
     for beside, on in ways:
         try:
             found = _made(repository, tree, beside, base, on, message)
@@ -88,6 +81,20 @@ def changes(repository: Repository, tree: Path, message: str, *, strict: bool = 
         kept = on == claimed or claimed in (None, base, *before)
         return None if found is None else Change(*found[:3], kept, *found[3:])
     raise AssertionError("the last attempt returns or raises")
+
+
+def _ways(store: Path | None, base: str, claimed: str | None, *, strict: bool) -> list[tuple[Path | None, str]]:
+    """Return the object stores to read, and the commits to continue from, in the order in which they are tried."""
+    ways: list[tuple[Path | None, str]] = [(None, base)]
+    if store is not None:
+        ways.insert(0, (store, base))
+        if claimed not in (None, base):
+            ways.insert(0, (store, str(claimed)))
+    if strict and claimed != base:
+        ways = [way for way in ways if way[1] == claimed]
+        if not ways:
+            raise refused("the base of the files is unknown: the checkout has no commit to continue from")
+    return ways
 
 
 _Made = tuple[str, str, str, tuple[tuple[str, bytes], ...], tuple[bytes, ...]]
