@@ -80,6 +80,11 @@ class WatchEvent:
     type: str
     object: Object
 
+    @property
+    def items(self) -> list[Object]:
+        """The object, for readers that treat a listing and an event alike."""
+        return [self.object]
+
 
 class Client:
     """Sends requests to one server. Use it as a context: `async with Client(url, token=…, ca=…) as client`."""

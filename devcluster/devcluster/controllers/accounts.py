@@ -8,7 +8,6 @@ from devcluster.client import (
     SERVICE_ACCOUNTS,
     ApiError,
     Client,
-    Listing,
     Object,
     Resource,
 )
@@ -30,7 +29,7 @@ class DefaultAccounts:
 
     async def _watch(self) -> None:
         async for event in self._client.follow(NAMESPACES):
-            for namespace in event.items if isinstance(event, Listing) else [event.object]:
+            for namespace in event.items:
                 if not namespace["metadata"].get("deletionTimestamp"):
                     self._queue.add(namespace["metadata"]["name"])
 

@@ -6,7 +6,7 @@ There are no PersistentVolume objects: a claim is bound to a name only, and the 
 import asyncio
 from typing import Final
 
-from devcluster.client import CLAIMS, PODS, ApiError, Client, Listing, Object
+from devcluster.client import CLAIMS, PODS, ApiError, Client, Object
 from devcluster.controllers.keyed import KeyedQueue
 
 PROTECTION: Final = "kubernetes.io/pvc-protection"
@@ -29,7 +29,7 @@ class ClaimBinder:
 
     async def _watch(self) -> None:
         async for event in self._client.follow(CLAIMS):
-            for claim in event.items if isinstance(event, Listing) else [event.object]:
+            for claim in event.items:
                 self._queue.add((claim["metadata"]["namespace"], claim["metadata"]["name"]))
 
     async def _advance(self, key: _Key) -> float | None:

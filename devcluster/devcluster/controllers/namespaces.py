@@ -2,7 +2,7 @@
 
 import asyncio
 
-from devcluster.client import NAMESPACES, ApiError, Client, Listing, Resource
+from devcluster.client import NAMESPACES, ApiError, Client, Resource
 from devcluster.controllers.discovery import discover
 from devcluster.controllers.keyed import KeyedQueue
 
@@ -25,7 +25,7 @@ class NamespaceController:
 
     async def _watch(self) -> None:
         async for event in self._client.follow(NAMESPACES):
-            for namespace in event.items if isinstance(event, Listing) else [event.object]:
+            for namespace in event.items:
                 if namespace["metadata"].get("deletionTimestamp"):
                     self._queue.add(namespace["metadata"]["name"])
 

@@ -121,8 +121,7 @@ class Scheduler:
     async def _watch_claims(self) -> None:
         """Schedule the pods of a namespace again after a claim has changed."""
         async for event in self._client.follow(CLAIMS):
-            claims = event.items if isinstance(event, Listing) else [event.object]
-            changed = {claim["metadata"]["namespace"] for claim in claims}
+            changed = {claim["metadata"]["namespace"] for claim in event.items}
             for key, pod in self._pods.items():
                 if key[0] in changed and claims_of(pod):
                     self._queue.add(key)

@@ -23,7 +23,7 @@ from rich.text import Text
 from agentjobs.dev.parts import tail
 from agentjobs.dev.session import FAILURES, backend
 from agentjobs.dev.up import DevCluster, up
-from devcluster.client import CONFIG_MAPS, Listing, Object, Resource
+from devcluster.client import CONFIG_MAPS, Object, Resource
 
 AGENT_JOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 TERMINAL = ("Succeeded", "Failed", "Cancelled", "Skipped")
@@ -174,7 +174,7 @@ async def run(cluster: DevCluster, folder: Path, out: TextIO, *, timeout: float 
 async def _follow(cluster: DevCluster, examples: Mapping[str, Example], show: "Show") -> None:
     """Update the jobs of the examples; return when all have ended."""
     async for event in cluster.client.follow(AGENT_JOBS, cluster.place.namespace):
-        for job in event.items if isinstance(event, Listing) else [event.object]:
+        for job in event.items:
             example = examples.get(job["metadata"]["name"])
             if example is not None:
                 example.job = job
