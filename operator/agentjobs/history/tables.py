@@ -112,52 +112,25 @@ Index(
     postgresql_using="brin",
     postgresql_with={"pages_per_range": 16, "autosummarize": True},
 )
+_NEWEST: Final = (jobs.c.created_at.desc(), jobs.c.uid.desc())
+
+
+def _list_index(name: str, *columns: Any, where: str) -> None:
+    """Declare an index for lists of the jobs of one namespace."""
+    Index(f"jobs_{name}_idx", jobs.c.cluster, jobs.c.namespace, *columns, postgresql_where=text(where))
+
+
 # Pages of one namespace, newest first, and the newest of one name.
-Index(None, jobs.c.cluster, jobs.c.namespace, jobs.c.created_at.desc(), jobs.c.uid.desc())
+Index(None, jobs.c.cluster, jobs.c.namespace, *_NEWEST)
 Index(None, jobs.c.cluster, jobs.c.namespace, jobs.c.name, jobs.c.created_at.desc())
-# Pages of one schedule, newest first.
-Index(
-    "jobs_schedule_idx",
-    jobs.c.cluster,
-    jobs.c.namespace,
-    jobs.c.schedule,
-    jobs.c.created_at.desc(),
-    jobs.c.uid.desc(),
-    postgresql_where=text("schedule <> ''"),
-)
-# Pages of one partition, newest first.
-Index(
-    "jobs_partition_key_idx",
-    jobs.c.cluster,
-    jobs.c.namespace,
-    jobs.c.partition_key,
-    jobs.c.created_at.desc(),
-    jobs.c.uid.desc(),
-    postgresql_where=text("partition_key <> ''"),
-)
-Index(
-    "jobs_template_idx",
-    jobs.c.cluster,
-    jobs.c.namespace,
-    jobs.c.template,
-    jobs.c.created_at.desc(),
-    jobs.c.uid.desc(),
-    postgresql_where=text("template <> ''"),
-)
-Index(
-    "jobs_unique_key_idx",
-    jobs.c.cluster,
-    jobs.c.namespace,
+_list_index("schedule", jobs.c.schedule, *_NEWEST, where="schedule <> ''")
+_list_index("partition_key", jobs.c.partition_key, *_NEWEST, where="partition_key <> ''")
+_list_index("template", jobs.c.template, *_NEWEST, where="template <> ''")
+_list_index("unique_key", jobs.c.unique_key, jobs.c.created_at.desc(), where="unique_key IS NOT NULL")
+_list_index(
+    "unique_open",
     jobs.c.unique_key,
-    jobs.c.created_at.desc(),
-    postgresql_where=text("unique_key IS NOT NULL"),
-)
-Index(
-    "jobs_unique_open_idx",
-    jobs.c.cluster,
-    jobs.c.namespace,
-    jobs.c.unique_key,
-    postgresql_where=text("unique_key IS NOT NULL AND finished_at IS NULL AND deleted_at IS NULL"),
+    where="unique_key IS NOT NULL AND finished_at IS NULL AND deleted_at IS NULL",
 )
 Index("jobs_parent_uid_idx", jobs.c.parent_uid, jobs.c.created_at, postgresql_where=text("parent_uid <> ''"))
 ENDED: Final = func.coalesce(jobs.c.finished_at, jobs.c.deleted_at)
@@ -175,22 +148,7 @@ Index(
     postgresql_where=text("finished_at IS NOT NULL"),
 )
 # What `close_vanished` looks through, and pages of unfinished jobs.
-Index(
-    "jobs_open_idx",
-    jobs.c.cluster,
-    jobs.c.namespace,
-    jobs.c.created_at.desc(),
-    jobs.c.uid.desc(),
-    postgresql_where=text("deleted_at IS NULL AND finished_at IS NULL"),
-)
-
-
-def _list_index(name: str, *columns: Any, where: str) -> None:
-    """Pages of one namespace."""
-    Index(f"jobs_{name}_idx", jobs.c.cluster, jobs.c.namespace, *columns, postgresql_where=text(where))
-
-
-_NEWEST: Final = (jobs.c.created_at.desc(), jobs.c.uid.desc())
+_list_index("open", *_NEWEST, where="deleted_at IS NULL AND finished_at IS NULL")
 Index("jobs_created_idx", jobs.c.cluster, *_NEWEST)
 _list_index("queue", jobs.c.queue, *_NEWEST, where="queue <> ''")
 _list_index("model", jobs.c.model, *_NEWEST, where="model <> ''")
