@@ -6,6 +6,7 @@ an earlier call created. The gateway uses this token and no rights of its own.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -24,7 +25,7 @@ from agentjobs.gateway.services import Services, services_of
 from agentjobs.gateway.triggers.answering import MAX_BODY_BYTES, Call, Challenge, Ignored
 from agentjobs.gateway.triggers.calls import Unreadable, short_key
 from agentjobs.gateway.triggers.file import Signature
-from agentjobs.gateway.triggers.jobs import Made, Wanted, make, own_rights
+from agentjobs.gateway.triggers.jobs import Made, Wanted, made_before, make, own_rights
 from agentjobs.history.protocols import ReadHistory
 from agentjobs.problem import Problem
 
@@ -62,12 +63,9 @@ async def trigger(request: Request, namespace: Namespace, template: Template) ->
         return await _with_token(request, services, namespace, template)
     address = request.client.host if request.client else ""
 
-    async def history() -> ReadHistory:
-        return (await services.history()).people
-
     async with _body(request, services) as body:
         call = Call(namespace, template, request.headers, body, address)
-        return _answer(*await services.signed_calls.answer(call, services.kube, history))
+        return _answer(*await services.signed_calls.answer(call, services.kube, lambda: _history(services)))
 
 
 async def _with_token(request: Request, services: Services, namespace: str, template: str) -> Response:
@@ -81,9 +79,19 @@ async def _with_token(request: Request, services: Services, namespace: str, temp
         raise Problem(400, "BadRequest", f"idempotencyKey: {error}.") from None
     message = None if body.input is None else body.input.message
     wanted = Wanted(namespace, template, body.parameters, key=key, name=body.name, message=message)
+    # A name that the caller chose may have been another call's.
+    if key is not None and body.name is None:
+        before = await made_before(lambda: _history(services), wanted, now=datetime.now(UTC))
+        if before is not None:
+            await may(request, "get", namespace=namespace, name=before.job)
+            return _of_job(before, 200)
     with own_rights():
         made = await make(await acting(request), wanted)
     return _of_job(made, 201 if made.created else 200)
+
+
+async def _history(services: Services) -> ReadHistory:
+    return (await services.history()).people
 
 
 @asynccontextmanager

@@ -159,6 +159,14 @@ async def test_a_call_that_is_sent_again_finds_its_job(open_gateway, kube):
     assert (other.status_code, len(kube.jobs)) == (201, 2)
 
 
+async def recorded(history, created, monkeypatch):
+    """Let history have the job of an answer, since five minutes."""
+    job = await history.accept()
+    key = type(job.key)(created["uid"], "default", created["job"], NOW - timedelta(minutes=5), "brief")
+    history.memory.jobs_by_uid = {created["uid"]: job}
+    monkeypatch.setattr(job, "key", key)
+
+
 @pytest.mark.parametrize(("period", "found"), [(None, 200), ("1h", 200), ("10s", 201)])
 async def test_a_call_finds_its_job_in_history_when_the_object_is_gone(
     open_gateway, kube, history, period, found, monkeypatch
@@ -166,10 +174,7 @@ async def test_a_call_finds_its_job_in_history_when_the_object_is_gone(
     async with open_gateway(TRIGGER | ({"period": period} if period else {})) as http:
         first = (await http.post(url(), **github(ISSUE))).json()
         kube.jobs.clear()
-        job = await history.accept()
-        key = type(job.key)(first["uid"], "default", first["job"], NOW - timedelta(minutes=5), "brief")
-        history.memory.jobs_by_uid = {first["uid"]: job}
-        monkeypatch.setattr(job, "key", key)
+        await recorded(history, first, monkeypatch)
         answer = await http.post(url(), **github(ISSUE))
 
     assert (answer.status_code, answer.json()["uid"]) == (found, first["uid"])
@@ -479,6 +484,23 @@ async def test_a_users_call_with_a_key_makes_one_job(open_gateway, kube, ann):
         answers = [await http.post(url(), json={"idempotencyKey": "order-7"}, headers=ann) for _ in range(2)]
 
     assert ([answer.status_code for answer in answers], len(kube.jobs)) == ([201, 200], 1)
+
+
+@pytest.mark.parametrize(("may_read", "status"), [(True, 200), (False, 403)])
+async def test_a_users_call_finds_its_job_in_history_when_the_object_is_gone(
+    open_gateway, kube, ann, history, monkeypatch, may_read, status
+):
+    call = {"json": {"idempotencyKey": "order-7"}, "headers": ann}
+    async with open_gateway() as http:
+        first = (await http.post(url(), **call)).json()
+        kube.jobs.clear()
+        kube.add_user("anns", "ann", may=CREATE | ({("get", "default", first["job"])} if may_read else set()))
+        await recorded(history, first, monkeypatch)
+        answer = await http.post(url(), **call)
+        named = await http.post(url(), **(call | {"json": call["json"] | {"name": first["job"]}}))
+
+    assert (answer.status_code, named.status_code) == (status, 201)
+    assert not may_read or answer.json() == first | {"created": False}
 
 
 @pytest.mark.parametrize(

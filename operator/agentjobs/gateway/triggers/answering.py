@@ -1,6 +1,5 @@
 """Handles signed calls: the result is a job, nothing, or a refusal that reveals nothing."""
 
-import asyncio
 import logging
 import secrets
 import time
@@ -29,8 +28,6 @@ _WAIT_SECONDS: Final = 5.0
 # not limited: behind an ingress all calls have the same address.
 _FAILURES_A_SECOND: Final = 1.0
 _FAILURES: Final = 20.0
-# History makes repeated calls cheaper; without it, the new job finds its twin itself.
-_HISTORY_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +100,8 @@ class SignedCalls:
             wanted = self._wanted(entry, call, read)
         except Unreadable as error:
             raise Problem(400, "BadRequest", f"The call is signed, but invalid: {error}.") from None
-        return signature, await self._before(wanted, history) or await make(kube, wanted)
+        now = datetime.fromtimestamp(self._now(), UTC)
+        return signature, await made_before(history, wanted, now=now) or await make(kube, wanted)
 
     def _signed(self, call: Call) -> list[TriggerEntry]:
         entries = self._triggers.of(call.namespace, call.template)
@@ -136,13 +134,6 @@ class SignedCalls:
             period=entry.period,
             start_after=entry.start_after,
         )
-
-    async def _before(self, wanted: Wanted, history: Callable[[], Awaitable[ReadHistory]]) -> Made | None:
-        try:
-            async with asyncio.timeout(_HISTORY_SECONDS):
-                return await made_before(await history(), wanted, now=datetime.fromtimestamp(self._now(), UTC))
-        except TimeoutError:
-            return None
 
 
 def _secrets(entry: TriggerEntry) -> list[bytes]:

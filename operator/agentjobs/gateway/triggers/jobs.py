@@ -1,10 +1,11 @@
 """The job of a call. Its name is derived from the template and the idempotency key, so a call creates one job."""
 
+import asyncio
 import base64
 import contextlib
 import hashlib
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -21,6 +22,7 @@ from agentjobs.problem import Problem, forbidden, unauthorized
 
 # 65 bits of the hash, or 130 if another key has the same first 65.
 LETTERS: Final = (13, 26)
+_HISTORY_SECONDS: Final = 1.0
 
 
 class Kube(Protocol):
@@ -106,12 +108,16 @@ async def make(kube: Kube, wanted: Wanted) -> Made:
     )
 
 
-async def made_before(history: ReadHistory, wanted: Wanted, *, now: datetime) -> Made | None:
-    """Return the job that the same call created before, deleted ones included; None if history has none."""
+async def made_before(history: Callable[[], Awaitable[ReadHistory]], wanted: Wanted, *, now: datetime) -> Made | None:
+    """Return the job that the same call created before, deleted ones included; None if history has none.
+
+    If history does not answer in time, a new job finds its twin itself and is skipped.
+    """
     name = names_of(wanted)[0]
     try:
-        found = await history.job(wanted.namespace, name)
-    except errors.AgentJobsError:
+        async with asyncio.timeout(_HISTORY_SECONDS):
+            found = await (await history()).job(wanted.namespace, name)
+    except (errors.AgentJobsError, TimeoutError):
         return None
     is_old = wanted.period is not None and found.created < now - wanted.period
     return None if is_old or found.name != name else Made(name, found.uid, created=False)
