@@ -1,6 +1,7 @@
 """Migrations make what the tables say, for any number of callers at once."""
 
 import asyncio
+import re
 import threading
 from decimal import Decimal
 
@@ -11,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema
 
@@ -66,14 +67,28 @@ def test_several_processes_can_migrate_simultaneously(empty_database):
 
 
 def upgrade_to(dsn, version):
-    """Bring a database to where an older release left it."""
-    config = Config()
+    """Bring a database to where an older release left it; return the statements."""
+    config, statements = Config(), []
     config.set_main_option("script_location", migrate.__file__.replace("migrate.py", "migrations"))
     config.set_main_option("path_separator", "os")
-    with create_engine(database_url(dsn), poolclass=NullPool).begin() as connection:
-        connection.execute(CreateSchema(SCHEMA))
+    engine = create_engine(database_url(dsn), poolclass=NullPool)
+    event.listen(engine, "before_cursor_execute", lambda _connection, _cursor, text, *_: statements.append(text))
+    with engine.begin() as connection:
+        connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
         config.attributes["connection"] = connection
         command.upgrade(config, version)
+    return statements
+
+
+@pytest.mark.parametrize(("first", "last", "builds"), [("0009", "0013", True), ("0013", schema.HEAD, False)])
+def test_no_migration_after_0013_builds_an_index_of_a_table_that_exists(empty_database, first, last, builds):
+    upgrade_to(empty_database, first)
+
+    text = "\n".join(upgrade_to(empty_database, last))
+
+    made = set(re.findall(r"CREATE TABLE agentjobs\.(\w+)", text))
+    indexed = set(re.findall(r"CREATE (?:UNIQUE )?INDEX (?!IF NOT EXISTS)\w+ ON agentjobs\.(\w+)", text))
+    assert bool(indexed - made) is builds
 
 
 def test_jobs_from_before_schedules_and_partitions_existed_have_none(empty_database):
