@@ -46,10 +46,10 @@ def readable(line: Mapping[str, Any], *, colour: bool = False, width: int | None
         width: columns to which a step's arguments, texts and results are cut; None for no limit.
     """
     painted = _Paint(colour)
-    told = _told(line, painted, None if width is None else max(width, _NARROWEST))
-    if not told:
+    content = _content(line, painted, None if width is None else max(width, _NARROWEST))
+    if not content:
         return ""
-    first = f"{painted(_clock(line), 'dim')} {told}"
+    first = f"{painted(_clock(line), 'dim')} {content}"
     stack = line.get("stack")
     return f"{first}\n{_stack(stack, painted)}" if stack else first
 
@@ -62,14 +62,14 @@ class _Paint:
         return f"\x1b[{_PAINTS[name]}m{text}\x1b[0m" if self._on and name and text else text
 
 
-def _told(line: Mapping[str, Any], painted: _Paint, width: int | None) -> str:
+def _content(line: Mapping[str, Any], painted: _Paint, width: int | None) -> str:
     event = str(line.get("event"))
     if event == "step.ended":
         return ""  # the line `attempt.ended` follows with more details
     if event.startswith("step.") and "author" in line:
         kind, author = event.removeprefix("step."), _text(line["author"])
-        said = _step(kind, line)
-        cut = said if width is None or _failed(line) else _cut(said, width - len("00:00:00 ") - len(author) - 2)
+        step = _step(kind, line)
+        cut = step if width is None or _failed(line) else _cut(step, width - len("00:00:00 ") - len(author) - 2)
         return f"{painted(author, 'cyan')}  {cut}"
     match event:
         case "attempt.started":
@@ -119,8 +119,8 @@ def _failed(line: Mapping[str, Any]) -> bool:
 
 def _tokens(line: Mapping[str, Any]) -> str:
     counts = [(line.get(f"tokens_{way}"), way) for way in ("in", "out")]
-    told = [f"{_text(count)} tokens {way}" for count, way in counts if count is not None]
-    return f", {', '.join(told)}" if told else ""
+    parts = [f"{_text(count)} tokens {way}" for count, way in counts if count is not None]
+    return f", {', '.join(parts)}" if parts else ""
 
 
 def _call(call: Any) -> str:
@@ -148,9 +148,9 @@ def _stopping(line: Mapping[str, Any]) -> str:
 def _other(event: str, line: Mapping[str, Any], painted: _Paint) -> str:
     level = _text(line.get("level")).upper()
     message = _text(line["message"]) if line.get("message") else ""
-    said = f"{_text(line.get('logger'))}: {message}" if event == LIBRARY else f"{_text(event)} {message}".rstrip()
+    head = f"{_text(line.get('logger'))}: {message}" if event == LIBRARY else f"{_text(event)} {message}".rstrip()
     pairs = _pairs({key: value for key, value in line.items() if key not in _FRAME})
-    return f"{painted(level, _LEVELS.get(level))} {said}{pairs}"
+    return f"{painted(level, _LEVELS.get(level))} {head}{pairs}"
 
 
 def _pairs(fields: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ def completed(do: Operations, names: Iterable[str], *, timeout: float | None) ->
     while waiting:
         began = yield Now()
         bodies, version = yield from do.listed("")
-        yield from _told(waiting, bodies)
+        yield from _finished(waiting, bodies)
         if missing := [name for name in waiting if name not in {body["metadata"]["name"] for body in bodies}]:
             raise deleted(missing[0]) if waiting[missing[0]] else errors.NotFound(f"no AgentJob {missing[0]!r}")
         left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - (yield Now()))
@@ -52,12 +52,12 @@ def _watched(do: Operations, waiting: dict[str, str], version: str, seconds: flo
         if change.get("type") == "DELETED" and body["metadata"]["name"] in waiting:
             raise deleted(body["metadata"]["name"])
         if change.get("type") in {"ADDED", "MODIFIED"}:
-            yield from _told(waiting, [body])
+            yield from _finished(waiting, [body])
         if change.get("type") == "ERROR" or (yield Now()) >= until:
             return
 
 
-def _told(waiting: dict[str, str], bodies: Iterable[Mapping[str, Any]]) -> Iterator[Emit[Job]]:
+def _finished(waiting: dict[str, str], bodies: Iterable[Mapping[str, Any]]) -> Iterator[Emit[Job]]:
     """Emit finished jobs and remove them from `waiting`; store the uids of the others."""
     for body in bodies:
         name, uid = body["metadata"]["name"], body["metadata"]["uid"]

@@ -209,10 +209,10 @@ def gateway(access: Access, *, url: str | None, ca: str | None, environ: Mapping
         errors.Misconfigured: its address is not configured, or the user has no token.
     """
     known = access.gateway
-    asked = url or environ.get("AGENTJOBS_GATEWAY_URL")
-    address = (asked or (known.url if known else "")).rstrip("/")
-    if asked and not _is_url(address):
-        raise errors.Misconfigured(f"invalid gateway address {asked!r}: use https://HOST[:PORT].")
+    configured = url or environ.get("AGENTJOBS_GATEWAY_URL")
+    address = (configured or (known.url if known else "")).rstrip("/")
+    if configured and not _is_url(address):
+        raise errors.Misconfigured(f"invalid gateway address {configured!r}: use https://HOST[:PORT].")
     if not _is_url(address):
         raise errors.Misconfigured(
             f"no gateway address in context {access.context!r} of {access.source}; use --gateway URL (in Python "

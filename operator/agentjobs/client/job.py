@@ -42,14 +42,14 @@ class Job(Object):
     @property
     def reason(self) -> str:
         """Why it ended, or what it waits for; empty if there is nothing to report."""
-        said = primary_condition(self.status.conditions)
-        return said.reason if said else ""
+        condition = primary_condition(self.status.conditions)
+        return condition.reason if condition else ""
 
     @property
     def message(self) -> str:
         """The same as a sentence."""
-        said = primary_condition(self.status.conditions)
-        return said.message if said else ""
+        condition = primary_condition(self.status.conditions)
+        return condition.message if condition else ""
 
 
 Spec = AgentJobSpec | Mapping[str, Any]

@@ -56,8 +56,8 @@ class Queue(Object):
     @property
     def reason(self) -> str:
         """Why it is open or closed; empty if not reported."""
-        said = find_condition(self.status.conditions, QueueConditionType.OPEN)
-        return said.reason if said else ""
+        condition = find_condition(self.status.conditions, QueueConditionType.OPEN)
+        return condition.reason if condition else ""
 
 
 QueueSpec = AgentQueueSpec | Mapping[str, Any]

@@ -65,7 +65,7 @@ class Tree:
 
     def following(self, job: TreeJob) -> Sequence[TreeJob]:
         """Return the follow-ups of a job, oldest first."""
-        return [one for one in self.jobs if one.parent_uid == job.uid and one.uid != job.uid]
+        return [other for other in self.jobs if other.parent_uid == job.uid and other.uid != job.uid]
 
 
 def tree_of(do: "Operations", name: str) -> Operation[Tree]:
@@ -96,20 +96,20 @@ def _climb(do: "Operations", name: str, found: dict[str, TreeJob]) -> Operation[
         job = yield from do.get(name)
         if wanted and job.uid != wanted:
             return  # a new job has the parent's name
-        seen = job.uid in found and found[job.uid].is_there
+        is_known = job.uid in found and found[job.uid].is_there
         _add(job, found)
         parent, wanted = job.labels.get(LABEL_PARENT), job.annotations.get(ANNOTATION_PARENT_UID, "")
-        if seen or not parent or not wanted:
+        if is_known or not parent or not wanted:
             return
         name = parent
 
 
 def _descend(do: "Operations", found: dict[str, TreeJob]) -> Operation[bool]:
     """Add follow-ups, level by level. True if there are too many."""
-    asked: set[str] = set()
-    while names := sorted({job.name for job in found.values()} - asked):
+    requested: set[str] = set()
+    while names := sorted({job.name for job in found.values()} - requested):
         chosen = names[:_AT_ONCE]
-        asked.update(chosen)
+        requested.update(chosen)
         for job in (yield from do.list(selector=f"{LABEL_PARENT} in ({','.join(chosen)})")):
             if job.annotations.get(ANNOTATION_PARENT_UID) not in found:
                 continue
@@ -123,7 +123,7 @@ def _add(job: Job, found: dict[str, TreeJob]) -> None:
     status, before = job.status, found.get(job.uid)
     usage, result = status.usage, status.result
     published = result.workspace if result else None
-    told = TreeJob(
+    node = TreeJob(
         name=job.name,
         uid=job.uid,
         parent_uid=job.annotations.get(ANNOTATION_PARENT_UID, ""),
@@ -139,12 +139,12 @@ def _add(job: Job, found: dict[str, TreeJob]) -> None:
         is_there=True,
     )
     if before is not None and before.cost_usd is not None:
-        told = replace(told, cost_usd=before.cost_usd)
-    found[job.uid] = told
+        node = replace(node, cost_usd=before.cost_usd)
+    found[job.uid] = node
 
 
 def _recorded(job: RelatedJob) -> TreeJob:
-    told = job.workspace
+    published = job.workspace
     return TreeJob(
         name=job.name,
         uid=job.uid,
@@ -155,9 +155,9 @@ def _recorded(job: RelatedJob) -> TreeJob:
         created=job.created,
         finished=job.finished,
         cost_usd=job.cost_usd,
-        branch=told.branch if told else "",
-        commit=told.commit if told else "",
-        pull_request=(told.pull_request or "") if told else "",
+        branch=published.branch if published else "",
+        commit=published.commit if published else "",
+        pull_request=(published.pull_request or "") if published else "",
         is_there=False,
     )
 

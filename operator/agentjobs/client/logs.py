@@ -17,12 +17,12 @@ from agentjobs.client.operations import Operations
 from agentjobs.contract import LABEL_JOB, RUNNER_CONTAINER, pod_name, start_of
 
 # Polling interval while a job waits.
-LOOK_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 0.5
 # A silent log is reopened after this long, because of lost nodes and dropped connections.
 SILENCE_SECONDS: Final = 60.0
 # A pod may publish long after its agent's log has ended, and that log is read as a whole each time.
 LINES_A_SECOND: Final = 2000
-LAST_LOOK_SECONDS: Final = 5.0
+MAX_POLL_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,13 @@ def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None
         errors.NotFound: the job does not exist, or was deleted during the call, even if its name was reused.
     """
     deadline = None if timeout is None else (yield Now()) + timeout
-    told: tuple[Any, ...] = ()
+    reported: tuple[Any, ...] = ()
     shown: dict[int, int] = {}
     job: Job | None = None
     while True:
         job = yield from _again(do, name, job)
-        if told != (job.phase, job.status.starts, job.reason):
-            told = job.phase, job.status.starts, job.reason
+        if reported != (job.phase, job.status.starts, job.reason):
+            reported = job.phase, job.status.starts, job.reason
             yield Emit(job)
         start = job.status.starts
         if start and tail is not None:
@@ -75,7 +75,7 @@ def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None
         if deadline is not None and (yield Now()) >= deadline:
             raise TimeoutError(f"AgentJob {name!r} did not end within {timeout:g} s; it is {job.phase}.")
         over = 0 if shown.get(start, 0) > known else known
-        yield Sleep(min(LAST_LOOK_SECONDS, max(LOOK_SECONDS, over / LINES_A_SECOND)))
+        yield Sleep(min(MAX_POLL_SECONDS, max(POLL_SECONDS, over / LINES_A_SECOND)))
 
 
 def _again(do: Operations, name: str, known: Job | None) -> Operation[Job]:
@@ -105,7 +105,7 @@ def logs(do: Operations, name: str, *, start: int | Literal["all"] | None, part:
     if not wanted or wanted[0] not in there:
         raise errors.NotFound(_no_pod(job, None if start == "all" else start, there))
     for number in wanted:
-        yield from _listen(do, name, number, {"container": telling_container(pods[number])} | part.parameters())
+        yield from _listen(do, name, number, {"container": relevant_container(pods[number])} | part.parameters())
         while (line := (yield NextLine())) is not None:
             yield Emit(LogLine(number, line))
 
@@ -118,7 +118,7 @@ def _pods(do: Operations, name: str) -> Operation[dict[int, Any]]:
     return {number: item for number, item in items if number}
 
 
-def telling_container(pod: Mapping[str, Any]) -> str:
+def relevant_container(pod: Mapping[str, Any]) -> str:
     """The container with the relevant log: the runner's, or one that failed before it could start."""
     for status in (pod.get("status") or {}).get("initContainerStatuses") or ():
         ended = (status.get("state") or {}).get("terminated")

@@ -47,8 +47,8 @@ class AsyncNotifications:
     async def list(self, *, job: str = "", stuck: bool = False) -> AsyncGenerator[RecordedNotification]:
         """See `Notifications.list`."""
         async with aclosing(self._transport.iterate(self._do.list(job=job, stuck=stuck))) as found:
-            async for one in found:
-                yield one
+            async for notification in found:
+                yield notification
 
     async def retry(self, job: str, *, sink: str = "") -> int:
         """See `Notifications.retry`."""

@@ -35,7 +35,7 @@ from agentjobs.client.effects import MERGE_PATCH, Emit, Listen, NextLine, Now, O
 from agentjobs.client.job import Job, Spec, differences
 from agentjobs.client.lineage import Tree, tree_of
 from agentjobs.client.object import plain_spec
-from agentjobs.client.requests import FIRST_PAUSE_SECONDS, PAGE, Asking, paged, segment
+from agentjobs.client.requests import FIRST_PAUSE_SECONDS, PAGE, KindOperations, paged, segment
 from agentjobs.client.rerunning import NO_EDITS, Edits, copied_labels, edited, not_skipped, rerun_labels, to_repeat
 from agentjobs.contract import (
     ANNOTATION_PREVIOUS_TIME,
@@ -67,7 +67,7 @@ def new_name(stem: str = "job") -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Operations(Asking):
+class Operations(KindOperations):
     """The operations on the AgentJobs of one namespace."""
 
     plural: ClassVar[str] = "agentjobs"
@@ -90,7 +90,7 @@ class Operations(Asking):
 
     def get(self, name: str) -> Operation[Job]:
         """Read a job."""
-        return Job.parse((yield from self._asked(Send("GET", self.path(name)))))
+        return Job.parse((yield from self._sent(Send("GET", self.path(name)))))
 
     def list(self, *, selector: str) -> "Operation[Sequence[Job]]":
         """List the existing jobs, sorted by name."""
@@ -102,10 +102,10 @@ class Operations(Asking):
         path = f"/api/v1/namespaces/{segment(self.namespace)}/configmaps"
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": dict(data)}
         try:
-            yield from self._asked(Send("POST", path, body))
+            yield from self._sent(Send("POST", path, body))
         except errors.AlreadyExists:
             change = {"data": dict(data)}
-            yield from self._asked(Send("PATCH", f"{path}/{segment(name)}", change, content_type=MERGE_PATCH))
+            yield from self._sent(Send("PATCH", f"{path}/{segment(name)}", change, content_type=MERGE_PATCH))
 
     def cancel(self, name: str, *, uid: str | None = None) -> Operation[Job]:
         """Cancel a job; a finished one is returned unchanged.
@@ -156,7 +156,7 @@ class Operations(Asking):
         )
 
         try:
-            answer = yield from self._told(f"/{segment(name)}/spec")
+            answer = yield from self._read(f"/{segment(name)}/spec")
         except errors.AgentJobsError as error:
             cause = absent or "its work, merged with the template, is only in history"
             raise type(error)(f"{cause}; and from history: {error}") from error
@@ -198,7 +198,7 @@ class Operations(Asking):
             return None
         path = f"{self.path().removesuffix(self.plural)}agenttemplates/{segment(name)}"
         try:
-            return template_of(name, 0, (yield from self._asked(Send("GET", path)))["spec"])
+            return template_of(name, 0, (yield from self._sent(Send("GET", path)))["spec"])
         except errors.Denied:
             return None
         except (errors.NotFound, ValidationError) as error:
@@ -217,12 +217,12 @@ class Operations(Asking):
 
     def result(self, name: str) -> Operation[Result]:
         """Read the final result."""
-        answer = yield from self._told(f"/{segment(name)}/result")
+        answer = yield from self._read(f"/{segment(name)}/result")
         return RecordedResult.model_validate(answer).result
 
     def story(self, name: str) -> Operation[Story]:
         """Read a job from history."""
-        return Story.model_validate((yield from self._told(f"/{segment(name)}")))
+        return Story.model_validate((yield from self._read(f"/{segment(name)}")))
 
     def tree(self, name: str) -> Operation[Tree]:
         """Read the jobs before a job and its follow-ups, from the cluster and from history."""
@@ -230,7 +230,7 @@ class Operations(Asking):
 
     def recorded_tree(self, name: str) -> Operation[RecordedTree]:
         """Read the same from history only."""
-        return RecordedTree.model_validate((yield from self._told(f"/{segment(name)}/tree")))
+        return RecordedTree.model_validate((yield from self._read(f"/{segment(name)}/tree")))
 
     def history(self, chosen: JobFilter = EVERY_JOB, *, everywhere: bool = False) -> Stream[RecordedJob]:
         """Emit the jobs of history that match a filter, in its order; optionally of all namespaces."""
@@ -239,8 +239,8 @@ class Operations(Asking):
             params.setdefault(parameter, []).append(value)
         path = "/v1/agentjobs" if everywhere else f"/v1/namespaces/{segment(self.namespace)}/agentjobs"
 
-        def page(asked: Mapping[str, Any]) -> Operation[Mapping[str, Any]]:
-            return (yield from self._asked(Send("GET", path, params=asked, server=Server.GATEWAY)))
+        def page(parameters: Mapping[str, Any]) -> Operation[Mapping[str, Any]]:
+            return (yield from self._sent(Send("GET", path, params=parameters, server=Server.GATEWAY)))
 
         return paged(page, RecordedJobs.model_validate, params)
 
@@ -248,18 +248,18 @@ class Operations(Asking):
         """Emit the entries of a job's timelines; with `follow` continue until the job has ended."""
         below = f"/{segment(name)}/events"
         params = {"limit": str(PAGE)} | ({"start": str(start)} if start else {})
-        seen = (0, -1)
+        last = (0, -1)
         while True:
             ended = not follow or (yield from self._has_ended(name))
             try:
-                page = Events.model_validate((yield from self._told(below, **params)))
+                page = Events.model_validate((yield from self._read(below, **params)))
             except errors.NotFound:
                 if ended:
                     raise
                 page = Events(items=[], cursor=None)
             for event in page.items:
-                if (event.start, event.seq) > seen:
-                    seen = event.start, event.seq
+                if (event.start, event.seq) > last:
+                    last = event.start, event.seq
                     yield Emit(event)
             if page.cursor is not None:
                 params = params | {"cursor": page.cursor}
@@ -272,16 +272,16 @@ class Operations(Asking):
         """Emit the recorded steps of a job in recording order."""
         params = {"limit": str(PAGE)} | ({"start": str(start)} if start else {})
         below = f"/{segment(name)}/steps"
-        return paged(lambda page: self._told(below, **page), RecordedSteps.model_validate, params)
+        return paged(lambda page: self._read(below, **page), RecordedSteps.model_validate, params)
 
     def step(self, name: str, number: int) -> Operation[StepContent]:
         """Read one recorded step of a job with its result."""
-        return StepContent.model_validate((yield from self._told(f"/{segment(name)}/steps/{number}")))
+        return StepContent.model_validate((yield from self._read(f"/{segment(name)}/steps/{number}")))
 
     def newest_events(self, name: str, *, start: int, count: int) -> "Operation[Sequence[Event]]":
         """Read the last entries of a start's timeline, in order; `count` is at most a page's length."""
         params = {"limit": str(count), "start": str(start), "newest": "true"}
-        page = Events.model_validate((yield from self._told(f"/{segment(name)}/events", **params)))
+        page = Events.model_validate((yield from self._read(f"/{segment(name)}/events", **params)))
         return sorted(page.items, key=lambda event: event.seq)
 
     def _own(self, name: str, uid: str | None) -> Operation[Job]:
@@ -362,9 +362,9 @@ class Operations(Asking):
         except errors.NotFound:
             raise deleted(job.name) from None
 
-    def _told(self, below: str, **params: str) -> Operation[Mapping[str, Any]]:
+    def _read(self, below: str, **params: str) -> Operation[Mapping[str, Any]]:
         path = f"/v1/namespaces/{segment(self.namespace)}/agentjobs{below}"
-        return (yield from self._asked(Send("GET", path, params=params, server=Server.GATEWAY)))
+        return (yield from self._sent(Send("GET", path, params=params, server=Server.GATEWAY)))
 
 
 def of_template(
@@ -382,8 +382,8 @@ def of_template(
 
 def _resumption(job: Job) -> dict[str, Any]:
     body: dict[str, Any] = {"spec": {"suspend": False}}
-    said = find_condition(job.status.conditions, ConditionType.SUSPENDED)
-    if said and said.is_true and said.reason == SuspendedReason.RULE:
+    suspended = find_condition(job.status.conditions, ConditionType.SUSPENDED)
+    if suspended and suspended.is_true and suspended.reason == SuspendedReason.RULE:
         # Only then: otherwise the value would immediately resume the next suspension by a rule.
         body["metadata"] = {"annotations": {ANNOTATION_RESUME: secrets.token_hex(8)}}
     return body

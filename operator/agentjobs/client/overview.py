@@ -116,12 +116,12 @@ class AsyncOverview:
     async def actions(self, *, uid: str = "", everywhere: bool = False) -> AsyncGenerator[RecordedAction]:
         """See `Overview.actions`."""
         async with aclosing(self._transport.iterate(self._do.actions(uid=uid, everywhere=everywhere))) as found:
-            async for one in found:
-                yield one
+            async for action in found:
+                yield action
 
     async def changes(self, *, job: str = "", every: float = 2.0, everywhere: bool = False) -> AsyncGenerator[Change]:
         """See `Overview.changes`."""
         do = self._do.changes(job=job, every=every, everywhere=everywhere)
-        async with aclosing(self._transport.iterate(do)) as told:
-            async for change in told:
+        async with aclosing(self._transport.iterate(do)) as changes:
+            async for change in changes:
                 yield change

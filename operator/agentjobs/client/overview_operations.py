@@ -18,7 +18,7 @@ from agentjobs.api.recorded_overview import (
     UsageSeries,
 )
 from agentjobs.client.effects import Emit, Listen, NextLine, Now, Operation, Send, Server, Sleep, Stream
-from agentjobs.client.requests import PAGE, Asking, paged
+from agentjobs.client.requests import PAGE, KindOperations, paged
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -30,21 +30,21 @@ _EVENTS: Final = "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)
-class OverviewOperations(Asking):
+class OverviewOperations(KindOperations):
     """The operations for the jobs of one namespace, or of all that the user may read."""
 
     plural: ClassVar[str] = "agentjobs"
 
     def open_jobs(self, *, everywhere: bool = False) -> Operation[OpenCounts]:
         """Read running and waiting jobs."""
-        return (yield from self._told(OpenCounts, "/v1/counts", self._place(everywhere)))
+        return (yield from self._read(OpenCounts, "/v1/counts", self._place(everywhere)))
 
     def activity(
         self, since: datetime | None = None, until: datetime | None = None, *, everywhere: bool = False
     ) -> Operation[Activity]:
         """Read counts of jobs over time."""
         params = self._place(everywhere) | _times(since, until)
-        return (yield from self._told(Activity, "/v1/activity", params))
+        return (yield from self._read(Activity, "/v1/activity", params))
 
     def usage(
         self,
@@ -56,11 +56,11 @@ class OverviewOperations(Asking):
     ) -> Operation[UsageSeries]:
         """Read usage of model calls over time."""
         params = self._place(everywhere) | _times(since, until) | {"by": by}
-        return (yield from self._told(UsageSeries, "/v1/usage/series", params))
+        return (yield from self._read(UsageSeries, "/v1/usage/series", params))
 
     def installation(self) -> Operation[Installation]:
         """Read the running processes and the state of the database."""
-        return (yield from self._told(Installation, "/v1/installation", {}))
+        return (yield from self._read(Installation, "/v1/installation", {}))
 
     def actions(self, *, uid: str = "", everywhere: bool = False) -> Stream[RecordedAction]:
         """Emit actions of people through REST and dashboard, newest first; with `uid` only on that job."""
@@ -73,47 +73,47 @@ class OverviewOperations(Asking):
         A stream ends after a minute or two and is resumed where it ended, so no change is missed.
         """
         about = {"job": f"{self.namespace}/{job}"} if job else self._place(everywhere)
-        params, heard = {"every": f"{every:g}", **about}, ""
+        params, last_id = {"every": f"{every:g}", **about}, ""
         deadline = (yield Now()) + self.patience
         while True:
-            since = {"Last-Event-ID": heard} if heard else {}
+            since = {"Last-Event-ID": last_id} if last_id else {}
             try:
                 yield Listen("/v1/changes", params, QUIET_SECONDS, _EVENTS, Server.GATEWAY, since)
             except errors.Unavailable:
                 if (yield Now()) > deadline:
                     raise
             else:
-                heard = yield from _heard(heard)
+                last_id = yield from _stream(last_id)
                 deadline = (yield Now()) + self.patience
             yield Sleep(REOPEN_SECONDS)
 
     def _page_of_actions(self, params: dict[str, str]) -> Operation[Any]:
-        return (yield from self._asked(Send("GET", "/v1/actions", params=params, server=Server.GATEWAY)))
+        return (yield from self._sent(Send("GET", "/v1/actions", params=params, server=Server.GATEWAY)))
 
     def _place(self, everywhere: bool) -> dict[str, Any]:
         return {} if everywhere else {"namespace": self.namespace}
 
-    def _told(self, model: type[_Model], path: str, params: dict[str, str | Sequence[str]]) -> Operation[_Model]:
-        answer = yield from self._asked(Send("GET", path, params=params, server=Server.GATEWAY))
+    def _read(self, model: type[_Model], path: str, params: dict[str, str | Sequence[str]]) -> Operation[_Model]:
+        answer = yield from self._sent(Send("GET", path, params=params, server=Server.GATEWAY))
         return model.model_validate(answer)
 
 
-def _heard(heard: str) -> Generator[Any, Any, str]:
+def _stream(last_id: str) -> Generator[Any, Any, str]:
     """Emit the changes of the open stream of server-sent events; return the last id."""
     event = data = ""
     while (line := (yield NextLine())) is not None:
         name, _, value = line.rstrip("\r").partition(":")
         match name, value.removeprefix(" "):
-            case "event", said:
-                event = said
-            case "data", said:
-                data = said
-            case "id", said:
-                heard = said
+            case "event", text:
+                event = text
+            case "data", text:
+                data = text
+            case "id", text:
+                last_id = text
             case "", "" if event == "change":
                 yield Emit(Change.model_validate_json(data))
                 event = data = ""
-    return heard
+    return last_id
 
 
 def _times(since: datetime | None, until: datetime | None) -> dict[str, Any]:

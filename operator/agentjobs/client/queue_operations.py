@@ -17,13 +17,13 @@ from agentjobs.client.job import Job
 from agentjobs.client.job_queue import Queue, QueueSpec
 from agentjobs.client.object import plain_spec
 from agentjobs.client.operations import Operations
-from agentjobs.client.requests import Asking
+from agentjobs.client.requests import KindOperations
 
 _TRIES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class QueueOperations(Asking):
+class QueueOperations(KindOperations):
     """The operations on the queues of one namespace."""
 
     plural: ClassVar[str] = "agentqueues"
@@ -43,7 +43,7 @@ class QueueOperations(Asking):
 
     def get(self, name: str) -> Operation[Queue]:
         """Read a queue; one of the installation with jobs is returned without an object."""
-        return Queue.parse((yield from self._asked(Send("GET", self.path(name)))))
+        return Queue.parse((yield from self._sent(Send("GET", self.path(name)))))
 
     def list(self, *, selector: str) -> "Operation[Sequence[Queue]]":
         """List the queues with an object, sorted by name."""
@@ -100,8 +100,8 @@ class QueueOperations(Asking):
             jobs = yield from Operations(self.namespace, self.patience).list(selector="")
             known = any(job.status.queue is not None and job.status.queue.name == name for job in jobs)
         if not known:
-            said = f"AgentQueue {name!r} does not exist, and no job names it"
-            raise errors.NotFound(f"{said}; create it, or see `agentjobs queue list`.")
+            message = f"AgentQueue {name!r} does not exist, and no job names it"
+            raise errors.NotFound(f"{message}; create it, or see `agentjobs queue list`.")
 
 
 def without_object(jobs: Sequence[Job], *, known: Mapping[str, object], namespace: str) -> Sequence[Queue]:

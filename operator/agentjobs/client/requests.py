@@ -36,16 +36,16 @@ class Page(Protocol[T_co]):
 
 
 def paged(
-    ask: Callable[[dict[str, Any]], Operation[Any]], read: Callable[[Any], Page[T]], params: dict[str, Any]
+    fetch: Callable[[dict[str, Any]], Operation[Any]], read: Callable[[Any], Page[T]], params: dict[str, Any]
 ) -> Stream[T]:
     """Emit the items of all pages.
 
     Args:
-        ask: requests a page by parameters.
+        fetch: requests a page by parameters.
         read: parses the response.
     """
     while True:
-        page = read((yield from ask(params)))
+        page = read((yield from fetch(params)))
         for item in page.items:
             yield Emit(item)
         if page.cursor is None:
@@ -54,7 +54,7 @@ def paged(
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class KindOperations:
     """The requests for all kinds.
 
     Args:
@@ -70,7 +70,7 @@ class Asking:
         """Delete an object and its dependents; a missing object is not an error."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         with suppress(errors.NotFound):
-            yield from self._asked(Send("DELETE", self.path(name), options))
+            yield from self._sent(Send("DELETE", self.path(name), options))
 
     def _applied(
         self,
@@ -90,7 +90,7 @@ class Asking:
         noted = {"labels": dict(labels or {}), "annotations": dict(annotations or {})}
         for _ in range(_APPLY_TRIES):
             try:
-                body = yield from self._asked(Send("GET", self.path(name)))
+                body = yield from self._sent(Send("GET", self.path(name)))
             except errors.NotFound:
                 with suppress(errors.AlreadyExists):  # another client was faster
                     return (yield from self._created(kind, {"name": name, **noted}, spec))
@@ -103,13 +103,13 @@ class Asking:
 
     def _created(self, kind: str, metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> Operation[Mapping[str, Any]]:
         body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "metadata": metadata, "spec": spec}
-        return (yield from self._asked(Send("POST", self.path(), body, _STRICTLY)))
+        return (yield from self._sent(Send("POST", self.path(), body, _STRICTLY)))
 
     def _replaced(self, body: Mapping[str, Any]) -> Operation[Mapping[str, Any]]:
-        return (yield from self._asked(Send("PUT", self.path(body["metadata"]["name"]), body, _STRICTLY)))
+        return (yield from self._sent(Send("PUT", self.path(body["metadata"]["name"]), body, _STRICTLY)))
 
     def _patched(self, name: str, body: Mapping[str, Any]) -> Operation[Mapping[str, Any]]:
-        return (yield from self._asked(Send("PATCH", self.path(name), body, content_type=MERGE_PATCH)))
+        return (yield from self._sent(Send("PATCH", self.path(name), body, content_type=MERGE_PATCH)))
 
     def listed(
         self, selector: str, *, everywhere: bool = False
@@ -123,14 +123,14 @@ class Asking:
         found: list[Mapping[str, Any]] = []
         params = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
         while True:
-            page = yield from self._asked(Send("GET", path, params=params))
+            page = yield from self._sent(Send("GET", path, params=params))
             found += page.get("items") or ()
             token = (page.get("metadata") or {}).get("continue")
             if not token:
                 return found, str((page.get("metadata") or {}).get("resourceVersion") or "")
             params = params | {"continue": token}
 
-    def _asked(self, send: Send) -> Operation[Mapping[str, Any]]:
+    def _sent(self, send: Send) -> Operation[Mapping[str, Any]]:
         deadline = (yield Now()) + self.patience
         pause = FIRST_PAUSE_SECONDS
         while True:

@@ -172,7 +172,7 @@ def _check(
 
     def problems(spec: Mapping[str, Any]) -> list[str]:
         job = {"metadata": metadata, "spec": spec}
-        return [str(one) for one in (read_job(job, template).problems if template else validate_job(job))]
+        return [str(problem) for problem in (read_job(job, template).problems if template else validate_job(job))]
 
     old = set(problems(before))
     new = problems(after)

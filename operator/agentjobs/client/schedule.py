@@ -36,14 +36,14 @@ class Schedule(Object):
     @property
     def reason(self) -> str:
         """The problem: why it creates no jobs, or what delays one; empty if there is none."""
-        said = first_in(self.status.conditions, _PRECEDENCE)
-        return said.reason if said else ""
+        condition = first_in(self.status.conditions, _PRECEDENCE)
+        return condition.reason if condition else ""
 
     @property
     def message(self) -> str:
         """The same as a sentence."""
-        said = first_in(self.status.conditions, _PRECEDENCE)
-        return said.message if said else ""
+        condition = first_in(self.status.conditions, _PRECEDENCE)
+        return condition.message if condition else ""
 
 
 ScheduleSpec = AgentScheduleSpec | Mapping[str, Any]

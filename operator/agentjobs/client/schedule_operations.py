@@ -13,17 +13,17 @@ from agentjobs.client.effects import Now, Operation, Send, Sleep
 from agentjobs.client.job import Job
 from agentjobs.client.object import plain_spec
 from agentjobs.client.operations import Operations
-from agentjobs.client.requests import Asking
+from agentjobs.client.requests import KindOperations
 from agentjobs.client.schedule import Schedule, ScheduleSpec
 from agentjobs.contract import ANNOTATION_RESUME, ANNOTATION_TRIGGER
 from agentjobs.core.schedule.job import triggered_name
 
 # A running operator creates the job immediately.
-_LOOK_SECONDS: Final = 0.2
+_POLL_SECONDS: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class ScheduleOperations(Asking):
+class ScheduleOperations(KindOperations):
     """The operations on the AgentSchedules of one namespace."""
 
     plural: ClassVar[str] = "agentschedules"
@@ -43,7 +43,7 @@ class ScheduleOperations(Asking):
 
     def get(self, name: str) -> Operation[Schedule]:
         """Read a schedule."""
-        return Schedule.parse((yield from self._asked(Send("GET", self.path(name)))))
+        return Schedule.parse((yield from self._sent(Send("GET", self.path(name)))))
 
     def list(self, *, selector: str) -> "Operation[Sequence[Schedule]]":
         """List the schedules, sorted by name."""
@@ -57,13 +57,13 @@ class ScheduleOperations(Asking):
     def resume(self, name: str) -> Operation[Schedule]:
         """Resume a schedule that was stopped by its spec or by too many failures."""
         body: dict[str, Any] = {"spec": {"suspend": False}}
-        said = find_condition((yield from self.get(name)).status.conditions, ScheduleConditionType.ACTIVE)
-        if said is not None and said.reason == ActiveReason.TOO_MANY_FAILURES:
+        active = find_condition((yield from self.get(name)).status.conditions, ScheduleConditionType.ACTIVE)
+        if active is not None and active.reason == ActiveReason.TOO_MANY_FAILURES:
             # Only then: otherwise the value would immediately resume the next halt.
             body["metadata"] = {"annotations": {ANNOTATION_RESUME: secrets.token_hex(8)}}
         return Schedule.parse((yield from self._patched(name, body)))
 
-    def ask(self, name: str, *, value: str | None) -> Operation[str]:
+    def request_trigger(self, name: str, *, value: str | None) -> Operation[str]:
         """Request a job, and return its future name; the same value requests the same job."""
         value = value or secrets.token_hex(8)
         yield from self._patched(name, {"metadata": {"annotations": {ANNOTATION_TRIGGER: value}}})
@@ -73,7 +73,7 @@ class ScheduleOperations(Asking):
         """Request a job, and return it when it exists."""
         deadline = (yield Now()) + timeout
         value = value or secrets.token_hex(8)
-        made = yield from self.ask(name, value=value)
+        made = yield from self.request_trigger(name, value=value)
         jobs = Operations(self.namespace, self.patience)
         while True:
             schedule = yield from self.get(name)
@@ -85,6 +85,6 @@ class ScheduleOperations(Asking):
                     f"AgentJob {made!r} was deleted, or could not be created. {schedule.message}".rstrip()
                 )
             if (yield Now()) >= deadline:
-                told = schedule.message or "no operator has created it; check that one is running"
-                raise TimeoutError(f"AgentJob {made!r} was not created within {timeout:g} s: {told}")
-            yield Sleep(_LOOK_SECONDS)
+                message = schedule.message or "no operator has created it; check that one is running"
+                raise TimeoutError(f"AgentJob {made!r} was not created within {timeout:g} s: {message}")
+            yield Sleep(_POLL_SECONDS)

@@ -7,7 +7,7 @@ from agentjobs.client.schedule import Schedule, ScheduleSpec
 from agentjobs.client.schedule_operations import ScheduleOperations
 from agentjobs.client.transport import Blocking, Nonblocking
 
-PATIENCE_WITH_OPERATORS = 30.0
+TRIGGER_SECONDS = 30.0
 """Seconds: enough for a standby to take over."""
 
 
@@ -47,7 +47,7 @@ class Schedules:
         """Return the schedules; `selector` filters by labels, such as `team=docs,stage!=test`."""
         return self._transport.run(self._do.list(selector=selector))
 
-    def trigger(self, name: str, *, value: str | None = None, timeout: float = PATIENCE_WITH_OPERATORS) -> Job:
+    def trigger(self, name: str, *, value: str | None = None, timeout: float = TRIGGER_SECONDS) -> Job:
         """Create a job now, even if the schedule is suspended, and return it.
 
         Args:
@@ -99,7 +99,7 @@ class AsyncSchedules:
         """See `Schedules.list`."""
         return await self._transport.run(self._do.list(selector=selector))
 
-    async def trigger(self, name: str, *, value: str | None = None, timeout: float = PATIENCE_WITH_OPERATORS) -> Job:
+    async def trigger(self, name: str, *, value: str | None = None, timeout: float = TRIGGER_SECONDS) -> Job:
         """See `Schedules.trigger`."""
         return await self._transport.run(self._do.trigger(name, value=value, timeout=timeout))
 

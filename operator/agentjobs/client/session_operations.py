@@ -17,11 +17,11 @@ from agentjobs.api.recorded_sessions import (
     SessionStory,
 )
 from agentjobs.client.effects import Operation, Send, Server, Stream
-from agentjobs.client.requests import PAGE, Asking, paged
+from agentjobs.client.requests import PAGE, KindOperations, paged
 
 
 @dataclass(frozen=True, slots=True)
-class SessionOperations(Asking):
+class SessionOperations(KindOperations):
     """The operations on the sessions of one namespace."""
 
     plural: ClassVar[str] = "agentjobs"
@@ -29,7 +29,7 @@ class SessionOperations(Asking):
     def list(self, **chosen: str) -> Stream[RecordedSession]:
         """Emit the sessions, last used first; `app`, `user` and `session` filter them."""
         params = {"limit": str(PAGE)} | {key: value for key, value in chosen.items() if value}
-        return paged(partial(self._told, "sessions"), RecordedSessions.model_validate, params)
+        return paged(partial(self._read, "sessions"), RecordedSessions.model_validate, params)
 
     def find(self, session: str, *, app: str, user: str) -> Operation[RecordedSession]:
         """Return the session of that id, and of this app and user if given.
@@ -43,32 +43,32 @@ class SessionOperations(Asking):
             raise errors.Misconfigured("the id of a session is empty")
         chosen = {"session": session, "app": app, "user": user, "limit": "3"}
         params = {key: value for key, value in chosen.items() if value}
-        page = RecordedSessions.model_validate((yield from self._told("sessions", params)))
+        page = RecordedSessions.model_validate((yield from self._read("sessions", params)))
         if not page.items:
             of = "".join(f" of {kind} {name!r}" for kind, name in (("user", user), ("app", app)) if name)
             raise errors.NotFound(f"no session {session!r}{of} in namespace {self.namespace!r}")
         if len(page.items) > 1:
-            these = ", ".join(f"app {one.app!r} and user {one.user!r}" for one in page.items)
+            these = ", ".join(f"app {session.app!r} and user {session.user!r}" for session in page.items)
             raise errors.Conflict(f"several sessions are called {session!r}: {these}; give app and user")
         return page.items[0]
 
     def story(self, session: RecordedSession) -> Operation[SessionStory]:
         """Read the turns and states of a session."""
-        return SessionStory.model_validate((yield from self._told("session", _names(session))))
+        return SessionStory.model_validate((yield from self._read("session", _names(session))))
 
     def events(self, session: RecordedSession) -> Stream[SessionEvent]:
         """Emit the events of a session, oldest first."""
-        return paged(partial(self._told, "session/events"), SessionEvents.model_validate, _names(session))
+        return paged(partial(self._read, "session/events"), SessionEvents.model_validate, _names(session))
 
     def artifacts(self, session: RecordedSession) -> Stream[RecordedArtifact]:
         """Emit the artifacts of a session and of its user, with all versions, by name."""
-        return paged(partial(self._told, "session/artifacts"), RecordedArtifacts.model_validate, _names(session))
+        return paged(partial(self._read, "session/artifacts"), RecordedArtifacts.model_validate, _names(session))
 
     def artifact(self, session: RecordedSession, name: str, version: int | None) -> Operation[bytes]:
         """Read the bytes of an artifact, of a version or of the newest."""
         params = _names(session) | {"name": name} | ({} if version is None else {"version": str(version)})
         send = Send("GET", self._place("session/artifacts/content"), params=params, server=Server.GATEWAY, raw=True)
-        content: Any = yield from self._asked(send)
+        content: Any = yield from self._sent(send)
         return bytes(content)
 
     def delete_session(self, session: RecordedSession) -> Operation[Deleted]:
@@ -89,11 +89,11 @@ class SessionOperations(Asking):
         params = {"user": user} | ({} if app is None else {"app": app})
         return Deleted.model_validate((yield from self._gone("user-data", params)))
 
-    def _told(self, below: str, params: dict[str, str]) -> Operation[Any]:
-        return (yield from self._asked(Send("GET", self._place(below), params=params, server=Server.GATEWAY)))
+    def _read(self, below: str, params: dict[str, str]) -> Operation[Any]:
+        return (yield from self._sent(Send("GET", self._place(below), params=params, server=Server.GATEWAY)))
 
     def _gone(self, below: str, params: dict[str, str]) -> Operation[Any]:
-        return (yield from self._asked(Send("DELETE", self._place(below), params=params, server=Server.GATEWAY)))
+        return (yield from self._sent(Send("DELETE", self._place(below), params=params, server=Server.GATEWAY)))
 
     def _place(self, below: str) -> str:
         return f"/v1/namespaces/{quote(self.namespace, safe='')}/{below}"

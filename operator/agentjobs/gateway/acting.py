@@ -141,7 +141,7 @@ async def acting_as_caller(request: Request) -> AsyncIterator[Acting]:
 
 
 @contextmanager
-def in_the_api_servers_words() -> Iterator[None]:
+def refusals_as_problems() -> Iterator[None]:
     """Turn refusals of the API server into Problems, as `refusal` does."""
     try:
         yield
@@ -181,10 +181,10 @@ def refusal(error: errors.AgentJobsError) -> Problem:
 
 def _recorded(answer: httpx.Response) -> Mapping[str, Any]:
     """Return the response of this application, or raise the error that its status stands for."""
-    told: Mapping[str, Any] = answer.json()
+    body: Mapping[str, Any] = answer.json()
     if answer.is_success:
-        return told
-    message = str(told.get("message", ""))
+        return body
+    message = str(body.get("message", ""))
     raise _BY_STATUS.get(answer.status_code, errors.Unavailable)(message)
 
 

@@ -26,7 +26,7 @@ _JobName = Annotated[str, Meta(min_length=1, max_length=MAX_JOB_NAME)]
 _QueueName = Annotated[str, Meta(min_length=1, max_length=253)]
 _Parameter = Annotated[str, Meta(min_length=1, max_length=63, pattern=f"{PARAMETER_NAME}(?!\\n)")]
 _Value = Annotated[str, Meta(max_length=MAX_PARAMETER)]
-_Asked = Annotated[str, Meta(min_length=1, max_length=MAX_RESUME, pattern=r"^[-._a-zA-Z0-9]+$(?!\n)")]
+_TriggerValue = Annotated[str, Meta(min_length=1, max_length=MAX_RESUME, pattern=r"^[-._a-zA-Z0-9]+$(?!\n)")]
 
 
 class NothingBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,10 +61,10 @@ class ScaleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The number of jobs that may hold a slot at the same time."""
 
 
-class AskBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TriggerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How to trigger a schedule."""
 
-    value: _Asked | None = None
+    value: _TriggerValue | None = None
     """An identifier of the trigger: the same value creates one job, however often it is sent."""
 
 
@@ -83,7 +83,7 @@ class RunBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The queue; the template's by default."""
 
 
-MODELS: Final = (NothingBody, RerunBody, ScaleBody, AskBody, RunBody)
+MODELS: Final = (NothingBody, RerunBody, ScaleBody, TriggerBody, RunBody)
 """For the OpenAPI document."""
 
 
@@ -99,5 +99,5 @@ async def body_of(request: Request, model: type[Model]) -> Model:
 def takes(model: type[msgspec.Struct]) -> dict[str, Any]:
     """Return the part of a route's OpenAPI entry that describes its body."""
     schema = {"$ref": SCHEMA_REF.format(model=model.__name__)}
-    required = bool([one for one in msgspec.structs.fields(model) if one.required])
+    required = bool([field for field in msgspec.structs.fields(model) if field.required])
     return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}

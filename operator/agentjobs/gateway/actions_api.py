@@ -23,9 +23,9 @@ from agentjobs.client.schedule import Schedule
 from agentjobs.client.schedule_operations import ScheduleOperations
 from agentjobs.gateway import rights
 from agentjobs.gateway.acting import PATIENCE_SECONDS, Acting, acting_as_caller
-from agentjobs.gateway.action_bodies import AskBody, NothingBody, RerunBody, RunBody, ScaleBody, body_of, takes
+from agentjobs.gateway.action_bodies import NothingBody, RerunBody, RunBody, ScaleBody, TriggerBody, body_of, takes
 from agentjobs.gateway.audit import Doing, audited
-from agentjobs.gateway.named_jobs import NamedJob, looks_like_a_uid, named_job
+from agentjobs.gateway.named_jobs import NamedJob, may_be_uid, named_job
 from agentjobs.gateway.paths import (
     COLLECTION,
     QUEUE,
@@ -96,11 +96,11 @@ async def rerun_job(request: Request, namespace: Namespace, name: Name) -> Actio
     """
     doing = Doing("AgentJob", namespace, name, "rerun")
     user = await _allowed(request, doing, "create", AGENTJOBS)
-    asked = await body_of(request, RerunBody)
+    body = await body_of(request, RerunBody)
     async with _as_caller(request, user, doing) as caller:
-        one = await _meant(request, doing)
+        job = await _named(request, doing)
         again = Operations(namespace, PATIENCE_SECONDS).rerun(
-            one.name, uid=one.uid, new_name_=asked.name, edits=asked.edits()
+            job.name, uid=job.uid, new_name_=body.name, edits=body.edits()
         )
         doing.message = (await caller.run(again)).name
     return _done(doing, made=doing.message)
@@ -137,17 +137,17 @@ async def scale_queue(request: Request, namespace: Namespace, name: ObjectName) 
     return await _queue(request, user, doing, scaled)
 
 
-@router.post(SCHEDULE + "/trigger", openapi_extra=takes(AskBody))
+@router.post(SCHEDULE + "/trigger", openapi_extra=takes(TriggerBody))
 async def trigger_schedule(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
     """Trigger a schedule: create a job now. `made` is null if no operator has created it within five seconds."""
     doing = Doing("AgentSchedule", namespace, name, "trigger")
     user = await _allowed(request, doing, "patch", AGENTSCHEDULES)
-    value = (await body_of(request, AskBody)).value
+    value = (await body_of(request, TriggerBody)).value
     async with _as_caller(request, user, doing) as caller:
         do = ScheduleOperations(namespace, PATIENCE_SECONDS)
-        asked = do.trigger(name, value=value, timeout=_TRIGGER_SECONDS)
+        triggered = do.trigger(name, value=value, timeout=_TRIGGER_SECONDS)
         try:
-            made: str | None = (await caller.run(asked)).name
+            made: str | None = (await caller.run(triggered)).name
             doing.message = made or ""
         except TimeoutError as error:
             # The request remains: an operator that returns creates the job.
@@ -172,10 +172,10 @@ async def run_template(request: Request, namespace: Namespace, name: ObjectName)
     """Create a job from a template. With a `name`, repeating the request creates no second job."""
     doing = Doing("AgentTemplate", namespace, name, "run")
     user = await _allowed(request, doing, "create", AGENTJOBS)
-    asked = await body_of(request, RunBody)
-    more = {} if asked.queue is None else {"queue": asked.queue}
-    spec = of_template(name, asked.parameters, message=asked.message, spec=more)
-    called = asked.name or new_name(name.replace(".", "-"))
+    body = await body_of(request, RunBody)
+    more = {} if body.queue is None else {"queue": body.queue}
+    spec = of_template(name, body.parameters, message=body.message, spec=more)
+    called = body.name or new_name(name.replace(".", "-"))
     async with _as_caller(request, user, doing) as caller:
         submitted = Operations(namespace, PATIENCE_SECONDS).submit(spec, name=called, labels=None, annotations=None)
         doing.message = (await caller.run(submitted)).name
@@ -186,8 +186,8 @@ async def _ordered(request: Request, doing: Doing, order: Callable[..., Operatio
     user = await _allowed(request, doing, "patch", AGENTJOBS)
     await body_of(request, NothingBody)
     async with _as_caller(request, user, doing) as caller:
-        one = await _meant(request, doing)
-        job = await caller.run(order(Operations(doing.namespace, PATIENCE_SECONDS), one.name, uid=one.uid))
+        named = await _named(request, doing)
+        job = await caller.run(order(Operations(doing.namespace, PATIENCE_SECONDS), named.name, uid=named.uid))
         doing.uid = job.uid
         doing.message = _ENDED if job.finished else ""
     return _done(doing)
@@ -231,7 +231,7 @@ async def _schedule(
 async def _allowed(request: Request, doing: Doing, verb: str, resource: Resource) -> User:
     """Return the caller if they may do this, before the body is read. A refusal is recorded."""
     user = await rights.who(request)
-    if doing.kind == "AgentJob" and looks_like_a_uid(doing.name):
+    if doing.kind == "AgentJob" and may_be_uid(doing.name):
         doing.uid = doing.name  # so that refused actions are listed with the job, too
     name = "" if verb == "create" else doing.name
     try:
@@ -250,10 +250,10 @@ async def _as_caller(request: Request, user: User, doing: Doing) -> AsyncIterato
         yield caller
 
 
-async def _meant(request: Request, doing: Doing) -> NamedJob:
-    one = await named_job(request, doing.namespace, doing.name)
-    doing.name, doing.uid = one.name, one.uid or ""
-    return one
+async def _named(request: Request, doing: Doing) -> NamedJob:
+    job = await named_job(request, doing.namespace, doing.name)
+    doing.name, doing.uid = job.name, job.uid or ""
+    return job
 
 
 def _done(doing: Doing, *, made: str | None = None) -> ActionDone:

@@ -98,8 +98,8 @@ def _add_health(app: FastAPI, *, readiness: Readiness, registry: CollectorRegist
         """Whether database and API server respond; 503 names the one that does not, and the log has the reason."""
         if waiting := " and ".join(await readiness.problems()):
             # Anyone may read this, and the reason has names of hosts, users and versions.
-            said = f"Waiting for the {waiting}; the gateway's log has the reason."
-            raise Problem(503, "NotReady", said, headers={"Retry-After": "2"})
+            message = f"Waiting for the {waiting}; the gateway's log has the reason."
+            raise Problem(503, "NotReady", message, headers={"Retry-After": "2"})
         return {"ok": True}
 
     @app.get("/metrics", tags=["health"], response_class=PlainTextResponse)

@@ -90,19 +90,19 @@ class EventsBody(msgspec.Struct, frozen=True):
 Key = Annotated[str, Meta(min_length=1, max_length=contract.MAX_STEP_KEY_CHARS)]
 Start = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Name = Annotated[str, Meta(max_length=256)]
-Word = Annotated[str, Meta(max_length=128)]
+ShortText = Annotated[str, Meta(max_length=128)]
 
 
 class VersionsBody(msgspec.Struct, frozen=True):
     """`contract.Versions`."""
 
-    adk: Word
+    adk: ShortText
     """The version of ADK."""
-    runner: Word
+    runner: ShortText
     """The version of the runner."""
-    scheme: Word
+    scheme: ShortText
     """The version of the scheme of step keys."""
-    agent: Word
+    agent: ShortText
     """The digest of the agent's definition and code."""
 
 
@@ -188,7 +188,7 @@ class StepsBody(msgspec.Struct, frozen=True):
         try:
             return cast("list[str]", _KEYS.decode(self.void))
         except msgspec.DecodeError as error:
-            raise ValueError(f"void: {_words(error)}") from None
+            raise ValueError(f"void: {_description(error)}") from None
 
     def to_contract(self) -> contract.StepsBody:
         """Return the body in the form of the contract, with `Raw` parts in its steps.
@@ -198,8 +198,8 @@ class StepsBody(msgspec.Struct, frozen=True):
         """
         for step in self.steps:
             if len(memoryview(step.body)) > contract.MAX_STEP_BYTES:
-                said = f"Step {contract.cut(step.key, 200)!r} is larger than {contract.MAX_STEP_BYTES} bytes."
-                raise Problem(413, contract.ErrorClass.STEP_TOO_LARGE, said)
+                message = f"Step {contract.cut(step.key, 200)!r} is larger than {contract.MAX_STEP_BYTES} bytes."
+                raise Problem(413, contract.ErrorClass.STEP_TOO_LARGE, message)
         steps = [step.to_contract() for step in self.steps]
         body = contract.StepsBody(run=self.run, void=self.void_keys(), steps=steps)
         if self.versions is not None:
@@ -248,7 +248,7 @@ class ResultBody(msgspec.Struct, frozen=True):
         try:
             return cast("dict[str, int]", _USAGE.decode(self.usage))
         except msgspec.DecodeError as error:
-            raise ValueError(f"usage: {_words(error)}") from None
+            raise ValueError(f"usage: {_description(error)}") from None
 
     def to_contract(self) -> contract.Result:
         """Return the result in the form of the contract, with text and structured as `Raw`."""
@@ -305,7 +305,7 @@ def parse(model: type[Model], raw: bytes) -> Model:
     try:
         return msgspec.json.decode(checked(raw) if model in _EXACT else storable(raw), type=model)
     except msgspec.ValidationError as error:
-        raise Problem(422, "InvalidBody", f"The body was refused: {_words(error)}.") from None
+        raise Problem(422, "InvalidBody", f"The body was refused: {_description(error)}.") from None
     except (ValueError, RecursionError) as error:
         raise Problem(400, "InvalidJSON", f"The body is not JSON: {contract.cut(str(error), 200)}.") from None
 
@@ -314,7 +314,7 @@ def _begins(raw: Raw, sign: bytes) -> bool:
     return bytes(memoryview(raw)[:1]) == sign
 
 
-def _words(error: msgspec.DecodeError) -> str:
+def _description(error: msgspec.DecodeError) -> str:
     """Return the field and then the error: `events.0.seq: Expected …`."""
     what, _, path = str(error).partition(" - at ")
     steps = _STEP.sub(r".\1", path.strip("`").removeprefix("$")).strip(".")

@@ -51,7 +51,7 @@ class ChangeFeed:
         self.board.join(listener, last=last, now=_now())
         if self._task is None or self._task.done():
             # It runs as long as there are listeners, and ends by itself.
-            self._task = asyncio.get_running_loop().create_task(self._ask(history), name="changes")
+            self._task = asyncio.get_running_loop().create_task(self._poll(history), name="changes")
         try:
             yield
         finally:
@@ -63,12 +63,12 @@ class ChangeFeed:
         for each in self.board.listeners:
             each.wake()
 
-    async def _ask(self, history: _History) -> None:
+    async def _poll(self, history: _History) -> None:
         while self.board.listeners:
-            await self._ask_once(history)
+            await self._poll_once(history)
             await asyncio.sleep(self._pause)
 
-    async def _ask_once(self, history: _History) -> None:
+    async def _poll_once(self, history: _History) -> None:
         try:
             changes = await (await history()).changes(self._mark, watched=self.board.watched)
         except errors.AgentJobsError as error:
@@ -82,13 +82,13 @@ class ChangeFeed:
             self._failed = False
             first, self._mark = self._mark is None, changes.mark
             if self._held is not None or first:
-                self.board.tell(self._held or changes, now=_now(), first=first)
+                self.board.publish(self._held or changes, now=_now(), first=first)
             self._held = None if first else changes
 
     def _note_away(self) -> None:
         # One query later, too: until then, a page that asks again would get a shared answer from before.
         if self._failed:
-            self.board.tell_away()
+            self.board.publish_away()
         self._failed = True
 
 

@@ -20,10 +20,10 @@ REMEMBERED: Final = 2000
 BEFORE_SECONDS: Final = 5.0
 """A page is rendered a moment before its stream opens, so a new stream gets the changes of this time."""
 PROGRESS_REMEMBERED: Final = 2000
-TOLD_A_SECOND: Final = 6.0
+NOTIFIED_PER_SECOND: Final = 6.0
 """The rate at which streams of lists are notified, in the long run; streams of single jobs have the same rate. Each
 notified client requests a page, which takes about ten milliseconds of this process."""
-TOLD_AT_ONCE: Final = 20
+NOTIFIED_AT_ONCE: Final = 20
 """The number of streams that may be notified without waiting for their turn."""
 
 # Below the resolution of the clock.
@@ -78,7 +78,7 @@ _ANYTHING: Final = Event("", "", "", What.ALL, 0)
 class Pace:
     """A token bucket that assigns turns in the order of requests."""
 
-    def __init__(self, *, a_second: float = TOLD_A_SECOND, at_once: int = TOLD_AT_ONCE) -> None:
+    def __init__(self, *, a_second: float = NOTIFIED_PER_SECOND, at_once: int = NOTIFIED_AT_ONCE) -> None:
         self._between = 1.0 / a_second
         self._ahead = (at_once - 1) * self._between
         self._last = float("-inf")
@@ -90,7 +90,7 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _Change:
     number: int
     time: float
     job: ChangedJob | None
@@ -120,19 +120,19 @@ class Listener:
         self.pace: Pace | None = None
         """Its turns; None for immediate events."""
         self._pending: Event | None = None
-        self._away = self._is_away_told = False
+        self._away = self._is_away_reported = False
         self._free_at = float("-inf")
 
-    def hear(self, told: _Told, now: float) -> None:
+    def receive(self, change: _Change, now: float) -> None:
         """Take in a change, if the stream is about its job."""
-        self.number = told.number
-        if told.job is not None and not self._concerns(told.job, told.what):
+        self.number = change.number
+        if change.job is not None and not self._concerns(change.job, change.what):
             return
         if self._pending is None:
-            self._pending = told.event()
+            self._pending = change.event()
             self._free_at = max(self._free_at, self.pace.turn(now) if self.pace else now)
         else:
-            self._pending = _together(self._pending, told.event())
+            self._pending = _together(self._pending, change.event())
         self.wake()
 
     def narrow(self, interest: Interest) -> None:
@@ -146,18 +146,18 @@ class Listener:
         elif self._pending.what is not What.ALL and self._pending.namespace not in after:
             self._pending = None
 
-    def hear_of(self, *, away: bool) -> None:
+    def set_away(self, *, away: bool) -> None:
         """Take in that history is unavailable, or available again."""
         self._away = away
         if not away:
-            self._is_away_told = False
+            self._is_away_reported = False
         else:
             self.wake()
 
     @property
     def away_is_due(self) -> bool:
         """Whether the next event reports that history is unavailable."""
-        return self._away and not self._is_away_told
+        return self._away and not self._is_away_reported
 
     def due_in(self, now: float) -> float | None:
         """Return the seconds until an event is due; None without a pending event."""
@@ -171,7 +171,7 @@ class Listener:
     def take(self, now: float) -> Event | None:
         """Return the event that is due (`due_in` is 0); None if history is unavailable."""
         if self.away_is_due:
-            self._is_away_told = True
+            self._is_away_reported = True
             return None
         event, self._pending = self._pending, None
         self._free_at = now + self._every
@@ -205,7 +205,7 @@ class Board:
     def __init__(self, name: str) -> None:
         self.name = name
         self.listeners: set[Listener] = set()
-        self._told: deque[_Told] = deque(maxlen=REMEMBERED)
+        self._recent: deque[_Change] = deque(maxlen=REMEMBERED)
         self._number = 0
         self._away = False
         self._progress: Bounded[str, str] = Bounded(PROGRESS_REMEMBERED)
@@ -230,16 +230,16 @@ class Board:
         self.listeners.add(listener)
         listener.number = self._number
         listener.pace = self._jobs if listener.interest.job else self._lists
-        for told in self._missed(last, now):
-            listener.hear(told, now)
+        for change in self._missed(last, now):
+            listener.receive(change, now)
         if self._away:
-            listener.hear_of(away=True)
+            listener.set_away(away=True)
 
     def leave(self, listener: Listener) -> None:
         """Remove a stream."""
         self.listeners.discard(listener)
 
-    def tell(self, changes: Changes, *, now: float, first: bool = False) -> None:
+    def publish(self, changes: Changes, *, now: float, first: bool = False) -> None:
         """Send changes to the streams.
 
         Args:
@@ -248,7 +248,7 @@ class Board:
         if self._away:
             self._away = False
             for each in self.listeners:
-                each.hear_of(away=False)
+                each.set_away(away=False)
             self._note(None, What.ALL, now)
         if first or changes.more:
             self._note(None, What.ALL, now)
@@ -260,33 +260,33 @@ class Board:
             if before is not None and before != progress:
                 self._note_steps(uid, now)
 
-    def tell_away(self) -> None:
+    def publish_away(self) -> None:
         """Tell the streams that history is unavailable."""
         if not self._away:
             self._away = True
             for each in self.listeners:
-                each.hear_of(away=True)
+                each.set_away(away=True)
 
     def _note_steps(self, uid: str, now: float) -> None:
-        interest = next((one.interest for one in self.listeners if one.interest.uid == uid), None)
+        interest = next((listener.interest for listener in self.listeners if listener.interest.uid == uid), None)
         if interest is not None and interest.namespaces:
             self._note(ChangedJob(interest.namespaces[0], interest.name, uid), What.STEPS, now)
 
     def _note(self, job: ChangedJob | None, what: What, now: float) -> None:
         self._number += 1
-        told = _Told(self._number, now, job, what)
-        self._told.append(told)
+        change = _Change(self._number, now, job, what)
+        self._recent.append(change)
         for each in self.listeners:
-            each.hear(told, now)
+            each.receive(change, now)
 
-    def _missed(self, last: str | None, now: float) -> Iterable[_Told]:
+    def _missed(self, last: str | None, now: float) -> Iterable[_Change]:
         if last is None:
-            return [told for told in self._told if told.time > now - BEFORE_SECONDS]
+            return [change for change in self._recent if change.time > now - BEFORE_SECONDS]
         name, _, number = last.rpartition("-")
-        oldest = self._told[0].number if self._told else self._number + 1
+        oldest = self._recent[0].number if self._recent else self._number + 1
         if name != self.name or not number.isdecimal() or int(number) + 1 < oldest:
-            return [_Told(self._number, now, None, What.ALL)]
+            return [_Change(self._number, now, None, What.ALL)]
         return list(self._after(int(number)))
 
-    def _after(self, number: int) -> Iterator[_Told]:
-        return (told for told in self._told if told.number > number)
+    def _after(self, number: int) -> Iterator[_Change]:
+        return (change for change in self._recent if change.number > number)

@@ -28,7 +28,7 @@ SEND_SECONDS: Final = 10.0
 _ENCODER: Final = msgspec.json.Encoder()
 _RETRY: Final = b"retry: 1000\n"
 _JOB: Final = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
-_TOLD: Final[dict[int | str, dict[str, Any]]] = {
+_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "Events `change` and `away`.", "content": {"text/event-stream": {}}}
 }
 
@@ -47,18 +47,18 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response."""
-        telling = asyncio.ensure_future(self._tell(send))
+        sending = asyncio.ensure_future(self._send_events(send))
         gone = asyncio.ensure_future(_until_gone(receive))
         try:
-            await asyncio.wait({telling, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for each in (telling, gone):
+            for each in (sending, gone):
                 each.cancel()
-            await asyncio.gather(telling, gone, return_exceptions=True)
-        if not telling.cancelled() and (error := telling.exception()):
+            await asyncio.gather(sending, gone, return_exceptions=True)
+        if not sending.cancelled() and (error := sending.exception()):
             raise error
 
-    async def _tell(self, send: Send) -> None:
+    async def _send_events(self, send: Send) -> None:
         async with aclosing(self._events) as events:
             begun = False
             async for event in events:
@@ -71,7 +71,7 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-@router.get("/v1/changes", response_class=EventStream, responses=_TOLD)
+@router.get("/v1/changes", response_class=EventStream, responses=_RESPONSES)
 async def watch_changes(
     request: Request,
     namespace: Annotated[

@@ -27,10 +27,10 @@ from agentjobs.api.recorded_overview import (
     TemplatesSeen,
 )
 from agentjobs.api_resource import Resource
-from agentjobs.client.logs import telling_container
+from agentjobs.client.logs import relevant_container
 from agentjobs.contract import controller_of, pod_name
 from agentjobs.gateway import kubernetes_events, rights, seen
-from agentjobs.gateway.acting import in_the_api_servers_words
+from agentjobs.gateway.acting import refusals_as_problems
 from agentjobs.gateway.named_jobs import KnownJob, known_job, named_job, object_of
 from agentjobs.gateway.paths import COLLECTION, PLACE, QUEUE, SCHEDULE, TEMPLATE, Name, Namespace, ObjectName
 from agentjobs.gateway.queue_counts import queues_in_use
@@ -100,14 +100,14 @@ async def get_logs(
     async with _as_caller(request, "get", AGENTJOBS, namespace, name) as cluster:
         job = await known_job(request, cluster, namespace, name)
         pod = await _pod(cluster, namespace, job, start or job.starts)
-        told = container or telling_container(pod)
-        if told not in seen.containers(pod):
-            raise Problem(404, "NoContainer", f"The pod has no container {told!r}.")
+        chosen = container or relevant_container(pod)
+        if chosen not in seen.containers(pod):
+            raise Problem(404, "NoContainer", f"The pod has no container {chosen!r}.")
         try:
             raw = await cluster.log(
                 namespace,
                 pod["metadata"]["name"],
-                container=told,
+                container=chosen,
                 lines=lines,
                 most=MAX_LOG_BYTES,
                 previous=previous,
@@ -130,10 +130,10 @@ async def list_queues(
     async with _as_caller(request, "list", AGENTQUEUES, namespace) as cluster:
         found, truncated = await _listed(cluster, AGENTQUEUES, namespace)
         counts = await queues_in_use(request, namespace) if count else None
-    items = [seen.queue(one, namespace, counts or {}) for one in found]
+    items = [seen.queue(obj, namespace, counts or {}) for obj in found]
     if count and not truncated:
-        items += queues_without_object(namespace, counts or {}, known={one.name for one in items})
-    items.sort(key=lambda one: one.name)
+        items += queues_without_object(namespace, counts or {}, known={obj.name for obj in items})
+    items.sort(key=lambda obj: obj.name)
     return QueuesSeen(items=items, truncated=truncated, counted=counts is not None)
 
 
@@ -141,7 +141,7 @@ async def list_queues(
 async def list_all_queues(request: Request) -> QueuesSeen:
     """List the AgentQueues of all namespaces. Their jobs are not counted."""
     found, truncated = await _listed_everywhere(request, AGENTQUEUES)
-    items = [seen.queue(one, _namespace_of(one), {}) for one in found]
+    items = [seen.queue(obj, _namespace_of(obj), {}) for obj in found]
     return QueuesSeen(items=items, truncated=truncated, counted=False)
 
 
@@ -154,7 +154,7 @@ async def get_queue(request: Request, namespace: Namespace, name: ObjectName) ->
             return seen.queue(await cluster.get(AGENTQUEUES, namespace, name), namespace, counts)
         except errors.NotFound:
             without = queues_without_object(namespace, counts, known=())
-            if not (found := [one for one in without if one.name == name]):
+            if not (found := [obj for obj in without if obj.name == name]):
                 raise
     return found[0]
 
@@ -187,14 +187,14 @@ async def list_templates(request: Request, namespace: Namespace) -> TemplatesSee
     """List the AgentTemplates of a namespace."""
     async with _as_caller(request, "list", AGENTTEMPLATES, namespace) as cluster:
         found, truncated = await _listed(cluster, AGENTTEMPLATES, namespace)
-    return TemplatesSeen(items=[seen.template(one, namespace) for one in found], truncated=truncated)
+    return TemplatesSeen(items=[seen.template(obj, namespace) for obj in found], truncated=truncated)
 
 
 @router.get("/v1/templates")
 async def list_all_templates(request: Request) -> TemplatesSeen:
     """List the AgentTemplates of all namespaces."""
     found, truncated = await _listed_everywhere(request, AGENTTEMPLATES)
-    return TemplatesSeen(items=[seen.template(one, _namespace_of(one)) for one in found], truncated=truncated)
+    return TemplatesSeen(items=[seen.template(obj, _namespace_of(obj)) for obj in found], truncated=truncated)
 
 
 @router.get(TEMPLATE)
@@ -218,7 +218,7 @@ async def _as_caller(
     async with services_of(request).as_callers.taken():
         cluster = await rights.acting(request)
         try:
-            with in_the_api_servers_words():
+            with refusals_as_problems():
                 async with asyncio.timeout(_SECONDS):
                     yield cluster
         except TimeoutError:
@@ -233,7 +233,7 @@ async def _schedules_seen(found: Sequence[Obj], truncated: bool) -> SchedulesSee
     now = datetime.now(UTC)
     # Ten times of a thousand schedules take a while; a thread keeps the loop free for other requests.
     items: list[ScheduleSeen] = await asyncio.to_thread(
-        lambda: [seen.schedule(one, _namespace_of(one), now=now) for one in found]
+        lambda: [seen.schedule(obj, _namespace_of(obj), now=now) for obj in found]
     )
     return SchedulesSeen(items=items, truncated=truncated)
 
@@ -242,7 +242,7 @@ async def _listed_everywhere(request: Request, resource: Resource) -> tuple[list
     """Return the objects of all namespaces, ordered by namespace and name, and whether there are more."""
     async with _as_caller(request, "list", resource, "") as cluster:
         found, truncated = await _listed(cluster, resource, None)
-    return sorted(found, key=lambda one: (_namespace_of(one), str(one["metadata"]["name"]))), truncated
+    return sorted(found, key=lambda obj: (_namespace_of(obj), str(obj["metadata"]["name"]))), truncated
 
 
 async def _listed(cluster: KubeClient, resource: Resource, namespace: str | None) -> tuple[list[Obj], bool]:
@@ -292,9 +292,9 @@ async def _pod(cluster: KubeClient, namespace: str, job: KnownJob, start: int) -
 
 
 def _pod_gone(job: KnownJob, start: int) -> Problem:
-    said = f"The pod of start {start} of AgentJob {job.name!r} is gone, and its log with it."
+    message = f"The pod of start {start} of AgentJob {job.name!r} is gone, and so is its log."
     return Problem(
         404,
         "PodGone",
-        f"{said} The steps and events of the start are still in history; set runtime.podRetention to keep pods longer.",
+        f"{message} Its steps and events are still in history; set runtime.podRetention to keep pods longer.",
     )

@@ -47,9 +47,9 @@ def describe_fields(schemas: Mapping[str, Any], models: Mapping[str, type]) -> N
     """Add descriptions to the fields in `schemas` that have none; `models` are the classes by the schemas' names."""
     for name, schema in schemas.items():
         docs = _docs(models[name]) if name in models else {}
-        for field, told in schema.get("properties", {}).items():
+        for field, field_schema in schema.get("properties", {}).items():
             if description := docs.get(_folded(field)) or _COMMON.get(field):
-                told.setdefault("description", description)
+                field_schema.setdefault("description", description)
 
 
 def _docs(model: type) -> dict[str, str]:

@@ -56,7 +56,7 @@ async def may_get(request: Request, namespace: Namespace, name: Name) -> User:
 
 async def _job(history: ReadHistory, shared: Shared, namespace: str, name: str) -> RecordedJob:
     """Return a job; the parts of a page share the query. Raises errors.NotFound and Unavailable."""
-    return await shared.once("row", (namespace,), name, ask=lambda: history.job(namespace, name))
+    return await shared.once("row", (namespace,), name, read=lambda: history.job(namespace, name))
 
 
 async def may_read_texts(request: Request, namespace: Namespace) -> User:
@@ -70,11 +70,11 @@ async def list_namespaces(readable: _Readable, history: History, budget: ReadBud
     if readable is not None:
         return Namespaces(items=list(readable), everywhere=False)
 
-    async def ask() -> list[str]:
+    async def read() -> list[str]:
         async with budget.taken():
             return await history.namespaces(limit=MAX_NAMESPACES)
 
-    return Namespaces(items=await shared.once("namespaces of all", None, ask=ask), everywhere=True)
+    return Namespaces(items=await shared.once("namespaces of all", None, read=read), everywhere=True)
 
 
 @router.get("/v1/agentjobs")
@@ -89,12 +89,12 @@ async def list_all_jobs(
 ) -> RecordedJobs:
     """List the jobs of the given namespaces, or of all that the caller may read; by default the newest first."""
 
-    async def ask() -> RecordedJobs:
+    async def read() -> RecordedJobs:
         async with budget.taken():
             page = await history.jobs(scope, chosen, limit=limit, cursor=cursor)
         return RecordedJobs(items=page.items, cursor=page.cursor)
 
-    return await shared.once("jobs", scope, limit, cursor, chosen, ask=ask)
+    return await shared.once("jobs", scope, limit, cursor, chosen, read=read)
 
 
 @router.get(COLLECTION, dependencies=[Depends(_may_list)])
@@ -115,11 +115,11 @@ async def list_jobs(
 async def get_job(namespace: Namespace, name: Name, history: History, budget: ReadBudget, shared: Shared) -> Story:
     """Return a job with its starts and its changes of phase."""
 
-    async def ask() -> Story:
+    async def read() -> Story:
         async with budget.taken():
             return await history.story(namespace, name)
 
-    return await shared.once("job", (namespace,), name, ask=ask)
+    return await shared.once("job", (namespace,), name, read=read)
 
 
 @router.get(COLLECTION + "/{name}/tree", dependencies=[Depends(_may_list)])
@@ -197,9 +197,9 @@ async def get_step(
     if found is None:
         raise Problem(404, "NotFound", f"AgentJob {job.name!r} has no step {n} in history.")
     body = None if found.body is None else readable(found.body)
-    told = found.step.model_dump(mode="json", by_alias=True)
+    step = found.step.model_dump(mode="json", by_alias=True)
     is_lost = found.body is not None and body is None
-    return json_answer({"step": told, "request": found.request, "body": body, "unreadable": is_lost})
+    return json_answer({"step": step, "request": found.request, "body": body, "unreadable": is_lost})
 
 
 @router.get(COLLECTION + "/{name}/result", response_model=RecordedResult, dependencies=[Depends(may_get)])
@@ -213,8 +213,8 @@ async def get_result(
     if result is None:
         raise Problem(404, "NoResult", f"AgentJob {job.name!r} has no result; its phase is {job.phase}.")
     published = None if job.workspace is None else job.workspace.model_dump(by_alias=True)
-    told = {"uid": job.uid, "name": job.name, "phase": job.phase, "result": result, "workspace": published}
-    return json_answer(told)
+    body = {"uid": job.uid, "name": job.name, "phase": job.phase, "result": result, "workspace": published}
+    return json_answer(body)
 
 
 @router.get(

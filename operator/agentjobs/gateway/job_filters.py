@@ -13,11 +13,11 @@ _DOLLAR_CHARS = 32
 
 
 def _several(what: str) -> object:
-    said = f"Only jobs {what}. Repeat it for alternatives, at most {MAX_VALUES}."
-    return Query(description=said, max_length=MAX_VALUES)
+    description = f"Only jobs {what}. Repeat it for alternatives, at most {MAX_VALUES}."
+    return Query(description=description, max_length=MAX_VALUES)
 
 
-def _one(what: str, chars: int, alias: str | None = None) -> object:
+def _single(what: str, chars: int, alias: str | None = None) -> object:
     return Query(alias=alias, description=f"Only jobs {what}.", max_length=chars)
 
 
@@ -47,21 +47,21 @@ async def filter_of(
         ),
     ] = None,
     since: Annotated[
-        str | None, _one("created at this time or later, such as 2026-11-29T08:00:00Z", _TIME_CHARS)
+        str | None, _single("created at this time or later, such as 2026-11-29T08:00:00Z", _TIME_CHARS)
     ] = None,
-    until: Annotated[str | None, _one("created before this time", _TIME_CHARS)] = None,
-    ended_since: Annotated[str | None, _one("that ended at this time or later", _TIME_CHARS, "endedSince")] = None,
-    ended_until: Annotated[str | None, _one("that ended before this time", _TIME_CHARS, "endedUntil")] = None,
+    until: Annotated[str | None, _single("created before this time", _TIME_CHARS)] = None,
+    ended_since: Annotated[str | None, _single("that ended at this time or later", _TIME_CHARS, "endedSince")] = None,
+    ended_until: Annotated[str | None, _single("that ended before this time", _TIME_CHARS, "endedUntil")] = None,
     min_cost: Annotated[
         str | None,
-        _one("whose model calls cost at least this many US dollars", _DOLLAR_CHARS, "minCost"),
+        _single("whose model calls cost at least this many US dollars", _DOLLAR_CHARS, "minCost"),
     ] = None,
     max_cost: Annotated[
-        str | None, _one("whose model calls cost at most this many US dollars", _DOLLAR_CHARS, "maxCost")
+        str | None, _single("whose model calls cost at most this many US dollars", _DOLLAR_CHARS, "maxCost")
     ] = None,
     text: Annotated[
         str | None,
-        _one("whose name, reason or message contain all these words; the last word may be a prefix", MAX_TEXT_CHARS),
+        _single("whose name, reason or message contain all these words; the last word may be a prefix", MAX_TEXT_CHARS),
     ] = None,
     order: Annotated[
         JobOrder,

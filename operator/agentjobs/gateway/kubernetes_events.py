@@ -17,7 +17,7 @@ _FIRST: Final = datetime.fromtimestamp(0, UTC)
 
 def readable(events: Iterable[Mapping[str, Any]]) -> list[KubernetesEvent]:
     """Return Events as users see them, oldest first."""
-    return sorted(map(_read, events), key=lambda one: one.time or _FIRST)
+    return sorted(map(_read, events), key=lambda event: event.time or _FIRST)
 
 
 def between(
@@ -53,8 +53,8 @@ def _about(event: Mapping[str, Any]) -> Mapping[str, Any]:
 def _time(event: Mapping[str, Any]) -> datetime | None:
     """Return when an Event happened last, in either of its two forms."""
     series = event.get("series") or {}
-    told = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
-    return instant(told or event.get("firstTimestamp"))
+    last = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
+    return instant(last or event.get("firstTimestamp"))
 
 
 def _text(value: object) -> str:

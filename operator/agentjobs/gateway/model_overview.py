@@ -18,18 +18,18 @@ from agentjobs.models.config import report_for
 from agentjobs.models.names import of_pool
 
 
-def limits_of(told: Mapping[str, Any]) -> list[Limit]:
+def limits_of(report: Mapping[str, Any]) -> list[Limit]:
     """Return all limits that a proxy reports."""
     return [
         Limit(limit["bucket"], limit["most"], limit["window"], limit["timeZone"])
-        for provider in told.get("providers") or ()
+        for provider in report.get("providers") or ()
         for key in provider["keys"]
         for limit in key["limits"]
     ]
 
 
 def overview(
-    told: Mapping[str, Any],
+    report: Mapping[str, Any],
     limits: LimitsNow,
     *,
     proxies: Sequence[SeenProxy],
@@ -39,39 +39,39 @@ def overview(
     """Return the overview of models.
 
     Args:
-        told: the report of a proxy, see `models.config.Models.report`.
+        report: the report of a proxy, see `models.config.Models.report`.
         namespace: the namespace whose keys and models are shown; None for all.
     """
-    seen = dict(told) if namespace is None else report_for(told, namespace)
+    shown = dict(report) if namespace is None else report_for(report, namespace)
     return ModelsOverview.model_validate(
         {
-            **seen,
-            "providers": [_provider(provider, limits) for provider in seen.get("providers") or ()],
-            "exhausted": _exhausted(limits, seen),
+            **shown,
+            "providers": [_provider(provider, limits) for provider in shown.get("providers") or ()],
+            "exhausted": _exhausted(limits, shown),
             "underWay": under_way,
-            "proxies": [LivingProxy(id=one.id, since=one.since, seen=one.seen) for one in proxies],
+            "proxies": [LivingProxy(id=proxy.id, since=proxy.since, seen=proxy.seen) for proxy in proxies],
         }
     )
 
 
-def _exhausted(limits: LimitsNow, seen: Mapping[str, Any]) -> list[ExhaustedModel]:
+def _exhausted(limits: LimitsNow, report: Mapping[str, Any]) -> list[ExhaustedModel]:
     """Return the exhausted models whose keys are visible."""
-    visible = {key["name"] for provider in seen.get("providers") or () for key in provider["keys"]}
-    found = [(of_pool(one.model), one) for one in limits.exhausted]
+    visible = {key["name"] for provider in report.get("providers") or () for key in provider["keys"]}
+    found = [(of_pool(each.model), each) for each in limits.exhausted]
     return [
-        ExhaustedModel(model=model, reason=one.reason, until=one.until)
-        for (model, keys), one in found
+        ExhaustedModel(model=model, reason=each.reason, until=each.until)
+        for (model, keys), each in found
         if not keys or keys & visible
     ]
 
 
-def _provider(told: Mapping[str, Any], limits: LimitsNow) -> ModelProvider:
-    return ModelProvider.model_validate({**told, "keys": [_key(key, limits) for key in told["keys"]]})
+def _provider(report: Mapping[str, Any], limits: LimitsNow) -> ModelProvider:
+    return ModelProvider.model_validate({**report, "keys": [_key(key, limits) for key in report["keys"]]})
 
 
-def _key(told: Mapping[str, Any], limits: LimitsNow) -> ModelKey:
+def _key(report: Mapping[str, Any], limits: LimitsNow) -> ModelKey:
     return ModelKey(
-        name=told["name"],
+        name=report["name"],
         limits=[
             LimitLeft(
                 bucket=limit["bucket"],
@@ -80,11 +80,11 @@ def _key(told: Mapping[str, Any], limits: LimitsNow) -> ModelKey:
                 window=limit["window"],
                 left=max(0, limit["most"] - limits.used.get(limit["bucket"], 0)),
             )
-            for limit in told["limits"]
+            for limit in report["limits"]
         ],
         closed=[
-            ClosedKey(model=one.model, reason=one.reason, until=one.until)
-            for one in limits.closed
-            if one.key == told["name"]
+            ClosedKey(model=closed.model, reason=closed.reason, until=closed.until)
+            for closed in limits.closed
+            if closed.key == report["name"]
         ],
     )

@@ -40,7 +40,7 @@ class KnownJob:
     deleted: datetime | None
 
 
-def looks_like_a_uid(name: str) -> bool:
+def may_be_uid(name: str) -> bool:
     """Whether this may be the uid of a job instead of its name."""
     return re.fullmatch(UID, name) is not None
 
@@ -52,23 +52,23 @@ async def named_job(request: Request, namespace: str, name: str) -> NamedJob:
         Problem: 401; 403 for a uid if the caller may not get AgentJobs, because they must not learn its name; 503 for
             a uid while history is unavailable.
     """
-    if not looks_like_a_uid(name):
+    if not may_be_uid(name):
         return NamedJob(name, None)
     found = await _recorded(request, namespace, name)
     # A name may look like a uid, too.
     return NamedJob(found.name, found.uid) if found and found.uid == name else NamedJob(name, None)
 
 
-async def object_of(cluster: KubeClient, namespace: str, one: NamedJob) -> Mapping[str, Any]:
+async def object_of(cluster: KubeClient, namespace: str, named: NamedJob) -> Mapping[str, Any]:
     """Return the object of a job.
 
     Raises:
         errors.NotFound: it does not exist, or another job has its name.
         errors.AgentJobsError: another error of the API server.
     """
-    found = await cluster.get(AGENTJOBS, namespace, one.name)
-    if one.uid not in (None, found["metadata"]["uid"]):
-        raise errors.NotFound(f"The object of AgentJob {one.name!r} is gone; another job has its name now.")
+    found = await cluster.get(AGENTJOBS, namespace, named.name)
+    if named.uid not in (None, found["metadata"]["uid"]):
+        raise errors.NotFound(f"The object of AgentJob {named.name!r} is gone; another job has its name now.")
     return found
 
 
@@ -79,9 +79,9 @@ async def known_job(request: Request, cluster: KubeClient, namespace: str, name:
         Problem: as `named_job`.
         errors.AgentJobsError: an error of the API server.
     """
-    one = await named_job(request, namespace, name)
+    named = await named_job(request, namespace, name)
     try:
-        job = Job.parse(await object_of(cluster, namespace, one))
+        job = Job.parse(await object_of(cluster, namespace, named))
     except errors.NotFound:
         recorded = await _recorded(request, namespace, name)
         if recorded is None:

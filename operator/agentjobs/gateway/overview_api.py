@@ -38,11 +38,11 @@ async def _may_read_all(request: Request) -> User:
 async def get_counts(scope: InScope, numbers: Numbers, budget: ReadBudget, shared: Shared) -> OpenCounts:
     """Count the unfinished jobs by namespace, queue, phase and reason."""
 
-    async def ask() -> OpenCounts:
+    async def read() -> OpenCounts:
         async with budget.taken():
             return await numbers.open_jobs(scope)
 
-    return await shared.once("counts", scope, ask=ask)
+    return await shared.once("counts", scope, read=read)
 
 
 @router.get("/v1/activity")
@@ -61,12 +61,12 @@ async def get_activity(
     """
     begin, end = _time(since, until, now=datetime.now(UTC))
 
-    async def ask() -> Activity:
+    async def read() -> Activity:
         async with budget.taken():
             return await numbers.activity(begin, end, scope)
 
     seconds, about = _shared(begin, end)
-    return await shared.once("activity", scope, *about, ask=ask, seconds=seconds)
+    return await shared.once("activity", scope, *about, read=read, seconds=seconds)
 
 
 @router.get("/v1/usage/series")
@@ -85,12 +85,12 @@ async def get_usage_series(
     """
     begin, end = _time(since, until, now=datetime.now(UTC))
 
-    async def ask() -> UsageSeries:
+    async def read() -> UsageSeries:
         async with budget.taken():
             return await numbers.usage_series(by, begin, end, scope)
 
     seconds, about = _shared(begin, end)
-    return await shared.once("usage", scope, by, *about, ask=ask, seconds=seconds)
+    return await shared.once("usage", scope, by, *about, read=read, seconds=seconds)
 
 
 @router.get("/v1/installation", dependencies=[Depends(_may_read_all)])
@@ -99,7 +99,7 @@ async def get_installation(
 ) -> Installation:
     """Return the processes and the database of the installation. It takes the right to list AgentJobs everywhere."""
     async with budget.taken():
-        asked = datetime.now(UTC)
+        requested = datetime.now(UTC)
         database = await installed.database()
         answered = datetime.now(UTC)
         processes = await installed.processes()
@@ -107,26 +107,26 @@ async def get_installation(
     return Installation(
         version=agentjobs.__version__,
         cluster=await services_of(request).cluster(),
-        processes=[*processes, *(_proxy(one) for one in proxies)],
+        processes=[*processes, *(_proxy(proxy) for proxy in proxies)],
         database_version=database.version,
         schema_version=database.schema,
         database_bytes=database.size,
         jobs=database.jobs,
-        clock_skew_seconds=clock_skew(database.now, asked=asked, answered=answered),
+        clock_skew_seconds=clock_skew(database.now, requested=requested, answered=answered),
     )
 
 
-def clock_skew(theirs: datetime, *, asked: datetime, answered: datetime) -> float:
+def clock_skew(theirs: datetime, *, requested: datetime, answered: datetime) -> float:
     """Return the smallest possible difference of another clock in seconds; 0 if the time of the request explains it."""
-    if asked <= theirs <= answered:
+    if requested <= theirs <= answered:
         return 0.0
-    nearest = answered if theirs > answered else asked
+    nearest = answered if theirs > answered else requested
     return round((theirs - nearest).total_seconds(), 3)
 
 
-def _proxy(seen: SeenProxy) -> Process:
-    version = str(seen.told.get("version") or "")
-    return Process(kind="proxy", id=seen.id, version=version, since=seen.since, seen=seen.seen)
+def _proxy(proxy: SeenProxy) -> Process:
+    version = str(proxy.told.get("version") or "")
+    return Process(kind="proxy", id=proxy.id, version=version, since=proxy.since, seen=proxy.seen)
 
 
 def _shared(begin: datetime, end: datetime) -> tuple[float, tuple[timedelta, int]]:

@@ -95,5 +95,5 @@ def add_answers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def misasked(_: Request, error: RequestValidationError) -> Response:
-        said = "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors())
-        return answer(Problem(400, "BadRequest", f"The request is invalid: {said[:1000]}."))
+        message = "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors())
+        return answer(Problem(400, "BadRequest", f"The request is invalid: {message[:1000]}."))

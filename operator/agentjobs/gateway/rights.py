@@ -112,33 +112,33 @@ async def scope_of(
     """
     if namespace:
         named = tuple(sorted(set(namespace)))
-        for one in named:
-            await may(request, "list", namespace=one)
+        for name in named:
+            await may(request, "list", namespace=name)
         return named
     if await _is_allowed(request, ""):
         return None
     services, user = services_of(request), await who(request)
     found = await services.scopes.answer((user.key,), lambda: _readable(request))
     # Most reviews are refusals, and these may be cached; namespaces that are read are always checked again.
-    return tuple([one for one in found if await _is_allowed(request, one)])
+    return tuple([name for name in found if await _is_allowed(request, name)])
 
 
 async def _readable(request: Request) -> tuple[str, ...]:
     services = services_of(request)
 
-    async def ask() -> Sequence[str]:
+    async def read() -> Sequence[str]:
         async with services.reads.taken():
             return await (await services.history()).people.namespaces(limit=MAX_NAMESPACES)
 
-    known: Sequence[str] = await services.shared.once("namespaces", None, ask=ask, seconds=_NAMESPACES_SECONDS)
+    known: Sequence[str] = await services.shared.once("namespaces", None, read=read, seconds=_NAMESPACES_SECONDS)
     room = asyncio.Semaphore(_REVIEWS_AT_ONCE)
 
     async def allowed(namespace: str) -> bool:
         async with room:
             return await _is_allowed(request, namespace)
 
-    told = await asyncio.gather(*(allowed(one) for one in known))
-    return tuple(one for one, is_allowed in zip(known, told, strict=True) if is_allowed)
+    results = await asyncio.gather(*(allowed(name) for name in known))
+    return tuple(name for name, is_allowed in zip(known, results, strict=True) if is_allowed)
 
 
 def _is_own(address: str) -> bool:

@@ -21,7 +21,7 @@ from agentjobs.gateway.services import (
     StepBudget,
     Traces,
     Writes,
-    asking,
+    admitted,
     recording,
     services_of,
     writes_of,
@@ -52,10 +52,10 @@ async def get_attempt(runner: Runner, writes: Writes, spans: Traces) -> Response
 async def post_events(request: Request) -> Response:
     """Store entries of the start's timeline. An entry that is sent twice is stored once."""
     services, limit = services_of(request), contract.MAX_EVENTS_BODY_BYTES
-    async with asking(request) as runner:
+    async with admitted(request) as runner:
         writes = await writes_of(request)
-        asked = services.intake.body(request, EventsBody, limit, job=runner.job_key, pod=runner.pod_uid)
-        async with asked as body:
+        received = services.intake.body(request, EventsBody, limit, job=runner.job_key, pod=runner.pod_uid)
+        async with received as body:
             events = [event.to_contract() for event in body.events]
             services.metrics.recorded(await writes.add_events(runner.uid, runner.start, runner.pod_uid, events))
     return Response(status_code=204)
@@ -82,8 +82,8 @@ async def post_steps(request: Request) -> Response:
     bodies = services.intake
     async with recording(request) as runner:
         writes = await writes_of(request)
-        asked = bodies.body(request, StepsBody, limit, job=runner.job_key, pod=runner.pod_uid, rates=bodies.steps)
-        async with asked as body:
+        received = bodies.body(request, StepsBody, limit, job=runner.job_key, pod=runner.pod_uid, rates=bodies.steps)
+        async with received as body:
             appended = await writes.append_steps(runner.uid, runner.start, runner.pod_uid, body.to_contract())
     services.metrics.stepped(appended.recorded)
     return json_answer(contract.StepsAnswer(last=appended.last))
@@ -92,7 +92,7 @@ async def post_steps(request: Request) -> Response:
 @router.post(contract.PATH_HEARTBEAT, status_code=204, openapi_extra=taken(HeartbeatBody))
 async def post_heartbeat(request: Request) -> Response:
     """Record a heartbeat of the runner. The body may be empty."""
-    async with asking(request) as runner:
+    async with admitted(request) as runner:
         writes = await writes_of(request)
         if raw := await read_body(request, MAX_HEARTBEAT_BYTES):
             parse(HeartbeatBody, raw)
@@ -108,10 +108,10 @@ async def put_result(runner: Runner, writes: Writes, spans: Traces, bodies: Bodi
     async with bodies.body(request, ResultDocumentBody, limit, job=runner.job_key, pod=runner.pod_uid) as body:
         document = body.to_contract()
         final = await writes.put_result(runner.uid, runner.start, runner.pod_uid, document)
-    told = named(verdict=document["verdict"])
-    spans.part(runner.uid, runner.start, "result", begin=began, end=datetime.now(UTC), attributes=told)
-    said = {"verdict": document["verdict"], "reason": document["reason"]}
-    logger.info("result.stored", extra=_fields(runner) | said)
+    attributes = named(verdict=document["verdict"])
+    spans.part(runner.uid, runner.start, "result", begin=began, end=datetime.now(UTC), attributes=attributes)
+    ending = {"verdict": document["verdict"], "reason": document["reason"]}
+    logger.info("result.stored", extra=_fields(runner) | ending)
     return json_answer({"final": final})
 
 

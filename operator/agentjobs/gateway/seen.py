@@ -25,21 +25,21 @@ def plain(obj: Obj) -> dict[str, Any]:
 def containers(pod: Obj) -> list[str]:
     """Return the names of a pod's containers."""
     spec = pod.get("spec") or {}
-    return [str(one["name"]) for key in ("initContainers", "containers") for one in spec.get(key) or ()]
+    return [str(container["name"]) for key in ("initContainers", "containers") for container in spec.get(key) or ()]
 
 
 def queue(obj: Obj, namespace: str, counts: Counts) -> QueueSeen:
     """Return a queue with its object. Its status has the numbers once an operator has observed it."""
     name = str(obj["metadata"]["name"])
     status = AgentQueueStatus.parse(obj.get("status"))
-    said = {
+    counted = {
         "Running": status.running,
         "Queued": status.waiting,
         "Scheduled": status.scheduled,
         "Suspended": status.suspended,
     }
-    told = {phase: jobs for phase, jobs in said.items() if jobs}
-    phases = told if status.observed_generation else dict(counts.get(name, {}))
+    phases = {phase: jobs for phase, jobs in counted.items() if jobs}
+    phases = phases if status.observed_generation else dict(counts.get(name, {}))
     return QueueSeen(namespace=namespace, name=name, object=plain(obj), phases=phases)
 
 

@@ -1,8 +1,8 @@
 """The collaborators of routes, created once for the application, and FastAPI's dependencies that return them.
 
 The order in a route's signature matters: the caller comes first, so that unknown callers are refused before anything
-else happens. The most frequent routes of runners use `with` blocks (`asking`, `recording`), because a dependency costs
-as much as a statement of SQL.
+else happens. The most frequent routes of runners use `with` blocks (`admitted`, `recording`), because a dependency
+costs as much as an SQL statement.
 """
 
 import time
@@ -167,13 +167,13 @@ async def runner_of(request: Request) -> AsyncIterator[RunnerIdentity]:
         yield runner
 
 
-asking = asynccontextmanager(runner_of)
+admitted = asynccontextmanager(runner_of)
 """`runner_of` for a `with` block: the share of the limits is released before the response is sent."""
 
 
 @asynccontextmanager
 async def recording(request: Request) -> AsyncIterator[RunnerIdentity]:
-    """Yield the runner that records steps, as `asking`; `Intake.body` limits the rate."""
+    """Yield the runner that records steps, as `admitted`; `Intake.body` limits the rate."""
     runner = await _runner(request)
     with services_of(request).intake.per_pod.taken(runner.pod_uid):
         yield runner

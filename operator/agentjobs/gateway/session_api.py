@@ -123,9 +123,9 @@ async def bytes_answer(stored: StoredVersion, pieces: AsyncIterator[bytes]) -> R
         errors.AgentJobsError: the first piece could not be read.
     """
     first = await anext(pieces, b"")
-    told = msgspec.json.decode(msgspec.json.encode(stored.told()))
+    record = msgspec.json.decode(msgspec.json.encode(stored.told()))
     headers = {
-        contract.HEADER_ARTIFACT: json.dumps(told, separators=(",", ":")),
+        contract.HEADER_ARTIFACT: json.dumps(record, separators=(",", ":")),
         "Content-Length": str(stored.bytes),
         "Content-Disposition": "attachment",
     }

@@ -28,7 +28,7 @@ def seconds_of(length: timedelta) -> float:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Asked:
+class _Query:
     begun: float
     task: asyncio.Task[Any]
 
@@ -37,14 +37,14 @@ class SharedReads:
     """Queries in progress and recent results. One per process; it belongs to one event loop."""
 
     def __init__(self, *, size: int = REMEMBERED) -> None:
-        self._asked: Bounded[Hashable, _Asked] = Bounded(size)
+        self._queries: Bounded[Hashable, _Query] = Bounded(size)
 
     async def once(
         self,
-        question: str,
+        kind: str,
         scope: tuple[str, ...] | None,
-        *asked: Hashable,
-        ask: Callable[[], Awaitable[Answer]],
+        *parameters: Hashable,
+        read: Callable[[], Awaitable[Answer]],
         seconds: float = FRESH_SECONDS,
     ) -> Answer:
         """Return the result of an equal query that began at most `seconds` ago, or of a new query.
@@ -52,17 +52,17 @@ class SharedReads:
         An older query is not waited for, because its result may miss what has happened since.
 
         Args:
-            question: the kind of query.
+            kind: the kind of query.
             scope: the namespaces of the result; None for all. Rights to them must have been checked before.
-            asked: everything else that the result depends on.
+            parameters: everything else that the result depends on.
         """
-        key = (question, scope, asked)
+        key = (kind, scope, parameters)
         now = asyncio.get_running_loop().time()
-        known = self._asked.get(key)
-        if known is None or now - known.begun >= seconds:
-            known = self._begin(key, ask, seconds=seconds, now=now)
+        query = self._queries.get(key)
+        if query is None or now - query.begun >= seconds:
+            query = self._begin(key, read, seconds=seconds, now=now)
         # A client that disconnects must not cancel the query of others.
-        answer: Answer = await asyncio.shield(known.task)
+        answer: Answer = await asyncio.shield(query.task)
         return answer
 
     def for_request(self, cache_control: str) -> "SharedReads | Unshared":
@@ -73,25 +73,25 @@ class SharedReads:
         return self if _MAY_BE_OLD.search(cache_control) else Unshared()
 
     def __len__(self) -> int:
-        return len(self._asked)
+        return len(self._queries)
 
-    def _begin(self, key: Hashable, ask: Callable[[], Awaitable[Answer]], *, seconds: float, now: float) -> _Asked:
+    def _begin(self, key: Hashable, read: Callable[[], Awaitable[Answer]], *, seconds: float, now: float) -> _Query:
         loop = asyncio.get_running_loop()
-        known = _Asked(now, loop.create_task(_answer(ask)))
-        self._asked.put(key, known)
+        query = _Query(now, loop.create_task(_answer(read)))
+        self._queries.put(key, query)
 
         def forget(_: object = None) -> None:
-            if self._asked.get(key) is known:
-                self._asked.drop(key)
+            if self._queries.get(key) is query:
+                self._queries.drop(key)
 
         def done(task: asyncio.Task[Any]) -> None:
             if task.cancelled() or task.exception() is not None:
                 forget()
 
-        known.task.add_done_callback(done)
+        query.task.add_done_callback(done)
         # Large results must not stay in memory until others replace them.
         loop.call_at(now + seconds, forget)
-        return known
+        return query
 
 
 class Unshared:
@@ -99,15 +99,15 @@ class Unshared:
 
     async def once(
         self,
-        question: str,
+        kind: str,
         scope: tuple[str, ...] | None,
-        *asked: Hashable,
-        ask: Callable[[], Awaitable[Answer]],
+        *parameters: Hashable,
+        read: Callable[[], Awaitable[Answer]],
         seconds: float = FRESH_SECONDS,
     ) -> Answer:
         """Return the current result; the arguments are those of `SharedReads.once`."""
-        return await ask()
+        return await read()
 
 
-async def _answer(ask: Callable[[], Awaitable[Answer]]) -> Answer:
-    return await ask()
+async def _answer(read: Callable[[], Awaitable[Answer]]) -> Answer:
+    return await read()

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from agentjobs.gateway.changes import (
     BEFORE_SECONDS,
+    NOTIFIED_AT_ONCE,
+    NOTIFIED_PER_SECOND,
     REMEMBERED,
-    TOLD_A_SECOND,
-    TOLD_AT_ONCE,
     Board,
     Event,
     Interest,
@@ -41,7 +41,7 @@ def join(board):
 
 
 def tell(board, *jobs, now=10.0, more=False, **progress):
-    board.tell(Changes("m", jobs, more, progress), now=now)
+    board.publish(Changes("m", jobs, more, progress), now=now)
 
 
 def told(listener, now=10.0):
@@ -171,8 +171,8 @@ def test_a_row_says_more_than_its_steps(board, join):
 
 def test_while_history_is_away_a_stream_hears_so_once_and_of_its_return(board, join):
     listener, late = join(), None
-    board.tell_away()
-    board.tell_away()
+    board.publish_away()
+    board.publish_away()
     away = listener.due_in(0.0), listener.take(0.0), listener.due_in(0.0)
     late = join()
     tell(board)
@@ -182,7 +182,7 @@ def test_while_history_is_away_a_stream_hears_so_once_and_of_its_return(board, j
 
 
 def test_a_new_stream_learns_that_history_is_unavailable(board, join):
-    board.tell_away()
+    board.publish_away()
 
     assert (join().due_in(0.0), join().take(0.0)) == (0.0, None)
 
@@ -196,7 +196,7 @@ def test_more_changes_than_can_be_named_are_anything(board, join):
 
 def test_the_first_answer_of_a_process_is_anything(board, join):
     listener = join()
-    board.tell(Changes("m"), now=0.0, first=True)
+    board.publish(Changes("m"), now=0.0, first=True)
 
     assert told(listener).what is What.ALL
 
@@ -255,7 +255,7 @@ def test_however_often_a_stream_breaks_off_it_hears_of_every_change_of_its_own_a
     board.join(listener, last=None, now=0.0)
     heard, places = 0, set()
     for second, (jobs, is_broken) in enumerate(zip(rounds, breaks, strict=False)):
-        board.tell(Changes("m", tuple(jobs)), now=float(second))
+        board.publish(Changes("m", tuple(jobs)), now=float(second))
         if is_broken:
             if listener.due_in(second) == 0:
                 event = listener.take(second)
@@ -275,16 +275,16 @@ def test_however_often_a_stream_breaks_off_it_hears_of_every_change_of_its_own_a
 
 
 def test_some_of_many_lists_are_notified_immediately_and_the_rest_in_sequence(board, join):
-    listeners = [join() for _ in range(TOLD_AT_ONCE + 100)]
+    listeners = [join() for _ in range(NOTIFIED_AT_ONCE + 100)]
     tell(board, A, now=0.0)
     waits = sorted(listener.due_in(0.0) for listener in listeners)
 
-    assert waits[:TOLD_AT_ONCE] == [0.0] * TOLD_AT_ONCE
-    assert waits[-1] == pytest.approx(100 / TOLD_A_SECOND)
+    assert waits[:NOTIFIED_AT_ONCE] == [0.0] * NOTIFIED_AT_ONCE
+    assert waits[-1] == pytest.approx(100 / NOTIFIED_PER_SECOND)
 
 
 def test_a_page_of_a_job_does_not_wait_for_all_lists(board, join):
-    lists = [join() for _ in range(TOLD_AT_ONCE + 100)]
+    lists = [join() for _ in range(NOTIFIED_AT_ONCE + 100)]
     page = join(Interest(("docs",), "a"))
     tell(board, A, now=0.0)
 
@@ -298,5 +298,5 @@ def test_a_limited_number_of_streams_per_second_is_notified_in_turn(board, join)
         tell(board, A, now=float(second))
         heard += Counter(place for place, one in enumerate(listeners) if told(one, float(second)))
 
-    assert sum(heard.values()) == pytest.approx(100 * TOLD_A_SECOND, rel=0.1)
+    assert sum(heard.values()) == pytest.approx(100 * NOTIFIED_PER_SECOND, rel=0.1)
     assert max(heard.values()) - min(heard.values()) <= 1

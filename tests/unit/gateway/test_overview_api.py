@@ -153,4 +153,4 @@ async def test_the_installation_tells_its_processes_and_its_database(http, proce
 def test_a_clock_is_wrong_by_what_the_way_there_does_not_explain(theirs, skew):
     answered = NOW + timedelta(seconds=2)
 
-    assert clock_skew(NOW + timedelta(seconds=theirs), asked=NOW, answered=answered) == skew
+    assert clock_skew(NOW + timedelta(seconds=theirs), requested=NOW, answered=answered) == skew

@@ -41,7 +41,7 @@ def asked():
 
 @pytest.mark.looptime
 async def test_concurrent_equal_reads_share_one_query(reads, asked):
-    answers = await asyncio.gather(*(reads.once("list", ("docs",), 1, ask=asked) for _ in range(200)))
+    answers = await asyncio.gather(*(reads.once("list", ("docs",), 1, read=asked) for _ in range(200)))
 
     assert (asked.calls, set(answers)) == (1, {1})
 
@@ -50,20 +50,20 @@ async def test_concurrent_equal_reads_share_one_query(reads, asked):
 @pytest.mark.parametrize(("later", "calls"), [(0.8, 1), (1.0, 2)])
 async def test_an_answer_is_shared_for_seconds_from_when_it_was_asked_for(reads, asked, later, calls):
     began = now()
-    await reads.once("list", None, ask=asked)
+    await reads.once("list", None, read=asked)
     await asyncio.sleep(began + later - now())
 
-    assert await reads.once("list", None, ask=asked) == calls
+    assert await reads.once("list", None, read=asked) == calls
 
 
 @pytest.mark.looptime
 async def test_a_question_under_way_for_longer_is_not_waited_for(reads):
     """What it will answer does not know of the last seconds."""
     slow = Asked(lasts=5)
-    first = asyncio.ensure_future(reads.once("list", None, ask=slow))
+    first = asyncio.ensure_future(reads.once("list", None, read=slow))
     await asyncio.sleep(1.5)
 
-    assert await reads.once("list", None, ask=slow) == 2
+    assert await reads.once("list", None, read=slow) == 2
     assert await first == 1
 
 
@@ -73,8 +73,8 @@ async def test_a_question_under_way_for_longer_is_not_waited_for(reads):
 )
 @pytest.mark.looptime
 async def test_another_scope_kind_or_question_is_another_answer(reads, asked, other):
-    await reads.once("list", ("docs",), 1, ask=asked)
-    await reads.once(*other, ask=asked)
+    await reads.once("list", ("docs",), 1, read=asked)
+    await reads.once(*other, read=asked)
 
     assert asked.calls == 2
 
@@ -82,18 +82,18 @@ async def test_another_scope_kind_or_question_is_another_answer(reads, asked, ot
 @pytest.mark.looptime
 async def test_an_error_is_told_to_all_who_wait_and_remembered_for_none(reads, asked):
     asked.raises = errors.Unavailable("away")
-    waiting = (reads.once("list", None, ask=asked) for _ in range(3))
+    waiting = (reads.once("list", None, read=asked) for _ in range(3))
     told = await asyncio.gather(*waiting, return_exceptions=True)
     asked.raises = None
 
     assert ([type(each) for each in told], asked.calls) == ([errors.Unavailable] * 3, 1)
-    assert await reads.once("list", None, ask=asked) == 2
+    assert await reads.once("list", None, read=asked) == 2
 
 
 @pytest.mark.looptime
 async def test_a_cancelled_caller_does_not_cancel_the_shared_read(reads, asked):
-    first = asyncio.ensure_future(reads.once("list", None, ask=asked))
-    second = asyncio.ensure_future(reads.once("list", None, ask=asked))
+    first = asyncio.ensure_future(reads.once("list", None, read=asked))
+    second = asyncio.ensure_future(reads.once("list", None, read=asked))
     await asyncio.sleep(0.05)
     first.cancel()
 
@@ -103,7 +103,7 @@ async def test_a_cancelled_caller_does_not_cancel_the_shared_read(reads, asked):
 @pytest.mark.looptime
 async def test_it_holds_few_answers_and_lets_them_go_by_themselves(reads, asked):
     for number in range(9):
-        await reads.once("list", None, number, ask=asked)
+        await reads.once("list", None, number, read=asked)
     held = len(reads)
     await asyncio.sleep(1.1)
 
@@ -114,7 +114,7 @@ async def test_it_holds_few_answers_and_lets_them_go_by_themselves(reads, asked)
 @pytest.mark.parametrize(("said", "calls"), [("", 2), ("no-cache", 2), ("max-age=0", 2), ("max-age=60", 1)])
 async def test_only_who_says_that_an_answer_may_be_old_gets_an_old_one(reads, asked, said, calls):
     for _ in range(2):
-        await reads.for_request(said).once("list", None, ask=asked)
+        await reads.for_request(said).once("list", None, read=asked)
 
     assert asked.calls == calls
 
@@ -150,7 +150,7 @@ def test_an_answer_of_another_scope_or_an_old_one_is_not_shared(steps):
             await asyncio.sleep(lasts)
             return scope, question, begun
 
-        answer = await reads.once("list", scope, question, ask=ask)
+        answer = await reads.once("list", scope, question, read=ask)
         assert answer[:2] == (scope, question)
         assert asked_at - answer[2] < 1.0
 

@@ -94,7 +94,7 @@ class SignedCalls:
             read = calls.read(call.body, call.headers.get("content-type", ""))
             if (challenge := _challenge(signature, read)) is not None:
                 return signature, challenge
-            entry = next((one for one in signed if calls.matches(one, read, call.headers)), None)
+            entry = next((entry for entry in signed if calls.matches(entry, read, call.headers)), None)
             if entry is None or _is_ping(signature, call.headers):
                 return signature, Ignored()
             wanted = self._wanted(entry, call, read)
@@ -143,11 +143,11 @@ def _secrets(entry: TriggerEntry) -> list[bytes]:
         try:
             found.append(secret_of(entry.signature, file.read_bytes()))
         except (OSError, ValueError) as error:
-            logger.error("trigger.secret_unusable", extra={"file": str(file), "error": _words(error)})
+            logger.error("trigger.secret_unusable", extra={"file": str(file), "error": _reason(error)})
     return found
 
 
-def _words(error: OSError | ValueError) -> str:
+def _reason(error: OSError | ValueError) -> str:
     return error.strerror or "cannot be read" if isinstance(error, OSError) else str(error)
 
 

@@ -63,8 +63,8 @@ def names_of(wanted: Wanted) -> tuple[str, ...]:
     """Return the possible names of the job; it gets the first one that no other job has."""
     if wanted.name is not None:
         return (wanted.name,)
-    said = secrets.token_hex() if wanted.key is None else wanted.key
-    digest = hashlib.sha256(f"{wanted.template}\0{said}".encode()).digest()
+    seed = secrets.token_hex() if wanted.key is None else wanted.key
+    digest = hashlib.sha256(f"{wanted.template}\0{seed}".encode()).digest()
     text = base64.b32encode(digest).decode().lower()
     return tuple(f"{_cut(wanted.template, MAX_JOB_NAME - letters - 1)}-{text[:letters]}" for letters in LETTERS)
 

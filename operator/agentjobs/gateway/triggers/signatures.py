@@ -63,7 +63,7 @@ def is_signed(
             given = headers.get("webhook-signature", "").split(" ")[:_MAX_SIGNATURES]
             signed = b".".join((_bytes(headers.get("webhook-id", "")), _bytes(timestamp), body))
             made = [b"v1," + base64.b64encode(hmac.digest(secret, signed, "sha256")) for secret in secrets]
-    equal = [hmac.compare_digest(_bytes(one), other) for one in given for other in made]
+    equal = [hmac.compare_digest(_bytes(sent), computed) for sent in given for computed in made]
     return any(equal) and (timestamp is None or _is_recent(timestamp, now))
 
 
