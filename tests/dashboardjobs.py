@@ -18,7 +18,7 @@ from agentjobs.api.recorded import (
     Story,
     Transition,
 )
-from agentjobs.api.recorded_overview import KubernetesEvent, KubernetesEvents, ObjectSeen
+from agentjobs.api.recorded_overview import ClusterObject, KubernetesEvent, KubernetesEvents
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 UID = "8a0f4a52-8f0c-4a4e-9f5e-0d8a5b1c2d3e"
@@ -116,7 +116,7 @@ def an_object(phase="Succeeded", reason="ResultAccepted", **more):
     )
     metadata = {"name": "triage-7", "namespace": "docs", "uid": UID, "creationTimestamp": "2026-11-20T12:00:00Z"}
     body = {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentJob"}
-    return ObjectSeen(object={**body, "metadata": metadata | more, "spec": spec, "status": status})
+    return ClusterObject(object={**body, "metadata": metadata | more, "spec": spec, "status": status})
 
 
 def answered(answers, story=None, *, seen=None, spans=(), entries=(), key="triage-7", **paths):

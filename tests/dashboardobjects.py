@@ -9,11 +9,11 @@ from agentjobs.api.recorded_overview import (
     Installation,
     OpenCounts,
     Process,
-    QueueSeen,
-    QueuesSeen,
+    QueueItem,
+    QueueList,
     RecordedAction,
-    ScheduleSeen,
-    TemplateSeen,
+    ScheduleItem,
+    TemplateItem,
     UsageSeries,
 )
 from tests import dashboardsamples
@@ -59,7 +59,7 @@ def a_queue(name="agents", *, spec=None, conditions=None, phases=None, namespace
         "spec": spec or {},
         "status": {"observedGeneration": 1, "conditions": conditions, "max": 10, **status},
     }
-    return QueueSeen(namespace=namespace, name=name, object=None if spec is False else body, phases=phases or {})
+    return QueueItem(namespace=namespace, name=name, object=None if spec is False else body, phases=phases or {})
 
 
 def a_job(name="job", **more):
@@ -93,7 +93,7 @@ def serve_queue(answers, queue, *items):
 def serve_queues(answers, *queues):
     answers["/v1/counts"] = OpenCounts(items=[])
     answers["/v1/namespaces"] = SHOP
-    answers["/v1/namespaces/shop/queues"] = QueuesSeen(items=list(queues))
+    answers["/v1/namespaces/shop/queues"] = QueueList(items=list(queues))
 
 
 def a_schedule(name="brief", *, conditions=None, following=(), namespace="shop", status=None, **spec):
@@ -110,7 +110,7 @@ def a_schedule(name="brief", *, conditions=None, following=(), namespace="shop",
         },
         "status": {"observedGeneration": 1, "conditions": conditions, **(status or {})},
     }
-    return ScheduleSeen(namespace=namespace, name=name, object=body, next=list(following))
+    return ScheduleItem(namespace=namespace, name=name, object=body, next=list(following))
 
 
 def serve_schedule(answers, schedule, *items, cursor=None):
@@ -132,7 +132,7 @@ def a_template(name="review", *, conditions=None, namespace="shop", **spec):
         },
         "status": {"observedGeneration": 1, "conditions": conditions},
     }
-    return TemplateSeen(namespace=namespace, name=name, object=body)
+    return TemplateItem(namespace=namespace, name=name, object=body)
 
 
 REPOSITORY = {"name": "repository", "required": True, "description": "Which repository."}

@@ -14,7 +14,7 @@ from agentjobs.api.explain import Explanation, Order, Situation, explain
 from agentjobs.api.job.status import AgentJobStatus
 from agentjobs.api.job.team import as_object
 from agentjobs.api.recorded import RecordedStart, RecordedStep, StepSpan, Story
-from agentjobs.api.recorded_overview import ObjectSeen
+from agentjobs.api.recorded_overview import ClusterObject
 from agentjobs.durations import parse_time
 
 # Texts from other programs can have any length.
@@ -30,7 +30,7 @@ class Known:
     """The name or uid that was requested."""
     namespace: str
     story: Story | None
-    from_cluster: ObjectSeen | None
+    from_cluster: ClusterObject | None
     no_history: str = ""
     """Why history could not be read, if so."""
     no_object: str = ""

@@ -209,7 +209,7 @@ class ActionDone(Recorded):
     """What the user should know about the result; usually empty."""
 
 
-class QueueSeen(Recorded):
+class QueueItem(Recorded):
     """A queue. A queue of the installation that was never changed has no object."""
 
     namespace: str
@@ -220,11 +220,11 @@ class QueueSeen(Recorded):
     """The numbers of its unfinished jobs by phase."""
 
 
-class QueuesSeen(Recorded):
+class QueueList(Recorded):
     """The queues of a namespace, ordered by name: those with an object, and those with jobs. Or those of all namespaces
     with an object, ordered by namespace and name."""
 
-    items: list[QueueSeen]
+    items: list[QueueItem]
     truncated: bool = False
     """Whether there are more objects than are returned, at most 1000."""
     counted: bool = True
@@ -232,7 +232,7 @@ class QueuesSeen(Recorded):
     installation's queues are shown without an object."""
 
 
-class ScheduleSeen(Recorded):
+class ScheduleItem(Recorded):
     """An AgentSchedule with its next times."""
 
     namespace: str
@@ -243,15 +243,15 @@ class ScheduleSeen(Recorded):
     """Its next 10 times; empty while it is suspended or invalid."""
 
 
-class SchedulesSeen(Recorded):
+class ScheduleList(Recorded):
     """The schedules of a namespace or of all, ordered by namespace and name."""
 
-    items: list[ScheduleSeen]
+    items: list[ScheduleItem]
     truncated: bool = False
     """Whether there are more than are returned, at most 1000."""
 
 
-class TemplateSeen(Recorded):
+class TemplateItem(Recorded):
     """An AgentTemplate."""
 
     namespace: str
@@ -260,15 +260,15 @@ class TemplateSeen(Recorded):
     """The AgentTemplate."""
 
 
-class TemplatesSeen(Recorded):
+class TemplateList(Recorded):
     """The templates of a namespace or of all, ordered by namespace and name."""
 
-    items: list[TemplateSeen]
+    items: list[TemplateItem]
     truncated: bool = False
     """Whether there are more than are returned, at most 1000."""
 
 
-class ObjectSeen(Recorded):
+class ClusterObject(Recorded):
     """An object of the API server as the caller may read it."""
 
     object: dict[str, Any]

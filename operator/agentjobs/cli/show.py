@@ -353,9 +353,9 @@ def _page(name: str, seen: Seen, no_history: str, *, full: bool) -> str:
 def _happened(name: str, seen: Seen, now: datetime) -> str:
     """The summary, in the same words as the job's page in the dashboard."""
     from agentjobs.api.known_job import Known, explained
-    from agentjobs.api.recorded_overview import ObjectSeen
+    from agentjobs.api.recorded_overview import ClusterObject
 
-    known = Known(name, "", seen.story, ObjectSeen(object=dict(seen.body)) if seen.body else None)
+    known = Known(name, "", seen.story, ClusterObject(object=dict(seen.body)) if seen.body else None)
     told = explained(known, seen.steps, now)
     return facts({"In short": told.sentence, "To do": told.cure})
 

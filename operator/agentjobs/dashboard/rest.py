@@ -189,9 +189,9 @@ class Rest:
         path = f"/v1/namespaces/{quote(namespace, safe='')}/notifications"
         return await self._read(recorded_notifications.RecordedNotifications, path, [("job", job)])
 
-    async def object(self, namespace: str, name: str) -> recorded_overview.ObjectSeen | None:
+    async def object(self, namespace: str, name: str) -> recorded_overview.ClusterObject | None:
         """Return a job's object, None when it was deleted."""
-        return await self._found(recorded_overview.ObjectSeen, _job(namespace, name, "object"))
+        return await self._found(recorded_overview.ClusterObject, _job(namespace, name, "object"))
 
     async def kubernetes_events(self, namespace: str, name: str) -> recorded_overview.KubernetesEvents:
         """Return the Events of a job and its pods."""
@@ -208,30 +208,30 @@ class Rest:
         query = _given(start=start, lines=lines, container=container or None, timestamps=times)
         return (await self._get(_job(namespace, name, "logs"), query)).text
 
-    async def queues(self, namespace: str | None = None) -> recorded_overview.QueuesSeen:
+    async def queues(self, namespace: str | None = None) -> recorded_overview.QueueList:
         """Return the queues of a namespace, or of all, that have an object. Jobs are not counted: see `open_jobs`."""
         query = [("count", "false")] if namespace else []
-        return await self._read(recorded_overview.QueuesSeen, _place(namespace, "queues"), query)
+        return await self._read(recorded_overview.QueueList, _place(namespace, "queues"), query)
 
-    async def queue(self, namespace: str, name: str) -> recorded_overview.QueueSeen:
+    async def queue(self, namespace: str, name: str) -> recorded_overview.QueueItem:
         """Return a queue."""
-        return await self._read(recorded_overview.QueueSeen, _place(namespace, "queues", name))
+        return await self._read(recorded_overview.QueueItem, _place(namespace, "queues", name))
 
-    async def schedules(self, namespace: str | None = None) -> recorded_overview.SchedulesSeen:
+    async def schedules(self, namespace: str | None = None) -> recorded_overview.ScheduleList:
         """Return the schedules of a namespace, or of all."""
-        return await self._read(recorded_overview.SchedulesSeen, _place(namespace, "schedules"))
+        return await self._read(recorded_overview.ScheduleList, _place(namespace, "schedules"))
 
-    async def schedule(self, namespace: str, name: str) -> recorded_overview.ScheduleSeen:
+    async def schedule(self, namespace: str, name: str) -> recorded_overview.ScheduleItem:
         """Return a schedule."""
-        return await self._read(recorded_overview.ScheduleSeen, _place(namespace, "schedules", name))
+        return await self._read(recorded_overview.ScheduleItem, _place(namespace, "schedules", name))
 
-    async def templates(self, namespace: str | None = None) -> recorded_overview.TemplatesSeen:
+    async def templates(self, namespace: str | None = None) -> recorded_overview.TemplateList:
         """Return the templates of a namespace, or of all."""
-        return await self._read(recorded_overview.TemplatesSeen, _place(namespace, "templates"))
+        return await self._read(recorded_overview.TemplateList, _place(namespace, "templates"))
 
-    async def template(self, namespace: str, name: str) -> recorded_overview.TemplateSeen:
+    async def template(self, namespace: str, name: str) -> recorded_overview.TemplateItem:
         """Return a template."""
-        return await self._read(recorded_overview.TemplateSeen, _place(namespace, "templates", name))
+        return await self._read(recorded_overview.TemplateItem, _place(namespace, "templates", name))
 
     async def act(
         self, kind: str, namespace: str, name: str, action: str, body: Mapping[str, Any] | None = None

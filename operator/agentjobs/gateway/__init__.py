@@ -22,7 +22,7 @@
     named_jobs   finds the job that a name or a uid refers to
     queue_counts  numbers of jobs in queues, counted in history
     cluster_api  routes of users: objects, Events and logs, read from the API server with their own rights
-    seen         objects as users see them
+    cluster_objects  objects of the API server as users see them
     kubernetes_events  Events as users see them
     history_api  routes of users: history, read with their own rights
     job_filters  the parameters of lists of jobs

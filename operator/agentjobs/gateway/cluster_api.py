@@ -17,19 +17,19 @@ from fastapi.responses import PlainTextResponse
 from agentjobs import errors
 from agentjobs.api.queues.counts import queues_without_object
 from agentjobs.api.recorded_overview import (
+    ClusterObject,
     KubernetesEvents,
-    ObjectSeen,
-    QueueSeen,
-    QueuesSeen,
-    ScheduleSeen,
-    SchedulesSeen,
-    TemplateSeen,
-    TemplatesSeen,
+    QueueItem,
+    QueueList,
+    ScheduleItem,
+    ScheduleList,
+    TemplateItem,
+    TemplateList,
 )
 from agentjobs.api_resource import Resource
 from agentjobs.client.logs import relevant_container
 from agentjobs.contract import controller_of, pod_name
-from agentjobs.gateway import kubernetes_events, rights, seen
+from agentjobs.gateway import cluster_objects, kubernetes_events, rights
 from agentjobs.gateway.acting import refusals_as_problems
 from agentjobs.gateway.named_jobs import KnownJob, known_job, named_job, object_of
 from agentjobs.gateway.paths import COLLECTION, PLACE, QUEUE, SCHEDULE, TEMPLATE, Name, Namespace, ObjectName
@@ -54,11 +54,11 @@ router = APIRouter(tags=["cluster"])
 
 
 @router.get(COLLECTION + "/{name}/object")
-async def get_object(request: Request, namespace: Namespace, name: Name) -> ObjectSeen:
+async def get_object(request: Request, namespace: Namespace, name: Name) -> ClusterObject:
     """Return the object of a job; 404 if it is gone, or if a uid is given and another job has its name now."""
     async with _as_caller(request, "get", AGENTJOBS, namespace, name) as cluster:
         found = await object_of(cluster, namespace, await named_job(request, namespace, name))
-    return ObjectSeen(object=seen.plain(found))
+    return ClusterObject(object=cluster_objects.plain(found))
 
 
 @router.get(COLLECTION + "/{name}/kubernetes-events")
@@ -101,7 +101,7 @@ async def get_logs(
         job = await known_job(request, cluster, namespace, name)
         pod = await _pod(cluster, namespace, job, start or job.starts)
         chosen = container or relevant_container(pod)
-        if chosen not in seen.containers(pod):
+        if chosen not in cluster_objects.containers(pod):
             raise Problem(404, "NoContainer", f"The pod has no container {chosen!r}.")
         try:
             raw = await cluster.log(
@@ -125,33 +125,33 @@ async def list_queues(
     request: Request,
     namespace: Namespace,
     count: Annotated[bool, Query(description="`false` counts no jobs and lists only queues with an object.")] = True,
-) -> QueuesSeen:
+) -> QueueList:
     """List the queues of a namespace: those with an object, and those with jobs."""
     async with _as_caller(request, "list", AGENTQUEUES, namespace) as cluster:
         found, truncated = await _listed(cluster, AGENTQUEUES, namespace)
         counts = await queues_in_use(request, namespace) if count else None
-    items = [seen.queue(obj, namespace, counts or {}) for obj in found]
+    items = [cluster_objects.queue(obj, namespace, counts or {}) for obj in found]
     if count and not truncated:
         items += queues_without_object(namespace, counts or {}, known={obj.name for obj in items})
     items.sort(key=lambda obj: obj.name)
-    return QueuesSeen(items=items, truncated=truncated, counted=counts is not None)
+    return QueueList(items=items, truncated=truncated, counted=counts is not None)
 
 
 @router.get("/v1/queues")
-async def list_all_queues(request: Request) -> QueuesSeen:
+async def list_all_queues(request: Request) -> QueueList:
     """List the AgentQueues of all namespaces. Their jobs are not counted."""
     found, truncated = await _listed_everywhere(request, AGENTQUEUES)
-    items = [seen.queue(obj, _namespace_of(obj), {}) for obj in found]
-    return QueuesSeen(items=items, truncated=truncated, counted=False)
+    items = [cluster_objects.queue(obj, _namespace_of(obj), {}) for obj in found]
+    return QueueList(items=items, truncated=truncated, counted=False)
 
 
 @router.get(QUEUE)
-async def get_queue(request: Request, namespace: Namespace, name: ObjectName) -> QueueSeen:
+async def get_queue(request: Request, namespace: Namespace, name: ObjectName) -> QueueItem:
     """Return a queue. Queues with jobs and the queues of the installation need no object."""
     async with _as_caller(request, "get", AGENTQUEUES, namespace, name) as cluster:
         counts = await queues_in_use(request, namespace) or {}
         try:
-            return seen.queue(await cluster.get(AGENTQUEUES, namespace, name), namespace, counts)
+            return cluster_objects.queue(await cluster.get(AGENTQUEUES, namespace, name), namespace, counts)
         except errors.NotFound:
             without = queues_without_object(namespace, counts, known=())
             if not (found := [obj for obj in without if obj.name == name]):
@@ -160,48 +160,48 @@ async def get_queue(request: Request, namespace: Namespace, name: ObjectName) ->
 
 
 @router.get(PLACE + "/schedules")
-async def list_schedules(request: Request, namespace: Namespace) -> SchedulesSeen:
+async def list_schedules(request: Request, namespace: Namespace) -> ScheduleList:
     """List the AgentSchedules of a namespace with their next ten times."""
     async with _as_caller(request, "list", AGENTSCHEDULES, namespace) as cluster:
         found, truncated = await _listed(cluster, AGENTSCHEDULES, namespace)
-    return await _schedules_seen(found, truncated)
+    return await _schedule_list(found, truncated)
 
 
 @router.get("/v1/schedules")
-async def list_all_schedules(request: Request) -> SchedulesSeen:
+async def list_all_schedules(request: Request) -> ScheduleList:
     """List the AgentSchedules of all namespaces with their next ten times."""
     found, truncated = await _listed_everywhere(request, AGENTSCHEDULES)
-    return await _schedules_seen(found, truncated)
+    return await _schedule_list(found, truncated)
 
 
 @router.get(SCHEDULE)
-async def get_schedule(request: Request, namespace: Namespace, name: ObjectName) -> ScheduleSeen:
+async def get_schedule(request: Request, namespace: Namespace, name: ObjectName) -> ScheduleItem:
     """Return an AgentSchedule with its next ten times."""
     async with _as_caller(request, "get", AGENTSCHEDULES, namespace, name) as cluster:
         found = await cluster.get(AGENTSCHEDULES, namespace, name)
-    return seen.schedule(found, namespace, now=datetime.now(UTC))
+    return cluster_objects.schedule(found, namespace, now=datetime.now(UTC))
 
 
 @router.get(PLACE + "/templates")
-async def list_templates(request: Request, namespace: Namespace) -> TemplatesSeen:
+async def list_templates(request: Request, namespace: Namespace) -> TemplateList:
     """List the AgentTemplates of a namespace."""
     async with _as_caller(request, "list", AGENTTEMPLATES, namespace) as cluster:
         found, truncated = await _listed(cluster, AGENTTEMPLATES, namespace)
-    return TemplatesSeen(items=[seen.template(obj, namespace) for obj in found], truncated=truncated)
+    return TemplateList(items=[cluster_objects.template(obj, namespace) for obj in found], truncated=truncated)
 
 
 @router.get("/v1/templates")
-async def list_all_templates(request: Request) -> TemplatesSeen:
+async def list_all_templates(request: Request) -> TemplateList:
     """List the AgentTemplates of all namespaces."""
     found, truncated = await _listed_everywhere(request, AGENTTEMPLATES)
-    return TemplatesSeen(items=[seen.template(obj, _namespace_of(obj)) for obj in found], truncated=truncated)
+    return TemplateList(items=[cluster_objects.template(obj, _namespace_of(obj)) for obj in found], truncated=truncated)
 
 
 @router.get(TEMPLATE)
-async def get_template(request: Request, namespace: Namespace, name: ObjectName) -> TemplateSeen:
+async def get_template(request: Request, namespace: Namespace, name: ObjectName) -> TemplateItem:
     """Return an AgentTemplate."""
     async with _as_caller(request, "get", AGENTTEMPLATES, namespace, name) as cluster:
-        return seen.template(await cluster.get(AGENTTEMPLATES, namespace, name), namespace)
+        return cluster_objects.template(await cluster.get(AGENTTEMPLATES, namespace, name), namespace)
 
 
 @asynccontextmanager
@@ -229,13 +229,13 @@ def _namespace_of(obj: Obj) -> str:
     return str(obj["metadata"]["namespace"])
 
 
-async def _schedules_seen(found: Sequence[Obj], truncated: bool) -> SchedulesSeen:
+async def _schedule_list(found: Sequence[Obj], truncated: bool) -> ScheduleList:
     now = datetime.now(UTC)
     # Ten times of a thousand schedules take a while; a thread keeps the loop free for other requests.
-    items: list[ScheduleSeen] = await asyncio.to_thread(
-        lambda: [seen.schedule(obj, _namespace_of(obj), now=now) for obj in found]
+    items: list[ScheduleItem] = await asyncio.to_thread(
+        lambda: [cluster_objects.schedule(obj, _namespace_of(obj), now=now) for obj in found]
     )
-    return SchedulesSeen(items=items, truncated=truncated)
+    return ScheduleList(items=items, truncated=truncated)
 
 
 async def _listed_everywhere(request: Request, resource: Resource) -> tuple[list[Obj], bool]:

@@ -32,10 +32,10 @@ from agentjobs.api.recorded_models import ClosedKey
 from agentjobs.api.recorded_overview import (
     ActionDone,
     OpenCounts,
-    QueuesSeen,
+    QueueList,
     RecordedActions,
-    SchedulesSeen,
-    TemplatesSeen,
+    ScheduleList,
+    TemplateList,
 )
 
 BUDGET = {"name": "day", "period": "Daily", "maxCostUSD": "20"}
@@ -60,9 +60,9 @@ def objects(answers):
     answers["/v1/installation"] = an_installation(a_process("operator", leads=True), a_process("gateway", version="2"))
     answers["/v1/actions"] = RecordedActions(items=[an_action("AgentJob", "cancel", "x", message=HOSTILE)], cursor="c")
     for kind, seen, listed in (
-        ("queues", queue, QueuesSeen),
-        ("schedules", schedule, SchedulesSeen),
-        ("templates", template, TemplatesSeen),
+        ("queues", queue, QueueList),
+        ("schedules", schedule, ScheduleList),
+        ("templates", template, TemplateList),
     ):
         answers[f"/v1/namespaces/shop/{kind}"] = listed(items=[seen])
         answers[f"/v1/namespaces/shop/{kind}/{seen.name}"] = seen

@@ -36,7 +36,7 @@ from agentjobs.api.recorded import (
     StepContent,
     StepSpans,
 )
-from agentjobs.api.recorded_overview import KubernetesEvent, KubernetesEvents, QueueSeen
+from agentjobs.api.recorded_overview import KubernetesEvent, KubernetesEvents, QueueItem
 from agentjobs.api.recorded_sessions import RecordedArtifact, RecordedArtifacts
 from agentjobs.api.recorded_usage import RecordedCalls
 from agentjobs.dashboard.views.timeline import timeline
@@ -163,7 +163,7 @@ async def test_what_waits_tells_how_many_wait_with_it(pages, answers):
         }
     ]
     answered(answers, a_story(phase="Queued"), seen=an_object("Queued", status={"conditions": conditions, "starts": 0}))
-    answers["/v1/namespaces/docs/queues/agents"] = QueueSeen(
+    answers["/v1/namespaces/docs/queues/agents"] = QueueItem(
         namespace="docs", name="agents", object=None, phases={"Queued": 5}
     )
     told = text_of(await pages.get(PAGE))

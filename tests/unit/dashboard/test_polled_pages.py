@@ -4,7 +4,7 @@ import pytest
 from tests.dashboardobjects import PAGES, SHOP, a_queue, a_schedule, a_template
 from tests.dashboardsamples import a_page
 
-from agentjobs.api.recorded_overview import OpenCounts, QueuesSeen, RecordedActions, SchedulesSeen, TemplatesSeen
+from agentjobs.api.recorded_overview import OpenCounts, QueueList, RecordedActions, ScheduleList, TemplateList
 
 
 @pytest.fixture(autouse=True)
@@ -14,9 +14,9 @@ def _objects(answers):
     answers["/v1/agentjobs"] = a_page()
     answers["/v1/actions"] = RecordedActions(items=[], cursor=None)
     for kind, seen, listed in (
-        ("queues", a_queue(), QueuesSeen),
-        ("schedules", a_schedule(), SchedulesSeen),
-        ("templates", a_template(), TemplatesSeen),
+        ("queues", a_queue(), QueueList),
+        ("schedules", a_schedule(), ScheduleList),
+        ("templates", a_template(), TemplateList),
     ):
         answers[f"/v1/namespaces/shop/{kind}"] = listed(items=[seen])
         answers[f"/v1/namespaces/shop/{kind}/{seen.name}"] = seen

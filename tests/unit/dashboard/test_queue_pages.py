@@ -8,7 +8,7 @@ import pytest
 from tests.dashboardobjects import HOSTILE, NOON, a_job, a_queue, condition, serve_queue, serve_queues
 from tests.dashboardpages import SIGNED, refusal
 
-from agentjobs.api.recorded_overview import ActionDone, OpenCounts, QueuesSeen
+from agentjobs.api.recorded_overview import ActionDone, OpenCounts, QueueList
 
 PAGE = "/queues/shop/agents"
 REST = "/v1/namespaces/shop/queues/agents"
@@ -30,7 +30,7 @@ async def test_queues_of_all_readable_namespaces_are_listed(answers, pages):
 
 async def test_a_queue_of_a_namespace_that_never_had_a_job_is_listed_by_one_request(answers, pages):
     serve_queues(answers)
-    answers["/v1/queues"] = QueuesSeen(items=[a_queue("new", namespace="empty")])
+    answers["/v1/queues"] = QueueList(items=[a_queue("new", namespace="empty")])
 
     page = await pages.get("/queues")
 
@@ -41,7 +41,7 @@ async def test_a_queue_of_a_namespace_that_never_had_a_job_is_listed_by_one_requ
 
 async def test_queues_of_a_namespace_whose_jobs_one_may_not_list_are_not_called_empty(answers, pages):
     serve_queues(answers)
-    answers["/v1/queues"] = QueuesSeen(items=[a_queue("new", namespace="secret")])
+    answers["/v1/queues"] = QueueList(items=[a_queue("new", namespace="secret")])
 
     page = await pages.get("/queues")
 
@@ -51,7 +51,7 @@ async def test_queues_of_a_namespace_whose_jobs_one_may_not_list_are_not_called_
 
 async def test_a_list_of_all_namespaces_that_is_cut_off_says_so(answers, pages):
     serve_queues(answers)
-    answers["/v1/queues"] = QueuesSeen(items=[a_queue("new")], truncated=True)
+    answers["/v1/queues"] = QueueList(items=[a_queue("new")], truncated=True)
 
     page = await pages.get("/queues")
 
@@ -64,7 +64,7 @@ async def test_more_namespaces_than_fifty_are_cut_and_it_says_so(answers, pages)
     names = [f"n{number:03}" for number in range(60)]
     answers["/v1/namespaces"] = {"items": names, "everywhere": True}
     answers["/v1/counts"] = OpenCounts(items=[])
-    answers.by_path |= {f"/v1/namespaces/{name}/queues": QueuesSeen(items=[]) for name in names}
+    answers.by_path |= {f"/v1/namespaces/{name}/queues": QueueList(items=[]) for name in names}
 
     page = await pages.get("/queues")
 
@@ -208,7 +208,7 @@ async def test_hostile_texts_are_shown_as_text(answers, pages):
 
 async def test_a_list_says_what_it_leaves_out(answers, pages):
     serve_queues(answers, a_queue())
-    answers["/v1/namespaces/shop/queues"] = QueuesSeen(items=[a_queue()], truncated=True)
+    answers["/v1/namespaces/shop/queues"] = QueueList(items=[a_queue()], truncated=True)
     answers["/v1/counts"] = OpenCounts(items=[], more=True)
 
     page = (await pages.get("/queues")).text
@@ -231,7 +231,7 @@ async def test_jobs_of_all_namespaces_are_counted_by_one_request(answers, pages)
     names = [f"n{number}" for number in range(20)]
     answers["/v1/namespaces"] = {"items": names, "everywhere": True}
     answers["/v1/counts"] = OpenCounts(items=[])
-    answers.by_path |= {f"/v1/namespaces/{name}/queues": QueuesSeen(items=[]) for name in names}
+    answers.by_path |= {f"/v1/namespaces/{name}/queues": QueueList(items=[]) for name in names}
 
     await pages.get("/queues")
 

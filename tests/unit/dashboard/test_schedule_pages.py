@@ -9,7 +9,7 @@ import yaml
 from tests.dashboardobjects import HOSTILE, NOON, SHOP, a_job, a_schedule, condition, serve_schedule
 from tests.dashboardpages import SIGNED, refusal
 
-from agentjobs.api.recorded_overview import ActionDone, SchedulesSeen
+from agentjobs.api.recorded_overview import ActionDone, ScheduleList
 from agentjobs.api.schedule.validation import validate_schedule
 
 PAGE = "/schedules/shop/brief"
@@ -22,7 +22,7 @@ def done(action, made=None):
 
 async def test_schedules_are_listed_with_state_and_next_time(answers, pages):
     answers["/v1/namespaces"] = SHOP
-    answers["/v1/namespaces/shop/schedules"] = SchedulesSeen(items=[a_schedule(following=[NOON])])
+    answers["/v1/namespaces/shop/schedules"] = ScheduleList(items=[a_schedule(following=[NOON])])
 
     page = await pages.get("/schedules?namespace=shop")
 
@@ -33,7 +33,7 @@ async def test_schedules_are_listed_with_state_and_next_time(answers, pages):
 
 async def test_without_schedules_the_page_has_one_to_create(answers, pages):
     answers["/v1/namespaces"] = SHOP
-    answers["/v1/namespaces/shop/schedules"] = SchedulesSeen(items=[])
+    answers["/v1/namespaces/shop/schedules"] = ScheduleList(items=[])
 
     page = await pages.get("/schedules?namespace=shop")
 

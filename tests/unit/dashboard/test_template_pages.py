@@ -9,7 +9,7 @@ import yaml
 from tests.dashboardobjects import DEPTH, HOSTILE, REPOSITORY, SHOP, a_job, a_template, condition, serve_template
 from tests.dashboardpages import SIGNED, refusal
 
-from agentjobs.api.recorded_overview import ActionDone, TemplatesSeen
+from agentjobs.api.recorded_overview import ActionDone, TemplateList
 from agentjobs.api.template.validation import validate_template
 
 PAGE = "/templates/shop/review"
@@ -28,7 +28,7 @@ def orders(answers):
 
 async def test_without_templates_the_page_has_one_to_create(answers, pages):
     answers["/v1/namespaces"] = SHOP
-    answers["/v1/namespaces/shop/templates"] = TemplatesSeen(items=[])
+    answers["/v1/namespaces/shop/templates"] = TemplateList(items=[])
 
     page = await pages.get("/templates?namespace=shop")
 
@@ -40,7 +40,7 @@ async def test_without_templates_the_page_has_one_to_create(answers, pages):
 async def test_a_namespace_without_jobs_is_listed_where_all_may_be_and_can_be_named_where_not(answers, pages):
     answers["/v1/namespaces"] = {"items": [], "everywhere": False}
     refused = (await pages.get("/templates")).text
-    answers["/v1/templates"] = TemplatesSeen(items=[a_template(namespace="empty")])
+    answers["/v1/templates"] = TemplateList(items=[a_template(namespace="empty")])
     allowed = (await pages.get("/templates")).text
 
     assert 'href="/templates/empty/review"' in allowed
@@ -50,7 +50,7 @@ async def test_a_namespace_without_jobs_is_listed_where_all_may_be_and_can_be_na
 
 async def test_templates_are_listed_with_what_they_run(answers, pages):
     answers["/v1/namespaces"] = SHOP
-    answers["/v1/namespaces/shop/templates"] = TemplatesSeen(items=[a_template(parameters=[REPOSITORY])])
+    answers["/v1/namespaces/shop/templates"] = TemplateList(items=[a_template(parameters=[REPOSITORY])])
 
     page = (await pages.get("/templates?namespace=shop")).text
 

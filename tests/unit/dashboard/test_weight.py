@@ -4,7 +4,7 @@ import pytest
 from tests.dashboardjobs import a_span, a_start, a_story, an_object, answered, at
 from tests.dashboardobjects import SHOP, a_queue, a_schedule, a_template, serve_queues
 
-from agentjobs.api.recorded_overview import SchedulesSeen, TemplatesSeen
+from agentjobs.api.recorded_overview import ScheduleList, TemplateList
 from agentjobs.dashboard.rendering import FOLDER
 
 MOST = 150_000
@@ -18,8 +18,8 @@ async def test_a_list_of_a_hundred_is_light(answers, pages, kind):
     phases = {"Running": 4, "Queued": 1234, "Retrying": 3}
     serve_queues(answers, *(a_queue(name, spec={"budgets": [BUDGET]}, phases=phases) for name in names))
     answers["/v1/namespaces"] = SHOP
-    answers["/v1/namespaces/shop/schedules"] = SchedulesSeen(items=[a_schedule(name) for name in names])
-    answers["/v1/namespaces/shop/templates"] = TemplatesSeen(items=[a_template(name) for name in names])
+    answers["/v1/namespaces/shop/schedules"] = ScheduleList(items=[a_schedule(name) for name in names])
+    answers["/v1/namespaces/shop/templates"] = TemplateList(items=[a_template(name) for name in names])
 
     page = await pages.get(f"/{kind}")
 

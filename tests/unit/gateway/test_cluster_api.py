@@ -6,7 +6,7 @@ import pytest
 from tests.unit.gateway.callers_kube import CREATED, CallersKube, refused
 from tests.unit.gateway.conftest import NOW
 
-from agentjobs.gateway import seen
+from agentjobs.gateway import cluster_objects
 from agentjobs.history.records import Acceptance, Deletion, JobKey, JobRecord, StartRecord, TransitionRecord
 
 UID, OTHER = "11111111-2222-3333-4444-555555555555", "99999999-2222-3333-4444-555555555555"
@@ -288,12 +288,12 @@ HALTED = {
 def test_a_schedule_that_makes_no_jobs_has_no_times(spec, status):
     obj = {"metadata": {"name": "brief"}, "spec": spec, "status": status}
 
-    assert seen.schedule(obj, "docs", now=NOW).next == []
+    assert cluster_objects.schedule(obj, "docs", now=NOW).next == []
 
 
 def test_the_next_times_are_those_of_its_zone():
     spec = {"schedule": "30 2 * * *", "timeZone": "Europe/Berlin"}
-    first = seen.schedule({"metadata": {"name": "brief"}, "spec": spec}, "docs", now=NOW).next[0]
+    first = cluster_objects.schedule({"metadata": {"name": "brief"}, "spec": spec}, "docs", now=NOW).next[0]
 
     assert first == datetime(2026, 11, 22, 1, 30, tzinfo=UTC)
 

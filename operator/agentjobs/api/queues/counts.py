@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 
 from agentjobs.api.queues.spec import COMMON
-from agentjobs.api.recorded_overview import OpenJobs, QueueSeen
+from agentjobs.api.recorded_overview import OpenJobs, QueueItem
 
 Phases = Mapping[str, int]
 Counts = Mapping[str, Phases]
@@ -20,10 +20,10 @@ def phases_by_queue(rows: Iterable[OpenJobs]) -> Counts:
     return found
 
 
-def queues_without_object(namespace: str, counts: Counts, *, known: Collection[str]) -> list[QueueSeen]:
+def queues_without_object(namespace: str, counts: Counts, *, known: Collection[str]) -> list[QueueItem]:
     """Return the queues without an object: those of the installation, and those with jobs."""
     return [
-        QueueSeen(namespace=namespace, name=name, object=None, phases=dict(counts.get(name, {})))
+        QueueItem(namespace=namespace, name=name, object=None, phases=dict(counts.get(name, {})))
         for name in sorted({*COMMON, *counts})
         if name not in known
     ]

@@ -21,7 +21,7 @@ from agentjobs.api.queues.status import (
     QueueConditionType,
 )
 from agentjobs.api.recorded import RecordedJob
-from agentjobs.api.recorded_overview import OpenCounts, OpenJobs, QueueSeen
+from agentjobs.api.recorded_overview import OpenCounts, OpenJobs, QueueItem
 from agentjobs.dashboard.views.states import Fill, State, counted, part_of
 from agentjobs.durations import format_duration
 
@@ -84,7 +84,7 @@ class QueueView:
     """What is wrong with the spec; empty for a valid one."""
 
 
-def queue_view(seen: QueueSeen, counts: OpenCounts | None = None) -> QueueView:
+def queue_view(seen: QueueItem, counts: OpenCounts | None = None) -> QueueView:
     """Return what pages show of a queue.
 
     Args:
@@ -117,7 +117,7 @@ def queue_view(seen: QueueSeen, counts: OpenCounts | None = None) -> QueueView:
     )
 
 
-def with_counts(seen: Iterable[QueueSeen], counts: OpenCounts | None, *, complete: Iterable[str]) -> list[QueueSeen]:
+def with_counts(seen: Iterable[QueueItem], counts: OpenCounts | None, *, complete: Iterable[str]) -> list[QueueItem]:
     """Return the queues of several namespaces, with those that have no object.
 
     Args:
@@ -126,7 +126,7 @@ def with_counts(seen: Iterable[QueueSeen], counts: OpenCounts | None, *, complet
         complete: the namespaces with all of their objects in `seen`, so that queues without one are known.
     """
     known = frozenset(complete)
-    listed: dict[str, list[QueueSeen]] = {namespace: [] for namespace in known}
+    listed: dict[str, list[QueueItem]] = {namespace: [] for namespace in known}
     for one in seen:
         listed.setdefault(one.namespace, []).append(one)
     rows: dict[str, list[OpenJobs]] = {}
@@ -152,7 +152,7 @@ class WaitingJobs:
 
 
 def waiting_jobs(
-    seen: QueueSeen,
+    seen: QueueItem,
     queued: Sequence[RecordedJob],
     others: Sequence[RecordedJob],
     *,
@@ -197,11 +197,11 @@ def _order_of_starts(spec: AgentQueueSpec, *, is_known: bool) -> str:
     )
 
 
-def _is_counted(seen: QueueSeen) -> bool:
+def _is_counted(seen: QueueItem) -> bool:
     return bool(AgentQueueStatus.parse(as_object(seen.object).get("status")).observed_generation)
 
 
-def _counted(seen: QueueSeen, phases: Counts) -> QueueSeen:
+def _counted(seen: QueueItem, phases: Counts) -> QueueItem:
     return seen.model_copy(update={"phases": dict(phases.get(seen.name, {}))})
 
 
@@ -219,7 +219,7 @@ def _most(spec: AgentQueueSpec | None, status: AgentQueueStatus) -> int | None:
     return status.max if status.conditions else None
 
 
-def _state(seen: QueueSeen, status: AgentQueueStatus, stop: object, running: int, most: int | None) -> State:
+def _state(seen: QueueItem, status: AgentQueueStatus, stop: object, running: int, most: int | None) -> State:
     if seen.object is None:
         return State("Open", "ok", "It has no AgentQueue: the limits of the operator's settings apply.")
     if stop == "HoldAndDrain":
@@ -267,7 +267,7 @@ def _of_conditions(status: AgentQueueStatus, running: int, most: int | None) -> 
     return State("Open", "ok", "Jobs start as soon as a slot is free.")
 
 
-def _illegal(seen: QueueSeen, status: AgentQueueStatus, spec: AgentQueueSpec | None) -> str:
+def _illegal(seen: QueueItem, status: AgentQueueStatus, spec: AgentQueueSpec | None) -> str:
     said = find_condition(status.conditions, QueueConditionType.OPEN)
     if said is not None and said.reason == OpenReason.INVALID_SPEC:
         return said.message or "no operator has reported which."
@@ -280,7 +280,7 @@ def _slots(running: int, most: int | None) -> Fill:
     return Fill(part_of(running, most), f"{running:,} of {most:,}", "warn" if running >= most else "run")
 
 
-def _oldest(seen: QueueSeen, counts: OpenCounts | None) -> datetime | None:
+def _oldest(seen: QueueItem, counts: OpenCounts | None) -> datetime | None:
     waits = [
         one.since
         for one in (counts.items if counts else ())

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from agentjobs.api.conditions import find_condition
 from agentjobs.api.job.team import as_object
 from agentjobs.api.recorded import RecordedJob
-from agentjobs.api.recorded_overview import ScheduleSeen
+from agentjobs.api.recorded_overview import ScheduleItem
 from agentjobs.api.schedule.cron import Cron, parse_cron
 from agentjobs.api.schedule.status import ActiveReason, AgentScheduleStatus, ScheduleConditionType
 from agentjobs.dashboard.views.states import State, text_of
@@ -74,7 +74,7 @@ class ScheduleView:
     template: str
 
 
-def schedule_view(seen: ScheduleSeen) -> ScheduleView:
+def schedule_view(seen: ScheduleItem) -> ScheduleView:
     """Return what pages show of a schedule."""
     spec = as_object(seen.object.get("spec"))
     status = AgentScheduleStatus.parse(seen.object.get("status"))
@@ -172,13 +172,13 @@ def _policies(spec: Mapping[str, Any]) -> Iterable[str]:
         yield f"It creates {runs:,} jobs in total."
 
 
-def calendar_since(seen: ScheduleSeen, now: datetime) -> datetime:
+def calendar_since(seen: ScheduleItem, now: datetime) -> datetime:
     """Return the beginning of the first day that `past` shows."""
     zone = _zone(seen)
     return _midnight(_monday(now, zone) - timedelta(weeks=WEEKS_BACK - 1), zone)
 
 
-def past(seen: ScheduleSeen, jobs: Sequence[RecordedJob], now: datetime) -> list[list[Day]]:
+def past(seen: ScheduleItem, jobs: Sequence[RecordedJob], now: datetime) -> list[list[Day]]:
     """Return the weeks up to the current one, with how the jobs of each day ended. Days are in the time zone.
 
     Args:
@@ -199,7 +199,7 @@ def past(seen: ScheduleSeen, jobs: Sequence[RecordedJob], now: datetime) -> list
     return [[told(day) for day in week] for week in _weeks(first, WEEKS_BACK)]
 
 
-def ahead(seen: ScheduleSeen, now: datetime) -> list[list[Day]]:
+def ahead(seen: ScheduleItem, now: datetime) -> list[list[Day]]:
     """Return this week and the next ones with the planned times of each day; empty for a suspended schedule."""
     cron, zone = _cron(as_object(seen.object.get("spec"))), _zone(seen)
     if cron is None or not seen.next:
@@ -240,6 +240,6 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
-def _zone(seen: ScheduleSeen) -> ZoneInfo:
+def _zone(seen: ScheduleItem) -> ZoneInfo:
     cron = _cron(as_object(seen.object.get("spec")))
     return cron.zone if cron else ZoneInfo("UTC")

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from agentjobs.api.conditions import find_condition
 from agentjobs.api.job.team import as_object
-from agentjobs.api.recorded_overview import TemplateSeen
+from agentjobs.api.recorded_overview import TemplateItem
 from agentjobs.api.template.spec import Parameter
 from agentjobs.api.template.status import AgentTemplateStatus, TemplateConditionType
 from agentjobs.dashboard.views.states import State, counted, text_of
@@ -47,7 +47,7 @@ class TemplateView:
     """Whether jobs can be created from it."""
 
 
-def template_view(seen: TemplateSeen) -> TemplateView:
+def template_view(seen: TemplateItem) -> TemplateView:
     """Return what pages show of a template."""
     spec = as_object(seen.object.get("spec"))
     status = AgentTemplateStatus.parse(seen.object.get("status"))

@@ -8,7 +8,7 @@ from typing import Any, Final
 from agentjobs.api.conditions import find_condition
 from agentjobs.api.queues.counts import Counts
 from agentjobs.api.queues.status import AgentQueueStatus
-from agentjobs.api.recorded_overview import QueueSeen, ScheduleSeen, TemplateSeen
+from agentjobs.api.recorded_overview import QueueItem, ScheduleItem, TemplateItem
 from agentjobs.api.schedule.cron import parse_cron
 from agentjobs.api.schedule.status import ActiveReason, AgentScheduleStatus, ScheduleConditionType
 
@@ -28,7 +28,7 @@ def containers(pod: Obj) -> list[str]:
     return [str(container["name"]) for key in ("initContainers", "containers") for container in spec.get(key) or ()]
 
 
-def queue(obj: Obj, namespace: str, counts: Counts) -> QueueSeen:
+def queue(obj: Obj, namespace: str, counts: Counts) -> QueueItem:
     """Return a queue with its object. Its status has the numbers once an operator has observed it."""
     name = str(obj["metadata"]["name"])
     status = AgentQueueStatus.parse(obj.get("status"))
@@ -40,18 +40,18 @@ def queue(obj: Obj, namespace: str, counts: Counts) -> QueueSeen:
     }
     phases = {phase: jobs for phase, jobs in counted.items() if jobs}
     phases = phases if status.observed_generation else dict(counts.get(name, {}))
-    return QueueSeen(namespace=namespace, name=name, object=plain(obj), phases=phases)
+    return QueueItem(namespace=namespace, name=name, object=plain(obj), phases=phases)
 
 
-def schedule(obj: Obj, namespace: str, *, now: datetime) -> ScheduleSeen:
+def schedule(obj: Obj, namespace: str, *, now: datetime) -> ScheduleItem:
     """Return a schedule with its next times."""
     coming = list(islice(_times(obj, now), NEXT_TIMES))
-    return ScheduleSeen(namespace=namespace, name=str(obj["metadata"]["name"]), object=plain(obj), next=coming)
+    return ScheduleItem(namespace=namespace, name=str(obj["metadata"]["name"]), object=plain(obj), next=coming)
 
 
-def template(obj: Obj, namespace: str) -> TemplateSeen:
+def template(obj: Obj, namespace: str) -> TemplateItem:
     """Return a template."""
-    return TemplateSeen(namespace=namespace, name=str(obj["metadata"]["name"]), object=plain(obj))
+    return TemplateItem(namespace=namespace, name=str(obj["metadata"]["name"]), object=plain(obj))
 
 
 def _times(obj: Obj, now: datetime) -> Iterator[datetime]:
