@@ -10,6 +10,7 @@
     session_api  routes of runners: session, artifacts, memory
     kept_api     routes of runners: files for later starts
     paths        where routes of users are, and the parameters of many
+    parameters   refuses unknown query parameters
     rights       what the caller may do, and where
     me_api       routes of users: their identity
     changes_api  routes of users: streams of changes of jobs

@@ -29,6 +29,7 @@ from agentjobs.gateway import (
     user_session_api,
 )
 from agentjobs.gateway.document import complete_openapi
+from agentjobs.gateway.parameters import refuse_unknown
 from agentjobs.gateway.problems import add_answers
 from agentjobs.gateway.rights import counted
 from agentjobs.gateway.services import Services
@@ -41,7 +42,7 @@ EVERYBODY: Final[Collection[Audience]] = ("runners", "people")
 # Filled once: FastAPI makes a model of each parameter, 0.2 s for all routes.
 _ROUTES: Final[Mapping[Audience, APIRouter]] = {
     "runners": APIRouter(),
-    "people": APIRouter(dependencies=[Depends(counted)]),
+    "people": APIRouter(dependencies=[Depends(counted), Depends(refuse_unknown)]),
 }
 for _group in (runner_api, session_api, kept_api):
     _ROUTES["runners"].include_router(_group.router)

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from tests.restparameters import unknown_parameters
 
-from agentjobs.client.effects import Emit, Listen, NextLine, Now, Send, Sleep
+from agentjobs.client.effects import Emit, Listen, NextLine, Now, Send, Server, Sleep
 
 
 @dataclass
@@ -35,6 +36,8 @@ class World:
                 self.emitted.append(value)
             case Send():
                 self.sent.append(effect)
+                if effect.server is Server.GATEWAY:
+                    assert unknown_parameters(effect.method, effect.path, effect.params) == []
                 return self.answers.pop(0)
             case Listen():
                 self.sent.append(effect)

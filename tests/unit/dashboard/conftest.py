@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 from tests.dashboardpages import Answers, client
+from tests.restparameters import unknown_parameters
 
 
 class Clock:
@@ -26,7 +27,12 @@ def clock():
 
 @pytest.fixture
 def answers():
-    return Answers()
+    """What REST answers; it must have all query parameters that pages send."""
+    made = Answers()
+    yield made
+    assert not [
+        unknown for each in made.asked for unknown in unknown_parameters(each.method, each.url.path, each.url.params)
+    ]
 
 
 @pytest.fixture

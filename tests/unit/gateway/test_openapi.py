@@ -13,8 +13,8 @@ from tests.unit.gateway.callers_kube import CallersKube
 from agentjobs.gateway.user_limits import Streams
 
 load_all_checks()
-# What a schema cannot say is refused all the same: a cursor of another list, two times in the wrong order. And what
-# nobody knows is left out, so that newer callers meet older servers; of a parameter that is repeated the last counts.
+# What a schema cannot say is refused, too: a cursor of another list, two times in the wrong order. Routes of runners
+# leave out unknown parameters, and of a parameter that is repeated the last counts.
 NOT_HERE = [positive_data_acceptance, negative_data_rejection]
 # The same ones every time, and few: sixty operations take some seconds for each example.
 ONCE = settings(

@@ -52,7 +52,9 @@ async def test_numbers_are_of_namespaces_that_the_caller_may_list(http, path, to
 @pytest.mark.parametrize(("token", "jobs"), [("ada", 1), ("root", 1), ("nobody", 0)])
 async def test_a_caller_without_permissions_gets_no_numbers(http, token, jobs):
     headers = {"Authorization": f"Bearer {token}"}
-    counts, activity, series = [(await http.get(path, headers=headers, params=DAY)).json() for path in NUMBERS]
+    counts, activity, series = [
+        (await http.get(path, headers=headers, params={} if path == "/v1/counts" else DAY)).json() for path in NUMBERS
+    ]
 
     assert sum(one["jobs"] for one in counts["items"]) == jobs
     assert sum(one["created"] for one in activity["slices"]) == jobs

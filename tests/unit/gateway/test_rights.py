@@ -110,7 +110,9 @@ async def test_every_route_of_people_heeds_impersonation(app, http, kube):
         if path in ("/healthz", "/readyz", "/metrics", "/v1/me", "/v1/namespaces"):
             continue
         filled = path.format_map(Filled(values))
-        answer = await http.request(method, filled, params=query, headers=AS_ANN)
+        declared = {each["name"] for each in paths[path][method].get("parameters", ()) if each["in"] == "query"}
+        sent = {name: value for name, value in query.items() if name in declared}
+        answer = await http.request(method, filled, params=sent, headers=AS_ANN)
         if answer.status_code != 403 or "'ann' may not" not in answer.json()["message"]:
             wrong.append((method, path, answer.status_code))
     assert (wrong, len(asked) > 20) == ([], True)

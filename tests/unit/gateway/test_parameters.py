@@ -1,0 +1,63 @@
+"""Query parameters that a route does not have."""
+
+import pytest
+from tests.restparameters import STRICT
+
+AS_ADA = {"Authorization": "Bearer t"}
+JOBS = "/v1/namespaces/docs/agentjobs"
+
+
+@pytest.fixture(autouse=True)
+def _ada(kube):
+    kube.add_user("t", "ada", may={("list", "docs", ""), ("get", "docs", "hello")})
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        pytest.param("phse", "did you mean phase?", id="misspelled"),
+        pytest.param("ended_since", "did you mean endedSince or since?", id="other-case"),
+        pytest.param("partitionKey", "did you mean partition?", id="as-in-the-spec"),
+        pytest.param("zzz", "use one of cursor, ended", id="nothing-like-it"),
+    ],
+)
+async def test_an_unknown_parameter_is_refused_with_what_may_be_meant(http, name, cure):
+    answer = await http.get(JOBS, headers=AS_ADA, params={name: "Failed"})
+
+    assert (answer.status_code, answer.json()["reason"]) == (422, "UnknownParameter")
+    assert f"query.{name} is an unknown parameter; {cure}" in answer.json()["message"]
+
+
+async def test_a_route_without_parameters_says_so(http):
+    answer = await http.get("/v1/me", headers=AS_ADA, params={"limit": 5})
+
+    assert answer.json()["message"].endswith("query.limit is an unknown parameter; remove it: this route has none.")
+
+
+async def test_a_long_name_is_cut(http):
+    answer = await http.get(JOBS, headers=AS_ADA, params={"x" * 5000: ""})
+
+    assert answer.status_code == 422
+    assert len(answer.json()["message"]) < 500
+
+
+@pytest.mark.parametrize("route", STRICT, ids=lambda route: f"{min(route.methods)} {route.path}")
+async def test_every_route_of_users_refuses_unknown_parameters(http, route):
+    answer = await http.request(min(route.methods), route.path, headers=AS_ADA, params={"nonsense": "1"})
+
+    assert (answer.status_code, answer.json()["reason"]) == (422, "UnknownParameter")
+
+
+async def test_a_trigger_takes_what_the_calling_system_adds(http):
+    answer = await http.post("/v1/namespaces/docs/triggers/review?source=github", content=b"{}")
+
+    assert (answer.status_code, answer.json()["reason"]) == (401, "Unauthorized")
+
+
+async def test_a_runner_may_send_what_a_newer_version_knows(http, kube, history):
+    kube.add_runner("r", job="hello", start=1, uid="u1", pod_uid="p1")
+    await history.accept()
+
+    answer = await http.get("/v1/attempt", headers={"Authorization": "Bearer r"}, params={"newer": "1"})
+
+    assert answer.status_code == 200
