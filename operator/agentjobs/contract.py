@@ -915,6 +915,18 @@ def controller_of(metadata: Mapping[str, Any], kind: str) -> Controller | None:
     return None
 
 
+def owner_reference(kind: str, name: str, uid: str) -> dict[str, Any]:
+    """Return the reference by which `controller_of` finds the object of our kind `kind`."""
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": kind,
+        "name": name,
+        "uid": uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
 def policy_name(job: str) -> str:
     """Return the name of the NetworkPolicy of a job's pods: `<job>-egress`."""
     return f"{job}-egress"

@@ -16,7 +16,6 @@ from agentjobs.contract import (
     ANNOTATION_WORKTREE,
     FINALIZER,
     GATEWAY_CA_FILE,
-    GROUP,
     LABEL_ATTEMPT,
     LABEL_JOB,
     LABEL_LOCAL_QUEUE,
@@ -26,7 +25,7 @@ from agentjobs.contract import (
     RUNNER_CONTAINER,
     TOKEN_AUDIENCE,
     TOKEN_MOUNT,
-    VERSION,
+    owner_reference,
     pod_name,
 )
 from agentjobs.core.pods.claims import worktree_claim
@@ -77,7 +76,7 @@ def runner_pod(
             "finalizers": [FINALIZER],
             "annotations": _annotations(spec, spec.session_key(name=job, uid=uid), defaults, limits),
             "labels": _labels(job, attempt, spec, template=template, local_queue=local_queue),
-            "ownerReferences": [owner_reference(job, uid)],
+            "ownerReferences": [owner_reference("AgentJob", job, uid)],
         },
         "spec": {
             "restartPolicy": "Never",
@@ -91,18 +90,6 @@ def runner_pod(
             "volumes": _volumes(spec, defaults, deadline),
             **_scheduling(runtime, defaults),
         },
-    }
-
-
-def owner_reference(job: str, uid: str) -> dict[str, Any]:
-    """Return the owner reference of a job, as controller."""
-    return {
-        "apiVersion": f"{GROUP}/{VERSION}",
-        "kind": "AgentJob",
-        "name": job,
-        "uid": uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
     }
 
 

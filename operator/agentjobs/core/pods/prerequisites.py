@@ -5,9 +5,8 @@ from typing import Any
 
 from agentjobs.api.conditions import PodStartedReason
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.contract import LABEL_JOB, MANAGED_BY, policy_name
+from agentjobs.contract import LABEL_JOB, MANAGED_BY, owner_reference, policy_name
 from agentjobs.core.pods.defaults import PodDefaults
-from agentjobs.core.pods.manifests import owner_reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ def egress_policy(*, namespace: str, job: str, uid: str, spec: AgentJobSpec, def
                 "app.kubernetes.io/instance": job,
                 "app.kubernetes.io/managed-by": MANAGED_BY,
             },
-            "ownerReferences": [owner_reference(job, uid)],
+            "ownerReferences": [owner_reference("AgentJob", job, uid)],
         },
         "spec": {
             "podSelector": {"matchLabels": {LABEL_JOB: job}},

@@ -17,6 +17,7 @@ from agentjobs.contract import (
     LABEL_TEMPLATE,
     MANAGED_BY,
     VERSION,
+    owner_reference,
 )
 from agentjobs.core.schedule.model import Schedule
 from agentjobs.durations import format_time
@@ -62,16 +63,7 @@ def scheduled_job(schedule: Schedule, occurrence: ActiveJob) -> dict[str, Any]:
                 ANNOTATION_SCHEDULE_GENERATION: str(schedule.generation),
                 **previous,
             },
-            "ownerReferences": [
-                {
-                    "apiVersion": f"{GROUP}/{VERSION}",
-                    "kind": "AgentSchedule",
-                    "name": schedule.name,
-                    "uid": schedule.uid,
-                    "controller": True,
-                    "blockOwnerDeletion": True,
-                }
-            ],
+            "ownerReferences": [owner_reference("AgentSchedule", schedule.name, schedule.uid)],
         },
         "spec": _spec(_object(template.get("spec"))),
     }
