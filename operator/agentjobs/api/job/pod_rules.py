@@ -4,7 +4,7 @@ Works on raw specs, like `team`. Called by `validation`.
 """
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any, Final
 
 from agentjobs.api.job.runtime import RESERVED_ENV_PREFIX
@@ -71,36 +71,42 @@ def pod_problems(spec: Raw) -> Iterator[Problem]:
 def _volume_problems(runtime: Raw, *, restricted: bool) -> Iterator[Problem]:
     names = set(RESERVED_VOLUMES)
     for number, volume in enumerate(as_list(runtime.get("volumes"))):
-        here: Path = ("runtime", "volumes", number)
+        path: Path = ("runtime", "volumes", number)
         name = as_object(volume).get("name")
         if not isinstance(name, str) or not name:
-            yield Problem(field_name((*here, "name")), "", "is required: volumeMounts refer to it")
+            yield Problem(field_name((*path, "name")), "", "is required: volumeMounts refer to it")
         elif name in names:
             yield problem_at(
-                (*here, "name"), name, f"is taken; use another name ({', '.join(RESERVED_VOLUMES)} are reserved)"
+                (*path, "name"), name, f"is taken; use another name ({', '.join(RESERVED_VOLUMES)} are reserved)"
             )
         else:
             names.add(name)
-        if as_object(volume).get("hostPath") is not None:
-            yield Problem(
-                field_name((*here, "hostPath")), "", "is not allowed: agents must not access files of their node"
-            )
-        elif restricted and (others := sorted(map(str, as_object(volume).keys() - RESTRICTED_VOLUMES))):
-            cure = "is not allowed in profile Restricted; use a claim, or isolation.profile Baseline"
-            yield Problem(field_name((*here, others[0])), "", cure, lacking=True)
-        claim = as_object(as_object(volume).get("persistentVolumeClaim")).get("claimName")
-        if claim == GIT_CACHE_CLAIM:
-            cure = "holds repositories of other jobs; agents must not mount it"
-            yield problem_at((*here, "persistentVolumeClaim", "claimName"), claim, cure)
-        for place, source in enumerate(as_list(as_object(as_object(volume).get("projected")).get("sources"))):
-            yield from _credential_problems(runtime, (*here, "projected", "sources", place), as_object(source))
-    for number, mount in enumerate(as_list(runtime.get("volumeMounts"))):
-        here = ("runtime", "volumeMounts", number)
-        name, path = as_object(mount).get("name"), as_object(mount).get("mountPath")
-        if isinstance(name, str) and name not in names - set(RESERVED_VOLUMES):
-            yield problem_at((*here, "name"), name, "is not a volume of runtime.volumes", lacking=True)
-        if isinstance(path, str) and posixpath.normpath(path) in RESERVED_PATHS:
-            yield problem_at((*here, "mountPath"), path, "is taken; choose another path")
+        yield from _volume_source_problems(path, as_object(volume), runtime, restricted=restricted)
+    yield from _mount_problems(runtime, names - set(RESERVED_VOLUMES))
+
+
+def _volume_source_problems(path: Path, volume: Raw, runtime: Raw, *, restricted: bool) -> Iterator[Problem]:
+    if volume.get("hostPath") is not None:
+        yield Problem(field_name((*path, "hostPath")), "", "is not allowed: agents must not access files of their node")
+    elif restricted and (others := sorted(map(str, volume.keys() - RESTRICTED_VOLUMES))):
+        cure = "is not allowed in profile Restricted; use a claim, or isolation.profile Baseline"
+        yield Problem(field_name((*path, others[0])), "", cure, lacking=True)
+    claim = as_object(volume.get("persistentVolumeClaim")).get("claimName")
+    if claim == GIT_CACHE_CLAIM:
+        cure = "holds repositories of other jobs; agents must not mount it"
+        yield problem_at((*path, "persistentVolumeClaim", "claimName"), claim, cure)
+    for place, source in enumerate(as_list(as_object(volume.get("projected")).get("sources"))):
+        yield from _credential_problems(runtime, (*path, "projected", "sources", place), as_object(source))
+
+
+def _mount_problems(runtime: Raw, volumes: Set[str]) -> Iterator[Problem]:
+    for number, entry in enumerate(as_list(runtime.get("volumeMounts"))):
+        path: Path = ("runtime", "volumeMounts", number)
+        name, place = as_object(entry).get("name"), as_object(entry).get("mountPath")
+        if isinstance(name, str) and name not in volumes:
+            yield problem_at((*path, "name"), name, "is not a volume of runtime.volumes", lacking=True)
+        if isinstance(place, str) and posixpath.normpath(place) in RESERVED_PATHS:
+            yield problem_at((*path, "mountPath"), place, "is taken; choose another path")
 
 
 def _credential_problems(runtime: Raw, path: Path, source: Raw) -> Iterator[Problem]:
