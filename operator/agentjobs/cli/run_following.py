@@ -35,7 +35,8 @@ def on_cluster(talk: "Talk", work: "Work", *, detach: bool, json_: bool, timeout
     if detach:
         show(as_json({"name": job.name, "uid": job.uid}) if json_ else job.name)
         return
-    _see_through(talk, job.name, json_=json_, timeout=timeout)
+    ended = _followed(talk, job.name, json_=json_, timeout=timeout)
+    raise typer.Exit(_exit_code(talk, ended, json_=json_))
 
 
 def _submitted(talk: "Talk", work: "Work") -> "Job":
@@ -71,7 +72,8 @@ def _earlier(job: "Job", *, now: datetime) -> str:
     return f"{job.name} was created {ago} ago and is {job.phase}; this follows it."
 
 
-def _see_through(talk: "Talk", name: str, *, json_: bool, timeout: float | None) -> None:
+def _followed(talk: "Talk", name: str, *, json_: bool, timeout: float | None) -> "Job":
+    """Show a job's phases and logs on standard error, and return it when it has ended."""
     from agentjobs.cli.log_lines import shown
     from agentjobs.client.logs import LogLine, follow
 
@@ -90,19 +92,24 @@ def _see_through(talk: "Talk", name: str, *, json_: bool, timeout: float | None)
     except TimeoutError as error:
         raise Failure(str(error), code=TIMED_OUT) from None
     assert job is not None, "the stream begins with the job"
+    return job
+
+
+def _exit_code(talk: "Talk", job: "Job", *, json_: bool) -> int:
+    """Print what a job that has ended leaves, and return the exit code for it."""
     if job.phase == "Skipped":
-        raise typer.Exit(_skipped(job, json_=json_))
+        return _skipped(job, json_=json_)
     verdict = _VERDICTS.get(job.phase, Verdict.FAIL)
     answer = _answer(talk, job) if job.succeeded else None
     told = job.status.result.workspace if job.status.result else None
     if json_:
-        ended = {"name": name, "verdict": verdict.value, "reason": job.reason, "message": job.message}
+        ended = {"name": job.name, "verdict": verdict.value, "reason": job.reason, "message": job.message}
         show(as_json({**ended, "result": answer, "workspace": told and _workspace(told)}))
     elif answer is not None:
         show_answer(answer)
         if told is not None:
             show(harmless(f"published: {published(job)}"), error=True)
-    raise typer.Exit(EXIT_CODES[verdict])
+    return EXIT_CODES[verdict]
 
 
 def _workspace(told: "PublishedWorkspace") -> dict[str, Any]:
