@@ -276,22 +276,12 @@ def with_plugin(credentials: Credentials, access: Access) -> tuple[Credentials, 
     plugin = credentials.plugin
     if not plugin or credentials.token:
         return credentials, float("inf")
-    version = str(plugin.get("apiVersion") or "client.authentication.k8s.io/v1")
-    info = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
-    environment = {str(item["name"]): str(item["value"]) for item in plugin.get("env") or ()}
     command = str(plugin.get("command") or "")
+    whose = f"the exec plugin {command!r} of context {access.context!r}"
     # As in kubectl, a command with a slash is relative to the kubeconfig, any other is looked up in PATH.
     program = str(credentials.folder / command) if "/" in command else command
-    whose = f"the exec plugin {command!r} of context {access.context!r}"
     try:
-        done = subprocess.run(  # noqa: S603  the user's own kubeconfig names the program, as for kubectl
-            [program, *map(str, plugin.get("args") or ())],
-            env={**os.environ, **environment, "KUBERNETES_EXEC_INFO": json.dumps(info)},
-            stdout=subprocess.PIPE,
-            timeout=PLUGIN_SECONDS,
-            check=True,
-        )
-        status = dict(json.loads(done.stdout)["status"])
+        status = dict(json.loads(_printed(program, plugin))["status"])
         until = status.get("expirationTimestamp")
         expires = datetime.fromisoformat(str(until)).timestamp() if until else float("inf")
     except FileNotFoundError:
@@ -308,6 +298,21 @@ def with_plugin(credentials: Credentials, access: Access) -> tuple[Credentials, 
         key=(status.get("clientKeyData") or "").encode() or credentials.key,
     )
     return given, expires
+
+
+def _printed(program: str, plugin: Mapping[str, Any]) -> bytes:
+    """Run an exec plugin, and return what it prints."""
+    version = str(plugin.get("apiVersion") or "client.authentication.k8s.io/v1")
+    info = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
+    environment = {str(item["name"]): str(item["value"]) for item in plugin.get("env") or ()}
+    done = subprocess.run(  # noqa: S603  the user's own kubeconfig names the program, as for kubectl
+        [program, *map(str, plugin.get("args") or ())],
+        env={**os.environ, **environment, "KUBERNETES_EXEC_INFO": json.dumps(info)},
+        stdout=subprocess.PIPE,
+        timeout=PLUGIN_SECONDS,
+        check=True,
+    )
+    return done.stdout
 
 
 def _trusted(path: str | None, data: bytes | None) -> ssl.SSLContext:
