@@ -160,25 +160,8 @@ def _api_error(facts: Facts, last: Concluded) -> Ending:
     text = last.text.removeprefix("API Error: ")
     said = f"{_SAID}: {_shown(text)}"
     code = provider_errors.refusal_of((last.error_code, last.error_type))
-    if code is None:
-        if last.terminal in _TOO_LONG:
-            if (why := _NO_SUMMARY.search(text)) is not None and int(why[1]) not in _OF_A_PROMPT:
-                return _no_summary(int(why[1]), why[2])
-            return _ending(Verdict.FAIL, ErrorClass.CONTEXT_TOO_LONG, f"{said}; give it less text at a time")
-        if last.stop == "refusal":
-            return _ending(Verdict.FAIL, ErrorClass.CONTENT_BLOCKED, said)
-        if last.error == "max_output_tokens":
-            is_full = "context window" in text
-            kind = ErrorClass.CONTEXT_TOO_LONG if is_full else ErrorClass.MODEL_OUTPUT_TRUNCATED
-            return _ending(Verdict.FAIL, kind, said)
-        if last.status is None and (facts.error == "authentication_failed" or text.startswith("Not logged in")):
-            cure = "it has no credentials; set ANTHROPIC_API_KEY, in a cluster without a model proxy in runtime.env"
-            return _ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, f"{said}; {cure}")
-        if last.status is None and "malformed response (HTTP 200)" in text:
-            cure = "check the address of the API"
-            return _ending(Verdict.FAIL, ErrorClass.MODEL_BAD_REQUEST, f"{said}; {cure}")
-        if last.status is None and text.startswith("Request timed out"):
-            return _ending(Verdict.RETRY, ErrorClass.MODEL_TIMEOUT, said)
+    if code is None and (ending := _known_error(facts, last, text, said)) is not None:
+        return ending
     words = {last.error_type, _WORDS.get(facts.error, "")} - {""}
     report = Report(
         status=last.status if last.status is not None and last.status >= 400 else None,
@@ -188,6 +171,29 @@ def _api_error(facts: Facts, last: Concluded) -> Ending:
         refused="" if code is None else code.error_class,
     )
     return provider_errors.judge(report, _SAID)
+
+
+def _known_error(facts: Facts, last: Concluded, text: str, said: str) -> Ending | None:
+    """The ending for an error that Claude Code itself names; None for any other."""
+    if last.terminal in _TOO_LONG:
+        if (why := _NO_SUMMARY.search(text)) is not None and int(why[1]) not in _OF_A_PROMPT:
+            return _no_summary(int(why[1]), why[2])
+        return _ending(Verdict.FAIL, ErrorClass.CONTEXT_TOO_LONG, f"{said}; give it less text at a time")
+    if last.stop == "refusal":
+        return _ending(Verdict.FAIL, ErrorClass.CONTENT_BLOCKED, said)
+    if last.error == "max_output_tokens":
+        is_full = "context window" in text
+        kind = ErrorClass.CONTEXT_TOO_LONG if is_full else ErrorClass.MODEL_OUTPUT_TRUNCATED
+        return _ending(Verdict.FAIL, kind, said)
+    if last.status is None and (facts.error == "authentication_failed" or text.startswith("Not logged in")):
+        cure = "it has no credentials; set ANTHROPIC_API_KEY, in a cluster without a model proxy in runtime.env"
+        return _ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, f"{said}; {cure}")
+    if last.status is None and "malformed response (HTTP 200)" in text:
+        cure = "check the address of the API"
+        return _ending(Verdict.FAIL, ErrorClass.MODEL_BAD_REQUEST, f"{said}; {cure}")
+    if last.status is None and text.startswith("Request timed out"):
+        return _ending(Verdict.RETRY, ErrorClass.MODEL_TIMEOUT, said)
+    return None
 
 
 def _no_summary(status: int, words: str) -> Ending:
