@@ -39,6 +39,8 @@ _SQL: Final = load("reads")
 _CONDITIONS: Final = "/* conditions */"
 _MAX_START: Final = 2**31 - 1
 _PAGE: Final = "SELECT ''::text AS uid, 0 AS place /* page */"
+_JOB: Final = _SQL["jobs"].replace(_PAGE, _SQL["job"])
+_TREE: Final = _SQL["jobs"].replace(_PAGE, _SQL["tree"])
 _START: Final = "AND start = %(start)s "
 _AFTER: Final = "AND (start, seq) > (%(last_start)s, %(last_seq)s) "
 _BEFORE: Final = "AND (start, seq) < (%(last_start)s, %(last_seq)s) "
@@ -138,7 +140,7 @@ class Reads:
             job = await self._found(connection, namespace, name_or_uid)
             place = {"cluster": self._cluster, "namespace": namespace, "limit": MAX_TREE + 1}
             rows = connection.cursor(row_factory=dict_row)
-            return await (await rows.execute(_SQL["tree"], {"uid": job["uid"], **place})).fetchall()
+            return await (await rows.execute(_TREE, {"uid": job["uid"], **place})).fetchall()
 
         found = _read(recorded.RelatedJob, map(_without_nulls, await self._database.autocommit(work)))
         return recorded.RecordedTree(items=found[:MAX_TREE], truncated=len(found) > MAX_TREE)
@@ -241,7 +243,7 @@ class Reads:
 
     async def _found(self, connection: Connection, namespace: str, name_or_uid: str) -> _Row:
         parameters = {"cluster": self._cluster, "namespace": namespace, "name_or_uid": name_or_uid}
-        row = await (await connection.cursor(row_factory=dict_row).execute(_SQL["job"], parameters)).fetchone()
+        row = await (await connection.cursor(row_factory=dict_row).execute(_JOB, parameters)).fetchone()
         if row is None:
             raise errors.NotFound(f"no AgentJob {name_or_uid!r} in the history of namespace {namespace!r}")
         return row

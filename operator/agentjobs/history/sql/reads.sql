@@ -1,49 +1,8 @@
 -- The statements of `reads`. Parameters: %(name)s. `/* … */` is replaced by the conditions of the caller's filter.
 
 -- name: jobs
--- `listing` adds the selection of jobs. Each is read by its key, whatever number of jobs the planner expects: OFFSET
--- keeps it from joins.
-SELECT
-    jobs.uid,
-    jobs.namespace,
-    jobs.name,
-    CASE WHEN jobs.finished_at IS NULL AND jobs.deleted_at IS NOT NULL THEN 'Deleted' ELSE jobs.phase END AS phase,
-    jobs.reason,
-    jobs.message,
-    jobs.created_at AS created,
-    jobs.changed_at AS changed,
-    jobs.finished_at AS finished,
-    jobs.deleted_at AS deleted,
-    jobs.schedule,
-    jobs.template,
-    jobs.partition_key,
-    coalesce(newest.attempt, 0) AS attempts,
-    coalesce(newest.start, 0) AS starts,
-    jobs.queue,
-    CASE
-        WHEN coalesce(jobs.finished_at, jobs.deleted_at) IS NULL
-            THEN coalesce(jobs.priority, (jobs.resolved #>> '{spec,priority}')::integer)
-    END AS priority,
-    jobs.model,
-    jobs.labels,
-    CASE
-        WHEN coalesce(jobs.finished_at, jobs.deleted_at) IS NOT NULL THEN jobs.cost
-        ELSE (SELECT sum(cost) FROM agentjobs.model_spend AS spend WHERE spend.uid = jobs.uid)
-    END AS cost_usd,
-    CASE
-        WHEN coalesce(jobs.finished_at, jobs.deleted_at) IS NOT NULL THEN jobs.outcome
-        ELSE (SELECT result ->> 'outcome' FROM agentjobs.results WHERE results.uid = jobs.uid)
-    END AS outcome,
-    jobs.workspace
-FROM (SELECT ''::text AS uid, 0 AS place /* page */) AS page
-CROSS JOIN LATERAL (SELECT * FROM agentjobs.jobs AS own WHERE own.uid = page.uid OFFSET 0) AS jobs
-LEFT JOIN LATERAL (
-    SELECT start, attempt FROM agentjobs.starts WHERE starts.uid = jobs.uid ORDER BY start DESC LIMIT 1
-) AS newest ON TRUE
-ORDER BY page.place;
-
--- name: job
--- By uid, otherwise the newest job of that name.
+-- A page is a query for jobs, with the columns `uid` and `place`: one of `listing`, `job` or `tree`. Each job is read by
+-- its key, whatever number of jobs the planner expects: OFFSET keeps it from joins.
 SELECT
     jobs.uid,
     jobs.namespace,
@@ -76,19 +35,26 @@ SELECT
         ELSE (SELECT result ->> 'outcome' FROM agentjobs.results WHERE results.uid = jobs.uid)
     END AS outcome,
     jobs.workspace,
-    jobs.spec_hash
-FROM agentjobs.jobs
+    jobs.spec_hash,
+    jobs.parent_uid
+FROM (SELECT ''::text AS uid, 0 AS place /* page */) AS page
+CROSS JOIN LATERAL (SELECT * FROM agentjobs.jobs AS own WHERE own.uid = page.uid OFFSET 0) AS jobs
 LEFT JOIN LATERAL (
     SELECT start, attempt FROM agentjobs.starts WHERE starts.uid = jobs.uid ORDER BY start DESC LIMIT 1
 ) AS newest ON TRUE
-WHERE jobs.cluster = %(cluster)s AND jobs.namespace = %(namespace)s
-    AND (jobs.uid = %(name_or_uid)s OR jobs.name = %(name_or_uid)s)
-ORDER BY jobs.uid = %(name_or_uid)s DESC, jobs.created_at DESC, jobs.uid DESC
+ORDER BY page.place;
+
+-- name: job
+-- The page of one job: by uid, otherwise the newest of that name.
+SELECT uid, 0 AS place
+FROM agentjobs.jobs
+WHERE cluster = %(cluster)s AND namespace = %(namespace)s AND (uid = %(name_or_uid)s OR name = %(name_or_uid)s)
+ORDER BY uid = %(name_or_uid)s DESC, created_at DESC, uid DESC
 LIMIT 1;
 
 -- name: tree
--- From the job up to the root of its lineage, and down from there. UNION returns no job twice, so that annotations that
--- name a cycle of parents end as well.
+-- The page of a lineage: from the job up to the root, and down from there. UNION returns no job twice, so that
+-- annotations that name a cycle of parents end as well.
 WITH RECURSIVE up AS (
     SELECT uid, parent_uid FROM agentjobs.jobs WHERE uid = %(uid)s
     UNION
@@ -110,48 +76,9 @@ WITH RECURSIVE up AS (
     FROM down
     JOIN agentjobs.jobs AS child ON child.parent_uid = down.uid AND child.parent_uid <> ''
     WHERE child.cluster = %(cluster)s AND child.namespace = %(namespace)s
-), chosen AS (
-    SELECT uid, row_number() OVER () AS place FROM (SELECT uid FROM down LIMIT %(limit)s) AS first
 )
-SELECT
-    jobs.uid,
-    jobs.namespace,
-    jobs.name,
-    CASE WHEN jobs.finished_at IS NULL AND jobs.deleted_at IS NOT NULL THEN 'Deleted' ELSE jobs.phase END AS phase,
-    jobs.reason,
-    jobs.message,
-    jobs.created_at AS created,
-    jobs.changed_at AS changed,
-    jobs.finished_at AS finished,
-    jobs.deleted_at AS deleted,
-    jobs.schedule,
-    jobs.template,
-    jobs.partition_key,
-    coalesce(newest.attempt, 0) AS attempts,
-    coalesce(newest.start, 0) AS starts,
-    jobs.queue,
-    CASE
-        WHEN coalesce(jobs.finished_at, jobs.deleted_at) IS NULL
-            THEN coalesce(jobs.priority, (jobs.resolved #>> '{spec,priority}')::integer)
-    END AS priority,
-    jobs.model,
-    jobs.labels,
-    CASE
-        WHEN coalesce(jobs.finished_at, jobs.deleted_at) IS NOT NULL THEN jobs.cost
-        ELSE (SELECT sum(cost) FROM agentjobs.model_spend AS spend WHERE spend.uid = jobs.uid)
-    END AS cost_usd,
-    CASE
-        WHEN coalesce(jobs.finished_at, jobs.deleted_at) IS NOT NULL THEN jobs.outcome
-        ELSE (SELECT result ->> 'outcome' FROM agentjobs.results WHERE results.uid = jobs.uid)
-    END AS outcome,
-    jobs.workspace,
-    jobs.parent_uid
-FROM chosen
-JOIN agentjobs.jobs USING (uid)
-LEFT JOIN LATERAL (
-    SELECT start, attempt FROM agentjobs.starts WHERE starts.uid = jobs.uid ORDER BY start DESC LIMIT 1
-) AS newest ON TRUE
-ORDER BY chosen.place;
+SELECT uid, row_number() OVER () AS place
+FROM (SELECT uid FROM down LIMIT %(limit)s) AS first;
 
 -- name: starts
 SELECT
