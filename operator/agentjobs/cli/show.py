@@ -401,8 +401,12 @@ def _about(job: "Job", seen: Seen) -> str:
 
 def _origin(job: "Job") -> str:
     """The job that it repeats, and the changed fields."""
-    changed = job.labels.get(contract.LABEL_RERUN_CHANGES, "")
-    return job.labels.get(contract.LABEL_RERUN_OF, "") + (f", changed: {changed.replace('_', ', ')}" if changed else "")
+    name, uid, changed = (
+        job.labels.get(label, "")
+        for label in (contract.LABEL_RERUN_OF, contract.LABEL_RERUN_OF_UID, contract.LABEL_RERUN_CHANGES)
+    )
+    origin = " ".join([name, *([f"(uid {uid})"] if uid else [])]).strip()
+    return origin + (f", changed: {changed.replace('_', ', ')}" if changed else "")
 
 
 def _followed(job: "Job") -> Iterator[str]:

@@ -140,7 +140,7 @@ class Operations(KindOperations):
         # The work may contain the time of its schedule.
         times = {name: job.annotations[name] for name in _TIMES if name in job.annotations}
         template = (yield from self._template_of(job.spec)) if edits else None
-        return (yield from self._repeated(name, to_repeat(job.spec), new_name_, edits, labels, times, template))
+        return (yield from self._repeated(job, to_repeat(job.spec), new_name_, edits, labels, times, template))
 
     def _rerun_recorded(
         self,
@@ -163,11 +163,11 @@ class Operations(KindOperations):
         recorded = RecordedSpec.model_validate(answer)
         spec = unresolved(recorded.spec, name=recorded.name, uid=recorded.uid, parameters=recorded.parameters)
         merged = to_repeat(spec)
-        return (yield from self._repeated(recorded.name, merged, new_name_, edits, labels or {}, {}, is_merged=True))
+        return (yield from self._repeated(recorded, merged, new_name_, edits, labels or {}, {}, is_merged=True))
 
     def _repeated(
         self,
-        name: str,
+        old: Job | RecordedSpec,
         spec: Mapping[str, Any],
         new_name_: str | None,
         edits: Edits,
@@ -177,12 +177,12 @@ class Operations(KindOperations):
         *,
         is_merged: bool = False,
     ) -> Operation[Job]:
-        again, new = new_name_ or new_name(name), dict(spec)
+        again, new = new_name_ or new_name(old.name), dict(spec)
         if edits:
             metadata = {"name": again, "annotations": annotations}
             spec = spec if template is None else not_skipped(spec, template)
             new = edited(spec, edits, metadata=metadata, template=template, is_merged=is_merged)
-        labels = {**labels, **rerun_labels(name, spec, new)}
+        labels = {**labels, **rerun_labels(old.name, old.uid, spec, new)}
         return (yield from self.submit(new, name=again, labels=labels, annotations=annotations))
 
     def _template_of(self, spec: Mapping[str, Any]) -> "Operation[Template | None]":

@@ -13,6 +13,7 @@ from agentjobs.contract import (
     LABEL_PARENT,
     LABEL_RERUN_CHANGES,
     LABEL_RERUN_OF,
+    LABEL_RERUN_OF_UID,
     LABEL_SCHEDULE,
 )
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 _OWNED: Final = frozenset(
     {
         *("app.kubernetes.io/instance", "app.kubernetes.io/managed-by"),
-        *(LABEL_SCHEDULE, LABEL_PARENT, LABEL_FOLLOW_UP, LABEL_RERUN_OF, LABEL_RERUN_CHANGES),
+        *(LABEL_SCHEDULE, LABEL_PARENT, LABEL_FOLLOW_UP),
+        *(LABEL_RERUN_OF, LABEL_RERUN_OF_UID, LABEL_RERUN_CHANGES),
     }
 )
 _TOOLS: Final = ("argocd.argoproj.io", "toolkit.fluxcd.io", "helm.sh", "kustomize.config.k8s.io", "kapp.k14s.io")
@@ -137,9 +139,9 @@ def _template_of(spec: Mapping[str, Any]) -> str | None:
     return (spec.get("templateRef") or {}).get("name")
 
 
-def rerun_labels(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
+def rerun_labels(name: str, uid: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
     """Return the labels of the new job: the job that it repeats, and the fields that differ, without their values."""
-    labels = {LABEL_RERUN_OF: name} if len(name) <= _MAX_LABEL else {}
+    labels = {LABEL_RERUN_OF_UID: uid} | ({LABEL_RERUN_OF: name} if len(name) <= _MAX_LABEL else {})
     if changed := changed_fields(before, after):
         labels[LABEL_RERUN_CHANGES] = "_".join(changed)
     return labels

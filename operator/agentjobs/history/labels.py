@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from agentjobs.contract import GROUP, LABEL_RERUN_CHANGES, LABEL_RERUN_OF
+from agentjobs.contract import GROUP, LABEL_RERUN_CHANGES, LABEL_RERUN_OF, LABEL_RERUN_OF_UID
 
 MAX_LABELS: Final = 32
 """Maximum labels per job; people filter by a few."""
-_KEPT: Final = (LABEL_RERUN_CHANGES, LABEL_RERUN_OF)
+_KEPT: Final = (LABEL_RERUN_CHANGES, LABEL_RERUN_OF, LABEL_RERUN_OF_UID)
 
 
 def kept_labels(labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

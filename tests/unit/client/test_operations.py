@@ -204,7 +204,8 @@ def test_a_rerun_takes_the_work_and_leaves_the_orders(world, job_body):
     there.run(DO.rerun("hello", new_name_="again"))
 
     assert there.sent[1].body["spec"] == {**SPEC, "priority": 1}
-    assert there.sent[1].body["metadata"]["labels"] == {"team": "docs", "agentjobs.dev/rerun-of": "hello"}
+    origin = {"agentjobs.dev/rerun-of": "hello", "agentjobs.dev/rerun-of-uid": "u1"}
+    assert there.sent[1].body["metadata"]["labels"] == {"team": "docs", **origin}
 
 
 def test_a_rerun_belongs_to_no_other_tool_and_to_no_schedule(world, job_body):
@@ -216,14 +217,16 @@ def test_a_rerun_belongs_to_no_other_tool_and_to_no_schedule(world, job_body):
         "helm.sh/chart": "jobs-1.0",
         "agentjobs.dev/schedule": "brief",
         "agentjobs.dev/rerun-of": "first",
+        "agentjobs.dev/rerun-of-uid": "u0",
         "agentjobs.dev/rerun-changes": "agent.model",
     }
     there = world([job_body(labels={"app.kubernetes.io/name": "docs", "helm.shop": "1", **others}), job_body("again")])
 
     there.run(DO.rerun("hello", new_name_="again"))
 
-    own = {"app.kubernetes.io/name": "docs", "helm.shop": "1", "agentjobs.dev/rerun-of": "hello"}
-    assert there.sent[1].body["metadata"]["labels"] == own
+    own = {"app.kubernetes.io/name": "docs", "helm.shop": "1"}
+    origin = {"agentjobs.dev/rerun-of": "hello", "agentjobs.dev/rerun-of-uid": "u1"}
+    assert there.sent[1].body["metadata"]["labels"] == own | origin
 
 
 def test_a_rerun_of_a_job_that_is_gone_takes_what_history_keeps(world, job_body):
@@ -245,6 +248,7 @@ def test_a_rerun_with_changes_has_them_and_names_the_changed_fields(world, job_b
     assert there.sent[1].body["spec"] == {"agent": {"model": "other", "inline": {}}, "input": {"message": "ho"}}
     assert there.sent[1].body["metadata"]["labels"] == {
         "agentjobs.dev/rerun-of": "hello",
+        "agentjobs.dev/rerun-of-uid": "u1",
         "agentjobs.dev/rerun-changes": "input.message_agent.model",
     }
 

@@ -126,6 +126,6 @@ def test_only_what_is_changed_differs_and_the_labels_name_it_without_values(edit
     assert {key: after[key] for key in ("templateRef", "queue", "session")} == {
         key: before[key] for key in ("templateRef", "queue", "session")
     }
-    label = rerun_labels("hello", before, after).get("agentjobs.dev/rerun-changes", "")
+    label = rerun_labels("hello", "u1", before, after).get("agentjobs.dev/rerun-changes", "")
     assert tuple(filter(None, label.split("_"))) == changed_fields(before, after)
     assert len(label) <= 63

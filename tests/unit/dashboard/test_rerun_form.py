@@ -136,6 +136,15 @@ async def test_without_the_spec_there_is_no_form(pages, answers, status):
     assert (page.status_code, "<textarea" in page.text) == (status, False)
 
 
+async def test_a_rerun_is_of_the_job_with_the_uid_and_not_of_a_later_one_of_its_name(pages, answers):
+    labels = {"agentjobs.dev/rerun-of": "first", "agentjobs.dev/rerun-of-uid": "u0"}
+    answered(answers, a_story(a_start()), seen=an_object(labels=labels))
+    page = (await pages.get("/jobs/docs/triage-7")).text
+
+    assert '<dt>Rerun of</dt><dd><a href="/jobs/docs/u0"><bdi>first</bdi></a>' in page
+    assert "label=agentjobs.dev%2Frerun-of-uid%3D" in (await pages.get("/jobs/docs/triage-7?show=related")).text
+
+
 async def test_a_rerun_shows_its_origin_and_what_was_changed(pages, answers):
     labels = {"agentjobs.dev/rerun-of": "first", "agentjobs.dev/rerun-changes": "input.message_<b>"}
     answered(answers, a_story(a_start()), seen=an_object(labels=labels))

@@ -41,6 +41,10 @@ def test_all_words_must_be_there_in_any_order():
 
 
 def test_the_origin_of_a_rerun_is_kept():
-    told = {"agentjobs.dev/rerun-of": "hello", "agentjobs.dev/rerun-changes": "agent.model"}
+    told = {
+        "agentjobs.dev/rerun-of": "hello",
+        "agentjobs.dev/rerun-of-uid": "u1",
+        "agentjobs.dev/rerun-changes": "agent.model",
+    }
 
     assert dict(kept_labels(told)) == told
