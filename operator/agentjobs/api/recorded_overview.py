@@ -218,6 +218,8 @@ class QueueItem(Recorded):
     """The AgentQueue; null if the queue has no object."""
     phases: dict[str, int]
     """The numbers of its unfinished jobs by phase."""
+    counted: bool = True
+    """Whether `phases` has the numbers: an operator has reported them, or they were counted in history."""
 
 
 class QueueList(Recorded):

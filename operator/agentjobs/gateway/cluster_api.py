@@ -130,9 +130,9 @@ async def list_queues(
     async with _as_caller(request, "list", AGENTQUEUES, namespace) as cluster:
         found, truncated = await _listed(cluster, AGENTQUEUES, namespace)
         counts = await queues_in_use(request, namespace) if count else None
-    items = [cluster_objects.queue(obj, namespace, counts or {}) for obj in found]
+    items = [cluster_objects.queue(obj, namespace, counts) for obj in found]
     if count and not truncated:
-        items += queues_without_object(namespace, counts or {}, known={obj.name for obj in items})
+        items += queues_without_object(namespace, counts, known={obj.name for obj in items})
     items.sort(key=lambda obj: obj.name)
     return QueueList(items=items, truncated=truncated, counted=counts is not None)
 
@@ -141,7 +141,7 @@ async def list_queues(
 async def list_all_queues(request: Request) -> QueueList:
     """List the AgentQueues of all namespaces. Their jobs are not counted."""
     found, truncated = await _listed_everywhere(request, AGENTQUEUES)
-    items = [cluster_objects.queue(obj, _namespace_of(obj), {}) for obj in found]
+    items = [cluster_objects.queue(obj, _namespace_of(obj), None) for obj in found]
     return QueueList(items=items, truncated=truncated, counted=False)
 
 
@@ -149,7 +149,7 @@ async def list_all_queues(request: Request) -> QueueList:
 async def get_queue(request: Request, namespace: Namespace, name: ObjectName) -> QueueItem:
     """Return a queue. Queues with jobs and the queues of the installation need no object."""
     async with _as_caller(request, "get", AGENTQUEUES, namespace, name) as cluster:
-        counts = await queues_in_use(request, namespace) or {}
+        counts = await queues_in_use(request, namespace)
         try:
             return cluster_objects.queue(await cluster.get(AGENTQUEUES, namespace, name), namespace, counts)
         except errors.NotFound:

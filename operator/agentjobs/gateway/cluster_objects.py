@@ -28,19 +28,26 @@ def containers(pod: Obj) -> list[str]:
     return [str(container["name"]) for key in ("initContainers", "containers") for container in spec.get(key) or ()]
 
 
-def queue(obj: Obj, namespace: str, counts: Counts) -> QueueItem:
-    """Return a queue with its object. Its status has the numbers once an operator has observed it."""
+def queue(obj: Obj, namespace: str, counts: Counts | None) -> QueueItem:
+    """Return a queue with its object. Its status has the numbers once an operator has observed it.
+
+    Args:
+        counts: None if jobs were not counted.
+    """
     name = str(obj["metadata"]["name"])
     status = AgentQueueStatus.parse(obj.get("status"))
-    counted = {
+    reported = {
         "Running": status.running,
         "Queued": status.waiting,
         "Scheduled": status.scheduled,
         "Suspended": status.suspended,
     }
-    phases = {phase: jobs for phase, jobs in counted.items() if jobs}
-    phases = phases if status.observed_generation else dict(counts.get(name, {}))
-    return QueueItem(namespace=namespace, name=name, object=plain(obj), phases=phases)
+    if status.observed_generation:
+        phases = {phase: jobs for phase, jobs in reported.items() if jobs}
+    else:
+        phases = dict((counts or {}).get(name, {}))
+    counted = bool(status.observed_generation) or counts is not None
+    return QueueItem(namespace=namespace, name=name, object=plain(obj), phases=phases, counted=counted)
 
 
 def schedule(obj: Obj, namespace: str, *, now: datetime) -> ScheduleItem:

@@ -268,3 +268,29 @@ async def test_a_page_that_does_not_exist_is_the_nearest(answers, pages, asked, 
     serve_queues(answers, *(a_queue(f"queue-{number:03}") for number in range(50)))
 
     assert f"{shown} of 52" in (await pages.get(f"/queues?page={asked}")).text
+
+
+UNSEEN = {"observedGeneration": 0, "conditions": []}
+
+
+async def test_numbers_of_jobs_that_one_may_not_list_are_unknown_and_not_0(answers, pages):
+    serve_queues(answers)
+    answers["/v1/queues"] = QueueList(items=[a_queue("new", namespace="secret", **UNSEEN)])
+
+    page = (await pages.get("/queues")).text
+
+    row = page[page.index('href="/queues/secret/new"') :]
+    assert re.findall(r'class="(?:num|soft)">(unknown)<', row[: row.index("</tr>")]) == ["unknown", "unknown"]
+
+
+async def test_the_page_of_a_queue_whose_jobs_one_may_not_list_says_so(answers, pages):
+    answers[REST] = a_queue(**UNSEEN).model_copy(update={"counted": False})
+    answers["/v1/agentjobs"] = refusal(403, "Forbidden")
+
+    page = await pages.get(PAGE)
+
+    assert page.status_code == 200
+    assert page.text.count("You may not list the jobs of this namespace.") == 3
+    assert "unknown: you may not list the jobs" in page.text
+    assert "No job is running." not in page.text
+    assert "whose number is unknown" in (await pages.get(f"{PAGE}/drain")).text

@@ -241,6 +241,17 @@ async def test_who_may_not_list_jobs_sees_queues_and_no_counts(read, kube):
     assert ([one["name"] for one in answer["items"]], answer["counted"]) == (["agents", "scheduled"], False)
 
 
+async def test_each_queue_says_whether_its_jobs_were_counted(read, kube):
+    kube.rights["ada"] -= {("list", "docs", "")}
+    kube.put("agentqueues", "nightly", status={"observedGeneration": 1, "running": 2})
+    kube.put("agentqueues", "new")
+    answer = (await read("queues")).json()
+
+    counted = {one["name"]: one["counted"] for one in answer["items"]}
+    assert counted == {"agents": False, "new": False, "nightly": True, "scheduled": False}
+    assert (await read("queues/new")).json()["counted"] is False
+
+
 async def test_while_history_is_away_queues_are_told_without_counts(read, kube, history):
     kube.put("agentqueues", "nightly", status={"observedGeneration": 1, "running": 2})
     history.memory.away = True

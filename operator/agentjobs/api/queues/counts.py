@@ -20,10 +20,15 @@ def phases_by_queue(rows: Iterable[OpenJobs]) -> Counts:
     return found
 
 
-def queues_without_object(namespace: str, counts: Counts, *, known: Collection[str]) -> list[QueueItem]:
-    """Return the queues without an object: those of the installation, and those with jobs."""
+def queues_without_object(namespace: str, counts: Counts | None, *, known: Collection[str]) -> list[QueueItem]:
+    """Return the queues without an object: those of the installation, and those with jobs.
+
+    Args:
+        counts: None if jobs were not counted.
+    """
+    phases, counted = counts or {}, counts is not None
     return [
-        QueueItem(namespace=namespace, name=name, object=None, phases=dict(counts.get(name, {})))
-        for name in sorted({*COMMON, *counts})
+        QueueItem(namespace=namespace, name=name, object=None, phases=dict(phases.get(name, {})), counted=counted)
+        for name in sorted({*COMMON, *phases})
         if name not in known
     ]

@@ -1,6 +1,8 @@
 """Queues: limits, running and waiting jobs; pause, drain, resume, and change the limit."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -9,7 +11,7 @@ from fastapi.responses import RedirectResponse
 
 from agentjobs.api.job_filter import JobFilter, JobOrder
 from agentjobs.api.queues.spec import MAX_SLOTS
-from agentjobs.api.recorded import RecordedJob
+from agentjobs.api.recorded import RecordedJob, RecordedJobs
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.asking import Asked, Shown
 from agentjobs.dashboard.pages.job_asking import part
@@ -107,23 +109,22 @@ async def _acted(
 async def _page(
     request: Request, rest: Rest, pages: Shown, namespace: str, name: str, *, status: int = 200, **said: str
 ) -> Response:
-    queue, running, queued, others, failed = await asyncio.gather(
-        rest.queue(namespace, name),
-        _jobs(rest, namespace, JobFilter(queue=(name,), phase=("Running",), order=JobOrder.OLDEST), _SHOWN),
-        rest.jobs(
-            JobFilter(queue=(name,), phase=("Queued",), order=JobOrder.OLDEST), namespaces=[namespace], limit=_ORDERED
-        ),
-        _jobs(rest, namespace, JobFilter(queue=(name,), phase=_NOT_QUEUED, order=JobOrder.OLDEST), _SHOWN + 1),
-        _jobs(rest, namespace, JobFilter(queue=(name,), phase=("Failed",), order=JobOrder.ENDED), _FAILED),
-    )
-    waiting = waiting_jobs(queue, queued.items, others, more=queued.cursor is not None, now=datetime.now(UTC))
+    queue, found = await asyncio.gather(rest.queue(namespace, name), part(_jobs_of(rest, namespace, name)))
+    refused_jobs = ""
+    if found.problem is not None:
+        if found.problem.status != 403:
+            raise found.problem
+        refused_jobs = "You may not list the jobs of this namespace."
+    jobs = found.value or _QueueJobs()
+    waiting = waiting_jobs(queue, jobs.queued, jobs.others, more=jobs.more_queued, now=datetime.now(UTC))
     shown = {
         "queue": queue_view(queue),
-        "running": running,
+        "running": jobs.running,
         "waiting": waiting.items[:_SHOWN],
         "order_of_starts": waiting.order,
         "more_wait": len(waiting.items) > _SHOWN,
-        "failed": failed,
+        "failed": jobs.failed,
+        "refused_jobs": refused_jobs,
         "open_phases": _WAITING,
         "live": changes_of([namespace]) if status == 200 else None,
         "done": "",
@@ -135,5 +136,27 @@ async def _page(
     return pages.render(request, "queue.html", status=status, **shown)
 
 
-async def _jobs(rest: Rest, namespace: str, chosen: JobFilter, limit: int) -> list[RecordedJob]:
-    return (await rest.jobs(chosen, namespaces=[namespace], limit=limit)).items
+@dataclass(frozen=True, slots=True)
+class _QueueJobs:
+    """Jobs of a queue; none where the person may not list them."""
+
+    running: Sequence[RecordedJob] = ()
+    queued: Sequence[RecordedJob] = ()
+    more_queued: bool = False
+    others: Sequence[RecordedJob] = ()
+    """Jobs that wait for something else than a slot."""
+    failed: Sequence[RecordedJob] = ()
+
+
+async def _jobs_of(rest: Rest, namespace: str, queue: str) -> _QueueJobs:
+    async def listed(phases: tuple[str, ...], limit: int, order: JobOrder = JobOrder.OLDEST) -> RecordedJobs:
+        chosen = JobFilter(queue=(queue,), phase=phases, order=order)
+        return await rest.jobs(chosen, namespaces=[namespace], limit=limit)
+
+    running, queued, others, failed = await asyncio.gather(
+        listed(("Running",), _SHOWN),
+        listed(("Queued",), _ORDERED),
+        listed(_NOT_QUEUED, _SHOWN + 1),
+        listed(("Failed",), _FAILED, JobOrder.ENDED),
+    )
+    return _QueueJobs(running.items, queued.items, queued.cursor is not None, others.items, failed.items)

@@ -69,6 +69,8 @@ class QueueView:
     slots: Fill
     phases: Sequence[tuple[str, int]]
     """Number of jobs that have not ended, by phase; phases without jobs are left out."""
+    counted: bool
+    """Whether these numbers are known; else `running` and `waiting` are 0."""
     running: int
     waiting: int
     oldest: datetime | None
@@ -103,8 +105,9 @@ def queue_view(seen: QueueItem, counts: OpenCounts | None = None) -> QueueView:
         has_object=seen.object is not None,
         state=_state(seen, status, stop, running, most),
         most=most,
-        slots=_slots(running, most),
+        slots=_slots(running if seen.counted else None, most),
         phases=phases,
+        counted=seen.counted,
         running=running,
         waiting=waiting,
         oldest=status.oldest_waiting_time or _oldest(seen, counts),
@@ -129,12 +132,15 @@ def with_counts(seen: Iterable[QueueItem], counts: OpenCounts | None, *, complet
     listed: dict[str, list[QueueItem]] = {namespace: [] for namespace in known}
     for one in seen:
         listed.setdefault(one.namespace, []).append(one)
+    is_counted = counts is not None and not counts.more
     rows: dict[str, list[OpenJobs]] = {}
-    for row in counts.items if counts and not counts.more else ():
+    for row in counts.items if counts and is_counted else ():
         rows.setdefault(row.namespace, []).append(row)
     queues = []
     for namespace, objects in sorted(listed.items()):
-        of = phases_by_queue(rows.get(namespace, ()))
+        # Jobs were only counted in namespaces whose jobs the person may list.
+        has_counts = is_counted and (namespace in known or namespace in rows)
+        of = phases_by_queue(rows.get(namespace, ())) if has_counts else None
         shown = [one if _is_counted(one) else _counted(one, of) for one in objects]
         if namespace in known:
             shown += queues_without_object(namespace, of, known={one.name for one in shown})
@@ -201,8 +207,9 @@ def _is_counted(seen: QueueItem) -> bool:
     return bool(AgentQueueStatus.parse(as_object(seen.object).get("status")).observed_generation)
 
 
-def _counted(seen: QueueItem, phases: Counts) -> QueueItem:
-    return seen.model_copy(update={"phases": dict(phases.get(seen.name, {}))})
+def _counted(seen: QueueItem, phases: Counts | None) -> QueueItem:
+    found = (phases or {}).get(seen.name, {})
+    return seen.model_copy(update={"phases": dict(found), "counted": phases is not None})
 
 
 def _spec(body: Mapping[str, Any]) -> AgentQueueSpec | None:
@@ -223,6 +230,8 @@ def _state(seen: QueueItem, status: AgentQueueStatus, stop: object, running: int
     if seen.object is None:
         return State("Open", "ok", "It has no AgentQueue: the limits of the operator's settings apply.")
     if stop == "HoldAndDrain":
+        if not seen.counted:
+            return State("Draining", "warn", "No jobs start, and running jobs stop after the current step.")
         if running:
             return State(
                 "Draining", "warn", f"No jobs start; {counted(running, 'job')} will stop after the current step."
@@ -274,7 +283,9 @@ def _illegal(seen: QueueItem, status: AgentQueueStatus, spec: AgentQueueSpec | N
     return "" if spec is not None or seen.object is None else "no operator has reported which."
 
 
-def _slots(running: int, most: int | None) -> Fill:
+def _slots(running: int | None, most: int | None) -> Fill:
+    if running is None:
+        return Fill(0, "unknown" if most is None else f"unknown of {most:,}")
     if most is None:
         return Fill(0, f"{running:,} in use")
     return Fill(part_of(running, most), f"{running:,} of {most:,}", "warn" if running >= most else "run")
