@@ -35,7 +35,7 @@ def server():
     made.server_close()
 
 
-def test_heartbeats_share_a_connection(server, tmp_path, monkeypatch):
+def test_heartbeats_reuse_a_connection(server, tmp_path, monkeypatch):
     url = f"http://127.0.0.1:{server.server_address[1]}"
     environment = Environment(url, tmp_path / "token", "default", "hello", 1, tmp_path / "termination", 30.0)
     gateway = connect(environment, lambda: "token")

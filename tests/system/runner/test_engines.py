@@ -33,7 +33,7 @@ def test_only_the_named_engine_is_imported(gateway, start):
     assert fake.kinds() == ["text", "ended"]
 
 
-def test_an_unknown_engine_fails_the_job_and_names_those_there_are(gateway, start):
+def test_an_unknown_engine_fails_the_job_and_the_known_ones_are_named(gateway, start):
     fake = gateway()
 
     run = start(fake, **{contract.ENV_ENGINE: "quantum"}).wait()
@@ -44,7 +44,7 @@ def test_an_unknown_engine_fails_the_job_and_names_those_there_are(gateway, star
     assert fake.kinds() == ["ended"]
 
 
-def test_an_engine_that_cannot_be_imported_is_tried_again(gateway, start):
+def test_an_engine_that_cannot_be_imported_is_retried(gateway, start):
     files = {"other_engine.py": "raise ImportError('no library')", "sitecustomize.py": REGISTERS}
 
     run = start(gateway(), files=files, **{contract.ENV_ENGINE: "other"}).wait()
@@ -53,7 +53,7 @@ def test_an_engine_that_cannot_be_imported_is_tried_again(gateway, start):
     assert "no library" in run.message.message
 
 
-def test_a_pod_from_before_there_was_a_choice_runs_adk(gateway, start):
+def test_a_pod_without_an_engine_variable_runs_adk(gateway, start):
     fake = gateway(starts=[[{"text": "hi"}]])
 
     run = start(fake, **{contract.ENV_ENGINE: ""}).wait()

@@ -59,7 +59,7 @@ def recorded(n, key, body):
     return {"n": n, "key": key, "body": body, **frame}
 
 
-def test_a_later_start_runs_what_was_not_recorded_and_pays_for_that_alone(gateway, run):
+def test_a_later_start_runs_and_counts_only_steps_that_were_not_recorded(gateway, run):
     fake = gateway(start=2, recorded=[recorded(1, "one", "one before"), recorded(2, "two", "two before")])
 
     ended = run(fake).wait()
@@ -85,7 +85,7 @@ def test_a_first_start_reads_no_steps(gateway, run):
     assert "resumed" not in fake.kinds()
 
 
-def test_the_result_is_put_when_all_is_stored(gateway, run):
+def test_the_result_is_sent_after_all_steps_are_stored(gateway, run):
     fake = gateway()
 
     run(fake).wait()
@@ -94,7 +94,7 @@ def test_the_result_is_put_when_all_is_stored(gateway, run):
     assert max(n for n, call in enumerate(fake.calls) if call == f"POST {contract.PATH_STEPS}") < put
 
 
-def test_a_fenced_journal_ends_the_pod_without_a_word(gateway, run):
+def test_a_fenced_journal_ends_the_pod_without_a_message(gateway, run):
     fake = gateway()
     fake.script[contract.PATH_STEPS] = [(409, {"reason": "Fenced", "message": "another pod holds this start"})]
 
@@ -103,7 +103,7 @@ def test_a_fenced_journal_ends_the_pod_without_a_word(gateway, run):
     assert (ended.code, ended.raw, fake.results) == (contract.EXIT_FENCED, "", [])
 
 
-def test_a_journal_that_comes_back_loses_nothing(gateway, run):
+def test_a_short_outage_of_the_journal_loses_nothing(gateway, run):
     fake = gateway()
     fake.script[contract.PATH_STEPS] = [(503, None), (401, None), (404, None)]
 
@@ -114,7 +114,7 @@ def test_a_journal_that_comes_back_loses_nothing(gateway, run):
 
 
 @pytest.mark.parametrize("status", [503, 404], ids=["away", "an-older-gateway"])
-def test_a_journal_that_stays_away_snoozes_the_job_and_nothing_goes_on(gateway, run, status):
+def test_a_long_outage_of_the_journal_snoozes_the_job_and_runs_no_further_step(gateway, run, status):
     fake = gateway()
     fake.script[contract.PATH_STEPS] = [(status, None)] * 99
 
@@ -124,14 +124,14 @@ def test_a_journal_that_stays_away_snoozes_the_job_and_nothing_goes_on(gateway, 
     assert sorted(path.name for path in ended.folder.glob("asked-*")) == ["asked-one"]
 
 
-def test_while_the_journal_is_away_the_agent_is_not_silent(gateway, run):
+def test_waiting_for_the_journal_does_not_count_as_missing_progress(gateway, run):
     fake = gateway(timeouts={"progress": "1s"})
     fake.script[contract.PATH_STEPS] = [(503, None)] * 5  # with the pauses between them, more than three seconds
 
     assert run(fake).wait().verdict == ("Succeed", "ResultAccepted")
 
 
-def test_a_step_on_its_way_may_arrive_after_sigterm(gateway, run):
+def test_a_step_is_still_recorded_after_sigterm(gateway, run):
     fake = gateway()
     fake.script[contract.PATH_STEPS] = [(503, None)] * 3
     started = run(fake)
@@ -150,7 +150,7 @@ def test_a_recorded_step_that_cannot_be_read_fails_the_job(gateway, run):
     assert "SHOP_KEY" in ended.message.message
 
 
-def test_another_agent_fails_a_job_that_wants_it_so(gateway, run):
+def test_a_changed_agent_fails_a_job_that_requires_the_same(gateway, run):
     fake = gateway(start=2, recorded=[recorded(1, "one", "1")], retry={"onVersionChange": "Fail"})
     fake.attempt["journal"]["versions"]["agent"] = "bb"
 

@@ -33,7 +33,7 @@ def test_a_scripted_answer_becomes_the_result_and_the_verdict(gateway, start):
     assert run.out == ""
 
 
-def test_an_outcome_stands_in_the_verdict_too(gateway, start):
+def test_an_outcome_is_in_the_verdict_too(gateway, start):
     schema = {"type": "object", "properties": {"outcome": {"type": "string"}}, "required": ["outcome"]}
     fake = gateway(starts=[[{"text": '{"outcome": "unsure"}'}]], output={"schema": schema})
 
@@ -115,7 +115,7 @@ def blocks():
         pytest.param("pools", ("Succeed", "ResultAccepted"), id="process-pools"),
     ],
 )
-def test_whatever_a_tool_does_has_a_class(gateway, start, tool, verdict):
+def test_every_failure_of_a_tool_has_an_error_class(gateway, start, tool, verdict):
     agent = inline(tools=[{"name": f"tools:{tool}"}])
     fake = gateway(starts=[[{"toolCalls": [{"name": tool}]}, {"text": "done"}]], agent=agent)
 
@@ -138,7 +138,7 @@ def test_a_job_with_a_final_result_runs_nothing(gateway, start):
     assert fake.calls == [f"GET {contract.PATH_ATTEMPT}"]
 
 
-def test_a_start_that_fails_after_anothers_success_succeeds(gateway, start):
+def test_a_start_that_fails_after_the_success_of_another_succeeds(gateway, start):
     stored = {"text": "from start 1", "structured": None, "usage": {}}
     fake = gateway(starts=[[{"error": {"status": 503}}]], final=stored)
 
@@ -149,7 +149,7 @@ def test_a_start_that_fails_after_anothers_success_succeeds(gateway, start):
 
 
 @pytest.mark.parametrize("path", [contract.PATH_ATTEMPT, contract.PATH_EVENTS])
-def test_a_fenced_pod_leaves_without_a_word(gateway, start, path):
+def test_a_fenced_pod_exits_without_a_message(gateway, start, path):
     fake = gateway(starts=[[{"delay": "500ms", "text": "hi"}]])
     fake.script[path] = [(409, {"reason": "Fenced", "message": "another pod holds this start"})]
 
@@ -158,7 +158,7 @@ def test_a_fenced_pod_leaves_without_a_word(gateway, start, path):
     assert (run.code, run.raw) == (contract.EXIT_FENCED, "")
 
 
-def test_a_gateway_that_comes_back_loses_nothing(gateway, start):
+def test_a_short_outage_of_the_gateway_loses_nothing(gateway, start):
     fake = gateway()
     away = [(503, None), (401, None)]
     fake.script = {path: list(away) for path in (contract.PATH_ATTEMPT, contract.PATH_EVENTS, contract.PATH_RESULT)}
@@ -174,7 +174,7 @@ IMPATIENT = {"sitecustomize.py": "from agentjobs import contract; contract.GATEW
 
 
 @pytest.mark.parametrize("path", [contract.PATH_ATTEMPT, contract.PATH_EVENTS, contract.PATH_RESULT])
-def test_a_gateway_that_stays_away_snoozes_the_job(gateway, start, path):
+def test_a_long_outage_of_the_gateway_snoozes_the_job(gateway, start, path):
     fake = gateway(starts=[[{"delay": "30s" if path == contract.PATH_EVENTS else "0s", "text": "hi"}]])
     fake.script[path] = [(503, None)] * 99
 
@@ -184,7 +184,7 @@ def test_a_gateway_that_stays_away_snoozes_the_job(gateway, start, path):
     assert run.message.delay_seconds == 30.0
 
 
-def test_an_authority_that_cannot_be_read_is_named(gateway, start):
+def test_an_unreadable_ca_file_is_named(gateway, start):
     fake = gateway()
     fake.url = fake.url.replace("http", "https")
 
@@ -203,7 +203,7 @@ def test_a_refused_result_is_an_error_and_not_a_success(gateway, start):
     assert run.verdict == ("Retry", "ResultError")
 
 
-def test_on_sigterm_the_running_tool_may_end_and_no_further_step_begins(gateway, start):
+def test_on_sigterm_the_running_tool_finishes_and_no_further_step_begins(gateway, start):
     source = """
 import time, pathlib
 def work():
@@ -242,7 +242,7 @@ sys.meta_path.insert(0, Stop())
     assert "text" not in fake.kinds()
 
 
-def test_on_sigterm_a_tool_that_blocks_is_left_behind(gateway, start):
+def test_on_sigterm_a_blocking_tool_is_abandoned(gateway, start):
     fake = gateway(starts=[[{"toolCalls": [{"name": "blocks"}]}]], agent=inline(tools=[{"name": "tools:blocks"}]))
     run = start(fake, files={"tools.py": TOOLS}, grace=6)
     run.until(lambda: (run.folder / "blocking").exists())
@@ -262,7 +262,7 @@ def test_user_code_is_loaded_with_the_garbage_collector_on(gateway, start):
     assert run.out == "True\n"
 
 
-def test_a_module_that_hangs_at_import_runs_out_of_progress(gateway, start):
+def test_a_module_that_hangs_at_import_ends_with_a_progress_timeout(gateway, start):
     source = "import time\ntime.sleep(600)\n"
     fake = gateway(agent={"module": {"ref": "hanging:agent"}}, timeouts={"progress": "2s"})
 
@@ -271,7 +271,7 @@ def test_a_module_that_hangs_at_import_runs_out_of_progress(gateway, start):
     assert (run.verdict, fake.kinds()) == (("Retry", "ProgressTimeout"), ["ended"])
 
 
-def test_an_agent_that_blocks_its_event_loop_runs_out_of_progress(gateway, start):
+def test_an_agent_that_blocks_its_event_loop_ends_with_a_progress_timeout(gateway, start):
     agent = inline(tools=[{"name": "tools:blocks"}])
     fake = gateway(starts=[[{"toolCalls": [{"name": "blocks"}]}]], agent=agent, timeouts={"progress": "4s"})
 

@@ -200,7 +200,7 @@ PAIR = {
         pytest.param(streamed(chunk("A ha", finishReason="MAX_TOKENS")), "ModelOutputTruncated", id="at-its-limit"),
     ],
 )
-async def test_a_member_that_streams_no_whole_answer_does_not_leave_that_of_another(ask, last, reason):
+async def test_an_incomplete_stream_of_a_member_does_not_return_another_members_answer(ask, last, reason):
     first = streamed(chunk("A dr"), chunk("aft.", finishReason="STOP"))
 
     ending, _ = await ask([first, last], inline=PAIR, mode="SSE")
@@ -208,20 +208,20 @@ async def test_a_member_that_streams_no_whole_answer_does_not_leave_that_of_anot
     assert (ending.result, ending.reason) == (None, reason)
 
 
-async def test_a_streamed_answer_is_put_together(ask):
+async def test_a_streamed_answer_is_assembled(ask):
     ending, _ = await ask(streamed(chunk("Hel"), chunk("lo.", finishReason="STOP")), mode="SSE")
 
     assert ending.result["text"] == "Hello."
 
 
-async def test_a_missing_key_fails_and_names_the_cure(ask):
+async def test_a_missing_key_fails_and_names_a_solution(ask):
     ending, calls = await ask(said("Hello."), key=None)
 
     assert (ending.verdict.value, ending.reason, calls) == ("Fail", "ModelAuth", [])
     assert "GOOGLE_API_KEY" in ending.message
 
 
-def test_in_the_real_process_a_rate_limit_snoozes_as_long_as_asked(gateway, start, serve):
+def test_a_rate_limit_snoozes_the_runner_for_the_requested_time(gateway, start, serve):
     spec = {
         "agent": {"model": "gemini-flash-latest", "inline": {"name": "a", "instruction": "Help."}},
         "input": {"message": "Say hello."},

@@ -88,7 +88,7 @@ def test_a_tool_of_a_server_is_called(gateway, start, papers, transport):
     assert "tool-secret" not in run.raw + run.err + run.out + str(served.events)
 
 
-def test_only_the_tools_that_the_job_names_are_there(gateway, start, papers):
+def test_only_tools_that_the_job_names_are_available(gateway, start, papers):
     served = gateway(starts=[[CALL, {"text": "Done."}]], agent=asking(papers(), toolFilter=["erase"]))
 
     start(served, **{VARIABLE: SECRET}).wait()
@@ -109,7 +109,7 @@ def test_a_tool_that_the_server_lacks_is_a_mistake_in_the_job(gateway, start, pa
 @pytest.mark.parametrize(
     "secret", ["Bearer wrong-secret-456", "Bearer tool-secret-123"], ids=["refused", "nobody-there"]
 )
-def test_a_server_that_does_not_answer_is_tried_again(gateway, start, papers, secret):
+def test_an_unavailable_server_is_retried(gateway, start, papers, secret):
     server = papers()
     away = {} if "wrong" in secret else {"url": "http://127.0.0.1:9/mcp"}
     served = gateway(starts=[[{"text": "hi"}]], agent=asking(server, **away))

@@ -36,7 +36,7 @@ async def cut_after(journal, count):
     return cut.again()
 
 
-async def test_a_servers_tools_are_called_once_however_often_a_start_is_cut(papers, tmp_path, monkeypatch):
+async def test_a_servers_tools_are_called_once_even_if_starts_are_killed(papers, tmp_path, monkeypatch):
     server, journal, calls = papers(), MemoryJournal(), tmp_path / "calls"
     monkeypatch.setenv(VARIABLE, SECRET)
     whole = await started(server, journal, 0)

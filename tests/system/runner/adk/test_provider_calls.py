@@ -32,7 +32,7 @@ CALLED = {"openai": "tool_calls", "anthropic": "tool_use"}
 @pytest.mark.usefixtures("purging")
 @pytest.mark.parametrize("mode", ["NONE", "SSE"])
 @pytest.mark.parametrize("arguments", ['{"prefix": "tmp/2026-11-2', "{}", '{"prefix": "tmp"}'])
-async def test_no_tool_runs_on_a_call_that_was_cut(ask, provider, mode, arguments):
+async def test_a_truncated_tool_call_does_not_run(ask, provider, mode, arguments):
     if provider.name == "anthropic" and mode == "NONE":
         arguments = "{}"  # Anthropic's API parses what came
     answer = provider.call(arguments, LIMIT[provider.name], stream=mode == "SSE")
@@ -46,7 +46,7 @@ async def test_no_tool_runs_on_a_call_that_was_cut(ask, provider, mode, argument
 @pytest.mark.usefixtures("purging")
 @pytest.mark.parametrize("mode", ["NONE", "SSE"])
 @pytest.mark.parametrize("arguments", ["{prefix: tmp/2026-11-21}", '{"prefix": "tm', '["tmp"]', '"tmp"', "7"])
-async def test_no_tool_runs_on_arguments_that_are_not_an_object(ask, provider, mode, arguments):
+async def test_a_tool_call_whose_arguments_are_not_an_object_does_not_run(ask, provider, mode, arguments):
     if provider.name == "anthropic" and mode == "NONE" and arguments.startswith("{"):
         arguments = '["tmp"]'  # see above
     answer = provider.call(arguments, CALLED[provider.name], stream=mode == "SSE")
@@ -66,9 +66,7 @@ def save(text: str = ""):
 
 @pytest.mark.parametrize("provider", ["openai"], indirect=True)
 @pytest.mark.parametrize("indexes", [(0, 1), (0, 0), (None, None)])
-async def test_calls_of_one_answer_stay_apart_whatever_index_a_host_gives_them(
-    ask, provider, tmp_path, monkeypatch, indexes
-):
+async def test_tool_calls_of_an_answer_stay_separate_with_any_indexes(ask, provider, tmp_path, monkeypatch, indexes):
     (tmp_path / "saving.py").write_text(SAVING)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "saving", raising=False)
@@ -88,7 +86,7 @@ async def test_calls_of_one_answer_stay_apart_whatever_index_a_host_gives_them(
 
 
 @pytest.mark.parametrize("mode", ["NONE", "SSE"])
-async def test_a_text_before_a_call_that_never_came_is_not_an_answer(ask, provider, mode):
+async def test_a_text_before_a_missing_tool_call_is_not_an_answer(ask, provider, mode):
     if mode == "SSE":
         answer = provider.streamed("I will look.", reason=CALLED[provider.name])
     elif provider.name == "openai":

@@ -64,7 +64,7 @@ FAILURES = {
 
 @pytest.mark.parametrize(("status", "kind", "message", "headers", "expected"), FAILURES.values(), ids=FAILURES)
 @pytest.mark.parametrize("mode", ["NONE", "SSE"])
-async def test_a_refused_call_has_a_class_and_is_made_once(
+async def test_a_refused_call_has_an_error_class_and_is_not_retried(
     ask, provider, mode, status, kind, message, headers, expected
 ):
     if kind == "content_policy_violation" and provider.name == "anthropic":
@@ -92,23 +92,23 @@ async def test_a_host_that_does_not_answer_is_unavailable(ask, provider, mode):
     ids=["no-json", "html", "json-of-another-shape"],
 )
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
-async def test_an_unreadable_answer_is_tried_again(ask, answer):
+async def test_an_unreadable_answer_is_retried(ask, answer):
     ending, calls = await ask(answer)
     assert (ending.verdict.value, len(calls)) == ("Retry", 1)
     assert ending.reason in ("ModelUnavailable", "ResultError")
 
 
-async def test_a_refusal_fails_and_says_so(ask, provider):
+async def test_a_models_refusal_fails_the_job_with_the_reason(ask, provider):
     ending, _ = await ask(provider.refused())
     assert ended(ending) == ("Fail", "ContentBlocked", None)
 
 
-async def test_an_answer_that_a_filter_cut_is_no_result(ask, provider):
+async def test_an_answer_cut_off_by_a_filter_is_not_a_result(ask, provider):
     ending, _ = await ask(provider.filtered())
     assert ended(ending) == ("Fail", "ContentBlocked", None)
 
 
-async def test_a_streamed_answer_is_put_together(ask, provider):
+async def test_a_streamed_answer_is_assembled(ask, provider):
     ending, calls = await ask(provider.streamed("Hel", "lo."), mode="SSE")
 
     assert ending.result["text"] == "Hello."
@@ -116,7 +116,7 @@ async def test_a_streamed_answer_is_put_together(ask, provider):
     assert calls[0][2]["stream"] is True
 
 
-async def test_a_stream_that_ends_too_early_is_no_answer(ask, provider):
+async def test_a_stream_that_ends_too_early_is_not_an_answer(ask, provider):
     ending, _ = await ask(provider.streamed("Hel", ends=False), mode="SSE")
     assert ended(ending) == ("Retry", "ModelUnavailable", None)
 
@@ -130,12 +130,12 @@ async def test_a_stream_that_ends_too_early_is_no_answer(ask, provider):
         pytest.param("new_error", ("Retry", "ModelUnavailable", None), id="unknown"),
     ],
 )
-async def test_an_error_in_the_midst_of_a_stream_has_its_class(ask, provider, kind, expected):
+async def test_an_error_within_a_stream_has_its_error_class(ask, provider, kind, expected):
     ending, _ = await ask(provider.streamed("Hel", fails=provider.error(kind, "Oops.")), mode="SSE")
     assert ended(ending) == expected
 
 
-async def test_a_missing_key_fails_and_names_the_cure(ask, provider, monkeypatch):
+async def test_a_missing_key_fails_and_names_a_solution(ask, provider, monkeypatch):
     monkeypatch.setenv("HOME", "/nonexistent")
     ending, calls = await ask(provider.said("Hello."), key=None)
 
@@ -171,7 +171,7 @@ async def test_a_cut_stream_of_a_model_that_user_code_builds_is_not_an_answer(as
 
 
 @pytest.mark.parametrize("mode", ["NONE", "SSE"])
-async def test_an_answer_that_was_cut_is_not_a_success(ask, provider, mode):
+async def test_an_answer_that_was_cut_off_is_not_a_success(ask, provider, mode):
     if mode == "SSE":
         answer = provider.streamed(
             "The report has thr", reason={"openai": "length", "anthropic": "max_tokens"}[provider.name]
@@ -189,7 +189,7 @@ async def test_an_answer_that_was_cut_is_not_a_success(ask, provider, mode):
 
 @pytest.mark.parametrize("mode", ["NONE", "SSE"])
 @pytest.mark.parametrize("reason", ["pause_turn", "brand_new_reason"])
-async def test_another_end_than_the_models_own_is_told_in_the_providers_word(ask, provider, mode, reason):
+async def test_an_abnormal_finish_reason_is_quoted(ask, provider, mode, reason):
     if mode == "SSE":
         answer = provider.streamed("The report has thr", reason=reason)
     elif provider.name == "openai":
@@ -208,7 +208,7 @@ HTML = b"<!doctype html><html><title>Welcome to the console</title></html>"
 
 @pytest.mark.parametrize("mode", ["NONE", "SSE"])
 @pytest.mark.parametrize("kind", ["text/html", "application/json"])
-async def test_a_page_where_an_answer_should_be_is_shown_with_the_cure(ask, mode, kind):
+async def test_a_web_page_instead_of_an_answer_is_quoted_with_a_solution(ask, mode, kind):
     if mode == "SSE" and kind != "text/html":
         return  # a stream holds no JSON document
     ending, _ = await ask((200, {"content-type": kind}, HTML), mode=mode)
@@ -218,7 +218,7 @@ async def test_a_page_where_an_answer_should_be_is_shown_with_the_cure(ask, mode
     assert "/v1" in ending.message
 
 
-async def test_an_error_in_an_answer_of_status_200_has_its_class_and_its_sentence(ask, provider):
+async def test_an_error_in_an_answer_of_status_200_has_its_error_class_and_message(ask, provider):
     body = {"error": {"message": "Provider returned error: upstream rate limit exceeded", "code": 429}}
     ending, _ = await ask(body if provider.name == "openai" else {"type": "error", **body})
 

@@ -161,7 +161,7 @@ def test_no_pod_sends_a_key_and_no_provider_gets_a_token(run, proxy):
     assert not any(token in str(seen.headers) or contract.HEADER_STEP in seen.headers for seen in proxy.fake.seen)
 
 
-def test_a_budget_that_the_proxy_judges_ends_the_start(run, proxy):
+def test_a_budget_enforced_by_the_proxy_ends_the_start(run, proxy):
     proxy.budget = Limits(llm_calls=2)
     _, process = run(*MODELS.values())
 
@@ -169,7 +169,7 @@ def test_a_budget_that_the_proxy_judges_ends_the_start(run, proxy):
     assert len(proxy.fake.seen) == 2
 
 
-def test_members_side_by_side_pass_no_limit_of_the_proxy(run, proxy):
+def test_parallel_members_do_not_exceed_a_limit_of_the_proxy(run, proxy):
     proxy.budget = Limits(llm_calls=3)
     _, process = run(*MODELS.values(), *MODELS.values(), kind="ParallelAgent")
 
@@ -177,13 +177,13 @@ def test_members_side_by_side_pass_no_limit_of_the_proxy(run, proxy):
     assert len(proxy.fake.seen) == 3
 
 
-def test_a_start_that_another_pod_holds_leaves(run, proxy):
+def test_a_pod_whose_start_was_claimed_by_another_exits(run, proxy):
     proxy.history.jobs_by_uid[UID].starts[1].pod_uid = "another-pod"
     _, process = run("openai/gpt-5-mini")
     assert (process.code, proxy.fake.seen) == (contract.EXIT_FENCED, [])
 
 
-def test_history_that_is_away_lets_no_call_through(run, proxy):
+def test_no_call_passes_while_history_is_unavailable(run, proxy):
     proxy.history.away = True
     _, process = run("openai/gpt-5-mini")
     assert process.message.verdict in ("Retry", "Snooze"), process.err

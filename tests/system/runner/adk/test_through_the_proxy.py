@@ -145,7 +145,7 @@ def run(start, gateway, proxy):
 
 @pytest.mark.parametrize("mode", ["NONE", "SSE"])
 @pytest.mark.parametrize(("model", "asked", "header"), CLIENTS.values(), ids=CLIENTS)
-def test_a_model_is_asked_through_the_proxy_with_the_pods_token_and_the_step(run, proxy, model, asked, header, mode):
+def test_a_model_is_called_through_the_proxy_with_the_pods_token_and_the_step(run, proxy, model, asked, header, mode):
     told, process = run(model, mode=mode)
 
     assert process.wait().verdict == SUCCEEDED, process.err
@@ -155,7 +155,7 @@ def test_a_model_is_asked_through_the_proxy_with_the_pods_token_and_the_step(run
 
 
 @pytest.mark.parametrize(("model", "asked", "header"), CLIENTS.values(), ids=CLIENTS)
-def test_a_token_that_is_renewed_goes_with_the_next_call(run, proxy, model, asked, header):
+def test_a_renewed_token_is_used_by_the_next_call(run, proxy, model, asked, header):
     _, process = run(agent={"inline": a_team_of(model, model, kind="SequentialAgent")})
     token = process.folder / "token"
     proxy.then = lambda number: token.write_text(f"{token.read_text()}-{number}")
@@ -164,7 +164,7 @@ def test_a_token_that_is_renewed_goes_with_the_next_call(run, proxy, model, aske
     assert [key.removeprefix("Bearer ").count("-1") for key in proxy.keys(header)] == [0, 1]
 
 
-def test_no_token_stands_in_a_step(run, proxy):
+def test_steps_contain_no_token(run, proxy):
     told, process = run(agent={"inline": a_team_of(*["openai/some-model"] * 2, kind="SequentialAgent")})
     token = process.folder / "token"
     proxy.then = lambda number: token.write_text(f"{token.read_text()}-{number}")
@@ -204,7 +204,7 @@ def test_no_token_stands_in_a_step(run, proxy):
         ),
     ],
 )
-def test_a_model_that_code_names_or_builds_goes_there_too(run, proxy, code, asked):
+def test_a_model_named_or_built_by_code_is_called_through_the_proxy_too(run, proxy, code, asked):
     aliases = json.dumps({"team/fast": "openai/other-model"})
     _, process = run(
         agent={"module": {"ref": "mine:root_agent"}},
@@ -217,7 +217,7 @@ def test_a_model_that_code_names_or_builds_goes_there_too(run, proxy, code, aske
     assert proxy.steps[0]
 
 
-def test_vertex_ai_is_asked_through_the_proxy_without_credentials(run, proxy):
+def test_vertex_ai_is_called_through_the_proxy_without_credentials(run, proxy):
     _, process = run("gemini-flash-latest", GOOGLE_GENAI_USE_VERTEXAI="True")
 
     assert process.wait().verdict == SUCCEEDED, process.err
@@ -225,14 +225,14 @@ def test_vertex_ai_is_asked_through_the_proxy_without_credentials(run, proxy):
 
 
 @pytest.mark.parametrize("target", ["openai/other-model", "anthropic/other-model", "gemini-other-model"])
-def test_an_alias_is_asked_by_the_client_of_the_model_it_stands_for(run, proxy, target):
+def test_an_alias_is_called_with_the_client_of_its_model(run, proxy, target):
     _, process = run("team/fast", **{contract.ENV_MODEL_ALIASES: json.dumps({"team/fast": target})})
 
     assert process.wait().verdict == SUCCEEDED, process.err
     assert proxy.models == [target.rpartition("/")[2]]
 
 
-def test_a_provider_whose_key_the_job_has_is_asked_directly(run, proxy, serve):
+def test_a_provider_whose_key_the_job_has_is_called_directly(run, proxy, serve):
     direct = []
 
     def provider(method, path, headers, body):
@@ -270,7 +270,7 @@ root_agent = LlmAgent(name="a", model="openai/some-model", instruction="Help.", 
 
 @pytest.mark.parametrize("mode", ["NONE", "SSE"])
 @pytest.mark.parametrize("model", [model for model, _, _ in CLIENTS.values()], ids=CLIENTS)
-def test_a_refusal_of_the_proxy_is_the_end_of_the_start_by_its_class(run, proxy, model, mode):
+def test_a_refusal_of_the_proxy_ends_the_start_with_its_error_class(run, proxy, model, mode):
     proxy.refuses = Refusal(402, ErrorClass.BUDGET_EXCEEDED, "maxCostUSD of 2.50 is reached.")
     _, process = run(model, mode=mode)
 
@@ -279,7 +279,7 @@ def test_a_refusal_of_the_proxy_is_the_end_of_the_start_by_its_class(run, proxy,
     assert len(proxy.calls) == 1
 
 
-def test_a_limit_that_is_used_up_snoozes_the_job_as_long_as_the_proxy_says(run, proxy):
+def test_a_used_up_limit_snoozes_the_job_for_the_time_that_the_proxy_says(run, proxy):
     proxy.refuses = Refusal(429, ErrorClass.MODEL_RATE_LIMITED, "The limit of gemini is used up.", 21.0)
     _, process = run("gemini-flash-latest")
 
@@ -288,7 +288,7 @@ def test_a_limit_that_is_used_up_snoozes_the_job_as_long_as_the_proxy_says(run, 
 
 
 @pytest.mark.parametrize("model", [model for model, _, _ in CLIENTS.values()], ids=CLIENTS)
-def test_a_start_that_the_proxy_knows_as_another_pods_leaves_without_a_word(run, proxy, model):
+def test_a_pod_fenced_by_the_proxy_exits_without_a_message(run, proxy, model):
     proxy.refuses = Refusal(409, ErrorClass.INTERRUPTED, "Another pod holds this start.")
     told, process = run(model)
 
@@ -297,13 +297,13 @@ def test_a_start_that_the_proxy_knows_as_another_pods_leaves_without_a_word(run,
 
 
 @pytest.mark.parametrize("model", [model for model, _, _ in CLIENTS.values()], ids=CLIENTS)
-def test_a_refusal_within_a_stream_has_its_class(run, proxy, model):
+def test_a_refusal_within_a_stream_has_its_error_class(run, proxy, model):
     proxy.refuses, proxy.breaks_off = Refusal(402, ErrorClass.BUDGET_EXCEEDED, "maxTokens is reached."), True
     _, process = run(model, mode="SSE")
     assert process.wait().verdict == ("Fail", "BudgetExceeded"), process.err
 
 
-def test_vertex_ai_is_refused_in_its_own_words(run, proxy):
+def test_a_refusal_for_vertex_ai_has_its_error_class(run, proxy):
     proxy.refuses = Refusal(403, ErrorClass.MODEL_NOT_ALLOWED, "gemini-flash-latest is not allowed here.")
     _, process = run("gemini-flash-latest", GOOGLE_GENAI_USE_VERTEXAI="True")
     assert process.wait().verdict == ("Fail", "ModelNotAllowed"), process.err
@@ -322,13 +322,13 @@ def authority(proxy, tmp_path):
 
 
 @pytest.mark.parametrize("model", [model for model, _, _ in CLIENTS.values()], ids=CLIENTS)
-def test_clients_trust_the_installations_authority_and_pass_the_clusters_proxy_by(run, proxy, authority, model):
+def test_clients_trust_the_installations_ca_and_bypass_the_clusters_http_proxy(run, proxy, authority, model):
     outside = {"HTTPS_PROXY": "http://127.0.0.1:9"}
     _, process = run(model, **authority, **outside)
     assert process.wait().verdict == SUCCEEDED, process.err
 
 
-def test_a_subprocess_finds_the_proxy_by_its_environment_alone(run, proxy, authority):
+def test_a_subprocess_finds_the_proxy_by_environment_variables(run, proxy, authority):
     asks = """
 import subprocess, sys
 from google.adk.agents import LlmAgent

@@ -67,7 +67,7 @@ def hostile(tmp_path):
     return tree, ran
 
 
-def test_it_talks_to_nothing_but_the_address_that_it_is_given(tmp_path):
+def test_claude_code_connects_only_to_the_configured_address(tmp_path):
     seen = alone(tmp_path)
 
     assert seen["ending"][0] == "Succeed", seen
@@ -78,7 +78,7 @@ def test_it_talks_to_nothing_but_the_address_that_it_is_given(tmp_path):
     assert seen["connections"] == ["10.9.8.7:80"]
 
 
-def test_a_hostile_repository_changes_nothing_of_that_and_runs_nothing(hostile):
+def test_a_hostile_repository_can_neither_change_the_address_nor_run_anything(hostile):
     tree, ran = hostile
 
     seen = alone(tree)

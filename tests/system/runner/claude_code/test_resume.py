@@ -48,7 +48,7 @@ def test_a_start_killed_in_a_tool_continues_with_a_list_of_uncertain_calls(job, 
     assert "resumed" in one.fake.kinds()
 
 
-def test_a_start_killed_in_a_model_call_asks_again_with_all_that_was_done(job, tmp_path):
+def test_a_start_killed_in_a_model_call_repeats_it_with_all_earlier_steps(job, tmp_path):
     one = job(
         {"text": "I act.", "tools": [bash("echo the-result-of-the-tool")]},
         {"text": "too late", "hang": 60},
@@ -67,7 +67,7 @@ def test_a_start_killed_in_a_model_call_asks_again_with_all_that_was_done(job, t
     assert "nobody knows" not in asked
 
 
-def test_a_session_that_is_ahead_of_all_that_was_recorded_is_not_resumed_but_told_of(job):
+def test_a_session_that_is_ahead_of_the_recorded_steps_is_not_resumed_but_reported(job):
     one = job({"tools": [bash("echo the-result-of-the-tool")]}, {"status": 500}, {"text": "Done."})
     one.start().wait()
     one.fake.steps.clear()
@@ -98,7 +98,7 @@ def of(pid: int, folder: str) -> bool:
         return False
 
 
-def test_a_pod_that_is_told_to_stop_waits_for_the_tool_and_keeps_its_result(job):
+def test_a_stopping_pod_waits_for_the_tool_and_keeps_its_result(job):
     one = job({"tools": [bash("sleep 1; echo finished-in-time")]}, {"text": "late", "delay": 60})
     run = one.start(grace=30)
     run.until(lambda: "tool" in [step["kind"] for step in one.fake.steps])
@@ -113,7 +113,7 @@ def test_a_pod_that_is_told_to_stop_waits_for_the_tool_and_keeps_its_result(job)
     ]
 
 
-def test_a_tool_that_outlasts_the_grace_period_is_ended_and_the_session_kept(job, mark):
+def test_a_tool_that_exceeds_the_grace_period_is_killed_and_the_session_is_kept(job, mark):
     one = job({"text": "I wait.", "tools": [bash(mark)]}, {"text": "Done."})
     run = one.start(grace=14)
     run.until(lambda: alive(mark) != [])
@@ -127,7 +127,7 @@ def test_a_tool_that_outlasts_the_grace_period_is_ended_and_the_session_kept(job
     assert one.start().wait().verdict == ("Succeed", "ResultAccepted")
 
 
-def test_a_start_that_is_told_to_stop_in_a_model_call_ends_at_once(job):
+def test_a_start_that_is_stopped_in_a_model_call_ends_immediately(job):
     one = job({"text": "late", "delay": 60}, {"text": "Done."})
     run = one.start(grace=60)
     run.until(lambda: len(one.api.requests) == 1)
@@ -154,7 +154,7 @@ def test_a_cli_that_ignores_sigterm_is_killed_within_the_grace_period(job, stand
 
 
 @pytest.mark.parametrize("hang", [{"hang": 120, "pings": 0.2}, {"hang": 120}, {"delay": 120}], ids=str)
-def test_a_model_that_never_answers_ends_within_the_time_for_progress(job, hang):
+def test_a_start_whose_model_never_answers_ends_after_the_progress_timeout(job, hang):
     one = job({"text": "never", **hang})
 
     run = one.start(spec={"timeouts": {"progress": "4s"}}).wait()
@@ -164,7 +164,7 @@ def test_a_model_that_never_answers_ends_within_the_time_for_progress(job, hang)
     assert [pid for pid in alive("stream-json.*--session-id") if of(pid, str(run.folder))] == []
 
 
-def test_a_start_that_another_pod_holds_ends_the_cli_and_what_it_started(job, mark):
+def test_a_fenced_pod_kills_the_cli_and_its_processes(job, mark):
     one = job({"tools": [bash(mark)]})
     run = one.start()
     run.until(lambda: alive(mark) != [])
@@ -176,7 +176,7 @@ def test_a_start_that_another_pod_holds_ends_the_cli_and_what_it_started(job, ma
     assert left(mark) == []
 
 
-def test_a_gateway_that_is_away_holds_the_cli_until_it_is_back(job, tmp_path):
+def test_the_cli_waits_for_an_unavailable_gateway(job, tmp_path):
     effects = tmp_path / "effects"
     act = {"tools": [bash(f"echo x >> {effects}; sleep 0.2")]}
     one = job(*[act] * 25, {"text": "Done."})
@@ -196,7 +196,7 @@ def test_a_gateway_that_is_away_holds_the_cli_until_it_is_back(job, tmp_path):
     assert sum(step["kind"] == "tool" and step["ended"] is not None for step in one.fake.steps) == 25
 
 
-def test_a_tool_that_never_ends_ends_within_the_time_for_progress_with_all_that_it_started(job, mark):
+def test_a_tool_that_never_ends_is_killed_with_its_processes_after_the_progress_timeout(job, mark):
     one = job({"tools": [bash(mark)]})
 
     run = one.start(spec={"timeouts": {"progress": "4s"}}).wait()
@@ -206,7 +206,7 @@ def test_a_tool_that_never_ends_ends_within_the_time_for_progress_with_all_that_
     assert left(mark) == []
 
 
-def test_a_cli_that_never_starts_ends_within_the_time_for_progress(job, stand_in):
+def test_a_cli_that_never_starts_is_killed_after_the_progress_timeout(job, stand_in):
     one = job()
 
     run = one.start(spec={"timeouts": {"progress": "2s"}}, env={**stand_in, "FAKE_CLAUDE": "never-starts"}).wait()
@@ -217,7 +217,7 @@ def test_a_cli_that_never_starts_ends_within_the_time_for_progress(job, stand_in
 
 
 @pytest.mark.parametrize("content", [b"not json\n", b'{"half', b""])
-def test_a_damaged_session_is_not_resumed_and_the_job_goes_on_in_another(job, content):
+def test_a_damaged_session_is_not_resumed_and_the_job_continues_in_another(job, content):
     one = job({"tools": [bash("echo one")]}, {"status": 500}, {"status": 500}, {"status": 500}, {"text": "Done."})
     assert one.start().wait().verdict == ("Retry", "ModelUnavailable")
     before = one.kept[SESSION]
@@ -234,7 +234,7 @@ def test_a_damaged_session_is_not_resumed_and_the_job_goes_on_in_another(job, co
     assert one.kept[SESSION].splitlines()[0] != before.splitlines()[0]
 
 
-def test_an_answer_that_did_not_fit_is_asked_for_in_a_new_session(job):
+def test_an_answer_that_does_not_match_the_schema_is_requested_in_a_new_session(job):
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     one = job(
         {"text": "I do not answer so."},

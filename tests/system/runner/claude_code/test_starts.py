@@ -21,7 +21,7 @@ def test_an_answer_is_the_result_and_its_steps_are_recorded(job):
     assert one.fake.kinds() == ["started", "model", "text", "tool", "model", "text", "ended"]
 
 
-def test_usage_is_counted_once_and_goes_with_the_result(job):
+def test_usage_is_counted_once_and_is_in_the_result(job):
     one = job({"text": "I look.", "tools": [bash("true")]}, {"text": "Done."})
 
     one.start().wait()
@@ -31,7 +31,7 @@ def test_usage_is_counted_once_and_goes_with_the_result(job):
     assert used == one.fake.results[-1]["result"]["usage"] == counted
 
 
-def test_what_a_tool_left_running_is_killed_with_the_cli(job):
+def test_processes_left_by_a_tool_are_killed_with_the_cli(job):
     marker = "sleep 3313"
     one = job({"tools": [bash(f"(setsid {marker} >/dev/null 2>&1 &) ; echo begun")]}, {"text": "Done."})
 
@@ -41,7 +41,7 @@ def test_what_a_tool_left_running_is_killed_with_the_cli(job):
     assert left(marker) == []
 
 
-def test_a_structured_answer_is_taken_and_its_outcome_with_it(job):
+def test_a_structured_answer_and_its_outcome_are_the_result(job):
     schema = {"type": "object", "properties": {"outcome": {"type": "string"}}, "required": ["outcome"]}
     one = job({"tools": [{"name": "StructuredOutput", "input": {"outcome": "fixed"}}]})
 
@@ -51,14 +51,14 @@ def test_a_structured_answer_is_taken_and_its_outcome_with_it(job):
     assert run.message.outcome == "fixed"
 
 
-def test_a_job_without_the_cli_is_told_how_to_get_it(job):
+def test_a_missing_cli_fails_the_job_and_names_a_solution(job):
     run = job().start(env={contract.ENV_CLAUDE: "/nowhere/claude"}).wait()
 
     assert run.verdict == ("Fail", "BinaryNotFound")
     assert "claude-code" in run.message.message
 
 
-def test_the_proxy_is_asked_with_the_pods_token_and_no_key_is_in_the_environment(job):
+def test_the_proxy_is_called_with_the_pods_token_and_no_key_is_in_the_environment(job):
     one = job({"tools": [bash("env | grep -c ^ANTHROPIC_API_KEY= || true")]}, {"text": "Done."})
     unset = {"ANTHROPIC_BASE_URL": "", "ANTHROPIC_API_KEY": ""}
 
@@ -71,7 +71,7 @@ def test_the_proxy_is_asked_with_the_pods_token_and_no_key_is_in_the_environment
     assert [event["data"]["result"]["result"] for event in one.fake.events if event["kind"] == "tool"] == ["0"]
 
 
-def test_what_the_cli_runs_has_the_pods_token_in_no_variable(job):
+def test_commands_of_the_cli_do_not_have_the_pods_token_in_their_environment(job):
     one = job({"tools": [bash('env | grep -cF "$(cat "$AGENTJOBS_TOKEN_FILE")" || true')]}, {"text": "Done."})
     unset = {"ANTHROPIC_BASE_URL": "", "ANTHROPIC_API_KEY": ""}
 
@@ -81,7 +81,7 @@ def test_what_the_cli_runs_has_the_pods_token_in_no_variable(job):
     assert [event["data"]["result"]["result"] for event in one.fake.events if event["kind"] == "tool"] == ["0"]
 
 
-def test_the_budget_of_the_proxy_ends_the_job(job):
+def test_a_budget_enforced_by_the_proxy_ends_the_job(job):
     code = contract.refusal_identifier(ErrorClass.BUDGET_EXCEEDED)
     error = {"type": "agentjobs.dev/BudgetExceeded", "message": "spent", "details": {"error_code": code}}
     one = job({"status": 402, "error": error})
@@ -112,7 +112,7 @@ def test_turns_are_counted_over_all_starts(job):
     assert second.verdict == ("Fail", "MaxTurnsExceeded"), second.err
 
 
-def test_turns_of_a_run_that_was_begun_anew_count_as_well(job):
+def test_turns_of_a_new_run_count_as_well(job):
     used = {"costUSD": "0", "tokens": 0, "llmCalls": 0, "toolCalls": 0, "turns": 2}
     one = job({"text": "Done."})
 
@@ -122,7 +122,7 @@ def test_turns_of_a_run_that_was_begun_anew_count_as_well(job):
     assert one.api.requests == []
 
 
-def test_secrets_of_the_pod_are_not_in_what_is_kept(job):
+def test_kept_files_do_not_contain_secrets_of_the_pod(job):
     secret = "s3cr3t-value-of-this-pod"
     one = job({"tools": [bash("echo $DEPLOY_TOKEN; sleep 1")]}, {"text": "Done."})
 
@@ -134,7 +134,7 @@ def test_secrets_of_the_pod_are_not_in_what_is_kept(job):
     assert all(json.loads(line) for line in kept.splitlines())
 
 
-def test_without_a_proxy_the_budget_of_model_calls_is_counted_here(job):
+def test_without_a_proxy_the_runner_counts_the_budget_of_model_calls(job):
     budget = {"limits": {"maxLLMCalls": 2}, "used": {"costUSD": "0", "tokens": 0, "llmCalls": 1, "toolCalls": 0}}
     one = job({"tools": [bash("true")]}, {"tools": [bash("true")]}, {"text": "Done."})
 
@@ -143,7 +143,7 @@ def test_without_a_proxy_the_budget_of_model_calls_is_counted_here(job):
     assert run.verdict == ("Fail", "BudgetExceeded"), run.err
 
 
-def test_a_job_that_names_no_model_has_the_one_of_the_cli(job):
+def test_a_job_that_names_no_model_uses_the_clis_default(job):
     one = job({"text": "All is well."})
 
     run = one.start(spec={"agent": {"claudeCode": {}}}).wait()

@@ -11,7 +11,7 @@ KILLS = 10
 ACTS = 12
 
 
-def test_a_job_that_is_killed_ten_times_gives_its_answer_and_repeats_nothing(job, tmp_path):
+def test_a_job_killed_ten_times_answers_and_repeats_nothing(job, tmp_path):
     effects, seed = tmp_path / "effects", random.randrange(2**32)
     chance = random.Random(seed)
     acts = [{"tools": [bash(f"echo {n} >> {effects}; sleep 0.1")], "delay": 0.1} for n in range(ACTS)]

@@ -19,12 +19,12 @@ def files(ours, commit):
     return set(ours.words("ls-tree", "-r", "--name-only", commit).split("\n"))
 
 
-def test_an_untouched_checkout_is_no_change(site):
+def test_an_unchanged_checkout_has_nothing_to_publish(site):
     assert made(site)[1] is None
 
 
 @pytest.mark.parametrize("place", [".gitignore", ".gitattributes", "b/.gitignore"])
-def test_a_pipe_that_git_would_read_is_not_waited_for(site, place):
+def test_a_pipe_that_git_would_read_does_not_block(site, place):
     (site.tree / place).unlink(missing_ok=True)
     os.mkfifo(site.tree / place)
 
@@ -34,7 +34,7 @@ def test_a_pipe_that_git_would_read_is_not_waited_for(site, place):
     assert (ended.value.ending.reason, place in ended.value.ending.message) == ("PublishRefused", True)
 
 
-def test_the_lock_of_a_git_that_took_too_long_is_gone(site):
+def test_the_lock_of_a_git_that_took_too_long_is_removed(site):
     (site.tree / "new.txt").write_text("new\n")
     ours = site.ours()
     (ours.folder / "index-of-files.lock").write_text("")
@@ -42,7 +42,7 @@ def test_the_lock_of_a_git_that_took_too_long_is_gone(site):
     assert commits.changes(ours, site.tree, "Do it\n").kept
 
 
-def test_what_is_not_committed_becomes_one_commit_on_the_base(site):
+def test_uncommitted_changes_become_one_commit_on_the_base(site):
     (site.tree / "new.txt").write_text("new\n")
     (site.tree / "a.txt").unlink()
     (site.tree / "noise.log").write_text("x")
@@ -69,7 +69,7 @@ def test_modes_and_links_are_kept(site):
     assert ours.run("cat-file", "blob", f"{change.head}:out") == b"/etc/passwd"
 
 
-def test_commits_of_the_agent_are_kept_below_what_it_did_not_commit(site):
+def test_uncommitted_changes_become_a_commit_after_the_agents_commits(site):
     first = gitservers.commit(site.tree, {"a.txt": "1\n"}, "first")
     second = gitservers.commit(site.tree, {"a.txt": "2\n", "x/y": "3\n"}, "second")
     (site.tree / "late").write_text("late\n")
@@ -80,7 +80,7 @@ def test_commits_of_the_agent_are_kept_below_what_it_did_not_commit(site):
     assert (history[1:], change.kept) == ([second, first], True)
 
 
-def test_commits_alone_are_published_as_they_are(site):
+def test_commits_without_further_changes_are_published_unchanged(site):
     head = gitservers.commit(site.tree, {"a.txt": "1\n"})
 
     _, change = made(site)
@@ -89,7 +89,7 @@ def test_commits_alone_are_published_as_they_are(site):
 
 
 @pytest.mark.parametrize("spoil", ["orphan", "deleted", "link", "file", "reset", "reftable"])
-def test_without_commits_on_the_base_the_files_are_one_commit(site, spoil):
+def test_without_commits_on_the_base_all_changes_become_one_commit(site, spoil):
     gitservers.commit(site.tree, {"own": "x"})
     (site.tree / "new").write_text("x")
     git_folder = site.tree / ".git"
@@ -124,7 +124,7 @@ def test_head_is_not_read_through_a_link(site):
     assert change.parent == site.base()
 
 
-def test_a_pipe_in_place_of_a_file_is_not_waited_for(site):
+def test_a_pipe_instead_of_a_file_does_not_block(site):
     (site.tree / ".git/HEAD").unlink()
     os.mkfifo(site.tree / ".git/HEAD")
     os.mkfifo(site.tree / ".git/objects/ab") if not (site.tree / ".git/objects/ab").exists() else None
@@ -137,7 +137,7 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(site):
     assert "new" in files(ours, change.head)
 
 
-def test_a_link_in_place_of_the_checkout_publishes_nothing(site):
+def test_a_link_instead_of_the_checkout_publishes_nothing(site):
     site.tree.rename(site.folder / "elsewhere")
     site.tree.symlink_to(site.credentials)
 
@@ -190,7 +190,7 @@ def hostile(site, git_folder):
     return mark
 
 
-def test_no_setting_or_hook_of_the_agents_repository_runs(site):
+def test_settings_and_hooks_of_the_agents_repository_have_no_effect(site):
     gitservers.commit(site.tree, {"a.txt": "1\n", ".gitattributes": "* filter=evil diff=evil merge=evil\n"})
     (site.tree / "b/c.txt").write_text("changed")
     mark = hostile(site, site.tree / ".git")
@@ -202,7 +202,7 @@ def test_no_setting_or_hook_of_the_agents_repository_runs(site):
     assert not mark.exists()
 
 
-def test_no_process_starts_in_a_repository_below_the_tree(site):
+def test_no_process_starts_in_a_nested_repository(site):
     inner = site.folder / "inner"
     gitservers.git("init", "-q", str(inner))
     gitservers.commit(inner, {"f": "x"})
@@ -224,7 +224,7 @@ def test_no_process_starts_in_a_repository_below_the_tree(site):
     assert not mark.exists()
 
 
-def test_tracked_files_are_published_though_their_folder_became_a_repository(site):
+def test_tracked_files_are_published_even_if_their_folder_became_a_repository(site):
     gitservers.git("init", "-q", str(site.tree / "b"))
     (site.tree / "b/c.txt").write_text("changed")
 
@@ -233,7 +233,7 @@ def test_tracked_files_are_published_though_their_folder_became_a_repository(sit
     assert ours.run("cat-file", "blob", f"{change.head}:b/c.txt") == b"changed"
 
 
-def test_no_store_is_read_but_the_checkouts_own(site):
+def test_only_the_object_store_of_the_checkout_is_read(site):
     other = site.folder / "other"
     gitservers.git("clone", "-q", str(site.tree), str(other))
     head = gitservers.commit(other, {"elsewhere.txt": "x"})
@@ -248,7 +248,7 @@ def test_no_store_is_read_but_the_checkouts_own(site):
     assert "elsewhere.txt" not in files(ours, change.head)
 
 
-def test_a_replacement_of_an_object_is_not_seen(site):
+def test_replacements_of_objects_are_ignored(site):
     good = gitservers.commit(site.tree, {"a.txt": "good\n"})
     evil = gitservers.commit(site.tree, {"a.txt": "evil\n"})
     gitservers.git("reset", "-q", "--hard", good, cwd=site.tree)
@@ -261,7 +261,7 @@ def test_a_replacement_of_an_object_is_not_seen(site):
     assert ours.run("cat-file", "blob", f"{good}:a.txt") == b"good\n"
 
 
-def test_an_object_under_anothers_name_is_not_taken(site):
+def test_an_object_under_the_name_of_another_is_refused(site):
     head = gitservers.commit(site.tree, {"a.txt": "good\n", "new": "x"})
     blob = gitservers.git("rev-parse", f"{head}:a.txt", cwd=site.tree)
     other = gitservers.git("hash-object", "-w", "--stdin", given=b"evil\n", cwd=site.tree)
@@ -275,7 +275,7 @@ def test_an_object_under_anothers_name_is_not_taken(site):
     assert ours.run("cat-file", "blob", f"{change.head}:a.txt") == b"good\n"
 
 
-def test_a_history_that_is_not_whole_is_not_taken(site):
+def test_an_incomplete_history_is_refused(site):
     first = gitservers.commit(site.tree, {"a.txt": "1\n"})
     gitservers.commit(site.tree, {"a.txt": "2\n"})
     (site.tree / ".git/objects" / first[:2] / first[2:]).unlink()
@@ -287,7 +287,7 @@ def test_a_history_that_is_not_whole_is_not_taken(site):
 
 
 @pytest.mark.parametrize("name", [".GIT", ".Git", "git~1", ".g\u200cit", ".git ", ".git::$INDEX_ALLOCATION"])
-def test_names_that_some_system_takes_for_git_are_left_out(site, name):
+def test_names_that_some_file_system_treats_as_git_are_left_out(site, name):
     (site.tree / "b" / name).mkdir()
     (site.tree / "b" / name / "config").write_text("[core]\n\tfsmonitor = x\n")
     (site.tree / "new").write_text("x")
@@ -299,7 +299,7 @@ def test_names_that_some_system_takes_for_git_are_left_out(site, name):
 
 
 @pytest.mark.parametrize("undone", [False, True])
-def test_a_commit_with_such_a_name_is_not_taken(site, undone):
+def test_a_commit_with_a_name_treated_as_git_is_refused(site, undone):
     blob = gitservers.git("hash-object", "-w", "--stdin", given=b"x", cwd=site.tree)
     inner = gitservers.git("mktree", given=f"100644 blob {blob}\tconfig\n".encode(), cwd=site.tree)
     tree = gitservers.git("mktree", given=f"040000 tree {inner}\t.GIT\n".encode(), cwd=site.tree)
@@ -329,7 +329,7 @@ def test_a_commit_with_such_a_name_is_not_taken(site, undone):
         b"\xff\xfe".decode(errors="surrogateescape"),
     ],
 )
-def test_odd_names_of_files_are_names(site, name):
+def test_files_with_unusual_names_are_published(site, name):
     (site.tree / name).write_text("x")
 
     ours, change = made(site)
@@ -338,7 +338,7 @@ def test_odd_names_of_files_are_names(site, name):
     assert os.fsencode(name) in listed
 
 
-def test_a_folder_in_place_of_a_file_and_a_link_in_place_of_a_folder_are_seen(site):
+def test_files_replaced_by_folders_and_folders_replaced_by_links_are_published(site):
     (site.tree / "a.txt").unlink()
     (site.tree / "a.txt").mkdir()
     (site.tree / "a.txt/in").write_text("x")
@@ -369,7 +369,7 @@ def test_files_that_a_sparse_checkout_lacks_are_not_deleted(site):
     assert "sparse" in refused.value.ending.message
 
 
-def test_a_merge_of_older_work_is_kept_where_the_past_was_cloned(site):
+def test_a_merge_of_older_commits_is_kept_if_they_were_cloned(site):
     gitservers.git("checkout", "-q", "-b", "side", cwd=site.work)
     side = gitservers.commit(site.work, {"side.txt": "x"})
     gitservers.git("checkout", "-q", "main", cwd=site.work)
@@ -391,7 +391,7 @@ ATTRIBUTES = ["*.txt text eol=crlf", "*.txt ident", "x.txt working-tree-encoding
 
 
 @pytest.mark.parametrize("attributes", ATTRIBUTES)
-def test_files_are_compared_as_their_attributes_say(site, attributes):
+def test_files_are_compared_according_to_their_attributes(site, attributes):
     gitservers.commit(site.work, {".gitattributes": attributes + "\n", "x.txt": "$Id$ ab\n"})
     gitservers.git("push", "-q", "origin", "main", cwd=site.work)
     gitservers.git("fetch", "-q", "--depth=1", "origin", "main", cwd=site.tree)

@@ -136,7 +136,7 @@ def publish_change(gitea, tmp_path, branch, mode, **keys):
 
 
 @pytest.mark.parametrize("mode", ["PullRequest", "DraftPullRequest"])
-def test_a_pull_request_is_made_once(gitea, tmp_path, mode):
+def test_a_pull_request_is_created_once(gitea, tmp_path, mode):
     ended = [publish_change(gitea, tmp_path, mode.lower(), mode, token=gitea.token) for _ in range(2)]
 
     assert [one.ending.verdict for one in ended] == ["Succeed", "Succeed"]
@@ -147,13 +147,13 @@ def test_a_pull_request_is_made_once(gitea, tmp_path, mode):
     assert (made["base"]["ref"], made["state"]) == ("main", "open")
 
 
-def test_a_user_and_password_do_as_well(gitea, tmp_path):
+def test_a_user_and_password_can_be_used_too(gitea, tmp_path):
     ended = publish_change(gitea, tmp_path, "by-password", "PullRequest", username=USER, password=PASSWORD)
 
     assert "pullRequest" in ended.published
 
 
-def test_a_token_that_may_not_make_requests_is_told(gitea, tmp_path):
+def test_a_token_without_permission_for_pull_requests_is_reported(gitea, tmp_path):
     scopes = ("--token-name", "narrow", "--scopes", "write:repository,read:user")
     narrow = run(gitea.folder, "admin", "user", "generate-access-token", "--username", USER, "--raw", *scopes)
     wrong = "0" * 40
@@ -162,7 +162,7 @@ def test_a_token_that_may_not_make_requests_is_told(gitea, tmp_path):
     assert publish_change(gitea, tmp_path, "wrong", "PullRequest", token=wrong).ending.reason == "PublishRefused"
 
 
-def test_a_protected_branch_is_not_moved(gitea, tmp_path):
+def test_a_push_to_a_protected_branch_is_refused(gitea, tmp_path):
     gitea.api("POST", f"/repos/{USER}/app/branch_protections", rule_name="kept-*", enable_push=False)
 
     ended = publish_change(gitea, tmp_path, "kept-one", "Branch", token=gitea.token)
@@ -171,7 +171,7 @@ def test_a_protected_branch_is_not_moved(gitea, tmp_path):
     assert "protected" in ended.ending.message
 
 
-def test_a_request_that_others_closed_is_made_again(gitea, tmp_path):
+def test_a_pull_request_that_others_closed_is_created_again(gitea, tmp_path):
     first = publish_change(gitea, tmp_path, "closed", "PullRequest", token=gitea.token).published["pullRequest"]
     gitea.api("PATCH", f"/repos/{USER}/app/pulls/{first.rpartition('/')[2]}", state="closed")
 

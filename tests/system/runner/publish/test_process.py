@@ -81,14 +81,14 @@ def until(path):
         time.sleep(0.02)
 
 
-def test_its_termination_message_says_what_was_published(site, pod):
+def test_the_termination_message_says_what_was_published(site, pod):
     assert pod().wait(60) == 0
 
     assert said(site).verdict == "Succeed"
     assert said(site).published == {"branch": BRANCH, "commit": site.there("rev-parse", BRANCH)}
 
 
-def test_sigterm_ends_it_immediately_and_the_next_start_continues(site, pod):
+def test_sigterm_ends_publishing_immediately_and_the_next_start_continues(site, pod):
     began, go = waiting_push(site)
     process = pod()
     until(began)
@@ -103,7 +103,7 @@ def test_sigterm_ends_it_immediately_and_the_next_start_continues(site, pod):
     assert said(site).published == {"branch": BRANCH, "commit": site.there("rev-parse", BRANCH)}
 
 
-def test_killed_while_it_pushes_it_is_found_again(site, pod):
+def test_a_push_during_which_the_process_was_killed_is_found_by_the_next_start(site, pod):
     began, go = waiting_push(site)
     process = pod()
     until(began)
@@ -116,7 +116,7 @@ def test_killed_while_it_pushes_it_is_found_again(site, pod):
     assert site.there("rev-list", "--count", BRANCH) == "2"
 
 
-def test_nothing_of_it_is_left_behind(site, pod):
+def test_publishing_leaves_no_processes_and_files(site, pod):
     assert pod().wait(60) == 0
 
     assert list(site.folder.glob("publish-*")) == []

@@ -53,7 +53,7 @@ def change(site):
     (site.tree / "new.txt").write_text("new\n")
 
 
-def test_a_branch_is_pushed_with_what_the_agent_left(site):
+def test_a_branch_is_pushed_with_the_agents_changes(site):
     change(site)
 
     ended = run(site)
@@ -64,14 +64,14 @@ def test_a_branch_is_pushed_with_what_the_agent_left(site):
     assert site.there("log", "-1", "--format=%s", BRANCH) == "Fix it"
 
 
-def test_nothing_is_pushed_where_nothing_changed(site):
+def test_nothing_is_pushed_if_nothing_changed(site):
     ended = run(site)
 
     assert (ended.ending.verdict, ended.published) == ("Succeed", {"branch": "", "commit": ""})
     assert site.there("branch", "--list") == "* main"
 
 
-def test_a_start_that_died_after_the_push_is_found_again(site):
+def test_a_push_of_a_start_that_crashed_afterwards_is_found(site):
     change(site)
     first = run(site)
     site.there("config", "receive.denyUpdates", "true")
@@ -82,13 +82,13 @@ def test_a_start_that_died_after_the_push_is_found_again(site):
     assert again.ending.verdict == "Succeed"
 
 
-def test_commits_of_the_agent_are_found_again_too(site):
+def test_pushed_commits_of_the_agent_are_found_too(site):
     head = gitservers.commit(site.tree, {"a.txt": "1\n"})
 
     assert [run(site).published["commit"] for _ in range(2)] == [head, head]
 
 
-def test_a_branch_with_commits_of_others_is_left(site):
+def test_a_branch_with_commits_of_others_is_not_changed(site):
     change(site)
     gitservers.git("push", "-q", "origin", f"main:{BRANCH}", cwd=site.work)
     gitservers.git("checkout", "-q", "-b", "theirs", cwd=site.work)
@@ -101,7 +101,7 @@ def test_a_branch_with_commits_of_others_is_left(site):
     assert site.there("rev-parse", BRANCH) == theirs
 
 
-def test_the_jobs_own_branch_is_moved_forward(site):
+def test_the_jobs_own_branch_is_fast_forwarded(site):
     change(site)
     asked = spec(site, ref="main")
     asked["workspace"]["publish"]["branch"] = "main"
@@ -111,7 +111,7 @@ def test_the_jobs_own_branch_is_moved_forward(site):
     assert site.there("rev-parse", "main") == ended.published["commit"] != site.base()
 
 
-def test_a_branch_that_was_merged_is_moved_forward(site):
+def test_a_merged_branch_is_fast_forwarded(site):
     gitservers.git("push", "-q", "origin", f"main:{BRANCH}", cwd=site.work)
     gitservers.commit(site.work, {"later": "x"})
     gitservers.git("push", "-q", "origin", "main", cwd=site.work)
@@ -125,7 +125,7 @@ def test_a_branch_that_was_merged_is_moved_forward(site):
     assert site.there("rev-list", "--count", BRANCH) == "3"
 
 
-def test_others_work_on_the_base_branch_is_not_undone(site):
+def test_commits_of_others_on_the_base_branch_are_not_undone(site):
     change(site)
     kept = pinned(site)
     began = site.base()
@@ -138,7 +138,7 @@ def test_others_work_on_the_base_branch_is_not_undone(site):
 
 
 @pytest.mark.parametrize("claim", ["other", "absent", "garbage"])
-def test_a_base_is_only_what_the_repository_has(site, claim):
+def test_a_base_must_be_a_commit_of_the_repository(site, claim):
     forged = gitservers.commit(site.tree, {"a.txt": "forged\n"})
     change(site)
     kept = pinned(site, commit=forged)
@@ -152,7 +152,7 @@ def test_a_base_is_only_what_the_repository_has(site, claim):
     assert history[1:] == [forged, site.base()]
 
 
-def test_files_on_an_unknown_commit_do_not_undo_what_others_did(site):
+def test_files_based_on_an_unknown_commit_are_not_published(site):
     kept = pinned(site, commit="1" * 40)
     change(site)
     gitservers.commit(site.work, {"theirs": "x"})
@@ -164,7 +164,7 @@ def test_files_on_an_unknown_commit_do_not_undo_what_others_did(site):
     assert site.there("branch", "--list") == "* main"
 
 
-def test_what_cannot_be_a_branch_is_not_pushed_to(site):
+def test_an_invalid_branch_name_is_refused(site):
     change(site)
     asked = spec(site)
     for name in ("--force", "a..b", "a b", "HEAD:main", ""):
@@ -173,7 +173,7 @@ def test_what_cannot_be_a_branch_is_not_pushed_to(site):
     assert site.there("for-each-ref", "--format=%(refname)") == "refs/heads/main"
 
 
-def test_a_rule_of_the_host_is_told(site):
+def test_a_refusal_by_a_rule_of_the_host_is_quoted(site):
     change(site)
     hook = site.bare / "hooks/pre-receive"
     hook.write_text("#!/bin/sh\necho 'no such branches here' >&2\nexit 1\n")
@@ -184,14 +184,14 @@ def test_a_rule_of_the_host_is_told(site):
     assert (ended.ending.reason, "no such branches here" in ended.ending.message) == ("PublishRefused", True)
 
 
-def test_a_host_that_is_away_is_asked_again_by_another_start(site):
+def test_an_unavailable_host_is_retried_by_another_start(site):
     change(site)
     site.server.broken = 503
 
     assert (run(site).ending.verdict, run(site).ending.reason) == ("Retry", "PublishFailed")
 
 
-def test_wrong_credentials_are_refused_without_being_told(site):
+def test_wrong_credentials_are_refused_without_being_shown(site):
     change(site)
     gitservers.secret(site.credentials, password="wrong-password-1234")
 
@@ -218,7 +218,7 @@ def token_of_github():
 
 
 @pytest.mark.parametrize("where", ["file", "commit", "history", "message", "own", "binary", "large"])
-def test_a_secret_in_what_is_new_stops_the_push(site, where):
+def test_a_secret_in_the_changes_stops_the_push(site, where):
     secret = token_of_github()
     if where in ("commit", "history"):
         gitservers.commit(site.tree, {"deep/key.txt": f"one\ntwo {secret}\n"})
@@ -244,7 +244,7 @@ def test_a_secret_in_what_is_new_stops_the_push(site, where):
     assert site.there("branch", "--list") == "* main"
 
 
-def test_a_secret_that_the_file_had_before_is_no_news(site):
+def test_a_secret_that_the_file_already_had_does_not_stop_the_push(site):
     gitservers.commit(site.work, {"test_key.py": f"KEY = '{token_of_github()}'\n"})
     gitservers.git("push", "-q", "origin", "main", cwd=site.work)
     gitservers.git("fetch", "-q", "--depth=1", "origin", "main", cwd=site.tree)
@@ -267,7 +267,7 @@ def test_without_a_final_result_nothing_is_published(site):
 @pytest.mark.parametrize(
     ("action", "pushed"), [("Succeed", True), ("Fail", False), ("Cancel", False), ("Retry", False), ("New", False)]
 )
-def test_an_outcome_is_published_only_where_the_job_takes_it_for_success(site, action, pushed):
+def test_an_outcome_is_published_only_if_a_rule_makes_it_a_success(site, action, pushed):
     change(site)
     rules = [{"name": "r", "onOutcomes": ["odd"], "action": action}]
 
@@ -277,7 +277,7 @@ def test_an_outcome_is_published_only_where_the_job_takes_it_for_success(site, a
     assert (ended.published["branch"] != "", BRANCH in site.there("branch", "--list")) == (pushed, pushed)
 
 
-def test_an_answer_that_may_not_be_final_is_not_published(site):
+def test_an_answer_that_is_possibly_not_final_is_not_published(site):
     change(site)
 
     rules = [{"name": "r", "onOutcomes": ["odd"], "action": "Retry"}]
@@ -287,7 +287,7 @@ def test_an_answer_that_may_not_be_final_is_not_published(site):
 
 
 @pytest.mark.parametrize("stored", [None, "other"], ids=["no-answer", "an-outcome-of-no-rule"])
-def test_a_rule_that_may_run_a_job_again_makes_no_success_of_an_answer_that_is_not_there(site, stored):
+def test_a_missing_answer_is_not_a_success_if_a_rule_can_rerun_the_job(site, stored):
     change(site)
     rules = [{"name": "r", "onOutcomes": ["odd"], "action": "Retry"}]
     ended = run(site, rules=rules, result=False, undecided=stored)
@@ -296,7 +296,7 @@ def test_a_rule_that_may_run_a_job_again_makes_no_success_of_an_answer_that_is_n
 
 
 @pytest.mark.parametrize("committed", [0, 2])
-def test_a_named_worktree_goes_on_from_where_it_is(site, committed):
+def test_a_named_worktree_continues_from_its_commit(site, committed):
     began = site.base()
     for number in range(committed):
         gitservers.commit(site.tree, {"own": str(number)})
@@ -309,7 +309,7 @@ def test_a_named_worktree_goes_on_from_where_it_is(site, committed):
     assert site.there("rev-list", BRANCH).split("\n")[committed + 1 :] == [began]
 
 
-def test_a_named_worktree_moves_forward_what_it_published(site):
+def test_a_named_worktree_fast_forwards_its_published_branch(site):
     gitservers.commit(site.tree, {"a.txt": "1\n"})
     first = run(site, named=True).published["commit"]
     second = gitservers.commit(site.tree, {"a.txt": "2\n"})
@@ -319,7 +319,7 @@ def test_a_named_worktree_moves_forward_what_it_published(site):
 
 
 @pytest.mark.parametrize("committed", [False, True])
-def test_a_second_job_in_a_worktree_goes_on_in_its_branch(site, committed):
+def test_a_second_job_in_a_worktree_continues_its_branch(site, committed):
     change(site)
     Place(site.tree.parent).ours.mkdir()
     first = run(site, named=True).published["commit"]
@@ -334,7 +334,7 @@ def test_a_second_job_in_a_worktree_goes_on_in_its_branch(site, committed):
     assert ("could not be kept" in second.ending.message) == committed
 
 
-def test_what_others_added_to_a_worktrees_branch_stays(site):
+def test_commits_of_others_on_a_worktrees_branch_are_kept(site):
     change(site)
     Place(site.tree.parent).ours.mkdir()
     run(site, named=True)
@@ -348,7 +348,7 @@ def test_what_others_added_to_a_worktrees_branch_stays(site):
     assert site.there("rev-parse", BRANCH) == theirs
 
 
-def test_a_note_that_is_a_link_is_neither_followed_nor_written_to(site):
+def test_a_marker_file_that_is_a_link_is_neither_followed_nor_written_to(site):
     change(site)
     place = Place(site.tree.parent)
     place.ours.mkdir()
@@ -370,7 +370,7 @@ def test_a_named_worktree_without_a_known_commit_is_not_published(site):
     assert site.there("branch", "--list") == "* main"
 
 
-def test_a_small_object_that_unfolds_into_a_large_one_is_not_pushed(site, monkeypatch):
+def test_a_small_object_that_decompresses_to_a_large_one_is_not_pushed(site, monkeypatch):
     monkeypatch.setattr(search, "MAX_BYTES", 10_000_000)
     (site.tree / "zeros").write_bytes(bytes(11_000_000))
 
@@ -396,7 +396,7 @@ def asked_of(site, host, mode="PullRequest", **more):
 
 @ALL
 @pytest.mark.parametrize("mode", ["PullRequest", "DraftPullRequest"])
-def test_a_pull_request_is_made(site, host, mode):
+def test_a_pull_request_is_created(site, host, mode):
     ended = run(site, asked_of(site, host, mode), answered("# Fix @root\n\n/merge\nping @team \x1b[31m\u202e"))
 
     made = host.requests[0]
@@ -417,7 +417,7 @@ def test_a_secret_in_the_answer_stops_the_push(site, host):
 
 
 @ALL
-def test_an_open_request_of_the_branch_is_taken(site, host):
+def test_an_open_pull_request_of_the_branch_is_reused(site, host):
     asked = asked_of(site, host)
     for state, fork, base in (("closed", False, "main"), ("open", True, "main"), ("open", False, "other")):
         host.add(BRANCH, base, state=state, fork=fork)
@@ -429,7 +429,7 @@ def test_an_open_request_of_the_branch_is_taken(site, host):
 
 
 @ALL
-def test_the_base_is_the_branch_that_the_job_began_with(site, host):
+def test_the_base_of_a_pull_request_is_the_branch_of_the_checkout(site, host):
     gitservers.git("push", "-q", "origin", "main:release", cwd=site.work)
 
     run(site, asked_of(site, host, ref="release"), kept=pinned(site, ref="release"))
@@ -438,7 +438,7 @@ def test_the_base_is_the_branch_that_the_job_began_with(site, host):
 
 
 @ALL
-def test_a_job_of_a_tag_is_merged_into_the_default_branch(site, host):
+def test_the_base_of_a_job_that_checked_out_a_tag_is_the_default_branch(site, host):
     gitservers.git("push", "-q", "origin", "main:refs/tags/v1", cwd=site.work)
 
     run(site, asked_of(site, host, ref="v1"), kept=pinned(site, ref="v1"))
@@ -458,7 +458,7 @@ def test_a_job_of_a_tag_is_merged_into_the_default_branch(site, host):
         (200, {}, "Fail", None),
     ],
 )
-def test_what_a_host_answers_decides(site, host, status, headers, verdict, delay):
+def test_the_status_of_a_host_determines_verdict_and_delay(site, host, status, headers, verdict, delay):
     asked = asked_of(site, host)
     host.answers = [(status, headers, {"message": "words of the host"})]
 
@@ -471,7 +471,7 @@ def test_what_a_host_answers_decides(site, host, status, headers, verdict, delay
 
 
 @ALL
-def test_a_moment_of_weakness_costs_no_start(site, host, monkeypatch):
+def test_a_short_failure_of_the_host_is_retried_within_the_start(site, host, monkeypatch):
     monkeypatch.setattr(pull_requests, "PAUSES", (0.0, 0.0))
     asked = asked_of(site, host)
     host.answers = [(502, {}, b"<html>"), (503, {}, b"")]
@@ -480,7 +480,7 @@ def test_a_moment_of_weakness_costs_no_start(site, host, monkeypatch):
 
 
 @ALL
-def test_a_host_that_stays_away_is_asked_by_another_start(site, host, monkeypatch):
+def test_a_long_outage_of_the_host_is_retried_by_another_start(site, host, monkeypatch):
     monkeypatch.setattr(pull_requests, "PAUSES", (0.0, 0.0))
     asked = asked_of(site, host)
     host.answers = [(502, {}, b"<html>")] * 3
@@ -492,7 +492,7 @@ def test_a_host_that_stays_away_is_asked_by_another_start(site, host, monkeypatc
 
 
 @ALL
-def test_a_request_that_was_made_without_an_answer_is_found(site, host, monkeypatch):
+def test_a_pull_request_whose_creation_was_not_answered_is_found(site, host, monkeypatch):
     monkeypatch.setattr(pull_requests, "PAUSES", (0.0, 0.0))
     asked = asked_of(site, host)
     made = host.answer
@@ -508,7 +508,7 @@ def test_a_request_that_was_made_without_an_answer_is_found(site, host, monkeypa
 
 
 @ALL
-def test_the_token_goes_to_no_other_host(site, host):
+def test_the_token_is_not_sent_to_another_host(site, host):
     asked = asked_of(site, host)
     other = GitHost(host.provider)
     host.answers = [(307, {"Location": f"{other.origin}/elsewhere"}, b"")]
@@ -522,7 +522,7 @@ def test_the_token_goes_to_no_other_host(site, host):
 @pytest.mark.parametrize(
     "body", [b"null", b"[1]", b"[[]]", b"{", b"[{}]", b"<html>", b"[" * 100_000, b""], ids=range(8)
 )
-def test_answers_that_no_api_gives_are_refused(site, host, body):
+def test_invalid_answers_of_an_api_are_refused(site, host, body):
     asked = asked_of(site, host)
     host.answers = [(200, {}, body), (201, {}, body)]
 
@@ -531,14 +531,14 @@ def test_answers_that_no_api_gives_are_refused(site, host, body):
     assert (ended.ending.verdict, ended.ending.reason) == ("Fail", "PublishRefused")
 
 
-def test_an_address_that_is_none_is_not_shown(site, host):
+def test_an_invalid_address_of_a_pull_request_is_refused(site, host):
     asked = asked_of(site, host)
     host.answers = [(200, {}, []), (201, {}, {"html_url": "javascript:alert(1)"})]
 
     assert run(site, asked).ending.reason == "PublishRefused"
 
 
-def test_a_key_alone_makes_no_pull_request_and_pushes_nothing(site, host):
+def test_with_only_an_ssh_key_a_pull_request_is_refused_before_the_push(site, host):
     asked = asked_of(site, host)
     (site.credentials / "token").unlink()
     (site.credentials / "password").write_text("")
