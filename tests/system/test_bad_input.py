@@ -36,7 +36,7 @@ def processes(job):
     return found
 
 
-async def test_an_answer_of_fifty_megabytes_is_cut_and_kept(system, hostile):
+async def test_an_answer_of_fifty_megabytes_is_truncated_and_stored(system, hostile):
     await system.apply(*hostile("huge", "huge"))
     status = await system.finished("huge")
     result = (await system.history("huge/result"))["result"]
@@ -55,7 +55,7 @@ async def test_an_answer_of_fifty_megabytes_is_cut_and_kept(system, hostile):
         pytest.param("tool_that_raises_garbage", "Failed", id="tool-error"),
     ],
 )
-async def test_text_that_is_none_is_recorded_as_text(system, hostile, said, function, phase):
+async def test_an_answer_with_invalid_unicode_is_stored_as_text(system, hostile, said, function, phase):
     name = function.replace("_", "-")
     await system.apply(*hostile(name, function))
     status = await system.finished(name)
@@ -67,7 +67,7 @@ async def test_text_that_is_none_is_recorded_as_text(system, hostile, said, func
     assert "\x00" not in str(events)
 
 
-async def test_bytes_that_are_no_text_in_a_message_are_refused_where_they_come_in(system, job_of):
+async def test_a_message_with_invalid_unicode_is_refused_by_the_api_server(system, job_of):
     (body,) = job_of("bytes", None, agent={"model": "gemini-x", "inline": {"instruction": "x"}})
     raw = str(body).replace("'", '"').replace("Go.", "\\ud800").encode() + b"\xff"
     path = f"/apis/agentjobs.dev/v1alpha1/namespaces/{system.namespace}/agentjobs"
@@ -87,7 +87,7 @@ async def test_bytes_that_are_no_text_in_a_message_are_refused_where_they_come_i
         pytest.param("hostile:hangs", {"progress": "1s"}, "ProgressTimeout", id="factory-without-progress"),
     ],
 )
-async def test_a_module_that_hangs_is_ended_by_its_time_out(system, job_of, said, module, limit, reason):
+async def test_a_hanging_module_is_ended_by_its_timeout(system, job_of, said, module, limit, reason):
     name = f"{module}-{reason}".lower().replace(":", "-").replace("_", "-")
     agent = {"module": {"ref": f"{FOLDER}.{module}"}}
     grace = {"terminationGracePeriodSeconds": 1}
@@ -120,7 +120,7 @@ async def test_a_run_of_many_events_loses_none_and_does_not_affect_other_jobs(sy
     assert await system.event_count("many") == count + 2  # started and ended are two more
 
 
-async def test_a_model_that_never_stops_is_stopped_by_adks_limit(system, hostile, said):
+async def test_an_agent_that_never_stops_is_stopped_by_adks_limit(system, hostile, said):
     await system.apply(*hostile("endless", "endless", agent={"runConfig": {"max_llm_calls": 30}}))
     status = await system.finished("endless")
 
@@ -129,7 +129,7 @@ async def test_a_model_that_never_stops_is_stopped_by_adks_limit(system, hostile
 
 
 @pytest.mark.alone("the cluster's API server trusts no certificate of our node, so it serves no logs of it")
-async def test_lines_of_a_megabyte_stay_in_the_log(system, hostile):
+async def test_lines_of_a_megabyte_are_kept_in_the_log(system, hostile):
     await system.apply(*hostile("long-lines", "long_lines"))
     status = await system.finished("long-lines")
     path = f"/api/v1/namespaces/{system.namespace}/pods/long-lines-1/log"

@@ -18,7 +18,7 @@ def a_book(job_of, name, *starts, **spec):
     return job_of(name, script, agent={"model": f"scripted/{name}/script", "inline": BOOK}, **spec)
 
 
-async def test_a_job_is_suspended_at_its_budget_and_goes_on_from_there_when_it_is_raised(system, job_of, said):
+async def test_a_job_is_suspended_at_its_budget_and_continues_when_it_is_raised(system, job_of, said):
     budget = {"maxLLMCalls": 3, "onExceeded": "Suspend"}
     await system.apply(*a_book(job_of, "book", ["one", "two", "three"], ["four"], budget=budget))
     kept = await system.phase("book", "Suspended")
@@ -45,7 +45,7 @@ async def test_a_job_fails_at_its_budget_by_default(system, job_of, said):
 
 
 @pytest.mark.parametrize(("scope", "phase", "calls"), [("Job", "Failed", 3), ("Attempt", "Succeeded", 4)])
-async def test_what_earlier_attempts_used_counts_in_later_ones_by_the_scope(system, job_of, scope, phase, calls):
+async def test_the_scope_determines_whether_usage_of_earlier_attempts_counts(system, job_of, scope, phase, calls):
     name, budget = scope.lower(), {"maxLLMCalls": 3, "scope": scope}
     retry = {"maxAttempts": 3, "backoff": {"initial": "1s"}}
     script = {
@@ -60,7 +60,7 @@ async def test_what_earlier_attempts_used_counts_in_later_ones_by_the_scope(syst
     assert status["reason"] == ("BudgetExceeded" if phase == "Failed" else "ResultAccepted")
 
 
-async def test_calls_of_tools_count_in_all_starts(system, job_of, said):
+async def test_tool_calls_are_counted_over_all_starts(system, job_of, said):
     call = {"toolCalls": [{"name": "get_weather", "args": {"city": "Paris"}}]}
     script = {"starts": [[call, {"exit": "SIGKILL"}], [call, call, {"text": "Fine."}]]}
     agent = {"model": "scripted/tools/script", "module": {"ref": "examples.agents.weather:agent"}}

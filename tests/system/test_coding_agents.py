@@ -54,7 +54,7 @@ async def kept(coding, name, text):
     await coding.until("the session", lambda found: text in found, BRIEF, status_of=session)
 
 
-async def test_a_job_asks_through_the_proxy_and_succeeds_with_its_steps_and_its_cost(coding, claude_job):
+async def test_a_job_calls_models_through_the_proxy_and_has_steps_and_cost(coding, claude_job):
     coding.api.play(bash("echo one"), {"text": "Done."})
     await coding.apply(claude_job("simple"))
 
@@ -67,7 +67,7 @@ async def test_a_job_asks_through_the_proxy_and_succeeds_with_its_steps_and_its_
     assert sorted(step["kind"] for step in steps) == ["model", "model", "tool"]
 
 
-async def test_the_pod_holds_no_key(coding, claude_job):
+async def test_the_pod_has_no_key(coding, claude_job):
     coding.api.play(bash("env"), {"text": "Done."})
     await coding.apply(claude_job("keyless"))
 
@@ -92,7 +92,7 @@ async def test_a_killed_runner_continues_its_session(coding, claude_job):
     assert "toolu_" in coding.api.requests[2].said
 
 
-async def test_a_job_is_suspended_at_its_cost_and_goes_on_when_it_is_raised(coding, claude_job, said):
+async def test_a_job_is_suspended_at_its_cost_limit_and_continues_when_it_is_raised(coding, claude_job, said):
     dear = {"input_tokens": 1_000_000, "output_tokens": 10}
     coding.api.play({**bash("echo one"), "usage": dear}, {"text": "Went on."})
     await coding.apply(claude_job("dear", budget={"maxCostUSD": "0.5", "onExceeded": "Suspend"}))
@@ -105,7 +105,7 @@ async def test_a_job_is_suspended_at_its_cost_and_goes_on_when_it_is_raised(codi
     assert (status["phase"], status["result"]["summary"], status["starts"]) == ("Succeeded", "Went on.", 2)
 
 
-async def test_a_limit_of_turns_is_counted_over_all_starts(coding, claude_job):
+async def test_turns_are_counted_over_all_starts(coding, claude_job):
     coding.api.play(bash("echo one"), bash("echo two"), bash("echo three"), {"text": "too late"})
     await coding.apply(claude_job("turns", budget={"maxTurns": 2}))
 
@@ -115,7 +115,7 @@ async def test_a_limit_of_turns_is_counted_over_all_starts(coding, claude_job):
     assert len(coding.api.requests) == 2
 
 
-async def test_a_provider_that_wants_to_be_left_alone_for_long_is_waited_for_by_the_operator(coding, claude_job):
+async def test_the_operator_waits_out_a_long_retry_delay_of_a_provider(coding, claude_job):
     refusal = {"type": "rate_limit_error", "message": "slow down"}
     coding.api.play({"status": 429, "error": refusal, "headers": {"retry-after": "900"}})
     await coding.apply(claude_job("busy", model=OTHER_MODEL))
@@ -126,7 +126,7 @@ async def test_a_provider_that_wants_to_be_left_alone_for_long_is_waited_for_by_
     await coding.edit("busy", cancel=True)
 
 
-async def test_what_an_answer_must_be_is_checked(coding, claude_job):
+async def test_an_answer_is_checked_against_its_schema(coding, claude_job):
     schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
     coding.api.play({"tools": [{"name": "StructuredOutput", "input": {"ok": True}}]})
     await coding.apply(claude_job("judged", output={"schema": schema}))
@@ -136,7 +136,7 @@ async def test_what_an_answer_must_be_is_checked(coding, claude_job):
     assert (status["phase"], status["result"]["structured"]) == ("Succeeded", {"ok": True})
 
 
-async def test_without_the_program_the_job_says_what_is_missing(system, claude_job):
+async def test_a_job_without_the_cli_reports_what_is_missing(system, claude_job):
     if shutil.which("claude") or os.environ.get("AGENTJOBS_CLAUDE"):
         pytest.skip("this machine has claude")
     await system.apply(claude_job("nothing"))

@@ -109,7 +109,7 @@ async def chain(shop, name, length):
     return ends
 
 
-async def test_triage_implement_and_review_follow_each_other_in_one_worktree(shop):
+async def test_triage_implementation_and_review_run_one_after_the_other_in_one_worktree(shop):
     triage, implement, review, rework = "Triage issue 87", "What triage found", "Review the change", "was reviewed. Do"
     shop.api.play(
         bash("git log --oneline", triage),
@@ -141,7 +141,7 @@ async def test_triage_implement_and_review_follow_each_other_in_one_worktree(sho
     assert git("rev-parse", "main", cwd=shop.bare) == git("rev-parse", "HEAD", cwd=shop.work)
 
 
-async def test_a_routine_has_all_it_does_in_its_template(shop):
+async def test_a_scheduled_job_takes_all_its_work_from_its_template(shop):
     when = "Find the page in docs/"
     shop.host.requests.clear()
     shop.api.play(
@@ -169,7 +169,7 @@ async def test_a_routine_has_all_it_does_in_its_template(shop):
     assert "nobody answers questions: where" not in asked
 
 
-async def test_a_burst_of_pushes_makes_one_run_of_the_newest_state(shop):
+async def test_a_burst_of_pushes_causes_one_run_of_the_newest_commit(shop):
     shop.api.play({"tools": [{"name": "Read", "input": {"file_path": "pager.py"}}]}, {"text": "It breaks nothing."})
     await apply_example(shop, "on-push.yaml")
     trust = ssl.create_default_context(cafile=shop.cluster.gateway_ca)

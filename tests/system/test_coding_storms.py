@@ -63,9 +63,7 @@ def commands():
     return found
 
 
-async def test_a_job_that_is_killed_ten_times_answers_and_no_call_is_missing_in_its_cost(
-    coding, claude_job, running, tmp_path
-):
+async def test_a_job_killed_ten_times_answers_and_its_cost_includes_every_call(coding, claude_job, running, tmp_path):
     effects, seed = tmp_path / "effects", random.randrange(2**32)
     chance = random.Random(seed)
     coding.api.play(*(bash(f"echo {n} >> {effects}; sleep 0.1", delay=0.1) for n in range(ACTS)), {"text": "All done."})
@@ -99,7 +97,7 @@ async def cost_of_one(coding, claude_job):
     return Decimal((await coding.finished("one-call", LONG))["usage"]["costUSD"])
 
 
-async def test_a_job_that_is_suspended_in_a_tool_goes_on_with_its_result(coding, claude_job, running):
+async def test_a_job_suspended_in_a_tool_continues_with_its_result(coding, claude_job, running):
     coding.api.play(bash(f"sleep 2.{os.getpid()}; echo finished-in-time"), {"text": "Went on."})
     await coding.apply(claude_job("paused"))
     await running("paused", 1)
@@ -114,7 +112,7 @@ async def test_a_job_that_is_suspended_in_a_tool_goes_on_with_its_result(coding,
     assert "finished-in-time" in coding.api.requests[-1].said.replace("echo finished-in-time", "")
 
 
-async def test_a_job_that_is_cancelled_in_a_tool_leaves_no_process(coding, claude_job, running):
+async def test_a_job_cancelled_in_a_tool_leaves_no_process(coding, claude_job, running):
     mark = f"sleep {5_000_000 + os.getpid()}"
     coding.api.play(bash(f"nohup {mark} & {mark}"), {"text": "too late"})
     await coding.apply(claude_job("stopped"))

@@ -25,7 +25,7 @@ def program(job_of):
 
 
 @pytest.mark.skipif(NODE is None, reason="node is not installed, and the example is a program for it")
-async def test_the_example_in_node_answers(system, checkout):
+async def test_the_example_in_javascript_answers(system, checkout):
     job = yaml.safe_load((checkout / "examples/container/job.yaml").read_text())
     job["spec"]["agent"]["container"]["command"] = [NODE, str(checkout / "examples/container/agent.mjs")]
 
@@ -41,7 +41,7 @@ async def test_the_example_in_node_answers(system, checkout):
     assert result["text"] == "Hello from a program of your own."
 
 
-async def test_an_outcome_that_a_program_gives_is_the_jobs(system, program):
+async def test_the_outcome_of_a_program_is_the_outcome_of_its_job(system, program):
     schema = {"type": "object", "properties": {"mood": {"type": "string"}}, "required": ["mood"]}
     output = {"schema": schema, "outcomeKey": "mood"}
 
@@ -62,7 +62,7 @@ async def test_an_outcome_that_a_program_gives_is_the_jobs(system, program):
         pytest.param("is-wrong", ["python", PROGRAM, "wrong-result", "0"], "ResultError", id="a-result-of-no-shape"),
     ],
 )
-async def test_a_program_that_keeps_no_contract_fails_its_job(system, program, said, name, command, reason):
+async def test_a_program_that_violates_the_contract_fails_its_job(system, program, said, name, command, reason):
     await system.apply(*program(name, *command))
     status = await system.finished(name)
 
@@ -71,7 +71,7 @@ async def test_a_program_that_keeps_no_contract_fails_its_job(system, program, s
 
 
 @pytest.mark.parametrize("fault", ["no-message", "uid-of-its-own", "no-json"])
-async def test_a_program_whose_result_is_stored_has_succeeded_without_its_own_word(system, program, said, fault):
+async def test_a_program_whose_result_is_stored_succeeds_without_a_termination_message(system, program, said, fault):
     await system.apply(*program(fault, "python", PROGRAM, fault, "0"))
     status = await system.finished(fault)
 
@@ -80,7 +80,7 @@ async def test_a_program_whose_result_is_stored_has_succeeded_without_its_own_wo
     assert "RunnerCrashed" in said(status, "Complete", "message")
 
 
-async def test_a_program_is_believed_that_it_succeeded_and_its_summary_is_all_there_is(system, program):
+async def test_a_termination_message_of_success_is_accepted_without_a_stored_result(system, program):
     await system.apply(*program("unstored", "python", PROGRAM, "never-reports", "0"))
     status = await system.finished("unstored")
 
@@ -89,7 +89,7 @@ async def test_a_program_is_believed_that_it_succeeded_and_its_summary_is_all_th
         await system.history("unstored/result")
 
 
-async def test_a_program_that_hangs_is_stopped_when_its_time_is_up(system, program, said):
+async def test_a_hanging_program_is_stopped_by_its_timeout(system, program, said):
     timeouts = {"attempt": "3s"}
 
     await system.apply(*program("hangs", "python", PROGRAM, "hangs", timeouts=timeouts))
@@ -98,7 +98,7 @@ async def test_a_program_that_hangs_is_stopped_when_its_time_is_up(system, progr
     assert (status["phase"], said(status, "Failed", "reason")) == ("Failed", "AttemptTimeout"), status
 
 
-async def test_a_result_whose_program_died_before_its_message_is_found_by_the_next_start(system, program):
+async def test_the_result_of_a_program_that_crashed_before_its_message_is_found_by_the_next_start(system, program):
     retry = {"maxAttempts": 2, "backoff": {"initial": "1s"}}
 
     await system.apply(*program("mute", "python", PROGRAM, "no-message-at-first", "0", retry=retry))
@@ -107,7 +107,7 @@ async def test_a_result_whose_program_died_before_its_message_is_found_by_the_ne
     assert (status["phase"], status["starts"]) == ("Succeeded", 2), status
 
 
-async def test_a_program_at_work_is_cancelled_in_its_grace_period(system, program):
+async def test_a_running_program_is_cancelled_within_its_grace_period(system, program):
     await system.apply(*program("long", "python", PROGRAM, "none", "600"))
     await system.running("long")
     await system.edit("long", cancel=True)
@@ -123,7 +123,7 @@ async def test_a_program_at_work_is_cancelled_in_its_grace_period(system, progra
         pytest.param("is-deaf", "trap '' TERM; sleep 600 & wait; sleep 600", id="deaf-to-sigterm"),
     ],
 )
-async def test_a_program_that_is_told_to_stop_has_never_succeeded(system, program, name, script):
+async def test_a_program_that_is_stopped_does_not_succeed(system, program, name, script):
     from devcluster.client import PODS
 
     await system.apply(*program(name, "sh", "-c", script, runtime={"terminationGracePeriodSeconds": 1}))
@@ -137,7 +137,7 @@ async def test_a_program_that_is_told_to_stop_has_never_succeeded(system, progra
     assert "result" not in status
 
 
-async def test_a_program_whose_pod_is_deleted_runs_again_and_is_charged_nothing(system, program):
+async def test_a_program_whose_pod_is_deleted_runs_again_without_a_charge(system, program):
     from devcluster.client import PODS
 
     await system.apply(*program("moved", "python", PROGRAM, "none", "2"))

@@ -50,7 +50,7 @@ async def test_a_budget_in_dollars_is_exceeded_by_one_call_and_raised(system, jo
     assert status["usage"]["costUSD"] == "0.045"
 
 
-async def test_twenty_agents_at_once_exceed_it_by_one_call_at_most(system, job_of, fake):
+async def test_twenty_parallel_agents_exceed_a_budget_by_one_call_at_most(system, job_of, fake):
     before = len(fake.seen)
     names = [f"agent_{number}" for number in range(20)]
     agents = [{**WRITER, "name": name} for name in names]
@@ -64,7 +64,7 @@ async def test_twenty_agents_at_once_exceed_it_by_one_call_at_most(system, job_o
     assert len(fake.seen) - before == 6
 
 
-async def test_a_job_is_held_back_while_the_provider_asks_to_wait(system, job_of, fake):
+async def test_a_job_is_delayed_while_the_provider_asks_to_wait(system, job_of, fake):
     kube_system = await system.client.get(NAMESPACES, None, "kube-system")
     one = {"model": MODEL, "inline": {"instruction": "Be brief."}}
     fake.script(Failure(429, "too many", retry_after=15))
@@ -90,7 +90,7 @@ def spent_so(dollars):
     return lambda status: [one["costUSD"] for one in status.get("spend", [])] == [dollars]
 
 
-async def test_what_calls_cost_is_spent_by_their_queue_and_holds_its_next_job(system, job_of, fake):
+async def test_the_cost_of_calls_counts_for_their_queue_and_holds_its_next_job(system, job_of, fake):
     before = len(fake.seen)
     day = {"name": "day", "period": "Daily", "maxCostUSD": "0.005"}
     one = {"model": MODEL, "inline": {"instruction": "Be brief."}}
@@ -106,7 +106,7 @@ async def test_what_calls_cost_is_spent_by_their_queue_and_holds_its_next_job(sy
     assert (calls, len(fake.seen) - before, status["phase"]) == (1, 2, "Succeeded")
 
 
-async def test_a_budget_of_the_queue_suspends_what_runs_after_its_step(system, job_of, fake, said):
+async def test_a_budget_of_the_queue_suspends_a_running_job_after_its_step(system, job_of, fake, said):
     day = {"name": "day", "period": "Daily", "maxCostUSD": "0.005", "action": "Suspend"}
     fake.script(CALL, Answer("A chapter.", used=Used(1000, 1000), delay=12))
     await system.apply(a_queue("strict", budgets=[day]))

@@ -30,7 +30,7 @@ def operator_of(server, monkeypatch):
     return Operator(settings)
 
 
-async def test_an_operator_whose_recorder_dies_ends_with_the_reason_and_gives_its_lease_back(
+async def test_an_operator_whose_recorder_fails_exits_with_the_reason_and_releases_its_lease(
     make_server, tmp_path, monkeypatch, caplog
 ):
     async def dies(_recorder):
@@ -52,9 +52,7 @@ async def test_an_operator_whose_recorder_dies_ends_with_the_reason_and_gives_it
     assert "lease.released" in said
 
 
-async def test_an_operator_that_can_watch_no_more_ends_and_gives_its_lease_back(
-    make_server, tmp_path, monkeypatch, caplog
-):
+async def test_an_operator_whose_watch_fails_exits_and_releases_its_lease(make_server, tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "agentjobs")
     async with (
         make_server(tmp_path / "apiserver") as server,

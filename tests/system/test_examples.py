@@ -24,14 +24,14 @@ def applied():
     return set()
 
 
-async def test_every_example_says_how_it_ends():
+async def test_every_example_has_an_expected_ending():
     files = {path.stem for path in EXAMPLES.glob("*.yaml")}
 
     assert files == set(EXPECTED)
 
 
 @pytest.mark.parametrize("name", list(EXPECTED))
-async def test_an_example_ends_as_it_says(system, applied, said, name):
+async def test_an_example_ends_as_documented(system, applied, said, name):
     for other in EXPECTED:
         # All at once, as the demo does; each test then waits for one.
         if other not in applied:
@@ -47,7 +47,7 @@ async def test_an_example_ends_as_it_says(system, applied, said, name):
     assert (status.get("attempts", 0), status.get("starts", 0)) == (expected["attempts"], expected["starts"])
 
 
-async def test_the_answer_and_the_story_stay_when_the_object_is_gone(system, applied, said):
+async def test_the_answer_and_the_history_are_kept_after_the_object_is_deleted(system, applied, said):
     if "hello" not in applied:
         await system.apply_file(EXAMPLES / "hello.yaml")
     await system.finished("hello")

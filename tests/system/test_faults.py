@@ -36,7 +36,7 @@ def runner_pid(pod_name):
     raise AssertionError(f"no process of {pod_name}")
 
 
-async def test_a_killed_runner_is_charged_and_tried_again(system, job_of):
+async def test_a_killed_runner_is_charged_and_retried(system, job_of):
     await system.apply(*job_of("killed", ENDLESS, retry={"backoff": {"initial": "1s"}}))
     await system.running("killed")
     os.kill(runner_pid("killed-1"), signal.SIGKILL)
@@ -48,7 +48,7 @@ async def test_a_killed_runner_is_charged_and_tried_again(system, job_of):
     ]
 
 
-async def test_what_a_killed_runner_has_used_is_counted(system, job_of):
+async def test_the_usage_of_a_killed_runner_is_counted(system, job_of):
     answers = [
         {"agent": "one", "text": "1", "usage": {"inputTokens": 100, "outputTokens": 10}},
         {"agent": "two", "text": "2", "delay": "10m"},
@@ -76,7 +76,7 @@ async def test_what_a_killed_runner_has_used_is_counted(system, job_of):
     ]
 
 
-async def test_a_pod_deleted_by_hand_costs_no_attempt(system, job_of):
+async def test_a_manually_deleted_pod_uses_up_no_attempt(system, job_of):
     await system.apply(*job_of("deleted", ENDLESS, runtime={"terminationGracePeriodSeconds": 6}))
     await system.running("deleted")
     await system.client.delete(PODS, system.namespace, "deleted-1")
@@ -86,7 +86,7 @@ async def test_a_pod_deleted_by_hand_costs_no_attempt(system, job_of):
     assert status["attemptHistory"][0]["reason"] == "RunnerLost"
 
 
-async def test_a_killed_operator_is_continued_where_it_was(system, job_of):
+async def test_an_operator_continues_where_a_killed_one_stopped(system, job_of):
     await system.apply(*job_of("orphaned", SLOW))
     await system.running("orphaned")
     await system.crash("operator")
@@ -97,7 +97,7 @@ async def test_a_killed_operator_is_continued_where_it_was(system, job_of):
     assert (status["phase"], status["starts"]) == ("Succeeded", 1)
 
 
-async def test_a_job_deleted_while_no_operator_looked_is_closed_in_history(system, job_of):
+async def test_a_job_deleted_while_no_operator_ran_is_closed_in_history(system, job_of):
     await system.apply(*job_of("forgotten", SLOW))
     await system.running("forgotten")
     await system.crash("operator")
@@ -107,7 +107,7 @@ async def test_a_job_deleted_while_no_operator_looked_is_closed_in_history(syste
     await system.until("forgotten", lambda told: "Deleted" in str(told), status_of=system.history)
 
 
-async def test_a_killed_gateway_is_waited_for(system, job_of):
+async def test_a_job_waits_for_a_killed_gateway(system, job_of):
     await system.apply(*job_of("unheard", {"starts": [[{"delay": "1s", "text": "Done."}]]}))
     await system.running("unheard")
     await system.crash("gateway")
@@ -118,7 +118,7 @@ async def test_a_killed_gateway_is_waited_for(system, job_of):
     assert (status["phase"], status["starts"]) == ("Succeeded", 1)
 
 
-async def test_postgres_killed_and_back_loses_and_doubles_nothing(system, job_of, said):
+async def test_a_crash_of_postgres_loses_and_repeats_nothing(system, job_of, said):
     await system.apply(*job_of("before", SLOW))
     await system.running("before")
     os.kill(system.cluster.postgres.pid, signal.SIGKILL)
@@ -133,7 +133,7 @@ async def test_postgres_killed_and_back_loses_and_doubles_nothing(system, job_of
     assert (told.count("before"), told.count("during")) == (1, 1)
 
 
-async def test_a_name_deleted_and_applied_again_at_once_runs_afresh(system, job_of):
+async def test_a_job_deleted_and_immediately_applied_again_is_a_new_job(system, job_of):
     script, body = job_of("again", SLOW)
     await system.apply(script, body)
     await system.running("again")
@@ -146,7 +146,7 @@ async def test_a_name_deleted_and_applied_again_at_once_runs_afresh(system, job_
     assert (status["phase"], status["starts"]) == ("Succeeded", 1)
 
 
-async def test_a_foreign_pod_of_our_name_is_left_alone_and_said(system, job_of, said):
+async def test_a_foreign_pod_with_the_name_of_a_start_is_not_touched_and_reported(system, job_of, said):
     foreign = {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -49,7 +49,7 @@ async def tree(system, name, count):
     )
 
 
-async def test_an_outcome_chooses_what_follows(system, said):
+async def test_an_outcome_determines_the_follow_up(system, said):
     await system.apply_file(EXAMPLES / "triage.yaml")
     status = await system.until("triage-87", lambda found: said(found, "FollowUpsCreated") == "True")
     (entry,) = status["followUps"]
@@ -61,7 +61,7 @@ async def test_an_outcome_chooses_what_follows(system, said):
     assert child["lineage"] == {"root": "triage-87", "parent": "triage-87", "depth": 1}
 
 
-async def test_a_plan_is_worked_on_in_parallel_and_reviewed(system, said):
+async def test_the_items_of_a_plan_run_in_parallel_and_are_reviewed(system, said):
     await system.apply_file(EXAMPLES / "plan.yaml")
     status = await system.until("plan-a-trip", lambda found: said(found, "FollowUpsCreated") == "True")
     work, review = status["followUps"]
@@ -76,7 +76,7 @@ async def test_a_plan_is_worked_on_in_parallel_and_reviewed(system, said):
 HOSTILE = '$(job.uid) $$(job.uid) "queue": critical {state} $(after.results) $('
 
 
-async def test_a_hostile_answer_is_text_to_who_follows(system):
+async def test_a_hostile_answer_is_only_text_to_a_follow_up(system):
     follow_up = {"name": "next", "templateRef": {"name": "hearer"}, "input": {"message": "Hear $(result)$(result)"}}
     await system.apply(
         a_script("hostile", speaker=HOSTILE, hearer="Heard."),
@@ -93,7 +93,7 @@ async def test_a_hostile_answer_is_text_to_who_follows(system):
     assert spec["queue"] == "agents"
 
 
-async def test_a_circle_of_templates_ends_at_the_depth_of_the_installation(system, said):
+async def test_a_cycle_of_templates_ends_at_the_maximum_depth(system, said):
     def to(name):
         return {"name": "on", "templateRef": {"name": name}}
 

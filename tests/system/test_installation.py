@@ -19,7 +19,7 @@ LIVING = ["dashboard", "gateway", "operator", "operator", "proxy"]
 PATIENCE_SECONDS = 60
 
 
-async def test_all_processes_say_that_they_live_and_which_operator_leads(backend, forks, tmp_path):
+async def test_all_processes_report_that_they_are_alive_and_which_operator_leads(backend, forks, tmp_path):
     async with (
         up(tmp_path, apiserver=backend, operators=2, dashboard=True, forks=forks) as cluster,
         httpx.AsyncClient(verify=ssl.create_default_context(cafile=cluster.gateway_ca), trust_env=False) as http,

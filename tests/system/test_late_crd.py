@@ -42,7 +42,7 @@ async def operator(server, seconds):
             await process.wait()
 
 
-async def test_an_operator_without_its_kinds_ends_naming_them_and_goes_on_once_they_are_there(make_server, tmp_path):
+async def test_an_operator_without_its_crds_exits_and_names_them_and_starts_when_they_exist(make_server, tmp_path):
     async with make_server(tmp_path / "apiserver") as server:
         early, said = await operator(server, 60)
         async with Client(server.url, token=server.token, ca=server.ca) as client:

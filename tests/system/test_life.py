@@ -13,7 +13,7 @@ QUICK = {"starts": [[{"text": "Done."}]]}
 SLOW = {"starts": [[{"delay": "10m", "text": "Too late."}]]}  # for jobs that are stopped
 
 
-async def test_cancel_tells_a_running_agent_and_ends_the_job(system, job_of):
+async def test_cancelling_stops_a_running_agent_and_ends_the_job(system, job_of):
     await system.apply(*job_of("stopped", SLOW, runtime={"terminationGracePeriodSeconds": 7}))
     await system.running("stopped")
     await system.edit("stopped", cancel=True)
@@ -23,7 +23,7 @@ async def test_cancel_tells_a_running_agent_and_ends_the_job(system, job_of):
     assert status["attempts"] == 1
 
 
-async def test_a_deleted_job_that_another_finalizer_keeps_is_stopped_and_its_session_free(system, job_of):
+async def test_a_deleted_job_kept_by_another_finalizer_is_stopped_and_frees_its_session(system, job_of):
     session = {"appName": "shop", "sessionId": "held"}
     script, body = job_of("held", SLOW, session=session, runtime={"terminationGracePeriodSeconds": 6})
     await system.apply(script, {**body, "metadata": {"name": "held", "finalizers": ["example.com/hold"]}})
@@ -43,7 +43,7 @@ async def test_a_deleted_job_that_another_finalizer_keeps_is_stopped_and_its_ses
     assert follows["phase"] == "Succeeded"
 
 
-async def test_a_job_deleted_in_the_foreground_goes_when_its_pod_has_ended(system, job_of):
+async def test_a_job_deleted_in_the_foreground_is_removed_when_its_pod_has_ended(system, job_of):
     await system.apply(*job_of("ahead", SLOW, runtime={"terminationGracePeriodSeconds": 6}))
     await system.running("ahead")
     await system.client.delete(AGENTJOBS, system.namespace, "ahead", propagation="Foreground")
@@ -54,7 +54,7 @@ async def test_a_job_deleted_in_the_foreground_goes_when_its_pod_has_ended(syste
     assert start["reason"] == "JobDeleted"
 
 
-async def test_a_refused_job_goes_after_its_time(system, job_of):
+async def test_a_refused_job_is_deleted_after_its_ttl(system, job_of):
     (body,) = job_of("refused-for-now", ttlSecondsAfterFinished=1, input={"message": "$(job.nmae)"})
     await system.apply(body)
     await system.gone("refused-for-now")
@@ -63,7 +63,7 @@ async def test_a_refused_job_goes_after_its_time(system, job_of):
     assert story["job"]["phase"] == "Failed"
 
 
-async def test_a_missing_configmap_is_waited_for_and_heals(system, job_of, said):
+async def test_a_job_waits_for_a_missing_configmap_and_recovers(system, job_of, said):
     script, body = job_of("healed", QUICK)
     await system.apply(body)
     waiting = await system.until("healed", lambda status: said(status, "Accepted", "reason") == "ReferenceNotFound")
@@ -74,7 +74,7 @@ async def test_a_missing_configmap_is_waited_for_and_heals(system, job_of, said)
     assert status["phase"] == "Succeeded"
 
 
-async def test_an_unknown_queue_is_waited_for_and_said(system, job_of, said):
+async def test_a_job_waits_for_an_unknown_queue_and_says_so(system, job_of, said):
     await system.apply(*job_of("lane", QUICK, queue="fast"))
     status = await system.until("lane", lambda status: said(status, "Accepted") == "False")
 
@@ -95,7 +95,7 @@ async def test_an_unknown_queue_is_waited_for_and_said(system, job_of, said):
         ),
     ],
 )
-async def test_what_the_schema_can_see_is_refused_at_apply(system, job_of, spec, words):
+async def test_errors_that_the_schema_detects_are_refused_at_apply(system, job_of, spec, words):
     (body,) = job_of("refused", None, **spec)
 
     with pytest.raises(ApiError) as refused:
@@ -141,7 +141,7 @@ async def test_errors_beyond_types_name_the_field_and_the_solution(system, job_o
     assert words in said(status, "Accepted", "message")
 
 
-async def test_an_unknown_name_in_a_text_fails_the_job_and_says_the_known_ones(system, job_of, said):
+async def test_an_unknown_name_in_a_text_fails_the_job_and_lists_the_known_ones(system, job_of, said):
     await system.apply(*job_of("misnamed", None, input={"message": "I am $(job.nmae)."}))
     status = await system.finished("misnamed")
 
@@ -174,7 +174,9 @@ async def test_an_unknown_name_in_a_text_fails_the_job_and_says_the_known_ones(s
         ),
     ],
 )
-async def test_what_only_the_runner_can_see_fails_once_with_its_class(system, job_of, said, name, agent, reason, words):
+async def test_errors_that_only_the_runner_detects_fail_the_job_once_with_their_class(
+    system, job_of, said, name, agent, reason, words
+):
     await system.apply(*job_of(name, None, agent=agent))
     status = await system.finished(name)
 
@@ -183,7 +185,7 @@ async def test_what_only_the_runner_can_see_fails_once_with_its_class(system, jo
     assert words in said(status, "Failed", "message")
 
 
-async def test_a_finished_job_with_a_time_to_live_goes_and_its_history_stays(system, job_of):
+async def test_a_finished_job_is_deleted_after_its_ttl_and_its_history_is_kept(system, job_of):
     await system.apply(*job_of("brief", QUICK, ttlSecondsAfterFinished=1))
     await system.gone("brief")
     told = await system.history("brief")
@@ -191,7 +193,7 @@ async def test_a_finished_job_with_a_time_to_live_goes_and_its_history_stays(sys
     assert "Succeeded" in str(told)
 
 
-async def test_an_attempt_that_takes_too_long_is_tried_again(system, job_of):
+async def test_an_attempt_that_exceeds_its_timeout_is_retried(system, job_of):
     script = {"starts": [[{"delay": "30s", "text": "Too late."}], [{"text": "In time."}]]}
     await system.apply(
         *job_of(
@@ -208,7 +210,7 @@ async def test_an_attempt_that_takes_too_long_is_tried_again(system, job_of):
     assert status["attempts"] == 2
 
 
-async def test_an_agent_without_progress_is_tried_again(system, job_of):
+async def test_an_agent_without_progress_is_retried(system, job_of):
     script = {"starts": [[{"delay": "60s", "text": "Too late."}], [{"text": "In time."}]]}
     backoff = {"backoff": {"initial": "1s"}}
     await system.apply(*job_of("stuck", script, timeouts={"progress": "6s"}, retry=backoff))
@@ -244,7 +246,7 @@ async def test_an_outcome_runs_the_job_again_until_its_rule_is_used_up(system, j
     assert (await system.history("unsure/result"))["result"]["structured"]["try"] == 2
 
 
-async def test_a_restricted_job_has_a_policy_of_its_own_and_takes_it_along(system, job_of):
+async def test_a_restricted_job_has_its_own_networkpolicy_which_is_deleted_with_it(system, job_of):
     rule = {"to": [{"ipBlock": {"cidr": "203.0.113.0/24"}}], "ports": [{"port": 443}]}
     await system.apply(*job_of("fenced", QUICK, isolation={"egress": {"mode": "Restricted", "allow": [rule]}}))
     status = await system.finished("fenced")
@@ -271,7 +273,7 @@ async def test_a_restricted_job_has_a_policy_of_its_own_and_takes_it_along(syste
         ),
     ],
 )
-async def test_a_misspelt_field_of_a_pod_is_told_before_anything_runs(system, job_of, runtime, field):
+async def test_a_misspelt_pod_field_is_reported_before_anything_runs(system, job_of, runtime, field):
     name = f"misspelt-{len(field)}"
     await system.apply(*job_of(name, QUICK, runtime=runtime))
     status = await system.finished(name)
@@ -283,7 +285,7 @@ async def test_a_misspelt_field_of_a_pod_is_told_before_anything_runs(system, jo
 
 
 @pytest.mark.parametrize("propagation", ["Background", "Foreground", "Orphan"])
-async def test_a_policy_outlives_its_job_as_long_as_the_pod(system, job_of, propagation):
+async def test_the_networkpolicy_of_a_deleted_job_remains_until_its_pod_is_gone(system, job_of, propagation):
     name = f"deaf-{propagation.lower()}"
     policy, pod = f"{name}-egress", f"{name}-1"
     script = SLOW
@@ -308,7 +310,7 @@ def owners(found):
     return [reference["kind"] for reference in found["metadata"]["ownerReferences"]] if found else []
 
 
-async def test_a_suspended_job_frees_its_pod_and_goes_on_when_resumed(system, job_of):
+async def test_a_suspended_job_has_no_pod_and_continues_when_resumed(system, job_of):
     script = {"starts": [[{"delay": "10m", "text": "Too late."}], [{"text": "Resumed."}]]}
     await system.apply(*job_of("paused", script, runtime={"terminationGracePeriodSeconds": 6}))
     await system.running("paused")

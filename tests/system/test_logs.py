@@ -69,7 +69,7 @@ async def pod_log(system, pod):
 
 
 @pytest.mark.parametrize("part", ["operator", "gateway", "runner"])
-async def test_each_line_is_a_json_object_with_an_event_word(ran, part):
+async def test_each_line_is_a_json_object_with_an_event_name(ran, part):
     lines = await pod_log(ran, "badly-1") if part == "runner" else lines_of(ran, f"{part}.log")
     said = [json.loads(line) for line in lines]
 
@@ -78,7 +78,7 @@ async def test_each_line_is_a_json_object_with_an_event_word(ran, part):
     assert {one["logger"].partition(".")[0] for one in said} >= {"agentjobs"}
 
 
-async def test_the_operators_log_tells_a_jobs_story_and_nothing_of_kopfs(ran):
+async def test_the_operators_log_has_the_events_of_a_job_and_no_lines_of_kopf(ran):
     said = [json.loads(line) for line in lines_of(ran, "operator.log")]
     told = [one["event"] for one in said if one.get("job") == "well"]
 

@@ -65,7 +65,7 @@ def documented(process):
     return dict(ROW.findall(chapter))
 
 
-async def test_a_scrape_has_what_the_page_says_and_no_word_of_users(system, job_of):
+async def test_a_scrape_has_the_documented_metrics_and_no_text_of_users(system, job_of):
     answer = {"text": CHOSEN, "usage": {"inputTokens": 12, "outputTokens": 3}}
     raises = {"error": {"status": 503, "message": CHOSEN}}
     spec = {"retry": {"backoff": {"initial": "1s"}}, "steps": {"llm": {"maxAttempts": 1}}}
@@ -125,7 +125,7 @@ def writes(system):
     return sum(system.metric("agentjobs_api_writes_total", kind=kind) for kind in ("AgentJob", "Pod"))
 
 
-async def test_a_job_of_one_start_costs_four_writes(system, job_of):
+async def test_a_job_with_one_start_takes_four_writes(system, job_of):
     await system.until("pods", released, status_of=pods_of(system))
     await asyncio.sleep(0.5)  # until nothing of what was before is written any more
     before = writes(system)

@@ -106,7 +106,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("manner", [*FAULTS])
 @pytest.mark.parametrize("kind", [*MODELS])
-async def test_no_job_succeeds_with_half_an_answer(system, asks, fake, said, kind, manner):
+async def test_no_job_succeeds_with_an_incomplete_answer(system, asks, fake, said, kind, manner):
     names = {f"{kind}-{manner}-{fault}": behaviour for fault, behaviour in FAULTS[manner].items()}
     met = set()
 
@@ -129,7 +129,7 @@ async def test_no_job_succeeds_with_half_an_answer(system, asks, fake, said, kin
 
 
 @pytest.mark.parametrize("kind", [*MODELS])
-async def test_a_job_with_nothing_but_half_answers_fails(system, asks, fake, kind):
+async def test_a_job_with_only_incomplete_answers_fails(system, asks, fake, kind):
     fake.choose = lambda seen: replace(WHOLE_BUT, cut_after=4)
     await system.apply(*asks(f"{kind}-half", kind, streamed=True))
 
@@ -142,7 +142,7 @@ async def test_a_job_with_nothing_but_half_answers_fails(system, asks, fake, kin
 
 @pytest.mark.parametrize("raw", [None, {}], ids=["missing", "empty"])
 @pytest.mark.parametrize("kind", [*MODELS])
-async def test_usage_that_is_not_told_is_estimated_and_the_job_succeeds(system, asks, fake, kind, raw):
+async def test_missing_usage_is_estimated_and_the_job_succeeds(system, asks, fake, kind, raw):
     name = f"{kind}-usage-{'missing' if raw is None else 'empty'}"
     fake.script(Answer(WHOLE, used=None, raw_usage=raw))
     await system.apply(*asks(name, kind))
@@ -155,7 +155,7 @@ async def test_usage_that_is_not_told_is_estimated_and_the_job_succeeds(system, 
 
 
 @pytest.mark.parametrize("kind", [*MODELS])
-async def test_usage_that_is_absurd_spends_no_budget(system, asks, fake, kind):
+async def test_absurd_usage_does_not_use_up_the_budget(system, asks, fake, kind):
     names = {
         "gemini": {"promptTokenCount": -5, "candidatesTokenCount": 10**15, "totalTokenCount": 10**15},
         "openai": {"prompt_tokens": -5, "completion_tokens": 10**15, "total_tokens": 10**15},
@@ -173,7 +173,7 @@ async def test_usage_that_is_absurd_spends_no_budget(system, asks, fake, kind):
 
 
 @pytest.mark.parametrize("kind", [*MODELS])
-async def test_a_wrong_key_is_named_with_its_place_and_never_shown(system, asks, fake, said, kind):
+async def test_a_wrong_key_is_named_with_its_location_and_never_shown(system, asks, fake, said, kind):
     fake.choose = lambda seen: Failure(401, f"Incorrect API key provided: {KEY}")
     await system.apply(*asks(f"{kind}-key", kind))
 
@@ -190,7 +190,7 @@ async def test_a_wrong_key_is_named_with_its_place_and_never_shown(system, asks,
     assert not [one for one in everything if KEY in str(one)]
 
 
-async def test_a_quota_of_the_day_holds_the_job_and_starts_nothing_else(system, asks, fake, said):
+async def test_a_used_up_daily_quota_delays_the_job_without_further_starts(system, asks, fake, said):
     fake.choose = lambda seen: Failure(429, "quota", retry_after=20, quota="GenerateRequestsPerDayPerProjectPerModel")
     before = len(fake.seen)
     await system.apply(*asks("daily", "gemini"))
@@ -205,7 +205,7 @@ async def test_a_quota_of_the_day_holds_the_job_and_starts_nothing_else(system, 
     assert len(fake.seen) == before + 1
 
 
-async def test_a_proxy_killed_in_a_stream_costs_its_estimate_and_the_step_runs_once_more(system, asks, fake):
+async def test_a_call_of_a_killed_proxy_costs_its_estimate_and_the_step_is_repeated(system, asks, fake):
     fake.script(replace(ANSWER, hang_after=4))
     before = len(fake.seen)
     await system.apply(*asks("killed", "anthropic", streamed=True))

@@ -83,7 +83,7 @@ async def system(backend, systems, receiver, forks, tmp_path_factory):
         yield systems(cluster)
 
 
-async def test_the_example_tells_each_start_the_wait_and_the_end(system, receiver):
+async def test_the_example_notifies_of_each_start_the_wait_and_the_end(system, receiver):
     await system.apply_file(EXAMPLE / "told.yaml")
 
     await receiver.until("told", ["succeeded"])
@@ -91,7 +91,7 @@ async def test_the_example_tells_each_start_the_wait_and_the_end(system, receive
     assert receiver.told("told") == ["started", "retrying", "started", "succeeded"]
 
 
-async def test_a_job_that_fails_tells_that_it_started_and_failed(system, receiver, job_of):
+async def test_a_failed_job_notifies_of_its_start_and_its_failure(system, receiver, job_of):
     sinks = [{"sink": "receiver", "events": ["Started", "Failed"]}]
     script = {"starts": [[{"error": {"status": 400, "message": "no such thing"}}]]}
     await system.apply(*job_of("fails", script, notifications=sinks, retry={"maxAttempts": 1}))
@@ -110,7 +110,7 @@ async def test_a_job_with_an_unknown_sink_waits(system, said, job_of):
     assert status.get("starts", 0) == 0
 
 
-async def test_a_sink_that_is_away_holds_up_no_job_and_is_told_when_it_is_back(system, receiver, job_of):
+async def test_an_unavailable_sink_delays_no_job_and_gets_its_notifications_afterwards(system, receiver, job_of):
     await receiver.stop()
     sinks = [{"sink": "receiver", "events": ["Started", "Succeeded"]}]
     await system.apply(*job_of("meanwhile", {"starts": [[{"text": "done"}]]}, notifications=sinks))

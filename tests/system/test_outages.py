@@ -121,7 +121,7 @@ async def versions(system):
     return {(one["metadata"]["name"], one["metadata"]["resourceVersion"]) for one in (*jobs["items"], *pods)}
 
 
-async def test_a_leader_stopped_past_its_lease_wakes_up_and_writes_nothing(outage, short):
+async def test_a_leader_paused_past_its_lease_writes_nothing_when_it_resumes(outage, short):
     name = await leader(outage)
     part = outage.cluster.parts[name]
     await outage.apply(*short("stopped"))
@@ -160,7 +160,7 @@ async def test_another_operator_takes_over_when_any_of_three_is_killed(outage, s
     assert sum(pod["metadata"]["name"].startswith("short-killed-") for pod in pods) == 2
 
 
-async def test_a_full_disk_of_postgres_holds_starts_lets_ends_go_on_and_heals(outage, short, said):
+async def test_a_full_disk_of_postgres_delays_starts_but_not_endings_and_recovers(outage, short, said):
     if not outage.disk.mounted:
         pytest.skip("no file system may be mounted here, so PostgreSQL's disk cannot be filled")
     # Random, so that it is not compressed: PostgreSQL needs new pages for it at once.
@@ -184,7 +184,7 @@ async def test_a_full_disk_of_postgres_holds_starts_lets_ends_go_on_and_heals(ou
     assert told == ["Succeeded"] * 2
 
 
-async def test_a_gateway_killed_while_it_stores_a_result_stores_it_once(outage, job_of):
+async def test_a_result_is_stored_once_if_the_gateway_is_killed_meanwhile(outage, job_of):
     await outage.apply(*job_of("half-stored", {"starts": [[{"delay": "1500ms", "text": "Done."}]]}))
     await outage.running("half-stored")
     log = outage.cluster.parts["gateway"].log
@@ -207,7 +207,7 @@ async def test_a_gateway_killed_while_it_stores_a_result_stores_it_once(outage, 
 
 
 @pytest.mark.parametrize("seconds", [pytest.param(3600, id="forward"), pytest.param(-3600, id="back")])
-async def test_an_operators_clock_that_jumps_ends_and_starts_nothing_wrongly(outage, short, said, seconds):
+async def test_a_clock_jump_of_the_operator_causes_no_wrong_end_or_start(outage, short, said, seconds):
     way = "forward" if seconds > 0 else "back"
     name, later = f"short-now-{way}", f"short-later-{way}"
     await outage.apply(*short(f"now-{way}"), *short(f"later-{way}", startAfter="24h"))
@@ -223,7 +223,7 @@ async def test_an_operators_clock_that_jumps_ends_and_starts_nothing_wrongly(out
     assert waiting["starts"] == 0
 
 
-async def test_a_retry_waits_no_longer_for_a_clock_that_was_wrong_for_a_moment(outage, short):
+async def test_a_retry_does_not_wait_longer_because_of_a_temporary_clock_error(outage, short):
     await outage.apply(*short("retry-1", retry={"backoff": {"initial": "2s", "jitterPercent": 0}}))
     await outage.phase("short-retry-1", "Retrying")
     async with turned(outage, -3600):
@@ -233,7 +233,7 @@ async def test_a_retry_waits_no_longer_for_a_clock_that_was_wrong_for_a_moment(o
     assert (status["phase"], status["starts"]) == ("Succeeded", 2)
 
 
-async def test_an_api_server_that_dies_and_comes_back_ends_no_job(outage, short):
+async def test_a_crash_of_the_api_server_ends_no_job(outage, short):
     server = outage.cluster.server
     if not isinstance(server, EnvTest):
         pytest.skip("the embedded API server keeps its objects in memory: after a restart there would be no jobs")
@@ -249,7 +249,7 @@ async def test_an_api_server_that_dies_and_comes_back_ends_no_job(outage, short)
     assert (status["phase"], status["starts"]) == ("Succeeded", 1)
 
 
-async def test_a_forgotten_past_of_the_api_server_is_listed_anew(outage, short):
+async def test_expired_watch_history_of_the_api_server_leads_to_a_new_list(outage, short):
     """410 for every watch. A real server is away meanwhile; leaders that lose their Lease by it are started again."""
     keeping = asyncio.create_task(outage.saboteur.keep_alive())
     await outage.apply(*short("past"))

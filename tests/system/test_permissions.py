@@ -51,12 +51,12 @@ async def allowed(system, part, **what):
         pytest.param("gateway", {"verb": "create", "resource": "pods"}, False, id="gateway-makes-none"),
     ],
 )
-async def test_what_a_part_may_do_in_a_users_namespace(system, part, what, expected):
+async def test_a_process_has_exactly_its_permissions_in_a_users_namespace(system, part, what, expected):
     assert await allowed(system, part, namespace=system.namespace, **what) is expected
 
 
 @pytest.mark.parametrize("part", ["operator", "gateway"])
-async def test_a_part_has_the_token_of_its_own_account_only(system, part):
+async def test_a_process_has_only_the_token_of_its_own_account(system, part):
     config = yaml.safe_load((system.cluster.folder / f"{part}.kubeconfig").read_text())
 
     assert config["users"][0]["name"] == f"agentjobs-{part}"

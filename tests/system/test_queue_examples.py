@@ -33,7 +33,7 @@ async def test_every_job_of_an_example_ends_and_every_queue_is_open(system, said
         assert said(status, "Open") == "True"
 
 
-async def test_the_rate_of_the_example_holds_for_any_five_seconds(system):
+async def test_the_rate_of_the_example_is_not_exceeded_in_any_five_seconds(system):
     path = QUEUES / "rate-limit.yaml"
     await system.apply_file(path)
     starts = []

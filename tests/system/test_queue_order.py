@@ -12,7 +12,7 @@ def a_queue(**spec):
     return {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentQueue", "metadata": {"name": "fast"}, "spec": spec}
 
 
-async def test_a_free_slot_goes_to_the_tenant_that_holds_none_and_not_to_the_oldest_job(system, job_of):
+async def test_a_free_slot_goes_to_the_tenant_without_slots_rather_than_to_the_oldest_job(system, job_of):
     await system.apply(a_queue(concurrency={"max": 2}, strategy="Fair"))
     for name in ("red-1", "red-2", "red-3"):
         await system.apply(*job_of(name, SLOW, queue="fast", partitionKey="red"))
@@ -28,7 +28,7 @@ async def test_a_free_slot_goes_to_the_tenant_that_holds_none_and_not_to_the_old
         await system.edit(name, cancel=True)
 
 
-async def test_a_job_that_waits_for_the_rate_starts_without_any_event(system, job_of, said):
+async def test_a_job_that_waits_for_the_rate_starts_without_another_event(system, job_of, said):
     await system.apply(a_queue(rateLimit={"starts": 1, "period": "4s"}))
     # Both at the same time: on a busy machine the first may take longer than the period.
     await system.apply(*job_of("first", QUICK, queue="fast"), *job_of("second", QUICK, queue="fast"))
@@ -39,7 +39,7 @@ async def test_a_job_that_waits_for_the_rate_starts_without_any_event(system, jo
     assert status["phase"] == "Succeeded"
 
 
-async def test_of_a_burst_over_the_backlog_all_end_and_none_is_lost(system, job_of, said):
+async def test_all_jobs_of_a_burst_above_the_backlog_limit_end(system, job_of, said):
     await system.apply(a_queue(concurrency={"max": 1}, backlog={"max": 2, "onFull": "Reject"}))
     await system.apply(*job_of("runs", SLOW, queue="fast"))
     await system.phase("runs", "Running")

@@ -44,7 +44,7 @@ def a_queue(name="fast", **spec):
         "no-policy",
     ],
 )
-async def test_the_api_server_refuses_what_no_queue_can_be(system, spec, field):
+async def test_the_api_server_refuses_an_invalid_queue(system, spec, field):
     refused = await system.refusal(a_queue(**spec))
 
     assert isinstance(refused, ApiError)
@@ -62,7 +62,7 @@ async def test_errors_that_only_the_operator_detects_are_in_a_condition(system, 
     assert "spec.budgets[0].timeZone" in said(status, "Open", "message")
 
 
-async def test_a_job_waits_for_its_queue_and_ends_when_the_queue_is_there(system, job_of, said):
+async def test_a_job_waits_for_its_queue_and_ends_after_the_queue_is_created(system, job_of, said):
     await system.apply(*job_of("early", QUICK, queue="fast"))
     waits = await system.until("early", lambda status: said(status, "Accepted", "reason") == "QueueNotFound")
     await system.apply(a_queue())
@@ -80,7 +80,7 @@ async def test_a_paused_queue_starts_nothing_until_it_is_resumed(system, job_of,
     assert (await system.finished("patient"))["phase"] == "Succeeded"
 
 
-async def test_a_drained_job_goes_on_by_itself_in_the_same_attempt(system, job_of, said):
+async def test_a_drained_job_continues_by_itself_in_the_same_attempt(system, job_of, said):
     await system.apply(a_queue(), *job_of("drained", SLOW_FIRST, queue="fast"))
     await system.running("drained")
     await system.edit_queue("fast", stopPolicy="HoldAndDrain")
@@ -94,7 +94,7 @@ async def test_a_drained_job_goes_on_by_itself_in_the_same_attempt(system, job_o
     assert (status["phase"], status["attempts"], status["starts"]) == ("Succeeded", 1, 2)
 
 
-async def test_limits_change_while_jobs_run_and_end_with_the_object(system, job_of, said):
+async def test_limits_can_change_while_jobs_run_and_end_when_the_queue_is_deleted(system, job_of, said):
     slow = {"starts": [[{"delay": "10m", "text": "Too late."}]]}
     await system.apply(a_queue(concurrency={"max": 1}))
     for name in ("a", "b", "c"):
@@ -124,7 +124,7 @@ async def test_the_status_of_a_queue_counts_its_jobs(system, job_of):
     assert status["oldestWaitingTime"] == (await system.status("waits"))["queue"]["since"]
 
 
-async def test_a_gated_pod_is_waited_for(system, job_of, said):
+async def test_a_job_waits_for_its_gated_pod(system, job_of, said):
     """Kueue puts its gate on when the pod is made; here the pod is there before, and the operator adopts it."""
     await system.apply(a_queue(kueue={"localQueue": "team-a"}), *job_of("model", QUICK, queue="fast"))
     await system.finished("model")
@@ -162,7 +162,7 @@ def gated(pod, uid):
     }
 
 
-async def test_a_budget_that_is_used_up_lets_jobs_wait_until_it_is_raised(system, job_of, said):
+async def test_jobs_wait_for_a_used_up_budget_until_it_is_raised(system, job_of, said):
     day = {"name": "day", "period": "Daily", "maxCostUSD": "5", "timeZone": "Europe/Berlin"}
     await spend(system, "fast", "5")
     await system.apply(a_queue(budgets=[day]), *job_of("thrifty", QUICK, queue="fast"))
@@ -176,7 +176,7 @@ async def test_a_budget_that_is_used_up_lets_jobs_wait_until_it_is_raised(system
     assert status["phase"] == "Succeeded"
 
 
-async def test_a_budget_may_let_jobs_fail(system, job_of):
+async def test_a_budget_can_fail_jobs(system, job_of):
     day = {"name": "day", "period": "Daily", "maxTokens": 10, "onExceeded": "Fail"}
     await spend(system, "strict", "0", tokens=10)
     await system.apply(a_queue(name="strict", budgets=[day]), *job_of("late", QUICK, queue="strict"))
@@ -185,7 +185,7 @@ async def test_a_budget_may_let_jobs_fail(system, job_of):
     assert (status["phase"], status["reason"]) == ("Failed", "BudgetExceeded")
 
 
-async def test_limits_of_model_calls_reach_the_proxies_and_go_with_the_queue(system):
+async def test_limits_of_model_calls_reach_the_proxies_and_end_when_the_queue_is_deleted(system):
     count = "SELECT count(*) FROM agentjobs.queue_limits WHERE namespace = %s AND queue = 'fast'"
 
     async def published(_):

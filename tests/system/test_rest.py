@@ -21,7 +21,7 @@ async def rest(system):
         yield http
 
 
-async def test_a_job_that_is_suspended_waits_and_one_that_is_cancelled_ends(system, rest, job_of):
+async def test_a_suspended_job_waits_and_a_cancelled_job_ends(system, rest, job_of):
     await system.apply(*job_of("slow", SLOW))
     await system.running("slow")
     suspended = await rest.post("agentjobs/slow/suspend")
@@ -32,7 +32,7 @@ async def test_a_job_that_is_suspended_waits_and_one_that_is_cancelled_ends(syst
     assert (suspended.status_code, cancelled.status_code, status["phase"]) == (200, 200, "Cancelled")
 
 
-async def test_a_job_that_is_gone_runs_again(system, rest, job_of):
+async def test_a_deleted_job_can_be_rerun(system, rest, job_of):
     from tests.system.conftest import AGENTJOBS
 
     await system.apply(*job_of("quick", QUICK))
@@ -44,7 +44,7 @@ async def test_a_job_that_is_gone_runs_again(system, rest, job_of):
     assert (await system.finished(made))["phase"] == "Succeeded"
 
 
-async def test_a_schedule_makes_its_job_when_it_is_asked_for(system, rest, job_of):
+async def test_a_triggered_schedule_creates_its_job(system, rest, job_of):
     config_map, job = job_of("brief", QUICK)
     schedule = {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": job["spec"]}}
     body = {**job, "kind": "AgentSchedule", "spec": schedule}
@@ -55,7 +55,7 @@ async def test_a_schedule_makes_its_job_when_it_is_asked_for(system, rest, job_o
     assert ((await system.finished(made))["phase"], len(seen["next"])) == ("Succeeded", 10)
 
 
-async def test_a_queue_that_is_paused_starts_nothing_until_it_goes_on(system, rest, job_of):
+async def test_a_paused_queue_starts_nothing_until_it_is_resumed(system, rest, job_of):
     assert (await rest.post("queues/agents/pause")).status_code == 200
     await system.until("agents", lambda status: status.get("conditions"), status_of=system.queue)
     await system.apply(*job_of("waits", QUICK))

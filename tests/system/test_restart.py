@@ -46,7 +46,7 @@ async def until(cluster, name, phase):
     return told["job"]
 
 
-async def test_history_survives_a_restart_and_nothing_of_it_runs_for_ever(start, job_of, backend):
+async def test_history_survives_a_restart_and_no_job_in_it_remains_running(start, job_of, backend):
     async with start() as cluster:
         await apply(cluster, [*job_of("quick", QUICK), *job_of("slow", SLOW)])
         before = await until(cluster, "quick", {"Succeeded"})
@@ -61,7 +61,7 @@ async def test_history_survives_a_restart_and_nothing_of_it_runs_for_ever(start,
     assert (left["deleted"] is not None) == (backend == "embedded")
 
 
-async def test_a_folder_of_a_version_that_forgot_its_identity_is_adopted(start, job_of, backend, tmp_path):
+async def test_a_folder_of_a_version_without_a_stored_identity_is_adopted(start, job_of, backend, tmp_path):
     if backend != "embedded":
         pytest.skip("others keep their identity themselves")
     async with start() as cluster:

@@ -56,7 +56,7 @@ async def test_an_example_runs_when_it_is_triggered(system, path):
         ),
     ],
 )
-async def test_a_schedule_that_cannot_be_followed_says_why(system, said, request, spec, reason, words):
+async def test_a_schedule_that_cannot_run_has_the_reason_in_its_status(system, said, request, spec, reason, words):
     name = f"bad-{request.node.callspec.id}"
     if refused := await system.refusal(a_schedule(name, **spec)):
         # What a rule of the schema can say the API server says, in the same words.

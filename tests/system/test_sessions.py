@@ -64,7 +64,7 @@ def names(session):
     return {"app": session["appName"], "user": session["userId"], "session": session["sessionId"]}
 
 
-async def test_a_job_goes_on_where_one_that_is_gone_has_ended(system, a_turn):
+async def test_a_job_continues_the_session_of_a_deleted_job(system, a_turn):
     session = ANN | {"sessionId": "monday"}
     await a_turn("first", ("note", {"text": "rain"}), session=session)
     await system.delete(AGENTJOBS, "first")
@@ -82,7 +82,7 @@ async def test_a_job_goes_on_where_one_that_is_gone_has_ended(system, a_turn):
     )
 
 
-async def test_artifacts_and_state_of_the_user_reach_other_sessions_and_memory_finds_what_was_said(system, a_turn):
+async def test_a_users_artifacts_state_and_memory_are_available_in_other_sessions(system, a_turn):
     await a_turn("told", ("note", {"text": "umbrella"}), session=ANN | {"sessionId": "one"}, text="I lost my umbrella.")
     _, (found,) = await a_turn("asked", ("recall", {"query": "umbrella?"}), session=ANN | {"sessionId": "two"})
 
@@ -90,7 +90,7 @@ async def test_artifacts_and_state_of_the_user_reach_other_sessions_and_memory_f
     assert '"saved": "umbrella"' in json.dumps(found)
 
 
-async def test_another_user_finds_nothing(system, a_turn):
+async def test_another_user_has_no_access_to_the_session(system, a_turn):
     await a_turn("told-joe", ("note", {"text": "umbrella"}), session=JOE | {"sessionId": "one"})
     bob = JOE | {"userId": "bob", "sessionId": "one"}
     _, (found, noted) = await a_turn(
@@ -100,7 +100,7 @@ async def test_another_user_finds_nothing(system, a_turn):
     assert "umbrella" not in json.dumps([found, noted])
 
 
-async def test_a_job_that_is_killed_twice_saves_each_version_and_its_turn_once(system, a_turn):
+async def test_a_job_killed_twice_saves_each_version_and_its_turn_once(system, a_turn):
     session = KIM | {"sessionId": "killed"}
     note = [{"toolCalls": [{"name": "note", "args": {"text": text}}]} for text in ("a", "b")]
     script = {"starts": [[note[0], {"exit": "SIGKILL"}], [note[1], {"exit": "SIGKILL"}], [{"text": "Done."}]]}
@@ -119,7 +119,7 @@ async def test_a_job_that_is_killed_twice_saves_each_version_and_its_turn_once(s
     assert (len(story["turns"]), story["state"]["notes"], story["userState"]["count"]) == (1, ["a", "b"], 2)
 
 
-async def test_a_deleted_user_is_forgotten_and_jobs_begin_anew(system, a_turn):
+async def test_after_a_users_data_are_deleted_jobs_begin_new_sessions(system, a_turn):
     session = EVE | {"sessionId": "gone"}
     await a_turn("before", ("note", {"text": "secret"}), session=session)
 

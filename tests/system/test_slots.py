@@ -146,7 +146,7 @@ def _leads(part):
         return False
 
 
-async def test_two_operators_at_once_share_a_limit(backend, forks, tmp_path, systems, job_of):
+async def test_two_simultaneous_operators_share_a_limit(backend, forks, tmp_path, systems, job_of):
     settings = {"AGENTJOBS_LEADER_ELECT": "false", "AGENTJOBS_QUEUES": '{"agents": 3}'}
     async with up(tmp_path, apiserver=backend, operators=2, settings=settings, instant=a_while, forks=forks) as cluster:
         count_slots(cluster)
@@ -158,7 +158,7 @@ async def test_two_operators_at_once_share_a_limit(backend, forks, tmp_path, sys
     assert (phases, told) == ({"Succeeded"}, (3, 3, 0))
 
 
-async def test_leaders_that_are_killed_overrun_no_limit(pair, crowd):
+async def test_killing_leaders_does_not_exceed_a_limit(pair, crowd):
     await crowd.allow(3)
     await crowd.apply(30)
     ended = asyncio.create_task(crowd.finished())
@@ -172,7 +172,7 @@ async def test_leaders_that_are_killed_overrun_no_limit(pair, crowd):
     assert (crowd.most_slots(), crowd.most_pods <= 3, await crowd.held()) == (3, True, 0)
 
 
-async def test_a_leader_that_wakes_up_beside_a_new_one_overruns_no_limit(pair, crowd):
+async def test_a_paused_leader_that_resumes_next_to_a_new_one_does_not_exceed_a_limit(pair, crowd):
     await crowd.allow(3)
     await crowd.apply(40)
     ended = asyncio.create_task(crowd.finished())
@@ -189,7 +189,7 @@ async def test_a_leader_that_wakes_up_beside_a_new_one_overruns_no_limit(pair, c
     assert (crowd.most_slots(), crowd.most_pods <= 3, await crowd.held()) == (3, True, 0)
 
 
-async def test_slots_are_freed_once_postgres_is_back(pair, crowd):
+async def test_slots_are_freed_when_postgres_is_available_again(pair, crowd):
     await crowd.allow(2)
     await crowd.apply(8)
     ended = asyncio.create_task(crowd.finished())
@@ -203,7 +203,7 @@ async def test_slots_are_freed_once_postgres_is_back(pair, crowd):
     assert (crowd.most_slots(), crowd.most_pods <= 2, await crowd.held()) == (2, True, 0)
 
 
-async def test_limits_may_change_while_jobs_run(pair, crowd):
+async def test_limits_can_change_while_jobs_run(pair, crowd):
     await crowd.allow(4)
     await crowd.apply(40)
     ended = asyncio.create_task(crowd.finished())

@@ -51,7 +51,7 @@ def steps_of(status):
     return [(one["fromStep"], one["toStep"]) for one in status["attemptHistory"]]
 
 
-async def test_a_job_that_is_timed_out_after_a_new_step_goes_on_and_is_not_charged(system, halves):
+async def test_a_timeout_after_a_new_step_is_not_charged_and_the_job_continues(system, halves):
     await system.apply(*halves("slow", retry=ONCE, timeouts={"attempt": "15s"}, runtime=BRIEF))
     waiting = await system.phase("slow", "Retrying")
     status = await system.finished("slow")
@@ -63,7 +63,7 @@ async def test_a_job_that_is_timed_out_after_a_new_step_goes_on_and_is_not_charg
     assert (steps_of(status), status["snoozes"]) == ([(0, 1), (1, 2)], 1)
 
 
-async def test_a_job_that_is_timed_out_without_a_step_is_charged(system, halves):
+async def test_a_timeout_without_a_new_step_is_charged(system, halves):
     script = {"starts": [[{**ENDLESS, "agent": "one"}]]}
     await system.apply(*halves("still", script, retry=ONCE, timeouts={"attempt": "5s"}, runtime=BRIEF))
     status = await system.finished("still")
@@ -73,7 +73,7 @@ async def test_a_job_that_is_timed_out_without_a_step_is_charged(system, halves)
     assert "checkpoint" not in status
 
 
-async def test_a_pod_that_is_lost_after_a_new_step_counts_against_nothing(system, halves):
+async def test_a_pod_lost_after_a_new_step_counts_against_no_limit(system, halves):
     await system.apply(*halves("lost", retry=ONCE, runtime=BRIEF))
     await recorded(system, "lost")
     await system.client.delete(PODS, system.namespace, "lost-1")
@@ -83,7 +83,7 @@ async def test_a_pod_that_is_lost_after_a_new_step_counts_against_nothing(system
     assert status["attemptHistory"][0]["reason"] == "RunnerLost"
 
 
-async def test_a_suspended_job_goes_on_after_its_last_step(system, halves):
+async def test_a_suspended_job_continues_after_its_last_step(system, halves):
     await system.apply(*halves("held", retry=ONCE, runtime=BRIEF))
     await recorded(system, "held")
     await system.edit("held", suspend=True)
@@ -95,7 +95,7 @@ async def test_a_suspended_job_goes_on_after_its_last_step(system, halves):
     assert (status["phase"], steps_of(status), status["checkpoint"]["step"]) == ("Succeeded", [(0, 1), (1, 2)], 2)
 
 
-async def test_an_attempt_from_the_start_does_not_know_the_steps_before(system, halves):
+async def test_an_attempt_from_the_beginning_does_not_use_earlier_steps(system, halves):
     fails = {"agent": "two", "error": {"status": 500, "message": "The model is broken."}}
     script = {"starts": [[FIRST, fails, fails], [FIRST, SECOND]]}
     retry = {"resume": "FromStart", "backoff": {"initial": "1s"}}

@@ -79,7 +79,7 @@ async def ran(backend, forks, systems, job_of, collector, tmp_path_factory):
         return (await system.job("traced"))["metadata"]["uid"]
 
 
-async def test_three_starts_are_one_trace(ran, collector):
+async def test_three_starts_of_a_job_are_one_trace(ran, collector):
     assert {span.trace_id.hex() for _, span in collector.spans} == {ran.replace("-", "")}
     (root,) = collector.named("agentjobs-operator", "job")
     starts = collector.named("agentjobs-operator", "start")
@@ -95,7 +95,7 @@ async def test_three_starts_are_one_trace(ran, collector):
         }
 
 
-async def test_adks_own_spans_hang_below_the_run_and_are_flushed(ran, collector):
+async def test_adks_spans_are_children_of_the_run_and_are_flushed(ran, collector):
     known = {span.span_id: span for _, span in collector.spans}
     runs = {span.span_id for span in collector.named("agentjobs-runner", "run")}
     tools = collector.named("agentjobs-runner", "execute_tool")
@@ -116,7 +116,7 @@ async def test_no_text_of_users_models_or_tools_is_in_a_trace(ran, collector):
     assert not re.search(rb"eyJ[\w-]{8,}\.[\w-]{8,}\.", everything)
 
 
-async def test_a_dead_collector_neither_fails_nor_holds_up_a_job(backend, forks, systems, job_of, tmp_path):
+async def test_an_unavailable_collector_neither_fails_nor_delays_a_job(backend, forks, systems, job_of, tmp_path):
     dead = traced("http://127.0.0.1:9")  # the discard port: nobody listens
     async with up(tmp_path, settings=dead, apiserver=backend, working_folder=ROOT, forks=forks) as cluster:
         system = systems(cluster)

@@ -121,7 +121,7 @@ async def messages(system, uid):
         return [row[0] for row in await (await connection.execute(asked, [uid])).fetchall()]
 
 
-async def test_what_a_stranger_writes_reaches_the_agent_as_text_and_nothing_more(system, call):
+async def test_text_of_a_stranger_reaches_the_agent_only_as_text(system, call):
     answer = await call("$(job.uid) $$(x) $(params.title)")
     job = answer.json()
     status = await system.finished(job["job"])
@@ -130,7 +130,7 @@ async def test_what_a_stranger_writes_reaches_the_agent_as_text_and_nothing_more
     assert await messages(system, job["uid"]) == ["Look at: $(job.uid) $$(x) $(params.title)"]
 
 
-async def test_the_example_makes_a_job_of_an_issue(system, call):
+async def test_the_example_creates_a_job_for_an_issue(system, call):
     answer = await call("The last page is missing", "triage-issue")
     job = answer.json()
     status = await system.finished(job["job"])
@@ -139,7 +139,7 @@ async def test_the_example_makes_a_job_of_an_issue(system, call):
     assert await messages(system, job["uid"]) == ["Issue 7: The last page is missing"]
 
 
-async def test_a_call_that_is_replayed_after_its_job_was_deleted_makes_none(system, call):
+async def test_a_call_replayed_after_its_job_was_deleted_creates_no_job(system, call):
     first = (await call("deleted")).json()
     await system.finished(first["job"])
     await system.delete(AGENTJOBS, first["job"])
@@ -150,7 +150,7 @@ async def test_a_call_that_is_replayed_after_its_job_was_deleted_makes_none(syst
         await system.job(first["job"])
 
 
-async def test_a_call_makes_its_job_while_postgresql_is_away(system, call):
+async def test_a_call_creates_its_job_while_postgresql_is_unavailable(system, call):
     os.kill(system.cluster.postgres.pid, signal.SIGKILL)
     await system.cluster.postgres.wait()
     began = time.monotonic()
@@ -162,7 +162,7 @@ async def test_a_call_makes_its_job_while_postgresql_is_away(system, call):
     assert (await system.finished(answer.json()["job"]))["phase"] == "Succeeded"
 
 
-async def test_a_burst_of_calls_each_sent_twice_makes_one_result_each(system, call):
+async def test_a_burst_of_calls_sent_twice_creates_one_result_each(system, call):
     calls = [call(f"number {number}", "burst") for number in range(BURST) for _ in range(2)]
     answers = await asyncio.gather(*calls)
     names = {answer.json()["job"] for answer in answers}

@@ -26,7 +26,7 @@ def verdict_of(pod):
     return Instant(message=word.dump(), exit_code=70 if failing else 0)
 
 
-async def test_two_operators_at_once_make_exactly_the_right_pods(backend, forks, tmp_path, systems, job_of):
+async def test_two_simultaneous_operators_create_each_pod_once(backend, forks, tmp_path, systems, job_of):
     settings = {"AGENTJOBS_LEADER_ELECT": "false", "AGENTJOBS_QUEUES": f'{{"agents": {JOBS}}}'}
     async with up(
         tmp_path, apiserver=backend, operators=2, settings=settings, instant=verdict_of, forks=forks

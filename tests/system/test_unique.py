@@ -26,7 +26,7 @@ def succeeds(pod):
 
 
 @pytest.mark.xdist_group("two-operators")
-async def test_five_hundred_equal_jobs_at_once_make_one_run_with_two_operators(
+async def test_five_hundred_simultaneous_equal_jobs_make_one_run_with_two_operators(
     backend, forks, tmp_path, systems, job_of
 ):
     settings = {"AGENTJOBS_LEADER_ELECT": "false"}
@@ -50,7 +50,7 @@ async def test_five_hundred_equal_jobs_at_once_make_one_run_with_two_operators(
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.xdist_group("shared-cluster")
-async def test_of_equal_jobs_one_runs_and_of_a_burst_the_last(module_system):
+async def test_one_of_equal_jobs_runs_and_the_last_of_a_burst(module_system):
     for name in ("equal-jobs", "debounced-burst"):
         await module_system.apply_file(EXAMPLES / f"{name}.yaml")
     equal = [await module_system.finished(f"review-{n}") for n in "abc"]
@@ -65,7 +65,7 @@ async def test_of_equal_jobs_one_runs_and_of_a_burst_the_last(module_system):
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.xdist_group("shared-cluster")
-async def test_a_job_waits_for_others_and_is_told_what_they_answered(module_system, job_of):
+async def test_a_job_waits_for_others_and_gets_their_answers(module_system, job_of):
     answer = {"starts": [[{"delay": "1s", "text": '{"title": "$(job.name) {x}"}'}]]}
     schema = {"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]}
     after = {"jobs": ["plan"], "selector": {"set": "parts"}}
@@ -84,7 +84,7 @@ async def test_a_job_waits_for_others_and_is_told_what_they_answered(module_syst
 
 
 @pytest.mark.xdist_group("two-operators")
-async def test_a_job_that_was_deleted_while_no_operator_looked_keeps_no_equal_job_away(
+async def test_a_job_deleted_while_no_operator_ran_does_not_prevent_an_equal_job(
     backend, forks, tmp_path, systems, job_of
 ):
     agent = {"model": "gemini-x", "inline": {"instruction": "x"}}

@@ -89,7 +89,7 @@ async def test_an_agent_works_in_a_checkout_and_sees_no_credentials(coding, shop
     assert any(with_credentials for _, _, with_credentials in coding.site.seen)
 
 
-async def test_an_evicted_pod_finds_its_files_again(coding, shop):
+async def test_the_files_of_an_evicted_pod_are_restored(coding, shop):
     never = {"text": "never heard", "delay": 60}
     changes, looks = bash("echo kept > new.txt; echo two >> README.md"), bash("cat new.txt README.md")
     coding.api.play(changes, never, looks, {"text": "ok"})
@@ -103,7 +103,7 @@ async def test_an_evicted_pod_finds_its_files_again(coding, shop):
     assert results(coding.api.requests[3])[-1] == "kept\nhello\ntwo"
 
 
-async def test_what_changed_is_pushed_to_a_branch(coding, shop):
+async def test_changes_are_pushed_to_a_branch(coding, shop):
     coding.api.play(bash("echo fixed > fix.txt"), {"text": "Fixed it."})
     await apply(coding, "pushes", publish={"mode": "Branch", "branch": "agents/$(job.name)", **WRITE})
 
@@ -117,7 +117,7 @@ async def test_what_changed_is_pushed_to_a_branch(coding, shop):
     assert job["workspace"]["branch"] == "agents/pushes"
 
 
-async def test_publishing_is_tried_again_without_the_agent(coding, shop):
+async def test_publishing_is_retried_without_the_agent(coding, shop):
     coding.api.play(bash("echo fixed > fix.txt"), {"text": "Fixed it.", "delay": 2})
     publish = {"mode": "Branch", "branch": "agents/$(job.name)", **WRITE}
     await apply(coding, "again", publish=publish, retry={"maxAttempts": 9, "backoff": {"initial": "1s"}})
@@ -135,7 +135,7 @@ async def test_publishing_is_tried_again_without_the_agent(coding, shop):
     assert len(coding.api.requests) == 2
 
 
-async def test_a_secret_in_what_changed_stops_the_push(coding, shop):
+async def test_a_secret_in_the_changes_stops_the_push(coding, shop):
     coding.api.play(bash("echo AKIA$(echo IOSFODNN7EXAMPLQ) > key.txt"), {"text": "Left a key."})
     publish = {"mode": "Branch", "branch": "agents/$(job.name)", **WRITE}
     await apply(coding, "leaks", publish=publish, retry={"maxAttempts": 1})
@@ -146,7 +146,7 @@ async def test_a_secret_in_what_changed_stops_the_push(coding, shop):
     assert gitservers.git("branch", "--list", "agents/*", cwd=shop) == ""
 
 
-async def test_a_draft_pull_request_is_asked_for(coding, shop):
+async def test_a_draft_pull_request_is_created(coding, shop):
     host = GitHost("GitHub")
     keys = {"username": gitservers.USER, "password": gitservers.PASSWORD, "token": TOKEN}
     await coding.secret("write", **keys)
@@ -162,7 +162,7 @@ async def test_a_draft_pull_request_is_asked_for(coding, shop):
     assert status["result"]["workspace"]["pullRequest"] == host.address(made)
 
 
-async def test_wrong_credentials_end_a_job_with_their_name(coding, shop):
+async def test_wrong_credentials_fail_a_job_and_are_named(coding, shop):
     await coding.secret("wrong", username=gitservers.USER, password="another")
     spec = a_spec(coding, retry={"maxAttempts": 1})
     spec["workspace"]["git"]["secretRef"] = {"name": "wrong"}
@@ -174,7 +174,7 @@ async def test_wrong_credentials_end_a_job_with_their_name(coding, shop):
     assert "another" not in str(status)
 
 
-async def test_jobs_on_one_worktree_take_turns(coding, shop, storage):
+async def test_jobs_of_the_same_worktree_run_one_at_a_time(coding, shop, storage):
     tree = {"mode": "Named", "name": "shared"}
     first = {**bash("sleep 3; echo first > order.txt"), "when": "be the first"}
     second = {**bash("cat order.txt"), "when": "be the second"}
@@ -192,7 +192,7 @@ async def test_jobs_on_one_worktree_take_turns(coding, shop, storage):
     assert results(last)[-1] == "first"
 
 
-async def test_a_chain_works_in_one_worktree(coding, shop, storage, said):
+async def test_all_jobs_of_a_chain_work_in_one_worktree(coding, shop, storage, said):
     """Triage proposes, implement disposes, review reads what it wrote; each is chosen by the outcome before it."""
     outcome = {"type": "object", "properties": {"outcome": {"type": "string"}}, "required": ["outcome"]}
     decides = {"schema": outcome, "outcomeKey": "outcome"}
@@ -248,7 +248,7 @@ async def test_a_chain_works_in_one_worktree(coding, shop, storage, said):
     assert results(coding.api.requests[-1])[-1] == "plan"
 
 
-async def test_the_command_line_pushes_and_tells_what(coding, shop, monkeypatch, capfd):
+async def test_the_command_line_publishes_and_prints_the_branch(coding, shop, monkeypatch, capfd):
     monkeypatch.setenv("KUBECONFIG", str(coding.cluster.kubeconfig))
     place = ["--namespace", coding.namespace]
 
@@ -288,7 +288,7 @@ async def test_the_command_line_pushes_and_tells_what(coding, shop, monkeypatch,
     assert ("Claude Code, BypassPermissions" in shown, answer) == (True, "Fixed it.\n")
 
 
-async def test_an_answer_that_a_rule_runs_again_after_is_not_published_and_the_next_one_is(coding, shop):
+async def test_an_answer_after_which_a_rule_reruns_the_job_is_not_published_and_the_next_is(coding, shop):
     asked_for = {"type": "object", "properties": {"outcome": {"type": "string"}}, "required": ["outcome"]}
     rules = [{"name": "again", "onOutcomes": ["unsure"], "action": "Retry", "delay": "1s"}]
     decide = [{"tools": [{"name": "StructuredOutput", "input": {"outcome": one}}]} for one in ("unsure", "sure")]
@@ -318,7 +318,7 @@ async def test_an_agent_of_adk_works_in_a_checkout_and_its_files_are_published(c
     assert file_of(shop, "agents/writes", "README.md") == "hello\nmore"
 
 
-async def test_a_program_of_ones_own_works_in_a_checkout_and_its_files_are_published(coding, shop, checkout):
+async def test_a_custom_program_works_in_a_checkout_and_its_files_are_published(coding, shop, checkout):
     program = checkout / "tests/system/conformance/program.py"
     command = ["sh", "-c", f'cd "$AGENTJOBS_WORKSPACE/tree" && echo more >> README.md && exec python {program} none 0']
     spec = a_spec(coding, publish={"mode": "Branch", "branch": "agents/$(job.name)", **WRITE})

@@ -36,12 +36,12 @@ async def test_a_name_taken_by_other_work_is_refused(jobs, name):
         await jobs.submit(a_spec("slow"), name=name)
 
 
-async def test_a_spec_that_is_wrong_is_refused_in_the_servers_words(jobs, name):
+async def test_an_invalid_spec_is_refused_with_the_servers_message(jobs, name):
     with pytest.raises(Invalid, match=r"spec\.agnet"):
         await jobs.submit({"agnet": {}, **a_spec()}, name=name)
 
 
-async def test_changes_are_seen_until_the_end_and_events_until_theirs(jobs, name):
+async def test_changes_are_streamed_until_the_job_ends_and_events_until_their_last(jobs, name):
     await jobs.submit(a_spec(), name=name)
 
     events = [event.kind async for event in jobs.events(name, follow=True)]
@@ -51,7 +51,7 @@ async def test_changes_are_seen_until_the_end_and_events_until_theirs(jobs, name
     assert phases[-1] == "Succeeded"
 
 
-async def test_several_jobs_are_waited_for_at_once(jobs, name):
+async def test_several_jobs_can_be_waited_for_together(jobs, name):
     await jobs.set_config_map(name, {"script": "starts: [[{text: Mine.}]]"})
     names = [f"{name}-{number}" for number in range(3)]
     for each in names[:2]:
@@ -69,7 +69,7 @@ async def test_several_jobs_are_waited_for_at_once(jobs, name):
     assert (await jobs.cancel(names[0])).version == whole[0].version
 
 
-async def test_a_job_that_is_gone_runs_again_from_history(jobs, name):
+async def test_a_deleted_job_can_be_rerun_from_history(jobs, name):
     await jobs.submit(a_spec(), name=name)
     await jobs.wait(name, timeout=110)
     await jobs.delete(name)
@@ -79,7 +79,7 @@ async def test_a_job_that_is_gone_runs_again_from_history(jobs, name):
     assert (await jobs.wait(f"{name}-2", timeout=110)).succeeded
 
 
-async def test_a_job_that_is_cancelled_ends_without_a_result(jobs, name):
+async def test_a_cancelled_job_ends_without_a_result(jobs, name):
     await jobs.submit(a_spec("slow", startAfter="1h"), name=name)
     await jobs.cancel(name)
 
@@ -90,7 +90,7 @@ async def test_a_job_that_is_cancelled_ends_without_a_result(jobs, name):
         await jobs.result(name)
 
 
-async def test_time_runs_out_and_the_job_runs_on(jobs, name):
+async def test_a_job_continues_after_a_wait_times_out(jobs, name):
     await jobs.submit(a_spec("slow", startAfter="1h"), name=name)
 
     with pytest.raises(TimeoutError, match="did not end within"):
@@ -99,7 +99,7 @@ async def test_time_runs_out_and_the_job_runs_on(jobs, name):
     assert not (await jobs.get(name)).finished
 
 
-async def test_history_outlives_the_object(jobs, name):
+async def test_history_is_kept_after_the_object_is_deleted(jobs, name):
     await jobs.submit(a_spec(), name=name)
     await jobs.wait(name, timeout=110)
     await jobs.delete(name)
@@ -112,7 +112,7 @@ async def test_history_outlives_the_object(jobs, name):
     assert [job.name async for job in jobs.history(name=name)] == [name]
 
 
-async def test_a_rerun_is_a_new_job_of_the_same_work(jobs, name):
+async def test_a_rerun_is_a_new_job_with_the_same_work(jobs, name):
     first = await jobs.submit(a_spec(), name=name)
 
     again = await jobs.rerun(name)
@@ -122,7 +122,7 @@ async def test_a_rerun_is_a_new_job_of_the_same_work(jobs, name):
     assert (await jobs.wait(again.name, timeout=110)).succeeded
 
 
-async def test_an_iterator_that_is_left_early_leaves_nothing_open(jobs, name):
+async def test_an_iterator_that_is_left_early_closes_its_connection(jobs, name):
     await jobs.submit(a_spec("slow", startAfter="1h"), name=name)
 
     async with aclosing(jobs.watch(name)) as states:
@@ -155,6 +155,6 @@ async def test_a_schedule_is_applied_and_triggered(jobs, name):
         await schedules.get(name)
 
 
-async def test_a_schedule_that_is_wrong_is_refused_in_the_servers_words(jobs, name):
+async def test_an_invalid_schedule_is_refused_with_the_servers_message(jobs, name):
     with pytest.raises(Invalid, match=r"jobTemplat"):
         await jobs.schedules.apply(name, {"schedule": "@daily", "jobTemplat": {}})

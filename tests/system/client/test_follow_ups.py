@@ -61,7 +61,7 @@ async def chain(jobs, cli, name, tmp_path):
     return name, entries[0].job
 
 
-async def test_a_tree_is_shown_and_stays_when_the_objects_are_gone(jobs, cli, chain):
+async def test_a_tree_is_shown_even_after_its_objects_were_deleted(jobs, cli, chain):
     first, second = chain
     _, page, _ = await cli("tree", second)
     await jobs.delete(first)
@@ -80,7 +80,7 @@ async def test_a_tree_is_shown_and_stays_when_the_objects_are_gone(jobs, cli, ch
     assert told[1]["parentUid"] == told[0]["uid"]
 
 
-async def test_a_job_shows_whom_it_follows_and_by_whom_it_is_followed(cli, chain):
+async def test_a_job_shows_its_parent_and_its_follow_ups(cli, chain):
     first, second = chain
     _, above, _ = await cli("show", first)
     _, below, _ = await cli("show", second)

@@ -97,7 +97,7 @@ def test_the_first_ctrl_c_prints_what_it_waits_for_and_the_second_exits_immediat
     assert "RunnerCrashed" not in person.seen
 
 
-def test_the_runner_itself_ends_at_a_second_ctrl_c(typist):
+def test_the_runner_process_ends_at_a_second_ctrl_c(typist):
     """Under load the two may reach the command line as one."""
     person = typist("time.sleep(600)")
     person.until("TOOL RUNS")
@@ -111,7 +111,7 @@ def test_the_runner_itself_ends_at_a_second_ctrl_c(typist):
     assert person.end() == 75
 
 
-def test_after_one_ctrl_c_the_running_tool_may_end(typist):
+def test_after_one_ctrl_c_the_running_tool_can_finish(typist):
     person = typist("input()")
     person.until("TOOL RUNS")
     person.types("\x03")
@@ -122,7 +122,7 @@ def test_after_one_ctrl_c_the_running_tool_may_end(typist):
     assert "Interrupted: stopped between two steps" in person.seen
 
 
-def test_a_person_can_debug_a_tool(typist):
+def test_a_tool_can_be_debugged_in_a_terminal(typist):
     person = typist("secret = 41; breakpoint()")
     person.until("(Pdb) ")
     person.types("p secret + 1\n")

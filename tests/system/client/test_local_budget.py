@@ -68,7 +68,7 @@ def run(tmp_path):
     return begin
 
 
-def test_a_run_stops_at_its_limit_and_names_the_cure(run):
+def test_a_run_stops_at_its_limit_and_names_a_solution(run):
     code, out, err = run(budget={"maxLLMCalls": 1})
 
     assert (code, out) == (contract.EXIT_CODES[contract.Verdict.FAIL], "")
@@ -93,7 +93,7 @@ def test_a_run_whose_limit_is_raised_continues_and_counts_what_it_used_before(ru
     }
 
 
-def test_each_run_is_an_attempt_of_its_own(run):
+def test_each_run_is_a_separate_attempt(run):
     budget = {"maxLLMCalls": 1, "scope": "Attempt"}
     run(budget=budget)
     code, out, _ = run("--resume", budget=budget)
@@ -111,7 +111,7 @@ def fake():
         yield providers
 
 
-def test_the_cost_of_answers_is_told_with_what_came_from_a_cache(run, fake):
+def test_the_cost_of_answers_is_printed_with_cached_tokens(run, fake):
     own = {"OPENAI_BASE_URL": fake.openai, "OPENAI_API_KEY": "sk-of-the-test-alone"}
     code, out, err = run("--json", model="openai/gpt-5-mini", **own)
 
@@ -135,7 +135,7 @@ def test_models_without_a_price_are_named(run, fake):
     assert "$0 without of-my-own, whose price is unknown" in err
 
 
-def test_no_model_proxy_is_asked(run, fake):
+def test_no_model_proxy_is_used(run, fake):
     own = {"OPENAI_BASE_URL": fake.openai, "OPENAI_API_KEY": "sk-of-the-test-alone"}
     code, _, err = run(model="openai/gpt-5-mini", **own, **{contract.ENV_MODELS_URL: "http://127.0.0.1:9"})
     assert (code, len(fake.seen)) == (0, 2), err

@@ -66,7 +66,7 @@ def bash(command):
     return {"tools": [{"name": "Bash", "input": {"command": command, "description": "a test"}}]}
 
 
-async def test_it_works_in_the_folder_and_its_answer_is_printed(claude, folder, api):
+async def test_claude_code_works_in_the_folder_and_its_answer_is_printed(claude, folder, api):
     api.script = [bash("pwd > made"), {"text": "Made it."}]
 
     code, out, err = await claude("Make it.", "--permission-mode", "bypassPermissions")
@@ -76,7 +76,7 @@ async def test_it_works_in_the_folder_and_its_answer_is_printed(claude, folder, 
     assert "it may do anything that you may do" in err
 
 
-async def test_json_has_the_verdict_the_answer_and_what_it_used(claude, folder, api, tmp_path):
+async def test_json_output_has_the_verdict_the_answer_and_the_usage(claude, folder, api, tmp_path):
     (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
     api.script = [{"tools": [{"name": "StructuredOutput", "input": {"ok": True}}]}]
 
@@ -96,7 +96,7 @@ async def test_an_api_that_refuses_the_key_is_a_failure(claude, api):
     assert "Fail ModelAuth" in err
 
 
-async def test_a_limit_of_turns_is_a_failure(claude, api):
+async def test_reaching_the_limit_of_turns_is_a_failure(claude, api):
     api.script = [bash("true")]
 
     code, _, err = await claude("Go on for ever.", "--max-turns", "2", "--permission-mode", "bypassPermissions")
@@ -104,7 +104,7 @@ async def test_a_limit_of_turns_is_a_failure(claude, api):
     assert (code, "Fail MaxTurnsExceeded" in err) == (78, True)
 
 
-async def test_ones_own_login_is_used_where_no_key_is_set(claude, folder, tmp_path, monkeypatch):
+async def test_the_users_login_is_used_if_no_key_is_set(claude, folder, tmp_path, monkeypatch):
     """A stand-in that tells its home: who has logged in there is known to the real one alone."""
     home, told = tmp_path / "home", tmp_path / "told"
     home.mkdir()
@@ -122,7 +122,7 @@ async def test_ones_own_login_is_used_where_no_key_is_set(claude, folder, tmp_pa
     assert told.read_text() == str(home)
 
 
-async def test_a_killed_run_goes_on_in_its_session(claude, api, folder):
+async def test_a_killed_run_continues_in_its_session(claude, api, folder):
     """The runner is killed by a tool, which waits until what was said is kept: that is at most a second behind."""
     api.script = [bash("true"), bash("sleep 2; kill -9 $(ps -o ppid= -p $PPID)"), {"text": "Went on."}]
 
@@ -166,7 +166,7 @@ async def in_tool(command):
     return found[0]
 
 
-async def test_a_runner_that_is_killed_leaves_no_tool_and_no_file(claude, api, temporary, mark):
+async def test_a_killed_runner_leaves_no_processes_and_files(claude, api, temporary, mark):
     api.script = [bash(mark)]
     ending = asyncio.create_task(claude("Go.", "--permission-mode", "bypassPermissions"))
     tool = await in_tool(mark)
@@ -180,7 +180,7 @@ async def test_a_runner_that_is_killed_leaves_no_tool_and_no_file(claude, api, t
     assert list(temporary.iterdir()) == []
 
 
-async def test_a_command_line_that_is_killed_leaves_no_tool_and_no_file(folder, api, temporary, mark):
+async def test_a_killed_command_line_leaves_no_processes_and_files(folder, api, temporary, mark):
     api.script = [bash(mark)]
     words = ["run", "--claude", "Go.", "--working-dir", str(folder), "--model", "claude-sonnet-5-5"]
     words += ["--permission-mode", "bypassPermissions"]

@@ -86,7 +86,7 @@ def looked(tour):
     return (tour.folder / "looked").read_text().split()
 
 
-def test_each_step_runs_once_however_often_a_local_run_is_killed(tour):
+def test_each_step_runs_once_even_if_a_local_run_is_killed_repeatedly(tour):
     ends = [tour(*more) for more in ([], ["--resume"], ["--resume"])]
 
     assert [(code, out) for code, out, _ in ends] == [(70, ""), (70, ""), (0, "Seen all.\n")]
@@ -94,7 +94,7 @@ def test_each_step_runs_once_however_often_a_local_run_is_killed(tour):
     assert "2 steps recorded" in ends[0][2]
 
 
-def test_a_run_that_has_ended_tells_its_answer_again_and_runs_nothing(tour):
+def test_an_ended_run_prints_its_answer_again_and_runs_nothing(tour):
     for more in ([], ["--resume"], ["--resume"]):
         tour(*more)
 
@@ -103,7 +103,7 @@ def test_a_run_that_has_ended_tells_its_answer_again_and_runs_nothing(tour):
     assert (code, json.loads(out)["result"]["text"], "attempt.started" in err) == (0, "Seen all.", False)
 
 
-def test_without_resume_a_new_run_begins_and_the_one_before_can_still_be_continued(tour):
+def test_without_resume_a_new_run_begins_and_the_previous_one_can_still_be_continued(tour):
     tour()
     _, _, err = tour()
     kept = ".agentjobs/tour.previous.sqlite"
@@ -113,7 +113,7 @@ def test_without_resume_a_new_run_begins_and_the_one_before_can_still_be_continu
     assert (code, looked(tour)) == (70, ["here", "here", "there"])
 
 
-def test_a_later_start_finds_the_artifacts_of_the_one_before(tour):
+def test_a_later_start_has_the_artifacts_of_the_previous_one(tour):
     (tour.folder / "tour_tools.py").write_text(ARTIFACTS)
 
     _, second = tour(), tour("--resume")
@@ -121,14 +121,14 @@ def test_a_later_start_finds_the_artifacts_of_the_one_before(tour):
     assert "NOTE there b'seen'" in second[2]
 
 
-def test_a_job_that_keeps_no_steps_cannot_be_resumed(tour):
+def test_a_job_without_recorded_steps_cannot_be_resumed(tour):
     first, second = (tour(*more, spec="  steps: {checkpoint: None}\n") for more in ([], ["--resume"]))
 
     assert (first[0], "recorded" in first[2]) == (70, False)
     assert (second[0], "steps.checkpoint" in second[2]) == (2, True)
 
 
-def test_a_connection_that_breaks_with_its_runner_is_no_error_to_print(capfd):
+def test_a_connection_broken_by_the_runners_exit_is_not_printed_as_an_error(capfd):
     with Server({}, None, "token") as server:
         with socket.create_connection(server.server_address) as runner:
             runner.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
@@ -140,7 +140,7 @@ def test_a_connection_that_breaks_with_its_runner_is_no_error_to_print(capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_a_command_line_that_is_killed_leaves_nothing_running_and_can_be_resumed(tour):
+def test_a_killed_command_line_leaves_no_processes_and_can_be_resumed(tour):
     child = tour.begin(second="{text: Late., delay: 5m}")
     for line in child.stderr:
         if "step.tool" in line:

@@ -80,7 +80,7 @@ async def test_run_shows_phases_and_logs_of_every_start_and_prints_the_answer(cl
     assert ("this is that run" in err, f"agentjobs rerun {name}" in again[2]) == (False, True)
 
 
-async def test_a_detached_job_is_followed_shown_and_run_again(cli, kubeconfig, name):
+async def test_a_detached_job_can_be_followed_shown_and_rerun(cli, kubeconfig, name):
     detached = await cli("run", *QUICK, "--name", name, "--detach")
     followed = await cli("logs", "-f", name)
     printed, shown = await cli("logs", name), await cli("show", name)
@@ -98,7 +98,7 @@ async def test_a_detached_job_is_followed_shown_and_run_again(cli, kubeconfig, n
     assert [line for line in both[2].splitlines() if "start 1" in line] == [f"{name}: start 1", f"{name}-2: start 1"]
 
 
-async def test_show_tells_what_is_left_of_a_deleted_job(cli, kubeconfig, name):
+async def test_show_prints_the_history_of_a_deleted_job(cli, kubeconfig, name):
     await cli("run", *QUICK, "--name", name)
     await cli("delete", name)
 
@@ -109,7 +109,7 @@ async def test_show_tells_what_is_left_of_a_deleted_job(cli, kubeconfig, name):
     assert "attempt 1" in out
 
 
-async def test_a_suspended_job_goes_on_when_it_is_resumed(cli, kubeconfig, name):
+async def test_a_suspended_job_continues_when_it_is_resumed(cli, kubeconfig, name):
     await cli("run", *QUICK, "--name", name, "--start-after", "1h", "--detach")
     await cli("suspend", name)
     suspended = await cli("wait", name, "--for=condition=Suspended", "--timeout=110s")
@@ -119,7 +119,7 @@ async def test_a_suspended_job_goes_on_when_it_is_resumed(cli, kubeconfig, name)
     assert (suspended[0], resumed[0]) == (0, 0)
 
 
-async def test_a_job_whose_budget_is_used_up_is_not_resumed_but_told_of(cli, kubeconfig, name, tmp_path):
+async def test_a_job_whose_budget_is_used_up_is_not_resumed_but_reported(cli, kubeconfig, name, tmp_path):
     path = tmp_path / "budget.yaml"
     path.write_text(FILE.replace("error: {status: 503, message: Busy.}", "text: One.").replace("NAME", name))
     loop = "{agentClass: LoopAgent, maxIterations: 2, subAgents: [a], agents: [{name: a, instruction: x}]}"
@@ -133,14 +133,14 @@ async def test_a_job_whose_budget_is_used_up_is_not_resumed_but_told_of(cli, kub
     assert "its budget is used up" in err
 
 
-async def test_a_job_that_fails_ends_with_its_verdict(cli, kubeconfig, name):
+async def test_the_exit_code_of_a_failed_job_follows_from_its_verdict(cli, kubeconfig, name):
     code, out, err = await cli("run", "Go.", "--model", "nonsense", "--instruction", "x", "--name", name)
 
     assert (code, out) == (78, "")
     assert "model 'nonsense' is unknown" in err
 
 
-async def test_the_shell_completes_names_of_jobs(cli, kubeconfig, name, monkeypatch):
+async def test_shell_completion_offers_names_of_jobs(cli, kubeconfig, name, monkeypatch):
     await cli("run", *QUICK, "--name", name, "--start-after", "1h", "--detach")
     words = {"_AGENTJOBS_COMPLETE": "complete_bash", "COMP_WORDS": f"agentjobs cancel {name[:-2]}", "COMP_CWORD": "2"}
     for variable, value in words.items():
@@ -151,7 +151,7 @@ async def test_the_shell_completes_names_of_jobs(cli, kubeconfig, name, monkeypa
     assert name in completed[1].split()
 
 
-async def test_list_lists_the_jobs(cli, kubeconfig, name):
+async def test_list_prints_the_jobs(cli, kubeconfig, name):
     await cli("run", *QUICK, "--name", name, "--start-after", "1h", "--detach")
 
     assert name in (await cli("list"))[1]
@@ -164,14 +164,14 @@ async def test_logs_of_an_unknown_job_are_an_error(cli, kubeconfig):
     assert '"nobody" not found' in err
 
 
-async def test_a_local_run_needs_no_server_and_tells_its_first_attempt_alone(cli, nowhere, file):
+async def test_a_local_run_needs_no_server_and_shows_only_its_first_attempt(cli, nowhere, file):
     code, out, err = await cli("run", "-f", file, "--local")
 
     assert (code, out) == (70, "")
     assert "Retry ModelUnavailable" in err
 
 
-async def test_a_local_run_prints_its_answer_and_finds_modules_beside_it(cli, nowhere, tmp_path):
+async def test_a_local_run_prints_its_answer_and_finds_modules_in_its_folder(cli, nowhere, tmp_path):
     (tmp_path / "tools_beside.py").write_text("def look() -> str:\n    return 'seen'\n")
     path = tmp_path / "job.yaml"
     body = FILE.replace("NAME", "local").replace(
@@ -194,7 +194,7 @@ async def test_a_local_run_prints_its_answer_and_finds_modules_beside_it(cli, no
         pytest.param(["--detach"], "leave out --detach", id="detach"),
     ],
 )
-async def test_a_local_run_refuses_before_it_runs(cli, nowhere, more, words):
+async def test_an_invalid_local_run_is_refused_before_it_starts(cli, nowhere, more, words):
     code, _, err = await cli("run", *QUICK, "--local", *more)
 
     assert code == 2

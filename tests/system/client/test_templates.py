@@ -68,7 +68,7 @@ async def test_a_job_is_run_by_the_name_of_its_template_and_its_parameters(jobs,
     assert f"{template}, generation 1" in (await cli("show", template))[1]
 
 
-async def test_a_job_of_a_template_is_run_again_as_it_was_accepted(jobs, cli, template, tmp_path):
+async def test_a_rerun_of_a_job_with_a_template_has_the_accepted_work(jobs, cli, template, tmp_path):
     await jobs.run(template, {"who": "$(params.tone)"}, name=template)
     assert (await jobs.wait(template, timeout=110)).succeeded
     path = tmp_path / "edited.yaml"
@@ -82,7 +82,7 @@ async def test_a_job_of_a_template_is_run_again_as_it_was_accepted(jobs, cli, te
     assert again.spec["input"]["message"] == "Greet $$(params.tone)."
 
 
-async def test_a_job_of_a_template_runs_again_with_another_parameter_and_is_found_by_its_origin(jobs, cli, template):
+async def test_a_rerun_with_another_parameter_is_found_by_its_origin(jobs, cli, template):
     await jobs.run(template, {"who": "Bo", "tone": "dry"}, name=template)
     again = await jobs.rerun(template, parameters={"who": "Di"}, max_attempts=1)
     ended = await jobs.wait(again.name, timeout=110)
@@ -115,7 +115,7 @@ async def test_templates_are_listed_and_shown_and_their_jobs_printed(cli, templa
     assert (await cli("template", "validate", "no-such", "-p", "who=Bo"))[0] == 1
 
 
-async def test_the_shell_completes_templates_and_parameters(cli, template, monkeypatch):
+async def test_shell_completion_offers_templates_and_parameters(cli, template, monkeypatch):
     for typed, wanted in (
         (f"agentjobs run --template {template[:-1]}", template),
         (f"agentjobs run --template {template} -p wh", "who="),
@@ -129,7 +129,7 @@ async def test_the_shell_completes_templates_and_parameters(cli, template, monke
         assert wanted in out
 
 
-async def test_a_missing_template_is_waited_for_and_heals(jobs, cli, name, tmp_path):
+async def test_a_job_waits_for_a_missing_template_and_recovers(jobs, cli, name, tmp_path):
     await jobs.run(name, {"who": "Bo"}, name=name)
     async for job in jobs.watch(name, timeout=60):
         if job.reason == "TemplateNotFound":

@@ -35,21 +35,21 @@ def ran(*words, **env):
         pytest.param(["one", "two"], 2, "unexpected extra argument", id="a-command-without-dashes"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(words, code, said):
+def test_an_invalid_command_line_is_refused(words, code, said):
     done = ran(*words)
 
     assert (done.returncode, said in done.stderr) == (code, True), done.stderr
     assert done.stdout == ""
 
 
-def test_an_image_without_anything_that_runs_it_has_an_exit_code_of_its_own(tmp_path):
+def test_a_missing_container_runtime_has_a_separate_exit_code(tmp_path):
     done = ran("example.com/agent:1", PATH=str(tmp_path))
 
     assert done.returncode == 3
     assert "docker is not installed; podman is not installed" in done.stderr
 
 
-def test_a_docker_that_reaches_no_daemon_is_told(tmp_path):
+def test_an_unavailable_docker_daemon_is_reported(tmp_path):
     tool(tmp_path, "docker", "echo 'Cannot connect to the Docker daemon' >&2; exit 1")
 
     done = ran("example.com/agent:1", PATH=str(tmp_path))
@@ -65,7 +65,7 @@ def tool(folder, name, script):
     file.chmod(file.stat().st_mode | stat.S_IXUSR)
 
 
-def test_an_image_that_cannot_be_had_is_told(tmp_path):
+def test_an_unavailable_image_is_reported(tmp_path):
     tool(tmp_path, "docker", '[ "$1" = info ] && exit; echo "pull access denied" >&2; exit 1')
 
     done = ran("example.com/agent:1", PATH=str(tmp_path))
@@ -74,7 +74,7 @@ def test_an_image_that_cannot_be_had_is_told(tmp_path):
     assert "example.com/agent:1 is not available: pull access denied" in done.stderr
 
 
-def test_an_image_is_run_as_a_pod_would_run_it(tmp_path):
+def test_an_image_runs_with_the_settings_of_a_pod(tmp_path):
     tool(tmp_path, "docker", f'[ "$1" != run ] || echo "$@" >> {tmp_path}/asked')
 
     done = ran("--only", "tls", "example.com/agent:1", "--", "run", "--fast", PATH=str(tmp_path))
@@ -86,7 +86,7 @@ def test_an_image_is_run_as_a_pod_would_run_it(tmp_path):
     assert "AGENTJOBS_GATEWAY_CA=/var/run/agentjobs/gateway-ca.crt" in words
 
 
-def test_a_program_that_is_not_begun_again_after_it_failed_where_nothing_goes_wrong():
+def test_a_program_that_fails_in_the_success_situation_is_not_run_again():
     done = ran("-o", "json", "--", "true")
 
     told = json.loads(done.stdout)
@@ -95,7 +95,7 @@ def test_a_program_that_is_not_begun_again_after_it_failed_where_nothing_goes_wr
     assert told["situations"][0]["faults"]
 
 
-def test_what_is_printed_is_no_command_to_a_terminal(tmp_path):
+def test_control_characters_in_a_programs_output_are_not_printed(tmp_path):
     tool(tmp_path, "rude", r"printf '\033[2J\007gone\n'; exit 9")
 
     done = ran("--only", "success", "--", str(tmp_path / "rude"))
@@ -104,7 +104,7 @@ def test_what_is_printed_is_no_command_to_a_terminal(tmp_path):
     assert "\x1b" not in done.stdout
 
 
-def test_megabytes_of_output_are_not_kept():
+def test_large_output_is_truncated():
     done = ran("-o", "json", "--only", "success", "--timeout", "2s", "--", sys.executable, PROGRAM, "floods")
 
     (told,) = json.loads(done.stdout)["situations"]
@@ -131,7 +131,7 @@ def test_ctrl_c_leaves_nothing_running():
     assert not any(child.is_running() for child in children)
 
 
-def test_what_a_program_leaves_behind_is_ended(tmp_path):
+def test_processes_left_by_a_program_are_killed(tmp_path):
     tool(tmp_path, "forks", f"sleep 600 & echo $! > {tmp_path}/pid; exit 0")
 
     ran("--only", "success", "--", str(tmp_path / "forks"))

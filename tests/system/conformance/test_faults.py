@@ -74,7 +74,7 @@ def test_a_program_without_a_fault_passes(judged, name):
 
 
 @pytest.mark.parametrize(("name", "fault", "told"), FAULTS)
-def test_a_fault_is_found(judged, name, fault, told):
+def test_each_fault_is_found(judged, name, fault, told):
     limit = 3.0 if fault in ("hangs", "floods", "no-authority") else 20.0
 
     found = judged(name, fault, spec=SCHEMA if name == "structured" else None, limit=limit).faults
@@ -82,7 +82,7 @@ def test_a_fault_is_found(judged, name, fault, told):
     assert any(told in one for one in found), found
 
 
-def test_a_token_that_is_refused_for_ever_ends_the_situation(judged):
+def test_a_situation_ends_if_the_token_is_refused_repeatedly(judged):
     found = judged("token-renewed", "old-token", works=0).faults
 
     assert any("repeatedly rejected for its token" in one for one in found), found
@@ -95,19 +95,19 @@ def test_a_token_that_is_refused_for_ever_ends_the_situation(judged):
         pytest.param("fenced-at-work", "no-heartbeat", "did not notice 409 Fenced", id="a-fence-unheard"),
     ],
 )
-def test_silence_at_work_is_found(judged, name, fault, told):
+def test_missing_heartbeats_are_found(judged, name, fault, told):
     found = judged(name, fault, works=34, limit=40.0).faults
 
     assert any(told in one for one in found), found
 
 
 @pytest.mark.parametrize("name", ["heartbeat", "fenced-at-work"])
-def test_a_program_that_beats_at_work_passes(judged, name):
+def test_a_program_that_sends_heartbeats_passes(judged, name):
     assert judged(name).word == "Passed"
 
 
 @pytest.mark.parametrize("name", ["heartbeat", "fenced-at-work", "told-to-stop", "budget"])
-def test_what_an_early_end_hides_is_not_judged(judged, name):
+def test_a_situation_that_ends_too_early_is_skipped(judged, name):
     judgement = judged(name, works=0) if name == "budget" else judged(name, "hides")
 
     assert (judgement.word, judgement.faults) == ("Skipped", ())

@@ -58,7 +58,7 @@ def job(tmp_path):
     return write
 
 
-def test_our_runner_keeps_the_contract(job):
+def test_our_runner_conforms_to_the_contract(job):
     plain = job("plain", {"text": '{"outcome": "fine"}'}, output={"schema": SCHEMA})
     busy = job("busy", {"text": "late", "delay": "36s"})
 
@@ -68,7 +68,7 @@ def test_our_runner_keeps_the_contract(job):
     assert skipped(told) == {"budget"}
 
 
-def test_our_runner_keeps_it_with_tools_whose_steps_it_records():
+def test_our_runner_conforms_to_the_contract_with_recorded_tools():
     names = ("success", "away-in-the-middle", "too-many-requests", "fenced-later", "token-renewed")
     only = [word for name in names for word in ("--only", name)]
 
@@ -78,7 +78,7 @@ def test_our_runner_keeps_it_with_tools_whose_steps_it_records():
     assert skipped(told) == set()
 
 
-def test_our_runner_keeps_it_with_a_model_behind_the_proxy(tmp_path):
+def test_our_runner_conforms_to_the_contract_with_a_proxied_model(tmp_path):
     agent = {"model": "openai/gpt-5-mini", "inline": {"instruction": "Be brief."}}
     body = {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentJob", "metadata": {"name": "asks"}}
     (tmp_path / "job.yaml").write_text(yaml.safe_dump({**body, "spec": {"agent": agent, "input": {"message": "Hi."}}}))
@@ -92,7 +92,7 @@ def test_our_runner_keeps_it_with_a_model_behind_the_proxy(tmp_path):
 
 
 @pytest.mark.skipif(NODE is None, reason="node is not installed, and the example is a program for it")
-def test_the_example_keeps_the_contract():
+def test_the_example_conforms_to_the_contract():
     told = played("--parallel", "6", "--", "node", "examples/container/agent.mjs")
 
     assert wrong(told) == {}

@@ -116,7 +116,7 @@ def file(tmp_path):
 
 
 @pytest.mark.parametrize("first", ["kubectl", "agentjobs"])
-async def test_an_unchanged_file_is_unchanged_to_both(first, kubectl, agentjobs, file, client):
+async def test_kubectl_and_our_apply_agree_that_a_file_is_unchanged(first, kubectl, agentjobs, file, client):
     programs = [kubectl, agentjobs] if first == "kubectl" else [agentjobs, kubectl]
     shown = ["toy.example.dev/hard", "configmap/hard", "namespace/hard"]
 

@@ -82,7 +82,7 @@ async def finished(cluster, name, model, tools=()):
 
 
 @pytest.mark.parametrize("provider", KEYS)
-async def test_the_provider_sees_the_key_and_the_agent_does_not(cluster, fake, provider):
+async def test_the_provider_gets_the_key_and_the_agent_does_not(cluster, fake, provider):
     status = await finished(cluster, provider, MODELS[provider], tools=["look:look_around"])
     asked = fake.of(provider)
 
@@ -92,7 +92,7 @@ async def test_the_provider_sees_the_key_and_the_agent_does_not(cluster, fake, p
     assert '"found": []' in json.dumps(asked[-1].json).replace('\\"', '"')
 
 
-async def test_of_our_parts_the_model_proxy_alone_has_the_keys(cluster):
+async def test_only_the_model_proxy_has_the_keys(cluster):
     environments = {name: set(part.env.values()) for name, part in cluster.parts.items()}
 
     assert set(KEYS.values()) <= environments.pop("gateway")
@@ -100,7 +100,7 @@ async def test_of_our_parts_the_model_proxy_alone_has_the_keys(cluster):
     assert not any(set(KEYS.values()) & values for values in environments.values())
 
 
-async def test_a_model_without_a_key_fails_at_once_and_names_the_variable(cluster):
+async def test_a_job_whose_model_has_no_key_fails_immediately_and_names_the_variable(cluster):
     gateway = cluster.parts["gateway"]
     for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"):
         del gateway.env[name]

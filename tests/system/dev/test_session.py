@@ -55,7 +55,7 @@ def alive(process):
         return False
 
 
-async def test_a_command_gets_the_cluster_and_gives_its_status(dev):
+async def test_a_command_gets_the_kubeconfig_and_its_exit_status_is_returned(dev):
     process = await dev("--", sys.executable, "-c", SHOW)
 
     out, error = await process.communicate()
@@ -67,7 +67,7 @@ async def test_a_command_gets_the_cluster_and_gives_its_status(dev):
 
 
 @pytest.mark.alone("its node would stay in the cluster for ten minutes; test_shared looks at what is left")
-async def test_killed_it_leaves_nothing_running(dev):
+async def test_a_killed_session_leaves_no_processes(dev):
     process = await dev("--", sys.executable, "-c", TALK)
     await process.stdout.readline()
     family = psutil.Process(process.pid).children(recursive=True)
@@ -89,7 +89,7 @@ async def greeting(process):
     return said
 
 
-async def test_it_names_the_keys_that_its_model_proxy_got_and_shows_none(dev):
+async def test_the_output_names_the_keys_of_the_model_proxy_and_shows_none(dev):
     process = await dev(GOOGLE_API_KEY="very-secret", OPENAI_BASE_URL="http://localhost:11434/v1")
 
     said = " ".join((await greeting(process)).split())
@@ -98,7 +98,7 @@ async def test_it_names_the_keys_that_its_model_proxy_got_and_shows_none(dev):
     assert "very-secret" not in said
 
 
-async def test_its_link_signs_in_one_browser_to_the_dashboard(dev):
+async def test_the_printed_link_signs_in_one_browser_to_the_dashboard(dev):
     process = await dev()
     while "/sign-in/link/" not in (line := (await process.stdout.readline()).decode()):
         assert line
@@ -113,7 +113,7 @@ async def test_its_link_signs_in_one_browser_to_the_dashboard(dev):
     assert process.returncode == 0
 
 
-async def test_a_file_of_models_takes_the_place_of_keys(dev, tmp_path):
+async def test_a_models_file_replaces_keys_in_the_environment(dev, tmp_path):
     (tmp_path / "models.yaml").write_text("providers: [{name: vllm, kind: OpenAI, baseUrl: 'http://127.0.0.1:9/v1'}]")
     process = await dev(GOOGLE_API_KEY="very-secret", AGENTJOBS_MODELS_FILE=str(tmp_path / "models.yaml"))
 
@@ -123,7 +123,7 @@ async def test_a_file_of_models_takes_the_place_of_keys(dev, tmp_path):
     assert "GOOGLE_API_KEY" not in said
 
 
-async def test_a_wrong_file_of_models_is_refused_with_its_lines_before_anything_starts(dev, tmp_path):
+async def test_an_invalid_models_file_is_refused_with_its_lines_before_anything_starts(dev, tmp_path):
     (tmp_path / "models.yaml").write_text("providers:\n  - name: vllm\n    kind: openai\n")
     process = await dev(AGENTJOBS_MODELS_FILE=str(tmp_path / "models.yaml"))
 
@@ -134,7 +134,7 @@ async def test_a_wrong_file_of_models_is_refused_with_its_lines_before_anything_
     assert not (tmp_path / "dev").exists()
 
 
-async def test_it_names_as_missing_what_its_api_server_cannot_do(dev, backend):
+async def test_the_output_names_features_that_the_api_server_lacks(dev, backend):
     process = await dev()
 
     said = await greeting(process)
@@ -144,7 +144,7 @@ async def test_it_names_as_missing_what_its_api_server_cannot_do(dev, backend):
     assert process.returncode == 0
 
 
-async def test_a_part_that_dies_ends_everything_and_is_named(dev):
+async def test_a_process_that_crashes_ends_the_session_and_is_named(dev):
     process = await dev("--", sys.executable, "-c", TALK)
     await process.stdout.readline()
     family = psutil.Process(process.pid).children(recursive=True)
@@ -172,7 +172,7 @@ async def test_a_database_that_cannot_start_is_reported_without_a_traceback(dev)
     assert "Traceback" not in error.decode()
 
 
-async def test_a_command_that_is_not_there_ends_as_in_a_shell(dev):
+async def test_a_missing_command_has_the_exit_status_of_a_shell(dev):
     process = await dev("--", "no-such-command")
 
     _, error = await process.communicate()

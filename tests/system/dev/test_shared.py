@@ -24,7 +24,7 @@ async def left_of(client, session):
     return names
 
 
-async def test_a_session_clears_away_an_earlier_one_of_its_folder_and_itself(make_server, tmp_path):
+async def test_a_session_removes_objects_of_an_earlier_one_of_its_folder_and_its_own(make_server, tmp_path):
     killed = make_server(tmp_path / "one")
     await killed.__aenter__()
     place = killed.place

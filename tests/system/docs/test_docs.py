@@ -40,14 +40,14 @@ def name_of(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-async def test_every_block_says_its_language(documentation, page):
+async def test_every_block_has_a_language(documentation, page):
     known = {"yaml", "console", "sh", "python", "sql", "text", "json", "dockerfile"}
 
     assert [block.line for block in documentation["blocks"](page) if block.language not in known] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-async def test_every_yaml_can_be_read_and_every_job_is_legal(documentation, page):
+async def test_every_yaml_block_is_valid_and_every_job_is_accepted(documentation, page):
     problems = []
     for block in documentation["blocks"](page):
         if block.language == "yaml":
@@ -62,7 +62,7 @@ async def test_every_yaml_can_be_read_and_every_job_is_legal(documentation, page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-async def test_what_is_not_run_cannot_be_run(documentation, page):
+async def test_only_commands_that_cannot_run_here_are_not_run(documentation, page):
     lines = [
         line
         for block in documentation["blocks"](page)
@@ -75,7 +75,7 @@ async def test_what_is_not_run_cannot_be_run(documentation, page):
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "```console" in page.read_text()], ids=name_of)
-async def test_the_commands_of_a_page_say_what_it_shows(documentation, cluster, shell, page):
+async def test_the_commands_of_a_page_print_the_shown_output(documentation, cluster, shell, page):
     folder, running = cluster
     reader = shell(folder, running.kubeconfig)
     await forget(running.client)

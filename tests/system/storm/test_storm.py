@@ -16,7 +16,7 @@ pytestmark = [
 SEED = {"embedded": 546, "envtest": 275}
 
 
-async def test_a_short_storm_breaks_no_promise(backend):
+async def test_a_short_storm_violates_no_guarantee(backend):
     said = []
     folder = Path(tempfile.mkdtemp(prefix="storm-"))
     plan = draw(SEED[backend], 16, backend, operators=2, every=1.6, jobs_per_second=2)
