@@ -41,11 +41,11 @@ def test_a_path_leads_to_a_text_or_to_json(path, text):
         ("text.0", "text", ()),
     ],
 )
-def test_a_path_that_leads_nowhere_names_what_is_there(path, at, known):
+def test_the_error_for_an_unknown_path_names_the_existing_keys(path, at, known):
     assert Reader(raw(ANSWER)).at(path.split(".")) == Missing(at, known)
 
 
-def test_many_or_long_names_are_not_all_told():
+def test_many_or_long_names_are_truncated_in_the_error():
     found = Reader(raw({"x" * 500 + str(n): n for n in range(50)})).at(["y"])
 
     assert isinstance(found, Missing)
@@ -53,13 +53,13 @@ def test_many_or_long_names_are_not_all_told():
     assert all(len(name) <= 64 for name in found.known)
 
 
-def test_an_answer_says_its_object_else_its_text():
+def test_an_answer_without_a_path_is_its_object_or_its_text():
     assert as_text(whole(raw({"text": "{}", "structured": {"a": 1}, "outcome": "Bug"})).content) == '{"a":1}'
     assert as_text(whole(raw({"text": "Hello.", "structured": None, "usage": {}})).content) == "Hello."
     assert whole(raw({"text": "", "structured": None})).outcome is None
 
 
-def test_what_many_paths_lead_through_is_opened_once(monkeypatch):
+def test_an_answer_is_parsed_once_for_many_paths(monkeypatch):
     opened = []
     decode = msgspec.json.decode
     monkeypatch.setattr(msgspec.json, "decode", lambda text, **of: opened.append(of["type"]) or decode(text, **of))

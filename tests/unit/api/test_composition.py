@@ -20,7 +20,7 @@ def read(text, names=NAMES):
 
 @pytest.mark.hypothesis
 @given(st.lists(HOSTILE, min_size=1, max_size=4), st.lists(HOSTILE, min_size=4, max_size=4))
-def test_no_value_is_read_as_a_name_wherever_it_stands(values, static):
+def test_names_in_values_are_never_substituted(values, static):
     texts = [re.sub(r"\$+(?=\(|$)", "", one) for one in static]
     template = "".join(f"{text}$(v.{n})" for n, text in zip(range(len(values)), texts, strict=False))
     meant = "".join(text + value for text, value in zip(texts, values, strict=False))
@@ -30,7 +30,7 @@ def test_no_value_is_read_as_a_name_wherever_it_stands(values, static):
 
 @pytest.mark.hypothesis
 @given(HOSTILE, HOSTILE)
-def test_a_name_that_is_left_is_the_only_one_that_is_read(before, after):
+def test_only_remaining_names_are_substituted_later(before, after):
     values = {"before": before, "after": after}
     try:
         text = composed("$(before)$(late)$(after)", values.get)
@@ -51,11 +51,11 @@ def test_a_name_that_is_left_is_the_only_one_that_is_read(before, after):
         pytest.param("$(a)", {"a": "$$(job.uid)"}, "$$(job.uid)", id="escaped by the model"),
     ],
 )
-def test_what_looks_like_a_name_stays_text(template, values, reads):
+def test_text_that_looks_like_a_name_is_kept(template, values, reads):
     assert read(composed(template, values.get)) == reads
 
 
-def test_a_dollar_before_a_name_that_is_left_would_escape_it():
+def test_a_value_that_ends_in_a_dollar_before_a_remaining_name_is_refused():
     with pytest.raises(Unusable):
         composed("$(price)$(after.results)", {"price": "5$"}.get)
 

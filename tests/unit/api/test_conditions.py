@@ -20,7 +20,7 @@ NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
 
 
-def test_the_transition_time_moves_only_with_the_status() -> None:
+def test_the_transition_time_changes_only_with_the_status() -> None:
     first = said((), ConditionType.ADMITTED, status=False, reason="WaitingForSlot", now=NOW, generation=1)
     same = said(first, ConditionType.ADMITTED, status=False, reason="WaitingForLock", now=LATER, generation=2)
     other = said(same, ConditionType.ADMITTED, status=True, reason="Admitted", now=LATER, generation=2)
@@ -29,7 +29,7 @@ def test_the_transition_time_moves_only_with_the_status() -> None:
     assert other[0].last_transition_time == LATER
 
 
-def test_a_condition_keeps_its_place() -> None:
+def test_a_condition_keeps_its_position() -> None:
     both = said((), ConditionType.ACCEPTED, status=True, reason="Resolved", now=NOW, generation=1)
     both = said(both, ConditionType.ADMITTED, status=False, reason="WaitingForSlot", now=NOW, generation=1)
     both = said(both, ConditionType.ACCEPTED, status=False, reason="QueueNotFound", now=LATER, generation=1)
@@ -39,7 +39,7 @@ def test_a_condition_keeps_its_place() -> None:
     assert find_condition(both, ConditionType.FAILED) is None
 
 
-def test_a_long_message_is_cut_to_what_the_schema_takes() -> None:
+def test_a_long_message_is_truncated_to_the_limit_of_the_schema() -> None:
     (condition,) = said((), ConditionType.FAILED, status=True, reason="IO", message="ü" * 5000, now=NOW, generation=1)
     assert len(condition.message.encode()) <= 1024
 
@@ -64,7 +64,7 @@ def test_the_phase_follows_from_the_conditions(
     assert phase_of(said((), condition, status=status, reason=reason, now=NOW, generation=1)) is phase
 
 
-def test_an_end_outweighs_a_slot() -> None:
+def test_the_phase_of_an_ended_job_with_a_slot_is_final() -> None:
     both = said((), ConditionType.ADMITTED, status=True, reason="Admitted", now=NOW, generation=1)
     both = said(both, ConditionType.FAILED, status=True, reason="AgentError", now=NOW, generation=1)
     assert phase_of(both) is Phase.FAILED
@@ -91,7 +91,9 @@ OVER = (ConditionType.ADMITTED, False, "Finished")
         pytest.param([OVER, (ConditionType.CANCELLED, True, "Replaced")], "Replaced", id="cancelled"),
     ],
 )
-def test_one_condition_tells_why(conditions: list[tuple[ConditionType, bool, str]], reason: str | None) -> None:
+def test_one_condition_has_the_reason_of_the_phase(
+    conditions: list[tuple[ConditionType, bool, str]], reason: str | None
+) -> None:
     every: tuple[words.Condition, ...] = ()
     for condition, status, word in conditions:
         every = said(every, condition, status=status, reason=word, now=NOW, generation=1)
@@ -101,7 +103,7 @@ def test_one_condition_tells_why(conditions: list[tuple[ConditionType, bool, str
     assert (found.reason if found else None) == reason
 
 
-def test_every_word_is_documented_and_legal_in_a_condition() -> None:
+def test_every_reason_is_documented_and_valid_in_a_condition() -> None:
     kinds = [kind for kind in vars(words).values() if isinstance(kind, type) and issubclass(kind, words.DescribedEnum)]
     everything = [word for kind in kinds for word in kind]
 

@@ -16,5 +16,5 @@ JOBS = [
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_an_example_keeps_every_rule(job: dict[str, Any]) -> None:
+def test_an_example_satisfies_every_rule(job: dict[str, Any]) -> None:
     assert validate_job(job) == []

@@ -41,18 +41,18 @@ def situation(phase, reason="", **more):
         pytest.param(SKIPS, list(SkippedReason), id="skips"),
     ],
 )
-def test_every_reason_of_a_job_has_its_words_and_no_other_word_has(table, words):
+def test_every_reason_of_a_job_and_nothing_else_has_an_explanation(table, words):
     assert {str(word) for word in table} == {str(word) for word in words}
 
 
 @pytest.mark.parametrize("reason", [*ErrorClass, *REJECTIONS])
-def test_every_failure_but_a_deletion_tells_what_to_do(reason):
+def test_every_failure_except_a_deletion_has_a_solution(reason):
     assert bool(told.cure_of(reason)) == (reason is not ErrorClass.JOB_DELETED)
 
 
 @pytest.mark.parametrize("phase", [*Phase, DELETED])
 @pytest.mark.parametrize("reason", ["", "ModelAuth", "WaitingForSlot", "Requested", "SomethingOfARunner"])
-def test_each_phase_is_told_in_sentences_whatever_the_reason(phase, reason):
+def test_each_phase_is_explained_in_sentences_for_any_reason(phase, reason):
     sentence = explain(situation(phase, reason, starts=1, attempts=1), NOW).sentence
 
     assert sentence[0].isupper()
@@ -61,7 +61,7 @@ def test_each_phase_is_told_in_sentences_whatever_the_reason(phase, reason):
     assert ".." not in sentence
 
 
-def test_a_failure_tells_its_attempts_its_cause_and_its_cure():
+def test_a_failure_is_explained_with_attempts_cause_and_solution():
     said = explain(situation("Failed", "ModelAuth", attempts=3, starts=3), NOW)
 
     assert said.sentence == "Failed after 3 attempts: the provider refused the key. It will not be retried."
@@ -78,13 +78,13 @@ def test_a_running_job_shows_its_start_time_and_current_step():
     assert explain(seen, NOW).sentence == "Running for 3m, start 2, at step 14, calling tool search."
 
 
-def test_a_pod_that_does_not_get_going_is_the_sentence():
+def test_a_pod_that_does_not_start_is_the_explanation():
     seen = situation("Running", "ImagePullBackOff", pod_reason="ImagePullBackOff", starts=1)
 
     assert explain(seen, NOW).sentence == "Start 1 does not run yet: its image cannot be pulled."
 
 
-def test_a_pod_that_is_stopped_has_got_going():
+def test_a_stopping_pod_is_not_explained_as_not_started():
     seen = situation("Running", "Stopping", pod_reason="Stopping", starts=1)
 
     assert explain(seen, NOW).sentence == "Start 1 is being stopped: its pod is in its grace period."
@@ -97,13 +97,13 @@ def test_a_job_that_waits_for_a_slot_shows_its_queue_and_the_number_of_waiting_j
     assert said.page is Page.QUEUE
 
 
-def test_a_name_of_a_queue_is_no_template_of_the_sentence():
+def test_a_queue_name_is_not_used_as_a_format_string():
     assert (
         "{queue.__class__}" in explain(situation("Queued", "WaitingForSlot", queue="{queue.__class__}"), NOW).sentence
     )
 
 
-def test_a_retry_tells_how_long_it_waits_and_why():
+def test_a_retry_is_explained_with_its_delay_and_reason():
     seen = situation(
         "Retrying",
         "WaitingForBackoff",
@@ -136,5 +136,5 @@ def test_a_retry_tells_how_long_it_waits_and_why():
         pytest.param(situation("Failed", "InvalidSpec"), (), id="never accepted"),
     ],
 )
-def test_only_what_is_possible_now_is_offered(seen, orders):
+def test_only_possible_actions_are_offered(seen, orders):
     assert explain(seen, NOW).orders == orders

@@ -7,7 +7,7 @@ from agentjobs.api.known_job import Known, explained
 from agentjobs.api.recorded import StepSpan
 
 
-def test_a_job_whose_object_is_gone_is_told_of_from_history_and_can_only_run_again():
+def test_a_deleted_job_is_described_from_history_and_can_only_be_rerun():
     known = Known("triage-7", "docs", a_story(phase="Deleted", reason="", finished=None), None)
     told = explained(known, [], NOW)
 
@@ -15,13 +15,13 @@ def test_a_job_whose_object_is_gone_is_told_of_from_history_and_can_only_run_aga
     assert "deleted before it ended" in told.sentence
 
 
-def test_a_job_is_told_of_from_its_object_while_history_is_away():
+def test_a_job_is_described_from_its_object_while_history_is_unavailable():
     known = Known("triage-7", "docs", None, an_object("Running"), no_history="away")
 
     assert explained(known, [], NOW).sentence.startswith("Running")
 
 
-def test_what_a_running_job_does_is_cut_to_a_bounded_length():
+def test_the_activity_of_a_running_job_is_truncated():
     known = Known("triage-7", "docs", a_story(a_start(ended=None), phase="Running"), an_object("Running"))
     open_step = StepSpan(n=7, start=1, kind="tool", name="x" * 5_000, began=at(3), ended=None)
     told = explained(known, [open_step], at(9)).sentence

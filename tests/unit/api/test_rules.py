@@ -32,7 +32,7 @@ def written(job: dict[str, Any], old: dict[str, Any] | None = None) -> list[str]
 
 @unhurried
 @given(jobs(RAW))
-def test_what_was_accepted_once_can_be_started_labelled_and_cancelled(job: dict[str, Any]) -> None:
+def test_an_accepted_job_can_always_be_started_labelled_and_cancelled(job: dict[str, Any]) -> None:
     refused = written(job)
     assert [one for one in refused if BROKEN in one and FRACTION not in one] == []
     if refused:
@@ -68,7 +68,7 @@ def test_no_schedule_makes_a_rule_fail(spec: dict[str, Any]) -> None:
 
 @unhurried
 @given(values(QUEUE["properties"]["spec"]))
-def test_what_the_api_server_takes_for_a_queue_its_model_reads_too(spec: dict[str, Any]) -> None:
+def test_every_queue_that_the_api_server_accepts_can_be_read(spec: dict[str, Any]) -> None:
     queue = {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentQueue", "metadata": {"name": "x"}, "spec": spec}
     of_queues.prune(queue)
     of_queues.default(queue)

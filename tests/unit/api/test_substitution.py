@@ -36,18 +36,18 @@ def test_a_text_gets_its_values(text: str, becomes: str) -> None:
 
 
 @given(st.text(), st.text(alphabet="$()ab"))
-def test_a_value_is_never_read_again(before: str, value: str) -> None:
+def test_placeholders_in_values_are_not_substituted(before: str, value: str) -> None:
     before = before.replace("$", "")
     assert expanded(f"{before}$(job.name)", {"job.name": value}) == before + value
 
 
 @given(st.text(alphabet="$(){}ab.\n"))
-def test_escaping_every_reference_gives_the_text_back(text: str) -> None:
+def test_a_text_with_all_references_escaped_is_substituted_to_itself(text: str) -> None:
     text = text.replace("$$", "$")
     assert expanded(text.replace("$(", "$$("), {}) == text
 
 
-def test_every_place_for_texts_gets_its_values_and_no_other(a_job: Job) -> None:
+def test_exactly_the_text_fields_get_values(a_job: Job) -> None:
     name = "$(job.name)"
     inline = {
         "description": name,
@@ -69,13 +69,13 @@ def test_every_place_for_texts_gets_its_values_and_no_other(a_job: Job) -> None:
     assert spec["runtime"]["env"] == [{"name": "WHO", "value": name}]
 
 
-def test_a_partition_may_be_named_after_the_job_but_not_grow_too_long(a_job: Job) -> None:
+def test_a_partition_key_can_contain_the_jobs_name_but_not_exceed_its_limit(a_job: Job) -> None:
     assert resolve(a_job(partitionKey="of-$(job.name)"), {})["spec"]["partitionKey"] == "of-hello"
     long = a_job(name="n" * 52, partitionKey="x" * 230 + "$(job.name)")
     assert rejection(validate_job(long))[1].endswith("use at most 253 characters, once its names have values")
 
 
-def test_a_text_from_a_config_map_is_data(a_job: Job) -> None:
+def test_placeholders_in_a_text_from_a_config_map_are_not_substituted(a_job: Job) -> None:
     reference = {"configMapKeyRef": {"name": "briefs", "key": "today"}}
     job = a_job(input={"messageFrom": reference})
 
@@ -85,7 +85,7 @@ def test_a_text_from_a_config_map_is_data(a_job: Job) -> None:
     )
 
 
-def test_a_job_of_a_schedule_knows_its_times(a_job: Job) -> None:
+def test_texts_of_a_schedules_job_can_contain_its_times(a_job: Job) -> None:
     job = scheduled(a_job(input={"message": "$(schedule.previousTime) to $(schedule.time)"}), TIMES)
 
     assert validate_job(job) == []
@@ -111,7 +111,7 @@ def test_a_first_run_has_no_previous_time() -> None:
         ("$(schedule.time)", "only has a value in jobs of a schedule, with annotation agentjobs.dev/scheduled-time"),
     ],
 )
-def test_an_unknown_name_is_a_fault_of_the_job(a_job: Job, message: str, cure: str) -> None:
+def test_an_unknown_name_is_a_problem_of_the_job(a_job: Job, message: str, cure: str) -> None:
     reason, said = rejection(validate_job(a_job(input={"message": f"{message} {message}"})))
 
     assert reason == "UnresolvedReference"
@@ -120,12 +120,12 @@ def test_an_unknown_name_is_a_fault_of_the_job(a_job: Job, message: str, cure: s
     assert said.count("spec.") == 1
 
 
-def test_a_time_that_is_none_is_no_value(a_job: Job) -> None:
+def test_an_invalid_time_is_not_a_value(a_job: Job) -> None:
     job = scheduled(a_job(input={"message": "$(schedule.time)"}), {ANNOTATION_SCHEDULED_TIME: "noon"})
     assert "has a value in jobs of a schedule" in rejection(validate_job(job))[1]
 
 
-def test_an_unknown_name_beside_other_faults_is_one_of_them(a_job: Job) -> None:
+def test_an_unknown_name_is_reported_together_with_other_problems(a_job: Job) -> None:
     reason, said = rejection(validate_job(a_job(priority=12, input={"message": "$(x)"})))
 
     assert reason == "InvalidSpec"
@@ -139,12 +139,12 @@ def test_an_unknown_name_beside_other_faults_is_one_of_them(a_job: Job) -> None:
         lambda below: st.lists(below) | st.dictionaries(st.sampled_from(["input", "agent", "inline", "state"]), below),
     )
 )
-def test_whatever_the_spec_is_it_is_looked_at(spec: object) -> None:
+def test_any_spec_can_be_searched_for_names(spec: object) -> None:
     substituted({"input": spec, "agent": spec}, NAMES)
     validate_job({"metadata": {"name": "a"}, "spec": {"input": spec, "agent": spec}})
 
 
-def test_an_accepted_job_with_names_in_it_is_not_edited(a_job: Job) -> None:
+def test_an_accepted_job_with_placeholders_counts_as_unedited(a_job: Job) -> None:
     texts = {"agent": {"model": "m", "inline": {"instruction": "Of $(job.name)."}}}
     job = a_job(input={"message": "$(job.uid)", "state": {"a": "$(job.name)"}}, **texts)
     accepted = resolve(job, {})

@@ -36,11 +36,11 @@ SCHEDULE_FIELDS = fields(schedule_crd())
 ALL_FIELDS = [*FIELDS, *SCHEDULE_FIELDS]
 
 
-def test_the_checked_in_file_is_fresh() -> None:
+def test_the_committed_file_is_up_to_date() -> None:
     assert main(["--check", str(CHECKED_IN)]) == 0
 
 
-def test_a_stale_file_is_told_with_a_diff(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_outdated_file_is_reported_with_a_diff(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 0
     stale = rendered(crd()).replace("maximum: 9", "maximum: 8")
     (tmp_path / "agentjobs.yaml").write_text(stale)
@@ -77,7 +77,7 @@ def test_every_string_list_and_map_is_bounded() -> None:
     assert [path for path, node in ALL_FIELDS if not is_bounded(node)] == []
 
 
-def test_a_pattern_in_a_rule_is_one_whole_raw_string_of_cel() -> None:
+def test_a_pattern_in_a_rule_is_one_raw_string_of_cel() -> None:
     rules = [rule["rule"] for _, node in ALL_FIELDS for rule in node.get("x-kubernetes-validations", ())]
     patterns = [rule for rule in rules if ".matches(" in rule]
 
@@ -94,11 +94,11 @@ def test_the_schema_is_structural() -> None:
     assert (untyped, foreign) == ([], [])
 
 
-def test_only_what_the_work_has_no_part_in_is_defaulted_by_the_server() -> None:
+def test_the_server_sets_defaults_only_of_steering_fields() -> None:
     assert sorted(path for path, node in FIELDS if "default" in node) == [".spec.cancel", ".spec.suspend"]
 
 
-def test_a_schedules_defaults_stand_in_its_schema_and_those_of_its_jobs_do_not() -> None:
+def test_the_schema_has_defaults_of_a_schedule_and_not_of_its_jobs() -> None:
     defaults = {path.removeprefix(".spec."): node["default"] for path, node in SCHEDULE_FIELDS if "default" in node}
     assert defaults == {
         "timeZone": "UTC",
@@ -131,11 +131,11 @@ def test_the_schema_has_the_fields_of_the_models_and_no_others(
 
 
 @pytest.mark.parametrize("spec", [AgentJobSpec, AgentScheduleSpec])
-def test_each_field_says_when_it_may_change(spec: type[BaseModel]) -> None:
+def test_each_field_says_when_it_can_change(spec: type[BaseModel]) -> None:
     assert [name for name, field in spec.model_fields.items() if not isinstance(changes(field), Changes)] == []
 
 
-def test_a_field_that_does_not_say_when_it_may_change_is_refused() -> None:
+def test_a_field_that_does_not_say_when_it_can_change_is_refused() -> None:
     class Budget(Model):
         limit: Integer = Field(default=1, description="What may be spent.")
 
@@ -143,7 +143,7 @@ def test_a_field_that_does_not_say_when_it_may_change_is_refused() -> None:
         aliases(Budget, Changes.NEVER)
 
 
-def test_the_work_and_what_steers_it_are_all_there_is() -> None:
+def test_every_field_is_either_work_or_steering() -> None:
     every = {str(field.alias) for field in AgentJobSpec.model_fields.values()}
 
     assert {*IMMUTABLE} | STEERING == every

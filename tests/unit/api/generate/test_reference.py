@@ -9,11 +9,11 @@ FOLDER = Path(__file__).parents[4] / "docs" / "reference"
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_page_is_fresh(page: str) -> None:
+def test_the_page_is_up_to_date(page: str) -> None:
     assert main(["--check", str(FOLDER / page)]) == 0
 
 
-def test_a_stale_page_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_outdated_page_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "conditions.md"
     main([str(page)])
     page.write_text(page.read_text().replace("Waits for a slot", "Waits for a slit"))

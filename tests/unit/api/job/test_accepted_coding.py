@@ -29,27 +29,27 @@ def resolved(spec, **sources):
     return resolve_spec(AgentJobSpec.model_validate(spec), METADATA, Sources(parameters={"version": "1"}, **sources))
 
 
-def test_the_texts_of_a_workspace_have_their_values_where_its_pod_is_made():
+def test_texts_of_a_workspace_have_their_values_when_its_pod_is_created():
     spec = as_accepted(AgentJobSpec.model_validate(SPEC), resolved(SPEC))
 
     assert (spec.workspace.git.ref, spec.workspace.publish.branch) == ("release-1", "agents/fix")
     assert worktree_claim(spec.workspace).startswith("worktree-of-fix-")
 
 
-def test_it_is_the_same_whether_it_was_accepted_here_or_read():
+def test_accepted_work_is_equal_when_it_is_read_again():
     known = resolved(SPEC)
 
     assert as_accepted(AgentJobSpec.model_validate(SPEC), known) == accepted_spec(known)
 
 
-def test_no_prompt_stays_in_memory():
+def test_prompts_are_not_kept_in_memory():
     claude = as_accepted(AgentJobSpec.model_validate(SPEC), resolved(SPEC)).agent.claude_code
 
     assert (claude.system_prompt, claude.append_system_prompt, claude.mcp_config) == (None, None, None)
     assert resolved(SPEC)["spec"]["agent"]["claudeCode"]["systemPrompt"] == "You are fix."
 
 
-def test_a_configuration_from_a_config_map_may_be_longer_than_the_field():
+def test_a_configuration_from_a_config_map_can_be_longer_than_the_field():
     own = {"mcpConfigFrom": {"configMapKeyRef": {"name": "tools", "key": "mcp"}}}
     spec = {**SPEC, "agent": {"model": "sonnet", "claudeCode": own}}
     known = resolved(spec, contents={ConfigMapKey("tools", "mcp"): "x" * 100_000})

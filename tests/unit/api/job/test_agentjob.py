@@ -30,21 +30,21 @@ def test_a_null_is_an_absent_field(a_job: Job) -> None:
 
 
 @pytest.mark.parametrize("name", ["hello", "a.b-c", "1st", "user", "class", "x" * 52, "-", "é"])
-def test_default_names_are_names_that_adk_accepts(name: str) -> None:
+def test_adk_accepts_default_names(name: str) -> None:
     assert default_agent_name(name).isidentifier()
     assert default_agent_name(name) != "user"
     assert default_app_name(name)[0].isalpha()
     assert default_app_name(name) != "user"
 
 
-def test_a_session_without_id_is_the_jobs_own(a_job: Job) -> None:
+def test_a_job_without_a_session_id_has_its_own_session(a_job: Job) -> None:
     spec = AgentJobSpec.model_validate(a_job()["spec"])
 
     assert spec.session_key(name="hello", uid="u1") == SessionKey("hello", "system", "u1")
     assert spec.session_key(name="hello", uid="u2") != spec.session_key(name="hello", uid="u1")
 
 
-def test_jobs_that_name_one_session_have_one_key(a_job: Job) -> None:
+def test_jobs_of_the_same_session_have_the_same_key(a_job: Job) -> None:
     session = {"appName": "app", "userId": "jane", "sessionId": "s1"}
     spec = AgentJobSpec.model_validate(a_job(session=session)["spec"])
     assert spec.session_key(name="a", uid="u1") == spec.session_key(name="b", uid="u2")
@@ -56,7 +56,7 @@ def test_a_scripted_model_names_a_key_of_a_config_map() -> None:
 
 
 @pytest.mark.parametrize("rest", ["", "a", "a/", "/b", "a/b/c", "A/b", "../b", "a/b c"])
-def test_a_scripted_model_without_config_map_and_key_says_how(rest: str) -> None:
+def test_a_scripted_model_without_config_map_and_key_is_refused_with_the_format(rest: str) -> None:
     with pytest.raises(ValueError, match="use scripted/<configmap>/<key>"):
         scripted_model(f"scripted/{rest}")
 
@@ -66,11 +66,11 @@ def test_the_longest_duration_is_the_longest_delay_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize(("written", "text"), [(2, "2"), (0.1, "0.1"), ("250m", "250m"), (1e-07, "1e-07")])
-def test_a_quantity_is_written_as_in_any_pod(written: object, text: str) -> None:
+def test_a_quantity_has_the_format_of_kubernetes(written: object, text: str) -> None:
     assert Resources.model_validate({"limits": {"cpu": written}}).limits == {"cpu": text}
 
 
 @pytest.mark.parametrize("written", [True, -1, float("nan"), [], {}, "1 Gi"], ids=repr)
-def test_what_is_not_a_quantity_is_refused_with_examples(written: object) -> None:
+def test_an_invalid_quantity_is_refused_with_examples(written: object) -> None:
     with pytest.raises(ValidationError, match=r"250m, 0\.5 or 512Mi"):
         Resources.model_validate({"limits": {"cpu": written}})

@@ -21,7 +21,7 @@ def told(job: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("amount", ["2.50", "2", "0.000001", "999999999", "12.5"])
-def test_an_amount_is_kept_to_the_letter(a_job: Job, amount: str) -> None:
+def test_an_amount_is_kept_exactly(a_job: Job, amount: str) -> None:
     job = a_job(budget={"maxCostUSD": amount})
     budget = accepted_spec(resolve(job, {})).budget
 
@@ -35,7 +35,7 @@ def test_an_invalid_amount_is_refused(a_job: Job, amount: str) -> None:
 
 
 @pytest.mark.parametrize("number", [2.5, 2])
-def test_a_number_is_refused_with_its_cure(a_job: Job, number: float) -> None:
+def test_a_number_is_refused_with_a_solution(a_job: Job, number: float) -> None:
     said = told(a_job(budget={"maxCostUSD": number}))
 
     assert said.startswith(f"spec.budget.maxCostUSD: {number} ")
@@ -46,7 +46,7 @@ def test_a_limit_of_claude_code_is_refused_for_agents_of_adk(a_job: Job) -> None
     assert "counts turns of agent.claudeCode; use maxLLMCalls" in told(a_job(budget={"maxTurns": 4}))
 
 
-def test_the_installations_limit_counts_where_the_job_says_none() -> None:
+def test_the_installations_limit_applies_if_the_job_sets_none() -> None:
     own = Budget.model_validate({"maxLLMCalls": 7})
     other = Budget.model_validate({"maxTokens": 9, "scope": "Attempt"})
 
@@ -56,7 +56,7 @@ def test_the_installations_limit_counts_where_the_job_says_none() -> None:
     assert limits_of(other, max_llm_calls=None) == Limits(tokens=9, scope=Scope.ATTEMPT)
 
 
-def test_a_budget_is_no_work(a_job: Job) -> None:
+def test_a_budget_is_not_part_of_the_work(a_job: Job) -> None:
     job, richer = a_job(budget={"maxTokens": 5}), a_job(budget={"maxTokens": 50})
     accepted = resolve(job, {})
 
@@ -71,7 +71,7 @@ def test_a_budget_is_no_work(a_job: Job) -> None:
     tools=st.none() | st.integers(1, 100_000),
     scope=st.sampled_from(["Job", "Attempt"]),
 )
-def test_limits_are_the_same_after_the_way_through_a_pods_annotation(
+def test_limits_read_from_a_pods_annotation_are_equal(
     cost: str | None, tokens: int | None, calls: int | None, tools: int | None, scope: str
 ) -> None:
     given_ = {"maxCostUSD": cost, "maxTokens": tokens, "maxLLMCalls": calls, "maxToolCalls": tools, "scope": scope}

@@ -29,11 +29,11 @@ def message(text, **fields):
         "$$(whatever)",
     ],
 )
-def test_names_that_have_a_value_when_the_job_has_ended_are_legal(text):
+def test_names_that_have_a_value_when_the_job_has_ended_are_accepted(text):
     assert problems(message(text)) == []
 
 
-def test_items_and_results_are_legal_where_there_are_some():
+def test_items_and_results_are_accepted_where_they_exist():
     work = message("$(item) $(item.title) $(index)", forEach="$(result.steps)")
     review = {"name": "review", "after": ["next"], "input": {"message": "$(after.results)"}}
     assert problems(work, review) == []
@@ -57,7 +57,7 @@ def test_names_without_a_value_are_refused(text):
     assert problems(message(text)) == [("spec.followUps[0].input.message", "UnresolvedReference")]
 
 
-def test_results_of_others_stand_in_messages_alone():
+def test_results_of_others_are_accepted_only_in_messages():
     work, review = message("x"), {"name": "review", "after": ["next"], "parameters": {"p": "$(after.results)"}}
     assert problems(work, review) == [("spec.followUps[1].parameters.p", "UnresolvedReference")]
 

@@ -33,7 +33,7 @@ def test_instructions_of_all_agents_are_taken_from_their_config_maps(job: dict[s
     assert "instructionFrom" not in resolved
 
 
-def test_texts_longer_than_the_fields_they_replace_are_no_fault_of_an_accepted_job(a_job: Job) -> None:
+def test_an_accepted_job_with_texts_longer_than_the_fields_they_replace_is_valid(a_job: Job) -> None:
     source = {"messageFrom": {"configMapKeyRef": {"name": "prompts", "key": "writer"}}}
     job = a_job(agent={"model": "m", "inline": from_config_map(ROOT)}, input=source)
     resolved = resolve(job, {ROOT: "x" * 40_000, WRITER: "x" * 100_000})
@@ -42,12 +42,12 @@ def test_texts_longer_than_the_fields_they_replace_are_no_fault_of_an_accepted_j
     assert accepted_spec(resolved).queue == "agents"
 
 
-def test_a_missing_instruction_is_something_to_wait_for(job: dict[str, Any]) -> None:
+def test_a_job_waits_for_a_missing_instruction(job: dict[str, Any]) -> None:
     with pytest.raises(NotFound, match=r"spec\.agent\.inline\.agents\[0\]\.instructionFrom: ConfigMap 'prompts' with"):
         resolve(job, {ROOT: "Lead."})
 
 
-def test_an_instruction_that_reads_what_is_not_there_is_refused(job: dict[str, Any]) -> None:
+def test_an_instruction_that_reads_unknown_state_is_refused(job: dict[str, Any]) -> None:
     with pytest.raises(Invalid, match=r"key 'writer' of ConfigMap 'prompts' reads \{tone\}, which is not in input"):
         resolve(job, {ROOT: "Lead.", WRITER: "Write in {tone}."})
 
@@ -64,6 +64,6 @@ def test_an_instruction_that_reads_what_is_not_there_is_refused(job: dict[str, A
     ],
     ids=["both", "not-of-a-model", "no-key"],
 )
-def test_a_source_that_cannot_be_used_is_refused(a_job: Job, inline: dict[str, Any], said: str) -> None:
+def test_an_unusable_source_is_refused(a_job: Job, inline: dict[str, Any], said: str) -> None:
     problems = validate_job(a_job(agent={"model": "m", "inline": inline}))
     assert any(said in str(problem) for problem in problems), [str(problem) for problem in problems]

@@ -19,7 +19,7 @@ def restricted(*allow: object) -> dict[str, Any]:
     return {"egress": {"mode": "Restricted", "allow": list(allow)}}
 
 
-def test_what_is_allowed_is_kept_to_the_letter(a_job: Job) -> None:
+def test_egress_rules_are_kept_exactly(a_job: Job) -> None:
     job = a_job(isolation=restricted(HTTPS, PODS))
     accepted = resolve(job, {})
 
@@ -48,11 +48,11 @@ def test_what_is_allowed_is_kept_to_the_letter(a_job: Job) -> None:
         pytest.param({"ports": [{"endPort": 80}]}, "is the end of a range from port", id="range-from-nowhere"),
     ],
 )
-def test_a_rule_that_would_mean_something_else_is_refused(a_job: Job, rule: object, words: str) -> None:
+def test_an_ambiguous_egress_rule_is_refused(a_job: Job, rule: object, words: str) -> None:
     assert words in told(a_job(isolation=restricted(rule)))
 
 
-def test_what_is_allowed_goes_with_the_mode_that_forbids(a_job: Job) -> None:
+def test_egress_rules_require_the_restricted_mode(a_job: Job) -> None:
     assert "needs mode Restricted" in told(a_job(isolation={"egress": {"allow": [HTTPS]}}))
 
 
@@ -67,11 +67,11 @@ def test_what_is_allowed_goes_with_the_mode_that_forbids(a_job: Job) -> None:
     ],
     ids=["root", "nfs"],
 )
-def test_what_only_the_profile_baseline_admits(a_job: Job, runtime: dict[str, Any], words: str) -> None:
+def test_some_fields_require_the_profile_baseline(a_job: Job, runtime: dict[str, Any], words: str) -> None:
     assert words in told(a_job(runtime=runtime))
     assert told(a_job(runtime=runtime, isolation={"profile": "Baseline"})) == ""
 
 
-def test_no_profile_admits_the_files_of_the_node(a_job: Job) -> None:
+def test_no_profile_allows_access_to_files_of_the_node(a_job: Job) -> None:
     runtime = {"volumes": [{"name": "a", "hostPath": {"path": "/"}}]}
     assert "is not allowed" in told(a_job(runtime=runtime, isolation={"profile": "Baseline"}))

@@ -18,7 +18,7 @@ def served(a_job: Job, *servers: dict[str, Any], **inline: Any) -> dict[str, Any
     return a_job(agent={"model": "m", "inline": {"mcpServers": list(servers), **inline}})
 
 
-def test_a_server_needs_a_name_and_an_address(a_job: Job) -> None:
+def test_a_server_requires_a_name_and_an_address(a_job: Job) -> None:
     job = served(a_job, {"name": "papers", "url": "https://papers.example.com/mcp"})
 
     assert validate_job(job) == []
@@ -55,7 +55,7 @@ def test_secret_headers_reach_the_pod_as_references_only(a_job: Job) -> None:
     ],
     ids=["no-scheme", "password", "file", "name", "transport", "header", "header-twice", "plain-value"],
 )
-def test_a_server_that_cannot_be_used_is_refused(a_job: Job, server: dict[str, Any], said: str) -> None:
+def test_an_unusable_server_is_refused(a_job: Job, server: dict[str, Any], said: str) -> None:
     problems = [str(problem) for problem in validate_job(served(a_job, SERVER | server))]
     assert any(said in problem for problem in problems), problems
 
@@ -65,7 +65,7 @@ def test_two_servers_of_one_name_are_refused(a_job: Job) -> None:
     assert 'mcpServers[1].name: "papers" is given twice' in str(problem)
 
 
-def test_servers_mean_nothing_to_an_agent_without_a_model(a_job: Job) -> None:
+def test_servers_are_refused_for_an_agent_without_a_model(a_job: Job) -> None:
     job = served(a_job, SERVER, agentClass="LoopAgent", subAgents=["b"], agents=[{"name": "b"}])
     (problem,) = validate_job(job)
     assert "mcpServers" in str(problem)

@@ -13,7 +13,7 @@ def made(a_job: Job, ref: str = "my_app.agents:make", **args: Any) -> dict[str, 
     return a_job(agent={"module": {"ref": ref, "args": args}})
 
 
-def test_arguments_travel_with_the_job(a_job: Job) -> None:
+def test_arguments_are_part_of_the_resolved_spec(a_job: Job) -> None:
     job = made(a_job, region="eu", depth=3)
 
     assert validate_job(job) == []

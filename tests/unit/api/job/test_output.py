@@ -16,7 +16,7 @@ FROM = {"schemaFrom": {"configMapKeyRef": {"name": "schemas", "key": "triage"}}}
 KEY = ConfigMapKey("schemas", "triage")
 
 
-def test_a_schema_travels_with_its_defaults(a_job: Job) -> None:
+def test_a_schema_is_resolved_with_its_defaults(a_job: Job) -> None:
     job = a_job(output={"schema": SCHEMA})
 
     assert validate_job(job) == []
@@ -41,7 +41,7 @@ def test_a_schema_is_taken_from_its_config_map(a_job: Job) -> None:
 
 
 @pytest.mark.parametrize("output", [{"fromState": "document"}, {"fromState": "d", **FROM}, {"outcomeKey": "verdict"}])
-def test_an_output_without_a_schema_is_legal_and_travels(a_job: Job, output: dict[str, Any]) -> None:
+def test_an_output_without_a_schema_is_accepted_and_resolved(a_job: Job, output: dict[str, Any]) -> None:
     job = a_job(output=output)
 
     assert validate_job(job) == []
@@ -49,7 +49,7 @@ def test_an_output_without_a_schema_is_legal_and_travels(a_job: Job, output: dic
     assert {key: resolved[key] for key in output if key != "schemaFrom"}.items() <= output.items()
 
 
-def test_a_missing_schema_is_something_to_wait_for(a_job: Job) -> None:
+def test_a_job_waits_for_a_missing_schema(a_job: Job) -> None:
     with pytest.raises(NotFound, match=r"spec\.output\.schemaFrom: ConfigMap 'schemas' with key 'triage' is missing"):
         resolve(a_job(output=FROM), {})
 
@@ -88,11 +88,11 @@ def test_a_config_map_without_a_schema_is_refused(a_job: Job, text: str, said: s
     ],
     ids=["nothing", "both", "list", "malformed", "remote", "large", "no-such-choice", "many-repairs", "no-key"],
 )
-def test_an_output_that_cannot_be_judged_is_refused(a_job: Job, output: dict[str, Any], said: str) -> None:
+def test_an_output_with_an_unsupported_schema_is_refused(a_job: Job, output: dict[str, Any], said: str) -> None:
     problems = [str(problem) for problem in validate_job(a_job(output=output))]
     assert any(said in problem for problem in problems), problems
 
 
-def test_a_schema_may_refer_to_its_own_definitions(a_job: Job) -> None:
+def test_a_schema_can_refer_to_its_own_definitions(a_job: Job) -> None:
     schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"type": "string"}}}
     assert validate_job(a_job(output={"schema": schema})) == []

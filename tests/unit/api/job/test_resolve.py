@@ -51,7 +51,7 @@ def test_only_values_that_are_derived_from_the_job_are_left_out(session: dict[st
     assert underived(spec, name="a.job", uid="6c0c1a52") == {"agent": {"model": "m"}, "session": bare}
 
 
-def test_a_job_that_a_later_version_accepted_is_read_without_what_came_later(a_job: Job) -> None:
+def test_a_job_accepted_by_a_later_version_is_read_without_unknown_fields(a_job: Job) -> None:
     job = a_job()
     known, later = resolve(job, {}), resolve(job, {})
     later["spec"] |= {"review": {"by": "somebody"}, "retry": {**later["spec"]["retry"], "patience": 3}}
@@ -69,7 +69,7 @@ def test_the_message_is_taken_from_its_config_map(a_job: Job) -> None:
     assert resolve(job, {key: "Read this."})["spec"]["input"] == {"message": "Read this.", "state": {}}
 
 
-def test_scripts_of_all_agents_travel_with_the_job(a_job: Job) -> None:
+def test_scripts_of_all_agents_are_part_of_the_resolved_spec(a_job: Job) -> None:
     members = [{"name": name, "model": f"scripted/script/{name}"} for name in ("b", "c")]
     job = a_job(agent={"inline": {"agentClass": "LoopAgent", "subAgents": ["b", "c"], "agents": members}})
     contents = {ConfigMapKey("script", "b"): "x", ConfigMapKey("script", "c"): "y"}
@@ -78,7 +78,7 @@ def test_scripts_of_all_agents_travel_with_the_job(a_job: Job) -> None:
     assert resolve(job, contents)["scripts"] == {"script/b": "x", "script/c": "y"}
 
 
-def test_a_script_of_the_team_needs_no_other(a_job: Job) -> None:
+def test_with_a_script_of_the_team_its_members_need_none(a_job: Job) -> None:
     inline = {"subAgents": ["b"], "agents": [{"name": "b", "model": "scripted/missing/b"}]}
 
     assert resolve(a_job(agent={**SCRIPTED, "inline": inline}), {ConfigMapKey("script", "root"): "x"})["scripts"] == {
@@ -86,13 +86,13 @@ def test_a_script_of_the_team_needs_no_other(a_job: Job) -> None:
     }
 
 
-def test_a_missing_content_is_something_to_wait_for(a_job: Job) -> None:
+def test_a_job_waits_for_missing_content(a_job: Job) -> None:
     with pytest.raises(NotFound, match=r"spec.input.messageFrom: ConfigMap 'briefs' with key 'today' is missing"):
         resolve(a_job(input=FROM_CONFIG_MAP), {})
 
 
 @pytest.mark.parametrize("text", ["", "a\0b"], ids=["empty", "nul"])
-def test_a_content_no_run_can_use_is_refused(a_job: Job, text: str) -> None:
+def test_unusable_content_is_refused(a_job: Job, text: str) -> None:
     with pytest.raises(Invalid, match="ConfigMap 'briefs'"):
         resolve(a_job(input=FROM_CONFIG_MAP), {ConfigMapKey("briefs", "today"): text})
 
@@ -180,7 +180,7 @@ TEAM = {
         ),
     ],
 )
-def test_a_spec_that_was_just_resolved_need_not_be_read_again(a_job: Job, changes: dict[str, Any]) -> None:
+def test_a_resolved_spec_need_not_be_read_again(a_job: Job, changes: dict[str, Any]) -> None:
     job = a_job(**changes)
     texts = {"briefs/today": "Read this.", "texts/c": "Be brief.", "texts/schema": '{"type": "object"}'}
     contents = {ConfigMapKey(*place.split("/")): text for place, text in texts.items()}
@@ -193,7 +193,7 @@ def test_a_spec_that_was_just_resolved_need_not_be_read_again(a_job: Job, change
     assert as_accepted(spec, resolved).model_dump() == accepted_spec(resolved).model_dump()
 
 
-def test_a_job_is_read_or_all_that_is_wrong_with_it_is_told(a_job: Job) -> None:
+def test_reading_a_job_returns_it_or_all_its_problems(a_job: Job) -> None:
     good, bad = a_job(priority=3), a_job(priority=12)
 
     assert read_spec(good) == AgentJobSpec.model_validate(good["spec"])

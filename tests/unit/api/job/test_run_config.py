@@ -32,10 +32,10 @@ def test_settings_of_a_run_are_accepted(a_job: Job) -> None:
     ],
     ids=["camel-case", "live-only", "live-mode", "no-limit", "boolean", "text"],
 )
-def test_other_settings_are_refused_with_the_ones_there_are(a_job: Job, settings: dict[str, Any], said: str) -> None:
+def test_unknown_settings_are_refused_with_the_known_ones(a_job: Job, settings: dict[str, Any], said: str) -> None:
     (problem,) = validate_job(configured(a_job, **settings))
     assert said in str(problem)
 
 
-def test_the_known_settings_are_in_order_and_each_once() -> None:
+def test_the_known_settings_are_sorted_and_unique() -> None:
     assert list(KEYS) == sorted(set(KEYS))

@@ -44,33 +44,33 @@ FULL = AgentJobStatus(
 KEYS = st.sampled_from(sorted(FULL.to_dict()))
 
 
-def test_a_status_reads_back_as_it_was_written() -> None:
+def test_a_status_is_read_as_it_was_written() -> None:
     assert AgentJobStatus.parse(FULL.to_dict()) == FULL
 
 
 @given(st.dictionaries(KEYS, JSON, max_size=8) | JSON)
-def test_no_status_is_too_strange_to_read(raw: Any) -> None:
+def test_any_status_can_be_read(raw: Any) -> None:
     status = AgentJobStatus.parse(raw)
     assert AgentJobStatus.parse(status.to_dict()) == status
 
 
 @pytest.mark.parametrize("value", [-1, 2**31, "3", 2.0, True, None, []], ids=repr)
-def test_a_count_that_is_none_reads_as_zero(value: object) -> None:
+def test_an_invalid_count_is_read_as_zero(value: object) -> None:
     assert AgentJobStatus.parse({"starts": value}).starts == 0
 
 
-def test_a_start_of_before_there_were_steps_says_nothing_of_them() -> None:
+def test_a_start_from_before_steps_existed_has_no_steps() -> None:
     (record,) = AgentJobStatus.parse({"attemptHistory": [{"attempt": 1, "start": 1}]}).attempt_history
     assert (record.from_step, record.to_step) == (None, None)
     assert "toStep" not in AgentJobStatus(attempt_history=(record,)).to_dict()["attemptHistory"][0]
 
 
-def test_the_name_of_a_step_is_cut_to_what_the_crd_takes() -> None:
+def test_the_name_of_a_step_is_truncated_to_the_limit_of_the_crd() -> None:
     status = AgentJobStatus.parse({"checkpoint": {"step": 1, "name": "x" * 300}})
     assert status.checkpoint == Checkpoint(1, "x" * 253)
 
 
-def test_an_unknown_phase_reads_as_none() -> None:
+def test_an_unknown_phase_is_read_as_none() -> None:
     assert AgentJobStatus.parse({"phase": "Dreaming"}).phase is None
 
 
@@ -78,7 +78,7 @@ def test_an_equal_status_needs_no_patch() -> None:
     assert FULL.patch_from(FULL.to_dict()) == {}
 
 
-def test_a_patch_clears_what_is_gone_and_leaves_what_it_does_not_know() -> None:
+def test_a_patch_removes_missing_keys_and_keeps_unknown_ones() -> None:
     before = FULL.to_dict() | {"ofALaterVersion": {"root": "x"}}
     after = AgentJobStatus.parse(before | {"nextAttemptTime": None, "starts": 3})
 

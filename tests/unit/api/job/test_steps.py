@@ -88,19 +88,19 @@ BAD = {
 
 
 @pytest.mark.parametrize("steps", GOOD.values(), ids=GOOD)
-def test_what_a_job_may_say_of_its_steps(a_job: Job, steps: dict[str, Any]) -> None:
+def test_valid_settings_of_steps_are_accepted(a_job: Job, steps: dict[str, Any]) -> None:
     assert validate_job(a_job(steps=steps)) == []
 
 
 @pytest.mark.parametrize(("steps", "message"), BAD.values(), ids=BAD)
-def test_a_mistake_is_told_with_field_value_and_cure(a_job: Job, steps: dict[str, Any], message: str) -> None:
+def test_a_mistake_is_reported_with_field_value_and_solution(a_job: Job, steps: dict[str, Any], message: str) -> None:
     problems = [str(problem) for problem in validate_job(a_job(steps=steps))]
 
     assert len(problems) == 1
     assert problems[0].startswith(message)
 
 
-def test_steps_are_recorded_and_continued_unless_a_job_says_otherwise(a_job: Job) -> None:
+def test_steps_are_recorded_and_continued_by_default(a_job: Job) -> None:
     resolved = resolve(a_job(), {})["spec"]
 
     assert (resolved["retry"]["resume"], resolved["retry"]["onVersionChange"]) == ("FromCheckpoint", "Continue")
@@ -114,7 +114,7 @@ def test_steps_are_recorded_and_continued_unless_a_job_says_otherwise(a_job: Job
     assert "compaction" not in resolved["steps"]
 
 
-def test_a_tool_is_called_once_and_again_when_it_was_interrupted(a_job: Job) -> None:
+def test_an_interrupted_tool_is_called_again_by_default(a_job: Job) -> None:
     (tool,) = resolve(a_job(steps={"tools": [{"match": ["send_*"]}]}), {})["spec"]["steps"]["tools"]
 
     assert (tool["match"], tool["maxAttempts"], tool["onInterrupted"]) == (["send_*"], 1, "Retry")
@@ -122,7 +122,7 @@ def test_a_tool_is_called_once_and_again_when_it_was_interrupted(a_job: Job) -> 
     assert "timeout" not in tool
 
 
-def test_a_job_that_was_accepted_before_there_were_steps_has_the_defaults(a_job: Job) -> None:
+def test_a_job_accepted_before_steps_existed_has_the_defaults(a_job: Job) -> None:
     job = a_job()
     older = resolve(job, {})
     for group, names in {"retry": ("resume", "onVersionChange"), "session": ("mode",)}.items():
@@ -145,9 +145,7 @@ def test_a_job_that_was_accepted_before_there_were_steps_has_the_defaults(a_job:
         pytest.param({"appName": "a", "sessionId": "s"}, [], id="named"),
     ],
 )
-def test_only_a_session_that_another_job_can_name_is_continued(
-    a_job: Job, session: dict[str, Any], fields: list[str]
-) -> None:
+def test_only_a_named_session_is_continued(a_job: Job, session: dict[str, Any], fields: list[str]) -> None:
     job = a_job(session={**session, "mode": "Continue"})
     assert [problem.field for problem in validate_job(job)] == fields
 
@@ -160,7 +158,7 @@ def test_the_name_of_the_agent_names_the_application(a_job: Job) -> None:
     assert resolve(job, {})["spec"]["session"]["mode"] == "Continue"
 
 
-def test_the_script_of_a_model_that_summarizes_travels_with_the_job(a_job: Job) -> None:
+def test_the_script_of_a_summarizing_model_is_part_of_the_resolved_spec(a_job: Job) -> None:
     job = a_job(steps={"compaction": {"everyEvents": 9, "model": "scripted/script/sum"}})
     key = ConfigMapKey("script", "sum")
 
@@ -169,7 +167,7 @@ def test_the_script_of_a_model_that_summarizes_travels_with_the_job(a_job: Job) 
 
 
 @pytest.mark.parametrize("name", NEW_CLASSES)
-def test_rules_match_what_a_runner_says_of_steps(a_job: Job, name: str) -> None:
+def test_rules_match_error_classes_of_steps(a_job: Job, name: str) -> None:
     rules = [{"name": "mine", "onErrors": [name], "action": "Retry"}]
 
     assert name in set(ErrorClass)

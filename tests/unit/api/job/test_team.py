@@ -18,7 +18,7 @@ def told(job: object) -> list[str]:
     return [str(problem) for problem in validate_job(job)]
 
 
-def test_a_flat_team_that_makes_a_tree_is_fine(a_team: Job) -> None:
+def test_a_flat_team_that_forms_a_tree_is_accepted(a_team: Job) -> None:
     loop = {"name": "b", "agentClass": "LoopAgent", "subAgents": ["c"], "maxIterations": 3}
     assert told(a_team({"name": "a", "instruction": "x"}, loop, {"name": "c"}, sub_agents=["a", "b"])) == []
 
@@ -60,7 +60,7 @@ def test_an_invalid_tree_is_refused(
         ("LlmAgent", "maxIterations", 3),
     ],
 )
-def test_a_field_that_means_nothing_to_the_class_is_refused(
+def test_a_field_that_the_class_does_not_have_is_refused(
     a_team: Job, agent_class: str, field: str, value: object
 ) -> None:
     job = a_team({"name": "a"}, sub_agents=["a"], agentClass=agent_class, **{field: value})
@@ -74,7 +74,7 @@ def test_a_further_agent_without_any_model_is_refused(a_team: Job) -> None:
     assert told(job) == ["spec.agent.inline.agents[0].model: is required for an LlmAgent; e.g. gemini-flash-latest"]
 
 
-def test_what_the_job_does_not_bring_must_be_optional(a_job: Job) -> None:
+def test_state_that_the_job_does_not_provide_must_be_optional(a_job: Job) -> None:
     instruction = "{topic} {topic?} {later?} {app:region} {artifact.report?} {temp:x}"
     agent = {"model": "m", "inline": {"instruction": instruction}}
     state = {"topic": "heat pumps", "temp:x": 1}
@@ -98,7 +98,7 @@ PARTS = st.sampled_from(
 
 @given(st.lists(PARTS, max_size=12).map("".join))
 @example("{a}{b?}{{a}}${b}\\{b}{a b}{app:b}{x:b}{artifact.b}{artifact.b?}{ a }{a??}")
-async def test_we_and_adk_agree_on_what_an_instruction_needs(instruction: str) -> None:
+async def test_our_parser_and_adk_agree_on_the_state_that_an_instruction_reads(instruction: str) -> None:
     session = SimpleNamespace(state={"a": 1}, app_name="x", user_id="x", id="x")
     context = SimpleNamespace(
         _invocation_context=SimpleNamespace(session=session, artifact_service=NoArtifacts()), agent_name="x"

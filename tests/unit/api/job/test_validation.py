@@ -169,14 +169,16 @@ def told(job: object) -> list[str]:
 
 
 @pytest.mark.parametrize(("changes", "message"), BAD_SPECS.values(), ids=BAD_SPECS)
-def test_bad_input_is_told_with_field_value_and_cure(a_job: Job, changes: dict[str, Any], message: str) -> None:
+def test_invalid_input_is_reported_with_field_value_and_solution(
+    a_job: Job, changes: dict[str, Any], message: str
+) -> None:
     problems = told(a_job(**changes))
 
     assert any(message in problem for problem in problems), problems
     assert all(len(problem) < 400 for problem in problems)
 
 
-def test_all_problems_are_told_at_once(a_job: Job) -> None:
+def test_all_problems_are_reported_together(a_job: Job) -> None:
     job = a_job(name="n" * 53, agent={"inline": {"name": "user"}}, priority="high", startAfter="soon", queue="A b")
     fields = [problem.field for problem in validate_job(job)]
 
@@ -184,7 +186,7 @@ def test_all_problems_are_told_at_once(a_job: Job) -> None:
     assert {"spec.startAfter", "spec.queue"} <= set(fields)
 
 
-def test_a_name_may_have_52_characters(a_job: Job) -> None:
+def test_a_name_can_have_52_characters(a_job: Job) -> None:
     assert told(a_job(name="n" * 52)) == []
     assert "has 53 characters; use at most 52" in told(a_job(name="n" * 53))[0]
 
@@ -197,19 +199,19 @@ def test_values_that_may_be_secret_are_not_repeated(a_job: Job) -> None:
     assert "12345" not in problems
 
 
-def test_thousands_of_mistakes_fit_into_one_answer(a_job: Job) -> None:
+def test_thousands_of_problems_fit_into_one_message(a_job: Job) -> None:
     problems = validate_job(a_job(**{f"field{index}": index for index in range(5000)}))
     assert len(problems) == MAX_PROBLEMS
 
 
-def test_a_spec_that_is_only_too_large_is_said_to_be_so(a_job: Job) -> None:
+def test_a_spec_that_is_only_too_large_is_reported_as_too_large(a_job: Job) -> None:
     reason, message = rejection(validate_job(a_job(input={"message": "x", "state": {"a": "x" * 17_000}})))
 
     assert reason == "SpecTooLarge"
     assert message.startswith("spec.input.state: has 17008 bytes as JSON")
 
 
-def test_broken_rules_make_an_invalid_spec() -> None:
+def test_violated_rules_make_a_spec_invalid() -> None:
     problems = [Problem("spec.a", "1", "is wrong"), Problem("spec.b", "", "is missing")]
     assert rejection(problems) == ("InvalidSpec", "spec.a: 1 is wrong; spec.b: is missing")
 
@@ -219,7 +221,7 @@ def test_an_invalid_job_is_a_problem(job: object) -> None:
     assert told(job)
 
 
-def test_depth_without_end_is_a_problem(a_job: Job) -> None:
+def test_unlimited_nesting_is_a_problem(a_job: Job) -> None:
     deep: dict[str, Any] = {}
     for _ in range(50_000):
         deep = {"a": deep}
@@ -253,7 +255,7 @@ SPECS = st.fixed_dictionaries(
 
 
 @given(st.one_of(GARBAGE, st.fixed_dictionaries({"metadata": GARBAGE, "spec": GARBAGE | SPECS})))
-def test_no_object_is_too_strange_to_judge(job: Any) -> None:
+def test_any_object_can_be_validated(job: Any) -> None:
     for problem in validate_job(job):
         json.dumps(str(problem), ensure_ascii=False).encode()
 
@@ -297,7 +299,7 @@ def test_a_spec_within_the_bounds_has_no_problems(spec: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_a_rule_that_cannot_do_what_it_says_is_refused(rule, words) -> None:
+def test_a_rule_that_cannot_have_its_effect_is_refused(rule, words) -> None:
     job = {
         "metadata": {"name": "x"},
         "spec": {
@@ -335,14 +337,14 @@ def test_a_rule_that_cannot_do_what_it_says_is_refused(rule, words) -> None:
         pytest.param({"runAsUser": 0}, "runAsUser", id="root"),
     ],
 )
-def test_a_pod_wish_that_is_not_granted_is_refused_by_name(runtime, words) -> None:
+def test_an_unsupported_pod_field_is_refused_by_name(runtime, words) -> None:
     spec = {"agent": {"model": "gemini-x", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
     job = {"metadata": {"name": "x"}, "spec": {**spec, "runtime": runtime}}
 
     assert words in "; ".join(map(str, validate_job(job)))
 
 
-def test_the_cache_of_repositories_is_nobodys_worktree():
+def test_the_cache_of_repositories_cannot_be_a_worktree():
     worktree = {"mode": "Named", "name": "a"}
     workspace = {"git": {"url": "https://h/a.git"}, "worktree": worktree, "claimName": GIT_CACHE_CLAIM}
     spec = {"agent": {"model": "gemini-x", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
@@ -362,7 +364,7 @@ def credential(source, **runtime):
 @pytest.mark.parametrize(
     "token", [{}, {"audience": ""}, {"audience": "https://kubernetes.default.svc.cluster.local"}], ids=str
 )
-def test_a_projected_token_for_the_api_server_is_asked_for_by_name(token) -> None:
+def test_a_projected_token_for_the_api_server_requires_an_explicit_service_account(token) -> None:
     source = {"serviceAccountToken": {"path": "token", **token}}
     (alone,) = credential(source)
     (named,) = credential(source, serviceAccountName="bot")
@@ -372,7 +374,7 @@ def test_a_projected_token_for_the_api_server_is_asked_for_by_name(token) -> Non
     assert credential(source, serviceAccountName="bot", automountServiceAccountToken=True) == []
 
 
-def test_a_token_for_another_audience_needs_an_account_and_no_more() -> None:
+def test_a_token_for_another_audience_requires_only_a_service_account() -> None:
     source = {"serviceAccountToken": {"path": "token", "audience": "vault"}}
 
     assert [field for field, _ in credential(source)] == [
@@ -381,7 +383,7 @@ def test_a_token_for_another_audience_needs_an_account_and_no_more() -> None:
     assert credential(source, serviceAccountName="bot") == []
 
 
-def test_a_certificate_for_the_api_server_is_a_credential_like_a_token() -> None:
+def test_a_certificate_for_the_api_server_is_treated_like_a_token() -> None:
     source = {"podCertificate": {"signerName": "kubernetes.io/kube-apiserver-client-pod", "keyType": "ED25519"}}
 
     assert len(credential(source)) == len(credential(source, serviceAccountName="bot")) == 1

@@ -13,7 +13,7 @@ def problems(spec: object, name: str = "fast") -> list[str]:
     return [] if isinstance(read, AgentQueueSpec) else list(map(str, read))
 
 
-def test_the_whole_of_a_legal_queue_is_legal() -> None:
+def test_a_queue_with_all_fields_is_valid() -> None:
     every = {
         "concurrency": {"max": 0, "perPartition": 2},
         "strategy": "Priority",
@@ -32,7 +32,7 @@ def test_the_whole_of_a_legal_queue_is_legal() -> None:
 
 
 @pytest.mark.parametrize("spec", [None, {}], ids=["no-spec", "empty"])
-def test_a_queue_needs_nothing(spec: object) -> None:
+def test_a_queue_without_fields_is_valid(spec: object) -> None:
     assert problems(spec) == []
 
 
@@ -72,7 +72,7 @@ def test_a_queue_needs_nothing(spec: object) -> None:
         pytest.param({"budgets": [{**BUDGET, "maxCostUSD": "0"}]}, "spec.budgets[0].maxCostUSD: ", id="no-dollars"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_cure(spec: object, told: str) -> None:
+def test_problems_are_named_with_a_solution(spec: object, told: str) -> None:
     assert problems(spec)[0].startswith(told)
 
 
@@ -85,5 +85,5 @@ def test_errors_of_a_rule_and_of_another_fields_type_are_both_reported() -> None
     }
 
 
-def test_a_name_that_no_label_takes_is_refused() -> None:
+def test_a_name_that_is_not_a_valid_label_value_is_refused() -> None:
     assert problems({}, "q" * 64)[0].startswith("metadata.name: ")

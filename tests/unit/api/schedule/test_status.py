@@ -25,16 +25,16 @@ FULL = AgentScheduleStatus(
 )
 
 
-def test_a_status_is_read_back_as_it_was_written() -> None:
+def test_a_status_is_read_as_it_was_written() -> None:
     assert AgentScheduleStatus.parse(FULL.to_dict()) == FULL
     assert AgentScheduleStatus.parse({}) == AgentScheduleStatus()
 
 
-def test_what_has_not_changed_is_not_written() -> None:
+def test_unchanged_fields_are_not_written() -> None:
     assert FULL.patch_from(FULL.to_dict() | {"of_a_later_version": 1}) == {}
 
 
-def test_what_is_gone_is_taken_away() -> None:
+def test_missing_fields_are_removed() -> None:
     patch = AgentScheduleStatus(observed_generation=3).patch_from(FULL.to_dict())
 
     assert {key for key, value in patch.items() if value is None} == {
@@ -59,5 +59,5 @@ def test_what_is_gone_is_taken_away() -> None:
         {"lastScheduleTime": "soon", "settledTime": 5, "nextScheduleTime": {}, "lastTrigger": [], "runs": 2**40},
     ],
 )
-def test_a_status_of_any_shape_is_read(raw: Any) -> None:
+def test_any_status_can_be_read(raw: Any) -> None:
     assert AgentScheduleStatus.parse(raw) == AgentScheduleStatus()

@@ -16,7 +16,7 @@ def problems(schedule: object) -> list[str]:
     return [str(problem) for problem in validate_schedule(schedule)]
 
 
-def test_the_whole_of_a_legal_schedule_is_legal() -> None:
+def test_a_schedule_with_all_fields_is_valid() -> None:
     every = {
         "timeZone": "Europe/Berlin",
         "startingDeadlineSeconds": 3600,
@@ -33,12 +33,12 @@ def test_the_whole_of_a_legal_schedule_is_legal() -> None:
     assert problems(a_schedule("s" * 43, **every)) == []
 
 
-def test_a_text_may_name_the_schedules_times() -> None:
+def test_a_text_can_contain_the_schedules_times() -> None:
     message = "What happened between $(schedule.previousTime) and $(schedule.time)?"
     assert problems(a_schedule(job={"input": {"message": message}})) == []
 
 
-def test_a_job_may_be_made_suspended() -> None:
+def test_a_schedule_can_create_suspended_jobs() -> None:
     assert problems(a_schedule(job={"suspend": True, "cancel": False})) == []
 
 
@@ -110,7 +110,7 @@ def test_an_error_is_reported_once_with_field_value_and_solution(changes: dict[s
     assert message in told
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_together() -> None:
     told = problems(a_schedule(schedule="* * *", timeZone="x", maxRuns=0, job={"input": {}}))
     assert len(told) == 4
 
@@ -129,12 +129,12 @@ def test_all_problems_are_told_at_once() -> None:
         a_schedule(jobTemplate={"metadata": {"labels": {5: None}}, "spec": {"agent": 5, "input": {"state": [[[]]]}}}),
     ],
 )
-def test_nothing_makes_it_raise(hostile: object) -> None:
+def test_validating_any_object_never_raises(hostile: object) -> None:
     assert problems(hostile) != []
 
 
 @pytest.mark.parametrize(("name", "key"), [("s" * 43, "$(job.name)" * 5), ("s", "$(job.uid)" * 8)])
-def test_a_key_that_would_be_too_long_in_each_job_is_told_before_there_is_one(name: str, key: str) -> None:
+def test_a_key_that_is_too_long_in_every_job_is_reported_before_the_first_job(name: str, key: str) -> None:
     (problem,) = problems(a_schedule(name, job={"partitionKey": key}))
 
     assert "spec.jobTemplate.spec.partitionKey" in problem

@@ -61,12 +61,12 @@ SPECS = st.fixed_dictionaries(
 
 
 @given(SPECS, SPECS, SPECS)
-def test_it_does_not_matter_which_layers_are_merged_first(one: Any, two: Any, three: Any) -> None:
+def test_merging_layers_is_associative(one: Any, two: Any, three: Any) -> None:
     assert merge(merge(one, two), three) == merge(one, merge(two, three))
 
 
 @given(SPECS, SPECS)
-def test_the_layers_are_left_as_they_were(low: Any, job: Any) -> None:
+def test_merging_does_not_change_the_layers(low: Any, job: Any) -> None:
     before = copy.deepcopy([low, job])
     result = merge(low, job)
 
@@ -106,24 +106,24 @@ def _leaves(value: Any, path: tuple[Any, ...] = ()) -> set[tuple[Any, ...]]:
 
 
 @given(SPECS, SPECS, st.sampled_from(["queue", "retry", "input", "agent", "runtime", "notifications"]))
-def test_a_locked_field_is_the_templates(low: Any, job: Any, field: str) -> None:
+def test_a_locked_field_has_the_templates_value(low: Any, job: Any, field: str) -> None:
     result = merged([Layer(LOW, low, (field,)), Layer(JOB, job)])
 
     assert result.spec.get(field) == low.get(field)
     assert [problem.reason for problem in result.problems] == ["LockedField"] * (field in job)
 
 
-def test_a_locked_field_may_not_even_be_set_to_the_same_value() -> None:
+def test_a_locked_field_cannot_be_set_even_to_the_same_value() -> None:
     (problem,) = merged([Layer(LOW, {"queue": "a"}, ("queue",)), Layer(JOB, {"queue": "a"})]).problems
     assert (problem.field, problem.reason) == ("spec.queue", "LockedField")
 
 
-def test_a_field_may_be_locked_that_the_template_leaves_open() -> None:
+def test_a_field_without_a_value_in_the_template_can_be_locked() -> None:
     (problem,) = merged([Layer(LOW, {}, ("budget",)), Layer(JOB, {"budget": {"maxLLMCalls": 9}})]).problems
     assert problem.field == "spec.budget"
 
 
-def test_the_kind_of_agent_does_not_change() -> None:
+def test_the_kind_of_agent_cannot_be_changed() -> None:
     job = {"agent": {"module": {"ref": "a:b"}, "model": "other"}}
     result = merged([Layer(LOW, {"agent": {"inline": {"instruction": "Be brief."}}}), Layer(JOB, job)])
 
@@ -149,7 +149,7 @@ def test_a_text_and_its_reference_replace_each_other(low: dict[str, Any], job: d
     assert merge(low, job)[field] == {**({"state": {}} if field == "input" else {}), **value}
 
 
-def test_half_a_schema_of_another_layer_is_not_mixed_in() -> None:
+def test_schemas_of_two_layers_are_not_mixed() -> None:
     low = {"output": {"schema": {"type": "object", "properties": {"a": {}}, "required": ["a"]}, "maxRepairs": 1}}
     schema = {"type": "object", "properties": {"b": {}}}
 
@@ -164,7 +164,7 @@ def test_rules_of_the_job_come_first_because_the_first_that_matches_decides() ->
     assert [(rule["name"], rule.get("action")) for rule in rules] == [("c", None), ("b", "Retry"), ("a", "Fail")]
 
 
-def test_variables_keep_their_places_because_one_may_name_those_before_it() -> None:
+def test_variables_keep_their_order_because_one_can_reference_earlier_ones() -> None:
     low = {"runtime": {"env": [{"name": "HOST", "value": "a"}, {"name": "URL", "value": "http://$(HOST)"}]}}
     secret = {"name": "HOST", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
     job = {"runtime": {"env": [{"name": "PAGE", "value": "$(URL)/1"}, secret]}}
@@ -176,7 +176,7 @@ def test_variables_keep_their_places_because_one_may_name_those_before_it() -> N
     ]
 
 
-def test_mounts_are_told_apart_by_their_path_because_one_volume_may_have_several() -> None:
+def test_mounts_are_matched_by_path_because_a_volume_can_have_several() -> None:
     low = {"runtime": {"volumeMounts": [{"name": "v", "mountPath": "/a"}, {"name": "v", "mountPath": "/b"}]}}
     job = {"runtime": {"volumeMounts": [{"name": "w", "mountPath": "/b"}]}}
 
@@ -192,7 +192,7 @@ def test_a_job_cannot_unset_but_null_is_a_value_of_its_state() -> None:
 
 
 @pytest.mark.parametrize("rules", [[{"name": "a"}, {"name": "a"}], [{}], [1], "x", {"name": "a"}, [{"name": 3}]])
-def test_a_list_whose_entries_have_no_names_is_replaced_as_it_stands(rules: Any) -> None:
+def test_a_list_whose_entries_have_no_names_is_replaced_completely(rules: Any) -> None:
     low = {"resultPolicy": {"rules": [{"name": "b"}]}}
     assert merge(low, {"resultPolicy": {"rules": rules}})["resultPolicy"]["rules"] == rules
 
@@ -210,7 +210,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["agent", "input", "runtime", "output"]), JSON), JSON, JSON)
-def test_whatever_the_layers_hold_it_does_not_raise(low: Any, agent: Any, env: Any) -> None:
+def test_merging_any_layers_never_raises(low: Any, agent: Any, env: Any) -> None:
     result = merged([Layer(LOW, low), Layer(JOB, {"agent": agent, "runtime": {"env": env}})])
     assert isinstance(result.spec, dict)
 

@@ -56,7 +56,7 @@ def refused(template: Mapping[str, Any], **spec: Any) -> tuple[str, str]:
     return str(reason), message
 
 
-def test_parameters_are_put_into_the_templates_texts_and_the_jobs() -> None:
+def test_parameters_are_substituted_in_texts_of_the_template_and_the_job() -> None:
     job = job_of(parameters={"repo": "shop"}, partitionKey="$(params.repo)")
     spec = resolved(job, read_job(job, template_of("review", 4, REVIEW)))["spec"]
 
@@ -97,7 +97,7 @@ def test_steering_fields_of_the_template_are_stored_separately_from_the_work() -
     }
 
 
-def test_defaults_of_a_queue_lie_below_the_template_and_the_job() -> None:
+def test_template_and_job_override_defaults_of_a_queue() -> None:
     asked: list[str] = []
 
     def defaults(queue: str) -> Mapping[str, Any]:
@@ -111,7 +111,7 @@ def test_defaults_of_a_queue_lie_below_the_template_and_the_job() -> None:
     assert got.merged.origins["timeouts", "queue"] == "queue slow"
 
 
-def test_defaults_of_a_queue_hold_for_a_job_without_template(a_job: Job) -> None:
+def test_defaults_of_a_queue_apply_to_a_job_without_a_template(a_job: Job) -> None:
     got = read_job(a_job(), None, lambda queue: {"priority": 9} if queue == "agents" else {})
     assert got.spec is not None
     assert (got.spec.priority, got.steering, got.template) == (9, {"priority": 9}, None)
@@ -139,12 +139,12 @@ def test_a_plain_job_is_merged_with_nothing(a_job: Job) -> None:
         ({"parameters": {"repo": "x"}, "priority": 12}, "InvalidSpec", "spec.priority: 12 is too large"),
     ],
 )
-def test_what_a_job_gets_wrong_about_its_template_is_named(spec: Any, reason: str, words: str) -> None:
+def test_a_jobs_mistakes_about_its_template_are_named(spec: Any, reason: str, words: str) -> None:
     assert refused(REVIEW, **spec)[0] == reason
     assert words in refused(REVIEW, **spec)[1]
 
 
-def test_all_problems_are_told_at_once_each_with_its_layer() -> None:
+def test_all_problems_are_reported_together_with_their_layers() -> None:
     template = REVIEW | {"steps": {"tools": [{"match": ["a"], "backoff": {"initial": "20m"}}]}}
     job = {"parameters": {"more": ""}, "isolation": {"profile": "Baseline"}}
 
@@ -156,7 +156,7 @@ def test_all_problems_are_told_at_once_each_with_its_layer() -> None:
     ]
 
 
-def test_a_value_is_data_and_not_read_again() -> None:
+def test_placeholders_in_a_value_are_not_substituted() -> None:
     job = job_of(parameters={"repo": "$(job.uid)", "note": "$(params.repo) $$(job.name)\n\tend"})
     spec = resolved(job, read_job(job, template_of("review", 1, REVIEW)))["spec"]
 
@@ -164,7 +164,7 @@ def test_a_value_is_data_and_not_read_again() -> None:
 
 
 @pytest.mark.parametrize("value", ["{secret}", "{secret?}", "{artifact.key}", "{app:key}"])
-def test_a_value_makes_no_placeholder_of_an_instruction(value: str) -> None:
+def test_a_value_cannot_create_a_placeholder_in_an_instruction(value: str) -> None:
     template = REVIEW | {"input": {"message": "m", "state": {"secret": "s"}}}
     reason, message = refused(template, parameters={"repo": value})
 
@@ -172,13 +172,13 @@ def test_a_value_makes_no_placeholder_of_an_instruction(value: str) -> None:
     assert "template review: spec.agent.inline.instruction: would read" in message
 
 
-def test_a_value_does_not_choose_which_key_of_the_state_is_read() -> None:
+def test_a_value_cannot_choose_which_key_of_the_state_is_read() -> None:
     agent = {"model": "m", "inline": {"instruction": "{$(params.repo)}"}}
     template = REVIEW | {"agent": agent, "input": {"message": "m", "state": {"secret": "s"}}}
     assert "would read {secret}" in refused(template, parameters={"repo": "secret"})[1]
 
 
-def test_json_in_an_instruction_is_no_placeholder() -> None:
+def test_json_in_an_instruction_is_not_a_placeholder() -> None:
     assert read(REVIEW, parameters={"repo": '{"a": [1]}'}).problems == ()
 
 
@@ -193,13 +193,13 @@ def test_json_in_an_instruction_is_no_placeholder() -> None:
         ({"input": {"state": {"a": "$(params.repo)" * 5}}}, "x" * 4096, "spec.input.state"),
     ],
 )
-def test_a_text_is_judged_with_its_values_in_it(spec: dict[str, Any], repo: str, words: str) -> None:
+def test_a_text_is_validated_with_its_values(spec: dict[str, Any], repo: str, words: str) -> None:
     _, message = refused(REVIEW, parameters={"repo": repo}, **spec)
     assert words in message
     assert "once its names have values" in message
 
 
-def test_few_words_that_stand_for_megabytes_are_refused_before_they_are_made() -> None:
+def test_a_short_text_that_expands_to_megabytes_is_refused_before_expansion() -> None:
     state = {f"k{number}": "$(params.repo)" * 60 for number in range(15)}
     reason, message = refused(REVIEW, parameters={"repo": "x" * 4096}, input={"state": state})
 
@@ -207,7 +207,7 @@ def test_few_words_that_stand_for_megabytes_are_refused_before_they_are_made() -
     assert len(message) < 300
 
 
-def test_two_halves_that_fit_may_be_too_large_together() -> None:
+def test_layers_within_the_limit_can_be_too_large_when_merged() -> None:
     template = REVIEW | {"agent": {"model": "m", "inline": {"instruction": "i" * 32_000}}}
     agents = [{"name": "b", "instruction": "i" * 32_000}]
     job = {"agent": {"inline": {"agents": agents, "subAgents": ["b"]}}, "input": {"message": "m" * 40_000}}
@@ -230,7 +230,7 @@ def test_texts_of_follow_ups_keep_their_names_until_the_job_has_ended() -> None:
     assert kept["template"]["parameters"]["note"] == "$(result.secret)"
 
 
-def test_an_unknown_name_in_a_follow_up_is_told_at_once() -> None:
+def test_an_unknown_name_in_a_follow_up_is_reported_immediately() -> None:
     follow_up = {"name": "fix", "templateRef": {"name": "fixer"}, "parameters": {"what": "$(reslut.bug)"}}
     reason, message = refused(REVIEW, parameters={"repo": "x"}, followUps=[follow_up])
 
@@ -238,7 +238,7 @@ def test_an_unknown_name_in_a_follow_up_is_told_at_once() -> None:
 
 
 @given(st.text(max_size=50), st.text(max_size=50))
-def test_whatever_values_say_they_arrive_as_they_are_or_are_refused(repo: str, note: str) -> None:
+def test_any_value_is_substituted_unchanged_or_refused(repo: str, note: str) -> None:
     job = job_of(parameters={"repo": repo, "note": note})
     got = read_job(job, template_of("review", 1, REVIEW | {"agent": {"model": "m", "inline": {"instruction": "i"}}}))
     if got.spec is not None:
@@ -246,7 +246,7 @@ def test_whatever_values_say_they_arrive_as_they_are_or_are_refused(repo: str, n
         assert message == f"Do a quick review of {repo}. {note}"
 
 
-def test_work_that_is_run_again_is_what_was_accepted_whatever_its_texts_say() -> None:
+def test_a_rerun_has_exactly_the_accepted_texts() -> None:
     follow_up = {"name": "fix", "templateRef": {"name": "f"}, "parameters": {"what": "$(params.note) of $(result.bug)"}}
     job = job_of(parameters={"repo": "$(job.uid)", "note": "$(result.secret)"}, followUps=[follow_up])
     first = resolved(job, read_job(job, template_of("review", 1, REVIEW)))
@@ -273,7 +273,7 @@ def test_work_that_is_run_again_is_what_was_accepted_whatever_its_texts_say() ->
         },
     )
 )
-def test_what_is_accepted_reads_the_same_from_its_spec_and_from_the_database(spec: dict[str, Any]) -> None:
+def test_accepted_work_is_equal_when_read_from_the_spec_and_from_the_database(spec: dict[str, Any]) -> None:
     job = job_of(parameters={"repo": "shop"}, **spec)
     got = read_job(job, template_of("review", 1, REVIEW))
     assert got.spec is not None
@@ -281,13 +281,13 @@ def test_what_is_accepted_reads_the_same_from_its_spec_and_from_the_database(spe
 
 
 @pytest.mark.parametrize("told", [None, 3, {}, {"name": 3}, {"name": "a", "locked": None, "parameters": 3}])
-def test_a_template_that_another_version_stored_is_read_as_far_as_it_can_be(told: Any) -> None:
+def test_a_template_of_another_version_is_read_without_unknown_fields(told: Any) -> None:
     read_back = template_of_resolved({"spec": {}, "scripts": {}, "template": told})
     assert read_back is None or read_back == {"name": "a", "generation": 0, "locked": [], "parameters": {}}
 
 
 @pytest.mark.parametrize("locked", [[], ["unique"]], ids=["open", "locked"])
-def test_the_template_of_a_trigger_says_which_events_are_one(locked: list[str]) -> None:
+def test_the_template_of_a_trigger_defines_which_events_are_equal(locked: list[str]) -> None:
     debounced = {"key": "pr-$(params.repo)", "states": "Scheduled", "onConflict": "Replace"}
     template = {**REVIEW, "unique": debounced, "locked": locked}
     job = job_of(parameters={"repo": "shop"}, unique={"key": "trigger/review/0a1b", "states": "All", "period": "1h"})
@@ -297,14 +297,14 @@ def test_the_template_of_a_trigger_says_which_events_are_one(locked: list[str]) 
     assert edited_fields(job, spec) == []
 
 
-def test_a_template_may_lock_unique_and_have_triggers() -> None:
+def test_a_template_can_lock_unique_and_have_triggers() -> None:
     job = job_of(parameters={"repo": "shop"}, unique={"key": "trigger/review/0a1b", "states": "All"})
     spec = resolved(job, read_job(job, template_of("review", 4, {**REVIEW, "locked": ["unique"]})))
 
     assert ("unique" in spec["spec"], edited_fields(job, spec)) == (False, [])
 
 
-def test_a_triggers_own_key_counts_where_the_template_has_none() -> None:
+def test_the_key_of_a_trigger_applies_if_the_template_has_none() -> None:
     job = job_of(parameters={"repo": "shop"}, unique={"key": "trigger/review/0a1b", "states": "All"})
     spec = resolved(job, read_job(job, template_of("review", 4, REVIEW)))
 

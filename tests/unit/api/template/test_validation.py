@@ -33,7 +33,7 @@ LEGAL: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("spec", LEGAL, ids=range(len(LEGAL)))
-def test_a_template_may_omit_what_its_jobs_can_add(spec: dict[str, Any]) -> None:
+def test_a_template_can_omit_fields_that_its_jobs_can_add(spec: dict[str, Any]) -> None:
     assert validate_template(template(**spec)) == []
 
 
@@ -62,11 +62,11 @@ def test_a_template_may_omit_what_its_jobs_can_add(spec: dict[str, Any]) -> None
         ({"runtime": {"volumes": [{"name": "v", "hostPath": {}}]}}, "spec.runtime.volumes[0].hostPath"),
     ],
 )
-def test_what_no_job_could_mend_is_a_fault_of_the_template(spec: dict[str, Any], field: str) -> None:
+def test_errors_that_no_job_can_correct_are_problems_of_the_template(spec: dict[str, Any], field: str) -> None:
     assert fields(**spec) == [field]
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_problems_are_reported_together() -> None:
     assert fields(priority=-1, locked=["x"], parameters=[{"name": ""}], startAt="2026-01-01T00:00:00Z") == [
         "spec.parameters[0].name",
         "spec.locked[0]",
@@ -81,7 +81,7 @@ def test_a_template_that_is_too_large_is_not_read_further() -> None:
 
 
 @pytest.mark.parametrize("name", ["", None, 3, "A", "a" * 64, "a_b"])
-def test_its_name_must_fit_into_a_label(name: Any) -> None:
+def test_the_name_of_a_template_must_fit_into_a_label(name: Any) -> None:
     assert [problem.field for problem in validate_template(template(name))] == ["metadata.name"]
 
 
@@ -93,7 +93,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["agent", "parameters", "locked", "input", "followUps", "x"]), JSON), JSON)
-def test_whatever_it_holds_there_are_problems_and_no_exception(spec: Any, metadata: Any) -> None:
+def test_validating_any_template_returns_problems_and_never_raises(spec: Any, metadata: Any) -> None:
     validate_template({"metadata": metadata, "spec": spec})
     validate_template({"spec": metadata})
 
