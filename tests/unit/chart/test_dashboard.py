@@ -15,7 +15,7 @@ def container(objects):
     return objects.one("Deployment", "-dashboard")["spec"]["template"]["spec"]["containers"][0]
 
 
-def test_there_is_no_dashboard_until_it_is_asked_for(trial):
+def test_the_dashboard_is_disabled_by_default(trial):
     assert [obj["metadata"]["name"] for obj in trial if "dashboard" in obj["metadata"]["name"]] == []
 
 
@@ -44,7 +44,7 @@ def test_the_dashboard_reads_its_environment(full, monkeypatch):
         pytest.param({"headers": {"user": "X-User"}, "trustedProxies": ["10.0.0.0/8"]}, True, id="headers"),
     ],
 )
-def test_only_who_signs_people_in_by_name_may_impersonate(render, sign_in, impersonates):
+def test_the_dashboard_can_impersonate_only_with_a_sign_in_by_name(render, sign_in, impersonates):
     objects = render(dashboard(publicUrl="https://a.example.com", signIn=sign_in))
     roles = [role for role in objects.of("ClusterRole") if role["metadata"]["name"].endswith("-impersonation")]
 
@@ -95,7 +95,7 @@ def test_runner_pods_do_not_reach_the_dashboard(render):
     ]
 
 
-def test_behind_a_proxy_that_ends_tls_everything_speaks_plain_http(render):
+def test_behind_a_proxy_that_terminates_tls_everything_uses_http(render):
     objects = render(dashboard(tls=False))
 
     assert container(objects)["readinessProbe"]["httpGet"]["scheme"] == "HTTP"

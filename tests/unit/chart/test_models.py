@@ -49,7 +49,7 @@ def keys_mounted(objects):
     }
 
 
-def test_the_file_names_a_key_where_the_proxys_pods_have_it(render):
+def test_the_models_file_names_keys_at_their_mount_paths(render):
     objects = render(TRIAL, provider(keys=[key("gemini"), key("g.2", secret="team-a.keys")]))
     (found,) = file_of(objects)["providers"]
 
@@ -60,7 +60,7 @@ def test_the_file_names_a_key_where_the_proxys_pods_have_it(render):
     }
 
 
-def test_a_key_that_two_providers_share_is_mounted_once(render):
+def test_a_key_shared_by_two_providers_is_mounted_once(render):
     shared = {"models": {"providers": [{"name": n, "kind": "OpenAI", "keys": [key("k")]} for n in ("a", "b")]}}
 
     objects = render(TRIAL, shared)
@@ -70,7 +70,7 @@ def test_a_key_that_two_providers_share_is_mounted_once(render):
     assert len(volume["projected"]["sources"]) == 1
 
 
-def test_a_missing_secret_does_not_hold_up_the_other_providers(render):
+def test_a_missing_secret_does_not_affect_other_providers(render):
     objects = render(TRIAL, provider(keys=[key("gemini")]))
     volume = next(one for one in pod(objects, "model-proxy")["spec"]["volumes"] if one["name"] == "model-keys")
 
@@ -134,12 +134,12 @@ def test_the_models_values_are_rendered_unchanged(render):
     config.parse(made.one("ConfigMap", "-models")["data"]["models.yaml"])
 
 
-def test_without_a_word_of_models_the_file_says_nothing(trial):
+def test_without_values_for_models_the_file_is_empty(trial):
     assert file_of(trial) == {"maxRequestBytes": "32Mi", "defaults": {"maxLLMCalls": 500}}
 
 
 @pytest.mark.parametrize("said", [0, None])
-def test_a_default_of_no_limit_arrives_as_such(render, said):
+def test_a_default_of_no_limit_is_rendered_as_no_limit(render, said):
     made = render(TRIAL, {"models": {"defaults": {"maxLLMCalls": said}}})
 
     assert config.parse(made.one("ConfigMap", "-models")["data"]["models.yaml"]).max_llm_calls is None
@@ -169,7 +169,7 @@ def models_in(annotation) -> set[type[BaseModel]]:
     return {found for inner in get_args(annotation) for found in models_in(inner)}
 
 
-def test_the_values_have_every_field_of_the_file_and_no_other():
+def test_the_values_have_exactly_the_fields_of_the_file():
     schema = json.loads((CHART / "values.schema.json").read_text())["properties"]["models"]
     references = {f"providers.keys.secretKeyRef{end}" for end in ("", ".name", ".key")}
 
@@ -200,14 +200,14 @@ def test_the_values_have_every_field_of_the_file_and_no_other():
         pytest.param({"maxRequestBytes": "lots"}, "/maxRequestBytes", id="size"),
     ],
 )
-def test_a_wrong_value_is_refused_by_its_place(chart, helm, models, words):
+def test_an_invalid_value_is_refused_by_its_path(chart, helm, models, words):
     with pytest.raises(helm.HelmValuesError) as refused:
         chart.validate_schema(TRIAL | {"models": models})
 
     assert words in str(refused.value)
 
 
-def test_another_file_starts_operator_and_proxy_again_and_another_key_does_not(render):
+def test_a_changed_file_restarts_operator_and_proxy_and_a_changed_key_does_not(render):
     first, again, changed = (
         {
             part: pod(objects, part)["metadata"]["annotations"]["agentjobs.dev/models"]
@@ -224,14 +224,14 @@ def test_another_file_starts_operator_and_proxy_again_and_another_key_does_not(r
     assert first["operator"] == first["model-proxy"] != changed["operator"] == changed["model-proxy"]
 
 
-def test_streams_under_way_may_end_when_a_pod_leaves(trial):
+def test_a_stopping_pod_has_time_to_complete_streams(trial):
     spec = pod(trial, "model-proxy")["spec"]
 
     assert spec["terminationGracePeriodSeconds"] == 120
     assert spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] == 5
 
 
-def test_without_the_proxy_nothing_of_it_is_left(render):
+def test_without_the_proxy_none_of_its_objects_are_rendered(render):
     objects = render(TRIAL, {"modelProxy": {"enabled": False}})
     variables = [one["name"] for one in pod(objects, "operator")["spec"]["containers"][0]["env"]]
 
@@ -250,7 +250,7 @@ def test_without_the_proxy_nothing_of_it_is_left(render):
         pytest.param({}, None, id="no-proxy"),
     ],
 )
-def test_the_way_to_the_model_proxy_never_takes_an_http_proxy(render, proxy, expected):
+def test_calls_to_the_model_proxy_bypass_an_http_proxy(render, proxy, expected):
     objects = render(TRIAL, {"proxy": proxy})
     variables = {one["name"]: one.get("value") for one in pod(objects, "operator")["spec"]["containers"][0]["env"]}
     given = json.loads(variables.get("AGENTJOBS_RUNNER_ENV", "{}"))
@@ -278,7 +278,7 @@ def test_the_way_to_the_model_proxy_never_takes_an_http_proxy(render, proxy, exp
         ),
     ],
 )
-def test_values_that_contradict_each_other_are_refused_with_a_cure(render, helm, values, words):
+def test_contradictory_values_are_refused_with_a_solution(render, helm, values, words):
     with pytest.raises(helm.HelmRenderError) as refused:
         render(TRIAL, values)
 
@@ -300,7 +300,7 @@ SHOWN = [block for block in re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILI
 
 
 @pytest.mark.parametrize("shown", SHOWN, ids=lambda text: re.sub(r"\W+", "-", text)[:40])
-def test_what_the_documentation_shows_of_models_can_be_used(render, shown):
+def test_the_documented_values_for_models_are_valid(render, shown):
     made = render(TRIAL, yaml.safe_load(shown))
 
     assert config.parse(made.one("ConfigMap", "-models")["data"]["models.yaml"]).providers

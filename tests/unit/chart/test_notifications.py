@@ -44,7 +44,7 @@ def test_the_notifier_can_read_its_file_and_finds_its_secrets(full):
     assert all(source["secret"]["optional"] for source in volume["projected"]["sources"])
 
 
-def test_no_other_pod_has_the_secrets_and_the_operator_knows_names_alone(full, monkeypatch):
+def test_no_other_pod_has_the_secrets_and_the_operator_has_only_names(full, monkeypatch):
     for name, template in full.pods().items():
         assert ("sink-secrets" in json.dumps(template)) == name.endswith("-notifier"), name
     for name, value in environment(full, "operator").items():
@@ -54,7 +54,7 @@ def test_no_other_pod_has_the_secrets_and_the_operator_knows_names_alone(full, m
     assert "audit.example.com" not in json.dumps(pod(full, "operator"))
 
 
-def test_the_notifier_reads_from_its_environment_what_the_values_say(full, monkeypatch):
+def test_the_environment_of_the_notifier_has_its_values(full, monkeypatch):
     for name, value in environment(full, "notifier").items():
         monkeypatch.setenv(name, value)
 
@@ -65,7 +65,7 @@ def test_the_notifier_reads_from_its_environment_what_the_values_say(full, monke
 
 
 @pytest.mark.parametrize("where", [{}, {"watchedNamespaces": ["team-a"]}], ids=["all", "some-namespaces"])
-def test_the_notifier_may_read_the_clusters_name_and_nothing_else(render, where):
+def test_the_notifier_can_read_only_the_identity_of_the_cluster(render, where):
     objects = render(TRIAL, where, {"notifications": {"sinks": [CHAT]}})
 
     made = [obj for obj in objects if obj["kind"] in ("ClusterRole", "Role") and "notifier" in obj["metadata"]["name"]]
@@ -86,7 +86,7 @@ def test_only_the_probe_port_of_the_notifier_is_reachable(full):
         pytest.param([{"name": "a", "url": "https://a.example.com"}], "a needs signingKeySecretKeyRef", id="unsigned"),
     ],
 )
-def test_sinks_that_the_notifier_would_refuse_are_refused_with_a_cure(render, helm, sinks, words):
+def test_sinks_that_the_notifier_would_refuse_are_refused_with_a_solution(render, helm, sinks, words):
     with pytest.raises(helm.HelmRenderError) as refused:
         render(TRIAL, {"notifications": {"sinks": sinks}})
 
@@ -107,7 +107,7 @@ def test_an_invalid_sink_is_refused(chart, helm, sink):
         chart.validate_schema(TRIAL | {"notifications": {"sinks": [sink]}})
 
 
-def test_the_file_is_yaml_however_odd_a_header_is(render):
+def test_the_file_is_valid_yaml_with_any_header(render):
     odd = {**CHAT, "headers": [{"name": "X", "value": "a: b # {c} 'd'"}]}
 
     file = yaml.safe_load(

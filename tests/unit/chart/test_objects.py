@@ -38,7 +38,7 @@ PARTS = {"operator": "operator", "gateway": "gateway", "model-proxy": "proxy"}
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_part_may_do_what_its_role_says_and_no_more(trial, part):
+def test_a_process_has_exactly_the_permissions_of_its_role(trial, part):
     cluster, *own = roles(PARTS[part])
 
     made = rules_of(trial, "ClusterRole", f"-{part}")
@@ -47,7 +47,7 @@ def test_a_part_may_do_what_its_role_says_and_no_more(trial, part):
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_an_installation_for_some_namespaces_has_its_rights_there_only(render, part):
+def test_an_installation_for_some_namespaces_has_permissions_only_there(render, part):
     objects = render(TRIAL, SOME)
     cluster = {
         res.partition("/")[0] for rule in rules_of(objects, "ClusterRole", f"-{part}") for res in rule["resources"]
@@ -63,7 +63,7 @@ def test_an_installation_for_some_namespaces_has_its_rights_there_only(render, p
     assert not objects.of("ClusterRole", "-uninstall-jobs")
 
 
-def test_every_role_is_bound_to_the_account_that_runs(full):
+def test_every_role_is_bound_to_the_account_of_its_pods(full):
     for part in PARTS:
         account = full.one("Deployment", f"-{part}")["spec"]["template"]["spec"]["serviceAccountName"]
         subjects = [
@@ -78,7 +78,7 @@ def test_every_role_is_bound_to_the_account_that_runs(full):
         )
 
 
-def test_users_roles_name_every_kind(trial):
+def test_roles_for_users_include_every_kind(trial):
     kinds = {crd["spec"]["names"]["plural"] for crd in trial.of("CustomResourceDefinition")}
     viewer, submitter = trial.one("ClusterRole", "-viewer"), trial.one("ClusterRole", "-submitter")
 
@@ -88,7 +88,7 @@ def test_users_roles_name_every_kind(trial):
     assert not {"get", "list", "watch"} & set(submitter["rules"][0]["verbs"])
 
 
-def test_every_pod_keeps_the_restricted_profile(full):
+def test_every_pod_meets_the_restricted_standard(full):
     for name, template in full.pods().items():
         spec = template["spec"]
         assert spec["securityContext"]["runAsNonRoot"] is True, name
@@ -103,14 +103,14 @@ def test_every_pod_keeps_the_restricted_profile(full):
             assert container["resources"]["limits"]["memory"], name
 
 
-def test_a_part_that_ends_at_once_tells_its_pod_why(full):
+def test_the_log_of_a_process_that_exits_immediately_is_its_termination_message(full):
     for name, template in full.pods().items():
         ours = [*template["spec"].get("initContainers", ()), *template["spec"]["containers"]]
         if not name.endswith(("postgresql", "uninstall")):
             assert {one.get("terminationMessagePolicy") for one in ours} == {"FallbackToLogsOnError"}, name
 
 
-def test_the_trial_database_gets_what_the_official_image_asks_for(trial):
+def test_the_trial_database_has_the_settings_that_the_official_image_requires(trial):
     """Its start script, as user 999 (its own `postgres`): three variables, a folder it may own, two to write to."""
     spec = trial.one("StatefulSet", "-postgresql")["spec"]["template"]["spec"]
     (container,) = spec["containers"]
@@ -129,7 +129,7 @@ def test_the_trial_database_gets_what_the_official_image_asks_for(trial):
     assert not {"command", "args"} & set(container)
 
 
-def test_no_password_stands_outside_a_secret(full):
+def test_passwords_are_only_in_secrets(full):
     secret = full.one("Secret", "-postgresql")["data"]
     password = base64.b64decode(secret["password"]).decode()
     others = [obj for obj in full if obj["kind"] != "Secret"]
@@ -140,7 +140,7 @@ def test_no_password_stands_outside_a_secret(full):
     assert "PRIVATE KEY" not in yaml.safe_dump(others)
 
 
-def test_the_operator_and_the_gateway_take_their_address_from_the_named_secret_and_migration_from_its_own(render):
+def test_database_addresses_come_from_the_named_secret_and_that_of_the_migration_from_its_own(render):
     objects = render(OWN, {"database": {"key": "dsn", "migration": {"existingSecret": "owner"}}})
     operator = objects.one("Deployment", "-operator")["spec"]["template"]["spec"]
     gateway = objects.one("Deployment", "-gateway")["spec"]["template"]["spec"]
@@ -157,7 +157,7 @@ def certificate(obj, key):
     return x509.load_pem_x509_certificate(base64.b64decode(obj["data"][key]))
 
 
-def test_the_generated_certificate_is_the_authoritys_and_good_for_the_address_runners_get(trial):
+def test_the_generated_certificate_is_signed_by_the_ca_and_valid_for_the_runners_address(trial):
     authority = certificate(trial.one("Secret", "-gateway-authority"), "tls.crt")
     tls = trial.one("Secret", "-gateway-tls")
     leaf = certificate(tls, "tls.crt")
@@ -175,7 +175,7 @@ def test_the_generated_certificate_is_the_authoritys_and_good_for_the_address_ru
     assert abs((leaf.not_valid_after_utc.date() - renewal).days - 1825 / 3) < 3
 
 
-def test_operators_see_the_authority_and_never_a_key(render):
+def test_operators_have_the_ca_certificate_and_never_a_key(render):
     sources = {}
     for name, values in {
         "Generated": {},
@@ -190,7 +190,7 @@ def test_operators_see_the_authority_and_never_a_key(render):
     assert sources["System"] == []
 
 
-def test_cert_manager_is_asked_for_the_names_and_the_secret_that_are_used(render):
+def test_the_certificate_resource_has_the_names_and_the_secret_that_are_used(render):
     objects = render(OWN, {"tls": {"mode": "CertManager", "certManager": {"issuerRef": {"name": "ca"}}}})
     asked = objects.one("Certificate")
     volumes = objects.one("Deployment", "-gateway")["spec"]["template"]["spec"]["volumes"]
@@ -203,7 +203,7 @@ def test_cert_manager_is_asked_for_the_names_and_the_secret_that_are_used(render
     assert not objects.of("Secret")
 
 
-def test_custom_resource_definitions_are_those_of_the_repository_and_stay_at_the_end(trial):
+def test_crds_are_those_of_the_repository_and_are_kept_after_an_uninstall(trial):
     ours = [
         crd for file in sorted((ROOT / "crds").glob("*.yaml")) for crd in yaml.safe_load_all(file.read_text()) if crd
     ]
@@ -215,7 +215,7 @@ def test_custom_resource_definitions_are_those_of_the_repository_and_stay_at_the
     assert {crd["metadata"]["annotations"]["helm.sh/resource-policy"] for crd in made} == {"keep"}
 
 
-def test_two_releases_meet_nowhere_but_in_the_kinds_they_share(render):
+def test_two_releases_share_only_the_crds(render):
     first = render(TRIAL, {"watchedNamespaces": ["a"], "crds": {"install": True}}, name="one", namespace="one")
     second = render(TRIAL, {"watchedNamespaces": ["b"], "crds": {"install": False}}, name="two", namespace="two")
     of = lambda objects: {(obj["kind"], obj["metadata"]["name"]) for obj in objects if obj["kind"] in CLUSTER}  # noqa: E731
@@ -260,7 +260,7 @@ def test_network_policies_allow_exactly_these_connections(trial):
 @pytest.mark.parametrize(
     ("variable", "part"), [("AGENTJOBS_GATEWAY_EGRESS", "gateway"), ("AGENTJOBS_MODELS_EGRESS", "model-proxy")]
 )
-def test_restricted_jobs_are_told_the_way_to_the_pods_that_they_need(trial, variable, part):
+def test_restricted_jobs_can_reach_the_pods_that_they_need(trial, variable, part):
     operator = trial.one("Deployment", "-operator")["spec"]["template"]["spec"]["containers"][0]
     server = trial.one("Deployment", f"-{part}")["spec"]["template"]
     (rule,) = json.loads(next(one["value"] for one in operator["env"] if one["name"] == variable))
@@ -301,7 +301,7 @@ def test_alerts_are_those_of_the_documentation(full):
     assert full.one("PrometheusRule")["spec"] == shown
 
 
-def test_grafana_finds_its_dashboard_by_label_and_puts_it_into_its_folder(full, trial):
+def test_the_grafana_dashboard_has_the_label_and_the_folder_annotation(full, trial):
     board = full.one("ConfigMap", "-grafana-dashboard")
 
     assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
@@ -312,7 +312,7 @@ def test_grafana_finds_its_dashboard_by_label_and_puts_it_into_its_folder(full, 
     assert not trial.of("ConfigMap", "-grafana-dashboard")
 
 
-def test_a_budget_never_holds_up_a_drain(render, full):
+def test_a_pod_disruption_budget_never_blocks_a_drain(render, full):
     budgets = full.of("PodDisruptionBudget")
 
     assert {budget["spec"]["maxUnavailable"] for budget in budgets} == {1}
@@ -321,7 +321,7 @@ def test_a_budget_never_holds_up_a_drain(render, full):
     assert not render(TRIAL, alone).of("PodDisruptionBudget")
 
 
-def test_an_autoscaler_and_the_deployment_do_not_fight_over_replicas(full, trial):
+def test_a_deployment_with_an_autoscaler_sets_no_replicas(full, trial):
     for part in ("gateway", "model-proxy"):
         assert "replicas" not in full.one("Deployment", f"-{part}")["spec"]
         scaler = full.one("HorizontalPodAutoscaler", f"-{part}")
@@ -329,7 +329,7 @@ def test_an_autoscaler_and_the_deployment_do_not_fight_over_replicas(full, trial
         assert trial.one("Deployment", f"-{part}")["spec"]["replicas"] == 2
 
 
-def test_the_notes_say_what_to_type_and_warn_of_the_trial_database(trial, render):
+def test_the_notes_have_the_next_commands_and_a_warning_about_the_trial_database(trial, render):
     own = render(OWN, SOME).notes
 
     assert "kubectl -n agentjobs-system rollout status" in trial.notes
@@ -345,12 +345,12 @@ def test_the_notes_warn_of_images_that_are_not_published(trial, render):
     assert ("none is published yet" in trial.notes, "none is published yet" in built) == (True, False)
 
 
-def test_the_notes_tell_people_with_a_client_certificate_what_to_do(trial):
+def test_the_notes_have_instructions_for_users_with_a_client_certificate(trial):
     assert "--clusterrole=agentjobs-viewer" in trial.notes
     assert "AGENTJOBS_TOKEN=$(kubectl -n default create token" in trial.notes
 
 
-def test_the_first_job_of_the_notes_is_legal(trial):
+def test_the_first_job_in_the_notes_is_valid(trial):
     from agentjobs.api.job.validation import validate_job
     from agentjobs_runner.adk.scripted import parse
 
@@ -366,7 +366,7 @@ def kept(objects):
     return {kind for kind, annotations in notes.items() if annotations.get("helm.sh/resource-policy") == "keep"}
 
 
-def test_what_is_kept_after_an_uninstall_is_worth_keeping(render, trial):
+def test_only_objects_with_data_are_kept_after_an_uninstall(render, trial):
     kept = lambda objects: {  # noqa: E731
         obj["kind"]
         for obj in objects

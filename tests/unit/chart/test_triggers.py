@@ -49,7 +49,7 @@ def test_the_gateway_reads_the_triggers_of_the_values_and_finds_their_secrets(re
     assert environment["AGENTJOBS_TRIGGERS_FILE"] == "/etc/agentjobs/triggers/triggers.yaml"
 
 
-def test_the_gateway_may_make_jobs_in_the_namespaces_of_triggers_and_nowhere_else(render):
+def test_the_gateway_can_create_jobs_only_in_the_namespaces_of_triggers(render):
     objects = render(TRIAL, {"triggers": TRIGGERS})
     found = [one for one in objects if one["kind"] in ("Role", "ClusterRole") and "gateway" in str(one["metadata"])]
     makes = [one for one in found if {"create", "agentjobs"} <= {word for rule in one["rules"] for word in words(rule)}]
@@ -63,14 +63,14 @@ def test_the_gateway_may_make_jobs_in_the_namespaces_of_triggers_and_nowhere_els
     }
 
 
-def test_without_triggers_there_is_nothing_of_them(trial):
+def test_without_triggers_none_of_their_objects_are_rendered(trial):
     # The CRDs' texts speak of triggers, too.
     told = [one for one in trial if one["kind"] != "CustomResourceDefinition" and "triggers" in json.dumps(one)]
 
     assert told == []
 
 
-def test_the_values_have_every_field_of_the_file_and_no_other():
+def test_the_values_have_exactly_the_fields_of_the_file():
     schema = json.loads((CHART / "values.schema.json").read_text())
     fields = set(schema["properties"]["triggers"]["items"]["properties"])
 
@@ -87,6 +87,6 @@ def test_a_trigger_in_an_unwatched_namespace_is_refused(render, helm):
     [{"secrets": []}, {"signature": "Github"}, {"namespace": "A"}, {"secretFiles": ["/x"]}, {"when": {"a": []}}],
     ids=["no-secret", "signature", "namespace", "file", "when"],
 )
-def test_a_wrong_trigger_is_refused(chart, helm, wrong):
+def test_an_invalid_trigger_is_refused(chart, helm, wrong):
     with pytest.raises(helm.HelmValuesError, match="/triggers/0"):
         chart.validate_schema(TRIAL | {"triggers": [TRIGGERS[1] | wrong]})

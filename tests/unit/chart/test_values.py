@@ -32,7 +32,7 @@ NOT_SET = {
 }
 
 
-def test_helm_finds_nothing_to_complain_about(helm):
+def test_helm_lint_passes(helm):
     report = helm.lint(CHART, TRIAL, strict=True)
 
     assert report["errors"] == []
@@ -69,7 +69,7 @@ MATRIX = [
 
 
 @pytest.mark.parametrize("layers", MATRIX)
-def test_what_the_schema_allows_renders_to_objects_with_names_of_their_own(render, layers):
+def test_any_values_that_the_schema_allows_render_to_objects_with_unique_names(render, layers):
     objects = render(*layers)
     keys = [(obj["kind"], obj["metadata"].get("namespace"), obj["metadata"]["name"]) for obj in objects]
 
@@ -93,7 +93,7 @@ def test_what_the_schema_allows_renders_to_objects_with_names_of_their_own(rende
         pytest.param({"database": {"url": "postgresql://u:p@h/d"}}, "'url' not allowed", id="password-in-values"),
     ],
 )
-def test_a_wrong_value_is_refused_by_its_place(chart, helm, values, words):
+def test_an_invalid_value_is_refused_by_its_path(chart, helm, values, words):
     with pytest.raises(helm.HelmValuesError) as refused:
         chart.validate_schema(TRIAL | values)
 
@@ -131,7 +131,7 @@ def test_a_wrong_value_is_refused_by_its_place(chart, helm, values, words):
         ),
     ],
 )
-def test_values_that_contradict_each_other_are_refused_with_a_cure(render, helm, values, words):
+def test_contradictory_values_are_refused_with_a_solution(render, helm, values, words):
     with pytest.raises(helm.HelmRenderError) as refused:
         render(values)
 
@@ -153,7 +153,7 @@ def environment(objects, part):
         ("dashboard", DashboardSettings),
     ],
 )
-def test_every_setting_has_a_value_and_every_variable_a_setting(full, part, settings):
+def test_every_setting_has_a_value_and_every_variable_has_a_setting(full, part, settings):
     given = {
         name.removeprefix("AGENTJOBS_").lower() for name in environment(full, part) if name.startswith("AGENTJOBS_")
     }
@@ -163,7 +163,7 @@ def test_every_setting_has_a_value_and_every_variable_a_setting(full, part, sett
     assert given == set(settings.model_fields) - NOT_SET[part]
 
 
-def test_the_operator_reads_from_its_environment_what_the_values_say(full, monkeypatch):
+def test_the_environment_of_the_operator_has_its_values(full, monkeypatch):
     for name, value in environment(full, "operator").items():
         monkeypatch.setenv(name, value)
 
@@ -191,7 +191,7 @@ def test_the_gateway_reads_its_environment(full, monkeypatch):
     assert settings.check_addresses is True
 
 
-def test_the_model_proxy_reads_its_environment_and_lets_streams_end_within_its_grace_period(full, monkeypatch):
+def test_the_model_proxy_reads_its_environment_and_its_grace_period_allows_streams_to_end(full, monkeypatch):
     for name, value in environment(full, "model-proxy").items():
         monkeypatch.setenv(name, value)
     grace = full.one("Deployment", "-model-proxy")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
@@ -203,7 +203,7 @@ def test_the_model_proxy_reads_its_environment_and_lets_streams_end_within_its_g
     assert settings.drain.total_seconds() == grace - 15
 
 
-def test_behind_a_mesh_the_gateway_can_be_told_not_to_check_addresses(render, monkeypatch):
+def test_the_gateways_check_of_addresses_can_be_disabled_for_a_mesh(render, monkeypatch):
     for name, value in environment(render(TRIAL, {"gateway": {"checkAddresses": False}}), "gateway").items():
         monkeypatch.setenv(name, value)
 
@@ -234,7 +234,7 @@ HELM = re.compile(r"^helm (?:install|upgrade) .*(?:\\\n.*)*", re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "how-to").glob("*.md")), ids=lambda page: page.stem)
-def test_the_commands_and_values_of_the_documentation_can_be_used(helm, render, page):
+def test_the_documented_commands_and_values_are_valid(helm, render, page):
     text = page.read_text()
     for command in HELM.findall(text):
         given = helm.parse_set_string(",".join(re.findall(r"--set (\S+)", command)))

@@ -37,7 +37,7 @@ def verbs():
     return sorted([*single, *(group.name for group in app.registered_groups)])
 
 
-def test_help_loads_nothing_heavy():
+def test_help_imports_no_large_modules():
     code = (
         "import sys\nfrom agentjobs.cli import main\n"
         "try: main(['--help'])\n"
@@ -52,7 +52,7 @@ def test_help_loads_nothing_heavy():
     assert "apply" in done.stdout
 
 
-def test_the_verbs_are_those_of_the_reference():
+def test_the_commands_are_those_of_the_reference():
     headings = [
         line.removeprefix("## `").split()[1].rstrip("`")
         for line in REFERENCE.read_text().splitlines()
@@ -88,7 +88,7 @@ def help_of(*verb):
 
 
 @pytest.mark.parametrize("word", ["version", "--version"])
-def test_the_version_is_the_packages(capsys, word):
+def test_the_version_is_that_of_the_package(capsys, word):
     with pytest.raises(SystemExit) as left:
         run([word])
 
@@ -115,7 +115,7 @@ def test_every_help_has_examples_and_fits_80_columns(monkeypatch, verb):
     assert [line for line in help_.splitlines() if len(line) > 80] == []
 
 
-def test_every_verb_is_in_one_section_with_a_summary_of_one_line(monkeypatch):
+def test_every_command_is_in_one_section_with_a_summary_of_one_line(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     root = program()
 
@@ -148,13 +148,13 @@ def test_examples_of_the_help_can_be_parsed():
         pytest.param(["--context", "y", "describe", "-n", "x", "a"], "show", id="another-programs-word"),
     ],
 )
-def test_flags_of_all_verbs_may_stand_before_the_verb(typed, verb):
+def test_global_options_can_precede_the_command(typed, verb):
     found = parsed(typed)
 
     assert (found.info_name, found.params["namespace"], found.params["context"]) == (verb, "x", "y")
 
 
-def test_flags_before_the_verb_reach_the_verbs_of_schedules():
+def test_options_before_the_command_reach_subcommands_of_schedules():
     assert parsed(["-n", "x", "schedule", "list"]).params["namespace"] == "x"
 
 
@@ -168,23 +168,23 @@ def parsed(words):
 
 
 @pytest.mark.parametrize("verb", ["logs", "show", "result", "rerun", "cancel", "wait"])
-def test_verbs_on_jobs_take_several_names_or_labels(verb):
+def test_commands_on_jobs_accept_several_names_or_labels(verb):
     assert parsed([verb, "a", "b"]).params["names"] == ["a", "b"]
     assert parsed([verb, "-A", "-l", "team=docs"]).params["selector"] == "team=docs"
 
 
-def test_a_rerun_takes_changes_by_the_names_that_run_has():
+def test_rerun_has_the_options_of_run_for_changes():
     given = parsed(["rerun", "a", "--message", "ho", "-p", "k=v", "--model", "m", "--max-attempts", "1"]).params
 
     assert [given[name] for name in ("message", "parameters", "model", "max_attempts")] == ["ho", ["k=v"], "m", 1]
 
 
 @pytest.mark.parametrize("verb", ["list", "show", "next", "trigger", "suspend", "resume"])
-def test_verbs_on_schedules_take_several_names(verb):
+def test_commands_on_schedules_accept_several_names(verb):
     assert parsed(["schedule", verb, "a", "b"]).params["names"] == ["a", "b"]
 
 
-def test_schedules_are_named_as_kubectl_writes_them():
+def test_names_of_schedules_can_have_kubectls_format():
     words = ["asch/a", "agentschedule.agentjobs.dev/b", "c"]
 
     assert parsed(["schedule", "suspend", *words]).params["names"] == ["a", "b", "c"]
@@ -199,7 +199,7 @@ def test_schedules_are_named_as_kubectl_writes_them():
         (["agentjob/a", "agentjob.agentjobs.dev/b"], ["a", "b"]),
     ],
 )
-def test_names_are_read_as_kubectl_writes_them(words, names):
+def test_names_can_have_kubectls_format(words, names):
     assert parsed(["get", *words]).params["names"] == names
 
 
@@ -243,7 +243,7 @@ def test_names_are_read_as_kubectl_writes_them(words, names):
         pytest.param(["migrate"], 2, "AGENTJOBS_DATABASE_URL=postgresql://", id="no-database"),
     ],
 )
-def test_a_wrong_command_line_ends_with_2_and_a_cure(capsys, monkeypatch, arguments, code, words):
+def test_an_invalid_command_line_exits_with_2_and_a_solution(capsys, monkeypatch, arguments, code, words):
     monkeypatch.delenv("AGENTJOBS_DATABASE_URL", raising=False)
 
     with pytest.raises(SystemExit) as left:
@@ -303,7 +303,7 @@ def test_empty_values_are_for_programs_and_variables(monkeypatch):
         "huge",
     ],
 )
-def test_a_wrong_number_is_shown_with_its_range(capsys, words, told):
+def test_an_invalid_number_is_refused_with_its_range(capsys, words, told):
     with pytest.raises(SystemExit) as left:
         run(words)
 
@@ -323,7 +323,7 @@ def test_a_wrong_number_is_shown_with_its_range(capsys, words, told):
     ],
     ids=["field", "name", "long-name", "from", "to", "phase"],
 )
-def test_a_wrong_value_is_refused_before_a_server_is_looked_for(capsys, words, option):
+def test_an_invalid_value_is_refused_before_a_server_is_contacted(capsys, words, option):
     with pytest.raises(SystemExit) as left:
         run([*words.split(), "--kubeconfig", "/does/not/exist"])
 
@@ -338,7 +338,7 @@ def test_a_wrong_value_is_refused_before_a_server_is_looked_for(capsys, words, o
         pytest.param("&-", 0, "", id="closed"),
     ],
 )
-def test_where_nothing_can_be_written_is_no_traceback(output, code, words):
+def test_a_closed_output_causes_no_traceback(output, code, words):
     line = f"exec {sys.executable} -c 'from agentjobs.cli import main; main([\"version\"])' >{output}"
 
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
@@ -346,7 +346,7 @@ def test_where_nothing_can_be_written_is_no_traceback(output, code, words):
     assert (done.returncode, done.stderr.strip()) == (code, words)
 
 
-def test_a_locale_without_the_characters_gets_them_escaped():
+def test_characters_that_the_locale_lacks_are_escaped():
     environ = {**os.environ, "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "1"}
     code = "from agentjobs.cli import app, printing\napp.program = lambda: lambda **_: printing.show('ä…')\napp.run([])"
 
@@ -355,7 +355,7 @@ def test_a_locale_without_the_characters_gets_them_escaped():
     assert done.stdout == b"\xe4\\u2026\n"
 
 
-def test_bytes_that_are_no_text_are_refused(capsys, monkeypatch):
+def test_bytes_that_are_not_text_are_refused(capsys, monkeypatch):
     monkeypatch.setattr(app_module, "program", lambda: lambda **_: "\udcff".encode())
 
     with pytest.raises(SystemExit) as left:
@@ -365,7 +365,7 @@ def test_bytes_that_are_no_text_are_refused(capsys, monkeypatch):
     assert "is not UTF-8 text" in capsys.readouterr().err
 
 
-def test_ctrl_c_while_modules_are_loading_is_no_traceback(monkeypatch):
+def test_ctrl_c_during_imports_causes_no_traceback(monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
@@ -384,7 +384,7 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it():
         raise ModuleNotFoundError("No module named 'fastapi'", name="fastapi")
 
 
-def test_a_missing_module_of_ours_is_a_bug_and_stays_one():
+def test_a_missing_module_of_ours_is_not_reported_as_a_missing_extra():
     from agentjobs.cli.serve import _extra
 
     with pytest.raises(ModuleNotFoundError), _extra("gateway"):
@@ -392,7 +392,7 @@ def test_a_missing_module_of_ours_is_a_bug_and_stays_one():
 
 
 @pytest.mark.parametrize("process", ["operator", "gateway", "dashboard", "proxy", "notifier"])
-def test_settings_that_are_missing_are_named(capsys, monkeypatch, process):
+def test_missing_settings_are_named(capsys, monkeypatch, process):
     if process == "operator":
         pytest.importorskip("agentjobs.operator_process", reason="the operator's process is not there")
     monkeypatch.delenv("AGENTJOBS_DATABASE_URL", raising=False)

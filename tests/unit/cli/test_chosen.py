@@ -22,7 +22,7 @@ def act(target):
     return f"{target.name} done"
 
 
-def test_one_that_is_refused_does_not_stop_the_others(capsys):
+def test_a_refused_object_does_not_stop_the_others(capsys):
     with pytest.raises(typer.Exit) as left:
         each(targets("gone", "a", "late", "b"), act)
 
@@ -31,26 +31,26 @@ def test_one_that_is_refused_does_not_stop_the_others(capsys):
     assert said.err.splitlines() == ["error: gone is not there", "error: time ran out"]
 
 
-def test_of_several_that_are_late_the_exit_code_says_so():
+def test_the_exit_code_says_if_one_of_several_timed_out():
     with pytest.raises(typer.Exit) as left:
         each(targets("late", "a", "late"), act)
 
     assert left.value.exit_code == TIMED_OUT
 
 
-def test_of_one_alone_the_failure_is_its_own():
+def test_the_exit_code_of_a_single_object_is_that_of_its_failure():
     with pytest.raises(errors.NotFound):
         each(targets("gone"), act)
 
 
 @pytest.mark.parametrize(("names", "shown"), [(["a"], {"name": "a"}), (["a", "b"], [{"name": "a"}, {"name": "b"}])])
-def test_one_name_is_one_document_and_several_are_a_list(capsys, names, shown):
+def test_one_name_prints_a_document_and_several_print_a_list(capsys, names, shown):
     documents(targets(*names), Choice(names), lambda one: {"name": one.name}, "json")
 
     assert json.loads(capsys.readouterr().out) == shown
 
 
-def test_labels_give_a_list_however_many_have_them(capsys):
+def test_labels_always_print_a_list(capsys):
     documents(targets("a"), Choice(selector="team=docs"), lambda one: one.name, "json")
 
     assert json.loads(capsys.readouterr().out) == ["a"]

@@ -21,6 +21,6 @@ def test_a_selector_that_the_server_rejects_is_named():
     assert refused.value.code == 2
 
 
-def test_another_request_that_the_server_rejects_has_nothing_to_do_with_a_selector():
+def test_a_rejected_request_without_a_selector_is_not_blamed_on_one():
     with pytest.raises(errors.Invalid):
         Cluster(None, Refusing()).request("GET", AGENTJOBS.everywhere)

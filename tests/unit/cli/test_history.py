@@ -33,7 +33,7 @@ EIGHT = datetime(2026, 11, 29, 8, tzinfo=UTC)
     ],
     ids=["nothing", "alternatives", "labels", "times", "ends", "cost", "highest cost", "names", "text"],
 )
-def test_options_say_a_filter(given, chosen):
+def test_options_become_a_filter(given, chosen):
     assert read(given, now=NOW) == chosen
 
 
@@ -56,7 +56,7 @@ def test_options_say_a_filter(given, chosen):
     ],
     ids=lambda given: next(iter(given)),
 )
-def test_what_cannot_be_meant_is_refused_by_its_option(given):
+def test_an_invalid_value_is_refused_by_its_option(given):
     with pytest.raises(Failure, match=f"--{next(iter(given))}: ") as refused:
         read(given, now=NOW)
 
@@ -79,7 +79,7 @@ def test_limits_that_no_job_can_match_are_refused_with_both_values(given, messag
     assert refused.value.code == 2
 
 
-def test_a_duration_that_is_too_long_is_refused_as_such():
+def test_a_duration_that_is_too_long_is_refused_as_too_long():
     with pytest.raises(Failure, match="--since: '99999999d' is longer than 366d"):
         read({"since": "99999999d"}, now=NOW)
 
@@ -92,7 +92,7 @@ def test_history_has_an_option_for_each_filter():
     assert "--selector" in options
 
 
-def test_a_name_is_a_filter_and_the_argument_is_one_job():
+def test_the_option_name_is_a_filter_and_the_argument_is_one_job():
     words = ["history", "--name", "hello", "--name", "flaky"]
     context = program().make_context("agentjobs", words)
     name, command, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
@@ -102,7 +102,7 @@ def test_a_name_is_a_filter_and_the_argument_is_one_job():
     assert (given["name"], given["names"]) == (None, ["hello", "flaky"])
 
 
-def test_a_reason_that_is_nearly_ours_gets_a_hint():
+def test_a_misspelt_reason_gets_a_suggestion():
     assert list(misspelt(["ToolErorr", "ToolError", "OutOfStock"])) == ["--reason=ToolErorr: did you mean ToolError?"]
 
 
@@ -124,7 +124,7 @@ class Gateway:
     [(50, 50, True, ["50"]), (700, 700, True, ["500", "200"]), (None, 1200, False, ["500", "500", "500"])],
     ids=["a page", "beyond a page", "all"],
 )
-def test_pages_are_read_until_there_are_enough(limit, count, more, pages):
+def test_pages_are_read_until_the_limit_is_reached(limit, count, more, pages):
     gateway = Gateway()
 
     jobs, others = history._listed(gateway, "/v1/agentjobs", JobFilter(phase=("Failed", "Deleted")), limit)

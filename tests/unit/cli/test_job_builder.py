@@ -31,7 +31,7 @@ def file(tmp_path):
     return str(path)
 
 
-def test_a_message_and_a_model_are_a_legal_job():
+def test_a_message_and_a_model_make_a_valid_job():
     work = work_of(None, name="hello", fields={MODEL: "gemini-flash-latest", MESSAGE: "Hi."})
 
     assert validate_job(work.job) == []
@@ -49,7 +49,7 @@ def test_a_module_needs_no_model():
     assert work.name == ""
 
 
-def test_flags_win_over_the_file_and_leave_the_rest(file):
+def test_flags_override_the_file_and_keep_the_rest(file):
     work = work_of(file, name="other", fields={MESSAGE: "Hi.", ("input", "state"): {"b": "2"}})
 
     assert work.name == "other"
@@ -58,7 +58,7 @@ def test_flags_win_over_the_file_and_leave_the_rest(file):
     assert work.config_maps() == {("script", "main"): "x"}
 
 
-def test_a_time_to_live_of_the_file_stays(tmp_path):
+def test_the_ttl_of_the_file_is_kept(tmp_path):
     path = tmp_path / "job.yaml"
     path.write_text(FILE + "  ttlSecondsAfterFinished: 5\n")
 
@@ -72,12 +72,12 @@ def test_a_time_to_live_of_the_file_stays(tmp_path):
         pytest.param({MODEL: "gemini-x"}, "give a MESSAGE", id="no-message"),
     ],
 )
-def test_what_is_missing_is_asked_for(fields, words):
+def test_missing_fields_are_named(fields, words):
     with pytest.raises(Failure, match=words):
         work_of(None, name=None, fields=fields)
 
 
-def test_a_file_of_several_jobs_is_for_apply(tmp_path):
+def test_a_file_of_several_jobs_is_refused(tmp_path):
     path = tmp_path / "jobs.yaml"
     path.write_text(FILE + "---" + FILE)
 
@@ -94,14 +94,14 @@ def test_pairs_are_split_at_the_first_equals_sign():
 TEMPLATE, PARAMETERS = ("templateRef", "name"), ("parameters",)
 
 
-def test_a_template_says_what_runs_and_how_long_it_stays():
+def test_with_a_template_work_and_ttl_are_not_set():
     work = work_of(None, name="a", fields={TEMPLATE: "review", PARAMETERS: {"repo": "shop"}})
 
     assert work.job["spec"] == {"templateRef": {"name": "review"}, "parameters": {"repo": "shop"}}
     assert validate_job(work.job) == []
 
 
-def test_with_a_template_a_file_need_not_hold_a_job(tmp_path):
+def test_with_a_template_a_file_need_not_contain_a_job(tmp_path):
     path = tmp_path / "template.yaml"
     path.write_text("apiVersion: agentjobs.dev/v1alpha1\nkind: AgentTemplate\nmetadata: {name: review}\nspec: {}\n")
     work = work_of(str(path), name="a", fields={TEMPLATE: "review"})
@@ -111,7 +111,7 @@ def test_with_a_template_a_file_need_not_hold_a_job(tmp_path):
         work_of(str(path), name="a", fields={MESSAGE: "Hi."})
 
 
-def test_a_file_of_claude_code_is_not_taken_for_another_agent(tmp_path):
+def test_a_file_with_claude_code_gets_no_other_agent(tmp_path):
     path = tmp_path / "job.yaml"
     path.write_text(
         "apiVersion: agentjobs.dev/v1alpha1\nkind: AgentJob\nmetadata: {name: x}\n"
@@ -120,7 +120,7 @@ def test_a_file_of_claude_code_is_not_taken_for_another_agent(tmp_path):
     assert work_of(str(path), name=None, fields={}).job["spec"]["agent"] == {"model": "opus", "claudeCode": {}}
 
 
-def test_a_container_with_the_images_own_command_is_something_to_run(tmp_path):
+def test_a_container_without_a_command_is_an_agent(tmp_path):
     agent = {"model": "openai/gpt-5-mini", "container": {}}
     spec = {"agent": agent, "runtime": {"image": "example.com/agent:1"}, "input": {"message": "Hi."}}
     body = {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentJob", "metadata": {"name": "a"}, "spec": spec}

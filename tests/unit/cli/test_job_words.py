@@ -17,11 +17,11 @@ from agentjobs.client.job import Job
         ({"templateRef": {"name": "t"}}, "the template's agent"),
     ],
 )
-def test_what_runs_is_told_by_its_kind(spec, expected):
+def test_an_agent_is_described_by_its_kind(spec, expected):
     assert runs(spec) == expected
 
 
-def test_a_workspace_is_its_repository_and_its_worktree():
+def test_a_workspace_is_described_by_repository_and_worktree():
     git = {"url": "https://git.example.com/shop.git", "ref": "main"}
     assert works_in({"git": git, "worktree": {"mode": "Named", "name": "x"}}) == f"{git['url']} at main, worktree x"
     assert works_in(None) == ""
@@ -35,7 +35,7 @@ def a_job(workspace):
     )
 
 
-def test_what_was_published_is_a_branch_a_commit_and_a_pull_request():
+def test_a_publication_is_described_by_branch_commit_and_pull_request():
     told = {"branch": "agents/x", "commit": "1234567890abcdef", "pullRequest": "https://git.example.com/pull/7"}
     assert published(a_job(told)) == "agents/x at 1234567890ab, https://git.example.com/pull/7"
     assert published(a_job({"branch": "", "commit": ""})) == "nothing"

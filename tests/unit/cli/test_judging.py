@@ -53,7 +53,7 @@ def validate(tmp_path, capsys, monkeypatch):
     return build
 
 
-def test_the_merged_spec_is_yaml_that_says_where_each_value_comes_from(validate):
+def test_the_merged_spec_is_yaml_with_the_origin_of_each_value(validate):
     code, out, err = validate(TEMPLATE, QUEUE, JOB)
 
     assert (code, err) == (0, "")
@@ -64,7 +64,7 @@ def test_the_merged_spec_is_yaml_that_says_where_each_value_comes_from(validate)
     assert "    maxAttempts: 1  # job" in out
 
 
-def test_all_problems_of_all_objects_are_told_at_once(validate):
+def test_all_problems_of_all_objects_are_reported_together(validate):
     code, _, err = validate(TEMPLATE, JOB.replace("retry", "rerty"), SCHEDULE)
 
     assert code == 1
@@ -73,7 +73,7 @@ def test_all_problems_of_all_objects_are_told_at_once(validate):
     assert "AgentSchedule nightly: spec.jobTemplate.spec.isolation: is locked" in err
 
 
-def test_an_illegal_template_is_told_of_and_of_its_jobs(validate):
+def test_an_invalid_template_is_reported_together_with_its_jobs(validate):
     code, _, err = validate(TEMPLATE.replace("queue: fast", "priority: 99"), JOB)
 
     assert code == 1
@@ -81,7 +81,7 @@ def test_an_illegal_template_is_told_of_and_of_its_jobs(validate):
     assert "AgentJob one: template review: spec.priority: 99" in err
 
 
-def test_what_could_not_be_checked_is_said(validate):
+def test_skipped_checks_are_reported(validate):
     code, out, err = validate(JOB)
 
     assert code == 0
@@ -89,17 +89,17 @@ def test_what_could_not_be_checked_is_said(validate):
     assert "AgentJob one: not checked: AgentTemplate review is not in the files" in err
 
 
-def test_a_job_alone_is_judged_without_its_template(validate):
+def test_a_job_whose_template_is_missing_is_checked_without_it(validate):
     code, _, err = validate(JOB.replace("maxAttempts: 1", "maxAttempts: 0"))
     assert (code, "spec.retry.maxAttempts: 0" in err) == (1, True)
 
 
-def test_without_a_cluster_it_says_that_none_can_be_asked(validate):
+def test_the_absence_of_a_cluster_is_reported(validate):
     code, _, err = validate(JOB, more=())
     assert (code, "the lookup in the cluster failed" in err) == (0, True)
 
 
-def test_json_has_everything(validate):
+def test_json_output_has_all_problems_and_origins(validate):
     _, out, _ = validate(TEMPLATE, QUEUE, JOB, more=("--offline", "-o", "json"))
     told = {one["kind"]: one for one in json.loads(out)}
 
@@ -117,7 +117,7 @@ SPECS = ["null", "3", "[]", "{templateRef: 3}", "{templateRef: {name: 3}}", "{pa
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_whatever_a_job_holds_it_is_told_as_a_problem(validate, spec):
+def test_errors_in_any_job_are_reported_as_problems(validate, spec):
     code, _, err = validate(TEMPLATE, JOB.split("spec:")[0] + f"spec: {spec}")
     assert code == 1
     assert "AgentJob one: spec" in err
@@ -135,24 +135,24 @@ def test_whatever_a_job_holds_it_is_told_as_a_problem(validate, spec):
     ],
     ids=["kind", "version", "group"],
 )
-def test_an_object_whose_kind_is_misspelt_is_not_passed_over(validate, slip, cure):
+def test_an_object_with_a_misspelt_kind_is_reported(validate, slip, cure):
     code, _, err = validate(TEMPLATE, JOB.replace(*slip))
     assert (code, cure in err) == (1, True)
 
 
-def test_a_template_that_is_named_in_a_wrong_way_is_not_looked_for(validate):
+def test_an_invalid_template_name_is_not_looked_up(validate):
     _, _, err = validate(JOB.replace("{name: review}", "review"))
 
     assert 'spec.templateRef: "review" is not an object' in err
     assert "None" not in err
 
 
-def test_parameters_without_a_template_are_a_problem_as_they_are_for_the_api_server(validate):
+def test_parameters_without_a_template_are_a_problem_like_for_the_api_server(validate):
     code, _, err = validate(JOB.replace("templateRef: {name: review}", "agent: {model: m, inline: {instruction: x}}"))
     assert (code, "spec.parameters: belong to a template" in err) == (1, True)
 
 
-def test_a_list_is_not_called_short_because_of_what_is_wrong_in_it(validate):
+def test_errors_in_list_entries_are_not_reported_as_missing_entries(validate):
     told = (
         "agent: {model: m, inline: {instruction: x}}, input: {message: x}, notifications: [{sink: a, events: [failed]}]"
     )

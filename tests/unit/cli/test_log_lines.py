@@ -27,7 +27,7 @@ class Terminal(io.StringIO):
         pytest.param("\x1b[2Jfound", Terminal(), False, "\ufffd[2Jfound", id="hostile-print"),
     ],
 )
-def test_people_get_sentences_and_programs_lines(monkeypatch, text, stream, raw, told):
+def test_a_terminal_gets_sentences_and_a_pipe_the_original_lines(monkeypatch, text, stream, raw, told):
     monkeypatch.setenv("NO_COLOR", "1")
 
     assert shown(text, stream, raw=raw) == told

@@ -44,7 +44,7 @@ def test_a_list_gives_its_items():
         pytest.param(f"{JOB}spec: &a [*a]", "nested too deeply", id="holds-itself"),
     ],
 )
-def test_what_is_no_object_says_where_and_why(text, words):
+def test_a_document_that_is_not_an_object_is_reported_with_place_and_reason(text, words):
     with pytest.raises(Failure, match=words) as failure:
         list(parse(text, source="a.yaml"))
 
@@ -76,13 +76,13 @@ def stored(wanted, **spec):
     return body | {"spec": body["spec"] | spec, "status": {"phase": "Running"}}
 
 
-def test_applying_the_same_again_changes_nothing():
+def test_applying_an_unchanged_object_changes_nothing():
     wanted = an_object({"a": 1, "b": {"c": [1]}}, labels={"x": "y"})
 
     assert three_way(stored(wanted), with_last_applied(wanted)) == {}
 
 
-def test_what_the_file_no_longer_says_is_removed_and_what_others_set_stays():
+def test_fields_removed_from_the_file_are_removed_and_fields_of_others_are_kept():
     before, after = (
         an_object({"keep": 1, "drop": 2, "deep": {"drop": 1, "keep": 1}}),
         an_object({"keep": 3, "deep": {"keep": 1}}),
@@ -93,14 +93,14 @@ def test_what_the_file_no_longer_says_is_removed_and_what_others_set_stays():
     assert patch["spec"] == {"keep": 3, "drop": None, "deep": {"drop": None}}
 
 
-def test_an_object_that_apply_did_not_make_loses_nothing():
+def test_an_object_not_created_by_apply_keeps_all_fields():
     patch = three_way(an_object({"theirs": 1}), with_last_applied(an_object({"ours": 1})))
 
     assert patch["spec"] == {"ours": 1}
     assert LAST_APPLIED in patch["metadata"]["annotations"]
 
 
-def test_a_spoiled_annotation_is_written_anew():
+def test_an_invalid_annotation_is_replaced():
     current = an_object({"a": 1}, annotations={LAST_APPLIED: "{"})
 
     assert list(three_way(current, with_last_applied(an_object({"a": 1})))) == ["metadata"]
@@ -128,7 +128,7 @@ def merged(target, patch):
 
 
 @given(before=SPECS, after=SPECS)
-def test_the_patch_leads_from_any_file_to_any_other(before, after):
+def test_the_patch_converts_any_object_to_any_other(before, after):
     # A null in a file is "not there", for a server that merges.
     current = merged({}, with_last_applied(an_object(before)))
     wanted = with_last_applied(an_object(after))

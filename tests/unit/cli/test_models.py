@@ -72,7 +72,7 @@ def cells(page, first):
     return [line.split() for line in page.splitlines() if line.split()[:1] == [first]]
 
 
-def test_each_limit_of_a_key_says_what_is_left():
+def test_each_limit_of_a_key_has_its_remaining_capacity():
     page = told.overview_page(SEEN, now=NOW)
 
     assert cells(page, "gemini")[0] == [
@@ -93,7 +93,7 @@ def test_each_limit_of_a_key_says_what_is_left():
     assert "no key for this namespace" in page
 
 
-def test_an_overview_tells_what_is_exhausted_and_who_calls():
+def test_an_overview_has_exhausted_models_and_calling_jobs():
     page = told.overview_page(SEEN, now=NOW)
 
     assert "gemini-2.5-pro is exhausted until 09:01:00 UTC: no key has room" in page
@@ -105,11 +105,11 @@ def test_an_overview_tells_what_is_exhausted_and_who_calls():
     assert "This namespace may use: gemini-*." in page
 
 
-def test_nothing_in_an_overview_can_steer_the_terminal():
+def test_an_overview_contains_no_control_characters():
     assert "\x1b" not in told.overview_page(SEEN, now=NOW)
 
 
-def test_of_chosen_models_is_shown_what_is_about_them():
+def test_only_information_about_the_selected_models_is_shown():
     seen = told.chosen(SEEN, ["fast"])
 
     assert [provider.name for provider in seen.providers] == ["gemini"]
@@ -118,13 +118,13 @@ def test_of_chosen_models_is_shown_what_is_about_them():
     assert [one.job for one in seen.under_way] == ["hello"]
 
 
-def test_the_most_exact_price_is_a_models():
+def test_a_model_has_the_price_of_its_most_specific_pattern():
     assert told.price_of(SEEN.prices, "gemini-2.5-pro").input == Decimal("1.25")
     assert told.price_of(SEEN.prices, "gemini-3").input == 9
     assert told.price_of(SEEN.prices, "openai/gpt-5") is None
 
 
-def test_a_model_that_nobody_serves_is_an_error():
+def test_a_model_without_a_provider_is_an_error():
     with pytest.raises(Failure, match="no provider serves anthropic/x"):
         told.chosen(SEEN, ["anthropic/x"])
 
@@ -147,23 +147,23 @@ def test_without_providers_a_running_proxy_serves_no_model():
         ("2026-11-01", date(2026, 11, 1)),
     ],
 )
-def test_so_many_days_have_the_last_one_among_them(since, first):
+def test_a_number_of_days_includes_the_last_day(since, first):
     assert told.first_day(since, date(2026, 11, 29)) == first
 
 
 @pytest.mark.parametrize("since", ["0", "week", "2026-13-01", "2026-11-30", "-7d", ""])
-def test_a_time_that_cannot_be_meant_is_an_error(since):
+def test_an_invalid_time_is_an_error(since):
     with pytest.raises(Failure):
         told.first_day(since, date(2026, 11, 29))
 
 
 @pytest.mark.parametrize("by", ["colour", "model,model", "", "model,"])
-def test_usage_is_not_divided_by_what_it_does_not_have(by):
+def test_usage_cannot_be_grouped_by_an_unknown_field(by):
     with pytest.raises(Failure, match="is unknown; use namespace"):
         told.sides_of(by)
 
 
-def test_sides_can_be_combined_and_completed():
+def test_groupings_can_be_combined_and_completed():
     assert told.sides_of("model, day") == [UsageBy.MODEL, UsageBy.DAY]
     assert told.complete_by("model,p") == ["model,partition", "model,provider"]
 
@@ -193,7 +193,7 @@ def test_usage_ends_with_its_total():
     assert total.split()[-1] == "$1.50"
 
 
-def test_a_spreadsheet_gets_exact_costs_and_no_formula():
+def test_csv_output_has_exact_costs_and_no_formulas():
     text = told.usage_csv(report("=1+1", "a,b", "@x\x1b", ""), [UsageBy.USER])
     rows = list(csv.DictReader(io.StringIO(text)))
 

@@ -10,24 +10,24 @@ from agentjobs.cli.printing import age, as_json, cell, cut_short, harmless, serv
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
-def test_columns_are_aligned_and_nothing_is_none():
+def test_columns_are_aligned_and_empty_values_are_shown_as_none():
     text = table(["NAME", "PHASE"], [["a-long-name", "Running"], ["b", None]])
 
     assert text.splitlines() == ["NAME          PHASE", "a-long-name   Running", "b             <none>"]
 
 
-def test_a_row_of_a_watch_comes_without_its_header():
+def test_a_row_of_a_watch_is_printed_without_a_header():
     assert table(["NAME", "PHASE"], [["a", "Running"]], with_header=False) == "a   Running"
 
 
 @pytest.mark.parametrize("text", ["\x1b[2Jgone", "\x07", "\u202ereversed", "\u061cturned", "\x9b31m", "\r"])
-def test_a_models_text_cannot_steer_the_terminal(text):
+def test_control_characters_in_a_models_text_are_escaped(text):
     assert not set(harmless(text)) & set("\x1b\x07\u061c\u202e\x9b\r")
     assert not set(as_json({"text": text})) & set("\x1b\x07\u061c\u202e\x9b\r")
     assert json.loads(as_json({"text": text})) == {"text": text}  # a program gets it as it is
 
 
-def test_newlines_stay_in_text_and_leave_cells():
+def test_newlines_are_kept_in_text_and_removed_from_cells():
     assert (harmless("a\n\tb"), cell("a\n\tb")) == ("a\n\tb", "a b")
 
 
@@ -44,11 +44,11 @@ def test_newlines_stay_in_text_and_leave_cells():
         (timedelta(days=40), "40d"),
     ],
 )
-def test_ages_have_kubectls_shape(passed, shown):
+def test_ages_have_kubectls_format(passed, shown):
     assert age((NOW - passed).isoformat(), now=NOW) == shown
 
 
-def test_a_cut_answer_is_named_with_its_sizes():
+def test_a_truncated_answer_is_reported_with_its_sizes():
     assert "6.0 MiB, and the first 4.0 MiB" in cut_short("x" * 4 * 2**20, 6 * 2**20)
 
 

@@ -26,14 +26,14 @@ def spec_of(**flags):
     return work.job["spec"]
 
 
-def test_a_prompt_is_a_legal_job_of_claude_code():
+def test_a_prompt_makes_a_valid_job_of_claude_code():
     spec = spec_of(claude=True, message="Fix it.")
 
     assert spec["agent"] == {"claudeCode": {}, "model": "sonnet"}
     assert spec["input"] == {"message": "Fix it."}
 
 
-def test_each_flag_is_a_field(tmp_path):
+def test_each_flag_sets_its_field(tmp_path):
     schema = tmp_path / "schema.yaml"
     schema.write_text("type: object\nproperties: {ok: {type: boolean}}\n")
 
@@ -62,22 +62,22 @@ def test_a_branch_is_published_with_its_own_credentials():
         ({"resume": True}, "--resume needs --local"),
     ],
 )
-def test_flags_of_different_places_exclude_each_other(flags, words):
+def test_flags_for_local_and_cluster_runs_exclude_each_other(flags, words):
     with pytest.raises(Failure, match=words):
         place_of(given(**flags))
 
 
-def test_a_folder_to_work_in_means_this_machine(tmp_path):
+def test_a_working_folder_means_a_local_run(tmp_path):
     place = place_of(given(working_dir=tmp_path))
     assert (place.local, place.folder) == (True, tmp_path)
 
 
-def test_what_adk_alone_knows_is_refused_for_claude_code():
+def test_options_of_adk_are_refused_for_claude_code():
     with pytest.raises(Failure, match="--instruction applies to ADK agents"):
         kind_of(given(claude=True, instruction="Be brief."))
 
 
-def test_a_mode_that_is_none_names_the_one_that_was_meant():
+def test_an_invalid_mode_gets_a_suggestion():
     with pytest.raises(Failure, match="did you mean AcceptEdits"):
         fields_of(given(permission_mode="AcceptEdit"))
 
@@ -93,7 +93,7 @@ def test_a_mode_that_is_none_names_the_one_that_was_meant():
     ],
     ids=["number", "duration", "below", "spelt-differently", "pattern"],
 )
-def test_a_value_that_no_job_may_have_is_refused_by_its_flag(flags, option):
+def test_an_invalid_value_is_refused_by_its_flag(flags, option):
     with pytest.raises(Failure, match=f"^{option}: ") as refused:
         fields_of(given(**flags))
 
@@ -101,11 +101,11 @@ def test_a_value_that_no_job_may_have_is_refused_by_its_flag(flags, option):
 
 
 @pytest.mark.parametrize("flag", ["ref", "git_secret", "publish_secret"])
-def test_a_file_may_have_the_rest_of_what_a_flag_sets(flag):
+def test_a_file_and_flags_can_set_fields_of_the_same_object(flag):
     assert list(fields_of(given(**{flag: "dev"})).values()) == ["dev"]
 
 
-def test_what_a_file_may_add_is_not_missed_in_flags():
+def test_fields_that_a_file_can_add_are_not_required_as_flags():
     assert fields_of(given(priority=3, publish_branch="fix")) == {
         ("priority",): 3,
         ("workspace", "publish", "branch"): "fix",
@@ -114,7 +114,7 @@ def test_what_a_file_may_add_is_not_missed_in_flags():
 
 
 @pytest.mark.parametrize("text", ["[]", "{", "a: 1\n---\nb: 2\n"])
-def test_a_file_that_holds_no_schema_is_refused(tmp_path, text):
+def test_a_file_that_is_not_a_schema_is_refused(tmp_path, text):
     schema = tmp_path / "schema.json"
     schema.write_text(text)
     with pytest.raises(Failure, match="--schema"):

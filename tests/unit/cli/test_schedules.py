@@ -24,20 +24,20 @@ def test_a_list_of_schedules_fits_80_columns():
     assert {"NAME", "SCHEDULE", "NEXT", "REASON"} <= set(lines[0].split())
 
 
-def test_what_fits_is_shown_whole():
+def test_values_that_fit_are_not_truncated():
     header = schedules.fitted(listed(), 200, now=NOW, everywhere=False).splitlines()[0]
 
     assert header.split() == [column.upper() for column in COLUMNS if column != "Policy"]
 
 
 @pytest.mark.parametrize(("soonest", "shown"), [("2026-11-22T20:00:00Z", "in 32h"), ("", ""), (None, None)])
-def test_on_a_terminal_the_next_time_is_told_as_a_duration(soonest, shown):
+def test_on_a_terminal_the_next_time_is_shown_as_a_duration(soonest, shown):
     cells = schedules.soon(listed(soonest=soonest), now=NOW)["rows"][0]["cells"]
 
     assert (cells[COLUMNS.index("Next")] or None) == (shown or None)
 
 
-def test_messages_of_conditions_are_broken_between_words(monkeypatch):
+def test_messages_of_conditions_are_wrapped_between_words(monkeypatch):
     monkeypatch.setattr(printing, "terminal_width", lambda: 80)
     one = {"type": "Active", "status": "False", "reason": "TooManyFailures", "message": MESSAGE}
 

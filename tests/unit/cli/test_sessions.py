@@ -14,7 +14,7 @@ from agentjobs.cli.sessions import event_lines
         pytest.param({"inline_data": {"data": "AA=="}, "text": None}, "(inline_data)", id="data"),
     ],
 )
-def test_what_tools_did_stands_among_the_words_of_a_session(part, said):
+def test_tool_calls_are_shown_among_the_texts_of_a_session(part, said):
     event = SessionEvent(turn=1, job="j", n=0, event={"author": "a", "content": {"parts": [part]}})
 
     assert event_lines([event]) == f"1.0 a: {said}"

@@ -41,18 +41,18 @@ THREE = [
         pytest.param(a_step(1, ended=False), [a_start(1, ended=False)], "running", id="under-way"),
     ],
 )
-def test_a_step_says_what_became_of_it(step, starts, state):
+def test_a_step_has_its_state(step, starts, state):
     assert told.state_of(step, starts) == state
 
 
-def test_a_start_says_where_it_continued():
+def test_a_start_has_the_step_after_which_it_continued():
     assert told.continued(THREE) == [
         "start 2 continued at step 6 (5 replayed)",
         "start 3 continued at step 8 (7 replayed)",
     ]
 
 
-def test_a_start_that_began_anew_continued_nowhere():
+def test_a_start_that_began_a_new_run_continued_no_step():
     assert told.continued([a_step(1), a_step(2, start=2, run=2)]) == []
 
 
@@ -60,7 +60,7 @@ def test_a_start_has_the_numbers_of_its_steps():
     assert told.spans(THREE) == {1: "1-5", 2: "6-7", 3: "8"}
 
 
-def test_a_call_that_was_interrupted_is_named():
+def test_an_interrupted_call_is_named():
     steps = [a_step(1), a_step(2, kind="tool", name="send_invoice", ended=False)]
 
     (said,) = told.interrupted(steps, [a_start(1)])
@@ -68,7 +68,7 @@ def test_a_call_that_was_interrupted_is_named():
     assert all(word in said for word in ("step 2", "send_invoice", "start 1"))
 
 
-def test_a_call_that_was_begun_again_is_named():
+def test_a_repeated_call_is_named():
     again = a_step(2, start=2, kind="tool", name="charge").model_copy(update={"usage": {"toolCalls": 2}})
 
     (said,) = told.interrupted([a_step(1), again], [a_start(1), a_start(2)])
@@ -76,7 +76,7 @@ def test_a_call_that_was_begun_again_is_named():
     assert all(word in said for word in ("step 2", "charge", "2 times", "start 2"))
 
 
-def test_a_line_parts_the_runs():
+def test_a_line_separates_the_runs():
     lines = told.step_table([a_step(1), a_step(2, start=2, run=2)], [], full=False).splitlines()
 
     assert [line.split()[0] for line in lines] == ["STEP", "1", "start", "2"]
@@ -96,19 +96,19 @@ def test_the_table_fits_a_terminal(monkeypatch, columns):
 
 
 @pytest.mark.parametrize(("full", "columns"), [(True, 80), (False, None)])
-def test_nothing_is_cut_in_full_or_in_a_pipe(monkeypatch, full, columns):
+def test_nothing_is_truncated_with_full_or_in_a_pipe(monkeypatch, full, columns):
     monkeypatch.setattr(told, "terminal_width", lambda: columns)
 
     assert "x" * 90 in told.step_table([a_step(1, name="x" * 90)], [], full=full)
 
 
-def test_a_summary_counts_what_became_of_the_steps():
+def test_a_summary_counts_the_steps_by_state():
     steps = [a_step(1, replayed=True), a_step(2, void=True), a_step(3)]
 
     assert told.summary(steps, []) == "3, of which 1 replayed, 1 void"
 
 
-def test_costs_and_another_model_that_answered_have_columns_where_a_step_has_them():
+def test_costs_and_fallbacks_have_columns_if_a_step_has_them():
     steps = [a_step(1, cost_usd="0.0123", served="gemini-2.5-flash"), a_step(2)]
     plain = told.step_table([a_step(1)], [a_start(1)], full=True)
     head, first, second = told.step_table(steps, [a_start(1)], full=True).splitlines()
@@ -119,7 +119,7 @@ def test_costs_and_another_model_that_answered_have_columns_where_a_step_has_the
     assert "COST" not in plain
 
 
-def test_one_step_is_shown_with_what_it_gave_and_its_terminal_is_safe():
+def test_a_step_is_shown_with_its_content_without_control_characters():
     page = told.step_page(StepContent(step=a_step(3), request={}, body={"text": "\x1b[2J\u202e"}))
 
     assert ("Step:" in page, "scripted/resume/script" in page, '"text"' in page) == (True,) * 3
@@ -135,5 +135,5 @@ def test_one_step_is_shown_with_what_it_gave_and_its_terminal_is_safe():
     ],
     ids=["open", "unreadable", "void"],
 )
-def test_a_step_without_an_answer_says_why(content, said):
+def test_a_step_without_an_answer_has_the_reason(content, said):
     assert said in told.step_page(content)

@@ -31,18 +31,18 @@ def test_a_tool_call_is_shown_with_its_arguments():
     )
 
 
-def test_where_a_start_continued_is_shown():
+def test_the_step_after_which_a_start_continued_is_shown():
     assert "6 steps replayed" in entries_table([entry("resumed", {"fromStep": 7, "replayed": 6})], Told(), full=False)
 
 
 @pytest.mark.parametrize(("full", "shown"), [(False, 100), (True, 300)])
-def test_a_long_text_is_cut_unless_all_is_asked_for(full, shown):
+def test_a_long_text_is_truncated_unless_full_output_is_requested(full, shown):
     page = entries_table([entry("text", {"text": "x" * 300})], Told(), full=full)
 
     assert len(page.splitlines()[1].split()[-1]) == shown
 
 
-def test_a_long_error_is_told_once_on_a_page():
+def test_a_long_error_is_shown_once_on_a_page():
     told = Told(LONG)
 
     page = starts_table([start(1, LONG), start(2, "another")], told)
@@ -54,7 +54,7 @@ def test_a_long_error_is_told_once_on_a_page():
     assert page.count("(see above)") == 2
 
 
-def test_a_sentence_that_begins_a_longer_word_is_not_that_sentence():
+def test_a_message_that_is_only_a_prefix_of_a_word_is_not_a_repetition():
     held = "queue nightly starts no jobs: its stopPolicy is Hold"
     told = Told(held)
 
@@ -62,7 +62,7 @@ def test_a_sentence_that_begins_a_longer_word_is_not_that_sentence():
     assert told.once(f"QueueHeld: {held}.") == "QueueHeld: (see above)."
 
 
-def test_where_all_is_asked_for_a_long_error_is_told_whole_each_time():
+def test_with_full_output_a_long_error_is_shown_completely_each_time():
     told = Told(LONG, always=True)
 
     page = starts_table([start(1, LONG), start(2, LONG)], told)
@@ -73,14 +73,14 @@ def test_where_all_is_asked_for_a_long_error_is_told_whole_each_time():
     assert (page.count(LONG), page.count("(see above)")) == (3, 0)
 
 
-def test_dates_are_shown_where_the_starts_span_several_days():
+def test_dates_are_shown_if_the_starts_span_several_days():
     one_day = starts_table([start(1, ""), start(2, "")], Told())
     two_days = starts_table([start(1, ""), start(2, "", "2026-11-22T13:40:51+00:00")], Told())
 
     assert ("2026-11-21" in one_day, "2026-11-22 13:40:51" in two_days) == (False, True)
 
 
-def test_sentences_are_broken_between_words_in_a_narrow_terminal(monkeypatch):
+def test_sentences_are_wrapped_between_words_in_a_narrow_terminal(monkeypatch):
     monkeypatch.setattr(printing, "terminal_width", lambda: 80)
 
     lines = starts_table([start(1, LONG)], Told()).splitlines()
@@ -89,7 +89,7 @@ def test_sentences_are_broken_between_words_in_a_narrow_terminal(monkeypatch):
     assert " ".join(" ".join(lines[1:]).split()).endswith(LONG)
 
 
-def test_one_is_not_written_as_many():
+def test_a_count_of_one_is_in_the_singular():
     assert used_words({"llmCalls": 1, "toolCalls": 2}) == "1 model call, 2 tool calls, 0 tokens in, 0 out"
 
 
@@ -100,13 +100,13 @@ def test_one_is_not_written_as_many():
         (None, "has no result yet; it is"),
     ],
 )
-def test_a_job_without_a_result_says_why(finished, words):
+def test_a_job_without_a_result_has_the_reason(finished, words):
     job = {"name": "haiku", "phase": "Failed", "reason": "ModelAuth", "message": "no key", "deleted": None}
 
     assert words in why_no_result({**job, "finished": finished})
 
 
-def test_costs_have_a_column_where_a_start_has_one():
+def test_costs_have_a_column_if_a_start_has_them():
     head, first, second = starts_table([start(1, "a") | {"costUSD": "0.02"}, start(2, "b")], Told()).splitlines()
 
     assert head.split()[-2:] == ["COST", "MESSAGE"]
@@ -114,14 +114,14 @@ def test_costs_have_a_column_where_a_start_has_one():
     assert "COST" not in starts_table([start(1, "a")], Told())
 
 
-def test_what_was_used_tells_its_cost_where_it_is_known():
+def test_usage_includes_the_cost_if_it_is_known():
     used = {"llmCalls": 1, "toolCalls": 0, "inputTokens": 5, "outputTokens": 2}
 
     assert used_words(used) == "1 model call, 0 tool calls, 5 tokens in, 2 out"
     assert used_words(used, Decimal("0.5")) == "1 model call, 0 tool calls, 5 tokens in, 2 out, $0.50"
 
 
-def test_calls_that_are_no_step_count_as_used():
+def test_calls_that_are_not_steps_count_in_the_usage():
     counts = dict.fromkeys(("cachedTokens", "cacheWrittenTokens", "thinkingTokens", "failed", "underWay"), 0)
     asked = {"provider": "anthropic", "model": "anthropic/m", "calls": 3, "inputTokens": 9, "outputTokens": 4}
     one = JobModelUsage.model_validate(counts | asked | {"costUSD": "1.5", "estimated": 0})
@@ -131,7 +131,7 @@ def test_calls_that_are_no_step_count_as_used():
     assert used_of(steps) == steps[0]
 
 
-def test_what_a_jobs_models_cost_says_what_is_not_sure():
+def test_the_cost_of_a_jobs_models_says_what_is_estimated():
     counts = dict.fromkeys(("cachedTokens", "cacheWrittenTokens", "thinkingTokens", "failed"), 0)
     asked = {"provider": "gemini", "model": "gemini-2.5-pro", "calls": 3, "inputTokens": 9, "outputTokens": 4}
     one = JobModelUsage.model_validate(counts | asked | {"costUSD": "1.5", "underWay": 1, "estimated": 2})

@@ -16,7 +16,7 @@ def a_job(name, parent="", **more):
     return TreeJob(name=name, uid=f"uid-{name}", parent_uid=f"uid-{parent}" if parent else "", **facts)
 
 
-def test_a_tree_branches():
+def test_a_tree_is_printed_with_branches():
     jobs = [
         a_job("plan", outcome="go", cost_usd=Decimal("0.0123")),
         a_job("work-a", "plan", follow_up="work"),
@@ -30,7 +30,7 @@ def test_a_tree_branches():
     assert ("go" in page[1], "$0.0123" in page[1], "Succeeded (deleted)" in page[4]) == (True, True, True)
 
 
-def test_what_was_published_has_a_column_where_there_is_some():
+def test_publications_have_a_column_if_a_job_has_one():
     address = "https://git.example.com/shop/pull/7"
     pushed = a_job("work", branch="agents/work", commit="1234567890abcdef", pull_request=address)
 
@@ -41,7 +41,7 @@ def test_what_was_published_has_a_column_where_there_is_some():
     assert "PUBLISHED" not in tree_page(Tree([a_job("work")]), NOW)
 
 
-def test_a_circle_is_shown_once():
+def test_a_cycle_is_shown_once():
     page = tree_page(Tree([a_job("a", "b"), a_job("b", "a")]), NOW)
     assert page.count("a ") >= 1
     assert len(page.splitlines()) == 3

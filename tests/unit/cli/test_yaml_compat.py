@@ -37,18 +37,18 @@ TEXTS = "2026-11-21T09:00:00Z 2026-11-21 12:30 90s 1.2.3 0b2 0b 0x _1 1e + oFF =
 @pytest.mark.parametrize(
     ("written", "read"), [(word, value) for value, words in SCALARS.items() for word in words], ids=repr
 )
-def test_a_value_is_what_kubectl_takes_it_for(written, read):
+def test_a_value_is_parsed_as_by_kubectl(written, read):
     (found,) = load(f"x: {written}")
 
     assert dump(found["x"]) == read + "\n"
 
 
 @pytest.mark.parametrize("text", TEXTS.split())
-def test_what_is_no_number_to_kubectl_stays_text(text):
+def test_a_value_that_is_not_a_number_to_kubectl_is_text(text):
     assert load(f"x: {text}") == [{"x": text}]
 
 
-def test_text_is_escaped_as_go_does():
+def test_text_is_escaped_like_in_go():
     text = "<b>&'\"\\\t\r\a\b\f\x7f\x85\u2028\u2029\ufeff\U0001f600é"
 
     written = dump({text: text})
@@ -70,12 +70,12 @@ def test_text_is_escaped_as_go_does():
         ('{"a": 1, "a": 2}', "key 'a' is given twice"),
     ],
 )
-def test_what_json_cannot_hold_is_refused(text, words):
+def test_values_that_json_cannot_represent_are_refused(text, words):
     with pytest.raises(ValueError, match=words):
         load(text)
 
 
-def test_json_may_have_tabs_and_pairs_of_surrogates():
+def test_json_can_have_tabs_and_surrogate_pairs():
     assert load('{\n\t"x":\t"\\ud83d\\ude00"\n}') == [{"x": "\U0001f600"}]
 
 
@@ -92,7 +92,7 @@ JSON = st.recursive(
 
 
 @given(value=JSON)
-def test_what_is_written_is_read_back(value):
+def test_written_yaml_is_read_back_unchanged(value):
     (document,) = load(json.dumps({"x": value}))
 
     assert load(dump(document)) == [document]

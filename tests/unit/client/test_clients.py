@@ -68,6 +68,6 @@ def test_the_package_loads_nothing_before_it_is_used():
     assert done.stdout.strip() == "[]"
 
 
-def test_without_a_kubeconfig_the_cure_is_named(tmp_path):
+def test_a_missing_kubeconfig_is_reported_with_a_solution(tmp_path):
     with pytest.raises(Misconfigured, match="agentjobs dev"):
         Client(kubeconfig=str(tmp_path / "none"))

@@ -77,7 +77,7 @@ def test_a_token_file_is_read_for_each_request(tmp_path, access):
 
 
 @pytest.mark.parametrize("token", ["two\nlines", "schlüssel"])
-def test_a_token_that_no_header_can_hold_is_refused_without_showing_it(access, token):
+def test_a_token_that_is_invalid_in_a_header_is_refused_without_showing_it(access, token):
     transport, shown = a_server(200)
     credentials = Credentials(token=token)
 
@@ -90,7 +90,7 @@ def test_a_token_that_no_header_can_hold_is_refused_without_showing_it(access, t
     assert (shown, token in str(refused.value)) == ([], False)
 
 
-def test_a_plugins_token_is_kept_until_it_is_refused(plugin):
+def test_the_token_of_a_plugin_is_cached_until_it_is_refused(plugin):
     asked = plugin()
     transport, shown = a_server(200, 401, 200)
 
@@ -100,7 +100,7 @@ def test_a_plugins_token_is_kept_until_it_is_refused(plugin):
     assert (answers, shown) == ([200, 200], ["Bearer t1", "Bearer t1", "Bearer t2"])
 
 
-async def test_a_plugins_token_that_ages_is_renewed_without_being_refused(plugin):
+async def test_the_token_of_a_plugin_is_renewed_before_it_expires(plugin):
     soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 5))
     asked = plugin(soon)
     transport, shown = a_server(200)
@@ -129,7 +129,7 @@ async def test_a_plugins_token_that_ages_is_renewed_without_being_refused(plugin
         pytest.param(418, {}, errors.Invalid, id="teapot"),
     ],
 )
-def test_what_a_refusal_means(access, status, body, kind):
+def test_a_status_code_becomes_its_error(access, status, body, kind):
     response = httpx.Response(status, content=json.dumps(body | {"message": "said"}), headers={"Retry-After": "7"})
 
     with pytest.raises(errors.AgentJobsError, match="said") as raised:
@@ -138,12 +138,12 @@ def test_what_a_refusal_means(access, status, body, kind):
     assert type(raised.value) is kind
 
 
-def test_an_answer_that_is_no_json_is_named(access):
+def test_an_answer_that_is_not_json_is_named(access):
     with pytest.raises(errors.Unavailable, match="without JSON"):
         api_server(access()).answered(httpx.Response(200, text="<html>"))
 
 
-def test_of_the_gateways_addresses_the_nearest_wins(access):
+def test_an_explicit_gateway_address_overrides_the_environment_and_the_kubeconfig(access):
     known = access(known=Gateway(url="https://from-kubeconfig/", ca=None))
     environ = {"AGENTJOBS_GATEWAY_URL": "https://from-environment"}
 
@@ -166,11 +166,11 @@ def test_of_the_gateways_addresses_the_nearest_wins(access):
         pytest.param(Credentials(), {"AGENTJOBS_GATEWAY_URL": "http://g"}, "AGENTJOBS_TOKEN", id="no-token"),
     ],
 )
-def test_a_gateway_that_cannot_be_asked_says_what_to_set(access, credentials, environ, words):
+def test_an_unreachable_gateway_is_reported_with_the_setting(access, credentials, environ, words):
     with pytest.raises(errors.Misconfigured, match=words):
         gateway(access(credentials), url=None, ca=None, environ=environ)
 
 
-def test_a_ca_that_is_not_there_is_named(access):
+def test_a_missing_ca_file_is_named(access):
     with pytest.raises(errors.Misconfigured, match=str(Path("/does/not/exist"))):
         gateway(access(), url="https://g", ca="/does/not/exist", environ={})

@@ -14,7 +14,7 @@ from agentjobs.client.operations import Operations
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 
-def test_keywords_say_a_filter():
+def test_keyword_arguments_become_a_filter():
     chosen = filter_of(
         {"phase": ["Failed", "Deleted"], "name": "", "ended_since": NOW, "min_cost": 0.5, "order": "cost"}
     )
@@ -25,12 +25,12 @@ def test_keywords_say_a_filter():
 
 
 @pytest.mark.parametrize("fields", [{"since": datetime(2026, 1, 1)}, {"min_cost": "x"}, {"order": "x"}], ids=str)  # noqa: DTZ001
-def test_a_value_that_cannot_be_one_is_refused_by_name(fields):
+def test_an_invalid_value_is_refused_by_name(fields):
     with pytest.raises(errors.Invalid, match=r"since|minCost|order"):
         filter_of(fields)
 
 
-def test_an_unknown_keyword_is_no_filter():
+def test_an_unknown_keyword_is_refused():
     with pytest.raises(TypeError, match="'colour'"):
         filter_of({"colour": "red"})
 
@@ -38,7 +38,7 @@ def test_an_unknown_keyword_is_no_filter():
 @pytest.mark.parametrize(
     ("everywhere", "path"), [(True, "/v1/agentjobs"), (False, "/v1/namespaces/docs/agentjobs")], ids=["all", "one"]
 )
-def test_pages_of_a_filter_are_asked_of_the_gateway_with_all_its_values(everywhere, path):
+def test_pages_of_a_filter_are_requested_with_all_its_values(everywhere, path):
     chosen = JobFilter(phase=("Failed", "Deleted"), text="quota")
     stream = Operations("docs", patience=0).history(chosen, everywhere=everywhere)
     next(stream)

@@ -46,7 +46,7 @@ def test_a_context_without_a_namespace_means_default(write):
     assert load(write(), context="other", environ={}).namespace == "default"
 
 
-def test_of_several_files_the_first_that_has_a_name_wins(write):
+def test_the_first_of_several_files_that_has_a_name_is_used(write):
     def elsewhere(config):
         config["clusters"][0]["cluster"]["server"] = "https://elsewhere"
         config["current-context"] = "other"
@@ -58,7 +58,7 @@ def test_of_several_files_the_first_that_has_a_name_wins(write):
     assert (access.server, access.context) == ("https://127.0.0.1:6443", "dev")
 
 
-def test_paths_in_the_file_are_beside_it(write, tmp_path):
+def test_paths_are_relative_to_the_file(write, tmp_path):
     (tmp_path / "ca.crt").write_bytes(b"PEM")
     (tmp_path / "token").write_text("fresh\n")
 
@@ -106,17 +106,17 @@ def test_the_gateway_is_an_extension_of_the_cluster(write):
         ),
     ],
 )
-def test_an_unusable_file_says_what_to_do(write, change, context, words):
+def test_an_unusable_file_is_reported_with_a_solution(write, change, context, words):
     with pytest.raises(Misconfigured, match=words):
         load(write(change), context=context, environ={})
 
 
-def test_no_file_at_all_says_what_to_type(tmp_path):
+def test_a_missing_file_is_reported_with_a_command(tmp_path):
     with pytest.raises(Misconfigured, match="agentjobs dev"):
         load(None, context=None, environ={"HOME": str(tmp_path)})
 
 
-def test_a_folder_is_not_taken_for_a_missing_file(tmp_path):
+def test_a_folder_is_not_reported_as_a_missing_file(tmp_path):
     with pytest.raises(Misconfigured, match="is not a file"):
         load(str(tmp_path), context=None, environ={})
 
@@ -127,7 +127,7 @@ def test_a_context_without_a_user_is_anonymous(write):
     assert found.credentials.token is None
 
 
-def test_a_broken_file_is_named_without_its_content(tmp_path):
+def test_an_invalid_file_is_named_without_its_content(tmp_path):
     path = tmp_path / "config"
     path.write_text("users:\n- token: {secret\n")
 
@@ -148,7 +148,7 @@ def test_in_a_pod_the_service_account_is_used(tmp_path):
     assert (access.credentials.token, access.credentials.token_file) == ("t", tmp_path / "token")
 
 
-def test_a_pod_without_a_token_says_what_to_set(tmp_path):
+def test_a_pod_without_a_token_is_reported_with_a_solution(tmp_path):
     environ = {"HOME": str(tmp_path), "KUBERNETES_SERVICE_HOST": "10.0.0.1"}
 
     with pytest.raises(Misconfigured, match="automountServiceAccountToken: true"):

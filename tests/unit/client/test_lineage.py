@@ -83,22 +83,22 @@ ROWS = [a_row("a"), a_row("b", "a", 1), a_row("c", "b", 2)]
         pytest.param(Do(OBJECTS, ROWS[:2]), id="history is behind"),
     ],
 )
-def test_a_tree_is_whole_wherever_one_begins(do, name):
+def test_every_job_of_a_tree_finds_the_whole_tree(do, name):
     found = tree(do, name)
     assert [job.name for job in found.jobs] == ["a", "b", "c"]
     assert [job.name for job in found.roots] == ["a"]
 
 
-def test_an_object_says_what_it_does_and_history_what_it_cost():
+def test_the_phase_comes_from_the_object_and_the_cost_from_history():
     (first, *_) = tree(Do(OBJECTS, ROWS), "a").jobs
     assert (first.phase, str(first.cost_usd), first.is_there) == ("Running", "0.5", True)
 
 
-def test_what_is_gone_says_so():
+def test_deleted_jobs_are_marked():
     assert [one["exists"] for one in document(tree(Do(OBJECTS[1:], ROWS), "b"))["items"]] == [False, True, True]
 
 
-def test_without_history_it_says_why():
+def test_an_unavailable_history_is_reported():
     assert tree(Do(OBJECTS, errors.Unavailable("away")), "a").without_history == "away"
 
 
@@ -114,6 +114,6 @@ def test_an_unknown_job_is_an_error():
         next(tree_of(Do(), "nobody"))
 
 
-def test_a_job_that_cannot_be_looked_for_is_another_error():
+def test_a_failed_lookup_of_a_job_is_another_error():
     with pytest.raises(errors.AgentJobsError):
         next(tree_of(Do((), errors.Unavailable("away")), "nobody"))

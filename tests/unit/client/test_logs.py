@@ -25,7 +25,7 @@ def lines(world):
     return [(item.start, item.text) for item in world.emitted if isinstance(item, LogLine)]
 
 
-def test_the_log_goes_on_into_the_next_start(world, at):
+def test_the_log_continues_with_the_next_start(world, at):
     there = world([at(0), at(1), at(2), at(2, ended="Complete")], [["a"], ["b"], ["b", "c"]])
 
     there.run(follow(DO, "hello", timeout=None))
@@ -33,7 +33,7 @@ def test_the_log_goes_on_into_the_next_start(world, at):
     assert lines(there) == [(1, "a"), (2, "b"), (2, "c")]
 
 
-def test_a_log_that_breaks_off_is_taken_up_where_it_was(world, at):
+def test_an_interrupted_log_continues_where_it_was(world, at):
     there = world([at(1), at(1), at(1, ended="Complete")], [["a", "b"], ["a"], ["a", "b", "c"]])
 
     there.run(follow(DO, "hello", timeout=None))
@@ -41,7 +41,7 @@ def test_a_log_that_breaks_off_is_taken_up_where_it_was(world, at):
     assert [text for _, text in lines(there)] == ["a", "b", "c"]
 
 
-def test_a_pod_that_is_not_there_yet_is_waited_for(world, at):
+def test_following_waits_for_a_pod_that_does_not_exist_yet(world, at):
     not_yet = errors.Invalid("container is waiting to start")
     there = world([at(1), at(1), at(1, ended="Complete")], [[errors.NotFound("no pod")], [not_yet], ["a"]])
 
@@ -50,14 +50,14 @@ def test_a_pod_that_is_not_there_yet_is_waited_for(world, at):
     assert lines(there) == [(1, "a")]
 
 
-def test_a_job_that_is_deleted_is_not_followed_any_more(world, at):
+def test_following_ends_when_the_job_is_deleted(world, at):
     there = world([at(1), errors.NotFound("no job")], [["a"]])
 
     with pytest.raises(errors.NotFound, match="hello was deleted; `agentjobs history hello`"):
         there.run(follow(DO, "hello", timeout=None))
 
 
-def test_a_new_job_of_the_same_name_is_not_taken_for_the_followed_one(world, at):
+def test_a_new_job_of_the_same_name_is_not_followed(world, at):
     new = at(1)
     new["metadata"]["uid"] = "another"
     there = world([at(1), new, new], [["a", "b"], ["c"]])
@@ -67,7 +67,7 @@ def test_a_new_job_of_the_same_name_is_not_taken_for_the_followed_one(world, at)
     assert lines(there) == [(1, "a"), (1, "b")]
 
 
-def test_following_runs_out_of_time(world, at):
+def test_following_ends_at_its_timeout(world, at):
     there = world([at(0)] * 20)
 
     with pytest.raises(TimeoutError, match="within 2 s"):
@@ -82,14 +82,14 @@ def test_following_runs_out_of_time(world, at):
         pytest.param(3, ["hello-3", "stranger"], 1, "no pod of start 1; starts with pods: 3", id="earlier"),
     ],
 )
-def test_a_log_that_cannot_be_had_says_why(world, at, starts, pods, start, words):
+def test_an_unavailable_log_is_reported_with_the_reason(world, at, starts, pods, start, words):
     there = world([at(starts), {"items": [{"metadata": {"name": name}} for name in pods]}])
 
     with pytest.raises(errors.NotFound, match=words):
         there.run(logs(DO, "hello", start=start))
 
 
-def test_following_may_begin_with_the_last_lines(world, at):
+def test_following_can_begin_with_the_last_lines(world, at):
     there = world([at(1), at(1, ended="Complete")], [["a", "b", "c"], ["a", "b", "c", "d"], ["a", "b", "c", "d", "e"]])
 
     there.run(follow(DO, "hello", timeout=None, tail=1))
@@ -97,7 +97,7 @@ def test_following_may_begin_with_the_last_lines(world, at):
     assert [text for _, text in lines(there)] == ["c", "d", "e"]
 
 
-def test_the_last_lines_of_a_pod_that_is_not_there_yet_are_all_its_lines(world, at):
+def test_the_last_lines_of_a_pod_that_does_not_exist_yet_are_all_its_lines(world, at):
     there = world([at(1), at(1, ended="Complete")], [[errors.NotFound("no pod")], [], ["a", "b"]])
 
     there.run(follow(DO, "hello", timeout=None, tail=1))
@@ -105,7 +105,7 @@ def test_the_last_lines_of_a_pod_that_is_not_there_yet_are_all_its_lines(world, 
     assert [text for _, text in lines(there)] == ["a", "b"]
 
 
-def test_all_starts_that_are_there_are_told_in_order(world, at):
+def test_logs_of_all_existing_starts_are_printed_in_order(world, at):
     pods = {"items": [{"metadata": {"name": name}} for name in ("hello-3", "hello-2")]}
     there = world([at(3), pods], [["b"], ["c"]])
 
@@ -114,7 +114,7 @@ def test_all_starts_that_are_there_are_told_in_order(world, at):
     assert lines(there) == [(2, "b"), (3, "c")]
 
 
-def test_a_part_of_a_log_is_asked_of_the_server(world, at):
+def test_a_part_of_a_log_is_requested_from_the_server(world, at):
     there = world([at(1), {"items": [{"metadata": {"name": "hello-1"}}]}], [["b"]])
 
     there.run(logs(DO, "hello", start=None, part=Part(tail=5, since=60)))
@@ -122,7 +122,7 @@ def test_a_part_of_a_log_is_asked_of_the_server(world, at):
     assert there.sent[-1].params == {"container": "runner", "tailLines": "5", "sinceSeconds": "60"}
 
 
-def test_a_start_that_got_no_workspace_is_told_by_the_container_that_failed(world, at):
+def test_the_log_of_a_start_without_a_workspace_is_that_of_the_failed_container(world, at):
     failed = {"name": "workspace", "state": {"terminated": {"exitCode": 1}}}
     waiting = {"name": "runner", "state": {"waiting": {"reason": "PodInitializing"}}}
     pod = {"metadata": {"name": "hello-1"}, "status": {"initContainerStatuses": [failed, waiting]}}
@@ -134,7 +134,7 @@ def test_a_start_that_got_no_workspace_is_told_by_the_container_that_failed(worl
     assert lines(there) == [(1, "no such repository")]
 
 
-def test_a_runner_before_publishing_tells_its_own_end(world, at):
+def test_the_end_of_a_runner_before_publishing_is_shown(world, at):
     ended = [
         {"name": name, "state": {"terminated": {"exitCode": code}}} for name, code in (("workspace", 0), ("runner", 1))
     ]

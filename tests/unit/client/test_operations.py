@@ -28,7 +28,7 @@ def changed(kind, body):
     return json.dumps({"type": kind, "object": body})
 
 
-def test_a_job_that_is_there_already_and_asks_for_the_same_is_the_job(world, job_body):
+def test_an_existing_job_with_the_same_work_is_returned(world, job_body):
     there = world([errors.AlreadyExists("there"), job_body(uid="first", spec={**SPEC, "cancel": False, "priority": 1})])
 
     assert there.run(submit()).uid == "first"
@@ -44,13 +44,13 @@ def test_a_job_that_is_there_already_and_asks_for_the_same_is_the_job(world, job
     ],
     ids=["session", "user", "app", "job"],
 )
-def test_an_empty_name_is_no_request_for_more(world, operation):
+def test_an_empty_name_does_not_request_a_list(world, operation):
     with pytest.raises(errors.Misconfigured):
         world([]).run(operation)
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
-def test_no_name_is_no_request_for_all_objects(world, name):
+def test_a_missing_name_does_not_request_all_objects(world, name):
     there = world([])
 
     with pytest.raises(errors.Misconfigured):
@@ -64,14 +64,14 @@ def test_a_name_taken_by_other_work_is_an_error_that_names_the_field(world, job_
         there.run(submit({**SPEC, "input": {"message": "other"}}))
 
 
-def test_a_job_that_is_being_deleted_is_not_taken_for_a_new_one(world, job_body):
+def test_a_job_that_is_being_deleted_is_not_returned_as_the_new_one(world, job_body):
     there = world([errors.AlreadyExists("there"), job_body(deletionTimestamp="2026-11-21T09:00:00Z")])
 
     with pytest.raises(errors.AlreadyExists, match="being deleted"):
         there.run(submit())
 
 
-def test_a_name_that_becomes_free_is_taken(world, job_body):
+def test_a_name_that_becomes_available_is_used(world, job_body):
     there = world([errors.AlreadyExists("there"), errors.NotFound("gone"), job_body(uid="second")])
 
     assert there.run(submit()).uid == "second"
@@ -85,7 +85,7 @@ def test_a_create_whose_answer_is_lost_is_repeated_under_the_same_name(world, jo
     assert len({send.body["metadata"]["name"] for send in there.sent[:2]}) == 1
 
 
-def test_patience_ends(world):
+def test_waiting_for_a_name_ends_at_its_timeout(world):
     away = world([errors.Unavailable("away")] * 1000)
 
     with pytest.raises(errors.Unavailable, match="away"):
@@ -94,7 +94,7 @@ def test_patience_ends(world):
     assert 25 < away.now - 1000 <= 30
 
 
-def test_a_server_that_says_when_is_asked_then(world, job_body):
+def test_a_retry_delay_of_the_server_is_used(world, job_body):
     busy = world([errors.TooManyRequests("busy", retry_after=7), job_body()])
 
     busy.run(DO.get("hello"))
@@ -111,7 +111,7 @@ def test_wait_ends_with_the_job(world, job_body):
     assert (job.finished, job.succeeded, job.phase, job.message) == (True, False, "Failed", "said")
 
 
-def test_watch_tells_each_change_once(world, job_body):
+def test_watch_yields_each_change_once(world, job_body):
     running, end = job_body(version="2", phase="Running"), job_body(version="3", ended="Complete")
     # The watch breaks off after the first change, is too old when it is opened anew, and the job has ended meanwhile.
     there = world([job_body(), running, end], [[changed("MODIFIED", running)], [errors.Gone("too old")]])
@@ -132,7 +132,7 @@ def test_a_job_that_is_deleted_ends_the_wait(world, job_body, how):
         there.run(DO.wait("hello", timeout=None))
 
 
-def test_jobs_are_told_as_they_end_and_others_are_not(world, job_body):
+def test_jobs_are_yielded_when_they_end_and_others_are_not(world, job_body):
     listed = {"items": [job_body("a"), job_body("b", ended="Failed"), job_body("other")], "metadata": {}}
     ends = [job_body("other", ended="Complete"), job_body("a", ended="Complete")]
     there = world([listed], [[changed("MODIFIED", body) for body in ends]])
@@ -142,7 +142,7 @@ def test_jobs_are_told_as_they_end_and_others_are_not(world, job_body):
     assert [job.name for job in there.emitted] == ["b", "a"]
 
 
-def test_an_end_that_a_broken_watch_misses_is_seen_in_the_next_list(world, job_body):
+def test_an_end_missed_by_a_broken_watch_is_found_in_the_next_list(world, job_body):
     lists = [{"items": [job_body("a", ended=end)], "metadata": {}} for end in ("", "Complete")]
     there = world(lists, [[]])
 
@@ -156,21 +156,21 @@ def test_an_end_that_a_broken_watch_misses_is_seen_in_the_next_list(world, job_b
     [([], "no AgentJob 'a'"), ([("a", "first"), ("a", "second")], "was deleted")],
     ids=["never-there", "made-anew"],
 )
-def test_a_job_of_several_that_is_not_there_ends_the_wait(world, job_body, bodies, words):
+def test_one_missing_job_of_several_ends_the_wait(world, job_body, bodies, words):
     lists = [{"items": [job_body(name, uid=uid)], "metadata": {}} for name, uid in bodies] or [{"items": []}]
 
     with pytest.raises(errors.NotFound, match=words):
         world(lists, [[]]).run(completed(DO, ["a"], timeout=None))
 
 
-def test_of_several_those_that_are_late_are_named(world, job_body):
+def test_jobs_that_did_not_end_in_time_are_named(world, job_body):
     listed = {"items": [job_body("a"), job_body("b", ended="Complete")], "metadata": {}}
 
     with pytest.raises(TimeoutError, match=r"1 of 2 AgentJobs did not end within 0\.1 s: a"):
         world([listed] * 5, [[]] * 5).run(completed(DO, ["a", "b"], timeout=0.1))
 
 
-def test_a_config_map_that_is_there_gets_the_keys(world):
+def test_an_existing_config_map_gets_the_keys(world):
     there = world([errors.AlreadyExists("there"), {}])
 
     there.run(DO.set_config_map("script", {"a": "1"}))
@@ -178,11 +178,11 @@ def test_a_config_map_that_is_there_gets_the_keys(world):
     assert [(send.method, send.body["data"]) for send in there.sent] == [("POST", {"a": "1"}), ("PATCH", {"a": "1"})]
 
 
-def test_a_repl_completes_the_names_of_the_client():
+def test_completion_in_a_repl_offers_the_clients_names():
     assert {"Client", "AsyncClient", "NoResult"} <= set(dir(agentjobs.client))
 
 
-def test_wait_runs_out_of_time(world, job_body):
+def test_wait_ends_at_its_timeout(world, job_body):
     there = world([job_body(phase="Queued")] * 100, [[] for _ in range(100)])
 
     with pytest.raises(TimeoutError, match="within 3 s; it is Queued"):
@@ -197,7 +197,7 @@ def test_all_pages_are_listed(world, job_body):
     assert there.sent[1].params == {"limit": "500", "labelSelector": "team=docs", "continue": "more"}
 
 
-def test_a_rerun_takes_the_work_and_leaves_the_orders(world, job_body):
+def test_a_rerun_copies_the_work_and_not_the_steering_fields(world, job_body):
     orders = {"cancel": True, "suspend": True, "startAfter": "1h", "priority": 1}
     there = world([job_body(spec={**SPEC, **orders}, labels={"team": "docs"}), job_body("again")])
 
@@ -208,7 +208,7 @@ def test_a_rerun_takes_the_work_and_leaves_the_orders(world, job_body):
     assert there.sent[1].body["metadata"]["labels"] == {"team": "docs", **origin}
 
 
-def test_a_rerun_belongs_to_no_other_tool_and_to_no_schedule(world, job_body):
+def test_a_rerun_has_no_labels_of_tools_or_schedules(world, job_body):
     others = {
         "app.kubernetes.io/instance": "gitops-app",
         "app.kubernetes.io/managed-by": "Helm",
@@ -229,7 +229,7 @@ def test_a_rerun_belongs_to_no_other_tool_and_to_no_schedule(world, job_body):
     assert there.sent[1].body["metadata"]["labels"] == own | origin
 
 
-def test_a_rerun_of_a_job_that_is_gone_takes_what_history_keeps(world, job_body):
+def test_a_rerun_of_a_deleted_job_uses_its_work_from_history(world, job_body):
     own = {"session": {"appName": "hello", "userId": "ada", "sessionId": "u1"}, "cancel": True, "startAfter": "1h"}
     recorded = {"uid": "u1", "name": "hello", "spec": {**SPEC, **own}}
     there = world([errors.NotFound("gone"), recorded, job_body("again")])
@@ -269,14 +269,14 @@ def test_a_changed_rerun_of_a_job_with_a_template_is_a_job_of_that_template(worl
 
 
 @pytest.mark.parametrize("template", [errors.NotFound("gone"), {"spec": {"parameters": [{}]}}], ids=["gone", "invalid"])
-def test_a_changed_rerun_does_not_wait_for_a_template_that_is_gone_or_invalid(world, job_body, template):
+def test_a_changed_rerun_does_not_wait_for_a_deleted_or_invalid_template(world, job_body, template):
     there = world([{**job_body(spec={"templateRef": {"name": "review"}}), "status": RESOLVED}, template])
 
     with pytest.raises(errors.Unchangeable, match=r"^spec\.templateRef\.name: template review "):
         there.run(DO.rerun("hello", new_name_="again", edits=Edits(model="m")))
 
 
-def test_a_changed_rerun_of_a_job_that_is_gone_changes_what_history_keeps(world, job_body):
+def test_a_changed_rerun_of_a_deleted_job_changes_its_work_from_history(world, job_body):
     given = {"input": {"message": "$(x)", "state": {"a": 1}}, "session": {"appName": "shop"}}
     recorded = {"uid": "u1", "name": "hello", "spec": {**SPEC, **given}}
     there = world([errors.NotFound("gone"), recorded, job_body("again")])
@@ -300,7 +300,7 @@ def test_a_changed_rerun_that_is_repeated_is_one_job_and_another_change_is_refus
 
 
 @pytest.mark.parametrize("order", [DO.cancel, DO.suspend, DO.resume])
-def test_an_order_to_one_job_is_not_given_to_another_of_its_name(world, job_body, order):
+def test_an_action_on_a_job_by_uid_does_not_affect_another_of_its_name(world, job_body, order):
     there = world([job_body(uid="another")])
 
     with pytest.raises(errors.NotFound, match="was deleted"):
@@ -308,21 +308,21 @@ def test_an_order_to_one_job_is_not_given_to_another_of_its_name(world, job_body
     assert [send.method for send in there.sent] == ["GET"]
 
 
-def test_an_order_to_one_job_is_given_to_it(world, job_body):
+def test_an_action_on_a_job_by_uid_affects_it(world, job_body):
     there = world([job_body(), job_body(version="2")])
 
     assert there.run(DO.cancel("hello", uid="u1")).version == "2"
     assert there.sent[1].body == {"spec": {"cancel": True}, "metadata": {"resourceVersion": "1"}}
 
 
-def test_a_job_that_was_replaced_between_look_and_order_gets_none(world, job_body):
+def test_a_job_replaced_between_read_and_action_is_not_affected(world, job_body):
     there = world([job_body(), errors.Conflict("the object has been modified"), job_body(uid="another", version="9")])
 
     with pytest.raises(errors.NotFound, match="was deleted"):
         there.run(DO.suspend("hello", uid="u1"))
 
 
-def test_a_rerun_of_one_job_takes_its_work_and_not_that_of_another_of_its_name(world, job_body):
+def test_a_rerun_by_uid_does_not_use_the_work_of_another_job_of_the_name(world, job_body):
     session = {"appName": "hello", "userId": "ada", "sessionId": "u1"}
     recorded = {"uid": "u1", "name": "hello", "spec": {**SPEC, "session": session}}
     there = world([job_body(uid="another"), recorded, job_body(name="again")])
@@ -332,7 +332,7 @@ def test_a_rerun_of_one_job_takes_its_work_and_not_that_of_another_of_its_name(w
     assert there.sent[1].path.endswith("/agentjobs/u1/spec")
 
 
-def test_a_rerun_of_a_text_that_was_put_together_reads_nothing_in_it(world, job_body):
+def test_placeholders_in_a_composed_text_are_not_substituted_in_a_rerun(world, job_body):
     session = {"appName": "hello", "userId": "ada", "sessionId": "u1"}
     told = {**SPEC, "session": session, "input": {"message": "An answer said $(job.uid) and $$(x)."}}
     there = world([errors.NotFound("gone"), {"uid": "u1", "name": "hello", "spec": told}, job_body("again")])
@@ -343,7 +343,7 @@ def test_a_rerun_of_a_text_that_was_put_together_reads_nothing_in_it(world, job_
 
 
 @pytest.mark.parametrize(("states", "then"), [("All", "Incomplete"), ("Scheduled", "Scheduled")])
-def test_a_rerun_of_a_unique_job_runs_though_it_has_run_before(world, job_body, states, then):
+def test_a_rerun_of_a_unique_job_is_not_a_duplicate(world, job_body, states, then):
     there = world([job_body(spec={**SPEC, "unique": {"key": "k", "states": states}}), job_body("again")])
 
     there.run(DO.rerun("hello", new_name_="again"))
@@ -351,7 +351,7 @@ def test_a_rerun_of_a_unique_job_runs_though_it_has_run_before(world, job_body, 
     assert there.sent[1].body["spec"]["unique"] == {"key": "k", "states": then}
 
 
-def test_a_rerun_of_a_job_that_nobody_knows_says_so_of_both(world):
+def test_a_rerun_of_an_unknown_job_names_cluster_and_history(world):
     there = world([errors.NotFound("not in the cluster"), errors.Denied("may not get configmaps")])
 
     with pytest.raises(errors.Denied, match="not in the cluster; and from history: may not get configmaps"):
@@ -370,7 +370,7 @@ def test_a_job_that_has_ended_is_not_edited(world, job_body, order):
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_an_order_that_meets_the_end_of_the_job_changes_nothing(world, job_body, order):
+def test_an_action_on_a_job_that_ends_meanwhile_changes_nothing(world, job_body, order):
     end = job_body(version="2", phase="Succeeded", ended="Complete")
     there = world([job_body(version="1"), errors.Conflict("written meanwhile"), end])
 
@@ -403,7 +403,7 @@ def page(*numbers, cursor=None):
     return {"items": [{**entry, "seq": number} for number in numbers], "cursor": cursor}
 
 
-def test_events_are_followed_over_pages_to_the_end_and_told_once(world):
+def test_events_are_followed_over_pages_to_the_end_without_repetition(world):
     end = story("2026-11-21T09:00:00Z")
     there = world([story(), page(1, 2, cursor="c"), story(), page(3), story(), page(3, 4), end, page(3, 4, 5)])
 
@@ -413,7 +413,7 @@ def test_events_are_followed_over_pages_to_the_end_and_told_once(world):
     assert [send.params.get("cursor") for send in there.sent if send.path.endswith("events")] == [None, "c", "c", "c"]
 
 
-def test_the_last_events_of_a_long_run_are_one_question(world):
+def test_the_last_events_of_a_long_run_take_one_request(world):
     there = world([page(100_000, 99_999, cursor="c")])
 
     found = there.run(DO.newest_events("hello", start=3, count=2))
@@ -422,7 +422,7 @@ def test_the_last_events_of_a_long_run_are_one_question(world):
     assert [send.params for send in there.sent] == [{"limit": "2", "start": "3", "newest": "true"}]
 
 
-def test_steps_are_read_over_pages(world):
+def test_steps_are_read_over_several_pages(world):
     names = {"key": "a", "kind": "model", "agent": "a", "name": "m", "began": "2026-11-21T09:00:00Z", "ended": None}
     step = {**names, "run": 1, "start": 3, "bytes": 2, "usage": {}, "void": False, "replayed": False}
     there = world([{"items": [{**step, "n": n}], "cursor": cursor} for n, cursor in ((1, "c"), (2, None))])
@@ -434,7 +434,7 @@ def test_steps_are_read_over_pages(world):
     assert {send.params["start"] for send in there.sent} == {"3"}
 
 
-def test_events_of_a_job_that_history_does_not_know_yet_are_waited_for(world, job_body):
+def test_following_events_waits_until_history_has_the_job(world, job_body):
     unknown = errors.NotFound("history knows no such")
     there = world([unknown, job_body(), unknown, story("2026-11-21T09:00:00Z"), page(1)])
 
@@ -453,20 +453,20 @@ def test_events_of_a_job_that_history_does_not_know_yet_are_waited_for(world, jo
         pytest.param({"fromTheFuture": 1}, ["fromTheFuture"], id="newer-server"),
     ],
 )
-def test_what_makes_two_specs_different(other, fields):
+def test_differences_of_two_specs_are_found(other, fields):
     assert differences(SPEC, {**SPEC, **other}) == fields
 
 
-def test_of_a_model_only_what_was_set_is_sent():
+def test_only_fields_that_were_set_are_sent():
     assert plain_spec(AgentJobSpec.model_validate(SPEC)) == SPEC
 
 
-def test_made_names_are_legal_however_long_the_stem():
+def test_generated_names_are_valid_for_any_prefix():
     assert len(new_name("x" * 60)) == 52
     assert "--" not in new_name("a-" * 30)
 
 
-def test_a_job_nobody_has_seen_is_pending(job_body):
+def test_a_job_without_a_status_is_pending(job_body):
     job = Job.parse({**job_body(), "status": None})
 
     assert (job.phase, job.finished, job.message) == ("Pending", False, "")

@@ -15,7 +15,7 @@ def action(name):
     return ACTION | {"name": name, "action": "cancel"}
 
 
-def test_what_people_did_is_read_page_by_page(world):
+def test_actions_are_read_in_pages(world):
     there = world([{"items": [action("b")], "cursor": "next"}, {"items": [action("a")], "cursor": None}])
 
     there.run(DO.actions(uid="u1"))
@@ -25,7 +25,7 @@ def test_what_people_did_is_read_page_by_page(world):
     assert [dict(send.params) for send in there.sent] == [asked, asked | {"cursor": "next"}]
 
 
-def test_everywhere_names_no_namespace(world):
+def test_a_request_for_all_namespaces_names_none(world):
     there = world([{"items": [], "cursor": None}])
 
     there.run(DO.actions(everywhere=True))
@@ -38,7 +38,7 @@ def change(name, number):
     return ["event: change", f"data: {json.dumps(data)}", f"id: b-{number}", ""]
 
 
-def test_changes_are_taken_up_where_a_stream_broke_off(world):
+def test_changes_continue_where_a_stream_was_interrupted(world):
     first = ["retry: 1000", "id: b-1", "", *change("a", 2), ": still here", "event: away", "data: {}", ""]
     there = world(streams=[first, [*change("b", 3), errors.Denied("no longer")]])
 
@@ -49,7 +49,7 @@ def test_changes_are_taken_up_where_a_stream_broke_off(world):
     assert [listen.headers for listen in there.sent] == [{}, {"Last-Event-ID": "b-2"}]
 
 
-def test_the_changes_of_a_job_name_no_namespace_beside_it(world):
+def test_a_request_for_changes_of_a_job_has_no_separate_namespace(world):
     there = world(streams=[[errors.Denied("not you")]])
 
     with pytest.raises(errors.Denied):

@@ -26,7 +26,7 @@ def test_a_queue_that_is_being_deleted_is_not_changed(world):
 
 
 @pytest.mark.parametrize(("said", "stays"), [({}, "Hold"), ({"stopPolicy": "None"}, "None")])
-def test_who_paused_a_queue_is_heeded_until_the_spec_says_otherwise(world, said, stays):
+def test_apply_keeps_a_queue_paused_unless_the_spec_sets_its_stop_policy(world, said, stays):
     there = world([body({**SPEC, "stopPolicy": "Hold"}), body()])
 
     there.run(apply({**SPEC, **said}))
@@ -34,7 +34,7 @@ def test_who_paused_a_queue_is_heeded_until_the_spec_says_otherwise(world, said,
     assert there.sent[1].body["spec"]["stopPolicy"] == stays
 
 
-def test_queues_of_all_namespaces_are_each_counted_in_their_own(world, job_body):
+def test_jobs_of_queues_of_all_namespaces_are_counted_by_namespace(world, job_body):
     job = job_body(phase="Running", namespace="shop")
     job["status"]["queue"] = {"name": "brief"}
     there = world([{"items": [body()]}, {"items": [job]}])
@@ -52,7 +52,7 @@ def test_queues_of_all_namespaces_are_each_counted_in_their_own(world, job_body)
     assert "namespaces" not in "".join(send.path for send in there.sent)
 
 
-def test_who_knows_that_jobs_are_in_a_queue_does_not_read_them_all(world):
+def test_checking_whether_a_queue_has_jobs_does_not_read_all_of_them(world):
     there = world([errors.NotFound("no queue"), body()])
 
     assert there.run(DO.stop("brief", "Hold", known=True))[1]

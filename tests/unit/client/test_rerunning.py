@@ -35,7 +35,7 @@ def test_a_message_replaces_a_reference_to_a_config_map_and_keeps_the_state():
     assert edited(before, Edits(message="ho"), metadata=HELLO)["input"] == {"message": "ho", "state": {"a": 1}}
 
 
-def test_a_message_may_have_the_time_of_the_schedule_if_the_job_has_one():
+def test_a_message_can_contain_the_schedules_time_if_the_job_has_one():
     edits = Edits(message="It is $(schedule.time).")
     times = {"agentjobs.dev/scheduled-time": "2026-11-21T06:00:00Z"}
 
@@ -44,14 +44,14 @@ def test_a_message_may_have_the_time_of_the_schedule_if_the_job_has_one():
         edited(SPEC, edits, metadata=HELLO)
 
 
-def test_a_job_with_a_template_and_its_own_message_takes_another():
+def test_the_own_message_of_a_job_with_a_template_can_be_changed():
     before = {**TEMPLATED, "input": {"message": "hi"}}
 
     assert edited(before, Edits(message="ho"), metadata=HELLO) == {**TEMPLATED, "input": {"message": "ho"}}
 
 
 @pytest.mark.parametrize(("spec", "edits", "more", "words"), REFUSED)
-def test_a_change_that_the_job_cannot_take_is_refused(spec, edits, more, words):
+def test_a_change_that_the_job_does_not_support_is_refused(spec, edits, more, words):
     with pytest.raises(errors.Unchangeable) as refused:
         edited(spec, edits, metadata=HELLO, **more)
 
@@ -94,14 +94,14 @@ def test_a_changed_rerun_is_not_skipped_because_of_the_job_that_it_repeats(own, 
     assert not_skipped(own, template_of("review", 1, {**REVIEW, **above})).get("unique") == unique
 
 
-def test_a_job_that_lacks_the_message_that_its_template_needs_takes_one():
+def test_a_message_can_be_added_if_the_template_requires_one():
     template = template_of("review", 1, {"agent": REVIEW["agent"], "parameters": REVIEW["parameters"]})
 
     after = edited(TEMPLATED, Edits(message="hi"), metadata=HELLO, template=template)
     assert after["input"] == {"message": "hi"}
 
 
-def test_an_old_problem_that_is_not_about_the_change_is_the_operators():
+def test_a_problem_that_the_change_did_not_cause_is_left_to_the_operator():
     before = {**SPEC, "fieldOfANewerVersion": 1}
 
     assert edited(before, Edits(model="n"), metadata=HELLO)["fieldOfANewerVersion"] == 1
@@ -116,7 +116,7 @@ def test_an_old_problem_that_is_not_about_the_change_is_the_operators():
         max_attempts=st.none() | st.integers(1, 100),
     )
 )
-def test_only_what_is_changed_differs_and_the_labels_name_it_without_values(edits):
+def test_a_rerun_differs_only_in_changed_fields_whose_names_are_in_its_labels(edits):
     before = {**SPEC, **TEMPLATED, "queue": "nightly", "session": {"userId": "ada"}}
     after = edited(before, edits, metadata=HELLO)
 

@@ -36,7 +36,7 @@ def apply(spec=SPEC, **more):
     return DO.apply("brief", spec, **{"labels": None, "annotations": None} | more)
 
 
-def test_a_schedule_that_is_not_there_is_created(world, body):
+def test_a_missing_schedule_is_created(world, body):
     there = world([errors.NotFound("none"), body()])
 
     there.run(apply(labels={"team": "docs"}))
@@ -45,7 +45,7 @@ def test_a_schedule_that_is_not_there_is_created(world, body):
     assert there.sent[1].body["metadata"] == {"name": "brief", "labels": {"team": "docs"}, "annotations": {}}
 
 
-def test_a_schedule_that_is_there_gets_the_spec_and_keeps_its_version_and_labels(world, body):
+def test_an_existing_schedule_gets_the_spec_and_keeps_its_version_and_labels(world, body):
     there = world([body(labels={"by": "hand"}), body()])
 
     there.run(apply({**SPEC, "schedule": "@hourly"}, labels={"team": "docs"}))
@@ -56,7 +56,7 @@ def test_a_schedule_that_is_there_gets_the_spec_and_keeps_its_version_and_labels
 
 
 @pytest.mark.parametrize(("said", "stays"), [({}, True), ({"suspend": False}, False)])
-def test_who_suspended_a_schedule_is_heeded_until_the_spec_says_otherwise(world, body, said, stays):
+def test_apply_keeps_a_schedule_suspended_unless_the_spec_sets_suspend(world, body, said, stays):
     there = world([body(suspend=True), body()])
 
     there.run(apply({**SPEC, **said}))
@@ -64,7 +64,7 @@ def test_who_suspended_a_schedule_is_heeded_until_the_spec_says_otherwise(world,
     assert there.sent[1].body["spec"]["suspend"] is stays
 
 
-def test_what_others_write_meanwhile_is_read_again(world, body):
+def test_a_conflicting_write_is_read_again(world, body):
     there = world(
         [errors.NotFound("none"), errors.AlreadyExists("raced"), body(), errors.Conflict("raced"), body(), body()]
     )
@@ -79,7 +79,7 @@ def test_a_schedule_that_is_being_deleted_is_not_changed(world, body):
         world([body(deletionTimestamp=NOW)]).run(apply())
 
 
-def test_a_triggered_job_is_waited_for(world, body, job_body):
+def test_trigger_waits_for_the_job(world, body, job_body):
     there = world([body(), body(), errors.NotFound("not yet"), body(), job_body("brief-t1")])
 
     job = there.run(DO.trigger("brief", value="v", timeout=30))
@@ -89,14 +89,14 @@ def test_a_triggered_job_is_waited_for(world, body, job_body):
     assert there.sent[2].path.endswith(f"/agentjobs/{triggered_name('brief', 'v')}")
 
 
-def test_a_trigger_without_an_operator_runs_out_of_time(world, body):
+def test_a_trigger_without_an_operator_times_out(world, body):
     there = world([body(), *[body(), errors.NotFound("not yet")] * 100])
 
     with pytest.raises(TimeoutError, match="within 2 s: no operator has created it"):
         there.run(DO.trigger("brief", value="v", timeout=2))
 
 
-def test_a_value_whose_job_is_gone_is_not_waited_for(world, body):
+def test_a_trigger_whose_job_was_deleted_is_not_waited_for(world, body):
     there = world([body(), body(last_trigger="v"), errors.NotFound("gone")])
 
     with pytest.raises(errors.NotFound, match="was deleted, or could not be created"):
@@ -106,7 +106,7 @@ def test_a_value_whose_job_is_gone_is_not_waited_for(world, body):
 @pytest.mark.parametrize(
     ("reason", "annotated"), [("TooManyFailures", True), ("Suspended", False), ("InvalidSpec", False)]
 )
-def test_only_a_halt_by_failures_needs_more_than_the_spec_to_go_on(world, body, reason, annotated):
+def test_only_a_schedule_halted_by_failures_is_resumed_with_an_annotation(world, body, reason, annotated):
     there = world([body(("Active", "False", reason)), body()])
 
     there.run(DO.resume("brief"))
@@ -131,7 +131,7 @@ def test_only_a_halt_by_failures_needs_more_than_the_spec_to_go_on(world, body, 
         ),
     ],
 )
-def test_a_schedule_tells_what_is_wrong(body, conditions, active, reason):
+def test_the_conditions_of_a_schedule_name_its_problem(body, conditions, active, reason):
     schedule = Schedule.parse(body(*conditions))
 
     assert (schedule.active, schedule.reason, bool(schedule.message)) == (active, reason, bool(reason))
