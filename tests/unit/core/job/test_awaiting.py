@@ -30,11 +30,11 @@ def waits(**jobs):
     ],
     ids=["chain", "two", "three", "behind one", "any has a way out", "any has none", "of others"],
 )
-def test_cycles(jobs, cycle):
+def test_cycles_of_waiting_jobs_are_found(jobs, cycle):
     assert cycle_of("a", jobs) == cycle
 
 
-def test_a_job_that_waits_for_one_that_ended_in_a_cycle_ends_too():
+def test_a_job_that_waits_for_a_job_of_a_cycle_ends_too():
     assert cycle_of("a", waits(a="b"), {"b"}) == ("a", "b")
     assert cycle_of("a", waits(a="|bc"), {"b"}) == ()
 
@@ -48,7 +48,7 @@ def test_a_long_chain_is_followed_without_recursion():
 
 @pytest.mark.hypothesis
 @given(GRAPHS)
-def test_a_job_is_stuck_if_and_only_if_no_order_of_ends_lets_it_go_on(graph):
+def test_a_job_is_stuck_exactly_if_no_order_of_endings_lets_it_continue(graph):
     """Let all end that can, as long as one can."""
     ended = set(NAMES) - set(graph)
     while free := [
@@ -62,7 +62,7 @@ def test_a_job_is_stuck_if_and_only_if_no_order_of_ends_lets_it_go_on(graph):
         assert bool(cycle_of(name, graph)) == (name not in ended)
 
 
-def test_a_message_names_five_at_most_and_holds_as_long_as_one_of_them_keeps_the_job():
+def test_a_message_names_at_most_five_jobs_and_is_kept_while_one_of_them_blocks_the_job():
     names = tuple(f"job-{n}" for n in range(8))
     first = Awaited(False, names, frozenset({"job-1"}))
 

@@ -59,14 +59,14 @@ def edited(seen, **budget):
     return seen
 
 
-def test_at_its_budget_a_job_fails(scene):
+def test_a_job_at_its_budget_fails(scene):
     end = next_of(exceeded(scene, THREE))
 
     assert isinstance(end.next_step, Finish)
     assert (end.next_step.phase, end.next_step.reason) == (Phase.FAILED, "BudgetExceeded")
 
 
-def test_at_its_budget_a_job_is_kept_without_a_charge_when_it_wants_so(scene):
+def test_a_job_at_its_budget_is_suspended_without_a_charge_if_it_says_so(scene):
     seen = exceeded(scene)
     end = next_of(seen)
     seen.written(end)
@@ -76,7 +76,7 @@ def test_at_its_budget_a_job_is_kept_without_a_charge_when_it_wants_so(scene):
     assert [record.charged for record in seen.job.status.attempt_history] == [False]
 
 
-def test_a_job_that_another_version_suspended_is_kept_until_its_budget_is_edited(scene):
+def test_a_job_suspended_by_another_version_stays_suspended_until_its_budget_is_edited(scene):
     seen = suspended(scene)
     (said,) = [one for one in seen.status["conditions"] if one["type"] == "Suspended"]
     said["message"] = "Other words of another version; its budget was: maxLLMCalls 3"
@@ -92,13 +92,13 @@ def out_of_turns(scene, budget):
     return told(seen, budget)
 
 
-def test_a_job_that_is_out_of_turns_fails_by_that_name(scene):
+def test_a_job_out_of_turns_fails_with_that_reason(scene):
     end = next_of(out_of_turns(scene, {"maxTurns": 5}))
 
     assert (end.next_step.phase, end.next_step.reason) == (Phase.FAILED, "MaxTurnsExceeded")
 
 
-def test_a_job_that_is_out_of_turns_is_kept_until_it_gets_more(scene):
+def test_a_job_out_of_turns_is_suspended_until_it_gets_more(scene):
     seen = out_of_turns(scene, {"maxTurns": 5, "onExceeded": "Suspend"})
     end = next_of(seen)
     seen.written(end).granted().pods.clear()
@@ -111,7 +111,7 @@ def test_a_job_that_is_out_of_turns_is_kept_until_it_gets_more(scene):
 
 
 @pytest.mark.parametrize("action", ["Retry", "Succeed", "Cancel"])
-def test_a_rule_of_the_job_comes_before_its_budget(scene, action):
+def test_a_rule_of_the_job_has_precedence_over_its_budget(scene, action):
     rules = [{"name": "mine", "onErrors": ["BudgetExceeded"], "action": action}]
     end = next_of(exceeded(scene, resultPolicy={"rules": rules}))
 
@@ -139,7 +139,7 @@ def test_a_pod_without_its_budget_annotation_does_not_resume_the_job(scene, note
     assert isinstance(next_of(seen).next_step, Suspend)
 
 
-def test_what_was_edited_is_judged_before_the_next_start(scene):
+def test_an_edited_budget_is_checked_before_the_next_start(scene):
     seen = exceeded(scene, THREE)
     seen.raw["budget"] = {"maxLLMCalls": 2}
     seen.written(next_of(seen)).granted()
@@ -151,7 +151,7 @@ def test_what_was_edited_is_judged_before_the_next_start(scene):
     assert (answer.action.reason, "3 of 2" in answer.action.message) == ("BudgetExceeded", True)
 
 
-def test_a_job_that_is_to_be_suspended_is_so_and_its_budget_is_judged_later(scene):
+def test_a_suspension_by_the_user_has_precedence_over_the_check_of_the_budget(scene):
     end = next_of(exceeded(scene, suspend=True))
 
     assert isinstance(end.next_step, Suspend)
@@ -165,20 +165,20 @@ def test_a_job_that_is_cancelled_at_its_budget_is_cancelled(scene):
     assert end.next_step.phase is Phase.CANCELLED
 
 
-def test_a_suspended_job_costs_no_question(scene):
+def test_a_suspended_job_causes_no_query(scene):
     answer = decide(suspended(scene).knowing(spent=None).observation, datetime(2026, 11, 22, tzinfo=UTC))
 
     assert answer == Decision(Keep())
 
 
-def test_raising_the_limit_resumes_it(scene):
+def test_raising_the_limit_resumes_the_job(scene):
     seen = edited(suspended(scene), maxLLMCalls=4, onExceeded="Suspend")
 
     assert decide(seen.knowing(spent=None).observation, seen.now) == needs.Spent(None)
     assert decide(seen.knowing(spent=ALL_USED).observation, seen.now) == Decision(Claim(2, 1))
 
 
-def test_raising_the_limit_of_the_installation_resumes_what_was_suspended_at_it(scene):
+def test_raising_the_limit_of_the_installation_resumes_jobs_suspended_at_it(scene):
     seen = scene(budget={"onExceeded": "Suspend"}).knowing(limits=Limits(llm_calls=3))
     told(seen.claimed().said(Verdict.FAIL, "BudgetExceeded"), THREE)
     seen.written(next_of(seen)).granted().knowing(spent=ALL_USED)
@@ -188,7 +188,7 @@ def test_raising_the_limit_of_the_installation_resumes_what_was_suspended_at_it(
     assert decide(seen.knowing(limits=Limits(llm_calls=4)).observation, seen.now) == Decision(Claim(2, 1))
 
 
-def test_taking_the_budget_away_resumes_it(scene):
+def test_removing_the_budget_resumes_the_job(scene):
     seen = suspended(scene)
     edited(seen)
     del seen.raw["budget"]
@@ -197,7 +197,7 @@ def test_taking_the_budget_away_resumes_it(scene):
 
 
 @pytest.mark.parametrize("budget", [{"maxLLMCalls": 2}, {"maxLLMCalls": 3, "maxTokens": 9}])
-def test_an_edit_that_leaves_the_limit_reached_does_not(scene, budget):
+def test_an_edit_that_leaves_the_limit_reached_does_not_resume_the_job(scene, budget):
     seen = edited(suspended(scene), **budget, onExceeded="Suspend")
     answer = decide(seen.observation, seen.now)
 
@@ -206,7 +206,7 @@ def test_an_edit_that_leaves_the_limit_reached_does_not(scene, budget):
     assert decide(seen.written(answer.action).observation, seen.now) == Decision(Keep())
 
 
-def test_an_edit_is_judged_when_history_is_back(scene):
+def test_an_edit_is_checked_when_history_is_available_again(scene):
     seen = edited(suspended(scene), maxLLMCalls=4).knowing(spent=None, history_available=False)
     answer = decide(seen.observation, seen.now)
 
@@ -215,14 +215,14 @@ def test_an_edit_is_judged_when_history_is_back(scene):
     assert answer.again is not None
 
 
-def test_the_annotation_that_resumes_others_does_not_resume_it(scene):
+def test_the_resume_annotation_does_not_resume_a_job_at_its_budget(scene):
     seen = suspended(scene)
     seen.meta["annotations"] = {ANNOTATION_RESUME: "now"}
 
     assert decide(seen.observation, seen.now) == Decision(Keep())
 
 
-def test_it_can_be_cancelled(scene):
+def test_a_job_suspended_at_its_budget_can_be_cancelled(scene):
     seen = suspended(scene, cancel=False)
     seen.raw["cancel"] = True
     answer = decide(seen.observation, seen.now)
@@ -232,7 +232,7 @@ def test_it_can_be_cancelled(scene):
     assert answer.action.phase is Phase.CANCELLED
 
 
-def test_a_suspension_that_was_asked_for_and_taken_back_does_not_lead_past_the_budget(scene):
+def test_suspending_and_resuming_does_not_bypass_the_budget(scene):
     seen = suspended(scene)
     seen.raw["suspend"] = True
     asked = decide(seen.observation, seen.now)
@@ -264,7 +264,7 @@ def test_a_retry_does_not_start_with_a_budget_that_is_used_up(scene, on_exceeded
     assert isinstance(answer.action, action)
 
 
-def test_of_a_budget_of_an_attempt_the_next_attempt_is_asked(scene):
+def test_a_budget_per_attempt_is_checked_for_the_next_attempt(scene):
     seen = scene(budget={**THREE, "scope": "Attempt"}).claimed().said(Verdict.RETRY, "ToolError")
     seen.written(next_of(seen)).granted().later(minutes=1)
     seen.pods = []
@@ -273,7 +273,7 @@ def test_of_a_budget_of_an_attempt_the_next_attempt_is_asked(scene):
     assert decide(seen.knowing(spent=Spend()).observation, seen.now) == Decision(Claim(2, 2))
 
 
-def test_a_first_start_asks_nothing(scene):
+def test_a_first_start_causes_no_query(scene):
     seen = scene(budget=THREE).granted().knowing(spent=None)
 
     assert decide(seen.observation, seen.now) == Decision(Claim(1, 1))
@@ -289,7 +289,7 @@ def test_an_operator_that_cannot_read_the_budget_leaves_the_job_to_a_newer_one(s
     assert decide(kept.observation, kept.now) == Decision(Keep())
 
 
-def test_a_runner_that_counts_otherwise_than_history_makes_no_loop(scene):
+def test_a_runner_that_disagrees_with_history_about_usage_causes_no_loop(scene):
     seen = suspended(scene).knowing(spent=Spend(llm_calls=1))
 
     assert decide(seen.later(days=1).observation, seen.now) == Decision(Keep())
@@ -313,7 +313,7 @@ MAYBE = st.none() | st.integers(1, 9)
 
 
 @given(st.builds(Limits, MAYBE.map(lambda n: n and Decimal(n)), MAYBE, MAYBE), st.integers(0, 9), st.integers(0, 9))
-def test_a_job_is_held_exactly_when_its_next_call_would_be_refused(limits, amount, calls):
+def test_a_job_is_held_exactly_if_its_next_call_would_be_refused(limits, amount, calls):
     refused = judge(limits, Spend(Decimal(amount), amount, calls), Spend(), Spend(NOTHING, 0, 1)).fits is Fits.NO
 
     assert bool(reached(limits, Spend(Decimal(amount), amount, calls))) == refused
@@ -338,13 +338,13 @@ def test_a_job_whose_model_is_at_its_limit_waits_without_a_slot(scene):
     assert until <= answer.again <= until + timedelta(seconds=30)
 
 
-def test_it_starts_when_another_model_is_at_its_limit(scene):
+def test_a_job_starts_if_another_model_is_at_its_limit(scene):
     seen = scene().granted().knowing(models=frozenset({"gemini-x"}), exhausted={"gemini-y": scene().now})
 
     assert decide(seen.observation, seen.now) == Decision(Claim(1, 1))
 
 
-def test_the_end_of_a_short_wait_moves_without_a_write(scene):
+def test_the_end_of_a_short_wait_changes_without_a_write(scene):
     seen = at_limit(scene, scene().now + timedelta(seconds=5))
     first = decide(seen.observation, seen.now)
     seen.knowing(exhausted={"gemini-flash-latest": seen.now + timedelta(seconds=40)})
@@ -355,7 +355,7 @@ def test_the_end_of_a_short_wait_moves_without_a_write(scene):
     assert first.action.message == second.action.message
 
 
-def test_jobs_come_back_spread_over_a_while(scene):
+def test_jobs_retry_at_spread_times(scene):
     seen = at_limit(scene, scene().now + timedelta(minutes=5))
     again = set()
     for number in range(20):
@@ -365,7 +365,7 @@ def test_jobs_come_back_spread_over_a_while(scene):
     assert len(again) == 20
 
 
-def test_timeouts_queue_counts_while_the_model_is_at_its_limit(scene):
+def test_the_queue_timeout_counts_while_the_model_is_at_its_limit(scene):
     seen = at_limit(scene, scene().now + timedelta(hours=5), timeouts={"queue": "10m"})
     first = decide(seen.observation, seen.now)
     assert isinstance(first, Decision)

@@ -38,7 +38,7 @@ def answer_of(scene):
     return answer.action if isinstance(answer, Decision) else answer
 
 
-def test_a_new_job_asks_for_a_slot_without_a_write(scene):
+def test_a_new_job_requests_a_slot_without_a_write(scene):
     assert isinstance(answer_of(scene()), needs.Slot)
 
 
@@ -46,13 +46,13 @@ def test_a_granted_slot_begins_the_first_start(scene):
     assert answer_of(scene().granted()) == Claim(start=1, attempt=1)
 
 
-def test_a_refused_slot_is_said_in_the_status(scene):
+def test_a_refused_slot_is_reported_in_the_status(scene):
     seen = scene().knowing(slot=Refusal("WaitingForSlot", "full"))
 
     assert answer_of(seen) == Wait(ConditionType.ADMITTED, "WaitingForSlot", "full", accept=True)
 
 
-def test_a_start_time_ahead_is_waited_for(scene):
+def test_a_job_waits_for_its_start_time(scene):
     decision = decide(scene(startAfter="1h").observation, scene().now)
 
     assert isinstance(decision.action, Wait)
@@ -60,15 +60,15 @@ def test_a_start_time_ahead_is_waited_for(scene):
     assert decision.again == scene().now + timedelta(hours=1)
 
 
-def test_a_start_time_that_has_come_asks_for_a_slot(scene):
+def test_a_job_requests_a_slot_at_its_start_time(scene):
     assert isinstance(answer_of(scene(startAfter="1h").later(hours=1)), needs.Slot)
 
 
-def test_references_are_looked_at_before_anything_is_accepted(scene):
+def test_references_are_read_before_a_job_is_accepted(scene):
     assert isinstance(answer_of(scene().knowing(references=frozenset({("texts", "a")}))), needs.References)
 
 
-def test_a_missing_reference_waits_and_is_looked_at_again(scene):
+def test_a_job_with_a_missing_reference_waits_and_reads_it_again(scene):
     seen = scene().knowing(references=frozenset({("texts", "a")}), missing=("ConfigMap texts does not exist",))
     decision = decide(seen.observation, seen.now)
 
@@ -78,7 +78,7 @@ def test_a_missing_reference_waits_and_is_looked_at_again(scene):
     assert decision.again is not None
 
 
-def test_what_is_missing_for_long_is_looked_for_less_often(scene):
+def test_a_reference_that_is_missing_for_long_is_read_less_often(scene):
     seen = scene().knowing(references=frozenset({("texts", "a")}), missing=("ConfigMap texts does not exist",))
     seen.written(decide(seen.observation, seen.now).action)
     waits = []
@@ -89,7 +89,7 @@ def test_what_is_missing_for_long_is_looked_for_less_often(scene):
     assert waits == [timedelta(seconds=2), timedelta(seconds=30), timedelta(seconds=60)]
 
 
-def test_an_unknown_queue_waits(scene):
+def test_a_job_waits_for_an_unknown_queue(scene):
     answer = answer_of(scene(queue="fast").knowing(queue_known=False))
 
     assert isinstance(answer, Wait)
@@ -97,7 +97,7 @@ def test_an_unknown_queue_waits(scene):
     assert "'fast'" in answer.message
 
 
-def test_an_illegal_spec_fails_with_every_problem(scene):
+def test_an_invalid_spec_fails_with_every_problem(scene):
     problems = (Problem("spec.queue", "", "one"), Problem("spec.priority", "", "two"))
     answer = answer_of(scene().knowing(problems=problems, spec=None))
 
@@ -107,7 +107,7 @@ def test_an_illegal_spec_fails_with_every_problem(scene):
     assert "two" in answer.message
 
 
-def test_no_start_without_the_database(scene):
+def test_a_job_does_not_start_without_the_database(scene):
     answer = answer_of(scene().granted().knowing(history_available=False))
 
     assert isinstance(answer, Wait)
@@ -118,7 +118,7 @@ def test_a_claimed_start_without_a_pod_gets_one(scene):
     assert answer_of(scene().claimed()) == MakePod(start=1, attempt=1)
 
 
-def test_a_foreign_pod_of_that_name_is_reported_after_a_while(scene):
+def test_a_foreign_pod_of_the_same_name_is_reported_after_a_while(scene):
     seen = scene().claimed().knowing(obstacle=Obstacle("PodNameTaken", "a pod hello-1 exists"))
 
     assert isinstance(answer_of(seen), MakePod)
@@ -126,27 +126,27 @@ def test_a_foreign_pod_of_that_name_is_reported_after_a_while(scene):
     assert isinstance(answer_of(seen.later(days=1)), ReportPod)
 
 
-def test_a_pod_the_server_will_never_take_fails_the_job_in_its_words(scene):
+def test_a_pod_that_the_server_always_refuses_fails_the_job_with_its_message(scene):
     answer = answer_of(scene().claimed().knowing(obstacle=Obstacle("PodRefused", "env: no such name", final=True)))
 
     assert (answer.next_step.phase, answer.next_step.reason) == (Phase.FAILED, "ConfigInvalid")
     assert "env: no such name" in answer.next_step.message
 
 
-def test_a_quota_is_waited_for_and_given_up_after_a_quarter_of_an_hour(scene):
+def test_a_job_waits_a_quarter_of_an_hour_for_a_quota(scene):
     seen = scene().claimed().knowing(obstacle=Obstacle("PodRefused", "exceeded quota"))
 
     assert isinstance(answer_of(seen), MakePod)
     assert answer_of(seen.later(minutes=15)).next_step.phase is Phase.FAILED
 
 
-def test_a_runner_that_never_heard_of_its_uid_is_believed(scene):
+def test_a_termination_message_without_a_uid_is_accepted(scene):
     word = TerminationMessage(Verdict.SNOOZE, "JournalUnavailable", "no gateway", 1, "", delay_seconds=30).dump()
 
     assert answer_of(scene().claimed().ended(1, message=word, code=75)).record.reason == "JournalUnavailable"
 
 
-def test_a_running_pod_is_left_alone(scene):
+def test_a_running_pod_needs_no_action(scene):
     assert isinstance(answer_of(scene().claimed().running()), Keep)
 
 
@@ -157,13 +157,13 @@ def test_success_ends_the_job(scene):
     assert answer.next_step == Finish(Phase.SUCCEEDED, "ResultAccepted", "because", "Hello.")
 
 
-def test_success_beats_a_cancel_in_the_same_observation(scene):
+def test_success_has_precedence_over_a_cancel_in_the_same_observation(scene):
     answer = answer_of(scene(cancel=True).claimed().said(Verdict.SUCCEED))
 
     assert answer.next_step.phase is Phase.SUCCEEDED
 
 
-def test_cancel_beats_every_other_end(scene):
+def test_a_cancel_has_precedence_over_every_other_ending(scene):
     answer = answer_of(scene(cancel=True).claimed().said(Verdict.RETRY, "AgentError"))
 
     assert answer.next_step.phase is Phase.CANCELLED
@@ -177,14 +177,14 @@ def test_cancel_before_a_start_ends_the_job(scene):
     assert answer_of(scene(cancel=True)).phase is Phase.CANCELLED
 
 
-def test_cancel_between_claim_and_pod_makes_no_pod(scene):
+def test_a_cancel_between_claim_and_pod_creates_no_pod(scene):
     answer = answer_of(scene(cancel=True).claimed())
 
     assert isinstance(answer, EndStart)
     assert answer.next_step.phase is Phase.CANCELLED
 
 
-def test_a_failure_is_charged_and_tried_again_after_the_backoff(scene):
+def test_a_failure_is_charged_and_retried_after_the_backoff(scene):
     seen = scene(retry={"backoff": {"initial": "15s", "jitterPercent": 0}}).claimed()
     answer = answer_of(seen.said(Verdict.RETRY, "ToolError"))
 
@@ -198,7 +198,7 @@ def test_the_last_attempt_ends_the_job_with_its_class(scene):
     assert (answer.next_step.phase, answer.next_step.reason) == (Phase.FAILED, "ToolError")
 
 
-def test_a_snooze_does_not_spend_an_attempt(scene):
+def test_a_snooze_does_not_use_up_an_attempt(scene):
     seen = scene().claimed()
     answer = answer_of(seen.said(Verdict.SNOOZE, "ModelRateLimited", delay=7))
 
@@ -246,7 +246,7 @@ def test_a_charged_start_raises_the_attempt_number(scene):
         ),
     ],
 )
-def test_a_pod_without_a_word_is_judged_by_facts(scene, facts, reason, charged):
+def test_the_ending_of_a_pod_without_a_message_follows_from_its_status(scene, facts, reason, charged):
     answer = answer_of(scene().claimed().ended(1, **facts))
 
     assert (answer.record.reason, answer.record.charged) == (reason, charged)
@@ -260,7 +260,7 @@ def test_infrastructure_losses_are_limited(scene):
     assert answer.next_step.phase is Phase.FAILED
 
 
-def test_a_word_of_another_start_does_not_count(scene):
+def test_a_termination_message_of_another_start_is_ignored(scene):
     seen = scene().claimed(start=2)
     seen.said(Verdict.SUCCEED, start=1)
     message = seen.pods[0]["status"]["containerStatuses"][0]["state"]["terminated"]["message"]
@@ -276,7 +276,7 @@ def test_a_job_with_a_sidecar_ends_when_its_runner_does(scene):
     assert answer_of(seen).next_step.phase is Phase.SUCCEEDED
 
 
-def test_a_pod_past_its_deadline_is_over_only_when_its_container_is(scene):
+def test_a_pod_past_its_deadline_has_ended_only_when_its_container_has(scene):
     running = [{"name": "runner", "state": {"running": {"startedAt": "2026-11-21T09:00:00Z"}}}]
     seen = scene().claimed().pod(phase="Failed", reason="DeadlineExceeded", containerStatuses=running)
 
@@ -302,7 +302,7 @@ def test_a_pod_that_never_starts_fails_the_job_after_a_quarter_of_an_hour(scene)
     assert not answer.record.charged
 
 
-def test_a_silent_runner_on_a_lost_node_is_given_up(scene):
+def test_a_silent_runner_on_a_lost_node_is_considered_lost(scene):
     condition = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"}
     seen = scene().claimed().pod(conditions=[condition], meta={"deletionTimestamp": "2026-11-21T09:00:05Z"})
 
@@ -316,7 +316,7 @@ def silent_for(seen, seconds):
     return seen.knowing(heartbeat=Heartbeat(timedelta(seconds=seconds)))
 
 
-def test_a_running_pod_is_asked_for_signs_of_life_only_when_its_runner_should_have_ended_itself(scene):
+def test_heartbeats_are_read_only_when_the_runner_should_have_ended_itself(scene):
     seen = scene(timeouts={"progress": "1m"}).claimed().later(minutes=9).running()
     began = seen.now
 
@@ -326,7 +326,7 @@ def test_a_running_pod_is_asked_for_signs_of_life_only_when_its_runner_should_ha
     assert heard == Decision(Keep(), again=seen.now + timedelta(seconds=230))
 
 
-def test_a_runner_that_never_spoke_is_silent_since_its_container_began_not_since_the_claim(scene):
+def test_a_runner_without_heartbeats_is_silent_since_its_container_started(scene):
     seen = scene(timeouts={"progress": "1m"}).claimed().later(minutes=9).running().later(minutes=4)
 
     answer = answer_of(silent_for(seen, 13 * 60))
@@ -351,7 +351,7 @@ def test_a_silent_runner_is_stopped_and_its_start_ends_as_progress_timeout(scene
     assert isinstance(end.next_step, Again)
 
 
-def test_a_success_of_a_runner_taken_for_silent_is_a_success(scene):
+def test_a_success_of_a_runner_considered_silent_is_a_success(scene):
     assert answer_of(silenced(scene).said(Verdict.SUCCEED)).next_step.phase is Phase.SUCCEEDED
 
 
@@ -361,7 +361,7 @@ def test_no_start_counts_as_silent_while_the_database_is_unavailable(scene):
     assert isinstance(answer_of(seen), Keep)
 
 
-def test_without_a_heartbeat_a_lost_node_is_given_up_by_the_operators_clock(scene):
+def test_without_heartbeats_a_lost_node_is_detected_by_the_operators_clock(scene):
     condition = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"}
     seen = scene().claimed().pod(conditions=[condition], meta={"deletionTimestamp": "2026-11-21T09:00:05Z"})
     seen.knowing(history_available=False)
@@ -370,20 +370,20 @@ def test_without_a_heartbeat_a_lost_node_is_given_up_by_the_operators_clock(scen
     assert answer_of(seen.knowing(deleting_for=timedelta(seconds=121))).record.reason == "NodeLost"
 
 
-def test_a_pod_deleted_before_a_node_took_it_is_over(scene):
+def test_a_pod_deleted_before_it_was_scheduled_has_ended(scene):
     seen = scene().claimed().pod(phase="Pending", node="", meta={"deletionTimestamp": "2026-11-21T09:00:05Z"})
 
     assert answer_of(seen).record.reason == "RunnerLost"
 
 
-def test_pods_are_let_go_once_their_end_is_recorded(scene):
+def test_finalizers_of_pods_are_removed_once_their_end_is_recorded(scene):
     seen = scene().claimed().said(Verdict.SUCCEED)
     seen.written(answer_of(seen))
 
     assert isinstance(answer_of(seen), RemoveFinalizer)
 
 
-def test_a_pod_that_outlives_its_start_is_stopped_first(scene):
+def test_a_pod_that_remains_after_its_start_is_stopped_first(scene):
     seen = scene().written(Finish(Phase.CANCELLED, "Requested", "")).running()
 
     assert isinstance(answer_of(seen), StopPod)
@@ -407,7 +407,7 @@ def test_a_finished_job_is_deleted_only_after_its_end_is_recorded(scene):
     assert isinstance(answer_of(seen.knowing(end_recorded=True)), DeleteJob)
 
 
-def test_a_job_being_deleted_starts_nothing_and_is_stopped(scene):
+def test_a_job_that_is_being_deleted_is_stopped_and_does_not_start_again(scene):
     seen = scene().granted()
     seen.meta["deletionTimestamp"] = "2026-11-21T09:00:00Z"
 
@@ -415,14 +415,14 @@ def test_a_job_being_deleted_starts_nothing_and_is_stopped(scene):
     assert isinstance(answer_of(seen.claimed().running()), StopPod)
 
 
-def test_a_job_made_suspended_is_accepted_and_held(scene):
+def test_a_job_created_suspended_is_accepted_and_held(scene):
     answer = answer_of(scene(suspend=True))
 
     assert isinstance(answer, Suspend)
     assert answer.accept
 
 
-def test_a_suspended_job_rests_until_it_is_resumed(scene):
+def test_a_suspended_job_needs_no_action_until_it_is_resumed(scene):
     seen = scene(suspend=True)
     seen.written(answer_of(seen))
 
@@ -431,7 +431,7 @@ def test_a_suspended_job_rests_until_it_is_resumed(scene):
     assert isinstance(answer_of(seen), needs.Slot)
 
 
-def test_suspending_stops_the_pod_and_spends_nothing(scene):
+def test_suspending_stops_the_pod_without_a_charge(scene):
     seen = scene(suspend=True).claimed().running()
     stopping = answer_of(seen)
     word = TerminationMessage(Verdict.SNOOZE, "Interrupted", "told to stop", 1, UID).dump()
@@ -444,7 +444,7 @@ def test_suspending_stops_the_pod_and_spends_nothing(scene):
     assert not seen.job.status.attempt_history[0].charged
 
 
-def test_a_resumed_job_goes_on_in_the_same_attempt(scene):
+def test_a_resumed_job_continues_in_the_same_attempt(scene):
     seen = scene(suspend=True).claimed()
     word = TerminationMessage(Verdict.SNOOZE, "Interrupted", "told to stop", 1, UID).dump()
     seen.ended(1, message=word, code=75)
@@ -456,7 +456,7 @@ def test_a_resumed_job_goes_on_in_the_same_attempt(scene):
     assert seen.job.status.phase is Phase.RUNNING
 
 
-def test_a_failure_while_suspending_is_charged_and_its_backoff_outlives_the_suspension(scene):
+def test_a_failure_while_suspending_is_charged_and_its_backoff_applies_after_the_suspension(scene):
     seen = scene(suspend=True, retry={"backoff": {"initial": "10m", "jitterPercent": 0}}).claimed()
     seen.said(Verdict.RETRY, "ToolError")
     seen.written(answer_of(seen))
@@ -468,7 +468,7 @@ def test_a_failure_while_suspending_is_charged_and_its_backoff_outlives_the_susp
     assert decision.again == seen.now + timedelta(minutes=10)
 
 
-def test_cancel_beats_suspend(scene):
+def test_a_cancel_has_precedence_over_a_suspension(scene):
     assert answer_of(scene(suspend=True, cancel=True)).phase is Phase.CANCELLED
 
 
@@ -491,7 +491,7 @@ def test_the_running_time_of_all_starts_is_limited(scene):
     assert answer_of(seen).next_step.reason == "DeadlineExceeded"
 
 
-def test_running_time_is_added_up_over_starts(scene):
+def test_running_time_is_summed_over_starts(scene):
     seen = scene(timeouts={"running": "1m"}).claimed().said(Verdict.SNOOZE, "ModelRateLimited", delay=1)
     state = seen.later(seconds=40).pods[0]["status"]["containerStatuses"][0]["state"]["terminated"]
     state["finishedAt"] = "2026-11-21T09:00:40Z"
@@ -522,7 +522,7 @@ def test_a_finished_pod_that_is_not_kept_is_deleted_before_its_finalizer_is_remo
     assert isinstance(answer_of(seen), StopPod)
 
 
-def test_pods_that_failed_are_kept_where_failures_are(scene):
+def test_failed_pods_are_kept_if_the_policy_keeps_failures(scene):
     seen = scene(runtime={"podRetention": "KeepOnFailure"}, retry={"maxAttempts": 1}).claimed()
     seen.said(Verdict.RETRY, "ToolError")
     seen.written(answer_of(seen))
@@ -531,7 +531,7 @@ def test_pods_that_failed_are_kept_where_failures_are(scene):
 
 
 @pytest.mark.parametrize("lacking", [{"history_available": False}, {"queue_known": False}], ids=["database", "queue"])
-def test_a_suspension_lasts_whatever_else_is_missing(scene, lacking):
+def test_a_suspension_has_precedence_over_missing_prerequisites(scene, lacking):
     held = scene().written(Suspend("Rule", "rule look"))
 
     assert answer_of(held.knowing(**lacking)) == Keep()
@@ -554,14 +554,14 @@ def test_an_invalid_time_in_a_status_does_not_break_the_decision(scene, field, t
         assert isinstance(decide(seen.observation, seen.now), Decision | needs.Need)
 
 
-def test_no_time_that_a_node_reports_ends_the_decision(scene):
+def test_any_time_reported_by_a_node_can_be_decided_on(scene):
     state = {"running": {"startedAt": "9999-12-31T23:59:59Z"}}
     seen = scene().claimed().pod(containerStatuses=[{"name": "runner", "state": state}]).later(minutes=1)
 
     assert isinstance(decide(seen.observation, seen.now), Decision | needs.Need)
 
 
-def test_a_container_runs_no_longer_than_its_start_whatever_its_node_says(scene):
+def test_the_running_time_of_a_container_is_at_most_that_of_its_start(scene):
     seen = scene(timeouts={"running": "1h"}).claimed().later(minutes=2)
     state = {"exitCode": 1, "startedAt": "1981-01-01T00:00:00Z", "finishedAt": "2080-01-01T00:00:00Z"}
     seen.pod(phase="Failed", containerStatuses=[{"name": "runner", "state": {"terminated": state}}])
@@ -581,7 +581,7 @@ def test_a_reason_of_any_length_becomes_a_condition_that_can_be_stored(scene):
     assert len(answer.reason) <= 63
 
 
-def test_conditions_of_others_never_keep_a_job_from_ending(scene):
+def test_conditions_of_other_writers_never_prevent_a_job_from_ending(scene):
     seen = scene().granted().claimed().running()
     foreign = {"status": "True", "reason": "Other", "message": "", "lastTransitionTime": "2026-11-21T09:00:00Z"}
     room = 16 - len(seen.status["conditions"])
@@ -594,7 +594,7 @@ def test_conditions_of_others_never_keep_a_job_from_ending(scene):
     assert {"Complete", "Finished", "Other0"} <= set(kinds)
 
 
-def test_the_final_result_is_asked_for_before_an_end_is_written(scene):
+def test_the_final_result_is_read_before_an_end_is_written(scene):
     seen = scene().claimed().said(Verdict.SUCCEED).knowing(result=None)
     assert answer_of(seen) == needs.FinalResult()
 
@@ -607,7 +607,7 @@ def test_an_end_does_not_wait_for_the_database(scene):
     assert isinstance(answer_of(seen), EndStart)
 
 
-def test_what_was_accepted_is_asked_for_before_anything_is_decided(scene):
+def test_the_accepted_work_is_read_before_anything_is_decided(scene):
     seen = scene().claimed().knowing(spec_known=False)
     assert answer_of(seen) == needs.AcceptedSpec()
 

@@ -63,7 +63,7 @@ def message_of(text, **options):
     return expanded(body["spec"]["input"]["message"], {"job.uid": "READ"})
 
 
-def test_a_follow_up_is_a_job_of_its_template_with_its_lineage():
+def test_a_follow_up_is_a_job_of_its_template_with_a_lineage():
     one = follow_up(queue="critical", priority=0, startAfter="5m", parameters={"issue": "87"})
     body = only(plans(one).planned("next"))
 
@@ -86,7 +86,7 @@ def test_a_follow_up_is_a_job_of_its_template_with_its_lineage():
     assert "ownerReferences" not in body["metadata"]
 
 
-def test_the_root_of_a_chain_stays_its_root():
+def test_all_jobs_of_a_chain_have_the_same_root():
     annotations = only(plans(follow_up(), job=a_parent(depth=3)).planned("next"))["metadata"]["annotations"]
     assert (annotations["agentjobs.dev/root"], annotations["agentjobs.dev/depth"]) == ("first", "4")
 
@@ -106,7 +106,7 @@ def test_the_root_of_a_chain_stays_its_root():
         pytest.param([], [], "Skipped", None, False, id="a skipped job"),
     ],
 )
-def test_phase_and_outcome_say_what_follows(when, outcomes, phase, outcome, follows):
+def test_phase_and_outcome_determine_the_follow_ups(when, outcomes, phase, outcome, follows):
     status = AgentJobStatus.parse({"phase": phase, "result": {"outcome": outcome} if outcome else None})
     named = requested([follow_up(when=when, outcomes=outcomes)], status)
     assert [one.name for one in named] == (["next"] if follows else [])
@@ -126,20 +126,20 @@ def test_phase_and_outcome_say_what_follows(when, outcomes, phase, outcome, foll
         ("$$(result.summary)", "$(result.summary)"),
     ],
 )
-def test_names_have_the_values_of_the_answer_and_its_job(text, reads):
+def test_placeholders_have_values_of_the_answer_and_its_job(text, reads):
     assert message_of(text) == reads
 
 
 @pytest.mark.parametrize("place", ["input", "parameters"])
 @pytest.mark.parametrize("said", ["$(job.uid)", "$$(job.uid)", "$$$(", "$(params.x)$(after.results)", "{state}"])
-def test_an_answer_is_text_whatever_it_says(said, place):
+def test_placeholders_in_an_answer_are_not_substituted(said, place):
     one = follow_up(input={"message": "Say $(result.x)"}, parameters={"p": "$(result.x)"})
     spec = only(plans(one, answer={"x": said}).planned("next"))["spec"]
     read = expanded(spec["input"]["message"], {"job.uid": "READ"}) if place == "input" else spec["parameters"]["p"]
     assert read == (f"Say {said}" if place == "input" else said)
 
 
-def test_an_answer_chooses_neither_template_nor_queue():
+def test_an_answer_can_choose_neither_template_nor_queue():
     hostile = {"x": "y", "templateRef": {"name": "root"}, "queue": "critical", "runtime": {"image": "evil"}}
     one = follow_up(input={"message": "$(result)"})
     spec = only(plans(one, answer=hostile, text=json.dumps(hostile)).planned("next"))["spec"]
@@ -190,39 +190,39 @@ def test_an_answer_chooses_neither_template_nor_queue():
         pytest.param({}, {"depth": 0}, "DepthExceeded", id="too deep"),
     ],
 )
-def test_what_cannot_be_made_whole_is_not_made(fields, options, reason):
+def test_a_follow_up_with_a_missing_value_is_not_created(fields, options, reason):
     found = plans(follow_up(**fields), **options).planned("next")
     assert isinstance(found, Unmade)
     assert found.reason == reason
 
 
-def test_one_item_without_what_is_named_keeps_all_from_being_made():
+def test_one_item_with_a_missing_value_prevents_all_jobs_of_the_list():
     one = follow_up(forEach="$(result.l)", input={"message": "$(item.title)"})
     found = plans(one, answer={"l": [{"title": "a"}, {}]}).planned("next")
     assert isinstance(found, Unmade)
     assert found.reason == FollowUpReason.MISSING_RESULT
 
 
-def test_a_job_that_gave_no_answer_has_no_result():
+def test_a_job_without_an_answer_has_no_result():
     found = plans(follow_up(input={"message": "$(result)"}), answer=Raw(b"null")).planned("next")
     assert isinstance(found, Unmade)
 
 
 @pytest.mark.parametrize("text", ['{"text":"x","structured":{"a":%s}}', '{"text":"x","structured":%s}'])
-def test_deep_nesting_is_refused_or_text(text):
+def test_deeply_nested_values_are_refused_or_become_text(text):
     nested = '{"a":' * 20_000 + "1" + "}" * 20_000
     found = plans(follow_up(input={"message": "$(result.a)"}), answer=Raw((text % nested).encode())).planned("next")
     assert isinstance(found, Unmade)
 
 
-def test_for_each_makes_a_job_of_each_item():
+def test_for_each_creates_a_job_for_each_item():
     one = follow_up(forEach="$(result.steps)", input={"message": "$(index): $(item.title) of $(item)"})
     bodies = plans(one).planned("next")
     assert [body["spec"]["input"]["message"] for body in bodies] == ['0: a of {"title":"a"}', '1: b of {"title":"b"}']
     assert len({body["metadata"]["name"] for body in bodies}) == 2
 
 
-def test_an_empty_list_is_no_fault():
+def test_an_empty_list_is_not_an_error():
     assert plans(follow_up(forEach="$(result.l)"), answer={"l": []}).planned("next") == ()
 
 
@@ -230,7 +230,7 @@ def test_a_hundred_items_are_allowed():
     assert len(plans(follow_up(forEach="$(result.l)"), answer={"l": [0] * 100}).planned("next")) == 100
 
 
-def test_a_follow_up_waits_for_the_jobs_of_those_before_it():
+def test_a_follow_up_waits_for_jobs_of_earlier_follow_ups():
     work = follow_up("work", forEach="$(result.steps)")
     review = follow_up("review", after=["work"], input={"message": "Look at $(after.results)"})
     made = plans(work, review)
@@ -239,7 +239,7 @@ def test_a_follow_up_waits_for_the_jobs_of_those_before_it():
     assert spec["input"]["message"] == "Look at $(after.results)"
 
 
-def test_a_follow_up_that_is_not_asked_for_is_not_waited_for():
+def test_a_follow_up_does_not_wait_for_one_that_does_not_run():
     other, review = follow_up("other", outcomes=["other"]), follow_up("review", after=["other"])
     assert "after" not in only(plans(other, review).planned("review"))["spec"]
 
@@ -286,7 +286,7 @@ def test_a_workspace_is_inherited_without_what_it_publishes():
     assert worktree_claim(Workspace.model_validate(spec)) == claim
 
 
-def test_an_inherited_ref_is_no_name_to_the_job_that_gets_it():
+def test_placeholders_in_an_inherited_ref_are_not_substituted():
     git = only(with_workspace(WORKSPACE))["spec"]["workspace"]["git"]
 
     assert expanded(git["ref"], {"b": "READ"}) == "fix/$(b)"
@@ -294,23 +294,23 @@ def test_an_inherited_ref_is_no_name_to_the_job_that_gets_it():
 
 
 @pytest.mark.parametrize("workspace", [None, {**WORKSPACE, "worktree": {"mode": "Ephemeral"}}])
-def test_a_workspace_that_ends_with_its_job_is_inherited_by_none(workspace):
+def test_an_ephemeral_workspace_is_not_inherited(workspace):
     found = with_workspace(workspace)
     assert isinstance(found, Unmade)
 
 
-def test_depth_counts_the_jobs_before():
+def test_depth_is_the_number_of_earlier_jobs():
     assert only(plans(follow_up(), job=a_parent(depth=9)).planned("next"))
     assert isinstance(plans(follow_up(), job=a_parent(depth=10)).planned("next"), Unmade)
 
 
-def test_a_job_whose_depth_was_removed_is_followed_by_none():
+def test_a_job_whose_depth_label_was_removed_has_no_follow_ups():
     assert isinstance(plans(follow_up(), job=a_parent(depth="")).planned("next"), Unmade)
 
 
 @pytest.mark.parametrize("job", ["a", "a" * 52, "a.b", "triage-87", "a" * 9 + ".-" + "b" * 41])
 @pytest.mark.parametrize("follow_up", ["b", "f" * 40])
-def test_names_are_legal_and_say_the_follow_up(job, follow_up):
+def test_names_are_valid_and_contain_the_name_of_the_follow_up(job, follow_up):
     name = child_name(job, UID, follow_up)
     assert len(name) <= MAX_JOB_NAME
     assert f"-{follow_up}-" in name
@@ -318,7 +318,7 @@ def test_names_are_legal_and_say_the_follow_up(job, follow_up):
     assert all(part and part[0] != "-" and part[-1] != "-" for part in name.split("."))
 
 
-def test_names_of_other_parents_follow_ups_and_items_differ():
+def test_names_differ_by_parent_follow_up_and_item():
     names = [child_name("a", UID, "b-c"), child_name("a-b", UID, "c"), child_name("a", "other", "b-c")]
     names += [child_name("a", UID, "b-c", 0), child_name("a", UID, "b-c", 1)]
     assert len(set(names)) == 5

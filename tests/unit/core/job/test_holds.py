@@ -28,7 +28,7 @@ def first(seen) -> tuple[str, Answer | None]:
     return next(((name, answer) for name, answer in answers if answer is not None), ("", None))
 
 
-def test_the_page_lists_all_holds_in_their_order_and_words():
+def test_the_page_lists_all_holds_in_order_with_their_messages():
     rows = [line.split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| ")][1:]
     listed = [(name.removeprefix("| "), words.removesuffix(" |")) for name, words in rows]
 
@@ -64,7 +64,7 @@ def test_the_first_hold_that_applies_decides(scene, order, reason):
     assert answer.action.reason == reason
 
 
-def test_a_job_made_suspended_is_accepted_before_it_is_suspended(scene):
+def test_a_job_created_suspended_is_accepted_before_it_is_suspended(scene):
     seen = scene(suspend=True).knowing(queue_known=False)
     assert first(seen)[0] == "queue"
 
@@ -76,7 +76,7 @@ def test_a_job_made_suspended_is_accepted_before_it_is_suspended(scene):
     assert answer.action.accept
 
 
-def test_a_job_is_tried_on_the_api_server_before_its_references_are_read(scene):
+def test_the_trial_on_the_api_server_precedes_reading_references(scene):
     seen = scene().knowing(references=frozenset({("texts", "a")}), pod_problems=None)
     assert first(seen) == ("broken_spec", needs.PodTrial())
 

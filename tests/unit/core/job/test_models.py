@@ -47,20 +47,20 @@ def test_a_model_of_claude_code_has_its_canonical_name_unless_its_cli_chooses(mo
     assert {name for _, name in named_models(spec)} == asked
 
 
-def test_a_name_of_the_installation_goes_before_one_of_claude_code():
+def test_an_alias_of_the_installation_has_precedence_over_one_of_claude_code():
     spec = spec_of({"model": "sonnet", "claudeCode": {}})
 
     assert asked_models(spec, {"sonnet": "anthropic/claude-x"}) == {"anthropic/claude-x"}
 
 
-def test_dollars_of_a_model_that_its_cli_chooses_need_no_price_at_acceptance_but_a_proxy():
+def test_a_cost_limit_for_a_model_chosen_by_the_cli_requires_only_a_proxy():
     spec = spec_of({"model": "sonnet", "claudeCode": {}}, budget={"maxCostUSD": "1"})
 
     assert unpriced(spec, lambda _: False, "here") == ()
     assert uncounted(spec)
 
 
-def test_every_model_that_is_named_is_found_with_its_field():
+def test_every_named_model_is_found_with_its_field():
     agents = [{"name": "a", "model": "openai/b"}, {"name": "c", "model": "scripted/texts/c"}, {"name": "d"}]
     inline = {"agentClass": "SequentialAgent", "subAgents": ["a", "c", "d"], "agents": agents}
     spec = spec_of(
@@ -96,11 +96,11 @@ def test_a_script_of_the_whole_team_replaces_the_models_of_its_members():
         ),
     ],
 )
-def test_a_model_waits_for_the_keys_of_its_namespace_and_for_what_stands_in(model, namespace, told, until):
+def test_a_job_waits_for_the_keys_of_its_namespace_and_for_fallbacks(model, namespace, told, until):
     assert exhausted_until(parse(FILE), model, namespace, told) == until
 
 
-def test_without_a_file_of_models_all_jobs_share_the_keys():
+def test_without_a_models_file_all_jobs_share_the_keys():
     told = {pool("gemini-flash-latest", ["gemini/main"]): SOON}
 
     assert exhausted_until(from_environment({}), "gemini-flash-latest", "shop", told) == SOON

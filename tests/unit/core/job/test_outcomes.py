@@ -34,7 +34,7 @@ def end_of(seen, outcome="unsure"):
         ("Cancel", Phase.CANCELLED, "Rule"),
     ],
 )
-def test_an_outcome_ends_the_job_as_its_rule_says_and_with_the_answer(scene, action, phase, reason):
+def test_an_outcome_ends_the_job_by_its_rule_and_with_the_answer(scene, action, phase, reason):
     end = end_of(ruled(scene, rule(action)))
 
     assert (end.next_step.phase, end.next_step.reason, end.rule) == (phase, reason, "again")
@@ -42,7 +42,7 @@ def test_an_outcome_ends_the_job_as_its_rule_says_and_with_the_answer(scene, act
     assert end.next_step.message == "rule again: the answer's outcome is unsure"
 
 
-def test_an_outcome_can_ask_for_another_attempt(scene):
+def test_an_outcome_can_request_another_attempt(scene):
     seen = ruled(scene, rule("Retry", delay="5m"))
     end = end_of(seen)
 
@@ -51,19 +51,19 @@ def test_an_outcome_can_ask_for_another_attempt(scene):
     assert end.record.message == "rule again: the answer's outcome is unsure"
 
 
-def test_an_outcome_can_ask_for_a_wait_that_costs_nothing(scene):
+def test_an_outcome_can_request_a_snooze(scene):
     seen = ruled(scene, rule("Snooze", delay="1h"))
     end = end_of(seen)
 
     assert (end.next_step, end.record.charged) == (Again(seen.now + timedelta(hours=1), infra=False), False)
 
 
-def test_an_outcome_can_hold_the_job(scene):
+def test_an_outcome_can_suspend_the_job(scene):
     assert isinstance(end_of(ruled(scene, rule("Suspend"))).next_step, Suspend)
 
 
 @pytest.mark.parametrize(("action", "attempt"), [("Retry", 2), ("Snooze", 1), ("Suspend", 1)])
-def test_a_start_after_an_answer_that_was_not_taken_begins_with_the_first_step(scene, action, attempt):
+def test_a_start_after_a_rejected_answer_begins_a_new_run(scene, action, attempt):
     seen = ruled(scene, rule(action))
     seen.written(end_of(seen)).later(hours=1).granted().pods.clear()
     seen.meta["annotations"] = {"agentjobs.dev/resume": "1"}
@@ -71,14 +71,14 @@ def test_a_start_after_an_answer_that_was_not_taken_begins_with_the_first_step(s
     assert decide(seen.observation, seen.now).action == Claim(2, attempt, afresh=True)
 
 
-def test_a_start_after_one_without_an_answer_goes_on(scene):
+def test_a_start_after_one_without_an_answer_continues_the_run(scene):
     seen = ruled(scene, rule("Retry")).said(Verdict.RETRY, "ToolError")
     seen.written(decide(seen.observation, seen.now).action).later(hours=1).granted().pods.clear()
 
     assert decide(seen.observation, seen.now).action == Claim(2, 2, afresh=False)
 
 
-def test_a_rule_at_its_limit_lets_the_answer_stand(scene):
+def test_a_rule_at_its_limit_accepts_the_answer(scene):
     seen = ruled(scene, rule("Retry", limit=2))
     seen.status["ruleCounts"] = {"again": 2}
 
@@ -86,7 +86,7 @@ def test_a_rule_at_its_limit_lets_the_answer_stand(scene):
     assert (end.next_step.phase, end.next_step.outcome, end.rule) == (Phase.SUCCEEDED, "unsure", "")
 
 
-def test_an_outcome_that_asks_again_with_the_last_attempt_fails_the_job_with_its_answer(scene):
+def test_an_outcome_that_requests_a_retry_at_the_last_attempt_fails_the_job_with_its_answer(scene):
     end = end_of(ruled(scene, rule("Retry"), attempt=3))
 
     assert (end.next_step.phase, end.next_step.reason, end.next_step.outcome) == (Phase.FAILED, "ResultError", "unsure")
@@ -100,12 +100,12 @@ def test_another_outcome_is_a_success(scene, outcome):
     assert (end.next_step.phase, end.rule) == (Phase.SUCCEEDED, "")
 
 
-def test_no_rule_without_outcomes_judges_a_success(scene):
+def test_rules_without_outcomes_do_not_apply_to_a_success(scene):
     codes = {"name": "zero", "onExitCodes": {"operator": "In", "values": [0]}, "action": "Fail"}
     assert end_of(ruled(scene, codes)).next_step.phase is Phase.SUCCEEDED
 
 
-def test_no_rule_about_outcomes_judges_a_failure(scene):
+def test_rules_about_outcomes_do_not_apply_to_a_failure(scene):
     seen = ruled(scene, rule("Fail")).said(Verdict.RETRY, "ToolError")
     assert isinstance(decide(seen.observation, seen.now).action.next_step, Again)
 
@@ -116,16 +116,16 @@ def test_a_job_that_is_cancelled_does_not_run_again_for_an_outcome(scene, action
     assert (end.next_step.phase, end.next_step.reason) == (Phase.CANCELLED, "Requested")
 
 
-def test_a_success_that_no_rule_turns_beats_cancel(scene):
+def test_a_success_that_no_rule_changes_has_precedence_over_a_cancel(scene):
     assert end_of(ruled(scene, rule("Retry"), cancel=True), "sure").next_step.phase is Phase.SUCCEEDED
 
 
-def test_an_outcome_is_not_judged_while_the_rules_are_unknown(scene):
+def test_rules_are_not_applied_to_an_outcome_while_they_are_unknown(scene):
     seen = ruled(scene, rule("Retry")).knowing(spec=None, history_available=False)
     assert isinstance(end_of(seen), Keep)
 
 
-def test_an_answer_that_ended_a_job_while_the_database_was_away_is_fetched_later(scene):
+def test_an_answer_that_ended_a_job_during_an_outage_of_the_database_is_fetched_later(scene):
     seen = ruled(scene, rule("Fail"))
     seen.written(end_of(seen))
     seen.pods = []
@@ -134,7 +134,7 @@ def test_an_answer_that_ended_a_job_while_the_database_was_away_is_fetched_later
     assert decide(seen.observation, seen.now).action == BackfillResult(FinalResult())
 
 
-def test_answers_are_final_unless_a_rule_may_run_the_job_again():
+def test_answers_are_final_unless_a_rule_can_rerun_the_job():
     known = [rule("Fail", "bad", name="bad"), rule("Retry", "unsure"), rule("Suspend", "ask", name="ask")]
     policy = {"rules": [*known, rule("AskHuman", "new", name="of-a-newer-version")]}
     found = [outcome for outcome in ("bad", "unsure", "ask", "sure", "new") if may_run_again(policy, outcome)]

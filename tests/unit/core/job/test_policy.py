@@ -23,7 +23,7 @@ def ending_of(seen):
 @pytest.mark.parametrize(
     ("action", "phase"), [("Succeed", Phase.SUCCEEDED), ("Fail", Phase.FAILED), ("Cancel", Phase.CANCELLED)]
 )
-def test_a_rule_ends_the_job_as_it_says(scene, action, phase):
+def test_a_rule_ends_the_job_with_its_action(scene, action, phase):
     seen = ruled(scene, {"name": "enough", "onErrors": ["ToolError"], "action": action})
     verdict = ending_of(seen.said(Verdict.RETRY, "ToolError"))
 
@@ -50,7 +50,7 @@ def test_all_matchers_of_a_rule_must_match(scene):
     assert ending_of(seen.ended(1, code=3, reason="Error")).rule == "both"
 
 
-def test_an_exit_code_that_must_not_be_among_the_values(scene):
+def test_an_exit_code_can_be_matched_by_not_in(scene):
     codes = {"operator": "NotIn", "values": [3]}
     seen = ruled(scene, {"name": "others", "onExitCodes": codes, "action": "Fail"})
 
@@ -67,7 +67,7 @@ def test_a_condition_of_the_pod_is_matched_by_type_status_and_reason(scene):
     assert verdict.next_step == Again(seen.now + timedelta(seconds=5), infra=False)
 
 
-def test_a_snooze_by_rule_costs_no_attempt(scene):
+def test_a_snooze_by_a_rule_uses_up_no_attempt(scene):
     seen = ruled(scene, {"name": "busy", "onErrors": ["ToolError"], "action": "Snooze", "delay": "2m"})
     verdict = ending_of(seen.said(Verdict.RETRY, "ToolError"))
 
@@ -75,7 +75,7 @@ def test_a_snooze_by_rule_costs_no_attempt(scene):
     assert verdict.next_step == Again(seen.now + timedelta(minutes=2), infra=False)
 
 
-def test_a_retry_by_rule_costs_one_and_waits_as_the_rule_says(scene):
+def test_a_retry_by_a_rule_uses_up_an_attempt_and_has_the_rules_delay(scene):
     seen = ruled(scene, {"name": "quota", "onErrors": ["ModelRateLimited"], "action": "Retry", "delay": "7s"})
     verdict = ending_of(seen.said(Verdict.SNOOZE, "ModelRateLimited", delay=60))
 
@@ -83,14 +83,14 @@ def test_a_retry_by_rule_costs_one_and_waits_as_the_rule_says(scene):
     assert verdict.next_step == Again(seen.now + timedelta(seconds=7), infra=False)
 
 
-def test_a_retry_by_rule_still_knows_the_last_attempt(scene):
+def test_a_retry_by_a_rule_fails_at_the_last_attempt(scene):
     rule = {"name": "again", "onErrors": ["ConfigInvalid"], "action": "Retry"}
     seen = ruled(scene, rule, retry={"maxAttempts": 1})
 
     assert ending_of(seen.said(Verdict.FAIL, "ConfigInvalid")).next_step.phase is Phase.FAILED
 
 
-def test_a_rule_at_its_limit_is_passed_over(scene):
+def test_a_rule_at_its_limit_is_skipped(scene):
     seen = ruled(scene, {"name": "once", "onErrors": ["ToolError"], "action": "Snooze", "delay": "1s", "limit": 1})
     first = ending_of(seen.said(Verdict.RETRY, "ToolError"))
     seen.written(first).later(seconds=5).claimed(start=2)
@@ -101,7 +101,7 @@ def test_a_rule_at_its_limit_is_passed_over(scene):
     assert (first.rule, second.rule) == ("once", "")
 
 
-def test_a_success_is_not_judged_by_rules(scene):
+def test_rules_do_not_apply_to_a_success(scene):
     seen = ruled(scene, {"name": "never", "onExitCodes": {"operator": "In", "values": [0]}, "action": "Fail"})
 
     assert ending_of(seen.said(Verdict.SUCCEED)).next_step.phase is Phase.SUCCEEDED

@@ -63,7 +63,7 @@ def end_of(seen):
     return answer_of(seen).action
 
 
-def test_a_job_succeeds_with_what_was_published(scene):
+def test_a_job_succeeds_with_its_publication(scene):
     seen = in_pod(claimed(scene), publish=PUBLISHES, phase="Succeeded")
     end = end_of(seen)
 
@@ -92,14 +92,14 @@ def test_a_job_whose_agent_changed_nothing_succeeds_without_a_branch(scene):
     ],
     ids=["failed", "silent", "crashed", "without-what", "for-memory", "deadline"],
 )
-def test_an_answer_that_is_not_published_is_published_by_the_next_start(scene, publish, status, reason):
+def test_an_unpublished_answer_is_published_by_the_next_start(scene, publish, status, reason):
     end = end_of(in_pod(claimed(scene), publish=publish, phase="Failed", **status))
 
     assert (end.record.verdict, end.record.reason, end.record.charged) == ("Retry", reason, True)
     assert isinstance(end.next_step, Again)
 
 
-def test_the_next_start_goes_on_in_the_run_whose_files_are_kept(scene):
+def test_the_next_start_continues_the_run_with_kept_files(scene):
     seen = in_pod(claimed(scene), publish=said(Verdict.RETRY, "PublishFailed"), phase="Failed")
     seen = seen.written(end_of(seen)).later(hours=1).granted()
     seen.pods.clear()
@@ -107,7 +107,7 @@ def test_the_next_start_goes_on_in_the_run_whose_files_are_kept(scene):
     assert end_of(seen) == Claim(start=2, attempt=2, afresh=False)
 
 
-def test_what_must_not_be_published_fails_the_job_which_keeps_its_answer(scene):
+def test_a_refused_publication_fails_the_job_which_keeps_its_answer(scene):
     seen = in_pod(claimed(scene), publish=said(Verdict.FAIL, "PublishRefused"), phase="Failed")
     end = end_of(seen)
 
@@ -155,7 +155,7 @@ PODS = [
 
 
 @pytest.mark.parametrize("runner", list(product(WORDS, CODES)), ids=lambda one: f"{WORDS.index(one[0])}-{one[1]}")
-def test_nothing_succeeds_without_both_words(scene, runner):
+def test_a_success_requires_messages_of_agent_and_publisher(scene, runner):
     ends = [None, *product(WORDS, CODES)]
     for publish, pod in product(ends, PODS):
         last = WAITS if publish is None else ended(publish[0] or "", publish[1])
@@ -167,7 +167,7 @@ def test_nothing_succeeds_without_both_words(scene, runner):
 
 
 @pytest.mark.parametrize("verdict", [Verdict.RETRY, Verdict.FAIL, Verdict.SNOOZE])
-def test_a_runner_that_exits_with_0_is_still_believed_by_its_word(scene, verdict):
+def test_the_message_of_a_runner_that_exits_with_0_counts(scene, verdict):
     runner = ended(word(verdict, "ToolError"), 0)
     end = end_of(in_pod(claimed(scene), runner=runner, publish=PUBLISHES, phase="Succeeded"))
 
@@ -181,46 +181,46 @@ def test_a_success_whose_container_failed_is_not_published(scene):
 
 
 @pytest.mark.parametrize("failed", [said(Verdict.FAIL, "RepositoryInvalid"), ended("", 137, "OOMKilled")])
-def test_a_start_ends_by_the_container_that_clones(scene, failed):
+def test_a_start_can_end_in_the_cloning_container(scene, failed):
     end = end_of(in_pod(claimed(scene), clone=failed, runner=WAITS))
 
     assert end.record.reason in ("RepositoryInvalid", "OOMKilled")
 
 
-def test_a_pod_is_not_over_between_its_agent_and_its_publishing(scene):
+def test_a_pod_has_not_ended_between_agent_and_publishing(scene):
     seen = in_pod(claimed(scene))
 
     assert not seen.observation.pods[0].ended
     assert isinstance(end_of(seen), Keep)
 
 
-def test_a_pod_past_its_deadline_is_not_over_while_it_publishes(scene):
+def test_a_pod_past_its_deadline_has_not_ended_while_it_publishes(scene):
     seen = in_pod(claimed(scene), publish=RUNS, phase="Failed", reason="DeadlineExceeded")
 
     assert not seen.observation.pods[0].ended
 
 
 @pytest.mark.parametrize("containers", [{"clone": RUNS, "runner": WAITS}, {"publish": RUNS}], ids=["clone", "publish"])
-def test_only_the_agent_has_to_be_heard_of(scene, containers):
+def test_heartbeats_are_expected_only_from_the_agent(scene, containers):
     silent = Heartbeat(timedelta(hours=2))
     seen = in_pod(claimed(scene), **containers).knowing(heartbeat=silent).later(hours=2)
 
     assert isinstance(end_of(seen), Keep)
 
 
-def test_an_agent_in_an_init_container_has_to_be_heard_of(scene):
+def test_heartbeats_are_expected_from_an_agent_in_an_init_container(scene):
     seen = in_pod(claimed(scene), runner=RUNS).knowing(heartbeat=Heartbeat(timedelta(hours=2))).later(hours=2)
 
     assert end_of(seen).reason == "Silent"
 
 
-def test_cloning_takes_as_long_as_it_takes(scene):
+def test_no_heartbeats_are_expected_while_cloning(scene):
     seen = in_pod(claimed(scene), clone=RUNS, runner=WAITS).later(hours=2)
 
     assert isinstance(end_of(seen), Keep)
 
 
-def test_a_container_that_follows_waits_since_the_one_before_it_ended(scene):
+def test_a_container_waits_since_the_previous_one_ended(scene):
     pulling = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
     done = ended(word(Verdict.SUCCEED), at="10:00:00")
     seen = in_pod(claimed(scene), clone=done, runner=pulling).later(hours=1, minutes=14)
@@ -229,7 +229,7 @@ def test_a_container_that_follows_waits_since_the_one_before_it_ended(scene):
     assert end_of(seen.later(minutes=1)).record.reason == "ImagePullFailed"
 
 
-def test_a_pod_that_waited_for_an_image_in_between_is_said_to_run_again(scene):
+def test_a_pod_that_waited_for_an_image_in_between_is_reported_as_running_again(scene):
     pulling = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
     seen = in_pod(claimed(scene), runner=pulling).later(minutes=1)
     report = end_of(seen)
@@ -239,7 +239,7 @@ def test_a_pod_that_waited_for_an_image_in_between_is_said_to_run_again(scene):
     assert end_of(in_pod(seen, runner=RUNS)).started
 
 
-def test_a_pod_whose_secret_is_missing_says_which_it_waits_for(scene):
+def test_a_pod_whose_secret_is_missing_names_it(scene):
     seen = in_pod(claimed(scene), clone=WAITS, runner=WAITS).later(minutes=1)
     assert end_of(seen).message == "it waits for its volumes, with Secrets writer"
 
@@ -248,13 +248,13 @@ def test_a_pod_whose_secret_is_missing_says_which_it_waits_for(scene):
 
 
 @pytest.mark.parametrize("wish", ["cancel", "suspend"])
-def test_a_wish_to_stop_reaches_a_pod_that_publishes(scene, wish):
+def test_a_publishing_pod_can_be_stopped(scene, wish):
     seen = in_pod(claimed(scene, **{wish: True}), publish=RUNS, phase="Running")
 
     assert isinstance(end_of(seen), StopPod)
 
 
-def test_a_suspended_job_publishes_when_it_goes_on(scene):
+def test_a_suspended_job_publishes_when_it_is_resumed(scene):
     stopped = said(Verdict.SNOOZE, "Interrupted")
     seen = in_pod(claimed(scene, suspend=True), publish=stopped, phase="Failed").knowing(stopped="pod-1")
     end = end_of(seen)
@@ -263,19 +263,19 @@ def test_a_suspended_job_publishes_when_it_goes_on(scene):
     assert not end.record.charged
 
 
-def test_a_cancelled_job_that_has_published_has_succeeded(scene):
+def test_a_job_cancelled_after_publishing_has_succeeded(scene):
     end = end_of(in_pod(claimed(scene, cancel=True), publish=PUBLISHES, phase="Succeeded"))
 
     assert end.next_step.phase is Phase.SUCCEEDED
 
 
-def test_a_cancelled_job_that_was_stopped_while_publishing_is_cancelled(scene):
+def test_a_job_cancelled_while_publishing_is_cancelled(scene):
     seen = in_pod(claimed(scene, cancel=True), publish=said(Verdict.SNOOZE, "Interrupted"), phase="Failed")
 
     assert end_of(seen).next_step.phase is Phase.CANCELLED
 
 
-def test_a_rule_about_an_outcome_does_not_judge_an_answer_that_is_not_published(scene):
+def test_a_rule_about_an_outcome_does_not_apply_to_an_unpublished_answer(scene):
     rule = {"name": "sure", "onOutcomes": ["sure"], "action": "Succeed"}
     seen = claimed(scene, resultPolicy={"rules": [rule]}, output={"schema": {"type": "object"}})
     end = end_of(in_pod(seen, runner=said(Verdict.SUCCEED, outcome="sure"), publish=ended(), phase="Failed"))
@@ -283,7 +283,7 @@ def test_a_rule_about_an_outcome_does_not_judge_an_answer_that_is_not_published(
     assert (end.rule, end.record.reason) == ("", "PublishFailed")
 
 
-def test_a_rule_about_an_outcome_decides_once_it_is_published(scene):
+def test_a_rule_about_an_outcome_applies_when_the_answer_is_published(scene):
     rule = {"name": "sure", "onOutcomes": ["sure"], "action": "Succeed"}
     seen = claimed(scene, resultPolicy={"rules": [rule]}, output={"schema": {"type": "object"}})
     end = end_of(in_pod(seen, runner=said(Verdict.SUCCEED, outcome="sure"), publish=PUBLISHES, phase="Succeeded"))
@@ -300,13 +300,13 @@ def unsure(scene, **rule):
     return in_pod(seen, runner=said(Verdict.SUCCEED, outcome="unsure"), publish=NOTHING, phase="Succeeded")
 
 
-def test_an_outcome_that_asks_for_another_attempt_gets_it_unpublished(scene):
+def test_an_outcome_that_requests_another_attempt_is_not_published(scene):
     end = end_of(unsure(scene))
 
     assert (end.rule, end.record.verdict, type(end.next_step)) == ("again", "Succeed", Again)
 
 
-def test_an_outcome_whose_rule_is_used_up_is_no_success_because_nothing_was_published(scene):
+def test_an_unpublished_outcome_whose_rule_is_at_its_limit_is_not_a_success(scene):
     seen = unsure(scene, limit=1)
     seen.status["ruleCounts"] = {"again": 1}
     end = end_of(seen)
@@ -314,21 +314,21 @@ def test_an_outcome_whose_rule_is_used_up_is_no_success_because_nothing_was_publ
     assert (end.next_step.phase, end.next_step.reason) == (Phase.FAILED, "PublishRefused")
 
 
-def test_an_outcome_without_a_rule_succeeds_though_nothing_had_changed(scene):
+def test_an_outcome_without_a_rule_succeeds_even_if_nothing_changed(scene):
     seen = claimed(scene, output={"schema": {"type": "object"}})
     end = end_of(in_pod(seen, runner=said(Verdict.SUCCEED, outcome="x"), publish=NOTHING, phase="Succeeded"))
 
     assert end.next_step.phase is Phase.SUCCEEDED
 
 
-def test_the_deadline_of_a_job_ends_it_also_while_it_publishes(scene):
+def test_the_deadline_of_a_job_ends_it_even_while_it_publishes(scene):
     seen = claimed(scene, timeouts={"running": "30s"})
     end = end_of(in_pod(seen.later(seconds=30), publish=ended("", 137), phase="Failed", reason="DeadlineExceeded"))
 
     assert (end.next_step.phase, end.next_step.reason) == (Phase.FAILED, "DeadlineExceeded")
 
 
-def test_a_start_that_timed_out_while_publishing_goes_on_after_its_steps(scene):
+def test_a_start_that_timed_out_while_publishing_continues_after_its_steps(scene):
     seen = claimed(scene).knowing(progress=Progress(0, 7, "model", None, advanced=True))
     end = end_of(in_pod(seen, publish=ended("", 137), phase="Failed", reason="DeadlineExceeded"))
 
@@ -350,7 +350,7 @@ def test_a_pods_rules_see_the_exit_code_of_the_container_that_decided(scene):
     assert end_of(in_pod(seen, clone=ended("", 28), runner=WAITS)).rule == "full"
 
 
-def test_an_answer_is_asked_for_only_when_both_have_succeeded(scene):
+def test_an_answer_is_read_only_if_agent_and_publisher_succeeded(scene):
     seen = in_pod(claimed(scene).knowing(result=None), publish=ended(), phase="Failed")
 
     assert isinstance(answer_of(seen), Decision)

@@ -31,7 +31,7 @@ def stopped(scene, stop=DRAINED, **spec):
     return seen.written(action(seen))
 
 
-def test_a_running_pod_is_told_to_stop(scene):
+def test_a_running_pod_is_stopped(scene):
     told = action(scene().claimed().running().knowing(stop=DRAINED))
 
     assert isinstance(told, StopPod)
@@ -39,7 +39,7 @@ def test_a_running_pod_is_told_to_stop(scene):
 
 
 @pytest.mark.parametrize("stop", [DRAINED, SPENT], ids=["drained", "budget"])
-def test_a_pod_that_stopped_for_its_queue_costs_nothing(scene, stop):
+def test_a_pod_stopped_by_its_queue_is_not_charged(scene, stop):
     end = action(interrupted(scene().claimed()).knowing(stop=stop))
 
     assert isinstance(end, EndStart)
@@ -47,7 +47,7 @@ def test_a_pod_that_stopped_for_its_queue_costs_nothing(scene, stop):
     assert end.next_step == Suspend(stop.reason, stop.message)
 
 
-def test_an_order_to_stop_that_was_taken_back_costs_nothing(scene):
+def test_a_withdrawn_stop_is_not_charged(scene):
     seen = interrupted(scene(retry={"maxAttempts": 1, "maxInfraRestarts": 0}).claimed())
     end = action(seen.knowing(stopped=seen.observation.active_pod.uid))
 
@@ -55,20 +55,20 @@ def test_an_order_to_stop_that_was_taken_back_costs_nothing(scene):
     assert end.next_step == Again(seen.now, infra=False, free=True)
 
 
-def test_a_pod_that_others_stopped_is_lost_also_after_one_that_we_stopped(scene):
+def test_a_pod_stopped_by_others_is_lost_even_after_one_that_we_stopped(scene):
     end = action(interrupted(scene().claimed()).knowing(stopped="uid-of-the-pod-before"))
 
     assert (end.record.reason, end.next_step.infra) == ("RunnerLost", True)
 
 
-def test_a_start_whose_pod_was_not_made_yet_is_given_back(scene):
+def test_the_slot_of_a_start_without_a_pod_is_released(scene):
     end = action(scene().claimed().knowing(stop=DRAINED))
 
     assert isinstance(end, EndStart)
     assert end.next_step == Suspend(DRAINED.reason, DRAINED.message)
 
 
-def test_an_answer_beats_the_drain(scene):
+def test_an_answer_has_precedence_over_the_drain(scene):
     end = action(scene().claimed().said(Verdict.SUCCEED).knowing(stop=DRAINED))
 
     assert end.next_step.phase is Phase.SUCCEEDED
@@ -90,14 +90,14 @@ def test_the_jobs_own_request_takes_precedence_over_its_queues(scene, spec, told
     assert isinstance(end.next_step, Suspend if "suspend" in spec else Finish)
 
 
-def test_a_drained_job_rests_until_the_queue_is_open(scene):
+def test_a_drained_job_waits_until_the_queue_is_open(scene):
     seen = stopped(scene)
     assert action(seen) == Keep()
 
     assert isinstance(decide(seen.knowing(stop=None, slot=None).observation, seen.now), needs.Slot)
 
 
-def test_a_drained_job_is_told_when_it_waits_for_a_budget_in_place_of_the_drain(scene):
+def test_the_condition_of_a_drained_job_changes_when_it_waits_for_a_budget_instead(scene):
     assert action(stopped(scene).knowing(stop=SPENT)) == Suspend(SPENT.reason, SPENT.message)
 
 

@@ -35,7 +35,7 @@ def answer_of(seen):
 
 
 @pytest.mark.parametrize("reason", TIMED_OUT)
-def test_a_time_out_after_new_steps_is_a_snooze_of_thirty_seconds(scene, reason):
+def test_a_timeout_after_new_steps_is_a_snooze_of_thirty_seconds(scene, reason):
     seen = timed_out(scene, reason).knowing(progress=WENT_ON)
     end = answer_of(seen)
 
@@ -46,20 +46,20 @@ def test_a_time_out_after_new_steps_is_a_snooze_of_thirty_seconds(scene, reason)
 
 
 @pytest.mark.parametrize("reason", TIMED_OUT)
-def test_a_time_out_without_new_steps_is_charged(scene, reason):
+def test_a_timeout_without_new_steps_is_charged(scene, reason):
     end = answer_of(timed_out(scene, reason).knowing(progress=STOOD_STILL))
 
     assert (end.record.verdict, end.record.charged) == ("Retry", True)
 
 
-def test_the_last_attempt_goes_on_as_long_as_it_gets_on(scene):
+def test_the_last_attempt_continues_as_long_as_it_makes_progress(scene):
     end = answer_of(timed_out(scene, attempt=3).knowing(progress=WENT_ON))
 
     assert isinstance(end.next_step, Again)
     assert not end.record.charged
 
 
-def test_a_time_out_after_new_steps_is_charged_once_the_snoozes_are_used_up(scene):
+def test_a_timeout_after_new_steps_is_charged_once_the_snoozes_are_used_up(scene):
     seen = timed_out(scene, attempt=3, retry={"maxSnoozes": 0}).knowing(progress=WENT_ON)
     end = answer_of(seen)
 
@@ -67,39 +67,39 @@ def test_a_time_out_after_new_steps_is_charged_once_the_snoozes_are_used_up(scen
     assert (end.next_step.phase, end.next_step.reason) == (Phase.FAILED, "AttemptTimeout")
 
 
-def test_steps_that_no_later_start_uses_save_no_attempt(scene):
+def test_steps_that_later_starts_cannot_use_do_not_prevent_a_charge(scene):
     end = answer_of(timed_out(scene, steps={"checkpoint": "None"}).knowing(progress=WENT_ON))
 
     assert (end.record.verdict, end.record.charged) == ("Retry", True)
     assert (end.record.from_step, end.record.to_step) == (3, 9)
 
 
-def test_the_kubelets_word_about_a_time_out_counts_as_the_runners(scene):
+def test_a_timeout_reported_by_the_kubelet_counts_like_one_of_the_runner(scene):
     seen = scene().claimed().ended(1, code=137, reason="Error", phase="Failed").knowing(progress=WENT_ON)
     seen.pods[0]["status"]["reason"] = "DeadlineExceeded"
 
     assert answer_of(seen).record.verdict == "Snooze"
 
 
-def test_the_running_time_ends_a_job_that_gets_on(scene):
+def test_the_limit_of_running_time_ends_a_job_that_makes_progress(scene):
     seen = timed_out(scene, timeouts={"running": "1s"}).knowing(progress=None)
     end = answer_of(seen)
 
     assert (end.next_step.phase, end.next_step.reason) == (Phase.FAILED, "DeadlineExceeded")
 
 
-def test_a_rule_decides_about_a_time_out_whatever_was_recorded(scene):
+def test_a_rule_about_a_timeout_applies_regardless_of_recorded_steps(scene):
     rules = [{"name": "no-more", "onErrors": ["AttemptTimeout"], "action": "Fail"}]
     seen = timed_out(scene, resultPolicy={"rules": rules}).knowing(progress=WENT_ON)
 
     assert answer_of(seen).next_step.phase is Phase.FAILED
 
 
-def test_a_time_out_is_judged_once_it_is_known_how_far_the_start_got(scene):
+def test_a_timeout_is_decided_when_the_progress_of_the_start_is_known(scene):
     assert answer_of(timed_out(scene).knowing(progress=None)) == needs.StartProgress(1)
 
 
-def test_a_time_out_waits_for_the_database(scene):
+def test_the_decision_about_a_timeout_waits_for_the_database(scene):
     seen = timed_out(scene).knowing(progress=None, history_available=False)
 
     assert decide(seen.observation, seen.now) == Decision(Keep(), again=seen.now + timedelta(seconds=5))
@@ -115,7 +115,7 @@ def test_no_end_of_the_job_waits_for_the_database(scene, order):
     assert answer_of(seen).next_step.phase in (Phase.CANCELLED, Phase.FAILED)
 
 
-def test_a_pod_that_was_lost_after_new_steps_counts_against_nothing(scene):
+def test_a_pod_lost_after_new_steps_counts_against_no_limit(scene):
     seen = lost(scene, retry={"maxInfraRestarts": 0, "maxAttempts": 1}).knowing(progress=WENT_ON)
     end = answer_of(seen)
 
@@ -125,7 +125,7 @@ def test_a_pod_that_was_lost_after_new_steps_counts_against_nothing(scene):
     assert (after.infra_restarts, after.snoozes) == (0, 0)
 
 
-def test_a_pod_that_was_lost_without_new_steps_counts_as_lost(scene):
+def test_a_pod_lost_without_new_steps_counts_as_lost(scene):
     seen = lost(scene).knowing(progress=STOOD_STILL)
     end = answer_of(seen)
 
@@ -148,14 +148,14 @@ def test_a_lost_pod_does_not_wait_for_the_database_while_such_losses_are_free(sc
         pytest.param({"code": 137, "reason": "Error"}, id="kill-9"),
     ],
 )
-def test_a_crash_is_charged_whatever_was_recorded(scene, facts):
+def test_a_crash_is_charged_regardless_of_recorded_steps(scene, facts):
     end = answer_of(scene().claimed().ended(1, **facts).knowing(progress=WENT_ON))
 
     assert end.record.charged
     assert (end.record.from_step, end.record.to_step) == (3, 9)
 
 
-def test_every_end_that_another_start_follows_asks_once_how_far_the_start_got(scene):
+def test_every_ending_before_another_start_reads_the_progress_once(scene):
     seen = scene().claimed().said(Verdict.SNOOZE, "ModelRateLimited", delay=7).knowing(progress=None)
 
     assert answer_of(seen) == needs.StartProgress(1)
@@ -171,7 +171,7 @@ def test_a_suspension_keeps_the_checkpoint(scene):
     assert seen.written(end).job.status.checkpoint == Checkpoint(9, "search", AT)
 
 
-def test_a_success_is_told_of_its_steps_with_its_answer(scene):
+def test_steps_of_a_success_are_read_with_its_answer(scene):
     seen = scene().claimed().said(Verdict.SUCCEED).knowing(progress=None, result=None)
     assert answer_of(seen) == needs.FinalResult()
 
@@ -180,7 +180,7 @@ def test_a_success_is_told_of_its_steps_with_its_answer(scene):
     assert end.checkpoint == Checkpoint(9, "search", AT)
 
 
-def test_an_end_goes_on_without_steps_while_the_database_is_away_and_the_next_one_names_the_checkpoint(scene):
+def test_an_ending_without_the_database_has_no_checkpoint_and_the_next_one_has(scene):
     seen = scene().claimed().said(Verdict.RETRY, "ToolError").knowing(progress=None, history_available=False)
     seen.written(answer_of(seen)).later(minutes=1).pods.clear()
     assert (seen.job.status.attempt_history[0].to_step, seen.job.status.checkpoint) == (None, None)
@@ -192,7 +192,7 @@ def test_an_end_goes_on_without_steps_while_the_database_is_away_and_the_next_on
     assert seen.job.status.checkpoint == Checkpoint(9, "search", AT)
 
 
-def test_a_start_without_a_step_leaves_the_checkpoint_as_it_was(scene):
+def test_a_start_without_a_step_keeps_the_checkpoint(scene):
     seen = scene().claimed().said(Verdict.RETRY, "ToolError").knowing(progress=WENT_ON)
     seen.written(answer_of(seen)).later(minutes=1).pods.clear()
     seen.claimed(start=2, attempt=2).said(Verdict.RETRY, "ToolError", start=2).knowing(progress=Progress())
@@ -207,14 +207,14 @@ def test_a_job_without_steps_has_no_checkpoint(scene):
     assert seen.written(answer_of(seen)).job.status.checkpoint is None
 
 
-def test_what_an_unreadable_job_recorded_is_left_to_the_version_that_can_read_it(scene):
+def test_steps_of_an_unreadable_job_are_left_to_the_version_that_can_read_it(scene):
     seen = timed_out(scene).knowing(spec=None, unreadable="spec.steps: later", progress=WENT_ON)
     end = answer_of(seen)
 
     assert (end.record.charged, end.record.to_step) == (True, 9)
 
 
-def test_a_job_that_ended_while_the_database_was_away_gets_its_checkpoint_with_the_answer(scene):
+def test_a_job_that_ended_without_the_database_gets_its_checkpoint_with_the_answer(scene):
     seen = scene().claimed().said(Verdict.SUCCEED).knowing(history_available=False, result=None, progress=None)
     seen.written(answer_of(seen)).pods.clear()
     found = FinalResult(progress=WENT_ON)
@@ -257,7 +257,7 @@ def lived(scene, retry, life):
 
 @quiet
 @given(retry=LIMITS, life=LIVES)
-def test_no_life_of_a_job_costs_more_than_it_may(scene, retry, life):
+def test_a_job_never_has_more_charges_than_its_limits_allow(scene, retry, life):
     seen, ends = lived(scene, retry, life)
     status = seen.job.status
 
@@ -268,7 +268,7 @@ def test_no_life_of_a_job_costs_more_than_it_may(scene, retry, life):
 
 @quiet
 @given(retry=LIMITS, life=LIVES)
-def test_a_start_that_timed_out_is_charged_unless_it_got_on_and_a_snooze_was_left(scene, retry, life):
+def test_a_timeout_is_charged_unless_there_was_progress_and_a_snooze_was_left(scene, retry, life):
     _, ends = lived(scene, retry, life)
     snoozed = 0
     for how, advances, end in ends:
@@ -280,7 +280,7 @@ def test_a_start_that_timed_out_is_charged_unless_it_got_on_and_a_snooze_was_lef
 
 @quiet
 @given(retry=LIMITS)
-def test_a_job_that_always_gets_on_and_times_out_ends_by_its_snoozes_alone(scene, retry):
+def test_a_job_that_always_times_out_with_progress_ends_at_its_limit_of_snoozes(scene, retry):
     _, ends = lived(scene, retry, [("AttemptTimeout", True)] * 20)
     charged = [end.record.charged for _, _, end in ends]
 
@@ -290,7 +290,7 @@ def test_a_job_that_always_gets_on_and_times_out_ends_by_its_snoozes_alone(scene
 
 @quiet
 @given(retry=LIMITS, life=st.lists(st.just(("lost", True)), max_size=20))
-def test_a_job_that_is_lost_again_and_again_while_it_gets_on_never_ends_by_that(scene, retry, life):
+def test_a_job_that_makes_progress_is_never_ended_by_lost_pods(scene, retry, life):
     seen, ends = lived(scene, retry, life)
 
     assert len(ends) == len(life)

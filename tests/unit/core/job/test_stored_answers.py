@@ -37,7 +37,7 @@ def end_of(seen):
     ],
     ids=["crashed", "silent", "for-memory", "evicted"],
 )
-def test_a_job_whose_last_start_dies_after_its_answer_was_stored_has_succeeded(scene, how):
+def test_a_job_whose_last_start_crashed_after_its_answer_was_stored_has_succeeded(scene, how):
     end = end_of(stored(scene).ended(**how))
 
     assert (end.next_step.phase, end.next_step.reason) == (Phase.SUCCEEDED, "ResultAccepted")
@@ -45,7 +45,7 @@ def test_a_job_whose_last_start_dies_after_its_answer_was_stored_has_succeeded(s
     assert (end.record.verdict, end.record.charged) == ("Succeed", False)
 
 
-def test_nothing_is_asked_for_that_before_the_job_would_end(scene):
+def test_the_stored_answer_is_read_only_when_the_job_would_end(scene):
     seen = stored(scene, retry={"maxAttempts": 2}).ended(code=1).knowing(result=None)
     assert isinstance(end_of(seen).next_step, Again)
 
@@ -60,7 +60,7 @@ def test_a_runner_that_could_not_know_that_its_answer_was_stored_has_succeeded(s
     assert end.next_step.phase is Phase.SUCCEEDED
 
 
-def test_a_failure_that_a_runner_calls_final_stays_one(scene):
+def test_a_failure_that_a_runner_reports_as_final_remains_a_failure(scene):
     end = end_of(stored(scene).said(Verdict.FAIL, "ConfigInvalid"))
 
     assert (end.next_step.phase, end.next_step.reason) == (Phase.FAILED, "ConfigInvalid")
@@ -69,26 +69,26 @@ def test_a_failure_that_a_runner_calls_final_stays_one(scene):
 @pytest.mark.parametrize(
     ("action", "phase"), [("Succeed", Phase.SUCCEEDED), ("Fail", Phase.FAILED), ("Cancel", Phase.CANCELLED)]
 )
-def test_a_rule_about_its_outcome_decides_as_if_the_runner_had_told_it(scene, action, phase):
+def test_a_rule_about_the_outcome_of_a_stored_answer_applies(scene, action, phase):
     end = end_of(stored(scene, rule(action)).ended(code=1))
 
     assert (end.rule, end.next_step.phase, end.next_step.outcome) == ("r", phase, "sure")
 
 
 @pytest.mark.parametrize("action", ["Retry", "Snooze", "Suspend"])
-def test_an_answer_that_a_rule_may_run_again_after_is_not_final(scene, action):
+def test_an_answer_after_which_a_rule_can_rerun_the_job_is_not_final(scene, action):
     end = end_of(stored(scene, rule(action)).ended(code=1))
 
     assert (end.next_step.phase, end.next_step.reason) == (Phase.FAILED, "RunnerCrashed")
 
 
-def test_a_stored_answer_beats_a_cancel(scene):
+def test_a_stored_answer_has_precedence_over_a_cancel(scene):
     end = end_of(stored(scene, cancel=True).ended(code=137, meta={"deletionTimestamp": "2026-11-21T09:01:00Z"}))
 
     assert end.next_step.phase is Phase.SUCCEEDED
 
 
-def test_a_stored_answer_that_is_not_published_is_no_success(scene):
+def test_a_stored_answer_that_is_not_published_is_not_a_success(scene):
     publish = {"mode": "Branch", "branch": "agents/x", "secretRef": {"name": "writer"}}
     workspace = {"git": {"url": "https://github.com/acme/papers"}, "publish": publish}
     end = end_of(stored(scene, workspace=workspace).ended(code=1))
@@ -105,11 +105,11 @@ def waiting(scene, **later):
     return seen
 
 
-def test_a_job_that_gets_no_other_start_ends_with_the_answer_that_is_stored(scene):
+def test_a_job_without_another_start_ends_with_its_stored_answer(scene):
     end = end_of(waiting(scene))
 
     assert (end.phase, end.reason, end.outcome) == (Phase.SUCCEEDED, "ResultAccepted", "sure")
 
 
-def test_a_job_that_is_cancelled_while_it_waits_is_cancelled(scene):
+def test_a_job_cancelled_while_it_waits_is_cancelled(scene):
     assert end_of(waiting(scene, cancel=True)).phase is Phase.CANCELLED

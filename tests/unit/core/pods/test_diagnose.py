@@ -75,7 +75,7 @@ def recorded(name):
     return parse_pod(obj)
 
 
-def test_every_recorded_case_is_judged():
+def test_every_recorded_case_is_diagnosed():
     assert {path.stem for path in RECORDED.glob("*.json")} == {*ENDINGS, *WAITS, *RUNNING, "node-lost"}
 
 
@@ -97,7 +97,7 @@ def test_only_an_ended_pod_loses_its_managed_fields_and_its_watch_with_our_final
     assert (metadata.get("managedFields") == [{}], LABEL_RELEASED in metadata.get("labels", {})) == (cleared, cleared)
 
 
-def test_a_container_that_its_kubelet_does_not_find_again_is_lost_and_has_not_crashed():
+def test_a_container_that_its_kubelet_cannot_find_is_lost_and_not_crashed():
     ended = {"exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": "2026-11-29T16:00:00Z"}
     status = {"phase": "Failed", "containerStatuses": [{"name": "runner", "state": {"terminated": ended}}]}
 
@@ -107,7 +107,7 @@ def test_a_container_that_its_kubelet_does_not_find_again_is_lost_and_has_not_cr
 
 
 @pytest.mark.parametrize("name", list(WAITS))
-def test_a_pod_that_cannot_start_says_why_in_the_clusters_words(name):
+def test_a_pod_that_cannot_start_has_the_message_of_the_cluster(name):
     pod = recorded(name)
     ending = never_began(pod.waiting)
 
@@ -119,7 +119,7 @@ def test_a_pod_that_cannot_start_says_why_in_the_clusters_words(name):
 
 
 @pytest.mark.parametrize("name", list(RUNNING))
-def test_a_pod_runs_while_one_of_its_containers_does(name):
+def test_a_pod_is_running_while_one_of_its_containers_is(name):
     pod = recorded(name)
 
     assert (pod.stage.name, pod.container_runs, pod.ended, pod.waiting) == (RUNNING[name], True, False, None)
@@ -129,7 +129,7 @@ def test_the_publishing_container_reports_what_it_published():
     assert diagnose(recorded("stages-published")).published == {"branch": "agents/x", "commit": "0a1b"}
 
 
-def test_an_agent_that_fills_its_workspace_is_told_which_field_to_raise():
+def test_the_message_about_a_full_workspace_names_the_field_to_raise():
     assert "workspace.size" in diagnose(recorded("stages-workspace-full")).message
 
 
@@ -141,7 +141,7 @@ def test_a_pod_whose_own_tmp_is_full_is_charged_too():
     assert (ended.reason, ended.infra, "publish-tmp" in ended.message) == ("Evicted", False, True)
 
 
-def test_a_pod_on_a_lost_node_still_looks_as_if_it_ran():
+def test_a_pod_on_a_lost_node_is_reported_as_running():
     pod = recorded("node-lost")
 
     assert not pod.ended
@@ -153,7 +153,7 @@ def test_a_container_that_never_started_is_not_charged():
     assert not diagnose(recorded("command-missing")).began
 
 
-def test_a_recording_tells_the_words_of_the_kubelet_to_people():
+def test_messages_of_the_kubelet_are_in_the_diagnosis():
     assert "/no/such" in diagnose(recorded("command-missing")).message
     assert "EmptyDir" in diagnose(recorded("evicted-disk")).message
     assert "The node was low on resource: memory" in diagnose(recorded("evicted-node")).message

@@ -120,7 +120,7 @@ def check(name: str, found: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_a_pod_is_as_it_was(name: str) -> None:
+def test_a_pod_equals_the_golden_file(name: str) -> None:
     spec, defaults = PODS[name]
     model = AgentJobSpec.model_validate(spec)
 
@@ -140,7 +140,7 @@ def test_a_pod_is_as_it_was(name: str) -> None:
     )
 
 
-def test_a_policy_is_as_it_was() -> None:
+def test_a_networkpolicy_equals_the_golden_file() -> None:
     model = AgentJobSpec.model_validate(RESTRICTED)
 
     check("policy", egress_policy(namespace="default", job="hello", uid="uid-1", spec=model, defaults=FULL))

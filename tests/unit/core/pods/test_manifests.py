@@ -45,7 +45,7 @@ def container_of(**runtime):
     return pod_of(**runtime)["spec"]["containers"][0]
 
 
-def test_a_pod_has_no_token_for_the_api_server_and_no_rights_on_its_node():
+def test_a_pod_has_no_token_for_the_api_server_and_no_privileges_on_its_node():
     pod = pod_of()["spec"]
     context = pod["containers"][0]["securityContext"]
 
@@ -56,7 +56,7 @@ def test_a_pod_has_no_token_for_the_api_server_and_no_rights_on_its_node():
     assert (context["allowPrivilegeEscalation"], context["readOnlyRootFilesystem"]) == (False, True)
 
 
-def test_root_and_a_writable_file_system_are_for_the_profile_baseline():
+def test_only_the_profile_baseline_allows_root_and_a_writable_file_system():
     pod = pod_of(isolation={"profile": "Baseline"}, runAsUser=0)["spec"]
     context = pod["containers"][0]["securityContext"]
 
@@ -86,7 +86,7 @@ def test_a_restricted_job_reaches_dns_gateway_models_and_what_it_allows():
     assert policy["metadata"]["ownerReferences"] == pod["ownerReferences"]
 
 
-def test_a_pod_says_what_its_job_may_spend():
+def test_a_pod_has_its_budget_in_an_annotation():
     limits = Limits(cost=Decimal("2.50"), llm_calls=60)
     pod = pod_of(limits=limits)
     noted = pod["metadata"]["annotations"][ANNOTATION_BUDGET]
@@ -106,7 +106,7 @@ def test_a_pod_knows_the_model_proxy_and_the_names_of_models():
     assert not {ENV_MODELS_URL, ENV_MODEL_ALIASES} & {item["name"] for item in container_of()["env"]}
 
 
-def test_a_variable_of_the_job_cannot_stand_in_for_ours():
+def test_a_variable_of_the_job_cannot_replace_ours():
     env = container_of(env=[{"name": "HOME", "value": "/data"}, {"name": "REGION", "value": "eu"}])["env"]
     values = {}
     for variable in env:
@@ -116,13 +116,13 @@ def test_a_variable_of_the_job_cannot_stand_in_for_ours():
     assert values["AGENTJOBS_GATEWAY_URL"] == "https://gateway"
 
 
-def test_the_pod_names_the_engine_of_its_job_and_no_job_names_another():
+def test_a_pod_names_the_engine_of_its_job_which_cannot_be_overridden():
     env = container_of(env=[{"name": "AGENTJOBS_ENGINE", "value": "mine"}])["env"]
 
     assert [one["value"] for one in env if one["name"] == "AGENTJOBS_ENGINE"] == ["adk"]
 
 
-def test_a_pod_brings_the_gateways_authorities_with_it():
+def test_a_pod_contains_the_ca_certificates_of_the_gateway():
     defaults = replace(DEFAULTS, gateway_ca="/elsewhere.crt", gateway_authorities="PEM")
     pod = pod_of(defaults=defaults, annotations={ANNOTATION_GATEWAY_CA: "another's"})
     (token,) = [volume for volume in pod["spec"]["volumes"] if volume["name"] == "token"]
@@ -134,7 +134,7 @@ def test_a_pod_brings_the_gateways_authorities_with_it():
     assert env["AGENTJOBS_GATEWAY_CA"] == f"{TOKEN_MOUNT}/{items[0]['path']}"
 
 
-def test_a_job_may_override_variables_of_the_installation_but_not_ours():
+def test_a_job_can_override_variables_of_the_installation_but_not_ours():
     given = {"HTTPS_PROXY": "http://proxy", "REGION": "us", "AGENTJOBS_GATEWAY_URL": "https://evil"}
     pod = pod_of(defaults=replace(DEFAULTS, env=given), env=[{"name": "REGION", "value": "eu"}])
     env = [(one["name"], one.get("value")) for one in pod["spec"]["containers"][0]["env"]]
@@ -143,20 +143,20 @@ def test_a_job_may_override_variables_of_the_installation_but_not_ours():
     assert len(dict(env)) == len(env)
 
 
-def test_pull_secrets_of_the_installation_come_beside_the_jobs():
+def test_pull_secrets_of_the_installation_are_added_to_the_jobs():
     defaults = replace(DEFAULTS, image_pull_secrets=("ours", "both"))
     pod = pod_of(defaults=defaults, imagePullSecrets=[{"name": "both"}, {"name": "theirs"}])
 
     assert pod["spec"]["imagePullSecrets"] == [{"name": "both"}, {"name": "theirs"}, {"name": "ours"}]
 
 
-def test_labels_of_the_job_stand_beside_ours():
+def test_labels_of_the_job_are_added_to_ours():
     labels = pod_of(labels={"team": "search", LABEL_JOB: "other"})["metadata"]["labels"]
 
     assert (labels["team"], labels[LABEL_JOB]) == ("search", "hello")
 
 
-def test_where_and_as_whom_a_pod_runs_is_handed_on():
+def test_scheduling_fields_and_service_account_are_passed_on():
     pod = pod_of(
         nodeSelector={"disk": "ssd"},
         tolerations=[{"key": "gpu", "operator": "Exists"}],
@@ -178,7 +178,7 @@ def test_where_and_as_whom_a_pod_runs_is_handed_on():
     assert (pod["securityContext"]["runAsUser"], pod["securityContext"]["fsGroup"]) == (1001, 1002)
 
 
-def test_volumes_of_the_job_come_beside_ours():
+def test_volumes_of_the_job_are_added_to_ours():
     pod = pod_of(
         volumes=[{"name": "data", "emptyDir": {}}],
         volumeMounts=[{"name": "data", "mountPath": "/data", "readOnly": True}],
@@ -190,7 +190,7 @@ def test_volumes_of_the_job_come_beside_ours():
     assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "keys"}}]
 
 
-def test_an_installations_nodes_are_the_rule_and_a_jobs_wishes_come_on_top():
+def test_node_selectors_of_the_job_are_added_to_those_of_the_installation():
     tolerations = (Toleration(key="agents", operator="Exists"),)
     defaults = replace(DEFAULTS, node_selector={"pool": "agents", "disk": "any"}, tolerations=tolerations)
 
@@ -206,7 +206,7 @@ def needed_by(mode):
     return prerequisites(namespace="default", job="hello", uid="uid", spec=model, defaults=DEFAULTS)
 
 
-def test_a_restricted_job_needs_its_policy_before_its_pod_and_no_other_needs_anything():
+def test_only_a_restricted_job_has_a_prerequisite_which_is_its_networkpolicy():
     assert [(one.kind, one.name, one.field) for one in needed_by("Restricted")] == [
         ("NetworkPolicy", "hello-egress", "spec.isolation.egress")
     ]

@@ -26,7 +26,7 @@ DEFAULTS = PodDefaults(
         pytest.param({"image": "ghcr.io/acme/agent@sha256:0"}, id="what-begins-so"),
     ],
 )
-def test_a_job_may_ask_for_what_is_on_the_list(runtime):
+def test_images_and_accounts_on_the_list_are_accepted(runtime):
     assert refusal(Runtime.model_validate(runtime), DEFAULTS) is None
 
 
@@ -48,18 +48,18 @@ def test_a_job_may_ask_for_what_is_on_the_list(runtime):
         pytest.param({"image": "tools:1.2.evil"}, "is not allowed", id="an-exact-name-is-no-beginning"),
     ],
 )
-def test_anything_else_is_refused_by_name(runtime, said):
+def test_images_and_accounts_that_are_not_on_the_list_are_refused_by_name(runtime, said):
     assert said in refusal(Runtime.model_validate(runtime), DEFAULTS)
 
 
-def test_without_a_list_any_image_may_run_and_only_the_default_account():
+def test_without_a_list_any_image_and_only_the_default_account_are_accepted():
     defaults = PodDefaults(gateway_url="https://gateway", image="runner", service_accounts=frozenset({"default"}))
 
     assert refusal(Runtime.model_validate({"image": "anything"}), defaults) is None
     assert refusal(Runtime.model_validate({"serviceAccountName": "reader"}), defaults).endswith("allowed: default")
 
 
-def test_a_long_list_is_cut():
+def test_a_long_list_is_truncated_in_the_message():
     images = tuple(f"image-{number}" for number in range(100))
     defaults = PodDefaults(gateway_url="https://gateway", image="runner", images=images)
 
@@ -78,7 +78,7 @@ RULE = EgressRule.model_validate({"ports": [{"port": 8443}]})
         pytest.param({"models_url": "https://proxy"}, True, id="no-way-to-the-proxy"),
     ],
 )
-def test_a_restricted_job_needs_a_way_to_its_models(settings, refused):
+def test_a_restricted_job_without_access_to_its_models_is_refused(settings, refused):
     job = {"agent": {"model": "gemini-x", "inline": {}}, "input": {"message": "x"}}
     spec = AgentJobSpec.model_validate({**job, "isolation": {"egress": {"mode": "Restricted"}}})
     found = obstacle_of(spec, replace(DEFAULTS, gateway_egress=(RULE,), **settings))

@@ -65,11 +65,11 @@ def claim_and_end(queues):
         queues.hold(key, None)
 
 
-def test_a_look_at_a_full_queue_costs_the_same_however_many_wait(work_of):
+def test_admission_for_a_full_queue_takes_constant_work(work_of):
     assert work_of(10_000, look) == work_of(10, look) < 100
 
 
-def test_those_who_wait_behind_a_full_queue_are_told_once():
+def test_jobs_that_wait_for_a_full_queue_are_reported_once():
     queues = crowd(1000)
     queues.hold(0, None)
     first = look(queues)
@@ -80,13 +80,13 @@ def test_those_who_wait_behind_a_full_queue_are_told_once():
 
 
 @pytest.mark.parametrize("session", [None, "shared"], ids=["sessions of their own", "one session"])
-def test_a_start_costs_little_more_with_a_hundred_times_as_many_waiting(work_of, session):
+def test_admission_takes_little_more_work_with_a_hundred_times_as_many_waiting_jobs(work_of, session):
     few, many = (work_of(waiting, claim_and_end, session=session) for waiting in (100, 10_000))
 
     assert many < 3 * few
 
 
-def test_a_session_that_is_free_again_is_worth_a_look_at_its_first_job_alone():
+def test_a_freed_session_leads_to_a_check_of_only_its_first_job():
     queues = Queues()
     queues.hold("other", Holding("other", candidate("", session="shared").lock))
     for number in range(1000):
@@ -100,7 +100,7 @@ def test_a_session_that_is_free_again_is_worth_a_look_at_its_first_job_alone():
     assert look(queues).changed == (("default", "job-999"),)
 
 
-def test_a_job_whose_session_became_free_while_no_slot_is_says_so():
+def test_a_job_whose_session_was_freed_waits_for_a_slot():
     queues = Queues()
     queues.hold("other", Holding("other", candidate("", session="shared").lock, "agents", "other"))
     queues.ask("agents", candidate("one", session="shared"))
@@ -113,7 +113,7 @@ def test_a_job_whose_session_became_free_while_no_slot_is_says_so():
     assert [refusal.reason for refusal in after.values()] == [SLOT]
 
 
-def test_those_who_wait_for_a_session_hear_of_the_pod_that_keeps_it():
+def test_jobs_that_wait_for_a_session_get_the_name_of_the_pod_that_holds_it():
     queues, lock = Queues(), candidate("", session="shared").lock
     queues.hold("claim", Holding("other", lock))
     for name in ("one", "two"):
@@ -144,7 +144,7 @@ def test_removed_entries_do_not_accumulate():
     assert len(line._groups) == 1
 
 
-def test_time_alone_changes_no_answer_without_a_rate_or_a_budget():
+def test_answers_do_not_change_over_time_without_a_rate_or_a_budget():
     assert look(crowd(3)).again is None
 
 
@@ -187,11 +187,11 @@ def fair_work(counted):
 
 
 @pytest.mark.parametrize("policy", [{}, {"per_partition": 1}, {"aging": timedelta(hours=1)}], ids=str)
-def test_a_start_costs_little_more_with_a_hundred_times_as_many_partitions(fair_work, policy):
+def test_admission_takes_little_more_work_with_a_hundred_times_as_many_partitions(fair_work, policy):
     assert fair_work(1000, **policy) < 2 * fair_work(10, **policy)
 
 
-def test_a_job_moves_up_nine_times_at_most_however_often_the_queue_is_looked_at(counted):
+def test_a_job_gains_at_most_nine_levels_by_waiting(counted):
     queues = crowd(100, aging=SECOND)
     lines = []
     for after in range(12):
@@ -202,7 +202,7 @@ def test_a_job_moves_up_nine_times_at_most_however_often_the_queue_is_looked_at(
     assert max(lines[10:]) < 100
 
 
-def test_conditions_of_a_held_queue_follow_at_two_hundred_a_second():
+def test_conditions_for_a_held_queue_are_updated_at_two_hundred_a_second():
     queues = crowd(500)
     found = [look(queues, after=after, stopped=Stop.HOLD) for after in (0, 0.5, 1, 2, 3)]
 
@@ -212,7 +212,7 @@ def test_conditions_of_a_held_queue_follow_at_two_hundred_a_second():
     assert found[-1].again is None
 
 
-def test_a_job_that_comes_while_others_are_told_is_answered_at_once():
+def test_a_new_job_is_answered_immediately_while_others_are_updated():
     queues = crowd(500)
     look(queues, stopped=Stop.HOLD)
     queues.ask("agents", candidate("new"))
@@ -247,7 +247,7 @@ def test_a_change_between_slot_and_rate_updates_no_condition():
     ],
     ids=["slot", "no-slots", "partition", "rate", "rate-of-partition", "stop", "budget", "budget-of-partition"],
 )
-def test_a_job_that_waits_is_told_the_limit_whose_it_is_and_until_when(policy, reason, words):
+def test_a_waiting_job_gets_the_limit_its_scope_and_its_end(policy, reason, words):
     queues = lone(partition="red", age=1)
     look(queues, **({"slots": 10} | {name: policy[name] for name in policy if name in ("rate", "slots")}))
     if policy.get("slots") or "per_partition" in policy:
@@ -259,7 +259,7 @@ def test_a_job_that_waits_is_told_the_limit_whose_it_is_and_until_when(policy, r
     assert all(word in told.message for word in words)
 
 
-def test_a_budget_that_lets_jobs_fail_ends_those_who_wait_and_no_other_partition():
+def test_a_failing_budget_ends_waiting_jobs_of_only_its_partition():
     queues = lone(partition="red")
     queues.ask("agents", candidate("two", partition="blue"))
     found = look(queues, exceeded=(ExceededBudget("day", NOW + SECOND, "red", fails=True),))
@@ -269,7 +269,7 @@ def test_a_budget_that_lets_jobs_fail_ends_those_who_wait_and_no_other_partition
     assert queues.waiting() == {}
 
 
-def test_a_job_is_told_when_its_budget_has_room_again_though_the_rate_keeps_it_longer():
+def test_a_job_gets_the_end_of_its_budgets_period_even_if_the_rate_delays_it_longer():
     queues, policy = lone(partition="red"), {"rate": Rate(1, 60 * SECOND, True)}
     look(queues, **policy)
     queues.ask("agents", candidate("two", partition="red"))
@@ -281,7 +281,7 @@ def test_a_job_is_told_when_its_budget_has_room_again_though_the_rate_keeps_it_l
     assert (reasons(after.refused), after.again) == (["WaitingForRate"], NOW + 60 * SECOND)
 
 
-def test_a_full_backlog_ends_the_last_of_the_new_jobs_and_none_that_was_accepted():
+def test_a_full_backlog_ends_the_last_new_jobs_and_no_accepted_one():
     queues = Queues()
     for number in range(5):
         queues.ask("agents", candidate(f"job-{number}", age=number, is_new=number != 0))
@@ -294,13 +294,13 @@ def test_a_full_backlog_ends_the_last_of_the_new_jobs_and_none_that_was_accepted
     assert sorted(name for _, name in found.refused) == ["job-0", "job-3"]
 
 
-def test_a_backlog_that_lets_jobs_wait_ends_none():
+def test_a_backlog_with_waiting_jobs_ends_none():
     queues = crowd(5, backlog=Backlog(2))
 
     assert queues.waiting() == {"agents": 5}
 
 
-def test_a_job_that_was_told_to_wait_stays_when_the_backlog_is_made_smaller():
+def test_a_waiting_job_remains_when_the_backlog_limit_is_lowered():
     queues = lone(is_new=True)
     look(queues, slots=0)
     queues.ask("agents", candidate("two"))
@@ -317,7 +317,7 @@ def refused(reason, **policy):
 
 
 @pytest.mark.parametrize(("reason", "told"), [("Slot", SLOT), ("Partition", SLOT), ("Rate", "WaitingForRate")])
-def test_a_job_for_which_the_database_has_no_room_waits_and_tries_again(reason, told):
+def test_a_job_without_a_slot_in_the_database_waits_and_tries_again(reason, told):
     queues, refusal = refused(reason)
     waits, later = look(queues, after=1), look(queues, after=10)
 
@@ -326,7 +326,7 @@ def test_a_job_for_which_the_database_has_no_room_waits_and_tries_again(reason, 
     assert later.admitted == (("default", "one"),)
 
 
-def test_a_job_that_waits_for_its_turn_keeps_its_condition_when_the_database_has_no_slot():
+def test_a_waiting_job_keeps_its_condition_when_the_database_has_no_slot():
     queues = lone()
     told = look(queues, slots=0).refused["default", "one"]
     look(queues)
@@ -335,7 +335,7 @@ def test_a_job_that_waits_for_its_turn_keeps_its_condition_when_the_database_has
     assert look(queues).refused == {}
 
 
-def test_a_slot_that_becomes_free_ends_the_wait_for_the_database():
+def test_a_freed_slot_ends_the_wait_for_the_database():
     queues, _ = refused("Slot")
     claims(queues, "blue")
     queues.hold("blue-0", None)
@@ -350,7 +350,7 @@ def test_a_full_partition_in_the_database_delays_no_other():
     assert look(queues).admitted == (("default", "two"),)
 
 
-def test_a_grant_that_became_no_start_does_not_count_against_the_rate():
+def test_a_grant_without_a_start_does_not_count_against_the_rate():
     queues, rate = lone(), Rate(1, 60 * SECOND)
     granted = look(queues, rate=rate).admitted
     queues.leave(("default", "one"))
@@ -360,7 +360,7 @@ def test_a_grant_that_became_no_start_does_not_count_against_the_rate():
     assert look(queues, rate=rate).admitted == (("default", "two"),)
 
 
-def test_a_rate_is_kept_when_its_queue_was_empty_meanwhile():
+def test_a_rate_is_kept_even_if_its_queue_was_empty_meanwhile():
     queues, rate = lone(), Rate(1, 60 * SECOND)
     look(queues, rate=rate)
     queues.hold("claim", Holding("one", None, "agents", "one", "", ""))
@@ -388,7 +388,7 @@ def test_a_clock_that_is_set_back_does_not_delay_jobs(wait):
     assert look(queues, after=-3600, **policy).admitted
 
 
-def test_little_is_remembered_of_partitions_that_came_to_rest():
+def test_idle_partitions_take_little_memory():
     queues = crowd(1, slots=1)
     for number in range(5000):
         claims(queues, f"p{number}")
@@ -397,7 +397,7 @@ def test_little_is_remembered_of_partitions_that_came_to_rest():
     assert len(queues._lines["agents"]._partitions) < 1100
 
 
-def test_a_queue_that_is_gone_keeps_nothing_of_its_rate():
+def test_nothing_is_kept_of_the_rate_of_a_deleted_queue():
     queues, rate = lone(), Rate(1, 60 * SECOND)
     look(queues, rate=rate)
     queues.leave(("default", "one"))

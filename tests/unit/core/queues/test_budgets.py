@@ -46,12 +46,12 @@ def when(budget, text):
     ],
     ids=lambda value: str(value).replace("/", "-"),
 )
-def test_a_period_begins_at_midnight_of_its_zone(period, zone, now, begin, end):
+def test_a_period_begins_at_midnight_of_its_time_zone(period, zone, now, begin, end):
     assert when(a_budget(period, zone), now) == (f"{begin}:00+00:00", f"{end}:00+00:00")
 
 
 @given(ZONES, INSTANTS, st.sampled_from(["Daily", "Weekly", "Monthly"]))
-def test_periods_hold_their_instants_and_follow_each_other(zone, now, period):
+def test_periods_contain_their_instants_and_are_contiguous(zone, now, period):
     budget = a_budget(period, zone)
 
     found = period_of(budget, now)
@@ -80,14 +80,14 @@ DAY = period_of(a_budget(), NOW)
     ],
     ids=str,
 )
-def test_a_budget_of_the_queue_adds_up_its_partitions(limits, over):
+def test_a_budget_of_the_queue_sums_up_its_partitions(limits, over):
     state = judged(a_budget(**limits), a=("1", 10), b=("2", 20))
 
     assert state.spend == Spend(Decimal(3), 30)
     assert state.over == ((None,) if over else ())
 
 
-def test_a_budget_by_partition_holds_those_alone_that_used_theirs_up():
+def test_a_budget_per_partition_holds_only_partitions_that_used_it_up():
     budget = a_budget(maxTokens=20, scope="Partition", onExceeded="Fail")
 
     state = judged(budget, a=("0", 10), b=("0", 20), c=("0", 25))
@@ -99,12 +99,12 @@ def test_a_budget_by_partition_holds_those_alone_that_used_theirs_up():
     ]
 
 
-def test_nothing_spent_is_nothing_over():
+def test_without_spending_no_budget_is_used_up():
     assert judged(a_budget(scope="Partition")).over == ()
     assert judged(a_budget()).over == ()
 
 
-def test_running_jobs_are_stopped_where_the_budget_says_so():
+def test_running_jobs_are_stopped_if_the_budget_says_so():
     finish, suspend = judged(a_budget(), a=("0", 100)), judged(a_budget(action="Suspend", maxTokens=1), a=("0", 100))
 
     assert budget_stops("agents", (finish,)) == {}

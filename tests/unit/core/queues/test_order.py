@@ -468,7 +468,7 @@ def exceeded(now, budgets):
 
 
 @given(policy=POLICY, steps=st.lists(STEP, min_size=20, max_size=60))
-def test_it_answers_as_a_sort_and_a_walk_would(policy, steps):
+def test_the_order_equals_that_of_a_sort_and_a_scan(policy, steps):
     both = Both()
     both.allow("agents", policy)
     for *step, looks in steps:

@@ -71,7 +71,7 @@ def test_no_job_waits_longer_than_nine_agings_behind_later_ones(steps, aging):
     partitions=st.integers(2, 4),
     ends=st.lists(st.lists(st.integers(0, 99), max_size=3), max_size=40),
 )
-def test_partitions_that_all_wait_hold_the_same_share_but_for_one_slot(slots, partitions, ends):
+def test_shares_of_waiting_partitions_differ_by_at_most_one_slot(slots, partitions, ends):
     stream = Stream(QueuePolicy(slots))
     names = [str(number) for number in range(partitions)]
     for number in range(200):
@@ -92,7 +92,7 @@ def test_partitions_that_all_wait_hold_the_same_share_but_for_one_slot(slots, pa
     rate=st.builds(Rate, st.integers(1, 3), st.integers(1, 6).map(lambda n: n * SECOND), st.booleans()),
     steps=st.lists(st.tuples(st.integers(0, 8), st.sampled_from("ab"), st.integers(0, 3)), max_size=60),
 )
-def test_no_period_sees_more_starts_than_the_rate_and_none_is_kept_back_longer(rate, steps):
+def test_no_period_has_more_starts_than_the_rate_and_no_start_is_delayed_longer(rate, steps):
     stream, until = Stream(QueuePolicy(100, rate=rate)), None
     for number, (passed, partition, count) in enumerate(steps):
         later = stream.now + passed * SECOND / 2
@@ -135,7 +135,7 @@ def test_two_jobs_of_one_session_in_a_full_and_an_open_partition_start_the_secon
     assert [one.key[1] for one in stream.running] == ["runs", "second"]
 
 
-def test_of_equal_shares_the_partition_starts_whose_last_start_is_longest_ago():
+def test_among_equal_shares_the_partition_with_the_oldest_last_start_is_next():
     stream = Stream(QueuePolicy(1))
     for partition in "abc":
         for number in range(2):
@@ -148,7 +148,7 @@ def test_of_equal_shares_the_partition_starts_whose_last_start_is_longest_ago():
     assert [one.key[1] for one, _ in stream.started] == ["a-0", "b-0", "c-0", "a-1", "b-1", "c-1"]
 
 
-def test_a_lower_level_goes_before_a_fairer_share():
+def test_a_lower_level_has_precedence_over_a_fairer_share():
     stream = Stream(QueuePolicy(2))
     for name, priority, partition in (("a", 1, "red"), ("b", 1, "red"), ("c", 2, "blue")):
         stream.ask(name, priority=priority, partition=partition)
@@ -157,7 +157,7 @@ def test_a_lower_level_goes_before_a_fairer_share():
     assert [one.key[1] for one in stream.running] == ["a", "b"]
 
 
-def test_the_example_of_the_reference_starts_as_it_says():
+def test_the_example_of_the_reference_starts_in_the_documented_order():
     stream = Stream(QueuePolicy(3, per_partition=2, aging=600 * SECOND))
     for name, priority, partition, waited in (
         ("a1", 2, "acme", 5),

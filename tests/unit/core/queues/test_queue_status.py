@@ -40,12 +40,12 @@ def said(kind, policy=None, *, queue=None, known=True, **view):
     ],
     ids=["open", "no-slots", "held", "drained", "budget", "a-share", "all-of-it"],
 )
-def test_a_queue_says_whether_it_starts_jobs(policy, told):
+def test_a_queue_has_a_condition_whether_it_starts_jobs(policy, told):
     assert said("Open", policy) == told
 
 
 @pytest.mark.parametrize(("known", "holds"), [(True, "True"), (False, "False")], ids=["last-legal", "none"])
-def test_a_broken_spec_is_told_and_the_last_legal_one_says_whether_jobs_start(known, holds):
+def test_an_invalid_spec_is_reported_and_the_last_valid_one_applies(known, holds):
     broken = a_queue(rateLimit={"starts": 0, "period": "1m"})
 
     assert said("Open", queue=broken, known=known) == (holds, "InvalidSpec")
@@ -64,11 +64,11 @@ def test_a_broken_spec_is_told_and_the_last_legal_one_says_whether_jobs_start(kn
     ],
     ids=["slots-alone", "rate", "a-share", "budget-first", "backlog-at-max", "backlog-over", "backlog-rejects"],
 )
-def test_a_queue_says_what_limits_it_besides_slots(policy, view, told):
+def test_a_queue_names_its_limits_besides_slots(policy, view, told):
     assert said("Limited", policy, **view) == told
 
 
-def test_counts_are_told_and_an_equal_status_is_no_write():
+def test_counts_are_in_the_status_and_an_equal_status_is_not_written():
     view = QueueView(a_queue(), QueuePolicy(10), True, running=1, waiting=2, scheduled=3, suspended=4, oldest=NOW)
     status = status_of(view, NOW)
     raw = status.to_dict()

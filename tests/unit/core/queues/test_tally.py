@@ -36,7 +36,7 @@ CHANGES = st.tuples(
 
 
 @given(st.lists(CHANGES, max_size=60))
-def test_counts_and_the_oldest_are_those_of_a_walk(changes):
+def test_counts_and_the_oldest_job_equal_those_of_a_scan(changes):
     tally, jobs = Tally(), {}
     for name, state in changes:
         job = None if state is None else a_job(name, *state)
@@ -60,7 +60,7 @@ def _walk(jobs, queue):
     return counts, min(waits, default=None)
 
 
-def test_a_change_that_moves_nothing_wakes_nothing():
+def test_a_change_without_effect_wakes_no_queue():
     tally = Tally()
     assert tally.take(("default", "a"), a_job("a", "fast", Phase.QUEUED, 1)) == {("default", "fast")}
 
@@ -76,7 +76,7 @@ def test_a_move_wakes_both_queues():
     assert moved == {("default", "fast"), ("default", "agents")}
 
 
-def test_jobs_that_come_and_go_behind_an_old_one_leave_nothing_behind():
+def test_jobs_that_come_and_go_behind_an_old_one_take_no_memory():
     tally = Tally()
     tally.take(("default", "old"), a_job("old", "fast", Phase.QUEUED, 100))
     for number in range(1000):

@@ -37,7 +37,7 @@ def reasons(answer):
     return {name: refusal.message for (_, name), refusal in answer.refused.items() if refusal.reason == LOCK}
 
 
-def test_one_worktree_has_one_job_whichever_queue_partition_and_session():
+def test_a_worktree_has_one_job_at_a_time_across_queues_partitions_and_sessions():
     queues = Queues()
     for number, queue in enumerate(("agents", "agents", "fast")):
         queues.ask(queue, candidate(f"job-{number}", worktree="w", age=9 - number, partition=str(number)))
@@ -75,7 +75,7 @@ def test_the_message_names_the_lock_that_is_in_use():
     assert names(look(queues).admitted) == ["both"]
 
 
-def test_no_message_names_a_pod_that_holds_the_session_no_more():
+def test_messages_do_not_name_a_pod_that_no_longer_holds_the_session():
     queues, other = Queues(), candidate("talks", session="s")
     queues.hold("pod", user_of(other, "pod talks-1, which has not ended"))
     queues.hold("claim", user_of(other))
@@ -89,7 +89,7 @@ def test_no_message_names_a_pod_that_holds_the_session_no_more():
 
 
 @pytest.mark.parametrize("held", [{"session": "s"}, {"worktree": "w"}, {"session": "s", "worktree": "w"}])
-def test_a_job_does_not_wait_for_a_lock_that_it_holds_alone(held):
+def test_a_job_does_not_wait_for_a_lock_that_only_it_holds(held):
     queues = Queues()
     queues.hold("pod", user_of(candidate("mine", **held)))
     queues.ask("agents", candidate("older", session="s", worktree="w", age=9))
@@ -98,7 +98,7 @@ def test_a_job_does_not_wait_for_a_lock_that_it_holds_alone(held):
     assert names(look(queues).admitted) == ["mine"]
 
 
-def test_a_job_waits_for_the_other_lock_though_it_holds_one_alone():
+def test_a_job_that_holds_one_lock_waits_for_the_other():
     queues = Queues()
     queues.hold("pod", user_of(candidate("mine", worktree="w")))
     queues.hold("talks", user_of(candidate("talks", session="s")))
@@ -120,7 +120,7 @@ def test_a_job_that_waits_for_its_session_does_not_delay_others_of_its_worktree(
     assert names(look(queues).admitted) == ["free"]
 
 
-def test_a_worktree_is_no_session_of_that_name():
+def test_a_worktree_and_a_session_of_the_same_name_are_different_locks():
     queues = Queues()
     queues.hold("works", user_of(candidate("works", worktree="w")))
     queues.ask("agents", candidate("one", session="w"))
@@ -157,7 +157,7 @@ def work_of(counted):
 
 
 @pytest.mark.parametrize("session", [str, lambda _: "s"], ids=["sessions of their own", "one session"])
-def test_a_start_costs_little_more_with_a_hundred_times_as_many_waiting_on_one_worktree(work_of, session):
+def test_admission_takes_little_more_work_with_a_hundred_times_as_many_jobs_of_a_worktree(work_of, session):
     few, many = (work_of(waiting, worktree=lambda _: "w", session=session) for waiting in (100, 10_000))
 
     assert many < 3 * few
@@ -212,7 +212,7 @@ class Jobs:
 
 
 @given(slots=st.integers(1, 4), steps=STEPS)
-def test_no_lock_has_two_users_and_no_slot_is_free_beside_a_job_that_may_start(slots, steps):
+def test_no_lock_has_two_users_and_no_slot_is_unused_while_a_job_can_start(slots, steps):
     jobs = Jobs(slots)
     for kind, number, (session, worktree), queue, partition in steps:
         one = candidate(f"job-{number}", session=session, worktree=worktree, age=number % 3, partition=partition)

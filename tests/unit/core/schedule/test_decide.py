@@ -26,7 +26,7 @@ def operate(a_cluster, a_scheduler):
 # --- the plain case ---------------------------------------------------------------------------------------------------
 
 
-def test_every_time_gets_one_job(operate, times):
+def test_every_time_has_one_job(operate, times):
     cluster, operator = operate()
     operator.run(hours=1)
 
@@ -35,7 +35,7 @@ def test_every_time_gets_one_job(operate, times):
     assert cluster.condition("Active") == (True, "Scheduled", "")
 
 
-def test_a_firing_costs_a_reservation_a_job_and_the_jobs_end(operate):
+def test_an_occurrence_takes_three_writes_for_reservation_job_and_end(operate):
     _cluster, operator = operate()
     operator.run(minutes=5)
     before = operator.writes
@@ -45,7 +45,7 @@ def test_a_firing_costs_a_reservation_a_job_and_the_jobs_end(operate):
     assert operator.writes - before == 3
 
 
-def test_a_long_job_costs_one_write_more_to_say_that_it_was_made(operate):
+def test_a_long_job_takes_one_more_write_to_report_its_creation(operate):
     _cluster, operator = operate()
     operator.run(minutes=5)
     before = operator.writes
@@ -91,7 +91,7 @@ CATCH_UP = {
 
 @pytest.mark.parametrize(("spec", "made", "missed"), CATCH_UP.values(), ids=CATCH_UP)
 @pytest.mark.parametrize("policy", ["Forbid", "Allow"])
-def test_three_hours_of_downtime(operate, times, policy, spec, made, missed):
+def test_one_job_is_created_after_three_hours_of_downtime(operate, times, policy, spec, made, missed):
     cluster, operator = operate(concurrencyPolicy=policy, **spec)
     operator.run(minutes=1)
     cluster.now += timedelta(hours=3, minutes=4)
@@ -112,7 +112,7 @@ def test_a_missed_time_is_reported_once(operate):
     assert "18 starts were missed, the last at 2026-11-21T12:00" in operator.events[0].message
 
 
-def test_all_under_forbid_runs_them_one_after_another_each_within_its_deadline(operate, times):
+def test_all_missed_times_under_forbid_run_one_after_another_within_their_deadlines(operate, times):
     cluster, operator = operate(catchUp={"policy": "All"}, startingDeadlineSeconds=1800)
     operator.run(minutes=1)
     cluster.now += timedelta(minutes=33)  # 09:34: three are due
@@ -123,7 +123,7 @@ def test_all_under_forbid_runs_them_one_after_another_each_within_its_deadline(o
     assert cluster.parsed.missed == 1
 
 
-def test_a_jobs_previous_time_is_that_of_the_start_before_whatever_was_missed(operate):
+def test_the_previous_time_of_a_job_is_that_of_the_last_job_even_if_times_were_missed(operate):
     cluster, operator = operate()
     operator.run(minutes=11)
     cluster.now += timedelta(hours=3)
@@ -161,7 +161,7 @@ def test_a_deadline_of_200_seconds_starts_after_the_same_downtime_too(operate, t
     assert times(*cluster.made)[-1] == "10:22"
 
 
-def test_friday_the_13th_of_the_documentation_means_fridays_and_thirteenths(operate):
+def test_the_documented_friday_the_13th_means_fridays_and_thirteenths(operate):
     cluster, operator = operate("0 0 13 * 5")
     operator.run(days=30)
 
@@ -170,7 +170,7 @@ def test_friday_the_13th_of_the_documentation_means_fridays_and_thirteenths(oper
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Asia/Kolkata"])
-def test_a_new_zone_counts_from_the_edit(operate, zone):
+def test_a_new_time_zone_applies_from_the_edit(operate, zone):
     """CronJob once started all that the new zone had already shown."""
     cluster, operator = operate("0 6 * * *")
     operator.run(hours=22)
@@ -184,7 +184,7 @@ def test_a_new_zone_counts_from_the_edit(operate, zone):
     assert cluster.parsed.next_schedule_time > cluster.now
 
 
-def test_a_new_expression_counts_from_the_edit(operate, times):
+def test_a_new_expression_applies_from_the_edit(operate, times):
     cluster, operator = operate("0 6 * * *")
     operator.run(hours=1)
     cluster.edit(schedule=MINUTELY)
@@ -195,7 +195,7 @@ def test_a_new_expression_counts_from_the_edit(operate, times):
     assert cluster.parsed.missed == 0
 
 
-def test_an_edit_of_the_job_settles_nothing(operate, times):
+def test_an_edit_of_the_job_template_settles_no_time(operate, times):
     cluster, operator = operate()
     operator.run(minutes=1)
     cluster.now += timedelta(minutes=12)
@@ -206,7 +206,7 @@ def test_an_edit_of_the_job_settles_nothing(operate, times):
     assert times(*cluster.made) == ["09:10"]
 
 
-def test_an_edit_while_a_start_is_made_neither_loses_nor_doubles_it(operate, times, died):
+def test_an_edit_during_a_start_neither_loses_nor_repeats_it(operate, times, died):
     cluster, operator = operate()
     operator.run(minutes=5)
     cluster.now += timedelta(minutes=5)
@@ -220,7 +220,7 @@ def test_an_edit_while_a_start_is_made_neither_loses_nor_doubles_it(operate, tim
     assert times(*cluster.made) == ["09:10"]
 
 
-def test_a_suspension_while_a_start_is_made_neither_loses_nor_doubles_it(operate, times, died):
+def test_a_suspension_during_a_start_neither_loses_nor_repeats_it(operate, times, died):
     cluster, operator = operate()
     operator.run(minutes=5)
     cluster.now += timedelta(minutes=5)
@@ -234,7 +234,7 @@ def test_a_suspension_while_a_start_is_made_neither_loses_nor_doubles_it(operate
     assert times(*cluster.made) == ["09:10"]
 
 
-def test_forbid_makes_the_latest_start_when_an_overlong_job_ends(operate, times):
+def test_forbid_creates_the_job_of_the_latest_time_when_a_long_job_ends(operate, times):
     cluster, operator = operate()
     operator.run(minutes=50, lasting=timedelta(minutes=25))
 
@@ -242,7 +242,7 @@ def test_forbid_makes_the_latest_start_when_an_overlong_job_ends(operate, times)
     assert cluster.parsed.missed == 1
 
 
-def test_forbid_with_a_deadline_skips_what_the_overlong_job_outlasted(operate, times):
+def test_forbid_with_a_deadline_skips_times_that_a_long_job_delayed_too_much(operate, times):
     cluster, operator = operate(startingDeadlineSeconds=120)
     operator.run(minutes=50, lasting=timedelta(minutes=25))
 
@@ -257,7 +257,7 @@ def test_forbid_without_catching_up_waits_for_the_next_time(operate, times):
     assert times(*cluster.made) == ["09:10", "09:40"]
 
 
-def test_allow_starts_beside_a_running_job(operate, times):
+def test_allow_starts_a_job_while_another_runs(operate, times):
     cluster, operator = operate(concurrencyPolicy="Allow")
     operator.run(minutes=41, lasting=None)
 
@@ -265,7 +265,7 @@ def test_allow_starts_beside_a_running_job(operate, times):
     assert cluster.status["running"] == 4
 
 
-def test_replace_starts_only_after_the_slow_end_of_the_job_before(operate, times):
+def test_replace_starts_only_after_the_previous_job_has_ended(operate, times):
     """CronJob deletes the old job and starts at once: both run as long as the old one takes to end."""
     cluster, operator = operate(concurrencyPolicy="Replace")
     operator.run(minutes=21, lasting=None)
@@ -280,7 +280,7 @@ def test_replace_starts_only_after_the_slow_end_of_the_job_before(operate, times
     assert cluster.parsed.consecutive_failures == 0
 
 
-def test_what_passes_while_suspended_is_never_caught_up(operate, times):
+def test_times_during_a_suspension_are_never_caught_up(operate, times):
     cluster, operator = operate(catchUp={"policy": "All"})
     operator.run(minutes=11)
     cluster.edit(suspend=True)
@@ -295,7 +295,7 @@ def test_what_passes_while_suspended_is_never_caught_up(operate, times):
     assert cluster.parsed.missed == 0
 
 
-def test_a_suspension_that_ended_while_the_operator_was_away_is_not_caught_up(operate, times):
+def test_times_of_a_suspension_that_ended_during_downtime_are_not_caught_up(operate, times):
     cluster, operator = operate()
     operator.run(minutes=11)
     cluster.edit(suspend=True)
@@ -308,7 +308,7 @@ def test_a_suspension_that_ended_while_the_operator_was_away_is_not_caught_up(op
     assert times(*cluster.made) == ["09:10"]
 
 
-def test_a_schedule_that_is_made_again_begins_at_its_creation(a_cluster, a_scheduler):
+def test_a_recreated_schedule_begins_at_its_creation(a_cluster, a_scheduler):
     cluster = a_cluster(created=datetime(2026, 11, 21, 9, 10, tzinfo=UTC))
     a_scheduler(cluster).run(minutes=9)
 
@@ -323,7 +323,7 @@ def test_a_new_schedule_catches_up_from_its_creation(operate, times):
     assert times(*cluster.made) == ["09:20"]
 
 
-def test_a_schedule_that_is_being_deleted_makes_nothing(operate):
+def test_a_schedule_that_is_being_deleted_creates_no_jobs(operate):
     cluster, operator = operate()
     operator.run(minutes=9)
     cluster.deleting = True
@@ -354,7 +354,7 @@ def test_a_clock_that_goes_back_and_an_edit_start_nothing_twice(operate):
     assert len(cluster.made) == len(set(cluster.made)) == 25
 
 
-def test_what_was_missed_is_not_started_when_the_clock_goes_back_and_the_schedule_is_edited(operate):
+def test_missed_times_are_not_started_when_the_clock_goes_back_and_the_schedule_is_edited(operate):
     cluster, operator = operate(MINUTELY, startingDeadlineSeconds=10)
     operator.run(seconds=30)
     cluster.now += timedelta(minutes=60, seconds=15)  # 10:00:45, and 10:00 was due until 10:00:10
@@ -380,7 +380,7 @@ def reserved_but_not_made(cluster, operator, died):
 
 
 @pytest.mark.parametrize("limit", [0, 3])
-def test_an_operator_with_old_news_asks_before_it_makes_a_job(operate, a_scheduler, died, limit):
+def test_an_operator_with_an_outdated_cache_reads_before_it_creates_a_job(operate, a_scheduler, died, limit):
     cluster, operator = operate(successfulJobsHistoryLimit=limit)
     reserved_but_not_made(cluster, operator, died)
     other = a_scheduler(cluster)
@@ -393,7 +393,7 @@ def test_an_operator_with_old_news_asks_before_it_makes_a_job(operate, a_schedul
     assert cluster.status["active"] == []
 
 
-def test_of_two_operators_that_make_the_same_job_one_adopts_it(operate, a_scheduler, died):
+def test_when_two_operators_create_the_same_job_one_adopts_it(operate, a_scheduler, died):
     cluster, operator = operate()
     reserved_but_not_made(cluster, operator, died)
     other = a_scheduler(cluster)
@@ -404,7 +404,7 @@ def test_of_two_operators_that_make_the_same_job_one_adopts_it(operate, a_schedu
     assert cluster.made == ["brief-29920870"]
 
 
-def test_of_two_operators_that_reserve_the_same_time_one_is_refused(operate, a_scheduler, clash):
+def test_when_two_operators_reserve_the_same_time_one_is_refused(operate, a_scheduler, clash):
     cluster, operator = operate()
     operator.run(minutes=9)
     cluster.now += timedelta(minutes=1)
@@ -415,7 +415,7 @@ def test_of_two_operators_that_reserve_the_same_time_one_is_refused(operate, a_s
         other.look()
 
 
-def test_a_job_whose_news_is_late_is_not_taken_for_deleted(operate):
+def test_a_job_whose_event_is_late_is_not_considered_deleted(operate):
     cluster, operator = operate(MINUTELY)
     operator.run(minutes=1, seconds=30, lasting=None)
     (name,) = cluster.made
@@ -438,7 +438,7 @@ def test_a_running_job_that_is_deleted_is_not_created_again(operate, times):
     assert times(*cluster.made) == ["09:10", "09:20"]
 
 
-def test_a_job_of_the_same_name_that_is_another_ends_the_entry(operate):
+def test_another_job_of_the_same_name_ends_the_reservation(operate):
     cluster, operator = operate()
     operator.run(minutes=11, lasting=None)
     (name,) = cluster.made
@@ -469,7 +469,7 @@ def test_consecutive_failures_halt_the_schedule_until_a_user_resumes_it(operate,
     assert not cluster.condition("Degraded")[0]
 
 
-def test_a_success_forgets_the_failures_before(operate):
+def test_a_success_resets_the_count_of_failures(operate):
     cluster, operator = operate(maxConsecutiveFailures=2)
     for minute in range(60):
         operator.run(minutes=1, fail=minute % 20 < 10)
@@ -478,7 +478,7 @@ def test_a_success_forgets_the_failures_before(operate):
     assert cluster.status["lastSuccessfulTime"].startswith("2026-11-21T09:50")
 
 
-def test_max_runs_ends_the_schedule_and_a_larger_one_goes_on(operate, times):
+def test_max_runs_ends_the_schedule_and_a_larger_value_continues_it(operate, times):
     cluster, operator = operate(maxRuns=2)
     operator.run(hours=1)
     assert times(*cluster.made) == ["09:10", "09:20"]
@@ -495,7 +495,7 @@ def test_max_runs_ends_the_schedule_and_a_larger_one_goes_on(operate, times):
 
 
 @pytest.mark.parametrize(("good", "bad"), [(3, 3), (0, 0), (1, 0)])
-def test_finished_jobs_beyond_the_limits_go_oldest_first(operate, good, bad):
+def test_finished_jobs_beyond_the_limits_are_deleted_oldest_first(operate, good, bad):
     cluster, operator = operate(successfulJobsHistoryLimit=good, failedJobsHistoryLimit=bad)
     for minute in range(182):
         operator.run(minutes=1, fail=minute % 20 < 10)
@@ -506,7 +506,7 @@ def test_finished_jobs_beyond_the_limits_go_oldest_first(operate, good, bad):
     assert [name for name in kept if cluster.jobs[name].phase is Phase.FAILED] == cluster.made[1::2][9 - bad :]
 
 
-def test_jobs_that_were_skipped_take_no_failures_place_and_do_not_pile_up(operate):
+def test_skipped_jobs_are_limited_separately_from_failed_ones(operate):
     cluster, operator = operate(failedJobsHistoryLimit=2)
     for number in range(8):
         operator.run(minutes=10, lasting=None)
@@ -517,7 +517,7 @@ def test_jobs_that_were_skipped_take_no_failures_place_and_do_not_pile_up(operat
     assert [job.phase for _, job in sorted(cluster.jobs.items())] == [Phase.FAILED] * 2 + [Phase.SKIPPED] * 2
 
 
-def test_more_than_64_unfinished_jobs_hold_up_the_next(operate):
+def test_more_than_64_unfinished_jobs_delay_the_next(operate):
     cluster, operator = operate(MINUTELY, concurrencyPolicy="Allow")
     operator.run(minutes=70, lasting=None)
 
@@ -529,7 +529,7 @@ def test_more_than_64_unfinished_jobs_hold_up_the_next(operate):
 
 
 @pytest.mark.parametrize("halt", [{}, {"suspend": True}, {"maxRuns": 1}], ids=["active", "suspended", "used-up"])
-def test_a_new_value_of_the_annotation_makes_one_job_even_while_halted(operate, halt):
+def test_a_new_value_of_the_annotation_creates_one_job_even_while_halted(operate, halt):
     cluster, operator = operate(**halt)
     operator.run(minutes=11)
     before = len(cluster.made)
@@ -557,7 +557,7 @@ def test_a_triggered_job_starts_immediately_and_delays_the_next_occurrence(opera
     assert cluster.made[1] in cluster.condition("Blocked")[2]
 
 
-def test_a_value_that_was_used_before_makes_no_second_job(operate):
+def test_a_used_value_of_the_annotation_creates_no_second_job(operate):
     cluster, operator = operate("0 0 1 1 *")
     for value in ("a", "b", "a"):
         cluster.annotate(trigger=value)
@@ -567,7 +567,7 @@ def test_a_value_that_was_used_before_makes_no_second_job(operate):
     assert operator.events[-1].reason == "TriggerRepeated"
 
 
-def test_a_scheduled_start_of_the_same_moment_goes_before_the_one_by_hand(operate):
+def test_a_due_time_has_precedence_over_a_simultaneous_trigger(operate):
     cluster, operator = operate()
     operator.run(minutes=9)
     cluster.now += timedelta(minutes=1)
@@ -580,7 +580,7 @@ def test_a_scheduled_start_of_the_same_moment_goes_before_the_one_by_hand(operat
 # --- held up ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_overrun_of_less_than_a_minute_is_not_worth_a_write(operate):
+def test_an_overrun_of_less_than_a_minute_is_not_written(operate):
     cluster, operator = operate()
     operator.run(minutes=30, lasting=timedelta(minutes=10, seconds=50))
 
@@ -588,7 +588,7 @@ def test_an_overrun_of_less_than_a_minute_is_not_worth_a_write(operate):
     assert len(cluster.made) == 2
 
 
-def test_a_long_overrun_is_told_with_the_jobs_name_and_taken_back(operate):
+def test_a_long_overrun_is_reported_with_the_jobs_name_until_it_ends(operate):
     cluster, operator = operate(startingDeadlineSeconds=30)
     operator.run(minutes=25, lasting=timedelta(minutes=17))
     assert cluster.condition("Blocked") == (True, "JobRunning", f"job {cluster.made[0]} has not ended (Running)")
@@ -598,7 +598,7 @@ def test_a_long_overrun_is_told_with_the_jobs_name_and_taken_back(operate):
     assert cluster.condition("Blocked")[:2] == (False, "NotBlocked")
 
 
-def test_a_suspended_job_that_holds_up_a_start_is_told_at_once(operate):
+def test_a_suspended_job_that_delays_a_start_is_reported_immediately(operate):
     cluster, operator = operate()
     operator.run(minutes=15, lasting=None)
     (name,) = cluster.made
@@ -612,7 +612,7 @@ def test_a_suspended_job_that_holds_up_a_start_is_told_at_once(operate):
     assert told == (True, "JobSuspended", f"job {name} has not ended (Suspended): spec.suspend is true")
 
 
-def test_a_job_that_is_refused_is_tried_again_and_given_up_when_the_next_is_due(operate, times):
+def test_a_refused_job_is_retried_until_the_next_time_is_due(operate, times):
     cluster, operator = operate()
     operator.run(minutes=9)
     cluster.refuse = {"brief-29920870": Refusal(RefusalReason.REFUSED, "exceeded quota")}
@@ -627,7 +627,7 @@ def test_a_job_that_is_refused_is_tried_again_and_given_up_when_the_next_is_due(
     assert operator.events[-1].reason == "StartFailed"
 
 
-def test_a_refusal_that_heals_costs_no_start(operate, times):
+def test_a_temporary_refusal_loses_no_start(operate, times):
     cluster, operator = operate()
     operator.run(minutes=9)
     cluster.refuse = {"brief-29920870": Refusal(RefusalReason.NAME_TAKEN, "another's")}
@@ -639,7 +639,7 @@ def test_a_refusal_that_heals_costs_no_start(operate, times):
     assert cluster.condition("Blocked")[:2] == (False, "NotBlocked")
 
 
-def test_a_job_that_will_always_be_refused_is_given_up_at_once(operate):
+def test_a_permanently_refused_job_is_abandoned_immediately(operate):
     cluster, operator = operate()
     operator.run(minutes=9)
     cluster.refuse = {"brief-29920870": Refusal(RefusalReason.REFUSED, "spec: Invalid value", final=True)}
@@ -653,7 +653,7 @@ def test_a_job_that_will_always_be_refused_is_given_up_at_once(operate):
     )
 
 
-def test_a_reservation_that_is_days_old_is_not_made_beside_the_latest(operate, times, died):
+def test_an_outdated_reservation_is_not_created_in_addition_to_the_latest(operate, times, died):
     cluster, operator = operate()
     operator.run(minutes=9)
     cluster.now += timedelta(minutes=1)
@@ -669,7 +669,7 @@ def test_a_reservation_that_is_days_old_is_not_made_beside_the_latest(operate, t
     assert cluster.parsed.missed == 432
 
 
-def test_a_reservation_whose_spec_has_become_illegal_is_given_up(operate, died):
+def test_a_reservation_whose_spec_became_invalid_is_abandoned(operate, died):
     cluster, operator = operate()
     operator.run(minutes=9)
     cluster.now += timedelta(minutes=1)
@@ -724,7 +724,7 @@ def test_jitter_spreads_starts_within_the_period_and_keeps_their_names(operate, 
     assert cluster.parsed.missed == 0
 
 
-def test_jitter_delays_and_does_so_the_same_way_each_time(operate):
+def test_jitter_is_a_deterministic_delay(operate):
     one, operator = operate(jitter="5m")
     operator.run(hours=3)
     other, second = operate(jitter="5m")
@@ -744,7 +744,7 @@ def test_a_deadline_counts_from_the_delayed_start(operate):
     assert len(cluster.made) in (11, 12)
 
 
-def test_an_entry_that_another_version_wrote_in_more_words_is_taken_as_it_is(operate):
+def test_an_entry_of_another_version_with_unknown_fields_is_kept(operate):
     cluster, operator = operate()
     operator.run(minutes=10, lasting=None)
     (entry,) = cluster.status["active"]
@@ -755,7 +755,7 @@ def test_an_entry_that_another_version_wrote_in_more_words_is_taken_as_it_is(ope
     assert [one["uid"] for one in cluster.status["active"]] == [job.uid]
 
 
-def test_a_start_that_is_given_up_keeps_the_cause(operate):
+def test_an_abandoned_start_keeps_the_cause(operate):
     cluster, operator = operate()
     cluster.refuse["brief-29920870"] = Refusal(RefusalReason.REFUSED, "exceeded quota: q")
     operator.run(minutes=20)
@@ -765,7 +765,7 @@ def test_a_start_that_is_given_up_keeps_the_cause(operate):
 
 
 @pytest.mark.parametrize("spec", [{"startingDeadlineSeconds": 120}, {"catchUp": {"policy": "None"}}], ids=str)
-def test_starts_that_a_job_held_up_too_long_are_missed_for_that_job(operate, spec):
+def test_starts_delayed_too_long_by_a_job_are_missed_and_name_it(operate, spec):
     _cluster, operator = operate(**spec)
     operator.run(minutes=36, lasting=timedelta(minutes=25))
 
@@ -773,7 +773,7 @@ def test_starts_that_a_job_held_up_too_long_are_missed_for_that_job(operate, spe
     assert "blocked: job brief-29920870 has not ended" in note.message
 
 
-def test_starts_that_nothing_held_up_name_no_job(operate):
+def test_missed_starts_without_a_blocking_job_name_none(operate):
     cluster, operator = operate(startingDeadlineSeconds=120)
     operator.run(minutes=36, lasting=timedelta(minutes=25))
     cluster.now += timedelta(hours=3)

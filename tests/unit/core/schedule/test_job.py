@@ -21,7 +21,7 @@ def test_times_of_different_minutes_have_different_names() -> None:
 
 
 @pytest.mark.parametrize("schedule", ["brief", "s" * 42, "s" * 43])
-def test_a_job_by_hand_never_has_the_name_of_a_scheduled_one(schedule: str) -> None:
+def test_a_triggered_job_never_has_the_name_of_a_scheduled_one(schedule: str) -> None:
     name = triggered_name(schedule, "now")
 
     assert len(name) <= 52
@@ -29,11 +29,11 @@ def test_a_job_by_hand_never_has_the_name_of_a_scheduled_one(schedule: str) -> N
     assert name == triggered_name(schedule, "now") != triggered_name(schedule, "later")
 
 
-def test_two_long_schedules_that_begin_alike_share_no_name() -> None:
+def test_jobs_of_schedules_with_a_common_long_prefix_have_different_names() -> None:
     assert triggered_name("s" * 42 + "a", "now") != triggered_name("s" * 42 + "b", "now")
 
 
-def test_a_job_belongs_to_its_schedule_and_is_a_legal_one(a_cluster) -> None:
+def test_a_job_belongs_to_its_schedule_and_is_valid(a_cluster) -> None:
     cluster = a_cluster()
     cluster.spec["jobTemplate"]["metadata"] = {"labels": {"team": "a"}, "annotations": {"example.org/a": "b"}}
 
@@ -72,7 +72,7 @@ def test_a_job_waits_in_the_queue_of_schedules_unless_it_names_one(a_cluster, ow
 
 @pytest.mark.parametrize("sign", [".", "-", "--"])
 @pytest.mark.parametrize("length", [40, 41, 42, 43])
-def test_a_cut_name_never_ends_in_a_dot_or_a_dash(sign, length) -> None:
+def test_a_truncated_name_never_ends_in_a_dot_or_a_dash(sign, length) -> None:
     schedule = ("a" * (length - len(sign) - 1) + sign).ljust(42, "b")[:43]
     name = triggered_name(schedule, "now")
 

@@ -123,7 +123,7 @@ def legal(spec):
 
 
 @given(spec=SPECS.map(legal), acts=st.lists(ACTS | PEOPLE, max_size=60))
-def test_no_time_ever_starts_twice(a_cluster, a_scheduler, died, clash, spec, acts):
+def test_no_time_starts_twice(a_cluster, a_scheduler, died, clash, spec, acts):
     cluster = a_cluster("* * * * *", **spec)
     history = History(cluster, a_scheduler, died, clash)
 
@@ -134,7 +134,7 @@ def test_no_time_ever_starts_twice(a_cluster, a_scheduler, died, clash, spec, ac
 
 
 @given(acts=st.lists(ACTS, max_size=60), limit=st.sampled_from([0, 3]))
-def test_every_time_starts_once_when_nothing_forbids_it(a_cluster, a_scheduler, died, clash, acts, limit):
+def test_every_time_starts_once_if_nothing_prevents_it(a_cluster, a_scheduler, died, clash, acts, limit):
     catch_up = {"policy": "All", "limit": 1000}
     spec = {"concurrencyPolicy": "Allow", "catchUp": catch_up, "successfulJobsHistoryLimit": limit}
     cluster = a_cluster("* * * * *", **spec)
@@ -163,7 +163,7 @@ def test_forbid_never_has_two_jobs_unfinished(a_cluster, a_scheduler, died, clas
     policy=st.sampled_from(["None", "Latest", "All"]),
     deadline=st.none() | st.sampled_from([10, 300]),
 )
-def test_a_schedule_always_comes_back_to_starting_on_time(a_cluster, a_scheduler, died, clash, acts, policy, deadline):
+def test_a_schedule_always_recovers_to_starting_on_time(a_cluster, a_scheduler, died, clash, acts, policy, deadline):
     spec = {} if deadline is None else {"startingDeadlineSeconds": deadline}
     cluster = a_cluster("* * * * *", catchUp={"policy": policy}, **spec)
     history = History(cluster, a_scheduler, died, clash)
