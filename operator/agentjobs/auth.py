@@ -47,8 +47,8 @@ UNSAID_BUDGET: Final = Limits(llm_calls=DEFAULT_LLM_CALLS)
 _EXTRA_POD_NAME: Final = "authentication.kubernetes.io/pod-name"
 _EXTRA_POD_UID: Final = "authentication.kubernetes.io/pod-uid"
 _SERVICE_ACCOUNT: Final = "system:serviceaccount:"
-# A question for readiness; only that it is answered matters.
-_NOBODYS_TOKEN: Final = "agentjobs-readiness"  # noqa: S105  nobody's
+# Reviewed for readiness: only whether the API server answers matters.
+_UNKNOWN_TOKEN: Final = "agentjobs-readiness"  # noqa: S105  no one's token
 
 Answer = TypeVar("Answer")
 
@@ -112,7 +112,7 @@ class User:
 
 
 class AnswerCache(Generic[Answer]):
-    """Caches answers and refusals of a question, with expiry; evicts the least recently used.
+    """Caches answers and refusals, with expiry; evicts the least recently used.
 
     `clock` returns monotonic seconds. `known` returns how long an answer is cached.
     """
@@ -287,7 +287,7 @@ class Authenticator:
         Raises:
             errors.Unavailable, errors.Denied: it does not, or denies it to us.
         """
-        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": _NOBODYS_TOKEN}}
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": _UNKNOWN_TOKEN}}
         await self._kube.create(TOKENREVIEWS, None, body)
 
     async def _review_runner(self, token: str) -> RunnerIdentity:

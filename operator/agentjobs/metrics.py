@@ -162,7 +162,7 @@ class Metrics:
         self._reconcile = Histogram(
             "agentjobs_reconcile_seconds", "Duration of one reconcile.", ["outcome"], buckets=_FAST, registry=registry
         )
-        # Found once: each look and each write asks for its own.
+        # Cached, because each write and each reconcile looks up its labels.
         self._written, self._reconciled = (
             functools.cache(self._api_writes.labels),
             functools.cache(self._reconcile.labels),

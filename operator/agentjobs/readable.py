@@ -14,7 +14,7 @@ LIBRARY: Final = "library.message"
 
 # Characters that JSON does not escape, but that control a terminal or end a line.
 CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-# Of what is printable, the blank is the only space.
+# The blank is the only whitespace character that is printable.
 _QUOTED: Final = re.compile('[ "=]')
 _CLOCK: Final = re.compile(r"\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)")
 # Every line has these; all others are fields.

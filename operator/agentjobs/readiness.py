@@ -13,7 +13,7 @@ from agentjobs import errors
 
 logger = logging.getLogger(__name__)
 
-# Kubelets, dashboards and load balancers probe every few seconds; our dependencies need not see each probe.
+# Kubelets, dashboards and load balancers probe every few seconds; dependencies need not be checked for each probe.
 STANDS_SECONDS: Final = 2.0
 # Below the five seconds after which most probes give up.
 CHECK_TIMEOUT_SECONDS: Final = 4.0

@@ -1,4 +1,4 @@
-"""Why a job ended, waits or stopped, as a clause, and the cure: by the reason of its conditions.
+"""The causes of a job's state, by the reasons of its conditions: each is a clause, with a cure if there is one.
 
 A reason can mean different things in different conditions (`Suspended`, `Rule`), so each situation has its own table.
 `explain` builds sentences from them; the dashboard's reference of reasons shows the cures. Pure.

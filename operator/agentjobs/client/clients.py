@@ -207,7 +207,7 @@ class Client:
         return self._transport.run(self._do.result(name))
 
     def cancel(self, name: str) -> Job:
-        """Cancel a job for good. A running pod gets its grace period; a finished job is returned unchanged.
+        """Cancel a job permanently. A running pod gets its grace period; a finished job is returned unchanged.
 
         Raises NotFound.
         """

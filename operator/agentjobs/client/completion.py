@@ -35,7 +35,7 @@ def completed(do: Operations, names: Iterable[str], *, timeout: float | None) ->
         if waiting and left <= 0:
             raise TimeoutError(_late(waiting, every, timeout or 0.0))
         if waiting:
-            # A broken watch is not the end: the jobs are read again.
+            # After a broken watch the jobs are read again.
             with suppress(errors.Unavailable, errors.Gone):
                 yield from _watched(do, waiting, version, left)
             if (yield Now()) - began < min(REOPEN_SECONDS, left):

@@ -323,7 +323,7 @@ class Operations(KindOperations):
             left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - began)
             if left <= 0:
                 raise TimeoutError(f"AgentJob {name!r} did not end within {timeout:g} s; it is {job.phase}.")
-            # A broken watch is not the end: the job is read again below.
+            # After a broken watch the job is read again below.
             with suppress(errors.Unavailable, errors.Gone):
                 job = yield from self._changes(job, left, deadline, emit=emit)
             if not job.finished:

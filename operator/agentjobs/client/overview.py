@@ -57,7 +57,7 @@ class Overview:
         return self._transport.run(self._do.installation())
 
     def actions(self, *, uid: str = "", everywhere: bool = False) -> Generator[RecordedAction]:
-        """Yield actions of people through REST and dashboard, newest first, including rejected ones.
+        """Yield actions of users through REST and the dashboard, newest first, including rejected ones.
 
         Args:
             uid: only on the job with this uid.

@@ -23,7 +23,7 @@ from agentjobs.client.requests import PAGE, KindOperations, paged
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-# The gateway sends a sign of life every 15 s.
+# The gateway sends a keep-alive every 15 s.
 QUIET_SECONDS: Final = 45.0
 REOPEN_SECONDS: Final = 1.0
 _EVENTS: Final = "text/event-stream"
@@ -63,7 +63,7 @@ class OverviewOperations(KindOperations):
         return (yield from self._read(Installation, "/v1/installation", {}))
 
     def actions(self, *, uid: str = "", everywhere: bool = False) -> Stream[RecordedAction]:
-        """Emit actions of people through REST and dashboard, newest first; with `uid` only on that job."""
+        """Emit actions of users through REST and the dashboard, newest first; with `uid` only on that job."""
         params = {"limit": str(PAGE)} | self._place(everywhere) | ({"uid": uid} if uid else {})
         return paged(self._page_of_actions, RecordedActions.model_validate, params)
 

@@ -9,9 +9,9 @@
     runner_api   routes of runners: claim, events, heartbeat, result
     session_api  routes of runners: session, artifacts, memory
     kept_api     routes of runners: files for later starts
-    paths        where routes of users are, and the parameters of many
+    paths        the paths of routes of users, and parameters that many of them have
     parameters   refuses unknown query parameters
-    rights       what the caller may do, and where
+    rights       what the caller may do, and in which namespaces
     me_api       routes of users: their identity
     changes_api  routes of users: streams of changes of jobs
     changes      which stream gets which changes, and when

@@ -1,7 +1,7 @@
 """Actions of users on jobs, queues, schedules and templates, and the log of actions.
 
 An action is an operation of the Python client with the caller's credentials (acting.py), so the API server authorizes
-it. Each action is recorded (audit.py), refused ones included.
+it. Each action is recorded (audit.py), including refused ones.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -63,7 +63,7 @@ async def list_actions(
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> RecordedActions:
-    """List the actions of users through REST and the dashboard, refused ones included, newest first."""
+    """List the actions of users through REST and the dashboard, including refused ones, newest first."""
     async with budget.taken():
         page = await log.actions(scope, uid=uid or None, limit=limit, cursor=cursor)
     return RecordedActions(items=page.items, cursor=page.cursor)
@@ -244,7 +244,7 @@ async def _allowed(request: Request, doing: Doing, verb: str, resource: Resource
 
 @asynccontextmanager
 async def _as_caller(request: Request, user: User, doing: Doing) -> AsyncIterator[Acting]:
-    """Yield an `Acting` for the caller. The result of the action is recorded, a refusal for lack of room included."""
+    """Yield an `Acting` for the caller. The result is recorded, including a refusal for lack of capacity."""
     room = services_of(request).as_callers
     async with audited(request, user, doing), room.taken(), acting_as_caller(request) as caller:
         yield caller

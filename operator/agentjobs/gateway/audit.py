@@ -1,4 +1,4 @@
-"""Records each action of a user, refused ones included: a row in history and a line in the log.
+"""Records each action of a user, including refused ones: a row in history and a line in the log.
 
 The row is written after the action and before the response. While history is unavailable, and when a user is refused
 too often, only the log has it.

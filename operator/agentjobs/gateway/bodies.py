@@ -57,7 +57,7 @@ class EventBody(msgspec.Struct, frozen=True):
     data: Raw
     """What happened; the keys depend on `kind`."""
     usage: UsageBody | None = None
-    """What was used since the entry before; only runners without a journal send it."""
+    """What was used since the previous entry; only runners without a journal send it."""
 
     def __post_init__(self) -> None:
         try:
@@ -182,7 +182,7 @@ class StepsBody(msgspec.Struct, frozen=True):
         Raises:
             ValueError: that is not what it holds.
         """
-        # Parsed small strings take many times the memory of their text; the limit has room for some hundred keys.
+        # Parsed small strings take many times the memory of their text; the limit has room for a few hundred keys.
         if len(memoryview(self.void)) > contract.MAX_VOID_BYTES:
             raise ValueError(f"void: must be at most {contract.MAX_VOID_BYTES} bytes")
         try:

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 _History = Callable[[], Awaitable[ChangeReads]]
 PAUSE_SECONDS: Final = FRESH_SECONDS
-"""Between two queries."""
+"""The pause between two queries."""
 
 
 class ChangeFeed:
@@ -34,7 +34,7 @@ class ChangeFeed:
         self._pause = pause
         self._mark: str | None = None
         # Changes are reported one query later. By then shared answers from before these changes have expired in every
-        # process (shared_reads.py), so a page that asks again gets new ones.
+        # process (shared_reads.py), so a page that reloads gets new results.
         self._held: Changes | None = None
         self._failed = False
         """Whether the last query failed."""
@@ -86,7 +86,7 @@ class ChangeFeed:
             self._held = None if first else changes
 
     def _note_away(self) -> None:
-        # One query later, too: until then, a page that asks again would get a shared answer from before.
+        # One query later, too: until then, a page that reloads would get a shared answer from before.
         if self._failed:
             self.board.publish_away()
         self._failed = True

@@ -124,7 +124,7 @@ class Listener:
         self._free_at = float("-inf")
 
     def receive(self, change: _Change, now: float) -> None:
-        """Take in a change, if the stream is about its job."""
+        """Process a change, if the stream is about its job."""
         self.number = change.number
         if change.job is not None and not self._concerns(change.job, change.what):
             return
@@ -147,7 +147,7 @@ class Listener:
             self._pending = None
 
     def set_away(self, *, away: bool) -> None:
-        """Take in that history is unavailable, or available again."""
+        """Record whether history is unavailable."""
         self._away = away
         if not away:
             self._is_away_reported = False
@@ -261,7 +261,7 @@ class Board:
                 self._note_steps(uid, now)
 
     def publish_away(self) -> None:
-        """Tell the streams that history is unavailable."""
+        """Report to the streams that history is unavailable."""
         if not self._away:
             self._away = True
             for each in self.listeners:

@@ -53,7 +53,7 @@ def describe_fields(schemas: Mapping[str, Any], models: Mapping[str, type]) -> N
 
 
 def _docs(model: type) -> dict[str, str]:
-    """Return the docstrings of a model's fields, those of its base classes included."""
+    """Return the docstrings of a model's fields, including those of its base classes."""
     found: dict[str, str] = {}
     for each in reversed(model.__mro__):
         if each.__module__.partition(".")[0] == _OURS:
@@ -75,5 +75,5 @@ def _in_class(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
 
 
 def _folded(name: str) -> str:
-    """Write `cost_usd` and `costUSD` alike."""
+    """Return the same key for `cost_usd` and `costUSD`."""
     return name.replace("_", "").lower()

@@ -58,7 +58,7 @@ AS_CALLERS_AT_ONCE: Final = 16
 # rights cannot fill the database. The log has all of them.
 REFUSALS_A_SECOND: Final = 1.0
 REFUSALS: Final = 100.0
-# How long a request waits for room. Runners give up after 15 s and try again.
+# How long a request waits for capacity. Runners give up after 15 s and try again.
 WAIT_SECONDS: Final = 5.0
 # The time limit of a body, and one more second for each of these bytes.
 BODY_SECONDS: Final = 3.0

@@ -21,7 +21,7 @@ ACTIONS_BURST: Final = 500.0
 # The rate of an address: requests with an unknown token, or with an impersonation that is not allowed.
 REFUSALS_A_SECOND: Final = 5.0
 REFUSALS_BURST: Final = 100.0
-# Open streams of changes: each tab of a browser has one. Each takes some kilobytes and a connection.
+# Open streams of changes: each tab of a browser has one. Each takes a few kilobytes and a connection.
 STREAMS_PER_USER: Final = 50
 STREAMS: Final = 1000
 

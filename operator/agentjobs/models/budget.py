@@ -109,7 +109,7 @@ class Fits(StrEnum):
 
     YES = "Yes"
     NOT_YET = "NotYet"
-    """Calls in progress may need the rest; ask again when they have ended."""
+    """Calls in progress may need the rest; try again when they have ended."""
     NO = "No"
     """A limit is reached."""
 

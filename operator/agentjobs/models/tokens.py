@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_TOKENS: Final = 100_000_000
-"""The largest plausible count of a call. The largest context windows have some millions of tokens."""
+"""The largest plausible count of a call. The largest context windows have a few million tokens."""
 
 
 @dataclass(frozen=True, slots=True)

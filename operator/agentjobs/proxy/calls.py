@@ -13,7 +13,7 @@ from agentjobs.proxy.apis.api import ParsedRequest, UsageReader
 from agentjobs.proxy.routing import Plan, Way
 
 UNSENT: Final = Tokens()
-# Hidden reasoning is billed. The fastest models produce some hundred tokens per second.
+# Hidden reasoning is billed. The fastest models produce a few hundred tokens per second.
 THINKING_TOKENS_PER_SECOND: Final = 200
 
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from agentjobs.capacity import Capacity
 from agentjobs.problem import Problem
 
-# Total size of all bodies held by one process. A large prompt has some megabytes.
+# Total size of all bodies held by one process. A large prompt has a few megabytes.
 BODY_BYTES: Final = 256 * 1024 * 1024
 # How long to wait for free memory.
 CAPACITY_SECONDS: Final = 10.0

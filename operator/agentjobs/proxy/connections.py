@@ -22,7 +22,7 @@ KEEP_ALIVE_SECONDS: Final = 75.0
 CONNECTIONS: Final = 256
 # How long sent bytes may be unacknowledged before the kernel closes the connection.
 UNREAD_SECONDS: Final = 60
-# Size of the request line and of one header: a token has 2 KB, Anthropic's list of betas some hundred bytes.
+# Size of the request line and of one header: a token has 2 KB, Anthropic's list of betas a few hundred bytes.
 _LINE_BYTES: Final = 16 * 1024
 _HEADERS: Final = 64
 

@@ -88,7 +88,7 @@ class Limiter:
     async def refused(self, turn: Turn, *, seconds: float, reason: str, whole_key: bool = False) -> None:
         """Close the turn's key for all proxies for this long: for the turn's model, or with `whole_key` for all.
 
-        The turn must still be left. Parallel calls are rejected together; only the first is recorded.
+        The caller must still leave the turn. Parallel calls are rejected together; only the first is recorded.
         """
         model = "" if whole_key else turn.model
         if self._shared.closures.close(turn.key, model, seconds) or turn.is_probe:

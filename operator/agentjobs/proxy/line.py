@@ -431,7 +431,7 @@ class Line:
             waiting.future.set_exception(error)
 
     def _expire(self, waiting: _Waiting) -> None:
-        """End a wait, unless its answer is already there."""
+        """End a wait, unless its request to history is in progress."""
         if waiting not in self._requested:
             now = time()
             limit = self._blocked.limit if self._blocked is not None else self._keys[0].name

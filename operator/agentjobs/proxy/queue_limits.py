@@ -33,7 +33,7 @@ class QueueLimits:
         self._known: dict[_Queue, tuple[QueueLimit, ...]] | None = None
 
     def keys_of(self, call: Wanted) -> tuple[Key, ...]:
-        """Return the keys of a call, each with the limits of its queue added to its own. Call it when `ready`."""
+        """Return the keys of a call, each with the limits of its queue added to its own. Call `ready` first."""
         known = self._known or {}
         limits = known.get(call.queue, ()) if call.queue is not None and call.model else ()
         quotas = tuple(limit.quota for limit in limits if limit.holds((call.model, *call.aliases)))

@@ -49,11 +49,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# A call uses a connection for some milliseconds, three times; streams hold none.
+# A call uses a connection for a few milliseconds, three times; streams hold none.
 DATABASE_CONNECTIONS: Final = 10
 # Time to write the remaining data after running calls have ended or were cut.
 SETTLE_SECONDS: Final = 5.0
-# A proxy without a sign of life for 45 s is considered lost, with its calls.
+# A proxy without a heartbeat for 45 s is considered lost, with its calls.
 HEARTBEAT_SECONDS: Final = 10.0
 
 

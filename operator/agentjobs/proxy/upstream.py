@@ -24,10 +24,10 @@ CONNECT_SECONDS: Final = 10.0
 FIRST_BYTE_SECONDS: Final = 900.0
 # Between two pieces. Anthropic pings every few seconds; other models are silent for minutes while they reason.
 IDLE_SECONDS: Final = 300.0
-# Below the five seconds after which common servers (uvicorn, so vLLM) close an idle connection: a request that meets
-# the closing is lost, and may or may not have been read.
+# Below the five seconds after which common servers (uvicorn, so vLLM) close an idle connection: a request that is
+# sent while it closes is lost, and may or may not have been read.
 KEEP_ALIVE_SECONDS: Final = 4.0
-# Size of one answer. The longest texts have some megabytes; images and batches of embeddings some tens.
+# Size of one answer. The longest texts have a few megabytes; images and batches of embeddings tens of them.
 MAX_ANSWER_BYTES: Final = 128 * 1024 * 1024
 # Size of one header of an answer, and of its first line.
 _HEADER_BYTES: Final = 16 * 1024

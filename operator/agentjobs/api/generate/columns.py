@@ -8,7 +8,7 @@ def _column(name: str, path: str, *, kind: str = "string", wide: bool = False) -
 
 
 def job_columns() -> list[Schema]:
-    """Return those of AgentJobs."""
+    """Return the columns of AgentJobs."""
     return [
         _column("Phase", ".status.phase"),
         _column("Outcome", ".status.result.outcome"),
@@ -27,7 +27,7 @@ def job_columns() -> list[Schema]:
 
 
 def queue_columns() -> list[Schema]:
-    """Return those of AgentQueues."""
+    """Return the columns of AgentQueues."""
     return [
         _column("Running", ".status.running", kind="integer"),
         _column("Max", ".status.max", kind="integer"),
@@ -43,7 +43,7 @@ def queue_columns() -> list[Schema]:
 
 
 def template_columns() -> list[Schema]:
-    """Return those of AgentTemplates."""
+    """Return the columns of AgentTemplates."""
     return [
         _column("Model", ".spec.agent.model"),
         _column("Description", ".spec.description"),
@@ -55,7 +55,7 @@ def template_columns() -> list[Schema]:
 
 
 def schedule_columns() -> list[Schema]:
-    """Return those of AgentSchedules."""
+    """Return the columns of AgentSchedules."""
     return [
         _column("Schedule", ".spec.schedule"),
         _column("Timezone", ".spec.timeZone"),

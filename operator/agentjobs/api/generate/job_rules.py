@@ -38,7 +38,7 @@ class _Rule(NamedTuple):
 _INLINE_AGENTS: Final = ("agent.inline", "agent.inline.agents[]")
 # A template may leave these to its jobs.
 _OF_COMPLETE_SPECS: Final = (
-    # The template last: most jobs have none, and what is true first ends the rule.
+    # The template comes last: most jobs have none, and CEL stops at the first operand that is true.
     *(_Rule("", f"{_COMPLETE[field]} || has(self.templateRef)", message) for field, message in REQUIRED.items()),
     _Rule(
         "",

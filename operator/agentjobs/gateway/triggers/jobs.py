@@ -109,7 +109,7 @@ async def make(kube: Kube, wanted: Wanted) -> Made:
 
 
 async def made_before(history: Callable[[], Awaitable[ReadHistory]], wanted: Wanted, *, now: datetime) -> Made | None:
-    """Return the job that the same call created before, deleted ones included; None if history has none.
+    """Return the job that the same call created before, including deleted ones; None if history has none.
 
     If history does not answer in time, a new job finds its twin itself and is skipped.
     """

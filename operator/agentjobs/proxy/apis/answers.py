@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Final
 
-# Size of one document. Answers with pictures have some ten megabytes; larger ones are passed on without being read.
+# Size of one document. Answers with images take tens of megabytes; larger ones are passed on without being read.
 MAX_DOCUMENT_BYTES: Final = 32 * 1024 * 1024
 _GZIP: Final = b"\x1f\x8b"
 _SIGNS: Final = re.compile(rb'[{}"\\]')

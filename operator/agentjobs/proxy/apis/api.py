@@ -75,7 +75,7 @@ class ParsedRequest:
     streamed: bool = False
     """Whether the client requested a stream."""
     input_estimate: int = 0
-    """Estimated tokens of the prompt, rather too high."""
+    """Estimated tokens of the prompt, rounded up where in doubt."""
     max_input: int = 0
     """Maximum tokens of the prompt, if higher than the estimate."""
     max_output: int | None = None
@@ -194,7 +194,7 @@ class Refusal:
     status: int
     error_class: ErrorClass
     message: str
-    """A sentence with the cure, without secrets."""
+    """A sentence that names the cure. It contains no secrets."""
     retry_after: float | None = None
     """Seconds until a retry; None if a retry does not help."""
 
@@ -211,7 +211,7 @@ class Api(Protocol):
 
     @property
     def kind(self) -> Kind:
-        """Which one it is."""
+        """The kind of providers with this API."""
         ...
 
     @property

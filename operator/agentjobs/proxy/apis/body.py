@@ -16,7 +16,7 @@ _ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _SPACE: Final = re.compile(rb"[ \t\r\n]*+")
 _KEY: Final = re.compile(rb'[ \t\r\n]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL)
 
-# Members of one object or array. The longest known have some hundred tools or texts; a body of empty members would
+# Members of one object or array. The longest known have a few hundred tools or texts; a body of empty members would
 # block this process for seconds.
 MAX_MEMBERS: Final = 2048
 # Items of a list: tools, or texts of a batch. No model accepts that many.

@@ -1,4 +1,4 @@
-"""Estimates the tokens of a prompt before they are counted: rather too many than too few.
+"""Estimates the tokens of a prompt before they are counted, and overestimates where it is unsure.
 
 A reservation is corrected when the provider has counted. If it is too high, other calls of the job wait briefly; if it
 is too low, they begin in parallel. For content without a bound `Prompt.most` is higher. Pure.
@@ -13,7 +13,7 @@ BYTES_A_TOKEN: Final = 3
 IMAGE_TOKENS: Final = 3000
 # A reference (file, cache, earlier answer): its size is unknown here.
 REMOTE_TOKENS: Final = 10_000
-# A model's largest input. An hour of silence, or a thousand empty pages, are a file of some kilobytes.
+# A model's largest input. A file of a few kilobytes can hold an hour of silence, or a thousand empty pages.
 WINDOW_TOKENS: Final = 1_000_000
 # Bytes of a recording per token: 32 tokens a second at 6 kbit/s, and 300 at 240 kbit/s.
 _BYTES_A_TOKEN_OF: Final = {"audio": 25, "video": 100}
@@ -29,7 +29,7 @@ _REMOTE: Final = re.compile(
     rb'"(?:(file_?[uU]ri|file_id|file_url|cached_?[cC]ontent|previous_response_id|conversation|container)"\s*+:\s*+"'
     rb'|(?:image_)?url"\s*+:\s*+"http)'
 )
-# A name with unnecessary escapes is written to be overlooked.
+# Only a request that tries to hide a name from this search has unnecessary escapes in it.
 _HIDDEN: Final = re.compile(rb'(?<!\\)\\u00[2-7][0-9a-fA-F](?:[^"\\]|\\u[0-9a-fA-F]{4}){0,200}+"[ \t\r\n]*+:')
 # How far from its data a file's type is searched, within the same braces.
 _NEAR: Final = 200
