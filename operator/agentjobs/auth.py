@@ -30,10 +30,10 @@ RETRY_SECONDS: Final = 1.0
 """The cluster's uid until the API server returns it."""
 
 # A revoked permission remains effective for at most this long.
-KNOWN_SECONDS: Final = 60.0
+CACHE_SECONDS: Final = 60.0
 # How long a runner is cached, but not longer than its token is valid. The token of a deleted pod remains usable for
 # this long from the pod's address, but every request of a runner is fenced in the database.
-RUNNER_KNOWN_SECONDS: Final = 600.0
+RUNNER_CACHE_SECONDS: Final = 600.0
 # A refusal may soon be outdated (a new role binding, a new label), but a caller in a tight loop must not overload the
 # API server.
 REFUSED_SECONDS: Final = 2.0
@@ -43,7 +43,7 @@ CACHE_SIZE: Final = 8192
 CLUSTER_NAMESPACE: Final = "kube-system"
 # The default budget, for pods of older versions without one and for unreadable ones, which must not count as "no
 # limit". The pod of a job without limits has an empty budget.
-UNSAID_BUDGET: Final = Limits(llm_calls=DEFAULT_LLM_CALLS)
+DEFAULT_BUDGET: Final = Limits(llm_calls=DEFAULT_LLM_CALLS)
 _EXTRA_POD_NAME: Final = "authentication.kubernetes.io/pod-name"
 _EXTRA_POD_UID: Final = "authentication.kubernetes.io/pod-uid"
 _SERVICE_ACCOUNT: Final = "system:serviceaccount:"
@@ -76,11 +76,11 @@ class RunnerIdentity:
     start: int
     pod: str
     pod_uid: str
-    known_seconds: float = KNOWN_SECONDS
+    cache_seconds: float = CACHE_SECONDS
     """How long this may be cached."""
     queue: str = ""
     """The job's queue, from the pod's label."""
-    budget: Limits = UNSAID_BUDGET
+    budget: Limits = DEFAULT_BUDGET
     """The job's budget when the pod was created."""
     addresses: frozenset[str] = frozenset()
     """The pod's addresses; empty until the kubelet reports them, possibly after the runner's first request."""
@@ -101,7 +101,7 @@ class User:
     extra: Mapping[str, Any]
     impersonated_by: str | None = None
     """The user who impersonates them, or None."""
-    known_seconds: float = KNOWN_SECONDS
+    cache_seconds: float = CACHE_SECONDS
     """How long this may be cached."""
 
     @property
@@ -122,7 +122,7 @@ class AnswerCache(Generic[Answer]):
         *,
         clock: Callable[[], float],
         size: int = CACHE_SIZE,
-        known: Callable[[Answer], float] = lambda _: KNOWN_SECONDS,
+        known: Callable[[Answer], float] = lambda _: CACHE_SECONDS,
     ) -> None:
         self._clock = clock
         self._known = known
@@ -191,9 +191,9 @@ class Authenticator:
         self._check_addresses = check_addresses
         # A pod without a known address is looked up again as soon as a refusal would be.
         self._runners: AnswerCache[RunnerIdentity] = AnswerCache(
-            clock=clock, known=lambda identity: identity.known_seconds if identity.addresses else REFUSED_SECONDS
+            clock=clock, known=lambda identity: identity.cache_seconds if identity.addresses else REFUSED_SECONDS
         )
-        self._users: AnswerCache[User] = AnswerCache(clock=clock, known=lambda user: user.known_seconds)
+        self._users: AnswerCache[User] = AnswerCache(clock=clock, known=lambda user: user.cache_seconds)
         self._rights: AnswerCache[None] = AnswerCache(clock=clock)
 
     async def runner_of_token(self, token: str, address: str | None = None) -> RunnerIdentity:
@@ -235,14 +235,14 @@ class Authenticator:
         An empty namespace means all namespaces. `resource` selects another kind.
 
         Raises:
-            Problem: as `person`; 403 if the user may not.
+            Problem: as `identify_user`; 403 if the user may not.
             errors.Unavailable: the API server is unreachable.
         """
-        user = await self.person(authorization, impersonation)
+        user = await self.identify_user(authorization, impersonation)
         await self._check_right(user, resource, verb=verb, namespace=namespace, name=name)
         return user
 
-    async def person(self, authorization: str | None, impersonation: Impersonation | None = None) -> User:
+    async def identify_user(self, authorization: str | None, impersonation: Impersonation | None = None) -> User:
         """Return the user of this header, or the impersonated one, without checking permissions.
 
         Raises:
@@ -256,7 +256,7 @@ class Authenticator:
         await self._check_right(caller, USERS, verb="impersonate", name=impersonation.user)
         await self._check_groups(caller, impersonation.groups)
         groups = (*impersonation.groups, EVERYBODY)
-        return User(impersonation.user, "", groups, {}, caller.name, caller.known_seconds)
+        return User(impersonation.user, "", groups, {}, caller.name, caller.cache_seconds)
 
     def remembers(self, authorization: str | None) -> bool:
         """Return whether the token's owner is cached. Raises Problem (401) without a token."""
@@ -302,7 +302,7 @@ class Authenticator:
         except errors.NotFound:
             raise forbidden(f"Pod {namespace}/{pod} of this token is gone.") from None
         identity = _identity(found, namespace=namespace, pod=pod, pod_uid=pod_uid)
-        return replace(identity, known_seconds=self._known_seconds(token, RUNNER_KNOWN_SECONDS))
+        return replace(identity, cache_seconds=self._cache_seconds(token, RUNNER_CACHE_SECONDS))
 
     async def _review_user(self, token: str) -> User:
         review = await self._review(token, audience=None)
@@ -314,13 +314,13 @@ class Authenticator:
             uid=str(review.get("uid", "")),
             groups=tuple(review.get("groups") or ()),
             extra=review.get("extra") or {},
-            known_seconds=self._known_seconds(token, KNOWN_SECONDS),
+            cache_seconds=self._cache_seconds(token, CACHE_SECONDS),
         )
 
-    def _known_seconds(self, token: str, longest: float) -> float:
+    def _cache_seconds(self, token: str, longest: float) -> float:
         """Return how long to cache the owner of an accepted token."""
         left = seconds_left(token, self._now())
-        return KNOWN_SECONDS if left is None else min(longest, left)
+        return CACHE_SECONDS if left is None else min(longest, left)
 
     async def _review(self, token: str, *, audience: str | None) -> Mapping[str, Any]:
         spec: dict[str, Any] = {"token": token} | ({"audiences": [audience]} if audience else {})
@@ -399,7 +399,7 @@ def _label(meta: Mapping[str, Any], name: str = contract.LABEL_JOB) -> object:
 def _budget(meta: Mapping[str, Any]) -> Limits:
     annotation = (meta.get("annotations") or {}).get(contract.ANNOTATION_BUDGET)
     if annotation is None:
-        return UNSAID_BUDGET
+        return DEFAULT_BUDGET
     try:
         found = json.loads(annotation)
         if isinstance(found, dict):
@@ -407,7 +407,7 @@ def _budget(meta: Mapping[str, Any]) -> Limits:
     except (ValueError, TypeError, RecursionError):
         pass
     logger.warning("budget.unreadable", extra={"pod": meta.get("name"), "namespace": meta.get("namespace")})
-    return UNSAID_BUDGET
+    return DEFAULT_BUDGET
 
 
 def _identity(found: Mapping[str, Any], *, namespace: str, pod: str, pod_uid: str) -> RunnerIdentity:

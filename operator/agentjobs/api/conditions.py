@@ -283,9 +283,9 @@ class FollowUpReason(DescribedEnum):
     AFTER_NOT_MADE = "AfterNotMade", "A follow-up in its `after` did not get all of its jobs."
 
     @property
-    def may_heal(self) -> bool:
+    def is_retried(self) -> bool:
         """Whether the operator retries."""
-        return self in _HEALING
+        return self in _RETRIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,7 +382,7 @@ def first_in(conditions: Iterable[Condition], order: Mapping[str, ConditionStatu
     )
 
 
-_HEALING: Final = (
+_RETRIED: Final = (
     FollowUpReason.PENDING,
     FollowUpReason.NAME_TAKEN,
     FollowUpReason.REFUSED,

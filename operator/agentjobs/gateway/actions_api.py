@@ -24,7 +24,7 @@ from agentjobs.client.schedule_operations import ScheduleOperations
 from agentjobs.gateway import rights
 from agentjobs.gateway.acting import PATIENCE_SECONDS, Acting, acting_as_caller
 from agentjobs.gateway.action_bodies import NothingBody, RerunBody, RunBody, ScaleBody, TriggerBody, body_of, takes
-from agentjobs.gateway.audit import Doing, audited
+from agentjobs.gateway.audit import PendingAction, audited
 from agentjobs.gateway.named_jobs import NamedJob, may_be_uid, named_job
 from agentjobs.gateway.paths import (
     COLLECTION,
@@ -72,19 +72,19 @@ async def list_actions(
 @router.post(COLLECTION + "/{name}/cancel", openapi_extra=takes(NothingBody))
 async def cancel_job(request: Request, namespace: Namespace, name: Name) -> ActionDone:
     """Cancel a job: it stops and does not start again."""
-    return await _ordered(request, Doing("AgentJob", namespace, name, "cancel"), Operations.cancel)
+    return await _ordered(request, PendingAction("AgentJob", namespace, name, "cancel"), Operations.cancel)
 
 
 @router.post(COLLECTION + "/{name}/suspend", openapi_extra=takes(NothingBody))
 async def suspend_job(request: Request, namespace: Namespace, name: Name) -> ActionDone:
     """Suspend a job: it stops its pod and waits until it is resumed."""
-    return await _ordered(request, Doing("AgentJob", namespace, name, "suspend"), Operations.suspend)
+    return await _ordered(request, PendingAction("AgentJob", namespace, name, "suspend"), Operations.suspend)
 
 
 @router.post(COLLECTION + "/{name}/resume", openapi_extra=takes(NothingBody))
 async def resume_job(request: Request, namespace: Namespace, name: Name) -> ActionDone:
     """Resume a suspended job."""
-    return await _ordered(request, Doing("AgentJob", namespace, name, "resume"), Operations.resume)
+    return await _ordered(request, PendingAction("AgentJob", namespace, name, "resume"), Operations.resume)
 
 
 @router.post(COLLECTION + "/{name}/rerun", openapi_extra=takes(RerunBody))
@@ -94,170 +94,179 @@ async def rerun_job(request: Request, namespace: Namespace, name: Name) -> Actio
     If the object of the job is gone, or if it has a template and nothing is changed, this also takes `get configmaps`.
     With changes, a job with a template is made from the template as it is now.
     """
-    doing = Doing("AgentJob", namespace, name, "rerun")
-    user = await _allowed(request, doing, "create", AGENTJOBS)
+    pending = PendingAction("AgentJob", namespace, name, "rerun")
+    user = await _allowed(request, pending, "create", AGENTJOBS)
     body = await body_of(request, RerunBody)
-    async with _as_caller(request, user, doing) as caller:
-        job = await _named(request, doing)
+    async with _as_caller(request, user, pending) as caller:
+        job = await _named(request, pending)
         again = Operations(namespace, PATIENCE_SECONDS).rerun(
             job.name, uid=job.uid, new_name_=body.name, edits=body.edits()
         )
-        doing.message = (await caller.run(again)).name
-    return _done(doing, made=doing.message)
+        pending.message = (await caller.run(again)).name
+    return _done(pending, made=pending.message)
 
 
 @router.post(QUEUE + "/pause", openapi_extra=takes(NothingBody))
 async def pause_queue(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
     """Pause a queue: it starts no more jobs, and running jobs continue."""
-    return await _stopped(request, Doing("AgentQueue", namespace, name, "pause"), "Hold")
+    return await _stopped(request, PendingAction("AgentQueue", namespace, name, "pause"), "Hold")
 
 
 @router.post(QUEUE + "/drain", openapi_extra=takes(NothingBody))
 async def drain_queue(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
     """Drain a queue: it starts no more jobs, and running jobs are suspended after their current step."""
-    return await _stopped(request, Doing("AgentQueue", namespace, name, "drain"), "HoldAndDrain")
+    return await _stopped(request, PendingAction("AgentQueue", namespace, name, "drain"), "HoldAndDrain")
 
 
 @router.post(QUEUE + "/resume", openapi_extra=takes(NothingBody))
 async def resume_queue(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
     """Resume a queue: it starts jobs again."""
-    return await _stopped(request, Doing("AgentQueue", namespace, name, "resume"), "None")
+    return await _stopped(request, PendingAction("AgentQueue", namespace, name, "resume"), "None")
 
 
 @router.post(QUEUE + "/scale", openapi_extra=takes(ScaleBody))
 async def scale_queue(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
     """Set the number of jobs of a queue that may hold a slot at the same time."""
-    doing = Doing("AgentQueue", namespace, name, "scale")
-    user = await _allowed(request, doing, "patch", AGENTQUEUES)
+    pending = PendingAction("AgentQueue", namespace, name, "scale")
+    user = await _allowed(request, pending, "patch", AGENTQUEUES)
     most = (await body_of(request, ScaleBody)).max
 
     def scaled(do: QueueOperations, known: bool | None) -> Operation[tuple[Queue, bool]]:
         return do.scale(name, most, known=known)
 
-    return await _queue(request, user, doing, scaled)
+    return await _queue(request, user, pending, scaled)
 
 
 @router.post(SCHEDULE + "/trigger", openapi_extra=takes(TriggerBody))
 async def trigger_schedule(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
     """Trigger a schedule: create a job now. `made` is null if no operator has created it within five seconds."""
-    doing = Doing("AgentSchedule", namespace, name, "trigger")
-    user = await _allowed(request, doing, "patch", AGENTSCHEDULES)
+    pending = PendingAction("AgentSchedule", namespace, name, "trigger")
+    user = await _allowed(request, pending, "patch", AGENTSCHEDULES)
     value = (await body_of(request, TriggerBody)).value
-    async with _as_caller(request, user, doing) as caller:
+    async with _as_caller(request, user, pending) as caller:
         do = ScheduleOperations(namespace, PATIENCE_SECONDS)
         triggered = do.trigger(name, value=value, timeout=_TRIGGER_SECONDS)
         try:
             made: str | None = (await caller.run(triggered)).name
-            doing.message = made or ""
+            pending.message = made or ""
         except TimeoutError as error:
             # The request remains: an operator that returns creates the job.
-            made, doing.message = None, str(error)
-    return _done(doing, made=made)
+            made, pending.message = None, str(error)
+    return _done(pending, made=made)
 
 
 @router.post(SCHEDULE + "/suspend", openapi_extra=takes(NothingBody))
 async def suspend_schedule(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
     """Suspend a schedule: it creates no jobs."""
-    return await _schedule(request, Doing("AgentSchedule", namespace, name, "suspend"), ScheduleOperations.suspend)
+    return await _schedule(
+        request, PendingAction("AgentSchedule", namespace, name, "suspend"), ScheduleOperations.suspend
+    )
 
 
 @router.post(SCHEDULE + "/resume", openapi_extra=takes(NothingBody))
 async def resume_schedule(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
     """Resume a schedule that was suspended or stopped after too many failures."""
-    return await _schedule(request, Doing("AgentSchedule", namespace, name, "resume"), ScheduleOperations.resume)
+    return await _schedule(
+        request, PendingAction("AgentSchedule", namespace, name, "resume"), ScheduleOperations.resume
+    )
 
 
 @router.post(TEMPLATE + "/run", openapi_extra=takes(RunBody))
 async def run_template(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
     """Create a job from a template. With a `name`, repeating the request creates no second job."""
-    doing = Doing("AgentTemplate", namespace, name, "run")
-    user = await _allowed(request, doing, "create", AGENTJOBS)
+    pending = PendingAction("AgentTemplate", namespace, name, "run")
+    user = await _allowed(request, pending, "create", AGENTJOBS)
     body = await body_of(request, RunBody)
     more = {} if body.queue is None else {"queue": body.queue}
     spec = of_template(name, body.parameters, message=body.message, spec=more)
     called = body.name or new_name(name.replace(".", "-"))
-    async with _as_caller(request, user, doing) as caller:
+    async with _as_caller(request, user, pending) as caller:
         submitted = Operations(namespace, PATIENCE_SECONDS).submit(spec, name=called, labels=None, annotations=None)
-        doing.message = (await caller.run(submitted)).name
-    return _done(doing, made=doing.message)
+        pending.message = (await caller.run(submitted)).name
+    return _done(pending, made=pending.message)
 
 
-async def _ordered(request: Request, doing: Doing, order: Callable[..., Operation[Job]]) -> ActionDone:
-    user = await _allowed(request, doing, "patch", AGENTJOBS)
+async def _ordered(request: Request, pending: PendingAction, order: Callable[..., Operation[Job]]) -> ActionDone:
+    user = await _allowed(request, pending, "patch", AGENTJOBS)
     await body_of(request, NothingBody)
-    async with _as_caller(request, user, doing) as caller:
-        named = await _named(request, doing)
-        job = await caller.run(order(Operations(doing.namespace, PATIENCE_SECONDS), named.name, uid=named.uid))
-        doing.uid = job.uid
-        doing.message = _ENDED if job.finished else ""
-    return _done(doing)
+    async with _as_caller(request, user, pending) as caller:
+        named = await _named(request, pending)
+        job = await caller.run(order(Operations(pending.namespace, PATIENCE_SECONDS), named.name, uid=named.uid))
+        pending.uid = job.uid
+        pending.message = _ENDED if job.finished else ""
+    return _done(pending)
 
 
-async def _stopped(request: Request, doing: Doing, policy: StopPolicy) -> ActionDone:
-    user = await _allowed(request, doing, "patch", AGENTQUEUES)
+async def _stopped(request: Request, pending: PendingAction, policy: StopPolicy) -> ActionDone:
+    user = await _allowed(request, pending, "patch", AGENTQUEUES)
     await body_of(request, NothingBody)
 
     def stopped(do: QueueOperations, known: bool | None) -> Operation[tuple[Queue, bool]]:
-        return do.stop(doing.name, policy, known=known)
+        return do.stop(pending.name, policy, known=known)
 
-    return await _queue(request, user, doing, stopped)
+    return await _queue(request, user, pending, stopped)
 
 
 async def _queue(
     request: Request,
     user: User,
-    doing: Doing,
+    pending: PendingAction,
     change: Callable[[QueueOperations, bool | None], Operation[tuple[Queue, bool]]],
 ) -> ActionDone:
-    async with _as_caller(request, user, doing) as caller:
-        known = await is_in_use(request, doing.namespace, doing.name)
-        _, made = await caller.run(change(QueueOperations(doing.namespace, PATIENCE_SECONDS), known))
-        doing.message = (
+    async with _as_caller(request, user, pending) as caller:
+        known = await is_in_use(request, pending.namespace, pending.name)
+        _, made = await caller.run(change(QueueOperations(pending.namespace, PATIENCE_SECONDS), known))
+        pending.message = (
             "Its AgentQueue was created; settings that it does not have come from the installation." if made else ""
         )
-    return _done(doing)
+    return _done(pending)
 
 
 async def _schedule(
-    request: Request, doing: Doing, change: Callable[[ScheduleOperations, str], Operation[Schedule]]
+    request: Request, pending: PendingAction, change: Callable[[ScheduleOperations, str], Operation[Schedule]]
 ) -> ActionDone:
-    user = await _allowed(request, doing, "patch", AGENTSCHEDULES)
+    user = await _allowed(request, pending, "patch", AGENTSCHEDULES)
     await body_of(request, NothingBody)
-    async with _as_caller(request, user, doing) as caller:
-        await caller.run(change(ScheduleOperations(doing.namespace, PATIENCE_SECONDS), doing.name))
-    return _done(doing)
+    async with _as_caller(request, user, pending) as caller:
+        await caller.run(change(ScheduleOperations(pending.namespace, PATIENCE_SECONDS), pending.name))
+    return _done(pending)
 
 
-async def _allowed(request: Request, doing: Doing, verb: str, resource: Resource) -> User:
+async def _allowed(request: Request, pending: PendingAction, verb: str, resource: Resource) -> User:
     """Return the caller if they may do this, before the body is read. A refusal is recorded."""
-    user = await rights.who(request)
-    if doing.kind == "AgentJob" and may_be_uid(doing.name):
-        doing.uid = doing.name  # so that refused actions are listed with the job, too
-    name = "" if verb == "create" else doing.name
+    user = await rights.authenticate(request)
+    if pending.kind == "AgentJob" and may_be_uid(pending.name):
+        pending.uid = pending.name  # so that refused actions are listed with the job, too
+    name = "" if verb == "create" else pending.name
     try:
-        await rights.may(request, verb, namespace=doing.namespace, name=name, resource=resource)
+        await rights.authorize(request, verb, namespace=pending.namespace, name=name, resource=resource)
     except Problem:
-        async with audited(request, user, doing):
+        async with audited(request, user, pending):
             raise
     return user
 
 
 @asynccontextmanager
-async def _as_caller(request: Request, user: User, doing: Doing) -> AsyncIterator[Acting]:
+async def _as_caller(request: Request, user: User, pending: PendingAction) -> AsyncIterator[Acting]:
     """Yield an `Acting` for the caller. The result is recorded, including a refusal for lack of capacity."""
     room = services_of(request).as_callers
-    async with audited(request, user, doing), room.taken(), acting_as_caller(request) as caller:
+    async with audited(request, user, pending), room.taken(), acting_as_caller(request) as caller:
         yield caller
 
 
-async def _named(request: Request, doing: Doing) -> NamedJob:
-    job = await named_job(request, doing.namespace, doing.name)
-    doing.name, doing.uid = job.name, job.uid or ""
+async def _named(request: Request, pending: PendingAction) -> NamedJob:
+    job = await named_job(request, pending.namespace, pending.name)
+    pending.name, pending.uid = job.name, job.uid or ""
     return job
 
 
-def _done(doing: Doing, *, made: str | None = None) -> ActionDone:
-    message = "" if doing.message == made else doing.message
+def _done(pending: PendingAction, *, made: str | None = None) -> ActionDone:
+    message = "" if pending.message == made else pending.message
     return ActionDone(
-        namespace=doing.namespace, kind=doing.kind, name=doing.name, action=doing.action, made=made, message=message
+        namespace=pending.namespace,
+        kind=pending.kind,
+        name=pending.name,
+        action=pending.action,
+        made=made,
+        message=message,
     )

@@ -27,7 +27,7 @@ _WRITE_SECONDS: Final = 2.0
 
 
 @dataclass(slots=True)
-class Doing:
+class PendingAction:
     """An action in progress. The code that runs it fills in the rest."""
 
     kind: ActionKind
@@ -40,15 +40,15 @@ class Doing:
 
 
 @asynccontextmanager
-async def audited(request: Request, user: User, doing: Doing) -> AsyncIterator[Doing]:
+async def audited(request: Request, user: User, pending: PendingAction) -> AsyncIterator[PendingAction]:
     """Record the action of a `with` block, however it ends."""
     try:
-        yield doing
+        yield pending
     except Exception as error:
         problem = _problem_of(error)
-        await _keep(request, user, doing, problem.status, problem.message)
+        await _keep(request, user, pending, problem.status, problem.message)
         raise
-    await _keep(request, user, doing, 200, doing.message)
+    await _keep(request, user, pending, 200, pending.message)
 
 
 def _problem_of(error: Exception) -> Problem:
@@ -57,15 +57,15 @@ def _problem_of(error: Exception) -> Problem:
     return from_error(error) if isinstance(error, errors.AgentJobsError) else crash()
 
 
-async def _keep(request: Request, user: User, doing: Doing, status: int, message: str) -> None:
+async def _keep(request: Request, user: User, pending: PendingAction, status: int, message: str) -> None:
     action = Action(
         user=user.name,
         impersonated_by=user.impersonated_by,
-        namespace=doing.namespace,
-        kind=doing.kind,
-        name=doing.name,
-        uid=doing.uid,
-        action=doing.action,
+        namespace=pending.namespace,
+        kind=pending.kind,
+        name=pending.name,
+        uid=pending.uid,
+        action=pending.action,
         status=status,
         message=message,
     )

@@ -30,7 +30,7 @@ NOTIFIED_AT_ONCE: Final = 20
 _AT_ONCE_SECONDS: Final = 0.001
 
 
-class What(StrEnum):
+class ChangeKind(StrEnum):
     """What has changed."""
 
     JOB = "job"
@@ -67,12 +67,12 @@ class Event(msgspec.Struct, frozen=True):
     namespace: str
     name: str
     uid: str
-    what: What
+    what: ChangeKind
     changes: int = 1
     """The number of changes that it reports; 0 if unknown."""
 
 
-_ANYTHING: Final = Event("", "", "", What.ALL, 0)
+_ANYTHING: Final = Event("", "", "", ChangeKind.ALL, 0)
 
 
 class Pace:
@@ -95,7 +95,7 @@ class _Change:
     time: float
     job: ChangedJob | None
     """None if any job may have changed."""
-    what: What
+    what: ChangeKind
 
     def event(self) -> Event:
         if self.job is None:
@@ -132,7 +132,7 @@ class Listener:
             self._pending = change.event()
             self._free_at = max(self._free_at, self.pace.turn(now) if self.pace else now)
         else:
-            self._pending = _together(self._pending, change.event())
+            self._pending = _merged(self._pending, change.event())
         self.wake()
 
     def narrow(self, interest: Interest) -> None:
@@ -143,7 +143,7 @@ class Listener:
             return
         if self._pending.changes > 1:
             self._pending = _ANYTHING  # some of its changes may be of the namespaces that remain
-        elif self._pending.what is not What.ALL and self._pending.namespace not in after:
+        elif self._pending.what is not ChangeKind.ALL and self._pending.namespace not in after:
             self._pending = None
 
     def set_away(self, *, away: bool) -> None:
@@ -178,20 +178,20 @@ class Listener:
         assert event is not None, "nothing is due"
         return event
 
-    def _concerns(self, job: ChangedJob, what: What) -> bool:
+    def _concerns(self, job: ChangedJob, what: ChangeKind) -> bool:
         if not self.interest.has(job):
             return False
-        if self.interest.job and self.interest.uid != job.uid and what is What.JOB:
+        if self.interest.job and self.interest.uid != job.uid and what is ChangeKind.JOB:
             # A name refers to its newest job.
             self.interest = replace(self.interest, uid=job.uid, name=job.name)
-        return what is What.JOB or bool(self.interest.job)
+        return what is ChangeKind.JOB or bool(self.interest.job)
 
 
-def _together(before: Event, event: Event) -> Event:
+def _merged(before: Event, event: Event) -> Event:
     """Merge two events: the later one counts, but ALL before any other, and JOB before STEPS of the same job."""
-    if What.ALL in (before.what, event.what):
+    if ChangeKind.ALL in (before.what, event.what):
         return _ANYTHING
-    what = before.what if before.uid == event.uid and before.what is What.JOB else event.what
+    what = before.what if before.uid == event.uid and before.what is ChangeKind.JOB else event.what
     return msgspec.structs.replace(event, what=what, changes=before.changes + 1)
 
 
@@ -249,11 +249,11 @@ class Board:
             self._away = False
             for each in self.listeners:
                 each.set_away(away=False)
-            self._note(None, What.ALL, now)
+            self._note(None, ChangeKind.ALL, now)
         if first or changes.more:
-            self._note(None, What.ALL, now)
+            self._note(None, ChangeKind.ALL, now)
         for job in reversed(changes.jobs):
-            self._note(job, What.JOB, now)
+            self._note(job, ChangeKind.JOB, now)
         for uid, progress in changes.progress.items():
             before = self._progress.get(uid)
             self._progress.put(uid, progress)
@@ -270,9 +270,9 @@ class Board:
     def _note_steps(self, uid: str, now: float) -> None:
         interest = next((listener.interest for listener in self.listeners if listener.interest.uid == uid), None)
         if interest is not None and interest.namespaces:
-            self._note(ChangedJob(interest.namespaces[0], interest.name, uid), What.STEPS, now)
+            self._note(ChangedJob(interest.namespaces[0], interest.name, uid), ChangeKind.STEPS, now)
 
-    def _note(self, job: ChangedJob | None, what: What, now: float) -> None:
+    def _note(self, job: ChangedJob | None, what: ChangeKind, now: float) -> None:
         self._number += 1
         change = _Change(self._number, now, job, what)
         self._recent.append(change)
@@ -285,7 +285,7 @@ class Board:
         name, _, number = last.rpartition("-")
         oldest = self._recent[0].number if self._recent else self._number + 1
         if name != self.name or not number.isdecimal() or int(number) + 1 < oldest:
-            return [_Change(self._number, now, None, What.ALL)]
+            return [_Change(self._number, now, None, ChangeKind.ALL)]
         return list(self._after(int(number)))
 
     def _after(self, number: int) -> Iterator[_Change]:

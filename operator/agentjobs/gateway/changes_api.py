@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from agentjobs import errors
 from agentjobs.auth import User
 from agentjobs.gateway.changes import Interest, Listener
-from agentjobs.gateway.rights import MAX_NAMESPACES, may, scope_of, who
+from agentjobs.gateway.rights import MAX_NAMESPACES, authenticate, authorize, scope_of
 from agentjobs.gateway.services import Services, services_of
 from agentjobs.problem import Problem
 
@@ -90,7 +90,7 @@ async def watch_changes(
     ] = None,
 ) -> EventStream:
     """Stream changes of jobs as server-sent events `change` and `away`, for a minute or two."""
-    services, user = services_of(request), await who(request)
+    services, user = services_of(request), await authenticate(request)
 
     async def interest() -> Interest:
         return await _interest(request, namespace, job)
@@ -108,7 +108,7 @@ async def _interest(request: Request, namespace: list[str] | None, job: str | No
     if namespace:
         raise Problem(400, "BadRequest", "Use either `namespace` or `job`, not both.")
     where, _, name = job.partition("/")
-    await may(request, "get", namespace=where, name=name)
+    await authorize(request, "get", namespace=where, name=name)
     return Interest((where,), name)
 
 

@@ -214,7 +214,7 @@ async def _as_caller(
 
     A refusal of the API server becomes a Problem with its message.
     """
-    await rights.may(request, verb, namespace=namespace, name=name, resource=resource)
+    await rights.authorize(request, verb, namespace=namespace, name=name, resource=resource)
     async with services_of(request).as_callers.taken():
         cluster = await rights.acting(request)
         try:

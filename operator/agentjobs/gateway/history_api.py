@@ -26,7 +26,7 @@ from agentjobs.gateway.job_filters import Chosen
 from agentjobs.gateway.json_text import readable
 from agentjobs.gateway.paths import COLLECTION, Cursor, Limit, Name, Namespace
 from agentjobs.gateway.problems import json_answer
-from agentjobs.gateway.rights import MAX_NAMESPACES, InScope, Scope, may, scope_of
+from agentjobs.gateway.rights import MAX_NAMESPACES, InScope, Scope, authorize, scope_of
 from agentjobs.gateway.services import History, ReadBudget, Shared
 from agentjobs.history.pages import DEFAULT_LIMIT, write_cursor
 from agentjobs.history.protocols import ReadHistory
@@ -39,7 +39,7 @@ router = APIRouter(tags=["history"])
 
 
 async def _may_list(request: Request, namespace: Namespace) -> User:
-    return await may(request, "list", namespace=namespace)
+    return await authorize(request, "list", namespace=namespace)
 
 
 async def _readable(request: Request) -> Scope:
@@ -51,7 +51,7 @@ _Readable = Annotated[Scope, Depends(_readable)]
 
 async def may_get(request: Request, namespace: Namespace, name: Name) -> User:
     """Return the caller, who may read this job."""
-    return await may(request, "get", namespace=namespace, name=name)
+    return await authorize(request, "get", namespace=namespace, name=name)
 
 
 async def _job(history: ReadHistory, shared: Shared, namespace: str, name: str) -> RecordedJob:
@@ -61,7 +61,7 @@ async def _job(history: ReadHistory, shared: Shared, namespace: str, name: str) 
 
 async def may_read_texts(request: Request, namespace: Namespace) -> User:
     """Return the caller, who may read the texts that jobs take from ConfigMaps."""
-    return await may(request, "get", namespace=namespace, resource=CONFIGMAPS)
+    return await authorize(request, "get", namespace=namespace, resource=CONFIGMAPS)
 
 
 @router.get("/v1/namespaces")

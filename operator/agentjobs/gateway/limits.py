@@ -116,7 +116,7 @@ class Rates:
         """Count the bytes of a body that has arrived, at the cost of later requests."""
         self._keep(caller, self._left(caller) - size / self._size)
 
-    def punish(self, caller: str) -> None:
+    def penalize(self, caller: str) -> None:
         """Refuse what the caller sends for `PENALTY_SECONDS`."""
         self._keep(caller, -PENALTY_SECONDS * self._a_second)
 
@@ -194,7 +194,7 @@ class Intake:
                 rates.charge(pod, len(received[0]))
                 yield received.pop()  # the caller drops it as soon as possible
         except SlowBody:
-            rates.punish(pod)
+            rates.penalize(pod)
             raise
         except LargeBody:
             rates.charge(pod, limit)
@@ -222,7 +222,7 @@ class Intake:
             ):
                 yield pieces
         except SlowBody:
-            self.artifacts.punish(pod)
+            self.artifacts.penalize(pod)
             raise
         except (LargeBody, AgentJobsError):
             await _drop_rest(request)

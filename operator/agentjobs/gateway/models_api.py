@@ -18,7 +18,7 @@ from agentjobs.gateway.history_api import may_get, may_read_texts
 from agentjobs.gateway.model_overview import limits_of, overview
 from agentjobs.gateway.paths import COLLECTION, Cursor, Limit, Name, Namespace
 from agentjobs.gateway.problems import json_answer
-from agentjobs.gateway.rights import may
+from agentjobs.gateway.rights import authorize
 from agentjobs.gateway.services import History, ReadBudget, Reports
 from agentjobs.history.pages import DEFAULT_LIMIT
 from agentjobs.problem import Problem
@@ -38,7 +38,7 @@ router = APIRouter(tags=["models"])
 
 
 async def _may_list(request: Request, namespace: OneNamespace = None) -> User:
-    return await may(request, "list", namespace=namespace or "")
+    return await authorize(request, "list", namespace=namespace or "")
 
 
 @router.get("/v1/models", dependencies=[Depends(_may_list)])

@@ -92,7 +92,7 @@ async def known_job(request: Request, cluster: KubeClient, namespace: str, name:
 
 async def _recorded(request: Request, namespace: str, name: str) -> RecordedJob | None:
     """Return a job from history, if the caller may get it; None if history does not have it."""
-    await rights.may(request, "get", namespace=namespace, name=name)
+    await rights.authorize(request, "get", namespace=namespace, name=name)
     services = services_of(request)
     try:
         history = (await services.history()).people

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from agentjobs.api.recorded_notifications import RecordedNotifications, Retried
 from agentjobs.auth import User
-from agentjobs.gateway.audit import Doing, audited
+from agentjobs.gateway.audit import PendingAction, audited
 from agentjobs.gateway.paths import COLLECTION, PLACE, Cursor, Limit, Name, Namespace
-from agentjobs.gateway.rights import Person, may
+from agentjobs.gateway.rights import Person, authorize
 from agentjobs.gateway.services import History, Notified, ReadBudget
 from agentjobs.history.pages import DEFAULT_LIMIT
 
@@ -22,7 +22,7 @@ router = APIRouter(tags=["notifications"])
 
 
 async def _may_list(request: Request, namespace: Namespace) -> User:
-    return await may(request, "list", namespace=namespace)
+    return await authorize(request, "list", namespace=namespace)
 
 
 @router.get(NOTIFICATIONS, dependencies=[Depends(_may_list)])
@@ -60,11 +60,11 @@ async def retry_notifications(
     ] = None,
 ) -> Retried:
     """Try again all notifications of a job that failed or were given up."""
-    async with audited(request, person, Doing("AgentJob", namespace, name, "retry-notifications")) as doing:
-        await may(request, "patch", namespace=namespace, name=name)
+    async with audited(request, person, PendingAction("AgentJob", namespace, name, "retry-notifications")) as pending:
+        await authorize(request, "patch", namespace=namespace, name=name)
         async with budget.taken():
             job = await history.job(namespace, name)
-            doing.name, doing.uid = job.name, job.uid
+            pending.name, pending.uid = job.name, job.uid
             retried = await notified.retry(job.uid, sink or None)
-        doing.message = f"{retried} will be tried again"
+        pending.message = f"{retried} will be tried again"
     return Retried(retried=retried)

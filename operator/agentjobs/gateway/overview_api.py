@@ -12,7 +12,7 @@ from pydantic import AwareDatetime
 import agentjobs
 from agentjobs.api.recorded_overview import Activity, Installation, OpenCounts, Process, UsageSeries
 from agentjobs.auth import User
-from agentjobs.gateway.rights import InScope, may
+from agentjobs.gateway.rights import InScope, authorize
 from agentjobs.gateway.services import Installed, Numbers, ReadBudget, Reports, Shared, services_of
 from agentjobs.gateway.shared_reads import seconds_of
 from agentjobs.history.model_records import SeenProxy
@@ -31,7 +31,7 @@ router = APIRouter(tags=["overview"])
 
 
 async def _may_read_all(request: Request) -> User:
-    return await may(request, "list", namespace="")
+    return await authorize(request, "list", namespace="")
 
 
 @router.get("/v1/counts")

@@ -94,6 +94,6 @@ def add_answers(app: FastAPI) -> None:
         return answer(Problem(error.status_code, reason, message, headers=error.headers))
 
     @app.exception_handler(RequestValidationError)
-    async def misasked(_: Request, error: RequestValidationError) -> Response:
+    async def invalid_request(_: Request, error: RequestValidationError) -> Response:
         message = "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors())
         return answer(Problem(400, "BadRequest", f"The request is invalid: {message[:1000]}."))

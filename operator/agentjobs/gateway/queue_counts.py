@@ -15,7 +15,7 @@ async def queues_in_use(request: Request, namespace: str) -> Counts | None:
     None if that is unknown: history is unavailable or does not count that many, or the caller may not list AgentJobs.
     """
     try:
-        await rights.may(request, "list", namespace=namespace)
+        await rights.authorize(request, "list", namespace=namespace)
         services = services_of(request)
         overview = (await services.history()).overview
         async with services.reads.taken():

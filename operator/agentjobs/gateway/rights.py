@@ -32,7 +32,7 @@ Scope = tuple[str, ...] | None
 """The namespaces that a request is about; None for all."""
 
 
-async def who(request: Request) -> User:
+async def authenticate(request: Request) -> User:
     """Return the caller, whatever their rights.
 
     Raises:
@@ -40,7 +40,7 @@ async def who(request: Request) -> User:
         errors.Unavailable: the API server is unavailable.
     """
     authorization, impersonation = _identity(request)
-    return await services_of(request).authenticator.person(authorization, impersonation)
+    return await services_of(request).authenticator.identify_user(authorization, impersonation)
 
 
 async def counted(request: Request) -> None:
@@ -49,7 +49,7 @@ async def counted(request: Request) -> None:
     A request without a token costs no review; its route refuses it.
 
     Raises:
-        Problem: 429 with `Retry-After`, and as `who`.
+        Problem: 429 with `Retry-After`, and as `authenticate`.
     """
     authorization, impersonation = _identity(request)
     if authorization is None:
@@ -57,20 +57,22 @@ async def counted(request: Request) -> None:
     services = services_of(request)
     address = request.client.host if request.client else ""
     if not services.authenticator.remembers(authorization) and not _is_own(address):
-        services.user_limits.check_stranger(address)
+        services.user_limits.check_unauthenticated(address)
     try:
-        user = await services.authenticator.person(authorization, impersonation)
+        user = await services.authenticator.identify_user(authorization, impersonation)
     except Problem:
         services.user_limits.count_refusal(address)
         raise
     services.user_limits.count(user.name, acts=request.method not in _READING)
 
 
-async def may(request: Request, verb: str, *, namespace: str, name: str = "", resource: Resource = AGENTJOBS) -> User:
+async def authorize(
+    request: Request, verb: str, *, namespace: str, name: str = "", resource: Resource = AGENTJOBS
+) -> User:
     """Return the caller, if they may do this in a namespace or to one object; an empty namespace means all.
 
     Raises:
-        Problem: as `who`, and 403.
+        Problem: as `authenticate`, and 403.
         errors.Unavailable: the API server is unavailable.
     """
     authorization, impersonation = _identity(request)
@@ -82,10 +84,11 @@ async def may(request: Request, verb: str, *, namespace: str, name: str = "", re
 async def acting(request: Request) -> KubeClient:
     """Return a client with the caller's token and impersonation only.
 
-    The API server authorizes its requests. Check `may` first, so that a refusal comes before anything is read or done.
+    The API server authorizes its requests. Call `authorize` first, so that a refusal comes before anything is read or
+    done.
 
     Raises:
-        Problem: 400, 401 and 403 as `who`, as far as it needs no request to the API server.
+        Problem: 400, 401 and 403 as `authenticate`, as far as it needs no request to the API server.
     """
     authorization, impersonation = _identity(request)
     return services_of(request).callers.client(bearer(authorization), impersonation)
@@ -113,11 +116,11 @@ async def scope_of(
     if namespace:
         named = tuple(sorted(set(namespace)))
         for name in named:
-            await may(request, "list", namespace=name)
+            await authorize(request, "list", namespace=name)
         return named
     if await _is_allowed(request, ""):
         return None
-    services, user = services_of(request), await who(request)
+    services, user = services_of(request), await authenticate(request)
     found = await services.scopes.answer((user.key,), lambda: _readable(request))
     # Most reviews are refusals, and these may be cached; namespaces that are read are always checked again.
     return tuple([name for name in found if await _is_allowed(request, name)])
@@ -148,7 +151,7 @@ def _is_own(address: str) -> bool:
 
 async def _is_allowed(request: Request, namespace: str) -> bool:
     try:
-        await may(request, "list", namespace=namespace)
+        await authorize(request, "list", namespace=namespace)
     except Problem as problem:
         if problem.status == 403:
             return False
@@ -156,5 +159,5 @@ async def _is_allowed(request: Request, namespace: str) -> bool:
     return True
 
 
-Person = Annotated[User, Depends(who)]
+Person = Annotated[User, Depends(authenticate)]
 InScope = Annotated[Scope, Depends(scope_of)]

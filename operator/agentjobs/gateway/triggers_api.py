@@ -20,12 +20,12 @@ from agentjobs.gateway.bodies import parse
 from agentjobs.gateway.limits import announced, read_body
 from agentjobs.gateway.paths import PLACE, Namespace
 from agentjobs.gateway.problems import json_answer
-from agentjobs.gateway.rights import acting, may
+from agentjobs.gateway.rights import acting, authorize
 from agentjobs.gateway.services import Services, services_of
 from agentjobs.gateway.triggers.answering import MAX_BODY_BYTES, Call, Challenge, Ignored
 from agentjobs.gateway.triggers.calls import Unreadable, short_key
 from agentjobs.gateway.triggers.file import Signature
-from agentjobs.gateway.triggers.jobs import Made, Wanted, made_before, make, own_rights
+from agentjobs.gateway.triggers.jobs import CallJob, Wanted, made_before, make, own_rights
 from agentjobs.history.protocols import ReadHistory
 from agentjobs.problem import Problem
 
@@ -70,7 +70,7 @@ async def trigger(request: Request, namespace: Namespace, template: Template) ->
 
 async def _with_token(request: Request, services: Services, namespace: str, template: str) -> Response:
     # Before the body is read. The API server authorizes the creation again.
-    await may(request, "create", namespace=namespace)
+    await authorize(request, "create", namespace=namespace)
     async with _body(request, services) as raw:
         body = parse(TriggerBody, raw or b"{}")
     try:
@@ -83,7 +83,7 @@ async def _with_token(request: Request, services: Services, namespace: str, temp
     if key is not None and body.name is None:
         before = await made_before(lambda: _history(services), wanted, now=datetime.now(UTC))
         if before is not None:
-            await may(request, "get", namespace=namespace, name=before.job)
+            await authorize(request, "get", namespace=namespace, name=before.job)
             return _of_job(before, 200)
     with own_rights():
         made = await make(await acting(request), wanted)
@@ -101,22 +101,22 @@ async def _body(request: Request, services: Services) -> AsyncIterator[bytes]:
         yield await read_body(request, MAX_BODY_BYTES)
 
 
-def _answer(signature: Signature, outcome: Made | Challenge | Ignored) -> Response:
+def _answer(signature: Signature, outcome: CallJob | Challenge | Ignored) -> Response:
     match outcome:
         case Challenge(challenge):
             return json_answer({"challenge": challenge})
         case Ignored():
             return json_answer({"ignored": True})
-        case Made() if signature is Signature.SLACK:
+        case CallJob() if signature is Signature.SLACK:
             # Slack accepts no other status, and shows the text to the user who typed a command.
             return _of_job(
                 outcome, 200, text=f"Job {outcome.job} {'was created' if outcome.created else 'already exists'}."
             )
-        case Made():
+        case CallJob():
             return _of_job(outcome, 201 if outcome.created else 200)
 
 
-def _of_job(made: Made, status: int, **more: Any) -> Response:
+def _of_job(made: CallJob, status: int, **more: Any) -> Response:
     answer = json_answer({"job": made.job, "uid": made.uid, "created": made.created, **more})
     answer.status_code = status
     return answer

@@ -48,7 +48,7 @@ class UserLimits:
         """Count a request of an unknown user. Raises as `count`."""
         self._refusals.count(address)
 
-    def check_stranger(self, address: str) -> None:
+    def check_unauthenticated(self, address: str) -> None:
         """Return if an address may send an unknown token. Raises as `count`."""
         self._refusals.check(address)
 

@@ -18,11 +18,11 @@ from agentjobs.api.recorded_sessions import (
     SessionStory,
 )
 from agentjobs.auth import User
-from agentjobs.gateway.audit import Doing, audited
+from agentjobs.gateway.audit import PendingAction, audited
 from agentjobs.gateway.paths import PLACE, Cursor, Limit, Namespace
 from agentjobs.gateway.problems import json_answer
 from agentjobs.gateway.rights import Person as Caller
-from agentjobs.gateway.rights import may
+from agentjobs.gateway.rights import authorize
 from agentjobs.gateway.services import ReadBudget, UserSessions
 from agentjobs.gateway.session_api import Version, bytes_answer
 from agentjobs.history.pages import DEFAULT_LIMIT
@@ -42,11 +42,11 @@ router = APIRouter(tags=["sessions"])
 
 
 async def _may_list(request: Request, namespace: Namespace) -> User:
-    return await may(request, "list", namespace=namespace)
+    return await authorize(request, "list", namespace=namespace)
 
 
 async def _may_get(request: Request, namespace: Namespace) -> User:
-    return await may(request, "get", namespace=namespace)
+    return await authorize(request, "get", namespace=namespace)
 
 
 @router.get(PLACE + "/sessions", dependencies=[Depends(_may_list)])
@@ -136,8 +136,8 @@ async def delete_session(
     session: Id,
 ) -> Deleted:
     """Delete a session with its turns and artifacts, also from memory. Data of the user remain."""
-    async with audited(request, caller, Doing("Session", namespace, f"{app}/{person}/{session}", "delete")):
-        await may(request, "delete", namespace=namespace)
+    async with audited(request, caller, PendingAction("Session", namespace, f"{app}/{person}/{session}", "delete")):
+        await authorize(request, "delete", namespace=namespace)
         async with budget.taken():
             return await sessions.delete_session(namespace, app, person, session)
 
@@ -153,9 +153,9 @@ async def delete_user_data(
     app: AnyApp = None,
 ) -> Deleted:
     """Delete all sessions, artifacts, states and memories of a user in a namespace, in one app or all apps."""
-    async with audited(request, caller, Doing("User", namespace, person, "delete")) as doing:
-        await may(request, "delete", namespace=namespace)
+    async with audited(request, caller, PendingAction("User", namespace, person, "delete")) as pending:
+        await authorize(request, "delete", namespace=namespace)
         async with budget.taken():
             deleted = await sessions.delete_user(namespace, person, app=app)
-        doing.message = "in all apps" if app is None else f"of app {app}"
+        pending.message = "in all apps" if app is None else f"of app {app}"
     return deleted

@@ -26,7 +26,7 @@ from agentjobs.models.models_file import (
     NamespaceEntry,
     ProviderEntry,
 )
-from agentjobs.models.names import Api, Kind, Pattern, api_of, canonical, check, undoubled
+from agentjobs.models.names import Api, Kind, Pattern, api_of, canonical, check, unique_name
 from agentjobs.models.prices import UNKNOWN_MAX_OUTPUT, Price, PriceTable, with_overrides
 
 MAX_KEY_BYTES: Final = 64 * 1024
@@ -216,10 +216,10 @@ class Models:
     def canonical(self, model: str, api: Api | None = None) -> str:
         """Return the canonical name of a model from an alias, a canonical name, or the API's own name (`api`)."""
         if model in self.aliases:
-            return undoubled(self.aliases[model])
+            return unique_name(self.aliases[model])
         name = model if api is None or api_of(model) is api is Api.GEMINI else canonical(api, model)
         name = self.aliases.get(name, name)
-        return undoubled(name)
+        return unique_name(name)
 
     def aliases_of(self, model: str) -> tuple[str, ...]:
         """Return the aliases of a model."""

@@ -21,7 +21,7 @@ from agentjobs.durations import parse_duration
 from agentjobs.models import marked_yaml
 from agentjobs.models.budget import DEFAULT_LLM_CALLS
 from agentjobs.models.marked_yaml import Flaw, Place, shown
-from agentjobs.models.names import PREFIXES, SERVES, Api, Kind, Pattern, api_of, check, undoubled
+from agentjobs.models.names import PREFIXES, SERVES, Api, Kind, Pattern, api_of, check, unique_name
 from agentjobs.models.prices import Count, Entry, Glob, Globs
 
 MAX_REQUEST_BYTES: Final = 32 * 1024 * 1024
@@ -123,7 +123,7 @@ def _key_header(value: object) -> str:
 def _name(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{shown(value)} is not a model name; write it in quotes")
-    return undoubled(check(value))
+    return unique_name(check(value))
 
 
 Word = Annotated[str, BeforeValidator(_word)]

@@ -95,7 +95,7 @@ def canonical(api: Api, name: str) -> str:
     return f"{PREFIXES[api][0]}{name}"
 
 
-def undoubled(name: str) -> str:
+def unique_name(name: str) -> str:
     """Return the unique canonical name of a model: `gemini-2.5-pro` for `gemini/gemini-2.5-pro`.
 
     Patterns of prices and limits might match only one of the two names of the same model.

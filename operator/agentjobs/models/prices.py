@@ -20,7 +20,7 @@ from pydantic.alias_generators import to_camel
 from agentjobs.bounded import Bounded
 from agentjobs.models import marked_yaml
 from agentjobs.models.budget import plain
-from agentjobs.models.names import SCRIPTED, Pattern, undoubled
+from agentjobs.models.names import SCRIPTED, Pattern, unique_name
 from agentjobs.models.tokens import Tokens
 
 MILLION: Final = Decimal(1_000_000)
@@ -222,7 +222,7 @@ class PriceTable:
     def _find(self, model: str, on: date | None) -> Price | None:
         if model.startswith(SCRIPTED):
             return FREE
-        model = undoubled(model)
+        model = unique_name(model)
         for source in self._sources:
             fits = [(pattern, entry) for pattern, entry in source if entry.holds(on) and pattern.matches(model)]
             if fits:

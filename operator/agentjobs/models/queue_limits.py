@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from agentjobs.models.config import Quota
 from agentjobs.models.models_file import Counts
-from agentjobs.models.names import Pattern, undoubled
+from agentjobs.models.names import Pattern, unique_name
 
 COUNTED: Final[Mapping[str, tuple[Counts, float]]] = {
     "requestsPerMinute": (Counts.REQUESTS, 60.0),
@@ -33,7 +33,7 @@ class QueueLimit:
 
     def holds(self, names: Iterable[str]) -> bool:
         """Whether it applies to the model with these names."""
-        return any(Pattern(undoubled(text)).matches(name) for text in self.models for name in names)
+        return any(Pattern(unique_name(text)).matches(name) for text in self.models for name in names)
 
 
 def limits_of(namespace: str, queue: str, entries: Iterable[Mapping[str, Any]]) -> tuple[QueueLimit, ...]:

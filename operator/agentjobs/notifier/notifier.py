@@ -102,7 +102,7 @@ class Notifier:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def tidy(self) -> None:
+    async def give_up_old(self) -> None:
         """Periodically measure the backlog, and give up old notifications for removed sinks and those that are down.
 
         A sink that is down is sent one message at a time, so most others would become old without a try of their own.

@@ -80,7 +80,7 @@ class Sender:
             # Only the exception's name: its message may contain the address.
             return SendResult(f"the request failed ({type(error).__name__})", is_down=True)
         await _drain(response)
-        return _meant(response, now)
+        return _result(response, now)
 
     def _request(self, due: Due, sink: SinkEntry, now: datetime) -> tuple[str, dict[str, str], bytes]:
         name, keys = messages.message_id(due), self._sinks.keys(sink)
@@ -95,7 +95,7 @@ class Sender:
         return self._sinks.url(sink), headers, body
 
 
-def _meant(response: httpx.Response, now: datetime) -> SendResult:
+def _result(response: httpx.Response, now: datetime) -> SendResult:
     status = response.status_code
     if 200 <= status < 300:
         return SendResult()

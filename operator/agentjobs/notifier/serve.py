@@ -111,7 +111,7 @@ class _Work:
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(self._notifier.run())
-            group.create_task(self._notifier.tidy())
+            group.create_task(self._notifier.give_up_old())
 
     async def end(self) -> None:
         """Finish running requests."""

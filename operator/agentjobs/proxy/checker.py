@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from agentjobs.models.models_file import CheckerEntry, OnFailure
-from agentjobs.proxy.upstream import CutShort, Unreached, Upstream
+from agentjobs.proxy.upstream import CutShort, Unreachable, Upstream
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Checker:
                 if not bytes(verdict.body):
                     raise ValueError("Redact without a body")
                 return Redacted(bytes(verdict.body))
-        except (Unreached, CutShort, TimeoutError, ValueError, msgspec.DecodeError) as error:
+        except (Unreachable, CutShort, TimeoutError, ValueError, msgspec.DecodeError) as error:
             # The error's text may quote the request.
             logger.error("checker.failed", extra={"error": type(error).__name__, "on_failure": entry.on_failure.value})
             if entry.on_failure is OnFailure.DENY:

@@ -115,7 +115,7 @@ def cut_short(way: Way, why: str, *, in_time: bool) -> Refusal:
     return Refusal(502 if in_time else 504, kind, message, _RETRY_SECONDS)
 
 
-def odd_answer(way: Way, status: int, why: str) -> Refusal:
+def unexpected_answer(way: Way, status: int, why: str) -> Refusal:
     """A provider's response does not match its API."""
     message = f"Provider {way.provider.name} answered {status}, {why}; check its baseUrl."
     return Refusal(502, ErrorClass.MODEL_UNAVAILABLE, message, _RETRY_SECONDS)

@@ -25,7 +25,7 @@ from agentjobs.proxy.metrics import ProxyMetrics
 from agentjobs.proxy.refusals import Refused
 from agentjobs.proxy.routing import Stage, Way
 from agentjobs.proxy.turns import NoTurn, Turn, Wanted
-from agentjobs.proxy.upstream import CutShort, ProviderResponse, Unreached, Upstream, Why
+from agentjobs.proxy.upstream import Cause, CutShort, ProviderResponse, Unreachable, Upstream
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ _DOWN: Final = frozenset({500, 502, 503, 504, 529})
 _LATER: Final = frozenset({429, 503, 529})
 
 
-class Sort(StrEnum):
+class FailureKind(StrEnum):
     """What a provider's error means for other ways."""
 
     BUSY = "busy"
@@ -80,7 +80,7 @@ class Sort(StrEnum):
 class Failure:
     """An error that a provider answered, or a missing answer."""
 
-    sort: Sort
+    kind: FailureKind
     way: Way
     status: int
     """The provider's status; 0 for none."""
@@ -160,7 +160,7 @@ class Sender:
                 continue
             if failure is None:
                 return
-            if failure.sort is Sort.FINAL:
+            if failure.kind is FailureKind.FINAL:
                 break
         if failure is not None:
             await self._send_error(outgoing, failure)
@@ -182,14 +182,14 @@ class Sender:
                 if failure is None:
                     raise
                 return failure
-            if failure is None or failure.sort is Sort.FINAL:
+            if failure is None or failure.kind is FailureKind.FINAL:
                 return failure
-            busy[failure.way.key.name] += failure.sort is Sort.BUSY
-            if failure.sort is not Sort.BUSY or busy[failure.way.key.name] >= BUSY_TIMES:
+            busy[failure.way.key.name] += failure.kind is FailureKind.BUSY
+            if failure.kind is not FailureKind.BUSY or busy[failure.way.key.name] >= BUSY_TIMES:
                 ways.remove(failure.way)
             if ways:
                 continue
-            if not again or failure.sort is not Sort.DOWN or self._clock() + pause >= until:
+            if not again or failure.kind is not FailureKind.DOWN or self._clock() + pause >= until:
                 return failure
             await asyncio.sleep(pause)
             ways, pause = list(stage.ways), min(TRY_AGAIN_SECONDS[1], 2 * pause)
@@ -209,7 +209,7 @@ class Sender:
                 key = await self._key_of(way)
             except errors.AgentJobsError as error:
                 self._limiter.unused(turn)
-                return Failure(Sort.DOWN, way, 0, {}, b"", refusals.no_key(way, error))
+                return Failure(FailureKind.DOWN, way, 0, {}, b"", refusals.no_key(way, error))
             failure = await self._once(outgoing, way, key)
             if failure is not None:
                 await self._close(turn, failure)
@@ -218,9 +218,9 @@ class Sender:
             self._limiter.leave(turn, outgoing.call.used_of_limits())
 
     async def _close(self, turn: Turn, failure: Failure) -> None:
-        if failure.sort is Sort.BUSY:
+        if failure.kind is FailureKind.BUSY:
             await self._limiter.refused(turn, seconds=failure.retry_after, reason="429 from the provider")
-        elif failure.sort is Sort.USELESS:
+        elif failure.kind is FailureKind.USELESS:
             reason = f"{failure.status} from the provider: the key is rejected or has no credit"
             await self._limiter.refused(turn, seconds=USELESS_SECONDS, reason=reason, whole_key=True)
 
@@ -252,12 +252,12 @@ class Sender:
                     return await _failure(way, answer, key)
                 await self._pass_on(outgoing, way, answer, began)
                 return None
-        except Unreached as error:
-            refusal = refusals.unreached(way, str(error), in_time=error.why is not Why.SILENT)
-            if error.why is Why.SILENT:
+        except Unreachable as error:
+            refusal = refusals.unreached(way, str(error), in_time=error.cause is not Cause.SILENT)
+            if error.cause is Cause.SILENT:
                 # The provider has the request and may still process it: it is billed, and no other provider is called.
                 raise Refused(refusal) from error
-            return Failure(Sort.DOWN, way, 0, {}, b"", refusal)
+            return Failure(FailureKind.DOWN, way, 0, {}, b"", refusal)
 
     async def _pass_on(self, outgoing: Outgoing, way: Way, answer: ProviderResponse, began: float) -> None:
         """Pass on a successful answer piece by piece.
@@ -284,7 +284,7 @@ class Sender:
                     held, piece = piece, held
                 await outgoing.client.write(piece)
             if not reader.whole:
-                raise CutShort(Why.BROKEN, "its end is missing")
+                raise CutShort(Cause.BROKEN, "its end is missing")
             await outgoing.client.write(held)
             outgoing.call.complete()
             await outgoing.client.end()
@@ -309,24 +309,24 @@ class Sender:
 async def _failure(way: Way, answer: ProviderResponse, key: str) -> Failure:
     """Return the error in an unsuccessful answer."""
     body = await answer.start(ERROR_BYTES + 1)
-    refusal, sort = None, Sort.FINAL
+    refusal, kind = None, FailureKind.FINAL
     if answer.status < 300:
-        refusal, sort = refusals.odd_answer(way, answer.status, "but neither JSON nor events"), Sort.DOWN
+        refusal, kind = refusals.unexpected_answer(way, answer.status, "but neither JSON nor events"), FailureKind.DOWN
     elif answer.status < 400:
-        refusal = refusals.odd_answer(way, answer.status, "a redirection, which is not followed")
+        refusal = refusals.unexpected_answer(way, answer.status, "a redirection, which is not followed")
     elif answer.status == 401 or _UNKNOWN_KEY.search(body):
-        refusal, sort = refusals.bad_key(way, answer.status), Sort.USELESS
+        refusal, kind = refusals.bad_key(way, answer.status), FailureKind.USELESS
     elif answer.status == 403:
-        sort = Sort.DENIED
+        kind = FailureKind.DENIED
     elif answer.status == 429 and _TOO_LARGE not in body:
-        sort = Sort.USELESS if _NO_CREDIT in body else Sort.BUSY
+        kind = FailureKind.USELESS if _NO_CREDIT in body else FailureKind.BUSY
     elif answer.status in _DOWN:
-        sort = Sort.DOWN
+        kind = FailureKind.DOWN
     if refusal is None and (len(body) > ERROR_BYTES or (key and key.encode() in body)):
-        refusal = refusals.odd_answer(way, answer.status, "in a body that is not passed on")
+        refusal = refusals.unexpected_answer(way, answer.status, "in a body that is not passed on")
     headers = {name: value for name, value in answer.headers.items() if name.lower() != "content-length"}
     delay = _seconds_of(answer.retry_after)
-    return Failure(sort, way, answer.status, headers, body, refusal, _seconds(answer.retry_after, body), delay)
+    return Failure(kind, way, answer.status, headers, body, refusal, _seconds(answer.retry_after, body), delay)
 
 
 def _seconds_of(retry_after: str) -> float:

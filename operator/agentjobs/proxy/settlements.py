@@ -30,7 +30,7 @@ UNSURE_SECONDS: Final = 15.0
 MOST_CONTENTS: Final = 500
 
 
-class Settles(Protocol):
+class Ledger(Protocol):
     """The part of `ModelLedger` that ends calls."""
 
     async def settle(self, ends: Sequence[EndedCall]) -> None:
@@ -41,7 +41,7 @@ class Settles(Protocol):
 class Settlements:
     """Ended calls to be written. `run` must be running."""
 
-    def __init__(self, ledger: Settles) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._waiting: OrderedDict[UUID, tuple[str, EndedCall]] = OrderedDict()
         self._unsure: dict[UUID, tuple[asyncio.TimerHandle, str, EndedCall]] = {}

@@ -1,7 +1,7 @@
 """Sends a request to a provider and streams its answer.
 
 One client session for all providers, with pooled connections. Nothing is buffered, decompressed or redirected. A
-provider's failures are `Unreached` before the answer, and `CutShort` during it. Independent of APIs and keys.
+provider's failures are `Unreachable` before the answer, and `CutShort` during it. Independent of APIs and keys.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ ANSWER_HEADERS: Final = frozenset(
 )
 
 
-class Why(StrEnum):
+class Cause(StrEnum):
     """Why there is no answer, for logs and metrics."""
 
     REFUSED = "refused"
@@ -54,20 +54,20 @@ class Why(StrEnum):
     TOO_LARGE = "too-large"
 
 
-class Unreached(Exception):
+class Unreachable(Exception):
     """The provider sent no answer at all."""
 
-    def __init__(self, why: Why, message: str) -> None:
+    def __init__(self, cause: Cause, message: str) -> None:
         super().__init__(message)
-        self.why = why
+        self.cause = cause
 
 
 class CutShort(Exception):
     """The answer is incomplete."""
 
-    def __init__(self, why: Why, message: str) -> None:
+    def __init__(self, cause: Cause, message: str) -> None:
         super().__init__(message)
-        self.why = why
+        self.cause = cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +106,16 @@ class ProviderResponse:
                 async with asyncio.timeout(self._idle):
                     piece = await content.readany()
             except TimeoutError:
-                raise CutShort(Why.SILENT, f"nothing came for {self._idle:g} s") from None
+                raise CutShort(Cause.SILENT, f"nothing came for {self._idle:g} s") from None
             except (ClientError, OSError) as error:
-                raise CutShort(Why.BROKEN, type(error).__name__) from error
+                raise CutShort(Cause.BROKEN, type(error).__name__) from error
             if not piece:
                 if content.at_eof():
                     return
                 continue
             size += len(piece)
             if size > self._most:
-                raise CutShort(Why.TOO_LARGE, f"the answer is larger than {self._most} bytes")
+                raise CutShort(Cause.TOO_LARGE, f"the answer is larger than {self._most} bytes")
             yield piece
 
     async def start(self, most: int) -> bytes:
@@ -185,7 +185,7 @@ class Upstream:
             url: complete and encoded.
 
         Raises:
-            Unreached: there is no answer.
+            Unreachable: there is no answer.
         """
         response = await self._head(method, URL(url, encoded=True), headers, body)
         del body
@@ -210,10 +210,11 @@ class Upstream:
                 )
         except TimeoutError as error:
             # aiohttp's connection errors are ClientErrors, too.
-            why = Why.REFUSED if isinstance(error, ClientError) else Why.SILENT
-            raise Unreached(why, "no connection in time" if why is Why.REFUSED else "no answer in time") from error
+            cause = Cause.REFUSED if isinstance(error, ClientError) else Cause.SILENT
+            message = "no connection in time" if cause is Cause.REFUSED else "no answer in time"
+            raise Unreachable(cause, message) from error
         except (ClientError, OSError, ValueError) as error:
-            raise Unreached(_why(error), _description(error)) from error
+            raise Unreachable(_cause(error), _description(error)) from error
 
     def _proxy_of(self, origin: URL) -> str | None:
         """Return the proxy of HTTP_PROXY, HTTPS_PROXY and NO_PROXY for a provider; cached."""
@@ -235,9 +236,9 @@ def retry_after(headers: Mapping[str, str]) -> str:
         return ""
 
 
-def _why(error: Exception) -> Why:
+def _cause(error: Exception) -> Cause:
     # An error of an established connection has no host.
-    return Why.REFUSED if hasattr(error, "host") or isinstance(error, ValueError) else Why.BROKEN
+    return Cause.REFUSED if hasattr(error, "host") or isinstance(error, ValueError) else Cause.BROKEN
 
 
 def _description(error: Exception) -> str:

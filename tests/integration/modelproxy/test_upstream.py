@@ -9,7 +9,7 @@ from aiohttp import web
 
 from agentjobs.models.models_file import CheckerEntry
 from agentjobs.proxy.checker import Checker, Denied, Failed, Redacted
-from agentjobs.proxy.upstream import CutShort, Timeouts, Unreached, Upstream, Why
+from agentjobs.proxy.upstream import Cause, CutShort, Timeouts, Unreachable, Upstream
 
 
 @asynccontextmanager
@@ -76,10 +76,10 @@ async def test_a_proxy_of_the_environment_and_its_exceptions_are_used(monkeypatc
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "http://nobody.invalid/x", "https://127.0.0.1:1/x"])
 async def test_an_unreachable_provider_is_reported_as_unreachable(url):
-    with pytest.raises(Unreached) as failed:
+    with pytest.raises(Unreachable) as failed:
         await ask(url)
 
-    assert failed.value.why is Why.REFUSED
+    assert failed.value.cause is Cause.REFUSED
 
 
 async def test_an_answer_above_the_size_limit_is_cut_off():
@@ -90,7 +90,7 @@ async def test_an_answer_above_the_size_limit_is_cut_off():
         with pytest.raises(CutShort) as cut:
             await ask(url, most=999)
 
-    assert cut.value.why is Why.TOO_LARGE
+    assert cut.value.cause is Cause.TOO_LARGE
 
 
 async def test_an_answer_that_pauses_too_long_is_cut_off():
@@ -104,7 +104,7 @@ async def test_an_answer_that_pauses_too_long_is_cut_off():
         with pytest.raises(CutShort) as cut:
             await ask(url, timeouts=Timeouts(5.0, 0.1))
 
-    assert cut.value.why is Why.SILENT
+    assert cut.value.cause is Cause.SILENT
 
 
 REQUEST = {"model": "m", "messages": []}

@@ -210,7 +210,7 @@ async def test_old_ones_behind_a_sink_that_is_down_are_given_up_without_a_try_of
     found = await notifier(sinks_file(chat={"url": sink.url, "concurrency": 1}), give_up_after=timedelta(0))
     await until(lambda: found._breaker("chat").is_open)
 
-    tidying = asyncio.create_task(found.tidy())
+    tidying = asyncio.create_task(found.give_up_old())
 
     await until(lambda: _all_given_up(states))
     tidying.cancel()

@@ -8,10 +8,10 @@ import pytest
 
 from agentjobs import errors
 from agentjobs.auth import (
-    KNOWN_SECONDS,
+    CACHE_SECONDS,
+    DEFAULT_BUDGET,
     REFUSED_SECONDS,
-    RUNNER_KNOWN_SECONDS,
-    UNSAID_BUDGET,
+    RUNNER_CACHE_SECONDS,
     Authenticator,
     RunnerIdentity,
 )
@@ -109,10 +109,10 @@ def token_until(end):
 @pytest.mark.parametrize(
     ("end", "seconds"),
     [
-        (NOW + 3600, RUNNER_KNOWN_SECONDS),
+        (NOW + 3600, RUNNER_CACHE_SECONDS),
         (NOW + 300, 300),
-        (None, KNOWN_SECONDS),
-        ("x", KNOWN_SECONDS),
+        (None, CACHE_SECONDS),
+        ("x", CACHE_SECONDS),
     ],
 )
 async def test_a_runner_is_remembered_as_long_as_its_token_lives_and_not_for_ever(kube, clock, end, seconds):
@@ -206,10 +206,10 @@ async def test_a_runners_token_is_no_users_where_the_api_server_has_our_audience
 async def test_a_user_is_not_remembered_beyond_the_tokens_end(kube, clock, left, asked):
     authenticator, token = Authenticator(kube, clock=clock, now=lambda: NOW), token_until(NOW + left)
     kube.add_user(token, "ada")
-    await authenticator.person(f"Bearer {token}")
+    await authenticator.identify_user(f"Bearer {token}")
 
     clock.now += 11
-    await authenticator.person(f"Bearer {token}")
+    await authenticator.identify_user(f"Bearer {token}")
 
     assert kube.asked.count("TokenReview") == asked
 
@@ -304,10 +304,10 @@ def test_no_token_two_tokens_and_what_cannot_be_one_are_401(headers, query):
     [
         pytest.param({ANNOTATION_BUDGET: '{"maxCostUSD": "2.5", "maxLLMCalls": 6}'}, Limits(Decimal("2.5"), None, 6)),
         pytest.param({ANNOTATION_BUDGET: "{}"}, Limits(), id="without-limits"),
-        pytest.param({}, UNSAID_BUDGET, id="unsaid"),
-        pytest.param({ANNOTATION_BUDGET: "["}, UNSAID_BUDGET, id="no-json"),
-        pytest.param({ANNOTATION_BUDGET: "[]"}, UNSAID_BUDGET, id="no-object"),
-        pytest.param({ANNOTATION_BUDGET: '{"maxLLMCalls": -1}'}, UNSAID_BUDGET, id="no-use"),
+        pytest.param({}, DEFAULT_BUDGET, id="unsaid"),
+        pytest.param({ANNOTATION_BUDGET: "["}, DEFAULT_BUDGET, id="no-json"),
+        pytest.param({ANNOTATION_BUDGET: "[]"}, DEFAULT_BUDGET, id="no-object"),
+        pytest.param({ANNOTATION_BUDGET: '{"maxLLMCalls": -1}'}, DEFAULT_BUDGET, id="no-use"),
     ],
 )
 async def test_the_budget_is_the_pods_and_what_says_none_gets_the_usual_one(kube, authenticator, annotations, budget):

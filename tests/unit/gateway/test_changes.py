@@ -12,10 +12,10 @@ from agentjobs.gateway.changes import (
     NOTIFIED_PER_SECOND,
     REMEMBERED,
     Board,
+    ChangeKind,
     Event,
     Interest,
     Listener,
-    What,
 )
 from agentjobs.history.change_records import ChangedJob, Changes
 
@@ -53,7 +53,7 @@ def test_a_change_is_told_with_its_place_and_wakes_the_stream(board, join):
     tell(board, A)
 
     assert listener.woken == [1]
-    assert told(listener) == Event("docs", "a", "u-a", What.JOB, 1)
+    assert told(listener) == Event("docs", "a", "u-a", ChangeKind.JOB, 1)
     assert listener.due_in(100.0) is None
 
 
@@ -81,8 +81,8 @@ def test_a_stream_hears_of_what_it_is_about_and_nothing_else(board, join, intere
     ("jobs", "event"),
     [
         pytest.param([OTHER], None, id="lost"),
-        pytest.param([A], Event("docs", "a", "u-a", What.JOB, 1), id="kept"),
-        pytest.param([OTHER, A], Event("", "", "", What.ALL, 0), id="both"),
+        pytest.param([A], Event("docs", "a", "u-a", ChangeKind.JOB, 1), id="kept"),
+        pytest.param([OTHER, A], Event("", "", "", ChangeKind.ALL, 0), id="both"),
     ],
 )
 @pytest.mark.parametrize("before", [None, ("docs", "shop")])
@@ -112,14 +112,14 @@ def test_many_changes_are_one_event_of_the_newest_and_at_most_one_in_its_time(bo
         tell(board, B, now=float(second))
 
     assert (first.changes, listener.due_in(4.0)) == (1, 1.0)
-    assert told(listener, 5.0) == Event("docs", "b", "u-b", What.JOB, 4)
+    assert told(listener, 5.0) == Event("docs", "b", "u-b", ChangeKind.JOB, 4)
 
 
 def test_of_jobs_written_at_once_the_last_written_is_named(board, join):
     listener = join()
     tell(board, B, A)  # as history has them: the newest first
 
-    assert told(listener) == Event("docs", "b", "u-b", What.JOB, 2)
+    assert told(listener) == Event("docs", "b", "u-b", ChangeKind.JOB, 2)
 
 
 def test_steps_are_told_to_who_looks_at_the_job_alone(board, join):
@@ -127,7 +127,7 @@ def test_steps_are_told_to_who_looks_at_the_job_alone(board, join):
     tell(board, **{"u-a": "1 1"})
     tell(board, **{"u-a": "1 2"})
 
-    assert (told(about), told(listing)) == (Event("docs", "a", "u-a", What.STEPS, 1), None)
+    assert (told(about), told(listing)) == (Event("docs", "a", "u-a", ChangeKind.STEPS, 1), None)
     assert board.watched == {"u-a"}
 
 
@@ -166,7 +166,7 @@ def test_a_row_says_more_than_its_steps(board, join):
     tell(board, **{"u-a": "1"})
     tell(board, A, **{"u-a": "2"})
 
-    assert told(listener) == Event("docs", "a", "u-a", What.JOB, 2)
+    assert told(listener) == Event("docs", "a", "u-a", ChangeKind.JOB, 2)
 
 
 def test_while_history_is_away_a_stream_hears_so_once_and_of_its_return(board, join):
@@ -178,7 +178,7 @@ def test_while_history_is_away_a_stream_hears_so_once_and_of_its_return(board, j
     tell(board)
 
     assert away == (0.0, None, None)
-    assert (told(listener).what, told(late).what) == (What.ALL, What.ALL)
+    assert (told(listener).what, told(late).what) == (ChangeKind.ALL, ChangeKind.ALL)
 
 
 def test_a_new_stream_learns_that_history_is_unavailable(board, join):
@@ -191,14 +191,14 @@ def test_more_changes_than_can_be_named_are_anything(board, join):
     listener = join(Interest(("far",)))
     tell(board, A, more=True)
 
-    assert told(listener) == Event("", "", "", What.ALL, 0)
+    assert told(listener) == Event("", "", "", ChangeKind.ALL, 0)
 
 
 def test_the_first_answer_of_a_process_is_anything(board, join):
     listener = join()
     board.publish(Changes("m"), now=0.0, first=True)
 
-    assert told(listener).what is What.ALL
+    assert told(listener).what is ChangeKind.ALL
 
 
 def test_a_reconnected_stream_gets_missed_changes_exactly_once(board, join):
@@ -210,14 +210,14 @@ def test_a_reconnected_stream_gets_missed_changes_exactly_once(board, join):
     tell(board, B, now=50.0)
 
     back, again = join(last=last, now=99.0), join(last=last, now=99.0)
-    assert told(back, 99.0) == Event("docs", "b", "u-b", What.JOB, 1)
+    assert told(back, 99.0) == Event("docs", "b", "u-b", ChangeKind.JOB, 1)
     told(again, 99.0)
     assert told(join(last=board.id_of(again), now=100.0), 100.0) is None
 
 
 @pytest.mark.parametrize("last", ["other-1", "boot-", "boot-x", "boot-0x1", "", "boot", "boot-²"])
 def test_an_id_of_another_process_or_an_invalid_one_reloads_everything(board, join, last):
-    assert told(join(last=last)).what is What.ALL
+    assert told(join(last=last)).what is ChangeKind.ALL
 
 
 def test_a_stream_that_was_disconnected_too_long_reloads_everything(board, join):
@@ -227,7 +227,7 @@ def test_a_stream_that_was_disconnected_too_long_reloads_everything(board, join)
     for number in range(REMEMBERED + 1):
         tell(board, A, now=float(number))
 
-    assert told(join(last=last)).what is What.ALL
+    assert told(join(last=last)).what is ChangeKind.ALL
 
 
 def test_a_number_that_is_still_to_come_hears_of_what_comes(board, join):

@@ -8,7 +8,7 @@ from tests.unit.gateway.conftest import NOW
 from tests.unit.gateway.streaming import Reader
 
 from agentjobs import errors
-from agentjobs.auth import KNOWN_SECONDS, Authenticator
+from agentjobs.auth import CACHE_SECONDS, Authenticator
 from agentjobs.gateway.changes_api import SEND_SECONDS
 from agentjobs.gateway.shared_reads import FRESH_SECONDS
 from agentjobs.gateway.user_limits import STREAMS_PER_USER, Streams
@@ -195,7 +195,7 @@ async def test_a_namespace_that_is_taken_away_is_heard_of_no_more(app, kube, his
     reader = Reader(app, "/v1/changes", headers=ADA)
     await asyncio.sleep(1.5)
     kube.rights["ada"] = {("list", "shop", "")}
-    await asyncio.sleep(KNOWN_SECONDS)
+    await asyncio.sleep(CACHE_SECONDS)
     before = len(reader.events)
     job.queue = history.memory.jobs_by_uid["u2"].queue = "other"
     await asyncio.sleep(3)
@@ -212,7 +212,7 @@ async def test_a_change_in_a_lost_namespace_is_not_told_between_two_checks(app, 
     await asyncio.sleep(7)
     reader = Reader(app, "/v1/changes", headers=ADA)
     kube.rights["ada"] = {("list", "shop", "")}
-    await asyncio.sleep(KNOWN_SECONDS - 6)
+    await asyncio.sleep(CACHE_SECONDS - 6)
     told = len(reader.events)
     job.queue = "other"
     await asyncio.sleep(3)
@@ -227,7 +227,7 @@ async def test_no_change_is_told_once_the_remembered_right_has_expired(listen, k
     job = await history.accept()
     reader = await listen()
     kube.rights["ada"] = set()
-    await asyncio.sleep(KNOWN_SECONDS - 0.5)
+    await asyncio.sleep(CACHE_SECONDS - 0.5)
     before = len(reader.events)
     job.queue = "other"
     await asyncio.sleep(3)
@@ -244,7 +244,7 @@ async def test_a_stream_ends_within_75_seconds_when_its_right_is_taken_away(list
 
 
 async def test_a_stream_ends_soon_after_its_token(app, kube, monkeypatch):
-    monkeypatch.setattr(Authenticator, "_known_seconds", lambda *_: 20.0)
+    monkeypatch.setattr(Authenticator, "_cache_seconds", lambda *_: 20.0)
     kube.add_user("t", "ada", may={EVERYWHERE})
     reader = Reader(app, "/v1/changes", headers=ADA)
     await asyncio.sleep(1)

@@ -125,7 +125,7 @@ def test_large_bodies_use_up_what_a_pod_may_send(clock):
 
 def test_who_sent_too_slowly_waits(clock):
     rates = Rates(clock)
-    rates.punish("a")
+    rates.penalize("a")
 
     assert count_until_refused(rates, "a")[1].headers == {"Retry-After": "31"}
     clock.now += 31

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.unit.gateway.conftest import NOW
 
-from agentjobs.auth import KNOWN_SECONDS
+from agentjobs.auth import CACHE_SECONDS
 from agentjobs.history.records import JobKey
 
 AS_ANN = {"Authorization": "Bearer proxy", "Impersonate-User": "ann"}
@@ -131,7 +131,7 @@ async def test_a_right_that_is_taken_away_works_on_for_a_minute_at_most(http, ku
     before = await http.get(LIST, headers=headers)
     kube.rights["ada"] = set()
 
-    clock.now += KNOWN_SECONDS - 1
+    clock.now += CACHE_SECONDS - 1
     still = await http.get(LIST, headers=headers)
     clock.now += 1
     after = await http.get(LIST, headers=headers)
@@ -143,7 +143,7 @@ async def test_the_right_to_impersonate_that_is_taken_away_works_on_for_a_minute
     kube.add_user("proxy", "robot", may={USER})
     before = await http.get("/v1/me", headers=AS_ANN)
     kube.rights["robot"] = set()
-    clock.now += KNOWN_SECONDS
+    clock.now += CACHE_SECONDS
 
     after = await http.get("/v1/me", headers=AS_ANN)
 
@@ -226,7 +226,7 @@ class TestManyNamespaces:
     async def test_one_that_is_taken_away_is_gone_within_a_minute(self, http, ada, kube, clock):
         await self.scope(http, ada)
         kube.rights["ada"] = {("list", "n3", "")}
-        clock.now += KNOWN_SECONDS
+        clock.now += CACHE_SECONDS
 
         assert await self.scope(http, ada) == ["n3"]
 
@@ -235,6 +235,6 @@ class TestManyNamespaces:
         kube.rights["ada"].add(("list", "n9", ""))
         clock.now += 3
         by_name = await http.get("/v1/counts?namespace=n9", headers=ada)
-        clock.now += KNOWN_SECONDS
+        clock.now += CACHE_SECONDS
 
         assert (by_name.status_code, await self.scope(http, ada)) == (200, ["n3", "n7", "n9"])

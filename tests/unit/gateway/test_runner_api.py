@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from agentjobs import errors
-from agentjobs.auth import UNSAID_BUDGET
+from agentjobs.auth import DEFAULT_BUDGET
 from agentjobs.contract import MAX_STEP_BYTES
 from agentjobs.gateway.limits import BODY_BYTES, REQUESTS_AT_ONCE, WRITES_AT_ONCE
 
@@ -39,8 +39,8 @@ async def test_the_attempt_is_claimed_for_the_pod_of_the_token(http, history):
     answer = await http.get("/v1/attempt", headers=AS_RUNNER)
 
     assert (answer.status_code, answer.json()["start"]) == (200, 2)
-    assert answer.json()["budget"]["limits"] == UNSAID_BUDGET.dump()
-    assert history.calls == [("claim", "u1", 2, "p1", "default", "hello", UNSAID_BUDGET)]
+    assert answer.json()["budget"]["limits"] == DEFAULT_BUDGET.dump()
+    assert history.calls == [("claim", "u1", 2, "p1", "default", "hello", DEFAULT_BUDGET)]
 
 
 async def test_events_and_heartbeats_are_stored_and_answered_with_nothing(http, history):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs.proxy.apis.body import Json, Unclear
+from agentjobs.proxy.apis.body import Json, RejectedBody
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -50,7 +50,7 @@ def test_every_item_is_found_where_it_stands(value, indent):
     ],
 )
 def test_a_key_that_is_there_twice_is_refused(text):
-    with pytest.raises(Unclear, match="duplicate key"):
+    with pytest.raises(RejectedBody, match="duplicate key"):
         Json.whole(text).members()
 
 
@@ -78,7 +78,7 @@ def test_a_key_that_is_there_twice_is_refused(text):
     ],
 )
 def test_a_body_that_is_not_a_utf_8_object_is_refused(text):
-    with pytest.raises(Unclear):
+    with pytest.raises(RejectedBody):
         Json.whole(text).members()
 
 
@@ -86,9 +86,9 @@ def test_a_body_that_is_not_a_utf_8_object_is_refused(text):
 def test_an_object_of_countless_members_is_not_looked_into(number):
     many = b"{" + b",".join(b'"%d" :0' % each for each in range(number)) + b"}"
 
-    with pytest.raises(Unclear, match="too many members"):
+    with pytest.raises(RejectedBody, match="too many members"):
         Json.whole(many).members()
-    with pytest.raises(Unclear, match="too many members"):
+    with pytest.raises(RejectedBody, match="too many members"):
         list(Json.whole(b"[" + b"[]," * number + b"0]").items())
 
 
@@ -103,7 +103,7 @@ def test_a_large_body_with_too_many_members_is_refused(first):
     hidden = b'"%s":{%s}' % (first.encode(), b",".join(b'"%d":0' % each for each in range(60_000)))
     text = b"{%s,%s,%s}" % (hidden, hidden, hidden)
 
-    with pytest.raises(Unclear, match="too many members"):
+    with pytest.raises(RejectedBody, match="too many members"):
         Json.whole(text).members()
 
 
@@ -111,7 +111,7 @@ def test_a_large_body_with_too_many_members_is_refused(first):
 def test_another_spelling_of_a_name_that_counts_is_refused(name):
     for text in (f'{{"model":"a","{name}":"b"}}', f'{{"{name}":"b"}}'):
         members = Json.whole(text.encode()).members()
-        with pytest.raises(Unclear, match="spelling"):
+        with pytest.raises(RejectedBody, match="spelling"):
             members.text("model")
 
 
@@ -121,11 +121,11 @@ def test_a_name_with_two_spellings_may_have_either_but_not_both():
 
     assert one is not None
     assert one.bytes == b"2"
-    with pytest.raises(Unclear):
+    with pytest.raises(RejectedBody):
         both.either("maxTokens", "max_tokens")
 
 
 @pytest.mark.parametrize("value", [b"true", b"-1", b"1.5", b'"5"', b"[1]", b"1e2", b"2147483648", b"9" * 5000])
 def test_an_invalid_count_is_refused(value):
-    with pytest.raises(Unclear):
+    with pytest.raises(RejectedBody):
         Json.whole(b'{"n":%b}' % value).members().count("n")

@@ -75,7 +75,7 @@ def _claude_problems(spec: Mapping[str, Any], agent: Mapping[str, Any], claude: 
         for place, rule in enumerate(rules if isinstance(rules, list | tuple) else ()):
             if isinstance(rule, str) and rule.startswith("-"):
                 yield problem_at((*here, name, place), rule, "is a flag; a rule begins with the name of a tool")
-    yield from _unheard(spec, "agent.claudeCode")
+    yield from _adk_only_problems(spec, "agent.claudeCode")
 
 
 def _argument_problems(arguments: object) -> Iterator[Problem]:
@@ -104,7 +104,7 @@ def _container_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(field_name(("agent", "container")), "", cure, lacking=True)
 
 
-def _unheard(spec: Mapping[str, Any], kind: str) -> Iterator[Problem]:
+def _adk_only_problems(spec: Mapping[str, Any], kind: str) -> Iterator[Problem]:
     """Yield problems of fields that only apply to ADK agents."""
     agent, output, steps = (as_object(spec.get(name)) for name in ("agent", "output", "steps"))
     named = {

@@ -301,7 +301,7 @@ class AgentJobStatus:
         return merge_patch(before if isinstance(before, Mapping) else {}, self.to_dict(), known=_KEYS)
 
 
-_MAY_HEAL: Final = frozenset(reason.value for reason in FollowUpReason if reason.may_heal)
+_MAY_HEAL: Final = frozenset(reason.value for reason in FollowUpReason if reason.is_retried)
 _TTL: Final = "ttlSecondsAfterFinished"
 _PHASES: Final = {phase.value: phase for phase in Phase}
 

@@ -148,7 +148,7 @@ class Cron:
         return () if self.hourly else (_transition(second, first, self.zone),)
 
     @property
-    def ever(self) -> bool:
+    def can_match(self) -> bool:
         """Whether the expression ever matches: the 30th of February does not."""
         return any(
             self._days_in(first, length)
@@ -164,7 +164,7 @@ class Cron:
                     found = date(year, month, number)
                     if found >= day:
                         yield found
-            if not self.ever:
+            if not self.can_match:
                 return
 
     def _days_until(self, day: date) -> Iterator[date]:
@@ -174,7 +174,7 @@ class Cron:
                     found = date(year, month, number)
                     if found <= day:
                         yield found
-            if not self.ever:
+            if not self.can_match:
                 return
 
     def _fits(self, day: date) -> bool:
@@ -330,13 +330,13 @@ def _values(index: int, item: str) -> Iterator[int]:
     """Return the values of one member of a list."""
     found = _ITEM.fullmatch(item)
     if found is None:
-        raise _wrong(index, item, "use numbers, names, *, lists, ranges and /steps")
+        raise _error(index, item, "use numbers, names, *, lists, ranges and /steps")
     low, size = _RANGES[index][0], _SIZES[index]
     first, last = _ends(index, item, found)
     step = 1 if found["step"] is None else int(found["step"])
     if not 1 <= step <= size:
         cure = f"the field has {size} values; use a step of 1 to {size}, or list the values"
-        raise _wrong(index, item, cure)
+        raise _error(index, item, cure)
     # A range may wrap around, and its steps continue: 22-6/3 is 22, 1, 4.
     span = last - first if last >= first else last - first + size
     return (low + (first - low + ahead) % size for ahead in range(0, span + 1, step))
@@ -347,14 +347,14 @@ def _ends(index: int, item: str, found: re.Match[str]) -> tuple[int, int]:
     low, high = _RANGES[index]
     if found["first"] is None:
         if found["step"] is None:
-            raise _wrong(index, item, f"{item} means all; remove the other values, or remove it")
+            raise _error(index, item, f"{item} means all; remove the other values, or remove it")
         return low, high
     first = _number(index, item, found["first"])
     if found["last"] is None:
         return (first, first) if found["step"] is None else (first % 7 if index == 4 else first, high)
     last = _number(index, item, found["last"])
     if first == last or (index == 4 and (first, last) == (7, 0)):
-        raise _wrong(index, item, f"a range of one value; use {found['first']}", sign=",")
+        raise _error(index, item, f"a range of one value; use {found['first']}", sign=",")
     # A range that begins with 7 begins on Sunday, which is 0.
     return (0 if index == 4 and first == 7 else first), last
 
@@ -364,9 +364,9 @@ def _number(index: int, item: str, text: str) -> int:
     value = int(text) if text.isdigit() else _NAMES.get(index, {}).get(text)
     if value is None:
         names = f", or {' '.join(_NAMES[index])}" if index in _NAMES else ""
-        raise _wrong(index, item, f"{text!r} is not a valid value; use {low} to {high}{names}")
+        raise _error(index, item, f"{text!r} is not a valid value; use {low} to {high}{names}")
     if not low <= value <= high:
-        raise _wrong(index, item, f"{text} is out of range; use {low} to {high}")
+        raise _error(index, item, f"{text} is out of range; use {low} to {high}")
     return value
 
 
@@ -374,5 +374,5 @@ def _highest(index: int) -> int:
     return 7 if index == 4 else _RANGES[index][1]
 
 
-def _wrong(index: int, item: str, cure: str, *, sign: str = ";") -> ValueError:
+def _error(index: int, item: str, cure: str, *, sign: str = ";") -> ValueError:
     return ValueError(f"has {item[:20]!r} as {FIELDS[index]}{sign} {cure}")

@@ -64,7 +64,7 @@ def timing_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
         except ValueError as error:
             yield problem_at(("schedule",), schedule, str(error))
         else:
-            if not parse_cron(schedule).ever:
+            if not parse_cron(schedule).can_match:
                 yield problem_at(("schedule",), schedule, NEVER)
 
 

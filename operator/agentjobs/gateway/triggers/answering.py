@@ -13,7 +13,7 @@ from agentjobs.gateway.limits import Rates
 from agentjobs.gateway.triggers import calls
 from agentjobs.gateway.triggers.calls import Unreadable
 from agentjobs.gateway.triggers.file import Signature, TriggerEntry, Triggers
-from agentjobs.gateway.triggers.jobs import Kube, Made, Wanted, made_before, make
+from agentjobs.gateway.triggers.jobs import CallJob, Kube, Wanted, made_before, make
 from agentjobs.gateway.triggers.signatures import is_signed, secret_of
 from agentjobs.history.protocols import ReadHistory
 from agentjobs.problem import Problem, busy, unauthorized
@@ -76,7 +76,7 @@ class SignedCalls:
 
     async def answer(
         self, call: Call, kube: Kube, history: Callable[[], Awaitable[ReadHistory]]
-    ) -> tuple[Signature, Made | Challenge | Ignored]:
+    ) -> tuple[Signature, CallJob | Challenge | Ignored]:
         """Return the result of a call.
 
         Args:

@@ -50,7 +50,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class CallJob:
     """The job of a call."""
 
     job: str
@@ -87,7 +87,7 @@ def job_of(wanted: Wanted, name: str) -> Obj:
     return {"apiVersion": AGENTJOBS.api_version, "kind": AGENTJOBS.kind, "metadata": metadata, "spec": spec}
 
 
-async def make(kube: Kube, wanted: Wanted) -> Made:
+async def make(kube: Kube, wanted: Wanted) -> CallJob:
     """Create the job of a call, or return the job that the same call created before.
 
     Raises:
@@ -97,18 +97,20 @@ async def make(kube: Kube, wanted: Wanted) -> Made:
     for name in names_of(wanted):
         with contextlib.suppress(errors.AlreadyExists):
             made = await kube.create(AGENTJOBS, wanted.namespace, job_of(wanted, name))
-            return Made(name, made["metadata"]["uid"], created=True)
+            return CallJob(name, made["metadata"]["uid"], created=True)
         if wanted.key is None:
             continue
         metadata = (await kube.get(AGENTJOBS, wanted.namespace, name))["metadata"]
         if (metadata.get("annotations") or {}).get(ANNOTATION_IDEMPOTENCY_KEY) == wanted.key:
-            return Made(name, metadata["uid"], created=False)
+            return CallJob(name, metadata["uid"], created=False)
     raise errors.AlreadyExists(
         f"AgentJob {wanted.namespace}/{names_of(wanted)[-1]} exists, but was not created by this call."
     )
 
 
-async def made_before(history: Callable[[], Awaitable[ReadHistory]], wanted: Wanted, *, now: datetime) -> Made | None:
+async def made_before(
+    history: Callable[[], Awaitable[ReadHistory]], wanted: Wanted, *, now: datetime
+) -> CallJob | None:
     """Return the job that the same call created before, including deleted ones; None if history has none.
 
     If history does not answer in time, a new job finds its twin itself and is skipped.
@@ -120,7 +122,7 @@ async def made_before(history: Callable[[], Awaitable[ReadHistory]], wanted: Wan
     except (errors.AgentJobsError, TimeoutError):
         return None
     is_old = wanted.period is not None and found.created < now - wanted.period
-    return None if is_old or found.name != name else Made(name, found.uid, created=False)
+    return None if is_old or found.name != name else CallJob(name, found.uid, created=False)
 
 
 @contextlib.contextmanager

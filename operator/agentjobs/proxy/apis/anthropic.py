@@ -5,7 +5,7 @@ from typing import Any, Final
 from agentjobs.models.names import Kind, check
 from agentjobs.models.tokens import Tokens
 from agentjobs.proxy.apis.api import Operation, ParsedRequest, Refusal, Request, UsageReader, canonical_name
-from agentjobs.proxy.apis.body import Members, Unclear
+from agentjobs.proxy.apis.body import Members, RejectedBody
 from agentjobs.proxy.apis.estimate import prompt
 from agentjobs.proxy.apis.headers import passed
 from agentjobs.proxy.apis.refusals import (
@@ -42,7 +42,7 @@ class AnthropicApi:
         query = "beta=true" if "beta=true" in request.query.split("&") else ""
         try:
             return parse_messages(request, kind=self.kind, operation=operation, path=request.path, query=query)
-        except (Unclear, ValueError) as error:
+        except (RejectedBody, ValueError) as error:
             return bad_request(str(error))
 
     def usage_reader(self, request: ParsedRequest) -> UsageReader:
@@ -67,7 +67,7 @@ def parse_messages(
         named: the model in the path, with its publisher; empty if only the body has it.
 
     Raises:
-        Unclear: it must not be passed on.
+        RejectedBody: it must not be passed on.
         ValueError: the model's name is invalid.
     """
     members = plain_body(request).members()
@@ -99,12 +99,12 @@ def check_models(members: Members) -> None:
     """Reject requests for another model, or for options that cost more than the known prices.
 
     Raises:
-        Unclear: the request has one.
+        RejectedBody: the request has one.
     """
     check_others(members)
     speed = members.text("speed")
     if speed not in (None, "standard"):
-        raise Unclear("'speed' costs more than the known prices; remove it")
+        raise RejectedBody("'speed' costs more than the known prices; remove it")
     check_tools(members)
     check_tier(members.find("service_tier"))
 

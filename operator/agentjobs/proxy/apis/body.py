@@ -41,7 +41,7 @@ class _Large(msgspec.Struct):
 _LARGE: Final = msgspec.json.Decoder(_Large)
 
 
-class Unclear(ValueError):
+class RejectedBody(ValueError):
     """A rejected body; the message has the reason, and only names of known fields."""
 
 
@@ -58,13 +58,13 @@ class Json:
         """Return a body as a value.
 
         Raises:
-            Unclear: it is not UTF-8.
+            RejectedBody: it is not UTF-8.
         """
         if not text.isascii():
             try:
                 text.decode()
             except UnicodeDecodeError:
-                raise Unclear("the body is not UTF-8") from None
+                raise RejectedBody("the body is not UTF-8") from None
         return cls(text, 0, len(text))
 
     @property
@@ -81,7 +81,7 @@ class Json:
         """Return the members of an object.
 
         Raises:
-            Unclear: it is not an object, is nested too deeply, has too many members, or a duplicate key.
+            RejectedBody: it is not an object, is nested too deeply, has too many members, or a duplicate key.
         """
         quotes = self.text.count(b'"', self.begin, self.end)
         if quotes > _MAX_QUOTES:
@@ -97,18 +97,18 @@ class Json:
             key = _KEY.match(self.text, at)
             value = bytes(raw)
             if key is None or msgspec.json.decode(key[1]) != name or not self.text.startswith(value, key.end()):
-                raise Unclear("the body has a duplicate key")
+                raise RejectedBody("the body has a duplicate key")
             found[name] = Json(self.text, key.end(), key.end() + len(value))
             at = _past(self.text, key.end() + len(value), b",")
         if not self.text.startswith(b"}", _past(self.text, at, b"")):
-            raise Unclear("the body has a duplicate key")
+            raise RejectedBody("the body has a duplicate key")
         return Members(found)
 
     def items(self) -> "Iterator[Json]":
         """Yield the items of an array.
 
         Raises:
-            Unclear: it is not an array, is nested too deeply, or has too many items.
+            RejectedBody: it is not an array, is nested too deeply, or has too many items.
         """
         at = self.begin + 1
         _check_number(self.end - self.begin, MAX_LIST_BYTES)
@@ -123,14 +123,14 @@ class Json:
         try:
             return decoder.decode(memoryview(self.text)[self.begin : self.end])
         except RecursionError:
-            raise Unclear("the body is nested too deeply") from None
+            raise RejectedBody("the body is nested too deeply") from None
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise Unclear(f"the body is not JSON, or has another value instead of {what}") from None
+            raise RejectedBody(f"the body is not JSON, or has another value instead of {what}") from None
 
 
 def _check_number(number: int, most: int = MAX_MEMBERS) -> None:
     if number > most:
-        raise Unclear("the body has an object or a list with too many members")
+        raise RejectedBody("the body has an object or a list with too many members")
 
 
 def _past(text: bytes, at: int, mark: bytes) -> int:
@@ -157,10 +157,10 @@ class Members:
         we would not read it, is rejected.
 
         Raises:
-            Unclear: another spelling is present.
+            RejectedBody: another spelling is present.
         """
         if self._spelt.get(_plain(name), [name]) != [name]:
-            raise Unclear(f"the body has {name!r} in another spelling; use exactly this one")
+            raise RejectedBody(f"the body has {name!r} in another spelling; use exactly this one")
         found = self._found.get(name)
         return None if found is None or found.bytes == b"null" else found
 
@@ -168,32 +168,32 @@ class Members:
         """Return a member with two spellings at its provider; None if both are absent or null.
 
         Raises:
-            Unclear: both are present, or a third spelling.
+            RejectedBody: both are present, or a third spelling.
         """
         spelt = self._spelt.get(_plain(name), [])
         if len(spelt) > 1 or not {name, snake}.issuperset(spelt):
-            raise Unclear(f"the body has more than one spelling of {name!r}")
+            raise RejectedBody(f"the body has more than one spelling of {name!r}")
         found = self._found[spelt[0]] if spelt else None
         return None if found is None or found.bytes == b"null" else found
 
     def text(self, name: str) -> str | None:
-        """Return a text; None if it is absent or null. Raises `Unclear` for other types."""
+        """Return a text; None if it is absent or null. Raises `RejectedBody` for other types."""
         return _is_a("a text", str, self.find(name), name)
 
     def flag(self, name: str) -> bool:
-        """Return a flag, False if it is absent or null. Raises `Unclear` for other types."""
+        """Return a flag, False if it is absent or null. Raises `RejectedBody` for other types."""
         return _is_a("true or false", bool, self.find(name), name) or False
 
     def count(self, name: str) -> int | None:
-        """Return a non-negative integer; None if it is absent or null. Raises `Unclear` otherwise."""
+        """Return a non-negative integer; None if it is absent or null. Raises `RejectedBody` otherwise."""
         return counted(self.find(name), name)
 
 
 def counted(found: Json | None, name: str) -> int | None:
-    """Return a member's value as a non-negative integer; None if there is none. Raises `Unclear` otherwise."""
+    """Return a member's value as a non-negative integer; None if there is none. Raises `RejectedBody` otherwise."""
     number = _is_a("a whole number", int, found, name)
     if number is not None and not 0 <= number < 2**31:
-        raise Unclear(f"{name!r} must be a whole number from 0")
+        raise RejectedBody(f"{name!r} must be a whole number from 0")
     return number
 
 
@@ -206,7 +206,7 @@ def _is_a(what: str, kind: type[Value], found: Json | None, name: str) -> Value 
         value = None
     # Not isinstance: true is not a number.
     if type(value) is not kind:
-        raise Unclear(f"{name!r} must be {what}")
+        raise RejectedBody(f"{name!r} must be {what}")
     return value
 
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 from agentjobs.models.names import Kind, check
 from agentjobs.models.tokens import Tokens
 from agentjobs.proxy.apis.api import Operation, ParsedRequest, Place, Refusal, Request, UsageReader, canonical_name
-from agentjobs.proxy.apis.body import Members, Unclear, counted
+from agentjobs.proxy.apis.body import Members, RejectedBody, counted
 from agentjobs.proxy.apis.estimate import prompt
 from agentjobs.proxy.apis.headers import passed
 from agentjobs.proxy.apis.refusals import bad_request, document, event, google_error, no_such_path
@@ -41,7 +41,7 @@ class GeminiApi:
         """Parse a request."""
         try:
             return self._read(request) or no_such_path()
-        except (Unclear, ValueError) as error:
+        except (RejectedBody, ValueError) as error:
             return bad_request(str(error))
 
     def usage_reader(self, request: ParsedRequest) -> UsageReader:
@@ -85,11 +85,11 @@ class GeminiApi:
         model = members.text("model") or ""
         named = check(model.removeprefix("models/"))
         if members.either("expireTime", "expire_time") is not None:
-            raise Unclear("set 'ttl' of a cache, not 'expireTime'")
+            raise RejectedBody("set 'ttl' of a cache, not 'expireTime'")
         ttl = members.text("ttl")
         seconds = _SECONDS.fullmatch(ttl) if ttl is not None else None
         if ttl is not None and (seconds is None or int(seconds[1]) > MAX_CACHE_SECONDS):
-            raise Unclear(f"'ttl' of a cache must be in seconds, such as '3600s', at most {MAX_CACHE_SECONDS}")
+            raise RejectedBody(f"'ttl' of a cache must be in seconds, such as '3600s', at most {MAX_CACHE_SECONDS}")
         size = prompt(request.body)
         return ParsedRequest(
             self.kind,
@@ -115,14 +115,14 @@ def parse_content(
     """Return a request for content, its token count or its embedding.
 
     Raises:
-        Unclear: it must not be passed on.
+        RejectedBody: it must not be passed on.
     """
     members = plain_body(request).members()
     settings = members.either("generationConfig", "generation_config")
     settled = Members({}) if settings is None else settings.members()
     cache = members.either("cachedContent", "cached_content")
     if cache is not None and not (kind is Kind.GEMINI and _CACHE.fullmatch(cache.bytes)):
-        raise Unclear("'cachedContent' must be the name of a cache that was created through this proxy")
+        raise RejectedBody("'cachedContent' must be the name of a cache that was created through this proxy")
     check_tier(members.either("serviceTier", "service_tier"))
     generates = operation is Operation.GENERATE
     most = counted(settled.either("maxOutputTokens", "max_output_tokens"), "maxOutputTokens")
@@ -155,7 +155,7 @@ def _query(query: str) -> str:
     form = found.pop("alt", found.pop("$alt", ""))
     if found or form not in ("", "sse", "json"):
         # `fields` could exclude the usage from the answer.
-        raise Unclear("its query has other parameters than alt=sse or alt=json")
+        raise RejectedBody("its query has other parameters than alt=sse or alt=json")
     return "alt=sse" if form == "sse" else ""
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from agentjobs.models.names import Kind, check
 from agentjobs.models.tokens import Tokens
 from agentjobs.proxy.apis.api import Operation, ParsedRequest, Refusal, Request, UsageReader, canonical_name
-from agentjobs.proxy.apis.body import Unclear
+from agentjobs.proxy.apis.body import RejectedBody
 from agentjobs.proxy.apis.estimate import prompt
 from agentjobs.proxy.apis.headers import passed
 from agentjobs.proxy.apis.refusals import bad_request, document, event, no_such_path, openai_error
@@ -36,7 +36,7 @@ class OpenAIApi:
         operation = _OPERATIONS.get(request.path) if request.method == "POST" else None
         try:
             return no_such_path() if operation is None else self._read(request, operation)
-        except (Unclear, ValueError) as error:
+        except (RejectedBody, ValueError) as error:
             return bad_request(str(error))
 
     def usage_reader(self, request: ParsedRequest) -> UsageReader:
@@ -56,7 +56,7 @@ class OpenAIApi:
         named = check(members.text("model") or "")
         check_others(members)
         if members.flag("background"):
-            raise Unclear("an answer in the background cannot be counted; remove 'background'")
+            raise RejectedBody("an answer in the background cannot be counted; remove 'background'")
         check_tools(members)
         check_tier(members.find("service_tier"))
         place = place_of(members, named)

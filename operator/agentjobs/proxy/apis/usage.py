@@ -17,7 +17,7 @@ from agentjobs.proxy.apis.estimate import answer_tokens
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-class Absurd(ValueError):
+class Implausible(ValueError):
     """An implausible count."""
 
 
@@ -47,14 +47,14 @@ class Usage:
 
     def __init__(self) -> None:
         self._counts: dict[str, Any] = {}
-        self._absurd = False
+        self._is_implausible = False
 
     def update(self, value: Any) -> None:
         """Read a usage object, or None."""
         if isinstance(value, dict):
             self._counts.update((name, value) for name, value in value.items() if value is not None)
         elif value is not None:
-            self._absurd = True
+            self._is_implausible = True
 
     def __contains__(self, name: str) -> bool:
         return name in self._counts
@@ -66,26 +66,27 @@ class Usage:
             within: the object that has it, within the usage.
 
         Raises:
-            Absurd: it is not a non-negative integer, or too large; or there was no usage object at all.
+            Implausible: it is not a non-negative integer, or too large; or there was no usage object at all.
         """
-        return counted(self._counts.get(within) or {} if within else self._counts, name, absurd=self._absurd)
+        holder = self._counts.get(within) or {} if within else self._counts
+        return counted(holder, name, is_implausible=self._is_implausible)
 
     def objects(self, name: str) -> list[dict[str, Any]]:
         """Return the objects of a list in the usage."""
         return objects(self._counts.get(name))
 
 
-def counted(holder: Any, name: str, *, absurd: bool = False) -> int:
+def counted(holder: Any, name: str, *, is_implausible: bool = False) -> int:
     """Return a count of an object, 0 if it is absent or null.
 
     Raises:
-        Absurd: it is not a non-negative integer, or too large; or its parent is not an object.
+        Implausible: it is not a non-negative integer, or too large; or its parent is not an object.
     """
-    value = holder.get(name) if isinstance(holder, dict) and not absurd else -1
+    value = holder.get(name) if isinstance(holder, dict) and not is_implausible else -1
     if value is None:
         return 0
     if type(value) is not int or not 0 <= value <= MAX_TOKENS:
-        raise Absurd(name)
+        raise Implausible(name)
     return value
 
 
@@ -118,7 +119,7 @@ class Meter(Protocol):
         ...
 
     def tokens(self) -> Tokens | None:
-        """Return the usage; None if an essential part is missing. May raise `Absurd`."""
+        """Return the usage; None if an essential part is missing. May raise `Implausible`."""
         ...
 
 
@@ -151,7 +152,7 @@ class Reader:
         self._end()
         try:
             found = self._meter.tokens()
-        except Absurd:
+        except Implausible:
             return None
         if found is None or self.whole:
             return found

@@ -10,7 +10,7 @@ from typing import Final
 from agentjobs.models.names import Kind, check
 from agentjobs.proxy.apis.anthropic import AnthropicMeter, parse_messages
 from agentjobs.proxy.apis.api import Operation, ParsedRequest, Refusal, Request, UsageReader
-from agentjobs.proxy.apis.body import Unclear
+from agentjobs.proxy.apis.body import RejectedBody
 from agentjobs.proxy.apis.gemini import OPERATIONS, GeminiMeter, parse_content
 from agentjobs.proxy.apis.refusals import anthropic_error, bad_request, document, event, google_error, no_such_path
 from agentjobs.proxy.apis.usage import Reader
@@ -38,7 +38,7 @@ class VertexApi:
         version, publisher, model, verb = found.groups()
         try:
             return _read(request, version, publisher, check(model), verb) or no_such_path()
-        except (Unclear, ValueError) as error:
+        except (RejectedBody, ValueError) as error:
             return bad_request(str(error))
 
     def usage_reader(self, request: ParsedRequest) -> UsageReader:
