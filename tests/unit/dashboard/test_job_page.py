@@ -385,6 +385,36 @@ async def test_the_start_that_is_shown_is_among_the_links_to_starts(pages, answe
     assert re.search(r'aria-current="true">3<', nav)
 
 
+def timed(number):
+    return f"2026-11-20T12:{number // 60:02}:{number % 60:02}.000000001Z line {number} {'é<' * 200}"
+
+
+async def test_a_long_log_is_read_page_by_page_from_its_end(pages, answers):
+    base = a_failed_job(answers)
+    answers[f"{base}/logs"] = lambda request: httpx.Response(
+        200, text="\n".join(map(timed, range(600)[-int(request.url.params["lines"]) :]))
+    )
+    shown, address = [], f"{PAGE}?show=logs"
+    while address:
+        page = (await pages.get(address)).text
+        shown = [*map(int, re.findall(r"<span>line (\d+)", page)), *shown]
+        links = dict(map(reversed, re.findall(r'<a href="([^"]+)">((?:Earlier|Newest) lines)<', page)))
+        address = links.get("Earlier lines", "").replace("&amp;", "&")
+
+    assert shown == list(range(600))
+    assert "before" not in links["Newest lines"]
+
+
+async def test_a_line_that_is_no_longer_read_says_where_the_log_is(pages, answers):
+    base = a_failed_job(answers)
+    answers[f"{base}/logs"] = httpx.Response(200, text=timed(1))
+
+    page = (await pages.get(PAGE, params={"show": "logs", "before": "abc"})).text
+
+    assert "not among the newest 5,000" in page
+    assert "/files/log/2" in page
+
+
 async def test_the_log_of_a_pod_that_is_gone_says_so(pages, answers):
     base = a_failed_job(answers)
     answers[f"{base}/logs"] = refusal(404, "PodGone", "gone")
@@ -650,7 +680,7 @@ async def test_a_time_is_also_told_exactly_for_those_who_have_no_mouse(pages, an
     assert "Created 2026-11-20 12:00:00 UTC" in text_of(await pages.get(PAGE))
 
 
-@pytest.mark.parametrize(("lines", "said"), [(3, ">Download the log"), (500, "The last 500 lines.")])
+@pytest.mark.parametrize(("lines", "said"), [(3, ">Download the log"), (500, "The last 274 lines.")])
 async def test_a_log_says_that_it_is_cut_only_where_it_is(pages, answers, lines, said):
     base = a_failed_job(answers)
     answers[f"{base}/logs"] = httpx.Response(200, text="x\n" * lines)

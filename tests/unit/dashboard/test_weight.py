@@ -1,5 +1,6 @@
 """How much a browser loads for a page, decoded: at most 150 kB with an empty cache."""
 
+import httpx
 import pytest
 from tests.dashboardjobs import a_span, a_start, a_story, an_object, answered, at
 from tests.dashboardobjects import SHOP, a_queue, a_schedule, a_template, serve_queues
@@ -41,3 +42,16 @@ async def test_a_job_of_forty_starts_and_five_thousand_steps_is_light(answers, p
     page = await pages.get("/jobs/docs/triage-7")
 
     assert len(page.content) + FILES <= MOST
+
+
+@pytest.mark.parametrize(
+    "line", ["x", "<a href='&'>" * 200, "\N{GRINNING FACE}" * 3000], ids=["short", "escaped", "wide"]
+)
+async def test_a_log_of_many_lines_is_light(answers, pages, line):
+    text = "\n".join(f"2026-11-20T12:{n // 60:02}:{n % 60:02}.123456789Z {line}" for n in range(500))
+    answered(answers, a_story(a_start()), seen=an_object(), logs=httpx.Response(200, text=text))
+
+    page = await pages.get("/jobs/docs/triage-7?show=logs")
+
+    assert len(page.content) + FILES <= MOST
+    assert "Earlier lines" in page.text

@@ -103,7 +103,7 @@ async def run(request: Request, rest: Asked, pages: Shown) -> Response:
     query = _query(form)
     action, token, asked = form.get("action", ""), form.get("token", ""), bulk.targets(form.getlist("job"))
     if action not in bulk.ACTIONS or not bulk.is_token(token) or not 1 <= len(asked) <= bulk.MAX_JOBS:
-        raise Problem(400, "BadRequest", "This form is invalid: go back to the list and select jobs there.")
+        raise _invalid()
     done = await of_each(asked, lambda one: _done(rest, action, token, one))
     return pages.render(
         request,
@@ -116,6 +116,10 @@ async def run(request: Request, rest: Asked, pages: Shown) -> Response:
         cursor=form.get("cursor", ""),
         before=form.get("before", ""),
     )
+
+
+def _invalid() -> Problem:
+    return Problem(400, "BadRequest", "This form is invalid: go back to the list and select jobs there.")
 
 
 def _query(form: ImmutableMultiDict[str, str]) -> list[tuple[str, str]]:
@@ -151,7 +155,7 @@ def _time(text: str) -> datetime:
     try:
         return parse_time(text)
     except ValueError:
-        raise Problem(400, "BadRequest", "This form is invalid: go back to the list and select jobs there.") from None
+        raise _invalid() from None
 
 
 async def _looked_up(rest: Rest, asked: Sequence[bulk.Target]) -> list[RecordedJob]:

@@ -14,7 +14,7 @@ from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.views.documents import Text, json_text, object_text, yaml_text
 from agentjobs.dashboard.views.job import https, input_of, session_of
 from agentjobs.dashboard.views.lineage import relatives
-from agentjobs.dashboard.views.log_lines import log_lines
+from agentjobs.dashboard.views.log_lines import log_lines, log_page
 from agentjobs.dashboard.views.markdown import Shown, markdown
 from agentjobs.dashboard.views.step_links import call_of, calls_of, nearest_to, told_at
 from agentjobs.dashboard.views.steps import PAGE, call_shown, first_of_page, step_lines, step_shown
@@ -22,6 +22,8 @@ from agentjobs.dashboard.views.transcript import Call, arguments, conversation
 from agentjobs.problem import Problem
 
 LINES: Final = 500
+MOST_LINES: Final = 5000
+"""Lines of a log that REST returns at most: earlier pages are found among them."""
 _TURNS: Final = 60
 _CALLS: Final = 5
 """Calls of one step whose content is read."""
@@ -166,20 +168,28 @@ async def _more_transcript(request: Request, rest: Rest, known: Known, parts: Pa
 async def _logs(request: Request, rest: Rest, known: Known, parts: Parts) -> Parts:
     newest = known.status.starts or (known.story.job.starts if known.story else 0)
     log = number_in(request, "log") or newest
-    container = request.query_params.get("container", "")
+    container, before = request.query_params.get("container", ""), request.query_params.get("before", "")
     if not log:
         return {"log": None, "lines": [], "container": "", "text": None, "containers": ()}
-    text = await part(rest.logs(known.namespace, known.key, log, lines=LINES, container=container, timestamps=True))
-    containers = ("workspace", "runner", "publish") if "workspace" in known.spec else ()
-    lines = list(log_lines(text.value)) if text.value else []
+    most = MOST_LINES if before else LINES
+    text = await part(rest.logs(known.namespace, known.key, log, lines=most, container=container, timestamps=True))
+    lines = list(log_lines(text.value or ""))
+    page = log_page(lines, before=before)
+    is_full = bool(lines) and lines[-1].number >= most
+    is_cut = page.is_cut or (is_full and not before)
     return {
         "log": log,
         "newest": newest,
-        "lines": lines,
-        "most": LINES,
+        "lines": page.lines,
+        "is_cut": is_cut,
+        "earlier": page.lines[0].address if is_cut and page.lines else "",
+        "before": before,
+        "is_found": page.is_found,
+        "is_full": is_full,
+        "most": most,
         "container": container,
         "text": text,
-        "containers": containers,
+        "containers": ("workspace", "runner", "publish") if "workspace" in known.spec else (),
     }
 
 

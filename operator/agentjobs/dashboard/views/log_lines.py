@@ -2,9 +2,10 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import escape
 from typing import Any, Final, Literal
 
 from agentjobs.dashboard.texts import moment, visible
@@ -12,6 +13,10 @@ from agentjobs.readable import parsed, readable
 
 MAX_LINE: Final = 2_000
 """Characters of a line that are shown."""
+# With what every page has, at most 150 kB.
+_PAGE_BYTES: Final = 36_000
+# Of a line: its elements, with the address twice and the time.
+_MARKUP_BYTES: Final = 130
 _TIMED: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ", re.ASCII)
 _PARSED: Final = 64 * 1024
 """Longest line that is parsed as JSON; lines of AgentJobs are shorter."""
@@ -58,6 +63,33 @@ def log_lines(text: str) -> Iterator[LogLine]:
             # A line of AgentJobs begins with its own time.
             said = said if fields is None else said.partition(" ")[2]
         yield LogLine(number, visible(said[:MAX_LINE]), level, max(0, len(said) - MAX_LINE), time, address)
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """The lines of a log that one page shows."""
+
+    lines: Sequence[LogLine]
+    is_cut: bool = False
+    """Whether more of the read lines come before them."""
+    is_found: bool = True
+    """Whether the line is still among those that were read before which lines were asked for."""
+
+
+def log_page(lines: Sequence[LogLine], *, before: str = "") -> LogPage:
+    """Return the last lines, or the last before an address, that have room on a page."""
+    if before:
+        place = next((place for place, line in enumerate(lines) if line.address == before), None)
+        if place is None:
+            return LogPage([], is_found=False)
+        lines = lines[:place]
+    weight, first = 0, len(lines)
+    for place in range(len(lines) - 1, -1, -1):
+        weight += _MARKUP_BYTES + len(escape(lines[place].text).encode())
+        if weight > _PAGE_BYTES and first < len(lines):
+            break
+        first = place
+    return LogPage(lines[first:], is_cut=first > 0)
 
 
 def _timed(line: str) -> tuple[datetime | None, str, str]:
