@@ -19,6 +19,7 @@
     waiting          wait
     orders           cancel, suspend, resume, rerun
     show             show
+    shown_job        what it prints of a job
     job_words        short descriptions of a job: agent, workspace, published changes
     story            the text of a job's history
     step_table       the text of a job's recorded steps

@@ -1,0 +1,295 @@
+"""What `show` prints of a job: as one object for programs, or as text for people. Asks no server."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from agentjobs import contract
+from agentjobs.amounts import dollars
+from agentjobs.api.step_states import state_of
+from agentjobs.cli.job_words import published, runs, works_in
+from agentjobs.cli.printing import (
+    NARROW,
+    age,
+    complain,
+    counted,
+    facts,
+    harmless,
+    table,
+    without_managed_fields,
+)
+from agentjobs.cli.step_table import continued, interrupted, spans, step_page, step_table, summary
+from agentjobs.cli.story import (
+    Told,
+    calls_table,
+    cost_of,
+    entries_table,
+    models_table,
+    phase_words,
+    phases_table,
+    starts_table,
+    story_head,
+    used_of,
+    used_words,
+)
+
+if TYPE_CHECKING:
+    from agentjobs.api.recorded import Event, RecordedStart, RecordedStep, StepContent, Story
+    from agentjobs.api.recorded_usage import JobModelUsage, RecordedCall
+    from agentjobs.client.job import Job
+
+# As many entries of a start as fit a screen with the other parts.
+SHOWN_ENTRIES: Final = 20
+
+
+class Shown(Protocol):
+    """What is shown of a job."""
+
+    def document(self) -> dict[str, Any]:
+        """Return it as one object, for programs."""
+        ...
+
+    def page(self, *, full: bool) -> str:
+        """Return it as text, for people; `full` for complete texts."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class JobStep:
+    """One step with its request and its result."""
+
+    content: "StepContent"
+
+    def document(self) -> dict[str, Any]:
+        return self.content.model_dump(mode="json", by_alias=True)
+
+    def page(self, *, full: bool) -> str:
+        return step_page(self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class JobSteps:
+    """The history of a job and its steps: the state of each, and where starts continued."""
+
+    story: "Story"
+    steps: "Sequence[RecordedStep]"
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "history": self.story.model_dump(mode="json", by_alias=True),
+            "steps": [
+                {**step.model_dump(mode="json", by_alias=True), "state": state_of(step, self.story.starts)}
+                for step in self.steps
+            ],
+        }
+
+    def page(self, *, full: bool) -> str:
+        steps, starts = self.steps, self.story.starts
+        head = {"Starts": str(len(starts)), "Steps": summary(steps, starts) if steps else "none recorded"}
+        return _joined(_heading(self.story, head), _places(steps, starts), step_table(steps, starts, full=full))
+
+
+@dataclass(frozen=True, slots=True)
+class JobCalls:
+    """The history of a job and its model calls."""
+
+    story: "Story"
+    calls: "Sequence[RecordedCall]"
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "history": self.story.model_dump(mode="json", by_alias=True),
+            "calls": [call.model_dump(mode="json", by_alias=True) for call in self.calls],
+        }
+
+    def page(self, *, full: bool) -> str:
+        cost = sum((call.cost_usd for call in self.calls), Decimal(0))
+        calls = f"{len(self.calls)}, {dollars(cost)}" if self.calls else "no calls through the model proxy"
+        return _joined(_heading(self.story, {"Calls": calls}), calls_table(self.calls))
+
+
+@dataclass(frozen=True, slots=True)
+class WholeJob:
+    """A job with its history and the requested entries, by start."""
+
+    name: str
+    body: Mapping[str, Any] | None
+    story: "Story | None"
+    no_history: str
+    """Why `story` is None; empty otherwise."""
+    steps: "Sequence[RecordedStep]"
+    models: "Sequence[JobModelUsage]"
+    entries: "Mapping[int, Sequence[Event]]"
+    events: Sequence[Mapping[str, Any]]
+
+    def document(self) -> dict[str, Any]:
+        """Return it as one object; print the reason for a missing history on standard error."""
+        if self.no_history:
+            complain(f"no history: {self.no_history}")
+        return {
+            "object": self.body and without_managed_fields(self.body),
+            "history": self.story and self.story.model_dump(mode="json", by_alias=True),
+            "steps": [step.model_dump(mode="json", by_alias=True) for step in self.steps],
+            "models": [model.model_dump(mode="json", by_alias=True) for model in self.models],
+            "entries": [
+                entry.model_dump(mode="json", by_alias=True) for each in self.entries.values() for entry in each
+            ],
+            "events": [without_managed_fields(event) for event in self.events],
+        }
+
+    def page(self, *, full: bool) -> str:
+        return _page(self, full=full)
+
+
+def _heading(story: "Story", more: Mapping[str, str]) -> str:
+    job = story.job
+    return facts({"Job": f"{job.namespace}/{job.name}", "Phase": phase_words(job.phase, job.reason), **more})
+
+
+def _joined(*parts: str) -> str:
+    return "\n\n".join(part for part in parts if part)
+
+
+def time_of(event: Mapping[str, Any]) -> str:
+    """Return the time of a Kubernetes Event."""
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")
+
+
+def _page(whole: WholeJob, *, full: bool) -> str:
+    from agentjobs.client.job import Job
+
+    job = Job.parse(whole.body) if whole.body else None
+    told = Told(always=full)
+    parts = []
+    head = _happened(whole, datetime.now(UTC))
+    if job is not None:
+        # While it runs only history has the usage; without history the status may have it.
+        parts += [head, _about(job, whole)]
+        told.once(job.message)
+    if whole.story is not None:
+        story = whole.story.model_dump(mode="json", by_alias=True)
+        if job is None:
+            parts += [
+                f"{whole.name} is deleted; this is from history.",
+                head,
+                story_head(story["job"], story["starts"], whole.models),
+            ]
+            told.once(story["job"].get("message"))
+        parts += [
+            starts_table(story["starts"], told, spans(whole.steps)),
+            models_table(whole.models),
+            _places(whole.steps, whole.story.starts),
+            phases_table(story["transitions"], told),
+        ]
+        parts += [_start_page(number, entries, told, full) for number, entries in whole.entries.items()]
+    if whole.no_history:
+        parts.append(f"(no history: {harmless(whole.no_history)})")
+    parts += [_events_table(whole.events, told), _head_of_answer(job) if job else ""]
+    return _joined(*parts)
+
+
+def _happened(whole: WholeJob, now: datetime) -> str:
+    """The summary, in the same words as the job's page in the dashboard."""
+    from agentjobs.api.known_job import Known, explained
+    from agentjobs.api.recorded_overview import ClusterObject
+
+    known = Known(whole.name, "", whole.story, ClusterObject(object=dict(whole.body)) if whole.body else None)
+    told = explained(known, whole.steps, now)
+    return facts({"In short": told.sentence, "To do": told.cure})
+
+
+def _places(steps: "Sequence[RecordedStep]", starts: "Sequence[RecordedStart]") -> str:
+    """Where starts continued, and which calls were interrupted."""
+    return harmless("\n".join([*continued(steps), *interrupted(steps, starts)]))
+
+
+def _start_page(number: int, entries: "Sequence[Event]", told: Told, full: bool) -> str:
+    cut = not full and len(entries) == SHOWN_ENTRIES
+    title = f"Start {number}, its newest {SHOWN_ENTRIES} entries (--full shows all):" if cut else f"Start {number}:"
+    return f"{title}\n{entries_table(entries, told, full=full)}" if entries else ""
+
+
+def _about(job: "Job", whole: WholeJob) -> str:
+    status, agent = job.status, job.spec.get("agent") or {}
+    what = runs(job.spec)
+    lost = f", {status.infra_restarts} lost to the cluster" if status.infra_restarts else ""
+    snoozes = f", {counted(status.snoozes, 'snooze')}" if status.snoozes else ""
+    return facts(
+        {
+            "Job": f"{job.namespace}/{job.name}",
+            "Phase": phase_words(job.phase, job.reason if job.reason != job.phase else ""),
+            "Because": job.message,
+            "Runs": f"{what}, model {agent.get('model')}" if agent.get("model") else what,
+            "Works in": works_in(job.spec.get("workspace")),
+            "Published": published(job),
+            "Template": _template(job),
+            "Queue": status.queue.name if status.queue else str(job.spec.get("queue") or ""),
+            "Attempts": f"{status.attempts} ({counted(status.starts, 'start')}{snoozes}{lost})",
+            "Created": f"{job.created.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
+            "Next start": status.next_attempt_time and f"not before {status.next_attempt_time:%Y-%m-%d %H:%M:%S} UTC",
+            "Used": _used(job, whole),
+            "Follows": status.lineage.parent if status.lineage else job.labels.get(contract.LABEL_PARENT, ""),
+            "Rerun of": _origin(job),
+            "Followed by": ", ".join(_followed(job)),
+            "Uid": job.uid,
+        }
+    )
+
+
+def _origin(job: "Job") -> str:
+    """The job that it repeats, and the changed fields."""
+    name, uid, changed = (
+        job.labels.get(label, "")
+        for label in (contract.LABEL_RERUN_OF, contract.LABEL_RERUN_OF_UID, contract.LABEL_RERUN_CHANGES)
+    )
+    origin = " ".join([name, *([f"(uid {uid})"] if uid else [])]).strip()
+    return origin + (f", changed: {changed.replace('_', ', ')}" if changed else "")
+
+
+def _followed(job: "Job") -> Iterator[str]:
+    """Its follow-ups, one line each."""
+    for one in job.status.follow_ups or ():
+        made = one.job or (counted(one.jobs, "job") if one.made else "")
+        yield f"{one.name}: {made or one.reason or 'is being made'}"
+
+
+def _used(job: "Job", whole: WholeJob) -> str:
+    story = whole.story
+    if story is None:
+        usage = job.status.usage
+        if usage is None:
+            return ""
+        counts = (usage.llm_calls, usage.tool_calls, usage.input_tokens, usage.output_tokens)
+        cost = None if usage.cost_usd is None else Decimal(usage.cost_usd)
+        return used_words(dict(zip(contract.USAGE, counts, strict=True)), cost)
+    starts = [start.usage for start in story.starts if start.usage]
+    cost = cost_of([start.model_dump(mode="json", by_alias=True) for start in story.starts])
+    return used_words(used_of(starts, whole.models), cost) if starts or whole.models else ""
+
+
+def _events_table(events: Sequence[Mapping[str, Any]], told: Told) -> str:
+    now = datetime.now(UTC)
+    rows = [
+        [age(time_of(item), now=now), item.get("type"), item.get("reason"), told.once(item.get("message"))]
+        for item in events
+    ]
+    return table(["AGE", "TYPE", "EVENT", "MESSAGE"], rows, gap=NARROW, prose=True) if rows else ""
+
+
+def _head_of_answer(job: "Job") -> str:
+    result = job.status.result
+    if result is None:
+        return ""
+    more = f"\n… (complete answer: agentjobs result {job.name})" if result.truncated else ""
+    return f"Answer:\n{harmless(result.summary)}{more}"
+
+
+def _template(job: "Job") -> str:
+    """The job's template, with its generation after acceptance."""
+    told = job.status.resolved
+    if told is not None and told.template:
+        return f"{told.template}, generation {told.template_generation}"
+    reference = job.spec.get("templateRef")
+    return str(reference.get("name") or "") if isinstance(reference, Mapping) else ""
