@@ -79,14 +79,7 @@ class JobFilter:
             name, value = NAMES.get(parameter, ""), value.strip()
             if not name or not value:
                 continue
-            if len(value) > (MAX_TEXT_CHARS if name == "text" else MAX_VALUE_CHARS) or "\0" in value:
-                raise Invalid(f"{parameter}: {value[:80]!r} is too long, or contains a NUL character")
-            if name == "phase" and value not in PHASES:
-                raise Invalid(f"{parameter}: {value[:60]!r} is not one of {', '.join(PHASES)}")
-            if name == "reason" and not re.fullmatch(REASON_PATTERN, value):
-                raise Invalid(f"{parameter}: {value[:60]!r} is not a reason; use a word such as ToolError")
-            if name == "label" and value.startswith("="):
-                raise Invalid(f"{parameter}: {value[:80]!r} has no key; write key=value, or key for any value")
+            _check(parameter, name, value)
             if name in _SEVERAL:
                 before = given.get(name, ())
                 given[name] = before if value in before else (*before, value)
@@ -114,6 +107,22 @@ class JobFilter:
     def is_empty(self) -> bool:
         """Whether all jobs match."""
         return self == JobFilter(order=self.order)
+
+
+def _check(parameter: str, name: str, value: str) -> None:
+    """Check one value of the field `name`.
+
+    Raises:
+        Invalid: no job can have it.
+    """
+    if len(value) > (MAX_TEXT_CHARS if name == "text" else MAX_VALUE_CHARS) or "\0" in value:
+        raise Invalid(f"{parameter}: {value[:80]!r} is too long, or contains a NUL character")
+    if name == "phase" and value not in PHASES:
+        raise Invalid(f"{parameter}: {value[:60]!r} is not one of {', '.join(PHASES)}")
+    if name == "reason" and not re.fullmatch(REASON_PATTERN, value):
+        raise Invalid(f"{parameter}: {value[:60]!r} is not a reason; use a word such as ToolError")
+    if name == "label" and value.startswith("="):
+        raise Invalid(f"{parameter}: {value[:80]!r} has no key; write key=value, or key for any value")
 
 
 def contradictions(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
