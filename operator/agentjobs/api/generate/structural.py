@@ -39,14 +39,20 @@ def _raw(text: str) -> str:
     return f"r{quote}{text}{quote}"
 
 
-def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
+def _resolved(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
+    """Return a schema with what it refers to, and without null as an alternative."""
     if "$ref" in node:
         target = definitions[node["$ref"].rpartition("/")[2]]
         node = {**target, **{key: value for key, value in node.items() if key != "$ref"}}
     if "anyOf" in node:
         (some,) = [option for option in node["anyOf"] if option.get("type") != "null"]
         rest = {key: value for key, value in node.items() if key != "anyOf"}
-        return _structural({**some, **rest}, definitions)
+        return _resolved({**some, **rest}, definitions)
+    return node
+
+
+def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
+    node = _resolved(node, definitions)
     # Copied, because a shared dict would be written as a YAML anchor.
     result: Schema = {key: copy.deepcopy(node[key]) for key in _KEPT if key in node}
     if "description" in result:
