@@ -127,7 +127,7 @@ class AnswerCache(Generic[Answer]):
         self._clock = clock
         self._known = known
         self._entries: Bounded[tuple[str, ...], tuple[float, Answer | Problem]] = Bounded(size)
-        self._under_way: dict[tuple[str, ...], asyncio.Task[tuple[float, Answer | Problem]]] = {}
+        self._in_progress: dict[tuple[str, ...], asyncio.Task[tuple[float, Answer | Problem]]] = {}
 
     async def answer(self, key: tuple[str, ...], fetch: Callable[[], Awaitable[Answer]]) -> Answer:
         """Return the cached answer for `key`, or fetch it. Refusals (`Problem`) are cached too, outages are not."""
@@ -151,12 +151,12 @@ class AnswerCache(Generic[Answer]):
         self, key: tuple[str, ...], fetch: Callable[[], Awaitable[Answer]]
     ) -> tuple[float, Answer | Problem]:
         """Fetch an answer, or wait for the same fetch in progress: a page sends five requests at the same time."""
-        pending = self._under_way.get(key)
+        pending = self._in_progress.get(key)
         if pending is None:
-            pending = self._under_way[key] = asyncio.ensure_future(self._fetched(fetch))
+            pending = self._in_progress[key] = asyncio.ensure_future(self._fetched(fetch))
 
             def done(task: asyncio.Task[tuple[float, Answer | Problem]]) -> None:
-                del self._under_way[key]
+                del self._in_progress[key]
                 if not task.cancelled() and task.exception() is None:
                     self._entries.put(key, task.result())
 
@@ -345,10 +345,10 @@ class Authenticator:
         }
         status = (await self._kube.create(SUBJECTACCESSREVIEWS, None, body)).get("status") or {}
         if status.get("allowed") is not True:
-            raise forbidden(f"User {user.name!r} may not {_words(attributes)}; ask for that role.")
+            raise forbidden(f"User {user.name!r} may not {_attempted(attributes)}; ask for that role.")
 
 
-def _words(attributes: Mapping[str, str]) -> str:
+def _attempted(attributes: Mapping[str, str]) -> str:
     done = f"{attributes['verb']} {attributes['resource']}"
     if attributes["resource"] in (USERS.plural, GROUPS.plural):
         return f"{done}, {attributes['name']!r} among them" if "name" in attributes else done

@@ -759,7 +759,7 @@ class TerminationMessage:
                 return None
             delay, outcome = body.get("delaySeconds"), body.get("outcome")
             verdict, reason = Verdict(body["verdict"]), str(body["reason"])
-            if not _is_word(reason):
+            if not _is_error_class(reason):
                 if verdict is not Verdict.SUCCEED:
                     return None
                 reason = ""
@@ -794,7 +794,7 @@ def _published(document: object) -> Published | None:
     return found
 
 
-def _is_word(text: str) -> bool:
+def _is_error_class(text: str) -> bool:
     """Whether a text can be an error class, which becomes the reason of conditions and Events, and a column."""
     return text.isascii() and text.isalnum() and text[0].isalpha() and len(text) <= MAX_REASON_CHARS
 
@@ -849,7 +849,7 @@ def read_refusal(code: object) -> RefusalCode | None:
     if not isinstance(code, str) or not code.startswith(REFUSAL_PREFIX):
         return None
     kind, _, delay = code.removeprefix(REFUSAL_PREFIX).partition(REFUSAL_DELAY)
-    if not kind or not _is_word(kind):
+    if not kind or not _is_error_class(kind):
         return None
     seconds = float(delay) if delay.isascii() and delay.isdigit() and len(delay) <= _DELAY_DIGITS else None
     return RefusalCode(kind, None if seconds is None else min(max(1.0, seconds), MAX_DELAY_SECONDS))

@@ -196,8 +196,8 @@ class Metrics:
 
     def attempt(self, verdict: str, reason: str) -> None:
         """Count one start that ended; `reason` is empty for a success."""
-        word = _known(reason, _REASONS) if reason else _SUCCESS
-        self._attempts.labels(_known(verdict, _VERDICTS), word).inc()
+        label = _known(reason, _REASONS) if reason else _SUCCESS
+        self._attempts.labels(_known(verdict, _VERDICTS), label).inc()
 
     def schedule_start(self, kind: OccurrenceKind, late: float) -> None:
         """Count one job that a schedule created, `late` seconds after it was due."""

@@ -44,10 +44,12 @@ PHRASES: Final = {
 NOUNS: Final = {"told", "said", "asked", "gone", "one"}
 """Names of values that say nothing about them."""
 NAMED: Final = [
-    *(OPERATOR / name for name in ("core", "engine", "history", "kube", "models", "notifier", "proxy")),
+    *(OPERATOR / name for name in ("api", "client", "core", "engine", "gateway", "history", "kube", "models")),
+    *(OPERATOR / name for name in ("notifier", "proxy", "rbac")),
+    *sorted(OPERATOR.glob("*.py")),
     ROOT / "devcluster" / "devcluster",
 ]
-"""The packages in which every value is named by what it is."""
+"""The packages and modules in which every value is named by what it is."""
 _PHRASE: Final = {re.compile(rf"\b(?:{phrase})\b", re.IGNORECASE): cure for phrase, cure in PHRASES.items()}
 _QUOTED: Final = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 _DOCSTRING: Final = re.compile(r'^(?P<indent> *)""".*?"""', re.MULTILINE | re.DOTALL)

@@ -125,9 +125,9 @@ class Endpoint:
             raise errors.Unavailable(f"cannot connect to {self.where}: {error}. {self.cure}") from error
         except (httpx.ReadTimeout, httpx.RemoteProtocolError, httpx.ReadError) as error:
             if not quiet:
-                raise errors.Unavailable(f"{self.where} did not answer: {_words(error)}.") from error
+                raise errors.Unavailable(f"{self.where} did not answer: {_description(error)}.") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise errors.Unavailable(f"cannot reach {self.where}: {_words(error)}.") from error
+            raise errors.Unavailable(f"cannot reach {self.where}: {_description(error)}.") from error
 
     def answered(self, response: httpx.Response) -> dict[str, Any]:
         """Return the response's object, or raise the error for its status, with the server's message.
@@ -237,7 +237,7 @@ def gateway(access: Access, *, url: str | None, ca: str | None, environ: Mapping
     )
 
 
-def _words(error: Exception) -> str:
+def _description(error: Exception) -> str:
     return str(error).rstrip(".") or type(error).__name__
 
 

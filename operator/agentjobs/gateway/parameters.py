@@ -41,8 +41,8 @@ async def refuse_unknown(request: Request) -> None:
     known = parameters_of(route)
     unknown = next((name for name in request.query_params if name not in known), None)
     if unknown is not None:
-        said = f"query.{unknown[:_SHOWN_CHARS]} is an unknown parameter; {_cure(unknown, known)}"
-        raise Problem(422, "UnknownParameter", f"The request is invalid: {said}")
+        message = f"query.{unknown[:_SHOWN_CHARS]} is an unknown parameter; {_cure(unknown, known)}"
+        raise Problem(422, "UnknownParameter", f"The request is invalid: {message}")
 
 
 def _cure(unknown: str, known: tuple[str, ...]) -> str:

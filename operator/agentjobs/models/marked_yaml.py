@@ -132,8 +132,8 @@ def _value(node: yaml.Node, place: Place, lines: dict[Place, int]) -> Any:
         for key, item in node.value:
             name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
             if not name or name in found:
-                words = f"key {shown(name)} is given twice" if name else "a key must be a string"
-                raise yaml.constructor.ConstructorError(None, None, words, key.start_mark)
+                message = f"key {shown(name)} is given twice" if name else "a key must be a string"
+                raise yaml.constructor.ConstructorError(None, None, message, key.start_mark)
             found[name] = _value(item, (*place, name), lines)
             lines[(*place, name)] = key.start_mark.line + 1
         return found

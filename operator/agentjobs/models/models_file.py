@@ -25,7 +25,7 @@ from agentjobs.models.names import PREFIXES, SERVES, Api, Kind, Pattern, api_of,
 from agentjobs.models.prices import Count, Entry, Glob, Globs
 
 MAX_REQUEST_BYTES: Final = 32 * 1024 * 1024
-MAX_WORD: Final = 63
+MAX_NAME: Final = 63
 
 _UNITS: Final[Mapping[str, int]] = {"": 1, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3, "k": 1000, "M": 1000**2}
 # Headers that contain a secret, or that the proxy sets.
@@ -51,10 +51,10 @@ class RecordContent(StrEnum):
     ALL = "All"
 
 
-def _word(value: object) -> str:
-    if isinstance(value, str) and re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", value) and len(value) <= MAX_WORD:
+def _entry_name(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", value) and len(value) <= MAX_NAME:
         return value
-    raise ValueError(f"{shown(value)} is not a name; use at most {MAX_WORD} lower-case letters, digits and -")
+    raise ValueError(f"{shown(value)} is not a name; use at most {MAX_NAME} lower-case letters, digits and -")
 
 
 def _bytes(value: object) -> int:
@@ -126,7 +126,7 @@ def _name(value: object) -> str:
     return unique_name(check(value))
 
 
-Word = Annotated[str, BeforeValidator(_word)]
+EntryName = Annotated[str, BeforeValidator(_entry_name)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 ModelName = Annotated[str, BeforeValidator(_name)]
 Text = Annotated[str, Field(min_length=1, max_length=253)]
@@ -185,7 +185,7 @@ class LimitEntry(Form):
 class KeyFile(Form):
     """A key of a provider."""
 
-    name: Word
+    name: EntryName
     """Its name for people and records."""
     file: Annotated[Path, BeforeValidator(_file)]
     """Path of the file with the key; for VertexAI with credentials as JSON. Reloaded when it changes."""
@@ -196,7 +196,7 @@ class KeyFile(Form):
 class ProviderEntry(Form):
     """A provider, which answers model calls."""
 
-    name: Word
+    name: EntryName
     kind: Annotated[Kind, BeforeValidator(lambda value: marked_yaml.choice(Kind, value))]
     """Gemini, OpenAI (and every host with its API), Anthropic or VertexAI."""
     base_url: Annotated[str, BeforeValidator(_address)] | None = None
@@ -233,7 +233,7 @@ class NamespaceEntry(Form):
     names: Globs
     allowed_models: tuple[Glob, ...] | None = None
     """Patterns of models and aliases; an empty list allows none. Default: all."""
-    keys: dict[str, tuple[Word, ...]] = Field(default_factory=dict)
+    keys: dict[str, tuple[EntryName, ...]] = Field(default_factory=dict)
     """The keys of the namespaces, by provider name. Other namespaces cannot use a key that an entry names."""
 
 
@@ -445,13 +445,13 @@ def _unserved(model: str, file: ModelsFile) -> str:
 
 
 def _twice(
-    place: Place, values: Iterable[str], field: str, words: str = "is given twice; use another one"
+    place: Place, values: Iterable[str], field: str, message: str = "is given twice; use another one"
 ) -> Iterator[Flaw]:
     seen: Counter[str] = Counter()
     for index, value in enumerate(values):
         seen[value] += 1
         if seen[value] == 2:
-            yield Flaw((*place, index, field), f"{shown(value)} {words}")
+            yield Flaw((*place, index, field), f"{shown(value)} {message}")
 
 
 def _near(name: str, known: Iterable[str]) -> str:

@@ -32,8 +32,8 @@ MARK_SECONDS: Final = 45.0
 IDLE_SECONDS: Final = 1.0
 # Polling interval while requests are running: several that end together are handled together.
 BUSY_SECONDS: Final = 0.02
-AWAY_SECONDS: Final = 1.0
-TIDY_SECONDS: Final = 15.0
+OUTAGE_PAUSE_SECONDS: Final = 1.0
+GIVE_UP_SECONDS: Final = 15.0
 
 
 class Notifier:
@@ -65,7 +65,7 @@ class Notifier:
         self._clock = clock
         self._chance = chance
         self._breakers: dict[str, Breaker] = {}
-        self._under_way: Counter[str] = Counter()
+        self._in_progress: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
 
@@ -77,7 +77,7 @@ class Notifier:
                 more = await self.take()
             except AgentJobsError as error:
                 logger.warning("outbox.unavailable", extra={"error": str(error)})
-                await asyncio.sleep(AWAY_SECONDS)
+                await asyncio.sleep(OUTAGE_PAUSE_SECONDS)
                 continue
             if more:
                 await asyncio.sleep(BUSY_SECONDS)
@@ -88,7 +88,7 @@ class Notifier:
         """Claim due notifications and start to send them; return whether there were any."""
         taken = await self._outbox.take(self._room(), lease=LEASE)
         for due in taken:
-            self._under_way[due.sink] += 1
+            self._in_progress[due.sink] += 1
             task = asyncio.create_task(self._handle(due), name=f"notification {due.uid}")
             self._tasks.add(task)
             task.add_done_callback(functools.partial(self._done, due.sink))
@@ -119,12 +119,12 @@ class Notifier:
                 self._metrics.waiting(await self._outbox.backlog())
             except AgentJobsError as error:
                 logger.warning("outbox.unavailable", extra={"error": str(error)})
-            await asyncio.sleep(TIDY_SECONDS)
+            await asyncio.sleep(GIVE_UP_SECONDS)
 
     def _room(self) -> dict[str, int]:
         now = self._clock()
         return {
-            name: self._breaker(name).room(now, concurrency=sink.concurrency, under_way=self._under_way[name])
+            name: self._breaker(name).room(now, concurrency=sink.concurrency, under_way=self._in_progress[name])
             for name, sink in self._sinks.by_name.items()
         }
 
@@ -174,11 +174,11 @@ class Notifier:
                 if self._clock() >= until:
                     logger.error("notification.unmarked", extra=_fields(tried) | {"error": str(error)})
                     return
-            await asyncio.sleep(AWAY_SECONDS)
+            await asyncio.sleep(OUTAGE_PAUSE_SECONDS)
 
     def _done(self, sink: str, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        self._under_way[sink] -= 1
+        self._in_progress[sink] -= 1
         self._ended.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("notification.defect", extra={"sink": sink}, exc_info=error)

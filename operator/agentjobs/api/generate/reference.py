@@ -237,11 +237,11 @@ else what it waits for. Later releases may add phases and reasons, so tolerate u
 
 ## Phases
 
-{_words(conditions.Phase)}
+{_described(conditions.Phase)}
 
 ## Conditions
 
-{_words(conditions.ConditionType)}
+{_described(conditions.ConditionType)}
 
 {_reasons(_REASONS)}
 
@@ -256,19 +256,19 @@ The final phase; while the condition is False, the current phase.
 
 ## Conditions of an AgentSchedule
 
-{_words(schedule_status.ScheduleConditionType)}
+{_described(schedule_status.ScheduleConditionType)}
 
 {_reasons(_SCHEDULE_REASONS)}
 
 ## Conditions of an AgentTemplate
 
-{_words(template_status.TemplateConditionType)}
+{_described(template_status.TemplateConditionType)}
 
 {_reasons(_TEMPLATE_REASONS)}
 
 ## Conditions of an AgentQueue
 
-{_words(queue_status.QueueConditionType)}
+{_described(queue_status.QueueConditionType)}
 
 {_reasons(_QUEUE_REASONS)}
 
@@ -276,7 +276,7 @@ The final phase; while the condition is False, the current phase.
 
 An Event's reason is that of a condition, a phase, an error class, or one of these:
 
-{_words(events.EventReason)}
+{_described(events.EventReason)}
 
 The reason decides the type. A Warning reports a failure or needs a person; waiting, and what
 a person requested, is Normal. These are Normal, all others are Warnings:
@@ -406,13 +406,13 @@ def _classes() -> str:
     )
 
 
-def _words(words: type[DescribedEnum]) -> str:
-    return _as_table(("Name", "Meaning"), ((f"`{word}`", word.description) for word in words))
+def _described(kind: type[DescribedEnum]) -> str:
+    return _as_table(("Name", "Meaning"), ((f"`{member}`", member.description) for member in kind))
 
 
 def _reasons(reasons: Mapping[str, type[DescribedEnum]]) -> str:
     """Return a section for each condition, with its reasons."""
-    return "\n\n".join(f"## Reasons of {condition}\n\n{_words(words)}" for condition, words in reasons.items())
+    return "\n\n".join(f"## Reasons of {condition}\n\n{_described(kind)}" for condition, kind in reasons.items())
 
 
 _CHANGES: Final[Mapping[Changes, str]] = {

@@ -80,22 +80,22 @@ def _claude_problems(spec: Mapping[str, Any], agent: Mapping[str, Any], claude: 
 
 def _argument_problems(arguments: object) -> Iterator[Problem]:
     here: Path = ("agent", "claudeCode", "extraArgs")
-    for place, word in enumerate(arguments if isinstance(arguments, list | tuple) else ()):
-        if isinstance(word, str) and _is_managed(word):
+    for place, argument in enumerate(arguments if isinstance(arguments, list | tuple) else ()):
+        if isinstance(argument, str) and _is_managed(argument):
             cure = "is set by the runner; use the field of agent.claudeCode, output or budget for it"
-            yield problem_at((*here, place), word, cure)
-        elif isinstance(word, str) and place == 0 and not word.startswith("-"):
+            yield problem_at((*here, place), argument, cure)
+        elif isinstance(argument, str) and place == 0 and not argument.startswith("-"):
             # The CLI would read it as a message, or as a command such as `mcp`.
-            yield problem_at((*here, place), word, "is not a flag; put messages into input.message")
-        elif isinstance(word, str) and word.partition("=")[0] in INTERACTIVE_FLAGS:
+            yield problem_at((*here, place), argument, "is not a flag; put messages into input.message")
+        elif isinstance(argument, str) and argument.partition("=")[0] in INTERACTIVE_FLAGS:
             cure = "needs a person at a terminal; remove it"
-            yield problem_at((*here, place), word, cure)
+            yield problem_at((*here, place), argument, cure)
 
 
-def _is_managed(word: str) -> bool:
+def _is_managed(argument: str) -> bool:
     # A short flag takes its value without a space: `-rID` resumes a session.
-    short = word[:2] if word[:1] == "-" and word[1:2] != "-" else ""
-    return word.partition("=")[0] in MANAGED_FLAGS or short in MANAGED_FLAGS
+    short = argument[:2] if argument[:1] == "-" and argument[1:2] != "-" else ""
+    return argument.partition("=")[0] in MANAGED_FLAGS or short in MANAGED_FLAGS
 
 
 def _container_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:

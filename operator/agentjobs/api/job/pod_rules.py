@@ -44,8 +44,8 @@ def exactly_one(path: Path, value: object, members: tuple[str, ...]) -> Iterator
         yield Problem(field_name(path), "", f"has {' and '.join(present)}, which exclude each other; keep one")
 
 
-def _listed(words: tuple[str, ...]) -> str:
-    return f"{', '.join(words[:-1])} and {words[-1]}"
+def _listed(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def pod_problems(spec: Raw) -> Iterator[Problem]:

@@ -25,9 +25,9 @@ UID_CHARS: Final = 36
 NEVER: Final = "never matches; change the day or the month"
 
 # The API server's formats: a qualified name, and a label value.
-_WORD: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.ASCII)
+_NAME: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.ASCII)
 _DOMAIN: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
-_WORDS: Final = "at most 63 letters, digits, -, _ and ., beginning and ending with a letter or digit"
+_NAMES: Final = "at most 63 letters, digits, -, _ and ., beginning and ending with a letter or digit"
 
 _TEMPLATE: Final = ("jobTemplate", "spec")
 _TIMES: Final = dict.fromkeys((ANNOTATION_SCHEDULED_TIME, ANNOTATION_PREVIOUS_TIME), "2026-01-01T00:00:00Z")
@@ -141,10 +141,10 @@ def _metadata_problems(kind: str, key: object, value: object) -> Iterator[Proble
     domain, slash, name = key.rpartition("/")
     if (domain or name) in RESERVED_DOMAINS | {GROUP}:
         yield problem_at(place, key, "is reserved for AgentJobs; use your own domain")
-    elif not _WORD.fullmatch(name) or (slash and not _DOMAIN.fullmatch(domain)):
-        yield problem_at(place, key, f"is not a key of {kind}; use {_WORDS}, with or without a domain and / before it")
-    elif kind == "labels" and isinstance(value, str) and value and not _WORD.fullmatch(value):
-        yield problem_at(place, value, f"is not a label value; use {_WORDS}, or make it an annotation")
+    elif not _NAME.fullmatch(name) or (slash and not _DOMAIN.fullmatch(domain)):
+        yield problem_at(place, key, f"is not a key of {kind}; use {_NAMES}, with or without a domain and / before it")
+    elif kind == "labels" and isinstance(value, str) and value and not _NAME.fullmatch(value):
+        yield problem_at(place, value, f"is not a label value; use {_NAMES}, or make it an annotation")
 
 
 def stand_in(schedule: object) -> Mapping[str, Any]:

@@ -133,8 +133,8 @@ def without_references(spec: Mapping[str, Any]) -> dict[str, Any]:
 
     def cut(value: Any, path: Path) -> Any:
         if isinstance(value, Mapping):
-            gone = _EXCLUSIVE.get(path, ("", ""))[1]
-            return {key: cut(item, (*path, str(key))) for key, item in value.items() if key != gone}
+            reference = _EXCLUSIVE.get(path, ("", ""))[1]
+            return {key: cut(item, (*path, str(key))) for key, item in value.items() if key != reference}
         if isinstance(value, list) and path in _NAMED:
             return [cut(item, (*path, "*")) for item in value]
         return value
