@@ -36,7 +36,16 @@ from agentjobs.client.job import Job, Spec, differences
 from agentjobs.client.lineage import Tree, tree_of
 from agentjobs.client.object import plain_spec
 from agentjobs.client.requests import FIRST_PAUSE_SECONDS, PAGE, KindOperations, paged, segment
-from agentjobs.client.rerunning import NO_EDITS, Edits, copied_labels, edited, not_skipped, rerun_labels, to_repeat
+from agentjobs.client.rerunning import (
+    NO_EDITS,
+    Edits,
+    actual_edits,
+    copied_labels,
+    edited,
+    not_skipped,
+    rerun_labels,
+    to_repeat,
+)
 from agentjobs.contract import (
     ANNOTATION_PREVIOUS_TIME,
     ANNOTATION_RESUME,
@@ -132,7 +141,7 @@ class Operations(KindOperations):
             job = yield from self._own(name, uid)
         except errors.NotFound as absent:
             return (yield from self._rerun_recorded(uid or name, new_name_, absent, edits=edits))
-        labels = copied_labels(job.labels)
+        labels, edits = copied_labels(job.labels), actual_edits(job.spec, edits)
         if job.status.resolved is not None and job.status.resolved.template and not edits:
             # The accepted spec, not the template's current content. With changes the template merges them, as in a new
             # job: in the accepted spec the parameters are already replaced with their values.

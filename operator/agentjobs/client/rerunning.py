@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from agentjobs import errors
 from agentjobs.api.changes import of_one_run
@@ -19,6 +19,8 @@ from agentjobs.contract import (
 
 if TYPE_CHECKING:
     from agentjobs.api.template.read import Template
+
+_Value = TypeVar("_Value")
 
 # Labels by which other tools, and our schedules, find their objects, and those that describe the old job's origin.
 _OWNED: Final = frozenset(
@@ -54,6 +56,24 @@ class Edits:
 
 
 NO_EDITS: Final = Edits()
+
+
+def actual_edits(spec: Mapping[str, Any], edits: Edits) -> Edits:
+    """Return the edits without values that the job's own spec has already.
+
+    So a job with a template runs the work that was accepted, and the template as it is now only if something changes.
+    """
+    own = {name: spec.get(name) or {} for name in ("input", "parameters", "agent", "retry")}
+    return Edits(
+        message=_unless(edits.message, own["input"].get("message")),
+        parameters={name: value for name, value in edits.parameters.items() if own["parameters"].get(name) != value},
+        model=_unless(edits.model, own["agent"].get("model")),
+        max_attempts=_unless(edits.max_attempts, own["retry"].get("maxAttempts")),
+    )
+
+
+def _unless(value: _Value | None, old: object) -> _Value | None:
+    return None if value == old else value
 
 
 def to_repeat(spec: Mapping[str, Any]) -> dict[str, Any]:

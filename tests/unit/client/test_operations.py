@@ -470,3 +470,14 @@ def test_a_job_without_a_status_is_pending(job_body):
     job = Job.parse({**job_body(), "status": None})
 
     assert (job.phase, job.finished, job.message) == ("Pending", False, "")
+
+
+def test_a_value_that_the_job_has_already_does_not_make_it_of_the_template_as_it_is_now(world, job_body):
+    spec = {"templateRef": {"name": "review"}, "parameters": {"repo": "shop"}, "agent": {"model": "m"}}
+    recorded = {"uid": "u1", "name": "hello", "spec": SPEC, "parameters": {"repo": "shop"}}
+    there = world([{**job_body(spec=spec), "status": RESOLVED}, recorded, job_body("again")])
+
+    there.run(DO.rerun("hello", new_name_="again", edits=Edits(parameters={"repo": "shop"}, model="m")))
+
+    assert there.sent[1].path.endswith("/agentjobs/u1/spec")
+    assert "agentjobs.dev/rerun-changes" not in there.sent[2].body["metadata"]["labels"]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from agentjobs import errors
 from agentjobs.api.template.read import template_of
-from agentjobs.client.rerunning import Edits, changed_fields, edited, not_skipped, rerun_labels
+from agentjobs.client.rerunning import Edits, actual_edits, changed_fields, edited, not_skipped, rerun_labels
 
 HELLO = {"name": "hello"}
 SPEC = {"agent": {"model": "m", "inline": {"instruction": "i"}}, "input": {"message": "hi", "state": {"a": 1}}}
@@ -48,6 +48,20 @@ def test_the_own_message_of_a_job_with_a_template_can_be_changed():
     before = {**TEMPLATED, "input": {"message": "hi"}}
 
     assert edited(before, Edits(message="ho"), metadata=HELLO) == {**TEMPLATED, "input": {"message": "ho"}}
+
+
+@pytest.mark.parametrize(
+    ("edits", "actual"),
+    [
+        (Edits(message="hi", model="m", max_attempts=2, parameters={"repo": "shop"}), Edits()),
+        (Edits(message="hi", model="n"), Edits(model="n")),
+        (Edits(parameters={"repo": "shop", "depth": ""}), Edits(parameters={"depth": ""})),
+        (Edits(message="", max_attempts=3), Edits(message="", max_attempts=3)),
+    ],
+    ids=["nothing", "model", "new-parameter", "empty-message"],
+)
+def test_only_values_that_differ_are_changes(edits, actual):
+    assert actual_edits({**SPEC, **TEMPLATED, "retry": {"maxAttempts": 2}}, edits) == actual
 
 
 @pytest.mark.parametrize(("spec", "edits", "more", "words"), REFUSED)
