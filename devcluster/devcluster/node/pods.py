@@ -55,6 +55,8 @@ class Instant:
     message: str = ""
     exit_code: int = 0
     seconds: float = 0.0
+    released: asyncio.Event | None = None
+    """It does not end before this is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +230,8 @@ class PodWorker:
         end = Terminated(143, "Error", started, started)  # by SIGTERM, when the pod is stopped earlier
         try:
             await asyncio.sleep(instant.seconds)
+            if instant.released is not None:
+                await instant.released.wait()
             reason = "Error" if instant.exit_code else "Completed"
             end = Terminated(instant.exit_code, reason, started, started, instant.message)
         finally:
