@@ -71,8 +71,8 @@ def wait(
 ) -> None:
     """Wait until jobs succeed, end, or meet a condition.
 
-    Exits with 0 when all jobs meet it, 1 when a job ended without meeting it (the other jobs are still waited for), 124
-    on a timeout. --timeout applies to all jobs together.
+    Exits with 0 when all jobs meet it, 1 when a job ended without meeting it (the other jobs are still waited for) or
+    none is selected, 124 on a timeout. --timeout applies to all jobs together.
 
     Examples:
         agentjobs wait hello --timeout 10m && echo succeeded
@@ -87,12 +87,15 @@ def wait(
     from agentjobs.cli.cluster import AGENTJOBS
 
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
+        chosen = targets(talk, choice)
+        if not chosen:  # else a misspelled label would mean success
+            raise typer.Exit(1)
 
         def met(target: Target) -> Done:
             _wait(talk.cluster, target, kind, status, condition, timeout, deadline)
             return Done(target, f"{shown_job(target.name)} condition met")
 
-        report(talk, choice, met, format_, chosen=targets(talk, choice), kind=AGENTJOBS)
+        report(talk, choice, met, format_, chosen=chosen, kind=AGENTJOBS)
 
 
 def _wanted(condition: str) -> tuple[str, str]:

@@ -235,6 +235,10 @@ async def test_wait_exits_with_124_when_its_time_is_up(cli, hello):
     assert "within 100ms" in err
 
 
+async def test_waiting_for_no_job_is_no_success(cli):
+    assert await cli("wait", "-l", "team=misspelled") == (1, "", "No AgentJobs found.\n")
+
+
 async def test_wait_reports_a_missing_and_a_deleted_job(cli, cluster, hello, jobs):
     absent = await cli("wait", "nobody", "--timeout=5s")
     await cli("apply", "-f", str(hello))
