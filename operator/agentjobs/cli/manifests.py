@@ -6,6 +6,8 @@ omits are removed, fields set by others stay. It uses kubectl's annotation, so b
 
 import copy
 import json
+import re
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -102,6 +104,8 @@ def _texts(name: str) -> Iterator[tuple[str, str]]:
     if name == "-":
         yield "standard input", sys.stdin.read()
         return
+    if re.match(r"https?://", name, re.IGNORECASE):
+        raise Failure(f"-f reads no addresses; download the file first: curl -fsSLO {shlex.quote(name)}", code=USAGE)
     path = Path(name)
     files = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES) if path.is_dir() else [path]
     if not files:

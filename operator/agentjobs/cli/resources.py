@@ -169,7 +169,8 @@ def _with_each(
         raise Failure("no file given: use -f FILE, a folder, or - for standard input.", code=USAGE)
     manifests = read(filenames, generated=generated)
     if not manifests:
-        raise Failure(f"{', '.join(filenames)} contains no object.", code=USAGE)
+        sources = ["standard input" if name == "-" else name for name in filenames]
+        raise Failure(f"{', '.join(sources)} contains no object.", code=USAGE)
     failed = False
     with connected(kubeconfig=kubeconfig, context=context) as cluster:
         for manifest in manifests:

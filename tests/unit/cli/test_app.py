@@ -253,6 +253,15 @@ def test_an_invalid_command_line_exits_with_2_and_a_solution(capsys, monkeypatch
     assert words in capsys.readouterr().err
 
 
+def test_standard_input_without_an_object_is_named(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("---\n"))
+
+    with pytest.raises(SystemExit) as left:
+        run(["apply", "-f", "-"])
+
+    assert (left.value.code, capsys.readouterr().err) == (2, "error: standard input contains no object.\n")
+
+
 @pytest.mark.parametrize(
     ("words", "spelt"),
     [

@@ -65,6 +65,13 @@ def test_a_missing_file_is_named():
         read(["/does/not/exist.yaml"])
 
 
+def test_an_address_is_refused_with_what_to_do():
+    with pytest.raises(Failure, match=r"curl -fsSLO https://example\.com/hello\.yaml$") as refused:
+        read(["https://example.com/hello.yaml"])
+
+    assert refused.value.code == 2
+
+
 def an_object(spec, **metadata):
     return {"apiVersion": "v1", "kind": "A", "metadata": {"name": "a", **metadata}, "spec": spec}
 
