@@ -147,9 +147,10 @@ async def test_a_job_can_be_rerun_with_changes(cli, hello):
     refused, (_, shown, _) = await cli("rerun", "hello", "-p", "depth=deep"), await cli("show", "b")
 
     made = json.loads(out)
+    labels = made["metadata"]["labels"]
     assert (code, made["spec"]["input"]["message"], made["spec"]["retry"]["maxAttempts"]) == (0, "ho", 1)
-    assert made["metadata"]["labels"]["agentjobs.dev/rerun-changes"] == "input.message_retry.maxAttempts"
-    assert "hello, changed: input.message, retry.maxAttempts" in shown
+    assert labels["agentjobs.dev/rerun-changes"] == "input.message_retry.maxAttempts"
+    assert f"hello (uid {labels['agentjobs.dev/rerun-of-uid']}), changed: input.message, retry.maxAttempts" in shown
     assert (refused[0], "spec.parameters.depth" in refused[2]) == (1, True)
 
 
